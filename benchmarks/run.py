@@ -1,0 +1,340 @@
+"""How long `pkigen init` takes for one control-plane node, beside kubeadm, cfssl and openssl.
+
+Every contender is a whole program run, as a person would run it, and all of them take turns, so that a busy
+moment of the machine falls on each alike. Those that are not installed are left out, and a line says so.
+
+    python benchmarks/run.py [--runs 15] [--json FILE]
+"""
+
+# ruff: noqa: INP001 -- a script, no package
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pkigen import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "single.yaml"
+ALGORITHMS = ("RSA-2048", "ECDSA-P256")
+KUBEADM_PHASES = ("certs all", "kubeconfig all", "control-plane all", "etcd local")
+
+# What one control-plane node needs: kubeadm's CAs, and its leaves with those of the kubeconfigs.
+AUTHORITIES = {
+    "ca": (
+        "apiserver",
+        "apiserver-kubelet-client",
+        "admin",
+        "super-admin",
+        "kubelet",
+        "manager",
+        "scheduler",
+    ),
+    "etcd-ca": ("etcd-server", "etcd-peer", "etcd-healthcheck-client", "apiserver-etcd-client"),
+    "front-proxy-ca": ("front-proxy-client",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A program run that makes something in an empty directory."""
+
+    name: str
+    command: Callable[[Path], Sequence[str]]
+    prepare: Callable[[Path], object] = lambda directory: directory
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        """The middle of all runs."""
+        return statistics.median(self.seconds)
+
+    def run(self) -> None:
+        """Run once in a new directory."""
+        with tempfile.TemporaryDirectory(prefix="pkigen-benchmark-") as name:
+            directory = Path(name)
+            self.prepare(directory)
+            command = self.command(directory)
+            begin = time.perf_counter()
+            done = subprocess.run(
+                command, cwd=directory, env=environment(), capture_output=True, text=True, check=False
+            )
+            elapsed = time.perf_counter() - begin
+        if done.returncode:
+            sys.exit(f"error: {self.name} failed:\n{done.stdout}{done.stderr}")
+        self.seconds.append(elapsed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """One contender's median is to be at most another's, `times` so much and `plus` so many seconds."""
+
+    what: str
+    ours: str
+    theirs: str
+    times: float = 1.0
+    plus: float = 0.0
+
+    def met(self, ours: float, theirs: float) -> bool:
+        """Whether two medians keep to it."""
+        return ours <= theirs * self.times + self.plus
+
+
+def environment() -> dict[str, str]:
+    """The caller's environment, with byte code cached as in any installation."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def program(name: str) -> str | None:
+    """Where a program is: among envtest's, or on PATH."""
+    return shutil.which(name, path=os.environ.get("KUBEBUILDER_ASSETS")) or shutil.which(name)
+
+
+def pkigen() -> list[str]:
+    """The installed program, from the environment of this interpreter."""
+    script = Path(sys.executable).parent / "pkigen"
+    return [str(script)] if script.exists() else [sys.executable, "-m", "pkigen"]
+
+
+def pkigen_init(algorithm: str) -> Contender:
+    """`pkigen init` on the single-node example with one key algorithm."""
+
+    def prepare(directory: Path) -> None:
+        text = EXAMPLE.read_text(encoding="utf-8")
+        (directory / "cluster.yaml").write_text(
+            f"{text}\n  certificates: {{keyAlgorithm: {algorithm}}}\n", encoding="utf-8"
+        )
+
+    return Contender(
+        name=f"pkigen init, {algorithm}",
+        command=lambda _directory: [*pkigen(), "init", "cluster.yaml"],
+        prepare=prepare,
+    )
+
+
+def kubeadm_init(executable: str, algorithm: str) -> Contender:
+    """The phases of `kubeadm init` that do the same job; a process each, as kubeadm is scripted."""
+
+    def prepare(directory: Path) -> None:
+        (directory / "kubeadm.yaml").write_text(KUBEADM_CONFIGURATION.format(algorithm=algorithm))
+        (directory / "make").write_text(
+            "".join(
+                f"{shlex.quote(executable)} init phase {phase} --config /kubeadm.yaml --rootfs {directory}\n"
+                for phase in KUBEADM_PHASES
+            )
+        )
+
+    # --rootfs changes the root directory, which only root may do, or anyone in a user namespace of their own.
+    alone = [] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user"]
+    return Contender(
+        name=f"kubeadm init phase …, {algorithm}",
+        command=lambda _directory: [*alone, "sh", "-e", "make"],
+        prepare=prepare,
+    )
+
+
+def openssl_certificates(executable: str, algorithm: str) -> Contender:
+    """The certificates alone, by a script of openssl commands."""
+    kind = {
+        "RSA-2048": "-newkey rsa:2048",
+        "ECDSA-P256": "-newkey ec -pkeyopt ec_paramgen_curve:P-256",
+    }[algorithm]
+    request = f"{shlex.quote(executable)} req -x509 {kind} -nodes"
+    lines = []
+    for authority, leaves in AUTHORITIES.items():
+        lines.append(f"{request} -subj /CN={authority} -keyout {authority}.key -out {authority}.crt")
+        lines += [
+            f"{request} -subj /O=system:masters/CN={leaf} -addext subjectAltName=DNS:{leaf} "
+            f"-CA {authority}.crt -CAkey {authority}.key -keyout {leaf}.key -out {leaf}.crt"
+            for leaf in leaves
+        ]
+
+    def prepare(directory: Path) -> None:
+        (directory / "make").write_text("\n".join(lines))
+
+    return Contender(
+        name=f"openssl, certificates only, {algorithm}",
+        command=lambda _directory: ["sh", "-e", "make"],
+        prepare=prepare,
+    )
+
+
+def cfssl_certificates(executable: str, algorithm: str) -> Contender:
+    """The certificates alone, by a script of cfssl commands; what it prints is left as JSON."""
+    key = {"RSA-2048": {"algo": "rsa", "size": 2048}, "ECDSA-P256": {"algo": "ecdsa", "size": 256}}[algorithm]
+    generate = f"{shlex.quote(executable)} gencert -loglevel 5"
+    writer = program("cfssljson")
+    keep = f"{shlex.quote(writer)} -bare" if writer else "cat >"
+    lines = []
+    for authority, leaves in AUTHORITIES.items():
+        lines.append(f"{generate} -initca {authority}.json | {keep} {authority}")
+        signer = f"-ca {authority}.pem -ca-key {authority}-key.pem"
+        lines += [f"{generate} {signer} {leaf}.json | {keep} {leaf}" for leaf in leaves]
+
+    def prepare(directory: Path) -> None:
+        for authority, leaves in AUTHORITIES.items():
+            for name in (authority, *leaves):
+                request = {"CN": name, "hosts": [name], "key": key}
+                (directory / f"{name}.json").write_text(json.dumps(request))
+        (directory / "make").write_text("\n".join(lines))
+
+    return Contender(
+        name=f"cfssl, certificates only, {algorithm}",
+        command=lambda _directory: ["sh", "-e", "make"],
+        prepare=prepare,
+    )
+
+
+KUBEADM_CONFIGURATION = """\
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: InitConfiguration
+localAPIEndpoint:
+  advertiseAddress: 10.0.0.11
+nodeRegistration:
+  name: cp1
+---
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: ClusterConfiguration
+clusterName: home
+kubernetesVersion: v1.36.2
+encryptionAlgorithm: {algorithm}
+"""
+
+OTHERS = (
+    ("kubeadm", kubeadm_init),
+    ("openssl", openssl_certificates),
+    ("cfssl", cfssl_certificates),
+)
+
+
+def contenders() -> list[Contender]:
+    """All that this machine can run."""
+    found = [
+        Contender(name="python, bare", command=lambda _directory: [sys.executable, "-c", "pass"]),
+        Contender(name="pkigen --version", command=lambda _directory: [*pkigen(), "--version"]),
+    ]
+    for algorithm in ALGORITHMS:
+        found.append(pkigen_init(algorithm))
+        found += [make(path, algorithm) for name, make in OTHERS if (path := program(name))]
+    for name, _make in OTHERS:
+        if program(name) is None:
+            print(f"{name} is not installed: left out", file=sys.stderr)
+    return found
+
+
+def goals() -> list[Goal]:
+    """What was promised."""
+    result = [
+        Goal(
+            what="pkigen --version within 60 ms of a bare interpreter",
+            ours="pkigen --version",
+            theirs="python, bare",
+            plus=0.060,
+        )
+    ]
+    for algorithm, factor, words in (("RSA-2048", 0.5, "at most half of"), ("ECDSA-P256", 1.0, "at most")):
+        result.append(
+            Goal(
+                what=f"pkigen init takes {words} kubeadm's time with {algorithm}",
+                ours=f"pkigen init, {algorithm}",
+                theirs=f"kubeadm init phase …, {algorithm}",
+                times=factor,
+            )
+        )
+    return result
+
+
+def machine() -> str:
+    """What the figures were taken on."""
+    model = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    load = os.getloadavg()[0]
+    return (
+        f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, pkigen {__version__}, load {load:.1f} at the start"
+    )
+
+
+def measure(runs: int) -> list[Contender]:
+    """Let every contender run in turn, after one round that does not count."""
+    found = contenders()
+    for turn in range(runs + 1):
+        for contender in found:
+            contender.run()
+            if turn == 0:
+                contender.seconds.clear()
+    return found
+
+
+def table(found: Sequence[Contender]) -> str:
+    """The figures, in milliseconds."""
+    width = max(len(contender.name) for contender in found)
+    lines = [f"{'':{width}}   median  fastest  slowest   (ms)"]
+    lines += [
+        f"{contender.name:{width}}  {contender.median * 1e3:7.0f}  {min(contender.seconds) * 1e3:7.0f}"
+        f"  {max(contender.seconds) * 1e3:7.0f}"
+        for contender in found
+    ]
+    return "\n".join(lines)
+
+
+def verdicts(found: Sequence[Contender]) -> list[str]:
+    """Which goals are met."""
+    medians = {contender.name: contender.median for contender in found}
+    result = []
+    for goal in goals():
+        ours, theirs = medians[goal.ours], medians.get(goal.theirs)
+        if theirs is None:
+            result.append(f"  not measured  {goal.what}")
+            continue
+        word = "met   " if goal.met(ours, theirs) else "MISSED"
+        result.append(
+            f"  {word}  {goal.what}: {ours * 1e3:.0f} ms and {theirs * 1e3:.0f} ms, ratio {ours / theirs:.2f}"
+        )
+    return result
+
+
+def main() -> None:
+    """Measure, print, and keep the single figures where that is asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=15, help="how often each contender runs (default: 15)")
+    parser.add_argument("--json", type=Path, help="keep every single figure in this file")
+    options = parser.parse_args()
+    where = machine()
+    found = measure(options.runs)
+    print(where)
+    print(f"{options.runs} runs each, in turn\n")
+    print(table(found))
+    print("\ngoals (medians of this run)")
+    print("\n".join(verdicts(found)))
+    if options.json:
+        seconds = {contender.name: contender.seconds for contender in found}
+        options.json.write_text(
+            json.dumps({"machine": where, "seconds": seconds}, indent=2), encoding="utf-8"
+        )
+
+
+if __name__ == "__main__":
+    main()

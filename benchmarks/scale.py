@@ -1,0 +1,139 @@
+"""How long, and in how much memory, `init` makes a cluster of thousands of nodes.
+
+Builds the spec in memory, runs the whole `init` through the API in a temporary directory (all in this one
+process), and prints seconds and the peak of resident memory. Goal: 15,000 P-256 leaves in 60 s and 500 MB.
+
+    python benchmarks/scale.py [--nodes 5000] [--in DIRECTORY] [--profile FILE] [--verify]
+"""
+
+# ruff: noqa: INP001 -- a script, no package
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import os
+import resource
+import tempfile
+import time
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from pkigen.applying import Applied, Tools, apply_plan
+from pkigen.inventory import Inventory, derive
+from pkigen.planning import make_plan
+from pkigen.rendering import Renderer
+from pkigen.spec.model import ClusterSpec
+from pkigen.store import Store
+from pkigen.verifying import verify
+
+CONTROL_PLANE_NODES = 3
+FIRST_ADDRESS = IPv4Address("10.0.0.1")
+
+
+class Silent:
+    """Shows no progress."""
+
+    def begin(self, what: str, total: int) -> None:
+        """A piece of work begins."""
+
+    def step(self) -> None:
+        """One step is done."""
+
+
+def spec_of(nodes: int, *, algorithm: str, runtime: str) -> ClusterSpec:
+    """A cluster with stacked etcd on three nodes; the rest are workers."""
+    return ClusterSpec.model_validate(
+        {
+            "metadata": {"name": "scale"},
+            "spec": {
+                "kubernetesVersion": "v1.36.2",
+                "runtime": runtime,
+                "controlPlaneEndpoint": "api.scale.example.com:6443",
+                "certificates": {"keyAlgorithm": algorithm},
+                "nodes": [
+                    {
+                        "name": f"node-{number:05d}",
+                        "roles": ["control-plane" if number < CONTROL_PLANE_NODES else "worker"],
+                        "addresses": [str(FIRST_ADDRESS + number)],
+                    }
+                    for number in range(nodes)
+                ],
+            },
+        }
+    )
+
+
+def init(inventory: Inventory, root: Path, now: datetime) -> Applied:
+    """The first run, as the command does it."""
+    renderer = Renderer(inventory)
+    with Store.open(root, command="init", now=now) as store:
+        plan = make_plan(inventory, store, renderer, now=now, owned=frozenset())
+        tools = Tools(now=now, entropy=os.urandom, renderer=renderer, progress=Silent())
+        return apply_plan(plan, inventory, store, tools)
+
+
+def peak_megabytes() -> int:
+    """The largest resident memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def measure_init(inventory: Inventory, root: Path, now: datetime, profile: str | None) -> None:
+    """Time the first run."""
+    profiler = cProfile.Profile() if profile else None
+    begun = time.perf_counter()
+    with profiler or nullcontext():
+        applied = init(inventory, root, now)
+    seconds = time.perf_counter() - begun
+    leaves = sum(item.issuer is not None for item in inventory.certificates.values())
+    print(
+        f"init: {len(inventory.cluster.spec.nodes)} nodes, {leaves} leaves, {len(inventory.paths)} files, "
+        f"{len(applied.issued)} issued: {seconds:.1f} s, {peak_megabytes()} MB"
+    )
+    if profiler is not None and profile is not None:
+        profiler.dump_stats(profile)
+
+
+def measure_reading(inventory: Inventory, root: Path, now: datetime) -> None:
+    """Time a plan without changes, and a verification."""
+    renderer = Renderer(inventory)
+    with Store.open_reading(root) as store:
+        begun = time.perf_counter()
+        plan = make_plan(inventory, store, renderer, now=now, owned=frozenset())
+        seconds = time.perf_counter() - begun
+        print(f"plan: {len(plan.changes)} changes: {seconds:.1f} s, {peak_megabytes()} MB")
+        begun = time.perf_counter()
+        verified = verify(inventory, store, renderer, now=now)
+        seconds = time.perf_counter() - begun
+    print(
+        f"verify: {verified.objects} objects, {verified.edges} edges, {len(verified.findings)} findings: "
+        f"{seconds:.1f} s, {peak_megabytes()} MB"
+    )
+
+
+def main() -> None:
+    """Run, measure, print."""
+    parser = argparse.ArgumentParser(description="measure init of a large cluster")
+    parser.add_argument("--nodes", type=int, default=5000)
+    parser.add_argument("--algorithm", default="ECDSA-P256")
+    # systemd: three leaves on every worker (kubelet client, kubelet serving, kube-proxy).
+    parser.add_argument("--runtime", default="systemd", choices=("systemd", "static-pods"))
+    parser.add_argument("--in", dest="where", default=None, help="where the temporary directory is made")
+    parser.add_argument("--profile", default=None, help="write cProfile's figures of init to this file")
+    parser.add_argument("--verify", action="store_true", help="also time plan and verify of the result")
+    arguments = parser.parse_args()
+    now = datetime.now(UTC)
+    begun = time.perf_counter()
+    inventory = derive(spec_of(arguments.nodes, algorithm=arguments.algorithm, runtime=arguments.runtime))
+    print(f"spec and inventory: {time.perf_counter() - begun:.1f} s, {peak_megabytes()} MB")
+    with tempfile.TemporaryDirectory(dir=arguments.where) as directory:
+        root = Path(directory) / "scale"
+        measure_init(inventory, root, now, arguments.profile)
+        if arguments.verify:
+            measure_reading(inventory, root, now)
+
+
+if __name__ == "__main__":
+    main()

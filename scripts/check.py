@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""The test command: sets up what the checks need in `.venv`, then runs all of them.
+
+    python3 scripts/check.py [argument of pytest …]
+
+Needs nothing but Python 3.11 or newer with its `venv` module. The exit code is 0 only if every check passed;
+all of them run, whichever fails first. With arguments, pytest gets them and the other checks are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+ENVIRONMENT = TOP / ".venv"
+PYTHON = ENVIRONMENT / "bin" / "python"
+OLDEST = (3, 11)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One program to run; its output is shown when it fails."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+STATIC = (
+    Check("ruff check", ("ruff", "check")),
+    Check("ruff format", ("ruff", "format", "--check")),
+    Check("mypy, the package", ("mypy",)),
+    Check("mypy, the scripts", ("mypy", "scripts", "benchmarks/run.py")),
+)
+# The tests hold the import rules and build, install and run the wheel too (tests/project).
+TESTS = ("pytest", "-n", "auto", "--cov", "--cov-report=term-missing:skip-covered")
+
+
+def main(arguments: list[str]) -> int:
+    """Set up, check, summarise; the exit code."""
+    if sys.version_info < OLDEST:
+        sys.exit(f"error: this is Python {sys.version.split()[0]}, the tests need 3.11 or newer")
+    set_up()
+    if arguments:
+        return run(("pytest", *arguments)).returncode
+    failed = [check.name for check in STATIC if not passes(check)]
+    print(f"static checks: {len(STATIC) - len(failed)} of {len(STATIC)} passed; the tests follow", flush=True)
+    tests = run(TESTS).returncode
+    # pytest's own summary stays the last thing on standard output.
+    for name in failed:
+        print(f"error: {name} failed, see above", file=sys.stderr)
+    return tests or int(bool(failed))
+
+
+def set_up() -> None:
+    """Make the environment, or bring it up to date with pyproject.toml."""
+    project = (TOP / "pyproject.toml").read_bytes()
+    stamp = ENVIRONMENT / "installed-from"
+    state = hashlib.sha256(project + sys.version.encode()).hexdigest()
+    if PYTHON.exists() and stamp.exists() and stamp.read_text(encoding="ascii") == state:
+        return
+    print(f"setting up {ENVIRONMENT}", flush=True)
+    made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=False)
+    if made.returncode:
+        sys.exit("error: no virtual environment could be made\nhint: on Debian, apt-get install python3-venv")
+    # The group is read here because the pip of Debian 12 does not know dependency groups yet.
+    group = tomllib.loads(project.decode())["dependency-groups"]["test"]
+    install = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run([*install, "--editable", str(TOP), *group], check=False)
+    if done.returncode:
+        sys.exit("error: the packages could not be installed\nhint: the tests need a package index")
+    stamp.write_text(state, encoding="ascii")
+
+
+def passes(check: Check) -> bool:
+    """Run one check, and show what it says if it fails."""
+    begin = time.monotonic()
+    done = run(check.command, quiet=True)
+    word = "FAILED" if done.returncode else "passed"
+    print(f"{check.name}: {word} in {time.monotonic() - begin:.0f} s", flush=True)
+    if done.returncode:
+        print(done.stdout, flush=True)
+    return done.returncode == 0
+
+
+def run(command: tuple[str, ...], *, quiet: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run a program of the environment at the top of the checkout."""
+    places = f"{ENVIRONMENT / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    environment = {**os.environ, "PATH": places, "VIRTUAL_ENV": str(ENVIRONMENT)}
+    return subprocess.run(
+        [str(PYTHON), "-m", *command],
+        cwd=TOP,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if quiet else None,
+        stderr=subprocess.STDOUT if quiet else None,
+        text=True,
+        check=False,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
