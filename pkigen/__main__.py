@@ -1,0 +1,40 @@
+"""The program's entry: signals, limits, and how errors reach a person."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from pkigen import __version__
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    if sys.argv[1:] == ["--version"]:
+        # Scripts ask this often; nothing else needs to be imported to answer.
+        sys.stdout.write(f"pkigen {__version__}\n")
+        return
+    # What is imported stays: to look for garbage in it again and again costs a tenth of a short run.
+    gc.set_threshold(100_000)
+    # A core file would hold private keys.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Until there is something to be undone, a signal simply ends the process, without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from pkigen.cli.app import TerminatedError, run  # noqa: PLC0415 -- `--version` must not pay for it
+
+    def terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise TerminatedError
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Paths, modes and well-known names of the PKI directory and of a node's file system.
+
+The names and modes on a node are kubeadm's (`cmd/kubeadm/app/constants/constants.go`,
+`client-go/util/keyutil/key.go`, `client-go/util/cert/io.go`). Paths are POSIX, relative to the PKI directory.
+"""
+
+from __future__ import annotations
+
+LOCK_FILE = "pki.lock"
+LEDGER_FILE = ".pkigen/ledger.jsonl"
+
+AUTHORITY = "pki"
+NODES = "nodes"
+USERS = "users"
+ADDONS = "addons"
+
+KUBERNETES_DIRECTORY = "/etc/kubernetes"
+MANIFESTS_DIRECTORY = "/etc/kubernetes/manifests"
+FLAGS_DIRECTORY = "/etc/kubernetes/flags"
+SYSTEMD_DIRECTORY = "/etc/systemd/system"
+KUBELET_DIRECTORY = "/var/lib/kubelet"
+KUBELET_PKI_DIRECTORY = "/var/lib/kubelet/pki"
+KUBE_PROXY_DIRECTORY = "/var/lib/kube-proxy"
+
+CERTIFICATE_MODE = 0o644
+KEY_MODE = 0o600
+KUBECONFIG_MODE = 0o600
+MANIFEST_MODE = 0o600
+PUBLIC_MODE = 0o644
+SECRET_MODE = 0o600
+
+SIGNING_CERTIFICATE = "ca-signing.crt"
+"""The controller manager's signing certificate: always exactly one, so that `ca.crt` may hold two."""
+
+ENCRYPTION_CONFIGURATION = "encryption-config.yaml"
+SA_PRIVATE_KEY = "sa.key"
+SA_PUBLIC_KEY = "sa.pub"
+
+
+def authority_path(name: str) -> str:
+    """A file of the authority, which never leaves the machine that runs pkigen."""
+    return f"{AUTHORITY}/{name}"
+
+
+def node_path(node: str, path: str) -> str:
+    """Where a file that a node has at the absolute `path` stands in the PKI directory."""
+    return f"{NODES}/{node}{path}"
+
+
+def user_path(user: str) -> str:
+    """The kubeconfig of a person."""
+    return f"{USERS}/{user}.conf"
+
+
+def addon_path(name: str) -> str:
+    """A manifest to apply once the API server answers."""
+    return f"{ADDONS}/{name}.yaml"

@@ -1,0 +1,59 @@
+"""Certificate profiles as a table: which usages each role gets, and where that is written down."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
+
+
+class Profile(enum.StrEnum):
+    """The roles a certificate can have."""
+
+    CA = "ca"
+    SERVER = "server"
+    CLIENT = "client"
+    PEER = "peer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileRow:
+    """The usages of one role, and the rule they come from."""
+
+    is_ca: bool
+    extended_key_usages: tuple[ObjectIdentifier, ...]
+    sends_chain: bool
+    source: str
+
+
+_SERVER = ExtendedKeyUsageOID.SERVER_AUTH
+_CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
+
+PROFILES: dict[Profile, ProfileRow] = {
+    Profile.CA: ProfileRow(
+        is_ca=True,
+        extended_key_usages=(),
+        sends_chain=False,
+        source="RFC 5280 4.2.1.3 and 4.2.1.9; kubeadm pkiutil/pki_helpers.go NewSelfSignedCACert",
+    ),
+    Profile.SERVER: ProfileRow(
+        is_ca=False,
+        extended_key_usages=(_SERVER,),
+        sends_chain=True,
+        source="cmd/kubeadm/app/phases/certs/certlist.go KubeadmCertAPIServer",
+    ),
+    Profile.CLIENT: ProfileRow(
+        is_ca=False,
+        extended_key_usages=(_CLIENT,),
+        sends_chain=False,
+        source="cmd/kubeadm/app/phases/certs/certlist.go KubeadmCertKubeletClient",
+    ),
+    Profile.PEER: ProfileRow(
+        is_ca=False,
+        # etcd's own server certificate is also presented as a client's by its gRPC gateway.
+        extended_key_usages=(_SERVER, _CLIENT),
+        sends_chain=True,
+        source="cmd/kubeadm/app/phases/certs/certlist.go KubeadmCertEtcdServer",
+    ),
+}

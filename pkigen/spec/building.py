@@ -1,0 +1,217 @@
+"""A tree of values to a `ClusterSpec`, and places in the model back to lines and columns.
+
+Where some values are wrong, the rest is built without them, so that the rules that concern several values run
+as well and one run reports everything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from pydantic import ValidationError
+
+from pkigen.errors import Problem
+from pkigen.spec import translation
+from pkigen.spec.model import NEWEST_MINOR, ClusterSpec, Role
+from pkigen.spec.yaml_source import MappingNode, Node, SequenceNode, show_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pydantic_core import ErrorDetails
+
+    from pkigen.spec.findings import Finding, Location
+
+_MOST_ATTEMPTS: Final = 10  # one for each level of the model, and some
+_MOST_SUGGESTIONS: Final = 1_000  # looking for what was meant costs 40 microseconds for each unknown key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a file says, in the shape of the model, and what was noticed while reading it.
+
+    `absences` tell in other words than "is missing" what a value's absence means: its path, and the way out.
+    """
+
+    root: Node
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    absences: Mapping[Location, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where something stands: in the file, on the way there from the root, and the node if there is one."""
+
+    line: int
+    column: int
+    path: str
+    location: Location
+    node: Node | None
+
+
+class Tree:
+    """A tree of values from which wrong ones may have been left out."""
+
+    def __init__(self, root: Node, void: frozenset[Location] = frozenset()) -> None:
+        self.root = root
+        self._void = void
+        self._above_void = frozenset(location[:end] for location in void for end in range(len(location) + 1))
+
+    def place(self, location: Location, *, on_key: bool = False) -> Place:
+        """Where a location is; where it is missing, the deepest place on the way to it."""
+        found: Node | None = self.root
+        node = key = self.root
+        shown = self.root.shown or ""
+        steps: list[str | int] = []
+        original: list[str | int] = []
+        for step in location:
+            if isinstance(found, MappingNode) and step in found.entries:
+                key, found = found.entries[str(step)]
+                original.append(step)
+            elif isinstance(found, SequenceNode) and isinstance(step, int) and step < len(found.items):
+                original.append(found.places[step] if found.places else step)
+                key = found = found.items[step]
+            else:
+                found = None
+                original.append(step)
+            steps.append(original[-1])
+            if found is not None:
+                node = found
+                if found.shown is not None:
+                    shown, steps = found.shown, []
+        at = key if on_key and found is not None else node
+        return Place(
+            line=at.line,
+            column=at.column,
+            path=show_path(steps, below=shown),
+            location=tuple(original),
+            node=found,
+        )
+
+    def concerns_void(self, finding: Finding) -> bool:
+        """Whether a finding is about something that was left out, or looked at it."""
+        for location in (finding.at, *finding.given):
+            original = self.place(location).location
+            if original in self._above_void or any(
+                original[:end] in self._void for end in range(len(original))
+            ):
+                return True
+        return False
+
+    def without(self, errors: Iterable[ErrorDetails]) -> Tree | None:
+        """The tree without what is wrong, with stand-ins for what is missing; None if nothing is left."""
+        dropped: set[Location] = set()
+        added: dict[Location, object] = {}
+        for error in errors:
+            location = error["loc"]
+            if error["type"] == "missing":
+                stand_in = _stand_in(location)
+                if stand_in is not None:
+                    added[location] = stand_in
+                    continue
+                location = location[:-1]
+            if not location:
+                return None
+            dropped.add(location)
+        void = {self.place(location).location for location in (*dropped, *added)}
+        return Tree(_rebuilt(self.root, dropped, added), self._void | void)
+
+
+def _rebuilt(root: Node, dropped: set[Location], added: dict[Location, object]) -> Node:
+    """A copy of a tree without some of what is in it; what stays the same is shared."""
+    above = {location[:end] for location in (*dropped, *added) for end in range(len(location))}
+    added_below: dict[Location, list[tuple[str, object]]] = {}
+    for location, value in added.items():
+        added_below.setdefault(location[:-1], []).append((str(location[-1]), value))
+
+    def rebuilt(node: Node, here: Location) -> Node:
+        if here in above and isinstance(node, SequenceNode):
+            kept = [index for index in range(len(node.items)) if (*here, index) not in dropped]
+            items = [rebuilt(node.items[index], (*here, index)) for index in kept]
+            places = [node.places[index] if node.places else index for index in kept]
+            return replace(node, value=[item.value for item in items], items=items, places=places)
+        if here in above and isinstance(node, MappingNode):
+            entries = {
+                name: (key, rebuilt(value, (*here, name)))
+                for name, (key, value) in node.entries.items()
+                if (*here, name) not in dropped
+            }
+            for name, value in added_below.get(here, ()):
+                stand_in = Node(node.line, node.column, value)
+                entries[name] = (stand_in, stand_in)
+            return replace(
+                node, value={name: value.value for name, (_, value) in entries.items()}, entries=entries
+            )
+        return node
+
+    return rebuilt(root, ())
+
+
+def _stand_in(location: Location) -> object:
+    """A harmless value for what is missing, so that the rest can be judged; None where there is none."""
+    index = next((step for step in location if isinstance(step, int)), 0)
+    address = f"2001:db8:ffff::{index + 1:x}"
+    name = f"unnamed-{index}"
+    table: dict[Location, object] = {
+        ("metadata",): {"name": name},
+        ("metadata", "name"): name,
+        ("spec", "kubernetesVersion"): f"v1.{NEWEST_MINOR}.0",
+        ("spec", "nodes"): [{"name": name, "roles": [Role.CONTROL_PLANE], "addresses": [address]}],
+        ("spec", "nodes", 0, "name"): name,
+        ("spec", "nodes", 0, "roles"): [Role.WORKER],
+        ("spec", "nodes", 0, "addresses"): [address],
+        ("spec", "users", 0, "name"): name,
+    }
+    return table.get(tuple(0 if isinstance(step, int) else step for step in location))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """The spec as far as it could be built, what it was built from, and why that is not everything."""
+
+    spec: ClusterSpec | None
+    tree: Tree
+    problems: tuple[Problem, ...]
+
+
+def build(source: Source, *, file: str) -> Built:
+    """Build the spec; without what is wrong, where something is wrong."""
+    tree = Tree(source.root)
+    problems: tuple[Problem, ...] | None = None
+    for _ in range(_MOST_ATTEMPTS):  # pragma: no branch -- each attempt takes something away
+        try:
+            spec = ClusterSpec.model_validate(tree.root.value, by_alias=True, by_name=False)
+        except ValidationError as error:
+            errors = error.errors(include_url=False, include_input=False)
+        else:
+            return Built(spec=spec, tree=tree, problems=problems or ())
+        if problems is None:
+            problems = tuple(_problems(errors, tree, source, file))
+        smaller = tree.without(errors)
+        if smaller is None:
+            break
+        tree = smaller
+    return Built(spec=None, tree=tree, problems=problems or ())
+
+
+def _problems(errors: Iterable[ErrorDetails], tree: Tree, source: Source, file: str) -> Iterable[Problem]:
+    unknown = 0
+    for error in errors:
+        location = error["loc"]
+        place = tree.place(location, on_key=error["type"] == "extra_forbidden")
+        if error["type"] == "too_short" and _has_items(place.node):
+            continue  # pydantic counts only the items that are right, and each wrong one has its own problem
+        unknown += error["type"] == "extra_forbidden"
+        if error["type"] == "missing" and location in source.absences:
+            path, message = source.absences[location]
+        elif error["type"] == "extra_forbidden" and unknown > _MOST_SUGGESTIONS:
+            path, message = place.path, translation.UNKNOWN_KEY
+        else:
+            path, message = place.path, translation.message(error, place.node)
+        yield Problem(file=file, line=place.line, column=place.column, path=path, message=message)
+
+
+def _has_items(node: Node | None) -> bool:
+    return isinstance(node, SequenceNode) and bool(node.items)

@@ -1,0 +1,151 @@
+"""Rules about lifetimes, and about the names of certificates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pkigen.spec.findings import Finding, Location, no_effect, warning
+from pkigen.spec.model import CA_CERTIFICATE_NAMES, CERTIFICATE_NAMES, Runtime, format_duration
+from pkigen.spec.translation import suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import timedelta
+
+    from pkigen.spec.model import ClusterSpec
+
+
+_OTHER_ISSUERS: Final = {
+    "etcd-server": "etcd-ca",
+    "etcd-peer": "etcd-ca",
+    "etcd-healthcheck-client": "etcd-ca",
+    "apiserver-etcd-client": "etcd-ca",
+    "front-proxy-client": "front-proxy-ca",
+}
+"""Which CA signs what; all other leaves are signed by `ca` (K/phases/certs/certlist.go)."""
+_CERTIFICATES: Final[Location] = ("spec", "certificates")
+_OVERRIDES: Final[Location] = (*_CERTIFICATES, "overrides")
+
+
+def _override_names(spec: ClusterSpec) -> Iterator[Finding]:
+    overrides = spec.spec.certificates.overrides
+    absent = {}
+    if spec.spec.etcd.external is not None:
+        names = ("etcd-ca", *(name for name, issuer in _OTHER_ISSUERS.items() if issuer == "etcd-ca"))
+        absent = dict.fromkeys(names, "etcd is external")
+    if spec.spec.runtime is not Runtime.SYSTEMD:
+        absent["kube-proxy.conf"] = "kube-proxy runs in the cluster, with a token"
+    for name in overrides:
+        at: Location = (*_OVERRIDES, name)
+        if name not in CERTIFICATE_NAMES:
+            near = suggestion(name, CERTIFICATE_NAMES) or f"; known are {', '.join(CERTIFICATE_NAMES)}"
+            yield Finding(at=at, message=f"is no certificate's name{near}", on_key=True)
+        elif name in absent:
+            yield no_effect(at, absent[name], ("spec", "etcd"), ("spec", "runtime"))
+
+
+def _no_signer(spec: ClusterSpec) -> Iterator[Finding]:
+    """Kubelets that renew by themselves need somebody in the cluster who signs."""
+    if not spec.spec.certificates.distribute_ca_keys and spec.spec.kubelet.rotate_certificates:
+        yield warning(
+            (*_CERTIFICATES, "distributeCAKeys"),
+            "without CA keys the controller manager signs nothing: kubelets cannot renew their certificates "
+            "with kubelet.rotateCertificates; renew them here, or run a signer of your own",
+            ("spec", "kubelet", "rotateCertificates"),
+        )
+
+
+def _lifetime(spec: ClusterSpec, name: str) -> timedelta:
+    certificates = spec.spec.certificates
+    override = certificates.overrides.get(name)
+    if override is not None and override.validity is not None:
+        return override.validity
+    return certificates.ca_validity if name in CA_CERTIFICATE_NAMES else certificates.validity
+
+
+def _validities(spec: ClusterSpec) -> Iterator[Finding]:
+    """No leaf may be meant to outlive its CA; issuing would cut it short."""
+    certificates = spec.spec.certificates
+    if certificates.validity > certificates.ca_validity:
+        yield Finding(
+            at=(*_CERTIFICATES, "validity"),
+            message=f"{format_duration(certificates.validity)} is longer than caValidity "
+            f"({format_duration(certificates.ca_validity)}): no certificate outlives its CA",
+            given=((*_CERTIFICATES, "caValidity"),),
+        )
+    for name, override in certificates.overrides.items():
+        if override.validity is None or name not in CERTIFICATE_NAMES:
+            continue
+        at: Location = (*_OVERRIDES, name, "validity")
+        if name in CA_CERTIFICATE_NAMES:
+            if override.validity < certificates.validity <= certificates.ca_validity and _default_leaves(
+                spec, name
+            ):
+                yield Finding(
+                    at=at,
+                    message=f"{format_duration(override.validity)} is shorter than the validity of leaves "
+                    f"({format_duration(certificates.validity)}): no certificate outlives its CA",
+                    given=((*_CERTIFICATES, "validity"), (*_CERTIFICATES, "caValidity")),
+                )
+            continue
+        issuer = _OTHER_ISSUERS.get(name, "ca")
+        if override.validity > _lifetime(spec, issuer):
+            yield Finding(
+                at=at,
+                message=f"{format_duration(override.validity)} is longer than the validity of {issuer} "
+                f"({format_duration(_lifetime(spec, issuer))}): no certificate outlives its CA",
+                given=((*_CERTIFICATES, "caValidity"), (*_OVERRIDES, issuer)),
+            )
+    longest = _lifetime(spec, "ca")
+    for index, user in enumerate(spec.spec.users):
+        if user.validity > longest:
+            yield Finding(
+                at=("spec", "users", index, "validity"),
+                message=f"{format_duration(user.validity)} is longer than the validity of the CA "
+                f"({format_duration(longest)}): no certificate outlives its CA",
+                given=((*_CERTIFICATES, "caValidity"), (*_OVERRIDES, "ca")),
+            )
+
+
+def _default_leaves(spec: ClusterSpec, authority: str) -> list[str]:
+    """The leaves of a CA that have no validity of their own."""
+    overridden = {name for name, override in spec.spec.certificates.overrides.items() if override.validity}
+    leaves = set(CERTIFICATE_NAMES) - set(CA_CERTIFICATE_NAMES) - overridden
+    return sorted(name for name in leaves if _OTHER_ISSUERS.get(name, "ca") == authority)
+
+
+def _renewals(spec: ClusterSpec) -> Iterator[Finding]:
+    """A window that was written down must be shorter than the life; the default adapts to it."""
+    certificates = spec.spec.certificates
+    if "renew_before" in certificates.model_fields_set and certificates.renew_before >= certificates.validity:
+        yield Finding(
+            at=(*_CERTIFICATES, "renewBefore"),
+            message=_too_early(certificates.renew_before, certificates.validity),
+            given=((*_CERTIFICATES, "validity"),),
+        )
+    for name, override in certificates.overrides.items():
+        if override.renew_before is not None and override.renew_before >= _lifetime(spec, name):
+            yield Finding(
+                at=(*_OVERRIDES, name, "renewBefore"),
+                message=_too_early(override.renew_before, _lifetime(spec, name)),
+                given=(
+                    (*_OVERRIDES, name, "validity"),
+                    (*_CERTIFICATES, "validity"),
+                    (*_CERTIFICATES, "caValidity"),
+                ),
+            )
+
+
+def _too_early(renew_before: timedelta, validity: timedelta) -> str:
+    return (
+        f"{format_duration(renew_before)} is not shorter than the validity ({format_duration(validity)}): "
+        "the certificate would be renewed on every run"
+    )
+
+
+RULES: Final[tuple[Callable[[ClusterSpec], Iterator[Finding]], ...]] = (
+    _override_names,
+    _no_signer,
+    _validities,
+    _renewals,
+)

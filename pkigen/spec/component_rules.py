@@ -1,0 +1,94 @@
+"""Rules about etcd and the settings of control-plane components."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pkigen.spec.findings import Finding, Location, last, no_effect, repeats, warning
+from pkigen.spec.model import Component, Runtime
+from pkigen.spec.translation import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from pkigen.spec.model import ClusterSpec
+
+
+_EXTERNAL: Final[Location] = ("spec", "etcd", "external")
+
+
+def _external_etcd(spec: ClusterSpec) -> Iterator[Finding]:
+    # K/apis/kubeadm/validation/validation.go, ValidateEtcd
+    etcd = spec.spec.etcd
+    external = etcd.external
+    if external is None:
+        return
+    if (external.cert_file is None) != (external.key_file is None):
+        given, missing = ("certFile", "keyFile") if external.cert_file else ("keyFile", "certFile")
+        yield Finding(
+            at=(*_EXTERNAL, given), message=f"needs {missing} beside it", given=((*_EXTERNAL, missing),)
+        )
+    elif external.cert_file is not None and external.ca_file is None:
+        yield Finding(
+            at=(*_EXTERNAL, "certFile"), message="needs caFile beside it", given=((*_EXTERNAL, "caFile"),)
+        )
+    secured = external.ca_file or external.cert_file or external.key_file
+    schemes = {endpoint.partition(":")[0] for endpoint in external.endpoints}
+    for index, endpoint in enumerate(external.endpoints):
+        at: Location = (*_EXTERNAL, "endpoints", index)
+        if endpoint.startswith("http:"):
+            if secured:
+                yield Finding(at=at, message="must begin with https:// because certificate files are given")
+            elif len(schemes) > 1:
+                yield Finding(at=at, message="must begin with https:// like the other endpoints")
+            else:
+                yield warning(at, "is not encrypted: every Secret crosses the network in clear text")
+    for place in repeats(external.endpoints):
+        yield warning((*_EXTERNAL, "endpoints", place), "is given twice: remove it")
+    unused = ("data_dir", "image_tag", "server_cert_sans", "peer_cert_sans", "extra_args")
+    for name in sorted(etcd.model_fields_set.intersection(unused)):
+        key = type(etcd).model_fields[name].alias or name
+        yield no_effect(("spec", "etcd", key), "etcd is external")
+
+
+def _volumes(spec: ClusterSpec) -> Iterator[Finding]:
+    for key, component in _components(spec):
+        volumes = component.extra_volumes
+        at: Location = ("spec", key, "extraVolumes")
+        for place in repeats([volume.name for volume in volumes]):
+            yield Finding(
+                at=(*at, place, "name"),
+                message=f"{quote(volumes[place].name)} is the name of an earlier volume already",
+            )
+        for place in repeats([volume.mount_path for volume in volumes]):
+            yield Finding(
+                at=(*at, place, "mountPath"),
+                message=f"{quote(volumes[place].mount_path)} is the mount path of an earlier volume already",
+            )
+        if volumes and spec.spec.runtime is Runtime.SYSTEMD:
+            why = "with the systemd runtime, programs see the host's files as they are"
+            yield no_effect(at, why, ("spec", "runtime"))
+
+
+def _components(spec: ClusterSpec) -> Iterable[tuple[str, Component]]:
+    return (
+        ("apiServer", spec.spec.api_server),
+        ("controllerManager", spec.spec.controller_manager),
+        ("scheduler", spec.spec.scheduler),
+    )
+
+
+def _encryption(spec: ClusterSpec) -> Iterator[Finding]:
+    flag = last(spec.spec.api_server.extra_args, "encryption-provider-config")
+    if spec.spec.encryption is not None and flag is not None:
+        yield Finding(
+            at=("spec", "apiServer", "extraArgs", flag),
+            message="replaces the configuration that spec.encryption makes: remove one of them",
+        )
+
+
+RULES: Final[tuple[Callable[[ClusterSpec], Iterator[Finding]], ...]] = (
+    _external_etcd,
+    _volumes,
+    _encryption,
+)

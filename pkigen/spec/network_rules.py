@@ -1,0 +1,186 @@
+"""Rules about subnets, and about addresses within them."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Final
+
+from pkigen.spec.findings import NODES, Finding, Location, last, node_addresses, warning
+from pkigen.spec.model import Role, split_host_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pkigen.spec.model import ClusterSpec, IPAddress, IPNetwork
+
+
+_FEWEST_SERVICE_ADDRESSES: Final = 10  # K/constants/constants.go, MinimumAddressesInServiceSubnet
+_MOST_SERVICE_HOST_BITS: Final = 20  # MaximumBitsForServiceSubnet; the API server refuses larger ones too
+_FEWEST_POD_ADDRESSES: Final = 14  # MinimumAddressesInPodSubnet
+_MOST_NODE_MASK_BITS: Final = 16  # PodSubnetNodeMaskMaxDiff
+_NODE_MASK_BITS: Final = {4: 24, 6: 64}  # K/apis/kubeadm/validation/validation.go, getClusterNodeMask
+_API_PORTS: Final = frozenset({443, 6443, 8443})
+
+
+def _subnet_families(spec: ClusterSpec) -> Iterator[Finding]:
+    networking = spec.spec.networking
+    for key, subnets in (
+        ("serviceSubnets", networking.service_subnets),
+        ("podSubnets", networking.pod_subnets),
+    ):
+        if len(subnets) > 1 and subnets[0].version == subnets[1].version:
+            yield Finding(
+                at=("spec", "networking", key, 1),
+                message=f"is IPv{subnets[0].version} like {subnets[0]}: "
+                "two subnets are for dual stack, one IPv4 and one IPv6",
+            )
+    pod_families = {subnet.version for subnet in networking.pod_subnets}
+    for index, subnet in enumerate(networking.service_subnets):
+        if pod_families and subnet.version not in pod_families:
+            yield warning(
+                ("spec", "networking", "serviceSubnets", index),
+                f"no pod subnet is IPv{subnet.version}: services of this family would have no pods",
+                ("spec", "networking", "podSubnets"),
+            )
+
+
+def _service_subnet_sizes(spec: ClusterSpec) -> Iterator[Finding]:
+    # K/apis/kubeadm/validation/validation.go, ValidateIPNetFromString and ValidateServiceSubnetSize
+    for index, subnet in enumerate(spec.spec.networking.service_subnets):
+        at: Location = ("spec", "networking", "serviceSubnets", index)
+        shortest = subnet.max_prefixlen - _MOST_SERVICE_HOST_BITS
+        longest = subnet.max_prefixlen - _FEWEST_SERVICE_ADDRESSES.bit_length()
+        if subnet.prefixlen < shortest:
+            message = f"is too large for the API server: use /{shortest} or a longer prefix"
+            yield Finding(at=at, message=message)
+        elif subnet.num_addresses < _FEWEST_SERVICE_ADDRESSES:
+            message = f"is too small, services need {_FEWEST_SERVICE_ADDRESSES} addresses: use /{longest}"
+            yield Finding(at=at, message=message)
+
+
+def _pod_subnet_sizes(spec: ClusterSpec) -> Iterator[Finding]:
+    # K/apis/kubeadm/validation/validation.go, ValidatePodSubnetNodeMask
+    networking = spec.spec.networking
+    arguments = spec.spec.controller_manager.extra_args
+    allocates = last(arguments, "allocate-node-cidrs")
+    for index, subnet in enumerate(networking.pod_subnets):
+        at: Location = ("spec", "networking", "podSubnets", index)
+        if subnet.num_addresses < _FEWEST_POD_ADDRESSES:
+            yield Finding(at=at, message=f"is too small: pods need {_FEWEST_POD_ADDRESSES} addresses")
+            continue
+        if allocates is not None and arguments[allocates].value == "false":
+            continue
+        flag = last(arguments, f"node-cidr-mask-size-ipv{subnet.version}")
+        if flag is None and len(networking.pod_subnets) == 1:
+            flag = last(arguments, "node-cidr-mask-size")
+        bits = _NODE_MASK_BITS[subnet.version]
+        if flag is not None:
+            text = arguments[flag].value
+            if not (text.isascii() and text.isdecimal() and 0 < int(text[:9]) <= subnet.max_prefixlen):
+                yield Finding(
+                    at=("spec", "controllerManager", "extraArgs", flag, "value"),
+                    message=f"must be the prefix length of a node's pods, at most {subnet.max_prefixlen}",
+                )
+                continue
+            bits = int(text)
+        given: Location = ("spec", "controllerManager", "extraArgs")
+        if subnet.prefixlen > bits:
+            yield Finding(
+                at=at, message=f"is smaller than what one node gets from it (/{bits})", given=(given,)
+            )
+        elif bits - subnet.prefixlen > _MOST_NODE_MASK_BITS:
+            yield Finding(
+                at=at,
+                message=f"is too large to be divided into /{bits} for each node: "
+                f"use /{bits - _MOST_NODE_MASK_BITS} or a longer prefix",
+                given=(given,),
+            )
+
+
+def _overlaps(spec: ClusterSpec) -> Iterator[Finding]:
+    for index, pods in enumerate(spec.spec.networking.pod_subnets):
+        for place, service in enumerate(spec.spec.networking.service_subnets):
+            if _overlap(pods, service):
+                yield Finding(
+                    at=("spec", "networking", "podSubnets", index),
+                    message=f"overlaps the service subnet {service}: pods and services need their own ranges",
+                    given=(("spec", "networking", "serviceSubnets", place),),
+                )
+
+
+def _overlap(one: IPNetwork, other: IPNetwork) -> bool:
+    if isinstance(one, IPv4Network):
+        return isinstance(other, IPv4Network) and one.overlaps(other)
+    return not isinstance(other, IPv4Network) and one.overlaps(other)
+
+
+def _hosts_within_subnets(spec: ClusterSpec) -> Iterator[Finding]:
+    hosts: list[tuple[Location, IPAddress | str]] = [
+        ((*NODES, node, "addresses", index), address) for node, index, address in node_addresses(spec)
+    ]
+    if spec.spec.control_plane_endpoint:
+        hosts.append((("spec", "controlPlaneEndpoint"), split_host_port(spec.spec.control_plane_endpoint)[0]))
+    for at, host in hosts:
+        if isinstance(host, str):
+            continue
+        for place, service in enumerate(spec.spec.networking.service_subnets):
+            if host in service:
+                yield Finding(
+                    at=at,
+                    message=f"is inside the service subnet {service}, whose addresses only the cluster knows",
+                    given=(("spec", "networking", "serviceSubnets", place),),
+                )
+        for pods in spec.spec.networking.pod_subnets:
+            if host in pods:
+                yield warning(at, f"is inside the pod subnet {pods}: a pod may get the same address")
+
+
+def _endpoint(spec: ClusterSpec) -> Iterator[Finding]:
+    endpoint = spec.spec.control_plane_endpoint
+    at: Location = ("spec", "controlPlaneEndpoint")
+    if endpoint is None:
+        if len(spec.control_plane) > 1:
+            first = spec.control_plane[0].name
+            yield warning(
+                at,
+                f"is missing with {len(spec.control_plane)} control-plane nodes: kubeconfigs name "
+                f"{first} alone, and stop working while it is down; name a load balancer",
+                NODES,
+            )
+        return
+    host, _ = split_host_port(endpoint)
+    if ":" in endpoint and "[" not in endpoint and not isinstance(host, str) and host.version == 6:  # noqa: PLR2004
+        before, _, group = endpoint.rpartition(":")
+        if group.isdecimal() and int(group) in _API_PORTS | {spec.spec.api_server.bind_port}:
+            yield warning(
+                at,
+                f"is an IPv6 address without a port: if {group} is meant as one, write [{before}]:{group}",
+            )
+
+
+def _advertise_families(spec: ClusterSpec) -> Iterator[Finding]:
+    # cmd/kube-apiserver/app/options/validation.go, validatePublicIPServiceClusterIPRangeIPFamilies; kubeadm
+    # lets it pass, and with --endpoint-reconciler-type=none it is allowed.
+    if last(spec.spec.api_server.extra_args, "endpoint-reconciler-type") is not None:
+        return
+    first = spec.spec.networking.service_subnets[0]
+    for index, node in enumerate(spec.spec.nodes):
+        if node.has(Role.CONTROL_PLANE) and node.advertise_address.version != first.version:
+            yield warning(
+                (*NODES, index, "addresses", 0),
+                f"is of another family than the first service subnet {first}, and so the API server does not "
+                "start: change the order of one of them",
+                ("spec", "networking", "serviceSubnets"),
+                (*NODES, index, "roles"),
+            )
+
+
+RULES: Final[tuple[Callable[[ClusterSpec], Iterator[Finding]], ...]] = (
+    _subnet_families,
+    _service_subnet_sizes,
+    _pod_subnet_sizes,
+    _overlaps,
+    _hosts_within_subnets,
+    _endpoint,
+    _advertise_families,
+)

@@ -1,0 +1,129 @@
+"""Rules about nodes: names, addresses, roles, ports and flags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pkigen.spec.findings import NODES, Finding, Location, no_effect, node_addresses, repeats, warning
+from pkigen.spec.model import Role, parse_node_ip
+from pkigen.spec.translation import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pkigen.spec.model import ClusterSpec, IPAddress
+
+
+_NODE_PORTS: Final = {
+    10248: "the kubelet's health check",
+    10249: "kube-proxy's metrics",
+    10250: "the kubelet",
+    10256: "kube-proxy's health check",
+    10257: "the controller manager",
+    10259: "the scheduler",
+}
+_ETCD_PORTS: Final = {2379: "etcd's clients", 2380: "etcd's peers", 2381: "etcd's metrics"}
+
+
+def _node_names(spec: ClusterSpec) -> Iterator[Finding]:
+    first: dict[str, int] = {}
+    for index, node in enumerate(spec.spec.nodes):
+        before = first.setdefault(node.name, index)
+        if before != index:
+            yield Finding(
+                at=(*NODES, index, "name"),
+                message=f"{quote(node.name)} is the name of an earlier node already: each needs its own",
+            )
+
+
+def _unique_addresses(spec: ClusterSpec) -> Iterator[Finding]:
+    first: dict[IPAddress, tuple[int, int]] = {}
+    for node, index, address in node_addresses(spec):
+        before = first.setdefault(address, (node, index))
+        if before != (node, index):
+            owner = "this node" if before[0] == node else f"the node {quote(spec.spec.nodes[before[0]].name)}"
+            yield Finding(
+                at=(*NODES, node, "addresses", index), message=f"{address} is an address of {owner} already"
+            )
+
+
+def _roles(spec: ClusterSpec) -> Iterator[Finding]:
+    if not spec.control_plane:
+        yield Finding(at=NODES, message="no node has the role control-plane: give it to at least one")
+    for index, node in enumerate(spec.spec.nodes):
+        for place in repeats(node.roles):
+            yield warning((*NODES, index, "roles", place), f"{node.roles[place]} is given twice: remove it")
+        for place in repeats(node.cert_sans):
+            yield warning(
+                (*NODES, index, "certSANs", place),
+                f"{quote(node.cert_sans[place])} is given twice: remove it",
+            )
+        if spec.spec.etcd.external is not None and node.has(Role.ETCD):
+            yield Finding(
+                at=(*NODES, index, "roles", node.roles.index(Role.ETCD)),
+                message="etcd is external (spec.etcd.external): no node can have the role etcd",
+            )
+        if node.bind_port is not None and not node.has(Role.CONTROL_PLANE):
+            yield no_effect((*NODES, index, "bindPort"), "only control-plane nodes run an API server")
+
+
+def _etcd_members(spec: ClusterSpec) -> Iterator[Finding]:
+    members = len(spec.etcd_members)
+    if members and members % 2 == 0:
+        yield warning(
+            NODES,
+            f"give {members} etcd members, an even number: they survive no more failures than {members - 1} "
+            "would; add or remove one",
+            ("spec", "etcd"),
+        )
+
+
+def _ports(spec: ClusterSpec) -> Iterator[Finding]:
+    members = {node.name for node in spec.etcd_members}
+    for index, node in enumerate(spec.spec.nodes):
+        if not node.has(Role.CONTROL_PLANE):
+            continue
+        port = spec.api_port(node)
+        owner = _NODE_PORTS.get(port) or (_ETCD_PORTS.get(port) if node.name in members else None)
+        if owner is None:
+            continue
+        if node.bind_port is not None:
+            yield Finding(
+                at=(*NODES, index, "bindPort"),
+                message=f"{port} is the port of {owner} on this node",
+                given=((*NODES, index, "roles"), ("spec", "etcd")),
+            )
+            continue
+        yield Finding(
+            at=("spec", "apiServer", "bindPort"),
+            message=f"{port} is the port of {owner} on every control-plane node",
+            given=(NODES, ("spec", "etcd")),
+        )
+        return
+
+
+def _kubelet_flags(spec: ClusterSpec) -> Iterator[Finding]:
+    for index, node in enumerate(spec.spec.nodes):
+        for place, argument in enumerate(node.kubelet_extra_args):
+            at: Location = (*NODES, index, "kubeletExtraArgs", place, "value")
+            if argument.name == "hostname-override" and argument.value != node.name:
+                yield warning(
+                    at,
+                    f"the kubelet would register as {quote(argument.value)}, but its certificate is made for "
+                    f"{quote(node.name)}: give the node that name",
+                )
+            if argument.name == "node-ip":
+                try:
+                    parse_node_ip(argument.value)
+                except ValueError as error:
+                    yield Finding(at=at, message=str(error))
+
+
+RULES: Final[tuple[Callable[[ClusterSpec], Iterator[Finding]], ...]] = (
+    _node_names,
+    _unique_addresses,
+    _roles,
+    _etcd_members,
+    _ports,
+    _kubelet_flags,
+)

@@ -1,0 +1,175 @@
+"""Rules about users and IAM mappings: names, identities that are not theirs, and RBAC rules."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from pkigen.spec.findings import Finding, Location, repeats, warning
+from pkigen.spec.model import User
+from pkigen.spec.translation import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from pkigen.spec.model import ClusterSpec, IAMMapping, NamespacedRole, PolicyRule
+
+
+SYSTEM_PREFIX: Final = "system:"
+_LABEL: Final = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_LONGEST_SUBDOMAIN: Final = 253
+_VARIABLE: Final = re.compile(r"\{\{(.*?)\}\}")
+_VARIABLES: Final = frozenset(
+    {"AccessKeyID", "AccountID", "EC2PrivateDNSName", "SessionName", "SessionNameRaw"}
+)
+RESERVED_USERS: Final = frozenset(
+    {"kubernetes-admin", "kubernetes-super-admin", "kube-apiserver", "kube-apiserver-kubelet-client"}
+)
+RESERVED_GROUPS: Final = frozenset({"kubeadm:cluster-admins"})
+
+
+def _user_names(spec: ClusterSpec) -> Iterator[Finding]:
+    first: dict[str, int] = {}
+    for index, user in enumerate(spec.spec.users):
+        before = first.setdefault(user.stem.lower(), index)
+        if before != index:
+            other = spec.spec.users[before].stem
+            same = (
+                "is the name" if other == user.stem else f"differs only in case from {quote(other)}, the name"
+            )
+            yield Finding(
+                at=("spec", "users", index, "name"),
+                message=f"{quote(user.stem)} {same} of an earlier user: their files would be the same",
+                given=(("spec", "users", index, "kind"), ("spec", "users", index, "namespace")),
+            )
+
+
+def _service_accounts(spec: ClusterSpec) -> Iterator[Finding]:
+    for index, user in enumerate(spec.spec.users):
+        at: Location = ("spec", "users", index)
+        kind: tuple[Location, ...] = ((*at, "kind"),)
+        if not user.is_service_account:
+            for field in ("uid", "audiences"):
+                if getattr(user, field):
+                    message = "is a service account's: write kind: ServiceAccount, or leave it out"
+                    yield Finding(at=(*at, field), message=message, given=kind, on_key=True)
+            continue
+        if user.namespace is None:
+            yield Finding(
+                at=(*at, "namespace"), message="is missing: a service account lives in one", given=kind
+            )
+        if not _SUBDOMAIN.fullmatch(user.name) or len(user.name) > _LONGEST_SUBDOMAIN:
+            message = "a service account's name has lower-case letters, digits, '-' and '.' only"
+            yield Finding(at=(*at, "name"), message=message, given=kind)
+        if user.groups:
+            message = "the API server gives service accounts their groups: bind roles to the account itself"
+            yield Finding(at=(*at, "groups"), message=message, given=kind)
+
+
+def _system_identities(spec: ClusterSpec) -> Iterator[Finding]:
+    for index, user in enumerate(spec.spec.users):
+        yield from _identity(("spec", "users", index), user)
+    for index, mapping in enumerate(spec.spec.iam):
+        yield from _identity(("spec", "iam", index), mapping)
+
+
+def _identity(at: Location, user: User | IAMMapping) -> Iterator[Finding]:
+    claims = list(_claims(user))
+    if user.allow_system_identity is None:
+        for place, what in claims:
+            yield Finding(at=(*at, *place), message=what, given=((*at, "allowSystemIdentity"),))
+    elif not claims:
+        yield warning(
+            (*at, "allowSystemIdentity"), "is not needed: the name and the groups are ordinary ones"
+        )
+    for index_ in repeats(user.groups):
+        yield warning((*at, "groups", index_), f"{quote(user.groups[index_])} is given twice: remove it")
+
+
+def _claims(user: User | IAMMapping) -> Iterator[tuple[Location, str]]:
+    person = isinstance(user, User)
+    key, name = ("name", user.name) if isinstance(user, User) else ("username", user.username)
+    way_out = (
+        f"such {'a certificate' if person else 'an identity'} cannot be revoked by RBAC; choose another "
+        "name, or write the reason into allowSystemIdentity"
+    )
+    if name.startswith(SYSTEM_PREFIX) or name in RESERVED_USERS:
+        yield (key,), f"{quote(name)} is an identity of Kubernetes itself: {way_out}"
+    for index, group in enumerate(user.groups):
+        if group.startswith(SYSTEM_PREFIX) or group in RESERVED_GROUPS:
+            yield ("groups", index), f"{quote(group)} is a group of Kubernetes itself: {way_out}"
+
+
+def _roles(spec: ClusterSpec) -> Iterator[Finding]:
+    for index, user in enumerate(spec.spec.users):
+        yield from _roles_of(("spec", "users", index), user)
+    for index, mapping in enumerate(spec.spec.iam):
+        yield from _roles_of(("spec", "iam", index), mapping)
+
+
+def _roles_of(at: Location, user: User | IAMMapping) -> Iterator[Finding]:
+    for number, role in enumerate(user.roles):
+        given = _grants(role)
+        if len(given) != 1:
+            what = f"has {' and '.join(given)}" if given else "grants nothing"
+            yield Finding(
+                at=(*at, "roles", number),
+                message=f"{what}: give exactly one of clusterRole, role and rules",
+            )
+        yield from _rules((*at, "roles", number, "rules"), role.rules, namespaced=True)
+    yield from _rules((*at, "rules"), user.rules, namespaced=False)
+
+
+def _grants(role: NamespacedRole) -> list[str]:
+    given = {"clusterRole": role.cluster_role, "role": role.role, "rules": role.rules}
+    return [key for key, value in given.items() if value]
+
+
+def _rules(at: Location, rules: Iterable[PolicyRule], *, namespaced: bool) -> Iterator[Finding]:
+    # pkg/apis/rbac/validation/validation.go, ValidatePolicyRule
+    for index, rule in enumerate(rules):
+        here: Location = (*at, index)
+        urls: tuple[Location, ...] = ((*here, "nonResourceURLs"),)
+        if rule.non_resource_urls:
+            if namespaced:
+                yield Finding(
+                    at=(*here, "nonResourceURLs"),
+                    message="URLs are in no namespace: give them in the user's own rules",
+                )
+            if rule.api_groups or rule.resources or rule.resource_names:
+                yield Finding(at=here, message="has both resources and nonResourceURLs: make two rules of it")
+            continue
+        if not rule.api_groups:
+            message = 'is missing: write [""] for the core group'
+            yield Finding(at=(*here, "apiGroups"), message=message, given=urls)
+        if not rule.resources:
+            message = "is missing: name resources, or give nonResourceURLs"
+            yield Finding(at=(*here, "resources"), message=message, given=urls)
+
+
+def _iam(spec: ClusterSpec) -> Iterator[Finding]:
+    first: dict[str, int] = {}
+    for index, mapping in enumerate(spec.spec.iam):
+        at: Location = ("spec", "iam", index)
+        if first.setdefault(mapping.arn.lower(), index) != index:
+            # aws-iam-authenticator keeps one mapping for each ARN, compared in lower case.
+            yield Finding(at=(*at, "arn"), message="is mapped already: one ARN has one user name")
+        for variable in _VARIABLE.findall(mapping.username):
+            if variable not in _VARIABLES:
+                known = ", ".join(_VARIABLES)
+                message = f"has the unknown variable {quote(variable)}: {known} are known"
+                yield Finding(at=(*at, "username"), message=message)
+        grants = mapping.cluster_roles or mapping.roles or mapping.rules
+        if mapping.has_variables and grants and not mapping.groups:
+            message = "are missing: a user name with variables cannot be bound to a role, a group can"
+            yield Finding(at=(*at, "groups"), message=message, given=((*at, "username"),))
+
+
+RULES: Final[tuple[Callable[[ClusterSpec], Iterator[Finding]], ...]] = (
+    _user_names,
+    _service_accounts,
+    _system_identities,
+    _roles,
+    _iam,
+)

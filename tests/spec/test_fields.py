@@ -1,0 +1,220 @@
+"""Every field of the model: a value that it takes, and one that it refuses at its own place."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import typing
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from pkigen.spec.model import ClusterSpec
+from tests.spec.sources import loaded, problems
+
+BASE: dict[str, Any] = {
+    "apiVersion": "pkigen/v1",
+    "kind": "Cluster",
+    "metadata": {"name": "t"},
+    "spec": {
+        "kubernetesVersion": "v1.36.2",
+        "nodes": [{"name": "a", "roles": ["control-plane"], "addresses": ["192.0.2.1"]}],
+        "users": [{"name": "ann"}],
+    },
+}
+ARGUMENT = {"name": "v", "value": "2"}
+VOLUME = {"name": "logs", "hostPath": "/var/log", "mountPath": "/log"}
+UID = "3f2b0c1e-8d5a-4c07-9b6e-2a1d4f5e6c7b"
+ACCOUNT = {"kind": "ServiceAccount", "namespace": "web"}
+ARN = "arn:aws:iam::111122223333:role/Admin"
+MAPPING = {"arn": ARN, "username": "ann"}
+RULE = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+ENDPOINT = {"endpoints": ["https://192.0.2.9:2379"]}
+
+# path: a value it takes, a value it refuses, and what must stand beside it
+FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
+    "apiVersion": ("pkigen/v1", "pkigen/v0"),
+    "kind": ("Cluster", "Klaster"),
+    "metadata": ({"name": "prod"}, "prod"),
+    "metadata.name": ("prod.example", "Prod"),
+    "spec": (BASE["spec"], []),
+    "spec.kubernetesVersion": ("v1.29.0", "v1.36"),
+    "spec.runtime": ("systemd", "docker"),
+    "spec.controlPlaneEndpoint": ("[2001:db8::1]:6443", "https://api:6443"),
+    "spec.imageRepository": ("registry.example.com:5000/k8s/mirror", "registry example"),
+    "spec.networking": ({"dnsDomain": "k8s.example"}, "flannel"),
+    "spec.networking.serviceSubnets": (["10.32.0.0/16", "fd00::/112"], []),
+    "spec.networking.podSubnets": (["10.244.0.0/16"], ["10.244.0.1/16"]),
+    "spec.networking.dnsDomain": ("cluster.example", "cluster.local."),
+    "spec.apiServer": ({"bindPort": 7443}, None),
+    "spec.apiServer.certSANs": (["*.example.com", "192.0.2.8"], ["exa_mple"]),
+    "spec.apiServer.bindPort": (443, 0),
+    "spec.apiServer.extraArgs": ([ARGUMENT, ARGUMENT], {"v": "2"}),
+    "spec.apiServer.extraArgs[0].name": ("audit-log-path", "--audit-log-path", {"value": ""}),
+    "spec.apiServer.extraArgs[0].value": ("", 2, {"name": "v"}),
+    "spec.apiServer.extraVolumes": ([VOLUME], [VOLUME["name"]]),
+    "spec.apiServer.extraVolumes[0].name": ("logs", "Logs", VOLUME),
+    "spec.apiServer.extraVolumes[0].hostPath": ("/srv/x", "srv/x", VOLUME),
+    "spec.apiServer.extraVolumes[0].mountPath": ("/srv/x", "/srv/../x", VOLUME),
+    "spec.apiServer.extraVolumes[0].readOnly": (True, "true", VOLUME),
+    "spec.apiServer.extraVolumes[0].pathType": ("DirectoryOrCreate", "Folder", VOLUME),
+    "spec.controllerManager": ({}, []),
+    "spec.controllerManager.extraArgs": ([ARGUMENT], "v"),
+    "spec.controllerManager.extraVolumes": ([], "v"),
+    "spec.scheduler": ({}, []),
+    "spec.scheduler.extraArgs": ([ARGUMENT], "v"),
+    "spec.scheduler.extraVolumes": ([], "v"),
+    "spec.etcd": ({}, "stacked"),
+    "spec.etcd.dataDir": ("/srv/etcd", "/srv/etcd/"),
+    "spec.etcd.imageTag": ("3.6.8-0", "3.6.8 0"),
+    "spec.etcd.serverCertSANs": (["etcd.example"], [7]),
+    "spec.etcd.peerCertSANs": (["192.0.2.7"], ["::ffff:192.0.2.7"]),
+    "spec.etcd.extraArgs": ([ARGUMENT], [{"name": "v"}]),
+    "spec.etcd.external": (ENDPOINT, {}),
+    "spec.etcd.external.endpoints": (["http://etcd.example:2379/"], []),
+    "spec.etcd.external.caFile": ("/etc/etcd/ca.crt", "ca.crt", ENDPOINT),
+    "spec.etcd.external.certFile": ("/c.crt", "c.crt", {**ENDPOINT, "caFile": "/a", "keyFile": "/k"}),
+    "spec.etcd.external.keyFile": ("/k.key", "k.key", {**ENDPOINT, "caFile": "/a", "certFile": "/c"}),
+    "spec.kubelet": ({}, []),
+    "spec.kubelet.rotateCertificates": (False, "no"),
+    "spec.kubelet.extraArgs": ([ARGUMENT], [{"value": "2"}]),
+    "spec.certificates": ({}, []),
+    "spec.certificates.keyAlgorithm": ("RSA-4096", "Ed25519"),
+    "spec.certificates.caValidity": ("100000h", "11y"),
+    "spec.certificates.validity": ("1h30m", "0s"),
+    "spec.certificates.renewBefore": ("24h", "-24h"),
+    "spec.certificates.distributeCAKeys": (False, "no"),
+    "spec.certificates.directory": ("/srv/pki", "pki"),
+    "spec.certificates.overrides": ({"ca": {"keyAlgorithm": "RSA-3072"}}, []),
+    "spec.certificates.overrides.apiserver": ({}, "90d"),
+    "spec.certificates.overrides.apiserver.validity": ("2160h", "2160"),
+    "spec.certificates.overrides.apiserver.renewBefore": ("24h", "soon"),
+    "spec.certificates.overrides.apiserver.keyAlgorithm": ("ECDSA-P384", "P384"),
+    "spec.encryption": ({}, "yes"),
+    "spec.encryption.provider": ("aescbc", "identity"),
+    "spec.encryption.resources": (["secrets", "*.apps"], []),
+    "spec.serviceAccounts": ({}, []),
+    "spec.serviceAccounts.maxTokenLifetime": ("24h", "1d"),
+    "spec.backups": ({}, 3),
+    "spec.backups.keep": (1000, 1001),
+    "spec.nodes": (BASE["spec"]["nodes"], {}),
+    "spec.nodes[0].name": ("cp-1.example", "cp_1"),
+    "spec.nodes[0].roles": (["control-plane", "worker", "etcd"], ["master"]),
+    "spec.nodes[0].addresses": (["192.0.2.1", "2001:db8::1"], ["192.0.2.256"]),
+    "spec.nodes[0].certSANs": (["rack.example"], "rack.example"),
+    "spec.nodes[0].bindPort": (7443, "7443"),
+    "spec.nodes[0].ageRecipient": (
+        "age1w2jtwspymk0563tygsedy08zjyjyr93esvdn3kckgwwnj6s9avyq00cy0u",
+        "age1tooshort",
+    ),
+    "spec.nodes[0].kubeletExtraArgs": ([ARGUMENT], [{"name": "V", "value": ""}]),
+    "spec.users": ([], {}),
+    "spec.users[0].name": ("users:dev1", "dev 1"),
+    "spec.users[0].groups": (["platform-team"], ["platform team"]),
+    "spec.users[0].validity": ("24h", "1d"),
+    "spec.users[0].namespace": ("web", "web.example"),
+    "spec.users[0].clusterRoles": (["view", "system:node-reader"], [".."]),
+    "spec.users[0].roles": ([{"namespace": "web", "clusterRole": "edit"}], [{"clusterRole": "edit"}]),
+    "spec.users[0].roles[0].namespace": ("web", "Web", {"role": "x"}),
+    "spec.users[0].roles[0].clusterRole": ("edit", "", {"namespace": "web"}),
+    "spec.users[0].roles[0].role": ("deployer", "a/b", {"namespace": "web"}),
+    "spec.users[0].roles[0].rules": ([RULE], [{}], {"namespace": "web"}),
+    "spec.users[0].rules": ([RULE], [[]]),
+    "spec.users[0].rules[0].apiGroups": (["", "apps"], [7], RULE),
+    "spec.users[0].rules[0].resources": (["pods/log"], [""], RULE),
+    "spec.users[0].rules[0].verbs": (["*"], [], RULE),
+    "spec.users[0].rules[0].resourceNames": (["x"], "x", RULE),
+    "spec.users[0].rules[0].nonResourceURLs": (["/metrics"], ["/m\n"], {"verbs": ["get"]}),
+    "spec.users[0].kind": ("ServiceAccount", "Group", {"namespace": "web"}),
+    "spec.users[0].uid": (UID, "7", ACCOUNT),
+    "spec.users[0].audiences": (["https://vault.example"], [""], ACCOUNT),
+    "spec.iam": ([], {}),
+    "spec.iam[0].arn": (ARN, "arn:aws:sts::111122223333:assumed-role/Admin/ann", {"username": "ann"}),
+    "spec.iam[0].username": ("ann:{{SessionName}}", "", {"arn": ARN}),
+    "spec.iam[0].groups": (["platform-team"], ["platform team"], MAPPING),
+    "spec.iam[0].clusterRoles": (["view"], [".."], MAPPING),
+    "spec.iam[0].roles": ([{"namespace": "web", "clusterRole": "edit"}], [{"clusterRole": "edit"}], MAPPING),
+    "spec.iam[0].rules": ([RULE], [[]], MAPPING),
+    "spec.iam[0].allowSystemIdentity": ("as EKS does", "", {**MAPPING, "groups": ["system:masters"]}),
+    "spec.users[0].allowSystemIdentity": ("see runbook 7", "", {"name": "system:x"}),
+}
+
+
+def _steps(path: str) -> list[str | int]:
+    return [
+        int(step) if step.isdecimal() else step for step in path.replace("[", ".").replace("]", "").split(".")
+    ]
+
+
+def _with(path: str, value: Any) -> str:
+    document = copy.deepcopy(BASE)
+    steps = _steps(path)
+    at: Any = document
+    for step, following in itertools.pairwise(steps):
+        if isinstance(at, list) and len(at) == step:
+            at.append({})
+        elif isinstance(at, dict) and step not in at:
+            at[step] = [] if following == 0 else {}
+        at = at[step]
+    beside = FIELDS[path][2:]
+    if beside:
+        at.update(beside[0])
+    at[steps[-1]] = value
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_takes(path: str) -> None:
+    value: Any = loaded(_with(path, FIELDS[path][0])).spec.model_dump(
+        mode="json", by_alias=True, exclude_unset=True
+    )
+    for step in _steps(path):
+        value = value[step]
+    assert value == FIELDS[path][0]
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_refuses(path: str) -> None:
+    found = problems(_with(path, FIELDS[path][1]))
+    assert len(found) == 1, found
+    line, _, rest = found[0].partition(":")
+    column, _, rest = rest.partition(": ")
+    assert line == "1"
+    assert int(column) > 1 or path in {"apiVersion", "kind"}
+    assert rest.startswith(path)
+
+
+def test_every_field_is_here() -> None:
+    assert set(_fields(ClusterSpec, "")) - set(FIELDS) == set()
+
+
+def _fields(model: type[BaseModel], above: str) -> list[str]:
+    """Every path below a model; types that stand in several places are followed once."""
+    found: list[str] = []
+    for name, field in model.model_fields.items():
+        path = f"{above}{field.alias or name}"
+        found.append(path)
+        repeated = path.startswith(
+            (
+                "spec.controllerManager",
+                "spec.scheduler",
+                "spec.users[0].roles[0].rules",
+                "spec.iam[0].roles",
+                "spec.iam[0].rules",
+            )
+        )
+        listed = path.endswith(("xtraArgs", "xtraVolumes")) and not path.startswith("spec.apiServer")
+        if repeated or listed:
+            continue
+        for inner in _models(field.annotation):
+            below = {"overrides": ".apiserver"}.get(name, "[0]" if "tuple" in str(field.annotation) else "")
+            found.extend(_fields(inner, f"{path}{below}."))
+    return found
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [] if annotation.__name__ == "KubernetesVersion" else [annotation]
+    return [model for part in typing.get_args(annotation) for model in _models(part)]

@@ -1,0 +1,231 @@
+"""Unknown keys, wrong types and what YAML makes of scalars."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.spec.sources import assert_starts, case, header, nodes, problems, spec, swapped
+
+BAD_SHAPES = [
+    case(
+        "no-api-version",
+        (
+            "kind: Cluster\nmetadata: {name: t}\n"
+            "spec: {kubernetesVersion: v1.36.2, nodes: [{name: a, roles: "
+            "[control-plane], addresses: [192.0.2.1]}]}\n"
+        ),
+        "1:1: apiVersion: is missing: write apiVersion: pkigen/v1",
+    ),
+    case(
+        "other-api-version",
+        "apiVersion: v1\nkind: Pod\nspec: {containers: []}\n",
+        "1:13: apiVersion: must be pkigen/v1, or kubeadm.k8s.io/v1beta4 for a kubeadm configuration,",
+    ),
+    case(
+        "newer-api-version",
+        swapped("pkigen/v1", "pkigen/v2"),
+        "1:13: apiVersion: must be pkigen/v1, not 'pkigen/v2'",
+    ),
+    case("other-kind", swapped("Cluster", "Klaster"), "2:7: kind: must be Cluster, not 'Klaster'"),
+    case(
+        "no-metadata-no-spec",
+        "apiVersion: pkigen/v1\nkind: Cluster\n",
+        "1:1: metadata: is missing",
+        "1:1: spec: is missing",
+    ),
+    case(
+        "null-spec",
+        "apiVersion: pkigen/v1\nkind: Cluster\nmetadata: {name: t}\nspec:\n",
+        "4:6: spec: is empty: give it a value or remove the key",
+    ),
+    case(
+        "unknown-top",
+        spec("status: {}\n"),
+        "7:1: status: is no key here; known are apiVersion, kind, metadata, spec",
+    ),
+    case(
+        "norway",
+        spec("  kubelet: {rotateCertificates: no}\n"),
+        "7:33: spec.kubelet.rotateCertificates: must be true or false: 'no' is text in YAML 1.2",
+    ),
+    case(
+        "yes",
+        spec("  kubelet:\n    rotateCertificates: yes\n"),
+        "8:25: spec.kubelet.rotateCertificates: must be true or false: 'yes' is text in YAML 1.2",
+    ),
+    case(
+        "quoted-true",
+        spec('  kubelet: {rotateCertificates: "true"}\n'),
+        "7:33: spec.kubelet.rotateCertificates: must be true or false: remove the quotes",
+    ),
+    case(
+        "null-bool",
+        spec("  kubelet: {rotateCertificates: null}\n"),
+        "7:33: spec.kubelet.rotateCertificates: null is no value here: put it in quotes if it is",
+    ),
+    case(
+        "word-bool",
+        spec("  kubelet: {rotateCertificates: often}\n"),
+        "7:33: spec.kubelet.rotateCertificates: must be true or false, not 'often'",
+    ),
+    case(
+        "list-bool",
+        spec("  kubelet: {rotateCertificates: [true]}\n"),
+        "7:33: spec.kubelet.rotateCertificates: must be true or false, not a list",
+    ),
+    case(
+        "number-bool",
+        spec("  kubelet: {rotateCertificates: 1}\n"),
+        "7:33: spec.kubelet.rotateCertificates: must be true or false, not '1'",
+    ),
+    case(
+        "octal-port",
+        spec("  apiServer: {bindPort: 06443}\n"),
+        "7:25: spec.apiServer.bindPort: must not begin with 0: YAML readers disagree whether 06443",
+    ),
+    case(
+        "base-60",
+        spec("  apiServer: {bindPort: 10:20}\n"),
+        "7:25: spec.apiServer.bindPort: must be a whole number; '10:20' is text, and a number of",
+    ),
+    case(
+        "quoted-port",
+        spec('  apiServer: {bindPort: "6443"}\n'),
+        "7:25: spec.apiServer.bindPort: must be a number: remove the quotes",
+    ),
+    case(
+        "float-port",
+        spec("  apiServer: {bindPort: 6443.0}\n"),
+        "7:25: spec.apiServer.bindPort: must be a whole number, not '6443.0'",
+    ),
+    case(
+        "word-port",
+        spec("  apiServer: {bindPort: https}\n"),
+        "7:25: spec.apiServer.bindPort: must be a whole number, not 'https'",
+    ),
+    case(
+        "list-port",
+        spec("  apiServer: {bindPort: [6443]}\n"),
+        "7:25: spec.apiServer.bindPort: must be a whole number, not a list",
+    ),
+    case(
+        "version-as-number",
+        swapped("v1.36.2", "1.36"),
+        "5:22: spec.kubernetesVersion: must be a version such as v1.36.2, in quotes where YAML would",
+    ),
+    case(
+        "name-as-number",
+        (
+            "apiVersion: pkigen/v1\nkind: Cluster\nmetadata: {name: 7}\nspec:\n"
+            "  kubernetesVersion: v1.36.2\n"
+            "  nodes: [{name: a, roles: [control-plane], addresses: [192.0.2.1]}]\n"
+        ),
+        '3:18: metadata.name: must be text: put it in quotes, "7"',
+    ),
+    case(
+        "argument-as-number",
+        spec("  scheduler: {extraArgs: [{name: v, value: 5}]}\n"),
+        '7:44: spec.scheduler.extraArgs[0].value: must be text: put it in quotes, "5"',
+    ),
+    case(
+        "argument-as-bool",
+        spec("  scheduler: {extraArgs: [{name: x, value: true}]}\n"),
+        '7:44: spec.scheduler.extraArgs[0].value: must be text: put it in quotes, "true"',
+    ),
+    case(
+        "address-as-number",
+        nodes("    - {name: a, roles: [control-plane], addresses: [1]}\n"),
+        "7:53: spec.nodes[0].addresses[0]: must be an IP address, in quotes where YAML would read it",
+    ),
+    case(
+        "duration-as-number",
+        spec("  certificates: {validity: 8760}\n"),
+        "7:28: spec.certificates.validity: needs a unit: write 8760h, 8760m or 8760s",
+    ),
+    case(
+        "typo",
+        spec("  networking: {serviceSubnet: [10.0.0.0/16]}\n"),
+        "7:16: spec.networking.serviceSubnet: is no key here; did you mean serviceSubnets?",
+    ),
+    case(
+        "snake-case",
+        spec("  image_repository: x\n"),
+        "7:3: spec.image_repository: is no key here; did you mean imageRepository?",
+    ),
+    case(
+        "case",
+        nodes("    - {Name: a, roles: [control-plane], addresses: [192.0.2.1]}\n"),
+        "7:7: spec.nodes[0].name: is missing",
+        "7:8: spec.nodes[0].Name: is no key here; did you mean name?",
+    ),
+    case(
+        "no-near-key", spec("  backups: {zzz: 1}\n"), "7:13: spec.backups.zzz: is no key here; known are keep"
+    ),
+    case(
+        "unknown-in-override",
+        spec("  certificates: {overrides: {apiserver: {validty: 24h}}}\n"),
+        "7:42: spec.certificates.overrides.apiserver.validty: is no key here; did you mean validity?",
+    ),
+    case(
+        "odd-key",
+        spec('  "a b\\n": 1\n'),
+        '7:3: spec["a b\\n"]: is no key here; known are kubernetesVersion, runtime,',
+    ),
+    case(
+        "long-key",
+        spec(
+            "  kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
+            "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
+            "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
+            "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk: 1\n"
+        ),
+        '7:3: spec["kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk..."]: is no key here;',
+    ),
+    case(
+        "list-for-mapping",
+        spec("  networking: []\n"),
+        "7:15: spec.networking: must be a mapping of keys to values, not a list",
+    ),
+    case(
+        "text-for-mapping",
+        spec("  networking: x\n"),
+        "7:15: spec.networking: must be a mapping of keys to values, not 'x'",
+    ),
+    case("mapping-for-list", spec("  users: {}\n"), "7:10: spec.users: must be a list, not a mapping"),
+    case(
+        "text-for-list",
+        spec("  apiServer: {certSANs: api.internal}\n"),
+        "7:25: spec.apiServer.certSANs: must be a list: write [api.internal]",
+    ),
+    case("null-list", spec("  users:\n"), "7:9: spec.users: is empty: give it a value or remove the key"),
+    case(
+        "mapping-for-text",
+        spec("  imageRepository: {}\n"),
+        "7:20: spec.imageRepository: must be text, not a mapping",
+    ),
+    case(
+        "list-for-text",
+        spec("  imageRepository: []\n"),
+        "7:20: spec.imageRepository: must be text, not a list",
+    ),
+    case(
+        "null-text",
+        spec("  imageRepository: ~\n"),
+        "7:20: spec.imageRepository: ~ is no value here: put it in quotes if it is text, or remove",
+    ),
+    case(
+        "node-is-text", nodes("    - a\n"), "7:7: spec.nodes[0]: must be a mapping of keys to values, not 'a'"
+    ),
+    case("nodes-empty", header("  nodes: []\n"), "6:10: spec.nodes: must not be empty"),
+    case("nodes-missing", header(""), "5:3: spec.nodes: is missing"),
+    case(
+        "roles-empty",
+        nodes("    - {name: a, roles: [], addresses: [192.0.2.1]}\n"),
+        "7:24: spec.nodes[0].roles: must not be empty",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "expected"), BAD_SHAPES)
+def test_shape_problems(source: str | bytes, expected: tuple[str, ...]) -> None:
+    assert_starts(problems(source), expected)
