@@ -1,0 +1,30 @@
+"""The only module that writes to the PKI directory: lock, stage, commit, recover.
+
+A change is staged beside the tree, written down, and only then renamed into place, so that a crash at any
+instruction leaves the old tree or the new one (docs: "How the store commits" in the design).
+"""
+
+from pkigen.store.backups import BackupAction, BackupEntry, BackupInfo
+from pkigen.store.explaining import MissingError, RefusedError, UnreadableError
+from pkigen.store.files import FileContent
+from pkigen.store.filesystem import Entry, FileSystem, OsFileSystem
+from pkigen.store.journal import Outcome, Recovery
+from pkigen.store.store import Store
+from pkigen.store.transaction import Transaction
+
+__all__ = [
+    "BackupAction",
+    "BackupEntry",
+    "BackupInfo",
+    "Entry",
+    "FileContent",
+    "FileSystem",
+    "MissingError",
+    "OsFileSystem",
+    "Outcome",
+    "Recovery",
+    "RefusedError",
+    "Store",
+    "Transaction",
+    "UnreadableError",
+]

@@ -1,0 +1,230 @@
+"""Directories reached component by component, never through a link, and made with the right mode."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from pkigen.store.explaining import ObstacleError, kind
+from pkigen.store.files import Synced
+from pkigen.store.paths import PRIVATE, directory_mode, is_guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from pathlib import Path
+
+    from pkigen.store.filesystem import FileSystem
+    from pkigen.store.paths import Parts
+
+    Rule = Callable[[os.stat_result, Parts], None]
+
+FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+NO_DIRECTORY = -1
+_STICKY = stat.S_ISVTX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """The open directories that everything else is reached from."""
+
+    fs: FileSystem
+    root: Path
+    root_fd: int
+    private_fd: int
+    private_path: str = PRIVATE
+
+    @property
+    def has_private(self) -> bool:
+        """Tell whether the directory of the store's own state exists; readers do without."""
+        return self.private_fd != NO_DIRECTORY
+
+
+@dataclass(slots=True, kw_only=True)
+class Level:
+    """One open directory of a `Descent`."""
+
+    name: str
+    fd: int
+    changed: bool = False
+
+
+def ours_where_secrets_pass(status: os.stat_result, parts: Parts) -> None:
+    """Rule for writing: nobody else may change the directories that secrets pass through."""
+    if is_guarded(parts):
+        require_ours(status, "/".join(parts))
+
+
+def anyones(_status: os.stat_result, _parts: Parts) -> None:
+    """Rule for reading: whose the directory is will be a finding, not an error."""
+
+
+def open_directory(
+    fs: FileSystem, dir_fd: int, parts: Parts, rule: Rule = ours_where_secrets_pass
+) -> tuple[int, os.stat_result]:
+    """Open the directory whose last component is in `dir_fd`, not through a link.
+
+    Args:
+        fs: The system calls.
+        dir_fd: The parent.
+        parts: The whole path, relative to the root, for the rule and the messages.
+        rule: What the directory must satisfy.
+    """
+    path = "/".join(parts)
+    try:
+        fd = fs.open(parts[-1], FLAGS, 0, dir_fd)
+    except OSError as error:
+        if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
+            raise
+        raise ObstacleError(path, kind(fs.lstat(parts[-1], dir_fd)) or "is not a directory") from error
+    try:
+        status = fs.fstat(fd)
+        rule(status, parts)
+    except BaseException:
+        fs.close(fd)
+        raise
+    return fd, status
+
+
+def make_directory(fs: FileSystem, dir_fd: int, parts: Parts) -> tuple[int, os.stat_result]:
+    """Create a directory with the mode that the table gives, whatever the umask, and open it."""
+    mode = directory_mode(parts)
+    fs.mkdir(parts[-1], mode, dir_fd)
+    fd, status = open_directory(fs, dir_fd, parts)
+    try:
+        fs.fchmod(fd, mode)
+    except BaseException:
+        fs.close(fd)
+        raise
+    return fd, status
+
+
+def require_ours(status: os.stat_result, path: str) -> None:
+    """Refuse a file or directory that another user owns or may change."""
+    if status.st_uid not in {os.geteuid(), 0}:
+        raise ObstacleError(
+            path,
+            f"belongs to another user (uid {status.st_uid})",
+            hint=f"run as that user, or `chown` {path}",
+        )
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o022 and not (status.st_uid == 0 and mode & _STICKY):
+        raise ObstacleError(
+            path,
+            f"is writable by other users (mode {mode:04o})",
+            hint=f"look for foreign files, then `chmod go-w` {path}",
+        )
+
+
+class Descent:
+    """A chain of open directories below a base, kept open while consecutive paths share it.
+
+    Walked in sorted order, each directory is opened once. Directories marked `changed` are made durable when
+    the chain leaves them, the last ones by `flush`.
+    """
+
+    def __init__(
+        self,
+        fs: FileSystem,
+        base_fd: int,
+        *,
+        prefix: Parts = (),
+        rule: Rule = ours_where_secrets_pass,
+        synced: Synced = Synced.AT_ONCE,
+    ) -> None:
+        self._synced = synced
+        self._has_changed = False
+        self._rule = rule
+        self._fs = fs
+        self._prefix = prefix
+        self._levels = [Level(name="", fd=base_fd)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def depth(self) -> int:
+        """How many directories below the base are open."""
+        return len(self._levels) - 1
+
+    def enter(self, parts: Parts) -> Level:
+        """Open an existing directory; when one is missing, `depth` tells how far the chain came."""
+        self._leave_until(parts)
+        for name in parts[self.depth :]:
+            self._push(name, *open_directory(self._fs, self._levels[-1].fd, self._path(name), self._rule))
+        return self._levels[-1]
+
+    def make(self, parts: Parts) -> Level:
+        """Open a directory, creating what is missing on the way."""
+        self._leave_until(parts)
+        for name in parts[self.depth :]:
+            parent = self._levels[-1]
+            try:
+                self._push(name, *open_directory(self._fs, parent.fd, self._path(name), self._rule))
+            except FileNotFoundError:
+                self._push(name, *make_directory(self._fs, parent.fd, self._path(name)))
+                parent.changed = self._levels[-1].changed = True
+        return self._levels[-1]
+
+    def flush(self) -> None:
+        """Make every change below the base durable."""
+        self._leave_until(())
+        base = self._levels[0]
+        if self._synced is Synced.TOGETHER and (base.changed or self._has_changed):
+            self._fs.syncfs(base.fd)
+        elif base.changed:
+            self._fs.fsync(base.fd)
+        base.changed = self._has_changed = False
+
+    def close(self) -> None:
+        """Let go of the chain, as after a failure; the base stays open."""
+        while self.depth:
+            self._fs.close(self._levels.pop().fd)
+
+    def _path(self, name: str) -> Parts:
+        return (*self._prefix, *(level.name for level in self._levels[1:]), name)
+
+    def _push(self, name: str, fd: int, _status: os.stat_result) -> None:
+        self._levels.append(Level(name=name, fd=fd))
+
+    def _leave_until(self, parts: Parts) -> None:
+        common = 0
+        while common < min(self.depth, len(parts)) and self._levels[common + 1].name == parts[common]:
+            common += 1
+        while self.depth > common:
+            level = self._levels[-1]
+            if level.changed and self._synced is Synced.AT_ONCE:
+                self._fs.fsync(level.fd)
+            self._has_changed = self._has_changed or level.changed
+            self._fs.close(self._levels.pop().fd)
+
+
+def remove_tree(fs: FileSystem, dir_fd: int, parts: Parts, *, last: Collection[str] = ()) -> None:
+    """Remove a directory and all below it, following nothing; what is already gone is no error.
+
+    Args:
+        fs: The system calls.
+        dir_fd: The parent.
+        parts: The whole path, relative to the root.
+        last: Names directly below that go after all the others.
+    """
+    try:
+        fd, _ = open_directory(fs, dir_fd, parts)
+    except FileNotFoundError:
+        return
+    try:
+        for entry in sorted(fs.scan(fd), key=lambda entry: (entry.name in last, entry.name)):
+            if entry.is_directory:
+                remove_tree(fs, fd, (*parts, entry.name))
+            else:
+                with suppress(FileNotFoundError):
+                    fs.unlink(entry.name, fd)
+    finally:
+        fs.close(fd)
+    fs.rmdir(parts[-1], dir_fd)

@@ -1,0 +1,176 @@
+"""Every system call of the store, behind one small protocol, so that tests can make any of them fail."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A name in a directory, and whether it is itself a directory (a link to one is not)."""
+
+    name: str
+    is_directory: bool
+
+
+class FileSystem(Protocol):
+    """What the store asks of the operating system; names are single components below `dir_fd`."""
+
+    def open(self, name: str, flags: int, mode: int, dir_fd: int | None) -> int:
+        """Open `name` and return a descriptor; only the root's parent is opened without `dir_fd`."""
+        ...
+
+    def close(self, fd: int) -> None:
+        """Close a descriptor."""
+        ...
+
+    def read(self, fd: int, size: int) -> bytes:
+        """Read at most `size` bytes."""
+        ...
+
+    def write(self, fd: int, data: memoryview) -> int:
+        """Write some of `data` and return how much."""
+        ...
+
+    def truncate(self, fd: int) -> None:
+        """Make the open file empty."""
+        ...
+
+    def fsync(self, fd: int) -> None:
+        """Make the open file or directory durable."""
+        ...
+
+    def syncfs(self, fd: int) -> None:
+        """Make everything on the file system of the open file durable."""
+        ...
+
+    def fchmod(self, fd: int, mode: int) -> None:
+        """Set the permission bits of the open file or directory."""
+        ...
+
+    def fstat(self, fd: int) -> os.stat_result:
+        """Describe the open file or directory."""
+        ...
+
+    def lstat(self, name: str, dir_fd: int) -> os.stat_result:
+        """Describe `name` without following a link."""
+        ...
+
+    def scan(self, dir_fd: int) -> list[Entry]:
+        """List the open directory."""
+        ...
+
+    def mkdir(self, name: str, mode: int, dir_fd: int) -> None:
+        """Create a directory."""
+        ...
+
+    def rmdir(self, name: str, dir_fd: int) -> None:
+        """Remove an empty directory."""
+        ...
+
+    def unlink(self, name: str, dir_fd: int) -> None:
+        """Remove anything but a directory."""
+        ...
+
+    def rename(self, name: str, dir_fd: int, new_name: str, new_dir_fd: int) -> None:
+        """Move `name`, replacing what has the new name."""
+        ...
+
+    def link(self, name: str, dir_fd: int, new_name: str, new_dir_fd: int) -> None:
+        """Give the file `name` a second name; a symbolic link is not followed."""
+        ...
+
+    def flock(self, fd: int, operation: int) -> None:
+        """Take, change or release an advisory lock."""
+        ...
+
+    def writable(self, dir_fd: int) -> bool:
+        """Tell whether names can be added to the open directory."""
+        ...
+
+
+# Python has no `os.syncfs`; `os.sync` would wait for every file system and report no error.
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class OsFileSystem:
+    """The real one: each method is one system call."""
+
+    def open(self, name: str, flags: int, mode: int, dir_fd: int | None) -> int:
+        """The system call `openat`."""
+        return os.open(name, flags, mode, dir_fd=dir_fd)
+
+    def close(self, fd: int) -> None:
+        """The system call `close`."""
+        os.close(fd)
+
+    def read(self, fd: int, size: int) -> bytes:
+        """The system call `read`."""
+        return os.read(fd, size)
+
+    def write(self, fd: int, data: memoryview) -> int:
+        """The system call `write`."""
+        return os.write(fd, data)
+
+    def truncate(self, fd: int) -> None:
+        """The system call `ftruncate`."""
+        os.ftruncate(fd, 0)
+
+    def fsync(self, fd: int) -> None:
+        """The system call `fsync`."""
+        os.fsync(fd)
+
+    def syncfs(self, fd: int) -> None:
+        """The system call `syncfs`, which reports write errors since `fd` was opened (Linux 5.8)."""
+        if _libc.syncfs(fd) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+    def fchmod(self, fd: int, mode: int) -> None:
+        """The system call `fchmod`."""
+        os.fchmod(fd, mode)
+
+    def fstat(self, fd: int) -> os.stat_result:
+        """The system call `fstat`."""
+        return os.fstat(fd)
+
+    def lstat(self, name: str, dir_fd: int) -> os.stat_result:
+        """The system call `fstatat` with AT_SYMLINK_NOFOLLOW."""
+        return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+
+    def scan(self, dir_fd: int) -> list[Entry]:
+        """The system call `getdents`."""
+        with os.scandir(dir_fd) as entries:
+            return [Entry(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+
+    def mkdir(self, name: str, mode: int, dir_fd: int) -> None:
+        """The system call `mkdirat`."""
+        os.mkdir(name, mode, dir_fd=dir_fd)
+
+    def rmdir(self, name: str, dir_fd: int) -> None:
+        """The system call `unlinkat` with AT_REMOVEDIR."""
+        os.rmdir(name, dir_fd=dir_fd)
+
+    def unlink(self, name: str, dir_fd: int) -> None:
+        """The system call `unlinkat`."""
+        os.unlink(name, dir_fd=dir_fd)
+
+    def rename(self, name: str, dir_fd: int, new_name: str, new_dir_fd: int) -> None:
+        """The system call `renameat`."""
+        os.rename(name, new_name, src_dir_fd=dir_fd, dst_dir_fd=new_dir_fd)
+
+    def link(self, name: str, dir_fd: int, new_name: str, new_dir_fd: int) -> None:
+        """The system call `linkat` without AT_SYMLINK_FOLLOW."""
+        os.link(name, new_name, src_dir_fd=dir_fd, dst_dir_fd=new_dir_fd, follow_symlinks=False)
+
+    def flock(self, fd: int, operation: int) -> None:
+        """The system call `flock`."""
+        fcntl.flock(fd, operation)
+
+    def writable(self, dir_fd: int) -> bool:
+        """The system call `faccessat` with the effective user."""
+        return os.access(".", os.W_OK | os.X_OK, dir_fd=dir_fd, effective_ids=True)

@@ -1,0 +1,311 @@
+"""How a prepared change becomes real or is undone, from any point, as often as it takes.
+
+`.pkigen/staging/` holds everything that a change needs: the new files under numbers, the backup, and the list
+of directories made for it. Until `.pkigen/journal` exists, undoing is removing those; from then on, finishing
+is renaming each staged file to its path. Both can be killed anywhere and begun again.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from pkigen.errors import StoreError, UnsafePathError
+from pkigen.store import backups
+from pkigen.store.directories import Anchor, Descent, open_directory, remove_tree
+from pkigen.store.explaining import ObstacleError, explained, kind, shown
+from pkigen.store.files import Synced, lstat_or_none, plain_file, read_file, sha256_of, write_new
+from pkigen.store.paths import PRIVATE, Parts, writable_parts
+from pkigen.store.record import UNKNOWN, Begun, Record, RecordError, Remove, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from pkigen.store.directories import Level
+    from pkigen.store.filesystem import FileSystem
+    from pkigen.store.record import Operation
+
+JOURNAL = "journal"
+STAGING = "staging"
+STAGING_PARTS: Parts = (PRIVATE, STAGING)
+BACKUP = "backup"
+_RECORD = "record"
+_BEGUN = "begun"
+_DIRECTORIES = "directories"
+_KEPT_LONGEST = {_BEGUN, _DIRECTORIES}
+_NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST}
+_RECORD_MAX = 1 << 30
+_BEGUN_MAX = 1 << 16
+_BY_HAND = (
+    "put back the files of the newest backup below {root}/{private}/backups, "
+    "then remove {root}/{private}/journal"
+)
+
+
+class Outcome(Enum):
+    """What became of an interrupted change."""
+
+    FINISHED = "finished"
+    DISCARDED = "discarded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """An interrupted change that an earlier run left, and what was done about it."""
+
+    outcome: Outcome
+    command: str
+    started: datetime | None
+    paths: int
+
+    def __str__(self) -> str:
+        who = f"`pkigen {self.command}`" if self.command else "pkigen"
+        when = f" of {self.started:%Y-%m-%d %H:%M:%S %Z}".rstrip() if self.started else ""
+        files = f"{self.paths} file{'' if self.paths == 1 else 's'}"
+        match self.outcome:
+            case Outcome.FINISHED:
+                return f"an interrupted {who}{when} was finished: {files} changed"
+            case Outcome.DISCARDED:
+                return f"an interrupted {who}{when} was undone: {files} prepared, none changed"
+
+
+def begin(anchor: Anchor, staging_fd: int, begun: Begun) -> None:
+    """Leave word in the staging directory of whose it is."""
+    write_new(anchor.fs, _BEGUN, staging_fd, mode=0o600, chunks=(begun.encode(),))
+
+
+def is_committed(anchor: Anchor) -> bool:
+    """Tell whether a commit record stands."""
+    return lstat_or_none(anchor.fs, JOURNAL, anchor.private_fd) is not None
+
+
+def make_directories(anchor: Anchor, staging_fd: int, missing: Iterable[Parts]) -> None:
+    """Create the directories of a change, having written down first which they are, to be able to undo it."""
+    wanted = list(missing)
+    if not wanted:
+        return
+    lines = ((json.dumps("/".join(parts)) + "\n").encode() for parts in wanted)
+    write_new(anchor.fs, _DIRECTORIES, staging_fd, mode=0o600, chunks=lines)
+    anchor.fs.fsync(staging_fd)
+    anchor.fs.fsync(anchor.private_fd)
+    with Descent(anchor.fs, anchor.root_fd, synced=Synced.for_changes(len(wanted))) as live:
+        for parts in wanted:
+            live.make(parts)
+        live.flush()
+
+
+def commit(anchor: Anchor, staging_fd: int, record: Record) -> None:
+    """Write the commit record; when its rename is durable, the change happens whatever comes."""
+    fs = anchor.fs
+    write_new(fs, _RECORD, staging_fd, mode=0o600, chunks=record.encode())
+    fs.fsync(staging_fd)
+    fs.fsync(anchor.private_fd)
+    fs.rename(_RECORD, staging_fd, JOURNAL, anchor.private_fd)
+    fs.fsync(anchor.private_fd)
+
+
+def recover(anchor: Anchor) -> Recovery | None:
+    """Finish or undo what an earlier run left; None when it left nothing."""
+    with explained(anchor.root, anchor.private_path, "recover"):
+        backups.empty_trash(anchor)
+        if is_committed(anchor):
+            record = _read_record(anchor)
+            _verify(anchor, record)
+            roll_forward(anchor, record)
+            return _recovery(Outcome.FINISHED, record.begun, len(record.operations))
+        return discard(anchor)
+
+
+def roll_forward(anchor: Anchor, record: Record) -> None:
+    """Do what the record says, leaving out what is done already, and clear the record."""
+    staging_fd = _open_staging(anchor)
+    try:
+        if record.backup is not None and staging_fd is not None:
+            backups.install(anchor, staging_fd, BACKUP, record.backup)
+        synced = Synced.for_changes(len(record.operations))
+        with Descent(anchor.fs, anchor.root_fd, synced=synced) as live:
+            for operation in record.operations:
+                _do(anchor, staging_fd, live, operation)
+            live.flush()
+    finally:
+        if staging_fd is not None:
+            anchor.fs.close(staging_fd)
+    _prune(anchor, record)
+    remove_tree(anchor.fs, anchor.private_fd, STAGING_PARTS)
+    with suppress(FileNotFoundError):
+        anchor.fs.unlink(JOURNAL, anchor.private_fd)
+    anchor.fs.fsync(anchor.private_fd)
+
+
+def discard(anchor: Anchor) -> Recovery | None:
+    """Undo a change without a commit record; None when there is none."""
+    fs = anchor.fs
+    staging_fd = _open_staging(anchor)
+    if staging_fd is None:
+        return None
+    try:
+        names = [entry.name for entry in fs.scan(staging_fd)]
+        begun = UNKNOWN
+        if _BEGUN in names:
+            begun = Begun.decode(_read_own(anchor, staging_fd, _BEGUN, limit=_BEGUN_MAX))
+        if _DIRECTORIES in names:
+            text = _read_own(anchor, staging_fd, _DIRECTORIES, limit=_RECORD_MAX)
+            _remove_empty(anchor, _decode_directories(text))
+    finally:
+        fs.close(staging_fd)
+    backups.remove_if_empty(anchor)
+    remove_tree(fs, anchor.private_fd, STAGING_PARTS, last=_KEPT_LONGEST)
+    fs.fsync(anchor.private_fd)
+    return _recovery(Outcome.DISCARDED, begun, sum(name.isdigit() for name in names))
+
+
+def _do(anchor: Anchor, staging_fd: int | None, live: Descent, operation: Operation) -> None:
+    fs = anchor.fs
+    *parents, name = operation.path.split("/")
+    match operation:
+        case Write():
+            level = live.make(tuple(parents))
+            _require_replaceable(anchor, level, name, operation.path)
+            if staging_fd is None or not _moved(fs, operation.staged, staging_fd, name, level.fd):
+                _require_done(anchor, level, name, operation)
+        case Remove():
+            try:
+                level = live.enter(tuple(parents))
+                _require_replaceable(anchor, level, name, operation.path)
+                fs.unlink(name, level.fd)
+            except FileNotFoundError:
+                return
+    level.changed = True
+
+
+def _moved(fs: FileSystem, staged: str, staging_fd: int, name: str, dir_fd: int) -> bool:
+    try:
+        fs.rename(staged, staging_fd, name, dir_fd)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _require_replaceable(anchor: Anchor, level: Level, name: str, path: str) -> None:
+    status = lstat_or_none(anchor.fs, name, level.fd)
+    if status is not None and (reason := kind(status)):
+        raise ObstacleError(path, reason)
+
+
+def _require_done(anchor: Anchor, level: Level, name: str, operation: Write) -> None:
+    if not _holds(anchor, name, level.fd, operation, operation.path):
+        raise _lost(anchor, f"the new {operation.path} is neither staged nor in place")
+
+
+def _verify(anchor: Anchor, record: Record) -> None:
+    """See that the change can be finished before touching anything."""
+    fs = anchor.fs
+    staging_fd = _open_staging(anchor)
+    try:
+        staged = {entry.name for entry in fs.scan(staging_fd)} if staging_fd is not None else set()
+        if record.backup and BACKUP not in staged and not backups.is_installed(anchor, record.backup):
+            raise _lost(anchor, f"its backup {record.backup} is gone")
+        with Descent(fs, anchor.root_fd) as live:
+            for operation in record.operations:
+                if isinstance(operation, Remove):
+                    continue
+                if staging_fd is not None and operation.staged in staged:
+                    path = "/".join((*STAGING_PARTS, operation.staged))
+                    if not _holds(anchor, operation.staged, staging_fd, operation, path):
+                        raise _lost(anchor, f"the staged {operation.path} is damaged")
+                    continue
+                *parents, name = operation.path.split("/")
+                try:
+                    _require_done(anchor, live.enter(tuple(parents)), name, operation)
+                except FileNotFoundError:
+                    raise _lost(anchor, f"the new {operation.path} is gone") from None
+    finally:
+        if staging_fd is not None:
+            fs.close(staging_fd)
+
+
+def _holds(anchor: Anchor, name: str, dir_fd: int, operation: Write, path: str) -> bool:
+    try:
+        with plain_file(anchor.fs, name, dir_fd, path) as (fd, status):
+            return (
+                status.st_size == operation.size
+                and stat.S_IMODE(status.st_mode) == operation.mode
+                and sha256_of(anchor.fs, fd) == operation.sha256
+            )
+    except FileNotFoundError:
+        return False
+
+
+def _prune(anchor: Anchor, record: Record) -> None:
+    """Remove directories that the change left empty."""
+    emptied: set[Parts] = set()
+    for operation in record.operations:
+        if isinstance(operation, Remove):
+            parts = tuple(operation.path.split("/"))
+            emptied.update(parts[:length] for length in range(1, len(parts)))
+    _remove_empty(anchor, emptied)
+
+
+def _remove_empty(anchor: Anchor, directories: Iterable[Parts]) -> None:
+    """Remove those of the directories that are empty, the deepest first."""
+    with Descent(anchor.fs, anchor.root_fd) as live:
+        for parts in sorted(directories, reverse=True):
+            try:
+                level = live.enter(parts[:-1])
+                anchor.fs.rmdir(parts[-1], level.fd)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if error.errno not in _NOT_EMPTY:
+                    raise
+            else:
+                level.changed = True
+        live.flush()
+
+
+def _decode_directories(text: bytes) -> list[Parts]:
+    """Read the list of directories; a torn end means that none of them was made yet."""
+    with suppress(ValueError, UnsafePathError):
+        return [writable_parts(str(json.loads(line))) for line in text.splitlines()]
+    return []
+
+
+def _read_record(anchor: Anchor) -> Record:
+    path = f"{anchor.private_path}/{JOURNAL}"
+    text = read_file(anchor.fs, JOURNAL, anchor.private_fd, path, limit=_RECORD_MAX).data
+    try:
+        return Record.decode(text)
+    except RecordError as error:
+        raise StoreError(f"{shown(anchor.root, path)} {error}", hint=_by_hand(anchor)) from error
+
+
+def _read_own(anchor: Anchor, staging_fd: int, name: str, *, limit: int) -> bytes:
+    return read_file(anchor.fs, name, staging_fd, "/".join((*STAGING_PARTS, name)), limit=limit).data
+
+
+def _open_staging(anchor: Anchor) -> int | None:
+    try:
+        return open_directory(anchor.fs, anchor.private_fd, STAGING_PARTS)[0]
+    except FileNotFoundError:
+        return None
+
+
+def _recovery(outcome: Outcome, begun: Begun, paths: int) -> Recovery:
+    return Recovery(outcome=outcome, command=begun.command, started=begun.started, paths=paths)
+
+
+def _lost(anchor: Anchor, what: str) -> StoreError:
+    return StoreError(
+        f"an interrupted change of {anchor.root} cannot be finished: {what}",
+        hint=_by_hand(anchor),
+    )
+
+
+def _by_hand(anchor: Anchor) -> str:
+    return _BY_HAND.format(root=anchor.root, private=anchor.private_path)

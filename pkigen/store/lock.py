@@ -1,0 +1,165 @@
+"""The one lock of a PKI directory; it dies with its process, and its file says who holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen.errors import BusyError
+from pkigen.store.directories import require_ours
+from pkigen.store.explaining import ObstacleError, kind
+from pkigen.store.files import lstat_or_none, write_all
+from pkigen.store.paths import PRIVATE, printable
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pkigen.store.directories import Anchor
+
+LOCK = "lock"
+_PATH = f"{PRIVATE}/{LOCK}"
+_WRITING = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_PAUSE = 0.05
+_HOLDER_MAX = 4096
+
+
+class LockGoneError(Exception):
+    """The lock file was removed together with an empty PKI directory while we came for it: start over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who holds the lock, as written in its file."""
+
+    pid: int
+    command: str
+    since: datetime | None
+
+    def encode(self) -> bytes:
+        """Write one line of JSON."""
+        since = self.since.isoformat() if self.since else None
+        return (json.dumps({"pid": self.pid, "command": self.command, "since": since}) + "\n").encode()
+
+
+def lock_for_writing(anchor: Anchor, *, waits: int = 0) -> int:
+    """Take the lock alone and return its descriptor.
+
+    Args:
+        anchor: The PKI directory.
+        waits: How many twentieths of a second to wait for another holder.
+
+    Raises:
+        BusyError: Another process has it.
+        LockGoneError: The file was removed meanwhile.
+    """
+    try:
+        return _lock(anchor, _WRITING, fcntl.LOCK_EX, waits)
+    except FileNotFoundError:  # the directory itself was removed
+        raise LockGoneError from None
+
+
+def lock_for_reading(anchor: Anchor, *, waits: int) -> int | None:
+    """Share the lock with other readers; None when no writer ever made a lock file."""
+    try:
+        return _lock(anchor, _READING, fcntl.LOCK_SH, waits)
+    except FileNotFoundError:
+        return None
+
+
+def keep_for_reading(anchor: Anchor, fd: int) -> None:
+    """Turn the lock for writing into one that other readers share."""
+    anchor.fs.flock(fd, fcntl.LOCK_SH)
+
+
+def announce(anchor: Anchor, fd: int, holder: Holder) -> None:
+    """Write into the lock file who holds it."""
+    anchor.fs.truncate(fd)
+    write_all(anchor.fs, fd, holder.encode())
+
+
+def withdraw(anchor: Anchor, fd: int) -> None:
+    """Empty the lock file; that this fails hurts nobody, for the lock itself goes with the descriptor."""
+    with suppress(OSError):
+        anchor.fs.truncate(fd)
+
+
+def _lock(anchor: Anchor, flags: int, operation: int, waits: int) -> int:
+    fs = anchor.fs
+    status = lstat_or_none(fs, LOCK, anchor.private_fd)
+    if status and (reason := kind(status)):
+        raise ObstacleError(_PATH, reason)
+    fd = fs.open(LOCK, flags, 0o600, anchor.private_fd)
+    try:
+        if flags == _WRITING:
+            _require_own(anchor, fd)
+        _wait(anchor, fd, operation, waits)
+        _require_named(anchor, fd)
+    except BaseException:
+        fs.close(fd)
+        raise
+    return fd
+
+
+def _require_named(anchor: Anchor, fd: int) -> None:
+    named = lstat_or_none(anchor.fs, LOCK, anchor.private_fd)
+    if named is None or not os.path.samestat(named, anchor.fs.fstat(fd)):
+        raise LockGoneError
+
+
+def _require_own(anchor: Anchor, fd: int) -> None:
+    status = anchor.fs.fstat(fd)
+    require_ours(status, _PATH)
+    if status.st_nlink > 1:
+        raise ObstacleError(_PATH, "has a second name (hard link)")
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        anchor.fs.fchmod(fd, 0o600)
+
+
+def _wait(anchor: Anchor, fd: int, operation: int, waits: int) -> None:
+    while True:
+        try:
+            anchor.fs.flock(fd, operation | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waits <= 0:
+                raise _busy(anchor, fd) from None
+            waits -= 1
+            time.sleep(_PAUSE)
+        else:
+            return
+
+
+def _busy(anchor: Anchor, fd: int) -> BusyError:
+    root = printable(str(anchor.root))
+    hint = "wait for it to end, then run the command again; the lock ends with its process"
+    try:
+        text = anchor.fs.read(fd, _HOLDER_MAX)
+        if not text:  # it has only just taken the lock, or it is a reader and leaves no name
+            time.sleep(_PAUSE)
+            text = anchor.fs.read(fd, _HOLDER_MAX)
+        holder = json.loads(text)
+        pid, command, since = int(holder["pid"]), str(holder["command"]), holder["since"]
+    except (ValueError, KeyError, TypeError):
+        return BusyError(f"{root} is in use by another pkigen", hint=hint)
+    if not _runs(pid):  # it was killed, and the lock is held by somebody who leaves no name
+        return BusyError(f"{root} is in use by another pkigen", hint=hint)
+    who = (
+        f"`pkigen {printable(command)}` (process {pid}{f', since {printable(str(since))}' if since else ''})"
+    )
+    return BusyError(f"{root} is in use by {who}", hint=hint)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True

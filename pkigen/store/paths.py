@@ -1,0 +1,67 @@
+"""Which relative paths the store accepts, and the modes of the directories it makes for them."""
+
+from __future__ import annotations
+
+from pkigen.errors import UnsafePathError
+
+PRIVATE = ".pkigen"
+"""The directory of the store's own state."""
+
+NODE_PRIVATE = ("var", "lib", "pkigen", "store")
+"""Where that directory is on a node, whose root is no PKI directory."""
+
+_OPEN_TO_CALLERS = {(PRIVATE, "ledger.jsonl")}
+_GUARDED = {PRIVATE, "pki", "etc", "var"}  # the last two on a node
+_PRIVATE_AT_ROOT = {PRIVATE, "pki", "users"}
+_NAME_MAX = 255
+_PATH_MAX = 4000
+
+Parts = tuple[str, ...]
+
+
+def printable(path: str) -> str:
+    r"""Show a path in a message: control and undecodable characters become escapes such as `\x0a`."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in path)
+
+
+def readable_parts(path: str) -> Parts:
+    """Split a path that may be read: relative, inside the tree, and not the store's own state."""
+    parts = tuple(path.split("/"))
+    if path.startswith("/"):
+        raise _refused(path, "is absolute")
+    if any(part in {"", ".", ".."} for part in parts):
+        raise _refused(path, "has an empty, `.` or `..` component")
+    if "\0" in path:
+        raise _refused(path, "holds a NUL character")
+    if parts[: len(NODE_PRIVATE)] == NODE_PRIVATE or (parts[0] == PRIVATE and parts not in _OPEN_TO_CALLERS):
+        raise _refused(path, "is the store's own")
+    return parts
+
+
+def writable_parts(path: str) -> Parts:
+    """Split a path that may be written: readable, and free of characters that mislead a person or a shell."""
+    parts = readable_parts(path)
+    if "\\" in path or not path.isprintable():
+        raise _refused(path, "holds a backslash or an unprintable character")
+    if len(path.encode()) > _PATH_MAX or any(len(part.encode()) > _NAME_MAX for part in parts):
+        raise _refused(path, "is too long")
+    return parts
+
+
+def directory_mode(parts: Parts) -> int:
+    """Give the mode of a directory that the store creates."""
+    private = parts[0] == PRIVATE or parts[: len(NODE_PRIVATE)] == NODE_PRIVATE
+    if private or (len(parts) == 1 and parts[0] in _PRIVATE_AT_ROOT) or parts[-1] == "manifests":
+        return 0o700
+    return 0o755
+
+
+def is_guarded(parts: Parts) -> bool:
+    """Tell whether a directory must be ours alone to write, because secrets pass through it."""
+    return parts[0] in _GUARDED
+
+
+def _refused(path: str, reason: str) -> UnsafePathError:
+    return UnsafePathError(
+        f"the path {printable(path) or '(empty)'} {reason}", hint="paths are relative to the PKI directory"
+    )

@@ -1,0 +1,381 @@
+"""The PKI directory: opened under its lock, recovered, read, and changed only through transactions."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Self
+
+from pkigen.errors import StoreError, UnsafePathError
+from pkigen.store import backups, journal, lock
+from pkigen.store.directories import (
+    FLAGS,
+    NO_DIRECTORY,
+    Anchor,
+    Descent,
+    anyones,
+    make_directory,
+    open_directory,
+    require_ours,
+)
+from pkigen.store.explaining import (
+    MissingError,
+    ObstacleError,
+    RefusedError,
+    UnreadableError,
+    because,
+    explained,
+    hint_for,
+    kind,
+    shown,
+)
+from pkigen.store.files import read_file
+from pkigen.store.filesystem import OsFileSystem
+from pkigen.store.paths import PRIVATE, readable_parts
+from pkigen.store.record import Begun
+from pkigen.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+    from types import TracebackType
+
+    from pkigen.store.backups import BackupInfo
+    from pkigen.store.files import FileContent
+    from pkigen.store.filesystem import FileSystem
+    from pkigen.store.journal import Recovery
+    from pkigen.store.paths import Parts
+
+_READ_MAX = 1 << 20
+_ROOT_MODE = 0o755
+_ROUNDS = 20
+_READER_WAITS = 40
+_PARENT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NO_WRITING = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+class Store:
+    """A PKI directory, held under its lock until the `with` block ends.
+
+    The parents of the root may be reached through symbolic links, the root itself may not be one, and nothing
+    below it is ever followed.
+    """
+
+    def __init__(
+        self,
+        anchor: Anchor,
+        resources: ExitStack,
+        *,
+        begun: Begun | None = None,
+        now: datetime | None = None,
+        recovered: Recovery | None = None,
+    ) -> None:
+        self.root: Path = anchor.root
+        self.recovered: Recovery | None = recovered
+        self._anchor = anchor
+        self._resources = resources
+        self._begun = begun
+        self._now = now
+        self._transaction: Transaction | None = None
+        self._reading = self._new_descent()
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        *,
+        command: str,
+        now: datetime,
+        filesystem: FileSystem | None = None,
+        private: Parts = (PRIVATE,),
+    ) -> Store:
+        """Open a PKI directory for writing, alone, creating it when absent.
+
+        Args:
+            root: The directory; its parent must exist.
+            command: What the user runs, such as `apply`; written into the lock, the journal and the backup.
+            now: The time, for the same places.
+            filesystem: The system calls; the real ones by default.
+            private: Where the store's own state is; on a node elsewhere than in a PKI directory.
+
+        Raises:
+            BusyError: Another process has the lock.
+            UnsafePathError: A link or a foreign owner stands where the store would write.
+            StoreError: The system refuses.
+        """
+        fs = filesystem or OsFileSystem()
+        for _ in range(_ROUNDS):
+            with suppress(lock.LockGoneError), explained(root, "", "open"), ExitStack() as resources:
+                anchor = _open_for_writing(fs, root, resources, private)
+                lock_fd = lock.lock_for_writing(anchor)
+                _own(anchor, lock_fd, resources)
+                lock.withdraw(anchor, lock_fd)
+                recovered = journal.recover(anchor)  # before anything that needs space on a full disk
+                lock.announce(anchor, lock_fd, lock.Holder(pid=os.getpid(), command=command, since=now))
+                begun = Begun(command=command, started=now)
+                return cls(anchor, resources.pop_all(), begun=begun, now=now, recovered=recovered)
+        raise _always_going(root)
+
+    @classmethod
+    def open_reading(
+        cls, root: Path, *, filesystem: FileSystem | None = None, private: Parts = (PRIVATE,)
+    ) -> Store:
+        """Open a PKI directory for reading, together with other readers; a read-only file system will do.
+
+        A change that was committed but not finished is finished first. One that was not committed is
+        invisible to readers and stays for the next writer to undo.
+
+        Args:
+            root: The directory.
+            filesystem: The system calls; the real ones by default.
+            private: Where the store's own state is.
+
+        Raises:
+            MissingError: There is no such directory.
+            BusyError: A writer kept the lock for more than two seconds.
+            StoreError: The system refuses, or an unfinished change cannot be finished from here.
+        """
+        fs = filesystem or OsFileSystem()
+        for _ in range(_ROUNDS):
+            with suppress(lock.LockGoneError), explained(root, "", "open"), ExitStack() as resources:
+                anchor = _open_for_reading(fs, root, resources, private)
+                if not anchor.has_private:
+                    return cls(anchor, resources.pop_all())
+                with ExitStack() as shared:
+                    lock_fd = lock.lock_for_reading(anchor, waits=_READER_WAITS)
+                    if lock_fd is not None:
+                        shared.callback(fs.close, lock_fd)
+                    if not journal.is_committed(anchor):
+                        resources.push(shared.pop_all())
+                        return cls(anchor, resources.pop_all())
+                recovered = _finish_for_reading(anchor, resources)
+                return cls(anchor, resources.pop_all(), recovered=recovered)
+        raise _always_going(root)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except StoreError as second:
+            if error is None:
+                raise
+            error.add_note(f"closing {self.root} failed too: {second}")
+
+    def close(self) -> None:
+        """Undo an open transaction, release the lock, and remove a root that was created for nothing."""
+        with explained(self.root, "", "close"), self._resources:
+            self._reading.close()
+            if self._transaction is not None:
+                self._transaction.close()
+
+    def read(self, path: str, *, limit: int = _READ_MAX) -> FileContent:
+        """Read a plain file of at most `limit` bytes.
+
+        Raises:
+            MissingError: There is none.
+            UnreadableError: Something else stands there, or the system refuses; `reason` says what.
+            UnsafePathError: The path leaves the tree.
+        """
+        parts = readable_parts(path)
+        try:
+            level = self._reading.enter(parts[:-1])
+            return read_file(self._anchor.fs, parts[-1], level.fd, path, limit=limit)
+        except FileNotFoundError:
+            raise MissingError(f"{shown(self.root, path)} does not exist") from None
+        except ObstacleError as obstacle:
+            message = f"{shown(self.root, obstacle.path)} {obstacle.reason}"
+            raise UnreadableError(message, reason=obstacle.reason, hint=obstacle.hint) from None
+        except OSError as error:
+            reason = because(error)
+            message = f"cannot read {shown(self.root, path)}: {reason}"
+            raise RefusedError(message, reason=reason, hint=hint_for(error, self.root)) from error
+
+    def walk(self, path: str = "") -> Iterator[str]:
+        """List everything below a directory that is not itself a directory, sorted.
+
+        The store's own `.pkigen` is left out. Links, FIFOs and the like are listed, not followed. A missing
+        directory holds nothing.
+        """
+        parts = readable_parts(path) if path else ()
+        with explained(self.root, path, "list"), self._new_descent() as descent:
+            with suppress(FileNotFoundError):
+                descent.enter(parts)
+            if descent.depth == len(parts):
+                yield from self._walk(descent, parts)
+
+    def transaction(self) -> Transaction:
+        """Begin a change; one at a time."""
+        if self._begun is None or self._now is None:
+            raise StoreError(f"{self.root} is open for reading only")
+        with explained(self.root, "", "begin to change"):
+            if self._transaction is not None:
+                self._transaction.close()
+            self._reading.close()
+            self._transaction = Transaction(self._anchor, self._begun, self._now)
+        return self._transaction
+
+    def backups(self) -> tuple[BackupInfo, ...]:
+        """List what earlier changes kept, oldest first."""
+        with explained(self.root, f"{self._anchor.private_path}/{backups.BACKUPS}", "read"):
+            return backups.list_backups(self._anchor) if self._anchor.has_private else ()
+
+    def read_backup(self, backup_id: str, path: str, *, limit: int = _READ_MAX) -> FileContent:
+        """Read a file as it was before the change that left this backup."""
+        with explained(self.root, f"{self._anchor.private_path}/{backups.BACKUPS}/{backup_id}", "read"):
+            if not self._anchor.has_private:
+                raise MissingError(f"there is no backup {backup_id}")
+            return backups.read_kept(self._anchor, backup_id, path, limit=limit)
+
+    def _new_descent(self) -> Descent:
+        return Descent(self._anchor.fs, self._anchor.root_fd, rule=anyones)
+
+    def _walk(self, descent: Descent, parts: Parts) -> Iterator[str]:
+        entries = self._anchor.fs.scan(descent.enter(parts).fd)
+        for entry in sorted(
+            entries, key=lambda entry: f"{entry.name}/" if entry.is_directory else entry.name
+        ):
+            below = (*parts, entry.name)
+            if below == (PRIVATE,):
+                continue
+            if entry.is_directory:
+                yield from self._walk(descent, below)
+            else:
+                yield "/".join(below)
+
+
+def _open_for_writing(fs: FileSystem, root: Path, resources: ExitStack, private: Parts) -> Anchor:
+    parent_fd, name = _open_parent(fs, root, resources)
+    try:
+        fs.mkdir(name, _ROOT_MODE, parent_fd)
+    except FileExistsError:
+        fresh = False
+    else:
+        fresh = True
+        resources.callback(_remove_if_empty, fs, parent_fd, name)
+    try:
+        root_fd = _open_root(fs, parent_fd, name, resources)
+        if fresh:
+            fs.fchmod(root_fd, _ROOT_MODE)
+            fs.fsync(parent_fd)
+        elif [entry.name for entry in fs.scan(root_fd)] == [PRIVATE]:  # as an interrupted first run leaves it
+            resources.callback(_remove_if_empty, fs, parent_fd, name)
+        private_fd = _open_private(fs, root_fd, private)
+    except FileNotFoundError:
+        raise lock.LockGoneError from None
+    resources.callback(fs.close, private_fd)
+    return _anchor(fs, root, root_fd, private_fd, private)
+
+
+def _open_for_reading(fs: FileSystem, root: Path, resources: ExitStack, private: Parts) -> Anchor:
+    parent_fd, name = _open_parent(fs, root, resources)
+    try:
+        root_fd = _open_root(fs, parent_fd, name, resources)
+    except FileNotFoundError:
+        raise MissingError(f"{shown(root, '')} does not exist", hint="`pkigen init` creates it") from None
+    try:
+        with Descent(fs, root_fd, rule=anyones) as above:
+            private_fd, _ = open_directory(fs, above.enter(private[:-1]).fd, private, anyones)
+    except FileNotFoundError:
+        private_fd = NO_DIRECTORY
+    else:
+        resources.callback(fs.close, private_fd)
+    return _anchor(fs, root, root_fd, private_fd, private)
+
+
+def _open_parent(fs: FileSystem, root: Path, resources: ExitStack) -> tuple[int, str]:
+    """Open the directory that holds the root, through links if need be, and give the root's name there."""
+    place = root if root.name not in {"", ".."} else root.resolve()
+    try:
+        parent_fd = fs.open(str(place.parent), _PARENT, 0, None)
+    except FileNotFoundError:
+        raise MissingError(
+            f"the directory {shown(place.parent, '')} does not exist",
+            hint=f"create it: mkdir -p {place.parent}",
+        ) from None
+    resources.callback(fs.close, parent_fd)
+    return parent_fd, place.name or "."
+
+
+def _open_root(fs: FileSystem, parent_fd: int, name: str, resources: ExitStack) -> int:
+    try:
+        root_fd = fs.open(name, FLAGS, 0, parent_fd)
+    except NotADirectoryError as error:
+        reason = kind(fs.lstat(name, parent_fd)) or "is a file"
+        raise ObstacleError("", reason, hint="name the directory itself") from error
+    resources.callback(fs.close, root_fd)
+    return root_fd
+
+
+def _open_private(fs: FileSystem, root_fd: int, private: Parts) -> int:
+    with Descent(fs, root_fd) as above:
+        parent = above.make(private[:-1])
+        try:
+            fd, _ = make_directory(fs, parent.fd, private)
+        except FileExistsError:
+            fd, status = open_directory(fs, parent.fd, private)
+            if stat.S_IMODE(status.st_mode) & 0o077:
+                fs.fchmod(fd, 0o700)
+        else:
+            parent.changed = True
+            above.flush()
+    return fd
+
+
+def _anchor(fs: FileSystem, root: Path, root_fd: int, private_fd: int, private: Parts) -> Anchor:
+    return Anchor(fs=fs, root=root, root_fd=root_fd, private_fd=private_fd, private_path="/".join(private))
+
+
+def _own(anchor: Anchor, lock_fd: int, resources: ExitStack) -> None:
+    """See to what happens to the lock at the end."""
+    resources.callback(anchor.fs.close, lock_fd)
+    resources.callback(lock.withdraw, anchor, lock_fd)
+    resources.callback(_remove_if_unused, anchor)
+
+
+def _finish_for_reading(anchor: Anchor, resources: ExitStack) -> Recovery | None:
+    require_ours(anchor.fs.fstat(anchor.private_fd), PRIVATE)
+    try:
+        lock_fd = lock.lock_for_writing(anchor, waits=_READER_WAITS)
+    except OSError as error:
+        if error.errno not in _NO_WRITING:
+            raise
+        raise StoreError(
+            f"{anchor.root} holds an unfinished change, and it cannot be written to: {because(error)}",
+            hint="run `pkigen status` as its owner on a writable file system: that finishes the change",
+        ) from error
+    resources.callback(anchor.fs.close, lock_fd)
+    lock.withdraw(anchor, lock_fd)
+    recovered = journal.recover(anchor) if journal.is_committed(anchor) else None
+    lock.keep_for_reading(anchor, lock_fd)
+    return recovered
+
+
+def _remove_if_unused(anchor: Anchor) -> None:
+    """Remove a `.pkigen` that stands alone and holds nothing."""
+    with suppress(OSError, ObstacleError):
+        if [entry.name for entry in anchor.fs.scan(anchor.root_fd)] != [PRIVATE]:
+            return
+        if {entry.name for entry in anchor.fs.scan(anchor.private_fd)} - {lock.LOCK, backups.BACKUPS}:
+            return
+        if backups.remove_if_empty(anchor):
+            anchor.fs.unlink(lock.LOCK, anchor.private_fd)
+            anchor.fs.rmdir(PRIVATE, anchor.root_fd)
+
+
+def _remove_if_empty(fs: FileSystem, parent_fd: int, name: str) -> None:
+    with suppress(OSError):
+        fs.rmdir(name, parent_fd)
+
+
+def _always_going(root: Path) -> UnsafePathError:
+    return UnsafePathError(
+        f"{shown(root, '')} is created and removed again all the time",
+        hint="stop the other program that does it",
+    )
