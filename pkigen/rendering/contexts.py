@@ -1,0 +1,164 @@
+"""The variables of the templates other than manifests: one frozen class per template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pkigen.spec.model import PolicyRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kubeconfig:
+    """`kubeconfig.yaml`; the last three are base64 of PEM."""
+
+    server: str
+    cluster: str
+    user: str
+    context: str
+    namespace: str | None
+    trust_bundle: str
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenKubeconfig:
+    """`token-kubeconfig.yaml`; `trust_bundle` is base64 of PEM."""
+
+    server: str
+    cluster: str
+    user: str
+    context: str
+    namespace: str | None
+    trust_bundle: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncryptionKey:
+    """A key under the name that stored data knows it by; `secret` is base64."""
+
+    name: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncryptionConfiguration:
+    """`encryption-config.yaml`; the first key writes, all of them read."""
+
+    provider: str
+    resources: tuple[str, ...]
+    keys: tuple[EncryptionKey, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubeletConfiguration:
+    """`kubelet/config.yaml`."""
+
+    client_ca_file: str
+    tls_cert_file: str
+    tls_private_key_file: str
+    cluster_dns: tuple[str, ...]
+    cluster_domain: str
+    rotate_certificates: bool
+    static_pod_path: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubeProxyConfiguration:
+    """`kube-proxy/config.yaml`."""
+
+    bind_address: str
+    kubeconfig: str
+    cluster_cidr: str
+    hostname_override: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """The templates in `systemd/`."""
+
+    program: str
+    environment_file: str
+    variable: str
+    data_directory: str
+    ordered_after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagFile:
+    """The templates in `flags/`."""
+
+    variable: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """A RoleBinding, or a ClusterRoleBinding where there is no namespace."""
+
+    name: str
+    namespace: str | None
+    role_kind: str
+    role_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnRole:
+    """A Role, or a ClusterRole where there is no namespace, made for one user."""
+
+    name: str
+    namespace: str | None
+    rules: tuple[PolicyRule, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindingSubject:
+    """Whom a binding gives a role to; only service accounts live in a namespace."""
+
+    kind: str
+    name: str
+    namespace: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserAccess:
+    """`addons/user.yaml`, and `addons/iam.yaml` for several of them.
+
+    `service_account` says that the one subject is one, whose object is made, too.
+    """
+
+    subjects: tuple[BindingSubject, ...]
+    roles: tuple[OwnRole, ...]
+    bindings: tuple[Binding, ...]
+    service_account: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IAMAccess:
+    """`addons/iam.yaml`."""
+
+    mappings: tuple[UserAccess, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterAdmins:
+    """`addons/cluster-admins.yaml`."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubeletClient:
+    """`addons/apiserver-kubelet-client.yaml`."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRotation:
+    """`addons/node-certificate-rotation.yaml`."""
+
+    group: str
