@@ -1,0 +1,504 @@
+"""Carry out a plan: issue → render → stage → look at the staged tree again → commit.
+
+The whole of it happens in one transaction of the store. Before the commit the staged tree is planned again
+with the same checks; anything left to do would mean a fault of pkigen's own, and nothing is committed.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from pkigen import layout
+from pkigen.actions import Action, Create, Keep, Plan, Reissue, Remove, Renew
+from pkigen.authority import CACertificates, load_all, load_certificates, load_issuer
+from pkigen.checks import Reason
+from pkigen.errors import AuthorityError, StoreError
+from pkigen.inventory import (
+    CA,
+    Desired,
+    DesiredCertificate,
+    DesiredCopy,
+    DesiredFile,
+    DesiredKeyPair,
+    DesiredKubeconfig,
+    DesiredSecret,
+    DesiredToken,
+    InKubeconfig,
+    Inventory,
+    KeyPairFiles,
+    MaterialKind,
+    Slot,
+    ca_id,
+    sa_path,
+)
+from pkigen.issuing import Entropy, Issued, Issuer, Request, certificate_pem, issue, renew_root
+from pkigen.keys import (
+    KeyAlgorithm,
+    PrivateKey,
+    algorithm_of,
+    generated,
+    load_own_private,
+    load_private,
+    private_pem,
+    public_pem,
+)
+from pkigen.ledger import Entry, Event, appended, mismatch, read_ledger
+from pkigen.lockfile import LockBuilder, certificate_facts, read_lock
+from pkigen.materials import Materials
+from pkigen.observing import client_certificate_pem, client_key_pem, observe_certificate
+from pkigen.profiles import PROFILES
+from pkigen.store import MissingError, RefusedError
+from pkigen.surveying import Selection, Survey, certificate_modes
+from pkigen.tokens import Claims, in_kubeconfig, token_facts
+from pkigen.tokens import read as read_token
+from pkigen.tokens import sign as sign_token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from pkigen.keys import KeyMakers
+    from pkigen.rendering import Renderer
+    from pkigen.store import FileContent, Store, Transaction
+
+
+class Progress(Protocol):
+    """Told how far a long piece of work is."""
+
+    def begin(self, what: str, total: int) -> None:
+        """A piece of work with that many steps begins."""
+        ...
+
+    def step(self) -> None:
+        """One step is done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What was done: what was issued, what was shortened to its CA's end, and the backup that was left."""
+
+    issued: tuple[str, ...]
+    capped: tuple[str, ...]
+    backup: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What the work needs from outside: the clock, the random source, the templates, an ear for progress.
+
+    `makers` are processes that make keys already.
+    """
+
+    now: datetime
+    entropy: Entropy
+    renderer: Renderer
+    progress: Progress
+    makers: KeyMakers | None = None
+
+
+class StagedView:
+    """The PKI directory as it will be: what is staged lies over what is there."""
+
+    def __init__(self, store: Store, transaction: Transaction) -> None:
+        self._store = store
+        self._transaction = transaction
+        self._staged: set[str] = set()
+        self._hidden: set[str] = set()
+
+    def note(self, path: str) -> None:
+        """From now on `path` is read from the staging area."""
+        self._staged.add(path)
+
+    def hide(self, path: str) -> None:
+        """From now on there is nothing at `path`."""
+        self._hidden.add(path)
+
+    def read(self, path: str, *, limit: int = 1 << 20) -> FileContent:
+        """Read the file that will stand at `path`."""
+        if path in self._hidden:
+            raise MissingError(f"{path} is missing")
+        if path in self._staged:
+            return self._transaction.staged(path, limit=limit)
+        try:
+            return self._store.read(path, limit=limit)
+        except RefusedError as error:
+            raise StoreError(error.message, hint=error.hint) from error
+
+
+def apply_plan(
+    plan: Plan,
+    inventory: Inventory,
+    store: Store,
+    tools: Tools,
+    *,
+    reuse_keys: bool = False,
+    inspect: Callable[[StagedView], None] | None = None,
+) -> Applied:
+    """Carry out a plan, wholly or not at all.
+
+    Args:
+        plan: What to do; it must have been made from this inventory and store.
+        inventory: What must exist.
+        store: The PKI directory, held exclusively.
+        tools: Clock, random source, templates, progress.
+        reuse_keys: Whether renewals and rotations keep the leaves' private keys, where these can be read.
+        inspect: Looks at the staged tree, and raises where it must not be committed.
+
+    Raises:
+        StoreError: The tree could not be written; it is unchanged.
+        AuthorityError: A CA cannot sign.
+    """
+    with store.transaction() as transaction:
+        work = _Work(plan, inventory, store, transaction, tools, reuse_keys=reuse_keys)
+        work.stage()
+        if inspect is not None:
+            inspect(work.view)
+        return work.commit()
+
+
+def rehearse(
+    plan: Plan, inventory: Inventory, store: Store, tools: Tools, *, inspect: Callable[[StagedView], None]
+) -> None:
+    """Stage a plan, show the tree that it would give to `inspect`, and discard it."""
+    with store.transaction() as transaction:
+        work = _Work(plan, inventory, store, transaction, tools, reuse_keys=False)
+        work.stage()
+        inspect(work.view)
+
+
+@dataclass(kw_only=True)
+class _Outcome:
+    issued: list[str] = field(default_factory=list)
+    capped: list[str] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+
+
+class _Work:
+    """One application of a plan: the state that its steps share."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        inventory: Inventory,
+        store: Store,
+        transaction: Transaction,
+        tools: Tools,
+        *,
+        reuse_keys: bool,
+    ) -> None:
+        self._plan = plan
+        self._inventory = inventory
+        self._store = store
+        self._transaction = transaction
+        self._tools = tools
+        self._reuse_keys = reuse_keys
+        self.view = StagedView(store, transaction)
+        self._issuers: dict[CA, Issuer] = {}
+        self._authorities: dict[CA, CACertificates] = {}
+        self._materials = Materials(self.view, self._authorities)
+        self._outcome = _Outcome()
+
+    def stage(self) -> None:
+        """Stage everything, and look at it again."""
+        self._move()
+        changes = {action.id: action for action in self._plan.changes}
+        pending = [
+            item
+            for item in self._inventory.items
+            if not isinstance(item, DesiredKubeconfig) and _identifier(item) in changes
+        ]
+        progress = self._tools.progress
+        with generated(self._algorithms(pending, changes), self._tools.makers) as keys:
+            # Only now: showing progress may start a thread, and a process with threads should not fork.
+            progress.begin("issuing and rendering", len(pending))
+            for item in pending:
+                self._carry_out(item, changes[_identifier(item)], keys)
+                progress.step()
+        for action in self._plan.changes:
+            if isinstance(action, Remove):
+                self._remove(action)
+        self._finish()
+
+    def commit(self) -> Applied:
+        """Put it all in place."""
+        backup = self._transaction.commit(keep_backups=self._inventory.cluster.spec.backups.keep)
+        return Applied(issued=tuple(self._outcome.issued), capped=tuple(self._outcome.capped), backup=backup)
+
+    def _move(self) -> None:
+        for identifier, step in self._plan.rotated.items():
+            self._outcome.entries.append(
+                Entry(event=Event.ROTATED, id=identifier, reason=Reason.ROTATION, facts={"step": step})
+            )
+        targets = {move.target for move in self._plan.moves}
+        for move in self._plan.moves:
+            if move.target is not None:
+                content = self._store.read(move.source)
+                self._stage(move.target, content.mode, content.data)
+        for move in self._plan.moves:
+            if move.source not in targets:
+                self._transaction.remove(move.source)
+                self.view.hide(move.source)
+
+    # -- keys -----------------------------------------------------------------------------------------
+
+    def _algorithms(self, pending: Iterable[Desired], changes: dict[str, Action]) -> Iterator[KeyAlgorithm]:
+        for item in pending:
+            if isinstance(item, DesiredCertificate | DesiredKeyPair) and self._needs_key(
+                item, changes[_identifier(item)]
+            ):
+                yield item.key_algorithm
+
+    def _needs_key(self, item: DesiredCertificate | DesiredKeyPair, action: Action) -> bool:
+        if not isinstance(action, Create | Renew | Reissue):
+            return False
+        if isinstance(item, DesiredCertificate) and item.issuer is None and isinstance(action, Renew):
+            return False
+        return not (isinstance(item, DesiredCertificate) and self._reused_key(item, action) is not None)
+
+    def _reused_key(self, item: DesiredCertificate, action: Action) -> PrivateKey | None:
+        replaced = isinstance(action, Reissue) and action.reason is Reason.ISSUER_REPLACED
+        if not self._reuse_keys or not (isinstance(action, Renew) or replaced):
+            return None
+        key = load_own_private(self._key_pem(item))
+        return key if algorithm_of(key) is item.key_algorithm else None
+
+    def _key_pem(self, item: DesiredCertificate) -> bytes:
+        if isinstance(item.location, KeyPairFiles):
+            return self.view.read(item.location.key).data
+        return client_key_pem(self.view.read(item.location.kubeconfig).data) or b""
+
+    # -- one object -----------------------------------------------------------------------------------
+
+    def _carry_out(self, item: Desired, action: Action, keys: Iterator[PrivateKey]) -> None:
+        match item:
+            case DesiredCertificate():
+                self._certificate(item, action, keys)
+            case DesiredKeyPair():
+                self._key_pair(item, action, keys)
+            case DesiredSecret():
+                self._secret(item, action)
+            case DesiredToken():
+                self._token(item, action)
+            case DesiredCopy() | DesiredFile():
+                self._stage(item.path, item.mode, self._content(item))
+            case _:  # pragma: no cover -- kubeconfigs have no action of their own
+                raise AssertionError(item)
+
+    def _certificate(self, item: DesiredCertificate, action: Action, keys: Iterator[PrivateKey]) -> None:
+        if not isinstance(action, Create | Renew | Reissue):
+            self._rewrite(item, action)
+            return
+        issuer = self._issuer(item.issuer) if item.issuer is not None else None
+        if issuer is None and isinstance(action, Renew):
+            self._renew_authority(item, action)
+            return
+        key = self._reused_key(item, action) or next(keys)
+        issued = issue(
+            Request(subject=item.subject, sans=item.sans, profile=item.profile, validity=item.validity),
+            key=key,
+            issuer=issuer,
+            now=self._tools.now,
+            entropy=self._tools.entropy,
+        )
+        chain = issuer.chain if issuer is not None and PROFILES[item.profile].sends_chain else ()
+        certificate = certificate_pem(issued.certificate, *chain)
+        self._place(item, certificate, private_pem(key))
+        self._record(item, issued, action)
+
+    def _renew_authority(self, item: DesiredCertificate, action: Action) -> None:
+        """The same key and subject with a new validity: whatever the CA has signed stays good."""
+        observed = observe_certificate(self.view, item.location)
+        certificate = observed.certificate
+        if certificate is None or certificate.subject != certificate.issuer:
+            raise AuthorityError(
+                f"{item.id} is not self-signed: only whoever signed it can renew it",
+                hint="have it renewed there, and put the new certificate in its place",
+            )
+        key = load_own_private(self._key_pem(item))
+        issued = renew_root(
+            certificate, key=key, validity=item.validity, now=self._tools.now, entropy=self._tools.entropy
+        )
+        self._place(item, certificate_pem(issued.certificate), self._key_pem(item))
+        self._record(item, issued, action)
+
+    def _place(self, item: DesiredCertificate, certificate: bytes, key: bytes) -> None:
+        if isinstance(item.location, InKubeconfig):
+            kubeconfig = self._inventory.kubeconfigs[item.location.kubeconfig]
+            self._authority(kubeconfig.trust)
+            trust = self._materials.of(MaterialKind.TRUST_BUNDLE, kubeconfig.trust) or b""
+            content = self._tools.renderer.kubeconfig(
+                kubeconfig, trust_bundle=trust, certificate=certificate, key=key
+            )
+            self._stage(kubeconfig.path, layout.KUBECONFIG_MODE, content)
+            return
+        self._stage(item.location.key, layout.KEY_MODE, key)
+        self._stage(item.location.certificate, layout.CERTIFICATE_MODE, certificate)
+
+    def _record(self, item: DesiredCertificate, issued: Issued, action: Action) -> None:
+        self._outcome.issued.append(item.id)
+        if issued.capped:
+            self._outcome.capped.append(item.id)
+        facts = certificate_facts(issued.certificate)
+        self._outcome.entries.append(Entry(event=Event.ISSUED, id=item.id, reason=action.reason, facts=facts))
+
+    def _rewrite(self, item: DesiredCertificate, action: Action) -> None:
+        """The certificate and its key stay; the modes or the kubeconfig around them change."""
+        if action.reason is Reason.MODE:
+            self._modes(certificate_modes(item))
+            return
+        if isinstance(item.location, InKubeconfig):
+            content = self.view.read(item.location.kubeconfig).data
+            certificate = client_certificate_pem(content)
+            self._place(item, certificate, client_key_pem(content) or b"")
+
+    def _key_pair(self, item: DesiredKeyPair, action: Action, keys: Iterator[PrivateKey]) -> None:
+        if action.reason is Reason.MODE:
+            self._modes({item.private_path: layout.KEY_MODE, item.public_path: layout.PUBLIC_MODE})
+            return
+        if isinstance(action, Create | Reissue):
+            key = next(keys)
+            self._stage(item.private_path, layout.KEY_MODE, private_pem(key))
+            self._outcome.issued.append(item.id)
+            self._outcome.entries.append(
+                Entry(event=Event.KEY_MADE, id=item.id, reason=action.reason, facts={})
+            )
+        else:
+            key = load_private(self.view.read(item.private_path).data)
+            self._modes({item.private_path: layout.KEY_MODE})
+        self._stage(item.public_path, layout.PUBLIC_MODE, public_pem(key))
+
+    def _secret(self, item: DesiredSecret, action: Action) -> None:
+        if action.reason is Reason.MODE:
+            self._modes({item.path: layout.SECRET_MODE})
+            return
+        content = base64.b64encode(self._tools.entropy(item.size))
+        self._stage(item.path, layout.SECRET_MODE, content)
+        self._outcome.issued.append(item.id)
+        self._outcome.entries.append(Entry(event=Event.KEY_MADE, id=item.id, reason=action.reason, facts={}))
+
+    def _token(self, item: DesiredToken, action: Action) -> None:
+        if action.reason is Reason.MODE:
+            self._modes({item.path: layout.KUBECONFIG_MODE})
+            return
+        if isinstance(action, Create | Renew | Reissue):
+            token = self._signed(item)
+            self._outcome.issued.append(item.id)
+            facts = token_facts(read_token(token))
+            self._outcome.entries.append(
+                Entry(event=Event.SIGNED, id=item.id, reason=action.reason, facts=facts)
+            )
+        else:
+            token = in_kubeconfig(self.view.read(item.path).data) or ""
+        self._authority(item.trust)
+        trust = self._materials.of(MaterialKind.TRUST_BUNDLE, item.trust) or b""
+        content = self._tools.renderer.token_kubeconfig(item, trust_bundle=trust, token=token)
+        self._stage(item.path, layout.KUBECONFIG_MODE, content)
+
+    def _signed(self, item: DesiredToken) -> str:
+        key = load_own_private(self.view.read(sa_path(Slot.CURRENT, layout.SA_PRIVATE_KEY)).data)
+        claims = Claims(
+            issuer=item.issuer,
+            namespace=item.namespace,
+            account=item.account,
+            uid=item.uid,
+            audiences=item.audiences,
+            not_before=self._tools.now.replace(microsecond=0),
+            validity=item.validity,
+        )
+        return sign_token(claims, key, entropy=self._tools.entropy)
+
+    def _content(self, item: DesiredCopy | DesiredFile) -> bytes:
+        if isinstance(item, DesiredFile):
+            secrets = self._materials.encryption_keys(self._inventory.rotations) if item.secret else ()
+            return self._tools.renderer.file(item, secrets=secrets or ())
+        if item.ca is not None:
+            self._authority(item.ca)
+        content = self._materials.for_copy(item)
+        if content is None:
+            raise AuthorityError(f"the authority has no {item.material} for {item.path}")
+        return content
+
+    def _remove(self, action: Remove) -> None:
+        for path in action.paths:
+            self._transaction.remove(path)
+            self.view.hide(path)
+        self._outcome.entries.append(
+            Entry(
+                event=Event.REMOVED,
+                id=action.id,
+                reason=action.reason,
+                facts={"paths": list(action.paths)},
+            )
+        )
+
+    # -- the authority --------------------------------------------------------------------------------
+
+    def _authority(self, ca: CA) -> CACertificates:
+        if ca not in self._authorities:
+            certificates = load_certificates(
+                self.view, ca, now=self._tools.now, other=self._inventory.rotations.other(ca_id(ca))
+            )
+            if certificates is None:
+                raise AuthorityError(f"the authority has no {ca_id(ca)} CA")
+            self._authorities[ca] = certificates
+        return self._authorities[ca]
+
+    def _issuer(self, ca: CA) -> Issuer:
+        if ca not in self._issuers:
+            self._issuers[ca] = load_issuer(self.view, ca, self._authority(ca))
+        return self._issuers[ca]
+
+    # -- staging --------------------------------------------------------------------------------------
+
+    def _stage(self, path: str, mode: int, content: bytes) -> None:
+        self._transaction.stage(path, mode=mode, content=content)
+        self.view.note(path)
+
+    def _modes(self, modes: dict[str, int]) -> None:
+        for path, mode in modes.items():
+            if self._store.read(path).mode != mode:
+                self._transaction.stage_mode(path, mode=mode)
+                self.view.note(path)
+
+    def _finish(self) -> None:
+        """Look at the staged tree with the planner's own eyes, then write the ledger and the lock file."""
+        lock = LockBuilder(inventory=self._inventory)
+        survey = Survey(
+            inventory=self._inventory,
+            reader=self.view,
+            renderer=self._tools.renderer,
+            authorities=load_all(self.view, self._inventory, now=self._tools.now),
+            now=self._tools.now,
+            # What is due but was not asked for (`renew cp-1/apiserver`) is no fault.
+            selection=Selection(within=timedelta()),
+        )
+        self._tools.progress.begin("verifying", len(self._inventory.items))
+        for surveyed in survey.objects():
+            if not isinstance(surveyed.action, Keep):
+                raise StagedTreeError(surveyed.action)
+            lock.add(surveyed)
+            self._tools.progress.step()
+        existing, known = read_ledger(self._store), read_lock(self._store)
+        gap = mismatch(existing, known.ledger) if known is not None else None
+        entries = [*([gap] if gap else []), *self._outcome.entries]
+        ledger, head = appended(existing, entries, now=self._tools.now)
+        self._transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)
+        self._transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=lock.encode(head))
+
+
+class StagedTreeError(StoreError):
+    """The staged tree is not what the spec asks for; nothing was committed."""
+
+    def __init__(self, action: Action) -> None:
+        details = "; ".join(action.details)
+        super().__init__(
+            f"the staged tree still needs a change: {action.verb} {action.id} ({details})",
+            hint="nothing was changed; if nobody else writes to this directory, this is a fault of pkigen",
+        )
+
+
+def _identifier(item: Desired) -> str:
+    return item.path if isinstance(item, DesiredCopy | DesiredFile) else item.id

@@ -1,0 +1,419 @@
+"""The CAs that sign: read from the authority's directory, and refused with the reason where they are unfit.
+
+A CA is pkigen's own or brought by the user, as a root or as an intermediate followed by its chain.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from pkigen import layout
+from pkigen.errors import AuthorityError
+from pkigen.inventory import (
+    CA,
+    ENCRYPTION_KEY,
+    SA,
+    KeyPairFiles,
+    Phase,
+    Rotations,
+    Slot,
+    ca_id,
+    encryption_key_path,
+    sa_path,
+)
+from pkigen.issuing import Issuer, certificate_pem
+from pkigen.keys import MINIMUM_RSA_BITS, UnsupportedKeyError, describe, load_private, public_der
+from pkigen.observing import Fault, FaultKind, Reader, observe_certificate, observe_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from pkigen.inventory import Inventory
+
+_LARGEST_RSA_BITS = 8192  # Go's TLS refuses larger keys (crypto/tls checkKeySize)
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+_KNOWN_CRITICAL = (x509.BasicConstraints, x509.KeyUsage, x509.NameConstraints, x509.ExtendedKeyUsage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CACertificates:
+    """What the authority has of one CA without its key.
+
+    `chain` is the issuing certificate and the intermediates above it, as servers send it after their own
+    certificate; it is empty for a root. `other` is the generation that is trusted beside the signing one
+    while a rotation is under way; `complete` is false while that one is still to be made.
+    """
+
+    certificate: x509.Certificate
+    chain: tuple[x509.Certificate, ...]
+    other: x509.Certificate | None = None
+    complete: bool = True
+
+    @property
+    def anchors(self) -> tuple[x509.Certificate, ...]:
+        """What peers are judged by, the signing CA first: the issuing CAs and nothing above them.
+
+        Whatever a trust anchor has signed is let in, and Go's `x509.CertPool` takes any certificate for an
+        anchor (`crypto/x509/verify.go`), so an intermediate's root must not be among them.
+        """
+        return (self.certificate,) if self.other is None else (self.certificate, self.other)
+
+    @property
+    def trust_bundle(self) -> bytes | None:
+        """PEM of the trust anchors; None while one of them is still to be made."""
+        return certificate_pem(*self.anchors) if self.complete else None
+
+
+def ca_location(ca: CA, slot: Slot = Slot.CURRENT) -> KeyPairFiles:
+    """Where the authority keeps a generation of a CA."""
+    stem = layout.authority_path(f"{ca}{slot}")
+    return KeyPairFiles(certificate=f"{stem}.crt", key=f"{stem}.key")
+
+
+def load_certificates(
+    reader: Reader, ca: CA, *, now: datetime, other: Slot | None = None
+) -> CACertificates | None:
+    """Read a CA's certificates; None where the authority has neither its certificate nor its key.
+
+    Args:
+        reader: Where the bytes come from.
+        ca: Which CA.
+        now: The present, in UTC.
+        other: The generation that is trusted beside the current one.
+
+    Raises:
+        AuthorityError: Only half of it is there, it cannot be read, or it is unfit to sign.
+    """
+    chain = _load_generation(reader, ca, Slot.CURRENT, now=now)
+    if chain is None:
+        return None
+    if other is None:
+        return _as_found(*chain)
+    second = _load_generation(reader, ca, other, now=now)
+    if second is None:
+        return replace(_as_found(*chain), complete=False)
+    fault = _indistinct(second[0], chain[0])
+    if fault is not None:
+        path = ca_location(ca, other).certificate
+        raise AuthorityError(f"{path} {fault}", hint="give each generation a key and a name of its own")
+    return replace(_as_found(*chain), other=second[0])
+
+
+def _indistinct(one: x509.Certificate, other: x509.Certificate) -> str | None:
+    """Why a verifier could take one generation of a CA for the other; None where none can.
+
+    Issuers are looked up by name, and among those of one name by key identifier (RFC 5280 4.2.1.1).
+    """
+    if public_der(one.public_key()) == public_der(other.public_key()):
+        return "has the same key as the other generation of this CA"
+    identifiers = (_key_identifier(one), _key_identifier(other))
+    if one.subject == other.subject and (None in identifiers or identifiers[0] == identifiers[1]):
+        return "cannot be told from the other generation: the same subject, and no subjectKeyIdentifier apart"
+    return None
+
+
+def _key_identifier(certificate: x509.Certificate) -> bytes | None:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _load_generation(
+    reader: Reader, ca: CA, slot: Slot, *, now: datetime
+) -> tuple[x509.Certificate, ...] | None:
+    location = ca_location(ca, slot)
+    observed = observe_certificate(reader, location)
+    certificate, certificate_fault, key_fault = (
+        observed.certificate,
+        observed.certificate_fault,
+        observed.key_fault,
+    )
+    if certificate is None:
+        if (
+            certificate_fault is not None
+            and key_fault is not None
+            and {certificate_fault.kind, key_fault.kind} == {FaultKind.MISSING}
+        ):
+            return None
+        message = certificate_fault.message if certificate_fault is not None else "cannot be read"
+        key_is_there = key_fault is None or key_fault.kind is not FaultKind.MISSING
+        raise AuthorityError(
+            f"{location.certificate} {message}" + (f", but {location.key} is there" if key_is_there else ""),
+            hint="put the CA's certificate back, or move both files away to have a new CA made",
+        )
+    chain = (certificate, *observed.chain)
+    if slot is Slot.PREVIOUS:
+        return chain  # it signs nothing any more: that its end or its key has come is no obstacle
+    if key_fault is not None:
+        raise AuthorityError(
+            f"{location.key} {key_fault.message}: {location.certificate} cannot sign without its key",
+            hint="put the CA's private key beside its certificate, unencrypted and PEM",
+        )
+    fault = unfit(chain, public_key=observed.public_key, now=now)
+    if fault is not None:
+        raise AuthorityError(
+            f"{location.certificate} is unfit as the {ca.certificate_name} CA: {fault}",
+            hint="bring a CA that is fit, or move its two files away to have a new one made",
+        )
+    return chain
+
+
+def observe_rotations(reader: Reader) -> Rotations:
+    """Read from the authority itself which rotations are under way.
+
+    Nothing else records the phase, so whatever was interrupted, the files say where to go on.
+    """
+    phases: dict[str, Phase] = {}
+    next_names: dict[str, str] = {}
+    for ca in CA:
+        paths = {slot: ca_location(ca, slot).certificate for slot in Slot}
+        phases[ca_id(ca)] = _phase(reader, paths)
+        next_names[ca_id(ca)] = _next_name(reader, ca)
+    phases[SA] = _phase(reader, {slot: sa_path(slot, layout.SA_PRIVATE_KEY) for slot in Slot})
+    phases[ENCRYPTION_KEY] = _phase(reader, {slot: encryption_key_path(slot) for slot in Slot})
+    return Rotations(
+        phases={identifier: phase for identifier, phase in phases.items() if phase is not Phase.STABLE},
+        next_names=next_names,
+    )
+
+
+def _phase(reader: Reader, paths: Mapping[Slot, str]) -> Phase:
+    def present(slot: Slot) -> bool:
+        return not isinstance(observe_file(reader, paths[slot]), Fault)
+
+    if present(Slot.PREVIOUS):
+        return Phase.PROMOTED
+    return Phase.PREPARED if present(Slot.NEXT) else Phase.STABLE
+
+
+def _next_name(reader: Reader, ca: CA) -> str:
+    """What the next generation is called: after `kubernetes` comes `kubernetes-g2`, then `kubernetes-g3`.
+
+    Verifiers that look issuers up by name must never find the wrong generation.
+    """
+    certificate = observe_certificate(reader, ca_location(ca)).certificate
+    generation = 1
+    if certificate is not None:
+        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        match = (
+            re.fullmatch(rf"{re.escape(ca.common_name)}-g(\d{{1,6}})", str(names[0].value)) if names else None
+        )
+        generation = int(match[1]) if match else 1
+    return f"{ca.common_name}-g{generation + 1}"
+
+
+def load_issuer(reader: Reader, ca: CA, certificates: CACertificates) -> Issuer:
+    """Read the private key of a CA whose certificates were found fit.
+
+    Raises:
+        AuthorityError: The key has gone since.
+    """
+    path = ca_location(ca).key
+    try:
+        key = load_private(reader.read(path).data)
+    except UnsupportedKeyError as error:
+        raise AuthorityError(f"{path} {error}") from None
+    return Issuer(certificate=certificates.certificate, key=key, chain=certificates.chain)
+
+
+def unfit(chain: tuple[x509.Certificate, ...], *, public_key: bytes | None, now: datetime) -> str | None:
+    """Why a CA certificate, with the chain above it, must not sign for this cluster; None where it may."""
+    certificate = chain[0]
+    if public_key is not None and public_der(certificate.public_key()) != public_key:
+        return "the private key beside it does not match"
+    for check in _FITNESS:
+        for link in chain:
+            fault = check(link)
+            if fault is not None:
+                return (
+                    fault if link is certificate else f"in its chain, {link.subject.rfc4514_string()} {fault}"
+                )
+    for link in chain:
+        fault = _unfit_in_time(link, now)
+        if fault is not None:
+            return fault
+    return _unfit_chain(chain)
+
+
+def load_all(reader: Reader, inventory: Inventory, *, now: datetime) -> dict[CA, CACertificates]:
+    """Read every CA that the authority has.
+
+    Raises:
+        AuthorityError: One of them is half there or unfit, or two of them share a key.
+    """
+    loaded = {
+        ca: load_certificates(reader, ca, now=now, other=inventory.rotations.other(ca_id(ca)))
+        for ca in inventory.authorities
+    }
+    present = {ca: certificates for ca, certificates in loaded.items() if certificates is not None}
+    fault = shared_key(present)
+    if fault is not None:
+        raise AuthorityError(fault, hint="give each CA a key of its own")
+    return present
+
+
+def look_at_all(
+    reader: Reader, inventory: Inventory, *, now: datetime
+) -> tuple[dict[CA, CACertificates], dict[CA, str]]:
+    """Read every CA as far as possible, for reports: what is there, and what is wrong with which."""
+    present: dict[CA, CACertificates] = {}
+    faults: dict[CA, str] = {}
+    for ca in inventory.authorities:
+        try:
+            certificates = load_certificates(reader, ca, now=now, other=inventory.rotations.other(ca_id(ca)))
+        except AuthorityError as error:
+            faults[ca] = error.message
+            certificates = None
+            observed = observe_certificate(reader, ca_location(ca))
+            if observed.certificate is not None:
+                certificates = _as_found(observed.certificate, *observed.chain)
+        if certificates is not None:
+            present[ca] = certificates
+    fault = shared_key(present)
+    if fault is not None:
+        faults.setdefault(next(iter(present)), fault)
+    return present, faults
+
+
+def shared_key(authorities: Mapping[CA, CACertificates]) -> str | None:
+    """Which two CAs have the same key: whoever one lets in, the other would let in too.
+
+    kube-apiserver 1.36 itself refuses a request-header CA that is the client CA.
+    """
+    seen: dict[bytes, CA] = {}
+    for ca, certificate in (
+        (ca, anchor) for ca, certificates in authorities.items() for anchor in certificates.anchors
+    ):
+        other = seen.setdefault(public_der(certificate.public_key()), ca)
+        if other is not ca:
+            return (
+                f"{ca_location(other).certificate} and {ca_location(ca).certificate} have the same key: "
+                "every client of one would be let in by the other"
+            )
+    return None
+
+
+def _as_found(*chain: x509.Certificate) -> CACertificates:
+    above = tuple(link for link in chain if link.subject != link.issuer)
+    return CACertificates(certificate=chain[0], chain=above)
+
+
+def remarks(certificate: x509.Certificate) -> tuple[str, ...]:
+    """What stricter verifiers than Kubernetes' own will not like about a CA that is fit."""
+    found = {type(extension.value) for extension in certificate.extensions}
+    return tuple(
+        sentence
+        for kind, sentence in (
+            (x509.KeyUsage, "has no keyUsage, which Python 3.13 and later refuse (RFC 5280 4.2.1.3)"),
+            (x509.SubjectKeyIdentifier, "has no subjectKeyIdentifier (RFC 5280 4.2.1.2)"),
+        )
+        if kind not in found
+    )
+
+
+def _unfit_constraints(certificate: x509.Certificate) -> str | None:
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        return "it has no basicConstraints, so it is not a CA"
+    return None if constraints.ca else "its basicConstraints say that it is not a CA"
+
+
+def _unfit_usage(certificate: x509.Certificate) -> str | None:
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return None
+    return (
+        None if usage.key_cert_sign else "its keyUsage does not allow it to sign certificates (keyCertSign)"
+    )
+
+
+def _unfit_extended_usage(certificate: x509.Certificate) -> str | None:
+    try:
+        usages = set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return None
+    needed = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
+    if needed <= usages or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usages:
+        return None
+    return "its extendedKeyUsage does not allow both serverAuth and clientAuth"
+
+
+def _unfit_key(certificate: x509.Certificate) -> str | None:
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        if MINIMUM_RSA_BITS <= key.key_size <= _LARGEST_RSA_BITS:
+            return None
+        return f"its RSA key has {key.key_size} bits; {MINIMUM_RSA_BITS} to {_LARGEST_RSA_BITS} are accepted"
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES):
+        return None
+    return f"its key is {describe(key)}; RSA and ECDSA on P-256, P-384 or P-521 are accepted"
+
+
+def _unfit_signature(certificate: x509.Certificate) -> str | None:
+    if certificate.subject == certificate.issuer:
+        return None  # nobody verifies the signature of a trust anchor
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        algorithm = None
+    if algorithm is None or isinstance(algorithm, hashes.MD5 | hashes.SHA1):
+        name = algorithm.name if algorithm else "an unknown hash"
+        return f"it is signed with {name}, which Go refuses"
+    return None
+
+
+def _unfit_subject(certificate: x509.Certificate) -> str | None:
+    return None if list(certificate.subject) else "its subject is empty (RFC 5280 4.1.2.6)"
+
+
+def _unfit_critical(certificate: x509.Certificate) -> str | None:
+    for extension in certificate.extensions:
+        if extension.critical and not isinstance(extension.value, _KNOWN_CRITICAL):
+            return f"its critical extension {extension.oid.dotted_string} is not understood by every verifier"
+    return None
+
+
+_FITNESS: tuple[Callable[[x509.Certificate], str | None], ...] = (
+    _unfit_constraints,
+    _unfit_usage,
+    _unfit_extended_usage,
+    _unfit_key,
+    _unfit_signature,
+    _unfit_subject,
+    _unfit_critical,
+)
+
+
+def _unfit_in_time(certificate: x509.Certificate, now: datetime) -> str | None:
+    if now >= certificate.not_valid_after_utc:
+        return f"it expired {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+    if now < certificate.not_valid_before_utc:
+        return f"it is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+    return None
+
+
+def _unfit_chain(chain: tuple[x509.Certificate, ...]) -> str | None:
+    for depth, (link, above) in enumerate(itertools.pairwise(chain)):
+        try:
+            link.verify_directly_issued_by(above)
+        except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+            return f"certificate {depth + 2} of the file did not sign the one before it"
+        limit = above.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
+        if limit is not None and limit < depth + 1:
+            return (
+                f"{above.subject.rfc4514_string()} allows {limit} intermediates below it (pathLenConstraint)"
+            )
+    return None

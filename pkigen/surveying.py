@@ -1,0 +1,431 @@
+"""One pass over the inventory and the disk: what `plan`, `status`, `verify` and the lock are made of.
+
+Work streams through: one object is looked at, compared and forgotten, so that memory stays flat however many
+nodes there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.actions import Action, Create, Keep, Reissuance, Reissue, Renew, Rewrite
+from pkigen.checks import TIME_REASONS, Case, Finding, Reason, examine
+from pkigen.errors import StoreError
+from pkigen.inventory import (
+    CA,
+    Desired,
+    DesiredCertificate,
+    DesiredCopy,
+    DesiredFile,
+    DesiredKeyPair,
+    DesiredKubeconfig,
+    DesiredSecret,
+    DesiredToken,
+    InKubeconfig,
+    Inventory,
+    KeyPairFiles,
+    MaterialKind,
+    ca_id,
+    paths_of,
+)
+from pkigen.issuing import END_OF_TIME, certificate_pem, end_of_validity
+from pkigen.materials import Materials
+from pkigen.observing import (
+    KEY_PLACEHOLDER,
+    Fault,
+    FaultKind,
+    ObservedCertificate,
+    Reader,
+    observe_bundle,
+    observe_certificate,
+    observe_file,
+    observe_key_pair,
+    parse_certificates,
+)
+from pkigen.profiles import PROFILES
+from pkigen.store import RefusedError
+from pkigen.token_checks import ObservedToken, examine_token, observe_token
+from pkigen.tokens import TOKEN_PLACEHOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime, timedelta
+
+    from pkigen.authority import CACertificates
+    from pkigen.rendering import Renderer
+    from pkigen.store import FileContent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which certificates are renewed before they are due.
+
+    `within` replaces every certificate's own `renewBefore`; `ids` are renewed whatever their age.
+    """
+
+    within: timedelta | None = None
+    ids: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surveyed:
+    """One object of the inventory as it was found, and what is to be done to it."""
+
+    item: Desired
+    action: Action
+    findings: tuple[Finding, ...] = ()
+    observed: ObservedCertificate | None = None
+    issuer: CACertificates | None = None
+    sha256: bytes | None = None
+    expires: datetime | None = None
+
+    @property
+    def item_is_root(self) -> bool:
+        """Whether the object is a CA."""
+        return isinstance(self.item, DesiredCertificate) and self.item.issuer is None
+
+
+@dataclass(kw_only=True)
+class Survey:
+    """One pass over the inventory and what is on disk for it.
+
+    Args:
+        inventory: What must exist.
+        reader: Where the bytes come from.
+        renderer: Says what rendered files must hold.
+        authorities: The CAs that the authority has.
+        now: The present, in UTC.
+        selection: What `renew` asks for.
+    """
+
+    inventory: Inventory
+    reader: Reader
+    renderer: Renderer
+    authorities: Mapping[CA, CACertificates]
+    now: datetime
+    selection: Selection = field(default_factory=Selection)
+
+    def __post_init__(self) -> None:
+        self._materials = Materials(self.reader, self.authorities)
+        self._renewed: set[CA] = set()
+
+    def objects(self) -> Iterator[Surveyed]:
+        """Look at every object, issuers first."""
+        for item in self.inventory.items:
+            match item:
+                case DesiredCertificate():
+                    yield self._certificate(item)
+                case DesiredKeyPair():
+                    yield self._key_pair(item)
+                case DesiredSecret():
+                    yield self._secret(item)
+                case DesiredCopy():
+                    yield self._copy(item)
+                case DesiredFile():
+                    yield self._file(item)
+                case DesiredToken():
+                    yield self._token(item)
+                case DesiredKubeconfig():
+                    pass  # looked at together with the certificate that it embeds
+
+    # -- certificates ---------------------------------------------------------------------------------
+
+    def _certificate(self, item: DesiredCertificate) -> Surveyed:
+        observed = observe_certificate(self.reader, item.location)
+        issuer = self.authorities.get(item.issuer) if item.issuer is not None else None
+        findings = examine(
+            Case(
+                desired=item,
+                observed=observed,
+                issuer=issuer.certificate if issuer else None,
+                issuer_replaced=item.issuer is not None and issuer is None,
+                previous_issuer=issuer.other if issuer else None,
+                chain=issuer.chain if issuer and _sends_chain(item) else (),
+                now=self.now,
+                renew_within=self.selection.within,
+            )
+        )
+        if not findings and item.id in self.selection.ids:
+            findings = (Finding(reason=Reason.REQUESTED, detail="asked for"),)
+        # An existing CA is never replaced by a plan: that is a rotation.
+        untouchable = item.issuer is None and observed.certificate is not None
+        if untouchable and item.id in self.selection.ids:
+            findings = (Finding(reason=Reason.REQUESTED, detail="the same key and name, a new validity"),)
+            self._renewed.add(next(ca for ca in CA if ca_id(ca) == item.id))
+            action = self._issue_again(item, findings, observed, issuer)
+        elif findings and not untouchable:
+            action = self._issue_again(item, findings, observed, issuer)
+        else:
+            surroundings = self._surroundings(item, observed)
+            if surroundings is None:
+                action = _keep(item.id, _certificate_paths(item), item.node)
+            else:
+                action = _rewrite(item.id, _certificate_paths(item), item.node, surroundings)
+                findings = (*findings, surroundings)
+        return Surveyed(item=item, action=action, findings=findings, observed=observed, issuer=issuer)
+
+    def _issue_again(
+        self,
+        item: DesiredCertificate,
+        findings: tuple[Finding, ...],
+        observed: ObservedCertificate,
+        issuer: CACertificates | None,
+    ) -> Action:
+        reason = findings[0].reason
+        if reason is Reason.MISSING:
+            kind: type[Action] = Create
+        else:
+            kind = Renew if reason in TIME_REASONS else Reissue
+        # What the CA allows; a CA that is about to be made allows at least as much.
+        latest = issuer.certificate.not_valid_after_utc if issuer else END_OF_TIME
+        present = observed.certificate
+        return kind(
+            id=item.id,
+            paths=_certificate_paths(item),
+            node=item.node,
+            reason=reason,
+            details=tuple(finding.detail for finding in findings),
+            reissuance=Reissuance(
+                issuer=item.issuer.certificate_name if item.issuer else None,
+                key_algorithm=item.key_algorithm,
+                expires=present.not_valid_after_utc if present else None,
+                will_expire=min(end_of_validity(self.now, item.validity), latest),
+            ),
+        )
+
+    def _surroundings(self, item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
+        """The certificate stays; what about the kubeconfig around it and its files' modes?"""
+        # Content comes first: writing it anew also gives it its mode.
+        return self._kubeconfig_around(item, observed) or _wrong_modes(
+            observed.modes, certificate_modes(item)
+        )
+
+    def _kubeconfig_around(self, item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
+        if isinstance(item.location, KeyPairFiles) or observed.certificate is None:
+            return None
+        kubeconfig = self.inventory.kubeconfigs[item.location.kubeconfig]
+        trust = self._materials.of(MaterialKind.TRUST_BUNDLE, kubeconfig.trust)
+        if trust is not None and kubeconfig.trust not in self._renewed:
+            wanted = self.renderer.kubeconfig(
+                kubeconfig,
+                trust_bundle=trust,
+                certificate=certificate_pem(observed.certificate, *observed.chain),
+                key=KEY_PLACEHOLDER,
+            )
+            if hashlib.sha256(wanted).digest() == observed.skeleton:
+                return None
+        return Finding(
+            reason=Reason.CONTENT_CHANGED,
+            detail=f"{item.location.kubeconfig} has another server, name or CA than the spec gives",
+        )
+
+    # -- everything else ------------------------------------------------------------------------------
+
+    def _key_pair(self, item: DesiredKeyPair) -> Surveyed:
+        observed = observe_key_pair(self.reader, item.private_path, item.public_path)
+        paths = paths_of(item)
+        fault = observed.private_fault
+        if fault is not None:
+            finding = _fault_finding(fault)
+            kind: type[Action] = Create if fault.kind is FaultKind.MISSING else Reissue
+            action: Action = kind(
+                id=item.id, paths=paths, node=None, reason=finding.reason, details=(finding.detail,)
+            )
+            return Surveyed(item=item, action=action, findings=(finding,))
+        if observed.public != self._materials.of(MaterialKind.SA_PUBLIC_KEY, slot=item.slot):
+            finding = Finding(
+                reason=Reason.CONTENT_CHANGED,
+                detail=f"{item.public_path} is not the public half of {item.private_path}",
+            )
+            action = _rewrite(item.id, paths, None, finding)
+            return Surveyed(item=item, action=action, findings=(finding,))
+        modes = {item.private_path: layout.KEY_MODE, item.public_path: layout.PUBLIC_MODE}
+        surveyed = self._by_mode(item, item.id, paths, None, _wrong_modes(observed.modes, modes))
+        return replace(surveyed, sha256=hashlib.sha256(observed.public or b"").digest())
+
+    def _secret(self, item: DesiredSecret) -> Surveyed:
+        secret = self._materials.secret(item.path, item.size)
+        if secret is None:
+            observed = observe_file(self.reader, item.path)
+            if isinstance(observed, Fault):
+                finding = _fault_finding(observed)
+            else:
+                finding = Finding(
+                    reason=Reason.UNREADABLE, detail=f"{item.path} is not {item.size} bytes in base64"
+                )
+            kind: type[Action] = Create if finding.reason is Reason.MISSING else Reissue
+            action = kind(
+                id=item.id, paths=(item.path,), node=None, reason=finding.reason, details=(finding.detail,)
+            )
+            return Surveyed(item=item, action=action, findings=(finding,))
+        observed = observe_file(self.reader, item.path)
+        modes = () if isinstance(observed, Fault) else ((item.path, observed.mode),)
+        wrong = _wrong_modes(modes, {item.path: layout.SECRET_MODE})
+        return self._by_mode(item, item.id, (item.path,), None, wrong)
+
+    def _token(self, item: DesiredToken) -> Surveyed:
+        observed = observe_token(self.reader, item.path)
+        wanted_key = self._materials.of(MaterialKind.SA_PUBLIC_KEY)
+        within = item.renew_before if self.selection.within is None else self.selection.within
+        findings = examine_token(item, observed, key=wanted_key, now=self.now, renew_within=within)
+        if not findings and item.id in self.selection.ids:
+            findings = (Finding(reason=Reason.REQUESTED, detail="asked for"),)
+        if findings:
+            reason = findings[0].reason
+            kind: type[Action] = Renew if reason in TIME_REASONS else Reissue
+            action = (Create if reason is Reason.MISSING else kind)(
+                id=item.id,
+                paths=(item.path,),
+                node=None,
+                reason=reason,
+                details=tuple(finding.detail for finding in findings),
+            )
+            return Surveyed(item=item, action=action, findings=findings, expires=observed.expires)
+        finding = self._around_token(item, observed) or _wrong_modes(
+            ((item.path, observed.mode),), {item.path: layout.KUBECONFIG_MODE}
+        )
+        return replace(self._by_mode(item, item.id, (item.path,), None, finding), expires=observed.expires)
+
+    def _around_token(self, item: DesiredToken, observed: ObservedToken) -> Finding | None:
+        trust = self._materials.of(MaterialKind.TRUST_BUNDLE, item.trust)
+        if trust is not None and item.trust not in self._renewed:
+            wanted = self.renderer.token_kubeconfig(item, trust_bundle=trust, token=TOKEN_PLACEHOLDER)
+            if hashlib.sha256(wanted).digest() == observed.skeleton:
+                return None
+        return Finding(
+            reason=Reason.CONTENT_CHANGED,
+            detail=f"{item.path} has another server, name or CA than the spec gives",
+        )
+
+    def _copy(self, item: DesiredCopy) -> Surveyed:
+        what = item.material if item.ca is None else f"{item.ca.certificate_name} {item.material}"
+        renewed = item.ca in self._renewed and item.material is not MaterialKind.CA_KEY
+        wanted = None if renewed else self._materials.for_copy(item)
+        surveyed = self._bytes(item, item.node, wanted, f"is not the {what} of the authority")
+        if wanted is not None and item.material is MaterialKind.TRUST_BUNDLE and surveyed.findings:
+            return self._reordered(surveyed, item, wanted)
+        return surveyed
+
+    def _reordered(self, surveyed: Surveyed, item: DesiredCopy, wanted: bytes) -> Surveyed:
+        """A bundle of the same certificates in another order asks nothing of those who read it."""
+        present, meant = observe_bundle(self.reader, item.path), parse_certificates(wanted)
+        if isinstance(present, Fault) or isinstance(meant, str) or set(present) != set(meant):
+            return surveyed
+        if surveyed.findings[0].reason is not Reason.CONTENT_CHANGED:
+            return surveyed
+        finding = Finding(
+            reason=Reason.ORDER_CHANGED, detail=f"{item.path} does not have the signing CA first"
+        )
+        action = _rewrite(item.path, (item.path,), item.node, finding)
+        return replace(surveyed, action=action, findings=(finding,))
+
+    def _file(self, item: DesiredFile) -> Surveyed:
+        secrets = self._materials.encryption_keys(self.inventory.rotations) if item.secret else ()
+        wanted = None if secrets is None else self.renderer.file(item, secrets=secrets)
+        return self._bytes(item, item.node, wanted, "differs from what the spec and the templates give")
+
+    def _bytes(
+        self, item: DesiredCopy | DesiredFile, node: str | None, wanted: bytes | None, difference: str
+    ) -> Surveyed:
+        observed = observe_file(self.reader, item.path)
+        if isinstance(observed, Fault):
+            finding = _fault_finding(observed)
+            kind: type[Action] = Create if observed.kind is FaultKind.MISSING else Rewrite
+            action = kind(
+                id=item.path, paths=(item.path,), node=node, reason=finding.reason, details=(finding.detail,)
+            )
+            return Surveyed(item=item, action=action, findings=(finding,))
+        if wanted is None or hashlib.sha256(wanted).digest() != observed.sha256:
+            finding = Finding(reason=Reason.CONTENT_CHANGED, detail=f"{item.path} {difference}")
+            return Surveyed(
+                item=item, action=_rewrite(item.path, (item.path,), node, finding), findings=(finding,)
+            )
+        wrong = _wrong_modes(((item.path, observed.mode),), {item.path: item.mode})
+        surveyed = self._by_mode(item, item.path, (item.path,), node, wrong)
+        return surveyed if _is_secret(item) else replace(surveyed, sha256=observed.sha256)
+
+    def _by_mode(
+        self, item: Desired, identifier: str, paths: tuple[str, ...], node: str | None, wrong: Finding | None
+    ) -> Surveyed:
+        if wrong is None:
+            return Surveyed(item=item, action=_keep(identifier, paths, node))
+        return Surveyed(item=item, action=_rewrite(identifier, paths, node, wrong), findings=(wrong,))
+
+
+class HashingReader:
+    """A reader that remembers, as one digest, everything that was read through it."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._hash = hashlib.sha256()
+
+    def note(self, text: str) -> None:
+        """Take up something else that the outcome depends on."""
+        self._hash.update(f"{text}\0".encode())
+
+    def read(self, path: str, *, limit: int = 1 << 20) -> FileContent:
+        """Read, and add what was found, or that nothing was, to the digest."""
+        try:
+            content = self._reader.read(path, limit=limit)
+        except RefusedError as error:
+            # What it holds is unknown: that is no reason to replace it.
+            raise StoreError(error.message, hint=error.hint) from error
+        except StoreError as error:
+            self._hash.update(f"{path}\0{error.message}\0".encode())
+            raise
+        digest = hashlib.sha256(content.data).hexdigest()
+        self._hash.update(f"{path}\0{content.mode:o}\0{digest}\0".encode())
+        return content
+
+    @property
+    def digest(self) -> str:
+        """The digest so far."""
+        return self._hash.hexdigest()
+
+
+def _is_secret(item: DesiredCopy | DesiredFile) -> bool:
+    if isinstance(item, DesiredFile):
+        return item.secret
+    return item.material in {MaterialKind.CA_KEY, MaterialKind.SA_PRIVATE_KEY}
+
+
+def _sends_chain(item: DesiredCertificate) -> bool:
+    return PROFILES[item.profile].sends_chain
+
+
+def _certificate_paths(item: DesiredCertificate) -> tuple[str, ...]:
+    if isinstance(item.location, InKubeconfig):
+        return (item.location.kubeconfig,)
+    return paths_of(item)
+
+
+def certificate_modes(item: DesiredCertificate) -> dict[str, int]:
+    """The mode of each file that a certificate stands in."""
+    if isinstance(item.location, KeyPairFiles):
+        return {item.location.certificate: layout.CERTIFICATE_MODE, item.location.key: layout.KEY_MODE}
+    return {item.location.kubeconfig: layout.KUBECONFIG_MODE}
+
+
+def _wrong_modes(observed: tuple[tuple[str, int], ...], wanted: dict[str, int]) -> Finding | None:
+    wrong = [
+        f"{path} mode {mode:04o}, must be {wanted[path]:04o}"
+        for path, mode in observed
+        if mode != wanted[path]
+    ]
+    return Finding(reason=Reason.MODE, detail="; ".join(wrong)) if wrong else None
+
+
+def _fault_finding(fault: Fault) -> Finding:
+    reason = Reason.MISSING if fault.kind is FaultKind.MISSING else Reason.UNREADABLE
+    return Finding(reason=reason, detail=f"{fault.path} {fault.message}")
+
+
+def _rewrite(identifier: str, paths: tuple[str, ...], node: str | None, finding: Finding) -> Rewrite:
+    return Rewrite(id=identifier, paths=paths, node=node, reason=finding.reason, details=(finding.detail,))
+
+
+def _keep(identifier: str, paths: tuple[str, ...], node: str | None) -> Keep:
+    return Keep(id=identifier, paths=paths, node=node, reason=None)
