@@ -1,0 +1,197 @@
+"""Every step of a rotation over a file system that fails, or over which pkigen dies, at any operation."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.program import HOME
+from tests.faults.scenes import Scene, chosen, files_of, pkigen, wanted
+from tests.store.faults import (
+    ERRORS,
+    CountingFileSystem,
+    CrashingFileSystem,
+    FailingFileSystem,
+    SimulatedCrashError,
+)
+from tests.store.samples import memory_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.faults
+
+SAMPLES = 8
+CAS = ("ca", "kubernetes", "etcd", "front-proxy")
+SPEC = HOME.replace("  users:\n", "  encryption: {}\n  users:\n")
+# What is done to a tree before, and the step that is disturbed.
+STEPS: dict[str, tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]] = {
+    "prepare CAs": ((), (*CAS, "--phase", "prepare")),
+    "promote CAs": (((*CAS, "--phase", "prepare"),), (*CAS, "--phase", "promote")),
+    "finish CAs": (
+        ((*CAS, "--phase", "prepare"), (*CAS, "--phase", "promote")),
+        (*CAS, "--phase", "finish", "--assume-distributed"),
+    ),
+    "roll CAs back": (
+        ((*CAS, "--phase", "prepare"), (*CAS, "--phase", "promote")),
+        (*CAS, "--phase", "rollback"),
+    ),
+    "prepare sa": ((), ("sa", "--phase", "prepare")),
+    "promote sa": ((("sa", "--phase", "prepare"),), ("sa", "--phase", "promote")),
+    "finish sa": (
+        (("sa", "--phase", "prepare"), ("sa", "--phase", "promote")),
+        ("sa", "--phase", "finish", "--force"),
+    ),
+    "promote encryption-key": (
+        (("encryption-key", "--phase", "prepare"),),
+        ("encryption-key", "--phase", "promote"),
+    ),
+}
+
+
+class Step(Scene):
+    """A step of a rotation over the tree that the steps before it left."""
+
+    def arguments(self, root: Path) -> tuple[str, ...]:
+        return ("rotate", *_with_spec(self.command, self.spec), "--out", str(root), "--yes")
+
+
+def _with_spec(command: tuple[str, ...], spec: Path) -> tuple[str, ...]:
+    """The spec's place is after the names and before the options."""
+    at = next(number for number, word in enumerate(command) if word.startswith("-"))
+    return (*command[:at], str(spec), *command[at:])
+
+
+@pytest.fixture(scope="module")
+def memory() -> Iterator[Path]:
+    with memory_directory() as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module", params=STEPS)
+def step(request: pytest.FixtureRequest, memory: Path) -> Step:
+    before, command = STEPS[request.param]
+    place = memory / request.param.replace(" ", "-")
+    place.mkdir()
+    spec, original = place / "home.yaml", place / "original"
+    spec.write_text(SPEC)
+    assert pkigen("init", spec, "--out", original).code == 0
+    for each in before:
+        done = pkigen("rotate", *_with_spec(each, spec), "--out", original, "--yes")
+        assert done.code == 0, done
+    old = files_of(original)
+    scene = Step(
+        name=request.param.replace(" ", "-"),
+        place=place,
+        spec=spec,
+        command=command,
+        old=old,
+        names=frozenset(),
+        changes=frozenset(),
+    )
+    root = scene.copy("undisturbed")
+    done = pkigen(*scene.arguments(root))
+    assert done.code == 0, done
+    new = files_of(root)
+    return Step(
+        name=scene.name,
+        place=place,
+        spec=spec,
+        command=command,
+        old=old,
+        names=frozenset(new),
+        changes=frozenset(path for path in old | new if old.get(path) != new.get(path)),
+    )
+
+
+def operations(step: Step) -> int:
+    root = step.copy("counted")
+    counting = CountingFileSystem()
+    assert pkigen(*step.arguments(root), filesystem=counting).code == 0
+    shutil.rmtree(root)
+    return len(counting.operations)
+
+
+def finished(step: Step, root: Path, verdict: str) -> None:
+    """The same command again leaves the new tree; who sees that it is new does not go back once more."""
+    if verdict == "new" and "rollback" in step.command:
+        return
+    step.finish(root)
+    assert step.verdict(root) == "new"
+
+
+def test_a_failure_at_every_operation(step: Step) -> None:
+    count = operations(step)
+    fired = 0
+    verdicts: Counter[str] = Counter()
+    points = chosen(range(1, count + 1), wanted(SAMPLES))
+    for number, at in enumerate(points):
+        root = step.copy(f"failed-{at}")
+        error = ERRORS[number % len(ERRORS)]
+        failing = FailingFileSystem(at, error)
+        result = pkigen(*step.arguments(root), filesystem=failing)
+        fired += failing.fired
+        verdict = step.verdict(root)
+        verdicts[f"{verdict}, exit {result.code}"] += 1
+        assert verdict in {"old", "new"}, (at, failing.operations[-1], verdict, result.err)
+        assert result.code in {0, 1}
+        if result.code == 0:
+            assert verdict == "new", (at, result)
+        else:
+            assert os.strerror(error).lower() in result.error, (at, result.err)
+        if number % 3 == 0:
+            finished(step, root, verdict)
+        shutil.rmtree(root)
+    print(f"{step.name}: {fired} failures at {len(points)} of {count} operations: {dict(verdicts)}")  # noqa: T201
+    assert fired == len(points)
+
+
+def test_a_crash_at_every_operation(step: Step) -> None:
+    count = operations(step)
+    crashed = 0
+    verdicts: Counter[str] = Counter()
+    points = chosen(range(1, count + 1), wanted(SAMPLES))
+    for number, at in enumerate(points):
+        root = step.copy(f"crashed-{at}")
+        crashing = CrashingFileSystem(at, torn=number % 2 == 1)
+        with pytest.raises(SimulatedCrashError):
+            pkigen(*step.arguments(root), filesystem=crashing)
+        crashed += crashing.fired
+        verdict = step.verdict(root)
+        verdicts[verdict] += 1
+        assert verdict in {"old", "new"}, (at, crashing.operations[-1], verdict)
+        finished(step, root, verdict)
+        shutil.rmtree(root)
+    print(f"{step.name}: {crashed} crashes at {len(points)} of {count} operations: {dict(verdicts)}")  # noqa: T201
+    assert crashed == len(points)
+    assert verdicts["old"] > 0
+
+
+@pytest.mark.parametrize("command", [("--phase", "rollback"), ()], ids=["back", "next"])
+def test_what_was_interrupted_is_not_taken_twice(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """The same command finds its interrupted run committed: it finishes that, and goes no step further."""
+    spec, tree = tmp_path / "home.yaml", tmp_path / "tree"
+    spec.write_text(SPEC)
+    assert pkigen("init", spec, "--out", tree).code == 0
+    assert pkigen("rotate", "ca", "etcd", spec, "--out", tree, "--yes").code == 0
+    if command:
+        assert pkigen("rotate", "ca", "etcd", spec, "--out", tree, "--yes").code == 0
+    arguments = ("rotate", "ca", "etcd", str(spec), "--out", str(tree), "--yes", *command)
+    shutil.copytree(tree, tmp_path / "kept")
+    counting = CountingFileSystem()
+    assert pkigen(*arguments, filesystem=counting).code == 0
+    renames = [number for number, name in enumerate(counting.operations, start=1) if name == "rename"]
+    shutil.rmtree(tree)
+    shutil.copytree(tmp_path / "kept", tree)
+    with pytest.raises(SimulatedCrashError):
+        pkigen(*arguments, filesystem=CrashingFileSystem(renames[-1]))
+    assert (tree / ".pkigen/journal").exists()
+    result = pkigen(*arguments)
+    assert result.code == 0, result
+    assert "was finished: " in result.err
+    assert result.out == f"nothing to do: etcd-ca is {'prepared' if command else 'promoted'} already\n"

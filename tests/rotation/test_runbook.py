@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import base64
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.rotation.phases import PKI, SMALL, Workshop, spec_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STEPS = ("prepare", "promote", "finish")
+
+
+def runbook(workshop: Workshop, what: str, step: str, *options: str) -> str:
+    folder = workshop.place / f"runbook-{step}"
+    workshop.step(what, step, f"--runbook {folder}", *options)
+    assert (folder / "restart.sh").stat().st_mode & 0o111
+    return (folder / "rotation.txt").read_text()
+
+
+def commands(text: str) -> list[str]:
+    """The lines that are shell commands."""
+    starts = ("kubectl ", "rsync ", "systemctl ", "mv ", "while ", "until ", "rm ", "openssl ")
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in lines if line.startswith(starts)]
+
+
+@pytest.mark.parametrize("what", ["ca kubernetes etcd front-proxy", "sa", "encryption-key"])
+def test_every_runbook_is_whole(workshop: Workshop, what: str) -> None:
+    identifiers = {"sa": "sa", "encryption-key": "encryption-key"}.get(what, "ca, etcd-ca, front-proxy-ca")
+    for step in STEPS:
+        text = runbook(workshop, what, step)
+        assert text.startswith(f"cluster prod: after `{step}` of {identifiers}\n")
+        numbers = re.findall(r"^(\d+)\. ", text, re.MULTILINE)
+        assert numbers == [str(each) for each in range(1, len(numbers) + 1)]
+        for line in commands(text):
+            checked = subprocess.run(["sh", "-nc", line], check=False, capture_output=True, text=True)
+            assert checked.returncode == 0, (line, checked.stderr)
+        assert all(len(line.split("SHA-256")) < 3 for line in text.splitlines())
+
+
+def test_what_goes_where(workshop: Workshop) -> None:
+    text = runbook(workshop, "ca kubernetes", "prepare")
+    for node in SMALL["nodes"]:
+        assert f" nodes/{node['name']}/ root@{node['addresses'][0]}:/" in text
+    assert "--delay-updates" in text
+    section = text.partition("what changes on worker-1, worker-2:\n")[2]
+    changed = re.findall(r"^     (/\S+)$", section.partition("\n\n")[0], re.MULTILINE)
+    assert changed == ["/etc/kubernetes/kubelet.conf", f"/{PKI}/ca.crt"]
+    assert "users/dev1.conf goes to its owner" in text
+    later = runbook(workshop, "ca kubernetes", "promote")
+    assert "every node must have the files of the step before" in later
+
+
+def test_what_restarts_in_which_order(workshop: Workshop) -> None:
+    text = runbook(workshop, "ca kubernetes etcd", "prepare")
+    restarts = re.findall(r"^   \d+\. (\S+): (\S+) must restart$", text, re.MULTILINE)
+    components = [component for _, component in restarts]
+    assert components == sorted(
+        components,
+        key=["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet"].index,
+    )
+    assert [node for node, component in restarts if component == "etcd"] == ["cp-1", "cp-2"]
+    assert "kubelet-client-current.pem" not in text
+    promoted = runbook(workshop, "ca kubernetes etcd", "promote")
+    assert "cp-1: etcd reloads by itself" in promoted
+    assert "cp-1: kube-apiserver reloads by itself" in promoted
+    assert promoted.count("rm -f /var/lib/kubelet/pki/kubelet-client-current.pem") == 4
+    assert "(rotate with --reuse-keys avoids it)" in promoted
+
+
+def test_kubelets_that_do_not_renew_their_certificate(tmp_path: Path) -> None:
+    spec = {**SMALL, "kubelet": {"rotateCertificates": False}}
+    workshop = Workshop(place=tmp_path).made(spec_text(spec))
+    runbook(workshop, "ca kubernetes", "prepare")
+    assert (
+        "kubelet-client-current.pem" not in runbook(workshop, "ca kubernetes", "promote").partition("4. ")[0]
+    )
+
+
+def test_units_are_restarted_as_units(tmp_path: Path) -> None:
+    workshop = Workshop(place=tmp_path).made(spec_text({**SMALL, "runtime": "systemd"}))
+    text = runbook(workshop, "sa", "prepare")
+    assert "     systemctl restart kube-apiserver\n" in text
+    assert "crictl" not in text
+    pods = Workshop(place=tmp_path / "pods")
+    pods.place.mkdir()
+    text = runbook(pods.made(), "ca etcd", "prepare")
+    assert "mv /etc/kubernetes/manifests/etcd.yaml /etc/kubernetes/etcd.yaml.away" in text
+    assert "systemctl restart etcd" not in text
+
+
+def test_how_to_see_that_it_took(workshop: Workshop) -> None:
+    runbook(workshop, "ca kubernetes", "prepare")
+    text = runbook(workshop, "ca kubernetes", "promote")
+    lines = re.findall(r"^   (.+) on (\S+), (\S+): ([0-9a-f]{64})$", text, re.MULTILINE)
+    assert {(component, node) for component, node, _, _ in lines} == {
+        *(
+            (component, node)
+            for component in ("kube-apiserver", "etcd", "etcd peer")
+            for node in ("cp-1", "cp-2")
+        ),
+        *(("kubelet", node["name"]) for node in SMALL["nodes"]),
+    }
+    certificate = workshop.tree / f"nodes/cp-1/{PKI}/apiserver.crt"
+    shown = subprocess.run(
+        ["openssl", "x509", "-in", certificate, "-noout", "-fingerprint", "-sha256"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    fingerprint = shown.partition("=")[2].strip().replace(":", "").lower()
+    assert ("kube-apiserver", "cp-1", "10.0.0.11:6443", fingerprint) in lines
+
+
+def test_what_is_to_be_done_in_the_cluster(workshop: Workshop) -> None:
+    prepare = runbook(workshop, "ca kubernetes front-proxy", "prepare")
+    for expected in (
+        "-n kube-public get configmap cluster-info",
+        "it must hold both CAs",
+        "metadata.name=kube-root-ca.crt",
+        "validatingwebhookconfigurations,mutatingwebhookconfigurations,apiservices",
+        "caBundle",
+        "type=kubernetes.io/service-account-token",
+        "rollout restart",
+        "extension-apiserver-authentication",
+        "wait until it counts 2",
+        "forward: pkigen rotate ca kubernetes front-proxy SPEC --phase promote",
+        "back:    pkigen rotate ca kubernetes front-proxy SPEC --phase rollback",
+    ):
+        assert expected in prepare, expected
+    promote = runbook(workshop, "ca kubernetes front-proxy", "promote")
+    assert "get certificatesigningrequests" in promote
+    assert "rollout restart" not in promote
+    finish = runbook(workshop, "ca kubernetes front-proxy", "finish")
+    assert "it must hold the new CA alone" in finish
+    assert "wait until it counts 1" in finish
+    assert "`pkigen rollback` restores it as it was after `promote`" in finish
+    assert "forward" not in finish
+
+
+def test_the_cluster_info_command_puts_the_bundle_in(workshop: Workshop, tmp_path: Path) -> None:
+    """Run as it is written, with a kubectl that shows and takes a ConfigMap."""
+    text = runbook(workshop, "ca kubernetes", "prepare")
+    (line,) = [line for line in commands(text) if "cluster-info" in line]
+    shim = tmp_path / "bin/kubectl"
+    shim.parent.mkdir()
+    shim.write_text(
+        '#!/bin/sh\ncase "$*" in\n'
+        "*get*) echo 'data:'; echo '  kubeconfig: |'\n"
+        "echo '        certificate-authority-data: b2xk'; echo '        server: s' ;;\n"
+        f"*apply*) cat >{tmp_path}/applied ;;\nesac\n"
+    )
+    shim.chmod(0o755)
+    subprocess.run(
+        ["sh", "-ec", line],
+        check=True,
+        cwd=workshop.tree,
+        env={"PATH": f"{shim.parent}:/usr/bin:/bin"},
+        capture_output=True,
+    )
+    applied = (tmp_path / "applied").read_text()
+    (data,) = re.findall(r"certificate-authority-data: (\S+)", applied)
+    assert base64.b64decode(data) == (workshop.tree / f"nodes/cp-1/{PKI}/ca.crt").read_bytes()
+    assert "        server: s\n" in applied
+
+
+def test_tokens(workshop: Workshop) -> None:
+    assert "both must be there" in runbook(workshop, "sa", "prepare")
+    promote = runbook(workshop, "sa", "promote")
+    assert "get --raw /openid/v1/jwks" in promote
+    assert '"path":"/data/token"' in promote
+    assert "one key" in runbook(workshop, "sa", "finish")
+
+
+def test_secrets_are_written_again(workshop: Workshop) -> None:
+    command = (
+        "kubectl --kubeconfig nodes/cp-1/etc/kubernetes/admin.conf get secrets --all-namespaces -o json | "
+        "kubectl --kubeconfig nodes/cp-1/etc/kubernetes/admin.conf replace -f -"
+    )
+    assert command not in runbook(workshop, "encryption-key", "prepare")
+    assert command in runbook(workshop, "encryption-key", "promote")
+    assert command in runbook(workshop, "encryption-key", "rollback")
+
+
+def test_the_scripts_are_good_shell(workshop: Workshop) -> None:
+    runbook(workshop, "ca kubernetes", "prepare")
+    script = workshop.place / "runbook-prepare/restart.sh"
+    subprocess.run(["sh", "-n", script], check=True)
+    if shutil.which("shellcheck"):
+        subprocess.run(["shellcheck", script], check=True)
