@@ -1,0 +1,1 @@
+"""People and workloads: who comes in, with which credential, and what each may do."""

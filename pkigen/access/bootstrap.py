@@ -1,0 +1,125 @@
+"""Bootstrap tokens: what lets a node join, and what it needs besides (`cluster-bootstrap/token/api`)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pkigen.access.yaml_text import Value, dump
+from pkigen.errors import AccessError
+from pkigen.ledger import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_ID_LENGTH, _SECRET_LENGTH = 6, 16
+_TOKEN = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
+_GROUP = re.compile(r"system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]")
+DEFAULT_GROUP = "system:bootstrappers:kubeadm:default-node-token"
+"""What kubeadm binds to `system:node-bootstrapper` (`kubeadm/app/constants`)."""
+USER = "tls-bootstrap-token-user"
+"""What kubeadm calls the user of bootstrap-kubelet.conf."""
+CLUSTER = "kubernetes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootstrapToken:
+    """A token of its two parts; the first may be known, the second never."""
+
+    id: str
+    secret: str = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """What the node presents."""
+        return f"{self.id}.{self.secret}"
+
+
+def generate(entropy: Callable[[int], bytes]) -> BootstrapToken:
+    """A random token, each character as likely as the others."""
+    return BootstrapToken(id=_characters(entropy, _ID_LENGTH), secret=_characters(entropy, _SECRET_LENGTH))
+
+
+def parse(text: str) -> BootstrapToken:
+    """A token that somebody brought.
+
+    Raises:
+        AccessError: It is none; the message does not quote it.
+    """
+    match = _TOKEN.fullmatch(text)
+    if match is None:
+        raise AccessError("the bootstrap token must be six, a dot and sixteen of the characters a-z and 0-9")
+    return BootstrapToken(id=match[1], secret=match[2])
+
+
+def secret_manifest(
+    token: BootstrapToken, *, expires: datetime, groups: tuple[str, ...], description: str
+) -> str:
+    """The Secret that makes the API server take the token, until it expires.
+
+    Raises:
+        AccessError: A group is none that such a token may have.
+    """
+    for group in groups:
+        if not _GROUP.fullmatch(group):
+            raise AccessError(
+                f"{group[:80]!r} is no group of bootstrap tokens",
+                hint=f"they begin with system:bootstrappers:, such as {DEFAULT_GROUP}",
+            )
+    data: dict[str, Value] = {
+        "auth-extra-groups": ",".join(sorted(set(groups))),
+        "description": description,
+        "expiration": timestamp(expires),
+        "token-id": token.id,
+        "token-secret": token.secret,
+        "usage-bootstrap-authentication": "true",
+        "usage-bootstrap-signing": "true",
+    }
+    return dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": f"bootstrap-token-{token.id}", "namespace": "kube-system"},
+            "stringData": data,
+            "type": "bootstrap.kubernetes.io/token",
+        }
+    )
+
+
+def bindings_manifest(groups: tuple[str, ...]) -> str:
+    """What lets the bearers ask for a kubelet's certificate and get it (kubeadm's `tlsbootstrap.go`)."""
+    subjects: list[Value] = [
+        {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}
+        for group in sorted(set(groups))
+    ]
+    return "".join(
+        "---\n"
+        + dump(
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "ClusterRoleBinding",
+                "metadata": {"name": name},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                "subjects": subjects,
+            }
+        )
+        for name, role in (
+            ("kubeadm:kubelet-bootstrap", "system:node-bootstrapper"),
+            (
+                "kubeadm:node-autoapprove-bootstrap",
+                "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+            ),
+        )
+    )
+
+
+def _characters(entropy: Callable[[int], bytes], count: int) -> str:
+    """Bytes beyond a multiple of the alphabet are drawn again, or its first characters would be likelier."""
+    fair = 256 - 256 % len(_ALPHABET)
+    found = ""
+    while len(found) < count:
+        found += "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in entropy(count) if byte < fair)
+    return found[:count]

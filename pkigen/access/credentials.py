@@ -1,0 +1,238 @@
+"""Who the API server takes the bearer of a credential for, until when, and why it would not take it."""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from pkigen import tokens
+from pkigen.checks import common_names
+from pkigen.keys import UnsupportedKeyError, load_own_private, public_der
+from pkigen.observing import parse_certificates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from pkigen.access.kubeconfigs import Entry
+
+_BOOTSTRAP_TOKEN = re.compile(r"([a-z0-9]{6})\.[a-z0-9]{16}")
+_AUTHENTICATED = "system:authenticated"
+
+
+class Kind(enum.StrEnum):
+    """What is presented."""
+
+    CERTIFICATE = "client certificate"
+    SERVICE_ACCOUNT_TOKEN = "service account token"  # noqa: S105 -- a kind
+    BOOTSTRAP_TOKEN = "bootstrap token"  # noqa: S105
+    OPAQUE_TOKEN = "bearer token"  # noqa: S105
+    PROGRAM = "program"
+    PASSWORD = "password"  # noqa: S105
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """What is known of a credential without asking a cluster.
+
+    `user` is empty where only the cluster knows. `faults` say why it does not work.
+    """
+
+    kind: Kind
+    user: str = ""
+    groups: tuple[str, ...] = ()
+    expires: datetime | None = None
+    details: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    certificate: x509.Certificate | None = None
+
+
+def of_certificate(certificate: x509.Certificate, *, now: datetime) -> Credential:
+    """The identity of a client certificate (`request/x509` CommonNameUserConversion)."""
+    subject = common_names(certificate.subject)
+    faults = []
+    if not subject.common_name:
+        faults.append("has no common name: the API server takes no user from it")
+    if not _is_for_clients(certificate):
+        faults.append("is not for clients: its extendedKeyUsage lacks clientAuth")
+    if now >= certificate.not_valid_after_utc:
+        faults.append(f"expired {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
+    if now < certificate.not_valid_before_utc:
+        faults.append(f"is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
+    return Credential(
+        kind=Kind.CERTIFICATE,
+        user=subject.common_name,
+        groups=(*subject.organizations, _AUTHENTICATED),
+        expires=certificate.not_valid_after_utc,
+        faults=tuple(faults),
+        certificate=certificate,
+    )
+
+
+def of_token(text: str, *, now: datetime) -> Credential:
+    """The identity of a bearer token, as far as it tells it itself."""
+    bootstrap = _BOOTSTRAP_TOKEN.fullmatch(text.strip())
+    if bootstrap:
+        return Credential(
+            kind=Kind.BOOTSTRAP_TOKEN,
+            user=f"system:bootstrap:{bootstrap[1]}",
+            groups=("system:bootstrappers", _AUTHENTICATED),
+            details=(f"its end stands in the Secret kube-system/bootstrap-token-{bootstrap[1]}",),
+        )
+    token = tokens.read(text)
+    if isinstance(token, str):
+        return Credential(kind=Kind.OPAQUE_TOKEN, details=("only the cluster knows whose it is",))
+    subject = str(token.claims.get("sub", ""))
+    expires = token.expires
+    faults = () if expires is None or now < expires else (f"expired {expires:%Y-%m-%d %H:%M} UTC",)
+    details = [f"issued by {token.claims.get('iss', 'nobody')}"]
+    details += [f"for {', '.join(token.audiences)}"] if token.audiences else []
+    details += [f"signed with the key {token.key_id}"] if token.key_id else []
+    namespace, _, name = subject.removeprefix(tokens.SERVICE_ACCOUNT_PREFIX).partition(":")
+    if not subject.startswith(tokens.SERVICE_ACCOUNT_PREFIX) or not name:
+        return Credential(
+            kind=Kind.OPAQUE_TOKEN, user=subject, expires=expires, details=tuple(details), faults=faults
+        )
+    if not _uid(token.claims):
+        faults = (*faults, "has no UID in it: the API server refuses it, others may take it")
+    groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", _AUTHENTICATED)
+    return Credential(
+        kind=Kind.SERVICE_ACCOUNT_TOKEN,
+        user=subject,
+        groups=groups,
+        expires=expires,
+        details=tuple(details),
+        faults=faults,
+    )
+
+
+def of_entry(entry: Entry, read: Callable[[Path], bytes | str], *, now: datetime) -> Credential:
+    """The credential of a kubeconfig's user, in the order in which client-go prefers them.
+
+    Args:
+        entry: The user.
+        read: Gives the bytes of a file, or a sentence saying why it cannot.
+        now: The present, in UTC.
+    """
+    if entry.fields.get("exec"):
+        return Credential(kind=Kind.PROGRAM, details=("kubectl runs a program that gets it (exec)",))
+    if entry.fields.get("auth-provider"):
+        return Credential(
+            kind=Kind.PROGRAM, faults=("needs an auth-provider, which kubectl no longer has since 1.26",)
+        )
+    certificate, certificate_faults = _certificate(entry, read)
+    token, token_faults = _token(entry, read)
+    if certificate is not None:
+        found = of_certificate(certificate, now=now)
+        faults = (*found.faults, *certificate_faults, *_key_faults(entry, read, certificate))
+        more = ("a token is there, too; the API server takes the certificate first",) if token else ()
+        return _with(found, faults=faults, details=(*found.details, *more))
+    if token:
+        found = of_token(token, now=now)
+        return _with(found, faults=(*found.faults, *certificate_faults), details=found.details)
+    faults = (*certificate_faults, *token_faults)
+    if entry.text("username"):
+        return Credential(
+            kind=Kind.PASSWORD, faults=("is a password, which API servers no longer take since 1.19",)
+        )
+    return Credential(
+        kind=Kind.NOTHING, user="system:anonymous", groups=("system:unauthenticated",), faults=faults
+    )
+
+
+def _with(found: Credential, *, faults: tuple[str, ...], details: tuple[str, ...]) -> Credential:
+    return Credential(
+        kind=found.kind,
+        user=found.user,
+        groups=found.groups,
+        expires=found.expires,
+        details=details,
+        faults=faults,
+        certificate=found.certificate,
+    )
+
+
+def content(entry: Entry, name: str, read: Callable[[Path], bytes | str]) -> bytes | str | None:
+    """A field's bytes, in the kubeconfig or in the file that it names; None where neither is given."""
+    if entry.text(f"{name}-data"):
+        return entry.data(f"{name}-data")
+    path = entry.text(name)
+    return read(Path(entry.origin.parent / path)) if path else None
+
+
+def _certificate(
+    entry: Entry, read: Callable[[Path], bytes | str]
+) -> tuple[x509.Certificate | None, tuple[str, ...]]:
+    data = content(entry, "client-certificate", read)
+    if data is None:
+        return None, ()
+    if isinstance(data, str):
+        return None, (f"its certificate {data}",)
+    parsed = parse_certificates(_only_certificates(data))
+    if isinstance(parsed, str):
+        return None, (f"its certificate {parsed}",)
+    return parsed[0], ()
+
+
+def _only_certificates(data: bytes) -> bytes:
+    """The kubelet keeps certificate and key in one file (kubelet-client-current.pem)."""
+    return b"\n".join(
+        re.findall(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", data, re.DOTALL)
+    )
+
+
+def _key_faults(
+    entry: Entry, read: Callable[[Path], bytes | str], certificate: x509.Certificate
+) -> tuple[str, ...]:
+    data = content(entry, "client-key", read)
+    if data is None:
+        return ("has no private key beside it",)
+    if isinstance(data, str):
+        return (f"its private key {data}",)
+    try:
+        key = load_own_private(_only_keys(data))
+    except UnsupportedKeyError as error:
+        return () if b"PRIVATE KEY" in data and "kind" in str(error) else (f"its private key {error}",)
+    matches = public_der(key) == public_der(certificate.public_key())
+    return () if matches else ("the private key beside it is another's",)
+
+
+def _only_keys(data: bytes) -> bytes:
+    return b"\n".join(
+        re.findall(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.+?-----END [A-Z ]*PRIVATE KEY-----", data, re.DOTALL)
+    )
+
+
+def _token(entry: Entry, read: Callable[[Path], bytes | str]) -> tuple[str, tuple[str, ...]]:
+    path = entry.text("tokenFile")
+    if path:
+        data = read(Path(entry.origin.parent / path))
+        if isinstance(data, str):
+            return entry.text("token"), (f"its token {data}",)
+        return data.decode("ascii", "replace").strip(), ()
+    return entry.text("token"), ()
+
+
+def _uid(claims: dict[str, object]) -> object:
+    private = claims.get("kubernetes.io")
+    account = private.get("serviceaccount") if isinstance(private, dict) else None
+    return (
+        account.get("uid")
+        if isinstance(account, dict)
+        else claims.get("kubernetes.io/serviceaccount/service-account.uid")
+    )
+
+
+def _is_for_clients(certificate: x509.Certificate) -> bool:
+    try:
+        usages = set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return False
+    return bool(usages & {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})

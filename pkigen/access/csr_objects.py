@@ -1,0 +1,90 @@
+"""The CertificateSigningRequest object of a request, and the kubectl lines that go with it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from pkigen.access.kubeconfigs import encoded
+from pkigen.access.yaml_text import Value, dump
+from pkigen.errors import AccessError
+
+if TYPE_CHECKING:
+    from pkigen.access.requests import Request
+
+SIGNER = "kubernetes.io/kube-apiserver-client"
+SHORTEST = timedelta(seconds=600)
+"""pkg/apis/certificates/validation: expirationSeconds must be at least this."""
+_LONGEST_NAME = 253
+_LONGEST_SECONDS = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestObject:
+    """An object to apply, and what to do with it then."""
+
+    name: str
+    manifest: str
+    steps: tuple[str, ...]
+
+
+def request_object(
+    pem: bytes, request: Request, *, name: str | None, validity: timedelta, file: str
+) -> RequestObject:
+    """The object for a request that is fit; the cluster takes the identity from the request itself.
+
+    Args:
+        pem: The request.
+        request: What was read of it.
+        name: The object's name; by default the user's.
+        validity: How long the certificate should live; the cluster may shorten it.
+        file: Where the manifest will stand, for the lines to say.
+
+    Raises:
+        AccessError: The cluster would refuse it, or issue something that nobody should have.
+    """
+    if not request.asked.common_name:
+        raise AccessError("the request names no user (CN), and the cluster would issue just that")
+    if not request.plain:
+        raise AccessError(
+            f"the request's subject has more than a user (CN) and groups (O): {request.subject}",
+            hint="the cluster copies the subject as it is: have a plain one made with `pkigen csr new`",
+        )
+    if validity < SHORTEST:
+        raise AccessError("the cluster issues no certificate for less than 10 minutes")
+    own = name or object_name(request.asked.common_name)
+    usages: list[Value] = [
+        "digital signature",
+        *(["key encipherment"] if request.enciphers else []),
+        "client auth",
+    ]
+    seconds = min(int(validity.total_seconds()), _LONGEST_SECONDS)
+    manifest = dump(
+        {
+            "apiVersion": "certificates.k8s.io/v1",
+            "kind": "CertificateSigningRequest",
+            "metadata": {"name": own},
+            "spec": {
+                "expirationSeconds": seconds,
+                "request": encoded(pem),
+                "signerName": SIGNER,
+                "usages": usages,
+            },
+        }
+    )
+    steps = (
+        f"kubectl apply -f {file}",
+        f"kubectl certificate approve {own}",
+        f"kubectl get csr {own} -o jsonpath='{{.status.certificate}}' | base64 -d > {own}.crt",
+        f"pkigen user kubeconfig --certificate {own}.crt --key-path KEY SPEC > {own}.conf",
+    )
+    return RequestObject(name=own, manifest=manifest, steps=steps)
+
+
+def object_name(user: str) -> str:
+    """A user's name as the name of an object (RFC 1123 subdomain)."""
+    name = re.sub(r"[^a-z0-9.-]+", "-", user.lower())
+    name = re.sub(r"\.[.-]+|-+\.", ".", name)
+    return name[:_LONGEST_NAME].strip(".-") or "user"

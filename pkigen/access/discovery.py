@@ -1,0 +1,119 @@
+"""OIDC discovery documents of the service account issuer, byte for byte as the API server serves them.
+
+`pkg/serviceaccount/openidmetadata.go`; the keys in the order of --service-account-key-file.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from pkigen import layout
+from pkigen.errors import AccessError
+from pkigen.inventory import SA, sa_path
+from pkigen.keys import UnsupportedKeyError, load_public
+from pkigen.observing import Fault, read_file
+from pkigen.tokens import algorithm, key_id
+
+if TYPE_CHECKING:
+    from pkigen.inventory import Inventory
+    from pkigen.keys import PublicKey
+    from pkigen.observing import Reader
+
+CONFIGURATION_PATH = ".well-known/openid-configuration"
+JWKS_PATH = "openid/v1/jwks"
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """Both documents; they hold public keys only."""
+
+    issuer: str
+    jwks_uri: str
+    configuration: str
+    jwks: str
+
+
+def documents(inventory: Inventory, reader: Reader, *, jwks_uri: str | None) -> Discovery:
+    """The documents for whoever verifies the cluster's service account tokens.
+
+    Args:
+        inventory: Of this cluster; while the key rotates, both public keys are published.
+        reader: The PKI directory.
+        jwks_uri: Where the keys are published; by default what the API server says.
+
+    Raises:
+        AccessError: The keys cannot be read, or the URLs are none that a verifier could use.
+    """
+    keys = [_key(reader, sa_path(slot, layout.SA_PUBLIC_KEY)) for slot in inventory.rotations.slots(SA)]
+    issuer = inventory.cluster.token_issuer
+    uri = jwks_uri or _default_uri(inventory)
+    for what, url in (("the issuer", issuer), ("the JWKS URI", uri)):
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not parts.netloc or parts.query or parts.fragment:
+            raise AccessError(f"{what} {url[:200]!r} is no https URL without query and fragment")
+    configuration = {
+        "issuer": issuer,
+        "jwks_uri": uri,
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": sorted({algorithm(key) for key in keys}),
+    }
+    return Discovery(
+        issuer=issuer,
+        jwks_uri=uri,
+        configuration=_json(configuration),
+        jwks=_json({"keys": [_jwk(key) for key in keys]}),
+    )
+
+
+def _default_uri(inventory: Inventory) -> str:
+    cluster = inventory.cluster
+    given = [
+        arg.value for arg in cluster.spec.api_server.extra_args if arg.name == "service-account-jwks-uri"
+    ]
+    if given:
+        return given[-1]
+    return f"{cluster.local_server(cluster.control_plane[0])}/{JWKS_PATH}"
+
+
+def _key(reader: Reader, path: str) -> PublicKey:
+    content = read_file(reader, path)
+    if isinstance(content, Fault):
+        raise AccessError(f"{path} {content.message}", hint="make the PKI with `pkigen init` first")
+    try:
+        return load_public(content.data)
+    except UnsupportedKeyError as error:
+        raise AccessError(f"{path} {error}", hint="`pkigen plan` says how to repair it") from None
+
+
+def _jwk(key: PublicKey) -> dict[str, str]:
+    """The fields in the order of go-jose's rawJSONWebKey."""
+    common = {"use": "sig", "kid": key_id(key), "alg": algorithm(key)}
+    if isinstance(key, rsa.RSAPublicKey):
+        numbers = key.public_numbers()
+        return {
+            "use": "sig", "kty": "RSA", "kid": common["kid"], "alg": common["alg"],
+            "n": _number(numbers.n), "e": _number(numbers.e),
+        }  # fmt: skip
+    point = key.public_numbers()
+    size = (key.curve.key_size + 7) // 8
+    return {
+        "use": "sig", "kty": "EC", "kid": common["kid"], "crv": _CURVES[key.curve.name], "alg": common["alg"],
+        "x": _number(point.x, size), "y": _number(point.y, size),
+    }  # fmt: skip
+
+
+def _number(value: int, size: int | None = None) -> str:
+    data = value.to_bytes(size or (value.bit_length() + 7) // 8, "big")
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def _json(content: object) -> str:
+    return json.dumps(content, separators=(",", ":"))

@@ -1,0 +1,155 @@
+"""The ConfigMap `aws-auth`: who of AWS IAM is who in the cluster (`aws-iam-authenticator/pkg/mapper`).
+
+The spec decides about people; the mappings of nodes are the cloud's own and are kept as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen.access.yaml_text import Value, dump
+from pkigen.errors import AccessError, SpecError
+from pkigen.spec import yaml_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pkigen.spec.model import ClusterSpec, IAMMapping
+
+NAME, NAMESPACE = "aws-auth", "kube-system"
+LARGEST_CONFIG_MAP = 2 << 20  # etcd's own limit is 1.5 MiB
+_ROLES, _USERS, _ACCOUNTS = "mapRoles", "mapUsers", "mapAccounts"
+_ARN_KEYS = {_ROLES: "rolearn", _USERS: "userarn"}
+_NODE_GROUP, _NODE_USER = "system:nodes", "system:node:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Current:
+    """What the cluster's ConfigMap maps now: entries by its keys, as they were read."""
+
+    entries: Mapping[str, tuple[Mapping[str, Value], ...]]
+    accounts: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigMap:
+    """The new ConfigMap, and what a person should know before it is applied."""
+
+    manifest: str
+    remarks: tuple[str, ...]
+
+
+NO_CURRENT = Current(entries={_ROLES: (), _USERS: ()}, accounts="")
+
+
+def read_current(data: bytes, file: str) -> Current:
+    """Read the cluster's ConfigMap, as `kubectl -n kube-system get configmap aws-auth -o yaml` prints it.
+
+    Raises:
+        AccessError: It is something else, or its lists cannot be read.
+    """
+    top = _document(data, file)
+    metadata = top.get("metadata")
+    named = metadata.get("name") if isinstance(metadata, dict) else None
+    if top.get("kind") != "ConfigMap" or named != NAME:
+        raise AccessError(f"{file} is not the ConfigMap {NAME}")
+    content = top.get("data") or {}
+    if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+        raise AccessError(f"{file}: its data is no mapping of texts")
+    return Current(
+        entries={key: tuple(_listed(content.get(key, ""), key, file)) for key in _ARN_KEYS},
+        accounts=content.get(_ACCOUNTS, ""),
+    )
+
+
+def config_map(cluster: ClusterSpec, current: Current | None) -> ConfigMap:
+    """The ConfigMap of a spec, with the node mappings of the present one.
+
+    Raises:
+        AccessError: The spec maps the role of nodes to somebody else, which would lock the nodes out.
+    """
+    remarks: list[str] = []
+    if current is None:
+        remarks.append(
+            "no current ConfigMap was given: if nodes come in through aws-auth, applying this locks them "
+            "out; give it with --current"
+        )
+    known = current or NO_CURRENT
+    data: dict[str, Value] = {}
+    for key, arn_key in _ARN_KEYS.items():
+        wanted = {mapping.arn: _entry(mapping, arn_key) for mapping in _of_kind(cluster.spec.iam, key)}
+        kept: list[Mapping[str, Value]] = []
+        for entry in known.entries[key]:
+            arn = str(entry.get(arn_key, ""))
+            replaced = wanted.get(arn)
+            if _is_node(entry):
+                if replaced is not None and not _is_node(replaced):
+                    raise AccessError(
+                        f"spec.iam maps {arn}, which is the role of nodes: they would be locked out",
+                        hint="give people a role of their own",
+                    )
+                if replaced is None:
+                    kept.append(entry)
+            elif replaced is None:
+                remarks.append(f"{arn or 'an entry without ARN'} is not in the spec and goes")
+        entries = [*kept, *(wanted[arn] for arn in sorted(wanted))]
+        if entries:
+            data[key] = "".join(_listing(entry) for entry in entries)
+    if known.accounts.strip():
+        data[_ACCOUNTS] = known.accounts
+        remarks.append(f"{_ACCOUNTS} is kept: every IAM user of these accounts can authenticate")
+    manifest: dict[str, Value] = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "data": data,
+    }
+    return ConfigMap(manifest=dump(manifest), remarks=tuple(remarks))
+
+
+def _of_kind(mappings: Sequence[IAMMapping], key: str) -> Iterator[IAMMapping]:
+    for mapping in mappings:
+        if (":user/" in mapping.arn) == (key == _USERS):
+            yield mapping
+
+
+def _entry(mapping: IAMMapping, arn_key: str) -> Mapping[str, Value]:
+    groups: list[Value] = list(dict.fromkeys(mapping.groups))
+    return {arn_key: mapping.arn, "username": mapping.username, **({"groups": groups} if groups else {})}
+
+
+def _is_node(entry: Mapping[str, Value]) -> bool:
+    groups = entry.get("groups")
+    in_group = isinstance(groups, list | tuple) and _NODE_GROUP in groups
+    return in_group or str(entry.get("username", "")).startswith(_NODE_USER)
+
+
+def _listing(entry: Mapping[str, Value]) -> str:
+    first, *rest = dump(entry).splitlines()
+    return "".join(f"{line}\n" for line in (f"- {first}", *(f"  {line}" for line in rest)))
+
+
+def _document(data: bytes, file: str) -> Mapping[str, Value]:
+    try:
+        documents, problems = yaml_source.read(data, file=file)
+    except SpecError as error:
+        raise AccessError(str(error.problems[0])) from None
+    if problems:
+        raise AccessError(str(problems[0]))
+    if len(documents) != 1 or not isinstance(documents[0].value, dict):
+        raise AccessError(f"{file} is not the ConfigMap {NAME}")
+    return documents[0].value
+
+
+def _listed(text: str, key: str, file: str) -> Iterator[Mapping[str, Value]]:
+    try:
+        documents, problems = yaml_source.read(text.encode(), file=f"{file}: {key}")
+    except SpecError as error:
+        raise AccessError(str(error.problems[0])) from None
+    if problems:
+        raise AccessError(str(problems[0]))
+    content = documents[0].value if documents else []
+    if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
+        raise AccessError(f"{file}: {key} is no list of mappings")
+    yield from content

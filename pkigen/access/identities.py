@@ -1,0 +1,74 @@
+"""Which names a credential may carry, and the reason where it may not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pkigen.errors import AccessError
+from pkigen.inventory import CA, InKubeconfig, Subject
+from pkigen.profiles import Profile
+from pkigen.spec.model import parse_person
+from pkigen.spec.user_rules import RESERVED_GROUPS, RESERVED_USERS, SYSTEM_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pkigen.inventory import Inventory
+    from pkigen.spec.model import User
+
+_WAY_OUT = (
+    "such a certificate cannot be revoked by RBAC: choose another name, or say why it must be with "
+    "--allow-system-identity REASON"
+)
+
+
+def approved(user: str, groups: Iterable[str], *, inventory: Inventory | None, reason: str | None) -> Subject:
+    """The identity that somebody approved, as the subject of a certificate.
+
+    Args:
+        user: The user name.
+        groups: The groups, in any order.
+        inventory: Whose identities it must not take, where a cluster is known.
+        reason: Why it may be one of Kubernetes' own, or None.
+
+    Raises:
+        AccessError: A name is none, or is Kubernetes' or this cluster's own.
+    """
+    names = tuple(sorted(set(groups)))
+    for what, name in (("user", user), *(("group", name) for name in names)):
+        try:
+            parse_person(name)
+        except ValueError as error:
+            raise AccessError(f"the {what} {name[:80]!r} {error}") from None
+    if reason is None:
+        fault = (_taken(user, inventory) if inventory is not None else None) or reserved(user, names)
+        if fault is not None:
+            raise AccessError(fault, hint=_WAY_OUT)
+    return Subject(common_name=user, organizations=names)
+
+
+def reserved(user: str, groups: Iterable[str]) -> str | None:
+    """Which of the names belongs to Kubernetes itself."""
+    if user.startswith(SYSTEM_PREFIX) or user in RESERVED_USERS:
+        return f"the user {user[:80]!r} is an identity of Kubernetes itself"
+    for group in groups:
+        if group.startswith(SYSTEM_PREFIX) or group in RESERVED_GROUPS:
+            return f"the group {group[:80]!r} is a group of Kubernetes itself"
+    return None
+
+
+def declared(inventory: Inventory, name: str) -> User | None:
+    """The person of the spec that has this name."""
+    for user in inventory.cluster.spec.users:
+        if user.name == name and not user.is_service_account:
+            return user
+    return None
+
+
+def _taken(user: str, inventory: Inventory) -> str | None:
+    for certificate in inventory.certificates.values():
+        person = isinstance(certificate.location, InKubeconfig) and certificate.node is None
+        own = certificate.issuer is CA.KUBERNETES and certificate.profile is Profile.CLIENT and not person
+        if own and certificate.subject.common_name == user:
+            return f"the user {user!r} is this cluster's own {certificate.id}"
+    return None

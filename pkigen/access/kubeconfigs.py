@@ -1,0 +1,319 @@
+"""Kubeconfigs as client-go reads them (`clientcmd/api/v1/types.go`): loaded strictly, and assembled.
+
+An entry keeps its fields as they were read, so that they come out of a merge as they went in.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from pkigen.access.yaml_text import Value, dump
+from pkigen.errors import AccessError, SpecError
+from pkigen.spec import yaml_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Fields = Mapping[str, Value]
+
+LARGEST_KUBECONFIG = 4 << 20
+
+
+class Section(enum.StrEnum):
+    """The three lists of a kubeconfig, by the key of an entry's content."""
+
+    CLUSTER = "cluster"
+    CONTEXT = "context"
+    USER = "user"
+
+    @property
+    def key(self) -> str:
+        """The list's key."""
+        return f"{self}s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One named cluster, context or user; `origin` is the file that it came from."""
+
+    name: str
+    fields: Fields = field(repr=False)
+    origin: PurePath
+
+    def text(self, name: str) -> str:
+        """A field's text; empty where it is not given."""
+        value = self.fields.get(name)
+        return value if isinstance(value, str) else ""
+
+    def flag(self, name: str) -> bool:
+        """Whether a field is true."""
+        return self.fields.get(name) is True
+
+    def data(self, name: str) -> bytes:
+        """A field's bytes, which stand in base64."""
+        return base64.b64decode(self.text(name))
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of texts."""
+        value = self.fields.get(name)
+        return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kubeconfig:
+    """A kubeconfig: its entries by section and name, and what else it holds.
+
+    `unknown` are the paths of fields that kubectl ignores.
+    """
+
+    path: PurePath
+    entries: Mapping[Section, Mapping[str, Entry]]
+    current_context: str = ""
+    extensions: Mapping[str, Value] = field(default_factory=dict)
+    preferences: Fields = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+
+    def find(self, section: Section, name: str) -> Entry | None:
+        """An entry by its name."""
+        return self.entries[section].get(name)
+
+
+class _Bad(Exception):  # noqa: N818 -- a finding on its way to becoming an AccessError
+    pass
+
+
+def load(data: bytes, path: PurePath) -> Kubeconfig:
+    """Read a kubeconfig.
+
+    Raises:
+        AccessError: It is no YAML, no kubeconfig, or says one thing twice.
+    """
+    try:
+        documents, problems = yaml_source.read(data, file=str(path))
+    except SpecError as error:
+        raise AccessError(str(error.problems[0])) from None
+    if problems:
+        raise AccessError(str(problems[0]))
+    if len(documents) != 1:
+        raise AccessError(f"{path} holds {len(documents)} YAML documents; a kubeconfig is one")
+    content = documents[0].value
+    try:
+        return _config(content, path)
+    except _Bad as fault:
+        raise AccessError(f"{path} is no kubeconfig that kubectl reads: {fault}") from None
+
+
+def _config(content: object, path: PurePath) -> Kubeconfig:
+    top = _mapping(content, "it")
+    if top.get("kind", "Config") != "Config" or top.get("apiVersion", "v1") != "v1":
+        raise _Bad("its kind is not Config in v1")
+    unknown = [key for key in top if key not in _TOP]
+    entries: dict[Section, Mapping[str, Entry]] = {}
+    for section in Section:
+        found: dict[str, Entry] = {}
+        for name, fields in _named(top.get(section.key), section, section.key):
+            known = {key: value for key, value in fields.items() if key in _FIELDS[section]}
+            unknown += [f"{section.key}[{name}].{key}" for key in fields if key not in known]
+            found[name] = Entry(
+                name=name, fields=_checked(known, section, f"{section} {name!r}"), origin=path
+            )
+        entries[section] = found
+    current = top.get("current-context") or ""
+    return Kubeconfig(
+        path=path,
+        entries=entries,
+        current_context=_text(current, "current-context"),
+        extensions=dict(_named(top.get("extensions"), "extension", "extensions", of=_anything)),
+        preferences=_mapping(top.get("preferences") or {}, "preferences"),
+        unknown=tuple(unknown),
+    )
+
+
+def _named(
+    content: object,
+    key: str,
+    where: str,
+    *,
+    of: Callable[[object, str], Fields] | None = None,
+) -> Iterator[tuple[str, Fields]]:
+    read = of or _mapping
+    if not isinstance(content or [], list):
+        msg = f"{where} is no list"
+        raise _Bad(msg)
+    seen: set[str] = set()
+    for item in content or []:  # type: ignore[attr-defined]
+        entry = _mapping(item, f"an entry of {where}")
+        name = _text(entry.get("name") or "", f"a name in {where}")
+        if name in seen:
+            msg = f"{where} has the name {name!r} twice"
+            raise _Bad(msg)
+        seen.add(name)
+        yield name, read(entry.get(key) or {}, f"{where}[{name}]")
+
+
+def _anything(content: object, _where: str) -> Fields:
+    return content  # type: ignore[return-value]
+
+
+def _mapping(content: object, where: str) -> Fields:
+    if not isinstance(content, dict):
+        msg = f"{where} is no mapping"
+        raise _Bad(msg)
+    return content
+
+
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        msg = f"{where} is no text"
+        raise _Bad(msg)
+    return value
+
+
+def _checked(fields: Fields, section: Section, where: str) -> Fields:
+    result: dict[str, Value] = {}
+    for key, value in fields.items():
+        if value is None:
+            continue  # Go's decoder takes null for "not given"
+        _FIELDS[section][key](value, f"{key} of {where}")
+        result[key] = value
+    return result
+
+
+def _is_text(value: object, where: str) -> None:
+    _text(value, where)
+
+
+def _is_flag(value: object, where: str) -> None:
+    if not isinstance(value, bool):
+        msg = f"{where} is neither true nor false"
+        raise _Bad(msg)
+
+
+def _is_data(value: object, where: str) -> None:
+    try:
+        base64.b64decode(_text(value, where).replace("\n", ""), validate=True)
+    except (binascii.Error, ValueError):
+        msg = f"{where} is not base64"
+        raise _Bad(msg) from None
+
+
+def _is_texts(value: object, where: str) -> None:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        msg = f"{where} is no list of texts"
+        raise _Bad(msg)
+
+
+def _is_mapping(value: object, where: str) -> None:
+    _mapping(value, where)
+
+
+def _is_list(value: object, where: str) -> None:
+    if not isinstance(value, list):
+        msg = f"{where} is no list"
+        raise _Bad(msg)
+
+
+_TOP = frozenset(
+    {"apiVersion", "kind", "clusters", "contexts", "users", "current-context", "preferences", "extensions"}
+)
+_FIELDS: dict[Section, dict[str, Callable[[object, str], None]]] = {
+    Section.CLUSTER: {
+        "server": _is_text,
+        "tls-server-name": _is_text,
+        "insecure-skip-tls-verify": _is_flag,
+        "certificate-authority": _is_text,
+        "certificate-authority-data": _is_data,
+        "proxy-url": _is_text,
+        "disable-compression": _is_flag,
+        "extensions": _is_list,
+    },
+    Section.CONTEXT: {
+        "cluster": _is_text,
+        "user": _is_text,
+        "namespace": _is_text,
+        "extensions": _is_list,
+    },
+    Section.USER: {
+        "client-certificate": _is_text,
+        "client-certificate-data": _is_data,
+        "client-key": _is_text,
+        "client-key-data": _is_data,
+        "token": _is_text,
+        "tokenFile": _is_text,
+        "as": _is_text,
+        "as-uid": _is_text,
+        "as-groups": _is_texts,
+        "as-user-extra": _is_mapping,
+        "username": _is_text,
+        "password": _is_text,
+        "auth-provider": _is_mapping,
+        "exec": _is_mapping,
+        "extensions": _is_list,
+    },
+}
+
+
+def encode(config: Kubeconfig) -> str:
+    """A kubeconfig as kubectl writes it: entries and keys sorted."""
+    content: dict[str, Value] = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": config.current_context,
+    }
+    for section in Section:
+        content[section.key] = [
+            {"name": name, section: entry.fields} for name, entry in sorted(config.entries[section].items())
+        ]
+    if config.preferences:
+        content["preferences"] = config.preferences
+    if config.extensions:
+        content["extensions"] = [
+            {"name": name, "extension": value} for name, value in sorted(config.extensions.items())
+        ]
+    return dump(content)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Where a cluster is, and how somebody works there; what `assemble` makes a kubeconfig of."""
+
+    cluster: str
+    server: str
+    trust_bundle: bytes
+    user: str
+    namespace: str | None = None
+    tls_server_name: str | None = None
+    proxy_url: str | None = None
+
+
+def assemble(access: Access, credential: Fields) -> str:
+    """A kubeconfig of one cluster and one user, with the names that kubeadm gives them."""
+    cluster: dict[str, Value] = {
+        "certificate-authority-data": encoded(access.trust_bundle),
+        "server": access.server,
+    }
+    if access.tls_server_name is not None:
+        cluster["tls-server-name"] = access.tls_server_name
+    if access.proxy_url is not None:
+        cluster["proxy-url"] = access.proxy_url
+    context: dict[str, Value] = {"cluster": access.cluster, "user": access.user}
+    if access.namespace is not None:
+        context["namespace"] = access.namespace
+    name, here = f"{access.user}@{access.cluster}", PurePath()
+    entries = {
+        Section.CLUSTER: {access.cluster: Entry(name=access.cluster, fields=cluster, origin=here)},
+        Section.CONTEXT: {name: Entry(name=name, fields=context, origin=here)},
+        Section.USER: {access.user: Entry(name=access.user, fields=credential, origin=here)},
+    }
+    return encode(Kubeconfig(path=here, entries=entries, current_context=name))
+
+
+def encoded(data: bytes) -> str:
+    """Bytes as a kubeconfig and a manifest hold them."""
+    return base64.b64encode(data).decode("ascii")

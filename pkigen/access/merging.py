@@ -1,0 +1,169 @@
+"""Several kubeconfigs as one, with the precedence of client-go (`tools/clientcmd/loader.go` Load)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from pkigen.access.kubeconfigs import Entry, Kubeconfig, Section, encoded
+from pkigen.errors import AccessError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pkigen.access.yaml_text import Value
+
+_PATHS = {
+    Section.CLUSTER: ("certificate-authority",),
+    Section.CONTEXT: (),
+    Section.USER: ("client-certificate", "client-key", "tokenFile"),
+}
+_EMBEDDED = {"certificate-authority", "client-certificate", "client-key"}
+_PROGRAMS = ("exec", "auth-provider")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """One kubeconfig of several, and what a person should know about how it came about."""
+
+    config: Kubeconfig
+    remarks: tuple[str, ...]
+
+
+def merge(configs: Sequence[Kubeconfig]) -> Merged:
+    """The first file that has a name decides what it means, whole; paths become absolute.
+
+    Args:
+        configs: In the order of precedence.
+    """
+    entries: dict[Section, dict[str, Entry]] = {section: {} for section in Section}
+    remarks: list[str] = []
+    for config in configs:
+        remarks += [
+            f"{config.path}: {path} is not understood by kubectl and left out" for path in config.unknown
+        ]
+        for section in Section:
+            for name, entry in config.entries[section].items():
+                resolved = _resolved(entry, section)
+                first = entries[section].setdefault(name, resolved)
+                if first is not resolved and first.fields != resolved.fields:
+                    remarks.append(_conflict(section, first, resolved))
+        remarks += _changed_meanings(config, entries)
+    current = next((config.current_context for config in configs if config.current_context), "")
+    if current and current not in entries[Section.CONTEXT]:
+        remarks.append(f"the current context {current!r} is in none of the files")
+    extensions: dict[str, Value] = {}
+    preferences: dict[str, Value] = {}
+    for config in reversed(configs):
+        extensions |= config.extensions
+        preferences |= config.preferences
+    merged = Kubeconfig(
+        path=PurePath(),
+        entries=entries,
+        current_context=current,
+        extensions=extensions,
+        preferences=preferences,
+    )
+    return Merged(config=merged, remarks=tuple(dict.fromkeys((*remarks, *_dangling(merged)))))
+
+
+def programs(config: Kubeconfig) -> Iterator[str]:
+    """Every user whose credential comes from a program that kubectl runs."""
+    for entry in config.entries[Section.USER].values():
+        for key in _PROGRAMS:
+            if entry.fields.get(key):
+                yield f"the user {entry.name!r} of {entry.origin} runs a program ({key})"
+
+
+def flattened(config: Kubeconfig, read: Callable[[Path], bytes]) -> Kubeconfig:
+    """The same with the certificates and keys of files in it, as `kubectl config view --flatten`.
+
+    Raises:
+        AccessError: A file cannot be read, or stands beside its own content.
+    """
+
+    def embed(section: Section, entry: Entry) -> Entry:
+        fields = dict(entry.fields)
+        for key in _PATHS[section]:
+            path = entry.text(key)
+            if key not in _EMBEDDED or not path:
+                continue
+            if entry.text(f"{key}-data"):
+                raise AccessError(
+                    f"the {section} {entry.name!r} of {entry.origin} has both {key} and its data"
+                )
+            fields[f"{key}-data"] = encoded(read(Path(path)))
+            del fields[key]
+        return replace(entry, fields=fields)
+
+    return _each(config, embed)
+
+
+def relative_to(config: Kubeconfig, directory: Path) -> Kubeconfig:
+    """The same for a file in `directory`: paths below it are written relative, as kubectl writes them."""
+
+    def shorten(section: Section, entry: Entry) -> Entry:
+        fields = dict(entry.fields)
+        for key in _PATHS[section]:
+            path = entry.text(key)
+            if path and Path(path).is_relative_to(directory):
+                fields[key] = str(Path(path).relative_to(directory))
+        return replace(entry, fields=fields)
+
+    return _each(config, shorten)
+
+
+def _each(config: Kubeconfig, change: Callable[[Section, Entry], Entry]) -> Kubeconfig:
+    entries = {
+        section: {name: change(section, entry) for name, entry in config.entries[section].items()}
+        for section in Section
+    }
+    return replace(config, entries=entries)
+
+
+def _resolved(entry: Entry, section: Section) -> Entry:
+    """A relative path is meant from the directory of its kubeconfig (loader.go ResolveLocalPaths)."""
+    fields = dict(entry.fields)
+    base = Path.cwd() / entry.origin.parent
+    for key in _PATHS[section]:
+        path = entry.text(key)
+        if path:
+            fields[key] = os.path.normpath(base / path)  # as Go's filepath.Join; links stay what they are
+    return replace(entry, fields=fields)
+
+
+def _conflict(section: Section, first: Entry, other: Entry) -> str:
+    different = sorted(
+        key
+        for key in first.fields.keys() | other.fields.keys()
+        if first.fields.get(key) != other.fields.get(key)
+    )
+    return (
+        f"the {section} {first.name!r} is different in {first.origin} and {other.origin} "
+        f"({', '.join(different)}): {first.origin} decides"
+    )
+
+
+def _changed_meanings(config: Kubeconfig, entries: dict[Section, dict[str, Entry]]) -> Iterator[str]:
+    """A context whose cluster or user another file decides: what it opens is not what its author meant."""
+    for name, context in config.entries[Section.CONTEXT].items():
+        if entries[Section.CONTEXT][name].origin != context.origin:
+            continue
+        for section in (Section.CLUSTER, Section.USER):
+            own = config.find(section, context.text(section))
+            used = entries[section].get(context.text(section))
+            if own is not None and used is not None and used.fields != _resolved(own, section).fields:
+                yield (
+                    f"the context {name!r} of {context.origin} now means the {section} {used.name!r} of "
+                    f"{used.origin}: rename one of the two"
+                )
+
+
+def _dangling(config: Kubeconfig) -> Iterator[str]:
+    for context in config.entries[Section.CONTEXT].values():
+        for section in (Section.CLUSTER, Section.USER):
+            name = context.text(section)
+            if name not in config.entries[section]:
+                yield f"the context {context.name!r} names the {section} {name!r}, which no file has"

@@ -1,0 +1,84 @@
+"""Somebody else's key, an approved identity, the cluster's CA: a client certificate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen.access.recording import record
+from pkigen.authority import load_certificates, load_issuer
+from pkigen.errors import AccessError
+from pkigen.inventory import CA, SANs, ca_id
+from pkigen.issuing import Entropy, certificate_pem, issue_for
+from pkigen.issuing import Request as Content
+from pkigen.ledger import Entry, Event
+from pkigen.lockfile import certificate_facts
+from pkigen.profiles import PROFILES, Profile
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from cryptography import x509
+
+    from pkigen.access.requests import Request
+    from pkigen.inventory import Inventory, Subject
+    from pkigen.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """A certificate for somebody who has its key.
+
+    `pem` has the intermediates after the certificate where the CA is one; `capped` says that it was shortened
+    to its CA's end.
+    """
+
+    certificate: x509.Certificate
+    pem: bytes
+    trust_bundle: bytes
+    capped: bool
+
+
+def sign(
+    request: Request,
+    subject: Subject,
+    validity: timedelta,
+    *,
+    inventory: Inventory,
+    store: Store,
+    now: datetime,
+    entropy: Entropy,
+) -> Signed:
+    """Certify the request's key for an approved identity, and put it on record.
+
+    Args:
+        request: Whose key is certified; nothing else is taken from it.
+        subject: The approved identity.
+        validity: How long; never beyond the CA's end.
+        inventory: Of this cluster.
+        store: The PKI directory, held alone.
+        now: The present, in UTC.
+        entropy: Where the serial number comes from.
+
+    Raises:
+        AuthorityError: The CA cannot sign.
+        AccessError: There is no CA, or nothing can be put on record.
+    """
+    authority = load_certificates(
+        store, CA.KUBERNETES, now=now, other=inventory.rotations.other(ca_id(CA.KUBERNETES))
+    )
+    if authority is None:
+        raise AccessError("the PKI directory has no CA that could sign", hint="make it with `pkigen init`")
+    issuer = load_issuer(store, CA.KUBERNETES, authority)
+    content = Content(subject=subject, sans=SANs(), profile=Profile.CLIENT, validity=validity)
+    issued = issue_for(content, public_key=request.key, issuer=issuer, now=now, entropy=entropy)
+    facts = certificate_facts(issued.certificate)
+    entry = Entry(event=Event.SIGNED, id=f"request:{subject.common_name}", reason=None, facts=facts)
+    record(store, entry, now=now, keep_backups=inventory.cluster.spec.backups.keep)
+    chain = issuer.chain if PROFILES[Profile.CLIENT].sends_chain else ()
+    return Signed(
+        certificate=issued.certificate,
+        pem=certificate_pem(issued.certificate, *chain),
+        trust_bundle=authority.trust_bundle or b"",
+        capped=issued.capped,
+    )

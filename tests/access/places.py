@@ -1,0 +1,134 @@
+"""The cluster of these tests, and requests that nobody but a test would make."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+
+    from tests.cli.program import InProcess, Result
+
+UID = "3f2b0c1e-8d5a-4c07-9b6e-2a1d4f5e6c7b"
+SPEC = f"""\
+apiVersion: pkigen/v1
+kind: Cluster
+metadata: {{name: team}}
+spec:
+  kubernetesVersion: v1.36.2
+  nodes:
+    - {{name: cp-1, roles: [control-plane], addresses: [10.0.0.11]}}
+    - {{name: worker-1, roles: [worker], addresses: [10.0.0.21]}}
+  users:
+    - name: dev1
+      groups: [platform-team]
+      validity: 168h
+      namespace: web
+      clusterRoles: [view]
+      roles:
+        - namespace: web
+          rules: [{{apiGroups: [apps], resources: [deployments], verbs: [patch]}}]
+      rules: [{{nonResourceURLs: [/metrics*], verbs: [get]}}]
+    - {{name: plain}}
+    - {{name: glass, groups: ["system:masters"], allowSystemIdentity: runbook 7}}
+    - {{name: deployer, kind: ServiceAccount, namespace: web, uid: {UID},
+       roles: [{{namespace: web, clusterRole: edit}}]}}
+    - {{name: robot, kind: ServiceAccount, namespace: web}}
+  iam:
+    - {{arn: "arn:aws:iam::111122223333:role/Admin", username: "admin:{{{{SessionName}}}}", groups: [admins],
+       clusterRoles: [view]}}
+    - {{arn: "arn:aws:iam::111122223333:user/div/Bob", username: bob, clusterRoles: [edit]}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a test works, and how it runs pkigen there."""
+
+    folder: Path
+    pkigen: InProcess
+
+    @property
+    def spec(self) -> Path:
+        return self.folder / "team.yaml"
+
+    @property
+    def tree(self) -> Path:
+        return self.folder / "team"
+
+    def run(self, *arguments: object) -> Result:
+        return self.pkigen(*arguments)
+
+    def sign(self, request: bytes | Path, *arguments: object, user: str = "ann") -> Result:
+        path = request if not isinstance(request, bytes) else self.write("client.csr", request)
+        return self.run("sign", "--csr", path, "--user", user, *arguments, self.tree)
+
+    def write(self, name: str, content: bytes | str) -> Path:
+        path = self.folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def ledger(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.tree / ".pkigen/ledger.jsonl").read_text().splitlines()]
+
+    def replace(self, old: str, new: str) -> None:
+        text = self.spec.read_text()
+        assert old in text
+        self.spec.write_text(text.replace(old, new))
+
+    def at(self, now: datetime) -> None:
+        """From now on it is then."""
+        self.pkigen.now = now
+
+    def assert_clean(self) -> None:
+        """The tree is what the spec asks for, and every record of it is true."""
+        verified = self.run("verify", self.tree, "--spec", self.spec)
+        assert verified.code == 0, verified.out
+        planned = self.run("plan", self.spec, "--out", self.tree, "--exit-code")
+        assert planned.code == 0, planned.out
+
+
+def name(*attributes: tuple[x509.ObjectIdentifier, str]) -> x509.Name:
+    return x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes])
+
+
+def plain(user: str = "ann", *groups: str) -> x509.Name:
+    return name(*((NameOID.ORGANIZATION_NAME, group) for group in groups), (NameOID.COMMON_NAME, user))
+
+
+def request(
+    subject: x509.Name | None = None,
+    key: CertificateIssuerPrivateKeyTypes | None = None,
+    *extensions: x509.ExtensionType,
+    digest: hashes.SHA256 | hashes.SHA512 | None = hashes.SHA256(),  # noqa: B008 -- a constant
+) -> bytes:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(
+        subject if subject is not None else plain()
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    signed = builder.sign(key or ec.generate_private_key(ec.SECP256R1()), digest)
+    return signed.public_bytes(serialization.Encoding.PEM)
+
+
+def der(pem: bytes) -> bytes:
+    return base64.b64decode(b"".join(pem.splitlines()[1:-1]))
+
+
+def pem(data: bytes) -> bytes:
+    text = base64.encodebytes(data).replace(b"\n", b"")
+    lines = [text[place : place + 64] for place in range(0, len(text), 64)]
+    return b"\n".join(
+        [b"-----BEGIN CERTIFICATE REQUEST-----", *lines, b"-----END CERTIFICATE REQUEST-----", b""]
+    )

@@ -1,0 +1,395 @@
+"""Service accounts: tokens signed offline, kubeconfigs that plans keep in date, discovery documents."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import stat
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from joserfc import jwt
+from joserfc.jwk import KeySet
+
+from pkigen import tokens
+from pkigen.cli.system import System
+from pkigen.keys import ALGORITHMS, KeyAlgorithm, UnsupportedKeyError, public_pem, raw_ecdsa_signature
+from tests.access.places import UID, Place
+from tests.cli.program import NOW, photograph
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ISSUER = "https://kubernetes.default.svc.cluster.local"
+CONF = "users/web.deployer.conf"
+
+
+def key_set(place: Place) -> KeySet:
+    return KeySet.import_key_set(place.run("oidc", "jwks", place.tree).json)
+
+
+def token_of(path: Path) -> str:
+    text: str = yaml.safe_load(path.read_text())["users"][0]["user"]["token"]
+    return text
+
+
+def test_a_token_says_what_the_api_servers_own_say(place: Place) -> None:
+    result = place.run("token", "--service-account", "web/deployer", place.tree)
+    assert result.code == 0, result.err
+    decoded = jwt.decode(result.out.strip(), key_set(place), algorithms=["ES256"])
+    public = serialization.load_pem_public_key((place.tree / "pki/sa.pub").read_bytes())
+    der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    kid = base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
+    assert decoded.header == {"alg": "ES256", "kid": kid}
+    now = int(NOW.timestamp())
+    assert decoded.claims == {
+        "aud": [ISSUER],
+        "exp": now + 3600,
+        "iat": now,
+        "iss": ISSUER,
+        "jti": decoded.claims["jti"],
+        "kubernetes.io": {"namespace": "web", "serviceaccount": {"name": "deployer", "uid": UID}},
+        "nbf": now,
+        "sub": "system:serviceaccount:web:deployer",
+    }
+    assert decoded.claims["jti"][14] == "4"
+    assert "warning" not in result.err
+    assert result.out.strip() not in result.err
+    place.assert_clean()
+    entry = place.ledger()[-1]
+    assert (entry["event"], entry["id"]) == ("signed", "serviceaccount:web:deployer")
+    assert entry["tokenId"] == decoded.claims["jti"]
+    signature = result.out.strip().rpartition(".")[2]
+    assert all(signature.encode() not in (data or b"") for _, _, data in photograph(place.tree).values())
+
+
+def test_what_a_token_cannot_do_is_said(place: Place) -> None:
+    result = place.run(
+        "token", "--service-account", "web/other", "--audience", "vault", "--audience", "s3", place.tree
+    )
+    claims = jwt.decode(result.out.strip(), key_set(place), algorithms=["ES256"]).claims
+    assert claims["aud"] == ["vault", "s3"]
+    assert claims["kubernetes.io"]["serviceaccount"] == {"name": "other"}
+    for said in (
+        "warning: it has no UID, so the API server refuses it",
+        "kubectl -n web get serviceaccount other -o jsonpath='{.metadata.uid}'",
+        "the API server itself refuses it: it is for others",
+        "bound to no Pod",
+    ):
+        assert said in result.err
+
+
+def test_a_kubeconfig_instead(place: Place) -> None:
+    out = place.folder / "t.conf"
+    result = place.run(
+        "token",
+        "--service-account",
+        "web/deployer",
+        "--kubeconfig",
+        out,
+        "--uid",
+        UID,
+        place.spec,
+        "--pki",
+        place.tree,
+    )
+    assert (result.code, result.out) == (0, "")
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert yaml.safe_load(out.read_text())["contexts"][0]["context"]["namespace"] == "web"
+    assert tokens.is_signed_by(_read(token_of(out)), (place.tree / "pki/sa.pub").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--service-account", "deployer"], "must be a namespace, a slash and a name"),
+        (["--service-account", "a.b/c"], "must be a namespace, a slash and a name"),
+        (["--service-account", "web/Deployer"], "must be a namespace, a slash and a name"),
+        (["--service-account", "web/x", "--uid", "7"], "--uid must be an object's UID"),
+        (["--service-account", "web/x", "--validity", "1"], "--validity must be a duration"),
+    ],
+)
+def test_wrong_usage(place: Place, options: list[str], said: str) -> None:
+    before = photograph(place.tree)
+    result = place.run("token", *options, place.tree)
+    assert (result.code, result.out) == (2, "")
+    assert said in result.error
+    assert photograph(place.tree) == before
+
+
+def test_the_issuer_and_the_audiences_of_the_api_server(place: Place) -> None:
+    flags = (
+        "  apiServer: {extraArgs: ["
+        "{name: service-account-issuer, value: https://oidc.example.com}, "
+        "{name: service-account-issuer, value: https://old.example.com}, "
+        "{name: service-account-jwks-uri, value: https://oidc.example.com/keys}]}\n  nodes:\n"
+    )
+    place.replace("  nodes:\n", flags)
+    assert place.run("apply", place.spec, "--out", place.tree, "--yes").code == 0
+    claims = _read(token_of(place.tree / CONF)).claims
+    assert claims["iss"] == "https://oidc.example.com"
+    assert claims["aud"] == ["https://oidc.example.com", "https://old.example.com"]
+    found = place.run("oidc", "configuration", place.tree).json
+    assert (found["issuer"], found["jwks_uri"]) == (
+        "https://oidc.example.com",
+        "https://oidc.example.com/keys",
+    )
+    place.replace("{name: service-account-jwks-uri,", "{name: api-audiences, value: 'a,b'}, {name: v,")
+    place.replace("value: https://oidc.example.com/keys}", "value: '2'}")
+    assert place.run("apply", place.spec, "--out", place.tree, "--yes").code == 0
+    assert _read(token_of(place.tree / CONF)).claims["aud"] == ["a", "b"]
+    place.assert_clean()
+
+
+# -- declared accounts -------------------------------------------------------------------------------------
+
+
+def plan(place: Place) -> dict[str, Any]:
+    result = place.run("plan", place.spec, "--out", place.tree, "-o", "json")
+    content: dict[str, Any] = result.json
+    return {action["id"]: (action["action"], action["reason"]) for action in content["actions"]}
+
+
+def test_a_declared_account_has_a_kubeconfig_that_only_its_owner_reads(place: Place) -> None:
+    assert stat.S_IMODE((place.tree / CONF).stat().st_mode) == 0o600
+    token = _read(token_of(place.tree / CONF))
+    assert token.expires == NOW + timedelta(days=30)
+    addon = list(yaml.safe_load_all((place.tree / "addons/user-web.deployer.yaml").read_text()))
+    assert [each["kind"] for each in addon if each] == ["ServiceAccount", "RoleBinding"]
+    assert addon[-1]["subjects"] == [{"kind": "ServiceAccount", "name": "deployer", "namespace": "web"}]
+    assert not (place.tree / "users/web.robot.conf").exists()
+    assert "kind: ServiceAccount" in (place.tree / "addons/user-web.robot.yaml").read_text()
+    assert "token" not in (place.tree / "pki.lock").read_text()
+
+
+def test_status_shows_when_a_token_ends(place: Place) -> None:
+    rows = place.run("status", place.tree, "-o", "json").json["certificates"]
+    (row,) = [row for row in rows if row["id"] == "serviceaccount:web:deployer"]
+    assert (row["expires"], row["path"]) == ("2026-12-22T03:00:00Z", CONF)
+    metrics = place.run("status", place.tree, "-o", "prometheus").out
+    assert f'id="serviceaccount:web:deployer"}} {int((NOW + timedelta(days=30)).timestamp())}' in metrics
+    assert "x509_read_errors 0" in metrics
+    place.pkigen.now = NOW + timedelta(days=29)
+    assert place.run("status", place.tree, "--fail-within", "48h").code == 4
+
+
+DAMAGE: dict[str, Callable[[str, str], str]] = {
+    "server": lambda text, _: text.replace("10.0.0.11", "10.0.0.12"),
+    "no token": lambda text, _: text.replace("    token:", "    other:"),
+    "signature": lambda text, token: text.replace(token, token[:-6] + "AAAAAA"),
+    "no jwt": lambda text, token: text.replace(token, "abc"),
+    "damaged": lambda text, token: text.replace(token, "a.b.c"),
+    "long": lambda text, token: text.replace(token, f"{token}{'A' * tokens.LONGEST_TOKEN}"),
+    "no end": lambda text, token: text.replace(token, _jwt({"alg": "ES256"}, {})),
+}
+OTHERWISE: dict[str, Callable[[Place], object]] = {
+    "missing": lambda place: (place.tree / CONF).unlink(),
+    "mode": lambda place: (place.tree / CONF).chmod(0o644),
+    "uid": lambda place: place.replace(UID, UID.replace("3f", "4f")),
+    "expired": lambda place: place.at(NOW + timedelta(days=31)),
+    "soon": lambda place: place.at(NOW + timedelta(days=21)),
+    "not declared": lambda place: place.replace(f", uid: {UID}", ""),
+}
+
+
+def _damage(place: Place, how: str) -> None:
+    if how in OTHERWISE:
+        OTHERWISE[how](place)
+        return
+    path = place.tree / CONF
+    path.write_text(DAMAGE[how](path.read_text(), token_of(path)))
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("missing", ("create", "missing")),
+        ("mode", ("rewrite", "mode")),
+        ("server", ("rewrite", "content-changed")),
+        ("no token", ("reissue", "unreadable")),
+        ("signature", ("reissue", "unknown-issuer")),
+        ("no jwt", ("reissue", "unreadable")),
+        ("damaged", ("reissue", "unreadable")),
+        ("long", ("reissue", "unreadable")),
+        ("no end", ("reissue", "unknown-issuer")),
+        ("uid", ("reissue", "subject-changed")),
+        ("expired", ("renew", "expired")),
+        ("soon", ("renew", "expires-soon")),
+        ("not declared", None),
+    ],
+)
+def test_plans_keep_a_token_in_date(place: Place, how: str, expected: tuple[str, str] | None) -> None:
+    before = token_of(place.tree / CONF)
+    _damage(place, how)
+    found = plan(place)
+    if expected is None:
+        assert found[CONF] == ("remove", "not-wanted")
+    else:
+        assert found["serviceaccount:web:deployer"] == expected
+    assert place.run("apply", place.spec, "--out", place.tree, "--yes").code == 0
+    assert plan(place) == {}
+    assert (place.tree / CONF).exists() == (expected is not None)
+    if expected is not None:
+        same = token_of(place.tree / CONF) == before
+        assert same == (expected[0] == "rewrite")
+        assert stat.S_IMODE((place.tree / CONF).stat().st_mode) == 0o600
+
+
+def test_a_token_can_be_asked_for_and_follows_a_rotation_of_its_key(place: Place) -> None:
+    rotate = ("rotate", "sa", place.spec, "--out", place.tree, "--yes")
+    first = token_of(place.tree / CONF)
+    assert place.run(*rotate).code == 0
+    assert token_of(place.tree / CONF) == first
+    assert len(place.run("oidc", "jwks", place.tree).json["keys"]) == 2
+    assert plan(place) == {}
+    promoted = place.run(*rotate)
+    assert promoted.code == 0, promoted.err
+    second = token_of(place.tree / CONF)
+    assert second != first
+    keys = key_set(place)
+    assert keys.keys[0].kid == _read(second).key_id
+    assert {key.kid for key in keys.keys} == {_read(first).key_id, _read(second).key_id}
+    for token in (first, second):
+        jwt.decode(token, keys, algorithms=["ES256"])
+    said = place.run("token", "--service-account", "web/deployer", place.tree).err
+    assert "API servers that lack the promoted key refuse it" in said
+
+
+def test_a_token_is_renewed_when_asked_for(place: Place) -> None:
+    first = token_of(place.tree / CONF)
+    renew = ("renew", place.spec, "--out", place.tree, "--yes")
+    assert place.run(*renew, "serviceaccount:web:deployer").code == 0
+    second = token_of(place.tree / CONF)
+    assert second != first
+    assert place.run(*renew, "--all").code == 0
+    assert token_of(place.tree / CONF) != second
+    assert (
+        place.run(*renew, "serviceaccount:web:deploier").hint == "did you mean serviceaccount:web:deployer?"
+    )
+
+
+def test_the_same_clock_and_randomness_give_the_same_token(place: Place) -> None:
+    system = System(clock=lambda: NOW, entropy=lambda count: bytes(range(count)))
+    arguments = ("token", "--service-account", "web/deployer", place.tree)
+    assert place.pkigen(*arguments, system=system).out == place.pkigen(*arguments, system=system).out
+
+
+# -- the discovery documents -------------------------------------------------------------------------------
+
+
+def test_the_documents_are_written_where_verifiers_look(place: Place) -> None:
+    out = place.folder / "www"
+    result = place.run("oidc", "write", place.tree, "--out", out, "--jwks-uri", "https://oidc.example/keys")
+    assert result.out.splitlines() == [
+        f"{out}/.well-known/openid-configuration",
+        f"{out}/openid/v1/jwks",
+    ]
+    configuration = json.loads((out / ".well-known/openid-configuration").read_text())
+    assert configuration == {
+        "issuer": ISSUER,
+        "jwks_uri": "https://oidc.example/keys",
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+    }
+    assert "publish" in result.err
+    default = place.run("oidc", "configuration", place.tree).json
+    assert default["jwks_uri"] == "https://10.0.0.11:6443/openid/v1/jwks"
+    assert place.run("oidc", "configuration", place.tree, "--jwks-uri", "http://x").code == 1
+
+
+def test_rsa_keys_are_published_as_go_jose_writes_them(place: Place) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    (place.tree / "pki/sa.pub").write_bytes(public_pem(key))
+    (published,) = place.run("oidc", "jwks", place.tree).json["keys"]
+    assert list(published) == ["use", "kty", "kid", "alg", "n", "e"]
+    assert (published["alg"], published["e"]) == ("RS256", "AQAB")
+    assert (
+        int.from_bytes(base64.urlsafe_b64decode(published["n"] + "=="), "big")
+        == key.public_key().public_numbers().n
+    )
+
+
+def test_a_key_that_is_made_anew_signs_every_token_anew(place: Place) -> None:
+    (place.tree / "pki/sa.key").unlink()
+    assert plan(place)["serviceaccount:web:deployer"] == ("reissue", "issuer-replaced")
+
+
+def test_keys_that_cannot_be_published(place: Place) -> None:
+    (place.tree / "pki/sa.pub").write_text("x")
+    assert "is not a PEM public key" in place.run("oidc", "jwks", place.tree).error
+    (place.tree / "pki/sa.pub").unlink()
+    assert place.run("oidc", "jwks", place.tree).error == "pki/sa.pub is missing"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name"),
+    [
+        (KeyAlgorithm.RSA_2048, "RS256"),
+        (KeyAlgorithm.ECDSA_P256, "ES256"),
+        (KeyAlgorithm.ECDSA_P384, "ES384"),
+    ],
+)
+def test_every_key_signs_as_the_api_server_does(algorithm: KeyAlgorithm, name: str) -> None:
+    key = ALGORITHMS[algorithm].generate()
+    claims = tokens.Claims(
+        issuer="i",
+        namespace="n",
+        account="a",
+        uid=None,
+        audiences=("x",),
+        not_before=NOW,
+        validity=timedelta(1),
+    )
+    first, second = (_read(tokens.sign(claims, key, entropy=bytes)) for _ in range(2))
+    assert first.algorithm == name
+    assert first.text == second.text
+    assert tokens.is_signed_by(first, public_pem(key))
+    other = public_pem(ALGORITHMS[algorithm].generate())
+    assert not tokens.is_signed_by(first, other)
+    assert not tokens.is_signed_by(first, b"no key")
+
+
+def test_p521_and_keys_that_the_api_server_signs_nothing_with() -> None:
+    assert tokens.algorithm(ec.generate_private_key(ec.SECP521R1())) == "ES512"
+    with pytest.raises(UnsupportedKeyError, match="signs no tokens"):
+        tokens.algorithm(ec.generate_private_key(ec.SECP256K1()))
+    with pytest.raises(UnsupportedKeyError, match="no EC key"):
+        raw_ecdsa_signature(rsa.generate_private_key(65537, 2048), b"")
+    pem = (
+        ed25519.Ed25519PrivateKey.generate()
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    assert not tokens.is_signed_by(tokens.Token(text="a.b.c", key_id=None, algorithm="", claims={}), pem)
+
+
+def _jwt(*parts: object) -> str:
+    encoded = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
+    return ".".join((*encoded, "AA"))
+
+
+def _read(text: str) -> tokens.Token:
+    found = tokens.read(text)
+    assert isinstance(found, tokens.Token), found
+    return found
+
+
+def test_reading_whatever_stands_there() -> None:
+    assert tokens.read("") == "is no JSON Web Token"
+    assert tokens.read("A" * (tokens.LONGEST_TOKEN + 1)) == "is longer than any token"
+    for damaged in ("a.b.c", "A.B.C", _jwt([], {}), _jwt({}, []), "eyJhIjo.e30.AA"):
+        assert tokens.read(damaged) == "is a damaged JSON Web Token"
+    assert _read(_jwt({}, {"aud": "x", "exp": 1e99})).expires is None
+    assert _read(_jwt({}, {"aud": "x", "exp": "soon"})).audiences == ("x",)
+    assert _read(_jwt({"kid": 7}, {})).key_id is None
+    assert _read(_jwt({}, {})).audiences == ()
+    assert tokens.token_facts("is no token") == {}
+    assert tokens.token_facts(_read(_jwt({}, {})))["notAfter"] == ""
+    assert tokens.in_kubeconfig(b"kind: Config\n") is None

@@ -1,0 +1,116 @@
+"""Declared users: what the spec takes and refuses, what is said of it, and which objects come of it."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from pkigen.cli.app import run
+from tests.access.places import UID, Place
+from tests.spec.sources import loaded, problems
+
+BASE = """\
+apiVersion: pkigen/v1
+kind: Cluster
+metadata: {{name: t}}
+spec:
+  kubernetesVersion: v1.36.2
+  nodes: [{{name: a, roles: [control-plane], addresses: [192.0.2.1]}}]
+  {section}: [{item}]
+"""
+ACCOUNT = "name: bot, kind: ServiceAccount"
+MAPPED = "arn: 'arn:aws:iam::111122223333:role/A', username: "
+
+
+@pytest.mark.parametrize(
+    ("section", "item", "said"),
+    [
+        ("users", "{name: a, uid: " + UID + "}", "is a service account's: write kind: ServiceAccount"),
+        ("users", "{name: a, audiences: [x]}", "is a service account's"),
+        ("users", "{" + ACCOUNT + "}", "namespace: is missing: a service account lives in one"),
+        ("users", "{" + ACCOUNT + ", namespace: n, groups: [g]}", "gives service accounts their groups"),
+        ("users", "{name: Bot, kind: ServiceAccount, namespace: n}", "lower-case letters"),
+        (
+            "users",
+            "{" + ACCOUNT + ", namespace: n}, {" + ACCOUNT + ", namespace: n}",
+            "is the name of an earlier",
+        ),
+        ("users", "{" + ACCOUNT + ", namespace: n}, {name: 'n.bot'}", "is the name of an earlier"),
+        ("users", "{name: 'system:x'}", "cannot be revoked by RBAC"),
+        ("users", "{name: a, groups: ['system:masters']}", "cannot be revoked by RBAC"),
+        ("iam", "{" + MAPPED + "'system:x'}", "such an identity cannot be revoked by RBAC"),
+        ("iam", "{" + MAPPED + "x, groups: ['system:masters']}", "group of Kubernetes itself"),
+        ("iam", "{" + MAPPED + "x}, {" + MAPPED + "y}", "is mapped already"),
+        ("iam", "{" + MAPPED + "'x:{{Session}}'}", "unknown variable"),
+        ("iam", "{" + MAPPED + "'x:{{SessionName}}', clusterRoles: [view]}", "groups: are missing"),
+        ("iam", "{" + MAPPED + "x, roles: [{namespace: n}]}", "grants nothing"),
+        ("iam", "{arn: 'x', username: x}", "must be the ARN of"),
+        ("iam", "{arn: 'arn:amazon:iam::111122223333:role/A', username: x}", "must be the ARN"),
+        (
+            "iam",
+            "{arn: 'arn:aws-moon:iam::111122223333:role/A', username: x}",
+            "has the partition 'aws-moon'",
+        ),
+        ("iam", "{arn: 'arn:aws:iam::1111:role/A', username: x}", "account of twelve digits, not '1111'"),
+        (
+            "iam",
+            "{arn: 'arn:aws:sts::111122223333:assumed-role/A/ann', username: x}",
+            "write arn:aws:iam::111122223333:role/A",
+        ),
+        ("iam", "{arn: 'arn:aws:sts::111122223333:federated-user/A', username: x}", "must be an ARN of IAM"),
+        ("iam", "{arn: 'arn:aws:iam:eu-1:111122223333:role/A', username: x}", "has no region"),
+        ("iam", "{arn: 'arn:aws:iam::111122223333:group/A', username: x}", "must name a role or a user"),
+        (
+            "iam",
+            "{arn: 'arn:aws:iam::111122223333:role/team/dev/A', username: x}",
+            "has the path /team/dev/, which AWS leaves out",
+        ),
+    ],
+)
+def test_refused(section: str, item: str, said: str) -> None:
+    found = problems(BASE.format(section=section, item=item))
+    assert any(said in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "{arn: 'arn:aws-cn:iam::111122223333:role/A', username: x}",
+        "{arn: 'arn:aws:iam::111122223333:user/team/A', username: x}",
+        "{arn: 'arn:aws:iam::1"
+        + "1" * 11
+        + ":role/N', username: 'system:node:{{EC2PrivateDNSName}}', "
+        + "groups: ['system:nodes'], allowSystemIdentity: the nodes of another group}",
+    ],
+)
+def test_taken(item: str) -> None:
+    assert loaded(BASE.format(section="iam", item=item)).spec.spec.iam
+
+
+def test_the_summary_says_how_long_everybody_is_let_in(place: Place) -> None:
+    result = place.run("init", place.spec, "--out", place.folder / "other")
+    lines = {line.split()[0]: " ".join(line.split()[1:]) for line in result.out.splitlines() if line}
+    assert lines["dev1"] == "platform-team 168h (7 days) users/dev1.conf"
+    assert lines["plain"] == "- 720h (30 days, default) users/plain.conf"
+    assert lines["system:serviceaccount:web:deployer"] == "- 720h (30 days, default) users/web.deployer.conf"
+    assert lines["system:serviceaccount:web:robot"] == "- 720h (30 days, default) waits for its uid"
+
+
+def test_a_second_run_changes_nothing(place: Place) -> None:
+    assert "nothing to do" in place.run("init", place.spec, "--out", place.tree).out
+    place.assert_clean()
+
+
+def test_iam_users_have_bindings_by_name_or_by_group(place: Place) -> None:
+    documents = [each for each in yaml.safe_load_all((place.tree / "addons/iam.yaml").read_text()) if each]
+    subjects = {each["metadata"]["name"]: each["subjects"] for each in documents}
+    group = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "admins"}
+    user = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "bob"}
+    assert subjects == {
+        "pkigen:iam:111122223333:role:Admin,clusterrole:view": [group],
+        "pkigen:iam:111122223333:user:div:Bob,clusterrole:edit": [user],
+    }
+
+
+def test_the_program_runs(place: Place) -> None:
+    assert run(["validate", str(place.spec)]) == 0
