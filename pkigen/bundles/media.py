@@ -1,0 +1,82 @@
+"""Files on a medium that is carried: written whole or not at all, read only up to a limit."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from pkigen.errors import PkigenError, UsageError
+
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_CHUNK = 1 << 20
+
+
+def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Put a file in place, durably; a medium may be pulled out right after.
+
+    Raises:
+        PkigenError: It cannot be written; what stood there before still stands.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                os.fchmod(descriptor, mode)
+                stream.write(data)
+                stream.flush()
+                os.fsync(descriptor)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise PkigenError(
+            f"{path} cannot be written: {_reason(error)}",
+            hint="choose a directory that is yours and has room",
+        ) from None
+
+
+def read_file(path: Path, *, limit: int, private: bool = False) -> bytes:
+    """Read a regular file of at most `limit` bytes.
+
+    Args:
+        path: Which.
+        limit: How long it may be.
+        private: Whether others must not be able to read it.
+
+    Raises:
+        UsageError: It is missing, something else, too large, or open to others.
+    """
+    try:
+        descriptor = os.open(path, _READ)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise UsageError(f"{path} is not a regular file")
+            if private and status.st_mode & 0o077:
+                raise UsageError(
+                    f"{path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o})",
+                    hint=f"chmod 600 {path}, and think about who may have read it",
+                )
+            data = bytearray()
+            while len(data) <= limit and (chunk := os.read(descriptor, _CHUNK)):
+                data += chunk
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {_reason(error)}") from None
+    if len(data) > limit:
+        raise UsageError(f"{path} is larger than {limit} bytes")
+    return bytes(data)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "input/output error").lower()

@@ -1,0 +1,87 @@
+"""Which paths a bundle may name: those of a Kubernetes node that pkigen knows, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+STATE_DIRECTORY = "var/lib/pkigen"
+RECORD = f"{STATE_DIRECTORY}/installed.json"
+RUNBOOK = f"{STATE_DIRECTORY}/runbook.txt"
+MODES = (layout.KEY_MODE, layout.CERTIFICATE_MODE)
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9@_-]*(?:\.[A-Za-z0-9@_-]+)*"
+_UNITS = "etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubelet|kube-proxy"
+_PEM = rf"(?:etcd/)?{_NAME}\.(?:crt|key|pub)"
+_KNOWN = re.compile(
+    rf"etc/kubernetes/(?:pki/(?:{_PEM}|{re.escape(layout.ENCRYPTION_CONFIGURATION)})"
+    rf"|{_NAME}\.conf|manifests/{_NAME}\.yaml|flags/{_NAME}\.env)"
+    rf"|etc/systemd/system/(?:{_UNITS})\.service"
+    r"|var/lib/kubelet/(?:config\.yaml|kubeadm-flags\.env|pki/kubelet\.(?:crt|key))"
+    r"|var/lib/kube-proxy/config\.yaml"
+    rf"|{re.escape(RUNBOOK)}"
+)
+_CERTIFICATE_FILES = re.compile(rf"(?:{_PEM}|{re.escape(layout.ENCRYPTION_CONFIGURATION)})")
+_LONGEST = 240
+
+
+def require_known(paths: Iterable[str], *, directory: str | None = None) -> None:
+    """Refuse paths that no node of a cluster has, and paths that a file system could take for one another.
+
+    Args:
+        paths: Relative to the node's root.
+        directory: Where certificates stand on this host, if a person says that it is not /etc/kubernetes/pki.
+
+    Raises:
+        BundleError: One of them is not of the known layout.
+    """
+    seen: dict[str, str] = {}
+    for path in paths:
+        fault = path_fault(path)
+        if fault is None and not _is_known(path, directory):
+            fault = "is no file of a Kubernetes node that pkigen knows"
+        if fault is not None:
+            raise BundleError(
+                f"the bundle names {path!r}, which {fault}",
+                hint="nothing was written; a certificates.directory of one's own needs --certificates-dir",
+            )
+        other = seen.setdefault(path.lower(), path)
+        if other is not path:
+            same = "twice" if other == path else f"beside {other!r}, from which only upper case tells it"
+            raise BundleError(f"the bundle names {path!r} {same}")
+    for path in seen:
+        above = path
+        while above := above.rpartition("/")[0]:
+            if above in seen:
+                raise BundleError(f"the bundle names {above!r} as a file and as a directory")
+
+
+def path_fault(path: str) -> str | None:
+    """Why a path could lead somewhere else than it says; None where it cannot."""
+    parts = path.split("/")
+    if path.startswith("/"):
+        return "is absolute"
+    if ".." in parts:
+        return "leads upwards"
+    if "" in parts or "." in parts:
+        return "has an empty component"
+    if not path.isascii() or not path.isprintable() or "\\" in path:
+        return "has characters that no file of a node has"
+    if len(path) > _LONGEST:
+        return "is too long"
+    return None
+
+
+def _is_known(path: str, directory: str | None) -> bool:
+    if _KNOWN.fullmatch(path):
+        return True
+    prefix = f"{directory.strip('/')}/" if directory else None
+    return bool(
+        prefix and path.startswith(prefix) and _CERTIFICATE_FILES.fullmatch(path.removeprefix(prefix))
+    )

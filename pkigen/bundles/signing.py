@@ -1,0 +1,87 @@
+"""The cluster's bundle key: Ed25519, and the fingerprint by which people pin it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from pkigen.errors import BundleError, UsageError
+
+KEY_SIZE = 32
+SIGNATURE_SIZE = 64
+_GROUPS, _GROUP = 5, 5  # 125 bits of SHA-256: nobody finds a second key with the same
+_FINGERPRINT = re.compile(rf"[a-z2-7]{{{_GROUP}}}(?:-[a-z2-7]{{{_GROUP}}}){{{_GROUPS - 1}}}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleKey:
+    """The private half, as the authority keeps it."""
+
+    seed: bytes = field(repr=False)
+
+    @classmethod
+    def of_file(cls, text: bytes) -> BundleKey:
+        """Read `pki/bundle.key`: 32 bytes in base64.
+
+        Raises:
+            BundleError: It is not that.
+        """
+        try:
+            seed = base64.b64decode(text, validate=True)
+        except binascii.Error:
+            seed = b""
+        if len(seed) != KEY_SIZE:
+            raise BundleError(
+                "pki/bundle.key is not a bundle key",
+                hint="`pkigen plan` shows what is wrong with the directory",
+            )
+        return cls(seed=seed)
+
+    @property
+    def public(self) -> bytes:
+        """The public half, 32 bytes."""
+        return self._key().public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature over a message (RFC 8032)."""
+        return self._key().sign(message)
+
+    def _key(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self.seed)
+
+
+def is_signed(public: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether the holder of a key has signed a message."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def fingerprint(public: bytes) -> str:
+    """A public key as people compare it: the beginning of its SHA-256 in base 32, in five groups."""
+    text = base64.b32encode(hashlib.sha256(public).digest()).decode().lower()[: _GROUP * _GROUPS]
+    return "-".join(text[start : start + _GROUP] for start in range(0, len(text), _GROUP))
+
+
+def parse_pin(text: str) -> str:
+    """A fingerprint as a person types it.
+
+    Raises:
+        UsageError: It is none.
+    """
+    pin = text.strip().lower()
+    if not _FINGERPRINT.fullmatch(pin):
+        raise UsageError(
+            f"--pin {text!r} is no fingerprint of a bundle key",
+            hint="it has five groups of five, as `pkigen init` and `pkigen bundle create` print it",
+        )
+    return pin
