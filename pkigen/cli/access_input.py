@@ -1,0 +1,102 @@
+"""What the commands for people and workloads begin with: a cluster, small input files, and shared options."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen import layout
+from pkigen.authority import load_certificates
+from pkigen.cli.session import Session, open_directory, open_spec
+from pkigen.cli.system import System
+from pkigen.errors import AccessError, UsageError
+from pkigen.inventory import CA, ca_id
+from pkigen.observing import Reader
+
+ClusterArgument = Annotated[
+    Path,
+    typer.Argument(metavar="SPEC|DIR", help="The cluster: its spec, or its PKI directory.", allow_dash=True),
+]
+PkiOption = Annotated[
+    Path | None,
+    typer.Option("--pki", metavar="DIR", help="The PKI directory of SPEC.  [default: ./<cluster name>]"),
+]
+NamespaceOption = Annotated[
+    str | None, typer.Option("--namespace", help="The kubeconfig's default namespace.")
+]
+ServerOption = Annotated[
+    str | None, typer.Option("--server", metavar="URL", help="The API server.  [default: the spec's]")
+]
+ServerNameOption = Annotated[
+    str | None,
+    typer.Option("--tls-server-name", metavar="NAME", help="What the server's certificate must name."),
+]
+ProxyOption = Annotated[
+    str | None, typer.Option("--proxy-url", metavar="URL", help="A proxy on the way (http, https, socks5).")
+]
+
+
+def open_cluster(system: System, place: Path, *, pki: Path | None = None) -> Session:
+    """The cluster of a spec, or of a PKI directory that says itself what it was made from."""
+    if place.is_dir():
+        if pki is not None:
+            raise UsageError("--pki goes with a spec", hint=f"{place} is a PKI directory already")
+        return open_directory(system, place, spec=None, templates=None)
+    return open_spec(system, place, out=pki, templates=None)
+
+
+def require_pki(session: Session) -> None:
+    """Refuse to make a PKI directory where only one that is there can help.
+
+    Raises:
+        AccessError: There is none.
+    """
+    if not (session.root / layout.LOCK_FILE).exists():
+        raise AccessError(
+            f"{session.root} is no PKI directory with a pki.lock",
+            hint="make it with `pkigen init`, or say with --pki where it is",
+        )
+
+
+def trust_bundle(session: Session, reader: Reader) -> bytes:
+    """What clients judge the API server by.
+
+    Raises:
+        AccessError: There is no CA, or a rotation is only half prepared.
+    """
+    other = session.inventory.rotations.other(ca_id(CA.KUBERNETES))
+    found = load_certificates(reader, CA.KUBERNETES, now=session.now, other=other)
+    bundle = found.trust_bundle if found is not None else None
+    if bundle is None:
+        raise AccessError("the PKI directory has no complete CA", hint="`pkigen plan` says what is missing")
+    return bundle
+
+
+def read_bounded(path: Path, *, limit: int) -> bytes:
+    """The bytes of a file, or of standard input for `-`, and one more than `limit` at most.
+
+    Raises:
+        AccessError: It cannot be read.
+    """
+    if str(path) == "-":
+        return sys.stdin.buffer.read(limit + 1)
+    try:
+        with path.open("rb") as stream:
+            return stream.read(limit + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise AccessError(
+            f"{path} cannot be read: {reason.lower() if reason else 'this is no file name'}"
+        ) from None
+
+
+def read_or_say(path: Path, *, limit: int) -> bytes | str:
+    """The bytes of a file, or why there are none."""
+    try:
+        data = read_bounded(path, limit=limit)
+    except AccessError as error:
+        return error.message
+    return data if len(data) <= limit else f"{path} is larger than {limit} bytes"

@@ -1,0 +1,193 @@
+"""The table of commands, and the one place that turns errors into words and exit codes."""
+
+from __future__ import annotations
+
+import enum
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from importlib import import_module
+from typing import Annotated, Any, cast
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from pkigen import __version__
+from pkigen.cli.console import error, flush, note, silence
+from pkigen.cli.system import Invocation, System
+from pkigen.errors import PkigenError, SpecError, UsageError
+
+
+class ExitCode(enum.IntEnum):
+    """What the program's exit code means; documented in the README."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    CHANGES_PENDING = 3
+    FINDINGS = 4
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM came: end as tidily as after Ctrl-C."""
+
+
+COMMANDS = {
+    "example": "Print a commented spec to start from.",
+    "validate": "Check a spec, and say all of its problems at once.",
+    "schema": "Print the JSON Schema of the spec, for completion and checks in editors.",
+    "init": "Make a cluster's whole PKI from its spec.",
+    "plan": "Show what apply would do to the PKI directory, and why.",
+    "apply": "Show the plan, ask, and carry it out: whole or not at all.",
+    "renew": "Renew certificates: the same content with a new validity.",
+    "rotate": "Replace CAs and signing keys without downtime, in phases.",
+    "status": "Show every certificate of every node, and how long it still works.",
+    "verify": "Verify every file, every certificate and every TLS edge.",
+    "rollback": "Go back to the state before a change.",
+    "sign": "Sign a client certificate for a key that never leaves its owner.",
+    "csr": "Make certificate signing requests, and take them through the cluster.",
+    "user": "Make kubeconfigs for people whose certificate or token is there.",
+    "kubeconfig": "Merge kubeconfigs as kubectl does, or explain one.",
+    "token": "Sign a service account's token offline, for bootstrap and break-glass.",
+    "oidc": "Render the OIDC discovery documents of the service account issuer.",
+    "bootstrap-token": "Make a bootstrap token, and all that a node needs to join with it.",
+    "iam": "Render aws-auth and the bindings for users that come from AWS IAM.",
+    "explain": "Explain a user, a certificate, a kubeconfig, a component or an error.",
+    "bundle": "Pack nodes for sites without a network, and install what was carried there.",
+    "node": "Prepare a node: make the key that its bundles are sealed to.",
+}
+"""In the order in which help lists them; each is a module of this package with an `app`."""
+
+_COMPLETION = "_PKIGEN_COMPLETE"
+_UsageProblem = cast(
+    # click's UsageError, of which newer typers ship a copy of their own.
+    "type[typer.BadParameter]",
+    typer.BadParameter.__bases__[0],
+)
+
+
+class LazyCommand(TyperCommand):
+    """Stands for a command in lists; its module is imported when it is run or asked for help."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Hand over to the command itself."""
+        module = import_module(f"pkigen.cli.{str(self.name).replace('-', '_')}")
+        return typer.main.get_command(module.app).make_context(info_name, args, parent=parent, **extra)
+
+
+class LazyGroup(TyperGroup):
+    """Knows every command by its name and its sentence only."""
+
+    def __init__(self, **attributes: Any) -> None:
+        attributes["commands"] = {
+            name: LazyCommand(name=name, help=sentence) for name, sentence in COMMANDS.items()
+        }
+        super().__init__(**attributes)
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    pretty_exceptions_enable=False,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(*, value: bool) -> None:
+    if value:
+        typer.echo(f"pkigen {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="exit codes: 0 done, 1 failed, 2 usage or invalid spec, 3 changes pending (plan --exit-code), "
+    "4 findings (verify, status --fail-within)"
+)
+def root(
+    context: typer.Context,
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+    version: Annotated[  # noqa: ARG001 -- handled by its callback
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Kubernetes cluster PKI from one spec: certificates, kubeconfigs and manifests for every node."""
+    context.obj.debug = debug
+
+
+def run(arguments: Sequence[str], *, system: System | None = None) -> int:
+    """Run one command line; the exit code is the result."""
+    invocation = Invocation(system=system or System())
+    try:
+        if not arguments and _COMPLETION not in os.environ:
+            with redirect_stdout(sys.stderr):
+                _invoke(["--help"], invocation)
+            return ExitCode.USAGE
+        code = _invoke(arguments, invocation)
+        flush()
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does; there is nobody left to tell.
+        silence()
+        return ExitCode.FAILED
+    except (Exception, KeyboardInterrupt) as problem:  # noqa: BLE001 -- the last resort: words, never locals
+        if invocation.debug:
+            traceback.print_exc()
+        return _report(problem)
+    return code
+
+
+def _invoke(arguments: Sequence[str], invocation: Invocation) -> int:
+    """Parse and run, without click's own way of ending a program."""
+    group = typer.main.get_command(app)
+    if _COMPLETION in os.environ:
+        group.main(prog_name="pkigen")  # answers the shell, and exits
+    try:
+        with group.make_context("pkigen", list(arguments), obj=invocation) as context:
+            group.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    return ExitCode.DONE
+
+
+def _report(problem: BaseException) -> int:
+    match problem:
+        case _UsageProblem():
+            context = getattr(problem, "ctx", None)
+            command = context.command_path if context else "pkigen"
+            error(_sentence(problem.format_message()), hint=f"see `{command} --help`")
+            return ExitCode.USAGE
+        case PkigenError():
+            for each in problem.problems if isinstance(problem, SpecError) else ():
+                note(str(each))
+            error(problem.message, hint=problem.hint)
+            return ExitCode.USAGE if isinstance(problem, SpecError | UsageError) else ExitCode.FAILED
+        case KeyboardInterrupt():
+            error(
+                "interrupted", hint="the PKI directory is as it was, or complete: `pkigen status` shows which"
+            )
+            return ExitCode.TERMINATED if isinstance(problem, TerminatedError) else ExitCode.INTERRUPTED
+        case ImportError():
+            error(
+                f"{problem.name or 'a module'} cannot be imported",
+                hint="the installation is incomplete, or the system does not let it be read",
+            )
+            return ExitCode.FAILED
+        case OSError():
+            reason = (problem.strerror or "input/output error").lower()
+            error(f"{problem.filename}: {reason}" if problem.filename else f"the system refuses: {reason}")
+            return ExitCode.FAILED
+        case _:
+            error(
+                f"{type(problem).__name__} in pkigen itself",
+                hint="this is a bug: run again as `pkigen --debug …` and report the traceback",
+            )
+            return ExitCode.FAILED
+
+
+def _sentence(text: str) -> str:
+    return (text[:1].lower() + text[1:]).rstrip(".")

@@ -1,0 +1,81 @@
+"""What a person sees: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from pkigen.errors import PkigenError, Problem
+
+
+def say(text: str) -> None:
+    """Print a result."""
+    with _told():
+        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+
+
+def note(text: str) -> None:
+    """Print something that is not the result."""
+    sys.stderr.write(text if text.endswith("\n") else f"{text}\n")
+
+
+def error(message: str, *, hint: str = "") -> None:
+    """Say what went wrong and what to do next."""
+    note(f"error: {message}")
+    if hint:
+        note(f"hint: {hint}")
+
+
+def warn(problems: Iterable[Problem]) -> None:
+    """Say what is legal but not as expected."""
+    for problem in problems:
+        note(f"warning: {problem}")
+
+
+def agreed(question: str) -> bool:
+    """Ask on stderr and read the answer from stdin.
+
+    Raises:
+        PkigenError: Nobody is there to answer.
+    """
+    sys.stderr.write(f"{question} [y/N]: ")
+    sys.stderr.flush()
+    try:
+        answer = sys.stdin.readline()
+    except OSError:  # the terminal is gone
+        answer = ""
+    if not sys.stdin.isatty():
+        note("")  # nobody's Enter ended the line
+    if not answer:
+        raise PkigenError("nobody answered: nothing was changed", hint="add --yes to go on without asking")
+    return answer.strip().lower() in {"y", "yes"}
+
+
+def flush() -> None:
+    """See that the result has really gone out.
+
+    Raises:
+        PkigenError: It cannot be written.
+        BrokenPipeError: Its reader went away.
+    """
+    with _told():
+        sys.stdout.flush()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        silence()
+        reason = (problem.strerror or "input/output error").lower()
+        raise PkigenError(f"the result cannot be written to standard output: {reason}") from None
+
+
+def silence() -> None:
+    """Send what is still to be printed nowhere, or the interpreter complains about it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

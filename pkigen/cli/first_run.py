@@ -1,0 +1,109 @@
+"""What `pkigen init` does once the spec is read."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.actions import Create, Plan
+from pkigen.applying import Applied, apply_plan
+from pkigen.bundles.gathering import bundle_key
+from pkigen.bundles.signing import fingerprint
+from pkigen.cli.console import note, say
+from pkigen.cli.options import Format
+from pkigen.cli.session import NoTree, Session, owned_paths
+from pkigen.errors import PkigenError
+from pkigen.lockfile import read_lock
+from pkigen.planning import make_plan, risks
+from pkigen.reporting import structured
+from pkigen.reporting.plan_text import plan_text
+from pkigen.reporting.summary import cluster_summary
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def make(session: Session, spec: Path, output: Format) -> None:
+    """Make the whole tree, or say that it is there.
+
+    Raises:
+        PkigenError: There is something else.
+    """
+    if _is_complete(session):
+        _say_complete(session, output)
+        return
+    with session.writing("init") as store:
+        session = session.at(store)
+        lock = read_lock(store)
+        plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned_paths(lock))
+        if lock is not None and plan.changes:
+            raise PkigenError(
+                f"{session.root} exists and differs from the spec in {len(plan.changes)} places; "
+                "init does not change what exists",
+                hint=f"see what would change with `pkigen plan {spec} --out {session.root}`, "
+                "then run `pkigen apply`",
+            )
+        _refuse_foreign(session, plan)
+        applied = apply_plan(plan, session.inventory, store, session.tools())
+        pin = fingerprint(bundle_key(store).public)
+        if output is Format.TEXT:
+            say(
+                cluster_summary(session.inventory, store, root=session.root, applied=applied, now=session.now)
+            )
+            say(f"bundle key: {pin} (nodes pin it: `pkigen bundle install --pin`)")
+        else:
+            content = structured.plan(plan, session.inventory, ())
+            done = structured.applied(applied, content, str(session.root))
+            say(structured.dump({**done, "bundleKey": pin}, output))
+
+
+def _is_complete(session: Session) -> bool:
+    """Whether an earlier run has made all of it; looked at without writing anything."""
+    if not session.root.exists():
+        return False
+    with session.reading() as store:
+        session = session.at(store)
+        lock = read_lock(store)
+        if lock is None:
+            return False
+        plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned_paths(lock))
+    return not plan.changes
+
+
+def _say_complete(session: Session, output: Format) -> None:
+    if output is Format.TEXT:
+        say(f"{session.root} is what the spec asks for: nothing to do")
+        return
+    nothing = Applied(issued=(), capped=(), backup=None)
+    content = structured.plan(Plan(actions=(), basis=""), session.inventory, ())
+    with session.reading() as store:
+        pin = fingerprint(bundle_key(store).public)
+    done = structured.applied(nothing, content, str(session.root))
+    say(structured.dump({**done, "bundleKey": pin}, output))
+
+
+def show(session: Session, output: Format) -> None:
+    """Print what would be made, and make nothing."""
+    with ExitStack() as stack:
+        store = stack.enter_context(session.reading()) if session.root.exists() else NoTree()
+        session = session.at(store)
+        owned = owned_paths(read_lock(store))
+        plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned)
+    found = risks(plan, session.inventory)
+    if output is Format.TEXT:
+        say(plan_text(plan, session.inventory, found))
+        note("dry run: nothing was written")
+    else:
+        say(structured.dump(structured.plan(plan, session.inventory, found), output))
+
+
+def _refuse_foreign(session: Session, plan: Plan) -> None:
+    """Before the first run only an authority that the user brought may be there."""
+    for action in plan.changes:
+        brought = all(path.startswith(f"{layout.AUTHORITY}/") for path in action.paths)
+        if not isinstance(action, Create) and not brought:
+            raise PkigenError(
+                f"{session.root} holds files that pkigen did not write: {action.paths[0]}",
+                hint="choose another directory with --out, or move them away",
+            )

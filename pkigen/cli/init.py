@@ -1,0 +1,63 @@
+"""`pkigen init`: the first run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen import layout
+from pkigen.cli.console import warn
+from pkigen.cli.options import Format, FormatOption, OutOption, SpecArgument, TemplatesOption
+from pkigen.cli.spec_input import read_spec
+from pkigen.cli.system import system_of
+from pkigen.inventory import DesiredCertificate, DesiredKeyPair, Inventory, derive
+from pkigen.keys import KeyAlgorithm, making
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def init(
+    context: typer.Context,
+    spec: SpecArgument,
+    out: OutOption = None,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be made, and make nothing.")
+    ] = False,
+    templates: TemplatesOption = None,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """Make a cluster's whole PKI from its spec.
+
+    That is CAs, certificates, kubeconfigs, manifests and flags, for every node.
+
+    CAs that are already in DIR/pki are used. A second run with the same spec changes nothing; a changed spec
+    is refused and left to `pkigen plan`.
+    """
+    loaded = read_spec(spec)
+    warn(loaded.warnings)
+    inventory = derive(loaded.spec)
+    root = out or Path(loaded.spec.name)
+    expected = () if dry_run or (root / layout.LOCK_FILE).exists() else _keys_of(inventory)
+    with making(expected) as makers:
+        # Imported only now: with RSA, other processes make the keys while this one reads its own code.
+        from pkigen.cli import first_run  # noqa: PLC0415
+        from pkigen.cli.session import session_of  # noqa: PLC0415
+
+        session = session_of(system_of(context), inventory, root=root, templates=templates, makers=makers)
+        if dry_run:
+            first_run.show(session, output)
+        else:
+            first_run.make(session, spec, output)
+
+
+def _keys_of(inventory: Inventory) -> tuple[KeyAlgorithm, ...]:
+    """What a run that finds nothing has to make."""
+    return tuple(
+        item.key_algorithm
+        for item in inventory.items
+        if isinstance(item, DesiredCertificate | DesiredKeyPair)
+    )

@@ -1,0 +1,72 @@
+"""`pkigen oidc`: what others verify the cluster's service account tokens by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.access import discovery
+from pkigen.cli.access_input import ClusterArgument, PkiOption, open_cluster, require_pki
+from pkigen.cli.console import note, say
+from pkigen.cli.outputs import make_directory, write_text
+from pkigen.cli.system import system_of
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Render the OIDC discovery documents of the service account issuer.",
+)
+
+UriOption = Annotated[
+    str | None,
+    typer.Option(
+        "--jwks-uri", metavar="URL", help="Where the keys are published.  [default: the API server's]"
+    ),
+]
+
+
+@app.command()
+def configuration(
+    context: typer.Context, spec: ClusterArgument, *, jwks_uri: UriOption = None, pki: PkiOption = None
+) -> None:
+    """Print `.well-known/openid-configuration`, as the API server serves it."""
+    say(_documents(context, spec, pki, jwks_uri).configuration)
+
+
+@app.command()
+def jwks(context: typer.Context, spec: ClusterArgument, *, pki: PkiOption = None) -> None:
+    """Print the JSON Web Key Set, as the API server serves it; both keys while they rotate."""
+    say(_documents(context, spec, pki, None).jwks)
+
+
+@app.command()
+def write(
+    context: typer.Context,
+    spec: ClusterArgument,
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The root of what is published.")],
+    jwks_uri: UriOption = None,
+    pki: PkiOption = None,
+) -> None:
+    """Write both documents below DIR, at the paths where verifiers look for them."""
+    found = _documents(context, spec, pki, jwks_uri or None)
+    for name, content in (
+        (discovery.CONFIGURATION_PATH, found.configuration),
+        (discovery.JWKS_PATH, found.jwks),
+    ):
+        path = out / name
+        make_directory(path.parent)
+        write_text(path, content + "\n")
+        say(str(path))
+    note(f"note: publish {out} at {found.issuer}; verifiers fetch the keys from {found.jwks_uri}")
+
+
+def _documents(
+    context: typer.Context, spec: Path, pki: Path | None, jwks_uri: str | None
+) -> discovery.Discovery:
+    session = open_cluster(system_of(context), spec, pki=pki)
+    require_pki(session)
+    with session.reading() as store:
+        return discovery.documents(session.at(store).inventory, store, jwks_uri=jwks_uri)

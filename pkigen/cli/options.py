@@ -1,0 +1,50 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(enum.StrEnum):
+    """How a result is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+
+
+SpecArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SPEC",
+        help="A pkigen spec or a kubeadm configuration; - reads standard input.",
+        allow_dash=True,
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="The PKI directory.  [default: ./<cluster name>]"),
+]
+TemplatesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--templates",
+        metavar="DIR",
+        help="Templates that replace pkigen's own, file by file.",
+    ),
+]
+FormatOption = Annotated[Format, typer.Option("--output", "-o", help="How to write the result.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Go on although the plan can lock people out; the plan says how.")
+]
+RunbookOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--runbook", metavar="DIR", help="Also write the restart steps there, as text and as a shell script."
+    ),
+]

@@ -1,0 +1,130 @@
+"""Files that a person asked for outside the PKI directory: saved plans, runbooks, metrics."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pkigen.cli.console import note
+from pkigen.errors import PkigenError
+from pkigen.reporting.plan_text import restart_text, runbook_script
+from pkigen.reporting.rotation_runbook import rotation_runbook
+from pkigen.restarting import restart_map
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from pkigen.actions import Action
+    from pkigen.inventory import Inventory
+    from pkigen.observing import Reader
+    from pkigen.rotation import Step
+
+
+def write_text(path: Path, content: str, *, mode: int = 0o644) -> None:
+    """Put a file in place whole or not at all; a reader never sees half of it.
+
+    Raises:
+        PkigenError: It cannot be written.
+    """
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                os.fchmod(descriptor, mode)
+                stream.write(content)
+                stream.flush()
+                os.fsync(descriptor)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise PkigenError(
+            f"{path} cannot be written: {error.strerror}", hint="choose a directory that exists and is yours"
+        ) from None
+
+
+def write_new(path: Path, content: str, *, mode: int) -> None:
+    """Make a file that must not be there yet, with its mode from the first moment on.
+
+    Raises:
+        PkigenError: It is there, or cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    except FileExistsError:
+        raise PkigenError(
+            f"{path} is there already",
+            hint="it may be the only copy of a key: move it away, or choose another --out",
+        ) from None
+    except OSError as error:
+        raise PkigenError(
+            f"{path} cannot be written: {error.strerror}", hint="choose a directory that exists and is yours"
+        ) from None
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            os.fchmod(descriptor, mode)  # whatever the umask left of it
+            stream.write(content)
+            stream.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise PkigenError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def write_secret(path: Path, content: str) -> None:
+    """Put a file with a secret in place: nobody else can read it at any moment.
+
+    Raises:
+        PkigenError: It cannot be written.
+    """
+    write_text(path, content, mode=0o600)
+
+
+def make_directory(path: Path, *, mode: int = 0o755) -> None:
+    """Make a directory and those above it, where they are not there yet.
+
+    Raises:
+        PkigenError: It cannot be made.
+    """
+    try:
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+    except OSError as error:
+        raise PkigenError(f"{path} cannot be made: {error.strerror}") from None
+
+
+def write_runbook(directory: Path, inventory: Inventory, changes: Iterable[Action]) -> None:
+    """Write the restart map as text and as a script."""
+    steps = restart_map(inventory, changes)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PkigenError(f"{directory} cannot be made: {error.strerror}") from None
+    text = "\n".join(restart_text(steps)) or "  nothing has to restart"
+    write_text(
+        directory / "restart.txt", f"cluster {inventory.cluster.name}, one step after the other:\n{text}\n"
+    )
+    script = runbook_script(steps, inventory.cluster.spec.runtime, inventory.cluster.name)
+    write_text(directory / "restart.sh", script, mode=0o755)
+    note(f"runbook: {directory}/restart.txt and restart.sh")
+
+
+def write_rotation_runbook(
+    directory: Path,
+    inventory: Inventory,
+    reader: Reader,
+    changes: Iterable[Action],
+    *,
+    identifiers: Sequence[str],
+    step: Step,
+    now: datetime,
+) -> None:
+    """Write what is to be done after a step of a rotation, and the restart script that goes with it."""
+    changes = tuple(changes)
+    write_runbook(directory, inventory, changes)
+    text = rotation_runbook(inventory, reader, changes, identifiers=identifiers, step=step, now=now)
+    write_text(directory / "rotation.txt", text)
+    note(f"runbook: {directory}/rotation.txt says what to do, in order")

@@ -1,0 +1,119 @@
+"""Passphrases and identities: from a prompt, a file or a descriptor; never from arguments or variables."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.bundles.media import read_file
+from pkigen.bundles.sealing import SHORTEST_PASSPHRASE, Identity, Passphrase
+from pkigen.errors import PkigenError, UsageError
+
+_LARGEST = 1 << 12
+TERMINAL = "/dev/tty"
+
+PassphraseFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        metavar="FILE",
+        help="Read the passphrase from a file that only its owner can read.",
+    ),
+]
+PassphraseFdOption = Annotated[
+    int | None,
+    typer.Option(
+        "--passphrase-fd", metavar="N", min=0, help="Read the passphrase from this open descriptor."
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassphraseSource:
+    """Where a passphrase comes from: a file, a descriptor, or else a person at a terminal."""
+
+    file: Path | None
+    descriptor: int | None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether nobody has to be asked."""
+        return self.file is not None or self.descriptor is not None
+
+    def read(self, what: str, *, new: bool = False) -> Passphrase:
+        """The passphrase.
+
+        Args:
+            what: What it is for, as the prompt says it.
+            new: Whether something is closed with it: then it must be long enough, and is asked for twice.
+
+        Raises:
+            UsageError: Both sources are named, or one cannot be read.
+            PkigenError: It is empty or too short, or nobody answers.
+        """
+        if self.file is not None and self.descriptor is not None:
+            raise UsageError("--passphrase-file and --passphrase-fd do not go together")
+        if self.file is not None:
+            data = read_file(self.file, limit=_LARGEST, private=True)
+            return _checked(_first_line(data), new=new)
+        if self.descriptor is not None:
+            return _checked(_first_line(_from_descriptor(self.descriptor)), new=new)
+        first = _asked(f"passphrase for {what}: ")
+        if new and _asked("the same again: ") != first:
+            raise PkigenError("the two passphrases differ", hint="nothing was changed")
+        return _checked(first, new=new)
+
+
+def read_identity(path: Path) -> Identity:
+    """An age identity from a file."""
+    return Identity.of_file(read_file(path, limit=_LARGEST, private=True), str(path))
+
+
+def _from_descriptor(descriptor: int) -> bytes:
+    data = b""
+    try:
+        while len(data) <= _LARGEST and (chunk := os.read(descriptor, _LARGEST)):
+            data += chunk
+        os.close(descriptor)
+    except OSError as error:
+        reason = (error.strerror or "input/output error").lower()
+        raise UsageError(
+            f"--passphrase-fd {descriptor} cannot be read: {reason}", hint="open it first: `… 3<FILE`"
+        ) from None
+    return data
+
+
+def _first_line(data: bytes) -> str:
+    try:
+        return data.decode().partition("\n")[0].removesuffix("\r")
+    except UnicodeDecodeError:
+        raise UsageError("the passphrase is not UTF-8 text") from None
+
+
+def _asked(question: str) -> str:
+    """Ask at the terminal itself; what is typed is not shown."""
+    try:
+        with Path(TERMINAL).open():
+            pass
+        return getpass.getpass(question)
+    except (OSError, EOFError):
+        raise PkigenError(
+            "a passphrase is needed, and there is no terminal to ask at",
+            hint="give it with --passphrase-file or --passphrase-fd",
+        ) from None
+
+
+def _checked(text: str, *, new: bool) -> Passphrase:
+    if not text:
+        raise PkigenError("the passphrase is empty")
+    if new and len(text) < SHORTEST_PASSPHRASE:
+        raise PkigenError(
+            f"the passphrase has fewer than {SHORTEST_PASSPHRASE} characters",
+            hint="take five or six words at random: whoever finds the medium can guess as long as he likes",
+        )
+    return Passphrase(text)

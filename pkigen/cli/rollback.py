@@ -1,0 +1,61 @@
+"""`pkigen rollback`: put the PKI directory back into the state before a change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.cli.console import agreed, note, say
+from pkigen.cli.options import YesOption
+from pkigen.cli.session import open_directory
+from pkigen.cli.system import system_of
+from pkigen.errors import PkigenError
+from pkigen.ledger import timestamp
+from pkigen.reporting.tables import table
+from pkigen.restoring import plan_rollback, roll_back
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def rollback(
+    context: typer.Context,
+    backup: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Which backup; the newest by default.")
+    ] = None,
+    *,
+    directory: Annotated[Path, typer.Option("--out", metavar="DIR", help="The PKI directory.")] = Path(),
+    listing: Annotated[bool, typer.Option("--list", help="List the backups.")] = False,
+    yes: YesOption = False,
+) -> None:
+    """Go back to the state before a change.
+
+    The change that left the backup is undone, and all since, as one change with a backup of its own.
+    """
+    session = open_directory(system_of(context), directory, spec=None, templates=None)
+    if listing:
+        with session.reading() as store:
+            kept = store.backups()
+        lines = (
+            (each.id, each.command, timestamp(each.time) if each.time else "-", str(len(each.paths)))
+            for each in kept
+        )
+        say(table(("ID", "LEFT BY", "TIME", "FILES"), lines))
+        return
+    with session.writing("rollback") as store:
+        session = session.at(store)
+        planned = plan_rollback(store, backup)
+        for change in planned.undone:
+            say(f"undo {change}")
+        for path, origin in planned.restores:
+            say(f"  restore {path} from {origin}")
+        for path in planned.removes:
+            say(f"  remove {path}")
+        if not yes and not agreed("go back?"):
+            raise PkigenError("not rolled back", hint="nothing was changed")
+        keep = session.inventory.cluster.spec.backups.keep
+        left = roll_back(store, planned, now=session.now, keep_backups=keep)
+    say(f"rolled back to before {planned.backup}; what was replaced is in backup {left}")
+    note("note: nodes keep what was copied to them; copy their trees again, as after any change")

@@ -1,0 +1,146 @@
+"""What every command begins with: the spec, the inventory, the templates, the clock and the PKI directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pkigen.applying import Progress, Tools
+from pkigen.authority import load_certificates, observe_rotations
+from pkigen.cli.console import note, warn
+from pkigen.cli.progress import progress
+from pkigen.cli.spec_input import read_spec
+from pkigen.cli.system import System
+from pkigen.errors import UsageError
+from pkigen.inventory import CA, Inventory, Rotations, ca_id, derive
+from pkigen.lockfile import Lock, read_lock
+from pkigen.observing import Reader
+from pkigen.rendering import Renderer
+from pkigen.store import FileContent, MissingError, Store
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+    from pkigen.keys import KeyMakers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One command's view of one cluster."""
+
+    inventory: Inventory
+    renderer: Renderer
+    root: Path
+    now: datetime
+    system: System
+    templates: Path | None
+    makers: KeyMakers | None = None
+
+    def at(self, tree: Reader) -> Session:
+        """The same command over what this directory asks for: rotations under way add to the inventory."""
+        rotations = observe_rotations(tree)
+        return self if rotations == self.inventory.rotations else self.under(rotations)
+
+    def under(self, rotations: Rotations) -> Session:
+        """The same command with rotations in these phases."""
+        inventory = derive(self.inventory.cluster, rotations)
+        return replace(self, inventory=inventory, renderer=Renderer(inventory, overrides=self.templates))
+
+    def anchors(self, tree: Reader, ca: CA) -> tuple[Certificate, ...]:
+        """The trust anchors of a CA as this directory has them."""
+        found = load_certificates(tree, ca, now=self.now, other=self.inventory.rotations.other(ca_id(ca)))
+        return found.anchors if found is not None else ()
+
+    @contextmanager
+    def writing(self, command: str) -> Iterator[Store]:
+        """The PKI directory, held alone; what an interrupted run left is finished or undone, and said."""
+        with Store.open(self.root, command=command, now=self.now, filesystem=self.system.filesystem) as store:
+            _say_recovery(store)
+            yield store
+
+    @contextmanager
+    def reading(self) -> Iterator[Store]:
+        """The PKI directory as it is; nothing is written unless an interrupted run must be finished."""
+        with Store.open_reading(self.root, filesystem=self.system.filesystem) as store:
+            _say_recovery(store)
+            yield store
+
+    def tools(self, ear: Progress | None = None) -> Tools:
+        """Clock, randomness, templates and progress for those who write."""
+        return Tools(
+            now=self.now,
+            entropy=self.system.entropy,
+            renderer=self.renderer,
+            progress=ear or progress(),
+            makers=self.makers,
+        )
+
+
+class NoTree:
+    """A PKI directory that does not exist yet."""
+
+    def read(self, path: str, *, limit: int = 0) -> FileContent:  # noqa: ARG002 -- the reader's signature
+        """Nothing is there."""
+        raise MissingError(f"{path} is missing")
+
+    def walk(self, path: str = "") -> Iterator[str]:  # noqa: ARG002 -- the tree's signature
+        """Nothing is there."""
+        return iter(())
+
+
+def open_spec(system: System, spec: Path, *, out: Path | None, templates: Path | None) -> Session:
+    """Load a spec, say its warnings, and derive what it asks for."""
+    loaded = read_spec(spec)
+    warn(loaded.warnings)
+    inventory = derive(loaded.spec)
+    return session_of(system, inventory, root=out or Path(loaded.spec.name), templates=templates)
+
+
+def session_of(
+    system: System,
+    inventory: Inventory,
+    *,
+    root: Path,
+    templates: Path | None,
+    makers: KeyMakers | None = None,
+) -> Session:
+    """One command's view of a cluster whose spec is read."""
+    return Session(
+        inventory=inventory,
+        renderer=Renderer(inventory, overrides=templates),
+        root=root,
+        now=system.clock(),
+        system=system,
+        templates=templates,
+        makers=makers,
+    )
+
+
+def open_directory(system: System, directory: Path, *, spec: Path | None, templates: Path | None) -> Session:
+    """Take the spec from a file, or from the lock file of the directory itself."""
+    if spec is not None:
+        return open_spec(system, spec, out=directory, templates=templates)
+    with Store.open_reading(directory, filesystem=system.filesystem) as store:
+        _say_recovery(store)
+        lock = read_lock(store)
+    if lock is None:
+        raise UsageError(
+            f"{directory} has no pki.lock that says what it was made from",
+            hint="name the PKI directory, or give the spec with --spec",
+        )
+    loaded = lock.cluster()
+    return session_of(system, derive(loaded), root=directory, templates=templates)
+
+
+def owned_paths(lock: Lock | None) -> frozenset[str]:
+    """What earlier runs wrote."""
+    return lock.paths if lock else frozenset()
+
+
+def _say_recovery(store: Store) -> None:
+    if store.recovered is not None:
+        note(f"note: {store.recovered}")

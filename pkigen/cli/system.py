@@ -1,0 +1,47 @@
+"""What a command takes from outside, in one value: a test gives it another clock or a failing file system."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
+
+    from pkigen.live import Dial
+    from pkigen.store import FileSystem
+
+
+def present() -> datetime:
+    """The present, in UTC.
+
+    `SOURCE_DATE_EPOCH` is not honoured on purpose: a certificate's time must be the real one.
+    """
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """The clock, the random source, the PKI directory's system calls, the network (real ones when None)."""
+
+    clock: Callable[[], datetime] = present
+    entropy: Callable[[int], bytes] = os.urandom
+    filesystem: FileSystem | None = None
+    dial: Dial | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Invocation:
+    """One run of the program, as every command finds it in its context."""
+
+    system: System
+    debug: bool = False
+
+
+def system_of(context: typer.Context) -> System:
+    """The system that this run was given."""
+    invocation: Invocation = context.obj
+    return invocation.system

@@ -1,0 +1,1 @@
+"""Plans, states and restart maps as text, JSON, YAML, Prometheus metrics and calendars."""

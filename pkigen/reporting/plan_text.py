@@ -1,0 +1,99 @@
+"""A plan and a restart map as a person reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pkigen.reporting.structured import counts
+from pkigen.restarting import Effect, health_check, restart_commands, restart_map
+from pkigen.rotation import COMMANDS, NEXT_STEP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pkigen.actions import Action, Plan
+    from pkigen.inventory import Inventory, Rotations
+    from pkigen.restarting import Step
+    from pkigen.spec.model import Runtime
+
+_SIGNS = {"create": "+", "renew": "~", "reissue": "!", "rewrite": "~", "remove": "-"}
+
+
+def plan_text(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> str:
+    """The whole plan: changes with reasons, then restarts, then risks, then the counts."""
+    lines = [line for each in plan.changes for line in _action(each)]
+    steps = restart_map(inventory, plan.changes)
+    if steps:
+        lines += ["", "after this is on the nodes:", *restart_text(steps)]
+    lines += [f"risk: {risk}" for risk in risks]
+    if not plan.rotated:
+        lines += rotations_text(inventory.rotations)
+    if lines:
+        lines.append("")
+    lines.append(summary(plan))
+    return "\n".join(lines)
+
+
+def rotations_text(rotations: Rotations) -> Iterator[str]:
+    """The rotations that are under way, one line each."""
+    for identifier, phase in sorted(rotations.phases.items()):
+        yield (
+            f"rotation: {identifier} is {phase}; next: `pkigen rotate {COMMANDS[identifier]} SPEC "
+            f"--phase {NEXT_STEP[phase]}`"
+        )
+
+
+def summary(plan: Plan) -> str:
+    """The counts on one line."""
+    numbers = counts(plan.actions)
+    changes = ", ".join(
+        f"{number} to {verb}" for verb, number in numbers.items() if number and verb != "keep"
+    )
+    return f"{changes or 'nothing to do'}, {numbers['keep']} unchanged"
+
+
+def restart_text(steps: Iterable[Step]) -> Iterator[str]:
+    """The restart map, one line a step, in a safe order."""
+    for number, step in enumerate(steps, start=1):
+        yield f"  {number}. {step.node}: {step.component} {_EFFECTS[step.effect]}"
+
+
+_EFFECTS = {
+    Effect.RESTART: "must restart",
+    Effect.RECREATED: "is recreated by the kubelet when its manifest arrives",
+    Effect.RELOADS: "reloads by itself",
+}
+
+
+def runbook_script(steps: Iterable[Step], runtime: Runtime, cluster: str) -> str:
+    """The restart map as a shell script to be read first and then run on one node at a time."""
+    lines = [
+        "#!/bin/sh",
+        f"# Restart steps for cluster {cluster}.",
+        "# Read it, then run each step on its node: restart.sh NODE STEP",
+        "# The order is safe: one etcd member at a time, then the API servers, then the rest.",
+        "set -eu",
+        'if [ $# -ne 2 ]; then echo "usage: $0 NODE STEP" >&2; exit 2; fi',
+        'case "$2:$1" in',
+    ]
+    for number, step in enumerate(steps, start=1):
+        lines.append(f"  {number}:{step.node})")
+        lines.append(f"    # {step.component}: {_EFFECTS[step.effect]}")
+        lines.extend(f"    #   {path}" for path in step.files)
+        commands = restart_commands(step, runtime)
+        lines.extend(f"    {command}" for command in commands)
+        lines.append(f"    {health_check(step)}" if commands else "    :")
+        lines.append("    ;;")
+    lines += ['  *) echo "there is no step $2 on node $1" >&2; exit 2 ;;', "esac"]
+    return "\n".join(lines) + "\n"
+
+
+def _action(action: Action) -> Iterator[str]:
+    yield f"{_SIGNS[action.verb]} {action.verb} {action.id} ({action.reason})"
+    for detail in action.details:
+        yield f"    {detail}"
+    change = action.reissuance
+    if change is not None:
+        before = f"{change.expires:%Y-%m-%d} → " if change.expires else ""
+        issuer = f", signed by {change.issuer}" if change.issuer else ", self-signed"
+        yield f"    expires {before}{change.will_expire:%Y-%m-%d}, {change.key_algorithm}{issuer}"

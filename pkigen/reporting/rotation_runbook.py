@@ -1,0 +1,311 @@
+"""What an operator does after a step of a rotation: what goes where, what restarts, how to see that it took.
+
+Everything here is written for this cluster: its nodes, addresses and certificates, and how it runs things.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.actions import Remove
+from pkigen.authority import look_at_all
+from pkigen.inventory import CA, ENCRYPTION_KEY, SA, Phase, ca_id
+from pkigen.lockfile import certificate_facts
+from pkigen.materials import discovery_hash
+from pkigen.observing import observe_certificate
+from pkigen.reporting.plan_text import restart_text
+from pkigen.restarting import Component, Effect, health_check, restart_commands, restart_map
+from pkigen.rotation import COMMANDS, NEXT_STEP, Step
+from pkigen.trust import endpoints
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from pkigen.actions import Action
+    from pkigen.inventory import Inventory
+    from pkigen.observing import Reader
+    from pkigen.restarting import Step as Restart
+
+_KUBELET_CERTIFICATE = "rm -f /var/lib/kubelet/pki/kubelet-client-current.pem"
+_TRUSTS = {
+    Step.PREPARE: "both CAs",
+    Step.PROMOTE: "both CAs",
+    Step.FINISH: "the new CA alone",
+    Step.ROLLBACK: "the CAs that are trusted now",
+}
+
+
+def rotation_runbook(
+    inventory: Inventory,
+    reader: Reader,
+    changes: Iterable[Action],
+    *,
+    identifiers: Sequence[str],
+    step: Step,
+    now: datetime,
+) -> str:
+    """The runbook of one step, as numbered text."""
+    book = _Runbook(inventory, reader, tuple(changes), identifiers, step, now)
+    lines = [f"cluster {inventory.cluster.name}: after `{step}` of {', '.join(identifiers)}", ""]
+    for number, (title, *body) in enumerate(book.sections(), start=1):
+        lines += [f"{number}. {title}", *(f"   {line}".rstrip() for line in body), ""]
+    return "\n".join(lines) + "\n"
+
+
+class _Runbook:
+    def __init__(
+        self,
+        inventory: Inventory,
+        reader: Reader,
+        changes: tuple[Action, ...],
+        identifiers: Sequence[str],
+        step: Step,
+        now: datetime,
+    ) -> None:
+        self._inventory = inventory
+        self._reader = reader
+        self._changes = changes
+        self._identifiers = identifiers
+        self._step = step
+        self._now = now
+        self._spec = inventory.cluster.spec
+        first = inventory.cluster.control_plane[0].name
+        self._kubectl = f"kubectl --kubeconfig nodes/{first}{layout.KUBERNETES_DIRECTORY}/admin.conf"
+        self._bundle = layout.node_path(first, f"{self._spec.certificates.directory}/ca.crt")
+
+    def sections(self) -> Iterator[list[str]]:
+        yield self._before()
+        yield self._copy()
+        yield self._restarts()
+        yield self._see()
+        yield from self._in_the_cluster()
+        yield self._afterwards()
+
+    # -- on the nodes ---------------------------------------------------------------------------------
+
+    def _before(self) -> list[str]:
+        lines = ["before anything else:"]
+        if self._step is Step.PREPARE:
+            lines.append("nothing: every file of this step goes together with every file from before it")
+        else:
+            lines.append("every node must have the files of the step before, and have restarted what it said")
+        lines.append("commands that begin with nodes/ or kubectl run where this PKI directory is")
+        return lines
+
+    def _copy(self) -> list[str]:
+        changed: dict[str, set[str]] = {}
+        people: set[str] = set()
+        for change in self._changes:
+            paths = () if isinstance(change, Remove) else change.paths
+            for path in paths:
+                if change.node is not None:
+                    changed.setdefault(change.node, set()).add(path.removeprefix(f"nodes/{change.node}"))
+                elif path.startswith(f"{layout.USERS}/"):
+                    people.add(path)
+        lines = ["copy to each of these nodes, one after the other, manifests and units last:"]
+        for node in self._inventory.cluster.spec.nodes:
+            if node.name in changed:
+                lines.extend(_copy_commands(node.name, str(node.advertise_address)))
+        for files, nodes in _grouped(changed).items():
+            lines += [f"what changes on {', '.join(nodes)}:", *(f"  {path}" for path in files)]
+        lines += [f"{path} goes to its owner" for path in sorted(people)]
+        if any(path.endswith("/etcd/server.key") for files in changed.values() for path in files):
+            lines += [
+                "etcd reads its certificate and key anew for every connection: in the moment in which one of",
+                "them is new, clients are turned away and try again (rotate with --reuse-keys avoids it)",
+            ]
+        if not changed and not people:
+            lines.append("no node and nobody has to get anything")
+        return lines
+
+    def _restarts(self) -> list[str]:
+        lines = ["restart on one node at a time, and go on when it is healthy again:"]
+        runtime = self._spec.runtime
+        for restart, text in zip(self._steps(), restart_text(self._steps()), strict=True):
+            lines.append(text.strip())
+            if self._drops_kubelet_certificate(restart):
+                lines.append(f"  {_KUBELET_CERTIFICATE}   # or it goes on with the one it got before")
+            commands = restart_commands(restart, runtime)
+            if restart.effect is Effect.RECREATED:
+                lines.append(f"  {health_check(restart)}")
+            elif commands:
+                lines += [*(f"  {command}" for command in commands), f"  {health_check(restart)}"]
+        if len(lines) == 1:
+            lines.append("nothing has to restart")
+        lines.append("the same as a script: restart.sh NODE STEP")
+        return lines
+
+    def _steps(self) -> tuple[Restart, ...]:
+        return restart_map(self._inventory, self._changes)
+
+    def _drops_kubelet_certificate(self, restart: Restart) -> bool:
+        """A kubelet that renews its own client certificate prefers it to the one in kubelet.conf."""
+        return (
+            restart.component is Component.KUBELET
+            and self._spec.kubelet.rotate_certificates
+            and ca_id(CA.KUBERNETES) in self._identifiers
+            and any(
+                change.id == f"{restart.node}/kubelet.conf" and change.reissuance is not None
+                for change in self._changes
+            )
+        )
+
+    def _see(self) -> list[str]:
+        lines = ["see that it took: each endpoint must now serve this certificate (SHA-256):"]
+        for endpoint in endpoints(self._inventory):
+            item = self._inventory.certificates[endpoint.certificate]
+            certificate = observe_certificate(self._reader, item.location).certificate
+            if certificate is not None:
+                fingerprint = str(certificate_facts(certificate)["fingerprint"]).removeprefix("sha256:")
+                lines.append(f"{endpoint.component} on {endpoint.node}, {endpoint.address}: {fingerprint}")
+        first = next(endpoints(self._inventory))
+        lines += [
+            "all at once: pkigen verify --live",
+            (
+                f"one of them: openssl s_client -connect {first.address} </dev/null 2>/dev/null | "
+                "openssl x509 -noout -fingerprint -sha256"
+            ),
+        ]
+        return lines
+
+    # -- in the cluster -------------------------------------------------------------------------------
+
+    def _in_the_cluster(self) -> Iterator[list[str]]:
+        if ca_id(CA.KUBERNETES) in self._identifiers:
+            yield self._discovery()
+            yield [
+                "in the cluster, once every API server and controller manager has the new files:",
+                *self._trust(),
+            ]
+        if ca_id(CA.FRONT_PROXY) in self._identifiers:
+            yield self._front_proxy()
+        if SA in self._identifiers:
+            yield self._service_accounts()
+        if ENCRYPTION_KEY in self._identifiers:
+            yield from self._secrets()
+
+    def _discovery(self) -> list[str]:
+        authorities, _ = look_at_all(self._reader, self._inventory, now=self._now)
+        found = authorities.get(CA.KUBERNETES)
+        anchors = found.anchors if found is not None else ()
+        return [
+            "nodes that join pin the CA by a discovery hash; the first is the signing CA's:",
+            *map(discovery_hash, anchors),
+        ]
+
+    def _trust(self) -> Iterator[str]:
+        kubectl = self._kubectl
+        yield f"# what joining nodes discover, if the cluster has it: it must hold {_TRUSTS[self._step]}"
+        yield (
+            f"{kubectl} -n kube-public get configmap cluster-info -o yaml | "
+            f'sed "s/\\(certificate-authority-data:\\).*/\\1 $(base64 -w0 {self._bundle})/" | '
+            f"{kubectl} apply -f -"
+        )
+        yield "# what Pods trust, as the controller manager publishes after its restart: how many CAs"
+        yield (
+            f"{kubectl} get configmap -A --field-selector metadata.name=kube-root-ca.crt -o "
+            "jsonpath='{range .items[*]}{.metadata.namespace}{\"\\n\"}{.data.ca\\.crt}{end}' | "
+            "grep -c 'BEGIN CERTIFICATE'"
+        )
+        if self._step is Step.PREPARE:
+            yield "# Pods whose programs read it only at their start, before `promote`"
+            yield (
+                f"{kubectl} get deployment,daemonset,statefulset -A --no-headers "
+                "-o custom-columns=N:.metadata.namespace,K:.kind,M:.metadata.name | "
+                f'while read -r n k m; do {kubectl} -n "$n" rollout restart "$k/$m" </dev/null; done'
+            )
+        yield "# tokens in Secrets of the old kind carry the CA too; the controller manager writes it anew"
+        yield f"{kubectl} get secret -A --field-selector type=kubernetes.io/service-account-token"
+        yield (
+            "# webhooks and aggregated API servers with certificates of this CA: their caBundle must hold "
+            f"{_TRUSTS[self._step]}"
+        )
+        yield (
+            f"{kubectl} get validatingwebhookconfigurations,mutatingwebhookconfigurations,apiservices,"
+            "customresourcedefinitions -o json | grep -n caBundle"
+        )
+        if self._step is Step.PROMOTE:
+            yield "# certificates that the previous CA signed on request: ask for each anew before `finish`"
+            yield f"{kubectl} get certificatesigningrequests -o wide"
+
+    def _front_proxy(self) -> list[str]:
+        wanted = 2 if self._inventory.rotations.phase(ca_id(CA.FRONT_PROXY)) is not Phase.STABLE else 1
+        path = "jsonpath='{.data.requestheader-client-ca-file}'"
+        return [
+            "in the cluster, once every API server has the new files:",
+            f"# what aggregated API servers trust; wait until it counts {wanted}",
+            (
+                f"{self._kubectl} -n kube-system get configmap extension-apiserver-authentication "
+                f"-o {path} | grep -c 'BEGIN CERTIFICATE'"
+            ),
+            "# every one of them must answer",
+            f"{self._kubectl} get apiservices",
+        ]
+
+    def _service_accounts(self) -> list[str]:
+        kubectl = self._kubectl
+        both = "both must be there" if self._inventory.rotations.phase(SA) is not Phase.STABLE else "one key"
+        lines = [
+            "in the cluster, once every API server has restarted:",
+            f"# the keys by which others verify tokens: {both}; they may remember them for an hour",
+            f"{kubectl} get --raw /openid/v1/jwks",
+        ]
+        if self._step is Step.PROMOTE:
+            lines += [
+                "# tokens in Secrets of the old kind: emptied ones are signed again; fetch them anew",
+                (
+                    f"{kubectl} get secret -A --field-selector type=kubernetes.io/service-account-token "
+                    "--no-headers -o custom-columns=N:.metadata.namespace,M:.metadata.name | "
+                    f'while read -r n m; do {kubectl} -n "$n" patch secret "$m" --type=json '
+                    """-p '[{"op":"remove","path":"/data/token"}]' </dev/null; done"""
+                ),
+                "# tokens that were written to files (CI, other clusters) must be made anew",
+            ]
+        return lines
+
+    def _secrets(self) -> Iterator[list[str]]:
+        encryption = self._spec.encryption
+        if self._step in {Step.PREPARE, Step.FINISH} or encryption is None:
+            return
+        yield [
+            "once every API server has restarted, write everything again with the key that is first now:",
+            *(
+                f"{self._kubectl} get {resource} --all-namespaces -o json | {self._kubectl} replace -f -"
+                for resource in encryption.resources
+            ),
+        ]
+
+    # -- what comes next ------------------------------------------------------------------------------
+
+    def _afterwards(self) -> list[str]:
+        phase = self._inventory.rotations.phase(self._identifiers[0])
+        first, *more = (COMMANDS[identifier] for identifier in self._identifiers)
+        command = " ".join(["pkigen rotate", first, *(each.removeprefix("ca ") for each in more), "SPEC"])
+        lines = ["when every node is done:"]
+        if phase is Phase.STABLE:
+            lines.append("nothing more is to be done")
+        else:
+            lines.append(f"forward: {command} --phase {NEXT_STEP[phase]}")
+            lines.append(f"back:    {command} --phase rollback")
+        if self._step is Step.FINISH:
+            lines.append("the previous generation is archived in .pkigen/backups; `pkigen rollback --list`")
+            lines.append("`pkigen rollback` restores it as it was after `promote`: copy and restart as there")
+        return lines
+
+
+def _copy_commands(node: str, address: str) -> Iterator[str]:
+    host = f"[{address}]" if ":" in address else address
+    late = ("/etc/kubernetes/manifests", "/etc/kubernetes/flags", "/etc/systemd/system")
+    excluded = " ".join(f"--exclude={path}" for path in late)
+    yield f"rsync -rpt --delay-updates --chown=root:root {excluded} nodes/{node}/ root@{host}:/"
+    yield f"rsync -rpt --delay-updates --chown=root:root nodes/{node}/ root@{host}:/"
+
+
+def _grouped(changed: dict[str, set[str]]) -> dict[tuple[str, ...], list[str]]:
+    """Nodes by the files that change on them."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for node in sorted(changed):
+        groups.setdefault(tuple(sorted(changed[node])), []).append(node)
+    return groups

@@ -1,0 +1,103 @@
+"""What there is and how long it lasts, as rows that every form of `pkigen status` is written from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen.authority import look_at_all
+from pkigen.inventory import DesiredCertificate, DesiredKeyPair, DesiredToken, InKubeconfig
+from pkigen.surveying import Survey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
+
+    from cryptography import x509
+
+    from pkigen.inventory import Inventory
+    from pkigen.observing import Reader
+    from pkigen.rendering import Renderer
+    from pkigen.surveying import Surveyed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One certificate or token, or the service account key, which does not expire.
+
+    `expires` is the certificate's own end; `effective` is the earliest end along its chain, when it stops
+    working. `reasons` is empty where nothing is wrong.
+    """
+
+    id: str
+    node: str | None
+    name: str
+    path: str
+    ca: str | None
+    in_kubeconfig: bool
+    certificate: x509.Certificate | None
+    expires: datetime | None
+    effective: datetime | None
+    reasons: tuple[str, ...]
+    details: tuple[str, ...]
+    is_certificate: bool = True
+
+
+def rows(inventory: Inventory, reader: Reader, renderer: Renderer, *, now: datetime) -> Iterator[Row]:
+    """Every certificate in the inventory's order."""
+    authorities, faults = look_at_all(reader, inventory, now=now)
+    survey = Survey(inventory=inventory, reader=reader, renderer=renderer, authorities=authorities, now=now)
+    said = {ca.certificate_name: fault for ca, fault in faults.items()}
+    for surveyed in survey.objects():
+        if isinstance(surveyed.item, DesiredCertificate | DesiredKeyPair | DesiredToken):
+            yield _row(surveyed.item, surveyed, said.get(surveyed.item.id))
+
+
+def due(found: Row, *, now: datetime, within: timedelta) -> bool:
+    """Whether something stops working within that time, or does not work already."""
+    if found.effective is None:
+        return bool(found.reasons)
+    return found.effective - now <= within
+
+
+def _row(
+    item: DesiredCertificate | DesiredKeyPair | DesiredToken, surveyed: Surveyed, fault: str | None
+) -> Row:
+    certificate = surveyed.observed.certificate if surveyed.observed else None
+    ends = [certificate.not_valid_after_utc] if certificate else []
+    if certificate is not None and surveyed.issuer is not None:
+        issuer = surveyed.issuer
+        ends += [link.not_valid_after_utc for link in (issuer.certificate, *issuer.chain)]
+    reasons = tuple(str(finding.reason) for finding in surveyed.findings)
+    details = tuple(finding.detail for finding in surveyed.findings)
+    if fault is not None:
+        reasons, details = (*reasons, "unfit-authority"), (*details, fault)
+    path = surveyed.action.paths[0]
+    if isinstance(item, DesiredKeyPair | DesiredToken):
+        return Row(
+            id=item.id,
+            node=None,
+            name=item.id,
+            path=path,
+            ca=None,
+            in_kubeconfig=isinstance(item, DesiredToken),
+            certificate=None,
+            expires=surveyed.expires,
+            effective=surveyed.expires,
+            is_certificate=False,
+            reasons=reasons,
+            details=details,
+        )
+    return Row(
+        id=item.id,
+        node=item.node,
+        name=item.name,
+        path=path,
+        ca=item.issuer.certificate_name if item.issuer else None,
+        in_kubeconfig=isinstance(item.location, InKubeconfig),
+        certificate=certificate,
+        expires=certificate.not_valid_after_utc if certificate else None,
+        effective=min(ends, default=None),
+        reasons=reasons,
+        details=details,
+    )

@@ -1,0 +1,181 @@
+"""The stable, documented structures behind `-o json` and `-o yaml` (docs/output.md)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pkigen.ledger import timestamp
+from pkigen.proving import CASES
+from pkigen.restarting import restart_commands
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pkigen.actions import Action, Plan
+    from pkigen.applying import Applied
+    from pkigen.inventory import Inventory, Rotations
+    from pkigen.live import Live
+    from pkigen.proving import Proof
+    from pkigen.restarting import Step
+    from pkigen.verifying import Verified
+
+_VERSION = "pkigen/v1"
+
+
+def dump(content: dict[str, Any], form: str) -> str:
+    """Text of a structure, as `json` or `yaml`."""
+    if form == "yaml":
+        import yaml  # noqa: PLC0415 -- only this form pays for it
+
+        # Through JSON, which turns enums into plain strings.
+        return yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False, allow_unicode=False)
+    return json.dumps(content, indent=2)
+
+
+def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, Any]:
+    """A plan: what changes, why, what then restarts, and what is dangerous about it."""
+    from pkigen.restarting import restart_map  # noqa: PLC0415
+
+    return {
+        "apiVersion": _VERSION,
+        "kind": "Plan",
+        "cluster": inventory.cluster.name,
+        "digest": plan.digest,
+        "rotations": rotations(inventory.rotations),
+        "summary": {**counts(plan.actions)},
+        "actions": [action(each) for each in plan.changes],
+        "restarts": [step(each, inventory) for each in restart_map(inventory, plan.changes)],
+        "risks": list(risks),
+    }
+
+
+def rotations(rotations: Rotations) -> dict[str, str]:
+    """The phases of the rotations that are under way, by what rotates."""
+    return {identifier: str(phase) for identifier, phase in sorted(rotations.phases.items())}
+
+
+def counts(actions: Iterable[Action]) -> dict[str, int]:
+    """How many actions of each kind there are."""
+    result = dict.fromkeys(("create", "renew", "reissue", "rewrite", "remove", "keep"), 0)
+    for each in actions:
+        result[each.verb] += 1
+    return result
+
+
+def action(action: Action) -> dict[str, Any]:
+    """One action."""
+    content: dict[str, Any] = {
+        "action": action.verb,
+        "id": action.id,
+        "node": action.node,
+        "reason": action.reason,
+        "details": list(action.details),
+        "paths": list(action.paths),
+    }
+    if action.reissuance is not None:
+        change = action.reissuance
+        content["certificate"] = {
+            "issuer": change.issuer,
+            "keyAlgorithm": change.key_algorithm,
+            "expires": timestamp(change.expires) if change.expires else None,
+            "willExpire": timestamp(change.will_expire),
+        }
+    return content
+
+
+def step(step: Step, inventory: Inventory) -> dict[str, Any]:
+    """One line of the restart map."""
+    return {
+        "node": step.node,
+        "component": step.component,
+        "effect": step.effect,
+        "files": list(step.files),
+        "commands": list(restart_commands(step, inventory.cluster.spec.runtime)),
+    }
+
+
+def applied(applied: Applied, plan_content: dict[str, Any], root: str) -> dict[str, Any]:
+    """What `init`, `apply` and `renew` did."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "Applied",
+        "cluster": plan_content["cluster"],
+        "directory": root,
+        "issued": list(applied.issued),
+        "capped": list(applied.capped),
+        "backup": applied.backup,
+        "actions": plan_content["actions"],
+        "restarts": plan_content["restarts"],
+    }
+
+
+def verified(verified: Verified) -> dict[str, Any]:
+    """A verification."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "Verification",
+        "objects": verified.objects,
+        "edges": verified.edges,
+        "findings": [
+            {"subject": each.subject, "reason": str(each.reason), "detail": each.detail}
+            for each in verified.findings
+        ],
+        "remarks": [{"subject": each.subject, "detail": each.detail} for each in verified.remarks],
+    }
+
+
+def live(live: Live, *, cluster: str) -> dict[str, Any]:
+    """What running endpoints serve."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "LiveVerification",
+        "cluster": cluster,
+        "endpoints": [
+            {
+                "node": each.endpoint.node,
+                "component": each.endpoint.component,
+                "address": each.endpoint.address,
+                "certificate": each.endpoint.certificate,
+                "serves": str(each.sight),
+                "fingerprint": each.fingerprint,
+                "expires": timestamp(each.expires) if each.expires else None,
+                "findings": [
+                    {"reason": str(finding.flaw), "detail": finding.detail} for finding in each.findings
+                ],
+            }
+            for each in live.seen
+        ],
+    }
+
+
+def proof(proof: Proof) -> dict[str, Any]:
+    """The proof of a rotation's step."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "Proof",
+        "edges": proof.edges,
+        "cases": proof.verdicts,
+        "broken": [
+            {
+                "presenter": str(each.presenter),
+                "judge": str(each.judge),
+                "credential": each.credential,
+                "presented": each.presented,
+                "trusted": each.trusted,
+                "refusal": each.refusal,
+            }
+            for each in proof.broken
+        ],
+        "table": [
+            {
+                "edge": row.edge,
+                "edges": row.count,
+                "held": {
+                    f"{presented}-{trusted}": held
+                    for (presented, trusted), held in zip(CASES, row.held, strict=True)
+                },
+            }
+            for row in proof.table
+        ],
+    }

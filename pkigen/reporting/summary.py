@@ -1,0 +1,110 @@
+"""What `init` leaves a person with: the CAs, the nodes, the discovery hash and the next steps."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.authority import look_at_all
+from pkigen.checks import residual
+from pkigen.inventory import CA, DesiredCertificate, Inventory
+from pkigen.issuing import fingerprint
+from pkigen.materials import discovery_hash
+from pkigen.reporting.tables import table
+from pkigen.spec.model import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from pkigen.applying import Applied
+    from pkigen.authority import CACertificates
+    from pkigen.observing import Reader
+    from pkigen.spec.model import User
+
+_NODES_SHOWN = 20
+
+
+def cluster_summary(
+    inventory: Inventory, reader: Reader, *, root: Path, applied: Applied, now: datetime
+) -> str:
+    """The summary of a finished tree."""
+    cluster = inventory.cluster
+    authorities, _ = look_at_all(reader, inventory, now=now)
+    lines = [
+        f"cluster {cluster.name}, Kubernetes {cluster.spec.kubernetes_version}, in {root}",
+        "",
+        table(("CA", "EXPIRES", "RESIDUAL", "SHA-256 FINGERPRINT"), _cas(authorities, now)),
+        "",
+        table(("NODE", "ROLES", "CERTIFICATES", "SHORTEST VALIDITY"), _nodes(inventory)),
+    ]
+    hidden = len(cluster.spec.nodes) - _NODES_SHOWN
+    if hidden > 0:
+        lines.append(f"… and {hidden} more nodes")
+    if cluster.spec.users:
+        lines += ["", table(("USER", "GROUPS", "VALIDITY", "KUBECONFIG"), _users(inventory))]
+    lines.extend(_waiting(inventory))
+    lines.append("")
+    lines.extend(f"shortened to its CA's end: {identifier}" for identifier in applied.capped)
+    if CA.KUBERNETES in authorities:
+        lines.append(f"discovery hash: {discovery_hash(authorities[CA.KUBERNETES].certificate)}")
+    lines += [
+        f"next: copy {root}/nodes/NAME/ over the root directory of each node, start the kubelets,",
+        f"      then `kubectl --kubeconfig {_break_glass(inventory, root)} apply -f {root}/addons/`",
+    ]
+    return "\n".join(lines)
+
+
+def _break_glass(inventory: Inventory, root: Path) -> str:
+    path = next(path for path in inventory.kubeconfigs if path.endswith("/super-admin.conf"))
+    return f"{root}/{path}"
+
+
+def _cas(authorities: dict[CA, CACertificates], now: datetime) -> Iterator[tuple[str, ...]]:
+    for ca, found in authorities.items():
+        certificate = found.certificate
+        end = certificate.not_valid_after_utc
+        yield (
+            ca.certificate_name,
+            f"{end:%Y-%m-%d}",
+            residual(end - now),
+            fingerprint(certificate),
+        )
+
+
+def _nodes(inventory: Inventory) -> Iterator[tuple[str, ...]]:
+    own: dict[str, list[DesiredCertificate]] = {}
+    for certificate in inventory.certificates.values():
+        if certificate.node is not None:
+            own.setdefault(certificate.node, []).append(certificate)
+    for node in sorted(inventory.cluster.spec.nodes, key=lambda node: node.name)[:_NODES_SHOWN]:
+        certificates = own[node.name]
+        shortest = min(certificate.validity for certificate in certificates)
+        yield node.name, ",".join(node.roles), str(len(certificates)), format_duration(shortest)
+
+
+def _users(inventory: Inventory) -> Iterator[tuple[str, ...]]:
+    for user in sorted(inventory.cluster.spec.users, key=lambda user: user.stem):
+        path = layout.user_path(user.stem)
+        waiting = path not in inventory.paths
+        shown = f"{format_duration(user.validity)}{_in_days(user)}"
+        yield user.username, ",".join(user.groups) or "-", shown, "waits for its uid" if waiting else path
+
+
+def _waiting(inventory: Inventory) -> Iterator[str]:
+    for user in inventory.cluster.spec.users:
+        if user.is_service_account and user.uid is None:
+            yield f"once {user.username} exists, write its uid into the spec, then `pkigen apply`:"
+            account = f"-n {user.namespace} get serviceaccount {user.name}"
+            yield f"  kubectl {account} -o jsonpath='{{.metadata.uid}}'"
+
+
+def _in_days(user: User) -> str:
+    """Nobody should have to find out from an error that people's certificates are short-lived by default."""
+    days, rest = divmod(user.validity, timedelta(days=1))
+    said = f"{days} day{'' if days == 1 else 's'}" if not rest else ""
+    default = "" if "validity" in user.model_fields_set else "default"
+    words = ", ".join(word for word in (said, default) if word)
+    return f" ({words})" if words else ""

@@ -1,0 +1,150 @@
+"""Runs pkigen in this process or as a program of its own, and photographs what it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pkigen.cli.app import run
+from pkigen.cli.system import System
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EXAMPLES = REPOSITORY / "examples"
+PROGRAM = (sys.executable, "-m", "pkigen")
+NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+HOME = """\
+apiVersion: pkigen/v1
+kind: Cluster
+metadata:
+  name: home
+spec:
+  kubernetesVersion: v1.36.2
+  nodes:
+    - name: cp-1
+      roles: [control-plane]
+      addresses: [10.0.0.11]
+  users:
+    - name: dev1
+      groups: [dev]
+"""
+"""The small spec of most tests: one node and one person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a run left on its streams."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The sentence after `error: `."""
+        found = re.search(r"^error: (.*)$", self.err, re.MULTILINE)
+        return found[1] if found else ""
+
+    @property
+    def hint(self) -> str:
+        """The sentence after `hint: `."""
+        found = re.search(r"^hint: (.*)$", self.err, re.MULTILINE)
+        return found[1] if found else ""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class InProcess:
+    """Runs command lines in this process, with a clock of the test's own."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+        self.now = NOW
+
+    def __call__(self, *arguments: object, system: System | None = None) -> Result:
+        self.capsys.readouterr()
+        code = run([str(each) for each in arguments], system=system or System(clock=lambda: self.now))
+        captured = self.capsys.readouterr()
+        result = Result(code=int(code), out=captured.out, err=captured.err)
+        assert_civil(result)
+        return result
+
+
+def program(
+    *arguments: object,
+    stdin: str | None = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Result:
+    """Run pkigen as a program of its own."""
+    done = subprocess.run(
+        [*PROGRAM, *map(str, arguments)],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=120,
+        input=stdin or "",
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+    )
+    result = Result(code=done.returncode, out=done.stdout, err=done.stderr)
+    assert_civil(result)
+    return result
+
+
+def assert_civil(result: Result) -> None:
+    """Whatever happens: no traceback, no fault of pkigen's own, no private bytes, errors in their form."""
+    assert "Traceback" not in result.err + result.out, result.err
+    assert "in pkigen itself" not in result.err, result.err
+    assert "PRIVATE KEY" not in result.err + result.out
+    if result.code in {1, 2}:
+        assert result.error, result
+        assert not result.error[0].isupper(), result.error
+        assert not result.error.endswith("."), result.error
+    assert "error: " not in result.out
+
+
+def photograph(root: Path) -> dict[str, tuple[int, int, bytes | None]]:
+    """Everything below a directory, `.pkigen` too: mode, time of last change, bytes."""
+    found: dict[str, tuple[int, int, bytes | None]] = {}
+    for path in sorted(root.rglob("*")):
+        status = path.lstat()
+        data = path.read_bytes() if path.is_file() and not path.is_symlink() else None
+        found[str(path.relative_to(root))] = (status.st_mode, status.st_mtime_ns, data)
+    return found
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """The bytes of every file of the tree, without pkigen's own `.pkigen`."""
+    return {
+        name: data
+        for name, (_, _, data) in photograph(root).items()
+        if data is not None and not name.startswith(".pkigen/")
+    }
+
+
+def copy_of(tree: Path, to: Path) -> Path:
+    """Copy a PKI directory with its modes and times."""
+    shutil.copytree(tree, to, symlinks=True)
+    return to
+
+
+def changed(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
+    """The names whose content differs between two photographs."""
+    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}

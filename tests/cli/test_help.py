@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+import typer
+
+from pkigen import __version__
+from pkigen.cli.app import COMMANDS, run
+from tests.cli.program import EXAMPLES, PROGRAM, InProcess, program
+
+HEAVY = frozenset({"cryptography", "jinja2", "yaml", "pydantic", "rich", "pkigen.store", "pkigen.planning"})
+OPTIONS = {
+    "example": ("[NAME]", "--list"),
+    "validate": ("SPEC",),
+    "schema": (),
+    "init": ("SPEC", "--out", "--dry-run", "--templates", "--output", "-o"),
+    "plan": ("SPEC", "--out", "--output", "--exit-code", "--save", "--runbook", "--templates"),
+    "apply": ("SPEC", "--out", "--plan", "--yes", "--force", "--runbook", "--templates", "--output"),
+    "renew": ("SPEC", "NAME", "--all", "--within", "--reuse-keys", "--out", "--yes", "--runbook", "--output"),
+    "rotate": ("ca", "sa", "encryption-key"),
+    "status": ("DIR", "--spec", "--output", "--textfile", "--fail-within", "--templates"),
+    "verify": ("DIR", "--spec", "--templates", "--output"),
+    "rollback": ("ID", "--out", "--list", "--yes"),
+    "sign": ("SPEC|DIR", "--csr", "--user", "--group", "--validity", "--out", "--kubeconfig", "--key-path"),
+    "csr": ("new", "manifest"),
+    "user": ("kubeconfig",),
+    "kubeconfig": ("merge", "show"),
+    "token": ("SPEC|DIR", "--service-account", "--uid", "--audience", "--validity", "--kubeconfig"),
+    "oidc": ("configuration", "jwks", "write"),
+    "bootstrap-token": ("SPEC|DIR", "--out", "--validity", "--group", "--description", "--server"),
+    "iam": ("SPEC|DIR", "--current", "--config-map"),
+    "explain": ("WHO|FILE", "SPEC|DIR", "--error", "--pki"),
+    "bundle": ("create", "verify", "inspect", "diff", "install", "rollback"),
+    "node": ("identity",),
+}
+
+
+def test_the_help_lists_every_command_with_its_sentence(pkigen: InProcess) -> None:
+    result = pkigen("--help")
+    assert result.code == 0
+    words = " ".join(result.out.replace("│", " ").split())
+    for name, sentence in COMMANDS.items():
+        assert f"{name} {sentence}" in words
+    assert "exit codes: 0 done, 1 failed, 2 usage" in words
+    assert pkigen("-h").out == result.out
+
+
+def test_no_arguments_are_a_usage_error_with_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "rollback" in captured.err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command(pkigen: InProcess, name: str) -> None:
+    result = pkigen(name, "--help")
+    assert result.code == 0
+    words = " ".join(result.out.replace("│", " ").split())
+    assert f"Usage: pkigen {name}" in words
+    assert COMMANDS[name].rstrip(".") in words
+    for option in OPTIONS.get(name, ()):
+        assert option in words
+    assert "-completion" not in words, "completion is an option of the program, not of each command"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_sentence_in_the_list_is_the_one_of_the_command(name: str) -> None:
+    command = typer.main.get_command(import_module(f"pkigen.cli.{name.replace('-', '_')}").app)
+    assert command.help
+    assert command.help.partition("\n\n")[0] == COMMANDS[name]
+
+
+def test_the_version(pkigen: InProcess) -> None:
+    for result in (program("--version"), pkigen("--version")):
+        assert (result.code, result.out, result.err) == (0, f"pkigen {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "hint"),
+    [
+        (["ini"], "no such command 'ini'. Did you mean 'init'?", "see `pkigen --help`"),
+        (["stat"], "no such command 'stat'. Did you mean 'status'", "see `pkigen --help`"),
+        (["--nope"], "no such option: --nope", "see `pkigen --help`"),
+        (["init"], "missing argument 'SPEC'", "see `pkigen init --help`"),
+        (["plan", "x", "--nope"], "no such option: --nope", "see `pkigen plan --help`"),
+        (["plan", "x", "y"], "got unexpected extra argument(s) (y)", "see `pkigen plan --help`"),
+        (["plan", "x", "-o", "xml"], "invalid value for '--output' / '-o'", "see `pkigen plan --help`"),
+        (["--debug"], "missing command", "see `pkigen --help`"),
+    ],
+)
+def test_wrong_usage(pkigen: InProcess, arguments: list[str], error: str, hint: str) -> None:
+    result = pkigen(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert result.error.startswith(error)
+    assert result.hint == hint
+
+
+def imported(*arguments: str) -> set[str]:
+    """The modules that a run of the program imports."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "pkigen", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = (line for line in done.stderr.splitlines() if line.startswith("import time:"))
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (["--version"], HEAVY | {"typer", "pkigen.cli.app"}),
+        (["--help"], HEAVY - {"rich"} | {"pkigen.cli.init"}),
+        (["example"], {"cryptography", "jinja2", "yaml", "rich", "pkigen.store", "pkigen.spec"}),
+        (["validate", str(EXAMPLES / "single.yaml")], {"jinja2", "rich", "pkigen.store", "pkigen.planning"}),
+        (["schema"], {"jinja2", "rich", "pkigen.store", "pkigen.planning", "pkigen.inventory"}),
+    ],
+)
+def test_a_command_imports_only_what_it_needs(arguments: list[str], unneeded: set[str]) -> None:
+    modules = imported(*arguments)
+    assert "pkigen" in modules
+    # typer itself takes some libraries in where they are installed; only our own imports are judged then.
+    bare = subprocess.run(
+        [sys.executable, "-c", "import typer, sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    taken = set() if arguments == ["--version"] else set(bare.stdout.split())
+    assert modules & (set(unneeded) - taken) == set()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(shell: str) -> None:
+    result = program("--show-completion", shell)
+    assert result.code == 0
+    assert "_PKIGEN_COMPLETE" in result.out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("pkigen re", {"renew"}),
+        ("pkigen ", set(COMMANDS)),
+        ("pkigen v", {"validate", "verify"}),
+        ("pkigen plan --ex", {"--exit-code"}),
+    ],
+)
+def test_completion_in_bash(words: str, expected: set[str]) -> None:
+    done = subprocess.run(
+        PROGRAM,
+        env={
+            **os.environ,
+            "_PKIGEN_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split(" ")) - 1),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert set(done.stdout.split()) == expected, done

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import shutil
+import stat
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tests.cli.program import HOME, InProcess, changed, contents, copy_of, photograph
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CA_FILES = ("ca", "etcd/ca", "front-proxy-ca")
+
+
+def test_the_summary(pkigen: InProcess, spec: Path, tmp_path: Path) -> None:
+    root = tmp_path / "home"
+    result = pkigen("init", spec, "--out", root)
+    assert (result.code, result.err) == (0, "")
+    for part in ("cluster home, Kubernetes v1.36.2", "front-proxy-ca  2036-", "cp-1  control-plane", "dev1"):
+        assert part in result.out
+    assert f"kubectl --kubeconfig {root}/nodes/cp-1/etc/kubernetes/super-admin.conf" in result.out
+    for path in root.rglob("*"):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode & 0o022 == 0
+        if path.suffix in {".key", ".conf"}:
+            assert mode == 0o600
+
+
+@pytest.mark.parametrize(("form", "read"), [("json", yaml.safe_load), ("yaml", yaml.safe_load)])
+def test_structured(pkigen: InProcess, spec: Path, tmp_path: Path, form: str, read: object) -> None:
+    assert callable(read)
+    result = pkigen("init", spec, "--out", tmp_path / "home", "-o", form)
+    content = read(result.out)
+    assert content["kind"] == "Applied"
+    assert content["apiVersion"] == "pkigen/v1"
+    assert content["cluster"] == "home"
+    assert {"ca", "sa", "cp-1/apiserver", "cp-1/kubelet.conf", "user:dev1"} <= set(content["issued"])
+    assert content["backup"] is None
+    again = read(pkigen("init", spec, "--out", tmp_path / "home", "-o", form).out)
+    assert (again["kind"], again["issued"], again["actions"]) == ("Applied", [], [])
+    assert content.keys() == again.keys()
+
+
+def test_a_second_run_touches_nothing(pkigen: InProcess, spec: Path, tree: Path) -> None:
+    before = photograph(tree)
+    result = pkigen("init", spec, "--out", tree)
+    assert (result.code, result.err) == (0, "")
+    assert result.out == f"{tree} is what the spec asks for: nothing to do\n"
+    assert photograph(tree) == before
+
+
+def test_a_changed_spec_is_refused(pkigen: InProcess, spec: Path, tree: Path) -> None:
+    spec.write_text(HOME.replace("10.0.0.11", "10.0.0.12"))
+    before = contents(tree)
+    result = pkigen("init", spec, "--out", tree)
+    assert (result.code, result.out) == (1, "")
+    assert "init does not change what exists" in result.error
+    assert f"pkigen plan {spec} --out {tree}" in result.hint
+    assert contents(tree) == before
+
+
+def test_a_dry_run_writes_nothing(pkigen: InProcess, spec: Path, tmp_path: Path, tree: Path) -> None:
+    root = tmp_path / "new"
+    result = pkigen("init", spec, "--out", root, "--dry-run")
+    assert result.code == 0
+    assert result.out.endswith(" to create, 0 unchanged\n")
+    assert result.err == "dry run: nothing was written\n"
+    assert not root.exists()
+    before = photograph(tree)
+    assert pkigen("init", spec, "--out", tree, "--dry-run").out.startswith("nothing to do")
+    assert photograph(tree) == before
+    content = pkigen("init", spec, "--out", root, "--dry-run", "-o", "json").json
+    assert content["kind"] == "Plan"
+    assert {action["action"] for action in content["actions"]} == {"create"}
+    assert not root.exists()
+
+
+def bring(made: Path, root: Path) -> None:
+    """Put the CAs of another cluster into an empty directory, as a user would."""
+    for stem in CA_FILES:
+        for suffix in ("crt", "key"):
+            target = root / "pki" / f"{stem}.{suffix}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(made / "home/pki" / f"{stem}.{suffix}", target)
+
+
+def test_a_brought_authority_is_used(pkigen: InProcess, spec: Path, made: Path, tmp_path: Path) -> None:
+    root = tmp_path / "brought"
+    bring(made, root)
+    before = contents(root)
+    result = pkigen("init", spec, "--out", root, "-o", "json")
+    assert result.code == 0, result.err
+    assert not {"ca", "etcd-ca", "front-proxy-ca"} & set(result.json["issued"])
+    after = contents(root)
+    assert all(after[name] == data for name, data in before.items())
+    assert pkigen("verify", root).code == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda pki: (pki / "ca.key").unlink(), "cannot sign without its key"),
+        (lambda pki: (pki / "ca.crt").unlink(), "is missing, but"),
+        (lambda pki: shutil.copy(pki / "etcd/ca.key", pki / "ca.key"), "does not match"),
+        (lambda pki: (pki / "ca.crt").write_bytes(b"\x00"), "holds no PEM certificate"),
+    ],
+)
+def test_an_unfit_authority_is_refused(
+    pkigen: InProcess, spec: Path, made: Path, tmp_path: Path, spoil: object, sentence: str
+) -> None:
+    assert callable(spoil)
+    root = tmp_path / "brought"
+    bring(made, root)
+    spoil(root / "pki")
+    before = contents(root)
+    result = pkigen("init", spec, "--out", root)
+    assert (result.code, result.out) == (1, "")
+    assert sentence in result.error
+    assert result.hint
+    assert contents(root) == before
+
+
+def test_an_expired_authority_is_refused(pkigen: InProcess, spec: Path, made: Path, tmp_path: Path) -> None:
+    bring(made, tmp_path / "brought")
+    pkigen.now += timedelta(days=4000)
+    result = pkigen("init", spec, "--out", tmp_path / "brought")
+    assert result.code == 1
+    assert "it expired 2036-" in result.error
+
+
+def test_leaves_are_shortened_to_their_ca_and_that_is_said(
+    pkigen: InProcess, spec: Path, made: Path, tmp_path: Path
+) -> None:
+    bring(made, tmp_path / "brought")
+    pkigen.now += timedelta(days=3500)
+    result = pkigen("init", spec, "--out", tmp_path / "brought")
+    assert result.code == 0
+    assert "shortened to its CA's end: cp-1/apiserver" in result.out
+
+
+def test_files_of_others_are_not_overwritten(pkigen: InProcess, spec: Path, tmp_path: Path) -> None:
+    root = tmp_path / "home"
+    manifest = root / "nodes/cp-1/etc/kubernetes/manifests/etcd.yaml"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("mine")
+    result = pkigen("init", spec, "--out", root)
+    assert (result.code, result.out) == (1, "")
+    assert (
+        "holds files that pkigen did not write: nodes/cp-1/etc/kubernetes/manifests/etcd.yaml" in result.error
+    )
+    assert contents(root) == {"nodes/cp-1/etc/kubernetes/manifests/etcd.yaml": b"mine"}
+
+
+def test_the_same_spec_twice_makes_different_keys_and_the_same_rest(
+    pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    assert pkigen("init", spec, "--out", other).code == 0
+    one, two = contents(tree), contents(other)
+    assert one.keys() == two.keys()
+    same = one.keys() - changed(one, two)
+    assert {"nodes/cp-1/etc/kubernetes/manifests/etcd.yaml"} <= same
+    assert not any(name.endswith((".key", ".crt", ".conf")) for name in same)
+
+
+def test_a_copied_tree_is_complete(pkigen: InProcess, spec: Path, made: Path, tmp_path: Path) -> None:
+    root = copy_of(made / "home", tmp_path / "copied")
+    assert "nothing to do" in pkigen("init", spec, "--out", root).out

@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from pkigen.cli.system import System
+from pkigen.store import OsFileSystem
+from tests.cli.program import DAY, HOME, InProcess, changed, contents, photograph
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TWO = HOME.replace(
+    "  users:", "    - name: worker-1\n      roles: [worker]\n      addresses: [10.0.0.21]\n  users:"
+)
+MOVED = HOME.replace("10.0.0.11", "10.0.0.12")
+API_SERVER = "nodes/cp-1/etc/kubernetes/pki/apiserver.crt"
+MANIFEST = "nodes/cp-1/etc/kubernetes/manifests/kube-apiserver.yaml"
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Gives the answer that a person types."""
+
+    def answer(text: str) -> None:
+        import io  # noqa: PLC0415
+
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+
+    return answer
+
+
+def test_nothing_to_plan(pkigen: InProcess, spec: Path, tree: Path) -> None:
+    before = photograph(tree)
+    result = pkigen("plan", spec, "--out", tree, "--exit-code")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("nothing to do, ")
+    assert photograph(tree) == before
+
+
+def test_a_plan_for_a_directory_that_is_not_there(pkigen: InProcess, spec: Path, tmp_path: Path) -> None:
+    result = pkigen("plan", spec, "--out", tmp_path / "new", "--exit-code")
+    assert result.code == 3
+    assert "+ create cp-1/apiserver (missing)" in result.out
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_plan_names_reasons_and_details(pkigen: InProcess, spec: Path, tree: Path) -> None:
+    spec.write_text(MOVED)
+    before = photograph(tree)
+    result = pkigen("plan", spec, "--out", tree)
+    assert result.code == 0
+    assert "! reissue cp-1/apiserver (sans-changed)\n    SANs + 10.0.0.12 - 10.0.0.11\n" in result.out
+    assert "after this is on the nodes:" in result.out
+    assert "kube-apiserver" in result.out
+    assert pkigen("plan", spec, "--out", tree, "--exit-code").code == 3
+    assert photograph(tree) == before
+
+
+@pytest.mark.parametrize(("form", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
+def test_a_structured_plan(
+    pkigen: InProcess, spec: Path, tree: Path, form: str, read: Callable[[str], Any]
+) -> None:
+    spec.write_text(MOVED)
+    result = pkigen("plan", spec, "--out", tree, "-o", form, "--exit-code")
+    assert (result.code, result.err) == (3, "")
+    content = read(result.out)
+    assert (content["apiVersion"], content["kind"], content["cluster"]) == ("pkigen/v1", "Plan", "home")
+    assert content["summary"]["reissue"] >= 3
+    api_server = next(action for action in content["actions"] if action["id"] == "cp-1/apiserver")
+    assert (api_server["action"], api_server["reason"], api_server["node"]) == (
+        "reissue",
+        "sans-changed",
+        "cp-1",
+    )
+    assert api_server["certificate"]["issuer"] == "ca"
+    assert {step["node"] for step in content["restarts"]} == {"cp-1"}
+    assert {"node", "component", "effect", "files", "commands"} == content["restarts"][0].keys()
+
+
+@pytest.mark.parametrize(
+    ("disturb", "reason"),
+    [
+        (lambda path: path.unlink(), "missing"),
+        (lambda path: path.write_bytes(b""), "unreadable"),
+        (lambda path: path.chmod(0o666), "mode"),
+    ],
+)
+def test_what_is_wrong_on_disk_is_planned_and_repaired(
+    pkigen: InProcess, spec: Path, tree: Path, disturb: Callable[[Path], None], reason: str
+) -> None:
+    disturb(tree / API_SERVER)
+    content = pkigen("plan", spec, "--out", tree, "-o", "json").json
+    assert [(action["id"], action["reason"]) for action in content["actions"]] == [("cp-1/apiserver", reason)]
+    assert pkigen("verify", tree).code == 4
+    result = pkigen("apply", spec, "--out", tree, "--yes")
+    assert (result.code, result.err) == (0, "")
+    assert pkigen("plan", spec, "--out", tree, "--exit-code").code == 0
+    assert pkigen("verify", tree).code == 0
+
+
+def test_apply_nothing(pkigen: InProcess, spec: Path, tree: Path) -> None:
+    before = contents(tree)
+    assert pkigen("apply", spec, "--out", tree).out == "nothing to do\n"
+    content = pkigen("apply", spec, "--out", tree, "-o", "json").json
+    assert (content["kind"], content["issued"], content["actions"]) == ("Applied", [], [])
+    assert content["directory"] == str(tree)
+    assert contents(tree) == before
+
+
+def test_apply_asks(pkigen: InProcess, spec: Path, tree: Path, answering: Callable[[str], None]) -> None:
+    spec.write_text(TWO)
+    before = contents(tree)
+    for answer in ("n\n", "\n", "nope\n"):
+        answering(answer)
+        result = pkigen("apply", spec, "--out", tree)
+        assert result.code == 1
+        assert "+ create worker-1/kubelet.conf" in result.out
+        assert "apply these changes? [y/N]:" in result.err
+        assert (result.error, result.hint) == ("not applied", "nothing was changed")
+        assert contents(tree) == before
+    answering("")
+    result = pkigen("apply", spec, "--out", tree)
+    assert (result.code, result.hint) == (1, "add --yes to go on without asking")
+    assert contents(tree) == before
+    answering("y\n")
+    result = pkigen("apply", spec, "--out", tree)
+    assert result.code == 0
+    assert "applied: " in result.out
+    assert (tree / "nodes/worker-1/etc/kubernetes/kubelet.conf").exists()
+    shared = contents(tree)
+    assert changed(before, shared) == {name for name in shared if "worker-1" in name} | {"pki.lock"}
+
+
+def test_nodes_that_leave_go_to_the_backup(pkigen: InProcess, spec: Path, tree: Path) -> None:
+    before = contents(tree)
+    spec.write_text(TWO)
+    assert pkigen("apply", spec, "--out", tree, "--yes").code == 0
+    spec.write_text(HOME)
+    plan = pkigen("plan", spec, "--out", tree).out
+    assert "- remove nodes/worker-1 (not-wanted)" in plan
+    content = pkigen("apply", spec, "--out", tree, "--yes", "-o", "json").json
+    assert contents(tree) == before | {"pki.lock": contents(tree)["pki.lock"]}
+    kept = tree / ".pkigen/backups" / content["backup"]
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+    assert (kept / "files/nodes/worker-1/etc/kubernetes/kubelet.conf").exists()
+    assert pkigen("verify", tree).code == 0
+
+
+def test_structured_output_and_a_question(
+    pkigen: InProcess, spec: Path, tree: Path, answering: Callable[[str], None]
+) -> None:
+    spec.write_text(TWO)
+    answering("yes\n")
+    result = pkigen("apply", spec, "--out", tree, "-o", "json")
+    assert result.json["kind"] == "Applied"
+    assert "worker-1/kubelet.conf" in result.json["issued"]
+    assert "+ create worker-1/kubelet.conf" in result.err
+
+
+def test_a_saved_plan_is_applied(pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path) -> None:
+    spec.write_text(TWO)
+    saved = tmp_path / "plan.json"
+    result = pkigen("plan", spec, "--out", tree, "--save", saved)
+    assert result.code == 0
+    assert result.err == f"saved: apply exactly this with `pkigen apply {spec} --out {tree} --plan {saved}`\n"
+    assert json.loads(saved.read_text())["kind"] == "Plan"
+    assert list(tmp_path.glob(".plan.json*")) == []
+    result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
+    assert (result.code, result.err) == (0, "")
+    again = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
+    assert again.code == 1
+    assert "the world has moved since the plan was saved" in again.error
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda spec, _: spec.write_text(TWO.replace("10.0.0.21", "10.0.0.22")),
+        lambda spec, _: spec.write_text(HOME),
+        lambda _, tree: (tree / API_SERVER).unlink(),
+        lambda _, tree: (tree / MANIFEST).write_text("other"),
+        lambda _, tree: (tree / MANIFEST).chmod(0o640),
+    ],
+)
+def test_a_saved_plan_is_refused_when_the_world_has_moved(
+    pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path, move: Callable[[Path, Path], None]
+) -> None:
+    spec.write_text(TWO)
+    saved = tmp_path / "plan.json"
+    assert pkigen("plan", spec, "--out", tree, "--save", saved).code == 0
+    move(spec, tree)
+    before = contents(tree)
+    result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
+    assert (result.code, result.out) == (1, "")
+    assert "the world has moved" in result.error
+    assert "pkigen plan --save" in result.hint
+    assert contents(tree) == before
+
+
+def test_files_that_are_no_saved_plan(pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path) -> None:
+    spec.write_text(TWO)
+    path = tmp_path / "plan.json"
+    before = contents(tree)
+    for content in (b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b"[" * 100_000, b'{"digest": null}', b"1"):
+        path.write_bytes(content)
+        result = pkigen("apply", spec, "--out", tree, "--plan", path, "--yes")
+        assert result.code in {1, 2}, content
+        assert str(path) in result.error or "the world has moved" in result.error
+    result = pkigen("apply", spec, "--out", tree, "--plan", tmp_path / "nope", "--yes")
+    assert (result.code, result.error) == (2, f"{tmp_path}/nope cannot be read: no such file or directory")
+    assert pkigen("apply", spec, "--out", tree, "--plan", tmp_path, "--yes").code == 2
+    with path.open("wb") as sparse:
+        sparse.truncate(1 << 29)
+    assert "too large" in pkigen("apply", spec, "--out", tree, "--plan", path, "--yes").error
+    assert contents(tree) == before
+
+
+def test_a_plan_that_cannot_be_saved(pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path) -> None:
+    spec.write_text(TWO)
+    for path in (tmp_path / "no/plan.json", tmp_path):
+        result = pkigen("plan", spec, "--out", tree, "--save", path)
+        assert result.code == 1
+        assert f"{path} cannot be written: " in result.error
+
+
+def test_dangerous_plans_need_force(pkigen: InProcess, spec: Path, tree: Path) -> None:
+    for name in ("ca.crt", "ca.key"):
+        (tree / "pki" / name).unlink()
+    before = contents(tree)
+    result = pkigen("apply", spec, "--out", tree, "--yes")
+    assert result.code == 1
+    assert result.error.startswith("the plan is dangerous: it makes a new ca CA")
+    assert "--force" in result.hint
+    assert "risk: it makes a new ca CA" in result.out
+    assert contents(tree) == before
+    result = pkigen("apply", spec, "--out", tree, "--yes", "--force")
+    assert (result.code, result.err) == (0, "")
+    assert pkigen("verify", tree).code == 0
+
+
+def test_more_than_half_of_the_leaves_is_dangerous_unless_they_expire(
+    pkigen: InProcess, spec: Path, tree: Path
+) -> None:
+    spec.write_text(HOME.replace("  users:", "  certificates:\n    keyAlgorithm: RSA-2048\n  users:"))
+    result = pkigen("apply", spec, "--out", tree, "--yes")
+    assert result.code == 1
+    assert "for a reason other than expiry (algorithm-changed)" in result.error
+    spec.write_text(HOME)
+    pkigen.now += 350 * DAY
+    result = pkigen("apply", spec, "--out", tree, "--yes")
+    assert result.code == 0
+    assert "~ renew cp-1/apiserver (expires-soon)" in result.out
+
+
+def test_a_new_service_account_key_is_dangerous(pkigen: InProcess, spec: Path, tree: Path) -> None:
+    (tree / "pki/sa.key").unlink()
+    (tree / "pki/sa.pub").unlink()
+    result = pkigen("apply", spec, "--out", tree, "--yes")
+    assert result.code == 1
+    assert "service account key" in result.error
+
+
+def test_runbooks(pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path) -> None:
+    spec.write_text(MOVED)
+    for command, folder in (("plan", tmp_path / "a/b"), ("apply", tmp_path / "c")):
+        arguments = ["--yes"] if command == "apply" else []
+        result = pkigen(command, spec, "--out", tree, "--runbook", folder, *arguments)
+        assert result.code == 0, result.err
+        assert result.err == f"runbook: {folder}/restart.txt and restart.sh\n"
+        assert (folder / "restart.txt").read_text().startswith("cluster home, one step after the other:\n")
+        assert stat.S_IMODE((folder / "restart.sh").stat().st_mode) == 0o755
+    spec.write_text(HOME)
+    (tmp_path / "file").write_text("")
+    result = pkigen("plan", spec, "--out", tree, "--runbook", tmp_path / "file")
+    assert result.code == 1
+    assert f"{tmp_path}/file cannot be made: " in result.error
+
+
+def test_apply_makes_a_first_tree_too(pkigen: InProcess, spec: Path, tmp_path: Path) -> None:
+    result = pkigen("apply", spec, "--out", tmp_path / "new", "--yes")
+    assert result.code == 0
+    assert pkigen("init", spec, "--out", tmp_path / "new").out.endswith("nothing to do\n")
+
+
+def test_what_the_system_refuses_to_read_is_not_replaced(pkigen: InProcess, spec: Path, tree: Path) -> None:
+    """An I/O error says nothing about what a file holds, and a passing one must not cost a CA."""
+    before = contents(tree)
+    for path in ("pki/ca.crt", API_SERVER, MANIFEST, "pki.lock"):
+
+        class Refusing(OsFileSystem):
+            def open(self, name: str, flags: int, mode: int, dir_fd: int | None) -> int:
+                if name == Path(path).name and not flags & os.O_DIRECTORY:  # noqa: B023 -- used at once
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+                return super().open(name, flags, mode, dir_fd)
+
+        system = System(clock=lambda: pkigen.now, filesystem=Refusing())
+        for command in ("init", "plan", "apply", "renew"):
+            options = [] if command in {"init", "plan"} else ["--yes"]
+            result = pkigen(command, spec, "--out", tree, *options, system=system)
+            assert (result.code, result.out) == (1, ""), result
+            assert f"{tree}/" in result.error
+            assert f"{Path(path).name}: input/output error" in result.error
+            assert "dmesg" in result.hint
+    assert contents(tree) == before

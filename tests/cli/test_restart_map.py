@@ -1,0 +1,154 @@
+"""Which component on which node must restart after a change, in which order, and how an operator does it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pkigen.cli.app import run
+from pkigen.cli.system import System
+from tests.cli.program import HOME, NOW, InProcess, copy_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+THREE = HOME.replace(
+    "  users:",
+    "    - {name: cp-2, roles: [control-plane], addresses: [10.0.0.12]}\n"
+    "    - {name: cp-3, roles: [control-plane], addresses: [10.0.0.13]}\n"
+    "    - {name: worker-1, roles: [worker], addresses: [10.0.0.21]}\n"
+    "  controlPlaneEndpoint: api.example.com:6443\n"
+    "  users:",
+)
+RESTART, RECREATED, RELOADS = "restart", "recreated by the kubelet", "reloads by itself"
+ETCD, API, MANAGER = "etcd", "kube-apiserver", "kube-controller-manager"
+PKI = "etc/kubernetes/pki"
+
+# What Kubernetes and etcd do with a file that changes under them: section 10 of kubernetes-pki-facts.md.
+TABLE: dict[str, list[tuple[str, str]]] = {
+    f"cp-1/{PKI}/etcd/server.crt": [(ETCD, RELOADS)],
+    f"cp-1/{PKI}/etcd/peer.key": [(ETCD, RELOADS)],
+    f"cp-1/{PKI}/etcd/healthcheck-client.crt": [],
+    f"cp-1/{PKI}/apiserver.crt": [(API, RELOADS)],
+    f"cp-1/{PKI}/apiserver-kubelet-client.crt": [(API, RELOADS)],
+    f"cp-1/{PKI}/apiserver-etcd-client.crt": [(API, RELOADS)],
+    f"cp-1/{PKI}/front-proxy-client.key": [(API, RELOADS)],
+    f"cp-1/{PKI}/ca.crt": [(API, RESTART), (MANAGER, RESTART), ("kubelet", RELOADS)],
+    f"worker-1/{PKI}/ca.crt": [("kubelet", RELOADS)],
+    f"cp-1/{PKI}/ca-signing.crt": [(MANAGER, RELOADS)],
+    f"cp-1/{PKI}/ca.key": [(MANAGER, RELOADS)],
+    f"cp-1/{PKI}/etcd/ca.crt": [(ETCD, RESTART), (API, RESTART)],
+    f"cp-1/{PKI}/front-proxy-ca.crt": [(API, RELOADS), (MANAGER, RELOADS)],
+    f"cp-1/{PKI}/sa.key": [(API, RESTART), (MANAGER, RESTART)],
+    f"cp-1/{PKI}/sa.pub": [(API, RESTART)],
+    "cp-1/etc/kubernetes/controller-manager.conf": [(MANAGER, RESTART)],
+    "cp-1/etc/kubernetes/scheduler.conf": [("kube-scheduler", RESTART)],
+    "cp-1/etc/kubernetes/admin.conf": [],
+    "cp-1/etc/kubernetes/kubelet.conf": [("kubelet", RESTART)],
+    "worker-1/etc/kubernetes/kubelet.conf": [("kubelet", RESTART)],
+    "worker-1/var/lib/kubelet/pki/kubelet.crt": [("kubelet", RELOADS)],
+    "worker-1/var/lib/kubelet/config.yaml": [("kubelet", RESTART)],
+    "cp-1/etc/kubernetes/manifests/etcd.yaml": [(ETCD, RECREATED)],
+    "cp-1/etc/kubernetes/manifests/kube-apiserver.yaml": [(API, RECREATED)],
+    "cp-1/etc/kubernetes/manifests/kube-controller-manager.yaml": [(MANAGER, RECREATED)],
+    "cp-1/etc/kubernetes/manifests/kube-scheduler.yaml": [("kube-scheduler", RECREATED)],
+}
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("three")
+    (place / "three.yaml").write_text(THREE)
+    system = System(clock=lambda: NOW)
+    assert run(["init", str(place / "three.yaml"), "--out", str(place / "home")], system=system) == 0
+    return place
+
+
+@pytest.mark.parametrize("path", TABLE)
+def test_a_changed_file(pkigen: InProcess, three: Path, tmp_path: Path, path: str) -> None:
+    root = copy_of(three / "home", tmp_path / "home")
+    (root / "nodes" / path).unlink()
+    content = pkigen("plan", three / "three.yaml", "--out", root, "-o", "json").json
+    node, _, on_node = path.partition("/")
+    steps = content["restarts"]
+    assert [(step["component"], step["effect"]) for step in steps] == TABLE[path]
+    assert all(step["node"] == node for step in steps)
+    # A key pair is named by both of its files.
+    assert all(f"/{on_node}" in step["files"] for step in steps)
+    assert all(bool(step["commands"]) is (step["effect"] == RESTART) for step in steps)
+
+
+@pytest.mark.parametrize("path", ["users/dev1.conf", "addons/kubeadm-cluster-admins.yaml"])
+def test_files_that_no_component_reads(pkigen: InProcess, three: Path, tmp_path: Path, path: str) -> None:
+    root = copy_of(three / "home", tmp_path / "home")
+    for found in [root / path] if (root / path).exists() else sorted(root.glob("addons/*"))[:1]:
+        found.unlink()
+    content = pkigen("plan", three / "three.yaml", "--out", root, "-o", "json").json
+    assert content["actions"]
+    assert content["restarts"] == []
+
+
+def test_the_order_is_safe(pkigen: InProcess, three: Path, tmp_path: Path) -> None:
+    root = copy_of(three / "home", tmp_path / "home")
+    for name in ("ca.crt", "sa.key", "etcd/ca.crt"):
+        for found in root.glob(f"nodes/*/{PKI}/{name}"):
+            found.unlink()
+    for found in root.glob("nodes/*/etc/kubernetes/*.conf"):
+        found.unlink()
+    content = pkigen("plan", three / "three.yaml", "--out", root, "-o", "json").json
+    nodes = ["cp-1", "cp-2", "cp-3"]
+    assert [(step["component"], step["node"]) for step in content["restarts"]] == [
+        (component, node)
+        for component, where in (
+            (ETCD, nodes),  # one member at a time, and before those that need it
+            (API, nodes),
+            (MANAGER, nodes),
+            ("kube-scheduler", nodes),
+            ("kubelet", [*nodes, "worker-1"]),
+        )
+        for node in where
+    ]
+    text = pkigen("plan", three / "three.yaml", "--out", root).out
+    assert "  1. cp-1: etcd must restart\n  2. cp-2: etcd must restart\n" in text
+
+
+@pytest.mark.parametrize("runtime", ["", "  runtime: systemd\n"], ids=["static-pods", "systemd"])
+def test_the_runbook(pkigen: InProcess, tmp_path: Path, runtime: str) -> None:
+    spec, root, book = tmp_path / "three.yaml", tmp_path / "home", tmp_path / "book"
+    spec.write_text(THREE.replace("  users:", f"{runtime}  users:"))
+    assert pkigen("init", spec, "--out", root).code == 0
+    for found in root.glob(f"nodes/cp-*/{PKI}/etcd/ca.crt"):
+        found.unlink()
+    assert pkigen("plan", spec, "--out", root, "--runbook", book).code == 0
+    text = (book / "restart.txt").read_text()
+    assert "  1. cp-1: etcd must restart\n" in text
+    script = book / "restart.sh"
+    subprocess.run(["sh", "-n", script], check=True)
+    if shutil.which("shellcheck"):
+        subprocess.run(["shellcheck", "--severity=warning", script], check=True)
+    content = script.read_text()
+    if runtime:
+        assert "    systemctl restart etcd\n" in content
+        assert "crictl" not in content
+    else:
+        assert "    mv /etc/kubernetes/manifests/etcd.yaml /etc/kubernetes/etcd.yaml.away\n" in content
+        assert "etcd.yaml.away /etc/kubernetes/manifests/etcd.yaml" in content
+    assert "  1:cp-1)\n" in content
+    assert "/health" in content
+    # Nothing runs by itself, nor what is not there.
+    for arguments, said in (([], "usage: "), (["cp-1"], "usage: "), (["cp-1", "99"], "there is no step 99")):
+        done = subprocess.run(["sh", script, *arguments], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr
+
+
+def test_a_runbook_when_nothing_has_to_restart(pkigen: InProcess, three: Path, tmp_path: Path) -> None:
+    root = copy_of(three / "home", tmp_path / "home")
+    (root / "users/dev1.conf").unlink()
+    book = tmp_path / "book"
+    assert pkigen("plan", three / "three.yaml", "--out", root, "--runbook", book).code == 0
+    assert "nothing has to restart" in (book / "restart.txt").read_text()
+    subprocess.run(["sh", "-n", book / "restart.sh"], check=True)

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import os
+import re
+import stat
+import threading
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tests.cli.program import DAY, NOW, InProcess, photograph
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+API_SERVER = "nodes/cp-1/etc/kubernetes/pki/apiserver.crt"
+SAMPLE = re.compile(r"^(?P<name>[a-z_0-9]+)(?:\{(?P<labels>.*)\})? (?P<value>-?[0-9]+)$")
+LABEL = re.compile(r'([a-zA-Z_]+)="((?:[^"\\]|\\.)*)"(?:,|$)')
+
+Samples = dict[str, list[tuple[dict[str, str], int]]]
+
+
+def parsed(text: str) -> Samples:
+    """Read the Prometheus text format (exposition format 0.0.4), and nothing else."""
+    samples: Samples = {}
+    described: dict[str, set[str]] = {}
+    assert text.endswith("\n")
+    for line in text.splitlines():
+        if line.startswith("# "):
+            _, kind, name, _ = line.split(" ", 3)
+            assert kind in {"HELP", "TYPE"}
+            described.setdefault(name, set()).add(kind)
+            continue
+        found = SAMPLE.match(line)
+        assert found, line
+        assert described[found["name"]] == {"HELP", "TYPE"}
+        labels = found["labels"] or ""
+        assert LABEL.sub("", labels) == ""
+        samples.setdefault(found["name"], []).append((dict(LABEL.findall(labels)), int(found["value"])))
+    return samples
+
+
+def test_the_table(pkigen: InProcess, tree: Path) -> None:
+    before = photograph(tree)
+    result = pkigen("status", tree)
+    assert (result.code, result.err) == (0, "")
+    lines = [re.split(r" {2,}", line) for line in result.out.splitlines()]
+    assert lines[0] == ["NODE", "CERTIFICATE", "EXPIRES", "RESIDUAL", "CA", "STATE"]
+    rows = {(line[0], line[1]): line[2:] for line in lines[1:]}
+    assert rows["cp-1", "apiserver"] == ["2027-11-22 03:00", "365d", "ca", "ok"]
+    assert rows["-", "ca"][1:] == ["10y", "-", "ok"]
+    assert rows["-", "sa"] == ["-", "-", "-", "ok"]
+    assert ("-", "user:dev1") in rows
+    assert ("cp-1", "kubelet-serving") in rows
+    assert ("cp-1", "admin.conf") in rows
+    assert photograph(tree) == before
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_structured(pkigen: InProcess, tree: Path, form: str) -> None:
+    content = yaml.safe_load(pkigen("status", tree, "-o", form).out)
+    assert (content["apiVersion"], content["kind"], content["cluster"]) == ("pkigen/v1", "Status", "home")
+    by_id = {each["id"]: each for each in content["certificates"]}
+    assert len(by_id) >= 18
+    api_server = by_id["cp-1/apiserver"]
+    assert api_server["residualSeconds"] == 365 * 86400
+    assert api_server["path"] == API_SERVER
+    assert (api_server["reasons"], api_server["issuer"]) == ([], "ca")
+    assert by_id["sa"]["expires"] is None
+
+
+def test_the_effective_end_is_that_of_the_chain(pkigen: InProcess, tree: Path, spec: Path) -> None:
+    pkigen.now += 3500 * DAY
+    assert pkigen("renew", spec, "--out", tree, "--yes").code == 0
+    by_id = {each["id"]: each for each in pkigen("status", tree, "-o", "json").json["certificates"]}
+    assert by_id["cp-1/apiserver"]["effectiveExpiry"] == by_id["ca"]["effectiveExpiry"]
+
+
+def test_prometheus(pkigen: InProcess, tree: Path) -> None:
+    result = pkigen("status", tree, "-o", "prometheus")
+    assert (result.code, result.err) == (0, "")
+    samples = parsed(result.out)
+    # The names and labels of enix/x509-certificate-exporter, so that its dashboards work.
+    assert set(samples) == {
+        "x509_cert_not_before",
+        "x509_cert_not_after",
+        "x509_cert_expired",
+        "x509_read_errors",
+        "pkigen_status_timestamp_seconds",
+    }
+    after = {labels["filepath"]: (labels, value) for labels, value in samples["x509_cert_not_after"]}
+    labels, value = after[str(tree / API_SERVER)]
+    assert value == int((NOW + 365 * DAY).timestamp())
+    assert labels["filename"] == "apiserver.crt"
+    assert (labels["subject_CN"], labels["issuer_CN"]) == ("kube-apiserver", "kubernetes")
+    assert labels["serial_number"].isdigit()
+    admin, _ = after[str(tree / "nodes/cp-1/etc/kubernetes/admin.conf")]
+    assert (admin["embedded_kind"], admin["subject_O"]) == ("user", "kubeadm:cluster-admins")
+    assert len(samples["x509_cert_expired"]) == len(samples["x509_cert_not_before"]) == len(after) == 17
+    assert {value for _, value in samples["x509_cert_expired"]} == {0}
+    assert samples["x509_read_errors"] == [({}, 0)]
+
+
+def test_prometheus_of_a_tree_that_is_not_well(pkigen: InProcess, tree: Path) -> None:
+    (tree / API_SERVER).write_bytes(b"nothing")
+    pkigen.now += 400 * DAY
+    samples = parsed(pkigen("status", tree, "-o", "prometheus").out)
+    assert samples["x509_read_errors"] == [({}, 1)]
+    assert sum(value for _, value in samples["x509_cert_expired"]) == 13
+    assert len(samples["x509_cert_not_after"]) == 16
+
+
+def test_labels_are_escaped(pkigen: InProcess, made: Path, tmp_path: Path) -> None:
+    from tests.cli.program import copy_of  # noqa: PLC0415
+
+    odd = copy_of(made / "home", tmp_path / 'a "b" \\c')
+    samples = parsed(pkigen("status", odd, "-o", "prometheus").out)
+    paths = {labels["filepath"] for labels, _ in samples["x509_cert_not_after"]}
+    assert str(odd / API_SERVER).replace("\\", "\\\\").replace('"', '\\"') in paths
+
+
+def test_the_calendar(pkigen: InProcess, tree: Path) -> None:
+    result = pkigen("status", tree, "-o", "ics")
+    raw = result.out
+    assert raw.startswith("BEGIN:VCALENDAR")
+    lines = raw.splitlines()
+    assert all(len(line) <= 75 for line in lines)
+    unfolded = raw.replace("\r\n ", "").replace("\n ", "").splitlines()
+    assert unfolded.count("BEGIN:VEVENT") == unfolded.count("END:VEVENT") == 17
+    assert "SUMMARY:home: certificate cp-1/apiserver expires" in unfolded
+    starts = [line.partition(":")[2] for line in unfolded if line.startswith("DTSTART:")]
+    assert all(datetime.strptime(start, "%Y%m%dT%H%M%SZ") for start in starts)  # noqa: DTZ007
+    identities = [line for line in unfolded if line.startswith("UID:")]
+    assert len(set(identities)) == 17
+
+
+@pytest.mark.parametrize("form", ["text", "json", "yaml", "prometheus", "ics"])
+def test_a_text_file_is_replaced_at_once(pkigen: InProcess, tree: Path, tmp_path: Path, form: str) -> None:
+    target = tmp_path / "metrics" / "pkigen.prom"
+    target.parent.mkdir()
+    printed = pkigen("status", tree, "-o", form).out
+    result = pkigen("status", tree, "-o", form, "--textfile", target)
+    assert (result.code, result.out, result.err) == (0, "", "")
+    with target.open(newline="") as file:
+        assert file.read().replace("\r\n", "\n") == printed.replace("\r\n", "\n")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o644
+    assert [path.name for path in target.parent.iterdir()] == ["pkigen.prom"]
+
+
+def test_a_reader_of_the_text_file_never_sees_half(pkigen: InProcess, tree: Path, tmp_path: Path) -> None:
+    target = tmp_path / "pkigen.prom"
+    pkigen("status", tree, "-o", "prometheus", "--textfile", target)
+    whole = len(target.read_bytes())
+    over = threading.Event()
+    lengths: set[int] = set()
+
+    def watch() -> None:
+        while not over.is_set():
+            lengths.add(len(target.read_bytes()))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for _ in range(5):
+        pkigen("status", tree, "-o", "prometheus", "--textfile", target)
+    over.set()
+    watcher.join()
+    assert lengths == {whole}
+
+
+def test_a_text_file_that_cannot_be_written(pkigen: InProcess, tree: Path, tmp_path: Path) -> None:
+    for path in (tmp_path / "no/x.prom", tmp_path):
+        result = pkigen("status", tree, "-o", "prometheus", "--textfile", path)
+        assert (result.code, result.out) == (1, "")
+        assert f"{path} cannot be written" in result.error
+
+
+@pytest.mark.parametrize(
+    ("later", "window", "code", "overdue"), [(0, "24h", 0, 0), (0, "800h", 4, 1), (350, "720h", 4, 14)]
+)
+def test_fail_within(pkigen: InProcess, tree: Path, later: int, window: str, code: int, overdue: int) -> None:
+    pkigen.now += later * DAY
+    result = pkigen("status", tree, "--fail-within", window)
+    assert result.code == code
+    assert result.err.count("finding: ") == overdue
+    assert result.out.startswith("NODE")
+
+
+def test_fail_within_finds_what_is_broken_too(pkigen: InProcess, tree: Path) -> None:
+    (tree / API_SERVER).unlink()
+    result = pkigen("status", tree, "--fail-within", "1h", "-o", "json")
+    assert result.code == 4
+    assert f"finding: cp-1/apiserver: {API_SERVER} is missing" in result.err
+    assert result.json["kind"] == "Status"
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "rollback"])
+def test_directories_that_are_no_pki_directory(pkigen: InProcess, tmp_path: Path, command: str) -> None:
+    option = ["--out"] if command == "rollback" else []
+    (tmp_path / "empty").mkdir()
+    result = pkigen(command, *option, tmp_path / "empty")
+    assert (result.code, result.out) == (2, "")
+    assert "has no pki.lock" in result.error
+    result = pkigen(command, *option, tmp_path / "nope")
+    assert (result.code, result.error) == (1, f"{tmp_path}/nope does not exist")
+    (tmp_path / "file").write_text("")
+    result = pkigen(command, *option, tmp_path / "file")
+    assert (result.code, result.error) == (1, f"{tmp_path}/file is a file")
+    assert os.listdir(tmp_path / "empty") == []  # noqa: PTH208
+
+
+def test_a_wrong_duration(pkigen: InProcess, tree: Path) -> None:
+    result = pkigen("status", tree, "--fail-within", "soon")
+    assert (result.code, result.out) == (2, "")
+    assert result.error.startswith("--fail-within ")
+
+
+def test_with_a_spec(pkigen: InProcess, tree: Path, spec: Path) -> None:
+    assert pkigen("status", tree, "--spec", spec).out == pkigen("status", tree).out
+    spec.write_text(spec.read_text().replace("10.0.0.11", "10.0.0.12"))
+    assert "sans-changed" in pkigen("status", tree, "--spec", spec).out
+    result = pkigen("verify", tree, "--spec", spec)
+    assert result.code == 4
+    assert "cp-1/apiserver: sans-changed: SANs + 10.0.0.12 - 10.0.0.11" in result.out

@@ -1,0 +1,282 @@
+"""Real processes: terminals, pipes, signals, and what a bug looks like."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pkigen.cli.app import run
+from pkigen.cli.system import System
+from tests.cli.program import HOME, NOW, PROGRAM, InProcess, contents, photograph, program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORTY = HOME.replace(
+    "  users:",
+    "".join(
+        f"    - {{name: worker-{number}, roles: [worker], addresses: [10.0.1.{number}]}}\n"
+        for number in range(1, 40)
+    )
+    + "  users:",
+)
+SLOW = FORTY.replace("  users:", "  certificates: {keyAlgorithm: RSA-2048}\n  users:")
+ENVIRONMENT = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+
+
+class Terminal:
+    """A program on a pseudo-terminal."""
+
+    def __init__(self, *arguments: object) -> None:
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:  # pragma: no cover -- becomes another program
+            os.execve(sys.executable, [*PROGRAM, *map(str, arguments)], ENVIRONMENT)  # noqa: S606
+        self.text = ""
+
+    def until(self, pattern: str, *, seconds: float = 60) -> bool:
+        """Read until something is shown; whether it was."""
+        end = time.monotonic() + seconds
+        while not re.search(pattern, self.text):
+            if time.monotonic() > end or not self._read():
+                return bool(re.search(pattern, self.text))
+        return True
+
+    def type(self, keys: str) -> None:
+        os.write(self.fd, keys.encode())
+
+    def end(self) -> int:
+        """Read the rest, and give the exit code."""
+        while self._read():
+            pass
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def _read(self) -> bool:
+        with suppress(OSError):
+            if select.select([self.fd], [], [], 30)[0] and (data := os.read(self.fd, 65536)):
+                self.text += data.decode(errors="replace")
+                return True
+        return False
+
+
+def test_a_person_answers_on_a_terminal(spec: Path, tree: Path) -> None:
+    spec.write_text(FORTY)
+    before = contents(tree)
+    for answer, code in (("n\n", 1), ("y\n", 0)):
+        terminal = Terminal("apply", spec, "--out", tree)
+        assert terminal.until(r"apply these changes\? \[y/N\]: ")
+        assert contents(tree) == before
+        terminal.type(answer)
+        assert terminal.end() == code, terminal.text
+        assert ("error: not applied" in terminal.text) is (code == 1)
+    assert contents(tree) != before
+
+
+def test_bars_on_a_terminal_only(tmp_path: Path) -> None:
+    (tmp_path / "forty.yaml").write_text(FORTY)
+    terminal = Terminal("init", tmp_path / "forty.yaml", "--out", tmp_path / "shown")
+    assert terminal.end() == 0
+    assert "issuing and rendering" in terminal.text
+    assert "verifying" in terminal.text
+    assert "━" in terminal.text
+    piped = program("init", tmp_path / "forty.yaml", "--out", tmp_path / "piped")
+    assert (piped.code, piped.err) == (0, "")
+    assert "━" not in piped.out
+    assert "\x1b" not in piped.out
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+def test_what_a_person_sees_in_tmux(tmp_path: Path, spec: Path) -> None:
+    socket = ("tmux", "-S", str(tmp_path / "tmux"))
+    command = f"{' '.join(PROGRAM)} init {spec} --out {tmp_path / 'home'}; echo exit=$?; sleep 60"
+    subprocess.run([*socket, "new-session", "-d", "-x", "150", "-y", "50", command], check=True)
+    try:
+        screen = ""
+        for _ in range(150):
+            screen = subprocess.run(
+                [*socket, "capture-pane", "-p"], check=True, capture_output=True, text=True
+            ).stdout
+            if "exit=" in screen:
+                break
+            time.sleep(0.2)
+        assert "exit=0" in screen
+        assert "cluster home, Kubernetes v1.36.2" in screen
+        assert "%" not in screen, "the bars are gone at the end"
+    finally:
+        subprocess.run([*socket, "kill-server"], check=False)
+
+
+def test_a_small_tree_needs_no_bar(tmp_path: Path, spec: Path) -> None:
+    terminal = Terminal("init", spec, "--out", tmp_path / "home")
+    assert terminal.end() == 0
+    assert "━" not in terminal.text
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until a process has made something."""
+    for _ in range(3000):
+        if path.exists():
+            return
+        assert process.poll() is None, "it ended before"
+        time.sleep(0.01)
+    pytest.fail(f"{path} was never made")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "terminated"]
+)
+def test_a_signal_leaves_nothing_half_made(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    spec, root = tmp_path / "slow.yaml", tmp_path / "home"
+    spec.write_text(SLOW)
+    with subprocess.Popen(
+        [*PROGRAM, "init", spec, "--out", root],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        wait_for(root / ".pkigen/staging", process)
+        # As a terminal does: to the children that make keys, too.
+        os.killpg(process.pid, number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert out == ""
+    assert err.splitlines() == [
+        "error: interrupted",
+        "hint: the PKI directory is as it was, or complete: `pkigen status` shows which",
+    ]
+    assert not root.exists()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_a_signal_during_a_change(tmp_path: Path, spec: Path, tree: Path) -> None:
+    before = contents(tree)
+    spec.write_text(SLOW)
+    with subprocess.Popen(
+        [*PROGRAM, "apply", spec, "--out", tree, "--yes", "--force"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_for(tree / ".pkigen/staging", process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert contents(tree) == before
+    assert not (tree / ".pkigen/staging").exists()
+    assert tmp_path.exists()
+
+
+def test_ctrl_c_at_the_question(spec: Path, tree: Path) -> None:
+    spec.write_text(FORTY)
+    before = contents(tree)
+    terminal = Terminal("apply", spec, "--out", tree)
+    assert terminal.until(r"\[y/N\]: ")
+    terminal.type("\x03")
+    assert terminal.end() == 130
+    assert "error: interrupted" in terminal.text
+    assert contents(tree) == before
+
+
+@pytest.mark.parametrize("command", [["status", "."], ["schema"], ["example", "ha"], ["plan", "--help"]])
+def test_a_reader_that_goes_away(tree: Path, command: list[str]) -> None:
+    shell = f"{' '.join([*PROGRAM, *command])} | head -1; echo ${{PIPESTATUS[0]}} >&2"
+    done = subprocess.run(
+        ["bash", "-c", shell], cwd=tree, capture_output=True, text=True, check=True, env=ENVIRONMENT
+    )
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr.strip() in {"0", "1", "141"}, "nothing is said but the exit code"
+
+
+def test_a_result_that_cannot_be_written(tree: Path) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 -- a device
+        done = subprocess.run(
+            [*PROGRAM, "status", tree], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: the result cannot be written to standard output: no space left on device\n"
+    )
+
+
+class Broken(Exception):  # noqa: N818 -- what it is called is shown
+    """Something that nobody expects."""
+
+
+def broken_entropy(_: int) -> bytes:
+    raise Broken("-")
+
+
+def test_a_bug_is_told_in_one_line(capsys: pytest.CaptureFixture[str], spec: Path, tmp_path: Path) -> None:
+    system = System(clock=lambda: NOW, entropy=broken_entropy)
+    root = tmp_path / "home"
+    assert run(["init", str(spec), "--out", str(root)], system=system) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        "error: Broken in pkigen itself\n"
+        "hint: this is a bug: run again as `pkigen --debug …` and report the traceback\n"
+    )
+    assert run(["--debug", "init", str(spec), "--out", str(root)], system=system) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("Traceback (most recent call last):")
+    assert "in broken_entropy" in captured.err
+    assert "BEGIN" not in captured.err
+    assert not root.exists()
+    # The wish for a traceback does not outlive its run.
+    assert run(["init", str(spec), "--out", str(root)], system=system) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_debug_shows_where_an_error_comes_from(tmp_path: Path, spec: Path) -> None:
+    done = subprocess.run(
+        [*PROGRAM, "--debug", "init", spec, "--out", tmp_path / "no/home"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert f"error: the directory {tmp_path}/no does not exist" in done.stderr
+
+
+def test_no_core_file_could_hold_a_key() -> None:
+    code = (
+        "import resource, sys; sys.argv = ['pkigen', 'example']\n"
+        "from pkigen.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: print(resource.getrlimit(resource.RLIMIT_CORE), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "(0, 0)\n"
+
+
+def test_reading_commands_touch_nothing(pkigen: InProcess, tree: Path, spec: Path) -> None:
+    before = photograph(tree)
+    for line in (["status", tree], ["verify", tree], ["plan", spec, "--out", tree]):
+        assert pkigen(*line).code == 0
+    assert pkigen("rollback", "--out", tree, "--list").code == 0
+    assert photograph(tree) == before
+
+
+def test_an_incomplete_installation(tmp_path: Path, spec: Path) -> None:
+    code = (
+        "import sys; sys.modules['jinja2'] = None\n"
+        "from pkigen.cli.app import run\n"
+        f"sys.exit(run(['init', {str(spec)!r}, '--out', {str(tmp_path / 'home')!r}]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: jinja2 cannot be imported\nhint: the installation is incomplete")

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tests.cli.program import DAY, HOME, InProcess, contents, photograph
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NODE = "nodes/cp-1/etc/kubernetes"
+
+
+def test_a_good_tree(pkigen: InProcess, tree: Path) -> None:
+    before = photograph(tree)
+    result = pkigen("verify", tree)
+    assert (result.code, result.err) == (0, "")
+    assert re.fullmatch(r"3\d objects, 1\d TLS edges, 0 findings\n", result.out)
+    assert photograph(tree) == before
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_structured(pkigen: InProcess, tree: Path, form: str) -> None:
+    content = yaml.safe_load(pkigen("verify", tree, "-o", form).out)
+    assert (content["kind"], content["findings"]) == ("Verification", [])
+    assert content["objects"] > 30
+    (tree / NODE / "pki/apiserver.key").write_bytes((tree / NODE / "pki/sa.key").read_bytes())
+    result = pkigen("verify", tree, "-o", form)
+    assert result.code == 4
+    (found, *_) = yaml.safe_load(result.out)["findings"]
+    assert found == {
+        "subject": "cp-1/apiserver",
+        "reason": "key-mismatch",
+        "detail": "private key does not match the certificate's ECDSA-P256 key",
+    }
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda tree: (tree / NODE / "pki/apiserver.crt").unlink(), "missing"),
+        (lambda tree: (tree / NODE / "pki/apiserver.key").chmod(0o644), "mode"),
+        (lambda tree: (tree / NODE / "manifests/etcd.yaml").write_text("x"), "content-changed"),
+        (lambda tree: (tree / NODE / "pki/ca.crt").write_bytes(b""), "content-changed"),
+        (lambda tree: (tree / ".pkigen/ledger.jsonl").write_text("{}\n"), "ledger"),
+        (lambda tree: (tree / ".pkigen/ledger.jsonl").unlink(), "missing"),
+    ],
+)
+def test_findings(pkigen: InProcess, tree: Path, harm: Callable[[Path], None], reason: str) -> None:
+    harm(tree)
+    result = pkigen("verify", tree)
+    assert result.code == 4
+    assert f": {reason}" in result.out
+    assert not result.out.endswith(" 0 findings\n")
+
+
+def test_expiry_is_a_finding(pkigen: InProcess, tree: Path) -> None:
+    pkigen.now += 366 * DAY
+    result = pkigen("verify", tree)
+    assert result.code == 4
+    assert "cp-1/apiserver: expired: " in result.out
+
+
+# -- rollback -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def grown(pkigen: InProcess, tree: Path, spec: Path) -> list[dict[str, bytes]]:
+    """The tree before and after each of three changes."""
+    states = [contents(tree)]
+    for number, change in enumerate(("renew", "apply", "renew")):
+        pkigen.now += DAY
+        if change == "apply":
+            spec.write_text(HOME.replace("name: dev1", "name: dev2"))
+        what = ["apiserver"] if change == "renew" else []
+        assert pkigen(change, spec, *what, "--out", tree, "--yes").code == 0, number
+        states.append(contents(tree))
+    return states
+
+
+def without_lock(state: dict[str, bytes]) -> dict[str, bytes]:
+    """The lock file names the ledger's end, which only grows."""
+    return {name: data for name, data in state.items() if name != "pki.lock"}
+
+
+def backups(pkigen: InProcess, tree: Path) -> list[list[str]]:
+    lines = pkigen("rollback", "--out", tree, "--list").out.splitlines()
+    assert lines[0].split() == ["ID", "LEFT", "BY", "TIME", "FILES"]
+    return [line.split() for line in lines[1:]]
+
+
+def test_the_list(pkigen: InProcess, tree: Path, grown: list[dict[str, bytes]]) -> None:
+    del grown
+    listed = backups(pkigen, tree)
+    assert [line[1] for line in listed] == ["renew", "apply", "renew"]
+    assert [line[0] for line in listed] == sorted(line[0] for line in listed)
+
+
+def test_the_newest_change_is_undone(pkigen: InProcess, tree: Path, grown: list[dict[str, bytes]]) -> None:
+    result = pkigen("rollback", "--out", tree, "--yes")
+    assert result.code == 0
+    assert f"restore {NODE}/pki/apiserver.crt from" in result.out
+    assert "note: nodes keep what was copied to them" in result.err
+    assert without_lock(contents(tree)) == without_lock(grown[2])
+    assert pkigen("verify", tree).code == 0
+    # It left a backup of its own: going back again undoes the rollback.
+    assert pkigen("rollback", "--out", tree, "--yes").code == 0
+    assert without_lock(contents(tree)) == without_lock(grown[3])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_named_backup(pkigen: InProcess, tree: Path, grown: list[dict[str, bytes]], steps: int) -> None:
+    identifier = backups(pkigen, tree)[-steps][0]
+    assert pkigen("rollback", identifier, "--out", tree, "--yes").code == 0
+    assert without_lock(contents(tree)) == without_lock(grown[-1 - steps])
+    assert pkigen("verify", tree).code == 0
+    assert (tree / "users/dev1.conf").exists() is (steps > 1)
+    assert (tree / "users/dev2.conf").exists() is (steps == 1)
+
+
+def test_rollback_asks(
+    pkigen: InProcess, tree: Path, grown: list[dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for answer, code in (("n\n", 1), ("", 1), ("y\n", 0)):
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        result = pkigen("rollback", "--out", tree)
+        assert result.code == code
+        assert "go back? [y/N]:" in result.err
+        assert (contents(tree) == grown[-1]) is (code == 1)
+
+
+def test_backups_that_are_not_there(pkigen: InProcess, tree: Path) -> None:
+    result = pkigen("rollback", "--out", tree, "--yes")
+    assert (result.code, result.out) == (2, "")
+    assert "has no backup to go back to" in result.error
+
+
+def test_an_unknown_backup(pkigen: InProcess, tree: Path, grown: list[dict[str, bytes]]) -> None:
+    for name in ("20200101T000000Z", "..", "../../etc", ""):
+        result = pkigen("rollback", name, "--out", tree, "--yes")
+        assert (result.code, result.out) == (2, "")
+        assert result.error == f"there is no backup {name!r}"
+    assert contents(tree) == grown[-1]
+
+
+def test_a_backup_that_was_tampered_with(
+    pkigen: InProcess, tree: Path, grown: list[dict[str, bytes]]
+) -> None:
+    newest = tree / ".pkigen/backups" / backups(pkigen, tree)[-1][0]
+    kept = newest / "files" / NODE / "pki/apiserver.crt"
+    kept.unlink()
+    kept.symlink_to("/etc/passwd")
+    result = pkigen("rollback", "--out", tree, "--yes")
+    assert result.code == 1
+    assert contents(tree) == grown[-1]
+    (newest / "manifest.json").write_text("{")
+    result = pkigen("rollback", "--out", tree, "--list")
+    assert result.code in {0, 1}
+    assert contents(tree) == grown[-1]
+
+
+def test_old_backups_are_retired(pkigen: InProcess, tree: Path, spec: Path) -> None:
+    spec.write_text(HOME + "  backups:\n    keep: 2\n")
+    for _ in range(4):
+        pkigen.now += DAY
+        assert pkigen("apply", spec, "--out", tree, "--yes").code == 0
+        assert pkigen("renew", spec, "apiserver", "--out", tree, "--yes").code == 0
+    assert len(backups(pkigen, tree)) == 2
