@@ -297,7 +297,7 @@ class _Work:
             return
         key = self._reused_key(item, action) or next(keys)
         issued = issue(
-            Request(subject=item.subject, sans=item.sans, profile=item.profile, validity=item.validity),
+            Request.of(item),
             key=key,
             issuer=issuer,
             now=self._tools.now,

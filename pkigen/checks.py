@@ -162,8 +162,8 @@ def sans_same(case: Case) -> Finding | None:
     found = list(extension.value) if extension is not None else []
     if set(wanted) != set(found):
         # An address in a DNS name reads like the address, but nobody who dials it finds it (RFC 6125 1.7.2).
-        added = "".join(f" + {_name_text(name)}" for name in wanted if name not in found)
-        removed = "".join(f" - {_name_text(name)}" for name in found if name not in wanted)
+        added = "".join(f" + {name_text(name)}" for name in wanted if name not in found)
+        removed = "".join(f" - {name_text(name)}" for name in found if name not in wanted)
         return Finding(reason=Reason.SANS_CHANGED, detail=f"SANs{added}{removed}")
     if extension is not None and (extension.critical or not found):
         fault = "are critical, must not be" if extension.critical else "are there, but none is in them"
@@ -190,13 +190,9 @@ def extensions_same(case: Case) -> Finding | None:
     certificate = case.observed.certificate
     if certificate is None or case.issuer is None:
         return None
-    desired = case.desired
-    request = Request(
-        subject=desired.subject, sans=desired.sans, profile=desired.profile, validity=desired.validity
-    )
     wanted = {
         extension.oid: extension
-        for extension in extensions(request, certificate.public_key(), case.issuer)
+        for extension in extensions(Request.of(case.desired), certificate.public_key(), case.issuer)
         if not isinstance(extension.value, x509.SubjectAlternativeName)
     }
     found = {
@@ -205,7 +201,7 @@ def extensions_same(case: Case) -> Finding | None:
         if not isinstance(extension.value, x509.SubjectAlternativeName)
     }
     different = [
-        _extension_name(oid) for oid in sorted(wanted | found, key=str) if wanted.get(oid) != found.get(oid)
+        extension_name(oid) for oid in sorted(wanted | found, key=str) if wanted.get(oid) != found.get(oid)
     ]
     if not different:
         return None
@@ -364,7 +360,7 @@ def _extension_of(certificate: x509.Certificate, kind: type[_Extension]) -> x509
         return None
 
 
-def _name_text(name: x509.GeneralName) -> str:
+def name_text(name: x509.GeneralName) -> str:
     """A name as a spec has it; what no spec can have is shown with its kind."""
     match name:
         case x509.IPAddress():
@@ -391,7 +387,8 @@ def _subject_text(name: x509.Name) -> str:
     return name.rfc4514_string() or "(empty)"
 
 
-def _extension_name(oid: x509.ObjectIdentifier) -> str:
+def extension_name(oid: x509.ObjectIdentifier) -> str:
+    """An extension's name as RFC 5280 has it, or its number where it is unknown."""
     return oid._name if oid._name != "Unknown OID" else oid.dotted_string  # noqa: SLF001 -- the only name table
 
 

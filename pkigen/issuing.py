@@ -24,7 +24,7 @@ from pkigen.profiles import PROFILES, Profile
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
-    from pkigen.inventory import SANs, Subject
+    from pkigen.inventory import DesiredCertificate, SANs, Subject
 
 Entropy = Callable[[int], bytes]
 """Returns that many random bytes; `os.urandom` outside of tests."""
@@ -58,6 +58,11 @@ class Request:
     sans: SANs
     profile: Profile
     validity: timedelta
+
+    @classmethod
+    def of(cls, item: DesiredCertificate) -> Request:
+        """What the inventory asks for."""
+        return cls(subject=item.subject, sans=item.sans, profile=item.profile, validity=item.validity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

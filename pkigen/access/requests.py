@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 from pkigen.errors import AccessError
 from pkigen.inventory import Subject
 from pkigen.issuing import distinguished_name
-from pkigen.keys import MINIMUM_RSA_BITS, describe, signature_hash
+from pkigen.keys import describe
+from pkigen.requesting import key_of, parse_request, signed_request, unproven
 from pkigen.spec.user_rules import RESERVED_GROUPS, RESERVED_USERS, SYSTEM_PREFIX
 
 if TYPE_CHECKING:
@@ -25,19 +24,9 @@ if TYPE_CHECKING:
 
     from pkigen.keys import PrivateKey
 
-LARGEST_REQUEST = 64 << 10
-"""In bytes; an RSA-8192 request with every extension has a tenth."""
-_LARGEST_RSA_BITS = 8192  # Go's TLS refuses larger keys (crypto/tls checkKeySize)
-_SMALLEST_EXPONENT = 65537  # FIPS 186-5 A.1.1
-_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)  # those that Go's crypto/x509 knows, without P-224
 _SHOWN = 120
-_BEGIN = b"-----BEGIN "
-_BLOCK = re.compile(
-    rb"-----BEGIN (NEW )?CERTIFICATE REQUEST-----\s[A-Za-z0-9+/=\s]+-----END (NEW )?CERTIFICATE REQUEST-----"
-)
 # One value `a/O=system:masters` looks like two attributes to whoever reads a subject in OpenSSL's old form.
 _ATTRIBUTE_IN_VALUE = re.compile(r"[/,+;]\s*[A-Za-z]{1,24}\s*=")
-_SIGNATURE_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +56,7 @@ class Request:
 
 def make_request(subject: Subject, key: PrivateKey) -> bytes:
     """A request for an identity, as PEM; it asks for nothing else."""
-    builder = x509.CertificateSigningRequestBuilder().subject_name(distinguished_name(subject))
-    return builder.sign(key, signature_hash(key)).public_bytes(serialization.Encoding.PEM)
+    return signed_request(distinguished_name(subject), (), key)
 
 
 def read_request(data: bytes, *, allowed: Subject | None = None) -> Request:
@@ -81,9 +69,9 @@ def read_request(data: bytes, *, allowed: Subject | None = None) -> Request:
     Raises:
         AccessError: It is no single request, its signature is broken, its key is weak, or it plays a trick.
     """
-    request = _parsed(data)
-    key = _key(request)
-    for check in (_unsigned, _unfit_subject):
+    request = parse_request(data)
+    key = key_of(request, hint=_BETTER_KEY)
+    for check in (unproven, _unfit_subject):
         fault = check(request)
         if fault is not None:
             raise AccessError(f"the request {fault}")
@@ -108,80 +96,7 @@ def read_request(data: bytes, *, allowed: Subject | None = None) -> Request:
     )
 
 
-def _parsed(data: bytes) -> x509.CertificateSigningRequest:
-    if len(data) > LARGEST_REQUEST:
-        raise AccessError(f"the request is larger than {LARGEST_REQUEST // 1024} KiB, which none needs to be")
-    if b"PRIVATE KEY-----" in data:
-        raise AccessError(
-            "the file holds a private key, which must never leave its owner",
-            hint="throw that key away, make a new one, and send the request alone",
-        )
-    count = data.count(_BEGIN)
-    if count != 1:
-        what = "holds no PEM block" if count == 0 else f"holds {count} PEM blocks"
-        raise AccessError(f"the request {what}; exactly one CERTIFICATE REQUEST is read")
-    block = _BLOCK.search(data)
-    if block is None:
-        raise AccessError("the file holds no PEM CERTIFICATE REQUEST, or a damaged one")
-    try:
-        request = x509.load_pem_x509_csr(block[0])
-        _ = request.subject
-    except Exception:  # noqa: BLE001 -- the parser raises many kinds; all mean the same here
-        raise AccessError("the request cannot be read: it is damaged") from None
-    return request
-
-
-def _key(request: x509.CertificateSigningRequest) -> CertificatePublicKeyTypes:
-    try:
-        key = request.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        raise AccessError("the request's key is of a kind that cannot be read", hint=_BETTER_KEY) from None
-    fault = _weakness(key)
-    if fault is not None:
-        raise AccessError(f"the request's key {fault}", hint=_BETTER_KEY)
-    return key
-
-
 _BETTER_KEY = "`pkigen csr new` makes an ECDSA-P256 key and a request for it"
-
-
-def _weakness(key: CertificatePublicKeyTypes) -> str | None:
-    """Why a key must not be certified for a client; None where it may.
-
-    Ed25519 may: kube-apiserver verifies such client certificates, kubectl presents them (Go's crypto/tls).
-    Where Kubernetes cannot use it (a CA, a kubeadm key file, a service account key) pkigen never makes one.
-    """
-    if isinstance(key, rsa.RSAPublicKey):
-        if not MINIMUM_RSA_BITS <= key.key_size <= _LARGEST_RSA_BITS:
-            return f"is RSA with {key.key_size} bits; {MINIMUM_RSA_BITS} to {_LARGEST_RSA_BITS} are accepted"
-        exponent = key.public_numbers().e
-        return (
-            f"is RSA with the exponent {exponent}, which is too small"
-            if exponent < _SMALLEST_EXPONENT
-            else None
-        )
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return (
-            None
-            if isinstance(key.curve, _CURVES)
-            else f"is {describe(key)}; P-256, P-384 and P-521 are accepted"
-        )
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        return None
-    return f"is {describe(key)}, which Go's crypto/tls, and so Kubernetes, cannot verify"
-
-
-def _unsigned(request: x509.CertificateSigningRequest) -> str | None:
-    """Whoever asks must hold the key: the request is signed with it (RFC 2986 3)."""
-    try:
-        algorithm = request.signature_hash_algorithm
-        if algorithm is not None and not isinstance(algorithm, _SIGNATURE_HASHES):
-            return f"is signed with {algorithm.name}, which proves nothing any more"
-        if request.is_signature_valid:
-            return None
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
-        return "is signed in a way that cannot be verified"
-    return "has a broken signature: whoever made it does not hold the key, or it was changed since"
 
 
 def _unfit_subject(request: x509.CertificateSigningRequest) -> str | None:

@@ -23,7 +23,9 @@ LARGEST_LABEL = 1 << 14
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_READER = re.compile(r"age1[a-z0-9]{58}|passphrase|nobody")
+EVERYBODY = "everybody"
+"""The reader of what is not sealed, because nothing in it is secret."""
+_READER = re.compile(rf"age1[a-z0-9]{{58}}|passphrase|nobody|{EVERYBODY}")
 _LARGEST_SERIAL = 1 << 53
 _LONGEST_TEXT = 4096
 OWNER = "root:root"
@@ -35,6 +37,7 @@ class BundleKind(enum.StrEnum):
 
     NODE = "node"
     REQUEST = "request"
+    ANSWER = "answer"
     CERTIFICATES = "certificates"
     RESCUE = "rescue"
 
@@ -100,7 +103,7 @@ class Manifest:
 
 def encode_label(label: Label) -> bytes:
     """The label's bytes."""
-    return _encode(
+    return encoded(
         {
             "kind": label.kind,
             "cluster": label.cluster,
@@ -119,12 +122,12 @@ def decode_label(data: bytes) -> Label:
     Raises:
         BundleError: It is not of the one form.
     """
-    return _decoded(data, _label, encode_label, "label")
+    return decoded(data, _label, encode_label, "label")
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """The manifest's bytes."""
-    return _encode(
+    return encoded(
         {
             "kind": manifest.kind,
             "cluster": manifest.cluster,
@@ -160,17 +163,24 @@ def decode_manifest(data: bytes) -> Manifest:
     Raises:
         BundleError: It is not of the one form.
     """
-    return _decoded(data, _manifest, encode_manifest, "manifest")
+    return decoded(data, _manifest, encode_manifest, "manifest")
 
 
-def _encode(content: dict[str, Any]) -> bytes:
+def encoded(content: dict[str, Any]) -> bytes:
+    """The one form of JSON that is written."""
     return json.dumps(content, indent=1, ensure_ascii=True).encode() + b"\n"
 
 
-def _decoded(
+def decoded(
     data: bytes, read: Callable[[dict[str, Any]], Said], write: Callable[[Said], bytes], what: str
 ) -> Said:
-    """Whatever the writer would have written differently (keys twice, spaces, more fields) is not ours."""
+    """Read JSON of the one form: what the writer would have written differently is not ours.
+
+    That is keys that stand twice, spaces, fields that nobody knows.
+
+    Raises:
+        BundleError: It is not of that form.
+    """
     try:
         found: Said | None = read(json.loads(data))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
@@ -183,27 +193,27 @@ def _decoded(
 def _label(content: dict[str, Any]) -> Label:
     return Label(
         kind=BundleKind(content["kind"]),
-        cluster=_text(content["cluster"], _NAME),
-        node=_text(content["node"], _NAME),
+        cluster=name_of(content["cluster"]),
+        node=name_of(content["node"]),
         serial=_number(content["serial"]),
-        created=_time(content["created"]),
-        expires=_time(content["expires"]),
-        reader=_text(content["reader"], _READER),
+        created=time_of(content["created"]),
+        expires=time_of(content["expires"]),
+        reader=text_of(content["reader"], _READER),
     )
 
 
 def _manifest(content: dict[str, Any]) -> Manifest:
     return Manifest(
         kind=BundleKind(content["kind"]),
-        cluster=_text(content["cluster"], _NAME),
-        node=_text(content["node"], _NAME),
+        cluster=name_of(content["cluster"]),
+        node=name_of(content["node"]),
         serial=_number(content["serial"]),
-        expires=_time(content["expires"]),
+        expires=time_of(content["expires"]),
         files=tuple(_entry(each) for each in content["files"]),
         steps=tuple(
             RestartStep(
-                component=_plain(each["component"]),
-                effect=_plain(each["effect"]),
+                component=plain_text(each["component"]),
+                effect=plain_text(each["effect"]),
                 files=_plain_texts(each["files"]),
                 commands=_plain_texts(each["commands"]),
             )
@@ -217,28 +227,34 @@ def _entry(content: dict[str, Any]) -> Entry:
     if mode not in MODES:
         raise ValueError
     return Entry(
-        path=_plain(content["path"]),
+        path=plain_text(content["path"]),
         mode=mode,
-        sha256=_text(content["sha256"], _SHA256),
+        sha256=text_of(content["sha256"], _SHA256),
         size=_number(content["size"]),
     )
 
 
-def _text(value: object, form: re.Pattern[str]) -> str:
+def name_of(value: object) -> str:
+    """The name of a cluster or a node."""
+    return text_of(value, _NAME)
+
+
+def text_of(value: object, form: re.Pattern[str]) -> str:
+    """A text of some form; `ValueError` where it is another."""
     if isinstance(value, str) and form.fullmatch(value):
         return value
     raise ValueError
 
 
-def _plain(value: object) -> str:
-    """Text that does a terminal no harm."""
+def plain_text(value: object) -> str:
+    """Text that does a terminal no harm; `ValueError` where it would."""
     if isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST_TEXT:
         return value
     raise ValueError
 
 
 def _plain_texts(values: Iterable[object]) -> tuple[str, ...]:
-    return tuple(_plain(value) for value in values)
+    return tuple(plain_text(value) for value in values)
 
 
 def _number(value: object) -> int:
@@ -247,5 +263,6 @@ def _number(value: object) -> int:
     raise ValueError
 
 
-def _time(value: object) -> datetime:
-    return datetime.strptime(_text(value, _TIME), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+def time_of(value: object) -> datetime:
+    """A moment as `timestamp` writes it; `ValueError` where it is another."""
+    return datetime.strptime(text_of(value, _TIME), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

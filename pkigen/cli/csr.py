@@ -9,12 +9,13 @@ import typer
 
 from pkigen.access.csr_objects import object_name, request_object
 from pkigen.access.identities import approved
-from pkigen.access.requests import LARGEST_REQUEST, make_request, read_request
+from pkigen.access.requests import make_request, read_request
 from pkigen.cli.access_input import read_bounded
 from pkigen.cli.console import note, say
 from pkigen.cli.outputs import make_directory, write_new, write_text
 from pkigen.cli.values import duration
 from pkigen.keys import ALGORITHMS, KeyAlgorithm, private_pem
+from pkigen.requesting import LARGEST_REQUEST
 
 app = typer.Typer(
     add_completion=False,

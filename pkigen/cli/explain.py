@@ -16,7 +16,7 @@ from pkigen import layout
 from pkigen.access import explaining, failures
 from pkigen.access.credentials import Credential, of_certificate, of_entry, of_token
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG, Section, load
-from pkigen.access.requests import LARGEST_REQUEST, read_request
+from pkigen.access.requests import read_request
 from pkigen.access.showing import credential_lines, lines
 from pkigen.authority import look_at_all
 from pkigen.cli.access_input import open_cluster, read_bounded, read_or_say
@@ -25,6 +25,7 @@ from pkigen.cli.session import NoTree
 from pkigen.cli.system import System, system_of
 from pkigen.errors import AccessError, UsageError
 from pkigen.observing import parse_certificates
+from pkigen.requesting import LARGEST_REQUEST
 
 app = typer.Typer(add_completion=False)
 _LARGEST_REFERENCE = 1 << 20

@@ -10,7 +10,7 @@ import typer
 
 from pkigen.access.identities import approved, declared
 from pkigen.access.kubeconfigs import Access, assemble, encoded
-from pkigen.access.requests import LARGEST_REQUEST, Request, read_request
+from pkigen.access.requests import Request, read_request
 from pkigen.access.signing import Signed
 from pkigen.access.signing import sign as sign_request
 from pkigen.cli.access_input import (
@@ -30,6 +30,7 @@ from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.errors import UsageError
 from pkigen.inventory import Subject
+from pkigen.requesting import LARGEST_REQUEST
 from pkigen.spec.model import User, format_duration
 
 app = typer.Typer(add_completion=False)

@@ -27,7 +27,18 @@ ORDER = shown_order()
 
 # docs/adr/0007-who-imports-cryptography.md; annotations may name its types elsewhere.
 CRYPTOGRAPHY = frozenset(
-    {"keys", "profiles", "issuing", "observing", "trust", "authority", "checks", "access", "bundles"}
+    {
+        "keys",
+        "profiles",
+        "issuing",
+        "observing",
+        "trust",
+        "authority",
+        "checks",
+        "requesting",
+        "access",
+        "bundles",
+    }
 )
 # cli/outputs.py is where files outside of the PKI directory are written: saved plans, runbooks, metrics.
 WRITERS = frozenset({"store", "bundles", "cli.outputs"})
