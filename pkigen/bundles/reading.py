@@ -16,8 +16,8 @@ from pkigen.layout import KEY_MODE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pkigen.bundles.sealing import Seal, Unseal
     from pkigen.bundles.signing import BundleKey
+    from pkigen.sealing import Seal, Unseal
 
 MANIFEST = "manifest.json"
 

@@ -27,7 +27,6 @@ from pkigen.bundles.media import read_file, write_file
 from pkigen.bundles.paths import RUNBOOK
 from pkigen.bundles.reading import Bundle, open_bundle, write_bundle
 from pkigen.bundles.record import Installed, read_installed
-from pkigen.bundles.sealing import Passphrase, Recipient, Seal, Unseal, is_passphrase_sealed
 from pkigen.bundles.signing import fingerprint, parse_pin
 from pkigen.cli.console import agreed, note, say
 from pkigen.cli.options import SpecArgument, TemplatesOption, YesOption
@@ -46,6 +45,7 @@ from pkigen.ledger import timestamp
 from pkigen.lockfile import read_lock
 from pkigen.planning import make_plan
 from pkigen.reporting.tables import table
+from pkigen.sealing import Passphrase, Recipient, Seal, Unseal, is_passphrase_sealed
 from pkigen.spec.model import Node
 from pkigen.store import Store
 from pkigen.store.paths import NODE_PRIVATE

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from pkigen.bundles.media import write_file
-from pkigen.bundles.sealing import Identity
 from pkigen.cli.bundle import IDENTITY, RootOption
 from pkigen.cli.console import note, say
 from pkigen.cli.passphrases import read_identity
 from pkigen.errors import PkigenError
+from pkigen.sealing import Identity
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 

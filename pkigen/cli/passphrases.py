@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from pkigen.bundles.media import read_file
-from pkigen.bundles.sealing import SHORTEST_PASSPHRASE, Identity, Passphrase
 from pkigen.errors import PkigenError, UsageError
+from pkigen.sealing import SHORTEST_PASSPHRASE, Identity, Passphrase
 
 _LARGEST = 1 << 12
 TERMINAL = "/dev/tty"

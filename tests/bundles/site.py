@@ -13,8 +13,8 @@ from pkigen.bundles.installing import compare, install
 from pkigen.bundles.judging import Host, judge
 from pkigen.bundles.reading import Bundle, open_bundle, write_bundle
 from pkigen.bundles.record import read_installed
-from pkigen.bundles.sealing import Identity
 from pkigen.bundles.signing import fingerprint
+from pkigen.sealing import Identity
 from pkigen.store import Store
 from pkigen.store.paths import NODE_PRIVATE
 from tests.core.samples import CP1, NOW, W1, W2, Unsynced, World, spec

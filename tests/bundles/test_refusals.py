@@ -12,9 +12,9 @@ import pytest
 from pkigen.bundles.envelope import LARGEST_BUNDLE, MAGIC, unwrap
 from pkigen.bundles.format import BundleKind, decode_label, encode_label
 from pkigen.bundles.record import read_installed
-from pkigen.bundles.sealing import Identity, Passphrase, Recipient
 from pkigen.bundles.signing import BundleKey, fingerprint, is_signed, parse_pin
 from pkigen.errors import BundleError, UsageError
+from pkigen.sealing import Identity, Passphrase, Recipient
 from tests.bundles.site import Site, looking, refuse_or_put
 from tests.core.samples import CP1, NOW, snapshot
 

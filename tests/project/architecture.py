@@ -38,6 +38,7 @@ CRYPTOGRAPHY = frozenset(
         "requesting",
         "access",
         "bundles",
+        "age_scrypt",
     }
 )
 # cli/outputs.py is where files outside of the PKI directory are written: saved plans, runbooks, metrics.

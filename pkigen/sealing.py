@@ -1,4 +1,4 @@
-"""Sealing with age (https://age-encryption.org/v1): to one node's recipient, or with a passphrase."""
+"""Sealing with age (https://age-encryption.org/v1): to one recipient, or with a passphrase."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Protocol
 
 import pyrage
 
+from pkigen import age_scrypt
 from pkigen.errors import BundleError, UsageError
 
 RECIPIENT = re.compile(r"age1[ac-hj-np-z02-9]{58}")
@@ -118,7 +119,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Passphrase:
-    """A passphrase, stretched by scrypt (2^18 and more rounds: a guess costs a second)."""
+    """A passphrase, stretched by scrypt (2^18, always: a guess costs about a second)."""
 
     text: str = field(repr=False)
 
@@ -129,7 +130,7 @@ class Passphrase:
 
     def close(self, data: bytes) -> bytes:
         """The age file (scrypt)."""
-        return pyrage.passphrase.encrypt(data, self.text)
+        return age_scrypt.encrypt(data, self.text)
 
     def open(self, sealed: bytes) -> bytes:
         """What was closed with this passphrase."""
@@ -139,6 +140,11 @@ class Passphrase:
             return pyrage.passphrase.decrypt(sealed, self.text)
         except pyrage.DecryptError:
             raise BundleError("the passphrase is wrong, or its content is damaged") from None
+
+
+def is_sealed(data: bytes) -> bool:
+    """Whether this is an age file."""
+    return data.startswith(_INTRODUCTION)
 
 
 def is_passphrase_sealed(sealed: bytes) -> bool:
