@@ -24,10 +24,10 @@ from pkigen.bundles.format import (
     text_of,
     time_of,
 )
-from pkigen.bundles.sealing import RECIPIENT
 from pkigen.errors import BundleError
 from pkigen.ledger import timestamp
 from pkigen.requesting import LARGEST_REQUEST
+from pkigen.sealing import RECIPIENT
 
 if TYPE_CHECKING:
     from datetime import datetime

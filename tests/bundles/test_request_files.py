@@ -18,9 +18,9 @@ from pkigen.bundles.requests import (
     write_answers,
     write_requests,
 )
-from pkigen.bundles.sealing import Identity
 from pkigen.bundles.signing import BundleKey, fingerprint
 from pkigen.errors import BundleError
+from pkigen.sealing import Identity
 from tests.core.samples import NOW
 
 KEY = BundleKey(seed=bytes(range(32)))

@@ -43,8 +43,9 @@ def test_another_passphrase_opens_nothing() -> None:
 
 def test_any_flipped_bit_is_refused() -> None:
     sealed = Passphrase(WORDS).close(b"content")
+    every = 1 if os.environ.get("PKIGEN_FAULTS") == "all" else 5
     flipped = 0
-    for position in range(len(sealed) * 8):
+    for position in range(0, len(sealed) * 8, every):
         data = bytearray(sealed)
         data[position // 8] ^= 1 << position % 8
         if b"-> scrypt" in data and data[:80].split(b"\n")[1][-2:] > b"10":
@@ -52,7 +53,7 @@ def test_any_flipped_bit_is_refused() -> None:
         with pytest.raises(BundleError):
             Passphrase(WORDS).open(bytes(data))
         flipped += 1
-    assert flipped > 1000
+    assert flipped * every > 1000
 
 
 def test_the_work_is_what_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
