@@ -29,10 +29,12 @@ _STICKY = stat.S_ISVTX
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
-    """The open directories that everything else is reached from."""
+    """The open directories that everything else is reached from; `name` is the root's in its parent."""
 
     fs: FileSystem
     root: Path
+    parent_fd: int
+    name: str
     root_fd: int
     private_fd: int
     private_path: str = PRIVATE

@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
 from pkigen.errors import StoreError, UnsafePathError
-from pkigen.store import backups, journal, lock
+from pkigen.store import backups, birth, journal, lock
 from pkigen.store.directories import (
     FLAGS,
     NO_DIRECTORY,
@@ -107,9 +107,10 @@ class Store:
             StoreError: The system refuses.
         """
         fs = filesystem or OsFileSystem()
+        born = birth.Birth()
         for _ in range(_ROUNDS):
             with suppress(lock.LockGoneError), explained(root, "", "open"), ExitStack() as resources:
-                anchor = _open_for_writing(fs, root, resources, private)
+                anchor = _open_for_writing(fs, root, resources, private, born)
                 lock_fd = lock.lock_for_writing(anchor)
                 _own(anchor, lock_fd, resources)
                 lock.withdraw(anchor, lock_fd)
@@ -250,27 +251,30 @@ class Store:
                 yield "/".join(below)
 
 
-def _open_for_writing(fs: FileSystem, root: Path, resources: ExitStack, private: Parts) -> Anchor:
+def _open_for_writing(
+    fs: FileSystem, root: Path, resources: ExitStack, private: Parts, born: birth.Birth
+) -> Anchor:
     parent_fd, name = _open_parent(fs, root, resources)
     try:
         fs.mkdir(name, _ROOT_MODE, parent_fd)
     except FileExistsError:
         fresh = False
     else:
-        fresh = True
+        fresh = born.is_ours = True
         resources.callback(_remove_if_empty, fs, parent_fd, name)
     try:
         root_fd = _open_root(fs, parent_fd, name, resources)
         if fresh:
             fs.fchmod(root_fd, _ROOT_MODE)
             fs.fsync(parent_fd)
-        elif [entry.name for entry in fs.scan(root_fd)] == [PRIVATE]:  # as an interrupted first run leaves it
-            resources.callback(_remove_if_empty, fs, parent_fd, name)
         private_fd = _open_private(fs, root_fd, private)
+        resources.callback(fs.close, private_fd)
+        anchor = _anchor(fs, root, (parent_fd, name), root_fd, private_fd, private)
+        if born.is_ours and private == (PRIVATE,):  # on a node nothing of what is made is taken away
+            birth.mark(anchor, private_fd)
     except FileNotFoundError:
         raise lock.LockGoneError from None
-    resources.callback(fs.close, private_fd)
-    return _anchor(fs, root, root_fd, private_fd, private)
+    return anchor
 
 
 def _open_for_reading(fs: FileSystem, root: Path, resources: ExitStack, private: Parts) -> Anchor:
@@ -286,7 +290,7 @@ def _open_for_reading(fs: FileSystem, root: Path, resources: ExitStack, private:
         private_fd = NO_DIRECTORY
     else:
         resources.callback(fs.close, private_fd)
-    return _anchor(fs, root, root_fd, private_fd, private)
+    return _anchor(fs, root, (parent_fd, name), root_fd, private_fd, private)
 
 
 def _open_parent(fs: FileSystem, root: Path, resources: ExitStack) -> tuple[int, str]:
@@ -328,15 +332,26 @@ def _open_private(fs: FileSystem, root_fd: int, private: Parts) -> int:
     return fd
 
 
-def _anchor(fs: FileSystem, root: Path, root_fd: int, private_fd: int, private: Parts) -> Anchor:
-    return Anchor(fs=fs, root=root, root_fd=root_fd, private_fd=private_fd, private_path="/".join(private))
+def _anchor(
+    fs: FileSystem, root: Path, place: tuple[int, str], root_fd: int, private_fd: int, private: Parts
+) -> Anchor:
+    parent_fd, name = place
+    return Anchor(
+        fs=fs,
+        root=root,
+        parent_fd=parent_fd,
+        name=name,
+        root_fd=root_fd,
+        private_fd=private_fd,
+        private_path="/".join(private),
+    )
 
 
 def _own(anchor: Anchor, lock_fd: int, resources: ExitStack) -> None:
     """See to what happens to the lock at the end."""
     resources.callback(anchor.fs.close, lock_fd)
     resources.callback(lock.withdraw, anchor, lock_fd)
-    resources.callback(_remove_if_unused, anchor)
+    resources.callback(birth.leave, anchor)
 
 
 def _finish_for_reading(anchor: Anchor, resources: ExitStack) -> Recovery | None:
@@ -355,18 +370,6 @@ def _finish_for_reading(anchor: Anchor, resources: ExitStack) -> Recovery | None
     recovered = journal.recover(anchor) if journal.is_committed(anchor) else None
     lock.keep_for_reading(anchor, lock_fd)
     return recovered
-
-
-def _remove_if_unused(anchor: Anchor) -> None:
-    """Remove a `.pkigen` that stands alone and holds nothing."""
-    with suppress(OSError, ObstacleError):
-        if [entry.name for entry in anchor.fs.scan(anchor.root_fd)] != [PRIVATE]:
-            return
-        if {entry.name for entry in anchor.fs.scan(anchor.private_fd)} - {lock.LOCK, backups.BACKUPS}:
-            return
-        if backups.remove_if_empty(anchor):
-            anchor.fs.unlink(lock.LOCK, anchor.private_fd)
-            anchor.fs.rmdir(PRIVATE, anchor.root_fd)
 
 
 def _remove_if_empty(fs: FileSystem, parent_fd: int, name: str) -> None:

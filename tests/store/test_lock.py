@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from tests.store.faults import CountingFileSystem
 from tests.store.samples import CA_KEY, LATER, NOW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOLDING = """
@@ -146,6 +147,76 @@ def test_sixteen_writers_have_one_winner(root: Path) -> None:
     assert not root.exists()
 
 
+class Overtaken(CountingFileSystem):
+    """Lets somebody else come right after one of its operations."""
+
+    def __init__(self, operation: str, name: str, overtake: Callable[[], None]) -> None:
+        super().__init__()
+        self.operation, self.name, self.overtake = operation, name, overtake
+        self.times = 1
+
+    def _do(self, operation: str, *arguments: object) -> object:
+        answer = super()._do(operation, *arguments)
+        if self.times and operation == self.operation and self.name in arguments:
+            self.times = 0
+            self.overtake()
+        return answer
+
+
+@pytest.mark.parametrize(("operation", "name"), [("mkdir", "prod"), ("mkdir", ".pkigen"), ("open", "lock")])
+def test_who_overtakes_the_maker_of_the_root_removes_it(root: Path, operation: str, name: str) -> None:
+    """The one who made the directory gives up, so the one who has the lock is left with it."""
+    with ExitStack() as winner:
+        overtaking = Overtaken(
+            operation, name, lambda: winner.enter_context(Store.open(root, command="apply", now=NOW)) and None
+        )
+        with pytest.raises(BusyError, match="pkigen apply"):
+            Store.open(root, command="init", now=NOW, filesystem=overtaking)
+        assert overtaking.times == 0
+        assert root.exists()
+    assert not root.exists()
+
+
+@pytest.mark.parametrize(("operation", "name"), [("mkdir", "prod"), ("mkdir", ".pkigen"), ("open", "lock")])
+def test_whoever_comes_and_goes_meanwhile_leaves_the_root_to_its_maker(
+    root: Path, operation: str, name: str
+) -> None:
+    def come_and_go() -> None:
+        with Store.open(root, command="apply", now=NOW):
+            pass
+
+    overtaken = Overtaken(operation, name, come_and_go)
+    with Store.open(root, command="init", now=NOW, filesystem=overtaken):
+        assert overtaken.times == 0
+    assert not root.exists()
+
+
+@pytest.mark.parametrize("first", ["unlink", "rmdir"])
+def test_who_comes_while_the_root_is_removed_starts_over(root: Path, first: str) -> None:
+    """The newcomer finds half of it, and at its own end leaves nothing either."""
+    name = {"unlink": "lock", "rmdir": ".pkigen"}[first]
+    late: list[Store] = []
+    leaving = Overtaken(first, name, lambda: late.append(Store.open(root, command="apply", now=NOW)))
+    with Store.open(root, command="init", now=NOW, filesystem=leaving):
+        pass
+    assert leaving.times == 0
+    assert (root / ".pkigen/lock").exists()
+    late[0].close()
+    assert not root.exists()
+
+
+@pytest.mark.parametrize("name", ["init", "apply"])
+def test_an_empty_root_of_the_users_stays_whoever_comes(root: Path, name: str) -> None:
+    root.mkdir(mode=0o750)
+    with ExitStack() as winner:
+        overtaking = Overtaken(
+            "mkdir", ".pkigen", lambda: winner.enter_context(Store.open(root, command=name, now=NOW)) and None
+        )
+        with pytest.raises(BusyError):
+            Store.open(root, command="init", now=NOW, filesystem=overtaking)
+    assert list(root.iterdir()) == []
+
+
 def test_the_lock_is_not_inherited(tree: Path) -> None:
     with Store.open(tree, command="apply", now=LATER):
         child = subprocess.Popen(["sleep", "60"])
@@ -180,7 +251,7 @@ class Meddling(CountingFileSystem):
         (".pkigen/lock", "flock", ""),
         (".pkigen", "open", "lock"),
         ("", "open", "prod"),
-        ("", "scan", ""),
+        ("", "mkdir", ".pkigen"),
     ],
 )
 def test_a_root_removed_at_the_same_time_is_made_again(

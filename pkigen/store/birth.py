@@ -1,0 +1,91 @@
+"""A PKI directory that came into being for nothing goes away again, whichever of several runs is the last.
+
+Who makes the directory need not be the one who gets its lock, nor the last to leave it. So its maker leaves a
+mark beside the lock before coming for the lock, and whoever ends under the lock with nothing in the directory
+takes mark, lock and directory away. A directory without a mark was the user's: it stays, empty as it was.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING
+
+from pkigen.store import backups
+from pkigen.store.directories import open_directory
+from pkigen.store.explaining import ObstacleError
+from pkigen.store.files import lstat_or_none
+from pkigen.store.lock import LOCK
+from pkigen.store.paths import PRIVATE
+
+if TYPE_CHECKING:
+    from pkigen.store.directories import Anchor
+
+MARK = "new"
+_MARKING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST}
+_ROUNDS = 20
+
+
+class Birth:
+    """Whether this run has made the root, in whichever of its attempts to get the lock."""
+
+    def __init__(self) -> None:
+        self.is_ours = False
+
+
+def mark(anchor: Anchor, private_fd: int) -> None:
+    """Say that the root was not there before pkigen came.
+
+    Raises:
+        FileNotFoundError: The directory of the store's own state was removed meanwhile.
+    """
+    with suppress(FileExistsError):
+        anchor.fs.close(anchor.fs.open(MARK, _MARKING, 0o600, private_fd))
+
+
+def leave(anchor: Anchor) -> None:
+    """At the end of a run, under the lock: remove a root that holds nothing, or the mark of one that does."""
+    fs = anchor.fs
+    with suppress(OSError, ObstacleError):
+        own = {entry.name for entry in fs.scan(anchor.private_fd)}
+        if [entry.name for entry in fs.scan(anchor.root_fd)] != [PRIVATE]:
+            if MARK in own:
+                fs.unlink(MARK, anchor.private_fd)
+            return
+        if own - {LOCK, MARK, backups.BACKUPS} or not backups.remove_if_empty(anchor):
+            return
+        fs.unlink(LOCK, anchor.private_fd)
+        _remove(anchor)
+
+
+def _remove(anchor: Anchor) -> None:
+    """Others may come now, find no lock, and make one: then the root, and its mark, are theirs."""
+    fs, is_new = anchor.fs, False
+    for _ in range(_ROUNDS):
+        try:
+            with suppress(FileNotFoundError), ExitStack() as resources:
+                fd, _ = open_directory(fs, anchor.root_fd, (PRIVATE,))
+                resources.callback(fs.close, fd)
+                is_new = _take_mark(anchor, fd) or is_new
+                if lstat_or_none(fs, LOCK, fd) is not None:
+                    if is_new:
+                        mark(anchor, fd)
+                    return
+                fs.rmdir(PRIVATE, anchor.root_fd)
+            if is_new:
+                fs.rmdir(anchor.name, anchor.parent_fd)
+        except OSError as error:
+            if error.errno not in _NOT_EMPTY:
+                raise
+        else:
+            return
+
+
+def _take_mark(anchor: Anchor, private_fd: int) -> bool:
+    try:
+        anchor.fs.unlink(MARK, private_fd)
+    except FileNotFoundError:
+        return False
+    return True
