@@ -31,7 +31,7 @@ _MANIFEST = "manifest.json"
 _MANIFEST_MAX = 1 << 28
 _STAMP = "%Y%m%dT%H%M%SZ"
 _NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
-_NO_LINKS = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
+_NO_LINKS = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV}
 
 
 class BackupAction(StrEnum):

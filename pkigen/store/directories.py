@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from pkigen.errors import UnsafePathError
 from pkigen.store.explaining import ObstacleError, kind
-from pkigen.store.files import Synced
-from pkigen.store.paths import PRIVATE, directory_mode, is_guarded
+from pkigen.store.files import Synced, write_new
+from pkigen.store.paths import PRIVATE, directory_mode, is_guarded, writable_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
     from pkigen.store.filesystem import FileSystem
@@ -195,16 +197,36 @@ class Descent:
     def _push(self, name: str, fd: int, _status: os.stat_result) -> None:
         self._levels.append(Level(name=name, fd=fd))
 
+    def _is_elsewhere(self, level: Level) -> bool:
+        """Whether a directory is on another file system than the base, out of reach of one `syncfs`."""
+        return self._fs.fstat(level.fd).st_dev != self._fs.fstat(self._levels[0].fd).st_dev
+
     def _leave_until(self, parts: Parts) -> None:
         common = 0
         while common < min(self.depth, len(parts)) and self._levels[common + 1].name == parts[common]:
             common += 1
         while self.depth > common:
             level = self._levels[-1]
-            if level.changed and self._synced is Synced.AT_ONCE:
+            if level.changed and (self._synced is Synced.AT_ONCE or self._is_elsewhere(level)):
                 self._fs.fsync(level.fd)
             self._has_changed = self._has_changed or level.changed
             self._fs.close(self._levels.pop().fd)
+
+
+def write_list(anchor: Anchor, staging_fd: int, name: str, directories: Iterable[Parts]) -> None:
+    """Write down, durably, which directories are about to be made."""
+    lines = ((json.dumps("/".join(parts)) + "\n").encode() for parts in directories)
+    write_new(anchor.fs, name, staging_fd, mode=0o600, chunks=lines)
+    anchor.fs.fsync(staging_fd)
+    anchor.fs.fsync(anchor.private_fd)
+
+
+def decode_list(text: bytes) -> list[Parts]:
+    """Read the list of directories; a torn end means that none of them was made yet."""
+    with suppress(ValueError, UnsafePathError):
+        paths = (str(json.loads(line)) for line in text.splitlines())
+        return [writable_parts(path) if path else () for path in paths]
+    return []
 
 
 def remove_tree(fs: FileSystem, dir_fd: int, parts: Parts, *, last: Collection[str] = ()) -> None:

@@ -22,7 +22,7 @@ _HINTS = {
     errno.EFBIG: f"the limit on file sizes is too low: raise it (`ulimit -f unlimited`), {_AGAIN}",
     errno.EROFS: f"the file system of {{root}} is mounted read-only: remount it writable, {_AGAIN}",
     errno.EIO: f"the disk reports an error: look at `dmesg` and at the disk, {_AGAIN}",
-    errno.EXDEV: "everything below {root} must be on one file system: no mount points inside",
+    errno.EXDEV: f"a mount point below {{root}} came or went meanwhile: see what is mounted, {_AGAIN}",
     errno.EMFILE: f"too few open files are allowed: raise the limit (`ulimit -n 1024`), {_AGAIN}",
     errno.ENFILE: f"the system has no open files left: close other programs, {_AGAIN}",
     errno.EACCES: "run as the user who owns {root}, or give this user access to it",

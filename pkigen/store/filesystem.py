@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import sys
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,9 +93,19 @@ class FileSystem(Protocol):
         """Tell whether names can be added to the open directory."""
         ...
 
+    def mount(self, dir_fd: int) -> int:
+        """Number the mount of the open directory: only within one can files be renamed and linked."""
+        ...
+
 
 # Python has no `os.syncfs`; `os.sync` would wait for every file system and report no error.
 _libc = ctypes.CDLL(None, use_errno=True)
+
+# statx(2), for what `os.stat` does not tell: two bind mounts of one file system have the same st_dev.
+_AT_EMPTY_PATH = 0x1000
+_STATX_MNT_ID = 0x1000
+_STATX_SIZE = 256
+_STATX_MNT_ID_OFFSET = 144
 
 
 class OsFileSystem:
@@ -174,3 +185,14 @@ class OsFileSystem:
     def writable(self, dir_fd: int) -> bool:
         """The system call `faccessat` with the effective user."""
         return os.access(".", os.W_OK | os.X_OK, dir_fd=dir_fd, effective_ids=True)
+
+    def mount(self, dir_fd: int) -> int:
+        """The system call `statx` (Linux 5.8); where there is none, the file system stands for the mount."""
+        answer = ctypes.create_string_buffer(_STATX_SIZE)
+        statx = getattr(_libc, "statx", None)
+        if statx is None or statx(dir_fd, b"", _AT_EMPTY_PATH, _STATX_MNT_ID, answer) != 0:
+            return os.fstat(dir_fd).st_dev
+        if not int.from_bytes(answer.raw[:4], sys.byteorder) & _STATX_MNT_ID:
+            return os.fstat(dir_fd).st_dev
+        end = _STATX_MNT_ID_OFFSET + 8
+        return int.from_bytes(answer.raw[_STATX_MNT_ID_OFFSET:end], sys.byteorder)

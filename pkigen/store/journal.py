@@ -1,26 +1,33 @@
 """How a prepared change becomes real or is undone, from any point, as often as it takes.
 
 `.pkigen/staging/` holds everything that a change needs: the new files under numbers, the backup, and the list
-of directories made for it. Until `.pkigen/journal` exists, undoing is removing those; from then on, finishing
-is renaming each staged file to its path. Both can be killed anywhere and begun again.
+of directories made for it; what goes to another mount is staged beside its target too (`beside`). Until
+`.pkigen/journal` exists, undoing is removing those; from then on, finishing is renaming each staged file to
+its path. Both can be killed anywhere and begun again.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from pkigen.errors import StoreError, UnsafePathError
-from pkigen.store import backups
-from pkigen.store.directories import Anchor, Descent, open_directory, remove_tree
+from pkigen.errors import StoreError
+from pkigen.store import backups, beside
+from pkigen.store.directories import (
+    Anchor,
+    Descent,
+    decode_list,
+    open_directory,
+    remove_tree,
+    write_list,
+)
 from pkigen.store.explaining import ObstacleError, explained, kind, shown
 from pkigen.store.files import Synced, lstat_or_none, plain_file, read_file, sha256_of, write_new
-from pkigen.store.paths import PRIVATE, Parts, writable_parts
+from pkigen.store.paths import STAGING_PARTS, Parts
 from pkigen.store.record import UNKNOWN, Begun, Record, RecordError, Remove, Write
 
 if TYPE_CHECKING:
@@ -32,14 +39,12 @@ if TYPE_CHECKING:
     from pkigen.store.record import Operation
 
 JOURNAL = "journal"
-STAGING = "staging"
-STAGING_PARTS: Parts = (PRIVATE, STAGING)
 BACKUP = "backup"
 _RECORD = "record"
 _BEGUN = "begun"
 _DIRECTORIES = "directories"
-_KEPT_LONGEST = {_BEGUN, _DIRECTORIES}
-_NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST}
+_KEPT_LONGEST = {_BEGUN, _DIRECTORIES, beside.PLACES}
+_STAYS = {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}  # the last: a mount point
 _RECORD_MAX = 1 << 30
 _BEGUN_MAX = 1 << 16
 _BY_HAND = (
@@ -90,10 +95,7 @@ def make_directories(anchor: Anchor, staging_fd: int, missing: Iterable[Parts]) 
     wanted = list(missing)
     if not wanted:
         return
-    lines = ((json.dumps("/".join(parts)) + "\n").encode() for parts in wanted)
-    write_new(anchor.fs, _DIRECTORIES, staging_fd, mode=0o600, chunks=lines)
-    anchor.fs.fsync(staging_fd)
-    anchor.fs.fsync(anchor.private_fd)
+    write_list(anchor, staging_fd, _DIRECTORIES, wanted)
     with Descent(anchor.fs, anchor.root_fd, synced=Synced.for_changes(len(wanted))) as live:
         for parts in wanted:
             live.make(parts)
@@ -133,6 +135,7 @@ def roll_forward(anchor: Anchor, record: Record) -> None:
             for operation in record.operations:
                 _do(anchor, staging_fd, live, operation)
             live.flush()
+        beside.clear(anchor, beside.places_of(record.operations))
     finally:
         if staging_fd is not None:
             anchor.fs.close(staging_fd)
@@ -154,9 +157,12 @@ def discard(anchor: Anchor) -> Recovery | None:
         begun = UNKNOWN
         if _BEGUN in names:
             begun = Begun.decode(_read_own(anchor, staging_fd, _BEGUN, limit=_BEGUN_MAX))
+        if beside.PLACES in names:
+            text = _read_own(anchor, staging_fd, beside.PLACES, limit=_RECORD_MAX)
+            beside.clear(anchor, decode_list(text))
         if _DIRECTORIES in names:
             text = _read_own(anchor, staging_fd, _DIRECTORIES, limit=_RECORD_MAX)
-            _remove_empty(anchor, _decode_directories(text))
+            _remove_empty(anchor, decode_list(text))
     finally:
         fs.close(staging_fd)
     backups.remove_if_empty(anchor)
@@ -172,8 +178,9 @@ def _do(anchor: Anchor, staging_fd: int | None, live: Descent, operation: Operat
         case Write():
             level = live.make(tuple(parents))
             _require_replaceable(anchor, level, name, operation.path)
-            if staging_fd is None or not _moved(fs, operation.staged, staging_fd, name, level.fd):
-                _require_done(anchor, level, name, operation)
+            with beside.staged_in(anchor, staging_fd, level, operation) as source_fd:
+                if source_fd is None or not _moved(fs, operation.staged, source_fd, name, level.fd):
+                    _require_done(anchor, level, name, operation)
         case Remove():
             try:
                 level = live.enter(tuple(parents))
@@ -199,8 +206,10 @@ def _require_replaceable(anchor: Anchor, level: Level, name: str, path: str) -> 
 
 
 def _require_done(anchor: Anchor, level: Level, name: str, operation: Write) -> None:
-    if not _holds(anchor, name, level.fd, operation, operation.path):
-        raise _lost(anchor, f"the new {operation.path} is neither staged nor in place")
+    if _holds(anchor, name, level.fd, operation, operation.path):
+        return
+    what = f"the new {operation.path} is neither staged nor in place"
+    raise (_unmounted if operation.beside else _lost)(anchor, what)
 
 
 def _verify(anchor: Anchor, record: Record) -> None:
@@ -213,21 +222,41 @@ def _verify(anchor: Anchor, record: Record) -> None:
             raise _lost(anchor, f"its backup {record.backup} is gone")
         with Descent(fs, anchor.root_fd) as live:
             for operation in record.operations:
-                if isinstance(operation, Remove):
-                    continue
-                if staging_fd is not None and operation.staged in staged:
-                    path = "/".join((*STAGING_PARTS, operation.staged))
-                    if not _holds(anchor, operation.staged, staging_fd, operation, path):
-                        raise _lost(anchor, f"the staged {operation.path} is damaged")
-                    continue
-                *parents, name = operation.path.split("/")
-                try:
-                    _require_done(anchor, live.enter(tuple(parents)), name, operation)
-                except FileNotFoundError:
-                    raise _lost(anchor, f"the new {operation.path} is gone") from None
+                if isinstance(operation, Write):
+                    _verify_write(anchor, staging_fd if operation.staged in staged else None, live, operation)
     finally:
         if staging_fd is not None:
             fs.close(staging_fd)
+
+
+def _verify_write(anchor: Anchor, staging_fd: int | None, live: Descent, operation: Write) -> None:
+    """See that the file is staged, whole, where a rename reaches it, or is in its place already.
+
+    Args:
+        anchor: The open directories.
+        staging_fd: Where it is staged; None when it is there no more.
+        live: The tree.
+        operation: What is to be done.
+    """
+    if staging_fd is not None and not operation.beside:
+        _require_whole(anchor, staging_fd, operation)
+        return
+    try:
+        level = live.enter(operation.directory)
+        with beside.staged_in(anchor, None, level, operation) as place_fd:
+            if place_fd is None or lstat_or_none(anchor.fs, operation.staged, place_fd) is None:
+                _require_done(anchor, level, operation.path.rpartition("/")[2], operation)
+            else:
+                _require_whole(anchor, place_fd, operation)
+    except FileNotFoundError:
+        what = f"the new {operation.path} is gone"
+        raise (_unmounted if operation.beside else _lost)(anchor, what) from None
+
+
+def _require_whole(anchor: Anchor, staging_fd: int, operation: Write) -> None:
+    path = "/".join((*STAGING_PARTS, operation.staged))
+    if not _holds(anchor, operation.staged, staging_fd, operation, path):
+        raise _lost(anchor, f"the staged {operation.path} is damaged")
 
 
 def _holds(anchor: Anchor, name: str, dir_fd: int, operation: Write, path: str) -> bool:
@@ -262,18 +291,11 @@ def _remove_empty(anchor: Anchor, directories: Iterable[Parts]) -> None:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                if error.errno not in _NOT_EMPTY:
+                if error.errno not in _STAYS:
                     raise
             else:
                 level.changed = True
         live.flush()
-
-
-def _decode_directories(text: bytes) -> list[Parts]:
-    """Read the list of directories; a torn end means that none of them was made yet."""
-    with suppress(ValueError, UnsafePathError):
-        return [writable_parts(str(json.loads(line))) for line in text.splitlines()]
-    return []
 
 
 def _read_record(anchor: Anchor) -> Record:
@@ -304,6 +326,14 @@ def _lost(anchor: Anchor, what: str) -> StoreError:
     return StoreError(
         f"an interrupted change of {anchor.root} cannot be finished: {what}",
         hint=_by_hand(anchor),
+    )
+
+
+def _unmounted(anchor: Anchor, what: str) -> StoreError:
+    return StoreError(
+        f"an interrupted change of {anchor.root} cannot be finished: {what}",
+        hint="mount every file system that it was made on, then run the command again; "
+        f"without them: {_by_hand(anchor)}",
     )
 
 

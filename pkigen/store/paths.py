@@ -7,16 +7,23 @@ from pkigen.errors import UnsafePathError
 PRIVATE = ".pkigen"
 """The directory of the store's own state."""
 
+BESIDE = ".pkigen-staging"
+"""Where a change stages files for a directory on another mount than its own staging; gone at the end."""
+
 NODE_PRIVATE = ("var", "lib", "pkigen", "store")
 """Where that directory is on a node, whose root is no PKI directory."""
 
 _OPEN_TO_CALLERS = {(PRIVATE, "ledger.jsonl")}
 _GUARDED = {PRIVATE, "pki", "etc", "var"}  # the last two on a node
 _PRIVATE_AT_ROOT = {PRIVATE, "pki", "users"}
+_KUBELET = ("var", "lib", "kubelet")
 _NAME_MAX = 255
 _PATH_MAX = 4000
 
 Parts = tuple[str, ...]
+
+STAGING_PARTS: Parts = (PRIVATE, "staging")
+"""Where a change stages everything."""
 
 
 def printable(path: str) -> str:
@@ -33,7 +40,8 @@ def readable_parts(path: str) -> Parts:
         raise _refused(path, "has an empty, `.` or `..` component")
     if "\0" in path:
         raise _refused(path, "holds a NUL character")
-    if parts[: len(NODE_PRIVATE)] == NODE_PRIVATE or (parts[0] == PRIVATE and parts not in _OPEN_TO_CALLERS):
+    own = parts[: len(NODE_PRIVATE)] == NODE_PRIVATE or BESIDE in parts
+    if own or (parts[0] == PRIVATE and parts not in _OPEN_TO_CALLERS):
         raise _refused(path, "is the store's own")
     return parts
 
@@ -49,16 +57,16 @@ def writable_parts(path: str) -> Parts:
 
 
 def directory_mode(parts: Parts) -> int:
-    """Give the mode of a directory that the store creates."""
-    private = parts[0] == PRIVATE or parts[: len(NODE_PRIVATE)] == NODE_PRIVATE
-    if private or (len(parts) == 1 and parts[0] in _PRIVATE_AT_ROOT) or parts[-1] == "manifests":
+    """Give the mode of a directory that the store creates; on a node they are kubeadm's."""
+    private = parts[0] == PRIVATE or parts[: len(NODE_PRIVATE)] == NODE_PRIVATE or BESIDE in parts
+    if private or (len(parts) == 1 and parts[0] in _PRIVATE_AT_ROOT):
         return 0o700
-    return 0o755
+    return 0o700 if parts[-1] == "manifests" or parts[-3:] == _KUBELET else 0o755
 
 
 def is_guarded(parts: Parts) -> bool:
     """Tell whether a directory must be ours alone to write, because secrets pass through it."""
-    return parts[0] in _GUARDED
+    return parts[0] in _GUARDED or BESIDE in parts
 
 
 def _refused(path: str, reason: str) -> UnsafePathError:

@@ -16,6 +16,8 @@ from pkigen.store.paths import writable_parts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pkigen.store.paths import Parts
+
 BACKUP_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z(?:-[1-9][0-9]{0,5})?")
 """The name of a backup: the time of its change in UTC, with a number from the second one of a second on."""
 
@@ -28,7 +30,10 @@ class RecordError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """A staged file takes the place of `path`."""
+    """A staged file takes the place of `path`.
+
+    With `beside` it is staged in the directory of `path`, which is on another mount than the store's own.
+    """
 
     path: str
     mode: int
@@ -36,6 +41,12 @@ class Write:
     size: int
     staged: str
     backup: bool = True
+    beside: bool = False
+
+    @property
+    def directory(self) -> Parts:
+        """Where it goes."""
+        return tuple(self.path.split("/")[:-1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +150,7 @@ def _fields(operation: Operation) -> dict[str, object]:
                 "sha256": operation.sha256,
                 "size": operation.size,
                 "staged": operation.staged,
+                **({"beside": True} if operation.beside else {}),
             }
         case Remove():
             return {"path": operation.path, "remove": True}
@@ -164,6 +176,7 @@ def _operation(fields: dict[str, Any]) -> Operation:
         sha256=str(fields["sha256"]),
         size=int(fields["size"]),
         staged=staged,
+        beside=fields.get("beside") is True,
     )
 
 

@@ -33,7 +33,7 @@ from pkigen.store.explaining import (
 )
 from pkigen.store.files import read_file
 from pkigen.store.filesystem import OsFileSystem
-from pkigen.store.paths import PRIVATE, readable_parts
+from pkigen.store.paths import BESIDE, PRIVATE, readable_parts
 from pkigen.store.record import Begun
 from pkigen.store.transaction import Transaction
 
@@ -201,8 +201,8 @@ class Store:
     def walk(self, path: str = "") -> Iterator[str]:
         """List everything below a directory that is not itself a directory, sorted.
 
-        The store's own `.pkigen` is left out. Links, FIFOs and the like are listed, not followed. A missing
-        directory holds nothing.
+        The store's own directories are left out. Links, FIFOs and the like are listed, not followed. A
+        missing directory holds nothing.
         """
         parts = readable_parts(path) if path else ()
         with explained(self.root, path, "list"), self._new_descent() as descent:
@@ -243,7 +243,7 @@ class Store:
             entries, key=lambda entry: f"{entry.name}/" if entry.is_directory else entry.name
         ):
             below = (*parts, entry.name)
-            if below == (PRIVATE,):
+            if below == (PRIVATE,) or entry.name == BESIDE:
                 continue
             if entry.is_directory:
                 yield from self._walk(descent, below)

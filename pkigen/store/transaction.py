@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 from pkigen.errors import StoreError, UnsafePathError
-from pkigen.store import backups, journal
+from pkigen.store import backups, beside, journal
 from pkigen.store.backups import BackupAction, BackupWriter
 from pkigen.store.directories import Descent, make_directory
 from pkigen.store.explaining import MissingError, ObstacleError, explained, kind, shown
 from pkigen.store.files import Synced, chunks_of, lstat_or_none, plain_file, read_file, write_new
-from pkigen.store.paths import writable_parts
+from pkigen.store.paths import STAGING_PARTS, writable_parts
 from pkigen.store.record import Record, Remove, Write, in_tree_order
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Transaction:
                 self._anchor.fs,
                 operation.staged,
                 self._staging(),
-                "/".join((*journal.STAGING_PARTS, operation.staged)),
+                "/".join((*STAGING_PARTS, operation.staged)),
                 limit=limit,
             )
 
@@ -184,7 +185,7 @@ class Transaction:
                     f"an earlier change of {anchor.root} is not finished", hint="run the command again"
                 )
             try:
-                self._staging_fd, _ = make_directory(anchor.fs, anchor.private_fd, journal.STAGING_PARTS)
+                self._staging_fd, _ = make_directory(anchor.fs, anchor.private_fd, STAGING_PARTS)
             except FileExistsError:
                 raise StoreError(
                     f"an earlier change of {anchor.root} is not undone", hint="run the command again"
@@ -217,11 +218,12 @@ class Transaction:
             anchor.fs.syncfs(staging_fd)
         operations = sorted(self._operations.values(), key=lambda operation: in_tree_order(operation.path))
         _require_no_file_above(anchor, operations)
-        device = anchor.fs.fstat(staging_fd).st_dev
+        mount = anchor.fs.mount(staging_fd)
         missing: dict[Parts, None] = {}
         checked: Level | None = None
-        with BackupWriter(anchor, staging_fd, (*journal.STAGING_PARTS, journal.BACKUP)) as backup:
-            for operation in operations:
+        apart = False
+        with BackupWriter(anchor, staging_fd, (*STAGING_PARTS, journal.BACKUP)) as backup:
+            for number, operation in enumerate(operations):
                 parts = tuple(operation.path.split("/"))
                 try:
                     level = self._live.enter(parts[:-1])
@@ -233,12 +235,16 @@ class Transaction:
                 else:
                     status = _replaceable(anchor, level, parts)
                 if level is not checked:
-                    _require_fit(anchor, level, parts, device)
+                    _require_writable(anchor, level, parts)
+                    apart = anchor.fs.mount(level.fd) != mount
                     checked = level
+                if apart and isinstance(operation, Write):
+                    operations[number] = replace(operation, beside=True)
                 _back_up(backup, operation, status, level)
             kept = backup.finish(self._begun)
         backup_id = backups.free_id(anchor, self._now) if kept else None
         journal.make_directories(anchor, staging_fd, missing)
+        beside.stage(anchor, staging_fd, operations)
         return Record(begun=self._begun, backup=backup_id, operations=tuple(operations))
 
 
@@ -278,15 +284,9 @@ def _replaceable(anchor: Anchor, level: Level, parts: Parts) -> os.stat_result |
     return status
 
 
-def _require_fit(anchor: Anchor, level: Level, parts: Parts, device: int) -> None:
+def _require_writable(anchor: Anchor, level: Level, parts: Parts) -> None:
     """See before the decision that the renames after it will succeed."""
     where = "/".join(parts[:-1])
-    if anchor.fs.fstat(level.fd).st_dev != device:
-        raise ObstacleError(
-            where,
-            "is on another file system",
-            hint="everything in a PKI directory must be on one file system",
-        )
     if not anchor.fs.writable(level.fd):
         raise ObstacleError(where or ".", "is not writable", hint="run as its owner, or change its mode")
 

@@ -1,4 +1,4 @@
-"""An install that fails or is killed anywhere leaves the node as it was, or as it is to be."""
+"""An install or a rollback that fails or is killed anywhere leaves the node as it was, or as it is to be."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import contextlib
 import os
 import shutil
 import stat
+import subprocess
 import sys
 import threading
+import time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
@@ -30,17 +34,18 @@ from tests.store.faults import (
     count_operations,
     rotating_errors,
 )
+from tests.store.test_mounts import tmpfs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
     from pkigen.bundles.reading import Bundle
     from pkigen.store import FileSystem
 
-CRASHES = 36
-FAILURES = 30
-KILLS = 16
+CRASHES = 24
+FAILURES = 18
+KILLS = 10
+MOUNTS = ("var", "var/lib/kubelet")
 Files = dict[str, tuple[int, bytes]]
 
 
@@ -65,10 +70,58 @@ class Second:
     new: Files
     counter: Iterator[int] = field(default_factory=lambda: iter(range(10**6)))
 
-    def copy(self) -> Path:
+    def copy(self, name: str = "old") -> Path:
         root = self.place / f"copy-{next(self.counter)}"
-        shutil.copytree(self.place / "old", root, symlinks=True)
+        shutil.copytree(self.place / name, root, symlinks=True)
         return root
+
+
+@dataclass
+class Scene:
+    """A command on a node, the files before and after it, and which directories are file systems."""
+
+    second: Second
+    name: str
+    mounts: tuple[str, ...] = ()
+
+    @property
+    def before(self) -> Files:
+        return self.second.old if self.name == "install" else self.second.new
+
+    @property
+    def after(self) -> Files:
+        return self.second.new if self.name == "install" else self.second.old
+
+    def run(self, root: Path, filesystem: FileSystem | None = None) -> None:
+        if self.name == "install":
+            put(self.second.bundle, root, filesystem)
+            return
+        with on_node(root, filesystem) as store:
+            roll_back(plan_going_back(store, None), store)
+
+    def arguments(self, root: Path) -> list[str]:
+        if self.name == "rollback":
+            return ["bundle", "rollback", "--root", str(root), "--yes"]
+        identity = self.second.place / "identity"
+        options = ["--root", str(root), "--node", "worker-1", "--identity", str(identity)]
+        return ["bundle", "install", str(self.second.file), *options, "--max-age", "900000h", "--yes"]
+
+    def begin(self) -> Path:
+        """A node of its own."""
+        source = "old" if self.name == "install" else "new"
+        if not self.mounts:
+            return self.second.copy(source)
+        root = self.second.place / f"mounted-{next(self.second.counter)}"
+        for path in self.mounts:
+            (root / path).mkdir(parents=True)
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", root / path], check=True)
+        shutil.copytree(self.second.place / source, root, symlinks=True, dirs_exist_ok=True)
+        return root
+
+    def end(self, root: Path) -> None:
+        for path in reversed(self.mounts):
+            subprocess.run(["umount", root / path], check=True)
+        shutil.rmtree(root)
 
     def verdict(self, root: Path) -> str:
         """What the next run finds, and leaves."""
@@ -76,7 +129,8 @@ class Second:
             pass
         files = files_of(root)
         assert not (root / "var/lib/pkigen/store/staging").exists()
-        return "old" if files == self.old else "new" if files == self.new else "broken"
+        assert not list(root.rglob(".pkigen-staging"))
+        return "old" if files == self.before else "new" if files == self.after else "broken"
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +164,18 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Second:
     return Second(site, place, bundle, file, old, files_of(place / "new"))
 
 
+@pytest.fixture(params=["install", "rollback", "install, several mounts", "rollback, several mounts"])
+def scene(request: pytest.FixtureRequest, second: Second, tmp_path: Path) -> Iterator[Scene]:
+    name, _, mounts = request.param.partition(", ")
+    if mounts:
+        with tmpfs(tmp_path / "probe", "size=4k"):
+            pass
+    yield Scene(second, name, MOUNTS if mounts else ())
+    for line in reversed(Path("/proc/mounts").read_text().splitlines()):  # what a failed test has left
+        if (place := line.split()[1]).startswith(f"{second.place}/"):
+            subprocess.run(["umount", "-l", place], check=True)
+
+
 def test_the_change_is_of_every_kind(second: Second) -> None:
     with looking(second.place / "old") as store:
         changes = compare(second.bundle.manifest, store, read_installed(store))
@@ -119,137 +185,171 @@ def test_the_change_is_of_every_kind(second: Second) -> None:
     assert second.old["etc/kubernetes/pki/ca.crt"] == second.new["etc/kubernetes/pki/ca.crt"]
 
 
-def sweep(second: Second, run: Callable[[Path, FileSystem], object], count: int) -> dict[str, int]:
-    """Crash at evenly chosen operations."""
-    operations = count_operations(lambda fs: run(second.copy(), fs))
-    verdicts = {"old": 0, "new": 0, "broken": 0}
-    for at in chosen(range(1, operations + 1), count):
-        for torn in (False, True):
-            root = second.copy()
-            fs = CrashingFileSystem(at, torn=torn)
-            with contextlib.suppress(SimulatedCrashError):
-                run(root, fs)
-            assert fs.fired
-            verdicts[second.verdict(root)] += 1
-            shutil.rmtree(root)
+def sweep(scene: Scene, faults: Iterable[CrashingFileSystem | FailingFileSystem]) -> Counter[str]:
+    """Disturb the command at one operation after the other."""
+    verdicts: Counter[str] = Counter()
+    for fault in faults:
+        root = scene.begin()
+        with contextlib.suppress(SimulatedCrashError, PkigenError):
+            scene.run(root, fault)
+        assert fault.fired
+        verdicts[scene.verdict(root)] += 1
+        scene.end(root)
     return verdicts
 
 
-def test_a_crash_at_any_operation(second: Second) -> None:
-    verdicts = sweep(second, lambda root, fs: put(second.bundle, root, fs), wanted(CRASHES))
-    print(f"crashes of an install: {verdicts}")  # noqa: T201
-    assert verdicts["broken"] == 0
-    assert min(verdicts["old"], verdicts["new"]) > 5
+def operations(scene: Scene) -> int:
+    root = scene.begin()
+    count = count_operations(lambda fs: scene.run(root, fs))
+    assert scene.verdict(root) == "new"
+    scene.end(root)
+    return count
+
+
+def test_a_crash_at_any_operation(scene: Scene) -> None:
+    points = chosen(range(1, operations(scene) + 1), wanted(CRASHES))
+    torn = sweep(scene, (CrashingFileSystem(at, torn=number % 2 == 0) for number, at in enumerate(points)))
+    print(f"{scene.name}, {len(scene.mounts)} mounts, crashes: {dict(torn)}")  # noqa: T201
+    assert set(torn) == {"old", "new"}
 
 
 def test_the_sweep_catches_an_installer_without_a_journal(second: Second) -> None:
-    def naive(root: Path, fs: FileSystem) -> None:
-        base = fs.open(str(root / "var/lib/kubelet/pki"), os.O_RDONLY | os.O_DIRECTORY, 0, None)
-        for name in ("kubelet.key", "kubelet.crt"):
-            data = second.bundle.files[f"var/lib/kubelet/pki/{name}"]
-            fd = fs.open(name, os.O_WRONLY | os.O_TRUNC, 0, base)
-            fs.write(fd, memoryview(data))
-            fs.close(fd)
-        fs.close(base)
+    class Naive(Scene):
+        def run(self, root: Path, filesystem: FileSystem | None = None) -> None:
+            assert filesystem is not None
+            base = filesystem.open(str(root / "var/lib/kubelet/pki"), os.O_RDONLY | os.O_DIRECTORY, 0, None)
+            for name in ("kubelet.key", "kubelet.crt"):
+                data = self.second.bundle.files[f"var/lib/kubelet/pki/{name}"]
+                fd = filesystem.open(name, os.O_WRONLY | os.O_TRUNC, 0, base)
+                filesystem.write(fd, memoryview(data))
+                filesystem.close(fd)
+            filesystem.close(base)
 
-    assert sweep(second, naive, 8)["broken"] > 3
+    verdicts = sweep(Naive(second, "install"), (CrashingFileSystem(at) for at in range(1, 8)))
+    assert verdicts["broken"] > 3
 
 
-def test_a_failure_at_any_operation_changes_nothing(second: Second) -> None:
-    operations = count_operations(lambda fs: put(second.bundle, second.copy(), fs))
-    told = 0
-    for at, error in chosen(list(rotating_errors(operations)), wanted(FAILURES)):
-        root = second.copy()
-        fs = FailingFileSystem(at, error)
-        try:
-            put(second.bundle, root, fs)
-        except PkigenError:
-            told += 1
-        verdict = second.verdict(root)
-        assert verdict in {"old", "new"}, (at, error, verdict)
-        shutil.rmtree(root)
-    assert told > 20
+def test_a_failure_at_any_operation_changes_nothing(scene: Scene) -> None:
+    places = chosen(list(rotating_errors(operations(scene))), wanted(FAILURES))
+    verdicts = sweep(scene, (FailingFileSystem(at, error) for at, error in places))
+    print(f"{scene.name}, {len(scene.mounts)} mounts, errors: {dict(verdicts)}")  # noqa: T201
+    assert set(verdicts) == {"old", "new"}
+
+
+@pytest.fixture(scope="module")
+def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+    found = Laboratory(tmp_path_factory.mktemp("laboratory"))
+    yield found
+    found.close()
 
 
 @pytest.mark.faults
 @pytest.mark.skipif(
     tracing.STRACE is None, reason="strace is not installed: the kernel cannot be asked to kill"
 )
-def test_a_killed_program(second: Second, tmp_path: Path) -> None:
+def test_a_killed_program(scene: Scene, laboratory: Laboratory) -> None:
     """The kernel kills the real command at a system call of its choice."""
-    laboratory = Laboratory(tmp_path)
-    try:
-        _kill_everywhere(second, laboratory)
-    finally:
-        laboratory.close()
-
-
-def _kill_everywhere(second: Second, laboratory: Laboratory) -> None:
-    def arguments(root: Path) -> list[str]:
-        identity = second.place / "identity"
-        options = ["--root", str(root), "--node", "worker-1", "--identity", str(identity)]
-        return ["bundle", "install", str(second.file), *options, "--max-age", "900000h", "--yes"]
-
-    root = second.copy()
-    done = laboratory.run(arguments(root))
+    root = scene.begin()
+    done = laboratory.run(scene.arguments(root))
     assert done.status == 0, done.err
-    assert files_of(root) == second.new
+    assert files_of(root) == scene.after
+    scene.end(root)
     everything = points(done.trace, root.name)
     places = sample(everything, wanted(KILLS))
-    roots = [second.copy() for _ in places]
+
+    def kill(number: int) -> tuple[Path, int]:
+        mine = scene.begin()
+        return mine, laboratory.run(scene.arguments(mine), places[number].killed()).status
+
     killed = 0
-    verdicts = {"old": 0, "new": 0, "broken": 0}
-
-    def kill(number: int) -> int:
-        return laboratory.run(arguments(roots[number]), places[number].killed()).status
-
-    for root, status in zip(roots, laboratory.all(kill, len(places)), strict=True):
+    verdicts: Counter[str] = Counter()
+    for mine, status in laboratory.all(kill, len(places)):
         killed += status == -9
-        verdicts[second.verdict(root)] += 1
-    print(f"kills of an install: {killed} of {len(everything)} calls, {verdicts}")  # noqa: T201
+        verdicts[scene.verdict(mine)] += 1
+        scene.end(mine)
+    where = f"{killed} kills at {len(places)} of {len(everything)} calls"
+    print(f"{scene.name}, {len(scene.mounts)} mounts: {where}: {dict(verdicts)}")  # noqa: T201
     assert killed == len(places)
-    assert verdicts["broken"] == 0
+    assert set(verdicts) == {"old", "new"}
 
 
-def test_keys_are_never_readable_in_between(second: Second) -> None:
-    """Somebody looks at every file all the time, while the umask hides nothing."""
-    before = os.umask(0)
-    root = second.copy()
-    seen: set[str] = set()
-    looks = 0
-    stop = threading.Event()
+class Observer:
+    """Somebody who looks at every file all the time, and wants to read a private key."""
 
-    def look() -> None:
-        nonlocal looks
-        while not stop.is_set():
-            looks += 1
-            for directory, _, names in os.walk(root):
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self.looks = 0
+        self.seen: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self._interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        sys.setswitchinterval(self._interval)
+
+    def _look(self) -> None:
+        while not self._stop.is_set():
+            self.looks += 1
+            for directory, _, names in os.walk(self._root):
                 for name in names:
                     with contextlib.suppress(OSError):
-                        path = os.path.join(directory, name)  # noqa: PTH118 -- as fast as it can be
-                        mode = os.lstat(path).st_mode
-                        if not mode & 0o077:
-                            continue
-                        with open(path, "rb") as stream:  # noqa: PTH123
-                            if b"PRIVATE KEY" in stream.read():
-                                seen.add(path)
+                        self._try(os.path.join(directory, name))  # noqa: PTH118 -- as fast as it can be
 
-    watcher = threading.Thread(target=look)
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        watcher.start()
+    def _try(self, path: str) -> None:
+        if os.lstat(path).st_mode & 0o077:
+            with open(path, "rb") as stream:  # noqa: PTH123
+                if b"PRIVATE KEY" in stream.read():
+                    self.seen.add(path)
+
+
+@pytest.fixture
+def nothing_hidden() -> Iterator[None]:
+    """A umask that takes no permission away."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("nothing_hidden")
+@pytest.mark.parametrize("mounts", [(), MOUNTS], ids=["one mount", "several mounts"])
+def test_keys_are_never_readable_in_between(second: Second, mounts: tuple[str, ...], tmp_path: Path) -> None:
+    if mounts:
+        with tmpfs(tmp_path / "probe", "size=4k"):
+            pass
+    install, back = Scene(second, "install", mounts), Scene(second, "rollback")
+    root = install.begin()
+    with Observer(root) as observer:
         for _ in range(3):
-            put(second.bundle, root)
-            with on_node(root) as store:
-                roll_back(plan_going_back(store, None), store)
-    finally:
-        stop.set()
-        watcher.join()
-        os.umask(before)
-        sys.setswitchinterval(interval)
-    assert looks > 3
-    assert not seen
+            install.run(root)
+            back.run(root)
+        while observer.looks < 4:
+            time.sleep(0.01)
+    assert not observer.seen
+    install.end(root)
+
+
+@pytest.mark.usefixtures("nothing_hidden")
+def test_the_observer_sees_who_writes_first_and_closes_then(second: Second) -> None:
+    """The control: the mode comes after the content."""
+    root = second.copy()
+    target = root / "var/lib/kubelet/pki/kubelet.key"
+    data = second.bundle.files["var/lib/kubelet/pki/kubelet.key"]
+    with Observer(root) as observer:
+        while not observer.seen:
+            target.unlink()
+            with target.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                time.sleep(0.005)
+            target.chmod(0o600)
+    assert observer.seen == {str(target)}
 
 
 def test_going_back(second: Second) -> None:
@@ -346,4 +446,4 @@ def test_a_group_that_is_not_roots_is_refused(second: Second) -> None:
             put(second.bundle, root)
     finally:
         os.setegid(0)
-    assert second.verdict(root) == "old"
+    assert files_of(root) == second.old

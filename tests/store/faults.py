@@ -103,6 +103,10 @@ class CountingFileSystem:
         answer: bool = self._do("writable", dir_fd)
         return answer
 
+    def mount(self, dir_fd: int) -> int:
+        number: int = self._do("mount", dir_fd)
+        return number
+
 
 class FailingFileSystem(CountingFileSystem):
     """Fails at the n-th operation, counted from 1, once or from then on; only at those named, if any are.

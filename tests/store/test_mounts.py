@@ -142,13 +142,12 @@ def test_a_read_only_file_system(tmp_path: Path, trees: Trees) -> None:
             assert photograph(interrupted) == trees.new
 
 
-@pytest.mark.parametrize("options", ["size=1m", "size=1m,ro"])
-def test_a_mount_point_inside_is_refused_before_the_decision(tree: Path, options: str) -> None:
+def test_a_read_only_mount_inside_is_refused_before_the_decision(tree: Path) -> None:
     (tree / "addons").mkdir()
     old = photograph(tree)
     with (  # noqa: PT012 - the whole change must be refused
-        tmpfs(tree / "addons", options),
-        pytest.raises(UnsafePathError, match="addons is on another file system"),
+        tmpfs(tree / "addons", "size=1m,ro"),
+        pytest.raises(UnsafePathError, match="addons is not writable"),
         Store.open(tree, command="apply", now=LATER) as store,
         store.transaction() as change,
     ):

@@ -1,0 +1,109 @@
+"""Staging for directories on mounts that a rename does not reach: those files wait beside their place.
+
+A bare-metal host often has `/var` on a file system of its own. Each directory there that a change writes to
+gets a `.pkigen-staging` for the time of the change. The kubelet's watch on manifests ignores names with a
+leading dot (`pkg/kubelet/config/file.go`, `file_linux.go`), and so does systemd. Which directories have one
+is written down, durably, before the first is made.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pkigen.store.directories import Anchor, Descent, make_directory, open_directory, remove_tree, write_list
+from pkigen.store.explaining import ObstacleError
+from pkigen.store.files import chunks_of, lstat_or_none, plain_file, write_new
+from pkigen.store.paths import BESIDE, STAGING_PARTS
+from pkigen.store.record import Write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pkigen.store.directories import Level
+    from pkigen.store.paths import Parts
+    from pkigen.store.record import Operation
+
+PLACES = "places"
+"""The list of the directories, in the staging directory of the change."""
+
+
+def stage(anchor: Anchor, staging_fd: int, operations: Iterable[Operation]) -> None:
+    """Stage a second time, beside its target, what a rename could not bring there from another mount.
+
+    Args:
+        anchor: The open directories.
+        staging_fd: Where everything is staged.
+        operations: The change, in the order of the tree; the directories of its files exist.
+    """
+    wanted: dict[Parts, list[Write]] = {}
+    for operation in operations:
+        if isinstance(operation, Write) and operation.beside:
+            wanted.setdefault(operation.directory, []).append(operation)
+    if not wanted:
+        return
+    fs = anchor.fs
+    with Descent(fs, anchor.root_fd) as live:
+        for parts in wanted:
+            _require_no_leftover(anchor, live.enter(parts), parts)
+        write_list(anchor, staging_fd, PLACES, wanted)
+        for parts, writes in wanted.items():
+            level = live.enter(parts)
+            place_fd, _ = make_directory(fs, level.fd, (*parts, BESIDE))
+            try:
+                for write in writes:
+                    path = "/".join((*STAGING_PARTS, write.staged))
+                    with plain_file(fs, write.staged, staging_fd, path) as (fd, _):
+                        chunks = chunks_of(fs, fd)
+                        write_new(fs, write.staged, place_fd, mode=write.mode, chunks=chunks)
+                fs.fsync(place_fd)
+            finally:
+                fs.close(place_fd)
+            level.changed = True
+        live.flush()
+
+
+@contextmanager
+def staged_in(anchor: Anchor, staging_fd: int | None, level: Level, operation: Write) -> Iterator[int | None]:
+    """The open directory from which a rename brings the file to `level`; None when it is gone."""
+    if not operation.beside:
+        yield staging_fd
+        return
+    try:
+        place_fd, _ = open_directory(anchor.fs, level.fd, (*operation.directory, BESIDE))
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield place_fd
+    finally:
+        anchor.fs.close(place_fd)
+
+
+def clear(anchor: Anchor, directories: Iterable[Parts]) -> None:
+    """Remove what was staged beside targets."""
+    with Descent(anchor.fs, anchor.root_fd) as live:
+        for parts in directories:
+            try:
+                level = live.enter(parts)
+            except FileNotFoundError:
+                continue
+            remove_tree(anchor.fs, level.fd, (*parts, BESIDE))
+            level.changed = True
+        live.flush()
+
+
+def places_of(operations: Iterable[Operation]) -> list[Parts]:
+    """The directories beside whose files something is staged."""
+    writes = (each for each in operations if isinstance(each, Write) and each.beside)
+    return list(dict.fromkeys(each.directory for each in writes))
+
+
+def _require_no_leftover(anchor: Anchor, level: Level, parts: Parts) -> None:
+    """Refuse to take over what was staged by a change whose record may be where nothing is mounted now."""
+    if lstat_or_none(anchor.fs, BESIDE, level.fd) is not None:
+        raise ObstacleError(
+            "/".join((*parts, BESIDE)),
+            "is left from a change that is not known here",
+            hint="see that every file system is mounted and run the command again; remove it if it stays",
+        )
