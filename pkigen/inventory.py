@@ -305,6 +305,35 @@ class Rotations:
         return (Slot.CURRENT,) if other is None else (Slot.CURRENT, other)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EtcdMembership:
+    """Which members began the etcd cluster together, and which joined it later, in that order.
+
+    A member that joins must be started with the members that are there already and with the cluster's state
+    `existing`; started like a founder, it would wait for a cluster of its own (etcd `server/etcdserver/
+    bootstrap.go`).
+    """
+
+    founders: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
+
+    def grown(self, members: Collection[str]) -> EtcdMembership:
+        """The membership once these are the members: who is new joins, unless nobody is left to be joined."""
+        known = {*self.founders, *self.joined}
+        if not known.intersection(members):
+            return EtcdMembership(founders=tuple(sorted(members)))
+        return EtcdMembership(
+            founders=tuple(name for name in self.founders if name in members),
+            joined=(*(name for name in self.joined if name in members), *sorted(set(members) - known)),
+        )
+
+    def known_to(self, member: str) -> tuple[str, ...]:
+        """The members that one starts with: the founders and, for one that joins, who joined before it."""
+        if member not in self.joined:
+            return self.founders
+        return (*self.founders, *self.joined[: self.joined.index(member) + 1])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Inventory:
     """Everything that must exist, issuers first."""
@@ -312,6 +341,7 @@ class Inventory:
     cluster: ClusterSpec
     items: tuple[Desired, ...]
     rotations: Rotations
+    etcd: EtcdMembership
 
     @cached_property
     def certificates(self) -> dict[str, DesiredCertificate]:
@@ -387,10 +417,23 @@ BUNDLE_KEY_PATH = layout.authority_path("bundle.key")
 BUNDLE_KEY_SIZE = 32  # an Ed25519 seed (RFC 8032 5.1.5): any 32 random bytes are one
 
 
-def derive(cluster: ClusterSpec, rotations: Rotations | None = None) -> Inventory:
-    """Derive everything that must exist from a valid spec, and from the rotations that are under way."""
+def derive(
+    cluster: ClusterSpec, rotations: Rotations | None = None, etcd: EtcdMembership | None = None
+) -> Inventory:
+    """Derive everything that must exist from a valid spec.
+
+    Args:
+        cluster: The spec.
+        rotations: Those that are under way.
+        etcd: The membership before this spec; without it, all members begin together.
+    """
     known = rotations or Rotations()
-    return Inventory(cluster=cluster, items=tuple(_Derivation(cluster, known).items()), rotations=known)
+    return Inventory(
+        cluster=cluster,
+        items=tuple(_Derivation(cluster, known).items()),
+        rotations=known,
+        etcd=(etcd or EtcdMembership()).grown([member.name for member in cluster.etcd_members]),
+    )
 
 
 class _Derivation:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pkigen import layout
 from pkigen.checks import sans_of, subject_of
 from pkigen.errors import PkigenError, StoreError
-from pkigen.inventory import DesiredCertificate, DesiredCopy, DesiredFile, DesiredKeyPair
+from pkigen.inventory import DesiredCertificate, DesiredCopy, DesiredFile, DesiredKeyPair, EtcdMembership
 from pkigen.issuing import fingerprint
 from pkigen.keys import describe, public_der
 from pkigen.ledger import EMPTY, Head, timestamp
@@ -40,6 +40,7 @@ class Lock:
     ledger: Head
     spec: dict[str, Any]
     fingerprints: dict[str, str]
+    etcd: EtcdMembership
 
     def cluster(self) -> ClusterSpec:
         """The spec that the directory was last made from.
@@ -91,6 +92,7 @@ class LockBuilder:
             "cluster": self.inventory.cluster.name,
             "spec": spec_facts(self.inventory.cluster),
             **_rotations(self.inventory),
+            **_etcd(self.inventory),
             "ledger": _head(ledger),
             "certificates": dict(sorted(self._certificates.items())),
             "files": dict(sorted(self._files.items())),
@@ -117,6 +119,14 @@ def _rotations(inventory: Inventory) -> dict[str, dict[str, str]]:
     """The phases of the rotations that are under way."""
     phases = {identifier: str(phase) for identifier, phase in sorted(inventory.rotations.phases.items())}
     return {"rotations": phases} if phases else {}
+
+
+def _etcd(inventory: Inventory) -> dict[str, dict[str, list[str]]]:
+    """How the etcd cluster came about: the one thing about it that no spec can say."""
+    membership = inventory.etcd
+    if not membership.founders and not membership.joined:
+        return {}
+    return {"etcd": {"founders": list(membership.founders), "joined": list(membership.joined)}}
 
 
 def spec_facts(cluster: ClusterSpec) -> dict[str, Any]:
@@ -162,6 +172,9 @@ def read_lock(reader: Reader) -> Lock | None:
                 str(identifier): str(facts["fingerprint"])
                 for identifier, facts in content.get("certificates", {}).items()
             },
+            etcd=EtcdMembership(
+                **{key: tuple(map(str, names)) for key, names in content.get("etcd", {}).items()}
+            ),
         )
     except RefusedError as error:
         # Without it nobody knows what earlier runs wrote.

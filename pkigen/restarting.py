@@ -11,7 +11,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pkigen.actions import Remove
+from pkigen.actions import Create, Remove
 from pkigen.checks import Reason
 from pkigen.inventory import (
     CA,
@@ -24,12 +24,14 @@ from pkigen.inventory import (
     MaterialKind,
     paths_of,
 )
-from pkigen.spec.model import Runtime
+from pkigen.spec.model import Runtime, host_text
+from pkigen.trust import ETCD_CLIENT_PORT, ETCD_PEER_PORT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from pkigen.actions import Action
+    from pkigen.spec.model import ClusterSpec
 
 
 class Component(enum.StrEnum):
@@ -44,8 +46,14 @@ class Component(enum.StrEnum):
 
 
 class Effect(enum.StrEnum):
-    """What a changed file asks of the component that reads it, the weightiest first."""
+    """What a changed file asks of the component that reads it, the weightiest first.
 
+    The first two are asked of an etcd member because another one leaves or comes, which the step names.
+    """
+
+    EXPELS = "removes a member"
+    ADMITS = "adds a member"
+    STARTS = "starts for the first time"
     RESTART = "restart"
     RECREATED = "recreated by the kubelet"
     RELOADS = "reloads by itself"
@@ -55,13 +63,14 @@ class Effect(enum.StrEnum):
 class Step:
     """One component on one node, and what its changed files ask of it.
 
-    `files` are absolute paths on the node.
+    `files` are absolute paths on the node. `member` is whom an etcd member admits or expels.
     """
 
     node: str
     component: Component
     effect: Effect
     files: tuple[str, ...]
+    member: str | None = None
 
 
 _Reader = tuple[Component, Effect]
@@ -132,35 +141,78 @@ _FILE_READERS: dict[FileKind, _Reader] = {
 def restart_map(inventory: Inventory, changes: Iterable[Action]) -> tuple[Step, ...]:
     """What a plan's changes ask of the running components, in a safe order: etcd, API servers, the rest.
 
-    Within a component nodes come by name, to be done one at a time.
+    Within a component nodes come by name, to be done one at a time. An etcd member is admitted right before
+    it starts, and must be healthy before the next one is admitted: etcd refuses that otherwise.
     """
-    changed = {
-        path
-        for action in changes
-        if not isinstance(action, Remove) and action.reason is not Reason.ORDER_CHANGED
-        for path in action.paths
-    }
-    gathered: dict[tuple[Component, str], dict[Effect, list[str]]] = {}
+    changes = tuple(changes)
+    changed = _paths(each for each in changes if each.reason is not Reason.ORDER_CHANGED)
+    created = _paths(each for each in changes if isinstance(each, Create))
+    present = _components(inventory)
+    gathered: dict[_Running, dict[Effect, list[str]]] = {}
+    known: set[_Running] = set()
     for item in inventory.items:
         node = getattr(item, "node", None)
         if node is None:
             continue
-        files = [path for path in _files(item) if path in changed]
-        for component, effect in _readers(item, inventory) if files else ():
-            effects = gathered.setdefault((component, node), {})
-            effects.setdefault(effect, []).extend(_on_node(path, node) for path in files)
-    order = list(Component)
-    return tuple(
-        Step(
-            node=node,
-            component=component,
-            effect=_weightiest(effects),
-            files=tuple(sorted({path for files in effects.values() for path in files})),
-        )
-        for (component, node), effects in sorted(
-            gathered.items(), key=lambda each: (order.index(each[0][0]), each[0][1])
-        )
+        files = _files(item)
+        for component, effect in _readers(item, present):
+            if isinstance(item, DesiredCertificate | DesiredFile) and not created.issuperset(files):
+                known.add((component, node))
+            if touched := [_on_node(path, node) for path in files if path in changed]:
+                gathered.setdefault((component, node), {}).setdefault(effect, []).extend(touched)
+    for running in gathered.keys() - known:
+        gathered[running][Effect.STARTS] = []
+    newcomers = {name for name in inventory.etcd.joined if (Component.ETCD, name) in gathered.keys() - known}
+    return (
+        *(_asked(inventory, Effect.EXPELS, name) for name in _former_members(changes, inventory)),
+        *_with_admissions(_ordered(gathered, newcomers), newcomers, inventory),
     )
+
+
+_Running = tuple[Component, str]
+"""A component on a node."""
+
+
+def _paths(actions: Iterable[Action]) -> set[str]:
+    return {path for action in actions if not isinstance(action, Remove) for path in action.paths}
+
+
+def _ordered(gathered: dict[_Running, dict[Effect, list[str]]], newcomers: Collection[str]) -> Iterator[Step]:
+    order = list(Component)
+    for component, node in sorted(
+        gathered, key=lambda running: (order.index(running[0]), running[1] in newcomers, running[1])
+    ):
+        effects = gathered[component, node]
+        files = {path for each in effects.values() for path in each}
+        yield Step(node=node, component=component, effect=_weightiest(effects), files=tuple(sorted(files)))
+
+
+def admission(inventory: Inventory, member: str) -> Step:
+    """What an etcd cluster must be asked before one that joins it starts for the first time."""
+    return _asked(inventory, Effect.ADMITS, member)
+
+
+def _with_admissions(
+    steps: Iterable[Step], newcomers: Collection[str], inventory: Inventory
+) -> Iterator[Step]:
+    for step in steps:
+        if step.component is Component.ETCD and step.node in newcomers:
+            yield admission(inventory, step.node)
+        yield step
+
+
+def _asked(inventory: Inventory, effect: Effect, member: str) -> Step:
+    """A step at the member that has been there longest."""
+    asked = (*inventory.etcd.founders, *inventory.etcd.joined)[0]
+    return Step(node=asked, component=Component.ETCD, effect=effect, files=(), member=member)
+
+
+def _former_members(changes: Iterable[Action], inventory: Inventory) -> list[str]:
+    """The nodes whose etcd peer certificate goes, where somebody is left to be asked to let them go."""
+    gone = (path for action in changes if isinstance(action, Remove) for path in action.paths)
+    names = {path.split("/")[1] for path in gone if path.endswith("/etcd/peer.crt")}
+    staying = {member.name for member in inventory.cluster.etcd_members}
+    return sorted(names - staying) if staying else []
 
 
 def _files(item: object) -> tuple[str, ...]:
@@ -170,14 +222,13 @@ def _files(item: object) -> tuple[str, ...]:
     return paths_of(item) if isinstance(item, DesiredCopy | DesiredFile | DesiredKeyPair) else ()
 
 
-def _readers(item: object, inventory: Inventory) -> Iterator[_Reader]:
+def _readers(item: object, present: Mapping[str, set[Component]]) -> Iterator[_Reader]:
     match item:
         case DesiredCertificate():
             yield from _CERTIFICATE_READERS.get(item.name, ())
         case DesiredCopy():
-            present = _components(inventory, item.node)
             for component, effect in _MATERIAL_READERS.get((item.material, item.ca), ()):
-                if component in present:
+                if component in present[item.node]:
                     yield component, effect
         case DesiredFile() if item.kind in _FILE_READERS:
             yield _FILE_READERS[item.kind]
@@ -185,13 +236,14 @@ def _readers(item: object, inventory: Inventory) -> Iterator[_Reader]:
             pass
 
 
-def _components(inventory: Inventory, node: str) -> set[Component]:
+def _components(inventory: Inventory) -> dict[str, set[Component]]:
+    """What of the control plane and the kubelet runs on each node."""
     cluster = inventory.cluster
-    present = {Component.KUBELET}
-    if any(each.name == node for each in cluster.control_plane):
-        present |= {Component.API_SERVER, Component.CONTROLLER_MANAGER, Component.SCHEDULER}
-    if any(each.name == node for each in cluster.etcd_members):
-        present.add(Component.ETCD)
+    present = {node.name: {Component.KUBELET} for node in cluster.spec.nodes}
+    for node in cluster.control_plane:
+        present[node.name] |= {Component.API_SERVER, Component.CONTROLLER_MANAGER, Component.SCHEDULER}
+    for node in cluster.etcd_members:
+        present[node.name].add(Component.ETCD)
     return present
 
 
@@ -203,10 +255,17 @@ def _on_node(path: str, node: str) -> str:
     return path.removeprefix(f"nodes/{node}")
 
 
-def restart_commands(step: Step, runtime: Runtime) -> tuple[str, ...]:
+def restart_commands(step: Step, cluster: ClusterSpec) -> tuple[str, ...]:
     """The shell commands that carry out one step on its node; none where nothing has to be done."""
-    if step.effect is not Effect.RESTART:
+    if step.member is not None:
+        return _membership_commands(step, cluster)
+    if step.effect not in {Effect.STARTS, Effect.RESTART}:
         return ()
+    runtime = cluster.spec.runtime
+    if step.effect is Effect.STARTS:
+        if runtime is Runtime.SYSTEMD or step.component is Component.KUBE_PROXY:
+            return ("systemctl daemon-reload", f"systemctl enable --now {step.component}")
+        return ("systemctl enable --now kubelet",)  # which starts the static Pods
     if runtime is Runtime.SYSTEMD or step.component in {Component.KUBELET, Component.KUBE_PROXY}:
         return ("systemctl daemon-reload", f"systemctl restart {step.component}")
     manifest = f"/etc/kubernetes/manifests/{step.component}.yaml"
@@ -216,6 +275,25 @@ def restart_commands(step: Step, runtime: Runtime) -> tuple[str, ...]:
         f"while crictl ps --quiet --name '^{step.component}$' | grep -q .; do sleep 1; done",
         f"mv /etc/kubernetes/{step.component}.yaml.away {manifest}",
     )
+
+
+def _membership_commands(step: Step, cluster: ClusterSpec) -> tuple[str, ...]:
+    """Ask etcd, at a member that stays, to change its membership (etcd, "Runtime reconfiguration")."""
+    pki = f"{cluster.spec.certificates.directory}/etcd"
+    member = next(each for each in cluster.etcd_members if each.name == step.node)
+    etcdctl = (
+        f"etcdctl --endpoints=https://{host_text(member.advertise_address)}:{ETCD_CLIENT_PORT} "
+        f"--cacert={pki}/ca.crt --cert={pki}/healthcheck-client.crt --key={pki}/healthcheck-client.key"
+    )
+    if cluster.spec.runtime is Runtime.STATIC_PODS:
+        # etcd's image brings the program; the API server, and so `kubectl exec`, may be away just now.
+        etcdctl = f"crictl exec $(crictl ps --quiet --name '^etcd$') {etcdctl}"
+    if step.effect is Effect.EXPELS:
+        listed = f"{etcdctl} member list | awk -F', ' '$3 == \"{step.member}\" {{print $1}}'"
+        return (f"{etcdctl} member remove $({listed})",)
+    newcomer = next(each for each in cluster.etcd_members if each.name == step.member)
+    url = f"https://{host_text(newcomer.advertise_address)}:{ETCD_PEER_PORT}"
+    return (f"{etcdctl} member add {step.member} --peer-urls={url}",)
 
 
 def health_check(step: Step) -> str:

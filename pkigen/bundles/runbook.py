@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pkigen.actions import Create
+from pkigen.actions import Rewrite
 from pkigen.bundles.format import RestartStep
 from pkigen.checks import Reason
 from pkigen.inventory import paths_of
-from pkigen.restarting import Effect, health_check, restart_commands, restart_map
+from pkigen.restarting import Effect, admission, health_check, restart_commands, restart_map
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def restart_steps(inventory: Inventory) -> Mapping[str, tuple[Step, ...]]:
     """What every component of every node does when its files change, by node."""
     everything = [
-        Create(id=path, paths=(path,), node=None, reason=Reason.MISSING)
+        Rewrite(id=path, paths=(path,), node=None, reason=Reason.CONTENT_CHANGED)
         for item in inventory.items
         for path in (*paths_of(item), *((item.path,) if hasattr(item, "path") else ()))
     ]
@@ -33,13 +33,12 @@ def restart_steps(inventory: Inventory) -> Mapping[str, tuple[Step, ...]]:
 
 def described(steps: tuple[Step, ...], inventory: Inventory) -> tuple[RestartStep, ...]:
     """The same for the manifest."""
-    runtime = inventory.cluster.spec.runtime
     return tuple(
         RestartStep(
             component=step.component,
             effect=step.effect,
             files=tuple(path.lstrip("/") for path in step.files),
-            commands=(*restart_commands(step, runtime), health_check(step))
+            commands=(*restart_commands(step, inventory.cluster), health_check(step))
             if step.effect is Effect.RESTART
             else (),
         )
@@ -61,7 +60,7 @@ def runbook(node: Node, steps: tuple[RestartStep, ...], inventory: Inventory) ->
         "     pkigen bundle diff FILE --pin FINGERPRINT",
         "3. Install, as root. What is replaced goes to a backup; `pkigen bundle rollback` brings it back:",
         "     pkigen bundle install FILE --pin FINGERPRINT",
-        "4. On a new node: start the kubelet (`systemctl enable --now kubelet`).",
+        *_first_start(node, inventory),
         "   On a running one: restart what install names, one node at a time, in this order:",
         "",
     ]
@@ -70,3 +69,15 @@ def runbook(node: Node, steps: tuple[RestartStep, ...], inventory: Inventory) ->
         lines.extend(f"     {command}" for command in step.commands)
     lines += ["", "5. Destroy the copy on the medium.", ""]
     return "\n".join(lines)
+
+
+def _first_start(node: Node, inventory: Inventory) -> tuple[str, ...]:
+    start = "start the kubelet (`systemctl enable --now kubelet`)."
+    if node.name not in inventory.etcd.joined:
+        return (f"4. On a new node: {start}",)
+    asked = admission(inventory, node.name)
+    return (
+        f"4. On a new node: its etcd joins a running cluster. That must be told so first, on {asked.node}:",
+        *(f"     {command}" for command in restart_commands(asked, inventory.cluster)),
+        f"   then {start}",
+    )

@@ -107,7 +107,7 @@ def write_runbook(directory: Path, inventory: Inventory, changes: Iterable[Actio
     write_text(
         directory / "restart.txt", f"cluster {inventory.cluster.name}, one step after the other:\n{text}\n"
     )
-    script = runbook_script(steps, inventory.cluster.spec.runtime, inventory.cluster.name)
+    script = runbook_script(steps, inventory.cluster)
     write_text(directory / "restart.sh", script, mode=0o755)
     note(f"runbook: {directory}/restart.txt and restart.sh")
 

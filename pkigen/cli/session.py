@@ -41,13 +41,18 @@ class Session:
     makers: KeyMakers | None = None
 
     def at(self, tree: Reader) -> Session:
-        """The same command over what this directory asks for: rotations under way add to the inventory."""
-        rotations = observe_rotations(tree)
-        return self if rotations == self.inventory.rotations else self.under(rotations)
+        """The same command over what this directory's past adds: rotations under way, members of etcd."""
+        rotations, lock = observe_rotations(tree), read_lock(tree)
+        inventory = derive(self.inventory.cluster, rotations, lock.etcd if lock else None)
+        if (rotations, inventory.etcd) == (self.inventory.rotations, self.inventory.etcd):
+            return self
+        return self._over(inventory)
 
     def under(self, rotations: Rotations) -> Session:
         """The same command with rotations in these phases."""
-        inventory = derive(self.inventory.cluster, rotations)
+        return self._over(derive(self.inventory.cluster, rotations, self.inventory.etcd))
+
+    def _over(self, inventory: Inventory) -> Session:
         return replace(self, inventory=inventory, renderer=Renderer(inventory, overrides=self.templates))
 
     def anchors(self, tree: Reader, ca: CA) -> tuple[Certificate, ...]:

@@ -18,7 +18,7 @@ from pkigen.spec.model import host_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pkigen.inventory import Rotations
+    from pkigen.inventory import EtcdMembership, Rotations
     from pkigen.spec.model import ClusterSpec, ExtraArg, IPAddress, Node
 
 ETCD_CLIENT_PORT, ETCD_PEER_PORT, ETCD_METRICS_PORT = 2379, 2380, 2381
@@ -198,9 +198,10 @@ def kube_scheduler(cluster: ClusterSpec, _node: Node) -> tuple[Flag, ...]:
     return merged(flags, cluster.spec.scheduler.extra_args)
 
 
-def etcd(cluster: ClusterSpec, node: Node) -> tuple[Flag, ...]:
-    """An etcd member's flags; a new cluster starts with all of its members."""
+def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> tuple[Flag, ...]:
+    """An etcd member's flags: a new cluster starts with all founders, who comes later joins what is there."""
     spec = cluster.spec
+    known = membership.known_to(node.name)
     directory = f"{spec.certificates.directory}/etcd"
     flags = {
         "advertise-client-urls": client_url(node),
@@ -208,7 +209,9 @@ def etcd(cluster: ClusterSpec, node: Node) -> tuple[Flag, ...]:
         "client-cert-auth": "true",
         "data-dir": spec.etcd.data_dir,
         "initial-advertise-peer-urls": peer_url(node),
-        "initial-cluster": ",".join(f"{member.name}={peer_url(member)}" for member in cluster.etcd_members),
+        "initial-cluster": ",".join(
+            f"{member.name}={peer_url(member)}" for member in cluster.etcd_members if member.name in known
+        ),
         "key-file": f"{directory}/server.key",
         "listen-client-urls": f"{_url(localhost(node), ETCD_CLIENT_PORT)},{client_url(node)}",
         "listen-metrics-urls": _url(localhost(node), ETCD_METRICS_PORT, "http"),
@@ -221,6 +224,8 @@ def etcd(cluster: ClusterSpec, node: Node) -> tuple[Flag, ...]:
         "snapshot-count": "10000",
         "trusted-ca-file": f"{directory}/ca.crt",
     }
+    if node.name in membership.joined:
+        flags["initial-cluster-state"] = "existing"
     if versions.etcd_has_feature_gates(spec.kubernetes_version, spec.etcd.image_tag):
         flags["feature-gates"] = "InitialCorruptCheck=true"
         flags["watch-progress-notify-interval"] = "5s"

@@ -22,7 +22,7 @@ from pkigen.spec.model import host_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pkigen.inventory import Rotations
+    from pkigen.inventory import EtcdMembership, Rotations
     from pkigen.spec.model import ClusterSpec, ExternalEtcd, ExtraArg, HostPathMount, Node
 
 _CONTROLLER_MANAGER_PORT, _SCHEDULER_PORT = 10257, 10259
@@ -163,14 +163,14 @@ def kube_scheduler(cluster: ClusterSpec, node: Node) -> StaticPod:
     )
 
 
-def etcd(cluster: ClusterSpec, node: Node) -> StaticPod:
+def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> StaticPod:
     """An etcd member's Pod."""
     spec, version = cluster.spec, cluster.spec.kubernetes_version
     tag = spec.etcd.image_tag or versions.etcd_tag(version)
     return StaticPod(
         component="etcd",
         image=f"{spec.image_repository}/etcd:{tag}",
-        arguments=tuple(map(str, flags.etcd(cluster, node))),
+        arguments=tuple(map(str, flags.etcd(cluster, node, membership))),
         annotations=(
             Annotation(name="kubeadm.kubernetes.io/etcd.advertise-client-urls", value=flags.client_url(node)),
         ),

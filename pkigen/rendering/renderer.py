@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pkigen.inventory import DesiredFile, DesiredKubeconfig, DesiredToken, Inventory, Rotations
+    from pkigen.inventory import DesiredFile, DesiredKubeconfig, DesiredToken, Inventory
     from pkigen.rendering.flags import Flag
     from pkigen.rendering.pods import StaticPod
     from pkigen.spec.model import ClusterSpec, Node
@@ -39,12 +39,12 @@ class _NodeFile:
 
     template: str
     language: Language
-    context: Callable[[ClusterSpec, Node, Rotations], Any]
+    context: Callable[[Inventory, Node], Any]
 
 
-def _plain(context: Callable[[ClusterSpec, Node], Any]) -> Callable[[ClusterSpec, Node, Rotations], Any]:
-    """A context that no rotation changes."""
-    return lambda cluster, node, _: context(cluster, node)
+def _plain(context: Callable[[ClusterSpec, Node], Any]) -> Callable[[Inventory, Node], Any]:
+    """A context that the spec alone decides."""
+    return lambda inventory, node: context(inventory.cluster, node)
 
 
 def _manifest(pod: Callable[[ClusterSpec, Node], StaticPod], component: str) -> _NodeFile:
@@ -69,8 +69,20 @@ def _flag_file(component: str, arguments: tuple[Flag, ...]) -> FlagFile:
     return FlagFile(variable=nodes.flags_variable(component), arguments=tuple(map(str, arguments)))
 
 
-def _api_server_flags(cluster: ClusterSpec, node: Node, rotations: Rotations) -> FlagFile:
-    return _flag_file("kube-apiserver", flags.kube_apiserver(cluster, node, rotations))
+def _api_server_pod(inventory: Inventory, node: Node) -> StaticPod:
+    return pods.kube_apiserver(inventory.cluster, node, inventory.rotations)
+
+
+def _api_server_flags(inventory: Inventory, node: Node) -> FlagFile:
+    return _flag_file("kube-apiserver", flags.kube_apiserver(inventory.cluster, node, inventory.rotations))
+
+
+def _etcd_pod(inventory: Inventory, node: Node) -> StaticPod:
+    return pods.etcd(inventory.cluster, node, inventory.etcd)
+
+
+def _etcd_flags(inventory: Inventory, node: Node) -> FlagFile:
+    return _flag_file("etcd", flags.etcd(inventory.cluster, node, inventory.etcd))
 
 
 def _kubelet_flags(cluster: ClusterSpec, node: Node) -> FlagFile:
@@ -80,8 +92,8 @@ def _kubelet_flags(cluster: ClusterSpec, node: Node) -> FlagFile:
 _STATIC_POD_KUBELET_FLAGS = _NodeFile("flags/kubeadm-flags.env", Language.ENVIRONMENT, _plain(_kubelet_flags))
 
 _NODE_FILES = {
-    FileKind.ETCD: _manifest(pods.etcd, "etcd"),
-    FileKind.KUBE_APISERVER: _NodeFile("manifests/kube-apiserver.yaml", Language.YAML, pods.kube_apiserver),
+    FileKind.ETCD: _NodeFile("manifests/etcd.yaml", Language.YAML, _etcd_pod),
+    FileKind.KUBE_APISERVER: _NodeFile("manifests/kube-apiserver.yaml", Language.YAML, _api_server_pod),
     FileKind.KUBE_CONTROLLER_MANAGER: _manifest(pods.kube_controller_manager, "kube-controller-manager"),
     FileKind.KUBE_SCHEDULER: _manifest(pods.kube_scheduler, "kube-scheduler"),
     FileKind.ETCD_UNIT: _unit("etcd"),
@@ -90,7 +102,7 @@ _NODE_FILES = {
     FileKind.KUBE_SCHEDULER_UNIT: _unit("kube-scheduler"),
     FileKind.KUBELET_UNIT: _unit("kubelet"),
     FileKind.KUBE_PROXY_UNIT: _unit("kube-proxy"),
-    FileKind.ETCD_FLAGS: _flags(flags.etcd, "etcd"),
+    FileKind.ETCD_FLAGS: _NodeFile("flags/component.env", Language.ENVIRONMENT, _etcd_flags),
     FileKind.KUBE_APISERVER_FLAGS: _NodeFile("flags/component.env", Language.ENVIRONMENT, _api_server_flags),
     FileKind.KUBE_CONTROLLER_MANAGER_FLAGS: _flags(flags.kube_controller_manager, "kube-controller-manager"),
     FileKind.KUBE_SCHEDULER_FLAGS: _flags(flags.kube_scheduler, "kube-scheduler"),
@@ -136,7 +148,7 @@ class Renderer:
 
     def __init__(self, inventory: Inventory, *, overrides: Path | None = None) -> None:
         self._cluster = inventory.cluster
-        self._rotations = inventory.rotations
+        self._inventory = inventory
         self._nodes = {node.name: node for node in inventory.cluster.spec.nodes}
         self._users = {user.stem: user for user in inventory.cluster.spec.users}
         self._templates = Templates(overrides)
@@ -166,7 +178,7 @@ class Renderer:
                 file = _NODE_FILES[item.kind]
                 if item.kind is FileKind.KUBELET_FLAGS and not nodes.runs_units(self._cluster):
                     file = _STATIC_POD_KUBELET_FLAGS
-                context = file.context(self._cluster, self._nodes[item.node], self._rotations)
+                context = file.context(self._inventory, self._nodes[item.node])
                 return self._render(file.template, context, file.language)
             case _:
                 msg = f"{item.path} belongs to no node and no user"

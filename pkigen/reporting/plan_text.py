@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pkigen.actions import Action, Plan
     from pkigen.inventory import Inventory, Rotations
     from pkigen.restarting import Step
-    from pkigen.spec.model import Runtime
+    from pkigen.spec.model import ClusterSpec
 
 _SIGNS = {"create": "+", "renew": "~", "reissue": "!", "rewrite": "~", "remove": "-"}
 
@@ -55,21 +55,29 @@ def summary(plan: Plan) -> str:
 def restart_text(steps: Iterable[Step]) -> Iterator[str]:
     """The restart map, one line a step, in a safe order."""
     for number, step in enumerate(steps, start=1):
-        yield f"  {number}. {step.node}: {step.component} {_EFFECTS[step.effect]}"
+        yield f"  {number}. {step.node}: {step_text(step)}"
+
+
+def step_text(step: Step) -> str:
+    """What one step asks for."""
+    return f"{step.component} {_EFFECTS[step.effect].format(member=step.member)}"
 
 
 _EFFECTS = {
+    Effect.EXPELS: "must remove the member {member}, before that is switched off",
+    Effect.ADMITS: "must add the member {member}, before that starts for the first time",
+    Effect.STARTS: "starts for the first time",
     Effect.RESTART: "must restart",
     Effect.RECREATED: "is recreated by the kubelet when its manifest arrives",
     Effect.RELOADS: "reloads by itself",
 }
 
 
-def runbook_script(steps: Iterable[Step], runtime: Runtime, cluster: str) -> str:
+def runbook_script(steps: Iterable[Step], cluster: ClusterSpec) -> str:
     """The restart map as a shell script to be read first and then run on one node at a time."""
     lines = [
         "#!/bin/sh",
-        f"# Restart steps for cluster {cluster}.",
+        f"# Restart steps for cluster {cluster.name}.",
         "# Read it, then run each step on its node: restart.sh NODE STEP",
         "# The order is safe: one etcd member at a time, then the API servers, then the rest.",
         "set -eu",
@@ -78,9 +86,9 @@ def runbook_script(steps: Iterable[Step], runtime: Runtime, cluster: str) -> str
     ]
     for number, step in enumerate(steps, start=1):
         lines.append(f"  {number}:{step.node})")
-        lines.append(f"    # {step.component}: {_EFFECTS[step.effect]}")
+        lines.append(f"    # {step_text(step)}")
         lines.extend(f"    #   {path}" for path in step.files)
-        commands = restart_commands(step, runtime)
+        commands = restart_commands(step, cluster)
         lines.extend(f"    {command}" for command in commands)
         lines.append(f"    {health_check(step)}" if commands else "    :")
         lines.append("    ;;")

@@ -122,12 +122,11 @@ class _Runbook:
 
     def _restarts(self) -> list[str]:
         lines = ["restart on one node at a time, and go on when it is healthy again:"]
-        runtime = self._spec.runtime
         for restart, text in zip(self._steps(), restart_text(self._steps()), strict=True):
             lines.append(text.strip())
             if self._drops_kubelet_certificate(restart):
                 lines.append(f"  {_KUBELET_CERTIFICATE}   # or it goes on with the one it got before")
-            commands = restart_commands(restart, runtime)
+            commands = restart_commands(restart, self._inventory.cluster)
             if restart.effect is Effect.RECREATED:
                 lines.append(f"  {health_check(restart)}")
             elif commands:

@@ -91,7 +91,8 @@ def step(step: Step, inventory: Inventory) -> dict[str, Any]:
         "component": step.component,
         "effect": step.effect,
         "files": list(step.files),
-        "commands": list(restart_commands(step, inventory.cluster.spec.runtime)),
+        "member": step.member,
+        "commands": list(restart_commands(step, inventory.cluster)),
     }
 
 

@@ -63,7 +63,7 @@ class Client:
         return Identity(certificate=stem.with_suffix(".crt"), key=stem.with_suffix(".key"))
 
 
-def _command(tree: Path, component: str) -> list[str]:
+def rendered_command(tree: Path, component: str) -> list[str]:
     """The rendered command: of the static Pod, else of the unit and its flag file."""
     manifest = tree / f"etc/kubernetes/manifests/{component}.yaml"
     if manifest.exists():
@@ -113,9 +113,11 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             )
             for name, node in nodes.items()
         }
-        members = [machines[name].start("etcd", _command(out / "nodes" / name, "etcd")) for name in MEMBERS]
+        members = [
+            machines[name].start("etcd", rendered_command(out / "nodes" / name, "etcd")) for name in MEMBERS
+        ]
         tree = out / "nodes/cp-1"
-        flags = _command(tree, "kube-apiserver")
+        flags = rendered_command(tree, "kube-apiserver")
         (servers,) = (flag for flag in flags if flag.startswith("--etcd-servers="))
         one = Client(machines["cp-1"], tree, servers.removeprefix("--etcd-servers="))
         deadline = time.monotonic() + _START_SECONDS

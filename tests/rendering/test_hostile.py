@@ -11,7 +11,15 @@ import yaml
 from hypothesis import given, settings
 
 from pkigen.errors import TemplateError
-from pkigen.inventory import CA, DesiredFile, DesiredKubeconfig, FileKind, Inventory, Rotations
+from pkigen.inventory import (
+    CA,
+    DesiredFile,
+    DesiredKubeconfig,
+    EtcdMembership,
+    FileKind,
+    Inventory,
+    Rotations,
+)
 from pkigen.rendering import Renderer, reading
 from pkigen.rendering.quoting import (
     argument_word,
@@ -156,7 +164,9 @@ def _harmless(kind: FileKind, runtime: Runtime = Runtime.STATIC_PODS) -> str:
 
 
 def _render(kind: FileKind, value: str, runtime: Runtime = Runtime.STATIC_PODS) -> str:
-    inventory = Inventory(cluster=_spec(value, runtime=runtime), items=(), rotations=Rotations())
+    inventory = Inventory(
+        cluster=_spec(value, runtime=runtime), items=(), rotations=Rotations(), etcd=EtcdMembership()
+    )
     return Renderer(inventory).file(_file(kind, value), secrets=(ENCRYPTION_KEY,)).decode()
 
 
@@ -190,7 +200,7 @@ def test_the_command_of_a_manifest(value: str) -> None:
 
 
 def test_kubeconfigs() -> None:
-    one = Renderer(Inventory(cluster=cluster(), items=(), rotations=Rotations()))
+    one = Renderer(Inventory(cluster=cluster(), items=(), rotations=Rotations(), etcd=EtcdMembership()))
     for value in STRINGS:
         item = DesiredKubeconfig(
             id="x",

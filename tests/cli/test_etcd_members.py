@@ -1,0 +1,139 @@
+"""Members that come to a running etcd cluster, or leave it: their flags, and what etcd must be asked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from pkigen.inventory import EtcdMembership
+from tests.cli.program import HOME, InProcess
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ONE = HOME.replace("  users:", "  controlPlaneEndpoint: api.example.com:6443\n  users:")
+
+
+def spec_of(*numbers: int, runtime: str = "static-pods") -> str:
+    content = yaml.safe_load(ONE)
+    content["spec"]["runtime"] = runtime
+    content["spec"]["nodes"] = [
+        {"name": f"cp-{number}", "roles": ["control-plane"], "addresses": [f"10.0.0.{10 + number}"]}
+        for number in numbers
+    ]
+    return yaml.safe_dump(content)
+
+
+@pytest.fixture
+def grow(pkigen: InProcess, tmp_path: Path) -> Any:
+    """Apply a spec with these control-plane nodes; gives what `apply -o json` says."""
+
+    def apply(*numbers: int, runtime: str = "static-pods") -> Any:
+        spec, root = tmp_path / "home.yaml", tmp_path / "home"
+        spec.write_text(spec_of(*numbers, runtime=runtime))
+        first = not root.exists()
+        command = ("init",) if first else ("apply", "--yes", "--force")
+        result = pkigen(*command, spec, "--out", root, "-o", "json")
+        assert result.code == 0, result.err
+        assert pkigen("plan", spec, "--out", root, "--exit-code").code == 0
+        assert pkigen("verify", root).code == 0
+        return result.json
+
+    return apply
+
+
+def flags(tmp_path: Path, node: str) -> dict[str, str]:
+    manifest = tmp_path / f"home/nodes/{node}/etc/kubernetes/manifests/etcd.yaml"
+    command = yaml.safe_load(manifest.read_text())["spec"]["containers"][0]["command"]
+    return dict(flag.removeprefix("--").split("=", 1) for flag in command[1:])
+
+
+def members(tmp_path: Path, node: str) -> list[str]:
+    return [each.partition("=")[0] for each in flags(tmp_path, node)["initial-cluster"].split(",")]
+
+
+def test_founders_start_together(grow: Any, tmp_path: Path) -> None:
+    grow(1, 2, 3)
+    for node in ("cp-1", "cp-2", "cp-3"):
+        assert members(tmp_path, node) == ["cp-1", "cp-2", "cp-3"]
+        assert "initial-cluster-state" not in flags(tmp_path, node)
+    lock = json.loads((tmp_path / "home/pki.lock").read_text())
+    assert lock["etcd"] == {"founders": ["cp-1", "cp-2", "cp-3"], "joined": []}
+
+
+def test_who_comes_later_joins(grow: Any, tmp_path: Path) -> None:
+    grow(2)
+    before = (tmp_path / "home/nodes/cp-2/etc/kubernetes/manifests/etcd.yaml").read_bytes()
+    done = grow(1, 2, 3)
+    # The member that runs is left alone; each new one knows those who are there when its turn comes.
+    assert (tmp_path / "home/nodes/cp-2/etc/kubernetes/manifests/etcd.yaml").read_bytes() == before
+    assert members(tmp_path, "cp-1") == ["cp-1", "cp-2"]
+    assert members(tmp_path, "cp-3") == ["cp-1", "cp-2", "cp-3"]
+    for node in ("cp-1", "cp-3"):
+        assert flags(tmp_path, node)["initial-cluster-state"] == "existing"
+    lock = json.loads((tmp_path / "home/pki.lock").read_text())
+    assert lock["etcd"] == {"founders": ["cp-2"], "joined": ["cp-1", "cp-3"]}
+    etcd = [
+        (step["node"], step["effect"], step["member"])
+        for step in done["restarts"]
+        if step["component"] == "etcd"
+    ]
+    assert etcd == [
+        ("cp-2", "adds a member", "cp-1"),
+        ("cp-1", "starts for the first time", None),
+        ("cp-2", "adds a member", "cp-3"),
+        ("cp-3", "starts for the first time", None),
+    ]
+    (command,) = done["restarts"][0]["commands"]
+    assert command.endswith("member add cp-1 --peer-urls=https://10.0.0.11:2380")
+    assert "--endpoints=https://10.0.0.12:2379 " in command
+
+
+def test_who_leaves_is_removed_first(grow: Any, tmp_path: Path) -> None:
+    grow(1, 2, 3, runtime="systemd")
+    done = grow(2, 3, runtime="systemd")
+    first = done["restarts"][0]
+    assert (first["node"], first["effect"], first["member"]) == ("cp-2", "removes a member", "cp-1")
+    (command,) = first["commands"]
+    assert command.startswith("etcdctl --endpoints=https://10.0.0.12:2379 ")
+    lock = json.loads((tmp_path / "home/pki.lock").read_text())
+    assert lock["etcd"] == {"founders": ["cp-2", "cp-3"], "joined": []}
+    # It comes back as somebody new.
+    done = grow(1, 2, 3, runtime="systemd")
+    lock = json.loads((tmp_path / "home/pki.lock").read_text())
+    assert lock["etcd"] == {"founders": ["cp-2", "cp-3"], "joined": ["cp-1"]}
+    assert done["restarts"][0]["effect"] == "adds a member"
+
+
+def test_a_cluster_of_nobody_left_begins_anew(grow: Any, tmp_path: Path) -> None:
+    grow(1)
+    grow(2, 3)
+    lock = json.loads((tmp_path / "home/pki.lock").read_text())
+    assert lock["etcd"] == {"founders": ["cp-2", "cp-3"], "joined": []}
+
+
+@pytest.mark.parametrize("runtime", ["static-pods", "systemd"])
+def test_the_script_is_sound(grow: Any, pkigen: InProcess, tmp_path: Path, runtime: str) -> None:
+    grow(1, 2, runtime=runtime)
+    spec, root, book = tmp_path / "home.yaml", tmp_path / "home", tmp_path / "book"
+    spec.write_text(spec_of(2, 3, runtime=runtime))
+    assert pkigen("plan", spec, "--out", root, "--runbook", book).code == 0
+    script = book / "restart.sh"
+    subprocess.run(["sh", "-n", script], check=True)
+    text = (book / "restart.txt").read_text()
+    assert "  1. cp-2: etcd must remove the member cp-1, before that is switched off\n" in text
+    assert "cp-2: etcd must add the member cp-3, before that starts for the first time\n" in text
+    assert ("crictl exec" in script.read_text()) is (runtime == "static-pods")
+
+
+def test_a_membership_is_stable() -> None:
+    grown = EtcdMembership().grown(["b", "a"]).grown(["a", "b", "d", "c"])
+    assert grown == EtcdMembership(founders=("a", "b"), joined=("c", "d"))
+    assert grown.grown(["d", "c", "b", "a"]) == grown
+    assert grown.known_to("a") == ("a", "b")
+    assert grown.known_to("c") == ("a", "b", "c")
+    assert grown.grown(["c", "d"]) == EtcdMembership(joined=("c", "d"))

@@ -1,0 +1,139 @@
+"""A real etcd cluster that grows and shrinks, by nothing but what `apply` wrote and its restart map says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.live import programs
+from tests.live.hosts import Network
+from tests.live.test_etcd import Client, rendered_command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.live.hosts import Machine, Process
+
+_SECONDS = 60
+
+
+class Site:
+    """An authority and the machines that run what it wrote."""
+
+    def __init__(self, place: Path, network: Network) -> None:
+        self.place, self.network = place, network
+        self.machines: dict[str, Machine] = {}
+        (place / "programs").mkdir()
+        programs.gather(place / "programs")
+        for name in ("etcd", "etcdctl"):
+            program = programs.find(name)
+            assert program is not None
+            if not (place / "programs" / name).exists():
+                (place / "programs" / name).symlink_to(program)
+
+    def tree(self, node: str) -> Path:
+        return self.place / "out/nodes" / node
+
+    def apply(self, command: str, *members: int) -> Any:
+        """Make the tree for these members, and a machine for each new one; gives the restart map."""
+        spec = self.place / "cluster.yaml"
+        content = {
+            "kubernetesVersion": "v1.33.7" if programs.version("etcd") < (3, 6) else "v1.36.2",
+            "runtime": "systemd",
+            "nodes": [
+                {"name": "cp-1", "roles": ["control-plane"], "addresses": ["10.77.1.1"]},
+                *({"name": f"etcd-{n}", "roles": ["etcd"], "addresses": [f"10.77.1.1{n}"]} for n in members),
+            ],
+        }
+        document = {"apiVersion": "pkigen/v1", "kind": "Cluster", "metadata": {"name": "c"}, "spec": content}
+        spec.write_text(yaml.safe_dump(document))
+        argv = [
+            sys.executable,
+            "-m",
+            "pkigen",
+            command,
+            str(spec),
+            "--out",
+            str(self.place / "out"),
+            "-o",
+            "json",
+        ]
+        if command == "apply":
+            argv += ["--yes", "--force"]
+        done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=120)
+        for node in content["nodes"]:
+            name, (address,) = node["name"], node["addresses"]  # type: ignore[index]
+            if name not in self.machines:
+                self.machines[name] = self.network.machine(
+                    name,
+                    self.tree(name),
+                    addresses=[address],
+                    programs=self.place / "programs",
+                    scratch=self.place,
+                )
+        return json.loads(done.stdout)["restarts"]
+
+    def start(self, member: str) -> Process:
+        return self.machines[member].start("etcd", rendered_command(self.tree(member), "etcd"))
+
+    def carry_out(self, step: Any) -> None:
+        """A step of the restart map that asks a member for something."""
+        for command in step["commands"]:
+            self.machines[step["node"]].run("sh", "-c", command)
+
+    def client(self, *members: int) -> Client:
+        endpoints = ",".join(f"https://10.77.1.1{n}:2379" for n in members)
+        return Client(self.machines["cp-1"], self.tree("cp-1"), endpoints)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    programs.require("etcd", "etcdctl")
+    with Network() as network:
+        yield Site(tmp_path, network)
+
+
+def wait_healthy(client: Client, *processes: Process) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while client.etcdctl("endpoint", "health").returncode != 0:
+        logs = "\n".join(process.tail() for process in processes)
+        assert time.monotonic() < deadline, logs
+        assert all(process.alive() for process in processes), logs
+
+
+@pytest.mark.live
+def test_members_come_and_go(site: Site) -> None:
+    site.apply("init", 1)
+    first = site.start("etcd-1")
+    wait_healthy(site.client(1), first)
+    assert site.client(1).etcdctl("put", "/kept", "from the beginning").returncode == 0
+
+    steps = site.apply("apply", 1, 2)
+    admits, starts = (step for step in steps if step["component"] == "etcd")
+    assert (admits["effect"], admits["member"], starts["node"]) == ("adds a member", "etcd-2", "etcd-2")
+    # The control: who starts before it is admitted is no member, and says so.
+    early = site.start("etcd-2")
+    assert early.popen.wait(_SECONDS) != 0
+    assert "member" in early.tail()
+    site.carry_out(admits)
+    second = site.start("etcd-2")
+    wait_healthy(site.client(1, 2), first, second)
+    for endpoint in (1, 2):
+        got = site.client(endpoint).etcdctl("get", "/kept", "--print-value-only")
+        assert got.stdout.strip() == "from the beginning", got.stderr
+
+    expels = site.apply("apply", 2)[0]
+    assert (expels["node"], expels["effect"], expels["member"]) == ("etcd-2", "removes a member", "etcd-1")
+    site.carry_out(expels)
+    assert first.popen.wait(_SECONDS) == 0
+    wait_healthy(site.client(2), second)
+    listed = json.loads(site.client(2).etcdctl("member", "list", "-w", "json").stdout)["members"]
+    assert [member["name"] for member in listed] == ["etcd-2"]
+    assert site.client(2).etcdctl("put", "/kept", "to the end").returncode == 0
