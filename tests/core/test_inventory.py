@@ -1,4 +1,4 @@
-"""The inventory against `kubernetes-pki-facts.md` (its section 1 is `facts 1`), certificate by certificate.
+"""The inventory against what kubeadm 1.36 writes, certificate by certificate.
 
 What is compared is what stands in the tree after a real apply, not what the inventory says of itself.
 """
@@ -51,7 +51,7 @@ SERVICE_NAMES = (
 
 @dataclass(frozen=True)
 class Row:
-    """What a certificate must be: facts 1, table "Certificates and keys" and section 2, "Kubeconfigs"."""
+    """What a certificate must be, after kubeadm's `certlist.go` and `kubeconfig.go`."""
 
     cn: str
     organizations: tuple[str, ...]
@@ -73,7 +73,7 @@ def row(
 
 
 def authorities(*, etcd: bool = True) -> dict[str, Row]:
-    # A CA has its common name as a DNS name (facts 1, "Extensions"), no EKU.
+    # A CA has its common name as a DNS name (kubeadm `pki_helpers.go`), no EKU.
     table = {
         "ca": row("kubernetes", None, (), "pki/ca.crt", "kubernetes"),
         "front-proxy-ca": row("front-proxy-ca", None, (), "pki/front-proxy-ca.crt", "front-proxy-ca"),
@@ -86,7 +86,7 @@ def authorities(*, etcd: bool = True) -> dict[str, Row]:
 def etcd_member(
     name: str, *addresses: str, server: tuple[str, ...] = (), peer: tuple[str, ...] = ()
 ) -> dict[str, Row]:
-    # Set E: nodeName, localhost, advertise address, 127.0.0.1, ::1; CN is the node's name (facts 1).
+    # Set E: nodeName, localhost, advertise address, 127.0.0.1, ::1; CN is the node's name (`pki_helpers.go`).
     base = f"nodes/{name}/{PKI}/etcd"
     common = (name, "localhost", "127.0.0.1", "::1", *addresses)
     return {
@@ -101,11 +101,11 @@ def etcd_member(
 def control_plane(name: str, *sans: str, etcd: bool = True, first: bool = False) -> dict[str, Row]:
     base, conf = f"nodes/{name}/{PKI}", f"nodes/{name}/etc/kubernetes"
     table = {
-        # Set A plus what the node adds; no localhost, 127.0.0.1 or ::1 (facts 1).
+        # Set A plus what the node adds; no localhost, 127.0.0.1 or ::1 (`pki_helpers.go`).
         f"{name}/apiserver": row(
             "kube-apiserver", "ca", (SERVER,), f"{base}/apiserver.crt", name, *SERVICE_NAMES, *sans
         ),
-        # No group since 1.36.1 (facts 1, note 1).
+        # No group since 1.36.1 (kubernetes #138958).
         f"{name}/apiserver-kubelet-client": row(
             "kube-apiserver-kubelet-client", "ca", (CLIENT,), f"{base}/apiserver-kubelet-client.crt"
         ),
@@ -120,11 +120,11 @@ def control_plane(name: str, *sans: str, etcd: bool = True, first: bool = False)
         ),
         f"{name}/scheduler.conf": row("system:kube-scheduler", "ca", (CLIENT,), f"{conf}/scheduler.conf"),
     }
-    if etcd:  # with external etcd there is none (facts 1, note 2)
+    if etcd:  # with external etcd there is none (`certlist.go`)
         table[f"{name}/apiserver-etcd-client"] = row(
             "kube-apiserver-etcd-client", "etcd-ca", (CLIENT,), f"{base}/apiserver-etcd-client.crt"
         )
-    if first:  # `init` only (facts 2)
+    if first:  # `init` only (`kubeconfig.go`)
         table[f"{name}/super-admin.conf"] = row(
             "kubernetes-super-admin", "ca", (CLIENT,), f"{conf}/super-admin.conf", o=("system:masters",)
         )
@@ -132,8 +132,8 @@ def control_plane(name: str, *sans: str, etcd: bool = True, first: bool = False)
 
 
 def kubelet(name: str, *addresses: str) -> dict[str, Row]:
-    # facts 2, kubelet.conf; facts 10: both kubelet signers want O exactly system:nodes, CN system:node:…;
-    # a serving certificate has at least one DNS or IP name.
+    # Both kubelet signers want O exactly system:nodes, CN system:node:…; a serving certificate has at least
+    # one DNS or IP name (`pkg/apis/certificates/helpers.go`).
     user, group = f"system:node:{name}", ("system:nodes",)
     conf = f"nodes/{name}/etc/kubernetes/kubelet.conf"
     serving = f"nodes/{name}/var/lib/kubelet/pki/kubelet.crt"
@@ -223,7 +223,7 @@ USERS = (
     },
 )
 DUAL_STACK = (
-    # kubeadm takes the first subnet's address only (facts 1, set A); Pods of the other family dial the other.
+    # kubeadm takes the first subnet's address only (`constants.go`); Pods of the other family dial the other.
     spec(
         node("cp-1", ["10.0.0.11", "fd00::11"], "control-plane"),
         networking={"serviceSubnets": ["10.96.0.0/12", "fd00:10:96::/112"]},
@@ -294,13 +294,13 @@ def test_extensions_and_their_criticality(algorithm: KeyAlgorithm, tmp_path: Pat
     for identifier, item in world.inventory.certificates.items():
         certificate = world.certificate(identifier)
         found = {each.oid: each for each in certificate.extensions}
-        # KeyUsage and BasicConstraints are critical, all else is not (facts 1, "Extensions").
+        # KeyUsage and BasicConstraints are critical, all else is not (Go `crypto/x509`).
         critical = {ExtensionOID.KEY_USAGE, ExtensionOID.BASIC_CONSTRAINTS}
         assert {oid for oid, each in found.items() if each.critical} == critical, identifier
         usage = found[ExtensionOID.KEY_USAGE].value
         assert isinstance(usage, x509.KeyUsage)
         is_ca = item.issuer is None
-        # keyEncipherment for RSA leaves only (RFC 8813 3); cRLSign beside keyCertSign on CAs (issue 2).
+        # keyEncipherment for RSA leaves only (RFC 8813 3); cRLSign beside keyCertSign on CAs.
         is_rsa = isinstance(certificate.public_key(), rsa.RSAPublicKey)
         assert usage == x509.KeyUsage(
             digital_signature=True,
@@ -320,7 +320,7 @@ def test_extensions_and_their_criticality(algorithm: KeyAlgorithm, tmp_path: Pat
 
 
 MODES = {
-    # facts 1, last table; sa.pub is public here, as `join` writes it.
+    # kubeadm's modes; sa.pub is public here, as `join` writes it.
     ".crt": 0o644,
     ".key": 0o600,
     ".pub": 0o644,
@@ -336,7 +336,7 @@ def test_modes_on_disk(name: str, tmp_path: Path) -> None:
         mode = stat.S_IMODE(world.path(path).stat().st_mode)
         suffix = world.path(path).suffix
         if "/manifests/" in path:
-            assert mode == 0o600, path  # facts 1: manifests 0600
+            assert mode == 0o600, path  # `staticpod/utils.go`
         else:
             assert mode == MODES.get(suffix, 0o644), path
     assert stat.S_IMODE(world.path("pki").stat().st_mode) == 0o700
@@ -373,7 +373,7 @@ def test_what_of_the_authority_goes_to_which_node() -> None:
 
 
 def test_servers_of_kubeconfigs() -> None:
-    # facts 2: admin and super-admin dial the endpoint, components of a control-plane node its own API server.
+    # Admin and super-admin dial the endpoint, components of a control-plane node its own API server.
     cluster = spec(CP1, W1, controlPlaneEndpoint="api.example.com", apiServer={"bindPort": 7443})
     servers = {item.id: item.server for item in derive(cluster).items if isinstance(item, DesiredKubeconfig)}
     local, shared = "https://10.0.0.11:7443", "https://api.example.com:7443"

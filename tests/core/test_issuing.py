@@ -231,7 +231,7 @@ def test_an_old_openssl_signs_with_a_random_nonce(monkeypatch: pytest.MonkeyPatc
 def test_the_signature_hash_follows_the_authoritys_key(
     curve: ec.EllipticCurve, expected: type[hashes.HashAlgorithm]
 ) -> None:
-    # facts 1: RSA→SHA256-RSA, P-256→ECDSA-SHA256, P-384→ECDSA-SHA384
+    # kubeadm's: RSA→SHA256-RSA, P-256→ECDSA-SHA256, P-384→ECDSA-SHA384
     assert isinstance(signature_hash(ec.generate_private_key(curve)), expected)
     assert isinstance(signature_hash(key_of(KeyAlgorithm.RSA_2048)), hashes.SHA256)
 

@@ -61,7 +61,7 @@ def pkcs8(key: object) -> bytes:
 def test_keys_are_written_as_kubeadm_writes_them_and_read_back(algorithm: KeyAlgorithm) -> None:
     key = keys.ALGORITHMS[algorithm].generate()
     pem = private_pem(key)
-    # facts 1, "PEM": PKCS #1 and SEC 1
+    # kubeadm's forms (client-go `keyutil/key.go`): PKCS #1 and SEC 1
     label = b"RSA PRIVATE KEY" if algorithm.startswith("RSA") else b"EC PRIVATE KEY"
     assert pem.startswith(b"-----BEGIN " + label)
     assert public_pem(key).startswith(b"-----BEGIN PUBLIC KEY-----")

@@ -1,4 +1,4 @@
-"""`verify` against a matrix of trees that are wrong in one thing each, and against right ones (goal 3).
+"""`verify` against a matrix of trees that are wrong in one thing each, and against right ones.
 
 A mutant is flagged when there is a finding about the file or the object that was changed.
 """

@@ -281,7 +281,7 @@ def test_pyca_accepts_every_server_for_every_name(
 # -- pkilint ------------------------------------------------------------------------------------------
 
 ALLOWED = {
-    # Kubernetes dials single-label names: `kubernetes`, `localhost`, node names (reliability-notes A.1).
+    # Kubernetes dials single-label names: `kubernetes`, `localhost`, node names.
     "pkix.invalid_domain_name_syntax",
 }
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 PROCESSES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "kubelet")
 WORKER_PROCESSES = ("kubelet",)
 
-# kubernetes-pki-facts.md, section 10: what is read once, by the process and the end of the file's name.
+# What is read once, by the process and the end of the file's name.
 HELD = {
     ("kube-apiserver", "as client", "/pki/ca.crt"),
     ("kube-apiserver", "as client", "/etcd/ca.crt"),
