@@ -26,7 +26,7 @@ from pkigen.errors import PkigenError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes, PrivateKeyTypes
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
@@ -194,7 +194,27 @@ def _is_consistent(key: rsa.RSAPrivateNumbers) -> bool:
     )
 
 
+def public_half(pem: bytes) -> bytes:
+    """The public key's DER of anybody's private key, of whatever kind, to compare it with a certificate's.
+
+    Raises:
+        UnsupportedKeyError: As for `load_private`, but for the kind.
+    """
+    key = _read_private(pem, trust_primes=True)
+    return key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
 def _load_private(pem: bytes, *, trust_primes: bool) -> PrivateKey:
+    key = _read_private(pem, trust_primes=trust_primes)
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        msg = f"is a key of kind {describe(key)}, which Kubernetes components cannot use here"
+        raise UnsupportedKeyError(msg)
+    return key
+
+
+def _read_private(pem: bytes, *, trust_primes: bool) -> PrivateKeyTypes:
     if pem.count(b"PRIVATE KEY-----") > _MARKS_OF_ONE_KEY:
         raise UnsupportedKeyError("holds more than one private key")
     reason = "is not a PEM private key"
@@ -209,9 +229,6 @@ def _load_private(pem: bytes, *, trust_primes: bool) -> PrivateKey:
         key = None
     if key is None:
         raise UnsupportedKeyError(reason)
-    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        msg = f"is a key of kind {describe(key)}, which Kubernetes components cannot use here"
-        raise UnsupportedKeyError(msg)
     return key
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,10 +37,14 @@ LARGEST_REQUEST = 64 << 10
 """In bytes; an RSA-8192 request with every extension has a tenth."""
 _LARGEST_RSA_BITS = 8192  # Go's TLS refuses larger keys (crypto/tls checkKeySize)
 _SMALLEST_EXPONENT = 65537  # FIPS 186-5 A.1.1
+_LARGEST_EXPONENT = 2**31 - 1  # Go's crypto/rsa checkPublicKeySize
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)  # those that Go's crypto/x509 knows, without P-224
 _BEGIN = b"-----BEGIN "
+# Text around it is `openssl req -text`'s (RFC 7468 5.2); on the lines of the marks themselves there is none.
 _BLOCK = re.compile(
-    rb"-----BEGIN (NEW )?CERTIFICATE REQUEST-----\s[A-Za-z0-9+/=\s]+-----END (NEW )?CERTIFICATE REQUEST-----"
+    rb"^-----BEGIN ((?:NEW )?CERTIFICATE REQUEST)-----[ \t]*\r?\n"
+    rb"[A-Za-z0-9+/=\s]+-----END \1-----[ \t]*(?:\r?\n|\Z)",
+    re.MULTILINE,
 )
 _SIGNATURE_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")  # RFC 2985 5.4.2
@@ -135,7 +140,7 @@ def parse_request(data: bytes) -> x509.CertificateSigningRequest:
         what = "holds no PEM block" if count == 0 else f"holds {count} PEM blocks"
         raise AccessError(f"the request {what}; exactly one CERTIFICATE REQUEST is read")
     block = _BLOCK.search(data)
-    if block is None:
+    if block is None or not _is_text(data):
         raise AccessError("the file holds no PEM CERTIFICATE REQUEST, or a damaged one")
     try:
         request = x509.load_pem_x509_csr(block[0])
@@ -145,11 +150,18 @@ def parse_request(data: bytes) -> x509.CertificateSigningRequest:
     return request
 
 
+def _is_text(data: bytes) -> bool:
+    try:
+        return "\0" not in data.decode()
+    except UnicodeDecodeError:
+        return False
+
+
 def key_of(request: x509.CertificateSigningRequest, *, hint: str = "") -> CertificatePublicKeyTypes:
     """The key of a request, if it is one that may be certified.
 
     Raises:
-        AccessError: It cannot be read, or is too weak.
+        AccessError: It cannot be read, here or by Kubernetes, or is too weak.
     """
     try:
         key = request.public_key()
@@ -158,6 +170,9 @@ def key_of(request: x509.CertificateSigningRequest, *, hint: str = "") -> Certif
     fault = _weakness(key)
     if fault is not None:
         raise AccessError(f"the request's key {fault}", hint=hint)
+    if public_der(key) not in request.tbs_certrequest_bytes:
+        # Explicit curve parameters, compressed points and RSASSA-PSS keys: Go reads none of these.
+        raise AccessError("the request's key is encoded in a way that Kubernetes cannot read", hint=hint)
     return key
 
 
@@ -171,11 +186,9 @@ def _weakness(key: CertificatePublicKeyTypes) -> str | None:
         if not MINIMUM_RSA_BITS <= key.key_size <= _LARGEST_RSA_BITS:
             return f"is RSA with {key.key_size} bits; {MINIMUM_RSA_BITS} to {_LARGEST_RSA_BITS} are accepted"
         exponent = key.public_numbers().e
-        return (
-            f"is RSA with the exponent {exponent}, which is too small"
-            if exponent < _SMALLEST_EXPONENT
-            else None
-        )
+        if _SMALLEST_EXPONENT <= exponent <= _LARGEST_EXPONENT and exponent % 2:
+            return None
+        return f"is RSA with an exponent of {exponent.bit_length()} bits that is not as usual 65537"
     if isinstance(key, ec.EllipticCurvePublicKey):
         return (
             None
@@ -244,6 +257,12 @@ def judge_all(
 
 def judge(data: bytes, desired: DesiredCertificate) -> Judged:
     """Judge one request; its key is in the result only where its holder has proven to have it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pyca's, about names that are longer than X.520 has them
+        return _judged(data, desired)
+
+
+def _judged(data: bytes, desired: DesiredCertificate) -> Judged:
     try:
         request = parse_request(data)
         key = key_of(request)

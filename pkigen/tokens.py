@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 LONGEST_TOKEN = 16 << 10
 """In characters; real ones have about a thousand."""
+LEEWAY = timedelta(minutes=1)
+"""How far the API server lets two clocks differ (go-jose `jwt.DefaultLeeway`)."""
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 TOKEN_PLACEHOLDER = "token-withheld"  # noqa: S105 -- stands where a token was
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -84,8 +86,16 @@ class Token:
     @property
     def expires(self) -> datetime | None:
         """When it ends; None where it never does, or a year that no clock knows."""
+        return self._moment("exp")
+
+    @property
+    def not_before(self) -> datetime | None:
+        """When it begins; None where it does not say."""
+        return self._moment("nbf")
+
+    def _moment(self, claim: str) -> datetime | None:
         try:
-            return datetime.fromtimestamp(int(self.claims["exp"]), UTC)
+            return datetime.fromtimestamp(int(self.claims[claim]), UTC)
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
             return None
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from pkigen.access.kubeconfigs import Entry, Kubeconfig, Section, encode, encoded
 from pkigen.access.yaml_text import Value, dump
 from pkigen.errors import AccessError
 from pkigen.ledger import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -90,30 +92,97 @@ def secret_manifest(
 
 
 def bindings_manifest(groups: tuple[str, ...]) -> str:
-    """What lets the bearers ask for a kubelet's certificate and get it (kubeadm's `tlsbootstrap.go`)."""
-    subjects: list[Value] = [
-        {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}
-        for group in sorted(set(groups))
-    ]
-    return "".join(
-        "---\n"
-        + dump(
-            {
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "ClusterRoleBinding",
-                "metadata": {"name": name},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-                "subjects": subjects,
-            }
-        )
-        for name, role in (
-            ("kubeadm:kubelet-bootstrap", "system:node-bootstrapper"),
-            (
-                "kubeadm:node-autoapprove-bootstrap",
-                "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
-            ),
-        )
+    """What lets the bearers ask for a kubelet's certificate and get it (kubeadm's `tlsbootstrap.go`).
+
+    kubeadm's group has kubeadm's bindings; every other has its own, or they would take kubeadm's away.
+    """
+    objects: list[Mapping[str, Value]] = []
+    for group in sorted(set(groups)):
+        subject: Mapping[str, Value] = {"apiGroup": _RBAC, "kind": "Group", "name": group}
+        for name, role in _NODE_ROLES.items():
+            own = f"kubeadm:{name}" if group == DEFAULT_GROUP else f"pkigen:{name}:{group}"
+            objects.append(_binding("ClusterRoleBinding", own, "ClusterRole", role, subject))
+    return _documents(objects)
+
+
+def discovery_manifest(trust_bundle: bytes, server: str) -> str:
+    """The ConfigMap `cluster-info`, which nodes read before they trust anybody (kubeadm's `clusterinfo.go`).
+
+    The bootstrap signer of the controller manager adds a signature for each token; the discovery hash is
+    compared with the CA in it. It holds nothing secret, and everybody may read it.
+    """
+    cluster = Entry(
+        name="",
+        fields={"certificate-authority-data": encoded(trust_bundle), "server": server},
+        origin=PurePath(),
     )
+    config = Kubeconfig(
+        path=PurePath(),
+        entries={Section.CLUSTER: {"": cluster}, Section.CONTEXT: {}, Section.USER: {}},
+    )
+    metadata: Mapping[str, Value] = {"name": "cluster-info", "namespace": _PUBLIC}
+    rule: Mapping[str, Value] = {
+        "apiGroups": [""],
+        "resourceNames": ["cluster-info"],
+        "resources": ["configmaps"],
+        "verbs": ["get"],
+    }
+    return _documents(
+        [
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": metadata,
+                "data": {"kubeconfig": encode(config)},
+            },
+            {
+                "apiVersion": f"{_RBAC}/v1",
+                "kind": "Role",
+                "metadata": {"name": _READERS, "namespace": _PUBLIC},
+                "rules": [rule],
+            },
+            _binding(
+                "RoleBinding",
+                _READERS,
+                "Role",
+                _READERS,
+                {"apiGroup": _RBAC, "kind": "User", "name": "system:anonymous"},
+                namespace=_PUBLIC,
+            ),
+        ]
+    )
+
+
+_RBAC = "rbac.authorization.k8s.io"
+_PUBLIC = "kube-public"
+_READERS = "kubeadm:bootstrap-signer-clusterinfo"
+_NODE_ROLES = {
+    "kubelet-bootstrap": "system:node-bootstrapper",
+    "node-autoapprove-bootstrap": "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+}
+
+
+def _binding(
+    kind: str,
+    name: str,
+    role_kind: str,
+    role: str,
+    subject: Mapping[str, Value],
+    *,
+    namespace: str | None = None,
+) -> Mapping[str, Value]:
+    place = {} if namespace is None else {"namespace": namespace}
+    return {
+        "apiVersion": f"{_RBAC}/v1",
+        "kind": kind,
+        "metadata": {"name": name, **place},
+        "roleRef": {"apiGroup": _RBAC, "kind": role_kind, "name": role},
+        "subjects": [subject],
+    }
+
+
+def _documents(objects: list[Mapping[str, Value]]) -> str:
+    return "".join(f"---\n{dump(each)}" for each in objects)
 
 
 def _characters(entropy: Callable[[int], bytes], count: int) -> str:

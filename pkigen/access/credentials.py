@@ -13,11 +13,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pkigen import tokens
 from pkigen.checks import common_names
-from pkigen.keys import UnsupportedKeyError, load_own_private, public_der
+from pkigen.keys import UnsupportedKeyError, public_der, public_half
 from pkigen.observing import parse_certificates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from pkigen.access.kubeconfigs import Entry
@@ -42,7 +42,7 @@ class Kind(enum.StrEnum):
 class Credential:
     """What is known of a credential without asking a cluster.
 
-    `user` is empty where only the cluster knows. `faults` say why it does not work.
+    `user` is empty where only the cluster knows. `faults` are sentences that say why it does not work.
     """
 
     kind: Kind
@@ -59,13 +59,14 @@ def of_certificate(certificate: x509.Certificate, *, now: datetime) -> Credentia
     subject = common_names(certificate.subject)
     faults = []
     if not subject.common_name:
-        faults.append("has no common name: the API server takes no user from it")
+        faults.append("the client certificate has no common name: the API server takes no user from it")
     if not _is_for_clients(certificate):
-        faults.append("is not for clients: its extendedKeyUsage lacks clientAuth")
+        faults.append("the client certificate is not for clients: its extendedKeyUsage lacks clientAuth")
     if now >= certificate.not_valid_after_utc:
-        faults.append(f"expired {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
+        faults.append(f"the client certificate expired {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
     if now < certificate.not_valid_before_utc:
-        faults.append(f"is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
+        begins = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        faults.append(f"the client certificate is not valid before {begins}")
     return Credential(
         kind=Kind.CERTIFICATE,
         user=subject.common_name,
@@ -91,7 +92,7 @@ def of_token(text: str, *, now: datetime) -> Credential:
         return Credential(kind=Kind.OPAQUE_TOKEN, details=("only the cluster knows whose it is",))
     subject = str(token.claims.get("sub", ""))
     expires = token.expires
-    faults = () if expires is None or now < expires else (f"expired {expires:%Y-%m-%d %H:%M} UTC",)
+    faults = tuple(_token_faults(token, now))
     details = [f"issued by {token.claims.get('iss', 'nobody')}"]
     details += [f"for {', '.join(token.audiences)}"] if token.audiences else []
     details += [f"signed with the key {token.key_id}"] if token.key_id else []
@@ -101,7 +102,7 @@ def of_token(text: str, *, now: datetime) -> Credential:
             kind=Kind.OPAQUE_TOKEN, user=subject, expires=expires, details=tuple(details), faults=faults
         )
     if not _uid(token.claims):
-        faults = (*faults, "has no UID in it: the API server refuses it, others may take it")
+        faults = (*faults, "the token has no UID in it: the API server refuses it, others may take it")
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", _AUTHENTICATED)
     return Credential(
         kind=Kind.SERVICE_ACCOUNT_TOKEN,
@@ -111,6 +112,13 @@ def of_token(text: str, *, now: datetime) -> Credential:
         details=tuple(details),
         faults=faults,
     )
+
+
+def _token_faults(token: tokens.Token, now: datetime) -> Iterator[str]:
+    if token.expires is not None and token.expires <= now:
+        yield f"the token expired {token.expires:%Y-%m-%d %H:%M} UTC"
+    if token.not_before is not None and token.not_before > now + tokens.LEEWAY:
+        yield f"the token is not valid before {token.not_before:%Y-%m-%d %H:%M} UTC"
 
 
 def of_entry(entry: Entry, read: Callable[[Path], bytes | str], *, now: datetime) -> Credential:
@@ -125,7 +133,7 @@ def of_entry(entry: Entry, read: Callable[[Path], bytes | str], *, now: datetime
         return Credential(kind=Kind.PROGRAM, details=("kubectl runs a program that gets it (exec)",))
     if entry.fields.get("auth-provider"):
         return Credential(
-            kind=Kind.PROGRAM, faults=("needs an auth-provider, which kubectl no longer has since 1.26",)
+            kind=Kind.PROGRAM, faults=("it needs an auth-provider, which kubectl no longer has since 1.26",)
         )
     certificate, certificate_faults = _certificate(entry, read)
     token, token_faults = _token(entry, read)
@@ -140,7 +148,7 @@ def of_entry(entry: Entry, read: Callable[[Path], bytes | str], *, now: datetime
     faults = (*certificate_faults, *token_faults)
     if entry.text("username"):
         return Credential(
-            kind=Kind.PASSWORD, faults=("is a password, which API servers no longer take since 1.19",)
+            kind=Kind.PASSWORD, faults=("it is a password, which API servers no longer take since 1.19",)
         )
     return Credential(
         kind=Kind.NOTHING, user="system:anonymous", groups=("system:unauthenticated",), faults=faults
@@ -193,15 +201,18 @@ def _key_faults(
 ) -> tuple[str, ...]:
     data = content(entry, "client-key", read)
     if data is None:
-        return ("has no private key beside it",)
-    if isinstance(data, str):
-        return (f"its private key {data}",)
+        return ("the client certificate has no private key beside it",)
+    fault = data if isinstance(data, str) else key_fault(data, certificate)
+    return () if fault is None else (f"its private key {fault}",)
+
+
+def key_fault(data: bytes, certificate: x509.Certificate) -> str | None:
+    """Why a PEM file is not the private key of a certificate; None where it is."""
     try:
-        key = load_own_private(_only_keys(data))
+        same = public_half(_only_keys(data)) == public_der(certificate.public_key())
     except UnsupportedKeyError as error:
-        return () if b"PRIVATE KEY" in data and "kind" in str(error) else (f"its private key {error}",)
-    matches = public_der(key) == public_der(certificate.public_key())
-    return () if matches else ("the private key beside it is another's",)
+        return str(error)
+    return None if same else "is another's: it does not belong to the certificate"
 
 
 def _only_keys(data: bytes) -> bytes:

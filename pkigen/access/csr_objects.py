@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 SIGNER = "kubernetes.io/kube-apiserver-client"
 SHORTEST = timedelta(seconds=600)
 """pkg/apis/certificates/validation: expirationSeconds must be at least this."""
-_LONGEST_NAME = 253
+_LONGEST_LABEL = 63
 _LONGEST_SECONDS = 2**31 - 1
 
 
@@ -75,7 +76,7 @@ def request_object(
         }
     )
     steps = (
-        f"kubectl apply -f {file}",
+        f"kubectl apply -f {shlex.quote(file)}",
         f"kubectl certificate approve {own}",
         f"kubectl get csr {own} -o jsonpath='{{.status.certificate}}' | base64 -d > {own}.crt",
         f"pkigen user kubeconfig --certificate {own}.crt --key-path KEY SPEC > {own}.conf",
@@ -84,7 +85,6 @@ def request_object(
 
 
 def object_name(user: str) -> str:
-    """A user's name as the name of an object (RFC 1123 subdomain)."""
-    name = re.sub(r"[^a-z0-9.-]+", "-", user.lower())
-    name = re.sub(r"\.[.-]+|-+\.", ".", name)
-    return name[:_LONGEST_NAME].strip(".-") or "user"
+    """A user's name, of at most 64 characters, as the name of an object (RFC 1123 subdomain)."""
+    labels = re.sub(r"[^a-z0-9.]+", "-", user.lower()).split(".")
+    return ".".join(filter(None, (label[:_LONGEST_LABEL].strip("-") for label in labels))) or "user"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ExtensionOID, NameOID
+from cryptography.x509.oid import NameOID
 
+from pkigen.access.requested import EXTENSION_REQUESTS, extension_lines, quoted, subject_text, text_of
 from pkigen.errors import AccessError
 from pkigen.inventory import Subject
 from pkigen.issuing import distinguished_name
@@ -18,13 +21,10 @@ from pkigen.requesting import key_of, parse_request, signed_request, unproven
 from pkigen.spec.user_rules import RESERVED_GROUPS, RESERVED_USERS, SYSTEM_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
     from pkigen.keys import PrivateKey
 
-_SHOWN = 120
 # One value `a/O=system:masters` looks like two attributes to whoever reads a subject in OpenSSL's old form.
 _ATTRIBUTE_IN_VALUE = re.compile(r"[/,+;]\s*[A-Za-z]{1,24}\s*=")
 
@@ -69,9 +69,15 @@ def read_request(data: bytes, *, allowed: Subject | None = None) -> Request:
     Raises:
         AccessError: It is no single request, its signature is broken, its key is weak, or it plays a trick.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pyca's, about names that are longer than X.520 has them
+        return _read(data, allowed)
+
+
+def _read(data: bytes, allowed: Subject | None) -> Request:
     request = parse_request(data)
     key = key_of(request, hint=_BETTER_KEY)
-    for check in (unproven, _unfit_subject):
+    for check in (unproven, _unfit_subject, _unfit_extensions):
         fault = check(request)
         if fault is not None:
             raise AccessError(f"the request {fault}")
@@ -81,14 +87,10 @@ def read_request(data: bytes, *, allowed: Subject | None = None) -> Request:
             f"the request asks for {fault}, which is Kubernetes' own",
             hint="have a request made for the user's own name and groups: `pkigen csr new`",
         )
-    try:
-        extensions = tuple(_described(request))
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        raise AccessError("the request holds an extension that cannot be read") from None
     return Request(
         key=key,
-        subject=_subject_text(request.subject),
-        extensions=extensions,
+        subject=subject_text(request.subject),
+        extensions=tuple(extension_lines(request)),
         asked=_asked(request.subject),
         plain=all(
             attribute.oid in {NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME} for attribute in request.subject
@@ -103,73 +105,52 @@ def _unfit_subject(request: x509.CertificateSigningRequest) -> str | None:
     for part in request.subject.rdns:
         if len(list(part)) > 1:
             shown = "+".join(attribute.rfc4514_string() for attribute in part)
-            return f"has a subject with several attributes in one: {_quoted(shown)}"
+            return f"has a subject with several attributes in one: {quoted(shown)}"
     for attribute in request.subject:
-        value = _text(attribute)
+        value = text_of(attribute)
         if not value.isprintable():
-            return f"has a subject with unprintable characters: {_quoted(value)}"
+            return f"has a subject with unprintable characters: {quoted(value)}"
         if _ATTRIBUTE_IN_VALUE.search(value):
-            return f"has a subject with one attribute inside of another: {_quoted(value)}"
+            return f"has a subject with one attribute inside of another: {quoted(value)}"
     names = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if len(names) > 1:
         return f"has {len(names)} common names: Kubernetes would take the last, people read the first"
+    return None
+
+
+def _unfit_extensions(request: x509.CertificateSigningRequest) -> str | None:
     try:
-        constraints = request.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (x509.ExtensionNotFound, ValueError, x509.DuplicateExtension):
-        return None
-    return "asks to become a CA" if constraints.ca else None
+        lists = sum(attribute.oid in EXTENSION_REQUESTS for attribute in request.attributes)
+        extensions = list(request.extensions)
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return "holds an extension or an attribute that cannot be read"
+    if lists > 1:
+        return f"has {lists} lists of extensions: people would read the first, others the last"
+    if any(isinstance(each.value, x509.BasicConstraints) and each.value.ca for each in extensions):
+        return "asks to become a CA"
+    return None
 
 
 def _system_claim(name: x509.Name, allowed: Subject | None) -> str | None:
-    """A name of Kubernetes' own in any attribute: also in those that Kubernetes does not read."""
+    """A name of Kubernetes' own in any attribute: also in those that Kubernetes does not read.
+
+    What only looks like one, by case, width or spaces, is one here.
+    """
     expected = {allowed.common_name, *allowed.organizations} if allowed is not None else set()
     for attribute in name:
-        value = _text(attribute)
-        own = value.startswith(SYSTEM_PREFIX) or value in RESERVED_USERS | RESERVED_GROUPS
+        value = text_of(attribute)
+        looks = unicodedata.normalize("NFKC", value).strip().casefold()
+        own = looks.startswith(SYSTEM_PREFIX) or looks in RESERVED_USERS | RESERVED_GROUPS
         if own and value not in expected:
-            return _quoted(f"{attribute.rfc4514_attribute_name}={value}")
+            return quoted(f"{attribute.rfc4514_attribute_name}={value}")
     return None
 
 
 def _asked(name: x509.Name) -> Subject:
     def values(oid: x509.ObjectIdentifier) -> tuple[str, ...]:
-        return tuple(_text(attribute) for attribute in name.get_attributes_for_oid(oid))
+        return tuple(text_of(attribute) for attribute in name.get_attributes_for_oid(oid))
 
     return Subject(
         common_name=next(iter(values(NameOID.COMMON_NAME)), ""),
         organizations=tuple(sorted(set(values(NameOID.ORGANIZATION_NAME)))),
     )
-
-
-def _text(attribute: x509.NameAttribute[str | bytes]) -> str:
-    value = attribute.value
-    return value if isinstance(value, str) else value.hex()
-
-
-def _subject_text(name: x509.Name) -> str:
-    return ", ".join(f"{each.rfc4514_attribute_name}={_text(each)}" for each in name) or "(empty)"
-
-
-def _described(request: x509.CertificateSigningRequest) -> Iterator[str]:
-    for extension in request.extensions:
-        name = _EXTENSION_NAMES.get(extension.oid, extension.oid.dotted_string)
-        show = _SHOW.get(type(extension.value))
-        yield f"{name}: {show(extension.value)}" if show else name
-
-
-_EXTENSION_NAMES = {
-    ExtensionOID.SUBJECT_ALTERNATIVE_NAME: "subjectAltName",
-    ExtensionOID.KEY_USAGE: "keyUsage",
-    ExtensionOID.EXTENDED_KEY_USAGE: "extendedKeyUsage",
-    ExtensionOID.BASIC_CONSTRAINTS: "basicConstraints",
-    ExtensionOID.SUBJECT_KEY_IDENTIFIER: "subjectKeyIdentifier",
-}
-_SHOW: dict[type, Callable[..., str]] = {
-    x509.SubjectAlternativeName: lambda value: _quoted(", ".join(str(name.value) for name in value)),
-    x509.ExtendedKeyUsage: lambda value: ", ".join(oid.dotted_string for oid in value),
-    x509.BasicConstraints: lambda value: "CA" if value.ca else "no CA",
-}
-
-
-def _quoted(value: str) -> str:
-    return repr(value if len(value) <= _SHOWN else value[:_SHOWN] + "…")

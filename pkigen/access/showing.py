@@ -84,7 +84,7 @@ def credential_lines(credential: Credential, *, now: datetime) -> Iterator[str]:
     elif credential.kind is Kind.SERVICE_ACCOUNT_TOKEN:
         yield "until:      it never ends; deleting its Secret or the service account ends it"
     yield from (f"            {detail}" for detail in credential.details)
-    yield from (f"broken:     the {credential.kind} {fault}" for fault in credential.faults)
+    yield from (f"broken:     {fault}" for fault in credential.faults)
 
 
 def next_ending(endings: list[Ending], *, now: datetime) -> Iterator[str]:

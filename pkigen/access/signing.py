@@ -48,6 +48,7 @@ def sign(
     store: Store,
     now: datetime,
     entropy: Entropy,
+    because: str | None = None,
 ) -> Signed:
     """Certify the request's key for an approved identity, and put it on record.
 
@@ -59,6 +60,7 @@ def sign(
         store: The PKI directory, held alone.
         now: The present, in UTC.
         entropy: Where the serial number comes from.
+        because: Why the identity may be one of Kubernetes' own; goes on record.
 
     Raises:
         AuthorityError: The CA cannot sign.
@@ -73,6 +75,8 @@ def sign(
     content = Content(subject=subject, sans=SANs(), profile=Profile.CLIENT, validity=validity)
     issued = issue_for(content, public_key=request.key, issuer=issuer, now=now, entropy=entropy)
     facts = certificate_facts(issued.certificate)
+    if because is not None:
+        facts |= {"systemIdentity": because}
     entry = Entry(event=Event.SIGNED, id=f"request:{subject.common_name}", reason=None, facts=facts)
     record(store, entry, now=now, keep_backups=inventory.cluster.spec.backups.keep)
     chain = issuer.chain if PROFILES[Profile.CLIENT].sends_chain else ()

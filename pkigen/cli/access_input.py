@@ -10,6 +10,7 @@ import typer
 
 from pkigen import layout
 from pkigen.authority import load_certificates
+from pkigen.cli import values
 from pkigen.cli.session import Session, open_directory, open_spec
 from pkigen.cli.system import System
 from pkigen.errors import AccessError, UsageError
@@ -25,17 +26,37 @@ PkiOption = Annotated[
     typer.Option("--pki", metavar="DIR", help="The PKI directory of SPEC.  [default: ./<cluster name>]"),
 ]
 NamespaceOption = Annotated[
-    str | None, typer.Option("--namespace", help="The kubeconfig's default namespace.")
+    str | None,
+    typer.Option(
+        "--namespace", metavar="NAME", help="The kubeconfig's default namespace.", callback=values.namespace
+    ),
 ]
 ServerOption = Annotated[
-    str | None, typer.Option("--server", metavar="URL", help="The API server.  [default: the spec's]")
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        help="The API server.  [default: the spec's]",
+        callback=values.server_url,
+    ),
 ]
 ServerNameOption = Annotated[
     str | None,
-    typer.Option("--tls-server-name", metavar="NAME", help="What the server's certificate must name."),
+    typer.Option(
+        "--tls-server-name",
+        metavar="NAME",
+        help="What the server's certificate must name.",
+        callback=values.server_name,
+    ),
 ]
 ProxyOption = Annotated[
-    str | None, typer.Option("--proxy-url", metavar="URL", help="A proxy on the way (http, https, socks5).")
+    str | None,
+    typer.Option(
+        "--proxy-url",
+        metavar="URL",
+        help="A proxy on the way (http, https, socks5).",
+        callback=values.proxy_url,
+    ),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from pkigen.cli.access_input import (
     trust_bundle,
 )
 from pkigen.cli.console import note, say
-from pkigen.cli.outputs import make_directory, write_secret
+from pkigen.cli.outputs import make_directory, require_writable, write_secret
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.inventory import CA
@@ -49,8 +50,9 @@ def bootstrap_token(
 ) -> None:
     """Make a bootstrap token, and all that a node needs to join with it.
 
-    That is the Secret that makes the API server take it, with the bindings that let its bearer become a node,
-    and bootstrap-kubelet.conf for the node. The token itself stands in these two files only.
+    That is the Secret that makes the API server take it, with the bindings that let its bearer become a node
+    and the ConfigMap cluster-info that it discovers the cluster by, and bootstrap-kubelet.conf for the node.
+    The token itself stands in these two files only.
     """
     lifetime = duration(validity, "--validity")
     groups = tuple(group) if group else (bootstrap.DEFAULT_GROUP,)
@@ -59,6 +61,9 @@ def bootstrap_token(
     made = bootstrap.generate(session.system.entropy)
     expires = session.now + lifetime
     secret = bootstrap.secret_manifest(made, expires=expires, groups=groups, description=description)
+    make_directory(out)
+    manifest, kubeconfig = out / f"bootstrap-token-{made.id}.yaml", out / "bootstrap-kubelet.conf"
+    require_writable(manifest, kubeconfig)
     with session.writing("bootstrap-token") as store:
         session = session.at(store)
         bundle = trust_bundle(session, store)
@@ -73,13 +78,12 @@ def bootstrap_token(
         trust_bundle=bundle,
         user=bootstrap.USER,
     )
-    make_directory(out)
-    manifest, kubeconfig = out / f"bootstrap-token-{made.id}.yaml", out / "bootstrap-kubelet.conf"
-    write_secret(manifest, secret + bootstrap.bindings_manifest(groups))
+    discovery = bootstrap.discovery_manifest(bundle, place.server)
+    write_secret(manifest, secret + bootstrap.bindings_manifest(groups) + discovery)
     write_secret(kubeconfig, assemble(place, {"token": made.text}))
     say(f"token id: {made.id}, until {expires:%Y-%m-%d %H:%M} UTC, in {', '.join(groups)}")
     for anchor in anchors:
         say(f"discovery hash: {discovery_hash(anchor)}")
-    note(f"next: kubectl apply -f {manifest}")
+    note(f"next: kubectl apply -f {shlex.quote(str(manifest))}")
     note(f"      copy {kubeconfig} to /etc/kubernetes/bootstrap-kubelet.conf of the node")
     note("      the token cleaner of the controller manager deletes the Secret at its end")

@@ -12,8 +12,9 @@ from pkigen.access.identities import approved
 from pkigen.access.requests import make_request, read_request
 from pkigen.cli.access_input import read_bounded
 from pkigen.cli.console import note, say
-from pkigen.cli.outputs import make_directory, write_new, write_text
+from pkigen.cli.outputs import make_directory, write_all_new, write_text
 from pkigen.cli.values import duration
+from pkigen.cli.values import object_name as object_name_value
 from pkigen.keys import ALGORITHMS, KeyAlgorithm, private_pem
 from pkigen.requesting import LARGEST_REQUEST
 
@@ -56,9 +57,11 @@ def new(
     make_directory(out)
     stem = object_name(user)
     key_file, request_file = out / f"{stem}.key", out / f"{stem}.csr"
-    # The key first: a request without its key is worth nothing.
-    write_new(key_file, private_pem(key).decode(), mode=0o600)
-    write_text(request_file, make_request(subject, key).decode())
+    # A request without its key is worth nothing, and neither is a key without its request.
+    write_all_new(
+        (key_file, private_pem(key).decode(), 0o600),
+        (request_file, make_request(subject, key).decode(), 0o644),
+    )
     note(f"key: {key_file} (keep it; nobody else ever needs it)")
     say(str(request_file))
 
@@ -71,7 +74,8 @@ def manifest(
         typer.Option("--csr", metavar="FILE", help="The request; - reads standard input.", allow_dash=True),
     ],
     name: Annotated[
-        str | None, typer.Option("--name", help="The object's name.  [default: the user's]")
+        str | None,
+        typer.Option("--name", help="The object's name.  [default: the user's]", callback=object_name_value),
     ] = None,
     validity: Annotated[
         str, typer.Option("--validity", metavar="DURATION", help="How long; the cluster may shorten it.")

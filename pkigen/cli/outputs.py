@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -47,6 +48,33 @@ def write_text(path: Path, content: str, *, mode: int = 0o644) -> None:
         ) from None
 
 
+def require_writable(*paths: Path) -> None:
+    """See that files can be written, before anything is made that would be lost otherwise.
+
+    Raises:
+        PkigenError: One cannot.
+    """
+    for path in paths:
+        reason = (
+            errno.ENOENT if not path.parent.is_dir()
+            else errno.EISDIR if path.is_dir()
+            else errno.EACCES if not os.access(path.parent, os.W_OK | os.X_OK)
+            else None
+        )  # fmt: skip
+        if reason is not None:
+            raise PkigenError(
+                f"{path} cannot be written: {os.strerror(reason)}",
+                hint="choose a directory that exists and is yours",
+            )
+
+
+def _there_already(path: Path) -> PkigenError:
+    return PkigenError(
+        f"{path} is there already",
+        hint="it may be the only copy of a key: move it away, or choose another --out",
+    )
+
+
 def write_new(path: Path, content: str, *, mode: int) -> None:
     """Make a file that must not be there yet, with its mode from the first moment on.
 
@@ -56,10 +84,7 @@ def write_new(path: Path, content: str, *, mode: int) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     except FileExistsError:
-        raise PkigenError(
-            f"{path} is there already",
-            hint="it may be the only copy of a key: move it away, or choose another --out",
-        ) from None
+        raise _there_already(path) from None
     except OSError as error:
         raise PkigenError(
             f"{path} cannot be written: {error.strerror}", hint="choose a directory that exists and is yours"
@@ -73,6 +98,26 @@ def write_new(path: Path, content: str, *, mode: int) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)
         raise PkigenError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def write_all_new(*files: tuple[Path, str, int]) -> None:
+    """Make several new files, each with its content and mode: all of them or none.
+
+    Raises:
+        PkigenError: One is there, be it a link that leads nowhere, or cannot be written.
+    """
+    for path, _, _ in files:
+        if os.path.lexists(path):
+            raise _there_already(path)
+    made: list[Path] = []
+    try:
+        for path, content, mode in files:
+            write_new(path, content, mode=mode)
+            made.append(path)
+    except PkigenError:
+        for path in made:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def write_secret(path: Path, content: str) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pkigen.access.csr_objects import object_name
 from pkigen.access.identities import approved, declared
 from pkigen.access.kubeconfigs import Access, assemble, encoded
 from pkigen.access.requests import Request, read_request
@@ -25,7 +26,7 @@ from pkigen.cli.access_input import (
     require_pki,
 )
 from pkigen.cli.console import note, say
-from pkigen.cli.outputs import write_secret, write_text
+from pkigen.cli.outputs import require_writable, write_secret, write_text
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.errors import UsageError
@@ -66,7 +67,11 @@ def sign(
     ] = None,
     key_path: Annotated[
         str | None,
-        typer.Option("--key-path", metavar="PATH", help="Where the owner keeps the key, for the kubeconfig."),
+        typer.Option(
+            "--key-path",
+            metavar="PATH",
+            help="Where the owner keeps the key.  [default: the request's name with .key]",
+        ),
     ] = None,
     allow_system_identity: Annotated[
         str | None,
@@ -84,10 +89,11 @@ def sign(
 
     Whatever the request asks for is shown; only the approved user and groups are issued.
     """
-    if (kubeconfig is None) != (key_path is None):
-        raise UsageError(
-            "--kubeconfig and --key-path go together", hint="the key stays where its owner has it"
-        )
+    if key_path is not None and kubeconfig is None:
+        raise UsageError("--key-path goes with --kubeconfig", hint="it says there where the owner's key is")
+    if out is not None and out == kubeconfig:
+        raise UsageError("--out and --kubeconfig are the same file")
+    require_writable(*(path for path in (out, kubeconfig) if path is not None))
     session = open_cluster(system_of(context), spec, pki=pki)
     require_pki(session)
     person = declared(session.inventory, user)
@@ -109,9 +115,11 @@ def sign(
             store=store,
             now=session.now,
             entropy=session.system.entropy,
+            because=allow_system_identity,
         )
     _say_issued(signed, subject, lifetime, is_default=validity is None)
-    if kubeconfig is not None and key_path is not None:
+    if kubeconfig is not None:
+        key = key_path or f"{object_name(user) if str(csr) == '-' else csr.stem}.key"
         place = Access(
             cluster=session.inventory.cluster.name,
             server=server or session.inventory.cluster.cluster_server,
@@ -121,9 +129,9 @@ def sign(
             tls_server_name=tls_server_name,
             proxy_url=proxy_url,
         )
-        credential = {"client-certificate-data": encoded(signed.pem), "client-key": key_path}
+        credential = {"client-certificate-data": encoded(signed.pem), "client-key": key}
         write_secret(kubeconfig, assemble(place, credential))
-        note(f"kubeconfig: {kubeconfig}, with the key at {key_path}")
+        note(f"kubeconfig: {kubeconfig}, with the key at {key}")
     if out is not None:
         write_text(out, signed.pem.decode())
         note(f"certificate: {out}")
@@ -142,7 +150,7 @@ def _say_request(request: Request, subject: Subject, person: User | None) -> Non
     for extension in request.extensions:
         note(f"requested: {extension} (not issued)")
     if request.asked != subject and (request.asked.common_name or request.asked.organizations):
-        note(f"note: it asks for {request.asked}, and {subject} was approved: only that is issued")
+        note(f"note: it asks for another identity; {subject} was approved: only that is issued")
     if person is not None and set(person.groups) != set(subject.organizations):
         note(f"note: the spec gives {person.name} other groups: {', '.join(person.groups) or 'none'}")
 

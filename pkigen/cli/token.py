@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,7 @@ from pkigen.cli.access_input import (
     trust_bundle,
 )
 from pkigen.cli.console import note, say
-from pkigen.cli.outputs import write_secret
+from pkigen.cli.outputs import require_writable, write_secret
 from pkigen.cli.session import Session
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
@@ -30,7 +31,7 @@ from pkigen.errors import UsageError
 from pkigen.inventory import SA, Phase, Slot, sa_path
 from pkigen.keys import load_own_private
 from pkigen.ledger import Entry, Event
-from pkigen.spec.model import parse_uid
+from pkigen.spec.model import format_duration, parse_uid
 from pkigen.store import Store
 from pkigen.tokens import Claims, read, sign, token_facts
 
@@ -81,6 +82,10 @@ def token(
     """
     home, name = _account(service_account)
     lifetime = duration(validity, "--validity")
+    if any(not each or not each.isprintable() for each in audience or ()):
+        raise UsageError("--audience must be printable text")
+    if kubeconfig is not None:
+        require_writable(kubeconfig)
     session = open_cluster(system_of(context), spec, pki=pki)
     require_pki(session)
     known = uid or _declared_uid(session, home, name)
@@ -90,6 +95,7 @@ def token(
         except ValueError as error:
             raise UsageError(f"--uid {error}") from None
     cluster = session.inventory.cluster
+    _bounded(lifetime, cluster.spec.service_accounts.max_token_lifetime)
     claims = Claims(
         issuer=cluster.token_issuer,
         namespace=home,
@@ -128,6 +134,15 @@ def _account(text: str) -> tuple[str, str]:
             hint="such as --service-account kube-system/default",
         )
     return match[1], match[2]
+
+
+def _bounded(lifetime: timedelta, longest: timedelta) -> None:
+    """No token may outlive what `pkigen rotate sa` waits for before it drops the key that signed it."""
+    if lifetime > longest:
+        raise UsageError(
+            f"--validity is longer than {format_duration(longest)}, which tokens may live here",
+            hint="spec.serviceAccounts.maxTokenLifetime says so: rotating the key waits as long",
+        )
 
 
 def _declared_uid(session: Session, namespace: str, name: str) -> str | None:

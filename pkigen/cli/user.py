@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pkigen.access.credentials import of_certificate, of_token
+from pkigen import layout
+from pkigen.access.credentials import Credential, key_fault, of_certificate, of_token
 from pkigen.access.kubeconfigs import Access, assemble, encoded
 from pkigen.access.showing import credential_lines
 from pkigen.cli.access_input import (
@@ -24,10 +26,13 @@ from pkigen.cli.access_input import (
 )
 from pkigen.cli.console import note, say
 from pkigen.cli.outputs import write_secret
+from pkigen.cli.session import Session
 from pkigen.cli.system import system_of
 from pkigen.errors import AccessError, UsageError
-from pkigen.observing import parse_certificates
-from pkigen.tokens import LONGEST_TOKEN
+from pkigen.inventory import SA, sa_path
+from pkigen.issuing import certificate_pem
+from pkigen.observing import Fault, Reader, parse_certificates, read_file
+from pkigen.tokens import LONGEST_TOKEN, SERVICE_ACCOUNT_PREFIX, Token, is_signed_by, read
 from pkigen.trust import Judge
 
 app = typer.Typer(
@@ -36,6 +41,7 @@ app = typer.Typer(
     help="Make kubeconfigs for people whose certificate or token is there.",
 )
 _LARGEST_CERTIFICATE = 256 << 10
+_LARGEST_KEY = 64 << 10
 
 
 @app.callback()
@@ -78,7 +84,11 @@ def kubeconfig(
     proxy_url: ProxyOption = None,
     pki: PkiOption = None,
 ) -> None:
-    """Put a certificate or a token into a kubeconfig for this cluster."""
+    """Put a certificate or a token into a kubeconfig for this cluster.
+
+    What its API servers would refuse is refused here. A key that is at its path already must be the
+    certificate's.
+    """
     if (certificate is None) == (token_file is None):
         raise UsageError("one of --certificate and --token-file is needed")
     session = open_cluster(system_of(context), spec, pki=pki)
@@ -86,34 +96,16 @@ def kubeconfig(
     with session.reading() as store:
         session = session.at(store)
         bundle = trust_bundle(session, store)
+        keys = tuple(_public_keys(session, store))
     if certificate is not None:
-        data = read_bounded(certificate, limit=_LARGEST_CERTIFICATE)
-        chain = parse_certificates(data)
-        if isinstance(chain, str):
-            raise AccessError(f"{certificate} {chain}")
-        anchors = parse_certificates(bundle)
-        refusal = "" if isinstance(anchors, str) else Judge(session.now).client(chain, anchors)
-        if refusal:
-            raise AccessError(
-                f"this cluster's API servers refuse the certificate in {certificate}: {refusal}",
-                hint="it must be signed by the CA of this cluster, for clients, and not be over",
-            )
-        found = of_certificate(chain[0], now=session.now)
-        if not found.user:
-            raise AccessError(f"the certificate in {certificate} names no user (CN)")
-        credential = {
-            "client-certificate-data": encoded(data),
-            "client-key": key_path or f"{certificate.stem if str(certificate) != '-' else found.user}.key",
-        }
+        folder = out.parent if out is not None else Path()
+        key = Path(key_path) if key_path is not None else _key_beside(certificate, folder)
+        found, credential = _of_certificate(certificate, session, bundle, key=key, folder=folder)
     else:
-        text = read_bounded(token_file or Path(), limit=LONGEST_TOKEN).decode("ascii", "replace").strip()
-        if not text or len(text) > LONGEST_TOKEN or not text.isprintable() or " " in text:
-            raise AccessError(f"{token_file} holds no token")
-        found = of_token(text, now=session.now)
-        credential = {"token": text}
+        found, credential = _of_token(token_file or Path(), session, keys)
     for line in credential_lines(found, now=session.now):
         note(line)
-    user = found.user.removeprefix("system:serviceaccount:") or "token"
+    user = found.user.removeprefix(SERVICE_ACCOUNT_PREFIX) or "token"
     place = Access(
         cluster=session.inventory.cluster.name,
         server=server or session.inventory.cluster.cluster_server,
@@ -129,3 +121,65 @@ def kubeconfig(
         note(f"kubeconfig: {out}")
     else:
         say(content)
+
+
+def _of_certificate(
+    file: Path, session: Session, bundle: bytes, *, key: Path, folder: Path
+) -> tuple[Credential, dict[str, str]]:
+    """The credential of a certificate; its key's path is meant from the kubeconfig's folder."""
+    data = read_bounded(file, limit=_LARGEST_CERTIFICATE)
+    chain = parse_certificates(data) if len(data) <= _LARGEST_CERTIFICATE else "is larger than 256 KiB"
+    if isinstance(chain, str):
+        raise AccessError(f"{file} {chain}")
+    anchors = parse_certificates(bundle)
+    refusal = "" if isinstance(anchors, str) else Judge(session.now).client(chain, anchors)
+    if refusal:
+        raise AccessError(
+            f"this cluster's API servers refuse the certificate in {file}: {refusal}",
+            hint="it must be signed by the CA of this cluster, for clients, and not be over",
+        )
+    found = of_certificate(chain[0], now=session.now)
+    if not found.user:
+        raise AccessError(f"the certificate in {file} names no user (CN)")
+    if (folder / key).is_file():
+        fault = key_fault(read_bounded(folder / key, limit=_LARGEST_KEY), chain[0])
+        if fault is not None:
+            raise AccessError(
+                f"the private key {folder / key} {fault}", hint="say with --key-path where its key is"
+            )
+    else:
+        note(f"note: its private key must come to {folder / key}")
+    # Without what may stand around the certificates: `openssl x509 -text` writes more than kubectl needs.
+    return found, {"client-certificate-data": encoded(certificate_pem(*chain)), "client-key": str(key)}
+
+
+def _key_beside(certificate: Path, folder: Path) -> Path:
+    """Where `csr new` and most others put it: beside the certificate, and called as that is."""
+    if str(certificate) == "-":
+        return Path("client.key")
+    key = certificate.with_suffix(".key")
+    elsewhere = key.is_file() and key.parent.absolute() != folder.absolute()
+    return key.absolute() if elsewhere else Path(key.name)
+
+
+def _of_token(file: Path, session: Session, keys: tuple[bytes, ...]) -> tuple[Credential, dict[str, str]]:
+    text = read_bounded(file, limit=LONGEST_TOKEN).decode("ascii", "replace").strip()
+    if not text or len(text) > LONGEST_TOKEN or not (text.isascii() and text.isprintable()) or " " in text:
+        raise AccessError(f"{file} holds no token")
+    found = of_token(text, now=session.now)
+    if found.faults:
+        raise AccessError(
+            f"this cluster's API servers refuse it: {found.faults[0]}",
+            hint="make a new one with `kubectl create token` or `pkigen token`",
+        )
+    token = read(text)
+    if isinstance(token, Token) and not any(is_signed_by(token, key) for key in keys):
+        note("warning: none of this cluster's service account keys has signed the token")
+    return found, {"token": text}
+
+
+def _public_keys(session: Session, reader: Reader) -> Iterator[bytes]:
+    for slot in session.inventory.rotations.slots(SA):
+        content = read_file(reader, sa_path(slot, layout.SA_PUBLIC_KEY))
+        if not isinstance(content, Fault):
+            yield content.data

@@ -1,11 +1,19 @@
-"""Values on the command line that the spec's own rules read."""
+"""Values on the command line, read by the spec's own rules where it has them."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from pkigen.errors import UsageError
-from pkigen.spec.model import parse_duration
+from pkigen.spec.model import dns_label, dns_name, parse_duration, parse_san, split_host_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+_PROXIES = ("http", "https", "socks5")  # client-go transport/spdy and clientcmd's validateClusterInfo
+_T = TypeVar("_T")
 
 
 def duration(text: str, option: str) -> timedelta:
@@ -14,7 +22,50 @@ def duration(text: str, option: str) -> timedelta:
     Raises:
         UsageError: It is none.
     """
+    return _read(parse_duration, text, option, hint="write it as 720h, 90m or 1h30m")
+
+
+def object_name(text: str | None) -> str | None:
+    """The name of an object; also of a kubeconfig's `tls-server-name`."""
+    return None if text is None else _read(dns_name, text, "--name")
+
+
+def namespace(text: str | None) -> str | None:
+    """A namespace."""
+    return None if text is None else _read(dns_label, text, "--namespace")
+
+
+def server_name(text: str | None) -> str | None:
+    """A name or an address that a serving certificate can have."""
+    return None if text is None else _read(parse_san, text, "--tls-server-name")
+
+
+def server_url(text: str | None) -> str | None:
+    """Where an API server is: https, for without TLS neither side knows the other."""
+    return None if text is None else _url(text, "--server", ("https",))
+
+
+def proxy_url(text: str | None) -> str | None:
+    """A proxy of one of the kinds that kubectl can use."""
+    return None if text is None else _url(text, "--proxy-url", _PROXIES)
+
+
+def _url(text: str, option: str, schemes: tuple[str, ...]) -> str:
+    def read(url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in schemes or not url.isascii() or not url.isprintable() or " " in url:
+            msg = f"must be a URL with {' or '.join(schemes)}, such as {schemes[0]}://host.example.com:6443"
+            raise ValueError(msg)
+        split_host_port(parts.netloc.rpartition("@")[2])
+        if parts.query or parts.fragment:
+            raise ValueError("must have neither query nor fragment")
+        return url
+
+    return _read(read, text, option)
+
+
+def _read(parse: Callable[[str], _T], text: str, option: str, *, hint: str = "") -> _T:
     try:
-        return parse_duration(text)
+        return parse(text)
     except ValueError as error:
-        raise UsageError(f"{option} {error}", hint="write it as 720h, 90m or 1h30m") from None
+        raise UsageError(f"{option} {error}", hint=hint) from None

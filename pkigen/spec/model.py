@@ -126,7 +126,8 @@ def dns_name(value: str) -> str:
     return value
 
 
-def _dns_label(value: str) -> str:
+def dns_label(value: str) -> str:
+    """A lower-case RFC 1123 label, as namespaces are called."""
     if not _DNS_LABEL.fullmatch(value):
         msg = "must be a DNS label: at most 63 lower-case letters, digits and '-'"
         raise ValueError(msg)
@@ -443,7 +444,7 @@ def _as_text(*, example: str) -> tuple[PlainSerializer, WithJsonSchema]:
 
 Text = Annotated[StrictStr, AfterValidator(_line), Field(min_length=1, max_length=4096)]
 DNSName = Annotated[StrictStr, AfterValidator(dns_name)]
-DNSLabel = Annotated[StrictStr, AfterValidator(_dns_label)]
+DNSLabel = Annotated[StrictStr, AfterValidator(dns_label)]
 NodeName = Annotated[StrictStr, AfterValidator(_node_name)]
 PersonName = Annotated[StrictStr, Field(min_length=1), AfterValidator(parse_person)]
 AbsolutePath = Annotated[StrictStr, AfterValidator(_absolute_path)]

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from pkigen.spec.findings import Finding, Location, repeats, warning
-from pkigen.spec.model import User
+from pkigen.spec.model import User, format_duration
 from pkigen.spec.translation import quote
 
 if TYPE_CHECKING:
@@ -65,6 +65,12 @@ def _service_accounts(spec: ClusterSpec) -> Iterator[Finding]:
         if user.groups:
             message = "the API server gives service accounts their groups: bind roles to the account itself"
             yield Finding(at=(*at, "groups"), message=message, given=kind)
+        longest = spec.spec.service_accounts.max_token_lifetime
+        if user.validity > longest:
+            # `pkigen rotate sa` drops the old key when the longest token that it signed is over.
+            given = (*kind, ("spec", "serviceAccounts", "maxTokenLifetime"))
+            message = f"is longer than spec.serviceAccounts.maxTokenLifetime ({format_duration(longest)})"
+            yield Finding(at=(*at, "validity"), message=message, given=given)
 
 
 def _system_identities(spec: ClusterSpec) -> Iterator[Finding]:

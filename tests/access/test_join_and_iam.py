@@ -39,7 +39,7 @@ def test_everything_that_a_node_joins_with(place: Place) -> None:
     assert kubeconfig["clusters"][0]["cluster"]["server"] == "https://api:6443"
     identifier, _, secret = token.partition(".")
     manifest = out / f"bootstrap-token-{identifier}.yaml"
-    first, *bindings = documents(manifest.read_text())
+    first, *bindings, shared, role, reader = documents(manifest.read_text())
     assert first == {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -60,6 +60,17 @@ def test_everything_that_a_node_joins_with(place: Place) -> None:
         "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
     }
     assert all(each["subjects"][0]["name"] == "system:bootstrappers:rack2" for each in bindings)
+    assert {each["metadata"]["name"] for each in bindings} == {
+        "pkigen:kubelet-bootstrap:system:bootstrappers:rack2",
+        "pkigen:node-autoapprove-bootstrap:system:bootstrappers:rack2",
+    }, "kubeadm's own bindings are for kubeadm's own group"
+    discovered = yaml.safe_load(shared["data"]["kubeconfig"])
+    assert shared["metadata"] == {"name": "cluster-info", "namespace": "kube-public"}
+    assert discovered["clusters"] == [{"name": "", "cluster": kubeconfig["clusters"][0]["cluster"]}]
+    assert not discovered["users"]
+    assert secret not in str(shared)
+    assert role["rules"][0]["resourceNames"] == ["cluster-info"]
+    assert reader["subjects"][0]["name"] == "system:anonymous"
     for path in (manifest, out / "bootstrap-kubelet.conf"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert secret not in result.out + result.err
@@ -72,6 +83,34 @@ def test_everything_that_a_node_joins_with(place: Place) -> None:
     entry = place.ledger()[-1]
     assert (entry["id"], entry["notAfter"]) == (f"bootstrap-token:{identifier}", "2026-11-22T05:00:00Z")
     assert secret not in (place.tree / ".pkigen/ledger.jsonl").read_text()
+
+
+def test_the_bindings_of_several_groups(place: Place) -> None:
+    group = "system:bootstrappers:kubeadm:default-node-token"
+    out = place.folder / "join"
+    options = ("--group", group, "--group", "system:bootstrappers:a", "--group", group)
+    assert place.run("bootstrap-token", place.tree, "--out", out, *options).code == 0
+    (manifest,) = out.glob("*.yaml")
+    bound = {
+        each["metadata"]["name"]: [subject["name"] for subject in each["subjects"]]
+        for each in documents(manifest.read_text())
+        if each["kind"] == "ClusterRoleBinding"
+    }
+    assert bound == {
+        "kubeadm:kubelet-bootstrap": [group],
+        "kubeadm:node-autoapprove-bootstrap": [group],
+        "pkigen:kubelet-bootstrap:system:bootstrappers:a": ["system:bootstrappers:a"],
+        "pkigen:node-autoapprove-bootstrap:system:bootstrappers:a": ["system:bootstrappers:a"],
+    }
+
+
+def test_a_token_that_cannot_be_written_is_not_made(place: Place) -> None:
+    before = (place.tree / ".pkigen/ledger.jsonl").read_bytes()
+    (place.folder / "join/bootstrap-kubelet.conf").mkdir(parents=True)
+    result = place.run("bootstrap-token", place.tree, "--out", place.folder / "join")
+    assert (result.code, result.out) == (1, "")
+    assert "cannot be written: Is a directory" in result.error
+    assert (place.tree / ".pkigen/ledger.jsonl").read_bytes() == before
 
 
 def test_groups_that_no_bootstrap_token_may_have(place: Place) -> None:

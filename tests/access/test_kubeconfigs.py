@@ -9,13 +9,13 @@ import stat
 import subprocess
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
 from pkigen.access.kubeconfigs import Section, load
@@ -27,6 +27,9 @@ from pkigen.profiles import Profile
 from tests.access.places import UID, Place, name, plain, request
 from tests.cli.program import NOW
 from tests.rendering.programs import find
+
+if TYPE_CHECKING:
+    from tests.cli.program import Result
 
 A = """\
 apiVersion: v1
@@ -284,7 +287,7 @@ def test_a_token_is_explained_and_not_shown(place: Place) -> None:
     ):
         assert said in out
     assert yaml.safe_load(text)["users"][0]["user"]["token"] not in out
-    assert "broken:     the service account token expired" in shown(place, text, later=timedelta(days=31))
+    assert "broken:     the token expired" in shown(place, text, later=timedelta(days=31))
 
 
 def entry(user: str, cluster: str = "server: 'https://x:6443'") -> str:
@@ -312,7 +315,7 @@ def data_of(place: Place, name: str) -> str:
     [
         ("token: abcdef.0123456789abcdef", "user:       system:bootstrap:abcdef"),
         ("token: opaque", "only the cluster knows whose it is"),
-        (f"token: {jwt(sub='joe', exp=1)}", "broken:     the bearer token expired 1970-01-01"),
+        (f"token: {jwt(sub='joe', exp=1)}", "broken:     the token expired 1970-01-01"),
         (f"token: {jwt(sub='system:serviceaccount:n:a')}", "has no UID in it: the API server refuses it"),
         (
             "token: "
@@ -329,7 +332,7 @@ def data_of(place: Place, name: str) -> str:
         ("tokenFile: token", "only the cluster knows whose it is"),
         ("tokenFile: none", "its token"),
         ("tokenFile: none, token: opaque", "only the cluster knows"),
-        ("client-certificate: none", "broken:     the nothing its certificate"),
+        ("client-certificate: none", "broken:     its certificate"),
         ("client-certificate: token", "its certificate is empty"),
         ("client-certificate: ca.crt", "is not for clients: its extendedKeyUsage lacks clientAuth"),
         ("client-certificate: ca.crt, token: x", "a token is there, too"),
@@ -389,6 +392,7 @@ def test_a_certificate_that_came_back(place: Place) -> None:
     content = yaml.safe_load(result.out)
     assert content["users"][0]["user"]["client-key"] == "ann.key"
     assert "groups:     dev, system:authenticated" in result.err
+    assert "its private key must come to" in result.err
     out = place.folder / "ann.conf"
     options = ("--key-path", "/k", "--namespace", "web", "--out", out)
     assert (
@@ -397,6 +401,101 @@ def test_a_certificate_that_came_back(place: Place) -> None:
     )
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     viewed(out)
+
+
+def _key_and_certificate(place: Place, stem: str) -> Path:
+    """What the owner has: a key, and the certificate that came back for it."""
+    place.run("csr", "new", "--user", stem, "--out", place.folder)
+    certificate = place.folder / f"{stem}.crt"
+    assert place.sign(place.folder / f"{stem}.csr", "--out", certificate, user=stem).code == 0
+    return certificate
+
+
+def test_the_key_must_be_the_certificates(place: Place) -> None:
+    certificate = _key_and_certificate(place, "ann")
+    other = _key_and_certificate(place, "bob").with_suffix(".key")
+    out = place.folder / "x.conf"
+
+    def made(*options: object) -> Result:
+        return place.run(
+            "user", "kubeconfig", "--certificate", certificate, *options, "--out", out, place.tree
+        )
+
+    assert made().code == 0
+    assert yaml.safe_load(out.read_text())["users"][0]["user"]["client-key"] == "ann.key"
+    assert "broken" not in place.run("kubeconfig", "show", out).out
+    before = out.read_bytes()
+    for file, said in (
+        (other, "is another's: it does not belong to the certificate"),
+        (certificate, "is not a PEM private key"),
+        (place.write("enc.key", _encrypted()), "is encrypted with a passphrase"),
+    ):
+        result = made("--key-path", file)
+        assert (result.code, result.out) == (1, "")
+        assert result.error == f"the private key {file} {said}"
+        assert out.read_bytes() == before
+    (place.folder / "sub").mkdir()
+    elsewhere = ("--out", place.folder / "sub/x.conf", place.tree)
+    assert place.run("user", "kubeconfig", "--certificate", certificate, *elsewhere).code == 0
+    written = yaml.safe_load((place.folder / "sub/x.conf").read_text())
+    assert written["users"][0]["user"]["client-key"] == str(place.folder / "ann.key")
+
+
+def _encrypted() -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    form, lock = serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
+    return key.private_bytes(serialization.Encoding.PEM, form, lock)
+
+
+def test_only_certificates_come_into_a_kubeconfig(place: Place) -> None:
+    certificate = _key_and_certificate(place, "ann")
+    text = certificate.read_bytes()
+    certificate.write_bytes(b"Certificate:\n    Data:\n" + text + b"trailing\n")
+    result = place.run("user", "kubeconfig", "--certificate", certificate, place.tree)
+    embedded = yaml.safe_load(result.out)["users"][0]["user"]["client-certificate-data"]
+    assert base64.b64decode(embedded) == text
+    certificate.write_bytes(text + b" " * (256 << 10))
+    assert "larger" in place.run("user", "kubeconfig", "--certificate", certificate, place.tree).error
+    certificate.write_bytes(text + certificate.with_suffix(".key").read_bytes())
+    assert (
+        "holds a private key"
+        in place.run("user", "kubeconfig", "--certificate", certificate, place.tree).error
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "later", "said"),
+    [
+        (("--validity", "1h"), timedelta(hours=2), "the token expired 2026-11-22 04:00 UTC"),
+        ((), -timedelta(minutes=3), "the token is not valid before 2026-11-22 03:00 UTC"),
+        (("--uid", ""), timedelta(), "the token has no UID in it"),
+    ],
+)
+def test_tokens_that_no_api_server_takes(
+    place: Place, arguments: tuple[str, ...], later: timedelta, said: str
+) -> None:
+    account = "web/other" if "--uid" in arguments else "web/deployer"
+    options = () if "--uid" in arguments else arguments
+    path = place.write("token", place.run("token", "--service-account", account, *options, place.tree).out)
+    out = place.folder / "x.conf"
+    place.at(NOW + later)
+    result = place.run("user", "kubeconfig", "--token-file", path, "--out", out, place.tree)
+    assert (result.code, result.out) == (1, "")
+    assert result.error == f"this cluster's API servers refuse it: {said}" + (
+        ": the API server refuses it, others may take it" if "UID" in said else ""
+    )
+    assert not out.exists()
+
+
+def test_a_token_of_another_key_is_put_up_with(place: Place) -> None:
+    text = place.run("token", "--service-account", "web/deployer", place.tree).out.strip()
+    options = ("user", "kubeconfig", "--token-file")
+    assert "warning" not in place.run(*options, place.write("token", text), place.tree).err
+    forged = text[:-8] + ("A" * 8)
+    said = place.run(*options, place.write("token", forged), place.tree).err
+    assert "none of this cluster's service account keys has signed the token" in said
+    (place.tree / "pki/sa.pub").unlink()
+    assert "none of this cluster's" in place.run(*options, place.write("token", text), place.tree).err
 
 
 def test_a_token_that_kubectl_made(place: Place) -> None:

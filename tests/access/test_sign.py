@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import re
 import stat
 from datetime import timedelta
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +15,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from hypothesis import example, given, strategies
 
+from pkigen.access.csr_objects import object_name
 from pkigen.cli.system import System
+from pkigen.spec.model import dns_name
+from tests.access.hostile_requests import ASN1, HARMLESS, assert_sound
 from tests.access.places import SPEC, Place, der, name, pem, plain, request
 from tests.cli.program import NOW, photograph
 
@@ -52,10 +58,10 @@ def test_only_the_approved_identity_is_issued(place: Place) -> None:
     assert issued.not_valid_after_utc == NOW + timedelta(days=30)
     for said in (
         "requested: O=wheel, CN=somebody; key ECDSA-P256",
-        "subjectAltName: 'api.example.com' (not issued)",
-        "extendedKeyUsage: 1.3.6.1.5.5.7.3.1 (not issued)",
+        "subjectAltName: 'DNS:api.example.com' (not issued)",
+        "extendedKeyUsage: serverAuth (not issued)",
         "basicConstraints: no CA (not issued)",
-        "1.3.6.1.5.5.7.1.24 (not issued)",
+        "TLSFeature (not issued)",
         "only that is issued",
         "until 2026-12-22 03:00 UTC (720h by default)",
         "cannot be revoked",
@@ -192,6 +198,27 @@ W0oq1HZRsvLntyxsRCF7Ef2uylzB8t/v3ZSM8u7qOxlqt3GmlcJlGCdL57Rl0mCt
 """
 
 
+# `openssl req -new -newkey rsa-pss -pkeyopt rsa_keygen_bits:2048`
+RSA_PSS = b"""\
+-----BEGIN CERTIFICATE REQUEST-----
+MIIChjCCATkCAQAwDjEMMAoGA1UEAwwDYW5uMIIBIDALBgkqhkiG9w0BAQoDggEP
+ADCCAQoCggEBALy6v1/pZeZq6E8uaAqCJLlQnW0PLJt84Vd1+iupZG1vhpTCK+Kq
+UirJ5FPlKVk3TlxQob58IZBIctNoQ82AVKIo1JY30lWSiCQd7uKvlQwNdftgg1//
+yArMN7O7bTzDnkBvJfDBJCbKHApukQdehonyWg1oblYIiLwcYHLb+jj28o9kpOBH
+rfJjIwGGfupkhc3BU8z4cBJ7HaKk1OnKyaJzZsV3hgvNjxklmxk6pegzUhySpl1w
+50nDT6zYEtqRzThX82rbpxLdpYXFc7HRVnsulCy2qUvSMo54E9wIXGH9npSYXg8C
+jyiHF3RTDUnldn15wuY6e4XLPXICTprhWX8CAwEAAaAAMEIGCSqGSIb3DQEBCjA1
+oA8wDQYJYIZIAWUDBAIBBQChHDAaBgkqhkiG9w0BAQgwDQYJYIZIAWUDBAIBBQCi
+BAICAN4DggEBAE4XVyS8OyTSsTYxhQ/pecdm+Vl7GIJY8KFn1xIthO0Q1bO/TC0L
+nRyVBeg++zthQS3vk34iJZ+HfGn5nFsa3ZZmDcg6Hcv5D0T97imxz8GO2yQW8FBU
+MMadxKsuUrYxY2HEvg5cWJHu9SjUlDvO2iksRCBqQKuCMGpTbhxBPWhO2laUtVmT
+6KAAiUoyfVJdvq/bSAkBpa1nKLMQGQE4b/jjn+P8WYP3/aHAmLxO6HPjsXC14WvP
+lbV1q5gJnDU5rDG8lRI0WGOjewjThWa7G1fLMBASpJkobDIcDwbISTIj3ImkRheP
+oPryAHkQd7Um/Y0CI3UgPrTHRiJdxrWLz8U=
+-----END CERTIFICATE REQUEST-----
+"""
+
+
 def _weak_rsa() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(65537, 1024)  # noqa: S505 -- to be refused
 
@@ -215,7 +242,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "RSA-512": (lambda: RSA_512, "RSA with 512 bits"),
     "SHA-1": (lambda: SHA1, "signed with sha1"),
     "RSA-1024": (lambda: request(None, _weak_rsa()), "RSA with 1024 bits"),
-    "a small exponent": (lambda: request(None, rsa.generate_private_key(3, 2048)), "the exponent 3"),
+    "a small exponent": (lambda: request(None, rsa.generate_private_key(3, 2048)), "an exponent of 2 bits"),
     "P-224": (lambda: request(None, ec.generate_private_key(ec.SECP224R1())), "secp224r1"),
     "secp256k1": (lambda: request(None, ec.generate_private_key(ec.SECP256K1())), "secp256k1"),
     "Ed448": (lambda: request(None, ed448.Ed448PrivateKey.generate(), digest=None), "Ed448"),
@@ -264,11 +291,13 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "an extension that is damaged": (
         lambda: request(None, None, x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"\x00x")),
-        "an extension that cannot be read",
+        "an extension or an attribute that cannot be read",
     ),
     "no base64": (lambda: request().replace(b"M", b"*"), "damaged"),
     "cut off": (lambda: pem(der(request())[:-9]), "damaged"),
     "DER": (lambda: der(request()), "holds no PEM block"),
+    "RSA-PSS": (lambda: RSA_PSS, "that Kubernetes cannot read"),
+    **ASN1,
 }
 
 
@@ -276,13 +305,63 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_refuses(place: Place, kind: str) -> None:
     make, said = BAD[kind]
     path = place.write("client.csr", make())
+    place.write("there.crt", "as it was")
     before = photograph(place.folder)
-    result = place.sign(
-        path, "--out", place.folder / "x.crt", "--kubeconfig", place.folder / "x.conf", "--key-path", "k"
-    )
+    result = place.sign(path, "--out", place.folder / "there.crt", "--kubeconfig", place.folder / "x.conf")
     assert (result.code, result.out) == (1, "")
     assert said in result.error
+    assert "pkigen itself" not in result.err
+    if "CA" not in kind and "two requests" not in kind:
+        assert place.run("csr", "manifest", "--csr", path).code == 1
     assert photograph(place.folder) == before, "nothing was written"
+
+
+@pytest.mark.parametrize("kind", HARMLESS)
+def test_takes_what_is_only_strange(place: Place, kind: str) -> None:
+    assert_sound()
+    result = place.sign(HARMLESS[kind]())
+    assert result.code == 0, result.err
+    assert names(certificate(result.out)) == ("ann", set())
+    assert "Warning" not in result.err
+    assert len(result.err) < 1500, "nobody can push what matters off the screen"
+    assert "hunter2" not in result.err
+
+
+def test_everything_that_is_asked_for_is_shown(place: Place) -> None:
+    listed = x509.SubjectAlternativeName(
+        [
+            x509.IPAddress(IPv4Address("10.0.0.1")),
+            x509.RFC822Name("a@example.com"),
+            x509.UniformResourceIdentifier("spiffe://a"),
+            x509.DirectoryName(plain("root", "wheel")),
+            x509.RegisteredID(x509.ObjectIdentifier("1.2.3")),
+            x509.OtherName(x509.ObjectIdentifier("1.2.4"), b"\x05\0"),
+        ]
+    )
+    usages = x509.KeyUsage(
+        digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
+        key_agreement=False, key_cert_sign=True, crl_sign=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    said = place.sign(request(None, None, listed, usages)).err
+    assert (
+        "subjectAltName: 'IP:10.0.0.1, email:a@example.com, URI:spiffe://a, dirName:O=wheel, CN=root, "
+        "RID:1.2.3, otherName:1.2.4' (not issued)"
+    ) in said
+    assert "keyUsage: digitalSignature, keyCertSign (not issued)" in said
+
+
+def test_where_nothing_can_be_written_nothing_is_signed(place: Place) -> None:
+    path = place.write("client.csr", request())
+    before = photograph(place.folder)
+    for options in (
+        ("--out", place.folder / "none/x.crt"),
+        ("--out", place.tree),
+        ("--kubeconfig", place.folder / "none/x.conf", "--out", place.folder / "x.crt"),
+    ):
+        result = place.sign(path, *options)
+        assert (result.code, result.out) == (1, "")
+        assert "cannot be written" in result.error
+        assert photograph(place.folder) == before
 
 
 @pytest.mark.parametrize(
@@ -312,6 +391,8 @@ def test_whom_nobody_may_approve(place: Place, user: str, groups: list[str], sai
         assert "cannot be revoked by RBAC" in result.hint
         reason = ("--allow-system-identity", "runbook 7")
         assert place.sign(request(plain(user, *groups)), *options, *reason, user=user).code == 0
+        assert place.ledger()[-1]["systemIdentity"] == "runbook 7"
+        place.assert_clean()
 
 
 def test_the_clusters_own_identities_are_taken(place: Place) -> None:
@@ -327,7 +408,23 @@ def test_the_clusters_own_identities_are_taken(place: Place) -> None:
 
 
 def test_wrong_usage(place: Place) -> None:
-    assert place.sign(request(), "--kubeconfig", "x").error == "--kubeconfig and --key-path go together"
+    assert place.sign(request(), "--key-path", "x").error == "--key-path goes with --kubeconfig"
+    same = place.sign(request(), "--kubeconfig", place.folder / "x", "--out", place.folder / "x")
+    assert same.error == "--out and --kubeconfig are the same file"
+    for option, value, said in (
+        ("--server", "http://api:6443", "must be a URL with https"),
+        ("--server", "api:6443", "must be a URL with https"),
+        ("--server", "https://a b", "must be a URL with https"),
+        ("--server", "https://", "must be a host"),
+        ("--server", "https://api?x", "neither query nor fragment"),
+        ("--proxy-url", "ftp://p", "must be a URL with http or https or socks5"),
+        ("--tls-server-name", "a b", "must be an IP address, a DNS name"),
+        ("--namespace", "Web", "must be a DNS label"),
+    ):
+        wrong = place.sign(request(), option, value)
+        assert (wrong.code, wrong.out) == (2, "")
+        assert wrong.error.startswith(f"{option} ")
+        assert said in wrong.error
     missing = place.run("sign", "--csr", place.folder / "none", "--user", "ann", place.tree)
     assert missing.error.endswith("none cannot be read: no such file or directory")
     absent = place.run("sign", "--csr", "-", "--user", "ann", place.spec, "--pki", place.folder / "none")
@@ -362,6 +459,12 @@ def test_a_new_key_and_its_request(place: Place) -> None:
     again = place.run("csr", "new", "--user", "users:dev1", "--out", folder)
     assert again.error == f"{key} is there already"
     assert "only copy of a key" in again.hint
+    key.unlink()
+    asked = (folder / "users-dev1.csr").read_bytes()
+    again = place.run("csr", "new", "--user", "users:dev1", "--out", folder)
+    assert again.error == f"{folder}/users-dev1.csr is there already"
+    assert not key.exists(), "no key without its request"
+    assert (folder / "users-dev1.csr").read_bytes() == asked
     signed = place.sign(folder / "users-dev1.csr", "--group", "dev", user="users:Dev1")
     assert names(certificate(signed.out)) == ("users:Dev1", {"dev"})
     assert place.run("csr", "new", "--user", "system:x", "--out", folder).code == 1
@@ -404,6 +507,23 @@ def test_the_object_for_the_cluster(place: Place) -> None:
     named = place.run("csr", "manifest", "--csr", path, "--name", "a", "--out", out)
     assert named.out.startswith(f"kubectl apply -f {out}\nkubectl certificate approve a\n")
     assert yaml.safe_load(out.read_text())["metadata"] == {"name": "a"}
+    spaced = place.folder / "a b; c.yaml"
+    assert (
+        f"kubectl apply -f '{spaced}'\n" in place.run("csr", "manifest", "--csr", path, "--out", spaced).out
+    )
+    wrong = place.run("csr", "manifest", "--csr", path, "--name", "a; rm -rf .")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert wrong.error.startswith("--name must be a lower-case DNS name")
+
+
+@given(strategies.text("aB0._:@+-", max_size=63).map("a".__add__))
+@example("a-.-b")
+@example("A" * 64)
+@example("a" + ".-" * 20)
+def test_every_user_has_a_name_for_an_object(user: str) -> None:
+    # kubectl and the API server: apimachinery `validation.IsDNS1123Subdomain`.
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", object_name(user))
+    assert dns_name(object_name(user))
 
 
 @pytest.mark.parametrize(

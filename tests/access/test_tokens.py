@@ -113,6 +113,10 @@ def test_a_kubeconfig_instead(place: Place) -> None:
         (["--service-account", "web/Deployer"], "must be a namespace, a slash and a name"),
         (["--service-account", "web/x", "--uid", "7"], "--uid must be an object's UID"),
         (["--service-account", "web/x", "--validity", "1"], "--validity must be a duration"),
+        (["--service-account", "web/x", "--validity", "0s"], "--validity must be longer than zero"),
+        (["--service-account", "web/x", "--validity", "8761h"], "longer than 8760h, which tokens may live"),
+        (["--service-account", "web/x", "--audience", ""], "--audience must be printable text"),
+        (["--service-account", "web/x", "--audience", "a\nb"], "--audience must be printable text"),
     ],
 )
 def test_wrong_usage(place: Place, options: list[str], said: str) -> None:
@@ -121,6 +125,24 @@ def test_wrong_usage(place: Place, options: list[str], said: str) -> None:
     assert (result.code, result.out) == (2, "")
     assert said in result.error
     assert photograph(place.tree) == before
+
+
+def test_a_token_ends_before_the_key_that_signed_it_may_go(place: Place) -> None:
+    longest = ("token", "--service-account", "web/x", "--validity", "8760h")
+    assert place.run(*longest, place.tree).code == 0
+    place.replace("  users:\n", "  serviceAccounts: {maxTokenLifetime: 24h}\n  users:\n")
+    refused = place.run(*longest, place.spec, "--pki", place.tree)
+    assert refused.code == 2
+    assert "spec.users[3].validity: is longer than spec.serviceAccounts.maxTokenLifetime (24h)" in refused.err
+    place.replace(f", uid: {UID}", f", validity: 24h, uid: {UID}")
+    place.replace("namespace: web}\n  iam", "namespace: web, validity: 1h}\n  iam")
+    refused = place.run(*longest, place.spec, "--pki", place.tree)
+    assert refused.error == "--validity is longer than 24h, which tokens may live here"
+    out = place.folder / "none" / "t.conf"
+    before = photograph(place.tree)
+    options = ("token", "--service-account", "web/deployer", "--kubeconfig", out, place.tree)
+    assert "cannot be written" in place.run(*options).error
+    assert photograph(place.tree) == before, "no token is on record that nobody got"
 
 
 def test_the_issuer_and_the_audiences_of_the_api_server(place: Place) -> None:
