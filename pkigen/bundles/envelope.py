@@ -72,12 +72,8 @@ def unwrap(data: bytes, *, pin: str | None) -> Envelope:
     public, signature, body = data[len(MAGIC) : _SIGNATURE], data[_SIGNATURE:_BODY], data[_BODY:]
     if not any(signature) or not any(public):
         raise BundleError("it is not signed", hint=_NOTHING_WRITTEN)
-    found = fingerprint(public)
-    if pin is not None and found != pin:
-        raise BundleError(
-            f"it is signed by another key: {found}, where {pin} is trusted",
-            hint="nothing was written; compare with the fingerprint that `pkigen init` printed",
-        )
+    if pin is not None:
+        require_key(public, pin)
     if not is_signed(public, signature, _message(public, body)):
         raise BundleError(
             "its signature does not fit: it was changed after it was signed", hint=_NOTHING_WRITTEN
@@ -87,6 +83,20 @@ def unwrap(data: bytes, *, pin: str | None) -> Envelope:
         raise BundleError("its label is cut off", hint=_NOTHING_WRITTEN)
     label = decode_label(body[_LENGTH : _LENGTH + length])
     return Envelope(public=public, label=label, sealed=body[_LENGTH + length :])
+
+
+def require_key(public: bytes, pin: str) -> None:
+    """Refuse what is signed by another key than the one that is trusted.
+
+    Raises:
+        BundleError: It is.
+    """
+    found = fingerprint(public)
+    if found != pin:
+        raise BundleError(
+            f"it is signed by another key: {found}, where {pin} is trusted",
+            hint="nothing was written; compare with the fingerprint that `pkigen init` printed",
+        )
 
 
 def _message(public: bytes, body: bytes) -> bytes:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pkigen.bundles.paths import RECORD, require_known
 from pkigen.bundles.record import Installed, read_installed
 from pkigen.errors import StoreError
-from pkigen.layout import CERTIFICATE_MODE
+from pkigen.layout import CERTIFICATE_MODE, KUBERNETES_DIRECTORY
 from pkigen.restoring import Rollback, plan_rollback
 from pkigen.store import MissingError, UnreadableError
 
@@ -49,16 +49,32 @@ class Change:
     difference: Difference
 
 
-def compare(manifest: Manifest, reader: Reader, installed: Installed | None) -> tuple[Change, ...]:
-    """What installing would do to each path; files that only the last bundle had go away."""
+def compare(
+    manifest: Manifest, reader: Reader, installed: Installed | None, *, directory: str | None = None
+) -> tuple[Change, ...]:
+    """What installing would do to each path; files that only the last bundle had go away.
+
+    Raises:
+        BundleError: The record of the last bundle names what no bundle may.
+    """
     wanted = {entry.path for entry in manifest.files}
     changes = [
         Change(path=entry.path, difference=_difference(reader, entry.path, entry.mode, entry.sha256))
         for entry in manifest.files
     ]
     gone = sorted(set(installed.paths) - wanted) if installed is not None else []
+    require_known(gone, directory=directory, whose=f"/{RECORD}")
     changes.extend(Change(path=path, difference=Difference.REMOVE) for path in gone if _exists(reader, path))
     return tuple(changes)
+
+
+def strangers(manifest: Manifest, store: Store, installed: Installed | None) -> tuple[str, ...]:
+    """What stands below /etc/kubernetes and came with no bundle; it stays, and a person should know.
+
+    A manifest from earlier days still starts a static Pod.
+    """
+    known = {entry.path for entry in manifest.files} | set(installed.paths if installed is not None else ())
+    return tuple(path for path in store.walk(KUBERNETES_DIRECTORY.lstrip("/")) if path not in known)
 
 
 def _difference(reader: Reader, path: str, mode: int, sha256: str) -> Difference:
@@ -149,7 +165,7 @@ def require_ours(rollback: Rollback, *, directory: str | None) -> None:
         BundleError: It does.
     """
     paths = [path for path, _ in rollback.restores] + list(rollback.removes)
-    require_known((path for path in paths if path != RECORD), directory=directory)
+    require_known((path for path in paths if path != RECORD), directory=directory, whose="the backup")
 
 
 def _content(reader: Reader, path: str) -> bytes | None:

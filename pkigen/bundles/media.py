@@ -20,7 +20,7 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         PkigenError: It cannot be written; what stood there before still stands.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_directory(path.parent)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as stream:
@@ -42,6 +42,13 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
             f"{path} cannot be written: {_reason(error)}",
             hint="choose a directory that is yours and has room",
         ) from None
+
+
+def _make_directory(path: Path) -> None:
+    """Make what is missing on the way; nobody else may write there, whatever the umask."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o755, exist_ok=True)
 
 
 def read_file(path: Path, *, limit: int, private: bool = False) -> bytes:

@@ -31,12 +31,13 @@ _CERTIFICATE_FILES = re.compile(rf"(?:{_PEM}|{re.escape(layout.ENCRYPTION_CONFIG
 _LONGEST = 240
 
 
-def require_known(paths: Iterable[str], *, directory: str | None = None) -> None:
+def require_known(paths: Iterable[str], *, directory: str | None = None, whose: str = "the bundle") -> None:
     """Refuse paths that no node of a cluster has, and paths that a file system could take for one another.
 
     Args:
         paths: Relative to the node's root.
         directory: Where certificates stand on this host, if a person says that it is not /etc/kubernetes/pki.
+        whose: What names the paths, for the message.
 
     Raises:
         BundleError: One of them is not of the known layout.
@@ -48,18 +49,18 @@ def require_known(paths: Iterable[str], *, directory: str | None = None) -> None
             fault = "is no file of a Kubernetes node that pkigen knows"
         if fault is not None:
             raise BundleError(
-                f"the bundle names {path!r}, which {fault}",
+                f"{whose} names {path!r}, which {fault}",
                 hint="nothing was written; a certificates.directory of one's own needs --certificates-dir",
             )
         other = seen.setdefault(path.lower(), path)
         if other is not path:
             same = "twice" if other == path else f"beside {other!r}, from which only upper case tells it"
-            raise BundleError(f"the bundle names {path!r} {same}")
+            raise BundleError(f"{whose} names {path!r} {same}")
     for path in seen:
         above = path
         while above := above.rpartition("/")[0]:
             if above in seen:
-                raise BundleError(f"the bundle names {above!r} as a file and as a directory")
+                raise BundleError(f"{whose} names {above!r} as a file and as a directory")
 
 
 def path_fault(path: str) -> str | None:

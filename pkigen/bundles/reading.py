@@ -24,12 +24,16 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """A bundle that was found whole."""
+    """A bundle that was found whole.
+
+    `content` is the SHA-256 of the archive before it was sealed: the same tree gives the same.
+    """
 
     label: Label
     public: bytes
     manifest: Manifest
     files: dict[str, bytes] = field(repr=False)
+    content: str
 
 
 def entries_of(members: Iterable[Member]) -> tuple[Entry, ...]:
@@ -63,7 +67,8 @@ def open_bundle(envelope: Envelope, unseal: Unseal, *, directory: str | None = N
     Raises:
         BundleError: It is sealed for somebody else, or anything in it is not as the manifest says.
     """
-    members = decode(unseal.open(envelope.sealed))
+    archive = unseal.open(envelope.sealed)
+    members = decode(archive)
     first = next(members, None)
     if first is None or first.path != MANIFEST:
         raise BundleError("the archive does not begin with its manifest")
@@ -78,7 +83,13 @@ def open_bundle(envelope: Envelope, unseal: Unseal, *, directory: str | None = N
         files[member.path] = member.data
     if entries_of(found) != manifest.files:
         raise BundleError("the files in the archive are not those of its manifest")
-    return Bundle(label=envelope.label, public=envelope.public, manifest=manifest, files=files)
+    return Bundle(
+        label=envelope.label,
+        public=envelope.public,
+        manifest=manifest,
+        files=files,
+        content=hashlib.sha256(archive).hexdigest(),
+    )
 
 
 def read_bundle(data: bytes, unseal: Unseal, *, pin: str | None, directory: str | None = None) -> Bundle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from pkigen.bundles.envelope import LARGEST_BUNDLE, Envelope, unwrap
+from pkigen.bundles.envelope import LARGEST_BUNDLE, Envelope, require_key, unwrap
 from pkigen.bundles.format import BundleKind, Label, RestartStep
 from pkigen.bundles.gathering import bundle_key, pack
 from pkigen.bundles.installing import (
@@ -21,6 +22,7 @@ from pkigen.bundles.installing import (
     plan_going_back,
     require_ours,
     roll_back,
+    strangers,
 )
 from pkigen.bundles.judging import Host, judge
 from pkigen.bundles.media import read_file, write_file
@@ -48,7 +50,7 @@ from pkigen.reporting.tables import table
 from pkigen.sealing import Passphrase, Recipient, Seal, Unseal, is_passphrase_sealed
 from pkigen.spec.model import Node
 from pkigen.store import Store
-from pkigen.store.paths import NODE_PRIVATE
+from pkigen.store.paths import NODE_PRIVATE, printable
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -208,20 +210,18 @@ class Visit:
 
     def reading(self) -> Store:
         """The node as it is."""
-        return Store.open_reading(self.root, filesystem=self.system.filesystem, private=NODE_PRIVATE)
+        return _looking(self.system, self.root)
 
     def writing(self, command: str) -> Store:
         """The node, held alone."""
-        return Store.open(
-            self.root,
-            command=command,
-            now=self.system.clock(),
-            filesystem=self.system.filesystem,
-            private=NODE_PRIVATE,
-        )
+        return _changing(self.system, self.root, command)
 
-    def envelope(self, installed: Installed | None) -> Envelope:
-        """The bundle, once its signature is found to be that of the key that is trusted here."""
+    def trusted(self, installed: Installed | None) -> str:
+        """The fingerprint of the key that is trusted here.
+
+        Raises:
+            BundleError: Nobody has said which, or the host trusts another.
+        """
         known = installed.fingerprint if installed is not None else None
         if self.pin is None and known is None:
             raise BundleError(
@@ -234,7 +234,11 @@ class Visit:
                 hint="another cluster's bundles do not belong here; for a new bundle key remove "
                 "/var/lib/pkigen/installed.json first",
             )
-        return unwrap(read_file(self.file, limit=LARGEST_BUNDLE), pin=self.pin or known)
+        return self.pin or known or ""
+
+    def envelope(self, installed: Installed | None) -> Envelope:
+        """The bundle, once its signature is found to be that of the key that is trusted here."""
+        return unwrap(read_file(self.file, limit=LARGEST_BUNDLE), pin=self.trusted(installed))
 
     def judge(self, label: Label, installed: Installed | None) -> None:
         """Refuse what is not for this host or not for now."""
@@ -323,7 +327,7 @@ def inspect(
     envelope = unwrap(read_file(file, limit=LARGEST_BUNDLE), pin=visit.pin)
     label = envelope.label
     if visit.pin is None:
-        note("note: without --pin this shows who claims to have signed it, not who has")
+        _say_whose(visit, envelope)
     if not runbook:
         say(f"{label.kind} bundle for {label.node} of {label.cluster}, serial {label.serial}")
         say(f"made {timestamp(label.created)}, expires {timestamp(label.expires)}")
@@ -333,8 +337,10 @@ def inspect(
         return
     bundle = visit.opened(envelope)
     if runbook:
-        say(bundle.files.get(RUNBOOK, b"").decode())
+        text = bundle.files.get(RUNBOOK, b"").decode(errors="replace")
+        say("\n".join(printable(line) for line in text.split("\n")))
         return
+    say(f"content SHA-256 {bundle.content}")
     rows = (
         (f"/{entry.path}", f"{entry.mode:04o}", "root:root", str(entry.size), entry.sha256)
         for entry in bundle.manifest.files
@@ -373,8 +379,9 @@ def diff(
     )
     with visit.reading() as store:
         bundle, installed = _judged(visit, store)
-        changes = compare(bundle.manifest, store, installed)
-    _say_changes(changes)
+        changes = compare(bundle.manifest, store, installed, directory=certificates_dir)
+        left = strangers(bundle.manifest, store, installed)
+    _say_changes(changes, left)
     _say_steps(bundle.manifest.steps, changes)
 
 
@@ -413,19 +420,24 @@ def install_bundle(
     with visit.reading() as store:
         _say_recovery(store)
         bundle, installed = _judged(visit, store)
-        changes = compare(bundle.manifest, store, installed)
-    _say_changes(changes)
+        changes = compare(bundle.manifest, store, installed, directory=certificates_dir)
+        left = strangers(bundle.manifest, store, installed)
+    _say_changes(changes, left)
+    if os.geteuid() != 0:
+        note("note: not root: the files will be yours; on a running node they must be root's")
     if not yes and not agreed("install this?"):
         raise PkigenError("not installed", hint="nothing was changed")
     with visit.writing("bundle install") as store:
         _say_recovery(store)
         installed = read_installed(store)
-        visit.judge(bundle.label, installed)  # again: somebody may have been faster
-        changes = compare(bundle.manifest, store, installed)
+        # Again: somebody may have been faster, with another bundle or another key.
+        require_key(bundle.public, visit.trusted(installed))
+        visit.judge(bundle.label, installed)
+        changes = compare(bundle.manifest, store, installed, directory=certificates_dir)
         backup = install(bundle, store, changes)
     _say_steps(bundle.manifest.steps, changes)
-    left = f"; what was replaced is in backup {backup}" if backup else ""
-    say(f"installed: {_facts(bundle)}{left}")
+    kept = f"; what was replaced is in backup {backup}" if backup else ""
+    say(f"installed: {_facts(bundle)}{kept}")
 
 
 @app.command("rollback")
@@ -446,7 +458,7 @@ def rollback(
     """
     system = system_of(context)
     if listing:
-        with Store.open_reading(root, filesystem=system.filesystem, private=NODE_PRIVATE) as store:
+        with _looking(system, root) as store:
             kept = store.backups()
         rows = (
             (each.id, each.command, timestamp(each.time) if each.time else "-", str(len(each.paths)))
@@ -454,25 +466,37 @@ def rollback(
         )
         say(table(("ID", "LEFT BY", "TIME", "FILES"), rows))
         return
-    with Store.open(
-        root,
-        command="bundle rollback",
-        now=system.clock(),
-        filesystem=system.filesystem,
-        private=NODE_PRIVATE,
-    ) as store:
+    with _looking(system, root) as store:
         _say_recovery(store)
         planned = plan_going_back(store, backup)
-        require_ours(planned, directory=certificates_dir)
-        for path, origin in planned.restores:
-            say(f"restore /{path} from {origin}")
-        for path in planned.removes:
-            say(f"remove /{path}")
-        if not yes and not agreed("go back?"):
-            raise PkigenError("not rolled back", hint="nothing was changed")
+    require_ours(planned, directory=certificates_dir)
+    for path, origin in planned.restores:
+        say(f"restore /{path} from {origin}")
+    for path in planned.removes:
+        say(f"remove /{path}")
+    if not yes and not agreed("go back?"):
+        raise PkigenError("not rolled back", hint="nothing was changed")
+    with _changing(system, root, "bundle rollback") as store:
+        _say_recovery(store)
+        if plan_going_back(store, backup) != planned:
+            raise PkigenError("not rolled back: the node was changed meanwhile", hint="run the command again")
         left = roll_back(planned, store)
     say(f"rolled back to before {planned.backup}; what was replaced is in backup {left}")
     note("note: restart what has read the files, as after an install")
+
+
+def _looking(system: System, root: Path) -> Store:
+    """A node for reading."""
+    if not root.is_dir():
+        raise UsageError(f"{root} is no directory", hint="--root names the root directory of the node")
+    return Store.open_reading(root, filesystem=system.filesystem, private=NODE_PRIVATE)
+
+
+def _changing(system: System, root: Path, command: str) -> Store:
+    """A node, held alone; what `_looking` has seen."""
+    return Store.open(
+        root, command=command, now=system.clock(), filesystem=system.filesystem, private=NODE_PRIVATE
+    )
 
 
 def _visit(
@@ -515,7 +539,19 @@ def _say_recovery(store: Store) -> None:
         note(f"note: {store.recovered}")
 
 
-def _say_changes(changes: tuple[Change, ...]) -> None:
+def _say_whose(visit: Visit, envelope: Envelope) -> None:
+    """Without a pin, the key of the last install is the only one to compare with."""
+    with visit.reading() as store:
+        installed = read_installed(store)
+    if installed is None:
+        note("note: without --pin this shows who claims to have signed it, not who has")
+    elif installed.fingerprint != envelope.fingerprint:
+        note(f"note: it is signed by another key than {installed.fingerprint}, which this host trusts")
+
+
+def _say_changes(changes: tuple[Change, ...], left: tuple[str, ...]) -> None:
+    for path in left:
+        say(f"leave /{path}, which came with no bundle")
     for change in changes:
         if change.difference is not Difference.KEEP:
             say(f"{change.difference} /{change.path}")

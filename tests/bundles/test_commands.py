@@ -147,6 +147,95 @@ def test_refusals_on_the_node(journey: Journey, more: tuple[str, ...], error: st
     assert photograph(journey.node) == before
 
 
+def test_what_no_bundle_has_put_there_stays_and_is_said(journey: Journey) -> None:
+    journey.create()
+    old = journey.node / "etc/kubernetes/manifests/old.yaml"
+    old.parent.mkdir(parents=True)
+    old.write_text("kind: Pod")
+    for verb in ("diff", "install"):
+        result = journey.on_node(verb, *(("--yes",) if verb == "install" else ()))
+        assert "leave /etc/kubernetes/manifests/old.yaml, which came with no bundle" in result.out, result
+    assert old.read_text() == "kind: Pod"
+    assert "leave" not in journey.on_node("diff").out.replace(f"leave /{old.relative_to(journey.node)}", "")
+
+
+def test_a_planted_record_removes_nothing_else(journey: Journey) -> None:
+    journey.create()
+    assert journey.on_node("install", "--yes").code == 0
+    shadow = journey.node / "etc/shadow"
+    shadow.write_text("root")
+    record = journey.node / "var/lib/pkigen/installed.json"
+    record.write_text(record.read_text().replace('"paths": [', '"paths": [\n  "etc/shadow",'))
+    before = photograph(journey.node)
+    for verb in ("diff", "install"):
+        result = journey.on_node(verb, *(("--yes",) if verb == "install" else ()))
+        assert "installed.json names 'etc/shadow', which is no file of a Kubernetes node" in result.error
+    assert photograph(journey.node) == before
+
+
+def test_a_root_that_is_not_there_is_not_made(journey: Journey, pkigen: InProcess) -> None:
+    journey.create()
+    typo = journey.place / "typo"
+    for arguments in (
+        ("install", journey.file, "--pin", journey.pin, "--node", "cp-1", "--yes"),
+        ("verify", journey.file, "--pin", journey.pin, "--node", "cp-1"),
+        ("rollback", "--yes"),
+        ("rollback", "--list"),
+    ):
+        result = pkigen("bundle", *arguments, "--root", typo)
+        assert (result.code, result.error) == (2, f"{typo} is no directory"), result
+    assert not typo.exists()
+
+
+def test_nothing_to_go_back_to_leaves_no_trace(journey: Journey, pkigen: InProcess) -> None:
+    before = photograph(journey.node)
+    result = pkigen("bundle", "rollback", "--root", journey.node, "--yes")
+    assert "has no backup to go back to" in result.error
+    assert photograph(journey.node) == before
+
+
+def test_who_is_not_root_is_told(journey: Journey, monkeypatch: pytest.MonkeyPatch) -> None:
+    journey.create()
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert "not root: the files will be yours" in journey.on_node("install").err
+
+
+def test_equal_content_has_equal_digests(journey: Journey, pkigen: InProcess) -> None:
+    digests = []
+    for _ in range(2):
+        pkigen.now += timedelta(hours=1)
+        journey.create()
+        shown = pkigen("bundle", "inspect", journey.file, "--root", journey.node)
+        digests.append(next(line for line in shown.out.splitlines() if line.startswith("content SHA-256 ")))
+    assert digests[0] == digests[1]
+    assert pkigen("renew", journey.spec, "apiserver", "--out", journey.place / "home", "--yes").code == 0
+    journey.create()
+    assert digests[0] not in pkigen("bundle", "inspect", journey.file, "--root", journey.node).out
+
+
+def test_inspect_knows_whom_the_host_trusts(journey: Journey, pkigen: InProcess, tmp_path: Path) -> None:
+    journey.create()
+    assert journey.on_node("install", "--yes").code == 0
+    known = pkigen("bundle", "inspect", journey.file, "--root", journey.node, "--label")
+    assert known.err == ""
+    assert pkigen("init", journey.spec, "--out", tmp_path / "second").code == 0
+    made = pkigen("bundle", "create", journey.spec, "--pki", tmp_path / "second", "--out", tmp_path / "media")
+    assert made.code == 0
+    other = pkigen("bundle", "inspect", journey.file, "--root", journey.node, "--label")
+    assert f"signed by another key than {journey.pin}, which this host trusts" in other.err
+
+
+def test_a_strangers_runbook_cannot_write_to_the_terminal(
+    journey: Journey, pkigen: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pkigen.bundles.gathering.runbook", lambda *_: "first\n\x1b]0;owned\x07\x9bsecond")
+    journey.create()
+    shown = pkigen("bundle", "inspect", journey.file, "--root", journey.node, "--runbook")
+    assert "first\n" in shown.out
+    assert "\x1b" not in shown.out
+    assert "\x9b" not in shown.out
+
+
 def test_who_is_trusted(journey: Journey, pkigen: InProcess) -> None:
     journey.create()
     result = journey.on_node("install", "--yes", pin=False)
@@ -280,6 +369,16 @@ def test_the_passphrase_is_in_no_argument_and_no_environment(tmp_path: Path) -> 
     )
     assert WORDS not in done.stdout
     assert PROGRAM[0] in done.stdout
+
+
+def test_what_is_made_on_the_way_belongs_to_the_writer_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        write_file(tmp_path / "var/lib/pkigen/identity.age", b"secret")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_dir()} == {0o755}
+    assert (tmp_path / "var/lib/pkigen/identity.age").stat().st_mode & 0o777 == 0o600
 
 
 def test_media(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pkigen.bundles.envelope import LARGEST_BUNDLE, MAGIC, unwrap
+from pkigen.bundles.envelope import LARGEST_BUNDLE, MAGIC, require_key, unwrap
 from pkigen.bundles.format import BundleKind, decode_label, encode_label
 from pkigen.bundles.record import read_installed
 from pkigen.bundles.signing import BundleKey, fingerprint, is_signed, parse_pin
@@ -85,6 +85,14 @@ def test_each_refusal_has_its_own_message(site: Site, stranger: Site, node: Path
         "another identity": "not sealed to this host's identity",
     }.items():
         assert words in messages[said]
+
+
+def test_a_key_that_came_to_be_trusted_meanwhile() -> None:
+    """Between the question and the change somebody may have installed another cluster's bundle."""
+    key, other = BundleKey(seed=bytes(32)), BundleKey(seed=bytes(range(32)))
+    require_key(key.public, fingerprint(key.public))
+    with pytest.raises(BundleError, match="signed by another key"):
+        require_key(key.public, fingerprint(other.public))
 
 
 def test_every_byte_is_under_the_signature(site: Site) -> None:
