@@ -50,7 +50,7 @@ from pkigen.lockfile import LockBuilder, certificate_facts, read_lock
 from pkigen.materials import Materials
 from pkigen.observing import client_certificate_pem, client_key_pem, observe_certificate
 from pkigen.profiles import PROFILES
-from pkigen.store import MissingError, RefusedError
+from pkigen.store import MissingError
 from pkigen.surveying import Selection, Survey, certificate_modes
 from pkigen.tokens import Claims, in_kubeconfig, token_facts
 from pkigen.tokens import read as read_token
@@ -122,10 +122,7 @@ class StagedView:
             raise MissingError(f"{path} is missing")
         if path in self._staged:
             return self._transaction.staged(path, limit=limit)
-        try:
-            return self._store.read(path, limit=limit)
-        except RefusedError as error:
-            raise StoreError(error.message, hint=error.hint) from error
+        return self._store.read(path, limit=limit)
 
 
 def apply_plan(

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
 from pkigen.checks import sans_of, subject_of
-from pkigen.errors import PkigenError, StoreError
+from pkigen.errors import PkigenError
 from pkigen.inventory import DesiredCertificate, DesiredCopy, DesiredFile, DesiredKeyPair, EtcdMembership
 from pkigen.issuing import fingerprint
 from pkigen.keys import describe, public_der
 from pkigen.ledger import EMPTY, Head, timestamp
-from pkigen.store import MissingError, RefusedError, UnreadableError
+from pkigen.store import MissingError, UnreadableError
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -159,7 +159,11 @@ def certificate_facts(certificate: x509.Certificate) -> dict[str, Any]:
 
 
 def read_lock(reader: Reader) -> Lock | None:
-    """The lock file that an earlier run wrote; None where there is none or it cannot be understood."""
+    """The lock file that an earlier run wrote; None where there is none or it cannot be understood.
+
+    Raises:
+        RefusedError: The system does not let it be read: nobody knows what earlier runs wrote.
+    """
     try:
         content = json.loads(reader.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data)
         ledger = content.get("ledger", {})
@@ -176,9 +180,6 @@ def read_lock(reader: Reader) -> Lock | None:
                 **{key: tuple(map(str, names)) for key, names in content.get("etcd", {}).items()}
             ),
         )
-    except RefusedError as error:
-        # Without it nobody knows what earlier runs wrote.
-        raise StoreError(error.message, hint=error.hint) from error
     except (MissingError, UnreadableError):
         return None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):

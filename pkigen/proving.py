@@ -26,11 +26,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pkigen import layout
-from pkigen.errors import RotationError, StoreError
+from pkigen.errors import RotationError, UnsafePathError
 from pkigen.inventory import DesiredFile, FileKind
 from pkigen.keys import UnsupportedKeyError, load_own_private, load_public, public_der
-from pkigen.observing import Fault, observe_bundle, observe_certificate
-from pkigen.rendering import flags
+from pkigen.observing import Fault, observe_bundle, observe_certificate, read_file
+from pkigen.rendering import reading
 from pkigen.trust import Judge, Peer, edges
 
 if TYPE_CHECKING:
@@ -45,6 +45,13 @@ if TYPE_CHECKING:
     from pkigen.trust import Edge
 
 _REMEMBERED = 4096
+_TOKEN_FLAG_FILES = {
+    FileKind.KUBE_APISERVER: "kube-apiserver",
+    FileKind.KUBE_APISERVER_FLAGS: "kube-apiserver",
+    FileKind.KUBE_CONTROLLER_MANAGER: "kube-controller-manager",
+    FileKind.KUBE_CONTROLLER_MANAGER_FLAGS: "kube-controller-manager",
+}
+"""Where the flags stand that name the keys of tokens: in a static Pod or a flag file, by the runtime."""
 _ENCRYPTION_KEY = re.compile(rb"(?m)^\s*secret: *['\"]?([A-Za-z0-9+/=]{16,})")
 
 
@@ -177,6 +184,17 @@ def _broken(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
 _Value = TypeVar("_Value")
 
 
+class _Refusal(Exception):  # noqa: N818 -- a verdict on its way
+    """Why one end cannot be judged at all: a file of it is missing or damaged."""
+
+
+def _found(answer: _Value | str) -> _Value:
+    """What a file holds, unless the answer is why it holds nothing that can be used."""
+    if isinstance(answer, str):
+        raise _Refusal(answer)
+    return answer
+
+
 class _Memory(Generic[_Value]):
     """The last few thousand answers: edges share bundles, and follow one another by node."""
 
@@ -203,6 +221,12 @@ class _Prover:
         self._chain = _Memory(self._read_chain)
         self._anchors = _Memory(self._read_anchors)
         self._key = _Memory(self._read_key)
+        self._arguments = _Memory(self._read_arguments)
+        self._flag_files = {
+            (item.node, _TOKEN_FLAG_FILES[item.kind]): item
+            for item in new.inventory.items
+            if isinstance(item, DesiredFile) and item.kind in _TOKEN_FLAG_FILES
+        }
 
     def groups(self) -> Iterator[_Group]:
         for edge in edges(self._inventory):
@@ -213,8 +237,14 @@ class _Prover:
 
     @staticmethod
     def _group(
-        presenter: Peer, judge: Peer, credential: Credential, refusal: Callable[[Age, Age], str | None]
+        presenter: Peer, judge: Peer, credential: Credential, ask: Callable[[Age, Age], str | None]
     ) -> _Group:
+        def refusal(presented: Age, trusted: Age) -> str | None:
+            try:
+                return ask(presented, trusted)
+            except _Refusal as fault:
+                return str(fault)
+
         ends = (judge, presenter) if credential is Credential.SERVING else (presenter, judge)
         verdicts = tuple(
             Verdict(
@@ -245,12 +275,8 @@ class _Prover:
         self, certificate: str, trust: str, names: tuple[str, ...], presented: Age, trusted: Age
     ) -> str | None:
         """Why a certificate is refused; a client's where there are no names."""
-        chain = self._chain(certificate, presented)
-        anchors = self._anchors(trust, trusted)
-        if isinstance(chain, str):
-            return chain
-        if isinstance(anchors, str):
-            return anchors
+        chain = _found(self._chain(certificate, presented))
+        anchors = _found(self._anchors(trust, trusted))
         answers = (
             (self._judge.server(chain, anchors, name) for name in names)
             if names
@@ -300,17 +326,12 @@ class _Prover:
     def _signing_refusal(
         self, files: tuple[str, str], bundle: str, presented: Age, trusted: Age
     ) -> str | None:
-        signing = self._anchors(files[0], presented)
-        anchors = self._anchors(bundle, trusted)
-        if isinstance(signing, str):
-            return signing
-        if isinstance(anchors, str):
-            return anchors
+        signing = _found(self._anchors(files[0], presented))
+        anchors = _found(self._anchors(bundle, trusted))
         if len(signing) != 1:
             # pkg/controller/certificates/signer/ca_provider.go: the controller manager stops at start.
             return f"{files[0]} holds {len(signing)} certificates; the controller manager accepts exactly one"
-        key = self._key(files[1], presented)
-        if key != public_der(signing[0].public_key()):
+        if _found(self._key(files[1], presented)) != public_der(signing[0].public_key()):
             return f"{files[1]} is not the key of {files[0]}"
         if signing[0] in anchors:
             return None
@@ -344,52 +365,65 @@ class _Prover:
     ) -> str | None:
         if signer[:2] == (judge, "kube-apiserver") and (presented, trusted) == _NOT_YET:
             return None
-        signing = self._files(*signer, presented)[-1:]
+        signing = self._files(*signer, presented)[-1:]  # the one that counts
         accepted = self._files(judge, "kube-apiserver", "service-account-key-file", flagged or trusted)
-        keys = {self._key(path, presented) for path in signing}
-        known = {self._key(path, self._age_of(path, trusted)) for path in accepted}
-        if None in known or None in keys:
-            # Files of the operator's own, which no step of ours changes; so neither may the other end change.
+        if not all(map(self._is_ours, (*signing, *accepted))):
             return self._unless_same(signing, accepted)
-        missing = keys - known
+        keys = {_found(self._key(path, presented)) for path in signing}
+        missing = keys - {_found(self._key(path, self._age_of(path, trusted))) for path in accepted}
         if not missing:
             return None
         (key,) = missing
         named = " and ".join(path.rpartition("/")[2] for path in accepted)
-        return f"{named} do not hold the key {hashlib.sha256(key or b'').hexdigest()[:16]} that signs"
+        return f"{named} do not hold the key {hashlib.sha256(key).hexdigest()[:16]} that signs"
+
+    def _is_ours(self, path: str) -> bool:
+        """Whether the tree has a file, or it is one of the operator's own that `extraArgs` name."""
+        if any(path in state.inventory.paths for state in self._states.values()):
+            return True
+        try:
+            return not isinstance(self._content(path, Age.OLD), str)
+        except UnsafePathError:  # a flag's value may be anything
+            return False
 
     def _age_of(self, path: str, age: Age) -> Age:
         """Copying a tree over a node takes no file away: what the new one has not is still the old one."""
         return age if path in self._states[age].inventory.paths else Age.OLD
 
     def _unless_same(self, *files: Sequence[str]) -> str | None:
-        for path in itertools.chain(*files):
+        """No step of ours changes the operator's own files; so neither may what the other end has."""
+        for path in filter(self._is_ours, itertools.chain(*files)):
             if self._key(path, Age.OLD) != self._key(path, Age.NEW):
                 return "the other end's key files are not pkigen's (see extraArgs in the spec)"
         return None
 
     def _files(self, node: Node, component: str, flag: str, age: Age) -> tuple[str, ...]:
         """The files that a component's flags name, as paths in the PKI directory."""
-        rotations = self._states[age].inventory.rotations
-        found = (
-            flags.kube_apiserver(self._cluster, node, rotations)
-            if component == "kube-apiserver"
-            else flags.kube_controller_manager(self._cluster, node)
-        )
-        return tuple(layout.node_path(node.name, each.value) for each in found if each.name == flag)
+        item = self._flag_files[node.name, component]
+        given = _found(self._arguments(item.path, item.kind, age))
+        start = f"--{flag}="
+        values = [each.removeprefix(start) for each in given if each.startswith(start)]
+        return tuple(layout.node_path(node.name, value) for value in values)
 
-    def _read_key(self, path: str, age: Age) -> bytes | None:
-        """The public half of a private or public key; None where it cannot be read."""
-        try:
-            data = self._states[age].reader.read(path).data
-        except StoreError:
-            return None
+    def _read_arguments(self, path: str, kind: FileKind, age: Age) -> tuple[str, ...] | str:
+        """A component's command line as the tree has it: a node may have another phase's than the spec."""
+        content = self._content(path, age)
+        if isinstance(content, str):
+            return content
+        found = reading.arguments(content.decode(errors="replace"), kind)
+        return f"{path} gives no command" if found is None else found
+
+    def _read_key(self, path: str, age: Age) -> bytes | str:
+        """The public half of a private or public key, or why there is none."""
+        content = self._content(path, age)
+        if isinstance(content, str):
+            return content
         for load in (load_own_private, load_public):
             try:
-                return public_der(load(data))
+                return public_der(load(content))
             except UnsupportedKeyError:
                 continue
-        return None
+        return f"{path} holds no key that can be read"
 
     # -- Secrets --------------------------------------------------------------------------------------
 
@@ -411,19 +445,20 @@ class _Prover:
     def _secret_refusal(self, writer: str, judge: str, presented: Age, trusted: Age) -> str | None:
         if writer == judge and (presented, trusted) == _NOT_YET:
             return None
-        first = self._encryption_keys(writer, presented)[:1]
-        if not first:
-            return f"{writer} holds no key"
-        if first[0] in self._encryption_keys(judge, trusted):
+        first, *_ = self._encryption_keys(writer, presented)
+        if first in self._encryption_keys(judge, trusted):
             return None
         return f"{judge} does not hold the key that writes"
 
     def _encryption_keys(self, path: str, age: Age) -> list[bytes]:
-        try:
-            data = self._states[age].reader.read(path).data
-        except StoreError:
-            return []
-        return [hashlib.sha256(secret).digest() for secret in _ENCRYPTION_KEY.findall(data)]
+        """What identifies each key of an encryption configuration."""
+        data = _found(self._content(path, age))
+        found = [hashlib.sha256(secret).digest() for secret in _ENCRYPTION_KEY.findall(data)]
+        return _found(found or f"{path} holds no key")
+
+    def _content(self, path: str, age: Age) -> bytes | str:
+        content = read_file(self._states[age].reader, path)
+        return f"{path} {content.message}" if isinstance(content, Fault) else content.data
 
     def _on(self, node: Node, name: str) -> str:
         return layout.node_path(node.name, f"{self._cluster.spec.certificates.directory}/{name}")

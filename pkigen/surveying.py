@@ -46,7 +46,6 @@ from pkigen.observing import (
     parse_certificates,
 )
 from pkigen.profiles import PROFILES
-from pkigen.store import RefusedError
 from pkigen.token_checks import ObservedToken, examine_token, observe_token
 from pkigen.tokens import TOKEN_PLACEHOLDER
 
@@ -370,9 +369,6 @@ class HashingReader:
         """Read, and add what was found, or that nothing was, to the digest."""
         try:
             content = self._reader.read(path, limit=limit)
-        except RefusedError as error:
-            # What it holds is unknown: that is no reason to replace it.
-            raise StoreError(error.message, hint=error.hint) from error
         except StoreError as error:
             self._hash.update(f"{path}\0{error.message}\0".encode())
             raise

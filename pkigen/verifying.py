@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.authority import look_at_all, remarks
 from pkigen.checks import Reason
-from pkigen.errors import StoreError
+from pkigen.errors import UnsafePathError
 from pkigen.inventory import DesiredCertificate, DesiredKeyPair
 from pkigen.keys import public_der
 from pkigen.ledger import LARGEST_LEDGER, mismatches, problems
 from pkigen.lockfile import LARGEST_LOCK, LockBuilder, read_lock
 from pkigen.observing import Fault, observe_bundle, observe_certificate, observe_key_pair
-from pkigen.store import MissingError, UnreadableError
+from pkigen.store import MissingError, RefusedError, UnreadableError
 from pkigen.surveying import Survey, Surveyed
 from pkigen.trust import Edge, Judge, edges
 
@@ -71,6 +71,9 @@ def verify(inventory: Inventory, store: Store, renderer: Renderer, *, now: datet
 
     Every object is examined with the planner's checks, every edge with an independent path verifier, and the
     ledger and the lock file against the tree.
+
+    Raises:
+        RefusedError: The system does not let a file be read: whether the tree is right is not known.
     """
     work = _Verification(inventory, store, renderer, now)
     observations = tuple(work.observations())
@@ -155,7 +158,11 @@ class _Verification:
                 if path.partition("/")[0] in _OWN_TREES:  # what else people keep beside them is their affair
                     yield Observation(subject=path, reason=Reason.UNREADABLE, detail=f"{path} {error.reason}")
                 continue
-            except StoreError:
+            except RefusedError:
+                if path.partition("/")[0] in _OWN_TREES:
+                    raise
+                continue
+            except (MissingError, UnsafePathError):
                 continue
             if b"PRIVATE KEY" in data or b"client-key-data" in data:
                 yield Observation(

@@ -31,6 +31,8 @@ from pkigen.rendering.pods import StaticPod
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pkigen.inventory import FileKind
+
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KINDS: dict[type, frozenset[str]] = {
     ClusterAdmins: frozenset({"ClusterRoleBinding"}),
@@ -44,6 +46,7 @@ _KINDS: dict[type, frozenset[str]] = {
 }
 _ASSIGNMENT = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"\n', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_FLAGS = ".flags"
 _KEPT_BACKSLASH = '"\\$`'
 
 
@@ -69,6 +72,19 @@ def check(text: str, context: object, place: str) -> None:
         raise TemplateError(msg, hint="compare it with the template that it overrides") from None
 
 
+def arguments(text: str, kind: FileKind) -> tuple[str, ...] | None:
+    """What a component is started with, by its static Pod or flag file; None where the text is neither."""
+    component = kind.removesuffix(_FLAGS)
+    try:
+        if kind.endswith(_FLAGS):
+            (given,) = environment(text).values()
+            return tuple(given)
+        _, (command,) = _commands(text, component)
+        return tuple(str(each) for each in command[1:])
+    except (_Mismatch, ValueError, TypeError):
+        return None
+
+
 @singledispatch
 def _compare(context: object, text: str) -> None:
     kinds = _KINDS[type(context)]
@@ -84,21 +100,24 @@ def _compare(context: object, text: str) -> None:
 
 @_compare.register
 def _(context: StaticPod, text: str) -> None:
-    pods = documents(text)
-    try:
-        pod = pods[0]
-        named = (len(pods), pod["kind"], pod["metadata"]["name"], pod["metadata"]["namespace"])
-        containers = pod["spec"]["containers"]
-        commands = [
-            container["command"] for container in containers if container["name"] == context.component
-        ]
-    except (AttributeError, IndexError, KeyError, TypeError):
-        raise _Mismatch("it renders no Pod with a container and its command") from None
+    named, commands = _commands(text, context.component)
     if named != (1, "Pod", context.component, "kube-system"):
         msg = f"it does not render one Pod {context.component} in kube-system"
         raise _Mismatch(msg)
     if commands != [[context.component, *context.arguments]]:
         raise _Mismatch("the command is not the program with exactly its flags: extraArgs change flags")
+
+
+def _commands(text: str, component: str) -> tuple[tuple[Any, ...], list[Any]]:
+    """How many Pods there are, the kind, name and namespace of the first, and its command for a component."""
+    pods = documents(text)
+    try:
+        pod = pods[0]
+        named = (len(pods), pod["kind"], pod["metadata"]["name"], pod["metadata"]["namespace"])
+        containers = pod["spec"]["containers"]
+        return named, [each["command"] for each in containers if each["name"] == component]
+    except (AttributeError, IndexError, KeyError, TypeError):
+        raise _Mismatch("it renders no Pod with a container and its command") from None
 
 
 @_compare.register

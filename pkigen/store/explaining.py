@@ -42,8 +42,11 @@ class UnreadableError(StoreError):
         self.reason = reason
 
 
-class RefusedError(UnreadableError):
-    """The system does not let the file be read now (I/O error, permissions): what it holds is unknown."""
+class RefusedError(StoreError):
+    """The system does not let the file be read now (I/O error, permissions): what it holds is unknown.
+
+    So it is no `UnreadableError`: what is unknown must never be taken for missing, damaged or different.
+    """
 
 
 class ObstacleError(Exception):

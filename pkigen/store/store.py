@@ -181,7 +181,8 @@ class Store:
 
         Raises:
             MissingError: There is none.
-            UnreadableError: Something else stands there, or the system refuses; `reason` says what.
+            UnreadableError: Something else stands there; `reason` says what.
+            RefusedError: The system does not let it be read now.
             UnsafePathError: The path leaves the tree.
         """
         parts = readable_parts(path)
@@ -194,9 +195,8 @@ class Store:
             message = f"{shown(self.root, obstacle.path)} {obstacle.reason}"
             raise UnreadableError(message, reason=obstacle.reason, hint=obstacle.hint) from None
         except OSError as error:
-            reason = because(error)
-            message = f"cannot read {shown(self.root, path)}: {reason}"
-            raise RefusedError(message, reason=reason, hint=hint_for(error, self.root)) from error
+            message = f"cannot read {shown(self.root, path)}: {because(error)}"
+            raise RefusedError(message, hint=hint_for(error, self.root)) from error
 
     def walk(self, path: str = "") -> Iterator[str]:
         """List everything below a directory that is not itself a directory, sorted.

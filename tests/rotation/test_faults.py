@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections import Counter
@@ -18,6 +19,7 @@ from tests.store.faults import (
     CrashingFileSystem,
     FailingFileSystem,
     SimulatedCrashError,
+    UnreadableFileSystem,
 )
 from tests.store.samples import memory_directory
 
@@ -170,6 +172,42 @@ def test_a_crash_at_every_operation(step: Step) -> None:
     print(f"{step.name}: {crashed} crashes at {len(points)} of {count} operations: {dict(verdicts)}")  # noqa: T201
     assert crashed == len(points)
     assert verdicts["old"] > 0
+
+
+READ = 12
+
+
+def test_what_cannot_be_read_is_no_verdict(memory: Path) -> None:
+    """What a file holds that the system does not let be read is unknown: nobody calls it missing or wrong."""
+    spec, tree = memory / "unread.yaml", memory / "unread"
+    spec.write_text(SPEC)
+    assert pkigen("init", spec, "--out", tree).code == 0
+    for what in (CAS, ("sa",), ("encryption-key",)):
+        done = pkigen("rotate", *what, spec, "--out", tree, "--phase", "prepare", "--yes")
+        assert done.code == 0, done
+    before = files_of(tree)
+    commands = {
+        "verify": ("verify", tree),
+        "status": ("status", tree),
+        "plan": ("plan", spec, "--out", tree, "--exit-code"),
+        "rotate": ("rotate", "sa", spec, "--out", tree, "--phase", "promote", "--yes"),
+        "prove": ("rotate", *CAS, spec, "--out", tree, "--phase", "promote", "--prove"),
+    }
+    assert {name: pkigen(*command).code for name, command in commands.items() if name != "rotate"} == {
+        "verify": 0,
+        "status": 0,
+        "plan": 0,
+        "prove": 0,
+    }
+    points = chosen(sorted(before), wanted(READ))
+    for number, path in enumerate(points):
+        error = (*ERRORS, errno.EACCES)[number % (len(ERRORS) + 1)]
+        for name, command in commands.items():
+            filesystem = UnreadableFileSystem(tree / path, error)
+            result = pkigen(*command, filesystem=filesystem)
+            said = f"cannot read {tree}/{path}: {os.strerror(error).lower()}"
+            assert (result.code, result.error) == (1, said), (name, result)
+    assert files_of(tree) == before
 
 
 @pytest.mark.parametrize("command", [("--phase", "rollback"), ()], ids=["back", "next"])

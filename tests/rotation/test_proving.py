@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise, permutations
+from itertools import pairwise, permutations, product
 from typing import TYPE_CHECKING
 
 import pytest
@@ -182,12 +182,19 @@ def test_missing_files_are_told(cluster: ClusterSpec, life: Life) -> None:
     files = dict(life["promoted"].files)
     for name in ("apiserver.crt", "ca-signing.crt", "encryption-config.yaml", "sa.key", "front-proxy-ca.crt"):
         del files[f"nodes/cp-1/{PKI}/{name}"]
+    del files["nodes/cp-2/etc/kubernetes/manifests/kube-apiserver.yaml"]
+    files["nodes/cp-2/etc/kubernetes/pki/sa.key"] = b"nothing"
+    files["nodes/cp-2/etc/kubernetes/pki/encryption-config.yaml"] = b"nothing"
+    files["nodes/cp-2/etc/kubernetes/manifests/kube-controller-manager.yaml"] = b"nothing"
     said = "\n".join(sentences(proof(cluster, life["prepared"], Photograph(files))))
     for expected in (
         f"nodes/cp-1/{PKI}/apiserver.crt is missing",
         f"nodes/cp-1/{PKI}/ca-signing.crt is missing",
-        f"nodes/cp-1/{PKI}/encryption-config.yaml holds no key",
-        "the other end's key files are not pkigen's",
+        f"nodes/cp-1/{PKI}/encryption-config.yaml is missing",
+        f"nodes/cp-2/{PKI}/encryption-config.yaml holds no key",
+        f"nodes/cp-1/{PKI}/sa.key is missing",
+        "nodes/cp-2/etc/kubernetes/manifests/kube-apiserver.yaml is missing",
+        "nodes/cp-2/etc/kubernetes/manifests/kube-controller-manager.yaml gives no command",
         f"nodes/cp-1/{PKI}/front-proxy-ca.crt is missing",
     ):
         assert expected in said, expected
@@ -262,8 +269,37 @@ def test_brute_force_agrees_on_every_pair_of_phases(
 ) -> None:
     proven, found = compared(cluster, life[old], life[new])
     assert proven == found
-    steps = abs(ORDER.index(old) - ORDER.index(new))
-    assert bool(found) is (steps > 1 or (old, new) == ("finished", "promoted"))
+    assert bool(found) is (_steps(old, new) > 1 or (old, new) == ("finished", "promoted"))
+
+
+@pytest.fixture(scope="module")
+def lonely(tmp_path_factory: pytest.TempPathFactory) -> tuple[ClusterSpec, Life]:
+    """One node in every phase of the rotation of both keys."""
+    spec: dict[str, Any] = {
+        "kubernetesVersion": "v1.36.2",
+        "encryption": {},
+        "nodes": [{"name": "cp-1", "roles": ["control-plane"], "addresses": ["10.0.0.11"]}],
+    }
+    workshop = Workshop(place=tmp_path_factory.mktemp("lonely")).made(spec_text(spec))
+    cluster = ClusterSpec.model_validate({"metadata": {"name": "prod"}, "spec": spec})
+    return cluster, lives(workshop, "sa", "encryption-key")
+
+
+@pytest.mark.parametrize("authority", ORDER)
+def test_brute_force_agrees_on_a_node_that_is_ahead_or_behind(
+    lonely: tuple[ClusterSpec, Life], authority: str
+) -> None:
+    """Flags are those of the node's own manifest, whatever the authority's phase would have them be."""
+    cluster, life = lonely
+    for node, new in product(ORDER, repeat=2):
+        old = life[authority].with_node_of(life[node], "cp-1")
+        proven, found = compared(cluster, old, life[new])
+        assert proven == found, (node, new)
+        assert bool(found) is (_steps(node, new) > 1 or (node, new) == ("finished", "promoted")), (node, new)
+
+
+def _steps(old: str, new: str) -> int:
+    return abs(ORDER.index(old) - ORDER.index(new))
 
 
 _ROLES = st.sampled_from([["worker"], ["control-plane"], ["worker"]])

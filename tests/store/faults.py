@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pkigen.store import OsFileSystem
@@ -142,6 +143,22 @@ class FailingFileSystem(CountingFileSystem):
                     super()._pass_on(operation, *arguments)
                 raise OSError(self.error, os.strerror(self.error))
         return super()._pass_on(operation, *arguments)
+
+
+class UnreadableFileSystem(CountingFileSystem):
+    """Refuses to open one file, given by its whole path."""
+
+    def __init__(self, path: Path, error: int) -> None:
+        super().__init__()
+        self.path = path
+        self.error = error
+
+    def open(self, name: str, flags: int, mode: int, dir_fd: int | None) -> int:
+        if name == self.path.name and dir_fd is not None:
+            directory = Path(f"/proc/self/fd/{dir_fd}").readlink()
+            if directory / name == self.path:
+                raise OSError(self.error, os.strerror(self.error))
+        return super().open(name, flags, mode, dir_fd)
 
 
 class CrashingFileSystem(CountingFileSystem):

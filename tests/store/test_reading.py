@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pkigen.errors import StoreError, UnsafePathError
-from pkigen.store import MissingError, Store, UnreadableError
+from pkigen.store import MissingError, RefusedError, Store, UnreadableError
 from tests.store.faults import CountingFileSystem, FailingFileSystem
 from tests.store.samples import CA_CRT, CA_KEY, CP1_KEY, LATER, LOCK, NOW, make_second, photograph
 
@@ -111,13 +111,13 @@ def test_missing(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("operation", ["open", "read", "fstat"])
-def test_a_failing_disk_is_a_reason(tree: Path, operation: str) -> None:
+def test_what_a_failing_disk_holds_is_unknown(tree: Path, operation: str) -> None:
     failing = FailingFileSystem(10**9, errno.EIO)
     with Store.open_reading(tree, filesystem=failing) as store:
         failing.arm(1, only=frozenset({operation}))
-        with pytest.raises(UnreadableError, match=r"cannot read .*: input/output error") as caught:
+        with pytest.raises(RefusedError, match=r"cannot read .*: input/output error") as caught:
             store.read(CA_KEY)
-        assert caught.value.reason == "input/output error"
+        assert not isinstance(caught.value, UnreadableError)  # it must not be taken for damaged
         assert store.read(CA_KEY).data == b"old ca key"
 
 
