@@ -1,6 +1,6 @@
 """Bundles made on one machine, carried as files, installed on the others; what was installed runs.
 
-The authority has no network. Each node has its own name, network, /etc and /var/lib, the last two on different
+The authority has no network. Each node has its own name, network, /etc and /var/lib, the two on different
 file systems, and gets nothing but its own bundle and the fingerprint of the bundle key.
 """
 
