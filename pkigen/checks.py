@@ -58,6 +58,21 @@ TIME_REASONS = frozenset({Reason.EXPIRED, Reason.EXPIRES_SOON, Reason.REQUESTED}
 """Reasons for which the same content is issued again: a renewal, not a reissue."""
 
 
+USELESS = frozenset(
+    {
+        Reason.MISSING,
+        Reason.UNREADABLE,
+        Reason.KEY_MISSING,
+        Reason.KEY_UNREADABLE,
+        Reason.KEY_MISMATCH,
+        Reason.UNKNOWN_ISSUER,
+        Reason.NOT_YET_VALID,
+        Reason.EXPIRED,
+    }
+)
+"""Reasons for which something does not work as it is, and not only differs from the spec."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One named reason, and the detail that a reviewer needs."""

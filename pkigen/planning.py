@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from pkigen import layout
+from pkigen import __version__, layout
 from pkigen.actions import Action, Create, Keep, Plan, Reissue, Remove, Renew, Rewrite
 from pkigen.authority import load_all
 from pkigen.checks import Reason
@@ -64,6 +64,9 @@ def make_plan(
     moved = MovedTree(tree, moves)
     reader = HashingReader(moved)
     reader.note(json.dumps(spec_facts(inventory.cluster)))
+    # Neither is seen in an action: what a file is created with, and what would be made of the same spec.
+    reader.note(renderer.digest())
+    reader.note(__version__)
     survey = Survey(
         inventory=inventory,
         reader=reader,

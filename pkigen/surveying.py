@@ -62,11 +62,21 @@ if TYPE_CHECKING:
 class Selection:
     """Which certificates are renewed before they are due.
 
-    `within` replaces every certificate's own `renewBefore`; `ids` are renewed whatever their age.
+    `within` replaces every certificate's own `renewBefore`; `ids` are renewed whatever their age. With `only`
+    nothing else is renewed, not even what has expired.
     """
 
     within: timedelta | None = None
     ids: frozenset[str] = frozenset()
+    only: bool = False
+
+    def chosen(self, identifier: str, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """What is found about an object, as far as it is to be acted on."""
+        if not findings and identifier in self.ids:
+            return (Finding(reason=Reason.REQUESTED, detail="asked for"),)
+        if self.only and identifier not in self.ids:
+            return tuple(finding for finding in findings if finding.reason not in TIME_REASONS)
+        return findings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +157,7 @@ class Survey:
                 renew_within=self.selection.within,
             )
         )
-        if not findings and item.id in self.selection.ids:
-            findings = (Finding(reason=Reason.REQUESTED, detail="asked for"),)
+        findings = self.selection.chosen(item.id, findings)
         # An existing CA is never replaced by a plan: that is a rotation.
         untouchable = item.issuer is None and observed.certificate is not None
         if untouchable and item.id in self.selection.ids:
@@ -269,9 +278,8 @@ class Survey:
         observed = observe_token(self.reader, item.path)
         wanted_key = self._materials.of(MaterialKind.SA_PUBLIC_KEY)
         within = item.renew_before if self.selection.within is None else self.selection.within
-        findings = examine_token(item, observed, key=wanted_key, now=self.now, renew_within=within)
-        if not findings and item.id in self.selection.ids:
-            findings = (Finding(reason=Reason.REQUESTED, detail="asked for"),)
+        found = examine_token(item, observed, key=wanted_key, now=self.now, renew_within=within)
+        findings = self.selection.chosen(item.id, found)
         if findings:
             reason = findings[0].reason
             kind: type[Action] = Renew if reason in TIME_REASONS else Reissue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
@@ -66,8 +65,9 @@ def renew(
     """Renew certificates: the same content with a new validity.
 
     Every kubeconfig that embeds one is written anew.
-    Without names, what is inside its renewBefore is renewed. A CA is renewed only by its name (ca, etcd-ca,
-    front-proxy-ca), alone, and keeps its key: `pkigen renew SPEC ca`, or `pkigen renew ca SPEC`.
+    Without names, what is inside its renewBefore is renewed; with names, nothing else. A CA is renewed only
+    by its name (ca, etcd-ca, front-proxy-ca), alone, and keeps its key: `pkigen renew SPEC ca`, or
+    `pkigen renew ca SPEC`.
     """
     spec, names = _in_order(spec, names or [])
     session = open_spec(system_of(context), spec, out=out, templates=templates)
@@ -78,8 +78,6 @@ def renew(
     else:
         ids = frozenset(identifier for name in names for identifier in _ids(session.inventory, name))
     window = duration(within, "--within") if within else None
-    if names and window is None:
-        window = _NOTHING_ELSE
     authorities = ids & _AUTHORITIES
     if authorities:
         _require_renewable(session, authorities, alone=ids == authorities)
@@ -90,7 +88,7 @@ def renew(
         "renew",
         consent=Consent(yes=yes),
         output=output,
-        selection=Selection(within=window, ids=ids),
+        selection=Selection(within=window, ids=ids, only=bool(names)),
         reuse_keys=reuse_keys,
         runbook=runbook,
     )
@@ -98,8 +96,6 @@ def renew(
 
 _AUTHORITIES = frozenset(ca_id(ca) for ca in CA)
 _PEOPLES_NAMES = {"kubernetes": "ca", "etcd": "etcd-ca", "front-proxy": "front-proxy-ca"}
-_NOTHING_ELSE = timedelta()
-"""A window in which nothing is due: only what was named is renewed."""
 
 
 def _in_order(spec: Path, names: list[str]) -> tuple[Path, list[str]]:
@@ -153,6 +149,8 @@ def _ids(inventory: Inventory, name: str) -> tuple[str, ...]:
         names = sorted({item.name for item in certificates.values() if item.issuer is not None})
         near = get_close_matches(name, [*names, *certificates, *inventory.tokens], n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(names)}"
+        if name == "all":  # kubeadm's word for it
+            hint = "every leaf is renewed by --all"
         raise UsageError(f"there is no certificate {name!r} in this cluster", hint=hint)
     if any(
         certificates[identifier].issuer is None and identifier not in _AUTHORITIES for identifier in found

@@ -155,6 +155,14 @@ class Renderer:
         # What the built-in templates render is checked by the tests, for every kind of file.
         self._checked = overrides is not None
 
+    def digest(self) -> str:
+        """The SHA-256 of the templates.
+
+        Raises:
+            TemplateError: One of them cannot be read.
+        """
+        return self._templates.digest()
+
     def file(self, item: DesiredFile, *, secrets: tuple[bytes, ...] = ()) -> bytes:
         """Render a file.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,24 @@ class Templates:
             loaders.insert(0, jinja2.FileSystemLoader(overrides))
         loader = jinja2.ChoiceLoader(loaders)
         self._environments = {language: _environment(language, loader) for language in Language}
+        self._folders = (built_in, *([overrides] if overrides is not None else []))
+
+    def digest(self) -> str:
+        """The SHA-256 of every template and its name: with other templates a plan means something else.
+
+        Raises:
+            TemplateError: One of them cannot be read.
+        """
+        digest = hashlib.sha256()
+        for folder in self._folders:
+            for name in sorted(_names(folder)):
+                try:
+                    content = (folder / name).read_bytes()
+                except OSError as error:
+                    raise _explain(error, name, secret=False) from None
+                digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\0".encode())
+            digest.update(b"\0")
+        return digest.hexdigest()
 
     def render(self, name: str, language: Language, context: Any, *, secret: bool = False) -> str:
         """Render one template with the fields of a frozen dataclass as its variables.

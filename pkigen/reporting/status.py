@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.authority import look_at_all
+from pkigen.checks import USELESS
 from pkigen.inventory import DesiredCertificate, DesiredKeyPair, DesiredToken, InKubeconfig
 from pkigen.surveying import Survey
 
@@ -26,7 +27,8 @@ class Row:
     """One certificate or token, or the service account key, which does not expire.
 
     `expires` is the certificate's own end; `effective` is the earliest end along its chain, when it stops
-    working. `reasons` is empty where nothing is wrong.
+    working. `reasons` is empty where nothing is wrong; `works` is False where it is of no use as it is.
+    `embedded_key` is the user's name in the kubeconfig that it stands in, None where it stands in none.
     """
 
     id: str
@@ -34,12 +36,13 @@ class Row:
     name: str
     path: str
     ca: str | None
-    in_kubeconfig: bool
+    embedded_key: str | None
     certificate: x509.Certificate | None
     expires: datetime | None
     effective: datetime | None
     reasons: tuple[str, ...]
     details: tuple[str, ...]
+    works: bool
     is_certificate: bool = True
 
 
@@ -50,18 +53,19 @@ def rows(inventory: Inventory, reader: Reader, renderer: Renderer, *, now: datet
     said = {ca.certificate_name: fault for ca, fault in faults.items()}
     for surveyed in survey.objects():
         if isinstance(surveyed.item, DesiredCertificate | DesiredKeyPair | DesiredToken):
-            yield _row(surveyed.item, surveyed, said.get(surveyed.item.id))
+            yield _row(inventory, surveyed.item, surveyed, said.get(surveyed.item.id))
 
 
 def due(found: Row, *, now: datetime, within: timedelta) -> bool:
     """Whether something stops working within that time, or does not work already."""
-    if found.effective is None:
-        return bool(found.reasons)
-    return found.effective - now <= within
+    return not found.works or (found.effective is not None and found.effective - now <= within)
 
 
 def _row(
-    item: DesiredCertificate | DesiredKeyPair | DesiredToken, surveyed: Surveyed, fault: str | None
+    inventory: Inventory,
+    item: DesiredCertificate | DesiredKeyPair | DesiredToken,
+    surveyed: Surveyed,
+    fault: str | None,
 ) -> Row:
     certificate = surveyed.observed.certificate if surveyed.observed else None
     ends = [certificate.not_valid_after_utc] if certificate else []
@@ -70,6 +74,7 @@ def _row(
         ends += [link.not_valid_after_utc for link in (issuer.certificate, *issuer.chain)]
     reasons = tuple(str(finding.reason) for finding in surveyed.findings)
     details = tuple(finding.detail for finding in surveyed.findings)
+    works = fault is None and not any(finding.reason in USELESS for finding in surveyed.findings)
     if fault is not None:
         reasons, details = (*reasons, "unfit-authority"), (*details, fault)
     path = surveyed.action.paths[0]
@@ -80,13 +85,14 @@ def _row(
             name=item.id,
             path=path,
             ca=None,
-            in_kubeconfig=isinstance(item, DesiredToken),
+            embedded_key=item.user if isinstance(item, DesiredToken) else None,
             certificate=None,
             expires=surveyed.expires,
             effective=surveyed.expires,
             is_certificate=False,
             reasons=reasons,
             details=details,
+            works=works,
         )
     return Row(
         id=item.id,
@@ -94,10 +100,17 @@ def _row(
         name=item.name,
         path=path,
         ca=item.issuer.certificate_name if item.issuer else None,
-        in_kubeconfig=isinstance(item.location, InKubeconfig),
+        embedded_key=_user(inventory, item),
         certificate=certificate,
         expires=certificate.not_valid_after_utc if certificate else None,
         effective=min(ends, default=None),
         reasons=reasons,
         details=details,
+        works=works,
     )
+
+
+def _user(inventory: Inventory, item: DesiredCertificate) -> str | None:
+    if isinstance(item.location, InKubeconfig):
+        return inventory.kubeconfigs[item.location.kubeconfig].user
+    return None

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pkigen import __version__
-from pkigen.checks import common_names, residual
+from pkigen.checks import residual
 from pkigen.ledger import timestamp
 from pkigen.reporting.tables import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     from cryptography import x509
 
-    from pkigen.inventory import Subject
     from pkigen.reporting.status import Row
 
 _HEADER = ("NODE", "CERTIFICATE", "EXPIRES", "RESIDUAL", "CA", "STATE")
@@ -64,42 +63,55 @@ def structure(found: Iterable[Row], *, cluster: str, now: datetime) -> dict[str,
     }
 
 
-_METRICS = (
-    ("x509_cert_not_before", "Indicates the certificate's not before timestamp"),
-    ("x509_cert_not_after", "Indicates the certificate's not after timestamp"),
-    ("x509_cert_expired", "Indicates if the certificate is expired"),
-)
+_METRICS = {
+    "x509_cert_not_before": "Unix timestamp of the certificate's NotBefore.",
+    "x509_cert_not_after": "Unix timestamp of the certificate's NotAfter.",
+    "x509_cert_expired": "1 if the certificate is expired, 0 otherwise.",
+    "x509_cert_expires_in_seconds": "Seconds until the certificate's NotAfter, when this was written.",
+    "x509_cert_valid_since_seconds": "Seconds since the certificate's NotBefore, when this was written.",
+}
 
 
 def prometheus(found: Iterable[Row], *, now: datetime, root: str) -> str:
-    """Prometheus text with the metric and label names of enix/x509-certificate-exporter."""
+    """Prometheus text with the metric and label names of enix/x509-certificate-exporter, versions 3 and 4."""
     all_rows = list(found)
     readable = [(row, row.certificate) for row in all_rows if row.certificate is not None]
-    lines = []
-    for metric, explanation in _METRICS:
-        lines += [f"# HELP {metric} {explanation}", f"# TYPE {metric} gauge"]
-        for row, certificate in readable:
-            lines.append(f"{metric}{{{_labels(row, certificate, root)}}} {_value(metric, certificate, now)}")
-    errors = sum(1 for row in all_rows if row.certificate is None and row.is_certificate)
-    tokens = [(row, row.expires) for row in all_rows if not row.is_certificate and row.expires is not None]
-    if tokens:
-        lines += [
-            "# HELP pkigen_token_not_after Indicates the token's expiry timestamp",
-            "# TYPE pkigen_token_not_after gauge",
-        ]
-    for row, expires in tokens:
-        path = PurePosixPath(root) / row.path
-        labels = f'filename="{_quoted(path.name)}",filepath="{_quoted(str(path))}",id="{_quoted(row.id)}"'
-        lines.append(f"pkigen_token_not_after{{{labels}}} {int(expires.timestamp())}")
-    lines += [
-        "# HELP x509_read_errors Indicates the number of read failure(s)",
-        "# TYPE x509_read_errors gauge",
-        f"x509_read_errors {errors}",
-        "# HELP pkigen_status_timestamp_seconds When this was written",
-        "# TYPE pkigen_status_timestamp_seconds gauge",
-        f"pkigen_status_timestamp_seconds {int(now.timestamp())}",
+    unreadable = [row for row in all_rows if row.certificate is None and row.is_certificate]
+    lines: list[str] = []
+    for metric, explanation in _METRICS.items():
+        samples = (
+            (_certificate_labels(row, certificate, root), _value(metric, certificate, now))
+            for row, certificate in readable
+        )
+        lines += _gauge(metric, explanation, samples)
+    faults = [
+        *((_certificate_labels(row, certificate, root), 0) for row, certificate in readable),
+        *((_labels(_place(row, root)), 1) for row in unreadable),
     ]
+    lines += _gauge("x509_cert_error", "1 if the certificate cannot be read, 0 otherwise.", faults)
+    tokens = [
+        (_labels({**_place(row, root), "id": row.id}), int(row.expires.timestamp()))
+        for row in all_rows
+        if not row.is_certificate and row.expires is not None
+    ]
+    if tokens:
+        lines += _gauge("pkigen_token_not_after", "Unix timestamp of the token's end.", tokens)
+    seconds = int(now.timestamp())
+    lines += _gauge(
+        "x509_read_errors", "Number of certificates that cannot be read.", [("", len(unreadable))]
+    )
+    lines += _gauge("x509_read_timestamp", "Unix timestamp of this reading.", [("", seconds)])
     return "\n".join(lines) + "\n"
+
+
+_ATTRIBUTES = frozenset({"C", "ST", "L", "O", "OU", "CN"})
+
+
+def _gauge(metric: str, explanation: str, samples: Iterable[tuple[str, int]]) -> Iterator[str]:
+    yield f"# HELP {metric} {explanation}"
+    yield f"# TYPE {metric} gauge"
+    for labels, value in samples:
+        yield f"{metric}{labels} {value}"
 
 
 def calendar(found: Iterable[Row], *, cluster: str, now: datetime) -> str:
@@ -116,7 +128,8 @@ def _event(row: Row, end: datetime, cluster: str, now: datetime) -> list[str]:
     what = f"{cluster}: {'certificate' if row.is_certificate else 'token of'} {row.id} expires"
     return [
         "BEGIN:VEVENT",
-        f"UID:{cluster}-{row.id}-{end:%Y%m%dT%H%M%SZ}@pkigen",
+        # The same for every generation: a calendar that reads this again moves the event.
+        f"UID:{_escaped(f'{cluster}/{row.id}')}@pkigen",
         f"DTSTAMP:{now:%Y%m%dT%H%M%SZ}",
         f"DTSTART:{end:%Y%m%dT%H%M%SZ}",
         f"SUMMARY:{_escaped(what)}",
@@ -135,45 +148,63 @@ def _escaped(value: str) -> str:
 
 
 def _folded(line: str) -> Iterator[str]:
-    """Lines of at most 75 octets (RFC 5545 3.1); everything we write is ASCII."""
-    first, rest = line[:75], line[75:]
-    yield first
-    while rest:
-        yield f" {rest[:74]}"
-        rest = rest[74:]
+    """Lines of at most 75 octets, the space that begins a continuation among them (RFC 5545 3.1)."""
+    part, octets = "", 0
+    for character in line:
+        size = len(character.encode())
+        if octets + size > _LINE:
+            yield part
+            part, octets = " ", 1
+        part, octets = part + character, octets + size
+    yield part
+
+
+_LINE = 75
 
 
 def _value(metric: str, certificate: x509.Certificate, now: datetime) -> int:
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     match metric:
         case "x509_cert_not_before":
-            return int(certificate.not_valid_before_utc.timestamp())
+            return int(begin.timestamp())
         case "x509_cert_not_after":
-            return int(certificate.not_valid_after_utc.timestamp())
+            return int(end.timestamp())
+        case "x509_cert_expires_in_seconds":
+            return int((end - now).total_seconds())
+        case "x509_cert_valid_since_seconds":
+            return int((now - begin).total_seconds())
         case _:
-            return int(now.astimezone(UTC) > certificate.not_valid_after_utc)
+            return int(now > end)
 
 
-def _labels(row: Row, certificate: x509.Certificate, root: str) -> str:
+def _certificate_labels(row: Row, certificate: x509.Certificate, root: str) -> str:
+    return _labels(
+        {
+            **_place(row, root),
+            "serial_number": str(certificate.serial_number),
+            **_names("issuer", certificate.issuer),
+            **_names("subject", certificate.subject),
+        }
+    )
+
+
+def _place(row: Row, root: str) -> dict[str, str]:
     path = PurePosixPath(root) / row.path
-    issuer = _names("issuer", common_names(certificate.issuer))
-    subject = _names("subject", common_names(certificate.subject))
-    embedded = {"embedded_kind": "user", "embedded_key": row.name} if row.in_kubeconfig else {}
-    labels = {
-        "filename": path.name,
-        "filepath": str(path),
-        "serial_number": str(certificate.serial_number),
-        **issuer,
-        **subject,
-        **embedded,
-    }
-    return ",".join(f'{key}="{_quoted(value)}"' for key, value in sorted(labels.items()))
+    embedded = {"embedded_kind": "user", "embedded_key": row.embedded_key} if row.embedded_key else {}
+    return {"filename": path.name, "filepath": str(path), **embedded}
 
 
-def _names(prefix: str, name: Subject) -> dict[str, str]:
-    result = {f"{prefix}_CN": name.common_name}
-    if name.organizations:
-        result[f"{prefix}_O"] = ",".join(name.organizations)
-    return result
+def _names(prefix: str, name: x509.Name) -> dict[str, str]:
+    """The first value of each attribute, as the exporter has it; what is not there is no label."""
+    found: dict[str, str] = {}
+    for attribute in name:
+        if attribute.rfc4514_attribute_name in _ATTRIBUTES:
+            found.setdefault(f"{prefix}_{attribute.rfc4514_attribute_name}", str(attribute.value))
+    return found
+
+
+def _labels(labels: dict[str, str]) -> str:
+    return "{" + ",".join(f'{key}="{_quoted(value)}"' for key, value in sorted(labels.items())) + "}"
 
 
 def _quoted(value: str) -> str:

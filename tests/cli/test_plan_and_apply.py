@@ -205,6 +205,45 @@ def test_a_saved_plan_is_refused_when_the_world_has_moved(
     assert contents(tree) == before
 
 
+def test_a_saved_plan_is_bound_to_its_templates(
+    pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path
+) -> None:
+    """What a file is created with stands in no action."""
+    spec.write_text(TWO)
+    saved, mine = tmp_path / "plan.json", tmp_path / "mine"
+    override = mine / "kubelet/config.yaml.j2"
+    override.parent.mkdir(parents=True)
+    override.write_text('{% extends "pkigen/kubelet/config.yaml.j2" %}\n')
+    assert pkigen("plan", spec, "--out", tree, "--save", saved, "--templates", mine).code == 0
+    before = contents(tree)
+    result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
+    assert "the world has moved" in result.error
+    override.write_text('{% extends "pkigen/kubelet/config.yaml.j2" %}{# edited #}\n')
+    result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes", "--templates", mine)
+    assert "the world has moved" in result.error
+    assert contents(tree) == before
+    override.write_text('{% extends "pkigen/kubelet/config.yaml.j2" %}\n')
+    result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes", "--templates", mine)
+    assert (result.code, result.err) == (0, "")
+
+
+def test_a_saved_plan_of_another_directory_or_another_day(
+    pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    assert pkigen("init", spec, "--out", other).code == 0
+    spec.write_text(TWO)
+    saved = tmp_path / "plan.json"
+    assert pkigen("plan", spec, "--out", tree, "--save", saved).code == 0
+    for root, days in ((other, 0), (tree, 340)):
+        before = contents(root)
+        pkigen.now += days * DAY
+        result = pkigen("apply", spec, "--out", root, "--plan", saved, "--yes")
+        assert (result.code, result.out) == (1, "")
+        assert "the world has moved" in result.error
+        assert contents(root) == before
+
+
 def test_files_that_are_no_saved_plan(pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path) -> None:
     spec.write_text(TWO)
     path = tmp_path / "plan.json"

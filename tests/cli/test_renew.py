@@ -59,6 +59,47 @@ def test_several_names(pkigen: InProcess, spec: Path, tree: Path) -> None:
     assert sorted(result.json["issued"]) == ["cp-1/apiserver", "cp-1/scheduler.conf"]
 
 
+def test_a_name_renews_nothing_else_not_even_what_has_expired(
+    pkigen: InProcess, spec: Path, tree: Path
+) -> None:
+    """A person whose time is over does not get a new certificate because a server got one."""
+    before = contents(tree)
+    pkigen.now += 40 * DAY
+    result = pkigen("renew", spec, "apiserver", "--out", tree, "--yes", "-o", "json")
+    assert (result.code, result.json["issued"]) == (0, ["cp-1/apiserver"])
+    assert certificates(before, tree) == {f"{NODE}/pki/apiserver.crt", f"{NODE}/pki/apiserver.key"}
+    assert pkigen("renew", spec, "ca", "--out", tree, "--yes").code == 0
+    result = pkigen("plan", spec, "--out", tree, "-o", "json")
+    assert [(action["id"], action["reason"]) for action in result.json["actions"]] == [
+        ("user:dev1", "expired")
+    ]
+    result = pkigen("renew", spec, "--out", tree, "--yes", "-o", "json")
+    assert (result.code, result.json["issued"]) == (0, ["user:dev1"])
+
+
+KUBEADMS = (
+    "apiserver",
+    "apiserver-kubelet-client",
+    "apiserver-etcd-client",
+    "front-proxy-client",
+    "etcd-server",
+    "etcd-peer",
+    "etcd-healthcheck-client",
+    "admin.conf",
+    "super-admin.conf",
+    "controller-manager.conf",
+    "scheduler.conf",
+)
+"""What `kubeadm certs renew` takes (kubeadm 1.36, `cmd/kubeadm/app/phases/certs/renewal/manager.go`)."""
+
+
+def test_every_name_of_kubeadms(pkigen: InProcess, spec: Path, tree: Path) -> None:
+    result = pkigen("renew", spec, *KUBEADMS, "--out", tree, "--yes", "-o", "json")
+    assert (result.code, sorted(result.json["issued"])) == (0, sorted(f"cp-1/{name}" for name in KUBEADMS))
+    result = pkigen("renew", spec, "all", "--out", tree, "--yes")
+    assert (result.code, result.hint) == (2, "every leaf is renewed by --all")
+
+
 @pytest.mark.parametrize("reuse", [False, True])
 def test_all_with_new_keys_or_the_old_ones(
     pkigen: InProcess,

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli.program import DAY, NOW, InProcess, photograph
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 API_SERVER = "nodes/cp-1/etc/kubernetes/pki/apiserver.crt"
@@ -87,9 +89,15 @@ def test_prometheus(pkigen: InProcess, tree: Path) -> None:
         "x509_cert_not_before",
         "x509_cert_not_after",
         "x509_cert_expired",
+        "x509_cert_expires_in_seconds",
+        "x509_cert_valid_since_seconds",
+        "x509_cert_error",
         "x509_read_errors",
-        "pkigen_status_timestamp_seconds",
+        "x509_read_timestamp",
     }
+    assert {
+        metric.name: metric.type for metric in text_string_to_metric_families(result.out)
+    } == dict.fromkeys(samples, "gauge")
     after = {labels["filepath"]: (labels, value) for labels, value in samples["x509_cert_not_after"]}
     labels, value = after[str(tree / API_SERVER)]
     assert value == int((NOW + 365 * DAY).timestamp())
@@ -97,10 +105,19 @@ def test_prometheus(pkigen: InProcess, tree: Path) -> None:
     assert (labels["subject_CN"], labels["issuer_CN"]) == ("kube-apiserver", "kubernetes")
     assert labels["serial_number"].isdigit()
     admin, _ = after[str(tree / "nodes/cp-1/etc/kubernetes/admin.conf")]
-    assert (admin["embedded_kind"], admin["subject_O"]) == ("user", "kubeadm:cluster-admins")
-    assert len(samples["x509_cert_expired"]) == len(samples["x509_cert_not_before"]) == len(after) == 17
-    assert {value for _, value in samples["x509_cert_expired"]} == {0}
+    assert (admin["embedded_kind"], admin["embedded_key"]) == ("user", "kubernetes-admin")
+    assert admin["subject_O"] == "kubeadm:cluster-admins"
+    assert "embedded_kind" not in labels
+    certificates = [name for name in samples if name.startswith("x509_cert_")]
+    assert {len(samples[name]) for name in certificates} == {len(after)} == {17}
+    for name in ("x509_cert_expired", "x509_cert_error"):
+        assert {value for _, value in samples[name]} == {0}
+    ends = {labels["filepath"]: value for labels, value in samples["x509_cert_expires_in_seconds"]}
+    assert ends[str(tree / API_SERVER)] == 365 * 86400
+    begun = {labels["filepath"]: value for labels, value in samples["x509_cert_valid_since_seconds"]}
+    assert begun[str(tree / API_SERVER)] == 300  # kubeadm backdates by five minutes
     assert samples["x509_read_errors"] == [({}, 0)]
+    assert samples["x509_read_timestamp"] == [({}, int(NOW.timestamp()))]
 
 
 def test_prometheus_of_a_tree_that_is_not_well(pkigen: InProcess, tree: Path) -> None:
@@ -108,6 +125,8 @@ def test_prometheus_of_a_tree_that_is_not_well(pkigen: InProcess, tree: Path) ->
     pkigen.now += 400 * DAY
     samples = parsed(pkigen("status", tree, "-o", "prometheus").out)
     assert samples["x509_read_errors"] == [({}, 1)]
+    broken = [labels for labels, value in samples["x509_cert_error"] if value]
+    assert broken == [{"filename": "apiserver.crt", "filepath": str(tree / API_SERVER)}]
     assert sum(value for _, value in samples["x509_cert_expired"]) == 13
     assert len(samples["x509_cert_not_after"]) == 16
 
@@ -117,23 +136,69 @@ def test_labels_are_escaped(pkigen: InProcess, made: Path, tmp_path: Path) -> No
 
     odd = copy_of(made / "home", tmp_path / 'a "b" \\c')
     samples = parsed(pkigen("status", odd, "-o", "prometheus").out)
+    found = {
+        sample.labels["filepath"]
+        for metric in text_string_to_metric_families(pkigen("status", odd, "-o", "prometheus").out)
+        for sample in metric.samples
+        if metric.name == "x509_cert_not_after"
+    }
+    assert str(odd / API_SERVER) in found
     paths = {labels["filepath"] for labels, _ in samples["x509_cert_not_after"]}
     assert str(odd / API_SERVER).replace("\\", "\\\\").replace('"', '\\"') in paths
 
 
+def calendar(raw: str) -> list[dict[str, str]]:
+    """Read a calendar by the rules of RFC 5545 3.1; each event's properties by name."""
+    assert raw.endswith("\r\n")
+    assert raw.count("\r") == raw.count("\n") == raw.count("\r\n")
+    assert all(0 < len(line.encode()) <= 75 for line in raw.removesuffix("\r\n").split("\r\n"))
+    lines = raw.replace("\r\n ", "").removesuffix("\r\n").split("\r\n")
+    assert lines[:2] == ["BEGIN:VCALENDAR", "VERSION:2.0"]
+    assert lines[2].startswith("PRODID:")
+    assert lines[-1] == "END:VCALENDAR"
+    events: list[dict[str, str]] = []
+    inside: list[str] = []
+    for line in lines:
+        name, _, value = line.partition(":")
+        match name:
+            case "BEGIN":
+                inside.append(value)
+                if value == "VEVENT":
+                    events.append({})
+            case "END":
+                assert inside.pop() == value
+            case _ if inside[-1] != "VCALENDAR":
+                assert events[-1].setdefault(f"{inside[-1]} {name}", value) == value, line
+    assert inside == []
+    return events
+
+
 def test_the_calendar(pkigen: InProcess, tree: Path) -> None:
-    result = pkigen("status", tree, "-o", "ics")
-    raw = result.out
-    assert raw.startswith("BEGIN:VCALENDAR")
-    lines = raw.splitlines()
-    assert all(len(line) <= 75 for line in lines)
-    unfolded = raw.replace("\r\n ", "").replace("\n ", "").splitlines()
-    assert unfolded.count("BEGIN:VEVENT") == unfolded.count("END:VEVENT") == 17
-    assert "SUMMARY:home: certificate cp-1/apiserver expires" in unfolded
-    starts = [line.partition(":")[2] for line in unfolded if line.startswith("DTSTART:")]
-    assert all(datetime.strptime(start, "%Y%m%dT%H%M%SZ") for start in starts)  # noqa: DTZ007
-    identities = [line for line in unfolded if line.startswith("UID:")]
-    assert len(set(identities)) == 17
+    events = calendar(pkigen("status", tree, "-o", "ics").out)
+    assert len(events) == 17
+    assert len({event["VEVENT UID"] for event in events}) == 17
+    for event in events:
+        assert event["VEVENT DTSTAMP"] == f"{NOW:%Y%m%dT%H%M%SZ}"
+        assert datetime.strptime(event["VEVENT DTSTART"], "%Y%m%dT%H%M%SZ")  # noqa: DTZ007
+        assert event["VALARM ACTION"] == "DISPLAY"
+        assert event["VALARM TRIGGER"] == "-P30D"
+    found = {event["VEVENT SUMMARY"]: event for event in events}
+    assert found["home: certificate cp-1/apiserver expires"]["VEVENT DESCRIPTION"] == API_SERVER
+
+
+def test_a_calendar_that_is_read_again_moves_its_events(pkigen: InProcess, tree: Path, spec: Path) -> None:
+    before = {
+        event["VEVENT UID"]: event["VEVENT DTSTART"]
+        for event in calendar(pkigen("status", tree, "-o", "ics").out)
+    }
+    pkigen.now += 30 * DAY
+    assert pkigen("renew", spec, "apiserver", "--out", tree, "--yes").code == 0
+    after = {
+        event["VEVENT UID"]: event["VEVENT DTSTART"]
+        for event in calendar(pkigen("status", tree, "-o", "ics").out)
+    }
+    assert after.keys() == before.keys()
+    assert {uid for uid in before if before[uid] != after[uid]} == {"home/cp-1/apiserver@pkigen"}
 
 
 @pytest.mark.parametrize("form", ["text", "json", "yaml", "prometheus", "ics"])
@@ -143,8 +208,7 @@ def test_a_text_file_is_replaced_at_once(pkigen: InProcess, tree: Path, tmp_path
     printed = pkigen("status", tree, "-o", form).out
     result = pkigen("status", tree, "-o", form, "--textfile", target)
     assert (result.code, result.out, result.err) == (0, "", "")
-    with target.open(newline="") as file:
-        assert file.read().replace("\r\n", "\n") == printed.replace("\r\n", "\n")
+    assert target.read_bytes() == printed.encode()
     assert stat.S_IMODE(target.stat().st_mode) == 0o644
     assert [path.name for path in target.parent.iterdir()] == ["pkigen.prom"]
 
@@ -193,6 +257,30 @@ def test_fail_within_finds_what_is_broken_too(pkigen: InProcess, tree: Path) -> 
     assert result.code == 4
     assert f"finding: cp-1/apiserver: {API_SERVER} is missing" in result.err
     assert result.json["kind"] == "Status"
+
+
+@pytest.mark.parametrize(
+    ("harm", "subject"),
+    [
+        (lambda path: path("apiserver.key").write_bytes(path("sa.key").read_bytes()), "cp-1/apiserver"),
+        (lambda path: path("apiserver.key").unlink(), "cp-1/apiserver"),
+        (lambda path: path("apiserver.crt").write_bytes(path("etcd/ca.crt").read_bytes()), "cp-1/apiserver"),
+    ],
+    ids=["key-mismatch", "key-missing", "unknown-issuer"],
+)
+def test_fail_within_finds_what_is_of_no_use(
+    pkigen: InProcess, tree: Path, harm: Callable[[Callable[[str], Path]], object], subject: str
+) -> None:
+    harm(lambda name: (tree / API_SERVER).parent / name)
+    result = pkigen("status", tree, "--fail-within", "1h")
+    assert result.code == 4
+    assert f"finding: {subject}: " in result.err
+
+
+def test_fail_within_is_not_about_what_works_all_the_same(pkigen: InProcess, tree: Path) -> None:
+    (tree / API_SERVER).chmod(0o666)
+    assert pkigen("status", tree, "--fail-within", "1h").code == 0
+    assert pkigen("verify", tree).code == 4
 
 
 @pytest.mark.parametrize("command", ["status", "verify", "rollback"])
