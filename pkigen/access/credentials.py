@@ -183,14 +183,14 @@ def _certificate(
         return None, ()
     if isinstance(data, str):
         return None, (f"its certificate {data}",)
-    parsed = parse_certificates(_only_certificates(data))
+    parsed = parse_certificates(only_certificates(data))
     if isinstance(parsed, str):
         return None, (f"its certificate {parsed}",)
     return parsed[0], ()
 
 
-def _only_certificates(data: bytes) -> bytes:
-    """The kubelet keeps certificate and key in one file (kubelet-client-current.pem)."""
+def only_certificates(data: bytes) -> bytes:
+    """The certificates of a file: the kubelet's has its key in it, too (kubelet-client-current.pem)."""
     return b"\n".join(
         re.findall(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", data, re.DOTALL)
     )

@@ -20,7 +20,8 @@ from pkigen.inventory import (
 )
 from pkigen.observing import Fault, observe_bundle, observe_certificate
 from pkigen.profiles import Profile
-from pkigen.rendering.access import of_user
+from pkigen.rendering.access import of_mapping, of_user
+from pkigen.spec.model import IAMMapping
 from pkigen.token_checks import observe_token
 from pkigen.trust import Judge, edges
 
@@ -366,12 +367,17 @@ def _user_rights(inventory: Inventory, name: str) -> Iterator[str]:
             yield from _rights(user)
 
 
-def _bindings(user: User) -> Iterator[str]:
-    access = of_user(user)
-    for binding in access.bindings:
+def bindings(user: User | IAMMapping, addon: str) -> Iterator[str]:
+    """What the spec binds for somebody, and the file of the addons that does so."""
+    for binding in of_mapping(user).bindings if isinstance(user, IAMMapping) else of_user(user).bindings:
         where = f"in the namespace {binding.namespace}" if binding.namespace else "in the whole cluster"
-        yield f"{binding.role_kind} {binding.role_name} {where} ({layout.addon_path(f'user-{user.stem}')})"
-    if not access.bindings:
+        yield f"{binding.role_kind} {binding.role_name} {where} ({addon})"
+
+
+def _bindings(user: User) -> Iterator[str]:
+    own = tuple(bindings(user, layout.addon_path(f"user-{user.stem}")))
+    yield from own
+    if not own:
         yield "none of its own; what its groups are bound to, the cluster knows: `kubectl auth can-i --list`"
 
 

@@ -1,24 +1,25 @@
-"""The failures that people meet, known by their message, and the next step out of each."""
+"""The failures that people meet, and the next step out of each, for a cluster that is known or not."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pkigen.access.identities import declared
+from pkigen.access import messages
+from pkigen.access.denials import lacking
 from pkigen.checks import residual
 from pkigen.inventory import CA, DesiredCertificate, Phase, ca_id
 from pkigen.materials import discovery_hash
 from pkigen.profiles import Profile
+from pkigen.trust import ETCD_CLIENT_PORT, ETCD_PEER_PORT, KUBELET_PORT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    from pkigen.access.messages import UnknownAuthority, WrongName
     from pkigen.authority import CACertificates
     from pkigen.inventory import Inventory
-    from pkigen.spec.model import PolicyRule, User
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,20 +31,6 @@ class Known:
     now: datetime
 
 
-_UNKNOWN_AUTHORITY = re.compile(r"x509: certificate signed by unknown authority")
-_WRONG_NAME = re.compile(
-    r"(?:x509: )?certificate is valid for (?P<names>.{1,4000}), not (?P<name>[^\s\"',;]{1,253})"
-)
-_ANONYMOUS = re.compile(r"forbidden.{0,200}system:anonymous", re.IGNORECASE | re.DOTALL)
-_CANNOT = re.compile(
-    r"User \"(?P<user>[^\"]{1,253})\" cannot (?P<verb>[^\s\"]{1,60})"
-    r"(?: resource \"(?P<resource>[^\"]{1,253})\" in API group \"(?P<group>[^\"]{0,253})\""
-    r"(?: in the namespace \"(?P<namespace>[^\"]{1,63})\")?| path \"(?P<path>[^\"]{1,500})\")?"
-)
-_EXPIRED = re.compile(r"x509: certificate has expired or is not yet valid")
-_UNAUTHORIZED = re.compile(r"must be logged in to the server|\bUnauthorized\b|\b401\b")
-
-
 def explain(text: str, known: Known | None) -> tuple[str, ...] | None:
     """What a message means and what to do next; None where it is not one of the known ones.
 
@@ -51,40 +38,132 @@ def explain(text: str, known: Known | None) -> tuple[str, ...] | None:
         text: The message, with whatever stands around it.
         known: The cluster, where one is known.
     """
-    for pattern, explanation in _FAILURES:
-        match = pattern.search(text)
-        if match is not None:
-            return tuple(explanation(match, known))
-    return None
+    failure = messages.recognise(text)
+    return None if failure is None else tuple(_explained(failure, known))
 
 
-def _unknown_authority(_: re.Match[str], known: Known | None) -> Iterator[str]:
+def _explained(failure: messages.Failure, known: Known | None) -> Iterator[str]:
+    match failure:
+        case messages.UnknownAuthority():
+            yield from _unknown_authority(failure, known)
+        case messages.RefusedClient():
+            yield from _refused_client(known)
+        case messages.RefusedServer():
+            yield from _refused_server(known)
+        case messages.WrongName():
+            yield from _wrong_name(failure, known)
+        case messages.Anonymous():
+            yield from _anonymous(known)
+        case messages.Cannot():
+            yield from lacking(failure, known.inventory if known is not None else None)
+        case messages.Expired():
+            yield from _expired(known)
+        case messages.Unauthorized():
+            yield from _unauthorized(failure.why, known)
+
+
+# -- certificates -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Served:
+    """Who is dialled at a port: whose certificates it has, and by which setting its clients judge it."""
+
+    ca: CA
+    trust: str
+
+
+_ETCD = _Served(
+    ca=CA.ETCD, trust="kube-apiserver trusts --etcd-cafile, etcd's members trust --peer-trusted-ca-file"
+)
+_SERVED = {
+    f":{ETCD_CLIENT_PORT}": _ETCD,
+    f":{ETCD_PEER_PORT}": _ETCD,
+    f":{KUBELET_PORT}": _Served(
+        ca=CA.KUBERNETES, trust="kube-apiserver trusts --kubelet-certificate-authority when it dials kubelets"
+    ),
+}
+_API_SERVER = _Served(
+    ca=CA.KUBERNETES,
+    trust="kubectl trusts certificate-authority-data of its kubeconfig, Pods trust their kube-root-ca.crt",
+)
+
+
+def _unknown_authority(failure: UnknownAuthority, known: Known | None) -> Iterator[str]:
+    server = failure.server or ""
+    served = _SERVED.get(f":{server.rpartition(':')[2]}", _API_SERVER)
     yield "whoever dialled got a certificate from a CA that is not in its trust bundle"
-    yield "kubectl trusts certificate-authority-data of its kubeconfig, Pods trust their kube-root-ca.crt"
+    if failure.server is not None:
+        yield f"it dialled {server}"
+    yield served.trust
+    if failure.namesake is not None:
+        yield (
+            f"it knows a CA of the same name, {failure.namesake}, with another key: what it trusts is of an "
+            "earlier CA, or of another cluster"
+        )
     if known is None:
         yield "next: see whose CA the client trusts, `pkigen kubeconfig show FILE`; then add DIR here"
         return
-    for ca in known.authorities:
-        phase = known.inventory.rotations.phase(ca_id(ca))
-        if phase is not Phase.STABLE:
-            yield f"a rotation of {ca_id(ca)} is {phase}: both generations must be in every trust bundle"
-    found = known.authorities.get(CA.KUBERNETES)
-    if found is not None:
-        yield f"the cluster's CA is {discovery_hash(found.certificate)}"
+    yield from _authority(known, served.ca)
+    place = server or known.inventory.cluster.cluster_server.removeprefix("https://")
     yield (
-        "next: see which CA the server presents with `openssl s_client -showcerts -connect "
-        f"{known.inventory.cluster.cluster_server.removeprefix('https://')}`; if it is this one, give the "
-        "client a new kubeconfig (`pkigen apply`), else copy the node's files again and restart the server"
+        f"next: see which CA it presents with `openssl s_client -showcerts -connect {place}`; if "
+        "it is this one, give the client a new kubeconfig (`pkigen apply`), else copy the node's files again "
+        "and restart the server"
     )
 
 
-def _wrong_name(match: re.Match[str], known: Known | None) -> Iterator[str]:
-    name, names = match["name"].rstrip("."), {each.strip() for each in match["names"].split(",")}
+def _authority(known: Known, ca: CA) -> Iterator[str]:
+    """Which CA it should be, and whether it is being replaced."""
+    for each in known.authorities:
+        phase = known.inventory.rotations.phase(ca_id(each))
+        if phase is not Phase.STABLE:
+            yield f"a rotation of {ca_id(each)} is {phase}: both generations must be in every trust bundle"
+    found = known.authorities.get(ca)
+    if found is not None:
+        own = "the cluster's CA" if ca is CA.KUBERNETES else f"{ca_id(ca)} of this cluster"
+        yield f"{own} is {discovery_hash(found.certificate)}"
+
+
+def _refused_client(known: Known | None) -> Iterator[str]:
+    yield "a server refuses the client's certificate: its CA is not in the bundle that the server judges by"
+    yield (
+        "that is --client-ca-file of kube-apiserver, clientCAFile of the kubelet, --trusted-ca-file of etcd, "
+        "--requestheader-client-ca-file for aggregated APIs"
+    )
+    if known is not None:
+        yield from _authority(known, CA.KUBERNETES)
+    yield (
+        "next: `pkigen explain FILE DIR` says whether this cluster's CA signed its certificate; if it "
+        "did, copy the node's files again (the server has an old bundle), else `pkigen apply` makes a new one"
+    )
+
+
+def _refused_server(known: Known | None) -> Iterator[str]:
+    yield "a client broke off: it does not know the CA that signed this server's certificate"
+    if known is not None:
+        yield from _authority(known, CA.KUBERNETES)
+    yield (
+        "next: on the client, `pkigen kubeconfig show FILE` says which CA it trusts; give it a new "
+        "kubeconfig (`pkigen apply`), or the node's files again"
+    )
+
+
+def _wrong_name(failure: WrongName, known: Known | None) -> Iterator[str]:
+    name, names = failure.name, failure.names
+    if name is None:
+        yield "the client dials a name that is not among those of the server's certificate"
+        yield (
+            "next: `pkigen explain apiserver DIR` lists its names; add the one that is dialled to "
+            "spec.apiServer.certSANs, run `pkigen apply`, and copy the node's files"
+        )
+        return
     yield f"the client dials {name}, which is not among the names of the server's certificate"
     if known is None:
+        dial = f"dial {', '.join(sorted(names)[:5])}, or " if names else ""
         yield (
-            f"next: dial {', '.join(sorted(names)[:5])}, or set tls-server-name in the kubeconfig to it, "
-            f"or add {name} to spec.apiServer.certSANs and run `pkigen apply`"
+            f"next: {dial}set tls-server-name in the kubeconfig to a name that it has, or add {name} to "
+            "spec.apiServer.certSANs and run `pkigen apply`"
         )
         return
     servers = _servers(known.inventory, names)
@@ -97,7 +176,10 @@ def _wrong_name(match: re.Match[str], known: Known | None) -> Iterator[str]:
         return
     item = servers[0] if servers else None
     kind = item.name if item is not None else "apiserver"
-    yield f"it is the certificate of {item.id if item is not None else 'a server that is not in this spec'}"
+    if item is not None:
+        yield f"it is the certificate of {item.id}"
+    elif names:
+        yield "it is the certificate of a server that is not in this spec"
     field = _SAN_FIELDS.get(kind, "certSANs of its node")
     yield f"next: add {name} to {field}, run `pkigen apply`, and copy the node's files"
 
@@ -109,17 +191,31 @@ _SAN_FIELDS = {
 }
 
 
-def _servers(inventory: Inventory, names: set[str]) -> list[DesiredCertificate]:
-    """The serving certificates, the one that has most of the names first."""
+def _servers(inventory: Inventory, names: frozenset[str]) -> list[DesiredCertificate]:
+    """The serving certificates, the one with most of the names first; the API servers' where none is said."""
     serving = [
         item for item in inventory.certificates.values() if item.profile in {Profile.SERVER, Profile.PEER}
     ]
+    if not names:
+        return [item for item in serving if item.name == "apiserver"]
     scored = [(len(names & set(item.sans.texts())), item) for item in serving]
     best = sorted((pair for pair in scored if pair[0]), key=lambda pair: (-pair[0], pair[1].id))
     return [item for _, item in best]
 
 
-def _anonymous(_: re.Match[str], known: Known | None) -> Iterator[str]:
+def _expired(known: Known | None) -> Iterator[str]:
+    yield "a certificate on the way is past its end, or the clock of one side is wrong"
+    if known is not None:
+        for ca, found in known.authorities.items():
+            left = found.certificate.not_valid_after_utc - known.now
+            yield f"the {ca.certificate_name} CA ends in {residual(left)}"
+    yield "next: `date` on both sides, then `pkigen status DIR` and `pkigen renew SPEC`"
+
+
+# -- credentials ------------------------------------------------------------------------------------------
+
+
+def _anonymous(known: Known | None) -> Iterator[str]:
     yield "the API server saw no credential at all: the request came without client certificate and token"
     yield "a certificate that it cannot verify gives 401 Unauthorized instead, so none was sent"
     yield (
@@ -131,95 +227,33 @@ def _anonymous(_: re.Match[str], known: Known | None) -> Iterator[str]:
         yield f"this cluster's kubeconfigs are users/<name>.conf, for {names}"
 
 
-def _cannot(match: re.Match[str], known: Known | None) -> Iterator[str]:
-    name = match["user"]
-    yield f"the API server knows who it is, {name}, and no binding gives that user or its groups the right"
-    user = _user(known.inventory, name) if known is not None else None
-    if known is None:
-        yield f"next: see what there is with `kubectl auth can-i --list --as {name}`, then bind a role"
-        return
-    if user is None:
-        yield f"{name} is not in spec.users" + (
-            ": it is an identity of Kubernetes itself" if name.startswith("system:") else ""
-        )
-        yield f"next: add it there with the rights meant, or bind it yourself: {_kubectl(match)}"
-        return
-    if _is_given(user, match):
-        yield (
-            f"the spec gives it this right; next: `kubectl apply -f addons/user-{user.stem}.yaml`, which was "
-            "not applied or was changed since"
-        )
-        return
-    yield f"next: add this to {user.stem} in spec.users, `pkigen apply`, apply addons/user-{user.stem}.yaml:"
-    yield f"  {_spec_line(match)}"
+_REFUSALS = {
+    messages.Refusal.UNKNOWN: (
+        "the API server refuses the credential: expired, of another CA or key, or for another audience",
+        "`pkigen kubeconfig show FILE` says until when it is good; `pkigen apply` makes a new one",
+    ),
+    messages.Refusal.EXPIRED: (
+        "the API server refuses the token: it is past its end, or the clock of one side is wrong",
+        "`pkigen apply` renews those of the spec; `kubectl create token` or `pkigen token` makes another",
+    ),
+    messages.Refusal.GONE: (
+        "the API server refuses the token: what it is of was deleted, and its successor has another UID",
+        "put the UID (`kubectl -n NAMESPACE get serviceaccount NAME -o yaml`) into the spec, `pkigen apply`",
+    ),
+    messages.Refusal.AUDIENCE: (
+        "the API server refuses the token: it is for others, by its audiences",
+        "make one without --audience, or with one of --api-audiences",
+    ),
+    messages.Refusal.KEY: (
+        "the API server refuses the token: it has not the key that signed it, or another issuer",
+        "where `pkigen oidc jwks DIR` and `kubectl get --raw /openid/v1/jwks` differ, copy the files again",
+    ),
+}
 
 
-def _user(inventory: Inventory, name: str) -> User | None:
-    for user in inventory.cluster.spec.users:
-        if user.username == name:
-            return user
-    return declared(inventory, name)
-
-
-def _is_given(user: User, match: re.Match[str]) -> bool:
-    rules = list(user.rules)
-    for role in user.roles:
-        if role.namespace == match["namespace"]:
-            rules += role.rules
-    return any(_covers(rule, match) for rule in rules)
-
-
-def _covers(rule: PolicyRule, match: re.Match[str]) -> bool:
-    if not {match["verb"], "*"} & set(rule.verbs):
-        return False
-    if match["path"] is not None:
-        return any(
-            match["path"] == url or (url.endswith("*") and match["path"].startswith(url[:-1]))
-            for url in rule.non_resource_urls
-        )
-    return (
-        match["resource"] is not None
-        and not rule.resource_names
-        and bool({match["group"], "*"} & set(rule.api_groups))
-        and bool({match["resource"], "*"} & set(rule.resources))
-    )
-
-
-def _spec_line(match: re.Match[str]) -> str:
-    if match["resource"] is None:
-        rule = f"{{nonResourceURLs: [{match['path'] or '/…'}], verbs: [{match['verb']}]}}"
-        return f"rules: [{rule}]"
-    group = match["group"] or '""'
-    rule = f"{{apiGroups: [{group}], resources: [{match['resource']}], verbs: [{match['verb']}]}}"
-    if match["namespace"]:
-        return f"roles: [{{namespace: {match['namespace']}, rules: [{rule}]}}]"
-    return f"rules: [{rule}]"
-
-
-def _kubectl(match: re.Match[str]) -> str:
-    place = f"rolebinding NAME -n {match['namespace']}" if match["namespace"] else "clusterrolebinding NAME"
-    return f"`kubectl create {place} --clusterrole ROLE --user '{match['user']}'`"
-
-
-def _expired(_: re.Match[str], known: Known | None) -> Iterator[str]:
-    yield "a certificate on the way is past its end, or the clock of one side is wrong"
-    if known is not None:
-        for ca, found in known.authorities.items():
-            left = found.certificate.not_valid_after_utc - known.now
-            yield f"the {ca.certificate_name} CA ends in {residual(left)}"
-    yield "next: `date` on both sides, then `pkigen status DIR` and `pkigen renew SPEC`"
-
-
-def _unauthorized(_: re.Match[str], __: Known | None) -> Iterator[str]:
-    yield "the API server refuses the credential: expired, of another CA or key, or for another audience"
-    yield "next: `pkigen kubeconfig show FILE` says until when it is good; `pkigen apply` makes a new one"
-
-
-_FAILURES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], Known | None], Iterator[str]]], ...] = (
-    (_UNKNOWN_AUTHORITY, _unknown_authority),
-    (_WRONG_NAME, _wrong_name),
-    (_ANONYMOUS, _anonymous),
-    (_CANNOT, _cannot),
-    (_EXPIRED, _expired),
-    (_UNAUTHORIZED, _unauthorized),
-)
+def _unauthorized(why: messages.Refusal, known: Known | None) -> Iterator[str]:
+    what, step = _REFUSALS[why]
+    yield what
+    if why is messages.Refusal.AUDIENCE and known is not None:
+        yield f"this cluster's API servers are {', '.join(known.inventory.cluster.api_audiences)}"
+    yield f"next: {step}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -14,8 +15,14 @@ import typer
 
 from pkigen import layout
 from pkigen.access import explaining, failures
-from pkigen.access.credentials import Credential, of_certificate, of_entry, of_token
-from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG, Section, load
+from pkigen.access.credentials import (
+    Credential,
+    of_certificate,
+    of_entry,
+    of_token,
+    only_certificates,
+)
+from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG, Kubeconfig, Section, load
 from pkigen.access.requests import read_request
 from pkigen.access.showing import credential_lines, lines
 from pkigen.authority import look_at_all
@@ -74,6 +81,10 @@ def explain(
     if what is None:
         raise UsageError("say what to explain: a name, a file or --error TEXT")
     name = what
+    if len(name) < _LONGEST_NAME and Path(name).is_dir():
+        raise UsageError(
+            f"{name} is a directory", hint=f"say whom or what: `pkigen explain WHO {shlex.quote(name)}`"
+        )
     if len(name) < _LONGEST_NAME and Path(name).is_file():
         place = _place(spec)
         with _known(system, place, pki) as cluster:
@@ -105,7 +116,7 @@ def _failure(system: System, text: str, spec: Path | None, pki: Path | None) -> 
     if found is None:
         raise AccessError(
             "this message is not one that pkigen knows",
-            hint="it knows unknown authorities, wrong names, system:anonymous, and what a user cannot do",
+            hint="it knows unknown authorities, wrong names, system:anonymous, Unauthorized and Forbidden",
         )
     return found
 
@@ -125,7 +136,9 @@ def _name(system: System, name: str, spec: Path | None, pki: Path | None) -> tup
     if found is None:
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else "`pkigen status` lists the certificates"
-        raise UsageError(f"there is nothing called {name[:80]!r} in this cluster", hint=hint)
+        raise UsageError(
+            f"there is nothing called {name[:80]!r} in this cluster, and no such file", hint=hint
+        )
     return found
 
 
@@ -153,15 +166,15 @@ def _file(path: Path, cluster: explaining.Cluster | None, now: datetime) -> tupl
             *(f"  asks for:   {extension}" for extension in request.extensions),
         )
     if b"-----BEGIN CERTIFICATE-----" in data and b"kind:" not in data:
-        parsed = parse_certificates(data)
+        parsed = parse_certificates(only_certificates(data))
         if isinstance(parsed, str):
             raise AccessError(f"{path} {parsed}")
         return (f"{path}: a certificate", *_credential(of_certificate(parsed[0], now=now), cluster, now))
-    text = data.strip()
-    if text and len(text.split()) == 1 and b":" not in text:
-        found = of_token(text.decode("ascii", "replace"), now=now)
+    text = data.strip().decode("ascii", "replace")
+    if text.isascii() and text.isprintable() and len(text.split()) == 1 and ":" not in text:
+        found = of_token(text, now=now)
         return (f"{path}: a token", *_credential(found, cluster, now))
-    config, read = load(data, path), partial(read_or_say, limit=_LARGEST_REFERENCE)
+    config, read = _kubeconfig(data, path), partial(read_or_say, limit=_LARGEST_REFERENCE)
     shown = tuple(lines(config, read, now=now))
     context = config.find(Section.CONTEXT, config.current_context)
     user = config.find(Section.USER, context.text("user")) if context is not None else None
@@ -169,6 +182,23 @@ def _file(path: Path, cluster: explaining.Cluster | None, now: datetime) -> tupl
         return shown
     found = of_entry(user, read, now=now)
     return (*shown, *(f"  {line}" for line in explaining.of_credential(found, cluster)))
+
+
+def _kubeconfig(data: bytes, path: Path) -> Kubeconfig:
+    """A file that is nothing else, or an error that says what it is."""
+    if b"PRIVATE KEY-----" in data:
+        raise AccessError(f"{path} is a private key", hint="explain the certificate that belongs to it")
+    if b"-----BEGIN PUBLIC KEY-----" in data:
+        raise AccessError(f"{path} is a public key", hint="`pkigen explain sa DIR` says what it verifies")
+    try:
+        return load(data, path)
+    except AccessError:
+        if b"clusters" in data or b"contexts" in data:
+            raise
+        raise AccessError(
+            f"{path} is neither a kubeconfig nor a PEM certificate, a request or a token",
+            hint="a spec or a PKI directory comes second: `pkigen explain WHO SPEC`",
+        ) from None
 
 
 def _credential(found: Credential, cluster: explaining.Cluster | None, now: datetime) -> Iterator[str]:

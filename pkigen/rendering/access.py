@@ -30,11 +30,16 @@ def of_iam(cluster: ClusterSpec) -> IAMAccess:
     """What those who come from IAM may do; a user name with variables cannot be bound, its groups can."""
     return IAMAccess(
         mappings=tuple(
-            _access(_iam_name(mapping), _iam_subjects(mapping), mapping)
+            of_mapping(mapping)
             for mapping in sorted(cluster.spec.iam, key=lambda mapping: mapping.arn)
             if mapping.cluster_roles or mapping.roles or mapping.rules
         )
     )
+
+
+def of_mapping(mapping: IAMMapping) -> UserAccess:
+    """What one who comes in from IAM may do."""
+    return _access(_iam_name(mapping), _iam_subjects(mapping), mapping)
 
 
 def _iam_name(mapping: IAMMapping) -> str:

@@ -83,6 +83,12 @@ def test_who(place: Place, who: str) -> None:
         assert said in out
 
 
+def test_cluster_admins_have_every_right(place: Place) -> None:
+    place.replace("clusterRoles: [view]\n      roles:", "clusterRoles: [cluster-admin]\n      roles:")
+    said = explained(place, cannot("get", "secrets", "", "web"), place.spec, "--pki", place.tree)
+    assert "the spec gives it this right" in said
+
+
 def test_a_spec_alone_and_files_that_are_gone(place: Place) -> None:
     assert "(is missing)" not in explained(place, "dev1", place.spec, "--pki", place.tree)
     (place.tree / "users/dev1.conf").unlink()
@@ -160,7 +166,22 @@ def test_files(place: Place) -> None:
 def test_files_that_cannot_be_read(place: Place) -> None:
     damaged = place.write("c.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     assert "holds a certificate that cannot be read" in place.run("explain", damaged).error
-    assert place.run("explain", place.write("x", "a b c")).code == 1
+    for content, said in (
+        ("a b c", "is neither a kubeconfig nor a PEM certificate, a request or a token"),
+        (b"\xff\xfe\0", "is neither a kubeconfig nor"),
+        ("kind: Pod\n", "is neither a kubeconfig nor"),
+        ("clusters: 7\n", "clusters is no list"),
+        ((place.tree / "pki/ca.key").read_bytes(), "is a private key"),
+        ((place.tree / "pki/sa.pub").read_bytes(), "is a public key"),
+    ):
+        result = place.run("explain", place.write("x", content))
+        assert (result.code, result.out) == (1, "")
+        assert said in result.error
+    both = (place.tree / "nodes/cp-1/etc/kubernetes/pki/apiserver.key").read_bytes()
+    both += (place.tree / "nodes/cp-1/etc/kubernetes/pki/apiserver-kubelet-client.crt").read_bytes()
+    assert "user:       kube-apiserver-kubelet-client" in explained(place, place.write("current.pem", both))
+    assert place.run("explain", place.tree).error == f"{place.tree} is a directory"
+    assert "and no such file" in place.run("explain", place.folder / "none", place.tree).error
     (place.tree / "pki/ca.crt").write_text("x")
     place.write(
         "c.crt", (place.tree / "nodes/cp-1/etc/kubernetes/pki/apiserver-kubelet-client.crt").read_bytes()
@@ -232,7 +253,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "a right that was not applied": (
         cannot("patch", "deployments", "apps", "web"),
         "then bind a role",
-        "the spec gives it this right; next: `kubectl apply -f addons/user-dev1.yaml`",
+        "its file was not applied, or was changed since\nnext: `kubectl apply -f addons/user-dev1.yaml`",
     ),
     "another namespace": (cannot("patch", "deployments", "apps", "prod"), "then bind", "namespace: prod"),
     "another verb": (cannot("get", "deployments", "apps", "web"), "then bind", "verbs: [get]"),
@@ -246,7 +267,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         "then bind",
         "the spec gives it this right",
     ),
-    "no more than a verb": ('User "dev1" cannot impersonate', "then bind", "nonResourceURLs: [/…]"),
+    "no more than a verb": ('User "dev1" cannot impersonate', "then bind", 'nonResourceURLs: ["/…"]'),
     "a service account": (
         cannot("get", "secrets", "", "web", user="system:serviceaccount:web:deployer"),
         "then bind",
@@ -255,7 +276,93 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "somebody else": (
         cannot("get", "secrets", "", "web", user="joe"),
         "then bind",
-        "bind it yourself: `kubectl create rolebinding NAME -n web --clusterrole ROLE --user 'joe'`",
+        "bind it yourself: `kubectl create rolebinding NAME -n web --clusterrole ROLE --user joe`",
+    ),
+    "a service account of nobody": (
+        cannot("get", "secrets", "", "web", user="system:serviceaccount:kube-system:default"),
+        "then bind",
+        "--clusterrole ROLE --serviceaccount kube-system:default`",
+    ),
+    "what is bound": (
+        cannot("delete", "pods", "", "web"),
+        "then bind",
+        "bound by the spec: ClusterRole view in the whole cluster (addons/user-dev1.yaml)",
+    ),
+    "somebody from IAM": (
+        cannot("get", "secrets", "", "web", user="admin:ann@example.com"),
+        "then bind",
+        "spec.iam makes admin:ann@example.com of arn:aws:iam::111122223333:role/Admin",
+    ),
+    "one of IAM": (
+        cannot("get", "secrets", "", user="bob"),
+        "then bind",
+        "next: add this to arn:aws:iam::111122223333:user/div/Bob in spec.iam, `pkigen apply`, `kubectl ",
+    ),
+    "admin.conf on the first day": (
+        cannot("list", "nodes", "", user="kubernetes-admin"),
+        "then bind",
+        "`kubectl --kubeconfig super-admin.conf apply -f addons/cluster-admins.yaml`",
+    ),
+    "logs": (
+        "Forbidden (user=kube-apiserver-kubelet-client, verb=get, resource=nodes, subresource(s)=[proxy])",
+        "then bind",
+        "`kubectl apply -f addons/apiserver-kubelet-client.yaml`: without it",
+    ),
+    "a kubelet": (
+        cannot("get", "nodes", "", user="system:node:worker-1"),
+        "then bind",
+        "next: see that the Node object is called worker-1",
+    ),
+    "a kubelet of another node": (
+        cannot("get", "nodes", "", user="system:node:worker-9"),
+        "then bind",
+        "no node of the spec is called worker-9",
+    ),
+    "etcd": (
+        f'Get "https://10.0.0.11:2379/health": {UNKNOWN}',
+        "kube-apiserver trusts --etcd-cafile",
+        "etcd-ca of this cluster is sha256:",
+    ),
+    "a kubelet's certificate": (
+        f'Get "https://10.0.0.21:10250/pods": {UNKNOWN}',
+        "--kubelet-certificate-authority",
+        "openssl s_client -showcerts -connect 10.0.0.21:10250",
+    ),
+    "a CA of the same name": (
+        (
+            f'{UNKNOWN} (possibly because of "x509: ECDSA verification failure" while trying to verify '
+            'candidate authority certificate "kubernetes")'
+        ),
+        "it knows a CA of the same name, kubernetes, with another key",
+        "is of an earlier CA, or of another cluster",
+    ),
+    "a client that the API server does not know": (
+        (
+            'authentication.go:75] "Unable to authenticate the request" err="[x509: certificate signed by '
+            'unknown authority]"'
+        ),
+        "a server refuses the client's certificate",
+        "the cluster's CA is sha256:",
+    ),
+    "a client that does not know the API server": (
+        "http: TLS handshake error from 10.0.0.9:1234: remote error: tls: bad certificate",
+        "a client broke off",
+        "the cluster's CA is sha256:",
+    ),
+    "a name that openssl does not say": (
+        "verify error:num=62:hostname mismatch",
+        "`pkigen explain apiserver DIR` lists its names",
+        "next: ",
+    ),
+    "a name that curl says": (
+        "curl: (60) SSL: no alternative certificate subject name matches target host name 'api.example.com'",
+        "set tls-server-name in the kubeconfig",
+        "it is the certificate of cp-1/apiserver\nnext: add api.example.com to spec.apiServer.certSANs",
+    ),
+    "a token for others": (
+        "invalid bearer token, token audiences [vault] is invalid for the target audiences",
+        "it is for others, by its audiences",
+        "this cluster's API servers are https://kubernetes.default.svc.cluster.local",
     ),
     "Kubernetes itself": (
         cannot("get", "secrets", "", user="system:kube-scheduler"),

@@ -1,0 +1,151 @@
+"""A user that the API server knows and that lacks a right: what is bound, and the line that gives it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.access.explaining import bindings
+from pkigen.access.identities import declared
+from pkigen.rendering.quoting import yaml_scalar
+from pkigen.spec.user_rules import SYSTEM_PREFIX
+from pkigen.tokens import SERVICE_ACCOUNT_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pkigen.access.messages import Cannot
+    from pkigen.inventory import Inventory
+    from pkigen.spec.model import IAMMapping, PolicyRule, User
+
+
+def lacking(failure: Cannot, inventory: Inventory | None) -> Iterator[str]:
+    """Why a user may not do something, and the line that would give it the right.
+
+    Args:
+        failure: What it could not do.
+        inventory: The cluster's, where one is known.
+    """
+    name = failure.user
+    yield f"the API server knows who it is, {name}, and no binding gives that user or its groups the right"
+    if inventory is None:
+        who = shlex.quote(name)
+        yield f"next: see what there is with `kubectl auth can-i --list --as {who}`, then bind a role"
+        return
+    user, mapping = _user(inventory, name), _mapping(inventory, name)
+    if user is not None:
+        addon = layout.addon_path(f"user-{user.stem}")
+        yield from _declared(failure, user, f"{user.stem} in spec.users", addon)
+    elif mapping is not None:
+        yield f"spec.iam makes {name} of {mapping.arn}"
+        yield from _declared(failure, mapping, f"{mapping.arn} in spec.iam", layout.addon_path("iam"))
+    elif name.startswith("system:node:"):
+        yield from _node(inventory, name)
+    elif name in _OWN:
+        yield _OWN[name]
+    else:
+        own = ": it is an identity of Kubernetes itself" if name.startswith(SYSTEM_PREFIX) else ""
+        yield f"{name} is not in spec.users{own}"
+        yield f"next: add it there with the rights meant, or bind it yourself: {_kubectl(failure)}"
+
+
+def _declared(failure: Cannot, user: User | IAMMapping, where: str, addon: str) -> Iterator[str]:
+    if _is_given(user, failure):
+        yield "the spec gives it this right, and its file was not applied, or was changed since"
+        yield f"next: `kubectl apply -f {addon}`"
+        return
+    yield from (f"bound by the spec: {each}" for each in bindings(user, addon))
+    yield f"next: add this to {where}, `pkigen apply`, `kubectl apply -f {addon}`:"
+    yield f"  {_spec_line(failure)}"
+
+
+# What the control plane's own clients need before they may do anything (kubeadm makes the same bindings).
+_OWN = {
+    "kubernetes-admin": (
+        f"next: `kubectl --kubeconfig super-admin.conf apply -f {layout.addon_path('cluster-admins')}`: that "
+        "alone binds its group, and until then only super-admin.conf may do so"
+    ),
+    "kube-apiserver-kubelet-client": (
+        f"next: `kubectl apply -f {layout.addon_path('apiserver-kubelet-client')}`: without it the kubelets "
+        "give the API server no logs, exec and metrics"
+    ),
+}
+
+
+def _node(inventory: Inventory, name: str) -> Iterator[str]:
+    node = name.removeprefix("system:node:")
+    yield "the Node authorizer gives a kubelet what belongs to its own node and to the Pods bound to it"
+    if node not in {each.name for each in inventory.cluster.spec.nodes}:
+        yield f"no node of the spec is called {node}"
+    yield (
+        f"next: see that the Node object is called {node} (`kubectl get nodes`; the kubelet's "
+        "--hostname-override), and that kube-apiserver has --authorization-mode=Node,RBAC"
+    )
+
+
+def _user(inventory: Inventory, name: str) -> User | None:
+    for user in inventory.cluster.spec.users:
+        if user.username == name:
+            return user
+    return declared(inventory, name)
+
+
+def _mapping(inventory: Inventory, name: str) -> IAMMapping | None:
+    """The IAM mapping that can have made this user name; its variables stand for anything."""
+    for mapping in inventory.cluster.spec.iam:
+        parts = re.split(r"\{\{.*?\}\}", mapping.username)
+        if re.fullmatch(".+".join(map(re.escape, parts)), name):
+            return mapping
+    return None
+
+
+def _is_given(user: User | IAMMapping, failure: Cannot) -> bool:
+    """Whether the spec's own rules have the right; what the cluster's roles have, only the cluster knows."""
+    rules, roles = list(user.rules), list(user.cluster_roles)
+    for role in user.roles:
+        if role.namespace == failure.namespace:
+            rules += role.rules
+            roles += [role.cluster_role] if role.cluster_role is not None else []
+    return "cluster-admin" in roles or any(_covers(rule, failure) for rule in rules)
+
+
+def _covers(rule: PolicyRule, failure: Cannot) -> bool:
+    if not {failure.verb, "*"} & set(rule.verbs):
+        return False
+    if failure.path is not None:
+        return any(
+            failure.path == url or (url.endswith("*") and failure.path.startswith(url[:-1]))
+            for url in rule.non_resource_urls
+        )
+    return (
+        failure.resource is not None
+        and not rule.resource_names
+        and bool({failure.group, "*"} & set(rule.api_groups))
+        and bool({failure.resource, "*"} & set(rule.resources))
+    )
+
+
+def _spec_line(failure: Cannot) -> str:
+    """For the spec, which people copy it into: nothing in it can be more than one value."""
+    verb = yaml_scalar(failure.verb)
+    if failure.resource is None:
+        return f"rules: [{{nonResourceURLs: [{yaml_scalar(failure.path or '/…')}], verbs: [{verb}]}}]"
+    group, resource = yaml_scalar(failure.group), yaml_scalar(failure.resource)
+    rule = f"{{apiGroups: [{group}], resources: [{resource}], verbs: [{verb}]}}"
+    if failure.namespace:
+        return f"roles: [{{namespace: {yaml_scalar(failure.namespace)}, rules: [{rule}]}}]"
+    return f"rules: [{rule}]"
+
+
+def _kubectl(failure: Cannot) -> str:
+    """For a shell, which people copy it into."""
+    place = (
+        f"rolebinding NAME -n {shlex.quote(failure.namespace)}"
+        if failure.namespace
+        else "clusterrolebinding NAME"
+    )
+    account = failure.user.removeprefix(SERVICE_ACCOUNT_PREFIX)
+    kind, who = ("user", failure.user) if account == failure.user else ("serviceaccount", account)
+    return f"`kubectl create {place} --clusterrole ROLE --{kind} {shlex.quote(who)}`"

@@ -1,0 +1,306 @@
+"""Error messages in the words of the programs that people see them in, and what is taken from each."""
+
+# ruff: noqa: E501 -- messages stand here as programs write them
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given, strategies
+
+from pkigen.access.failures import explain
+from pkigen.access.messages import (
+    Anonymous,
+    Cannot,
+    Expired,
+    Failure,
+    Refusal,
+    RefusedClient,
+    RefusedServer,
+    Unauthorized,
+    UnknownAuthority,
+    WrongName,
+    recognise,
+)
+
+GO = "tls: failed to verify certificate: x509: "
+UNKNOWN = "certificate signed by unknown authority"
+NAMES = "kubernetes, kubernetes.default, 10.96.0.1, 10.0.0.11"
+KUBELET_LOG = (
+    'E1124 18:30:00.000001    1234 reflector.go:205] "Failed to watch" err="failed to list *v1.Node: Get '
+    f'\\"https://10.0.0.11:6443/api/v1/nodes?limit=500\\": {GO}{UNKNOWN}" logger="UnhandledError"'
+)
+API_SERVER_LOG = (
+    'E1124 18:30:00.000001       1 authentication.go:75] "Unable to authenticate the request" err="'
+)
+
+
+def unknown(server: str | None = None, namesake: str | None = None) -> UnknownAuthority:
+    return UnknownAuthority(server=server, namesake=namesake)
+
+
+def named(name: str | None, *names: str) -> WrongName:
+    return WrongName(name=name, names=frozenset(names))
+
+
+def cannot(
+    verb: str, resource: str | None, group: str = "", namespace: str | None = None, *, path: str | None = None
+) -> Cannot:
+    return Cannot(user="dev1", verb=verb, resource=resource, group=group, namespace=namespace, path=path)
+
+
+def why(reason: Refusal) -> Unauthorized:
+    return Unauthorized(why=reason)
+
+
+WORDINGS: list[tuple[str, Failure]] = [
+    # -- unknown authorities
+    (f"Unable to connect to the server: {GO}{UNKNOWN}", unknown()),
+    (f"Unable to connect to the server: x509: {UNKNOWN}", unknown()),
+    (
+        (
+            f'Unable to connect to the server: {GO}{UNKNOWN} (possibly because of "x509: ECDSA verification failure" '
+            'while trying to verify candidate authority certificate "kubernetes")'
+        ),
+        unknown(namesake="kubernetes"),
+    ),
+    (
+        (
+            f'Get "https://api.example.com/version": {GO}{UNKNOWN} (possibly because of "crypto/rsa: verification '
+            'error" while trying to verify candidate authority certificate "kubernetes")'
+        ),
+        unknown("api.example.com:443", "kubernetes"),
+    ),
+    (KUBELET_LOG, unknown("10.0.0.11:6443")),
+    (f'Post "https://[fd00::1]:10250/exec": {GO}{UNKNOWN}', unknown("[fd00::1]:10250")),
+    ("curl: (60) SSL certificate problem: unable to get local issuer certificate\n", unknown()),
+    ("curl: (60) SSL certificate problem: self-signed certificate in certificate chain", unknown()),
+    ("curl: (60) SSL certificate problem: self signed certificate", unknown()),
+    ("curl: (60) server certificate verification failed. CAfile: none CRLfile: none", unknown()),
+    ("curl: (60) Peer's Certificate issuer is not recognized.", unknown()),
+    (
+        (
+            "ERROR: cannot verify 10.0.0.11's certificate, issued by ‘CN=kubernetes’:\n"  # noqa: RUF001 -- wget's own
+            "  Unable to locally verify the issuer's authority."
+        ),
+        unknown(),
+    ),
+    (
+        (
+            "ssl.SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
+            "unable to get local issuer certificate (_ssl.c:992)"
+        ),
+        unknown(),
+    ),
+    (
+        (
+            "javax.net.ssl.SSLHandshakeException: PKIX path building failed: "
+            "sun.security.provider.certpath.SunCertPathBuilderException: unable to find valid certification path"
+        ),
+        unknown(),
+    ),
+    ("Error: unable to verify the first certificate", unknown()),
+    ("x509: “kubernetes” certificate is not trusted", unknown()),
+    ("verify error:num=20:unable to get local issuer certificate", unknown()),
+    # -- the other way round: the server refuses the client, or a client the server
+    (f'{API_SERVER_LOG}[x509: {UNKNOWN}, invalid bearer token]"', RefusedClient()),
+    (
+        f'{API_SERVER_LOG}verifying certificate SN=1, SKID=, AKID=AA:BB failed: x509: {UNKNOWN}"',
+        RefusedClient(),
+    ),
+    (
+        (
+            'rejected connection on client endpoint","remote-addr":"10.0.0.11:41526","server-name":"","error":'
+            f'"{GO}{UNKNOWN}"'
+        ),
+        RefusedClient(),
+    ),
+    ('Get "https://10.0.0.21:10250/pods": remote error: tls: bad certificate', RefusedClient()),
+    ("remote error: tls: unknown certificate authority", RefusedClient()),
+    ("curl: (56) OpenSSL SSL_read: sslv3 alert bad certificate, errno 0", RefusedClient()),
+    (
+        "http: TLS handshake error from 10.0.0.21:52114: remote error: tls: bad certificate",
+        RefusedServer(),
+    ),
+    (
+        "http: TLS handshake error from 10.0.0.21:52114: remote error: tls: unknown certificate authority",
+        RefusedServer(),
+    ),
+    # -- wrong names
+    (
+        f"Unable to connect to the server: {GO}certificate is valid for {NAMES}, not 203.0.113.5",
+        named("203.0.113.5", "kubernetes", "kubernetes.default", "10.96.0.1", "10.0.0.11"),
+    ),
+    (f'err="{GO}certificate is valid for cp-1, not api.example.com"', named("api.example.com", "cp-1")),
+    (
+        f"{GO}cannot validate certificate for 10.0.0.5 because it doesn't contain any IP SANs",
+        named("10.0.0.5"),
+    ),
+    (f"{GO}certificate is not valid for any names, but wanted to match api.x", named("api.x")),
+    (
+        "curl: (60) SSL: no alternative certificate subject name matches target host name 'api.x'",
+        named("api.x"),
+    ),
+    ("curl: (60) SSL: no alternative certificate subject name matches target hostname 'a.b'", named("a.b")),
+    (
+        "curl: (60) SSL: no alternative certificate subject name matches target ipv4 address '10.0.0.5'",
+        named("10.0.0.5"),
+    ),
+    ("curl: (60) SSL: certificate subject name 'k' does not match target host name 'a.b'", named("a.b")),
+    (
+        (
+            "CERTIFICATE_VERIFY_FAILED] certificate verify failed: Hostname mismatch, certificate is not valid for "
+            "'api.x'. (_ssl.c:992)"
+        ),
+        named("api.x"),
+    ),
+    (
+        "certificate verify failed: IP address mismatch, certificate is not valid for '10.0.0.5'.",
+        named("10.0.0.5"),
+    ),
+    (
+        "ERROR: no certificate subject alternative name matches\n\trequested host name ‘api.x’.",  # noqa: RUF001
+        named("api.x"),
+    ),
+    (
+        "java.security.cert.CertificateException: No subject alternative names matching IP address 10.0.0.5 found",
+        named("10.0.0.5"),
+    ),
+    ("CertificateException: No name matching api.x found", named("api.x")),
+    (
+        "Hostname/IP does not match certificate's altnames: Host: api.x. is not in the cert's altnames: DNS:a",
+        named("api.x"),
+    ),
+    ('tls: "10.0.0.12" does not match any of DNSNames ["etcd-1"]', named("10.0.0.12")),
+    ("x509: certificate relies on legacy Common Name field, use SANs instead", named(None)),
+    ("verify error:num=62:hostname mismatch", named(None)),
+    # -- nobody
+    (
+        'Error from server (Forbidden): nodes is forbidden: User "system:anonymous" cannot list resource "nodes"',
+        Anonymous(),
+    ),
+    (
+        (
+            '{\n  "status": "Failure",\n  "message": "forbidden: User \\"system:anonymous\\" cannot get path \\"/\\"",'
+            '\n  "reason": "Forbidden",\n  "code": 403\n}'
+        ),
+        Anonymous(),
+    ),
+    ("Forbidden (user=system:anonymous, verb=get, resource=nodes, subresource(s)=[metrics])", Anonymous()),
+    # -- somebody who may not
+    (
+        (
+            'Error from server (Forbidden): pods is forbidden: User "dev1" cannot list resource "pods" in API group '
+            '"" in the namespace "web"'
+        ),
+        cannot("list", "pods", namespace="web"),
+    ),
+    (
+        (
+            'Error from server (Forbidden): pods "a" is forbidden: User "dev1" cannot create resource "pods/exec" in '
+            'API group "" in the namespace "web": RBAC: clusterrole.rbac.authorization.k8s.io "x" not found'
+        ),
+        cannot("create", "pods/exec", namespace="web"),
+    ),
+    (
+        (
+            '{"kind":"Status","message":"deployments.apps is forbidden: User \\"dev1\\" cannot list resource '
+            '\\"deployments\\" in API group \\"apps\\" at the cluster scope","code":403}'
+        ),
+        cannot("list", "deployments", "apps"),
+    ),
+    (
+        (
+            'E1124 reflector.go:205] "Failed to watch" err="pods is forbidden: User \\"dev1\\" cannot watch resource '
+            '\\"pods\\" in API group \\"\\" at the cluster scope" reflector="x.go:1"'
+        ),
+        cannot("watch", "pods"),
+    ),
+    (
+        'Error from server (Forbidden): forbidden: User "dev1" cannot get path "/metrics"',
+        cannot("get", None, path="/metrics"),
+    ),
+    ("Forbidden (user=dev1, verb=get, resource=nodes, subresource(s)=[proxy])", cannot("get", "nodes/proxy")),
+    ("Forbidden (user=dev1, verb=get, resource=nodes, subresource=stats)", cannot("get", "nodes/stats")),
+    # -- others that people meet on the way
+    (
+        f"{GO}certificate has expired or is not yet valid: current time 2026-11-24T18:30:00Z is after",
+        Expired(),
+    ),
+    ("curl: (60) SSL certificate problem: certificate has expired", Expired()),
+    (f'{API_SERVER_LOG}[x509: certificate has expired or is not yet valid: current time]"', Expired()),
+    ("error: You must be logged in to the server (Unauthorized)", why(Refusal.UNKNOWN)),
+    (
+        "error: You must be logged in to the server (the server has asked for the client to provide credentials)",
+        why(Refusal.UNKNOWN),
+    ),
+    ("HTTP/2 401 \r\n", why(Refusal.UNKNOWN)),
+    ('{"kind":"Status","status":"Failure","reason":"Unauthorized","code":401}', why(Refusal.UNKNOWN)),
+    ("unexpected response, status code 401", why(Refusal.UNKNOWN)),
+    (f'{API_SERVER_LOG}[invalid bearer token, service account token has expired]"', why(Refusal.EXPIRED)),
+    (
+        f'{API_SERVER_LOG}[invalid bearer token, service account UID (a) does not match claim (b)]"',
+        why(Refusal.GONE),
+    ),
+    (f'{API_SERVER_LOG}[invalid bearer token, serviceaccounts \\"a\\" not found]"', why(Refusal.GONE)),
+    (
+        (
+            f'{API_SERVER_LOG}[invalid bearer token, token audiences [\\"vault\\"] is invalid for the target '
+            'audiences [\\"https://kubernetes.default.svc\\"]]"'
+        ),
+        why(Refusal.AUDIENCE),
+    ),
+    (f'{API_SERVER_LOG}[invalid bearer token, invalid signature, no keys found]"', why(Refusal.KEY)),
+    (f'{API_SERVER_LOG}[invalid bearer token, token issuer \\"x\\" is invalid]"', why(Refusal.KEY)),
+]
+
+
+@pytest.mark.parametrize(("text", "failure"), WORDINGS, ids=[text[:60] for text, _ in WORDINGS])
+def test_the_words_of_many_programs(text: str, failure: Failure) -> None:
+    assert recognise(text) == failure
+    assert recognise(f"some lines before\n{text}\nand after\n") == failure
+    (step,) = [line for line in explain(text, None) or () if "next: " in line]
+    assert len(step) > 40
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n",
+        "no space left on device",
+        "dial tcp 10.0.0.11:6443: connect: connection refused",
+        'Error from server (NotFound): pods "a" not found',
+        "received 401 bytes from 10.0.0.1",
+        "certificate is valid",
+        "x509: malformed certificate",
+        "\0\xff\x1b[31m",
+    ],
+)
+def test_what_is_none_of_them(text: str) -> None:
+    assert recognise(text) is None
+    assert explain(text, None) is None
+
+
+def test_nothing_in_a_message_reaches_a_shell_a_spec_or_a_terminal() -> None:
+    evil = "x'; rm -rf ~; '"
+    said = "\n".join(explain(f'User "{evil}" cannot get path "/"', None) or ())
+    assert "--as 'x'\"'\"'; rm -rf ~; '\"'\"''" in said
+    hidden = "\n".join(explain('User "a\x1b[2J\r\u202eb" cannot get path "/"', None) or ())
+    assert "a\N{REPLACEMENT CHARACTER}[2J" in hidden
+    assert hidden.replace("\n", "").isprintable()
+
+
+_PARTS = strategies.sampled_from(
+    [
+        *(text for text, _ in WORDINGS),
+        "certificate is valid for ", ", not ", "forbidden", "system:anonymous", 'User "', '" cannot ', "a" * 90,
+        "https://", "Unable to authenticate the request", "verifying certificate SN=", "\\", '"', "\n", "\0",
+    ]
+)  # fmt: skip
+
+
+@given(strategies.lists(_PARTS | strategies.text(max_size=30), max_size=12).map("".join))
+@example("certificate is valid for , not .")
+def test_whatever_stands_there_is_read(text: str) -> None:
+    for line in explain(text, None) or ():
+        assert line.isprintable()
