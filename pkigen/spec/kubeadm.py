@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from pkigen.errors import Problem, SpecError
 from pkigen.keys import KeyAlgorithm
 from pkigen.spec.building import Source
+from pkigen.spec.kubeadm_kubelet import kubelet_arguments
 from pkigen.spec.kubeadm_types import (
     CLUSTER,
     GROUP,
@@ -438,7 +439,11 @@ def _registration(document: MappingNode, place: Location, notes: _Notes) -> dict
         entries["name"] = replace(name, value=name.value.strip().lower())  # as GetHostname
     else:
         entries["name"] = name
-    _copy(_child(document, "nodeRegistration"), "kubeletExtraArgs", entries, "kubeletExtraArgs")
+    arguments = kubelet_arguments(
+        _child(document, "nodeRegistration"), f"{document.shown}.nodeRegistration", report=notes.problem
+    )
+    if arguments is not None:
+        entries["kubeletExtraArgs"] = arguments
     return entries
 
 

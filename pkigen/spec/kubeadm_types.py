@@ -86,8 +86,8 @@ _OLD_LOCAL_ETCD: Fields = {
 _OLD_EXTERNAL_ETCD: Fields = dict.fromkeys(("endpoints", "caFile", "certFile", "keyFile"), _TAKEN)
 _OLD_REGISTRATION: Fields = {
     "name": _TAKEN,
-    "criSocket": Ignored("kubeletExtraArgs may hold container-runtime-endpoint instead"),
-    "taints": Ignored("kubeadm sets taints through the API server: kubectl taint does it"),
+    "criSocket": _TAKEN,
+    "taints": Each({**dict.fromkeys(("key", "value", "effect"), _TAKEN), "timeAdded": _RUN}),
     "kubeletExtraArgs": _FLAGS,
     "ignorePreflightErrors": _RUN,
     "imagePullPolicy": _RUN,

@@ -59,12 +59,14 @@ OLDEST_MINOR, NEWEST_MINOR = 29, 37
 LONGEST_COMMON_NAME = 64  # RFC 5280 appendix A.1, ub-common-name; ub-organization-name is the same
 _LONGEST_PATH = 4095  # PATH_MAX of Linux without its final NUL
 KUBELET_USER_PREFIX = "system:node:"
+_BROADCAST = IPv4Address("255.255.255.255")
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DNS_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _DNS_LABEL = re.compile(_LABEL)
-_VERSION = re.compile(r"v?(\d{1,3})\.(\d{1,3})\.(\d{1,3})")
-_DURATION = re.compile(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?")
+_NUMBER = r"(0|[1-9][0-9]{0,2})"  # semver.org 2: no leading zeros; \d is all of Unicode's digits
+_VERSION = re.compile(rf"v?{_NUMBER}\.{_NUMBER}\.{_NUMBER}")
+_DURATION = re.compile(r"(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
 _PATH = re.compile(r"(?:/[A-Za-z0-9._@+-]+)+")
 _PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]*")
 _AGE_RECIPIENT = re.compile(r"age1[ac-hj-np-z02-9]{58}")
@@ -170,7 +172,7 @@ def parse_address(value: object) -> IPAddress:
 
 def _node_address(value: object) -> IPAddress:
     address = parse_address(value)
-    if address.is_unspecified or address.is_multicast:
+    if address.is_unspecified or address.is_multicast or address == _BROADCAST:
         raise ValueError("must be the address of one host")
     return address
 
@@ -195,6 +197,8 @@ def parse_network(value: object) -> IPNetwork:
     except ValueError:
         msg = f"must be a subnet such as 10.96.0.0/12, not {text[:60]!r}"
         raise ValueError(msg) from None
+    if isinstance(meant, IPv6Network):
+        parse_address(str(meant.network_address))  # neither mapped nor with a zone
     prefix = text.partition("/")[2]
     if not prefix:
         msg = f"needs the length of its prefix, such as {text}/{meant.max_prefixlen // 2}"
@@ -231,7 +235,7 @@ def parse_duration(value: object) -> timedelta:
     text = _text(value, "a duration such as 8760h")
     match = _DURATION.fullmatch(text)
     if not text or match is None:
-        days = re.fullmatch(r"(\d{1,6})d", text)
+        days = re.fullmatch(r"([0-9]{1,6})d", text)
         way_out = f": write {int(days[1]) * 24}h" if days else " such as 8760h, 90m or 1h30m"
         msg = f"must be a duration in h, m and s{way_out}"
         raise ValueError(msg)
@@ -368,7 +372,7 @@ def parse_iam_arn(value: str) -> str:
     if partition not in _PARTITIONS:
         msg = f"has the partition {partition!r}, which is none of {', '.join(_PARTITIONS)}"
         raise ValueError(msg)
-    if not re.fullmatch(r"\d{12}", account):
+    if not re.fullmatch(r"[0-9]{12}", account):
         msg = f"must have an account of twelve digits, not {account[:40]!r}"
         raise ValueError(msg)
     if service == "sts" and resource.startswith("assumed-role/"):
@@ -411,7 +415,7 @@ def split_host_port(value: str) -> tuple[IPAddress | str, int | None]:
     Raises:
         ValueError: It is none of these.
     """
-    bracketed = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::(\d{1,5}))?", value)
+    bracketed = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?", value)
     if bracketed:
         return parse_address(bracketed[1]), int(bracketed[2]) if bracketed[2] else None
     if value.count(":") > 1:
@@ -419,7 +423,7 @@ def split_host_port(value: str) -> tuple[IPAddress | str, int | None]:
             return parse_address(value), None
         except ValueError:
             raise ValueError("must be a host or host:port; write IPv6 as [address]:port") from None
-    plain = re.fullmatch(r"([A-Za-z0-9.-]+)(?::(\d{1,5}))?", value)
+    plain = re.fullmatch(r"([A-Za-z0-9.-]+)(?::([0-9]{1,5}))?", value)
     if not plain:
         raise ValueError("must be a host or host:port, such as api.example.com:6443")
     port = int(plain[2]) if plain[2] else None

@@ -1,8 +1,8 @@
 """YAML text to values that remember where they stand.
 
-Scalars follow the core schema of YAML 1.2 and nothing more: `no`, `012`, `10:20` and dates are text.
-Duplicate keys, merge keys and tags are refused; aliases and nesting are bounded, so that no input costs more
-than its size.
+Scalars follow the core schema of YAML 1.2 and nothing more: `no`, `10:20` and dates are text. Numbers that
+not every reader reads alike, such as `012`, are no value at all. Duplicate keys, merge keys and tags are
+refused; aliases and nesting are bounded, so that no input costs more than its size.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ LARGEST_FILE: Final = 16 * 1024 * 1024
 _LONGEST_SCALAR: Final = 64 * 1024
 _MOST_VALUES: Final = 250_000  # 5,000 nodes with all their fields written out have half of it
 _DEEPEST: Final = 64
+_TOO_DEEP: Final = f"is nested more than {_DEEPEST} levels deep, which no spec needs"
 _MOST_ALIASED_VALUES: Final = 10_000
 _LONGEST_NUMBER: Final = 40
 
@@ -43,11 +44,26 @@ _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _BASED_INTEGER = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _SPECIAL_FLOAT = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_DIGITS = re.compile(r"[-+]?[0-9]+")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 
 _STANDARD_TAGS = "tag:yaml.org,2002:"
 
-Scalar = str | int | float | bool | None
+
+@dataclass(frozen=True, slots=True)
+class Disputed:
+    """A plain number that no field takes, because its author cannot know how it is read.
+
+    YAML 1.1 reads `012` as ten, 1.2 as twelve, and past 40 digits a number is no number to most programs.
+    """
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Scalar = str | int | float | bool | Disputed | None
 
 
 @dataclass(slots=True, eq=False)
@@ -271,7 +287,7 @@ class _Reader:
         if event.tag is not None and event.tag not in {"!", _STANDARD_TAGS + standard}:
             self._report(node, _refused_tag(event.tag))
         if len(self.open) >= _DEEPEST:
-            raise self._stop(node, f"is nested more than {_DEEPEST} levels deep, which no spec needs")
+            raise self._stop(node, _TOO_DEEP)
         if event.anchor is not None:
             self.anchors[event.anchor] = None
         self.open.append(_Open(node, event.anchor))
@@ -297,7 +313,7 @@ class _Reader:
         if self.aliased_values > _MOST_ALIASED_VALUES:
             raise self._stop(here, f"aliases repeat more than {_MOST_ALIASED_VALUES} values: write them out")
         if len(self.open) + target.height > _DEEPEST:
-            raise self._stop(here, f"is nested more than {_DEEPEST} levels deep, which no spec needs")
+            raise self._stop(here, _TOO_DEEP)
         self._place_in_parent(target)
 
     def _place_in_parent(self, node: Node) -> None:
@@ -353,6 +369,8 @@ class _Reader:
         rest = self.text[mark.index :][:1] if mark else ""
         if rest == "\t" or "tab character" in problem:
             message = "has a tab where YAML wants spaces: indent with spaces"
+        elif "maximum nesting" in problem:  # libyaml's own limit, where it looks ahead in a line
+            message = _TOO_DEEP
         elif "mapping values are not allowed" in problem:
             message = "is not YAML: a ':' with a space after it must be quoted, or the indentation is wrong"
         elif "cannot start any token" in problem:
@@ -371,21 +389,22 @@ def _refused_tag(tag: str) -> str:
 
 
 def _core(text: str) -> Scalar:  # noqa: PLR0911 -- a table of the core schema's lines
-    """What a plain scalar means in the YAML 1.2 core schema (section 10.3.2), but `012` stays text.
-
-    YAML 1.1 reads `012` as ten, 1.2 as twelve; nobody who writes it can know what comes out.
-    """
+    """What a plain scalar means in the YAML 1.2 core schema (section 10.3.2), but for disputed numbers."""
     if text in _NULL:
         return None
     if text in _BOOLEANS:
         return _BOOLEANS[text]
-    if text[0] not in _NUMBER_STARTS or len(text) > _LONGEST_NUMBER:
+    if text[0] not in _NUMBER_STARTS:
+        return text
+    if _LEADING_ZERO.fullmatch(text) or (len(text) > _LONGEST_NUMBER and _DIGITS.fullmatch(text)):
+        return Disputed(text)
+    if len(text) > _LONGEST_NUMBER:
         return text
     if _INTEGER.fullmatch(text):
         return int(text)
     if _BASED_INTEGER.fullmatch(text):
         return int(text, 0)
-    if _FLOAT.fullmatch(text) and not _LEADING_ZERO.fullmatch(text):
+    if _FLOAT.fullmatch(text):
         return float(text)
     if _SPECIAL_FLOAT.fullmatch(text):
         return float(text.replace(".", "", 1))

@@ -13,7 +13,7 @@ import yaml
 from pkigen.errors import Problem, SpecError
 from pkigen.spec import yaml_source
 from pkigen.spec.loading import Dialect, load, load_text
-from pkigen.spec.yaml_source import read, show_path
+from pkigen.spec.yaml_source import Disputed, read, show_path
 from tests.spec.sources import HEAD, NODE, assert_starts, cluster, loaded, problems, spec
 
 if TYPE_CHECKING:
@@ -144,8 +144,8 @@ HOSTILE = {
     "bomb": (_bomb(), "5:8: e[0]: aliases repeat more than 10000 values: write them out"),
     "nested aliases": (_deepening_aliases(), "63:12: k62[0]: is nested more than 64 levels deep"),
     "deep list": (
-        "[" * 100_000,
-        "1:65: [0][0][0][0][0][0][0][0][0][0][0][0]…: is nested more than 64 levels",
+        "[\n" * 100_000,
+        "65:1: [0][0][0][0][0][0][0][0][0][0][0][0]…: is nested more than 64 levels",
     ),
     "deep mapping": ("{a: " * 100_000, "1:257: a.a.a.a.a.a.a.a.a.a.a.a…: is nested more than 64 levels deep"),
     "deep block": (
@@ -172,6 +172,12 @@ def test_hostile_files_cost_little(text: str, expected: str) -> None:
     assert problems(text)[0].startswith(expected)
 
 
+@pytest.mark.usefixtures("cost", "parser")
+def test_a_line_of_brackets_is_deep_whichever_parser_sees_it_first() -> None:
+    # libyaml looks ahead to the line's end, and since 0.2.6 it has a limit of its own.
+    assert problems("[" * 100_000)[0].endswith("is nested more than 64 levels deep, which no spec needs")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -187,7 +193,7 @@ def test_values_are_counted(text: str, expected: str, monkeypatch: pytest.Monkey
     assert problems(text)[0].startswith(expected)
 
 
-@pytest.mark.parametrize("text", [_bomb(), "[" * 2000, "a: &a [*a]"])
+@pytest.mark.parametrize("text", [_bomb(), "[\n" * 2000, "a: &a [*a]"])
 def test_the_pure_parser_is_bounded_too(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = problems(text)
     monkeypatch.setattr(yaml_source, "Parser", yaml.SafeLoader)
@@ -231,12 +237,14 @@ def test_a_value_of_a_refused_key_is_left_out() -> None:
     [
         ("null", None), ("~", None), ("Null", None), ("nULL", "nULL"),
         ("true", True), ("FALSE", False), ("tRue", "tRue"), ("yes", "yes"), ("off", "off"), ("n", "n"),
-        ("0", 0), ("-0", 0), ("+7", 7), ("012", "012"), ("-012", "-012"), ("0600", "0600"), ("00", "00"),
+        ("0", 0), ("-0", 0), ("+7", 7), ("012", Disputed("012")), ("-012", Disputed("-012")),
+        ("0600", Disputed("0600")), ("00", Disputed("00")), ("1" * 40, int("1" * 40)),
         ("0o14", 12), ("0x1F", 31), ("0b11", "0b11"), ("1_000", "1_000"), ("10:20", "10:20"),
         ("1.5", 1.5), (".5", 0.5), ("1.", 1.0), ("1e3", 1000.0), ("-1.5E-3", -0.0015), ("1.2.3", "1.2.3"),
         (".inf", float("inf")), ("-.INF", float("-inf")), ("+.Inf", float("inf")), ("inf", "inf"),
         ("2026-01-02", "2026-01-02"), ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"), ("=", "="),
-        ("e3", "e3"), (".", "."), ("0.5", 0.5), ("1" * 41, "1" * 41), ("012.5", 12.5),
+        ("e3", "e3"), (".", "."), ("0.5", 0.5), ("1" * 41, Disputed("1" * 41)), ("012.5", 12.5),
+        ("'012'", "012"), ("0" * 41 + "x", "0" * 41 + "x"),
         ("'5'", "5"), ('"true"', "true"), ("!!str 5", "5"), ("! 5", "5"),
     ],
 )  # fmt: skip

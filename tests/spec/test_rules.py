@@ -403,6 +403,17 @@ BAD_VALUES = [
         "8:46: spec.nodes[1].addresses[0]: must be the address of one host",
     ),
     case(
+        "address-of-everybody",
+        more_nodes("    - {name: b, roles: [worker], addresses: [255.255.255.255]}\n"),
+        "8:46: spec.nodes[1].addresses[0]: must be the address of one host",
+    ),
+    case(
+        "subnet-mapped-and-zoned",
+        spec('  networking: {serviceSubnets: ["::ffff:10.96.0.0/112", "fe80::%eth0/112"]}\n'),
+        "7:33: spec.networking.serviceSubnets[0]: is an IPv4-mapped IPv6 address, which the API",
+        "7:57: spec.networking.serviceSubnets[1]: must not have a zone ('%'): certificates cannot",
+    ),
+    case(
         "address-in-services",
         more_nodes("    - {name: b, roles: [worker], addresses: [10.96.0.7]}\n"),
         "8:46: spec.nodes[1].addresses[0]: is inside the service subnet 10.96.0.0/12, whose",

@@ -84,6 +84,42 @@ BAD_SHAPES = [
         "7:25: spec.apiServer.bindPort: must not begin with 0: YAML readers disagree whether 06443",
     ),
     case(
+        "octal-names",
+        "apiVersion: pkigen/v1\nkind: Cluster\nmetadata: {name: 012}\nspec:\n  kubernetesVersion: v1.36.2\n"
+        "  certificates: {validity: 012}\n"
+        "  nodes: [{name: 007, roles: [control-plane], addresses: [012]}]\n",
+        '3:18: metadata.name: must be text: put it in quotes, "012"',
+        "6:28: spec.certificates.validity: must be a duration such as 8760h, in quotes where YAML",
+        '7:18: spec.nodes[0].name: must be text: put it in quotes, "007"',
+        "7:59: spec.nodes[0].addresses[0]: must be an IP address, in quotes where YAML would read",
+    ),
+    case(
+        "octal-key",
+        spec("  012: x\n"),
+        "7:3: spec: a key must be text, which '012' is not: put it in quotes",
+    ),
+    case(
+        "number-without-end",
+        spec(f"  apiServer: {{bindPort: {'9' * 5000}}}\n"),
+        "7:25: spec.apiServer.bindPort: must be a whole number, not '9999999999",
+    ),
+    case(
+        "digits-of-another-script",
+        swapped("v1.36.2", "v1.3\u0666.2"),
+        "5:22: spec.kubernetesVersion: must be an exact version such as v1.36.2",
+    ),
+    case(
+        "version-with-leading-zeros",
+        swapped("v1.36.2", "v01.036.02"),
+        "5:22: spec.kubernetesVersion: must be an exact version such as v1.36.2",
+    ),
+    case(
+        "duration-and-port-of-another-script",
+        spec("  controlPlaneEndpoint: api:\u0664\u0664\u0663\n  certificates: {validity: \u0668h}\n"),
+        "7:25: spec.controlPlaneEndpoint: must be a host or host:port, such as",
+        "8:28: spec.certificates.validity: must be a duration in h, m and s such as",
+    ),
+    case(
         "base-60",
         spec("  apiServer: {bindPort: 10:20}\n"),
         "7:25: spec.apiServer.bindPort: must be a whole number; '10:20' is text, and a number of",
