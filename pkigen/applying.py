@@ -32,6 +32,7 @@ from pkigen.inventory import (
     MaterialKind,
     Slot,
     ca_id,
+    private_paths,
     sa_path,
 )
 from pkigen.issuing import Entropy, Issued, Issuer, Request, certificate_pem, issue, renew_root
@@ -48,20 +49,30 @@ from pkigen.keys import (
 from pkigen.ledger import Entry, Event, appended, mismatch, read_ledger
 from pkigen.lockfile import LockBuilder, certificate_facts, read_lock
 from pkigen.materials import Materials
-from pkigen.observing import client_certificate_pem, client_key_pem, observe_certificate
+from pkigen.observing import (
+    Fault,
+    client_certificate_pem,
+    client_key_pem,
+    observe_certificate,
+    read_file,
+)
 from pkigen.profiles import PROFILES
-from pkigen.store import MissingError
+from pkigen.sealing import is_sealed
+from pkigen.seals import LARGEST_RECORD, RECORD_PATH, digest
+from pkigen.store import FileContent, MissingError
 from pkigen.surveying import Selection, Survey, certificate_modes
 from pkigen.tokens import Claims, in_kubeconfig, token_facts
 from pkigen.tokens import read as read_token
 from pkigen.tokens import sign as sign_token
+from pkigen.vault import Opened, PlainVault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from pkigen.keys import KeyMakers
     from pkigen.rendering import Renderer
-    from pkigen.store import FileContent, Store, Transaction
+    from pkigen.store import Store, Transaction
+    from pkigen.vault import Vault
 
 
 class Progress(Protocol):
@@ -89,7 +100,8 @@ class Applied:
 class Tools:
     """What the work needs from outside: the clock, the random source, the templates, an ear for progress.
 
-    `makers` are processes that make keys already.
+    `makers` are processes that make keys already. `vault` opens the authority's private files and closes them
+    before they reach the disk.
     """
 
     now: datetime
@@ -97,14 +109,16 @@ class Tools:
     renderer: Renderer
     progress: Progress
     makers: KeyMakers | None = None
+    vault: Vault = field(default_factory=PlainVault)
 
 
 class StagedView:
     """The PKI directory as it will be: what is staged lies over what is there."""
 
-    def __init__(self, store: Store, transaction: Transaction) -> None:
+    def __init__(self, store: Store, transaction: Transaction, vault: Vault) -> None:
         self._store = store
         self._transaction = transaction
+        self._vault = vault
         self._staged: set[str] = set()
         self._hidden: set[str] = set()
 
@@ -122,6 +136,9 @@ class StagedView:
             raise MissingError(f"{path} is missing")
         if path in self._staged:
             return self._transaction.staged(path, limit=limit)
+        record = self._vault.record if path == RECORD_PATH else None
+        if record is not None:
+            return _in_memory(record)  # it is staged last, and asked for before that
         return self._store.read(path, limit=limit)
 
 
@@ -192,10 +209,13 @@ class _Work:
         self._transaction = transaction
         self._tools = tools
         self._reuse_keys = reuse_keys
-        self.view = StagedView(store, transaction)
+        self._vault = tools.vault
+        self.view = StagedView(store, transaction, self._vault)
+        self._opened = Opened(self.view, self._vault)
+        self._private = frozenset(private_paths(inventory))
         self._issuers: dict[CA, Issuer] = {}
         self._authorities: dict[CA, CACertificates] = {}
-        self._materials = Materials(self.view, self._authorities)
+        self._materials = Materials(self._opened, self._authorities)
         self._outcome = _Outcome()
 
     def stage(self) -> None:
@@ -264,7 +284,7 @@ class _Work:
 
     def _key_pem(self, item: DesiredCertificate) -> bytes:
         if isinstance(item.location, KeyPairFiles):
-            return self.view.read(item.location.key).data
+            return self._opened.read(item.location.key).data
         return client_key_pem(self.view.read(item.location.kubeconfig).data) or b""
 
     # -- one object -----------------------------------------------------------------------------------
@@ -331,7 +351,10 @@ class _Work:
             )
             self._stage(kubeconfig.path, layout.KUBECONFIG_MODE, content)
             return
-        self._stage(item.location.key, layout.KEY_MODE, key)
+        if item.issuer is None:
+            self._stage_private(item.location.key, key)
+        else:
+            self._stage(item.location.key, layout.KEY_MODE, key)
         self._stage(item.location.certificate, layout.CERTIFICATE_MODE, certificate)
 
     def _record(self, item: DesiredCertificate, issued: Issued, action: Action) -> None:
@@ -352,27 +375,31 @@ class _Work:
             self._place(item, certificate, client_key_pem(content) or b"")
 
     def _key_pair(self, item: DesiredKeyPair, action: Action, keys: Iterator[PrivateKey]) -> None:
+        if action.reason is Reason.NOT_SEALED:
+            return  # what lies open is sealed in the end
         if action.reason is Reason.MODE:
             self._modes({item.private_path: layout.KEY_MODE, item.public_path: layout.PUBLIC_MODE})
             return
         if isinstance(action, Create | Reissue):
             key = next(keys)
-            self._stage(item.private_path, layout.KEY_MODE, private_pem(key))
+            self._stage_private(item.private_path, private_pem(key))
             self._outcome.issued.append(item.id)
             self._outcome.entries.append(
                 Entry(event=Event.KEY_MADE, id=item.id, reason=action.reason, facts={})
             )
         else:
-            key = load_private(self.view.read(item.private_path).data)
+            key = load_private(self._opened.read(item.private_path).data)
             self._modes({item.private_path: layout.KEY_MODE})
         self._stage(item.public_path, layout.PUBLIC_MODE, public_pem(key))
 
     def _secret(self, item: DesiredSecret, action: Action) -> None:
+        if action.reason is Reason.NOT_SEALED:
+            return
         if action.reason is Reason.MODE:
             self._modes({item.path: layout.SECRET_MODE})
             return
         content = base64.b64encode(self._tools.entropy(item.size))
-        self._stage(item.path, layout.SECRET_MODE, content)
+        self._stage_private(item.path, content)
         self._outcome.issued.append(item.id)
         self._outcome.entries.append(Entry(event=Event.KEY_MADE, id=item.id, reason=action.reason, facts={}))
 
@@ -395,7 +422,7 @@ class _Work:
         self._stage(item.path, layout.KUBECONFIG_MODE, content)
 
     def _signed(self, item: DesiredToken) -> str:
-        key = load_own_private(self.view.read(sa_path(Slot.CURRENT, layout.SA_PRIVATE_KEY)).data)
+        key = load_own_private(self._opened.read(sa_path(Slot.CURRENT, layout.SA_PRIVATE_KEY)).data)
         claims = Claims(
             issuer=item.issuer,
             namespace=item.namespace,
@@ -445,7 +472,7 @@ class _Work:
 
     def _issuer(self, ca: CA) -> Issuer:
         if ca not in self._issuers:
-            self._issuers[ca] = load_issuer(self.view, ca, self._authority(ca))
+            self._issuers[ca] = load_issuer(self._opened, ca, self._authority(ca))
         return self._issuers[ca]
 
     # -- staging --------------------------------------------------------------------------------------
@@ -454,14 +481,46 @@ class _Work:
         self._transaction.stage(path, mode=mode, content=content)
         self.view.note(path)
 
+    def _stage_private(self, path: str, content: bytes) -> None:
+        """A private file of the authority: no byte of it reaches the disk but through the vault."""
+        sealed = self._vault.close(path, content)
+        self._transaction.stage(path, mode=layout.KEY_MODE, content=sealed, backup=self._may_be_kept(path))
+        self.view.note(path)
+
+    def _may_be_kept(self, path: str) -> bool:
+        """Where keys are sealed, an open one that is replaced must not live on in a backup."""
+        present = read_file(self._store, path)
+        return not self._vault.seals or isinstance(present, Fault) or is_sealed(present.data)
+
+    def _seal(self) -> None:
+        """Seal what lies open, and put the vault's own files beside the keys."""
+        present = {
+            path: content.data
+            for path in private_paths(self._inventory)
+            if not isinstance(content := read_file(self.view, path), Fault)
+        }
+        if self._vault.seals:
+            for path in (path for path, data in present.items() if not is_sealed(data)):
+                self._stage_private(path, present[path])
+                present[path] = self.view.read(path).data
+        for path, data in present.items():
+            self._vault.open(path, data)  # what cannot be opened again must not be committed
+        for path, wanted in self._vault.files({digest(data) for data in present.values()}).items():
+            before = read_file(self._store, path, limit=LARGEST_RECORD)
+            if isinstance(before, Fault) or before.data != wanted:
+                self._stage(path, layout.SECRET_MODE, wanted)
+
     def _modes(self, modes: dict[str, int]) -> None:
         for path, mode in modes.items():
+            if path in self._private and not self._may_be_kept(path):
+                continue  # it is sealed in the end, and gets its mode with that
             if self._store.read(path).mode != mode:
                 self._transaction.stage_mode(path, mode=mode)
                 self.view.note(path)
 
     def _finish(self) -> None:
         """Look at the staged tree with the planner's own eyes, then write the ledger and the lock file."""
+        self._seal()
         lock = LockBuilder(inventory=self._inventory)
         survey = Survey(
             inventory=self._inventory,
@@ -498,6 +557,10 @@ class StagedTreeError(StoreError):
             f"the staged tree still needs a change: {action.verb} {action.id} ({details})",
             hint="nothing was changed; if nobody else writes to this directory, this is a fault of pkigen",
         )
+
+
+def _in_memory(data: bytes) -> FileContent:
+    return FileContent(data=data, mode=layout.SECRET_MODE, size=len(data), uid=0, gid=0, links=1)
 
 
 def _identifier(item: Desired) -> str:

@@ -33,6 +33,7 @@ from pkigen.inventory import (
 from pkigen.issuing import Issuer, certificate_pem
 from pkigen.keys import MINIMUM_RSA_BITS, UnsupportedKeyError, describe, load_private, public_der
 from pkigen.observing import Fault, FaultKind, Reader, observe_certificate, observe_file
+from pkigen.sealing import is_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -216,12 +217,20 @@ def _next_name(reader: Reader, ca: CA) -> str:
 def load_issuer(reader: Reader, ca: CA, certificates: CACertificates) -> Issuer:
     """Read the private key of a CA whose certificates were found fit.
 
+    Args:
+        reader: The PKI directory; where the authority is encrypted, opened (`vault.Opened`).
+        ca: Which CA.
+        certificates: Its certificates.
+
     Raises:
-        AuthorityError: The key has gone since.
+        AuthorityError: The key has gone since, or is sealed.
     """
     path = ca_location(ca).key
+    data = reader.read(path).data
+    if is_sealed(data):
+        raise AuthorityError(f"{path} is sealed: it cannot sign before it is opened")
     try:
-        key = load_private(reader.read(path).data)
+        key = load_private(data)
     except UnsupportedKeyError as error:
         raise AuthorityError(f"{path} {error}") from None
     return Issuer(certificate=certificates.certificate, key=key, chain=certificates.chain)

@@ -52,6 +52,7 @@ class Reason(enum.StrEnum):
     ORDER_CHANGED = "order-changed"
     NOT_WANTED = "not-wanted"
     ROTATION = "rotation"
+    NOT_SEALED = "not-sealed"
 
 
 TIME_REASONS = frozenset({Reason.EXPIRED, Reason.EXPIRES_SOON, Reason.REQUESTED})

@@ -382,6 +382,22 @@ def paths_of(item: Desired) -> tuple[str, ...]:
             return (item.path,)
 
 
+def private_paths(inventory: Inventory) -> tuple[str, ...]:
+    """Every private file of the authority itself: CA keys, service account keys, secrets."""
+    found: list[str] = []
+    for item in inventory.items:
+        match item:
+            case DesiredCertificate(issuer=None, location=KeyPairFiles() as files):
+                found.append(files.key)
+            case DesiredKeyPair():
+                found.append(item.private_path)
+            case DesiredSecret():
+                found.append(item.path)
+            case _:
+                pass
+    return tuple(found)
+
+
 def carriers(inventory: Inventory, authorities: Collection[CA]) -> frozenset[str]:
     """The ids of what holds a copy of one of these CAs' certificates: bundles, signing files, kubeconfigs."""
     copies = (

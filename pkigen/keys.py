@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from pkigen.errors import PkigenError
@@ -149,6 +149,27 @@ def public_pem(key: PrivateKey | PublicKey) -> bytes:
     """SubjectPublicKeyInfo PEM (`PUBLIC KEY`)."""
     public = key if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) else key.public_key()
     return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def public_pem_of(spki: bytes) -> bytes:
+    """The same of a key's SPKI DER.
+
+    Raises:
+        UnsupportedKeyError: It is none that Kubernetes can use.
+    """
+    try:
+        key = serialization.load_der_public_key(spki)
+    except (ValueError, UnsupportedAlgorithm):
+        raise UnsupportedKeyError("is not a public key") from None
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        raise UnsupportedKeyError(f"is a key of kind {describe(key)}")
+    return public_pem(key)
+
+
+def ed25519_public(seed: bytes) -> bytes:
+    """The public half of an Ed25519 key (RFC 8032 5.1.5); any 32 bytes are one."""
+    public = ed25519.Ed25519PrivateKey.from_private_bytes(seed).public_key()
+    return public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 
 
 def public_der(key: PrivateKey | CertificatePublicKeyTypes) -> bytes:

@@ -33,6 +33,7 @@ class Event(enum.StrEnum):
     ISSUED = "issued"
     KEY_MADE = "key-made"
     SIGNED = "signed"
+    SEALED = "sealed"
     REMOVED = "removed"
     RESTORED = "restored"
     ROTATED = "rotated"

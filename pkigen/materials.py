@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -21,7 +22,9 @@ from pkigen.inventory import (
     sa_path,
 )
 from pkigen.issuing import certificate_pem
-from pkigen.keys import UnsupportedKeyError, load_private, public_der, public_pem
+from pkigen.keys import UnsupportedKeyError, load_private, public_der, public_pem, public_pem_of
+from pkigen.observing import sealed_key
+from pkigen.sealing import is_sealed
 from pkigen.store import MissingError, UnreadableError
 
 if TYPE_CHECKING:
@@ -31,6 +34,10 @@ if TYPE_CHECKING:
 
     from pkigen.authority import CACertificates
     from pkigen.observing import Reader
+    from pkigen.seals import SealedKey
+
+_WORDS = re.compile(rb"[A-Za-z0-9+/=]{24,}")
+"""What in a file could be a secret's base64."""
 
 
 def discovery_hash(certificate: x509.Certificate) -> str:
@@ -57,6 +64,20 @@ class Materials:
         """What a copy on a node must hold."""
         return self.of(copy.material, copy.ca, copy.slot)
 
+    def digest_for_copy(self, copy: DesiredCopy) -> bytes | None:
+        """The SHA-256 of what a copy on a node must hold; known of sealed keys, too."""
+        content = self.of(copy.material, copy.ca, copy.slot)
+        if content is None:
+            return None
+        sealed = self._sealed(content)
+        return sealed.sha256 if sealed is not None else hashlib.sha256(content).digest()
+
+    def has_secret(self, path: str, size: int) -> bool:
+        """Whether there is a random secret of that many bytes."""
+        content = self._read(path)
+        sealed = self._sealed(content) if content is not None else None
+        return sealed.size == size if sealed is not None else self.secret(path, size) is not None
+
     def secret(self, path: str, size: int) -> bytes | None:
         """A random secret's base64 text, or None where there is none that decodes to `size` bytes."""
         text = self._read(path)
@@ -72,6 +93,27 @@ class Materials:
         present = tuple(key for key in keys if key is not None)
         return present if len(present) == len(keys) else None
 
+    def encryption_keys_in(self, rotations: Rotations, text: bytes) -> tuple[bytes, ...] | None:
+        """The same keys as they stand in a node's file, where the authority's are sealed.
+
+        Args:
+            rotations: Which of them there are.
+            text: The file; what in it has the digest of a key is that key.
+        """
+        words = {hashlib.sha256(word).digest(): word for word in set(_WORDS.findall(text))}
+        found = []
+        for slot in rotations.slots(ENCRYPTION_KEY):
+            content = self._read(encryption_key_path(slot))
+            sealed = self._sealed(content) if content is not None else None
+            word = words.get(sealed.sha256) if sealed is not None else content
+            if word is None:
+                return None
+            found.append(word)
+        return tuple(found)
+
+    def _sealed(self, content: bytes) -> SealedKey | None:
+        return sealed_key(self._reader, content) if is_sealed(content) else None
+
     def _load(self, kind: MaterialKind, ca: CA | None, slot: Slot) -> bytes | None:
         if ca is not None and ca not in self._authorities:
             return None
@@ -83,7 +125,7 @@ class Materials:
             case MaterialKind.CA_KEY if ca is not None:
                 return self._read(ca_location(ca).key)
             case MaterialKind.SA_PUBLIC_KEY:
-                return _public_half(self._read(sa_path(slot, layout.SA_PRIVATE_KEY)))
+                return self._public_half(sa_path(slot, layout.SA_PRIVATE_KEY))
             case _:
                 return self._read(sa_path(slot, layout.SA_PRIVATE_KEY))
 
@@ -93,11 +135,14 @@ class Materials:
         except (MissingError, UnreadableError):
             return None
 
-
-def _public_half(private: bytes | None) -> bytes | None:
-    if private is None:
-        return None
-    try:
-        return public_pem(load_private(private))
-    except UnsupportedKeyError:
-        return None
+    def _public_half(self, path: str) -> bytes | None:
+        private = self._read(path)
+        if private is None:
+            return None
+        try:
+            if not is_sealed(private):
+                return public_pem(load_private(private))
+            sealed = self._sealed(private)
+            return public_pem_of(sealed.public or b"") if sealed is not None else None
+        except UnsupportedKeyError:
+            return None

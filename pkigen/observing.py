@@ -20,6 +20,8 @@ from cryptography import x509
 
 from pkigen.inventory import InKubeconfig, KeyPairFiles
 from pkigen.keys import UnsupportedKeyError, load_own_private, public_der
+from pkigen.sealing import is_sealed
+from pkigen.seals import LARGEST_RECORD, RECORD_PATH, SealedKey, decode_record
 from pkigen.store import FileContent, MissingError, UnreadableError
 
 if TYPE_CHECKING:
@@ -142,7 +144,7 @@ def observe_certificate(reader: Reader, location: KeyPairFiles | InKubeconfig) -
         key_fault = content
     else:
         modes.append((location.key, content.mode))
-        identity = _public_half(content.data)
+        identity = _key_identity(reader, content.data)
         if isinstance(identity, str):
             key_fault = _unreadable(location.key, identity)
         else:
@@ -181,7 +183,7 @@ def observe_key_pair(reader: Reader, private_path: str, public_path: str) -> Obs
         private_fault = content
     else:
         modes.append((private_path, content.mode))
-        identity = _public_half(content.data)
+        identity = _key_identity(reader, content.data)
         if isinstance(identity, str):
             private_fault = _unreadable(private_path, identity)
         else:
@@ -292,6 +294,23 @@ def read_file(reader: Reader, path: str, *, limit: int = _LARGEST_FILE) -> FileC
         return Fault(path=path, kind=FaultKind.MISSING, message="is missing")
     except UnreadableError as error:
         return _unreadable(path, error.reason)
+
+
+def sealed_key(reader: Reader, data: bytes) -> SealedKey | None:
+    """What the authority's record says of a sealed file; None where it does not know it."""
+    content = read_file(reader, RECORD_PATH, limit=LARGEST_RECORD)
+    record = None if isinstance(content, Fault) else decode_record(content.data)
+    return record.of(data) if record is not None else None
+
+
+def _key_identity(reader: Reader, data: bytes) -> bytes | str:
+    """The SPKI DER of a private key, also of one that is sealed; or why there is none."""
+    if not is_sealed(data):
+        return _public_half(data)
+    known = sealed_key(reader, data)
+    if known is None or known.public is None:
+        return f"is sealed, and {RECORD_PATH} does not know it"
+    return known.public
 
 
 def _unreadable(path: str, message: str) -> Fault:

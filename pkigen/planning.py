@@ -11,12 +11,15 @@ from pkigen import __version__, layout
 from pkigen.actions import Action, Create, Keep, Plan, Reissue, Remove, Renew, Rewrite
 from pkigen.authority import load_all
 from pkigen.checks import Reason
+from pkigen.errors import AuthorityError
 from pkigen.inventory import (
     BUNDLE_KEY,
     BUNDLE_KEY_PATH,
     CA,
+    DesiredCopy,
     DesiredFile,
     Inventory,
+    MaterialKind,
     Slot,
     ca_id,
     encryption_key_path,
@@ -25,6 +28,7 @@ from pkigen.lockfile import LARGEST_LOCK, LockBuilder, read_lock, spec_facts
 from pkigen.moving import MovedTree
 from pkigen.observing import Fault, FaultKind, observe_file
 from pkigen.surveying import HashingReader, Selection, Survey
+from pkigen.vault import is_encrypted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -59,9 +63,11 @@ def make_plan(
         rotated: Which step of a rotation this is, by what rotates.
 
     Raises:
-        AuthorityError: A CA is half there or unfit.
+        AuthorityError: A CA is half there or unfit, or is encrypted here and to lie open on nodes.
     """
     moved = MovedTree(tree, moves)
+    if is_encrypted(moved):
+        require_no_ca_keys_on_nodes(inventory)
     reader = HashingReader(moved)
     reader.note(json.dumps(spec_facts(inventory.cluster)))
     # Neither is seen in an action: what a file is created with, and what would be made of the same spec.
@@ -88,6 +94,21 @@ def make_plan(
     if lock is not None and all(isinstance(action, Keep) for action in actions):
         actions.extend(_lock_file(reader, lock))
     return Plan(actions=tuple(actions), basis=reader.digest, moves=moves, rotated=rotated or {})
+
+
+def require_no_ca_keys_on_nodes(inventory: Inventory) -> None:
+    """Encrypting the authority is no use where the nodes' trees beside it hold the CA keys open.
+
+    Raises:
+        AuthorityError: The spec would have them there.
+    """
+    for item in inventory.items:
+        if isinstance(item, DesiredCopy) and item.material is MaterialKind.CA_KEY:
+            raise AuthorityError(
+                f"an encrypted authority does not go with {item.path}, a CA key in the open",
+                hint="set spec.certificates.distributeCAKeys to false: the controller managers then sign "
+                "nothing, and kubelets are renewed from here",
+            )
 
 
 def _rotations(moves: tuple[Move, ...], rotated: Mapping[str, str]) -> Iterator[Action]:
@@ -169,7 +190,7 @@ def risks(plan: Plan, inventory: Inventory) -> tuple[str, ...]:
         "every component must get new files at the same moment; `pkigen rotate ca` does it without downtime"
         for action in plan.changes
         if action.id in cas
-        and not isinstance(action, Renew)  # the same key: all that it has signed stays good
+        and isinstance(action, Create | Reissue)  # with the same key all that it has signed stays good
         and any(inventory.certificates[leaf.id].issuer == _ca_of(action.id) for leaf in existing)
     ]
     sentences.extend(

@@ -44,10 +44,13 @@ from pkigen.observing import (
     observe_file,
     observe_key_pair,
     parse_certificates,
+    read_file,
 )
 from pkigen.profiles import PROFILES
+from pkigen.sealing import is_sealed
 from pkigen.token_checks import ObservedToken, examine_token, observe_token
 from pkigen.tokens import TOKEN_PLACEHOLDER
+from pkigen.vault import is_encrypted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -119,6 +122,7 @@ class Survey:
 
     def __post_init__(self) -> None:
         self._materials = Materials(self.reader, self.authorities)
+        self._encrypted = is_encrypted(self.reader)
         self._renewed: set[CA] = set()
 
     def objects(self) -> Iterator[Surveyed]:
@@ -207,8 +211,27 @@ class Survey:
     def _surroundings(self, item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
         """The certificate stays; what about the kubeconfig around it and its files' modes?"""
         # Content comes first: writing it anew also gives it its mode.
-        return self._kubeconfig_around(item, observed) or _wrong_modes(
-            observed.modes, certificate_modes(item)
+        unsealed = (
+            self._not_sealed(item.location.key)
+            if item.issuer is None and isinstance(item.location, KeyPairFiles)
+            else None
+        )
+        return (
+            self._kubeconfig_around(item, observed)
+            or unsealed
+            or _wrong_modes(observed.modes, certificate_modes(item))
+        )
+
+    def _not_sealed(self, path: str) -> Finding | None:
+        """A private file of an encrypted authority that lies open: brought by its owner, or put back."""
+        if not self._encrypted:
+            return None
+        content = read_file(self.reader, path)
+        if isinstance(content, Fault) or is_sealed(content.data):
+            return None
+        return Finding(
+            reason=Reason.NOT_SEALED,
+            detail=f"{path} is not encrypted, but the authority is: it is to be sealed",
         )
 
     def _kubeconfig_around(self, item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
@@ -251,12 +274,12 @@ class Survey:
             action = _rewrite(item.id, paths, None, finding)
             return Surveyed(item=item, action=action, findings=(finding,))
         modes = {item.private_path: layout.KEY_MODE, item.public_path: layout.PUBLIC_MODE}
-        surveyed = self._by_mode(item, item.id, paths, None, _wrong_modes(observed.modes, modes))
+        wrong = self._not_sealed(item.private_path) or _wrong_modes(observed.modes, modes)
+        surveyed = self._by_mode(item, item.id, paths, None, wrong)
         return replace(surveyed, sha256=hashlib.sha256(observed.public or b"").digest())
 
     def _secret(self, item: DesiredSecret) -> Surveyed:
-        secret = self._materials.secret(item.path, item.size)
-        if secret is None:
+        if not self._materials.has_secret(item.path, item.size):
             observed = observe_file(self.reader, item.path)
             if isinstance(observed, Fault):
                 finding = _fault_finding(observed)
@@ -271,7 +294,7 @@ class Survey:
             return Surveyed(item=item, action=action, findings=(finding,))
         observed = observe_file(self.reader, item.path)
         modes = () if isinstance(observed, Fault) else ((item.path, observed.mode),)
-        wrong = _wrong_modes(modes, {item.path: layout.SECRET_MODE})
+        wrong = self._not_sealed(item.path) or _wrong_modes(modes, {item.path: layout.SECRET_MODE})
         return self._by_mode(item, item.id, (item.path,), None, wrong)
 
     def _token(self, item: DesiredToken) -> Surveyed:
@@ -310,10 +333,10 @@ class Survey:
     def _copy(self, item: DesiredCopy) -> Surveyed:
         what = item.material if item.ca is None else f"{item.ca.certificate_name} {item.material}"
         renewed = item.ca in self._renewed and item.material is not MaterialKind.CA_KEY
-        wanted = None if renewed else self._materials.for_copy(item)
-        surveyed = self._bytes(item, item.node, wanted, f"is not the {what} of the authority")
-        if wanted is not None and item.material is MaterialKind.TRUST_BUNDLE and surveyed.findings:
-            return self._reordered(surveyed, item, wanted)
+        digest = None if renewed else self._materials.digest_for_copy(item)
+        surveyed = self._bytes(item, item.node, digest, f"is not the {what} of the authority")
+        if digest is not None and item.material is MaterialKind.TRUST_BUNDLE and surveyed.findings:
+            return self._reordered(surveyed, item, self._materials.for_copy(item) or b"")
         return surveyed
 
     def _reordered(self, surveyed: Surveyed, item: DesiredCopy, wanted: bytes) -> Surveyed:
@@ -330,13 +353,24 @@ class Survey:
         return replace(surveyed, action=action, findings=(finding,))
 
     def _file(self, item: DesiredFile) -> Surveyed:
-        secrets = self._materials.encryption_keys(self.inventory.rotations) if item.secret else ()
+        secrets = self._secrets(item) if item.secret else ()
         wanted = None if secrets is None else self.renderer.file(item, secrets=secrets)
-        return self._bytes(item, item.node, wanted, "differs from what the spec and the templates give")
+        digest = None if wanted is None else hashlib.sha256(wanted).digest()
+        return self._bytes(item, item.node, digest, "differs from what the spec and the templates give")
+
+    def _secrets(self, item: DesiredFile) -> tuple[bytes, ...] | None:
+        """The encryption keys; sealed ones are recognised in the file that is there."""
+        if not self._encrypted:
+            return self._materials.encryption_keys(self.inventory.rotations)
+        present = read_file(self.reader, item.path)
+        if isinstance(present, Fault):
+            return None
+        return self._materials.encryption_keys_in(self.inventory.rotations, present.data)
 
     def _bytes(
         self, item: DesiredCopy | DesiredFile, node: str | None, wanted: bytes | None, difference: str
     ) -> Surveyed:
+        """Compare a file with the SHA-256 of what it must hold; None where that cannot be known yet."""
         observed = observe_file(self.reader, item.path)
         if isinstance(observed, Fault):
             finding = _fault_finding(observed)
@@ -345,7 +379,7 @@ class Survey:
                 id=item.path, paths=(item.path,), node=node, reason=finding.reason, details=(finding.detail,)
             )
             return Surveyed(item=item, action=action, findings=(finding,))
-        if wanted is None or hashlib.sha256(wanted).digest() != observed.sha256:
+        if wanted is None or wanted != observed.sha256:
             finding = Finding(reason=Reason.CONTENT_CHANGED, detail=f"{item.path} {difference}")
             return Surveyed(
                 item=item, action=_rewrite(item.path, (item.path,), node, finding), findings=(finding,)

@@ -19,9 +19,11 @@ from pkigen.keys import public_der
 from pkigen.ledger import LARGEST_LEDGER, mismatches, problems
 from pkigen.lockfile import LARGEST_LOCK, LockBuilder, read_lock
 from pkigen.observing import Fault, observe_bundle, observe_certificate, observe_key_pair
+from pkigen.resealing import open_in_backups
 from pkigen.store import MissingError, RefusedError, UnreadableError
 from pkigen.surveying import Survey, Surveyed
 from pkigen.trust import Edge, Judge, edges
+from pkigen.vault import is_encrypted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -123,6 +125,7 @@ class _Verification:
                     is_finding=finding.reason is not Reason.EXPIRES_SOON,
                 )
         yield from self._unexpected()
+        yield from self._open_in_backups()
         yield from self._records(lock)
         yield from self._edges()
 
@@ -170,6 +173,16 @@ class _Verification:
                     reason="unexpected-key",
                     detail=f"{path} holds a private key that the spec does not ask for",
                 )
+
+    def _open_in_backups(self) -> Iterator[Observation]:
+        """A backup from before the authority was encrypted holds what was encrypted."""
+        for place in open_in_backups(self._store) if is_encrypted(self._store) else ():
+            yield Observation(
+                subject=place,
+                reason=Reason.NOT_SEALED,
+                detail="the authority is encrypted, and a backup holds this private file in the open; "
+                "`pkigen authority encrypt` removes it",
+            )
 
     # -- records --------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pkigen.access.requests import Request
     from pkigen.inventory import Inventory, Subject
+    from pkigen.observing import Reader
     from pkigen.store import Store
 
 
@@ -46,6 +47,7 @@ def sign(
     *,
     inventory: Inventory,
     store: Store,
+    keys: Reader,
     now: datetime,
     entropy: Entropy,
     because: str | None = None,
@@ -58,6 +60,7 @@ def sign(
         validity: How long; never beyond the CA's end.
         inventory: Of this cluster.
         store: The PKI directory, held alone.
+        keys: The same with its private files opened.
         now: The present, in UTC.
         entropy: Where the serial number comes from.
         because: Why the identity may be one of Kubernetes' own; goes on record.
@@ -71,7 +74,7 @@ def sign(
     )
     if authority is None:
         raise AccessError("the PKI directory has no CA that could sign", hint="make it with `pkigen init`")
-    issuer = load_issuer(store, CA.KUBERNETES, authority)
+    issuer = load_issuer(keys, CA.KUBERNETES, authority)
     content = Content(subject=subject, sans=SANs(), profile=Profile.CLIENT, validity=validity)
     issued = issue_for(content, public_key=request.key, issuer=issuer, now=now, entropy=entropy)
     facts = certificate_facts(issued.certificate)

@@ -10,12 +10,12 @@ from pkigen.bundles.format import BundleKind, Label, Manifest
 from pkigen.bundles.paths import RUNBOOK
 from pkigen.bundles.reading import archive_of, entries_of
 from pkigen.bundles.runbook import described, restart_steps, runbook
-from pkigen.bundles.signing import BundleKey
+from pkigen.bundles.signing import BundleKey, fingerprint
 from pkigen.errors import BundleError
 from pkigen.inventory import BUNDLE_KEY_PATH, DesiredCertificate, paths_of
 from pkigen.layout import CERTIFICATE_MODE, NODES
 from pkigen.ledger import head_of, read_ledger
-from pkigen.observing import observe_certificate
+from pkigen.observing import observe_certificate, sealed_key
 from pkigen.store import MissingError
 
 if TYPE_CHECKING:
@@ -53,13 +53,29 @@ def bundle_key(reader: Reader) -> BundleKey:
     Raises:
         BundleError: The authority has none.
     """
+    return BundleKey.of_file(_bundle_key_file(reader))
+
+
+def _bundle_key_file(reader: Reader) -> bytes:
     try:
-        return BundleKey.of_file(reader.read(BUNDLE_KEY_PATH).data)
+        return reader.read(BUNDLE_KEY_PATH).data
     except MissingError:
         raise BundleError(
             f"the authority has no {BUNDLE_KEY_PATH}",
             hint="`pkigen apply` makes it; older directories lack it",
         ) from None
+
+
+def bundle_fingerprint(reader: Reader) -> str:
+    """The fingerprint of the cluster's bundle key, for which a sealed one need not be opened.
+
+    Raises:
+        BundleError: The authority has none.
+    """
+    known = sealed_key(reader, _bundle_key_file(reader))
+    if known is not None and known.public is not None:
+        return fingerprint(known.public)
+    return fingerprint(bundle_key(reader).public)
 
 
 def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Iterator[Packed]:

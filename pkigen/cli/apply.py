@@ -25,6 +25,7 @@ from pkigen.cli.options import (
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.session import Session, open_spec, owned_paths
 from pkigen.cli.system import system_of
+from pkigen.cli.unlocking import AuthorityFdOption, AuthorityFileOption, AuthorityIdentityOption
 from pkigen.errors import PkigenError, UsageError
 from pkigen.inventory import CA, ca_id, carriers
 from pkigen.lockfile import read_lock
@@ -58,6 +59,9 @@ def apply(
     force: ForceOption = False,
     runbook: RunbookOption = None,
     templates: TemplatesOption = None,
+    passphrase_file: AuthorityFileOption = None,
+    passphrase_fd: AuthorityFdOption = None,
+    identity: AuthorityIdentityOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
     """Show the plan, ask, and carry it out: whole or not at all.
@@ -65,6 +69,7 @@ def apply(
     What it replaces goes to a backup first.
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
+    session = session.with_keys(passphrase_file, passphrase_fd, identity)
     digest = _saved_digest(plan) if plan is not None else None
     change(
         session,
@@ -118,7 +123,8 @@ def change(
         if not made.changes:
             applied = Applied(issued=(), capped=(), backup=None)
         else:
-            applied = apply_plan(made, session.inventory, store, session.tools(), reuse_keys=reuse_keys)
+            vault = session.unlocking.vault(store)
+            applied = apply_plan(made, session.inventory, store, session.tools(vault), reuse_keys=reuse_keys)
     if output is Format.TEXT and not made.changes:
         say("nothing to do")
     elif output is Format.TEXT:

@@ -41,6 +41,11 @@ from pkigen.cli.passphrases import (
 from pkigen.cli.progress import progress
 from pkigen.cli.session import Session, open_spec, owned_paths
 from pkigen.cli.system import System, system_of
+from pkigen.cli.unlocking import (
+    OtherAuthorityFdOption,
+    OtherAuthorityFileOption,
+    OtherAuthorityIdentityOption,
+)
 from pkigen.cli.values import duration
 from pkigen.errors import BundleError, PkigenError, UsageError
 from pkigen.ledger import timestamp
@@ -121,6 +126,9 @@ def create(
     ] = None,
     passphrase_file: PassphraseFileOption = None,
     passphrase_fd: PassphraseFdOption = None,
+    authority_passphrase_file: OtherAuthorityFileOption = None,
+    authority_passphrase_fd: OtherAuthorityFdOption = None,
+    authority_identity: OtherAuthorityIdentityOption = None,
     templates: TemplatesOption = None,
 ) -> None:
     """Pack one sealed and signed bundle for each node.
@@ -128,13 +136,15 @@ def create(
     A node with an ageRecipient in the spec gets its bundle sealed to that; the others' are sealed with a
     passphrase. The PKI directory must be what the spec asks for.
     """
-    session = open_spec(system_of(context), spec, out=pki, templates=templates)
+    session = open_spec(system_of(context), spec, out=pki, templates=templates).with_keys(
+        authority_passphrase_file, authority_passphrase_fd, authority_identity
+    )
     chosen = _chosen(session, nodes)
     source = PassphraseSource(file=passphrase_file, descriptor=passphrase_fd)
     with session.reading() as store:
         session = session.at(store)
         _require_settled(session, store, spec)
-        key = bundle_key(store)
+        key = bundle_key(session.opened(store))
         seals = _seals(chosen, source)
         bars = progress()
         bars.begin("packing", len(chosen))

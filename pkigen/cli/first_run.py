@@ -8,29 +8,42 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.actions import Create, Plan
 from pkigen.applying import Applied, apply_plan
-from pkigen.bundles.gathering import bundle_key
-from pkigen.bundles.signing import fingerprint
+from pkigen.bundles.gathering import bundle_fingerprint
 from pkigen.cli.console import note, say
 from pkigen.cli.options import Format
 from pkigen.cli.session import NoTree, Session, owned_paths
 from pkigen.errors import PkigenError
 from pkigen.lockfile import read_lock
-from pkigen.planning import make_plan, risks
+from pkigen.planning import make_plan, require_no_ca_keys_on_nodes, risks
 from pkigen.reporting import structured
 from pkigen.reporting.plan_text import plan_text
 from pkigen.reporting.summary import cluster_summary
+from pkigen.vault import SealedVault, sealed_identity
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pkigen.cli.unlocking import Locking
+    from pkigen.store import Store
+    from pkigen.vault import Vault
 
-def make(session: Session, spec: Path, output: Format) -> None:
+
+def make(session: Session, spec: Path, output: Format, locking: Locking | None) -> None:
     """Make the whole tree, or say that it is there.
+
+    Args:
+        session: This run.
+        spec: Where the spec is, for hints.
+        output: How the result is written.
+        locking: Whom the authority is encrypted for; None leaves it open.
 
     Raises:
         PkigenError: There is something else.
     """
+    if locking is not None:
+        require_no_ca_keys_on_nodes(session.inventory)
     if _is_complete(session):
+        _require_kept(session, locking)
         _say_complete(session, output)
         return
     with session.writing("init") as store:
@@ -45,8 +58,9 @@ def make(session: Session, spec: Path, output: Format) -> None:
                 "then run `pkigen apply`",
             )
         _refuse_foreign(session, plan)
-        applied = apply_plan(plan, session.inventory, store, session.tools())
-        pin = fingerprint(bundle_key(store).public)
+        tools = session.tools(_vault(session, store, locking))
+        applied = apply_plan(plan, session.inventory, store, tools)
+        pin = bundle_fingerprint(store)
         if output is Format.TEXT:
             say(
                 cluster_summary(session.inventory, store, root=session.root, applied=applied, now=session.now)
@@ -56,6 +70,24 @@ def make(session: Session, spec: Path, output: Format) -> None:
             content = structured.plan(plan, session.inventory, ())
             done = structured.applied(applied, content, str(session.root))
             say(structured.dump({**done, "bundleKey": pin}, output))
+
+
+def _vault(session: Session, store: Store, locking: Locking | None) -> Vault:
+    if locking is None or sealed_identity(store) is not None:
+        return session.unlocking.vault(store)
+    return SealedVault.new(locking.seal())
+
+
+def _require_kept(session: Session, locking: Locking | None) -> None:
+    """Who asks for an encrypted authority must not take an open one for it."""
+    if locking is None:
+        return
+    with session.reading() as store:
+        if sealed_identity(store) is None:
+            raise PkigenError(
+                f"{session.root} is there, and its authority is not encrypted",
+                hint=f"`pkigen authority encrypt {session.root}` does it",
+            )
 
 
 def _is_complete(session: Session) -> bool:
@@ -78,7 +110,7 @@ def _say_complete(session: Session, output: Format) -> None:
     nothing = Applied(issued=(), capped=(), backup=None)
     content = structured.plan(Plan(actions=(), basis=""), session.inventory, ())
     with session.reading() as store:
-        pin = fingerprint(bundle_key(store).public)
+        pin = bundle_fingerprint(store)
     done = structured.applied(nothing, content, str(session.root))
     say(structured.dump({**done, "bundleKey": pin}, output))
 

@@ -12,6 +12,14 @@ from pkigen.cli.console import warn
 from pkigen.cli.options import Format, FormatOption, OutOption, SpecArgument, TemplatesOption
 from pkigen.cli.spec_input import read_spec
 from pkigen.cli.system import system_of
+from pkigen.cli.unlocking import (
+    AuthorityFdOption,
+    AuthorityFileOption,
+    AuthorityIdentityOption,
+    Locking,
+    RecipientOption,
+)
+from pkigen.errors import UsageError
 from pkigen.inventory import DesiredCertificate, DesiredKeyPair, Inventory, derive
 from pkigen.keys import KeyAlgorithm, making
 
@@ -27,6 +35,17 @@ def init(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be made, and make nothing.")
     ] = False,
+    encrypt_authority: Annotated[
+        bool,
+        typer.Option(
+            "--encrypt-authority",
+            help="Encrypt every private file of DIR/pki with age, for a passphrase or an age identity.",
+        ),
+    ] = False,
+    passphrase_file: AuthorityFileOption = None,
+    passphrase_fd: AuthorityFdOption = None,
+    identity: AuthorityIdentityOption = None,
+    recipient: RecipientOption = None,
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
@@ -37,6 +56,9 @@ def init(
     CAs that are already in DIR/pki are used. A second run with the same spec changes nothing; a changed spec
     is refused and left to `pkigen plan`.
     """
+    locking = Locking(file=passphrase_file, descriptor=passphrase_fd, identity=identity, recipient=recipient)
+    if locking.is_given and not encrypt_authority:
+        raise UsageError("a passphrase, identity or recipient goes with --encrypt-authority")
     loaded = read_spec(spec)
     warn(loaded.warnings)
     inventory = derive(loaded.spec)
@@ -51,7 +73,8 @@ def init(
         if dry_run:
             first_run.show(session, output)
         else:
-            first_run.make(session, spec, output)
+            session = session.with_keys(passphrase_file, passphrase_fd, identity)
+            first_run.make(session, spec, output, locking if encrypt_authority else None)
 
 
 def _keys_of(inventory: Inventory) -> tuple[KeyAlgorithm, ...]:

@@ -23,6 +23,7 @@ from pkigen.cli.options import (
 )
 from pkigen.cli.session import Session, open_spec
 from pkigen.cli.system import system_of
+from pkigen.cli.unlocking import AuthorityFdOption, AuthorityFileOption, AuthorityIdentityOption
 from pkigen.cli.values import duration
 from pkigen.errors import AuthorityError, RotationError, UsageError
 from pkigen.inventory import CA, Inventory, Phase, ca_id
@@ -60,6 +61,9 @@ def renew(
     yes: YesOption = False,
     runbook: RunbookOption = None,
     templates: TemplatesOption = None,
+    passphrase_file: AuthorityFileOption = None,
+    passphrase_fd: AuthorityFdOption = None,
+    identity: AuthorityIdentityOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
     """Renew certificates: the same content with a new validity.
@@ -71,6 +75,7 @@ def renew(
     """
     spec, names = _in_order(spec, names or [])
     session = open_spec(system_of(context), spec, out=out, templates=templates)
+    session = session.with_keys(passphrase_file, passphrase_fd, identity)
     if (every or within) and names:
         raise UsageError("names do not go together with --all or --within", hint="give one of them")
     if every:

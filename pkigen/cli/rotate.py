@@ -18,6 +18,7 @@ from pkigen.cli.options import Format, FormatOption, OutOption, SpecArgument, Te
 from pkigen.cli.outputs import write_rotation_runbook
 from pkigen.cli.session import Session, open_spec, owned_paths
 from pkigen.cli.system import system_of
+from pkigen.cli.unlocking import AuthorityFdOption, AuthorityFileOption, AuthorityIdentityOption
 from pkigen.errors import PkigenError, RotationError, UsageError
 from pkigen.inventory import CA, ENCRYPTION_KEY, SA, Phase, Slot, ca_id
 from pkigen.ledger import last_step, promoted_and_back, promoted_at, read_ledger
@@ -137,6 +138,9 @@ def rotate_ca(
     ] = False,
     runbook: RunbookOption = None,
     templates: TemplatesOption = None,
+    passphrase_file: AuthorityFileOption = None,
+    passphrase_fd: AuthorityFdOption = None,
+    identity: AuthorityIdentityOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
     """Replace CAs: prepare → promote → finish, or rollback.
@@ -146,6 +150,7 @@ def rotate_ca(
     pki/ca-next.crt and .key (pki/etcd/ca-next.*, pki/front-proxy-ca-next.*).
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
+    session = session.with_keys(passphrase_file, passphrase_fd, identity)
     chosen = tuple(dict.fromkeys(name.ca for name in names))
     for ca in chosen:
         if ca not in session.inventory.authorities:
@@ -184,6 +189,9 @@ def rotate_sa(
     ] = False,
     runbook: RunbookOption = None,
     templates: TemplatesOption = None,
+    passphrase_file: AuthorityFileOption = None,
+    passphrase_fd: AuthorityFdOption = None,
+    identity: AuthorityIdentityOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
     """Replace the key that signs service account tokens: prepare → promote → finish, or rollback.
@@ -191,6 +199,7 @@ def rotate_sa(
     Finish is refused until the tokens of the old key have ended (serviceAccounts.maxTokenLifetime).
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
+    session = session.with_keys(passphrase_file, passphrase_fd, identity)
     wish = Wish(
         identifiers=(SA,),
         step=phase,
@@ -216,6 +225,9 @@ def rotate_encryption_key(
     assume_distributed: DistributedOption = False,
     runbook: RunbookOption = None,
     templates: TemplatesOption = None,
+    passphrase_file: AuthorityFileOption = None,
+    passphrase_fd: AuthorityFdOption = None,
+    identity: AuthorityIdentityOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
     """Replace the key that encrypts Secrets in etcd: prepare → promote → finish, or rollback.
@@ -223,6 +235,7 @@ def rotate_encryption_key(
     Between promote and finish every Secret is written again; promote's runbook has the command.
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
+    session = session.with_keys(passphrase_file, passphrase_fd, identity)
     if session.inventory.cluster.spec.encryption is None:
         raise UsageError(
             "this cluster does not encrypt Secrets", hint="set spec.encryption, then `pkigen apply`"
@@ -262,7 +275,7 @@ def _rotate(session: Session, wish: Wish) -> None:
         judge = _Judge(old, new, store)
         given = premises(old.inventory.rotations, wish.identifiers, step)
         if wish.prove:
-            rehearse(plan, new.inventory, store, new.tools(), inspect=judge.look)
+            rehearse(plan, new.inventory, store, new.tools(new.unlocking.vault(store)), inspect=judge.look)
             _say_proof(judge.proof(), given, wish.output)
             judge.proof().require()
             return
@@ -276,8 +289,9 @@ def _rotate(session: Session, wish: Wish) -> None:
         if not wish.yes and not agreed(f"{step} {', '.join(wish.identifiers)}?"):
             raise PkigenError("not rotated", hint="nothing was changed")
         hashes = _discovery_hashes(old, store)
+        tools = new.tools(new.unlocking.vault(store))
         applied = apply_plan(
-            plan, new.inventory, store, new.tools(), reuse_keys=wish.reuse_keys, inspect=judge.demand
+            plan, new.inventory, store, tools, reuse_keys=wish.reuse_keys, inspect=judge.demand
         )
         if wish.runbook is not None:
             write_rotation_runbook(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +15,14 @@ from pkigen.cli.console import note, warn
 from pkigen.cli.progress import progress
 from pkigen.cli.spec_input import read_spec
 from pkigen.cli.system import System
+from pkigen.cli.unlocking import Unlocking
 from pkigen.errors import UsageError
 from pkigen.inventory import CA, Inventory, Rotations, ca_id, derive
 from pkigen.lockfile import Lock, read_lock
 from pkigen.observing import Reader
 from pkigen.rendering import Renderer
 from pkigen.store import FileContent, MissingError, Store
+from pkigen.vault import Opened, Vault
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -39,6 +41,16 @@ class Session:
     system: System
     templates: Path | None
     makers: KeyMakers | None = None
+    unlocking: Unlocking = field(default_factory=Unlocking)
+
+    def with_keys(self, file: Path | None, descriptor: int | None, identity: Path | None) -> Session:
+        """The same command with what the command line says about opening an encrypted authority."""
+        unlocking = Unlocking(file=file, descriptor=descriptor, identity=identity)
+        return replace(self, unlocking=unlocking)
+
+    def opened(self, store: Reader) -> Opened:
+        """The PKI directory with the authority's private files opened; asks where they are encrypted."""
+        return Opened(store, self.unlocking.vault(store))
 
     def at(self, tree: Reader) -> Session:
         """The same command over what this directory's past adds: rotations under way, members of etcd."""
@@ -74,14 +86,15 @@ class Session:
             _say_recovery(store)
             yield store
 
-    def tools(self, ear: Progress | None = None) -> Tools:
-        """Clock, randomness, templates and progress for those who write."""
+    def tools(self, vault: Vault, ear: Progress | None = None) -> Tools:
+        """Clock, randomness, templates, the opened authority and progress for those who write."""
         return Tools(
             now=self.now,
             entropy=self.system.entropy,
             renderer=self.renderer,
             progress=ear or progress(),
             makers=self.makers,
+            vault=vault,
         )
 
 

@@ -28,6 +28,7 @@ from pkigen.cli.access_input import (
 from pkigen.cli.console import note, say
 from pkigen.cli.outputs import require_writable, write_secret, write_text
 from pkigen.cli.system import system_of
+from pkigen.cli.unlocking import AuthorityFdOption, AuthorityFileOption, AuthorityIdentityOption
 from pkigen.cli.values import duration
 from pkigen.errors import UsageError
 from pkigen.inventory import Subject
@@ -84,6 +85,9 @@ def sign(
     tls_server_name: ServerNameOption = None,
     proxy_url: ProxyOption = None,
     pki: PkiOption = None,
+    passphrase_file: AuthorityFileOption = None,
+    passphrase_fd: AuthorityFdOption = None,
+    identity: AuthorityIdentityOption = None,
 ) -> None:
     """Sign a client certificate for a key that never leaves its owner.
 
@@ -95,6 +99,7 @@ def sign(
         raise UsageError("--out and --kubeconfig are the same file")
     require_writable(*(path for path in (out, kubeconfig) if path is not None))
     session = open_cluster(system_of(context), spec, pki=pki)
+    session = session.with_keys(passphrase_file, passphrase_fd, identity)
     require_pki(session)
     person = declared(session.inventory, user)
     groups = tuple(group) if group is not None else person.groups if person is not None else ()
@@ -113,6 +118,7 @@ def sign(
             lifetime,
             inventory=session.inventory,
             store=store,
+            keys=session.opened(store),
             now=session.now,
             entropy=session.system.entropy,
             because=allow_system_identity,

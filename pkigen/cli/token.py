@@ -26,6 +26,7 @@ from pkigen.cli.console import note, say
 from pkigen.cli.outputs import require_writable, write_secret
 from pkigen.cli.session import Session
 from pkigen.cli.system import system_of
+from pkigen.cli.unlocking import AuthorityFdOption, AuthorityFileOption, AuthorityIdentityOption
 from pkigen.cli.values import duration
 from pkigen.errors import UsageError
 from pkigen.inventory import SA, Phase, Slot, sa_path
@@ -75,6 +76,9 @@ def token(
     tls_server_name: ServerNameOption = None,
     proxy_url: ProxyOption = None,
     pki: PkiOption = None,
+    passphrase_file: AuthorityFileOption = None,
+    passphrase_fd: AuthorityFdOption = None,
+    identity: AuthorityIdentityOption = None,
 ) -> None:
     """Sign a service account's token offline, for bootstrap and break-glass.
 
@@ -87,6 +91,7 @@ def token(
     if kubeconfig is not None:
         require_writable(kubeconfig)
     session = open_cluster(system_of(context), spec, pki=pki)
+    session = session.with_keys(passphrase_file, passphrase_fd, identity)
     require_pki(session)
     known = uid or _declared_uid(session, home, name)
     if known is not None:
@@ -153,7 +158,7 @@ def _declared_uid(session: Session, namespace: str, name: str) -> str | None:
 
 
 def _signed(session: Session, store: Store, claims: Claims) -> str:
-    key = load_own_private(store.read(sa_path(Slot.CURRENT, layout.SA_PRIVATE_KEY)).data)
+    key = load_own_private(session.opened(store).read(sa_path(Slot.CURRENT, layout.SA_PRIVATE_KEY)).data)
     text = sign(claims, key, entropy=session.system.entropy)
     identifier = f"serviceaccount:{claims.namespace}:{claims.account}"
     entry = Entry(event=Event.SIGNED, id=identifier, reason=None, facts=token_facts(read(text)))

@@ -234,6 +234,17 @@ class Store:
                 raise MissingError(f"there is no backup {backup_id}")
             return backups.read_kept(self._anchor, backup_id, path, limit=limit)
 
+    def forget_backups(self) -> int:
+        """Remove every backup, for good; the result is how many there were.
+
+        For a change after which what they hold must not be there any more. A removed file is not wiped: what
+        the disk does with its blocks nobody knows.
+        """
+        with explained(self.root, f"{self._anchor.private_path}/{backups.BACKUPS}", "remove the backups in"):
+            count = len(self.backups())
+            backups.retire(self._anchor, keep=0, newest=None)
+            return count
+
     def _new_descent(self) -> Descent:
         return Descent(self._anchor.fs, self._anchor.root_fd, rule=anyones)
 

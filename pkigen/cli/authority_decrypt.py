@@ -1,0 +1,38 @@
+"""`pkigen authority decrypt`: private files lie open again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from pkigen.cli.options import YesOption
+from pkigen.cli.resealed import DirectoryArgument, carry_out
+from pkigen.cli.session import Session, open_directory
+from pkigen.cli.system import system_of
+from pkigen.cli.unlocking import AuthorityFdOption, AuthorityFileOption, AuthorityIdentityOption
+from pkigen.resealing import Resealing
+from pkigen.store import Store
+from pkigen.vault import PlainVault, Vault, sealed_identity
+
+
+def decrypt(
+    context: typer.Context,
+    directory: DirectoryArgument = Path(),
+    *,
+    passphrase_file: AuthorityFileOption = None,
+    passphrase_fd: AuthorityFdOption = None,
+    identity: AuthorityIdentityOption = None,
+    yes: YesOption = False,
+) -> None:
+    """Leave an authority's private files in the open, as `pkigen init` does without --encrypt-authority."""
+
+    def ready(_session: Session, store: Store) -> bool:
+        return sealed_identity(store) is not None
+
+    def vaults(session: Session, store: Store) -> tuple[Vault, Vault]:
+        return session.unlocking.vault(store), PlainVault()
+
+    session = open_directory(system_of(context), directory, spec=None, templates=None)
+    session = session.with_keys(passphrase_file, passphrase_fd, identity)
+    carry_out(session, Resealing.DECRYPT, ready=ready, vaults=vaults, yes=yes)
