@@ -40,7 +40,7 @@ class Signed:
     capped: bool
 
 
-def sign(
+def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what goes on record
     request: Request,
     subject: Subject,
     validity: timedelta,

@@ -502,7 +502,8 @@ def test_killed_anywhere_it_is_the_old_authority_or_the_new_one(
     counting = CountingFileSystem()
     assert pkigen(*words(source.copied(tmp_path / "counted")), system=_system(counting)).code == 0
     outcomes = Counter[str]()
-    for at in chosen(range(1, counting.count + 1), wanted(5)):
+    decided = max(at for at, each in enumerate(counting.operations, 1) if each == "rename")
+    for at in sorted({*chosen(range(1, counting.count + 1), wanted(4)), decided + 1}):
         tree = source.copied(tmp_path / f"{at}")
         with pytest.raises(SimulatedCrashError):
             pkigen(*words(tree), system=_system(CrashingFileSystem(at)))
