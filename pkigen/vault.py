@@ -218,7 +218,8 @@ def sealed_identity(reader: Reader) -> bytes | None:
 
 def is_encrypted(reader: Reader) -> bool:
     """Whether the authority's private files must be sealed."""
-    return not isinstance(read_file(reader, RECORD_PATH, limit=LARGEST_RECORD), Fault)
+    found = read_file(reader, RECORD_PATH, limit=LARGEST_RECORD)
+    return not (isinstance(found, Fault) and found.kind is FaultKind.MISSING)
 
 
 def _require_record(reader: Reader) -> SealRecord:
