@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pkigen import __version__, layout
-from pkigen.actions import Action, Create, Keep, Plan, Reissue, Remove, Renew, Rewrite
+from pkigen.actions import Action, Create, Keep, Plan, Reissue, Remove, Rewrite
 from pkigen.authority import load_all
 from pkigen.checks import Reason
 from pkigen.errors import AuthorityError
