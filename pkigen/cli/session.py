@@ -54,11 +54,13 @@ class Session:
 
     def at(self, tree: Reader) -> Session:
         """The same command over what this directory's past adds: rotations under way, members of etcd."""
-        rotations, lock = observe_rotations(tree), read_lock(tree)
-        inventory = derive(self.inventory.cluster, rotations, lock.etcd if lock else None)
-        if (rotations, inventory.etcd) == (self.inventory.rotations, self.inventory.etcd):
+        known, lock = self.inventory, read_lock(tree)
+        rotations, etcd = observe_rotations(tree), known.etcd
+        if lock is not None:
+            etcd = lock.etcd.grown([member.name for member in known.cluster.etcd_members])
+        if (rotations, etcd) == (known.rotations, known.etcd):
             return self
-        return self._over(inventory)
+        return self._over(derive(known.cluster, rotations, etcd))
 
     def under(self, rotations: Rotations) -> Session:
         """The same command with rotations in these phases."""
