@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from pkigen.access.client_go_yaml import misread
 from pkigen.access.yaml_text import Value, dump
 from pkigen.errors import AccessError, SpecError
 from pkigen.spec import yaml_source
@@ -92,7 +93,7 @@ def load(data: bytes, path: PurePath) -> Kubeconfig:
     """Read a kubeconfig.
 
     Raises:
-        AccessError: It is no YAML, no kubeconfig, or says one thing twice.
+        AccessError: It is no YAML, no kubeconfig, says one thing twice, or means another thing to kubectl.
     """
     try:
         documents, problems = yaml_source.read(data, file=str(path))
@@ -100,9 +101,15 @@ def load(data: bytes, path: PurePath) -> Kubeconfig:
         raise AccessError(str(error.problems[0])) from None
     if problems:
         raise AccessError(str(problems[0]))
-    if len(documents) != 1:
+    if len(documents) > 1:
         raise AccessError(f"{path} holds {len(documents)} YAML documents; a kubeconfig is one")
-    content = documents[0].value
+    for node, meaning in misread(documents[0]) if documents else ():
+        raise AccessError(
+            f"{path}:{node.line}:{node.column}: kubectl reads {node.text[:40]} as {meaning}",
+            hint="put it in quotes if it is text",
+        )
+    # A file without anything is a kubeconfig without anything (clientcmd Load).
+    content = documents[0].value if documents else {}
     try:
         return _config(content, path)
     except _Bad as fault:

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
+from hypothesis import HealthCheck, given, settings, strategies
 
 from pkigen.access.kubeconfigs import Section, load
 from pkigen.errors import AccessError
@@ -120,6 +121,79 @@ def test_a_merge_is_what_kubectl_makes_of_the_same_files(place: Place, two: tupl
         assert said in result.err
 
 
+# -- any two files -----------------------------------------------------------------------------------------
+
+NAMES = ["a", "b", "users:dev1", "yes", "1e3", "null", "", ":", "x y", "é"]
+_names = strategies.sampled_from(NAMES)
+_data = strategies.sampled_from(["", "eA==", "Q0EK"])
+_paths = strategies.sampled_from(["f", "sub/f", "./f", "../f", "sub/../f"])
+_extensions = strategies.just([{"name": "e", "extension": {"a": 1, "b": [1.5, None, True, "no"]}}])
+
+
+def _either(field: str) -> strategies.SearchStrategy[dict[str, str]]:
+    """A file, or its content, or neither."""
+    return strategies.one_of(
+        strategies.just({}),
+        strategies.builds(lambda path: {field: path}, _paths),
+        strategies.builds(lambda data: {f"{field}-data": data}, _data),
+    )
+
+
+def _fields(*parts: strategies.SearchStrategy[dict[str, Any]], **optional: Any) -> Any:
+    rest = strategies.fixed_dictionaries(
+        {},
+        optional={key.replace("_", "-"): strategies.sampled_from(values) for key, values in optional.items()},
+    )
+    return strategies.builds(lambda *all_: {k: v for each in all_ for k, v in each.items()}, *parts, rest)
+
+
+_clusters = _fields(
+    _either("certificate-authority"), server=["https://a:6443", "https://[::1]", ""], proxy_url=["socks5://p:1"],
+    tls_server_name=["k", ""], insecure_skip_tls_verify=[True, False], disable_compression=[True],
+)  # fmt: skip
+_contexts = _fields(cluster=NAMES, user=NAMES, namespace=["web", ""])
+_users = _fields(
+    _either("client-certificate"), _either("client-key"), token=["t", "yes", "123", ""], as_uid=["7"],
+    as_groups=[["g", "no"]], as_user_extra=[{"k": ["v", "w"]}], username=["joe"], **{"as": ["root"]},
+)  # fmt: skip
+
+
+def _section(key: str, fields: Any) -> Any:
+    entry = strategies.builds(lambda name, content: {"name": name, key: content}, _names, fields)
+    return strategies.none() | strategies.lists(entry, max_size=4, unique_by=lambda each: each["name"])
+
+
+_files = strategies.fixed_dictionaries(
+    {"clusters": _section("cluster", _clusters), "users": _section("user", _users)},
+    optional={
+        "contexts": _section("context", _contexts),
+        "kind": strategies.just("Config"),
+        "current-context": _names,
+        "preferences": strategies.sampled_from([{}, {"colors": True}]),
+        "extensions": _extensions,
+    },
+)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(strategies.lists(_files | strategies.just({}), min_size=1, max_size=3))
+def test_a_flat_merge_of_any_files_is_what_kubectl_makes_of_them(
+    place: Place, contents: list[dict[str, Any]]
+) -> None:
+    paths = []
+    place.write("f", "at the top")
+    for number, content in enumerate(contents):
+        folder = place.folder / f"of-{number}"
+        (folder / "sub").mkdir(parents=True, exist_ok=True)
+        (folder / "f").write_text(f"of {number}")
+        (folder / "sub/f").write_text(f"below {number}")
+        paths.append(folder / "config")
+        paths[-1].write_text(json.dumps(content) if content else "# nothing\n")
+    result = place.run("kubeconfig", "merge", "--flatten", *paths)
+    assert result.code == 0, result.err
+    assert viewed(place.write("merged", result.out)) == viewed(*paths, flags=("--flatten",))
+
+
 def test_a_current_context_of_nobody(place: Place) -> None:
     result = place.run("kubeconfig", "merge", place.write("c", "current-context: x\n"))
     assert "the current context 'x' is in none of the files" in result.err
@@ -192,7 +266,10 @@ BAD = {
     "current-context: 7": "current-context is no text",
     "preferences: 7": "preferences is no mapping",
     "kind: Config\n---\nkind: Config": "holds 2 YAML documents",
-    "": "holds 0 YAML documents",
+    "users: [{name: a, user: {token: yes}}]": "kubectl reads yes as true",
+    "users: [{name: a, user: {token: 0_12}}]": "kubectl reads 0_12 as a number",
+    "users: [{name: n}]": "kubectl reads n as false",
+    "clusters: [{name: a, cluster: {insecure-skip-tls-verify: on}}]": "kubectl reads on as true",
     "a: [": "is not YAML",
     "kind: Config\nkind: Config": "is given twice",
     "a: &a [*a]": "stands within its own anchor",

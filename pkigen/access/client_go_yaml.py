@@ -1,0 +1,41 @@
+"""Words that kubectl's reader of YAML takes for something else than what stands there.
+
+client-go reads by the rules of YAML 1.1 (sigs.k8s.io/yaml goyaml.v2 resolve.go), pkigen by those of 1.2.
+Where the two differ, a file means one thing to whoever wrote it and another to kubectl: nobody should guess.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pkigen.spec.yaml_source import MappingNode, Node, ScalarNode, SequenceNode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BOOLEANS = {
+    **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "on", "On", "ON"), "true"),
+    **dict.fromkeys(("n", "N", "no", "No", "NO", "off", "Off", "OFF"), "false"),
+}
+_NUMBER = re.compile(
+    r"[-+]?(?:0b[01]+|0o[0-7]+|0x[0-9a-fA-F]+|(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?)"
+)
+
+
+def misread(node: Node) -> Iterator[tuple[ScalarNode, str]]:
+    """Every unquoted word that is text here, and what kubectl makes of it."""
+    match node:
+        case ScalarNode() if node.plain and isinstance(node.value, str):
+            found = _BOOLEANS.get(node.text)
+            if found is None and _NUMBER.fullmatch(node.text.replace("_", "")):
+                found = "a number"
+            if found is not None:
+                yield node, found
+        case SequenceNode():
+            for item in node.items:
+                yield from misread(item)
+        case MappingNode():
+            for key, value in node.entries.values():
+                yield from misread(key)
+                yield from misread(value)
