@@ -1,24 +1,25 @@
-# The image holds pkigen and nothing that it does not need at run time.
+# The image holds pkigen and nothing that it does not need at run time. It is built from the offline kit, without
+# a package index:
 #
+#   python scripts/offline.py dist/offline --python 3.13
 #   docker build -t pkigen .
 #   docker run --rm --read-only --user "$(id -u):$(id -g)" -v "$PWD:/work" pkigen init cluster.yaml
+#
+# Another base, with a Python that the kit is for, by tag or by digest:
+#
+#   docker build --build-arg BASE=docker.io/library/python@sha256:… -t pkigen .
 
-ARG PYTHON_VERSION=3.13
-ARG DEBIAN_VERSION=bookworm
+ARG BASE=docker.io/library/python:3.13-slim-bookworm
 
-FROM docker.io/library/python:${PYTHON_VERSION}-slim-${DEBIAN_VERSION} AS builder
-WORKDIR /source
-COPY pyproject.toml README.md LICENSE ./
-COPY pkigen ./pkigen
-COPY templates ./templates
-COPY examples ./examples
-# One environment, made at the path that it will have in the final image. Byte code is compiled here, because the
-# final root file system may be read-only.
-RUN python -m venv --without-pip /opt/pkigen && \
-    python -m pip --python /opt/pkigen/bin/python install --no-cache-dir --compile . && \
+FROM ${BASE} AS builder
+COPY dist/offline /kit
+# One environment, made at the path that it will have in the final image, by hash. Byte code is compiled here,
+# because the final root file system may be read-only.
+RUN PYTHON=python sh /kit/install.sh /opt/pkigen && \
+    /opt/pkigen/bin/python -m pip uninstall --yes --quiet pip && \
     /opt/pkigen/bin/pkigen --version
 
-FROM docker.io/library/python:${PYTHON_VERSION}-slim-${DEBIAN_VERSION}
+FROM ${BASE}
 LABEL org.opencontainers.image.title="pkigen" \
       org.opencontainers.image.description="Kubernetes cluster PKI from one declarative spec" \
       org.opencontainers.image.licenses="Apache-2.0"

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Make what a site without a network needs: a wheelhouse with hashes, an install script, a zipapp, an SBOM.
 
-    python scripts/offline.py dist/offline
+    python scripts/offline.py dist/offline [--python 3.11 --python 3.13] [--machine x86_64 --machine aarch64]
 
-Run it where there is a package index, on the same kind of machine and with the same Python as the site's. The
-dependencies are those of requirements/runtime.txt, by their hashes. Carry the directory, and there:
+Run it where there is a package index. The dependencies are those of requirements/runtime.txt, by hash;
+nothing that is downloaded is run. Carry the directory, and there:
 
     sh install.sh /opt/pkigen
 """
@@ -14,24 +14,44 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import platform
 import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
+from email.parser import HeaderParser
+from itertools import product
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 LOCK = TOP / "requirements" / "runtime.txt"
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
+RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
+# glibc 2.28 is Debian 10's and RHEL 8's; pip does not derive the older tags from the newer one.
+PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
 INSTALL = """\
 #!/bin/sh
 # Install pkigen from this directory, without a network: sh install.sh [DIR]
+# For Python {pythons} on Linux with glibc 2.28 or newer, {machines}.
 set -eu
-to=${1:-/opt/pkigen}
+to=${{1:-/opt/pkigen}}
+case $to in /*) ;; *) to=$PWD/$to ;; esac
+python=${{PYTHON:-python3}}
+supported=" {pythons} "
 cd "$(dirname "$0")"
 sha256sum --check --quiet SHA256SUMS
-"${PYTHON:-python3}" -m venv "$to"
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+case $supported in
+*" $version "*) ;;
+*)
+    echo "error: this kit is for Python {pythons}, and $python is $version" >&2
+    echo "hint: name another with PYTHON=…, or make the kit with --python $version" >&2
+    exit 1
+    ;;
+esac
+"$python" -m venv "$to"
 "$to/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --find-links wheelhouse \\
     --require-hashes --requirement requirements.txt
 "$to/bin/pkigen" --version
@@ -42,68 +62,129 @@ def main() -> int:
     """Make the directory; the result is the exit code."""
     parser = argparse.ArgumentParser(description="Make the offline kit.")
     parser.add_argument("out", type=Path, help="the directory to make")
-    out: Path = parser.parse_args().out.resolve()
+    parser.add_argument(
+        "--python", action="append", metavar="X.Y", help=f"a Python of the site; may be repeated [{RUNNING}]"
+    )
+    parser.add_argument(
+        "--machine", action="append", metavar="NAME", help="x86_64 or aarch64; may be repeated [this one]"
+    )
+    options = parser.parse_args()
+    out: Path = options.out.resolve()
+    pythons: list[str] = options.python or [RUNNING]
+    machines: list[str] = options.machine or [platform.machine()]
     if out.exists():
         print(f"error: {out} exists", file=sys.stderr)
         return 1
     wheelhouse = out / "wheelhouse"
     wheelhouse.mkdir(parents=True)
-    # --only-binary: the site has no compiler, and nothing that is carried runs code when it is installed.
-    _run(*PIP, "download", "--require-hashes", "--only-binary=:all:", "-r", str(LOCK), "-d", str(wheelhouse))
+    for python, machine in product(pythons, machines):
+        _download(wheelhouse, python, machine)
     _run(*PIP, "wheel", "--no-deps", "--wheel-dir", str(wheelhouse), str(TOP))
     own = next(wheelhouse.glob("pkigen-*.whl"))
     pin = f"pkigen=={own.name.split('-')[1]}"
     text = f"{LOCK.read_text(encoding='utf-8')}{pin} \\\n    --hash=sha256:{_sha256(own)}\n"
     (out / "requirements.txt").write_text(text, encoding="utf-8")
-    (out / "install.sh").write_text(INSTALL, encoding="utf-8")
+    script = INSTALL.format(pythons=" ".join(pythons), machines=" or ".join(machines))
+    (out / "install.sh").write_text(script, encoding="utf-8")
     (out / "sbom.json").write_text(_sbom(wheelhouse), encoding="utf-8")
-    _zipapp(out, wheelhouse)
+    if RUNNING in pythons and platform.machine() in machines:
+        _zipapp(out, wheelhouse)
     sums = (
         f"{_sha256(path)}  {path.relative_to(out)}\n" for path in sorted(out.rglob("*")) if path.is_file()
     )
     (out / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
-    print(f"{out}: {len(list(wheelhouse.iterdir()))} wheels; there: sh install.sh /opt/pkigen")
+    count = len(list(wheelhouse.iterdir()))
+    print(f"{out}: {count} wheels for Python {', '.join(pythons)} on {', '.join(machines)}")
+    print(f"{_sha256(out / 'SHA256SUMS')}  SHA256SUMS (compare it at the site: sha256sum SHA256SUMS)")
     return 0
 
 
+def _download(wheelhouse: Path, python: str, machine: str) -> None:
+    """Everything in the lock, for one kind of host.
+
+    Only wheels: the site has no compiler, and nothing that is carried runs code when it is installed. Without
+    dependencies: the lock is complete, and pip would ask for those of the Python that runs it.
+    """
+    places = (f"--platform={name}_{machine}" for name in PLATFORMS)
+    _run(
+        *PIP,
+        *("download", "--require-hashes", "--only-binary=:all:", "--no-deps", "--implementation=cp"),
+        *(f"--python-version={python}", *places, "-r", str(LOCK), "-d", str(wheelhouse)),
+    )
+
+
 def _zipapp(out: Path, wheelhouse: Path) -> None:
-    """One file with everything in it; native code is unpacked below ~/.shiv at its first start."""
+    """One file with everything in it, for this Python; native code is unpacked below ~/.shiv at first."""
     shiv = shutil.which("shiv", path=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin")
     if shiv is None:
         print("note: shiv is not installed: no zipapp", file=sys.stderr)
         return
     with tempfile.TemporaryDirectory() as place:
         site = Path(place) / "site"
-        wheels = [str(path) for path in sorted(wheelhouse.glob("*.whl"))]
-        _run(*PIP, "install", "--no-index", "--no-deps", "--no-compile", "--target", str(site), *wheels)
-        options = ("--console-script", "pkigen", "--reproducible", "--python", "/usr/bin/env python3")
+        found = ("--no-index", "--find-links", str(wheelhouse), "--require-hashes")
+        _run(
+            *PIP,
+            "install",
+            *found,
+            "--no-compile",
+            "--target",
+            str(site),
+            "-r",
+            str(out / "requirements.txt"),
+        )
+        options = (
+            "--console-script",
+            "pkigen",
+            "--reproducible",
+            "--python",
+            f"/usr/bin/env python{RUNNING}",
+        )
         _run(shiv, "--site-packages", str(site), *options, "--output-file", str(out / "pkigen.pyz"))
 
 
 def _sbom(wheelhouse: Path) -> str:
     """What is in the wheelhouse, as CycloneDX 1.6; the same wheels give the same text."""
-    components = []
-    for path in sorted(wheelhouse.glob("*.whl")):
-        name, version = path.name.split("-")[:2]
-        purl = f"pkg:pypi/{name.lower().replace('_', '-')}@{version}"
-        components.append(
-            {
-                "type": "application" if name == "pkigen" else "library",
-                "bom-ref": purl,
-                "name": name.replace("_", "-"),
-                "version": version,
-                "purl": purl,
-                "hashes": [{"alg": "SHA-256", "content": _sha256(path)}],
-            }
-        )
+    wheels = sorted(wheelhouse.glob("*.whl"))
+    components = {path.name: _component(path) for path in wheels}
+    own = next(name for name in components if name.startswith("pkigen-"))
+    main_component = components.pop(own)
     content = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
-        "components": components,
+        "metadata": {"component": main_component},
+        "components": list(components.values()),
+        "dependencies": [
+            {
+                "ref": main_component["bom-ref"],
+                "dependsOn": sorted(str(each["bom-ref"]) for each in components.values()),
+            }
+        ],
     }
     return json.dumps(content, indent=1) + "\n"
+
+
+def _component(wheel: Path) -> dict[str, object]:
+    """One wheel, as its own metadata describe it."""
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (
+            name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/METADATA")
+        )
+        facts = HeaderParser().parsestr(archive.read(metadata).decode())
+    name, version = str(facts["Name"]), str(facts["Version"])
+    purl = f"pkg:pypi/{name.lower().replace('_', '-')}@{version}?file_name={wheel.name}"
+    licence = facts["License-Expression"]
+    return {
+        "type": "application" if name == "pkigen" else "library",
+        "bom-ref": purl,
+        "name": name,
+        "version": version,
+        **({"description": str(facts["Summary"])} if facts["Summary"] else {}),
+        "hashes": [{"alg": "SHA-256", "content": _sha256(wheel)}],
+        **({"licenses": [{"expression": str(licence)}]} if licence else {}),
+        "purl": purl,
+    }
 
 
 def _sha256(path: Path) -> str:

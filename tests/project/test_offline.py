@@ -1,0 +1,170 @@
+"""The tool goes where there is no network: wheelhouse, install script and zipapp, run under `unshare -n`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from email.parser import HeaderParser
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.cli.program import HOME
+from tests.project.test_wheel import declared
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TOP = Path(__file__).resolve().parents[2]
+CUT_OFF = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--net")
+
+
+WITH_TOOLS = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+
+
+def without_network(
+    *command: str | Path, cwd: Path, python: str | Path = sys.executable
+) -> subprocess.CompletedProcess[str]:
+    if shutil.which("unshare") is None or subprocess.run([*CUT_OFF, "true"], check=False).returncode:
+        pytest.skip("the network cannot be cut off here")
+    environment = {**os.environ, "HOME": str(cwd), "PIP_NO_INDEX": "1", "SHIV_ROOT": str(cwd / ".shiv")}
+    environment["PYTHON"] = str(python)
+    return subprocess.run(
+        [*CUT_OFF, *map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_network_is_really_cut_off(tmp_path: Path) -> None:
+    script = "import socket; socket.create_connection(('192.0.2.1', 9), 2)"
+    done = without_network(sys.executable, "-c", script, cwd=tmp_path)
+    assert "Network is unreachable" in done.stderr
+
+
+def test_installed_and_run_without_a_network(kit: Path, tmp_path: Path) -> None:
+    installed = without_network("sh", kit / "install.sh", tmp_path / "pkigen", cwd=tmp_path)
+    assert installed.returncode == 0, installed.stderr
+    assert installed.stdout.startswith("pkigen ")
+    _works([tmp_path / "pkigen/bin/pkigen"], tmp_path)
+
+
+def test_the_zipapp_runs_without_a_network(kit: Path, tmp_path: Path) -> None:
+    _works([sys.executable, kit / "pkigen.pyz"], tmp_path)
+    first = (kit / "pkigen.pyz").read_bytes().partition(b"\n")[0]
+    assert first.decode() == "#!/usr/bin/env python{}.{}".format(*sys.version_info)
+
+
+def _works(program: Sequence[str | Path], place: Path) -> None:
+    """A cluster is made and a node packed: templates, native libraries and all."""
+    (place / "home.yaml").write_text(HOME)
+    words = place / "words"
+    words.write_text("correct horse battery staple")
+    words.chmod(0o600)
+    for arguments in (
+        ("init", "home.yaml"),
+        ("verify", "home"),
+        ("bundle", "create", "home.yaml", "--out", "media", "--passphrase-file", "words"),
+    ):
+        done = without_network(*program, *arguments, cwd=place)
+        assert done.returncode == 0, done.stderr
+    assert (place / "media/home.cp-1.bundle").exists()
+
+
+def test_what_was_changed_on_the_way_is_not_installed(kit: Path, tmp_path: Path) -> None:
+    carried = tmp_path / "kit"
+    shutil.copytree(kit, carried)
+    victim = next((carried / "wheelhouse").glob("jinja2-*"))
+    victim.write_bytes(victim.read_bytes() + b"\0")
+    done = without_network("sh", carried / "install.sh", tmp_path / "pkigen", cwd=tmp_path)
+    assert done.returncode != 0
+    assert not (tmp_path / "pkigen").exists()
+
+
+def test_another_python_is_refused_with_a_reason(kit: Path, tmp_path: Path) -> None:
+    other = tmp_path / "python"
+    other.write_text("#!/bin/sh\necho 3.6\n")
+    other.chmod(0o755)
+    command = ("sh", kit / "install.sh", tmp_path / "pkigen")
+    done = without_network(*command, cwd=tmp_path, python=other)
+    assert done.returncode == 1
+    assert f"error: this kit is for Python {sys.version_info[0]}.{sys.version_info[1]}" in done.stderr
+    assert not (tmp_path / "pkigen").exists()
+
+
+def test_the_scripts_are_clean(kit: Path) -> None:
+    script = (TOP / ".ci/run").read_text() if (TOP / ".ci/run").exists() else "#!/bin/sh\n"
+    for text in ((kit / "install.sh").read_text(), script):
+        done = subprocess.run(
+            ["shellcheck", "-"], input=text, capture_output=True, text=True, check=False, env=WITH_TOOLS
+        )
+        assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_bill_of_materials_is_valid_and_names_every_wheel(kit: Path) -> None:
+    text = (kit / "sbom.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text.replace("SHA-256", "SHA-255"))
+    content = json.loads(text)
+    components = [content["metadata"]["component"], *content["components"]]
+    assert {"pkigen", "cryptography", "pyrage", "Jinja2"} <= {each["name"] for each in components}
+    wheels = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in wheels_of(kit)}
+    stated = {each["purl"].partition("?file_name=")[2]: each["hashes"][0]["content"] for each in components}
+    assert stated == wheels
+
+
+def test_the_lock_holds_all_that_the_wheels_need(kit: Path) -> None:
+    """Every dependency of every wheel is in the kit, in a version that it accepts."""
+    metadata = {}
+    for path in wheels_of(kit):
+        with zipfile.ZipFile(path) as wheel:
+            (name,) = (each for each in wheel.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", each))
+            found = HeaderParser().parsestr(wheel.read(name).decode())
+            metadata[canonicalize_name(found["Name"])] = found
+    for needing in metadata.values():
+        for text in needing.get_all("Requires-Dist", []):
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                version = metadata[canonicalize_name(needed.name)]["Version"]
+                assert needed.specifier.contains(version), (needing["Name"], text, version)
+
+
+def wheels_of(kit: Path) -> list[Path]:
+    return sorted((kit / "wheelhouse").glob("*.whl"))
+
+
+def locked() -> dict[str, str]:
+    """The lock: a version for each name, by hash and from no address."""
+    text = (TOP / "requirements/runtime.txt").read_text()
+    assert "://" not in text
+    lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    found = {}
+    for block in re.split(r"\n(?=\S)", lines.strip()):
+        match = re.match(r"([a-z0-9-]+)==(\S+)", block)
+        assert match, block
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), block
+        found[match[1]] = match[2]
+    return found
+
+
+def test_the_lock_is_in_step_with_the_project() -> None:
+    """Whoever adds a dependency, or asks for a newer one, renews the lock too."""
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    pins = locked()
+    for text in project["dependencies"]:
+        needed = Requirement(text)
+        assert needed.specifier.contains(pins[canonicalize_name(needed.name)]), text
+    for each in declared(distribution("pkigen")):
+        name = canonicalize_name(each.metadata["Name"])
+        assert name in pins, f"{name} is needed at run time and not in the lock"
