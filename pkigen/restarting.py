@@ -11,6 +11,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pkigen import layout
 from pkigen.actions import Create, Remove
 from pkigen.checks import Reason
 from pkigen.inventory import (
@@ -63,7 +64,8 @@ class Effect(enum.StrEnum):
 class Step:
     """One component on one node, and what its changed files ask of it.
 
-    `files` are absolute paths on the node. `member` is whom an etcd member admits or expels.
+    `files` are absolute paths on the node. `member` is whom an etcd member admits or expels. `removes` is the
+    manifest or unit that ran the component until now: copying a tree over a node takes nothing away.
     """
 
     node: str
@@ -71,6 +73,7 @@ class Step:
     effect: Effect
     files: tuple[str, ...]
     member: str | None = None
+    removes: tuple[str, ...] = ()
 
 
 _Reader = tuple[Component, Effect]
@@ -165,8 +168,49 @@ def restart_map(inventory: Inventory, changes: Iterable[Action]) -> tuple[Step, 
     newcomers = {name for name in inventory.etcd.joined if (Component.ETCD, name) in gathered.keys() - known}
     return (
         *(_asked(inventory, Effect.EXPELS, name) for name in _former_members(changes, inventory)),
-        *_with_admissions(_ordered(gathered, newcomers), newcomers, inventory),
+        *_with_admissions(
+            _ordered(gathered, newcomers, _former_definitions(inventory, changes)), newcomers, inventory
+        ),
     )
+
+
+def leftovers(inventory: Inventory, changes: Iterable[Action]) -> dict[str, tuple[str, ...]]:
+    """The files that nodes hold from before and should lose, by node: copying takes nothing away.
+
+    What a step of the restart map removes is left out.
+    """
+    changes = tuple(changes)
+    removed = {path for step in restart_map(inventory, changes) for path in step.removes}
+    found: dict[str, list[str]] = {}
+    for node, path in _removed_on_nodes(inventory, changes):
+        if path not in removed:
+            found.setdefault(node, []).append(path)
+    return {node: tuple(sorted(paths)) for node, paths in sorted(found.items())}
+
+
+def _removed_on_nodes(inventory: Inventory, changes: Iterable[Action]) -> Iterator[tuple[str, str]]:
+    nodes = {node.name for node in inventory.cluster.spec.nodes}
+    for action in changes:
+        if isinstance(action, Remove) and action.node in nodes:
+            for path in action.paths:
+                yield action.node, _on_node(path, action.node)
+
+
+def _former_definitions(inventory: Inventory, changes: Iterable[Action]) -> dict[_Running, tuple[str, ...]]:
+    """What ran a component of a node that runs in another way from now on."""
+    definitions = {
+        path: component
+        for component in Component
+        for path in (
+            f"{layout.MANIFESTS_DIRECTORY}/{component}.yaml",
+            f"{layout.SYSTEMD_DIRECTORY}/{component}.service",
+        )
+    }
+    return {
+        (definitions[path], node): (path,)
+        for node, path in _removed_on_nodes(inventory, changes)
+        if path in definitions
+    }
 
 
 _Running = tuple[Component, str]
@@ -177,14 +221,24 @@ def _paths(actions: Iterable[Action]) -> set[str]:
     return {path for action in actions if not isinstance(action, Remove) for path in action.paths}
 
 
-def _ordered(gathered: dict[_Running, dict[Effect, list[str]]], newcomers: Collection[str]) -> Iterator[Step]:
+def _ordered(
+    gathered: dict[_Running, dict[Effect, list[str]]],
+    newcomers: Collection[str],
+    former: Mapping[_Running, tuple[str, ...]],
+) -> Iterator[Step]:
     order = list(Component)
     for component, node in sorted(
         gathered, key=lambda running: (order.index(running[0]), running[1] in newcomers, running[1])
     ):
         effects = gathered[component, node]
         files = {path for each in effects.values() for path in each}
-        yield Step(node=node, component=component, effect=_weightiest(effects), files=tuple(sorted(files)))
+        yield Step(
+            node=node,
+            component=component,
+            effect=_weightiest(effects),
+            files=tuple(sorted(files)),
+            removes=former.get((component, node), ()),
+        )
 
 
 def admission(inventory: Inventory, member: str) -> Step:
@@ -259,20 +313,39 @@ def restart_commands(step: Step, cluster: ClusterSpec) -> tuple[str, ...]:
     """The shell commands that carry out one step on its node; none where nothing has to be done."""
     if step.member is not None:
         return _membership_commands(step, cluster)
+    return (*_removal_commands(step), *_start_commands(step, cluster.spec.runtime))
+
+
+def _removal_commands(step: Step) -> Iterator[str]:
+    """Stop what ran the component until now."""
+    for path in step.removes:
+        if path.endswith(".service"):
+            yield f"systemctl disable --now {step.component}"
+            yield f"rm -f {path}"
+        else:
+            yield f"rm -f {path}"
+            yield _gone(step.component)
+
+
+def _gone(component: Component) -> str:
+    return f"while crictl ps --quiet --name '^{component}$' | grep -q .; do sleep 1; done"
+
+
+def _start_commands(step: Step, runtime: Runtime) -> tuple[str, ...]:
     if step.effect not in {Effect.STARTS, Effect.RESTART}:
         return ()
-    runtime = cluster.spec.runtime
     if step.effect is Effect.STARTS:
         if runtime is Runtime.SYSTEMD or step.component is Component.KUBE_PROXY:
             return ("systemctl daemon-reload", f"systemctl enable --now {step.component}")
         return ("systemctl enable --now kubelet",)  # which starts the static Pods
     if runtime is Runtime.SYSTEMD or step.component in {Component.KUBELET, Component.KUBE_PROXY}:
-        return ("systemctl daemon-reload", f"systemctl restart {step.component}")
+        enabled = (f"systemctl enable {step.component}",) if step.removes else ()
+        return ("systemctl daemon-reload", *enabled, f"systemctl restart {step.component}")
     manifest = f"/etc/kubernetes/manifests/{step.component}.yaml"
     # The kubelet stops the Pod when its manifest goes and starts a new one when it comes back.
     return (
         f"mv {manifest} /etc/kubernetes/{step.component}.yaml.away",
-        f"while crictl ps --quiet --name '^{step.component}$' | grep -q .; do sleep 1; done",
+        _gone(step.component),
         f"mv /etc/kubernetes/{step.component}.yaml.away {manifest}",
     )
 
@@ -299,7 +372,8 @@ def _membership_commands(step: Step, cluster: ClusterSpec) -> tuple[str, ...]:
 def health_check(step: Step) -> str:
     """How an operator sees that the component is back before the next node is touched."""
     if step.component is Component.API_SERVER:
-        probe = "kubectl --kubeconfig /etc/kubernetes/admin.conf get --raw /readyz"
+        # This kubeconfig leads to the API server of its own node, admin.conf to any of them.
+        probe = "kubectl --kubeconfig /etc/kubernetes/controller-manager.conf get --raw /readyz"
     else:
         probe = f"curl --fail --silent --insecure {_HEALTH[step.component]}"
     return f"until {probe} >/dev/null; do sleep 1; done"

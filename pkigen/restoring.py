@@ -5,35 +5,55 @@ Every change since then is undone, newest first, in one transaction that leaves 
 
 from __future__ import annotations
 
-import json
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.errors import UsageError
+from pkigen.actions import Create, Remove, Rewrite
+from pkigen.errors import StoreError, UsageError
 from pkigen.ledger import Entry, Event, appended, read_ledger
+from pkigen.lockfile import with_ledger
 from pkigen.store import BackupAction, MissingError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pkigen.ledger import Head
-    from pkigen.store import Store
+    from pkigen.actions import Action
+    from pkigen.store import FileContent, Store
 
 _LARGEST = 1 << 28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rollback:
-    """What going back does: files that get an older content, from which backup, and files that go.
+class Restore:
+    """A file that gets an older content: which backup holds it, and the SHA-256 that it had there.
 
-    `restores` pairs a path with the id of the backup that holds its older content.
+    `is_back` says that there is no such file now.
     """
+
+    path: str
+    backup: str
+    sha256: str
+    is_back: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """What going back does: files that get an older content, and files that go."""
 
     backup: str
     undone: tuple[str, ...]
-    restores: tuple[tuple[str, str], ...]
+    restores: tuple[Restore, ...]
     removes: tuple[str, ...]
+
+    @property
+    def changes(self) -> tuple[Action, ...]:
+        """The same as actions, for the restart map."""
+        return (
+            *(_action(Create if each.is_back else Rewrite, each.path) for each in self.restores),
+            *(_action(Remove, path) for path in self.removes),
+        )
 
 
 def plan_rollback(store: Store, backup: str | None) -> Rollback:
@@ -50,31 +70,38 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
     if chosen not in ids:
         raise UsageError(f"there is no backup {chosen!r}", hint=f"choose one of {', '.join(ids)}")
     undone = kept[: ids.index(chosen) + 1]
-    states: dict[str, str | None] = {}
-    for each in undone:
-        for entry in each.entries:
-            # Older backups come later and win: they hold the state that is wanted.
-            states[entry.path] = None if entry.action is BackupAction.CREATED else each.id
+    # Older backups come later and win: they hold the state that is wanted.
+    states = {entry.path: (each, entry) for each in undone for entry in each.entries}
+    restores: list[Restore] = []
+    removes: list[str] = []
+    for path, (origin, entry) in sorted(states.items()):
+        is_there = _exists(store, path)
+        if entry.action is not BackupAction.CREATED:
+            restores.append(Restore(path=path, backup=origin.id, sha256=entry.sha256, is_back=not is_there))
+        elif is_there:
+            removes.append(path)
     return Rollback(
         backup=chosen,
         undone=tuple(f"{each.id} ({each.command})" for each in undone),
-        restores=tuple(sorted((path, origin) for path, origin in states.items() if origin is not None)),
-        removes=tuple(
-            path for path, origin in sorted(states.items()) if origin is None and _exists(store, path)
-        ),
+        restores=tuple(restores),
+        removes=tuple(removes),
     )
 
 
 def roll_back(store: Store, rollback: Rollback, *, now: datetime, keep_backups: int) -> str | None:
-    """Carry a rollback out, wholly or not at all; the result is the id of its own backup."""
+    """Carry a rollback out, wholly or not at all; the result is the id of its own backup.
+
+    Raises:
+        StoreError: A backup does not hold what it was given, or the system refuses; nothing is changed.
+    """
     with store.transaction() as transaction:
         lock: bytes | None = None
-        for path, origin in rollback.restores:
-            content = store.read_backup(origin, path, limit=_LARGEST)
-            if path == layout.LOCK_FILE:
+        for restore in rollback.restores:
+            content = kept_content(store, restore)
+            if restore.path == layout.LOCK_FILE:
                 lock = content.data
             else:
-                transaction.stage(path, mode=content.mode, content=content.data)
+                transaction.stage(restore.path, mode=content.mode, content=content.data)
         for path in rollback.removes:
             transaction.remove(path)
         entry = Entry(
@@ -82,22 +109,36 @@ def roll_back(store: Store, rollback: Rollback, *, now: datetime, keep_backups: 
             id=rollback.backup,
             reason=None,
             facts={
-                "restored": [path for path, _ in rollback.restores],
+                "restored": [each.path for each in rollback.restores],
                 "removed": list(rollback.removes),
             },
         )
         ledger, head = appended(read_ledger(store), (entry,), now=now)
         transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)
         if lock is not None:
-            transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=_with_head(lock, head))
+            transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=with_ledger(lock, head))
         return transaction.commit(keep_backups=keep_backups)
 
 
-def _with_head(lock: bytes, head: Head) -> bytes:
-    """An older lock file, which must name the ledger's present end."""
-    content = json.loads(lock)
-    content["ledger"] = {"entries": head.entries, "head": head.hash}
-    return json.dumps(content, indent=1, ensure_ascii=True).encode() + b"\n"
+def kept_content(store: Store, restore: Restore) -> FileContent:
+    """The file as the backup holds it.
+
+    Raises:
+        StoreError: It is not the one that was put there, or cannot be read.
+    """
+    content = store.read_backup(restore.backup, restore.path, limit=_LARGEST)
+    if hashlib.sha256(content.data).hexdigest() != restore.sha256:
+        raise StoreError(
+            f"backup {restore.backup} holds another {restore.path} than the one that was replaced",
+            hint="somebody has edited it: go back to another backup, or make the files anew",
+        )
+    return content
+
+
+def _action(kind: type[Action], path: str) -> Action:
+    top, _, rest = path.partition("/")
+    node = rest.partition("/")[0] if top == layout.NODES else None
+    return kind(id=path, paths=(path,), node=node, reason=None)
 
 
 def _exists(store: Store, path: str) -> bool:

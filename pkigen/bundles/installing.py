@@ -17,7 +17,7 @@ from pkigen.bundles.paths import RECORD, require_known
 from pkigen.bundles.record import Installed, read_installed
 from pkigen.errors import StoreError
 from pkigen.layout import CERTIFICATE_MODE, KUBERNETES_DIRECTORY
-from pkigen.restoring import Rollback, plan_rollback
+from pkigen.restoring import Rollback, kept_content, plan_rollback
 from pkigen.store import MissingError, UnreadableError
 
 if TYPE_CHECKING:
@@ -150,9 +150,9 @@ def plan_going_back(store: Store, backup: str | None) -> Rollback:
 def roll_back(rollback: Rollback, store: Store) -> str | None:
     """Go back to the state before an install, in one change with a backup of its own."""
     with store.transaction() as transaction:
-        for path, origin in rollback.restores:
-            content = store.read_backup(origin, path)
-            transaction.stage(path, mode=content.mode, content=content.data)
+        for restore in rollback.restores:
+            content = kept_content(store, restore)
+            transaction.stage(restore.path, mode=content.mode, content=content.data)
         for path in rollback.removes:
             transaction.remove(path)
         return transaction.commit(keep_backups=KEPT_BACKUPS)
@@ -164,7 +164,7 @@ def require_ours(rollback: Rollback, *, directory: str | None) -> None:
     Raises:
         BundleError: It does.
     """
-    paths = [path for path, _ in rollback.restores] + list(rollback.removes)
+    paths = [each.path for each in rollback.restores] + list(rollback.removes)
     require_known((path for path in paths if path != RECORD), directory=directory, whose="the backup")
 
 

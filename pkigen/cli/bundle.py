@@ -480,8 +480,8 @@ def rollback(
         _say_recovery(store)
         planned = plan_going_back(store, backup)
     require_ours(planned, directory=certificates_dir)
-    for path, origin in planned.restores:
-        say(f"restore /{path} from {origin}")
+    for restore in planned.restores:
+        say(f"restore /{restore.path} from {restore.backup}")
     for path in planned.removes:
         say(f"remove /{path}")
     if not yes and not agreed("go back?"):

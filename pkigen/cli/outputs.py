@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from pkigen.cli.console import note
 from pkigen.errors import PkigenError
-from pkigen.reporting.plan_text import restart_text, runbook_script
+from pkigen.reporting.plan_text import leftovers_text, restart_text, runbook_script
 from pkigen.reporting.rotation_runbook import rotation_runbook
-from pkigen.restarting import restart_map
+from pkigen.restarting import leftovers, restart_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -143,16 +143,18 @@ def make_directory(path: Path, *, mode: int = 0o755) -> None:
 
 def write_runbook(directory: Path, inventory: Inventory, changes: Iterable[Action]) -> None:
     """Write the restart map as text and as a script."""
+    changes = tuple(changes)
     steps = restart_map(inventory, changes)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PkigenError(f"{directory} cannot be made: {error.strerror}") from None
-    text = "\n".join(restart_text(steps)) or "  nothing has to restart"
+    restarts = restart_text(steps) if steps else ("  nothing has to restart",)
+    text = "\n".join((*restarts, *leftovers_text(inventory, changes)))
     write_text(
         directory / "restart.txt", f"cluster {inventory.cluster.name}, one step after the other:\n{text}\n"
     )
-    script = runbook_script(steps, inventory.cluster)
+    script = runbook_script(steps, inventory.cluster, leftovers(inventory, changes))
     write_text(directory / "restart.sh", script, mode=0o755)
     note(f"runbook: {directory}/restart.txt and restart.sh")
 

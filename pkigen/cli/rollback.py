@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 
 from pkigen.cli.console import agreed, note, say
-from pkigen.cli.options import YesOption
+from pkigen.cli.options import RunbookOption, YesOption
+from pkigen.cli.outputs import write_runbook
 from pkigen.cli.session import open_directory
 from pkigen.cli.system import system_of
 from pkigen.errors import PkigenError
 from pkigen.ledger import timestamp
+from pkigen.lockfile import read_lock
+from pkigen.reporting.plan_text import consequences_text
 from pkigen.reporting.tables import table
 from pkigen.restoring import plan_rollback, roll_back
 
@@ -29,6 +32,7 @@ def rollback(
     directory: Annotated[Path, typer.Option("--out", metavar="DIR", help="The PKI directory.")] = Path(),
     listing: Annotated[bool, typer.Option("--list", help="List the backups.")] = False,
     yes: YesOption = False,
+    runbook: RunbookOption = None,
 ) -> None:
     """Go back to the state before a change.
 
@@ -49,13 +53,19 @@ def rollback(
         planned = plan_rollback(store, backup)
         for change in planned.undone:
             say(f"undo {change}")
-        for path, origin in planned.restores:
-            say(f"  restore {path} from {origin}")
+        for restore in planned.restores:
+            say(f"  restore {restore.path} from {restore.backup}")
         for path in planned.removes:
             say(f"  remove {path}")
         if not yes and not agreed("go back?"):
             raise PkigenError("not rolled back", hint="nothing was changed")
         keep = session.inventory.cluster.spec.backups.keep
         left = roll_back(store, planned, now=session.now, keep_backups=keep)
+        lock = read_lock(store)
+        # What is in place now may ask for other nodes than what was in place before.
+        inventory = session.of(lock.cluster()).at(store).inventory if lock else session.inventory
     say(f"rolled back to before {planned.backup}; what was replaced is in backup {left}")
+    say("\n".join(consequences_text(inventory, planned.changes)))
+    if runbook is not None:
+        write_runbook(runbook, inventory, planned.changes)
     note("note: nodes keep what was copied to them; copy their trees again, as after any change")

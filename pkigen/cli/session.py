@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from pkigen.keys import KeyMakers
+    from pkigen.spec.model import ClusterSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,11 @@ class Session:
         if (rotations, etcd) == (known.rotations, known.etcd):
             return self
         return self._over(derive(known.cluster, rotations, etcd))
+
+    def of(self, cluster: ClusterSpec) -> Session:
+        """The same command over another spec."""
+        inventory = derive(cluster)
+        return replace(self, inventory=inventory, renderer=Renderer(inventory, overrides=self.templates))
 
     def under(self, rotations: Rotations) -> Session:
         """The same command with rotations in these phases."""

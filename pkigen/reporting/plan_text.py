@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.reporting.structured import counts
-from pkigen.restarting import Effect, health_check, restart_commands, restart_map
+from pkigen.restarting import Effect, health_check, leftovers, restart_commands, restart_map
 from pkigen.rotation import COMMANDS, NEXT_STEP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pkigen.actions import Action, Plan
     from pkigen.inventory import Inventory, Rotations
@@ -22,9 +22,9 @@ _SIGNS = {"create": "+", "renew": "~", "reissue": "!", "rewrite": "~", "remove":
 def plan_text(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> str:
     """The whole plan: changes with reasons, then restarts, then risks, then the counts."""
     lines = [line for each in plan.changes for line in _action(each)]
-    steps = restart_map(inventory, plan.changes)
-    if steps:
-        lines += ["", "after this is on the nodes:", *restart_text(steps)]
+    consequences = tuple(consequences_text(inventory, plan.changes))
+    if consequences:
+        lines += ["", *consequences]
     lines += [f"risk: {risk}" for risk in risks]
     if not plan.rotated:
         lines += rotations_text(inventory.rotations)
@@ -52,15 +52,35 @@ def summary(plan: Plan) -> str:
     return f"{changes or 'nothing to do'}, {numbers['keep']} unchanged"
 
 
+def consequences_text(inventory: Inventory, changes: Iterable[Action]) -> Iterator[str]:
+    """What a change asks of the nodes: what restarts or reloads there, and what has to be removed."""
+    changes = tuple(changes)
+    steps = restart_map(inventory, changes)
+    if steps:
+        yield "after this is on the nodes:"
+    yield from restart_text(steps)
+    yield from leftovers_text(inventory, changes)
+
+
 def restart_text(steps: Iterable[Step]) -> Iterator[str]:
     """The restart map, one line a step, in a safe order."""
     for number, step in enumerate(steps, start=1):
         yield f"  {number}. {step.node}: {step_text(step)}"
 
 
+def leftovers_text(inventory: Inventory, changes: Iterable[Action]) -> Iterator[str]:
+    """The files that somebody has to remove on the nodes."""
+    found = leftovers(inventory, changes)
+    if found:
+        yield "to be removed on the nodes, for copying a tree takes nothing away:"
+    for node, paths in found.items():
+        yield f"  {node}: {' '.join(paths)}"
+
+
 def step_text(step: Step) -> str:
     """What one step asks for."""
-    return f"{step.component} {_EFFECTS[step.effect].format(member=step.member)}"
+    removed = f", once {' '.join(step.removes)} is gone" if step.removes else ""
+    return f"{step.component} {_EFFECTS[step.effect].format(member=step.member)}{removed}"
 
 
 _EFFECTS = {
@@ -73,7 +93,9 @@ _EFFECTS = {
 }
 
 
-def runbook_script(steps: Iterable[Step], cluster: ClusterSpec) -> str:
+def runbook_script(
+    steps: Iterable[Step], cluster: ClusterSpec, remaining: Mapping[str, Sequence[str]]
+) -> str:
     """The restart map as a shell script to be read first and then run on one node at a time."""
     lines = [
         "#!/bin/sh",
@@ -90,7 +112,15 @@ def runbook_script(steps: Iterable[Step], cluster: ClusterSpec) -> str:
         lines.extend(f"    #   {path}" for path in step.files)
         commands = restart_commands(step, cluster)
         lines.extend(f"    {command}" for command in commands)
-        lines.append(f"    {health_check(step)}" if commands else "    :")
+        is_watched = commands or step.effect is Effect.RECREATED
+        lines.append(f"    {health_check(step)}" if is_watched else "    :")
+        lines.append("    ;;")
+    for node, paths in remaining.items():
+        lines += [
+            f"  remove:{node})",
+            "    # At the end: what nothing reads any more, and copying did not take away.",
+        ]
+        lines += [f"    rm -f {path}" for path in paths]
         lines.append("    ;;")
     lines += ['  *) echo "there is no step $2 on node $1" >&2; exit 2 ;;', "esac"]
     return "\n".join(lines) + "\n"

@@ -35,7 +35,7 @@ def dump(content: dict[str, Any], form: str) -> str:
 
 def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, Any]:
     """A plan: what changes, why, what then restarts, and what is dangerous about it."""
-    from pkigen.restarting import restart_map  # noqa: PLC0415
+    from pkigen.restarting import leftovers, restart_map  # noqa: PLC0415
 
     return {
         "apiVersion": _VERSION,
@@ -46,6 +46,9 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         "summary": {**counts(plan.actions)},
         "actions": [action(each) for each in plan.changes],
         "restarts": [step(each, inventory) for each in restart_map(inventory, plan.changes)],
+        "leftovers": [
+            {"node": node, "files": list(files)} for node, files in leftovers(inventory, plan.changes).items()
+        ],
         "risks": list(risks),
     }
 
@@ -92,6 +95,7 @@ def step(step: Step, inventory: Inventory) -> dict[str, Any]:
         "effect": step.effect,
         "files": list(step.files),
         "member": step.member,
+        "removes": list(step.removes),
         "commands": list(restart_commands(step, inventory.cluster)),
     }
 
@@ -108,6 +112,7 @@ def applied(applied: Applied, plan_content: dict[str, Any], root: str) -> dict[s
         "backup": applied.backup,
         "actions": plan_content["actions"],
         "restarts": plan_content["restarts"],
+        "leftovers": plan_content["leftovers"],
     }
 
 

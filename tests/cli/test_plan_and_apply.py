@@ -82,7 +82,9 @@ def test_a_structured_plan(
     )
     assert api_server["certificate"]["issuer"] == "ca"
     assert {step["node"] for step in content["restarts"]} == {"cp-1"}
-    assert {"node", "component", "effect", "files", "commands"} == content["restarts"][0].keys()
+    keys = {"node", "component", "effect", "files", "commands", "member", "removes"}
+    assert content["restarts"][0].keys() == keys
+    assert content["leftovers"] == []
 
 
 @pytest.mark.parametrize(

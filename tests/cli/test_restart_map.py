@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
 
 import pytest
 
 from pkigen.cli.app import run
 from pkigen.cli.system import System
 from tests.cli.program import HOME, NOW, InProcess, copy_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 THREE = HOME.replace(
     "  users:",
@@ -126,9 +125,7 @@ def test_the_runbook(pkigen: InProcess, tmp_path: Path, runtime: str) -> None:
     text = (book / "restart.txt").read_text()
     assert "  1. cp-1: etcd must restart\n" in text
     script = book / "restart.sh"
-    subprocess.run(["sh", "-n", script], check=True)
-    if shutil.which("shellcheck"):
-        subprocess.run(["shellcheck", "--severity=warning", script], check=True)
+    assert_sound(script)
     content = script.read_text()
     if runtime:
         assert "    systemctl restart etcd\n" in content
@@ -143,6 +140,91 @@ def test_the_runbook(pkigen: InProcess, tmp_path: Path, runtime: str) -> None:
         done = subprocess.run(["sh", script, *arguments], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (2, "")
         assert said in done.stderr
+
+
+def assert_sound(script: Path) -> None:
+    """The shell can read it, and shellcheck has nothing to say."""
+    subprocess.run(["sh", "-n", script], check=True)
+    checker = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if checker is None:
+        pytest.skip("shellcheck is not there: the script was only read by sh")
+    done = subprocess.run([checker, script], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_shellcheck_would_object(tmp_path: Path) -> None:
+    (tmp_path / "bad.sh").write_text("#!/bin/sh\nrm -rf $1/x\n")
+    with pytest.raises(AssertionError, match="SC2086"):
+        assert_sound(tmp_path / "bad.sh")
+
+
+def test_each_etcd_member_is_healthy_before_the_next_is_touched(
+    pkigen: InProcess, three: Path, tmp_path: Path
+) -> None:
+    """Be it restarted by the script or recreated by the kubelet."""
+    root, book = copy_of(three / "home", tmp_path / "home"), tmp_path / "book"
+    (root / f"nodes/cp-1/{PKI}/etcd/ca.crt").unlink()
+    (root / "nodes/cp-2/etc/kubernetes/manifests/etcd.yaml").unlink()
+    assert pkigen("plan", three / "three.yaml", "--out", root, "--runbook", book).code == 0
+    assert_sound(book / "restart.sh")
+    cases = (book / "restart.sh").read_text().split(";;\n")
+    health = "until curl --fail --silent --insecure http://127.0.0.1:2381/health >/dev/null; do sleep 1; done"
+    for number, node in ((1, "cp-1"), (2, "cp-2")):
+        case = next(case for case in cases if f"  {number}:{node})\n" in case)
+        assert "# etcd " in case
+        assert case.rstrip().endswith(health)
+    # An API server is asked on its own node: any other one would answer at the load balancer.
+    asked = next(case for case in cases if ":cp-1)\n" in case and "# kube-apiserver " in case)
+    assert "--kubeconfig /etc/kubernetes/controller-manager.conf get --raw /readyz" in asked
+
+
+@pytest.mark.parametrize("to_units", [True, False], ids=["to-units", "to-static-pods"])
+def test_another_runtime_takes_the_former_one_away(
+    pkigen: InProcess,
+    tmp_path: Path,
+    to_units: bool,  # noqa: FBT001 -- a parameter of the test
+) -> None:
+    """Copying a tree over a node removes nothing: two etcds would fight for one port."""
+    spec, root, book = tmp_path / "three.yaml", tmp_path / "home", tmp_path / "book"
+    kinds = [THREE, THREE.replace("  users:", "  runtime: systemd\n  users:")]
+    before, after = kinds if to_units else reversed(kinds)
+    spec.write_text(before)
+    assert pkigen("init", spec, "--out", root).code == 0
+    spec.write_text(after)
+    result = pkigen("apply", spec, "--out", root, "--yes", "-o", "json", "--runbook", book)
+    assert result.code == 0
+    manifest, unit = "/etc/kubernetes/manifests/etcd.yaml", "/etc/systemd/system/etcd.service"
+    step = next(each for each in result.json["restarts"] if each["component"] == ETCD)
+    assert step["removes"] == [manifest if to_units else unit]
+    first = [f"rm -f {manifest}", GONE] if to_units else ["systemctl disable --now etcd", f"rm -f {unit}"]
+    assert step["commands"][:2] == first
+    assert ("systemctl enable etcd" in step["commands"]) is to_units
+    assert_sound(book / "restart.sh")
+    text = (book / "restart.txt").read_text()
+    assert f"etcd {'must restart' if to_units else RECREATED_TEXT}, once " in text
+    left = {each["node"]: each["files"] for each in result.json["leftovers"]}
+    assert all(manifest not in files and unit not in files for files in left.values())
+    if not to_units:
+        assert any(file.endswith("/etcd.env") for file in left["cp-1"])
+
+
+GONE = "while crictl ps --quiet --name '^etcd$' | grep -q .; do sleep 1; done"
+RECREATED_TEXT = "is recreated by the kubelet when its manifest arrives"
+
+
+def test_what_nodes_should_lose_is_named(pkigen: InProcess, tmp_path: Path) -> None:
+    spec, root, book = tmp_path / "three.yaml", tmp_path / "home", tmp_path / "book"
+    spec.write_text(THREE.replace("  users:", "  encryption: {}\n  users:"))
+    assert pkigen("init", spec, "--out", root).code == 0
+    spec.write_text(THREE)
+    result = pkigen("apply", spec, "--out", root, "--yes", "--force", "--runbook", book)
+    assert result.code == 0
+    line = "  cp-2: /etc/kubernetes/pki/encryption-config.yaml"
+    for text in (result.out, (book / "restart.txt").read_text()):
+        assert "to be removed on the nodes, for copying a tree takes nothing away:\n" in text
+        assert f"{line}\n" in text
+    assert_sound(book / "restart.sh")
+    assert "  remove:cp-2)\n" in (book / "restart.sh").read_text()
 
 
 def test_a_runbook_when_nothing_has_to_restart(pkigen: InProcess, three: Path, tmp_path: Path) -> None:

@@ -164,6 +164,35 @@ def test_a_backup_that_was_tampered_with(
     assert contents(tree) == grown[-1]
 
 
+def test_a_backup_that_was_edited(pkigen: InProcess, tree: Path, grown: list[dict[str, bytes]]) -> None:
+    kept = tree / ".pkigen/backups" / backups(pkigen, tree)[-1][0] / "files" / NODE / "pki/apiserver.crt"
+    kept.write_bytes((tree / "pki/ca.crt").read_bytes())
+    result = pkigen("rollback", "--out", tree, "--yes")
+    assert result.code == 1
+    assert "holds another nodes/cp-1/etc/kubernetes/pki/apiserver.crt than the one that" in result.error
+    assert contents(tree) == grown[-1]
+
+
+def test_going_back_says_what_must_restart(pkigen: InProcess, tree: Path, spec: Path, tmp_path: Path) -> None:
+    """A rollback is a change like any other; what is in place afterwards may have other nodes."""
+    worker = "    - {name: worker-1, roles: [worker], addresses: [10.0.0.21]}\n  users:"
+    spec.write_text(HOME.replace("  users:", worker))
+    assert pkigen("apply", spec, "--out", tree, "--yes").code == 0
+    pkigen.now += DAY
+    spec.write_text(HOME)
+    assert pkigen("apply", spec, "--out", tree, "--yes").code == 0
+    pkigen.now += DAY
+    assert pkigen("renew", spec, "scheduler.conf", "--out", tree, "--yes").code == 0
+    book = tmp_path / "book"
+    result = pkigen("rollback", "--out", tree, "--yes", "--runbook", book)
+    assert "after this is on the nodes:\n  1. cp-1: kube-scheduler must restart\n" in result.out
+    assert "kube-scheduler must restart" in (book / "restart.txt").read_text()
+    assert (book / "restart.sh").exists()
+    result = pkigen("rollback", backups(pkigen, tree)[1][0], "--out", tree, "--yes")
+    assert "worker-1: kubelet starts for the first time" in result.out
+    assert pkigen("verify", tree).code == 0
+
+
 def test_old_backups_are_retired(pkigen: InProcess, tree: Path, spec: Path) -> None:
     spec.write_text(HOME + "  backups:\n    keep: 2\n")
     for _ in range(4):
