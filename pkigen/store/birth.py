@@ -46,18 +46,22 @@ def mark(anchor: Anchor, private_fd: int) -> None:
 
 
 def leave(anchor: Anchor) -> None:
-    """At the end of a run, under the lock: remove a root that holds nothing, or the mark of one that does."""
+    """At the end of a run, under the lock: remove what holds nothing."""
     fs = anchor.fs
     with suppress(OSError, ObstacleError):
-        own = {entry.name for entry in fs.scan(anchor.private_fd)}
         if [entry.name for entry in fs.scan(anchor.root_fd)] != [PRIVATE]:
-            if MARK in own:
-                fs.unlink(MARK, anchor.private_fd)
             return
+        own = {entry.name for entry in fs.scan(anchor.private_fd)}
         if own - {LOCK, MARK, backups.BACKUPS} or not backups.remove_if_empty(anchor):
             return
         fs.unlink(LOCK, anchor.private_fd)
         _remove(anchor)
+
+
+def settle(anchor: Anchor) -> None:
+    """The root holds a change now: it stays, whoever made it."""
+    with suppress(FileNotFoundError):
+        anchor.fs.unlink(MARK, anchor.private_fd)
 
 
 def _remove(anchor: Anchor) -> None:

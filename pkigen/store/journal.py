@@ -16,7 +16,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from pkigen.errors import StoreError
-from pkigen.store import backups, beside
+from pkigen.store import backups, beside, birth
 from pkigen.store.directories import (
     Anchor,
     Descent,
@@ -140,6 +140,7 @@ def roll_forward(anchor: Anchor, record: Record) -> None:
         if staging_fd is not None:
             anchor.fs.close(staging_fd)
     _prune(anchor, record)
+    birth.settle(anchor)
     remove_tree(anchor.fs, anchor.private_fd, STAGING_PARTS)
     with suppress(FileNotFoundError):
         anchor.fs.unlink(JOURNAL, anchor.private_fd)

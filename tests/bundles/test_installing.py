@@ -21,7 +21,7 @@ import pytest
 from pkigen.bundles.installing import Difference, compare, plan_going_back, require_ours, roll_back
 from pkigen.bundles.record import read_installed
 from pkigen.errors import BundleError, PkigenError, StoreError, UsageError
-from pkigen.restoring import Rollback
+from pkigen.restoring import Restore, Rollback
 from tests.bundles.site import Site, looking, on_node, put
 from tests.core.samples import CP1, NOW, W1
 from tests.faults import tracing
@@ -384,7 +384,8 @@ def test_nothing_to_go_back_to(node: Path) -> None:
 
 
 def test_a_planted_backup_is_not_restored() -> None:
-    planned = Rollback(backup="x", undone=(), restores=(("etc/shadow", "x"),), removes=())
+    planted = Restore(path="etc/shadow", backup="x", sha256="", is_back=True)
+    planned = Rollback(backup="x", undone=(), restores=(planted,), removes=())
     with pytest.raises(BundleError, match="no file of a Kubernetes node"):
         require_ours(planned, directory=None)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults import tracing
-from tests.faults.scenes import wanted
-from tests.faults.tracing import Laboratory, points, sample
+from tests.faults.scenes import chosen, pkigen, wanted
+from tests.faults.tracing import WRITING, Laboratory, points, sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 KILLS = 30
 REFUSALS = 20
+FIRSTS = 1
+SECONDS = 2
 CONTROLS = 12
 ERRORS = ("ENOSPC", "EIO", "EDQUOT", "EROFS", "EMFILE")
 KILLED = -9
@@ -90,6 +92,10 @@ def test_a_killed_program_leaves_the_old_tree_or_the_new_one(laboratory: Laborat
     verdicts: Counter[str] = Counter()
     for number, (root, status) in enumerate(laboratory.all(kill, len(places))):
         killed += status == KILLED
+        if (root / ".pkigen/journal").exists():
+            said = pkigen("status", root).err
+            assert f"note: an interrupted `pkigen {scene.name}`" in said, places[number]
+            assert "was finished: " in said, places[number]
         verdict = scene.verdict(root)
         verdicts[verdict] += 1
         assert verdict in {"old", "new"}, (places[number], verdict)
@@ -98,6 +104,40 @@ def test_a_killed_program_leaves_the_old_tree_or_the_new_one(laboratory: Laborat
         shutil.rmtree(root, ignore_errors=True)
     print(f"{scene.name}: {killed} kills at {len(places)} of {len(everything)} calls: {dict(verdicts)}")  # noqa: T201
     assert killed == len(places) >= KILLS
+    assert verdicts["old"]
+    assert verdicts["new"]
+
+
+def test_a_second_kill_in_the_recovery(laboratory: Laboratory, scene: Scene) -> None:
+    """The next run of a killed command, which undoes or finishes that first, is killed as well."""
+    writing = [point for point in undisturbed(laboratory, scene, "once") if point.call in WRITING]
+    decision = next(number for number, point in enumerate(writing) if point.call == "renameat") + 1
+    before, after = writing[:decision], writing[decision:]
+    firsts = [*chosen(before, wanted(FIRSTS) + 1)[1:], *chosen(after, wanted(FIRSTS) + 1)[1:]]
+    killed = tried = 0
+    verdicts: Counter[str] = Counter()
+    for first in firsts:
+        left = scene.copy("left")
+        assert laboratory.run(scene.arguments(left), first.killed()).status == KILLED
+        counted = shutil.copytree(left, left.with_name(f"{left.name}-counted"), symlinks=True)
+        done = laboratory.run(scene.arguments(counted))
+        assert done.status == 0, (first, done.err)
+        shutil.rmtree(counted)
+        again = [point for point in points(done.trace, counted.name) if point.call in WRITING]
+        recovering, rest = again[: len(again) // 4], again[len(again) // 4 :]  # roughly: it comes first
+        seconds = [*chosen(recovering, wanted(SECONDS)), *chosen(rest, wanted(SECONDS) // 2)]
+        for number, second in enumerate(seconds):
+            root = shutil.copytree(left, left.with_name(f"{left.name}-{number}"), symlinks=True)
+            killed += laboratory.run(scene.arguments(root), second.killed()).status == KILLED
+            tried += 1
+            verdict = scene.verdict(root)
+            verdicts[verdict] += 1
+            assert verdict in {"old", "new"}, (first, second, verdict)
+            scene.finish(root)
+            shutil.rmtree(root)
+        shutil.rmtree(left)
+    print(f"{scene.name}: {killed} second kills after {len(firsts)} first ones: {dict(verdicts)}")  # noqa: T201
+    assert killed == tried >= len(firsts) * SECONDS
     assert verdicts["old"]
     assert verdicts["new"]
 

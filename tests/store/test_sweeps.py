@@ -111,8 +111,7 @@ def test_error_at_every_operation(trees: Trees) -> None:
     assert verdicts.points == verdicts.fired == verdicts.old + verdicts.new
     assert verdicts.points > 400
     assert verdicts.broken == 0
-    # Emptying the lock file may fail: the lock goes with its descriptor. So may a look for a new root's mark.
-    assert verdicts.silent <= 4
+    assert verdicts.silent <= 3  # emptying the lock file may fail: the lock itself goes with its descriptor
     assert verdicts.old > 100
     assert verdicts.new > 50
 
