@@ -63,6 +63,7 @@ _TAKEN = Taken()
 _FLAGS = Flags()
 _ENVIRONMENT = Ignored("pkigen's static Pods set no environment variables")
 _RUN = Ignored("it is about a run of kubeadm")
+_TIMEOUT = Ignored("startup probes wait 4 minutes, kubeadm's default; the rest is about a run of kubeadm")
 _PATCHES = Ignored("pkigen applies no patches: override its templates with --templates")
 _UPLOAD = Ignored("pkigen gives every node its certificates and uploads none")
 
@@ -102,7 +103,7 @@ _OLD_CLUSTER: Fields = {
     "networking": dict.fromkeys(("serviceSubnet", "podSubnet", "dnsDomain"), _TAKEN),
     "kubernetesVersion": _TAKEN,
     "controlPlaneEndpoint": _TAKEN,
-    "apiServer": {**_OLD_COMPONENT, "certSANs": _TAKEN, "timeoutForControlPlane": _RUN},
+    "apiServer": {**_OLD_COMPONENT, "certSANs": _TAKEN, "timeoutForControlPlane": _TIMEOUT},
     "controllerManager": _OLD_COMPONENT,
     "scheduler": _OLD_COMPONENT,
     "dns": Ignored("pkigen installs no DNS add-on"),
@@ -127,7 +128,7 @@ _OLD_JOIN: Fields = {
     "skipPhases": _RUN,
     "patches": _PATCHES,
 }
-_NEW_IN_RUNS: Fields = {"dryRun": _RUN, "timeouts": _RUN}
+_NEW_IN_RUNS: Fields = {"dryRun": _RUN, "timeouts": _TIMEOUT}
 
 TYPES: Final[Mapping[str, Mapping[str, Fields]]] = {
     V1BETA3: {INIT: _OLD_INIT, CLUSTER: _OLD_CLUSTER, JOIN: _OLD_JOIN},

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import errno
+import os
+import select
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dialect", "HostFacts", "LoadedSpec", "load", "load_text"]
 
+_PATIENCE = 1_000  # milliseconds
 _NO_FACTS = HostFacts(hostname=None, default_address=None)
 
 
@@ -52,13 +58,41 @@ def load(path: Path, *, host: HostFacts = _NO_FACTS) -> LoadedSpec:
         SpecError: It cannot be read or is invalid; with every problem.
     """
     try:
-        with path.open("rb") as stream:
-            text = stream.read(yaml_source.LARGEST_FILE + 1)
+        text = _content(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         message = f"cannot be read: {reason.lower() if reason else 'this is no file name'}"
         raise SpecError([_whole_file(str(path), message)]) from None
     return load_text(text, file=str(path), host=host)
+
+
+def _content(path: Path) -> bytes:
+    """At most one byte more than a spec may have.
+
+    Raises:
+        OSError: It cannot be read; a named pipe also where nobody opens its other end.
+        ValueError: This is no file name.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            _await_writer(descriptor)
+        os.set_blocking(descriptor, True)
+        with open(descriptor, "rb", closefd=False) as stream:
+            return stream.read(yaml_source.LARGEST_FILE + 1)
+    finally:
+        os.close(descriptor)
+
+
+def _await_writer(pipe: int) -> None:
+    """Let a shell's `<(…)` take its time, but do not wait for a writer that never comes."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    if poll.poll(_PATIENCE):
+        return
+    with contextlib.suppress(BlockingIOError):  # a writer that is silent so far
+        os.read(pipe, 1)  # without one, the end at once
+        raise OSError(errno.EPIPE, "nobody writes to this pipe")
 
 
 def load_text(text: bytes, *, file: str, host: HostFacts = _NO_FACTS) -> LoadedSpec:

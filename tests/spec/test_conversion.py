@@ -376,7 +376,7 @@ def test_what_is_not_followed_is_said() -> None:
             "13:3: InitConfiguration.nodeRegistration.imagePullSerial: is not used",
             "15:1: InitConfiguration.patches: is not used: pkigen applies no patches: override its templates",
             "16:1: InitConfiguration.skipPhases: is not used: it is about a run of kubeadm",
-            "17:1: InitConfiguration.timeouts: is not used: it is about a run of kubeadm",
+            "17:1: InitConfiguration.timeouts: is not used: startup probes wait 4 minutes",
             "19:1: KubeletConfiguration: is not used (cgroupDriver, a, b, c, d, e, f, g, h, i, …): pkigen",
             "37:7: kind: ResetConfiguration is not used: it describes no cluster",
             "40:1: JoinConfiguration: give 2 etcd members, an even number",

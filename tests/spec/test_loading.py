@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,6 +109,24 @@ def test_a_directory(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="1 problem in the spec") as caught:
         load(tmp_path)
     assert str(caught.value.problems[0]) == f"{tmp_path}: cannot be read: is a directory"
+
+
+def test_a_pipe_without_a_writer_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(SpecError) as caught:
+        load(pipe)
+    assert str(caught.value.problems[0]) == f"{pipe}: cannot be read: nobody writes to this pipe"
+
+
+@pytest.mark.parametrize("pause", [0.0, 1.5])
+def test_a_pipe_is_read_to_its_end(pause: float, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    command = ["sh", "-c", f"exec > {pipe}; sleep {pause}; cat {EXAMPLES[0]}"]
+    with subprocess.Popen(command) as writer:
+        assert load(pipe) == load(EXAMPLES[0])
+    assert writer.returncode == 0
 
 
 def test_no_file_name() -> None:
