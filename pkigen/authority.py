@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -36,7 +37,7 @@ from pkigen.observing import Fault, FaultKind, Reader, observe_certificate, obse
 from pkigen.sealing import is_sealed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from pkigen.inventory import Inventory
@@ -255,14 +256,27 @@ def unfit(chain: tuple[x509.Certificate, ...], *, public_key: bytes | None, now:
     return _unfit_chain(chain)
 
 
-def load_all(reader: Reader, inventory: Inventory, *, now: datetime) -> dict[CA, CACertificates]:
+def load_all(
+    reader: Reader, inventory: Inventory, *, now: datetime, revived: Collection[CA] = ()
+) -> dict[CA, CACertificates]:
     """Read every CA that the authority has.
+
+    Args:
+        reader: The PKI directory.
+        inventory: What must exist.
+        now: The present, in UTC.
+        revived: CAs that are about to get a new validity: that they have ended is no obstacle.
 
     Raises:
         AuthorityError: One of them is half there or unfit, or two of them share a key.
     """
     loaded = {
-        ca: load_certificates(reader, ca, now=now, other=inventory.rotations.other(ca_id(ca)))
+        ca: load_certificates(
+            reader,
+            ca,
+            now=_while_valid(reader, ca, now) if ca in revived else now,
+            other=inventory.rotations.other(ca_id(ca)),
+        )
         for ca in inventory.authorities
     }
     present = {ca: certificates for ca, certificates in loaded.items() if certificates is not None}
@@ -270,6 +284,12 @@ def load_all(reader: Reader, inventory: Inventory, *, now: datetime) -> dict[CA,
     if fault is not None:
         raise AuthorityError(fault, hint="give each CA a key of its own")
     return present
+
+
+def _while_valid(reader: Reader, ca: CA, now: datetime) -> datetime:
+    """The last moment at which a CA was good, if that is over: whether it was fit then is what counts."""
+    certificate = observe_certificate(reader, ca_location(ca)).certificate
+    return now if certificate is None else min(now, certificate.not_valid_after_utc - timedelta(seconds=1))
 
 
 def look_at_all(

@@ -73,13 +73,14 @@ def make_plan(
     # Neither is seen in an action: what a file is created with, and what would be made of the same spec.
     reader.note(renderer.digest())
     reader.note(__version__)
+    wanted = selection or Selection()
     survey = Survey(
         inventory=inventory,
         reader=reader,
         renderer=renderer,
-        authorities=load_all(reader, inventory, now=now),
+        authorities=load_all(reader, inventory, now=now, revived=wanted.revived),
         now=now,
-        selection=selection or Selection(),
+        selection=wanted,
     )
     lock: LockBuilder | None = LockBuilder(inventory=inventory)
     actions = []

@@ -66,12 +66,13 @@ class Selection:
     """Which certificates are renewed before they are due.
 
     `within` replaces every certificate's own `renewBefore`; `ids` are renewed whatever their age. With `only`
-    nothing else is renewed, not even what has expired.
+    nothing else is renewed, not even what has expired. `revived` are CAs among `ids` that may have ended.
     """
 
     within: timedelta | None = None
     ids: frozenset[str] = frozenset()
     only: bool = False
+    revived: frozenset[CA] = frozenset()
 
     def chosen(self, identifier: str, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
         """What is found about an object, as far as it is to be acted on."""
@@ -192,7 +193,8 @@ class Survey:
         else:
             kind = Renew if reason in TIME_REASONS else Reissue
         # What the CA allows; a CA that is about to be made allows at least as much.
-        latest = issuer.certificate.not_valid_after_utc if issuer else END_OF_TIME
+        is_older = issuer is not None and item.issuer not in self._renewed
+        latest = issuer.certificate.not_valid_after_utc if issuer and is_older else END_OF_TIME
         present = observed.certificate
         return kind(
             id=item.id,

@@ -48,22 +48,30 @@ class Member:
     data: bytes = field(repr=False)
 
 
-def encode(members: Iterable[Member]) -> bytes:
+def encode(members: Iterable[Member], *, largest: int = LARGEST_FILE) -> bytes:
     """The archive: the same members give the same bytes, whoever makes it and whenever.
+
+    Args:
+        members: In the order in which they are written.
+        largest: How many bytes a file may have.
 
     Raises:
         BundleError: A path or a file is too long for it.
     """
     blocks = []
     for member in members:
-        if len(member.data) > LARGEST_FILE:
-            raise BundleError(f"{member.path} is larger than {LARGEST_FILE} bytes: no bundle takes it")
+        if len(member.data) > largest:
+            raise BundleError(f"{member.path} is larger than {largest} bytes: no bundle takes it")
         blocks += [_header(member.path, len(member.data), member.mode), _padded(member.data)]
     return b"".join((*blocks, _END))
 
 
-def decode(data: bytes) -> Iterator[Member]:
+def decode(data: bytes, *, largest: int = LARGEST_FILE) -> Iterator[Member]:
     """The members of an archive, in its order.
+
+    Args:
+        data: The archive.
+        largest: How many bytes a file may have.
 
     Raises:
         BundleError: It is not, to the last bit, what `encode` writes.
@@ -75,14 +83,14 @@ def decode(data: bytes) -> Iterator[Member]:
         block = data[offset : offset + _BLOCK]
         if data[offset:] == _END:
             return
-        member = _member(block, data, offset + _BLOCK)
+        member = _member(block, data, offset + _BLOCK, largest)
         yield member
         offset += _BLOCK + len(_padded(member.data))
     if data[offset:] != _END:
         raise BundleError(f"the archive holds more than {MOST_FILES} files")
 
 
-def _member(block: bytes, data: bytes, start: int) -> Member:
+def _member(block: bytes, data: bytes, start: int, largest: int) -> Member:
     if len(block) < _BLOCK:
         raise BundleError("the archive is cut off")
     if not any(block):
@@ -96,8 +104,8 @@ def _member(block: bytes, data: bytes, start: int) -> Member:
     fault = path_fault(path)
     if fault is not None:
         raise BundleError(f"the archive holds {path!r}, which {fault}")
-    if not _OCTAL.fullmatch(block[124:136]) or int(block[124:135], 8) > LARGEST_FILE:
-        raise BundleError(f"the archive says that {path} is larger than {LARGEST_FILE} bytes")
+    if not _OCTAL.fullmatch(block[124:136]) or int(block[124:135], 8) > largest:
+        raise BundleError(f"the archive says that {path} is larger than {largest} bytes")
     size = int(block[124:135], 8)
     mode = next((mode for mode in MODES if block[100:108] == _octal(mode, 8)), None)
     if mode is None:

@@ -9,7 +9,7 @@ from pkigen import layout
 from pkigen.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 STATE_DIRECTORY = "var/lib/pkigen"
 RECORD = f"{STATE_DIRECTORY}/installed.json"
@@ -30,6 +30,16 @@ _KNOWN = re.compile(
 _CERTIFICATE_FILES = re.compile(rf"(?:{_PEM}|{re.escape(layout.ENCRYPTION_CONFIGURATION)})")
 _LONGEST = 240
 
+KIT_SPEC = "spec.yaml"
+KIT_RUNBOOK = "rescue.txt"
+KIT_TEMPLATES = "templates"
+_ANY = r"[A-Za-z0-9_-][A-Za-z0-9@._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9@._-]*)*"
+_OF_A_KIT = re.compile(
+    rf"(?:{layout.AUTHORITY}|{KIT_TEMPLATES})/{_ANY}"
+    rf"|{re.escape(layout.LOCK_FILE)}|{re.escape(layout.LEDGER_FILE)}"
+    rf"|{re.escape(KIT_SPEC)}|{re.escape(KIT_RUNBOOK)}"
+)
+
 
 def require_known(paths: Iterable[str], *, directory: str | None = None, whose: str = "the bundle") -> None:
     """Refuse paths that no node of a cluster has, and paths that a file system could take for one another.
@@ -42,16 +52,37 @@ def require_known(paths: Iterable[str], *, directory: str | None = None, whose: 
     Raises:
         BundleError: One of them is not of the known layout.
     """
+    require_safe(
+        paths,
+        known=lambda path: _is_known(path, directory),
+        stranger="is no file of a Kubernetes node that pkigen knows",
+        hint="nothing was written; a certificates.directory of one's own needs --certificates-dir",
+        whose=whose,
+    )
+
+
+def require_safe(
+    paths: Iterable[str], *, known: Callable[[str], bool], stranger: str, hint: str, whose: str = "the bundle"
+) -> None:
+    """Refuse paths that lead elsewhere, are unknown, or that a file system could take for one another.
+
+    Args:
+        paths: Relative to the root.
+        known: Whether a path is of the layout.
+        stranger: What is said of one that is not.
+        hint: What is said with that.
+        whose: What names the paths, for the message.
+
+    Raises:
+        BundleError: One of them is not of the layout.
+    """
     seen: dict[str, str] = {}
     for path in paths:
         fault = path_fault(path)
-        if fault is None and not _is_known(path, directory):
-            fault = "is no file of a Kubernetes node that pkigen knows"
+        if fault is None and not known(path):
+            fault = stranger
         if fault is not None:
-            raise BundleError(
-                f"{whose} names {path!r}, which {fault}",
-                hint="nothing was written; a certificates.directory of one's own needs --certificates-dir",
-            )
+            raise BundleError(f"{whose} names {path!r}, which {fault}", hint=hint)
         other = seen.setdefault(path.lower(), path)
         if other is not path:
             same = "twice" if other == path else f"beside {other!r}, from which only upper case tells it"
@@ -61,6 +92,21 @@ def require_known(paths: Iterable[str], *, directory: str | None = None, whose: 
         while above := above.rpartition("/")[0]:
             if above in seen:
                 raise BundleError(f"{whose} names {above!r} as a file and as a directory")
+
+
+def require_rescue(paths: Iterable[str]) -> None:
+    """Refuse paths that no kit has.
+
+    Raises:
+        BundleError: One of them is not of the known layout.
+    """
+    require_safe(
+        paths,
+        known=lambda path: bool(_OF_A_KIT.fullmatch(path)),
+        stranger="is no file of a rescue kit",
+        hint="nothing was written",
+        whose="the kit",
+    )
 
 
 def path_fault(path: str) -> str | None:

@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pkigen.bundles.archive import Member, decode, encode
+from pkigen.bundles.archive import LARGEST_ARCHIVE, LARGEST_FILE, Member, decode, encode
 from pkigen.bundles.envelope import Envelope, unwrap, wrap
-from pkigen.bundles.format import Entry, Label, Manifest, decode_manifest, encode_manifest
-from pkigen.bundles.paths import require_known
+from pkigen.bundles.format import BundleKind, Entry, Label, Manifest, decode_manifest, encode_manifest
+from pkigen.bundles.paths import require_known, require_rescue
 from pkigen.errors import BundleError
 from pkigen.layout import KEY_MODE
 
@@ -49,11 +49,16 @@ def entries_of(members: Iterable[Member]) -> tuple[Entry, ...]:
     )
 
 
+def _largest(kind: BundleKind) -> int:
+    """A rescue kit holds the lock file and the ledger, which grow with the cluster."""
+    return LARGEST_ARCHIVE if kind is BundleKind.RESCUE else LARGEST_FILE
+
+
 def archive_of(manifest: Manifest, files: dict[str, bytes]) -> bytes:
     """The bytes before sealing: the manifest, then the files in its order; same content, same bytes."""
     head = Member(path=MANIFEST, mode=KEY_MODE, data=encode_manifest(manifest))
     members = (Member(path=each.path, mode=each.mode, data=files[each.path]) for each in manifest.files)
-    return encode((head, *members))
+    return encode((head, *members), largest=_largest(manifest.kind))
 
 
 def write_bundle(label: Label, archive: bytes, *, seal: Seal, key: BundleKey) -> bytes:
@@ -68,14 +73,18 @@ def open_bundle(envelope: Envelope, unseal: Unseal, *, directory: str | None = N
         BundleError: It is sealed for somebody else, or anything in it is not as the manifest says.
     """
     archive = unseal.open(envelope.sealed)
-    members = decode(archive)
+    members = decode(archive, largest=_largest(envelope.label.kind))
     first = next(members, None)
     if first is None or first.path != MANIFEST:
         raise BundleError("the archive does not begin with its manifest")
     manifest = decode_manifest(first.data)
     if not manifest.agrees_with(envelope.label):
         raise BundleError("the bundle's label and its manifest do not say the same")
-    require_known((entry.path for entry in manifest.files), directory=directory)
+    paths = (entry.path for entry in manifest.files)
+    if manifest.kind is BundleKind.RESCUE:
+        require_rescue(paths)
+    else:
+        require_known(paths, directory=directory)
     files: dict[str, bytes] = {}
     found = []
     for member in members:

@@ -48,6 +48,7 @@ COMMANDS = {
     "status": "Show every certificate of every node, and how long it still works.",
     "verify": "Verify every file, every certificate and every TLS edge.",
     "authority": "Encrypt the authority's private files, or change what opens them.",
+    "rescue": "Bring back a cluster whose certificates have all ended.",
     "rollback": "Go back to the state before a change.",
     "sign": "Sign a client certificate for a key that never leaves its owner.",
     "csr": "Make certificate signing requests, and take them through the cluster.",

@@ -34,6 +34,8 @@ from pkigen.reporting import structured
 from pkigen.reporting.plan_text import plan_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pkigen.actions import Plan
     from pkigen.inventory import Inventory
     from pkigen.surveying import Selection
@@ -97,6 +99,7 @@ def change(
     output: Format,
     digest: str | None = None,
     selection: Selection | None = None,
+    review: Callable[[Plan, Inventory], None] | None = None,
     reuse_keys: bool = False,
     runbook: Path | None = None,
 ) -> None:
@@ -117,8 +120,8 @@ def change(
                 "the world has moved since the plan was saved: the same spec now gives another plan",
                 hint="run `pkigen plan --save` again and review the new plan",
             )
-        if selection is not None:
-            _require_renewals_only(made, session.inventory)
+        if review is not None:
+            review(made, session.inventory)
         _agree(made, session, consent, output)
         if not made.changes:
             applied = Applied(issued=(), capped=(), backup=None)
@@ -139,7 +142,7 @@ def change(
         write_runbook(runbook, session.inventory, made.changes)
 
 
-def _require_renewals_only(plan: Plan, inventory: Inventory) -> None:
+def require_renewals_only(plan: Plan, inventory: Inventory) -> None:
     """Who asks for renewals has not reviewed anything else, but for what a renewed CA has to reach."""
     renewed = {action.id for action in plan.changes if isinstance(action, Renew)}
     reached = carriers(inventory, {ca for ca in CA if ca_id(ca) in renewed})

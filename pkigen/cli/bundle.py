@@ -39,7 +39,8 @@ from pkigen.cli.passphrases import (
     read_identity,
 )
 from pkigen.cli.progress import progress
-from pkigen.cli.session import Session, open_spec, owned_paths
+from pkigen.cli.rescue_kit import make_kit, require_settled
+from pkigen.cli.session import Session, open_spec
 from pkigen.cli.system import System, system_of
 from pkigen.cli.unlocking import (
     OtherAuthorityFdOption,
@@ -49,8 +50,6 @@ from pkigen.cli.unlocking import (
 from pkigen.cli.values import duration
 from pkigen.errors import BundleError, PkigenError, UsageError
 from pkigen.ledger import timestamp
-from pkigen.lockfile import read_lock
-from pkigen.planning import make_plan
 from pkigen.reporting.tables import table
 from pkigen.sealing import Passphrase, Recipient, Seal, Unseal, is_passphrase_sealed
 from pkigen.spec.model import Node
@@ -124,6 +123,19 @@ def create(
     nodes: Annotated[
         list[str] | None, typer.Option("--node", metavar="NAME", help="Only this node; may be repeated.")
     ] = None,
+    rescue: Annotated[
+        bool,
+        typer.Option(
+            "--rescue",
+            help="Pack the rescue kit instead: it brings the cluster back when its certificates have ended.",
+        ),
+    ] = False,
+    recipient: Annotated[
+        str | None,
+        typer.Option(
+            "--recipient", metavar="AGE1…", help="With --rescue: seal the kit for this age recipient."
+        ),
+    ] = None,
     passphrase_file: PassphraseFileOption = None,
     passphrase_fd: PassphraseFdOption = None,
     authority_passphrase_file: OtherAuthorityFileOption = None,
@@ -139,11 +151,18 @@ def create(
     session = open_spec(system_of(context), spec, out=pki, templates=templates).with_keys(
         authority_passphrase_file, authority_passphrase_fd, authority_identity
     )
-    chosen = _chosen(session, nodes)
     source = PassphraseSource(file=passphrase_file, descriptor=passphrase_fd)
+    if rescue:
+        if nodes:
+            raise UsageError("--rescue and --node do not go together: a kit is for no node")
+        make_kit(session, spec, out, source=source, recipient=recipient)
+        return
+    if recipient is not None:
+        raise UsageError("--recipient goes with --rescue", hint="a node's is its ageRecipient in the spec")
+    chosen = _chosen(session, nodes)
     with session.reading() as store:
         session = session.at(store)
-        _require_settled(session, store, spec)
+        require_settled(session, store, spec)
         key = bundle_key(session.opened(store))
         seals = _seals(chosen, source)
         bars = progress()
@@ -172,19 +191,6 @@ def _chosen(session: Session, names: list[str] | None) -> tuple[Node, ...]:
                 f"there is no node {name!r} in this cluster", hint=f"choose from {', '.join(every)}"
             )
     return tuple(node for name, node in every.items() if not names or name in names)
-
-
-def _require_settled(session: Session, store: Store, spec: Path) -> None:
-    plan = make_plan(
-        session.inventory, store, session.renderer, now=session.now, owned=owned_paths(read_lock(store))
-    )
-    if plan.changes:
-        first = plan.changes[0]
-        raise BundleError(
-            f"{session.root} is not what the spec asks for: {len(plan.changes)} changes are pending, "
-            f"the first being {first.verb} {first.id}",
-            hint=f"`pkigen plan {spec} --out {session.root}` shows them, `pkigen apply` makes them",
-        )
 
 
 def _seals(nodes: tuple[Node, ...], source: PassphraseSource) -> dict[str, Seal]:

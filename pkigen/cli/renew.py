@@ -10,7 +10,7 @@ import typer
 
 from pkigen.authority import look_at_all
 from pkigen.checks import residual
-from pkigen.cli.apply import Consent, change
+from pkigen.cli.apply import Consent, change, require_renewals_only
 from pkigen.cli.console import note
 from pkigen.cli.options import (
     Format,
@@ -93,6 +93,7 @@ def renew(
         "renew",
         consent=Consent(yes=yes),
         output=output,
+        review=require_renewals_only,
         selection=Selection(within=window, ids=ids, only=bool(names)),
         reuse_keys=reuse_keys,
         runbook=runbook,
