@@ -84,10 +84,11 @@ def rescue(
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
-    """Make fresh files for every node, even where the CAs themselves have ended, and print what to do.
+    """Bring back a cluster whose certificates have all ended.
 
-    No API server and no network is needed. A CA that has ended keeps its key and its name. From a kit, the
-    PKI directory is put back first. A second run changes nothing.
+    Every node gets fresh files, even where the CAs themselves have ended, and what to do with them is printed
+    in order. No API server and no network is needed. A CA that has ended keeps its key and its name. From a
+    kit, the PKI directory is put back first. A second run changes nothing.
     """
     system = system_of(context)
     given = (authority_passphrase_file, authority_passphrase_fd, authority_identity)

@@ -146,7 +146,7 @@ def test_completion_scripts(shell: str) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("pkigen re", {"renew"}),
+        ("pkigen re", {"renew", "rescue"}),
         ("pkigen ", set(COMMANDS)),
         ("pkigen v", {"validate", "verify"}),
         ("pkigen plan --ex", {"--exit-code"}),
