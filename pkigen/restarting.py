@@ -25,6 +25,8 @@ from pkigen.inventory import (
     MaterialKind,
     paths_of,
 )
+from pkigen.rendering import pods
+from pkigen.rendering.flags import localhost
 from pkigen.spec.model import Runtime, host_text
 from pkigen.trust import ETCD_CLIENT_PORT, ETCD_PEER_PORT
 
@@ -369,20 +371,26 @@ def _membership_commands(step: Step, cluster: ClusterSpec) -> tuple[str, ...]:
     return (f"{etcdctl} member add {step.member} --peer-urls={url}",)
 
 
-def health_check(step: Step) -> str:
-    """How an operator sees that the component is back before the next node is touched."""
+def health_check(step: Step, cluster: ClusterSpec) -> str:
+    """How an operator sees, on the step's node, that the component is back before the next is touched."""
     if step.component is Component.API_SERVER:
         # This kubeconfig leads to the API server of its own node, admin.conf to any of them.
         probe = "kubectl --kubeconfig /etc/kubernetes/controller-manager.conf get --raw /readyz"
     else:
-        probe = f"curl --fail --silent --insecure {_HEALTH[step.component]}"
+        probe = f"curl --fail --silent --insecure '{_health_url(step, cluster)}'"
     return f"until {probe} >/dev/null; do sleep 1; done"
 
 
-_HEALTH = {
-    Component.ETCD: "http://127.0.0.1:2381/health",
-    Component.CONTROLLER_MANAGER: "https://127.0.0.1:10257/healthz",
-    Component.SCHEDULER: "https://127.0.0.1:10259/healthz",
-    Component.KUBELET: "http://127.0.0.1:10248/healthz",
-    Component.KUBE_PROXY: "http://127.0.0.1:10256/healthz",
-}
+def _health_url(step: Step, cluster: ClusterSpec) -> str:
+    match step.component:
+        case Component.ETCD:
+            node = next(each for each in cluster.spec.nodes if each.name == step.node)
+            return f"{pods.etcd_target(cluster.spec.etcd.extra_args, localhost(node)).url}/health"
+        case Component.CONTROLLER_MANAGER:
+            return f"{pods.controller_manager_target(cluster).url}/healthz"
+        case Component.SCHEDULER:
+            return f"{pods.scheduler_target(cluster).url}/healthz"
+        case Component.KUBE_PROXY:
+            return "http://127.0.0.1:10256/healthz"
+        case _:
+            return "http://127.0.0.1:10248/healthz"

@@ -38,7 +38,7 @@ def described(steps: tuple[Step, ...], inventory: Inventory) -> tuple[RestartSte
             component=step.component,
             effect=step.effect,
             files=tuple(path.lstrip("/") for path in step.files),
-            commands=(*restart_commands(step, inventory.cluster), health_check(step))
+            commands=(*restart_commands(step, inventory.cluster), health_check(step, inventory.cluster))
             if step.effect is Effect.RESTART
             else (),
         )

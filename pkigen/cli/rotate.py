@@ -429,6 +429,11 @@ def _risks(session: Session, store: Store, wish: Wish, step: Step) -> Iterator[s
                 f"tokens of the previous key that live until {_moment(until)} are refused from now on: "
                 "who holds one (Pods, until they are restarted; files; legacy token Secrets) is locked out"
             )
+        if not wish.distributed:
+            yield (
+                "an API server or controller manager that has not restarted with the promoted key goes on "
+                "signing with the previous one: what it signs is refused"
+            )
     if step is not Step.ROLLBACK:
         return
     ledger = read_ledger(store)
@@ -459,6 +464,8 @@ def _require_over(session: Session, store: Store, wish: Wish) -> None:
                 hint="wait, or add --force: every token of the previous key is then refused at once, "
                 "and Pods that hold one are locked out until they are restarted",
             )
+    if wish.live:
+        _require_served(session, store, wish)
     if wish.distributed:
         return
     hidden = [identifier for identifier in wish.identifiers if identifier not in OBSERVABLE]
@@ -473,6 +480,9 @@ def _require_over(session: Session, store: Store, wish: Wish) -> None:
             f"no endpoint shows whether {' and '.join(hidden)} has reached every node",
             hint="see to it by the runbook, then say so with --assume-distributed",
         )
+
+
+def _require_served(session: Session, store: Store, wish: Wish) -> None:
     seen = look(session.inventory, store, now=session.now, dial=session.system.dial, only=wish.identifiers)
     note(live_text(seen, cluster=session.inventory.cluster.name))
     if seen.findings:

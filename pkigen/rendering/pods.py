@@ -115,7 +115,7 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> St
         ),
         probes=_probes(
             cluster,
-            _Target(_probed(str(node.advertise_address)), port, "HTTPS"),
+            Target(_probed(str(node.advertise_address)), port, "HTTPS"),
             ProbePaths("/livez", "/readyz", "/livez"),
         ),
         cpu="250m",
@@ -135,7 +135,7 @@ def kube_controller_manager(cluster: ClusterSpec, node: Node) -> StaticPod:
         annotations=(),
         probes=_probes(
             cluster,
-            _bound_target(component.extra_args, _CONTROLLER_MANAGER_PORT),
+            controller_manager_target(cluster),
             ProbePaths("/healthz", None, "/healthz"),
         ),
         cpu="200m",
@@ -154,7 +154,7 @@ def kube_scheduler(cluster: ClusterSpec, node: Node) -> StaticPod:
         annotations=(),
         probes=_probes(
             cluster,
-            _bound_target(component.extra_args, _SCHEDULER_PORT),
+            scheduler_target(cluster),
             versions.scheduler_probes(cluster.spec.kubernetes_version),
         ),
         cpu="100m",
@@ -176,7 +176,7 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> Static
         ),
         probes=_probes(
             cluster,
-            _etcd_target(spec.etcd.extra_args, flags.localhost(node)),
+            etcd_target(spec.etcd.extra_args, flags.localhost(node)),
             versions.etcd_probes(version),
         ),
         cpu="100m",
@@ -192,13 +192,21 @@ def _image(cluster: ClusterSpec, component: str) -> str:
     return f"{cluster.spec.image_repository}/{component}:{cluster.spec.kubernetes_version}"
 
 
-class _Target(NamedTuple):
+class Target(NamedTuple):
+    """Where a component answers whether it is well; an empty host is any address of the node."""
+
     host: str
     port: int
     scheme: str
 
+    @property
+    def url(self) -> str:
+        """As it is dialled on the node itself."""
+        host = f"[{self.host}]" if ":" in self.host else self.host or "127.0.0.1"
+        return f"{self.scheme.lower()}://{host}:{self.port}"
 
-def _probes(cluster: ClusterSpec, target: _Target, paths: ProbePaths) -> Probes:
+
+def _probes(cluster: ClusterSpec, target: Target, paths: ProbePaths) -> Probes:
     readiness = (
         None if paths.readiness is None else Probe(path=paths.readiness, delay=0, period=1, failures=3)
     )
@@ -218,14 +226,24 @@ def _probed(address: str) -> str:
     return "" if address in _UNSPECIFIED else address
 
 
-def _bound_target(extra: Iterable[ExtraArg], port: int) -> _Target:
+def controller_manager_target(cluster: ClusterSpec) -> Target:
+    """Where the controller manager answers."""
+    return _bound_target(cluster.spec.controller_manager.extra_args, _CONTROLLER_MANAGER_PORT)
+
+
+def scheduler_target(cluster: ClusterSpec) -> Target:
+    """Where the scheduler answers."""
+    return _bound_target(cluster.spec.scheduler.extra_args, _SCHEDULER_PORT)
+
+
+def _bound_target(extra: Iterable[ExtraArg], port: int) -> Target:
     address = flags.last_value(extra, "bind-address")
-    return _Target("127.0.0.1" if address is None else _probed(address), port, "HTTPS")
+    return Target("127.0.0.1" if address is None else _probed(address), port, "HTTPS")
 
 
-def _etcd_target(extra: Iterable[ExtraArg], localhost: str) -> _Target:
+def etcd_target(extra: Iterable[ExtraArg], localhost: str) -> Target:
     """Kubeadm's `GetEtcdProbeEndpoint`: the first URL of the flag, and what it leaves out by default."""
-    default = _Target(localhost, flags.ETCD_METRICS_PORT, "HTTP")
+    default = Target(localhost, flags.ETCD_METRICS_PORT, "HTTP")
     value = flags.last_value(extra, "listen-metrics-urls")
     if value is None:
         return default
@@ -234,7 +252,7 @@ def _etcd_target(extra: Iterable[ExtraArg], localhost: str) -> _Target:
         port = url.port
     except ValueError:
         return default
-    return _Target(
+    return Target(
         url.hostname or localhost,
         port or flags.ETCD_METRICS_PORT,
         "HTTPS" if url.scheme == "https" else "HTTP",

@@ -113,7 +113,7 @@ def runbook_script(
         commands = restart_commands(step, cluster)
         lines.extend(f"    {command}" for command in commands)
         is_watched = commands or step.effect is Effect.RECREATED
-        lines.append(f"    {health_check(step)}" if is_watched else "    :")
+        lines.append(f"    {health_check(step, cluster)}" if is_watched else "    :")
         lines.append("    ;;")
     for node, paths in remaining.items():
         lines += [

@@ -36,6 +36,34 @@ _TRUSTS = {
     Step.ROLLBACK: "the CAs that are trusted now",
 }
 
+_PUBLISHED_CAS = (
+    '{{range .items}}namespace {{.metadata.namespace}}{{"\\n"}}{{index .data "ca.crt"}}{{"\\n"}}{{end}}'
+)
+_COUNT_CAS = (
+    "awk '/^namespace / {of = $2; cas[of] = 0} /BEGIN CERTIFICATE/ {cas[of]++} "
+    "END {for (of in cas) print of, cas[of]}'"
+)
+_WITH_CA_BUNDLE = (
+    "validatingwebhookconfigurations,mutatingwebhookconfigurations,apiservices,customresourcedefinitions"
+)
+_CA_BUNDLES = (
+    '{{range .items}}{{$of := printf "%s/%s" .kind .metadata.name}}'
+    '{{range .webhooks}}{{with .clientConfig.caBundle}}{{$of}} {{.}}{{"\\n"}}{{end}}{{end}}'
+    '{{with .spec}}{{with .caBundle}}{{$of}} {{.}}{{"\\n"}}{{end}}'
+    "{{with .conversion}}{{with .webhook}}{{with .clientConfig}}{{with .caBundle}}"
+    '{{$of}} {{.}}{{"\\n"}}{{end}}{{end}}{{end}}{{end}}{{end}}{{end}}'
+)
+_SHOW_CA_BUNDLES = (
+    'sort -u | while read -r of bundle; do echo "$of"; echo "$bundle" | base64 -d | '
+    "openssl crl2pkcs7 -nocrl -certfile /dev/stdin | openssl pkcs7 -print_certs -noout; done"
+)
+_CA_BUNDLE_PATHS = (
+    ("validatingwebhookconfiguration", "/webhooks/0/clientConfig/caBundle"),
+    ("mutatingwebhookconfiguration", "/webhooks/0/clientConfig/caBundle"),
+    ("apiservice", "/spec/caBundle"),
+    ("customresourcedefinition", "/spec/conversion/webhook/clientConfig/caBundle"),
+)
+
 
 def rotation_runbook(
     inventory: Inventory,
@@ -126,11 +154,12 @@ class _Runbook:
             lines.append(text.strip())
             if self._drops_kubelet_certificate(restart):
                 lines.append(f"  {_KUBELET_CERTIFICATE}   # or it goes on with the one it got before")
+            health = f"  {health_check(restart, self._inventory.cluster)}"
             commands = restart_commands(restart, self._inventory.cluster)
             if restart.effect is Effect.RECREATED:
-                lines.append(f"  {health_check(restart)}")
+                lines.append(health)
             elif commands:
-                lines += [*(f"  {command}" for command in commands), f"  {health_check(restart)}"]
+                lines += [*(f"  {command}" for command in commands), health]
         if len(lines) == 1:
             lines.append("nothing has to restart")
         lines.append("the same as a script: restart.sh NODE STEP")
@@ -202,11 +231,14 @@ class _Runbook:
             f'sed "s/\\(certificate-authority-data:\\).*/\\1 $(base64 -w0 {self._bundle})/" | '
             f"{kubectl} apply -f -"
         )
-        yield "# what Pods trust, as the controller manager publishes after its restart: how many CAs"
+        count = 1 if self._inventory.rotations.phase(ca_id(CA.KUBERNETES)) is Phase.STABLE else 2
         yield (
-            f"{kubectl} get configmap -A --field-selector metadata.name=kube-root-ca.crt -o "
-            "jsonpath='{range .items[*]}{.metadata.namespace}{\"\\n\"}{.data.ca\\.crt}{end}' | "
-            "grep -c 'BEGIN CERTIFICATE'"
+            "# what Pods trust, as the controller manager publishes after its restart: each namespace must "
+            f"count {count}"
+        )
+        yield (
+            f"{kubectl} get configmap -A --field-selector metadata.name=kube-root-ca.crt "
+            f"-o go-template='{_PUBLISHED_CAS}' | {_COUNT_CAS}"
         )
         if self._step is Step.PREPARE:
             yield "# Pods whose programs read it only at their start, before `promote`"
@@ -218,13 +250,14 @@ class _Runbook:
         yield "# tokens in Secrets of the old kind carry the CA too; the controller manager writes it anew"
         yield f"{kubectl} get secret -A --field-selector type=kubernetes.io/service-account-token"
         yield (
-            "# webhooks and aggregated API servers with certificates of this CA: their caBundle must hold "
-            f"{_TRUSTS[self._step]}"
+            "# webhooks, aggregated API servers and conversions, each with the CAs in its caBundle: those of "
+            f"this cluster must be {_TRUSTS[self._step]} (NAME and the number are to be filled in)"
         )
-        yield (
-            f"{kubectl} get validatingwebhookconfigurations,mutatingwebhookconfigurations,apiservices,"
-            "customresourcedefinitions -o json | grep -n caBundle"
-        )
+        yield f"{kubectl} get {_WITH_CA_BUNDLE} -o go-template='{_CA_BUNDLES}' | {_SHOW_CA_BUNDLES}"
+        value = f'\\"value\\":\\"$(base64 -w0 {self._bundle})\\"'
+        for kind, path in _CA_BUNDLE_PATHS:
+            patch = f'[{{\\"op\\":\\"replace\\",\\"path\\":\\"{path}\\",{value}}}]'
+            yield f'{kubectl} patch {kind} NAME --type=json -p "{patch}"'
         if self._step is Step.PROMOTE:
             yield "# certificates that the previous CA signed on request: ask for each anew before `finish`"
             yield f"{kubectl} get certificatesigningrequests -o wide"
@@ -252,7 +285,10 @@ class _Runbook:
             f"{kubectl} get --raw /openid/v1/jwks",
         ]
         if self._step is Step.PROMOTE:
+            longest = self._spec.service_accounts.max_token_lifetime
             lines += [
+                f"# tokens of the previous key may live until {self._now + longest:%Y-%m-%d %H:%M} UTC, and",
+                "# longer by as much as an API server restarts later; `finish` comes after that",
                 "# tokens in Secrets of the old kind: emptied ones are signed again; fetch them anew",
                 (
                     f"{kubectl} get secret -A --field-selector type=kubernetes.io/service-account-token "
@@ -298,8 +334,8 @@ def _copy_commands(node: str, address: str) -> Iterator[str]:
     host = f"[{address}]" if ":" in address else address
     late = ("/etc/kubernetes/manifests", "/etc/kubernetes/flags", "/etc/systemd/system")
     excluded = " ".join(f"--exclude={path}" for path in late)
-    yield f"rsync -rpt --delay-updates --chown=root:root {excluded} nodes/{node}/ root@{host}:/"
-    yield f"rsync -rpt --delay-updates --chown=root:root nodes/{node}/ root@{host}:/"
+    yield f"rsync -rptc --delay-updates --chown=root:root {excluded} nodes/{node}/ root@{host}:/"
+    yield f"rsync -rptc --delay-updates --chown=root:root nodes/{node}/ root@{host}:/"
 
 
 def _grouped(changed: dict[str, set[str]]) -> dict[tuple[str, ...], list[str]]:

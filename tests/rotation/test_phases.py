@@ -563,6 +563,9 @@ def test_force_says_what_it_breaks(workshop: Workshop) -> None:
         "risk: tokens of the previous key that live until 2027-11-22 03:00 UTC are refused from now on: who "
         "holds one (Pods, until they are restarted; files; legacy token Secrets) is locked out" in done.out
     )
+    assert (
+        "risk: an API server or controller manager that has not restarted with the promoted key" in done.out
+    )
     assert "taken for granted: no token that the previous key has signed is still in use" in done.err
 
 

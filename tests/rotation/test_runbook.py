@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import shutil
 import subprocess
@@ -144,35 +145,94 @@ def test_what_is_to_be_done_in_the_cluster(workshop: Workshop) -> None:
     assert "forward" not in finish
 
 
-def test_the_cluster_info_command_puts_the_bundle_in(workshop: Workshop, tmp_path: Path) -> None:
-    """Run as it is written, with a kubectl that shows and takes a ConfigMap."""
-    text = runbook(workshop, "ca kubernetes", "prepare")
-    (line,) = [line for line in commands(text) if "cluster-info" in line]
+def run_with(kubectl: str, line: str, workshop: Workshop, tmp_path: Path) -> str:
+    """What a line of a runbook prints, run as it is written with a kubectl of a few lines of shell."""
     shim = tmp_path / "bin/kubectl"
     shim.parent.mkdir()
-    shim.write_text(
-        '#!/bin/sh\ncase "$*" in\n'
-        "*get*) echo 'data:'; echo '  kubeconfig: |'\n"
-        "echo '        certificate-authority-data: b2xk'; echo '        server: s' ;;\n"
-        f"*apply*) cat >{tmp_path}/applied ;;\nesac\n"
-    )
+    shim.write_text(f"#!/bin/sh\n{kubectl}")
     shim.chmod(0o755)
-    subprocess.run(
+    return subprocess.run(
         ["sh", "-ec", line],
         check=True,
         cwd=workshop.tree,
         env={"PATH": f"{shim.parent}:/usr/bin:/bin"},
         capture_output=True,
+        text=True,
+    ).stdout
+
+
+def test_the_cluster_info_command_puts_the_bundle_in(workshop: Workshop, tmp_path: Path) -> None:
+    text = runbook(workshop, "ca kubernetes", "prepare")
+    (line,) = [line for line in commands(text) if "cluster-info" in line]
+    shim = (
+        'case "$*" in\n'
+        "*get*) echo 'data:'; echo '  kubeconfig: |'\n"
+        "echo '        certificate-authority-data: b2xk'; echo '        server: s' ;;\n"
+        f"*apply*) cat >{tmp_path}/applied ;;\nesac\n"
     )
+    run_with(shim, line, workshop, tmp_path)
     applied = (tmp_path / "applied").read_text()
     (data,) = re.findall(r"certificate-authority-data: (\S+)", applied)
     assert base64.b64decode(data) == (workshop.tree / f"nodes/cp-1/{PKI}/ca.crt").read_bytes()
     assert "        server: s\n" in applied
 
 
+def test_which_namespaces_lack_the_new_ca(workshop: Workshop, tmp_path: Path) -> None:
+    text = runbook(workshop, "ca kubernetes", "prepare")
+    assert "each namespace must count 2\n" in text
+    (line,) = [line for line in commands(text) if "metadata.name=kube-root-ca.crt" in line]
+    shim = (
+        f"echo namespace default; cat nodes/cp-1/{PKI}/ca.crt\n"
+        f"echo namespace web; cat nodes/cp-1/{PKI}/ca-signing.crt\necho namespace none\n"
+    )
+    assert sorted(run_with(shim, line, workshop, tmp_path).splitlines()) == ["default 2", "none 0", "web 1"]
+
+
+def test_whose_ca_bundle_is_of_this_cluster(workshop: Workshop, tmp_path: Path) -> None:
+    text = runbook(workshop, "ca kubernetes", "prepare")
+    (line,) = [line for line in commands(text) if "caBundle" in line and " get " in line]
+    shim = f'echo "APIService/v1.example.com $(base64 -w0 nodes/cp-1/{PKI}/ca.crt)"\n'
+    shown = run_with(shim, line, workshop, tmp_path)
+    assert shown.startswith("APIService/v1.example.com\n")
+    assert re.findall(r"subject=.*CN ?= ?(\S+)", shown) == ["kubernetes", "kubernetes-g2"]
+
+
+def test_a_ca_bundle_is_replaced(workshop: Workshop, tmp_path: Path) -> None:
+    text = runbook(workshop, "ca kubernetes", "prepare")
+    (line,) = [line for line in commands(text) if "patch apiservice NAME" in line]
+    (patch,) = json.loads(run_with('echo "$8"\n', line, workshop, tmp_path))
+    assert (patch["op"], patch["path"]) == ("replace", "/spec/caBundle")
+    bundle = (workshop.tree / f"nodes/cp-1/{PKI}/ca.crt").read_bytes()
+    assert base64.b64decode(patch["value"]) == bundle
+
+
+@pytest.mark.parametrize(
+    ("address", "etcd"),
+    [
+        ("10.0.0.11", "'http://127.0.0.1:2381/health'"),
+        ("fd00::11", "'http://[::1]:2381/health'"),
+    ],
+)
+def test_where_each_component_is_asked_for_its_health(tmp_path: Path, address: str, etcd: str) -> None:
+    """Each where it listens: by the node's address family, and by what the spec binds it to."""
+    spec = {
+        **SMALL,
+        "nodes": [{"name": "cp-1", "roles": ["control-plane"], "addresses": [address]}],
+        "networking": {"serviceSubnets": ["fd01::/108" if ":" in address else "10.96.0.0/12"]},
+        "scheduler": {"extraArgs": [{"name": "bind-address", "value": address}]},
+    }
+    workshop = Workshop(place=tmp_path).made(spec_text(spec))
+    text = runbook(workshop, "ca kubernetes etcd", "prepare")
+    host = f"[{address}]" if ":" in address else address
+    for probe in (etcd, "'https://127.0.0.1:10257/healthz'", f"'https://{host}:10259/healthz'"):
+        assert probe in text, probe
+        assert probe in (tmp_path / "runbook-prepare/restart.sh").read_text()
+
+
 def test_tokens(workshop: Workshop) -> None:
     assert "both must be there" in runbook(workshop, "sa", "prepare")
     promote = runbook(workshop, "sa", "promote")
+    assert "# tokens of the previous key may live until 2027-11-22 03:00 UTC, and\n" in promote
     assert "get --raw /openid/v1/jwks" in promote
     assert '"path":"/data/token"' in promote
     assert "one key" in runbook(workshop, "sa", "finish")
