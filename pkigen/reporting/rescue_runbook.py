@@ -102,7 +102,8 @@ class _Runbook:
         return lines
 
     def _well(self, component: Component, node: Node) -> Iterator[str]:
-        yield health_check(Step(node=node.name, component=component, effect=Effect.RESTART, files=()))
+        step = Step(node=node.name, component=component, effect=Effect.RESTART, files=())
+        yield health_check(step, self._cluster)
 
     def _etcd_took(self, component: Component, node: Node) -> Iterator[str]:
         yield from self._well(component, node)

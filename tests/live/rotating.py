@@ -22,19 +22,22 @@ if TYPE_CHECKING:
 _SECONDS = 120
 _CLIENT = Path(__file__).with_name("steady_client.py")
 _DELIVER = """
-set -e
-cd "$1"
-find . -type f | grep -v '^./etc/kubernetes/manifests/' >/run/new
-find . -type f | grep '^./etc/kubernetes/manifests/' >>/run/new || true
-while read -r file; do
-    mkdir -p "/$(dirname "$file")"
-    if ! cmp -s "$file" "/$file"; then cp -p "$file" "/$file.new"; fi
-done </run/new
-while read -r file; do
-    if [ -e "/$file.new" ]; then mv "/$file.new" "/$file"; fi
-done </run/new
+import os, shutil, sys
+from pathlib import Path
+source, root = Path(sys.argv[1]), Path("/")
+files = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
+files.sort(key=lambda path: "manifests" in path.parts)
+new = []
+for file in files:
+    target = root / file
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists() or target.read_bytes() != (source / file).read_bytes():
+        shutil.copy2(source / file, f"{target}.new")
+        new.append(target)
+for target in new:
+    os.rename(f"{target}.new", target)
 """
-"""As `rsync --delay-updates` does it: everything is there before anything is put in place, manifests last."""
+"""As `rsync --delay-updates` does it: everything is there before one process puts it in place, manifests last."""
 
 
 @dataclass(slots=True)
@@ -119,7 +122,7 @@ def rotate(cluster: Cluster, *arguments: str, machine: Machine | None = None) ->
 
 def deliver(cluster: Cluster, node: str) -> None:
     """Copy a node's tree over the root of its machine, each file in one go, manifests last."""
-    cluster.machines[node].run("sh", "-c", _DELIVER, "deliver", cluster.node(node))
+    cluster.machines[node].run(sys.executable, "-Ic", _DELIVER, cluster.node(node))
 
 
 def restarts_of(restarts: Sequence[dict[str, Any]], node: str) -> set[str]:
