@@ -1,6 +1,6 @@
 """Feed the observer and the readers of lock files and ledgers with damaged bytes: nothing may raise.
 
-    python tests/core/fuzz_observer.py [--inputs 100000] [--seed 1] [--save DIRECTORY]
+    python -m tests.core.fuzz_observer [--inputs 100000] [--seed 1] [--save DIRECTORY]
 
 Inputs are mutations of good files and of the corpus in `tests/core/corpus/`, and plain noise. An input that
 raises is written into the directory given with `--save`, to be kept in the corpus.
@@ -8,13 +8,10 @@ raises is written into the directory given with `--save`, to be kept in the corp
 
 from __future__ import annotations
 
-import argparse
 import base64
 import random
 import re
 import sys
-import time
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,6 +36,7 @@ from pkigen.observing import (
 from pkigen.profiles import Profile
 from pkigen.store import FileContent, MissingError
 from pkigen.trust import Judge
+from tests.fuzzing import campaign, damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,7 +168,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
     """Random changes, mostly of what stands inside PEM or base64: else hardly any input would parse."""
     blocks = list(_BLOCK.finditer(data))
     if not blocks or chance.random() < 0.25:
-        return _bytes(data, chance)
+        return damaged(data, chance, _DICTIONARY)
     block = chance.choice(blocks)
     inner = base64.b64decode(block[0] + b"==")
     inner = mutated(inner, chance) if b"-----BEGIN" in inner else _der(inner, chance)
@@ -183,7 +181,7 @@ _BLOCK = re.compile(rb"(?:[A-Za-z0-9+/]{20,}={0,2}\n?)+")
 def _der(data: bytes, chance: random.Random) -> bytes:
     """Mostly substitutions, which leave the lengths of DER as they are."""
     if chance.random() < 0.2:
-        return _bytes(data, chance)
+        return damaged(data, chance, _DICTIONARY)
     changed = bytearray(data)
     for _ in range(chance.randint(1, 3)):
         place = chance.randrange(len(changed))
@@ -191,26 +189,6 @@ def _der(data: bytes, chance: random.Random) -> bytes:
             (changed[place] ^ 1 << chance.randrange(8), chance.randrange(256), 0, 0xFF)
         )
     return bytes(changed)
-
-
-def _bytes(data: bytes, chance: random.Random) -> bytes:
-    for _ in range(chance.randint(1, 4)):
-        place = chance.randrange(len(data) + 1)
-        match chance.randrange(6):
-            case 0:
-                data = data[:place] + bytes([chance.randrange(256)]) + data[place + 1 :]
-            case 1:
-                data = data[:place] + data[place + chance.randint(1, 9) :]
-            case 2:
-                data = data[:place] + chance.randbytes(chance.randint(1, 5)) + data[place:]
-            case 3:
-                data = data[:place]
-            case 4:
-                end = place + chance.randint(1, 60)
-                data = data[:place] + 2 * data[place:end] + data[end:]
-            case _:
-                data = data[:place] + chance.choice(_DICTIONARY) + data[place:]
-    return data
 
 
 def inputs(seed: int) -> Iterator[bytes]:
@@ -228,33 +206,16 @@ def inputs(seed: int) -> Iterator[bytes]:
 
 def main() -> int:
     """Run; the exit code says whether something raised."""
-    parser = argparse.ArgumentParser(description="fuzz what reads bytes from the disk")
-    parser.add_argument("--inputs", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--save", type=Path, default=None, help="where inputs that raise are written")
-    arguments = parser.parse_args()
-    raised: Counter[str] = Counter()
-    parsed = done = 0
-    begun = time.perf_counter()
-    for data in inputs(arguments.seed):
-        if done == arguments.inputs:
-            break
-        done += 1
+    parsed = 0
+
+    def look(data: bytes) -> None:
+        nonlocal parsed
         parsed += not isinstance(parse_certificates(data), str)
-        try:
-            digest(data)
-        except Exception as error:  # noqa: BLE001 -- whatever it is, it is what is looked for
-            name = f"{type(error).__name__}: {error}"[:100]
-            if name not in raised and arguments.save is not None:
-                arguments.save.mkdir(exist_ok=True)
-                (arguments.save / f"raised-{len(raised):03d}").write_bytes(data)
-            raised[name] += 1
-    seconds = time.perf_counter() - begun
-    sys.stdout.write(
-        f"{done} inputs in {seconds:.0f} s, {parsed} of them parsed as certificates, "
-        f"{raised.total()} raised: {dict(raised)}\n"
+        digest(data)
+
+    return campaign(
+        "what reads bytes from the disk", inputs, look, lambda: f"{parsed} of them parsed as certificates"
     )
-    return 1 if raised else 0
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from datetime import timedelta
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +30,7 @@ from pkigen.store import Store
 from pkigen.surveying import Selection
 from tests.core.samples import CP1, CP2, CP3, ENDPOINT, NOW, W1, W2, World, node, snapshot, spec
 from tests.core.strategies import clusters
+from tests.faults.scenes import wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +45,7 @@ API = f"{PKI}/apiserver"
 ADMIN = "nodes/cp-1/etc/kubernetes/admin.conf"
 MANIFEST = "nodes/cp-1/etc/kubernetes/manifests/kube-apiserver.yaml"
 MINUTE = timedelta(minutes=1)
+MANY = 300
 
 
 @pytest.fixture(scope="module")
@@ -886,7 +889,9 @@ def test_a_plan_of_another_inventory_is_refused(world: World) -> None:
 
 @given(first=clusters(), second=clusters())
 @settings(
-    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=min(wanted(5), MANY),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 def test_from_any_spec_to_any_other(
     first: ClusterSpec, second: ClusterSpec, tmp_path_factory: pytest.TempPathFactory
@@ -904,10 +909,19 @@ def test_from_any_spec_to_any_other(
     # Nothing of the first is left that the second does not have …
     left = {path for path in snapshot(world.root) if not path.startswith(".pkigen/")}
     assert left == world.inventory.paths | {"pki.lock"}
+    assert directories(world.root) == {
+        str(parent) for path in left for parent in PurePosixPath(path).parents if parent.name
+    }
     # … and nothing that both have was issued again.
     after = world.fingerprints()
     for identifier in shared(items, world, plan):
         assert after[identifier] == before[identifier], identifier
+
+
+def directories(root: Path) -> set[str]:
+    """Every directory of the tree, empty ones too."""
+    found = (path.relative_to(root) for path in root.rglob("*") if path.is_dir())
+    return {str(path) for path in found if path.parts[0] != ".pkigen"}
 
 
 def shared(items: dict[str, Any], world: World, plan: Plan) -> list[str]:

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import json
-from ipaddress import ip_address
-from pathlib import Path
+from collections import Counter
+from itertools import islice
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pkigen.errors import SpecError
-from pkigen.spec.kubeadm import HostFacts
 from pkigen.spec.loading import load_text
-from tests.spec.sources import INIT, cluster
-from tests.spec.test_conversion import EVERYTHING_ELSE, NEW, SAME
+from tests.spec.fuzz_loader import CORPUS, HOST, JOINED, ODD, TEXTS, inputs, load
 
-EXAMPLES = [path.read_text() for path in sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))]
-TEXTS = [*EXAMPLES, SAME, NEW, EVERYTHING_ELSE, cluster("networking: {podSubnet: 10.244.0.0/16}\n")]
 DOCUMENTS = [list(yaml.safe_load_all(text)) for text in TEXTS]
-HOST = HostFacts(hostname="host", default_address=ip_address("192.0.2.99"))
-ODD = [
-    None, True, False, 0, -1, 1.5, 10**30, "", "no", "012", "10:20", "x\ny", "\u202e", "::1", "*", "a" * 300,
-    [], {}, [None], [[]], {"": None}, {"name": None}, [{}], float("inf"), "v1.36.2", "192.0.2.1", "8760h",
-    "10.96.0.0/12", "system:masters",
-]  # fmt: skip
 SIGNS = ["\t", "\n", ": ", "- ", "*a", "&a ", "<<: ", "{", "]", "---\n"]
 
 
@@ -103,4 +94,15 @@ def test_the_survivors_are_not_all_alike() -> None:
     """The checks above would pass for a loader that refuses everything."""
     for text in TEXTS:
         assert load_text(text.encode(), file="f", host=HOST).spec.spec.nodes
-    assert load_text(INIT.encode() + b"---\n" + cluster("").split("---\n")[1].encode(), file="f", host=HOST)
+    assert load(JOINED.encode())
+
+
+def test_a_part_of_the_campaign() -> None:
+    """All of it is `python -m tests.spec.fuzz_loader`."""
+    outcomes = Counter(map(load, islice(inputs(1), 400)))
+    assert min(outcomes[True], outcomes[False]) > 20
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CORPUS.iterdir()))
+def test_the_corpus(name: str) -> None:
+    _survives((CORPUS / name).read_bytes())
