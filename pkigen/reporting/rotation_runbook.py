@@ -36,6 +36,7 @@ _TRUSTS = {
     Step.ROLLBACK: "the CAs that are trusted now",
 }
 
+_READ_PER_CONNECTION = ("/etcd/server.key", "/apiserver-kubelet-client.key", "/apiserver-etcd-client.key")
 _PUBLISHED_CAS = (
     '{{range .items}}namespace {{.metadata.namespace}}{{"\\n"}}{{index .data "ca.crt"}}{{"\\n"}}{{end}}'
 )
@@ -139,10 +140,11 @@ class _Runbook:
         for files, nodes in _grouped(changed).items():
             lines += [f"what changes on {', '.join(nodes)}:", *(f"  {path}" for path in files)]
         lines += [f"{path} goes to its owner" for path in sorted(people)]
-        if any(path.endswith("/etcd/server.key") for files in changed.values() for path in files):
+        if any(path.endswith(_READ_PER_CONNECTION) for files in changed.values() for path in files):
             lines += [
-                "etcd reads its certificate and key anew for every connection: in the moment in which one of",
-                "them is new, clients are turned away and try again (rotate with --reuse-keys avoids it)",
+                "etcd, and API servers towards kubelets and etcd, read a certificate and its key anew for",
+                "every connection: in the moment in which one of them is new, connections fail and are tried",
+                "again (rotate with --reuse-keys avoids it)",
             ]
         if not changed and not people:
             lines.append("no node and nobody has to get anything")

@@ -37,7 +37,7 @@ for file in files:
 for target in new:
     os.rename(f"{target}.new", target)
 """
-"""As `rsync --delay-updates` does it: everything is there before one process puts it in place, manifests last."""
+"""As `rsync --delay-updates`: everything is there before one process puts it in place, manifests last."""
 
 
 @dataclass(slots=True)

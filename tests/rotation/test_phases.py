@@ -6,7 +6,8 @@ import base64
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,9 +18,6 @@ from pkigen.inventory import Phase, Rotations
 from pkigen.rotation import Step, premises
 from tests.live import certificates
 from tests.rotation.phases import DAY, PKI, SMALL, Photograph, Workshop, spec_text
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CAS = {"kubernetes": "pki/ca", "etcd": "pki/etcd/ca", "front-proxy": "pki/front-proxy-ca"}
 IDS = {"kubernetes": "ca", "etcd": "etcd-ca", "front-proxy": "front-proxy-ca"}
@@ -280,6 +278,22 @@ def test_the_proof_is_shown_and_nothing_changes(workshop: Workshop) -> None:
     assert (content["kind"], content["broken"]) == ("Proof", [])
     assert content["premises"]
     assert workshop.photograph() == before
+
+
+def test_the_readme_shows_the_table_as_it_is(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (shown,) = re.findall(r"^\$ pkigen (rotate .+ --prove)\n((?:.+\n)+?)```", readme, re.MULTILINE)
+    command, table = shown
+    workshop = Workshop(place=tmp_path)
+    example = workshop.run("example", "ha").out
+    workshop.made(example)
+    names = command.split()[1:-2]
+    printed = workshop.run(
+        "rotate", *names, workshop.spec, "--prove", "--out", workshop.tree
+    ).out.splitlines()
+    lines = [line for line in table.splitlines() if line != "…"]
+    assert [line for line in printed if line in lines] == lines
+    assert len(lines) > 8
 
 
 def test_pending_changes_come_first(workshop: Workshop) -> None:
