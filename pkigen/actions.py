@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reissuance:
-    """What changes from the present certificate to the next; `expires` is None where there is none yet."""
+    """What changes from the present certificate to the next; `expires` is None where there is none yet.
+
+    `offline` says that only the offline authority can issue it.
+    """
 
     issuer: str | None
     key_algorithm: str
     expires: datetime | None
     will_expire: datetime
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,12 @@ class Keep(Action):
     verb = "keep"
 
 
+class Await(Keep):
+    """Kept although it is due: only the offline authority can renew it, and a request has to ask for that."""
+
+    verb = "await"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
     """A file of the authority that a rotation puts at another path; `target` is None where it only goes."""
@@ -98,6 +108,16 @@ class Plan:
     def changes(self) -> tuple[Action, ...]:
         """The actions that do something."""
         return tuple(action for action in self.actions if not isinstance(action, Keep))
+
+    @property
+    def offline(self) -> tuple[Action, ...]:
+        """The changes that need a certificate of the offline authority."""
+        return tuple(action for action in self.changes if action.reissuance and action.reissuance.offline)
+
+    @property
+    def awaited(self) -> tuple[Action, ...]:
+        """What is due and can only be renewed by the offline authority: nothing that is changed here."""
+        return tuple(action for action in self.actions if isinstance(action, Await))
 
     @property
     def digest(self) -> str:

@@ -18,6 +18,7 @@ from pkigen.checks import Reason
 from pkigen.errors import AuthorityError, StoreError
 from pkigen.inventory import (
     CA,
+    CertificateFile,
     Desired,
     DesiredCertificate,
     DesiredCopy,
@@ -51,9 +52,9 @@ from pkigen.lockfile import LockBuilder, certificate_facts, read_lock
 from pkigen.materials import Materials
 from pkigen.observing import (
     Fault,
-    client_certificate_pem,
     client_key_pem,
     observe_certificate,
+    parse_certificates,
     read_file,
 )
 from pkigen.profiles import PROFILES
@@ -67,7 +68,9 @@ from pkigen.tokens import sign as sign_token
 from pkigen.vault import Opened, PlainVault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from cryptography import x509
 
     from pkigen.keys import KeyMakers
     from pkigen.rendering import Renderer
@@ -94,6 +97,31 @@ class Applied:
     issued: tuple[str, ...]
     capped: tuple[str, ...]
     backup: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """A certificate that the offline authority has issued.
+
+    `certificate` is PEM, what its holder sends after it included. `key` is its private key, or None where
+    that stays where it is, or was never here.
+    """
+
+    certificate: bytes
+    key: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What came back from the offline authority, by id, and how the directory keeps that it came.
+
+    `spent` is the file that waited for it. `files` are written beside the tree's own.
+    """
+
+    certificates: Mapping[str, Delivered]
+    spent: str
+    entry: Entry
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +178,8 @@ def apply_plan(
     *,
     reuse_keys: bool = False,
     inspect: Callable[[StagedView], None] | None = None,
+    delivery: Delivery | None = None,
+    held: frozenset[str] = frozenset(),
 ) -> Applied:
     """Carry out a plan, wholly or not at all.
 
@@ -160,13 +190,24 @@ def apply_plan(
         tools: Clock, random source, templates, progress.
         reuse_keys: Whether renewals and rotations keep the leaves' private keys, where these can be read.
         inspect: Looks at the staged tree, and raises where it must not be committed.
+        delivery: What the offline authority has issued: put in place instead of being issued here.
+        held: The ids of what is left as it is for a later plan.
 
     Raises:
         StoreError: The tree could not be written; it is unchanged.
         AuthorityError: A CA cannot sign.
     """
     with store.transaction() as transaction:
-        work = _Work(plan, inventory, store, transaction, tools, reuse_keys=reuse_keys)
+        work = _Work(
+            plan,
+            inventory,
+            store,
+            transaction,
+            tools,
+            reuse_keys=reuse_keys,
+            delivery=delivery,
+            held=held,
+        )
         work.stage()
         if inspect is not None:
             inspect(work.view)
@@ -202,6 +243,8 @@ class _Work:
         tools: Tools,
         *,
         reuse_keys: bool,
+        delivery: Delivery | None = None,
+        held: frozenset[str] = frozenset(),
     ) -> None:
         self._plan = plan
         self._inventory = inventory
@@ -209,6 +252,8 @@ class _Work:
         self._transaction = transaction
         self._tools = tools
         self._reuse_keys = reuse_keys
+        self._delivery = delivery
+        self._held = held
         self._vault = tools.vault
         self.view = StagedView(store, transaction, self._vault)
         self._opened = Opened(self.view, self._vault)
@@ -221,7 +266,7 @@ class _Work:
     def stage(self) -> None:
         """Stage everything, and look at it again."""
         self._move()
-        changes = {action.id: action for action in self._plan.changes}
+        changes = {action.id: action for action in self._plan.changes if action.id not in self._held}
         pending = [
             item
             for item in self._inventory.items
@@ -234,9 +279,11 @@ class _Work:
             for item in pending:
                 self._carry_out(item, changes[_identifier(item)], keys)
                 progress.step()
-        for action in self._plan.changes:
+        for action in changes.values():
             if isinstance(action, Remove):
                 self._remove(action)
+        if self._delivery is not None:
+            self._receive(self._delivery)
         self._finish()
 
     def commit(self) -> Applied:
@@ -273,6 +320,8 @@ class _Work:
             return False
         if isinstance(item, DesiredCertificate) and item.issuer is None and isinstance(action, Renew):
             return False
+        if isinstance(item, DesiredCertificate) and self._inventory.is_signed_offline(item):
+            return False  # the request was made with it
         return not (isinstance(item, DesiredCertificate) and self._reused_key(item, action) is not None)
 
     def _reused_key(self, item: DesiredCertificate, action: Action) -> PrivateKey | None:
@@ -283,9 +332,13 @@ class _Work:
         return key if algorithm_of(key) is item.key_algorithm else None
 
     def _key_pem(self, item: DesiredCertificate) -> bytes:
-        if isinstance(item.location, KeyPairFiles):
-            return self._opened.read(item.location.key).data
-        return client_key_pem(self.view.read(item.location.kubeconfig).data) or b""
+        match item.location:
+            case KeyPairFiles() as files:
+                return self._opened.read(files.key).data
+            case InKubeconfig() as place:
+                return client_key_pem(self.view.read(place.kubeconfig).data) or b""
+            case CertificateFile():
+                raise AuthorityError(f"the private key of {item.id} is not here")
 
     # -- one object -----------------------------------------------------------------------------------
 
@@ -308,6 +361,9 @@ class _Work:
         if not isinstance(action, Create | Renew | Reissue):
             self._rewrite(item, action)
             return
+        if self._inventory.is_signed_offline(item):
+            self._deliver(item, action)
+            return
         issuer = self._issuer(item.issuer) if item.issuer is not None else None
         if issuer is None and isinstance(action, Renew):
             self._renew_authority(item, action)
@@ -320,10 +376,34 @@ class _Work:
             now=self._tools.now,
             entropy=self._tools.entropy,
         )
-        chain = issuer.chain if issuer is not None and PROFILES[item.profile].sends_chain else ()
-        certificate = certificate_pem(issued.certificate, *chain)
+        certificate = certificate_pem(issued.certificate, *self._chain_after(item))
         self._place(item, certificate, private_pem(key))
         self._record(item, issued, action)
+
+    def _deliver(self, item: DesiredCertificate, action: Action) -> None:
+        """Put a certificate of the offline authority in place."""
+        delivered = self._delivery.certificates.get(item.id) if self._delivery is not None else None
+        if delivered is None:
+            raise AuthorityError(
+                f"only the offline authority can issue {item.id}",
+                hint="ask it: `pkigen authority request SPEC`",
+            )
+        self._place(item, delivered.certificate, delivered.key)
+        certificates = parse_certificates(delivered.certificate)
+        if isinstance(certificates, str):
+            raise AuthorityError(f"the certificate for {item.id} {certificates}")
+        self._outcome.issued.append(item.id)
+        facts = certificate_facts(certificates[0])
+        self._outcome.entries.append(
+            Entry(event=Event.DELIVERED, id=item.id, reason=action.reason, facts=facts)
+        )
+
+    def _receive(self, delivery: Delivery) -> None:
+        for path, content in delivery.files.items():
+            self._stage(path, layout.PUBLIC_MODE, content)
+        self._transaction.remove(delivery.spent)
+        self.view.hide(delivery.spent)
+        self._outcome.entries.append(delivery.entry)
 
     def _renew_authority(self, item: DesiredCertificate, action: Action) -> None:
         """The same key and subject with a new validity: whatever the CA has signed stays good."""
@@ -341,19 +421,19 @@ class _Work:
         self._place(item, certificate_pem(issued.certificate), self._key_pem(item))
         self._record(item, issued, action)
 
-    def _place(self, item: DesiredCertificate, certificate: bytes, key: bytes) -> None:
+    def _place(self, item: DesiredCertificate, certificate: bytes, key: bytes | None) -> None:
         if isinstance(item.location, InKubeconfig):
             kubeconfig = self._inventory.kubeconfigs[item.location.kubeconfig]
             self._authority(kubeconfig.trust)
             trust = self._materials.of(MaterialKind.TRUST_BUNDLE, kubeconfig.trust) or b""
             content = self._tools.renderer.kubeconfig(
-                kubeconfig, trust_bundle=trust, certificate=certificate, key=key
+                kubeconfig, trust_bundle=trust, certificate=certificate, key=key or self._key_pem(item)
             )
             self._stage(kubeconfig.path, layout.KUBECONFIG_MODE, content)
             return
-        if item.issuer is None:
+        if isinstance(item.location, KeyPairFiles) and key is not None and item.issuer is None:
             self._stage_private(item.location.key, key)
-        else:
+        elif isinstance(item.location, KeyPairFiles) and key is not None:
             self._stage(item.location.key, layout.KEY_MODE, key)
         self._stage(item.location.certificate, layout.CERTIFICATE_MODE, certificate)
 
@@ -369,10 +449,10 @@ class _Work:
         if action.reason is Reason.MODE:
             self._modes(certificate_modes(item))
             return
-        if isinstance(item.location, InKubeconfig):
-            content = self.view.read(item.location.kubeconfig).data
-            certificate = client_certificate_pem(content)
-            self._place(item, certificate, client_key_pem(content) or b"")
+        observed = observe_certificate(self.view, item.location)
+        if observed.certificate is not None:
+            chain = self._chain_after(item)
+            self._place(item, certificate_pem(observed.certificate, *chain), None)
 
     def _key_pair(self, item: DesiredKeyPair, action: Action, keys: Iterator[PrivateKey]) -> None:
         if action.reason is Reason.NOT_SEALED:
@@ -463,12 +543,22 @@ class _Work:
     def _authority(self, ca: CA) -> CACertificates:
         if ca not in self._authorities:
             certificates = load_certificates(
-                self.view, ca, now=self._tools.now, other=self._inventory.rotations.other(ca_id(ca))
+                self.view,
+                ca,
+                now=self._tools.now,
+                keys=self._inventory.ca_keys,
+                other=self._inventory.rotations.other(ca_id(ca)),
             )
             if certificates is None:
                 raise AuthorityError(f"the authority has no {ca_id(ca)} CA")
             self._authorities[ca] = certificates
         return self._authorities[ca]
+
+    def _chain_after(self, item: DesiredCertificate) -> tuple[x509.Certificate, ...]:
+        """What the holder of a leaf sends after it."""
+        if item.issuer is None or not PROFILES[item.profile].sends_chain:
+            return ()
+        return self._authority(item.issuer).chain
 
     def _issuer(self, ca: CA) -> Issuer:
         if ca not in self._issuers:
@@ -535,7 +625,7 @@ class _Work:
         for surveyed in survey.objects():
             action = surveyed.action
             # What has expired but was not asked for (`renew cp-1/apiserver`) is no fault.
-            left_alone = isinstance(action, Renew) and action.id not in issued
+            left_alone = (isinstance(action, Renew) and action.id not in issued) or action.id in self._held
             if not isinstance(action, Keep) and not left_alone:
                 raise StagedTreeError(action)
             lock.add(surveyed)

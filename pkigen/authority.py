@@ -35,9 +35,10 @@ from pkigen.issuing import Issuer, certificate_pem
 from pkigen.keys import MINIMUM_RSA_BITS, UnsupportedKeyError, describe, load_private, public_der
 from pkigen.observing import Fault, FaultKind, Reader, observe_certificate, observe_file
 from pkigen.sealing import is_sealed
+from pkigen.spec.model import CAKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from pkigen.inventory import Inventory
@@ -61,6 +62,12 @@ class CACertificates:
     other: x509.Certificate | None = None
     complete: bool = True
 
+    @classmethod
+    def of_chain(cls, chain: Sequence[x509.Certificate]) -> CACertificates:
+        """A CA followed by what stands above it, down to its root or not."""
+        above = tuple(link for link in chain if link.subject != link.issuer)
+        return cls(certificate=chain[0], chain=above)
+
     @property
     def anchors(self) -> tuple[x509.Certificate, ...]:
         """What peers are judged by, the signing CA first: the issuing CAs and nothing above them.
@@ -83,7 +90,7 @@ def ca_location(ca: CA, slot: Slot = Slot.CURRENT) -> KeyPairFiles:
 
 
 def load_certificates(
-    reader: Reader, ca: CA, *, now: datetime, other: Slot | None = None
+    reader: Reader, ca: CA, *, now: datetime, keys: CAKeys, other: Slot | None = None
 ) -> CACertificates | None:
     """Read a CA's certificates; None where the authority has neither its certificate nor its key.
 
@@ -91,24 +98,26 @@ def load_certificates(
         reader: Where the bytes come from.
         ca: Which CA.
         now: The present, in UTC.
+        keys: Where its key is to be: here, or with an offline authority and therefore not here.
         other: The generation that is trusted beside the current one.
 
     Raises:
-        AuthorityError: Only half of it is there, it cannot be read, or it is unfit to sign.
+        AuthorityError: Only half of it is there, it cannot be read, it is unfit to sign, or its key is where
+            none must be.
     """
-    chain = _load_generation(reader, ca, Slot.CURRENT, now=now)
+    chain = _load_generation(reader, ca, Slot.CURRENT, now=now, keys=keys)
     if chain is None:
         return None
     if other is None:
-        return _as_found(*chain)
-    second = _load_generation(reader, ca, other, now=now)
+        return CACertificates.of_chain(chain)
+    second = _load_generation(reader, ca, other, now=now, keys=keys)
     if second is None:
-        return replace(_as_found(*chain), complete=False)
+        return replace(CACertificates.of_chain(chain), complete=False)
     fault = _indistinct(second[0], chain[0])
     if fault is not None:
         path = ca_location(ca, other).certificate
         raise AuthorityError(f"{path} {fault}", hint="give each generation a key and a name of its own")
-    return replace(_as_found(*chain), other=second[0])
+    return replace(CACertificates.of_chain(chain), other=second[0])
 
 
 def _indistinct(one: x509.Certificate, other: x509.Certificate) -> str | None:
@@ -132,7 +141,7 @@ def _key_identifier(certificate: x509.Certificate) -> bytes | None:
 
 
 def _load_generation(
-    reader: Reader, ca: CA, slot: Slot, *, now: datetime
+    reader: Reader, ca: CA, slot: Slot, *, now: datetime, keys: CAKeys
 ) -> tuple[x509.Certificate, ...] | None:
     location = ca_location(ca, slot)
     observed = observe_certificate(reader, location)
@@ -141,6 +150,12 @@ def _load_generation(
         observed.certificate_fault,
         observed.key_fault,
     )
+    key_is_there = key_fault is None or key_fault.kind is not FaultKind.MISSING
+    if keys is CAKeys.OFFLINE and key_is_there:
+        raise AuthorityError(
+            f"{location.key} is there, and the spec leaves the CA keys with the offline authority",
+            hint="take it there and remove it here; for a site that has the keys, set caKeys: site",
+        )
     if certificate is None:
         if (
             certificate_fault is not None
@@ -149,7 +164,6 @@ def _load_generation(
         ):
             return None
         message = certificate_fault.message if certificate_fault is not None else "cannot be read"
-        key_is_there = key_fault is None or key_fault.kind is not FaultKind.MISSING
         raise AuthorityError(
             f"{location.certificate} {message}" + (f", but {location.key} is there" if key_is_there else ""),
             hint="put the CA's certificate back, or move both files away to have a new CA made",
@@ -157,10 +171,11 @@ def _load_generation(
     chain = (certificate, *observed.chain)
     if slot is Slot.PREVIOUS:
         return chain  # it signs nothing any more: that its end or its key has come is no obstacle
-    if key_fault is not None:
+    if key_fault is not None and keys is CAKeys.SITE:
         raise AuthorityError(
             f"{location.key} {key_fault.message}: {location.certificate} cannot sign without its key",
-            hint="put the CA's private key beside its certificate, unencrypted and PEM",
+            hint="put the CA's private key beside its certificate, unencrypted and PEM; if it must never "
+            "come here, let an offline authority sign (certificates.authority: offline, caKeys: offline)",
         )
     fault = unfit(chain, public_key=observed.public_key, now=now)
     if fault is not None:
@@ -224,7 +239,7 @@ def load_issuer(reader: Reader, ca: CA, certificates: CACertificates) -> Issuer:
         certificates: Its certificates.
 
     Raises:
-        AuthorityError: The key has gone since, or is sealed.
+        AuthorityError: The key has gone since, was never here, or is sealed.
     """
     path = ca_location(ca).key
     data = reader.read(path).data
@@ -275,6 +290,7 @@ def load_all(
             reader,
             ca,
             now=_while_valid(reader, ca, now) if ca in revived else now,
+            keys=inventory.ca_keys,
             other=inventory.rotations.other(ca_id(ca)),
         )
         for ca in inventory.authorities
@@ -300,13 +316,15 @@ def look_at_all(
     faults: dict[CA, str] = {}
     for ca in inventory.authorities:
         try:
-            certificates = load_certificates(reader, ca, now=now, other=inventory.rotations.other(ca_id(ca)))
+            certificates = load_certificates(
+                reader, ca, now=now, keys=inventory.ca_keys, other=inventory.rotations.other(ca_id(ca))
+            )
         except AuthorityError as error:
             faults[ca] = error.message
             certificates = None
             observed = observe_certificate(reader, ca_location(ca))
             if observed.certificate is not None:
-                certificates = _as_found(observed.certificate, *observed.chain)
+                certificates = CACertificates.of_chain((observed.certificate, *observed.chain))
         if certificates is not None:
             present[ca] = certificates
     fault = shared_key(present)
@@ -331,11 +349,6 @@ def shared_key(authorities: Mapping[CA, CACertificates]) -> str | None:
                 "every client of one would be let in by the other"
             )
     return None
-
-
-def _as_found(*chain: x509.Certificate) -> CACertificates:
-    above = tuple(link for link in chain if link.subject != link.issuer)
-    return CACertificates(certificate=chain[0], chain=above)
 
 
 def remarks(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.profiles import Profile
-from pkigen.spec.model import ClusterSpec, IPAddress, Node, Override, Runtime, User, split_host_port
+from pkigen.spec.model import (
+    Authority,
+    CAKeys,
+    ClusterSpec,
+    IPAddress,
+    Node,
+    Override,
+    Runtime,
+    User,
+    split_host_port,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -148,10 +158,21 @@ class KeyPairFiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateFile:
+    """A certificate alone, as a PEM file: its private key is elsewhere for good."""
+
+    certificate: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InKubeconfig:
     """A certificate and its private key embedded in a kubeconfig."""
 
     kubeconfig: str
+
+
+Location = KeyPairFiles | CertificateFile | InKubeconfig
+"""Where a certificate stands, and its private key with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +193,7 @@ class DesiredCertificate:
     validity: timedelta
     renew_before: timedelta
     key_algorithm: KeyAlgorithm
-    location: KeyPairFiles | InKubeconfig
+    location: Location
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,6 +384,17 @@ class Inventory:
         """Service accounts' tokens by id."""
         return {item.id: item for item in self.items if isinstance(item, DesiredToken)}
 
+    @property
+    def ca_keys(self) -> CAKeys:
+        """Where the CAs' private keys are."""
+        return self.cluster.spec.certificates.ca_keys
+
+    def is_signed_offline(self, item: DesiredCertificate) -> bool:
+        """Whether only the offline authority can issue this certificate."""
+        if self.cluster.spec.certificates.authority is Authority.LOCAL:
+            return False
+        return item.issuer is None or self.ca_keys is CAKeys.OFFLINE
+
     @cached_property
     def paths(self) -> frozenset[str]:
         """Every path that the inventory puts a file at."""
@@ -374,6 +406,8 @@ def paths_of(item: Desired) -> tuple[str, ...]:
     match item:
         case DesiredCertificate(location=KeyPairFiles() as files):
             return (files.certificate, files.key)
+        case DesiredCertificate(location=CertificateFile() as file):
+            return (file.certificate,)
         case DesiredCertificate():
             return ()
         case DesiredKeyPair():
@@ -495,8 +529,8 @@ class _Derivation:
                     subject=Subject(common_name=name),
                     # kubeadm gives a CA its common name as a DNS name (pki_helpers.go NewSelfSignedCACert).
                     sans=SANs.of(name),
-                    profile=Profile.CA,
-                    location=_pair(layout.authority_path(f"{ca}{slot}")),
+                    profile=self._ca_profile(),
+                    location=self._ca_location(layout.authority_path(f"{ca}{slot}")),
                     validity=self._settings.ca_validity,
                 )
         for slot in self._rotations.slots(SA):
@@ -513,6 +547,18 @@ class _Derivation:
                     id=f"{ENCRYPTION_KEY}{slot}", path=encryption_key_path(slot), size=ENCRYPTION_KEY_SIZE
                 )
         yield DesiredSecret(id=BUNDLE_KEY, path=BUNDLE_KEY_PATH, size=BUNDLE_KEY_SIZE)
+
+    def _ca_profile(self) -> Profile:
+        settings = self._settings
+        if settings.authority is Authority.OFFLINE and settings.ca_keys is CAKeys.SITE:
+            return Profile.INTERMEDIATE
+        return Profile.CA
+
+    def _ca_location(self, stem: str) -> Location:
+        pair = _pair(stem)
+        if self._settings.ca_keys is CAKeys.OFFLINE:
+            return CertificateFile(certificate=pair.certificate)
+        return pair
 
     # -- nodes ----------------------------------------------------------------------------------------
 
@@ -555,7 +601,7 @@ class _Derivation:
         yield from self._component(node, FileKind.ETCD, FileKind.ETCD_UNIT, FileKind.ETCD_FLAGS)
 
     def _control_plane_node(self, node: Node) -> Iterator[Desired]:
-        keys = self._settings.distribute_ca_keys
+        keys = self._cluster.ca_keys_on_nodes
         if keys:
             yield self._copy(
                 node, layout.SIGNING_CERTIFICATE, MaterialKind.SIGNING_CERTIFICATE, CA.KUBERNETES
@@ -847,7 +893,7 @@ class _Derivation:
         subject: Subject,
         sans: SANs,
         profile: Profile,
-        location: KeyPairFiles | InKubeconfig,
+        location: Location,
         validity: timedelta | None = None,
     ) -> DesiredCertificate:
         name = identifier.rpartition("/")[2]

@@ -199,7 +199,7 @@ def extensions(
     profile = PROFILES[request.profile]
     enciphers = isinstance(key, rsa.RSAPublicKey)
     result = [
-        _extension(x509.BasicConstraints(ca=profile.is_ca, path_length=None), critical=True),
+        _extension(x509.BasicConstraints(ca=profile.is_ca, path_length=profile.path_length), critical=True),
         _extension(key_usage(is_ca=profile.is_ca, enciphers_keys=enciphers), critical=True),
     ]
     if profile.extended_key_usages:

@@ -37,6 +37,12 @@ SA_PRIVATE_KEY = "sa.key"
 SA_PUBLIC_KEY = "sa.pub"
 
 
+PENDING_REQUEST = "pki/pending.json"
+"""What waits for the offline authority: the request that is out, and the keys that were made for it."""
+AUTHORITY_PIN = "pki/authority.pin"
+"""The fingerprint of the offline authority's key, once a person has compared it."""
+
+
 def authority_path(name: str) -> str:
     """A file of the authority, which never leaves the machine that runs pkigen."""
     return f"{AUTHORITY}/{name}"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cryptography import x509
 
-from pkigen.inventory import InKubeconfig, KeyPairFiles
+from pkigen.inventory import CertificateFile, InKubeconfig
 from pkigen.keys import UnsupportedKeyError, load_own_private, public_der
 from pkigen.sealing import is_sealed
 from pkigen.seals import LARGEST_RECORD, RECORD_PATH, SealedKey, decode_record
@@ -26,6 +26,8 @@ from pkigen.store import FileContent, MissingError, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pkigen.inventory import Location
 
 _LARGEST_FILE = 1 << 20
 _MOST_CERTIFICATES = 16
@@ -89,8 +91,9 @@ class ObservedFile:
 class ObservedCertificate:
     """A certificate and what is known of the private key beside it.
 
-    `certificate` or `public_key` is None where `certificate_fault` or `key_fault` says why. `public_key` is
-    the SPKI DER of the private key. `skeleton` is the kubeconfig's digest with the key left out.
+    `certificate` or `public_key` is None where `certificate_fault` or `key_fault` says why, or where the key
+    is elsewhere. `public_key` is the SPKI DER of the private key. `skeleton` is the kubeconfig's digest with
+    the key left out.
     """
 
     certificate: x509.Certificate | None
@@ -120,8 +123,8 @@ def observe_file(reader: Reader, path: str, *, limit: int = _LARGEST_FILE) -> Ob
     return ObservedFile(path=path, mode=content.mode, sha256=hashlib.sha256(content.data).digest())
 
 
-def observe_certificate(reader: Reader, location: KeyPairFiles | InKubeconfig) -> ObservedCertificate:
-    """Look at a certificate and its key, as two files or in a kubeconfig."""
+def observe_certificate(reader: Reader, location: Location) -> ObservedCertificate:
+    """Look at a certificate and its key: two files, a certificate alone, or both in a kubeconfig."""
     if isinstance(location, InKubeconfig):
         return _in_kubeconfig(reader, location.kubeconfig)
     modes: list[tuple[str, int]] = []
@@ -139,16 +142,17 @@ def observe_certificate(reader: Reader, location: KeyPairFiles | InKubeconfig) -
             certificate_fault = _unreadable(location.certificate, parsed)
         else:
             certificates = parsed
-    content = read_file(reader, location.key)
-    if isinstance(content, Fault):
-        key_fault = content
-    else:
-        modes.append((location.key, content.mode))
-        identity = _key_identity(reader, content.data)
-        if isinstance(identity, str):
-            key_fault = _unreadable(location.key, identity)
+    if not isinstance(location, CertificateFile):
+        content = read_file(reader, location.key)
+        if isinstance(content, Fault):
+            key_fault = content
         else:
-            public_key = identity
+            modes.append((location.key, content.mode))
+            identity = _key_identity(reader, content.data)
+            if isinstance(identity, str):
+                key_fault = _unreadable(location.key, identity)
+            else:
+                public_key = identity
     return ObservedCertificate(
         certificate=certificates[0] if certificates else None,
         chain=certificates[1:],

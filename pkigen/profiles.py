@@ -12,6 +12,8 @@ class Profile(enum.StrEnum):
     """The roles a certificate can have."""
 
     CA = "ca"
+    OFFLINE_ROOT = "offline-root"
+    INTERMEDIATE = "intermediate"
     SERVER = "server"
     CLIENT = "client"
     PEER = "peer"
@@ -19,12 +21,16 @@ class Profile(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileRow:
-    """The usages of one role, and the rule they come from."""
+    """The usages of one role, and the rule they come from.
+
+    `path_length` is how many CAs may stand below a CA, None where nothing is said (RFC 5280 4.2.1.9).
+    """
 
     is_ca: bool
     extended_key_usages: tuple[ObjectIdentifier, ...]
     sends_chain: bool
     source: str
+    path_length: int | None = None
 
 
 _SERVER = ExtendedKeyUsageOID.SERVER_AUTH
@@ -36,6 +42,20 @@ PROFILES: dict[Profile, ProfileRow] = {
         extended_key_usages=(),
         sends_chain=False,
         source="RFC 5280 4.2.1.3 and 4.2.1.9; kubeadm pkiutil/pki_helpers.go NewSelfSignedCACert",
+    ),
+    Profile.OFFLINE_ROOT: ProfileRow(
+        is_ca=True,
+        extended_key_usages=(),
+        sends_chain=False,
+        source="RFC 5280 4.2.1.9: the cluster's CAs stand below it, and nothing between",
+        path_length=1,
+    ),
+    Profile.INTERMEDIATE: ProfileRow(
+        is_ca=True,
+        extended_key_usages=(),
+        sends_chain=False,
+        source="RFC 5280 4.2.1.9: it signs leaves only",
+        path_length=0,
     ),
     Profile.SERVER: ProfileRow(
         is_ca=False,

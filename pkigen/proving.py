@@ -310,7 +310,7 @@ class _Prover:
 
     def _signing(self) -> Iterator[_Group]:
         """What the controller manager signs, kubelets' own client certificates above all, is let in."""
-        if not self._cluster.spec.certificates.distribute_ca_keys:
+        if not self._cluster.ca_keys_on_nodes:
             return
         for signer in self._cluster.control_plane:
             for judge in self._cluster.control_plane:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import AttributeOID
 
-from pkigen.checks import extension_name, name_text
+from pkigen.checks import common_names, extension_name, name_text
 from pkigen.errors import AccessError
 from pkigen.issuing import Request as Content
 from pkigen.issuing import distinguished_name, extensions
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
-    from pkigen.inventory import DesiredCertificate
+    from pkigen.inventory import DesiredCertificate, Subject
     from pkigen.keys import PrivateKey, PublicKey
 
 LARGEST_REQUEST = 64 << 10
@@ -155,6 +155,14 @@ def _is_text(data: bytes) -> bool:
         return "\0" not in data.decode()
     except UnicodeDecodeError:
         return False
+
+
+def subject_asked(data: bytes) -> Subject | None:
+    """The identity that a request asks for; None where it cannot be read."""
+    try:
+        return common_names(parse_request(data).subject)
+    except AccessError:
+        return None
 
 
 def key_of(request: x509.CertificateSigningRequest, *, hint: str = "") -> CertificatePublicKeyTypes:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.actions import Action, Create, Keep, Reissuance, Reissue, Renew, Rewrite
+from pkigen.actions import Action, Await, Create, Keep, Reissuance, Reissue, Renew, Rewrite
 from pkigen.checks import TIME_REASONS, Case, Finding, Reason, examine
 from pkigen.errors import StoreError
 from pkigen.inventory import (
     CA,
+    CertificateFile,
     Desired,
     DesiredCertificate,
     DesiredCopy,
@@ -163,6 +164,10 @@ class Survey:
             )
         )
         findings = self.selection.chosen(item.id, findings)
+        if not findings and item.issuer in self._renewed and issuer and issuer.chain and _sends_chain(item):
+            findings = (
+                Finding(reason=Reason.CHAIN_CHANGED, detail=f"its CA {item.issuer} has a new certificate"),
+            )
         # An existing CA is never replaced by a plan: that is a rotation.
         untouchable = item.issuer is None and observed.certificate is not None
         if untouchable and item.id in self.selection.ids:
@@ -171,6 +176,10 @@ class Survey:
             action = self._issue_again(item, findings, observed, issuer)
         elif findings and not untouchable:
             action = self._issue_again(item, findings, observed, issuer)
+            if _is_of_chain_only(findings):
+                action = _rewrite(item.id, _certificate_paths(item), item.node, findings[0])
+            elif self._must_wait(item, findings):
+                action, findings = self._awaited(action, item, observed, findings)
         else:
             surroundings = self._surroundings(item, observed)
             if surroundings is None:
@@ -179,6 +188,35 @@ class Survey:
                 action = _rewrite(item.id, _certificate_paths(item), item.node, surroundings)
                 findings = (*findings, surroundings)
         return Surveyed(item=item, action=action, findings=findings, observed=observed, issuer=issuer)
+
+    def _must_wait(self, item: DesiredCertificate, findings: tuple[Finding, ...]) -> bool:
+        """Whether all that is wrong is a certificate's age, and nobody here could give it another."""
+        return (
+            self.inventory.is_signed_offline(item)
+            and item.id not in self.selection.ids
+            and all(finding.reason in TIME_REASONS for finding in findings)
+        )
+
+    def _awaited(
+        self,
+        renewal: Action,
+        item: DesiredCertificate,
+        observed: ObservedCertificate,
+        findings: tuple[Finding, ...],
+    ) -> tuple[Action, tuple[Finding, ...]]:
+        """What is done meanwhile to a certificate that has to wait: what is around it is kept right."""
+        surroundings = self._surroundings(item, observed)
+        if surroundings is not None:
+            return _rewrite(item.id, renewal.paths, item.node, surroundings), (*findings, surroundings)
+        awaited = Await(
+            id=renewal.id,
+            paths=renewal.paths,
+            node=renewal.node,
+            reason=renewal.reason,
+            details=renewal.details,
+            reissuance=renewal.reissuance,
+        )
+        return awaited, findings
 
     def _issue_again(
         self,
@@ -207,6 +245,7 @@ class Survey:
                 key_algorithm=item.key_algorithm,
                 expires=present.not_valid_after_utc if present else None,
                 will_expire=min(end_of_validity(self.now, item.validity), latest),
+                offline=self.inventory.is_signed_offline(item),
             ),
         )
 
@@ -237,7 +276,7 @@ class Survey:
         )
 
     def _kubeconfig_around(self, item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
-        if isinstance(item.location, KeyPairFiles) or observed.certificate is None:
+        if not isinstance(item.location, InKubeconfig) or observed.certificate is None:
             return None
         kubeconfig = self.inventory.kubeconfigs[item.location.kubeconfig]
         trust = self._materials.of(MaterialKind.TRUST_BUNDLE, kubeconfig.trust)
@@ -432,6 +471,11 @@ def _is_secret(item: DesiredCopy | DesiredFile) -> bool:
     return item.material in {MaterialKind.CA_KEY, MaterialKind.SA_PRIVATE_KEY}
 
 
+def _is_of_chain_only(findings: tuple[Finding, ...]) -> bool:
+    """Whether the certificate is good, and only what follows it in its file is not."""
+    return all(finding.reason is Reason.CHAIN_CHANGED for finding in findings)
+
+
 def _sends_chain(item: DesiredCertificate) -> bool:
     return PROFILES[item.profile].sends_chain
 
@@ -444,9 +488,13 @@ def _certificate_paths(item: DesiredCertificate) -> tuple[str, ...]:
 
 def certificate_modes(item: DesiredCertificate) -> dict[str, int]:
     """The mode of each file that a certificate stands in."""
-    if isinstance(item.location, KeyPairFiles):
-        return {item.location.certificate: layout.CERTIFICATE_MODE, item.location.key: layout.KEY_MODE}
-    return {item.location.kubeconfig: layout.KUBECONFIG_MODE}
+    match item.location:
+        case KeyPairFiles() as files:
+            return {files.certificate: layout.CERTIFICATE_MODE, files.key: layout.KEY_MODE}
+        case CertificateFile() as file:
+            return {file.certificate: layout.CERTIFICATE_MODE}
+        case InKubeconfig() as place:
+            return {place.kubeconfig: layout.KUBECONFIG_MODE}
 
 
 def _wrong_modes(observed: tuple[tuple[str, int], ...], wanted: dict[str, int]) -> Finding | None:

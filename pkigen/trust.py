@@ -24,7 +24,7 @@ from cryptography.x509.verification import (
 )
 
 from pkigen import layout
-from pkigen.inventory import SUPER_ADMIN, DesiredToken, Inventory, KeyPairFiles
+from pkigen.inventory import SUPER_ADMIN, DesiredToken, InKubeconfig, Inventory
 from pkigen.spec.model import Node, Role, Runtime, host_text, split_host_port
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ class _Edges:
     def _to_api_server(self, client: Peer, node: Node, certificate: str, name: str = "") -> Edge:
         item = self._inventory.certificates[certificate]
         trust = (
-            item.location.certificate if isinstance(item.location, KeyPairFiles) else item.location.kubeconfig
+            item.location.kubeconfig if isinstance(item.location, InKubeconfig) else item.location.certificate
         )
         return Edge(
             client=client,

@@ -20,6 +20,7 @@ from pkigen.ledger import LARGEST_LEDGER, mismatches, problems
 from pkigen.lockfile import LARGEST_LOCK, LockBuilder, read_lock
 from pkigen.observing import Fault, observe_bundle, observe_certificate, observe_key_pair
 from pkigen.resealing import open_in_backups
+from pkigen.spec.model import Authority
 from pkigen.store import MissingError, RefusedError, UnreadableError
 from pkigen.surveying import Survey, Surveyed
 from pkigen.trust import Edge, Judge, edges
@@ -155,6 +156,8 @@ class _Verification:
         for path in self._store.walk():
             if path in self._inventory.paths or path == layout.LOCK_FILE:
                 continue
+            if path == layout.PENDING_REQUEST and self._asks_offline():
+                continue  # the keys of the request that is out
             try:
                 data = self._store.read(path).data
             except UnreadableError as error:
@@ -173,6 +176,9 @@ class _Verification:
                     reason="unexpected-key",
                     detail=f"{path} holds a private key that the spec does not ask for",
                 )
+
+    def _asks_offline(self) -> bool:
+        return self._inventory.cluster.spec.certificates.authority is Authority.OFFLINE
 
     def _open_in_backups(self) -> Iterator[Observation]:
         """A backup from before the authority was encrypted holds what was encrypted."""

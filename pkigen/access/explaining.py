@@ -15,7 +15,7 @@ from pkigen.inventory import (
     SA,
     DesiredCertificate,
     DesiredToken,
-    KeyPairFiles,
+    InKubeconfig,
     ca_id,
 )
 from pkigen.observing import Fault, observe_bundle, observe_certificate
@@ -311,7 +311,7 @@ def _described(item: DesiredCertificate) -> str:
 
 
 def _place(item: DesiredCertificate) -> str:
-    return item.location.certificate if isinstance(item.location, KeyPairFiles) else item.location.kubeconfig
+    return item.location.kubeconfig if isinstance(item.location, InKubeconfig) else item.location.certificate
 
 
 def _ends(cluster: Cluster, item: DesiredCertificate) -> str:

@@ -10,19 +10,30 @@ from pkigen.ledger import Entry, appended, mismatch, read_ledger
 from pkigen.lockfile import LARGEST_LOCK, read_lock, with_ledger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from pkigen.store import Store
 
 
-def record(store: Store, entry: Entry, *, now: datetime, keep_backups: int) -> None:
-    """Record one thing before it leaves pkigen's hands; nothing else of the tree changes.
+def record(
+    store: Store,
+    entry: Entry,
+    *,
+    now: datetime,
+    keep_backups: int,
+    files: Mapping[str, tuple[int, bytes]] | None = None,
+    removes: Iterable[str] = (),
+) -> None:
+    """Record one thing before it leaves pkigen's hands; nothing of the tree changes but what belongs to it.
 
     Args:
         store: The PKI directory, held alone.
         entry: What was signed, without any secret.
         now: The present, in UTC.
         keep_backups: How many backups stay (spec.backups.keep).
+        files: Files of the authority that belong to it: mode and content by path.
+        removes: Files of the authority that go with it; they stay in the backup.
 
     Raises:
         AccessError: The directory has no lock file that could be kept true.
@@ -38,6 +49,11 @@ def record(store: Store, entry: Entry, *, now: datetime, keep_backups: int) -> N
     ledger, head = appended(existing, [*([gap] if gap else []), entry], now=now)
     lock = with_ledger(store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data, head)
     with store.transaction() as transaction:
+        for path, (mode, content) in (files or {}).items():
+            transaction.stage(path, mode=mode, content=content)
+        for path in removes:
+            transaction.remove(path)
         transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)
-        transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=lock, backup=False)
+        # What can be rolled back needs the lock file that goes with the state before it.
+        transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=lock, backup=bool(files))
         transaction.commit(keep_backups=keep_backups)

@@ -14,6 +14,7 @@ from pkigen.issuing import Request as Content
 from pkigen.ledger import Entry, Event
 from pkigen.lockfile import certificate_facts
 from pkigen.profiles import PROFILES, Profile
+from pkigen.spec.model import CAKeys
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -69,8 +70,17 @@ def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what goe
         AuthorityError: The CA cannot sign.
         AccessError: There is no CA, or nothing can be put on record.
     """
+    if inventory.ca_keys is CAKeys.OFFLINE:
+        raise AccessError(
+            "the CA's key is with the offline authority: nothing can be signed here",
+            hint="list the user in spec.users, then `pkigen authority request` asks for the certificate",
+        )
     authority = load_certificates(
-        store, CA.KUBERNETES, now=now, other=inventory.rotations.other(ca_id(CA.KUBERNETES))
+        store,
+        CA.KUBERNETES,
+        now=now,
+        keys=inventory.ca_keys,
+        other=inventory.rotations.other(ca_id(CA.KUBERNETES)),
     )
     if authority is None:
         raise AccessError("the PKI directory has no CA that could sign", hint="make it with `pkigen init`")

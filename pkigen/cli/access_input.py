@@ -89,7 +89,9 @@ def trust_bundle(session: Session, reader: Reader) -> bytes:
         AccessError: There is no CA, or a rotation is only half prepared.
     """
     other = session.inventory.rotations.other(ca_id(CA.KUBERNETES))
-    found = load_certificates(reader, CA.KUBERNETES, now=session.now, other=other)
+    found = load_certificates(
+        reader, CA.KUBERNETES, now=session.now, keys=session.inventory.ca_keys, other=other
+    )
     bundle = found.trust_bundle if found is not None else None
     if bundle is None:
         raise AccessError("the PKI directory has no complete CA", hint="`pkigen plan` says what is missing")

@@ -47,7 +47,7 @@ COMMANDS = {
     "rotate": "Replace CAs and signing keys without downtime, in phases.",
     "status": "Show every certificate of every node, and how long it still works.",
     "verify": "Verify every file, every certificate and every TLS edge.",
-    "authority": "Encrypt the authority's private files, or change what opens them.",
+    "authority": "Encrypt the authority's private files, or work with an authority that is never connected.",
     "rescue": "Bring back a cluster whose certificates have all ended.",
     "rollback": "Go back to the state before a change.",
     "sign": "Sign a client certificate for a key that never leaves its owner.",

@@ -26,7 +26,7 @@ from pkigen.cli.outputs import write_runbook
 from pkigen.cli.session import Session, open_spec, owned_paths
 from pkigen.cli.system import system_of
 from pkigen.cli.unlocking import AuthorityFdOption, AuthorityFileOption, AuthorityIdentityOption
-from pkigen.errors import PkigenError, UsageError
+from pkigen.errors import AuthorityError, PkigenError, UsageError
 from pkigen.inventory import CA, ca_id, carriers
 from pkigen.lockfile import read_lock
 from pkigen.planning import make_plan, risks
@@ -122,12 +122,20 @@ def change(
             )
         if review is not None:
             review(made, session.inventory)
-        _agree(made, session, consent, output)
+        require_signed_here(made, session)
+        agree(made, session, consent, output)
         if not made.changes:
             applied = Applied(issued=(), capped=(), backup=None)
         else:
             vault = session.unlocking.vault(store)
             applied = apply_plan(made, session.inventory, store, session.tools(vault), reuse_keys=reuse_keys)
+    say_applied(session, made, applied, output)
+    if runbook is not None:
+        write_runbook(runbook, session.inventory, made.changes)
+
+
+def say_applied(session: Session, made: Plan, applied: Applied, output: Format) -> None:
+    """Say what a plan has become."""
     if output is Format.TEXT and not made.changes:
         say("nothing to do")
     elif output is Format.TEXT:
@@ -138,8 +146,6 @@ def change(
     else:
         content = structured.plan(made, session.inventory, ())
         say(structured.dump(structured.applied(applied, content, str(session.root)), output))
-    if runbook is not None:
-        write_runbook(runbook, session.inventory, made.changes)
 
 
 def require_renewals_only(plan: Plan, inventory: Inventory) -> None:
@@ -160,7 +166,33 @@ def require_renewals_only(plan: Plan, inventory: Inventory) -> None:
         )
 
 
-def _agree(plan: Plan, session: Session, consent: Consent, output: Format) -> None:
+def require_signed_here(plan: Plan, session: Session) -> None:
+    """Refuse what waits for the offline authority before anybody is asked about it.
+
+    Raises:
+        AuthorityError: The plan holds such a change.
+    """
+    if plan.offline:
+        first, count = plan.offline[0], len(plan.offline)
+        raise AuthorityError(
+            f"{count} of the changes need{'s' if count == 1 else ''} a certificate of the offline authority, "
+            f"the first being {first.verb} {first.id} ({first.reason}): nothing was changed",
+            hint=f"`pkigen authority request SPEC --out {session.root}` asks for them; its answer brings all "
+            "changes at once",
+        )
+    if plan.awaited:
+        note(
+            f"note: {len(plan.awaited)} certificates are due and wait for the offline authority: "
+            f"`pkigen authority request SPEC --out {session.root}`"
+        )
+
+
+def agree(plan: Plan, session: Session, consent: Consent, output: Format) -> None:
+    """Show a plan, refuse it where it is dangerous and nobody has forced it, and ask.
+
+    Raises:
+        PkigenError: It is dangerous, or not agreed to.
+    """
     found = risks(plan, session.inventory)
     text = plan_text(plan, session.inventory, found)
     if plan.changes:

@@ -1,4 +1,4 @@
-"""`pkigen authority`: what is done to the authority itself; one file per command."""
+"""`pkigen authority`: what is done to the authority itself, and with one that is never connected."""
 
 from __future__ import annotations
 
@@ -6,16 +6,27 @@ import typer
 
 from pkigen.cli.authority_decrypt import decrypt
 from pkigen.cli.authority_encrypt import encrypt
+from pkigen.cli.authority_offline import init, renew, sign
 from pkigen.cli.authority_rekey import rekey
+from pkigen.cli.authority_site import accept, request
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 
 @app.callback()
 def authority() -> None:
-    """Encrypt the authority's private files, or change what opens them."""
+    """Encrypt the authority's private files, or work with an authority that is never connected.
+
+    With certificates.authority: offline the site asks (`request`), the offline side signs (`sign`), and the
+    site takes in (`accept`); what goes between them is two files. Both sides have the same spec.
+    """
 
 
 app.command("encrypt")(encrypt)
 app.command("decrypt")(decrypt)
 app.command("rekey")(rekey)
+app.command("init")(init)
+app.command("request")(request)
+app.command("sign")(sign)
+app.command("accept")(accept)
+app.command("renew")(renew)

@@ -10,6 +10,7 @@ from pkigen.actions import Create, Plan
 from pkigen.applying import Applied, apply_plan
 from pkigen.bundles.gathering import bundle_fingerprint
 from pkigen.cli.console import note, say
+from pkigen.cli.offline_request import request_out
 from pkigen.cli.options import Format
 from pkigen.cli.session import NoTree, Session, owned_paths
 from pkigen.errors import PkigenError
@@ -18,12 +19,16 @@ from pkigen.planning import make_plan, require_no_ca_keys_on_nodes, risks
 from pkigen.reporting import structured
 from pkigen.reporting.plan_text import plan_text
 from pkigen.reporting.summary import cluster_summary
+from pkigen.spec.model import Authority
+from pkigen.surveying import Selection
 from pkigen.vault import SealedVault, sealed_identity
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pkigen.cli.unlocking import Locking
+    from pkigen.inventory import Inventory
+    from pkigen.lockfile import Lock
     from pkigen.store import Store
     from pkigen.vault import Vault
 
@@ -46,6 +51,14 @@ def make(session: Session, spec: Path, output: Format, locking: Locking | None) 
         _require_kept(session, locking)
         _say_complete(session, output)
         return
+    if _must_ask(session):
+        if locking is not None:
+            raise PkigenError(
+                "the keys of the CAs wait in the open for the offline authority's answer",
+                hint="encrypt them once it is accepted: `pkigen authority encrypt`",
+            )
+        request_out(session, "init", file=None, selection=Selection(), again=False, output=output)
+        return
     with session.writing("init") as store:
         session = session.at(store)
         lock = read_lock(store)
@@ -60,16 +73,43 @@ def make(session: Session, spec: Path, output: Format, locking: Locking | None) 
         _refuse_foreign(session, plan)
         tools = session.tools(_vault(session, store, locking))
         applied = apply_plan(plan, session.inventory, store, tools)
-        pin = bundle_fingerprint(store)
-        if output is Format.TEXT:
-            say(
-                cluster_summary(session.inventory, store, root=session.root, applied=applied, now=session.now)
-            )
-            say(f"bundle key: {pin} (nodes pin it: `pkigen bundle install --pin`)")
-        else:
-            content = structured.plan(plan, session.inventory, ())
-            done = structured.applied(applied, content, str(session.root))
-            say(structured.dump({**done, "bundleKey": pin}, output))
+        say_made(session, store, plan, applied, output)
+
+
+def say_made(session: Session, store: Store, plan: Plan, applied: Applied, output: Format) -> None:
+    """Say what a cluster's first certificates are."""
+    pin = bundle_fingerprint(store)
+    if output is Format.TEXT:
+        say(cluster_summary(session.inventory, store, root=session.root, applied=applied, now=session.now))
+        say(f"bundle key: {pin} (nodes pin it: `pkigen bundle install --pin`)")
+    else:
+        content = structured.plan(plan, session.inventory, ())
+        done = structured.applied(applied, content, str(session.root))
+        say(structured.dump({**done, "bundleKey": pin}, output))
+
+
+def is_new(lock: Lock | None, inventory: Inventory) -> bool:
+    """Whether no certificate but a CA's was ever made."""
+    cas = {identifier for identifier, item in inventory.certificates.items() if item.issuer is None}
+    return lock is None or lock.fingerprints.keys() <= cas
+
+
+def _must_ask(session: Session) -> bool:
+    """Whether the first certificates are still to come from an offline authority; nothing is written yet.
+
+    Raises:
+        PkigenError: There is something else.
+    """
+    if session.inventory.cluster.spec.certificates.authority is Authority.LOCAL:
+        return False
+    with ExitStack() as stack:
+        store = stack.enter_context(session.reading()) if session.root.exists() else NoTree()
+        session = session.at(store)
+        lock = read_lock(store)
+        plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned_paths(lock))
+        if lock is None:
+            _refuse_foreign(session, plan)
+    return is_new(lock, session.inventory) and bool(plan.offline)
 
 
 def _vault(session: Session, store: Store, locking: Locking | None) -> Vault:

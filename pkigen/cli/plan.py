@@ -15,9 +15,10 @@ from pkigen.cli.outputs import write_runbook, write_text
 from pkigen.cli.session import NoTree, open_spec, owned_paths
 from pkigen.cli.system import system_of
 from pkigen.lockfile import read_lock
+from pkigen.offline.pending import read_pending
 from pkigen.planning import make_plan, risks
 from pkigen.reporting import structured
-from pkigen.reporting.plan_text import plan_text
+from pkigen.reporting.plan_text import offline_text, plan_text
 
 app = typer.Typer(add_completion=False)
 
@@ -51,10 +52,12 @@ def plan(
         session = session.at(store)
         owned = owned_paths(read_lock(store))
         made = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned)
+        pending = read_pending(store)
     found = risks(made, session.inventory)
-    content = structured.plan(made, session.inventory, found)
+    requests = pending.requests if pending is not None else None
+    content = {**structured.plan(made, session.inventory, found), "request": structured.request_out(requests)}
     if output is Format.TEXT:
-        say(plan_text(made, session.inventory, found))
+        say("\n".join((plan_text(made, session.inventory, found), *offline_text(requests, made))))
     else:
         say(structured.dump(content, output))
     if save is not None:
@@ -62,5 +65,5 @@ def plan(
         note(f"saved: apply exactly this with `pkigen apply {spec} --out {session.root} --plan {save}`")
     if runbook is not None:
         write_runbook(runbook, session.inventory, made.changes)
-    if exit_code and made.changes:
+    if exit_code and (made.changes or made.awaited):
         raise typer.Exit(ExitCode.CHANGES_PENDING)

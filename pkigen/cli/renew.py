@@ -27,6 +27,7 @@ from pkigen.cli.unlocking import AuthorityFdOption, AuthorityFileOption, Authori
 from pkigen.cli.values import duration
 from pkigen.errors import AuthorityError, RotationError, UsageError
 from pkigen.inventory import CA, Inventory, Phase, ca_id
+from pkigen.spec.model import CAKeys
 from pkigen.surveying import Selection
 
 app = typer.Typer(add_completion=False)
@@ -81,7 +82,7 @@ def renew(
     if every:
         ids = frozenset(_leaves(session.inventory))
     else:
-        ids = frozenset(identifier for name in names for identifier in _ids(session.inventory, name))
+        ids = frozenset(identifier for name in names for identifier in ids_of(session.inventory, name))
     window = duration(within, "--within") if within else None
     authorities = ids & _AUTHORITIES
     if authorities:
@@ -129,6 +130,11 @@ def _require_renewable(session: Session, identifiers: frozenset[str], *, alone: 
                 f"{name} is being rotated ({phase})", hint="finish the rotation, or roll it back, then renew"
             )
         certificate = authorities[ca].certificate
+        if found.inventory.is_signed_offline(found.inventory.certificates[name]):
+            raise AuthorityError(
+                f"{name} comes from the offline authority: only that can renew it",
+                hint=_how_to_renew(found, name),
+            )
         if certificate.subject != certificate.issuer:
             raise AuthorityError(
                 f"{name} is an intermediate of yours: only whoever signed it can renew it",
@@ -140,12 +146,18 @@ def _require_renewable(session: Session, identifiers: frozenset[str], *, alone: 
     )
 
 
+def _how_to_renew(session: Session, name: str) -> str:
+    if session.inventory.ca_keys is CAKeys.SITE:
+        return f"ask for it: `pkigen authority request SPEC {name} --out {session.root}`"
+    return f"there: `pkigen authority renew SPEC {name}`; the next answer brings it along"
+
+
 def _leaves(inventory: Inventory) -> tuple[str, ...]:
     leaves = (identifier for identifier, item in inventory.certificates.items() if item.issuer is not None)
     return (*leaves, *inventory.tokens)
 
 
-def _ids(inventory: Inventory, name: str) -> tuple[str, ...]:
+def ids_of(inventory: Inventory, name: str) -> tuple[str, ...]:
     """The leaves that a name on the command line means: one node's, or all nodes' of that name."""
     if name in inventory.tokens:
         return (name,)

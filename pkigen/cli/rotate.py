@@ -43,6 +43,7 @@ from pkigen.rotation import (
     premises,
     proposed,
 )
+from pkigen.spec.model import CAKeys
 from pkigen.store import Outcome, Store
 
 app = typer.Typer(
@@ -152,6 +153,13 @@ def rotate_ca(
     session = open_spec(system_of(context), spec, out=out, templates=templates)
     session = session.with_keys(passphrase_file, passphrase_fd, identity)
     chosen = tuple(dict.fromkeys(name.ca for name in names))
+    if session.inventory.ca_keys is CAKeys.OFFLINE:
+        raise RotationError(
+            "the CA keys are with the offline authority (caKeys: offline): no step of a rotation can be "
+            "signed here",
+            hint="a new validity for the same CA needs no rotation: `pkigen authority renew` there; another "
+            "CA means another authority, and every node changed at once",
+        )
     for ca in chosen:
         if ca not in session.inventory.authorities:
             raise UsageError(
@@ -403,7 +411,7 @@ def _pending(session: Session, store: Store) -> tuple[str, ...]:
 
 
 def _require_successors(session: Session, store: Store, identifiers: tuple[str, ...]) -> None:
-    """An intermediate's successor is signed by whoever signed the intermediate, which is not pkigen."""
+    """An intermediate's successor is signed by whoever signed the intermediate, which is not this machine."""
     for ca in (ca for ca in CA if ca_id(ca) in identifiers):
         certificate = observe_certificate(store, ca_location(ca)).certificate
         successor = ca_location(ca, Slot.NEXT)
@@ -412,6 +420,11 @@ def _require_successors(session: Session, store: Store, identifiers: tuple[str, 
             and certificate.subject != certificate.issuer
             and isinstance(observe_file(store, successor.certificate), Fault)
         ):
+            if session.inventory.is_signed_offline(session.inventory.certificates[ca_id(ca)]):
+                raise RotationError(
+                    f"the successor of the {ca.certificate_name} CA comes from the offline authority",
+                    hint=f"ask: `pkigen authority request SPEC --next {ca_id(ca)} --out {session.root}`",
+                )
             raise RotationError(
                 f"the {ca.certificate_name} CA is an intermediate of yours: pkigen cannot sign its successor",
                 hint=f"put the next one into {session.root}/{successor.certificate}, followed by the chain "

@@ -77,7 +77,13 @@ class Session:
 
     def anchors(self, tree: Reader, ca: CA) -> tuple[Certificate, ...]:
         """The trust anchors of a CA as this directory has them."""
-        found = load_certificates(tree, ca, now=self.now, other=self.inventory.rotations.other(ca_id(ca)))
+        found = load_certificates(
+            tree,
+            ca,
+            now=self.now,
+            keys=self.inventory.ca_keys,
+            other=self.inventory.rotations.other(ca_id(ca)),
+        )
         return found.anchors if found is not None else ()
 
     @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,9 +15,13 @@ from pkigen.cli.outputs import write_text
 from pkigen.cli.session import Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
+from pkigen.offline.pending import read_pending
 from pkigen.reporting import status_forms, structured
-from pkigen.reporting.plan_text import rotations_text
+from pkigen.reporting.plan_text import offline_text, rotations_text
 from pkigen.reporting.status import Row, due, rows
+
+if TYPE_CHECKING:
+    from pkigen.bundles.requests import RequestSet
 
 app = typer.Typer(add_completion=False)
 
@@ -69,7 +73,8 @@ def status(
     with session.reading() as store:
         session = session.at(store)
         found = list(rows(session.inventory, store, session.renderer, now=session.now))
-    content = _written(found, session, output)
+        pending = read_pending(store)
+    content = _written(found, session, output, pending.requests if pending is not None else None)
     if textfile is not None:
         write_text(textfile, content)
     else:
@@ -83,11 +88,15 @@ def status(
         raise typer.Exit(ExitCode.FINDINGS)
 
 
-def _written(found: list[Row], session: Session, output: Form) -> str:
+def _written(found: list[Row], session: Session, output: Form, requests: RequestSet | None) -> str:
     cluster = session.inventory.cluster.name
     match output:
         case Form.TEXT:
-            lines = [status_forms.text(found, now=session.now), *rotations_text(session.inventory.rotations)]
+            lines = [
+                status_forms.text(found, now=session.now),
+                *rotations_text(session.inventory.rotations),
+                *offline_text(requests),
+            ]
             return "\n".join(lines) + "\n"
         case Form.PROMETHEUS:
             return status_forms.prometheus(found, now=session.now, root=str(session.root.absolute()))
@@ -96,4 +105,5 @@ def _written(found: list[Row], session: Session, output: Form) -> str:
         case _:
             content = status_forms.structure(found, cluster=cluster, now=session.now)
             content["rotations"] = structured.rotations(session.inventory.rotations)
+            content["request"] = structured.request_out(requests)
             return structured.dump(content, output) + "\n"

@@ -175,10 +175,11 @@ def kube_controller_manager(cluster: ClusterSpec, _node: Node) -> tuple[Flag, ..
         "service-account-private-key-file": f"{directory}/{layout.SA_PRIVATE_KEY}",
         "use-service-account-credentials": "true",
     }
-    if spec.certificates.distribute_ca_keys:
-        # Ours: a file of its own, because ca.crt may hold two CAs and this one may hold only one certificate.
-        flags["cluster-signing-cert-file"] = f"{directory}/{layout.SIGNING_CERTIFICATE}"
-        flags["cluster-signing-key-file"] = f"{directory}/ca.key"
+    # Without a CA's key it signs nothing, which kubeadm says with empty flags (controlplane/manifests.go).
+    # The certificate has a file of its own, because ca.crt may hold two and this one only one.
+    signs = cluster.ca_keys_on_nodes
+    flags["cluster-signing-cert-file"] = f"{directory}/{layout.SIGNING_CERTIFICATE}" if signs else ""
+    flags["cluster-signing-key-file"] = f"{directory}/ca.key" if signs else ""
     if spec.networking.pod_subnets:
         flags["allocate-node-cidrs"] = "true"
         flags["cluster-cidr"] = _joined(spec.networking.pod_subnets)

@@ -12,16 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pkigen.actions import Action, Plan
+    from pkigen.bundles.requests import RequestSet
     from pkigen.inventory import Inventory, Rotations
     from pkigen.restarting import Step
     from pkigen.spec.model import ClusterSpec
 
-_SIGNS = {"create": "+", "renew": "~", "reissue": "!", "rewrite": "~", "remove": "-"}
+_SIGNS = {"create": "+", "renew": "~", "reissue": "!", "rewrite": "~", "remove": "-", "await": "="}
 
 
 def plan_text(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> str:
     """The whole plan: changes with reasons, then restarts, then risks, then the counts."""
-    lines = [line for each in plan.changes for line in _action(each)]
+    lines = [line for each in (*plan.changes, *plan.awaited) for line in _action(each)]
     consequences = tuple(consequences_text(inventory, plan.changes))
     if consequences:
         lines += ["", *consequences]
@@ -43,13 +44,30 @@ def rotations_text(rotations: Rotations) -> Iterator[str]:
         )
 
 
+def offline_text(requests: RequestSet | None, plan: Plan | None = None) -> Iterator[str]:
+    """What is between this directory and its offline authority, and what is to be done about it."""
+    if requests is not None:
+        count = len(requests.requests)
+        yield (
+            f"offline: request {requests.nonce[:8]} of {requests.created:%Y-%m-%d %H:%M} UTC asks for "
+            f"{count} certificate{'' if count == 1 else 's'}; for its answer: `pkigen authority accept`"
+        )
+    elif plan is not None and (plan.offline or plan.awaited):
+        count = len(plan.offline) + len(plan.awaited)
+        yield (
+            f"offline: {count} certificate{' comes' if count == 1 else 's come'} from the offline authority: "
+            "`pkigen authority request SPEC`"
+        )
+
+
 def summary(plan: Plan) -> str:
     """The counts on one line."""
     numbers = counts(plan.actions)
     changes = ", ".join(
-        f"{number} to {verb}" for verb, number in numbers.items() if number and verb != "keep"
+        f"{number} to {verb}" for verb, number in numbers.items() if number and verb not in {"keep", "await"}
     )
-    return f"{changes or 'nothing to do'}, {numbers['keep']} unchanged"
+    due = f", {numbers['await']} due at the offline authority" if numbers.get("await") else ""
+    return f"{changes or 'nothing to do'}, {numbers['keep']} unchanged{due}"
 
 
 def consequences_text(inventory: Inventory, changes: Iterable[Action]) -> Iterator[str]:
@@ -134,4 +152,6 @@ def _action(action: Action) -> Iterator[str]:
     if change is not None:
         before = f"{change.expires:%Y-%m-%d} → " if change.expires else ""
         issuer = f", signed by {change.issuer}" if change.issuer else ", self-signed"
+        if change.offline:
+            issuer = f", from the offline authority{f' ({change.issuer})' if change.issuer else ''}"
         yield f"    expires {before}{change.will_expire:%Y-%m-%d}, {change.key_algorithm}{issuer}"

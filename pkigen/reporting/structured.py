@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pkigen.actions import Action, Plan
     from pkigen.applying import Applied
+    from pkigen.bundles.requests import RequestSet
     from pkigen.inventory import Inventory, Rotations
     from pkigen.live import Live
     from pkigen.proving import Proof
@@ -45,6 +46,7 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         "rotations": rotations(inventory.rotations),
         "summary": {**counts(plan.actions)},
         "actions": [action(each) for each in plan.changes],
+        "awaited": [action(each) for each in plan.awaited],
         "restarts": [step(each, inventory) for each in restart_map(inventory, plan.changes)],
         "leftovers": [
             {"node": node, "files": list(files)} for node, files in leftovers(inventory, plan.changes).items()
@@ -62,7 +64,7 @@ def counts(actions: Iterable[Action]) -> dict[str, int]:
     """How many actions of each kind there are."""
     result = dict.fromkeys(("create", "renew", "reissue", "rewrite", "remove", "keep"), 0)
     for each in actions:
-        result[each.verb] += 1
+        result[each.verb] = result.get(each.verb, 0) + 1  # `await` where an authority is offline
     return result
 
 
@@ -83,6 +85,7 @@ def action(action: Action) -> dict[str, Any]:
             "keyAlgorithm": change.key_algorithm,
             "expires": timestamp(change.expires) if change.expires else None,
             "willExpire": timestamp(change.will_expire),
+            "offline": change.offline,
         }
     return content
 
@@ -113,6 +116,33 @@ def applied(applied: Applied, plan_content: dict[str, Any], root: str) -> dict[s
         "actions": plan_content["actions"],
         "restarts": plan_content["restarts"],
         "leftovers": plan_content["leftovers"],
+    }
+
+
+def request_out(requests: RequestSet | None) -> dict[str, Any] | None:
+    """The request that waits for an offline authority's answer, if there is one."""
+    if requests is None:
+        return None
+    return {
+        "number": requests.nonce,
+        "created": timestamp(requests.created),
+        "certificates": [identifier for identifier, _ in requests.requests],
+    }
+
+
+def requested(
+    requests: RequestSet | None, root: str, file: str | None, site_key: str | None
+) -> dict[str, Any]:
+    """A request to the offline authority; its fields are null where there is nothing to ask for."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "Requested",
+        "directory": root,
+        "cluster": requests.cluster if requests else None,
+        "request": file,
+        "number": requests.nonce if requests else None,
+        "siteKey": site_key,
+        "certificates": [identifier for identifier, _ in requests.requests] if requests else [],
     }
 
 

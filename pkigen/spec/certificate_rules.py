@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pkigen.spec.findings import Finding, Location, no_effect, warning
-from pkigen.spec.model import CA_CERTIFICATE_NAMES, CERTIFICATE_NAMES, Runtime, format_duration
+from pkigen.spec.model import (
+    CA_CERTIFICATE_NAMES,
+    CERTIFICATE_NAMES,
+    Authority,
+    CAKeys,
+    Runtime,
+    format_duration,
+)
 from pkigen.spec.translation import suggestion
 
 if TYPE_CHECKING:
@@ -46,12 +53,32 @@ def _override_names(spec: ClusterSpec) -> Iterator[Finding]:
 
 def _no_signer(spec: ClusterSpec) -> Iterator[Finding]:
     """Kubelets that renew by themselves need somebody in the cluster who signs."""
-    if not spec.spec.certificates.distribute_ca_keys and spec.spec.kubelet.rotate_certificates:
+    if not spec.ca_keys_on_nodes and spec.spec.kubelet.rotate_certificates:
+        here = spec.spec.certificates.ca_keys is CAKeys.SITE
         yield warning(
-            (*_CERTIFICATES, "distributeCAKeys"),
+            (*_CERTIFICATES, "distributeCAKeys" if here else "caKeys"),
             "without CA keys the controller manager signs nothing: kubelets cannot renew their certificates "
             "with kubelet.rotateCertificates; renew them here, or run a signer of your own",
             ("spec", "kubelet", "rotateCertificates"),
+        )
+
+
+def _ca_keys(spec: ClusterSpec) -> Iterator[Finding]:
+    """Keys that are elsewhere are kept by somebody, and cannot be handed out here."""
+    certificates = spec.spec.certificates
+    if certificates.ca_keys is CAKeys.SITE:
+        return
+    if certificates.authority is Authority.LOCAL:
+        yield Finding(
+            at=(*_CERTIFICATES, "caKeys"),
+            message="offline goes with authority: offline, which keeps the keys and signs with them",
+            given=((*_CERTIFICATES, "authority"),),
+        )
+    if "distribute_ca_keys" in certificates.model_fields_set and certificates.distribute_ca_keys:
+        yield Finding(
+            at=(*_CERTIFICATES, "distributeCAKeys"),
+            message="cannot be true with caKeys: offline, where this site has no CA keys",
+            given=((*_CERTIFICATES, "caKeys"),),
         )
 
 
@@ -146,6 +173,7 @@ def _too_early(renew_before: timedelta, validity: timedelta) -> str:
 RULES: Final[tuple[Callable[[ClusterSpec], Iterator[Finding]], ...]] = (
     _override_names,
     _no_signer,
+    _ca_keys,
     _validities,
     _renewals,
 )

@@ -98,6 +98,20 @@ class Role(enum.StrEnum):
     WORKER = "worker"
 
 
+class Authority(enum.StrEnum):
+    """Where the root of trust is."""
+
+    LOCAL = "local"
+    OFFLINE = "offline"
+
+
+class CAKeys(enum.StrEnum):
+    """Where the private keys of the three CAs are."""
+
+    SITE = "site"
+    OFFLINE = "offline"
+
+
 class UserKind(enum.StrEnum):
     """What a user is to Kubernetes."""
 
@@ -601,6 +615,12 @@ class Certificates(Strict):
     """Where the files stand on the nodes (kubeadm's certificatesDir)."""
     distribute_ca_keys: StrictBool = Field(default=True, alias="distributeCAKeys")
     """Whether control-plane nodes get the CA keys; without, the controller manager signs nothing."""
+    authority: Authority = Authority.LOCAL
+    """Where the root of trust is: with local, this machine makes the CAs; with offline, a machine that is
+    never connected signs by file what this one cannot (`pkigen authority`)."""
+    ca_keys: CAKeys = CAKeys.SITE
+    """With an offline authority: site makes the three CAs intermediates under its root, with their keys here;
+    offline leaves their keys with it too, and it signs every certificate (kubeadm's external CA)."""
     overrides: dict[StrictStr, Override] = Field(default_factory=dict)
     """By the certificate's kubeadm name: apiserver, etcd-server, admin.conf, ca, …"""
 
@@ -799,6 +819,12 @@ class ClusterSpec(Strict):
             return ()
         dedicated = (node for node in self.spec.nodes if node.has(Role.ETCD))
         return tuple(sorted(dedicated, key=lambda node: node.name)) or self.control_plane
+
+    @property
+    def ca_keys_on_nodes(self) -> bool:
+        """Whether the control plane has the CA keys, and so a controller manager that signs."""
+        certificates = self.spec.certificates
+        return certificates.distribute_ca_keys and certificates.ca_keys is CAKeys.SITE
 
     @property
     def token_issuer(self) -> str:

@@ -35,6 +35,7 @@ OPTIONS = {
     "iam": ("SPEC|DIR", "--current", "--config-map"),
     "explain": ("WHO|FILE", "SPEC|DIR", "--error", "--pki"),
     "bundle": ("create", "verify", "inspect", "diff", "install", "rollback"),
+    "authority": ("encrypt", "decrypt", "rekey", "init", "renew", "sign", "request", "accept"),
     "node": ("identity",),
 }
 

@@ -210,9 +210,11 @@ def test_an_intermediate_may_be_exchanged_for_one_with_another_chain(world: Worl
     world.apply()
     bring(world, hierarchy, "issuing", "policy")
     changes = world.reasons()
-    assert changes["cp-1/apiserver"] == ("reissue", Reason.CHAIN_CHANGED)
+    assert changes["cp-1/apiserver"] == ("rewrite", Reason.CHAIN_CHANGED)
     assert "cp-1/admin.conf" not in changes
+    before = world.certificate("cp-1/apiserver")
     world.apply()
+    assert world.certificate("cp-1/apiserver") == before
     assert world.verify().findings == ()
 
 

@@ -294,7 +294,7 @@ CASES: dict[str, Case] = {
     "chain-changed": (
         lambda w: reissued(w, "cp-1/apiserver", chain=(signer(w, CA.KUBERNETES).certificate,)),
         "cp-1/apiserver",
-        "reissue",
+        "rewrite",
         Reason.CHAIN_CHANGED,
         "holds 1 certificates after its own, must hold the 0 between it and its trust anchor",
     ),

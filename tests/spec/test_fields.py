@@ -86,6 +86,8 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     "spec.certificates.validity": ("1h30m", "0s"),
     "spec.certificates.renewBefore": ("24h", "-24h"),
     "spec.certificates.distributeCAKeys": (False, "no"),
+    "spec.certificates.authority": ("offline", "remote"),
+    "spec.certificates.caKeys": ("offline", "here", {"authority": "offline"}),
     "spec.certificates.directory": ("/srv/pki", "pki"),
     "spec.certificates.overrides": ({"ca": {"keyAlgorithm": "RSA-3072"}}, []),
     "spec.certificates.overrides.apiserver": ({}, "90d"),

@@ -304,6 +304,16 @@ BAD_VALUES = [
         '7:56: spec.certificates.overrides["admin.conf"].renewBefore: 24h is not shorter than the',
     ),
     case(
+        "ca-keys-with-nobody",
+        spec("  certificates: {caKeys: offline}\n"),
+        "7:26: spec.certificates.caKeys: offline goes with authority: offline, which keeps the keys",
+    ),
+    case(
+        "ca-keys-to-hand-out",
+        spec("  certificates: {authority: offline, caKeys: offline, distributeCAKeys: true}\n"),
+        "7:73: spec.certificates.distributeCAKeys: cannot be true with caKeys: offline, where this site",
+    ),
+    case(
         "override-name",
         spec("  certificates: {overrides: {api-server: {validity: 24h}}}\n"),
         "7:30: spec.certificates.overrides.api-server: is no certificate's name; did you mean",
@@ -598,6 +608,16 @@ WARNED = [
         "7:10: spec.etcd.dataDir: has no effect: etcd is external",
     ),
     case(
+        "ca-keys-offline",
+        spec("  certificates: {authority: offline, caKeys: offline}\n"),
+        "7:46: spec.certificates.caKeys: without CA keys the controller manager signs nothing: kubelets",
+    ),
+    case(
+        "ca-keys-not-handed-out",
+        spec("  certificates: {distributeCAKeys: false}\n"),
+        "7:36: spec.certificates.distributeCAKeys: without CA keys the controller manager signs nothing:",
+    ),
+    case(
         "override-no-effect",
         spec("  certificates: {overrides: {kube-proxy.conf: {validity: 24h}}}\n"),
         '7:30: spec.certificates.overrides["kube-proxy.conf"]: has no effect: kube-proxy runs in the',
@@ -693,6 +713,10 @@ HARMLESS = {
         "  scheduler: {extraVolumes: [{name: x, hostPath: /a, mountPath: /a}]}\n"
     ),
     "the same SAN for the API server twice": spec("  apiServer: {certSANs: [a.b, A.B]}\n"),
+    "intermediates under an offline root": spec("  certificates: {authority: offline, caKeys: site}\n"),
+    "no CA keys, and no kubelet that needs them": spec(
+        "  certificates: {authority: offline, caKeys: offline}\n  kubelet: {rotateCertificates: false}\n"
+    ),
     "the node's own name": nodes(
         "    - name: a\n      roles: [control-plane]\n      addresses: [192.0.2.1]\n"
         "      kubeletExtraArgs: [{name: hostname-override, value: a}, {name: node-ip, value: 192.0.2.1}]\n"
@@ -713,6 +737,7 @@ VOID = {
     "the validity of a CA": spec(
         "  certificates: {caValidity: 20y, overrides: {apiserver: {validity: 100000h}}}\n"
     ),
+    "CA keys of an authority that may be offline": spec("  certificates: {caKeys: offline, authority: 7}\n"),
     "a port of etcd that may be external": spec("  apiServer: {bindPort: 2379}\n  etcd: {external: 7}\n"),
     "the mask of nodes": spec(
         "  networking: {podSubnets: [10.0.0.0/26]}\n  controllerManager: {extraArgs: [{name: x, value: 7}]}\n"
