@@ -139,7 +139,7 @@ def handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> str 
         with suppress(OSError):
             ours.close()
         thread.join()
-    return faults[0] if faults else None
+    return "; ".join(faults) or None
 
 
 def test_handshakes_with_what_nodes_have(real: Places, tmp_path: Path) -> None:
