@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pkigen.cli.console import agreed, note, say
 from pkigen.cli.options import RunbookOption, YesOption
 from pkigen.cli.outputs import write_runbook
-from pkigen.cli.session import open_directory
+from pkigen.cli.session import Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.errors import PkigenError
 from pkigen.ledger import timestamp
@@ -18,6 +18,10 @@ from pkigen.lockfile import read_lock
 from pkigen.reporting.plan_text import consequences_text
 from pkigen.reporting.tables import table
 from pkigen.restoring import plan_rollback, roll_back
+
+if TYPE_CHECKING:
+    from pkigen.inventory import Inventory
+    from pkigen.store import Store
 
 app = typer.Typer(add_completion=False)
 
@@ -61,11 +65,19 @@ def rollback(
             raise PkigenError("not rolled back", hint="nothing was changed")
         keep = session.inventory.cluster.spec.backups.keep
         left = roll_back(store, planned, now=session.now, keep_backups=keep)
-        lock = read_lock(store)
-        # What is in place now may ask for other nodes than what was in place before.
-        inventory = session.of(lock.cluster()).at(store).inventory if lock else session.inventory
+        inventory = _in_place(session, store)
     say(f"rolled back to before {planned.backup}; what was replaced is in backup {left}")
-    say("\n".join(consequences_text(inventory, planned.changes)))
+    for line in consequences_text(inventory, planned.changes):
+        say(line)
     if runbook is not None:
         write_runbook(runbook, inventory, planned.changes)
     note("note: nodes keep what was copied to them; copy their trees again, as after any change")
+
+
+def _in_place(session: Session, store: Store) -> Inventory:
+    """What the directory asks for now: maybe other nodes than before."""
+    lock = read_lock(store)
+    try:
+        return session.of(lock.cluster()).at(store).inventory if lock else session.inventory
+    except PkigenError:  # an older pkigen's spec; the files are back all the same
+        return session.inventory

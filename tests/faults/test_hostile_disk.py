@@ -36,6 +36,7 @@ PATHS = (
     "pki.lock",
     ".pkigen/ledger.jsonl",
     ".pkigen/lock",
+    ".pkigen/new",
     ".pkigen/journal",
     ".pkigen/staging",
     ".pkigen/backups",
