@@ -168,6 +168,9 @@ def explain(cluster: Cluster, who: str) -> tuple[str, ...] | None:
         waiting = user.is_service_account and user.uid is None
         if waiting and who in _names_of(user):
             lines += _separated(lines, _waiting(user))
+    for mapping in cluster.inventory.cluster.spec.iam:
+        if who in {mapping.arn, mapping.username}:
+            lines += _separated(lines, _from_iam(mapping))
     if not lines and who == SA:
         lines += _service_account_key()
     return tuple(lines) or None
@@ -225,6 +228,7 @@ def names(inventory: Inventory) -> tuple[str, ...]:
         name for item in inventory.certificates.values() for name in (item.name, item.id)
     )
     found |= dict.fromkeys(user.name for user in inventory.cluster.spec.users)
+    found |= dict.fromkeys(name for each in inventory.cluster.spec.iam for name in (each.arn, each.username))
     found |= dict.fromkeys(edge.client.component for edge in edges(inventory))
     return (*found, SA)
 
@@ -358,6 +362,8 @@ def _judges(edge: Edge, ids: set[str]) -> Iterator[tuple[str, str]]:
 def _rights(user: User) -> Iterator[str]:
     if "system:masters" in user.groups:
         yield _MASTERS
+    if CLUSTER_ADMINS in user.groups:
+        yield _KINDS["admin.conf"].rights
     yield from _bindings(user)
 
 
@@ -378,7 +384,10 @@ def _bindings(user: User) -> Iterator[str]:
     own = tuple(bindings(user, layout.addon_path(f"user-{user.stem}")))
     yield from own
     if not own:
-        yield "none of its own; what its groups are bound to, the cluster knows: `kubectl auth can-i --list`"
+        yield _NO_BINDING
+
+
+_NO_BINDING = "none of its own; what its groups are bound to, the cluster knows: `kubectl auth can-i --list`"
 
 
 def _token(cluster: Cluster, item: DesiredToken) -> Iterator[str]:
@@ -402,6 +411,17 @@ def _waiting(user: User) -> Iterator[str]:
     yield from (f"  rights:       {right}" for right in _bindings(user))
     uid = f"kubectl -n {user.namespace} get serviceaccount {user.name} -o jsonpath='{{.metadata.uid}}'"
     yield f"  next:         write what `{uid}` says into its uid, then `pkigen apply`"
+
+
+def _from_iam(mapping: IAMMapping) -> Iterator[str]:
+    groups = ", ".join(dict.fromkeys(mapping.groups))
+    yield f"{mapping.arn}: comes in through AWS IAM"
+    yield "  presented to: kube-apiserver, as the token that `aws eks get-token` makes"
+    yield "  verified by:  aws-iam-authenticator, by the ConfigMap kube-system/aws-auth (`pkigen iam`)"
+    yield f"  identity:     user {mapping.username}, {f'groups {groups}' if groups else 'no groups'}"
+    own = tuple(bindings(mapping, layout.addon_path("iam")))
+    yield from (f"  rights:       {right}" for right in own or (_NO_BINDING,))
+    yield "  at its end:   a token ends after 15 minutes; without the mapping the next one gets 401"
 
 
 def _service_account_key() -> Iterator[str]:

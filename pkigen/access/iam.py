@@ -78,11 +78,14 @@ def config_map(cluster: ClusterSpec, current: Current | None) -> ConfigMap:
     known = current or NO_CURRENT
     data: dict[str, Value] = {}
     for key, arn_key in _ARN_KEYS.items():
-        wanted = {mapping.arn: _entry(mapping, arn_key) for mapping in _of_kind(cluster.spec.iam, key)}
+        # aws-iam-authenticator compares ARNs in lower case (pkg/mapper/configmap).
+        wanted = {
+            mapping.arn.lower(): _entry(mapping, arn_key) for mapping in _of_kind(cluster.spec.iam, key)
+        }
         kept: list[Mapping[str, Value]] = []
         for entry in known.entries[key]:
             arn = str(entry.get(arn_key, ""))
-            replaced = wanted.get(arn)
+            replaced = wanted.get(arn.lower())
             if _is_node(entry):
                 if replaced is not None and not _is_node(replaced):
                     raise AccessError(

@@ -71,6 +71,13 @@ WHO: dict[str, tuple[str, ...]] = {
         "verifies:     everything that it has signed",
         "at its end:   every cert",
     ),
+    "bob": (
+        "arn:aws:iam::111122223333:user/div/Bob: comes in through AWS IAM",
+        "verified by:  aws-iam-authenticator",
+        "identity:     user bob, no groups",
+        "rights:       ClusterRole edit in the whole cluster (addons/iam.yaml)",
+    ),
+    "arn:aws:iam::111122223333:role/Admin": ("user admin:{{SessionName}}, groups admins",),
     "etcd-ca": ("etcd's members and the API servers refuse one another",),
     "sa": ("sa: the key pair", "pkigen rotate sa"),
 }

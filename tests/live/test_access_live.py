@@ -12,6 +12,9 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from joserfc import jws
+from joserfc.errors import BadSignatureError
+from joserfc.jwk import OctKey
 
 from tests.live import certificates, programs
 from tests.live.control_plane import (
@@ -23,8 +26,10 @@ from tests.live.control_plane import (
     pkigen,
     plug_in,
     spec_text,
+    static_pods,
 )
 from tests.live.hosts import Network
+from tests.live.rotating import deliver, restart, rotate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -247,3 +252,77 @@ def test_a_bootstrap_token_lets_a_node_ask(cluster: Cluster, admin: Path) -> Non
     assert groups == {"system:bootstrappers", "system:bootstrappers:kubeadm:default-node-token"}
     assert _can(cluster, kubeconfig, "create", "certificatesigningrequests.certificates.k8s.io")
     assert not _can(cluster, kubeconfig, "list", "nodes")
+    token = yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]["token"]
+    _discover(cluster, token, authority=kubeconfig)
+
+
+def _discover(cluster: Cluster, token: str, *, authority: Path) -> None:
+    """What a joining node does first: trust nobody, read cluster-info, and believe its signature."""
+    programs.require("kube-controller-manager")
+    identifier, _, secret = token.partition(".")
+    url = f"https://{_ADDRESS}:6443/api/v1/namespaces/kube-public/configmaps/cluster-info"
+    machine, signature = cluster.machines["cp-1"], f"jws-kubeconfig-{identifier}"
+    data: dict[str, str] = {}
+    deadline = time.monotonic() + 60
+    while signature not in data and time.monotonic() < deadline:
+        answer = machine.request(url, until=10)
+        assert answer.status == 200, answer
+        data = json.loads(answer.body)["data"]
+        time.sleep(0.5)  # the bootstrap signer of the controller manager hears of both objects
+    header, _, signed = data[signature].partition("..")
+    payload = base64.urlsafe_b64encode(data["kubeconfig"].encode()).decode().rstrip("=")
+    jws.deserialize_compact(f"{header}.{payload}.{signed}", OctKey.import_key(secret), algorithms=["HS256"])
+    (found,) = yaml.safe_load(data["kubeconfig"])["clusters"]
+    (given,) = yaml.safe_load(authority.read_text())["clusters"]
+    assert found["cluster"] == given["cluster"]
+    with pytest.raises(BadSignatureError):
+        jws.deserialize_compact(
+            f"{header}.{payload}.{signed}", OctKey.import_key(secret[::-1]), algorithms=["HS256"]
+        )
+
+
+# -- an RSA key that rotates -------------------------------------------------------------------------------
+
+
+def test_tokens_and_documents_while_an_rsa_key_rotates(tmp_path: Path) -> None:
+    programs.require(*programs.LEAST)
+    nodes = [{"name": "cp-1", "roles": ["control-plane"], "addresses": [_ADDRESS]}]
+    made = make(tmp_path, spec_text("rsa", {"nodes": nodes, "certificates": {"keyAlgorithm": "RSA-2048"}}))
+    with Network() as network:
+        plug_in(network, made, {"cp-1": (_ADDRESS,)})
+        pods = static_pods(made, "cp-1")
+        url = f"https://{_ADDRESS}:6443/readyz"
+        machine = made.machines["cp-1"]
+        machine.start("etcd", pods["etcd"].command)
+        machine.start("kube-apiserver", pods["kube-apiserver"].command)
+        answer = machine.request(url, until=120)
+        assert answer.status == 200, answer
+        admin = made.kubeconfig("cp-1", "super-admin.conf")
+        account = '{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "steady"}}'
+        created = ("-n", "default", "create", "--validate=false", "-o", "jsonpath={.metadata.uid}", "-f", "-")
+        uid = made.kubectl("cp-1", admin, *created, stdin=account)
+
+        def token(name: str) -> Path:
+            kubeconfig = tmp_path / f"{name}.conf"
+            account = ("--service-account", "default/steady", "--uid", uid)
+            pkigen("token", made.out, *account, "--kubeconfig", kubeconfig)
+            return kubeconfig
+
+        def shown() -> list[str]:
+            published = made.kubectl("cp-1", admin, "get", "--raw", "/openid/v1/jwks").strip()
+            assert pkigen("oidc", "jwks", made.out).stdout.strip() == published
+            return [key["kid"] for key in json.loads(published)["keys"]]
+
+        first = token("first")
+        (old,) = shown()
+        steps = []
+        for step in ("prepare", "promote"):
+            rotate(made, "sa", step)
+            deliver(made, "cp-1")
+            restart(made, "cp-1", "kube-apiserver", url)
+            steps.append(shown())
+        assert sorted(steps[0]) == sorted(steps[1])
+        assert steps[0] != steps[1], "the one that signs comes first"
+        assert old in steps[0]
+        for kubeconfig in (first, token("second")):
+            assert made.whoami("cp-1", kubeconfig)[0] == "system:serviceaccount:default:steady"
