@@ -72,13 +72,26 @@ _UsageProblem = cast(
 )
 
 
+# Help is plain text: Rich takes "[default: …]" for markup and drops it, and keeps the sources' line ends.
+_MARKUP = None
+
+
 class LazyCommand(TyperCommand):
     """Stands for a command in lists; its module is imported when it is run or asked for help."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Hand over to the command itself."""
         module = import_module(f"pkigen.cli.{str(self.name).replace('-', '_')}")
-        return typer.main.get_command(module.app).make_context(info_name, args, parent=parent, **extra)
+        module.app.rich_markup_mode = _MARKUP
+        command = typer.main.get_command(module.app)
+        for each in getattr(command, "commands", {}).values():
+            each.short_help = _sentence_of(each)
+        return command.make_context(info_name, args, parent=parent, **extra)
+
+
+def _sentence_of(command: Any) -> str:
+    """The whole of it, which lists would cut off at their right edge; they wrap what is given as short."""
+    return " ".join((command.help or "").partition("\n\n")[0].split())
 
 
 class LazyGroup(TyperGroup):
@@ -86,7 +99,8 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         attributes["commands"] = {
-            name: LazyCommand(name=name, help=sentence) for name, sentence in COMMANDS.items()
+            name: LazyCommand(name=name, help=sentence, short_help=sentence)
+            for name, sentence in COMMANDS.items()
         }
         super().__init__(**attributes)
 
@@ -95,7 +109,8 @@ app = typer.Typer(
     cls=LazyGroup,
     pretty_exceptions_enable=False,
     pretty_exceptions_show_locals=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=_MARKUP,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 

@@ -37,7 +37,7 @@ def bootstrap_token(
     *,
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="DIR", help="Where the two files go, 0600.  [default: .]"),
+        typer.Option("--out", metavar="DIR", help="Where the two files go, 0600."),
     ] = Path(),
     validity: Annotated[str, typer.Option("--validity", metavar="DURATION", help="How long.")] = "24h",
     group: Annotated[

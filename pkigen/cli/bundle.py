@@ -460,7 +460,7 @@ def install_bundle(
 def rollback(
     context: typer.Context,
     backup: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Which backup; the newest by default.")
+        str | None, typer.Argument(metavar="ID", help="Which backup; the newest by default.")
     ] = None,
     *,
     root: RootOption = Path("/"),

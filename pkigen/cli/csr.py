@@ -40,9 +40,7 @@ def new(
     group: Annotated[
         list[str] | None, typer.Option("--group", metavar="NAME", help="A group to ask for; repeat it.")
     ] = None,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where key and request go.  [default: .]")
-    ] = Path(),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where key and request go.")] = Path(),
     key_algorithm: Annotated[
         KeyAlgorithm, typer.Option("--key-algorithm", help="The key's kind and size.")
     ] = KeyAlgorithm.ECDSA_P256,

@@ -23,7 +23,7 @@ def example_directory() -> Path:
 
 @app.command()
 def example(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Which one; --list names them.")] = "single",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which one; --list names them.")] = "single",
     *,
     listing: Annotated[bool, typer.Option("--list", help="Name the examples.")] = False,
 ) -> None:

@@ -45,7 +45,7 @@ def explain(
     what: Annotated[
         str | None,
         typer.Argument(
-            metavar="[WHO|FILE]",
+            metavar="WHO|FILE",
             help="A user, a service account (namespace/name), a certificate (apiserver, cp-1/admin.conf), "
             "a component (kubelet, etcd), a kubeconfig, certificate, request or token, or an error message.",
         ),
@@ -53,7 +53,7 @@ def explain(
     spec: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[SPEC|DIR]",
+            metavar="SPEC|DIR",
             help="The cluster: its spec, or its PKI directory.  [default: . if it is one]",
         ),
     ] = None,

@@ -25,7 +25,7 @@ _LARGEST_REFERENCE = 1 << 20
 
 @app.command()
 def merge(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="In the order of precedence.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="In the order of precedence.")],
     *,
     out: Annotated[
         Path | None,

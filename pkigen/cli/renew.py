@@ -40,7 +40,7 @@ def renew(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...",
+            metavar="NAME",
             help="kubeadm's names (apiserver, admin.conf, …) for every node, cp-1/apiserver for one node's, "
             "user:dev1 for a person's, serviceaccount:web:bot for a token.",
         ),

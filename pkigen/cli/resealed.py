@@ -18,7 +18,7 @@ from pkigen.resealing import Resealing, open_in_backups, reseal
 from pkigen.store import Store
 from pkigen.vault import Vault, is_encrypted
 
-DirectoryArgument = Annotated[Path, typer.Argument(metavar="[DIR]", help="The PKI directory.")]
+DirectoryArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The PKI directory.")]
 
 
 def carry_out(

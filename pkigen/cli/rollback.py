@@ -30,7 +30,7 @@ app = typer.Typer(add_completion=False)
 def rollback(
     context: typer.Context,
     backup: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Which backup; the newest by default.")
+        str | None, typer.Argument(metavar="ID", help="Which backup; the newest by default.")
     ] = None,
     *,
     directory: Annotated[Path, typer.Option("--out", metavar="DIR", help="The PKI directory.")] = Path(),

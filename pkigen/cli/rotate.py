@@ -116,7 +116,7 @@ class Wish:
 @app.command("ca")
 def rotate_ca(
     context: typer.Context,
-    names: Annotated[list[Authority], typer.Argument(metavar="CA...", help="kubernetes, etcd, front-proxy.")],
+    names: Annotated[list[Authority], typer.Argument(metavar="CA", help="kubernetes, etcd, front-proxy.")],
     spec: SpecArgument,
     *,
     phase: PhaseOption = None,

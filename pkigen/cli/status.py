@@ -39,7 +39,7 @@ class Form(enum.StrEnum):
 @app.command()
 def status(
     context: typer.Context,
-    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="The PKI directory.")] = Path(),
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The PKI directory.")] = Path(),
     *,
     spec: Annotated[
         Path | None,

@@ -46,7 +46,7 @@ _ACCOUNT = re.compile(rf"({_LABEL})/({_LABEL}(?:\.{_LABEL}){{0,100}})")
 def token(
     context: typer.Context,
     spec: Annotated[
-        Path, typer.Argument(metavar="[SPEC|DIR]", help="The cluster: its spec, or its PKI directory.")
+        Path, typer.Argument(metavar="SPEC|DIR", help="The cluster: its spec, or its PKI directory.")
     ] = Path(),
     *,
     service_account: Annotated[

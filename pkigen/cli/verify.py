@@ -23,7 +23,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def verify(
     context: typer.Context,
-    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="The PKI directory.")] = Path(),
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The PKI directory.")] = Path(),
     spec: Annotated[
         Path | None,
         typer.Option("--spec", metavar="SPEC", help="Compare with this spec instead of the one in pki.lock."),

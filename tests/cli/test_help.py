@@ -69,6 +69,30 @@ def test_the_help_of_a_command(pkigen: InProcess, name: str) -> None:
     assert "-completion" not in words, "completion is an option of the program, not of each command"
 
 
+def test_defaults_that_are_words_are_shown_at_any_width(
+    pkigen: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for columns in ("40", "80", "200"):
+        monkeypatch.setenv("COLUMNS", columns)
+        words = " ".join(pkigen("sign", "--help").out.split())
+        for default in ("the spec's, else 720h", "./<cluster name>", "standard output"):
+            assert f"[default: {default}]" in words
+        assert "take them through the cluster." in " ".join(pkigen("--help").out.split())
+        listed = " ".join(pkigen("csr", "--help").out.split())
+        assert "Render the CertificateSigningRequest of a request, with the kubectl lines." in listed
+        assert "..." not in listed.replace("[ARGS]...", "")
+
+
+@pytest.mark.parametrize("terminal", [{"TERM": "dumb"}, {"NO_COLOR": "1"}, {"FORCE_COLOR": "1"}])
+def test_help_has_no_escape_sequences(
+    pkigen: InProcess, terminal: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in terminal.items():
+        monkeypatch.setenv(name, value)
+    for arguments in (("--help",), ("sign", "--help"), ("rotate", "ca", "--help")):
+        assert pkigen(*arguments).out.replace("\n", "").isprintable()
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_sentence_in_the_list_is_the_one_of_the_command(name: str) -> None:
     command = typer.main.get_command(import_module(f"pkigen.cli.{name.replace('-', '_')}").app)
