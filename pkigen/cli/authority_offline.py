@@ -139,7 +139,7 @@ def renew(
     session = _at_authority(context, spec, directory)
     lifetime = _root_lifetime(session, root_validity)
     with session.writing("authority renew") as store:
-        opened = open_authority(session.inventory, store, now=session.now)
+        opened = open_authority(session.inventory, store, now=session.now, revived=names)
         for name in names:
             if name not in opened.issuers:
                 raise UsageError(

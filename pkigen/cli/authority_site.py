@@ -23,6 +23,7 @@ from pkigen.cli.offline_request import (
     require_offline,
     select,
     select_successors,
+    selection_of,
     trusted,
 )
 from pkigen.cli.options import (
@@ -53,7 +54,6 @@ from pkigen.offline.generations import successors
 from pkigen.offline.pending import read_pending
 from pkigen.planning import make_plan
 from pkigen.rotation import COMMANDS
-from pkigen.surveying import Selection
 
 if TYPE_CHECKING:
     from pkigen.applying import Delivery
@@ -189,7 +189,7 @@ def accept(
             session.renderer,
             now=session.now,
             owned=owned_paths(lock),
-            selection=Selection(within=timedelta(), ids=frozenset(delivery.certificates)),
+            selection=selection_of(delivery.certificates, timedelta()),
         )
         require_delivered(plan, delivery)
         agree(plan, session, Consent(yes=yes, force=force), output)

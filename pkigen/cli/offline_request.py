@@ -14,7 +14,7 @@ from pkigen.cli.options import Format
 from pkigen.cli.renew import ids_of
 from pkigen.cli.session import Session, owned_paths
 from pkigen.errors import BundleError, UsageError
-from pkigen.inventory import ca_id
+from pkigen.inventory import CA, ca_id
 from pkigen.lockfile import read_lock
 from pkigen.offline.asking import ask, make_own_keys, outdated, outstanding
 from pkigen.offline.generations import next_id, successors
@@ -79,7 +79,13 @@ def select(session: Session, names: tuple[str, ...], within: timedelta | None) -
             raise UsageError(
                 f"{identifier} needs no offline authority", hint=f"`pkigen renew SPEC {identifier}` renews it"
             )
-    return Selection(within=within, ids=frozenset(found))
+    return selection_of(found, within)
+
+
+def selection_of(identifiers: Iterable[str], within: timedelta | None) -> Selection:
+    """What is renewed whatever its age; that a CA among it has ended is no obstacle."""
+    ids = frozenset(identifiers)
+    return Selection(within=within, ids=ids, revived=frozenset(ca for ca in CA if ca_id(ca) in ids))
 
 
 def select_successors(session: Session, names: tuple[str, ...]) -> frozenset[str]:
@@ -175,7 +181,7 @@ def _require_current(
         reason = None
     else:
         # What has become due since the request was made can wait for the next one.
-        unasked = Selection(within=timedelta(), ids=selection.ids)
+        unasked = selection_of(selection.ids | (asked & {ca_id(ca) for ca in CA}), timedelta())
         reason = outdated(pending, _plan(session, store, unasked), session.inventory)
     if reason is not None:
         raise BundleError(

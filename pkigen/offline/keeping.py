@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
@@ -40,8 +41,8 @@ from pkigen.spec.model import CAKeys
 from pkigen.store import MissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from cryptography import x509
 
@@ -261,8 +262,16 @@ def _has(reader: Reader, path: str) -> bool:
 # -- opening ----------------------------------------------------------------------------------------------
 
 
-def open_authority(inventory: Inventory, reader: Reader, *, now: datetime) -> OfflineAuthority:
+def open_authority(
+    inventory: Inventory, reader: Reader, *, now: datetime, revived: Collection[str] = ()
+) -> OfflineAuthority:
     """Read what an offline authority signs with.
+
+    Args:
+        inventory: Of the cluster that it is for.
+        reader: The directory.
+        now: The present, in UTC.
+        revived: CAs that are about to get a new validity: that they have ended is no obstacle.
 
     Raises:
         BundleError: The directory is none, or another cluster's.
@@ -290,7 +299,10 @@ def open_authority(inventory: Inventory, reader: Reader, *, now: datetime) -> Of
         if inventory.ca_keys is CAKeys.SITE
         else {ca_id(ca): files_of(ca) for ca in inventory.authorities}
     )
-    chains = {identifier: _chain(reader, files, now=now) for identifier, files in places.items()}
+    chains = {
+        identifier: _chain(reader, files, now=None if identifier in revived else now)
+        for identifier, files in places.items()
+    }
     return OfflineAuthority(
         described=described,
         key=bundle_key(reader),
@@ -306,8 +318,8 @@ def open_authority(inventory: Inventory, reader: Reader, *, now: datetime) -> Of
     )
 
 
-def _chain(reader: Reader, files: KeyPairFiles, *, now: datetime) -> tuple[x509.Certificate, ...]:
-    """A CA that is there, and what stands above it.
+def _chain(reader: Reader, files: KeyPairFiles, *, now: datetime | None) -> tuple[x509.Certificate, ...]:
+    """A CA that is there, and what stands above it; without a present its end is no matter.
 
     Raises:
         AuthorityError: It is not whole, or cannot sign.
@@ -317,7 +329,8 @@ def _chain(reader: Reader, files: KeyPairFiles, *, now: datetime) -> tuple[x509.
         if fault is not None:
             raise AuthorityError(f"{fault.path} {fault.message}", hint="an authority has both files of a CA")
     chain = tuple(link for link in (observed.certificate, *observed.chain) if link is not None)
-    reason = unfit(chain, public_key=observed.public_key, now=now)
+    moment = now or min(link.not_valid_after_utc for link in chain) - timedelta(seconds=1)
+    reason = unfit(chain, public_key=observed.public_key, now=moment)
     if reason is not None:
         raise AuthorityError(f"{files.certificate} is unfit to sign: {reason}", hint="bring a CA that is fit")
     return chain

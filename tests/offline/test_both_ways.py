@@ -332,6 +332,24 @@ def test_the_cas_live_on_with_the_same_key(cluster: Places) -> None:
         assert bundle(node / "apiserver.crt") == [before["cp-1/apiserver"], after["ca"]]
 
 
+def test_a_cluster_whose_cas_have_ended_comes_back(cluster: Places) -> None:
+    cluster.now = NOW + 3651 * DAY
+    there = ("authority", "renew", cluster.spec_there, "--authority", cluster.authority, "--yes")
+    if keys_are_here(cluster):
+        assert "pki/ca.crt is unfit" in cluster.pkigen("plan", cluster.spec, "--out", cluster.site).error
+        cluster.ask(*CAS)
+    else:
+        cluster.done(*there, *CAS)
+        cluster.ask(*CAS)
+    cluster.sign()
+    cluster.accept()
+    if not keys_are_here(cluster):
+        cluster.ask()
+        cluster.sign()
+        cluster.accept()
+    assert cluster.done("verify", cluster.site).out.endswith("0 findings\n")
+
+
 def test_rotating_a_ca(cluster: Places) -> None:
     rotate = ("rotate", "ca", "kubernetes", cluster.spec, "--out", cluster.site, "--yes")
     refused = cluster.pkigen(*rotate)
