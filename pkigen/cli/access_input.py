@@ -28,7 +28,10 @@ PkiOption = Annotated[
 NamespaceOption = Annotated[
     str | None,
     typer.Option(
-        "--namespace", metavar="NAME", help="The kubeconfig's default namespace.", callback=values.namespace
+        "--namespace",
+        metavar="NAME",
+        help="The kubeconfig's default namespace.  [default: the spec's]",
+        callback=values.namespace,
     ),
 ]
 ServerOption = Annotated[

@@ -10,6 +10,7 @@ import typer
 
 from pkigen import layout
 from pkigen.access.credentials import Credential, key_fault, of_certificate, of_token
+from pkigen.access.identities import declared
 from pkigen.access.kubeconfigs import Access, assemble, encoded
 from pkigen.access.showing import credential_lines
 from pkigen.cli.access_input import (
@@ -29,7 +30,7 @@ from pkigen.cli.outputs import write_secret
 from pkigen.cli.session import Session
 from pkigen.cli.system import system_of
 from pkigen.errors import AccessError, UsageError
-from pkigen.inventory import SA, sa_path
+from pkigen.inventory import SA, Inventory, sa_path
 from pkigen.issuing import certificate_pem
 from pkigen.observing import Fault, Reader, parse_certificates, read_file
 from pkigen.tokens import LONGEST_TOKEN, SERVICE_ACCOUNT_PREFIX, Token, is_signed_by, read
@@ -111,7 +112,7 @@ def kubeconfig(
         server=server or session.inventory.cluster.cluster_server,
         trust_bundle=bundle,
         user=user,
-        namespace=namespace,
+        namespace=namespace or _namespace(session.inventory, found),
         tls_server_name=tls_server_name,
         proxy_url=proxy_url,
     )
@@ -121,6 +122,15 @@ def kubeconfig(
         note(f"kubeconfig: {out}")
     else:
         say(content)
+
+
+def _namespace(inventory: Inventory, found: Credential) -> str | None:
+    """Where somebody works by default: the spec says so of people, a service account lives in one."""
+    person = declared(inventory, found.user)
+    account = found.user.removeprefix(SERVICE_ACCOUNT_PREFIX)
+    if person is not None:
+        return person.namespace
+    return account.partition(":")[0] if account != found.user else None
 
 
 def _of_certificate(

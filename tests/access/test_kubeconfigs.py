@@ -524,6 +524,14 @@ def _encrypted() -> bytes:
     return key.private_bytes(serialization.Encoding.PEM, form, lock)
 
 
+def test_the_namespace_is_the_specs(place: Place) -> None:
+    certificate = _key_and_certificate(place, "dev1")
+    options = ("user", "kubeconfig", "--certificate", certificate, place.tree)
+    for more, expected in (((), "web"), (("--namespace", "db"), "db")):
+        content = yaml.safe_load(place.run(*options, *more).out)
+        assert content["contexts"][0]["context"]["namespace"] == expected
+
+
 def test_only_certificates_come_into_a_kubeconfig(place: Place) -> None:
     certificate = _key_and_certificate(place, "ann")
     text = certificate.read_bytes()
@@ -579,6 +587,7 @@ def test_a_token_that_kubectl_made(place: Place) -> None:
     path = place.write("token", place.run("token", "--service-account", "web/deployer", place.tree).out)
     result = place.run("user", "kubeconfig", "--token-file", path, place.tree)
     assert yaml.safe_load(result.out)["current-context"] == "web:deployer@team"
+    assert yaml.safe_load(result.out)["contexts"][0]["context"]["namespace"] == "web"
     opaque = place.run("user", "kubeconfig", "--token-file", place.write("token", "opaque"), place.tree)
     assert yaml.safe_load(opaque.out)["current-context"] == "token@team"
     for bad in ("", "a b", "a\x07"):
