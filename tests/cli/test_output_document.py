@@ -1,0 +1,74 @@
+"""docs/output.md names every field that the commands print."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.program import HOME, REPOSITORY, InProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FREE = frozenset({"phases", "rotations", "summary", "held"})
+"""Fields whose own keys are identifiers, or values that the document lists."""
+
+
+def _fields(content: object) -> Iterator[str]:
+    if isinstance(content, list):
+        for item in content:
+            yield from _fields(item)
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            yield key
+            if key not in _FREE:
+                yield from _fields(value)
+
+
+def _documented(kind: str) -> set[str]:
+    """What the section of a kind names, and those that it refers to."""
+    text = (REPOSITORY / "docs/output.md").read_text()
+    found: set[str] = {"apiVersion", "kind", "cluster"}
+    wanted = [kind]
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    for name in wanted:
+        words = re.findall(r"`(\w+)(?:\[\])?`", sections[name])
+        found |= set(words)
+        wanted += [word for word in words if word in sections and word not in wanted]
+    return found
+
+
+@pytest.fixture
+def contents(tmp_path: Path, pkigen: InProcess) -> list[dict[str, Any]]:
+    spec = tmp_path / "home.yaml"
+    spec.write_text(HOME)
+    place = (spec, "--out", tmp_path / "home")
+    every = [
+        pkigen("init", *place, "--dry-run", "-o", "json"),
+        pkigen("init", *place, "-o", "json"),
+        pkigen("renew", *place, "admin.conf", "--yes", "-o", "json"),
+        pkigen("plan", *place, "-o", "json"),
+        pkigen("status", tmp_path / "home", "-o", "json"),
+        pkigen("verify", tmp_path / "home", "-o", "json"),
+        pkigen("rotate", "ca", "kubernetes", *place, "--prove", "-o", "json"),
+        pkigen("rotate", "ca", "kubernetes", *place, "--yes", "-o", "json"),
+        pkigen("rotate", "ca", "kubernetes", *place, "--phase", "prepare", "--yes", "-o", "json"),
+    ]
+    spec.write_text(HOME.replace("groups: [dev]", "groups: [ops]"))
+    every.append(pkigen("plan", *place, "-o", "json"))
+    every.append(pkigen("verify", tmp_path / "home", "--spec", spec, "-o", "json"))
+    return [result.json for result in every]
+
+
+def test_every_field_is_documented(contents: list[dict[str, Any]]) -> None:
+    kinds = set()
+    for content in contents:
+        assert content["apiVersion"] == "pkigen/v1"
+        missing = set(_fields(content)) - _documented(content["kind"])
+        assert not missing, f"{content['kind']}: {sorted(missing)}"
+        kinds.add(content["kind"])
+    assert kinds == {"Plan", "Applied", "Status", "Verification", "Proof", "Rotated"}
+    assert "broken" not in _documented("Plan"), "each kind has its own"
