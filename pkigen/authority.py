@@ -36,6 +36,7 @@ from pkigen.keys import MINIMUM_RSA_BITS, UnsupportedKeyError, describe, load_pr
 from pkigen.observing import Fault, FaultKind, Reader, observe_certificate, observe_file
 from pkigen.sealing import is_sealed
 from pkigen.spec.model import CAKeys
+from pkigen.store import MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -242,7 +243,13 @@ def load_issuer(reader: Reader, ca: CA, certificates: CACertificates) -> Issuer:
         AuthorityError: The key has gone since, was never here, or is sealed.
     """
     path = ca_location(ca).key
-    data = reader.read(path).data
+    try:
+        data = reader.read(path).data
+    except MissingError:
+        raise AuthorityError(
+            f"{path} is missing: nothing can be signed with it here",
+            hint="where an offline authority has it, ask that one: `pkigen authority request SPEC`",
+        ) from None
     if is_sealed(data):
         raise AuthorityError(f"{path} is sealed: it cannot sign before it is opened")
     try:

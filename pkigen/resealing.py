@@ -17,6 +17,7 @@ from pkigen.lockfile import LARGEST_LOCK, read_lock, with_ledger
 from pkigen.observing import Fault, read_file
 from pkigen.sealing import is_sealed
 from pkigen.seals import IDENTITY_PATH, LARGEST_RECORD, RECORD_PATH, digest
+from pkigen.spec.model import CAKeys
 from pkigen.store import BackupAction
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ def reseal(
         The private files, by path.
 
     Raises:
-        AuthorityError: One of them is missing, or does not open.
+        AuthorityError: One of them is missing, or does not open; or a CA's key waits for an answer.
     """
+    _require_no_waiting_key(what, inventory, store)
     paths = private_paths(inventory)
     with store.transaction() as transaction:
         present = set()
@@ -82,6 +84,16 @@ def reseal(
         transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=lock, backup=False)
         transaction.commit()
     return paths
+
+
+def _require_no_waiting_key(what: Resealing, inventory: Inventory, store: Store) -> None:
+    """A CA's key that waits for the offline authority's answer lies open until that has come."""
+    waits = not isinstance(read_file(store, layout.PENDING_REQUEST, limit=1 << 30), Fault)
+    if waits and what is not Resealing.DECRYPT and inventory.ca_keys is CAKeys.SITE:
+        raise AuthorityError(
+            f"{layout.PENDING_REQUEST} may hold a CA's key in the open, until the offline authority answers",
+            hint="take the answer in first: `pkigen authority accept`",
+        )
 
 
 def open_in_backups(store: Store) -> tuple[str, ...]:

@@ -437,6 +437,43 @@ def test_signing_for_others_needs_the_key(cluster: Places) -> None:
         assert "pkigen authority request" in result.hint
 
 
+def test_an_encrypted_authority_asks_and_takes_in(cluster: Places) -> None:
+    """Its passphrase is asked for where something is signed; a CA's new key never waits in the open."""
+    passphrase = cluster.place / "passphrase"
+    passphrase.write_text("five or six words at random\n")
+    passphrase.chmod(0o600)
+    opened = ("--passphrase-file", passphrase)
+    if keys_are_here(cluster):  # no node may have the keys that are to be sealed
+        text = cluster.spec.read_text().replace("caKeys: site", "caKeys: site, distributeCAKeys: false")
+        for path in (cluster.spec, cluster.spec_there):
+            path.write_text(text)
+        cluster.done("apply", cluster.spec, "--out", cluster.site, "--yes", "--force")
+    cluster.done("authority", "encrypt", cluster.site, *opened, "--yes")
+    if keys_are_here(cluster):
+        refused = cluster.pkigen(
+            "authority", "request", cluster.spec, "--next", "ca", "--out", cluster.site, *opened
+        )
+        assert "the key of ca-next would wait for its answer in the open" in refused.error
+    before = certificates_of(cluster)
+    name = "ca" if keys_are_here(cluster) else "cp-1/apiserver"
+    cluster.ask(name, *opened)
+    cluster.sign()
+    cluster.accept(*opened)
+    after = certificates_of(cluster)
+    assert {each for each in after if after[each] != before[each]} == {name}
+    assert cluster.done("verify", cluster.site).out.endswith("0 findings\n")
+
+
+def test_the_keys_of_cas_are_not_encrypted_while_they_wait(places: Places) -> None:
+    passphrase = places.place / "passphrase"
+    passphrase.write_text("five or six words at random\n")
+    passphrase.chmod(0o600)
+    encrypt = ("authority", "encrypt", places.site, "--passphrase-file", passphrase, "--yes")
+    if keys_are_here(places):
+        assert places.pkigen(*encrypt).code == 1
+    places.accept("--pin", places.pins[1])
+
+
 def test_a_local_authority_needs_none_of_this(tmp_path: Path) -> None:
     places = Places.new(tmp_path / "local", "site")
     local = places.spec.read_text().replace("authority: offline, caKeys: site", "authority: local")
