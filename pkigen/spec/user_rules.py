@@ -23,6 +23,7 @@ _VARIABLE: Final = re.compile(r"\{\{(.*?)\}\}")
 _VARIABLES: Final = frozenset(
     {"AccessKeyID", "AccountID", "EC2PrivateDNSName", "SessionName", "SessionNameRaw"}
 )
+_OTHERS: Final = ("serviceaccount:", "iam:")
 RESERVED_USERS: Final = frozenset(
     {"kubernetes-admin", "kubernetes-super-admin", "kube-apiserver", "kube-apiserver-kubelet-client"}
 )
@@ -42,6 +43,13 @@ def _user_names(spec: ClusterSpec) -> Iterator[Finding]:
                 at=("spec", "users", index, "name"),
                 message=f"{quote(user.stem)} {same} of an earlier user: their files would be the same",
                 given=(("spec", "users", index, "kind"), ("spec", "users", index, "namespace")),
+            )
+        if not user.is_service_account and user.name.startswith(_OTHERS):
+            # rendering/access: a person's objects would have the names of an account's or a mapping's.
+            yield Finding(
+                at=("spec", "users", index, "name"),
+                message=f"must not begin with {' or '.join(_OTHERS)}: other users' roles are called so",
+                given=(("spec", "users", index, "kind"),),
             )
 
 
@@ -161,6 +169,10 @@ def _iam(spec: ClusterSpec) -> Iterator[Finding]:
         if first.setdefault(mapping.arn.lower(), index) != index:
             # aws-iam-authenticator keeps one mapping for each ARN, compared in lower case.
             yield Finding(at=(*at, "arn"), message="is mapped already: one ARN has one user name")
+        partition = mapping.arn.split(":")[1]
+        if partition != spec.spec.iam[0].arn.split(":")[1]:
+            message = f"is of the partition {partition}, unlike the first: a cluster is in one partition"
+            yield Finding(at=(*at, "arn"), message=message, given=(("spec", "iam", 0, "arn"),))
         for variable in _VARIABLE.findall(mapping.username):
             if variable not in _VARIABLES:
                 known = ", ".join(_VARIABLES)

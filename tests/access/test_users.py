@@ -36,6 +36,13 @@ MAPPED = "arn: 'arn:aws:iam::111122223333:role/A', username: "
             "is the name of an earlier",
         ),
         ("users", "{" + ACCOUNT + ", namespace: n}, {name: 'n.bot'}", "is the name of an earlier"),
+        ("users", "{name: 'serviceaccount:n:bot'}", "must not begin with serviceaccount: or iam:"),
+        ("users", "{name: 'iam:111122223333:role:A'}", "must not begin with serviceaccount: or iam:"),
+        (
+            "iam",
+            "{" + MAPPED + "x}, {arn: 'arn:aws-cn:iam::111122223333:role/A', username: y}",
+            "is of the partition aws-cn, unlike the first",
+        ),
         ("users", "{name: 'system:x'}", "cannot be revoked by RBAC"),
         ("users", "{name: a, groups: ['system:masters']}", "cannot be revoked by RBAC"),
         ("iam", "{" + MAPPED + "'system:x'}", "such an identity cannot be revoked by RBAC"),
