@@ -44,8 +44,12 @@ def write_text(path: Path, content: str, *, mode: int = 0o644) -> None:
             raise
     except OSError as error:
         raise PkigenError(
-            f"{path} cannot be written: {error.strerror}", hint="choose a directory that exists and is yours"
+            f"{path} cannot be written: {_reason(error)}", hint="choose a directory that exists and is yours"
         ) from None
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "input/output error").lower()
 
 
 def require_writable(*paths: Path) -> None:
@@ -63,7 +67,7 @@ def require_writable(*paths: Path) -> None:
         )  # fmt: skip
         if reason is not None:
             raise PkigenError(
-                f"{path} cannot be written: {os.strerror(reason)}",
+                f"{path} cannot be written: {os.strerror(reason).lower()}",
                 hint="choose a directory that exists and is yours",
             )
 
@@ -87,7 +91,7 @@ def write_new(path: Path, content: str, *, mode: int) -> None:
         raise _there_already(path) from None
     except OSError as error:
         raise PkigenError(
-            f"{path} cannot be written: {error.strerror}", hint="choose a directory that exists and is yours"
+            f"{path} cannot be written: {_reason(error)}", hint="choose a directory that exists and is yours"
         ) from None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
@@ -97,7 +101,7 @@ def write_new(path: Path, content: str, *, mode: int) -> None:
             os.fsync(descriptor)
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise PkigenError(f"{path} cannot be written: {error.strerror}") from None
+        raise PkigenError(f"{path} cannot be written: {_reason(error)}") from None
 
 
 def write_all_new(*files: tuple[Path, str, int]) -> None:
@@ -138,7 +142,7 @@ def make_directory(path: Path, *, mode: int = 0o755) -> None:
     try:
         path.mkdir(mode=mode, parents=True, exist_ok=True)
     except OSError as error:
-        raise PkigenError(f"{path} cannot be made: {error.strerror}") from None
+        raise PkigenError(f"{path} cannot be made: {_reason(error)}") from None
 
 
 def write_runbook(directory: Path, inventory: Inventory, changes: Iterable[Action]) -> None:
@@ -148,7 +152,7 @@ def write_runbook(directory: Path, inventory: Inventory, changes: Iterable[Actio
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PkigenError(f"{directory} cannot be made: {error.strerror}") from None
+        raise PkigenError(f"{directory} cannot be made: {_reason(error)}") from None
     restarts = restart_text(steps) if steps else ("  nothing has to restart",)
     text = "\n".join((*restarts, *leftovers_text(inventory, changes)))
     write_text(

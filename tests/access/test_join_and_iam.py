@@ -109,7 +109,7 @@ def test_a_token_that_cannot_be_written_is_not_made(place: Place) -> None:
     (place.folder / "join/bootstrap-kubelet.conf").mkdir(parents=True)
     result = place.run("bootstrap-token", place.tree, "--out", place.folder / "join")
     assert (result.code, result.out) == (1, "")
-    assert "cannot be written: Is a directory" in result.error
+    assert "cannot be written: is a directory" in result.error
     assert (place.tree / ".pkigen/ledger.jsonl").read_bytes() == before
 
 
