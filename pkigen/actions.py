@@ -84,6 +84,12 @@ class Await(Keep):
     verb = "await"
 
 
+class Ask(Keep):
+    """Kept, or still absent: its key is on the node alone, and only the node can ask for a certificate."""
+
+    verb = "ask"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
     """A file of the authority that a rotation puts at another path; `target` is None where it only goes."""
@@ -108,6 +114,11 @@ class Plan:
     def changes(self) -> tuple[Action, ...]:
         """The actions that do something."""
         return tuple(action for action in self.actions if not isinstance(action, Keep))
+
+    @property
+    def waiting(self) -> tuple[Ask, ...]:
+        """What nodes have to ask for first."""
+        return tuple(action for action in self.actions if isinstance(action, Ask))
 
     @property
     def offline(self) -> tuple[Action, ...]:

@@ -36,7 +36,16 @@ from pkigen.inventory import (
     private_paths,
     sa_path,
 )
-from pkigen.issuing import Entropy, Issued, Issuer, Request, certificate_pem, issue, renew_root
+from pkigen.issuing import (
+    Entropy,
+    Issued,
+    Issuer,
+    Request,
+    certificate_pem,
+    issue,
+    issue_for,
+    renew_root,
+)
 from pkigen.keys import (
     KeyAlgorithm,
     PrivateKey,
@@ -51,6 +60,7 @@ from pkigen.ledger import Entry, Event, appended, mismatch, read_ledger
 from pkigen.lockfile import LockBuilder, certificate_facts, read_lock
 from pkigen.materials import Materials
 from pkigen.observing import (
+    KEY_PLACEHOLDER,
     Fault,
     client_key_pem,
     observe_certificate,
@@ -72,7 +82,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from pkigen.keys import KeyMakers
+    from pkigen.keys import KeyMakers, PublicKey
     from pkigen.rendering import Renderer
     from pkigen.store import Store, Transaction
     from pkigen.vault import Vault
@@ -140,6 +150,14 @@ class Tools:
     vault: Vault = field(default_factory=PlainVault)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """What a node has asked for: the keys to certify, by the inventory's id, and the line that records it."""
+
+    keys: Mapping[str, PublicKey]
+    entry: Entry
+
+
 class StagedView:
     """The PKI directory as it will be: what is staged lies over what is there."""
 
@@ -178,7 +196,7 @@ def apply_plan(
     *,
     reuse_keys: bool = False,
     inspect: Callable[[StagedView], None] | None = None,
-    delivery: Delivery | None = None,
+    delivery: Delivery | Approved | None = None,
     held: frozenset[str] = frozenset(),
 ) -> Applied:
     """Carry out a plan, wholly or not at all.
@@ -190,7 +208,8 @@ def apply_plan(
         tools: Clock, random source, templates, progress.
         reuse_keys: Whether renewals and rotations keep the leaves' private keys, where these can be read.
         inspect: Looks at the staged tree, and raises where it must not be committed.
-        delivery: What the offline authority has issued: put in place instead of being issued here.
+        delivery: What has come by file: what the offline authority has issued, put in place instead of being
+            issued here; or the keys that a node has asked to certify.
         held: The ids of what is left as it is for a later plan.
 
     Raises:
@@ -243,7 +262,7 @@ class _Work:
         tools: Tools,
         *,
         reuse_keys: bool,
-        delivery: Delivery | None = None,
+        delivery: Delivery | Approved | None = None,
         held: frozenset[str] = frozenset(),
     ) -> None:
         self._plan = plan
@@ -252,7 +271,7 @@ class _Work:
         self._transaction = transaction
         self._tools = tools
         self._reuse_keys = reuse_keys
-        self._delivery = delivery
+        self._delivery = delivery if isinstance(delivery, Delivery) else None
         self._held = held
         self._vault = tools.vault
         self.view = StagedView(store, transaction, self._vault)
@@ -262,6 +281,10 @@ class _Work:
         self._authorities: dict[CA, CACertificates] = {}
         self._materials = Materials(self._opened, self._authorities)
         self._outcome = _Outcome()
+        self._requested: Mapping[str, PublicKey] = {}
+        if isinstance(delivery, Approved):
+            self._requested = delivery.keys
+            self._outcome.entries.append(delivery.entry)
 
     def stage(self) -> None:
         """Stage everything, and look at it again."""
@@ -318,6 +341,8 @@ class _Work:
     def _needs_key(self, item: DesiredCertificate | DesiredKeyPair, action: Action) -> bool:
         if not isinstance(action, Create | Renew | Reissue):
             return False
+        if isinstance(item, DesiredCertificate) and item.key_is_elsewhere:
+            return False
         if isinstance(item, DesiredCertificate) and item.issuer is None and isinstance(action, Renew):
             return False
         if isinstance(item, DesiredCertificate) and self._inventory.is_signed_offline(item):
@@ -368,6 +393,9 @@ class _Work:
         if issuer is None and isinstance(action, Renew):
             self._renew_authority(item, action)
             return
+        if issuer is not None and item.key_is_elsewhere:
+            self._certify(item, action, issuer)
+            return
         key = self._reused_key(item, action) or next(keys)
         issued = issue(
             Request.of(item),
@@ -378,6 +406,18 @@ class _Work:
         )
         certificate = certificate_pem(issued.certificate, *self._chain_after(item))
         self._place(item, certificate, private_pem(key))
+        self._record(item, issued, action)
+
+    def _certify(self, item: DesiredCertificate, action: Action, issuer: Issuer) -> None:
+        """Certify a key that only the item's node has."""
+        issued = issue_for(
+            Request.of(item),
+            public_key=self._requested[item.id],
+            issuer=issuer,
+            now=self._tools.now,
+            entropy=self._tools.entropy,
+        )
+        self._place(item, certificate_pem(issued.certificate, *self._chain_after(item)), None)
         self._record(item, issued, action)
 
     def _deliver(self, item: DesiredCertificate, action: Action) -> None:
@@ -426,8 +466,10 @@ class _Work:
             kubeconfig = self._inventory.kubeconfigs[item.location.kubeconfig]
             self._authority(kubeconfig.trust)
             trust = self._materials.of(MaterialKind.TRUST_BUNDLE, kubeconfig.trust) or b""
+            if key is None:
+                key = KEY_PLACEHOLDER if item.key_is_elsewhere else self._key_pem(item)
             content = self._tools.renderer.kubeconfig(
-                kubeconfig, trust_bundle=trust, certificate=certificate, key=key or self._key_pem(item)
+                kubeconfig, trust_bundle=trust, certificate=certificate, key=key
             )
             self._stage(kubeconfig.path, layout.KUBECONFIG_MODE, content)
             return
@@ -651,6 +693,12 @@ class StagedTreeError(StoreError):
 
 def _in_memory(data: bytes) -> FileContent:
     return FileContent(data=data, mode=layout.SECRET_MODE, size=len(data), uid=0, gid=0, links=1)
+
+
+def _with_chain(item: DesiredCertificate, issued: Issued, issuer: Issuer | None) -> bytes:
+    """A certificate as its holder sends it."""
+    chain = issuer.chain if issuer is not None and PROFILES[item.profile].sends_chain else ()
+    return certificate_pem(issued.certificate, *chain)
 
 
 def _identifier(item: Desired) -> str:

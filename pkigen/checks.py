@@ -53,6 +53,8 @@ class Reason(enum.StrEnum):
     NOT_WANTED = "not-wanted"
     ROTATION = "rotation"
     NOT_SEALED = "not-sealed"
+    AWAITS_REQUEST = "awaits-request"
+    KEY_NOT_ALONE = "key-not-alone"
 
 
 TIME_REASONS = frozenset({Reason.EXPIRED, Reason.EXPIRES_SOON, Reason.REQUESTED})
@@ -105,6 +107,11 @@ def readable(case: Case) -> Finding | None:
     fault = case.observed.certificate_fault
     if fault is None:
         return None
+    if fault.kind is FaultKind.MISSING and case.desired.key_is_elsewhere:
+        return Finding(
+            reason=Reason.AWAITS_REQUEST,
+            detail=f"no request of {case.desired.node} for it was approved yet",
+        )
     reason = Reason.MISSING if fault.kind is FaultKind.MISSING else Reason.UNREADABLE
     return Finding(reason=reason, detail=f"{fault.path} {fault.message}")
 
@@ -112,7 +119,7 @@ def readable(case: Case) -> Finding | None:
 def key_readable(case: Case) -> Finding | None:
     """The private key is there and can be parsed."""
     fault = case.observed.key_fault
-    if fault is None:
+    if fault is None or case.desired.key_is_elsewhere:
         return None
     reason = Reason.KEY_MISSING if fault.kind is FaultKind.MISSING else Reason.KEY_UNREADABLE
     return Finding(reason=reason, detail=f"private key {fault.path} {fault.message}")
@@ -121,7 +128,7 @@ def key_readable(case: Case) -> Finding | None:
 def key_matches(case: Case) -> Finding | None:
     """The private key belongs to the certificate."""
     certificate, public_key = case.observed.certificate, case.observed.public_key
-    if certificate is None or public_key is None:
+    if certificate is None or public_key is None or case.desired.key_is_elsewhere:
         return None
     key = certificate.public_key()
     if _spki(certificate) == public_key:
@@ -309,8 +316,9 @@ def examine(case: Case) -> tuple[Finding, ...]:
     """Run every check; the first finding is the one that decides."""
     findings = [finding for check in CHECKS if (finding := check(case)) is not None]
     reasons = {finding.reason for finding in findings}
-    if Reason.MISSING in reasons:
-        return tuple(finding for finding in findings if finding.reason is Reason.MISSING)
+    absent = reasons & {Reason.MISSING, Reason.AWAITS_REQUEST}
+    if absent:
+        return tuple(finding for finding in findings if finding.reason in absent)
     return tuple(findings)
 
 

@@ -20,6 +20,7 @@ from pkigen.spec.model import (
     CAKeys,
     ClusterSpec,
     IPAddress,
+    KeyHome,
     Node,
     Override,
     Runtime,
@@ -180,7 +181,8 @@ class DesiredCertificate:
     """A certificate, CA or leaf, and its private key.
 
     `id` is unique (`cp-1/apiserver`); `name` is kubeadm's and shared by all nodes (`apiserver`).
-    `issuer` is None for a root CA. `renew_before` counts back from the end of validity.
+    `issuer` is None for a root CA. `renew_before` counts back from the end of validity. Where `key_home` is
+    the node, the PKI directory holds the certificate alone, and kubeconfigs without their key.
     """
 
     id: str
@@ -194,6 +196,12 @@ class DesiredCertificate:
     renew_before: timedelta
     key_algorithm: KeyAlgorithm
     location: Location
+    key_home: KeyHome = KeyHome.AUTHORITY
+
+    @property
+    def key_is_elsewhere(self) -> bool:
+        """Whether the private key was made on the node and never leaves it."""
+        return self.key_home is KeyHome.NODE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -402,8 +410,10 @@ class Inventory:
 
 
 def paths_of(item: Desired) -> tuple[str, ...]:
-    """The files that one item consists of."""
+    """The files that one item consists of in the PKI directory."""
     match item:
+        case DesiredCertificate(location=KeyPairFiles() as files) if item.key_is_elsewhere:
+            return (files.certificate,)
         case DesiredCertificate(location=KeyPairFiles() as files):
             return (files.certificate, files.key)
         case DesiredCertificate(location=CertificateFile() as file):
@@ -430,6 +440,12 @@ def private_paths(inventory: Inventory) -> tuple[str, ...]:
             case _:
                 pass
     return tuple(found)
+
+
+def file_of(item: DesiredCertificate) -> str:
+    """The file that a certificate stands in."""
+    location = item.location
+    return location.kubeconfig if isinstance(location, InKubeconfig) else location.certificate
 
 
 def carriers(inventory: Inventory, authorities: Collection[CA]) -> frozenset[str]:
@@ -913,6 +929,7 @@ class _Derivation:
             renew_before=min(own.renew_before or self._settings.renew_before, lifetime / 3),
             key_algorithm=own.key_algorithm or self._settings.key_algorithm,
             location=location,
+            key_home=self._cluster.key_home(node) if node else KeyHome.AUTHORITY,
         )
 
     def _component(

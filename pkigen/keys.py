@@ -8,6 +8,7 @@ EC keys are SEC 1, and public keys are SubjectPublicKeyInfo.
 from __future__ import annotations
 
 import enum
+import hashlib
 import os
 import select
 import signal
@@ -176,6 +177,11 @@ def public_der(key: PrivateKey | CertificatePublicKeyTypes) -> bytes:
     """SubjectPublicKeyInfo DER: what SPKI pins and key comparisons are taken over."""
     public = key.public_key() if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) else key
     return public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def spki_fingerprint(spki: bytes) -> str:
+    """What the lock file and the ledger know a public key by: SHA-256 over its SubjectPublicKeyInfo."""
+    return f"sha256:{hashlib.sha256(spki).hexdigest()}"
 
 
 def load_private(pem: bytes) -> PrivateKey:

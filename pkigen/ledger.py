@@ -40,6 +40,7 @@ class Event(enum.StrEnum):
     REMOVED = "removed"
     RESTORED = "restored"
     ROTATED = "rotated"
+    APPROVED = "approved"
     MISMATCH = "mismatch"
 
 
@@ -142,6 +143,47 @@ def promoted_and_back(ledger: bytes, identifier: str) -> bool:
         except (ValueError, KeyError, TypeError, RecursionError):
             continue
     return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """The last request of a node that was approved: which it was, when the node made it, and who it was.
+
+    `signer` is the fingerprint of the key that it was signed with, `recipient` the age key that it named.
+    """
+
+    node: str
+    nonce: str
+    created: str
+    signer: str
+    recipient: str
+
+    def entry(self) -> Entry:
+        """The line that records it."""
+        facts: dict[str, str | int | list[str]] = {
+            "nonce": self.nonce,
+            "created": self.created,
+            "signer": self.signer,
+            "recipient": self.recipient,
+        }
+        return Entry(event=Event.APPROVED, id=self.node, reason=None, facts=facts)
+
+
+def approvals(ledger: bytes) -> dict[str, Approval]:
+    """The last approved request of each node."""
+    found: dict[str, Approval] = {}
+    for line in ledger.splitlines():
+        if b'"event": "approved"' not in line:
+            continue
+        try:
+            entry = json.loads(line)
+            if entry["event"] == Event.APPROVED:
+                facts = {key: str(entry[key]) for key in ("nonce", "created", "signer", "recipient")}
+                node = str(entry["id"])
+                found[node] = Approval(node=node, **facts)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return found
 
 
 def head_of(ledger: bytes) -> Head:

@@ -204,7 +204,7 @@ class _View:
     def identity(self, endpoint: Endpoint) -> Identity | None:
         """A client certificate for etcd, which lets nobody in without one."""
         item = self._inventory.certificates.get(f"{endpoint.node}/etcd-healthcheck-client")
-        if item is None or _issuer_id(self._inventory, endpoint) != ca_id(CA.ETCD):
+        if item is None or item.key_is_elsewhere or _issuer_id(self._inventory, endpoint) != ca_id(CA.ETCD):
             return None
         if not isinstance(item.location, KeyPairFiles):
             raise TypeError(item.location)

@@ -6,17 +6,16 @@ between two of them reads like the change that it is.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
-from pkigen.checks import sans_of, subject_of
+from pkigen.checks import Reason, sans_of, subject_of
 from pkigen.errors import PkigenError
 from pkigen.inventory import DesiredCertificate, DesiredCopy, DesiredFile, DesiredKeyPair, EtcdMembership
 from pkigen.issuing import fingerprint
-from pkigen.keys import describe, public_der
+from pkigen.keys import describe, public_der, spki_fingerprint
 from pkigen.ledger import EMPTY, Head, timestamp
 from pkigen.store import MissingError, UnreadableError
 
@@ -41,6 +40,8 @@ class Lock:
     spec: dict[str, Any]
     fingerprints: dict[str, str]
     etcd: EtcdMembership
+    keys: dict[str, str]
+    """The id of the certificate that each public key (`spki_fingerprint`) belongs to."""
 
     def cluster(self) -> ClusterSpec:
         """The spec that the directory was last made from.
@@ -70,6 +71,8 @@ class LockBuilder:
     def add(self, surveyed: Surveyed) -> None:
         """Take up one object."""
         item = surveyed.item
+        if surveyed.action.reason is Reason.AWAITS_REQUEST:
+            return  # nothing is there yet
         for path in surveyed.action.paths:
             self._files.setdefault(path, {})
         match item:
@@ -154,7 +157,7 @@ def certificate_facts(certificate: x509.Certificate) -> dict[str, Any]:
         "notAfter": timestamp(certificate.not_valid_after_utc),
         "key": describe(key),
         "fingerprint": f"sha256:{fingerprint(certificate)}",
-        "spki": f"sha256:{hashlib.sha256(public_der(key)).hexdigest()}",
+        "spki": spki_fingerprint(public_der(key)),
     }
 
 
@@ -179,6 +182,10 @@ def read_lock(reader: Reader) -> Lock | None:
             etcd=EtcdMembership(
                 **{key: tuple(map(str, names)) for key, names in content.get("etcd", {}).items()}
             ),
+            keys={
+                str(facts["spki"]): str(identifier)
+                for identifier, facts in content.get("certificates", {}).items()
+            },
         )
     except (MissingError, UnreadableError):
         return None

@@ -241,6 +241,14 @@ def client_key_pem(kubeconfig: bytes) -> bytes | None:
     return base64.b64decode(match[1]) if match else None
 
 
+def with_client_key(kubeconfig: bytes, key: bytes) -> bytes | None:
+    """A kubeconfig whose private key was withheld, with that key; None where it withholds none."""
+    match = _CLIENT_KEY.search(kubeconfig)
+    if match is None or match[1] != base64.b64encode(KEY_PLACEHOLDER):
+        return None
+    return kubeconfig[: match.start(1)] + base64.b64encode(key) + kubeconfig[match.end(1) :]
+
+
 def client_certificate_pem(kubeconfig: bytes) -> bytes:
     """The embedded client certificate of a kubeconfig that was found readable."""
     match = _CLIENT_CERTIFICATE.search(kubeconfig)

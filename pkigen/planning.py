@@ -185,7 +185,8 @@ def risks(plan: Plan, inventory: Inventory) -> tuple[str, ...]:
     leaves = [
         action for action in plan.actions if action.id in inventory.certificates and action.id not in cas
     ]
-    existing = [action for action in leaves if not isinstance(action, Create)]
+    absent = {Reason.MISSING, Reason.AWAITS_REQUEST}
+    existing = [action for action in leaves if action.reason not in absent]
     sentences = [
         f"it makes a new {action.id} CA although certificates of the present one exist: "
         "every component must get new files at the same moment; `pkigen rotate ca` does it without downtime"

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pkigen import layout
 from pkigen.errors import RotationError, UnsafePathError
-from pkigen.inventory import DesiredFile, FileKind
+from pkigen.inventory import DesiredFile, FileKind, file_of
 from pkigen.keys import UnsupportedKeyError, load_own_private, load_public, public_der
-from pkigen.observing import Fault, observe_bundle, observe_certificate, read_file
+from pkigen.observing import Fault, observe_bundle, observe_certificate, observe_file, read_file
 from pkigen.rendering import reading
 from pkigen.trust import Judge, Peer, edges
 
@@ -229,8 +229,9 @@ class _Prover:
         }
 
     def groups(self) -> Iterator[_Group]:
+        awaited = self._awaited()
         for edge in edges(self._inventory):
-            yield from self._tls(edge)
+            yield from self._tls(edge.without(awaited))
         yield from self._signing()
         yield from self._tokens()
         yield from self._secrets()
@@ -260,6 +261,15 @@ class _Prover:
         return f"{_kind(ends[0])} → {_kind(ends[1])}: {credential}", verdicts
 
     # -- certificates ---------------------------------------------------------------------------------
+
+    def _awaited(self) -> dict[str, str]:
+        """The certificates that their nodes have not asked for yet; nobody shows them to anybody."""
+        reader = self._states[Age.NEW].reader
+        return {
+            item.id: file_of(item)
+            for item in self._inventory.certificates.values()
+            if item.key_is_elsewhere and isinstance(observe_file(reader, file_of(item)), Fault)
+        }
 
     def _tls(self, edge: Edge) -> Iterator[_Group]:
         if edge.server_certificate is not None and edge.client_trust is not None:

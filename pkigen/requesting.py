@@ -23,7 +23,7 @@ from pkigen.checks import common_names, extension_name, name_text
 from pkigen.errors import AccessError
 from pkigen.issuing import Request as Content
 from pkigen.issuing import distinguished_name, extensions
-from pkigen.keys import MINIMUM_RSA_BITS, describe, public_der, signature_hash
+from pkigen.keys import MINIMUM_RSA_BITS, describe, public_der, signature_hash, spki_fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -225,18 +225,18 @@ def unproven(request: x509.CertificateSigningRequest) -> str | None:
 
 
 def judge_all(
-    requests: Mapping[str, bytes], desired: Mapping[str, DesiredCertificate], known: Mapping[bytes, str]
+    requests: Mapping[str, bytes], desired: Mapping[str, DesiredCertificate], known: Mapping[str, str]
 ) -> Judged:
     """Judge a set of requests, one for each certificate that is asked for, and say all that is wrong.
 
     Args:
         requests: PEM by the inventory's id.
         desired: The certificates that there must be requests for, by id.
-        known: The public keys (SPKI DER) that are in use already, and the id of what each belongs to.
+        known: The public keys (`spki_fingerprint`) that are in use, and the id of what each belongs to.
     """
     keys: dict[str, PublicKey] = {}
     deviations: list[Deviation] = []
-    owners: dict[bytes, str] = {}
+    owners: dict[str, str] = {}
     for identifier, item in desired.items():
         if identifier not in requests:
             deviations.append(
@@ -249,7 +249,7 @@ def judge_all(
         if key is None:
             continue
         keys[identifier] = key
-        spki = public_der(key)
+        spki = spki_fingerprint(public_der(key))
         owner = owners.setdefault(spki, identifier)
         other = owner if owner != identifier else known.get(spki, identifier)
         if other != identifier:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.actions import Action, Await, Create, Keep, Reissuance, Reissue, Renew, Rewrite
+from pkigen.actions import Action, Ask, Await, Create, Keep, Reissuance, Reissue, Renew, Rewrite
 from pkigen.checks import TIME_REASONS, Case, Finding, Reason, examine
 from pkigen.errors import StoreError
 from pkigen.inventory import (
@@ -68,16 +68,18 @@ class Selection:
 
     `within` replaces every certificate's own `renewBefore`; `ids` are renewed whatever their age. With `only`
     nothing else is renewed, not even what has expired. `revived` are CAs among `ids` that may have ended.
+    `requested` are those whose node has asked for them, with a key that only the node has.
     """
 
     within: timedelta | None = None
     ids: frozenset[str] = frozenset()
     only: bool = False
     revived: frozenset[CA] = frozenset()
+    requested: frozenset[str] = frozenset()
 
     def chosen(self, identifier: str, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
         """What is found about an object, as far as it is to be acted on."""
-        if not findings and identifier in self.ids:
+        if not findings and identifier in self.ids | self.requested:
             return (Finding(reason=Reason.REQUESTED, detail="asked for"),)
         if self.only and identifier not in self.ids:
             return tuple(finding for finding in findings if finding.reason not in TIME_REASONS)
@@ -174,7 +176,7 @@ class Survey:
             findings = (Finding(reason=Reason.REQUESTED, detail="the same key and name, a new validity"),)
             self._renewed.add(next(ca for ca in CA if ca_id(ca) == item.id))
             action = self._issue_again(item, findings, observed, issuer)
-        elif findings and not untouchable:
+        elif findings and not untouchable and not self._waits(item):
             action = self._issue_again(item, findings, observed, issuer)
             if _is_of_chain_only(findings):
                 action = _rewrite(item.id, _certificate_paths(item), item.node, findings[0])
@@ -182,11 +184,15 @@ class Survey:
                 action, findings = self._awaited(action, item, observed, findings)
         else:
             surroundings = self._surroundings(item, observed)
-            if surroundings is None:
-                action = _keep(item.id, _certificate_paths(item), item.node)
-            else:
+            if surroundings is not None:
                 action = _rewrite(item.id, _certificate_paths(item), item.node, surroundings)
                 findings = (*findings, surroundings)
+            elif findings and self._waits(item) and _is_of_chain_only(findings):
+                action = _rewrite(item.id, _certificate_paths(item), item.node, findings[0])
+            elif findings and self._waits(item):
+                action = _ask(item, findings)
+            else:
+                action = _keep(item.id, _certificate_paths(item), item.node)
         return Surveyed(item=item, action=action, findings=findings, observed=observed, issuer=issuer)
 
     def _must_wait(self, item: DesiredCertificate, findings: tuple[Finding, ...]) -> bool:
@@ -218,6 +224,10 @@ class Survey:
         )
         return awaited, findings
 
+    def _waits(self, item: DesiredCertificate) -> bool:
+        """Whether only the item's node can say for which key it is to be issued."""
+        return item.key_is_elsewhere and item.id not in self.selection.requested
+
     def _issue_again(
         self,
         item: DesiredCertificate,
@@ -226,7 +236,7 @@ class Survey:
         issuer: CACertificates | None,
     ) -> Action:
         reason = findings[0].reason
-        if reason is Reason.MISSING:
+        if reason in {Reason.MISSING, Reason.AWAITS_REQUEST}:
             kind: type[Action] = Create
         else:
             kind = Renew if reason in TIME_REASONS else Reissue
@@ -260,6 +270,7 @@ class Survey:
         return (
             self._kubeconfig_around(item, observed)
             or unsealed
+            or _key_beside(item, observed)
             or _wrong_modes(observed.modes, certificate_modes(item))
         )
 
@@ -489,6 +500,8 @@ def _certificate_paths(item: DesiredCertificate) -> tuple[str, ...]:
 def certificate_modes(item: DesiredCertificate) -> dict[str, int]:
     """The mode of each file that a certificate stands in."""
     match item.location:
+        case KeyPairFiles() as files if item.key_is_elsewhere:
+            return {files.certificate: layout.CERTIFICATE_MODE}
         case KeyPairFiles() as files:
             return {files.certificate: layout.CERTIFICATE_MODE, files.key: layout.KEY_MODE}
         case CertificateFile() as file:
@@ -497,11 +510,25 @@ def certificate_modes(item: DesiredCertificate) -> dict[str, int]:
             return {place.kubeconfig: layout.KUBECONFIG_MODE}
 
 
+def _key_beside(item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
+    """A private key in a kubeconfig whose key is to be the node's alone."""
+    if (
+        not item.key_is_elsewhere
+        or observed.public_key is None
+        or not isinstance(item.location, InKubeconfig)
+    ):
+        return None
+    return Finding(
+        reason=Reason.KEY_NOT_ALONE,
+        detail=f"{item.location.kubeconfig} holds a private key, which the spec leaves to {item.node}",
+    )
+
+
 def _wrong_modes(observed: tuple[tuple[str, int], ...], wanted: dict[str, int]) -> Finding | None:
     wrong = [
         f"{path} mode {mode:04o}, must be {wanted[path]:04o}"
         for path, mode in observed
-        if mode != wanted[path]
+        if path in wanted and mode != wanted[path]
     ]
     return Finding(reason=Reason.MODE, detail="; ".join(wrong)) if wrong else None
 
@@ -513,6 +540,16 @@ def _fault_finding(fault: Fault) -> Finding:
 
 def _rewrite(identifier: str, paths: tuple[str, ...], node: str | None, finding: Finding) -> Rewrite:
     return Rewrite(id=identifier, paths=paths, node=node, reason=finding.reason, details=(finding.detail,))
+
+
+def _ask(item: DesiredCertificate, findings: tuple[Finding, ...]) -> Ask:
+    return Ask(
+        id=item.id,
+        paths=_certificate_paths(item),
+        node=item.node,
+        reason=findings[0].reason,
+        details=tuple(finding.detail for finding in findings),
+    )
 
 
 def _keep(identifier: str, paths: tuple[str, ...], node: str | None) -> Keep:

@@ -6,7 +6,7 @@ with the components' own (Go's `crypto/x509`), against the files that each end r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
@@ -24,11 +24,11 @@ from cryptography.x509.verification import (
 )
 
 from pkigen import layout
-from pkigen.inventory import SUPER_ADMIN, DesiredToken, InKubeconfig, Inventory
+from pkigen.inventory import SUPER_ADMIN, DesiredToken, Inventory, file_of
 from pkigen.spec.model import Node, Role, Runtime, host_text, split_host_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
 
@@ -63,6 +63,20 @@ class Edge:
 
     def __str__(self) -> str:
         return f"{self.client} → {self.server}"
+
+    def without(self, awaited: Mapping[str, str]) -> Edge:
+        """The edge as far as it can be judged while some certificates are still to be asked for.
+
+        Args:
+            awaited: The ids of these certificates, and the file that each will stand in.
+        """
+        files = awaited.values()
+        return replace(
+            self,
+            server_certificate=None if self.server_certificate in awaited else self.server_certificate,
+            client_trust=None if self.client_trust in files else self.client_trust,
+            client_certificate=None if self.client_certificate in awaited else self.client_certificate,
+        )
 
 
 def edges(inventory: Inventory) -> Iterator[Edge]:
@@ -238,10 +252,7 @@ class _Edges:
         )
 
     def _to_api_server(self, client: Peer, node: Node, certificate: str, name: str = "") -> Edge:
-        item = self._inventory.certificates[certificate]
-        trust = (
-            item.location.kubeconfig if isinstance(item.location, InKubeconfig) else item.location.certificate
-        )
+        trust = file_of(self._inventory.certificates[certificate])
         return Edge(
             client=client,
             server=Peer(component="kube-apiserver", node=node.name),

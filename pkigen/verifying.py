@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pkigen.store import Store
 
 _REMEMBERED = 4096
+_NO_FINDINGS = {Reason.EXPIRES_SOON, Reason.AWAITS_REQUEST}
 _OWN_TREES = {layout.AUTHORITY, layout.NODES, layout.USERS, layout.ADDONS}
 
 
@@ -91,6 +92,7 @@ class _Verification:
         self._now = now
         self._judge = Judge(now)
         self._keys: dict[bytes, str] = {}
+        self._awaited: dict[str, str] = {}
         # Edges share certificates and bundles, and follow one another by node.
         self._chain = lru_cache(_REMEMBERED)(self._read_chain)
         self._anchors = lru_cache(_REMEMBERED)(self._read_anchors)
@@ -123,8 +125,10 @@ class _Verification:
                     subject=surveyed.action.id,
                     reason=finding.reason,
                     detail=finding.detail,
-                    is_finding=finding.reason is not Reason.EXPIRES_SOON,
+                    is_finding=finding.reason not in _NO_FINDINGS,
                 )
+                if finding.reason is Reason.AWAITS_REQUEST:
+                    self._awaited[surveyed.action.id] = surveyed.action.paths[0]
         yield from self._unexpected()
         yield from self._open_in_backups()
         yield from self._records(lock)
@@ -233,7 +237,7 @@ class _Verification:
     def _edges(self) -> Iterator[Observation]:
         for edge in edges(self._inventory):
             self.edges += 1
-            for detail in self._broken(edge):
+            for detail in self._broken(edge.without(self._awaited)):
                 yield Observation(subject=str(edge), reason="broken-edge", detail=detail)
 
     def _broken(self, edge: Edge) -> Iterator[str]:

@@ -15,8 +15,8 @@ from pkigen.inventory import (
     SA,
     DesiredCertificate,
     DesiredToken,
-    InKubeconfig,
     ca_id,
+    file_of,
 )
 from pkigen.observing import Fault, observe_bundle, observe_certificate
 from pkigen.profiles import Profile
@@ -280,7 +280,9 @@ def _certificate(cluster: Cluster, group: tuple[DesiredCertificate, ...]) -> Ite
     first = group[0]
     yield f"{first.name if len(group) > 1 else first.id}: {_described(first)}"
     for item in group[:_PEERS_SHOWN]:
-        yield f"  file:         {_place(item)}{_ends(cluster, item)}"
+        yield f"  file:         {file_of(item)}{_ends(cluster, item)}"
+        if item.key_is_elsewhere:
+            yield f"  key:          made on {item.node}, and only there"
     if len(group) > _PEERS_SHOWN:
         yield f"                … and on {len(group) - _PEERS_SHOWN} more nodes"
     if first.issuer is None:
@@ -312,10 +314,6 @@ def _described(item: DesiredCertificate) -> str:
     }
     names = f", for {', '.join(item.sans.texts())}" if item.profile in {Profile.SERVER, Profile.PEER} else ""
     return f"{words[item.profile]}, {item.subject}{names}"
-
-
-def _place(item: DesiredCertificate) -> str:
-    return item.location.kubeconfig if isinstance(item.location, InKubeconfig) else item.location.certificate
 
 
 def _ends(cluster: Cluster, item: DesiredCertificate) -> str:

@@ -12,10 +12,11 @@ from pkigen.bundles.reading import archive_of, entries_of
 from pkigen.bundles.runbook import described, restart_steps, runbook
 from pkigen.bundles.signing import BundleKey, fingerprint
 from pkigen.errors import BundleError
-from pkigen.inventory import BUNDLE_KEY_PATH, DesiredCertificate, paths_of
+from pkigen.inventory import BUNDLE_KEY_PATH, DesiredCertificate, file_of, paths_of
 from pkigen.layout import CERTIFICATE_MODE, NODES
 from pkigen.ledger import head_of, read_ledger
-from pkigen.observing import observe_certificate, sealed_key
+from pkigen.observing import Fault, observe_certificate, observe_file, sealed_key
+from pkigen.spec.model import KeyHome
 from pkigen.store import MissingError
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
         members.append(Member(path=RUNBOOK, mode=CERTIFICATE_MODE, data=text))
         members.sort(key=lambda member: member.path)
         manifest = Manifest(
-            kind=BundleKind.NODE,
+            kind=kind_of(inventory, node),
             cluster=inventory.cluster.name,
             node=node.name,
             serial=serial,
@@ -111,6 +112,23 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
         )
         archive = archive_of(manifest, {member.path: member.data for member in members})
         yield Packed(manifest=manifest, archive=archive)
+
+
+def kind_of(inventory: Inventory, node: Node) -> BundleKind:
+    """What a node is sent: all of its tree, or what belongs around the keys that it has made itself."""
+    elsewhere = inventory.cluster.key_home(node) is KeyHome.NODE
+    return BundleKind.CERTIFICATES if elsewhere else BundleKind.NODE
+
+
+def awaited(inventory: Inventory, reader: Reader, node: Node) -> tuple[str, ...]:
+    """The certificates that a node has to ask for before there is anything to send."""
+    return tuple(
+        item.id
+        for item in inventory.certificates.values()
+        if item.node == node.name
+        and item.key_is_elsewhere
+        and isinstance(observe_file(reader, file_of(item)), Fault)
+    )
 
 
 def _member(reader: Reader, path: str, prefix: str) -> Member:

@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pkigen.bundles.paths import RECORD, require_known
+from pkigen.bundles.paths import PENDING, RECORD, require_known
 from pkigen.bundles.record import Installed, read_installed
 from pkigen.errors import StoreError
 from pkigen.layout import CERTIFICATE_MODE, KUBERNETES_DIRECTORY
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pkigen.store import Store, Transaction
 
 KEPT_BACKUPS = 10
+_OWN = {RECORD, PENDING}
+"""What an install changes besides the files of the bundle."""
 
 
 class Difference(enum.StrEnum):
@@ -165,7 +167,7 @@ def require_ours(rollback: Rollback, *, directory: str | None) -> None:
         BundleError: It does.
     """
     paths = [each.path for each in rollback.restores] + list(rollback.removes)
-    require_known((path for path in paths if path != RECORD), directory=directory, whose="the backup")
+    require_known((path for path in paths if path not in _OWN), directory=directory, whose="the backup")
 
 
 def _content(reader: Reader, path: str) -> bytes | None:

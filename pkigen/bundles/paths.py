@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 STATE_DIRECTORY = "var/lib/pkigen"
 RECORD = f"{STATE_DIRECTORY}/installed.json"
 RUNBOOK = f"{STATE_DIRECTORY}/runbook.txt"
+IDENTITY = f"{STATE_DIRECTORY}/identity.age"
+"""Where a node keeps its age key, if not elsewhere."""
+REQUEST_KEY = f"{STATE_DIRECTORY}/request.key"
+"""What a node signs its requests with."""
+PENDING = f"{STATE_DIRECTORY}/pending.json"
+"""The keys that a node has made, until the answer to its request is installed."""
 MODES = (layout.KEY_MODE, layout.CERTIFICATE_MODE)
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9@_-]*(?:\.[A-Za-z0-9@_-]+)*"

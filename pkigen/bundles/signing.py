@@ -27,8 +27,8 @@ class BundleKey:
     seed: bytes = field(repr=False)
 
     @classmethod
-    def of_file(cls, text: bytes) -> BundleKey:
-        """Read `pki/bundle.key`: 32 bytes in base64.
+    def of_file(cls, text: bytes, name: str = "pki/bundle.key") -> BundleKey:
+        """Read such a key's file: 32 bytes in base64.
 
         Raises:
             BundleError: It is not that.
@@ -39,10 +39,15 @@ class BundleKey:
             seed = b""
         if len(seed) != KEY_SIZE:
             raise BundleError(
-                "pki/bundle.key is not a bundle key",
-                hint="`pkigen plan` shows what is wrong with the directory",
+                f"{name} is not a key that pkigen has made: it must be {KEY_SIZE} bytes in base64",
+                hint="`pkigen plan` shows what is wrong with a PKI directory",
             )
         return cls(seed=seed)
+
+    @property
+    def text(self) -> bytes:
+        """What its file holds."""
+        return base64.b64encode(self.seed)
 
     @property
     def public(self) -> bytes:

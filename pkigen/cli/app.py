@@ -60,7 +60,7 @@ COMMANDS = {
     "iam": "Render aws-auth and the bindings for users that come from AWS IAM.",
     "explain": "Explain a user, a certificate, a kubeconfig, a component or an error.",
     "bundle": "Pack nodes for sites without a network, and install what was carried there.",
-    "node": "Prepare a node: make the key that its bundles are sealed to.",
+    "node": "Prepare a node: the key that its bundles are sealed to, and keys that are born there and stay.",
 }
 """In the order in which help lists them; each is a module of this package with an `app`."""
 

@@ -31,7 +31,7 @@ from pkigen.inventory import CA, ca_id, carriers
 from pkigen.lockfile import read_lock
 from pkigen.planning import make_plan, risks
 from pkigen.reporting import structured
-from pkigen.reporting.plan_text import plan_text
+from pkigen.reporting.plan_text import plan_text, waiting_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,6 +138,8 @@ def say_applied(session: Session, made: Plan, applied: Applied, output: Format) 
     """Say what a plan has become."""
     if output is Format.TEXT and not made.changes:
         say("nothing to do")
+        for line in waiting_text(made):
+            note(line)
     elif output is Format.TEXT:
         for identifier in applied.capped:
             note(f"note: {identifier} was shortened to its CA's end; `pkigen rotate ca` makes room")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 
 from pkigen.bundles.envelope import LARGEST_BUNDLE, Envelope, require_key, unwrap
 from pkigen.bundles.format import BundleKind, Label, RestartStep
-from pkigen.bundles.gathering import bundle_key, pack
+from pkigen.bundles.gathering import awaited, bundle_key, pack
 from pkigen.bundles.installing import (
     Change,
     Difference,
@@ -24,9 +25,10 @@ from pkigen.bundles.installing import (
     roll_back,
     strangers,
 )
+from pkigen.bundles.joining import join
 from pkigen.bundles.judging import Host, judge
 from pkigen.bundles.media import read_file, write_file
-from pkigen.bundles.paths import RUNBOOK
+from pkigen.bundles.paths import IDENTITY, PENDING, RUNBOOK
 from pkigen.bundles.reading import Bundle, open_bundle, write_bundle
 from pkigen.bundles.record import Installed, read_installed
 from pkigen.bundles.signing import fingerprint, parse_pin
@@ -49,7 +51,7 @@ from pkigen.cli.unlocking import (
 )
 from pkigen.cli.values import duration
 from pkigen.errors import BundleError, PkigenError, UsageError
-from pkigen.ledger import timestamp
+from pkigen.ledger import Approval, approvals, read_ledger, timestamp
 from pkigen.reporting.tables import table
 from pkigen.sealing import Passphrase, Recipient, Seal, Unseal, is_passphrase_sealed
 from pkigen.spec.model import Node
@@ -63,9 +65,6 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 def bundle() -> None:
     """Pack nodes for sites without a network, and install what was carried there."""
 
-
-IDENTITY = "var/lib/pkigen/identity.age"
-"""Where a node keeps its age key, if not elsewhere."""
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The bundle.")]
 RootOption = Annotated[Path, typer.Option("--root", metavar="DIR", help="The node's root directory.")]
@@ -103,6 +102,7 @@ DirectoryOption = Annotated[
     ),
 ]
 _A_MONTH = "720h"
+_INSTALLABLE = {BundleKind.NODE, BundleKind.CERTIFICATES}
 
 
 # -- at the authority -----------------------------------------------------------------------------------
@@ -164,7 +164,8 @@ def create(
         session = session.at(store)
         require_settled(session, store, spec)
         key = bundle_key(session.opened(store))
-        seals = _seals(chosen, source)
+        chosen = _enrolled(session, store, chosen, named=bool(nodes))
+        seals = _seals(chosen, source, approvals(read_ledger(store)))
         bars = progress()
         bars.begin("packing", len(chosen))
         rows = []
@@ -193,13 +194,35 @@ def _chosen(session: Session, names: list[str] | None) -> tuple[Node, ...]:
     return tuple(node for name, node in every.items() if not names or name in names)
 
 
-def _seals(nodes: tuple[Node, ...], source: PassphraseSource) -> dict[str, Seal]:
+def _enrolled(session: Session, store: Store, nodes: tuple[Node, ...], *, named: bool) -> tuple[Node, ...]:
+    """The nodes for which there is something to pack: some have not asked for their certificates yet."""
+    missing = {node.name: awaited(session.inventory, store, node) for node in nodes}
+    ready = tuple(node for node in nodes if not missing[node.name])
+    for name, identifiers in missing.items():
+        if not identifiers:
+            continue
+        sentence = f"{name} has not asked for its certificates yet: {', '.join(identifiers)}"
+        if named or not ready:
+            raise BundleError(
+                sentence,
+                hint=f"`pkigen node request` on {name}, then `pkigen node approve` here, which packs it",
+            )
+        note(f"note: {sentence}; no bundle for it")
+    return ready
+
+
+def _seals(
+    nodes: tuple[Node, ...], source: PassphraseSource, known: Mapping[str, Approval]
+) -> dict[str, Seal]:
     """Who each node's bundle is closed for; the passphrase is asked for once."""
     passphrase: Passphrase | None = None
     seals: dict[str, Seal] = {}
     for node in nodes:
         if node.age_recipient is not None:
             seals[node.name] = Recipient(node.age_recipient)
+            continue
+        if node.name in known:
+            seals[node.name] = Recipient(known[node.name].recipient)  # as the node itself has said
             continue
         passphrase = passphrase or source.read("the bundles of nodes without an ageRecipient", new=True)
         seals[node.name] = passphrase
@@ -259,7 +282,8 @@ class Visit:
     def judge(self, label: Label, installed: Installed | None) -> None:
         """Refuse what is not for this host or not for now."""
         host = Host(node=self.node, now=self.system.clock(), installed=installed)
-        judge(label, host, kind=BundleKind.NODE, max_age=self.max_age, allow_older=self.allow_older)
+        kind = label.kind if label.kind in _INSTALLABLE else BundleKind.NODE
+        judge(label, host, kind=kind, max_age=self.max_age, allow_older=self.allow_older)
 
     def opened(self, envelope: Envelope) -> Bundle:
         """The bundle's content, checked."""
@@ -307,7 +331,8 @@ def verify(
         directory=certificates_dir,
     )
     with visit.reading() as store:
-        bundle, _ = _judged(visit, store)
+        bundle, installed = _judged(visit, store)
+        bundle, _ = _changes(visit, bundle, store, installed)
     say(f"{file} is good for {bundle.label.node} of {bundle.label.cluster}: {_facts(bundle)}")
 
 
@@ -395,7 +420,7 @@ def diff(
     )
     with visit.reading() as store:
         bundle, installed = _judged(visit, store)
-        changes = compare(bundle.manifest, store, installed, directory=certificates_dir)
+        bundle, changes = _changes(visit, bundle, store, installed)
         left = strangers(bundle.manifest, store, installed)
     _say_changes(changes, left)
     _say_steps(bundle.manifest.steps, changes)
@@ -435,8 +460,8 @@ def install_bundle(
     )
     with visit.reading() as store:
         _say_recovery(store)
-        bundle, installed = _judged(visit, store)
-        changes = compare(bundle.manifest, store, installed, directory=certificates_dir)
+        carried, installed = _judged(visit, store)
+        bundle, changes = _changes(visit, carried, store, installed)
         left = strangers(bundle.manifest, store, installed)
     _say_changes(changes, left)
     if os.geteuid() != 0:
@@ -447,9 +472,9 @@ def install_bundle(
         _say_recovery(store)
         installed = read_installed(store)
         # Again: somebody may have been faster, with another bundle or another key.
-        require_key(bundle.public, visit.trusted(installed))
-        visit.judge(bundle.label, installed)
-        changes = compare(bundle.manifest, store, installed, directory=certificates_dir)
+        require_key(carried.public, visit.trusted(installed))
+        visit.judge(carried.label, installed)
+        bundle, changes = _changes(visit, carried, store, installed)
         backup = install(bundle, store, changes)
     _say_steps(bundle.manifest.steps, changes)
     kept = f"; what was replaced is in backup {backup}" if backup else ""
@@ -548,6 +573,17 @@ def _judged(visit: Visit, store: Store) -> tuple[Bundle, Installed | None]:
     envelope = visit.envelope(installed)
     visit.judge(envelope.label, installed)
     return visit.opened(envelope), installed
+
+
+def _changes(
+    visit: Visit, carried: Bundle, store: Store, installed: Installed | None
+) -> tuple[Bundle, tuple[Change, ...]]:
+    """What installing would do, once the node's own keys have met their certificates."""
+    joined = join(carried, store, directory=visit.directory)
+    changes = compare(joined.bundle.manifest, store, installed, directory=visit.directory)
+    if joined.answers:
+        changes = (*changes, Change(path=PENDING, difference=Difference.REMOVE))
+    return joined.bundle, changes
 
 
 def _say_recovery(store: Store) -> None:

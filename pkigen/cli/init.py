@@ -83,4 +83,5 @@ def _keys_of(inventory: Inventory) -> tuple[KeyAlgorithm, ...]:
         item.key_algorithm
         for item in inventory.items
         if isinstance(item, DesiredCertificate | DesiredKeyPair)
+        and not (isinstance(item, DesiredCertificate) and item.key_is_elsewhere)
     )

@@ -83,6 +83,7 @@ def renew(
         ids = frozenset(_leaves(session.inventory))
     else:
         ids = frozenset(identifier for name in names for identifier in ids_of(session.inventory, name))
+    _require_keys_here(session.inventory, names, ids)
     window = duration(within, "--within") if within else None
     authorities = ids & _AUTHORITIES
     if authorities:
@@ -150,6 +151,17 @@ def _how_to_renew(session: Session, name: str) -> str:
     if session.inventory.ca_keys is CAKeys.SITE:
         return f"ask for it: `pkigen authority request SPEC {name} --out {session.root}`"
     return f"there: `pkigen authority renew SPEC {name}`; the next answer brings it along"
+
+
+def _require_keys_here(inventory: Inventory, names: list[str], ids: frozenset[str]) -> None:
+    """Where a node alone has the key, only the node can ask for a new certificate."""
+    items = [inventory.certificates[identifier] for identifier in ids if identifier in inventory.certificates]
+    if names and items and all(item.key_is_elsewhere for item in items):
+        nodes = sorted({str(item.node) for item in items})
+        raise UsageError(
+            f"the private key of {', '.join(names)} is on {', '.join(nodes)} alone: only the node can ask",
+            hint="`pkigen node request --out MEDIUM SPEC` there, then `pkigen node approve` here",
+        )
 
 
 def _leaves(inventory: Inventory) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from pkigen.bundles.requests import AnswerSet, Purpose, write_answers
 from pkigen.errors import BundleError
 from pkigen.inventory import ca_id
 from pkigen.issuing import Request, certificate_pem, end_of_validity, issue_for
-from pkigen.keys import public_der
+from pkigen.keys import public_der, spki_fingerprint
 from pkigen.ledger import Entry, Event, read_ledger
 from pkigen.lockfile import certificate_facts
 from pkigen.offline.generations import as_asked
@@ -97,7 +97,7 @@ def proposals(
         if (item := _answerable(inventory, identifier)) is not None
     }
     known = {
-        public_der(link.public_key()): f"the CA {identifier}"
+        spki_fingerprint(public_der(link.public_key())): f"the CA {identifier}"
         for identifier, chain in authority.files.items()
         for link in chain
     }

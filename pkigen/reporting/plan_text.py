@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pkigen.restarting import Step
     from pkigen.spec.model import ClusterSpec
 
+_NAMED = 3
+_UNCHANGED = {"keep", "await", "ask"}
 _SIGNS = {"create": "+", "renew": "~", "reissue": "!", "rewrite": "~", "remove": "-", "await": "="}
 
 
@@ -26,6 +28,7 @@ def plan_text(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> str:
     consequences = tuple(consequences_text(inventory, plan.changes))
     if consequences:
         lines += ["", *consequences]
+    lines += waiting_text(plan)
     lines += [f"risk: {risk}" for risk in risks]
     if not plan.rotated:
         lines += rotations_text(inventory.rotations)
@@ -33,6 +36,18 @@ def plan_text(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> str:
         lines.append("")
     lines.append(summary(plan))
     return "\n".join(lines)
+
+
+def waiting_text(plan: Plan) -> Iterator[str]:
+    """What nodes have to ask for first, one line for each node and reason."""
+    gathered: dict[tuple[str | None, str], list[str]] = {}
+    for action in plan.waiting:
+        gathered.setdefault((action.node, str(action.reason)), []).append(action.id)
+    for (node, reason), identifiers in gathered.items():
+        some = ", ".join(identifiers[:_NAMED]) + (", …" if len(identifiers) > _NAMED else "")
+        yield f"waits for {node}: {len(identifiers)} of its certificates ({reason}): {some}"
+    if gathered:
+        yield "    there: `pkigen node request SPEC --out MEDIUM`; then here: `pkigen node approve SPEC FILE`"
 
 
 def rotations_text(rotations: Rotations) -> Iterator[str]:
@@ -64,10 +79,11 @@ def summary(plan: Plan) -> str:
     """The counts on one line."""
     numbers = counts(plan.actions)
     changes = ", ".join(
-        f"{number} to {verb}" for verb, number in numbers.items() if number and verb not in {"keep", "await"}
+        f"{number} to {verb}" for verb, number in numbers.items() if number and verb not in _UNCHANGED
     )
     due = f", {numbers['await']} due at the offline authority" if numbers.get("await") else ""
-    return f"{changes or 'nothing to do'}, {numbers['keep']} unchanged{due}"
+    waiting = f", {numbers['ask']} waiting for their nodes" if numbers["ask"] else ""
+    return f"{changes or 'nothing to do'}, {numbers['keep']} unchanged{due}{waiting}"
 
 
 def consequences_text(inventory: Inventory, changes: Iterable[Action]) -> Iterator[str]:

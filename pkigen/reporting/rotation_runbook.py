@@ -17,6 +17,7 @@ from pkigen.observing import observe_certificate
 from pkigen.reporting.plan_text import restart_text
 from pkigen.restarting import Component, Effect, health_check, restart_commands, restart_map
 from pkigen.rotation import COMMANDS, NEXT_STEP, Step
+from pkigen.spec.model import KeyHome
 from pkigen.trust import endpoints
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pkigen.inventory import Inventory
     from pkigen.observing import Reader
     from pkigen.restarting import Step as Restart
+    from pkigen.spec.model import Node
 
 _KUBELET_CERTIFICATE = "rm -f /var/lib/kubelet/pki/kubelet-client-current.pem"
 _TRUSTS = {
@@ -101,7 +103,12 @@ class _Runbook:
         self._now = now
         self._spec = inventory.cluster.spec
         first = inventory.cluster.control_plane[0].name
+        self._where = "commands that begin with nodes/ or kubectl run where this PKI directory is"
+        admin = inventory.certificates[f"{first}/admin.conf"]
         self._kubectl = f"kubectl --kubeconfig nodes/{first}{layout.KUBERNETES_DIRECTORY}/admin.conf"
+        if admin.key_is_elsewhere:
+            self._kubectl = f"kubectl --kubeconfig {layout.KUBERNETES_DIRECTORY}/admin.conf"
+            self._where = f"commands that begin with kubectl run on {first}, which alone has the key they use"
         self._bundle = layout.node_path(first, f"{self._spec.certificates.directory}/ca.crt")
 
     def sections(self) -> Iterator[list[str]]:
@@ -120,7 +127,7 @@ class _Runbook:
             lines.append("nothing: every file of this step goes together with every file from before it")
         else:
             lines.append("every node must have the files of the step before, and have restarted what it said")
-        lines.append("commands that begin with nodes/ or kubectl run where this PKI directory is")
+        lines.append(self._where)
         return lines
 
     def _copy(self) -> list[str]:
@@ -136,7 +143,7 @@ class _Runbook:
         lines = ["copy to each of these nodes, one after the other, manifests and units last:"]
         for node in self._inventory.cluster.spec.nodes:
             if node.name in changed:
-                lines.extend(_copy_commands(node.name, str(node.advertise_address)))
+                lines.extend(self._to_node(node))
         for files, nodes in _grouped(changed).items():
             lines += [f"what changes on {', '.join(nodes)}:", *(f"  {path}" for path in files)]
         lines += [f"{path} goes to its owner" for path in sorted(people)]
@@ -149,6 +156,14 @@ class _Runbook:
         if not changed and not people:
             lines.append("no node and nobody has to get anything")
         return lines
+
+    def _to_node(self, node: Node) -> Iterator[str]:
+        """Kubeconfigs without their keys must not be copied over those that have them."""
+        if self._inventory.cluster.key_home(node) is KeyHome.NODE:
+            yield f"pkigen bundle create SPEC --node {node.name} --out MEDIUM   # its keys are there"
+            yield f"  and on {node.name}: pkigen bundle install FILE"
+        else:
+            yield from _copy_commands(node.name, str(node.advertise_address))
 
     def _restarts(self) -> list[str]:
         lines = ["restart on one node at a time, and go on when it is healthy again:"]

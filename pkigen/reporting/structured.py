@@ -47,6 +47,7 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         "summary": {**counts(plan.actions)},
         "actions": [action(each) for each in plan.changes],
         "awaited": [action(each) for each in plan.awaited],
+        "waiting": [action(each) for each in plan.waiting],
         "restarts": [step(each, inventory) for each in restart_map(inventory, plan.changes)],
         "leftovers": [
             {"node": node, "files": list(files)} for node, files in leftovers(inventory, plan.changes).items()
@@ -62,7 +63,7 @@ def rotations(rotations: Rotations) -> dict[str, str]:
 
 def counts(actions: Iterable[Action]) -> dict[str, int]:
     """How many actions of each kind there are."""
-    result = dict.fromkeys(("create", "renew", "reissue", "rewrite", "remove", "keep"), 0)
+    result = dict.fromkeys(("create", "renew", "reissue", "rewrite", "remove", "keep", "ask"), 0)
     for each in actions:
         result[each.verb] = result.get(each.verb, 0) + 1  # `await` where an authority is offline
     return result

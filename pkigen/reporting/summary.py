@@ -12,7 +12,7 @@ from pkigen.inventory import CA, DesiredCertificate, Inventory
 from pkigen.issuing import fingerprint
 from pkigen.materials import discovery_hash
 from pkigen.reporting.tables import table
-from pkigen.spec.model import format_duration
+from pkigen.spec.model import KeyHome, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pkigen.spec.model import User
 
 _NODES_SHOWN = 20
+_NODES_ASKING = 3
 
 
 def cluster_summary(
@@ -50,16 +51,27 @@ def cluster_summary(
     lines.extend(f"shortened to its CA's end: {identifier}" for identifier in applied.capped)
     if CA.KUBERNETES in authorities:
         lines.append(f"discovery hash: {discovery_hash(authorities[CA.KUBERNETES].certificate)}")
-    lines += [
-        f"next: copy {root}/nodes/NAME/ over the root directory of each node, start the kubelets,",
-        f"      then `kubectl --kubeconfig {_break_glass(inventory, root)} apply -f {root}/addons/`",
-    ]
+    lines.extend(_next(inventory, root))
     return "\n".join(lines)
 
 
-def _break_glass(inventory: Inventory, root: Path) -> str:
+def _next(inventory: Inventory, root: Path) -> Iterator[str]:
+    nodes = inventory.cluster.spec.nodes
+    asking = [node.name for node in nodes if inventory.cluster.key_home(node) is KeyHome.NODE]
+    if asking:
+        some = ", ".join(sorted(asking)[:_NODES_ASKING]) + (", …" if len(asking) > _NODES_ASKING else "")
+        yield f"next: on {some}: `pkigen node request SPEC --out MEDIUM`; then here, for each of them,"
+        yield f"      `pkigen node approve SPEC FILE --pki {root} --out MEDIUM`; install there what it gives"
+    if len(asking) < len(nodes):
+        which = "each other node" if asking else "each node"
+        yield f"next: copy {root}/nodes/NAME/ over the root directory of {which}, start the kubelets,"
     path = next(path for path in inventory.kubeconfigs if path.endswith("/super-admin.conf"))
-    return f"{root}/{path}"
+    node = inventory.kubeconfigs[path].node
+    if node in asking:
+        kubeconfig = path.removeprefix(f"{layout.NODES}/{node}")
+        yield f"      then on {node}: `kubectl --kubeconfig {kubeconfig} apply -f` what is in {root}/addons/"
+    else:
+        yield f"      then `kubectl --kubeconfig {root}/{path} apply -f {root}/addons/`"
 
 
 def _cas(authorities: dict[CA, CACertificates], now: datetime) -> Iterator[tuple[str, ...]]:

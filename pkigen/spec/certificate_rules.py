@@ -10,10 +10,11 @@ from pkigen.spec.model import (
     CERTIFICATE_NAMES,
     Authority,
     CAKeys,
+    KeyHome,
     Runtime,
     format_duration,
 )
-from pkigen.spec.translation import suggestion
+from pkigen.spec.translation import quote, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,6 +80,21 @@ def _ca_keys(spec: ClusterSpec) -> Iterator[Finding]:
             at=(*_CERTIFICATES, "distributeCAKeys"),
             message="cannot be true with caKeys: offline, where this site has no CA keys",
             given=((*_CERTIFICATES, "caKeys"),),
+        )
+
+
+def _no_approver(spec: ClusterSpec) -> Iterator[Finding]:
+    """What a node asks for is signed here, in one step: that needs the CA keys."""
+    certificates = spec.spec.certificates
+    if certificates.ca_keys is not CAKeys.OFFLINE:
+        return
+    asking = [node.name for node in spec.spec.nodes if spec.key_home(node) is KeyHome.NODE]
+    if asking:
+        yield Finding(
+            at=(*_CERTIFICATES, "caKeys"),
+            message=f"offline leaves nobody here who could approve what {quote(asking[0])} asks for with "
+            "keys of its own: keep the CA keys at the site, or let the authority make that node's keys",
+            given=((*_CERTIFICATES, "nodeKeys"), ("spec", "nodes")),
         )
 
 
@@ -173,6 +189,7 @@ def _too_early(renew_before: timedelta, validity: timedelta) -> str:
 RULES: Final[tuple[Callable[[ClusterSpec], Iterator[Finding]], ...]] = (
     _override_names,
     _no_signer,
+    _no_approver,
     _ca_keys,
     _validities,
     _renewals,

@@ -112,6 +112,13 @@ class CAKeys(enum.StrEnum):
     OFFLINE = "offline"
 
 
+class KeyHome(enum.StrEnum):
+    """Where the private keys of a node's certificates are made."""
+
+    AUTHORITY = "authority"
+    NODE = "node"
+
+
 class UserKind(enum.StrEnum):
     """What a user is to Kubernetes."""
 
@@ -621,6 +628,8 @@ class Certificates(Strict):
     ca_keys: CAKeys = CAKeys.SITE
     """With an offline authority: site makes the three CAs intermediates under its root, with their keys here;
     offline leaves their keys with it too, and it signs every certificate (kubeadm's external CA)."""
+    node_keys: KeyHome = KeyHome.AUTHORITY
+    """Where the private keys of nodes' certificates are made, where a node does not say otherwise."""
     overrides: dict[StrictStr, Override] = Field(default_factory=dict)
     """By the certificate's kubeadm name: apiserver, etcd-server, admin.conf, ca, …"""
 
@@ -661,6 +670,8 @@ class Node(Strict):
     """The API server's port on this node, where it differs from apiServer.bindPort."""
     kubelet_extra_args: tuple[ExtraArg, ...] = ()
     """Flags for this node's kubelet; they replace kubelet.extraArgs of the same name."""
+    keys: KeyHome | None = None
+    """Where the private keys of this node's certificates are made; certificates.nodeKeys by default."""
     age_recipient: AgeRecipient | None = None
     """The public half of the node's age key: its bundles are sealed to it (`pkigen node identity`)."""
 
@@ -842,6 +853,10 @@ class ClusterSpec(Strict):
 
     def _api_server_arguments(self, name: str) -> tuple[str, ...]:
         return tuple(arg.value for arg in self.spec.api_server.extra_args if arg.name == name)
+
+    def key_home(self, node: Node) -> KeyHome:
+        """Where the private keys of a node's certificates are made, and stay."""
+        return node.keys or self.spec.certificates.node_keys
 
     def api_port(self, node: Node) -> int:
         """The port of a control-plane node's API server."""

@@ -165,7 +165,7 @@ def test_pins_and_keys() -> None:
         with pytest.raises(UsageError):
             parse_pin(wrong)
     for text in (b"", b"!", b"QUJD"):
-        with pytest.raises(BundleError, match="not a bundle key"):
+        with pytest.raises(BundleError, match="is not a key that pkigen has made"):
             BundleKey.of_file(text)
     assert not is_signed(key.public, bytes(64), b"")
     assert not is_signed(b"short", bytes(64), b"")

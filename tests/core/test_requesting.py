@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID, NameOID
 
 from pkigen.inventory import SANs, Subject, derive
-from pkigen.keys import ALGORITHMS, KeyAlgorithm, public_der
+from pkigen.keys import ALGORITHMS, KeyAlgorithm, public_der, spki_fingerprint
 from pkigen.profiles import Profile
 from pkigen.requesting import Fault, judge, judge_all, make_request, requested_extensions, signed_request
 from tests.core.samples import CP1, W1, spec
@@ -216,15 +216,15 @@ def test_a_set_is_judged_as_a_whole() -> None:
     assert judge_all(good, wanted, {}).deviations == ()
     assert set(judge_all(good, wanted, {}).keys) == set(wanted)
     # A key that was certified for the same certificate before may stay.
-    assert judge_all(good, wanted, {public_der(key): APISERVER.id}).deviations == ()
+    assert judge_all(good, wanted, {spki_fingerprint(public_der(key)): APISERVER.id}).deviations == ()
 
-    def found(requests: dict[str, bytes], known: dict[bytes, str] | None = None) -> list[tuple[str, Fault]]:
+    def found(requests: dict[str, bytes], known: dict[str, str] | None = None) -> list[tuple[str, Fault]]:
         judged = judge_all(requests, wanted, known or {})
         return [(each.id, each.fault) for each in judged.deviations]
 
     assert found({APISERVER.id: good[APISERVER.id]}) == [(KUBELET.id, Fault.MISSING)]
     assert found({**good, "worker-2/kubelet.conf": b""}) == [("worker-2/kubelet.conf", Fault.UNKNOWN)]
     assert found({**good, KUBELET.id: make_request(KUBELET, key)}) == [(KUBELET.id, Fault.SHARED_KEY)]
-    assert found(good, {public_der(key): "ca"}) == [(APISERVER.id, Fault.SHARED_KEY)]
+    assert found(good, {spki_fingerprint(public_der(key)): "ca"}) == [(APISERVER.id, Fault.SHARED_KEY)]
     crossed = {APISERVER.id: good[KUBELET.id], KUBELET.id: good[APISERVER.id]}
     assert {identifier for identifier, _ in found(crossed)} == set(wanted)

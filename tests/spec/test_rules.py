@@ -314,6 +314,11 @@ BAD_VALUES = [
         "7:73: spec.certificates.distributeCAKeys: cannot be true with caKeys: offline, where this site",
     ),
     case(
+        "nobody-to-approve",
+        spec("  certificates: {authority: offline, caKeys: offline, nodeKeys: node}\n"),
+        "7:46: spec.certificates.caKeys: offline leaves nobody here who could approve what",
+    ),
+    case(
         "override-name",
         spec("  certificates: {overrides: {api-server: {validity: 24h}}}\n"),
         "7:30: spec.certificates.overrides.api-server: is no certificate's name; did you mean",
@@ -713,6 +718,7 @@ HARMLESS = {
         "  scheduler: {extraVolumes: [{name: x, hostPath: /a, mountPath: /a}]}\n"
     ),
     "the same SAN for the API server twice": spec("  apiServer: {certSANs: [a.b, A.B]}\n"),
+    "keys born on the nodes": spec("  certificates: {authority: offline, nodeKeys: node}\n"),
     "intermediates under an offline root": spec("  certificates: {authority: offline, caKeys: site}\n"),
     "no CA keys, and no kubelet that needs them": spec(
         "  certificates: {authority: offline, caKeys: offline}\n  kubelet: {rotateCertificates: false}\n"
