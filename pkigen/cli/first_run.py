@@ -74,6 +74,11 @@ def make(session: Session, spec: Path, output: Format, locking: Locking | None) 
         tools = session.tools(_vault(session, store, locking))
         applied = apply_plan(plan, session.inventory, store, tools)
         say_made(session, store, plan, applied, output)
+    if locking is not None:
+        note(
+            "note: the authority is encrypted: without what opens it nothing can be signed any more; keep "
+            "that, and a rescue kit (`pkigen bundle create --rescue`), elsewhere"
+        )
 
 
 def say_made(session: Session, store: Store, plan: Plan, applied: Applied, output: Format) -> None:
