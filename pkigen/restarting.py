@@ -362,10 +362,10 @@ def _membership_commands(step: Step, cluster: ClusterSpec) -> tuple[str, ...]:
     )
     if cluster.spec.runtime is Runtime.STATIC_PODS:
         # etcd's image brings the program; the API server, and so `kubectl exec`, may be away just now.
-        etcdctl = f"crictl exec $(crictl ps --quiet --name '^etcd$') {etcdctl}"
+        etcdctl = f"crictl exec \"$(crictl ps --quiet --name '^etcd$')\" {etcdctl}"
     if step.effect is Effect.EXPELS:
         listed = f"{etcdctl} member list | awk -F', ' '$3 == \"{step.member}\" {{print $1}}'"
-        return (f"{etcdctl} member remove $({listed})",)
+        return (f'{etcdctl} member remove "$({listed})"',)
     newcomer = next(each for each in cluster.etcd_members if each.name == step.member)
     url = f"https://{host_text(newcomer.advertise_address)}:{ETCD_PEER_PORT}"
     return (f"{etcdctl} member add {step.member} --peer-urls={url}",)

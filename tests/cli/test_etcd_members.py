@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +10,7 @@ import yaml
 
 from pkigen.inventory import EtcdMembership
 from tests.cli.program import HOME, InProcess
+from tests.cli.shell import assert_sound
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,7 +123,7 @@ def test_the_script_is_sound(grow: Any, pkigen: InProcess, tmp_path: Path, runti
     spec.write_text(spec_of(2, 3, runtime=runtime))
     assert pkigen("plan", spec, "--out", root, "--runbook", book).code == 0
     script = book / "restart.sh"
-    subprocess.run(["sh", "-n", script], check=True)
+    assert_sound(script)
     text = (book / "restart.txt").read_text()
     assert "  1. cp-2: etcd must remove the member cp-1, before that is switched off\n" in text
     assert "cp-2: etcd must add the member cp-3, before that starts for the first time\n" in text

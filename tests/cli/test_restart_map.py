@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pkigen.cli.app import run
 from pkigen.cli.system import System
 from tests.cli.program import HOME, NOW, InProcess, copy_of
+from tests.cli.shell import assert_sound
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 THREE = HOME.replace(
     "  users:",
@@ -142,16 +143,6 @@ def test_the_runbook(pkigen: InProcess, tmp_path: Path, runtime: str) -> None:
         assert said in done.stderr
 
 
-def assert_sound(script: Path) -> None:
-    """The shell can read it, and shellcheck has nothing to say."""
-    subprocess.run(["sh", "-n", script], check=True)
-    checker = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    if checker is None:
-        pytest.skip("shellcheck is not there: the script was only read by sh")
-    done = subprocess.run([checker, script], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
-
-
 def test_shellcheck_would_object(tmp_path: Path) -> None:
     (tmp_path / "bad.sh").write_text("#!/bin/sh\nrm -rf $1/x\n")
     with pytest.raises(AssertionError, match="SC2086"):
@@ -168,7 +159,9 @@ def test_each_etcd_member_is_healthy_before_the_next_is_touched(
     assert pkigen("plan", three / "three.yaml", "--out", root, "--runbook", book).code == 0
     assert_sound(book / "restart.sh")
     cases = (book / "restart.sh").read_text().split(";;\n")
-    health = "until curl --fail --silent --insecure http://127.0.0.1:2381/health >/dev/null; do sleep 1; done"
+    health = (
+        "until curl --fail --silent --insecure 'http://127.0.0.1:2381/health' >/dev/null; do sleep 1; done"
+    )
     for number, node in ((1, "cp-1"), (2, "cp-2")):
         case = next(case for case in cases if f"  {number}:{node})\n" in case)
         assert "# etcd " in case

@@ -3,12 +3,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.shell import assert_sound
 from tests.rotation.phases import PKI, SMALL, Workshop, spec_text
 
 if TYPE_CHECKING:
@@ -252,5 +252,4 @@ def test_the_scripts_are_good_shell(workshop: Workshop) -> None:
     runbook(workshop, "ca kubernetes", "prepare")
     script = workshop.place / "runbook-prepare/restart.sh"
     subprocess.run(["sh", "-n", script], check=True)
-    if shutil.which("shellcheck"):
-        subprocess.run(["shellcheck", script], check=True)
+    assert_sound(script)
