@@ -12,6 +12,7 @@ from cryptography import x509
 
 from pkigen.inventory import CertificateFile, InKubeconfig, KeyPairFiles, derive
 from pkigen.observing import observe_certificate
+from pkigen.sealing import Identity
 from pkigen.spec.loading import load
 from pkigen.store import Store
 from tests.core.samples import private_keys
@@ -437,12 +438,17 @@ def test_signing_for_others_needs_the_key(cluster: Places) -> None:
         assert "pkigen authority request" in result.hint
 
 
+def identity_file(place: Path) -> Path:
+    """An age identity, which opens faster than a passphrase."""
+    path = place / "identity.age"
+    path.write_text(f"{Identity.generate().text}\n")
+    path.chmod(0o600)
+    return path
+
+
 def test_an_encrypted_authority_asks_and_takes_in(cluster: Places) -> None:
-    """Its passphrase is asked for where something is signed; a CA's new key never waits in the open."""
-    passphrase = cluster.place / "passphrase"
-    passphrase.write_text("five or six words at random\n")
-    passphrase.chmod(0o600)
-    opened = ("--passphrase-file", passphrase)
+    """It is opened where something is signed; a CA's new key never waits in the open."""
+    opened = ("--identity", identity_file(cluster.place))
     if keys_are_here(cluster):  # no node may have the keys that are to be sealed
         text = cluster.spec.read_text().replace("caKeys: site", "caKeys: site, distributeCAKeys: false")
         for path in (cluster.spec, cluster.spec_there):
@@ -465,10 +471,7 @@ def test_an_encrypted_authority_asks_and_takes_in(cluster: Places) -> None:
 
 
 def test_the_keys_of_cas_are_not_encrypted_while_they_wait(places: Places) -> None:
-    passphrase = places.place / "passphrase"
-    passphrase.write_text("five or six words at random\n")
-    passphrase.chmod(0o600)
-    encrypt = ("authority", "encrypt", places.site, "--passphrase-file", passphrase, "--yes")
+    encrypt = ("authority", "encrypt", places.site, "--identity", identity_file(places.place), "--yes")
     if keys_are_here(places):
         assert places.pkigen(*encrypt).code == 1
     places.accept("--pin", places.pins[1])

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.faults
 
-SAMPLES = 4
+SAMPLES = 3
 
 
 @pytest.fixture(scope="module")
