@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pkigen.actions import Plan
 from pkigen.applying import Applied, StagedView, apply_plan, rehearse
 from pkigen.authority import ca_location
 from pkigen.cli.console import agreed, note, say
@@ -100,6 +101,13 @@ class Wish:
     force: bool = False
     live: bool = False
     reuse_keys: bool = False
+
+    def __post_init__(self) -> None:
+        if self.prove and self.runbook is not None:
+            raise UsageError(
+                "--prove and --runbook do not go together",
+                hint="the runbook holds the fingerprints of what a step issues: take it with --runbook",
+            )
 
     @property
     def words(self) -> str:
@@ -299,18 +307,13 @@ def _rotate(session: Session, wish: Wish) -> None:
         hashes = _discovery_hashes(old, store)
         tools = new.tools(new.unlocking.vault(store))
         applied = apply_plan(
-            plan, new.inventory, store, tools, reuse_keys=wish.reuse_keys, inspect=judge.demand
+            plan,
+            new.inventory,
+            store,
+            tools,
+            reuse_keys=wish.reuse_keys,
+            inspect=_inspection(judge, new, wish, step, plan),
         )
-        if wish.runbook is not None:
-            write_rotation_runbook(
-                wish.runbook,
-                new.inventory,
-                store,
-                plan.changes,
-                identifiers=wish.identifiers,
-                step=step,
-                now=new.now,
-            )
         found = _discovery_hashes(new, store)
         discovery = found if found != hashes else ()
     _say_done(new, wish, step, applied, judge.proof(), discovery)
@@ -348,6 +351,27 @@ class _Judge:
         if self._proof is None:
             raise AssertionError
         return self._proof
+
+
+def _inspection(
+    judge: _Judge, new: Session, wish: Wish, step: Step, plan: Plan
+) -> Callable[[StagedView], None]:
+    """The proof, and the runbook: whoever is interrupted right after the commit must not be left without."""
+
+    def inspect(view: StagedView) -> None:
+        judge.demand(view)
+        if wish.runbook is not None:
+            write_rotation_runbook(
+                wish.runbook,
+                new.inventory,
+                view,
+                plan.changes,
+                identifiers=wish.identifiers,
+                step=step,
+                now=new.now,
+            )
+
+    return inspect
 
 
 # -- before a step --------------------------------------------------------------------------------

@@ -210,6 +210,40 @@ def test_what_cannot_be_read_is_no_verdict(memory: Path) -> None:
     assert files_of(tree) == before
 
 
+def test_the_runbook_is_there_before_the_step_is_decided(tmp_path: Path) -> None:
+    """Whoever dies right after the commit finds the step taken, and must know what to do next."""
+    spec, tree, book = tmp_path / "home.yaml", tmp_path / "tree", tmp_path / "book"
+    spec.write_text(SPEC)
+    assert pkigen("init", spec, "--out", tree).code == 0
+    shutil.copytree(tree, tmp_path / "kept")
+    arguments = ("rotate", "ca", "etcd", spec, "--out", tree, "--yes", "--runbook", book)
+    counting = CountingFileSystem()
+    assert pkigen(*arguments, filesystem=counting).code == 0
+    renames = [number for number, name in enumerate(counting.operations, start=1) if name == "rename"]
+    for folder in (tree, book):
+        shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "kept", tree)
+    with pytest.raises(SimulatedCrashError):
+        pkigen(*arguments, filesystem=CrashingFileSystem(renames[-1]))
+    assert "after `prepare` of etcd-ca" in (book / "rotation.txt").read_text()
+    assert pkigen(*arguments).code == 0
+    assert pkigen("verify", tree).code == 0
+
+
+def test_a_runbook_that_cannot_be_written_stops_the_step(tmp_path: Path) -> None:
+    spec, tree, book = tmp_path / "home.yaml", tmp_path / "tree", tmp_path / "book"
+    spec.write_text(SPEC)
+    book.write_text("a file, not a directory")
+    assert pkigen("init", spec, "--out", tree).code == 0
+    before = files_of(tree)
+    result = pkigen("rotate", "ca", "etcd", spec, "--out", tree, "--yes", "--runbook", book)
+    assert result.code == 1
+    assert str(book) in result.error
+    assert files_of(tree) == before
+    both = pkigen("rotate", "ca", "etcd", spec, "--out", tree, "--prove", "--runbook", book)
+    assert (both.code, both.error) == (2, "--prove and --runbook do not go together")
+
+
 @pytest.mark.parametrize("command", [("--phase", "rollback"), ()], ids=["back", "next"])
 def test_what_was_interrupted_is_not_taken_twice(tmp_path: Path, command: tuple[str, ...]) -> None:
     """The same command finds its interrupted run committed: it finishes that, and goes no step further."""
