@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from pkigen.bundles.format import Label
     from pkigen.bundles.gathering import Packed
+    from pkigen.spec.model import ClusterSpec
     from pkigen.store import FileSystem
 
 MONTH = timedelta(days=30)
@@ -40,7 +41,12 @@ class Site:
     @classmethod
     def made(cls, root: Path, *nodes: dict[str, Any], name: str = "prod", **settings: Any) -> Site:
         """A cluster that has been made."""
-        world = World(root=root, cluster=spec(*(nodes or (CP1, W1, W2)), name=name, **settings))
+        return cls.of(root, spec(*(nodes or (CP1, W1, W2)), name=name, **settings))
+
+    @classmethod
+    def of(cls, root: Path, cluster: ClusterSpec) -> Site:
+        """The cluster of a spec."""
+        world = World(root=root, cluster=cluster)
         world.apply()
         identities = {node.name: Identity.generate() for node in world.cluster.spec.nodes}
         return cls(world=world, identities=identities)

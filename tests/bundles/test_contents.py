@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -16,25 +17,30 @@ from pkigen.bundles.paths import RUNBOOK
 from pkigen.errors import BundleError
 from pkigen.keys import public_der
 from pkigen.planning import risks
+from pkigen.spec.loading import load
+from pkigen.spec.model import Role
 from pkigen.spec.validation import findings
 from pkigen.store import Store
 from tests.bundles.site import Site, looking, put
 from tests.core.samples import CP1, CP2, CP3, ENDPOINT, NOW, W1, W2, Unsynced, node, private_keys
 
-if TYPE_CHECKING:
-    from pathlib import Path
+EXAMPLES = sorted(
+    path for path in (Path(__file__).resolve().parents[2] / "examples").glob("*.yaml") if path.is_file()
+)
 
 
-@pytest.fixture(scope="module", params=["static pods", "systemd", "external etcd"])
+@pytest.fixture(
+    scope="module",
+    params=[None, *EXAMPLES],
+    ids=lambda path: path.name if path else "encryption",
+)
 def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """Clusters of every form."""
-    nodes = [CP1, CP2, CP3, W1, W2]
+    """A cluster with everything, and those of the examples: all runtimes, stacked and external etcd."""
+    root = tmp_path_factory.mktemp("large") / "prod"
+    if request.param is not None:
+        return Site.of(root, load(request.param).spec)
     settings = {**ENDPOINT, "encryption": {}}
-    if request.param == "systemd":
-        settings["runtime"] = "systemd"
-    if request.param == "external etcd":
-        nodes.append(node("etcd-1", "10.0.0.31", "etcd"))
-    return Site.made(tmp_path_factory.mktemp("large") / "prod", *nodes, **settings)
+    return Site.made(root, CP1, CP2, CP3, W1, W2, node("etcd-1", "10.0.0.31", "etcd"), **settings)
 
 
 def keys_of(site: Site, name: str) -> set[bytes]:
@@ -60,13 +66,33 @@ def test_no_bundle_holds_another_nodes_key_and_no_workers_a_cas(large: Site) -> 
             for key in private_keys(path.read_bytes())
         }
         assert found[each.name] == own
+    roles = {each.name: each.roles for each in large.world.cluster.spec.nodes}
     for name, keys in found.items():
         assert keys, name
         others = set().union(*(other for third, other in found.items() if third != name))
         assert (keys & others) <= shared, name
-        if name.startswith(("worker", "etcd")):
+        assert bool(keys & authorities) == (Role.CONTROL_PLANE in roles[name]), name
+        if Role.CONTROL_PLANE not in roles[name]:
             assert not keys & shared, name
-    assert found["cp-1"] & authorities
+
+
+def test_every_bundle_opens_at_its_node_and_at_no_other(large: Site) -> None:
+    """The paths of every example are of the layout that a node takes."""
+    names = [each.name for each in large.world.cluster.spec.nodes]
+    for name, other in zip(names, [*names[1:], names[0]], strict=True):
+        data = large.bundle(name)
+        assert large.opened(data, name).files
+        if other != name:
+            with pytest.raises(BundleError, match="not sealed to this host's identity"):
+                large.opened(data, other)
+
+
+def test_the_scan_finds_a_key_that_does_not_belong(site: Site) -> None:
+    """The control: a CA key, as PEM and as a kubeconfig would hold it, in a worker's file."""
+    pem = site.world.read("pki/ca.key")
+    (expected,) = private_keys(pem)
+    for planted in (pem, b"client-key-data: " + base64.b64encode(pem)):
+        assert set(private_keys(b"text\n" + planted + b"\n")) == {expected}
 
 
 def test_the_bundle_is_the_nodes_tree_and_its_runbook(site: Site) -> None:
@@ -102,14 +128,18 @@ def test_the_serial_grows_with_every_change(tmp_path: Path) -> None:
 
 
 def test_the_runbook_names_its_node_and_its_steps(large: Site) -> None:
-    for name, component in (("cp-1", "kube-apiserver"), ("worker-1", "kubelet")):
+    for node_ in large.world.cluster.spec.nodes:
+        name = node_.name
+        component = "kube-apiserver" if Role.CONTROL_PLANE in node_.roles else "kubelet"
+        if Role.ETCD in node_.roles:
+            component = "etcd"
         bundle = large.opened(large.bundle(name), name)
         text = bundle.files[RUNBOOK].decode()
         assert text.startswith(f"node {name} (")
         assert component in text
         assert "PRIVATE" not in text
         assert "bundle install FILE --pin" in text
-    assert "etcd:" not in large.opened(large.bundle("worker-1"), "worker-1").files[RUNBOOK].decode()
+        assert ("etcd:" in text) == any("etcd/server" in path for path in bundle.files)
 
 
 def test_an_authority_without_a_bundle_key(tmp_path: Path) -> None:
@@ -131,9 +161,10 @@ def test_an_authority_without_a_bundle_key(tmp_path: Path) -> None:
 def test_installed_as_kubeadm_does_it(large: Site, tmp_path: Path) -> None:
     root = tmp_path / "node"
     root.mkdir()
-    bundle = large.opened(large.bundle("cp-1"), "cp-1")
+    name = large.world.cluster.spec.nodes[0].name
+    bundle = large.opened(large.bundle(name), name)
     put(bundle, root)
-    tree = large.world.path("nodes/cp-1")
+    tree = large.world.path(f"nodes/{name}")
     for path in tree.rglob("*"):
         there = root / path.relative_to(tree)
         assert there.lstat().st_mode == path.lstat().st_mode or there.is_dir()
@@ -145,6 +176,11 @@ def test_installed_as_kubeadm_does_it(large: Site, tmp_path: Path) -> None:
             assert stat.S_IMODE(status.st_mode) == 0o600
         elif path.suffix == ".crt":
             assert stat.S_IMODE(status.st_mode) == 0o644
+    # kubeadm: MkdirAll(…, 0700) for the kubelet's directory and for manifests, 0755 for the rest.
+    modes = {"var/lib/kubelet": 0o700, "etc/kubernetes/manifests": 0o700, "etc/kubernetes": 0o755}
+    for path, mode in modes.items():
+        if (root / path).exists():
+            assert stat.S_IMODE((root / path).stat().st_mode) == mode
     with looking(root) as store:
         assert {change.difference for change in compare(bundle.manifest, store, None)} == {"keep"}
 
