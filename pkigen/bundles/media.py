@@ -13,30 +13,39 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 20
 
 
+def put(path: Path, data: bytes, *, mode: int) -> None:
+    """Put a file in place whole and durably, with its mode before its content.
+
+    Raises:
+        OSError: The system refuses; what stood there before still stands.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(descriptor, mode)
+            stream.write(data)
+            stream.flush()
+            os.fsync(descriptor)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
 def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Put a file in place, durably; a medium may be pulled out right after.
+    """Put a file in place, and the directories above it; a medium may be pulled out right after.
 
     Raises:
         PkigenError: It cannot be written; what stood there before still stands.
     """
     try:
         _make_directory(path.parent)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                os.fchmod(descriptor, mode)
-                stream.write(data)
-                stream.flush()
-                os.fsync(descriptor)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        put(path, data, mode=mode)
     except OSError as error:
         raise PkigenError(
             f"{path} cannot be written: {_reason(error)}",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pkigen.bundles.media import put
 from pkigen.cli.console import note
 from pkigen.errors import PkigenError
 from pkigen.reporting.plan_text import leftovers_text, restart_text, runbook_script
@@ -31,17 +31,7 @@ def write_text(path: Path, content: str, *, mode: int = 0o644) -> None:
         PkigenError: It cannot be written.
     """
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                os.fchmod(descriptor, mode)
-                stream.write(content)
-                stream.flush()
-                os.fsync(descriptor)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        put(path, content.encode(), mode=mode)
     except OSError as error:
         raise PkigenError(
             f"{path} cannot be written: {_reason(error)}", hint="choose a directory that exists and is yours"

@@ -339,7 +339,11 @@ def _open_private(fs: FileSystem, root_fd: int, private: Parts) -> int:
                 fs.fchmod(fd, 0o700)
         else:
             parent.changed = True
-            above.flush()
+            try:
+                above.flush()
+            except BaseException:
+                fs.close(fd)
+                raise
     return fd
 
 

@@ -120,7 +120,8 @@ class Scene:
 
     def end(self, root: Path) -> None:
         for path in reversed(self.mounts):
-            subprocess.run(["umount", root / path], check=True)
+            # Lazily: where `close` itself was made to fail, this process may still hold a directory.
+            subprocess.run(["umount", "-l", root / path], check=True)
         shutil.rmtree(root)
 
     def verdict(self, root: Path) -> str:

@@ -125,11 +125,13 @@ def test_the_source_archive_can_be_tested(archives: Path) -> None:
     (archive,) = archives.glob("*.tar.gz")
     with tarfile.open(archive) as source:
         names = {name.partition("/")[2] for name in source.getnames()}
-    for folder in ("pkigen", "templates", "examples", "tests", "sample-output", "scripts", "benchmarks"):
+    folders = ("pkigen", "templates", "examples", "tests", "sample-output", "scripts", "benchmarks")
+    for folder in (*folders, "docs", "requirements"):
         wanted = {path.relative_to(TOP).as_posix() for path in files(TOP / folder)}
         assert wanted
         assert wanted - names == set()
-    assert {"LICENSE", "README.md", "pyproject.toml"} <= names
+    assert {"LICENSE", "README.md", "pyproject.toml", "ARCHITECTURE.md", "CHANGELOG.md"} <= names
+    assert {"Dockerfile", ".dockerignore"} <= names
 
 
 def files(folder: Path) -> list[Path]:
