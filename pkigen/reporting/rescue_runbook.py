@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.layout import KUBERNETES_DIRECTORY
 from pkigen.restarting import Component, Effect, Step, health_check, restart_commands
-from pkigen.spec.model import Runtime, host_text
+from pkigen.spec.model import Authority, KeyHome, Runtime, host_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -75,7 +75,19 @@ class _Runbook:
             f"  # or, from a kit: pkigen rescue KIT --out {self._directory}",
             f"  pkigen verify {self._directory}",
             "No API server is asked for anything. A second run changes nothing.",
+            *self._askers(),
         ]
+
+    def _askers(self) -> Iterator[str]:
+        """Whoever signs or holds keys elsewhere has to be asked, and answers by file."""
+        if self._spec.certificates.authority is Authority.OFFLINE:
+            yield "What the offline authority signs: `pkigen authority request` here, `sign` there, then"
+            yield "`accept` here."
+        nodes = sorted(self._spec.nodes, key=lambda node: node.name)
+        own = [node.name for node in nodes if self._cluster.key_home(node) is KeyHome.NODE]
+        if own:
+            yield f"Nodes that hold their keys ask anew: {', '.join(own)}."
+            yield "On each `pkigen node request`, here `pkigen node approve`; the answers are installed next."
 
     def _copy(self) -> list[str]:
         names = ", ".join(node.name for node in sorted(self._spec.nodes, key=lambda node: node.name))

@@ -215,6 +215,18 @@ def test_the_runbook_is_in_the_order_in_which_things_need_one_another(
     assert sections[7].count("kubelet-client-current.pem") == 4
 
 
+def test_who_holds_keys_elsewhere_has_to_ask(tmp_path: Path, pkigen: InProcess) -> None:
+    spec = HA.replace("addresses: [10.0.0.21]}", "addresses: [10.0.0.21], keys: node}")
+    (tmp_path / "prod.yaml").write_text(spec)
+    assert pkigen("init", tmp_path / "prod.yaml", "--out", tmp_path / "prod").code == 0
+    pkigen.now = NOW + 11 * YEARS
+    done = pkigen("rescue", tmp_path / "prod", "--yes")
+    assert done.code == 0, done
+    assert "Nodes that hold their keys ask anew: worker-1." in done.out
+    again = pkigen("rescue", tmp_path / "prod", "--yes")
+    assert "nothing to do" in again.out
+
+
 # -- the kit --------------------------------------------------------------------------------------------
 
 WORDS = "five words for the safe"
