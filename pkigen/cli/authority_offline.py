@@ -194,7 +194,7 @@ def sign(
         requests = read_requests(open_envelope(carried, kind=BundleKind.REQUEST, pin=pinned))
         session = for_successors(session, (identifier for identifier, _ in requests.requests))
         try:
-            found = proposals(requests, session.inventory, opened, now=session.now)
+            found = proposals(requests, session.inventory, opened, store, now=session.now)
         except RefusedRequestError as refusal:
             for fault in refusal.faults[:FAULTS_SHOWN]:
                 note(f"refused: {fault}")

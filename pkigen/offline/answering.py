@@ -15,7 +15,7 @@ from pkigen.authority import unfit
 from pkigen.bundles.envelope import LARGEST_BUNDLE
 from pkigen.bundles.requests import AnswerSet, Purpose, write_answers
 from pkigen.errors import BundleError
-from pkigen.inventory import ca_id
+from pkigen.inventory import Slot, ca_id
 from pkigen.issuing import Request, certificate_pem, end_of_validity, issue_for
 from pkigen.keys import public_der, spki_fingerprint
 from pkigen.ledger import Entry, Event, read_ledger
@@ -66,7 +66,12 @@ class RefusedRequestError(BundleError):
 
 
 def proposals(
-    requests: RequestSet, inventory: Inventory, authority: OfflineAuthority, *, now: datetime
+    requests: RequestSet,
+    inventory: Inventory,
+    authority: OfflineAuthority,
+    reader: Reader,
+    *,
+    now: datetime,
 ) -> tuple[Proposal, ...]:
     """What a request would get; nothing is issued by this.
 
@@ -74,6 +79,7 @@ def proposals(
         requests: What the site asks for.
         inventory: What this side's spec asks for.
         authority: Who would sign.
+        reader: The authority's directory, whose ledger knows the keys that were certified.
         now: The present, in UTC.
 
     Raises:
@@ -101,7 +107,7 @@ def proposals(
         for identifier, chain in authority.files.items()
         for link in chain
     }
-    judged = judge_all(asked, desired, known)
+    judged = judge_all(asked, desired, {**_certified(reader), **known})
     faults = [*_strangers(asked, inventory), *(str(each) for each in judged.deviations if each.id in desired)]
     if faults:
         raise RefusedRequestError(tuple(faults))
@@ -251,6 +257,22 @@ def earlier_answer(reader: Reader, requests: RequestSet, carried: bytes) -> byte
             f"this request was answered before, and {_answer_path(requests.nonce)} is gone",
             hint=f"{_NOTHING_SIGNED}; have the site make a new one: `pkigen authority request SPEC --again`",
         ) from None
+
+
+def _certified(reader: Reader) -> dict[str, str]:
+    """The keys that were certified before (`spki_fingerprint`), and for which id.
+
+    The successor of a CA takes its place, and its id with it: its key is not held against it.
+    """
+    found: dict[str, str] = {}
+    for line in read_ledger(reader).splitlines():
+        try:
+            entry = json.loads(line)
+            if entry["event"] == Event.SIGNED and not str(entry["id"]).endswith(Slot.NEXT):
+                found[str(entry["spki"])] = str(entry["id"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return found
 
 
 def _answered(reader: Reader, nonce: str) -> str | None:

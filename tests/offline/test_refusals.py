@@ -20,7 +20,7 @@ from pkigen.bundles.signing import BundleKey, fingerprint
 from pkigen.inventory import DesiredCertificate, SANs, Subject, derive
 from pkigen.issuing import Issuer, Request, certificate_pem, issue_for
 from pkigen.keys import ALGORITHMS, KeyAlgorithm, load_private
-from pkigen.observing import parse_certificates
+from pkigen.observing import client_key_pem, parse_certificates
 from pkigen.profiles import Profile
 from pkigen.requesting import make_request
 from pkigen.spec.loading import load
@@ -177,6 +177,23 @@ def test_a_request_for_the_key_of_the_authority_itself(asked: Places, tmp_path: 
     )
     error, _ = refused(places, *places.sign_arguments(), "--pin", asked.pins[0])
     assert f"{identifier}: its key is that of the CA " in error
+
+
+def test_a_request_for_a_key_that_another_certificate_has(cluster: Places) -> None:
+    """Also where that was certified long ago: the ledger knows every key."""
+    earlier = dict(cluster.requests().requests)
+    names = ("ca", "etcd-ca") if first_of(cluster) == "ca" else ("cp-1/apiserver", "cp-1/admin.conf")
+    cluster.ask(names[0])
+    items = inventory_of(cluster)
+    if first_of(cluster) == "ca":
+        key = load_private((cluster.site / "pki/etcd/ca.key").read_bytes())
+    else:
+        config = (cluster.site / "nodes/cp-1/etc/kubernetes/admin.conf").read_bytes()
+        key = load_private(client_key_pem(config) or b"")
+    assert names[1] in earlier
+    carry(cluster, {names[0]: make_request(items[names[0]], key)})
+    error, _ = refused(cluster, *cluster.sign_arguments())
+    assert error.endswith(f"{names[0]}: its key is that of {names[1]}: each certificate has one of its own")
 
 
 def test_requests_from_elsewhere(asked: Places, tmp_path: Path) -> None:
