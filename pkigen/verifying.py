@@ -20,8 +20,9 @@ from pkigen.ledger import LARGEST_LEDGER, mismatches, problems
 from pkigen.lockfile import LARGEST_LOCK, LockBuilder, read_lock
 from pkigen.observing import Fault, observe_bundle, observe_certificate, observe_key_pair
 from pkigen.resealing import open_in_backups
+from pkigen.seals import IDENTITY_PATH
 from pkigen.spec.model import Authority
-from pkigen.store import MissingError, RefusedError, UnreadableError
+from pkigen.store import Lapse, MissingError, RefusedError, UnreadableError
 from pkigen.surveying import Survey, Surveyed
 from pkigen.trust import Edge, Judge, edges
 from pkigen.vault import is_encrypted
@@ -38,7 +39,13 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 4096
 _NO_FINDINGS = {Reason.EXPIRES_SOON, Reason.AWAITS_REQUEST}
-_OWN_TREES = {layout.AUTHORITY, layout.NODES, layout.USERS, layout.ADDONS}
+_OWN_TREES = frozenset({layout.AUTHORITY, layout.NODES, layout.USERS, layout.ADDONS})
+_OWN_FILES = frozenset({layout.LOCK_FILE, IDENTITY_PATH})
+_USED_WHOLE = {
+    layout.NODES: "would be copied to the host",
+    layout.ADDONS: "would be applied to the cluster",
+}
+"""What is used as it stands, with whatever is in it, and how."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +138,7 @@ class _Verification:
                     self._awaited[surveyed.action.id] = surveyed.action.paths[0]
         yield from self._unexpected()
         yield from self._open_in_backups()
+        yield from self._lapses()
         yield from self._records(lock)
         yield from self._edges()
 
@@ -156,20 +164,21 @@ class _Verification:
             )
 
     def _unexpected(self) -> Iterator[Observation]:
-        """A private key where the spec puts none is a key that somebody forgot."""
+        """A private key where the spec puts none, or a file that would be used together with ours."""
         for path in self._store.walk():
-            if path in self._inventory.paths or path == layout.LOCK_FILE:
+            if path in self._inventory.paths or path in _OWN_FILES:
                 continue
             if path == layout.PENDING_REQUEST and self._asks_offline():
                 continue  # the keys of the request that is out
+            tree = path.partition("/")[0]
             try:
                 data = self._store.read(path).data
             except UnreadableError as error:
-                if path.partition("/")[0] in _OWN_TREES:  # what else people keep beside them is their affair
+                if tree in _OWN_TREES:  # what else people keep beside them is their affair
                     yield Observation(subject=path, reason=Reason.UNREADABLE, detail=f"{path} {error.reason}")
                 continue
             except RefusedError:
-                if path.partition("/")[0] in _OWN_TREES:
+                if tree in _OWN_TREES:
                     raise
                 continue
             except (MissingError, UnsafePathError):
@@ -179,6 +188,14 @@ class _Verification:
                     subject=path,
                     reason="unexpected-key",
                     detail=f"{path} holds a private key that the spec does not ask for",
+                )
+            elif tree in _OWN_TREES:
+                use = _USED_WHOLE.get(tree)
+                yield Observation(
+                    subject=path,
+                    reason="unexpected-file",
+                    detail=f"{path} is nothing that the spec asks for{f', and {use}' if use else ''}",
+                    is_finding=use is not None,
                 )
 
     def _asks_offline(self) -> bool:
@@ -194,6 +211,19 @@ class _Verification:
                 "`pkigen authority encrypt` removes it",
             )
 
+    def _lapses(self) -> Iterator[Observation]:
+        """What other users may change or read; the exact modes of the inventory's files are checked above."""
+        for lapsed in self._store.lapses((*_OWN_TREES, layout.LOCK_FILE)):
+            foreign = lapsed.lapse is Lapse.FOREIGN
+            if not foreign and lapsed.path in self._inventory.paths:
+                continue
+            told = f"uid {lapsed.uid}" if foreign else f"mode {lapsed.mode:04o}"
+            yield Observation(
+                subject=lapsed.path,
+                reason="owner" if foreign else Reason.MODE,
+                detail=f"{lapsed.path} {lapsed.lapse} ({told})",
+            )
+
     # -- records --------------------------------------------------------------------------------------
 
     def _records(self, lock: LockBuilder) -> Iterator[Observation]:
@@ -205,7 +235,7 @@ class _Verification:
                 detail=f"{layout.LOCK_FILE} is missing or cannot be understood",
             )
         try:
-            ledger = self._store.read(layout.LEDGER_FILE, limit=LARGEST_LEDGER).data
+            file = self._store.read(layout.LEDGER_FILE, limit=LARGEST_LEDGER)
         except MissingError:
             yield Observation(
                 subject=layout.LEDGER_FILE, reason=Reason.MISSING, detail=f"{layout.LEDGER_FILE} is missing"
@@ -219,6 +249,13 @@ class _Verification:
             )
             ledger = b""
         else:
+            ledger = file.data
+            if file.mode & ~layout.SECRET_MODE:
+                yield Observation(
+                    subject=layout.LEDGER_FILE,
+                    reason=Reason.MODE,
+                    detail=f"{layout.LEDGER_FILE} mode {file.mode:04o}, must be {layout.SECRET_MODE:04o}",
+                )
             for problem in problems(ledger, head=known.ledger if known else None):
                 yield Observation(subject=layout.LEDGER_FILE, reason="ledger", detail=problem)
         for remark in mismatches(ledger):

@@ -9,6 +9,7 @@ from pkigen.store.explaining import MissingError, RefusedError, UnreadableError
 from pkigen.store.files import FileContent
 from pkigen.store.filesystem import Entry, FileSystem, OsFileSystem
 from pkigen.store.journal import Outcome, Recovery
+from pkigen.store.lapses import Lapse, Lapsed
 from pkigen.store.store import Store
 from pkigen.store.transaction import Transaction
 
@@ -19,6 +20,8 @@ __all__ = [
     "Entry",
     "FileContent",
     "FileSystem",
+    "Lapse",
+    "Lapsed",
     "MissingError",
     "OsFileSystem",
     "Outcome",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from pkigen.errors import UnsafePathError
 from pkigen.store.explaining import ObstacleError, kind
 from pkigen.store.files import Synced, write_new
-from pkigen.store.paths import PRIVATE, directory_mode, is_guarded, writable_parts
+from pkigen.store.paths import PRIVATE, PRIVATE_AT_ROOT, directory_mode, is_guarded, writable_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -106,6 +106,12 @@ def make_directory(fs: FileSystem, dir_fd: int, parts: Parts) -> tuple[int, os.s
     return fd, status
 
 
+def _close_to_others(fs: FileSystem, fd: int, status: os.stat_result, parts: Parts) -> None:
+    """Take from others what a directory that was there before us gave them, where secrets will be."""
+    if len(parts) == 1 and parts[0] in PRIVATE_AT_ROOT and stat.S_IMODE(status.st_mode) & 0o077:
+        fs.fchmod(fd, directory_mode(parts))
+
+
 def require_ours(status: os.stat_result, path: str) -> None:
     """Refuse a file or directory that another user owns or may change."""
     if status.st_uid not in {os.geteuid(), 0}:
@@ -169,10 +175,13 @@ class Descent:
         self._leave_until(parts)
         for name in parts[self.depth :]:
             parent = self._levels[-1]
+            path = self._path(name)
             try:
-                self._push(name, *open_directory(self._fs, parent.fd, self._path(name), self._rule))
+                fd, status = open_directory(self._fs, parent.fd, path, self._rule)
+                self._push(name, fd, status)
+                _close_to_others(self._fs, fd, status, path)
             except FileNotFoundError:
-                self._push(name, *make_directory(self._fs, parent.fd, self._path(name)))
+                self._push(name, *make_directory(self._fs, parent.fd, path))
                 parent.changed = self._levels[-1].changed = True
         return self._levels[-1]
 

@@ -15,7 +15,7 @@ NODE_PRIVATE = ("var", "lib", "pkigen", "store")
 
 _OPEN_TO_CALLERS = {(PRIVATE, "ledger.jsonl")}
 _GUARDED = {PRIVATE, "pki", "etc", "var"}  # the last two on a node
-_PRIVATE_AT_ROOT = {PRIVATE, "pki", "users"}
+PRIVATE_AT_ROOT = frozenset({PRIVATE, "pki", "users"})
 _KUBELET = ("var", "lib", "kubelet")
 _NAME_MAX = 255
 _PATH_MAX = 4000
@@ -59,7 +59,7 @@ def writable_parts(path: str) -> Parts:
 def directory_mode(parts: Parts) -> int:
     """Give the mode of a directory that the store creates; on a node they are kubeadm's."""
     private = parts[0] == PRIVATE or parts[: len(NODE_PRIVATE)] == NODE_PRIVATE or BESIDE in parts
-    if private or (len(parts) == 1 and parts[0] in _PRIVATE_AT_ROOT):
+    if private or (len(parts) == 1 and parts[0] in PRIVATE_AT_ROOT):
         return 0o700
     return 0o700 if parts[-1] == "manifests" or parts[-3:] == _KUBELET else 0o755
 

@@ -33,12 +33,13 @@ from pkigen.store.explaining import (
 )
 from pkigen.store.files import read_file
 from pkigen.store.filesystem import OsFileSystem
+from pkigen.store.lapses import lapses
 from pkigen.store.paths import BESIDE, PRIVATE, readable_parts
 from pkigen.store.record import Begun
 from pkigen.store.transaction import Transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from pkigen.store.files import FileContent
     from pkigen.store.filesystem import FileSystem
     from pkigen.store.journal import Recovery
+    from pkigen.store.lapses import Lapsed
     from pkigen.store.paths import Parts
 
 _READ_MAX = 1 << 20
@@ -210,6 +212,15 @@ class Store:
                 descent.enter(parts)
             if descent.depth == len(parts):
                 yield from self._walk(descent, parts)
+
+    def lapses(self, below: Collection[str]) -> Iterator[Lapsed]:
+        """Tell what other users may change, or read where nobody else should: owners and modes, no content.
+
+        Args:
+            below: The directories in the root that are looked through; what else is there is not.
+        """
+        with explained(self.root, "", "list"), self._new_descent() as descent:
+            yield from lapses(self._anchor, descent, below)
 
     def transaction(self) -> Transaction:
         """Begin a change; one at a time."""

@@ -110,11 +110,14 @@ def test_loose_modes_are_tightened(world: World) -> None:
     openssl(world.root / "pki", *BROUGHT["p-256"])
     world.path("pki/ca.key").chmod(0o644)
     world.path("pki/ca.crt").chmod(0o600)
+    world.path("pki").chmod(0o755)
     verb, reason = world.reasons()["ca"]
     assert (verb, reason) == ("rewrite", Reason.MODE)
     assert world.apply().backup is not None
     assert stat.S_IMODE(world.path("pki/ca.key").stat().st_mode) == 0o600
     assert stat.S_IMODE(world.path("pki/ca.crt").stat().st_mode) == 0o644
+    assert stat.S_IMODE(world.path("pki").stat().st_mode) == 0o700
+    assert world.verify().findings == ()
 
 
 def test_a_service_account_key_is_used_and_gets_its_public_half(world: World) -> None:

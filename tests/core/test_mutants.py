@@ -340,6 +340,14 @@ def write(path: str, content: bytes | str) -> Callable[[World], object]:
     return lambda w: w.path(path).write_bytes(data)
 
 
+def extra(path: str) -> Callable[[World], None]:
+    def mutate(world: World) -> None:
+        world.path(path).parent.mkdir(parents=True, exist_ok=True)
+        world.path(path).write_bytes(b"hello\n")
+
+    return mutate
+
+
 def edit(path: str, change: Callable[[bytes], bytes]) -> Callable[[World], None]:
     def mutate(world: World) -> None:
         before = world.read(path)
@@ -532,6 +540,16 @@ FILES: dict[str, tuple[Callable[[World], object], str]] = {
         f"{WORKER}/link",
     ),
     "key-in-the-root": (copy("pki/ca.key", "backup.txt"), "backup.txt"),
+    "extra-manifest": (copy(MANIFEST, f"{CONF}/manifests/evil.yaml"), f"{CONF}/manifests/evil.yaml"),
+    "extra-certificate": (copy(f"{PKI}/apiserver.crt", f"{PKI}/old.crt"), f"{PKI}/old.crt"),
+    "extra-node": (extra("nodes/ghost/etc/motd"), "nodes/ghost/etc/motd"),
+    "extra-addon": (extra("addons/evil.yaml"), "addons/evil.yaml"),
+    "root-mode": (lambda w: w.root.chmod(0o777), "."),
+    "private-mode": (lambda w: w.path(".pkigen").chmod(0o755), ".pkigen"),
+    "authority-mode": (lambda w: w.path("pki").chmod(0o750), "pki"),
+    "directory-mode": (lambda w: w.path(PKI).chmod(0o775), PKI),
+    "lock-mode": (lambda w: w.path("pki.lock").chmod(0o666), "pki.lock"),
+    "ledger-mode": (lambda w: w.path(LEDGER).chmod(0o660), LEDGER),
     "ledger-missing": (lambda w: w.path(LEDGER).unlink(), LEDGER),
     "ledger-empty": (write(LEDGER, b""), LEDGER),
     "ledger-first-line-gone": (edit(LEDGER, lines(lambda each: each[1:])), LEDGER),
@@ -652,6 +670,23 @@ def test_what_people_keep_beside_the_trees_is_their_affair(world: World) -> None
     sparse(world.path(".git/pack"))
     world.path("notes").symlink_to("/nonexistent")
     assert world.verify().observations == ()
+
+
+def test_what_people_keep_in_the_authority_is_worth_a_remark(world: World) -> None:
+    extra("pki/ca.srl")(world)
+    world.path("nodes/cp-1/etc/kubernetes/pki").chmod(0o700)  # stricter is no lapse
+    verified = world.verify()
+    assert verified.findings == ()
+    assert [each.subject for each in verified.remarks] == ["pki/ca.srl"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("path", [f"{PKI}/apiserver.key", "pki", "pki.lock", CONF])
+def test_what_belongs_to_another_user_is_found(path: str, world: World) -> None:
+    os.chown(world.path(path), 4242, -1)
+    found = world.verify().findings
+    assert [(each.subject, each.reason) for each in found] == [(path, "owner")]
+    assert found[0].detail == f"{path} belongs to another user (uid 4242)"
 
 
 def test_due_certificates_are_remarks(world: World) -> None:

@@ -1,0 +1,81 @@
+"""Who else may change or read what stands in a PKI directory, as its owners and modes say."""
+
+from __future__ import annotations
+
+import enum
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pkigen.store.paths import BESIDE, PRIVATE, PRIVATE_AT_ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from pkigen.store.directories import Anchor, Descent
+    from pkigen.store.paths import Parts
+
+_WRITABLE: Final = 0o022
+_OPEN: Final = 0o077
+
+
+class Lapse(enum.StrEnum):
+    """What is wrong with how a file or a directory stands there."""
+
+    WRITABLE = "is writable by other users"
+    OPEN = "is open to other users"
+    FOREIGN = "belongs to another user"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lapsed:
+    """One file or directory, relative to the PKI directory; the directory itself is `.`."""
+
+    path: str
+    lapse: Lapse
+    mode: int
+    uid: int
+
+
+def lapses(anchor: Anchor, descent: Descent, below: Collection[str]) -> Iterator[Lapsed]:
+    """Judge the PKI directory itself, the store's own directory, and all that stands in some of the others.
+
+    A link is nobody's: only what it is made of counts, and it is an obstacle to every reader.
+
+    Args:
+        anchor: The open directory.
+        descent: A chain that starts there.
+        below: The directories in the root that are looked through, and single files there.
+    """
+    root = anchor.fs.fstat(anchor.root_fd)
+    owners = {root.st_uid, 0, os.geteuid()}
+    yield from _judged((), root, owners)
+    for entry in sorted(anchor.fs.scan(anchor.root_fd), key=lambda entry: entry.name):
+        if entry.name == PRIVATE or entry.name in below:
+            yield from _judged((entry.name,), anchor.fs.lstat(entry.name, anchor.root_fd), owners)
+        if entry.is_directory and entry.name in below:
+            yield from _below(anchor, descent, (entry.name,), owners)
+
+
+def _below(anchor: Anchor, descent: Descent, parts: Parts, owners: Collection[int]) -> Iterator[Lapsed]:
+    for entry in sorted(anchor.fs.scan(descent.enter(parts).fd), key=lambda entry: entry.name):
+        if entry.name == BESIDE:
+            continue
+        here = (*parts, entry.name)
+        yield from _judged(here, anchor.fs.lstat(entry.name, descent.enter(parts).fd), owners)
+        if entry.is_directory:
+            yield from _below(anchor, descent, here, owners)
+
+
+def _judged(parts: Parts, status: os.stat_result, owners: Collection[int]) -> Iterator[Lapsed]:
+    mode = stat.S_IMODE(status.st_mode)
+    path = "/".join(parts) or "."
+    if status.st_uid not in owners:
+        yield Lapsed(path=path, lapse=Lapse.FOREIGN, mode=mode, uid=status.st_uid)
+    if stat.S_ISLNK(status.st_mode):
+        return
+    if mode & _WRITABLE:
+        yield Lapsed(path=path, lapse=Lapse.WRITABLE, mode=mode, uid=status.st_uid)
+    elif len(parts) == 1 and parts[0] in PRIVATE_AT_ROOT and mode & _OPEN:
+        yield Lapsed(path=path, lapse=Lapse.OPEN, mode=mode, uid=status.st_uid)
