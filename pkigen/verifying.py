@@ -170,33 +170,39 @@ class _Verification:
                 continue
             if path == layout.PENDING_REQUEST and self._asks_offline():
                 continue  # the keys of the request that is out
-            tree = path.partition("/")[0]
+            is_ours = (
+                path.partition("/")[0] in _OWN_TREES
+            )  # what else people keep beside them is their affair
             try:
                 data = self._store.read(path).data
             except UnreadableError as error:
-                if tree in _OWN_TREES:  # what else people keep beside them is their affair
+                if is_ours:
                     yield Observation(subject=path, reason=Reason.UNREADABLE, detail=f"{path} {error.reason}")
-                continue
             except RefusedError:
-                if tree in _OWN_TREES:
+                if is_ours:
                     raise
-                continue
             except (MissingError, UnsafePathError):
                 continue
-            if b"PRIVATE KEY" in data or b"client-key-data" in data:
-                yield Observation(
-                    subject=path,
-                    reason="unexpected-key",
-                    detail=f"{path} holds a private key that the spec does not ask for",
-                )
-            elif tree in _OWN_TREES:
-                use = _USED_WHOLE.get(tree)
-                yield Observation(
-                    subject=path,
-                    reason="unexpected-file",
-                    detail=f"{path} is nothing that the spec asks for{f', and {use}' if use else ''}",
-                    is_finding=use is not None,
-                )
+            else:
+                yield from self._stranger(path, data)
+
+    @staticmethod
+    def _stranger(path: str, data: bytes) -> Iterator[Observation]:
+        tree = path.partition("/")[0]
+        if b"PRIVATE KEY" in data or b"client-key-data" in data:
+            yield Observation(
+                subject=path,
+                reason="unexpected-key",
+                detail=f"{path} holds a private key that the spec does not ask for",
+            )
+        elif tree in _OWN_TREES:
+            use = _USED_WHOLE.get(tree)
+            yield Observation(
+                subject=path,
+                reason="unexpected-file",
+                detail=f"{path} is nothing that the spec asks for{f', and {use}' if use else ''}",
+                is_finding=use is not None,
+            )
 
     def _asks_offline(self) -> bool:
         return self._inventory.cluster.spec.certificates.authority is Authority.OFFLINE
