@@ -125,7 +125,7 @@ def request_out(
     Raises:
         BundleError: The request that is out no longer asks for what the spec does.
     """
-    target = file or Path(f"{session.root}.request")
+    target = file or _beside(session.root)
     with session.writing(command) as store:
         session = session.at(store)
         pending = None if again else read_pending(store)
@@ -144,6 +144,12 @@ def request_out(
     else:
         said = structured.requested(pending.requests, str(session.root), str(target), pin)
         say(structured.dump(said, output))
+
+
+def _beside(root: Path) -> Path:
+    """Where a directory's request goes if nobody says otherwise: `prod.request` beside `prod`."""
+    named = root if root.name not in {"", ".."} else root.resolve()
+    return named.with_name(f"{named.name}.request")
 
 
 def _asked(session: Session, store: Store, selection: Selection, following: frozenset[str]) -> Pending | None:
