@@ -63,8 +63,8 @@ class PassphraseSource:
             return _checked(_first_line(data), new=new)
         if self.descriptor is not None:
             return _checked(_first_line(_from_descriptor(self.descriptor)), new=new)
-        first = _asked(f"passphrase for {what}: ")
-        if new and _asked("the same again: ") != first:
+        first = _asked(f"passphrase for {what}: ", what)
+        if new and _asked("the same again: ", what) != first:
             raise PkigenError("the two passphrases differ", hint="nothing was changed")
         return _checked(first, new=new)
 
@@ -95,7 +95,7 @@ def _first_line(data: bytes) -> str:
         raise UsageError("the passphrase is not UTF-8 text") from None
 
 
-def _asked(question: str) -> str:
+def _asked(question: str, what: str) -> str:
     """Ask at the terminal itself; what is typed is not shown."""
     try:
         with Path(TERMINAL).open():
@@ -103,8 +103,8 @@ def _asked(question: str) -> str:
         return getpass.getpass(question)
     except (OSError, EOFError):
         raise PkigenError(
-            "a passphrase is needed, and there is no terminal to ask at",
-            hint="give it with --passphrase-file or --passphrase-fd",
+            f"a passphrase for {what} is needed, and there is no terminal to ask at",
+            hint="give it from a file or a descriptor: --help names the options",
         ) from None
 
 
