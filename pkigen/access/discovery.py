@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pkigen import layout
 from pkigen.errors import AccessError
-from pkigen.inventory import SA, sa_path
+from pkigen.inventory import accepted_sa_keys, sa_path
 from pkigen.keys import UnsupportedKeyError, load_public
 from pkigen.observing import Fault, read_file
 from pkigen.tokens import algorithm, key_id
@@ -51,7 +51,9 @@ def documents(inventory: Inventory, reader: Reader, *, jwks_uri: str | None) -> 
     Raises:
         AccessError: The keys cannot be read, or the URLs are none that a verifier could use.
     """
-    keys = [_key(reader, sa_path(slot, layout.SA_PUBLIC_KEY)) for slot in inventory.rotations.slots(SA)]
+    # In the order of the API servers' flags: the documents are compared with theirs byte for byte.
+    slots = [slot for _, slot in accepted_sa_keys(inventory.rotations)]
+    keys = [_key(reader, sa_path(slot, layout.SA_PUBLIC_KEY)) for slot in slots]
     issuer = inventory.cluster.token_issuer
     uri = jwks_uri or _default_uri(inventory)
     for what, url in (("the issuer", issuer), ("the JWKS URI", uri)):
