@@ -304,16 +304,16 @@ def _differences(
     if request.subject != distinguished_name(desired.subject):
         asked = request.subject.rfc4514_string() or "(empty)"
         yield Fault.SUBJECT, f"it asks for the subject {asked!r}, where the spec has {str(desired.subject)!r}"
-    strange = sorted(
-        _attribute_name(each.oid) for each in request.attributes if each.oid != _EXTENSION_REQUEST
-    )
-    if strange:
-        yield Fault.ATTRIBUTES, f"it has attributes that mean nothing here: {', '.join(strange)}"
     try:
         found = {extension.oid: extension for extension in request.extensions}
+        strange = sorted(
+            _attribute_name(each.oid) for each in request.attributes if each.oid != _EXTENSION_REQUEST
+        )
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        yield Fault.UNREADABLE, "it asks for extensions that cannot be read"
+        yield Fault.UNREADABLE, "it asks for extensions or has attributes that cannot be read"
         return
+    if strange:
+        yield Fault.ATTRIBUTES, f"it has attributes that mean nothing here: {', '.join(strange)}"
     wanted = {extension.oid: extension for extension in requested_extensions(desired, key)}
     yield from _sans(found, wanted)
     for oid in sorted(wanted | found, key=lambda oid: oid.dotted_string):

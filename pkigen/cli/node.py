@@ -216,7 +216,7 @@ def _require_same(judged: Judged, petition: Petition, session: Session, store: S
     others = differing(judged, session.inventory.certificates, store)
     if others:
         raise BundleError(
-            f"this request was approved before, and {', '.join(others)} is for another key since",
+            f"this request was approved before, and {', '.join(others)} is not for its key any more",
             hint=f"nothing was issued; `pkigen node request` on {petition.node} makes a new request",
         )
 

@@ -253,7 +253,7 @@ def test_a_request_that_was_approved_with_other_keys(border: Border) -> None:
     asked = border.asked
     other = make_request(item(CLIENT), P256.generate())
     border.sign(replace(asked, requests=(asked.requests[0], (CLIENT, other))))
-    assert f"{CLIENT} is for another key since" in border.refused("--yes").error
+    assert f"{CLIENT} is not for its key any more" in border.refused("--yes").error
 
 
 def test_a_node_that_was_set_up_anew(border: Border) -> None:

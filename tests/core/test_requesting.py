@@ -16,6 +16,7 @@ from pkigen.inventory import SANs, Subject, derive
 from pkigen.keys import ALGORITHMS, KeyAlgorithm, public_der, spki_fingerprint
 from pkigen.profiles import Profile
 from pkigen.requesting import Fault, judge, judge_all, make_request, requested_extensions, signed_request
+from tests.access.hostile_requests import ASN1, HARMLESS
 from tests.core.samples import CP1, W1, spec
 
 if TYPE_CHECKING:
@@ -228,3 +229,9 @@ def test_a_set_is_judged_as_a_whole() -> None:
     assert found(good, {spki_fingerprint(public_der(key)): "ca"}) == [(APISERVER.id, Fault.SHARED_KEY)]
     crossed = {APISERVER.id: good[KUBELET.id], KUBELET.id: good[APISERVER.id]}
     assert {identifier for identifier, _ in found(crossed)} == set(wanted)
+
+
+@pytest.mark.parametrize("name", [*ASN1, *HARMLESS])
+def test_hostile_requests_deviate_and_raise_nothing(name: str) -> None:
+    made = ASN1[name][0] if name in ASN1 else HARMLESS[name]
+    assert judge(made(), KUBELET).deviations
