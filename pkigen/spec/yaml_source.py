@@ -159,10 +159,11 @@ def _decoded(data: bytes, file: str) -> str:
         raise _whole_file(file, f"is larger than {LARGEST_FILE // 2**20} MiB, which no cluster needs")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise _whole_file(file, "is UTF-16: save it as UTF-8")
+    data = data.removeprefix(b"\xef\xbb\xbf")
     try:
-        text = data.removeprefix(b"\xef\xbb\xbf").decode()
+        text = data.decode()
     except UnicodeDecodeError as error:
-        before = data[: error.start].removeprefix(b"\xef\xbb\xbf").decode()
+        before = data[: error.start].decode()
         line, column = _place(before)
         raise SpecError(
             [
