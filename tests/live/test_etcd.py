@@ -36,6 +36,11 @@ CLUSTERS: dict[str, dict[str, Any]] = {
         "networking": {"serviceSubnets": ["fd00:96::/112"]},
         "etcd": {"dataDir": "/srv/etcd"},
     },
+    "keys born on the nodes": {
+        "runtime": "static-pods",
+        "addresses": "10.77.0.{}",
+        "certificates": {"nodeKeys": "node"},
+    },
 }
 
 
@@ -92,6 +97,26 @@ def _spec(cluster: dict[str, Any]) -> str:
     return yaml.safe_dump(document)
 
 
+def _pkigen(*arguments: object) -> str:
+    command = [sys.executable, "-m", "pkigen", *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+def _enrolled(scratch: Path, out: Path) -> Path:
+    """Every node makes its own keys and asks by file; what it has installed is its tree."""
+    spec, medium, roots = scratch / "cluster.yaml", scratch / "medium", scratch / "roots"
+    pin = json.loads(_pkigen("init", spec, "--out", out, "-o", "json"))["bundleKey"]
+    for name in ("cp-1", *MEMBERS):
+        root = roots / name
+        root.mkdir(parents=True)
+        asked = _pkigen("node", "request", spec, "--root", root, "--node", name, "--out", medium)
+        signer = next(line for line in asked.splitlines() if line.startswith("signed by")).split()[-1]
+        request, bundle = medium / f"etcd.{name}.request", medium / f"etcd.{name}.bundle"
+        _pkigen("node", "approve", spec, request, "--pki", out, "--out", medium, "--pin", signer, "--yes")
+        _pkigen("bundle", "install", bundle, "--root", root, "--node", name, "--pin", pin, "--yes")
+    return roots
+
+
 @pytest.fixture(scope="module", params=CLUSTERS)
 def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     programs.require("etcd", "etcdctl")
@@ -103,20 +128,20 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         program = programs.find(name)
         assert program is not None
         (found / name).symlink_to(program)
-    command = [sys.executable, "-m", "pkigen", "init", str(scratch / "cluster.yaml"), "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    _pkigen("init", scratch / "cluster.yaml", "--out", out)
+    trees = out / "nodes"
+    if "certificates" in CLUSTERS[request.param]:
+        trees = _enrolled(scratch, out)
     nodes = {node["name"]: node for node in yaml.safe_load(_spec(CLUSTERS[request.param]))["spec"]["nodes"]}
     with Network() as network:
         machines = {
             name: network.machine(
-                name, out / "nodes" / name, addresses=node["addresses"], programs=found, scratch=scratch
+                name, trees / name, addresses=node["addresses"], programs=found, scratch=scratch
             )
             for name, node in nodes.items()
         }
-        members = [
-            machines[name].start("etcd", rendered_command(out / "nodes" / name, "etcd")) for name in MEMBERS
-        ]
-        tree = out / "nodes/cp-1"
+        members = [machines[name].start("etcd", rendered_command(trees / name, "etcd")) for name in MEMBERS]
+        tree = trees / "cp-1"
         flags = rendered_command(tree, "kube-apiserver")
         (servers,) = (flag for flag in flags if flag.startswith("--etcd-servers="))
         one = Client(machines["cp-1"], tree, servers.removeprefix("--etcd-servers="))
