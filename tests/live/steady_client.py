@@ -48,6 +48,7 @@ class Series:
     failed: list[str] = field(default_factory=list)
     written: list[int] = field(default_factory=list)
     authorities: str | None = None
+    down: set[str] = field(default_factory=set)
 
     def run(self) -> None:
         number = 0
@@ -65,11 +66,13 @@ class Series:
         while True:
             url = urls[attempt % len(urls)]
             try:
+                self._require_ready(url)
                 self._once(url, number)
             except RefusedError as error:
                 self.refused.append(f"{time.strftime('%X')} {url}: {error}")
                 return False
             except DownError as error:
+                self.down.add(url)
                 if time.monotonic() > deadline:
                     self.failed.append(f"{time.strftime('%X')} {url}: {error}")
                     return False
@@ -78,6 +81,30 @@ class Series:
                 time.sleep(0.02)
             else:
                 return True
+
+    def _require_ready(self, url: str) -> None:
+        """An API server that was down is asked again once it is ready, as a load balancer would have it.
+
+        Before that it has no roles and no service accounts yet, and turns everybody away.
+        """
+        if url not in self.down or self.settings["kind"] != "api":
+            return
+        split = urlsplit(url)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        try:
+            connection = http.client.HTTPSConnection(
+                split.hostname or "", split.port, timeout=_ATTEMPT_SECONDS, context=context
+            )
+            connection.request("GET", "/readyz")
+            status = connection.getresponse().status
+            connection.close()
+        except (OSError, http.client.HTTPException) as error:
+            raise DownError(repr(error)) from None
+        if status != HTTPStatus.OK:
+            raise DownError(f"not ready: {status}")
+        self.down.discard(url)
 
     def _once(self, url: str, number: int) -> None:
         if self.settings["kind"] == "etcd":
