@@ -7,9 +7,9 @@
 #
 # Another base, with a Python that the kit is for, by tag or by digest:
 #
-#   docker build --build-arg BASE=docker.io/library/python@sha256:… -t pkigen .
+#   docker build --build-arg BASE=python@sha256:… -t pkigen .
 
-ARG BASE=docker.io/library/python:3.13-slim-bookworm
+ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS builder
 COPY dist/offline /kit
