@@ -131,7 +131,7 @@ class Delivery:
     certificates: Mapping[str, Delivered]
     spent: str
     entry: Entry
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -281,12 +281,15 @@ def test_no_repr_shows_a_field_that_may_hold_a_key() -> None:
     """Fields of type bytes or key in dataclasses of the core: hidden, or known to be public."""
     public = {
         ("AlgorithmRow", "generate"),  # a function
+        ("Delivered", "certificate"),
         ("ObservedFile", "sha256"),
         ("ObservedCertificate", "public_key"),
         ("ObservedCertificate", "skeleton"),  # a digest, with the key left out
         ("ObservedToken", "skeleton"),
         ("ObservedKeyPair", "private"),  # the SPKI of the private half: what is public in it
         ("ObservedKeyPair", "public"),
+        ("SealedKey", "public"),
+        ("SealedKey", "sha256"),  # a digest of 256 random bits or more
         ("Surveyed", "sha256"),
     }
     shown = {
