@@ -224,8 +224,8 @@ class _Runbook:
                 "in the cluster, once every API server and controller manager has the new files:",
                 *self._trust(),
             ]
-        if ca_id(CA.FRONT_PROXY) in self._identifiers:
-            yield self._front_proxy()
+        if {ca_id(CA.KUBERNETES), ca_id(CA.FRONT_PROXY)} & set(self._identifiers):
+            yield self._published_to_extensions()
         if SA in self._identifiers:
             yield self._service_accounts()
         if ENCRYPTION_KEY in self._identifiers:
@@ -279,19 +279,27 @@ class _Runbook:
             yield "# certificates that the previous CA signed on request: ask for each anew before `finish`"
             yield f"{kubectl} get certificatesigningrequests -o wide"
 
-    def _front_proxy(self) -> list[str]:
-        wanted = 2 if self._inventory.rotations.phase(ca_id(CA.FRONT_PROXY)) is not Phase.STABLE else 1
-        path = "jsonpath='{.data.requestheader-client-ca-file}'"
-        return [
-            "in the cluster, once every API server has the new files:",
-            f"# what aggregated API servers trust; wait until it counts {wanted}",
-            (
-                f"{self._kubectl} -n kube-system get configmap extension-apiserver-authentication "
-                f"-o {path} | grep -c 'BEGIN CERTIFICATE'"
-            ),
-            "# every one of them must answer",
-            f"{self._kubectl} get apiservices",
-        ]
+    def _published_to_extensions(self) -> list[str]:
+        """The CAs by which aggregated API servers judge clients: those of people and the front proxy's."""
+        kubectl = f"{self._kubectl} -n kube-system"
+        name = "extension-apiserver-authentication"
+        rotations, judged = self._inventory.rotations, []
+        for ca, key in ((CA.KUBERNETES, "client-ca-file"), (CA.FRONT_PROXY, "requestheader-client-ca-file")):
+            if ca_id(ca) in self._identifiers:
+                judged.append((key, 1 if rotations.phase(ca_id(ca)) is Phase.STABLE else 2))
+        lines = ["in the cluster, once every API server has the new files:"]
+        if any(wanted == 1 for _, wanted in judged):
+            # clusterauthenticationtrust (pkg/controlplane) writes the union of what is there and its own
+            lines += [
+                "# API servers only ever add to it; once it is gone, they write it anew within a minute",
+                f"{kubectl} delete configmap {name}",
+            ]
+        for key, wanted in judged:
+            lines += [
+                f"# by which CAs aggregated API servers judge clients ({key}); wait until it counts {wanted}",
+                f"{kubectl} get configmap {name} -o jsonpath='{{.data.{key}}}' | grep -c 'BEGIN CERTIFICATE'",
+            ]
+        return [*lines, "# every one of them must answer", f"{self._kubectl} get apiservices"]
 
     def _service_accounts(self) -> list[str]:
         kubectl = self._kubectl

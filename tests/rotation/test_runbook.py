@@ -140,7 +140,12 @@ def test_what_is_to_be_done_in_the_cluster(workshop: Workshop) -> None:
     assert "rollout restart" not in promote
     finish = runbook(workshop, "ca kubernetes front-proxy", "finish")
     assert "it must hold the new CA alone" in finish
-    assert "wait until it counts 1" in finish
+    assert "client-ca-file); wait until it counts 1" in finish
+    # API servers never take a CA out of it by themselves.
+    forgotten = "-n kube-system delete configmap extension-apiserver-authentication"
+    assert forgotten in finish
+    assert forgotten not in prepare
+    assert forgotten not in promote
     assert "`pkigen rollback` restores it as it was after `promote`" in finish
     assert "forward" not in finish
 
