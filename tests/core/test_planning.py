@@ -776,7 +776,9 @@ def test_files_of_other_origin_stay(world: World) -> None:
     follow(world, CP1, W1, W2)
     world.apply()
     assert all(world.path(path).read_text() == "mine" for path in others)
-    assert world.verify().findings == ()
+    # Kept, and said of those that would be copied to a host.
+    found = {(each.subject, each.reason) for each in world.verify().findings}
+    assert found == {(path, "unexpected-file") for path in others if path.startswith("nodes/")}
 
 
 # -- a plan that was reviewed -------------------------------------------------------------------------
