@@ -27,6 +27,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from pkigen import layout
 from pkigen.keys import KeyAlgorithm
 
 IPAddress = IPv4Address | IPv6Address
@@ -312,6 +313,13 @@ def _absolute_path(value: str) -> str:
         raise ValueError("must be an absolute path of letters, digits and . _ @ + -, without '..'")
     if len(value) > _LONGEST_PATH:
         msg = f"is {len(value)} characters long: a path may have {_LONGEST_PATH}"
+        raise ValueError(msg)
+    return value
+
+
+def _certificates_directory(value: str) -> str:
+    if f"{value}/".startswith(f"{layout.MANIFESTS_DIRECTORY}/"):
+        msg = f"must not be in {layout.MANIFESTS_DIRECTORY}: the kubelet reads every file there as a Pod"
         raise ValueError(msg)
     return value
 
@@ -618,7 +626,7 @@ class Certificates(Strict):
     """Of leaf certificates; none outlives its CA."""
     renew_before: Duration = timedelta(hours=720)
     """How long before its end a certificate is renewed; never more than a third of its life."""
-    directory: AbsolutePath = "/etc/kubernetes/pki"
+    directory: Annotated[AbsolutePath, AfterValidator(_certificates_directory)] = "/etc/kubernetes/pki"
     """Where the files stand on the nodes (kubeadm's certificatesDir)."""
     distribute_ca_keys: StrictBool = Field(default=True, alias="distributeCAKeys")
     """Whether control-plane nodes get the CA keys; without, the controller manager signs nothing."""

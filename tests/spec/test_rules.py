@@ -334,6 +334,11 @@ BAD_VALUES = [
         "7:29: spec.certificates.directory: must be an absolute path of letters, digits and . _ @ +",
     ),
     case(
+        "directory of static Pods",
+        spec("  certificates: {directory: /etc/kubernetes/manifests/pki}\n"),
+        "7:29: spec.certificates.directory: must not be in /etc/kubernetes/manifests: the kubelet",
+    ),
+    case(
         "provider",
         spec("  encryption: {provider: rot13}\n"),
         "7:26: spec.encryption.provider: must be secretbox, aescbc or aesgcm, not 'rot13'",
