@@ -20,7 +20,8 @@ def private_keys(content: bytes) -> list[bytes]:
     """PEM private keys with a body, as they are or in base64, as kubeconfigs hold them."""
     found: list[bytes] = _PEM_KEY.findall(content)
     for encoded in _ENCODED.findall(content):
-        found += _PEM_KEY.findall(base64.b64decode(encoded + b"=" * (-len(encoded) % 4)))
+        whole = encoded.rstrip(b"=")
+        found += _PEM_KEY.findall(base64.b64decode(whole[: len(whole) // 4 * 4]))
     return found
 
 
