@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from pkigen import layout
 from pkigen.actions import Action, Create, Keep, Plan, Reissue, Remove, Renew
-from pkigen.authority import CACertificates, load_all, load_certificates, load_issuer
+from pkigen.authority import (
+    CACertificates,
+    ca_location,
+    has_name_constraints,
+    load_all,
+    load_certificates,
+    load_issuer,
+)
 from pkigen.checks import Reason
 from pkigen.errors import AuthorityError, StoreError
 from pkigen.inventory import (
@@ -75,6 +82,7 @@ from pkigen.surveying import Selection, Survey, certificate_modes
 from pkigen.tokens import Claims, in_kubeconfig, token_facts
 from pkigen.tokens import read as read_token
 from pkigen.tokens import sign as sign_token
+from pkigen.trust import Judge
 from pkigen.vault import Opened, PlainVault
 
 if TYPE_CHECKING:
@@ -281,6 +289,7 @@ class _Work:
         self._authorities: dict[CA, CACertificates] = {}
         self._materials = Materials(self._opened, self._authorities)
         self._outcome = _Outcome()
+        self._judge = Judge(tools.now)
         self._requested: Mapping[str, PublicKey] = {}
         if isinstance(delivery, Approved):
             self._requested = delivery.keys
@@ -479,7 +488,27 @@ class _Work:
             self._stage(item.location.key, layout.KEY_MODE, key)
         self._stage(item.location.certificate, layout.CERTIFICATE_MODE, certificate)
 
+    def _require_permitted(self, item: DesiredCertificate, certificate: x509.Certificate) -> None:
+        """A CA of the user's may be constrained to names that are not this cluster's (RFC 5280 4.2.1.10)."""
+        if item.issuer is None:
+            return
+        anchor = self._issuer(item.issuer).certificate
+        if not has_name_constraints(anchor):
+            return
+        name = next((name for name in item.sans.texts() if not name.startswith("*.")), None)
+        refusal = (
+            self._judge.client((certificate,), (anchor,))
+            if name is None
+            else self._judge.server((certificate,), (anchor,), name)
+        )
+        if refusal is not None:
+            raise AuthorityError(
+                f"{ca_location(item.issuer).certificate} must not sign {item.id}: {refusal}",
+                hint="bring a CA whose name constraints permit every name and address of the cluster",
+            )
+
     def _record(self, item: DesiredCertificate, issued: Issued, action: Action) -> None:
+        self._require_permitted(item, issued.certificate)
         self._outcome.issued.append(item.id)
         if issued.capped:
             self._outcome.capped.append(item.id)

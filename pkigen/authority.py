@@ -121,6 +121,15 @@ def load_certificates(
     return replace(CACertificates.of_chain(chain), other=second[0])
 
 
+def has_name_constraints(certificate: x509.Certificate) -> bool:
+    """Whether a CA may sign for some names only; Go judges a trust anchor's constraints like any CA's."""
+    try:
+        certificate.extensions.get_extension_for_class(x509.NameConstraints)
+    except x509.ExtensionNotFound:
+        return False
+    return True
+
+
 def _indistinct(one: x509.Certificate, other: x509.Certificate) -> str | None:
     """Why a verifier could take one generation of a CA for the other; None where none can.
 

@@ -456,6 +456,37 @@ ED25519 = ed25519.Ed25519PrivateKey.generate()
 BRAINPOOL = ec.generate_private_key(ec.BrainpoolP256R1())
 
 
+@pytest.mark.parametrize(
+    ("constraint", "refused"),
+    [
+        ("permitted;DNS:example.com", "cp-1/apiserver"),
+        ("permitted;IP:192.168.0.0/255.255.0.0", "cp-1/apiserver"),
+        ("excluded;DNS:svc", "cp-1/apiserver"),
+        ("excluded;DNS:example.com", None),
+        ("permitted;IP:10.0.0.0/255.0.0.0", None),
+    ],
+)
+def test_name_constraints_permit_the_clusters_names_or_the_ca_is_refused(
+    constraint: str, refused: str | None, world: World, tmp_path: Path
+) -> None:
+    openssl(
+        tmp_path,
+        f"{ROOT} ec -pkeyopt ec_paramgen_curve:P-256 -addext keyUsage=critical,keyCertSign "
+        f"-addext nameConstraints=critical,{constraint}",
+    )
+    for name in ("ca.crt", "ca.key"):
+        world.path(f"pki/{name}").write_bytes((tmp_path / name).read_bytes())
+    before = snapshot(world.root)
+    if refused is None:
+        world.apply()
+        assert world.verify().findings == ()
+        return
+    with pytest.raises(AuthorityError, match=f"pki/ca.crt must not sign {refused}: ") as caught:
+        world.apply()
+    assert "name constraints" in caught.value.hint
+    assert snapshot(world.root) == before
+
+
 @pytest.mark.parametrize("name", UNFIT)
 def test_an_unfit_one_is_refused_with_its_reason_and_nothing_is_written(name: str, world: World) -> None:
     files, sentence, named = UNFIT[name]
