@@ -86,7 +86,12 @@ class Site:
     def carry_out(self, step: Any) -> None:
         """A step of the restart map that asks a member for something."""
         for command in step["commands"]:
-            self.machines[step["node"]].run("sh", "-c", command)
+            deadline = time.monotonic() + _SECONDS
+            while (done := self.machines[step["node"]].attempt("sh", "-c", command)).returncode != 0:
+                # etcd wants its members to have been connected for five seconds (`HealthInterval`).
+                assert "unhealthy cluster" in done.stderr, done.stderr
+                assert time.monotonic() < deadline, done.stderr
+                time.sleep(1)
 
     def client(self, *members: int) -> Client:
         endpoints = ",".join(f"https://10.77.1.1{n}:2379" for n in members)
