@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.live
 
 _ADDRESS = "10.20.0.21"
+_SECONDS = 60
 _SPEC: dict[str, Any] = {
     "nodes": [{"name": "cp-1", "roles": ["control-plane", "worker"], "addresses": [_ADDRESS]}],
     "users": [
@@ -75,6 +76,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             "cp-1", super_admin, *CREATE, stdin="{apiVersion: v1, kind: Namespace, metadata: {name: web}}"
         )
         apply_addons(made, "cp-1", super_admin)
+        # `view` and `edit` are empty until the controller manager leads and has put them together.
+        deadline = time.monotonic() + _SECONDS
+        rules = (
+            "get",
+            "clusterroles",
+            "view",
+            "edit",
+            "-o",
+            "jsonpath={range .items[*]}{.rules[0].verbs}{end}",
+        )
+        while made.kubectl("cp-1", super_admin, *rules).count("[") < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
         yield made
 
 
