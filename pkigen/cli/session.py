@@ -65,8 +65,7 @@ class Session:
 
     def of(self, cluster: ClusterSpec) -> Session:
         """The same command over another spec."""
-        inventory = derive(cluster)
-        return replace(self, inventory=inventory, renderer=Renderer(inventory, overrides=self.templates))
+        return self._over(derive(cluster))
 
     def under(self, rotations: Rotations) -> Session:
         """The same command with rotations in these phases."""
