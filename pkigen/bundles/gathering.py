@@ -10,14 +10,11 @@ from pkigen.bundles.format import BundleKind, Label, Manifest
 from pkigen.bundles.paths import RUNBOOK
 from pkigen.bundles.reading import archive_of, entries_of
 from pkigen.bundles.runbook import described, restart_steps, runbook
-from pkigen.bundles.signing import BundleKey, fingerprint
-from pkigen.errors import BundleError
-from pkigen.inventory import BUNDLE_KEY_PATH, DesiredCertificate, file_of, paths_of
+from pkigen.inventory import DesiredCertificate, file_of, paths_of
 from pkigen.layout import CERTIFICATE_MODE, NODES
 from pkigen.ledger import head_of, read_ledger
-from pkigen.observing import Fault, observe_certificate, observe_file, sealed_key
+from pkigen.observing import Fault, observe_certificate, observe_file
 from pkigen.spec.model import KeyHome
-from pkigen.store import MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,37 +43,6 @@ class Packed:
             expires=self.manifest.expires,
             reader=reader,
         )
-
-
-def bundle_key(reader: Reader) -> BundleKey:
-    """The cluster's bundle key.
-
-    Raises:
-        BundleError: The authority has none.
-    """
-    return BundleKey.of_file(_bundle_key_file(reader))
-
-
-def _bundle_key_file(reader: Reader) -> bytes:
-    try:
-        return reader.read(BUNDLE_KEY_PATH).data
-    except MissingError:
-        raise BundleError(
-            f"the authority has no {BUNDLE_KEY_PATH}",
-            hint="`pkigen apply` makes it; older directories lack it",
-        ) from None
-
-
-def bundle_fingerprint(reader: Reader) -> str:
-    """The fingerprint of the cluster's bundle key, for which a sealed one need not be opened.
-
-    Raises:
-        BundleError: The authority has none.
-    """
-    known = sealed_key(reader, _bundle_key_file(reader))
-    if known is not None and known.public is not None:
-        return fingerprint(known.public)
-    return fingerprint(bundle_key(reader).public)
 
 
 def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Iterator[Packed]:

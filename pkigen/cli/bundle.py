@@ -12,9 +12,10 @@ from typing import Annotated
 
 import typer
 
+from pkigen.bundles.cluster_key import bundle_key
 from pkigen.bundles.envelope import LARGEST_BUNDLE, Envelope, require_key, unwrap
 from pkigen.bundles.format import BundleKind, Label, RestartStep
-from pkigen.bundles.gathering import awaited, bundle_key, pack
+from pkigen.bundles.gathering import awaited, pack
 from pkigen.bundles.installing import (
     Change,
     Difference,

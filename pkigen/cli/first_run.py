@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.actions import Create, Plan
 from pkigen.applying import Applied, apply_plan
-from pkigen.bundles.gathering import bundle_fingerprint
+from pkigen.bundles.cluster_key import bundle_fingerprint
 from pkigen.cli.console import note, say
-from pkigen.cli.offline_request import request_out
 from pkigen.cli.options import Format
 from pkigen.cli.session import NoTree, Session, owned_paths
 from pkigen.errors import PkigenError
 from pkigen.lockfile import read_lock
-from pkigen.planning import make_plan, require_no_ca_keys_on_nodes, risks
-from pkigen.reporting import structured
-from pkigen.reporting.plan_text import plan_text
+from pkigen.planning import make_plan, require_no_ca_keys_on_nodes
 from pkigen.reporting.summary import cluster_summary
 from pkigen.spec.model import Authority
 from pkigen.surveying import Selection
@@ -57,6 +54,8 @@ def make(session: Session, spec: Path, output: Format, locking: Locking | None) 
                 "the keys of the CAs wait in the open for the offline authority's answer",
                 hint="encrypt them once it is accepted: `pkigen authority encrypt`",
             )
+        from pkigen.cli.offline_request import request_out  # noqa: PLC0415 -- few have an offline authority
+
         request_out(session, "init", file=None, selection=Selection(), again=False, output=output)
         return
     with session.writing("init") as store:
@@ -88,9 +87,7 @@ def say_made(session: Session, store: Store, plan: Plan, applied: Applied, outpu
         say(cluster_summary(session.inventory, store, root=session.root, applied=applied, now=session.now))
         say(f"bundle key: {pin} (nodes pin it: `pkigen bundle install --pin`)")
     else:
-        content = structured.plan(plan, session.inventory, ())
-        done = structured.applied(applied, content, str(session.root))
-        say(structured.dump({**done, "bundleKey": pin}, output))
+        _say_structured(session, plan, applied, pin, output)
 
 
 def is_new(lock: Lock | None, inventory: Inventory) -> bool:
@@ -152,27 +149,18 @@ def _say_complete(session: Session, output: Format) -> None:
     if output is Format.TEXT:
         say(f"{session.root} is what the spec asks for: nothing to do")
         return
-    nothing = Applied(issued=(), capped=(), backup=None)
-    content = structured.plan(Plan(actions=(), basis=""), session.inventory, ())
     with session.reading() as store:
         pin = bundle_fingerprint(store)
-    done = structured.applied(nothing, content, str(session.root))
+    nothing = Applied(issued=(), capped=(), backup=None)
+    _say_structured(session, Plan(actions=(), basis=""), nothing, pin, output)
+
+
+def _say_structured(session: Session, plan: Plan, applied: Applied, pin: str, output: Format) -> None:
+    from pkigen.reporting import structured  # noqa: PLC0415 -- only these forms pay for it
+
+    content = structured.plan(plan, session.inventory, ())
+    done = structured.applied(applied, content, str(session.root))
     say(structured.dump({**done, "bundleKey": pin}, output))
-
-
-def show(session: Session, output: Format) -> None:
-    """Print what would be made, and make nothing."""
-    with ExitStack() as stack:
-        store = stack.enter_context(session.reading()) if session.root.exists() else NoTree()
-        session = session.at(store)
-        owned = owned_paths(read_lock(store))
-        plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned)
-    found = risks(plan, session.inventory)
-    if output is Format.TEXT:
-        say(plan_text(plan, session.inventory, found))
-        note("dry run: nothing was written")
-    else:
-        say(structured.dump(structured.plan(plan, session.inventory, found), output))
 
 
 def _refuse_foreign(session: Session, plan: Plan) -> None:

@@ -66,13 +66,16 @@ def init(
     expected = () if dry_run or (root / layout.LOCK_FILE).exists() else _keys_of(inventory)
     with making(expected) as makers:
         # Imported only now: with RSA, other processes make the keys while this one reads its own code.
-        from pkigen.cli import first_run  # noqa: PLC0415
         from pkigen.cli.session import session_of  # noqa: PLC0415
 
         session = session_of(system_of(context), inventory, root=root, templates=templates, makers=makers)
         if dry_run:
-            first_run.show(session, output)
+            from pkigen.cli import rehearsal  # noqa: PLC0415
+
+            rehearsal.show(session, output)
         else:
+            from pkigen.cli import first_run  # noqa: PLC0415
+
             session = session.with_keys(passphrase_file, passphrase_fd, identity)
             first_run.make(session, spec, output, locking if encrypt_authority else None)
 

@@ -11,8 +11,9 @@ import typer
 from pkigen.applying import Applied, Approved, apply_plan
 from pkigen.bundles.approving import Petition, admit, differing, judge_petition
 from pkigen.bundles.asking import Wish, ask, wanted
+from pkigen.bundles.cluster_key import bundle_key
 from pkigen.bundles.envelope import LARGEST_BUNDLE
-from pkigen.bundles.gathering import bundle_key, pack
+from pkigen.bundles.gathering import pack
 from pkigen.bundles.media import read_file, write_file
 from pkigen.bundles.paths import IDENTITY, PENDING
 from pkigen.bundles.reading import write_bundle

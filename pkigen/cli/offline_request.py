@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pkigen.bundles.gathering import bundle_fingerprint
+from pkigen.bundles.cluster_key import bundle_fingerprint
 from pkigen.bundles.media import write_file
 from pkigen.bundles.signing import parse_pin
 from pkigen.cli.console import note, say

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pkigen.bundles.gathering import bundle_key
+from pkigen.bundles.cluster_key import bundle_key
 from pkigen.bundles.media import read_file, write_file
 from pkigen.bundles.reading import write_bundle
 from pkigen.bundles.rescue import pack_kit

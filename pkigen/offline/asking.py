@@ -8,7 +8,7 @@ from pkigen import layout
 from pkigen.access.recording import record
 from pkigen.applying import apply_plan
 from pkigen.authority import ca_location
-from pkigen.bundles.gathering import bundle_key
+from pkigen.bundles.cluster_key import bundle_key
 from pkigen.bundles.requests import NONCE_SIZE, Purpose, RequestSet, write_requests
 from pkigen.checks import subject_of
 from pkigen.errors import AuthorityError

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
 from pkigen.authority import unfit
+from pkigen.bundles.cluster_key import bundle_key
 from pkigen.bundles.format import decoded, encoded, name_of
-from pkigen.bundles.gathering import bundle_key
 from pkigen.checks import Reason
 from pkigen.errors import AuthorityError, BundleError
 from pkigen.inventory import (

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Final
 from pkigen.errors import Problem, SpecError
 from pkigen.keys import KeyAlgorithm
 from pkigen.spec.building import Source
+from pkigen.spec.dialects import KUBEADM_GROUP, KUBEADM_NEWEST
 from pkigen.spec.kubeadm_kubelet import kubelet_arguments
 from pkigen.spec.kubeadm_types import (
     CLUSTER,
-    GROUP,
     INIT,
     JOIN,
     KNOWN_GATES,
-    NEWEST,
     OTHER_KINDS,
     TYPE_META,
     TYPES,
@@ -44,8 +43,8 @@ from pkigen.spec.yaml_source import MappingNode, Node, ScalarNode, SequenceNode,
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pkigen.spec.dialects import HostFacts
     from pkigen.spec.findings import Location
-    from pkigen.spec.model import IPAddress
 
 _COMPONENT_GROUPS: Final = ("kubelet.config.k8s.io", "kubeproxy.config.k8s.io")
 _DEFAULT_PORT: Final = 6443
@@ -73,14 +72,6 @@ _ASKS_HOST = ", and kubeadm would ask the host: write the node's"
 _ASKS_INTERNET = (
     f"kubeadm would look it up on the internet: write an exact version such as {_EXAMPLE_VERSION}"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostFacts:
-    """What kubeadm would ask the host for where a configuration leaves it out."""
-
-    hostname: str | None
-    default_address: IPAddress | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -152,7 +143,7 @@ def _sort_in(document: Node, found: _Documents, notes: _Notes) -> None:
         notes.problem(document, "", "every document of a kubeadm configuration needs apiVersion and kind")
         return
     name = str(kind.value)
-    if str(version.value).partition("/")[0] != GROUP:
+    if str(version.value).partition("/")[0] != KUBEADM_GROUP:
         _note_foreign(document, version, name, notes)
         return
     fields = TYPES.get(str(version.value))
@@ -160,7 +151,7 @@ def _sort_in(document: Node, found: _Documents, notes: _Notes) -> None:
         notes.problem(
             version,
             "apiVersion",
-            f"must be {NEWEST} or v1beta3, not {quote(version.value)}; "
+            f"must be {KUBEADM_NEWEST} or v1beta3, not {quote(version.value)}; "
             "kubeadm config migrate makes the former of older ones",
         )
     elif name in OTHER_KINDS:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pkigen.spec.dialects import KUBEADM_NEWEST
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-GROUP: Final = "kubeadm.k8s.io"
-NEWEST: Final = "kubeadm.k8s.io/v1beta4"
 V1BETA3: Final = "kubeadm.k8s.io/v1beta3"
 INIT: Final = "InitConfiguration"
 CLUSTER: Final = "ClusterConfiguration"
@@ -132,7 +132,7 @@ _NEW_IN_RUNS: Fields = {"dryRun": _RUN, "timeouts": _TIMEOUT}
 
 TYPES: Final[Mapping[str, Mapping[str, Fields]]] = {
     V1BETA3: {INIT: _OLD_INIT, CLUSTER: _OLD_CLUSTER, JOIN: _OLD_JOIN},
-    NEWEST: {
+    KUBEADM_NEWEST: {
         INIT: {**_OLD_INIT, **_NEW_IN_RUNS, "nodeRegistration": _REGISTRATION},
         CLUSTER: {
             **_OLD_CLUSTER,

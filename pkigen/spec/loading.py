@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import errno
 import os
 import select
@@ -12,10 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.errors import Problem, SpecError
-from pkigen.spec import kubeadm, yaml_source
+from pkigen.spec import yaml_source
 from pkigen.spec.building import Source, build
-from pkigen.spec.kubeadm import HostFacts
-from pkigen.spec.kubeadm_types import GROUP, NEWEST
+from pkigen.spec.dialects import KUBEADM_GROUP, KUBEADM_NEWEST, Dialect, HostFacts
 from pkigen.spec.model import API_VERSION, KIND, ClusterSpec
 from pkigen.spec.translation import quote
 from pkigen.spec.validation import Severity, findings
@@ -25,17 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["Dialect", "HostFacts", "LoadedSpec", "load", "load_text"]
-
 _PATIENCE = 1_000  # milliseconds
 _NO_FACTS = HostFacts(hostname=None, default_address=None)
-
-
-class Dialect(enum.StrEnum):
-    """Whose format a spec file has."""
-
-    PKIGEN = "pkigen"
-    KUBEADM = "kubeadm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +101,8 @@ def load_text(text: bytes, *, file: str, host: HostFacts = _NO_FACTS) -> LoadedS
         raise SpecError([*problems, empty])
     dialect = _dialect(documents)
     if dialect is Dialect.KUBEADM:
+        from pkigen.spec import kubeadm  # noqa: PLC0415 -- only kubeadm's users pay for it
+
         source = kubeadm.convert(documents, file=file, host=host)
     else:
         source = _own(documents, file)
@@ -136,7 +127,7 @@ def load_text(text: bytes, *, file: str, host: HostFacts = _NO_FACTS) -> LoadedS
 def _dialect(documents: list[Node]) -> Dialect:
     versions = [version.value for document in documents if (version := _entry(document, "apiVersion"))]
     groups = [str(version).partition("/")[0] for version in versions]
-    if GROUP in groups and groups[0] != API_VERSION.partition("/")[0]:
+    if KUBEADM_GROUP in groups and groups[0] != API_VERSION.partition("/")[0]:
         return Dialect.KUBEADM
     return Dialect.PKIGEN
 
@@ -150,7 +141,7 @@ def _own(documents: list[Node], file: str) -> Source:
     ]
     version = _entry(root, "apiVersion")
     if isinstance(version, ScalarNode) and not str(version.value).startswith("pkigen/"):
-        wanted = f"{API_VERSION}, or {NEWEST} for a kubeadm configuration"
+        wanted = f"{API_VERSION}, or {KUBEADM_NEWEST} for a kubeadm configuration"
         message = f"must be {wanted}, not {quote(version.text)}"
         raise SpecError([*problems, _at(version, file, "apiVersion", message)])
     for key, value in (("apiVersion", API_VERSION), ("kind", KIND)):

@@ -513,7 +513,7 @@ class Strict(BaseModel):
         extra="forbid",
         alias_generator=to_camel,
         populate_by_name=True,
-        use_attribute_docstrings=True,
+        defer_build=True,  # the whole is built at its first use; each part by itself is never asked for
     )
 
 

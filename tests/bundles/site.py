@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from pkigen.bundles.cluster_key import bundle_key
 from pkigen.bundles.envelope import unwrap
 from pkigen.bundles.format import BundleKind
-from pkigen.bundles.gathering import bundle_key, pack
+from pkigen.bundles.gathering import pack
 from pkigen.bundles.installing import compare, install
 from pkigen.bundles.judging import Host, judge
 from pkigen.bundles.reading import Bundle, open_bundle, write_bundle

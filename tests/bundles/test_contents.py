@@ -11,7 +11,8 @@ import pytest
 from cryptography import x509
 
 from pkigen.bundles.archive import decode
-from pkigen.bundles.gathering import bundle_key, pack
+from pkigen.bundles.cluster_key import bundle_key
+from pkigen.bundles.gathering import pack
 from pkigen.bundles.installing import compare
 from pkigen.bundles.paths import RUNBOOK
 from pkigen.errors import BundleError

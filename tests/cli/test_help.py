@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import pytest
 import typer
@@ -11,6 +12,9 @@ import typer
 from pkigen import __version__
 from pkigen.cli.app import COMMANDS, run
 from tests.cli.program import EXAMPLES, PROGRAM, InProcess, program
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HEAVY = frozenset({"cryptography", "jinja2", "yaml", "pydantic", "rich", "pkigen.store", "pkigen.planning"})
 OPTIONS = {
@@ -143,7 +147,10 @@ def imported(*arguments: str) -> set[str]:
         (["--version"], HEAVY | {"typer", "pkigen.cli.app"}),
         (["--help"], HEAVY - {"rich"} | {"pkigen.cli.init"}),
         (["example"], {"cryptography", "jinja2", "yaml", "rich", "pkigen.store", "pkigen.spec"}),
-        (["validate", str(EXAMPLES / "single.yaml")], {"jinja2", "rich", "pkigen.store", "pkigen.planning"}),
+        (
+            ["validate", str(EXAMPLES / "single.yaml")],
+            {"jinja2", "rich", "pkigen.spec.kubeadm", "pkigen.store", "pkigen.planning"},
+        ),
         (["schema"], {"jinja2", "rich", "pkigen.store", "pkigen.planning", "pkigen.inventory"}),
     ],
 )
@@ -159,6 +166,16 @@ def test_a_command_imports_only_what_it_needs(arguments: list[str], unneeded: se
     )
     taken = set() if arguments == ["--version"] else set(bare.stdout.split())
     assert modules & (set(unneeded) - taken) == set()
+
+
+def test_a_first_run_imports_only_what_it_needs(tmp_path: Path) -> None:
+    modules = imported("init", str(EXAMPLES / "single.yaml"), "--out", str(tmp_path / "tree"))
+    assert "pkigen.applying" in modules
+    others = {
+        "joserfc", "rich", "pkigen.bundles.archive", "pkigen.cli.apply", "pkigen.offline.asking",
+        "pkigen.proving", "pkigen.reporting.structured", "pkigen.restarting", "pkigen.spec.kubeadm",
+    }  # fmt: skip
+    assert modules & others == set()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

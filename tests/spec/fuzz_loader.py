@@ -23,7 +23,7 @@ import yaml
 
 from pkigen.errors import SpecError
 from pkigen.inventory import derive
-from pkigen.spec.kubeadm import HostFacts
+from pkigen.spec.dialects import HostFacts
 from pkigen.spec.loading import load_text
 from tests.fuzzing import campaign, damaged
 from tests.spec.sources import INIT, cluster

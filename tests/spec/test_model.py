@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 from pydantic import ValidationError
 
+from pkigen.spec.json_schema import json_schema
 from pkigen.spec.model import (
     CERTIFICATE_NAMES,
     Certificates,
@@ -98,10 +99,24 @@ def test_kubelets_are_found_at_all_their_addresses() -> None:
 
 
 def test_the_schema_is_for_what_people_write() -> None:
-    schema = ClusterSpec.model_json_schema()
+    schema = json_schema()
     assert schema["required"] == ["apiVersion", "kind", "metadata", "spec"]
     assert "kubernetesVersion" in schema["$defs"]["Spec"]["properties"]
     assert schema["$defs"]["Node"]["additionalProperties"] is False
+
+
+def test_the_schema_says_of_each_field_what_the_source_says() -> None:
+    schema = json_schema()
+    networking = schema["$defs"]["Networking"]["properties"]
+    assert networking["dnsDomain"]["description"] == "The cluster's DNS suffix."
+    # Written in the class that the API server shares with the other components.
+    assert schema["$defs"]["APIServer"]["properties"]["extraArgs"]["description"]
+    fields = [
+        field
+        for definition in schema["$defs"].values()
+        for field in definition.get("properties", {}).values()
+    ]
+    assert sum("description" in field for field in fields) > len(fields) // 2
 
 
 def test_certificates_have_one_name_each() -> None:

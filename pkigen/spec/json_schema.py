@@ -1,0 +1,59 @@
+"""The spec's JSON Schema, for editors: the model's, with what its source says of each field.
+
+pydantic can take the descriptions from the source itself, but then reads it whenever the model is imported,
+which takes a tenth of a short run; only this schema shows them.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pkigen.spec import model
+from pkigen.spec.model import ClusterSpec, Strict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema (JSON Schema draft 2020-12) of what people write, with a description of every field."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **ClusterSpec.model_json_schema(by_alias=True),
+        "title": "pkigen cluster spec",
+    }
+    written = dict(_docstrings(Path(inspect.getfile(model)).read_text(encoding="utf-8")))
+    for name, definition in {**schema["$defs"], ClusterSpec.__name__: schema}.items():
+        described = getattr(model, name, None)
+        if isinstance(described, type) and issubclass(described, Strict):
+            _describe(definition["properties"], described, written)
+    return schema
+
+
+def _describe(
+    properties: dict[str, Any], described: type[Strict], written: dict[str, dict[str, str]]
+) -> None:
+    inherited = [written.get(base.__name__, {}) for base in described.__mro__]
+    for name, field in described.model_fields.items():
+        text = next((texts[name] for texts in inherited if name in texts), None)
+        if text is not None:
+            key = field.alias or name
+            properties[key] = dict(sorted({**properties[key], "description": text}.items()))
+
+
+def _docstrings(source: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """For each class, the string that stands below a field."""
+    for each in ast.parse(source).body:
+        if isinstance(each, ast.ClassDef):
+            texts = {}
+            for field, below in zip(each.body, each.body[1:], strict=False):
+                match field, below:
+                    case (
+                        ast.AnnAssign(target=ast.Name(id=name)),
+                        ast.Expr(value=ast.Constant(value=str(text))),
+                    ):
+                        texts[name] = inspect.cleandoc(text)
+            yield each.name, texts
