@@ -67,11 +67,13 @@ class Traced:
 
 # Imports are the same for every run and touch no tree: they are done once, and each run is a fork of that.
 _ZYGOTE = """
-import json, os, signal, sys
+import json, os, pkgutil, signal, sys
 from importlib import import_module
-from pkigen.cli.app import COMMANDS, run
-for name in COMMANDS:
-    import_module(f"pkigen.cli.{name.replace('-', '_')}")
+import pkigen
+from pkigen.cli.app import run
+for module in pkgutil.walk_packages(pkigen.__path__, "pkigen."):
+    if module.name != "pkigen.__main__":
+        import_module(module.name)
 for line in sys.stdin:
     task = json.loads(line)
     pid = os.fork()
