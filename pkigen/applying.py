@@ -160,10 +160,10 @@ class Tools:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approved:
-    """What a node has asked for: the keys to certify, by the inventory's id, and the line that records it."""
+    """What nodes have asked for: the keys to certify, by the inventory's id, and the lines that record it."""
 
     keys: Mapping[str, PublicKey]
-    entry: Entry
+    entries: tuple[Entry, ...]
 
 
 class StagedView:
@@ -217,7 +217,7 @@ def apply_plan(
         reuse_keys: Whether renewals and rotations keep the leaves' private keys, where these can be read.
         inspect: Looks at the staged tree, and raises where it must not be committed.
         delivery: What has come by file: what the offline authority has issued, put in place instead of being
-            issued here; or the keys that a node has asked to certify.
+            issued here; or the keys that nodes have asked to certify.
         held: The ids of what is left as it is for a later plan.
 
     Raises:
@@ -293,7 +293,7 @@ class _Work:
         self._requested: Mapping[str, PublicKey] = {}
         if isinstance(delivery, Approved):
             self._requested = delivery.keys
-            self._outcome.entries.append(delivery.entry)
+            self._outcome.entries.extend(delivery.entries)
 
     def stage(self) -> None:
         """Stage everything, and look at it again."""

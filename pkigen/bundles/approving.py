@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pkigen.bundles.asking import wanted
@@ -17,12 +17,14 @@ from pkigen.observing import observe_certificate, observe_key_pair
 from pkigen.requesting import Judged, judge_all
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from pkigen.inventory import DesiredCertificate, Inventory
+    from pkigen.keys import PublicKey
     from pkigen.lockfile import Lock
     from pkigen.observing import Reader
+    from pkigen.requesting import Deviation
 
 _UNCHANGED = "nothing was issued"
 
@@ -58,8 +60,23 @@ class Petition:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pins:
+    """Who signs for which node, as people have said it: the fingerprints of request keys.
+
+    `alone` is that of the only node that asks.
+    """
+
+    alone: str | None = None
+    by_node: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, node: str) -> str | None:
+        """What was said about a node."""
+        return self.by_node.get(node, self.alone)
+
+
 def admit(
-    data: bytes, inventory: Inventory, known: Mapping[str, Approval], *, pin: str | None, now: datetime
+    data: bytes, inventory: Inventory, known: Mapping[str, Approval], *, pins: Pins, now: datetime
 ) -> Petition:
     """Read a node's request, and refuse what is not for this cluster, not of that node, or not for now.
 
@@ -67,7 +84,7 @@ def admit(
         data: The file.
         inventory: What this cluster asks for.
         known: The last approved request of each node: whose signature is trusted, and what came before.
-        pin: The fingerprint of the key that the node signs with, as a person has it from there.
+        pins: The fingerprint of the key that the node signs with, as a person has it from there.
         now: The present, in UTC.
 
     Raises:
@@ -82,7 +99,7 @@ def admit(
             f"it is for another cluster: {label.cluster}, and this is {cluster.name}", hint=_UNCHANGED
         )
     last = known.get(label.node)
-    trusted = pin or (last.signer if last is not None else None)
+    trusted = pins.of(label.node) or (last.signer if last is not None else None)
     if trusted is None:
         raise BundleError(
             f"nobody has said which key {label.node} signs its requests with",
@@ -139,22 +156,38 @@ def _recipient(requests: RequestSet, inventory: Inventory) -> str:
     return requests.recipient
 
 
-def judge_petition(petition: Petition, inventory: Inventory, reader: Reader, lock: Lock | None) -> Judged:
-    """Judge every request against the spec, and its key against those that are in use in this cluster."""
+def judge_petitions(
+    petitions: Iterable[Petition], inventory: Inventory, reader: Reader, lock: Lock | None
+) -> Judged:
+    """Judge all requests of some nodes against the spec.
+
+    A key may be in use nowhere else in this cluster, nor in another node's request.
+    """
     known = dict(lock.keys) if lock is not None else {}
     for item in inventory.items:
         if isinstance(item, DesiredKeyPair):
             pair = observe_key_pair(reader, item.private_path, item.public_path)
             if pair.private is not None:
                 known[spki_fingerprint(pair.private)] = item.id
-    return judge_all(dict(petition.requests.requests), wanted(inventory, petition.node), known)
+    keys: dict[str, PublicKey] = {}
+    deviations: list[Deviation] = []
+    for petition in petitions:
+        asked = dict(petition.requests.requests)
+        judged = judge_all(asked, wanted(inventory, petition.node), known)
+        deviations.extend(judged.deviations)
+        for identifier, key in judged.keys.items():
+            keys[identifier] = key
+            known.setdefault(spki_fingerprint(public_der(key)), identifier)
+    return Judged(keys=keys, deviations=tuple(deviations))
 
 
-def differing(judged: Judged, items: Mapping[str, DesiredCertificate], reader: Reader) -> tuple[str, ...]:
+def differing(
+    keys: Mapping[str, PublicKey], items: Mapping[str, DesiredCertificate], reader: Reader
+) -> tuple[str, ...]:
     """Which certificates that are here are not for the keys of a request that was approved before."""
     return tuple(
         identifier
-        for identifier, key in judged.keys.items()
+        for identifier, key in keys.items()
         if (found := observe_certificate(reader, items[identifier].location).certificate) is None
         or public_der(found.public_key()) != public_der(key)
     )

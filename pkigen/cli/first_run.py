@@ -85,7 +85,7 @@ def say_made(session: Session, store: Store, plan: Plan, applied: Applied, outpu
     pin = bundle_fingerprint(store)
     if output is Format.TEXT:
         say(cluster_summary(session.inventory, store, root=session.root, applied=applied, now=session.now))
-        say(f"bundle key: {pin} (nodes pin it: `pkigen bundle install --pin`)")
+        say(_pinned(pin))
     else:
         _say_structured(session, plan, applied, pin, output)
 
@@ -146,11 +146,12 @@ def _is_complete(session: Session) -> bool:
 
 
 def _say_complete(session: Session, output: Format) -> None:
-    if output is Format.TEXT:
-        say(f"{session.root} is what the spec asks for: nothing to do")
-        return
     with session.reading() as store:
         pin = bundle_fingerprint(store)
+    if output is Format.TEXT:
+        say(f"{session.root} is what the spec asks for: nothing to do")
+        say(_pinned(pin))
+        return
     nothing = Applied(issued=(), capped=(), backup=None)
     _say_structured(session, Plan(actions=(), basis=""), nothing, pin, output)
 
@@ -161,6 +162,10 @@ def _say_structured(session: Session, plan: Plan, applied: Applied, pin: str, ou
     content = structured.plan(plan, session.inventory, ())
     done = structured.applied(applied, content, str(session.root))
     say(structured.dump({**done, "bundleKey": pin}, output))
+
+
+def _pinned(pin: str) -> str:
+    return f"bundle key: {pin} (nodes pin it: `pkigen bundle install --pin`)"
 
 
 def _refuse_foreign(session: Session, plan: Plan) -> None:

@@ -47,7 +47,8 @@ def waiting_text(plan: Plan) -> Iterator[str]:
         some = ", ".join(identifiers[:_NAMED]) + (", …" if len(identifiers) > _NAMED else "")
         yield f"waits for {node}: {len(identifiers)} of its certificates ({reason}): {some}"
     if gathered:
-        yield "    there: `pkigen node request SPEC --out MEDIUM`; then here: `pkigen node approve SPEC FILE`"
+        yield "    there: `pkigen node request SPEC --out MEDIUM`; then here, for all that came:"
+        yield "    `pkigen node approve SPEC FILE… --out MEDIUM`"
 
 
 def rotations_text(rotations: Rotations) -> Iterator[str]:

@@ -51,6 +51,8 @@ def cluster_summary(
     lines.extend(f"shortened to its CA's end: {identifier}" for identifier in applied.capped)
     if CA.KUBERNETES in authorities:
         lines.append(f"discovery hash: {discovery_hash(authorities[CA.KUBERNETES].certificate)}")
+    if not cluster.ca_keys_on_nodes:
+        lines.append("no node gets a CA key: the controller managers sign nothing")
     lines.extend(_next(inventory, root))
     return "\n".join(lines)
 
@@ -60,8 +62,8 @@ def _next(inventory: Inventory, root: Path) -> Iterator[str]:
     asking = [node.name for node in nodes if inventory.cluster.key_home(node) is KeyHome.NODE]
     if asking:
         some = ", ".join(sorted(asking)[:_NODES_ASKING]) + (", …" if len(asking) > _NODES_ASKING else "")
-        yield f"next: on {some}: `pkigen node request SPEC --out MEDIUM`; then here, for each of them,"
-        yield f"      `pkigen node approve SPEC FILE --pki {root} --out MEDIUM`; install there what it gives"
+        yield f"next: on {some}: `pkigen node request SPEC --out MEDIUM`; then here, for all that came,"
+        yield f"      `pkigen node approve SPEC FILE… --pki {root} --out MEDIUM`; install there what it gives"
     if len(asking) < len(nodes):
         which = "each other node" if asking else "each node"
         yield f"next: copy {root}/nodes/NAME/ over the root directory of {which}, start the kubelets,"

@@ -30,6 +30,20 @@ def test_the_summary(pkigen: InProcess, spec: Path, tmp_path: Path) -> None:
             assert mode == 0o600
 
 
+def test_that_nothing_in_the_cluster_signs_is_said(pkigen: InProcess, spec: Path, tmp_path: Path) -> None:
+    """Also where no kubelet wants anything signed."""
+    sentence = "no node gets a CA key: the controller managers sign nothing"
+    assert sentence not in pkigen("init", spec, "--out", tmp_path / "with").out
+    document = yaml.safe_load(spec.read_text())
+    document["spec"]["certificates"] = {"distributeCAKeys": False}
+    document["spec"]["kubelet"] = {"rotateCertificates": False}
+    without = tmp_path / "without.yaml"
+    without.write_text(yaml.safe_dump(document))
+    result = pkigen("init", without, "--out", tmp_path / "without")
+    assert sentence in result.out
+    assert result.err == ""
+
+
 @pytest.mark.parametrize(("form", "read"), [("json", yaml.safe_load), ("yaml", yaml.safe_load)])
 def test_structured(pkigen: InProcess, spec: Path, tmp_path: Path, form: str, read: object) -> None:
     assert callable(read)
@@ -49,7 +63,11 @@ def test_a_second_run_touches_nothing(pkigen: InProcess, spec: Path, tree: Path)
     before = photograph(tree)
     result = pkigen("init", spec, "--out", tree)
     assert (result.code, result.err) == (0, "")
-    assert result.out == f"{tree} is what the spec asks for: nothing to do\n"
+    pin = pkigen("init", spec, "--out", tree, "-o", "json").json["bundleKey"]
+    assert result.out.splitlines() == [
+        f"{tree} is what the spec asks for: nothing to do",
+        f"bundle key: {pin} (nodes pin it: `pkigen bundle install --pin`)",
+    ]
     assert photograph(tree) == before
 
 

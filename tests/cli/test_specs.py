@@ -97,7 +97,7 @@ def test_a_kubeadm_configuration(pkigen: InProcess, tmp_path: Path) -> None:
     result = pkigen("init", path, "--out", tmp_path / "prod", "-o", "json")
     assert result.code == 0, result.err
     assert (tmp_path / "prod/nodes/cp1/etc/kubernetes/pki/apiserver.crt").exists()
-    assert pkigen("init", path, "--out", tmp_path / "prod").out.endswith("nothing to do\n")
+    assert pkigen("init", path, "--out", tmp_path / "prod").out.count("nothing to do") == 1
     assert pkigen("verify", tmp_path / "prod").code == 0
 
 

@@ -7,99 +7,58 @@ file systems, and gets nothing but its own bundle and the fingerprint of the bun
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.live import programs
-from tests.live.control_plane import Cluster, boot_static_pods, plug_in, spec_text
+from tests.live.control_plane import boot_static_pods, spec_text
 from tests.live.hosts import Network
+from tests.live.sites import PKI, PKIGEN, Site, require_own_directories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.live.hosts import Machine
-
 pytestmark = pytest.mark.live
 
-PKIGEN = (sys.executable, "-m", "pkigen")
 NODES = {f"cp-{number}": (f"10.20.0.1{number}",) for number in (1, 2, 3)}
 WORKER = {"worker-1": ("10.20.0.21",)}
-COVERED = ("/etc", "/run", "/srv", "/var/lib", "/var/log")
-PKI = "/etc/kubernetes/pki"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Site:
-    """The authority, the nodes, and the medium that goes between them."""
-
-    authority: Machine
-    cluster: Cluster
-    medium: Path
-    pin: str
-
-    def carried(self, node: str) -> str:
-        """One node's bundle, brought from the authority to that node; its path there."""
-        name = f"site.{node}.bundle"
-        self.authority.run("cp", f"/srv/media/{name}", self.medium)
-        self.cluster.machines[node].run("cp", self.medium / name, "/srv/")
-        (self.medium / name).unlink()
-        return f"/srv/{name}"
-
-    def installed(self, node: str) -> None:
-        """Install a node's bundle, and keep a copy of what that has put there."""
-        machine = self.cluster.machines[node]
-        said = machine.run(*PKIGEN, "bundle", "install", self.carried(node), "--pin", self.pin, "--yes")
-        assert "installed: " in said
-        for place in ("/etc/kubernetes", "/var/lib/kubelet"):
-            machine.run("cp", "-a", "--parents", place, self.cluster.node(node))
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def network() -> Iterator[Network]:
     programs.require("etcd", "etcdctl")
-    if any(
-        Path(place).resolve().is_relative_to(hidden) for place in (sys.prefix, __file__) for hidden in COVERED
-    ):
-        pytest.skip("this Python or this checkout is where the machines have their own directories")
-    scratch = tmp_path_factory.mktemp("air-gap")
-    cluster = Cluster(out=scratch / "as-installed", scratch=scratch)
-    for name in (*NODES, *WORKER):
-        cluster.node(name).mkdir(parents=True)
-    (scratch / "empty").mkdir()
-    (scratch / "medium").mkdir()
-    with Network() as network:
-        plug_in(network, cluster, {**NODES, **WORKER}, names={"api.site.example.com": "127.0.0.1"})
-        authority = network.machine(
-            "authority", scratch / "empty", addresses=(), programs=scratch / "programs", scratch=scratch
-        )
-        authority.run("ip", "link", "delete", "eth0")
-        nodes = []
-        for name, addresses in {**NODES, **WORKER}.items():
-            recipient = cluster.machines[name].run(*PKIGEN, "node", "identity").strip()
-            roles = ["worker"] if name in WORKER else ["control-plane"]
-            nodes.append(
-                {"name": name, "roles": roles, "addresses": list(addresses), "ageRecipient": recipient}
-            )
-        spec = spec_text("site", {"controlPlaneEndpoint": "api.site.example.com:6443", "nodes": nodes})
-        authority.run("sh", "-c", "cat >/srv/site.yaml", stdin=spec)
-        said = authority.run(*PKIGEN, "init", "/srv/site.yaml", "--out", "/srv/site")
-        (pin,) = (line.split()[2] for line in said.splitlines() if line.startswith("bundle key: "))
-        create = ("bundle", "create", "/srv/site.yaml", "--pki", "/srv/site", "--out", "/srv/media")
-        authority.run(*PKIGEN, *create)
-        yield Site(authority=authority, cluster=cluster, medium=scratch / "medium", pin=pin)
+    require_own_directories()
+    with Network() as made:
+        yield made
 
 
-def test_a_bundle_at_the_wrong_host_is_refused(site: Site) -> None:
+@pytest.fixture(scope="module")
+def site(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    made = Site.plugged_in(network, tmp_path_factory.mktemp("air-gap"), {**NODES, **WORKER})
+    nodes = []
+    for name, addresses in {**NODES, **WORKER}.items():
+        recipient = made.cluster.machines[name].run(*PKIGEN, "node", "identity").strip()
+        roles = ["worker"] if name in WORKER else ["control-plane"]
+        nodes.append({"name": name, "roles": roles, "addresses": list(addresses), "ageRecipient": recipient})
+    spec = spec_text("site", {"controlPlaneEndpoint": "api.site.example.com:6443", "nodes": nodes})
+    made.authority.run("sh", "-c", "cat >/srv/site.yaml", stdin=spec)
+    made.authority.run(*PKIGEN, "init", "/srv/site.yaml", "--out", "/srv/site")
+    made.authority.run(*PKIGEN, "bundle", "create", "/srv/site.yaml", "--pki", "/srv/site", "--out", "/srv")
+    return made
+
+
+@pytest.fixture(scope="module")
+def pin(site: Site) -> str:
+    return site.pin()
+
+
+def test_a_bundle_at_the_wrong_host_is_refused(site: Site, pin: str) -> None:
     """The host's own name decides, and its own key."""
     machine = site.cluster.machines["worker-1"]
-    other = "/srv/site.cp-1.bundle"
-    site.authority.run("cp", "/srv/media/site.cp-1.bundle", site.medium)
-    machine.run("cp", site.medium / "site.cp-1.bundle", other)
-    command = (*PKIGEN, "bundle", "install", other, "--pin", site.pin, "--yes")
+    other = site.carry("site.cp-1.bundle", site.authority, machine)
+    command = (*PKIGEN, "bundle", "install", other, "--pin", pin, "--yes")
     refused = machine.attempt(*command)
     assert refused.returncode == 1
     assert "it is for another node: cp-1, and this host is worker-1" in refused.stderr
@@ -108,13 +67,13 @@ def test_a_bundle_at_the_wrong_host_is_refused(site: Site) -> None:
     assert machine.attempt("ls", "/etc/kubernetes").returncode != 0
 
 
-def test_what_was_installed_runs(site: Site) -> None:
+def test_what_was_installed_runs(site: Site, pin: str) -> None:
     """Three etcd members, and a control plane where its programs are at hand."""
     cluster = site.cluster
     for name in (*NODES, *WORKER):
         devices = cluster.machines[name].run("stat", "-c", "%d", "/etc", "/var/lib").split()
         assert len(set(devices)) == 2, "the install must cross file systems"
-        site.installed(name)
+        site.install(name, pin)
     worker = cluster.node("worker-1")
     assert not list(worker.rglob("ca.key"))
     machine = cluster.machines["cp-1"]
@@ -144,12 +103,12 @@ def test_what_was_installed_runs(site: Site) -> None:
     assert cluster.whoami("cp-1", kubelet) == ("system:node:worker-1", {"system:nodes"})
 
 
-def test_going_back_takes_everything_away(site: Site) -> None:
+def test_going_back_takes_everything_away(site: Site, pin: str) -> None:
     machine = site.cluster.machines["worker-1"]
     file = site.carried("worker-1")
-    machine.run(*PKIGEN, "bundle", "install", file, "--pin", site.pin, "--yes")
+    machine.run(*PKIGEN, "bundle", "install", file, "--pin", pin, "--yes")
     machine.run(*PKIGEN, "bundle", "rollback", "--yes")
     assert machine.attempt("ls", "/etc/kubernetes/kubelet.conf").returncode != 0
     assert machine.run("find", "/etc", "/var/lib", "-name", ".pkigen-staging") == ""
-    machine.run(*PKIGEN, "bundle", "install", file, "--pin", site.pin, "--yes")
+    machine.run(*PKIGEN, "bundle", "install", file, "--pin", pin, "--yes")
     machine.run("test", "-f", "/etc/kubernetes/kubelet.conf")
