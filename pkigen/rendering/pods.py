@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -23,9 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pkigen.inventory import EtcdMembership, Rotations
-    from pkigen.spec.model import ClusterSpec, ExternalEtcd, ExtraArg, HostPathMount, Node
+    from pkigen.spec.model import (
+        ClusterSpec,
+        EnvironmentVariable,
+        ExternalEtcd,
+        ExtraArg,
+        HostPathMount,
+        Node,
+    )
 
 _CONTROLLER_MANAGER_PORT, _SCHEDULER_PORT = 10257, 10259
+_STARTUP_PERIOD = 10  # seconds
 _UNSPECIFIED = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared with, not bound to
 _CA_CERTIFICATES = "/etc/ssl/certs"
 _MORE_CA_CERTIFICATES = (
@@ -82,12 +91,21 @@ class Annotation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """One variable of the container's environment; an empty value is left out, as Kubernetes writes it."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StaticPod:
     """The context of the templates in `manifests/`."""
 
     component: str
     image: str
     arguments: tuple[str, ...]
+    environment: tuple[Variable, ...]
     annotations: tuple[Annotation, ...]
     probes: Probes
     cpu: str
@@ -107,6 +125,7 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> St
         component="kube-apiserver",
         image=_image(cluster, "kube-apiserver"),
         arguments=tuple(map(str, flags.kube_apiserver(cluster, node, rotations))),
+        environment=_environment(spec.api_server.extra_envs),
         annotations=(
             Annotation(
                 name="kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint",
@@ -132,6 +151,7 @@ def kube_controller_manager(cluster: ClusterSpec, node: Node) -> StaticPod:
         component="kube-controller-manager",
         image=_image(cluster, "kube-controller-manager"),
         arguments=tuple(map(str, flags.kube_controller_manager(cluster, node))),
+        environment=_environment(component.extra_envs),
         annotations=(),
         probes=_probes(
             cluster,
@@ -151,6 +171,7 @@ def kube_scheduler(cluster: ClusterSpec, node: Node) -> StaticPod:
         component="kube-scheduler",
         image=_image(cluster, "kube-scheduler"),
         arguments=tuple(map(str, flags.kube_scheduler(cluster, node))),
+        environment=_environment(component.extra_envs),
         annotations=(),
         probes=_probes(
             cluster,
@@ -169,8 +190,9 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> Static
     tag = spec.etcd.image_tag or versions.etcd_tag(version)
     return StaticPod(
         component="etcd",
-        image=f"{spec.image_repository}/etcd:{tag}",
+        image=f"{spec.etcd.image_repository or spec.image_repository}/etcd:{tag}",
         arguments=tuple(map(str, flags.etcd(cluster, node, membership))),
+        environment=_environment(spec.etcd.extra_envs),
         annotations=(
             Annotation(name="kubeadm.kubernetes.io/etcd.advertise-client-urls", value=flags.client_url(node)),
         ),
@@ -190,6 +212,12 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> Static
 
 def _image(cluster: ClusterSpec, component: str) -> str:
     return f"{cluster.spec.image_repository}/{component}:{cluster.spec.kubernetes_version}"
+
+
+def _environment(extra: Iterable[EnvironmentVariable]) -> tuple[Variable, ...]:
+    """By name, the later of two counts (kubeadm's `MergeKubeadmEnvVars`, util/env.go)."""
+    values = {variable.name: variable.value for variable in extra}
+    return tuple(Variable(name=name, value=value) for name, value in sorted(values.items()))
 
 
 class Target(NamedTuple):
@@ -217,8 +245,13 @@ def _probes(cluster: ClusterSpec, target: Target, paths: ProbePaths) -> Probes:
         scheme=target.scheme,
         liveness=Probe(path=paths.liveness, delay=10, period=10, failures=8),
         readiness=readiness,
-        # 24 times 10 s: kubeadm's ControlPlaneComponentHealthCheckTimeout of 4 minutes.
-        startup=Probe(path=paths.startup, delay=10, period=10, failures=24),
+        startup=Probe(
+            path=paths.startup,
+            delay=10,
+            period=_STARTUP_PERIOD,
+            # Rounded up, as kubeadm's `StartupProbe` does (util/staticpod/utils.go).
+            failures=-(-cluster.spec.startup_timeout // timedelta(seconds=_STARTUP_PERIOD)),
+        ),
     )
 
 

@@ -45,8 +45,7 @@ def _external_etcd(spec: ClusterSpec) -> Iterator[Finding]:
                 yield warning(at, "is not encrypted: every Secret crosses the network in clear text")
     for place in repeats(external.endpoints):
         yield warning((*_EXTERNAL, "endpoints", place), "is given twice: remove it")
-    unused = ("data_dir", "image_tag", "server_cert_sans", "peer_cert_sans", "extra_args")
-    for name in sorted(etcd.model_fields_set.intersection(unused)):
+    for name in sorted(etcd.model_fields_set - {"external"}):
         key = type(etcd).model_fields[name].alias or name
         yield no_effect(("spec", "etcd", key), "etcd is external")
 
@@ -70,6 +69,25 @@ def _volumes(spec: ClusterSpec) -> Iterator[Finding]:
             yield no_effect(at, why, ("spec", "runtime"))
 
 
+def _environments(spec: ClusterSpec) -> Iterator[Finding]:
+    environments = {key: component.extra_envs for key, component in _components(spec)}
+    environments["etcd"] = spec.spec.etcd.extra_envs
+    for key, variables in environments.items():
+        at: Location = ("spec", key, "extraEnvs")
+        for place in repeats([variable.name for variable in variables]):
+            name = quote(variables[place].name)
+            yield warning((*at, place, "name"), f"{name} is given before already: this one counts")
+        if variables and spec.spec.runtime is Runtime.SYSTEMD:
+            why = "with the systemd runtime, set the environment in a drop-in of the unit"
+            yield no_effect(at, why, ("spec", "runtime"))
+
+
+def _startup(spec: ClusterSpec) -> Iterator[Finding]:
+    if "startup_timeout" in spec.spec.model_fields_set and spec.spec.runtime is Runtime.SYSTEMD:
+        why = "with the systemd runtime, units wait for their programs as long as it takes"
+        yield no_effect(("spec", "startupTimeout"), why, ("spec", "runtime"))
+
+
 def _components(spec: ClusterSpec) -> Iterable[tuple[str, Component]]:
     return (
         ("apiServer", spec.spec.api_server),
@@ -90,5 +108,7 @@ def _encryption(spec: ClusterSpec) -> Iterator[Finding]:
 RULES: Final[tuple[Callable[[ClusterSpec], Iterator[Finding]], ...]] = (
     _external_etcd,
     _volumes,
+    _environments,
+    _startup,
     _encryption,
 )

@@ -268,6 +268,12 @@ def _spec(cluster: MappingNode, found: _Documents, host: HostFacts, notes: _Note
         _copy(cluster, key, entries, key)
     port = _child(found.init, "localAPIEndpoint", "bindPort")
     server = {key: value for key, (_, value) in _entries(_child(cluster, "apiServer"))}
+    # v1beta3 has it in the API server's section, v1beta4 beside other timeouts; it is every component's.
+    timeout = server.pop("timeoutForControlPlane", None) or _child(
+        found.init, "timeouts", "controlPlaneComponentHealthCheck"
+    )
+    if timeout is not None:
+        entries["startupTimeout"] = _in_whole_units(timeout)
     if port is not None:
         server["bindPort"] = port
     entries["apiServer"] = mapping(

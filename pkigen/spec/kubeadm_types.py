@@ -61,9 +61,8 @@ Fields = dict[str, Treatment]
 
 _TAKEN = Taken()
 _FLAGS = Flags()
-_ENVIRONMENT = Ignored("pkigen's static Pods set no environment variables")
 _RUN = Ignored("it is about a run of kubeadm")
-_TIMEOUT = Ignored("startup probes wait 4 minutes, kubeadm's default; the rest is about a run of kubeadm")
+_ONE_TIMEOUT = Ignored("the InitConfiguration's counts for every node")
 _PATCHES = Ignored("pkigen applies no patches: override its templates with --templates")
 _UPLOAD = Ignored("pkigen gives every node its certificates and uploads none")
 
@@ -72,12 +71,19 @@ TYPE_META: Final[Fields] = {"apiVersion": _TAKEN, "kind": _TAKEN}
 _ARGUMENTS = Each(
     {"name": _TAKEN, "value": TakenEvenEmpty()}, "a list of name and value (the mapping was v1beta3's)"
 )
+_ENVIRONMENT = Each(
+    {
+        "name": _TAKEN,
+        "value": TakenEvenEmpty(),
+        "valueFrom": Ignored("pkigen sets plain values only, and this variable to nothing"),
+    }
+)
 _VOLUME: Fields = dict.fromkeys(("name", "hostPath", "mountPath", "readOnly", "pathType"), _TAKEN)
 _ENDPOINT: Fields = {"advertiseAddress": _TAKEN, "bindPort": _TAKEN}
 _OLD_COMPONENT: Fields = {"extraArgs": _FLAGS, "extraVolumes": Each(_VOLUME)}
 _COMPONENT: Fields = {**_OLD_COMPONENT, "extraArgs": _ARGUMENTS, "extraEnvs": _ENVIRONMENT}
 _OLD_LOCAL_ETCD: Fields = {
-    "imageRepository": Ignored("all images come from one imageRepository"),
+    "imageRepository": _TAKEN,
     "imageTag": _TAKEN,
     "dataDir": _TAKEN,
     "extraArgs": _FLAGS,
@@ -103,7 +109,7 @@ _OLD_CLUSTER: Fields = {
     "networking": dict.fromkeys(("serviceSubnet", "podSubnet", "dnsDomain"), _TAKEN),
     "kubernetesVersion": _TAKEN,
     "controlPlaneEndpoint": _TAKEN,
-    "apiServer": {**_OLD_COMPONENT, "certSANs": _TAKEN, "timeoutForControlPlane": _TIMEOUT},
+    "apiServer": {**_OLD_COMPONENT, "certSANs": _TAKEN, "timeoutForControlPlane": _TAKEN},
     "controllerManager": _OLD_COMPONENT,
     "scheduler": _OLD_COMPONENT,
     "dns": Ignored("pkigen installs no DNS add-on"),
@@ -128,12 +134,28 @@ _OLD_JOIN: Fields = {
     "skipPhases": _RUN,
     "patches": _PATCHES,
 }
-_NEW_IN_RUNS: Fields = {"dryRun": _RUN, "timeouts": _TIMEOUT}
+_TIMEOUTS: Fields = dict.fromkeys(
+    (
+        "kubeletHealthCheck",
+        "kubernetesAPICall",
+        "etcdAPICall",
+        "tlsBootstrap",
+        "discovery",
+        "upgradeManifests",
+    ),
+    _RUN,
+)
+_HEALTH_CHECK = "controlPlaneComponentHealthCheck"
 
 TYPES: Final[Mapping[str, Mapping[str, Fields]]] = {
     V1BETA3: {INIT: _OLD_INIT, CLUSTER: _OLD_CLUSTER, JOIN: _OLD_JOIN},
     KUBEADM_NEWEST: {
-        INIT: {**_OLD_INIT, **_NEW_IN_RUNS, "nodeRegistration": _REGISTRATION},
+        INIT: {
+            **_OLD_INIT,
+            "dryRun": _RUN,
+            "timeouts": {**_TIMEOUTS, _HEALTH_CHECK: _TAKEN},
+            "nodeRegistration": _REGISTRATION,
+        },
         CLUSTER: {
             **_OLD_CLUSTER,
             "etcd": {
@@ -151,7 +173,12 @@ TYPES: Final[Mapping[str, Mapping[str, Fields]]] = {
             "certificateValidityPeriod": _TAKEN,
             "caCertificateValidityPeriod": _TAKEN,
         },
-        JOIN: {**_OLD_JOIN, **_NEW_IN_RUNS, "nodeRegistration": _REGISTRATION},
+        JOIN: {
+            **_OLD_JOIN,
+            "dryRun": _RUN,
+            "timeouts": {**_TIMEOUTS, _HEALTH_CHECK: _ONE_TIMEOUT},
+            "nodeRegistration": _REGISTRATION,
+        },
     },
 }
 OTHER_KINDS: Final = ("ResetConfiguration", "UpgradeConfiguration")

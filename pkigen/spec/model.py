@@ -72,6 +72,7 @@ _PATH = re.compile(r"(?:/[A-Za-z0-9._@+-]+)+")
 _PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]*")
 _AGE_RECIPIENT = re.compile(r"age1[ac-hj-np-z02-9]{58}")
 _FLAG = re.compile(r"[a-z0-9][a-z0-9-]*")
+_ENVIRONMENT_NAME = re.compile(r"[-._A-Za-z][-._A-Za-z0-9]*")
 _UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ARN = re.compile(r"arn:(aws[a-z-]*):([a-z0-9-]*):([a-z0-9-]*):([^:]*):(.+)")
 _IAM_PATH_AND_NAME = re.compile(r"(role|user)(/(?:[!-.0-~]+/)*)([A-Za-z0-9+=,.@_-]{1,64})")
@@ -355,6 +356,13 @@ def _flag(value: str) -> str:
     return value
 
 
+def _environment_name(value: str) -> str:
+    # apimachinery validation.IsEnvVarName, before v1.34 relaxed it
+    if not _ENVIRONMENT_NAME.fullmatch(value):
+        raise ValueError("must be a variable's name: letters, digits and . _ -, no digit first")
+    return value
+
+
 def _age_recipient(value: str) -> str:
     if not _AGE_RECIPIENT.fullmatch(value):
         raise ValueError("must be an age recipient (age1…), as `pkigen node identity` prints it on the node")
@@ -484,6 +492,7 @@ AbsolutePath = Annotated[StrictStr, AfterValidator(_absolute_path)]
 UID = Annotated[StrictStr, AfterValidator(parse_uid)]
 IAMARN = Annotated[StrictStr, AfterValidator(parse_iam_arn), Field(max_length=2048)]
 AgeRecipient = Annotated[StrictStr, AfterValidator(_age_recipient)]
+EnvironmentName = Annotated[StrictStr, AfterValidator(_environment_name), Field(max_length=255)]
 FlagName = Annotated[StrictStr, AfterValidator(_flag)]
 ImageRepository = Annotated[StrictStr, AfterValidator(_image_repository), Field(max_length=255)]
 ImageTag = Annotated[StrictStr, AfterValidator(_image_tag)]
@@ -547,6 +556,13 @@ class ExtraArg(Strict):
     """May be empty."""
 
 
+class EnvironmentVariable(Strict):
+    """A variable in the environment of a static Pod (kubeadm's extraEnvs)."""
+
+    name: EnvironmentName
+    value: Annotated[StrictStr, AfterValidator(_line), Field(max_length=4096)] = ""
+
+
 class HostPathMount(Strict):
     """A host directory or file mounted into a static Pod (kubeadm's extraVolumes)."""
 
@@ -566,6 +582,8 @@ class Component(Strict):
     """Flags that replace or add to the defaults."""
     extra_volumes: tuple[HostPathMount, ...] = ()
     """Host paths that those flags need (static Pods only)."""
+    extra_envs: tuple[EnvironmentVariable, ...] = ()
+    """The program's environment, such as a proxy; of two of one name the later counts (static Pods only)."""
 
 
 class APIServer(Component):
@@ -591,11 +609,15 @@ class Etcd(Strict):
     """The cluster's etcd: on the control-plane nodes, on nodes with the role etcd, or external."""
 
     data_dir: AbsolutePath = "/var/lib/etcd"
+    image_repository: ImageRepository | None = None
+    """Where etcd's image comes from, if not from spec.imageRepository like the others."""
     image_tag: ImageTag | None = None
     """Replaces the etcd image's tag that belongs to the Kubernetes version."""
     server_cert_sans: tuple[SAN, ...] = Field(default=(), alias="serverCertSANs")
     peer_cert_sans: tuple[SAN, ...] = Field(default=(), alias="peerCertSANs")
     extra_args: tuple[ExtraArg, ...] = ()
+    extra_envs: tuple[EnvironmentVariable, ...] = ()
+    """etcd's environment (static Pods only)."""
     external: ExternalEtcd | None = None
 
 
@@ -794,6 +816,9 @@ class Spec(Strict):
     """The load balancer or name in front of the API servers; without it, clients use the first one alone."""
     image_repository: ImageRepository = "registry.k8s.io"
     """Where the control plane's images come from."""
+    startup_timeout: Duration = timedelta(minutes=4)
+    """How long a component of the control plane may take to start until the kubelet restarts it (static Pods
+    only; kubeadm's timeouts.controlPlaneComponentHealthCheck)."""
     networking: Networking = Networking()
     api_server: APIServer = APIServer()
     controller_manager: Component = Component()

@@ -176,7 +176,9 @@ class StaticPod:
 
         def url(probe: dict[str, Any]) -> str:
             get = probe["httpGet"]
-            host = f"[{get['host']}]" if ":" in get["host"] else get["host"]
+            # Without one the kubelet asks at the Pod's address, which is any of the node's.
+            given = get.get("host", "127.0.0.1")
+            host = f"[{given}]" if ":" in given else given
             return f"{get['scheme'].lower()}://{host}:{ports.get(get['port'], get['port'])}{get['path']}"
 
         readiness = container.get("readinessProbe")

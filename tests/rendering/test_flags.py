@@ -208,6 +208,23 @@ def test_extra_volumes() -> None:
     ]
 
 
+def test_the_environment_is_sorted_and_the_later_of_two_counts() -> None:
+    envs = [{"name": "B", "value": "true"}, {"name": "A", "value": "1"}, {"name": "C"}, {"name": "A"}]
+    for key, component in (("scheduler", "kube-scheduler"), ("etcd", "etcd")):
+        container = manifest(cluster(**{key: {"extraEnvs": envs}}), component)["spec"]["containers"][0]
+        assert container["env"] == [{"name": "A"}, {"name": "B", "value": "true"}, {"name": "C"}]
+    assert "env" not in manifest(cluster(), "etcd")["spec"]["containers"][0]
+
+
+@pytest.mark.parametrize(("timeout", "failures"), [("4m", 24), ("6m1s", 37), ("1s", 1)])
+def test_the_startup_probes_wait_as_long_as_the_spec_says(timeout: str, failures: int) -> None:
+    spec = cluster(startupTimeout=timeout)
+    for component in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"):
+        container = manifest(spec, component)["spec"]["containers"][0]
+        probes = ("startupProbe", "livenessProbe")
+        assert [container[probe]["failureThreshold"] for probe in probes] == [failures, 8]
+
+
 def test_images() -> None:
     spec = cluster(imageRepository="mirror.example.com:5000/k8s", etcd={"imageTag": "3.6.99-1"})
     images = {
@@ -218,6 +235,9 @@ def test_images() -> None:
         "etcd": "mirror.example.com:5000/k8s/etcd:3.6.99-1",
         "kube-scheduler": "mirror.example.com:5000/k8s/kube-scheduler:v1.36.2",
     }
+    other = {"imageRepository": "quay.example.com/coreos", "imageTag": "v3.6.9"}
+    spec = cluster(imageRepository="mirror.example.com:5000/k8s", etcd=other)
+    assert manifest(spec, "etcd")["spec"]["containers"][0]["image"] == "quay.example.com/coreos/etcd:v3.6.9"
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from pkigen.spec.model import (
     ClusterSpec,
     Encryption,
     EncryptionProvider,
+    EnvironmentVariable,
     Etcd,
     ExtraArg,
     HostPathMount,
@@ -56,6 +57,7 @@ def _spec(value: str, *, runtime: Runtime) -> ClusterSpec:
     """One cluster whose every text is the value."""
     base = cluster().spec
     extra = (ExtraArg.model_construct(name="extra", value=value),)
+    variable = EnvironmentVariable.model_construct(name=value, value=f"x{value}")
     volume = HostPathMount.model_construct(
         name=value, host_path=value, mount_path=value, path_type=value, read_only=True
     )
@@ -95,7 +97,11 @@ def _spec(value: str, *, runtime: Runtime) -> ClusterSpec:
             "image_repository": value,
             "networking": networking,
             "api_server": APIServer.model_construct(
-                extra_args=extra, extra_volumes=(volume,), cert_sans=(), bind_port=6443
+                extra_args=extra,
+                extra_volumes=(volume,),
+                extra_envs=(variable,),
+                cert_sans=(),
+                bind_port=6443,
             ),
             "etcd": Etcd.model_construct(
                 data_dir=value, image_tag=None, extra_args=extra, external=None, server_cert_sans=()

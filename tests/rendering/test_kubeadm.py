@@ -122,6 +122,25 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
             }
         }
     },
+    "an image of etcd from elsewhere": {
+        "imageRepository": "mirror.example.com/k8s",
+        "etcd": {"local": {"imageRepository": "quay.example.com/coreos", "imageTag": "v3.6.9"}},
+    },
+    "environment": {
+        "apiServer": {
+            "extraEnvs": [
+                {"name": "no_proxy", "value": "10.0.0.0/8,.svc"},
+                {"name": "HTTPS_PROXY", "value": "http://first.example.com:3128"},
+                {"name": "HTTPS_PROXY", "value": "http://second.example.com:3128"},
+                {"name": "EMPTY", "value": ""},
+                {"name": "NO"},
+            ]
+        },
+        "controllerManager": {"extraEnvs": [{"name": "GOMAXPROCS", "value": "2"}]},
+        "scheduler": {"extraEnvs": [{"name": "true", "value": "yes"}, {"name": "x.y-z", "value": "a: b #c"}]},
+        "etcd": {"local": {"extraEnvs": [{"name": "ETCD_QUOTA_BACKEND_BYTES", "value": "8589934592"}]}},
+    },
+    "time to start": {"timeout": "6m1s"},
     "volumes": {
         "apiServer": {"extraVolumes": _VOLUMES},
         "controllerManager": {"extraVolumes": _VOLUMES},
@@ -136,6 +155,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
 def _document(configuration: dict[str, Any]) -> str:
     cluster = dict(configuration)
     endpoint = {"advertiseAddress": cluster.pop("address", _V4), "bindPort": cluster.pop("port", 6443)}
+    timeouts = {"controlPlaneComponentHealthCheck": cluster.pop("timeout", "4m0s")}
     networking = {"serviceSubnet": "10.96.0.0/12", **cluster.pop("networking", {})}
     api = "kubeadm.k8s.io/v1beta4"
     return yaml.safe_dump_all(
@@ -144,6 +164,7 @@ def _document(configuration: dict[str, Any]) -> str:
                 "apiVersion": api,
                 "kind": "InitConfiguration",
                 "localAPIEndpoint": endpoint,
+                "timeouts": timeouts,
                 "nodeRegistration": {"name": "cp1", "criSocket": "unix:///run/containerd/containerd.sock"},
             },
             {

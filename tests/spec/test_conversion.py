@@ -33,6 +33,7 @@ spec:
   kubernetesVersion: v1.36.2
   controlPlaneEndpoint: api.example.com:6443
   imageRepository: registry.example.com/k8s
+  startupTimeout: 6m
   networking:
     serviceSubnets: [10.96.0.0/16, "fd00:96::/112"]
     podSubnets: [10.244.0.0/16, "fd00:244::/56"]
@@ -46,9 +47,12 @@ spec:
     extraArgs: [{name: node-cidr-mask-size-ipv4, value: "25"}]
   scheduler:
     extraVolumes: [{name: x, hostPath: /x, mountPath: /x}]
+    extraEnvs: [{name: HTTPS_PROXY, value: "http://proxy.example:3128"}, {name: EMPTY}]
   etcd:
     dataDir: /srv/etcd
+    imageRepository: registry.example.com/etcd-io
     imageTag: 3.6.8-0
+    extraEnvs: [{name: GOGC, value: "50"}]
     serverCertSANs: [etcd.example]
     peerCertSANs: [192.0.2.11]
     extraArgs: [{name: quota-backend-bytes, value: "8589934592"}]
@@ -88,10 +92,13 @@ controllerManager:
   extraArgs: [{name: node-cidr-mask-size-ipv4, value: "25"}]
 scheduler:
   extraVolumes: [{name: x, hostPath: /x, mountPath: /x, pathType: ""}]
+  extraEnvs: [{name: HTTPS_PROXY, value: "http://proxy.example:3128"}, {name: EMPTY}]
 etcd:
   local:
     dataDir: /srv/etcd
+    imageRepository: registry.example.com/etcd-io
     imageTag: 3.6.8-0
+    extraEnvs: [{name: GOGC, value: "50"}]
     serverCertSANs: [etcd.example]
     peerCertSANs: [192.0.2.11]
     extraArgs: [{name: quota-backend-bytes, value: "8589934592"}]
@@ -106,6 +113,7 @@ nodeRegistration:
   name: CP1
   kubeletExtraArgs: [{name: node-ip, value: "192.0.2.11,2001:db8::11"}]
 localAPIEndpoint: {advertiseAddress: 192.0.2.11, bindPort: 7443}
+timeouts: {controlPlaneComponentHealthCheck: 0.1h}
 ---
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: JoinConfiguration
@@ -143,7 +151,8 @@ def test_a_whole_configuration_means_the_same() -> None:
 def test_v1beta3_differs_in_its_flags() -> None:
     spec = loaded(
         old_cluster(
-            'apiServer: {extraArgs: {v: "2", audit-log-path: /a}}\netcd: {local: {extraArgs: {x: ""}}}\n'
+            'apiServer: {extraArgs: {v: "2", audit-log-path: /a}, timeoutForControlPlane: 5m0s}\n'
+            'etcd: {local: {extraArgs: {x: ""}}}\n'
         ).replace("{name: cp1}", '{name: cp1, kubeletExtraArgs: {node-ip: "::", v: "4"}}')
     ).spec
     assert [(a.name, a.value) for a in spec.spec.api_server.extra_args] == [
@@ -154,6 +163,7 @@ def test_v1beta3_differs_in_its_flags() -> None:
     node = spec.spec.nodes[0]
     assert [(a.name, a.value) for a in node.kubelet_extra_args] == [("node-ip", "::"), ("v", "4")]
     assert node.kubelet_addresses == node.addresses
+    assert spec.spec.startup_timeout == timedelta(minutes=5)
 
 
 def test_defaults_are_those_of_kubeadm() -> None:
@@ -376,7 +386,7 @@ def test_what_is_not_followed_is_said() -> None:
             "13:3: InitConfiguration.nodeRegistration.imagePullSerial: is not used",
             "15:1: InitConfiguration.patches: is not used: pkigen applies no patches: override its templates",
             "16:1: InitConfiguration.skipPhases: is not used: it is about a run of kubeadm",
-            "17:1: InitConfiguration.timeouts: is not used: startup probes wait 4 minutes",
+            "17:12: InitConfiguration.timeouts.discovery: is not used: it is about a run of kubeadm",
             "19:1: KubeletConfiguration: is not used (cgroupDriver, a, b, c, d, e, f, g, h, i, …): pkigen",
             "37:7: kind: ResetConfiguration is not used: it describes no cluster",
             "40:1: JoinConfiguration: give 2 etcd members, an even number",

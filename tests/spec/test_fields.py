@@ -26,6 +26,7 @@ BASE: dict[str, Any] = {
 }
 ARGUMENT = {"name": "v", "value": "2"}
 VOLUME = {"name": "logs", "hostPath": "/var/log", "mountPath": "/log"}
+VARIABLE = {"name": "NO_PROXY", "value": "10.0.0.0/8"}
 UID = "3f2b0c1e-8d5a-4c07-9b6e-2a1d4f5e6c7b"
 ACCOUNT = {"kind": "ServiceAccount", "namespace": "web"}
 ARN = "arn:aws:iam::111122223333:role/Admin"
@@ -44,6 +45,7 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     "spec.runtime": ("systemd", "docker"),
     "spec.controlPlaneEndpoint": ("[2001:db8::1]:6443", "https://api:6443"),
     "spec.imageRepository": ("registry.example.com:5000/k8s/mirror", "registry example"),
+    "spec.startupTimeout": ("10m", "10"),
     "spec.networking": ({"dnsDomain": "k8s.example"}, "flannel"),
     "spec.networking.serviceSubnets": (["10.32.0.0/16", "fd00::/112"], []),
     "spec.networking.podSubnets": (["10.244.0.0/16"], ["10.244.0.1/16"]),
@@ -60,18 +62,25 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     "spec.apiServer.extraVolumes[0].mountPath": ("/srv/x", "/srv/../x", VOLUME),
     "spec.apiServer.extraVolumes[0].readOnly": (True, "true", VOLUME),
     "spec.apiServer.extraVolumes[0].pathType": ("DirectoryOrCreate", "Folder", VOLUME),
+    "spec.apiServer.extraEnvs": ([VARIABLE], {"NO_PROXY": "a"}),
+    "spec.apiServer.extraEnvs[0].name": ("https_proxy", "A=B", VARIABLE),
+    "spec.apiServer.extraEnvs[0].value": ("", "a\nb", VARIABLE),
     "spec.controllerManager": ({}, []),
     "spec.controllerManager.extraArgs": ([ARGUMENT], "v"),
     "spec.controllerManager.extraVolumes": ([], "v"),
+    "spec.controllerManager.extraEnvs": ([VARIABLE], "v"),
     "spec.scheduler": ({}, []),
     "spec.scheduler.extraArgs": ([ARGUMENT], "v"),
     "spec.scheduler.extraVolumes": ([], "v"),
+    "spec.scheduler.extraEnvs": ([VARIABLE], "v"),
     "spec.etcd": ({}, "stacked"),
     "spec.etcd.dataDir": ("/srv/etcd", "/srv/etcd/"),
+    "spec.etcd.imageRepository": ("registry.example.com/etcd-io", "registry example"),
     "spec.etcd.imageTag": ("3.6.8-0", "3.6.8 0"),
     "spec.etcd.serverCertSANs": (["etcd.example"], [7]),
     "spec.etcd.peerCertSANs": (["192.0.2.7"], ["::ffff:192.0.2.7"]),
     "spec.etcd.extraArgs": ([ARGUMENT], [{"name": "v"}]),
+    "spec.etcd.extraEnvs": ([VARIABLE], [{"value": "2"}]),
     "spec.etcd.external": (ENDPOINT, {}),
     "spec.etcd.external.endpoints": (["http://etcd.example:2379/"], []),
     "spec.etcd.external.caFile": ("/etc/etcd/ca.crt", "ca.crt", ENDPOINT),
@@ -209,7 +218,9 @@ def _fields(model: type[BaseModel], above: str) -> list[str]:
                 "spec.iam[0].rules",
             )
         )
-        listed = path.endswith(("xtraArgs", "xtraVolumes")) and not path.startswith("spec.apiServer")
+        listed = path.endswith(("xtraArgs", "xtraVolumes", "xtraEnvs")) and not path.startswith(
+            "spec.apiServer"
+        )
         if repeated or listed:
             continue
         for inner in _models(field.annotation):

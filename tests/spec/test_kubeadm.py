@@ -291,11 +291,26 @@ WARNED = [
         "etcd-local",
         cluster(
             "etcd: {local: {dataDir: /x, imageRepository: y, imageTag: z, extraArgs: "
-            "[{name: a, value: b}], extraEnvs: [{name: x}], serverCertSANs: [A.b], "
-            "peerCertSANs: [1.2.3.4]}}\n"
+            "[{name: a, value: b}], extraEnvs: [{name: x}, {name: y, valueFrom: {fieldRef: {fieldPath: "
+            "status.podIP}}}, {name: x}], serverCertSANs: [A.b], peerCertSANs: [1.2.3.4]}}\n"
         ),
-        "9:29: ClusterConfiguration.etcd.local.imageRepository: is not used: all images come from",
-        "9:96: ClusterConfiguration.etcd.local.extraEnvs: is not used: pkigen's static Pods set no",
+        "9:129: ClusterConfiguration.etcd.local.extraEnvs[1].valueFrom: is not used: pkigen sets plain",
+        "9:187: ClusterConfiguration.etcd.local.extraEnvs[2].name: 'x' is given before already: this one",
+    ),
+    case(
+        "timeouts",
+        (
+            "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n"
+            "nodeRegistration: {name: cp1}\nlocalAPIEndpoint: {advertiseAddress: 192.0.2.1}\n"
+            "timeouts: {controlPlaneComponentHealthCheck: 6m0s, discovery: 5m0s}\n"
+            "---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n"
+            "kubernetesVersion: v1.36.2\n"
+            "---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n"
+            "nodeRegistration: {name: w1, kubeletExtraArgs: [{name: node-ip, value: 192.0.2.7}]}\n"
+            "timeouts: {controlPlaneComponentHealthCheck: 8m0s}\n"
+        ),
+        "5:52: InitConfiguration.timeouts.discovery: is not used: it is about a run of kubeadm",
+        "14:12: JoinConfiguration.timeouts.controlPlaneComponentHealthCheck: is not used: the Init",
     ),
     case(
         "ignored",

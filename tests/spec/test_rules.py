@@ -601,6 +601,17 @@ WARNED = [
         "7:47: spec.networking.serviceSubnets[1]: no pod subnet is IPv6: services of this family",
     ),
     case(
+        "the same variable twice",
+        spec("  etcd: {extraEnvs: [{name: A, value: b}, {name: B}, {name: A}]}\n"),
+        "7:61: spec.etcd.extraEnvs[2].name: 'A' is given before already: this one counts",
+    ),
+    case(
+        "environment-and-time-with-systemd",
+        spec("  runtime: systemd\n  etcd: {extraEnvs: [{name: A}]}\n  startupTimeout: 5m\n"),
+        "8:10: spec.etcd.extraEnvs: has no effect: with the systemd runtime, set the environment in a",
+        "9:3: spec.startupTimeout: has no effect: with the systemd runtime, units wait for their",
+    ),
+    case(
         "volumes-with-systemd",
         spec("  runtime: systemd\n  scheduler: {extraVolumes: [{name: x, hostPath: /a, mountPath: /b}]}\n"),
         "8:15: spec.scheduler.extraVolumes: has no effect: with the systemd runtime, programs see",
