@@ -23,6 +23,7 @@ _YAML_BLOCK_WORD = re.compile(r"(?:--)?[A-Za-z/_](?:[A-Za-z0-9/_.@:+=,*\[\]-]*[A
 # YAML 1.1 reads these as booleans and nulls, in several spellings (yaml.org/type/bool.html, null.html).
 _YAML_RESERVED = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SYSTEMD_WORD = re.compile(r"[A-Za-z0-9/_.@:+=,-]+")
 _ARGUMENT_WORD = re.compile(r"[A-Za-z0-9/_.@:+=,*\[\]%-]+")
 _ESCAPED_IN_WORD = re.compile(r'(["\\])')
@@ -46,7 +47,7 @@ def text_of(value: object) -> str:
         msg = f"a {type(value).__name__} is not a scalar"
         raise TypeError(msg)
     text = str(value)
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if _SURROGATE.search(text):
         raise ValueError("a value holds half a character (a lone surrogate)")
     return text
 
