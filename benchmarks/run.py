@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "single.yaml"
 ALGORITHMS = ("RSA-2048", "ECDSA-P256")
+LIBRARIES = "import cryptography.x509, jinja2, pydantic, typer, yaml"
+"""What no program that stands on them can be faster than."""
 KUBEADM_PHASES = ("certs all", "kubeconfig all", "control-plane all", "etcd local")
 
 # What one control-plane node needs: kubeadm's CAs, and its leaves with those of the kubeconfigs.
@@ -226,6 +228,10 @@ def contenders() -> list[Contender]:
     """All that this machine can run."""
     found = [
         Contender(name="python, bare", command=lambda _directory: [sys.executable, "-c", "pass"]),
+        Contender(
+            name="python, importing the libraries",
+            command=lambda _directory: [sys.executable, "-c", LIBRARIES],
+        ),
         Contender(name="pkigen --version", command=lambda _directory: [*pkigen(), "--version"]),
     ]
     for algorithm in ALGORITHMS:
