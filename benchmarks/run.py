@@ -34,6 +34,20 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "single.yaml"
 ALGORITHMS = ("RSA-2048", "ECDSA-P256")
 LIBRARIES = "import cryptography.x509, jinja2, pydantic, typer, yaml"
 """What no program that stands on them can be faster than."""
+KEYS = f"""{LIBRARIES}, os
+from cryptography.hazmat.primitives.asymmetric import rsa
+for worker in range(os.cpu_count()):
+    if os.fork() == 0:
+        for _ in range(worker, {{keys}}, os.cpu_count()):
+            rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        os._exit(0)
+while True:
+    try:
+        os.wait()
+    except ChildProcessError:
+        break
+"""
+"""The same with RSA keys, made on all cores and thrown away."""
 KUBEADM_PHASES = ("certs all", "kubeconfig all", "control-plane all", "etcd local")
 
 # What one control-plane node needs: kubeadm's CAs, and its leaves with those of the kubeconfigs.
@@ -231,6 +245,10 @@ def contenders() -> list[Contender]:
         Contender(
             name="python, importing the libraries",
             command=lambda _directory: [sys.executable, "-c", LIBRARIES],
+        ),
+        Contender(
+            name="python, libraries and 17 RSA-2048 keys",
+            command=lambda _directory: [sys.executable, "-c", KEYS.format(keys=17)],
         ),
         Contender(name="pkigen --version", command=lambda _directory: [*pkigen(), "--version"]),
     ]
