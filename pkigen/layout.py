@@ -22,6 +22,9 @@ KUBELET_DIRECTORY = "/var/lib/kubelet"
 KUBELET_PKI_DIRECTORY = "/var/lib/kubelet/pki"
 KUBE_PROXY_DIRECTORY = "/var/lib/kube-proxy"
 
+FILE_SUFFIXES = (".conf", ".crt", ".env", ".key", ".pub", ".service", ".yaml")
+"""What the names of files on a node end in."""
+
 CERTIFICATE_MODE = 0o644
 KEY_MODE = 0o600
 KUBECONFIG_MODE = 0o600

@@ -97,8 +97,8 @@ def load_text(text: bytes, *, file: str, host: HostFacts = _NO_FACTS) -> LoadedS
     """
     documents, problems = yaml_source.read(text, file=file)
     if not documents:
-        empty = _whole_file(file, "is empty: 'pkigen example' prints a spec to start from")
-        raise SpecError([*problems, empty])
+        what = "is empty: 'pkigen example' prints a spec to start from"
+        raise SpecError([*problems, Problem(file=file, line=1, column=1, path="", message=what)])
     dialect = _dialect(documents)
     if dialect is Dialect.KUBEADM:
         from pkigen.spec import kubeadm  # noqa: PLC0415 -- only kubeadm's users pay for it

@@ -59,6 +59,7 @@ CERTIFICATE_NAMES = (
 OLDEST_MINOR, NEWEST_MINOR = 29, 37
 LONGEST_COMMON_NAME = 64  # RFC 5280 appendix A.1, ub-common-name; ub-organization-name is the same
 _LONGEST_PATH = 4095  # PATH_MAX of Linux without its final NUL
+_LONGEST_FILE_NAME = 255  # NAME_MAX
 KUBELET_USER_PREFIX = "system:node:"
 _BROADCAST = IPv4Address("255.255.255.255")
 
@@ -315,12 +316,20 @@ def _absolute_path(value: str) -> str:
     if len(value) > _LONGEST_PATH:
         msg = f"is {len(value)} characters long: a path may have {_LONGEST_PATH}"
         raise ValueError(msg)
+    longest = max(map(len, value.split("/")))
+    if longest > _LONGEST_FILE_NAME:
+        msg = f"has a name of {longest} characters: one may have {_LONGEST_FILE_NAME}"
+        raise ValueError(msg)
     return value
 
 
-def _certificates_directory(value: str) -> str:
+def _directory(value: str) -> str:
     if f"{value}/".startswith(f"{layout.MANIFESTS_DIRECTORY}/"):
         msg = f"must not be in {layout.MANIFESTS_DIRECTORY}: the kubelet reads every file there as a Pod"
+        raise ValueError(msg)
+    named = next((part for part in value.split("/") if part.endswith(layout.FILE_SUFFIXES)), None)
+    if named is not None:
+        msg = f"must be a directory's path: {named!r} is what files are called"
         raise ValueError(msg)
     return value
 
@@ -489,6 +498,7 @@ DNSLabel = Annotated[StrictStr, AfterValidator(dns_label)]
 NodeName = Annotated[StrictStr, AfterValidator(_node_name)]
 PersonName = Annotated[StrictStr, Field(min_length=1), AfterValidator(parse_person)]
 AbsolutePath = Annotated[StrictStr, AfterValidator(_absolute_path)]
+DirectoryPath = Annotated[AbsolutePath, AfterValidator(_directory)]
 UID = Annotated[StrictStr, AfterValidator(parse_uid)]
 IAMARN = Annotated[StrictStr, AfterValidator(parse_iam_arn), Field(max_length=2048)]
 AgeRecipient = Annotated[StrictStr, AfterValidator(_age_recipient)]
@@ -608,7 +618,7 @@ class ExternalEtcd(Strict):
 class Etcd(Strict):
     """The cluster's etcd: on the control-plane nodes, on nodes with the role etcd, or external."""
 
-    data_dir: AbsolutePath = "/var/lib/etcd"
+    data_dir: DirectoryPath = "/var/lib/etcd"
     image_repository: ImageRepository | None = None
     """Where etcd's image comes from, if not from spec.imageRepository like the others."""
     image_tag: ImageTag | None = None
@@ -648,7 +658,7 @@ class Certificates(Strict):
     """Of leaf certificates; none outlives its CA."""
     renew_before: Duration = timedelta(hours=720)
     """How long before its end a certificate is renewed; never more than a third of its life."""
-    directory: Annotated[AbsolutePath, AfterValidator(_certificates_directory)] = "/etc/kubernetes/pki"
+    directory: DirectoryPath = "/etc/kubernetes/pki"
     """Where the files stand on the nodes (kubeadm's certificatesDir)."""
     distribute_ca_keys: StrictBool = Field(default=True, alias="distributeCAKeys")
     """Whether control-plane nodes get the CA keys; without, the controller manager signs nothing."""

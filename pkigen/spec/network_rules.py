@@ -97,6 +97,35 @@ def _pod_subnet_sizes(spec: ClusterSpec) -> Iterator[Finding]:
             )
 
 
+def _special_ranges(spec: ClusterSpec) -> Iterator[Finding]:
+    # pkg/apis/core/validation/validation.go, ValidateEndpointIP: what no Endpoints or EndpointSlice may hold
+    networking = spec.spec.networking
+    places: list[tuple[Location, IPAddress | IPNetwork, str]] = [
+        (("spec", "networking", key, index), subnet, "nothing there could be reached")
+        for key, subnets in (
+            ("serviceSubnets", networking.service_subnets),
+            ("podSubnets", networking.pod_subnets),
+        )
+        for index, subnet in enumerate(subnets)
+    ]
+    # Since v1.37 the API server refuses to start with one (kubernetes#138102).
+    what = "the API server cannot publish it as its own, and v1.37 does not start with it"
+    places.extend(
+        ((*NODES, index, "addresses", 0), node.advertise_address, what)
+        for index, node in enumerate(spec.spec.nodes)
+        if node.has(Role.CONTROL_PLANE)
+    )
+    for at, value, why in places:
+        kinds = {
+            "loopback": value.is_loopback,
+            "link-local": value.is_link_local,
+            "multicast": value.is_multicast,
+        }
+        for kind, applies in kinds.items():
+            if applies:
+                yield warning(at, f"is {kind}: {why}")
+
+
 def _overlaps(spec: ClusterSpec) -> Iterator[Finding]:
     for index, pods in enumerate(spec.spec.networking.pod_subnets):
         for place, service in enumerate(spec.spec.networking.service_subnets):
@@ -179,6 +208,7 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[Finding]], ...]] = (
     _subnet_families,
     _service_subnet_sizes,
     _pod_subnet_sizes,
+    _special_ranges,
     _overlaps,
     _hosts_within_subnets,
     _endpoint,

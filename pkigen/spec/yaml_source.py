@@ -7,6 +7,7 @@ refused; aliases and nesting are bounded, so that no input costs more than its s
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from dataclasses import dataclass, field
@@ -33,6 +34,11 @@ _MOST_ALIASED_VALUES: Final = 10_000
 _LONGEST_NUMBER: Final = 40
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# In this order: what UTF-32 begins with begins with what UTF-16 does.
+_OTHER_ENCODINGS: Final = {
+    "UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
 _LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {
@@ -157,8 +163,9 @@ def read(data: bytes, *, file: str) -> tuple[list[Node], list[Problem]]:
 def _decoded(data: bytes, file: str) -> str:
     if len(data) > LARGEST_FILE:
         raise _whole_file(file, f"is larger than {LARGEST_FILE // 2**20} MiB, which no cluster needs")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _whole_file(file, "is UTF-16: save it as UTF-8")
+    for encoding, mark in _OTHER_ENCODINGS.items():
+        if data.startswith(mark):
+            raise _whole_file(file, f"is {encoding}: save it as UTF-8")
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
         text = data.decode()
@@ -193,7 +200,7 @@ def _problem(file: str, line: int, column: int, message: str) -> Problem:
 
 
 def _whole_file(file: str, message: str) -> SpecError:
-    return SpecError([_problem(file, 0, 0, message)])
+    return SpecError([_problem(file, 1, 1, message)])
 
 
 class _StopReading(Exception):  # noqa: N818 -- control flow: the problem is on the list already

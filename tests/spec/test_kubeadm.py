@@ -324,6 +324,7 @@ WARNED = [
         "loop",
         swapped_kubeadm("192.0.2.1", "127.0.0.1"),
         "4:38: InitConfiguration.localAPIEndpoint.advertiseAddress: is a loopback address: kubeadm",
+        "4:38: InitConfiguration.localAPIEndpoint.advertiseAddress: is loopback: the API server cannot",
     ),
     case(
         "join-worker",

@@ -148,7 +148,7 @@ def test_a_huge_file_is_not_read_to_its_end(tmp_path: Path) -> None:
         stream.truncate(2**36)
     with pytest.raises(SpecError) as caught:
         load(path)
-    assert str(caught.value.problems[0]) == f"{path}: is larger than 16 MiB, which no cluster needs"
+    assert str(caught.value.problems[0]) == f"{path}:1:1: is larger than 16 MiB, which no cluster needs"
 
 
 def _bomb(levels: int = 9) -> str:
@@ -175,7 +175,7 @@ HOSTILE = {
     ),
     "long scalar": (f'a: "{"x" * 2**22}"', "1:1: apiVersion: is missing"),
     "long key": (f"{'x' * 2**22}: 1", "1:1: is longer than 65536 characters"),
-    "long comment": ("#" * 2**24, "is empty"),
+    "long comment": ("#" * 2**24, "1:1: is empty"),
 }
 
 

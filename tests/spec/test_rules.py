@@ -334,6 +334,17 @@ BAD_VALUES = [
         "7:29: spec.certificates.directory: must be an absolute path of letters, digits and . _ @ +",
     ),
     case(
+        "a name that no file system takes",
+        spec(f"  certificates: {{directory: /{'d' * 256}}}\n"),
+        "7:29: spec.certificates.directory: has a name of 256 characters: one may have 255",
+    ),
+    case(
+        "a directory with the name of a file",
+        spec("  certificates: {directory: /etc/kubernetes/admin.conf/pki}\n  etcd: {dataDir: /srv/x.yaml}\n"),
+        "7:29: spec.certificates.directory: must be a directory's path: 'admin.conf' is what files",
+        "8:19: spec.etcd.dataDir: must be a directory's path: 'x.yaml' is what files are called",
+    ),
+    case(
         "directory of static Pods",
         spec("  certificates: {directory: /etc/kubernetes/manifests/pki}\n"),
         "7:29: spec.certificates.directory: must not be in /etc/kubernetes/manifests: the kubelet",
@@ -599,6 +610,20 @@ WARNED = [
         "family-without-pods",
         spec('  networking: {serviceSubnets: [10.96.0.0/12, "fd00::/112"], podSubnets: [10.244.0.0/16]}\n'),
         "7:47: spec.networking.serviceSubnets[1]: no pod subnet is IPv6: services of this family",
+    ),
+    case(
+        "subnets for nobody",
+        spec(
+            "  networking: {serviceSubnets: [224.0.0.0/16], podSubnets: [169.254.0.0/16]}\n"
+            "  controllerManager: {extraArgs: [{name: allocate-node-cidrs, value: 'false'}]}\n"
+        ),
+        "7:33: spec.networking.serviceSubnets[0]: is multicast: nothing there could be reached",
+        "7:61: spec.networking.podSubnets[0]: is link-local: nothing there could be reached",
+    ),
+    case(
+        "an address that no API server publishes",
+        swapped("192.0.2.1", "127.0.0.1"),
+        "6:57: spec.nodes[0].addresses[0]: is loopback: the API server cannot publish it as its own",
     ),
     case(
         "the same variable twice",

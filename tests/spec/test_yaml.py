@@ -7,9 +7,9 @@ import pytest
 from tests.spec.sources import assert_starts, case, nodes, problems, spec
 
 BAD_YAML = [
-    case("empty", "", "is empty: 'pkigen example' prints a spec to start from"),
-    case("only-a-comment", "# nothing\n", "is empty: 'pkigen example' prints a spec to start from"),
-    case("only-null", "---\n...\n", "is empty: 'pkigen example' prints a spec to start from"),
+    case("empty", "", "1:1: is empty: 'pkigen example' prints a spec to start from"),
+    case("only-a-comment", "# nothing\n", "1:1: is empty: 'pkigen example' prints a spec to start from"),
+    case("only-null", "---\n...\n", "1:1: is empty: 'pkigen example' prints a spec to start from"),
     case("scalar", "hello\n", "1:1: must be a mapping of keys to values, not 'hello'"),
     case("list", "- a\n", "1:1: must be a mapping of keys to values, not a list"),
     case(
@@ -37,7 +37,8 @@ BAD_YAML = [
     case("nul", b"a: \x00\n", "1:4: has the unprintable character U+0000: remove it"),
     case("control", b"ab\ncd: \x1b[31m\n", "2:5: has the unprintable character U+001B: remove it"),
     case("latin-1", b"a: b\nc: \xe9", "2:4: is not UTF-8: byte 0xe9; save the file as UTF-8"),
-    case("utf-16", b"\xff\xfea\x00:\x00 \x00b\x00", "is UTF-16: save it as UTF-8"),
+    case("utf-16", b"\xff\xfea\x00:\x00 \x00b\x00", "1:1: is UTF-16: save it as UTF-8"),
+    case("utf-32", "a: b".encode("utf-32"), "1:1: is UTF-32: save it as UTF-8"),
     case(
         "yaml-version-2-docs",
         spec("---\nkind: Cluster\n"),
