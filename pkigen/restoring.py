@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pkigen.actions import Action
-    from pkigen.store import FileContent, Store
+    from pkigen.store import BackupInfo, FileContent, Store
 
 _LARGEST = 1 << 28
 
@@ -43,7 +43,7 @@ class Rollback:
     """What going back does: files that get an older content, and files that go."""
 
     backup: str
-    undone: tuple[str, ...]
+    undone: tuple[BackupInfo, ...]
     restores: tuple[Restore, ...]
     removes: tuple[str, ...]
 
@@ -53,6 +53,14 @@ class Rollback:
         return (
             *(_action(Create if each.is_back else Rewrite, each.path) for each in self.restores),
             *(_action(Remove, path) for path in self.removes),
+        )
+
+    @property
+    def undoes(self) -> tuple[Action, ...]:
+        """What the changes did that it would undo, taken as one: the other way round."""
+        return (
+            *(_action(Create, path) for path in self.removes),
+            *(_action(Remove if each.is_back else Rewrite, each.path) for each in self.restores),
         )
 
 
@@ -65,7 +73,7 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
     kept = list(reversed(store.backups()))
     ids = [each.id for each in kept]
     if not ids:
-        raise UsageError(f"{store.root} has no backup to go back to", hint="nothing has been replaced yet")
+        raise UsageError(f"{store.root} has no backup", hint="nothing has been replaced yet")
     chosen = ids[0] if backup is None else backup
     if chosen not in ids:
         raise UsageError(f"there is no backup {chosen!r}", hint=f"choose one of {', '.join(ids)}")
@@ -82,7 +90,7 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
             removes.append(path)
     return Rollback(
         backup=chosen,
-        undone=tuple(f"{each.id} ({each.command})" for each in undone),
+        undone=tuple(undone),
         restores=tuple(restores),
         removes=tuple(removes),
     )

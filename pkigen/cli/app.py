@@ -49,6 +49,7 @@ COMMANDS = {
     "verify": "Verify every file, every certificate and every TLS edge.",
     "authority": "Encrypt the authority's private files, or work with an authority that is never connected.",
     "rescue": "Bring back a cluster whose certificates have all ended.",
+    "changes": "Show again what a change did, and what must restart on the nodes.",
     "rollback": "Go back to the state before a change.",
     "sign": "Sign a client certificate for a key that never leaves its owner.",
     "csr": "Make certificate signing requests, and take them through the cluster.",

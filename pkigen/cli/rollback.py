@@ -56,7 +56,7 @@ def rollback(
         session = session.at(store)
         planned = plan_rollback(store, backup)
         for change in planned.undone:
-            say(f"undo {change}")
+            say(f"undo {change.id} ({change.command})")
         for restore in planned.restores:
             say(f"  restore {restore.path} from {restore.backup}")
         for path in planned.removes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pkigen.ledger import timestamp
 from pkigen.proving import CASES
-from pkigen.restarting import restart_commands
+from pkigen.restarting import leftovers, restart_commands, restart_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pkigen.live import Live
     from pkigen.proving import Proof
     from pkigen.restarting import Step
+    from pkigen.store import BackupInfo
     from pkigen.verifying import Verified
 
 _VERSION = "pkigen/v1"
@@ -36,8 +37,6 @@ def dump(content: dict[str, Any], form: str) -> str:
 
 def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, Any]:
     """A plan: what changes, why, what then restarts, and what is dangerous about it."""
-    from pkigen.restarting import leftovers, restart_map  # noqa: PLC0415
-
     return {
         "apiVersion": _VERSION,
         "kind": "Plan",
@@ -48,11 +47,34 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         "actions": [action(each) for each in plan.changes],
         "awaited": [action(each) for each in plan.awaited],
         "waiting": [action(each) for each in plan.waiting],
-        "restarts": [step(each, inventory) for each in restart_map(inventory, plan.changes)],
-        "leftovers": [
-            {"node": node, "files": list(files)} for node, files in leftovers(inventory, plan.changes).items()
-        ],
+        **_consequences(plan.changes, inventory),
         "risks": list(risks),
+    }
+
+
+def changes(undone: Iterable[BackupInfo], done: Iterable[Action], inventory: Inventory) -> dict[str, Any]:
+    """What earlier changes did, newest first, and what they ask of the nodes together."""
+    done = tuple(done)
+    return {
+        "apiVersion": _VERSION,
+        "kind": "Changes",
+        "cluster": inventory.cluster.name,
+        "changes": [
+            {"backup": each.id, "command": each.command, "time": timestamp(each.time) if each.time else None}
+            for each in undone
+        ],
+        "files": [{"action": each.verb, "path": each.id} for each in sorted(done, key=lambda each: each.id)],
+        **_consequences(done, inventory),
+    }
+
+
+def _consequences(changes: Iterable[Action], inventory: Inventory) -> dict[str, Any]:
+    changes = tuple(changes)
+    return {
+        "restarts": [step(each, inventory) for each in restart_map(inventory, changes)],
+        "leftovers": [
+            {"node": node, "files": list(files)} for node, files in leftovers(inventory, changes).items()
+        ],
     }
 
 

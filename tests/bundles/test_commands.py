@@ -190,7 +190,7 @@ def test_a_root_that_is_not_there_is_not_made(journey: Journey, pkigen: InProces
 def test_nothing_to_go_back_to_leaves_no_trace(journey: Journey, pkigen: InProcess) -> None:
     before = photograph(journey.node)
     result = pkigen("bundle", "rollback", "--root", journey.node, "--yes")
-    assert "has no backup to go back to" in result.error
+    assert "has no backup" in result.error
     assert photograph(journey.node) == before
 
 

@@ -380,7 +380,7 @@ def test_the_first_install_goes_without_a_trace(second: Second, node: Path) -> N
 
 
 def test_nothing_to_go_back_to(node: Path) -> None:
-    with on_node(node) as store, pytest.raises(UsageError, match="no backup to go back to"):
+    with on_node(node) as store, pytest.raises(UsageError, match="has no backup"):
         plan_going_back(store, None)
 
 

@@ -50,6 +50,7 @@ def contents(tmp_path: Path, pkigen: InProcess) -> list[dict[str, Any]]:
         pkigen("init", *place, "--dry-run", "-o", "json"),
         pkigen("init", *place, "-o", "json"),
         pkigen("renew", *place, "admin.conf", "--yes", "-o", "json"),
+        pkigen("changes", "--out", tmp_path / "home", "-o", "json"),
         pkigen("plan", *place, "-o", "json"),
         pkigen("status", tmp_path / "home", "-o", "json"),
         pkigen("verify", tmp_path / "home", "-o", "json"),
@@ -70,5 +71,5 @@ def test_every_field_is_documented(contents: list[dict[str, Any]]) -> None:
         missing = set(_fields(content)) - _documented(content["kind"])
         assert not missing, f"{content['kind']}: {sorted(missing)}"
         kinds.add(content["kind"])
-    assert kinds == {"Plan", "Applied", "Status", "Verification", "Proof", "Rotated"}
+    assert kinds == {"Plan", "Applied", "Status", "Verification", "Proof", "Rotated", "Changes"}
     assert "broken" not in _documented("Plan"), "each kind has its own"

@@ -137,7 +137,7 @@ def test_rollback_asks(
 def test_backups_that_are_not_there(pkigen: InProcess, tree: Path) -> None:
     result = pkigen("rollback", "--out", tree, "--yes")
     assert (result.code, result.out) == (2, "")
-    assert "has no backup to go back to" in result.error
+    assert result.error.endswith("has no backup")
 
 
 def test_an_unknown_backup(pkigen: InProcess, tree: Path, grown: list[dict[str, bytes]]) -> None:
