@@ -268,8 +268,17 @@ def load_issuer(reader: Reader, ca: CA, certificates: CACertificates) -> Issuer:
     return Issuer(certificate=certificates.certificate, key=key, chain=certificates.chain)
 
 
-def unfit(chain: tuple[x509.Certificate, ...], *, public_key: bytes | None, now: datetime) -> str | None:
-    """Why a CA certificate, with the chain above it, must not sign for this cluster; None where it may."""
+def unfit(
+    chain: tuple[x509.Certificate, ...], *, public_key: bytes | None, now: datetime, below: int = 0
+) -> str | None:
+    """Why a CA certificate, with the chain above it, must not sign for this cluster; None where it may.
+
+    Args:
+        chain: The CA and what stands above it.
+        public_key: That of the private key beside it, as DER; None where it is elsewhere.
+        now: The present, in UTC.
+        below: How many CAs are to stand between it and a leaf.
+    """
     certificate = chain[0]
     if public_key is not None and public_der(certificate.public_key()) != public_key:
         return "the private key beside it does not match"
@@ -284,7 +293,7 @@ def unfit(chain: tuple[x509.Certificate, ...], *, public_key: bytes | None, now:
         fault = _unfit_in_time(link, now)
         if fault is not None:
             return fault
-    return _unfit_chain(chain)
+    return _unfit_chain(chain, below)
 
 
 def load_all(
@@ -463,15 +472,17 @@ def _unfit_in_time(certificate: x509.Certificate, now: datetime) -> str | None:
     return None
 
 
-def _unfit_chain(chain: tuple[x509.Certificate, ...]) -> str | None:
+def _unfit_chain(chain: tuple[x509.Certificate, ...], below: int) -> str | None:
     for depth, (link, above) in enumerate(itertools.pairwise(chain)):
         try:
             link.verify_directly_issued_by(above)
         except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
             return f"certificate {depth + 2} of the file did not sign the one before it"
-        limit = above.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
-        if limit is not None and limit < depth + 1:
+    for depth, link in enumerate(chain):
+        limit = link.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
+        if limit is not None and limit < depth + below:
             return (
-                f"{above.subject.rfc4514_string()} allows {limit} intermediates below it (pathLenConstraint)"
+                f"{link.subject.rfc4514_string()} allows {limit} intermediate{'' if limit == 1 else 's'} "
+                "below it (pathLenConstraint)"
             )
     return None

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _REMEMBERED = 4096
 _NO_FINDINGS = {Reason.EXPIRES_SOON, Reason.AWAITS_REQUEST}
 _OWN_TREES = frozenset({layout.AUTHORITY, layout.NODES, layout.USERS, layout.ADDONS})
+_WITH_AN_OFFLINE_AUTHORITY = frozenset({layout.PENDING_REQUEST, layout.AUTHORITY_PIN})
 _OWN_FILES = frozenset({layout.LOCK_FILE, IDENTITY_PATH})
 _USED_WHOLE = {
     layout.NODES: "would be copied to the host",
@@ -168,8 +169,8 @@ class _Verification:
         for path in self._store.walk():
             if path in self._inventory.paths or path in _OWN_FILES:
                 continue
-            if path == layout.PENDING_REQUEST and self._asks_offline():
-                continue  # the keys of the request that is out
+            if path in _WITH_AN_OFFLINE_AUTHORITY and self._asks_offline():
+                continue
             is_ours = (
                 path.partition("/")[0] in _OWN_TREES
             )  # what else people keep beside them is their affair

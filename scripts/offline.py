@@ -31,6 +31,8 @@ RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 # glibc 2.28 is Debian 10's and RHEL 8's; pip does not derive the older tags from the newer one.
 PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
+MACHINES = ("x86_64", "aarch64")
+
 INSTALL = """\
 #!/bin/sh
 # Install pkigen from this directory, without a network: sh install.sh [DIR]
@@ -40,6 +42,7 @@ to=${{1:-/opt/pkigen}}
 case $to in /*) ;; *) to=$PWD/$to ;; esac
 python=${{PYTHON:-python3}}
 supported=" {pythons} "
+machines=" {machines} "
 cd "$(dirname "$0")"
 sha256sum --check --quiet SHA256SUMS
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -48,6 +51,24 @@ case $supported in
 *)
     echo "error: this kit is for Python {pythons}, and $python is $version" >&2
     echo "hint: name another with PYTHON=…, or make the kit with --python $version" >&2
+    exit 1
+    ;;
+esac
+machine=$("$python" -c 'import platform as p, sys; print(sys.platform, p.machine(), p.libc_ver()[0])')
+case $machine in
+"linux "*" glibc") ;;
+*)
+    echo "error: this kit is for Linux with glibc, and this is ${{machine% }}" >&2
+    exit 1
+    ;;
+esac
+machine=${{machine#linux }}
+machine=${{machine% glibc}}
+case $machines in
+*" $machine "*) ;;
+*)
+    echo "error: this kit is for {machines}, and this machine is $machine" >&2
+    echo "hint: make the kit with --machine $machine" >&2
     exit 1
     ;;
 esac
@@ -66,7 +87,7 @@ def main() -> int:
         "--python", action="append", metavar="X.Y", help=f"a Python of the site; may be repeated [{RUNNING}]"
     )
     parser.add_argument(
-        "--machine", action="append", metavar="NAME", help="x86_64 or aarch64; may be repeated [this one]"
+        "--machine", action="append", choices=MACHINES, help="of the site; may be repeated [this one]"
     )
     options = parser.parse_args()
     out: Path = options.out.resolve()
@@ -75,6 +96,23 @@ def main() -> int:
     if out.exists():
         print(f"error: {out} exists", file=sys.stderr)
         return 1
+    try:
+        _make(out, pythons, machines)
+    except BaseException as error:
+        # Half a kit would be found out at the site.
+        shutil.rmtree(out, ignore_errors=True)
+        if not isinstance(error, subprocess.CalledProcessError):
+            raise
+        kinds = f"Python {', '.join(pythons)} on {', '.join(machines)}"
+        print(f"error: no kit for {kinds}: see what pip said above", file=sys.stderr)
+        return 1
+    count = len(list((out / "wheelhouse").iterdir()))
+    print(f"{out}: {count} wheels for Python {', '.join(pythons)} on {', '.join(machines)}")
+    print(f"{_sha256(out / 'SHA256SUMS')}  SHA256SUMS (compare it at the site: sha256sum SHA256SUMS)")
+    return 0
+
+
+def _make(out: Path, pythons: list[str], machines: list[str]) -> None:
     wheelhouse = out / "wheelhouse"
     wheelhouse.mkdir(parents=True)
     for python, machine in product(pythons, machines):
@@ -84,7 +122,7 @@ def main() -> int:
     pin = f"pkigen=={own.name.split('-')[1]}"
     text = f"{LOCK.read_text(encoding='utf-8')}{pin} \\\n    --hash=sha256:{_sha256(own)}\n"
     (out / "requirements.txt").write_text(text, encoding="utf-8")
-    script = INSTALL.format(pythons=" ".join(pythons), machines=" or ".join(machines))
+    script = INSTALL.format(pythons=" ".join(pythons), machines=" ".join(machines))
     (out / "install.sh").write_text(script, encoding="utf-8")
     (out / "sbom.json").write_text(_sbom(wheelhouse), encoding="utf-8")
     if RUNNING in pythons and platform.machine() in machines:
@@ -93,10 +131,6 @@ def main() -> int:
         f"{_sha256(path)}  {path.relative_to(out)}\n" for path in sorted(out.rglob("*")) if path.is_file()
     )
     (out / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
-    count = len(list(wheelhouse.iterdir()))
-    print(f"{out}: {count} wheels for Python {', '.join(pythons)} on {', '.join(machines)}")
-    print(f"{_sha256(out / 'SHA256SUMS')}  SHA256SUMS (compare it at the site: sha256sum SHA256SUMS)")
-    return 0
 
 
 def _download(wheelhouse: Path, python: str, machine: str) -> None:

@@ -139,11 +139,11 @@ def _again(pending: Pending, items: dict[str, DesiredCertificate], cluster: str,
     hint = "--anew gives it up and makes another; an answer to it can then no longer be installed"
     if now >= envelope.label.expires:
         raise BundleError(f"{when}, and is too old to be approved", hint=hint)
-    same = (asked.cluster, asked.origin) == (cluster, next(iter(items.values())).node)
+    if (asked.cluster, asked.origin) != (cluster, next(iter(items.values())).node):
+        raise BundleError(f"{when}, and it is that of {asked.origin} in {asked.cluster}", hint=hint)
     deviations = judge_all(dict(asked.requests), items, {}).deviations
-    if not same or deviations:
-        first = str(deviations[0]) if deviations else f"it is of {asked.origin} in {asked.cluster}"
-        raise BundleError(f"{when}, and asks for something else than the spec: {first}", hint=hint)
+    if deviations:
+        raise BundleError(f"{when}, and asks for something else than the spec: {deviations[0]}", hint=hint)
     return Asked(requests=asked, file=pending.request, signer=envelope.fingerprint, is_new=False)
 
 

@@ -26,7 +26,7 @@ _LENGTH = 4
 _SIGNATURE = len(MAGIC) + KEY_SIZE
 _BODY = _SIGNATURE + SIGNATURE_SIZE
 _CONTEXT = b"pkigen bundle signature 1\0"
-_NOTHING_WRITTEN = "nothing was written; have the bundle made and carried again"
+_NOTHING_WRITTEN = "nothing was written; have it made and carried again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ def unwrap(data: bytes, *, pin: str | None) -> Envelope:
     if data.startswith(b"age-encryption.org/"):
         raise BundleError("it is not signed: a bare age file is no bundle", hint=_NOTHING_WRITTEN)
     if not data.startswith(MAGIC):
-        raise BundleError("it is no pkigen bundle", hint=_NOTHING_WRITTEN)
+        raise BundleError("it is no bundle, request or answer of pkigen's", hint=_NOTHING_WRITTEN)
     if len(data) < _BODY + _LENGTH:
         raise BundleError("it is cut off", hint=_NOTHING_WRITTEN)
     if len(data) > LARGEST_BUNDLE:
@@ -95,7 +95,7 @@ def require_key(public: bytes, pin: str) -> None:
     if found != pin:
         raise BundleError(
             f"it is signed by another key: {found}, where {pin} is trusted",
-            hint="nothing was written; compare with the fingerprint that `pkigen init` printed",
+            hint="nothing was written; compare with what was printed where that key was made",
         )
 
 

@@ -86,7 +86,7 @@ def parse_pin(text: str) -> str:
     pin = text.strip().lower()
     if not _FINGERPRINT.fullmatch(pin):
         raise UsageError(
-            f"--pin {text!r} is no fingerprint of a bundle key",
-            hint="it has five groups of five, as `pkigen init` and `pkigen bundle create` print it",
+            f"--pin {text!r} is no fingerprint",
+            hint="it has five groups of five letters and digits, as pkigen prints it",
         )
     return pin

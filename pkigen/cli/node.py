@@ -11,8 +11,8 @@ import typer
 from pkigen.bundles.asking import Wish, ask, wanted
 from pkigen.bundles.media import write_file
 from pkigen.bundles.paths import IDENTITY, PENDING
-from pkigen.cli.bundle import IdentityOption, NodeOption, RootOption
 from pkigen.cli.console import note, say
+from pkigen.cli.host import IdentityOption, NodeOption, RootOption, changing, require_root
 from pkigen.cli.node_approve import approve
 from pkigen.cli.node_listing import listed
 from pkigen.cli.options import SpecArgument
@@ -23,8 +23,6 @@ from pkigen.errors import PkigenError
 from pkigen.inventory import derive
 from pkigen.ledger import timestamp
 from pkigen.sealing import Identity
-from pkigen.store import Store
-from pkigen.store.paths import NODE_PRIVATE
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -51,6 +49,7 @@ def identity(
 
     The private half stays in ROOT/var/lib/pkigen/identity.age and is never shown.
     """
+    require_root(root)
     path = root / IDENTITY
     if not show:
         if path.exists():
@@ -101,9 +100,7 @@ def request(
         recipient=read_identity(identity).recipient if identity is not None else None,
     )
     now = system.clock()
-    with Store.open(
-        root, command="node request", now=now, filesystem=system.filesystem, private=NODE_PRIVATE
-    ) as store:
+    with changing(system, root, "node request") as store:
         if store.recovered is not None:
             note(f"note: {store.recovered}")
         asked = ask(inventory, wish, store, now=now, entropy=system.entropy)

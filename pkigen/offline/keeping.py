@@ -330,7 +330,8 @@ def _chain(reader: Reader, files: KeyPairFiles, *, now: datetime | None) -> tupl
             raise AuthorityError(f"{fault.path} {fault.message}", hint="an authority has both files of a CA")
     chain = tuple(link for link in (observed.certificate, *observed.chain) if link is not None)
     moment = now or min(link.not_valid_after_utc for link in chain) - timedelta(seconds=1)
-    reason = unfit(chain, public_key=observed.public_key, now=moment)
+    below = 1 if files == _ROOT_FILES else 0
+    reason = unfit(chain, public_key=observed.public_key, now=moment, below=below)
     if reason is not None:
         raise AuthorityError(f"{files.certificate} is unfit to sign: {reason}", hint="bring a CA that is fit")
     return chain

@@ -176,15 +176,31 @@ def test_a_planted_record_removes_nothing_else(journey: Journey) -> None:
 def test_a_root_that_is_not_there_is_not_made(journey: Journey, pkigen: InProcess) -> None:
     journey.create()
     typo = journey.place / "typo"
+    own_keys = journey.place / "own.yaml"
+    own_keys.write_text(
+        journey.spec.read_text().replace("spec:\n", "spec:\n  certificates: {nodeKeys: node}\n", 1)
+    )
     for arguments in (
-        ("install", journey.file, "--pin", journey.pin, "--node", "cp-1", "--yes"),
-        ("verify", journey.file, "--pin", journey.pin, "--node", "cp-1"),
-        ("rollback", "--yes"),
-        ("rollback", "--list"),
+        ("bundle", "install", journey.file, "--pin", journey.pin, "--node", "cp-1", "--yes"),
+        ("bundle", "verify", journey.file, "--pin", journey.pin, "--node", "cp-1"),
+        ("bundle", "rollback", "--yes"),
+        ("bundle", "rollback", "--list"),
+        ("node", "identity"),
+        ("node", "identity", "--show"),
+        ("node", "request", own_keys, "--node", "cp-1", "--out", journey.place),
     ):
-        result = pkigen("bundle", *arguments, "--root", typo)
+        result = pkigen(*arguments, "--root", typo)
         assert (result.code, result.error) == (2, f"{typo} is no directory"), result
     assert not typo.exists()
+
+
+def test_going_back_and_forth(journey: Journey, pkigen: InProcess) -> None:
+    journey.create()
+    assert journey.on_node("install", "--yes").code == 0
+    rollback = ("bundle", "rollback", "--root", journey.node, "--yes")
+    kept = pkigen(*rollback).out.split()[-1]
+    again = pkigen(*rollback).out.splitlines()[-1]
+    assert again == f"rolled back to before {kept}", "where nothing was replaced, no backup is named"
 
 
 def test_nothing_to_go_back_to_leaves_no_trace(journey: Journey, pkigen: InProcess) -> None:

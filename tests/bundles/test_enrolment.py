@@ -285,7 +285,8 @@ def test_a_second_request_renews_with_new_keys_and_can_be_undone(small: Places) 
 
 def test_the_first_install_can_be_undone(small: Places) -> None:
     small.enrol("worker-1")
-    small.good("bundle", "rollback", "--root", small.root("worker-1"), "--yes")
+    rollback = ("bundle", "rollback", "--root", small.root("worker-1"), "--yes")
+    assert "; what was replaced is in backup 2" in small.good(*rollback).out
     left = {path.name for path in files(small.root("worker-1")) if "store" not in path.parts}
     assert left == {"pending.json", "request.key", "identity.age"}
     small.good(*small.installing("worker-1", "--pin", small.pin, "--yes"))

@@ -293,6 +293,8 @@ def test_a_pending_request_is_not_lost_by_accident(border: Border) -> None:
     result = refused_on_node(border, *border.requesting("worker-1"))
     assert "asks for something else than the spec" in result.error
     assert "--anew" in result.hint
+    border.write_spec({**SMALL, "metadata": {"name": "other"}})
+    assert "that of worker-1 in prod" in refused_on_node(border, *border.requesting("worker-1")).error
     border.write_spec(SMALL)
     border.now += 31 * DAY
     assert "too old to be approved" in refused_on_node(border, *border.requesting("worker-1")).error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.live.hosts import Identity
@@ -15,8 +15,7 @@ from tests.live.hosts import Identity
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
-
+IssuerKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _LIFE = timedelta(hours=6)
 
 
@@ -26,9 +25,9 @@ def name(common_name: str, *organizations: str) -> x509.Name:
     return x509.Name([*groups, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def write_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Make a key and a file of it."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def write_key(path: Path, key: IssuerKey | None = None) -> IssuerKey:
+    """Make a key, if none is given, and a file of it."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
     path.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -59,10 +58,17 @@ def client_of(authority: Identity, folder: Path, common_name: str) -> Identity:
     return _write(folder, common_name, name(common_name), authority, [usage])
 
 
-def make_ca(folder: Path, common_name: str, *, parent: Identity | None) -> Identity:
-    """A root, or an intermediate of another CA."""
+def make_ca(
+    folder: Path,
+    common_name: str,
+    *,
+    parent: Identity | None,
+    key: IssuerKey | None = None,
+    path_length: int | None = None,
+) -> Identity:
+    """A root, or an intermediate of another CA; of P-256 unless a key is given."""
     extensions: list[x509.ExtensionType] = [
-        x509.BasicConstraints(ca=True, path_length=None),
+        x509.BasicConstraints(ca=True, path_length=path_length),
         x509.KeyUsage(
             digital_signature=True,
             key_cert_sign=True,
@@ -75,7 +81,7 @@ def make_ca(folder: Path, common_name: str, *, parent: Identity | None) -> Ident
             decipher_only=False,
         ),
     ]
-    return _write(folder, common_name, name(common_name), parent, extensions)
+    return _write(folder, common_name, name(common_name), parent, extensions, key)
 
 
 def _extensions_of(model: x509.Certificate) -> list[x509.ExtensionType]:
@@ -89,17 +95,17 @@ def _write(
     subject: x509.Name,
     authority: Identity | None,
     extensions: list[x509.ExtensionType],
+    own: IssuerKey | None = None,
 ) -> Identity:
     made = Identity(certificate=folder / f"{stem}.crt", key=folder / f"{stem}.key")
-    key = write_key(made.key)
-    signer: CertificateIssuerPrivateKeyTypes = key
+    key = signer = write_key(made.key, own)
     issuer, issuer_key_id = subject, x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     if authority is not None:
         above = x509.load_pem_x509_certificate(authority.certificate.read_bytes())
         issuer = above.subject
         issuer_key_id = above.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         loaded = serialization.load_pem_private_key(authority.key.read_bytes(), password=None)
-        assert isinstance(loaded, ec.EllipticCurvePrivateKey)
+        assert isinstance(loaded, IssuerKey)
         signer = loaded
     now = datetime.now(UTC)
     builder = (

@@ -50,6 +50,7 @@ def main() -> None:
     context.load_cert_chain(certificate, key)
     context.load_verify_locations(ca)
     context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as Go does: any CA of the bundle is an anchor
     server = _Server((address, _PORT), _Handler)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     print("listening", flush=True)  # noqa: T201 -- whoever started it waits for this

@@ -111,6 +111,7 @@ def test_the_answer_makes_the_whole_cluster(places: Places) -> None:
     assert not (places.site / "pki/pending.json").exists()
     verified = places.done("verify", places.site)
     assert verified.out.endswith("0 findings\n")
+    assert verified.err == "", "no remark either: all that an offline authority needs is known"
     assert places.done("plan", places.spec, "--out", places.site).out.startswith("nothing to do")
     assert "nothing to do" in places.done("init", places.spec, "--out", places.site).out
     assert "nothing to ask for" in places.ask().out

@@ -103,6 +103,76 @@ def test_another_python_is_refused_with_a_reason(kit: Path, tmp_path: Path) -> N
     assert not (tmp_path / "pkigen").exists()
 
 
+@pytest.mark.parametrize(
+    ("machine", "sentence"),
+    [
+        ("linux riscv64 glibc", "error: this kit is for x86_64 aarch64, and this machine is riscv64"),
+        ("linux x86_64 ", "error: this kit is for Linux with glibc, and this is linux x86_64"),
+        ("darwin arm64 ", "error: this kit is for Linux with glibc, and this is darwin arm64"),
+    ],
+)
+def test_another_machine_is_refused_with_a_reason(
+    kit: Path, tmp_path: Path, machine: str, sentence: str
+) -> None:
+    other = tmp_path / "python"
+    answers = f'case $2 in *platform*) echo "{machine}" ;; *) exec "{sys.executable}" "$@" ;; esac'
+    other.write_text(f"#!/bin/sh\n{answers}\n")
+    other.chmod(0o755)
+    done = without_network("sh", kit / "install.sh", tmp_path / "pkigen", cwd=tmp_path, python=other)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert not (tmp_path / "pkigen").exists()
+
+
+# e_machine of an ELF file, at its offset (elf(5)).
+ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
+_E_MACHINE = slice(18, 20)
+
+
+@pytest.mark.parametrize("machine", ELF_MACHINES)
+def test_all_of_the_lock_is_there_for_each_machine(kit: Path, tmp_path: Path, machine: str) -> None:
+    """pip chooses from the kit as it would there; what it chooses is code for that machine."""
+    chosen = tmp_path / "chosen"
+    asked = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:")
+    found = ("--no-index", "--find-links", kit / "wheelhouse", "--require-hashes")
+    platforms = (f"--platform=manylinux_2_28_{machine}", f"--platform=manylinux_2_17_{machine}")
+    done = without_network(
+        *asked, *found, *platforms, "--dest", chosen, "-r", kit / "requirements.txt", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    names = {canonicalize_name(path.name.partition("-")[0]) for path in chosen.iterdir()}
+    assert names == {*locked(), "pkigen"} - {"colorama"}, "that one is for Windows"
+    native = 0
+    for path in chosen.iterdir():
+        with zipfile.ZipFile(path) as wheel:
+            for name in wheel.namelist():
+                if name.endswith(".so"):
+                    native += 1
+                    with wheel.open(name) as library:
+                        head = library.read(20)
+                    assert head[:4] == b"\x7fELF"
+                    assert int.from_bytes(head[_E_MACHINE], "little") == ELF_MACHINES[machine], name
+    assert native >= 5, "cffi, cryptography, markupsafe, pydantic-core, pyrage, pyyaml"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        (("--machine", "riscv64"), 2, "choose from"),
+        (("--python", "9.9"), 1, "error: no kit for Python 9.9 on "),
+    ],
+)
+def test_what_cannot_be_made_leaves_nothing(
+    tmp_path: Path, options: tuple[str, ...], code: int, sentence: str
+) -> None:
+    """Without an index pip finds nothing for any Python."""
+    out = tmp_path / "kit"
+    done = without_network(sys.executable, TOP / "scripts/offline.py", out, *options, cwd=tmp_path)
+    assert (done.returncode, out.exists()) == (code, False)
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_scripts_are_clean(kit: Path) -> None:
     if shutil.which("shellcheck", path=WITH_TOOLS["PATH"]) is None:
         pytest.skip("shellcheck is not installed")
