@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pkigen import layout
+from pkigen.access.kubeconfigs import Access
 from pkigen.authority import load_certificates
 from pkigen.cli import values
+from pkigen.cli.grouped import grouped
 from pkigen.cli.session import Session, open_directory, open_spec
 from pkigen.cli.system import System
 from pkigen.errors import AccessError, UsageError
 from pkigen.inventory import CA, ca_id
 from pkigen.observing import Reader
+from pkigen.spec.model import ClusterSpec
 
 ClusterArgument = Annotated[
     Path,
@@ -61,6 +65,49 @@ ProxyOption = Annotated[
         callback=values.proxy_url,
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaching:
+    """How a kubeconfig's owner reaches the cluster, as far as the command line says it."""
+
+    namespace: str | None
+    server: str | None
+    tls_server_name: str | None
+    proxy_url: str | None
+
+    def access(self, cluster: ClusterSpec, *, trust_bundle: bytes, user: str, home: str | None) -> Access:
+        """What a kubeconfig says of a cluster and of where in it somebody works.
+
+        Args:
+            cluster: The spec says what the command line does not.
+            trust_bundle: What the API server is judged by.
+            user: What the kubeconfig calls its user.
+            home: The namespace where somebody works by default.
+        """
+        return Access(
+            cluster=cluster.name,
+            server=self.server or cluster.cluster_server,
+            trust_bundle=trust_bundle,
+            user=user,
+            namespace=self.namespace or home,
+            tls_server_name=self.tls_server_name,
+            proxy_url=self.proxy_url,
+        )
+
+
+def _reaching(
+    *,
+    namespace: NamespaceOption = None,
+    server: ServerOption = None,
+    tls_server_name: ServerNameOption = None,
+    proxy_url: ProxyOption = None,
+) -> Reaching:
+    return Reaching(namespace=namespace, server=server, tls_server_name=tls_server_name, proxy_url=proxy_url)
+
+
+reaching = grouped(_reaching)
+"""A command that is given a `Reaching`, and its options."""
 
 
 def open_cluster(system: System, place: Path, *, pki: Path | None = None) -> Session:

@@ -66,7 +66,7 @@ def request(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...",
+            metavar="NAME",
             help="Ask for these too, though not due: kubeadm's names, cp-1/apiserver, user:dev1, ca.",
         ),
     ] = None,

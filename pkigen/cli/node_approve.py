@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 def approve(
     context: typer.Context,
     spec: SpecArgument,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Requests, one of each node.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Requests, one of each node.")],
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="The medium: one bundle for each node goes there.")
     ],

@@ -10,18 +10,16 @@ import typer
 
 from pkigen.access.csr_objects import object_name
 from pkigen.access.identities import approved, declared
-from pkigen.access.kubeconfigs import Access, assemble, encoded
+from pkigen.access.kubeconfigs import assemble, encoded
 from pkigen.access.requests import Request, read_request
 from pkigen.access.signing import Signed
 from pkigen.access.signing import sign as sign_request
 from pkigen.cli.access_input import (
     ClusterArgument,
-    NamespaceOption,
     PkiOption,
-    ProxyOption,
-    ServerNameOption,
-    ServerOption,
+    Reaching,
     open_cluster,
+    reaching,
     read_bounded,
     require_pki,
 )
@@ -41,6 +39,7 @@ DEFAULT_VALIDITY = timedelta(hours=720)
 
 
 @app.command()
+@reaching
 def sign(
     context: typer.Context,
     spec: ClusterArgument,
@@ -80,10 +79,7 @@ def sign(
             "--allow-system-identity", metavar="REASON", help="Why it may be a name of Kubernetes' own."
         ),
     ] = None,
-    namespace: NamespaceOption = None,
-    server: ServerOption = None,
-    tls_server_name: ServerNameOption = None,
-    proxy_url: ProxyOption = None,
+    way: Reaching,
     pki: PkiOption = None,
     passphrase_file: AuthorityFileOption = None,
     passphrase_fd: AuthorityFdOption = None,
@@ -126,17 +122,14 @@ def sign(
     _say_issued(signed, subject, lifetime, is_default=validity is None)
     if kubeconfig is not None:
         key = key_path or f"{object_name(user) if str(csr) == '-' else csr.stem}.key"
-        place = Access(
-            cluster=session.inventory.cluster.name,
-            server=server or session.inventory.cluster.cluster_server,
+        access = way.access(
+            session.inventory.cluster,
             trust_bundle=signed.trust_bundle,
             user=user,
-            namespace=namespace or (person.namespace if person is not None else None),
-            tls_server_name=tls_server_name,
-            proxy_url=proxy_url,
+            home=person.namespace if person is not None else None,
         )
         credential = {"client-certificate-data": encoded(signed.pem), "client-key": key}
-        write_secret(kubeconfig, assemble(place, credential))
+        write_secret(kubeconfig, assemble(access, credential))
         note(f"kubeconfig: {kubeconfig}, with the key at {key}")
     if out is not None:
         write_text(out, signed.pem.decode())

@@ -10,15 +10,13 @@ from typing import Annotated
 import typer
 
 from pkigen import layout
-from pkigen.access.kubeconfigs import Access, assemble
+from pkigen.access.kubeconfigs import assemble
 from pkigen.access.recording import record
 from pkigen.cli.access_input import (
-    NamespaceOption,
     PkiOption,
-    ProxyOption,
-    ServerNameOption,
-    ServerOption,
+    Reaching,
     open_cluster,
+    reaching,
     require_pki,
     trust_bundle,
 )
@@ -43,6 +41,7 @@ _ACCOUNT = re.compile(rf"({_LABEL})/({_LABEL}(?:\.{_LABEL}){{0,100}})")
 
 
 @app.command()
+@reaching
 def token(
     context: typer.Context,
     spec: Annotated[
@@ -71,10 +70,7 @@ def token(
             "--kubeconfig", metavar="FILE", help="Write a kubeconfig with it, 0600, instead of printing it."
         ),
     ] = None,
-    namespace: NamespaceOption = None,
-    server: ServerOption = None,
-    tls_server_name: ServerNameOption = None,
-    proxy_url: ProxyOption = None,
+    way: Reaching,
     pki: PkiOption = None,
     passphrase_file: AuthorityFileOption = None,
     passphrase_fd: AuthorityFdOption = None,
@@ -118,16 +114,8 @@ def token(
     if kubeconfig is None:
         say(text)
         return
-    place = Access(
-        cluster=cluster.name,
-        server=server or cluster.cluster_server,
-        trust_bundle=bundle,
-        user=f"{home}:{name}",
-        namespace=namespace or home,
-        tls_server_name=tls_server_name,
-        proxy_url=proxy_url,
-    )
-    write_secret(kubeconfig, assemble(place, {"token": text}))
+    access = way.access(cluster, trust_bundle=bundle, user=f"{home}:{name}", home=home)
+    write_secret(kubeconfig, assemble(access, {"token": text}))
     note(f"kubeconfig: {kubeconfig}")
 
 

@@ -11,16 +11,14 @@ import typer
 from pkigen import layout
 from pkigen.access.credentials import Credential, key_fault, of_certificate, of_token
 from pkigen.access.identities import declared
-from pkigen.access.kubeconfigs import Access, assemble, encoded
+from pkigen.access.kubeconfigs import assemble, encoded
 from pkigen.access.showing import credential_lines
 from pkigen.cli.access_input import (
     ClusterArgument,
-    NamespaceOption,
     PkiOption,
-    ProxyOption,
-    ServerNameOption,
-    ServerOption,
+    Reaching,
     open_cluster,
+    reaching,
     read_bounded,
     require_pki,
     trust_bundle,
@@ -51,6 +49,7 @@ def group() -> None:
 
 
 @app.command()
+@reaching
 def kubeconfig(
     context: typer.Context,
     spec: ClusterArgument,
@@ -79,10 +78,7 @@ def kubeconfig(
             "--out", metavar="FILE", help="Where the kubeconfig goes, 0600.  [default: standard output]"
         ),
     ] = None,
-    namespace: NamespaceOption = None,
-    server: ServerOption = None,
-    tls_server_name: ServerNameOption = None,
-    proxy_url: ProxyOption = None,
+    way: Reaching,
     pki: PkiOption = None,
 ) -> None:
     """Put a certificate or a token into a kubeconfig for this cluster.
@@ -107,16 +103,9 @@ def kubeconfig(
     for line in credential_lines(found, now=session.now):
         note(line)
     user = found.user.removeprefix(SERVICE_ACCOUNT_PREFIX) or "token"
-    place = Access(
-        cluster=session.inventory.cluster.name,
-        server=server or session.inventory.cluster.cluster_server,
-        trust_bundle=bundle,
-        user=user,
-        namespace=namespace or _namespace(session.inventory, found),
-        tls_server_name=tls_server_name,
-        proxy_url=proxy_url,
-    )
-    content = assemble(place, credential)
+    home = _namespace(session.inventory, found)
+    access = way.access(session.inventory.cluster, trust_bundle=bundle, user=user, home=home)
+    content = assemble(access, credential)
     if out is not None:
         write_secret(out, content)
         note(f"kubeconfig: {out}")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,6 +18,7 @@ from pkigen.bundles.paths import IDENTITY
 from pkigen.bundles.reading import Bundle, open_bundle
 from pkigen.bundles.record import Installed
 from pkigen.bundles.signing import parse_pin
+from pkigen.cli.grouped import grouped
 from pkigen.cli.host import IdentityOption, NodeOption, RootOption, changing, looking
 from pkigen.cli.passphrases import (
     PassphraseFdOption,
@@ -160,21 +158,5 @@ def visit_of(
     )
 
 
-def visiting(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `visit_of`; it gets one value for them, beside what it has of its own.
-
-    Typer reads the signature of a function: this makes one of both.
-    """
-    shared = inspect.signature(visit_of, eval_str=True).parameters
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        context, file = given.pop("context"), given.pop("file")
-        options = {name: given.pop(name) for name in shared if name in given}
-        command(visit_of(context, file, **options), **given)
-
-    parameters = [*shared.values(), *own]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {each.name: each.annotation for each in parameters}
-    return run
+visiting = grouped(visit_of)
+"""A command that is given a `Visit`, and its options."""
