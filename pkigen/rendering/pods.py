@@ -199,7 +199,7 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> Static
         probes=_probes(
             cluster,
             etcd_target(spec.etcd.extra_args, flags.localhost(node)),
-            versions.etcd_probes(version),
+            versions.etcd_probes(version, spec.etcd.image_tag),
         ),
         cpu="100m",
         memory="100Mi",

@@ -51,6 +51,8 @@ _ETCD_TAGS: Final = (
 
 # kubernetes#124465, kubeadm#3039 (v1.31): etcd's own /livez and /readyz, and a readiness probe.
 _ETCD_READYZ_SINCE: Final = 31
+# etcd's CHANGELOG-3.5. kubeadm does not look: an older etcd would be restarted for ever, for want of /livez.
+_READYZ_IN_ETCD_SINCE: Final = (3, 5, 11)
 # kubernetes#126945 (v1.32); manifests of v1.31.0 and v1.31.4 still have /healthz and no readiness probe.
 _SCHEDULER_LIVEZ_SINCE: Final = 32
 # kubernetes#132776 (v1.34): a container port named probe-port, and probes by that name.
@@ -59,9 +61,10 @@ _PROBE_PORT_SINCE: Final = 34
 _AUTHORIZATION_CONFIG_SINCE: Final = 30
 # kubernetes#132838: etcd 3.6 deprecated the experimental flags, 3.7 refuses them. kubeadm v1.34 and v1.35 ask
 # the etcd version, as here; before, kubeadm always wrote the old ones, since v1.36 the new ones (#135701).
-_ETCD_FEATURE_GATES_SINCE: Final = (3, 6)
+_ETCD_FEATURE_GATES_SINCE: Final = (3, 6, 0)
 
-_TAG: Final = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\D.*)?")
+_TAG: Final = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:\D.*)?")
+_SOME_LATE_PATCH: Final = "99"
 
 
 def etcd_tag(version: KubernetesVersion) -> str:
@@ -77,13 +80,22 @@ def etcd_has_feature_gates(version: KubernetesVersion, tag: str | None) -> bool:
         version: Of Kubernetes.
         tag: The spec's own tag of the etcd image; one that is no version says nothing.
     """
+    return _etcd_version(version, tag) >= _ETCD_FEATURE_GATES_SINCE
+
+
+def _etcd_version(version: KubernetesVersion, tag: str | None) -> tuple[int, ...]:
     match = _TAG.fullmatch(tag or "") or _TAG.fullmatch(etcd_tag(version))
-    return match is not None and (int(match[1]), int(match[2])) >= _ETCD_FEATURE_GATES_SINCE
+    return tuple(map(int, match.groups(_SOME_LATE_PATCH))) if match else ()
 
 
-def etcd_probes(version: KubernetesVersion) -> ProbePaths:
-    """The probes of etcd."""
-    if version.minor >= _ETCD_READYZ_SINCE:
+def etcd_probes(version: KubernetesVersion, tag: str | None) -> ProbePaths:
+    """The probes of etcd.
+
+    Args:
+        version: Of Kubernetes.
+        tag: The spec's own tag of the etcd image; one that is no version says nothing.
+    """
+    if version.minor >= _ETCD_READYZ_SINCE and _etcd_version(version, tag) >= _READYZ_IN_ETCD_SINCE:
         return ProbePaths("/livez", "/readyz", "/readyz")
     return ProbePaths("/health?exclude=NOSPACE&serializable=true", None, "/health?serializable=false")
 

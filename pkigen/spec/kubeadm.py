@@ -142,11 +142,14 @@ def _sort_in(document: Node, found: _Documents, notes: _Notes) -> None:
     if not isinstance(document, MappingNode) or version is None or kind is None:
         notes.problem(document, "", "every document of a kubeadm configuration needs apiVersion and kind")
         return
+    if not isinstance(version.value, str):
+        notes.problem(version, "apiVersion", f"must be text such as {KUBEADM_NEWEST}, not {kind_of(version)}")
+        return
     name = str(kind.value)
-    if str(version.value).partition("/")[0] != KUBEADM_GROUP:
+    if version.value.partition("/")[0] != KUBEADM_GROUP:
         _note_foreign(document, version, name, notes)
         return
-    fields = TYPES.get(str(version.value))
+    fields = TYPES.get(version.value)
     if fields is None:
         notes.problem(
             version,

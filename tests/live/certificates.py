@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -56,6 +57,13 @@ def client_of(authority: Identity, folder: Path, common_name: str) -> Identity:
     """A client certificate of a CA."""
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
     return _write(folder, common_name, name(common_name), authority, [usage])
+
+
+def server_of(authority: Identity, folder: Path, address: str) -> Identity:
+    """The certificate of a server at an address, which may be a client too."""
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+    return _write(folder, "server", name(address), authority, [names, usage])
 
 
 def make_ca(

@@ -15,8 +15,8 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import yaml
 
@@ -25,7 +25,6 @@ from tests.live.hosts import Identity, Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from tests.live.hosts import Machine, Process
 
@@ -33,6 +32,14 @@ CREATE = ("create", "--validate=false", "-f", "-")
 """kubectl's words for making an object from standard input; the API server says whether it is right."""
 _EVERYWHERE = frozenset({"etcd", "kube-apiserver"})
 _BOOT_SECONDS = 150
+_UNIFIED_CGROUPS = Path("/sys/fs/cgroup/cgroup.controllers")
+# kubernetes/release, 10-kubeadm.conf
+_KUBELET_DROP_IN = (
+    "kubelet",
+    "--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf",
+    "--kubeconfig=/etc/kubernetes/kubelet.conf",
+    "--config=/var/lib/kubelet/config.yaml",
+)
 _NOTIFY_SECONDS = 20
 _WORDS = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 
@@ -212,14 +219,7 @@ def boot_static_pods(cluster: Cluster, *, elected_on: str | None = None) -> None
                 started.append((machine, machine.start(component, pod.command), pod))
         for machine, process, pod in started:
             for url in filter(None, (pod.probe, pod.readiness)):
-                _until_answered(machine, process, _answered_by(component, url))
-
-
-def _answered_by(component: str, url: str) -> str:
-    """The probe's URL; etcd before 3.5.11 has /health alone (etcd's CHANGELOG-3.5)."""
-    if component == "etcd" and programs.version("etcd") < (3, 5, 11):
-        return urlsplit(url)._replace(path="/health").geturl()
-    return url
+                _until_answered(machine, process, url)
 
 
 def _until_answered(machine: Machine, process: Process, url: str) -> None:
@@ -314,6 +314,32 @@ def boot_units(cluster: Cluster) -> dict[str, set[str]]:
                 if unit.notifies and _is_told(notify):
                     ready[name].add(component)
     return ready
+
+
+def kubelet_says(cluster: Cluster, node: str, configuration: str = "") -> str:
+    """How far a kubelet gets that is started as its package's drop-in, or our unit, starts it.
+
+    There is no container runtime, so it ends with looking for one; before that it has taken its flags, its
+    configuration and its kubeconfig.
+
+    Args:
+        cluster: Whose machines are plugged in.
+        node: One of them.
+        configuration: Lines that are added to the rendered KubeletConfiguration.
+    """
+    tree, machine = cluster.node(node), cluster.machines[node]
+    if (tree / "etc/systemd/system/kubelet.service").exists():
+        command = Unit.read(tree, "kubelet").command
+    else:
+        files = _environment_file((tree / "var/lib/kubelet/kubeadm-flags.env").read_text())
+        command = (*_KUBELET_DROP_IN, *shlex.split(files["KUBELET_KUBEADM_ARGS"]))
+    rendered = (tree / "var/lib/kubelet/config.yaml").read_text()
+    if not _UNIFIED_CGROUPS.exists():
+        configuration += "failCgroupV1: false\n"  # that is about this host; v1.35 and later refuse it
+    machine.run("sh", "-c", "cat >/var/lib/kubelet/config.yaml", stdin=rendered + configuration)
+    process = machine.start("kubelet", command)
+    process.popen.wait(timeout=_BOOT_SECONDS)
+    return process.log.read_text()
 
 
 def _is_told(notify: socket.socket) -> bool:

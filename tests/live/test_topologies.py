@@ -5,6 +5,7 @@ What identities may and may not do is in `test_control_plane.py`; here it is whe
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from tests.live.control_plane import (
     apply_addons,
     boot_static_pods,
     boot_units,
+    kubelet_says,
     make,
     plug_in,
     spec_text,
@@ -43,6 +45,17 @@ def _expect_identities(cluster: Cluster, node: str) -> None:
     assert found == expected
 
 
+def _expect_a_kubelet_to_start(cluster: Cluster, node: str) -> None:
+    """A real kubelet takes what is rendered for it, up to the container runtime, which is not there."""
+    if programs.find("kubelet") is None:
+        return
+    runtime = "validate service connection"
+    assert runtime in kubelet_says(cluster, node)
+    said = kubelet_says(cluster, node, "readOnlyPort: -1\n")
+    assert runtime not in said
+    assert "invalid configuration: readOnlyPort" in said
+
+
 def test_a_kubeadm_configuration_becomes_a_cluster(tmp_path: Path) -> None:
     """Unchanged, with RSA keys as kubeadm's users expect."""
     programs.require(*programs.LEAST)
@@ -60,6 +73,8 @@ def test_a_kubeadm_configuration_becomes_a_cluster(tmp_path: Path) -> None:
         "networking": {"serviceSubnet": "10.96.0.0/12", "podSubnet": "10.244.0.0/16"},
         "etcd": {"local": {"imageTag": tag} if tag else {}},
         "controllerManager": {"extraArgs": [{"name": "node-cidr-mask-size", "value": "25"}]},
+        "certificatesDir": "/srv/certificates",
+        "encryptionAlgorithm": "RSA-3072",
     }
     cluster = make(tmp_path, yaml.safe_dump_all([init, cluster_wide]))
     with Network() as network:
@@ -69,7 +84,8 @@ def test_a_kubeadm_configuration_becomes_a_cluster(tmp_path: Path) -> None:
         apply_addons(cluster, "cp1", cluster.kubeconfig("cp1", "super-admin.conf"))
         admin = cluster.kubeconfig("cp1", "admin.conf")
         assert "https://10.20.0.11:8443" in cluster.kubectl("cp1", admin, "cluster-info")
-    key = (cluster.pki("cp1") / "apiserver.key").read_text()
+        _expect_a_kubelet_to_start(cluster, "cp1")
+    key = (cluster.node("cp1") / "srv/certificates/apiserver.key").read_text()
     assert "BEGIN RSA PRIVATE KEY" in key
 
 
@@ -145,6 +161,61 @@ def test_units_start_a_cluster_with_an_etcd_node(tmp_path: Path) -> None:
         assert cluster.whoami("m1", proxy) == ("system:kube-proxy", set())
         assert cluster.kubectl("m1", proxy, "auth", "can-i", "list", "services").strip() == "yes"
         assert cluster.machines["etcd-1"].run("ls", "/srv/etcd").strip() == "member"
+        _expect_a_kubelet_to_start(cluster, "m1")
+
+
+def test_an_etcd_of_somebody_elses_serves_a_cluster(tmp_path: Path) -> None:
+    """Its CA, its port, and files where pkigen writes none; what is stored there is encrypted."""
+    programs.require(*programs.LEAST)
+    files = tmp_path / "etcd/srv/etcd"
+    files.mkdir(parents=True)
+    authority = certificates.make_ca(files, "ca", parent=None)
+    certificates.server_of(authority, files, "10.20.0.31")
+    client = certificates.client_of(authority, files, "client")
+    url = "https://10.20.0.31:3379"
+    external = {"endpoints": [url], "caFile": "/srv/etcd/ca.crt"}
+    spec = {
+        "encryption": {"provider": "aesgcm"},
+        "etcd": {
+            "external": {**external, "certFile": "/srv/etcd/client.crt", "keyFile": "/srv/etcd/client.key"}
+        },
+        "nodes": [{"name": "cp-1", "roles": ["control-plane"], "addresses": ["10.20.0.11"]}],
+    }
+    cluster = make(tmp_path, spec_text("guest", spec))
+    assert not (cluster.pki("cp-1") / "etcd").exists()
+    with Network() as network:
+        plug_in(network, cluster, {"cp-1": ("10.20.0.11",)})
+        cluster.machines["cp-1"].run("cp", "-r", files, "/srv/")
+        etcd = network.machine(
+            "etcd",
+            tmp_path / "etcd",
+            addresses=("10.20.0.31",),
+            programs=tmp_path / "programs",
+            scratch=tmp_path,
+        )
+        etcd.start(
+            "etcd",
+            [
+                *("etcd", "--data-dir=/var/lib/etcd", f"--listen-client-urls={url}"),
+                *(f"--advertise-client-urls={url}", "--client-cert-auth=true"),
+                *("--cert-file=/srv/etcd/server.crt", "--key-file=/srv/etcd/server.key"),
+                "--trusted-ca-file=/srv/etcd/ca.crt",
+            ],
+        )
+        boot_static_pods(cluster)
+        _expect_identities(cluster, "cp-1")
+        super_admin = cluster.kubeconfig("cp-1", "super-admin.conf")
+        song = "a canary that sings"
+        cluster.kubectl(
+            "cp-1", super_admin, "create", "secret", "generic", "one", f"--from-literal=it={song}"
+        )
+        asked = {"key": base64.b64encode(b"/registry/secrets/default/one").decode()}
+        answer = cluster.machines["cp-1"].request(
+            f"{url}/v3/kv/range", ca=authority.certificate, identity=client, body=asked
+        )
+        stored = base64.b64decode(answer.json()["kvs"][0]["value"])
+        assert stored.startswith(b"k8s:enc:aesgcm:v1:")
+        assert song.encode() not in stored
 
 
 def test_an_intermediate_ca_of_the_users_carries_a_cluster(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import pytest
 
 from pkigen.errors import TemplateError
 from pkigen.rendering import reading
-from tests.rendering.clusters import TOPOLOGIES, arguments, cluster, manifest, one, render, values
+from tests.rendering.clusters import MINORS, TOPOLOGIES, arguments, cluster, manifest, one, render, values
+
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
 def _extra(*pairs: tuple[str, str]) -> list[dict[str, str]]:
@@ -358,11 +360,40 @@ def test_probe_paths(version: str, component: str, paths: tuple[str, str | None,
     assert found == paths
 
 
+@pytest.mark.parametrize(
+    ("tag", "path"),
+    [
+        ("3.5.10-0", "/health?exclude=NOSPACE&serializable=true"),
+        ("v3.5.1", "/health?exclude=NOSPACE&serializable=true"),
+        ("3.5.11-0", "/livez"),
+        ("3.5", "/livez"),
+        ("latest", "/livez"),
+    ],
+)
+def test_an_etcd_is_probed_where_it_answers(tag: str, path: str) -> None:
+    container = manifest(cluster(etcd={"imageTag": tag}), "etcd")["spec"]["containers"][0]
+    assert container["livenessProbe"]["httpGet"]["path"] == path
+
+
 @pytest.mark.parametrize(("version", "port"), [("v1.33.0", 10257), ("v1.34.0", "probe-port")])
 def test_probe_ports(version: str, port: int | str) -> None:
     container = manifest(cluster(version=version), "kube-controller-manager")["spec"]["containers"][0]
     assert container["livenessProbe"]["httpGet"]["port"] == port
     assert ("ports" in container) is (port == "probe-port")
+
+
+def test_flags_differ_from_version_to_version_only_where_the_tables_say() -> None:
+    """So that what a program of one version is asked to start with is known for every version."""
+    newest = {name: set(_command("v1.37.0", name)) for name in COMPONENTS}
+    old, new = "experimental-initial-corrupt-check", "feature-gates"
+    old_interval, new_interval = (
+        "experimental-watch-progress-notify-interval",
+        "watch-progress-notify-interval",
+    )
+    before = {**newest, "etcd": newest["etcd"] - {new, new_interval} | {old, old_interval}}
+    for minor in MINORS:
+        found = {name: set(_command(f"v1.{minor}.0", name)) for name in COMPONENTS}
+        assert found == (newest if minor >= 34 else before), minor  # etcd 3.6
 
 
 def test_manifests_are_as_long_as_those_of_kubeadm_1_37() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pkigen.rendering import reading
 from pkigen.rendering.quoting import environment_argument
 from tests.rendering.clusters import MINORS, TOPOLOGIES, cluster, render
 from tests.rendering.hostile import every
@@ -48,6 +50,34 @@ def test_objects_follow_the_published_schemas(minor: int) -> None:
                 validate.validate(document, f"1.{minor}", strict=True)
             checked.add(name)
     assert len(checked) == 10
+
+
+def _unknown(help_text: str, flags: list[str]) -> list[str]:
+    """Those of the flags that a program's help does not list."""
+    listed = set(re.findall(r"^ +(?:-\w, )?(--[a-z0-9-]+)", help_text, re.MULTILINE))
+    return [flag for flag in flags if flag.partition("=")[0] not in listed]
+
+
+@pytest.mark.parametrize("component", [unit for unit in UNITS if unit != "etcd"])
+def test_a_program_knows_every_flag_that_it_is_given(component: str) -> None:
+    """Of its own version; what pkigen renders for the others differs from it only where tables say so."""
+    program = find(component)
+    said = subprocess.run([program, "--version"], capture_output=True, check=True, text=True, timeout=60)
+    version = said.stdout.split()[-1]
+    if not version.startswith(tuple(f"v1.{minor}." for minor in MINORS)):
+        pytest.skip(f"{program} is {version}")
+    shown = subprocess.run([program, "--help"], capture_output=True, check=True, text=True, timeout=60)
+    help_text = shown.stdout + shown.stderr
+    seen: set[str] = set()
+    for topology in TOPOLOGIES.values():
+        files = render(cluster(version=version, runtime="systemd", **topology))
+        for path, content in files.items():
+            if path.endswith(f"/flags/{component}.env"):
+                (flags,) = reading.environment(content.decode()).values()
+                assert _unknown(help_text, flags) == []
+                seen.update(flags)
+    assert seen
+    assert _unknown(help_text, ["--pod-infra-container-image=pause"]) != []  # gone since v1.35
 
 
 @pytest.fixture

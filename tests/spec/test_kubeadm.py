@@ -23,6 +23,13 @@ BAD_CONFIGURATIONS = [
         "1:1: every document of a kubeadm configuration needs apiVersion and kind",
     ),
     case(
+        "no-text-as-version",
+        cluster("").replace("kubeadm.k8s.io/v1beta4", "[kubeadm.k8s.io/v1beta4]", 1),
+        "1:13: apiVersion: must be text such as kubeadm.k8s.io/v1beta4, not a list",
+        "6:1: InitConfiguration.nodeRegistration.name: is missing, and kubeadm would ask the host",
+        "6:1: InitConfiguration.localAPIEndpoint.advertiseAddress: is missing, and kubeadm would ask",
+    ),
+    case(
         "old-version",
         (
             "apiVersion: kubeadm.k8s.io/v1beta2\nkind: InitConfiguration\n"
