@@ -25,7 +25,7 @@ from pkigen.cli.options import (
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.session import Session, open_spec, owned_paths
 from pkigen.cli.system import system_of
-from pkigen.cli.unlocking import AuthorityFdOption, AuthorityFileOption, AuthorityIdentityOption
+from pkigen.cli.unlocking import Unlocking, unlocked
 from pkigen.errors import AuthorityError, PkigenError, UsageError
 from pkigen.inventory import CA, ca_id, carriers
 from pkigen.lockfile import read_lock
@@ -46,6 +46,7 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
+@unlocked
 def apply(
     context: typer.Context,
     spec: SpecArgument,
@@ -61,9 +62,7 @@ def apply(
     force: ForceOption = False,
     runbook: RunbookOption = None,
     templates: TemplatesOption = None,
-    passphrase_file: AuthorityFileOption = None,
-    passphrase_fd: AuthorityFdOption = None,
-    identity: AuthorityIdentityOption = None,
+    unlocking: Unlocking,
     output: FormatOption = Format.TEXT,
 ) -> None:
     """Show the plan, ask, and carry it out: whole or not at all.
@@ -71,7 +70,7 @@ def apply(
     What it replaces goes to a backup first.
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
-    session = session.with_keys(passphrase_file, passphrase_fd, identity)
+    session = session.with_keys(unlocking)
     digest = _saved_digest(plan) if plan is not None else None
     change(
         session,

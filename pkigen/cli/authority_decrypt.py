@@ -10,19 +10,18 @@ from pkigen.cli.options import YesOption
 from pkigen.cli.resealed import DirectoryArgument, carry_out
 from pkigen.cli.session import Session, open_directory
 from pkigen.cli.system import system_of
-from pkigen.cli.unlocking import AuthorityFdOption, AuthorityFileOption, AuthorityIdentityOption
+from pkigen.cli.unlocking import Unlocking, unlocked
 from pkigen.resealing import Resealing
 from pkigen.store import Store
 from pkigen.vault import PlainVault, Vault, sealed_identity
 
 
+@unlocked
 def decrypt(
     context: typer.Context,
     directory: DirectoryArgument = Path(),
     *,
-    passphrase_file: AuthorityFileOption = None,
-    passphrase_fd: AuthorityFdOption = None,
-    identity: AuthorityIdentityOption = None,
+    unlocking: Unlocking,
     yes: YesOption = False,
 ) -> None:
     """Leave an authority's private files in the open, as `pkigen init` does without --encrypt-authority."""
@@ -34,5 +33,5 @@ def decrypt(
         return session.unlocking.vault(store), PlainVault()
 
     session = open_directory(system_of(context), directory, spec=None, templates=None)
-    session = session.with_keys(passphrase_file, passphrase_fd, identity)
+    session = session.with_keys(unlocking)
     carry_out(session, Resealing.DECRYPT, ready=ready, vaults=vaults, yes=yes)

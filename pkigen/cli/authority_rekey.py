@@ -12,11 +12,10 @@ from pkigen.cli.resealed import DirectoryArgument, carry_out
 from pkigen.cli.session import Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.cli.unlocking import (
-    AuthorityFdOption,
-    AuthorityFileOption,
-    AuthorityIdentityOption,
     Locking,
     RecipientOption,
+    Unlocking,
+    unlocked,
 )
 from pkigen.errors import UsageError
 from pkigen.resealing import Resealing
@@ -24,13 +23,12 @@ from pkigen.store import Store
 from pkigen.vault import SealedVault, Vault, sealed_identity
 
 
+@unlocked
 def rekey(
     context: typer.Context,
     directory: DirectoryArgument = Path(),
     *,
-    passphrase_file: AuthorityFileOption = None,
-    passphrase_fd: AuthorityFdOption = None,
-    identity: AuthorityIdentityOption = None,
+    unlocking: Unlocking,
     new_passphrase_file: Annotated[
         Path | None,
         typer.Option(
@@ -72,5 +70,5 @@ def rekey(
         return old, SealedVault.new(locking.seal())
 
     session = open_directory(system_of(context), directory, spec=None, templates=None)
-    session = session.with_keys(passphrase_file, passphrase_fd, identity)
+    session = session.with_keys(unlocking)
     carry_out(session, Resealing.REKEY, ready=ready, vaults=vaults, yes=yes)

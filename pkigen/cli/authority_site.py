@@ -39,7 +39,7 @@ from pkigen.cli.options import (
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.session import Session, open_spec, owned_paths
 from pkigen.cli.system import system_of
-from pkigen.cli.unlocking import AuthorityFdOption, AuthorityFileOption, AuthorityIdentityOption
+from pkigen.cli.unlocking import Unlocking, unlocked
 from pkigen.cli.values import duration
 from pkigen.errors import BundleError, PkigenError, UsageError
 from pkigen.lockfile import read_lock
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from pkigen.store import Store
 
 
+@unlocked
 def request(
     context: typer.Context,
     spec: SpecArgument,
@@ -90,9 +91,7 @@ def request(
         typer.Option("--again", help="Make a new request; an answer to the one that is out is refused then."),
     ] = False,
     out: OutOption = None,
-    passphrase_file: AuthorityFileOption = None,
-    passphrase_fd: AuthorityFdOption = None,
-    identity: AuthorityIdentityOption = None,
+    unlocking: Unlocking,
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
@@ -102,7 +101,7 @@ def request(
     until the answer is accepted. While a request is out, the same one is written again.
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
-    session = session.with_keys(passphrase_file, passphrase_fd, identity)
+    session = session.with_keys(unlocking)
     require_offline(session)
     if following and (names or within):
         raise UsageError("--next goes alone", hint="ask for other certificates before or after it")
@@ -118,6 +117,7 @@ def request(
     )
 
 
+@unlocked
 def accept(
     context: typer.Context,
     answered: Annotated[Path, typer.Argument(metavar="ANSWER", help="The file that has come back.")],
@@ -135,9 +135,7 @@ def accept(
     yes: YesOption = False,
     force: ForceOption = False,
     runbook: RunbookOption = None,
-    passphrase_file: AuthorityFileOption = None,
-    passphrase_fd: AuthorityFdOption = None,
-    identity: AuthorityIdentityOption = None,
+    unlocking: Unlocking,
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
@@ -147,7 +145,7 @@ def accept(
     in it is compared with the spec and verified. What it replaces goes to a backup first.
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
-    session = session.with_keys(passphrase_file, passphrase_fd, identity)
+    session = session.with_keys(unlocking)
     require_offline(session)
     data = read_file(answered, limit=LARGEST_BUNDLE)
     if not session.root.exists():

@@ -25,11 +25,7 @@ from pkigen.cli.progress import progress
 from pkigen.cli.rescue_kit import make_kit, require_settled
 from pkigen.cli.session import Session, open_spec
 from pkigen.cli.system import system_of
-from pkigen.cli.unlocking import (
-    OtherAuthorityFdOption,
-    OtherAuthorityFileOption,
-    OtherAuthorityIdentityOption,
-)
+from pkigen.cli.unlocking import Unlocking, unlocked_beside
 from pkigen.errors import BundleError, UsageError
 from pkigen.ledger import Approval, approvals, read_ledger
 from pkigen.reporting.tables import table
@@ -49,6 +45,7 @@ def bundle() -> None:
 
 
 @app.command("create")
+@unlocked_beside
 def create(
     context: typer.Context,
     spec: SpecArgument,
@@ -78,9 +75,7 @@ def create(
     ] = None,
     passphrase_file: PassphraseFileOption = None,
     passphrase_fd: PassphraseFdOption = None,
-    authority_passphrase_file: OtherAuthorityFileOption = None,
-    authority_passphrase_fd: OtherAuthorityFdOption = None,
-    authority_identity: OtherAuthorityIdentityOption = None,
+    unlocking: Unlocking,
     templates: TemplatesOption = None,
 ) -> None:
     """Pack one sealed and signed bundle for each node.
@@ -88,9 +83,7 @@ def create(
     A node with an ageRecipient in the spec gets its bundle sealed to that; the others' are sealed with a
     passphrase. The PKI directory must be what the spec asks for.
     """
-    session = open_spec(system_of(context), spec, out=pki, templates=templates).with_keys(
-        authority_passphrase_file, authority_passphrase_fd, authority_identity
-    )
+    session = open_spec(system_of(context), spec, out=pki, templates=templates).with_keys(unlocking)
     source = PassphraseSource(file=passphrase_file, descriptor=passphrase_fd)
     if rescue:
         if nodes:

@@ -18,6 +18,7 @@ from pkigen.cli.unlocking import (
     AuthorityIdentityOption,
     Locking,
     RecipientOption,
+    Unlocking,
 )
 from pkigen.errors import UsageError
 from pkigen.inventory import DesiredCertificate, DesiredKeyPair, Inventory, derive
@@ -76,7 +77,9 @@ def init(
         else:
             from pkigen.cli import first_run  # noqa: PLC0415
 
-            session = session.with_keys(passphrase_file, passphrase_fd, identity)
+            session = session.with_keys(
+                Unlocking(file=passphrase_file, descriptor=passphrase_fd, identity=identity)
+            )
             first_run.make(session, spec, output, locking if encrypt_authority else None)
 
 

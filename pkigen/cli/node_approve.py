@@ -24,7 +24,7 @@ from pkigen.cli.progress import progress
 from pkigen.cli.rescue_kit import require_settled
 from pkigen.cli.session import Session, open_spec, owned_paths
 from pkigen.cli.system import system_of
-from pkigen.cli.unlocking import AuthorityFdOption, AuthorityFileOption, AuthorityIdentityOption
+from pkigen.cli.unlocking import Unlocking, unlocked
 from pkigen.errors import BundleError, PkigenError, UsageError
 from pkigen.ledger import approvals, read_ledger, timestamp
 from pkigen.lockfile import read_lock
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pkigen.requesting import Judged
 
 
+@unlocked
 def approve(
     context: typer.Context,
     spec: SpecArgument,
@@ -63,9 +64,7 @@ def approve(
         ),
     ] = None,
     yes: YesOption = False,
-    passphrase_file: AuthorityFileOption = None,
-    passphrase_fd: AuthorityFdOption = None,
-    identity: AuthorityIdentityOption = None,
+    unlocking: Unlocking,
     templates: TemplatesOption = None,
 ) -> None:
     """Judge nodes' requests against the spec, show all that it would issue, ask, issue, and pack the answers.
@@ -74,7 +73,7 @@ def approve(
     to the node. Approving the same request again issues nothing: the answer is packed again.
     """
     session = open_spec(system_of(context), spec, out=pki, templates=templates)
-    session = session.with_keys(passphrase_file, passphrase_fd, identity)
+    session = session.with_keys(unlocking)
     pins = _pins(pin or (), session, len(files))
     carried = [(file, read_file(file, limit=LARGEST_BUNDLE)) for file in files]
     with session.writing("node approve") as store:

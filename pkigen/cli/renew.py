@@ -23,7 +23,7 @@ from pkigen.cli.options import (
 )
 from pkigen.cli.session import Session, open_spec
 from pkigen.cli.system import system_of
-from pkigen.cli.unlocking import AuthorityFdOption, AuthorityFileOption, AuthorityIdentityOption
+from pkigen.cli.unlocking import Unlocking, unlocked
 from pkigen.cli.values import duration
 from pkigen.errors import AuthorityError, RotationError, UsageError
 from pkigen.inventory import CA, Inventory, Phase, ca_id
@@ -34,6 +34,7 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
+@unlocked
 def renew(
     context: typer.Context,
     spec: SpecArgument,
@@ -62,9 +63,7 @@ def renew(
     yes: YesOption = False,
     runbook: RunbookOption = None,
     templates: TemplatesOption = None,
-    passphrase_file: AuthorityFileOption = None,
-    passphrase_fd: AuthorityFdOption = None,
-    identity: AuthorityIdentityOption = None,
+    unlocking: Unlocking,
     output: FormatOption = Format.TEXT,
 ) -> None:
     """Renew certificates: the same content with a new validity.
@@ -76,7 +75,7 @@ def renew(
     """
     spec, names = _in_order(spec, names or [])
     session = open_spec(system_of(context), spec, out=out, templates=templates)
-    session = session.with_keys(passphrase_file, passphrase_fd, identity)
+    session = session.with_keys(unlocking)
     if (every or within) and names:
         raise UsageError("names do not go together with --all or --within", hint="give one of them")
     if every:

@@ -35,11 +35,7 @@ from pkigen.cli.passphrases import (
 )
 from pkigen.cli.session import Session, open_directory, open_spec
 from pkigen.cli.system import System, system_of
-from pkigen.cli.unlocking import (
-    OtherAuthorityFdOption,
-    OtherAuthorityFileOption,
-    OtherAuthorityIdentityOption,
-)
+from pkigen.cli.unlocking import Unlocking, unlocked_beside
 from pkigen.errors import BundleError, UsageError
 from pkigen.ledger import timestamp
 from pkigen.reporting.rescue_runbook import rescue_runbook
@@ -51,6 +47,7 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
+@unlocked_beside
 def rescue(
     context: typer.Context,
     place: Annotated[
@@ -75,9 +72,7 @@ def rescue(
     ] = None,
     passphrase_file: PassphraseFileOption = None,
     passphrase_fd: PassphraseFdOption = None,
-    authority_passphrase_file: OtherAuthorityFileOption = None,
-    authority_passphrase_fd: OtherAuthorityFdOption = None,
-    authority_identity: OtherAuthorityIdentityOption = None,
+    unlocking: Unlocking,
     yes: YesOption = False,
     force: ForceOption = False,
     runbook: RunbookOption = None,
@@ -91,23 +86,22 @@ def rescue(
     kit, the PKI directory is put back first. A second run changes nothing.
     """
     system = system_of(context)
-    given = (authority_passphrase_file, authority_passphrase_fd, authority_identity)
     if _is_kit(place):
         source = PassphraseSource(file=passphrase_file, descriptor=passphrase_fd)
         session = _from_kit(system, place, out, pin=pin, source=source, identity=identity)
     else:
         if pin is not None:
             raise UsageError("--pin goes with a kit")
-        kit = (passphrase_file, passphrase_fd, identity)
-        if any(each is not None for each in kit) and any(each is not None for each in given):
+        plain = Unlocking(file=passphrase_file, descriptor=passphrase_fd, identity=identity)
+        if plain.is_given and unlocking.is_given:
             raise UsageError("there is no kit: say only once what opens the authority")
-        given = given if any(each is not None for each in given) else kit
+        unlocking = unlocking if unlocking.is_given else plain
         session = (
             open_cluster(system, place)
             if place.is_dir()
             else open_spec(system, place, out=out, templates=templates)
         )
-    session = session.with_keys(*given)
+    session = session.with_keys(unlocking)
     with session.reading() as store:
         found = session.at(store)
         selection = revival(found.inventory, store, now=found.now)

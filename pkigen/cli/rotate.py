@@ -19,7 +19,7 @@ from pkigen.cli.options import Format, FormatOption, OutOption, SpecArgument, Te
 from pkigen.cli.outputs import write_rotation_runbook
 from pkigen.cli.session import Session, open_spec, owned_paths
 from pkigen.cli.system import system_of
-from pkigen.cli.unlocking import AuthorityFdOption, AuthorityFileOption, AuthorityIdentityOption
+from pkigen.cli.unlocking import Unlocking, unlocked
 from pkigen.errors import PkigenError, RotationError, UsageError
 from pkigen.inventory import CA, ENCRYPTION_KEY, SA, Phase, Slot, ca_id
 from pkigen.ledger import last_step, promoted_and_back, promoted_at, read_ledger
@@ -122,6 +122,7 @@ class Wish:
 
 
 @app.command("ca")
+@unlocked
 def rotate_ca(
     context: typer.Context,
     names: Annotated[list[Authority], typer.Argument(metavar="CA", help="kubernetes, etcd, front-proxy.")],
@@ -147,9 +148,7 @@ def rotate_ca(
     ] = False,
     runbook: RunbookOption = None,
     templates: TemplatesOption = None,
-    passphrase_file: AuthorityFileOption = None,
-    passphrase_fd: AuthorityFdOption = None,
-    identity: AuthorityIdentityOption = None,
+    unlocking: Unlocking,
     output: FormatOption = Format.TEXT,
 ) -> None:
     """Replace CAs: prepare → promote → finish, or rollback.
@@ -159,7 +158,7 @@ def rotate_ca(
     pki/ca-next.crt and .key (pki/etcd/ca-next.*, pki/front-proxy-ca-next.*).
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
-    session = session.with_keys(passphrase_file, passphrase_fd, identity)
+    session = session.with_keys(unlocking)
     chosen = tuple(dict.fromkeys(name.ca for name in names))
     if session.inventory.ca_keys is CAKeys.OFFLINE:
         raise RotationError(
@@ -188,6 +187,7 @@ def rotate_ca(
 
 
 @app.command("sa")
+@unlocked
 def rotate_sa(
     context: typer.Context,
     spec: SpecArgument,
@@ -205,9 +205,7 @@ def rotate_sa(
     ] = False,
     runbook: RunbookOption = None,
     templates: TemplatesOption = None,
-    passphrase_file: AuthorityFileOption = None,
-    passphrase_fd: AuthorityFdOption = None,
-    identity: AuthorityIdentityOption = None,
+    unlocking: Unlocking,
     output: FormatOption = Format.TEXT,
 ) -> None:
     """Replace the key that signs service account tokens: prepare → promote → finish, or rollback.
@@ -215,7 +213,7 @@ def rotate_sa(
     Finish is refused until the tokens of the old key have ended (serviceAccounts.maxTokenLifetime).
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
-    session = session.with_keys(passphrase_file, passphrase_fd, identity)
+    session = session.with_keys(unlocking)
     wish = Wish(
         identifiers=(SA,),
         step=phase,
@@ -230,6 +228,7 @@ def rotate_sa(
 
 
 @app.command("encryption-key")
+@unlocked
 def rotate_encryption_key(
     context: typer.Context,
     spec: SpecArgument,
@@ -241,9 +240,7 @@ def rotate_encryption_key(
     assume_distributed: DistributedOption = False,
     runbook: RunbookOption = None,
     templates: TemplatesOption = None,
-    passphrase_file: AuthorityFileOption = None,
-    passphrase_fd: AuthorityFdOption = None,
-    identity: AuthorityIdentityOption = None,
+    unlocking: Unlocking,
     output: FormatOption = Format.TEXT,
 ) -> None:
     """Replace the key that encrypts Secrets in etcd: prepare → promote → finish, or rollback.
@@ -251,7 +248,7 @@ def rotate_encryption_key(
     Between promote and finish every Secret is written again; promote's runbook has the command.
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
-    session = session.with_keys(passphrase_file, passphrase_fd, identity)
+    session = session.with_keys(unlocking)
     if session.inventory.cluster.spec.encryption is None:
         raise UsageError(
             "this cluster does not encrypt Secrets", hint="set spec.encryption, then `pkigen apply`"

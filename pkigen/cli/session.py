@@ -44,9 +44,8 @@ class Session:
     makers: KeyMakers | None = None
     unlocking: Unlocking = field(default_factory=Unlocking)
 
-    def with_keys(self, file: Path | None, descriptor: int | None, identity: Path | None) -> Session:
+    def with_keys(self, unlocking: Unlocking) -> Session:
         """The same command with what the command line says about opening an encrypted authority."""
-        unlocking = Unlocking(file=file, descriptor=descriptor, identity=identity)
         return replace(self, unlocking=unlocking)
 
     def opened(self, store: Reader) -> Opened:

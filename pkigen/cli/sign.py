@@ -26,7 +26,7 @@ from pkigen.cli.access_input import (
 from pkigen.cli.console import note, say
 from pkigen.cli.outputs import require_writable, write_secret, write_text
 from pkigen.cli.system import system_of
-from pkigen.cli.unlocking import AuthorityFdOption, AuthorityFileOption, AuthorityIdentityOption
+from pkigen.cli.unlocking import Unlocking, unlocked
 from pkigen.cli.values import duration
 from pkigen.errors import UsageError
 from pkigen.inventory import Subject
@@ -40,6 +40,7 @@ DEFAULT_VALIDITY = timedelta(hours=720)
 
 @app.command()
 @reaching
+@unlocked
 def sign(
     context: typer.Context,
     spec: ClusterArgument,
@@ -81,9 +82,7 @@ def sign(
     ] = None,
     way: Reaching,
     pki: PkiOption = None,
-    passphrase_file: AuthorityFileOption = None,
-    passphrase_fd: AuthorityFdOption = None,
-    identity: AuthorityIdentityOption = None,
+    unlocking: Unlocking,
 ) -> None:
     """Sign a client certificate for a key that never leaves its owner.
 
@@ -95,7 +94,7 @@ def sign(
         raise UsageError("--out and --kubeconfig are the same file")
     require_writable(*(path for path in (out, kubeconfig) if path is not None))
     session = open_cluster(system_of(context), spec, pki=pki)
-    session = session.with_keys(passphrase_file, passphrase_fd, identity)
+    session = session.with_keys(unlocking)
     require_pki(session)
     person = declared(session.inventory, user)
     groups = tuple(group) if group is not None else person.groups if person is not None else ()

@@ -24,7 +24,7 @@ from pkigen.cli.console import note, say
 from pkigen.cli.outputs import require_writable, write_secret
 from pkigen.cli.session import Session
 from pkigen.cli.system import system_of
-from pkigen.cli.unlocking import AuthorityFdOption, AuthorityFileOption, AuthorityIdentityOption
+from pkigen.cli.unlocking import Unlocking, unlocked
 from pkigen.cli.values import duration
 from pkigen.errors import UsageError
 from pkigen.inventory import SA, Phase, Slot, sa_path
@@ -42,6 +42,7 @@ _ACCOUNT = re.compile(rf"({_LABEL})/({_LABEL}(?:\.{_LABEL}){{0,100}})")
 
 @app.command()
 @reaching
+@unlocked
 def token(
     context: typer.Context,
     spec: Annotated[
@@ -72,9 +73,7 @@ def token(
     ] = None,
     way: Reaching,
     pki: PkiOption = None,
-    passphrase_file: AuthorityFileOption = None,
-    passphrase_fd: AuthorityFdOption = None,
-    identity: AuthorityIdentityOption = None,
+    unlocking: Unlocking,
 ) -> None:
     """Sign a service account's token offline, for bootstrap and break-glass.
 
@@ -87,7 +86,7 @@ def token(
     if kubeconfig is not None:
         require_writable(kubeconfig)
     session = open_cluster(system_of(context), spec, pki=pki)
-    session = session.with_keys(passphrase_file, passphrase_fd, identity)
+    session = session.with_keys(unlocking)
     require_pki(session)
     known = uid or _declared_uid(session, home, name)
     if known is not None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pkigen.cli.console import note
+from pkigen.cli.grouped import grouped
 from pkigen.cli.passphrases import PassphraseSource, read_identity
 from pkigen.errors import UsageError
 from pkigen.observing import Reader
@@ -24,13 +25,13 @@ AuthorityFdOption = Annotated[
     int | None, typer.Option("--passphrase-fd", metavar="N", min=0, help=_DESCRIPTOR)
 ]
 AuthorityIdentityOption = Annotated[Path | None, typer.Option("--identity", metavar="FILE", help=_IDENTITY)]
-OtherAuthorityFileOption = Annotated[
+_OtherFileOption = Annotated[
     Path | None, typer.Option("--authority-passphrase-file", metavar="FILE", help=_FILE)
 ]
-OtherAuthorityFdOption = Annotated[
+_OtherFdOption = Annotated[
     int | None, typer.Option("--authority-passphrase-fd", metavar="N", min=0, help=_DESCRIPTOR)
 ]
-OtherAuthorityIdentityOption = Annotated[
+_OtherIdentityOption = Annotated[
     Path | None, typer.Option("--authority-identity", metavar="FILE", help=_IDENTITY)
 ]
 
@@ -61,13 +62,14 @@ class Unlocking:
         """
         sealed = sealed_identity(reader)
         if sealed is None:
-            if self._is_given:
+            if self.is_given:
                 note("note: the authority is not encrypted: nothing had to be opened")
             return PlainVault()
         return SealedVault.unlock(reader, sealed, self._key(sealed))
 
     @property
-    def _is_given(self) -> bool:
+    def is_given(self) -> bool:
+        """Whether anything was said."""
         return self.file is not None or self.descriptor is not None or self.identity is not None
 
     def _key(self, sealed: bytes) -> Unseal:
@@ -83,6 +85,32 @@ class Unlocking:
                 "the authority is encrypted for an age identity", hint="say where it is: --identity FILE"
             )
         return read_identity(self.identity)
+
+
+def _unlocked(
+    *,
+    passphrase_file: AuthorityFileOption = None,
+    passphrase_fd: AuthorityFdOption = None,
+    identity: AuthorityIdentityOption = None,
+) -> Unlocking:
+    return Unlocking(file=passphrase_file, descriptor=passphrase_fd, identity=identity)
+
+
+def _unlocked_beside(
+    *,
+    authority_passphrase_file: _OtherFileOption = None,
+    authority_passphrase_fd: _OtherFdOption = None,
+    authority_identity: _OtherIdentityOption = None,
+) -> Unlocking:
+    return Unlocking(
+        file=authority_passphrase_file, descriptor=authority_passphrase_fd, identity=authority_identity
+    )
+
+
+unlocked = grouped(_unlocked)
+"""A command that is given an `Unlocking`, and its options."""
+unlocked_beside = grouped(_unlocked_beside)
+"""The same where a passphrase and an identity belong to something else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
