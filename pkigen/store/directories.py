@@ -13,10 +13,17 @@ from typing import TYPE_CHECKING, Self
 from pkigen.errors import UnsafePathError
 from pkigen.store.explaining import ObstacleError, kind
 from pkigen.store.files import Synced, write_new
-from pkigen.store.paths import PRIVATE, PRIVATE_AT_ROOT, directory_mode, is_guarded, writable_parts
+from pkigen.store.paths import (
+    BESIDE,
+    PRIVATE,
+    PRIVATE_AT_ROOT,
+    directory_mode,
+    is_guarded,
+    writable_parts,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
     from pkigen.store.filesystem import FileSystem
@@ -169,6 +176,27 @@ class Descent:
         for name in parts[self.depth :]:
             self._push(name, *open_directory(self._fs, self._levels[-1].fd, self._path(name), self._rule))
         return self._levels[-1]
+
+    def below(self, parts: Parts, *, without: Collection[Parts] = ()) -> Iterator[tuple[Parts, bool]]:
+        """List all that stands below a directory, sorted: each entry's path, and whether it is a directory.
+
+        There is no recursion, so that no depth exhausts the stack. What waits beside its target is left out.
+        """
+        waiting = [(parts, True)]
+        while waiting:
+            here, is_directory = waiting.pop()
+            if here != parts:
+                yield here, is_directory
+            if is_directory:
+                entries = self._fs.scan(self.enter(here).fd)
+                last_first = sorted(
+                    entries, key=lambda each: each.name + "/" * each.is_directory, reverse=True
+                )
+                waiting.extend(
+                    ((*here, entry.name), entry.is_directory)
+                    for entry in last_first
+                    if entry.name != BESIDE and (*here, entry.name) not in without
+                )
 
     def make(self, parts: Parts) -> Level:
         """Open a directory, creating what is missing on the way."""

@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pkigen.store.paths import BESIDE, PRIVATE, PRIVATE_AT_ROOT
+from pkigen.store.paths import PRIVATE, PRIVATE_AT_ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -55,17 +55,8 @@ def lapses(anchor: Anchor, descent: Descent, below: Collection[str]) -> Iterator
         if entry.name == PRIVATE or entry.name in below:
             yield from _judged((entry.name,), anchor.fs.lstat(entry.name, anchor.root_fd), owners)
         if entry.is_directory and entry.name in below:
-            yield from _below(anchor, descent, (entry.name,), owners)
-
-
-def _below(anchor: Anchor, descent: Descent, parts: Parts, owners: Collection[int]) -> Iterator[Lapsed]:
-    for entry in sorted(anchor.fs.scan(descent.enter(parts).fd), key=lambda entry: entry.name):
-        if entry.name == BESIDE:
-            continue
-        here = (*parts, entry.name)
-        yield from _judged(here, anchor.fs.lstat(entry.name, descent.enter(parts).fd), owners)
-        if entry.is_directory:
-            yield from _below(anchor, descent, here, owners)
+            for here, _ in descent.below((entry.name,)):
+                yield from _judged(here, anchor.fs.lstat(here[-1], descent.enter(here[:-1]).fd), owners)
 
 
 def _judged(parts: Parts, status: os.stat_result, owners: Collection[int]) -> Iterator[Lapsed]:

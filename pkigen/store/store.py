@@ -34,7 +34,7 @@ from pkigen.store.explaining import (
 from pkigen.store.files import read_file
 from pkigen.store.filesystem import OsFileSystem
 from pkigen.store.lapses import lapses
-from pkigen.store.paths import BESIDE, PRIVATE, readable_parts
+from pkigen.store.paths import PRIVATE, readable_parts
 from pkigen.store.record import Begun
 from pkigen.store.transaction import Transaction
 
@@ -211,7 +211,9 @@ class Store:
             with suppress(FileNotFoundError):
                 descent.enter(parts)
             if descent.depth == len(parts):
-                yield from self._walk(descent, parts)
+                for below, is_directory in descent.below(parts, without=[(PRIVATE,)]):
+                    if not is_directory:
+                        yield "/".join(below)
 
     def lapses(self, below: Collection[str]) -> Iterator[Lapsed]:
         """Tell what other users may change, or read where nobody else should: owners and modes, no content.
@@ -258,19 +260,6 @@ class Store:
 
     def _new_descent(self) -> Descent:
         return Descent(self._anchor.fs, self._anchor.root_fd, rule=anyones)
-
-    def _walk(self, descent: Descent, parts: Parts) -> Iterator[str]:
-        entries = self._anchor.fs.scan(descent.enter(parts).fd)
-        for entry in sorted(
-            entries, key=lambda entry: f"{entry.name}/" if entry.is_directory else entry.name
-        ):
-            below = (*parts, entry.name)
-            if below == (PRIVATE,) or entry.name == BESIDE:
-                continue
-            if entry.is_directory:
-                yield from self._walk(descent, below)
-            else:
-                yield "/".join(below)
 
 
 def _open_for_writing(

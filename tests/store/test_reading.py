@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import os
 import socket
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -137,6 +139,22 @@ def test_walk_is_sorted_and_leaves_the_store_out(tree: Path) -> None:
     assert {"dangling", "pipe", "nodes/.pkigen/foreign", "a.d/x", LOCK} <= set(names)
     assert not any(name.startswith(".pkigen") for name in names)
     assert below == [name for name in names if name.startswith("nodes/")]
+
+
+def test_no_depth_of_directories_exhausts_the_stack(tree: Path) -> None:
+    deep = tree / "nodes" / "/".join("d" * 300)
+    deep.mkdir(parents=True)
+    (deep / "file").touch()
+    deep.chmod(0o777)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        with Store.open_reading(tree) as store:
+            assert str(deep.relative_to(tree) / "file") in store.walk("nodes")
+            (found,) = (each for each in store.lapses(["nodes"]) if "/d" in each.path)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert (found.path, found.mode) == (str(deep.relative_to(tree)), 0o777)
 
 
 def test_walk_tells_a_failing_disk(tree: Path) -> None:
