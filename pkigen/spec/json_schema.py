@@ -8,21 +8,31 @@ from __future__ import annotations
 
 import ast
 import inspect
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic.json_schema import GenerateJsonSchema
+
 from pkigen.spec import model
-from pkigen.spec.model import ClusterSpec, Strict
+from pkigen.spec.model import ClusterSpec, Strict, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class _AsWritten(GenerateJsonSchema):
+    """Writes defaults as a spec does; pydantic would write `PT4M`, which no spec may say."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
 
 
 def json_schema() -> dict[str, Any]:
     """The schema (JSON Schema draft 2020-12) of what people write, with a description of every field."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **ClusterSpec.model_json_schema(by_alias=True),
+        **ClusterSpec.model_json_schema(by_alias=True, schema_generator=_AsWritten),
         "title": "pkigen cluster spec",
     }
     written = dict(_docstrings(Path(inspect.getfile(model)).read_text(encoding="utf-8")))

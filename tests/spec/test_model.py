@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
 
@@ -117,6 +118,18 @@ def test_the_schema_says_of_each_field_what_the_source_says() -> None:
         for field in definition.get("properties", {}).values()
     ]
     assert sum("description" in field for field in fields) > len(fields) // 2
+
+
+def test_the_defaults_of_the_schema_are_what_it_asks_for() -> None:
+    fields = {
+        name: field
+        for definition in json_schema()["$defs"].values()
+        for name, field in definition.get("properties", {}).items()
+        if "pattern" in field and "default" in field
+    }
+    assert fields["startupTimeout"]["default"] == "4m"
+    for name, field in fields.items():
+        assert re.search(field["pattern"], field["default"]), name
 
 
 def test_certificates_have_one_name_each() -> None:
