@@ -20,7 +20,7 @@ from pkigen.ledger import LARGEST_LEDGER, mismatches, problems
 from pkigen.lockfile import LARGEST_LOCK, LockBuilder, read_lock
 from pkigen.observing import Fault, observe_bundle, observe_certificate, observe_key_pair
 from pkigen.resealing import open_in_backups
-from pkigen.seals import IDENTITY_PATH
+from pkigen.seals import IDENTITY_PATH, RECORD_PATH
 from pkigen.spec.model import Authority
 from pkigen.store import Lapse, MissingError, RefusedError, UnreadableError
 from pkigen.surveying import Survey, Surveyed
@@ -41,7 +41,7 @@ _REMEMBERED = 4096
 _NO_FINDINGS = {Reason.EXPIRES_SOON, Reason.AWAITS_REQUEST}
 _OWN_TREES = frozenset({layout.AUTHORITY, layout.NODES, layout.USERS, layout.ADDONS})
 _WITH_AN_OFFLINE_AUTHORITY = frozenset({layout.PENDING_REQUEST, layout.AUTHORITY_PIN})
-_OWN_FILES = frozenset({layout.LOCK_FILE, IDENTITY_PATH})
+_OWN_FILES = frozenset({layout.LOCK_FILE, IDENTITY_PATH, RECORD_PATH})
 _USED_WHOLE = {
     layout.NODES: "would be copied to the host",
     layout.ADDONS: "would be applied to the cluster",

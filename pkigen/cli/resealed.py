@@ -52,7 +52,8 @@ def carry_out(
             say(f"{what} {path}")
         kept = len(store.backups())
         if kept:
-            say(f"remove {kept} backups: they hold private files as they are kept now")
+            which = "the backup: it holds" if kept == 1 else f"the {kept} backups: they hold"
+            say(f"remove {which} private files as they are kept now")
         if not yes and not agreed(f"{what} these files?"):
             raise PkigenError(f"not {what}ed", hint="nothing was changed")
         old, new = vaults(session, store)
@@ -63,7 +64,7 @@ def carry_out(
 def _forget(store: Store, sentence: str) -> None:
     """Remove the backups, also those that an interrupted run has left."""
     removed = store.forget_backups()
-    say(f"{sentence}; {removed} backups removed" if removed else sentence)
+    say(f"{sentence}; all backups removed" if removed else sentence)
     if removed:
         note(
             "note: removed files are not wiped: who can read the raw disk, a snapshot or a copy may still "
