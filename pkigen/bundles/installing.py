@@ -23,7 +23,7 @@ from pkigen.store import MissingError, UnreadableError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pkigen.bundles.format import Manifest
+    from pkigen.bundles.format import Manifest, RestartStep
     from pkigen.bundles.reading import Bundle
     from pkigen.observing import Reader
     from pkigen.store import Store, Transaction
@@ -129,6 +129,14 @@ def _look_again(transaction: Transaction, modes: dict[str, int], files: dict[str
             raise StoreError(
                 f"the staged {path} would not be root's", hint="run as root with root's own group (`sg root`)"
             )
+
+
+def affected(steps: tuple[RestartStep, ...], changes: tuple[Change, ...]) -> tuple[RestartStep, ...]:
+    """What has to be done with components after these changes: with those that read what has changed."""
+    changed = {
+        change.path for change in changes if change.difference not in {Difference.KEEP, Difference.MODE}
+    }
+    return tuple(step for step in steps if changed & set(step.files))
 
 
 def plan_going_back(store: Store, backup: str | None) -> Rollback:

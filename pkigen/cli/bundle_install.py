@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from pkigen.bundles.envelope import LARGEST_BUNDLE, Envelope, require_key, unwrap
-from pkigen.bundles.format import Label, RestartStep
+from pkigen.bundles.format import OWNER, Label, RestartStep
 from pkigen.bundles.installing import (
     Change,
     Difference,
+    affected,
     compare,
     plan_going_back,
     require_ours,
@@ -30,14 +31,14 @@ from pkigen.bundles.record import Installed, read_installed
 from pkigen.bundles.signing import fingerprint
 from pkigen.cli.console import agreed, note, say
 from pkigen.cli.host import IdentityOption, RootOption, changing, looking
-from pkigen.cli.options import YesOption
+from pkigen.cli.options import Format, FormatOption, YesOption
 from pkigen.cli.passphrases import (
     PassphraseFdOption,
     PassphraseFileOption,
 )
 from pkigen.cli.system import system_of
 from pkigen.cli.visiting import DirectoryOption, FileArgument, PinOption, Visit, visit_of, visiting
-from pkigen.errors import PkigenError
+from pkigen.errors import PkigenError, UsageError
 from pkigen.ledger import timestamp
 from pkigen.reporting.tables import table
 from pkigen.store import Store
@@ -67,8 +68,11 @@ def inspect(
     ] = False,
     runbook: Annotated[bool, typer.Option("--runbook", help="Print the runbook in it.")] = False,
     certificates_dir: DirectoryOption = None,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Show what is in a bundle, without the secrets."""
+    if runbook and output is not Format.TEXT:
+        raise UsageError("--runbook is text: it goes without --output")
     visit = visit_of(
         context,
         file,
@@ -84,6 +88,12 @@ def inspect(
     label = envelope.label
     if visit.pin is None:
         _say_whose(visit, envelope)
+    if output is not Format.TEXT:
+        from pkigen.reporting import structured  # noqa: PLC0415 -- only these forms pay for it
+
+        inside = None if label_only else visit.opened(envelope)
+        say(structured.dump(structured.bundle(label, envelope.fingerprint, inside), output))
+        return
     if not runbook:
         say(f"{label.kind} bundle for {label.node} of {label.cluster}, serial {label.serial}")
         say(f"made {timestamp(label.created)}, expires {timestamp(label.expires)}")
@@ -98,7 +108,7 @@ def inspect(
         return
     say(f"content SHA-256 {bundle.content}")
     rows = (
-        (f"/{entry.path}", f"{entry.mode:04o}", "root:root", str(entry.size), entry.sha256)
+        (f"/{entry.path}", f"{entry.mode:04o}", OWNER, str(entry.size), entry.sha256)
         for entry in bundle.manifest.files
     )
     say("")
@@ -106,14 +116,20 @@ def inspect(
 
 
 @visiting
-def diff(visit: Visit) -> None:
+def diff(visit: Visit, *, output: FormatOption = Format.TEXT) -> None:
     """Show what install would change on this host, and write nothing."""
     with visit.reading() as store:
         bundle, installed = _judged(visit, store)
         bundle, changes = _changes(visit, bundle, store, installed)
         left = strangers(bundle.manifest, store, installed)
+    steps = affected(bundle.manifest.steps, changes)
+    if output is not Format.TEXT:
+        from pkigen.reporting import structured  # noqa: PLC0415 -- only these forms pay for it
+
+        say(structured.dump(structured.bundle_diff(bundle.label, changes, left, steps), output))
+        return
     _say_changes(changes, left)
-    _say_steps(bundle.manifest.steps, changes)
+    _say_steps(steps)
 
 
 @visiting
@@ -140,7 +156,7 @@ def install(visit: Visit, *, yes: YesOption = False) -> None:
         visit.judge(carried.label, installed)
         bundle, changes = _changes(visit, carried, store, installed)
         backup = put(bundle, store, changes)
-    _say_steps(bundle.manifest.steps, changes)
+    _say_steps(affected(bundle.manifest.steps, changes))
     kept = f"; what was replaced is in backup {backup}" if backup else ""
     say(f"installed: {_facts(bundle)}{kept}")
 
@@ -234,15 +250,11 @@ def _say_changes(changes: tuple[Change, ...], left: tuple[str, ...]) -> None:
     say(f"{len(changes) - kept} files to change, {kept} unchanged")
 
 
-def _say_steps(steps: tuple[RestartStep, ...], changes: tuple[Change, ...]) -> None:
-    changed = {
-        change.path for change in changes if change.difference not in {Difference.KEEP, Difference.MODE}
-    }
+def _say_steps(steps: tuple[RestartStep, ...]) -> None:
     for step in steps:
-        if changed & set(step.files):
-            say(f"then {step.component}: {step.effect}")
-            for command in step.commands:
-                say(f"  {command}")
+        say(f"then {step.component}: {step.effect}")
+        for command in step.commands:
+            say(f"  {command}")
 
 
 def _facts(bundle: Bundle) -> str:

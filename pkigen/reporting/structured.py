@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from pkigen.bundles.format import OWNER
 from pkigen.ledger import timestamp
 from pkigen.proving import CASES
 from pkigen.restarting import leftovers, restart_commands, restart_map
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     from pkigen.actions import Action, Plan
     from pkigen.applying import Applied
+    from pkigen.bundles.format import Label, RestartStep
+    from pkigen.bundles.installing import Change
+    from pkigen.bundles.reading import Bundle
     from pkigen.bundles.requests import RequestSet
     from pkigen.inventory import Inventory, Rotations
     from pkigen.live import Live
@@ -238,3 +242,59 @@ def proof(proof: Proof) -> dict[str, Any]:
             for row in proof.table
         ],
     }
+
+
+def bundle(label: Label, signer: str, inside: Bundle | None) -> dict[str, Any]:
+    """A bundle: its outside, and its manifest where it was opened."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "Bundle",
+        "bundleKind": label.kind,
+        "cluster": label.cluster,
+        "node": label.node,
+        "serial": label.serial,
+        "created": timestamp(label.created),
+        "expires": timestamp(label.expires),
+        "reader": label.reader,
+        "signer": signer,
+        "content": inside.content if inside is not None else None,
+        "files": [
+            {
+                "path": f"/{entry.path}",
+                "mode": f"{entry.mode:04o}",
+                "owner": OWNER,
+                "size": entry.size,
+                "sha256": entry.sha256,
+            }
+            for entry in (inside.manifest.files if inside is not None else ())
+        ],
+        "restarts": _carried_steps(inside.manifest.steps if inside is not None else ()),
+    }
+
+
+def bundle_diff(
+    label: Label, changes: Iterable[Change], left: Iterable[str], steps: Iterable[RestartStep]
+) -> dict[str, Any]:
+    """What installing a bundle would change on a host, and what would have to be done then."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "BundleDiff",
+        "cluster": label.cluster,
+        "node": label.node,
+        "serial": label.serial,
+        "changes": [{"path": f"/{each.path}", "change": each.difference} for each in changes],
+        "left": [f"/{path}" for path in left],
+        "restarts": _carried_steps(steps),
+    }
+
+
+def _carried_steps(steps: Iterable[RestartStep]) -> list[dict[str, Any]]:
+    return [
+        {
+            "component": step.component,
+            "effect": step.effect,
+            "files": [f"/{path}" for path in step.files],
+            "commands": list(step.commands),
+        }
+        for step in steps
+    ]

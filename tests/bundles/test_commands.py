@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pty
 import socket
@@ -11,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from pkigen.bundles.media import read_file, write_file
 from pkigen.cli.passphrases import PassphraseSource
@@ -124,6 +126,36 @@ def test_inspect_shows_no_secrets(journey: Journey, pkigen: InProcess) -> None:
     assert "BEGIN" not in whole.out
     runbook = pkigen("bundle", "inspect", journey.file, "--root", journey.node, "--runbook")
     assert runbook.out.startswith("node cp-1 (")
+
+
+def test_inspect_and_diff_for_programs(journey: Journey, pkigen: InProcess) -> None:
+    journey.create()
+    host = ("--root", journey.node, "--pin", journey.pin)
+    shown = pkigen("bundle", "inspect", journey.file, *host, "-o", "json").json
+    assert (shown["kind"], shown["bundleKind"], shown["signer"]) == ("Bundle", "node", journey.pin)
+    tree = contents(journey.place / "home/nodes/cp-1")
+    listed = {each["path"].lstrip("/"): each for each in shown["files"]}
+    assert tree.keys() == listed.keys() - {"var/lib/pkigen/runbook.txt"}
+    for path, data in tree.items():
+        assert isinstance(data, bytes)
+        assert listed[path]["sha256"] == hashlib.sha256(data).hexdigest()
+        assert (
+            listed[path]["mode"] == f"{(journey.place / 'home/nodes/cp-1' / path).stat().st_mode & 0o777:04o}"
+        )
+        assert (listed[path]["owner"], listed[path]["size"]) == ("root:root", len(data))
+    outside = pkigen("bundle", "inspect", journey.file, "--label", "-o", "yaml").out
+    assert yaml.safe_load(outside) == {**shown, "content": None, "files": [], "restarts": []}
+    assert pkigen("bundle", "inspect", journey.file, *host, "--runbook", "-o", "json").code == 2
+    before = journey.on_node("diff", "-o", "json").json
+    assert before["kind"] == "BundleDiff"
+    assert {each["change"] for each in before["changes"]} == {"create"}
+    assert {each["component"] for each in before["restarts"]} >= {"etcd", "kube-apiserver", "kubelet"}
+    assert journey.on_node("install", "--yes").code == 0
+    stranger = journey.node / "etc/kubernetes/manifests/other.yaml"
+    stranger.write_text("")
+    after = journey.on_node("diff", "-o", "json").json
+    assert {each["change"] for each in after["changes"]} == {"keep"}
+    assert (after["left"], after["restarts"]) == (["/etc/kubernetes/manifests/other.yaml"], [])
 
 
 @pytest.mark.parametrize(
