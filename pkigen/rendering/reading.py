@@ -106,6 +106,8 @@ def _(context: StaticPod, text: str) -> None:
         raise _Mismatch(msg)
     if commands != [[context.component, *context.arguments]]:
         raise _Mismatch("the command is not the program with exactly its flags: extraArgs change flags")
+    if not {(each.name, each.value) for each in context.environment} <= _variables(text, context.component):
+        raise _Mismatch("the environment lacks a variable of extraEnvs")
 
 
 def _commands(text: str, component: str) -> tuple[tuple[Any, ...], list[Any]]:
@@ -118,6 +120,18 @@ def _commands(text: str, component: str) -> tuple[tuple[Any, ...], list[Any]]:
         return named, [each["command"] for each in containers if each["name"] == component]
     except (AttributeError, IndexError, KeyError, TypeError):
         raise _Mismatch("it renders no Pod with a container and its command") from None
+
+
+def _variables(text: str, component: str) -> set[tuple[str, str]]:
+    try:
+        return {
+            (str(each["name"]), str(each.get("value", "")))
+            for container in documents(text)[0]["spec"]["containers"]
+            if container["name"] == component
+            for each in container.get("env") or ()
+        }
+    except (AttributeError, KeyError, TypeError):
+        raise _Mismatch("it renders an environment that is no list of variables") from None
 
 
 @_compare.register

@@ -189,6 +189,28 @@ def test_what_is_rendered_is_read_back(
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("{% if environment %}", "{% if false %}", "lacks a variable of extraEnvs"),
+        ("      value: {{ variable.value | block }}\n", "", "lacks a variable of extraEnvs"),
+        ("    - name: {{ variable.name }}", "    - key: {{ variable.name }}", "no list of variables"),
+        ("    env:\n", "    env:\n    - text\n", "no list of variables"),
+    ],
+)
+def test_the_environment_is_read_back(old: str, new: str, complaint: str, overrides: Path) -> None:
+    etcd = {"extraEnvs": [{"name": "NO_PROXY", "value": ".svc"}]}
+    _copy(overrides, "manifests/static-pod.yaml.j2", (old, new))
+    assert complaint in _refused(overrides, etcd=etcd).message
+
+
+def test_a_template_may_add_to_the_environment(overrides: Path) -> None:
+    more = ("    env:\n", "    env:\n    - name: MORE\n      value: ours\n")
+    _copy(overrides, "manifests/static-pod.yaml.j2", more)
+    spec = cluster(etcd={"extraEnvs": [{"name": "NO_PROXY", "value": ".svc"}]})
+    assert "MORE" in one(render(spec, overrides=overrides), "manifests/etcd.yaml")
+
+
+@pytest.mark.parametrize(
     ("name", "change", "complaint"),
     [
         ("systemd/etcd.service.j2", ("${{ variable }}", "--v=9 ${{ variable }}"), "ExecStart is not"),
