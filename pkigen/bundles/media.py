@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -11,6 +12,7 @@ from pkigen.errors import PkigenError, UsageError
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 20
+_ROOM = "choose a directory that is yours and has room"
 
 
 def put(path: Path, data: bytes, *, mode: int) -> None:
@@ -49,8 +51,24 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     except OSError as error:
         raise PkigenError(
             f"{path} cannot be written: {_reason(error)}",
-            hint="choose a directory that is yours and has room",
+            hint=_ROOM,
         ) from None
+
+
+def require_place(directory: Path) -> None:
+    """See that files can be put into a directory, before anything is made that goes there; it may be missing.
+
+    Raises:
+        PkigenError: They cannot.
+    """
+    there = next(each for each in (directory, *directory.parents) if each.exists())
+    reason = (
+        errno.ENOTDIR if not there.is_dir()
+        else errno.EACCES if not os.access(there, os.W_OK | os.X_OK)
+        else None
+    )  # fmt: skip
+    if reason is not None:
+        raise PkigenError(f"{directory} cannot be written: {os.strerror(reason).lower()}", hint=_ROOM)
 
 
 def _make_directory(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pkigen.bundles.envelope import LARGEST_BUNDLE, Envelope, require_key, unwrap
-from pkigen.bundles.format import OWNER, Label, RestartStep
+from pkigen.bundles.format import OWNER, BundleKind, Label, RestartStep
 from pkigen.bundles.installing import (
     Change,
     Difference,
@@ -38,11 +38,17 @@ from pkigen.cli.passphrases import (
 )
 from pkigen.cli.system import system_of
 from pkigen.cli.visiting import DirectoryOption, FileArgument, PinOption, Visit, visit_of, visiting
-from pkigen.errors import PkigenError, UsageError
+from pkigen.errors import BundleError, PkigenError, UsageError
 from pkigen.ledger import timestamp
 from pkigen.reporting.tables import table
 from pkigen.store import Store
 from pkigen.store.paths import printable
+
+_SHOWN_BY = {
+    BundleKind.REQUEST: "`pkigen node approve` or `pkigen authority sign` shows what it asks for, and asks",
+    BundleKind.ANSWER: "`pkigen authority accept` shows what it brings, and asks",
+}
+"""What is signed and carried like a bundle, but has nothing sealed in it."""
 
 
 @visiting
@@ -88,6 +94,11 @@ def inspect(
     label = envelope.label
     if visit.pin is None:
         _say_whose(visit, envelope)
+    if label.kind in _SHOWN_BY:
+        raise BundleError(
+            f"it is the {label.kind} of {label.node} of {label.cluster}, signed by {envelope.fingerprint}",
+            hint=_SHOWN_BY[label.kind],
+        )
     if output is not Format.TEXT:
         from pkigen.reporting import structured  # noqa: PLC0415 -- only these forms pay for it
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pkigen.bundles.asking import Wish, ask, wanted
-from pkigen.bundles.media import write_file
+from pkigen.bundles.media import require_place, write_file
 from pkigen.bundles.paths import IDENTITY, PENDING
 from pkigen.cli.console import note, say
 from pkigen.cli.host import IdentityOption, NodeOption, RootOption, changing, require_root
@@ -93,6 +93,7 @@ def request(
     inventory = derive(loaded.spec)
     name = node or socket.gethostname().lower()
     wanted(inventory, name)
+    require_place(out)
     wish = Wish(
         node=name,
         reuse_keys=reuse_keys,

@@ -14,7 +14,7 @@ from pkigen.bundles.asking import wanted
 from pkigen.bundles.cluster_key import bundle_key
 from pkigen.bundles.envelope import LARGEST_BUNDLE
 from pkigen.bundles.gathering import pack
-from pkigen.bundles.media import read_file, write_file
+from pkigen.bundles.media import read_file, require_place, write_file
 from pkigen.bundles.reading import write_bundle
 from pkigen.bundles.signing import fingerprint, parse_pin
 from pkigen.cli.console import agreed, note, say
@@ -75,6 +75,7 @@ def approve(
     session = open_spec(system_of(context), spec, out=pki, templates=templates)
     session = session.with_keys(unlocking)
     pins = _pins(pin or (), session, len(files))
+    require_place(out)
     carried = [(file, read_file(file, limit=LARGEST_BUNDLE)) for file in files]
     with session.writing("node approve") as store:
         session = session.at(store)
@@ -243,7 +244,12 @@ def _answer(session: Session, store: Reader, petitions: tuple[Petition, ...], ou
         seal = Recipient(petition.recipient)
         label = each.label(created=session.now, reader=seal.reader)
         file = out / f"{label.cluster}.{label.node}.bundle"
-        write_file(file, write_bundle(label, each.archive, seal=seal, key=key))
+        try:
+            write_file(file, write_bundle(label, each.archive, seal=seal, key=key))
+        except PkigenError as error:
+            raise PkigenError(
+                error.message, hint="what was asked for is issued: run this again, and it packs the answers"
+            ) from None
         bars.step()
         said.append(
             f"{file}: {len(each.manifest.files)} files, serial {label.serial}, sealed for {seal.reader}"

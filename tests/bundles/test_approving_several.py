@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pkigen.bundles import media
 from pkigen.bundles.envelope import unwrap
 from pkigen.bundles.requests import RequestSet, read_requests, write_requests
 from pkigen.bundles.signing import BundleKey
@@ -169,6 +171,47 @@ def test_pins_that_leave_it_open(asked: Asked, pin: str, sentence: str) -> None:
     done = asked.refused(*asked.approving_all("--yes"), "--pin", pin)
     assert done.code == 2
     assert sentence in done.error
+
+
+def test_a_medium_that_takes_nothing_is_found_before_anything_is_issued(asked: Asked) -> None:
+    file = asked.base / "file"
+    file.write_text("")
+    command = [file if word == asked.medium else word for word in asked.approving_all("--yes")]
+    assert asked.refused(*command).error == f"{file} cannot be written: not a directory"
+    before = snapshot(asked.root("cp-1"))
+    command = [file if word == asked.medium else word for word in asked.requesting("cp-1")]
+    assert asked.run(*command, "--anew").error == f"{file} cannot be written: not a directory"
+    assert snapshot(asked.root("cp-1")) == before
+
+
+def test_a_medium_that_fills_up_is_answered_by_running_it_again(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = media.put
+    room = iter((True, False))
+
+    def small(path: Path, data: bytes, *, mode: int) -> None:
+        if not next(room):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        put(path, data, mode=mode)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(media, "put", small)
+        done = asked.run(*asked.approving_all("--yes"))
+    assert (done.code, "no space left" in done.error) == (1, True)
+    assert "is issued: run this again" in done.hint
+    assert len(list(asked.medium.glob("*.bundle"))) == 1
+    before = snapshot(asked.tree)
+    asked.good(*asked.approving_all())
+    assert len(list(asked.medium.glob("*.bundle"))) == 3
+    assert snapshot(asked.tree) == before
+
+
+def test_a_request_is_no_bundle(asked: Asked) -> None:
+    done = asked.run("bundle", "inspect", asked.file_of("cp-1"))
+    assert done.code == 1
+    assert f"it is the request of cp-1 of prod, signed by {asked.signers['cp-1']}" in done.error
+    assert "node approve" in done.hint
 
 
 def test_those_that_were_approved_before_are_answered_again(asked: Asked) -> None:
