@@ -13,6 +13,7 @@ from pkigen.authority import ca_location
 from pkigen.errors import AuthorityError, RotationError
 from pkigen.inventory import Phase, ca_id
 from pkigen.observing import observe_certificate
+from pkigen.spec.model import Authority, CAKeys
 from pkigen.surveying import Selection
 
 if TYPE_CHECKING:
@@ -26,11 +27,32 @@ def revival(inventory: Inventory, reader: Reader, *, now: datetime) -> Selection
     """What is renewed besides what is due anyway: the CAs that have ended or are about to.
 
     Raises:
-        AuthorityError: One that has ended is an intermediate, which only its own issuer can renew.
+        AuthorityError: One that has ended was signed elsewhere: only whoever signed it can renew it.
         RotationError: One that has ended is being rotated.
     """
+    if inventory.cluster.spec.certificates.authority is Authority.OFFLINE:
+        _require_lasting(inventory, reader, now)
+        return Selection()
     due = frozenset(ca for ca in inventory.authorities if _is_due(inventory, reader, ca, now))
     return Selection(ids=frozenset(map(ca_id, due)), revived=due)
+
+
+def _require_lasting(inventory: Inventory, reader: Reader, now: datetime) -> None:
+    """What the offline authority signs, only that can renew."""
+    ended = [
+        ca_id(ca)
+        for ca in inventory.authorities
+        if (found := observe_certificate(reader, ca_location(ca)).certificate) is not None
+        and now >= found.not_valid_after_utc
+    ]
+    if ended:
+        names = " ".join(ended)
+        before = "" if inventory.ca_keys is CAKeys.SITE else f"`pkigen authority renew SPEC {names}` there; "
+        raise AuthorityError(
+            f"only the offline authority can renew what has ended: {', '.join(ended)}",
+            hint=f"{before}`pkigen authority request SPEC {names}` here, `sign` there, `accept` here; "
+            "then run this again",
+        )
 
 
 def _is_due(inventory: Inventory, reader: Reader, ca: CA, now: datetime) -> bool:

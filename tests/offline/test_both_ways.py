@@ -336,6 +336,9 @@ def test_the_cas_live_on_with_the_same_key(cluster: Places) -> None:
 
 def test_a_cluster_whose_cas_have_ended_comes_back(cluster: Places) -> None:
     cluster.now = NOW + 3651 * DAY
+    refused = cluster.pkigen("rescue", cluster.site, "--yes")
+    assert refused.error == f"only the offline authority can renew what has ended: {', '.join(CAS)}"
+    assert ("authority renew SPEC ca" in refused.hint) is not keys_are_here(cluster)
     there = ("authority", "renew", cluster.spec_there, "--authority", cluster.authority, "--yes")
     if keys_are_here(cluster):
         assert "pki/ca.crt is unfit" in cluster.pkigen("plan", cluster.spec, "--out", cluster.site).error
