@@ -64,9 +64,10 @@ class PassphraseSource:
         if self.descriptor is not None:
             return _checked(_first_line(_from_descriptor(self.descriptor)), new=new)
         first = _asked(f"passphrase for {what}: ", what)
+        passphrase = _checked(first, new=new)
         if new and _asked("the same again: ", what) != first:
             raise PkigenError("the two passphrases differ", hint="nothing was changed")
-        return _checked(first, new=new)
+        return passphrase
 
 
 def read_identity(path: Path) -> Identity:

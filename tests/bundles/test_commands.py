@@ -361,7 +361,7 @@ def test_passphrases_that_will_not_do(tmp_path: Path) -> None:
 
 
 def test_a_passphrase_from_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [WORDS, WORDS, WORDS, "something else"]
+    answers = [WORDS, WORDS, WORDS, "something else", "short"]
     monkeypatch.setattr("pkigen.cli.passphrases.getpass.getpass", lambda _question: answers.pop(0))
     monkeypatch.setattr("pkigen.cli.passphrases.TERMINAL", os.devnull)
     source = PassphraseSource(file=None, descriptor=None)
@@ -369,6 +369,8 @@ def test_a_passphrase_from_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
     assert source.read("it", new=True).text == WORDS
     with pytest.raises(PkigenError, match="the two passphrases differ"):
         source.read("it", new=True)
+    with pytest.raises(PkigenError, match="fewer than"):
+        source.read("it", new=True)  # found before it is asked for again
     monkeypatch.setattr("pkigen.cli.passphrases.TERMINAL", "/nonexistent/tty")
     with pytest.raises(PkigenError, match="no terminal to ask at"):
         source.read("it")

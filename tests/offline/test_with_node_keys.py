@@ -13,7 +13,6 @@ from pkigen.sealing import Identity
 from tests.offline.places import CAS, DAY, SPEC, Places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 OWN_KEYS = SPEC.partition("  users:")[0].replace(
@@ -74,10 +73,17 @@ class WithNodes(Places):
 
 
 @pytest.fixture
-def enrolled(tmp_path: Path) -> Iterator[WithNodes]:
-    places = WithNodes.new(tmp_path / "places", "site", OWN_KEYS)
-    assert isinstance(places, WithNodes)
-    places.made()
+def places(tmp_path: Path) -> WithNodes:
+    """Nobody has asked yet."""
+    found = WithNodes.new(tmp_path / "places", "site", OWN_KEYS)
+    assert isinstance(found, WithNodes)
+    found.made()
+    return found
+
+
+@pytest.fixture
+def enrolled(places: WithNodes, tmp_path: Path) -> WithNodes:
+    """The site's authority is encrypted, and every node has its certificates."""
     identity = tmp_path / "owner.age"
     identity.write_text(f"{Identity.generate().text}\n")
     identity.chmod(0o600)
@@ -119,3 +125,43 @@ def test_rescue_needs_the_offline_side_for_what_has_ended_there(enrolled: WithNo
         assert unwrap(enrolled.bundle(node).read_bytes(), pin=enrolled.site_pin).label.node == node
     shutil.rmtree(enrolled.place / "vault")  # whoever has the site alone still knows what is right
     enrolled.verified()
+
+
+def test_a_ca_rotates_by_a_successor_from_there_and_requests_from_here(places: WithNodes) -> None:
+    """A key that waits for the offline side cannot be sealed: this site's authority lies open."""
+    places.enrol()
+    before = places.installed("worker-1", "etc/kubernetes/pki/ca.crt")
+    rotate = (
+        "rotate",
+        "ca",
+        "kubernetes",
+        places.spec,
+        "--out",
+        places.site,
+        "--yes",
+        "--assume-distributed",
+    )
+    places.ask("--next", "ca")
+    places.sign()
+    places.accept()
+    create = ("bundle", "create", places.spec, "--pki", places.site, "--out", places.place / "medium")
+    for phase in ("prepare", "promote"):
+        places.now += DAY / 24
+        places.done(*rotate, "--phase", phase)
+        places.done(*create)
+        for node in NODES:
+            places.install(node)
+        both = places.installed("worker-1", "etc/kubernetes/pki/ca.crt")
+        assert both.count(b"BEGIN CERTIFICATE") == 2
+    assert "would break an edge" in places.pkigen(*rotate, "--phase", "finish").error
+    places.now += DAY / 24
+    places.enrol()
+    places.done(*rotate, "--phase", "finish")
+    places.verified()
+    places.now += DAY / 24
+    places.done(*create)
+    for node in NODES:
+        places.install(node)
+    after = places.installed("worker-1", "etc/kubernetes/pki/ca.crt")
+    assert after.count(b"BEGIN CERTIFICATE") == 1
+    assert after != before
