@@ -334,6 +334,16 @@ BAD_VALUES = [
         "7:29: spec.certificates.directory: must be an absolute path of letters, digits and . _ @ +",
     ),
     case(
+        "text that is not what it looks like",
+        spec(
+            '  apiServer: {extraArgs: [{name: a, value: "\\u202efdp.exe"}, {name: b, value: "a\\nb"}]}\n'
+            '  etcd: {extraEnvs: [{name: A, value: "a\\u00a0b"}]}\n'
+        ),
+        "7:44: spec.apiServer.extraArgs[0].value: must be one line of printable text, without U+202E",
+        "7:79: spec.apiServer.extraArgs[1].value: must be one line of printable text, without U+000A",
+        "8:39: spec.etcd.extraEnvs[0].value: must be one line of printable text, without U+00A0",
+    ),
+    case(
         "a name that no file system takes",
         spec(f"  certificates: {{directory: /{'d' * 256}}}\n"),
         "7:29: spec.certificates.directory: has a name of 256 characters: one may have 255",
