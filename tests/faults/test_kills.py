@@ -163,6 +163,8 @@ def test_a_refused_system_call_is_told_and_changes_nothing(laboratory: Laborator
         assert "in pkigen itself" not in done.err, where
         if done.status == 0:
             assert verdict == "new", where
+        elif f"{scene.spec}: cannot be read" in done.err:
+            assert (done.status, verdict) == (2, "old"), where  # reported as any other bad spec is
         else:
             assert done.status == 1, where
             # A path, or the standard output; the one call that says it may itself be the one refused. Python
