@@ -40,6 +40,7 @@ from pkigen.cli.system import system_of
 from pkigen.cli.visiting import DirectoryOption, FileArgument, PinOption, Visit, visit_of, visiting
 from pkigen.errors import BundleError, PkigenError, UsageError
 from pkigen.ledger import timestamp
+from pkigen.reporting.backups_text import backups_text
 from pkigen.reporting.tables import table
 from pkigen.store import Store
 from pkigen.store.paths import printable
@@ -190,12 +191,7 @@ def rollback(
     system = system_of(context)
     if listing:
         with looking(system, root) as store:
-            backups = store.backups()
-        rows = (
-            (each.id, each.command, timestamp(each.time) if each.time else "-", str(len(each.paths)))
-            for each in backups
-        )
-        say(table(("ID", "LEFT BY", "TIME", "FILES"), rows))
+            say(backups_text(store.backups()))
         return
     with looking(system, root) as store:
         _say_recovery(store)

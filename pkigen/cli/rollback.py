@@ -13,10 +13,9 @@ from pkigen.cli.outputs import write_runbook
 from pkigen.cli.session import Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.errors import PkigenError
-from pkigen.ledger import timestamp
 from pkigen.lockfile import read_lock
+from pkigen.reporting.backups_text import backups_text
 from pkigen.reporting.plan_text import consequences_text
-from pkigen.reporting.tables import table
 from pkigen.restoring import plan_rollback, roll_back
 
 if TYPE_CHECKING:
@@ -45,12 +44,7 @@ def rollback(
     session = open_directory(system_of(context), directory, spec=None, templates=None)
     if listing:
         with session.reading() as store:
-            kept = store.backups()
-        lines = (
-            (each.id, each.command, timestamp(each.time) if each.time else "-", str(len(each.paths)))
-            for each in kept
-        )
-        say(table(("ID", "LEFT BY", "TIME", "FILES"), lines))
+            say(backups_text(store.backups()))
         return
     with session.writing("rollback") as store:
         session = session.at(store)
