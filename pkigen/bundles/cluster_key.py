@@ -39,7 +39,8 @@ def bundle_fingerprint(reader: Reader) -> str:
     Raises:
         BundleError: The authority has none.
     """
-    known = sealed_key(reader, _bundle_key_file(reader))
+    text = _bundle_key_file(reader)
+    known = sealed_key(reader, text)
     if known is not None and known.public is not None:
         return fingerprint(known.public)
-    return fingerprint(bundle_key(reader).public)
+    return fingerprint(BundleKey.of_file(text).public)

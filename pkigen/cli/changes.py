@@ -48,7 +48,9 @@ def changes(
     with session.reading() as store:
         session = session.at(store)
         planned = plan_rollback(store, backup)
-    done = tuple(each for each in planned.undoes if each.id != layout.LOCK_FILE)
+    done = tuple(
+        sorted((each for each in planned.undoes if each.id != layout.LOCK_FILE), key=lambda each: each.id)
+    )
     if output is Format.TEXT:
         for change in planned.undone:
             say(f"{change.id} ({change.command})")
@@ -61,5 +63,5 @@ def changes(
 
 
 def _files(done: tuple[Action, ...]) -> Iterator[str]:
-    for each in sorted(done, key=lambda action: action.id):
+    for each in done:
         yield f"  {_MARKS[each.verb]} {each.id}"

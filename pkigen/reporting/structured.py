@@ -56,9 +56,8 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
     }
 
 
-def changes(undone: Iterable[BackupInfo], done: Iterable[Action], inventory: Inventory) -> dict[str, Any]:
+def changes(undone: Iterable[BackupInfo], done: tuple[Action, ...], inventory: Inventory) -> dict[str, Any]:
     """What earlier changes did, newest first, and what they ask of the nodes together."""
-    done = tuple(done)
     return {
         "apiVersion": _VERSION,
         "kind": "Changes",
@@ -67,7 +66,7 @@ def changes(undone: Iterable[BackupInfo], done: Iterable[Action], inventory: Inv
             {"backup": each.id, "command": each.command, "time": timestamp(each.time) if each.time else None}
             for each in undone
         ],
-        "files": [{"action": each.verb, "path": each.id} for each in sorted(done, key=lambda each: each.id)],
+        "files": [{"action": each.verb, "path": each.id} for each in done],
         **_consequences(done, inventory),
     }
 
