@@ -21,13 +21,14 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from pkigen.applying import Applied, Tools, apply_plan
-from pkigen.inventory import Inventory, derive
-from pkigen.planning import make_plan
-from pkigen.rendering import Renderer
+from pkigen.desired.inventory import Inventory, derive
+from pkigen.desired.rendering import Renderer
+from pkigen.reconcile.apply import Applied, apply_plan
+from pkigen.reconcile.make import Tools
+from pkigen.reconcile.planner import make_plan
+from pkigen.reconcile.verify import verify
 from pkigen.spec.model import ClusterSpec
 from pkigen.store import Store
-from pkigen.verifying import verify
 
 CONTROL_PLANE_NODES = 3
 FIRST_ADDRESS = IPv4Address("10.0.0.1")

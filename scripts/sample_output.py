@@ -25,7 +25,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from pkigen.keys import describe
+from pkigen.crypto.keys import describe
 
 TOP = Path(__file__).resolve().parent.parent
 SPEC = TOP / "examples" / "ha.yaml"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pkigen.access.kubeconfigs import Entry, Kubeconfig, Section, encode, encoded
 from pkigen.access.yaml_text import Value, dump
 from pkigen.errors import AccessError
-from pkigen.ledger import timestamp
+from pkigen.notation import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from pkigen import tokens
-from pkigen.checks import common_names
-from pkigen.keys import UnsupportedKeyError, public_der, public_half
-from pkigen.observing import parse_certificates
+from pkigen.crypto import service_account_tokens as tokens
+from pkigen.crypto.keys import UnsupportedKeyError, public_der, public_half
+from pkigen.crypto.names import common_names
+from pkigen.state.observed import parse_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

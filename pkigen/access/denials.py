@@ -7,17 +7,17 @@ import shlex
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.access.explaining import bindings
+from pkigen.access.explanation import bindings
 from pkigen.access.identities import declared
-from pkigen.rendering.quoting import yaml_scalar
+from pkigen.crypto.service_account_tokens import SERVICE_ACCOUNT_PREFIX
+from pkigen.desired.rendering.quoting import yaml_scalar
 from pkigen.spec.user_rules import SYSTEM_PREFIX
-from pkigen.tokens import SERVICE_ACCOUNT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pkigen.access.messages import Cannot
-    from pkigen.inventory import Inventory
+    from pkigen.desired.inventory import Inventory
     from pkigen.spec.model import IAMMapping, PolicyRule, User
 
 

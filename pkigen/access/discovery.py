@@ -14,16 +14,16 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pkigen import layout
+from pkigen.crypto.keys import UnsupportedKeyError, load_public
+from pkigen.crypto.service_account_tokens import algorithm, key_id
+from pkigen.desired.generations import accepted_sa_keys, sa_path
 from pkigen.errors import AccessError
-from pkigen.inventory import accepted_sa_keys, sa_path
-from pkigen.keys import UnsupportedKeyError, load_public
-from pkigen.observing import Fault, read_file
-from pkigen.tokens import algorithm, key_id
+from pkigen.state.observed import Fault, read_file
 
 if TYPE_CHECKING:
-    from pkigen.inventory import Inventory
-    from pkigen.keys import PublicKey
-    from pkigen.observing import Reader
+    from pkigen.crypto.keys import PublicKey
+    from pkigen.desired.inventory import Inventory
+    from pkigen.state.observed import Reader
 
 CONFIGURATION_PATH = ".well-known/openid-configuration"
 JWKS_PATH = "openid/v1/jwks"

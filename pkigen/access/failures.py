@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 from pkigen.access import messages
 from pkigen.access.denials import lacking
-from pkigen.checks import residual
-from pkigen.inventory import CA, DesiredCertificate, Phase, ca_id
-from pkigen.materials import discovery_hash
-from pkigen.profiles import Profile
-from pkigen.trust import ETCD_CLIENT_PORT, ETCD_PEER_PORT, KUBELET_PORT
+from pkigen.crypto.profiles import Profile
+from pkigen.desired.connections import ETCD_CLIENT_PORT, ETCD_PEER_PORT, KUBELET_PORT
+from pkigen.desired.generations import CA, Phase, ca_id
+from pkigen.notation import residual
+from pkigen.state.materials import discovery_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from pkigen.access.messages import UnknownAuthority, WrongName
-    from pkigen.authority import CACertificates
-    from pkigen.inventory import Inventory
+    from pkigen.desired.inventory import Inventory
+    from pkigen.desired.items import DesiredCertificate
+    from pkigen.state.authority import CACertificates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

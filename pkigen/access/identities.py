@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pkigen.crypto.names import Subject
+from pkigen.crypto.profiles import Profile
+from pkigen.desired.generations import CA, InKubeconfig
 from pkigen.errors import AccessError
-from pkigen.inventory import CA, InKubeconfig, Subject
-from pkigen.profiles import Profile
 from pkigen.spec.model import parse_person
 from pkigen.spec.user_rules import RESERVED_GROUPS, RESERVED_USERS, SYSTEM_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pkigen.inventory import Inventory
+    from pkigen.desired.inventory import Inventory
     from pkigen.spec.model import User
 
 _WAY_OUT = (

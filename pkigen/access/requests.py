@@ -12,18 +12,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from pkigen.access.requested import EXTENSION_REQUESTS, extension_lines, quoted, subject_text, text_of
+from pkigen.access.request_text import EXTENSION_REQUESTS, extension_lines, quoted, subject_text, text_of
+from pkigen.crypto.csr import key_of, parse_request, signed_request, unproven
+from pkigen.crypto.issuance import distinguished_name
+from pkigen.crypto.keys import describe
+from pkigen.crypto.names import Subject
 from pkigen.errors import AccessError
-from pkigen.inventory import Subject
-from pkigen.issuing import distinguished_name
-from pkigen.keys import describe
-from pkigen.requesting import key_of, parse_request, signed_request, unproven
 from pkigen.spec.user_rules import RESERVED_GROUPS, RESERVED_USERS, SYSTEM_PREFIX
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
-    from pkigen.keys import PrivateKey
+    from pkigen.crypto.keys import PrivateKey
 
 # One value `a/O=system:masters` looks like two attributes to whoever reads a subject in OpenSSL's old form.
 _ATTRIBUTE_IN_VALUE = re.compile(r"[/,+;]\s*[A-Za-z]{1,24}\s*=")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pkigen.rendering.quoting import yaml_block_scalar, yaml_scalar
+from pkigen.desired.rendering.quoting import yaml_block_scalar, yaml_scalar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

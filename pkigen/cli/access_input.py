@@ -11,15 +11,15 @@ import typer
 
 from pkigen import layout
 from pkigen.access.kubeconfigs import Access
-from pkigen.authority import load_certificates
 from pkigen.cli import values
 from pkigen.cli.grouped import grouped
 from pkigen.cli.session import Session, open_directory, open_spec
 from pkigen.cli.system import System
+from pkigen.desired.generations import CA, ca_id
 from pkigen.errors import AccessError, UsageError
-from pkigen.inventory import CA, ca_id
-from pkigen.observing import Reader
 from pkigen.spec.model import ClusterSpec
+from pkigen.state.authority import load_certificates
+from pkigen.state.observed import Reader
 
 ClusterArgument = Annotated[
     Path,

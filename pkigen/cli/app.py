@@ -82,7 +82,7 @@ class LazyCommand(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Hand over to the command itself."""
-        module = import_module(f"pkigen.cli.{str(self.name).replace('-', '_')}")
+        module = import_module(f"pkigen.cli.commands.{str(self.name).replace('-', '_')}")
         module.app.rich_markup_mode = _MARKUP
         command = typer.main.get_command(module.app)
         for each in getattr(command, "commands", {}).values():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pkigen.bundles.paths import IDENTITY
+from pkigen.airgap.carrier.paths import IDENTITY
 from pkigen.cli.system import System
 from pkigen.errors import UsageError
 from pkigen.store import Store

@@ -7,21 +7,21 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pkigen.bundles.media import put
+from pkigen.airgap.carrier.media import put
 from pkigen.cli.console import note
+from pkigen.cli.reports.plan_text import leftovers_text, restart_text, runbook_script
+from pkigen.cli.reports.rotation_runbook import rotation_runbook
 from pkigen.errors import PkigenError
-from pkigen.reporting.plan_text import leftovers_text, restart_text, runbook_script
-from pkigen.reporting.rotation_runbook import rotation_runbook
-from pkigen.restarting import leftovers, restart_map
+from pkigen.reconcile.restart_map import leftovers, restart_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from pkigen.actions import Action
-    from pkigen.inventory import Inventory
-    from pkigen.observing import Reader
-    from pkigen.rotation import Step
+    from pkigen.desired.inventory import Inventory
+    from pkigen.reconcile.plan import Action
+    from pkigen.rotation.phases import Step
+    from pkigen.state.observed import Reader
 
 
 def write_text(path: Path, content: str, *, mode: int = 0o644) -> None:

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from pkigen.bundles.media import read_file
+from pkigen.airgap.carrier.media import read_file
+from pkigen.crypto.age import SHORTEST_PASSPHRASE, Identity, Passphrase
 from pkigen.errors import PkigenError, UsageError
-from pkigen.sealing import SHORTEST_PASSPHRASE, Identity, Passphrase
 
 _LARGEST = 1 << 12
 TERMINAL = "/dev/tty"

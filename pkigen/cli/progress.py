@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-    from pkigen.applying import Progress
+    from pkigen.reconcile.make import Progress
 
 _WORTH_A_BAR = 60
 

@@ -9,25 +9,27 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pkigen.applying import Progress, Tools
-from pkigen.authority import load_certificates, observe_rotations
 from pkigen.cli.console import note, warn
 from pkigen.cli.progress import progress
 from pkigen.cli.spec_input import read_spec
 from pkigen.cli.system import System
-from pkigen.cli.unlocking import Unlocking
+from pkigen.cli.unlock import Unlocking
+from pkigen.desired.generations import CA, Rotations, ca_id
+from pkigen.desired.inventory import Inventory, derive
+from pkigen.desired.rendering import Renderer
 from pkigen.errors import UsageError
-from pkigen.inventory import CA, Inventory, Rotations, ca_id, derive
-from pkigen.lockfile import Lock, read_lock
-from pkigen.observing import Reader
-from pkigen.rendering import Renderer
-from pkigen.store import FileContent, MissingError, Store
-from pkigen.vault import Opened, Vault
+from pkigen.reconcile.make import Progress, Tools
+from pkigen.state.authority import load_certificates, observe_rotations
+from pkigen.state.lockfile import Lock, read_lock
+from pkigen.state.observed import Reader
+from pkigen.state.vault import Vault
+from pkigen.state.views import Opened
+from pkigen.store import Store
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-    from pkigen.keys import KeyMakers
+    from pkigen.crypto.key_makers import KeyMakers
     from pkigen.spec.model import ClusterSpec
 
 
@@ -108,18 +110,6 @@ class Session:
             makers=self.makers,
             vault=vault,
         )
-
-
-class NoTree:
-    """A PKI directory that does not exist yet."""
-
-    def read(self, path: str, *, limit: int = 0) -> FileContent:  # noqa: ARG002 -- the reader's signature
-        """Nothing is there."""
-        raise MissingError(f"{path} is missing")
-
-    def walk(self, path: str = "") -> Iterator[str]:  # noqa: ARG002 -- the tree's signature
-        """Nothing is there."""
-        return iter(())
 
 
 def open_spec(system: System, spec: Path, *, out: Path | None, templates: Path | None) -> Session:

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from pkigen.spec.dialects import HostFacts
-from pkigen.spec.loading import LoadedSpec, load, load_text
+from pkigen.spec.loader import LoadedSpec, load, load_text
 
 _LARGEST_SPEC = 16 << 20
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import typer
 
-    from pkigen.live import Dial
+    from pkigen.rotation.live import Dial
     from pkigen.store import FileSystem
 
 

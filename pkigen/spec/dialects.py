@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pkigen.spec.model import IPAddress
+    from pkigen.notation import IPAddress
 
 KUBEADM_GROUP: Final = "kubeadm.k8s.io"
 KUBEADM_NEWEST: Final = "kubeadm.k8s.io/v1beta4"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pkigen.spec.model import ClusterSpec, ExtraArg, IPAddress
+    from pkigen.notation import IPAddress
+    from pkigen.spec.model import ClusterSpec, ExtraArg
 
 Location = tuple[str | int, ...]
 

@@ -14,9 +14,9 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.errors import Problem, SpecError
-from pkigen.keys import KeyAlgorithm
-from pkigen.spec.building import Source
+from pkigen.spec.builder import Source
 from pkigen.spec.dialects import KUBEADM_GROUP, KUBEADM_NEWEST
 from pkigen.spec.kubeadm_kubelet import kubelet_arguments
 from pkigen.spec.kubeadm_types import (

@@ -28,9 +28,9 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from pkigen import layout
-from pkigen.keys import KeyAlgorithm
+from pkigen.crypto.keys import KeyAlgorithm
+from pkigen.notation import IPAddress, host_text
 
-IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 
 API_VERSION: Final = "pkigen/v1"
@@ -918,8 +918,3 @@ class ClusterSpec(Strict):
             return self.local_server(self.control_plane[0])
         host, port = split_host_port(self.spec.control_plane_endpoint)
         return f"https://{host_text(host)}:{port or self.spec.api_server.bind_port}"
-
-
-def host_text(host: IPAddress | str) -> str:
-    """A host as it stands in a URL: IPv6 in brackets."""
-    return f"[{host}]" if isinstance(host, IPv6Address) else str(host)

@@ -11,7 +11,8 @@ from pkigen.spec.model import Role, split_host_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pkigen.spec.model import ClusterSpec, IPAddress, IPNetwork
+    from pkigen.notation import IPAddress
+    from pkigen.spec.model import ClusterSpec, IPNetwork
 
 
 _FEWEST_SERVICE_ADDRESSES: Final = 10  # K/constants/constants.go, MinimumAddressesInServiceSubnet

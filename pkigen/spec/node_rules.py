@@ -11,7 +11,8 @@ from pkigen.spec.translation import quote
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pkigen.spec.model import ClusterSpec, IPAddress
+    from pkigen.notation import IPAddress
+    from pkigen.spec.model import ClusterSpec
 
 
 _NODE_PORTS: Final = {

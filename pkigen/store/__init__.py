@@ -5,12 +5,12 @@ instruction leaves the old tree or the new one (docs: "How the store commits" in
 """
 
 from pkigen.store.backups import BackupAction, BackupEntry, BackupInfo
-from pkigen.store.explaining import MissingError, RefusedError, UnreadableError
 from pkigen.store.files import FileContent
 from pkigen.store.filesystem import Entry, FileSystem, OsFileSystem
 from pkigen.store.journal import Outcome, Recovery
 from pkigen.store.lapses import Lapse, Lapsed
 from pkigen.store.store import Store
+from pkigen.store.system_errors import MissingError, RefusedError, UnreadableError
 from pkigen.store.transaction import Transaction
 
 __all__ = [

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Self
 
 from pkigen.errors import StoreError
 from pkigen.store.directories import Descent, make_directory, open_directory, remove_tree
-from pkigen.store.explaining import MissingError, shown
 from pkigen.store.files import chunks_of, lstat_or_none, plain_file, read_file, sha256_of, write_new
 from pkigen.store.paths import PRIVATE, readable_parts
 from pkigen.store.record import BACKUP_ID
+from pkigen.store.system_errors import MissingError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

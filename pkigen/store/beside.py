@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pkigen.store.directories import Anchor, Descent, make_directory, open_directory, remove_tree, write_list
-from pkigen.store.explaining import ObstacleError
 from pkigen.store.files import chunks_of, lstat_or_none, plain_file, write_new
 from pkigen.store.paths import BESIDE, STAGING_PARTS
 from pkigen.store.record import Write
+from pkigen.store.system_errors import ObstacleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from pkigen.store import backups
 from pkigen.store.directories import open_directory
-from pkigen.store.explaining import ObstacleError
 from pkigen.store.files import lstat_or_none
 from pkigen.store.lock import LOCK
 from pkigen.store.paths import PRIVATE
+from pkigen.store.system_errors import ObstacleError
 
 if TYPE_CHECKING:
     from pkigen.store.directories import Anchor

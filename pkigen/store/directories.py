@@ -11,16 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from pkigen.errors import UnsafePathError
-from pkigen.store.explaining import ObstacleError, kind
 from pkigen.store.files import Synced, write_new
-from pkigen.store.paths import (
-    BESIDE,
-    PRIVATE,
-    PRIVATE_AT_ROOT,
-    directory_mode,
-    is_guarded,
-    writable_parts,
-)
+from pkigen.store.paths import BESIDE, PRIVATE, PRIVATE_AT_ROOT, directory_mode, is_guarded, writable_parts
+from pkigen.store.system_errors import ObstacleError, kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator

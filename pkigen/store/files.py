@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from pkigen.store.explaining import ObstacleError, kind
+from pkigen.store.system_errors import ObstacleError, kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

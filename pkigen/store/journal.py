@@ -17,18 +17,11 @@ from typing import TYPE_CHECKING
 
 from pkigen.errors import StoreError
 from pkigen.store import backups, beside, birth
-from pkigen.store.directories import (
-    Anchor,
-    Descent,
-    decode_list,
-    open_directory,
-    remove_tree,
-    write_list,
-)
-from pkigen.store.explaining import ObstacleError, explained, kind, shown
+from pkigen.store.directories import Anchor, Descent, decode_list, open_directory, remove_tree, write_list
 from pkigen.store.files import Synced, lstat_or_none, plain_file, read_file, sha256_of, write_new
 from pkigen.store.paths import STAGING_PARTS, Parts
 from pkigen.store.record import UNKNOWN, Begun, Record, RecordError, Remove, Write
+from pkigen.store.system_errors import ObstacleError, explained, kind, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

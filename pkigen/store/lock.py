@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from pkigen.errors import BusyError
 from pkigen.store.directories import require_ours
-from pkigen.store.explaining import ObstacleError, kind
 from pkigen.store.files import lstat_or_none, write_all
 from pkigen.store.paths import PRIVATE, printable
+from pkigen.store.system_errors import ObstacleError, kind
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -20,7 +20,12 @@ from pkigen.store.directories import (
     open_directory,
     require_ours,
 )
-from pkigen.store.explaining import (
+from pkigen.store.files import read_file
+from pkigen.store.filesystem import OsFileSystem
+from pkigen.store.lapses import lapses
+from pkigen.store.paths import PRIVATE, readable_parts
+from pkigen.store.record import Begun
+from pkigen.store.system_errors import (
     MissingError,
     ObstacleError,
     RefusedError,
@@ -31,11 +36,6 @@ from pkigen.store.explaining import (
     kind,
     shown,
 )
-from pkigen.store.files import read_file
-from pkigen.store.filesystem import OsFileSystem
-from pkigen.store.lapses import lapses
-from pkigen.store.paths import PRIVATE, readable_parts
-from pkigen.store.record import Begun
 from pkigen.store.transaction import Transaction
 
 if TYPE_CHECKING:

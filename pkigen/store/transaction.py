@@ -10,10 +10,10 @@ from pkigen.errors import StoreError, UnsafePathError
 from pkigen.store import backups, beside, journal
 from pkigen.store.backups import BackupAction, BackupWriter
 from pkigen.store.directories import Descent, make_directory
-from pkigen.store.explaining import MissingError, ObstacleError, explained, kind, shown
 from pkigen.store.files import Synced, chunks_of, lstat_or_none, plain_file, read_file, write_new
 from pkigen.store.paths import STAGING_PARTS, writable_parts
 from pkigen.store.record import Record, Remove, Write, in_tree_order
+from pkigen.store.system_errors import MissingError, ObstacleError, explained, kind, shown
 
 if TYPE_CHECKING:
     import os

@@ -12,8 +12,8 @@ import yaml
 
 from pkigen.access import bootstrap, yaml_text
 from pkigen.errors import AccessError
-from pkigen.materials import discovery_hash
 from pkigen.spec.model import NEWEST_MINOR, OLDEST_MINOR
+from pkigen.state.materials import discovery_hash
 from tests.access.places import Place, plain, request
 
 

@@ -20,14 +20,14 @@ from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, given, settings, strategies
 
 from pkigen.access.kubeconfigs import Section, load
+from pkigen.crypto.issuance import Request, extensions
+from pkigen.crypto.keys import load_private
+from pkigen.crypto.names import SANs, Subject
+from pkigen.crypto.profiles import Profile
 from pkigen.errors import AccessError
-from pkigen.inventory import SANs, Subject
-from pkigen.issuing import Request, extensions
-from pkigen.keys import load_private
-from pkigen.profiles import Profile
 from tests.access.places import UID, Place, name, plain, request
 from tests.cli.program import NOW
-from tests.rendering.programs import find
+from tests.desired.rendering.programs import find
 
 if TYPE_CHECKING:
     from tests.cli.program import Result

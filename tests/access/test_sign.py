@@ -397,9 +397,9 @@ def test_whom_nobody_may_approve(place: Place, user: str, groups: list[str], sai
 
 def test_the_clusters_own_identities_are_taken(place: Place) -> None:
     from pkigen.access.identities import approved  # noqa: PLC0415
+    from pkigen.desired.inventory import derive  # noqa: PLC0415
     from pkigen.errors import AccessError  # noqa: PLC0415
-    from pkigen.inventory import derive  # noqa: PLC0415
-    from pkigen.spec.loading import load  # noqa: PLC0415
+    from pkigen.spec.loader import load  # noqa: PLC0415
 
     inventory = derive(load(place.spec).spec)
     assert approved("dev1", (), inventory=inventory, reason=None).common_name == "dev1"

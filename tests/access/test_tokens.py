@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from pkigen import tokens
 from pkigen.cli.system import System
-from pkigen.keys import ALGORITHMS, KeyAlgorithm, UnsupportedKeyError, public_pem, raw_ecdsa_signature
+from pkigen.crypto import service_account_tokens as tokens
+from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, UnsupportedKeyError, public_pem, raw_ecdsa_signature
 from tests.access.places import UID, Place
 from tests.cli.program import NOW, photograph
 

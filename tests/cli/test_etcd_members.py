@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from pkigen.inventory import EtcdMembership
+from pkigen.desired.inventory import EtcdMembership
 from tests.cli.program import HOME, InProcess
 from tests.cli.shell import assert_sound
 

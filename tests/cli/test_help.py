@@ -16,7 +16,9 @@ from tests.cli.program import EXAMPLES, PROGRAM, InProcess, program
 if TYPE_CHECKING:
     from pathlib import Path
 
-HEAVY = frozenset({"cryptography", "jinja2", "yaml", "pydantic", "rich", "pkigen.store", "pkigen.planning"})
+HEAVY = frozenset(
+    {"cryptography", "jinja2", "yaml", "pydantic", "rich", "pkigen.store", "pkigen.reconcile.planner"}
+)
 OPTIONS = {
     "example": ("[NAME]", "--list"),
     "validate": ("SPEC",),
@@ -100,7 +102,7 @@ def test_help_has_no_escape_sequences(
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_sentence_in_the_list_is_the_one_of_the_command(name: str) -> None:
-    command = typer.main.get_command(import_module(f"pkigen.cli.{name.replace('-', '_')}").app)
+    command = typer.main.get_command(import_module(f"pkigen.cli.commands.{name.replace('-', '_')}").app)
     assert command.help
     assert command.help.partition("\n\n")[0] == COMMANDS[name]
 
@@ -146,13 +148,16 @@ def imported(*arguments: str) -> set[str]:
     ("arguments", "unneeded"),
     [
         (["--version"], HEAVY | {"typer", "pkigen.cli.app"}),
-        (["--help"], HEAVY - {"rich"} | {"pkigen.cli.init"}),
+        (["--help"], HEAVY - {"rich"} | {"pkigen.cli.commands.init"}),
         (["example"], {"cryptography", "jinja2", "yaml", "rich", "pkigen.store", "pkigen.spec"}),
         (
             ["validate", str(EXAMPLES / "single.yaml")],
-            {"jinja2", "rich", "pkigen.spec.kubeadm", "pkigen.store", "pkigen.planning"},
+            {"jinja2", "rich", "pkigen.spec.kubeadm", "pkigen.store", "pkigen.reconcile.planner"},
         ),
-        (["schema"], {"jinja2", "rich", "pkigen.store", "pkigen.planning", "pkigen.inventory"}),
+        (
+            ["schema"],
+            {"jinja2", "rich", "pkigen.store", "pkigen.reconcile.planner", "pkigen.desired.inventory"},
+        ),
     ],
 )
 def test_a_command_imports_only_what_it_needs(arguments: list[str], unneeded: set[str]) -> None:
@@ -171,11 +176,18 @@ def test_a_command_imports_only_what_it_needs(arguments: list[str], unneeded: se
 
 def test_a_first_run_imports_only_what_it_needs(tmp_path: Path) -> None:
     modules = imported("init", str(EXAMPLES / "single.yaml"), "--out", str(tmp_path / "tree"))
-    assert "pkigen.applying" in modules
+    assert "pkigen.reconcile.apply" in modules
     others = {
-        "joserfc", "rich", "pkigen.bundles.archive", "pkigen.cli.apply", "pkigen.offline.asking",
-        "pkigen.proving", "pkigen.reporting.structured", "pkigen.restarting", "pkigen.spec.kubeadm",
-    }  # fmt: skip
+        "joserfc",
+        "rich",
+        "pkigen.airgap.carrier.archive",
+        "pkigen.airgap.offline.request",
+        "pkigen.cli.commands.apply",
+        "pkigen.cli.reports.structured",
+        "pkigen.reconcile.restart_map",
+        "pkigen.rotation.prover",
+        "pkigen.spec.kubeadm",
+    }
     assert modules & others == set()
 
 

@@ -38,7 +38,7 @@ import json, os, random, sys, time
 from importlib import import_module
 from pkigen.cli.app import COMMANDS, run
 for name in COMMANDS:
-    import_module(f"pkigen.cli.{name.replace('-', '_')}")
+    import_module(f"pkigen.cli.commands.{name.replace('-', '_')}")
 waiting, go = os.pipe()
 children = []
 for number, line in enumerate(json.loads(sys.argv[2])):

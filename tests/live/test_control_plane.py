@@ -14,15 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live import certificates, programs
-from tests.live.control_plane import (
-    CREATE,
-    Cluster,
-    apply_addons,
-    boot_static_pods,
-    make,
-    plug_in,
-    spec_text,
-)
+from tests.live.control_plane import CREATE, Cluster, apply_addons, boot_static_pods, make, plug_in, spec_text
 from tests.live.hosts import Identity, Network
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from pkigen.rendering import reading
+from pkigen.desired.rendering import read_back as reading
 from tests.live import programs
 from tests.live.hosts import Identity, Machine, Network
 

@@ -15,14 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.live import certificates, programs
-from tests.live.control_plane import (
-    CREATE,
-    Cluster,
-    apply_addons,
-    boot_static_pods,
-    spec_text,
-    static_pods,
-)
+from tests.live.control_plane import CREATE, Cluster, apply_addons, boot_static_pods, spec_text, static_pods
 from tests.live.hosts import Identity, Network
 from tests.live.sites import PKI, PKIGEN, Site, require_own_directories, said_after, unplugged
 

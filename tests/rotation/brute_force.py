@@ -29,15 +29,15 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from pkigen.inventory import InKubeconfig, KeyPairFiles
-from pkigen.trust import edges
+from pkigen.desired.connections import edges
+from pkigen.desired.generations import InKubeconfig, KeyPairFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pkigen.inventory import Inventory
+    from pkigen.desired.connections import Edge, Peer
+    from pkigen.desired.inventory import Inventory
     from pkigen.spec.model import ClusterSpec
-    from pkigen.trust import Edge, Peer
     from tests.rotation.phases import Photograph
 
 PROCESSES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "kubelet")

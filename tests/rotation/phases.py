@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pkigen.authority import observe_rotations
 from pkigen.cli.app import run
 from pkigen.cli.system import System
-from pkigen.inventory import Inventory, derive
-from pkigen.proving import State
+from pkigen.desired.inventory import Inventory, derive
+from pkigen.rotation.proof import State
+from pkigen.state.authority import observe_rotations
 from pkigen.store import FileContent, MissingError
 from tests.cli.program import Result, assert_civil
-from tests.core.samples import Unsynced
+from tests.samples import Unsynced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from pkigen.live import Dial
+    from pkigen.rotation.live import Dial
     from pkigen.spec.model import ClusterSpec
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)

@@ -16,12 +16,12 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from pkigen import live
-from pkigen.inventory import derive
-from pkigen.live import Flaw, Identity, Sight, handshake
+from pkigen.desired.connections import Endpoint
+from pkigen.desired.inventory import derive
+from pkigen.rotation import live
+from pkigen.rotation.live import Flaw, Identity, Sight, handshake
 from pkigen.spec.model import ClusterSpec
 from pkigen.store import Store
-from pkigen.trust import Endpoint
 from tests.live import certificates
 from tests.rotation.phases import DAY, NOW, PKI, SMALL, Workshop
 

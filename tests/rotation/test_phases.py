@@ -14,8 +14,8 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from pkigen.inventory import Phase, Rotations
-from pkigen.rotation import Step, premises
+from pkigen.desired.generations import Phase, Rotations
+from pkigen.rotation.phases import Step, premises
 from tests.live import certificates
 from tests.rotation.phases import DAY, PKI, SMALL, Photograph, Workshop, spec_text
 
@@ -132,10 +132,10 @@ def test_without_a_phase_the_next_one_is_proposed(
     asked = workshop.rotate("ca", "etcd", "front-proxy")
     assert asked.code == 1
     assert asked.error.startswith("it is not known that every node has the promoted files")
-    monkeypatch.setattr("pkigen.cli.rotate.agreed", lambda question: question == "finish etcd-ca?")
+    monkeypatch.setattr("pkigen.cli.commands.rotate.agreed", lambda question: question == "finish etcd-ca?")
     command = ("rotate", "ca", "etcd", workshop.spec, "--out", workshop.tree, "--assume-distributed")
     assert workshop.run(*command).code == 0
-    monkeypatch.setattr("pkigen.cli.rotate.agreed", lambda _: False)
+    monkeypatch.setattr("pkigen.cli.commands.rotate.agreed", lambda _: False)
     declined = workshop.run("rotate", "ca", "etcd", workshop.spec, "--out", workshop.tree)
     assert (declined.code, declined.error, declined.hint) == (1, "not rotated", "nothing was changed")
     assert workshop.phases() == {"front-proxy-ca": "promoted"}

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pkigen.cli.reports.proof_text import proof_text
 from pkigen.errors import RotationError
-from pkigen.proving import Credential, Proof, prove
-from pkigen.reporting.proof_text import proof_text
+from pkigen.rotation.proof import Credential, Proof
+from pkigen.rotation.prover import prove
 from pkigen.spec.model import ClusterSpec
 from tests.faults.scenes import wanted
 from tests.rotation.brute_force import Cluster

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pkigen.desired.inventory import derive
 from pkigen.errors import SpecError
-from pkigen.inventory import derive
 from pkigen.spec.dialects import HostFacts
-from pkigen.spec.loading import load_text
+from pkigen.spec.loader import load_text
 from tests.fuzzing import campaign, damaged
 from tests.spec.sources import INIT, cluster
 from tests.spec.test_conversion import EVERYTHING_ELSE, NEW, SAME

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pkigen.errors import SpecError
-from pkigen.spec.loading import LoadedSpec, load_text
+from pkigen.spec.loader import LoadedSpec, load_text
 
 HEAD = """\
 apiVersion: pkigen/v1

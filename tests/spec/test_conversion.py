@@ -7,9 +7,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from pkigen.keys import KeyAlgorithm
+from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.spec.dialects import Dialect, HostFacts
-from pkigen.spec.loading import load_text
+from pkigen.spec.loader import load_text
 from pkigen.spec.model import ClusterSpec, ExtraArg, Role
 from tests.spec.sources import (
     CLUSTER,

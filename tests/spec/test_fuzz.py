@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pkigen.errors import SpecError
-from pkigen.spec.loading import load_text
+from pkigen.spec.loader import load_text
 from tests.spec.fuzz_loader import CORPUS, HOST, JOINED, ODD, TEXTS, inputs, load
 
 DOCUMENTS = [list(yaml.safe_load_all(text)) for text in TEXTS]

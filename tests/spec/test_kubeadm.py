@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pkigen.spec.loading import load_text
+from pkigen.spec.loader import load_text
 from tests.spec.sources import (
     assert_starts,
     case,

@@ -15,7 +15,7 @@ import yaml
 from pkigen.errors import Problem, SpecError
 from pkigen.spec import yaml_source
 from pkigen.spec.dialects import Dialect
-from pkigen.spec.loading import load, load_text
+from pkigen.spec.loader import load, load_text
 from pkigen.spec.yaml_source import Disputed, read, show_path
 from tests.spec.sources import HEAD, NODE, assert_starts, cluster, loaded, problems, spec
 

@@ -1,0 +1,103 @@
+"""Somebody else's key, an approved identity, the cluster's CA: a client certificate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen.crypto.issuance import Entropy, certificate_pem, issue_for
+from pkigen.crypto.issuance import Request as Content
+from pkigen.crypto.names import SANs
+from pkigen.crypto.profiles import PROFILES, Profile
+from pkigen.desired.generations import CA, ca_id
+from pkigen.errors import AccessError
+from pkigen.spec.model import CAKeys
+from pkigen.state.authority import load_certificates, load_issuer
+from pkigen.state.issuance_record import record
+from pkigen.state.ledger import Entry, Event
+from pkigen.state.lockfile import certificate_facts
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from cryptography import x509
+
+    from pkigen.access.requests import Request
+    from pkigen.crypto.names import Subject
+    from pkigen.desired.inventory import Inventory
+    from pkigen.state.observed import Reader
+    from pkigen.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """A certificate for somebody who has its key.
+
+    `pem` has the intermediates after the certificate where the CA is one; `capped` says that it was shortened
+    to its CA's end.
+    """
+
+    certificate: x509.Certificate
+    pem: bytes
+    trust_bundle: bytes
+    capped: bool
+
+
+def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what goes on record
+    request: Request,
+    subject: Subject,
+    validity: timedelta,
+    *,
+    inventory: Inventory,
+    store: Store,
+    keys: Reader,
+    now: datetime,
+    entropy: Entropy,
+    because: str | None = None,
+) -> Signed:
+    """Certify the request's key for an approved identity, and put it on record.
+
+    Args:
+        request: Whose key is certified; nothing else is taken from it.
+        subject: The approved identity.
+        validity: How long; never beyond the CA's end.
+        inventory: Of this cluster.
+        store: The PKI directory, held alone.
+        keys: The same with its private files opened.
+        now: The present, in UTC.
+        entropy: Where the serial number comes from.
+        because: Why the identity may be one of Kubernetes' own; goes on record.
+
+    Raises:
+        AuthorityError: The CA cannot sign.
+        AccessError: There is no CA, or nothing can be put on record.
+    """
+    if inventory.ca_keys is CAKeys.OFFLINE:
+        raise AccessError(
+            "the CA's key is with the offline authority: nothing can be signed here",
+            hint="list the user in spec.users, then `pkigen authority request` asks for the certificate",
+        )
+    authority = load_certificates(
+        store,
+        CA.KUBERNETES,
+        now=now,
+        keys=inventory.ca_keys,
+        other=inventory.rotations.other(ca_id(CA.KUBERNETES)),
+    )
+    if authority is None:
+        raise AccessError("the PKI directory has no CA that could sign", hint="make it with `pkigen init`")
+    issuer = load_issuer(keys, CA.KUBERNETES, authority)
+    content = Content(subject=subject, sans=SANs(), profile=Profile.CLIENT, validity=validity)
+    issued = issue_for(content, public_key=request.key, issuer=issuer, now=now, entropy=entropy)
+    facts = certificate_facts(issued.certificate)
+    if because is not None:
+        facts |= {"systemIdentity": because}
+    entry = Entry(event=Event.SIGNED, id=f"request:{subject.common_name}", reason=None, facts=facts)
+    record(store, entry, now=now, keep_backups=inventory.cluster.spec.backups.keep)
+    chain = issuer.chain if PROFILES[Profile.CLIENT].sends_chain else ()
+    return Signed(
+        certificate=issued.certificate,
+        pem=certificate_pem(issued.certificate, *chain),
+        trust_bundle=authority.trust_bundle or b"",
+        capped=issued.capped,
+    )

@@ -1,0 +1,424 @@
+"""One credential explained: who presents it to whom, what verifies it, who that makes one, and its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.access.credentials import Kind
+from pkigen.crypto.path_verifier import Judge
+from pkigen.crypto.profiles import Profile
+from pkigen.desired.connections import edges
+from pkigen.desired.derivation import CLUSTER_ADMINS
+from pkigen.desired.generations import CA, SA, ca_id, ca_location
+from pkigen.desired.items import DesiredCertificate, DesiredToken, file_of
+from pkigen.desired.rendering.access import of_mapping, of_user
+from pkigen.notation import residual
+from pkigen.reconcile.token_checks import observe_token
+from pkigen.spec.model import IAMMapping
+from pkigen.state.observed import Fault, observe_bundle, observe_certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from pkigen.access.credentials import Credential
+    from pkigen.desired.connections import Edge, Peer
+    from pkigen.desired.inventory import Inventory
+    from pkigen.spec.model import User
+    from pkigen.state.observed import Reader
+
+_PEERS_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """What is to be said of every certificate of one name."""
+
+    given_by: str
+    stops: str
+    rights: str = ""
+
+
+_MASTERS = (
+    "system:masters passes by RBAC: everything, and nothing can take it away before the certificate ends"
+)
+_KINDS: dict[str, _Kind] = {
+    "apiserver": _Kind(
+        given_by="kube-apiserver --tls-cert-file",
+        stops="every client of this API server refuses its certificate: kubectl, kubelets, controllers, Pods",
+    ),
+    "apiserver-kubelet-client": _Kind(
+        given_by="kube-apiserver --kubelet-client-certificate",
+        stops="logs, exec, port-forward and metrics: the kubelets refuse the API server",
+        rights="ClusterRole system:kubelet-api-admin (addons/apiserver-kubelet-client.yaml)",
+    ),
+    "apiserver-etcd-client": _Kind(
+        given_by="kube-apiserver --etcd-certfile",
+        stops="the API server reaches etcd no more, and everything stands still",
+        rights="etcd without its own users: everything that etcd holds",
+    ),
+    "front-proxy-client": _Kind(
+        given_by="kube-apiserver --proxy-client-cert-file",
+        stops="aggregated APIs such as metrics.k8s.io: their servers refuse the API server",
+        rights="to say in headers whom a request comes from",
+    ),
+    "etcd-server": _Kind(
+        given_by="etcd --cert-file",
+        stops="API servers refuse this member; without a majority nothing is stored",
+    ),
+    "etcd-peer": _Kind(
+        given_by="etcd --peer-cert-file",
+        stops="the other members refuse this one; without a majority etcd stands still",
+    ),
+    "etcd-healthcheck-client": _Kind(
+        given_by="etcdctl --cert",
+        stops="health checks and kubeadm's own look at etcd",
+        rights="everything that etcd holds",
+    ),
+    "admin.conf": _Kind(
+        given_by="kubectl's kubeconfig",
+        stops="administrators with this file get 401; the cluster itself runs on",
+        rights=f"ClusterRole cluster-admin through the group {CLUSTER_ADMINS} (addons/cluster-admins.yaml)",
+    ),
+    "super-admin.conf": _Kind(
+        given_by="kubectl's kubeconfig", stops="the way in when RBAC itself is broken", rights=_MASTERS
+    ),
+    "controller-manager.conf": _Kind(
+        given_by="kube-controller-manager --kubeconfig",
+        stops="no controller works: Deployments, nodes, tokens and certificates stay as they are",
+        rights="ClusterRole system:kube-controller-manager (made by the API server)",
+    ),
+    "scheduler.conf": _Kind(
+        given_by="kube-scheduler --kubeconfig",
+        stops="new Pods stay Pending",
+        rights="ClusterRole system:kube-scheduler (made by the API server)",
+    ),
+    "kubelet.conf": _Kind(
+        given_by="kubelet --kubeconfig",
+        stops="the node becomes NotReady after 40 seconds, and its Pods are moved after 5 minutes",
+        rights="the Node authorizer: what belongs to this node and its Pods",
+    ),
+    "kubelet-serving": _Kind(
+        given_by="kubelet tlsCertFile",
+        stops="logs, exec and metrics of this node: the API server refuses the kubelet",
+    ),
+    "kube-proxy.conf": _Kind(
+        given_by="kube-proxy's kubeconfig",
+        stops="Services of this node keep their last endpoints",
+        rights="ClusterRole system:node-proxier (made by the API server)",
+    ),
+}
+_USER_KIND = _Kind(
+    given_by="kubectl's kubeconfig", stops="the API server answers 401 Unauthorized to this user"
+)
+_CA_STOPS = {
+    "ca": "every certificate under it: kubectl, kubelets, controllers and API servers refuse one another",
+    "etcd-ca": "etcd's members and the API servers refuse one another",
+    "front-proxy-ca": "aggregated APIs: their servers refuse the API server",
+}
+
+# Which setting of the judging side verifies what it is shown.
+_CLIENT_VERIFIERS = {
+    "kube-apiserver": "kube-apiserver --client-ca-file",
+    "kubelet": "kubelet authentication.x509.clientCAFile",
+    "etcd": "etcd --trusted-ca-file with --client-cert-auth",
+    "etcd peer": "etcd --peer-trusted-ca-file with --peer-client-cert-auth",
+    "aggregated API servers": "--requestheader-client-ca-file and --requestheader-allowed-names, of the "
+    "ConfigMap extension-apiserver-authentication",
+}
+_SERVER_VERIFIERS = {
+    ("kube-apiserver", "kubelet"): "kube-apiserver --kubelet-certificate-authority",
+    ("kube-apiserver", "etcd"): "kube-apiserver --etcd-cafile",
+    ("etcd", "etcd peer"): "etcd --peer-trusted-ca-file",
+    ("etcd health check", "etcd"): "etcdctl --cacert",
+    ("Pods", "kube-apiserver"): "ca.crt of kube-root-ca.crt (kube-controller-manager --root-ca-file)",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A PKI directory to explain."""
+
+    inventory: Inventory
+    reader: Reader
+    now: datetime
+
+
+def explain(cluster: Cluster, who: str) -> tuple[str, ...] | None:
+    """Everything about a user, a certificate or a component; None where the cluster has none of that name.
+
+    Args:
+        cluster: Whose.
+        who: `dev1`, `user:dev1`, `web/deployer`, `apiserver`, `cp-1/apiserver`, `kubelet`, `ca`, …
+    """
+    lines: list[str] = []
+    for found in _certificates(cluster.inventory, who):
+        lines += _separated(lines, _certificate(cluster, found))
+    for token in _tokens(cluster.inventory, who):
+        lines += _separated(lines, _token(cluster, token))
+    for user in cluster.inventory.cluster.spec.users:
+        waiting = user.is_service_account and user.uid is None
+        if waiting and who in _names_of(user):
+            lines += _separated(lines, _waiting(user))
+    for mapping in cluster.inventory.cluster.spec.iam:
+        if who in {mapping.arn, mapping.username}:
+            lines += _separated(lines, _from_iam(mapping))
+    if not lines and who == SA:
+        lines += _service_account_key()
+    return tuple(lines) or None
+
+
+def of_credential(credential: Credential, cluster: Cluster | None) -> Iterator[str]:
+    """What a credential of a file opens: what verifies it, which rights go with it, and what ends with it.
+
+    Args:
+        credential: As it was read.
+        cluster: The cluster that it is for, where one is known.
+    """
+    yield "presented to: kube-apiserver"
+    verifier = _CREDENTIAL_VERIFIERS.get(credential.kind, "whatever the API server is configured with")
+    yield f"verified by:  {verifier}"
+    if cluster is not None:
+        yield from _in_cluster(credential, cluster)
+    else:
+        yield "rights:       what the cluster binds to user and groups: `kubectl auth can-i --list`"
+    yield f"at its end:   {_USER_KIND.stops}"
+
+
+_CREDENTIAL_VERIFIERS = {
+    Kind.CERTIFICATE: "kube-apiserver --client-ca-file",
+    Kind.SERVICE_ACCOUNT_TOKEN: "kube-apiserver --service-account-key-file and --service-account-issuer",
+    Kind.BOOTSTRAP_TOKEN: "kube-apiserver --enable-bootstrap-token-auth, by its Secret in kube-system",
+}
+
+
+def _in_cluster(credential: Credential, cluster: Cluster) -> Iterator[str]:
+    if credential.certificate is not None:
+        found = observe_bundle(cluster.reader, ca_location(CA.KUBERNETES).certificate)
+        anchors = () if isinstance(found, Fault) else found
+        refusal = Judge(cluster.now).client((credential.certificate,), anchors)
+        taken = "its CA signed it" if refusal is None else f"it refuses it: {refusal}"
+        yield f"this cluster: {taken}"
+    names = {credential.user}
+    users = [user for user in cluster.inventory.cluster.spec.users if user.username in names]
+    for user in users:
+        yield from (f"rights:       {right}" for right in _rights(user))
+    own = [item for item in cluster.inventory.certificates.values() if item.subject.common_name in names]
+    kinds = dict.fromkeys(_KINDS[item.name].rights for item in own if item.name in _KINDS)
+    yield from (f"rights:       {right}" for right in kinds if right)
+    if not users and not own:
+        yield "rights:       not in spec.users: `kubectl auth can-i --list` says what the cluster binds to it"
+
+
+def _separated(before: list[str], lines: Iterable[str]) -> list[str]:
+    return [*([""] if before else []), *lines]
+
+
+def names(inventory: Inventory) -> tuple[str, ...]:
+    """Everything that can be asked for, for suggestions."""
+    found: dict[str, None] = dict.fromkeys(
+        name for item in inventory.certificates.values() for name in (item.name, item.id)
+    )
+    found |= dict.fromkeys(user.name for user in inventory.cluster.spec.users)
+    found |= dict.fromkeys(name for each in inventory.cluster.spec.iam for name in (each.arn, each.username))
+    found |= dict.fromkeys(edge.client.component for edge in edges(inventory))
+    return (*found, SA)
+
+
+def _account(user: User) -> str:
+    return f"{user.namespace}:{user.name}"
+
+
+def _names_of(user: User) -> set[str]:
+    own = {user.name, user.username, user.stem, f"user:{user.name}"}
+    return (
+        own | {f"{user.namespace}/{user.name}", f"serviceaccount:{_account(user)}"}
+        if user.is_service_account
+        else own
+    )
+
+
+def _certificates(inventory: Inventory, who: str) -> Iterator[tuple[DesiredCertificate, ...]]:
+    """Certificates of one name together: they differ by their node alone."""
+    certificates = inventory.certificates
+    if who in certificates:
+        yield (certificates[who],)
+        return
+    wanted = {f"user:{who}"} & certificates.keys()
+    wanted |= {item.id for item in certificates.values() if item.name == who}
+    if not wanted:
+        for edge in edges(inventory):
+            for peer, identifier in (
+                (edge.client, edge.client_certificate),
+                (edge.server, edge.server_certificate),
+            ):
+                if identifier is not None and who in {peer.component, str(peer)}:
+                    wanted.add(identifier)
+    groups: dict[str, list[DesiredCertificate]] = {}
+    for identifier, item in certificates.items():
+        if identifier in wanted:
+            groups.setdefault(item.name, []).append(item)
+    yield from (tuple(group) for group in groups.values())
+
+
+def _tokens(inventory: Inventory, who: str) -> Iterator[DesiredToken]:
+    users = {_account(user): user for user in inventory.cluster.spec.users if user.is_service_account}
+    for item in inventory.items:
+        if isinstance(item, DesiredToken) and who in _names_of(users[item.user]):
+            yield item
+
+
+def _certificate(cluster: Cluster, group: tuple[DesiredCertificate, ...]) -> Iterator[str]:
+    first = group[0]
+    yield f"{first.name if len(group) > 1 else first.id}: {_described(first)}"
+    for item in group[:_PEERS_SHOWN]:
+        yield f"  file:         {file_of(item)}{_ends(cluster, item)}"
+        if item.key_is_elsewhere:
+            yield f"  key:          made on {item.node}, and only there"
+    if len(group) > _PEERS_SHOWN:
+        yield f"                … and on {len(group) - _PEERS_SHOWN} more nodes"
+    if first.issuer is None:
+        yield "  verifies:     everything that it has signed; nobody presents it"
+        stops = _CA_STOPS.get(first.id, "nothing: it is only trusted beside the signing one")
+        yield f"  at its end:   {stops}"
+        return
+    person = first.node is None
+    kind = _USER_KIND if person else _KINDS[first.name]
+    ids = {item.id for item in group}
+    yield f"  given by:     {kind.given_by}"
+    yield from _presented(cluster.inventory, ids)
+    if first.profile in {Profile.CLIENT, Profile.PEER}:
+        groups = ", ".join(first.subject.organizations)
+        member = f"groups {groups}" if groups else "no groups"
+        yield f"  identity:     user {first.subject.common_name}, {member}"
+        rights = _user_rights(cluster.inventory, first.subject.common_name) if person else (kind.rights,)
+        yield from (f"  rights:       {right}" for right in rights if right)
+    yield f"  signed by:    {ca_id(first.issuer)}"
+    yield f"  at its end:   {kind.stops}"
+
+
+def _described(item: DesiredCertificate) -> str:
+    words = {
+        Profile.CA: "a CA",
+        Profile.SERVER: "a serving certificate",
+        Profile.CLIENT: "a client certificate",
+        Profile.PEER: "a certificate for serving and for clients",
+    }
+    names = f", for {', '.join(item.sans.texts())}" if item.profile in {Profile.SERVER, Profile.PEER} else ""
+    return f"{words[item.profile]}, {item.subject}{names}"
+
+
+def _ends(cluster: Cluster, item: DesiredCertificate) -> str:
+    observed = observe_certificate(cluster.reader, item.location)
+    if observed.certificate is None:
+        return f" ({observed.certificate_fault.message})" if observed.certificate_fault else ""
+    return _until(observed.certificate.not_valid_after_utc, cluster.now)
+
+
+def _until(end: datetime, now: datetime) -> str:
+    left = f"in {residual(end - now)}" if end > now else f"expired {residual(now - end)} ago"
+    return f", until {end:%Y-%m-%d %H:%M} UTC ({left})"
+
+
+def _presented(inventory: Inventory, ids: set[str]) -> Iterator[str]:
+    """To whom, and by which setting of theirs it is verified."""
+    shown: dict[str, set[str]] = {}
+    for edge in edges(inventory):
+        for judge, verifier in _judges(edge, ids):
+            shown.setdefault(verifier, set()).add(judge)
+    for verifier, judges in shown.items():
+        some = sorted(judges)
+        more = f" and {len(some) - _PEERS_SHOWN} more" if len(some) > _PEERS_SHOWN else ""
+        yield f"  presented to: {', '.join(some[:_PEERS_SHOWN])}{more}"
+        yield f"  verified by:  {verifier}"
+
+
+def _component(peer: Peer) -> str:
+    """Without what is said of where its CA comes from."""
+    return peer.component.partition(",")[0]
+
+
+def _judges(edge: Edge, ids: set[str]) -> Iterator[tuple[str, str]]:
+    if edge.client_certificate in ids:
+        yield str(edge.server), _CLIENT_VERIFIERS.get(_component(edge.server), "its trust bundle")
+    if edge.server_certificate in ids:
+        pair = (_component(edge.client), _component(edge.server))
+        yield (
+            str(edge.client),
+            _SERVER_VERIFIERS.get(pair, "certificate-authority-data of the client's kubeconfig"),
+        )
+
+
+def _rights(user: User) -> Iterator[str]:
+    if "system:masters" in user.groups:
+        yield _MASTERS
+    if CLUSTER_ADMINS in user.groups:
+        yield _KINDS["admin.conf"].rights
+    yield from _bindings(user)
+
+
+def _user_rights(inventory: Inventory, name: str) -> Iterator[str]:
+    for user in inventory.cluster.spec.users:
+        if user.username == name:
+            yield from _rights(user)
+
+
+def bindings(user: User | IAMMapping, addon: str) -> Iterator[str]:
+    """What the spec binds for somebody, and the file of the addons that does so."""
+    for binding in of_mapping(user).bindings if isinstance(user, IAMMapping) else of_user(user).bindings:
+        where = f"in the namespace {binding.namespace}" if binding.namespace else "in the whole cluster"
+        yield f"{binding.role_kind} {binding.role_name} {where} ({addon})"
+
+
+def _bindings(user: User) -> Iterator[str]:
+    own = tuple(bindings(user, layout.addon_path(f"user-{user.stem}")))
+    yield from own
+    if not own:
+        yield _NO_BINDING
+
+
+_NO_BINDING = "none of its own; what its groups are bound to, the cluster knows: `kubectl auth can-i --list`"
+
+
+def _token(cluster: Cluster, item: DesiredToken) -> Iterator[str]:
+    user = next(user for user in cluster.inventory.cluster.spec.users if _account(user) == item.user)
+    observed = observe_token(cluster.reader, item.path)
+    ends = _until(observed.expires, cluster.now) if observed.expires is not None else " (cannot be read)"
+    yield f"{item.id}: a service account token"
+    yield f"  file:         {item.path}{ends}"
+    yield f"  presented to: kube-apiserver, as bearer token; for {', '.join(item.audiences)}"
+    yield "  verified by:  kube-apiserver --service-account-key-file and --service-account-issuer,"
+    yield "                then by the UID of the live object"
+    groups = f"system:serviceaccounts, system:serviceaccounts:{user.namespace}"
+    yield f"  identity:     user {user.username}, groups {groups}"
+    yield from (f"  rights:       {right}" for right in _bindings(user))
+    yield f"  signed by:    {SA}"
+    yield "  at its end:   the API server answers 401; deleting the service account ends it at once"
+
+
+def _waiting(user: User) -> Iterator[str]:
+    yield f"serviceaccount:{_account(user)}: a service account, whose token waits for its UID"
+    yield from (f"  rights:       {right}" for right in _bindings(user))
+    uid = f"kubectl -n {user.namespace} get serviceaccount {user.name} -o jsonpath='{{.metadata.uid}}'"
+    yield f"  next:         write what `{uid}` says into its uid, then `pkigen apply`"
+
+
+def _from_iam(mapping: IAMMapping) -> Iterator[str]:
+    groups = ", ".join(dict.fromkeys(mapping.groups))
+    yield f"{mapping.arn}: comes in through AWS IAM"
+    yield "  presented to: kube-apiserver, as the token that `aws eks get-token` makes"
+    yield "  verified by:  aws-iam-authenticator, by the ConfigMap kube-system/aws-auth (`pkigen iam`)"
+    yield f"  identity:     user {mapping.username}, {f'groups {groups}' if groups else 'no groups'}"
+    own = tuple(bindings(mapping, layout.addon_path("iam")))
+    yield from (f"  rights:       {right}" for right in own or (_NO_BINDING,))
+    yield "  at its end:   a token ends after 15 minutes; without the mapping the next one gets 401"
+
+
+def _service_account_key() -> Iterator[str]:
+    yield "sa: the key pair that service account tokens are signed with; it does not expire"
+    yield "  signs:        kube-apiserver --service-account-signing-key-file, kube-controller-manager "
+    yield "                --service-account-private-key-file"
+    yield "  verified by:  kube-apiserver --service-account-key-file, and others by /openid/v1/jwks"
+    yield "  if replaced:  every token ends at once; `pkigen rotate sa` overlaps the two"

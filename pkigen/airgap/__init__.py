@@ -1,0 +1,1 @@
+"""Everything that travels by file: sealed node bundles, keys born on nodes, the offline authority."""

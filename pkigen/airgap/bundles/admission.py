@@ -1,0 +1,72 @@
+"""Whether a bundle may be installed on this host now; each reason to refuse has its own sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from pkigen.errors import BundleError
+from pkigen.notation import timestamp
+from pkigen.spec.model import format_duration
+
+if TYPE_CHECKING:
+    from pkigen.airgap.bundles.record import Installed
+    from pkigen.airgap.carrier.format import BundleKind, Label
+
+SKEW = timedelta(minutes=5)
+"""How far this host's clock may be behind: certificates, too, begin five minutes before they are made."""
+
+_UNCHANGED = "nothing was written"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What this host is, and what was installed on it last."""
+
+    node: str
+    now: datetime
+    installed: Installed | None
+
+
+def judge(label: Label, host: Host, *, kind: BundleKind, max_age: timedelta, allow_older: bool) -> None:
+    """Refuse a bundle that is not for this host, or not for now.
+
+    Raises:
+        BundleError: It is for another use, cluster or node, is expired, too old, made in the future, or
+            older than what is installed.
+    """
+    installed = host.installed
+    if label.kind is not kind:
+        raise BundleError(f"it is a {label.kind} bundle, where a {kind} bundle is asked for", hint=_UNCHANGED)
+    if installed is not None and label.cluster != installed.label.cluster:
+        raise BundleError(
+            f"it is for another cluster: {label.cluster}, where {installed.label.cluster} is installed",
+            hint=_UNCHANGED,
+        )
+    if label.node != host.node:
+        raise BundleError(
+            f"it is for another node: {label.node}, and this host is {host.node}",
+            hint=f"{_UNCHANGED}; where the host's name is not the node's, say --node {label.node}",
+        )
+    if label.created > host.now + SKEW:
+        raise BundleError(
+            f"it was made {label.created:%Y-%m-%d %H:%M} UTC, and here it is only {host.now:%Y-%m-%d %H:%M}",
+            hint=f"{_UNCHANGED}; set this host's clock",
+        )
+    if host.now >= label.expires:
+        raise BundleError(
+            f"it is expired: a certificate in it ended {label.expires:%Y-%m-%d %H:%M} UTC",
+            hint=f"{_UNCHANGED}; `pkigen apply` renews, `pkigen bundle create` packs anew",
+        )
+    if host.now - label.created > max_age:
+        raise BundleError(
+            f"it was made {(host.now - label.created).days} days ago; {format_duration(max_age)} are allowed",
+            hint=f"{_UNCHANGED}; have it made anew, or allow more with --max-age",
+        )
+    if installed is not None and label.order < installed.label.order and not allow_older:
+        raise BundleError(
+            f"it is older than what is installed: serial {label.serial} of {timestamp(label.created)}, "
+            f"installed is {installed.label.serial} of {timestamp(installed.label.created)}",
+            hint=f"{_UNCHANGED}; if going back is what you want: `pkigen bundle rollback`, or --allow-older",
+        )

@@ -1,0 +1,113 @@
+"""From the authority's directory to one node's bundle: that node's files, and no others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pkigen.airgap.bundles.opened import archive_of, entries_of
+from pkigen.airgap.bundles.runbook import described, restart_steps, runbook
+from pkigen.airgap.carrier.archive import Member
+from pkigen.airgap.carrier.format import BundleKind, Label, Manifest
+from pkigen.airgap.carrier.paths import RUNBOOK
+from pkigen.desired.items import DesiredCertificate, file_of, paths_of
+from pkigen.layout import CERTIFICATE_MODE, NODES
+from pkigen.spec.model import KeyHome
+from pkigen.state.ledger import head_of, read_ledger
+from pkigen.state.observed import Fault, observe_certificate, observe_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from pkigen.desired.inventory import Inventory
+    from pkigen.desired.items import Desired
+    from pkigen.spec.model import Node
+    from pkigen.state.observed import Reader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """One node's archive before sealing, and what its label will say."""
+
+    manifest: Manifest
+    archive: bytes = field(repr=False)
+
+    def label(self, *, created: datetime, reader: str) -> Label:
+        """The outside."""
+        return Label(
+            kind=self.manifest.kind,
+            cluster=self.manifest.cluster,
+            node=self.manifest.node,
+            serial=self.manifest.serial,
+            created=created.replace(microsecond=0),
+            expires=self.manifest.expires,
+            reader=reader,
+        )
+
+
+def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Iterator[Packed]:
+    """The bundles of some nodes, one after the other.
+
+    Args:
+        inventory: What must exist.
+        reader: A PKI directory that is what the inventory asks for.
+        nodes: Whose bundles.
+    """
+    serial = head_of(read_ledger(reader)).entries
+    steps = restart_steps(inventory)
+    items: dict[str, list[Desired]] = {}
+    for item in inventory.items:
+        if (name := getattr(item, "node", None)) is not None:
+            items.setdefault(name, []).append(item)
+    for node in nodes:
+        prefix = f"{NODES}/{node.name}/"
+        paths = sorted({path for item in items[node.name] for path in paths_of(item)})
+        told = described(steps.get(node.name, ()), inventory)
+        text = runbook(node, told, inventory).encode()
+        members = [_member(reader, path, prefix) for path in paths]
+        members.append(Member(path=RUNBOOK, mode=CERTIFICATE_MODE, data=text))
+        members.sort(key=lambda member: member.path)
+        manifest = Manifest(
+            kind=kind_of(inventory, node),
+            cluster=inventory.cluster.name,
+            node=node.name,
+            serial=serial,
+            expires=_earliest_end(items[node.name], reader),
+            files=entries_of(members),
+            steps=told,
+        )
+        archive = archive_of(manifest, {member.path: member.data for member in members})
+        yield Packed(manifest=manifest, archive=archive)
+
+
+def kind_of(inventory: Inventory, node: Node) -> BundleKind:
+    """What a node is sent: all of its tree, or what belongs around the keys that it has made itself."""
+    elsewhere = inventory.cluster.key_home(node) is KeyHome.NODE
+    return BundleKind.CERTIFICATES if elsewhere else BundleKind.NODE
+
+
+def awaited(inventory: Inventory, reader: Reader, node: Node) -> tuple[str, ...]:
+    """The certificates that a node has to ask for before there is anything to send."""
+    return tuple(
+        item.id
+        for item in inventory.certificates.values()
+        if item.node == node.name
+        and item.key_is_elsewhere
+        and isinstance(observe_file(reader, file_of(item)), Fault)
+    )
+
+
+def _member(reader: Reader, path: str, prefix: str) -> Member:
+    content = reader.read(path)
+    return Member(path=path.removeprefix(prefix), mode=content.mode, data=content.data)
+
+
+def _earliest_end(items: list[Desired], reader: Reader) -> datetime:
+    ends = [
+        observed.certificate.not_valid_after_utc
+        for item in items
+        if isinstance(item, DesiredCertificate)
+        and (observed := observe_certificate(reader, item.location)).certificate is not None
+    ]
+    return min(ends)

@@ -1,0 +1,106 @@
+"""A bundle, opened: outside and inside agree, and every file is the one that the manifest names."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pkigen.airgap.carrier.archive import LARGEST_ARCHIVE, LARGEST_FILE, Member, decode, encode
+from pkigen.airgap.carrier.envelope import Envelope, unwrap, wrap
+from pkigen.airgap.carrier.format import BundleKind, Entry, Label, Manifest, decode_manifest, encode_manifest
+from pkigen.airgap.carrier.paths import require_known, require_rescue
+from pkigen.errors import BundleError
+from pkigen.layout import KEY_MODE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pkigen.airgap.carrier.bundle_key import BundleKey
+    from pkigen.crypto.age import Seal, Unseal
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A bundle that was found whole.
+
+    `content` is the SHA-256 of the archive before it was sealed: the same tree gives the same.
+    """
+
+    label: Label
+    public: bytes
+    manifest: Manifest
+    files: dict[str, bytes] = field(repr=False)
+    content: str
+
+
+def entries_of(members: Iterable[Member]) -> tuple[Entry, ...]:
+    """What a manifest says of some files."""
+    return tuple(
+        Entry(
+            path=member.path,
+            mode=member.mode,
+            sha256=hashlib.sha256(member.data).hexdigest(),
+            size=len(member.data),
+        )
+        for member in members
+    )
+
+
+def _largest(kind: BundleKind) -> int:
+    """A rescue kit holds the lock file and the ledger, which grow with the cluster."""
+    return LARGEST_ARCHIVE if kind is BundleKind.RESCUE else LARGEST_FILE
+
+
+def archive_of(manifest: Manifest, files: dict[str, bytes]) -> bytes:
+    """The bytes before sealing: the manifest, then the files in its order; same content, same bytes."""
+    head = Member(path=MANIFEST, mode=KEY_MODE, data=encode_manifest(manifest))
+    members = (Member(path=each.path, mode=each.mode, data=files[each.path]) for each in manifest.files)
+    return encode((head, *members), largest=_largest(manifest.kind))
+
+
+def write_bundle(label: Label, archive: bytes, *, seal: Seal, key: BundleKey) -> bytes:
+    """Seal an archive and sign it."""
+    return wrap(label, seal.close(archive), key)
+
+
+def open_bundle(envelope: Envelope, unseal: Unseal, *, directory: str | None = None) -> Bundle:
+    """Open what an envelope holds, and check all of it.
+
+    Raises:
+        BundleError: It is sealed for somebody else, or anything in it is not as the manifest says.
+    """
+    archive = unseal.open(envelope.sealed)
+    members = decode(archive, largest=_largest(envelope.label.kind))
+    first = next(members, None)
+    if first is None or first.path != MANIFEST:
+        raise BundleError("the archive does not begin with its manifest")
+    manifest = decode_manifest(first.data)
+    if not manifest.agrees_with(envelope.label):
+        raise BundleError("the bundle's label and its manifest do not say the same")
+    paths = (entry.path for entry in manifest.files)
+    if manifest.kind is BundleKind.RESCUE:
+        require_rescue(paths)
+    else:
+        require_known(paths, directory=directory)
+    files: dict[str, bytes] = {}
+    found = []
+    for member in members:
+        found.append(member)
+        files[member.path] = member.data
+    if entries_of(found) != manifest.files:
+        raise BundleError("the files in the archive are not those of its manifest")
+    return Bundle(
+        label=envelope.label,
+        public=envelope.public,
+        manifest=manifest,
+        files=files,
+        content=hashlib.sha256(archive).hexdigest(),
+    )
+
+
+def read_bundle(data: bytes, unseal: Unseal, *, pin: str | None, directory: str | None = None) -> Bundle:
+    """Check the signature, open the seal, check the content."""
+    return open_bundle(unwrap(data, pin=pin), unseal, directory=directory)

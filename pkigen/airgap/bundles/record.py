@@ -1,0 +1,69 @@
+"""What a node remembers of the bundle that was installed last: `/var/lib/pkigen/installed.json`."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen.airgap.carrier.bundle_key import fingerprint
+from pkigen.airgap.carrier.format import Label, decode_label, encode_label
+from pkigen.airgap.carrier.paths import RECORD
+from pkigen.errors import BundleError
+from pkigen.store import MissingError, UnreadableError
+
+if TYPE_CHECKING:
+    from pkigen.state.observed import Reader
+
+_LARGEST = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """The label, the signer's public key, and the paths that the bundle has put there."""
+
+    label: Label
+    public: bytes
+    paths: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """The key that this host trusts from now on."""
+        return fingerprint(self.public)
+
+    def encode(self) -> bytes:
+        """The file's bytes."""
+        content = {
+            "label": json.loads(encode_label(self.label)),
+            "key": base64.b64encode(self.public).decode(),
+            "paths": list(self.paths),
+        }
+        return json.dumps(content, indent=1).encode() + b"\n"
+
+
+def read_installed(reader: Reader) -> Installed | None:
+    """What is installed on a node; None on one that never had a bundle.
+
+    Raises:
+        BundleError: The record is damaged: what is trusted here is not known.
+    """
+    try:
+        data = reader.read(RECORD, limit=_LARGEST).data
+    except MissingError:
+        return None
+    except UnreadableError as error:
+        raise BundleError(error.message, hint=error.hint) from None
+    try:
+        content = json.loads(data)
+        label = json.dumps(content["label"], indent=1, ensure_ascii=True).encode() + b"\n"
+        return Installed(
+            label=decode_label(label),
+            public=base64.b64decode(content["key"], validate=True),
+            paths=tuple(str(path) for path in content["paths"]),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError, BundleError):
+        raise BundleError(
+            f"/{RECORD} is damaged: which key and which serial this host has seen is not known",
+            hint="look at who changed it; `pkigen bundle rollback` brings its last state back",
+        ) from None

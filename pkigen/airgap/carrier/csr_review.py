@@ -1,0 +1,220 @@
+"""PKCS #10 requests: made for a certificate of the inventory, read with distrust, judged against it.
+
+A request proves that whoever made it holds the key, and says what it wants. Nothing of it gets into a
+certificate but the key: the content always comes from the inventory. It is compared all the same, so that a
+node that has read another spec than the authority is found before, not after.
+"""
+
+from __future__ import annotations
+
+import enum
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import AttributeOID
+
+from pkigen.crypto.csr import key_of, parse_request, signed_request, unproven
+from pkigen.crypto.issuance import distinguished_name, extensions
+from pkigen.crypto.keys import describe, public_der, spki_fingerprint
+from pkigen.crypto.names import extension_name, name_text
+from pkigen.desired.items import request_for
+from pkigen.errors import AccessError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+
+    from pkigen.crypto.keys import PrivateKey, PublicKey
+    from pkigen.desired.items import DesiredCertificate
+
+_EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")  # RFC 2985 5.4.2
+
+
+class Fault(enum.StrEnum):
+    """In which way a request is not what the spec asks for."""
+
+    UNREADABLE = "unreadable"
+    NOT_PROVEN = "not-proven"
+    KEY = "key"
+    SHARED_KEY = "shared-key"
+    SUBJECT = "subject"
+    SANS = "sans"
+    USAGES = "usages"
+    ATTRIBUTES = "attributes"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deviation:
+    """One thing about one request that must be otherwise; `id` is the inventory's."""
+
+    id: str
+    fault: Fault
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.id}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What became of a set of requests: the keys to certify, by the inventory's id, and what is wrong."""
+
+    keys: Mapping[str, PublicKey]
+    deviations: tuple[Deviation, ...]
+
+
+# -- making -----------------------------------------------------------------------------------------------
+
+
+def make_request(desired: DesiredCertificate, key: PrivateKey) -> bytes:
+    """A request for a certificate of the inventory, as PEM: subject, names, usages; signed with its key.
+
+    The key may be any that signs as these do, such as one that a token keeps.
+    """
+    return signed_request(
+        distinguished_name(desired.subject), requested_extensions(desired, key.public_key()), key
+    )
+
+
+def requested_extensions(
+    desired: DesiredCertificate, key: CertificatePublicKeyTypes
+) -> tuple[x509.Extension[x509.ExtensionType], ...]:
+    """What a request asks for: all that the certificate will have, but for the key's own identifier."""
+    return tuple(
+        extension
+        for extension in extensions(request_for(desired), key, None)
+        if not isinstance(extension.value, x509.SubjectKeyIdentifier)
+    )
+
+
+# -- reading ----------------------------------------------------------------------------------------------
+
+
+# -- judging ----------------------------------------------------------------------------------------------
+
+
+def judge_all(
+    requests: Mapping[str, bytes], desired: Mapping[str, DesiredCertificate], known: Mapping[str, str]
+) -> Judged:
+    """Judge a set of requests, one for each certificate that is asked for, and say all that is wrong.
+
+    Args:
+        requests: PEM by the inventory's id.
+        desired: The certificates that there must be requests for, by id.
+        known: The public keys (`spki_fingerprint`) that are in use, and the id of what each belongs to.
+    """
+    keys: dict[str, PublicKey] = {}
+    deviations: list[Deviation] = []
+    owners: dict[str, str] = {}
+    for identifier, item in desired.items():
+        if identifier not in requests:
+            deviations.append(
+                Deviation(id=identifier, fault=Fault.MISSING, detail="there is no request for it")
+            )
+            continue
+        found = judge(requests[identifier], item)
+        deviations.extend(found.deviations)
+        key = found.keys.get(identifier)
+        if key is None:
+            continue
+        keys[identifier] = key
+        spki = spki_fingerprint(public_der(key))
+        owner = owners.setdefault(spki, identifier)
+        other = owner if owner != identifier else known.get(spki, identifier)
+        if other != identifier:
+            detail = f"its key is that of {other}: each certificate has one of its own"
+            deviations.append(Deviation(id=identifier, fault=Fault.SHARED_KEY, detail=detail))
+    deviations.extend(
+        Deviation(id=identifier, fault=Fault.UNKNOWN, detail="the spec asks for no such certificate")
+        for identifier in requests
+        if identifier not in desired
+    )
+    return Judged(keys=keys, deviations=tuple(deviations))
+
+
+def judge(data: bytes, desired: DesiredCertificate) -> Judged:
+    """Judge one request; its key is in the result only where its holder has proven to have it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pyca's, about names that are longer than X.520 has them
+        return _judged(data, desired)
+
+
+def _judged(data: bytes, desired: DesiredCertificate) -> Judged:
+    try:
+        request = parse_request(data)
+        key = key_of(request)
+    except AccessError as error:
+        return _refused(desired, Fault.UNREADABLE, error.message)
+    fault = unproven(request)
+    if fault is not None:
+        return _refused(desired, Fault.NOT_PROVEN, f"the request {fault}")
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        return _refused(desired, Fault.KEY, _other_algorithm(key, desired))
+    deviations = tuple(
+        Deviation(id=desired.id, fault=fault, detail=detail)
+        for fault, detail in _differences(request, key, desired)
+    )
+    return Judged(keys={desired.id: key}, deviations=deviations)
+
+
+def _refused(desired: DesiredCertificate, fault: Fault, detail: str) -> Judged:
+    return Judged(keys={}, deviations=(Deviation(id=desired.id, fault=fault, detail=detail),))
+
+
+def _other_algorithm(key: CertificatePublicKeyTypes, desired: DesiredCertificate) -> str:
+    return f"its key is {describe(key)}, where the spec has {desired.key_algorithm}"
+
+
+def _differences(
+    request: x509.CertificateSigningRequest, key: PublicKey, desired: DesiredCertificate
+) -> Iterator[tuple[Fault, str]]:
+    if describe(key) != desired.key_algorithm:
+        yield Fault.KEY, _other_algorithm(key, desired)
+    if request.subject != distinguished_name(desired.subject):
+        asked = request.subject.rfc4514_string() or "(empty)"
+        yield Fault.SUBJECT, f"it asks for the subject {asked!r}, where the spec has {str(desired.subject)!r}"
+    try:
+        found = {extension.oid: extension for extension in request.extensions}
+        strange = sorted(
+            _attribute_name(each.oid) for each in request.attributes if each.oid != _EXTENSION_REQUEST
+        )
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        yield Fault.UNREADABLE, "it asks for extensions or has attributes that cannot be read"
+        return
+    if strange:
+        yield Fault.ATTRIBUTES, f"it has attributes that mean nothing here: {', '.join(strange)}"
+    wanted = {extension.oid: extension for extension in requested_extensions(desired, key)}
+    yield from _sans(found, wanted)
+    for oid in sorted(wanted | found, key=lambda oid: oid.dotted_string):
+        if oid != x509.SubjectAlternativeName.oid and wanted.get(oid) != found.get(oid):
+            how = "lacks" if oid not in found else "has another" if oid in wanted else "asks for"
+            yield Fault.USAGES, f"it {how} {extension_name(oid)}"
+
+
+def _sans(
+    found: Mapping[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]],
+    wanted: Mapping[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]],
+) -> Iterator[tuple[Fault, str]]:
+    asked, meant = (each.get(x509.SubjectAlternativeName.oid) for each in (found, wanted))
+    have, want = _names(asked), _names(meant)
+    if set(have) != set(want):
+        lacks = "".join(f" - {name_text(name)}" for name in want if name not in have)
+        more = "".join(f" + {name_text(name)}" for name in have if name not in want)
+        yield Fault.SANS, f"it asks for other names than the spec has:{more}{lacks}"
+    elif asked is not None and asked.critical:
+        yield Fault.SANS, "it asks for critical names"
+
+
+def _names(extension: x509.Extension[x509.ExtensionType] | None) -> list[x509.GeneralName]:
+    value = extension.value if extension is not None else None
+    return list(value) if isinstance(value, x509.SubjectAlternativeName) else []
+
+
+def _attribute_name(oid: x509.ObjectIdentifier) -> str:
+    return "challengePassword" if oid == AttributeOID.CHALLENGE_PASSWORD else oid.dotted_string

@@ -1,0 +1,268 @@
+"""What a bundle says of itself: the label outside, for the first look, and the manifest inside.
+
+Both are JSON of one form only. The label is signed but not secret; the manifest is sealed with the files.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pkigen.airgap.carrier.paths import MODES
+from pkigen.errors import BundleError
+from pkigen.notation import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+LARGEST_LABEL = 1 << 14
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+EVERYBODY = "everybody"
+"""The reader of what is not sealed, because nothing in it is secret."""
+_READER = re.compile(rf"age1[a-z0-9]{{58}}|passphrase|nobody|{EVERYBODY}")
+_LARGEST_SERIAL = 1 << 53
+_LONGEST_TEXT = 4096
+OWNER = "root:root"
+Said = TypeVar("Said")
+
+
+class BundleKind(enum.StrEnum):
+    """What a bundle is for."""
+
+    NODE = "node"
+    REQUEST = "request"
+    ANSWER = "answer"
+    CERTIFICATES = "certificates"
+    RESCUE = "rescue"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """The outside of a bundle.
+
+    `serial` only grows: it is how far the cluster's ledger has come. `reader` is who can open it.
+    """
+
+    kind: BundleKind
+    cluster: str
+    node: str
+    serial: int
+    created: datetime
+    expires: datetime
+    reader: str
+
+    @property
+    def order(self) -> tuple[int, datetime]:
+        """What tells an older bundle from a newer one."""
+        return self.serial, self.created
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One file as the manifest has it; all are root's."""
+
+    path: str
+    mode: int
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartStep:
+    """What a component does about changed files, and the commands where it must restart."""
+
+    component: str
+    effect: str
+    files: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The inside of a bundle: every file, and what is to be restarted for which."""
+
+    kind: BundleKind
+    cluster: str
+    node: str
+    serial: int
+    expires: datetime
+    files: tuple[Entry, ...]
+    steps: tuple[RestartStep, ...]
+
+    def agrees_with(self, label: Label) -> bool:
+        """Whether outside and inside say the same."""
+        inside = (self.kind, self.cluster, self.node, self.serial, self.expires)
+        return inside == (label.kind, label.cluster, label.node, label.serial, label.expires)
+
+
+def encode_label(label: Label) -> bytes:
+    """The label's bytes."""
+    return encoded(
+        {
+            "kind": label.kind,
+            "cluster": label.cluster,
+            "node": label.node,
+            "serial": label.serial,
+            "created": timestamp(label.created),
+            "expires": timestamp(label.expires),
+            "reader": label.reader,
+        }
+    )
+
+
+def decode_label(data: bytes) -> Label:
+    """Read a label.
+
+    Raises:
+        BundleError: It is not of the one form.
+    """
+    return decoded(data, _label, encode_label, "label")
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The manifest's bytes."""
+    return encoded(
+        {
+            "kind": manifest.kind,
+            "cluster": manifest.cluster,
+            "node": manifest.node,
+            "serial": manifest.serial,
+            "expires": timestamp(manifest.expires),
+            "files": [
+                {
+                    "path": entry.path,
+                    "mode": f"{entry.mode:04o}",
+                    "owner": OWNER,
+                    "size": entry.size,
+                    "sha256": entry.sha256,
+                }
+                for entry in manifest.files
+            ],
+            "steps": [
+                {
+                    "component": step.component,
+                    "effect": step.effect,
+                    "files": list(step.files),
+                    "commands": list(step.commands),
+                }
+                for step in manifest.steps
+            ],
+        }
+    )
+
+
+def decode_manifest(data: bytes) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        BundleError: It is not of the one form.
+    """
+    return decoded(data, _manifest, encode_manifest, "manifest")
+
+
+def encoded(content: dict[str, Any]) -> bytes:
+    """The one form of JSON that is written."""
+    return json.dumps(content, indent=1, ensure_ascii=True).encode() + b"\n"
+
+
+def decoded(
+    data: bytes, read: Callable[[dict[str, Any]], Said], write: Callable[[Said], bytes], what: str
+) -> Said:
+    """Read JSON of the one form: what the writer would have written differently is not ours.
+
+    That is keys that stand twice, spaces, fields that nobody knows.
+
+    Raises:
+        BundleError: It is not of that form.
+    """
+    try:
+        found: Said | None = read(json.loads(data))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        found = None
+    if found is None or write(found) != data:
+        raise BundleError(f"the bundle's {what} is not of the form that pkigen writes")
+    return found
+
+
+def _label(content: dict[str, Any]) -> Label:
+    return Label(
+        kind=BundleKind(content["kind"]),
+        cluster=name_of(content["cluster"]),
+        node=name_of(content["node"]),
+        serial=_number(content["serial"]),
+        created=time_of(content["created"]),
+        expires=time_of(content["expires"]),
+        reader=text_of(content["reader"], _READER),
+    )
+
+
+def _manifest(content: dict[str, Any]) -> Manifest:
+    return Manifest(
+        kind=BundleKind(content["kind"]),
+        cluster=name_of(content["cluster"]),
+        node=name_of(content["node"]),
+        serial=_number(content["serial"]),
+        expires=time_of(content["expires"]),
+        files=tuple(_entry(each) for each in content["files"]),
+        steps=tuple(
+            RestartStep(
+                component=plain_text(each["component"]),
+                effect=plain_text(each["effect"]),
+                files=_plain_texts(each["files"]),
+                commands=_plain_texts(each["commands"]),
+            )
+            for each in content["steps"]
+        ),
+    )
+
+
+def _entry(content: dict[str, Any]) -> Entry:
+    mode = int(content["mode"], 8)
+    if mode not in MODES:
+        raise ValueError
+    return Entry(
+        path=plain_text(content["path"]),
+        mode=mode,
+        sha256=text_of(content["sha256"], _SHA256),
+        size=_number(content["size"]),
+    )
+
+
+def name_of(value: object) -> str:
+    """The name of a cluster or a node."""
+    return text_of(value, _NAME)
+
+
+def text_of(value: object, form: re.Pattern[str]) -> str:
+    """A text of some form; `ValueError` where it is another."""
+    if isinstance(value, str) and form.fullmatch(value):
+        return value
+    raise ValueError
+
+
+def plain_text(value: object) -> str:
+    """Text that does a terminal no harm; `ValueError` where it would."""
+    if isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST_TEXT:
+        return value
+    raise ValueError
+
+
+def _plain_texts(values: Iterable[object]) -> tuple[str, ...]:
+    return tuple(plain_text(value) for value in values)
+
+
+def _number(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_SERIAL:
+        return value
+    raise ValueError
+
+
+def time_of(value: object) -> datetime:
+    """A moment as `timestamp` writes it; `ValueError` where it is another."""
+    return datetime.strptime(text_of(value, _TIME), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

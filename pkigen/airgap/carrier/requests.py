@@ -1,0 +1,222 @@
+"""Files that carry requests to an authority, and certificates back, where there is no network.
+
+Both are envelopes as bundles are: signed, looked at before anything is parsed, of one form only. They hold
+nothing secret and are sealed for nobody.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pkigen.airgap.carrier.envelope import Envelope, unwrap, wrap
+from pkigen.airgap.carrier.format import (
+    EVERYBODY,
+    BundleKind,
+    Label,
+    decoded,
+    encoded,
+    name_of,
+    plain_text,
+    text_of,
+    time_of,
+)
+from pkigen.crypto.age import RECIPIENT
+from pkigen.crypto.csr import LARGEST_REQUEST
+from pkigen.errors import BundleError
+from pkigen.notation import timestamp
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pkigen.airgap.carrier.bundle_key import BundleKey
+
+VALIDITY = timedelta(days=30)
+"""How long a request may wait for its answer, and an answer for its install."""
+
+MOST_REQUESTS = 1 << 17
+_LARGEST_CHAIN = 64 << 10
+_NONCE = re.compile(r"[0-9a-f]{32}")
+NONCE_SIZE = 16
+_PEM = re.compile(r"[A-Za-z0-9+/= \n-]+")
+
+
+class Purpose(enum.StrEnum):
+    """Whose keys the requests are for."""
+
+    NODE = "node"
+    AUTHORITY = "authority"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestSet:
+    """Requests by the inventory's id; each is PEM.
+
+    `origin` is the node, or what else stands for the site. `nonce` tells one set from every other.
+    `recipient` is the age key that a sealed answer is for; None where the answer is no secret.
+    """
+
+    purpose: Purpose
+    cluster: str
+    origin: str
+    created: datetime
+    nonce: str
+    recipient: str | None
+    requests: tuple[tuple[str, bytes], ...]
+
+    @property
+    def label(self) -> Label:
+        """The outside of the file."""
+        return _label(BundleKind.REQUEST, self.cluster, self.origin, self.created)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerSet:
+    """Certificates by the inventory's id; each is PEM, with the intermediates that its holder sends after it.
+
+    `nonce` is that of the requests which they answer.
+    """
+
+    cluster: str
+    origin: str
+    created: datetime
+    nonce: str
+    certificates: tuple[tuple[str, bytes], ...]
+
+    @property
+    def label(self) -> Label:
+        """The outside of the file."""
+        return _label(BundleKind.ANSWER, self.cluster, self.origin, self.created)
+
+
+def _label(kind: BundleKind, cluster: str, origin: str, created: datetime) -> Label:
+    return Label(
+        kind=kind,
+        cluster=cluster,
+        node=origin,
+        serial=0,
+        created=created.replace(microsecond=0),
+        expires=created.replace(microsecond=0) + VALIDITY,
+        reader=EVERYBODY,
+    )
+
+
+def write_requests(requests: RequestSet, key: BundleKey) -> bytes:
+    """The file of a set of requests: the same requests and key give the same bytes."""
+    return wrap(requests.label, _encode_requests(requests), key)
+
+
+def read_requests(envelope: Envelope) -> RequestSet:
+    """What a signed file of requests holds.
+
+    Raises:
+        BundleError: It is something else, or not of the form that pkigen writes.
+    """
+    found = decoded(envelope.sealed, _requests, _encode_requests, "list of requests")
+    _require(envelope, found.label)
+    return found
+
+
+def write_answers(answers: AnswerSet, key: BundleKey) -> bytes:
+    """The file of a set of certificates."""
+    return wrap(answers.label, _encode_answers(answers), key)
+
+
+def read_answers(envelope: Envelope) -> AnswerSet:
+    """What a signed file of certificates holds.
+
+    Raises:
+        BundleError: It is something else, or not of the form that pkigen writes.
+    """
+    found = decoded(envelope.sealed, _answers, _encode_answers, "list of certificates")
+    _require(envelope, found.label)
+    return found
+
+
+def open_envelope(data: bytes, *, kind: BundleKind, pin: str | None) -> Envelope:
+    """Check a file's signature, and that it is of the kind that is asked for.
+
+    Raises:
+        BundleError: It is not signed, not by that key, was changed, or is of another kind.
+    """
+    envelope = unwrap(data, pin=pin)
+    if envelope.label.kind is not kind:
+        raise BundleError(
+            f"it is a file of kind {envelope.label.kind}, where one of kind {kind} is asked for",
+            hint="nothing was written",
+        )
+    return envelope
+
+
+def _require(envelope: Envelope, label: Label) -> None:
+    if envelope.label != label:
+        raise BundleError("its label and its content do not say the same")
+
+
+def _encode_requests(requests: RequestSet) -> bytes:
+    return encoded(
+        {
+            "purpose": requests.purpose,
+            "cluster": requests.cluster,
+            "origin": requests.origin,
+            "created": timestamp(requests.created),
+            "nonce": requests.nonce,
+            "recipient": requests.recipient,
+            "requests": [{"id": each, "request": pem.decode("ascii")} for each, pem in requests.requests],
+        }
+    )
+
+
+def _encode_answers(answers: AnswerSet) -> bytes:
+    return encoded(
+        {
+            "cluster": answers.cluster,
+            "origin": answers.origin,
+            "created": timestamp(answers.created),
+            "nonce": answers.nonce,
+            "certificates": [
+                {"id": each, "certificate": pem.decode("ascii")} for each, pem in answers.certificates
+            ],
+        }
+    )
+
+
+def _requests(content: dict[str, Any]) -> RequestSet:
+    recipient = content["recipient"]
+    return RequestSet(
+        purpose=Purpose(content["purpose"]),
+        cluster=name_of(content["cluster"]),
+        origin=name_of(content["origin"]),
+        created=time_of(content["created"]),
+        nonce=text_of(content["nonce"], _NONCE),
+        recipient=None if recipient is None else text_of(recipient, RECIPIENT),
+        requests=_by_id(content["requests"], "request", LARGEST_REQUEST),
+    )
+
+
+def _answers(content: dict[str, Any]) -> AnswerSet:
+    return AnswerSet(
+        cluster=name_of(content["cluster"]),
+        origin=name_of(content["origin"]),
+        created=time_of(content["created"]),
+        nonce=text_of(content["nonce"], _NONCE),
+        certificates=_by_id(content["certificates"], "certificate", _LARGEST_CHAIN),
+    )
+
+
+def _by_id(content: list[dict[str, Any]], what: str, limit: int) -> tuple[tuple[str, bytes], ...]:
+    """PEM texts by id, each id once and in order: there is one way to write a set."""
+    found = tuple((plain_text(each["id"]), _pem(each[what], limit)) for each in content)
+    identifiers = [identifier for identifier, _ in found]
+    if len(found) > MOST_REQUESTS or identifiers != sorted(set(identifiers)):
+        raise ValueError
+    return found
+
+
+def _pem(text: object, limit: int) -> bytes:
+    if isinstance(text, str) and len(text) <= limit and _PEM.fullmatch(text):
+        return text.encode("ascii")
+    raise ValueError

@@ -1,0 +1,147 @@
+"""On the node: certificates that were carried there meet the keys that never left.
+
+A certificate finds its key by the public half, among the keys of the request that waits for its answer and
+among those that are in use: what changes around a certificate can be sent without a new request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from pkigen.airgap.bundles.opened import entries_of
+from pkigen.airgap.carrier.archive import Member
+from pkigen.airgap.carrier.format import BundleKind
+from pkigen.airgap.carrier.paths import require_known
+from pkigen.airgap.enrolment.pending import read_pending
+from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, public_der
+from pkigen.errors import BundleError
+from pkigen.layout import KEY_MODE
+from pkigen.state.observed import (
+    KEY_PLACEHOLDER,
+    Fault,
+    client_certificate_pem,
+    client_key_pem,
+    parse_certificates,
+    read_file,
+    with_client_key,
+)
+
+if TYPE_CHECKING:
+    from pkigen.airgap.bundles.opened import Bundle
+    from pkigen.state.observed import Reader
+
+_CERTIFICATE, _KEY = ".crt", ".key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """A bundle with the node's own keys in it; `answers` says that the pending request is answered by it."""
+
+    bundle: Bundle
+    answers: bool
+
+
+def join(bundle: Bundle, reader: Reader, *, directory: str | None = None) -> Joined:
+    """Put the node's keys to the certificates of a bundle that comes without.
+
+    Args:
+        bundle: Of any kind; one that brings its keys stays as it is.
+        reader: The node's root directory.
+        directory: Where certificates stand on this host, if a person says that it is not /etc/kubernetes/pki.
+
+    Raises:
+        BundleError: There is no key on this node for one of its certificates.
+    """
+    if bundle.label.kind is not BundleKind.CERTIFICATES:
+        return Joined(bundle=bundle, answers=False)
+    pending = read_pending(reader)
+    made = dict(_identified(pem) for _, pem in pending.keys) if pending is not None else {}
+    work = _Joining(bundle, reader, made)
+    work.join()
+    require_known(work.files, directory=directory)
+    members = [
+        Member(path=path, mode=work.modes.get(path, KEY_MODE), data=work.files[path])
+        for path in sorted(work.files)
+    ]
+    joined = replace(bundle, manifest=replace(bundle.manifest, files=entries_of(members)), files=work.files)
+    # Where a request keeps every key, the certificates alone say that it is answered.
+    return Joined(bundle=joined, answers=pending is not None and work.used == set(made))
+
+
+class _Joining:
+    def __init__(self, bundle: Bundle, reader: Reader, made: dict[bytes, bytes]) -> None:
+        self._bundle = bundle
+        self._reader = reader
+        self._made = made
+        self.files = dict(bundle.files)
+        self.modes = {entry.path: entry.mode for entry in bundle.manifest.files}
+        self.used: set[bytes] = set()
+        self._without: list[str] = []
+
+    def join(self) -> None:
+        for path, data in self._bundle.files.items():
+            if path.endswith(_CERTIFICATE):
+                self._pair(path, data)
+            elif with_client_key(data, b"") is not None:
+                self._kubeconfig(path, data)
+        if self._without:
+            raise BundleError(
+                f"no key on this host belongs to the certificate in {', '.join(sorted(self._without))}",
+                hint="nothing was written; it answers another request than the one that waits here, if any: "
+                "`pkigen node request` makes one",
+            )
+
+    def _pair(self, path: str, data: bytes) -> None:
+        certificate = self._leaf(path, data)
+        beside = path.removesuffix(_CERTIFICATE) + _KEY
+        if _is_authority(certificate) or beside in self._bundle.files:
+            return
+        found = read_file(self._reader, beside)
+        key = self._key_for(certificate, None if isinstance(found, Fault) else found.data)
+        if key is None:
+            self._without.append(f"/{path}")
+        else:
+            self.files[beside] = key
+
+    def _kubeconfig(self, path: str, data: bytes) -> None:
+        certificate = self._leaf(path, client_certificate_pem(data))
+        found = read_file(self._reader, path)
+        key = self._key_for(certificate, None if isinstance(found, Fault) else client_key_pem(found.data))
+        complete = with_client_key(data, key) if key is not None else None
+        if complete is None:
+            self._without.append(f"/{path}")
+        else:
+            self.files[path] = complete
+
+    @staticmethod
+    def _leaf(path: str, data: bytes) -> x509.Certificate:
+        found = parse_certificates(data)
+        if isinstance(found, str):
+            raise BundleError(f"{path} in the bundle {found}", hint="nothing was written")
+        return found[0]
+
+    def _key_for(self, certificate: x509.Certificate, installed: bytes | None) -> bytes | None:
+        wanted = public_der(certificate.public_key())
+        if wanted in self._made:
+            self.used.add(wanted)
+            return self._made[wanted]
+        if installed is None or installed == KEY_PLACEHOLDER:
+            return None
+        try:
+            return installed if _identified(installed)[0] == wanted else None
+        except UnsupportedKeyError:
+            return None
+
+
+def _identified(pem: bytes) -> tuple[bytes, bytes]:
+    return public_der(load_own_private(pem)), pem
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False

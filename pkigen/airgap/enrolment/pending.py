@@ -1,0 +1,74 @@
+"""What a node keeps until its request is answered: the keys that it has made, and the request itself.
+
+One file, so that the keys and the request which names them can never be of two runs.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pkigen.airgap.carrier.format import decoded, encoded, plain_text
+from pkigen.airgap.carrier.paths import PENDING
+from pkigen.errors import BundleError
+from pkigen.store import MissingError, UnreadableError
+
+if TYPE_CHECKING:
+    from pkigen.state.observed import Reader
+
+_LARGEST = 1 << 22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """The private keys by the inventory's id, as PEM, and the file that was carried to the authority."""
+
+    keys: tuple[tuple[str, bytes], ...] = field(repr=False)
+    request: bytes = field(repr=False)
+
+
+def encode_pending(pending: Pending) -> bytes:
+    """The file's bytes."""
+    return encoded(
+        {
+            "request": _text(pending.request),
+            "keys": [{"id": identifier, "key": _text(pem)} for identifier, pem in pending.keys],
+        }
+    )
+
+
+def read_pending(reader: Reader) -> Pending | None:
+    """What waits for an answer on a node; None where nothing does.
+
+    Raises:
+        BundleError: The file is damaged.
+    """
+    try:
+        data = reader.read(PENDING, limit=_LARGEST).data
+    except MissingError:
+        return None
+    except UnreadableError as error:
+        raise BundleError(error.message, hint=error.hint) from None
+    try:
+        return decoded(data, _pending, encode_pending, "list of pending keys")
+    except BundleError:
+        raise BundleError(
+            f"/{PENDING} is damaged: the keys of the request that waits for its answer cannot be read",
+            hint="`pkigen node request --anew` makes new keys and another request",
+        ) from None
+
+
+def _pending(content: dict[str, Any]) -> Pending:
+    return Pending(
+        keys=tuple((plain_text(each["id"]), _bytes(each["key"])) for each in content["keys"]),
+        request=_bytes(content["request"]),
+    )
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)  # its error is a ValueError

@@ -1,0 +1,292 @@
+"""At the offline side: what a request would get, or why it gets nothing; then the certificates, on record.
+
+Nothing of a request gets into a certificate but its key. What is issued is what the spec on this side says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.airgap.carrier.csr_review import judge_all
+from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE
+from pkigen.airgap.carrier.requests import AnswerSet, Purpose, write_answers
+from pkigen.airgap.offline.directory import KEEP_BACKUPS, ROOT, SITE_PIN, note
+from pkigen.airgap.offline.generations import as_asked
+from pkigen.crypto.ca_fitness import unfit
+from pkigen.crypto.issuance import certificate_pem, end_of_validity, issue_for
+from pkigen.crypto.keys import public_der, spki_fingerprint
+from pkigen.crypto.profiles import PROFILES
+from pkigen.desired.generations import Slot, ca_id
+from pkigen.desired.items import request_for
+from pkigen.errors import BundleError
+from pkigen.spec.model import CAKeys
+from pkigen.state.ledger import Entry, Event, read_ledger
+from pkigen.state.lockfile import certificate_facts
+from pkigen.store import MissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from pkigen.airgap.carrier.requests import RequestSet
+    from pkigen.airgap.offline.directory import OfflineAuthority
+    from pkigen.crypto.keys import PublicKey
+    from pkigen.desired.inventory import Inventory
+    from pkigen.desired.items import DesiredCertificate
+    from pkigen.reconcile.make import Tools
+    from pkigen.state.observed import Reader
+    from pkigen.store import Store
+
+_NOTHING_SIGNED = "nothing was signed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """One certificate that would be issued: all that will be in it, and when it ends."""
+
+    item: DesiredCertificate
+    key: PublicKey
+    issuer: str
+    until: datetime
+
+
+class RefusedRequestError(BundleError):
+    """A request asks for what the spec does not allow; `faults` are all of its faults, one sentence each."""
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        count = len(faults)
+        more = f", and {count - 1} more" if count > 1 else ""
+        super().__init__(
+            f"the spec does not allow what is asked for: {faults[0]}{more}",
+            hint=f"{_NOTHING_SIGNED}; both sides must have the same spec",
+        )
+        self.faults = faults
+
+
+def proposals(
+    requests: RequestSet,
+    inventory: Inventory,
+    authority: OfflineAuthority,
+    reader: Reader,
+    *,
+    now: datetime,
+) -> tuple[Proposal, ...]:
+    """What a request would get; nothing is issued by this.
+
+    Args:
+        requests: What the site asks for.
+        inventory: What this side's spec asks for.
+        authority: Who would sign.
+        reader: The authority's directory, whose ledger knows the keys that were certified.
+        now: The present, in UTC.
+
+    Raises:
+        BundleError: It is a node's request, or another cluster's.
+        RefusedRequestError: The spec does not allow it.
+    """
+    if requests.purpose is not Purpose.AUTHORITY:
+        raise BundleError(
+            "it is a node's request, which the site itself answers",
+            hint=f"{_NOTHING_SIGNED}; take it to the PKI directory: `pkigen node approve`",
+        )
+    if requests.cluster != inventory.cluster.name:
+        raise BundleError(
+            f"it is for another cluster: {requests.cluster}, where the spec is for {inventory.cluster.name}",
+            hint=_NOTHING_SIGNED,
+        )
+    asked = dict(requests.requests)
+    desired = {
+        identifier: as_asked(item, pem)
+        for identifier, pem in asked.items()
+        if (item := _answerable(inventory, identifier)) is not None
+    }
+    known = {
+        spki_fingerprint(public_der(link.public_key())): f"the CA {identifier}"
+        for identifier, chain in authority.files.items()
+        for link in chain
+    }
+    judged = judge_all(asked, desired, {**_certified(reader), **known})
+    faults = [*_strangers(asked, inventory), *(str(each) for each in judged.deviations if each.id in desired)]
+    if faults:
+        raise RefusedRequestError(tuple(faults))
+    return tuple(
+        Proposal(
+            item=item,
+            key=judged.keys[identifier],
+            issuer=_issuer_name(authority, item),
+            until=min(
+                end_of_validity(now, item.validity),
+                authority.issuer_of(item).certificate.not_valid_after_utc,
+            ),
+        )
+        for identifier, item in desired.items()
+    )
+
+
+def _answerable(inventory: Inventory, identifier: str) -> DesiredCertificate | None:
+    item = inventory.certificates.get(identifier)
+    if item is None or not inventory.is_signed_offline(item) or _is_kept_here(inventory, item):
+        return None
+    return item
+
+
+def _is_kept_here(inventory: Inventory, item: DesiredCertificate) -> bool:
+    return item.issuer is None and inventory.ca_keys is CAKeys.OFFLINE
+
+
+def _strangers(asked: dict[str, bytes], inventory: Inventory) -> Iterator[str]:
+    """Requests for what this side never issues, whatever they say."""
+    for identifier in asked:
+        item = inventory.certificates.get(identifier)
+        if item is None:
+            yield f"{identifier}: the spec asks for no such certificate"
+        elif not inventory.is_signed_offline(item):
+            yield f"{identifier}: the site signs it itself, with {item.issuer}"
+        elif _is_kept_here(inventory, item):
+            yield f"{identifier}: it is this authority's own CA, which is certified for no other key"
+
+
+def _issuer_name(authority: OfflineAuthority, item: DesiredCertificate) -> str:
+    return authority.issuer_of(item).certificate.subject.rfc4514_string()
+
+
+# -- issuing ----------------------------------------------------------------------------------------------
+
+
+def answer(
+    found: tuple[Proposal, ...],
+    requests: RequestSet,
+    carried: bytes,
+    *,
+    inventory: Inventory,
+    authority: OfflineAuthority,
+    store: Store,
+    pin: str,
+    tools: Tools,
+) -> bytes:
+    """Issue what was proposed, put it on record, and only then hand it out.
+
+    Args:
+        found: What was proposed and agreed to.
+        requests: What the site asked for.
+        carried: The request file.
+        inventory: What the spec asks for.
+        authority: Who signs.
+        store: The authority's directory, held alone.
+        pin: The fingerprint of the site's key.
+        tools: Clock, random source.
+
+    Returns:
+        The answer file.
+    """
+    entries: list[Entry] = []
+    certificates: dict[str, bytes] = {}
+    if inventory.ca_keys is CAKeys.OFFLINE:
+        certificates = {
+            identifier: certificate_pem(*authority.files[identifier])
+            for identifier in map(ca_id, inventory.authorities)
+        }
+    for proposal in found:
+        item = proposal.item
+        issuer = authority.issuer_of(item)
+        issued = issue_for(
+            request_for(item), public_key=proposal.key, issuer=issuer, now=tools.now, entropy=tools.entropy
+        )
+        if item.issuer is None:
+            chain = authority.files[ROOT]
+            fault = unfit((issued.certificate, *chain), public_key=None, now=tools.now)
+            if fault is not None:
+                raise BundleError(f"the root cannot sign {item.id}: {fault}", hint=_NOTHING_SIGNED)
+        else:
+            chain = issuer.chain if PROFILES[item.profile].sends_chain else ()
+        certificates[item.id] = certificate_pem(issued.certificate, *chain)
+        facts = {**certificate_facts(issued.certificate), "request": requests.nonce}
+        entries.append(Entry(event=Event.SIGNED, id=item.id, reason=None, facts=facts))
+    answered = AnswerSet(
+        cluster=requests.cluster,
+        origin=requests.cluster,
+        created=tools.now.replace(microsecond=0),
+        nonce=requests.nonce,
+        certificates=tuple(sorted(certificates.items())),
+    )
+    file = write_answers(answered, authority.key)
+    entries.append(
+        Entry(
+            event=Event.ANSWERED,
+            id=f"request:{requests.nonce}",
+            reason=None,
+            facts={"requestSha256": hashlib.sha256(carried).hexdigest(), "site": pin},
+        )
+    )
+    with store.transaction() as transaction:
+        transaction.stage(_answer_path(requests.nonce), mode=layout.PUBLIC_MODE, content=file)
+        if known_site(store) is None:
+            transaction.stage(SITE_PIN, mode=layout.PUBLIC_MODE, content=f"{pin}\n".encode())
+        note(store, transaction, entries, now=tools.now)
+        transaction.commit(keep_backups=KEEP_BACKUPS)
+    return file
+
+
+def known_site(reader: Reader) -> str | None:
+    """The fingerprint of the site's key, once one was accepted."""
+    try:
+        return reader.read(SITE_PIN).data.decode("ascii", "replace").strip()
+    except MissingError:
+        return None
+
+
+def earlier_answer(reader: Reader, requests: RequestSet, carried: bytes) -> bytes | None:
+    """The answer that a request got before; None where it is new.
+
+    Raises:
+        BundleError: Another request with the same number was answered.
+    """
+    digest = _answered(reader, requests.nonce)
+    if digest is None:
+        return None
+    if digest != hashlib.sha256(carried).hexdigest():
+        raise BundleError(
+            f"another request with the number {requests.nonce[:8]} was answered before", hint=_NOTHING_SIGNED
+        )
+    try:
+        return reader.read(_answer_path(requests.nonce), limit=LARGEST_BUNDLE).data
+    except MissingError:
+        raise BundleError(
+            f"this request was answered before, and {_answer_path(requests.nonce)} is gone",
+            hint=f"{_NOTHING_SIGNED}; have the site make a new one: `pkigen authority request SPEC --again`",
+        ) from None
+
+
+def _certified(reader: Reader) -> dict[str, str]:
+    """The keys that were certified before (`spki_fingerprint`), and for which id.
+
+    The successor of a CA takes its place, and its id with it: its key is not held against it.
+    """
+    found: dict[str, str] = {}
+    for line in read_ledger(reader).splitlines():
+        try:
+            entry = json.loads(line)
+            if entry["event"] == Event.SIGNED and not str(entry["id"]).endswith(Slot.NEXT):
+                found[str(entry["spki"])] = str(entry["id"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return found
+
+
+def _answered(reader: Reader, nonce: str) -> str | None:
+    for line in reversed(read_ledger(reader).split(b"\n")):
+        try:
+            entry = json.loads(line)
+            if (entry["event"], entry["id"]) == (Event.ANSWERED, f"request:{nonce}"):
+                return str(entry["requestSha256"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return None
+
+
+def _answer_path(nonce: str) -> str:
+    return f"answers/{nonce}.answer"

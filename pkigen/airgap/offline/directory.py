@@ -1,0 +1,349 @@
+"""The offline side's directory: a root or the CAs, the key that signs answers, and what was answered.
+
+authority.json                    whose authority it is
+pki/root.{crt,key}                the root (caKeys: site), or
+pki/ca.*, pki/etcd/ca.*, pki/front-proxy-ca.*   the CAs (caKeys: offline)
+pki/bundle.key                    signs what is carried back
+pki/site.pin                      the fingerprint of the site's key, once a person has compared it
+answers/<nonce>.answer            what was answered: the same request gets the same answer
+.pkigen/                          lock, journal, backups, ledger
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pkigen import layout
+from pkigen.airgap.carrier.cluster_key import bundle_key
+from pkigen.airgap.carrier.format import decoded, encoded, name_of
+from pkigen.crypto.ca_fitness import unfit
+from pkigen.crypto.issuance import Issuer, Request, certificate_pem, issue, renew_root
+from pkigen.crypto.key_makers import generated
+from pkigen.crypto.keys import UnsupportedKeyError, load_private, private_pem
+from pkigen.crypto.names import SANs, Subject
+from pkigen.crypto.profiles import Profile
+from pkigen.desired.generations import BUNDLE_KEY_PATH, BUNDLE_KEY_SIZE, CA, KeyPairFiles, ca_id
+from pkigen.desired.items import request_for
+from pkigen.errors import AuthorityError, BundleError
+from pkigen.spec.model import CAKeys
+from pkigen.state.ledger import Entry, Event, appended, read_ledger
+from pkigen.state.lockfile import certificate_facts
+from pkigen.state.observed import observe_certificate
+from pkigen.state.reasons import Reason
+from pkigen.store import MissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from cryptography import x509
+
+    from pkigen.airgap.carrier.bundle_key import BundleKey
+    from pkigen.crypto.keys import KeyAlgorithm, PrivateKey
+    from pkigen.desired.inventory import Inventory
+    from pkigen.desired.items import DesiredCertificate
+    from pkigen.reconcile.make import Tools
+    from pkigen.state.observed import Reader
+    from pkigen.store import Store, Transaction
+
+DESCRIPTION = "authority.json"
+SITE_PIN = "pki/site.pin"
+ROOT = "root"
+_ROOT_FILES = KeyPairFiles(certificate="pki/root.crt", key="pki/root.key")
+KEEP_BACKUPS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What a directory says it is."""
+
+    cluster: str
+    ca_keys: CAKeys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineAuthority:
+    """An offline authority that was opened: what it signs with.
+
+    `issuers` are by the id of a CA; with the CA keys at the site there is one, `root`. `files` is what peers
+    are given of each: its certificate and those above it.
+    """
+
+    described: Described
+    key: BundleKey = field(repr=False)
+    issuers: Mapping[str, Issuer]
+    files: Mapping[str, tuple[x509.Certificate, ...]]
+
+    def issuer_of(self, item: DesiredCertificate) -> Issuer:
+        """Who signs a certificate."""
+        return self.issuers[ROOT if item.issuer is None else ca_id(item.issuer)]
+
+
+def read_description(reader: Reader) -> Described | None:
+    """Whose authority a directory is; None where it is none.
+
+    Raises:
+        BundleError: It says something that pkigen does not write.
+    """
+    try:
+        data = reader.read(DESCRIPTION).data
+    except MissingError:
+        return None
+    try:
+        return decoded(data, _described, _encode_description, "description")
+    except BundleError:
+        raise BundleError(f"{DESCRIPTION} is damaged") from None
+
+
+def _encode_description(described: Described) -> bytes:
+    return encoded(
+        {
+            "apiVersion": "pkigen/v1",
+            "kind": "OfflineAuthority",
+            "cluster": described.cluster,
+            "caKeys": described.ca_keys,
+        }
+    )
+
+
+def _described(content: dict[str, Any]) -> Described:
+    return Described(cluster=name_of(content["cluster"]), ca_keys=CAKeys(content["caKeys"]))
+
+
+# -- making -----------------------------------------------------------------------------------------------
+
+
+def make(inventory: Inventory, store: Store, tools: Tools, *, root_validity: timedelta) -> None:
+    """Make an offline authority, wholly or not at all; what a person has brought is used.
+
+    Args:
+        inventory: Of the cluster that it is for.
+        store: The directory, held alone.
+        tools: Clock, random source.
+        root_validity: How long the root lives, where there is one.
+
+    Raises:
+        AuthorityError: What was brought is unfit.
+        StoreError: The directory could not be written; it is unchanged.
+    """
+    described = Described(cluster=inventory.cluster.name, ca_keys=inventory.ca_keys)
+    with store.transaction() as transaction:
+        entries = [
+            _make_authority(wish, transaction, tools)
+            for wish in _wishes(inventory, root_validity)
+            if not _is_brought(store, wish.files, now=tools.now)
+        ]
+        if not _has(store, BUNDLE_KEY_PATH):
+            seed = base64.b64encode(tools.entropy(BUNDLE_KEY_SIZE))
+            transaction.stage(BUNDLE_KEY_PATH, mode=layout.SECRET_MODE, content=seed)
+            entries.append(Entry(event=Event.KEY_MADE, id="bundle-key", reason=None, facts={}))
+        description = _encode_description(described)
+        transaction.stage(DESCRIPTION, mode=layout.PUBLIC_MODE, content=description)
+        note(store, transaction, entries, now=tools.now)
+        transaction.commit(keep_backups=KEEP_BACKUPS)
+
+
+def renew_all(
+    identifiers: Sequence[str],
+    authority: OfflineAuthority,
+    inventory: Inventory,
+    store: Store,
+    tools: Tools,
+    *,
+    root_validity: timedelta,
+) -> None:
+    """Give CAs of the authority a new validity, all of them or none.
+
+    Raises:
+        AuthorityError: One was signed by somebody else.
+    """
+    wishes = {wish.id: wish for wish in _wishes(inventory, root_validity)}
+    entries: list[Entry] = []
+    with store.transaction() as transaction:
+        for identifier in dict.fromkeys(identifiers):
+            wish, issuer = wishes[identifier], authority.issuers[identifier]
+            if issuer.certificate.subject != issuer.certificate.issuer:
+                raise AuthorityError(
+                    f"{identifier} is not self-signed: only whoever signed it can renew it",
+                    hint=f"have it renewed there, and put it into {wish.files.certificate}",
+                )
+            issued = renew_root(
+                issuer.certificate,
+                key=issuer.key,
+                validity=wish.content.validity,
+                now=tools.now,
+                entropy=tools.entropy,
+            )
+            content = certificate_pem(issued.certificate)
+            transaction.stage(wish.files.certificate, mode=layout.CERTIFICATE_MODE, content=content)
+            facts = certificate_facts(issued.certificate)
+            entries.append(Entry(event=Event.ISSUED, id=identifier, reason=Reason.REQUESTED, facts=facts))
+        note(store, transaction, entries, now=tools.now)
+        transaction.commit(keep_backups=KEEP_BACKUPS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """A CA that the authority is to have."""
+
+    id: str
+    files: KeyPairFiles
+    content: Request
+    key_algorithm: KeyAlgorithm
+
+
+def _wishes(inventory: Inventory, root_validity: timedelta) -> Iterator[_Wish]:
+    cluster = inventory.cluster
+    if inventory.ca_keys is CAKeys.SITE:
+        name = f"{cluster.name}-root"
+        yield _Wish(
+            id=ROOT,
+            files=_ROOT_FILES,
+            content=Request(
+                # X.520 allows 64 characters (RFC 5280 appendix A.1, ub-common-name).
+                subject=Subject(common_name=name[-64:]),
+                sans=SANs(),
+                profile=Profile.OFFLINE_ROOT,
+                validity=root_validity,
+            ),
+            key_algorithm=cluster.spec.certificates.key_algorithm,
+        )
+        return
+    for ca in inventory.authorities:
+        item = inventory.certificates[ca_id(ca)]
+        yield _Wish(
+            id=item.id,
+            files=files_of(ca),
+            content=request_for(item),
+            key_algorithm=item.key_algorithm,
+        )
+
+
+def files_of(ca: CA) -> KeyPairFiles:
+    """Where the offline side keeps a CA."""
+    stem = layout.authority_path(ca)
+    return KeyPairFiles(certificate=f"{stem}.crt", key=f"{stem}.key")
+
+
+def _is_brought(store: Store, files: KeyPairFiles, *, now: datetime) -> bool:
+    """Whether a CA is there already; refused where it cannot sign."""
+    if not _has(store, files.certificate) and not _has(store, files.key):
+        return False
+    _chain(store, files, now=now)
+    return True
+
+
+def _make_authority(wish: _Wish, transaction: Transaction, tools: Tools) -> Entry:
+    with generated((wish.key_algorithm,), tools.makers) as keys:
+        key = next(keys)
+    issued = issue(wish.content, key=key, issuer=None, now=tools.now, entropy=tools.entropy)
+    transaction.stage(wish.files.key, mode=layout.KEY_MODE, content=private_pem(key))
+    transaction.stage(
+        wish.files.certificate, mode=layout.CERTIFICATE_MODE, content=certificate_pem(issued.certificate)
+    )
+    return Entry(event=Event.ISSUED, id=wish.id, reason=None, facts=certificate_facts(issued.certificate))
+
+
+def _has(reader: Reader, path: str) -> bool:
+    try:
+        reader.read(path)
+    except MissingError:
+        return False
+    return True
+
+
+# -- opening ----------------------------------------------------------------------------------------------
+
+
+def open_authority(
+    inventory: Inventory, reader: Reader, *, now: datetime, revived: Collection[str] = ()
+) -> OfflineAuthority:
+    """Read what an offline authority signs with.
+
+    Args:
+        inventory: Of the cluster that it is for.
+        reader: The directory.
+        now: The present, in UTC.
+        revived: CAs that are about to get a new validity: that they have ended is no obstacle.
+
+    Raises:
+        BundleError: The directory is none, or another cluster's.
+        AuthorityError: A CA is missing or unfit.
+    """
+    described = read_description(reader)
+    if described is None:
+        raise BundleError(
+            f"there is no {DESCRIPTION}: this directory is no offline authority",
+            hint="make one with `pkigen authority init SPEC`, or say where it is with --authority",
+        )
+    cluster = inventory.cluster
+    if described.cluster != cluster.name:
+        raise BundleError(
+            f"this authority is that of {described.cluster}, and the spec is that of {cluster.name}",
+            hint="each cluster has an authority of its own; nothing was signed",
+        )
+    if described.ca_keys is not inventory.ca_keys:
+        raise BundleError(
+            f"this authority was made for caKeys: {described.ca_keys}, and the spec has {inventory.ca_keys}",
+            hint="nothing was signed; another arrangement needs an authority of its own",
+        )
+    places = (
+        {ROOT: _ROOT_FILES}
+        if inventory.ca_keys is CAKeys.SITE
+        else {ca_id(ca): files_of(ca) for ca in inventory.authorities}
+    )
+    chains = {
+        identifier: _chain(reader, files, now=None if identifier in revived else now)
+        for identifier, files in places.items()
+    }
+    return OfflineAuthority(
+        described=described,
+        key=bundle_key(reader),
+        issuers={
+            identifier: Issuer(
+                certificate=chains[identifier][0],
+                key=_key(reader, files.key),
+                chain=tuple(link for link in chains[identifier] if link.subject != link.issuer),
+            )
+            for identifier, files in places.items()
+        },
+        files=chains,
+    )
+
+
+def _chain(reader: Reader, files: KeyPairFiles, *, now: datetime | None) -> tuple[x509.Certificate, ...]:
+    """A CA that is there, and what stands above it; without a present its end is no matter.
+
+    Raises:
+        AuthorityError: It is not whole, or cannot sign.
+    """
+    observed = observe_certificate(reader, files)
+    for fault in (observed.certificate_fault, observed.key_fault):
+        if fault is not None:
+            raise AuthorityError(f"{fault.path} {fault.message}", hint="an authority has both files of a CA")
+    chain = tuple(link for link in (observed.certificate, *observed.chain) if link is not None)
+    moment = now or min(link.not_valid_after_utc for link in chain) - timedelta(seconds=1)
+    below = 1 if files == _ROOT_FILES else 0
+    reason = unfit(chain, public_key=observed.public_key, now=moment, below=below)
+    if reason is not None:
+        raise AuthorityError(f"{files.certificate} is unfit to sign: {reason}", hint="bring a CA that is fit")
+    return chain
+
+
+def _key(reader: Reader, path: str) -> PrivateKey:
+    try:
+        return load_private(reader.read(path).data)
+    except UnsupportedKeyError as error:
+        raise AuthorityError(f"{path} {error}") from None
+
+
+# -- recording --------------------------------------------------------------------------------------------
+
+
+def note(store: Store, transaction: Transaction, entries: list[Entry], *, now: datetime) -> None:
+    """Put what is done in this transaction on record."""
+    ledger, _ = appended(read_ledger(store), entries, now=now)
+    transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)

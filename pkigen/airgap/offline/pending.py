@@ -1,0 +1,77 @@
+"""The request that a site has out: kept in the PKI directory, with the keys that were made for it.
+
+While it is there, the tree is what it was before; what it will become waits in this one file. It goes when
+the answer is taken in, in the same transaction.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pkigen import layout
+from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE, unwrap
+from pkigen.airgap.carrier.format import decoded, encoded, plain_text
+from pkigen.airgap.carrier.requests import RequestSet, read_requests
+from pkigen.errors import BundleError
+from pkigen.store import MissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pkigen.state.observed import Reader
+
+_LARGEST = 4 * LARGEST_BUNDLE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A request that is out.
+
+    `file` is the request as it is carried. `keys` are the private keys that were made for it, PEM by id; a CA
+    that is renewed keeps the key that it has.
+    """
+
+    file: bytes
+    keys: Mapping[str, bytes] = field(repr=False)
+
+    @property
+    def requests(self) -> RequestSet:
+        """What is asked for."""
+        return read_requests(unwrap(self.file, pin=None))
+
+
+def encode_pending(pending: Pending) -> bytes:
+    """The file's bytes; they are secret."""
+    return encoded(
+        {
+            "request": base64.b64encode(pending.file).decode("ascii"),
+            "keys": {identifier: pem.decode("ascii") for identifier, pem in sorted(pending.keys.items())},
+        }
+    )
+
+
+def read_pending(reader: Reader) -> Pending | None:
+    """The request that a PKI directory has out; None where there is none.
+
+    Raises:
+        BundleError: The file is damaged.
+        StoreError: It cannot be read.
+    """
+    try:
+        data = reader.read(layout.PENDING_REQUEST, limit=_LARGEST).data
+    except MissingError:
+        return None
+    try:
+        return decoded(data, _pending, encode_pending, "waiting request")
+    except BundleError:
+        raise BundleError(
+            f"{layout.PENDING_REQUEST} is damaged",
+            hint="`pkigen authority request --again` makes a new request in its place",
+        ) from None
+
+
+def _pending(content: dict[str, Any]) -> Pending:
+    keys = {plain_text(each): str(pem).encode("ascii") for each, pem in content["keys"].items()}
+    return Pending(file=base64.b64decode(content["request"], validate=True), keys=keys)

@@ -1,0 +1,144 @@
+"""At the site: one file that asks the offline authority for all that cannot be signed here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.airgap.carrier.cluster_key import bundle_key
+from pkigen.airgap.carrier.csr_review import judge_all, make_request
+from pkigen.airgap.carrier.requests import NONCE_SIZE, Purpose, RequestSet, write_requests
+from pkigen.airgap.offline.generations import as_asked, renamed
+from pkigen.airgap.offline.pending import Pending, encode_pending
+from pkigen.crypto.key_makers import generated
+from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, private_pem
+from pkigen.crypto.names import subject_of
+from pkigen.desired.generations import CA, ca_id, ca_location
+from pkigen.desired.items import DesiredCertificate, DesiredKeyPair, DesiredSecret
+from pkigen.errors import AuthorityError
+from pkigen.reconcile.apply import apply_plan
+from pkigen.spec.model import CAKeys
+from pkigen.state.issuance_record import record
+from pkigen.state.ledger import Entry, Event
+from pkigen.state.observed import observe_certificate
+from pkigen.state.views import Opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pkigen.crypto.keys import PrivateKey
+    from pkigen.desired.inventory import Inventory
+    from pkigen.reconcile.make import Tools
+    from pkigen.reconcile.plan import Plan
+    from pkigen.state.observed import Reader
+    from pkigen.store import Store
+
+
+def make_own_keys(plan: Plan, inventory: Inventory, store: Store, tools: Tools) -> None:
+    """Make what a new PKI directory needs before it can ask, and no certificate: its own keys and secrets."""
+    own = {item.id for item in inventory.items if isinstance(item, DesiredKeyPair | DesiredSecret)}
+    held = frozenset(action.id for action in plan.actions if action.id not in own)
+    apply_plan(plan, inventory, store, tools, held=held)
+
+
+def ask(inventory: Inventory, store: Store, identifiers: Iterable[str], tools: Tools) -> Pending:
+    """Make the keys for some certificates and the request for them, and keep both until the answer comes.
+
+    Args:
+        inventory: What must exist.
+        store: The PKI directory, held alone, with its own keys made.
+        identifiers: Which certificates; CAs whose keys are with the offline authority need no request.
+        tools: Clock, random source.
+
+    Raises:
+        AuthorityError: A CA that is to be renewed cannot be read.
+        StoreError: The directory could not be written; it is unchanged.
+    """
+    chosen = frozenset(identifiers)
+    opened = Opened(store, tools.vault)
+    items = [item for item in inventory.certificates.values() if item.id in chosen]
+    items = [item for item in items if item.issuer is not None or inventory.ca_keys is CAKeys.SITE]
+    present = {item.id: found for item in items if (found := _current(item, opened)) is not None}
+    keys: dict[str, bytes] = {}
+    requests: dict[str, bytes] = {}
+    new = [item for item in items if item.id not in present]
+    for item in new if tools.vault.seals else ():
+        if item.issuer is None:
+            raise AuthorityError(
+                f"the authority is encrypted, and the key of {item.id} would wait for its answer in the open",
+                hint="`pkigen authority decrypt` first, and encrypt it again once the answer is accepted",
+            )
+    with generated((item.key_algorithm for item in new), tools.makers) as made:
+        for item in new:
+            key = next(made)
+            keys[item.id] = private_pem(key)
+            requests[item.id] = make_request(item, key)
+    for identifier, (current, own_key) in present.items():
+        requests[identifier] = make_request(current, own_key)
+    requested = RequestSet(
+        purpose=Purpose.AUTHORITY,
+        cluster=inventory.cluster.name,
+        origin=inventory.cluster.name,
+        created=tools.now.replace(microsecond=0),
+        nonce=tools.entropy(NONCE_SIZE).hex(),
+        recipient=None,
+        requests=tuple(sorted(requests.items())),
+    )
+    pending = Pending(file=write_requests(requested, bundle_key(opened)), keys=keys)
+    record(
+        store,
+        Entry(
+            event=Event.ASKED,
+            id=f"request:{requested.nonce}",
+            reason=None,
+            facts={"certificates": sorted(chosen)},
+        ),
+        now=tools.now,
+        keep_backups=inventory.cluster.spec.backups.keep,
+        files={layout.PENDING_REQUEST: (layout.SECRET_MODE, encode_pending(pending))},
+    )
+    return pending
+
+
+def _current(item: DesiredCertificate, reader: Reader) -> tuple[DesiredCertificate, PrivateKey] | None:
+    """A CA that is there, as it calls itself, and its key: renewing it must not change either."""
+    if item.issuer is not None:
+        return None
+    certificate = observe_certificate(reader, item.location).certificate
+    if certificate is None:
+        return None
+    path = ca_location(next(ca for ca in CA if ca_id(ca) == item.id)).key
+    try:
+        key = load_own_private(reader.read(path).data)
+    except UnsupportedKeyError as error:
+        raise AuthorityError(f"{path} {error}") from None
+    return renamed(item, subject_of(certificate).common_name), key
+
+
+def outdated(pending: Pending, plan: Plan, inventory: Inventory) -> str | None:
+    """Why a request that is out is not the one that would be made now; None where it is.
+
+    Args:
+        pending: The request.
+        plan: What is to be done now.
+        inventory: What the spec asks for now.
+    """
+    asked = dict(pending.requests.requests)
+    desired = {
+        identifier: as_asked(item, pem)
+        for identifier, pem in asked.items()
+        if (item := inventory.certificates.get(identifier)) is not None
+    }
+    for deviation in judge_all(asked, desired, {}).deviations:
+        return str(deviation)
+    for action in plan.offline:
+        own = inventory.certificates[action.id].issuer is None and inventory.ca_keys is CAKeys.OFFLINE
+        if action.id not in asked and not own:
+            return f"{action.id}: it is not asked for"
+    return None
+
+
+def outstanding(plan: Plan) -> Iterator[str]:
+    """The ids of what only the offline authority can give: what is missing or wrong, and what is due."""
+    yield from (action.id for action in plan.offline)
+    yield from (action.id for action in plan.awaited)

@@ -1,0 +1,157 @@
+"""One bundle at one host, as the commands look at it that are run there; and the options that they share."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.airgap.bundles.admission import Host, judge
+from pkigen.airgap.bundles.opened import Bundle, open_bundle
+from pkigen.airgap.bundles.record import Installed
+from pkigen.airgap.carrier.bundle_key import parse_pin
+from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE, Envelope, unwrap
+from pkigen.airgap.carrier.format import BundleKind, Label
+from pkigen.airgap.carrier.media import read_file
+from pkigen.airgap.carrier.paths import IDENTITY
+from pkigen.cli.grouped import grouped
+from pkigen.cli.host import IdentityOption, NodeOption, RootOption, changing, looking
+from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption, PassphraseSource, read_identity
+from pkigen.cli.system import System, system_of
+from pkigen.cli.values import duration
+from pkigen.crypto.age import Unseal, is_passphrase_sealed
+from pkigen.errors import BundleError
+from pkigen.store import Store
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The bundle.")]
+PinOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pin",
+        metavar="FINGERPRINT",
+        help="The cluster's bundle key, as `init` printed it.  [default: the one of the last install]",
+    ),
+]
+MaxAgeOption = Annotated[
+    str, typer.Option("--max-age", metavar="DURATION", help="How long ago it may have been made.")
+]
+AllowOlderOption = Annotated[
+    bool, typer.Option("--allow-older", help="Accept a bundle older than what is installed.")
+]
+DirectoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--certificates-dir",
+        metavar="DIR",
+        help="Accept certificates there, where the spec's certificates.directory is not /etc/kubernetes/pki.",
+    ),
+]
+_A_MONTH = "720h"
+_INSTALLABLE = {BundleKind.NODE, BundleKind.CERTIFICATES}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One bundle at one node: what both say, and how the bundle is opened."""
+
+    system: System
+    root: Path
+    file: Path
+    node: str
+    pin: str | None
+    identity: Path | None
+    source: PassphraseSource
+    max_age: timedelta
+    allow_older: bool
+    directory: str | None
+
+    def reading(self) -> Store:
+        """The node as it is."""
+        return looking(self.system, self.root)
+
+    def writing(self, command: str) -> Store:
+        """The node, held alone."""
+        return changing(self.system, self.root, command)
+
+    def trusted(self, installed: Installed | None) -> str:
+        """The fingerprint of the key that is trusted here.
+
+        Raises:
+            BundleError: Nobody has said which, or the host trusts another.
+        """
+        known = installed.fingerprint if installed is not None else None
+        if self.pin is None and known is None:
+            raise BundleError(
+                "nobody has said which bundle key is to be trusted here",
+                hint="give the fingerprint that `pkigen init` printed, as you have it from there: --pin …",
+            )
+        if self.pin is not None and known is not None and self.pin != known:
+            raise BundleError(
+                f"this host trusts {known}, not {self.pin}",
+                hint="another cluster's bundles do not belong here; for a new bundle key remove "
+                "/var/lib/pkigen/installed.json first",
+            )
+        return self.pin or known or ""
+
+    def envelope(self, installed: Installed | None) -> Envelope:
+        """The bundle, once its signature is found to be that of the key that is trusted here."""
+        return unwrap(read_file(self.file, limit=LARGEST_BUNDLE), pin=self.trusted(installed))
+
+    def judge(self, label: Label, installed: Installed | None) -> None:
+        """Refuse what is not for this host or not for now."""
+        host = Host(node=self.node, now=self.system.clock(), installed=installed)
+        kind = label.kind if label.kind in _INSTALLABLE else BundleKind.NODE
+        judge(label, host, kind=kind, max_age=self.max_age, allow_older=self.allow_older)
+
+    def opened(self, envelope: Envelope) -> Bundle:
+        """The bundle's content, checked."""
+        return open_bundle(envelope, self.unseal(envelope), directory=self.directory)
+
+    def unseal(self, envelope: Envelope) -> Unseal:
+        """What opens the bundle: the passphrase, or this host's identity."""
+        if is_passphrase_sealed(envelope.sealed):
+            return self.source.read(str(self.file))
+        path = self.identity or self.root / IDENTITY
+        if self.identity is None and not path.exists():
+            raise BundleError(
+                f"it is sealed to {envelope.label.reader}, and this host has no identity",
+                hint=f"say where it is with --identity; by default it is {path}",
+            )
+        return read_identity(path)
+
+
+def visit_of(
+    context: typer.Context,
+    file: FileArgument,
+    *,
+    root: RootOption = Path("/"),
+    node: NodeOption = None,
+    pin: PinOption = None,
+    identity: IdentityOption = None,
+    passphrase_file: PassphraseFileOption = None,
+    passphrase_fd: PassphraseFdOption = None,
+    max_age: MaxAgeOption = _A_MONTH,
+    allow_older: AllowOlderOption = False,
+    certificates_dir: DirectoryOption = None,
+) -> Visit:
+    """What the command line says."""
+    return Visit(
+        system=system_of(context),
+        root=root,
+        file=file,
+        node=node or socket.gethostname().lower(),
+        pin=parse_pin(pin) if pin is not None else None,
+        identity=identity,
+        source=PassphraseSource(file=passphrase_file, descriptor=passphrase_fd),
+        max_age=duration(max_age, "--max-age"),
+        allow_older=allow_older,
+        directory=certificates_dir,
+    )
+
+
+visiting = grouped(visit_of)
+"""A command that is given a `Visit`, and its options."""

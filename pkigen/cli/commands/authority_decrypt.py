@@ -1,0 +1,37 @@
+"""`pkigen authority decrypt`: private files lie open again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from pkigen.cli.commands.resealed import DirectoryArgument, carry_out
+from pkigen.cli.options import YesOption
+from pkigen.cli.session import Session, open_directory
+from pkigen.cli.system import system_of
+from pkigen.cli.unlock import Unlocking, unlocked
+from pkigen.state.encryption import Resealing
+from pkigen.state.vault import PlainVault, Vault, sealed_identity
+from pkigen.store import Store
+
+
+@unlocked
+def decrypt(
+    context: typer.Context,
+    directory: DirectoryArgument = Path(),
+    *,
+    unlocking: Unlocking,
+    yes: YesOption = False,
+) -> None:
+    """Leave an authority's private files in the open, as `pkigen init` does without --encrypt-authority."""
+
+    def ready(_session: Session, store: Store) -> bool:
+        return sealed_identity(store) is not None
+
+    def vaults(session: Session, store: Store) -> tuple[Vault, Vault]:
+        return session.unlocking.vault(store), PlainVault()
+
+    session = open_directory(system_of(context), directory, spec=None, templates=None)
+    session = session.with_keys(unlocking)
+    carry_out(session, Resealing.DECRYPT, ready=ready, vaults=vaults, yes=yes)

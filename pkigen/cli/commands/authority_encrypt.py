@@ -1,0 +1,51 @@
+"""`pkigen authority encrypt`: private files that lie open are sealed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from pkigen.cli.commands.resealed import DirectoryArgument, carry_out
+from pkigen.cli.options import YesOption
+from pkigen.cli.session import Session, open_directory
+from pkigen.cli.system import system_of
+from pkigen.cli.unlock import (
+    AuthorityFdOption,
+    AuthorityFileOption,
+    AuthorityIdentityOption,
+    Locking,
+    RecipientOption,
+)
+from pkigen.reconcile.planner import require_no_ca_keys_on_nodes
+from pkigen.state.encryption import Resealing
+from pkigen.state.vault import PlainVault, SealedVault, Vault, sealed_identity
+from pkigen.store import Store
+
+
+def encrypt(
+    context: typer.Context,
+    directory: DirectoryArgument = Path(),
+    *,
+    passphrase_file: AuthorityFileOption = None,
+    passphrase_fd: AuthorityFdOption = None,
+    identity: AuthorityIdentityOption = None,
+    recipient: RecipientOption = None,
+    yes: YesOption = False,
+) -> None:
+    """Encrypt every private file of an authority that lies open, all or none.
+
+    All backups go, for they hold the keys in the open. The spec must not put CA keys on nodes
+    (certificates.distributeCAKeys: false).
+    """
+    locking = Locking(file=passphrase_file, descriptor=passphrase_fd, identity=identity, recipient=recipient)
+
+    def ready(session: Session, store: Store) -> bool:
+        require_no_ca_keys_on_nodes(session.inventory)
+        return sealed_identity(store) is None
+
+    def vaults(_session: Session, _store: Store) -> tuple[Vault, Vault]:
+        return PlainVault(), SealedVault.new(locking.seal())
+
+    session = open_directory(system_of(context), directory, spec=None, templates=None)
+    carry_out(session, Resealing.ENCRYPT, ready=ready, vaults=vaults, yes=yes)

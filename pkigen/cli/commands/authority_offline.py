@@ -1,0 +1,245 @@
+"""`pkigen authority init`, `renew` and `sign`: on the machine that is never connected."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pkigen.airgap.carrier.bundle_key import fingerprint
+from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE
+from pkigen.airgap.carrier.format import BundleKind
+from pkigen.airgap.carrier.media import read_file, write_file
+from pkigen.airgap.carrier.requests import open_envelope, read_requests
+from pkigen.airgap.offline.answers import (
+    Proposal,
+    RefusedRequestError,
+    answer,
+    earlier_answer,
+    known_site,
+    proposals,
+)
+from pkigen.airgap.offline.directory import make, open_authority, read_description, renew_all
+from pkigen.cli.commands.offline_request import FAULTS_SHOWN, for_successors, require_offline, trusted
+from pkigen.cli.console import agreed, note, say
+from pkigen.cli.options import SpecArgument, YesOption
+from pkigen.cli.reports.tables import table
+from pkigen.cli.session import Session, open_spec
+from pkigen.cli.system import system_of
+from pkigen.cli.values import duration
+from pkigen.crypto.issuance import fingerprint as certificate_fingerprint
+from pkigen.crypto.profiles import PROFILES
+from pkigen.errors import PkigenError, UsageError
+from pkigen.spec.model import CAKeys
+from pkigen.state.vault import PlainVault
+
+if TYPE_CHECKING:
+    from pkigen.airgap.carrier.requests import RequestSet
+    from pkigen.airgap.offline.directory import OfflineAuthority
+
+AuthorityOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--authority",
+        metavar="DIR",
+        help="The offline authority's directory.  [default: ./<cluster name>-authority]",
+    ),
+]
+
+
+RootValidityOption = Annotated[
+    str | None,
+    typer.Option(
+        "--root-validity",
+        metavar="DURATION",
+        help="How long the root lives.  [default: twice the spec's caValidity]",
+    ),
+]
+
+
+def _at_authority(context: typer.Context, spec: Path, directory: Path | None) -> Session:
+    session = open_spec(system_of(context), spec, out=directory, templates=None)
+    require_offline(session)
+    if directory is not None:
+        return session
+    return replace(session, root=Path(f"{session.inventory.cluster.name}-authority"))
+
+
+def init(
+    context: typer.Context,
+    spec: SpecArgument,
+    *,
+    directory: AuthorityOption = None,
+    root_validity: RootValidityOption = None,
+) -> None:
+    """Make the offline authority of a cluster, on the machine that is never connected.
+
+    With caKeys: site that is a root; with caKeys: offline it is the cluster's CAs themselves. CAs of your own
+    are used when they are in DIR/pki already (root.crt and root.key, or ca.crt and ca.key, …).
+    """
+    session = _at_authority(context, spec, directory)
+    lifetime = _root_lifetime(session, root_validity)
+    with session.writing("authority init") as store:
+        existed = read_description(store) is not None
+        if not existed:
+            make(session.inventory, store, session.tools(PlainVault()), root_validity=lifetime)
+        opened = open_authority(session.inventory, store, now=session.now)
+        _say_authority(session, opened)
+    if existed:
+        note("note: it was there already, and is as it was")
+
+
+def _root_lifetime(session: Session, given: str | None) -> timedelta:
+    if given is None:
+        return 2 * session.inventory.cluster.spec.certificates.ca_validity
+    if session.inventory.ca_keys is CAKeys.OFFLINE:
+        raise UsageError(
+            "--root-validity goes with caKeys: site", hint="with caKeys: offline there is no root"
+        )
+    return duration(given, "--root-validity")
+
+
+def _say_authority(session: Session, opened: OfflineAuthority) -> None:
+    rows = [
+        (
+            identifier,
+            opened.issuers[identifier].certificate.subject.rfc4514_string(),
+            f"{chain[0].not_valid_after_utc:%Y-%m-%d}",
+            certificate_fingerprint(chain[0]),
+        )
+        for identifier, chain in opened.files.items()
+    ]
+    described = opened.described
+    say(f"offline authority of {described.cluster} in {session.root}, caKeys: {described.ca_keys}")
+    say("")
+    say(table(("CA", "SUBJECT", "EXPIRES", "SHA-256 FINGERPRINT"), rows))
+    say("")
+    pin = fingerprint(opened.key.public)
+    say(f"authority key: {pin} (the site pins it: `pkigen authority accept --pin`)")
+
+
+def renew(
+    context: typer.Context,
+    spec: SpecArgument,
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="root, or ca, etcd-ca, front-proxy-ca.")
+    ],
+    *,
+    directory: AuthorityOption = None,
+    root_validity: RootValidityOption = None,
+    yes: YesOption = False,
+) -> None:
+    """Give the root or a CA a new validity: the same key and name, so all that it has signed stays good.
+
+    The next answer brings it to the site. A CA that somebody else has signed is renewed there.
+    """
+    session = _at_authority(context, spec, directory)
+    lifetime = _root_lifetime(session, root_validity)
+    with session.writing("authority renew") as store:
+        opened = open_authority(session.inventory, store, now=session.now, revived=names)
+        for name in names:
+            if name not in opened.issuers:
+                raise UsageError(
+                    f"this authority has no CA {name!r}", hint=f"choose from {', '.join(opened.issuers)}"
+                )
+        if not yes and not agreed(f"renew {', '.join(names)}?"):
+            raise PkigenError("not renewed", hint="nothing was changed")
+        renew_all(
+            names, opened, session.inventory, store, session.tools(PlainVault()), root_validity=lifetime
+        )
+        _say_authority(session, open_authority(session.inventory, store, now=session.now))
+    note("next: at the site, `pkigen authority request SPEC NAME` asks for what is to have a new end")
+
+
+def sign(
+    context: typer.Context,
+    request: Annotated[Path, typer.Argument(metavar="REQUEST", help="The file that the site has sent.")],
+    spec: Annotated[Path, typer.Option("--spec", metavar="SPEC", help="The spec, as this side has it.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="The answer.  [default: REQUEST with the ending .answer]"),
+    ] = None,
+    *,
+    directory: AuthorityOption = None,
+    pin: Annotated[
+        str | None,
+        typer.Option(
+            "--pin",
+            metavar="FINGERPRINT",
+            help="The site's bundle key, as its `init` printed it.  [default: the one of the last request]",
+        ),
+    ] = None,
+    yes: YesOption = False,
+) -> None:
+    """Show every certificate that a request would get, ask, and sign.
+
+    What the spec does not allow is refused, and then nothing is signed. A request that was answered before
+    gets the same answer again.
+    """
+    session = _at_authority(context, spec, directory)
+    target = out or request.with_suffix(".answer")
+    carried = read_file(request, limit=LARGEST_BUNDLE)
+    if not session.root.exists():
+        raise UsageError(
+            f"{session.root} does not exist",
+            hint="make the authority with `pkigen authority init SPEC`, or say where it is with --authority",
+        )
+    with session.writing("authority sign") as store:
+        opened = open_authority(session.inventory, store, now=session.now)
+        known = known_site(store)
+        pinned = trusted(pin, known, "site", "as the site's `init` printed it")
+        requests = read_requests(open_envelope(carried, kind=BundleKind.REQUEST, pin=pinned))
+        session = for_successors(session, (identifier for identifier, _ in requests.requests))
+        try:
+            found = proposals(requests, session.inventory, opened, store, now=session.now)
+        except RefusedRequestError as refusal:
+            for fault in refusal.faults[:FAULTS_SHOWN]:
+                note(f"refused: {fault}")
+            raise
+        say(_described(requests, found))
+        file = earlier_answer(store, requests, carried)
+        if file is not None:
+            note(
+                "note: this request was answered before: the same answer is written again, nothing is signed"
+            )
+        else:
+            if not yes and not agreed("sign these?"):
+                raise PkigenError("not signed", hint="nothing was signed")
+            file = answer(
+                found,
+                requests,
+                carried,
+                inventory=session.inventory,
+                authority=opened,
+                store=store,
+                pin=pinned,
+                tools=session.tools(PlainVault()),
+            )
+    write_file(target, file, mode=0o644)
+    say(f"answer: {target}, {len(found)} certificates, signed by {fingerprint(opened.key.public)}")
+    note(f"next: carry {target} to the site; there: `pkigen authority accept {target.name} SPEC`")
+
+
+def _described(requests: RequestSet, found: tuple[Proposal, ...]) -> str:
+    lines = [
+        f"request {requests.nonce[:8]} of {requests.cluster}, made {requests.created:%Y-%m-%d %H:%M} UTC:"
+    ]
+    for each in found:
+        lines += [
+            each.item.id,
+            f"    subject {each.item.subject}; names {', '.join(each.item.sans.texts()) or 'none'}",
+            f"    {_usages(each)}; {each.item.key_algorithm}, until {each.until:%Y-%m-%d %H:%M} UTC",
+            f"    signed by {each.issuer}",
+        ]
+    return "\n".join(lines)
+
+
+def _usages(proposal: Proposal) -> str:
+    row = PROFILES[proposal.item.profile]
+    if row.is_ca:
+        below = "" if row.path_length is None else f", path length {row.path_length}"
+        return f"CA{below}"
+    return ", ".join(str(usage._name) for usage in row.extended_key_usages)  # noqa: SLF001 -- the only name table

@@ -1,0 +1,69 @@
+"""`pkigen authority rekey`: another passphrase or identity opens the authority."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.cli.commands.resealed import DirectoryArgument, carry_out
+from pkigen.cli.options import YesOption
+from pkigen.cli.session import Session, open_directory
+from pkigen.cli.system import system_of
+from pkigen.cli.unlock import Locking, RecipientOption, Unlocking, unlocked
+from pkigen.errors import UsageError
+from pkigen.state.encryption import Resealing
+from pkigen.state.vault import SealedVault, Vault, sealed_identity
+from pkigen.store import Store
+
+
+@unlocked
+def rekey(
+    context: typer.Context,
+    directory: DirectoryArgument = Path(),
+    *,
+    unlocking: Unlocking,
+    new_passphrase_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--new-passphrase-file",
+            metavar="FILE",
+            help="The new passphrase, from a file that only its owner can read.",
+        ),
+    ] = None,
+    new_passphrase_fd: Annotated[
+        int | None,
+        typer.Option("--new-passphrase-fd", metavar="N", min=0, help="The same from this open descriptor."),
+    ] = None,
+    new_identity: Annotated[
+        Path | None,
+        typer.Option("--new-identity", metavar="FILE", help="The age identity that is to open it."),
+    ] = None,
+    recipient: RecipientOption = None,
+    yes: YesOption = False,
+) -> None:
+    """Change the passphrase of an encrypted authority, or the identity that opens it.
+
+    Every private file is sealed anew for a key that the old passphrase never opened, and all backups go. A
+    copy that somebody made before still opens with the old one: where that is to be feared, rotate the keys.
+    """
+    locking = Locking(
+        file=new_passphrase_file, descriptor=new_passphrase_fd, identity=new_identity, recipient=recipient
+    )
+
+    def ready(session: Session, store: Store) -> bool:
+        if sealed_identity(store) is None:
+            raise UsageError(
+                f"the authority of {session.root} is not encrypted",
+                hint=f"`pkigen authority encrypt {session.root}` does it",
+            )
+        return True
+
+    def vaults(session: Session, store: Store) -> tuple[Vault, Vault]:
+        old = session.unlocking.vault(store)
+        return old, SealedVault.new(locking.seal())
+
+    session = open_directory(system_of(context), directory, spec=None, templates=None)
+    session = session.with_keys(unlocking)
+    carry_out(session, Resealing.REKEY, ready=ready, vaults=vaults, yes=yes)

@@ -1,0 +1,90 @@
+"""`pkigen bootstrap-token`: what a node joins with."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.access import bootstrap
+from pkigen.access.kubeconfigs import Access, assemble
+from pkigen.cli.access_input import (
+    ClusterArgument,
+    PkiOption,
+    ServerOption,
+    open_cluster,
+    require_pki,
+    trust_bundle,
+)
+from pkigen.cli.console import note, say
+from pkigen.cli.outputs import make_directory, require_writable, write_secret
+from pkigen.cli.system import system_of
+from pkigen.cli.values import duration
+from pkigen.desired.generations import CA
+from pkigen.notation import timestamp
+from pkigen.state.issuance_record import record
+from pkigen.state.ledger import Entry, Event
+from pkigen.state.materials import discovery_hash
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command("bootstrap-token")
+def bootstrap_token(
+    context: typer.Context,
+    spec: ClusterArgument,
+    *,
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Where the two files go, 0600."),
+    ] = Path(),
+    validity: Annotated[str, typer.Option("--validity", metavar="DURATION", help="How long.")] = "24h",
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="NAME", help="Its groups; repeat it.  [default: kubeadm's]"),
+    ] = None,
+    description: Annotated[str, typer.Option("--description", help="What it is for.")] = "made by pkigen",
+    server: ServerOption = None,
+    pki: PkiOption = None,
+) -> None:
+    """Make a bootstrap token, and all that a node needs to join with it.
+
+    That is the Secret that makes the API server take it, with the bindings that let its bearer become a node
+    and the ConfigMap cluster-info that it discovers the cluster by, and bootstrap-kubelet.conf for the node.
+    The token itself stands in these two files only.
+    """
+    lifetime = duration(validity, "--validity")
+    groups = tuple(group) if group else (bootstrap.DEFAULT_GROUP,)
+    session = open_cluster(system_of(context), spec, pki=pki)
+    require_pki(session)
+    made = bootstrap.generate(session.system.entropy)
+    expires = session.now + lifetime
+    secret = bootstrap.secret_manifest(made, expires=expires, groups=groups, description=description)
+    make_directory(out)
+    manifest, kubeconfig = out / f"bootstrap-token-{made.id}.yaml", out / "bootstrap-kubelet.conf"
+    require_writable(manifest, kubeconfig)
+    with session.writing("bootstrap-token") as store:
+        session = session.at(store)
+        bundle = trust_bundle(session, store)
+        anchors = session.anchors(store, CA.KUBERNETES)
+        facts: dict[str, str | int | list[str]] = {"groups": list(groups), "notAfter": timestamp(expires)}
+        entry = Entry(event=Event.SIGNED, id=f"bootstrap-token:{made.id}", reason=None, facts=facts)
+        record(store, entry, now=session.now, keep_backups=session.inventory.cluster.spec.backups.keep)
+    cluster = session.inventory.cluster
+    place = Access(
+        cluster=bootstrap.CLUSTER,
+        server=server or cluster.cluster_server,
+        trust_bundle=bundle,
+        user=bootstrap.USER,
+    )
+    discovery = bootstrap.discovery_manifest(bundle, place.server)
+    write_secret(manifest, secret + bootstrap.bindings_manifest(groups) + discovery)
+    write_secret(kubeconfig, assemble(place, {"token": made.text}))
+    say(f"token id: {made.id}, until {expires:%Y-%m-%d %H:%M} UTC, in {', '.join(groups)}")
+    for anchor in anchors:
+        say(f"discovery hash: {discovery_hash(anchor)}")
+    note(f"next: kubectl apply -f {shlex.quote(str(manifest))}")
+    note(f"      copy {kubeconfig} to /etc/kubernetes/bootstrap-kubelet.conf of the node")
+    note("      the token cleaner of the controller manager deletes the Secret at its end")

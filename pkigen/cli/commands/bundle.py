@@ -1,0 +1,167 @@
+"""`pkigen bundle`: pack nodes for sites without a network, and install what was carried there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.airgap.bundles.contents import awaited, pack
+from pkigen.airgap.bundles.opened import write_bundle
+from pkigen.airgap.carrier.bundle_key import fingerprint
+from pkigen.airgap.carrier.cluster_key import bundle_key
+from pkigen.airgap.carrier.media import write_file
+from pkigen.cli.commands.bundle_install import diff, inspect, install, reader_of, rollback, verify
+from pkigen.cli.commands.rescue_kit import make_kit, require_settled
+from pkigen.cli.console import note, say
+from pkigen.cli.options import SpecArgument, TemplatesOption
+from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption, PassphraseSource
+from pkigen.cli.progress import progress
+from pkigen.cli.reports.tables import table
+from pkigen.cli.session import Session, open_spec
+from pkigen.cli.system import system_of
+from pkigen.cli.unlock import Unlocking, unlocked_beside
+from pkigen.crypto.age import Passphrase, Recipient, Seal
+from pkigen.errors import BundleError, UsageError
+from pkigen.spec.model import Node
+from pkigen.state.ledger import Approval, approvals, read_ledger
+from pkigen.store import Store
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def bundle() -> None:
+    """Pack nodes for sites without a network, and install what was carried there."""
+
+
+# -- at the authority -----------------------------------------------------------------------------------
+
+
+@app.command("create")
+@unlocked_beside
+def create(
+    context: typer.Context,
+    spec: SpecArgument,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="The medium: one file per node goes there.")
+    ],
+    *,
+    pki: Annotated[
+        Path | None,
+        typer.Option("--pki", metavar="DIR", help="The PKI directory.  [default: ./<cluster name>]"),
+    ] = None,
+    nodes: Annotated[
+        list[str] | None, typer.Option("--node", metavar="NAME", help="Only this node; may be repeated.")
+    ] = None,
+    rescue: Annotated[
+        bool,
+        typer.Option(
+            "--rescue",
+            help="Pack the rescue kit instead: it brings the cluster back when its certificates have ended.",
+        ),
+    ] = False,
+    recipient: Annotated[
+        str | None,
+        typer.Option(
+            "--recipient", metavar="AGE1…", help="With --rescue: seal the kit for this age recipient."
+        ),
+    ] = None,
+    passphrase_file: PassphraseFileOption = None,
+    passphrase_fd: PassphraseFdOption = None,
+    unlocking: Unlocking,
+    templates: TemplatesOption = None,
+) -> None:
+    """Pack one sealed and signed bundle for each node.
+
+    A node with an ageRecipient in the spec gets its bundle sealed to that; the others' are sealed with a
+    passphrase. The PKI directory must be what the spec asks for.
+    """
+    session = open_spec(system_of(context), spec, out=pki, templates=templates).with_keys(unlocking)
+    source = PassphraseSource(file=passphrase_file, descriptor=passphrase_fd)
+    if rescue:
+        if nodes:
+            raise UsageError("--rescue and --node do not go together: a kit is for no node")
+        make_kit(session, spec, out, source=source, recipient=recipient)
+        return
+    if recipient is not None:
+        raise UsageError("--recipient goes with --rescue", hint="a node's is its ageRecipient in the spec")
+    chosen = _chosen(session, nodes)
+    with session.reading() as store:
+        session = session.at(store)
+        require_settled(session, store, spec)
+        key = bundle_key(session.opened(store))
+        chosen = _enrolled(session, store, chosen, named=bool(nodes))
+        seals = _seals(chosen, source, approvals(read_ledger(store)))
+        bars = progress()
+        bars.begin("packing", len(chosen))
+        rows = []
+        for packed in pack(session.inventory, store, chosen):
+            seal = seals[packed.manifest.node]
+            label = packed.label(created=session.now, reader=seal.reader)
+            file = out / f"{label.cluster}.{label.node}.bundle"
+            write_file(file, write_bundle(label, packed.archive, seal=seal, key=key))
+            bars.step()
+            files = str(len(packed.manifest.files))
+            rows.append((label.node, str(file), files, f"{label.expires:%Y-%m-%d}", reader_of(label)))
+    say(table(("NODE", "BUNDLE", "FILES", "EXPIRES", "SEALED FOR"), rows))
+    say(f"serial {label.serial}; signed by bundle key {fingerprint(key.public)}")
+    note("next: carry each file to its node, and to no other; there: `pkigen bundle install FILE --pin …`")
+
+
+def _chosen(session: Session, names: list[str] | None) -> tuple[Node, ...]:
+    every = {
+        node.name: node for node in sorted(session.inventory.cluster.spec.nodes, key=lambda each: each.name)
+    }
+    for name in names or ():
+        if name not in every:
+            raise UsageError(
+                f"there is no node {name!r} in this cluster", hint=f"choose from {', '.join(every)}"
+            )
+    return tuple(node for name, node in every.items() if not names or name in names)
+
+
+def _enrolled(session: Session, store: Store, nodes: tuple[Node, ...], *, named: bool) -> tuple[Node, ...]:
+    """The nodes for which there is something to pack: some have not asked for their certificates yet."""
+    missing = {node.name: awaited(session.inventory, store, node) for node in nodes}
+    ready = tuple(node for node in nodes if not missing[node.name])
+    for name, identifiers in missing.items():
+        if not identifiers:
+            continue
+        sentence = f"{name} has not asked for its certificates yet: {', '.join(identifiers)}"
+        if named or not ready:
+            raise BundleError(
+                sentence,
+                hint=f"`pkigen node request` on {name}, then `pkigen node approve` here, which packs it",
+            )
+        note(f"note: {sentence}; no bundle for it")
+    return ready
+
+
+def _seals(
+    nodes: tuple[Node, ...], source: PassphraseSource, known: Mapping[str, Approval]
+) -> dict[str, Seal]:
+    """Who each node's bundle is closed for; the passphrase is asked for once."""
+    passphrase: Passphrase | None = None
+    seals: dict[str, Seal] = {}
+    for node in nodes:
+        if node.age_recipient is not None:
+            seals[node.name] = Recipient(node.age_recipient)
+            continue
+        if node.name in known:
+            seals[node.name] = Recipient(known[node.name].recipient)  # as the node itself has said
+            continue
+        passphrase = passphrase or source.read("the bundles of nodes without an ageRecipient", new=True)
+        seals[node.name] = passphrase
+    return seals
+
+
+# -- on the node ----------------------------------------------------------------------------------------
+
+app.command("verify")(verify)
+app.command("inspect")(inspect)
+app.command("diff")(diff)
+app.command("install")(install)
+app.command("rollback")(rollback)

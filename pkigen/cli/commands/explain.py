@@ -1,0 +1,201 @@
+"""`pkigen explain`: a credential, a component or an error in words."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen import layout
+from pkigen.access import explanation as explaining
+from pkigen.access import failures
+from pkigen.access.credentials import Credential, of_certificate, of_entry, of_token, only_certificates
+from pkigen.access.kubeconfig_summary import credential_lines, lines
+from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG, Kubeconfig, Section, load
+from pkigen.access.requests import read_request
+from pkigen.cli.access_input import open_cluster, read_bounded, read_or_say
+from pkigen.cli.console import say
+from pkigen.cli.system import System, system_of
+from pkigen.crypto.csr import LARGEST_REQUEST
+from pkigen.errors import AccessError, UsageError
+from pkigen.state.authority import look_at_all
+from pkigen.state.observed import parse_certificates
+from pkigen.state.views import NoTree
+
+app = typer.Typer(add_completion=False)
+_LARGEST_REFERENCE = 1 << 20
+_LONGEST_NAME = 250
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="WHO|FILE",
+            help="A user, a service account (namespace/name), a certificate (apiserver, cp-1/admin.conf), "
+            "a component (kubelet, etcd), a kubeconfig, certificate, request or token, or an error message.",
+        ),
+    ] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="SPEC|DIR",
+            help="The cluster: its spec, or its PKI directory.  [default: . if it is one]",
+        ),
+    ] = None,
+    *,
+    error: Annotated[
+        str | None, typer.Option("--error", metavar="TEXT", help="An error message; - reads standard input.")
+    ] = None,
+    pki: Annotated[
+        Path | None,
+        typer.Option("--pki", metavar="DIR", help="The PKI directory of SPEC.  [default: ./<cluster name>]"),
+    ] = None,
+) -> None:
+    """Explain a user, a certificate, a kubeconfig, a component or an error.
+
+    Who presents it to whom, which setting verifies it, which identity and rights result, when it ends and
+    what then stops working; for an error, the next step.
+    """
+    system = system_of(context)
+    now = system.clock()
+    if error is not None:
+        # With --error, the one argument is the cluster.
+        place = spec if spec is not None or what is None else Path(what)
+        say("\n".join(_failure(system, _message(error), place, pki)))
+        return
+    if what is None:
+        raise UsageError("say what to explain: a name, a file or --error TEXT")
+    name = what
+    if len(name) < _LONGEST_NAME and Path(name).is_dir():
+        raise UsageError(
+            f"{name} is a directory", hint=f"say whom or what: `pkigen explain WHO {shlex.quote(name)}`"
+        )
+    if len(name) < _LONGEST_NAME and Path(name).is_file():
+        place = _place(spec)
+        with _known(system, place, pki) as cluster:
+            say("\n".join(_file(Path(name), cluster, now)))
+        return
+    found = failures.explain(name, None)
+    say("\n".join(_failure(system, name, spec, pki) if found else _name(system, name, spec, pki)))
+
+
+def _message(text: str) -> str:
+    if text != "-":
+        return text
+    return read_bounded(Path("-"), limit=LARGEST_REQUEST).decode("utf-8", "replace")
+
+
+def _place(spec: Path | None) -> Path | None:
+    if spec is not None:
+        return spec
+    return Path() if Path(layout.LOCK_FILE).is_file() else None
+
+
+def _failure(system: System, text: str, spec: Path | None, pki: Path | None) -> tuple[str, ...]:
+    known = None
+    with _known(system, _place(spec), pki) as cluster:
+        if cluster is not None:
+            authorities, _ = look_at_all(cluster.reader, cluster.inventory, now=cluster.now)
+            known = failures.Known(inventory=cluster.inventory, authorities=authorities, now=cluster.now)
+    found = failures.explain(text, known)
+    if found is None:
+        raise AccessError(
+            "this message is not one that pkigen knows",
+            hint="it knows unknown authorities, wrong names, system:anonymous, Unauthorized and Forbidden",
+        )
+    return found
+
+
+def _name(system: System, name: str, spec: Path | None, pki: Path | None) -> tuple[str, ...]:
+    place = _place(spec)
+    if place is None:
+        raise UsageError(
+            f"{name[:80]!r} is no file here, and no cluster is given to look it up in",
+            hint="add its spec or its PKI directory",
+        )
+    with _known(system, place, pki) as cluster:
+        if cluster is None:  # pragma: no cover -- a place was given
+            raise AssertionError
+        found = explaining.explain(cluster, name)
+        known = explaining.names(cluster.inventory)
+    if found is None:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "`pkigen status` lists the certificates"
+        raise UsageError(
+            f"there is nothing called {name[:80]!r} in this cluster, and no such file", hint=hint
+        )
+    return found
+
+
+@contextmanager
+def _known(system: System, place: Path | None, pki: Path | None) -> Iterator[explaining.Cluster | None]:
+    """The cluster to look things up in, where one is given or this directory is one."""
+    if place is None:
+        yield None
+        return
+    session = open_cluster(system, place, pki=pki)
+    with ExitStack() as stack:
+        tree = stack.enter_context(session.reading()) if session.root.exists() else NoTree()
+        session = session.at(tree)
+        yield explaining.Cluster(inventory=session.inventory, reader=tree, now=session.now)
+
+
+def _file(path: Path, cluster: explaining.Cluster | None, now: datetime) -> tuple[str, ...]:
+    """By what it holds: a kubeconfig, certificates, a request or a token."""
+    data = read_bounded(path, limit=LARGEST_KUBECONFIG)
+    if b"-----BEGIN CERTIFICATE REQUEST" in data or b"-----BEGIN NEW CERTIFICATE REQUEST" in data:
+        request = read_request(data)
+        return (
+            f"{path}: a certificate signing request, {request.subject}; key {request.key_description}",
+            "  it gives nobody any right: `pkigen sign` or the cluster makes a certificate of it",
+            *(f"  asks for:   {extension}" for extension in request.extensions),
+        )
+    if b"-----BEGIN CERTIFICATE-----" in data and b"kind:" not in data:
+        parsed = parse_certificates(only_certificates(data))
+        if isinstance(parsed, str):
+            raise AccessError(f"{path} {parsed}")
+        return (f"{path}: a certificate", *_credential(of_certificate(parsed[0], now=now), cluster, now))
+    text = data.strip().decode("ascii", "replace")
+    if text.isascii() and text.isprintable() and len(text.split()) == 1 and ":" not in text:
+        found = of_token(text, now=now)
+        return (f"{path}: a token", *_credential(found, cluster, now))
+    config, read = _kubeconfig(data, path), partial(read_or_say, limit=_LARGEST_REFERENCE)
+    shown = tuple(lines(config, read, now=now))
+    context = config.find(Section.CONTEXT, config.current_context)
+    user = config.find(Section.USER, context.text("user")) if context is not None else None
+    if user is None:
+        return shown
+    found = of_entry(user, read, now=now)
+    return (*shown, *(f"  {line}" for line in explaining.of_credential(found, cluster)))
+
+
+def _kubeconfig(data: bytes, path: Path) -> Kubeconfig:
+    """A file that is nothing else, or an error that says what it is."""
+    if b"PRIVATE KEY-----" in data:
+        raise AccessError(f"{path} is a private key", hint="explain the certificate that belongs to it")
+    if b"-----BEGIN PUBLIC KEY-----" in data:
+        raise AccessError(f"{path} is a public key", hint="`pkigen explain sa DIR` says what it verifies")
+    try:
+        return load(data, path)
+    except AccessError:
+        if b"clusters" in data or b"contexts" in data:
+            raise
+        raise AccessError(
+            f"{path} is neither a kubeconfig nor a PEM certificate, a request or a token",
+            hint="a spec or a PKI directory comes second: `pkigen explain WHO SPEC`",
+        ) from None
+
+
+def _credential(found: Credential, cluster: explaining.Cluster | None, now: datetime) -> Iterator[str]:
+    for line in (*credential_lines(found, now=now), *explaining.of_credential(found, cluster)):
+        yield f"  {line}"

@@ -1,0 +1,180 @@
+"""What `pkigen init` does once the spec is read."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.airgap.carrier.cluster_key import bundle_fingerprint
+from pkigen.cli.console import note, say
+from pkigen.cli.options import Format
+from pkigen.cli.reports.summary import cluster_summary
+from pkigen.cli.session import Session, owned_paths
+from pkigen.errors import PkigenError
+from pkigen.reconcile.apply import Applied, apply_plan
+from pkigen.reconcile.plan import Create, Plan
+from pkigen.reconcile.planner import make_plan, require_no_ca_keys_on_nodes
+from pkigen.reconcile.surveyed import Selection
+from pkigen.spec.model import Authority
+from pkigen.state.lockfile import read_lock
+from pkigen.state.vault import SealedVault, sealed_identity
+from pkigen.state.views import NoTree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pkigen.cli.unlock import Locking
+    from pkigen.desired.inventory import Inventory
+    from pkigen.state.lockfile import Lock
+    from pkigen.state.vault import Vault
+    from pkigen.store import Store
+
+
+def make(session: Session, spec: Path, output: Format, locking: Locking | None) -> None:
+    """Make the whole tree, or say that it is there.
+
+    Args:
+        session: This run.
+        spec: Where the spec is, for hints.
+        output: How the result is written.
+        locking: Whom the authority is encrypted for; None leaves it open.
+
+    Raises:
+        PkigenError: There is something else.
+    """
+    if locking is not None:
+        require_no_ca_keys_on_nodes(session.inventory)
+    if _is_complete(session):
+        _require_kept(session, locking)
+        _say_complete(session, output)
+        return
+    if _must_ask(session):
+        if locking is not None:
+            raise PkigenError(
+                "the keys of the CAs wait in the open for the offline authority's answer",
+                hint="encrypt them once it is accepted: `pkigen authority encrypt`",
+            )
+        from pkigen.cli.commands.offline_request import request_out  # noqa: PLC0415 -- few have an offline authority
+
+        request_out(session, "init", file=None, selection=Selection(), again=False, output=output)
+        return
+    with session.writing("init") as store:
+        session = session.at(store)
+        lock = read_lock(store)
+        plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned_paths(lock))
+        if lock is not None and plan.changes:
+            raise PkigenError(
+                f"{session.root} exists and differs from the spec in {len(plan.changes)} places; "
+                "init does not change what exists",
+                hint=f"see what would change with `pkigen plan {spec} --out {session.root}`, "
+                "then run `pkigen apply`",
+            )
+        _refuse_foreign(session, plan)
+        tools = session.tools(_vault(session, store, locking))
+        applied = apply_plan(plan, session.inventory, store, tools)
+        say_made(session, store, plan, applied, output)
+    if locking is not None:
+        note(
+            "note: the authority is encrypted: without what opens it nothing can be signed any more; keep "
+            "that, and a rescue kit (`pkigen bundle create --rescue`), elsewhere"
+        )
+
+
+def say_made(session: Session, store: Store, plan: Plan, applied: Applied, output: Format) -> None:
+    """Say what a cluster's first certificates are."""
+    pin = bundle_fingerprint(store)
+    if output is Format.TEXT:
+        say(cluster_summary(session.inventory, store, root=session.root, applied=applied, now=session.now))
+        say(_pinned(pin))
+    else:
+        _say_structured(session, plan, applied, pin, output)
+
+
+def is_new(lock: Lock | None, inventory: Inventory) -> bool:
+    """Whether no certificate but a CA's was ever made."""
+    cas = {identifier for identifier, item in inventory.certificates.items() if item.issuer is None}
+    return lock is None or lock.fingerprints.keys() <= cas
+
+
+def _must_ask(session: Session) -> bool:
+    """Whether the first certificates are still to come from an offline authority; nothing is written yet.
+
+    Raises:
+        PkigenError: There is something else.
+    """
+    if session.inventory.cluster.spec.certificates.authority is Authority.LOCAL:
+        return False
+    with ExitStack() as stack:
+        store = stack.enter_context(session.reading()) if session.root.exists() else NoTree()
+        session = session.at(store)
+        lock = read_lock(store)
+        plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned_paths(lock))
+        if lock is None:
+            _refuse_foreign(session, plan)
+    return is_new(lock, session.inventory) and bool(plan.offline)
+
+
+def _vault(session: Session, store: Store, locking: Locking | None) -> Vault:
+    if locking is None or sealed_identity(store) is not None:
+        return session.unlocking.vault(store)
+    return SealedVault.new(locking.seal())
+
+
+def _require_kept(session: Session, locking: Locking | None) -> None:
+    """Who asks for an encrypted authority must not take an open one for it."""
+    if locking is None:
+        return
+    with session.reading() as store:
+        if sealed_identity(store) is None:
+            raise PkigenError(
+                f"{session.root} is there, and its authority is not encrypted",
+                hint=f"`pkigen authority encrypt {session.root}` does it",
+            )
+
+
+def _is_complete(session: Session) -> bool:
+    """Whether an earlier run has made all of it; looked at without writing anything."""
+    if not session.root.exists():
+        return False
+    with session.reading() as store:
+        session = session.at(store)
+        lock = read_lock(store)
+        if lock is None:
+            return False
+        plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned_paths(lock))
+    return not plan.changes
+
+
+def _say_complete(session: Session, output: Format) -> None:
+    with session.reading() as store:
+        pin = bundle_fingerprint(store)
+    if output is Format.TEXT:
+        say(f"{session.root} is what the spec asks for: nothing to do")
+        say(_pinned(pin))
+        return
+    nothing = Applied(issued=(), capped=(), backup=None)
+    _say_structured(session, Plan(actions=(), basis=""), nothing, pin, output)
+
+
+def _say_structured(session: Session, plan: Plan, applied: Applied, pin: str, output: Format) -> None:
+    from pkigen.cli.reports import structured  # noqa: PLC0415 -- only these forms pay for it
+
+    content = structured.plan(plan, session.inventory, ())
+    done = structured.applied(applied, content, str(session.root))
+    say(structured.dump({**done, "bundleKey": pin}, output))
+
+
+def _pinned(pin: str) -> str:
+    return f"bundle key: {pin} (nodes pin it: `pkigen bundle install --pin`)"
+
+
+def _refuse_foreign(session: Session, plan: Plan) -> None:
+    """Before the first run only an authority that the user brought may be there."""
+    for action in plan.changes:
+        brought = all(path.startswith(f"{layout.AUTHORITY}/") for path in action.paths)
+        if not isinstance(action, Create) and not brought:
+            raise PkigenError(
+                f"{session.root} holds files that pkigen did not write: {action.paths[0]}",
+                hint="choose another directory with --out, or move them away",
+            )

@@ -1,0 +1,55 @@
+"""`pkigen iam`: users that AWS IAM vouches for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.access.iam import LARGEST_CONFIG_MAP, config_map, read_current
+from pkigen.cli.access_input import ClusterArgument, open_cluster, read_bounded
+from pkigen.cli.console import note, say
+from pkigen.cli.system import system_of
+from pkigen.desired.items import DesiredFile, FileKind
+from pkigen.errors import AccessError
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def iam(
+    context: typer.Context,
+    spec: ClusterArgument,
+    *,
+    current: Annotated[
+        Path | None,
+        typer.Option(
+            "--current",
+            metavar="FILE",
+            help="The ConfigMap as it is, whose node mappings are kept; - reads standard input.",
+            allow_dash=True,
+        ),
+    ] = None,
+    only_config_map: Annotated[
+        bool,
+        typer.Option("--config-map", help="Leave the bindings out; `apply` writes them to addons/iam.yaml."),
+    ] = False,
+) -> None:
+    """Render aws-auth and the bindings for users that come from AWS IAM."""
+    session = open_cluster(system_of(context), spec)
+    if not session.inventory.cluster.spec.iam:
+        raise AccessError("spec.iam maps nobody", hint="give it arn, username and groups")
+    known = None
+    if current is not None:
+        data = read_bounded(current, limit=LARGEST_CONFIG_MAP)
+        if len(data) > LARGEST_CONFIG_MAP:
+            raise AccessError(f"{current} is larger than any ConfigMap")
+        known = read_current(data, "standard input" if str(current) == "-" else str(current))
+    made = config_map(session.inventory.cluster, known)
+    for remark in made.remarks:
+        note(f"note: {remark}")
+    say(made.manifest)
+    for item in () if only_config_map else session.inventory.items:
+        if isinstance(item, DesiredFile) and item.kind is FileKind.ADDON_IAM:
+            say(session.renderer.file(item).decode())

@@ -1,0 +1,95 @@
+"""`pkigen init`: the first run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen import layout
+from pkigen.cli.console import warn
+from pkigen.cli.options import Format, FormatOption, OutOption, SpecArgument, TemplatesOption
+from pkigen.cli.spec_input import read_spec
+from pkigen.cli.system import system_of
+from pkigen.cli.unlock import (
+    AuthorityFdOption,
+    AuthorityFileOption,
+    AuthorityIdentityOption,
+    Locking,
+    RecipientOption,
+    Unlocking,
+)
+from pkigen.crypto.key_makers import making
+from pkigen.crypto.keys import KeyAlgorithm
+from pkigen.desired.inventory import Inventory, derive
+from pkigen.desired.items import DesiredCertificate, DesiredKeyPair
+from pkigen.errors import UsageError
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def init(
+    context: typer.Context,
+    spec: SpecArgument,
+    out: OutOption = None,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be made, and make nothing.")
+    ] = False,
+    encrypt_authority: Annotated[
+        bool,
+        typer.Option(
+            "--encrypt-authority",
+            help="Encrypt every private file of DIR/pki with age, for a passphrase or an age identity.",
+        ),
+    ] = False,
+    passphrase_file: AuthorityFileOption = None,
+    passphrase_fd: AuthorityFdOption = None,
+    identity: AuthorityIdentityOption = None,
+    recipient: RecipientOption = None,
+    templates: TemplatesOption = None,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """Make a cluster's whole PKI from its spec.
+
+    That is CAs, certificates, kubeconfigs, manifests and flags, for every node.
+
+    CAs that are already in DIR/pki are used. A second run with the same spec changes nothing; a changed spec
+    is refused and left to `pkigen plan`.
+    """
+    locking = Locking(file=passphrase_file, descriptor=passphrase_fd, identity=identity, recipient=recipient)
+    if locking.is_given and not encrypt_authority:
+        raise UsageError("a passphrase, identity or recipient goes with --encrypt-authority")
+    loaded = read_spec(spec)
+    warn(loaded.warnings)
+    inventory = derive(loaded.spec)
+    root = out or Path(loaded.spec.name)
+    expected = () if dry_run or (root / layout.LOCK_FILE).exists() else _keys_of(inventory)
+    with making(expected) as makers:
+        # Imported only now: with RSA, other processes make the keys while this one reads its own code.
+        from pkigen.cli.session import session_of  # noqa: PLC0415
+
+        session = session_of(system_of(context), inventory, root=root, templates=templates, makers=makers)
+        if dry_run:
+            from pkigen.cli.commands import rehearsal  # noqa: PLC0415
+
+            rehearsal.show(session, output)
+        else:
+            from pkigen.cli.commands import first_run  # noqa: PLC0415
+
+            session = session.with_keys(
+                Unlocking(file=passphrase_file, descriptor=passphrase_fd, identity=identity)
+            )
+            first_run.make(session, spec, output, locking if encrypt_authority else None)
+
+
+def _keys_of(inventory: Inventory) -> tuple[KeyAlgorithm, ...]:
+    """What a run that finds nothing has to make."""
+    return tuple(
+        item.key_algorithm
+        for item in inventory.items
+        if isinstance(item, DesiredCertificate | DesiredKeyPair)
+        and not (isinstance(item, DesiredCertificate) and item.key_is_elsewhere)
+    )

@@ -1,0 +1,91 @@
+"""`pkigen kubeconfig`: several kubeconfigs as one, and one in words."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.access import merge as merging
+from pkigen.access.kubeconfig_summary import lines
+from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG, Kubeconfig, encode, load
+from pkigen.cli.access_input import read_bounded, read_or_say
+from pkigen.cli.console import note, say
+from pkigen.cli.outputs import write_secret
+from pkigen.cli.system import system_of
+from pkigen.errors import AccessError
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Merge kubeconfigs as kubectl does, or explain one."
+)
+_LARGEST_REFERENCE = 1 << 20
+
+
+@app.command()
+def merge(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="In the order of precedence.")],
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Where the result goes, 0600.  [default: standard output]"
+        ),
+    ] = None,
+    flatten: Annotated[
+        bool, typer.Option("--flatten", help="Put certificates and keys of files into the result.")
+    ] = False,
+    exec_free: Annotated[
+        bool,
+        typer.Option(
+            "--exec-free/--allow-exec",
+            help="Refuse users whose credential comes from a program that kubectl would run.",
+        ),
+    ] = True,
+) -> None:
+    """Merge kubeconfigs with kubectl's precedence.
+
+    The first file that has a name decides what it means; whatever that hides is named. Relative paths become
+    absolute, or relative to FILE's directory with --out.
+    """
+    configs = [_read(path) for path in files]
+    if exec_free:
+        for config in configs:
+            for fault in merging.programs(config):
+                raise AccessError(
+                    fault, hint="a kubeconfig should start nothing: leave it out, or add --allow-exec"
+                )
+    merged = merging.merge(configs)
+    config = merged.config
+    if flatten:
+        config = merging.flattened(config, partial(read_bounded, limit=_LARGEST_REFERENCE))
+    if out is not None:
+        config = merging.relative_to(config, (Path.cwd() / out).parent)
+    for remark in merged.remarks:
+        note(f"note: {remark}")
+    if out is not None:
+        write_secret(out, encode(config))
+        note(f"kubeconfig: {out}")
+    else:
+        say(encode(config))
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A kubeconfig; - reads standard input.", allow_dash=True)
+    ],
+) -> None:
+    """Say who a kubeconfig makes you, in which groups, until when, and what breaks next."""
+    config = _read(file)
+    now = system_of(context).clock()
+    say("\n".join(lines(config, partial(read_or_say, limit=_LARGEST_REFERENCE), now=now)))
+
+
+def _read(path: Path) -> Kubeconfig:
+    data = read_bounded(path, limit=LARGEST_KUBECONFIG)
+    if len(data) > LARGEST_KUBECONFIG:
+        raise AccessError(f"{path} is larger than {LARGEST_KUBECONFIG >> 20} MiB, which no kubeconfig is")
+    return load(data, path)

@@ -1,0 +1,119 @@
+"""`pkigen node`: what is done on a node before anything is carried to it, and what comes of its requests."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.airgap.carrier.media import require_place, write_file
+from pkigen.airgap.carrier.paths import IDENTITY, PENDING
+from pkigen.airgap.enrolment.request import Wish, ask, wanted
+from pkigen.cli.commands.node_approve import approve
+from pkigen.cli.commands.node_listing import listed
+from pkigen.cli.console import note, say
+from pkigen.cli.host import IdentityOption, NodeOption, RootOption, changing, require_root
+from pkigen.cli.options import SpecArgument
+from pkigen.cli.passphrases import read_identity
+from pkigen.cli.spec_input import read_spec
+from pkigen.cli.system import system_of
+from pkigen.crypto.age import Identity
+from pkigen.desired.inventory import derive
+from pkigen.errors import PkigenError
+from pkigen.notation import timestamp
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+_PUBLIC = 0o644
+
+
+@app.callback()
+def node() -> None:
+    """Prepare a node: the key that its bundles are sealed to, and keys that are born there and stay."""
+
+
+# -- on the node ----------------------------------------------------------------------------------------
+
+
+@app.command("identity")
+def identity(
+    *,
+    root: RootOption = Path("/"),
+    show: Annotated[
+        bool, typer.Option("--show", help="Only show the recipient of the key that is there.")
+    ] = False,
+) -> None:
+    """Make this node's age key, and print its public half for the spec's ageRecipient.
+
+    The private half stays in ROOT/var/lib/pkigen/identity.age and is never shown.
+    """
+    require_root(root)
+    path = root / IDENTITY
+    if not show:
+        if path.exists():
+            raise PkigenError(
+                f"{path} exists: a new key could not open what was sealed to it",
+                hint="show its recipient with --show; move it away to have a new one made",
+            )
+        write_file(path, f"{Identity.generate().text}\n".encode())
+        note("next: carry this line to the authority, into the node's ageRecipient in the spec")
+    say(read_identity(path).recipient.text)
+
+
+@app.command("request")
+def request(
+    context: typer.Context,
+    spec: SpecArgument,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="The medium: the request goes there, and no key.")
+    ],
+    *,
+    root: RootOption = Path("/"),
+    node: NodeOption = None,
+    identity: IdentityOption = None,
+    reuse_keys: Annotated[
+        bool,
+        typer.Option("--reuse-keys", help="Ask for the keys that are installed instead of making new ones."),
+    ] = False,
+    anew: Annotated[
+        bool,
+        typer.Option("--anew", help="Give up the request that waits for its answer, and make another."),
+    ] = False,
+) -> None:
+    """Make keys for all that this node needs, and one signed file that asks for their certificates.
+
+    The keys stay here, in ROOT/var/lib/pkigen/pending.json, until the answer is installed; what is in use is
+    not touched. Run again before that, it writes the same file again. SPEC is a copy of the cluster's: the
+    authority judges every request by its own.
+    """
+    system = system_of(context)
+    loaded = read_spec(spec)
+    inventory = derive(loaded.spec)
+    name = node or socket.gethostname().lower()
+    wanted(inventory, name)
+    require_place(out)
+    wish = Wish(
+        node=name,
+        reuse_keys=reuse_keys,
+        anew=anew,
+        recipient=read_identity(identity).recipient if identity is not None else None,
+    )
+    now = system.clock()
+    with changing(system, root, "node request") as store:
+        if store.recovered is not None:
+            note(f"note: {store.recovered}")
+        asked = ask(inventory, wish, store, now=now, entropy=system.entropy)
+    file = out / f"{inventory.cluster.name}.{name}.request"
+    write_file(file, asked.file, mode=_PUBLIC)
+    say(listed(inventory.certificates[identifier] for identifier, _ in asked.requests.requests))
+    if not asked.is_new:
+        note(f"note: this is the request of {timestamp(asked.requests.created)}, which waits for its answer")
+    say(f"{file}: {len(asked.requests.requests)} requests; the private keys stay in {root / PENDING}")
+    say(f"signed by {name}'s request key {asked.signer}")
+    note("next: carry the file to the authority; say the fingerprint by another way: by telephone, on paper;")
+    note(f"      there: `pkigen node approve SPEC {file.name} --pin {asked.signer} --out MEDIUM`")
+
+
+app.command("approve")(approve)

@@ -1,0 +1,71 @@
+"""`pkigen plan`: what apply would do, and why."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.airgap.offline.pending import read_pending
+from pkigen.cli.app import ExitCode
+from pkigen.cli.console import note, say
+from pkigen.cli.options import Format, FormatOption, OutOption, RunbookOption, SpecArgument, TemplatesOption
+from pkigen.cli.outputs import write_runbook, write_text
+from pkigen.cli.reports import structured
+from pkigen.cli.reports.plan_text import offline_text, plan_text
+from pkigen.cli.session import open_spec, owned_paths
+from pkigen.cli.system import system_of
+from pkigen.reconcile.planner import make_plan
+from pkigen.reconcile.risks import risks
+from pkigen.state.lockfile import read_lock
+from pkigen.state.views import NoTree
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def plan(
+    context: typer.Context,
+    spec: SpecArgument,
+    out: OutOption = None,
+    *,
+    output: FormatOption = Format.TEXT,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help=f"Exit {ExitCode.CHANGES_PENDING} when changes are pending.")
+    ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save", metavar="FILE", help="Save the plan, to be reviewed and given to apply --plan."
+        ),
+    ] = None,
+    runbook: RunbookOption = None,
+    templates: TemplatesOption = None,
+) -> None:
+    """Show what apply would do to the PKI directory, and why.
+
+    Nothing is written there.
+    """
+    session = open_spec(system_of(context), spec, out=out, templates=templates)
+    with ExitStack() as stack:
+        store = stack.enter_context(session.reading()) if session.root.exists() else NoTree()
+        session = session.at(store)
+        owned = owned_paths(read_lock(store))
+        made = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned)
+        pending = read_pending(store)
+    found = risks(made, session.inventory)
+    requests = pending.requests if pending is not None else None
+    content = {**structured.plan(made, session.inventory, found), "request": structured.request_out(requests)}
+    if output is Format.TEXT:
+        say("\n".join((plan_text(made, session.inventory, found), *offline_text(requests, made))))
+    else:
+        say(structured.dump(content, output))
+    if save is not None:
+        write_text(save, structured.dump(content, "json") + "\n")
+        note(f"saved: apply exactly this with `pkigen apply {spec} --out {session.root} --plan {save}`")
+    if runbook is not None:
+        write_runbook(runbook, session.inventory, made.changes)
+    if exit_code and (made.changes or made.awaited):
+        raise typer.Exit(ExitCode.CHANGES_PENDING)

@@ -1,0 +1,177 @@
+"""`pkigen rescue`: fresh trees for a cluster whose certificates have all ended, without any API server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.airgap.bundles.opened import Bundle, open_bundle
+from pkigen.airgap.bundles.rescue_kit import unpack_kit
+from pkigen.airgap.carrier.bundle_key import parse_pin
+from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE, MAGIC, unwrap
+from pkigen.airgap.carrier.format import BundleKind
+from pkigen.airgap.carrier.media import read_file
+from pkigen.airgap.carrier.paths import KIT_TEMPLATES
+from pkigen.cli.access_input import open_cluster
+from pkigen.cli.commands.apply import Consent, change
+from pkigen.cli.console import note, say
+from pkigen.cli.options import (
+    ForceOption,
+    Format,
+    FormatOption,
+    OutOption,
+    RunbookOption,
+    TemplatesOption,
+    YesOption,
+)
+from pkigen.cli.outputs import make_directory, write_text
+from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption, PassphraseSource, read_identity
+from pkigen.cli.reports.rescue_runbook import rescue_runbook
+from pkigen.cli.session import Session, open_directory, open_spec
+from pkigen.cli.system import System, system_of
+from pkigen.cli.unlock import Unlocking, unlocked_beside
+from pkigen.crypto.age import is_passphrase_sealed
+from pkigen.errors import BundleError, UsageError
+from pkigen.notation import timestamp
+from pkigen.reconcile.revival import revival
+from pkigen.store import Store
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+@unlocked_beside
+def rescue(
+    context: typer.Context,
+    place: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SPEC|DIR|KIT", help="The spec, its PKI directory, or a kit of `bundle create --rescue`."
+        ),
+    ],
+    out: OutOption = None,
+    *,
+    pin: Annotated[
+        str | None,
+        typer.Option(
+            "--pin",
+            metavar="FINGERPRINT",
+            help="The bundle key that must have signed the kit; needed where no passphrase seals it.",
+        ),
+    ] = None,
+    identity: Annotated[
+        Path | None,
+        typer.Option("--identity", metavar="FILE", help="The age identity that the kit is sealed for."),
+    ] = None,
+    passphrase_file: PassphraseFileOption = None,
+    passphrase_fd: PassphraseFdOption = None,
+    unlocking: Unlocking,
+    yes: YesOption = False,
+    force: ForceOption = False,
+    runbook: RunbookOption = None,
+    templates: TemplatesOption = None,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """Bring back a cluster whose certificates have all ended.
+
+    Every node gets fresh files, even where the CAs themselves have ended, and what to do with them is printed
+    in order. No API server and no network is needed. A CA that has ended keeps its key and its name. From a
+    kit, the PKI directory is put back first. A second run changes nothing.
+    """
+    system = system_of(context)
+    if _is_kit(place):
+        source = PassphraseSource(file=passphrase_file, descriptor=passphrase_fd)
+        session = _from_kit(system, place, out, pin=pin, source=source, identity=identity)
+    else:
+        if pin is not None:
+            raise UsageError("--pin goes with a kit")
+        plain = Unlocking(file=passphrase_file, descriptor=passphrase_fd, identity=identity)
+        if plain.is_given and unlocking.is_given:
+            raise UsageError("there is no kit: say only once what opens the authority")
+        unlocking = unlocking if unlocking.is_given else plain
+        session = (
+            open_cluster(system, place)
+            if place.is_dir()
+            else open_spec(system, place, out=out, templates=templates)
+        )
+    session = session.with_keys(unlocking)
+    with session.reading() as store:
+        found = session.at(store)
+        selection = revival(found.inventory, store, now=found.now)
+    if selection.revived:
+        note(
+            f"note: {', '.join(sorted(selection.ids))}: renewed with the same key, so what it has signed and "
+            "has not ended itself is good again; where the key may have leaked, rotate it afterwards"
+        )
+    change(
+        session,
+        "rescue",
+        consent=Consent(yes=yes, force=force),
+        output=output,
+        selection=selection,
+        runbook=runbook,
+    )
+    with session.reading() as store:
+        book = rescue_runbook(session.at(store).inventory, directory=str(session.root))
+    if output is Format.TEXT:
+        say("")
+        say(book)
+    if runbook is not None:
+        make_directory(runbook)
+        write_text(runbook / "rescue.txt", book)
+        note(f"runbook: {runbook}/rescue.txt says what to do, in order")
+
+
+def _is_kit(place: Path) -> bool:
+    if not place.is_file():
+        return False
+    try:
+        with place.open("rb") as stream:
+            return stream.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False  # whoever reads it as a spec says why it cannot be read
+
+
+def _from_kit(
+    system: System,
+    file: Path,
+    out: Path | None,
+    *,
+    pin: str | None,
+    source: PassphraseSource,
+    identity: Path | None,
+) -> Session:
+    """Open a kit, and put its PKI directory back where that was not done before."""
+    kit = _opened(file, pin=pin, source=source, identity=identity)
+    root = out or Path(kit.label.cluster)
+    command = "rescue from a kit"
+    with Store.open(root, command=command, now=system.clock(), filesystem=system.filesystem) as store:
+        fresh = unpack_kit(kit, store)
+    note(
+        f"{root} {'is put back from' if fresh else 'came from'} the kit of {timestamp(kit.label.created)}, "
+        f"serial {kit.label.serial}: what was issued or rotated after that is not in it"
+    )
+    overrides = root / KIT_TEMPLATES
+    return open_directory(system, root, spec=None, templates=overrides if overrides.is_dir() else None)
+
+
+def _opened(file: Path, *, pin: str | None, source: PassphraseSource, identity: Path | None) -> Bundle:
+    envelope = unwrap(read_file(file, limit=LARGEST_BUNDLE), pin=parse_pin(pin) if pin is not None else None)
+    if envelope.label.kind is not BundleKind.RESCUE:
+        raise BundleError(f"{file} is a {envelope.label.kind} bundle, not a rescue kit")
+    if is_passphrase_sealed(envelope.sealed):
+        return open_bundle(envelope, source.read(str(file)))
+    if pin is None:
+        # Anybody can seal for a recipient; a passphrase shows by itself who has sealed.
+        raise BundleError(
+            "nobody has said which bundle key must have signed the kit",
+            hint="give the fingerprint that `pkigen init` printed: --pin …",
+        )
+    if identity is None:
+        raise UsageError(
+            f"the kit is sealed for {envelope.label.reader}",
+            hint="say where the identity is: --identity FILE",
+        )
+    return open_bundle(envelope, read_identity(identity))

@@ -1,0 +1,87 @@
+"""`pkigen bundle create --rescue`: the kit, and the runbook to print and to keep with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pkigen.airgap.bundles.opened import write_bundle
+from pkigen.airgap.bundles.rescue_kit import pack_kit
+from pkigen.airgap.carrier.bundle_key import fingerprint
+from pkigen.airgap.carrier.cluster_key import bundle_key
+from pkigen.airgap.carrier.media import read_file, write_file
+from pkigen.cli.console import note, say
+from pkigen.cli.passphrases import PassphraseSource
+from pkigen.cli.reports.rescue_runbook import rescue_runbook
+from pkigen.cli.session import Session, owned_paths
+from pkigen.crypto.age import Recipient, Seal
+from pkigen.errors import BundleError, UsageError
+from pkigen.reconcile.planner import make_plan
+from pkigen.state.lockfile import read_lock
+from pkigen.store import Store
+
+_LARGEST_SPEC = 1 << 24
+_LARGEST_TEMPLATE = 1 << 20
+
+
+def make_kit(
+    session: Session, spec: Path, out: Path, *, source: PassphraseSource, recipient: str | None
+) -> None:
+    """Seal the kit into a file of the medium, and print the runbook.
+
+    Raises:
+        UsageError: The spec comes from standard input, or two readers are named.
+        BundleError: The PKI directory is not what the spec asks for.
+    """
+    if str(spec) == "-":
+        raise UsageError("the kit holds the spec's file: name it")
+    if recipient is not None and source.is_given:
+        raise UsageError("a kit is sealed for one: a passphrase or a recipient")
+    templates = _templates(session.templates)
+    with session.reading() as store:
+        session = session.at(store)
+        require_settled(session, store, spec)
+        key = bundle_key(session.opened(store))
+        runbook = rescue_runbook(session.inventory, directory=str(session.root))
+        content = read_file(spec, limit=_LARGEST_SPEC)
+        packed = pack_kit(session.inventory, store, spec=content, templates=templates, runbook=runbook)
+        seal: Seal = (
+            Recipient(recipient) if recipient is not None else source.read("the rescue kit", new=True)
+        )
+        label = packed.label(created=session.now, reader=seal.reader)
+        file = out / f"{label.cluster}.rescue"
+        write_file(file, write_bundle(label, packed.archive, seal=seal, key=key))
+    pin = fingerprint(key.public)
+    say(runbook)
+    say(f"rescue kit: {file}, {len(packed.manifest.files)} files, serial {label.serial}; signed by {pin}")
+    note(
+        f"next: print this, with {pin}; keep the kit and what opens it in different places, and make a new "
+        "kit after every change of the authority (a rotation, a renewed CA, another passphrase)"
+    )
+
+
+def require_settled(session: Session, store: Store, spec: Path) -> None:
+    """Refuse to pack a directory that is not what the spec asks for.
+
+    Raises:
+        BundleError: Changes are pending.
+    """
+    plan = make_plan(
+        session.inventory, store, session.renderer, now=session.now, owned=owned_paths(read_lock(store))
+    )
+    if plan.changes:
+        first = plan.changes[0]
+        raise BundleError(
+            f"{session.root} is not what the spec asks for: {len(plan.changes)} changes are pending, "
+            f"the first being {first.verb} {first.id}",
+            hint=f"`pkigen plan {spec} --out {session.root}` shows them, `pkigen apply` makes them",
+        )
+
+
+def _templates(directory: Path | None) -> dict[str, bytes]:
+    if directory is None:
+        return {}
+    return {
+        path.relative_to(directory).as_posix(): read_file(path, limit=_LARGEST_TEMPLATE)
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }

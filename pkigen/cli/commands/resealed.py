@@ -1,0 +1,84 @@
+"""What `pkigen authority encrypt`, `decrypt` and `rekey` share: show, ask, do, and remove the backups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.cli.console import agreed, note, say
+from pkigen.cli.session import Session, owned_paths
+from pkigen.desired.inventory import private_paths
+from pkigen.errors import PkigenError
+from pkigen.reconcile.planner import make_plan
+from pkigen.state.encryption import Resealing, open_in_backups, reseal
+from pkigen.state.lockfile import read_lock
+from pkigen.state.vault import Vault, is_encrypted
+from pkigen.store import Store
+
+DirectoryArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The PKI directory.")]
+
+
+def carry_out(
+    session: Session,
+    what: Resealing,
+    *,
+    ready: Callable[[Session, Store], bool],
+    vaults: Callable[[Session, Store], tuple[Vault, Vault]],
+    yes: bool,
+) -> None:
+    """Show what would be done, ask, and do it.
+
+    Args:
+        session: This run.
+        what: Which of them.
+        ready: Whether there is anything to do; raises where it must not be done.
+        vaults: How the files are kept now, and how they are to be kept.
+        yes: Whether nobody is asked.
+    """
+    with session.writing(f"authority {what}") as store:
+        session = session.at(store)
+        if not ready(session, store):
+            sentence = f"nothing to do: {session.root} needs no `authority {what}`"
+            if is_encrypted(store) and open_in_backups(store):
+                _forget(store, sentence)
+            else:
+                say(sentence)
+            return
+        _require_settled(session, store)
+        for path in private_paths(session.inventory):
+            say(f"{what} {path}")
+        kept = len(store.backups())
+        if kept:
+            which = "the backup: it holds" if kept == 1 else f"the {kept} backups: they hold"
+            say(f"remove {which} private files as they are kept now")
+        if not yes and not agreed(f"{what} these files?"):
+            raise PkigenError(f"not {what}ed", hint="nothing was changed")
+        old, new = vaults(session, store)
+        paths = reseal(what, session.inventory, store, old=old, new=new, now=session.now)
+        _forget(store, f"{what}: done, {len(paths)} private files in {session.root}")
+
+
+def _forget(store: Store, sentence: str) -> None:
+    """Remove the backups, also those that an interrupted run has left."""
+    removed = store.forget_backups()
+    say(f"{sentence}; all backups removed" if removed else sentence)
+    if removed:
+        note(
+            "note: removed files are not wiped: who can read the raw disk, a snapshot or a copy may still "
+            "find the old ones; where that matters, rotate the CAs and the other keys"
+        )
+
+
+def _require_settled(session: Session, store: Store) -> None:
+    plan = make_plan(
+        session.inventory, store, session.renderer, now=session.now, owned=owned_paths(read_lock(store))
+    )
+    if plan.changes:
+        first = plan.changes[0]
+        raise PkigenError(
+            f"{len(plan.changes)} changes are pending, the first being {first.verb} {first.id}",
+            hint="`pkigen apply` them first",
+        )

@@ -1,0 +1,162 @@
+"""`pkigen sign`: a client certificate for somebody else's key."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.access.client_certificate import Signed
+from pkigen.access.client_certificate import sign as sign_request
+from pkigen.access.csr_objects import object_name
+from pkigen.access.identities import approved, declared
+from pkigen.access.kubeconfigs import assemble, encoded
+from pkigen.access.requests import Request, read_request
+from pkigen.cli.access_input import (
+    ClusterArgument,
+    PkiOption,
+    Reaching,
+    open_cluster,
+    reaching,
+    read_bounded,
+    require_pki,
+)
+from pkigen.cli.console import note, say
+from pkigen.cli.outputs import require_writable, write_secret, write_text
+from pkigen.cli.system import system_of
+from pkigen.cli.unlock import Unlocking, unlocked
+from pkigen.cli.values import duration
+from pkigen.crypto.csr import LARGEST_REQUEST
+from pkigen.crypto.names import Subject
+from pkigen.errors import UsageError
+from pkigen.spec.model import User, format_duration
+
+app = typer.Typer(add_completion=False)
+
+DEFAULT_VALIDITY = timedelta(hours=720)
+
+
+@app.command()
+@reaching
+@unlocked
+def sign(
+    context: typer.Context,
+    spec: ClusterArgument,
+    *,
+    csr: Annotated[
+        Path,
+        typer.Option("--csr", metavar="FILE", help="The request; - reads standard input.", allow_dash=True),
+    ],
+    user: Annotated[str, typer.Option("--user", metavar="NAME", help="The approved user name.")],
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="NAME", help="An approved group; repeat it.  [default: the spec's]"),
+    ] = None,
+    validity: Annotated[
+        str | None,
+        typer.Option("--validity", metavar="DURATION", help="How long.  [default: the spec's, else 720h]"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where the certificate goes.  [default: standard output]"),
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option("--kubeconfig", metavar="FILE", help="Also write a kubeconfig with CA and certificate."),
+    ] = None,
+    key_path: Annotated[
+        str | None,
+        typer.Option(
+            "--key-path",
+            metavar="PATH",
+            help="Where the owner keeps the key.  [default: the request's name with .key]",
+        ),
+    ] = None,
+    allow_system_identity: Annotated[
+        str | None,
+        typer.Option(
+            "--allow-system-identity", metavar="REASON", help="Why it may be a name of Kubernetes' own."
+        ),
+    ] = None,
+    way: Reaching,
+    pki: PkiOption = None,
+    unlocking: Unlocking,
+) -> None:
+    """Sign a client certificate for a key that never leaves its owner.
+
+    Whatever the request asks for is shown; only the approved user and groups are issued.
+    """
+    if key_path is not None and kubeconfig is None:
+        raise UsageError("--key-path goes with --kubeconfig", hint="it says there where the owner's key is")
+    if out is not None and out == kubeconfig:
+        raise UsageError("--out and --kubeconfig are the same file")
+    require_writable(*(path for path in (out, kubeconfig) if path is not None))
+    session = open_cluster(system_of(context), spec, pki=pki)
+    session = session.with_keys(unlocking)
+    require_pki(session)
+    person = declared(session.inventory, user)
+    groups = tuple(group) if group is not None else person.groups if person is not None else ()
+    reason = allow_system_identity or (person.allow_system_identity if person is not None else None)
+    subject = approved(user, groups, inventory=session.inventory, reason=reason)
+    request = read_request(
+        read_bounded(csr, limit=LARGEST_REQUEST), allowed=subject if reason is not None else None
+    )
+    lifetime = _lifetime(validity, person)
+    _say_request(request, subject, person)
+    with session.writing("sign") as store:
+        session = session.at(store)
+        signed = sign_request(
+            request,
+            subject,
+            lifetime,
+            inventory=session.inventory,
+            store=store,
+            keys=session.opened(store),
+            now=session.now,
+            entropy=session.system.entropy,
+            because=allow_system_identity,
+        )
+    _say_issued(signed, subject, lifetime, is_default=validity is None)
+    if kubeconfig is not None:
+        key = key_path or f"{object_name(user) if str(csr) == '-' else csr.stem}.key"
+        access = way.access(
+            session.inventory.cluster,
+            trust_bundle=signed.trust_bundle,
+            user=user,
+            home=person.namespace if person is not None else None,
+        )
+        credential = {"client-certificate-data": encoded(signed.pem), "client-key": key}
+        write_secret(kubeconfig, assemble(access, credential))
+        note(f"kubeconfig: {kubeconfig}, with the key at {key}")
+    if out is not None:
+        write_text(out, signed.pem.decode())
+        note(f"certificate: {out}")
+    elif kubeconfig is None:
+        say(signed.pem.decode())
+
+
+def _lifetime(validity: str | None, person: User | None) -> timedelta:
+    if validity is not None:
+        return duration(validity, "--validity")
+    return person.validity if person is not None else DEFAULT_VALIDITY
+
+
+def _say_request(request: Request, subject: Subject, person: User | None) -> None:
+    note(f"requested: {request.subject}; key {request.key_description}")
+    for extension in request.extensions:
+        note(f"requested: {extension} (not issued)")
+    if request.asked != subject and (request.asked.common_name or request.asked.organizations):
+        note(f"note: it asks for another identity; {subject} was approved: only that is issued")
+    if person is not None and set(person.groups) != set(subject.organizations):
+        note(f"note: the spec gives {person.name} other groups: {', '.join(person.groups) or 'none'}")
+
+
+def _say_issued(signed: Signed, subject: Subject, lifetime: timedelta, *, is_default: bool) -> None:
+    end = signed.certificate.not_valid_after_utc
+    default = " by default" if is_default else ""
+    note(f"issued: {subject} until {end:%Y-%m-%d %H:%M} UTC ({format_duration(lifetime)}{default})")
+    note("note: a client certificate cannot be revoked before it ends; take its rights away instead")
+    if signed.capped:
+        note("note: shortened to its CA's end: no certificate outlives its CA")

@@ -1,0 +1,109 @@
+"""`pkigen status`: what there is and how long it lasts."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pkigen.airgap.offline.pending import read_pending
+from pkigen.cli.app import ExitCode
+from pkigen.cli.console import note, say
+from pkigen.cli.options import TemplatesOption
+from pkigen.cli.outputs import write_text
+from pkigen.cli.reports import status_forms, structured
+from pkigen.cli.reports.plan_text import offline_text, rotations_text
+from pkigen.cli.reports.status import Row, due, rows
+from pkigen.cli.session import Session, open_directory
+from pkigen.cli.system import system_of
+from pkigen.cli.values import duration
+
+if TYPE_CHECKING:
+    from pkigen.airgap.carrier.requests import RequestSet
+
+app = typer.Typer(add_completion=False)
+
+
+class Form(enum.StrEnum):
+    """How the status is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+    PROMETHEUS = "prometheus"
+    ICS = "ics"
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The PKI directory.")] = Path(),
+    *,
+    spec: Annotated[
+        Path | None,
+        typer.Option("--spec", metavar="SPEC", help="Use this spec instead of the one in pki.lock."),
+    ] = None,
+    output: Annotated[Form, typer.Option("--output", "-o", help="How to write it.")] = Form.TEXT,
+    textfile: Annotated[
+        Path | None,
+        typer.Option(
+            "--textfile",
+            metavar="FILE",
+            help="Write it to a file instead, atomically, as node_exporter's textfile collector needs.",
+        ),
+    ] = None,
+    fail_within: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-within",
+            metavar="DURATION",
+            help=f"Exit {ExitCode.FINDINGS} when anything stops working within this time, such as 720h.",
+        ),
+    ] = None,
+    templates: TemplatesOption = None,
+) -> None:
+    """Show every certificate of every node, and how long it still works.
+
+    CAs, kubeconfigs, kubelets and the service account key are included.
+    """
+    window = duration(fail_within, "--fail-within") if fail_within is not None else None
+    session = open_directory(system_of(context), directory, spec=spec, templates=templates)
+    with session.reading() as store:
+        session = session.at(store)
+        found = list(rows(session.inventory, store, session.renderer, now=session.now))
+        pending = read_pending(store)
+    content = _written(found, session, output, pending.requests if pending is not None else None)
+    if textfile is not None:
+        write_text(textfile, content)
+    else:
+        say(content)
+    if window is None:
+        return
+    overdue = [row for row in found if due(row, now=session.now, within=window)]
+    for row in overdue:
+        note(f"finding: {row.id}: {'; '.join(row.details) or f'expires within {fail_within}'}")
+    if overdue:
+        raise typer.Exit(ExitCode.FINDINGS)
+
+
+def _written(found: list[Row], session: Session, output: Form, requests: RequestSet | None) -> str:
+    cluster = session.inventory.cluster.name
+    match output:
+        case Form.TEXT:
+            lines = [
+                status_forms.text(found, now=session.now),
+                *rotations_text(session.inventory.rotations),
+                *offline_text(requests),
+            ]
+            return "\n".join(lines) + "\n"
+        case Form.PROMETHEUS:
+            return status_forms.prometheus(found, now=session.now, root=str(session.root.absolute()))
+        case Form.ICS:
+            return status_forms.calendar(found, cluster=cluster, now=session.now)
+        case _:
+            content = status_forms.structure(found, cluster=cluster, now=session.now)
+            content["rotations"] = structured.rotations(session.inventory.rotations)
+            content["request"] = structured.request_out(requests)
+            return structured.dump(content, output) + "\n"

@@ -1,0 +1,76 @@
+"""`pkigen verify`: is the tree what the spec asks for, and does every TLS edge hold?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.cli.app import ExitCode
+from pkigen.cli.console import note, say
+from pkigen.cli.options import Format, FormatOption, TemplatesOption
+from pkigen.cli.reports import structured
+from pkigen.cli.reports.live_text import live_text
+from pkigen.cli.session import Session, open_directory
+from pkigen.cli.system import system_of
+from pkigen.reconcile.verify import verify as verify_tree
+from pkigen.rotation.live import look
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The PKI directory.")] = Path(),
+    spec: Annotated[
+        Path | None,
+        typer.Option("--spec", metavar="SPEC", help="Compare with this spec instead of the one in pki.lock."),
+    ] = None,
+    *,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="Instead, dial the cluster's API servers, etcd members and kubelets: do they serve what "
+            "pki.lock says?",
+        ),
+    ] = False,
+    templates: TemplatesOption = None,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """Verify every file, every certificate and every TLS edge.
+
+    The ledger and the lock file are verified too.
+    """
+    session = open_directory(system_of(context), directory, spec=spec, templates=templates)
+    if live:
+        _verify_live(session, output)
+        return
+    with session.reading() as store:
+        session = session.at(store)
+        verified = verify_tree(session.inventory, store, session.renderer, now=session.now)
+    if output is Format.TEXT:
+        for each in verified.remarks:
+            note(f"remark: {each.subject}: {each.detail}")
+        for each in verified.findings:
+            say(f"{each.subject}: {each.reason}: {each.detail}")
+        say(f"{verified.objects} objects, {verified.edges} TLS edges, {len(verified.findings)} findings")
+    else:
+        say(structured.dump(structured.verified(verified), output))
+    if verified.findings:
+        raise typer.Exit(ExitCode.FINDINGS)
+
+
+def _verify_live(session: Session, output: Format) -> None:
+    with session.reading() as store:
+        session = session.at(store)
+        seen = look(session.inventory, store, now=session.now, dial=session.system.dial)
+    cluster = session.inventory.cluster.name
+    if output is Format.TEXT:
+        say(live_text(seen, cluster=cluster))
+    else:
+        say(structured.dump(structured.live(seen, cluster=cluster), output))
+    if seen.findings:
+        raise typer.Exit(ExitCode.FINDINGS)

@@ -1,0 +1,22 @@
+"""The backups of a directory, as `rollback --list` shows them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pkigen.cli.reports.tables import table
+from pkigen.notation import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pkigen.store import BackupInfo
+
+
+def backups_text(backups: Iterable[BackupInfo]) -> str:
+    """One line a backup: its id, what left it and when, and how many files that change concerned."""
+    rows = (
+        (each.id, each.command, timestamp(each.time) if each.time else "-", str(len(each.paths)))
+        for each in backups
+    )
+    return table(("ID", "LEFT BY", "TIME", "FILES"), rows)

@@ -1,0 +1,176 @@
+"""A plan and a restart map as a person reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pkigen.cli.reports.structured import counts
+from pkigen.reconcile.restart_commands import health_check, restart_commands
+from pkigen.reconcile.restart_map import Effect, leftovers, restart_map
+from pkigen.rotation.phases import COMMANDS, NEXT_STEP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from pkigen.airgap.carrier.requests import RequestSet
+    from pkigen.desired.generations import Rotations
+    from pkigen.desired.inventory import Inventory
+    from pkigen.reconcile.plan import Action, Plan
+    from pkigen.reconcile.restart_map import Step
+    from pkigen.spec.model import ClusterSpec
+
+_NAMED = 3
+_UNCHANGED = {"keep", "await", "ask"}
+_SIGNS = {"create": "+", "renew": "~", "reissue": "!", "rewrite": "~", "remove": "-", "await": "="}
+
+
+def plan_text(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> str:
+    """The whole plan: changes with reasons, then restarts, then risks, then the counts."""
+    lines = [line for each in (*plan.changes, *plan.awaited) for line in _action(each)]
+    consequences = tuple(consequences_text(inventory, plan.changes))
+    if consequences:
+        lines += ["", *consequences]
+    lines += waiting_text(plan)
+    lines += [f"risk: {risk}" for risk in risks]
+    if not plan.rotated:
+        lines += rotations_text(inventory.rotations)
+    if lines:
+        lines.append("")
+    lines.append(summary(plan))
+    return "\n".join(lines)
+
+
+def waiting_text(plan: Plan) -> Iterator[str]:
+    """What nodes have to ask for first, one line for each node and reason."""
+    gathered: dict[tuple[str | None, str], list[str]] = {}
+    for action in plan.waiting:
+        gathered.setdefault((action.node, str(action.reason)), []).append(action.id)
+    for (node, reason), identifiers in gathered.items():
+        some = ", ".join(identifiers[:_NAMED]) + (", …" if len(identifiers) > _NAMED else "")
+        yield f"waits for {node}: {len(identifiers)} of its certificates ({reason}): {some}"
+    if gathered:
+        yield "    there: `pkigen node request SPEC --out MEDIUM`; then here, for all that came:"
+        yield "    `pkigen node approve SPEC FILE… --out MEDIUM`"
+
+
+def rotations_text(rotations: Rotations) -> Iterator[str]:
+    """The rotations that are under way, one line each."""
+    for identifier, phase in sorted(rotations.phases.items()):
+        yield (
+            f"rotation: {identifier} is {phase}; next: `pkigen rotate {COMMANDS[identifier]} SPEC "
+            f"--phase {NEXT_STEP[phase]}`"
+        )
+
+
+def offline_text(requests: RequestSet | None, plan: Plan | None = None) -> Iterator[str]:
+    """What is between this directory and its offline authority, and what is to be done about it."""
+    if requests is not None:
+        count = len(requests.requests)
+        yield (
+            f"offline: request {requests.nonce[:8]} of {requests.created:%Y-%m-%d %H:%M} UTC asks for "
+            f"{count} certificate{'' if count == 1 else 's'}; for its answer: `pkigen authority accept`"
+        )
+    elif plan is not None and (plan.offline or plan.awaited):
+        count = len(plan.offline) + len(plan.awaited)
+        yield (
+            f"offline: {count} certificate{' comes' if count == 1 else 's come'} from the offline authority: "
+            "`pkigen authority request SPEC`"
+        )
+
+
+def summary(plan: Plan) -> str:
+    """The counts on one line."""
+    numbers = counts(plan.actions)
+    changes = ", ".join(
+        f"{number} to {verb}" for verb, number in numbers.items() if number and verb not in _UNCHANGED
+    )
+    due = f", {numbers['await']} due at the offline authority" if numbers.get("await") else ""
+    waiting = f", {numbers['ask']} waiting for their nodes" if numbers["ask"] else ""
+    return f"{changes or 'nothing to do'}, {numbers['keep']} unchanged{due}{waiting}"
+
+
+def consequences_text(inventory: Inventory, changes: Iterable[Action]) -> Iterator[str]:
+    """What a change asks of the nodes: what restarts or reloads there, and what has to be removed."""
+    changes = tuple(changes)
+    steps = restart_map(inventory, changes)
+    if steps:
+        yield "after this is on the nodes:"
+    yield from restart_text(steps)
+    yield from leftovers_text(inventory, changes)
+
+
+def restart_text(steps: Iterable[Step]) -> Iterator[str]:
+    """The restart map, one line a step, in a safe order."""
+    for number, step in enumerate(steps, start=1):
+        yield f"  {number}. {step.node}: {step_text(step)}"
+
+
+def leftovers_text(inventory: Inventory, changes: Iterable[Action]) -> Iterator[str]:
+    """The files that somebody has to remove on the nodes."""
+    found = leftovers(inventory, changes)
+    if found:
+        yield "to be removed on the nodes, for copying a tree takes nothing away:"
+    for node, paths in found.items():
+        yield f"  {node}: {' '.join(paths)}"
+
+
+def step_text(step: Step) -> str:
+    """What one step asks for."""
+    removed = f", once {' '.join(step.removes)} is gone" if step.removes else ""
+    return f"{step.component} {_EFFECTS[step.effect].format(member=step.member)}{removed}"
+
+
+_EFFECTS = {
+    Effect.EXPELS: "must remove the member {member}, before that is switched off",
+    Effect.ADMITS: "must add the member {member}, before that starts for the first time",
+    Effect.STARTS: "starts for the first time",
+    Effect.RESTART: "must restart",
+    Effect.RECREATED: "is recreated by the kubelet when its manifest arrives",
+    Effect.RELOADS: "reloads by itself",
+}
+
+
+def runbook_script(
+    steps: Iterable[Step], cluster: ClusterSpec, remaining: Mapping[str, Sequence[str]]
+) -> str:
+    """The restart map as a shell script to be read first and then run on one node at a time."""
+    lines = [
+        "#!/bin/sh",
+        f"# Restart steps for cluster {cluster.name}.",
+        "# Read it, then run each step on its node: restart.sh NODE STEP",
+        "# The order is safe: one etcd member at a time, then the API servers, then the rest.",
+        "set -eu",
+        'if [ $# -ne 2 ]; then echo "usage: $0 NODE STEP" >&2; exit 2; fi',
+        'case "$2:$1" in',
+    ]
+    for number, step in enumerate(steps, start=1):
+        lines.append(f"  {number}:{step.node})")
+        lines.append(f"    # {step_text(step)}")
+        lines.extend(f"    #   {path}" for path in step.files)
+        commands = restart_commands(step, cluster)
+        lines.extend(f"    {command}" for command in commands)
+        is_watched = commands or step.effect is Effect.RECREATED
+        lines.append(f"    {health_check(step, cluster)}" if is_watched else "    :")
+        lines.append("    ;;")
+    for node, paths in remaining.items():
+        lines += [
+            f"  remove:{node})",
+            "    # At the end: what nothing reads any more, and copying did not take away.",
+        ]
+        lines += [f"    rm -f {path}" for path in paths]
+        lines.append("    ;;")
+    lines += ['  *) echo "there is no step $2 on node $1" >&2; exit 2 ;;', "esac"]
+    return "\n".join(lines) + "\n"
+
+
+def _action(action: Action) -> Iterator[str]:
+    yield f"{_SIGNS[action.verb]} {action.verb} {action.id} ({action.reason})"
+    for detail in action.details:
+        yield f"    {detail}"
+    change = action.reissuance
+    if change is not None:
+        before = f"{change.expires:%Y-%m-%d} → " if change.expires else ""
+        issuer = f", signed by {change.issuer}" if change.issuer else ", self-signed"
+        if change.offline:
+            issuer = f", from the offline authority{f' ({change.issuer})' if change.issuer else ''}"
+        yield f"    expires {before}{change.will_expire:%Y-%m-%d}, {change.key_algorithm}{issuer}"

@@ -1,0 +1,36 @@
+"""A proof as a person reads it: one line per kind of edge, one column per mixture of old and new files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pkigen.cli.reports.tables import table
+from pkigen.rotation.proof import CASES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pkigen.rotation.proof import Proof
+
+_BROKEN_SHOWN = 20
+
+
+def proof_text(proof: Proof, premises: Sequence[str] = ()) -> str:
+    """The table, every broken case by name, what is taken for granted, and the count."""
+    header = ("WHO → WHOM: WHAT IS JUDGED", "EDGES", *(f"{shown} by {judge}" for shown, judge in CASES))
+    rows = (
+        (
+            row.edge,
+            str(row.count),
+            *("ok" if held == row.count else f"{row.count - held} BROKEN" for held in row.held),
+        )
+        for row in proof.table
+    )
+    lines = [table(header, rows), "", "columns: the files of who is judged, by the files of who judges"]
+    lines += [f"broken: {verdict}" for verdict in proof.broken[:_BROKEN_SHOWN]]
+    hidden = len(proof.broken) - _BROKEN_SHOWN
+    if hidden > 0:
+        lines.append(f"broken: {hidden} more")
+    lines += [f"taken for granted: {premise}" for premise in premises]
+    lines.append(f"{proof.edges} edges, {proof.verdicts} cases, {len(proof.broken)} broken")
+    return "\n".join(lines)

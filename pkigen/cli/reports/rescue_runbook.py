@@ -1,0 +1,178 @@
+"""How a cluster is brought back after all of its certificates have ended, in order, for a person with paper.
+
+etcd comes first, since API servers wait for it; then the API servers, the controller managers (which publish
+the CA to Pods), the schedulers, the kubelets, and last of all clients. The members of etcd are restarted
+together: one alone, before its peers have new certificates, finds no quorum and never gets well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pkigen.layout import KUBERNETES_DIRECTORY
+from pkigen.notation import host_text
+from pkigen.reconcile.restart_commands import health_check, restart_commands
+from pkigen.reconcile.restart_map import Component, Effect, Step
+from pkigen.spec.model import Authority, KeyHome, Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pkigen.desired.inventory import Inventory
+    from pkigen.spec.model import Node
+
+_KUBELET_CERTIFICATE = "rm -f /var/lib/kubelet/pki/kubelet-client-current.pem"
+_KUBELET_PORT = 10250
+_ETCD_PORT = 2379
+
+
+def rescue_runbook(inventory: Inventory, *, directory: str) -> str:
+    """The runbook as numbered text.
+
+    Args:
+        inventory: Of this cluster.
+        directory: Where the PKI directory is.
+    """
+    book = _Runbook(inventory, directory)
+    lines = [f"cluster {inventory.cluster.name}: when its certificates have ended", ""]
+    for number, (title, *body) in enumerate(book.sections(), start=1):
+        lines += [f"{number}. {title}", *(f"   {line}".rstrip() for line in body), ""]
+    return "\n".join(lines)
+
+
+class _Runbook:
+    def __init__(self, inventory: Inventory, directory: str) -> None:
+        self._cluster = inventory.cluster
+        self._spec = inventory.cluster.spec
+        self._directory = directory
+        self._pki = self._spec.certificates.directory
+
+    def sections(self) -> Iterator[list[str]]:
+        yield self._trees()
+        yield self._copy()
+        if self._cluster.etcd_members:
+            yield self._component(
+                Component.ETCD,
+                self._cluster.etcd_members,
+                "all members, one right after the other: none gets well before a majority is back",
+                self._etcd_took,
+            )
+        planes = self._cluster.control_plane
+        yield self._component(Component.API_SERVER, planes, "once etcd is well", self._api_server_took)
+        yield self._component(
+            Component.CONTROLLER_MANAGER,
+            planes,
+            "they also publish the CA to every namespace (ConfigMap kube-root-ca.crt)",
+            self._well,
+        )
+        yield self._component(Component.SCHEDULER, planes, "as before", self._well)
+        yield self._kubelets()
+        yield self._clients()
+
+    def _trees(self) -> list[str]:
+        return [
+            "Fresh trees, on the machine that has the authority or the rescue kit",
+            "Set the clock right first: certificates count from now.",
+            f"  pkigen rescue {self._directory}",
+            f"  # or, from a kit: pkigen rescue KIT --out {self._directory}",
+            f"  pkigen verify {self._directory}",
+            "No API server is asked for anything. A second run changes nothing.",
+            *self._askers(),
+        ]
+
+    def _askers(self) -> Iterator[str]:
+        """Whoever signs or holds keys elsewhere has to be asked, and answers by file."""
+        if self._spec.certificates.authority is Authority.OFFLINE:
+            yield "What the offline authority signs: `pkigen authority request` here, `sign` there, then"
+            yield "`accept` here."
+        nodes = sorted(self._spec.nodes, key=lambda node: node.name)
+        own = [node.name for node in nodes if self._cluster.key_home(node) is KeyHome.NODE]
+        if own:
+            yield f"Nodes that hold their keys ask anew: {', '.join(own)}."
+            yield "On each `pkigen node request`, here `pkigen node approve`; the answers are installed next."
+
+    def _copy(self) -> list[str]:
+        names = ", ".join(node.name for node in sorted(self._spec.nodes, key=lambda node: node.name))
+        return [
+            "Every node's files, before anything is restarted",
+            f"Nodes: {names}. To each its own tree, and no other's:",
+            f"  rsync --archive --chown=root:root {self._directory}/nodes/NAME/ root@NAME:/",
+            "  # or, by medium: pkigen bundle create … here, pkigen bundle install … there",
+            "A node whose clock is wrong refuses good certificates: compare `date` on each.",
+            "Where a machine or its kubelet is off, `systemctl enable --now kubelet` starts all that is",
+            "on it; go through the checks below in this order all the same.",
+        ]
+
+    def _component(self, component: Component, nodes: Iterable[Node], remark: str, took: _Check) -> list[str]:
+        nodes = tuple(nodes)
+        lines = [f"{component}: {remark}"]
+        for node in nodes:
+            lines.append(f"on {node.name}:")
+            step = Step(node=node.name, component=component, effect=Effect.RESTART, files=())
+            lines += [f"  {command}" for command in restart_commands(step, self._cluster)]
+        lines.append("it took when each of these ends:")
+        for node in nodes:
+            lines += [f"  {node.name}: {line}" for line in took(component, node)]
+        return lines
+
+    def _well(self, component: Component, node: Node) -> Iterator[str]:
+        step = Step(node=node.name, component=component, effect=Effect.RESTART, files=())
+        yield health_check(step, self._cluster)
+
+    def _etcd_took(self, component: Component, node: Node) -> Iterator[str]:
+        yield from self._well(component, node)
+        yield _end_of(host_text(node.advertise_address), _ETCD_PORT)
+
+    def _api_server_took(self, _component: Component, node: Node) -> Iterator[str]:
+        # Not through the control plane's common address: behind that another one might answer.
+        server = self._cluster.local_server(node)
+        probe = f"kubectl --kubeconfig {KUBERNETES_DIRECTORY}/admin.conf --server {server} get --raw /readyz"
+        yield f"until {probe} >/dev/null; do sleep 1; done"
+        yield _end_of(host_text(node.advertise_address), self._cluster.api_port(node))
+
+    def _kubelets(self) -> list[str]:
+        lines = ["kubelet: control planes first, then workers"]
+        planes = {node.name for node in self._cluster.control_plane}
+        nodes = sorted(self._spec.nodes, key=lambda node: (node.name not in planes, node.name))
+        for node in nodes:
+            step = Step(node=node.name, component=Component.KUBELET, effect=Effect.RESTART, files=())
+            lines.append(f"on {node.name}:")
+            if self._spec.kubelet.rotate_certificates:
+                lines.append(f"  {_KUBELET_CERTIFICATE}    # its own, which has ended too")
+            lines += [f"  {command}" for command in restart_commands(step, self._cluster)]
+        lines.append("it took when every node is Ready, and each serves its new certificate:")
+        lines.append(f"  kubectl --kubeconfig {KUBERNETES_DIRECTORY}/admin.conf get nodes --watch")
+        lines += [
+            f"  {node.name}: {_end_of(host_text(node.addresses[0]), _KUBELET_PORT)}"
+            for node in nodes
+            if node.addresses
+        ]
+        return lines
+
+    def _clients(self) -> list[str]:
+        lines = ["Clients, last of all"]
+        if self._spec.runtime is Runtime.SYSTEMD:
+            lines.append("kube-proxy, on every node: systemctl restart kube-proxy")
+        admin = f"nodes/{self._cluster.control_plane[0].name}{KUBERNETES_DIRECTORY}/super-admin.conf"
+        lines += [
+            f"RBAC: kubectl --kubeconfig {self._directory}/{admin} apply -f {self._directory}/addons/",
+            f"people: hand out {self._directory}/users/*.conf anew, and every admin.conf that was copied",
+            "Pods: those that read the CA or their token at start only must start again: `kubectl rollout",
+            "restart`, beginning with the network plugin and kube-proxy",
+            "joining nodes: kube-public/cluster-info holds the CA certificate too: write it anew",
+            f"proof: pkigen verify --live {self._directory}",
+            "then: make a new rescue kit (`pkigen bundle create --rescue`), and put",
+            "`pkigen status --fail-within 720h` on a timer",
+        ]
+        return lines
+
+
+def _end_of(host: str, port: int) -> str:
+    """What shows when the certificate ends that is served there; nothing is verified."""
+    return f"openssl s_client -connect {host}:{port} </dev/null 2>/dev/null | openssl x509 -noout -enddate"
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    _Check = Callable[[Component, Node], Iterable[str]]

@@ -1,0 +1,372 @@
+"""What an operator does after a step of a rotation: what goes where, what restarts, how to see that it took.
+
+Everything here is written for this cluster: its nodes, addresses and certificates, and how it runs things.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.cli.reports.plan_text import restart_text
+from pkigen.desired.connections import endpoints
+from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Phase, ca_id
+from pkigen.reconcile.plan import Remove
+from pkigen.reconcile.restart_commands import health_check, restart_commands
+from pkigen.reconcile.restart_map import Component, Effect, restart_map
+from pkigen.rotation.phases import COMMANDS, NEXT_STEP, Step
+from pkigen.spec.model import KeyHome
+from pkigen.state.authority import look_at_all
+from pkigen.state.lockfile import certificate_facts
+from pkigen.state.materials import discovery_hash
+from pkigen.state.observed import observe_certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from pkigen.desired.inventory import Inventory
+    from pkigen.reconcile.plan import Action
+    from pkigen.reconcile.restart_map import Step as Restart
+    from pkigen.spec.model import Node
+    from pkigen.state.observed import Reader
+
+_KUBELET_CERTIFICATE = "rm -f /var/lib/kubelet/pki/kubelet-client-current.pem"
+_TRUSTS = {
+    Step.PREPARE: "both CAs",
+    Step.PROMOTE: "both CAs",
+    Step.FINISH: "the new CA alone",
+    Step.ROLLBACK: "the CAs that are trusted now",
+}
+
+_READ_PER_CONNECTION = ("/etcd/server.key", "/apiserver-kubelet-client.key", "/apiserver-etcd-client.key")
+_PUBLISHED_CAS = (
+    '{{range .items}}namespace {{.metadata.namespace}}{{"\\n"}}{{index .data "ca.crt"}}{{"\\n"}}{{end}}'
+)
+_COUNT_CAS = (
+    "awk '/^namespace / {of = $2; cas[of] = 0} /BEGIN CERTIFICATE/ {cas[of]++} "
+    "END {for (of in cas) print of, cas[of]}'"
+)
+_WITH_CA_BUNDLE = (
+    "validatingwebhookconfigurations,mutatingwebhookconfigurations,apiservices,customresourcedefinitions"
+)
+_CA_BUNDLES = (
+    '{{range .items}}{{$of := printf "%s/%s" .kind .metadata.name}}'
+    '{{range .webhooks}}{{with .clientConfig.caBundle}}{{$of}} {{.}}{{"\\n"}}{{end}}{{end}}'
+    '{{with .spec}}{{with .caBundle}}{{$of}} {{.}}{{"\\n"}}{{end}}'
+    "{{with .conversion}}{{with .webhook}}{{with .clientConfig}}{{with .caBundle}}"
+    '{{$of}} {{.}}{{"\\n"}}{{end}}{{end}}{{end}}{{end}}{{end}}{{end}}'
+)
+_SHOW_CA_BUNDLES = (
+    'sort -u | while read -r of bundle; do echo "$of"; echo "$bundle" | base64 -d | '
+    "openssl crl2pkcs7 -nocrl -certfile /dev/stdin | openssl pkcs7 -print_certs -noout; done"
+)
+_CA_BUNDLE_PATHS = (
+    ("validatingwebhookconfiguration", "/webhooks/0/clientConfig/caBundle"),
+    ("mutatingwebhookconfiguration", "/webhooks/0/clientConfig/caBundle"),
+    ("apiservice", "/spec/caBundle"),
+    ("customresourcedefinition", "/spec/conversion/webhook/clientConfig/caBundle"),
+)
+
+
+def rotation_runbook(
+    inventory: Inventory,
+    reader: Reader,
+    changes: Iterable[Action],
+    *,
+    identifiers: Sequence[str],
+    step: Step,
+    now: datetime,
+) -> str:
+    """The runbook of one step, as numbered text."""
+    book = _Runbook(inventory, reader, tuple(changes), identifiers, step, now)
+    lines = [f"cluster {inventory.cluster.name}: after `{step}` of {', '.join(identifiers)}", ""]
+    for number, (title, *body) in enumerate(book.sections(), start=1):
+        lines += [f"{number}. {title}", *(f"   {line}".rstrip() for line in body), ""]
+    return "\n".join(lines) + "\n"
+
+
+class _Runbook:
+    def __init__(
+        self,
+        inventory: Inventory,
+        reader: Reader,
+        changes: tuple[Action, ...],
+        identifiers: Sequence[str],
+        step: Step,
+        now: datetime,
+    ) -> None:
+        self._inventory = inventory
+        self._reader = reader
+        self._changes = changes
+        self._identifiers = identifiers
+        self._step = step
+        self._now = now
+        self._spec = inventory.cluster.spec
+        first = inventory.cluster.control_plane[0].name
+        self._where = "commands that begin with nodes/ or kubectl run where this PKI directory is"
+        admin = inventory.certificates[f"{first}/admin.conf"]
+        self._kubectl = f"kubectl --kubeconfig nodes/{first}{layout.KUBERNETES_DIRECTORY}/admin.conf"
+        if admin.key_is_elsewhere:
+            self._kubectl = f"kubectl --kubeconfig {layout.KUBERNETES_DIRECTORY}/admin.conf"
+            self._where = f"commands that begin with kubectl run on {first}, which alone has the key they use"
+        self._bundle = layout.node_path(first, f"{self._spec.certificates.directory}/ca.crt")
+
+    def sections(self) -> Iterator[list[str]]:
+        yield self._before()
+        yield self._copy()
+        yield self._restarts()
+        yield self._see()
+        yield from self._in_the_cluster()
+        yield self._afterwards()
+
+    # -- on the nodes ---------------------------------------------------------------------------------
+
+    def _before(self) -> list[str]:
+        lines = ["before anything else:"]
+        if self._step is Step.PREPARE:
+            lines.append("nothing: every file of this step goes together with every file from before it")
+        else:
+            lines.append("every node must have the files of the step before, and have restarted what it said")
+        lines.append(self._where)
+        return lines
+
+    def _copy(self) -> list[str]:
+        changed: dict[str, set[str]] = {}
+        people: set[str] = set()
+        for change in self._changes:
+            paths = () if isinstance(change, Remove) else change.paths
+            for path in paths:
+                if change.node is not None:
+                    changed.setdefault(change.node, set()).add(path.removeprefix(f"nodes/{change.node}"))
+                elif path.startswith(f"{layout.USERS}/"):
+                    people.add(path)
+        lines = ["copy to each of these nodes, one after the other, manifests and units last:"]
+        for node in self._inventory.cluster.spec.nodes:
+            if node.name in changed:
+                lines.extend(self._to_node(node))
+        for files, nodes in _grouped(changed).items():
+            lines += [f"what changes on {', '.join(nodes)}:", *(f"  {path}" for path in files)]
+        lines += [f"{path} goes to its owner" for path in sorted(people)]
+        if any(path.endswith(_READ_PER_CONNECTION) for files in changed.values() for path in files):
+            lines += [
+                "etcd, and API servers towards kubelets and etcd, read a certificate and its key anew for",
+                "every connection: in the moment in which one of them is new, connections fail and are tried",
+                "again (rotate with --reuse-keys avoids it)",
+            ]
+        if not changed and not people:
+            lines.append("no node and nobody has to get anything")
+        return lines
+
+    def _to_node(self, node: Node) -> Iterator[str]:
+        """Kubeconfigs without their keys must not be copied over those that have them."""
+        if self._inventory.cluster.key_home(node) is KeyHome.NODE:
+            yield f"pkigen bundle create SPEC --node {node.name} --out MEDIUM   # its keys are there"
+            yield f"  and on {node.name}: pkigen bundle install FILE"
+        else:
+            yield from _copy_commands(node.name, str(node.advertise_address))
+
+    def _restarts(self) -> list[str]:
+        lines = ["restart on one node at a time, and go on when it is healthy again:"]
+        for restart, text in zip(self._steps(), restart_text(self._steps()), strict=True):
+            lines.append(text.strip())
+            if self._drops_kubelet_certificate(restart):
+                lines.append(f"  {_KUBELET_CERTIFICATE}   # or it goes on with the one it got before")
+            health = f"  {health_check(restart, self._inventory.cluster)}"
+            commands = restart_commands(restart, self._inventory.cluster)
+            if restart.effect is Effect.RECREATED:
+                lines.append(health)
+            elif commands:
+                lines += [*(f"  {command}" for command in commands), health]
+        if len(lines) == 1:
+            lines.append("nothing has to restart")
+        lines.append("the same as a script: restart.sh NODE STEP")
+        return lines
+
+    def _steps(self) -> tuple[Restart, ...]:
+        return restart_map(self._inventory, self._changes)
+
+    def _drops_kubelet_certificate(self, restart: Restart) -> bool:
+        """A kubelet that renews its own client certificate prefers it to the one in kubelet.conf."""
+        return (
+            restart.component is Component.KUBELET
+            and self._spec.kubelet.rotate_certificates
+            and ca_id(CA.KUBERNETES) in self._identifiers
+            and any(
+                change.id == f"{restart.node}/kubelet.conf" and change.reissuance is not None
+                for change in self._changes
+            )
+        )
+
+    def _see(self) -> list[str]:
+        lines = ["see that it took: each endpoint must now serve this certificate (SHA-256):"]
+        for endpoint in endpoints(self._inventory):
+            item = self._inventory.certificates[endpoint.certificate]
+            certificate = observe_certificate(self._reader, item.location).certificate
+            if certificate is not None:
+                fingerprint = str(certificate_facts(certificate)["fingerprint"]).removeprefix("sha256:")
+                lines.append(f"{endpoint.component} on {endpoint.node}, {endpoint.address}: {fingerprint}")
+        first = next(endpoints(self._inventory))
+        lines += [
+            "all at once: pkigen verify --live",
+            (
+                f"one of them: openssl s_client -connect {first.address} </dev/null 2>/dev/null | "
+                "openssl x509 -noout -fingerprint -sha256"
+            ),
+        ]
+        return lines
+
+    # -- in the cluster -------------------------------------------------------------------------------
+
+    def _in_the_cluster(self) -> Iterator[list[str]]:
+        if ca_id(CA.KUBERNETES) in self._identifiers:
+            yield self._discovery()
+            yield [
+                "in the cluster, once every API server and controller manager has the new files:",
+                *self._trust(),
+            ]
+        if {ca_id(CA.KUBERNETES), ca_id(CA.FRONT_PROXY)} & set(self._identifiers):
+            yield self._published_to_extensions()
+        if SA in self._identifiers:
+            yield self._service_accounts()
+        if ENCRYPTION_KEY in self._identifiers:
+            yield from self._secrets()
+
+    def _discovery(self) -> list[str]:
+        authorities, _ = look_at_all(self._reader, self._inventory, now=self._now)
+        found = authorities.get(CA.KUBERNETES)
+        anchors = found.anchors if found is not None else ()
+        return [
+            "nodes that join pin the CA by a discovery hash; the first is the signing CA's:",
+            *map(discovery_hash, anchors),
+        ]
+
+    def _trust(self) -> Iterator[str]:
+        kubectl = self._kubectl
+        yield f"# what joining nodes discover, if the cluster has it: it must hold {_TRUSTS[self._step]}"
+        yield (
+            f"{kubectl} -n kube-public get configmap cluster-info -o yaml | "
+            f'sed "s/\\(certificate-authority-data:\\).*/\\1 $(base64 -w0 {self._bundle})/" | '
+            f"{kubectl} apply -f -"
+        )
+        count = 1 if self._inventory.rotations.phase(ca_id(CA.KUBERNETES)) is Phase.STABLE else 2
+        yield (
+            "# what Pods trust, as the controller manager publishes after its restart: each namespace must "
+            f"count {count}"
+        )
+        yield (
+            f"{kubectl} get configmap -A --field-selector metadata.name=kube-root-ca.crt "
+            f"-o go-template='{_PUBLISHED_CAS}' | {_COUNT_CAS}"
+        )
+        if self._step is Step.PREPARE:
+            yield "# Pods whose programs read it only at their start, before `promote`"
+            yield (
+                f"{kubectl} get deployment,daemonset,statefulset -A --no-headers "
+                "-o custom-columns=N:.metadata.namespace,K:.kind,M:.metadata.name | "
+                f'while read -r n k m; do {kubectl} -n "$n" rollout restart "$k/$m" </dev/null; done'
+            )
+        yield "# tokens in Secrets of the old kind carry the CA too; the controller manager writes it anew"
+        yield f"{kubectl} get secret -A --field-selector type=kubernetes.io/service-account-token"
+        yield (
+            "# webhooks, aggregated API servers and conversions, each with the CAs in its caBundle: those of "
+            f"this cluster must be {_TRUSTS[self._step]} (NAME and the number are to be filled in)"
+        )
+        yield f"{kubectl} get {_WITH_CA_BUNDLE} -o go-template='{_CA_BUNDLES}' | {_SHOW_CA_BUNDLES}"
+        value = f'\\"value\\":\\"$(base64 -w0 {self._bundle})\\"'
+        for kind, path in _CA_BUNDLE_PATHS:
+            patch = f'[{{\\"op\\":\\"replace\\",\\"path\\":\\"{path}\\",{value}}}]'
+            yield f'{kubectl} patch {kind} NAME --type=json -p "{patch}"'
+        if self._step is Step.PROMOTE:
+            yield "# certificates that the previous CA signed on request: ask for each anew before `finish`"
+            yield f"{kubectl} get certificatesigningrequests -o wide"
+
+    def _published_to_extensions(self) -> list[str]:
+        """The CAs by which aggregated API servers judge clients: those of people and the front proxy's."""
+        kubectl = f"{self._kubectl} -n kube-system"
+        name = "extension-apiserver-authentication"
+        rotations, judged = self._inventory.rotations, []
+        for ca, key in ((CA.KUBERNETES, "client-ca-file"), (CA.FRONT_PROXY, "requestheader-client-ca-file")):
+            if ca_id(ca) in self._identifiers:
+                judged.append((key, 1 if rotations.phase(ca_id(ca)) is Phase.STABLE else 2))
+        lines = ["in the cluster, once every API server has the new files:"]
+        if any(wanted == 1 for _, wanted in judged):
+            # clusterauthenticationtrust (pkg/controlplane) writes the union of what is there and its own
+            lines += [
+                "# API servers only ever add to it; once it is gone, they write it anew within a minute",
+                f"{kubectl} delete configmap {name}",
+            ]
+        for key, wanted in judged:
+            lines += [
+                f"# by which CAs aggregated API servers judge clients ({key}); wait until it counts {wanted}",
+                f"{kubectl} get configmap {name} -o jsonpath='{{.data.{key}}}' | grep -c 'BEGIN CERTIFICATE'",
+            ]
+        return [*lines, "# every one of them must answer", f"{self._kubectl} get apiservices"]
+
+    def _service_accounts(self) -> list[str]:
+        kubectl = self._kubectl
+        both = "both must be there" if self._inventory.rotations.phase(SA) is not Phase.STABLE else "one key"
+        lines = [
+            "in the cluster, once every API server has restarted:",
+            f"# the keys by which others verify tokens: {both}; they may remember them for an hour",
+            f"{kubectl} get --raw /openid/v1/jwks",
+        ]
+        if self._step is Step.PROMOTE:
+            longest = self._spec.service_accounts.max_token_lifetime
+            lines += [
+                f"# tokens of the previous key may live until {self._now + longest:%Y-%m-%d %H:%M} UTC, and",
+                "# longer by as much as an API server restarts later; `finish` comes after that",
+                "# tokens in Secrets of the old kind: emptied ones are signed again; fetch them anew",
+                (
+                    f"{kubectl} get secret -A --field-selector type=kubernetes.io/service-account-token "
+                    "--no-headers -o custom-columns=N:.metadata.namespace,M:.metadata.name | "
+                    f'while read -r n m; do {kubectl} -n "$n" patch secret "$m" --type=json '
+                    """-p '[{"op":"remove","path":"/data/token"}]' </dev/null; done"""
+                ),
+                "# tokens that were written to files (CI, other clusters) must be made anew",
+            ]
+        return lines
+
+    def _secrets(self) -> Iterator[list[str]]:
+        encryption = self._spec.encryption
+        if self._step in {Step.PREPARE, Step.FINISH} or encryption is None:
+            return
+        yield [
+            "once every API server has restarted, write everything again with the key that is first now:",
+            *(
+                f"{self._kubectl} get {resource} --all-namespaces -o json | {self._kubectl} replace -f -"
+                for resource in encryption.resources
+            ),
+        ]
+
+    # -- what comes next ------------------------------------------------------------------------------
+
+    def _afterwards(self) -> list[str]:
+        phase = self._inventory.rotations.phase(self._identifiers[0])
+        first, *more = (COMMANDS[identifier] for identifier in self._identifiers)
+        command = " ".join(["pkigen rotate", first, *(each.removeprefix("ca ") for each in more), "SPEC"])
+        lines = ["when every node is done:"]
+        if phase is Phase.STABLE:
+            lines.append("nothing more is to be done")
+        else:
+            lines.append(f"forward: {command} --phase {NEXT_STEP[phase]}")
+            lines.append(f"back:    {command} --phase rollback")
+        if self._step is Step.FINISH:
+            lines.append("the previous generation is archived in .pkigen/backups; `pkigen rollback --list`")
+            lines.append("`pkigen rollback` restores it as it was after `promote`: copy and restart as there")
+        return lines
+
+
+def _copy_commands(node: str, address: str) -> Iterator[str]:
+    host = f"[{address}]" if ":" in address else address
+    late = ("/etc/kubernetes/manifests", "/etc/kubernetes/flags", "/etc/systemd/system")
+    excluded = " ".join(f"--exclude={path}" for path in late)
+    yield f"rsync -rptc --delay-updates --chown=root:root {excluded} nodes/{node}/ root@{host}:/"
+    yield f"rsync -rptc --delay-updates --chown=root:root nodes/{node}/ root@{host}:/"
+
+
+def _grouped(changed: dict[str, set[str]]) -> dict[tuple[str, ...], list[str]]:
+    """Nodes by the files that change on them."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for node in sorted(changed):
+        groups.setdefault(tuple(sorted(changed[node])), []).append(node)
+    return groups

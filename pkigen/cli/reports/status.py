@@ -1,0 +1,117 @@
+"""What there is and how long it lasts, as rows that every form of `pkigen status` is written from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen.desired.generations import InKubeconfig
+from pkigen.desired.items import DesiredCertificate, DesiredKeyPair, DesiredToken
+from pkigen.reconcile.survey import Survey
+from pkigen.state.authority import look_at_all
+from pkigen.state.reasons import USELESS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
+
+    from cryptography import x509
+
+    from pkigen.desired.inventory import Inventory
+    from pkigen.desired.rendering import Renderer
+    from pkigen.reconcile.surveyed import Surveyed
+    from pkigen.state.observed import Reader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One certificate or token, or the service account key, which does not expire.
+
+    `expires` is the certificate's own end; `effective` is the earliest end along its chain, when it stops
+    working. `reasons` is empty where nothing is wrong; `works` is False where it is of no use as it is.
+    `embedded_key` is the user's name in the kubeconfig that it stands in, None where it stands in none.
+    """
+
+    id: str
+    node: str | None
+    name: str
+    path: str
+    ca: str | None
+    embedded_key: str | None
+    certificate: x509.Certificate | None
+    expires: datetime | None
+    effective: datetime | None
+    reasons: tuple[str, ...]
+    details: tuple[str, ...]
+    works: bool
+    is_certificate: bool = True
+
+
+def rows(inventory: Inventory, reader: Reader, renderer: Renderer, *, now: datetime) -> Iterator[Row]:
+    """Every certificate in the inventory's order."""
+    authorities, faults = look_at_all(reader, inventory, now=now)
+    survey = Survey(inventory=inventory, reader=reader, renderer=renderer, authorities=authorities, now=now)
+    said = {ca.certificate_name: fault for ca, fault in faults.items()}
+    for surveyed in survey.objects():
+        if isinstance(surveyed.item, DesiredCertificate | DesiredKeyPair | DesiredToken):
+            yield _row(inventory, surveyed.item, surveyed, said.get(surveyed.item.id))
+
+
+def due(found: Row, *, now: datetime, within: timedelta) -> bool:
+    """Whether something stops working within that time, or does not work already."""
+    return not found.works or (found.effective is not None and found.effective - now <= within)
+
+
+def _row(
+    inventory: Inventory,
+    item: DesiredCertificate | DesiredKeyPair | DesiredToken,
+    surveyed: Surveyed,
+    fault: str | None,
+) -> Row:
+    certificate = surveyed.observed.certificate if surveyed.observed else None
+    ends = [certificate.not_valid_after_utc] if certificate else []
+    if certificate is not None and surveyed.issuer is not None:
+        issuer = surveyed.issuer
+        ends += [link.not_valid_after_utc for link in (issuer.certificate, *issuer.chain)]
+    reasons = tuple(str(finding.reason) for finding in surveyed.findings)
+    details = tuple(finding.detail for finding in surveyed.findings)
+    works = fault is None and not any(finding.reason in USELESS for finding in surveyed.findings)
+    if fault is not None:
+        reasons, details = (*reasons, "unfit-authority"), (*details, fault)
+    path = surveyed.action.paths[0]
+    if isinstance(item, DesiredKeyPair | DesiredToken):
+        return Row(
+            id=item.id,
+            node=None,
+            name=item.id,
+            path=path,
+            ca=None,
+            embedded_key=item.user if isinstance(item, DesiredToken) else None,
+            certificate=None,
+            expires=surveyed.expires,
+            effective=surveyed.expires,
+            is_certificate=False,
+            reasons=reasons,
+            details=details,
+            works=works,
+        )
+    return Row(
+        id=item.id,
+        node=item.node,
+        name=item.name,
+        path=path,
+        ca=item.issuer.certificate_name if item.issuer else None,
+        embedded_key=_user(inventory, item),
+        certificate=certificate,
+        expires=certificate.not_valid_after_utc if certificate else None,
+        effective=min(ends, default=None),
+        reasons=reasons,
+        details=details,
+        works=works,
+    )
+
+
+def _user(inventory: Inventory, item: DesiredCertificate) -> str | None:
+    if isinstance(item.location, InKubeconfig):
+        return inventory.kubeconfigs[item.location.kubeconfig].user
+    return None

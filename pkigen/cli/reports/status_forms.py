@@ -1,0 +1,210 @@
+"""The forms of `pkigen status`: a table, a structure, Prometheus metrics, a calendar."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from pkigen import __version__
+from pkigen.cli.reports.tables import table
+from pkigen.notation import residual, timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from cryptography import x509
+
+    from pkigen.cli.reports.status import Row
+
+_HEADER = ("NODE", "CERTIFICATE", "EXPIRES", "RESIDUAL", "CA", "STATE")
+
+
+def text(found: Iterable[Row], *, now: datetime) -> str:
+    """A table; the residual time is that of the chain."""
+
+    def line(row: Row) -> tuple[str, ...]:
+        state = ", ".join(row.reasons) or "ok"
+        return (
+            row.node or "-",
+            row.name if row.node else row.id,
+            f"{row.expires:%Y-%m-%d %H:%M}" if row.expires else "-",
+            residual(row.effective - now) if row.effective else "-",
+            row.ca or "-",
+            state,
+        )
+
+    return table(_HEADER, (line(row) for row in found))
+
+
+def structure(found: Iterable[Row], *, cluster: str, now: datetime) -> dict[str, Any]:
+    """The stable structure behind `-o json` and `-o yaml`."""
+    return {
+        "apiVersion": "pkigen/v1",
+        "kind": "Status",
+        "cluster": cluster,
+        "time": timestamp(now),
+        "certificates": [
+            {
+                "id": row.id,
+                "node": row.node,
+                "name": row.name,
+                "path": row.path,
+                "issuer": row.ca,
+                "expires": timestamp(row.expires) if row.expires else None,
+                "effectiveExpiry": timestamp(row.effective) if row.effective else None,
+                "residualSeconds": int((row.effective - now).total_seconds()) if row.effective else None,
+                "reasons": list(row.reasons),
+                "details": list(row.details),
+            }
+            for row in found
+        ],
+    }
+
+
+_METRICS = {
+    "x509_cert_not_before": "Unix timestamp of the certificate's NotBefore.",
+    "x509_cert_not_after": "Unix timestamp of the certificate's NotAfter.",
+    "x509_cert_expired": "1 if the certificate is expired, 0 otherwise.",
+    "x509_cert_expires_in_seconds": "Seconds until the certificate's NotAfter, when this was written.",
+    "x509_cert_valid_since_seconds": "Seconds since the certificate's NotBefore, when this was written.",
+}
+
+
+def prometheus(found: Iterable[Row], *, now: datetime, root: str) -> str:
+    """Prometheus text with the metric and label names of enix/x509-certificate-exporter, versions 3 and 4."""
+    all_rows = list(found)
+    readable = [(row, row.certificate) for row in all_rows if row.certificate is not None]
+    unreadable = [row for row in all_rows if row.certificate is None and row.is_certificate]
+    lines: list[str] = []
+    for metric, explanation in _METRICS.items():
+        samples = (
+            (_certificate_labels(row, certificate, root), _value(metric, certificate, now))
+            for row, certificate in readable
+        )
+        lines += _gauge(metric, explanation, samples)
+    faults = [
+        *((_certificate_labels(row, certificate, root), 0) for row, certificate in readable),
+        *((_labels(_place(row, root)), 1) for row in unreadable),
+    ]
+    lines += _gauge("x509_cert_error", "1 if the certificate cannot be read, 0 otherwise.", faults)
+    tokens = [
+        (_labels({**_place(row, root), "id": row.id}), int(row.expires.timestamp()))
+        for row in all_rows
+        if not row.is_certificate and row.expires is not None
+    ]
+    if tokens:
+        lines += _gauge("pkigen_token_not_after", "Unix timestamp of the token's end.", tokens)
+    seconds = int(now.timestamp())
+    lines += _gauge(
+        "x509_read_errors", "Number of certificates that cannot be read.", [("", len(unreadable))]
+    )
+    lines += _gauge("x509_read_timestamp", "Unix timestamp of this reading.", [("", seconds)])
+    return "\n".join(lines) + "\n"
+
+
+_ATTRIBUTES = frozenset({"C", "ST", "L", "O", "OU", "CN"})
+
+
+def _gauge(metric: str, explanation: str, samples: Iterable[tuple[str, int]]) -> Iterator[str]:
+    yield f"# HELP {metric} {explanation}"
+    yield f"# TYPE {metric} gauge"
+    for labels, value in samples:
+        yield f"{metric}{labels} {value}"
+
+
+def calendar(found: Iterable[Row], *, cluster: str, now: datetime) -> str:
+    """An iCalendar (RFC 5545) of expiries, with a reminder thirty days ahead."""
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", f"PRODID:-//pkigen//{__version__}//EN"]
+    for row in found:
+        if row.effective is not None:
+            lines += _event(row, row.effective, cluster, now)
+    lines.append("END:VCALENDAR")
+    return "".join(f"{folded}\r\n" for line in lines for folded in _folded(line))
+
+
+def _event(row: Row, end: datetime, cluster: str, now: datetime) -> list[str]:
+    what = f"{cluster}: {'certificate' if row.is_certificate else 'token of'} {row.id} expires"
+    return [
+        "BEGIN:VEVENT",
+        # The same for every generation: a calendar that reads this again moves the event.
+        f"UID:{_escaped(f'{cluster}/{row.id}')}@pkigen",
+        f"DTSTAMP:{now:%Y%m%dT%H%M%SZ}",
+        f"DTSTART:{end:%Y%m%dT%H%M%SZ}",
+        f"SUMMARY:{_escaped(what)}",
+        f"DESCRIPTION:{_escaped(row.path)}",
+        "BEGIN:VALARM",
+        "ACTION:DISPLAY",
+        "TRIGGER:-P30D",
+        f"DESCRIPTION:{_escaped(what)}",
+        "END:VALARM",
+        "END:VEVENT",
+    ]
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,").replace("\n", "\\n")
+
+
+def _folded(line: str) -> Iterator[str]:
+    """Lines of at most 75 octets, the space that begins a continuation among them (RFC 5545 3.1)."""
+    part, octets = "", 0
+    for character in line:
+        size = len(character.encode())
+        if octets + size > _LINE:
+            yield part
+            part, octets = " ", 1
+        part, octets = part + character, octets + size
+    yield part
+
+
+_LINE = 75
+
+
+def _value(metric: str, certificate: x509.Certificate, now: datetime) -> int:
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    match metric:
+        case "x509_cert_not_before":
+            return int(begin.timestamp())
+        case "x509_cert_not_after":
+            return int(end.timestamp())
+        case "x509_cert_expires_in_seconds":
+            return int((end - now).total_seconds())
+        case "x509_cert_valid_since_seconds":
+            return int((now - begin).total_seconds())
+        case _:
+            return int(now > end)
+
+
+def _certificate_labels(row: Row, certificate: x509.Certificate, root: str) -> str:
+    return _labels(
+        {
+            **_place(row, root),
+            "serial_number": str(certificate.serial_number),
+            **_names("issuer", certificate.issuer),
+            **_names("subject", certificate.subject),
+        }
+    )
+
+
+def _place(row: Row, root: str) -> dict[str, str]:
+    path = PurePosixPath(root) / row.path
+    embedded = {"embedded_kind": "user", "embedded_key": row.embedded_key} if row.embedded_key else {}
+    return {"filename": path.name, "filepath": str(path), **embedded}
+
+
+def _names(prefix: str, name: x509.Name) -> dict[str, str]:
+    """The first value of each attribute, as the exporter has it; what is not there is no label."""
+    found: dict[str, str] = {}
+    for attribute in name:
+        if attribute.rfc4514_attribute_name in _ATTRIBUTES:
+            found.setdefault(f"{prefix}_{attribute.rfc4514_attribute_name}", str(attribute.value))
+    return found
+
+
+def _labels(labels: dict[str, str]) -> str:
+    return "{" + ",".join(f'{key}="{_quoted(value)}"' for key, value in sorted(labels.items())) + "}"
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

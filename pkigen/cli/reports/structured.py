@@ -1,0 +1,301 @@
+"""The stable, documented structures behind `-o json` and `-o yaml` (docs/output.md)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pkigen.airgap.carrier.format import OWNER
+from pkigen.notation import timestamp
+from pkigen.reconcile.restart_commands import restart_commands
+from pkigen.reconcile.restart_map import leftovers, restart_map
+from pkigen.rotation.proof import CASES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pkigen.airgap.bundles.install import Change
+    from pkigen.airgap.bundles.opened import Bundle
+    from pkigen.airgap.carrier.format import Label, RestartStep
+    from pkigen.airgap.carrier.requests import RequestSet
+    from pkigen.desired.generations import Rotations
+    from pkigen.desired.inventory import Inventory
+    from pkigen.reconcile.apply import Applied
+    from pkigen.reconcile.plan import Action, Plan
+    from pkigen.reconcile.restart_map import Step
+    from pkigen.reconcile.verify import Verified
+    from pkigen.rotation.live import Live
+    from pkigen.rotation.proof import Proof
+    from pkigen.store import BackupInfo
+
+_VERSION = "pkigen/v1"
+
+
+def dump(content: dict[str, Any], form: str) -> str:
+    """Text of a structure, as `json` or `yaml`."""
+    if form == "yaml":
+        import yaml  # noqa: PLC0415 -- only this form pays for it
+
+        # Through JSON, which turns enums into plain strings.
+        return yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False, allow_unicode=False)
+    return json.dumps(content, indent=2)
+
+
+def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, Any]:
+    """A plan: what changes, why, what then restarts, and what is dangerous about it."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "Plan",
+        "cluster": inventory.cluster.name,
+        "digest": plan.digest,
+        "rotations": rotations(inventory.rotations),
+        "summary": {**counts(plan.actions)},
+        "actions": [action(each) for each in plan.changes],
+        "awaited": [action(each) for each in plan.awaited],
+        "waiting": [action(each) for each in plan.waiting],
+        **_consequences(plan.changes, inventory),
+        "risks": list(risks),
+    }
+
+
+def changes(undone: Iterable[BackupInfo], done: tuple[Action, ...], inventory: Inventory) -> dict[str, Any]:
+    """What earlier changes did, newest first, and what they ask of the nodes together."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "Changes",
+        "cluster": inventory.cluster.name,
+        "changes": [
+            {"backup": each.id, "command": each.command, "time": timestamp(each.time) if each.time else None}
+            for each in undone
+        ],
+        "files": [{"action": each.verb, "path": each.id} for each in done],
+        **_consequences(done, inventory),
+    }
+
+
+def _consequences(changes: Iterable[Action], inventory: Inventory) -> dict[str, Any]:
+    changes = tuple(changes)
+    return {
+        "restarts": [step(each, inventory) for each in restart_map(inventory, changes)],
+        "leftovers": [
+            {"node": node, "files": list(files)} for node, files in leftovers(inventory, changes).items()
+        ],
+    }
+
+
+def rotations(rotations: Rotations) -> dict[str, str]:
+    """The phases of the rotations that are under way, by what rotates."""
+    return {identifier: str(phase) for identifier, phase in sorted(rotations.phases.items())}
+
+
+def counts(actions: Iterable[Action]) -> dict[str, int]:
+    """How many actions of each kind there are."""
+    result = dict.fromkeys(("create", "renew", "reissue", "rewrite", "remove", "keep", "ask"), 0)
+    for each in actions:
+        result[each.verb] = result.get(each.verb, 0) + 1  # `await` where an authority is offline
+    return result
+
+
+def action(action: Action) -> dict[str, Any]:
+    """One action."""
+    content: dict[str, Any] = {
+        "action": action.verb,
+        "id": action.id,
+        "node": action.node,
+        "reason": action.reason,
+        "details": list(action.details),
+        "paths": list(action.paths),
+    }
+    if action.reissuance is not None:
+        change = action.reissuance
+        content["certificate"] = {
+            "issuer": change.issuer,
+            "keyAlgorithm": change.key_algorithm,
+            "expires": timestamp(change.expires) if change.expires else None,
+            "willExpire": timestamp(change.will_expire),
+            "offline": change.offline,
+        }
+    return content
+
+
+def step(step: Step, inventory: Inventory) -> dict[str, Any]:
+    """One line of the restart map."""
+    return {
+        "node": step.node,
+        "component": step.component,
+        "effect": step.effect,
+        "files": list(step.files),
+        "member": step.member,
+        "removes": list(step.removes),
+        "commands": list(restart_commands(step, inventory.cluster)),
+    }
+
+
+def applied(applied: Applied, plan_content: dict[str, Any], root: str) -> dict[str, Any]:
+    """What `init`, `apply` and `renew` did."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "Applied",
+        "cluster": plan_content["cluster"],
+        "directory": root,
+        "issued": list(applied.issued),
+        "capped": list(applied.capped),
+        "backup": applied.backup,
+        "actions": plan_content["actions"],
+        "restarts": plan_content["restarts"],
+        "leftovers": plan_content["leftovers"],
+    }
+
+
+def request_out(requests: RequestSet | None) -> dict[str, Any] | None:
+    """The request that waits for an offline authority's answer, if there is one."""
+    if requests is None:
+        return None
+    return {
+        "number": requests.nonce,
+        "created": timestamp(requests.created),
+        "certificates": [identifier for identifier, _ in requests.requests],
+    }
+
+
+def requested(
+    requests: RequestSet | None, root: str, file: str | None, site_key: str | None
+) -> dict[str, Any]:
+    """A request to the offline authority; its fields are null where there is nothing to ask for."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "Requested",
+        "directory": root,
+        "cluster": requests.cluster if requests else None,
+        "request": file,
+        "number": requests.nonce if requests else None,
+        "siteKey": site_key,
+        "certificates": [identifier for identifier, _ in requests.requests] if requests else [],
+    }
+
+
+def verified(verified: Verified) -> dict[str, Any]:
+    """A verification."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "Verification",
+        "objects": verified.objects,
+        "edges": verified.edges,
+        "findings": [
+            {"subject": each.subject, "reason": str(each.reason), "detail": each.detail}
+            for each in verified.findings
+        ],
+        "remarks": [{"subject": each.subject, "detail": each.detail} for each in verified.remarks],
+    }
+
+
+def live(live: Live, *, cluster: str) -> dict[str, Any]:
+    """What running endpoints serve."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "LiveVerification",
+        "cluster": cluster,
+        "endpoints": [
+            {
+                "node": each.endpoint.node,
+                "component": each.endpoint.component,
+                "address": each.endpoint.address,
+                "certificate": each.endpoint.certificate,
+                "serves": str(each.sight),
+                "fingerprint": each.fingerprint,
+                "expires": timestamp(each.expires) if each.expires else None,
+                "findings": [
+                    {"reason": str(finding.flaw), "detail": finding.detail} for finding in each.findings
+                ],
+            }
+            for each in live.seen
+        ],
+    }
+
+
+def proof(proof: Proof) -> dict[str, Any]:
+    """The proof of a rotation's step."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "Proof",
+        "edges": proof.edges,
+        "cases": proof.verdicts,
+        "broken": [
+            {
+                "presenter": str(each.presenter),
+                "judge": str(each.judge),
+                "credential": each.credential,
+                "presented": each.presented,
+                "trusted": each.trusted,
+                "refusal": each.refusal,
+            }
+            for each in proof.broken
+        ],
+        "table": [
+            {
+                "edge": row.edge,
+                "edges": row.count,
+                "held": {
+                    f"{presented}-{trusted}": held
+                    for (presented, trusted), held in zip(CASES, row.held, strict=True)
+                },
+            }
+            for row in proof.table
+        ],
+    }
+
+
+def bundle(label: Label, signer: str, inside: Bundle | None) -> dict[str, Any]:
+    """A bundle: its outside, and its manifest where it was opened."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "Bundle",
+        "bundleKind": label.kind,
+        "cluster": label.cluster,
+        "node": label.node,
+        "serial": label.serial,
+        "created": timestamp(label.created),
+        "expires": timestamp(label.expires),
+        "reader": label.reader,
+        "signer": signer,
+        "content": inside.content if inside is not None else None,
+        "files": [
+            {
+                "path": f"/{entry.path}",
+                "mode": f"{entry.mode:04o}",
+                "owner": OWNER,
+                "size": entry.size,
+                "sha256": entry.sha256,
+            }
+            for entry in (inside.manifest.files if inside is not None else ())
+        ],
+        "restarts": _carried_steps(inside.manifest.steps if inside is not None else ()),
+    }
+
+
+def bundle_diff(
+    label: Label, changes: Iterable[Change], left: Iterable[str], steps: Iterable[RestartStep]
+) -> dict[str, Any]:
+    """What installing a bundle would change on a host, and what would have to be done then."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "BundleDiff",
+        "cluster": label.cluster,
+        "node": label.node,
+        "serial": label.serial,
+        "changes": [{"path": f"/{each.path}", "change": each.difference} for each in changes],
+        "left": [f"/{path}" for path in left],
+        "restarts": _carried_steps(steps),
+    }
+
+
+def _carried_steps(steps: Iterable[RestartStep]) -> list[dict[str, Any]]:
+    return [
+        {
+            "component": step.component,
+            "effect": step.effect,
+            "files": [f"/{path}" for path in step.files],
+            "commands": list(step.commands),
+        }
+        for step in steps
+    ]

@@ -1,0 +1,147 @@
+"""How a command gets at an encrypted authority: never by an argument's or a variable's content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.cli.console import note
+from pkigen.cli.grouped import grouped
+from pkigen.cli.passphrases import PassphraseSource, read_identity
+from pkigen.crypto.age import Recipient, Seal, Unseal, is_passphrase_sealed
+from pkigen.errors import UsageError
+from pkigen.state.observed import Reader
+from pkigen.state.vault import PlainVault, SealedVault, Vault, sealed_identity
+
+_FILE = "The authority's passphrase, where it is encrypted: from a file that only its owner can read."
+_DESCRIPTOR = "The same from this open descriptor."
+_IDENTITY = "The age identity that opens the authority, where it is encrypted for one."
+
+AuthorityFileOption = Annotated[Path | None, typer.Option("--passphrase-file", metavar="FILE", help=_FILE)]
+AuthorityFdOption = Annotated[
+    int | None, typer.Option("--passphrase-fd", metavar="N", min=0, help=_DESCRIPTOR)
+]
+AuthorityIdentityOption = Annotated[Path | None, typer.Option("--identity", metavar="FILE", help=_IDENTITY)]
+_OtherFileOption = Annotated[
+    Path | None, typer.Option("--authority-passphrase-file", metavar="FILE", help=_FILE)
+]
+_OtherFdOption = Annotated[
+    int | None, typer.Option("--authority-passphrase-fd", metavar="N", min=0, help=_DESCRIPTOR)
+]
+_OtherIdentityOption = Annotated[
+    Path | None, typer.Option("--authority-identity", metavar="FILE", help=_IDENTITY)
+]
+
+RecipientOption = Annotated[
+    str | None,
+    typer.Option(
+        "--recipient",
+        metavar="AGE1…",
+        help="Encrypt the authority for this age recipient; its owner opens it.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlocking:
+    """What the command line says about opening the authority; nothing of it is read before it is needed."""
+
+    file: Path | None = None
+    descriptor: int | None = None
+    identity: Path | None = None
+
+    def vault(self, reader: Reader) -> Vault:
+        """The authority's private files: as they are, or opened.
+
+        Raises:
+            UsageError: They are encrypted in another way than the command line says.
+            AuthorityError: They do not open.
+        """
+        sealed = sealed_identity(reader)
+        if sealed is None:
+            if self.is_given:
+                note("note: the authority is not encrypted: nothing had to be opened")
+            return PlainVault()
+        return SealedVault.unlock(reader, sealed, self._key(sealed))
+
+    @property
+    def is_given(self) -> bool:
+        """Whether anything was said."""
+        return self.file is not None or self.descriptor is not None or self.identity is not None
+
+    def _key(self, sealed: bytes) -> Unseal:
+        if is_passphrase_sealed(sealed):
+            if self.identity is not None:
+                raise UsageError(
+                    "the authority is encrypted with a passphrase, not for an identity",
+                    hint="give the passphrase with --passphrase-file, --passphrase-fd or at the prompt",
+                )
+            return PassphraseSource(file=self.file, descriptor=self.descriptor).read("the authority's keys")
+        if self.identity is None:
+            raise UsageError(
+                "the authority is encrypted for an age identity", hint="say where it is: --identity FILE"
+            )
+        return read_identity(self.identity)
+
+
+def _unlocked(
+    *,
+    passphrase_file: AuthorityFileOption = None,
+    passphrase_fd: AuthorityFdOption = None,
+    identity: AuthorityIdentityOption = None,
+) -> Unlocking:
+    return Unlocking(file=passphrase_file, descriptor=passphrase_fd, identity=identity)
+
+
+def _unlocked_beside(
+    *,
+    authority_passphrase_file: _OtherFileOption = None,
+    authority_passphrase_fd: _OtherFdOption = None,
+    authority_identity: _OtherIdentityOption = None,
+) -> Unlocking:
+    return Unlocking(
+        file=authority_passphrase_file, descriptor=authority_passphrase_fd, identity=authority_identity
+    )
+
+
+unlocked = grouped(_unlocked)
+"""A command that is given an `Unlocking`, and its options."""
+unlocked_beside = grouped(_unlocked_beside)
+"""The same where a passphrase and an identity belong to something else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locking:
+    """What the command line says about whom an authority is to be encrypted for."""
+
+    file: Path | None = None
+    descriptor: int | None = None
+    identity: Path | None = None
+    recipient: str | None = None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether anything was said."""
+        return any(each is not None for each in (self.file, self.descriptor, self.identity, self.recipient))
+
+    def seal(self) -> Seal:
+        """The passphrase, asked for twice at a terminal, or the recipient.
+
+        Raises:
+            UsageError: More than one was named, or one is none.
+        """
+        named = [self.file is not None or self.descriptor is not None, self.identity, self.recipient]
+        if sum(map(bool, named)) > 1:
+            raise UsageError("an authority is encrypted for one: a passphrase, an identity or a recipient")
+        if self.identity is not None:
+            return read_identity(self.identity).recipient
+        if self.recipient is not None:
+            seal = Recipient(self.recipient)
+            seal.close(b"")  # whether it is one at all
+            return seal
+        return PassphraseSource(file=self.file, descriptor=self.descriptor).read(
+            "the authority's keys", new=True
+        )

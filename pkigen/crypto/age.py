@@ -1,0 +1,152 @@
+"""Sealing with age (https://age-encryption.org/v1): to one recipient, or with a passphrase."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pyrage
+
+from pkigen.crypto import age_scrypt
+from pkigen.errors import BundleError, UsageError
+
+RECIPIENT = re.compile(r"age1[ac-hj-np-z02-9]{58}")
+_IDENTITY = re.compile(r"AGE-SECRET-KEY-1[AC-HJ-NP-Z02-9]{58}")
+_PASSPHRASE_STANZA = b"\n-> scrypt "
+_INTRODUCTION = b"age-encryption.org/v1\n"
+SHORTEST_PASSPHRASE = 12
+
+
+class Seal(Protocol):
+    """Closes some bytes for whoever is to read them."""
+
+    @property
+    def reader(self) -> str:
+        """Who can open them: a recipient's public key, or `passphrase`."""
+        ...
+
+    def close(self, data: bytes) -> bytes:
+        """The age file."""
+        ...
+
+
+class Unseal(Protocol):
+    """Opens what a `Seal` has closed."""
+
+    def open(self, sealed: bytes) -> bytes:
+        """The bytes.
+
+        Raises:
+            BundleError: They were closed for somebody else, or are damaged.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """The public half of a node's age key."""
+
+    text: str
+
+    @property
+    def reader(self) -> str:
+        """The public key itself."""
+        return self.text
+
+    def close(self, data: bytes) -> bytes:
+        """The age file (X25519)."""
+        return pyrage.encrypt(data, [self._key()])
+
+    def _key(self) -> pyrage.x25519.Recipient:
+        try:
+            return pyrage.x25519.Recipient.from_str(self.text)
+        except pyrage.RecipientError:
+            raise UsageError(
+                f"{self.text!r} is no age recipient", hint="`pkigen node identity` makes one"
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The private half of a node's age key."""
+
+    text: str = field(repr=False)
+
+    @classmethod
+    def of_file(cls, content: bytes, name: str) -> Identity:
+        """Read a file as `age-keygen` and `pkigen node identity` write it.
+
+        Raises:
+            UsageError: There is no X25519 identity in it, or more than one.
+        """
+        lines = content.decode("ascii", "replace").splitlines()
+        found = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        if len(found) != 1 or not _IDENTITY.fullmatch(found[0]):
+            raise UsageError(
+                f"{name} is not a file with one age identity", hint="`pkigen node identity` makes one"
+            )
+        return cls(found[0])
+
+    @classmethod
+    def generate(cls) -> Identity:
+        """A new one."""
+        return cls(str(pyrage.x25519.Identity.generate()))
+
+    @property
+    def recipient(self) -> Recipient:
+        """The public half."""
+        return Recipient(str(self._key().to_public()))
+
+    def open(self, sealed: bytes) -> bytes:
+        """What was closed for this identity."""
+        if is_passphrase_sealed(sealed):
+            raise BundleError("it is sealed with a passphrase, not to an identity")
+        try:
+            return pyrage.decrypt(sealed, [self._key()])
+        except pyrage.DecryptError:
+            raise BundleError(
+                "it is not sealed to this host's identity, or its content is damaged",
+                hint="compare the recipient that `pkigen bundle inspect` shows with the host's own",
+            ) from None
+
+    def _key(self) -> pyrage.x25519.Identity:
+        try:
+            return pyrage.x25519.Identity.from_str(self.text)
+        except pyrage.IdentityError:
+            raise UsageError("the age identity is damaged: its check sum is wrong") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Passphrase:
+    """A passphrase, stretched by scrypt (2^18, always: a guess costs about a second)."""
+
+    text: str = field(repr=False)
+
+    @property
+    def reader(self) -> str:
+        """Everybody who knows it."""
+        return "passphrase"
+
+    def close(self, data: bytes) -> bytes:
+        """The age file (scrypt)."""
+        return age_scrypt.encrypt(data, self.text)
+
+    def open(self, sealed: bytes) -> bytes:
+        """What was closed with this passphrase."""
+        if not is_passphrase_sealed(sealed):
+            raise BundleError("it is sealed to an identity, not with a passphrase")
+        try:
+            return pyrage.passphrase.decrypt(sealed, self.text)
+        except pyrage.DecryptError:
+            raise BundleError("the passphrase is wrong, or its content is damaged") from None
+
+
+def is_sealed(data: bytes) -> bool:
+    """Whether this is an age file."""
+    return data.startswith(_INTRODUCTION)
+
+
+def is_passphrase_sealed(sealed: bytes) -> bool:
+    """Whether an age file asks for a passphrase."""
+    return sealed.startswith(_INTRODUCTION + _PASSPHRASE_STANZA[1:])

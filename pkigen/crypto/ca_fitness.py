@@ -1,0 +1,176 @@
+"""Whether a certificate is fit to be a CA of a cluster, and what is worth a remark about it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from pkigen.crypto.keys import MINIMUM_RSA_BITS, describe, public_der
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+
+_LARGEST_RSA_BITS = 8192  # Go's TLS refuses larger keys (crypto/tls checkKeySize)
+
+
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+
+
+_KNOWN_CRITICAL = (x509.BasicConstraints, x509.KeyUsage, x509.NameConstraints, x509.ExtendedKeyUsage)
+
+
+def has_name_constraints(certificate: x509.Certificate) -> bool:
+    """Whether a CA may sign for some names only; Go judges a trust anchor's constraints like any CA's."""
+    try:
+        certificate.extensions.get_extension_for_class(x509.NameConstraints)
+    except x509.ExtensionNotFound:
+        return False
+    return True
+
+
+def unfit(
+    chain: tuple[x509.Certificate, ...], *, public_key: bytes | None, now: datetime, below: int = 0
+) -> str | None:
+    """Why a CA certificate, with the chain above it, must not sign for this cluster; None where it may.
+
+    Args:
+        chain: The CA and what stands above it.
+        public_key: That of the private key beside it, as DER; None where it is elsewhere.
+        now: The present, in UTC.
+        below: How many CAs are to stand between it and a leaf.
+    """
+    certificate = chain[0]
+    if public_key is not None and public_der(certificate.public_key()) != public_key:
+        return "the private key beside it does not match"
+    for check in _FITNESS:
+        for link in chain:
+            fault = check(link)
+            if fault is not None:
+                return (
+                    fault if link is certificate else f"in its chain, {link.subject.rfc4514_string()} {fault}"
+                )
+    for link in chain:
+        fault = _unfit_in_time(link, now)
+        if fault is not None:
+            return fault
+    return _unfit_chain(chain, below)
+
+
+def remarks(certificate: x509.Certificate) -> tuple[str, ...]:
+    """What stricter verifiers than Kubernetes' own will not like about a CA that is fit."""
+    found = {type(extension.value) for extension in certificate.extensions}
+    return tuple(
+        sentence
+        for kind, sentence in (
+            (x509.KeyUsage, "has no keyUsage, which Python 3.13 and later refuse (RFC 5280 4.2.1.3)"),
+            (x509.SubjectKeyIdentifier, "has no subjectKeyIdentifier (RFC 5280 4.2.1.2)"),
+        )
+        if kind not in found
+    )
+
+
+def _unfit_constraints(certificate: x509.Certificate) -> str | None:
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        return "it has no basicConstraints, so it is not a CA"
+    return None if constraints.ca else "its basicConstraints say that it is not a CA"
+
+
+def _unfit_usage(certificate: x509.Certificate) -> str | None:
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return None
+    return (
+        None if usage.key_cert_sign else "its keyUsage does not allow it to sign certificates (keyCertSign)"
+    )
+
+
+def _unfit_extended_usage(certificate: x509.Certificate) -> str | None:
+    try:
+        usages = set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return None
+    needed = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
+    if needed <= usages or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usages:
+        return None
+    return "its extendedKeyUsage does not allow both serverAuth and clientAuth"
+
+
+def _unfit_key(certificate: x509.Certificate) -> str | None:
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        if MINIMUM_RSA_BITS <= key.key_size <= _LARGEST_RSA_BITS:
+            return None
+        return f"its RSA key has {key.key_size} bits; {MINIMUM_RSA_BITS} to {_LARGEST_RSA_BITS} are accepted"
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES):
+        return None
+    return f"its key is {describe(key)}; RSA and ECDSA on P-256, P-384 or P-521 are accepted"
+
+
+def _unfit_signature(certificate: x509.Certificate) -> str | None:
+    if certificate.subject == certificate.issuer:
+        return None  # nobody verifies the signature of a trust anchor
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        algorithm = None
+    if algorithm is None or isinstance(algorithm, hashes.MD5 | hashes.SHA1):
+        name = algorithm.name if algorithm else "an unknown hash"
+        return f"it is signed with {name}, which Go refuses"
+    return None
+
+
+def _unfit_subject(certificate: x509.Certificate) -> str | None:
+    return None if list(certificate.subject) else "its subject is empty (RFC 5280 4.1.2.6)"
+
+
+def _unfit_critical(certificate: x509.Certificate) -> str | None:
+    for extension in certificate.extensions:
+        if extension.critical and not isinstance(extension.value, _KNOWN_CRITICAL):
+            return f"its critical extension {extension.oid.dotted_string} is not understood by every verifier"
+    return None
+
+
+_FITNESS: tuple[Callable[[x509.Certificate], str | None], ...] = (
+    _unfit_constraints,
+    _unfit_usage,
+    _unfit_extended_usage,
+    _unfit_key,
+    _unfit_signature,
+    _unfit_subject,
+    _unfit_critical,
+)
+
+
+def _unfit_in_time(certificate: x509.Certificate, now: datetime) -> str | None:
+    if now >= certificate.not_valid_after_utc:
+        return f"it expired {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+    if now < certificate.not_valid_before_utc:
+        return f"it is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+    return None
+
+
+def _unfit_chain(chain: tuple[x509.Certificate, ...], below: int) -> str | None:
+    for depth, (link, above) in enumerate(itertools.pairwise(chain)):
+        try:
+            link.verify_directly_issued_by(above)
+        except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+            return f"certificate {depth + 2} of the file did not sign the one before it"
+    for depth, link in enumerate(chain):
+        limit = link.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
+        if limit is not None and limit < depth + below:
+            return (
+                f"{link.subject.rfc4514_string()} allows {limit} intermediate{'' if limit == 1 else 's'} "
+                "below it (pathLenConstraint)"
+            )
+    return None

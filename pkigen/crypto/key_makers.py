@@ -1,0 +1,209 @@
+"""Keys made in advance by processes of their own, so that all cores work while the rest goes on."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections import Counter, defaultdict, deque
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from pkigen.crypto.keys import (
+    ALGORITHMS,
+    KeyAlgorithm,
+    PrivateKey,
+    UnsupportedKeyError,
+    algorithm_of,
+    describe,
+)
+from pkigen.errors import PkigenError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+@contextmanager
+def generated(
+    algorithms: Iterable[KeyAlgorithm], ahead: KeyMakers | None = None
+) -> Iterator[Iterator[PrivateKey]]:
+    """Make one fresh private key for each algorithm, in order, on all cores where that pays.
+
+    Args:
+        algorithms: Which keys are wanted.
+        ahead: Processes that were given work before it was known exactly.
+    """
+    wanted = list(algorithms)
+    with nullcontext(ahead) if ahead is not None else making(wanted) as makers:
+        yield makers.keys(wanted)
+
+
+@contextmanager
+def making(expected: Sequence[KeyAlgorithm]) -> Iterator[KeyMakers]:
+    """Start to make keys that will probably be asked for.
+
+    Generating an RSA key holds the interpreter lock for tens of milliseconds, so slow algorithms are shared
+    out to child processes; EC keys take microseconds and are made when they are asked for.
+    """
+    slow = [name for name in expected if ALGORITHMS[name].slow_to_generate]
+    workers = min(len(slow), os.cpu_count() or 1)
+    # One key or one core gains nothing from a child process.
+    makers = KeyMakers(workers if workers > 1 else 0)
+    try:
+        makers.start()
+        makers.expect(slow)
+        yield makers
+    finally:
+        makers.end()
+
+
+class KeyMakers:
+    """Child processes that make keys; each takes the next order when it is free: keys take unequal times."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._children: list[_Child] = []
+        self._orders = -1
+        self._unsent: deque[KeyAlgorithm] = deque()
+        self._expected: Counter[KeyAlgorithm] = Counter()
+        self._made: defaultdict[KeyAlgorithm, deque[PrivateKey]] = defaultdict(deque)
+
+    def start(self) -> None:
+        """Make the processes."""
+        if not self._workers:
+            return
+        taking, self._orders = os.pipe()
+        try:
+            # One by one: where a process cannot be made, those before it are known, and end, too.
+            for _ in range(self._workers):
+                self._children.append(_Child(taking))
+        finally:
+            os.close(taking)
+        os.set_blocking(self._orders, False)
+
+    def expect(self, algorithms: Iterable[KeyAlgorithm]) -> None:
+        """Give the processes work; without processes, keys are made when they are asked for."""
+        if self._children:
+            for name in algorithms:
+                self._unsent.append(name)
+                self._expected[name] += 1
+            self._send()
+
+    def keys(self, algorithms: Iterable[KeyAlgorithm]) -> Iterator[PrivateKey]:
+        """The keys, each when it is asked for."""
+        wanted = list(algorithms)
+        slow = Counter(name for name in wanted if ALGORITHMS[name].slow_to_generate)
+        self.expect((slow - self._expected).elements())
+        return (self._next(name) for name in wanted)
+
+    def end(self) -> None:
+        """Stop the processes, whether or not they are done."""
+        for child in self._children:
+            child.end()
+        if self._orders != -1:
+            os.close(self._orders)
+
+    def _next(self, name: KeyAlgorithm) -> PrivateKey:
+        if not self._children or not ALGORITHMS[name].slow_to_generate:
+            return ALGORITHMS[name].generate()
+        while not self._made[name]:
+            ready, _, _ = select.select(self._children, [], [])
+            for child in ready:
+                key = child.key()
+                made = algorithm_of(key)
+                if made is not None:
+                    self._made[made].append(key)
+            self._send()
+        self._expected[name] -= 1
+        return self._made[name].popleft()
+
+    def _send(self) -> None:
+        """Write down as many orders as the pipe takes, an octet each."""
+        with suppress(BlockingIOError):
+            while self._unsent:
+                os.write(self._orders, bytes([_ROWS.index(self._unsent[0])]))
+                self._unsent.popleft()
+
+
+class _Child:
+    """A forked process that reads orders, and writes keys, DER after a length, into a pipe of its own.
+
+    It keeps no other file open, so it can hold no lock. When this process dies, it finds no more orders or
+    nobody who reads, and ends. A child that is ahead waits in its pipe.
+    """
+
+    def __init__(self, orders: int) -> None:
+        reading, writing = os.pipe()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            os.close(reading)
+            os.close(writing)
+            raise
+        if self._pid == 0:  # pragma: no cover -- the child is measured by what it delivers
+            _make_keys(orders, writing)
+        os.close(writing)
+        # Unbuffered, so that what `select` says about the pipe is true of what can be read.
+        self._pipe = os.fdopen(reading, "rb", buffering=0)
+
+    def fileno(self) -> int:
+        """For `select`."""
+        return self._pipe.fileno()
+
+    def key(self) -> PrivateKey:
+        """The next key."""
+        size = int.from_bytes(self._read(_LENGTH_OCTETS), "big")
+        der = self._read(size)
+        # The bytes come from our own child: checking the primes again would cost as much as making them.
+        key = serialization.load_der_private_key(der, password=None, unsafe_skip_rsa_key_validation=True)
+        if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):  # pragma: no cover
+            raise UnsupportedKeyError(describe(key))
+        return key
+
+    def _read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            more = self._pipe.read(size - len(data))
+            if not more:
+                raise PkigenError("a process that generates keys has died", hint="run the command again")
+            data += more
+        return data
+
+    def end(self) -> None:
+        """Stop the process, whether or not it is done."""
+        self._pipe.close()
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+
+def _make_keys(orders: int, pipe: int) -> NoReturn:  # pragma: no cover -- runs in the child
+    try:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+        os.dup2(orders, _INPUT)
+        if pipe != _OUTPUT:
+            os.dup2(pipe, _OUTPUT)
+        os.closerange(_OUTPUT + 1, os.sysconf("SC_OPEN_MAX"))
+        while order := os.read(_INPUT, 1):
+            key = ALGORITHMS[_ROWS[order[0]]].generate()
+            der = key.private_bytes(
+                serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+            data = len(der).to_bytes(_LENGTH_OCTETS, "big") + der
+            while data:
+                data = data[os.write(_OUTPUT, data) :]
+    finally:
+        os._exit(0)
+
+
+_ROWS = tuple(ALGORITHMS)
+
+
+_LENGTH_OCTETS = 4
+
+
+_INPUT, _OUTPUT = 0, 3

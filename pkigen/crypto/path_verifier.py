@@ -1,0 +1,138 @@
+"""Certification paths judged with pyca's verifier, which shares no code with Go's `crypto/x509`."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509 import DNSName, IPAddress
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    Policy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+
+class Judge:
+    """Verifies certificates against trust bundles at one moment, and remembers verdicts.
+
+    Thousands of edges share few certificates and bundles.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._verdicts: dict[tuple[bytes, ...], str | None] = {}
+
+    def server(
+        self, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str
+    ) -> str | None:
+        """Why a client with these anchors refuses this server; None where it accepts it."""
+        return self._remembered(chain, anchors, name)
+
+    def client(self, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate]) -> str | None:
+        """Why a server with these anchors refuses this client; None where it accepts it."""
+        return self._remembered(chain, anchors, "")
+
+    def _remembered(
+        self, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str
+    ) -> str | None:
+        key = (name.encode(), *(_digest(each) for each in chain), b"|", *(_digest(each) for each in anchors))
+        if key not in self._verdicts:
+            self._verdicts[key] = self._verify(chain, anchors, name)
+        return self._verdicts[key]
+
+    def _verify(
+        self, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str
+    ) -> str | None:
+        if not anchors:
+            return "the trust bundle is empty"
+        builder = PolicyBuilder().store(Store(list(anchors))).time(self._now)
+        leaf, rest = chain[0], list(chain[1:])
+        try:
+            if name:
+                builder = builder.extension_policies(ca_policy=_CA_POLICY, ee_policy=_SERVER_POLICY)
+                builder.build_server_verifier(_subject(name)).verify(leaf, rest)
+            else:
+                builder = builder.extension_policies(ca_policy=_CA_POLICY, ee_policy=_CLIENT_POLICY)
+                builder.build_client_verifier().verify(leaf, rest)
+        except VerificationError as error:
+            return str(error).removeprefix("validation failed: ")
+        return None
+
+
+def _digest(certificate: x509.Certificate) -> bytes:
+    return certificate.fingerprint(hashes.SHA256())
+
+
+def _subject(name: str) -> DNSName | IPAddress:
+    try:
+        return IPAddress(ip_address(name))
+    except ValueError:
+        return DNSName(name)
+
+
+def _require_ca(_: Policy, __: x509.Certificate, constraints: x509.BasicConstraints) -> None:
+    if not constraints.ca:
+        raise ValueError("the issuer is not a CA")
+
+
+def _may_sign(_: Policy, __: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+    if usage is not None and not usage.key_cert_sign:
+        raise ValueError("the issuer may not sign certificates")
+
+
+def _require_leaf(_: Policy, __: x509.Certificate, constraints: x509.BasicConstraints | None) -> None:
+    if constraints is not None and constraints.ca:
+        raise ValueError("a CA certificate is presented as a leaf")
+
+
+def _require_signature(_: Policy, __: x509.Certificate, usage: x509.KeyUsage) -> None:
+    if not usage.digital_signature:
+        raise ValueError("its keyUsage does not allow digital signatures")
+
+
+def _require_client(_: Policy, __: x509.Certificate, usages: x509.ExtendedKeyUsage) -> None:
+    if ExtendedKeyUsageOID.CLIENT_AUTH not in usages:
+        raise ValueError("its extendedKeyUsage does not allow clientAuth")
+
+
+def _require_server(_: Policy, __: x509.Certificate, usages: x509.ExtendedKeyUsage) -> None:
+    if ExtendedKeyUsageOID.SERVER_AUTH not in usages:
+        raise ValueError("its extendedKeyUsage does not allow serverAuth")
+
+
+# A CA that the user brought may lack keyUsage, which Go accepts; pyca's own policy would refuse it.
+_CA_POLICY = (
+    ExtensionPolicy.permit_all()
+    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _require_ca)
+    .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _may_sign)
+)
+
+
+_LEAF_POLICY = (
+    ExtensionPolicy.permit_all()
+    .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, _require_leaf)
+    .require_present(x509.KeyUsage, Criticality.AGNOSTIC, _require_signature)
+    .require_present(x509.AuthorityKeyIdentifier, Criticality.NON_CRITICAL, None)
+)
+
+
+_SERVER_POLICY = _LEAF_POLICY.require_present(
+    x509.SubjectAlternativeName, Criticality.AGNOSTIC, None
+).require_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _require_server)
+
+
+# pyca's own client policy wants a SAN, which Kubernetes' client certificates do not have.
+_CLIENT_POLICY = _LEAF_POLICY.may_be_present(
+    x509.SubjectAlternativeName, Criticality.AGNOSTIC, None
+).require_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _require_client)

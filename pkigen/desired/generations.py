@@ -1,0 +1,161 @@
+"""The CAs and signing keys, their generations during a rotation, and where each one stands."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class CA(enum.StrEnum):
+    """The three root CAs, by kubeadm's file names."""
+
+    KUBERNETES = "ca"
+    ETCD = "etcd/ca"
+    FRONT_PROXY = "front-proxy-ca"
+
+    @property
+    def common_name(self) -> str:
+        """The subject that kubeadm gives it (`certlist.go`)."""
+        return {CA.KUBERNETES: "kubernetes", CA.ETCD: "etcd-ca", CA.FRONT_PROXY: "front-proxy-ca"}[self]
+
+    @property
+    def certificate_name(self) -> str:
+        """Its name in `overrides`, plans and reports."""
+        return self.value.replace("/", "-")
+
+
+class Phase(enum.StrEnum):
+    """How far the rotation of a CA, of the service account key or of the encryption key is."""
+
+    STABLE = "stable"
+    PREPARED = "prepared"
+    PROMOTED = "promoted"
+
+
+class Slot(enum.StrEnum):
+    """Where the authority keeps the generations of one thing: the suffix of its file names."""
+
+    CURRENT = ""
+    NEXT = "-next"
+    PREVIOUS = "-previous"
+
+
+OTHER_SLOT = {Phase.PREPARED: Slot.NEXT, Phase.PROMOTED: Slot.PREVIOUS}
+"""Which generation is trusted beside the current one, which signs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPairFiles:
+    """A certificate and its private key as two PEM files."""
+
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateFile:
+    """A certificate alone, as a PEM file: its private key is elsewhere for good."""
+
+    certificate: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InKubeconfig:
+    """A certificate and its private key embedded in a kubeconfig."""
+
+    kubeconfig: str
+
+
+Location = KeyPairFiles | CertificateFile | InKubeconfig
+"""Where a certificate stands, and its private key with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotations:
+    """Which rotations are under way, by the id of what rotates; and what the next CA of each is called."""
+
+    phases: Mapping[str, Phase] = field(default_factory=dict)
+    next_names: Mapping[str, str] = field(default_factory=dict)
+
+    def phase(self, identifier: str) -> Phase:
+        """The phase of one CA, of `sa` or of `encryption-key`."""
+        return self.phases.get(identifier, Phase.STABLE)
+
+    def other(self, identifier: str) -> Slot | None:
+        """Which generation is trusted beside the current one."""
+        return OTHER_SLOT.get(self.phase(identifier))
+
+    def slots(self, identifier: str) -> tuple[Slot, ...]:
+        """The generations that are there, the one that signs first."""
+        other = self.other(identifier)
+        return (Slot.CURRENT,) if other is None else (Slot.CURRENT, other)
+
+
+def ca_id(ca: CA) -> str:
+    """The id of a CA's certificate."""
+    return ca.certificate_name
+
+
+SA = "sa"
+
+
+ENCRYPTION_KEY = "encryption-key"
+
+
+ENCRYPTION_KEY_SIZE = 32
+
+
+BUNDLE_KEY = "bundle-key"
+
+
+BUNDLE_KEY_PATH = layout.authority_path("bundle.key")
+
+
+BUNDLE_KEY_SIZE = 32  # an Ed25519 seed (RFC 8032 5.1.5): any 32 random bytes are one
+
+
+def sa_name(slot: Slot, name: str) -> str:
+    """The file name of a generation of the service account key, such as `sa-next.pub`."""
+    return name.replace(".", f"{slot}.")
+
+
+def accepted_sa_keys(rotations: Rotations) -> tuple[tuple[str, Slot], ...]:
+    """The public keys by which API servers accept tokens: each one's file on a node, and its generation.
+
+    A key keeps its file for as long as it is accepted. So *promote* changes the one file that signs and no
+    flag: an API server that starts in the midst of the copying accepts the tokens of both keys all the same.
+    """
+    first, second = layout.SA_PUBLIC_KEY, sa_name(Slot.NEXT, layout.SA_PUBLIC_KEY)
+    match rotations.phase(SA):
+        case Phase.STABLE:
+            return ((first, Slot.CURRENT),)
+        case Phase.PREPARED:
+            return ((first, Slot.CURRENT), (second, Slot.NEXT))
+        case Phase.PROMOTED:
+            return ((first, Slot.PREVIOUS), (second, Slot.CURRENT))
+
+
+def sa_path(slot: Slot, name: str) -> str:
+    """Where the authority keeps a generation of the service account key."""
+    return layout.authority_path(sa_name(slot, name))
+
+
+def encryption_key_path(slot: Slot) -> str:
+    """Where the authority keeps a generation of the key that encrypts Secrets."""
+    return layout.authority_path(f"encryption{slot}.key")
+
+
+def _pair(stem: str) -> KeyPairFiles:
+    return KeyPairFiles(certificate=f"{stem}.crt", key=f"{stem}.key")
+
+
+def ca_location(ca: CA, slot: Slot = Slot.CURRENT) -> KeyPairFiles:
+    """Where the authority keeps a generation of a CA."""
+    stem = layout.authority_path(f"{ca}{slot}")
+    return KeyPairFiles(certificate=f"{stem}.crt", key=f"{stem}.key")

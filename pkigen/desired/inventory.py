@@ -1,0 +1,153 @@
+"""**The** list of everything that must exist, derived from the spec.
+
+Issuing, rendering, planning, verifying and the documentation all derive from it. A newcomer who adds a
+certificate adds one entry here. The order is: issuers before what they sign, the authority before the nodes,
+nodes by name, so that neither the order of nodes in the spec nor the run changes any output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pkigen.desired.derivation import Derivation
+from pkigen.desired.generations import CA, KeyPairFiles, Rotations, ca_id
+from pkigen.desired.items import (
+    Desired,
+    DesiredCertificate,
+    DesiredCopy,
+    DesiredKeyPair,
+    DesiredKubeconfig,
+    DesiredSecret,
+    DesiredToken,
+    MaterialKind,
+    paths_of,
+)
+from pkigen.spec.model import Authority, CAKeys, ClusterSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EtcdMembership:
+    """Which members began the etcd cluster together, and which joined it later, in that order.
+
+    A member that joins must be started with the members that are there already and with the cluster's state
+    `existing`; started like a founder, it would wait for a cluster of its own (etcd `server/etcdserver/
+    bootstrap.go`).
+    """
+
+    founders: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
+
+    def grown(self, members: Collection[str]) -> EtcdMembership:
+        """The membership once these are the members: who is new joins, unless nobody is left to be joined."""
+        known = {*self.founders, *self.joined}
+        if not known.intersection(members):
+            return EtcdMembership(founders=tuple(sorted(members)))
+        return EtcdMembership(
+            founders=tuple(name for name in self.founders if name in members),
+            joined=(*(name for name in self.joined if name in members), *sorted(set(members) - known)),
+        )
+
+    def known_to(self, member: str) -> tuple[str, ...]:
+        """The members that one starts with: the founders and, for one that joins, who joined before it."""
+        if member not in self.joined:
+            return self.founders
+        return (*self.founders, *self.joined[: self.joined.index(member) + 1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inventory:
+    """Everything that must exist, issuers first."""
+
+    cluster: ClusterSpec
+    items: tuple[Desired, ...]
+    rotations: Rotations
+    etcd: EtcdMembership
+
+    @cached_property
+    def certificates(self) -> dict[str, DesiredCertificate]:
+        """Certificates by id, issuers first."""
+        return {item.id: item for item in self.items if isinstance(item, DesiredCertificate)}
+
+    @cached_property
+    def authorities(self) -> tuple[CA, ...]:
+        """The CAs of this cluster: all three, but for etcd's where etcd is external."""
+        return tuple(ca for ca in CA if ca_id(ca) in self.certificates)
+
+    @cached_property
+    def kubeconfigs(self) -> dict[str, DesiredKubeconfig]:
+        """Kubeconfigs by path."""
+        return {item.path: item for item in self.items if isinstance(item, DesiredKubeconfig)}
+
+    @cached_property
+    def tokens(self) -> dict[str, DesiredToken]:
+        """Service accounts' tokens by id."""
+        return {item.id: item for item in self.items if isinstance(item, DesiredToken)}
+
+    @property
+    def ca_keys(self) -> CAKeys:
+        """Where the CAs' private keys are."""
+        return self.cluster.spec.certificates.ca_keys
+
+    def is_signed_offline(self, item: DesiredCertificate) -> bool:
+        """Whether only the offline authority can issue this certificate."""
+        if self.cluster.spec.certificates.authority is Authority.LOCAL:
+            return False
+        return item.issuer is None or self.ca_keys is CAKeys.OFFLINE
+
+    @cached_property
+    def paths(self) -> frozenset[str]:
+        """Every path that the inventory puts a file at."""
+        return frozenset(path for item in self.items for path in paths_of(item))
+
+
+def private_paths(inventory: Inventory) -> tuple[str, ...]:
+    """Every private file of the authority itself: CA keys, service account keys, secrets."""
+    found: list[str] = []
+    for item in inventory.items:
+        match item:
+            case DesiredCertificate(issuer=None, location=KeyPairFiles() as files):
+                found.append(files.key)
+            case DesiredKeyPair():
+                found.append(item.private_path)
+            case DesiredSecret():
+                found.append(item.path)
+            case _:
+                pass
+    return tuple(found)
+
+
+def carriers(inventory: Inventory, authorities: Collection[CA]) -> frozenset[str]:
+    """The ids of what holds a copy of one of these CAs' certificates: bundles, signing files, kubeconfigs."""
+    copies = (
+        item.path
+        for item in inventory.items
+        if isinstance(item, DesiredCopy)
+        and item.ca in authorities
+        and item.material is not MaterialKind.CA_KEY
+    )
+    kubeconfigs = (each.certificate for each in inventory.kubeconfigs.values() if each.trust in authorities)
+    return frozenset((*copies, *kubeconfigs))
+
+
+def derive(
+    cluster: ClusterSpec, rotations: Rotations | None = None, etcd: EtcdMembership | None = None
+) -> Inventory:
+    """Derive everything that must exist from a valid spec.
+
+    Args:
+        cluster: The spec.
+        rotations: Those that are under way.
+        etcd: The membership before this spec; without it, all members begin together.
+    """
+    known = rotations or Rotations()
+    return Inventory(
+        cluster=cluster,
+        items=tuple(Derivation(cluster, known).items()),
+        rotations=known,
+        etcd=(etcd or EtcdMembership()).grown([member.name for member in cluster.etcd_members]),
+    )

@@ -1,0 +1,227 @@
+"""The kinds of object that the inventory lists: certificates, key pairs, secrets, copies, files, tokens."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen.crypto.issuance import Request
+from pkigen.desired.generations import CA, CertificateFile, InKubeconfig, KeyPairFiles, Location, Slot
+from pkigen.spec.model import KeyHome
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from pkigen.crypto.keys import KeyAlgorithm
+    from pkigen.crypto.names import SANs, Subject
+    from pkigen.crypto.profiles import Profile
+
+
+def identifier_of(item: Desired) -> str:
+    """The id that plans and ledgers call an object by: its own, else its path."""
+    return item.path if isinstance(item, DesiredCopy | DesiredFile) else item.id
+
+
+class FileKind(enum.StrEnum):
+    """The rendered files; each has one template or one structure in `rendering`."""
+
+    ETCD = "etcd"
+    KUBE_APISERVER = "kube-apiserver"
+    KUBE_CONTROLLER_MANAGER = "kube-controller-manager"
+    KUBE_SCHEDULER = "kube-scheduler"
+    ETCD_UNIT = "etcd.service"
+    KUBE_APISERVER_UNIT = "kube-apiserver.service"
+    KUBE_CONTROLLER_MANAGER_UNIT = "kube-controller-manager.service"
+    KUBE_SCHEDULER_UNIT = "kube-scheduler.service"
+    KUBELET_UNIT = "kubelet.service"
+    KUBE_PROXY_UNIT = "kube-proxy.service"
+    ETCD_FLAGS = "etcd.flags"
+    KUBE_APISERVER_FLAGS = "kube-apiserver.flags"
+    KUBE_CONTROLLER_MANAGER_FLAGS = "kube-controller-manager.flags"
+    KUBE_SCHEDULER_FLAGS = "kube-scheduler.flags"
+    KUBELET_FLAGS = "kubelet.flags"
+    KUBE_PROXY_FLAGS = "kube-proxy.flags"
+    KUBELET_CONFIGURATION = "kubelet-configuration"
+    KUBE_PROXY_CONFIGURATION = "kube-proxy-configuration"
+    ENCRYPTION_CONFIGURATION = "encryption-configuration"
+    ADDON_CLUSTER_ADMINS = "addon-cluster-admins"
+    ADDON_KUBELET_CLIENT = "addon-kubelet-client"
+    ADDON_NODE_ROTATION = "addon-node-rotation"
+    ADDON_USER = "addon-user"
+    ADDON_IAM = "addon-iam"
+
+
+class MaterialKind(enum.StrEnum):
+    """What of the authority is copied to nodes."""
+
+    TRUST_BUNDLE = "trust bundle"
+    SIGNING_CERTIFICATE = "signing certificate"
+    CA_KEY = "CA key"
+    SA_PRIVATE_KEY = "service account signing key"
+    SA_PUBLIC_KEY = "service account public key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredCertificate:
+    """A certificate, CA or leaf, and its private key.
+
+    `id` is unique (`cp-1/apiserver`); `name` is kubeadm's and shared by all nodes (`apiserver`).
+    `issuer` is None for a root CA. `renew_before` counts back from the end of validity. Where `key_home` is
+    the node, the PKI directory holds the certificate alone, and kubeconfigs without their key.
+    """
+
+    id: str
+    name: str
+    node: str | None
+    issuer: CA | None
+    subject: Subject
+    sans: SANs
+    profile: Profile
+    validity: timedelta
+    renew_before: timedelta
+    key_algorithm: KeyAlgorithm
+    location: Location
+    key_home: KeyHome = KeyHome.AUTHORITY
+
+    @property
+    def key_is_elsewhere(self) -> bool:
+        """Whether the private key was made on the node and never leaves it."""
+        return self.key_home is KeyHome.NODE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredKeyPair:
+    """The service account signing key: a key pair, not a certificate."""
+
+    id: str
+    key_algorithm: KeyAlgorithm
+    private_path: str
+    public_path: str
+    slot: Slot = Slot.CURRENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredSecret:
+    """Random bytes that the authority keeps, base64 in a file.
+
+    That is the key that encrypts Secrets in etcd, and the one that signs node bundles.
+    """
+
+    id: str
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredCopy:
+    """A file on a node whose bytes are the authority's."""
+
+    path: str
+    node: str
+    mode: int
+    material: MaterialKind
+    ca: CA | None = None
+    slot: Slot = Slot.CURRENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredKubeconfig:
+    """A kubeconfig with CA, certificate and key embedded; the certificate follows it in the inventory."""
+
+    id: str
+    path: str
+    node: str | None
+    server: str
+    cluster: str
+    user: str
+    trust: CA
+    certificate: str
+    namespace: str | None = None
+
+    @property
+    def context(self) -> str:
+        """The context's name, as kubeadm forms it."""
+        return f"{self.user}@{self.cluster}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredFile:
+    """A rendered file with no certificate in it; `secret` says that its bytes must not be shown or hashed."""
+
+    path: str
+    node: str | None
+    mode: int
+    kind: FileKind
+    user: str | None = None
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredToken:
+    """A kubeconfig with a service account's token in it, signed by the service account key.
+
+    `uid` is that of the live object. `renew_before` counts back from the token's end.
+    """
+
+    id: str
+    path: str
+    server: str
+    cluster: str
+    trust: CA
+    namespace: str
+    account: str
+    uid: str
+    issuer: str
+    audiences: tuple[str, ...]
+    validity: timedelta
+    renew_before: timedelta
+
+    @property
+    def user(self) -> str:
+        """What the kubeconfig calls the credential."""
+        return f"{self.namespace}:{self.account}"
+
+    @property
+    def context(self) -> str:
+        """The context's name."""
+        return f"{self.user}@{self.cluster}"
+
+
+Desired = (
+    DesiredCertificate
+    | DesiredKeyPair
+    | DesiredSecret
+    | DesiredCopy
+    | DesiredKubeconfig
+    | DesiredToken
+    | DesiredFile
+)
+
+
+def paths_of(item: Desired) -> tuple[str, ...]:
+    """The files that one item consists of in the PKI directory."""
+    match item:
+        case DesiredCertificate(location=KeyPairFiles() as files) if item.key_is_elsewhere:
+            return (files.certificate,)
+        case DesiredCertificate(location=KeyPairFiles() as files):
+            return (files.certificate, files.key)
+        case DesiredCertificate(location=CertificateFile() as file):
+            return (file.certificate,)
+        case DesiredCertificate():
+            return ()
+        case DesiredKeyPair():
+            return (item.private_path, item.public_path)
+        case _:
+            return (item.path,)
+
+
+def file_of(item: DesiredCertificate) -> str:
+    """The file that a certificate stands in."""
+    location = item.location
+    return location.kubeconfig if isinstance(location, InKubeconfig) else location.certificate
+
+
+def request_for(item: DesiredCertificate) -> Request:
+    """What the inventory asks for, as its issuer needs it."""
+    return Request(subject=item.subject, sans=item.sans, profile=item.profile, validity=item.validity)

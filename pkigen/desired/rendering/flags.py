@@ -1,0 +1,267 @@
+"""The flags of every component: the one place that knows them; manifests and flag files derive from it.
+
+They follow kubeadm (`cmd/kubeadm/app/phases/controlplane/manifests.go`, `phases/etcd/local.go`,
+`util/arguments.go`, `phases/kubelet/flags.go`); what is ours says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.desired.derivation import FRONT_PROXY_USER
+from pkigen.desired.generations import accepted_sa_keys
+from pkigen.desired.rendering import versions
+from pkigen.notation import host_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pkigen.desired.generations import Rotations
+    from pkigen.desired.inventory import EtcdMembership
+    from pkigen.notation import IPAddress
+    from pkigen.spec.model import ClusterSpec, ExtraArg, Node
+
+ETCD_CLIENT_PORT, ETCD_PEER_PORT, ETCD_METRICS_PORT = 2379, 2380, 2381
+CONTROLLER_MANAGER_KUBECONFIG = f"{layout.KUBERNETES_DIRECTORY}/controller-manager.conf"
+SCHEDULER_KUBECONFIG = f"{layout.KUBERNETES_DIRECTORY}/scheduler.conf"
+KUBELET_KUBECONFIG = f"{layout.KUBERNETES_DIRECTORY}/kubelet.conf"
+KUBELET_CONFIGURATION = f"{layout.KUBELET_DIRECTORY}/config.yaml"
+KUBE_PROXY_CONFIGURATION = f"{layout.KUBE_PROXY_DIRECTORY}/config.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag of a component."""
+
+    name: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"--{self.name}={self.value}"
+
+
+def merged(defaults: Mapping[str, str | list[str]], extra: Iterable[ExtraArg]) -> tuple[Flag, ...]:
+    """Defaults by name, then the extra flags as given; an extra flag drops every default of its name.
+
+    kubeadm's `ArgumentsToCommand` (util/arguments.go, since v1.36; before, the whole was sorted).
+    """
+    added = tuple(Flag(arg.name, arg.value) for arg in extra)
+    replaced = {flag.name for flag in added}
+    kept = (
+        Flag(name, value)
+        for name, values in sorted(defaults.items())
+        if name not in replaced
+        for value in ([values] if isinstance(values, str) else values)
+    )
+    return (*kept, *added)
+
+
+def last_value(args: Iterable[ExtraArg], name: str) -> str | None:
+    """The value that counts where a flag is given several times (kubeadm's `GetArgValue`)."""
+    values = [arg.value for arg in args if arg.name == name]
+    return values[-1] if values else None
+
+
+def localhost(node: Node) -> str:
+    """The loopback address of the advertise address's family, as kubeadm chooses it."""
+    return "::1" if isinstance(node.advertise_address, IPv6Address) else "127.0.0.1"
+
+
+def _url(host: IPAddress | str, port: int, scheme: str = "https") -> str:
+    text = str(host)
+    return f"{scheme}://{f'[{text}]' if ':' in text else text}:{port}"
+
+
+def _member_url(node: Node, port: int) -> str:
+    return f"https://{host_text(node.advertise_address)}:{port}"
+
+
+def client_url(node: Node) -> str:
+    """Where a member's clients reach it."""
+    return _member_url(node, ETCD_CLIENT_PORT)
+
+
+def peer_url(node: Node) -> str:
+    """Where a member's peers reach it."""
+    return _member_url(node, ETCD_PEER_PORT)
+
+
+def _joined(networks: Iterable[object]) -> str:
+    return ",".join(str(network) for network in networks)
+
+
+def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> tuple[Flag, ...]:
+    """The API server's flags; while the service account key rotates, tokens of both keys are accepted."""
+    spec = cluster.spec
+    directory = spec.certificates.directory
+    flags: dict[str, str | list[str]] = {
+        "advertise-address": str(node.advertise_address),
+        "allow-privileged": "true",
+        "client-ca-file": f"{directory}/ca.crt",
+        "enable-admission-plugins": "NodeRestriction",
+        "enable-bootstrap-token-auth": "true",
+        # Ours: kubeadm leaves kubelets' serving certificates unverified (CIS 1.2.5).
+        "kubelet-certificate-authority": f"{directory}/ca.crt",
+        "kubelet-client-certificate": f"{directory}/apiserver-kubelet-client.crt",
+        "kubelet-client-key": f"{directory}/apiserver-kubelet-client.key",
+        "kubelet-preferred-address-types": "InternalIP,ExternalIP,Hostname",
+        "proxy-client-cert-file": f"{directory}/front-proxy-client.crt",
+        "proxy-client-key-file": f"{directory}/front-proxy-client.key",
+        "requestheader-allowed-names": FRONT_PROXY_USER,
+        "requestheader-client-ca-file": f"{directory}/front-proxy-ca.crt",
+        "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+        "requestheader-group-headers": "X-Remote-Group",
+        "requestheader-username-headers": "X-Remote-User",
+        "secure-port": str(cluster.api_port(node)),
+        "service-account-issuer": f"https://kubernetes.default.svc.{spec.networking.dns_domain}",
+        "service-account-key-file": [f"{directory}/{name}" for name, _ in accepted_sa_keys(rotations)],
+        "service-account-signing-key-file": f"{directory}/{layout.SA_PRIVATE_KEY}",
+        "service-cluster-ip-range": _joined(spec.networking.service_subnets),
+        "tls-cert-file": f"{directory}/apiserver.crt",
+        "tls-private-key-file": f"{directory}/apiserver.key",
+        **_etcd_client(cluster, node),
+    }
+    if spec.encryption is not None:
+        flags["encryption-provider-config"] = f"{directory}/{layout.ENCRYPTION_CONFIGURATION}"
+    extra = spec.api_server.extra_args
+    replaced = versions.authorization_config_replaces_mode(spec.kubernetes_version)
+    if not replaced or last_value(extra, "authorization-config") is None:
+        flags["authorization-mode"] = "Node,RBAC"
+    return merged(flags, extra)
+
+
+def _etcd_client(cluster: ClusterSpec, node: Node) -> dict[str, str]:
+    etcd, directory = cluster.spec.etcd, cluster.spec.certificates.directory
+    if etcd.external is not None:
+        flags = {"etcd-servers": ",".join(etcd.external.endpoints)}
+        if etcd.external.ca_file:
+            flags["etcd-cafile"] = etcd.external.ca_file
+        if etcd.external.cert_file and etcd.external.key_file:
+            flags["etcd-certfile"] = etcd.external.cert_file
+            flags["etcd-keyfile"] = etcd.external.key_file
+        return flags
+    members = cluster.etcd_members
+    servers = last_value(etcd.extra_args, "advertise-client-urls")
+    if servers is None:
+        local = any(member.name == node.name for member in members)
+        servers = (
+            _url(localhost(node), ETCD_CLIENT_PORT)
+            if local
+            else ",".join(client_url(member) for member in members)
+        )
+    return {
+        "etcd-servers": servers,
+        "etcd-cafile": f"{directory}/etcd/ca.crt",
+        "etcd-certfile": f"{directory}/apiserver-etcd-client.crt",
+        "etcd-keyfile": f"{directory}/apiserver-etcd-client.key",
+    }
+
+
+def kube_controller_manager(cluster: ClusterSpec, _node: Node) -> tuple[Flag, ...]:
+    """The controller manager's flags."""
+    spec = cluster.spec
+    directory = spec.certificates.directory
+    flags = {
+        "authentication-kubeconfig": CONTROLLER_MANAGER_KUBECONFIG,
+        "authorization-kubeconfig": CONTROLLER_MANAGER_KUBECONFIG,
+        "bind-address": "127.0.0.1",
+        "client-ca-file": f"{directory}/ca.crt",
+        "cluster-name": cluster.name,
+        "controllers": "*,bootstrapsigner,tokencleaner",
+        "kubeconfig": CONTROLLER_MANAGER_KUBECONFIG,
+        "leader-elect": "true",
+        "requestheader-client-ca-file": f"{directory}/front-proxy-ca.crt",
+        "root-ca-file": f"{directory}/ca.crt",
+        "service-account-private-key-file": f"{directory}/{layout.SA_PRIVATE_KEY}",
+        "use-service-account-credentials": "true",
+    }
+    # Without a CA's key it signs nothing, which kubeadm says with empty flags (controlplane/manifests.go).
+    # The certificate has a file of its own, because ca.crt may hold two and this one only one.
+    signs = cluster.ca_keys_on_nodes
+    flags["cluster-signing-cert-file"] = f"{directory}/{layout.SIGNING_CERTIFICATE}" if signs else ""
+    flags["cluster-signing-key-file"] = f"{directory}/ca.key" if signs else ""
+    if spec.networking.pod_subnets:
+        flags["allocate-node-cidrs"] = "true"
+        flags["cluster-cidr"] = _joined(spec.networking.pod_subnets)
+        flags["service-cluster-ip-range"] = _joined(spec.networking.service_subnets)
+    return merged(flags, spec.controller_manager.extra_args)
+
+
+def kube_scheduler(cluster: ClusterSpec, _node: Node) -> tuple[Flag, ...]:
+    """The scheduler's flags."""
+    flags = {
+        "authentication-kubeconfig": SCHEDULER_KUBECONFIG,
+        "authorization-kubeconfig": SCHEDULER_KUBECONFIG,
+        "bind-address": "127.0.0.1",
+        "kubeconfig": SCHEDULER_KUBECONFIG,
+        "leader-elect": "true",
+    }
+    return merged(flags, cluster.spec.scheduler.extra_args)
+
+
+def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> tuple[Flag, ...]:
+    """An etcd member's flags: a new cluster starts with all founders, who comes later joins what is there."""
+    spec = cluster.spec
+    known = membership.known_to(node.name)
+    directory = f"{spec.certificates.directory}/etcd"
+    flags = {
+        "advertise-client-urls": client_url(node),
+        "cert-file": f"{directory}/server.crt",
+        "client-cert-auth": "true",
+        "data-dir": spec.etcd.data_dir,
+        "initial-advertise-peer-urls": peer_url(node),
+        "initial-cluster": ",".join(
+            f"{member.name}={peer_url(member)}" for member in cluster.etcd_members if member.name in known
+        ),
+        "key-file": f"{directory}/server.key",
+        "listen-client-urls": f"{_url(localhost(node), ETCD_CLIENT_PORT)},{client_url(node)}",
+        "listen-metrics-urls": _url(localhost(node), ETCD_METRICS_PORT, "http"),
+        "listen-peer-urls": peer_url(node),
+        "name": node.name,
+        "peer-cert-file": f"{directory}/peer.crt",
+        "peer-client-cert-auth": "true",
+        "peer-key-file": f"{directory}/peer.key",
+        "peer-trusted-ca-file": f"{directory}/ca.crt",
+        "snapshot-count": "10000",
+        "trusted-ca-file": f"{directory}/ca.crt",
+    }
+    if node.name in membership.joined:
+        flags["initial-cluster-state"] = "existing"
+    if versions.etcd_has_feature_gates(spec.kubernetes_version, spec.etcd.image_tag):
+        flags["feature-gates"] = "InitialCorruptCheck=true"
+        flags["watch-progress-notify-interval"] = "5s"
+    else:
+        flags["experimental-initial-corrupt-check"] = "true"
+        flags["experimental-watch-progress-notify-interval"] = "5s"
+    return merged(flags, spec.etcd.extra_args)
+
+
+def kubelet(cluster: ClusterSpec, node: Node) -> tuple[Flag, ...]:
+    """What the kubelet gets on top of the command line of its package's unit."""
+    common = cluster.spec.kubelet.extra_args
+    own = {arg.name for arg in node.kubelet_extra_args}
+    extra = (*(arg for arg in common if arg.name not in own), *node.kubelet_extra_args)
+    return merged({"hostname-override": node.name, "node-ip": _node_ip(node)}, extra)
+
+
+def kubelet_of_systemd(cluster: ClusterSpec, node: Node) -> tuple[Flag, ...]:
+    """The kubelet's whole command line where the unit is ours."""
+    files = {"config": KUBELET_CONFIGURATION, "kubeconfig": KUBELET_KUBECONFIG}
+    rest = kubelet(cluster, node)
+    given = {flag.name for flag in rest}
+    return (*(Flag(name, value) for name, value in files.items() if name not in given), *rest)
+
+
+def kube_proxy(_cluster: ClusterSpec, _node: Node) -> tuple[Flag, ...]:
+    """kube-proxy's flags: all its settings are in its configuration file."""
+    return (Flag("config", KUBE_PROXY_CONFIGURATION),)
+
+
+def _node_ip(node: Node) -> str:
+    """The advertise address and, for dual stack, the first of the other family (kubelet `--node-ip`)."""
+    first = node.advertise_address
+    other = next((address for address in node.addresses if address.version != first.version), None)
+    return str(first) if other is None else f"{first},{other}"

@@ -1,0 +1,286 @@
+"""Reads rendered text back and compares it with what it was made from.
+
+For templates of a user's own it runs every time; for the built-in ones in the tests, for every kind of file.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from pkigen.desired.rendering.contexts import (
+    ClusterAdmins,
+    EncryptionConfiguration,
+    FlagFile,
+    IAMAccess,
+    Kubeconfig,
+    KubeletClient,
+    KubeletConfiguration,
+    KubeProxyConfiguration,
+    NodeRotation,
+    TokenKubeconfig,
+    Unit,
+    UserAccess,
+)
+from pkigen.desired.rendering.pods import StaticPod
+from pkigen.errors import TemplateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pkigen.desired.items import FileKind
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_KINDS: dict[type, frozenset[str]] = {
+    ClusterAdmins: frozenset({"ClusterRoleBinding"}),
+    EncryptionConfiguration: frozenset({"EncryptionConfiguration"}),
+    KubeletClient: frozenset({"ClusterRoleBinding"}),
+    KubeletConfiguration: frozenset({"KubeletConfiguration"}),
+    KubeProxyConfiguration: frozenset({"KubeProxyConfiguration"}),
+    NodeRotation: frozenset({"ClusterRoleBinding"}),
+    IAMAccess: frozenset({"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}),
+    UserAccess: frozenset({"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount"}),
+}
+_ASSIGNMENT = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"\n', re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_FLAGS = ".flags"
+_KEPT_BACKSLASH = '"\\$`'
+
+
+class _Mismatch(Exception):  # noqa: N818 -- a finding on its way to becoming a TemplateError
+    """What is wrong with the text, without any of its values."""
+
+
+def check(text: str, context: object, place: str) -> None:
+    """Read rendered text back.
+
+    Args:
+        text: What a template rendered.
+        context: What it was rendered from.
+        place: The template's file, for the message.
+
+    Raises:
+        TemplateError: It is not what it must be; no value is quoted, since it may be a key.
+    """
+    try:
+        _compare(context, text)
+    except _Mismatch as mismatch:
+        msg = f"{place}: {mismatch}"
+        raise TemplateError(msg, hint="compare it with the template that it overrides") from None
+
+
+def arguments(text: str, kind: FileKind) -> tuple[str, ...] | None:
+    """What a component is started with, by its static Pod or flag file; None where the text is neither."""
+    component = kind.removesuffix(_FLAGS)
+    try:
+        if kind.endswith(_FLAGS):
+            (given,) = environment(text).values()
+            return tuple(given)
+        _, (command,) = _commands(text, component)
+        return tuple(str(each) for each in command[1:])
+    except (_Mismatch, ValueError, TypeError):
+        return None
+
+
+@singledispatch
+def _compare(context: object, text: str) -> None:
+    kinds = _KINDS[type(context)]
+    for document in documents(text):
+        if (
+            not isinstance(document, dict)
+            or document.get("kind") not in kinds
+            or "apiVersion" not in document
+        ):
+            msg = f"it renders an object that is no {' or '.join(sorted(kinds))}"
+            raise _Mismatch(msg)
+
+
+@_compare.register
+def _(context: StaticPod, text: str) -> None:
+    named, commands = _commands(text, context.component)
+    if named != (1, "Pod", context.component, "kube-system"):
+        msg = f"it does not render one Pod {context.component} in kube-system"
+        raise _Mismatch(msg)
+    if commands != [[context.component, *context.arguments]]:
+        raise _Mismatch("the command is not the program with exactly its flags: extraArgs change flags")
+    if not {(each.name, each.value) for each in context.environment} <= _variables(text, context.component):
+        raise _Mismatch("the environment lacks a variable of extraEnvs")
+
+
+def _commands(text: str, component: str) -> tuple[tuple[Any, ...], list[Any]]:
+    """How many Pods there are, the kind, name and namespace of the first, and its command for a component."""
+    pods = documents(text)
+    try:
+        pod = pods[0]
+        named = (len(pods), pod["kind"], pod["metadata"]["name"], pod["metadata"]["namespace"])
+        containers = pod["spec"]["containers"]
+        return named, [each["command"] for each in containers if each["name"] == component]
+    except (AttributeError, IndexError, KeyError, TypeError):
+        raise _Mismatch("it renders no Pod with a container and its command") from None
+
+
+def _variables(text: str, component: str) -> set[tuple[str, str]]:
+    try:
+        return {
+            (str(each["name"]), str(each.get("value", "")))
+            for container in documents(text)[0]["spec"]["containers"]
+            if container["name"] == component
+            for each in container.get("env") or ()
+        }
+    except (AttributeError, KeyError, TypeError):
+        raise _Mismatch("it renders an environment that is no list of variables") from None
+
+
+@_compare.register
+def _(context: Kubeconfig, text: str) -> None:
+    credential = {"client-certificate-data": context.certificate, "client-key-data": context.key}
+    _compare_kubeconfig(context, credential, text)
+
+
+@_compare.register
+def _(context: TokenKubeconfig, text: str) -> None:
+    _compare_kubeconfig(context, {"token": context.token}, text)
+
+
+def _compare_kubeconfig(context: Kubeconfig | TokenKubeconfig, credential: dict[str, str], text: str) -> None:
+    in_context = {"cluster": context.cluster, "user": context.user}
+    if context.namespace is not None:
+        in_context["namespace"] = context.namespace
+    expected = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": context.context,
+        "clusters": [
+            {
+                "name": context.cluster,
+                "cluster": {"server": context.server, "certificate-authority-data": context.trust_bundle},
+            }
+        ],
+        "contexts": [{"name": context.context, "context": in_context}],
+        "users": [{"name": context.user, "user": credential}],
+    }
+    found = documents(text)
+    if found and isinstance(found[0], dict) and found[0].get("preferences") == {}:
+        del found[0]["preferences"]  # older clients write it
+    if found != [expected]:
+        raise _Mismatch("the kubeconfig is not exactly its cluster, context and user")
+
+
+@_compare.register
+def _(context: FlagFile, text: str) -> None:
+    if environment(text) != {context.variable: list(context.arguments)}:
+        msg = f"it does not set {context.variable} to exactly the flags: extraArgs change flags"
+        raise _Mismatch(msg)
+
+
+@_compare.register
+def _(context: Unit, text: str) -> None:
+    settings = list(unit_settings(text))
+    commands = [
+        value.split() for section, key, value in settings if (section, key) == ("Service", "ExecStart")
+    ]
+    if commands != [[context.program, f"${context.variable}"]]:
+        msg = f"ExecStart is not {context.program} ${context.variable}"
+        raise _Mismatch(msg)
+    if ("Service", "EnvironmentFile", context.environment_file) not in settings:
+        msg = f"EnvironmentFile is not {context.environment_file}"
+        raise _Mismatch(msg)
+
+
+def documents(text: str) -> list[Any]:
+    """Every document of a YAML text; a key that stands twice is refused, where PyYAML would keep the last."""
+    loader = _Loader(text)
+    result = []
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            _refuse_repeats(node)
+            result.append(loader.construct_document(node))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1} of the result" if mark else ""
+        msg = f"it renders no YAML{where}"
+        raise _Mismatch(msg) from None
+    finally:
+        loader.dispose()
+    return result
+
+
+def _refuse_repeats(node: yaml.Node) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name = str(key.value)
+            if name in seen:
+                msg = f"a key stands twice, line {key.start_mark.line + 1} of the result"
+                raise _Mismatch(msg)
+            seen.add(name)
+            _refuse_repeats(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_repeats(value)
+
+
+def environment(text: str) -> dict[str, list[str]]:
+    """The variables of an environment file, each split into arguments as systemd does it.
+
+    The subset that pkigen writes: NAME="…" with escapes, comments and empty lines.
+    """
+    result: dict[str, list[str]] = {}
+    position = 0
+    while position < len(text):
+        if text[position] in "#\n":
+            position = text.find("\n", position) + 1 or len(text)
+            continue
+        match = _ASSIGNMENT.match(text, position)
+        if match is None or match[1] in result:
+            raise _Mismatch('it renders no environment file of the form NAME="…", each name once')
+        result[match[1]] = list(_arguments(_ESCAPE.sub(_unescaped, match[2])))
+        position = match.end()
+    return result
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    if match[1] == "\n":
+        return ""
+    return match[1] if match[1] in _KEPT_BACKSLASH else match[0]
+
+
+def _arguments(value: str) -> Iterator[str]:
+    """Split at white space outside of quotes; a backslash takes the next character as it is."""
+    word: list[str] = []
+    begun, quote = False, ""
+    characters = iter(value)
+    for character in characters:
+        if not quote and character in " \t\n\r":
+            if begun:
+                yield "".join(word)
+            word, begun = [], False
+            continue
+        begun = True
+        if character == "\\":
+            word.append(next(characters, ""))
+        elif character == quote:
+            quote = ""
+        elif not quote and character in "\"'":
+            quote = character
+        else:
+            word.append(character)
+    if begun:
+        yield "".join(word)
+
+
+def unit_settings(text: str) -> Iterator[tuple[str, str, str]]:
+    """Section, key and value of every setting of a unit file."""
+    section = ""
+    for line in text.replace("\\\n", " ").splitlines():
+        if line.startswith("[") and line.endswith("]"):
+            section = line[1:-1]
+        elif line and not line.startswith(("#", ";")):
+            key, separator, value = line.partition("=")
+            if not separator or not section:
+                raise _Mismatch("it renders a line that is no setting of a unit file")
+            yield section, key.strip(), value.strip()

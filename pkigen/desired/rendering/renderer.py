@@ -1,0 +1,280 @@
+"""From an item of the inventory to its bytes: which template, in which language, with which context."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pkigen.desired.derivation import CLUSTER_ADMINS, KUBELET_CLIENT_USER, NODES
+from pkigen.desired.generations import ENCRYPTION_KEY_SIZE
+from pkigen.desired.items import FileKind
+from pkigen.desired.rendering import access, flags, nodes, pods
+from pkigen.desired.rendering import read_back as reading
+from pkigen.desired.rendering.contexts import (
+    ClusterAdmins,
+    EncryptionConfiguration,
+    EncryptionKey,
+    FlagFile,
+    Kubeconfig,
+    KubeletClient,
+    NodeRotation,
+    TokenKubeconfig,
+)
+from pkigen.desired.rendering.templates import Language, Templates
+from pkigen.errors import TemplateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pkigen.desired.inventory import Inventory
+    from pkigen.desired.items import DesiredFile, DesiredKubeconfig, DesiredToken
+    from pkigen.desired.rendering.flags import Flag
+    from pkigen.desired.rendering.pods import StaticPod
+    from pkigen.spec.model import ClusterSpec, Node
+
+
+@dataclass(frozen=True, slots=True)
+class _NodeFile:
+    """A file of one node: its template and how its context is made."""
+
+    template: str
+    language: Language
+    context: Callable[[Inventory, Node], Any]
+
+
+def _plain(context: Callable[[ClusterSpec, Node], Any]) -> Callable[[Inventory, Node], Any]:
+    """A context that the spec alone decides."""
+    return lambda inventory, node: context(inventory.cluster, node)
+
+
+def _manifest(pod: Callable[[ClusterSpec, Node], StaticPod], component: str) -> _NodeFile:
+    return _NodeFile(f"manifests/{component}.yaml", Language.YAML, _plain(pod))
+
+
+def _unit(component: str) -> _NodeFile:
+    def context(cluster: ClusterSpec, node: Node) -> Any:
+        return nodes.unit(component, cluster, node)
+
+    return _NodeFile(f"systemd/{component}.service", Language.UNIT, _plain(context))
+
+
+def _flags(of_component: Callable[[ClusterSpec, Node], tuple[Flag, ...]], component: str) -> _NodeFile:
+    def context(cluster: ClusterSpec, node: Node) -> FlagFile:
+        return _flag_file(component, of_component(cluster, node))
+
+    return _NodeFile("flags/component.env", Language.ENVIRONMENT, _plain(context))
+
+
+def _flag_file(component: str, arguments: tuple[Flag, ...]) -> FlagFile:
+    return FlagFile(variable=nodes.flags_variable(component), arguments=tuple(map(str, arguments)))
+
+
+def _api_server_pod(inventory: Inventory, node: Node) -> StaticPod:
+    return pods.kube_apiserver(inventory.cluster, node, inventory.rotations)
+
+
+def _api_server_flags(inventory: Inventory, node: Node) -> FlagFile:
+    return _flag_file("kube-apiserver", flags.kube_apiserver(inventory.cluster, node, inventory.rotations))
+
+
+def _etcd_pod(inventory: Inventory, node: Node) -> StaticPod:
+    return pods.etcd(inventory.cluster, node, inventory.etcd)
+
+
+def _etcd_flags(inventory: Inventory, node: Node) -> FlagFile:
+    return _flag_file("etcd", flags.etcd(inventory.cluster, node, inventory.etcd))
+
+
+def _kubelet_flags(cluster: ClusterSpec, node: Node) -> FlagFile:
+    return FlagFile(variable=nodes.KUBEADM_ARGUMENTS, arguments=tuple(map(str, flags.kubelet(cluster, node))))
+
+
+_STATIC_POD_KUBELET_FLAGS = _NodeFile("flags/kubeadm-flags.env", Language.ENVIRONMENT, _plain(_kubelet_flags))
+
+_NODE_FILES = {
+    FileKind.ETCD: _NodeFile("manifests/etcd.yaml", Language.YAML, _etcd_pod),
+    FileKind.KUBE_APISERVER: _NodeFile("manifests/kube-apiserver.yaml", Language.YAML, _api_server_pod),
+    FileKind.KUBE_CONTROLLER_MANAGER: _manifest(pods.kube_controller_manager, "kube-controller-manager"),
+    FileKind.KUBE_SCHEDULER: _manifest(pods.kube_scheduler, "kube-scheduler"),
+    FileKind.ETCD_UNIT: _unit("etcd"),
+    FileKind.KUBE_APISERVER_UNIT: _unit("kube-apiserver"),
+    FileKind.KUBE_CONTROLLER_MANAGER_UNIT: _unit("kube-controller-manager"),
+    FileKind.KUBE_SCHEDULER_UNIT: _unit("kube-scheduler"),
+    FileKind.KUBELET_UNIT: _unit("kubelet"),
+    FileKind.KUBE_PROXY_UNIT: _unit("kube-proxy"),
+    FileKind.ETCD_FLAGS: _NodeFile("flags/component.env", Language.ENVIRONMENT, _etcd_flags),
+    FileKind.KUBE_APISERVER_FLAGS: _NodeFile("flags/component.env", Language.ENVIRONMENT, _api_server_flags),
+    FileKind.KUBE_CONTROLLER_MANAGER_FLAGS: _flags(flags.kube_controller_manager, "kube-controller-manager"),
+    FileKind.KUBE_SCHEDULER_FLAGS: _flags(flags.kube_scheduler, "kube-scheduler"),
+    FileKind.KUBELET_FLAGS: _flags(flags.kubelet_of_systemd, "kubelet"),
+    FileKind.KUBE_PROXY_FLAGS: _flags(flags.kube_proxy, "kube-proxy"),
+    FileKind.KUBELET_CONFIGURATION: _NodeFile(
+        "kubelet/config.yaml", Language.YAML, _plain(nodes.kubelet_configuration)
+    ),
+    FileKind.KUBE_PROXY_CONFIGURATION: _NodeFile(
+        "kube-proxy/config.yaml", Language.YAML, _plain(nodes.kube_proxy_configuration)
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Addon:
+    """Objects of the whole cluster: their template and how its context is made."""
+
+    template: str
+    context: Callable[[ClusterSpec], Any]
+
+
+_ADDONS = {
+    FileKind.ADDON_CLUSTER_ADMINS: _Addon("cluster-admins", lambda _: ClusterAdmins(group=CLUSTER_ADMINS)),
+    FileKind.ADDON_KUBELET_CLIENT: _Addon(
+        "apiserver-kubelet-client", lambda _: KubeletClient(user=KUBELET_CLIENT_USER)
+    ),
+    FileKind.ADDON_NODE_ROTATION: _Addon("node-certificate-rotation", lambda _: NodeRotation(group=NODES)),
+    FileKind.ADDON_IAM: _Addon("iam", access.of_iam),
+}
+
+
+class Renderer:
+    """Renders every file and kubeconfig of an inventory.
+
+    Args:
+        inventory: What must exist.
+        overrides: A folder of templates that is looked up first, file by file.
+
+    Raises:
+        TemplateError: The folder is none, or holds a file that overrides nothing.
+    """
+
+    def __init__(self, inventory: Inventory, *, overrides: Path | None = None) -> None:
+        self._cluster = inventory.cluster
+        self._inventory = inventory
+        self._nodes = {node.name: node for node in inventory.cluster.spec.nodes}
+        self._users = {user.stem: user for user in inventory.cluster.spec.users}
+        self._templates = Templates(overrides)
+        # What the built-in templates render is checked by the tests, for every kind of file.
+        self._checked = overrides is not None
+
+    def digest(self) -> str:
+        """The SHA-256 of the templates.
+
+        Raises:
+            TemplateError: One of them cannot be read.
+        """
+        return self._templates.digest()
+
+    def file(self, item: DesiredFile, *, secrets: tuple[bytes, ...] = ()) -> bytes:
+        """Render a file.
+
+        Args:
+            item: From the inventory.
+            secrets: The encryption keys as base64, the one that writes first, for the
+                EncryptionConfiguration only.
+
+        Raises:
+            TemplateError: With the template's file and line.
+        """
+        match item.kind:
+            case FileKind.ENCRYPTION_CONFIGURATION:
+                return self._encryption_configuration(secrets)
+            case kind if kind in _ADDONS:
+                addon = _ADDONS[kind]
+                return self._render(f"addons/{addon.template}.yaml", addon.context(self._cluster))
+            case FileKind.ADDON_USER if item.user is not None:
+                return self._render("addons/user.yaml", access.of_user(self._users[item.user]))
+            case _ if item.node is not None:
+                file = _NODE_FILES[item.kind]
+                if item.kind is FileKind.KUBELET_FLAGS and not nodes.runs_units(self._cluster):
+                    file = _STATIC_POD_KUBELET_FLAGS
+                context = file.context(self._inventory, self._nodes[item.node])
+                return self._render(file.template, context, file.language)
+            case _:
+                msg = f"{item.path} belongs to no node and no user"
+                raise TemplateError(msg)
+
+    def kubeconfig(
+        self, item: DesiredKubeconfig, *, trust_bundle: bytes, certificate: bytes, key: bytes
+    ) -> bytes:
+        """Render a kubeconfig.
+
+        Args:
+            item: From the inventory.
+            trust_bundle: PEM, the CA certificates that judge the server.
+            certificate: PEM, the client's.
+            key: PEM, the client's private key.
+
+        Raises:
+            TemplateError: With the template's file and line, without any part of the key.
+        """
+        context = Kubeconfig(
+            server=item.server,
+            cluster=item.cluster,
+            user=item.user,
+            context=item.context,
+            namespace=item.namespace,
+            trust_bundle=_base64(trust_bundle),
+            certificate=_base64(certificate),
+            key=_base64(key),
+        )
+        return self._render("kubeconfig.yaml", context, secret=True)
+
+    def token_kubeconfig(self, item: DesiredToken, *, trust_bundle: bytes, token: str) -> bytes:
+        """Render a kubeconfig with a token.
+
+        Args:
+            item: From the inventory.
+            trust_bundle: PEM, the CA certificates that judge the server.
+            token: The service account's.
+
+        Raises:
+            TemplateError: With the template's file and line, without any part of the token.
+        """
+        context = TokenKubeconfig(
+            server=item.server,
+            cluster=item.cluster,
+            user=item.user,
+            context=item.context,
+            namespace=item.namespace,
+            trust_bundle=_base64(trust_bundle),
+            token=token,
+        )
+        return self._render("token-kubeconfig.yaml", context, secret=True)
+
+    def _encryption_configuration(self, secrets: tuple[bytes, ...]) -> bytes:
+        encryption = self._cluster.spec.encryption
+        if encryption is None or not secrets:
+            raise TemplateError("an EncryptionConfiguration needs spec.encryption and a key")
+        context = EncryptionConfiguration(
+            provider=encryption.provider,
+            resources=encryption.resources,
+            keys=tuple(map(_encryption_key, secrets)),
+        )
+        return self._render("encryption-config.yaml", context, secret=True)
+
+    def _render(
+        self, name: str, context: Any, language: Language = Language.YAML, *, secret: bool = False
+    ) -> bytes:
+        text = self._templates.render(name, language, context, secret=secret)
+        if self._checked:
+            reading.check(text, context, self._templates.place(name))
+        return text.encode()
+
+
+def _encryption_key(secret: bytes) -> EncryptionKey:
+    """A key under a name of its own: stored data names its key, so the name must follow when that rotates."""
+    try:
+        key = base64.b64decode(secret, validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != ENCRYPTION_KEY_SIZE:
+        msg = f"the encryption key must be {ENCRYPTION_KEY_SIZE} bytes in base64"
+        raise TemplateError(msg)
+    return EncryptionKey(name=f"key-{hashlib.sha256(key).hexdigest()[:16]}", secret=secret.decode("ascii"))
+
+
+def _base64(pem: bytes) -> str:
+    return base64.b64encode(pem).decode("ascii")

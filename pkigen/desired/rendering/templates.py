@@ -1,0 +1,190 @@
+"""Finds the templates and runs them in Jinja's sandbox, one environment per output language."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from jinja2.runtime import BlockReference, Context, Macro, Undefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from pkigen.desired.rendering.quoting import (
+    Rendered,
+    environment_argument,
+    unit_word,
+    yaml_block_scalar,
+    yaml_scalar,
+)
+from pkigen.errors import TemplateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SUFFIX = ".j2"
+PARTIAL_PREFIX = "_"
+ORIGINALS = "pkigen"
+"""`{% extends "pkigen/NAME" %}` in an override means the template that it overrides."""
+
+
+class Language(enum.Enum):
+    """An output language; each quotes values in its own way."""
+
+    YAML = "yaml"
+    UNIT = "unit"
+    ENVIRONMENT = "environment"
+
+
+_QUOTING: dict[Language, Callable[[object], Rendered]] = {
+    Language.YAML: yaml_scalar,
+    Language.UNIT: unit_word,
+    Language.ENVIRONMENT: environment_argument,
+}
+
+
+def template_directory() -> Path:
+    """The folder of the built-in templates: inside the wheel, else at the top of the checkout.
+
+    Raises:
+        TemplateError: It is in neither place.
+    """
+    package = Path(__file__).resolve().parents[2]
+    for candidate in (package / "_templates", package.parent / "templates"):
+        if (candidate / f"kubeconfig.yaml{SUFFIX}").is_file():
+            return candidate
+    msg = f"the templates are missing from {package}"
+    raise TemplateError(msg, hint="install pkigen again: its package is incomplete")
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """A sandbox in which the output of macros and blocks, quoted inside, is not quoted once more."""
+
+    def call(self, context: Context, called: Any, /, *args: Any, **kwargs: Any) -> Any:
+        result = super().call(context, called, *args, **kwargs)
+        return Rendered(result) if isinstance(called, Macro | BlockReference) else result
+
+
+class Templates:
+    """The templates, an override folder first, file by file.
+
+    Args:
+        overrides: The folder given with `--templates`, or None.
+    """
+
+    def __init__(self, overrides: Path | None) -> None:
+        self._overrides = overrides
+        built_in = template_directory()
+        originals = jinja2.FileSystemLoader(built_in)
+        loaders: list[jinja2.BaseLoader] = [originals, jinja2.PrefixLoader({ORIGINALS: originals})]
+        if overrides is not None:
+            _check_overrides(overrides, built_in)
+            loaders.insert(0, jinja2.FileSystemLoader(overrides))
+        loader = jinja2.ChoiceLoader(loaders)
+        self._environments = {language: _environment(language, loader) for language in Language}
+        self._folders = (built_in, *([overrides] if overrides is not None else []))
+
+    def digest(self) -> str:
+        """The SHA-256 of every template and its name: with other templates a plan means something else.
+
+        Raises:
+            TemplateError: One of them cannot be read.
+        """
+        digest = hashlib.sha256()
+        for folder in self._folders:
+            for name in sorted(_names(folder)):
+                try:
+                    content = (folder / name).read_bytes()
+                except OSError as error:
+                    raise _explain(error, name, secret=False) from None
+                digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\0".encode())
+            digest.update(b"\0")
+        return digest.hexdigest()
+
+    def render(self, name: str, language: Language, context: Any, *, secret: bool = False) -> str:
+        """Render one template with the fields of a frozen dataclass as its variables.
+
+        Args:
+            name: The template's path below the folder, without `.j2`.
+            language: How values are quoted.
+            context: A dataclass instance.
+            secret: The context holds a secret, so an error names only the place.
+
+        Raises:
+            TemplateError: With the template's file and line.
+        """
+        variables = {field.name: getattr(context, field.name) for field in dataclasses.fields(context)}
+        try:
+            return self._environments[language].get_template(name + SUFFIX).render(variables)
+        except Exception as error:  # noqa: BLE001 -- a template is a program: whatever it raises is its author's to see
+            raise _explain(error, name + SUFFIX, secret=secret) from None
+
+    def place(self, name: str) -> str:
+        """Where to look for what is wrong with a result: the file, or the folder that has a piece of it."""
+        file = self._environments[Language.YAML].get_template(name + SUFFIX).filename or name
+        if self._overrides is None or Path(file).is_relative_to(self._overrides):
+            return file
+        return f"{self._overrides}, in what {name}{SUFFIX} renders"
+
+
+def _environment(language: Language, loader: jinja2.BaseLoader) -> _Environment:
+    quote = _QUOTING[language]
+
+    def finalize(value: object) -> object:
+        if isinstance(value, Undefined):
+            str(value)  # StrictUndefined raises here, with the variable's name
+        return quote(value)
+
+    environment = _Environment(
+        loader=loader,
+        undefined=jinja2.StrictUndefined,
+        finalize=finalize,
+        autoescape=False,  # HTML escaping would not make YAML safe; finalize does
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    # These make Markup, which is for HTML; its text would be quoted as a value, but it is no use here.
+    for name in ("e", "escape", "forceescape", "safe", "tojson", "urlize", "xmlattr"):
+        del environment.filters[name]
+    if language is Language.YAML:
+        environment.filters["block"] = yaml_block_scalar
+    return environment
+
+
+def _check_overrides(overrides: Path, built_in: Path) -> None:
+    if not overrides.is_dir():
+        msg = f"{overrides} is not a folder of templates"
+        raise TemplateError(msg)
+    known = _names(built_in)
+    for name in sorted(_names(overrides)):
+        if name not in known and not name.rpartition("/")[2].startswith(PARTIAL_PREFIX):
+            msg = f"{overrides / name} overrides no template"
+            names = ", ".join(sorted(known))
+            raise TemplateError(msg, hint=f"the templates are {names}; names of partials begin with '_'")
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob(f"*{SUFFIX}")}
+
+
+def _explain(error: Exception, name: str, *, secret: bool) -> TemplateError:
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        return TemplateError(f"{error.filename or error.name or name}:{error.lineno}: {error.message}")
+    place, traceback = name, error.__traceback__
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename
+        if file.endswith(SUFFIX):
+            place = f"{file}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    if isinstance(error, jinja2.TemplateNotFound):
+        return TemplateError(f"{place}: there is no template {error.name}")
+    if isinstance(error, OSError):
+        reason = (error.strerror or "input/output error").lower()
+        return TemplateError(f"{error.filename or place} cannot be read: {reason}")
+    # The text of an error may quote a value, which in a kubeconfig may be a key.
+    reason = type(error).__name__ if secret else f"{error}"
+    return TemplateError(f"{place}: {reason or type(error).__name__}")

@@ -1,0 +1,72 @@
+"""Builds `pki.lock` of one survey."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pkigen.desired.items import DesiredCertificate, DesiredCopy, DesiredFile, DesiredKeyPair
+from pkigen.state.lockfile import FORMAT, certificate_facts, encoded, head, spec_facts
+from pkigen.state.reasons import Reason
+
+if TYPE_CHECKING:
+    from pkigen.desired.inventory import Inventory
+    from pkigen.reconcile.surveyed import Surveyed
+    from pkigen.state.ledger import Head
+
+
+@dataclass(kw_only=True)
+class LockBuilder:
+    """Gathers what a survey of the finished tree sees."""
+
+    inventory: Inventory
+    _certificates: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, surveyed: Surveyed) -> None:
+        """Take up one object."""
+        item = surveyed.item
+        if surveyed.action.reason is Reason.AWAITS_REQUEST:
+            return  # nothing is there yet
+        for path in surveyed.action.paths:
+            self._files.setdefault(path, {})
+        match item:
+            case DesiredCertificate() if surveyed.observed is not None and surveyed.observed.certificate:
+                self._certificates[item.id] = {
+                    "path": surveyed.action.paths[0],
+                    "issuer": item.issuer.certificate_name if item.issuer else None,
+                    **certificate_facts(surveyed.observed.certificate),
+                }
+            case DesiredKeyPair() | DesiredCopy() | DesiredFile() if surveyed.sha256 is not None:
+                self._files[surveyed.action.paths[-1]] = {"sha256": surveyed.sha256.hex()}
+            case _:
+                pass
+
+    def encode(self, ledger: Head) -> bytes:
+        """The file's bytes."""
+        content = {
+            "apiVersion": FORMAT,
+            "kind": "Lock",
+            "cluster": self.inventory.cluster.name,
+            "spec": spec_facts(self.inventory.cluster),
+            **_rotations(self.inventory),
+            **_etcd(self.inventory),
+            "ledger": head(ledger),
+            "certificates": dict(sorted(self._certificates.items())),
+            "files": dict(sorted(self._files.items())),
+        }
+        return encoded(content)
+
+
+def _rotations(inventory: Inventory) -> dict[str, dict[str, str]]:
+    """The phases of the rotations that are under way."""
+    phases = {identifier: str(phase) for identifier, phase in sorted(inventory.rotations.phases.items())}
+    return {"rotations": phases} if phases else {}
+
+
+def _etcd(inventory: Inventory) -> dict[str, dict[str, list[str]]]:
+    """How the etcd cluster came about: the one thing about it that no spec can say."""
+    membership = inventory.etcd
+    if not membership.founders and not membership.joined:
+        return {}
+    return {"etcd": {"founders": list(membership.founders), "joined": list(membership.joined)}}

@@ -1,0 +1,133 @@
+"""What a plan consists of: one action per object, each with its reason; rendering them is elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from pkigen.state.reasons import Reason
+    from pkigen.state.views import Move
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reissuance:
+    """What changes from the present certificate to the next; `expires` is None where there is none yet.
+
+    `offline` says that only the offline authority can issue it.
+    """
+
+    issuer: str | None
+    key_algorithm: str
+    expires: datetime | None
+    will_expire: datetime
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What is to be done to one object; the class says what, `reason` says why."""
+
+    verb: ClassVar[str]
+
+    id: str
+    paths: tuple[str, ...]
+    node: str | None
+    reason: Reason | None
+    details: tuple[str, ...] = ()
+    reissuance: Reissuance | None = None
+
+
+class Create(Action):
+    """Nothing is there yet."""
+
+    verb = "create"
+
+
+class Renew(Action):
+    """The same content with a new validity."""
+
+    verb = "renew"
+
+
+class Reissue(Action):
+    """A certificate whose content changes, or that cannot be used as it is."""
+
+    verb = "reissue"
+
+
+class Rewrite(Action):
+    """A file that holds something else, or has another mode, than it must."""
+
+    verb = "rewrite"
+
+
+class Remove(Action):
+    """A file that the spec no longer asks for; it goes to the backup."""
+
+    verb = "remove"
+
+
+class Keep(Action):
+    """Nothing is to be done."""
+
+    verb = "keep"
+
+
+class Await(Keep):
+    """Kept although it is due: only the offline authority can renew it, and a request has to ask for that."""
+
+    verb = "await"
+
+
+class Ask(Keep):
+    """Kept, or still absent: its key is on the node alone, and only the node can ask for a certificate."""
+
+    verb = "ask"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Every object of the inventory with its action, then the removals.
+
+    `basis` is the digest of all that was read to make the plan: a saved plan is refused when it differs.
+    """
+
+    actions: tuple[Action, ...]
+    basis: str
+    moves: tuple[Move, ...] = ()
+    rotated: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def changes(self) -> tuple[Action, ...]:
+        """The actions that do something."""
+        return tuple(action for action in self.actions if not isinstance(action, Keep))
+
+    @property
+    def waiting(self) -> tuple[Ask, ...]:
+        """What nodes have to ask for first."""
+        return tuple(action for action in self.actions if isinstance(action, Ask))
+
+    @property
+    def offline(self) -> tuple[Action, ...]:
+        """The changes that need a certificate of the offline authority."""
+        return tuple(action for action in self.changes if action.reissuance and action.reissuance.offline)
+
+    @property
+    def awaited(self) -> tuple[Action, ...]:
+        """What is due and can only be renewed by the offline authority: nothing that is changed here."""
+        return tuple(action for action in self.actions if isinstance(action, Await))
+
+    @property
+    def digest(self) -> str:
+        """What `apply` is bound to: the actions and the state that they were derived from."""
+        content = [
+            [action.verb, action.id, list(action.paths), action.reason, list(action.details)]
+            for action in self.changes
+        ]
+        return hashlib.sha256(json.dumps([self.basis, content]).encode()).hexdigest()

@@ -1,0 +1,170 @@
+"""The desired and the observed state, now → a plan: what is to be done to each object, and why."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from pkigen import __version__, layout
+from pkigen.desired.items import DesiredCopy, MaterialKind
+from pkigen.errors import AuthorityError
+from pkigen.reconcile.lock_builder import LockBuilder
+from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
+from pkigen.reconcile.survey import Survey
+from pkigen.reconcile.surveyed import Selection
+from pkigen.state.authority import load_all
+from pkigen.state.lockfile import LARGEST_LOCK, read_lock, spec_facts
+from pkigen.state.observed import Fault, FaultKind, observe_file
+from pkigen.state.reasons import Reason
+from pkigen.state.vault import is_encrypted
+from pkigen.state.views import HashingReader, MovedTree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from pkigen.desired.inventory import Inventory
+    from pkigen.desired.rendering import Renderer
+    from pkigen.state.observed import Reader, Tree
+    from pkigen.state.views import Move
+
+
+def make_plan(
+    inventory: Inventory,
+    tree: Tree,
+    renderer: Renderer,
+    *,
+    now: datetime,
+    owned: frozenset[str],
+    selection: Selection | None = None,
+    moves: tuple[Move, ...] = (),
+    rotated: Mapping[str, str] | None = None,
+) -> Plan:
+    """Plan everything that the spec asks for and the PKI directory does not hold.
+
+    Args:
+        inventory: What must exist.
+        tree: The PKI directory.
+        renderer: Says what rendered files must hold.
+        now: The present, in UTC.
+        owned: The paths that earlier runs wrote (from `pki.lock`).
+        selection: What `renew` asks for.
+        moves: Files of the authority that a rotation puts elsewhere first.
+        rotated: Which step of a rotation this is, by what rotates.
+
+    Raises:
+        AuthorityError: A CA is half there or unfit, or is encrypted here and to lie open on nodes.
+    """
+    moved = MovedTree(tree, moves)
+    if is_encrypted(moved):
+        require_no_ca_keys_on_nodes(inventory)
+    reader = HashingReader(moved)
+    reader.note(json.dumps(spec_facts(inventory.cluster)))
+    # Neither is seen in an action: what a file is created with, and what would be made of the same spec.
+    reader.note(renderer.digest())
+    reader.note(__version__)
+    wanted = selection or Selection()
+    survey = Survey(
+        inventory=inventory,
+        reader=reader,
+        renderer=renderer,
+        authorities=load_all(reader, inventory, now=now, revived=wanted.revived),
+        now=now,
+        selection=wanted,
+    )
+    lock: LockBuilder | None = LockBuilder(inventory=inventory)
+    actions = []
+    for surveyed in survey.objects():
+        actions.append(surveyed.action)
+        if not isinstance(surveyed.action, Keep):
+            lock = None  # it is written anew with every change
+        if lock is not None:
+            lock.add(surveyed)
+    actions.extend(_rotations(moves, rotated or {}))
+    actions.extend(removals(inventory, moved.walk(), owned))
+    if lock is not None and all(isinstance(action, Keep) for action in actions):
+        actions.extend(_lock_file(reader, lock))
+    return Plan(actions=tuple(actions), basis=reader.digest, moves=moves, rotated=rotated or {})
+
+
+def require_no_ca_keys_on_nodes(inventory: Inventory) -> None:
+    """Encrypting the authority is no use where the nodes' trees beside it hold the CA keys open.
+
+    Raises:
+        AuthorityError: The spec would have them there.
+    """
+    for item in inventory.items:
+        if isinstance(item, DesiredCopy) and item.material is MaterialKind.CA_KEY:
+            raise AuthorityError(
+                f"an encrypted authority does not go with {item.path}, a CA key in the open",
+                hint="set spec.certificates.distributeCAKeys to false: the controller managers then sign "
+                "nothing, and kubelets are renewed from here",
+            )
+
+
+def _rotations(moves: tuple[Move, ...], rotated: Mapping[str, str]) -> Iterator[Action]:
+    """What a rotation does to the authority itself, for those who read the plan."""
+    details = tuple(
+        f"{move.source} becomes {move.target}" if move.target else f"{move.source} goes to the backup"
+        for move in moves
+    )
+    for identifier, step in rotated.items():
+        yield Rewrite(
+            id=f"rotation of {identifier}",
+            paths=tuple(path for move in moves for path in (move.source, move.target) if path is not None),
+            node=None,
+            reason=Reason.ROTATION,
+            details=(step, *details),
+        )
+
+
+def _lock_file(reader: Reader, lock: LockBuilder) -> Iterator[Action]:
+    """The lock file where nothing else is to change: gone, edited, or made from another spec.
+
+    Where the ledger ends is taken from it as it is: whether that is true, `verify` says.
+    """
+    known = read_lock(reader)
+    found = observe_file(reader, layout.LOCK_FILE, limit=LARGEST_LOCK)
+    if isinstance(found, Fault):
+        kind: type[Action] = Create if found.kind is FaultKind.MISSING else Rewrite
+        reason = Reason.MISSING if found.kind is FaultKind.MISSING else Reason.UNREADABLE
+        detail = f"{found.path} {found.message}"
+    elif known is not None and hashlib.sha256(lock.encode(known.ledger)).digest() == found.sha256:
+        return
+    else:
+        kind, reason = Rewrite, Reason.CONTENT_CHANGED
+        detail = f"{layout.LOCK_FILE} does not describe this tree and this spec"
+    yield kind(id=layout.LOCK_FILE, paths=(layout.LOCK_FILE,), node=None, reason=reason, details=(detail,))
+
+
+def removals(inventory: Inventory, existing: Iterable[str], owned: frozenset[str]) -> Iterator[Action]:
+    """What is to go: whole trees of nodes that left the spec, and files that pkigen wrote and wants no more.
+
+    Files of other origin in the trees of present nodes are not touched.
+    """
+    nodes = {node.name for node in inventory.cluster.spec.nodes}
+    gone: dict[str, list[str]] = {}
+    for path in existing:
+        if path in inventory.paths:
+            continue
+        top, _, rest = path.partition("/")
+        node = rest.partition("/")[0] if top == layout.NODES and "/" in rest else None
+        if node is not None and node not in nodes:
+            gone.setdefault(node, []).append(path)
+        elif path in owned:
+            yield Remove(
+                id=path,
+                paths=(path,),
+                node=node,
+                reason=Reason.NOT_WANTED,
+                details=("the spec no longer asks for it",),
+            )
+    for node, paths in gone.items():
+        yield Remove(
+            id=f"{layout.NODES}/{node}",  # a node may be called like a certificate
+            paths=tuple(paths),
+            node=node,
+            reason=Reason.NOT_WANTED,
+            details=(f"node {node} is not in the spec; its {len(paths)} files go to the backup",),
+        )

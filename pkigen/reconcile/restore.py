@@ -1,0 +1,157 @@
+"""Going back: put a PKI directory into the state that it had before a change, from the backups.
+
+Every change since then is undone, newest first, in one transaction that leaves a backup of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.errors import StoreError, UsageError
+from pkigen.reconcile.plan import Create, Remove, Rewrite
+from pkigen.state.ledger import Entry, Event, appended, read_ledger
+from pkigen.state.lockfile import with_ledger
+from pkigen.store import BackupAction, MissingError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pkigen.reconcile.plan import Action
+    from pkigen.store import BackupInfo, FileContent, Store
+
+_LARGEST = 1 << 28
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore:
+    """A file that gets an older content: which backup holds it, and the SHA-256 that it had there.
+
+    `is_back` says that there is no such file now.
+    """
+
+    path: str
+    backup: str
+    sha256: str
+    is_back: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """What going back does: files that get an older content, and files that go."""
+
+    backup: str
+    undone: tuple[BackupInfo, ...]
+    restores: tuple[Restore, ...]
+    removes: tuple[str, ...]
+
+    @property
+    def changes(self) -> tuple[Action, ...]:
+        """The same as actions, for the restart map."""
+        return (
+            *(_action(Create if each.is_back else Rewrite, each.path) for each in self.restores),
+            *(_action(Remove, path) for path in self.removes),
+        )
+
+    @property
+    def undoes(self) -> tuple[Action, ...]:
+        """What the changes did that it would undo, taken as one: the other way round."""
+        return (
+            *(_action(Create, path) for path in self.removes),
+            *(_action(Remove if each.is_back else Rewrite, each.path) for each in self.restores),
+        )
+
+
+def plan_rollback(store: Store, backup: str | None) -> Rollback:
+    """Plan to undo everything since, and including, the change that left `backup`; None means the newest.
+
+    Raises:
+        UsageError: There is no such backup.
+    """
+    kept = list(reversed(store.backups()))
+    ids = [each.id for each in kept]
+    if not ids:
+        raise UsageError(f"{store.root} has no backup", hint="nothing has been replaced yet")
+    chosen = ids[0] if backup is None else backup
+    if chosen not in ids:
+        raise UsageError(f"there is no backup {chosen!r}", hint=f"choose one of {', '.join(ids)}")
+    undone = kept[: ids.index(chosen) + 1]
+    # Older backups come later and win: they hold the state that is wanted.
+    states = {entry.path: (each, entry) for each in undone for entry in each.entries}
+    restores: list[Restore] = []
+    removes: list[str] = []
+    for path, (origin, entry) in sorted(states.items()):
+        is_there = _exists(store, path)
+        if entry.action is not BackupAction.CREATED:
+            restores.append(Restore(path=path, backup=origin.id, sha256=entry.sha256, is_back=not is_there))
+        elif is_there:
+            removes.append(path)
+    return Rollback(
+        backup=chosen,
+        undone=tuple(undone),
+        restores=tuple(restores),
+        removes=tuple(removes),
+    )
+
+
+def roll_back(store: Store, rollback: Rollback, *, now: datetime, keep_backups: int) -> str | None:
+    """Carry a rollback out, wholly or not at all; the result is the id of its own backup.
+
+    Raises:
+        StoreError: A backup does not hold what it was given, or the system refuses; nothing is changed.
+    """
+    with store.transaction() as transaction:
+        lock: bytes | None = None
+        for restore in rollback.restores:
+            content = kept_content(store, restore)
+            if restore.path == layout.LOCK_FILE:
+                lock = content.data
+            else:
+                transaction.stage(restore.path, mode=content.mode, content=content.data)
+        for path in rollback.removes:
+            transaction.remove(path)
+        entry = Entry(
+            event=Event.RESTORED,
+            id=rollback.backup,
+            reason=None,
+            facts={
+                "restored": [each.path for each in rollback.restores],
+                "removed": list(rollback.removes),
+            },
+        )
+        ledger, head = appended(read_ledger(store), (entry,), now=now)
+        transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)
+        if lock is not None:
+            transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=with_ledger(lock, head))
+        return transaction.commit(keep_backups=keep_backups)
+
+
+def kept_content(store: Store, restore: Restore) -> FileContent:
+    """The file as the backup holds it.
+
+    Raises:
+        StoreError: It is not the one that was put there, or cannot be read.
+    """
+    content = store.read_backup(restore.backup, restore.path, limit=_LARGEST)
+    if hashlib.sha256(content.data).hexdigest() != restore.sha256:
+        raise StoreError(
+            f"backup {restore.backup} holds another {restore.path} than the one that was replaced",
+            hint="somebody has edited it: go back to another backup, or make the files anew",
+        )
+    return content
+
+
+def _action(kind: type[Action], path: str) -> Action:
+    top, _, rest = path.partition("/")
+    node = rest.partition("/")[0] if top == layout.NODES else None
+    return kind(id=path, paths=(path,), node=node, reason=None)
+
+
+def _exists(store: Store, path: str) -> bool:
+    try:
+        store.read(path, limit=_LARGEST)
+    except MissingError:
+        return False
+    return True

@@ -1,0 +1,81 @@
+"""Bringing back a cluster whose certificates have ended: which CAs have to be renewed first.
+
+A CA that has ended is renewed with its own key and name: what its key has signed and has not ended itself is
+good again, the discovery hash stays, and no trust has to be rolled out in phases. Everything else is the
+ordinary plan.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pkigen.desired.generations import Phase, ca_id, ca_location
+from pkigen.errors import AuthorityError, RotationError
+from pkigen.reconcile.surveyed import Selection
+from pkigen.spec.model import Authority, CAKeys
+from pkigen.state.observed import observe_certificate
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pkigen.desired.generations import CA
+    from pkigen.desired.inventory import Inventory
+    from pkigen.state.observed import Reader
+
+
+def revival(inventory: Inventory, reader: Reader, *, now: datetime) -> Selection:
+    """What is renewed besides what is due anyway: the CAs that have ended or are about to.
+
+    Raises:
+        AuthorityError: One that has ended was signed elsewhere: only whoever signed it can renew it.
+        RotationError: One that has ended is being rotated.
+    """
+    if inventory.cluster.spec.certificates.authority is Authority.OFFLINE:
+        _require_lasting(inventory, reader, now)
+        return Selection()
+    due = frozenset(ca for ca in inventory.authorities if _is_due(inventory, reader, ca, now))
+    return Selection(ids=frozenset(map(ca_id, due)), revived=due)
+
+
+def _require_lasting(inventory: Inventory, reader: Reader, now: datetime) -> None:
+    """What the offline authority signs, only that can renew."""
+    ended = [
+        ca_id(ca)
+        for ca in inventory.authorities
+        if (found := observe_certificate(reader, ca_location(ca)).certificate) is not None
+        and now >= found.not_valid_after_utc
+    ]
+    if ended:
+        names = " ".join(ended)
+        before = "" if inventory.ca_keys is CAKeys.SITE else f"`pkigen authority renew SPEC {names}` there; "
+        raise AuthorityError(
+            f"only the offline authority can renew what has ended: {', '.join(ended)}",
+            hint=f"{before}`pkigen authority request SPEC {names}` here, `sign` there, `accept` here; "
+            "then run this again",
+        )
+
+
+def _is_due(inventory: Inventory, reader: Reader, ca: CA, now: datetime) -> bool:
+    location = ca_location(ca)
+    certificate = observe_certificate(reader, location).certificate
+    wanted = inventory.certificates[ca_id(ca)]
+    if certificate is None or now < certificate.not_valid_after_utc - wanted.renew_before:
+        return False
+    ended = now >= certificate.not_valid_after_utc
+    if certificate.subject != certificate.issuer:
+        if not ended:
+            return False
+        raise AuthorityError(
+            f"{location.certificate} ended {certificate.not_valid_after_utc:%Y-%m-%d}, and only whoever "
+            "signed it can renew it",
+            hint="have it renewed there for the same key, put it in its place, and run this again",
+        )
+    if inventory.rotations.phase(ca_id(ca)) is not Phase.STABLE:
+        if not ended:
+            return False
+        raise RotationError(
+            f"the {ca_id(ca)} CA ended while it was being rotated",
+            hint=f"move {location.certificate.removesuffix('.crt')}-next.* or -previous.* out of the "
+            "authority, then run this again",
+        )
+    return True

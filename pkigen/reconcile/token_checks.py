@@ -1,0 +1,113 @@
+"""Why a service account's token is not what it must be: the reasons of `checks`, for tokens."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen.crypto.service_account_tokens import Token, in_kubeconfig, is_signed_by, read, withheld
+from pkigen.notation import residual
+from pkigen.reconcile.checks import Finding
+from pkigen.state.observed import Fault, FaultKind, read_file
+from pkigen.state.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
+
+    from pkigen.desired.items import DesiredToken
+    from pkigen.state.observed import Reader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedToken:
+    """A kubeconfig with a token as it was found; `fault` says why there is no token."""
+
+    token: Token | None
+    fault: Fault | None
+    mode: int = 0
+    skeleton: bytes = b""
+
+    @property
+    def expires(self) -> datetime | None:
+        """When the token ends, as far as it can be read."""
+        return self.token.expires if self.token is not None else None
+
+
+def observe_token(reader: Reader, path: str) -> ObservedToken:
+    """Look at a kubeconfig with a token."""
+    content = read_file(reader, path)
+    if isinstance(content, Fault):
+        return ObservedToken(token=None, fault=content)
+    text = in_kubeconfig(content.data)
+    found = "is not a kubeconfig with a token" if text is None else read(text)
+    if isinstance(found, str):
+        message = found if text is None else f"its token {found}"
+        fault = Fault(path=path, kind=FaultKind.UNREADABLE, message=message)
+        return ObservedToken(token=None, fault=fault, mode=content.mode)
+    skeleton = hashlib.sha256(withheld(content.data)).digest()
+    return ObservedToken(token=found, fault=None, mode=content.mode, skeleton=skeleton)
+
+
+def examine_token(
+    desired: DesiredToken,
+    observed: ObservedToken,
+    *,
+    key: bytes | None,
+    now: datetime,
+    renew_within: timedelta,
+) -> tuple[Finding, ...]:
+    """Every reason to sign the token anew; the first decides.
+
+    Args:
+        desired: What it must say.
+        observed: What is there.
+        key: The PEM of the public key that it must be signed by; None while that is still to be made.
+        now: The present, in UTC.
+        renew_within: How long before its end it is renewed.
+    """
+    if observed.token is None:
+        if observed.fault is None:  # pragma: no cover -- one of the two is always there
+            raise AssertionError
+        missing = observed.fault.kind is FaultKind.MISSING
+        reason = Reason.MISSING if missing else Reason.UNREADABLE
+        return (Finding(reason=reason, detail=f"{desired.path} {observed.fault.message}"),)
+    return (
+        *_signature(observed.token, key),
+        *_content(desired, observed.token),
+        *_time(observed.token, now, renew_within),
+    )
+
+
+def _signature(token: Token, key: bytes | None) -> Iterator[Finding]:
+    if key is None:
+        yield Finding(reason=Reason.ISSUER_REPLACED, detail="the service account key is made anew")
+    elif not is_signed_by(token, key):
+        detail = "its token is not signed by the present service account key"
+        yield Finding(reason=Reason.UNKNOWN_ISSUER, detail=detail)
+
+
+def _content(desired: DesiredToken, token: Token) -> Iterator[Finding]:
+    account = {"name": desired.account, "uid": desired.uid}
+    wanted: dict[str, object] = {
+        "iss": desired.issuer,
+        "sub": f"system:serviceaccount:{desired.namespace}:{desired.account}",
+        "aud": list(desired.audiences),
+        "kubernetes.io": {"namespace": desired.namespace, "serviceaccount": account},
+    }
+    different = [name for name, value in wanted.items() if token.claims.get(name) != value]
+    if different:
+        yield Finding(reason=Reason.SUBJECT_CHANGED, detail=f"its token differs in {', '.join(different)}")
+
+
+def _time(token: Token, now: datetime, renew_within: timedelta) -> Iterator[Finding]:
+    expires = token.expires
+    if expires is None:
+        yield Finding(reason=Reason.UNREADABLE, detail="its token has no end")
+    elif expires <= now:
+        yield Finding(reason=Reason.EXPIRED, detail=f"its token expired {expires:%Y-%m-%d %H:%M UTC}")
+    elif expires - now <= renew_within:
+        left = residual(expires - now)
+        detail = f"its token expires {expires:%Y-%m-%d %H:%M UTC}, in {left}"
+        yield Finding(reason=Reason.EXPIRES_SOON, detail=detail)

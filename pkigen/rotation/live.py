@@ -1,0 +1,314 @@
+"""What running endpoints serve, compared with the tree: which nodes still serve the old certificate?
+
+API servers, etcd members (both ports) and kubelets are dialled. What each presents in its handshake is held
+against `pki.lock`, the trust bundle, the names by which it is dialled, and the clock. Nothing is sent.
+What clients present cannot be seen from outside; the runbook of a rotation says how to see to it.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import socket
+import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pkigen.crypto.path_verifier import Judge
+from pkigen.desired.connections import Endpoint, edges, endpoints
+from pkigen.desired.generations import CA, KeyPairFiles, ca_id
+from pkigen.state.authority import look_at_all
+from pkigen.state.ledger import read_ledger
+from pkigen.state.lockfile import certificate_facts, read_lock
+from pkigen.state.observed import observe_certificate, parse_certificates
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from datetime import datetime
+
+    from cryptography import x509
+
+    from pkigen.desired.inventory import Inventory
+    from pkigen.state.authority import CACertificates
+    from pkigen.store import Store
+
+_SECONDS = 5.0
+_AT_ONCE = 64
+OBSERVABLE = frozenset({ca_id(CA.KUBERNETES), ca_id(CA.ETCD)})
+"""The CAs that sign what endpoints serve; what the front proxy's signs, only clients present."""
+
+
+class Sight(enum.StrEnum):
+    """What an endpoint serves."""
+
+    CURRENT = "current"
+    OLD = "old"
+    UNKNOWN = "unknown"
+    NOTHING = "unreachable"
+
+
+class Flaw(enum.StrEnum):
+    """What is wrong with an endpoint."""
+
+    UNREACHABLE = "unreachable"
+    OLD_CERTIFICATE = "old-certificate"
+    UNKNOWN_CERTIFICATE = "unknown-certificate"
+    NAME_MISSING = "name-missing"
+    UNTRUSTED = "untrusted"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not-yet-valid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong with one endpoint."""
+
+    endpoint: Endpoint
+    flaw: Flaw
+    detail: str
+
+    def __str__(self) -> str:
+        place = f"{self.endpoint.component} on {self.endpoint.node} ({self.endpoint.address})"
+        return f"{place}: {self.flaw}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One endpoint, what it serves, and everything that is wrong with that."""
+
+    endpoint: Endpoint
+    sight: Sight
+    fingerprint: str | None
+    expires: datetime | None
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """Every endpoint that was dialled."""
+
+    seen: tuple[Seen, ...]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything that is wrong."""
+        return tuple(finding for each in self.seen for finding in each.findings)
+
+    def nodes(self, *sights: Sight) -> tuple[str, ...]:
+        """The nodes with an endpoint of which this was seen."""
+        return tuple(sorted({each.endpoint.node for each in self.seen if each.sight in sights}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The files of a client certificate, for servers that end the handshake without one."""
+
+    certificate: str
+    key: str
+
+
+Dial = Callable[[Endpoint, Identity | None], tuple[bytes, ...]]
+"""Makes a handshake; the result is what the server presented, as DER, its own certificate first.
+
+Raises:
+    OSError: Nothing was presented.
+"""
+
+
+def look(
+    inventory: Inventory,
+    store: Store,
+    *,
+    now: datetime,
+    dial: Dial | None = None,
+    only: Collection[str] | None = None,
+) -> Live:
+    """Dial every endpoint.
+
+    Args:
+        inventory: Says which endpoints there are.
+        store: The PKI directory that they are compared with.
+        now: The present, in UTC.
+        dial: Makes one handshake; real ones by default.
+        only: The ids of the CAs whose endpoints are wanted; all by default.
+    """
+    wanted = [
+        endpoint
+        for endpoint in endpoints(inventory)
+        if only is None or _issuer_id(inventory, endpoint) in only
+    ]
+    if not wanted:
+        return Live(seen=())
+    view = _View(inventory, store, now)
+    with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(wanted))) as pool:
+        answers = pool.map(partial(_ask, dial or handshake), wanted, map(view.identity, wanted))
+        seen = tuple(view.judged(endpoint, answer) for endpoint, answer in zip(wanted, answers, strict=True))
+    return Live(seen=seen)
+
+
+def handshake(endpoint: Endpoint, identity: Identity | None) -> tuple[bytes, ...]:
+    """Make one TLS handshake, in a bounded time.
+
+    Nothing is verified here: what was presented is judged afterwards, whatever it is. A server that demands a
+    client certificate says so, in TLS 1.3, after it has presented its own: no refusal hides what it serves.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if identity is not None:
+        context.load_cert_chain(identity.certificate, identity.key)
+    with (
+        socket.create_connection((str(endpoint.host), endpoint.port), timeout=_SECONDS) as connection,
+        context.wrap_socket(connection) as encrypted,
+    ):
+        presented = encrypted.getpeercert(binary_form=True)
+        above = getattr(encrypted, "get_unverified_chain", lambda: ())()  # public from Python 3.13 on
+    if presented is None:
+        raise ConnectionError("it presented no certificate")
+    return tuple(above) or (presented,)
+
+
+def _ask(dial: Dial, endpoint: Endpoint, identity: Identity | None) -> tuple[bytes, ...] | str:
+    """What an endpoint presents, or why that is not known."""
+    try:
+        try:
+            return dial(endpoint, None)
+        except ssl.SSLError:
+            if identity is None:
+                raise
+            return dial(endpoint, identity)
+    except TimeoutError:
+        return f"no answer within {_SECONDS:g} s"
+    except ssl.SSLError as error:
+        reason = getattr(error, "reason", None) or str(error)
+        return f"the handshake failed: {reason.replace('_', ' ').lower()}"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+
+
+class _View:
+    """What every endpoint is compared with."""
+
+    def __init__(self, inventory: Inventory, store: Store, now: datetime) -> None:
+        self._inventory = inventory
+        self._store = store
+        self._now = now
+        self._judge = Judge(now)
+        self._authorities, _ = look_at_all(store, inventory, now=now)
+        lock = read_lock(store)
+        self._locked: Mapping[str, str] = lock.fingerprints if lock is not None else {}
+        self._names = _names(inventory)
+
+    def identity(self, endpoint: Endpoint) -> Identity | None:
+        """A client certificate for etcd, which lets nobody in without one."""
+        item = self._inventory.certificates.get(f"{endpoint.node}/etcd-healthcheck-client")
+        if item is None or item.key_is_elsewhere or _issuer_id(self._inventory, endpoint) != ca_id(CA.ETCD):
+            return None
+        if not isinstance(item.location, KeyPairFiles):
+            raise TypeError(item.location)
+        root = self._store.root
+        return Identity(certificate=f"{root}/{item.location.certificate}", key=f"{root}/{item.location.key}")
+
+    def judged(self, endpoint: Endpoint, answer: tuple[bytes, ...] | str) -> Seen:
+        """Compare what an endpoint presented with everything that is known."""
+        if isinstance(answer, str):
+            return self._nothing(endpoint, answer)
+        pem = "".join(map(ssl.DER_cert_to_PEM_cert, answer)).encode()
+        chain = parse_certificates(pem)
+        if isinstance(chain, str):
+            return self._nothing(endpoint, f"what it presents {chain}")
+        fingerprint = str(certificate_facts(chain[0])["fingerprint"])
+        sight, findings = self._compared(endpoint, fingerprint)
+        findings += [
+            Finding(endpoint=endpoint, flaw=flaw, detail=detail)
+            for flaw, detail in self._flaws(endpoint, chain)
+        ]
+        return Seen(
+            endpoint=endpoint,
+            sight=sight,
+            fingerprint=fingerprint,
+            expires=chain[0].not_valid_after_utc,
+            findings=tuple(findings),
+        )
+
+    @staticmethod
+    def _nothing(endpoint: Endpoint, why: str) -> Seen:
+        finding = Finding(endpoint=endpoint, flaw=Flaw.UNREACHABLE, detail=why)
+        return Seen(
+            endpoint=endpoint, sight=Sight.NOTHING, fingerprint=None, expires=None, findings=(finding,)
+        )
+
+    def _compared(self, endpoint: Endpoint, fingerprint: str) -> tuple[Sight, list[Finding]]:
+        if fingerprint == self._expected(endpoint):
+            return Sight.CURRENT, []
+        issued = self._issued(fingerprint)
+        if issued is None:
+            detail = f"serves {fingerprint}, which pkigen has not issued in this directory"
+            return Sight.UNKNOWN, [Finding(endpoint=endpoint, flaw=Flaw.UNKNOWN_CERTIFICATE, detail=detail)]
+        identifier, time = issued
+        what = "the certificate" if identifier == endpoint.certificate else identifier
+        detail = f"still serves {what} of {time}; the files or the restart have not reached it"
+        return Sight.OLD, [Finding(endpoint=endpoint, flaw=Flaw.OLD_CERTIFICATE, detail=detail)]
+
+    def _expected(self, endpoint: Endpoint) -> str | None:
+        locked = self._locked.get(endpoint.certificate)
+        if locked is not None:
+            return locked
+        item = self._inventory.certificates[endpoint.certificate]
+        certificate = observe_certificate(self._store, item.location).certificate
+        return str(certificate_facts(certificate)["fingerprint"]) if certificate is not None else None
+
+    def _issued(self, fingerprint: str) -> tuple[str, str] | None:
+        """What the ledger knows of a certificate: its id and when it was issued."""
+        needle = json.dumps(fingerprint).encode()
+        for line in reversed(read_ledger(self._store).split(b"\n")):
+            if needle in line:
+                try:
+                    entry = json.loads(line)
+                    return str(entry["id"]), str(entry["time"])
+                except (ValueError, KeyError, TypeError, RecursionError):
+                    continue
+        return None
+
+    def _flaws(self, endpoint: Endpoint, chain: tuple[x509.Certificate, ...]) -> Iterator[tuple[Flaw, str]]:
+        certificate = chain[0]
+        if self._now >= certificate.not_valid_after_utc:
+            yield Flaw.EXPIRED, f"expired {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+            return
+        if self._now < certificate.not_valid_before_utc:
+            yield Flaw.NOT_YET_VALID, f"begins {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+            return
+        authority = self._authority(endpoint)
+        if authority is None:
+            return
+        above = chain[1:] or authority.chain
+        for name in self._names.get(endpoint.certificate, (str(endpoint.host),)):
+            refusal = self._judge.server((certificate, *above), authority.anchors, name)
+            if refusal is None:
+                continue
+            if "subjectAltName" in refusal:
+                yield Flaw.NAME_MISSING, f"its certificate is not for {name}"
+            else:
+                yield Flaw.UNTRUSTED, f"the trust bundle refuses it: {refusal}"
+                return
+
+    def _authority(self, endpoint: Endpoint) -> CACertificates | None:
+        issuer = self._inventory.certificates[endpoint.certificate].issuer
+        return self._authorities.get(issuer) if issuer is not None else None
+
+
+def _issuer_id(inventory: Inventory, endpoint: Endpoint) -> str:
+    issuer = inventory.certificates[endpoint.certificate].issuer
+    return ca_id(issuer) if issuer is not None else ""
+
+
+def _names(inventory: Inventory) -> dict[str, tuple[str, ...]]:
+    """By which names every serving certificate is dialled."""
+    found: dict[str, dict[str, None]] = {}
+    for edge in edges(inventory):
+        if edge.server_certificate is not None:
+            found.setdefault(edge.server_certificate, {}).update(dict.fromkeys(edge.names))
+    return {identifier: tuple(names) for identifier, names in found.items()}

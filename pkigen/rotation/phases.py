@@ -1,0 +1,202 @@
+"""The phases of a rotation: prepare → promote → finish, each with its way back.
+
+A CA, the service account key and the encryption key rotate alike. *Prepare* makes the next generation and has
+it trusted beside the current one; nothing is signed by it yet. *Promote* lets it sign; both are trusted.
+*Finish* drops the previous one. The phase is read from the authority's files (`authority.observe_rotations`),
+so there is no progress file that could be wrong: whatever was interrupted, the same command goes on.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.desired.generations import (
+    CA,
+    ENCRYPTION_KEY,
+    SA,
+    Phase,
+    Rotations,
+    Slot,
+    ca_id,
+    ca_location,
+    encryption_key_path,
+    sa_path,
+)
+from pkigen.errors import RotationError, UsageError
+from pkigen.state.views import Move
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pkigen.state.observed import Tree
+
+
+class Step(enum.StrEnum):
+    """One step of a rotation."""
+
+    PREPARE = "prepare"
+    PROMOTE = "promote"
+    FINISH = "finish"
+    ROLLBACK = "rollback"
+
+
+_OUTCOMES: dict[tuple[Phase, Step], Phase] = {
+    (Phase.STABLE, Step.PREPARE): Phase.PREPARED,
+    (Phase.PREPARED, Step.PROMOTE): Phase.PROMOTED,
+    (Phase.PROMOTED, Step.FINISH): Phase.STABLE,
+    (Phase.PREPARED, Step.ROLLBACK): Phase.STABLE,
+    (Phase.PROMOTED, Step.ROLLBACK): Phase.PREPARED,
+}
+
+_MOVES: dict[tuple[Phase, Step], tuple[tuple[Slot, Slot | None], ...]] = {
+    (Phase.STABLE, Step.PREPARE): (),
+    (Phase.PREPARED, Step.PROMOTE): ((Slot.CURRENT, Slot.PREVIOUS), (Slot.NEXT, Slot.CURRENT)),
+    (Phase.PROMOTED, Step.FINISH): ((Slot.PREVIOUS, None),),
+    (Phase.PREPARED, Step.ROLLBACK): ((Slot.NEXT, None),),
+    (Phase.PROMOTED, Step.ROLLBACK): ((Slot.CURRENT, Slot.NEXT), (Slot.PREVIOUS, Slot.CURRENT)),
+}
+
+NEXT_STEP = {Phase.STABLE: Step.PREPARE, Phase.PREPARED: Step.PROMOTE, Phase.PROMOTED: Step.FINISH}
+"""The way forward from each phase."""
+
+COMMANDS = {
+    ca_id(CA.KUBERNETES): "ca kubernetes",
+    ca_id(CA.ETCD): "ca etcd",
+    ca_id(CA.FRONT_PROXY): "ca front-proxy",
+    SA: "sa",
+    ENCRYPTION_KEY: "encryption-key",
+}
+"""What follows `pkigen rotate` for each thing that rotates."""
+
+
+def proposed(rotations: Rotations, identifiers: Sequence[str]) -> Step:
+    """The step that comes next for all of these.
+
+    Raises:
+        UsageError: They are in different phases, so no one step is next.
+    """
+    phases = {rotations.phase(identifier) for identifier in identifiers}
+    if len(phases) > 1:
+        raise UsageError(
+            f"{_phases(rotations, identifiers)}: they are in different phases",
+            hint="rotate them one at a time, or name the step with --phase",
+        )
+    return NEXT_STEP[phases.pop()]
+
+
+def after(rotations: Rotations, identifiers: Iterable[str], step: Step) -> Rotations:
+    """The phases once a step is done.
+
+    Raises:
+        RotationError: The step is out of turn.
+    """
+    phases = dict(rotations.phases)
+    for identifier in identifiers:
+        present = rotations.phase(identifier)
+        outcome = _OUTCOMES.get((present, step))
+        if outcome is None:
+            raise RotationError(
+                f"{identifier} is {present}: it cannot {step} now", hint=_way_out(present, step)
+            )
+        phases[identifier] = outcome
+    return _with_phases(rotations, phases)
+
+
+def is_taken(rotations: Rotations, identifiers: Iterable[str], step: Step) -> bool:
+    """Whether a step was taken already, as far as phases say: who was interrupted may ask for it again."""
+    wanted = {Step.PREPARE: Phase.PREPARED, Step.PROMOTE: Phase.PROMOTED, Step.FINISH: Phase.STABLE}
+    return all(rotations.phase(identifier) is wanted.get(step) for identifier in identifiers)
+
+
+def before_preparing(rotations: Rotations, identifiers: Iterable[str]) -> Rotations:
+    """The phases if the next generations of these are there but nothing trusts them yet.
+
+    So it is when an operator has put a CA of his own beside the current one, for `prepare` to take up.
+    """
+    waiting = {each for each in identifiers if rotations.phase(each) is Phase.PREPARED}
+    return _with_phases(
+        rotations, {each: phase for each, phase in rotations.phases.items() if each not in waiting}
+    )
+
+
+def _with_phases(rotations: Rotations, phases: dict[str, Phase]) -> Rotations:
+    return Rotations(
+        phases={identifier: phase for identifier, phase in phases.items() if phase is not Phase.STABLE},
+        next_names=rotations.next_names,
+    )
+
+
+def moves(tree: Tree, rotations: Rotations, identifiers: Iterable[str], step: Step) -> tuple[Move, ...]:
+    """Which files of the authority change places in a step; those that are not there are left out."""
+    there = set(tree.walk(layout.AUTHORITY))
+    return tuple(
+        Move(source=source, target=target)
+        for identifier in identifiers
+        for origin, destination in _MOVES[rotations.phase(identifier), step]
+        for source, target in _files(identifier, origin, destination)
+        if source in there
+    )
+
+
+def _files(identifier: str, origin: Slot, destination: Slot | None) -> Iterator[tuple[str, str | None]]:
+    sources = files_of(identifier, origin)
+    targets: Sequence[str | None] = [None] * len(sources)
+    if destination is not None:
+        targets = files_of(identifier, destination)
+    yield from zip(sources, targets, strict=True)
+
+
+def files_of(identifier: str, slot: Slot) -> tuple[str, ...]:
+    """The files in which the authority keeps one generation."""
+    if identifier == SA:
+        return (sa_path(slot, layout.SA_PRIVATE_KEY), sa_path(slot, layout.SA_PUBLIC_KEY))
+    if identifier == ENCRYPTION_KEY:
+        return (encryption_key_path(slot),)
+    location = ca_location(ca_of(identifier), slot)
+    return (location.certificate, location.key)
+
+
+def ca_of(identifier: str) -> CA:
+    """The CA of an id that is a CA's."""
+    return next(ca for ca in CA if ca_id(ca) == identifier)
+
+
+def premises(rotations: Rotations, identifiers: Iterable[str], step: Step) -> tuple[str, ...]:
+    """What a step takes for granted because no file shows it: what lies before the present phase.
+
+    The proof covers every mixture of the files before and after the step. It cannot know whether the files of
+    the phase before it have reached every node, nor what the dropped generation has vouched for and lives on.
+    """
+    found = ["every node has the files that are there now, and has restarted what had to restart for them"]
+    dropped = {(Phase.PROMOTED, Step.FINISH): "previous", (Phase.PREPARED, Step.ROLLBACK): "next"}
+    for identifier in identifiers:
+        which = dropped.get((rotations.phase(identifier), step))
+        if which is not None:
+            found.append(_IN_USE.get(identifier, _CERTIFICATES).format(which=which, what=identifier))
+    return tuple(found)
+
+
+_CERTIFICATES = (
+    "no certificate that the {which} {what} has signed is still in use, a kubelet's own "
+    "(kubelet-client-current.pem) and those of approved requests among them"
+)
+_IN_USE = {
+    SA: "no token that the {which} key has signed is still in use",
+    ENCRYPTION_KEY: "no Secret in etcd is still encrypted with the {which} key",
+    ca_id(CA.ETCD): "no certificate that the {which} {what} has signed is still in use",
+    ca_id(CA.FRONT_PROXY): "no certificate that the {which} {what} has signed is still in use",
+}
+
+
+def _phases(rotations: Rotations, identifiers: Iterable[str]) -> str:
+    return ", ".join(f"{identifier} is {rotations.phase(identifier)}" for identifier in identifiers)
+
+
+def _way_out(present: Phase, step: Step) -> str:
+    if step is Step.ROLLBACK:
+        return (
+            "nothing is being rotated; what a finished rotation replaced is in the backups: `pkigen rollback`"
+        )
+    return f"its next step is `{NEXT_STEP[present]}`; no step can be left out"

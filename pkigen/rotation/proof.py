@@ -1,0 +1,107 @@
+"""What a proof says: the cases, the verdicts and the states that they are about."""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen.errors import RotationError
+
+if TYPE_CHECKING:
+    from pkigen.desired.connections import Peer
+    from pkigen.desired.inventory import Inventory
+    from pkigen.state.observed import Reader
+
+
+class Age(enum.StrEnum):
+    """Which generation of its files one end of an edge holds."""
+
+    OLD = "old"
+    NEW = "new"
+
+
+class Credential(enum.StrEnum):
+    """What one end shows and the other judges."""
+
+    SERVING = "serving certificate"
+    CLIENT = "client certificate"
+    SIGNED = "certificate signed by the controller manager"
+    ACCOUNT = "service account token"
+    STORED = "encrypted Secret"
+
+
+_NOUNS = {
+    Credential.SERVING: ("certificate", "bundle"),
+    Credential.CLIENT: ("certificate", "bundle"),
+    Credential.SIGNED: ("signing certificate", "bundle"),
+    Credential.ACCOUNT: ("signing key", "keys"),
+    Credential.STORED: ("first key", "keys"),
+}
+"""What each end of an edge holds: the presenter, the judge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The cluster's files before or after a step."""
+
+    inventory: Inventory
+    reader: Reader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One end's credential judged by the other end's trust, and why it is refused, if it is."""
+
+    presenter: Peer
+    judge: Peer
+    credential: Credential
+    presented: Age
+    trusted: Age
+    refusal: str | None
+
+    def __str__(self) -> str:
+        shown, trusted = _NOUNS[self.credential]
+        presenter = f"{self.presenter} ({self.presented} {shown})"
+        judge = f"{self.judge} ({self.trusted} {trusted})"
+        # Whoever dials stands first; a server's certificate is judged by who dials it.
+        ends = (judge, presenter) if self.credential is Credential.SERVING else (presenter, judge)
+        text = " → ".join(ends)
+        return text if self.refusal is None else f"{text}: {self.refusal}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """All edges of one kind: how many there are, and in how many of them each of the four cases holds."""
+
+    edge: str
+    count: int
+    held: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """Every case of every edge."""
+
+    verdicts: int
+    edges: int
+    broken: tuple[Verdict, ...]
+    table: tuple[Row, ...]
+
+    def require(self) -> None:
+        """Go on only if nothing breaks.
+
+        Raises:
+            RotationError: Some edge would break; the first is named.
+        """
+        if self.broken:
+            more = f" (and {len(self.broken) - 1} more)" if len(self.broken) > 1 else ""
+            raise RotationError(
+                f"this step would break an edge: {self.broken[0]}{more}",
+                hint="nothing was changed; do the steps in their order, and let each reach every node first",
+            )
+
+
+CASES = tuple(itertools.product(Age, Age))
+"""(presented, trusted), in the order of a row's columns."""

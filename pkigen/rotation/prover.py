@@ -1,0 +1,386 @@
+"""The proof that a step of a rotation breaks no edge, however far its files have been distributed.
+
+What can be half updated is the edge, not the cluster: a credential at one of its ends is judged by what the
+other end trusts, and either is of the files before or after the step. So each credential, old and new, is
+judged by each trust, old and new. These four cases cover every partly distributed cluster, and every process
+that has loaded some of its files again and others not (`restarting` knows which): each mixture shows any one
+edge one of the four.
+
+Not only TLS has edges. The controller manager signs certificates that others judge, API servers and
+controller managers sign tokens that API servers judge, and API servers encrypt what other API servers must
+read. Tokens are judged by flags and files, which do not change at once, so their mixture is a case too.
+
+Outside of the proof is what is older than the step: files that never arrived, tokens and certificates that
+the generation to be dropped has vouched for. `rotation.premises` says what is taken for granted there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections import OrderedDict
+from functools import partial
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pkigen import layout
+from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, load_public, public_der
+from pkigen.crypto.path_verifier import Judge
+from pkigen.desired.connections import Peer, edges
+from pkigen.desired.items import DesiredFile, FileKind, file_of
+from pkigen.desired.rendering import read_back as reading
+from pkigen.errors import UnsafePathError
+from pkigen.rotation.proof import CASES, Age, Credential, Proof, Row, State, Verdict
+from pkigen.state.observed import Fault, observe_bundle, observe_certificate, observe_file, read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from datetime import datetime
+
+    from cryptography import x509
+
+    from pkigen.desired.connections import Edge
+    from pkigen.spec.model import Node
+
+_REMEMBERED = 4096
+_TOKEN_FLAG_FILES = {
+    FileKind.KUBE_APISERVER: "kube-apiserver",
+    FileKind.KUBE_APISERVER_FLAGS: "kube-apiserver",
+    FileKind.KUBE_CONTROLLER_MANAGER: "kube-controller-manager",
+    FileKind.KUBE_CONTROLLER_MANAGER_FLAGS: "kube-controller-manager",
+}
+"""Where the flags stand that name the keys of tokens: in a static Pod or a flag file, by the runtime."""
+_ENCRYPTION_KEY = re.compile(rb"(?m)^\s*secret: *['\"]?([A-Za-z0-9+/=]{16,})")
+
+
+_NOT_YET = (Age.NEW, Age.OLD)
+"""What one process never shows to itself: it has its new keys for both uses from the same start on."""
+
+_Group = tuple[str, tuple[Verdict, ...]]
+"""The name of a row, and the four cases of one of its edges."""
+
+
+def prove(old: State, new: State, *, now: datetime) -> Proof:
+    """Judge every edge in every mixture of the old and the new files."""
+    broken: list[Verdict] = []
+    rows: dict[str, list[int]] = {}
+    number = count = 0
+    for kind, verdicts in _Prover(old, new, now).groups():
+        count += 1
+        number += len(verdicts)
+        row = rows.setdefault(kind, [0] * (len(CASES) + 1))
+        row[-1] += 1
+        for case, verdict in enumerate(verdicts):
+            row[case] += verdict.refusal is None
+        broken.extend(_broken(verdicts))
+    table = tuple(
+        Row(edge=kind, count=row[-1], held=(row[0], row[1], row[2], row[3])) for kind, row in rows.items()
+    )
+    return Proof(verdicts=number, edges=count, broken=tuple(broken), table=table)
+
+
+def _broken(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
+    """What a step breaks; an edge that does not hold before it need only hold after it."""
+    was_broken = verdicts[0].refusal is not None
+    for verdict in verdicts:
+        is_after = (verdict.presented, verdict.trusted) == (Age.NEW, Age.NEW)
+        if verdict.refusal is not None and (is_after or not was_broken):
+            yield verdict
+
+
+_Value = TypeVar("_Value")
+
+
+class _Refusal(Exception):  # noqa: N818 -- a verdict on its way
+    """Why one end cannot be judged at all: a file of it is missing or damaged."""
+
+
+def _found(answer: _Value | str) -> _Value:
+    """What a file holds, unless the answer is why it holds nothing that can be used."""
+    if isinstance(answer, str):
+        raise _Refusal(answer)
+    return answer
+
+
+class _Memory(Generic[_Value]):
+    """The last few thousand answers: edges share bundles, and follow one another by node."""
+
+    def __init__(self, ask: Callable[..., _Value]) -> None:
+        self._ask = ask
+        self._known: OrderedDict[Hashable, _Value] = OrderedDict()
+
+    def __call__(self, *question: Hashable) -> _Value:
+        if question in self._known:
+            self._known.move_to_end(question)
+        else:
+            self._known[question] = self._ask(*question)
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return self._known[question]
+
+
+class _Prover:
+    def __init__(self, old: State, new: State, now: datetime) -> None:
+        self._states = {Age.OLD: old, Age.NEW: new}
+        self._judge = Judge(now)
+        self._inventory = new.inventory
+        self._cluster = new.inventory.cluster
+        self._chain = _Memory(self._read_chain)
+        self._anchors = _Memory(self._read_anchors)
+        self._key = _Memory(self._read_key)
+        self._arguments = _Memory(self._read_arguments)
+        self._flag_files = {
+            (item.node, _TOKEN_FLAG_FILES[item.kind]): item
+            for item in new.inventory.items
+            if isinstance(item, DesiredFile) and item.kind in _TOKEN_FLAG_FILES
+        }
+
+    def groups(self) -> Iterator[_Group]:
+        awaited = self._awaited()
+        for edge in edges(self._inventory):
+            yield from self._tls(edge.without(awaited))
+        yield from self._signing()
+        yield from self._tokens()
+        yield from self._secrets()
+
+    @staticmethod
+    def _group(
+        presenter: Peer, judge: Peer, credential: Credential, ask: Callable[[Age, Age], str | None]
+    ) -> _Group:
+        def refusal(presented: Age, trusted: Age) -> str | None:
+            try:
+                return ask(presented, trusted)
+            except _Refusal as fault:
+                return str(fault)
+
+        ends = (judge, presenter) if credential is Credential.SERVING else (presenter, judge)
+        verdicts = tuple(
+            Verdict(
+                presenter=presenter,
+                judge=judge,
+                credential=credential,
+                presented=presented,
+                trusted=trusted,
+                refusal=refusal(presented, trusted),
+            )
+            for presented, trusted in CASES
+        )
+        return f"{_kind(ends[0])} → {_kind(ends[1])}: {credential}", verdicts
+
+    # -- certificates ---------------------------------------------------------------------------------
+
+    def _awaited(self) -> dict[str, str]:
+        """The certificates that their nodes have not asked for yet; nobody shows them to anybody."""
+        reader = self._states[Age.NEW].reader
+        return {
+            item.id: file_of(item)
+            for item in self._inventory.certificates.values()
+            if item.key_is_elsewhere and isinstance(observe_file(reader, file_of(item)), Fault)
+        }
+
+    def _tls(self, edge: Edge) -> Iterator[_Group]:
+        if edge.server_certificate is not None and edge.client_trust is not None:
+            server, bundle = edge.server_certificate, edge.client_trust
+            refusal = partial(self._refusal, server, bundle, edge.names)
+            yield self._group(edge.server, edge.client, Credential.SERVING, refusal)
+        if edge.client_certificate is not None and edge.server_trust is not None:
+            client, trust = edge.client_certificate, edge.server_trust
+            refusal = partial(self._refusal, client, trust, ())
+            yield self._group(edge.client, edge.server, Credential.CLIENT, refusal)
+
+    def _refusal(
+        self, certificate: str, trust: str, names: tuple[str, ...], presented: Age, trusted: Age
+    ) -> str | None:
+        """Why a certificate is refused; a client's where there are no names."""
+        chain = _found(self._chain(certificate, presented))
+        anchors = _found(self._anchors(trust, trusted))
+        answers = (
+            (self._judge.server(chain, anchors, name) for name in names)
+            if names
+            else (self._judge.client(chain, anchors),)
+        )
+        refusal = next((answer for answer in answers if answer is not None), None)
+        subjects = {anchor.subject for anchor in anchors}
+        if refusal is None or any(link.issuer in subjects for link in chain):
+            return refusal
+        return (
+            f"{certificate} is signed by {chain[-1].issuer.rfc4514_string()}, which {trust} does not hold "
+            f"({' and '.join(anchor.subject.rfc4514_string() for anchor in anchors)})"
+        )
+
+    def _read_chain(self, identifier: str, age: Age) -> Sequence[x509.Certificate] | str:
+        state = self._states[age]
+        item = state.inventory.certificates.get(identifier)
+        if item is None:
+            return f"there is no {identifier}"
+        observed = observe_certificate(state.reader, item.location)
+        if observed.certificate is None:
+            fault = observed.certificate_fault
+            return f"{fault.path} {fault.message}" if fault else f"{identifier} cannot be read"
+        return (observed.certificate, *observed.chain)
+
+    def _read_anchors(self, path: str, age: Age) -> Sequence[x509.Certificate] | str:
+        found = observe_bundle(self._states[age].reader, path)
+        return f"{found.path} {found.message}" if isinstance(found, Fault) else found
+
+    # -- what the controller manager signs ------------------------------------------------------------
+
+    def _signing(self) -> Iterator[_Group]:
+        """What the controller manager signs, kubelets' own client certificates above all, is let in."""
+        if not self._cluster.ca_keys_on_nodes:
+            return
+        for signer in self._cluster.control_plane:
+            for judge in self._cluster.control_plane:
+                files = self._on(signer, layout.SIGNING_CERTIFICATE), self._on(signer, "ca.key")
+                bundle = self._on(judge, "ca.crt")
+                yield self._group(
+                    Peer(component="kube-controller-manager", node=signer.name),
+                    Peer(component="kube-apiserver", node=judge.name),
+                    Credential.SIGNED,
+                    partial(self._signing_refusal, files, bundle),
+                )
+
+    def _signing_refusal(
+        self, files: tuple[str, str], bundle: str, presented: Age, trusted: Age
+    ) -> str | None:
+        signing = _found(self._anchors(files[0], presented))
+        anchors = _found(self._anchors(bundle, trusted))
+        if len(signing) != 1:
+            # pkg/controller/certificates/signer/ca_provider.go: the controller manager stops at start.
+            return f"{files[0]} holds {len(signing)} certificates; the controller manager accepts exactly one"
+        if _found(self._key(files[1], presented)) != public_der(signing[0].public_key()):
+            return f"{files[1]} is not the key of {files[0]}"
+        if signing[0] in anchors:
+            return None
+        subject = signing[0].subject.rfc4514_string()
+        return f"what {subject} signs would be refused, because {bundle} does not hold it"
+
+    # -- service account tokens -----------------------------------------------------------------------
+
+    def _tokens(self) -> Iterator[_Group]:
+        for signer in self._cluster.control_plane:
+            for component, flag in (
+                ("kube-apiserver", "service-account-signing-key-file"),
+                ("kube-controller-manager", "service-account-private-key-file"),
+            ):
+                for judge in self._cluster.control_plane:
+                    yield from self._tokens_between(signer, component, flag, judge)
+
+    def _tokens_between(self, signer: Node, component: str, flag: str, judge: Node) -> Iterator[_Group]:
+        presenter = Peer(component=component, node=signer.name)
+        # Files arrive before manifests and flags: an API server may start with new ones and its old flags.
+        for name, flagged in (("kube-apiserver", None), ("kube-apiserver with its old flags", Age.OLD)):
+            yield self._group(
+                presenter,
+                Peer(component=name, node=judge.name),
+                Credential.ACCOUNT,
+                partial(self._token_refusal, (signer, component, flag), judge, flagged),
+            )
+
+    def _token_refusal(
+        self, signer: tuple[Node, str, str], judge: Node, flagged: Age | None, presented: Age, trusted: Age
+    ) -> str | None:
+        if signer[:2] == (judge, "kube-apiserver") and (presented, trusted) == _NOT_YET:
+            return None
+        signing = self._files(*signer, presented)[-1:]  # the one that counts
+        accepted = self._files(judge, "kube-apiserver", "service-account-key-file", flagged or trusted)
+        if not all(map(self._is_ours, (*signing, *accepted))):
+            return self._unless_same(signing, accepted)
+        keys = {_found(self._key(path, presented)) for path in signing}
+        missing = keys - {_found(self._key(path, self._age_of(path, trusted))) for path in accepted}
+        if not missing:
+            return None
+        (key,) = missing
+        named = " and ".join(path.rpartition("/")[2] for path in accepted)
+        return f"{named} do not hold the key {hashlib.sha256(key).hexdigest()[:16]} that signs"
+
+    def _is_ours(self, path: str) -> bool:
+        """Whether the tree has a file, or it is one of the operator's own that `extraArgs` name."""
+        if any(path in state.inventory.paths for state in self._states.values()):
+            return True
+        try:
+            return not isinstance(self._content(path, Age.OLD), str)
+        except UnsafePathError:  # a flag's value may be anything
+            return False
+
+    def _age_of(self, path: str, age: Age) -> Age:
+        """Copying a tree over a node takes no file away: what the new one has not is still the old one."""
+        return age if path in self._states[age].inventory.paths else Age.OLD
+
+    def _unless_same(self, *files: Sequence[str]) -> str | None:
+        """No step of ours changes the operator's own files; so neither may what the other end has."""
+        for path in filter(self._is_ours, itertools.chain(*files)):
+            if self._key(path, Age.OLD) != self._key(path, Age.NEW):
+                return "the other end's key files are not pkigen's (see extraArgs in the spec)"
+        return None
+
+    def _files(self, node: Node, component: str, flag: str, age: Age) -> tuple[str, ...]:
+        """The files that a component's flags name, as paths in the PKI directory."""
+        item = self._flag_files[node.name, component]
+        given = _found(self._arguments(item.path, item.kind, age))
+        start = f"--{flag}="
+        values = [each.removeprefix(start) for each in given if each.startswith(start)]
+        return tuple(layout.node_path(node.name, value) for value in values)
+
+    def _read_arguments(self, path: str, kind: FileKind, age: Age) -> tuple[str, ...] | str:
+        """A component's command line as the tree has it: a node may have another phase's than the spec."""
+        content = self._content(path, age)
+        if isinstance(content, str):
+            return content
+        found = reading.arguments(content.decode(errors="replace"), kind)
+        return f"{path} gives no command" if found is None else found
+
+    def _read_key(self, path: str, age: Age) -> bytes | str:
+        """The public half of a private or public key, or why there is none."""
+        content = self._content(path, age)
+        if isinstance(content, str):
+            return content
+        for load in (load_own_private, load_public):
+            try:
+                return public_der(load(content))
+            except UnsupportedKeyError:
+                continue
+        return f"{path} holds no key that can be read"
+
+    # -- Secrets --------------------------------------------------------------------------------------
+
+    def _secrets(self) -> Iterator[_Group]:
+        """What one API server encrypts, every other one must be able to read."""
+        items = [
+            item
+            for item in self._inventory.items
+            if isinstance(item, DesiredFile) and item.kind is FileKind.ENCRYPTION_CONFIGURATION
+        ]
+        for writer, judge in itertools.product(items, items):
+            yield self._group(
+                Peer(component="kube-apiserver", node=writer.node),
+                Peer(component="kube-apiserver", node=judge.node),
+                Credential.STORED,
+                partial(self._secret_refusal, writer.path, judge.path),
+            )
+
+    def _secret_refusal(self, writer: str, judge: str, presented: Age, trusted: Age) -> str | None:
+        if writer == judge and (presented, trusted) == _NOT_YET:
+            return None
+        first, *_ = self._encryption_keys(writer, presented)
+        if first in self._encryption_keys(judge, trusted):
+            return None
+        return f"{judge} does not hold the key that writes"
+
+    def _encryption_keys(self, path: str, age: Age) -> list[bytes]:
+        """What identifies each key of an encryption configuration."""
+        data = _found(self._content(path, age))
+        found = [hashlib.sha256(secret).digest() for secret in _ENCRYPTION_KEY.findall(data)]
+        return _found(found or f"{path} holds no key")
+
+    def _content(self, path: str, age: Age) -> bytes | str:
+        content = read_file(self._states[age].reader, path)
+        return f"{path} {content.message}" if isinstance(content, Fault) else content.data
+
+    def _on(self, node: Node, name: str) -> str:
+        return layout.node_path(node.name, f"{self._cluster.spec.certificates.directory}/{name}")
+
+
+def _kind(peer: Peer) -> str:
+    """What stands in a row of the table: people are one kind."""
+    return "people" if peer.component.startswith("user ") else peer.component

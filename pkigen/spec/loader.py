@@ -1,0 +1,167 @@
+"""A spec file, in pkigen's own format or kubeadm's, to a `ClusterSpec`; all problems at once."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen.errors import Problem, SpecError
+from pkigen.spec import yaml_source
+from pkigen.spec.builder import Source, build
+from pkigen.spec.dialects import KUBEADM_GROUP, KUBEADM_NEWEST, Dialect, HostFacts
+from pkigen.spec.model import API_VERSION, KIND, ClusterSpec
+from pkigen.spec.translation import quote
+from pkigen.spec.validation import Severity, findings
+from pkigen.spec.yaml_source import MappingNode, Node, ScalarNode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_PATIENCE = 1_000  # milliseconds
+_NO_FACTS = HostFacts(hostname=None, default_address=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedSpec:
+    """A valid spec, and what its author should know nevertheless."""
+
+    spec: ClusterSpec
+    warnings: tuple[Problem, ...]
+    dialect: Dialect
+
+
+def load(path: Path, *, host: HostFacts = _NO_FACTS) -> LoadedSpec:
+    """Read a spec file.
+
+    Args:
+        path: The file.
+        host: What a kubeadm configuration may leave out, as kubeadm would find it out.
+
+    Raises:
+        SpecError: It cannot be read or is invalid; with every problem.
+    """
+    try:
+        text = _content(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        message = f"cannot be read: {reason.lower() if reason else 'this is no file name'}"
+        raise SpecError([_whole_file(str(path), message)]) from None
+    return load_text(text, file=str(path), host=host)
+
+
+def _content(path: Path) -> bytes:
+    """At most one byte more than a spec may have.
+
+    Raises:
+        OSError: It cannot be read; a named pipe also where nobody opens its other end.
+        ValueError: This is no file name.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            _await_writer(descriptor)
+        os.set_blocking(descriptor, True)
+        with open(descriptor, "rb", closefd=False) as stream:
+            return stream.read(yaml_source.LARGEST_FILE + 1)
+    finally:
+        os.close(descriptor)
+
+
+def _await_writer(pipe: int) -> None:
+    """Let a shell's `<(…)` take its time, but do not wait for a writer that never comes."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    if poll.poll(_PATIENCE):
+        return
+    with contextlib.suppress(BlockingIOError):  # a writer that is silent so far
+        os.read(pipe, 1)  # without one, the end at once
+        raise OSError(errno.EPIPE, "nobody writes to this pipe")
+
+
+def load_text(text: bytes, *, file: str, host: HostFacts = _NO_FACTS) -> LoadedSpec:
+    """Read a spec from bytes.
+
+    Args:
+        text: The file's content.
+        file: The name that its problems begin with.
+        host: What a kubeadm configuration may leave out, as kubeadm would find it out.
+
+    Raises:
+        SpecError: It is invalid; with every problem.
+    """
+    documents, problems = yaml_source.read(text, file=file)
+    if not documents:
+        what = "is empty: 'pkigen example' prints a spec to start from"
+        raise SpecError([*problems, Problem(file=file, line=1, column=1, path="", message=what)])
+    dialect = _dialect(documents)
+    if dialect is Dialect.KUBEADM:
+        from pkigen.spec import kubeadm  # noqa: PLC0415 -- only kubeadm's users pay for it
+
+        source = kubeadm.convert(documents, file=file, host=host)
+    else:
+        source = _own(documents, file)
+    problems.extend(source.problems)
+    warnings = list(source.warnings)
+    built = build(source, file=file)
+    problems.extend(built.problems)
+    if built.spec is not None:
+        for finding in findings(built.spec):
+            if built.tree.concerns_void(finding):
+                continue
+            place = built.tree.place(finding.at, on_key=finding.on_key)
+            problem = Problem(
+                file=file, line=place.line, column=place.column, path=place.path, message=finding.message
+            )
+            (problems if finding.severity is Severity.ERROR else warnings).append(problem)
+    if built.spec is None or problems:
+        raise SpecError(_sorted(problems))
+    return LoadedSpec(spec=built.spec, warnings=_sorted(warnings), dialect=dialect)
+
+
+def _dialect(documents: list[Node]) -> Dialect:
+    versions = [version.value for document in documents if (version := _entry(document, "apiVersion"))]
+    groups = [str(version).partition("/")[0] for version in versions]
+    if KUBEADM_GROUP in groups and groups[0] != API_VERSION.partition("/")[0]:
+        return Dialect.KUBEADM
+    return Dialect.PKIGEN
+
+
+def _own(documents: list[Node], file: str) -> Source:
+    """The one document of pkigen's own format."""
+    root = documents[0]
+    problems = [
+        _at(extra, file, "", "a second document begins here: one file describes one cluster")
+        for extra in documents[1:]
+    ]
+    version = _entry(root, "apiVersion")
+    if isinstance(version, ScalarNode) and not str(version.value).startswith("pkigen/"):
+        wanted = f"{API_VERSION}, or {KUBEADM_NEWEST} for a kubeadm configuration"
+        message = f"must be {wanted}, not {quote(version.text)}"
+        raise SpecError([*problems, _at(version, file, "apiVersion", message)])
+    for key, value in (("apiVersion", API_VERSION), ("kind", KIND)):
+        if isinstance(root, MappingNode) and key not in root.entries:
+            problems.append(_at(root, file, key, f"is missing: write {key}: {value}"))
+    return Source(root=root, problems=tuple(problems))
+
+
+def _entry(node: Node, key: str) -> Node | None:
+    return node.entries[key][1] if isinstance(node, MappingNode) and key in node.entries else None
+
+
+def _at(node: Node, file: str, path: str, message: str) -> Problem:
+    return Problem(file=file, line=node.line, column=node.column, path=path, message=message)
+
+
+def _whole_file(file: str, message: str) -> Problem:
+    return Problem(file=file, line=0, column=0, path="", message=message)
+
+
+def _sorted(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    unique = dict.fromkeys(problems)
+    return tuple(sorted(unique, key=lambda problem: (problem.line, problem.column)))

@@ -1,0 +1,1 @@
+"""What is on disk, read with distrust: authority, lock, ledger, vault."""

@@ -1,0 +1,326 @@
+"""The CAs that sign: read from the authority's directory, and refused with the reason where they are unfit.
+
+A CA is pkigen's own or brought by the user, as a root or as an intermediate followed by its chain.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from pkigen import layout
+from pkigen.crypto.age import is_sealed
+from pkigen.crypto.ca_fitness import unfit
+from pkigen.crypto.issuance import Issuer, certificate_pem
+from pkigen.crypto.keys import UnsupportedKeyError, load_private, public_der
+from pkigen.desired.generations import (
+    CA,
+    ENCRYPTION_KEY,
+    SA,
+    Phase,
+    Rotations,
+    Slot,
+    ca_id,
+    ca_location,
+    encryption_key_path,
+    sa_path,
+)
+from pkigen.errors import AuthorityError
+from pkigen.spec.model import CAKeys
+from pkigen.state.observed import Fault, FaultKind, Reader, observe_certificate, observe_file
+from pkigen.store import MissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from pkigen.desired.inventory import Inventory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CACertificates:
+    """What the authority has of one CA without its key.
+
+    `chain` is the issuing certificate and the intermediates above it, as servers send it after their own
+    certificate; it is empty for a root. `other` is the generation that is trusted beside the signing one
+    while a rotation is under way; `complete` is false while that one is still to be made.
+    """
+
+    certificate: x509.Certificate
+    chain: tuple[x509.Certificate, ...]
+    other: x509.Certificate | None = None
+    complete: bool = True
+
+    @classmethod
+    def of_chain(cls, chain: Sequence[x509.Certificate]) -> CACertificates:
+        """A CA followed by what stands above it, down to its root or not."""
+        above = tuple(link for link in chain if link.subject != link.issuer)
+        return cls(certificate=chain[0], chain=above)
+
+    @property
+    def anchors(self) -> tuple[x509.Certificate, ...]:
+        """What peers are judged by, the signing CA first: the issuing CAs and nothing above them.
+
+        Whatever a trust anchor has signed is let in, and Go's `x509.CertPool` takes any certificate for an
+        anchor (`crypto/x509/verify.go`), so an intermediate's root must not be among them.
+        """
+        return (self.certificate,) if self.other is None else (self.certificate, self.other)
+
+    @property
+    def trust_bundle(self) -> bytes | None:
+        """PEM of the trust anchors; None while one of them is still to be made."""
+        return certificate_pem(*self.anchors) if self.complete else None
+
+
+def load_certificates(
+    reader: Reader, ca: CA, *, now: datetime, keys: CAKeys, other: Slot | None = None
+) -> CACertificates | None:
+    """Read a CA's certificates; None where the authority has neither its certificate nor its key.
+
+    Args:
+        reader: Where the bytes come from.
+        ca: Which CA.
+        now: The present, in UTC.
+        keys: Where its key is to be: here, or with an offline authority and therefore not here.
+        other: The generation that is trusted beside the current one.
+
+    Raises:
+        AuthorityError: Only half of it is there, it cannot be read, it is unfit to sign, or its key is where
+            none must be.
+    """
+    chain = _load_generation(reader, ca, Slot.CURRENT, now=now, keys=keys)
+    if chain is None:
+        return None
+    if other is None:
+        return CACertificates.of_chain(chain)
+    second = _load_generation(reader, ca, other, now=now, keys=keys)
+    if second is None:
+        return replace(CACertificates.of_chain(chain), complete=False)
+    fault = _indistinct(second[0], chain[0])
+    if fault is not None:
+        path = ca_location(ca, other).certificate
+        raise AuthorityError(f"{path} {fault}", hint="give each generation a key and a name of its own")
+    return replace(CACertificates.of_chain(chain), other=second[0])
+
+
+def _indistinct(one: x509.Certificate, other: x509.Certificate) -> str | None:
+    """Why a verifier could take one generation of a CA for the other; None where none can.
+
+    Issuers are looked up by name, and among those of one name by key identifier (RFC 5280 4.2.1.1).
+    """
+    if public_der(one.public_key()) == public_der(other.public_key()):
+        return "has the same key as the other generation of this CA"
+    identifiers = (_key_identifier(one), _key_identifier(other))
+    if one.subject == other.subject and (None in identifiers or identifiers[0] == identifiers[1]):
+        return "cannot be told from the other generation: the same subject, and no subjectKeyIdentifier apart"
+    return None
+
+
+def _key_identifier(certificate: x509.Certificate) -> bytes | None:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _load_generation(
+    reader: Reader, ca: CA, slot: Slot, *, now: datetime, keys: CAKeys
+) -> tuple[x509.Certificate, ...] | None:
+    location = ca_location(ca, slot)
+    observed = observe_certificate(reader, location)
+    certificate, certificate_fault, key_fault = (
+        observed.certificate,
+        observed.certificate_fault,
+        observed.key_fault,
+    )
+    key_is_there = key_fault is None or key_fault.kind is not FaultKind.MISSING
+    if keys is CAKeys.OFFLINE and key_is_there:
+        raise AuthorityError(
+            f"{location.key} is there, and the spec leaves the CA keys with the offline authority",
+            hint="take it there and remove it here; for a site that has the keys, set caKeys: site",
+        )
+    if certificate is None:
+        if (
+            certificate_fault is not None
+            and key_fault is not None
+            and {certificate_fault.kind, key_fault.kind} == {FaultKind.MISSING}
+        ):
+            return None
+        message = certificate_fault.message if certificate_fault is not None else "cannot be read"
+        raise AuthorityError(
+            f"{location.certificate} {message}" + (f", but {location.key} is there" if key_is_there else ""),
+            hint="put the CA's certificate back, or move both files away to have a new CA made",
+        )
+    chain = (certificate, *observed.chain)
+    if slot is Slot.PREVIOUS:
+        return chain  # it signs nothing any more: that its end or its key has come is no obstacle
+    if key_fault is not None and keys is CAKeys.SITE:
+        raise AuthorityError(
+            f"{location.key} {key_fault.message}: {location.certificate} cannot sign without its key",
+            hint="put the CA's private key beside its certificate, unencrypted and PEM; if it must never "
+            "come here, let an offline authority sign (certificates.authority: offline, caKeys: offline)",
+        )
+    fault = unfit(chain, public_key=observed.public_key, now=now)
+    if fault is not None:
+        raise AuthorityError(
+            f"{location.certificate} is unfit as the {ca.certificate_name} CA: {fault}",
+            hint="bring a CA that is fit, or move its two files away to have a new one made",
+        )
+    return chain
+
+
+def observe_rotations(reader: Reader) -> Rotations:
+    """Read from the authority itself which rotations are under way.
+
+    Nothing else records the phase, so whatever was interrupted, the files say where to go on.
+    """
+    phases: dict[str, Phase] = {}
+    next_names: dict[str, str] = {}
+    for ca in CA:
+        paths = {slot: ca_location(ca, slot).certificate for slot in Slot}
+        phases[ca_id(ca)] = _phase(reader, paths)
+        next_names[ca_id(ca)] = _next_name(reader, ca)
+    phases[SA] = _phase(reader, {slot: sa_path(slot, layout.SA_PRIVATE_KEY) for slot in Slot})
+    phases[ENCRYPTION_KEY] = _phase(reader, {slot: encryption_key_path(slot) for slot in Slot})
+    return Rotations(
+        phases={identifier: phase for identifier, phase in phases.items() if phase is not Phase.STABLE},
+        next_names=next_names,
+    )
+
+
+def _phase(reader: Reader, paths: Mapping[Slot, str]) -> Phase:
+    def present(slot: Slot) -> bool:
+        return not isinstance(observe_file(reader, paths[slot]), Fault)
+
+    if present(Slot.PREVIOUS):
+        return Phase.PROMOTED
+    return Phase.PREPARED if present(Slot.NEXT) else Phase.STABLE
+
+
+def _next_name(reader: Reader, ca: CA) -> str:
+    """What the next generation is called: after `kubernetes` comes `kubernetes-g2`, then `kubernetes-g3`.
+
+    Verifiers that look issuers up by name must never find the wrong generation.
+    """
+    certificate = observe_certificate(reader, ca_location(ca)).certificate
+    generation = 1
+    if certificate is not None:
+        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        match = (
+            re.fullmatch(rf"{re.escape(ca.common_name)}-g(\d{{1,6}})", str(names[0].value)) if names else None
+        )
+        generation = int(match[1]) if match else 1
+    return f"{ca.common_name}-g{generation + 1}"
+
+
+def load_issuer(reader: Reader, ca: CA, certificates: CACertificates) -> Issuer:
+    """Read the private key of a CA whose certificates were found fit.
+
+    Args:
+        reader: The PKI directory; where the authority is encrypted, opened (`vault.Opened`).
+        ca: Which CA.
+        certificates: Its certificates.
+
+    Raises:
+        AuthorityError: The key has gone since, was never here, or is sealed.
+    """
+    path = ca_location(ca).key
+    try:
+        data = reader.read(path).data
+    except MissingError:
+        raise AuthorityError(
+            f"{path} is missing: nothing can be signed with it here",
+            hint="where an offline authority has it, ask that one: `pkigen authority request SPEC`",
+        ) from None
+    if is_sealed(data):
+        raise AuthorityError(f"{path} is sealed: it cannot sign before it is opened")
+    try:
+        key = load_private(data)
+    except UnsupportedKeyError as error:
+        raise AuthorityError(f"{path} {error}") from None
+    return Issuer(certificate=certificates.certificate, key=key, chain=certificates.chain)
+
+
+def load_all(
+    reader: Reader, inventory: Inventory, *, now: datetime, revived: Collection[CA] = ()
+) -> dict[CA, CACertificates]:
+    """Read every CA that the authority has.
+
+    Args:
+        reader: The PKI directory.
+        inventory: What must exist.
+        now: The present, in UTC.
+        revived: CAs that are about to get a new validity: that they have ended is no obstacle.
+
+    Raises:
+        AuthorityError: One of them is half there or unfit, or two of them share a key.
+    """
+    loaded = {
+        ca: load_certificates(
+            reader,
+            ca,
+            now=_while_valid(reader, ca, now) if ca in revived else now,
+            keys=inventory.ca_keys,
+            other=inventory.rotations.other(ca_id(ca)),
+        )
+        for ca in inventory.authorities
+    }
+    present = {ca: certificates for ca, certificates in loaded.items() if certificates is not None}
+    fault = shared_key(present)
+    if fault is not None:
+        raise AuthorityError(fault, hint="give each CA a key of its own")
+    return present
+
+
+def _while_valid(reader: Reader, ca: CA, now: datetime) -> datetime:
+    """The last moment at which a CA was good, if that is over: whether it was fit then is what counts."""
+    certificate = observe_certificate(reader, ca_location(ca)).certificate
+    return now if certificate is None else min(now, certificate.not_valid_after_utc - timedelta(seconds=1))
+
+
+def look_at_all(
+    reader: Reader, inventory: Inventory, *, now: datetime
+) -> tuple[dict[CA, CACertificates], dict[CA, str]]:
+    """Read every CA as far as possible, for reports: what is there, and what is wrong with which."""
+    present: dict[CA, CACertificates] = {}
+    faults: dict[CA, str] = {}
+    for ca in inventory.authorities:
+        try:
+            certificates = load_certificates(
+                reader, ca, now=now, keys=inventory.ca_keys, other=inventory.rotations.other(ca_id(ca))
+            )
+        except AuthorityError as error:
+            faults[ca] = error.message
+            certificates = None
+            observed = observe_certificate(reader, ca_location(ca))
+            if observed.certificate is not None:
+                certificates = CACertificates.of_chain((observed.certificate, *observed.chain))
+        if certificates is not None:
+            present[ca] = certificates
+    fault = shared_key(present)
+    if fault is not None:
+        faults.setdefault(next(iter(present)), fault)
+    return present, faults
+
+
+def shared_key(authorities: Mapping[CA, CACertificates]) -> str | None:
+    """Which two CAs have the same key: whoever one lets in, the other would let in too.
+
+    kube-apiserver 1.36 itself refuses a request-header CA that is the client CA.
+    """
+    seen: dict[bytes, CA] = {}
+    for ca, certificate in (
+        (ca, anchor) for ca, certificates in authorities.items() for anchor in certificates.anchors
+    ):
+        other = seen.setdefault(public_der(certificate.public_key()), ca)
+        if other is not ca:
+            return (
+                f"{ca_location(other).certificate} and {ca_location(ca).certificate} have the same key: "
+                "every client of one would be let in by the other"
+            )
+    return None

@@ -1,0 +1,123 @@
+"""Encrypting an authority that lies open, opening one for good, and changing what opens it.
+
+Each is one transaction, and none leaves a backup: what was sealed in another way, or not at all, must not
+live on beside what is sealed now. For the same reason all earlier backups go once it is done.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.crypto.age import is_sealed
+from pkigen.desired.inventory import private_paths
+from pkigen.errors import AuthorityError
+from pkigen.spec.model import CAKeys
+from pkigen.state.ledger import Entry, Event, appended, mismatch, read_ledger
+from pkigen.state.lockfile import LARGEST_LOCK, read_lock, with_ledger
+from pkigen.state.observed import Fault, read_file
+from pkigen.state.seals import IDENTITY_PATH, LARGEST_RECORD, RECORD_PATH, digest
+from pkigen.store import BackupAction
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pkigen.desired.inventory import Inventory
+    from pkigen.state.vault import Vault
+    from pkigen.store import Store
+
+
+class Resealing(enum.StrEnum):
+    """What is done to the authority's private files."""
+
+    ENCRYPT = "encrypt"
+    DECRYPT = "decrypt"
+    REKEY = "rekey"
+
+
+def reseal(
+    what: Resealing, inventory: Inventory, store: Store, *, old: Vault, new: Vault, now: datetime
+) -> tuple[str, ...]:
+    """Take every private file of the authority out of one vault and put it into another, all or none.
+
+    Args:
+        what: For the ledger.
+        inventory: What there is.
+        store: The PKI directory, held alone.
+        old: How the files are kept now.
+        new: How they are to be kept; it is empty yet.
+        now: The present, in UTC.
+
+    Returns:
+        The private files, by path.
+
+    Raises:
+        AuthorityError: One of them is missing, or does not open; or a CA's key waits for an answer.
+    """
+    _require_no_waiting_key(what, inventory, store)
+    paths = private_paths(inventory)
+    with store.transaction() as transaction:
+        present = set()
+        for path in paths:
+            content = old.open(path, _read(store, path))
+            kept = new.close(path, content)
+            if new.open(path, kept) != content:
+                raise AuthorityError(f"{path} could not be opened again: nothing was changed")
+            transaction.stage(path, mode=layout.KEY_MODE, content=kept, backup=False)
+            present.add(digest(kept))
+        files = new.files(present)
+        for path, data in files.items():
+            transaction.stage(path, mode=layout.SECRET_MODE, content=data, backup=False)
+        for path in {IDENTITY_PATH, RECORD_PATH} - files.keys():
+            if not isinstance(read_file(store, path, limit=LARGEST_RECORD), Fault):
+                transaction.remove(path)
+        known = read_lock(store)
+        if known is None:
+            raise AuthorityError(f"there is no readable {layout.LOCK_FILE}", hint="`pkigen apply` first")
+        existing = read_ledger(store)
+        gap = mismatch(existing, known.ledger)
+        entry = Entry(event=Event.SEALED, id=layout.AUTHORITY, reason=None, facts={"step": str(what)})
+        ledger, head = appended(existing, [*([gap] if gap else []), entry], now=now)
+        lock = with_ledger(store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data, head)
+        transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)
+        transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=lock, backup=False)
+        transaction.commit()
+    return paths
+
+
+def _require_no_waiting_key(what: Resealing, inventory: Inventory, store: Store) -> None:
+    """A CA's key that waits for the offline authority's answer lies open until that has come."""
+    waits = not isinstance(read_file(store, layout.PENDING_REQUEST, limit=1 << 30), Fault)
+    if waits and what is not Resealing.DECRYPT and inventory.ca_keys is CAKeys.SITE:
+        raise AuthorityError(
+            f"{layout.PENDING_REQUEST} may hold a CA's key in the open, until the offline authority answers",
+            hint="take the answer in first: `pkigen authority accept`",
+        )
+
+
+def open_in_backups(store: Store) -> tuple[str, ...]:
+    """The private files of the authority that lie open in backups: `backup: path`.
+
+    An encryption that was interrupted before its end can have left them.
+    """
+    return tuple(
+        f"{backup.id}: {entry.path}"
+        for backup in store.backups()
+        for entry in backup.entries
+        if entry.action is not BackupAction.CREATED
+        and _is_private(entry.path)
+        and not is_sealed(store.read_backup(backup.id, entry.path).data)
+    )
+
+
+def _is_private(path: str) -> bool:
+    top, _, rest = path.partition("/")
+    return rest.endswith(".key") if top == layout.AUTHORITY else rest.endswith("ca.key")
+
+
+def _read(store: Store, path: str) -> bytes:
+    found = read_file(store, path)
+    if isinstance(found, Fault):
+        raise AuthorityError(f"{found.path} {found.message}", hint="`pkigen plan` shows what is to be done")
+    return found.data

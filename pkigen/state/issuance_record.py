@@ -1,0 +1,59 @@
+"""Puts what was signed outside of a plan on record: a line of the ledger, and its new end in `pki.lock`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.errors import AccessError
+from pkigen.state.ledger import Entry, appended, mismatch, read_ledger
+from pkigen.state.lockfile import LARGEST_LOCK, read_lock, with_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from pkigen.store import Store
+
+
+def record(
+    store: Store,
+    entry: Entry,
+    *,
+    now: datetime,
+    keep_backups: int,
+    files: Mapping[str, tuple[int, bytes]] | None = None,
+    removes: Iterable[str] = (),
+) -> None:
+    """Record one thing before it leaves pkigen's hands; nothing of the tree changes but what belongs to it.
+
+    Args:
+        store: The PKI directory, held alone.
+        entry: What was signed, without any secret.
+        now: The present, in UTC.
+        keep_backups: How many backups stay (spec.backups.keep).
+        files: Files of the authority that belong to it: mode and content by path.
+        removes: Files of the authority that go with it; they stay in the backup.
+
+    Raises:
+        AccessError: The directory has no lock file that could be kept true.
+    """
+    known = read_lock(store)
+    if known is None:
+        raise AccessError(
+            "this directory has no readable pki.lock, so nothing can be put on record",
+            hint="make the PKI with `pkigen init`, or repair it with `pkigen apply`, first",
+        )
+    existing = read_ledger(store)
+    gap = mismatch(existing, known.ledger)
+    ledger, head = appended(existing, [*([gap] if gap else []), entry], now=now)
+    lock = with_ledger(store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data, head)
+    with store.transaction() as transaction:
+        for path, (mode, content) in (files or {}).items():
+            transaction.stage(path, mode=mode, content=content)
+        for path in removes:
+            transaction.remove(path)
+        transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)
+        # What can be rolled back needs the lock file that goes with the state before it.
+        transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=lock, backup=bool(files))
+        transaction.commit(keep_backups=keep_backups)

@@ -1,0 +1,252 @@
+"""The append-only record of what was issued and removed: one JSON object a line, each chained to the last.
+
+`previous` is the SHA-256 of the preceding line without its line feed; the first line has 64 zeros. `pki.lock`
+holds the number of lines and the last line's hash, so that a truncated ledger shows too.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pkigen import __version__, layout
+from pkigen.notation import timestamp
+from pkigen.store import MissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pkigen.state.observed import Reader
+    from pkigen.state.reasons import Reason
+
+_FIRST = "0" * 64
+LARGEST_LEDGER = 1 << 30
+_REQUIRED = ("sequence", "previous", "time", "event", "id")
+
+
+class Event(enum.StrEnum):
+    """What a line records."""
+
+    ISSUED = "issued"
+    KEY_MADE = "key-made"
+    SIGNED = "signed"
+    SEALED = "sealed"
+    DELIVERED = "delivered"
+    ASKED = "asked"
+    ANSWERED = "answered"
+    REMOVED = "removed"
+    RESTORED = "restored"
+    ROTATED = "rotated"
+    APPROVED = "approved"
+    MISMATCH = "mismatch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line to be: which object, what happened and why; never a key.
+
+    `facts` are JSON values in the order in which they are written.
+    """
+
+    event: Event
+    id: str
+    reason: Reason | None
+    facts: dict[str, str | int | list[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """Where a ledger ends."""
+
+    entries: int
+    hash: str
+
+
+EMPTY = Head(entries=0, hash=_FIRST)
+
+
+def appended(existing: bytes, entries: Iterable[Entry], *, now: datetime) -> tuple[bytes, Head]:
+    """The ledger with new lines, and its new head."""
+    head = head_of(existing)
+    # A line that was cut off stays as it is, for `problems` to find; it must not swallow the next one.
+    lines = [existing if not existing or existing.endswith(b"\n") else existing + b"\n"]
+    sequence, previous = head.entries, head.hash
+    time = timestamp(now)
+    for entry in entries:
+        sequence += 1
+        line = json.dumps(
+            {
+                "sequence": sequence,
+                "previous": previous,
+                "time": time,
+                "event": entry.event,
+                "id": entry.id,
+                **({"reason": entry.reason} if entry.reason else {}),
+                **entry.facts,
+                "pkigen": __version__,
+            },
+            ensure_ascii=True,
+        ).encode()
+        previous = hashlib.sha256(line).hexdigest()
+        lines.append(line + b"\n")
+    return b"".join(lines), Head(entries=sequence, hash=previous)
+
+
+def read_ledger(reader: Reader) -> bytes:
+    """The ledger of a PKI directory; empty where there is none yet.
+
+    Raises:
+        UnreadableError: Something else stands in its place.
+    """
+    try:
+        return reader.read(layout.LEDGER_FILE, limit=LARGEST_LEDGER).data
+    except MissingError:
+        return b""
+
+
+def promoted_at(ledger: bytes, identifier: str) -> datetime | None:
+    """When the last promotion of a key or CA was recorded; None where the ledger does not say."""
+    for line in reversed(ledger.split(b"\n")):
+        try:
+            entry = json.loads(line)
+            if (entry["event"], entry["id"], entry["step"]) == (Event.ROTATED, identifier, "promote"):
+                return datetime.fromisoformat(entry["time"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return None
+
+
+def last_step(ledger: bytes, identifier: str) -> str | None:
+    """The step that a rotation took last; None where the ledger knows of none."""
+    for line in reversed(ledger.split(b"\n")):
+        try:
+            entry = json.loads(line)
+            if (entry["event"], entry["id"]) == (Event.ROTATED, identifier):
+                return str(entry["step"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return None
+
+
+def promoted_and_back(ledger: bytes, identifier: str) -> bool:
+    """Whether the generation that is prepared now has been promoted before, and was rolled back."""
+    for line in reversed(ledger.split(b"\n")):
+        try:
+            entry = json.loads(line)
+            if (entry["event"], entry["id"]) == (Event.ROTATED, identifier):
+                step = entry["step"]
+                if step != "rollback":
+                    return bool(step == "promote")
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """The last request of a node that was approved: which it was, when the node made it, and who it was.
+
+    `signer` is the fingerprint of the key that it was signed with, `recipient` the age key that it named.
+    """
+
+    node: str
+    nonce: str
+    created: str
+    signer: str
+    recipient: str
+
+    def entry(self) -> Entry:
+        """The line that records it."""
+        facts: dict[str, str | int | list[str]] = {
+            "nonce": self.nonce,
+            "created": self.created,
+            "signer": self.signer,
+            "recipient": self.recipient,
+        }
+        return Entry(event=Event.APPROVED, id=self.node, reason=None, facts=facts)
+
+
+def approvals(ledger: bytes) -> dict[str, Approval]:
+    """The last approved request of each node."""
+    found: dict[str, Approval] = {}
+    for line in ledger.splitlines():
+        if b'"event": "approved"' not in line:
+            continue
+        try:
+            entry = json.loads(line)
+            if entry["event"] == Event.APPROVED:
+                facts = {key: str(entry[key]) for key in ("nonce", "created", "signer", "recipient")}
+                node = str(entry["id"])
+                found[node] = Approval(node=node, **facts)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+    return found
+
+
+def head_of(ledger: bytes) -> Head:
+    """The number of lines and the hash of the last one."""
+    if not ledger:
+        return EMPTY
+    lines = ledger.removesuffix(b"\n").split(b"\n")
+    return Head(entries=len(lines), hash=hashlib.sha256(lines[-1]).hexdigest())
+
+
+def problems(ledger: bytes, *, head: Head | None = None) -> Iterator[str]:
+    """Every way in which a ledger is not the unbroken record that pkigen wrote, by line.
+
+    Args:
+        ledger: Its bytes.
+        head: Where `pki.lock` says that it ends; None where there is no lock file.
+    """
+    previous = _FIRST
+    lines = ledger.removesuffix(b"\n").split(b"\n") if ledger else []
+    if ledger and not ledger.endswith(b"\n"):
+        yield f"line {len(lines)}: is cut off"
+    for number, line in enumerate(lines, start=1):
+        fault = _fault(line, number, previous)
+        if fault is not None:
+            yield f"line {number}: {fault}"
+        previous = hashlib.sha256(line).hexdigest()
+    if head is not None and head != head_of(ledger):
+        yield (
+            f"ends after {len(lines)} lines with {previous[:16]}, but pki.lock says {head.entries} lines "
+            f"and {head.hash[:16]}: lines were added or taken away"
+        )
+
+
+def mismatch(ledger: bytes, head: Head) -> Entry | None:
+    """The line that says, for good, that the ledger before it is not the one that `pki.lock` knew."""
+    found = head_of(ledger)
+    if found == head:
+        return None
+    return Entry(
+        event=Event.MISMATCH,
+        id="ledger",
+        reason=None,
+        facts={"expectedEntries": head.entries, "expectedHead": head.hash},
+    )
+
+
+def mismatches(ledger: bytes) -> Iterator[str]:
+    """Every place in a ledger at which lines are known to have been added or taken away before it."""
+    for number, line in enumerate(ledger.splitlines(), start=1):
+        if b'"event": "mismatch"' in line:
+            yield f"line {number} records that the lines before it were not those that pki.lock knew"
+
+
+def _fault(line: bytes, number: int, previous: str) -> str | None:
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        return "is not JSON"
+    if not isinstance(content, dict) or any(key not in content for key in _REQUIRED):
+        return "is not a ledger entry"
+    if content["sequence"] != number:
+        return f"has sequence {content['sequence']!r}: lines were removed or moved"
+    if content["previous"] != previous:
+        return "does not follow from the line before it: one of the two was changed"
+    return None

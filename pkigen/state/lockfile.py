@@ -1,0 +1,137 @@
+"""`pki.lock`: the inventory as issued. Deterministic, sorted, free of secrets; to be committed to Git.
+
+It is made from what is on disk, so two runs over the same tree give the same bytes, and the difference
+between two of them reads like the change that it is.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pkigen import layout
+from pkigen.crypto.issuance import fingerprint
+from pkigen.crypto.keys import describe, public_der, spki_fingerprint
+from pkigen.crypto.names import sans_of, subject_of
+from pkigen.desired.inventory import EtcdMembership
+from pkigen.errors import PkigenError
+from pkigen.notation import timestamp
+from pkigen.state.ledger import EMPTY, Head
+from pkigen.store import MissingError, UnreadableError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from pkigen.spec.model import ClusterSpec
+    from pkigen.state.observed import Reader
+
+LARGEST_LOCK = 1 << 28
+FORMAT = "pkigen/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """What a lock file says, as far as pkigen itself relies on it."""
+
+    paths: frozenset[str]
+    ledger: Head
+    spec: dict[str, Any]
+    fingerprints: dict[str, str]
+    etcd: EtcdMembership
+    keys: dict[str, str]
+    """The id of the certificate that each public key (`spki_fingerprint`) belongs to."""
+
+    def cluster(self) -> ClusterSpec:
+        """The spec that the directory was last made from.
+
+        Raises:
+            PkigenError: It is no valid spec for this pkigen.
+        """
+        from pkigen.spec.model import ClusterSpec  # noqa: PLC0415 -- only those without a spec file need it
+
+        try:
+            return ClusterSpec.model_validate(self.spec)
+        except ValueError:
+            raise PkigenError(
+                f"the spec in {layout.LOCK_FILE} is not valid for this pkigen",
+                hint="give the spec with --spec",
+            ) from None
+
+
+def with_ledger(data: bytes, ledger: Head) -> bytes:
+    """A lock file that was read, with another end of the ledger and nothing else changed."""
+    content = json.loads(data)
+    content["ledger"] = head(ledger)
+    return encoded(content)
+
+
+def head(ledger: Head) -> dict[str, int | str]:
+    """How far the ledger reached when the lock was written."""
+    return {"entries": ledger.entries, "head": ledger.hash}
+
+
+def encoded(content: dict[str, Any]) -> bytes:
+    """One value as the lock file writes it."""
+    return json.dumps(content, indent=1, ensure_ascii=True).encode() + b"\n"
+
+
+def spec_facts(cluster: ClusterSpec) -> dict[str, Any]:
+    """The spec as it was understood, nodes and users by name, without what is default anyway."""
+    content: dict[str, Any] = cluster.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    content = {"apiVersion": cluster.api_version, "kind": cluster.kind, **content}
+    for key in ("nodes", "users"):
+        if key in content["spec"]:
+            content["spec"][key].sort(key=lambda each: each["name"])
+    certificates = content["spec"].get("certificates", {})
+    if "overrides" in certificates:
+        certificates["overrides"] = dict(sorted(certificates["overrides"].items()))
+    return content
+
+
+def certificate_facts(certificate: x509.Certificate) -> dict[str, Any]:
+    """What can be told of a certificate in public."""
+    subject = subject_of(certificate)
+    key = certificate.public_key()
+    return {
+        "subject": str(subject),
+        "sans": list(sans_of(certificate)),
+        "serial": f"{certificate.serial_number:x}",
+        "notBefore": timestamp(certificate.not_valid_before_utc),
+        "notAfter": timestamp(certificate.not_valid_after_utc),
+        "key": describe(key),
+        "fingerprint": f"sha256:{fingerprint(certificate)}",
+        "spki": spki_fingerprint(public_der(key)),
+    }
+
+
+def read_lock(reader: Reader) -> Lock | None:
+    """The lock file that an earlier run wrote; None where there is none or it cannot be understood.
+
+    Raises:
+        RefusedError: The system does not let it be read: nobody knows what earlier runs wrote.
+    """
+    try:
+        content = json.loads(reader.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data)
+        ledger = content.get("ledger", {})
+        head = Head(entries=int(ledger["entries"]), hash=str(ledger["head"])) if ledger else EMPTY
+        return Lock(
+            paths=frozenset(str(path) for path in content["files"]),
+            ledger=head,
+            spec=dict(content["spec"]),
+            fingerprints={
+                str(identifier): str(facts["fingerprint"])
+                for identifier, facts in content.get("certificates", {}).items()
+            },
+            etcd=EtcdMembership(
+                **{key: tuple(map(str, names)) for key, names in content.get("etcd", {}).items()}
+            ),
+            keys={
+                str(facts["spki"]): str(identifier)
+                for identifier, facts in content.get("certificates", {}).items()
+            },
+        )
+    except (MissingError, UnreadableError):
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None

@@ -1,0 +1,345 @@
+"""Bytes on disk become observed state: certificates, key identities, faults; never private bytes.
+
+Whatever stands at a path (a truncated file, a directory, a link, 100 MB of anything) becomes a fault with a
+sentence; nothing here raises for it. Only a file that the system does not let be read (`store.RefusedError`)
+is none: what it holds is unknown, and no verdict may rest on that.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+import hashlib
+import re
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from cryptography import x509
+
+from pkigen.crypto.age import is_sealed
+from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, public_der
+from pkigen.desired.generations import CertificateFile, InKubeconfig
+from pkigen.state.seals import LARGEST_RECORD, RECORD_PATH, SealedKey, decode_record
+from pkigen.store import FileContent, MissingError, UnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pkigen.desired.generations import Location
+
+_LARGEST_FILE = 1 << 20
+_MOST_CERTIFICATES = 16
+_PEM_CERTIFICATE = re.compile(
+    rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]{1,65536}-----END CERTIFICATE-----"
+)
+_CLIENT_CERTIFICATE = re.compile(rb"(?m)^    client-certificate-data: ([A-Za-z0-9+/=]+)$")
+_CA_DATA = re.compile(rb"(?m)^    certificate-authority-data: ([A-Za-z0-9+/=]+)$")
+_CLIENT_KEY = re.compile(rb"(?m)^    client-key-data: ([A-Za-z0-9+/=]+)$")
+
+KEY_PLACEHOLDER = b"-----PRIVATE KEY WITHHELD-----\n"
+"""Stands for the private key where a kubeconfig's bytes are compared."""
+
+
+class Reader(Protocol):
+    """Where bytes come from: the store, or the store with staged changes laid over it."""
+
+    def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
+        """Read a whole file of at most `limit` bytes."""
+        ...
+
+
+class Tree(Protocol):
+    """A PKI directory that can be read and listed: the store, or nothing at all yet."""
+
+    def read(self, path: str, *, limit: int = ...) -> FileContent:
+        """Read a whole file of at most `limit` bytes."""
+        ...
+
+    def walk(self, path: str = "") -> Iterator[str]:
+        """Every path that is there."""
+        ...
+
+
+class FaultKind(enum.StrEnum):
+    """Why a part of an object cannot be used."""
+
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One file that is not what it should be."""
+
+    path: str
+    kind: FaultKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedFile:
+    """Any file, by mode and digest."""
+
+    path: str
+    mode: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedCertificate:
+    """A certificate and what is known of the private key beside it.
+
+    `certificate` or `public_key` is None where `certificate_fault` or `key_fault` says why, or where the key
+    is elsewhere. `public_key` is the SPKI DER of the private key. `skeleton` is the kubeconfig's digest with
+    the key left out.
+    """
+
+    certificate: x509.Certificate | None
+    chain: tuple[x509.Certificate, ...]
+    public_key: bytes | None
+    certificate_fault: Fault | None
+    key_fault: Fault | None
+    modes: tuple[tuple[str, int], ...]
+    skeleton: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedKeyPair:
+    """The service account signing key: the SPKI DER of both halves, as far as they can be read."""
+
+    private: bytes | None
+    public: bytes | None
+    private_fault: Fault | None
+    modes: tuple[tuple[str, int], ...]
+
+
+def observe_file(reader: Reader, path: str, *, limit: int = _LARGEST_FILE) -> ObservedFile | Fault:
+    """Look at any file."""
+    content = read_file(reader, path, limit=limit)
+    if isinstance(content, Fault):
+        return content
+    return ObservedFile(path=path, mode=content.mode, sha256=hashlib.sha256(content.data).digest())
+
+
+def observe_certificate(reader: Reader, location: Location) -> ObservedCertificate:
+    """Look at a certificate and its key: two files, a certificate alone, or both in a kubeconfig."""
+    if isinstance(location, InKubeconfig):
+        return _in_kubeconfig(reader, location.kubeconfig)
+    modes: list[tuple[str, int]] = []
+    certificates: tuple[x509.Certificate, ...] = ()
+    public_key: bytes | None = None
+    certificate_fault: Fault | None = None
+    key_fault: Fault | None = None
+    content = read_file(reader, location.certificate)
+    if isinstance(content, Fault):
+        certificate_fault = content
+    else:
+        modes.append((location.certificate, content.mode))
+        parsed = parse_certificates(content.data)
+        if isinstance(parsed, str):
+            certificate_fault = _unreadable(location.certificate, parsed)
+        else:
+            certificates = parsed
+    if not isinstance(location, CertificateFile):
+        content = read_file(reader, location.key)
+        if isinstance(content, Fault):
+            key_fault = content
+        else:
+            modes.append((location.key, content.mode))
+            identity = _key_identity(reader, content.data)
+            if isinstance(identity, str):
+                key_fault = _unreadable(location.key, identity)
+            else:
+                public_key = identity
+    return ObservedCertificate(
+        certificate=certificates[0] if certificates else None,
+        chain=certificates[1:],
+        public_key=public_key,
+        certificate_fault=certificate_fault,
+        key_fault=key_fault,
+        modes=tuple(modes),
+    )
+
+
+def observe_bundle(reader: Reader, path: str) -> tuple[x509.Certificate, ...] | Fault:
+    """The trust anchors of a PEM file or of a kubeconfig's CA data."""
+    content = read_file(reader, path)
+    if isinstance(content, Fault):
+        return content
+    data = content.data
+    embedded = _CA_DATA.search(data)
+    if embedded is not None:
+        data = _decoded(embedded[1])
+    certificates = parse_certificates(data)
+    return _unreadable(path, certificates) if isinstance(certificates, str) else certificates
+
+
+def observe_key_pair(reader: Reader, private_path: str, public_path: str) -> ObservedKeyPair:
+    """Look at the service account signing key."""
+    modes: list[tuple[str, int]] = []
+    private: bytes | None = None
+    public: bytes | None = None
+    private_fault: Fault | None = None
+    content = read_file(reader, private_path)
+    if isinstance(content, Fault):
+        private_fault = content
+    else:
+        modes.append((private_path, content.mode))
+        identity = _key_identity(reader, content.data)
+        if isinstance(identity, str):
+            private_fault = _unreadable(private_path, identity)
+        else:
+            private = identity
+    content = read_file(reader, public_path)
+    if not isinstance(content, Fault):
+        modes.append((public_path, content.mode))
+        public = content.data
+    return ObservedKeyPair(private=private, public=public, private_fault=private_fault, modes=tuple(modes))
+
+
+def parse_certificates(data: bytes) -> tuple[x509.Certificate, ...] | str:
+    """The certificates of a PEM file in their order, or a sentence saying why there are none."""
+    if not data.strip():
+        return "is empty"
+    if b"PRIVATE KEY-----" in data:
+        return "holds a private key, which does not belong into a file of certificates"
+    blocks = _PEM_CERTIFICATE.findall(data)
+    if len(blocks) != data.count(b"-----BEGIN CERTIFICATE-----"):
+        return "holds a damaged PEM certificate"
+    if not 0 < len(blocks) <= _MOST_CERTIFICATES:
+        return f"holds {len(blocks) or 'no'} PEM certificates; 1 to {_MOST_CERTIFICATES} are read"
+    certificates = []
+    for block in blocks:
+        certificate = _parsed(block)
+        if isinstance(certificate, str):
+            return certificate
+        certificates.append(certificate)
+    return tuple(certificates)
+
+
+def _parsed(block: bytes) -> x509.Certificate | str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pyca's, about names that stricter authorities would not give
+            certificate = x509.load_pem_x509_certificate(block)
+            # Parsing is lazy: what every check relies on must be readable now, not later.
+            _ = certificate.extensions, certificate.subject, certificate.issuer, certificate.public_key()
+            _ = certificate.not_valid_after_utc, certificate.not_valid_before_utc
+            is_numbered = certificate.serial_number > 0
+    except Exception as error:  # noqa: BLE001 -- the parser raises many kinds; all mean the same here
+        return f"holds a certificate that cannot be read ({type(error).__name__})"
+    if not is_numbered:
+        return "holds a certificate whose serial number is not positive (RFC 5280 4.1.2.2)"
+    return certificate
+
+
+def client_key_pem(kubeconfig: bytes) -> bytes | None:
+    """The embedded private key of a kubeconfig, for those who write it anew with other surroundings."""
+    match = _CLIENT_KEY.search(kubeconfig)
+    return base64.b64decode(match[1]) if match else None
+
+
+def with_client_key(kubeconfig: bytes, key: bytes) -> bytes | None:
+    """A kubeconfig whose private key was withheld, with that key; None where it withholds none."""
+    match = _CLIENT_KEY.search(kubeconfig)
+    if match is None or match[1] != base64.b64encode(KEY_PLACEHOLDER):
+        return None
+    return kubeconfig[: match.start(1)] + base64.b64encode(key) + kubeconfig[match.end(1) :]
+
+
+def client_certificate_pem(kubeconfig: bytes) -> bytes:
+    """The embedded client certificate of a kubeconfig that was found readable."""
+    match = _CLIENT_CERTIFICATE.search(kubeconfig)
+    return base64.b64decode(match[1]) if match else b""
+
+
+def _in_kubeconfig(reader: Reader, path: str) -> ObservedCertificate:
+    content = read_file(reader, path)
+    if isinstance(content, Fault):
+        return _without_certificate(content, modes=())
+    modes = ((path, content.mode),)
+    certificate, key = _CLIENT_CERTIFICATE.search(content.data), _CLIENT_KEY.search(content.data)
+    if certificate is None:
+        fault = _unreadable(path, "is not a kubeconfig with an embedded client certificate")
+        return _without_certificate(fault, modes=modes)
+    certificates = parse_certificates(_decoded(certificate[1]))
+    if isinstance(certificates, str):
+        return _without_certificate(_unreadable(path, f"its client certificate {certificates}"), modes=modes)
+    key_fault: Fault | None = None
+    public_key: bytes | None = None
+    skeleton: bytes | None = None
+    if key is None:
+        key_fault = Fault(path=path, kind=FaultKind.MISSING, message="has no embedded client key")
+    else:
+        identity = _public_half(_decoded(key[1]))
+        if isinstance(identity, str):
+            key_fault = _unreadable(path, f"its client key {identity}")
+        else:
+            public_key = identity
+        start, end = key.span(1)
+        masked = content.data[:start] + base64.b64encode(KEY_PLACEHOLDER) + content.data[end:]
+        skeleton = hashlib.sha256(masked).digest()
+    return ObservedCertificate(
+        certificate=certificates[0],
+        chain=certificates[1:],
+        public_key=public_key,
+        certificate_fault=None,
+        key_fault=key_fault,
+        modes=modes,
+        skeleton=skeleton,
+    )
+
+
+def _without_certificate(fault: Fault, *, modes: tuple[tuple[str, int], ...]) -> ObservedCertificate:
+    return ObservedCertificate(
+        certificate=None, chain=(), public_key=None, certificate_fault=fault, key_fault=fault, modes=modes
+    )
+
+
+def read_file(reader: Reader, path: str, *, limit: int = _LARGEST_FILE) -> FileContent | Fault:
+    """The bytes of a file, or why there are none."""
+    try:
+        return reader.read(path, limit=limit)
+    except MissingError:
+        return Fault(path=path, kind=FaultKind.MISSING, message="is missing")
+    except UnreadableError as error:
+        return _unreadable(path, error.reason)
+
+
+def sealed_key(reader: Reader, data: bytes) -> SealedKey | None:
+    """What the authority's record says of a sealed file; None where it does not know it."""
+    content = read_file(reader, RECORD_PATH, limit=LARGEST_RECORD)
+    record = None if isinstance(content, Fault) else decode_record(content.data)
+    return record.of(data) if record is not None else None
+
+
+def _key_identity(reader: Reader, data: bytes) -> bytes | str:
+    """The SPKI DER of a private key, also of one that is sealed; or why there is none."""
+    if not is_sealed(data):
+        return _public_half(data)
+    known = sealed_key(reader, data)
+    if known is None or known.public is None:
+        return f"is sealed, and {RECORD_PATH} does not know it"
+    return known.public
+
+
+def _unreadable(path: str, message: str) -> Fault:
+    return Fault(path=path, kind=FaultKind.UNREADABLE, message=message)
+
+
+def _public_half(pem: bytes) -> bytes | str:
+    if not pem.strip():
+        return "is empty"
+    try:
+        return public_der(load_own_private(pem))
+    except UnsupportedKeyError as error:
+        return str(error)
+
+
+def _decoded(text: bytes) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""

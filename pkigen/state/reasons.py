@@ -1,0 +1,54 @@
+"""The named reasons for a change."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Reason(enum.StrEnum):
+    """Every reason for which something is changed, or is reported by `verify` and `status`."""
+
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    KEY_MISSING = "key-missing"
+    KEY_UNREADABLE = "key-unreadable"
+    KEY_MISMATCH = "key-mismatch"
+    UNKNOWN_ISSUER = "unknown-issuer"
+    ISSUER_REPLACED = "issuer-replaced"
+    SUBJECT_CHANGED = "subject-changed"
+    SANS_CHANGED = "sans-changed"
+    EXTENSIONS_CHANGED = "extensions-changed"
+    ALGORITHM_CHANGED = "algorithm-changed"
+    CHAIN_CHANGED = "chain-changed"
+    OUTLIVES_ISSUER = "outlives-issuer"
+    NOT_YET_VALID = "not-yet-valid"
+    EXPIRED = "expired"
+    EXPIRES_SOON = "expires-soon"
+    REQUESTED = "requested"
+    MODE = "mode"
+    CONTENT_CHANGED = "content-changed"
+    ORDER_CHANGED = "order-changed"
+    NOT_WANTED = "not-wanted"
+    ROTATION = "rotation"
+    NOT_SEALED = "not-sealed"
+    AWAITS_REQUEST = "awaits-request"
+    KEY_NOT_ALONE = "key-not-alone"
+
+
+TIME_REASONS = frozenset({Reason.EXPIRED, Reason.EXPIRES_SOON, Reason.REQUESTED})
+"""Reasons for which the same content is issued again: a renewal, not a reissue."""
+
+
+USELESS = frozenset(
+    {
+        Reason.MISSING,
+        Reason.UNREADABLE,
+        Reason.KEY_MISSING,
+        Reason.KEY_UNREADABLE,
+        Reason.KEY_MISMATCH,
+        Reason.UNKNOWN_ISSUER,
+        Reason.NOT_YET_VALID,
+        Reason.EXPIRED,
+    }
+)
+"""Reasons for which something does not work as it is, and not only differs from the spec."""

@@ -1,0 +1,166 @@
+"""Whatever stands on the disk, the observer and the readers of records say something, and raise nothing."""
+
+from __future__ import annotations
+
+import base64
+import warnings
+from itertools import islice
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pkigen.desired.generations import InKubeconfig
+from pkigen.state.ledger import appended, head_of, problems
+from pkigen.state.lockfile import Lock, read_lock
+from pkigen.state.observed import (
+    Fault,
+    client_certificate_pem,
+    client_key_pem,
+    observe_bundle,
+    observe_certificate,
+    parse_certificates,
+)
+from tests.state.fuzz_observed import CERTIFICATE, CORPUS, ISSUER, KEY, NOW, Bytes, digest, inputs, seeds
+
+# cryptography before 47 parses a name anew, and warns anew, whenever it is looked at.
+pytestmark = pytest.mark.filterwarnings("ignore:Attribute's length must be:UserWarning")
+
+CONFIG = InKubeconfig(kubeconfig="x.conf")
+
+
+def test_the_seeds_are_good() -> None:
+    """Without this, the runs below would be about files that nothing looks into."""
+    parsed = parse_certificates(seeds()[0])
+    assert not isinstance(parsed, str)
+    assert len(parsed) == 2
+    observed = observe_certificate(Bytes(seeds()[3]), CONFIG)
+    assert observed.certificate == parsed[0]
+    assert observed.public_key is not None
+    assert observed.key_fault is None
+    assert observe_bundle(Bytes(seeds()[3]), "x") == (ISSUER.certificate,)
+    assert isinstance(read_lock(Bytes(seeds()[6])), Lock)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CORPUS.iterdir()))
+def test_the_corpus(name: str) -> None:
+    digest((CORPUS / name).read_bytes())
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_mutations(seed: int) -> None:
+    for data in islice(inputs(seed), 1_000):
+        digest(data)
+
+
+@given(st.binary(max_size=400))
+@settings(max_examples=150, deadline=None)
+def test_noise(data: bytes) -> None:
+    digest(data)
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200), st.binary(max_size=200))
+@settings(max_examples=100, deadline=None)
+def test_kubeconfigs_with_anything_inside(authority: bytes, certificate: bytes, key: bytes) -> None:
+    fields = zip(
+        ("certificate-authority-data", "client-certificate-data", "client-key-data"),
+        (authority, certificate, key),
+        strict=True,
+    )
+    data = "".join(f"    {name}: {base64.b64encode(value).decode()}\n" for name, value in fields).encode()
+    digest(data)
+    observed = observe_certificate(Bytes(data), CONFIG)
+    assert observed.certificate is None
+    assert client_certificate_pem(data) == certificate
+    assert (client_key_pem(data) or b"") == key
+
+
+def test_a_kubeconfig_without_data_has_none() -> None:
+    assert client_key_pem(b"") is None
+    assert client_certificate_pem(b"") == b""
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["ledger", "entries", "head", "files", "spec", "x"]), inner, max_size=4
+            )
+        ),
+    )
+)
+@settings(max_examples=150, deadline=None)
+def test_any_json_as_a_lock_file(content: object) -> None:
+    import json  # noqa: PLC0415
+
+    read_lock(Bytes(json.dumps(content).encode()))
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"{}", b"[]", b"null", b"", b'{"sequence": 1}', b"[" * 5000, b"\xff"]), max_size=5
+    )
+)
+@settings(max_examples=100, deadline=None)
+def test_any_lines_as_a_ledger(lines: list[bytes]) -> None:
+    data = b"\n".join(lines)
+    assert list(problems(data, head=head_of(b""))) != [] or data == b""
+    extended, head = appended(data, [], now=NOW)
+    assert head_of(extended) == head
+
+
+PEM = ISSUER.certificate.public_bytes(Encoding.PEM)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "is empty"),
+        (b" \n\t", "is empty"),
+        (b"\xff\xfe", "holds no PEM certificates; 1 to 16 are read"),
+        (PEM * 17, "holds 17 PEM certificates; 1 to 16 are read"),
+        (PEM[:-30], "holds a damaged PEM certificate"),
+        (PEM + PEM[:60], "holds a damaged PEM certificate"),
+        (KEY, "holds a private key, which does not belong into a file of certificates"),
+        (CERTIFICATE + KEY, "holds a private key, which does not belong into a file of certificates"),
+    ],
+)
+def test_what_is_said_of_a_bad_file(data: bytes, said: str) -> None:
+    assert parse_certificates(data) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("negative-serial.crt", "holds a certificate whose serial number is not positive (RFC 5280 4.1.2.2)"),
+        ("unknown-curve.crt", "holds a certificate that cannot be read (UnsupportedAlgorithm)"),
+        ("san-garbage.crt", "holds a certificate that cannot be read (ValueError)"),
+    ],
+)
+def test_what_is_said_of_the_corpus(name: str, said: str) -> None:
+    assert parse_certificates((CORPUS / name).read_bytes()) == said
+
+
+def test_a_name_that_pyca_warns_of_is_read_without_a_word() -> None:
+    """A country of seven letters is wrong (RFC 5280 A.1), but company CAs have it, and Go accepts it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = parse_certificates((CORPUS / "country-of-seven-letters.crt").read_bytes())
+    assert not isinstance(found, str)
+
+
+def test_a_missing_bundle_is_a_fault() -> None:
+    found = observe_bundle(Bytes(b"x" * (2 << 20)), "x")
+    assert isinstance(found, Fault)
+    assert found.message == "is missing"
+
+
+def test_sixteen_certificates_are_read() -> None:
+    assert len(parse_certificates(PEM * 16)) == 16
+
+
+def test_text_around_certificates_is_skipped() -> None:
+    assert parse_certificates(b"Certificate:\n    Data:\n" + PEM + b"# end\n") == (ISSUER.certificate,)

@@ -1,0 +1,526 @@
+"""An authority whose private files are encrypted: who has to open it, and what nobody ever sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import random
+import re
+import shutil
+import stat
+import subprocess
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from pkigen.cli.system import System
+from pkigen.crypto.age import Identity, Passphrase, is_sealed
+from pkigen.errors import PkigenError
+from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH, decode_record
+from pkigen.state.vault import SealedVault, sealed_identity
+from pkigen.store import Store
+from tests.cli.program import NOW, PROGRAM, REPOSITORY, InProcess, changed, contents
+from tests.cli.program import program as run_program
+from tests.faults.scenes import chosen, wanted
+from tests.state.sealed_places import NEVER_ON_NODES, PRIVATE, SPEC, Place, files_with, opened, telling
+from tests.store.faults import CountingFileSystem, CrashingFileSystem, SimulatedCrashError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WORDS = "correct horse battery staple"
+
+
+def passphrase_file(place: Path, words: str = WORDS) -> Path:
+    path = place / "words"
+    path.touch(mode=0o600)
+    path.write_text(words + "\n")
+    return path
+
+
+# -- what lies on the disk ------------------------------------------------------------------------------
+
+
+def test_every_private_file_of_the_authority_is_an_age_file(original: Place) -> None:
+    found = {str(path.relative_to(original.root)) for path in original.root.glob("pki/**/*.key")}
+    assert found == set(PRIVATE)
+    for path, data in original.sealed().items():
+        assert data.startswith(b"age-encryption.org/v1\n-> X25519 "), path
+        assert stat.S_IMODE((original.root / path).stat().st_mode) == 0o600
+    for path in PRIVATE[:4]:
+        load_pem_private_key(original.opened(path), password=None)
+    assert files_with(original.root, original.secrets(NEVER_ON_NODES)) == set()
+    # What API servers must read is on the control plane's nodes, and nowhere else.
+    places = files_with(original.root, original.secrets(("pki/sa.key", "pki/encryption.key")))
+    assert {path.split("/")[0] for path in places} == {"nodes"}
+
+
+def test_the_scan_finds_what_lies_open(plain: Place) -> None:
+    secrets = {line for path in NEVER_ON_NODES for line in telling((plain.root / path).read_bytes())}
+    assert files_with(plain.root, secrets) == set(NEVER_ON_NODES)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("encrypted", [True, False], ids=["encrypted", "control"])
+def test_no_private_byte_leaves_the_process_not_for_an_instant(tmp_path: Path, *, encrypted: bool) -> None:
+    """Every write of every process, staging and journal included, and every argument and environment."""
+    spec, key, trace = tmp_path / "home.yaml", tmp_path / "operator.age", tmp_path / "trace"
+    spec.write_text(SPEC)
+    key.touch(mode=0o600)
+    key.write_text(Identity.generate().text + "\n")
+    calls = "trace=execve,write,writev,pwrite64,sendto,sendmsg,sendfile,copy_file_range"
+    more = ("--encrypt-authority", "--identity", key) if encrypted else ()
+    subprocess.run(
+        [
+            *("strace", "-f", "-qq", "-xx", "-v", "-s", "1000000", "-o", trace, "-e", calls),
+            *map(str, (*PROGRAM, "init", spec, "--out", tmp_path / "home", *more)),
+        ],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    text = trace.read_text(errors="replace")
+    assert text.count("execve(") == 1
+    said = b"".join(bytes.fromhex(each.replace("\\x", "")) for each in re.findall(r'"((?:\\x..)+)"', text))
+    root = tmp_path / "home"
+    private = {path: opened(root, path, key) if encrypted else (root / path).read_bytes() for path in PRIVATE}
+    secrets = {line for path in NEVER_ON_NODES for line in telling(private[path])}
+    operator = key.read_bytes().strip()
+    assert len(secrets) == len(NEVER_ON_NODES)
+    assert operator not in said
+    hits = sum(secret in said for secret in secrets)
+    assert hits == (0 if encrypted else len(secrets))
+
+
+# -- who has to open it ---------------------------------------------------------------------------------
+
+READING: dict[str, tuple[str, ...]] = {
+    "plan": ("plan", "SPEC", "--out", "ROOT", "--exit-code"),
+    "status": ("status", "ROOT"),
+    "verify": ("verify", "ROOT"),
+    "init again": ("init", "SPEC", "--out", "ROOT"),
+    "apply without changes": ("apply", "SPEC", "--out", "ROOT", "--yes"),
+    "rollback --list": ("rollback", "--out", "ROOT", "--list"),
+    "oidc": ("oidc", "jwks", "ROOT"),
+    "explain": ("explain", "dev1", "ROOT"),
+    "bootstrap-token": ("bootstrap-token", "ROOT", "--out", "PLACE/join"),
+    "kubeconfig": ("kubeconfig", "show", "ROOT/users/dev1.conf"),
+}
+SIGNING: dict[str, tuple[str, ...]] = {
+    "apply": ("apply", "CHANGED", "--out", "ROOT", "--yes"),
+    "renew": ("renew", "SPEC", "--all", "--out", "ROOT", "--yes"),
+    "renew ca": ("renew", "SPEC", "ca", "--out", "ROOT", "--yes"),
+    "rotate ca": ("rotate", "ca", "etcd", "SPEC", "--out", "ROOT", "--yes"),
+    "rotate ca --prove": ("rotate", "ca", "kubernetes", "SPEC", "--out", "ROOT", "--prove"),
+    "rotate sa": ("rotate", "sa", "SPEC", "--out", "ROOT", "--yes"),
+    "rotate encryption-key": ("rotate", "encryption-key", "SPEC", "--out", "ROOT", "--yes"),
+    "sign": ("sign", "ROOT", "--csr", "PLACE/dev2.csr", "--user", "dev2"),
+    "token": ("token", "ROOT", "--service-account", "web/bot"),
+    "authority decrypt": ("authority", "decrypt", "ROOT", "--yes"),
+}
+
+
+def line(words: tuple[str, ...], place: Place) -> list[str]:
+    values = {
+        "PLACE": str(place.root.parent),
+        "ROOT": str(place.root),
+        "SPEC": str(place.spec),
+        "CHANGED": str(place.root.parent / "changed.yaml"),
+    }
+    return [re.sub("PLACE|ROOT|SPEC|CHANGED", lambda found: values[found[0]], word) for word in words]
+
+
+@pytest.mark.parametrize("name", READING)
+def test_who_only_reads_needs_no_key(name: str, place: Place, pkigen: InProcess) -> None:
+    result = pkigen(*line(READING[name], place))
+    assert result.code == 0, result
+
+
+@pytest.mark.parametrize("name", SIGNING)
+def test_who_signs_must_open_it(name: str, place: Place, pkigen: InProcess) -> None:
+    changed_spec = SPEC.replace("[10.0.0.11]\n", "[10.0.0.11, 10.0.0.12]\n")
+    (place.root.parent / "changed.yaml").write_text(changed_spec)
+    assert pkigen("csr", "new", "--user", "dev2", "--out", place.root.parent).code == 0
+    words = line(SIGNING[name], place)
+    before = contents(place.root)
+    secrets = place.secrets()
+    refused = pkigen(*words)
+    assert (refused.code, refused.error) == (2, "the authority is encrypted for an age identity")
+    stranger = place.root.parent / "stranger.age"
+    stranger.touch(mode=0o600)
+    stranger.write_text(Identity.generate().text + "\n")
+    refused = pkigen(*words, "--identity", stranger)
+    assert refused.code == 1
+    assert "pki/identity.age does not open" in refused.error
+    assert contents(place.root) == before
+    done = pkigen(*words, *place.opening)
+    assert done.code == 0, done
+    assert not any(secret.decode() in done.out + done.err for secret in secrets)
+    verified = pkigen("verify", place.root)
+    assert (verified.code, verified.err) == (0, ""), "all that belongs to an encrypted authority is known"
+    if name != "authority decrypt":
+        assert files_with(place.root, place.secrets(NEVER_ON_NODES)) == set()
+
+
+def test_bundles_are_signed_with_the_opened_key(place: Place, pkigen: InProcess) -> None:
+    node = place.root.parent / "node"
+    node.mkdir()
+    recipient = pkigen("node", "identity", "--root", node).out.strip()
+    place.spec.write_text(SPEC.replace("[10.0.0.11]\n", f"[10.0.0.11]\n      ageRecipient: {recipient}\n"))
+    assert pkigen("apply", place.spec, "--out", place.root, "--yes", *place.opening).code == 0
+    words = ("bundle", "create", place.spec, "--pki", place.root, "--out", node.parent / "media")
+    assert "encrypted for an age identity" in pkigen(*words).error
+    assert not (node.parent / "media").exists()
+    assert pkigen(*words, "--authority-identity", place.key).code == 0
+    pin = pkigen("init", place.spec, "--out", place.root, "-o", "json").json["bundleKey"]
+    file = node.parent / "media/home.cp-1.bundle"
+    assert pkigen("bundle", "verify", file, "--root", node, "--node", "cp-1", "--pin", pin).code == 0
+
+
+def test_a_whole_rotation_leaves_nothing_open(place: Place, pkigen: InProcess) -> None:
+    seen = place.secrets(NEVER_ON_NODES)
+    for _ in range(3):
+        words = ("rotate", "ca", "kubernetes", "etcd", place.spec, "--out", place.root, "--yes")
+        assert pkigen(*words, "--assume-distributed", *place.opening).code == 0
+        paths = [str(path.relative_to(place.root)) for path in place.root.glob("pki/**/*ca*.key")]
+        seen |= {each for path in paths for each in telling(place.opened(path))}
+        assert pkigen("verify", place.root).code == 0
+    assert files_with(place.root, seen) == set()
+    record = decode_record((place.root / RECORD_PATH).read_bytes())
+    assert record is not None
+    assert len(record.keys) == len(PRIVATE), "the record forgets what is gone"
+    # Going back needs no key: what is sealed is put back as it is.
+    assert pkigen("rollback", "--out", place.root, "--yes").code == 0
+    assert pkigen("verify", place.root).code == 0
+    assert files_with(place.root, seen) == set()
+
+
+def test_a_saved_plan_is_the_plan_that_is_applied(place: Place, pkigen: InProcess) -> None:
+    place.spec.write_text(SPEC.replace("[10.0.0.11]\n", "[10.0.0.11, 10.0.0.12]\n"))
+    saved = place.root.parent / "plan.json"
+    assert pkigen("plan", place.spec, "--out", place.root, "--save", saved).code == 0
+    words = ("apply", place.spec, "--out", place.root, "--plan", saved, "--yes")
+    assert pkigen(*words, *place.opening).code == 0
+
+
+def test_a_ca_of_ones_own_is_sealed_when_it_is_taken_up(
+    plain: Place, tmp_path: Path, pkigen: InProcess
+) -> None:
+    place = plain.copied(tmp_path / "place")
+    own = {path: (place.root / path).read_bytes() for path in ("pki/ca.key", "pki/ca.crt")}
+    shutil.rmtree(place.root)
+    (place.root / "pki").mkdir(parents=True)
+    for path, data in own.items():
+        (place.root / path).write_bytes(data)
+    (place.root / "pki/ca.key").chmod(0o644)
+    words = ("init", place.spec, "--out", place.root, "--encrypt-authority")
+    assert pkigen(*words, *place.opening).code == 0
+    assert place.opened("pki/ca.key") == own["pki/ca.key"]
+    assert stat.S_IMODE((place.root / "pki/ca.key").stat().st_mode) == 0o600
+    assert files_with(place.root, telling(own["pki/ca.key"])) == set()
+    # Put there in the open, it is a finding, and the next change seals it.
+    (place.root / "pki/ca.key").write_bytes(own["pki/ca.key"])
+    found = pkigen("verify", place.root, "-o", "json")
+    assert found.code == 4
+    assert {each["reason"] for each in found.json["findings"]} == {"not-sealed"}
+    assert pkigen("apply", place.spec, "--out", place.root, "--yes", *place.opening).code == 0
+    assert files_with(place.root, telling(own["pki/ca.key"])) == set()
+    assert pkigen("verify", place.root).code == 0
+
+
+def test_ca_keys_on_nodes_do_not_go_with_it(
+    place: Place, plain: Place, tmp_path: Path, pkigen: InProcess
+) -> None:
+    spec = tmp_path / "distributed.yaml"
+    spec.write_text(SPEC.replace("{distributeCAKeys: false}", "{}"))
+    fresh = pkigen("init", spec, "--out", tmp_path / "new", "--encrypt-authority", *place.opening)
+    assert fresh.code == 1
+    assert "a CA key in the open" in fresh.error
+    assert "distributeCAKeys" in fresh.hint
+    assert not (tmp_path / "new").exists()
+    before = contents(place.root)
+    for words in (("plan", spec), ("apply", spec, "--yes", *place.opening)):
+        assert "a CA key in the open" in pkigen(*words, "--out", place.root).error
+    assert contents(place.root) == before
+    other = plain.copied(tmp_path / "other")
+    assert pkigen("apply", spec, "--out", other.root, "--yes").code == 0
+    refused = pkigen("authority", "encrypt", other.root, "--yes", *other.opening)
+    assert "a CA key in the open" in refused.error
+
+
+# -- what was changed -----------------------------------------------------------------------------------
+
+
+def opens(place: Place, paths: tuple[str, ...] = PRIVATE) -> bool:
+    """Whether the authority opens, and these private files of it."""
+    with Store.open_reading(place.root) as store:
+        try:
+            sealed = sealed_identity(store)
+            assert sealed is not None
+            vault = SealedVault.unlock(store, sealed, Identity(place.key.read_text().strip()))
+            for path in paths:
+                assert vault.open(path, store.read(path).data)
+        except PkigenError:
+            return False
+    return True
+
+
+def test_any_flipped_bit_is_refused(place: Place, pkigen: InProcess) -> None:
+    files = [*PRIVATE, IDENTITY_PATH, RECORD_PATH]
+    whole = {path: (place.root / path).read_bytes() for path in files}
+    bits = [(path, bit) for path, data in whole.items() for bit in range(len(data) * 8)]
+    chance = random.Random(7)  # noqa: S311 -- which bits, not a secret
+    tried = 0
+    assert opens(place)
+    for path, bit in chance.sample(bits, 1000):
+        data = bytearray(whole[path])
+        data[bit // 8] ^= 1 << bit % 8
+        (place.root / path).write_bytes(data)
+        if path in PRIVATE and not data.startswith(b"age-encryption.org/v1\n"):
+            assert pkigen("plan", place.spec, "--out", place.root, "--exit-code").code != 0
+        else:
+            assert not opens(place, (path,) if path in PRIVATE else ()), (path, bit)
+        (place.root / path).write_bytes(whole[path])
+        tried += 1
+    assert tried == 1000
+    assert opens(place)
+
+
+@pytest.mark.parametrize("path", [*PRIVATE[:2], "pki/sa.key", IDENTITY_PATH, RECORD_PATH])
+def test_with_a_damaged_file_nothing_is_written(path: str, place: Place, pkigen: InProcess) -> None:
+    data = bytearray((place.root / path).read_bytes())
+    data[-9] ^= 1
+    (place.root / path).write_bytes(data)
+    before = contents(place.root)
+    for words in (
+        ("renew", place.spec, "--all", "--out", place.root, "--yes", *place.opening),
+        ("token", place.root, "--service-account", "web/bot", *place.opening),
+    ):
+        if words[0] == "token" and path in PRIVATE[:2]:
+            continue
+        assert pkigen(*words).code == 1
+    assert changed(before, contents(place.root)) == set()
+
+
+def test_an_exchanged_key_is_found_out(place: Place, pkigen: InProcess) -> None:
+    """Who can write to the directory can seal a key of his own to the recipient, but not into the record."""
+    record = json.loads((place.root / RECORD_PATH).read_bytes())
+    with Store.open_reading(place.root) as store:
+        sealed = sealed_identity(store)
+        assert sealed is not None
+        vault = SealedVault.unlock(store, sealed, Identity(place.key.read_text().strip()))
+    forged = vault.close("pki/sa.key", place.opened("pki/ca.key"))
+    (place.root / "pki/sa.key").write_bytes(forged)
+    words = ("token", place.root, "--service-account", "web/bot", *place.opening)
+    assert "whoever can write there has exchanged it" in pkigen(*words).error
+    assert pkigen("verify", place.root).code == 4
+    record["keys"] = dict(sorted({**record["keys"], **json.loads(vault.record)["keys"]}.items()))
+    (place.root / RECORD_PATH).write_bytes(json.dumps(record, indent=1).encode() + b"\n")
+    assert "was changed by something that cannot open the authority" in pkigen(*words).error
+
+
+def test_a_missing_identity_is_no_plain_authority(place: Place, pkigen: InProcess) -> None:
+    (place.root / IDENTITY_PATH).unlink()
+    assert pkigen("status", place.root).code == 0
+    refused = pkigen("renew", place.spec, "--all", "--out", place.root, "--yes", *place.opening)
+    assert "pki/identity.age is missing" in refused.error
+
+
+# -- encrypting, decrypting, another key ----------------------------------------------------------------
+
+
+def test_there_and_back_and_nothing_in_the_backups(plain: Place, tmp_path: Path, pkigen: InProcess) -> None:
+    place = plain.copied(tmp_path / "place")
+    private = place.sealed()
+    assert pkigen("renew", place.spec, "ca", "--out", place.root, "--yes").code == 0
+    secrets = {each for path in NEVER_ON_NODES for each in telling(private[path])}
+    # Renewing the CA has left its key, in the open, in a backup.
+    assert any(path.startswith(".pkigen/backups") for path in files_with(place.root, secrets))
+    before = contents(place.root)
+    lone = pkigen("authority", "encrypt", place.root, *place.opening)
+    assert (lone.code, lone.error) == (1, "nobody answered: nothing was changed")
+    assert contents(place.root) == before
+    done = pkigen("authority", "encrypt", place.root, "--yes", *place.opening)
+    assert done.code == 0, done
+    assert "all backups removed" in done.out
+    assert "not wiped" in done.err
+    assert files_with(place.root, secrets) == set()
+    assert {path: place.opened(path) for path in PRIVATE} == private
+    assert changed(before, contents(place.root)) == {*PRIVATE, IDENTITY_PATH, RECORD_PATH, "pki.lock"}
+    assert pkigen("verify", place.root).code == 0
+    again = pkigen("authority", "encrypt", place.root, "--yes", *place.opening)
+    assert "nothing to do" in again.out
+    assert pkigen("authority", "decrypt", place.root, "--yes", *place.opening).code == 0
+    assert {path: (place.root / path).read_bytes() for path in PRIVATE} == private
+    assert changed(before, contents(place.root)) == {"pki.lock"}
+    assert pkigen("verify", place.root).code == 0
+    steps = [
+        json.loads(each)["step"]
+        for each in (place.root / ".pkigen/ledger.jsonl").read_text().splitlines()
+        if json.loads(each)["event"] == "sealed"
+    ]
+    assert steps == ["encrypt", "decrypt"]
+
+
+def test_after_rekeying_the_old_key_opens_nothing(place: Place, pkigen: InProcess) -> None:
+    private = {path: place.opened(path) for path in PRIVATE}
+    old = place.sealed()
+    assert pkigen("renew", place.spec, "ca", "--out", place.root, "--yes", *place.opening).code == 0
+    words = passphrase_file(place.root.parent)
+    done = pkigen("authority", "rekey", place.root, "--yes", *place.opening, "--new-passphrase-file", words)
+    assert done.code == 0, done
+    assert not any((place.root / ".pkigen/backups").glob("*/files/pki/*"))
+    refused = pkigen("renew", place.spec, "--all", "--out", place.root, "--yes", *place.opening)
+    assert "encrypted with a passphrase" in refused.error
+    identity = Passphrase(WORDS).open((place.root / IDENTITY_PATH).read_bytes()).decode().strip()
+    for path in PRIVATE:
+        assert Identity(identity).open((place.root / path).read_bytes()) == private[path]
+        with pytest.raises(PkigenError):
+            Identity(identity).open(old[path])
+
+
+def test_a_backup_from_before_is_a_finding(
+    plain: Place, place: Place, pkigen: InProcess, tmp_path: Path
+) -> None:
+    """An encryption that dies between its commit and its end leaves the backups; the next run takes them."""
+    other = plain.copied(tmp_path / "other")
+    assert pkigen("renew", other.spec, "ca", "--out", other.root, "--yes").code == 0
+    shutil.copytree(other.root / ".pkigen/backups", place.root / ".pkigen/backups")
+    found = pkigen("verify", place.root, "-o", "json")
+    assert found.code == 4
+    assert [each["reason"] for each in found.json["findings"]] == ["not-sealed"]
+    done = pkigen("authority", "encrypt", place.root, "--yes", *place.opening)
+    assert "all backups removed" in done.out
+    assert pkigen("verify", place.root).code == 0
+
+
+# -- passphrases ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def worded(plain: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """An authority that a passphrase opens; never changed."""
+    place = plain.copied(tmp_path_factory.mktemp("worded") / "place")
+    words = passphrase_file(place.root.parent)
+    done = run_program("authority", "encrypt", place.root, "--yes", "--passphrase-file", words)
+    assert done.code == 0, done
+    return place
+
+
+def test_a_wrong_passphrase_is_refused(worded: Place, tmp_path: Path, pkigen: InProcess) -> None:
+    before = contents(worded.root)
+    wrong = passphrase_file(tmp_path, WORDS + "s")
+    token = ("token", worded.root, "--service-account", "web/bot", "--passphrase-file")
+    refused = pkigen(*token, wrong)
+    assert "the passphrase is wrong" in refused.error
+    assert WORDS not in refused.err
+    wrong.chmod(0o644)
+    assert "can be read by others" in pkigen(*token, wrong).error
+    assert contents(worded.root) == before
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_automation_hands_the_passphrase_over_by_a_descriptor(worded: Place, tmp_path: Path) -> None:
+    """No agent, no argument, no variable: an open descriptor."""
+    place = worded.copied(tmp_path / "place")
+    trace = tmp_path / "trace"
+    reading, writing = os.pipe()
+    os.write(writing, f"{WORDS}\n".encode())
+    os.close(writing)
+    done = subprocess.run(
+        [
+            *("strace", "-f", "-qq", "-v", "-s", "99999", "-o", trace, "-e", "trace=execve", *PROGRAM),
+            *("token", str(place.root), "--service-account", "web/bot", "--passphrase-fd", str(reading)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        pass_fds=(reading,),
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    os.close(reading)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("ey")
+    assert "correct" not in trace.read_text() + done.stderr
+
+
+def on_a_terminal(words: list[str], *, asked: bytes, answer: str) -> tuple[int, bytes]:
+    """Run a program that asks at its terminal; its exit code, and what it printed there."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp(words[0], words)  # noqa: S606 -- the very program
+    said = b""
+    while asked not in said:
+        said += os.read(terminal, 4096)
+    os.write(terminal, f"{answer}\n".encode())
+    try:
+        while more := os.read(terminal, 4096):
+            said += more
+    except OSError:
+        pass  # the other end is closed
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), said
+
+
+@pytest.mark.skipif(shutil.which("age") is None, reason="age is not installed")
+def test_the_age_program_opens_every_private_file(worded: Place, plain: Place, tmp_path: Path) -> None:
+    """With the passphrase and nothing of pkigen's: `age -d -i pki/identity.age pki/ca.key`."""
+    out = tmp_path / "ca.key"
+    words = ["age", "-d", "-i", str(worded.root / IDENTITY_PATH), "-o", str(out)]
+    code, said = on_a_terminal([*words, str(worded.root / "pki/ca.key")], asked=b"passphrase", answer=WORDS)
+    assert code == 0, said
+    assert out.read_bytes() == (plain.root / "pki/ca.key").read_bytes()
+    identity = tmp_path / "identity"
+    identity.touch(mode=0o600)
+    identity.write_bytes(Passphrase(WORDS).open((worded.root / IDENTITY_PATH).read_bytes()))
+    for path in PRIVATE:
+        opened = subprocess.run(
+            ["age", "-d", "-i", identity, worded.root / path], capture_output=True, check=True
+        ).stdout
+        assert opened == (plain.root / path).read_bytes(), path
+
+
+# -- interrupted ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("what", ["encrypt", "decrypt", "rekey"])
+def test_killed_anywhere_it_is_the_old_authority_or_the_new_one(
+    what: str, place: Place, plain: Place, tmp_path: Path, pkigen: InProcess
+) -> None:
+    source = plain if what == "encrypt" else place
+    private = {path: (plain if what == "encrypt" else place).opened_or_open(path) for path in PRIVATE}
+    secrets = {each for path in NEVER_ON_NODES for each in telling(private[path])}
+    more = ("--recipient", Identity(place.key.read_text().strip()).recipient.text) if what == "rekey" else ()
+
+    def words(tree: Place) -> tuple[object, ...]:
+        return ("authority", what, tree.root, "--yes", *tree.opening, *more)
+
+    counting = CountingFileSystem()
+    assert pkigen(*words(source.copied(tmp_path / "counted")), system=_system(counting)).code == 0
+    outcomes = Counter[str]()
+    decided = max(at for at, each in enumerate(counting.operations, 1) if each == "rename")
+    for at in sorted({*chosen(range(1, counting.count + 1), wanted(4)), decided + 1}):
+        tree = source.copied(tmp_path / f"{at}")
+        with pytest.raises(SimulatedCrashError):
+            pkigen(*words(tree), system=_system(CrashingFileSystem(at)))
+        assert pkigen("status", tree.root).code == 0  # whoever comes next finishes or undoes it
+        sealed = {path for path in PRIVATE if is_sealed((tree.root / path).read_bytes())}
+        assert sealed in (set(), set(PRIVATE)), at
+        if sealed and what != "decrypt":  # what that has staged waits for the next writer, as any change
+            assert files_with(tree.root, secrets) == set(), at
+        assert {path: tree.opened_or_open(path) for path in PRIVATE} == private
+        outcomes["sealed" if sealed else "open"] += 1
+        assert pkigen(*words(tree)).code == 0
+        assert pkigen("verify", tree.root).code == 0
+        shutil.rmtree(tree.root.parent)
+    print(f"{what}: {outcomes}")  # noqa: T201
+    assert what == "rekey" or len(outcomes) == 2
+
+
+def _system(filesystem: CountingFileSystem) -> System:
+    return System(clock=lambda: NOW, filesystem=filesystem)
