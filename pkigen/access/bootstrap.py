@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from pkigen.access.kubeconfigs import Entry, Kubeconfig, Section, encode, encoded
+from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry, Section, encode, encoded
 from pkigen.access.yaml_text import Value, dump
 from pkigen.errors import AccessError
 from pkigen.notation import timestamp
@@ -111,7 +111,7 @@ def discovery_manifest(trust_bundle: bytes, server: str) -> str:
     The bootstrap signer of the controller manager adds a signature for each token; the discovery hash is
     compared with the CA in it. It holds nothing secret, and everybody may read it.
     """
-    cluster = Entry(
+    cluster = NamedEntry(
         name="",
         fields={"certificate-authority-data": encoded(trust_bundle), "server": server},
         origin=PurePath(),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pkigen.crypto.issuance import Entropy, certificate_pem, issue_for
-from pkigen.crypto.issuance import Request as Content
+from pkigen.crypto.issuance import CertificateContent, Entropy, certificate_pem, issue_for
 from pkigen.crypto.names import SANs
 from pkigen.crypto.profiles import PROFILES, Profile
 from pkigen.desired.generations import CA, ca_id
@@ -14,7 +13,7 @@ from pkigen.errors import AccessError
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import load_certificates, load_issuer
 from pkigen.state.issuance_record import record
-from pkigen.state.ledger import Entry, Event
+from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.lockfile import certificate_facts
 
 if TYPE_CHECKING:
@@ -87,12 +86,12 @@ def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what goe
     if authority is None:
         raise AccessError("the PKI directory has no CA that could sign", hint="make it with `pkigen init`")
     issuer = load_issuer(keys, CA.KUBERNETES, authority)
-    content = Content(subject=subject, sans=SANs(), profile=Profile.CLIENT, validity=validity)
+    content = CertificateContent(subject=subject, sans=SANs(), profile=Profile.CLIENT, validity=validity)
     issued = issue_for(content, public_key=request.key, issuer=issuer, now=now, entropy=entropy)
     facts = certificate_facts(issued.certificate)
     if because is not None:
         facts |= {"systemIdentity": because}
-    entry = Entry(event=Event.SIGNED, id=f"request:{subject.common_name}", reason=None, facts=facts)
+    entry = LedgerEntry(event=Event.SIGNED, id=f"request:{subject.common_name}", reason=None, facts=facts)
     record(store, entry, now=now, keep_backups=inventory.cluster.spec.backups.keep)
     chain = issuer.chain if PROFILES[Profile.CLIENT].sends_chain else ()
     return Signed(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pkigen.spec.yaml_source import MappingNode, Node, ScalarNode, SequenceNode
+from pkigen.spec.yaml_source import MappingNode, ScalarNode, SequenceNode, YAMLNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ _NUMBER = re.compile(
 )
 
 
-def misread(node: Node) -> Iterator[tuple[ScalarNode, str]]:
+def misread(node: YAMLNode) -> Iterator[tuple[ScalarNode, str]]:
     """Every unquoted word that is text here, and what kubectl makes of it."""
     match node:
         case ScalarNode() if node.plain and isinstance(node.value, str):

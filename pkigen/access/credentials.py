@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from pkigen.access.kubeconfigs import Entry
+    from pkigen.access.kubeconfigs import NamedEntry
 
 _BOOTSTRAP_TOKEN = re.compile(r"([a-z0-9]{6})\.[a-z0-9]{16}")
 _AUTHENTICATED = "system:authenticated"
 
 
-class Kind(enum.StrEnum):
+class CredentialKind(enum.StrEnum):
     """What is presented."""
 
     CERTIFICATE = "client certificate"
@@ -45,7 +45,7 @@ class Credential:
     `user` is empty where only the cluster knows. `faults` are sentences that say why it does not work.
     """
 
-    kind: Kind
+    kind: CredentialKind
     user: str = ""
     groups: tuple[str, ...] = ()
     expires: datetime | None = None
@@ -68,7 +68,7 @@ def of_certificate(certificate: x509.Certificate, *, now: datetime) -> Credentia
         begins = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
         faults.append(f"the client certificate is not valid before {begins}")
     return Credential(
-        kind=Kind.CERTIFICATE,
+        kind=CredentialKind.CERTIFICATE,
         user=subject.common_name,
         groups=(*subject.organizations, _AUTHENTICATED),
         expires=certificate.not_valid_after_utc,
@@ -82,14 +82,14 @@ def of_token(text: str, *, now: datetime) -> Credential:
     bootstrap = _BOOTSTRAP_TOKEN.fullmatch(text.strip())
     if bootstrap:
         return Credential(
-            kind=Kind.BOOTSTRAP_TOKEN,
+            kind=CredentialKind.BOOTSTRAP_TOKEN,
             user=f"system:bootstrap:{bootstrap[1]}",
             groups=("system:bootstrappers", _AUTHENTICATED),
             details=(f"its end stands in the Secret kube-system/bootstrap-token-{bootstrap[1]}",),
         )
     token = tokens.read(text)
     if isinstance(token, str):
-        return Credential(kind=Kind.OPAQUE_TOKEN, details=("only the cluster knows whose it is",))
+        return Credential(kind=CredentialKind.OPAQUE_TOKEN, details=("only the cluster knows whose it is",))
     subject = str(token.claims.get("sub", ""))
     expires = token.expires
     faults = tuple(_token_faults(token, now))
@@ -99,13 +99,17 @@ def of_token(text: str, *, now: datetime) -> Credential:
     namespace, _, name = subject.removeprefix(tokens.SERVICE_ACCOUNT_PREFIX).partition(":")
     if not subject.startswith(tokens.SERVICE_ACCOUNT_PREFIX) or not name:
         return Credential(
-            kind=Kind.OPAQUE_TOKEN, user=subject, expires=expires, details=tuple(details), faults=faults
+            kind=CredentialKind.OPAQUE_TOKEN,
+            user=subject,
+            expires=expires,
+            details=tuple(details),
+            faults=faults,
         )
     if not _uid(token.claims):
         faults = (*faults, "the token has no UID in it: the API server refuses it, others may take it")
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", _AUTHENTICATED)
     return Credential(
-        kind=Kind.SERVICE_ACCOUNT_TOKEN,
+        kind=CredentialKind.SERVICE_ACCOUNT_TOKEN,
         user=subject,
         groups=groups,
         expires=expires,
@@ -121,7 +125,7 @@ def _token_faults(token: tokens.Token, now: datetime) -> Iterator[str]:
         yield f"the token is not valid before {token.not_before:%Y-%m-%d %H:%M} UTC"
 
 
-def of_entry(entry: Entry, read: Callable[[Path], bytes | str], *, now: datetime) -> Credential:
+def of_entry(entry: NamedEntry, read: Callable[[Path], bytes | str], *, now: datetime) -> Credential:
     """The credential of a kubeconfig's user, in the order in which client-go prefers them.
 
     Args:
@@ -130,10 +134,13 @@ def of_entry(entry: Entry, read: Callable[[Path], bytes | str], *, now: datetime
         now: The present, in UTC.
     """
     if entry.fields.get("exec"):
-        return Credential(kind=Kind.PROGRAM, details=("kubectl runs a program that gets it (exec)",))
+        return Credential(
+            kind=CredentialKind.PROGRAM, details=("kubectl runs a program that gets it (exec)",)
+        )
     if entry.fields.get("auth-provider"):
         return Credential(
-            kind=Kind.PROGRAM, faults=("it needs an auth-provider, which kubectl no longer has since 1.26",)
+            kind=CredentialKind.PROGRAM,
+            faults=("it needs an auth-provider, which kubectl no longer has since 1.26",),
         )
     certificate, certificate_faults = _certificate(entry, read)
     token, token_faults = _token(entry, read)
@@ -148,10 +155,14 @@ def of_entry(entry: Entry, read: Callable[[Path], bytes | str], *, now: datetime
     faults = (*certificate_faults, *token_faults)
     if entry.text("username"):
         return Credential(
-            kind=Kind.PASSWORD, faults=("it is a password, which API servers no longer take since 1.19",)
+            kind=CredentialKind.PASSWORD,
+            faults=("it is a password, which API servers no longer take since 1.19",),
         )
     return Credential(
-        kind=Kind.NOTHING, user="system:anonymous", groups=("system:unauthenticated",), faults=faults
+        kind=CredentialKind.NOTHING,
+        user="system:anonymous",
+        groups=("system:unauthenticated",),
+        faults=faults,
     )
 
 
@@ -167,7 +178,7 @@ def _with(found: Credential, *, faults: tuple[str, ...], details: tuple[str, ...
     )
 
 
-def content(entry: Entry, name: str, read: Callable[[Path], bytes | str]) -> bytes | str | None:
+def content(entry: NamedEntry, name: str, read: Callable[[Path], bytes | str]) -> bytes | str | None:
     """A field's bytes, in the kubeconfig or in the file that it names; None where neither is given."""
     if entry.text(f"{name}-data"):
         return entry.data(f"{name}-data")
@@ -176,7 +187,7 @@ def content(entry: Entry, name: str, read: Callable[[Path], bytes | str]) -> byt
 
 
 def _certificate(
-    entry: Entry, read: Callable[[Path], bytes | str]
+    entry: NamedEntry, read: Callable[[Path], bytes | str]
 ) -> tuple[x509.Certificate | None, tuple[str, ...]]:
     data = content(entry, "client-certificate", read)
     if data is None:
@@ -197,7 +208,7 @@ def only_certificates(data: bytes) -> bytes:
 
 
 def _key_faults(
-    entry: Entry, read: Callable[[Path], bytes | str], certificate: x509.Certificate
+    entry: NamedEntry, read: Callable[[Path], bytes | str], certificate: x509.Certificate
 ) -> tuple[str, ...]:
     data = content(entry, "client-key", read)
     if data is None:
@@ -221,7 +232,7 @@ def _only_keys(data: bytes) -> bytes:
     )
 
 
-def _token(entry: Entry, read: Callable[[Path], bytes | str]) -> tuple[str, tuple[str, ...]]:
+def _token(entry: NamedEntry, read: Callable[[Path], bytes | str]) -> tuple[str, tuple[str, ...]]:
     path = entry.text("tokenFile")
     if path:
         data = read(Path(entry.origin.parent / path))

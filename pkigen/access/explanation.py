@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.access.credentials import Kind
-from pkigen.crypto.path_verifier import Judge
+from pkigen.access.credentials import CredentialKind
+from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.connections import edges
 from pkigen.desired.derivation import CLUSTER_ADMINS
@@ -188,9 +188,11 @@ def of_credential(credential: Credential, cluster: Cluster | None) -> Iterator[s
 
 
 _CREDENTIAL_VERIFIERS = {
-    Kind.CERTIFICATE: "kube-apiserver --client-ca-file",
-    Kind.SERVICE_ACCOUNT_TOKEN: "kube-apiserver --service-account-key-file and --service-account-issuer",
-    Kind.BOOTSTRAP_TOKEN: "kube-apiserver --enable-bootstrap-token-auth, by its Secret in kube-system",
+    CredentialKind.CERTIFICATE: "kube-apiserver --client-ca-file",
+    CredentialKind.SERVICE_ACCOUNT_TOKEN: "kube-apiserver --service-account-key-file "
+    "and --service-account-issuer",
+    CredentialKind.BOOTSTRAP_TOKEN: "kube-apiserver --enable-bootstrap-token-auth, "
+    "by its Secret in kube-system",
 }
 
 
@@ -198,7 +200,7 @@ def _in_cluster(credential: Credential, cluster: Cluster) -> Iterator[str]:
     if credential.certificate is not None:
         found = observe_bundle(cluster.reader, ca_location(CA.KUBERNETES).certificate)
         anchors = () if isinstance(found, Fault) else found
-        refusal = Judge(cluster.now).client((credential.certificate,), anchors)
+        refusal = PathVerifier(cluster.now).client((credential.certificate,), anchors)
         taken = "its CA signed it" if refusal is None else f"it refuses it: {refusal}"
         yield f"this cluster: {taken}"
     names = {credential.user}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pkigen.access.credentials import Credential, Kind, content, of_entry
+from pkigen.access.credentials import Credential, CredentialKind, content, of_entry
 from pkigen.access.kubeconfigs import Section
 from pkigen.crypto.names import subject_of
 from pkigen.notation import residual
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from pkigen.access.kubeconfigs import Entry, Kubeconfig
+    from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ def lines(config: Kubeconfig, read: Callable[[Path], bytes | str], *, now: datet
 
 
 def _context(
-    config: Kubeconfig, context: Entry, read: Callable[[Path], bytes | str], now: datetime
+    config: Kubeconfig, context: NamedEntry, read: Callable[[Path], bytes | str], now: datetime
 ) -> Iterator[str]:
     endings: list[Ending] = []
     cluster = config.find(Section.CLUSTER, context.text("cluster"))
@@ -82,7 +82,7 @@ def credential_lines(credential: Credential, *, now: datetime) -> Iterator[str]:
         yield f"groups:     {', '.join(credential.groups)}"
     if credential.expires is not None:
         yield f"until:      {credential.expires:%Y-%m-%d %H:%M} UTC ({_left(credential.expires, now)})"
-    elif credential.kind is Kind.SERVICE_ACCOUNT_TOKEN:
+    elif credential.kind is CredentialKind.SERVICE_ACCOUNT_TOKEN:
         yield "until:      it never ends; deleting its Secret or the service account ends it"
     yield from (f"            {detail}" for detail in credential.details)
     yield from (f"broken:     {fault}" for fault in credential.faults)
@@ -99,7 +99,7 @@ def next_ending(endings: list[Ending], *, now: datetime) -> Iterator[str]:
 
 
 def _cluster(
-    cluster: Entry, read: Callable[[Path], bytes | str], endings: list[Ending], now: datetime
+    cluster: NamedEntry, read: Callable[[Path], bytes | str], endings: list[Ending], now: datetime
 ) -> Iterator[str]:
     yield f"cluster:    {cluster.name} at {cluster.text('server') or 'no server'}"
     for field, words in (

@@ -40,7 +40,7 @@ class Section(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class NamedEntry:
     """One named cluster, context or user; `origin` is the file that it came from."""
 
     name: str
@@ -74,13 +74,13 @@ class Kubeconfig:
     """
 
     path: PurePath
-    entries: Mapping[Section, Mapping[str, Entry]]
+    entries: Mapping[Section, Mapping[str, NamedEntry]]
     current_context: str = ""
     extensions: Mapping[str, Value] = field(default_factory=dict)
     preferences: Fields = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
 
-    def find(self, section: Section, name: str) -> Entry | None:
+    def find(self, section: Section, name: str) -> NamedEntry | None:
         """An entry by its name."""
         return self.entries[section].get(name)
 
@@ -121,13 +121,13 @@ def _config(content: object, path: PurePath) -> Kubeconfig:
     if top.get("kind", "Config") != "Config" or top.get("apiVersion", "v1") != "v1":
         raise _Bad("its kind is not Config in v1")
     unknown = [key for key in top if key not in _TOP]
-    entries: dict[Section, Mapping[str, Entry]] = {}
+    entries: dict[Section, Mapping[str, NamedEntry]] = {}
     for section in Section:
-        found: dict[str, Entry] = {}
+        found: dict[str, NamedEntry] = {}
         for name, fields in _named(top.get(section.key), section, section.key):
             known = {key: value for key, value in fields.items() if key in _FIELDS[section]}
             unknown += [f"{section.key}[{name}].{key}" for key in fields if key not in known]
-            found[name] = Entry(
+            found[name] = NamedEntry(
                 name=name, fields=_checked(known, section, f"{section} {name!r}"), origin=path
             )
         entries[section] = found
@@ -314,9 +314,9 @@ def assemble(access: Access, credential: Fields) -> str:
         context["namespace"] = access.namespace
     name, here = f"{access.user}@{access.cluster}", PurePath()
     entries = {
-        Section.CLUSTER: {access.cluster: Entry(name=access.cluster, fields=cluster, origin=here)},
-        Section.CONTEXT: {name: Entry(name=name, fields=context, origin=here)},
-        Section.USER: {access.user: Entry(name=access.user, fields=credential, origin=here)},
+        Section.CLUSTER: {access.cluster: NamedEntry(name=access.cluster, fields=cluster, origin=here)},
+        Section.CONTEXT: {name: NamedEntry(name=name, fields=context, origin=here)},
+        Section.USER: {access.user: NamedEntry(name=access.user, fields=credential, origin=here)},
     }
     return encode(Kubeconfig(path=here, entries=entries, current_context=name))
 

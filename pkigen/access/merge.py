@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from pkigen.access.kubeconfigs import Entry, Kubeconfig, Section, encoded
+from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry, Section, encoded
 from pkigen.errors import AccessError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def merge(configs: Sequence[Kubeconfig]) -> Merged:
     Args:
         configs: In the order of precedence.
     """
-    entries: dict[Section, dict[str, Entry]] = {section: {} for section in Section}
+    entries: dict[Section, dict[str, NamedEntry]] = {section: {} for section in Section}
     remarks: list[str] = []
     for config in configs:
         remarks += [
@@ -84,7 +84,7 @@ def flattened(config: Kubeconfig, read: Callable[[Path], bytes]) -> Kubeconfig:
         AccessError: A file cannot be read, or stands beside its own content.
     """
 
-    def embed(section: Section, entry: Entry) -> Entry:
+    def embed(section: Section, entry: NamedEntry) -> NamedEntry:
         fields = dict(entry.fields)
         for key in _PATHS[section]:
             path = entry.text(key)
@@ -104,7 +104,7 @@ def flattened(config: Kubeconfig, read: Callable[[Path], bytes]) -> Kubeconfig:
 def relative_to(config: Kubeconfig, directory: Path) -> Kubeconfig:
     """The same for a file in `directory`: paths below it are written relative, as kubectl writes them."""
 
-    def shorten(section: Section, entry: Entry) -> Entry:
+    def shorten(section: Section, entry: NamedEntry) -> NamedEntry:
         fields = dict(entry.fields)
         for key in _PATHS[section]:
             path = entry.text(key)
@@ -115,7 +115,7 @@ def relative_to(config: Kubeconfig, directory: Path) -> Kubeconfig:
     return _each(config, shorten)
 
 
-def _each(config: Kubeconfig, change: Callable[[Section, Entry], Entry]) -> Kubeconfig:
+def _each(config: Kubeconfig, change: Callable[[Section, NamedEntry], NamedEntry]) -> Kubeconfig:
     entries = {
         section: {name: change(section, entry) for name, entry in config.entries[section].items()}
         for section in Section
@@ -123,7 +123,7 @@ def _each(config: Kubeconfig, change: Callable[[Section, Entry], Entry]) -> Kube
     return replace(config, entries=entries)
 
 
-def _resolved(entry: Entry, section: Section) -> Entry:
+def _resolved(entry: NamedEntry, section: Section) -> NamedEntry:
     """A relative path is meant from the directory of its kubeconfig (loader.go ResolveLocalPaths)."""
     fields = dict(entry.fields)
     base = Path.cwd() / entry.origin.parent
@@ -134,7 +134,7 @@ def _resolved(entry: Entry, section: Section) -> Entry:
     return replace(entry, fields=fields)
 
 
-def _conflict(section: Section, first: Entry, other: Entry) -> str:
+def _conflict(section: Section, first: NamedEntry, other: NamedEntry) -> str:
     different = sorted(
         key
         for key in first.fields.keys() | other.fields.keys()
@@ -146,7 +146,7 @@ def _conflict(section: Section, first: Entry, other: Entry) -> str:
     )
 
 
-def _changed_meanings(config: Kubeconfig, entries: dict[Section, dict[str, Entry]]) -> Iterator[str]:
+def _changed_meanings(config: Kubeconfig, entries: dict[Section, dict[str, NamedEntry]]) -> Iterator[str]:
     """A context whose cluster or user another file decides: what it opens is not what its author meant."""
     for name, context in config.entries[Section.CONTEXT].items():
         if entries[Section.CONTEXT][name].origin != context.origin:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pkigen.airgap.bundles.admission import Host, judge
+from pkigen.airgap.bundles.admission import Host, require_admissible
 from pkigen.airgap.bundles.opened import Bundle, open_bundle
 from pkigen.airgap.bundles.record import Installed
 from pkigen.airgap.carrier.bundle_key import parse_pin
@@ -105,7 +105,7 @@ class Visit:
         """Refuse what is not for this host or not for now."""
         host = Host(node=self.node, now=self.system.clock(), installed=installed)
         kind = label.kind if label.kind in _INSTALLABLE else BundleKind.NODE
-        judge(label, host, kind=kind, max_age=self.max_age, allow_older=self.allow_older)
+        require_admissible(label, host, kind=kind, max_age=self.max_age, allow_older=self.allow_older)
 
     def opened(self, envelope: Envelope) -> Bundle:
         """The bundle's content, checked."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.plan import Action
-    from pkigen.rotation.phases import Step
+    from pkigen.rotation.phases import RotationStep
     from pkigen.state.observed import Reader
 
 
@@ -160,7 +160,7 @@ def write_rotation_runbook(
     changes: Iterable[Action],
     *,
     identifiers: Sequence[str],
-    step: Step,
+    step: RotationStep,
     now: datetime,
 ) -> None:
     """Write what is to be done after a step of a rotation, and the restart script that goes with it."""

@@ -51,7 +51,7 @@ class Issuer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class CertificateContent:
     """The content of a certificate to be: everything but the key, the issuer and the time."""
 
     subject: Subject
@@ -69,7 +69,7 @@ class Issued:
 
 
 def issue(
-    request: Request, *, key: PrivateKey, issuer: Issuer | None, now: datetime, entropy: Entropy
+    request: CertificateContent, *, key: PrivateKey, issuer: Issuer | None, now: datetime, entropy: Entropy
 ) -> Issued:
     """Sign a certificate for `key`; self-signed where `issuer` is None.
 
@@ -84,7 +84,7 @@ def issue(
 
 
 def issue_for(
-    request: Request,
+    request: CertificateContent,
     *,
     public_key: CertificatePublicKeyTypes,
     issuer: Issuer,
@@ -104,7 +104,7 @@ def issue_for(
 
 
 def _issue(
-    request: Request,
+    request: CertificateContent,
     public_key: CertificatePublicKeyTypes,
     own_key: PrivateKey,
     issuer: Issuer | None,
@@ -188,7 +188,7 @@ def distinguished_name(subject: Subject) -> x509.Name:
 
 
 def extensions(
-    request: Request, key: CertificatePublicKeyTypes, issuer: x509.Certificate | None
+    request: CertificateContent, key: CertificatePublicKeyTypes, issuer: x509.Certificate | None
 ) -> tuple[x509.Extension[x509.ExtensionType], ...]:
     """The extensions of a certificate, in the order in which they are written."""
     profile = PROFILES[request.profile]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-class Judge:
+class PathVerifier:
     """Verifies certificates against trust bundles at one moment, and remembers verdicts.
 
     Thousands of edges share few certificates and bundles.

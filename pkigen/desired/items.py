@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pkigen.crypto.issuance import Request
+from pkigen.crypto.issuance import CertificateContent
 from pkigen.desired.generations import CA, CertificateFile, InKubeconfig, KeyPairFiles, Location, Slot
 from pkigen.spec.model import KeyHome
 
@@ -222,6 +222,8 @@ def file_of(item: DesiredCertificate) -> str:
     return location.kubeconfig if isinstance(location, InKubeconfig) else location.certificate
 
 
-def request_for(item: DesiredCertificate) -> Request:
+def content_of(item: DesiredCertificate) -> CertificateContent:
     """What the inventory asks for, as its issuer needs it."""
-    return Request(subject=item.subject, sans=item.sans, profile=item.profile, validity=item.validity)
+    return CertificateContent(
+        subject=item.subject, sans=item.sans, profile=item.profile, validity=item.validity
+    )

@@ -25,7 +25,7 @@ from pkigen.crypto.keys import (
     private_pem,
     public_pem,
 )
-from pkigen.crypto.path_verifier import Judge
+from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import PROFILES
 from pkigen.crypto.service_account_tokens import Claims, in_kubeconfig, token_facts
 from pkigen.crypto.service_account_tokens import read as read_token
@@ -51,17 +51,17 @@ from pkigen.desired.items import (
     DesiredSecret,
     DesiredToken,
     MaterialKind,
+    content_of,
     identifier_of,
-    request_for,
 )
 from pkigen.errors import AuthorityError, StoreError
 from pkigen.reconcile.lock_builder import LockBuilder
-from pkigen.reconcile.make import Approved, Delivery, Outcome, Tools
+from pkigen.reconcile.make import Approved, Delivery, Made, Tools
 from pkigen.reconcile.plan import Action, Create, Keep, Plan, Reissue, Remove, Renew
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection, certificate_modes
 from pkigen.state.authority import CACertificates, load_all, load_certificates, load_issuer
-from pkigen.state.ledger import Entry, Event, appended, mismatch, read_ledger
+from pkigen.state.ledger import Event, LedgerEntry, appended, mismatch, read_ledger
 from pkigen.state.lockfile import certificate_facts, read_lock
 from pkigen.state.materials import Materials
 from pkigen.state.observed import (
@@ -179,8 +179,8 @@ class _Work:
         self._issuers: dict[CA, Issuer] = {}
         self._authorities: dict[CA, CACertificates] = {}
         self._materials = Materials(self._opened, self._authorities)
-        self._outcome = Outcome()
-        self._judge = Judge(tools.now)
+        self._outcome = Made()
+        self._judge = PathVerifier(tools.now)
         self._requested: Mapping[str, PublicKey] = {}
         if isinstance(delivery, Approved):
             self._requested = delivery.keys
@@ -217,7 +217,7 @@ class _Work:
     def _move(self) -> None:
         for identifier, step in self._plan.rotated.items():
             self._outcome.entries.append(
-                Entry(event=Event.ROTATED, id=identifier, reason=Reason.ROTATION, facts={"step": step})
+                LedgerEntry(event=Event.ROTATED, id=identifier, reason=Reason.ROTATION, facts={"step": step})
             )
         targets = {move.target for move in self._plan.moves}
         for move in self._plan.moves:
@@ -298,7 +298,7 @@ class _Work:
             return
         key = self._reused_key(item, action) or next(keys)
         issued = issue(
-            request_for(item),
+            content_of(item),
             key=key,
             issuer=issuer,
             now=self._tools.now,
@@ -311,7 +311,7 @@ class _Work:
     def _certify(self, item: DesiredCertificate, action: Action, issuer: Issuer) -> None:
         """Certify a key that only the item's node has."""
         issued = issue_for(
-            request_for(item),
+            content_of(item),
             public_key=self._requested[item.id],
             issuer=issuer,
             now=self._tools.now,
@@ -335,7 +335,7 @@ class _Work:
         self._outcome.issued.append(item.id)
         facts = certificate_facts(certificates[0])
         self._outcome.entries.append(
-            Entry(event=Event.DELIVERED, id=item.id, reason=action.reason, facts=facts)
+            LedgerEntry(event=Event.DELIVERED, id=item.id, reason=action.reason, facts=facts)
         )
 
     def _receive(self, delivery: Delivery) -> None:
@@ -404,7 +404,9 @@ class _Work:
         if issued.capped:
             self._outcome.capped.append(item.id)
         facts = certificate_facts(issued.certificate)
-        self._outcome.entries.append(Entry(event=Event.ISSUED, id=item.id, reason=action.reason, facts=facts))
+        self._outcome.entries.append(
+            LedgerEntry(event=Event.ISSUED, id=item.id, reason=action.reason, facts=facts)
+        )
 
     def _rewrite(self, item: DesiredCertificate, action: Action) -> None:
         """The certificate and its key stay; the modes or the kubeconfig around them change."""
@@ -427,7 +429,7 @@ class _Work:
             self._stage_private(item.private_path, private_pem(key))
             self._outcome.issued.append(item.id)
             self._outcome.entries.append(
-                Entry(event=Event.KEY_MADE, id=item.id, reason=action.reason, facts={})
+                LedgerEntry(event=Event.KEY_MADE, id=item.id, reason=action.reason, facts={})
             )
         else:
             key = load_private(self._opened.read(item.private_path).data)
@@ -443,7 +445,9 @@ class _Work:
         content = base64.b64encode(self._tools.entropy(item.size))
         self._stage_private(item.path, content)
         self._outcome.issued.append(item.id)
-        self._outcome.entries.append(Entry(event=Event.KEY_MADE, id=item.id, reason=action.reason, facts={}))
+        self._outcome.entries.append(
+            LedgerEntry(event=Event.KEY_MADE, id=item.id, reason=action.reason, facts={})
+        )
 
     def _token(self, item: DesiredToken, action: Action) -> None:
         if action.reason is Reason.MODE:
@@ -454,7 +458,7 @@ class _Work:
             self._outcome.issued.append(item.id)
             facts = token_facts(read_token(token))
             self._outcome.entries.append(
-                Entry(event=Event.SIGNED, id=item.id, reason=action.reason, facts=facts)
+                LedgerEntry(event=Event.SIGNED, id=item.id, reason=action.reason, facts=facts)
             )
         else:
             token = in_kubeconfig(self.view.read(item.path).data) or ""
@@ -492,7 +496,7 @@ class _Work:
             self._transaction.remove(path)
             self.view.hide(path)
         self._outcome.entries.append(
-            Entry(
+            LedgerEntry(
                 event=Event.REMOVED,
                 id=action.id,
                 reason=action.reason,

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from pkigen.crypto.issuance import distinguished_name, extensions, general_names
 from pkigen.crypto.keys import describe, public_der
 from pkigen.crypto.names import extension_name, extension_of, name_text
-from pkigen.desired.items import request_for
+from pkigen.desired.items import content_of
 from pkigen.notation import residual
 from pkigen.state.observed import FaultKind, ObservedCertificate
 from pkigen.state.reasons import Reason
@@ -165,7 +165,7 @@ def extensions_same(case: Case) -> Finding | None:
         return None
     wanted = {
         extension.oid: extension
-        for extension in extensions(request_for(case.desired), certificate.public_key(), case.issuer)
+        for extension in extensions(content_of(case.desired), certificate.public_key(), case.issuer)
         if not isinstance(extension.value, x509.SubjectAlternativeName)
     }
     found = {

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pkigen.crypto.key_makers import KeyMakers
     from pkigen.crypto.keys import PublicKey
     from pkigen.desired.rendering import Renderer
-    from pkigen.state.ledger import Entry
+    from pkigen.state.ledger import LedgerEntry
     from pkigen.state.vault import Vault
 
 
@@ -52,7 +52,7 @@ class Delivery:
 
     certificates: Mapping[str, Delivered]
     spent: str
-    entry: Entry
+    entry: LedgerEntry
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
@@ -77,13 +77,13 @@ class Approved:
     """What nodes have asked for: the keys to certify, by the inventory's id, and the lines that record it."""
 
     keys: Mapping[str, PublicKey]
-    entries: tuple[Entry, ...]
+    entries: tuple[LedgerEntry, ...]
 
 
 @dataclass(kw_only=True)
-class Outcome:
+class Made:
     """What was made so far, for the report and the ledger."""
 
     issued: list[str] = field(default_factory=list)
     capped: list[str] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[LedgerEntry] = field(default_factory=list)

@@ -8,7 +8,7 @@ from pkigen.desired.connections import ETCD_CLIENT_PORT, ETCD_PEER_PORT
 from pkigen.desired.rendering import pods
 from pkigen.desired.rendering.flags import localhost
 from pkigen.notation import host_text
-from pkigen.reconcile.restart_map import Component, Effect, Step
+from pkigen.reconcile.restart_map import ComponentName, Effect, Restart
 from pkigen.spec.model import Runtime
 
 if TYPE_CHECKING:
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from pkigen.spec.model import ClusterSpec
 
 
-def restart_commands(step: Step, cluster: ClusterSpec) -> tuple[str, ...]:
+def restart_commands(step: Restart, cluster: ClusterSpec) -> tuple[str, ...]:
     """The shell commands that carry out one step on its node; none where nothing has to be done."""
     if step.member is not None:
         return _membership_commands(step, cluster)
     return (*_removal_commands(step), *_start_commands(step, cluster.spec.runtime))
 
 
-def _removal_commands(step: Step) -> Iterator[str]:
+def _removal_commands(step: Restart) -> Iterator[str]:
     """Stop what ran the component until now."""
     for path in step.removes:
         if path.endswith(".service"):
@@ -35,18 +35,18 @@ def _removal_commands(step: Step) -> Iterator[str]:
             yield _gone(step.component)
 
 
-def _gone(component: Component) -> str:
+def _gone(component: ComponentName) -> str:
     return f"while crictl ps --quiet --name '^{component}$' | grep -q .; do sleep 1; done"
 
 
-def _start_commands(step: Step, runtime: Runtime) -> tuple[str, ...]:
+def _start_commands(step: Restart, runtime: Runtime) -> tuple[str, ...]:
     if step.effect not in {Effect.STARTS, Effect.RESTART}:
         return ()
     if step.effect is Effect.STARTS:
-        if runtime is Runtime.SYSTEMD or step.component is Component.KUBE_PROXY:
+        if runtime is Runtime.SYSTEMD or step.component is ComponentName.KUBE_PROXY:
             return ("systemctl daemon-reload", f"systemctl enable --now {step.component}")
         return ("systemctl enable --now kubelet",)  # which starts the static Pods
-    if runtime is Runtime.SYSTEMD or step.component in {Component.KUBELET, Component.KUBE_PROXY}:
+    if runtime is Runtime.SYSTEMD or step.component in {ComponentName.KUBELET, ComponentName.KUBE_PROXY}:
         enabled = (f"systemctl enable {step.component}",) if step.removes else ()
         return ("systemctl daemon-reload", *enabled, f"systemctl restart {step.component}")
     manifest = f"/etc/kubernetes/manifests/{step.component}.yaml"
@@ -58,7 +58,7 @@ def _start_commands(step: Step, runtime: Runtime) -> tuple[str, ...]:
     )
 
 
-def _membership_commands(step: Step, cluster: ClusterSpec) -> tuple[str, ...]:
+def _membership_commands(step: Restart, cluster: ClusterSpec) -> tuple[str, ...]:
     """Ask etcd, at a member that stays, to change its membership (etcd, "Runtime reconfiguration")."""
     pki = f"{cluster.spec.certificates.directory}/etcd"
     member = next(each for each in cluster.etcd_members if each.name == step.node)
@@ -77,9 +77,9 @@ def _membership_commands(step: Step, cluster: ClusterSpec) -> tuple[str, ...]:
     return (f"{etcdctl} member add {step.member} --peer-urls={url}",)
 
 
-def health_check(step: Step, cluster: ClusterSpec) -> str:
+def health_check(step: Restart, cluster: ClusterSpec) -> str:
     """How an operator sees, on the step's node, that the component is back before the next is touched."""
-    if step.component is Component.API_SERVER:
+    if step.component is ComponentName.API_SERVER:
         # This kubeconfig leads to the API server of its own node, admin.conf to any of them.
         probe = "kubectl --kubeconfig /etc/kubernetes/controller-manager.conf get --raw /readyz"
     else:
@@ -87,16 +87,16 @@ def health_check(step: Step, cluster: ClusterSpec) -> str:
     return f"until {probe} >/dev/null; do sleep 1; done"
 
 
-def _health_url(step: Step, cluster: ClusterSpec) -> str:
+def _health_url(step: Restart, cluster: ClusterSpec) -> str:
     match step.component:
-        case Component.ETCD:
+        case ComponentName.ETCD:
             node = next(each for each in cluster.spec.nodes if each.name == step.node)
             return f"{pods.etcd_target(cluster.spec.etcd.extra_args, localhost(node)).url}/health"
-        case Component.CONTROLLER_MANAGER:
+        case ComponentName.CONTROLLER_MANAGER:
             return f"{pods.controller_manager_target(cluster).url}/healthz"
-        case Component.SCHEDULER:
+        case ComponentName.SCHEDULER:
             return f"{pods.scheduler_target(cluster).url}/healthz"
-        case Component.KUBE_PROXY:
+        case ComponentName.KUBE_PROXY:
             return "http://127.0.0.1:10256/healthz"
         case _:
             return "http://127.0.0.1:10248/healthz"

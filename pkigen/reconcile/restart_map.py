@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pkigen.reconcile.plan import Action
 
 
-class Component(enum.StrEnum):
+class ComponentName(enum.StrEnum):
     """What runs on a node, in the order in which it is safe to restart."""
 
     ETCD = "etcd"
@@ -58,7 +58,7 @@ class Effect(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Restart:
     """One component on one node, and what its changed files ask of it.
 
     `files` are absolute paths on the node. `member` is whom an etcd member admits or expels. `removes` is the
@@ -66,79 +66,79 @@ class Step:
     """
 
     node: str
-    component: Component
+    component: ComponentName
     effect: Effect
     files: tuple[str, ...]
     member: str | None = None
     removes: tuple[str, ...] = ()
 
 
-_Reader = tuple[Component, Effect]
+_Reader = tuple[ComponentName, Effect]
 
 _CERTIFICATE_READERS: dict[str, tuple[_Reader, ...]] = {
-    "etcd-server": ((Component.ETCD, Effect.RELOADS),),  # listener.go: per handshake
-    "etcd-peer": ((Component.ETCD, Effect.RELOADS),),
-    "apiserver": ((Component.API_SERVER, Effect.RELOADS),),  # options/serving.go
-    "apiserver-kubelet-client": ((Component.API_SERVER, Effect.RELOADS),),  # within 5 minutes
-    "apiserver-etcd-client": ((Component.API_SERVER, Effect.RELOADS),),  # with every new connection
-    "front-proxy-client": ((Component.API_SERVER, Effect.RELOADS),),
+    "etcd-server": ((ComponentName.ETCD, Effect.RELOADS),),  # listener.go: per handshake
+    "etcd-peer": ((ComponentName.ETCD, Effect.RELOADS),),
+    "apiserver": ((ComponentName.API_SERVER, Effect.RELOADS),),  # options/serving.go
+    "apiserver-kubelet-client": ((ComponentName.API_SERVER, Effect.RELOADS),),  # within 5 minutes
+    "apiserver-etcd-client": ((ComponentName.API_SERVER, Effect.RELOADS),),  # with every new connection
+    "front-proxy-client": ((ComponentName.API_SERVER, Effect.RELOADS),),
     "controller-manager.conf": (
-        (Component.CONTROLLER_MANAGER, Effect.RESTART),
+        (ComponentName.CONTROLLER_MANAGER, Effect.RESTART),
     ),  # embedded data is read once
-    "scheduler.conf": ((Component.SCHEDULER, Effect.RESTART),),
-    "kubelet.conf": ((Component.KUBELET, Effect.RESTART),),
-    "kube-proxy.conf": ((Component.KUBE_PROXY, Effect.RESTART),),
-    "kubelet-serving": ((Component.KUBELET, Effect.RELOADS),),
+    "scheduler.conf": ((ComponentName.SCHEDULER, Effect.RESTART),),
+    "kubelet.conf": ((ComponentName.KUBELET, Effect.RESTART),),
+    "kube-proxy.conf": ((ComponentName.KUBE_PROXY, Effect.RESTART),),
+    "kubelet-serving": ((ComponentName.KUBELET, Effect.RELOADS),),
 }
 
 _MATERIAL_READERS: dict[tuple[MaterialKind, CA | None], tuple[_Reader, ...]] = {
     (MaterialKind.TRUST_BUNDLE, CA.KUBERNETES): (
         # --client-ca-file reloads, --kubelet-certificate-authority only from 1.36 on, --root-ca-file never.
-        (Component.API_SERVER, Effect.RESTART),
-        (Component.CONTROLLER_MANAGER, Effect.RESTART),
-        (Component.KUBELET, Effect.RELOADS),
+        (ComponentName.API_SERVER, Effect.RESTART),
+        (ComponentName.CONTROLLER_MANAGER, Effect.RESTART),
+        (ComponentName.KUBELET, Effect.RELOADS),
     ),
     (MaterialKind.TRUST_BUNDLE, CA.ETCD): (
-        (Component.ETCD, Effect.RESTART),
-        (Component.API_SERVER, Effect.RESTART),
+        (ComponentName.ETCD, Effect.RESTART),
+        (ComponentName.API_SERVER, Effect.RESTART),
     ),
     (MaterialKind.TRUST_BUNDLE, CA.FRONT_PROXY): (
-        (Component.API_SERVER, Effect.RELOADS),
-        (Component.CONTROLLER_MANAGER, Effect.RELOADS),
+        (ComponentName.API_SERVER, Effect.RELOADS),
+        (ComponentName.CONTROLLER_MANAGER, Effect.RELOADS),
     ),
-    (MaterialKind.SIGNING_CERTIFICATE, CA.KUBERNETES): ((Component.CONTROLLER_MANAGER, Effect.RELOADS),),
-    (MaterialKind.CA_KEY, CA.KUBERNETES): ((Component.CONTROLLER_MANAGER, Effect.RELOADS),),
+    (MaterialKind.SIGNING_CERTIFICATE, CA.KUBERNETES): ((ComponentName.CONTROLLER_MANAGER, Effect.RELOADS),),
+    (MaterialKind.CA_KEY, CA.KUBERNETES): ((ComponentName.CONTROLLER_MANAGER, Effect.RELOADS),),
     (MaterialKind.SA_PRIVATE_KEY, None): (
-        (Component.API_SERVER, Effect.RESTART),
-        (Component.CONTROLLER_MANAGER, Effect.RESTART),
+        (ComponentName.API_SERVER, Effect.RESTART),
+        (ComponentName.CONTROLLER_MANAGER, Effect.RESTART),
     ),
-    (MaterialKind.SA_PUBLIC_KEY, None): ((Component.API_SERVER, Effect.RESTART),),
+    (MaterialKind.SA_PUBLIC_KEY, None): ((ComponentName.API_SERVER, Effect.RESTART),),
 }
 
 _FILE_READERS: dict[FileKind, _Reader] = {
-    FileKind.ETCD: (Component.ETCD, Effect.RECREATED),
-    FileKind.KUBE_APISERVER: (Component.API_SERVER, Effect.RECREATED),
-    FileKind.KUBE_CONTROLLER_MANAGER: (Component.CONTROLLER_MANAGER, Effect.RECREATED),
-    FileKind.KUBE_SCHEDULER: (Component.SCHEDULER, Effect.RECREATED),
-    FileKind.ETCD_UNIT: (Component.ETCD, Effect.RESTART),
-    FileKind.KUBE_APISERVER_UNIT: (Component.API_SERVER, Effect.RESTART),
-    FileKind.KUBE_CONTROLLER_MANAGER_UNIT: (Component.CONTROLLER_MANAGER, Effect.RESTART),
-    FileKind.KUBE_SCHEDULER_UNIT: (Component.SCHEDULER, Effect.RESTART),
-    FileKind.KUBELET_UNIT: (Component.KUBELET, Effect.RESTART),
-    FileKind.KUBE_PROXY_UNIT: (Component.KUBE_PROXY, Effect.RESTART),
-    FileKind.ETCD_FLAGS: (Component.ETCD, Effect.RESTART),
-    FileKind.KUBE_APISERVER_FLAGS: (Component.API_SERVER, Effect.RESTART),
-    FileKind.KUBE_CONTROLLER_MANAGER_FLAGS: (Component.CONTROLLER_MANAGER, Effect.RESTART),
-    FileKind.KUBE_SCHEDULER_FLAGS: (Component.SCHEDULER, Effect.RESTART),
-    FileKind.KUBELET_FLAGS: (Component.KUBELET, Effect.RESTART),
-    FileKind.KUBE_PROXY_FLAGS: (Component.KUBE_PROXY, Effect.RESTART),
-    FileKind.KUBELET_CONFIGURATION: (Component.KUBELET, Effect.RESTART),
-    FileKind.KUBE_PROXY_CONFIGURATION: (Component.KUBE_PROXY, Effect.RESTART),
-    FileKind.ENCRYPTION_CONFIGURATION: (Component.API_SERVER, Effect.RESTART),
+    FileKind.ETCD: (ComponentName.ETCD, Effect.RECREATED),
+    FileKind.KUBE_APISERVER: (ComponentName.API_SERVER, Effect.RECREATED),
+    FileKind.KUBE_CONTROLLER_MANAGER: (ComponentName.CONTROLLER_MANAGER, Effect.RECREATED),
+    FileKind.KUBE_SCHEDULER: (ComponentName.SCHEDULER, Effect.RECREATED),
+    FileKind.ETCD_UNIT: (ComponentName.ETCD, Effect.RESTART),
+    FileKind.KUBE_APISERVER_UNIT: (ComponentName.API_SERVER, Effect.RESTART),
+    FileKind.KUBE_CONTROLLER_MANAGER_UNIT: (ComponentName.CONTROLLER_MANAGER, Effect.RESTART),
+    FileKind.KUBE_SCHEDULER_UNIT: (ComponentName.SCHEDULER, Effect.RESTART),
+    FileKind.KUBELET_UNIT: (ComponentName.KUBELET, Effect.RESTART),
+    FileKind.KUBE_PROXY_UNIT: (ComponentName.KUBE_PROXY, Effect.RESTART),
+    FileKind.ETCD_FLAGS: (ComponentName.ETCD, Effect.RESTART),
+    FileKind.KUBE_APISERVER_FLAGS: (ComponentName.API_SERVER, Effect.RESTART),
+    FileKind.KUBE_CONTROLLER_MANAGER_FLAGS: (ComponentName.CONTROLLER_MANAGER, Effect.RESTART),
+    FileKind.KUBE_SCHEDULER_FLAGS: (ComponentName.SCHEDULER, Effect.RESTART),
+    FileKind.KUBELET_FLAGS: (ComponentName.KUBELET, Effect.RESTART),
+    FileKind.KUBE_PROXY_FLAGS: (ComponentName.KUBE_PROXY, Effect.RESTART),
+    FileKind.KUBELET_CONFIGURATION: (ComponentName.KUBELET, Effect.RESTART),
+    FileKind.KUBE_PROXY_CONFIGURATION: (ComponentName.KUBE_PROXY, Effect.RESTART),
+    FileKind.ENCRYPTION_CONFIGURATION: (ComponentName.API_SERVER, Effect.RESTART),
 }
 
 
-def restart_map(inventory: Inventory, changes: Iterable[Action]) -> tuple[Step, ...]:
+def restart_map(inventory: Inventory, changes: Iterable[Action]) -> tuple[Restart, ...]:
     """What a plan's changes ask of the running components, in a safe order: etcd, API servers, the rest.
 
     Within a component nodes come by name, to be done one at a time. An etcd member is admitted right before
@@ -162,7 +162,9 @@ def restart_map(inventory: Inventory, changes: Iterable[Action]) -> tuple[Step, 
                 gathered.setdefault((component, node), {}).setdefault(effect, []).extend(touched)
     for running in gathered.keys() - known:
         gathered[running][Effect.STARTS] = []
-    newcomers = {name for name in inventory.etcd.joined if (Component.ETCD, name) in gathered.keys() - known}
+    newcomers = {
+        name for name in inventory.etcd.joined if (ComponentName.ETCD, name) in gathered.keys() - known
+    }
     return (
         *(_asked(inventory, Effect.EXPELS, name) for name in _former_members(changes, inventory)),
         *_with_admissions(
@@ -197,7 +199,7 @@ def _former_definitions(inventory: Inventory, changes: Iterable[Action]) -> dict
     """What ran a component of a node that runs in another way from now on."""
     definitions = {
         path: component
-        for component in Component
+        for component in ComponentName
         for path in (
             f"{layout.MANIFESTS_DIRECTORY}/{component}.yaml",
             f"{layout.SYSTEMD_DIRECTORY}/{component}.service",
@@ -210,7 +212,7 @@ def _former_definitions(inventory: Inventory, changes: Iterable[Action]) -> dict
     }
 
 
-_Running = tuple[Component, str]
+_Running = tuple[ComponentName, str]
 """A component on a node."""
 
 
@@ -222,14 +224,14 @@ def _ordered(
     gathered: dict[_Running, dict[Effect, list[str]]],
     newcomers: Collection[str],
     former: Mapping[_Running, tuple[str, ...]],
-) -> Iterator[Step]:
-    order = list(Component)
+) -> Iterator[Restart]:
+    order = list(ComponentName)
     for component, node in sorted(
         gathered, key=lambda running: (order.index(running[0]), running[1] in newcomers, running[1])
     ):
         effects = gathered[component, node]
         files = {path for each in effects.values() for path in each}
-        yield Step(
+        yield Restart(
             node=node,
             component=component,
             effect=_weightiest(effects),
@@ -238,24 +240,24 @@ def _ordered(
         )
 
 
-def admission(inventory: Inventory, member: str) -> Step:
+def admission(inventory: Inventory, member: str) -> Restart:
     """What an etcd cluster must be asked before one that joins it starts for the first time."""
     return _asked(inventory, Effect.ADMITS, member)
 
 
 def _with_admissions(
-    steps: Iterable[Step], newcomers: Collection[str], inventory: Inventory
-) -> Iterator[Step]:
+    steps: Iterable[Restart], newcomers: Collection[str], inventory: Inventory
+) -> Iterator[Restart]:
     for step in steps:
-        if step.component is Component.ETCD and step.node in newcomers:
+        if step.component is ComponentName.ETCD and step.node in newcomers:
             yield admission(inventory, step.node)
         yield step
 
 
-def _asked(inventory: Inventory, effect: Effect, member: str) -> Step:
+def _asked(inventory: Inventory, effect: Effect, member: str) -> Restart:
     """A step at the member that has been there longest."""
     asked = (*inventory.etcd.founders, *inventory.etcd.joined)[0]
-    return Step(node=asked, component=Component.ETCD, effect=effect, files=(), member=member)
+    return Restart(node=asked, component=ComponentName.ETCD, effect=effect, files=(), member=member)
 
 
 def _former_members(changes: Iterable[Action], inventory: Inventory) -> list[str]:
@@ -273,7 +275,7 @@ def _files(item: object) -> tuple[str, ...]:
     return paths_of(item) if isinstance(item, DesiredCopy | DesiredFile | DesiredKeyPair) else ()
 
 
-def _readers(item: object, present: Mapping[str, set[Component]]) -> Iterator[_Reader]:
+def _readers(item: object, present: Mapping[str, set[ComponentName]]) -> Iterator[_Reader]:
     match item:
         case DesiredCertificate():
             yield from _CERTIFICATE_READERS.get(item.name, ())
@@ -287,14 +289,18 @@ def _readers(item: object, present: Mapping[str, set[Component]]) -> Iterator[_R
             pass
 
 
-def _components(inventory: Inventory) -> dict[str, set[Component]]:
+def _components(inventory: Inventory) -> dict[str, set[ComponentName]]:
     """What of the control plane and the kubelet runs on each node."""
     cluster = inventory.cluster
-    present = {node.name: {Component.KUBELET} for node in cluster.spec.nodes}
+    present = {node.name: {ComponentName.KUBELET} for node in cluster.spec.nodes}
     for node in cluster.control_plane:
-        present[node.name] |= {Component.API_SERVER, Component.CONTROLLER_MANAGER, Component.SCHEDULER}
+        present[node.name] |= {
+            ComponentName.API_SERVER,
+            ComponentName.CONTROLLER_MANAGER,
+            ComponentName.SCHEDULER,
+        }
     for node in cluster.etcd_members:
-        present[node.name].add(Component.ETCD)
+        present[node.name].add(ComponentName.ETCD)
     return present
 
 

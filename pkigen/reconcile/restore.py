@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.errors import StoreError, UsageError
 from pkigen.reconcile.plan import Create, Remove, Rewrite
-from pkigen.state.ledger import Entry, Event, appended, read_ledger
+from pkigen.state.ledger import Event, LedgerEntry, appended, read_ledger
 from pkigen.state.lockfile import with_ledger
 from pkigen.store import BackupAction, MissingError
 
@@ -112,7 +112,7 @@ def roll_back(store: Store, rollback: Rollback, *, now: datetime, keep_backups: 
                 transaction.stage(restore.path, mode=content.mode, content=content.data)
         for path in rollback.removes:
             transaction.remove(path)
-        entry = Entry(
+        entry = LedgerEntry(
             event=Event.RESTORED,
             id=rollback.backup,
             reason=None,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.crypto.ca_fitness import remarks
 from pkigen.crypto.keys import public_der
-from pkigen.crypto.path_verifier import Judge
+from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.connections import Edge, edges
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair
 from pkigen.errors import UnsafePathError
@@ -102,7 +102,7 @@ class _Verification:
         self._store = store
         self._renderer = renderer
         self._now = now
-        self._judge = Judge(now)
+        self._judge = PathVerifier(now)
         self._keys: dict[bytes, str] = {}
         self._awaited: dict[str, str] = {}
         # Edges share certificates and bundles, and follow one another by node.

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pkigen.crypto.path_verifier import Judge
+from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.connections import Endpoint, edges, endpoints
 from pkigen.desired.generations import CA, KeyPairFiles, ca_id
 from pkigen.state.authority import look_at_all
@@ -63,7 +63,7 @@ class Flaw(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class LiveFinding:
     """One thing that is wrong with one endpoint."""
 
     endpoint: Endpoint
@@ -83,7 +83,7 @@ class Seen:
     sight: Sight
     fingerprint: str | None
     expires: datetime | None
-    findings: tuple[Finding, ...]
+    findings: tuple[LiveFinding, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class Live:
     seen: tuple[Seen, ...]
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[LiveFinding, ...]:
         """Everything that is wrong."""
         return tuple(finding for each in self.seen for finding in each.findings)
 
@@ -103,14 +103,14 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class ServedIdentity:
     """The files of a client certificate, for servers that end the handshake without one."""
 
     certificate: str
     key: str
 
 
-Dial = Callable[[Endpoint, Identity | None], tuple[bytes, ...]]
+Dial = Callable[[Endpoint, ServedIdentity | None], tuple[bytes, ...]]
 """Makes a handshake; the result is what the server presented, as DER, its own certificate first.
 
 Raises:
@@ -149,7 +149,7 @@ def look(
     return Live(seen=seen)
 
 
-def handshake(endpoint: Endpoint, identity: Identity | None) -> tuple[bytes, ...]:
+def handshake(endpoint: Endpoint, identity: ServedIdentity | None) -> tuple[bytes, ...]:
     """Make one TLS handshake, in a bounded time.
 
     Nothing is verified here: what was presented is judged afterwards, whatever it is. A server that demands a
@@ -171,7 +171,7 @@ def handshake(endpoint: Endpoint, identity: Identity | None) -> tuple[bytes, ...
     return tuple(above) or (presented,)
 
 
-def _ask(dial: Dial, endpoint: Endpoint, identity: Identity | None) -> tuple[bytes, ...] | str:
+def _ask(dial: Dial, endpoint: Endpoint, identity: ServedIdentity | None) -> tuple[bytes, ...] | str:
     """What an endpoint presents, or why that is not known."""
     try:
         try:
@@ -196,13 +196,13 @@ class _View:
         self._inventory = inventory
         self._store = store
         self._now = now
-        self._judge = Judge(now)
+        self._judge = PathVerifier(now)
         self._authorities, _ = look_at_all(store, inventory, now=now)
         lock = read_lock(store)
         self._locked: Mapping[str, str] = lock.fingerprints if lock is not None else {}
         self._names = _names(inventory)
 
-    def identity(self, endpoint: Endpoint) -> Identity | None:
+    def identity(self, endpoint: Endpoint) -> ServedIdentity | None:
         """A client certificate for etcd, which lets nobody in without one."""
         item = self._inventory.certificates.get(f"{endpoint.node}/etcd-healthcheck-client")
         if item is None or item.key_is_elsewhere or _issuer_id(self._inventory, endpoint) != ca_id(CA.ETCD):
@@ -210,7 +210,9 @@ class _View:
         if not isinstance(item.location, KeyPairFiles):
             raise TypeError(item.location)
         root = self._store.root
-        return Identity(certificate=f"{root}/{item.location.certificate}", key=f"{root}/{item.location.key}")
+        return ServedIdentity(
+            certificate=f"{root}/{item.location.certificate}", key=f"{root}/{item.location.key}"
+        )
 
     def judged(self, endpoint: Endpoint, answer: tuple[bytes, ...] | str) -> Seen:
         """Compare what an endpoint presented with everything that is known."""
@@ -223,7 +225,7 @@ class _View:
         fingerprint = str(certificate_facts(chain[0])["fingerprint"])
         sight, findings = self._compared(endpoint, fingerprint)
         findings += [
-            Finding(endpoint=endpoint, flaw=flaw, detail=detail)
+            LiveFinding(endpoint=endpoint, flaw=flaw, detail=detail)
             for flaw, detail in self._flaws(endpoint, chain)
         ]
         return Seen(
@@ -236,22 +238,24 @@ class _View:
 
     @staticmethod
     def _nothing(endpoint: Endpoint, why: str) -> Seen:
-        finding = Finding(endpoint=endpoint, flaw=Flaw.UNREACHABLE, detail=why)
+        finding = LiveFinding(endpoint=endpoint, flaw=Flaw.UNREACHABLE, detail=why)
         return Seen(
             endpoint=endpoint, sight=Sight.NOTHING, fingerprint=None, expires=None, findings=(finding,)
         )
 
-    def _compared(self, endpoint: Endpoint, fingerprint: str) -> tuple[Sight, list[Finding]]:
+    def _compared(self, endpoint: Endpoint, fingerprint: str) -> tuple[Sight, list[LiveFinding]]:
         if fingerprint == self._expected(endpoint):
             return Sight.CURRENT, []
         issued = self._issued(fingerprint)
         if issued is None:
             detail = f"serves {fingerprint}, which pkigen has not issued in this directory"
-            return Sight.UNKNOWN, [Finding(endpoint=endpoint, flaw=Flaw.UNKNOWN_CERTIFICATE, detail=detail)]
+            return Sight.UNKNOWN, [
+                LiveFinding(endpoint=endpoint, flaw=Flaw.UNKNOWN_CERTIFICATE, detail=detail)
+            ]
         identifier, time = issued
         what = "the certificate" if identifier == endpoint.certificate else identifier
         detail = f"still serves {what} of {time}; the files or the restart have not reached it"
-        return Sight.OLD, [Finding(endpoint=endpoint, flaw=Flaw.OLD_CERTIFICATE, detail=detail)]
+        return Sight.OLD, [LiveFinding(endpoint=endpoint, flaw=Flaw.OLD_CERTIFICATE, detail=detail)]
 
     def _expected(self, endpoint: Endpoint) -> str | None:
         locked = self._locked.get(endpoint.certificate)

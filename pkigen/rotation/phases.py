@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pkigen.state.observed import Tree
 
 
-class Step(enum.StrEnum):
+class RotationStep(enum.StrEnum):
     """One step of a rotation."""
 
     PREPARE = "prepare"
@@ -42,23 +42,27 @@ class Step(enum.StrEnum):
     ROLLBACK = "rollback"
 
 
-_OUTCOMES: dict[tuple[Phase, Step], Phase] = {
-    (Phase.STABLE, Step.PREPARE): Phase.PREPARED,
-    (Phase.PREPARED, Step.PROMOTE): Phase.PROMOTED,
-    (Phase.PROMOTED, Step.FINISH): Phase.STABLE,
-    (Phase.PREPARED, Step.ROLLBACK): Phase.STABLE,
-    (Phase.PROMOTED, Step.ROLLBACK): Phase.PREPARED,
+_OUTCOMES: dict[tuple[Phase, RotationStep], Phase] = {
+    (Phase.STABLE, RotationStep.PREPARE): Phase.PREPARED,
+    (Phase.PREPARED, RotationStep.PROMOTE): Phase.PROMOTED,
+    (Phase.PROMOTED, RotationStep.FINISH): Phase.STABLE,
+    (Phase.PREPARED, RotationStep.ROLLBACK): Phase.STABLE,
+    (Phase.PROMOTED, RotationStep.ROLLBACK): Phase.PREPARED,
 }
 
-_MOVES: dict[tuple[Phase, Step], tuple[tuple[Slot, Slot | None], ...]] = {
-    (Phase.STABLE, Step.PREPARE): (),
-    (Phase.PREPARED, Step.PROMOTE): ((Slot.CURRENT, Slot.PREVIOUS), (Slot.NEXT, Slot.CURRENT)),
-    (Phase.PROMOTED, Step.FINISH): ((Slot.PREVIOUS, None),),
-    (Phase.PREPARED, Step.ROLLBACK): ((Slot.NEXT, None),),
-    (Phase.PROMOTED, Step.ROLLBACK): ((Slot.CURRENT, Slot.NEXT), (Slot.PREVIOUS, Slot.CURRENT)),
+_MOVES: dict[tuple[Phase, RotationStep], tuple[tuple[Slot, Slot | None], ...]] = {
+    (Phase.STABLE, RotationStep.PREPARE): (),
+    (Phase.PREPARED, RotationStep.PROMOTE): ((Slot.CURRENT, Slot.PREVIOUS), (Slot.NEXT, Slot.CURRENT)),
+    (Phase.PROMOTED, RotationStep.FINISH): ((Slot.PREVIOUS, None),),
+    (Phase.PREPARED, RotationStep.ROLLBACK): ((Slot.NEXT, None),),
+    (Phase.PROMOTED, RotationStep.ROLLBACK): ((Slot.CURRENT, Slot.NEXT), (Slot.PREVIOUS, Slot.CURRENT)),
 }
 
-NEXT_STEP = {Phase.STABLE: Step.PREPARE, Phase.PREPARED: Step.PROMOTE, Phase.PROMOTED: Step.FINISH}
+NEXT_STEP = {
+    Phase.STABLE: RotationStep.PREPARE,
+    Phase.PREPARED: RotationStep.PROMOTE,
+    Phase.PROMOTED: RotationStep.FINISH,
+}
 """The way forward from each phase."""
 
 COMMANDS = {
@@ -71,7 +75,7 @@ COMMANDS = {
 """What follows `pkigen rotate` for each thing that rotates."""
 
 
-def proposed(rotations: Rotations, identifiers: Sequence[str]) -> Step:
+def proposed(rotations: Rotations, identifiers: Sequence[str]) -> RotationStep:
     """The step that comes next for all of these.
 
     Raises:
@@ -86,7 +90,7 @@ def proposed(rotations: Rotations, identifiers: Sequence[str]) -> Step:
     return NEXT_STEP[phases.pop()]
 
 
-def after(rotations: Rotations, identifiers: Iterable[str], step: Step) -> Rotations:
+def after(rotations: Rotations, identifiers: Iterable[str], step: RotationStep) -> Rotations:
     """The phases once a step is done.
 
     Raises:
@@ -104,9 +108,13 @@ def after(rotations: Rotations, identifiers: Iterable[str], step: Step) -> Rotat
     return _with_phases(rotations, phases)
 
 
-def is_taken(rotations: Rotations, identifiers: Iterable[str], step: Step) -> bool:
+def is_taken(rotations: Rotations, identifiers: Iterable[str], step: RotationStep) -> bool:
     """Whether a step was taken already, as far as phases say: who was interrupted may ask for it again."""
-    wanted = {Step.PREPARE: Phase.PREPARED, Step.PROMOTE: Phase.PROMOTED, Step.FINISH: Phase.STABLE}
+    wanted = {
+        RotationStep.PREPARE: Phase.PREPARED,
+        RotationStep.PROMOTE: Phase.PROMOTED,
+        RotationStep.FINISH: Phase.STABLE,
+    }
     return all(rotations.phase(identifier) is wanted.get(step) for identifier in identifiers)
 
 
@@ -128,7 +136,9 @@ def _with_phases(rotations: Rotations, phases: dict[str, Phase]) -> Rotations:
     )
 
 
-def moves(tree: Tree, rotations: Rotations, identifiers: Iterable[str], step: Step) -> tuple[Move, ...]:
+def moves(
+    tree: Tree, rotations: Rotations, identifiers: Iterable[str], step: RotationStep
+) -> tuple[Move, ...]:
     """Which files of the authority change places in a step; those that are not there are left out."""
     there = set(tree.walk(layout.AUTHORITY))
     return tuple(
@@ -163,14 +173,17 @@ def ca_of(identifier: str) -> CA:
     return next(ca for ca in CA if ca_id(ca) == identifier)
 
 
-def premises(rotations: Rotations, identifiers: Iterable[str], step: Step) -> tuple[str, ...]:
+def premises(rotations: Rotations, identifiers: Iterable[str], step: RotationStep) -> tuple[str, ...]:
     """What a step takes for granted because no file shows it: what lies before the present phase.
 
     The proof covers every mixture of the files before and after the step. It cannot know whether the files of
     the phase before it have reached every node, nor what the dropped generation has vouched for and lives on.
     """
     found = ["every node has the files that are there now, and has restarted what had to restart for them"]
-    dropped = {(Phase.PROMOTED, Step.FINISH): "previous", (Phase.PREPARED, Step.ROLLBACK): "next"}
+    dropped = {
+        (Phase.PROMOTED, RotationStep.FINISH): "previous",
+        (Phase.PREPARED, RotationStep.ROLLBACK): "next",
+    }
     for identifier in identifiers:
         which = dropped.get((rotations.phase(identifier), step))
         if which is not None:
@@ -194,8 +207,8 @@ def _phases(rotations: Rotations, identifiers: Iterable[str]) -> str:
     return ", ".join(f"{identifier} is {rotations.phase(identifier)}" for identifier in identifiers)
 
 
-def _way_out(present: Phase, step: Step) -> str:
-    if step is Step.ROLLBACK:
+def _way_out(present: Phase, step: RotationStep) -> str:
+    if step is RotationStep.ROLLBACK:
         return (
             "nothing is being rotated; what a finished rotation replaced is in the backups: `pkigen rollback`"
         )

@@ -22,7 +22,7 @@ class Age(enum.StrEnum):
     NEW = "new"
 
 
-class Credential(enum.StrEnum):
+class Presented(enum.StrEnum):
     """What one end shows and the other judges."""
 
     SERVING = "serving certificate"
@@ -33,11 +33,11 @@ class Credential(enum.StrEnum):
 
 
 _NOUNS = {
-    Credential.SERVING: ("certificate", "bundle"),
-    Credential.CLIENT: ("certificate", "bundle"),
-    Credential.SIGNED: ("signing certificate", "bundle"),
-    Credential.ACCOUNT: ("signing key", "keys"),
-    Credential.STORED: ("first key", "keys"),
+    Presented.SERVING: ("certificate", "bundle"),
+    Presented.CLIENT: ("certificate", "bundle"),
+    Presented.SIGNED: ("signing certificate", "bundle"),
+    Presented.ACCOUNT: ("signing key", "keys"),
+    Presented.STORED: ("first key", "keys"),
 }
 """What each end of an edge holds: the presenter, the judge."""
 
@@ -56,7 +56,7 @@ class Verdict:
 
     presenter: Peer
     judge: Peer
-    credential: Credential
+    credential: Presented
     presented: Age
     trusted: Age
     refusal: str | None
@@ -66,13 +66,13 @@ class Verdict:
         presenter = f"{self.presenter} ({self.presented} {shown})"
         judge = f"{self.judge} ({self.trusted} {trusted})"
         # Whoever dials stands first; a server's certificate is judged by who dials it.
-        ends = (judge, presenter) if self.credential is Credential.SERVING else (presenter, judge)
+        ends = (judge, presenter) if self.credential is Presented.SERVING else (presenter, judge)
         text = " → ".join(ends)
         return text if self.refusal is None else f"{text}: {self.refusal}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ProofRow:
     """All edges of one kind: how many there are, and in how many of them each of the four cases holds."""
 
     edge: str
@@ -87,7 +87,7 @@ class Proof:
     verdicts: int
     edges: int
     broken: tuple[Verdict, ...]
-    table: tuple[Row, ...]
+    table: tuple[ProofRow, ...]
 
     def require(self) -> None:
         """Go on only if nothing breaks.

@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pkigen import layout
 from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, load_public, public_der
-from pkigen.crypto.path_verifier import Judge
+from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.connections import Peer, edges
 from pkigen.desired.items import DesiredFile, FileKind, file_of
-from pkigen.desired.rendering import read_back as reading
+from pkigen.desired.rendering import read_back
 from pkigen.errors import UnsafePathError
-from pkigen.rotation.proof import CASES, Age, Credential, Proof, Row, State, Verdict
+from pkigen.rotation.proof import CASES, Age, Presented, Proof, ProofRow, State, Verdict
 from pkigen.state.observed import Fault, observe_bundle, observe_certificate, observe_file, read_file
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def prove(old: State, new: State, *, now: datetime) -> Proof:
             row[case] += verdict.refusal is None
         broken.extend(_broken(verdicts))
     table = tuple(
-        Row(edge=kind, count=row[-1], held=(row[0], row[1], row[2], row[3])) for kind, row in rows.items()
+        ProofRow(edge=kind, count=row[-1], held=(row[0], row[1], row[2], row[3]))
+        for kind, row in rows.items()
     )
     return Proof(verdicts=number, edges=count, broken=tuple(broken), table=table)
 
@@ -91,14 +92,14 @@ def _broken(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
 _Value = TypeVar("_Value")
 
 
-class _Refusal(Exception):  # noqa: N818 -- a verdict on its way
+class _Unprovable(Exception):  # noqa: N818 -- a verdict on its way
     """Why one end cannot be judged at all: a file of it is missing or damaged."""
 
 
 def _found(answer: _Value | str) -> _Value:
     """What a file holds, unless the answer is why it holds nothing that can be used."""
     if isinstance(answer, str):
-        raise _Refusal(answer)
+        raise _Unprovable(answer)
     return answer
 
 
@@ -122,7 +123,7 @@ class _Memory(Generic[_Value]):
 class _Prover:
     def __init__(self, old: State, new: State, now: datetime) -> None:
         self._states = {Age.OLD: old, Age.NEW: new}
-        self._judge = Judge(now)
+        self._judge = PathVerifier(now)
         self._inventory = new.inventory
         self._cluster = new.inventory.cluster
         self._chain = _Memory(self._read_chain)
@@ -145,15 +146,15 @@ class _Prover:
 
     @staticmethod
     def _group(
-        presenter: Peer, judge: Peer, credential: Credential, ask: Callable[[Age, Age], str | None]
+        presenter: Peer, judge: Peer, credential: Presented, ask: Callable[[Age, Age], str | None]
     ) -> _Group:
         def refusal(presented: Age, trusted: Age) -> str | None:
             try:
                 return ask(presented, trusted)
-            except _Refusal as fault:
+            except _Unprovable as fault:
                 return str(fault)
 
-        ends = (judge, presenter) if credential is Credential.SERVING else (presenter, judge)
+        ends = (judge, presenter) if credential is Presented.SERVING else (presenter, judge)
         verdicts = tuple(
             Verdict(
                 presenter=presenter,
@@ -182,11 +183,11 @@ class _Prover:
         if edge.server_certificate is not None and edge.client_trust is not None:
             server, bundle = edge.server_certificate, edge.client_trust
             refusal = partial(self._refusal, server, bundle, edge.names)
-            yield self._group(edge.server, edge.client, Credential.SERVING, refusal)
+            yield self._group(edge.server, edge.client, Presented.SERVING, refusal)
         if edge.client_certificate is not None and edge.server_trust is not None:
             client, trust = edge.client_certificate, edge.server_trust
             refusal = partial(self._refusal, client, trust, ())
-            yield self._group(edge.client, edge.server, Credential.CLIENT, refusal)
+            yield self._group(edge.client, edge.server, Presented.CLIENT, refusal)
 
     def _refusal(
         self, certificate: str, trust: str, names: tuple[str, ...], presented: Age, trusted: Age
@@ -236,7 +237,7 @@ class _Prover:
                 yield self._group(
                     Peer(component="kube-controller-manager", node=signer.name),
                     Peer(component="kube-apiserver", node=judge.name),
-                    Credential.SIGNED,
+                    Presented.SIGNED,
                     partial(self._signing_refusal, files, bundle),
                 )
 
@@ -273,7 +274,7 @@ class _Prover:
             yield self._group(
                 presenter,
                 Peer(component=name, node=judge.name),
-                Credential.ACCOUNT,
+                Presented.ACCOUNT,
                 partial(self._token_refusal, (signer, component, flag), judge, flagged),
             )
 
@@ -327,7 +328,7 @@ class _Prover:
         content = self._content(path, age)
         if isinstance(content, str):
             return content
-        found = reading.arguments(content.decode(errors="replace"), kind)
+        found = read_back.arguments(content.decode(errors="replace"), kind)
         return f"{path} gives no command" if found is None else found
 
     def _read_key(self, path: str, age: Age) -> bytes | str:
@@ -355,7 +356,7 @@ class _Prover:
             yield self._group(
                 Peer(component="kube-apiserver", node=writer.node),
                 Peer(component="kube-apiserver", node=judge.node),
-                Credential.STORED,
+                Presented.STORED,
                 partial(self._secret_refusal, writer.path, judge.path),
             )
 

@@ -14,14 +14,14 @@ from pydantic import ValidationError
 from pkigen.errors import Problem
 from pkigen.spec import translation
 from pkigen.spec.model import NEWEST_MINOR, ClusterSpec, Role
-from pkigen.spec.yaml_source import MappingNode, Node, SequenceNode, show_path
+from pkigen.spec.yaml_source import MappingNode, SequenceNode, YAMLNode, show_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pydantic_core import ErrorDetails
 
-    from pkigen.spec.findings import Finding, Location
+    from pkigen.spec.findings import Location, SpecFinding
 
 _MOST_ATTEMPTS: Final = 10  # one for each level of the model, and some
 _MOST_SUGGESTIONS: Final = 1_000  # looking for what was meant costs 40 microseconds for each unknown key
@@ -34,7 +34,7 @@ class Source:
     `absences` tell in other words than "is missing" what a value's absence means: its path, and the way out.
     """
 
-    root: Node
+    root: YAMLNode
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     absences: Mapping[Location, tuple[str, str]] = field(default_factory=dict)
@@ -48,20 +48,20 @@ class Place:
     column: int
     path: str
     location: Location
-    node: Node | None
+    node: YAMLNode | None
 
 
-class Tree:
+class ValueTree:
     """A tree of values from which wrong ones may have been left out."""
 
-    def __init__(self, root: Node, void: frozenset[Location] = frozenset()) -> None:
+    def __init__(self, root: YAMLNode, void: frozenset[Location] = frozenset()) -> None:
         self.root = root
         self._void = void
         self._above_void = frozenset(location[:end] for location in void for end in range(len(location) + 1))
 
     def place(self, location: Location, *, on_key: bool = False) -> Place:
         """Where a location is; where it is missing, the deepest place on the way to it."""
-        found: Node | None = self.root
+        found: YAMLNode | None = self.root
         node = key = self.root
         shown = self.root.shown or ""
         steps: list[str | int] = []
@@ -90,7 +90,7 @@ class Tree:
             node=found,
         )
 
-    def concerns_void(self, finding: Finding) -> bool:
+    def concerns_void(self, finding: SpecFinding) -> bool:
         """Whether a finding is about something that was left out, or looked at it."""
         for location in (finding.at, *finding.given):
             original = self.place(location).location
@@ -100,7 +100,7 @@ class Tree:
                 return True
         return False
 
-    def without(self, errors: Iterable[ErrorDetails]) -> Tree | None:
+    def without(self, errors: Iterable[ErrorDetails]) -> ValueTree | None:
         """The tree without what is wrong, with stand-ins for what is missing; None if nothing is left."""
         dropped: set[Location] = set()
         added: dict[Location, object] = {}
@@ -116,17 +116,17 @@ class Tree:
                 return None
             dropped.add(location)
         void = {self.place(location).location for location in (*dropped, *added)}
-        return Tree(_rebuilt(self.root, dropped, added), self._void | void)
+        return ValueTree(_rebuilt(self.root, dropped, added), self._void | void)
 
 
-def _rebuilt(root: Node, dropped: set[Location], added: dict[Location, object]) -> Node:
+def _rebuilt(root: YAMLNode, dropped: set[Location], added: dict[Location, object]) -> YAMLNode:
     """A copy of a tree without some of what is in it; what stays the same is shared."""
     above = {location[:end] for location in (*dropped, *added) for end in range(len(location))}
     added_below: dict[Location, list[tuple[str, object]]] = {}
     for location, value in added.items():
         added_below.setdefault(location[:-1], []).append((str(location[-1]), value))
 
-    def rebuilt(node: Node, here: Location) -> Node:
+    def rebuilt(node: YAMLNode, here: Location) -> YAMLNode:
         if here in above and isinstance(node, SequenceNode):
             kept = [index for index in range(len(node.items)) if (*here, index) not in dropped]
             items = [rebuilt(node.items[index], (*here, index)) for index in kept]
@@ -139,7 +139,7 @@ def _rebuilt(root: Node, dropped: set[Location], added: dict[Location, object]) 
                 if (*here, name) not in dropped
             }
             for name, value in added_below.get(here, ()):
-                stand_in = Node(node.line, node.column, value)
+                stand_in = YAMLNode(node.line, node.column, value)
                 entries[name] = (stand_in, stand_in)
             return replace(
                 node, value={name: value.value for name, (_, value) in entries.items()}, entries=entries
@@ -172,13 +172,13 @@ class Built:
     """The spec as far as it could be built, what it was built from, and why that is not everything."""
 
     spec: ClusterSpec | None
-    tree: Tree
+    tree: ValueTree
     problems: tuple[Problem, ...]
 
 
 def build(source: Source, *, file: str) -> Built:
     """Build the spec; without what is wrong, where something is wrong."""
-    tree = Tree(source.root)
+    tree = ValueTree(source.root)
     problems: tuple[Problem, ...] | None = None
     for _ in range(_MOST_ATTEMPTS):  # pragma: no branch -- each attempt takes something away
         try:
@@ -196,7 +196,9 @@ def build(source: Source, *, file: str) -> Built:
     return Built(spec=None, tree=tree, problems=problems or ())
 
 
-def _problems(errors: Iterable[ErrorDetails], tree: Tree, source: Source, file: str) -> Iterable[Problem]:
+def _problems(
+    errors: Iterable[ErrorDetails], tree: ValueTree, source: Source, file: str
+) -> Iterable[Problem]:
     unknown = 0
     for error in errors:
         location = error["loc"]
@@ -213,5 +215,5 @@ def _problems(errors: Iterable[ErrorDetails], tree: Tree, source: Source, file: 
         yield Problem(file=file, line=place.line, column=place.column, path=path, message=message)
 
 
-def _has_items(node: Node | None) -> bool:
+def _has_items(node: YAMLNode | None) -> bool:
     return isinstance(node, SequenceNode) and bool(node.items)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pkigen.spec.findings import Finding, Location, no_effect, warning
+from pkigen.spec.findings import Location, SpecFinding, no_effect, warning
 from pkigen.spec.model import (
     CA_CERTIFICATE_NAMES,
     CERTIFICATE_NAMES,
@@ -35,7 +35,7 @@ _CERTIFICATES: Final[Location] = ("spec", "certificates")
 _OVERRIDES: Final[Location] = (*_CERTIFICATES, "overrides")
 
 
-def _override_names(spec: ClusterSpec) -> Iterator[Finding]:
+def _override_names(spec: ClusterSpec) -> Iterator[SpecFinding]:
     overrides = spec.spec.certificates.overrides
     absent = {}
     if spec.spec.etcd.external is not None:
@@ -47,12 +47,12 @@ def _override_names(spec: ClusterSpec) -> Iterator[Finding]:
         at: Location = (*_OVERRIDES, name)
         if name not in CERTIFICATE_NAMES:
             near = suggestion(name, CERTIFICATE_NAMES) or f"; known are {', '.join(CERTIFICATE_NAMES)}"
-            yield Finding(at=at, message=f"is no certificate's name{near}", on_key=True)
+            yield SpecFinding(at=at, message=f"is no certificate's name{near}", on_key=True)
         elif name in absent:
             yield no_effect(at, absent[name], ("spec", "etcd"), ("spec", "runtime"))
 
 
-def _no_signer(spec: ClusterSpec) -> Iterator[Finding]:
+def _no_signer(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Kubelets that renew by themselves need somebody in the cluster who signs."""
     if not spec.ca_keys_on_nodes and spec.spec.kubelet.rotate_certificates:
         here = spec.spec.certificates.ca_keys is CAKeys.SITE
@@ -64,33 +64,33 @@ def _no_signer(spec: ClusterSpec) -> Iterator[Finding]:
         )
 
 
-def _ca_keys(spec: ClusterSpec) -> Iterator[Finding]:
+def _ca_keys(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Keys that are elsewhere are kept by somebody, and cannot be handed out here."""
     certificates = spec.spec.certificates
     if certificates.ca_keys is CAKeys.SITE:
         return
     if certificates.authority is Authority.LOCAL:
-        yield Finding(
+        yield SpecFinding(
             at=(*_CERTIFICATES, "caKeys"),
             message="offline goes with authority: offline, which keeps the keys and signs with them",
             given=((*_CERTIFICATES, "authority"),),
         )
     if "distribute_ca_keys" in certificates.model_fields_set and certificates.distribute_ca_keys:
-        yield Finding(
+        yield SpecFinding(
             at=(*_CERTIFICATES, "distributeCAKeys"),
             message="cannot be true with caKeys: offline, where this site has no CA keys",
             given=((*_CERTIFICATES, "caKeys"),),
         )
 
 
-def _no_approver(spec: ClusterSpec) -> Iterator[Finding]:
+def _no_approver(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """What a node asks for is signed here, in one step: that needs the CA keys."""
     certificates = spec.spec.certificates
     if certificates.ca_keys is not CAKeys.OFFLINE:
         return
     asking = [node.name for node in spec.spec.nodes if spec.key_home(node) is KeyHome.NODE]
     if asking:
-        yield Finding(
+        yield SpecFinding(
             at=(*_CERTIFICATES, "caKeys"),
             message=f"offline leaves nobody here who could approve what {quote(asking[0])} asks for with "
             "keys of its own: keep the CA keys at the site, or let the authority make that node's keys",
@@ -106,11 +106,11 @@ def _lifetime(spec: ClusterSpec, name: str) -> timedelta:
     return certificates.ca_validity if name in CA_CERTIFICATE_NAMES else certificates.validity
 
 
-def _validities(spec: ClusterSpec) -> Iterator[Finding]:
+def _validities(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """No leaf may be meant to outlive its CA; issuing would cut it short."""
     certificates = spec.spec.certificates
     if certificates.validity > certificates.ca_validity:
-        yield Finding(
+        yield SpecFinding(
             at=(*_CERTIFICATES, "validity"),
             message=f"{format_duration(certificates.validity)} is longer than caValidity "
             f"({format_duration(certificates.ca_validity)}): no certificate outlives its CA",
@@ -124,7 +124,7 @@ def _validities(spec: ClusterSpec) -> Iterator[Finding]:
             if override.validity < certificates.validity <= certificates.ca_validity and _default_leaves(
                 spec, name
             ):
-                yield Finding(
+                yield SpecFinding(
                     at=at,
                     message=f"{format_duration(override.validity)} is shorter than the validity of leaves "
                     f"({format_duration(certificates.validity)}): no certificate outlives its CA",
@@ -133,7 +133,7 @@ def _validities(spec: ClusterSpec) -> Iterator[Finding]:
             continue
         issuer = _OTHER_ISSUERS.get(name, "ca")
         if override.validity > _lifetime(spec, issuer):
-            yield Finding(
+            yield SpecFinding(
                 at=at,
                 message=f"{format_duration(override.validity)} is longer than the validity of {issuer} "
                 f"({format_duration(_lifetime(spec, issuer))}): no certificate outlives its CA",
@@ -142,7 +142,7 @@ def _validities(spec: ClusterSpec) -> Iterator[Finding]:
     longest = _lifetime(spec, "ca")
     for index, user in enumerate(spec.spec.users):
         if user.validity > longest:
-            yield Finding(
+            yield SpecFinding(
                 at=("spec", "users", index, "validity"),
                 message=f"{format_duration(user.validity)} is longer than the validity of the CA "
                 f"({format_duration(longest)}): no certificate outlives its CA",
@@ -157,18 +157,18 @@ def _default_leaves(spec: ClusterSpec, authority: str) -> list[str]:
     return sorted(name for name in leaves if _OTHER_ISSUERS.get(name, "ca") == authority)
 
 
-def _renewals(spec: ClusterSpec) -> Iterator[Finding]:
+def _renewals(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """A window that was written down must be shorter than the life; the default adapts to it."""
     certificates = spec.spec.certificates
     if "renew_before" in certificates.model_fields_set and certificates.renew_before >= certificates.validity:
-        yield Finding(
+        yield SpecFinding(
             at=(*_CERTIFICATES, "renewBefore"),
             message=_too_early(certificates.renew_before, certificates.validity),
             given=((*_CERTIFICATES, "validity"),),
         )
     for name, override in certificates.overrides.items():
         if override.renew_before is not None and override.renew_before >= _lifetime(spec, name):
-            yield Finding(
+            yield SpecFinding(
                 at=(*_OVERRIDES, name, "renewBefore"),
                 message=_too_early(override.renew_before, _lifetime(spec, name)),
                 given=(
@@ -186,7 +186,7 @@ def _too_early(renew_before: timedelta, validity: timedelta) -> str:
     )
 
 
-RULES: Final[tuple[Callable[[ClusterSpec], Iterator[Finding]], ...]] = (
+RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _override_names,
     _no_signer,
     _no_approver,

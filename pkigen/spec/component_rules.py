@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pkigen.spec.findings import Finding, Location, last, no_effect, repeats, warning
+from pkigen.spec.findings import Location, SpecFinding, last, no_effect, repeats, warning
 from pkigen.spec.model import Component, Runtime
 from pkigen.spec.translation import quote
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _EXTERNAL: Final[Location] = ("spec", "etcd", "external")
 
 
-def _external_etcd(spec: ClusterSpec) -> Iterator[Finding]:
+def _external_etcd(spec: ClusterSpec) -> Iterator[SpecFinding]:
     # K/apis/kubeadm/validation/validation.go, ValidateEtcd
     etcd = spec.spec.etcd
     external = etcd.external
@@ -25,11 +25,11 @@ def _external_etcd(spec: ClusterSpec) -> Iterator[Finding]:
         return
     if (external.cert_file is None) != (external.key_file is None):
         given, missing = ("certFile", "keyFile") if external.cert_file else ("keyFile", "certFile")
-        yield Finding(
+        yield SpecFinding(
             at=(*_EXTERNAL, given), message=f"needs {missing} beside it", given=((*_EXTERNAL, missing),)
         )
     elif external.cert_file is not None and external.ca_file is None:
-        yield Finding(
+        yield SpecFinding(
             at=(*_EXTERNAL, "certFile"), message="needs caFile beside it", given=((*_EXTERNAL, "caFile"),)
         )
     secured = external.ca_file or external.cert_file or external.key_file
@@ -38,9 +38,11 @@ def _external_etcd(spec: ClusterSpec) -> Iterator[Finding]:
         at: Location = (*_EXTERNAL, "endpoints", index)
         if endpoint.startswith("http:"):
             if secured:
-                yield Finding(at=at, message="must begin with https:// because certificate files are given")
+                yield SpecFinding(
+                    at=at, message="must begin with https:// because certificate files are given"
+                )
             elif len(schemes) > 1:
-                yield Finding(at=at, message="must begin with https:// like the other endpoints")
+                yield SpecFinding(at=at, message="must begin with https:// like the other endpoints")
             else:
                 yield warning(at, "is not encrypted: every Secret crosses the network in clear text")
     for place in repeats(external.endpoints):
@@ -50,17 +52,17 @@ def _external_etcd(spec: ClusterSpec) -> Iterator[Finding]:
         yield no_effect(("spec", "etcd", key), "etcd is external")
 
 
-def _volumes(spec: ClusterSpec) -> Iterator[Finding]:
+def _volumes(spec: ClusterSpec) -> Iterator[SpecFinding]:
     for key, component in _components(spec):
         volumes = component.extra_volumes
         at: Location = ("spec", key, "extraVolumes")
         for place in repeats([volume.name for volume in volumes]):
-            yield Finding(
+            yield SpecFinding(
                 at=(*at, place, "name"),
                 message=f"{quote(volumes[place].name)} is the name of an earlier volume already",
             )
         for place in repeats([volume.mount_path for volume in volumes]):
-            yield Finding(
+            yield SpecFinding(
                 at=(*at, place, "mountPath"),
                 message=f"{quote(volumes[place].mount_path)} is the mount path of an earlier volume already",
             )
@@ -69,7 +71,7 @@ def _volumes(spec: ClusterSpec) -> Iterator[Finding]:
             yield no_effect(at, why, ("spec", "runtime"))
 
 
-def _environments(spec: ClusterSpec) -> Iterator[Finding]:
+def _environments(spec: ClusterSpec) -> Iterator[SpecFinding]:
     environments = {key: component.extra_envs for key, component in _components(spec)}
     environments["etcd"] = spec.spec.etcd.extra_envs
     for key, variables in environments.items():
@@ -82,7 +84,7 @@ def _environments(spec: ClusterSpec) -> Iterator[Finding]:
             yield no_effect(at, why, ("spec", "runtime"))
 
 
-def _startup(spec: ClusterSpec) -> Iterator[Finding]:
+def _startup(spec: ClusterSpec) -> Iterator[SpecFinding]:
     if "startup_timeout" in spec.spec.model_fields_set and spec.spec.runtime is Runtime.SYSTEMD:
         why = "with the systemd runtime, units wait for their programs as long as it takes"
         yield no_effect(("spec", "startupTimeout"), why, ("spec", "runtime"))
@@ -96,16 +98,16 @@ def _components(spec: ClusterSpec) -> Iterable[tuple[str, Component]]:
     )
 
 
-def _encryption(spec: ClusterSpec) -> Iterator[Finding]:
+def _encryption(spec: ClusterSpec) -> Iterator[SpecFinding]:
     flag = last(spec.spec.api_server.extra_args, "encryption-provider-config")
     if spec.spec.encryption is not None and flag is not None:
-        yield Finding(
+        yield SpecFinding(
             at=("spec", "apiServer", "extraArgs", flag),
             message="replaces the configuration that spec.encryption makes: remove one of them",
         )
 
 
-RULES: Final[tuple[Callable[[ClusterSpec], Iterator[Finding]], ...]] = (
+RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _external_etcd,
     _volumes,
     _environments,

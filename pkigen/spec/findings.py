@@ -25,7 +25,7 @@ class Severity(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class SpecFinding:
     """What a rule found: where in the spec, and what to do.
 
     `given` are other places that the rule looked at: if one of them could not be read, the finding is void.
@@ -39,15 +39,15 @@ class Finding:
     on_key: bool = False
 
 
-def warning(at: Location, message: str, *given: Location) -> Finding:
+def warning(at: Location, message: str, *given: Location) -> SpecFinding:
     """A finding that does not stop pkigen."""
-    return Finding(at=at, message=message, severity=Severity.WARNING, given=given)
+    return SpecFinding(at=at, message=message, severity=Severity.WARNING, given=given)
 
 
-def no_effect(at: Location, why: str, *given: Location) -> Finding:
+def no_effect(at: Location, why: str, *given: Location) -> SpecFinding:
     """A warning at a key whose value changes nothing."""
     message = f"has no effect: {why}"
-    return Finding(at=at, message=message, severity=Severity.WARNING, given=given, on_key=True)
+    return SpecFinding(at=at, message=message, severity=Severity.WARNING, given=given, on_key=True)
 
 
 def last(arguments: Iterable[ExtraArg], name: str) -> int | None:

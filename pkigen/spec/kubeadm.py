@@ -38,7 +38,7 @@ from pkigen.spec.kubeadm_types import (
 )
 from pkigen.spec.model import API_VERSION, KIND, Role, format_duration, parse_address, parse_duration
 from pkigen.spec.translation import kind_of, nearest, quote, suggestion
-from pkigen.spec.yaml_source import MappingNode, Node, ScalarNode, SequenceNode, mapping, scalar, sequence
+from pkigen.spec.yaml_source import MappingNode, ScalarNode, SequenceNode, YAMLNode, mapping, scalar, sequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,13 +83,13 @@ class _Notes:
     warnings: list[Problem] = field(default_factory=list)
     absences: dict[Location, tuple[str, str]] = field(default_factory=dict)
 
-    def problem(self, node: Node, path: str, message: str) -> None:
+    def problem(self, node: YAMLNode, path: str, message: str) -> None:
         self.problems.append(self._at(node, path, message))
 
-    def warning(self, node: Node, path: str, message: str) -> None:
+    def warning(self, node: YAMLNode, path: str, message: str) -> None:
         self.warnings.append(self._at(node, path, message))
 
-    def _at(self, node: Node, path: str, message: str) -> Problem:
+    def _at(self, node: YAMLNode, path: str, message: str) -> Problem:
         return Problem(file=self.file, line=node.line, column=node.column, path=path, message=message)
 
 
@@ -102,7 +102,7 @@ class _Documents:
     joins: list[MappingNode] = field(default_factory=list)
 
 
-def convert(documents: list[Node], *, file: str, host: HostFacts) -> Source:
+def convert(documents: list[YAMLNode], *, file: str, host: HostFacts) -> Source:
     """Turn the documents of a kubeadm configuration into one tree of the model's shape.
 
     Raises:
@@ -137,7 +137,7 @@ def convert(documents: list[Node], *, file: str, host: HostFacts) -> Source:
 # Documents
 
 
-def _sort_in(document: Node, found: _Documents, notes: _Notes) -> None:
+def _sort_in(document: YAMLNode, found: _Documents, notes: _Notes) -> None:
     version, kind = _child(document, "apiVersion"), _child(document, "kind")
     if not isinstance(document, MappingNode) or version is None or kind is None:
         notes.problem(document, "", "every document of a kubeadm configuration needs apiVersion and kind")
@@ -171,7 +171,7 @@ def _sort_in(document: Node, found: _Documents, notes: _Notes) -> None:
             _keep(content, meant, kind, found, notes)
 
 
-def _note_foreign(document: MappingNode, version: Node, kind: str, notes: _Notes) -> None:
+def _note_foreign(document: MappingNode, version: YAMLNode, kind: str, notes: _Notes) -> None:
     """A document that kubeadm hands on to another component, or ignores."""
     group = str(version.value).partition("/")[0]
     if group == API_VERSION.partition("/")[0]:
@@ -189,7 +189,7 @@ def _note_foreign(document: MappingNode, version: Node, kind: str, notes: _Notes
         notes.warning(document, kind[:60], f"is not used ({listing}): pkigen writes its own for every node")
 
 
-def _keep(document: MappingNode, name: str, kind: Node, found: _Documents, notes: _Notes) -> None:
+def _keep(document: MappingNode, name: str, kind: YAMLNode, found: _Documents, notes: _Notes) -> None:
     before = {INIT: found.init, CLUSTER: found.cluster}.get(name)
     if before is not None:
         notes.problem(kind, "kind", f"{name} is given twice, first at line {before.line}: keep one")
@@ -206,7 +206,7 @@ def _inspected(node: MappingNode, fields: Fields, path: str, notes: _Notes) -> M
 
     As in Go, null, empty text and 0 mean the same as leaving a field out.
     """
-    kept: dict[str, Node] = {}
+    kept: dict[str, YAMLNode] = {}
     for key, (key_node, value) in node.entries.items():
         here = f"{path}.{key[:60]}"
         treatment = fields.get(key)
@@ -224,8 +224,8 @@ def _inspected(node: MappingNode, fields: Fields, path: str, notes: _Notes) -> M
 
 
 def _taken(
-    value: Node, treatment: Taken | Each | Flags | Gates | Fields, path: str, notes: _Notes
-) -> Node | None:
+    value: YAMLNode, treatment: Taken | Each | Flags | Gates | Fields, path: str, notes: _Notes
+) -> YAMLNode | None:
     if isinstance(treatment, Taken) or (isinstance(treatment, Gates) and isinstance(value, MappingNode)):
         return replace(value, shown=path)  # the model judges it
     if isinstance(treatment, Each) and isinstance(value, SequenceNode):
@@ -245,13 +245,13 @@ def _taken(
     return None
 
 
-def _is_zero(node: Node) -> bool:
+def _is_zero(node: YAMLNode) -> bool:
     return node.value is None or node.value == "" or (node.value == 0 and node.value is not False)
 
 
-def _as_list(flags: MappingNode, path: str) -> Node:
+def _as_list(flags: MappingNode, path: str) -> YAMLNode:
     """v1beta3's mapping of flags as a list sorted by name (v1beta3/conversion.go, convertToArgs)."""
-    items: list[Node] = []
+    items: list[YAMLNode] = []
     for name, (key, value) in sorted(flags.entries.items()):
         here = f"{path}.{name[:60]}"
         entries = {"name": scalar(name, at=key, shown=here), "value": replace(value, shown=here)}
@@ -262,8 +262,8 @@ def _as_list(flags: MappingNode, path: str) -> Node:
 # ClusterConfiguration
 
 
-def _spec(cluster: MappingNode, found: _Documents, host: HostFacts, notes: _Notes) -> Node:
-    entries: dict[str, Node] = {}
+def _spec(cluster: MappingNode, found: _Documents, host: HostFacts, notes: _Notes) -> YAMLNode:
+    entries: dict[str, YAMLNode] = {}
     version = _version(cluster, notes)
     if version is not None:
         entries["kubernetesVersion"] = version
@@ -289,7 +289,7 @@ def _spec(cluster: MappingNode, found: _Documents, host: HostFacts, notes: _Note
     return mapping(entries, at=cluster, shown=CLUSTER)
 
 
-def _version(cluster: MappingNode, notes: _Notes) -> Node | None:
+def _version(cluster: MappingNode, notes: _Notes) -> YAMLNode | None:
     version = _child(cluster, "kubernetesVersion")
     path = f"{CLUSTER}.kubernetesVersion"
     if version is None:
@@ -300,9 +300,9 @@ def _version(cluster: MappingNode, notes: _Notes) -> Node | None:
     return version
 
 
-def _networking(cluster: MappingNode) -> Node:
+def _networking(cluster: MappingNode) -> YAMLNode:
     given = _child(cluster, "networking")
-    entries: dict[str, Node] = {}
+    entries: dict[str, YAMLNode] = {}
     _copy(given, "dnsDomain", entries, "dnsDomain")
     for old, new in (("serviceSubnet", "serviceSubnets"), ("podSubnet", "podSubnets")):
         subnets = _child(given, old)
@@ -311,7 +311,7 @@ def _networking(cluster: MappingNode) -> Node:
     return mapping(entries, at=given or cluster, shown=f"{CLUSTER}.networking")
 
 
-def _etcd(cluster: MappingNode, notes: _Notes) -> Node:
+def _etcd(cluster: MappingNode, notes: _Notes) -> YAMLNode:
     local, external = _child(cluster, "etcd", "local"), _child(cluster, "etcd", "external")
     if external is None:
         return local or mapping({}, at=cluster)
@@ -322,8 +322,8 @@ def _etcd(cluster: MappingNode, notes: _Notes) -> Node:
     return mapping({"external": external}, at=external)
 
 
-def _certificates(cluster: MappingNode, notes: _Notes) -> Node:
-    entries: dict[str, Node] = {"keyAlgorithm": scalar(KeyAlgorithm.RSA_2048, at=cluster)}
+def _certificates(cluster: MappingNode, notes: _Notes) -> YAMLNode:
+    entries: dict[str, YAMLNode] = {"keyAlgorithm": scalar(KeyAlgorithm.RSA_2048, at=cluster)}
     _copy(cluster, "certificatesDir", entries, "directory")
     _copy(cluster, "encryptionAlgorithm", entries, "keyAlgorithm")
     for old, new in (
@@ -351,7 +351,9 @@ def _certificates(cluster: MappingNode, notes: _Notes) -> Node:
     return mapping(entries, at=cluster)
 
 
-def _gated_algorithm(cluster: MappingNode, key: Node, gate: Node, path: str, notes: _Notes) -> Node:
+def _gated_algorithm(
+    cluster: MappingNode, key: YAMLNode, gate: YAMLNode, path: str, notes: _Notes
+) -> YAMLNode:
     """The deprecated gate counts more than the field, set either way (types.go, EncryptionAlgorithmType)."""
     meant = KeyAlgorithm.ECDSA_P256 if gate.value else KeyAlgorithm.RSA_2048
     field_ = _child(cluster, "encryptionAlgorithm")
@@ -360,7 +362,7 @@ def _gated_algorithm(cluster: MappingNode, key: Node, gate: Node, path: str, not
     return scalar(meant, at=gate, shown=path)
 
 
-def _in_whole_units(period: Node) -> Node:
+def _in_whole_units(period: YAMLNode) -> YAMLNode:
     """A Go duration such as `1.5h` or `60000ms` as the model writes it; anything else as it is."""
     text = period.value if isinstance(period.value, str) and len(period.value) <= _LONGEST_DURATION else ""
     if not _GO_DURATION.fullmatch(text):
@@ -371,7 +373,7 @@ def _in_whole_units(period: Node) -> Node:
     return replace(period, value=format_duration(timedelta(seconds=int(seconds))))
 
 
-def _is_longer(leaf: Node, authority: Node | None) -> bool:
+def _is_longer(leaf: YAMLNode, authority: YAMLNode | None) -> bool:
     try:
         return parse_duration(leaf.value) > parse_duration(
             _DEFAULT_CA_VALIDITY if authority is None else authority.value
@@ -383,8 +385,8 @@ def _is_longer(leaf: Node, authority: Node | None) -> bool:
 # InitConfiguration and JoinConfiguration
 
 
-def _nodes(cluster: MappingNode, found: _Documents, host: HostFacts, notes: _Notes) -> Node:
-    nodes: list[Node] = []
+def _nodes(cluster: MappingNode, found: _Documents, host: HostFacts, notes: _Notes) -> YAMLNode:
+    nodes: list[YAMLNode] = []
     if found.init is not None or not found.joins:
         init = found.init or mapping({}, at=cluster, shown=INIT)
         nodes.append(_first_node(init, host, notes))
@@ -408,7 +410,7 @@ def _nodes(cluster: MappingNode, found: _Documents, host: HostFacts, notes: _Not
     return sequence(nodes, at=last or cluster, shown=JOIN if found.joins else INIT)
 
 
-def _first_node(init: MappingNode, host: HostFacts, notes: _Notes) -> Node:
+def _first_node(init: MappingNode, host: HostFacts, notes: _Notes) -> YAMLNode:
     place: Location = ("spec", "nodes", 0)
     entries = _registration(init, place, notes)
     _add_control_plane(entries, _child(init, "localAPIEndpoint"), init, place, notes)
@@ -427,8 +429,8 @@ def _first_node(init: MappingNode, host: HostFacts, notes: _Notes) -> Node:
     return mapping(entries, at=init, shown=INIT)
 
 
-def _registration(document: MappingNode, place: Location, notes: _Notes) -> dict[str, Node]:
-    entries: dict[str, Node] = {}
+def _registration(document: MappingNode, place: Location, notes: _Notes) -> dict[str, YAMLNode]:
+    entries: dict[str, YAMLNode] = {}
     name = _child(document, "nodeRegistration", "name")
     if name is None:
         notes.absences[*place, "name"] = (
@@ -448,7 +450,11 @@ def _registration(document: MappingNode, place: Location, notes: _Notes) -> dict
 
 
 def _add_control_plane(
-    entries: dict[str, Node], endpoint: Node | None, document: MappingNode, place: Location, notes: _Notes
+    entries: dict[str, YAMLNode],
+    endpoint: YAMLNode | None,
+    document: MappingNode,
+    place: Location,
+    notes: _Notes,
 ) -> None:
     entries["roles"] = _roles(Role.CONTROL_PLANE, document)
     _copy(endpoint, "bindPort", entries, "bindPort")
@@ -465,7 +471,7 @@ def _add_control_plane(
         notes.warning(address, address.shown or "", what)
 
 
-def _add_worker(entries: dict[str, Node], join: MappingNode, place: Location, notes: _Notes) -> None:
+def _add_worker(entries: dict[str, YAMLNode], join: MappingNode, place: Location, notes: _Notes) -> None:
     entries["roles"] = _roles(Role.WORKER, join)
     addresses = _node_ip(entries.get("kubeletExtraArgs"))
     if addresses:
@@ -480,7 +486,7 @@ def _add_worker(entries: dict[str, Node], join: MappingNode, place: Location, no
 # What several of them need
 
 
-def _child(node: Node | None, *keys: str) -> Node | None:
+def _child(node: YAMLNode | None, *keys: str) -> YAMLNode | None:
     for key in keys:
         if not isinstance(node, MappingNode) or key not in node.entries:
             return None
@@ -488,21 +494,21 @@ def _child(node: Node | None, *keys: str) -> Node | None:
     return node
 
 
-def _entries(node: Node | None) -> Iterable[tuple[str, tuple[Node, Node]]]:
+def _entries(node: YAMLNode | None) -> Iterable[tuple[str, tuple[YAMLNode, YAMLNode]]]:
     return node.entries.items() if isinstance(node, MappingNode) else ()
 
 
-def _copy(source: Node | None, old: str, entries: dict[str, Node], new: str) -> None:
+def _copy(source: YAMLNode | None, old: str, entries: dict[str, YAMLNode], new: str) -> None:
     value = _child(source, old)
     if value is not None:
         entries[new] = value
 
 
-def _split(node: Node) -> list[Node]:
+def _split(node: YAMLNode) -> list[YAMLNode]:
     """The parts of comma-separated text, each at its own column."""
     if not isinstance(node, ScalarNode) or not isinstance(node.value, str):
         return [node]
-    parts: list[Node] = []
+    parts: list[YAMLNode] = []
     column = node.column + (0 if node.plain else 1)
     for part in node.value.split(","):
         indent = len(part) - len(part.lstrip())
@@ -512,18 +518,18 @@ def _split(node: Node) -> list[Node]:
     return parts
 
 
-def _roles(role: Role, document: MappingNode) -> Node:
+def _roles(role: Role, document: MappingNode) -> YAMLNode:
     return sequence([scalar(role, at=document)], at=document)
 
 
-def _is_loopback(address: Node) -> bool:
+def _is_loopback(address: YAMLNode) -> bool:
     try:
         return parse_address(address.value).is_loopback
     except ValueError:
         return False  # the model says what is wrong
 
 
-def _node_ip(arguments: Node | None) -> list[Node]:
+def _node_ip(arguments: YAMLNode | None) -> list[YAMLNode]:
     """The addresses of the last `node-ip` among the kubelet's flags; unspecified ones mean "find out"."""
     items = arguments.items if isinstance(arguments, SequenceNode) else []
     names = [(_child(item, "name"), _child(item, "value")) for item in items]

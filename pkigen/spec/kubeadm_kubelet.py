@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from pkigen.spec.translation import kind_of, quote
-from pkigen.spec.yaml_source import MappingNode, Node, SequenceNode, mapping, scalar, sequence
+from pkigen.spec.yaml_source import MappingNode, SequenceNode, YAMLNode, mapping, scalar, sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,8 @@ _TAINT: Final = {
 
 
 def kubelet_arguments(
-    registration: Node | None, path: str, *, report: Callable[[Node, str, str], None]
-) -> Node | None:
+    registration: YAMLNode | None, path: str, *, report: Callable[[YAMLNode, str, str], None]
+) -> YAMLNode | None:
     """The kubelet's extra flags: those that are written down, then those of `criSocket` and `taints`.
 
     As with kubeadm, a flag that is written down counts more than the field of the same meaning.
@@ -55,7 +55,7 @@ def kubelet_arguments(
         at, shown = fields[key], f"{path}.{key}"
         value = read(at, shown, report)
         if value is not None and name not in names:
-            flag: dict[str, Node] = {
+            flag: dict[str, YAMLNode] = {
                 "name": scalar(name, at=at, shown=shown),
                 "value": scalar(value, at=at, shown=shown),
             }
@@ -64,7 +64,7 @@ def kubelet_arguments(
     return sequence(items, at=place) if items and place is not None else None
 
 
-def _endpoint(socket: Node, path: str, report: Callable[[Node, str, str], None]) -> str | None:
+def _endpoint(socket: YAMLNode, path: str, report: Callable[[YAMLNode, str, str], None]) -> str | None:
     text = socket.value
     if not isinstance(text, str):
         report(socket, path, f"must be text, not {kind_of(socket)}")
@@ -74,7 +74,7 @@ def _endpoint(socket: Node, path: str, report: Callable[[Node, str, str], None])
     return None if text == _KUBELETS_SOCKET else text
 
 
-def _taints(taints: Node, path: str, report: Callable[[Node, str, str], None]) -> str | None:
+def _taints(taints: YAMLNode, path: str, report: Callable[[YAMLNode, str, str], None]) -> str | None:
     """The flag's value as `Taint.ToString` of k8s.io/api/core/v1 forms it."""
     texts: list[str] = []
     for index, taint in enumerate(taints.items if isinstance(taints, SequenceNode) else ()):
@@ -91,5 +91,5 @@ def _taints(taints: Node, path: str, report: Callable[[Node, str, str], None]) -
     return ",".join(texts) or None
 
 
-def _entries(node: Node | None) -> dict[str, tuple[Node, Node]]:
+def _entries(node: YAMLNode | None) -> dict[str, tuple[YAMLNode, YAMLNode]]:
     return node.entries if isinstance(node, MappingNode) else {}

@@ -17,7 +17,7 @@ from pkigen.spec.dialects import KUBEADM_GROUP, KUBEADM_NEWEST, Dialect, HostFac
 from pkigen.spec.model import API_VERSION, KIND, ClusterSpec
 from pkigen.spec.translation import quote
 from pkigen.spec.validation import Severity, findings
-from pkigen.spec.yaml_source import MappingNode, Node, ScalarNode
+from pkigen.spec.yaml_source import MappingNode, ScalarNode, YAMLNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,7 +124,7 @@ def load_text(text: bytes, *, file: str, host: HostFacts = _NO_FACTS) -> LoadedS
     return LoadedSpec(spec=built.spec, warnings=_sorted(warnings), dialect=dialect)
 
 
-def _dialect(documents: list[Node]) -> Dialect:
+def _dialect(documents: list[YAMLNode]) -> Dialect:
     versions = [version.value for document in documents if (version := _entry(document, "apiVersion"))]
     groups = [str(version).partition("/")[0] for version in versions]
     if KUBEADM_GROUP in groups and groups[0] != API_VERSION.partition("/")[0]:
@@ -132,7 +132,7 @@ def _dialect(documents: list[Node]) -> Dialect:
     return Dialect.PKIGEN
 
 
-def _own(documents: list[Node], file: str) -> Source:
+def _own(documents: list[YAMLNode], file: str) -> Source:
     """The one document of pkigen's own format."""
     root = documents[0]
     problems = [
@@ -150,11 +150,11 @@ def _own(documents: list[Node], file: str) -> Source:
     return Source(root=root, problems=tuple(problems))
 
 
-def _entry(node: Node, key: str) -> Node | None:
+def _entry(node: YAMLNode, key: str) -> YAMLNode | None:
     return node.entries[key][1] if isinstance(node, MappingNode) and key in node.entries else None
 
 
-def _at(node: Node, file: str, path: str, message: str) -> Problem:
+def _at(node: YAMLNode, file: str, path: str, message: str) -> Problem:
     return Problem(file=file, line=node.line, column=node.column, path=path, message=message)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Final
 
-from pkigen.spec.findings import NODES, Finding, Location, last, node_addresses, warning
+from pkigen.spec.findings import NODES, Location, SpecFinding, last, node_addresses, warning
 from pkigen.spec.model import Role, split_host_port
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ _NODE_MASK_BITS: Final = {4: 24, 6: 64}  # K/apis/kubeadm/validation/validation.
 _API_PORTS: Final = frozenset({443, 6443, 8443})
 
 
-def _subnet_families(spec: ClusterSpec) -> Iterator[Finding]:
+def _subnet_families(spec: ClusterSpec) -> Iterator[SpecFinding]:
     networking = spec.spec.networking
     for key, subnets in (
         ("serviceSubnets", networking.service_subnets),
         ("podSubnets", networking.pod_subnets),
     ):
         if len(subnets) > 1 and subnets[0].version == subnets[1].version:
-            yield Finding(
+            yield SpecFinding(
                 at=("spec", "networking", key, 1),
                 message=f"is IPv{subnets[0].version} like {subnets[0]}: "
                 "two subnets are for dual stack, one IPv4 and one IPv6",
@@ -45,7 +45,7 @@ def _subnet_families(spec: ClusterSpec) -> Iterator[Finding]:
             )
 
 
-def _service_subnet_sizes(spec: ClusterSpec) -> Iterator[Finding]:
+def _service_subnet_sizes(spec: ClusterSpec) -> Iterator[SpecFinding]:
     # K/apis/kubeadm/validation/validation.go, ValidateIPNetFromString and ValidateServiceSubnetSize
     for index, subnet in enumerate(spec.spec.networking.service_subnets):
         at: Location = ("spec", "networking", "serviceSubnets", index)
@@ -53,13 +53,13 @@ def _service_subnet_sizes(spec: ClusterSpec) -> Iterator[Finding]:
         longest = subnet.max_prefixlen - _FEWEST_SERVICE_ADDRESSES.bit_length()
         if subnet.prefixlen < shortest:
             message = f"is too large for the API server: use /{shortest} or a longer prefix"
-            yield Finding(at=at, message=message)
+            yield SpecFinding(at=at, message=message)
         elif subnet.num_addresses < _FEWEST_SERVICE_ADDRESSES:
             message = f"is too small, services need {_FEWEST_SERVICE_ADDRESSES} addresses: use /{longest}"
-            yield Finding(at=at, message=message)
+            yield SpecFinding(at=at, message=message)
 
 
-def _pod_subnet_sizes(spec: ClusterSpec) -> Iterator[Finding]:
+def _pod_subnet_sizes(spec: ClusterSpec) -> Iterator[SpecFinding]:
     # K/apis/kubeadm/validation/validation.go, ValidatePodSubnetNodeMask
     networking = spec.spec.networking
     arguments = spec.spec.controller_manager.extra_args
@@ -67,7 +67,7 @@ def _pod_subnet_sizes(spec: ClusterSpec) -> Iterator[Finding]:
     for index, subnet in enumerate(networking.pod_subnets):
         at: Location = ("spec", "networking", "podSubnets", index)
         if subnet.num_addresses < _FEWEST_POD_ADDRESSES:
-            yield Finding(at=at, message=f"is too small: pods need {_FEWEST_POD_ADDRESSES} addresses")
+            yield SpecFinding(at=at, message=f"is too small: pods need {_FEWEST_POD_ADDRESSES} addresses")
             continue
         if allocates is not None and arguments[allocates].value == "false":
             continue
@@ -78,7 +78,7 @@ def _pod_subnet_sizes(spec: ClusterSpec) -> Iterator[Finding]:
         if flag is not None:
             text = arguments[flag].value
             if not (text.isascii() and text.isdecimal() and 0 < int(text[:9]) <= subnet.max_prefixlen):
-                yield Finding(
+                yield SpecFinding(
                     at=("spec", "controllerManager", "extraArgs", flag, "value"),
                     message=f"must be the prefix length of a node's pods, at most {subnet.max_prefixlen}",
                 )
@@ -86,11 +86,11 @@ def _pod_subnet_sizes(spec: ClusterSpec) -> Iterator[Finding]:
             bits = int(text)
         given: Location = ("spec", "controllerManager", "extraArgs")
         if subnet.prefixlen > bits:
-            yield Finding(
+            yield SpecFinding(
                 at=at, message=f"is smaller than what one node gets from it (/{bits})", given=(given,)
             )
         elif bits - subnet.prefixlen > _MOST_NODE_MASK_BITS:
-            yield Finding(
+            yield SpecFinding(
                 at=at,
                 message=f"is too large to be divided into /{bits} for each node: "
                 f"use /{bits - _MOST_NODE_MASK_BITS} or a longer prefix",
@@ -98,7 +98,7 @@ def _pod_subnet_sizes(spec: ClusterSpec) -> Iterator[Finding]:
             )
 
 
-def _special_ranges(spec: ClusterSpec) -> Iterator[Finding]:
+def _special_ranges(spec: ClusterSpec) -> Iterator[SpecFinding]:
     # pkg/apis/core/validation/validation.go, ValidateEndpointIP: what no Endpoints or EndpointSlice may hold
     networking = spec.spec.networking
     places: list[tuple[Location, IPAddress | IPNetwork, str]] = [
@@ -127,11 +127,11 @@ def _special_ranges(spec: ClusterSpec) -> Iterator[Finding]:
                 yield warning(at, f"is {kind}: {why}")
 
 
-def _overlaps(spec: ClusterSpec) -> Iterator[Finding]:
+def _overlaps(spec: ClusterSpec) -> Iterator[SpecFinding]:
     for index, pods in enumerate(spec.spec.networking.pod_subnets):
         for place, service in enumerate(spec.spec.networking.service_subnets):
             if _overlap(pods, service):
-                yield Finding(
+                yield SpecFinding(
                     at=("spec", "networking", "podSubnets", index),
                     message=f"overlaps the service subnet {service}: pods and services need their own ranges",
                     given=(("spec", "networking", "serviceSubnets", place),),
@@ -144,7 +144,7 @@ def _overlap(one: IPNetwork, other: IPNetwork) -> bool:
     return not isinstance(other, IPv4Network) and one.overlaps(other)
 
 
-def _hosts_within_subnets(spec: ClusterSpec) -> Iterator[Finding]:
+def _hosts_within_subnets(spec: ClusterSpec) -> Iterator[SpecFinding]:
     hosts: list[tuple[Location, IPAddress | str]] = [
         ((*NODES, node, "addresses", index), address) for node, index, address in node_addresses(spec)
     ]
@@ -155,7 +155,7 @@ def _hosts_within_subnets(spec: ClusterSpec) -> Iterator[Finding]:
             continue
         for place, service in enumerate(spec.spec.networking.service_subnets):
             if host in service:
-                yield Finding(
+                yield SpecFinding(
                     at=at,
                     message=f"is inside the service subnet {service}, whose addresses only the cluster knows",
                     given=(("spec", "networking", "serviceSubnets", place),),
@@ -165,7 +165,7 @@ def _hosts_within_subnets(spec: ClusterSpec) -> Iterator[Finding]:
                 yield warning(at, f"is inside the pod subnet {pods}: a pod may get the same address")
 
 
-def _endpoint(spec: ClusterSpec) -> Iterator[Finding]:
+def _endpoint(spec: ClusterSpec) -> Iterator[SpecFinding]:
     endpoint = spec.spec.control_plane_endpoint
     at: Location = ("spec", "controlPlaneEndpoint")
     if endpoint is None:
@@ -188,7 +188,7 @@ def _endpoint(spec: ClusterSpec) -> Iterator[Finding]:
             )
 
 
-def _advertise_families(spec: ClusterSpec) -> Iterator[Finding]:
+def _advertise_families(spec: ClusterSpec) -> Iterator[SpecFinding]:
     # cmd/kube-apiserver/app/options/validation.go, validatePublicIPServiceClusterIPRangeIPFamilies; kubeadm
     # lets it pass, and with --endpoint-reconciler-type=none it is allowed.
     if last(spec.spec.api_server.extra_args, "endpoint-reconciler-type") is not None:
@@ -205,7 +205,7 @@ def _advertise_families(spec: ClusterSpec) -> Iterator[Finding]:
             )
 
 
-RULES: Final[tuple[Callable[[ClusterSpec], Iterator[Finding]], ...]] = (
+RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _subnet_families,
     _service_subnet_sizes,
     _pod_subnet_sizes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pkigen.spec.findings import NODES, Finding, Location, no_effect, node_addresses, repeats, warning
+from pkigen.spec.findings import NODES, Location, SpecFinding, no_effect, node_addresses, repeats, warning
 from pkigen.spec.model import Role, parse_node_ip
 from pkigen.spec.translation import quote
 
@@ -26,31 +26,31 @@ _NODE_PORTS: Final = {
 _ETCD_PORTS: Final = {2379: "etcd's clients", 2380: "etcd's peers", 2381: "etcd's metrics"}
 
 
-def _node_names(spec: ClusterSpec) -> Iterator[Finding]:
+def _node_names(spec: ClusterSpec) -> Iterator[SpecFinding]:
     first: dict[str, int] = {}
     for index, node in enumerate(spec.spec.nodes):
         before = first.setdefault(node.name, index)
         if before != index:
-            yield Finding(
+            yield SpecFinding(
                 at=(*NODES, index, "name"),
                 message=f"{quote(node.name)} is the name of an earlier node already: each needs its own",
             )
 
 
-def _unique_addresses(spec: ClusterSpec) -> Iterator[Finding]:
+def _unique_addresses(spec: ClusterSpec) -> Iterator[SpecFinding]:
     first: dict[IPAddress, tuple[int, int]] = {}
     for node, index, address in node_addresses(spec):
         before = first.setdefault(address, (node, index))
         if before != (node, index):
             owner = "this node" if before[0] == node else f"the node {quote(spec.spec.nodes[before[0]].name)}"
-            yield Finding(
+            yield SpecFinding(
                 at=(*NODES, node, "addresses", index), message=f"{address} is an address of {owner} already"
             )
 
 
-def _roles(spec: ClusterSpec) -> Iterator[Finding]:
+def _roles(spec: ClusterSpec) -> Iterator[SpecFinding]:
     if not spec.control_plane:
-        yield Finding(at=NODES, message="no node has the role control-plane: give it to at least one")
+        yield SpecFinding(at=NODES, message="no node has the role control-plane: give it to at least one")
     for index, node in enumerate(spec.spec.nodes):
         for place in repeats(node.roles):
             yield warning((*NODES, index, "roles", place), f"{node.roles[place]} is given twice: remove it")
@@ -60,7 +60,7 @@ def _roles(spec: ClusterSpec) -> Iterator[Finding]:
                 f"{quote(node.cert_sans[place])} is given twice: remove it",
             )
         if spec.spec.etcd.external is not None and node.has(Role.ETCD):
-            yield Finding(
+            yield SpecFinding(
                 at=(*NODES, index, "roles", node.roles.index(Role.ETCD)),
                 message="etcd is external (spec.etcd.external): no node can have the role etcd",
             )
@@ -68,7 +68,7 @@ def _roles(spec: ClusterSpec) -> Iterator[Finding]:
             yield no_effect((*NODES, index, "bindPort"), "only control-plane nodes run an API server")
 
 
-def _etcd_members(spec: ClusterSpec) -> Iterator[Finding]:
+def _etcd_members(spec: ClusterSpec) -> Iterator[SpecFinding]:
     members = len(spec.etcd_members)
     if members and members % 2 == 0:
         yield warning(
@@ -79,7 +79,7 @@ def _etcd_members(spec: ClusterSpec) -> Iterator[Finding]:
         )
 
 
-def _ports(spec: ClusterSpec) -> Iterator[Finding]:
+def _ports(spec: ClusterSpec) -> Iterator[SpecFinding]:
     members = {node.name for node in spec.etcd_members}
     for index, node in enumerate(spec.spec.nodes):
         if not node.has(Role.CONTROL_PLANE):
@@ -89,13 +89,13 @@ def _ports(spec: ClusterSpec) -> Iterator[Finding]:
         if owner is None:
             continue
         if node.bind_port is not None:
-            yield Finding(
+            yield SpecFinding(
                 at=(*NODES, index, "bindPort"),
                 message=f"{port} is the port of {owner} on this node",
                 given=((*NODES, index, "roles"), ("spec", "etcd")),
             )
             continue
-        yield Finding(
+        yield SpecFinding(
             at=("spec", "apiServer", "bindPort"),
             message=f"{port} is the port of {owner} on every control-plane node",
             given=(NODES, ("spec", "etcd")),
@@ -103,7 +103,7 @@ def _ports(spec: ClusterSpec) -> Iterator[Finding]:
         return
 
 
-def _kubelet_flags(spec: ClusterSpec) -> Iterator[Finding]:
+def _kubelet_flags(spec: ClusterSpec) -> Iterator[SpecFinding]:
     for index, node in enumerate(spec.spec.nodes):
         for place, argument in enumerate(node.kubelet_extra_args):
             at: Location = (*NODES, index, "kubeletExtraArgs", place, "value")
@@ -117,10 +117,10 @@ def _kubelet_flags(spec: ClusterSpec) -> Iterator[Finding]:
                 try:
                     parse_node_ip(argument.value)
                 except ValueError as error:
-                    yield Finding(at=at, message=str(error))
+                    yield SpecFinding(at=at, message=str(error))
 
 
-RULES: Final[tuple[Callable[[ClusterSpec], Iterator[Finding]], ...]] = (
+RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _node_names,
     _unique_addresses,
     _roles,

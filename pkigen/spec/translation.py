@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel
 
 from pkigen.spec.model import ClusterSpec
-from pkigen.spec.yaml_source import MappingNode, Node, ScalarNode, SequenceNode
+from pkigen.spec.yaml_source import MappingNode, ScalarNode, SequenceNode, YAMLNode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,7 +45,7 @@ def quote(value: object) -> str:
     return repr(text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "...")
 
 
-def message(error: ErrorDetails, node: Node | None) -> str:
+def message(error: ErrorDetails, node: YAMLNode | None) -> str:
     """What to tell a person about one of pydantic's errors; `node` is the value it is about."""
     kind = error["type"]
     context = error.get("ctx", {})
@@ -90,30 +90,30 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((model for model in inner if model is not None), None)
 
 
-def _value_error(node: Node | None, context: dict[str, Any]) -> str:
+def _value_error(node: YAMLNode | None, context: dict[str, Any]) -> str:
     del node
     return str(context["error"])
 
 
-def _wants_text(node: Node | None, context: dict[str, Any]) -> str:
+def _wants_text(node: YAMLNode | None, context: dict[str, Any]) -> str:
     del context
     if isinstance(node, ScalarNode):
         return f'must be text: put it in quotes, "{node.text[:_LONGEST_QUOTE]}"'
     return f"must be text, not {kind_of(node)}"
 
 
-def kind_of(node: Node | None) -> str:
+def kind_of(node: YAMLNode | None) -> str:
     """What a value is, after "must be …, not"."""
     if isinstance(node, MappingNode):
         return "a mapping"
     return "a list" if isinstance(node, SequenceNode) else _described(node)
 
 
-def _described(node: Node | None) -> str:
+def _described(node: YAMLNode | None) -> str:
     return quote(node.text) if isinstance(node, ScalarNode) else "this"
 
 
-def _wants_number(node: Node | None, context: dict[str, Any]) -> str:
+def _wants_number(node: YAMLNode | None, context: dict[str, Any]) -> str:
     del context
     if not isinstance(node, ScalarNode):
         return f"must be a whole number, not {kind_of(node)}"
@@ -128,7 +128,7 @@ def _wants_number(node: Node | None, context: dict[str, Any]) -> str:
     return f"must be a whole number, not {quote(text)}"
 
 
-def _wants_truth(node: Node | None, context: dict[str, Any]) -> str:
+def _wants_truth(node: YAMLNode | None, context: dict[str, Any]) -> str:
     del context
     if isinstance(node, ScalarNode):
         if node.text.lower() in _OLD_BOOLEANS:
@@ -138,7 +138,7 @@ def _wants_truth(node: Node | None, context: dict[str, Any]) -> str:
     return f"must be true or false, not {kind_of(node)}"
 
 
-def _wants_choice(node: Node | None, context: dict[str, Any]) -> str:
+def _wants_choice(node: YAMLNode | None, context: dict[str, Any]) -> str:
     choices = re.findall(r"'([^']*)'", str(context["expected"]))
     shown = [choice or '""' for choice in choices]
     listing = f"{', '.join(shown[:-1])} or {shown[-1]}" if len(shown) > 1 else shown[0]
@@ -150,31 +150,31 @@ def _wants_choice(node: Node | None, context: dict[str, Any]) -> str:
     return f"must be {listing}, not {kind_of(node)}{near if len(choices) > 1 else ''}"
 
 
-def _wants_list(node: Node | None, context: dict[str, Any]) -> str:
+def _wants_list(node: YAMLNode | None, context: dict[str, Any]) -> str:
     del context
     if isinstance(node, ScalarNode):
         return f"must be a list: write [{node.text[:_LONGEST_QUOTE]}]"
     return f"must be a list, not {kind_of(node)}"
 
 
-def _wants_mapping(node: Node | None, context: dict[str, Any]) -> str:
+def _wants_mapping(node: YAMLNode | None, context: dict[str, Any]) -> str:
     del context
     return f"must be a mapping of keys to values, not {kind_of(node)}"
 
 
-def _too_short(node: Node | None, context: dict[str, Any]) -> str:
+def _too_short(node: YAMLNode | None, context: dict[str, Any]) -> str:
     del node
     return (
         "must not be empty" if context["min_length"] == 1 else f"needs at least {context['min_length']} items"
     )
 
 
-def _too_long(node: Node | None, context: dict[str, Any]) -> str:
+def _too_long(node: YAMLNode | None, context: dict[str, Any]) -> str:
     unit = "characters" if isinstance(node, ScalarNode) else "items"
     return f"may have at most {context['max_length']} {unit}"
 
 
-_TELLERS: Final[dict[str, Callable[[Node | None, dict[str, Any]], str]]] = {
+_TELLERS: Final[dict[str, Callable[[YAMLNode | None, dict[str, Any]], str]]] = {
     "value_error": _value_error,
     "string_type": _wants_text,
     "int_type": _wants_number,

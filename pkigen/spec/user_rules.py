@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from pkigen.spec.findings import Finding, Location, repeats, warning
+from pkigen.spec.findings import Location, SpecFinding, repeats, warning
 from pkigen.spec.model import User, format_duration
 from pkigen.spec.translation import quote
 
@@ -30,7 +30,7 @@ RESERVED_USERS: Final = frozenset(
 RESERVED_GROUPS: Final = frozenset({"kubeadm:cluster-admins"})
 
 
-def _user_names(spec: ClusterSpec) -> Iterator[Finding]:
+def _user_names(spec: ClusterSpec) -> Iterator[SpecFinding]:
     first: dict[str, int] = {}
     for index, user in enumerate(spec.spec.users):
         before = first.setdefault(user.stem.lower(), index)
@@ -39,21 +39,21 @@ def _user_names(spec: ClusterSpec) -> Iterator[Finding]:
             same = (
                 "is the name" if other == user.stem else f"differs only in case from {quote(other)}, the name"
             )
-            yield Finding(
+            yield SpecFinding(
                 at=("spec", "users", index, "name"),
                 message=f"{quote(user.stem)} {same} of an earlier user: their files would be the same",
                 given=(("spec", "users", index, "kind"), ("spec", "users", index, "namespace")),
             )
         if not user.is_service_account and user.name.startswith(_OTHERS):
             # rendering/access: a person's objects would have the names of an account's or a mapping's.
-            yield Finding(
+            yield SpecFinding(
                 at=("spec", "users", index, "name"),
                 message=f"must not begin with {' or '.join(_OTHERS)}: other users' roles are called so",
                 given=(("spec", "users", index, "kind"),),
             )
 
 
-def _service_accounts(spec: ClusterSpec) -> Iterator[Finding]:
+def _service_accounts(spec: ClusterSpec) -> Iterator[SpecFinding]:
     for index, user in enumerate(spec.spec.users):
         at: Location = ("spec", "users", index)
         kind: tuple[Location, ...] = ((*at, "kind"),)
@@ -61,38 +61,38 @@ def _service_accounts(spec: ClusterSpec) -> Iterator[Finding]:
             for field in ("uid", "audiences"):
                 if getattr(user, field):
                     message = "is a service account's: write kind: ServiceAccount, or leave it out"
-                    yield Finding(at=(*at, field), message=message, given=kind, on_key=True)
+                    yield SpecFinding(at=(*at, field), message=message, given=kind, on_key=True)
             continue
         if user.namespace is None:
-            yield Finding(
+            yield SpecFinding(
                 at=(*at, "namespace"), message="is missing: a service account lives in one", given=kind
             )
         if not _SUBDOMAIN.fullmatch(user.name) or len(user.name) > _LONGEST_SUBDOMAIN:
             message = "a service account's name has lower-case letters, digits, '-' and '.' only"
-            yield Finding(at=(*at, "name"), message=message, given=kind)
+            yield SpecFinding(at=(*at, "name"), message=message, given=kind)
         if user.groups:
             message = "the API server gives service accounts their groups: bind roles to the account itself"
-            yield Finding(at=(*at, "groups"), message=message, given=kind)
+            yield SpecFinding(at=(*at, "groups"), message=message, given=kind)
         longest = spec.spec.service_accounts.max_token_lifetime
         if user.validity > longest:
             # `pkigen rotate sa` drops the old key when the longest token that it signed is over.
             given = (*kind, ("spec", "serviceAccounts", "maxTokenLifetime"))
             message = f"is longer than spec.serviceAccounts.maxTokenLifetime ({format_duration(longest)})"
-            yield Finding(at=(*at, "validity"), message=message, given=given)
+            yield SpecFinding(at=(*at, "validity"), message=message, given=given)
 
 
-def _system_identities(spec: ClusterSpec) -> Iterator[Finding]:
+def _system_identities(spec: ClusterSpec) -> Iterator[SpecFinding]:
     for index, user in enumerate(spec.spec.users):
         yield from _identity(("spec", "users", index), user)
     for index, mapping in enumerate(spec.spec.iam):
         yield from _identity(("spec", "iam", index), mapping)
 
 
-def _identity(at: Location, user: User | IAMMapping) -> Iterator[Finding]:
+def _identity(at: Location, user: User | IAMMapping) -> Iterator[SpecFinding]:
     claims = list(_claims(user))
     if user.allow_system_identity is None:
         for place, what in claims:
-            yield Finding(at=(*at, *place), message=what, given=((*at, "allowSystemIdentity"),))
+            yield SpecFinding(at=(*at, *place), message=what, given=((*at, "allowSystemIdentity"),))
     elif not claims:
         yield warning(
             (*at, "allowSystemIdentity"), "is not needed: the name and the groups are ordinary ones"
@@ -115,19 +115,19 @@ def _claims(user: User | IAMMapping) -> Iterator[tuple[Location, str]]:
             yield ("groups", index), f"{quote(group)} is a group of Kubernetes itself: {way_out}"
 
 
-def _roles(spec: ClusterSpec) -> Iterator[Finding]:
+def _roles(spec: ClusterSpec) -> Iterator[SpecFinding]:
     for index, user in enumerate(spec.spec.users):
         yield from _roles_of(("spec", "users", index), user)
     for index, mapping in enumerate(spec.spec.iam):
         yield from _roles_of(("spec", "iam", index), mapping)
 
 
-def _roles_of(at: Location, user: User | IAMMapping) -> Iterator[Finding]:
+def _roles_of(at: Location, user: User | IAMMapping) -> Iterator[SpecFinding]:
     for number, role in enumerate(user.roles):
         given = _grants(role)
         if len(given) != 1:
             what = f"has {' and '.join(given)}" if given else "grants nothing"
-            yield Finding(
+            yield SpecFinding(
                 at=(*at, "roles", number),
                 message=f"{what}: give exactly one of clusterRole, role and rules",
             )
@@ -140,51 +140,53 @@ def _grants(role: NamespacedRole) -> list[str]:
     return [key for key, value in given.items() if value]
 
 
-def _rules(at: Location, rules: Iterable[PolicyRule], *, namespaced: bool) -> Iterator[Finding]:
+def _rules(at: Location, rules: Iterable[PolicyRule], *, namespaced: bool) -> Iterator[SpecFinding]:
     # pkg/apis/rbac/validation/validation.go, ValidatePolicyRule
     for index, rule in enumerate(rules):
         here: Location = (*at, index)
         urls: tuple[Location, ...] = ((*here, "nonResourceURLs"),)
         if rule.non_resource_urls:
             if namespaced:
-                yield Finding(
+                yield SpecFinding(
                     at=(*here, "nonResourceURLs"),
                     message="URLs are in no namespace: give them in the user's own rules",
                 )
             if rule.api_groups or rule.resources or rule.resource_names:
-                yield Finding(at=here, message="has both resources and nonResourceURLs: make two rules of it")
+                yield SpecFinding(
+                    at=here, message="has both resources and nonResourceURLs: make two rules of it"
+                )
             continue
         if not rule.api_groups:
             message = 'is missing: write [""] for the core group'
-            yield Finding(at=(*here, "apiGroups"), message=message, given=urls)
+            yield SpecFinding(at=(*here, "apiGroups"), message=message, given=urls)
         if not rule.resources:
             message = "is missing: name resources, or give nonResourceURLs"
-            yield Finding(at=(*here, "resources"), message=message, given=urls)
+            yield SpecFinding(at=(*here, "resources"), message=message, given=urls)
 
 
-def _iam(spec: ClusterSpec) -> Iterator[Finding]:
+def _iam(spec: ClusterSpec) -> Iterator[SpecFinding]:
     first: dict[str, int] = {}
     for index, mapping in enumerate(spec.spec.iam):
         at: Location = ("spec", "iam", index)
         if first.setdefault(mapping.arn.lower(), index) != index:
             # aws-iam-authenticator keeps one mapping for each ARN, compared in lower case.
-            yield Finding(at=(*at, "arn"), message="is mapped already: one ARN has one user name")
+            yield SpecFinding(at=(*at, "arn"), message="is mapped already: one ARN has one user name")
         partition = mapping.arn.split(":")[1]
         if partition != spec.spec.iam[0].arn.split(":")[1]:
             message = f"is of the partition {partition}, unlike the first: a cluster is in one partition"
-            yield Finding(at=(*at, "arn"), message=message, given=(("spec", "iam", 0, "arn"),))
+            yield SpecFinding(at=(*at, "arn"), message=message, given=(("spec", "iam", 0, "arn"),))
         for variable in _VARIABLE.findall(mapping.username):
             if variable not in _VARIABLES:
                 known = ", ".join(_VARIABLES)
                 message = f"has the unknown variable {quote(variable)}: {known} are known"
-                yield Finding(at=(*at, "username"), message=message)
+                yield SpecFinding(at=(*at, "username"), message=message)
         grants = mapping.cluster_roles or mapping.roles or mapping.rules
         if mapping.has_variables and grants and not mapping.groups:
             message = "are missing: a user name with variables cannot be bound to a role, a group can"
-            yield Finding(at=(*at, "groups"), message=message, given=((*at, "username"),))
+            yield SpecFinding(at=(*at, "groups"), message=message, given=((*at, "username"),))
 
 
-RULES: Final[tuple[Callable[[ClusterSpec], Iterator[Finding]], ...]] = (
+RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _user_names,
     _service_accounts,
     _system_identities,

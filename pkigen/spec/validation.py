@@ -10,19 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.spec import certificate_rules, component_rules, network_rules, node_rules, user_rules
-from pkigen.spec.findings import Finding, Location, Severity
+from pkigen.spec.findings import Location, Severity, SpecFinding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pkigen.spec.model import ClusterSpec
 
-__all__ = ["Finding", "Location", "Severity", "findings"]
+__all__ = ["Location", "Severity", "SpecFinding", "findings"]
 
 _MODULES = (network_rules, node_rules, component_rules, certificate_rules, user_rules)
 
 
-def findings(spec: ClusterSpec) -> Iterator[Finding]:
+def findings(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Everything that the rules find."""
     for module in _MODULES:
         for rule in module.RULES:

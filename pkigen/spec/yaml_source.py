@@ -73,7 +73,7 @@ Scalar = str | int | float | bool | Disputed | None
 
 
 @dataclass(slots=True, eq=False)
-class Node:
+class YAMLNode:
     """A value of a file: where it stands, and the plain value that it and everything below it make.
 
     `shown` is the path that people know it by where that is not its place in the tree: values that were
@@ -89,7 +89,7 @@ class Node:
 
 
 @dataclass(slots=True, eq=False)
-class ScalarNode(Node):
+class ScalarNode(YAMLNode):
     """A scalar; `text` is what was written, `plain` whether without quotes."""
 
     value: Scalar
@@ -98,20 +98,20 @@ class ScalarNode(Node):
 
 
 @dataclass(slots=True, eq=False)
-class SequenceNode(Node):
+class SequenceNode(YAMLNode):
     """A list. `places` are the items' indices in the file, where items were left out."""
 
     value: list[object]
-    items: list[Node] = field(default_factory=list)
+    items: list[YAMLNode] = field(default_factory=list)
     places: list[int] | None = None
 
 
 @dataclass(slots=True, eq=False)
-class MappingNode(Node):
+class MappingNode(YAMLNode):
     """A mapping with text keys; each entry has the key's node and the value's."""
 
     value: dict[str, object]
-    entries: dict[str, tuple[Node, Node]] = field(default_factory=dict)
+    entries: dict[str, tuple[YAMLNode, YAMLNode]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -123,15 +123,15 @@ class _Open:
     key: ScalarNode | None = None
     """The key that waits for its value."""
     awaits_value: bool = False
-    keys_seen: dict[str, Node] = field(default_factory=dict)
+    keys_seen: dict[str, YAMLNode] = field(default_factory=dict)
 
 
-def sequence(items: list[Node], *, at: Node, shown: str | None = None) -> SequenceNode:
+def sequence(items: list[YAMLNode], *, at: YAMLNode, shown: str | None = None) -> SequenceNode:
     """A list that stands where `at` does."""
     return SequenceNode(at.line, at.column, [item.value for item in items], shown, items=items)
 
 
-def mapping(entries: dict[str, Node], *, at: Node, shown: str | None = None) -> MappingNode:
+def mapping(entries: dict[str, YAMLNode], *, at: YAMLNode, shown: str | None = None) -> MappingNode:
     """A mapping that stands where `at` does."""
     return MappingNode(
         at.line,
@@ -142,12 +142,12 @@ def mapping(entries: dict[str, Node], *, at: Node, shown: str | None = None) -> 
     )
 
 
-def scalar(value: Scalar, *, at: Node, shown: str | None = None) -> ScalarNode:
+def scalar(value: Scalar, *, at: YAMLNode, shown: str | None = None) -> ScalarNode:
     """A scalar that stands where `at` does."""
     return ScalarNode(at.line, at.column, value, shown, text=str(value))
 
 
-def read(data: bytes, *, file: str) -> tuple[list[Node], list[Problem]]:
+def read(data: bytes, *, file: str) -> tuple[list[YAMLNode], list[Problem]]:
     """Read every document of a file; empty documents are left out.
 
     Returns:
@@ -157,7 +157,7 @@ def read(data: bytes, *, file: str) -> tuple[list[Node], list[Problem]]:
         SpecError: The rest of the file cannot be read; all problems until there.
     """
     text = _decoded(data, file)
-    return _Reader(text, file).documents()
+    return _YAMLReader(text, file).documents()
 
 
 def _decoded(data: bytes, file: str) -> str:
@@ -207,20 +207,20 @@ class _StopReading(Exception):  # noqa: N818 -- control flow: the problem is on 
     pass
 
 
-class _Reader:
+class _YAMLReader:
     """One pass over the parser's events; no recursion, so that no nesting exhausts the stack."""
 
     def __init__(self, text: str, file: str) -> None:
         self.text = text
         self.file = file
         self.problems: list[Problem] = []
-        self.roots: list[Node] = []
+        self.roots: list[YAMLNode] = []
         self.open: list[_Open] = []
-        self.anchors: dict[str, Node | None] = {}
+        self.anchors: dict[str, YAMLNode | None] = {}
         self.values = 0
         self.aliased_values = 0
 
-    def documents(self) -> tuple[list[Node], list[Problem]]:
+    def documents(self) -> tuple[list[YAMLNode], list[Problem]]:
         parser = Parser(self.text)
         try:
             while parser.check_event():
@@ -251,12 +251,12 @@ class _Reader:
         elif isinstance(event, yaml.DocumentStartEvent):
             self.anchors = {}
 
-    def _report(self, node: Node, message: str) -> None:
+    def _report(self, node: YAMLNode, message: str) -> None:
         self.problems.append(
             Problem(file=self.file, line=node.line, column=node.column, path=self._path(), message=message)
         )
 
-    def _stop(self, node: Node, message: str) -> _StopReading:
+    def _stop(self, node: YAMLNode, message: str) -> _StopReading:
         self._report(node, message)
         return _StopReading()
 
@@ -269,7 +269,7 @@ class _Reader:
                 steps.append(level.key.text)
         return show_path(steps)
 
-    def _count(self, node: Node) -> None:
+    def _count(self, node: YAMLNode) -> None:
         self.values += 1
         if self.values > _MOST_VALUES:
             raise self._stop(node, f"has more than {_MOST_VALUES} values, which no cluster needs")
@@ -324,7 +324,7 @@ class _Reader:
             raise self._stop(here, _TOO_DEEP)
         self._place_in_parent(target)
 
-    def _place_in_parent(self, node: Node) -> None:
+    def _place_in_parent(self, node: YAMLNode) -> None:
         if not self.open:
             self.roots.append(node)
             return
@@ -341,7 +341,7 @@ class _Reader:
             level.awaits_value = True
             level.key = self._key(level, node)
 
-    def _key(self, level: _Open, node: Node) -> ScalarNode | None:
+    def _key(self, level: _Open, node: YAMLNode) -> ScalarNode | None:
         """The node, where it may be a key; else a problem, and its value will be left out."""
         if not isinstance(node, ScalarNode) or not isinstance(node.value, str):
             what = f"{node.text[:60]!r}" if isinstance(node, ScalarNode) and node.text else "this"
@@ -357,7 +357,7 @@ class _Reader:
             return None
         return node
 
-    def _entry(self, level: _Open, parent: MappingNode, node: Node) -> None:
+    def _entry(self, level: _Open, parent: MappingNode, node: YAMLNode) -> None:
         if level.key is not None:
             parent.entries[level.key.text] = (level.key, node)
             parent.value[level.key.text] = node.value

@@ -14,7 +14,7 @@ from pkigen.crypto.age import is_sealed
 from pkigen.desired.inventory import private_paths
 from pkigen.errors import AuthorityError
 from pkigen.spec.model import CAKeys
-from pkigen.state.ledger import Entry, Event, appended, mismatch, read_ledger
+from pkigen.state.ledger import Event, LedgerEntry, appended, mismatch, read_ledger
 from pkigen.state.lockfile import LARGEST_LOCK, read_lock, with_ledger
 from pkigen.state.observed import Fault, read_file
 from pkigen.state.seals import IDENTITY_PATH, LARGEST_RECORD, RECORD_PATH, digest
@@ -77,7 +77,7 @@ def reseal(
             raise AuthorityError(f"there is no readable {layout.LOCK_FILE}", hint="`pkigen apply` first")
         existing = read_ledger(store)
         gap = mismatch(existing, known.ledger)
-        entry = Entry(event=Event.SEALED, id=layout.AUTHORITY, reason=None, facts={"step": str(what)})
+        entry = LedgerEntry(event=Event.SEALED, id=layout.AUTHORITY, reason=None, facts={"step": str(what)})
         ledger, head = appended(existing, [*([gap] if gap else []), entry], now=now)
         lock = with_ledger(store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data, head)
         transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)

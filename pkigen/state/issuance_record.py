@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.errors import AccessError
-from pkigen.state.ledger import Entry, appended, mismatch, read_ledger
+from pkigen.state.ledger import LedgerEntry, appended, mismatch, read_ledger
 from pkigen.state.lockfile import LARGEST_LOCK, read_lock, with_ledger
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def record(
     store: Store,
-    entry: Entry,
+    entry: LedgerEntry,
     *,
     now: datetime,
     keep_backups: int,

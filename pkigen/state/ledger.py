@@ -46,7 +46,7 @@ class Event(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class LedgerEntry:
     """One line to be: which object, what happened and why; never a key.
 
     `facts` are JSON values in the order in which they are written.
@@ -69,7 +69,7 @@ class Head:
 EMPTY = Head(entries=0, hash=_FIRST)
 
 
-def appended(existing: bytes, entries: Iterable[Entry], *, now: datetime) -> tuple[bytes, Head]:
+def appended(existing: bytes, entries: Iterable[LedgerEntry], *, now: datetime) -> tuple[bytes, Head]:
     """The ledger with new lines, and its new head."""
     head = head_of(existing)
     # A line that was cut off stays as it is, for `problems` to find; it must not swallow the next one.
@@ -159,7 +159,7 @@ class Approval:
     signer: str
     recipient: str
 
-    def entry(self) -> Entry:
+    def entry(self) -> LedgerEntry:
         """The line that records it."""
         facts: dict[str, str | int | list[str]] = {
             "nonce": self.nonce,
@@ -167,7 +167,7 @@ class Approval:
             "signer": self.signer,
             "recipient": self.recipient,
         }
-        return Entry(event=Event.APPROVED, id=self.node, reason=None, facts=facts)
+        return LedgerEntry(event=Event.APPROVED, id=self.node, reason=None, facts=facts)
 
 
 def approvals(ledger: bytes) -> dict[str, Approval]:
@@ -218,12 +218,12 @@ def problems(ledger: bytes, *, head: Head | None = None) -> Iterator[str]:
         )
 
 
-def mismatch(ledger: bytes, head: Head) -> Entry | None:
+def mismatch(ledger: bytes, head: Head) -> LedgerEntry | None:
     """The line that says, for good, that the ledger before it is not the one that `pki.lock` knew."""
     found = head_of(ledger)
     if found == head:
         return None
-    return Entry(
+    return LedgerEntry(
         event=Event.MISMATCH,
         id="ledger",
         reason=None,

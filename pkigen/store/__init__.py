@@ -6,7 +6,7 @@ instruction leaves the old tree or the new one (docs: "How the store commits" in
 
 from pkigen.store.backups import BackupAction, BackupEntry, BackupInfo
 from pkigen.store.files import FileContent
-from pkigen.store.filesystem import Entry, FileSystem, OsFileSystem
+from pkigen.store.filesystem import DirectoryEntry, FileSystem, OsFileSystem
 from pkigen.store.journal import Outcome, Recovery
 from pkigen.store.lapses import Lapse, Lapsed
 from pkigen.store.store import Store
@@ -17,7 +17,7 @@ __all__ = [
     "BackupAction",
     "BackupEntry",
     "BackupInfo",
-    "Entry",
+    "DirectoryEntry",
     "FileContent",
     "FileSystem",
     "Lapse",

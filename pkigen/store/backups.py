@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pkigen.store.directories import Anchor, Level
     from pkigen.store.files import FileContent
-    from pkigen.store.record import Begun, Operation, Write
+    from pkigen.store.record import Begun, Operation, WriteFile
 
 BACKUPS = "backups"
 TRASH = "trash"
@@ -91,7 +91,7 @@ class BackupWriter:
         if self._fd is not None:
             self._anchor.fs.close(self._fd)
 
-    def note_created(self, operation: Write) -> None:
+    def note_created(self, operation: WriteFile) -> None:
         """Remember that the path is new."""
         self._entries.append(
             BackupEntry(

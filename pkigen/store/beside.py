@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pkigen.store.directories import Anchor, Descent, make_directory, open_directory, remove_tree, write_list
 from pkigen.store.files import chunks_of, lstat_or_none, plain_file, write_new
 from pkigen.store.paths import BESIDE, STAGING_PARTS
-from pkigen.store.record import Write
+from pkigen.store.record import WriteFile
 from pkigen.store.system_errors import ObstacleError
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ def stage(anchor: Anchor, staging_fd: int, operations: Iterable[Operation]) -> N
         staging_fd: Where everything is staged.
         operations: The change, in the order of the tree; the directories of its files exist.
     """
-    wanted: dict[Parts, list[Write]] = {}
+    wanted: dict[Parts, list[WriteFile]] = {}
     for operation in operations:
-        if isinstance(operation, Write) and operation.beside:
+        if isinstance(operation, WriteFile) and operation.beside:
             wanted.setdefault(operation.directory, []).append(operation)
     if not wanted:
         return
@@ -64,7 +64,9 @@ def stage(anchor: Anchor, staging_fd: int, operations: Iterable[Operation]) -> N
 
 
 @contextmanager
-def staged_in(anchor: Anchor, staging_fd: int | None, level: Level, operation: Write) -> Iterator[int | None]:
+def staged_in(
+    anchor: Anchor, staging_fd: int | None, level: Level, operation: WriteFile
+) -> Iterator[int | None]:
     """The open directory from which a rename brings the file to `level`; None when it is gone."""
     if not operation.beside:
         yield staging_fd
@@ -95,7 +97,7 @@ def clear(anchor: Anchor, directories: Iterable[Parts]) -> None:
 
 def places_of(operations: Iterable[Operation]) -> list[Parts]:
     """The directories beside whose files something is staged."""
-    writes = (each for each in operations if isinstance(each, Write) and each.beside)
+    writes = (each for each in operations if isinstance(each, WriteFile) and each.beside)
     return list(dict.fromkeys(each.directory for each in writes))
 
 

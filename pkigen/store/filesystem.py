@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DirectoryEntry:
     """A name in a directory, and whether it is itself a directory (a link to one is not)."""
 
     name: str
@@ -61,7 +61,7 @@ class FileSystem(Protocol):
         """Describe `name` without following a link."""
         ...
 
-    def scan(self, dir_fd: int) -> list[Entry]:
+    def scan(self, dir_fd: int) -> list[DirectoryEntry]:
         """List the open directory."""
         ...
 
@@ -153,10 +153,10 @@ class OsFileSystem:
         """The system call `fstatat` with AT_SYMLINK_NOFOLLOW."""
         return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
 
-    def scan(self, dir_fd: int) -> list[Entry]:
+    def scan(self, dir_fd: int) -> list[DirectoryEntry]:
         """The system call `getdents`."""
         with os.scandir(dir_fd) as entries:
-            return [Entry(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+            return [DirectoryEntry(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
 
     def mkdir(self, name: str, mode: int, dir_fd: int) -> None:
         """The system call `mkdirat`."""

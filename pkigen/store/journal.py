@@ -20,7 +20,7 @@ from pkigen.store import backups, beside, birth
 from pkigen.store.directories import Anchor, Descent, decode_list, open_directory, remove_tree, write_list
 from pkigen.store.files import Synced, lstat_or_none, plain_file, read_file, sha256_of, write_new
 from pkigen.store.paths import STAGING_PARTS, Parts
-from pkigen.store.record import UNKNOWN, Begun, Record, RecordError, Remove, Write
+from pkigen.store.record import UNKNOWN, Begun, Record, RecordError, RemoveFile, WriteFile
 from pkigen.store.system_errors import ObstacleError, explained, kind, shown
 
 if TYPE_CHECKING:
@@ -169,13 +169,13 @@ def _do(anchor: Anchor, staging_fd: int | None, live: Descent, operation: Operat
     fs = anchor.fs
     *parents, name = operation.path.split("/")
     match operation:
-        case Write():
+        case WriteFile():
             level = live.make(tuple(parents))
             _require_replaceable(anchor, level, name, operation.path)
             with beside.staged_in(anchor, staging_fd, level, operation) as source_fd:
                 if source_fd is None or not _moved(fs, operation.staged, source_fd, name, level.fd):
                     _require_done(anchor, level, name, operation)
-        case Remove():
+        case RemoveFile():
             try:
                 level = live.enter(tuple(parents))
                 _require_replaceable(anchor, level, name, operation.path)
@@ -199,7 +199,7 @@ def _require_replaceable(anchor: Anchor, level: Level, name: str, path: str) -> 
         raise ObstacleError(path, reason)
 
 
-def _require_done(anchor: Anchor, level: Level, name: str, operation: Write) -> None:
+def _require_done(anchor: Anchor, level: Level, name: str, operation: WriteFile) -> None:
     if _holds(anchor, name, level.fd, operation, operation.path):
         return
     what = f"the new {operation.path} is neither staged nor in place"
@@ -216,14 +216,14 @@ def _verify(anchor: Anchor, record: Record) -> None:
             raise _lost(anchor, f"its backup {record.backup} is gone")
         with Descent(fs, anchor.root_fd) as live:
             for operation in record.operations:
-                if isinstance(operation, Write):
+                if isinstance(operation, WriteFile):
                     _verify_write(anchor, staging_fd if operation.staged in staged else None, live, operation)
     finally:
         if staging_fd is not None:
             fs.close(staging_fd)
 
 
-def _verify_write(anchor: Anchor, staging_fd: int | None, live: Descent, operation: Write) -> None:
+def _verify_write(anchor: Anchor, staging_fd: int | None, live: Descent, operation: WriteFile) -> None:
     """See that the file is staged, whole, where a rename reaches it, or is in its place already.
 
     Args:
@@ -247,13 +247,13 @@ def _verify_write(anchor: Anchor, staging_fd: int | None, live: Descent, operati
         raise (_unmounted if operation.beside else _lost)(anchor, what) from None
 
 
-def _require_whole(anchor: Anchor, staging_fd: int, operation: Write) -> None:
+def _require_whole(anchor: Anchor, staging_fd: int, operation: WriteFile) -> None:
     path = "/".join((*STAGING_PARTS, operation.staged))
     if not _holds(anchor, operation.staged, staging_fd, operation, path):
         raise _lost(anchor, f"the staged {operation.path} is damaged")
 
 
-def _holds(anchor: Anchor, name: str, dir_fd: int, operation: Write, path: str) -> bool:
+def _holds(anchor: Anchor, name: str, dir_fd: int, operation: WriteFile, path: str) -> bool:
     try:
         with plain_file(anchor.fs, name, dir_fd, path) as (fd, status):
             return (
@@ -269,7 +269,7 @@ def _prune(anchor: Anchor, record: Record) -> None:
     """Remove directories that the change left empty."""
     emptied: set[Parts] = set()
     for operation in record.operations:
-        if isinstance(operation, Remove):
+        if isinstance(operation, RemoveFile):
             parts = tuple(operation.path.split("/"))
             emptied.update(parts[:length] for length in range(1, len(parts)))
     _remove_empty(anchor, emptied)

@@ -29,7 +29,7 @@ class RecordError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
+class WriteFile:
     """A staged file takes the place of `path`.
 
     With `beside` it is staged in the directory of `path`, which is on another mount than the store's own.
@@ -50,13 +50,13 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remove:
+class RemoveFile:
     """`path` goes away; a copy is in the backup."""
 
     path: str
 
 
-Operation = Write | Remove
+Operation = WriteFile | RemoveFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,7 @@ def in_tree_order(path: str) -> list[str]:
 
 def _fields(operation: Operation) -> dict[str, object]:
     match operation:
-        case Write():
+        case WriteFile():
             return {
                 "path": operation.path,
                 "mode": f"{operation.mode:04o}",
@@ -152,7 +152,7 @@ def _fields(operation: Operation) -> dict[str, object]:
                 "staged": operation.staged,
                 **({"beside": True} if operation.beside else {}),
             }
-        case Remove():
+        case RemoveFile():
             return {"path": operation.path, "remove": True}
 
 
@@ -166,11 +166,11 @@ def _operation(fields: dict[str, Any]) -> Operation:
     path = fields["path"]
     writable_parts(path)
     if fields.get("remove"):
-        return Remove(path=path)
+        return RemoveFile(path=path)
     staged = fields["staged"]
     if not staged.isascii() or not staged.isdigit():
         raise RecordError("is damaged")
-    return Write(
+    return WriteFile(
         path=path,
         mode=int(fields["mode"], 8) & 0o777,
         sha256=str(fields["sha256"]),

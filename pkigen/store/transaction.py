@@ -12,7 +12,7 @@ from pkigen.store.backups import BackupAction, BackupWriter
 from pkigen.store.directories import Descent, make_directory
 from pkigen.store.files import Synced, chunks_of, lstat_or_none, plain_file, read_file, write_new
 from pkigen.store.paths import STAGING_PARTS, writable_parts
-from pkigen.store.record import Record, Remove, Write, in_tree_order
+from pkigen.store.record import Record, RemoveFile, WriteFile, in_tree_order
 from pkigen.store.system_errors import MissingError, ObstacleError, explained, kind, shown
 
 if TYPE_CHECKING:
@@ -61,12 +61,14 @@ class Transaction:
     @property
     def staged_paths(self) -> tuple[str, ...]:
         """The paths that get a new file, in the order in which they were staged."""
-        return tuple(path for path, operation in self._operations.items() if isinstance(operation, Write))
+        return tuple(path for path, operation in self._operations.items() if isinstance(operation, WriteFile))
 
     @property
     def removed_paths(self) -> tuple[str, ...]:
         """The paths that go away, in the order in which they were named."""
-        return tuple(path for path, operation in self._operations.items() if isinstance(operation, Remove))
+        return tuple(
+            path for path, operation in self._operations.items() if isinstance(operation, RemoveFile)
+        )
 
     def stage(self, path: str, *, mode: int, content: bytes, backup: bool = True) -> None:
         """Write a new or replacing file beside the tree.
@@ -103,12 +105,12 @@ class Transaction:
             if self._existing(parts) is None:
                 raise _missing(self._anchor, path)
             self._staging()
-        self._operations[path] = Remove(path=path)
+        self._operations[path] = RemoveFile(path=path)
 
     def staged(self, path: str, *, limit: int = _READ_MAX) -> FileContent:
         """Read a staged file back from the disk."""
         operation = self._operations.get(path)
-        if not isinstance(operation, Write):
+        if not isinstance(operation, WriteFile):
             raise MissingError(f"{shown(self._anchor.root, path)} is not staged")
         with explained(self._anchor.root, path, "read the staged"):
             return read_file(
@@ -199,7 +201,7 @@ class Transaction:
         staged = f"{len(self._operations) + 1:08d}"
         synced = Synced.for_changes(len(self._operations) + 1)
         written = write_new(self._anchor.fs, staged, self._staging(), mode=mode, chunks=chunks, synced=synced)
-        self._operations[path] = Write(
+        self._operations[path] = WriteFile(
             path=path, mode=mode, sha256=written.sha256, size=written.size, staged=staged, backup=backup
         )
 
@@ -238,7 +240,7 @@ class Transaction:
                     _require_writable(anchor, level, parts)
                     apart = anchor.fs.mount(level.fd) != mount
                     checked = level
-                if apart and isinstance(operation, Write):
+                if apart and isinstance(operation, WriteFile):
                     operations[number] = replace(operation, beside=True)
                 _back_up(backup, operation, status, level)
             kept = backup.finish(self._begun)
@@ -259,11 +261,11 @@ def _finish(anchor: Anchor, record: Record) -> None:
 
 def _back_up(backup: BackupWriter, operation: Operation, status: os.stat_result | None, level: Level) -> None:
     match operation:
-        case Remove() if status is not None:
+        case RemoveFile() if status is not None:
             backup.keep(operation, BackupAction.REMOVED, level)
-        case Write(backup=True) if status is not None:
+        case WriteFile(backup=True) if status is not None:
             backup.keep(operation, BackupAction.REPLACED, level)
-        case Write(backup=True):
+        case WriteFile(backup=True):
             backup.note_created(operation)
         case _:
             pass

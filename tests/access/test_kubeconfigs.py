@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, given, settings, strategies
 
 from pkigen.access.kubeconfigs import Section, load
-from pkigen.crypto.issuance import Request, extensions
+from pkigen.crypto.issuance import CertificateContent, extensions
 from pkigen.crypto.keys import load_private
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
@@ -609,7 +609,9 @@ def nameless(place: Place) -> bytes:
         .not_valid_after(NOW + timedelta(days=1))
     )
     subject = Subject(common_name="")
-    wanted = Request(subject=subject, sans=SANs(), profile=Profile.CLIENT, validity=timedelta(days=1))
+    wanted = CertificateContent(
+        subject=subject, sans=SANs(), profile=Profile.CLIENT, validity=timedelta(days=1)
+    )
     for each in extensions(wanted, key.public_key(), authority):
         builder = builder.add_extension(each.value, critical=each.critical)
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -27,7 +27,7 @@ RESTART, RECREATED, RELOADS = "restart", "recreated by the kubelet", "reloads by
 ETCD, API, MANAGER = "etcd", "kube-apiserver", "kube-controller-manager"
 PKI = "etc/kubernetes/pki"
 
-# What Kubernetes and etcd do with a file that changes under them (sources: `pkigen/reconcile/restart_map.py`).
+# What Kubernetes and etcd do with a file that changes under them; the sources are in `reconcile/restart_map`.
 TABLE: dict[str, list[tuple[str, str]]] = {
     f"cp-1/{PKI}/etcd/server.crt": [(ETCD, RELOADS)],
     f"cp-1/{PKI}/etcd/peer.key": [(ETCD, RELOADS)],

@@ -12,7 +12,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID, NameOID
 
-from pkigen.airgap.carrier.csr_review import Fault, judge, judge_all, make_request, requested_extensions
+from pkigen.airgap.carrier.csr_review import (
+    RequestFault,
+    make_request,
+    requested_extensions,
+    review,
+    review_all,
+)
 from pkigen.crypto.csr import signed_request
 from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, public_der, spki_fingerprint
 from pkigen.crypto.names import SANs, Subject
@@ -35,8 +41,8 @@ def key_for(item: DesiredCertificate) -> Any:
     return ALGORITHMS[item.key_algorithm].generate()
 
 
-def faults(data: bytes, item: DesiredCertificate = APISERVER) -> set[Fault]:
-    return {deviation.fault for deviation in judge(data, item).deviations}
+def faults(data: bytes, item: DesiredCertificate = APISERVER) -> set[RequestFault]:
+    return {deviation.fault for deviation in review(data, item).deviations}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +52,7 @@ def test_what_is_made_for_the_inventory_is_what_it_asks_for(algorithm: KeyAlgori
     key = ALGORITHMS[algorithm].generate()
     for item in INVENTORY.certificates.values():
         wanted = replace(item, key_algorithm=algorithm)
-        judged = judge(make_request(wanted, key), wanted)
+        judged = review(make_request(wanted, key), wanted)
         assert judged.deviations == ()
         assert public_der(judged.keys[item.id]) == public_der(key)
 
@@ -100,29 +106,33 @@ class OnAToken(ec.EllipticCurvePrivateKey):
 
 
 def test_a_key_that_only_signs() -> None:
-    assert judge(make_request(APISERVER, OnAToken()), APISERVER).deviations == ()
+    assert review(make_request(APISERVER, OnAToken()), APISERVER).deviations == ()
 
 
-WRONG: list[tuple[str, Callable[[], DesiredCertificate], Fault]] = [
+WRONG: list[tuple[str, Callable[[], DesiredCertificate], RequestFault]] = [
     (
         "common name",
         lambda: replace(APISERVER, subject=Subject(common_name="kube-apiserver2")),
-        Fault.SUBJECT,
+        RequestFault.SUBJECT,
     ),
     (
         "group",
         lambda: replace(
             APISERVER, subject=Subject(common_name="kube-apiserver", organizations=("system:masters",))
         ),
-        Fault.SUBJECT,
+        RequestFault.SUBJECT,
     ),
     (
         "one name more",
         lambda: replace(APISERVER, sans=SANs.of(*APISERVER.sans.texts(), "evil.example.com")),
-        Fault.SANS,
+        RequestFault.SANS,
     ),
-    ("one name less", lambda: replace(APISERVER, sans=SANs.of(*APISERVER.sans.texts()[1:])), Fault.SANS),
-    ("no names", lambda: replace(APISERVER, sans=SANs()), Fault.SANS),
+    (
+        "one name less",
+        lambda: replace(APISERVER, sans=SANs.of(*APISERVER.sans.texts()[1:])),
+        RequestFault.SANS,
+    ),
+    ("no names", lambda: replace(APISERVER, sans=SANs()), RequestFault.SANS),
     (
         "an address as a name",
         lambda: replace(
@@ -131,18 +141,22 @@ WRONG: list[tuple[str, Callable[[], DesiredCertificate], Fault]] = [
                 dns_names=(*APISERVER.sans.dns_names, "10.0.0.11"), addresses=APISERVER.sans.addresses[1:]
             ),
         ),
-        Fault.SANS,
+        RequestFault.SANS,
     ),
-    ("a client's usages", lambda: replace(APISERVER, profile=Profile.CLIENT), Fault.USAGES),
-    ("more usages", lambda: replace(APISERVER, profile=Profile.PEER), Fault.USAGES),
-    ("a CA", lambda: replace(APISERVER, profile=Profile.CA), Fault.USAGES),
-    ("another algorithm", lambda: replace(APISERVER, key_algorithm=KeyAlgorithm.ECDSA_P384), Fault.KEY),
+    ("a client's usages", lambda: replace(APISERVER, profile=Profile.CLIENT), RequestFault.USAGES),
+    ("more usages", lambda: replace(APISERVER, profile=Profile.PEER), RequestFault.USAGES),
+    ("a CA", lambda: replace(APISERVER, profile=Profile.CA), RequestFault.USAGES),
+    (
+        "another algorithm",
+        lambda: replace(APISERVER, key_algorithm=KeyAlgorithm.ECDSA_P384),
+        RequestFault.KEY,
+    ),
 ]
 
 
 @pytest.mark.parametrize(("what", "asked", "fault"), WRONG, ids=[each[0] for each in WRONG])
 def test_each_deviation_has_its_finding(
-    what: str, asked: Callable[[], DesiredCertificate], fault: Fault
+    what: str, asked: Callable[[], DesiredCertificate], fault: RequestFault
 ) -> None:
     item = asked()
     data = make_request(item, key_for(item))
@@ -158,8 +172,13 @@ def test_everything_is_said_at_once() -> None:
         profile=Profile.CLIENT,
         key_algorithm=KeyAlgorithm.ECDSA_P384,
     )
-    found = judge(make_request(item, key_for(item)), APISERVER)
-    assert {each.fault for each in found.deviations} == {Fault.SUBJECT, Fault.SANS, Fault.USAGES, Fault.KEY}
+    found = review(make_request(item, key_for(item)), APISERVER)
+    assert {each.fault for each in found.deviations} == {
+        RequestFault.SUBJECT,
+        RequestFault.SANS,
+        RequestFault.USAGES,
+        RequestFault.KEY,
+    }
     assert any("ECDSA-P384" in str(each) for each in found.deviations)
 
 
@@ -171,8 +190,8 @@ def test_who_does_not_hold_the_key() -> None:
     forged = der.replace(mine.public_key().public_bytes(*point), other.public_key().public_bytes(*point))
     assert forged != der
     data = x509.load_der_x509_csr(forged).public_bytes(serialization.Encoding.PEM)
-    judged = judge(data, APISERVER)
-    assert [each.fault for each in judged.deviations] == [Fault.NOT_PROVEN]
+    judged = review(data, APISERVER)
+    assert [each.fault for each in judged.deviations] == [RequestFault.NOT_PROVEN]
     assert not judged.keys
 
 
@@ -180,9 +199,9 @@ def test_keys_that_kubernetes_cannot_use() -> None:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")])
     strange = ed25519.Ed25519PrivateKey.generate()
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(strange, None)
-    assert faults(request.public_bytes(serialization.Encoding.PEM)) == {Fault.KEY}
+    assert faults(request.public_bytes(serialization.Encoding.PEM)) == {RequestFault.KEY}
     short = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 -- that is the point
-    assert faults(signed_request(name, (), short)) == {Fault.UNREADABLE}
+    assert faults(signed_request(name, (), short)) == {RequestFault.UNREADABLE}
 
 
 def test_a_challenge_password_is_no_part_of_it() -> None:
@@ -194,8 +213,8 @@ def test_a_challenge_password_is_no_part_of_it() -> None:
         builder = builder.add_extension(extension.value, critical=extension.critical)
     builder = builder.add_attribute(AttributeOID.CHALLENGE_PASSWORD, b"open sesame")
     data = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    found = judge(data, APISERVER)
-    assert [each.fault for each in found.deviations] == [Fault.ATTRIBUTES]
+    found = review(data, APISERVER)
+    assert [each.fault for each in found.deviations] == [RequestFault.ATTRIBUTES]
     assert "sesame" not in str(found.deviations[0])
 
 
@@ -209,26 +228,28 @@ def test_a_challenge_password_is_no_part_of_it() -> None:
     ],
 )
 def test_what_is_no_request(data: bytes) -> None:
-    assert faults(data) == {Fault.UNREADABLE}
+    assert faults(data) == {RequestFault.UNREADABLE}
 
 
 def test_a_set_is_judged_as_a_whole() -> None:
     wanted = {each.id: each for each in (APISERVER, KUBELET)}
     key = key_for(APISERVER)
     good = {APISERVER.id: make_request(APISERVER, key), KUBELET.id: make_request(KUBELET, key_for(KUBELET))}
-    assert judge_all(good, wanted, {}).deviations == ()
-    assert set(judge_all(good, wanted, {}).keys) == set(wanted)
+    assert review_all(good, wanted, {}).deviations == ()
+    assert set(review_all(good, wanted, {}).keys) == set(wanted)
     # A key that was certified for the same certificate before may stay.
-    assert judge_all(good, wanted, {spki_fingerprint(public_der(key)): APISERVER.id}).deviations == ()
+    assert review_all(good, wanted, {spki_fingerprint(public_der(key)): APISERVER.id}).deviations == ()
 
-    def found(requests: dict[str, bytes], known: dict[str, str] | None = None) -> list[tuple[str, Fault]]:
-        judged = judge_all(requests, wanted, known or {})
+    def found(
+        requests: dict[str, bytes], known: dict[str, str] | None = None
+    ) -> list[tuple[str, RequestFault]]:
+        judged = review_all(requests, wanted, known or {})
         return [(each.id, each.fault) for each in judged.deviations]
 
-    assert found({APISERVER.id: good[APISERVER.id]}) == [(KUBELET.id, Fault.MISSING)]
-    assert found({**good, "worker-2/kubelet.conf": b""}) == [("worker-2/kubelet.conf", Fault.UNKNOWN)]
-    assert found({**good, KUBELET.id: make_request(KUBELET, key)}) == [(KUBELET.id, Fault.SHARED_KEY)]
-    assert found(good, {spki_fingerprint(public_der(key)): "ca"}) == [(APISERVER.id, Fault.SHARED_KEY)]
+    assert found({APISERVER.id: good[APISERVER.id]}) == [(KUBELET.id, RequestFault.MISSING)]
+    assert found({**good, "worker-2/kubelet.conf": b""}) == [("worker-2/kubelet.conf", RequestFault.UNKNOWN)]
+    assert found({**good, KUBELET.id: make_request(KUBELET, key)}) == [(KUBELET.id, RequestFault.SHARED_KEY)]
+    assert found(good, {spki_fingerprint(public_der(key)): "ca"}) == [(APISERVER.id, RequestFault.SHARED_KEY)]
     crossed = {APISERVER.id: good[KUBELET.id], KUBELET.id: good[APISERVER.id]}
     assert {identifier for identifier, _ in found(crossed)} == set(wanted)
 
@@ -236,4 +257,4 @@ def test_a_set_is_judged_as_a_whole() -> None:
 @pytest.mark.parametrize("name", [*ASN1, *HARMLESS])
 def test_hostile_requests_deviate_and_raise_nothing(name: str) -> None:
     made = ASN1[name][0] if name in ASN1 else HARMLESS[name]
-    assert judge(made(), KUBELET).deviations
+    assert review(made(), KUBELET).deviations

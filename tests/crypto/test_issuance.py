@@ -19,9 +19,9 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 from pkigen.crypto.issuance import (
     BACKDATE,
     END_OF_TIME,
+    CertificateContent,
     Issued,
     Issuer,
-    Request,
     certificate_pem,
     issue,
     serial_number,
@@ -45,9 +45,9 @@ def key_of(algorithm: KeyAlgorithm, number: int = 0) -> PrivateKey:
 
 def request(
     profile: Profile = Profile.SERVER, *, hours: float = 100, cn: str = "leaf", o: tuple[str, ...] = ()
-) -> Request:
+) -> CertificateContent:
     is_ca = profile is Profile.CA
-    return Request(
+    return CertificateContent(
         subject=Subject(common_name=cn, organizations=o),
         sans=SANs() if profile is Profile.CLIENT or is_ca else SANs.of("cp-1", "10.0.0.1"),
         profile=profile,

@@ -33,7 +33,7 @@ from pkilint.pkix import certificate, extension
 from pkilint.pkix import name as pkix_name
 from pkilint.validation import ValidationFindingSeverity
 
-from pkigen.crypto.issuance import Issuer, Request, certificate_pem, issue
+from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
 from pkigen.crypto.keys import ALGORITHMS
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import CA, InKubeconfig, ca_id
@@ -131,7 +131,7 @@ def issued() -> list[Issued]:
         for item in derive(each).certificates.values():
             key = ALGORITHMS[item.key_algorithm].generate()
             issuer = issuers[item.issuer] if item.issuer is not None else None
-            request = Request(
+            request = CertificateContent(
                 subject=item.subject, sans=item.sans, profile=item.profile, validity=item.validity
             )
             made = issue(request, key=key, issuer=issuer, now=NOW, entropy=os.urandom).certificate

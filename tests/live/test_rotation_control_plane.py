@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from pkigen.reconcile.restart_map import Component
+from pkigen.reconcile.restart_map import ComponentName
 from tests.live import programs
 from tests.live.control_plane import CREATE, Cluster, make, plug_in, spec_text, static_pods
 from tests.live.hosts import Network
@@ -195,7 +195,7 @@ def _carry_out(
         deliver(cluster, node)
         if node == "worker-1":
             kubelet.take_up()
-        elif Component.API_SERVER in restarts_of(restarts, node):
+        elif ComponentName.API_SERVER in restarts_of(restarts, node):
             count += 1
             url = f"https://{_NODES[node]}:6443/readyz"
             restart(cluster, node, "kube-apiserver", url)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 
-from pkigen.crypto.issuance import Issuer, Request, certificate_pem, issue
+from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
 from pkigen.crypto.keys import load_private, private_pem, public_pem
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import CA
@@ -81,7 +81,7 @@ def reissued(
     ca = issuer or signer(world, item.issuer or CA.KUBERNETES)
     private = key or load_private(stem.with_suffix(".key").read_bytes())
     made = issue(
-        Request(
+        CertificateContent(
             subject=item.subject, sans=item.sans, profile=item.profile, validity=validity or item.validity
         ),
         key=private,
@@ -116,7 +116,7 @@ def stranger() -> Issuer:
     key = ec.generate_private_key(ec.SECP256R1())
     from pkigen.crypto.names import SANs, Subject  # noqa: PLC0415
 
-    request = Request(
+    request = CertificateContent(
         subject=Subject(common_name="kubernetes"),
         sans=SANs(),
         profile=Profile.CA,

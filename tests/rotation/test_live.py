@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pkigen.desired.connections import Endpoint
 from pkigen.desired.inventory import derive
 from pkigen.rotation import live
-from pkigen.rotation.live import Flaw, Identity, Sight, handshake
+from pkigen.rotation.live import Flaw, ServedIdentity, Sight, handshake
 from pkigen.spec.model import ClusterSpec
 from pkigen.store import Store
 from tests.live import certificates
@@ -57,7 +57,7 @@ class Servers:
                         for each in x509.load_pem_x509_certificates(file.read_bytes())
                     )
 
-    def __call__(self, endpoint: Endpoint, identity: Identity | None) -> tuple[bytes, ...]:
+    def __call__(self, endpoint: Endpoint, identity: ServedIdentity | None) -> tuple[bytes, ...]:
         self.asked.append((endpoint.component, endpoint.node, identity is not None))
         answer = self.served[endpoint.component, endpoint.node]
         if isinstance(answer, Exception):
@@ -286,7 +286,9 @@ def at(port: int) -> Endpoint:
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_handshake(workshop: Workshop, version: ssl.TLSVersion, *, demands: bool) -> None:
     pki = workshop.tree / f"nodes/cp-1/{PKI}/etcd"
-    identity = Identity(certificate=f"{pki}/healthcheck-client.crt", key=f"{pki}/healthcheck-client.key")
+    identity = ServedIdentity(
+        certificate=f"{pki}/healthcheck-client.crt", key=f"{pki}/healthcheck-client.key"
+    )
     with serving(context_of(workshop, demands=demands, version=version)) as port:
         answer = live._ask(handshake, at(port), identity)  # noqa: SLF001 -- what `look` asks for each endpoint
     assert not isinstance(answer, str), answer

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from pkigen.desired.generations import Phase, Rotations
-from pkigen.rotation.phases import Step, premises
+from pkigen.rotation.phases import RotationStep, premises
 from tests.live import certificates
 from tests.rotation.phases import DAY, PKI, SMALL, Photograph, Workshop, spec_text
 
@@ -672,14 +672,14 @@ def test_all_at_once(workshop: Workshop) -> None:
 
 def test_premises() -> None:
     rotations = Rotations(phases={"ca": Phase.PROMOTED, "etcd-ca": Phase.PROMOTED, "sa": Phase.PREPARED})
-    found = premises(rotations, ("ca", "etcd-ca"), Step.FINISH)
+    found = premises(rotations, ("ca", "etcd-ca"), RotationStep.FINISH)
     assert len(found) == 3
     assert "kubelet-client-current.pem" in found[1]
     assert found[2] == "no certificate that the previous etcd-ca has signed is still in use"
-    assert premises(rotations, ("sa",), Step.ROLLBACK)[1] == (
+    assert premises(rotations, ("sa",), RotationStep.ROLLBACK)[1] == (
         "no token that the next key has signed is still in use"
     )
-    assert len(premises(rotations, ("sa",), Step.PROMOTE)) == 1
+    assert len(premises(rotations, ("sa",), RotationStep.PROMOTE)) == 1
 
 
 # -- renew ca ---------------------------------------------------------------------------------------

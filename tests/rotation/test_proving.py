@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pkigen.cli.reports.proof_text import proof_text
 from pkigen.errors import RotationError
-from pkigen.rotation.proof import Credential, Proof
+from pkigen.rotation.proof import Presented, Proof
 from pkigen.rotation.prover import prove
 from pkigen.spec.model import ClusterSpec
 from tests.faults.scenes import wanted
@@ -63,7 +63,7 @@ def test_back_from_finished_breaks_only_who_starts_amid_the_copying(cluster: Clu
 
 def test_every_kind_of_edge_is_in_the_table(cluster: ClusterSpec, life: Life) -> None:
     kinds = {row.edge for row in proof(cluster, life["prepared"], life["promoted"]).table}
-    assert {kind.partition(": ")[2] for kind in kinds} == {str(each) for each in Credential}
+    assert {kind.partition(": ")[2] for kind in kinds} == {str(each) for each in Presented}
     for expected in (
         "kubelet → kube-apiserver: serving certificate",
         "kube-apiserver → kubelet: client certificate",
@@ -105,7 +105,7 @@ def test_leaves_before_bundles(cluster: ClusterSpec, life: Life) -> None:
         sentence.startswith("kubelet on worker-2 (new certificate) → kube-apiserver on cp-1 (old bundle): ")
         for sentence in sentences(found)
     )
-    certificates = {Credential.SERVING, Credential.CLIENT, Credential.SIGNED}
+    certificates = {Presented.SERVING, Presented.CLIENT, Presented.SIGNED}
     assert {(each.presented, each.trusted) for each in found.broken if each.credential in certificates} == {
         ("new", "old")
     }
@@ -156,7 +156,7 @@ def test_a_key_swapped_without_overlap(
     assert f"kube-apiserver on cp-1 (new {edge}) → kube-apiserver on cp-2 (old keys): " in "\n".join(said)
     assert f"kube-apiserver on cp-1 (old {edge}) → kube-apiserver on cp-2 (new keys): " in "\n".join(said)
     assert {each.credential for each in proven.broken} == (
-        {Credential.ACCOUNT} if what == "sa" else {Credential.STORED}
+        {Presented.ACCOUNT} if what == "sa" else {Presented.STORED}
     )
 
 
@@ -257,9 +257,9 @@ def compared(cluster: ClusterSpec, old: Photograph, new: Photograph) -> tuple[se
     proven = set()
     for verdict in proof(cluster, old, new).broken:
         ends = [str(verdict.presenter), str(verdict.judge).replace(" with its old flags", "")]
-        if verdict.credential is Credential.SERVING:
+        if verdict.credential is Presented.SERVING:
             ends.reverse()
-        what = "signed" if verdict.credential is Credential.SIGNED else str(verdict.credential)
+        what = "signed" if verdict.credential is Presented.SIGNED else str(verdict.credential)
         proven.add(f"{' → '.join(ends)}: {what}")
     return proven, Cluster(cluster, old, new).broken()
 

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from pkigen.crypto.ca_fitness import remarks, unfit
-from pkigen.crypto.issuance import Issuer, Request, certificate_pem, issue
+from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
 from pkigen.crypto.keys import KeyAlgorithm, private_pem
 from pkigen.crypto.names import SANs, Subject, sans_of, subject_of
-from pkigen.crypto.path_verifier import Judge
+from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles
 from pkigen.desired.items import DesiredCertificate
@@ -63,7 +63,7 @@ class Bytes:
 
 def _made() -> tuple[Issuer, bytes, bytes]:
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    root = Request(
+    root = CertificateContent(
         subject=Subject(common_name="kubernetes"),
         sans=SANs(),
         profile=Profile.CA,
@@ -72,7 +72,7 @@ def _made() -> tuple[Issuer, bytes, bytes]:
     chance = random.Random(3)  # noqa: S311 -- serials that can be had again
     made = issue(root, key=ca_key, issuer=None, now=NOW, entropy=chance.randbytes)
     issuer = Issuer(certificate=made.certificate, key=ca_key)
-    leaf = Request(
+    leaf = CertificateContent(
         subject=Subject(common_name="leaf", organizations=("a", "b")),
         sans=SANs.of("cp-1", "10.0.0.1", "fd00::1"),
         profile=Profile.PEER,
@@ -124,8 +124,8 @@ def digest(data: bytes) -> None:
         for each in parsed:
             sans_of(each), subject_of(each), certificate_facts(each), remarks(each)
         unfit(parsed, public_key=None, now=NOW)
-        Judge(NOW).server(parsed, [ISSUER.certificate], "cp-1")
-        Judge(NOW).client(parsed, parsed)
+        PathVerifier(NOW).server(parsed, [ISSUER.certificate], "cp-1")
+        PathVerifier(NOW).client(parsed, parsed)
     for location in (_PATHS, InKubeconfig(kubeconfig="x.conf")):
         observed = observe_certificate(reader, location)
         examine(

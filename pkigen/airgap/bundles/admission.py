@@ -29,7 +29,9 @@ class Host:
     installed: Installed | None
 
 
-def judge(label: Label, host: Host, *, kind: BundleKind, max_age: timedelta, allow_older: bool) -> None:
+def require_admissible(
+    label: Label, host: Host, *, kind: BundleKind, max_age: timedelta, allow_older: bool
+) -> None:
     """Refuse a bundle that is not for this host, or not for now.
 
     Raises:

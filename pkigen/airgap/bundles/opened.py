@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.archive import LARGEST_ARCHIVE, LARGEST_FILE, Member, decode, encode
 from pkigen.airgap.carrier.envelope import Envelope, unwrap, wrap
-from pkigen.airgap.carrier.format import BundleKind, Entry, Label, Manifest, decode_manifest, encode_manifest
+from pkigen.airgap.carrier.format import (
+    BundleKind,
+    Label,
+    Manifest,
+    ManifestEntry,
+    decode_manifest,
+    encode_manifest,
+)
 from pkigen.airgap.carrier.paths import require_known, require_rescue
 from pkigen.errors import BundleError
 from pkigen.layout import KEY_MODE
@@ -36,10 +43,10 @@ class Bundle:
     content: str
 
 
-def entries_of(members: Iterable[Member]) -> tuple[Entry, ...]:
+def entries_of(members: Iterable[Member]) -> tuple[ManifestEntry, ...]:
     """What a manifest says of some files."""
     return tuple(
-        Entry(
+        ManifestEntry(
             path=member.path,
             mode=member.mode,
             sha256=hashlib.sha256(member.data).hexdigest(),

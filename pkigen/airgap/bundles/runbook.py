@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pkigen.desired.inventory import Inventory
-    from pkigen.reconcile.restart_map import Step
+    from pkigen.reconcile.restart_map import Restart
     from pkigen.spec.model import Node
 
 
-def restart_steps(inventory: Inventory) -> Mapping[str, tuple[Step, ...]]:
+def restart_steps(inventory: Inventory) -> Mapping[str, tuple[Restart, ...]]:
     """What every component of every node does when its files change, by node."""
     everything = [
         Rewrite(id=path, paths=(path,), node=None, reason=Reason.CONTENT_CHANGED)
         for item in inventory.items
         for path in (*paths_of(item), *((item.path,) if hasattr(item, "path") else ()))
     ]
-    steps: dict[str, list[Step]] = {}
+    steps: dict[str, list[Restart]] = {}
     for step in restart_map(inventory, everything):
         steps.setdefault(step.node, []).append(step)
     return {node: tuple(each) for node, each in steps.items()}
 
 
-def described(steps: tuple[Step, ...], inventory: Inventory) -> tuple[RestartStep, ...]:
+def described(steps: tuple[Restart, ...], inventory: Inventory) -> tuple[RestartStep, ...]:
     """The same for the manifest."""
     return tuple(
         RestartStep(

@@ -20,7 +20,7 @@ from pkigen.crypto.csr import key_of, parse_request, signed_request, unproven
 from pkigen.crypto.issuance import distinguished_name, extensions
 from pkigen.crypto.keys import describe, public_der, spki_fingerprint
 from pkigen.crypto.names import extension_name, name_text
-from pkigen.desired.items import request_for
+from pkigen.desired.items import content_of
 from pkigen.errors import AccessError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")  # RFC 2985 5.4.2
 
 
-class Fault(enum.StrEnum):
+class RequestFault(enum.StrEnum):
     """In which way a request is not what the spec asks for."""
 
     UNREADABLE = "unreadable"
@@ -54,7 +54,7 @@ class Deviation:
     """One thing about one request that must be otherwise; `id` is the inventory's."""
 
     id: str
-    fault: Fault
+    fault: RequestFault
     detail: str
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class Deviation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Reviewed:
     """What became of a set of requests: the keys to certify, by the inventory's id, and what is wrong."""
 
     keys: Mapping[str, PublicKey]
@@ -88,7 +88,7 @@ def requested_extensions(
     """What a request asks for: all that the certificate will have, but for the key's own identifier."""
     return tuple(
         extension
-        for extension in extensions(request_for(desired), key, None)
+        for extension in extensions(content_of(desired), key, None)
         if not isinstance(extension.value, x509.SubjectKeyIdentifier)
     )
 
@@ -99,9 +99,9 @@ def requested_extensions(
 # -- judging ----------------------------------------------------------------------------------------------
 
 
-def judge_all(
+def review_all(
     requests: Mapping[str, bytes], desired: Mapping[str, DesiredCertificate], known: Mapping[str, str]
-) -> Judged:
+) -> Reviewed:
     """Judge a set of requests, one for each certificate that is asked for, and say all that is wrong.
 
     Args:
@@ -115,10 +115,10 @@ def judge_all(
     for identifier, item in desired.items():
         if identifier not in requests:
             deviations.append(
-                Deviation(id=identifier, fault=Fault.MISSING, detail="there is no request for it")
+                Deviation(id=identifier, fault=RequestFault.MISSING, detail="there is no request for it")
             )
             continue
-        found = judge(requests[identifier], item)
+        found = review(requests[identifier], item)
         deviations.extend(found.deviations)
         key = found.keys.get(identifier)
         if key is None:
@@ -129,42 +129,42 @@ def judge_all(
         other = owner if owner != identifier else known.get(spki, identifier)
         if other != identifier:
             detail = f"its key is that of {other}: each certificate has one of its own"
-            deviations.append(Deviation(id=identifier, fault=Fault.SHARED_KEY, detail=detail))
+            deviations.append(Deviation(id=identifier, fault=RequestFault.SHARED_KEY, detail=detail))
     deviations.extend(
-        Deviation(id=identifier, fault=Fault.UNKNOWN, detail="the spec asks for no such certificate")
+        Deviation(id=identifier, fault=RequestFault.UNKNOWN, detail="the spec asks for no such certificate")
         for identifier in requests
         if identifier not in desired
     )
-    return Judged(keys=keys, deviations=tuple(deviations))
+    return Reviewed(keys=keys, deviations=tuple(deviations))
 
 
-def judge(data: bytes, desired: DesiredCertificate) -> Judged:
+def review(data: bytes, desired: DesiredCertificate) -> Reviewed:
     """Judge one request; its key is in the result only where its holder has proven to have it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pyca's, about names that are longer than X.520 has them
         return _judged(data, desired)
 
 
-def _judged(data: bytes, desired: DesiredCertificate) -> Judged:
+def _judged(data: bytes, desired: DesiredCertificate) -> Reviewed:
     try:
         request = parse_request(data)
         key = key_of(request)
     except AccessError as error:
-        return _refused(desired, Fault.UNREADABLE, error.message)
+        return _refused(desired, RequestFault.UNREADABLE, error.message)
     fault = unproven(request)
     if fault is not None:
-        return _refused(desired, Fault.NOT_PROVEN, f"the request {fault}")
+        return _refused(desired, RequestFault.NOT_PROVEN, f"the request {fault}")
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
-        return _refused(desired, Fault.KEY, _other_algorithm(key, desired))
+        return _refused(desired, RequestFault.KEY, _other_algorithm(key, desired))
     deviations = tuple(
         Deviation(id=desired.id, fault=fault, detail=detail)
         for fault, detail in _differences(request, key, desired)
     )
-    return Judged(keys={desired.id: key}, deviations=deviations)
+    return Reviewed(keys={desired.id: key}, deviations=deviations)
 
 
-def _refused(desired: DesiredCertificate, fault: Fault, detail: str) -> Judged:
-    return Judged(keys={}, deviations=(Deviation(id=desired.id, fault=fault, detail=detail),))
+def _refused(desired: DesiredCertificate, fault: RequestFault, detail: str) -> Reviewed:
+    return Reviewed(keys={}, deviations=(Deviation(id=desired.id, fault=fault, detail=detail),))
 
 
 def _other_algorithm(key: CertificatePublicKeyTypes, desired: DesiredCertificate) -> str:
@@ -173,42 +173,45 @@ def _other_algorithm(key: CertificatePublicKeyTypes, desired: DesiredCertificate
 
 def _differences(
     request: x509.CertificateSigningRequest, key: PublicKey, desired: DesiredCertificate
-) -> Iterator[tuple[Fault, str]]:
+) -> Iterator[tuple[RequestFault, str]]:
     if describe(key) != desired.key_algorithm:
-        yield Fault.KEY, _other_algorithm(key, desired)
+        yield RequestFault.KEY, _other_algorithm(key, desired)
     if request.subject != distinguished_name(desired.subject):
         asked = request.subject.rfc4514_string() or "(empty)"
-        yield Fault.SUBJECT, f"it asks for the subject {asked!r}, where the spec has {str(desired.subject)!r}"
+        yield (
+            RequestFault.SUBJECT,
+            f"it asks for the subject {asked!r}, where the spec has {str(desired.subject)!r}",
+        )
     try:
         found = {extension.oid: extension for extension in request.extensions}
         strange = sorted(
             _attribute_name(each.oid) for each in request.attributes if each.oid != _EXTENSION_REQUEST
         )
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        yield Fault.UNREADABLE, "it asks for extensions or has attributes that cannot be read"
+        yield RequestFault.UNREADABLE, "it asks for extensions or has attributes that cannot be read"
         return
     if strange:
-        yield Fault.ATTRIBUTES, f"it has attributes that mean nothing here: {', '.join(strange)}"
+        yield RequestFault.ATTRIBUTES, f"it has attributes that mean nothing here: {', '.join(strange)}"
     wanted = {extension.oid: extension for extension in requested_extensions(desired, key)}
     yield from _sans(found, wanted)
     for oid in sorted(wanted | found, key=lambda oid: oid.dotted_string):
         if oid != x509.SubjectAlternativeName.oid and wanted.get(oid) != found.get(oid):
             how = "lacks" if oid not in found else "has another" if oid in wanted else "asks for"
-            yield Fault.USAGES, f"it {how} {extension_name(oid)}"
+            yield RequestFault.USAGES, f"it {how} {extension_name(oid)}"
 
 
 def _sans(
     found: Mapping[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]],
     wanted: Mapping[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]],
-) -> Iterator[tuple[Fault, str]]:
+) -> Iterator[tuple[RequestFault, str]]:
     asked, meant = (each.get(x509.SubjectAlternativeName.oid) for each in (found, wanted))
     have, want = _names(asked), _names(meant)
     if set(have) != set(want):
         lacks = "".join(f" - {name_text(name)}" for name in want if name not in have)
         more = "".join(f" + {name_text(name)}" for name in have if name not in want)
-        yield Fault.SANS, f"it asks for other names than the spec has:{more}{lacks}"
+        yield RequestFault.SANS, f"it asks for other names than the spec has:{more}{lacks}"
     elif asked is not None and asked.critical:
-        yield Fault.SANS, "it asks for critical names"
+        yield RequestFault.SANS, "it asks for critical names"
 
 
 def _names(extension: x509.Extension[x509.ExtensionType] | None) -> list[x509.GeneralName]:

@@ -64,7 +64,7 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ManifestEntry:
     """One file as the manifest has it; all are root's."""
 
     path: str
@@ -92,7 +92,7 @@ class Manifest:
     node: str
     serial: int
     expires: datetime
-    files: tuple[Entry, ...]
+    files: tuple[ManifestEntry, ...]
     steps: tuple[RestartStep, ...]
 
     def agrees_with(self, label: Label) -> bool:
@@ -222,11 +222,11 @@ def _manifest(content: dict[str, Any]) -> Manifest:
     )
 
 
-def _entry(content: dict[str, Any]) -> Entry:
+def _entry(content: dict[str, Any]) -> ManifestEntry:
     mode = int(content["mode"], 8)
     if mode not in MODES:
         raise ValueError
-    return Entry(
+    return ManifestEntry(
         path=plain_text(content["path"]),
         mode=mode,
         sha256=text_of(content["sha256"], _SHA256),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.bundles.admission import SKEW
-from pkigen.airgap.carrier.csr_review import Judged, judge_all
+from pkigen.airgap.carrier.csr_review import Reviewed, review_all
 from pkigen.airgap.carrier.format import BundleKind
 from pkigen.airgap.carrier.requests import Purpose, RequestSet, open_envelope, read_requests
 from pkigen.airgap.enrolment.request import wanted
@@ -158,9 +158,9 @@ def _recipient(requests: RequestSet, inventory: Inventory) -> str:
     return requests.recipient
 
 
-def judge_petitions(
+def review_petitions(
     petitions: Iterable[Petition], inventory: Inventory, reader: Reader, lock: Lock | None
-) -> Judged:
+) -> Reviewed:
     """Judge all requests of some nodes against the spec.
 
     A key may be in use nowhere else in this cluster, nor in another node's request.
@@ -175,12 +175,12 @@ def judge_petitions(
     deviations: list[Deviation] = []
     for petition in petitions:
         asked = dict(petition.requests.requests)
-        judged = judge_all(asked, wanted(inventory, petition.node), known)
+        judged = review_all(asked, wanted(inventory, petition.node), known)
         deviations.extend(judged.deviations)
         for identifier, key in judged.keys.items():
             keys[identifier] = key
             known.setdefault(spki_fingerprint(public_der(key)), identifier)
-    return Judged(keys=keys, deviations=tuple(deviations))
+    return Reviewed(keys=keys, deviations=tuple(deviations))
 
 
 def differing(

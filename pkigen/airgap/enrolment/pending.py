@@ -21,14 +21,14 @@ _LARGEST = 1 << 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
+class PendingEnrolment:
     """The private keys by the inventory's id, as PEM, and the file that was carried to the authority."""
 
     keys: tuple[tuple[str, bytes], ...] = field(repr=False)
     request: bytes = field(repr=False)
 
 
-def encode_pending(pending: Pending) -> bytes:
+def encode_pending(pending: PendingEnrolment) -> bytes:
     """The file's bytes."""
     return encoded(
         {
@@ -38,7 +38,7 @@ def encode_pending(pending: Pending) -> bytes:
     )
 
 
-def read_pending(reader: Reader) -> Pending | None:
+def read_pending(reader: Reader) -> PendingEnrolment | None:
     """What waits for an answer on a node; None where nothing does.
 
     Raises:
@@ -59,8 +59,8 @@ def read_pending(reader: Reader) -> Pending | None:
         ) from None
 
 
-def _pending(content: dict[str, Any]) -> Pending:
-    return Pending(
+def _pending(content: dict[str, Any]) -> PendingEnrolment:
+    return PendingEnrolment(
         keys=tuple((plain_text(each["id"]), _bytes(each["key"])) for each in content["keys"]),
         request=_bytes(content["request"]),
     )

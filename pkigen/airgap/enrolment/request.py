@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from pkigen.airgap.bundles.install import KEPT_BACKUPS
 from pkigen.airgap.carrier.bundle_key import KEY_SIZE, BundleKey, fingerprint
-from pkigen.airgap.carrier.csr_review import judge_all, make_request
+from pkigen.airgap.carrier.csr_review import make_request, review_all
 from pkigen.airgap.carrier.envelope import unwrap
 from pkigen.airgap.carrier.paths import IDENTITY, PENDING, REQUEST_KEY
 from pkigen.airgap.carrier.requests import NONCE_SIZE, Purpose, RequestSet, read_requests, write_requests
-from pkigen.airgap.enrolment.pending import Pending, encode_pending, read_pending
+from pkigen.airgap.enrolment.pending import PendingEnrolment, encode_pending, read_pending
 from pkigen.crypto.age import Identity, Recipient
 from pkigen.crypto.keys import ALGORITHMS, UnsupportedKeyError, algorithm_of, load_own_private, private_pem
 from pkigen.desired.generations import CertificateFile, InKubeconfig
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class EnrolmentOptions:
     """What a node asks for, and how.
 
     `reuse_keys` keeps the keys that are installed. `anew` gives up a request that waits for its answer.
@@ -82,7 +82,9 @@ def wanted(inventory: Inventory, node: str) -> dict[str, DesiredCertificate]:
     return items
 
 
-def ask(inventory: Inventory, wish: Wish, store: Store, *, now: datetime, entropy: Entropy) -> Asked:
+def ask(
+    inventory: Inventory, wish: EnrolmentOptions, store: Store, *, now: datetime, entropy: Entropy
+) -> Asked:
     """Make a node's request, or hand out the one that waits for its answer once more.
 
     Args:
@@ -121,13 +123,15 @@ def ask(inventory: Inventory, wish: Wish, store: Store, *, now: datetime, entrop
             requests=tuple(requests),
         )
         file = write_requests(asked, key)
-        content = encode_pending(Pending(keys=tuple(made), request=file))
+        content = encode_pending(PendingEnrolment(keys=tuple(made), request=file))
         transaction.stage(PENDING, mode=KEY_MODE, content=content, backup=False)
         transaction.commit(keep_backups=KEPT_BACKUPS)
     return Asked(requests=asked, file=file, signer=fingerprint(key.public), is_new=True)
 
 
-def _again(pending: Pending, items: dict[str, DesiredCertificate], cluster: str, now: datetime) -> Asked:
+def _again(
+    pending: PendingEnrolment, items: dict[str, DesiredCertificate], cluster: str, now: datetime
+) -> Asked:
     envelope = unwrap(pending.request, pin=None)
     asked = read_requests(envelope)
     when = f"a request of {asked.created:%Y-%m-%d %H:%M} UTC waits for its answer"
@@ -136,7 +140,7 @@ def _again(pending: Pending, items: dict[str, DesiredCertificate], cluster: str,
         raise BundleError(f"{when}, and is too old to be approved", hint=hint)
     if (asked.cluster, asked.origin) != (cluster, next(iter(items.values())).node):
         raise BundleError(f"{when}, and it is that of {asked.origin} in {asked.cluster}", hint=hint)
-    deviations = judge_all(dict(asked.requests), items, {}).deviations
+    deviations = review_all(dict(asked.requests), items, {}).deviations
     if deviations:
         raise BundleError(f"{when}, and asks for something else than the spec: {deviations[0]}", hint=hint)
     return Asked(requests=asked, file=pending.request, signer=envelope.fingerprint, is_new=False)

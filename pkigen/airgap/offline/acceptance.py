@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.airgap.carrier.csr_review import judge_all
+from pkigen.airgap.carrier.csr_review import review_all
 from pkigen.airgap.offline.generations import as_asked
 from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import BACKDATE, certificate_pem
@@ -20,7 +20,7 @@ from pkigen.reconcile.make import Delivered, Delivery
 from pkigen.spec.model import CAKeys, format_duration
 from pkigen.state.authority import CACertificates, load_certificates, shared_key
 from pkigen.state.issuance_record import record
-from pkigen.state.ledger import Entry, Event
+from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.observed import ObservedCertificate, observe_certificate, parse_certificates
 from pkigen.store import MissingError
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from pkigen.airgap.carrier.requests import AnswerSet
-    from pkigen.airgap.offline.pending import Pending
+    from pkigen.airgap.offline.pending import PendingAnswer
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import DesiredCertificate
     from pkigen.reconcile.plan import Plan
@@ -63,7 +63,13 @@ class ChangedSpecError(BundleError):
 
 
 def delivery_of(
-    answer: AnswerSet, pending: Pending, *, inventory: Inventory, reader: Reader, now: datetime, pin: str
+    answer: AnswerSet,
+    pending: PendingAnswer,
+    *,
+    inventory: Inventory,
+    reader: Reader,
+    now: datetime,
+    pin: str,
 ) -> Delivery:
     """Check an answer, and make of it what can be put in place.
 
@@ -94,7 +100,7 @@ def delivery_of(
     return Delivery(
         certificates=certificates,
         spent=layout.PENDING_REQUEST,
-        entry=Entry(
+        entry=LedgerEntry(
             event=Event.ANSWERED,
             id=f"request:{requests.nonce}",
             reason=None,
@@ -148,7 +154,7 @@ class _Acceptance:
     """One answer beside the request that waits for it."""
 
     def __init__(
-        self, answer: AnswerSet, pending: Pending, inventory: Inventory, reader: Reader, now: datetime
+        self, answer: AnswerSet, pending: PendingAnswer, inventory: Inventory, reader: Reader, now: datetime
     ) -> None:
         self._asked = dict(pending.requests.requests)
         self._pending = pending
@@ -188,7 +194,7 @@ class _Acceptance:
             for identifier, pem in self._asked.items()
             if (item := self._inventory.certificates.get(identifier)) is not None
         }
-        deviations = judge_all(self._asked, desired, {}).deviations
+        deviations = review_all(self._asked, desired, {}).deviations
         if deviations:
             raise ChangedSpecError(str(deviations[0]))
 

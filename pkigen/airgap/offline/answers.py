@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.airgap.carrier.csr_review import judge_all
+from pkigen.airgap.carrier.csr_review import review_all
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE
 from pkigen.airgap.carrier.requests import AnswerSet, Purpose, write_answers
 from pkigen.airgap.offline.directory import KEEP_BACKUPS, ROOT, SITE_PIN, note
@@ -21,10 +21,10 @@ from pkigen.crypto.issuance import certificate_pem, end_of_validity, issue_for
 from pkigen.crypto.keys import public_der, spki_fingerprint
 from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.generations import Slot, ca_id
-from pkigen.desired.items import request_for
+from pkigen.desired.items import content_of
 from pkigen.errors import BundleError
 from pkigen.spec.model import CAKeys
-from pkigen.state.ledger import Entry, Event, read_ledger
+from pkigen.state.ledger import Event, LedgerEntry, read_ledger
 from pkigen.state.lockfile import certificate_facts
 from pkigen.store import MissingError
 
@@ -109,7 +109,7 @@ def proposals(
         for identifier, chain in authority.files.items()
         for link in chain
     }
-    judged = judge_all(asked, desired, {**_certified(reader), **known})
+    judged = review_all(asked, desired, {**_certified(reader), **known})
     faults = [*_strangers(asked, inventory), *(str(each) for each in judged.deviations if each.id in desired)]
     if faults:
         raise RefusedRequestError(tuple(faults))
@@ -183,7 +183,7 @@ def answer(
     Returns:
         The answer file.
     """
-    entries: list[Entry] = []
+    entries: list[LedgerEntry] = []
     certificates: dict[str, bytes] = {}
     if inventory.ca_keys is CAKeys.OFFLINE:
         certificates = {
@@ -194,7 +194,7 @@ def answer(
         item = proposal.item
         issuer = authority.issuer_of(item)
         issued = issue_for(
-            request_for(item), public_key=proposal.key, issuer=issuer, now=tools.now, entropy=tools.entropy
+            content_of(item), public_key=proposal.key, issuer=issuer, now=tools.now, entropy=tools.entropy
         )
         if item.issuer is None:
             chain = authority.files[ROOT]
@@ -205,7 +205,7 @@ def answer(
             chain = issuer.chain if PROFILES[item.profile].sends_chain else ()
         certificates[item.id] = certificate_pem(issued.certificate, *chain)
         facts = {**certificate_facts(issued.certificate), "request": requests.nonce}
-        entries.append(Entry(event=Event.SIGNED, id=item.id, reason=None, facts=facts))
+        entries.append(LedgerEntry(event=Event.SIGNED, id=item.id, reason=None, facts=facts))
     answered = AnswerSet(
         cluster=requests.cluster,
         origin=requests.cluster,
@@ -215,7 +215,7 @@ def answer(
     )
     file = write_answers(answered, authority.key)
     entries.append(
-        Entry(
+        LedgerEntry(
             event=Event.ANSWERED,
             id=f"request:{requests.nonce}",
             reason=None,

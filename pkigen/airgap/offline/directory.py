@@ -20,16 +20,16 @@ from pkigen import layout
 from pkigen.airgap.carrier.cluster_key import bundle_key
 from pkigen.airgap.carrier.format import decoded, encoded, name_of
 from pkigen.crypto.ca_fitness import unfit
-from pkigen.crypto.issuance import Issuer, Request, certificate_pem, issue, renew_root
+from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue, renew_root
 from pkigen.crypto.key_makers import generated
 from pkigen.crypto.keys import UnsupportedKeyError, load_private, private_pem
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import BUNDLE_KEY_PATH, BUNDLE_KEY_SIZE, CA, KeyPairFiles, ca_id
-from pkigen.desired.items import request_for
+from pkigen.desired.items import content_of
 from pkigen.errors import AuthorityError, BundleError
 from pkigen.spec.model import CAKeys
-from pkigen.state.ledger import Entry, Event, appended, read_ledger
+from pkigen.state.ledger import Event, LedgerEntry, appended, read_ledger
 from pkigen.state.lockfile import certificate_facts
 from pkigen.state.observed import observe_certificate
 from pkigen.state.reasons import Reason
@@ -133,13 +133,13 @@ def make(inventory: Inventory, store: Store, tools: Tools, *, root_validity: tim
     with store.transaction() as transaction:
         entries = [
             _make_authority(wish, transaction, tools)
-            for wish in _wishes(inventory, root_validity)
+            for wish in _planned_cas(inventory, root_validity)
             if not _is_brought(store, wish.files, now=tools.now)
         ]
         if not _has(store, BUNDLE_KEY_PATH):
             seed = base64.b64encode(tools.entropy(BUNDLE_KEY_SIZE))
             transaction.stage(BUNDLE_KEY_PATH, mode=layout.SECRET_MODE, content=seed)
-            entries.append(Entry(event=Event.KEY_MADE, id="bundle-key", reason=None, facts={}))
+            entries.append(LedgerEntry(event=Event.KEY_MADE, id="bundle-key", reason=None, facts={}))
         description = _encode_description(described)
         transaction.stage(DESCRIPTION, mode=layout.PUBLIC_MODE, content=description)
         note(store, transaction, entries, now=tools.now)
@@ -160,8 +160,8 @@ def renew_all(
     Raises:
         AuthorityError: One was signed by somebody else.
     """
-    wishes = {wish.id: wish for wish in _wishes(inventory, root_validity)}
-    entries: list[Entry] = []
+    wishes = {wish.id: wish for wish in _planned_cas(inventory, root_validity)}
+    entries: list[LedgerEntry] = []
     with store.transaction() as transaction:
         for identifier in dict.fromkeys(identifiers):
             wish, issuer = wishes[identifier], authority.issuers[identifier]
@@ -180,29 +180,31 @@ def renew_all(
             content = certificate_pem(issued.certificate)
             transaction.stage(wish.files.certificate, mode=layout.CERTIFICATE_MODE, content=content)
             facts = certificate_facts(issued.certificate)
-            entries.append(Entry(event=Event.ISSUED, id=identifier, reason=Reason.REQUESTED, facts=facts))
+            entries.append(
+                LedgerEntry(event=Event.ISSUED, id=identifier, reason=Reason.REQUESTED, facts=facts)
+            )
         note(store, transaction, entries, now=tools.now)
         transaction.commit(keep_backups=KEEP_BACKUPS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Wish:
+class _PlannedCA:
     """A CA that the authority is to have."""
 
     id: str
     files: KeyPairFiles
-    content: Request
+    content: CertificateContent
     key_algorithm: KeyAlgorithm
 
 
-def _wishes(inventory: Inventory, root_validity: timedelta) -> Iterator[_Wish]:
+def _planned_cas(inventory: Inventory, root_validity: timedelta) -> Iterator[_PlannedCA]:
     cluster = inventory.cluster
     if inventory.ca_keys is CAKeys.SITE:
         name = f"{cluster.name}-root"
-        yield _Wish(
+        yield _PlannedCA(
             id=ROOT,
             files=_ROOT_FILES,
-            content=Request(
+            content=CertificateContent(
                 # X.520 allows 64 characters (RFC 5280 appendix A.1, ub-common-name).
                 subject=Subject(common_name=name[-64:]),
                 sans=SANs(),
@@ -214,10 +216,10 @@ def _wishes(inventory: Inventory, root_validity: timedelta) -> Iterator[_Wish]:
         return
     for ca in inventory.authorities:
         item = inventory.certificates[ca_id(ca)]
-        yield _Wish(
+        yield _PlannedCA(
             id=item.id,
             files=files_of(ca),
-            content=request_for(item),
+            content=content_of(item),
             key_algorithm=item.key_algorithm,
         )
 
@@ -236,7 +238,7 @@ def _is_brought(store: Store, files: KeyPairFiles, *, now: datetime) -> bool:
     return True
 
 
-def _make_authority(wish: _Wish, transaction: Transaction, tools: Tools) -> Entry:
+def _make_authority(wish: _PlannedCA, transaction: Transaction, tools: Tools) -> LedgerEntry:
     with generated((wish.key_algorithm,), tools.makers) as keys:
         key = next(keys)
     issued = issue(wish.content, key=key, issuer=None, now=tools.now, entropy=tools.entropy)
@@ -244,7 +246,9 @@ def _make_authority(wish: _Wish, transaction: Transaction, tools: Tools) -> Entr
     transaction.stage(
         wish.files.certificate, mode=layout.CERTIFICATE_MODE, content=certificate_pem(issued.certificate)
     )
-    return Entry(event=Event.ISSUED, id=wish.id, reason=None, facts=certificate_facts(issued.certificate))
+    return LedgerEntry(
+        event=Event.ISSUED, id=wish.id, reason=None, facts=certificate_facts(issued.certificate)
+    )
 
 
 def _has(reader: Reader, path: str) -> bool:
@@ -343,7 +347,7 @@ def _key(reader: Reader, path: str) -> PrivateKey:
 # -- recording --------------------------------------------------------------------------------------------
 
 
-def note(store: Store, transaction: Transaction, entries: list[Entry], *, now: datetime) -> None:
+def note(store: Store, transaction: Transaction, entries: list[LedgerEntry], *, now: datetime) -> None:
     """Put what is done in this transaction on record."""
     ledger, _ = appended(read_ledger(store), entries, now=now)
     transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)

@@ -26,7 +26,7 @@ _LARGEST = 4 * LARGEST_BUNDLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
+class PendingAnswer:
     """A request that is out.
 
     `file` is the request as it is carried. `keys` are the private keys that were made for it, PEM by id; a CA
@@ -42,7 +42,7 @@ class Pending:
         return read_requests(unwrap(self.file, pin=None))
 
 
-def encode_pending(pending: Pending) -> bytes:
+def encode_pending(pending: PendingAnswer) -> bytes:
     """The file's bytes; they are secret."""
     return encoded(
         {
@@ -52,7 +52,7 @@ def encode_pending(pending: Pending) -> bytes:
     )
 
 
-def read_pending(reader: Reader) -> Pending | None:
+def read_pending(reader: Reader) -> PendingAnswer | None:
     """The request that a PKI directory has out; None where there is none.
 
     Raises:
@@ -72,6 +72,6 @@ def read_pending(reader: Reader) -> Pending | None:
         ) from None
 
 
-def _pending(content: dict[str, Any]) -> Pending:
+def _pending(content: dict[str, Any]) -> PendingAnswer:
     keys = {plain_text(each): str(pem).encode("ascii") for each, pem in content["keys"].items()}
-    return Pending(file=base64.b64decode(content["request"], validate=True), keys=keys)
+    return PendingAnswer(file=base64.b64decode(content["request"], validate=True), keys=keys)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.airgap.carrier.cluster_key import bundle_key
-from pkigen.airgap.carrier.csr_review import judge_all, make_request
+from pkigen.airgap.carrier.csr_review import make_request, review_all
 from pkigen.airgap.carrier.requests import NONCE_SIZE, Purpose, RequestSet, write_requests
 from pkigen.airgap.offline.generations import as_asked, renamed
-from pkigen.airgap.offline.pending import Pending, encode_pending
+from pkigen.airgap.offline.pending import PendingAnswer, encode_pending
 from pkigen.crypto.key_makers import generated
 from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, private_pem
 from pkigen.crypto.names import subject_of
@@ -19,7 +19,7 @@ from pkigen.errors import AuthorityError
 from pkigen.reconcile.apply import apply_plan
 from pkigen.spec.model import CAKeys
 from pkigen.state.issuance_record import record
-from pkigen.state.ledger import Entry, Event
+from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.observed import observe_certificate
 from pkigen.state.views import Opened
 
@@ -41,7 +41,7 @@ def make_own_keys(plan: Plan, inventory: Inventory, store: Store, tools: Tools) 
     apply_plan(plan, inventory, store, tools, held=held)
 
 
-def ask(inventory: Inventory, store: Store, identifiers: Iterable[str], tools: Tools) -> Pending:
+def ask(inventory: Inventory, store: Store, identifiers: Iterable[str], tools: Tools) -> PendingAnswer:
     """Make the keys for some certificates and the request for them, and keep both until the answer comes.
 
     Args:
@@ -84,10 +84,10 @@ def ask(inventory: Inventory, store: Store, identifiers: Iterable[str], tools: T
         recipient=None,
         requests=tuple(sorted(requests.items())),
     )
-    pending = Pending(file=write_requests(requested, bundle_key(opened)), keys=keys)
+    pending = PendingAnswer(file=write_requests(requested, bundle_key(opened)), keys=keys)
     record(
         store,
-        Entry(
+        LedgerEntry(
             event=Event.ASKED,
             id=f"request:{requested.nonce}",
             reason=None,
@@ -115,7 +115,7 @@ def _current(item: DesiredCertificate, reader: Reader) -> tuple[DesiredCertifica
     return renamed(item, subject_of(certificate).common_name), key
 
 
-def outdated(pending: Pending, plan: Plan, inventory: Inventory) -> str | None:
+def outdated(pending: PendingAnswer, plan: Plan, inventory: Inventory) -> str | None:
     """Why a request that is out is not the one that would be made now; None where it is.
 
     Args:
@@ -129,7 +129,7 @@ def outdated(pending: Pending, plan: Plan, inventory: Inventory) -> str | None:
         for identifier, pem in asked.items()
         if (item := inventory.certificates.get(identifier)) is not None
     }
-    for deviation in judge_all(asked, desired, {}).deviations:
+    for deviation in review_all(asked, desired, {}).deviations:
         return str(deviation)
     for action in plan.offline:
         own = inventory.certificates[action.id].issuer is None and inventory.ca_keys is CAKeys.OFFLINE

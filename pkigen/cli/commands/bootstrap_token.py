@@ -25,7 +25,7 @@ from pkigen.cli.values import duration
 from pkigen.desired.generations import CA
 from pkigen.notation import timestamp
 from pkigen.state.issuance_record import record
-from pkigen.state.ledger import Entry, Event
+from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.materials import discovery_hash
 
 app = typer.Typer(add_completion=False)
@@ -70,7 +70,7 @@ def bootstrap_token(
         bundle = trust_bundle(session, store)
         anchors = session.anchors(store, CA.KUBERNETES)
         facts: dict[str, str | int | list[str]] = {"groups": list(groups), "notAfter": timestamp(expires)}
-        entry = Entry(event=Event.SIGNED, id=f"bootstrap-token:{made.id}", reason=None, facts=facts)
+        entry = LedgerEntry(event=Event.SIGNED, id=f"bootstrap-token:{made.id}", reason=None, facts=facts)
         record(store, entry, now=session.now, keep_backups=session.inventory.cluster.spec.backups.keep)
     cluster = session.inventory.cluster
     place = Access(

@@ -14,8 +14,7 @@ from typing import Annotated
 import typer
 
 from pkigen import layout
-from pkigen.access import explanation as explaining
-from pkigen.access import failures
+from pkigen.access import explanation, failures
 from pkigen.access.credentials import Credential, of_certificate, of_entry, of_token, only_certificates
 from pkigen.access.kubeconfig_summary import credential_lines, lines
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG, Kubeconfig, Section, load
@@ -126,8 +125,8 @@ def _name(system: System, name: str, spec: Path | None, pki: Path | None) -> tup
     with _known(system, place, pki) as cluster:
         if cluster is None:  # pragma: no cover -- a place was given
             raise AssertionError
-        found = explaining.explain(cluster, name)
-        known = explaining.names(cluster.inventory)
+        found = explanation.explain(cluster, name)
+        known = explanation.names(cluster.inventory)
     if found is None:
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else "`pkigen status` lists the certificates"
@@ -138,7 +137,7 @@ def _name(system: System, name: str, spec: Path | None, pki: Path | None) -> tup
 
 
 @contextmanager
-def _known(system: System, place: Path | None, pki: Path | None) -> Iterator[explaining.Cluster | None]:
+def _known(system: System, place: Path | None, pki: Path | None) -> Iterator[explanation.Cluster | None]:
     """The cluster to look things up in, where one is given or this directory is one."""
     if place is None:
         yield None
@@ -147,10 +146,10 @@ def _known(system: System, place: Path | None, pki: Path | None) -> Iterator[exp
     with ExitStack() as stack:
         tree = stack.enter_context(session.reading()) if session.root.exists() else NoTree()
         session = session.at(tree)
-        yield explaining.Cluster(inventory=session.inventory, reader=tree, now=session.now)
+        yield explanation.Cluster(inventory=session.inventory, reader=tree, now=session.now)
 
 
-def _file(path: Path, cluster: explaining.Cluster | None, now: datetime) -> tuple[str, ...]:
+def _file(path: Path, cluster: explanation.Cluster | None, now: datetime) -> tuple[str, ...]:
     """By what it holds: a kubeconfig, certificates, a request or a token."""
     data = read_bounded(path, limit=LARGEST_KUBECONFIG)
     if b"-----BEGIN CERTIFICATE REQUEST" in data or b"-----BEGIN NEW CERTIFICATE REQUEST" in data:
@@ -176,7 +175,7 @@ def _file(path: Path, cluster: explaining.Cluster | None, now: datetime) -> tupl
     if user is None:
         return shown
     found = of_entry(user, read, now=now)
-    return (*shown, *(f"  {line}" for line in explaining.of_credential(found, cluster)))
+    return (*shown, *(f"  {line}" for line in explanation.of_credential(found, cluster)))
 
 
 def _kubeconfig(data: bytes, path: Path) -> Kubeconfig:
@@ -196,6 +195,6 @@ def _kubeconfig(data: bytes, path: Path) -> Kubeconfig:
         ) from None
 
 
-def _credential(found: Credential, cluster: explaining.Cluster | None, now: datetime) -> Iterator[str]:
-    for line in (*credential_lines(found, now=now), *explaining.of_credential(found, cluster)):
+def _credential(found: Credential, cluster: explanation.Cluster | None, now: datetime) -> Iterator[str]:
+    for line in (*credential_lines(found, now=now), *explanation.of_credential(found, cluster)):
         yield f"  {line}"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pkigen.access import merge as merging
+from pkigen.access import merge
 from pkigen.access.kubeconfig_summary import lines
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG, Kubeconfig, encode, load
 from pkigen.cli.access_input import read_bounded, read_or_say
@@ -23,8 +23,8 @@ app = typer.Typer(
 _LARGEST_REFERENCE = 1 << 20
 
 
-@app.command()
-def merge(
+@app.command("merge")
+def merge_kubeconfigs(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="In the order of precedence.")],
     *,
     out: Annotated[
@@ -52,16 +52,16 @@ def merge(
     configs = [_read(path) for path in files]
     if exec_free:
         for config in configs:
-            for fault in merging.programs(config):
+            for fault in merge.programs(config):
                 raise AccessError(
                     fault, hint="a kubeconfig should start nothing: leave it out, or add --allow-exec"
                 )
-    merged = merging.merge(configs)
+    merged = merge.merge(configs)
     config = merged.config
     if flatten:
-        config = merging.flattened(config, partial(read_bounded, limit=_LARGEST_REFERENCE))
+        config = merge.flattened(config, partial(read_bounded, limit=_LARGEST_REFERENCE))
     if out is not None:
-        config = merging.relative_to(config, (Path.cwd() / out).parent)
+        config = merge.relative_to(config, (Path.cwd() / out).parent)
     for remark in merged.remarks:
         note(f"note: {remark}")
     if out is not None:

@@ -10,7 +10,7 @@ import typer
 
 from pkigen.airgap.carrier.media import require_place, write_file
 from pkigen.airgap.carrier.paths import IDENTITY, PENDING
-from pkigen.airgap.enrolment.request import Wish, ask, wanted
+from pkigen.airgap.enrolment.request import EnrolmentOptions, ask, wanted
 from pkigen.cli.commands.node_approve import approve
 from pkigen.cli.commands.node_listing import listed
 from pkigen.cli.console import note, say
@@ -94,7 +94,7 @@ def request(
     name = node or socket.gethostname().lower()
     wanted(inventory, name)
     require_place(out)
-    wish = Wish(
+    wish = EnrolmentOptions(
         node=name,
         reuse_keys=reuse_keys,
         anew=anew,

@@ -14,7 +14,7 @@ from pkigen.airgap.carrier.bundle_key import fingerprint, parse_pin
 from pkigen.airgap.carrier.cluster_key import bundle_key
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE
 from pkigen.airgap.carrier.media import read_file, require_place, write_file
-from pkigen.airgap.enrolment.approval import Petition, Pins, admit, differing, judge_petitions
+from pkigen.airgap.enrolment.approval import Petition, Pins, admit, differing, review_petitions
 from pkigen.airgap.enrolment.request import wanted
 from pkigen.cli.commands.node_listing import listed
 from pkigen.cli.commands.rescue_kit import require_settled
@@ -37,7 +37,7 @@ from pkigen.state.views import Opened
 from pkigen.store import Store
 
 if TYPE_CHECKING:
-    from pkigen.airgap.carrier.csr_review import Judged
+    from pkigen.airgap.carrier.csr_review import Reviewed
     from pkigen.desired.items import DesiredCertificate
     from pkigen.reconcile.plan import Plan
     from pkigen.state.observed import Reader
@@ -82,7 +82,7 @@ def approve(
     with session.writing("node approve") as store:
         session = session.at(store)
         petitions = _admitted(carried, session, store, pins)
-        judged = judge_petitions(petitions, session.inventory, store, read_lock(store))
+        judged = review_petitions(petitions, session.inventory, store, read_lock(store))
         _require_flawless(judged, petitions)
         _require_same(judged, petitions, session, store)
         new = [petition for petition in petitions if not petition.approved_before]
@@ -161,7 +161,7 @@ def _admitted(
     return tuple(petition for _, (_, petition) in sorted(found.items()))
 
 
-def _require_flawless(judged: Judged, petitions: tuple[Petition, ...]) -> None:
+def _require_flawless(judged: Reviewed, petitions: tuple[Petition, ...]) -> None:
     for deviation in judged.deviations:
         note(str(deviation))
     count = len(judged.deviations)
@@ -174,7 +174,7 @@ def _require_flawless(judged: Judged, petitions: tuple[Petition, ...]) -> None:
         )
 
 
-def _require_same(judged: Judged, petitions: tuple[Petition, ...], session: Session, store: Store) -> None:
+def _require_same(judged: Reviewed, petitions: tuple[Petition, ...], session: Session, store: Store) -> None:
     """What was approved before must still be what was issued then."""
     for petition in petitions:
         if not petition.approved_before:

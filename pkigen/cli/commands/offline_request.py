@@ -10,7 +10,7 @@ from pkigen.airgap.carrier.bundle_key import parse_pin
 from pkigen.airgap.carrier.cluster_key import bundle_fingerprint
 from pkigen.airgap.carrier.media import write_file
 from pkigen.airgap.offline.generations import next_id, successors
-from pkigen.airgap.offline.pending import Pending, read_pending
+from pkigen.airgap.offline.pending import PendingAnswer, read_pending
 from pkigen.airgap.offline.request import ask, make_own_keys, outdated, outstanding
 from pkigen.cli.commands.renew import ids_of
 from pkigen.cli.console import note, say
@@ -21,7 +21,7 @@ from pkigen.desired.generations import CA, ca_id
 from pkigen.errors import BundleError, UsageError
 from pkigen.reconcile.planner import make_plan
 from pkigen.reconcile.surveyed import Selection
-from pkigen.rotation.phases import Step, after
+from pkigen.rotation.phases import RotationStep, after
 from pkigen.spec.model import Authority, CAKeys
 from pkigen.state.lockfile import read_lock
 
@@ -107,7 +107,7 @@ def select_successors(session: Session, names: tuple[str, ...]) -> frozenset[str
 def for_successors(session: Session, identifiers: Iterable[str]) -> Session:
     """The session in which the next generations among these exist."""
     cas = successors(identifiers)
-    return session.under(after(session.inventory.rotations, cas, Step.PREPARE)) if cas else session
+    return session.under(after(session.inventory.rotations, cas, RotationStep.PREPARE)) if cas else session
 
 
 def request_out(
@@ -152,7 +152,9 @@ def _beside(root: Path) -> Path:
     return named.with_name(f"{named.name}.request")
 
 
-def _asked(session: Session, store: Store, selection: Selection, following: frozenset[str]) -> Pending | None:
+def _asked(
+    session: Session, store: Store, selection: Selection, following: frozenset[str]
+) -> PendingAnswer | None:
     tools = session.tools(session.unlocking.vault(store))
     if following:
         inventory = for_successors(session, following).inventory
@@ -177,7 +179,7 @@ def _plan(session: Session, store: Store, selection: Selection) -> Plan:
 
 
 def _require_current(
-    session: Session, store: Store, pending: Pending, selection: Selection, following: frozenset[str]
+    session: Session, store: Store, pending: PendingAnswer, selection: Selection, following: frozenset[str]
 ) -> None:
     asked = frozenset(identifier for identifier, _ in pending.requests.requests)
     more = sorted(following - asked)
@@ -196,7 +198,7 @@ def _require_current(
         )
 
 
-def _say(session: Session, pending: Pending, target: Path, pin: str, *, is_new: bool) -> None:
+def _say(session: Session, pending: PendingAnswer, target: Path, pin: str, *, is_new: bool) -> None:
     requests = pending.requests
     count = len(requests.requests)
     what = "request" if is_new else "request (the one that is out)"

@@ -30,7 +30,7 @@ from pkigen.rotation.live import OBSERVABLE, look
 from pkigen.rotation.phases import (
     COMMANDS,
     NEXT_STEP,
-    Step,
+    RotationStep,
     after,
     before_preparing,
     is_taken,
@@ -55,7 +55,7 @@ app = typer.Typer(
 )
 
 
-class Authority(enum.StrEnum):
+class CAName(enum.StrEnum):
     """The CAs by the names that people use."""
 
     KUBERNETES = "kubernetes"
@@ -69,7 +69,7 @@ class Authority(enum.StrEnum):
 
 
 PhaseOption = Annotated[
-    Step | None,
+    RotationStep | None,
     typer.Option("--phase", help="Which step to take.  [default: the next one]"),
 ]
 ProveOption = Annotated[
@@ -89,11 +89,11 @@ RunbookOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class RotationOptions:
     """What the operator asked for."""
 
     identifiers: tuple[str, ...]
-    step: Step | None
+    step: RotationStep | None
     prove: bool
     yes: bool
     distributed: bool
@@ -126,7 +126,7 @@ class Wish:
 @unlocked
 def rotate_ca(
     context: typer.Context,
-    names: Annotated[list[Authority], typer.Argument(metavar="CA", help="kubernetes, etcd, front-proxy.")],
+    names: Annotated[list[CAName], typer.Argument(metavar="CA", help="kubernetes, etcd, front-proxy.")],
     spec: SpecArgument,
     *,
     phase: PhaseOption = None,
@@ -173,7 +173,7 @@ def rotate_ca(
             raise UsageError(
                 f"this cluster has no {ca.certificate_name} CA", hint="its etcd is external: rotate it there"
             )
-    wish = Wish(
+    wish = RotationOptions(
         identifiers=tuple(ca_id(ca) for ca in chosen),
         step=phase,
         prove=prove,
@@ -215,7 +215,7 @@ def rotate_sa(
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
     session = session.with_keys(unlocking)
-    wish = Wish(
+    wish = RotationOptions(
         identifiers=(SA,),
         step=phase,
         prove=prove,
@@ -254,7 +254,7 @@ def rotate_encryption_key(
         raise UsageError(
             "this cluster does not encrypt Secrets", hint="set spec.encryption, then `pkigen apply`"
         )
-    wish = Wish(
+    wish = RotationOptions(
         identifiers=(ENCRYPTION_KEY,),
         step=phase,
         prove=prove,
@@ -266,7 +266,7 @@ def rotate_encryption_key(
     _rotate(session, wish)
 
 
-def _rotate(session: Session, wish: Wish) -> None:
+def _rotate(session: Session, wish: RotationOptions) -> None:
     """Take one step: plan it, prove it, show it, ask, and carry it out in one transaction."""
     with session.writing(wish.words) as store:
         old = _settled(session, store, wish)
@@ -275,7 +275,7 @@ def _rotate(session: Session, wish: Wish) -> None:
             return
         step = wish.step or proposed(old.inventory.rotations, wish.identifiers)
         new = old.under(after(old.inventory.rotations, wish.identifiers, step))
-        if step is Step.PREPARE:
+        if step is RotationStep.PREPARE:
             _require_successors(old, store, wish.identifiers)
         plan = make_plan(
             new.inventory,
@@ -286,7 +286,7 @@ def _rotate(session: Session, wish: Wish) -> None:
             moves=moves(store, old.inventory.rotations, wish.identifiers, step),
             rotated={identifier: str(step) for identifier in wish.identifiers},
         )
-        judge = _Judge(old, new, store)
+        judge = _StepProof(old, new, store)
         given = premises(old.inventory.rotations, wish.identifiers, step)
         if wish.prove:
             rehearse(plan, new.inventory, store, new.tools(new.unlocking.vault(store)), inspect=judge.look)
@@ -294,10 +294,10 @@ def _rotate(session: Session, wish: Wish) -> None:
             judge.proof().require()
             return
         risks = tuple(_risks(old, store, wish, step))
-        if step is Step.FINISH:
+        if step is RotationStep.FINISH:
             _require_over(old, store, wish)
         (say if wish.output is Format.TEXT else note)(plan_text(plan, new.inventory, risks))
-        if step is not Step.PREPARE:
+        if step is not RotationStep.PREPARE:
             for premise in given:
                 note(f"taken for granted: {premise}")
         if not wish.yes and not agreed(f"{step} {', '.join(wish.identifiers)}?"):
@@ -328,7 +328,7 @@ def _rotate(session: Session, wish: Wish) -> None:
         say(structured.dump(said, wish.output))
 
 
-class _Judge:
+class _StepProof:
     """Proves the step over the tree that is there and the staged one."""
 
     def __init__(self, old: Session, new: Session, store: Store) -> None:
@@ -352,7 +352,7 @@ class _Judge:
 
 
 def _inspection(
-    judge: _Judge, new: Session, wish: Wish, step: Step, plan: Plan
+    judge: _StepProof, new: Session, wish: RotationOptions, step: RotationStep, plan: Plan
 ) -> Callable[[StagedView], None]:
     """The proof, and the runbook: whoever is interrupted right after the commit must not be left without."""
 
@@ -375,13 +375,13 @@ def _inspection(
 # -- before a step --------------------------------------------------------------------------------
 
 
-def _settled(session: Session, store: Store, wish: Wish) -> Session:
+def _settled(session: Session, store: Store, wish: RotationOptions) -> Session:
     """The state that the step starts from: what the spec asks for, so that its plan holds nothing else.
 
     A next generation that an operator put into the authority is not prepared before the tree trusts it.
     """
     found = session.at(store)
-    if wish.step in {None, Step.PREPARE}:
+    if wish.step in {None, RotationStep.PREPARE}:
         earlier = before_preparing(found.inventory.rotations, wish.identifiers)
         if earlier != found.inventory.rotations and not _pending(found.under(earlier), store):
             return found.under(earlier)
@@ -394,7 +394,7 @@ def _settled(session: Session, store: Store, wish: Wish) -> Session:
     return found
 
 
-def _is_taken(session: Session, store: Store, wish: Wish) -> bool:
+def _is_taken(session: Session, store: Store, wish: RotationOptions) -> bool:
     """Whether an earlier run took the step, or this one has just finished what it left.
 
     The way back and the next step depend on the phase: after an interruption they must not be taken twice.
@@ -405,12 +405,12 @@ def _is_taken(session: Session, store: Store, wish: Wish) -> bool:
     if wish.step is None or not is_taken(session.inventory.rotations, wish.identifiers, wish.step):
         return False
     ledger = read_ledger(store)
-    return wish.step is not Step.FINISH or all(
-        last_step(ledger, identifier) == Step.FINISH for identifier in wish.identifiers
+    return wish.step is not RotationStep.FINISH or all(
+        last_step(ledger, identifier) == RotationStep.FINISH for identifier in wish.identifiers
     )
 
 
-def _say_taken(session: Session, store: Store, wish: Wish) -> None:
+def _say_taken(session: Session, store: Store, wish: RotationOptions) -> None:
     phases = _phases(session, wish)
     if wish.output is Format.TEXT:
         said = ", ".join(f"{identifier} is {phase}" for identifier, phase in phases.items())
@@ -454,10 +454,10 @@ def _require_successors(session: Session, store: Store, identifiers: tuple[str, 
             )
 
 
-def _risks(session: Session, store: Store, wish: Wish, step: Step) -> Iterator[str]:
+def _risks(session: Session, store: Store, wish: RotationOptions, step: RotationStep) -> Iterator[str]:
     """What a step may break that no proof can see, one sentence each."""
     rotations = session.inventory.rotations
-    if step is Step.FINISH and wish.force and wish.identifiers == (SA,):
+    if step is RotationStep.FINISH and wish.force and wish.identifiers == (SA,):
         until = _tokens_end(session, store)
         if until is None or until > session.now:
             yield (
@@ -469,7 +469,7 @@ def _risks(session: Session, store: Store, wish: Wish, step: Step) -> Iterator[s
                 "an API server or controller manager that has not restarted with the promoted key goes on "
                 "signing with the previous one: what it signs is refused"
             )
-    if step is not Step.ROLLBACK:
+    if step is not RotationStep.ROLLBACK:
         return
     ledger = read_ledger(store)
     for identifier in wish.identifiers:
@@ -486,7 +486,7 @@ def _risks(session: Session, store: Store, wish: Wish, step: Step) -> Iterator[s
             )
 
 
-def _require_over(session: Session, store: Store, wish: Wish) -> None:
+def _require_over(session: Session, store: Store, wish: RotationOptions) -> None:
     """The last step cannot be seen to be safe from here: the nodes, and time, must have caught up."""
     if wish.identifiers == (SA,):
         if wish.force:
@@ -517,7 +517,7 @@ def _require_over(session: Session, store: Store, wish: Wish) -> None:
         )
 
 
-def _require_served(session: Session, store: Store, wish: Wish) -> None:
+def _require_served(session: Session, store: Store, wish: RotationOptions) -> None:
     seen = look(session.inventory, store, now=session.now, dial=session.system.dial, only=wish.identifiers)
     note(live_text(seen, cluster=session.inventory.cluster.name))
     if seen.findings:
@@ -546,7 +546,7 @@ def _discovery_hashes(session: Session, store: Store) -> tuple[str, ...]:
     return tuple(map(discovery_hash, session.anchors(store, CA.KUBERNETES)))
 
 
-def _phases(session: Session, wish: Wish) -> dict[str, str]:
+def _phases(session: Session, wish: RotationOptions) -> dict[str, str]:
     return {identifier: str(session.inventory.rotations.phase(identifier)) for identifier in wish.identifiers}
 
 
@@ -558,7 +558,12 @@ def _say_proof(proof: Proof, given: tuple[str, ...], output: Format) -> None:
 
 
 def _say_done(
-    session: Session, wish: Wish, step: Step, applied: Applied, proof: Proof, discovery: tuple[str, ...]
+    session: Session,
+    wish: RotationOptions,
+    step: RotationStep,
+    applied: Applied,
+    proof: Proof,
+    discovery: tuple[str, ...],
 ) -> None:
     tell: Callable[[str], None] = say if wish.output is Format.TEXT else note
     backup = f"; what was replaced is in backup {applied.backup}" if applied.backup else ""
@@ -571,12 +576,12 @@ def _say_done(
     for identifier, phase in phases.items():
         tell(f"{identifier} is now {phase}")
     forward = NEXT_STEP[Phase(next(iter(phases.values())))]
-    if forward is not Step.PREPARE:
+    if forward is not RotationStep.PREPARE:
         note(
             f"next: bring every node its files and restart what must restart (--runbook DIR says how), then "
             f"`{wish.command} SPEC --phase {forward}`"
         )
-    elif step is Step.FINISH:
+    elif step is RotationStep.FINISH:
         note(
             "next: bring the files to every node; to undo it, `pkigen rollback` restores what was archived, "
             "and the phase is promoted again"

@@ -15,7 +15,7 @@ from pkigen.cli.options import TemplatesOption
 from pkigen.cli.outputs import write_text
 from pkigen.cli.reports import status_forms, structured
 from pkigen.cli.reports.plan_text import offline_text, rotations_text
-from pkigen.cli.reports.status import Row, due, rows
+from pkigen.cli.reports.status import StatusRow, due, rows
 from pkigen.cli.session import Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
@@ -88,7 +88,7 @@ def status(
         raise typer.Exit(ExitCode.FINDINGS)
 
 
-def _written(found: list[Row], session: Session, output: Form, requests: RequestSet | None) -> str:
+def _written(found: list[StatusRow], session: Session, output: Form, requests: RequestSet | None) -> str:
     cluster = session.inventory.cluster.name
     match output:
         case Form.TEXT:

@@ -24,7 +24,7 @@ from pkigen.desired.generations import SA, Phase, Slot, sa_path
 from pkigen.errors import UsageError
 from pkigen.spec.model import format_duration, parse_uid
 from pkigen.state.issuance_record import record
-from pkigen.state.ledger import Entry, Event
+from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.store import Store
 
 app = typer.Typer(add_completion=False)
@@ -141,7 +141,7 @@ def _signed(session: Session, store: Store, claims: Claims) -> str:
     key = load_own_private(session.opened(store).read(sa_path(Slot.CURRENT, layout.SA_PRIVATE_KEY)).data)
     text = sign(claims, key, entropy=session.system.entropy)
     identifier = f"serviceaccount:{claims.namespace}:{claims.account}"
-    entry = Entry(event=Event.SIGNED, id=identifier, reason=None, facts=token_facts(read(text)))
+    entry = LedgerEntry(event=Event.SIGNED, id=identifier, reason=None, facts=token_facts(read(text)))
     record(store, entry, now=session.now, keep_backups=session.inventory.cluster.spec.backups.keep)
     return text
 

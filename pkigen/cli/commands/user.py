@@ -28,7 +28,7 @@ from pkigen.cli.outputs import write_secret
 from pkigen.cli.session import Session
 from pkigen.cli.system import system_of
 from pkigen.crypto.issuance import certificate_pem
-from pkigen.crypto.path_verifier import Judge
+from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.service_account_tokens import (
     LONGEST_TOKEN,
     SERVICE_ACCOUNT_PREFIX,
@@ -138,7 +138,7 @@ def _of_certificate(
     if isinstance(chain, str):
         raise AccessError(f"{file} {chain}")
     anchors = parse_certificates(bundle)
-    refusal = "" if isinstance(anchors, str) else Judge(session.now).client(chain, anchors)
+    refusal = "" if isinstance(anchors, str) else PathVerifier(session.now).client(chain, anchors)
     if refusal:
         raise AccessError(
             f"this cluster's API servers refuse the certificate in {file}: {refusal}",

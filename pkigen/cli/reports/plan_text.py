@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pkigen.desired.generations import Rotations
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.plan import Action, Plan
-    from pkigen.reconcile.restart_map import Step
+    from pkigen.reconcile.restart_map import Restart
     from pkigen.spec.model import ClusterSpec
 
 _NAMED = 3
@@ -99,7 +99,7 @@ def consequences_text(inventory: Inventory, changes: Iterable[Action]) -> Iterat
     yield from leftovers_text(inventory, changes)
 
 
-def restart_text(steps: Iterable[Step]) -> Iterator[str]:
+def restart_text(steps: Iterable[Restart]) -> Iterator[str]:
     """The restart map, one line a step, in a safe order."""
     for number, step in enumerate(steps, start=1):
         yield f"  {number}. {step.node}: {step_text(step)}"
@@ -114,7 +114,7 @@ def leftovers_text(inventory: Inventory, changes: Iterable[Action]) -> Iterator[
         yield f"  {node}: {' '.join(paths)}"
 
 
-def step_text(step: Step) -> str:
+def step_text(step: Restart) -> str:
     """What one step asks for."""
     removed = f", once {' '.join(step.removes)} is gone" if step.removes else ""
     return f"{step.component} {_EFFECTS[step.effect].format(member=step.member)}{removed}"
@@ -131,7 +131,7 @@ _EFFECTS = {
 
 
 def runbook_script(
-    steps: Iterable[Step], cluster: ClusterSpec, remaining: Mapping[str, Sequence[str]]
+    steps: Iterable[Restart], cluster: ClusterSpec, remaining: Mapping[str, Sequence[str]]
 ) -> str:
     """The restart map as a shell script to be read first and then run on one node at a time."""
     lines = [

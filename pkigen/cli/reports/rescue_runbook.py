@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pkigen.layout import KUBERNETES_DIRECTORY
 from pkigen.notation import host_text
 from pkigen.reconcile.restart_commands import health_check, restart_commands
-from pkigen.reconcile.restart_map import Component, Effect, Step
+from pkigen.reconcile.restart_map import ComponentName, Effect, Restart
 from pkigen.spec.model import Authority, KeyHome, Runtime
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ def rescue_runbook(inventory: Inventory, *, directory: str) -> str:
         inventory: Of this cluster.
         directory: Where the PKI directory is.
     """
-    book = _Runbook(inventory, directory)
+    book = _RescueRunbook(inventory, directory)
     lines = [f"cluster {inventory.cluster.name}: when its certificates have ended", ""]
     for number, (title, *body) in enumerate(book.sections(), start=1):
         lines += [f"{number}. {title}", *(f"   {line}".rstrip() for line in body), ""]
     return "\n".join(lines)
 
 
-class _Runbook:
+class _RescueRunbook:
     def __init__(self, inventory: Inventory, directory: str) -> None:
         self._cluster = inventory.cluster
         self._spec = inventory.cluster.spec
@@ -52,20 +52,20 @@ class _Runbook:
         yield self._copy()
         if self._cluster.etcd_members:
             yield self._component(
-                Component.ETCD,
+                ComponentName.ETCD,
                 self._cluster.etcd_members,
                 "all members, one right after the other: none gets well before a majority is back",
                 self._etcd_took,
             )
         planes = self._cluster.control_plane
-        yield self._component(Component.API_SERVER, planes, "once etcd is well", self._api_server_took)
+        yield self._component(ComponentName.API_SERVER, planes, "once etcd is well", self._api_server_took)
         yield self._component(
-            Component.CONTROLLER_MANAGER,
+            ComponentName.CONTROLLER_MANAGER,
             planes,
             "they also publish the CA to every namespace (ConfigMap kube-root-ca.crt)",
             self._well,
         )
-        yield self._component(Component.SCHEDULER, planes, "as before", self._well)
+        yield self._component(ComponentName.SCHEDULER, planes, "as before", self._well)
         yield self._kubelets()
         yield self._clients()
 
@@ -103,27 +103,29 @@ class _Runbook:
             "on it; go through the checks below in this order all the same.",
         ]
 
-    def _component(self, component: Component, nodes: Iterable[Node], remark: str, took: _Check) -> list[str]:
+    def _component(
+        self, component: ComponentName, nodes: Iterable[Node], remark: str, took: _Check
+    ) -> list[str]:
         nodes = tuple(nodes)
         lines = [f"{component}: {remark}"]
         for node in nodes:
             lines.append(f"on {node.name}:")
-            step = Step(node=node.name, component=component, effect=Effect.RESTART, files=())
+            step = Restart(node=node.name, component=component, effect=Effect.RESTART, files=())
             lines += [f"  {command}" for command in restart_commands(step, self._cluster)]
         lines.append("it took when each of these ends:")
         for node in nodes:
             lines += [f"  {node.name}: {line}" for line in took(component, node)]
         return lines
 
-    def _well(self, component: Component, node: Node) -> Iterator[str]:
-        step = Step(node=node.name, component=component, effect=Effect.RESTART, files=())
+    def _well(self, component: ComponentName, node: Node) -> Iterator[str]:
+        step = Restart(node=node.name, component=component, effect=Effect.RESTART, files=())
         yield health_check(step, self._cluster)
 
-    def _etcd_took(self, component: Component, node: Node) -> Iterator[str]:
+    def _etcd_took(self, component: ComponentName, node: Node) -> Iterator[str]:
         yield from self._well(component, node)
         yield _end_of(host_text(node.advertise_address), _ETCD_PORT)
 
-    def _api_server_took(self, _component: Component, node: Node) -> Iterator[str]:
+    def _api_server_took(self, _component: ComponentName, node: Node) -> Iterator[str]:
         # Not through the control plane's common address: behind that another one might answer.
         server = self._cluster.local_server(node)
         probe = f"kubectl --kubeconfig {KUBERNETES_DIRECTORY}/admin.conf --server {server} get --raw /readyz"
@@ -135,7 +137,7 @@ class _Runbook:
         planes = {node.name for node in self._cluster.control_plane}
         nodes = sorted(self._spec.nodes, key=lambda node: (node.name not in planes, node.name))
         for node in nodes:
-            step = Step(node=node.name, component=Component.KUBELET, effect=Effect.RESTART, files=())
+            step = Restart(node=node.name, component=ComponentName.KUBELET, effect=Effect.RESTART, files=())
             lines.append(f"on {node.name}:")
             if self._spec.kubelet.rotate_certificates:
                 lines.append(f"  {_KUBELET_CERTIFICATE}    # its own, which has ended too")
@@ -175,4 +177,4 @@ def _end_of(host: str, port: int) -> str:
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    _Check = Callable[[Component, Node], Iterable[str]]
+    _Check = Callable[[ComponentName, Node], Iterable[str]]

@@ -13,8 +13,8 @@ from pkigen.desired.connections import endpoints
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Phase, ca_id
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.restart_commands import health_check, restart_commands
-from pkigen.reconcile.restart_map import Component, Effect, restart_map
-from pkigen.rotation.phases import COMMANDS, NEXT_STEP, Step
+from pkigen.reconcile.restart_map import ComponentName, Effect, restart_map
+from pkigen.rotation.phases import COMMANDS, NEXT_STEP, RotationStep
 from pkigen.spec.model import KeyHome
 from pkigen.state.authority import look_at_all
 from pkigen.state.lockfile import certificate_facts
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.plan import Action
-    from pkigen.reconcile.restart_map import Step as Restart
+    from pkigen.reconcile.restart_map import Restart
     from pkigen.spec.model import Node
     from pkigen.state.observed import Reader
 
 _KUBELET_CERTIFICATE = "rm -f /var/lib/kubelet/pki/kubelet-client-current.pem"
 _TRUSTS = {
-    Step.PREPARE: "both CAs",
-    Step.PROMOTE: "both CAs",
-    Step.FINISH: "the new CA alone",
-    Step.ROLLBACK: "the CAs that are trusted now",
+    RotationStep.PREPARE: "both CAs",
+    RotationStep.PROMOTE: "both CAs",
+    RotationStep.FINISH: "the new CA alone",
+    RotationStep.ROLLBACK: "the CAs that are trusted now",
 }
 
 _READ_PER_CONNECTION = ("/etcd/server.key", "/apiserver-kubelet-client.key", "/apiserver-etcd-client.key")
@@ -75,25 +75,25 @@ def rotation_runbook(
     changes: Iterable[Action],
     *,
     identifiers: Sequence[str],
-    step: Step,
+    step: RotationStep,
     now: datetime,
 ) -> str:
     """The runbook of one step, as numbered text."""
-    book = _Runbook(inventory, reader, tuple(changes), identifiers, step, now)
+    book = _RotationRunbook(inventory, reader, tuple(changes), identifiers, step, now)
     lines = [f"cluster {inventory.cluster.name}: after `{step}` of {', '.join(identifiers)}", ""]
     for number, (title, *body) in enumerate(book.sections(), start=1):
         lines += [f"{number}. {title}", *(f"   {line}".rstrip() for line in body), ""]
     return "\n".join(lines) + "\n"
 
 
-class _Runbook:
+class _RotationRunbook:
     def __init__(
         self,
         inventory: Inventory,
         reader: Reader,
         changes: tuple[Action, ...],
         identifiers: Sequence[str],
-        step: Step,
+        step: RotationStep,
         now: datetime,
     ) -> None:
         self._inventory = inventory
@@ -124,7 +124,7 @@ class _Runbook:
 
     def _before(self) -> list[str]:
         lines = ["before anything else:"]
-        if self._step is Step.PREPARE:
+        if self._step is RotationStep.PREPARE:
             lines.append("nothing: every file of this step goes together with every file from before it")
         else:
             lines.append("every node must have the files of the step before, and have restarted what it said")
@@ -189,7 +189,7 @@ class _Runbook:
     def _drops_kubelet_certificate(self, restart: Restart) -> bool:
         """A kubelet that renews its own client certificate prefers it to the one in kubelet.conf."""
         return (
-            restart.component is Component.KUBELET
+            restart.component is ComponentName.KUBELET
             and self._spec.kubelet.rotate_certificates
             and ca_id(CA.KUBERNETES) in self._identifiers
             and any(
@@ -258,7 +258,7 @@ class _Runbook:
             f"{kubectl} get configmap -A --field-selector metadata.name=kube-root-ca.crt "
             f"-o go-template='{_PUBLISHED_CAS}' | {_COUNT_CAS}"
         )
-        if self._step is Step.PREPARE:
+        if self._step is RotationStep.PREPARE:
             yield "# Pods whose programs read it only at their start, before `promote`"
             yield (
                 f"{kubectl} get deployment,daemonset,statefulset -A --no-headers "
@@ -276,7 +276,7 @@ class _Runbook:
         for kind, path in _CA_BUNDLE_PATHS:
             patch = f'[{{\\"op\\":\\"replace\\",\\"path\\":\\"{path}\\",{value}}}]'
             yield f'{kubectl} patch {kind} NAME --type=json -p "{patch}"'
-        if self._step is Step.PROMOTE:
+        if self._step is RotationStep.PROMOTE:
             yield "# certificates that the previous CA signed on request: ask for each anew before `finish`"
             yield f"{kubectl} get certificatesigningrequests -o wide"
 
@@ -310,7 +310,7 @@ class _Runbook:
             f"# the keys by which others verify tokens: {both}; they may remember them for an hour",
             f"{kubectl} get --raw /openid/v1/jwks",
         ]
-        if self._step is Step.PROMOTE:
+        if self._step is RotationStep.PROMOTE:
             longest = self._spec.service_accounts.max_token_lifetime
             lines += [
                 f"# tokens of the previous key may live until {self._now + longest:%Y-%m-%d %H:%M} UTC, and",
@@ -328,7 +328,7 @@ class _Runbook:
 
     def _secrets(self) -> Iterator[list[str]]:
         encryption = self._spec.encryption
-        if self._step in {Step.PREPARE, Step.FINISH} or encryption is None:
+        if self._step in {RotationStep.PREPARE, RotationStep.FINISH} or encryption is None:
             return
         yield [
             "once every API server has restarted, write everything again with the key that is first now:",
@@ -350,7 +350,7 @@ class _Runbook:
         else:
             lines.append(f"forward: {command} --phase {NEXT_STEP[phase]}")
             lines.append(f"back:    {command} --phase rollback")
-        if self._step is Step.FINISH:
+        if self._step is RotationStep.FINISH:
             lines.append("the previous generation is archived in .pkigen/backups; `pkigen rollback --list`")
             lines.append("`pkigen rollback` restores it as it was after `promote`: copy and restart as there")
         return lines

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class StatusRow:
     """One certificate or token, or the service account key, which does not expire.
 
     `expires` is the certificate's own end; `effective` is the earliest end along its chain, when it stops
@@ -47,7 +47,7 @@ class Row:
     is_certificate: bool = True
 
 
-def rows(inventory: Inventory, reader: Reader, renderer: Renderer, *, now: datetime) -> Iterator[Row]:
+def rows(inventory: Inventory, reader: Reader, renderer: Renderer, *, now: datetime) -> Iterator[StatusRow]:
     """Every certificate in the inventory's order."""
     authorities, faults = look_at_all(reader, inventory, now=now)
     survey = Survey(inventory=inventory, reader=reader, renderer=renderer, authorities=authorities, now=now)
@@ -57,7 +57,7 @@ def rows(inventory: Inventory, reader: Reader, renderer: Renderer, *, now: datet
             yield _row(inventory, surveyed.item, surveyed, said.get(surveyed.item.id))
 
 
-def due(found: Row, *, now: datetime, within: timedelta) -> bool:
+def due(found: StatusRow, *, now: datetime, within: timedelta) -> bool:
     """Whether something stops working within that time, or does not work already."""
     return not found.works or (found.effective is not None and found.effective - now <= within)
 
@@ -67,7 +67,7 @@ def _row(
     item: DesiredCertificate | DesiredKeyPair | DesiredToken,
     surveyed: Surveyed,
     fault: str | None,
-) -> Row:
+) -> StatusRow:
     certificate = surveyed.observed.certificate if surveyed.observed else None
     ends = [certificate.not_valid_after_utc] if certificate else []
     if certificate is not None and surveyed.issuer is not None:
@@ -80,7 +80,7 @@ def _row(
         reasons, details = (*reasons, "unfit-authority"), (*details, fault)
     path = surveyed.action.paths[0]
     if isinstance(item, DesiredKeyPair | DesiredToken):
-        return Row(
+        return StatusRow(
             id=item.id,
             node=None,
             name=item.id,
@@ -95,7 +95,7 @@ def _row(
             details=details,
             works=works,
         )
-    return Row(
+    return StatusRow(
         id=item.id,
         node=item.node,
         name=item.name,

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from pkigen.cli.reports.status import Row
+    from pkigen.cli.reports.status import StatusRow
 
 _HEADER = ("NODE", "CERTIFICATE", "EXPIRES", "RESIDUAL", "CA", "STATE")
 
 
-def text(found: Iterable[Row], *, now: datetime) -> str:
+def text(found: Iterable[StatusRow], *, now: datetime) -> str:
     """A table; the residual time is that of the chain."""
 
-    def line(row: Row) -> tuple[str, ...]:
+    def line(row: StatusRow) -> tuple[str, ...]:
         state = ", ".join(row.reasons) or "ok"
         return (
             row.node or "-",
@@ -37,7 +37,7 @@ def text(found: Iterable[Row], *, now: datetime) -> str:
     return table(_HEADER, (line(row) for row in found))
 
 
-def structure(found: Iterable[Row], *, cluster: str, now: datetime) -> dict[str, Any]:
+def structure(found: Iterable[StatusRow], *, cluster: str, now: datetime) -> dict[str, Any]:
     """The stable structure behind `-o json` and `-o yaml`."""
     return {
         "apiVersion": "pkigen/v1",
@@ -71,7 +71,7 @@ _METRICS = {
 }
 
 
-def prometheus(found: Iterable[Row], *, now: datetime, root: str) -> str:
+def prometheus(found: Iterable[StatusRow], *, now: datetime, root: str) -> str:
     """Prometheus text with the metric and label names of enix/x509-certificate-exporter, versions 3 and 4."""
     all_rows = list(found)
     readable = [(row, row.certificate) for row in all_rows if row.certificate is not None]
@@ -113,7 +113,7 @@ def _gauge(metric: str, explanation: str, samples: Iterable[tuple[str, int]]) ->
         yield f"{metric}{labels} {value}"
 
 
-def calendar(found: Iterable[Row], *, cluster: str, now: datetime) -> str:
+def calendar(found: Iterable[StatusRow], *, cluster: str, now: datetime) -> str:
     """An iCalendar (RFC 5545) of expiries, with a reminder thirty days ahead."""
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", f"PRODID:-//pkigen//{__version__}//EN"]
     for row in found:
@@ -123,7 +123,7 @@ def calendar(found: Iterable[Row], *, cluster: str, now: datetime) -> str:
     return "".join(f"{folded}\r\n" for line in lines for folded in _folded(line))
 
 
-def _event(row: Row, end: datetime, cluster: str, now: datetime) -> list[str]:
+def _event(row: StatusRow, end: datetime, cluster: str, now: datetime) -> list[str]:
     what = f"{cluster}: {'certificate' if row.is_certificate else 'token of'} {row.id} expires"
     return [
         "BEGIN:VEVENT",
@@ -176,7 +176,7 @@ def _value(metric: str, certificate: x509.Certificate, now: datetime) -> int:
             return int(now > end)
 
 
-def _certificate_labels(row: Row, certificate: x509.Certificate, root: str) -> str:
+def _certificate_labels(row: StatusRow, certificate: x509.Certificate, root: str) -> str:
     return _labels(
         {
             **_place(row, root),
@@ -187,7 +187,7 @@ def _certificate_labels(row: Row, certificate: x509.Certificate, root: str) -> s
     )
 
 
-def _place(row: Row, root: str) -> dict[str, str]:
+def _place(row: StatusRow, root: str) -> dict[str, str]:
     path = PurePosixPath(root) / row.path
     embedded = {"embedded_kind": "user", "embedded_key": row.embedded_key} if row.embedded_key else {}
     return {"filename": path.name, "filepath": str(path), **embedded}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.apply import Applied
     from pkigen.reconcile.plan import Action, Plan
-    from pkigen.reconcile.restart_map import Step
+    from pkigen.reconcile.restart_map import Restart
     from pkigen.reconcile.verify import Verified
     from pkigen.rotation.live import Live
     from pkigen.rotation.proof import Proof
@@ -118,7 +118,7 @@ def action(action: Action) -> dict[str, Any]:
     return content
 
 
-def step(step: Step, inventory: Inventory) -> dict[str, Any]:
+def step(step: Restart, inventory: Inventory) -> dict[str, Any]:
     """One line of the restart map."""
     return {
         "node": step.node,

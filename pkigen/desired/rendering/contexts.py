@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kubeconfig:
+class CertificateKubeconfig:
     """`kubeconfig.yaml`; the last three are base64 of PEM."""
 
     server: str

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pkigen.desired.rendering.contexts import (
+    CertificateKubeconfig,
     ClusterAdmins,
     EncryptionConfiguration,
     FlagFile,
     IAMAccess,
-    Kubeconfig,
     KubeletClient,
     KubeletConfiguration,
     KubeProxyConfiguration,
@@ -135,7 +135,7 @@ def _variables(text: str, component: str) -> set[tuple[str, str]]:
 
 
 @_compare.register
-def _(context: Kubeconfig, text: str) -> None:
+def _(context: CertificateKubeconfig, text: str) -> None:
     credential = {"client-certificate-data": context.certificate, "client-key-data": context.key}
     _compare_kubeconfig(context, credential, text)
 
@@ -145,7 +145,9 @@ def _(context: TokenKubeconfig, text: str) -> None:
     _compare_kubeconfig(context, {"token": context.token}, text)
 
 
-def _compare_kubeconfig(context: Kubeconfig | TokenKubeconfig, credential: dict[str, str], text: str) -> None:
+def _compare_kubeconfig(
+    context: CertificateKubeconfig | TokenKubeconfig, credential: dict[str, str], text: str
+) -> None:
     in_context = {"cluster": context.cluster, "user": context.user}
     if context.namespace is not None:
         in_context["namespace"] = context.namespace

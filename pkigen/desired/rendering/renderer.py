@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 from pkigen.desired.derivation import CLUSTER_ADMINS, KUBELET_CLIENT_USER, NODES
 from pkigen.desired.generations import ENCRYPTION_KEY_SIZE
 from pkigen.desired.items import FileKind
-from pkigen.desired.rendering import access, flags, nodes, pods
-from pkigen.desired.rendering import read_back as reading
+from pkigen.desired.rendering import access, flags, nodes, pods, read_back
 from pkigen.desired.rendering.contexts import (
+    CertificateKubeconfig,
     ClusterAdmins,
     EncryptionConfiguration,
     EncryptionKey,
     FlagFile,
-    Kubeconfig,
     KubeletClient,
     NodeRotation,
     TokenKubeconfig,
@@ -210,7 +209,7 @@ class Renderer:
         Raises:
             TemplateError: With the template's file and line, without any part of the key.
         """
-        context = Kubeconfig(
+        context = CertificateKubeconfig(
             server=item.server,
             cluster=item.cluster,
             user=item.user,
@@ -260,7 +259,7 @@ class Renderer:
     ) -> bytes:
         text = self._templates.render(name, language, context, secret=secret)
         if self._checked:
-            reading.check(text, context, self._templates.place(name))
+            read_back.check(text, context, self._templates.place(name))
         return text.encode()
 
 

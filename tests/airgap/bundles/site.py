@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from pkigen.airgap.bundles.admission import Host, judge
+from pkigen.airgap.bundles.admission import Host, require_admissible
 from pkigen.airgap.bundles.contents import pack
 from pkigen.airgap.bundles.install import compare, install
 from pkigen.airgap.bundles.opened import Bundle, open_bundle, write_bundle
@@ -109,5 +109,5 @@ def refuse_or_put(
         installed = read_installed(store)
     envelope = unwrap(data, pin=pin or site.pin)
     host = Host(node=node, now=now, installed=installed)
-    judge(envelope.label, host, kind=BundleKind.NODE, max_age=MONTH, allow_older=False)
+    require_admissible(envelope.label, host, kind=BundleKind.NODE, max_age=MONTH, allow_older=False)
     put(open_bundle(envelope, site.identities[node]), root)

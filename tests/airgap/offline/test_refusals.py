@@ -23,7 +23,7 @@ from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, load_private
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.inventory import derive
-from pkigen.desired.items import request_for
+from pkigen.desired.items import content_of
 from pkigen.spec.loader import load
 from pkigen.state.observed import client_key_pem, parse_certificates
 from tests.airgap.offline.places import CAS, DAY, NOW, VARIANTS, Places, snapshot
@@ -355,7 +355,7 @@ def spoilt(places: Places, **changes: object) -> bytes:
     )
     now = changes.pop("now", NOW)
     key = changes.pop("public_key", present[0].public_key())
-    with_what = replace(request_for(item), **changes)  # type: ignore[arg-type]
+    with_what = replace(content_of(item), **changes)  # type: ignore[arg-type]
     issued = issue_for(with_what, public_key=key, issuer=issuer, now=now, entropy=lambda n: bytes([7]) * n)  # type: ignore[arg-type]
     return certificate_pem(issued.certificate, *present[1:])
 

@@ -9,16 +9,15 @@ import yaml
 
 from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredFile, FileKind
-from pkigen.desired.rendering import read_back as reading
-from pkigen.desired.rendering import renderer
+from pkigen.desired.rendering import read_back, renderer
 from tests.desired.rendering.clusters import MINORS, RUNTIMES, TOPOLOGIES, cluster, one, render
 
 
 @pytest.fixture
-def read_back(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Make every renderer read back what it renders, as it does for templates of a user's own."""
     seen: list[object] = []
-    original, read = renderer.Renderer.__init__, reading.check
+    original, read = renderer.Renderer.__init__, read_back.check
 
     def check(text: str, context: object, place: str) -> None:
         seen.append(context)
@@ -29,17 +28,17 @@ def read_back(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         self._checked = True
 
     monkeypatch.setattr(renderer.Renderer, "__init__", init)
-    monkeypatch.setattr(renderer.reading, "check", check)
+    monkeypatch.setattr(renderer.read_back, "check", check)
     return seen
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("minor", MINORS)
-def test_every_file_reads_back(minor: int, runtime: str, topology: str, read_back: list[object]) -> None:
+def test_every_file_reads_back(minor: int, runtime: str, topology: str, checked: list[object]) -> None:
     spec = cluster(version=f"v1.{minor}.1", runtime=runtime, **TOPOLOGIES[topology])
     files = render(spec)
-    assert len(read_back) == len(files)
+    assert len(checked) == len(files)
     for path, content in files.items():
         text = content.decode()
         assert text.endswith("\n"), path
@@ -75,7 +74,7 @@ def test_static_pods_and_units_have_the_same_flags() -> None:
         command = yaml.safe_load(one(pods, f"/manifests/{component}.yaml"))["spec"]["containers"][0][
             "command"
         ]
-        (flags,) = reading.environment(one(units, f"/flags/{component}.env")).values()
+        (flags,) = read_back.environment(one(units, f"/flags/{component}.env")).values()
         assert command == [component, *flags]
 
 
