@@ -1,12 +1,47 @@
-"""Durations and moments as text."""
+"""Durations, moments and hosts as text, and back."""
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
+
+_MOST_HOURS: Final = 200 * 8766
+_DURATION: Final = r"(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?"  # \d is all of Unicode's digits
+_DAYS: Final = r"([0-9]{1,6})d"
+
+
+def parse_duration(text: str) -> timedelta:
+    """A Go duration in hours, minutes and seconds (`metav1.Duration`), positive, at most 200 years.
+
+    Raises:
+        ValueError: It is none; what it must be, without a subject.
+    """
+    match = re.fullmatch(_DURATION, text)
+    if not text or match is None:
+        days = re.fullmatch(_DAYS, text)
+        way_out = f": write {int(days[1]) * 24}h" if days else " such as 8760h, 90m or 1h30m"
+        msg = f"must be a duration in h, m and s{way_out}"
+        raise ValueError(msg)
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    if hours > _MOST_HOURS:
+        raise ValueError("must be at most 200 years (1753200h)")
+    result = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    if not result:
+        raise ValueError("must be longer than zero")
+    return result
+
+
+def format_duration(value: timedelta) -> str:
+    """The Go notation of a duration, as people write it in a spec: `8760h`, `1h30m`, `45s`."""
+    seconds = int(value.total_seconds())
+    hours, minutes, rest = seconds // 3600, seconds // 60 % 60, seconds % 60
+    parts = ((hours, "h"), (minutes, "m"), (rest, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
 
 
 def residual(left: timedelta) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pkigen.access.messages import Cannot
     from pkigen.desired.inventory import Inventory
-    from pkigen.spec.model import IAMMapping, PolicyRule, User
+    from pkigen.spec.users import IAMMapping, PolicyRule, User
 
 
 def lacking(failure: Cannot, inventory: Inventory | None) -> Iterator[str]:

@@ -16,7 +16,7 @@ from pkigen.desired.items import DesiredCertificate, DesiredToken, file_of
 from pkigen.desired.rendering.access import of_mapping, of_user
 from pkigen.notation import residual
 from pkigen.reconcile.token_checks import observe_token
-from pkigen.spec.model import IAMMapping
+from pkigen.spec.users import IAMMapping
 from pkigen.state.observed import Fault, observe_bundle, observe_certificate
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pkigen.access.credentials import Credential
     from pkigen.desired.connections import Edge, Peer
     from pkigen.desired.inventory import Inventory
-    from pkigen.spec.model import User
+    from pkigen.spec.users import User
     from pkigen.state.observed import Reader
 
 _PEERS_SHOWN = 8

@@ -15,7 +15,8 @@ from pkigen.spec import yaml_source
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pkigen.spec.model import ClusterSpec, IAMMapping
+    from pkigen.spec.model import ClusterSpec
+    from pkigen.spec.users import IAMMapping
 
 NAME, NAMESPACE = "aws-auth", "kube-system"
 LARGEST_CONFIG_MAP = 2 << 20  # etcd's own limit is 1.5 MiB

@@ -8,14 +8,14 @@ from pkigen.crypto.names import Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import CA, InKubeconfig
 from pkigen.errors import AccessError
-from pkigen.spec.model import parse_person
 from pkigen.spec.user_rules import RESERVED_GROUPS, RESERVED_USERS, SYSTEM_PREFIX
+from pkigen.spec.values import parse_person
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pkigen.desired.inventory import Inventory
-    from pkigen.spec.model import User
+    from pkigen.spec.users import User
 
 _WAY_OUT = (
     "such a certificate cannot be revoked by RBAC: choose another name, or say why it must be with "

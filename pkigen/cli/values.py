@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from pkigen.errors import UsageError
-from pkigen.spec.model import dns_label, dns_name, parse_duration, parse_san, split_host_port
+from pkigen.notation import parse_duration
+from pkigen.spec.values import parse_dns_label, parse_dns_name, parse_san, split_host_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,12 +28,12 @@ def duration(text: str, option: str) -> timedelta:
 
 def object_name(text: str | None) -> str | None:
     """The name of an object; also of a kubeconfig's `tls-server-name`."""
-    return None if text is None else _read(dns_name, text, "--name")
+    return None if text is None else _read(parse_dns_name, text, "--name")
 
 
 def namespace(text: str | None) -> str | None:
     """A namespace."""
-    return None if text is None else _read(dns_label, text, "--namespace")
+    return None if text is None else _read(parse_dns_label, text, "--namespace")
 
 
 def server_name(text: str | None) -> str | None:

@@ -14,7 +14,8 @@ from pkigen import layout
 from pkigen.desired.derivation import SUPER_ADMIN
 from pkigen.desired.items import DesiredToken, file_of
 from pkigen.notation import host_text
-from pkigen.spec.model import Node, Role, Runtime, split_host_port
+from pkigen.spec.model import Node, Role, Runtime
+from pkigen.spec.values import split_host_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

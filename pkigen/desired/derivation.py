@@ -39,23 +39,15 @@ from pkigen.desired.items import (
     FileKind,
     MaterialKind,
 )
-from pkigen.spec.model import (
-    Authority,
-    CAKeys,
-    ClusterSpec,
-    KeyHome,
-    Node,
-    Override,
-    Runtime,
-    User,
-    split_host_port,
-)
+from pkigen.spec.model import Authority, CAKeys, ClusterSpec, KeyHome, Node, Override, Runtime
+from pkigen.spec.values import split_host_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import timedelta
 
     from pkigen.notation import IPAddress
+    from pkigen.spec.users import User
 
 
 SUPER_ADMIN = "super-admin.conf"

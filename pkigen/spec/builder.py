@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from pkigen.errors import Problem
 from pkigen.spec import translation
-from pkigen.spec.model import NEWEST_MINOR, ClusterSpec, Role
+from pkigen.spec.model import ClusterSpec, Role
+from pkigen.spec.values import NEWEST_MINOR
 from pkigen.spec.yaml_source import MappingNode, SequenceNode, YAMLNode, show_path
 
 if TYPE_CHECKING:

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pkigen.notation import format_duration
 from pkigen.spec.findings import Location, SpecFinding, no_effect, warning
-from pkigen.spec.model import (
-    CA_CERTIFICATE_NAMES,
-    CERTIFICATE_NAMES,
-    Authority,
-    CAKeys,
-    KeyHome,
-    Runtime,
-    format_duration,
-)
+from pkigen.spec.model import CA_CERTIFICATE_NAMES, CERTIFICATE_NAMES, Authority, CAKeys, KeyHome, Runtime
 from pkigen.spec.translation import quote, suggestion
 
 if TYPE_CHECKING:

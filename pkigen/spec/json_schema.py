@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from pkigen.spec import model
-from pkigen.spec.model import ClusterSpec, Strict, format_duration
+from pkigen.notation import format_duration
+from pkigen.spec import model, users
+from pkigen.spec.fields import Strict
+from pkigen.spec.model import ClusterSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
 
 class _AsWritten(GenerateJsonSchema):
@@ -35,9 +38,9 @@ def json_schema() -> dict[str, Any]:
         **ClusterSpec.model_json_schema(by_alias=True, schema_generator=_AsWritten),
         "title": "pkigen cluster spec",
     }
-    written = dict(_docstrings(Path(inspect.getfile(model)).read_text(encoding="utf-8")))
+    written = {name: texts for module in (users, model) for name, texts in _docstrings(module)}
     for name, definition in {**schema["$defs"], ClusterSpec.__name__: schema}.items():
-        described = getattr(model, name, None)
+        described = getattr(model, name, None) or getattr(users, name, None)
         if isinstance(described, type) and issubclass(described, Strict):
             _describe(definition["properties"], described, written)
     return schema
@@ -54,12 +57,12 @@ def _describe(
             properties[key] = dict(sorted({**properties[key], "description": text}.items()))
 
 
-def _docstrings(source: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """For each class, the string that stands below a field."""
-    for each in ast.parse(source).body:
+def _docstrings(module: ModuleType) -> Iterator[tuple[str, dict[str, str]]]:
+    """For each class of a module, the string that stands below a field."""
+    for each in ast.parse(inspect.getsource(module)).body:
         if isinstance(each, ast.ClassDef):
             texts = {}
-            for field, below in zip(each.body, each.body[1:], strict=False):
+            for field, below in itertools.pairwise(each.body):
                 match field, below:
                     case (
                         ast.AnnAssign(target=ast.Name(id=name)),

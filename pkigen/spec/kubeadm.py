@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.errors import Problem, SpecError
+from pkigen.notation import format_duration
 from pkigen.spec.builder import Source
 from pkigen.spec.dialects import KUBEADM_GROUP, KUBEADM_NEWEST
 from pkigen.spec.kubeadm_kubelet import kubelet_arguments
@@ -36,8 +37,9 @@ from pkigen.spec.kubeadm_types import (
     Taken,
     TakenEvenEmpty,
 )
-from pkigen.spec.model import API_VERSION, KIND, Role, format_duration, parse_address, parse_duration
+from pkigen.spec.model import API_VERSION, KIND, Role
 from pkigen.spec.translation import kind_of, nearest, quote, suggestion
+from pkigen.spec.values import parse_address, parse_period
 from pkigen.spec.yaml_source import MappingNode, ScalarNode, SequenceNode, YAMLNode, mapping, scalar, sequence
 
 if TYPE_CHECKING:
@@ -375,7 +377,7 @@ def _in_whole_units(period: YAMLNode) -> YAMLNode:
 
 def _is_longer(leaf: YAMLNode, authority: YAMLNode | None) -> bool:
     try:
-        return parse_duration(leaf.value) > parse_duration(
+        return parse_period(leaf.value) > parse_period(
             _DEFAULT_CA_VALIDITY if authority is None else authority.value
         )
     except ValueError:

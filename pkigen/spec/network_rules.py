@@ -6,13 +6,15 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Final
 
 from pkigen.spec.findings import NODES, Location, SpecFinding, last, node_addresses, warning
-from pkigen.spec.model import Role, split_host_port
+from pkigen.spec.model import Role
+from pkigen.spec.values import split_host_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pkigen.notation import IPAddress
-    from pkigen.spec.model import ClusterSpec, IPNetwork
+    from pkigen.spec.model import ClusterSpec
+    from pkigen.spec.values import IPNetwork
 
 
 _FEWEST_SERVICE_ADDRESSES: Final = 10  # K/constants/constants.go, MinimumAddressesInServiceSubnet

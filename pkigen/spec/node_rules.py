@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pkigen.spec.findings import NODES, Location, SpecFinding, no_effect, node_addresses, repeats, warning
-from pkigen.spec.model import Role, parse_node_ip
+from pkigen.spec.model import Role
 from pkigen.spec.translation import quote
+from pkigen.spec.values import parse_node_ip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

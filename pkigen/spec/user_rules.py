@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from pkigen.notation import format_duration
 from pkigen.spec.findings import Location, SpecFinding, repeats, warning
-from pkigen.spec.model import User, format_duration
 from pkigen.spec.translation import quote
+from pkigen.spec.users import User
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from pkigen.spec.model import ClusterSpec, IAMMapping, NamespacedRole, PolicyRule
+    from pkigen.spec.model import ClusterSpec
+    from pkigen.spec.users import IAMMapping, NamespacedRole, PolicyRule
 
 
 SYSTEM_PREFIX: Final = "system:"

@@ -12,7 +12,7 @@ import yaml
 
 from pkigen.access import bootstrap, yaml_text
 from pkigen.errors import AccessError
-from pkigen.spec.model import NEWEST_MINOR, OLDEST_MINOR
+from pkigen.spec.values import NEWEST_MINOR, OLDEST_MINOR
 from pkigen.state.materials import discovery_hash
 from tests.access.places import Place, plain, request
 

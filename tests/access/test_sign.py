@@ -19,7 +19,7 @@ from hypothesis import example, given, strategies
 
 from pkigen.access.csr_objects import object_name
 from pkigen.cli.system import System
-from pkigen.spec.model import dns_name
+from pkigen.spec.values import parse_dns_name
 from tests.access.hostile_requests import ASN1, HARMLESS, assert_sound
 from tests.access.places import SPEC, Place, der, name, pem, plain, request
 from tests.cli.program import NOW, photograph
@@ -523,7 +523,7 @@ def test_the_object_for_the_cluster(place: Place) -> None:
 def test_every_user_has_a_name_for_an_object(user: str) -> None:
     # kubectl and the API server: apimachinery `validation.IsDNS1123Subdomain`.
     assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", object_name(user))
-    assert dns_name(object_name(user))
+    assert parse_dns_name(object_name(user))
 
 
 @pytest.mark.parametrize(

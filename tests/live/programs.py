@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pkigen.spec.model import NEWEST_MINOR, OLDEST_MINOR
+from pkigen.spec.values import NEWEST_MINOR, OLDEST_MINOR
 
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 """In the order in which they can start."""

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pkigen.errors import BundleError
-from pkigen.notation import timestamp
-from pkigen.spec.model import format_duration
+from pkigen.notation import format_duration, timestamp
 
 if TYPE_CHECKING:
     from pkigen.airgap.bundles.record import Installed

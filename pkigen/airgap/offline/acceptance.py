@@ -15,9 +15,10 @@ from pkigen.crypto.names import sans_of, subject_of
 from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.generations import CA, KeyPairFiles, ca_id
 from pkigen.errors import BundleError
+from pkigen.notation import format_duration
 from pkigen.reconcile.checks import Case, examine, extensions_same
 from pkigen.reconcile.make import Delivered, Delivery
-from pkigen.spec.model import CAKeys, format_duration
+from pkigen.spec.model import CAKeys
 from pkigen.state.authority import CACertificates, load_certificates, shared_key
 from pkigen.state.issuance_record import record
 from pkigen.state.ledger import Event, LedgerEntry

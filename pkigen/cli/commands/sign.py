@@ -31,7 +31,8 @@ from pkigen.cli.values import duration
 from pkigen.crypto.csr import LARGEST_REQUEST
 from pkigen.crypto.names import Subject
 from pkigen.errors import UsageError
-from pkigen.spec.model import User, format_duration
+from pkigen.notation import format_duration
+from pkigen.spec.users import User
 
 app = typer.Typer(add_completion=False)
 

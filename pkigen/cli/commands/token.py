@@ -22,7 +22,8 @@ from pkigen.crypto.keys import load_own_private
 from pkigen.crypto.service_account_tokens import Claims, read, sign, token_facts
 from pkigen.desired.generations import SA, Phase, Slot, sa_path
 from pkigen.errors import UsageError
-from pkigen.spec.model import format_duration, parse_uid
+from pkigen.notation import format_duration
+from pkigen.spec.values import parse_uid
 from pkigen.state.issuance_record import record
 from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.store import Store

@@ -11,8 +11,8 @@ from pkigen.crypto.issuance import fingerprint
 from pkigen.desired.generations import CA
 from pkigen.desired.inventory import Inventory
 from pkigen.desired.items import DesiredCertificate
-from pkigen.notation import residual
-from pkigen.spec.model import KeyHome, format_duration
+from pkigen.notation import format_duration, residual
+from pkigen.spec.model import KeyHome
 from pkigen.state.authority import look_at_all
 from pkigen.state.materials import discovery_hash
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pkigen.reconcile.apply import Applied
-    from pkigen.spec.model import User
+    from pkigen.spec.users import User
     from pkigen.state.authority import CACertificates
     from pkigen.state.observed import Reader
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from pkigen.desired.rendering.contexts import Binding, BindingSubject, IAMAccess, OwnRole, UserAccess
 
 if TYPE_CHECKING:
-    from pkigen.spec.model import ClusterSpec, IAMMapping, PolicyRule, User
+    from pkigen.spec.model import ClusterSpec
+    from pkigen.spec.users import IAMMapping, PolicyRule, User
 
 _CLUSTER_ROLE, _ROLE = "ClusterRole", "Role"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pkigen.spec.model import PolicyRule
+    from pkigen.spec.users import PolicyRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from pkigen.spec.model import KubernetesVersion
+    from pkigen.spec.values import KubernetesVersion
 
 
 class ProbePaths(NamedTuple):

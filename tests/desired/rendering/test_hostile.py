@@ -33,13 +33,11 @@ from pkigen.spec.model import (
     ExtraArg,
     HostPathMount,
     Kubelet,
-    NamespacedRole,
     Networking,
     Node,
-    PolicyRule,
     Runtime,
-    User,
 )
+from pkigen.spec.users import NamespacedRole, PolicyRule, User
 from tests.desired.rendering.clusters import ENCRYPTION_KEY, cluster
 from tests.desired.rendering.hostile import every, texts
 

@@ -1,0 +1,409 @@
+"""Readers of single values: what a name, an address, a path or an ARN in a spec may be.
+
+Each takes what YAML made of the value and returns what the model keeps. A value that it refuses raises
+ValueError with a sentence that has the value's place as its subject: "must be …", "is …", "has …".
+
+Patterns are text, which `re` compiles at its first use: most specs need few of them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+from pkigen import layout
+from pkigen.notation import IPAddress, parse_duration
+
+IPNetwork = IPv4Network | IPv6Network
+
+OLDEST_MINOR, NEWEST_MINOR = 29, 37
+LONGEST_COMMON_NAME = 64  # RFC 5280 appendix A.1, ub-common-name; ub-organization-name is the same
+KUBELET_USER_PREFIX = "system:node:"
+_LONGEST_DNS_NAME: Final = 253  # RFC 1123 section 2.1
+_LONGEST_PATH: Final = 4095  # PATH_MAX of Linux without its final NUL
+_LONGEST_FILE_NAME: Final = 255  # NAME_MAX
+_LAST_PORT: Final = 65535
+_LARGEST_BARE_NUMBER: Final = 10**7  # above, a number is no duration that lacks its unit
+_BROADCAST: Final = IPv4Address("255.255.255.255")
+_PARTITIONS: Final = (
+    "aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f", "aws-eusc",
+)  # fmt: skip
+
+_DNS_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DNS_NAME: Final = rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*"
+_NUMBER: Final = r"(0|[1-9][0-9]{0,2})"  # semver.org 2: no leading zeros; \d is all of Unicode's digits
+_VERSION: Final = rf"v?{_NUMBER}\.{_NUMBER}\.{_NUMBER}"
+_PATH: Final = r"(?:/[A-Za-z0-9._@+-]+)+"
+_PERSON: Final = r"[A-Za-z0-9][A-Za-z0-9._:@+-]*"
+_AGE_RECIPIENT: Final = r"age1[ac-hj-np-z02-9]{58}"
+_FLAG: Final = r"[a-z0-9][a-z0-9-]*"
+_ENVIRONMENT_NAME: Final = r"[-._A-Za-z][-._A-Za-z0-9]*"
+_UID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_ARN: Final = r"arn:(aws[a-z-]*):([a-z0-9-]*):([a-z0-9-]*):([^:]*):(.+)"
+_ACCOUNT: Final = r"[0-9]{12}"
+_IAM_PATH_AND_NAME: Final = r"(role|user)(/(?:[!-.0-~]+/)*)([A-Za-z0-9+=,.@_-]{1,64})"
+_IMAGE_REPOSITORY: Final = (
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+    r"(?:/[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*)*"
+)
+_IMAGE_TAG: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+_PORT: Final = r"(?::([0-9]{1,5}))?"
+_BRACKETED_HOST_PORT: Final = rf"\[([0-9A-Fa-f:.]+)\]{_PORT}"
+_HOST_PORT: Final = rf"([A-Za-z0-9.-]+){_PORT}"
+_DOTTED_NUMBERS: Final = r"[0-9.]+"
+_ENDPOINT_URL: Final = r"https?://([^/?#@\s]+)/?"
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        msg = f"must be {what}, in quotes where YAML would read it as something else"
+        raise ValueError(msg)  # noqa: TRY004 -- pydantic gathers ValueErrors
+    return value
+
+
+# Text and names
+
+
+def parse_line(value: str) -> str:
+    """One line of printable text.
+
+    Nothing that turns text around or stands there unseen either: a reviewer could not tell.
+    """
+    hidden = next((character for character in value if not character.isprintable()), None)
+    if hidden is not None:
+        msg = f"must be one line of printable text, without U+{ord(hidden):04X}"
+        raise ValueError(msg)
+    return value
+
+
+def parse_dns_name(value: str) -> str:
+    """A lower-case RFC 1123 subdomain."""
+    if len(value) > _LONGEST_DNS_NAME or not re.fullmatch(_DNS_NAME, value):
+        msg = "must be a lower-case DNS name: letters, digits, '-' and '.', each label at most 63 characters"
+        raise ValueError(msg)
+    return value
+
+
+def parse_dns_label(value: str) -> str:
+    """A lower-case RFC 1123 label, as namespaces are called."""
+    if not re.fullmatch(_DNS_LABEL, value):
+        msg = "must be a DNS label: at most 63 lower-case letters, digits and '-'"
+        raise ValueError(msg)
+    return value
+
+
+def parse_node_name(value: str) -> str:
+    """The name of a Node object, which must fit into its kubelet's common name."""
+    parse_dns_name(value)
+    longest = LONGEST_COMMON_NAME - len(KUBELET_USER_PREFIX)
+    if len(value) > longest:
+        msg = (
+            f"is {len(value)} characters long: the kubelet's common name {KUBELET_USER_PREFIX}<name> may "
+            f"have {LONGEST_COMMON_NAME}, which leaves {longest}"
+        )
+        raise ValueError(msg)
+    return value
+
+
+def parse_person(value: str) -> str:
+    """The name of a user or a group, as a certificate can carry it."""
+    if not re.fullmatch(_PERSON, value):
+        raise ValueError("must begin with a letter or digit; then letters, digits and . _ : @ + - may follow")
+    if len(value) > LONGEST_COMMON_NAME:
+        msg = f"is {len(value)} characters long: a name in a certificate may have {LONGEST_COMMON_NAME}"
+        raise ValueError(msg)
+    return value
+
+
+def parse_role_name(value: str) -> str:
+    """The name of a Role or ClusterRole (apimachinery `path.IsValidPathSegmentName`)."""
+    parse_line(value)
+    if value in {"", ".", ".."} or "/" in value or "%" in value:
+        raise ValueError("must be the name of a role, without '/' and '%'")
+    return value
+
+
+def parse_uid(value: str) -> str:
+    """An object's UID as the API server makes it (apimachinery `uuid.NewUUID`)."""
+    if not re.fullmatch(_UID, value):
+        raise ValueError("must be an object's UID such as 3f2b0c1e-8d5a-4c07-9b6e-2a1d4f5e6c7b")
+    return value
+
+
+def parse_flag(value: str) -> str:
+    """The name of a program's flag."""
+    if not re.fullmatch(_FLAG, value):
+        raise ValueError("must be the flag's name without dashes in front, such as audit-log-path")
+    return value
+
+
+def parse_environment_name(value: str) -> str:
+    """The name of an environment variable (apimachinery `IsEnvVarName`, before v1.34 relaxed it)."""
+    if not re.fullmatch(_ENVIRONMENT_NAME, value):
+        raise ValueError("must be a variable's name: letters, digits and . _ -, no digit first")
+    return value
+
+
+def parse_age_recipient(value: str) -> str:
+    """The public half of an age X25519 identity (age-encryption.org/v1)."""
+    if not re.fullmatch(_AGE_RECIPIENT, value):
+        raise ValueError("must be an age recipient (age1…), as `pkigen node identity` prints it on the node")
+    return value
+
+
+# Addresses, networks, and names that may be either
+
+
+def parse_address(value: object) -> IPAddress:
+    """An IP address as text; mapped and scoped ones are refused.
+
+    Go refuses to parse certificates with an IPv4-mapped address (crypto/x509 parseSANExtension).
+    """
+    if isinstance(value, IPv4Address | IPv6Address):
+        return value
+    text = _text(value, "an IP address")
+    try:
+        address: IPAddress = IPv6Address(text) if ":" in text else IPv4Address(text)
+    except ValueError:
+        msg = f"must be an IP address, not {text[:60]!r}"
+        raise ValueError(msg) from None
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            msg = f"is an IPv4-mapped IPv6 address, which the API server refuses: write {address.ipv4_mapped}"
+            raise ValueError(msg)
+        if address.scope_id is not None:
+            raise ValueError("must not have a zone ('%'): certificates cannot name one")
+    return address
+
+
+def parse_host_address(value: object) -> IPAddress:
+    """An IP address that one host can have."""
+    address = parse_address(value)
+    if address.is_unspecified or address.is_multicast or address == _BROADCAST:
+        raise ValueError("must be the address of one host")
+    return address
+
+
+def parse_node_ip(value: str) -> tuple[IPAddress, ...]:
+    """The addresses in the kubelet's flag `node-ip`; unspecified ones mean "find out" and are left out."""
+    addresses = (parse_address(part.strip()) for part in value.split(",") if part.strip())
+    return tuple(address for address in addresses if not address.is_unspecified)
+
+
+def parse_network(value: object) -> IPNetwork:
+    """A subnet in CIDR notation, without host bits."""
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    text = _text(value, "a subnet such as 10.96.0.0/12")
+    try:
+        meant = ip_network(text, strict=False)
+    except ValueError:
+        msg = f"must be a subnet such as 10.96.0.0/12, not {text[:60]!r}"
+        raise ValueError(msg) from None
+    if isinstance(meant, IPv6Network):
+        parse_address(str(meant.network_address))  # neither mapped nor with a zone
+    prefix = text.partition("/")[2]
+    if not prefix:
+        msg = f"needs the length of its prefix, such as {text}/{meant.max_prefixlen // 2}"
+        raise ValueError(msg)
+    if prefix != str(meant.prefixlen):
+        msg = f"must have the length of its prefix after the '/': write {meant}"
+        raise ValueError(msg)
+    if ip_address(text.partition("/")[0]) != meant.network_address:
+        msg = f"has host bits set: write {meant}"
+        raise ValueError(msg)
+    return meant
+
+
+def parse_san(value: object) -> str:
+    """A subject alternative name: an IP address, a lower-case DNS name or `*.` and a DNS name."""
+    text = _text(value, "a DNS name or an IP address").lower()
+    if ":" in text or re.fullmatch(_DOTTED_NUMBERS, text):
+        return str(parse_address(text))
+    try:
+        parse_dns_name(text.removeprefix("*."))
+    except ValueError:
+        msg = f"must be an IP address, a DNS name or *. and a DNS name, not {text[:60]!r}"
+        raise ValueError(msg) from None
+    return text
+
+
+def split_host_port(value: str) -> tuple[IPAddress | str, int | None]:
+    """Split `host`, `host:port` or `[v6]:port`; the host comes back as an address where it is one.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    bracketed = re.fullmatch(_BRACKETED_HOST_PORT, value)
+    if bracketed:
+        return parse_address(bracketed[1]), int(bracketed[2]) if bracketed[2] else None
+    if value.count(":") > 1:
+        try:
+            return parse_address(value), None
+        except ValueError:
+            raise ValueError("must be a host or host:port; write IPv6 as [address]:port") from None
+    plain = re.fullmatch(_HOST_PORT, value)
+    if not plain:
+        raise ValueError("must be a host or host:port, such as api.example.com:6443")
+    port = int(plain[2]) if plain[2] else None
+    host = plain[1].lower()
+    return (parse_address(host) if re.fullmatch(_DOTTED_NUMBERS, host) else host), port
+
+
+def parse_host_port(value: str) -> str:
+    """A host that clients can reach, as a DNS name or an address, with or without a port."""
+    host, port = split_host_port(value)
+    if port is not None and not 1 <= port <= _LAST_PORT:
+        raise ValueError("must have a port between 1 and 65535")
+    if isinstance(host, str):
+        parse_dns_name(host)
+    elif host.is_unspecified or host.is_multicast:
+        raise ValueError("must be an address that clients can reach")
+    return value
+
+
+def parse_endpoint_url(value: str) -> str:
+    """The URL of one etcd member: a scheme, a host and a port, no path."""
+    match = re.fullmatch(_ENDPOINT_URL, value)
+    if not match:
+        raise ValueError("must be a URL such as https://10.0.0.31:2379")
+    parse_host_port(match[1])
+    return value
+
+
+# Paths and images
+
+
+def parse_absolute_path(value: str) -> str:
+    """A path that every tool takes as it is, unquoted."""
+    if not re.fullmatch(_PATH, value) or any(part in {".", ".."} for part in value.split("/")):
+        raise ValueError("must be an absolute path of letters, digits and . _ @ + -, without '..'")
+    if len(value) > _LONGEST_PATH:
+        msg = f"is {len(value)} characters long: a path may have {_LONGEST_PATH}"
+        raise ValueError(msg)
+    longest = max(map(len, value.split("/")))
+    if longest > _LONGEST_FILE_NAME:
+        msg = f"has a name of {longest} characters: one may have {_LONGEST_FILE_NAME}"
+        raise ValueError(msg)
+    return value
+
+
+def parse_directory(value: str) -> str:
+    """The path of a directory for pkigen's files: not the kubelet's, and not named as files are."""
+    parse_absolute_path(value)
+    if f"{value}/".startswith(f"{layout.MANIFESTS_DIRECTORY}/"):
+        msg = f"must not be in {layout.MANIFESTS_DIRECTORY}: the kubelet reads every file there as a Pod"
+        raise ValueError(msg)
+    named = next((part for part in value.split("/") if part.endswith(layout.FILE_SUFFIXES)), None)
+    if named is not None:
+        msg = f"must be a directory's path: {named!r} is what files are called"
+        raise ValueError(msg)
+    return value
+
+
+def parse_image_repository(value: str) -> str:
+    """Where images come from: a registry, and a path in it (distribution `reference`)."""
+    if not re.fullmatch(_IMAGE_REPOSITORY, value):
+        raise ValueError("must be a registry, and a lower-case path in it, such as registry.k8s.io/mirror")
+    return value
+
+
+def parse_image_tag(value: str) -> str:
+    """The tag of an image (distribution `reference`)."""
+    if not re.fullmatch(_IMAGE_TAG, value):
+        raise ValueError("must be an image's tag, such as 3.6.8-0")
+    return value
+
+
+# Versions and durations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubernetesVersion:
+    """A release of Kubernetes; pre-release parts are refused."""
+
+    major: int
+    minor: int
+    patch: int
+
+    def __str__(self) -> str:
+        return f"v{self.major}.{self.minor}.{self.patch}"
+
+
+def parse_version(value: object) -> KubernetesVersion:
+    """A release of Kubernetes whose flags pkigen knows."""
+    if isinstance(value, KubernetesVersion):
+        return value
+    match = re.fullmatch(_VERSION, _text(value, "a version such as v1.36.2"))
+    if match is None:
+        raise ValueError("must be an exact version such as v1.36.2")
+    major, minor, patch = (int(part) for part in match.groups())
+    if major != 1 or not OLDEST_MINOR <= minor <= NEWEST_MINOR:
+        msg = (
+            f"is not supported: this pkigen knows the flags of v1.{OLDEST_MINOR} to v1.{NEWEST_MINOR}; "
+            f"choose one of them{'' if minor <= NEWEST_MINOR else ' or a newer pkigen'}"
+        )
+        raise ValueError(msg)
+    return KubernetesVersion(major=major, minor=minor, patch=patch)
+
+
+def parse_period(value: object) -> timedelta:
+    """A duration as `notation.parse_duration` reads it; for a bare number, the ways to give it a unit."""
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST_BARE_NUMBER:
+        msg = f"needs a unit: write {value}h, {value}m or {value}s"
+        raise ValueError(msg)
+    return parse_duration(_text(value, "a duration such as 8760h"))
+
+
+# ARNs of AWS
+
+
+def parse_iam_arn(value: str) -> str:
+    """The ARN of an IAM role or user, as aws-iam-authenticator compares it.
+
+    Raises:
+        ValueError: It is none, or one that nobody would ever be matched by.
+    """
+    match = re.fullmatch(_ARN, value)
+    if match is None:
+        raise ValueError(
+            "must be the ARN of an IAM role or user, such as arn:aws:iam::111122223333:role/Admin"
+        )
+    partition, service, region, account, resource = match.groups()
+    if partition not in _PARTITIONS:
+        msg = f"has the partition {partition!r}, which is none of {', '.join(_PARTITIONS)}"
+        raise ValueError(msg)
+    if not re.fullmatch(_ACCOUNT, account):
+        msg = f"must have an account of twelve digits, not {account[:40]!r}"
+        raise ValueError(msg)
+    if service == "sts" and resource.startswith("assumed-role/"):
+        role = resource.split("/")[1]
+        msg = (
+            "is one session of an assumed role, which aws-iam-authenticator maps by its role: "
+            f"write arn:{partition}:iam::{account}:role/{role}"
+        )
+        raise ValueError(msg)
+    if service != "iam" or region:
+        raise ValueError("must be an ARN of IAM, which has no region: arn:aws:iam::<account>:role/<name>")
+    _check_principal(resource, f"arn:{partition}:iam::{account}")
+    return value
+
+
+def _check_principal(resource: str, above: str) -> None:
+    """Whether the end of an ARN names a role or a user in a way that a login can match."""
+    named = re.fullmatch(_IAM_PATH_AND_NAME, resource)
+    if named is None:
+        raise ValueError("must name a role or a user: arn:aws:iam::<account>:role/<name> or …:user/<name>")
+    kind, path, name = named.groups()
+    if kind == "role" and path != "/":
+        # pkg/arn/arn.go Canonicalize: sts reports assumed roles without their path.
+        msg = (
+            f"has the path {path}, which AWS leaves out when the role is assumed, so that it never matches: "
+            f"write {above}:role/{name}"
+        )
+        raise ValueError(msg)
