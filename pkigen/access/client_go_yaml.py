@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pkigen.spec.yaml_source import MappingNode, ScalarNode, SequenceNode, YAMLNode
+from pkigen.spec.yaml_nodes import MappingNode, ScalarNode, SequenceNode, YAMLNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

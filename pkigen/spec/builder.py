@@ -15,7 +15,7 @@ from pkigen.errors import Problem
 from pkigen.spec import translation
 from pkigen.spec.model import ClusterSpec, Role
 from pkigen.spec.values import NEWEST_MINOR
-from pkigen.spec.yaml_source import MappingNode, SequenceNode, YAMLNode, show_path
+from pkigen.spec.yaml_nodes import MappingNode, SequenceNode, YAMLNode, show_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -40,7 +40,7 @@ from pkigen.spec.kubeadm_types import (
 from pkigen.spec.model import API_VERSION, KIND, Role
 from pkigen.spec.translation import kind_of, nearest, quote, suggestion
 from pkigen.spec.values import parse_address, parse_period
-from pkigen.spec.yaml_source import MappingNode, ScalarNode, SequenceNode, YAMLNode, mapping, scalar, sequence
+from pkigen.spec.yaml_nodes import MappingNode, ScalarNode, SequenceNode, YAMLNode, mapping, scalar, sequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

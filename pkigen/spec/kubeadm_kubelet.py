@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from pkigen.spec.translation import kind_of, quote
-from pkigen.spec.yaml_source import MappingNode, SequenceNode, YAMLNode, mapping, scalar, sequence
+from pkigen.spec.yaml_nodes import MappingNode, SequenceNode, YAMLNode, mapping, scalar, sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable

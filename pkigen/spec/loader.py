@@ -17,7 +17,7 @@ from pkigen.spec.dialects import KUBEADM_GROUP, KUBEADM_NEWEST, Dialect, HostFac
 from pkigen.spec.model import API_VERSION, KIND, ClusterSpec
 from pkigen.spec.translation import quote
 from pkigen.spec.validation import Severity, findings
-from pkigen.spec.yaml_source import MappingNode, ScalarNode, YAMLNode
+from pkigen.spec.yaml_nodes import MappingNode, ScalarNode, YAMLNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

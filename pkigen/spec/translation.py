@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel
 
 from pkigen.spec.model import ClusterSpec
-from pkigen.spec.yaml_source import MappingNode, ScalarNode, SequenceNode, YAMLNode
+from pkigen.spec.yaml_nodes import MappingNode, ScalarNode, SequenceNode, YAMLNode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

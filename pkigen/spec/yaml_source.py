@@ -1,29 +1,27 @@
 """YAML text to values that remember where they stand.
 
 Scalars follow the core schema of YAML 1.2 and nothing more: `no`, `10:20` and dates are text. Numbers that
-not every reader reads alike, such as `012`, are no value at all. Duplicate keys, merge keys and tags are
-refused; aliases and nesting are bounded, so that no input costs more than its size.
+not every reader reads alike, such as `012`, are no value at all (`yaml_scalars`). Duplicate keys, merge keys
+and tags are refused; aliases and nesting are bounded, so that no input costs more than its size.
 """
 
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import yaml
 
 from pkigen.errors import Problem, SpecError
+from pkigen.spec.yaml_nodes import MappingNode, ScalarNode, SequenceNode, YAMLNode, show_path
+from pkigen.spec.yaml_scalars import resolve
 
 try:
     from yaml import CSafeLoader as Parser  # libyaml: ten times as fast
 except ImportError:  # pragma: no cover -- depends on how PyYAML was built
     from yaml import SafeLoader as Parser  # type: ignore[assignment]
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 LARGEST_FILE: Final = 16 * 1024 * 1024
 _LONGEST_SCALAR: Final = 64 * 1024
@@ -31,7 +29,6 @@ _MOST_VALUES: Final = 250_000  # 5,000 nodes with all their fields written out h
 _DEEPEST: Final = 64
 _TOO_DEEP: Final = f"is nested more than {_DEEPEST} levels deep, which no spec needs"
 _MOST_ALIASED_VALUES: Final = 10_000
-_LONGEST_NUMBER: Final = 40
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # In this order: what UTF-32 begins with begins with what UTF-16 does.
@@ -40,78 +37,7 @@ _OTHER_ENCODINGS: Final = {
     "UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
 }
 _LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-_NULL = frozenset({"", "~", "null", "Null", "NULL"})
-_BOOLEANS = {
-    "true": True, "True": True, "TRUE": True,
-    "false": False, "False": False, "FALSE": False,
-}  # fmt: skip
-_NUMBER_STARTS = frozenset("0123456789+-.")
-_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
-_BASED_INTEGER = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_SPECIAL_FLOAT = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-_DIGITS = re.compile(r"[-+]?[0-9]+")
-_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
-
 _STANDARD_TAGS = "tag:yaml.org,2002:"
-
-
-@dataclass(frozen=True, slots=True)
-class Disputed:
-    """A plain number that no field takes, because its author cannot know how it is read.
-
-    YAML 1.1 reads `012` as ten, 1.2 as twelve, and past 40 digits a number is no number to most programs.
-    """
-
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-
-Scalar = str | int | float | bool | Disputed | None
-
-
-@dataclass(slots=True, eq=False)
-class YAMLNode:
-    """A value of a file: where it stands, and the plain value that it and everything below it make.
-
-    `shown` is the path that people know it by where that is not its place in the tree: values that were
-    converted from a kubeadm configuration keep their old path.
-    """
-
-    line: int
-    column: int
-    value: object
-    shown: str | None = None
-    size: int = 1
-    height: int = 1
-
-
-@dataclass(slots=True, eq=False)
-class ScalarNode(YAMLNode):
-    """A scalar; `text` is what was written, `plain` whether without quotes."""
-
-    value: Scalar
-    text: str = ""
-    plain: bool = True
-
-
-@dataclass(slots=True, eq=False)
-class SequenceNode(YAMLNode):
-    """A list. `places` are the items' indices in the file, where items were left out."""
-
-    value: list[object]
-    items: list[YAMLNode] = field(default_factory=list)
-    places: list[int] | None = None
-
-
-@dataclass(slots=True, eq=False)
-class MappingNode(YAMLNode):
-    """A mapping with text keys; each entry has the key's node and the value's."""
-
-    value: dict[str, object]
-    entries: dict[str, tuple[YAMLNode, YAMLNode]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -124,27 +50,6 @@ class _Open:
     """The key that waits for its value."""
     awaits_value: bool = False
     keys_seen: dict[str, YAMLNode] = field(default_factory=dict)
-
-
-def sequence(items: list[YAMLNode], *, at: YAMLNode, shown: str | None = None) -> SequenceNode:
-    """A list that stands where `at` does."""
-    return SequenceNode(at.line, at.column, [item.value for item in items], shown, items=items)
-
-
-def mapping(entries: dict[str, YAMLNode], *, at: YAMLNode, shown: str | None = None) -> MappingNode:
-    """A mapping that stands where `at` does."""
-    return MappingNode(
-        at.line,
-        at.column,
-        {key: node.value for key, node in entries.items()},
-        shown,
-        entries={key: (node, node) for key, node in entries.items()},
-    )
-
-
-def scalar(value: Scalar, *, at: YAMLNode, shown: str | None = None) -> ScalarNode:
-    """A scalar that stands where `at` does."""
-    return ScalarNode(at.line, at.column, value, shown, text=str(value))
 
 
 def read(data: bytes, *, file: str) -> tuple[list[YAMLNode], list[Problem]]:
@@ -228,7 +133,7 @@ class _YAMLReader:
                 if event is not None:  # pragma: no branch -- check_event said that there is one
                     self._take(event)
         except yaml.YAMLError as error:
-            self._syntax(error)
+            self.problems.append(_syntax_problem(error, self.text, self.file))
             raise SpecError(self.problems) from None
         except _StopReading:
             raise SpecError(self.problems) from None
@@ -278,7 +183,7 @@ class _YAMLReader:
         text = event.value
         line, column = _start(event)
         plain = event.implicit[0] and event.tag is None  # the tag "!" means text
-        node = ScalarNode(line, column, _core(text) if plain else text, text=text, plain=plain)
+        node = ScalarNode(line, column, resolve(text) if plain else text, text=text, plain=plain)
         self._count(node)
         if len(text) > _LONGEST_SCALAR:
             node.value = node.text = text[:_LONGEST_SCALAR]
@@ -364,26 +269,34 @@ class _YAMLReader:
         level.key = None
         level.awaits_value = False
 
-    def _syntax(self, error: yaml.YAMLError) -> None:
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        problem = (getattr(error, "problem", None) or "cannot be read").strip()
-        context = getattr(error, "context", None) or ""
-        begun = getattr(error, "context_mark", None)
-        where = (
-            f" that began at line {begun.line + 1}, column {begun.column + 1}" if context and begun else ""
-        )
-        message = f"is not YAML: {problem} {context}{where}".rstrip()
-        rest = self.text[mark.index :][:1] if mark else ""
-        if rest == "\t" or "tab character" in problem:
-            message = "has a tab where YAML wants spaces: indent with spaces"
-        elif "maximum nesting" in problem:  # libyaml's own limit, where it looks ahead in a line
-            message = _TOO_DEEP
-        elif "mapping values are not allowed" in problem:
-            message = "is not YAML: a ':' with a space after it must be quoted, or the indentation is wrong"
-        elif "cannot start any token" in problem:
-            message = f"is not YAML: {rest!r} cannot begin a value; put the value in quotes"
-        self.problems.append(_problem(self.file, line, column, message))
+
+def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
+    """What the parser stumbled over, and the way out where it is a usual one."""
+    problem = (getattr(error, "problem", None) or "cannot be read").strip()
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+    rest = text[mark.index :][:1] if mark else ""
+    message = _usual_mistake(problem, rest) or f"is not YAML: {problem} {_context(error)}".rstrip()
+    return _problem(file, line, column, message)
+
+
+def _usual_mistake(problem: str, rest: str) -> str | None:
+    if rest == "\t" or "tab character" in problem:
+        return "has a tab where YAML wants spaces: indent with spaces"
+    if "maximum nesting" in problem:  # libyaml's own limit, where it looks ahead in a line
+        return _TOO_DEEP
+    if "mapping values are not allowed" in problem:
+        return "is not YAML: a ':' with a space after it must be quoted, or the indentation is wrong"
+    if "cannot start any token" in problem:
+        return f"is not YAML: {rest!r} cannot begin a value; put the value in quotes"
+    return None
+
+
+def _context(error: yaml.YAMLError) -> str:
+    context, begun = getattr(error, "context", None), getattr(error, "context_mark", None)
+    if not context or not begun:
+        return context or ""
+    return f"{context} that began at line {begun.line + 1}, column {begun.column + 1}"
 
 
 def _start(event: yaml.Event) -> tuple[int, int]:
@@ -394,47 +307,3 @@ def _start(event: yaml.Event) -> tuple[int, int]:
 def _refused_tag(tag: str) -> str:
     shown = "!!" + tag.removeprefix(_STANDARD_TAGS) if tag.startswith(_STANDARD_TAGS) else tag
     return f"the tag {shown[:60]} is not understood: remove it"
-
-
-def _core(text: str) -> Scalar:  # noqa: PLR0911 -- a table of the core schema's lines
-    """What a plain scalar means in the YAML 1.2 core schema (section 10.3.2), but for disputed numbers."""
-    if text in _NULL:
-        return None
-    if text in _BOOLEANS:
-        return _BOOLEANS[text]
-    if text[0] not in _NUMBER_STARTS:
-        return text
-    if _LEADING_ZERO.fullmatch(text) or (len(text) > _LONGEST_NUMBER and _DIGITS.fullmatch(text)):
-        return Disputed(text)
-    if len(text) > _LONGEST_NUMBER:
-        return text
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _BASED_INTEGER.fullmatch(text):
-        return int(text, 0)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    if _SPECIAL_FLOAT.fullmatch(text):
-        return float(text.replace(".", "", 1))
-    return text
-
-
-_SIMPLE_STEP = re.compile(r"[A-Za-z0-9_-]{1,60}")
-_LONGEST_STEP: Final = 60
-_MOST_STEPS: Final = 12  # the model has nine levels
-
-
-def show_path(steps: Iterable[str | int], *, below: str = "") -> str:
-    """A path for people: `spec.nodes[2].addresses[0]`, `spec.certificates.overrides["admin.conf"]`."""
-    shown = below
-    for count, step in enumerate(steps):
-        if count == _MOST_STEPS:
-            return shown + "…"
-        if isinstance(step, int):
-            shown += f"[{step}]"
-        elif _SIMPLE_STEP.fullmatch(step):
-            shown += f".{step}" if shown else step
-        else:
-            short = step if len(step) <= _LONGEST_STEP else step[: _LONGEST_STEP - 3] + "..."
-            shown += f"[{json.dumps(short)}]"
-    return shown

@@ -16,7 +16,9 @@ from pkigen.errors import Problem, SpecError
 from pkigen.spec import yaml_source
 from pkigen.spec.dialects import Dialect
 from pkigen.spec.loader import load, load_text
-from pkigen.spec.yaml_source import Disputed, read, show_path
+from pkigen.spec.yaml_nodes import show_path
+from pkigen.spec.yaml_scalars import Disputed
+from pkigen.spec.yaml_source import read
 from tests.spec.sources import HEAD, NODE, assert_starts, cluster, loaded, problems, spec
 
 if TYPE_CHECKING:
