@@ -68,17 +68,12 @@ class ValueTree:
         steps: list[str | int] = []
         original: list[str | int] = []
         for step in location:
-            if isinstance(found, MappingNode) and step in found.entries:
-                key, found = found.entries[str(step)]
-                original.append(step)
-            elif isinstance(found, SequenceNode) and isinstance(step, int) and step < len(found.items):
-                original.append(found.places[step] if found.places else step)
-                key = found = found.items[step]
-            else:
-                found = None
-                original.append(step)
-            steps.append(original[-1])
-            if found is not None:
+            in_file, beneath = _below(found, step)
+            original.append(in_file)
+            steps.append(in_file)
+            found = None
+            if beneath is not None:
+                key, found = beneath
                 node = found
                 if found.shown is not None:
                     shown, steps = found.shown, []
@@ -118,6 +113,16 @@ class ValueTree:
             dropped.add(location)
         void = {self.place(location).location for location in (*dropped, *added)}
         return ValueTree(_rebuilt(self.root, dropped, added), self._void | void)
+
+
+def _below(node: YAMLNode | None, step: str | int) -> tuple[str | int, tuple[YAMLNode, YAMLNode] | None]:
+    """A step as it is in the file, where items before it may have been left out; its key and value."""
+    match node, step:
+        case MappingNode(entries=entries), str() if step in entries:
+            return step, entries[step]
+        case SequenceNode(items=items, places=places), int() if step < len(items):
+            return places[step] if places else step, (items[step], items[step])
+    return step, None
 
 
 def _rebuilt(root: YAMLNode, dropped: set[Location], added: dict[Location, object]) -> YAMLNode:

@@ -99,7 +99,7 @@ def _lifetime(spec: ClusterSpec, name: str) -> timedelta:
     return certificates.ca_validity if name in CA_CERTIFICATE_NAMES else certificates.validity
 
 
-def _validities(spec: ClusterSpec) -> Iterator[SpecFinding]:
+def _leaf_validity(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """No leaf may be meant to outlive its CA; issuing would cut it short."""
     certificates = spec.spec.certificates
     if certificates.validity > certificates.ca_validity:
@@ -109,6 +109,11 @@ def _validities(spec: ClusterSpec) -> Iterator[SpecFinding]:
             f"({format_duration(certificates.ca_validity)}): no certificate outlives its CA",
             given=((*_CERTIFICATES, "caValidity"),),
         )
+
+
+def _overridden_validities(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Likewise where a kind of certificate has a validity of its own, the CA's or the leaf's."""
+    certificates = spec.spec.certificates
     for name, override in certificates.overrides.items():
         if override.validity is None or name not in CERTIFICATE_NAMES:
             continue
@@ -132,6 +137,10 @@ def _validities(spec: ClusterSpec) -> Iterator[SpecFinding]:
                 f"({format_duration(_lifetime(spec, issuer))}): no certificate outlives its CA",
                 given=((*_CERTIFICATES, "caValidity"), (*_OVERRIDES, issuer)),
             )
+
+
+def _user_validities(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Likewise for the certificates of users, which the CA of the cluster signs."""
     longest = _lifetime(spec, "ca")
     for index, user in enumerate(spec.spec.users):
         if user.validity > longest:
@@ -184,6 +193,8 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _no_signer,
     _no_approver,
     _ca_keys,
-    _validities,
+    _leaf_validity,
+    _overridden_validities,
+    _user_validities,
     _renewals,
 )

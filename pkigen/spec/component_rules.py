@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 _EXTERNAL: Final[Location] = ("spec", "etcd", "external")
 
 
-def _external_etcd(spec: ClusterSpec) -> Iterator[SpecFinding]:
+def _external_files(spec: ClusterSpec) -> Iterator[SpecFinding]:
     # K/apis/kubeadm/validation/validation.go, ValidateEtcd
-    etcd = spec.spec.etcd
-    external = etcd.external
+    external = spec.spec.etcd.external
     if external is None:
         return
     if (external.cert_file is None) != (external.key_file is None):
@@ -32,21 +31,33 @@ def _external_etcd(spec: ClusterSpec) -> Iterator[SpecFinding]:
         yield SpecFinding(
             at=(*_EXTERNAL, "certFile"), message="needs caFile beside it", given=((*_EXTERNAL, "caFile"),)
         )
+
+
+def _external_endpoints(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    # likewise
+    external = spec.spec.etcd.external
+    if external is None:
+        return
     secured = external.ca_file or external.cert_file or external.key_file
     schemes = {endpoint.partition(":")[0] for endpoint in external.endpoints}
     for index, endpoint in enumerate(external.endpoints):
         at: Location = (*_EXTERNAL, "endpoints", index)
-        if endpoint.startswith("http:"):
-            if secured:
-                yield SpecFinding(
-                    at=at, message="must begin with https:// because certificate files are given"
-                )
-            elif len(schemes) > 1:
-                yield SpecFinding(at=at, message="must begin with https:// like the other endpoints")
-            else:
-                yield warning(at, "is not encrypted: every Secret crosses the network in clear text")
+        if not endpoint.startswith("http:"):
+            continue
+        if secured:
+            yield SpecFinding(at=at, message="must begin with https:// because certificate files are given")
+        elif len(schemes) > 1:
+            yield SpecFinding(at=at, message="must begin with https:// like the other endpoints")
+        else:
+            yield warning(at, "is not encrypted: every Secret crosses the network in clear text")
     for place in repeats(external.endpoints):
         yield warning((*_EXTERNAL, "endpoints", place), "is given twice: remove it")
+
+
+def _settings_of_external_etcd(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    etcd = spec.spec.etcd
+    if etcd.external is None:
+        return
     for name in sorted(etcd.model_fields_set - {"external"}):
         key = type(etcd).model_fields[name].alias or name
         yield no_effect(("spec", "etcd", key), "etcd is external")
@@ -108,7 +119,9 @@ def _encryption(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
-    _external_etcd,
+    _external_files,
+    _external_endpoints,
+    _settings_of_external_etcd,
     _volumes,
     _environments,
     _startup,

@@ -17,7 +17,7 @@ from pkigen.spec.dialects import KUBEADM_GROUP, KUBEADM_NEWEST, Dialect, HostFac
 from pkigen.spec.model import API_VERSION, KIND, ClusterSpec
 from pkigen.spec.translation import quote
 from pkigen.spec.validation import Severity, findings
-from pkigen.spec.yaml_nodes import MappingNode, ScalarNode, YAMLNode
+from pkigen.spec.yaml_nodes import MappingNode, ScalarNode, YAMLNode, child
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,9 +101,9 @@ def load_text(text: bytes, *, file: str, host: HostFacts = _NO_FACTS) -> LoadedS
         raise SpecError([*problems, Problem(file=file, line=1, column=1, path="", message=what)])
     dialect = _dialect(documents)
     if dialect is Dialect.KUBEADM:
-        from pkigen.spec import kubeadm  # noqa: PLC0415 -- only kubeadm's users pay for it
+        from pkigen.spec.kubeadm.conversion import convert  # noqa: PLC0415 -- only kubeadm's users pay for it
 
-        source = kubeadm.convert(documents, file=file, host=host)
+        source = convert(documents, file=file, host=host)
     else:
         source = _own(documents, file)
     problems.extend(source.problems)
@@ -125,7 +125,7 @@ def load_text(text: bytes, *, file: str, host: HostFacts = _NO_FACTS) -> LoadedS
 
 
 def _dialect(documents: list[YAMLNode]) -> Dialect:
-    versions = [version.value for document in documents if (version := _entry(document, "apiVersion"))]
+    versions = [version.value for document in documents if (version := child(document, "apiVersion"))]
     groups = [str(version).partition("/")[0] for version in versions]
     if KUBEADM_GROUP in groups and groups[0] != API_VERSION.partition("/")[0]:
         return Dialect.KUBEADM
@@ -139,7 +139,7 @@ def _own(documents: list[YAMLNode], file: str) -> Source:
         _at(extra, file, "", "a second document begins here: one file describes one cluster")
         for extra in documents[1:]
     ]
-    version = _entry(root, "apiVersion")
+    version = child(root, "apiVersion")
     if isinstance(version, ScalarNode) and not str(version.value).startswith("pkigen/"):
         wanted = f"{API_VERSION}, or {KUBEADM_NEWEST} for a kubeadm configuration"
         message = f"must be {wanted}, not {quote(version.text)}"
@@ -148,10 +148,6 @@ def _own(documents: list[YAMLNode], file: str) -> Source:
         if isinstance(root, MappingNode) and key not in root.entries:
             problems.append(_at(root, file, key, f"is missing: write {key}: {value}"))
     return Source(root=root, problems=tuple(problems))
-
-
-def _entry(node: YAMLNode, key: str) -> YAMLNode | None:
-    return node.entries[key][1] if isinstance(node, MappingNode) and key in node.entries else None
 
 
 def _at(node: YAMLNode, file: str, path: str, message: str) -> Problem:

@@ -63,41 +63,50 @@ def _service_subnet_sizes(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 def _pod_subnet_sizes(spec: ClusterSpec) -> Iterator[SpecFinding]:
     # K/apis/kubeadm/validation/validation.go, ValidatePodSubnetNodeMask
-    networking = spec.spec.networking
     arguments = spec.spec.controller_manager.extra_args
     allocates = last(arguments, "allocate-node-cidrs")
-    for index, subnet in enumerate(networking.pod_subnets):
+    divided = allocates is None or arguments[allocates].value != "false"
+    for index, subnet in enumerate(spec.spec.networking.pod_subnets):
         at: Location = ("spec", "networking", "podSubnets", index)
         if subnet.num_addresses < _FEWEST_POD_ADDRESSES:
             yield SpecFinding(at=at, message=f"is too small: pods need {_FEWEST_POD_ADDRESSES} addresses")
-            continue
-        if allocates is not None and arguments[allocates].value == "false":
-            continue
-        flag = last(arguments, f"node-cidr-mask-size-ipv{subnet.version}")
-        if flag is None and len(networking.pod_subnets) == 1:
-            flag = last(arguments, "node-cidr-mask-size")
-        bits = _NODE_MASK_BITS[subnet.version]
-        if flag is not None:
-            text = arguments[flag].value
-            if not (text.isascii() and text.isdecimal() and 0 < int(text[:9]) <= subnet.max_prefixlen):
-                yield SpecFinding(
-                    at=("spec", "controllerManager", "extraArgs", flag, "value"),
-                    message=f"must be the prefix length of a node's pods, at most {subnet.max_prefixlen}",
-                )
-                continue
-            bits = int(text)
-        given: Location = ("spec", "controllerManager", "extraArgs")
-        if subnet.prefixlen > bits:
+        elif divided:
+            yield from _shares_of_nodes(spec, subnet, at)
+
+
+def _shares_of_nodes(spec: ClusterSpec, subnet: IPNetwork, at: Location) -> Iterator[SpecFinding]:
+    """The controller manager gives each node a part of a pod subnet: there must be enough of them."""
+    arguments: Location = ("spec", "controllerManager", "extraArgs")
+    flag = _node_mask_flag(spec, subnet)
+    bits = _NODE_MASK_BITS[subnet.version]
+    if flag is not None:
+        text = spec.spec.controller_manager.extra_args[flag].value
+        if not (text.isascii() and text.isdecimal() and 0 < int(text[:9]) <= subnet.max_prefixlen):
             yield SpecFinding(
-                at=at, message=f"is smaller than what one node gets from it (/{bits})", given=(given,)
+                at=(*arguments, flag, "value"),
+                message=f"must be the prefix length of a node's pods, at most {subnet.max_prefixlen}",
             )
-        elif bits - subnet.prefixlen > _MOST_NODE_MASK_BITS:
-            yield SpecFinding(
-                at=at,
-                message=f"is too large to be divided into /{bits} for each node: "
-                f"use /{bits - _MOST_NODE_MASK_BITS} or a longer prefix",
-                given=(given,),
-            )
+            return
+        bits = int(text)
+    if subnet.prefixlen > bits:
+        message = f"is smaller than what one node gets from it (/{bits})"
+        yield SpecFinding(at=at, message=message, given=(arguments,))
+    elif bits - subnet.prefixlen > _MOST_NODE_MASK_BITS:
+        yield SpecFinding(
+            at=at,
+            message=f"is too large to be divided into /{bits} for each node: "
+            f"use /{bits - _MOST_NODE_MASK_BITS} or a longer prefix",
+            given=(arguments,),
+        )
+
+
+def _node_mask_flag(spec: ClusterSpec, subnet: IPNetwork) -> int | None:
+    """The place of the flag that says how long the prefix of a node's part of a subnet is."""
+    arguments = spec.spec.controller_manager.extra_args
+    flag = last(arguments, f"node-cidr-mask-size-ipv{subnet.version}")
+    if flag is None and len(spec.spec.networking.pod_subnets) == 1:
+        return last(arguments, "node-cidr-mask-size")
+    return flag
 
 
 def _special_ranges(spec: ClusterSpec) -> Iterator[SpecFinding]:

@@ -166,17 +166,22 @@ def _rules(at: Location, rules: Iterable[PolicyRule], *, namespaced: bool) -> It
             yield SpecFinding(at=(*here, "resources"), message=message, given=urls)
 
 
-def _iam(spec: ClusterSpec) -> Iterator[SpecFinding]:
+def _iam_arns(spec: ClusterSpec) -> Iterator[SpecFinding]:
     first: dict[str, int] = {}
     for index, mapping in enumerate(spec.spec.iam):
-        at: Location = ("spec", "iam", index)
+        at: Location = ("spec", "iam", index, "arn")
         if first.setdefault(mapping.arn.lower(), index) != index:
             # aws-iam-authenticator keeps one mapping for each ARN, compared in lower case.
-            yield SpecFinding(at=(*at, "arn"), message="is mapped already: one ARN has one user name")
+            yield SpecFinding(at=at, message="is mapped already: one ARN has one user name")
         partition = mapping.arn.split(":")[1]
         if partition != spec.spec.iam[0].arn.split(":")[1]:
             message = f"is of the partition {partition}, unlike the first: a cluster is in one partition"
-            yield SpecFinding(at=(*at, "arn"), message=message, given=(("spec", "iam", 0, "arn"),))
+            yield SpecFinding(at=at, message=message, given=(("spec", "iam", 0, "arn"),))
+
+
+def _iam_usernames(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    for index, mapping in enumerate(spec.spec.iam):
+        at: Location = ("spec", "iam", index)
         for variable in _VARIABLE.findall(mapping.username):
             if variable not in _VARIABLES:
                 known = ", ".join(_VARIABLES)
@@ -193,5 +198,6 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _service_accounts,
     _system_identities,
     _roles,
-    _iam,
+    _iam_arns,
+    _iam_usernames,
 )

@@ -94,6 +94,27 @@ def entries_of(node: YAMLNode | None) -> Mapping[str, tuple[YAMLNode, YAMLNode]]
     return node.entries if isinstance(node, MappingNode) else {}
 
 
+def copy_entry(source: YAMLNode | None, old: str, entries: dict[str, YAMLNode], new: str) -> None:
+    """Put what stands at the key `old` of a node, if anything does, among other entries as `new`."""
+    value = child(source, old)
+    if value is not None:
+        entries[new] = value
+
+
+def split_text(node: YAMLNode) -> list[YAMLNode]:
+    """The parts of comma-separated text, each at its own column."""
+    if not isinstance(node, ScalarNode) or not isinstance(node.value, str):
+        return [node]
+    parts: list[YAMLNode] = []
+    column = node.column + (0 if node.plain else 1)
+    for part in node.value.split(","):
+        indent = len(part) - len(part.lstrip())
+        text = part.strip()
+        parts.append(ScalarNode(node.line, column + indent, text, node.shown, text=text))
+        column += len(part) + 1
+    return parts
+
+
 def show_path(steps: Iterable[str | int], *, below: str = "") -> str:
     """A path for people: `spec.nodes[2].addresses[0]`, `spec.certificates.overrides["admin.conf"]`."""
     shown = below

@@ -10,10 +10,12 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from pkigen.spec.translation import kind_of, quote
-from pkigen.spec.yaml_nodes import MappingNode, SequenceNode, YAMLNode, mapping, scalar, sequence
+from pkigen.spec.yaml_nodes import SequenceNode, YAMLNode, child, mapping, scalar, sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    Report = Callable[[YAMLNode, str, str], None]
 
 _KUBELETS_SOCKET: Final = "unix:///run/containerd/containerd.sock"  # as templates/kubelet/config.yaml.j2
 _ENDPOINT_FLAG: Final = "container-runtime-endpoint"
@@ -28,9 +30,7 @@ _TAINT: Final = {
 }
 
 
-def kubelet_arguments(
-    registration: YAMLNode | None, path: str, *, report: Callable[[YAMLNode, str, str], None]
-) -> YAMLNode | None:
+def kubelet_arguments(registration: YAMLNode | None, path: str, *, report: Report) -> YAMLNode | None:
     """The kubelet's extra flags: those that are written down, then those of `criSocket` and `taints`.
 
     As with kubeadm, a flag that is written down counts more than the field of the same meaning.
@@ -43,28 +43,36 @@ def kubelet_arguments(
     Returns:
         The flags in the model's shape; None if there are none.
     """
-    fields = {key: value for key, (_, value) in _entries(registration).items()}
-    given = fields.get("kubeletExtraArgs")
-    if given is not None and not isinstance(given, SequenceNode):
+    given = child(registration, "kubeletExtraArgs")
+    if not isinstance(given, SequenceNode | None):
         return given  # the model says what is wrong
-    items = list(given.items) if given is not None else []
-    names = {str(entry[1].value) for item in items if (entry := _entries(item).get("name"))}
-    for name, key, read in ((_ENDPOINT_FLAG, "criSocket", _endpoint), (_TAINTS_FLAG, "taints", _taints)):
-        if key not in fields:
-            continue
-        at, shown = fields[key], f"{path}.{key}"
-        value = read(at, shown, report)
-        if value is not None and name not in names:
-            flag: dict[str, YAMLNode] = {
-                "name": scalar(name, at=at, shown=shown),
-                "value": scalar(value, at=at, shown=shown),
-            }
-            items.append(mapping(flag, at=at, shown=shown))
+    written = given.items if given is not None else []
+    names = {str(name.value) for item in written if (name := child(item, "name")) is not None}
+    # Both fields are read, for their problems, also where a flag of the same meaning is written down.
+    made = _flags_of_fields(registration, path, report)
+    items = [*written, *(flag for name, flag in made if name not in names)]
     place = given or registration
     return sequence(items, at=place) if items and place is not None else None
 
 
-def _endpoint(socket: YAMLNode, path: str, report: Callable[[YAMLNode, str, str], None]) -> str | None:
+def _flags_of_fields(
+    registration: YAMLNode | None, path: str, report: Report
+) -> Iterator[tuple[str, YAMLNode]]:
+    for name, key, read in ((_ENDPOINT_FLAG, "criSocket", _endpoint), (_TAINTS_FLAG, "taints", _taints)):
+        at = child(registration, key)
+        if at is None:
+            continue
+        shown = f"{path}.{key}"
+        value = read(at, shown, report)
+        if value is not None:
+            flag: dict[str, YAMLNode] = {
+                "name": scalar(name, at=at, shown=shown),
+                "value": scalar(value, at=at, shown=shown),
+            }
+            yield name, mapping(flag, at=at, shown=shown)
+
+
+def _endpoint(socket: YAMLNode, path: str, report: Report) -> str | None:
     text = socket.value
     if not isinstance(text, str):
         report(socket, path, f"must be text, not {kind_of(socket)}")
@@ -74,22 +82,20 @@ def _endpoint(socket: YAMLNode, path: str, report: Callable[[YAMLNode, str, str]
     return None if text == _KUBELETS_SOCKET else text
 
 
-def _taints(taints: YAMLNode, path: str, report: Callable[[YAMLNode, str, str], None]) -> str | None:
-    """The flag's value as `Taint.ToString` of k8s.io/api/core/v1 forms it."""
+def _taints(taints: YAMLNode, path: str, report: Report) -> str | None:
+    items = taints.items if isinstance(taints, SequenceNode) else []
+    return ",".join(_taint(item, f"{path}[{index}]", report) for index, item in enumerate(items)) or None
+
+
+def _taint(taint: YAMLNode, path: str, report: Report) -> str:
+    """One taint of the flag's value as `Taint.ToString` of k8s.io/api/core/v1 forms it."""
     texts: list[str] = []
-    for index, taint in enumerate(taints.items if isinstance(taints, SequenceNode) else ()):
-        here = f"{path}[{index}]"
-        parts = {name: entry[1] for name, entry in _entries(taint).items()}
-        for name, pattern in _TAINT.items():
-            part = parts.get(name)
-            if part is None and name != "value":
-                report(taint, f"{here}.{name}", "is missing")
-            elif part is not None and not (isinstance(part.value, str) and pattern.fullmatch(part.value)):
-                report(part, f"{here}.{name}", f"{quote(part.value)} is no taint's {name}")
-        key, value, effect = (str(parts[name].value) if name in parts else "" for name in _TAINT)
-        texts.append(f"{key}={value}:{effect}" if value else f"{key}:{effect}")
-    return ",".join(texts) or None
-
-
-def _entries(node: YAMLNode | None) -> dict[str, tuple[YAMLNode, YAMLNode]]:
-    return node.entries if isinstance(node, MappingNode) else {}
+    for name, pattern in _TAINT.items():
+        part = child(taint, name)
+        texts.append("" if part is None else str(part.value))
+        if part is None and name != "value":
+            report(taint, f"{path}.{name}", "is missing")
+        elif part is not None and not (isinstance(part.value, str) and pattern.fullmatch(part.value)):
+            report(part, f"{path}.{name}", f"{quote(part.value)} is no taint's {name}")
+    key, value, effect = texts
+    return f"{key}={value}:{effect}" if value else f"{key}:{effect}"

@@ -1,0 +1,1 @@
+"""kubeadm configurations, unchanged, to the model's shape."""

@@ -1,0 +1,173 @@
+"""A ClusterConfiguration as the model's `spec`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from pkigen.crypto.keys import KeyAlgorithm
+from pkigen.notation import format_duration
+from pkigen.spec.kubeadm.nodes import nodes_of
+from pkigen.spec.kubeadm.treatments import CLUSTER, KNOWN_GATES
+from pkigen.spec.translation import kind_of, quote, suggestion
+from pkigen.spec.values import parse_period
+from pkigen.spec.yaml_nodes import (
+    MappingNode,
+    YAMLNode,
+    child,
+    copy_entry,
+    entries_of,
+    mapping,
+    scalar,
+    sequence,
+    split_text,
+)
+
+if TYPE_CHECKING:
+    from pkigen.spec.dialects import HostFacts
+    from pkigen.spec.kubeadm.documents import Documents
+    from pkigen.spec.kubeadm.notes import Notes
+
+_DEFAULT_CA_VALIDITY: Final = "87600h"
+_EXAMPLE_VERSION: Final = "v1.36.2"
+_RELEASE = re.compile(r"v?[0-9].*")
+_GO_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|m|s|us|µs|ns)")
+_GO_DURATION = re.compile(rf"(?:{_GO_DURATION_PART.pattern})+")  # time.ParseDuration
+_SECONDS: Final = {
+    "h": Decimal(3600),
+    "m": Decimal(60),
+    "s": Decimal(1),
+    "ms": Decimal("1e-3"),
+    "us": Decimal("1e-6"),
+    "µs": Decimal("1e-6"),
+    "ns": Decimal("1e-9"),
+}
+_LONGEST_DURATION: Final = 60
+_MOST_SECONDS: Final = 10**10
+_ASKS_INTERNET = (
+    f"kubeadm would look it up on the internet: write an exact version such as {_EXAMPLE_VERSION}"
+)
+
+
+def spec_of(cluster: MappingNode, found: Documents, host: HostFacts, notes: Notes) -> YAMLNode:
+    """The model's `spec`: what the ClusterConfiguration says, and of the others' what concerns every node."""
+    entries: dict[str, YAMLNode] = {}
+    version = _version(cluster, notes)
+    if version is not None:
+        entries["kubernetesVersion"] = version
+    for key in ("controlPlaneEndpoint", "imageRepository", "controllerManager", "scheduler"):
+        copy_entry(cluster, key, entries, key)
+    port = child(found.init, "localAPIEndpoint", "bindPort")
+    server = {key: value for key, (_, value) in entries_of(child(cluster, "apiServer")).items()}
+    # v1beta3 has it in the API server's section, v1beta4 beside other timeouts; it is every component's.
+    timeout = server.pop("timeoutForControlPlane", None) or child(
+        found.init, "timeouts", "controlPlaneComponentHealthCheck"
+    )
+    if timeout is not None:
+        entries["startupTimeout"] = _in_whole_units(timeout)
+    if port is not None:
+        server["bindPort"] = port
+    entries["apiServer"] = mapping(
+        server, at=child(cluster, "apiServer") or cluster, shown=f"{CLUSTER}.apiServer"
+    )
+    entries["networking"] = _networking(cluster)
+    entries["etcd"] = _etcd(cluster, notes)
+    entries["certificates"] = _certificates(cluster, notes)
+    entries["nodes"] = nodes_of(cluster, found, host, notes)
+    return mapping(entries, at=cluster, shown=CLUSTER)
+
+
+def _version(cluster: MappingNode, notes: Notes) -> YAMLNode | None:
+    version = child(cluster, "kubernetesVersion")
+    path = f"{CLUSTER}.kubernetesVersion"
+    if version is None:
+        notes.absences["spec", "kubernetesVersion"] = (path, f"is missing, and {_ASKS_INTERNET}")
+    elif isinstance(version.value, str) and not _RELEASE.fullmatch(version.value):
+        notes.problem(version, path, f"{quote(version.value)} is a label, and {_ASKS_INTERNET}")
+        return scalar(_EXAMPLE_VERSION, at=version)
+    return version
+
+
+def _networking(cluster: MappingNode) -> YAMLNode:
+    given = child(cluster, "networking")
+    entries: dict[str, YAMLNode] = {}
+    copy_entry(given, "dnsDomain", entries, "dnsDomain")
+    for old, new in (("serviceSubnet", "serviceSubnets"), ("podSubnet", "podSubnets")):
+        subnets = child(given, old)
+        if subnets is not None:
+            entries[new] = sequence(split_text(subnets), at=subnets, shown=subnets.shown)
+    return mapping(entries, at=given or cluster, shown=f"{CLUSTER}.networking")
+
+
+def _etcd(cluster: MappingNode, notes: Notes) -> YAMLNode:
+    local, external = child(cluster, "etcd", "local"), child(cluster, "etcd", "external")
+    if external is None:
+        return local or mapping({}, at=cluster)
+    if local is not None:
+        notes.problem(
+            external, f"{CLUSTER}.etcd.external", "cannot stand beside etcd.local: keep one of them"
+        )
+    return mapping({"external": external}, at=external)
+
+
+def _certificates(cluster: MappingNode, notes: Notes) -> YAMLNode:
+    entries: dict[str, YAMLNode] = {"keyAlgorithm": scalar(KeyAlgorithm.RSA_2048, at=cluster)}
+    copy_entry(cluster, "certificatesDir", entries, "directory")
+    copy_entry(cluster, "encryptionAlgorithm", entries, "keyAlgorithm")
+    for old, new in (
+        ("caCertificateValidityPeriod", "caValidity"),
+        ("certificateValidityPeriod", "validity"),
+    ):
+        period = child(cluster, old)
+        if period is not None:
+            entries[new] = _in_whole_units(period)
+    gates = child(cluster, "featureGates")
+    for name, (key, value) in entries_of(gates).items():
+        here = f"{CLUSTER}.featureGates.{name[:60]}"
+        if not isinstance(value.value, bool):
+            notes.problem(value, here, f"must be true or false, not {kind_of(value)}")
+        elif name == "PublicKeysECDSA":
+            entries["keyAlgorithm"] = _gated_algorithm(cluster, key, value, here, notes)
+        else:
+            near = "" if name in KNOWN_GATES else suggestion(name, KNOWN_GATES)
+            notes.warning(key, here, f"is not used: it is about a run of kubeadm{near}")
+    leaf, authority = entries.get("validity"), entries.get("caValidity")
+    if leaf is not None and _is_longer(leaf, authority):
+        what = "is longer than the CA's: no certificate outlives its CA, so the CA's counts"
+        notes.warning(leaf, f"{CLUSTER}.certificateValidityPeriod", what)
+        entries["validity"] = authority or scalar(_DEFAULT_CA_VALIDITY, at=leaf)
+    return mapping(entries, at=cluster)
+
+
+def _gated_algorithm(
+    cluster: MappingNode, key: YAMLNode, gate: YAMLNode, path: str, notes: Notes
+) -> YAMLNode:
+    """The deprecated gate counts more than the field, set either way (types.go, EncryptionAlgorithmType)."""
+    meant = KeyAlgorithm.ECDSA_P256 if gate.value else KeyAlgorithm.RSA_2048
+    field_ = child(cluster, "encryptionAlgorithm")
+    if field_ is not None and field_.value != meant:
+        notes.warning(key, path, f"counts more than encryptionAlgorithm, as with kubeadm: keys are {meant}")
+    return scalar(meant, at=gate, shown=path)
+
+
+def _in_whole_units(period: YAMLNode) -> YAMLNode:
+    """A Go duration such as `1.5h` or `60000ms` as the model writes it; anything else as it is."""
+    text = period.value if isinstance(period.value, str) and len(period.value) <= _LONGEST_DURATION else ""
+    if not _GO_DURATION.fullmatch(text):
+        return period
+    seconds = sum(Decimal(number) * _SECONDS[unit] for number, unit in _GO_DURATION_PART.findall(text))
+    if seconds != int(seconds) or not 0 < seconds < _MOST_SECONDS:
+        return period
+    return replace(period, value=format_duration(timedelta(seconds=int(seconds))))
+
+
+def _is_longer(leaf: YAMLNode, authority: YAMLNode | None) -> bool:
+    try:
+        return parse_period(leaf.value) > parse_period(
+            _DEFAULT_CA_VALIDITY if authority is None else authority.value
+        )
+    except ValueError:
+        return False  # the model says what is wrong

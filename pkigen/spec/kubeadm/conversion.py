@@ -1,0 +1,57 @@
+"""The documents of a kubeadm configuration to one tree of the model's shape.
+
+InitConfiguration, ClusterConfiguration and JoinConfiguration documents of one file become a tree of the
+model's shape whose values keep their old places and paths. What is not taken over is a warning, never
+silence. Defaults and rules are kubeadm's (`cmd/kubeadm/app/util/config/` and `apis/kubeadm/` of Kubernetes
+1.36). In one thing pkigen reads more than kubeadm: several JoinConfigurations, one for each further node.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pkigen.errors import SpecError
+from pkigen.spec.builder import Source
+from pkigen.spec.kubeadm.cluster import spec_of
+from pkigen.spec.kubeadm.documents import Documents, sort_in
+from pkigen.spec.kubeadm.notes import Notes
+from pkigen.spec.kubeadm.treatments import CLUSTER, INIT
+from pkigen.spec.model import API_VERSION, KIND
+from pkigen.spec.yaml_nodes import YAMLNode, child, mapping, scalar
+
+if TYPE_CHECKING:
+    from pkigen.spec.dialects import HostFacts
+
+_DEFAULT_NAME: Final = "kubernetes"
+
+
+def convert(documents: list[YAMLNode], *, file: str, host: HostFacts) -> Source:
+    """Turn the documents of a kubeadm configuration into one tree of the model's shape.
+
+    Raises:
+        SpecError: They do not describe a cluster at all.
+    """
+    notes = Notes(file=file)
+    found = Documents()
+    for document in documents:
+        sort_in(document, found, notes)
+    first = found.init or found.cluster
+    if first is None:
+        if not notes.problems:
+            what = f"kubeadm needs an {INIT} or a {CLUSTER} in the file, and so does pkigen"
+            notes.problem(documents[0], "", what)
+        raise SpecError(notes.problems)
+    cluster = found.cluster or mapping({}, at=first, shown=CLUSTER)
+    name = child(cluster, "clusterName") or scalar(_DEFAULT_NAME, at=cluster)
+    root = mapping(
+        {
+            "apiVersion": scalar(API_VERSION, at=first),
+            "kind": scalar(KIND, at=first),
+            "metadata": mapping({"name": name}, at=cluster),
+            "spec": spec_of(cluster, found, host, notes),
+        },
+        at=first,
+    )
+    return Source(
+        root=root, problems=tuple(notes.problems), warnings=tuple(notes.warnings), absences=notes.absences
+    )
