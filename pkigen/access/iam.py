@@ -136,7 +136,7 @@ def _listing(entry: Mapping[str, Value]) -> str:
 
 def _document(data: bytes, file: str) -> Mapping[str, Value]:
     try:
-        documents, problems = yaml_source.read(data, file=file)
+        documents, problems = yaml_source.read_documents(data, file=file)
     except SpecError as error:
         raise AccessError(str(error.problems[0])) from None
     if problems:
@@ -148,7 +148,7 @@ def _document(data: bytes, file: str) -> Mapping[str, Value]:
 
 def _listed(text: str, key: str, file: str) -> Iterator[Mapping[str, Value]]:
     try:
-        documents, problems = yaml_source.read(text.encode(), file=f"{file}: {key}")
+        documents, problems = yaml_source.read_documents(text.encode(), file=f"{file}: {key}")
     except SpecError as error:
         raise AccessError(str(error.problems[0])) from None
     if problems:

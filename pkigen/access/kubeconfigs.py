@@ -96,7 +96,7 @@ def load(data: bytes, path: PurePath) -> Kubeconfig:
         AccessError: It is no YAML, no kubeconfig, says one thing twice, or means another thing to kubectl.
     """
     try:
-        documents, problems = yaml_source.read(data, file=str(path))
+        documents, problems = yaml_source.read_documents(data, file=str(path))
     except SpecError as error:
         raise AccessError(str(error.problems[0])) from None
     if problems:

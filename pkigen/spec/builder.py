@@ -29,7 +29,7 @@ _MOST_SUGGESTIONS: Final = 1_000  # looking for what was meant costs 40 microsec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class SpecSource:
     """What a file says, in the shape of the model, and what was noticed while reading it.
 
     `absences` tell in other words than "is missing" what a value's absence means: its path, and the way out.
@@ -182,7 +182,7 @@ class Built:
     problems: tuple[Problem, ...]
 
 
-def build(source: Source, *, file: str) -> Built:
+def build(source: SpecSource, *, file: str) -> Built:
     """Build the spec; without what is wrong, where something is wrong."""
     tree = ValueTree(source.root)
     problems: tuple[Problem, ...] | None = None
@@ -203,7 +203,7 @@ def build(source: Source, *, file: str) -> Built:
 
 
 def _problems(
-    errors: Iterable[ErrorDetails], tree: ValueTree, source: Source, file: str
+    errors: Iterable[ErrorDetails], tree: ValueTree, source: SpecSource, file: str
 ) -> Iterable[Problem]:
     unknown = 0
     for error in errors:

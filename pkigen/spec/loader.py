@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.errors import Problem, SpecError
 from pkigen.spec import yaml_source
-from pkigen.spec.builder import Source, build
+from pkigen.spec.builder import SpecSource, build
 from pkigen.spec.dialects import KUBEADM_GROUP, KUBEADM_NEWEST, Dialect, HostFacts
 from pkigen.spec.model import API_VERSION, KIND, ClusterSpec
 from pkigen.spec.translation import quote
@@ -95,7 +95,7 @@ def load_text(text: bytes, *, file: str, host: HostFacts = _NO_FACTS) -> LoadedS
     Raises:
         SpecError: It is invalid; with every problem.
     """
-    documents, problems = yaml_source.read(text, file=file)
+    documents, problems = yaml_source.read_documents(text, file=file)
     if not documents:
         what = "is empty: 'pkigen example' prints a spec to start from"
         raise SpecError([*problems, Problem(file=file, line=1, column=1, path="", message=what)])
@@ -132,26 +132,22 @@ def _dialect(documents: list[YAMLNode]) -> Dialect:
     return Dialect.PKIGEN
 
 
-def _own(documents: list[YAMLNode], file: str) -> Source:
+def _own(documents: list[YAMLNode], file: str) -> SpecSource:
     """The one document of pkigen's own format."""
     root = documents[0]
     problems = [
-        _at(extra, file, "", "a second document begins here: one file describes one cluster")
+        extra.problem("a second document begins here: one file describes one cluster", file=file, path="")
         for extra in documents[1:]
     ]
     version = child(root, "apiVersion")
     if isinstance(version, ScalarNode) and not str(version.value).startswith("pkigen/"):
         wanted = f"{API_VERSION}, or {KUBEADM_NEWEST} for a kubeadm configuration"
         message = f"must be {wanted}, not {quote(version.text)}"
-        raise SpecError([*problems, _at(version, file, "apiVersion", message)])
+        raise SpecError([*problems, version.problem(message, file=file, path="apiVersion")])
     for key, value in (("apiVersion", API_VERSION), ("kind", KIND)):
         if isinstance(root, MappingNode) and key not in root.entries:
-            problems.append(_at(root, file, key, f"is missing: write {key}: {value}"))
-    return Source(root=root, problems=tuple(problems))
-
-
-def _at(node: YAMLNode, file: str, path: str, message: str) -> Problem:
-    return Problem(file=file, line=node.line, column=node.column, path=path, message=message)
+            problems.append(root.problem(f"is missing: write {key}: {value}", file=file, path=key))
+    return SpecSource(root=root, problems=tuple(problems))
 
 
 def _whole_file(file: str, message: str) -> Problem:

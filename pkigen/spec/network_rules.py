@@ -176,7 +176,7 @@ def _hosts_within_subnets(spec: ClusterSpec) -> Iterator[SpecFinding]:
                 yield warning(at, f"is inside the pod subnet {pods}: a pod may get the same address")
 
 
-def _endpoint(spec: ClusterSpec) -> Iterator[SpecFinding]:
+def _control_plane_endpoint(spec: ClusterSpec) -> Iterator[SpecFinding]:
     endpoint = spec.spec.control_plane_endpoint
     at: Location = ("spec", "controlPlaneEndpoint")
     if endpoint is None:
@@ -223,6 +223,6 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _special_ranges,
     _overlaps,
     _hosts_within_subnets,
-    _endpoint,
+    _control_plane_endpoint,
     _advertise_families,
 )

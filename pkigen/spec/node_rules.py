@@ -49,7 +49,7 @@ def _unique_addresses(spec: ClusterSpec) -> Iterator[SpecFinding]:
             )
 
 
-def _roles(spec: ClusterSpec) -> Iterator[SpecFinding]:
+def _node_roles(spec: ClusterSpec) -> Iterator[SpecFinding]:
     if not spec.control_plane:
         yield SpecFinding(at=NODES, message="no node has the role control-plane: give it to at least one")
     for index, node in enumerate(spec.spec.nodes):
@@ -124,7 +124,7 @@ def _kubelet_flags(spec: ClusterSpec) -> Iterator[SpecFinding]:
 RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _node_names,
     _unique_addresses,
-    _roles,
+    _node_roles,
     _etcd_members,
     _ports,
     _kubelet_flags,

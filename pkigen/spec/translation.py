@@ -99,10 +99,10 @@ def _wants_text(node: YAMLNode | None, context: dict[str, Any]) -> str:
     del context
     if isinstance(node, ScalarNode):
         return f'must be text: put it in quotes, "{node.text[:_LONGEST_QUOTE]}"'
-    return f"must be text, not {kind_of(node)}"
+    return f"must be text, not {value_kind(node)}"
 
 
-def kind_of(node: YAMLNode | None) -> str:
+def value_kind(node: YAMLNode | None) -> str:
     """What a value is, after "must be …, not"."""
     if isinstance(node, MappingNode):
         return "a mapping"
@@ -116,7 +116,7 @@ def _described(node: YAMLNode | None) -> str:
 def _wants_number(node: YAMLNode | None, context: dict[str, Any]) -> str:
     del context
     if not isinstance(node, ScalarNode):
-        return f"must be a whole number, not {kind_of(node)}"
+        return f"must be a whole number, not {value_kind(node)}"
     text = node.text
     if node.plain and _LEADING_ZERO.fullmatch(text):
         meant = text.lstrip("+-0")[:20] or "0"
@@ -135,7 +135,7 @@ def _wants_truth(node: YAMLNode | None, context: dict[str, Any]) -> str:
             return f"must be true or false: {quote(node.text)} is text in YAML 1.2"
         if not node.plain and node.text in {"true", "false"}:
             return "must be true or false: remove the quotes"
-    return f"must be true or false, not {kind_of(node)}"
+    return f"must be true or false, not {value_kind(node)}"
 
 
 def _wants_choice(node: YAMLNode | None, context: dict[str, Any]) -> str:
@@ -147,19 +147,19 @@ def _wants_choice(node: YAMLNode | None, context: dict[str, Any]) -> str:
         if isinstance(node, ScalarNode)
         else ""
     )
-    return f"must be {listing}, not {kind_of(node)}{near if len(choices) > 1 else ''}"
+    return f"must be {listing}, not {value_kind(node)}{near if len(choices) > 1 else ''}"
 
 
 def _wants_list(node: YAMLNode | None, context: dict[str, Any]) -> str:
     del context
     if isinstance(node, ScalarNode):
         return f"must be a list: write [{node.text[:_LONGEST_QUOTE]}]"
-    return f"must be a list, not {kind_of(node)}"
+    return f"must be a list, not {value_kind(node)}"
 
 
 def _wants_mapping(node: YAMLNode | None, context: dict[str, Any]) -> str:
     del context
-    return f"must be a mapping of keys to values, not {kind_of(node)}"
+    return f"must be a mapping of keys to values, not {value_kind(node)}"
 
 
 def _too_short(node: YAMLNode | None, context: dict[str, Any]) -> str:

@@ -117,7 +117,7 @@ def _claims(user: User | IAMMapping) -> Iterator[tuple[Location, str]]:
             yield ("groups", index), f"{quote(group)} is a group of Kubernetes itself: {way_out}"
 
 
-def _roles(spec: ClusterSpec) -> Iterator[SpecFinding]:
+def _namespaced_roles(spec: ClusterSpec) -> Iterator[SpecFinding]:
     for index, user in enumerate(spec.spec.users):
         yield from _roles_of(("spec", "users", index), user)
     for index, mapping in enumerate(spec.spec.iam):
@@ -197,7 +197,7 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _user_names,
     _service_accounts,
     _system_identities,
-    _roles,
+    _namespaced_roles,
     _iam_arns,
     _iam_usernames,
 )

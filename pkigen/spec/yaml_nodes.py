@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from pkigen.errors import Problem
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -31,6 +33,10 @@ class YAMLNode:
     shown: str | None = None
     size: int = 1
     height: int = 1
+
+    def problem(self, message: str, *, file: str, path: str) -> Problem:
+        """What is wrong here."""
+        return Problem(file=file, line=self.line, column=self.column, path=path, message=message)
 
 
 @dataclass(slots=True, eq=False)
@@ -89,7 +95,7 @@ def child(node: YAMLNode | None, *keys: str) -> YAMLNode | None:
     return node
 
 
-def entries_of(node: YAMLNode | None) -> Mapping[str, tuple[YAMLNode, YAMLNode]]:
+def entries_below(node: YAMLNode | None) -> Mapping[str, tuple[YAMLNode, YAMLNode]]:
     """A mapping's entries, each with its key's node and its value's; none if it is no mapping."""
     return node.entries if isinstance(node, MappingNode) else {}
 

@@ -52,7 +52,7 @@ class _Open:
     keys_seen: dict[str, YAMLNode] = field(default_factory=dict)
 
 
-def read(data: bytes, *, file: str) -> tuple[list[YAMLNode], list[Problem]]:
+def read_documents(data: bytes, *, file: str) -> tuple[list[YAMLNode], list[Problem]]:
     """Read every document of a file; empty documents are left out.
 
     Returns:
@@ -67,10 +67,10 @@ def read(data: bytes, *, file: str) -> tuple[list[YAMLNode], list[Problem]]:
 
 def _decoded(data: bytes, file: str) -> str:
     if len(data) > LARGEST_FILE:
-        raise _whole_file(file, f"is larger than {LARGEST_FILE // 2**20} MiB, which no cluster needs")
+        raise _refused_file(file, f"is larger than {LARGEST_FILE // 2**20} MiB, which no cluster needs")
     for encoding, mark in _OTHER_ENCODINGS.items():
         if data.startswith(mark):
-            raise _whole_file(file, f"is {encoding}: save it as UTF-8")
+            raise _refused_file(file, f"is {encoding}: save it as UTF-8")
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
         text = data.decode()
@@ -104,7 +104,7 @@ def _problem(file: str, line: int, column: int, message: str) -> Problem:
     return Problem(file=file, line=line, column=column, path="", message=message)
 
 
-def _whole_file(file: str, message: str) -> SpecError:
+def _refused_file(file: str, message: str) -> SpecError:
     return SpecError([_problem(file, 1, 1, message)])
 
 
@@ -157,9 +157,7 @@ class _YAMLReader:
             self.anchors = {}
 
     def _report(self, node: YAMLNode, message: str) -> None:
-        self.problems.append(
-            Problem(file=self.file, line=node.line, column=node.column, path=self._path(), message=message)
-        )
+        self.problems.append(node.problem(message, file=self.file, path=self._path()))
 
     def _stop(self, node: YAMLNode, message: str) -> _StopReading:
         self._report(node, message)

@@ -18,7 +18,7 @@ from pkigen.spec.dialects import Dialect
 from pkigen.spec.loader import load, load_text
 from pkigen.spec.yaml_nodes import show_path
 from pkigen.spec.yaml_scalars import Disputed
-from pkigen.spec.yaml_source import read
+from pkigen.spec.yaml_source import read_documents
 from tests.spec.sources import HEAD, NODE, assert_starts, cluster, loaded, problems, spec
 
 if TYPE_CHECKING:
@@ -273,14 +273,14 @@ def test_a_value_of_a_refused_key_is_left_out() -> None:
 )  # fmt: skip
 @pytest.mark.usefixtures("parser")
 def test_scalars_are_those_of_the_core_schema(text: str, value: object) -> None:
-    documents, found = read(f"[{text}]".encode(), file="f")
+    documents, found = read_documents(f"[{text}]".encode(), file="f")
     assert not found
     assert documents[0].value == [value]
     assert [type(item) for item in documents[0].value] == [type(value)]
 
 
 def test_not_a_number() -> None:
-    documents, _ = read(b"[.nan]", file="f")
+    documents, _ = read_documents(b"[.nan]", file="f")
     assert str(documents[0].value) == "[nan]"
 
 

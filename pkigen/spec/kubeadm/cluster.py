@@ -12,14 +12,14 @@ from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.notation import format_duration
 from pkigen.spec.kubeadm.nodes import nodes_of
 from pkigen.spec.kubeadm.treatments import CLUSTER, KNOWN_GATES
-from pkigen.spec.translation import kind_of, quote, suggestion
+from pkigen.spec.translation import quote, suggestion, value_kind
 from pkigen.spec.values import parse_period
 from pkigen.spec.yaml_nodes import (
     MappingNode,
     YAMLNode,
     child,
     copy_entry,
-    entries_of,
+    entries_below,
     mapping,
     scalar,
     sequence,
@@ -61,7 +61,7 @@ def spec_of(cluster: MappingNode, found: Documents, host: HostFacts, notes: Note
     for key in ("controlPlaneEndpoint", "imageRepository", "controllerManager", "scheduler"):
         copy_entry(cluster, key, entries, key)
     port = child(found.init, "localAPIEndpoint", "bindPort")
-    server = {key: value for key, (_, value) in entries_of(child(cluster, "apiServer")).items()}
+    server = {key: value for key, (_, value) in entries_below(child(cluster, "apiServer")).items()}
     # v1beta3 has it in the API server's section, v1beta4 beside other timeouts; it is every component's.
     timeout = server.pop("timeoutForControlPlane", None) or child(
         found.init, "timeouts", "controlPlaneComponentHealthCheck"
@@ -86,7 +86,7 @@ def _version(cluster: MappingNode, notes: Notes) -> YAMLNode | None:
     if version is None:
         notes.absences["spec", "kubernetesVersion"] = (path, f"is missing, and {_ASKS_INTERNET}")
     elif isinstance(version.value, str) and not _RELEASE.fullmatch(version.value):
-        notes.problem(version, path, f"{quote(version.value)} is a label, and {_ASKS_INTERNET}")
+        notes.add_problem(version, path, f"{quote(version.value)} is a label, and {_ASKS_INTERNET}")
         return scalar(_EXAMPLE_VERSION, at=version)
     return version
 
@@ -107,7 +107,7 @@ def _etcd(cluster: MappingNode, notes: Notes) -> YAMLNode:
     if external is None:
         return local or mapping({}, at=cluster)
     if local is not None:
-        notes.problem(
+        notes.add_problem(
             external, f"{CLUSTER}.etcd.external", "cannot stand beside etcd.local: keep one of them"
         )
     return mapping({"external": external}, at=external)
@@ -125,19 +125,19 @@ def _certificates(cluster: MappingNode, notes: Notes) -> YAMLNode:
         if period is not None:
             entries[new] = _in_whole_units(period)
     gates = child(cluster, "featureGates")
-    for name, (key, value) in entries_of(gates).items():
+    for name, (key, value) in entries_below(gates).items():
         here = f"{CLUSTER}.featureGates.{name[:60]}"
         if not isinstance(value.value, bool):
-            notes.problem(value, here, f"must be true or false, not {kind_of(value)}")
+            notes.add_problem(value, here, f"must be true or false, not {value_kind(value)}")
         elif name == "PublicKeysECDSA":
             entries["keyAlgorithm"] = _gated_algorithm(cluster, key, value, here, notes)
         else:
             near = "" if name in KNOWN_GATES else suggestion(name, KNOWN_GATES)
-            notes.warning(key, here, f"is not used: it is about a run of kubeadm{near}")
+            notes.add_warning(key, here, f"is not used: it is about a run of kubeadm{near}")
     leaf, authority = entries.get("validity"), entries.get("caValidity")
     if leaf is not None and _is_longer(leaf, authority):
         what = "is longer than the CA's: no certificate outlives its CA, so the CA's counts"
-        notes.warning(leaf, f"{CLUSTER}.certificateValidityPeriod", what)
+        notes.add_warning(leaf, f"{CLUSTER}.certificateValidityPeriod", what)
         entries["validity"] = authority or scalar(_DEFAULT_CA_VALIDITY, at=leaf)
     return mapping(entries, at=cluster)
 
@@ -149,7 +149,9 @@ def _gated_algorithm(
     meant = KeyAlgorithm.ECDSA_P256 if gate.value else KeyAlgorithm.RSA_2048
     field_ = child(cluster, "encryptionAlgorithm")
     if field_ is not None and field_.value != meant:
-        notes.warning(key, path, f"counts more than encryptionAlgorithm, as with kubeadm: keys are {meant}")
+        notes.add_warning(
+            key, path, f"counts more than encryptionAlgorithm, as with kubeadm: keys are {meant}"
+        )
     return scalar(meant, at=gate, shown=path)
 
 

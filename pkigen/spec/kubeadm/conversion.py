@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pkigen.errors import SpecError
-from pkigen.spec.builder import Source
+from pkigen.spec.builder import SpecSource
 from pkigen.spec.kubeadm.cluster import spec_of
 from pkigen.spec.kubeadm.documents import Documents, sort_in
 from pkigen.spec.kubeadm.notes import Notes
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _DEFAULT_NAME: Final = "kubernetes"
 
 
-def convert(documents: list[YAMLNode], *, file: str, host: HostFacts) -> Source:
+def convert(documents: list[YAMLNode], *, file: str, host: HostFacts) -> SpecSource:
     """Turn the documents of a kubeadm configuration into one tree of the model's shape.
 
     Raises:
@@ -39,7 +39,7 @@ def convert(documents: list[YAMLNode], *, file: str, host: HostFacts) -> Source:
     if first is None:
         if not notes.problems:
             what = f"kubeadm needs an {INIT} or a {CLUSTER} in the file, and so does pkigen"
-            notes.problem(documents[0], "", what)
+            notes.add_problem(documents[0], "", what)
         raise SpecError(notes.problems)
     cluster = found.cluster or mapping({}, at=first, shown=CLUSTER)
     name = child(cluster, "clusterName") or scalar(_DEFAULT_NAME, at=cluster)
@@ -52,6 +52,6 @@ def convert(documents: list[YAMLNode], *, file: str, host: HostFacts) -> Source:
         },
         at=first,
     )
-    return Source(
+    return SpecSource(
         root=root, problems=tuple(notes.problems), warnings=tuple(notes.warnings), absences=notes.absences
     )

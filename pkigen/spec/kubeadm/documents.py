@@ -22,7 +22,7 @@ from pkigen.spec.kubeadm.treatments import (
     TakenEvenEmpty,
 )
 from pkigen.spec.model import API_VERSION
-from pkigen.spec.translation import kind_of, nearest, quote, suggestion
+from pkigen.spec.translation import nearest, quote, suggestion, value_kind
 from pkigen.spec.yaml_nodes import MappingNode, SequenceNode, YAMLNode, child, mapping, scalar, sequence
 
 if TYPE_CHECKING:
@@ -47,10 +47,12 @@ def sort_in(document: YAMLNode, found: Documents, notes: Notes) -> None:
     """Put a document where its kind belongs, or note why it is left out."""
     version, kind = child(document, "apiVersion"), child(document, "kind")
     if not isinstance(document, MappingNode) or version is None or kind is None:
-        notes.problem(document, "", "every document of a kubeadm configuration needs apiVersion and kind")
+        notes.add_problem(document, "", "every document of a kubeadm configuration needs apiVersion and kind")
         return
     if not isinstance(version.value, str):
-        notes.problem(version, "apiVersion", f"must be text such as {KUBEADM_NEWEST}, not {kind_of(version)}")
+        notes.add_problem(
+            version, "apiVersion", f"must be text such as {KUBEADM_NEWEST}, not {value_kind(version)}"
+        )
         return
     name = str(kind.value)
     if version.value.partition("/")[0] != KUBEADM_GROUP:
@@ -58,18 +60,18 @@ def sort_in(document: YAMLNode, found: Documents, notes: Notes) -> None:
         return
     types = TYPES.get(version.value)
     if types is None:
-        notes.problem(
+        notes.add_problem(
             version,
             "apiVersion",
             f"must be {KUBEADM_NEWEST} or v1beta3, not {quote(version.value)}; "
             "kubeadm config migrate makes the former of older ones",
         )
     elif name in OTHER_KINDS:
-        notes.warning(kind, "kind", f"{name} is not used: it describes no cluster")
+        notes.add_warning(kind, "kind", f"{name} is not used: it describes no cluster")
     else:
         if version.value == V1BETA3:
             what = "v1beta3 is deprecated: kubeadm config migrate makes v1beta4 of it"
-            notes.warning(version, "apiVersion", what)
+            notes.add_warning(version, "apiVersion", what)
         _sort_by_kind(document, kind, types, found, notes)
 
 
@@ -79,7 +81,7 @@ def _sort_by_kind(
     """A kind with a slip of the pen is a problem, and still read as the one that was meant."""
     name = str(kind.value)
     if name not in types:
-        notes.problem(kind, "kind", f"{quote(name)} is unknown to kubeadm{suggestion(name, types)}")
+        notes.add_problem(kind, "kind", f"{quote(name)} is unknown to kubeadm{suggestion(name, types)}")
     meant = name if name in types else nearest(name, types)
     if meant is not None:
         content = _inspected(document, {**types[meant], **TYPE_META}, meant, notes)
@@ -90,24 +92,26 @@ def _note_foreign(document: MappingNode, version: YAMLNode, kind: str, notes: No
     """A document that kubeadm hands on to another component, or ignores."""
     group = str(version.value).partition("/")[0]
     if group == API_VERSION.partition("/")[0]:
-        notes.problem(
+        notes.add_problem(
             version, "apiVersion", "a pkigen spec cannot stand beside a kubeadm configuration: keep one"
         )
         return
     if group not in _COMPONENT_GROUPS:
-        notes.warning(document, "apiVersion", f"{quote(version.value)} is not used, as with kubeadm")
+        notes.add_warning(document, "apiVersion", f"{quote(version.value)} is not used, as with kubeadm")
         return
     keys = [key[:60] for key in document.entries if key not in TYPE_META]
     if keys:
         more = ", …" if len(keys) > _LONGEST_LISTING else ""
         listing = ", ".join(keys[:_LONGEST_LISTING]) + more
-        notes.warning(document, kind[:60], f"is not used ({listing}): pkigen writes its own for every node")
+        notes.add_warning(
+            document, kind[:60], f"is not used ({listing}): pkigen writes its own for every node"
+        )
 
 
 def _keep(document: MappingNode, name: str, kind: YAMLNode, found: Documents, notes: Notes) -> None:
     before = {INIT: found.init, CLUSTER: found.cluster}.get(name)
     if before is not None:
-        notes.problem(kind, "kind", f"{name} is given twice, first at line {before.line}: keep one")
+        notes.add_problem(kind, "kind", f"{name} is given twice, first at line {before.line}: keep one")
     elif name == INIT:
         found.init = document
     elif name == CLUSTER:
@@ -127,10 +131,10 @@ def _inspected(node: MappingNode, fields: Fields, path: str, notes: Notes) -> Ma
         treatment = fields.get(key)
         if treatment is None:
             what = f"is unknown to kubeadm and ignored, as there{suggestion(key, fields)}"
-            notes.warning(key_node, here, what)
+            notes.add_warning(key_node, here, what)
         elif isinstance(treatment, Ignored):
             if value.value not in (None, "", 0, False, {}, []):
-                notes.warning(key_node, here, f"is not used: {treatment.why}")
+                notes.add_warning(key_node, here, f"is not used: {treatment.why}")
         elif not _is_zero(value) or (isinstance(treatment, TakenEvenEmpty) and value.value == ""):
             taken = _taken(value, treatment, here, notes)
             if taken is not None:
@@ -151,7 +155,7 @@ def _taken(
         case dict(), MappingNode():
             return _inspected(value, treatment, path, notes)
     wanted = treatment.wanted if isinstance(treatment, Each | Flags) else "a mapping of keys to values"
-    notes.problem(value, path, f"must be {wanted}, not {kind_of(value)}")
+    notes.add_problem(value, path, f"must be {wanted}, not {value_kind(value)}")
     return None
 
 

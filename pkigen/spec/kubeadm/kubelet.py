@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from pkigen.spec.translation import kind_of, quote
+from pkigen.spec.translation import quote, value_kind
 from pkigen.spec.yaml_nodes import SequenceNode, YAMLNode, child, mapping, scalar, sequence
 
 if TYPE_CHECKING:
@@ -58,7 +58,10 @@ def kubelet_arguments(registration: YAMLNode | None, path: str, *, report: Repor
 def _flags_of_fields(
     registration: YAMLNode | None, path: str, report: Report
 ) -> Iterator[tuple[str, YAMLNode]]:
-    for name, key, read in ((_ENDPOINT_FLAG, "criSocket", _endpoint), (_TAINTS_FLAG, "taints", _taints)):
+    for name, key, read in (
+        (_ENDPOINT_FLAG, "criSocket", _socket_endpoint),
+        (_TAINTS_FLAG, "taints", _taints),
+    ):
         at = child(registration, key)
         if at is None:
             continue
@@ -72,10 +75,10 @@ def _flags_of_fields(
             yield name, mapping(flag, at=at, shown=shown)
 
 
-def _endpoint(socket: YAMLNode, path: str, report: Report) -> str | None:
+def _socket_endpoint(socket: YAMLNode, path: str, report: Report) -> str | None:
     text = socket.value
     if not isinstance(text, str):
-        report(socket, path, f"must be text, not {kind_of(socket)}")
+        report(socket, path, f"must be text, not {value_kind(socket)}")
         return None
     if text.startswith("/"):  # K/util/config/initconfiguration.go puts the scheme in front of paths
         text = f"unix://{text}"

@@ -44,7 +44,7 @@ def nodes_of(cluster: MappingNode, found: Documents, host: HostFacts, notes: Not
         what = (
             "is missing: it names the first control-plane node, for which kubeadm takes the host it runs on"
         )
-        notes.problem(cluster, INIT, what)
+        notes.add_problem(cluster, INIT, what)
     has_port = child(found.init, "localAPIEndpoint", "bindPort") is not None
     for join in found.joins:
         nodes.append(_joining_node(join, ("spec", "nodes", len(nodes)), notes, has_port=has_port))
@@ -77,7 +77,9 @@ def _first_node(init: MappingNode, host: HostFacts, notes: Notes) -> YAMLNode:
     for key, (fact, path) in facts.items():
         if key not in entries and fact:
             shown = f"{INIT}.{path}"
-            notes.warning(init, shown, f"is missing: taken from this host, {quote(fact)}, as kubeadm does")
+            notes.add_warning(
+                init, shown, f"is missing: taken from this host, {quote(fact)}, as kubeadm does"
+            )
             value = scalar(fact, at=init, shown=shown)
             entries[key] = value if key == "name" else sequence([value], at=init, shown=shown)
     return mapping(entries, at=init, shown=INIT)
@@ -96,7 +98,7 @@ def _registration(document: MappingNode, place: Location, notes: Notes) -> dict[
     else:
         entries["name"] = name
     arguments = kubelet_arguments(
-        child(document, "nodeRegistration"), f"{document.shown}.nodeRegistration", report=notes.problem
+        child(document, "nodeRegistration"), f"{document.shown}.nodeRegistration", report=notes.add_problem
     )
     if arguments is not None:
         entries["kubeletExtraArgs"] = arguments
@@ -110,7 +112,7 @@ def _add_control_plane(
     place: Location,
     notes: Notes,
 ) -> None:
-    entries["roles"] = _roles(Role.CONTROL_PLANE, document)
+    entries["roles"] = _only_role(Role.CONTROL_PLANE, document)
     copy_entry(endpoint, "bindPort", entries, "bindPort")
     address = child(endpoint, "advertiseAddress")
     if address is None or address.value in _UNSPECIFIED:
@@ -122,11 +124,11 @@ def _add_control_plane(
     entries["addresses"] = sequence([address], at=address, shown=address.shown)
     if _is_loopback(address):
         what = "is a loopback address: kubeadm would look for another one on lo, pkigen takes it as it is"
-        notes.warning(address, address.shown or "", what)
+        notes.add_warning(address, address.shown or "", what)
 
 
 def _add_worker(entries: dict[str, YAMLNode], join: MappingNode, place: Location, notes: Notes) -> None:
-    entries["roles"] = _roles(Role.WORKER, join)
+    entries["roles"] = _only_role(Role.WORKER, join)
     addresses = _node_ip(entries.get("kubeletExtraArgs"))
     if addresses:
         entries["addresses"] = sequence(addresses, at=addresses[0])
@@ -137,7 +139,7 @@ def _add_worker(entries: dict[str, YAMLNode], join: MappingNode, place: Location
     )
 
 
-def _roles(role: Role, document: MappingNode) -> YAMLNode:
+def _only_role(role: Role, document: MappingNode) -> YAMLNode:
     return sequence([scalar(role, at=document)], at=document)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pkigen.errors import Problem
 
 if TYPE_CHECKING:
+    from pkigen.errors import Problem
     from pkigen.spec.findings import Location
     from pkigen.spec.yaml_nodes import YAMLNode
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Notes:
     """What is noticed on the way.
 
-    `absences` tell by place in the model's tree what a value's absence means (`builder.Source`).
+    `absences` tell by place in the model's tree what a value's absence means (`builder.SpecSource`).
     """
 
     file: str
@@ -24,13 +24,10 @@ class Notes:
     warnings: list[Problem] = field(default_factory=list)
     absences: dict[Location, tuple[str, str]] = field(default_factory=dict)
 
-    def problem(self, node: YAMLNode, path: str, message: str) -> None:
+    def add_problem(self, node: YAMLNode, path: str, message: str) -> None:
         """Note what makes the configuration unusable; `path` is what people know the value by."""
-        self.problems.append(self._at(node, path, message))
+        self.problems.append(node.problem(message, file=self.file, path=path))
 
-    def warning(self, node: YAMLNode, path: str, message: str) -> None:
+    def add_warning(self, node: YAMLNode, path: str, message: str) -> None:
         """Note what is not taken over as it is written."""
-        self.warnings.append(self._at(node, path, message))
-
-    def _at(self, node: YAMLNode, path: str, message: str) -> Problem:
-        return Problem(file=self.file, line=node.line, column=node.column, path=path, message=message)
+        self.warnings.append(node.problem(message, file=self.file, path=path))
