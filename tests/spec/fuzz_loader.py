@@ -26,8 +26,8 @@ from pkigen.errors import SpecError
 from pkigen.spec.dialects import HostFacts
 from pkigen.spec.loader import load_text
 from tests.fuzzing import campaign, damaged
+from tests.spec.kubeadm.configurations import EVERYTHING_ELSE, NEW, SAME
 from tests.spec.sources import INIT, cluster
-from tests.spec.test_conversion import EVERYTHING_ELSE, NEW, SAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,12 +1,12 @@
-"""Unknown keys, wrong types and what YAML makes of scalars."""
+"""pydantic's errors in pkigen's voice: unknown keys, wrong types and what YAML makes of scalars."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.spec.sources import assert_starts, case, header, nodes, problems, spec, swapped
+from tests.spec.sources import assert_starts, case, header, nodes, problems, spec, swapped, users
 
-BAD_SHAPES = [
+REFUSED = [
     case(
         "no-api-version",
         (
@@ -259,9 +259,72 @@ BAD_SHAPES = [
         nodes("    - {name: a, roles: [], addresses: [192.0.2.1]}\n"),
         "7:24: spec.nodes[0].roles: must not be empty",
     ),
+    case(
+        "runtime",
+        spec("  runtime: systmd\n"),
+        "7:12: spec.runtime: must be static-pods or systemd, not 'systmd'; did you mean systemd?",
+    ),
+    case(
+        "three-subnets",
+        spec("  networking: {serviceSubnets: [10.0.0.0/16, fd00::/112, 10.1.0.0/16]}\n"),
+        "7:32: spec.networking.serviceSubnets: may have at most 2 items",
+    ),
+    case(
+        "volume-type",
+        spec("  scheduler: {extraVolumes: [{name: x, hostPath: /a, mountPath: /b, pathType: Dir}]}\n"),
+        '7:79: spec.scheduler.extraVolumes[0].pathType: must be "", DirectoryOrCreate, Directory,',
+    ),
+    case(
+        "algorithm",
+        spec("  certificates: {keyAlgorithm: RSA-1024}\n"),
+        "7:32: spec.certificates.keyAlgorithm: must be RSA-2048, RSA-3072, RSA-4096, ECDSA-P256 or",
+    ),
+    case(
+        "algorithm-near",
+        spec("  certificates: {keyAlgorithm: ecdsa-p256}\n"),
+        "7:32: spec.certificates.keyAlgorithm: must be RSA-2048, RSA-3072, RSA-4096, ECDSA-P256 or",
+    ),
+    case(
+        "provider",
+        spec("  encryption: {provider: rot13}\n"),
+        "7:26: spec.encryption.provider: must be secretbox, aescbc or aesgcm, not 'rot13'",
+    ),
+    case(
+        "no-resources",
+        spec("  encryption: {resources: []}\n"),
+        "7:27: spec.encryption.resources: must not be empty",
+    ),
+    case("backups", spec("  backups: {keep: 0}\n"), "7:19: spec.backups.keep: must be at least 1, not '0'"),
+    case(
+        "backups-many",
+        spec("  backups: {keep: 100000}\n"),
+        "7:19: spec.backups.keep: must be at most 1000, not '100000'",
+    ),
+    case(
+        "role-without-namespace",
+        users("    - {name: ann, roles: [{clusterRole: edit}]}\n"),
+        "8:27: spec.users[0].roles[0].namespace: is missing",
+    ),
+    case(
+        "rule-without-verbs",
+        users('    - {name: ann, rules: [{apiGroups: [""], resources: [pods], verbs: []}]}\n'),
+        "8:71: spec.users[0].rules[0].verbs: must not be empty",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("source", "expected"), BAD_SHAPES)
-def test_shape_problems(source: str | bytes, expected: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("source", "expected"), REFUSED)
+def test_problems(source: str | bytes, expected: tuple[str, ...]) -> None:
     assert_starts(problems(source), expected)
+
+
+def test_long_values_are_not_repeated() -> None:
+    text = spec(f"  controlPlaneEndpoint: {'x' * 60_000}!\n  {'k' * 60_000}: 1\n  runtime: {'r' * 60_000}\n")
+    assert all(len(problem) < 400 for problem in problems(text))
+
+
+def test_many_unknown_keys_are_told_without_searching_for_each() -> None:
+    found = problems(spec("".join(f"  kubelet{i}: 1\n" for i in range(1_200))))
+    assert len(found) == 1_200
+    assert found[0].endswith("did you mean kubelet?")
+    assert found[-1].endswith("is no key here")

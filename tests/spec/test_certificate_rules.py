@@ -1,0 +1,123 @@
+"""Rules about lifetimes, about who has the CA keys, and about the names of certificates."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.spec.sources import assert_starts, case, problems, spec, users, warnings
+
+REFUSED = [
+    case(
+        "leaf-beyond-ca",
+        spec("  certificates: {caValidity: 100h, validity: 200h}\n"),
+        "7:46: spec.certificates.validity: 200h is longer than caValidity (100h): no certificate",
+    ),
+    case(
+        "leaf-default-beyond-ca",
+        spec("  certificates: {caValidity: 1000h}\n"),
+        "7:17: spec.certificates.validity: 8760h is longer than caValidity (1000h): no certificate",
+    ),
+    case(
+        "override-beyond-ca",
+        spec("  certificates: {overrides: {apiserver: {validity: 90000h}}}\n"),
+        "7:52: spec.certificates.overrides.apiserver.validity: 90000h is longer than the validity of",
+    ),
+    case(
+        "override-beyond-own-ca",
+        spec("  certificates: {overrides: {etcd-ca: {validity: 10000h}, etcd-peer: {validity: 20000h}}}\n"),
+        "7:81: spec.certificates.overrides.etcd-peer.validity: 20000h is longer than the validity of",
+    ),
+    case(
+        "ca-override-below-leaves",
+        spec("  certificates: {overrides: {etcd-ca: {validity: 100h}}}\n"),
+        "7:50: spec.certificates.overrides.etcd-ca.validity: 100h is shorter than the validity of",
+    ),
+    case(
+        "user-validity",
+        users("    - {name: ann, validity: 90000h}\n"),
+        "8:29: spec.users[0].validity: 90000h is longer than the validity of the CA (87600h): no",
+    ),
+    case(
+        "renew-too-early",
+        spec("  certificates: {renewBefore: 8760h}\n"),
+        "7:31: spec.certificates.renewBefore: 8760h is not shorter than the validity (8760h): the",
+    ),
+    case(
+        "override-renew-too-early",
+        spec("  certificates: {overrides: {admin.conf: {renewBefore: 24h, validity: 24h}}}\n"),
+        '7:56: spec.certificates.overrides["admin.conf"].renewBefore: 24h is not shorter than the',
+    ),
+    case(
+        "ca-keys-with-nobody",
+        spec("  certificates: {caKeys: offline}\n"),
+        "7:26: spec.certificates.caKeys: offline goes with authority: offline, which keeps the keys",
+    ),
+    case(
+        "ca-keys-to-hand-out",
+        spec("  certificates: {authority: offline, caKeys: offline, distributeCAKeys: true}\n"),
+        "7:73: spec.certificates.distributeCAKeys: cannot be true with caKeys: offline, where this site",
+    ),
+    case(
+        "nobody-to-approve",
+        spec("  certificates: {authority: offline, caKeys: offline, nodeKeys: node}\n"),
+        "7:46: spec.certificates.caKeys: offline leaves nobody here who could approve what",
+    ),
+    case(
+        "override-name",
+        spec("  certificates: {overrides: {api-server: {validity: 24h}}}\n"),
+        "7:30: spec.certificates.overrides.api-server: is no certificate's name; did you mean",
+    ),
+    case(
+        "override-name-far",
+        spec("  certificates: {overrides: {zzz: {validity: 24h}}}\n"),
+        "7:30: spec.certificates.overrides.zzz: is no certificate's name; known are ca, etcd-ca,",
+    ),
+]
+
+WARNED = [
+    case(
+        "ca-keys-offline",
+        spec("  certificates: {authority: offline, caKeys: offline}\n"),
+        "7:46: spec.certificates.caKeys: without CA keys the controller manager signs nothing: kubelets",
+    ),
+    case(
+        "ca-keys-not-handed-out",
+        spec("  certificates: {distributeCAKeys: false}\n"),
+        "7:36: spec.certificates.distributeCAKeys: without CA keys the controller manager signs nothing:",
+    ),
+    case(
+        "override-no-effect",
+        spec("  certificates: {overrides: {kube-proxy.conf: {validity: 24h}}}\n"),
+        '7:30: spec.certificates.overrides["kube-proxy.conf"]: has no effect: kube-proxy runs in the',
+    ),
+]
+
+HARMLESS = {
+    "short lives shrink the default window": spec(
+        "  certificates: {validity: 24h, overrides: {apiserver: {validity: 1h}}}\n"
+    ),
+    "a short CA whose only leaf is shorter": spec(
+        "  certificates: {overrides: {front-proxy-ca: {validity: 48h}, "
+        "front-proxy-client: {validity: 24h}}}\n"
+    ),
+    "keys born on the nodes": spec("  certificates: {authority: offline, nodeKeys: node}\n"),
+    "intermediates under an offline root": spec("  certificates: {authority: offline, caKeys: site}\n"),
+    "no CA keys, and no kubelet that needs them": spec(
+        "  certificates: {authority: offline, caKeys: offline}\n  kubelet: {rotateCertificates: false}\n"
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "expected"), REFUSED)
+def test_problems(source: str | bytes, expected: tuple[str, ...]) -> None:
+    assert_starts(problems(source), expected)
+
+
+@pytest.mark.parametrize(("source", "expected"), WARNED)
+def test_warnings(source: str | bytes, expected: tuple[str, ...]) -> None:
+    assert_starts(warnings(source), expected)
+
+
+@pytest.mark.parametrize("source", HARMLESS.values(), ids=HARMLESS)
+def test_nothing_is_said_about(source: str) -> None:
+    assert warnings(source) == []

@@ -1,0 +1,103 @@
+"""Rules about etcd and the settings of control-plane components."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.spec.sources import assert_starts, case, problems, spec, warnings
+
+REFUSED = [
+    case(
+        "volume-twice",
+        spec(
+            "  scheduler:\n    extraVolumes:\n    - {name: x, hostPath: /a, mountPath: /b}\n"
+            "    - {name: x, hostPath: /c, mountPath: /b}\n"
+        ),
+        "10:14: spec.scheduler.extraVolumes[1].name: 'x' is the name of an earlier volume already",
+        "10:42: spec.scheduler.extraVolumes[1].mountPath: '/b' is the mount path of an earlier",
+    ),
+    case(
+        "etcd-cert-alone",
+        spec('  etcd: {external: {endpoints: ["https://e:2379"], caFile: /c, certFile: /a}}\n'),
+        "7:74: spec.etcd.external.certFile: needs keyFile beside it",
+    ),
+    case(
+        "etcd-key-alone",
+        spec('  etcd: {external: {endpoints: ["https://e:2379"], keyFile: /a}}\n'),
+        "7:61: spec.etcd.external.keyFile: needs certFile beside it",
+    ),
+    case(
+        "etcd-without-ca",
+        spec('  etcd: {external: {endpoints: ["https://e:2379"], certFile: /a, keyFile: /b}}\n'),
+        "7:62: spec.etcd.external.certFile: needs caFile beside it",
+    ),
+    case(
+        "etcd-http-with-files",
+        spec('  etcd: {external: {endpoints: ["http://e:2379"], caFile: /a}}\n'),
+        "7:33: spec.etcd.external.endpoints[0]: must begin with https:// because certificate files",
+    ),
+    case(
+        "etcd-mixed",
+        spec('  etcd: {external: {endpoints: ["http://e:2379", "https://f:2379"]}}\n'),
+        "7:33: spec.etcd.external.endpoints[0]: must begin with https:// like the other endpoints",
+    ),
+    case(
+        "encryption-twice",
+        spec("  encryption: {}\n  apiServer: {extraArgs: [{name: encryption-provider-config, value: /x}]}\n"),
+        "8:27: spec.apiServer.extraArgs[0]: replaces the configuration that spec.encryption makes:",
+    ),
+]
+
+WARNED = [
+    case(
+        "the same variable twice",
+        spec("  etcd: {extraEnvs: [{name: A, value: b}, {name: B}, {name: A}]}\n"),
+        "7:61: spec.etcd.extraEnvs[2].name: 'A' is given before already: this one counts",
+    ),
+    case(
+        "environment-and-time-with-systemd",
+        spec("  runtime: systemd\n  etcd: {extraEnvs: [{name: A}]}\n  startupTimeout: 5m\n"),
+        "8:10: spec.etcd.extraEnvs: has no effect: with the systemd runtime, set the environment in a",
+        "9:3: spec.startupTimeout: has no effect: with the systemd runtime, units wait for their",
+    ),
+    case(
+        "volumes-with-systemd",
+        spec("  runtime: systemd\n  scheduler: {extraVolumes: [{name: x, hostPath: /a, mountPath: /b}]}\n"),
+        "8:15: spec.scheduler.extraVolumes: has no effect: with the systemd runtime, programs see",
+    ),
+    case(
+        "etcd-http",
+        spec('  etcd: {external: {endpoints: ["http://e:2379", "http://e:2379"]}}\n'),
+        "7:33: spec.etcd.external.endpoints[0]: is not encrypted: every Secret crosses the network",
+        "7:50: spec.etcd.external.endpoints[1]: is not encrypted: every Secret crosses the network",
+        "7:50: spec.etcd.external.endpoints[1]: is given twice: remove it",
+    ),
+    case(
+        "etcd-local-and-external",
+        spec('  etcd: {dataDir: /x, external: {endpoints: ["https://e:2379"]}}\n'),
+        "7:10: spec.etcd.dataDir: has no effect: etcd is external",
+    ),
+]
+
+HARMLESS = {
+    "volumes of several components": spec(
+        "  apiServer: {extraVolumes: [{name: x, hostPath: /a, mountPath: /a}]}\n"
+        "  scheduler: {extraVolumes: [{name: x, hostPath: /a, mountPath: /a}]}\n"
+    ),
+    "the same SAN for the API server twice": spec("  apiServer: {certSANs: [a.b, A.B]}\n"),
+}
+
+
+@pytest.mark.parametrize(("source", "expected"), REFUSED)
+def test_problems(source: str | bytes, expected: tuple[str, ...]) -> None:
+    assert_starts(problems(source), expected)
+
+
+@pytest.mark.parametrize(("source", "expected"), WARNED)
+def test_warnings(source: str | bytes, expected: tuple[str, ...]) -> None:
+    assert_starts(warnings(source), expected)
+
+
+@pytest.mark.parametrize("source", HARMLESS.values(), ids=HARMLESS)
+def test_nothing_is_said_about(source: str) -> None:
+    assert warnings(source) == []
