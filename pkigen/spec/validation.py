@@ -1,7 +1,7 @@
-"""Rules that concern several values of a spec at once; what concerns one value stands beside it in `model`.
+"""Rules that concern several values of a spec at once; what concerns one value stands in `values`.
 
 Each rule is one function from the spec to findings and stands in the `RULES` of its module. Findings name
-places in the model, which `loading` turns into lines and columns. Where Kubernetes has the same rule, its
+places in the model, which `loader` turns into lines and columns. Where Kubernetes has the same rule, its
 source is cited there (`K/` is `cmd/kubeadm/app/`).
 """
 
