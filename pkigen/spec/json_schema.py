@@ -28,7 +28,11 @@ class _AsWritten(GenerateJsonSchema):
     """Writes defaults as a spec does; pydantic would write `PT4M`, which no spec may say."""
 
     def encode_default(self, dft: Any) -> Any:
-        return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+        if isinstance(dft, timedelta):
+            return format_duration(dft)
+        if isinstance(dft, Strict):  # pydantic 2.11 cannot encode one whose serializer is not built yet
+            return dft.model_dump(mode="json", by_alias=True)
+        return super().encode_default(dft)
 
 
 def json_schema() -> dict[str, Any]:

@@ -19,9 +19,10 @@ from pkigen.notation import IPAddress, parse_duration
 
 IPNetwork = IPv4Network | IPv6Network
 
-OLDEST_MINOR, NEWEST_MINOR = 29, 37
-LONGEST_COMMON_NAME = 64  # RFC 5280 appendix A.1, ub-common-name; ub-organization-name is the same
-KUBELET_USER_PREFIX = "system:node:"
+OLDEST_MINOR: Final = 29
+NEWEST_MINOR: Final = 37
+_LONGEST_COMMON_NAME: Final = 64  # RFC 5280 appendix A.1, ub-common-name; ub-organization-name is the same
+_KUBELET_USER_PREFIX: Final = "system:node:"
 _LONGEST_DNS_NAME: Final = 253  # RFC 1123 section 2.1
 _LONGEST_PATH: Final = 4095  # PATH_MAX of Linux without its final NUL
 _LONGEST_FILE_NAME: Final = 255  # NAME_MAX
@@ -98,11 +99,11 @@ def parse_dns_label(value: str) -> str:
 def parse_node_name(value: str) -> str:
     """The name of a Node object, which must fit into its kubelet's common name."""
     parse_dns_name(value)
-    longest = LONGEST_COMMON_NAME - len(KUBELET_USER_PREFIX)
+    longest = _LONGEST_COMMON_NAME - len(_KUBELET_USER_PREFIX)
     if len(value) > longest:
         msg = (
-            f"is {len(value)} characters long: the kubelet's common name {KUBELET_USER_PREFIX}<name> may "
-            f"have {LONGEST_COMMON_NAME}, which leaves {longest}"
+            f"is {len(value)} characters long: the kubelet's common name {_KUBELET_USER_PREFIX}<name> may "
+            f"have {_LONGEST_COMMON_NAME}, which leaves {longest}"
         )
         raise ValueError(msg)
     return value
@@ -112,8 +113,8 @@ def parse_person(value: str) -> str:
     """The name of a user or a group, as a certificate can carry it."""
     if not re.fullmatch(_PERSON, value):
         raise ValueError("must begin with a letter or digit; then letters, digits and . _ : @ + - may follow")
-    if len(value) > LONGEST_COMMON_NAME:
-        msg = f"is {len(value)} characters long: a name in a certificate may have {LONGEST_COMMON_NAME}"
+    if len(value) > _LONGEST_COMMON_NAME:
+        msg = f"is {len(value)} characters long: a name in a certificate may have {_LONGEST_COMMON_NAME}"
         raise ValueError(msg)
     return value
 
