@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import select
 import stat
@@ -22,6 +23,8 @@ from pkigen.spec.yaml_nodes import MappingNode, ScalarNode, YAMLNode, child
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 _PATIENCE = 1_000  # milliseconds
 _NO_FACTS = HostFacts(hostname=None, default_address=None)
@@ -121,6 +124,15 @@ def load_text(text: bytes, *, file: str, host: HostFacts = _NO_FACTS) -> LoadedS
             (problems if finding.severity is Severity.ERROR else warnings).append(problem)
     if built.spec is None or problems:
         raise SpecError(_sorted(problems))
+    logger.info(
+        "read %s: cluster %s, Kubernetes %s, %d nodes, %d users (%s)",
+        file,
+        built.spec.name,
+        built.spec.spec.kubernetes_version,
+        len(built.spec.spec.nodes),
+        len(built.spec.spec.users),
+        dialect.value,
+    )
     return LoadedSpec(spec=built.spec, warnings=_sorted(warnings), dialect=dialect)
 
 

@@ -5,6 +5,7 @@ A CA is pkigen's own or brought by the user, as a root or as an intermediate fol
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -31,6 +32,7 @@ from pkigen.desired.generations import (
     sa_path,
 )
 from pkigen.errors import AuthorityError
+from pkigen.notation import timestamp
 from pkigen.spec.model import CAKeys
 from pkigen.state.observed import Fault, FaultKind, Reader, observe_certificate, observe_file
 from pkigen.store import MissingError
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pkigen.desired.inventory import Inventory
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +278,9 @@ def load_all(
     fault = shared_key(present)
     if fault is not None:
         raise AuthorityError(fault, hint="give each CA a key of its own")
+    for ca, certificates in present.items():
+        until = certificates.certificate.not_valid_after_utc
+        logger.info("read %s: valid until %s", ca_location(ca).certificate, timestamp(until))
     return present
 
 

@@ -7,6 +7,7 @@ between two of them reads like the change that it is.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from pkigen.spec.model import ClusterSpec
     from pkigen.state.observed import Reader
+
+logger = logging.getLogger(__name__)
 
 LARGEST_LOCK = 1 << 28
 FORMAT = "pkigen/v1"
@@ -115,7 +118,7 @@ def read_lock(reader: Reader) -> Lock | None:
         content = json.loads(reader.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data)
         ledger = content.get("ledger", {})
         head = Head(entries=int(ledger["entries"]), hash=str(ledger["head"])) if ledger else EMPTY
-        return Lock(
+        lock = Lock(
             paths=frozenset(str(path) for path in content["files"]),
             ledger=head,
             spec=dict(content["spec"]),
@@ -132,6 +135,12 @@ def read_lock(reader: Reader) -> Lock | None:
             },
         )
     except (MissingError, UnreadableError):
+        logger.debug("%s is missing or unreadable", layout.LOCK_FILE)
         return None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        logger.debug("%s is no lock file", layout.LOCK_FILE)
         return None
+    logger.info(
+        "read %s: %d files, %d ledger entries", layout.LOCK_FILE, len(lock.paths), lock.ledger.entries
+    )
+    return lock

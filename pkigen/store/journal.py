@@ -9,6 +9,7 @@ its path. Both can be killed anywhere and begun again.
 from __future__ import annotations
 
 import errno
+import logging
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from pkigen.store.directories import Level
     from pkigen.store.filesystem import FileSystem
     from pkigen.store.record import Operation
+
+logger = logging.getLogger(__name__)
 
 JOURNAL = "journal"
 BACKUP = "backup"
@@ -103,6 +106,7 @@ def commit(anchor: Anchor, staging_fd: int, record: Record) -> None:
     fs.fsync(anchor.private_fd)
     fs.rename(_RECORD, staging_fd, JOURNAL, anchor.private_fd)
     fs.fsync(anchor.private_fd)
+    logger.debug("committed %s: the journal names %d files", anchor.root, len(record.operations))
 
 
 def recover(anchor: Anchor) -> Recovery | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Self
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pkigen.store.files import FileContent
     from pkigen.store.paths import Parts
     from pkigen.store.record import Begun, Operation
+
+logger = logging.getLogger(__name__)
 
 _READ_MAX = 1 << 20
 _MODE_BITS = 0o777
@@ -106,6 +109,7 @@ class Transaction:
                 raise _missing(self._anchor, path)
             self._staging()
         self._operations[path] = RemoveFile(path=path)
+        logger.debug("%s is to be removed", path)
 
     def staged(self, path: str, *, limit: int = _READ_MAX) -> FileContent:
         """Read a staged file back from the disk."""
@@ -142,6 +146,15 @@ class Transaction:
             with explained(anchor.root, "", "finish now (the next run will) the change of"):
                 _finish(anchor, record)
             backup_id = record.backup
+            written = len(self.staged_paths)
+            removed = len(record.operations) - written
+            logger.info(
+                "changed %s: %d files written, %d removed; backup: %s",
+                anchor.root,
+                written,
+                removed,
+                backup_id or "none",
+            )
         with explained(anchor.root, "", "close"):
             self._release()
         if keep_backups is not None:
@@ -204,6 +217,7 @@ class Transaction:
         self._operations[path] = WriteFile(
             path=path, mode=mode, sha256=written.sha256, size=written.size, staged=staged, backup=backup
         )
+        logger.debug("staged %s: mode %04o, %d bytes", path, mode, written.size)
 
     def _existing(self, parts: Parts) -> os.stat_result | None:
         """Describe the file that stands at a path; refuse what must not be replaced."""

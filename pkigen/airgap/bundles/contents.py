@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pkigen.desired.items import Desired
     from pkigen.spec.model import Node
     from pkigen.state.observed import Reader
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,7 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
             steps=told,
         )
         archive = archive_of(manifest, {member.path: member.data for member in members})
+        logger.info("packed %s: %d files, serial %d", node.name, len(members), serial)
         yield Packed(manifest=manifest, archive=archive)
 
 

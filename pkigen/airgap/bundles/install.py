@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import logging
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pkigen.airgap.carrier.format import Manifest, RestartStep
     from pkigen.state.observed import Reader
     from pkigen.store import Store, Transaction
+
+logger = logging.getLogger(__name__)
 
 KEPT_BACKUPS = 10
 _OWN = {RECORD, PENDING}
@@ -100,8 +103,11 @@ def install(bundle: Bundle, store: Store, changes: Iterable[Change]) -> str | No
     """
     entries = {entry.path: entry for entry in bundle.manifest.files}
     record = Installed(label=bundle.label, public=bundle.public, paths=tuple(entries))
+    label = bundle.label
+    logger.info("installing the bundle of %s: %d files, serial %d", label.node, len(entries), label.serial)
     with store.transaction() as transaction:
         for change in changes:
+            logger.debug("%s %s", change.difference, change.path)
             match change.difference:
                 case Difference.KEEP:
                     pass

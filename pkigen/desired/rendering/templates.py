@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import hashlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from pkigen.errors import TemplateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
 
 SUFFIX = ".j2"
 PARTIAL_PREFIX = "_"
@@ -165,6 +168,7 @@ def _check_overrides(overrides: Path, built_in: Path) -> None:
             msg = f"{overrides / name} overrides no template"
             names = ", ".join(sorted(known))
             raise TemplateError(msg, hint=f"the templates are {names}; names of partials begin with '_'")
+        logger.info("read %s: overrides a built-in template", overrides / name)
 
 
 def _names(folder: Path) -> set[str]:
