@@ -128,6 +128,16 @@ def _show_version(*, value: bool) -> None:
 def root(
     context: typer.Context,
     *,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            show_default=False,
+            help="Log what is read, decided and written to standard error; -vv names every object and file.",
+        ),
+    ] = 0,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
     version: Annotated[  # noqa: ARG001 -- handled by its callback
         bool,
@@ -136,6 +146,10 @@ def root(
 ) -> None:
     """Kubernetes cluster PKI from one spec: certificates, kubeconfigs and manifests for every node."""
     context.obj.debug = debug
+    if verbose:
+        from pkigen.cli.verbosity import logging_to_stderr  # noqa: PLC0415 -- `logging` costs milliseconds
+
+        context.with_resource(logging_to_stderr(verbose))
 
 
 def run(arguments: Sequence[str], *, system: System | None = None) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from pkigen import __version__, layout
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from pkigen.desired.rendering import Renderer
     from pkigen.state.observed import Reader, Tree
     from pkigen.state.views import Move
+
+logger = logging.getLogger(__name__)
 
 
 def make_plan(
@@ -85,7 +89,19 @@ def make_plan(
     actions.extend(removals(inventory, moved.walk(), owned))
     if lock is not None and all(isinstance(action, Keep) for action in actions):
         actions.extend(_lock_file(reader, lock))
+    _log(actions)
     return Plan(actions=tuple(actions), basis=reader.digest, moves=moves, rotated=rotated or {})
+
+
+def _log(actions: Iterable[Action]) -> None:
+    """The plan in counts, and line by line for those who asked for every object."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    counts = Counter(action.verb for action in actions)
+    logger.info("planned: %s", ", ".join(f"{count} to {verb}" for verb, count in sorted(counts.items())))
+    for action in actions:
+        if action.reason is not None:
+            logger.debug("planned: %s %s (%s)", action.verb, action.id, action.reason)
 
 
 def require_no_ca_keys_on_nodes(inventory: Inventory) -> None:

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEAVY = frozenset(
-    {"cryptography", "jinja2", "yaml", "pydantic", "rich", "pkigen.store", "pkigen.reconcile.planner"}
+    {
+        "cryptography",
+        "jinja2",
+        "logging",
+        "yaml",
+        "pydantic",
+        "rich",
+        "pkigen.store",
+        "pkigen.reconcile.planner",
+    }
 )
 OPTIONS = {
     "example": ("[NAME]", "--list"),
