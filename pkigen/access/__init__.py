@@ -1,1 +1,1 @@
-"""People and workloads: who comes in, with which credential, and what each may do."""
+"""People and workloads: who has access, with which credential, and what each may do."""

@@ -1,4 +1,4 @@
-"""Bootstrap tokens: what lets a node join, and what it needs besides (`cluster-bootstrap/token/api`)."""
+"""Bootstrap tokens, and everything else that a node needs to join (`cluster-bootstrap/token/api`)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def parse(text: str) -> BootstrapToken:
 def secret_manifest(
     token: BootstrapToken, *, expires: datetime, groups: tuple[str, ...], description: str
 ) -> str:
-    """The Secret that makes the API server take the token, until it expires.
+    """The Secret that makes the API server accept the token until it expires.
 
     Raises:
         AccessError: A group is none that such a token may have.
@@ -92,7 +92,7 @@ def secret_manifest(
 
 
 def bindings_manifest(groups: tuple[str, ...]) -> str:
-    """What lets the bearers ask for a kubelet's certificate and get it (kubeadm's `tlsbootstrap.go`).
+    """The bindings that let bearers request a kubelet's certificate and get it (kubeadm's `tlsbootstrap.go`).
 
     kubeadm's group has kubeadm's bindings; every other has its own, or they would take kubeadm's away.
     """
@@ -106,7 +106,7 @@ def bindings_manifest(groups: tuple[str, ...]) -> str:
 
 
 def discovery_manifest(trust_bundle: bytes, server: str) -> str:
-    """The ConfigMap `cluster-info`, which nodes read before they trust anybody (kubeadm's `clusterinfo.go`).
+    """The ConfigMap `cluster-info`, which nodes read before they trust a server (kubeadm's `clusterinfo.go`).
 
     The bootstrap signer of the controller manager adds a signature for each token; the discovery hash is
     compared with the CA in it. It holds nothing secret, and everybody may read it.

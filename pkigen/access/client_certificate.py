@@ -1,4 +1,4 @@
-"""Somebody else's key, an approved identity, the cluster's CA: a client certificate."""
+"""A client certificate for somebody else's key: an approved identity, signed by the cluster's CA."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what goe
     entropy: Entropy,
     because: str | None = None,
 ) -> Signed:
-    """Certify the request's key for an approved identity, and put it on record.
+    """Certify the request's key for an approved identity, and record it in the ledger.
 
     Args:
         request: Whose key is certified; nothing else is taken from it.
         subject: The approved identity.
-        validity: How long; never beyond the CA's end.
+        validity: How long it is valid; never beyond the CA's expiry.
         inventory: Of this cluster.
         store: The PKI directory, held alone.
         keys: The same with its private files opened.

@@ -1,7 +1,7 @@
-"""Words that kubectl's reader of YAML takes for something else than what stands there.
+"""Words that kubectl's YAML reader understands differently from pkigen's.
 
-client-go reads by the rules of YAML 1.1 (sigs.k8s.io/yaml goyaml.v2 resolve.go), pkigen by those of 1.2.
-Where the two differ, a file means one thing to whoever wrote it and another to kubectl: nobody should guess.
+client-go reads by the rules of YAML 1.1 (sigs.k8s.io/yaml goyaml.v2 resolve.go), pkigen by those of 1.2. A
+file in which the two differ would mean one thing to its author and another to kubectl, so it is refused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who the API server takes the bearer of a credential for, until when, and why it would not take it."""
+"""Which user a credential authenticates as, how long it is valid, and why the API server may refuse it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class CredentialKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """What is known of a credential without asking a cluster.
+    """What can be said about a credential without contacting a cluster.
 
     `user` is empty where only the cluster knows. `faults` are sentences that say why it does not work.
     """
@@ -78,7 +78,7 @@ def of_certificate(certificate: x509.Certificate, *, now: datetime) -> Credentia
 
 
 def of_token(text: str, *, now: datetime) -> Credential:
-    """The identity of a bearer token, as far as it tells it itself."""
+    """The identity that a bearer token claims."""
     bootstrap = _BOOTSTRAP_TOKEN.fullmatch(text.strip())
     if bootstrap:
         return Credential(

@@ -1,4 +1,4 @@
-"""The CertificateSigningRequest object of a request, and the kubectl lines that go with it."""
+"""The CertificateSigningRequest object for a request, and the kubectl commands that go with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user that the API server knows and that lacks a right: what is bound, and the line that gives it."""
+"""A known user without a permission: the bindings that exist, and the line that would grant it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def lacking(failure: Cannot, inventory: Inventory | None) -> Iterator[str]:
-    """Why a user may not do something, and the line that would give it the right.
+    """Why a user may not do something, and the line that would grant it.
 
     Args:
         failure: What it could not do.

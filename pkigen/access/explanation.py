@@ -1,4 +1,4 @@
-"""One credential explained: who presents it to whom, what verifies it, who that makes one, and its end."""
+"""One credential explained: who presents it, what verifies it, what renews it, and when it expires."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PEERS_SHOWN = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
-    """What is to be said of every certificate of one name."""
+    """The explanation that all certificates of one name share."""
 
     given_by: str
     stops: str

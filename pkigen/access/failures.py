@@ -1,4 +1,4 @@
-"""The failures that people meet, and the next step out of each, for a cluster that is known or not."""
+"""Common failures and the next step to fix each, for a known or an unknown cluster."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is known of the cluster that the message came from."""
+    """What is known about the cluster that the message came from."""
 
     inventory: Inventory
     authorities: Mapping[CA, CACertificates]

@@ -1,6 +1,6 @@
-"""The ConfigMap `aws-auth`: who of AWS IAM is who in the cluster (`aws-iam-authenticator/pkg/mapper`).
+"""The ConfigMap `aws-auth`: which AWS IAM identity is which user (`aws-iam-authenticator/pkg/mapper`).
 
-The spec decides about people; the mappings of nodes are the cloud's own and are kept as they are.
+The spec determines the mappings of people; those of nodes belong to the cloud provider and are kept.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Current:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigMap:
-    """The new ConfigMap, and what a person should know before it is applied."""
+    """The new ConfigMap, and warnings to read before applying it."""
 
     manifest: str
     remarks: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Which names a credential may carry, and the reason where it may not."""
+"""Which names a credential may carry, and the reason why not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def approved(user: str, groups: Iterable[str], *, inventory: Inventory | None, r
         user: The user name.
         groups: The groups, in any order.
         inventory: Whose identities it must not take, where a cluster is known.
-        reason: Why it may be one of Kubernetes' own, or None.
+        reason: Why it may be a name reserved for Kubernetes, or None.
 
     Raises:
         AccessError: A name is none, or is Kubernetes' or this cluster's own.

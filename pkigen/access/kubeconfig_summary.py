@@ -1,4 +1,4 @@
-"""What a kubeconfig opens: who it is, in which groups, until when, and what breaks next."""
+"""A kubeconfig in summary: its user and groups, when it expires, and what will stop working next."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """Something that stops working at a moment."""
+    """Something that stops working at a known time."""
 
     when: datetime
     what: str

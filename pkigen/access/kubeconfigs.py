@@ -1,6 +1,6 @@
 """Kubeconfigs as client-go reads them (`clientcmd/api/v1/types.go`): loaded strictly, and assembled.
 
-An entry keeps its fields as they were read, so that they come out of a merge as they went in.
+An entry keeps its fields as they were read, so that a merge does not change them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Several kubeconfigs as one, with the precedence of client-go (`tools/clientcmd/loader.go` Load)."""
+"""Merging kubeconfigs, with the precedence of client-go (`tools/clientcmd/loader.go` Load)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PROGRAMS = ("exec", "auth-provider")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    """One kubeconfig of several, and what a person should know about how it came about."""
+    """Several kubeconfigs as one, and warnings about what the merge hides."""
 
     config: Kubeconfig
     remarks: tuple[str, ...]

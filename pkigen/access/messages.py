@@ -1,7 +1,7 @@
-"""What an error message says, whoever wrote it: kubectl, Go, curl, Python, Java, or the log of a component.
+"""Recognizes error messages of kubectl, Go, curl, Python, Java and the components' logs.
 
-Only the kind of the failure and the names in it are taken. Nothing in a message is believed: whoever can make
-a component log a line decides what stands there.
+Only the kind of the failure and the names in it are used. The text of a message is not trusted: anybody who
+can make a component log a line decides what it says.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownAuthority:
-    """Whoever dialled does not know the CA of the server's certificate.
+    """The client does not trust the CA of the server's certificate.
 
     `server` is whom it dialled, where the message says it. `namesake` is the name of a CA that it does know,
     and that has another key than the CA of that name that signed.
@@ -29,12 +29,12 @@ class UnknownAuthority:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedClient:
-    """A server does not know the CA of a client's certificate, or the client was told so."""
+    """The server does not trust the CA of the client's certificate, as its log or the client says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedServer:
-    """A server's log: a client broke off, since it does not know the CA of the server's certificate."""
+    """A server's log: the client aborted, because it does not trust the CA of the server's certificate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +64,11 @@ class Cannot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expired:
-    """A certificate is over, or a clock is wrong."""
+    """A certificate has expired or is not yet valid, or a clock is wrong."""
 
 
 class Refusal(enum.Enum):
-    """Why an API server takes no credential, as its log has it (`pkg/serviceaccount/claims.go`, `jwt.go`)."""
+    """Why an API server refuses a credential, by its log (`pkg/serviceaccount/claims.go`, `jwt.go`)."""
 
     UNKNOWN = enum.auto()
     EXPIRED = enum.auto()
@@ -79,7 +79,7 @@ class Refusal(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unauthorized:
-    """A credential arrived and is not taken."""
+    """A credential arrived and was refused."""
 
     why: Refusal
 
@@ -90,7 +90,7 @@ Failure = (
 
 
 def recognise(text: str) -> Failure | None:
-    """The failure that a message tells of; None where it is none that is known.
+    """The failure that a message describes; None if it is not a known one.
 
     Args:
         text: The message, with whatever stands around it; also as the JSON of a Status, or a line of a log.

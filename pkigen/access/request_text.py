@@ -1,4 +1,4 @@
-"""What a certificate signing request asks for, in words: shown to whoever approves it, and never issued."""
+"""The contents of a certificate signing request as text: shown to the approver, and never issued."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificate signing requests: made for those without openssl, read with distrust from everybody else."""
+"""Certificate signing requests: made for people without openssl, and parsed as untrusted input."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def read_request(data: bytes, *, allowed: Subject | None = None) -> Request:
         allowed: An identity that may be one of Kubernetes' own since somebody said why.
 
     Raises:
-        AccessError: It is no single request, its signature is broken, its key is weak, or it plays a trick.
+        AccessError: It is no single request, its signature is broken, its key is weak, or it is misleading.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pyca's, about names that are longer than X.520 has them
@@ -132,7 +132,7 @@ def _unfit_extensions(request: x509.CertificateSigningRequest) -> str | None:
 
 
 def _system_claim(name: x509.Name, allowed: Subject | None) -> str | None:
-    """A name of Kubernetes' own in any attribute: also in those that Kubernetes does not read.
+    """A name reserved for Kubernetes in any attribute, also in those that Kubernetes does not read.
 
     What only looks like one, by case, width or spaces, is one here.
     """

@@ -1,1 +1,1 @@
-"""Everything that travels by file: sealed node bundles, keys born on nodes, the offline authority."""
+"""Everything that travels by file: sealed node bundles, keys made on nodes, the offline authority."""

@@ -1,1 +1,1 @@
-"""Keys, certificates, path verification, age and tokens: all that speaks X.509 and knows no cluster."""
+"""Keys, certificates, path verification, age and tokens: everything that is X.509 and knows no cluster."""

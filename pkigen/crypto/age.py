@@ -1,4 +1,4 @@
-"""Sealing with age (https://age-encryption.org/v1): to one recipient, or with a passphrase."""
+"""Sealing with age (https://age-encryption.org/v1): for one recipient, or with a passphrase."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHORTEST_PASSPHRASE = 12
 
 
 class Seal(Protocol):
-    """Closes some bytes for whoever is to read them."""
+    """Encrypts bytes for one reader."""
 
     @property
     def reader(self) -> str:
@@ -32,7 +32,7 @@ class Seal(Protocol):
 
 
 class Unseal(Protocol):
-    """Opens what a `Seal` has closed."""
+    """Decrypts what a `Seal` has encrypted."""
 
     def open(self, sealed: bytes) -> bytes:
         """The bytes.
@@ -125,7 +125,7 @@ class Passphrase:
 
     @property
     def reader(self) -> str:
-        """Everybody who knows it."""
+        """Shown as `passphrase`: everybody who knows it can read."""
         return "passphrase"
 
     def close(self, data: bytes) -> bytes:

@@ -1,8 +1,8 @@
-"""Writes age files for a passphrase with a fixed amount of work; they are read with pyrage, or with `age`.
+"""Writes age files for a passphrase with a fixed scrypt work factor; pyrage or `age` reads them.
 
-pyrage, like `age`, finds out how much work takes a second here and now. On a busy machine that was seen to be
-2^16, a quarter of what a passphrase that lies on a carried medium needs. So the header is written here, by
-the specification (https://age-encryption.org/v1), from primitives of `cryptography`.
+pyrage, like `age`, measures at run time how much work takes a second. On a busy machine that gave 2^16, a
+quarter of what a passphrase needs that protects a file on a carried medium. So the header is written here,
+by the specification (https://age-encryption.org/v1), with primitives of `cryptography`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a certificate is fit to be a CA of a cluster, and what is worth a remark about it."""
+"""Whether a certificate is fit to be a CA of a cluster, and remarks about it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def unfit(
 
 
 def remarks(certificate: x509.Certificate) -> tuple[str, ...]:
-    """What stricter verifiers than Kubernetes' own will not like about a CA that is fit."""
+    """Why verifiers that are stricter than Kubernetes' may refuse a CA that is fit."""
     found = {type(extension.value) for extension in certificate.extensions}
     return tuple(
         sentence

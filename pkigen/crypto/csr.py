@@ -1,4 +1,4 @@
-"""PKCS #10 requests (RFC 2986): read with distrust, and found strong enough or not."""
+"""PKCS #10 requests (RFC 2986): parsed as untrusted input, and checked for strong keys and signatures."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def signed_request(
 
 
 def parse_request(data: bytes) -> x509.CertificateSigningRequest:
-    """Read exactly one PEM request; nothing about it is believed yet.
+    """Read exactly one PEM request; nothing in it is verified yet.
 
     Raises:
         AccessError: It is none, or more than one, or holds a private key.
@@ -150,7 +150,7 @@ def _weakness(key: CertificatePublicKeyTypes) -> str | None:
 
 
 def unproven(request: x509.CertificateSigningRequest) -> str | None:
-    """Why whoever asks may not hold the key; None where the request is signed with it (RFC 2986 3)."""
+    """Why the request does not prove possession of its key; None where its signature does (RFC 2986 3)."""
     try:
         algorithm = request.signature_hash_algorithm
         if algorithm is not None and not isinstance(algorithm, _SIGNATURE_HASHES):

@@ -1,4 +1,4 @@
-"""Keys made in advance by processes of their own, so that all cores work while the rest goes on."""
+"""Processes that make keys in advance, so that all cores work while the rest of the run goes on."""
 
 from __future__ import annotations
 

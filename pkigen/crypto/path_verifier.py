@@ -1,4 +1,4 @@
-"""Certification paths judged with pyca's verifier, which shares no code with Go's `crypto/x509`."""
+"""Certification path verification with pyca's verifier, which shares no code with Go's `crypto/x509`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class PathVerifier:
-    """Verifies certificates against trust bundles at one moment, and remembers verdicts.
+    """Verifies certificates against trust bundles at one time, and caches the results.
 
     Thousands of edges share few certificates and bundles.
     """

@@ -1,4 +1,4 @@
-"""Certificate profiles as a table: which usages each role gets, and where that is written down."""
+"""Certificate profiles as a table: the usages of each role, and the source of each rule."""
 
 from __future__ import annotations
 

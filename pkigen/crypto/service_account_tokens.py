@@ -1,4 +1,4 @@
-"""Service account tokens: what they say, how they are signed, and how they are read again.
+"""Service account tokens: their claims, how they are signed, and how they are verified.
 
 The form is that of the API server's own bound tokens (`pkg/serviceaccount/claims.go`, `jwt.go`). The JOSE
 library is imported only where a token is signed or verified: few runs need it.
@@ -47,7 +47,7 @@ _IN_KUBECONFIG = re.compile(rb"(?m)^    token: (\S+)$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """What a bound token says of a service account."""
+    """The claims of a bound token about a service account."""
 
     issuer: str
     namespace: str
@@ -70,7 +70,7 @@ class Claims:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A token as it was read; its signature was not looked at."""
+    """A parsed token; its signature is not verified."""
 
     text: str = field(repr=False)
     key_id: str | None
@@ -151,7 +151,7 @@ def sign(claims: Claims, key: PrivateKey, *, entropy: Callable[[int], bytes]) ->
 
 
 def read(text: str) -> Token | str:
-    """Take a token apart, or say why it is none; whatever it holds, nothing is raised."""
+    """Parse a token; for anything that is no token the result says why, as a sentence. Raises nothing."""
     text = text.strip()
     if len(text) > LONGEST_TOKEN:
         return "is longer than any token"
@@ -189,7 +189,7 @@ def is_signed_by(token: Token, public: bytes) -> bool:
 
 
 def token_facts(token: Token | str) -> dict[str, str | int | list[str]]:
-    """What can be told of a token in public: everything but its signature."""
+    """What the ledger may hold of a token: everything but its signature."""
     if isinstance(token, str):
         return {}
     claims = token.claims

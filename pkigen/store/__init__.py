@@ -1,7 +1,7 @@
-"""The only module that writes to the PKI directory: lock, stage, commit, recover.
+"""The only room that writes to the PKI directory: lock, stage, commit, recover.
 
-A change is staged beside the tree, written down, and only then renamed into place, so that a crash at any
-instruction leaves the old tree or the new one (docs: "How the store commits" in the design).
+A change is staged beside the tree, recorded, and only then renamed into place, so that a crash at any
+instruction leaves the old tree or the new one (ARCHITECTURE.md, "How a change is committed").
 """
 
 from pkigen.store.backups import BackupAction, BackupEntry, BackupInfo

@@ -1,4 +1,4 @@
-"""What changes replaced or removed: one directory for each change, with a manifest."""
+"""Backups of what changes replaced or removed: one directory per change, with a manifest."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class BackupWriter:
 
 
 def free_id(anchor: Anchor, now: datetime) -> str:
-    """Name the next backup after the time, with a number where that is taken, and see that it has a home."""
+    """Name the next backup after the time, numbered if that name exists; makes the backups directory."""
     stamp = now.astimezone(UTC).strftime(_STAMP)
     fd = _open_backups(anchor, make=True)
     try:

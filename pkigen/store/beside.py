@@ -1,9 +1,9 @@
-"""Staging for directories on mounts that a rename does not reach: those files wait beside their place.
+"""Staging beside the target, for directories on mounts that a rename from the staging directory cannot reach.
 
 A bare-metal host often has `/var` on a file system of its own. Each directory there that a change writes to
-gets a `.pkigen-staging` for the time of the change. The kubelet's watch on manifests ignores names with a
-leading dot (`pkg/kubelet/config/file.go`, `file_linux.go`), and so does systemd. Which directories have one
-is written down, durably, before the first is made.
+gets a `.pkigen-staging` while the change lasts. The kubelet's watch on manifests ignores names with a leading
+dot (`pkg/kubelet/config/file.go`, `file_linux.go`), and so does systemd. The list of these directories is
+written durably before the first one is made.
 """
 
 from __future__ import annotations

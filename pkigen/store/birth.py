@@ -1,8 +1,9 @@
-"""A PKI directory that came into being for nothing goes away again, whichever of several runs is the last.
+"""A PKI directory that was created and stayed empty is removed again, whichever of several runs ends last.
 
-Who makes the directory need not be the one who gets its lock, nor the last to leave it. So its maker leaves a
-mark beside the lock before coming for the lock, and whoever ends under the lock with nothing in the directory
-takes mark, lock and directory away. A directory without a mark was the user's: it stays, empty as it was.
+The process that creates the directory need not be the one that gets its lock, or the last to leave. So the
+creator leaves a mark beside the lock before it tries to take the lock, and a process that ends while holding
+the lock with nothing in the directory removes mark, lock and directory. A directory without a mark was the
+user's: it stays, empty as it was.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Directories reached component by component, never through a link, and made with the right mode."""
+"""Directories opened component by component, never through a link, and created with the right mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain files below an open directory: created exclusively, read without following anything."""
+"""Plain files below an open directory: created exclusively, read without following links."""
 
 from __future__ import annotations
 

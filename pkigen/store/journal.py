@@ -1,9 +1,9 @@
-"""How a prepared change becomes real or is undone, from any point, as often as it takes.
+"""Commit, recovery and undo of a prepared change; each can be repeated from any point.
 
 `.pkigen/staging/` holds everything that a change needs: the new files under numbers, the backup, and the list
-of directories made for it; what goes to another mount is staged beside its target too (`beside`). Until
-`.pkigen/journal` exists, undoing is removing those; from then on, finishing is renaming each staged file to
-its path. Both can be killed anywhere and begun again.
+of directories made for it; what goes to another mount is also staged beside its target (`beside`). Until
+`.pkigen/journal` exists, undoing a change means removing those; from then on, finishing it means renaming
+each staged file to its path. Both can be killed anywhere and started again.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Recovery:
 
 
 def begin(anchor: Anchor, staging_fd: int, begun: Begun) -> None:
-    """Leave word in the staging directory of whose it is."""
+    """Record in the staging directory which command began the change."""
     write_new(anchor.fs, _BEGUN, staging_fd, mode=0o600, chunks=(begun.encode(),))
 
 
@@ -99,7 +99,7 @@ def make_directories(anchor: Anchor, staging_fd: int, missing: Iterable[Parts]) 
 
 
 def commit(anchor: Anchor, staging_fd: int, record: Record) -> None:
-    """Write the commit record; when its rename is durable, the change happens whatever comes."""
+    """Write the commit record; once its rename is durable, the change will be made."""
     fs = anchor.fs
     write_new(fs, _RECORD, staging_fd, mode=0o600, chunks=record.encode())
     fs.fsync(staging_fd)
@@ -122,7 +122,7 @@ def recover(anchor: Anchor) -> Recovery | None:
 
 
 def roll_forward(anchor: Anchor, record: Record) -> None:
-    """Do what the record says, leaving out what is done already, and clear the record."""
+    """Do what the record says, skip what is done already, and clear the record."""
     staging_fd = _open_staging(anchor)
     try:
         if record.backup is not None and staging_fd is not None:

@@ -1,4 +1,4 @@
-"""Who else may change or read what stands in a PKI directory, as its owners and modes say."""
+"""Which files of a PKI directory other users may change or read, by their owners and modes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OPEN: Final = 0o077
 
 
 class Lapse(enum.StrEnum):
-    """What is wrong with how a file or a directory stands there."""
+    """What is wrong with the owner or mode of a file or directory."""
 
     WRITABLE = "is writable by other users"
     OPEN = "is open to other users"

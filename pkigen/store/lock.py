@@ -1,4 +1,4 @@
-"""The one lock of a PKI directory; it dies with its process, and its file says who holds it."""
+"""The lock of a PKI directory: released when its process ends; the lock file names the holder."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def announce(anchor: Anchor, fd: int, holder: Holder) -> None:
 
 
 def withdraw(anchor: Anchor, fd: int) -> None:
-    """Empty the lock file; that this fails hurts nobody, for the lock itself goes with the descriptor."""
+    """Empty the lock file; a failure is harmless, because closing the descriptor releases the lock."""
     with suppress(OSError):
         anchor.fs.truncate(fd)
 

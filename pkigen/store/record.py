@@ -1,4 +1,4 @@
-"""The commit record: the file whose appearance decides that a change happens."""
+"""The commit record: once this file exists, the change is decided."""
 
 from __future__ import annotations
 

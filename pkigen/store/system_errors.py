@@ -1,4 +1,4 @@
-"""System errors and things in the way, told as sentences with the way out."""
+"""System errors and obstacles in the tree, as messages with a hint."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def kind(status: os.stat_result) -> str:
 
 
 def hint_for(error: OSError, root: Path) -> str:
-    """Say the way out of a system error."""
+    """A hint how to resolve a system error."""
     return _HINTS.get(error.errno or 0, "").format(root=printable(str(root)))
 
 

@@ -1,4 +1,4 @@
-"""One change of the tree: staged beside it, verified there, and then made as a whole or not at all."""
+"""One change of the tree: staged beside it, verified there, and then committed as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ class Transaction:
 
 
 def _finish(anchor: Anchor, record: Record) -> None:
-    """Finish a decided change; who interrupts it now gets his way when it is done."""
+    """Finish a committed change; an interrupt takes effect after it is finished."""
     try:
         journal.roll_forward(anchor, record)
     except (KeyboardInterrupt, SystemExit):
@@ -301,7 +301,7 @@ def _replaceable(anchor: Anchor, level: Level, parts: Parts) -> os.stat_result |
 
 
 def _require_writable(anchor: Anchor, level: Level, parts: Parts) -> None:
-    """See before the decision that the renames after it will succeed."""
+    """Check before the commit that the renames after it will succeed."""
     where = "/".join(parts[:-1])
     if not anchor.fs.writable(level.fd):
         raise ObstacleError(where or ".", "is not writable", hint="run as its owner, or change its mode")

@@ -1,4 +1,4 @@
-"""Whether a bundle may be installed on this host now; each reason to refuse has its own sentence."""
+"""Whether a bundle may be installed on this host now; each reason to refuse has its own message."""
 
 from __future__ import annotations
 

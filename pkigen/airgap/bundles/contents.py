@@ -1,4 +1,4 @@
-"""From the authority's directory to one node's bundle: that node's files, and no others."""
+"""The contents of one node's bundle, from the authority's directory: that node's files, and no others."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
 
 
 def kind_of(inventory: Inventory, node: Node) -> BundleKind:
-    """What a node is sent: all of its tree, or what belongs around the keys that it has made itself."""
+    """What a node gets: all of its tree, or everything except the keys that it has made itself."""
     elsewhere = inventory.cluster.key_home(node) is KeyHome.NODE
     return BundleKind.CERTIFICATES if elsewhere else BundleKind.NODE
 
 
 def awaited(inventory: Inventory, reader: Reader, node: Node) -> tuple[str, ...]:
-    """The certificates that a node has to ask for before there is anything to send."""
+    """The certificates that a node must request before there is anything to pack."""
     return tuple(
         item.id
         for item in inventory.certificates.values()

@@ -1,8 +1,8 @@
-"""Installing on a node: compare, stage, look again, commit; and going back.
+"""Installing on a node: compare, stage, check, commit; and rolling back.
 
 The node's root directory is held by the same store as a PKI directory, with its own state below
-`/var/lib/pkigen/store`: staged beside, written down, renamed into place. A killed install leaves the files of
-before, or is finished by the next run of pkigen.
+`/var/lib/pkigen/store`: files are staged, recorded, and renamed into place. A killed install leaves the old
+files, or is finished by the next run of pkigen.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def compare(
 
 
 def strangers(manifest: Manifest, store: Store, installed: Installed | None) -> tuple[str, ...]:
-    """What stands below /etc/kubernetes and came with no bundle; it stays, and a person should know.
+    """Files below /etc/kubernetes that came with no bundle; they stay, and are reported.
 
     A manifest from earlier days still starts a static Pod.
     """

@@ -1,4 +1,4 @@
-"""A bundle, opened: outside and inside agree, and every file is the one that the manifest names."""
+"""An opened bundle: label and manifest agree, and every file is the one that the manifest names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a node remembers of the bundle that was installed last: `/var/lib/pkigen/installed.json`."""
+"""A node's record of the bundle that was installed last: `/var/lib/pkigen/installed.json`."""
 
 from __future__ import annotations
 

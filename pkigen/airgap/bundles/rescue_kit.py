@@ -1,4 +1,4 @@
-"""The rescue kit: what brings a cluster back when every certificate has ended, in one sealed file."""
+"""The rescue kit: what recovers a cluster after every certificate has expired, in one sealed file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be done on one node, in order: the text that its bundle carries."""
+"""What to do on one node, in order: the text that its bundle carries."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The files that are carried: their envelope, archive and signatures, and the requests in them."""
+"""The files that are carried: their envelopes, archives and signatures, and the requests in them."""

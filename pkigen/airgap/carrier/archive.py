@@ -1,8 +1,8 @@
-"""The archive in a bundle: a plain ustar that any `tar` lists, written one way and read only that way.
+"""The archive in a bundle: a plain ustar that any `tar` lists, with one canonical form.
 
-Python's `tarfile` extracts; its filters were got around more than once (CVE-2025-4517, CVE-2026-11940). This
-reader extracts nothing: it hands out names and bytes of regular files, and refuses whatever the writer beside
-it would have written differently, to the last bit.
+Python's `tarfile` extracts, and its filters were bypassed more than once (CVE-2025-4517, CVE-2026-11940).
+This reader extracts nothing: it returns names and bytes of regular files, and refuses whatever the writer in
+this module would have written differently, to the last bit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The cluster's bundle key: Ed25519, and the fingerprint by which people pin it."""
+"""The cluster's bundle key (Ed25519), and the fingerprint by which people pin it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cluster's bundle key, as the authority's directory has it."""
+"""The cluster's bundle key, read from the authority's directory."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""PKCS #10 requests: made for a certificate of the inventory, read with distrust, judged against it.
+"""PKCS #10 requests: made for a certificate of the inventory, parsed as untrusted input, reviewed against it.
 
-A request proves that whoever made it holds the key, and says what it wants. Nothing of it gets into a
-certificate but the key: the content always comes from the inventory. It is compared all the same, so that a
-node that has read another spec than the authority is found before, not after.
+A request proves possession of its key, and says what it asks for. Only its public key gets into a
+certificate: the content always comes from the inventory. The rest is compared nevertheless, so that a node
+that has read another spec than the authority is noticed before issuing, not after.
 """
 
 from __future__ import annotations

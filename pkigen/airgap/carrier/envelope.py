@@ -1,4 +1,4 @@
-"""The outermost layer: who signed, and that nothing was changed since; looked at before anything is parsed.
+"""The outermost layer of a bundle: the signer and the signature, verified before anything is parsed.
 
 16 bytes  `pkigen bundle 1` and a line feed
 32 bytes  the signer's Ed25519 public key

@@ -1,6 +1,6 @@
-"""What a bundle says of itself: the label outside, for the first look, and the manifest inside.
+"""What a bundle says about itself: the label, which anybody can read, and the manifest, which is sealed.
 
-Both are JSON of one form only. The label is signed but not secret; the manifest is sealed with the files.
+Both are canonical JSON. The label is signed but not secret; the manifest is sealed with the files.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ def text_of(value: object, form: re.Pattern[str]) -> str:
 
 
 def plain_text(value: object) -> str:
-    """Text that does a terminal no harm; `ValueError` where it would."""
+    """Text without control characters, safe for a terminal; `ValueError` otherwise."""
     if isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST_TEXT:
         return value
     raise ValueError

@@ -1,4 +1,4 @@
-"""Files on a medium that is carried: written whole or not at all, read only up to a limit."""
+"""Files on a carried medium: written completely or not at all, read only up to a limit."""
 
 from __future__ import annotations
 

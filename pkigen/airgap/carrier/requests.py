@@ -1,7 +1,7 @@
 """Files that carry requests to an authority, and certificates back, where there is no network.
 
-Both are envelopes as bundles are: signed, looked at before anything is parsed, of one form only. They hold
-nothing secret and are sealed for nobody.
+Both are envelopes like bundles: signed, verified before anything is parsed, in canonical form. They hold no
+secret and are not encrypted.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""On the node: certificates that were carried there meet the keys that never left.
+"""On the node: joins certificates that were carried there with the keys that never left it.
 
-A certificate finds its key by the public half, among the keys of the request that waits for its answer and
-among those that are in use: what changes around a certificate can be sent without a new request.
+A certificate is matched by its public key, among the keys of the pending request and those that are in use:
+changes that do not concern the keys can be sent without a new request.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a node keeps until its request is answered: the keys that it has made, and the request itself.
+"""What a node keeps until its request is answered: the new keys, and the request itself.
 
-One file, so that the keys and the request which names them can never be of two runs.
+It is one file, so that the keys and the request for them always come from the same run.
 """
 
 from __future__ import annotations

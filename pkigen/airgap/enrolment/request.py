@@ -1,6 +1,6 @@
-"""On the node: make keys for all that the node needs, and one signed file that asks for their certificates.
+"""On the node: makes the keys of all its certificates, and one signed file that requests the certificates.
 
-The keys stay in `/var/lib/pkigen/pending.json` until the answer is installed; what is in use stays in use.
+The keys stay in `/var/lib/pkigen/pending.json` until the answer is installed; the present ones stay in use.
 """
 
 from __future__ import annotations

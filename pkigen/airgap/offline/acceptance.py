@@ -1,4 +1,4 @@
-"""At the site: is an answer what was asked for, all of it and no more, and does each certificate hold?"""
+"""At the site: checks that an answer matches the request completely, and that each certificate verifies."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def require_delivered(plan: Plan, delivery: Delivery) -> None:
 
 
 def put_successors(delivery: Delivery, inventory: Inventory, store: Store, *, now: datetime) -> None:
-    """Put the next generations of CAs beside the present ones, where a rotation takes them up.
+    """Put the next generations of CAs beside the present ones, where a rotation finds them.
 
     Nothing trusts them by this: `rotate ca` prepares, and proves the step first.
     """

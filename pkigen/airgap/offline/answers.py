@@ -1,6 +1,6 @@
-"""At the offline side: what a request would get, or why it gets nothing; then the certificates, on record.
+"""At the offline side: reviews a request, refuses it or issues its certificates, and records them.
 
-Nothing of a request gets into a certificate but its key. What is issued is what the spec on this side says.
+Only the public key of a request gets into a certificate. The content comes from the spec on this side.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _is_kept_here(inventory: Inventory, item: DesiredCertificate) -> bool:
 
 
 def _strangers(asked: dict[str, bytes], inventory: Inventory) -> Iterator[str]:
-    """Requests for what this side never issues, whatever they say."""
+    """Requests for certificates that this side never issues."""
     for identifier in asked:
         item = inventory.certificates.get(identifier)
         if item is None:

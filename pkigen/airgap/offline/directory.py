@@ -1,6 +1,6 @@
 """The offline side's directory: a root or the CAs, the key that signs answers, and what was answered.
 
-authority.json                    whose authority it is
+authority.json                    the cluster that the authority belongs to
 pki/root.{crt,key}                the root (caKeys: site), or
 pki/ca.*, pki/etcd/ca.*, pki/front-proxy-ca.*   the CAs (caKeys: offline)
 pki/bundle.key                    signs what is carried back
@@ -348,6 +348,6 @@ def _key(reader: Reader, path: str) -> PrivateKey:
 
 
 def note(store: Store, transaction: Transaction, entries: list[LedgerEntry], *, now: datetime) -> None:
-    """Put what is done in this transaction on record."""
+    """Record this transaction's events in the ledger."""
     ledger, _ = appended(read_ledger(store), entries, now=now)
     transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)

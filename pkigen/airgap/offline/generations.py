@@ -1,6 +1,6 @@
-"""A CA may be a later generation of itself: after a rotation `kubernetes` is called `kubernetes-g2`.
+"""Generations of a CA: after a rotation, `kubernetes` is called `kubernetes-g2`.
 
-The next generation is asked for by the id that it has while it is prepared, such as `ca-next`.
+The next generation is requested by the id that it has while it is prepared, such as `ca-next`.
 """
 
 from __future__ import annotations

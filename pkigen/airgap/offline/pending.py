@@ -1,7 +1,7 @@
-"""The request that a site has out: kept in the PKI directory, with the keys that were made for it.
+"""A site's pending request: kept in the PKI directory, with the keys that were made for it.
 
-While it is there, the tree is what it was before; what it will become waits in this one file. It goes when
-the answer is taken in, in the same transaction.
+While it is there, the tree is unchanged; everything new is in this one file. It is removed when the answer is
+accepted, in the same transaction.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""At the site: one file that asks the offline authority for all that cannot be signed here."""
+"""At the site: one file that requests everything that only the offline authority can sign."""
 
 from __future__ import annotations
 
