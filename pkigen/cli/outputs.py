@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pkigen.reconcile.plan import Action
     from pkigen.rotation.phases import RotationStep
     from pkigen.state.observed import Reader
+
+logger = logging.getLogger(__name__)
 
 
 def write_text(path: Path, content: str, *, mode: int = 0o644) -> None:
@@ -92,6 +95,7 @@ def write_new(path: Path, content: str, *, mode: int) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)
         raise PkigenError(f"{path} cannot be written: {_reason(error)}") from None
+    logger.info("wrote %s: mode %04o", path, mode)
 
 
 def write_all_new(*files: tuple[Path, str, int]) -> None:

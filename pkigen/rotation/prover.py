@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 import re
 from collections import OrderedDict
 from functools import partial
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
     from pkigen.desired.connections import Edge
     from pkigen.spec.model import Node
+
+logger = logging.getLogger(__name__)
 
 _REMEMBERED = 4096
 _TOKEN_FLAG_FILES = {
@@ -77,6 +80,7 @@ def prove(old: State, new: State, *, now: datetime) -> Proof:
         ProofRow(edge=kind, count=row[-1], held=(row[0], row[1], row[2], row[3]))
         for kind, row in rows.items()
     )
+    logger.info("proved: %d cases of %d edges, %d broken", number, count, len(broken))
     return Proof(verdicts=number, edges=count, broken=tuple(broken), table=table)
 
 

@@ -50,6 +50,16 @@ def test_twice_names_every_object_and_file(pkigen: InProcess, spec: Path, tree: 
     assert pkigen("--verbose", "--verbose", "status", tree).err.startswith("info: read pki.lock: ")
 
 
+def test_a_proof_and_the_files_beside_the_tree_are_told_of(
+    pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path
+) -> None:
+    result = pkigen("-v", "rotate", "sa", spec, "--out", tree, "--yes", "--runbook", tmp_path / "book")
+    assert re.search(r"^info: proved: \d+ cases of \d+ edges, 0 broken$", result.err, re.MULTILINE)
+    assert f"info: wrote {tmp_path}/book/restart.sh: mode 0755" in result.err
+    made = pkigen("-v", "csr", "new", "--user", "dev2", "--out", tmp_path)
+    assert f"info: wrote {tmp_path}/dev2.key: mode 0600" in made.err
+
+
 def test_the_result_is_the_same(pkigen: InProcess, spec: Path, tree: Path) -> None:
     for arguments in (("plan", spec, "--out", tree), ("status", tree, "-o", "json"), ("verify", tree)):
         assert pkigen("-vv", *arguments).out == pkigen(*arguments).out
@@ -76,6 +86,7 @@ def test_bundles_are_told_of(pkigen: InProcess, spec: Path, tree: Path, tmp_path
         *("-v", "bundle", "create", spec, "--pki", tree, "--out", media, "--passphrase-file", secret)
     )
     assert re.search(r"^info: packed cp-1: \d+ files, serial \d+$", packed.err, re.MULTILINE)
+    assert f"info: wrote {media}/home.cp-1.bundle: mode 0600" in packed.err
     pin = re.search(r"signed by bundle key (\S+)", packed.out + packed.err)
     assert pin
     installed = pkigen(

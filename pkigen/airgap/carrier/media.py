@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import stat
 import tempfile
 from pathlib import Path
 
 from pkigen.errors import PkigenError, UsageError
+
+logger = logging.getLogger(__name__)
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 20
@@ -37,6 +40,7 @@ def put(path: Path, data: bytes, *, mode: int) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+    logger.info("wrote %s: mode %04o", path, mode)
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
