@@ -1,17 +1,17 @@
-"""The proof that a step of a rotation breaks no edge, however far its files have been distributed.
+"""The proof that a step of a rotation breaks no connection, however far its files have been distributed.
 
-What can be half updated is the edge, not the cluster: a credential at one of its ends is judged by what the
-other end trusts, and either is of the files before or after the step. So each credential, old and new, is
-judged by each trust, old and new. These four cases cover every partly distributed cluster, and every process
-that has loaded some of its files again and others not (`restarting` knows which): each mixture shows any one
-edge one of the four.
+What can be partly updated is the connection, not the cluster: the credential of one end is verified by the
+trust of the other end, and either end holds the files of before or after the step. So each credential, old
+and new, is verified by each trust, old and new. These four cases cover every partly distributed cluster, and
+every process that has reloaded only some of its files (`reconcile.restart_map` knows which): in any mixture,
+each connection is one of the four cases.
 
-Not only TLS has edges. The controller manager signs certificates that others judge, API servers and
-controller managers sign tokens that API servers judge, and API servers encrypt what other API servers must
-read. Tokens are judged by flags and files, which do not change at once, so their mixture is a case too.
+Not only TLS counts. The controller manager signs certificates that others verify, API servers and controller
+managers sign tokens that API servers verify, and API servers encrypt what other API servers must read. Tokens
+are verified by flags and files, which do not change at the same time, so their mixture is a case too.
 
-Outside of the proof is what is older than the step: files that never arrived, tokens and certificates that
-the generation to be dropped has vouched for. `rotation.premises` says what is taken for granted there.
+The proof does not cover what is older than the step: files that were never distributed, tokens and
+certificates of the generation to be removed. `rotation.phases.premises` lists these assumptions.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Bytes on disk become observed state: certificates, key identities, faults; never private bytes.
 
-Whatever stands at a path (a truncated file, a directory, a link, 100 MB of anything) becomes a fault with a
-sentence; nothing here raises for it. Only a file that the system does not let be read (`store.RefusedError`)
-is none: what it holds is unknown, and no verdict may rest on that.
+Anything at a path that is not what it should be (a truncated file, a directory, a link, 100 MB of data) is
+returned as a fault with a message, not raised. Only a file that the system does not let be read raises
+`store.RefusedError`: its content is unknown, and nothing may be concluded from it.
 """
 
 from __future__ import annotations
