@@ -23,7 +23,7 @@ from pkigen.state.authority import load_certificates, observe_rotations
 from pkigen.state.lockfile import Lock, read_lock
 from pkigen.state.observed import Reader
 from pkigen.state.vault import Vault
-from pkigen.state.views import Opened
+from pkigen.state.views import OpenedView
 from pkigen.store import Store
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ class Session:
         """The same command with what the command line says about opening an encrypted authority."""
         return replace(self, unlocking=unlocking)
 
-    def opened(self, store: Reader) -> Opened:
+    def opened(self, store: Reader) -> OpenedView:
         """The PKI directory with the authority's private files opened; asks where they are encrypted."""
-        return Opened(store, self.unlocking.vault(store))
+        return OpenedView(store, self.unlocking.vault(store))
 
     def at(self, tree: Reader) -> Session:
         """The same command over what this directory's past adds: rotations under way, members of etcd."""

@@ -74,7 +74,7 @@ from pkigen.state.observed import (
 )
 from pkigen.state.reasons import Reason
 from pkigen.state.seals import LARGEST_RECORD, digest
-from pkigen.state.views import Opened, StagedView
+from pkigen.state.views import OpenedView, StagedView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -174,7 +174,7 @@ class _Work:
         self._held = held
         self._vault = tools.vault
         self.view = StagedView(store, transaction, self._vault)
-        self._opened = Opened(self.view, self._vault)
+        self._opened = OpenedView(self.view, self._vault)
         self._private = frozenset(private_paths(inventory))
         self._issuers: dict[CA, Issuer] = {}
         self._authorities: dict[CA, CACertificates] = {}

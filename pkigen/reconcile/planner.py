@@ -20,7 +20,7 @@ from pkigen.state.lockfile import LARGEST_LOCK, read_lock, spec_facts
 from pkigen.state.observed import Fault, FaultKind, observe_file
 from pkigen.state.reasons import Reason
 from pkigen.state.vault import is_encrypted
-from pkigen.state.views import HashingReader, MovedTree
+from pkigen.state.views import HashedView, MovedView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -60,10 +60,10 @@ def make_plan(
     Raises:
         AuthorityError: A CA is half there or unfit, or is encrypted here and to lie open on nodes.
     """
-    moved = MovedTree(tree, moves)
+    moved = MovedView(tree, moves)
     if is_encrypted(moved):
         require_no_ca_keys_on_nodes(inventory)
-    reader = HashingReader(moved)
+    reader = HashedView(moved)
     reader.note(json.dumps(spec_facts(inventory.cluster)))
     # Neither is seen in an action: what a file is created with, and what would be made of the same spec.
     reader.note(renderer.digest())

@@ -226,7 +226,7 @@ def load_issuer(reader: Reader, ca: CA, certificates: CACertificates) -> Issuer:
     """Read the private key of a CA whose certificates were found fit.
 
     Args:
-        reader: The PKI directory; where the authority is encrypted, opened (`vault.Opened`).
+        reader: The PKI directory; where the authority is encrypted, opened (`views.OpenedView`).
         ca: Which CA.
         certificates: Its certificates.
 

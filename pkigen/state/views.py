@@ -1,4 +1,8 @@
-"""Views of a PKI directory: empty, opened, with files moved, as it is staged, and noting what was read."""
+"""Views of a PKI directory: readers that lie over the store, or over one another, and show it otherwise.
+
+A plan is made through two of them, one that notes what was read
+over one with the moved files; whoever signs reads an opened view of the staged one.
+"""
 
 from __future__ import annotations
 
@@ -19,25 +23,34 @@ if TYPE_CHECKING:
     from pkigen.state.vault import Vault
     from pkigen.store import Store, Transaction
 
+_LARGEST_FILE = 1 << 20
 
-class MovedTree:
-    """Reads every moved file at its new place, and nothing at its old one."""
 
-    def __init__(self, tree: Tree, moves: tuple[Move, ...]) -> None:
-        self._tree = tree
-        self._sources = {move.target: move.source for move in moves if move.target is not None}
-        self._gone = {move.source for move in moves} - self._sources.keys()
+class EmptyView:
+    """Shows nothing: a PKI directory that does not exist yet."""
 
-    def read(self, path: str, *, limit: int = 1 << 20) -> FileContent:
-        """Read the file that will stand at `path`."""
-        if path in self._gone:
-            raise MissingError(f"{path} is missing")
-        return self._tree.read(self._sources.get(path, path), limit=limit)
+    def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:  # noqa: ARG002 -- the reader's signature
+        """Nothing is there."""
+        raise _missing(path)
 
-    def walk(self, path: str = "") -> Iterator[str]:
-        """Every path that will be there."""
-        there = {each for each in self._tree.walk(path) if each not in self._gone}
-        yield from sorted(there | {target for target in self._sources if target.startswith(path)})
+    def walk(self, path: str = "") -> Iterator[str]:  # noqa: ARG002 -- the tree's signature
+        """Nothing is there."""
+        return iter(())
+
+
+class View:
+    """Shows what the reader beneath it shows; each view below says what it shows otherwise."""
+
+    def __init__(self, beneath: Reader) -> None:
+        self._beneath = beneath
+
+    def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
+        """Read the whole file that this view has at `path`, of at most `limit` bytes.
+
+        Raises:
+            StoreError: There is none, or it cannot be read.
+        """
+        return self._beneath.read(path, limit=limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +61,32 @@ class Move:
     target: str | None
 
 
-class StagedView:
-    """The PKI directory as it will be: what is staged lies over what is there."""
+class MovedView(View):
+    """Shows every moved file at its new place, and nothing at its old one."""
 
-    def __init__(self, store: Store, transaction: Transaction, vault: Vault) -> None:
-        self._store = store
+    def __init__(self, beneath: Tree, moves: tuple[Move, ...]) -> None:
+        super().__init__(beneath)
+        self._tree = beneath
+        self._sources = {move.target: move.source for move in moves if move.target is not None}
+        self._gone = {move.source for move in moves} - self._sources.keys()
+
+    def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
+        """Read the file that will stand at `path`."""
+        if path in self._gone:
+            raise _missing(path)
+        return super().read(self._sources.get(path, path), limit=limit)
+
+    def walk(self, path: str = "") -> Iterator[str]:
+        """Every path that will be there."""
+        there = {each for each in self._tree.walk(path) if each not in self._gone}
+        yield from sorted(there | {target for target in self._sources if target.startswith(path)})
+
+
+class StagedView(View):
+    """Shows the PKI directory as it will be: what is staged lies over what is there."""
+
+    def __init__(self, beneath: Store, transaction: Transaction, vault: Vault) -> None:
+        super().__init__(beneath)
         self._transaction = transaction
         self._vault = vault
         self._staged: set[str] = set()
@@ -66,49 +100,52 @@ class StagedView:
         """From now on there is nothing at `path`."""
         self._hidden.add(path)
 
-    def read(self, path: str, *, limit: int = 1 << 20) -> FileContent:
+    def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
         """Read the file that will stand at `path`."""
         if path in self._hidden:
-            raise MissingError(f"{path} is missing")
+            raise _missing(path)
         if path in self._staged:
             return self._transaction.staged(path, limit=limit)
         record = self._vault.record if path == RECORD_PATH else None
         if record is not None:
             return _in_memory(record)  # it is staged last, and asked for before that
-        return self._store.read(path, limit=limit)
+        return super().read(path, limit=limit)
 
 
-def _in_memory(data: bytes) -> FileContent:
-    return FileContent(data=data, mode=layout.SECRET_MODE, size=len(data), uid=0, gid=0, links=1)
+class OpenedView(View):
+    """Shows the content of sealed files; the sealed identity alone stays as it is."""
+
+    def __init__(self, beneath: Reader, vault: Vault) -> None:
+        super().__init__(beneath)
+        self._vault = vault
+
+    def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
+        """Read a file; a sealed one comes out as its content.
+
+        Raises:
+            AuthorityError: It is sealed, and does not open.
+        """
+        content = super().read(path, limit=limit)
+        if path == IDENTITY_PATH or not is_sealed(content.data):
+            return content
+        return replace(content, data=self._vault.open(path, content.data))
 
 
-class NoTree:
-    """A PKI directory that does not exist yet."""
+class HashedView(View):
+    """Shows what is beneath it, and keeps everything that was read through it as one digest."""
 
-    def read(self, path: str, *, limit: int = 0) -> FileContent:  # noqa: ARG002 -- the reader's signature
-        """Nothing is there."""
-        raise MissingError(f"{path} is missing")
-
-    def walk(self, path: str = "") -> Iterator[str]:  # noqa: ARG002 -- the tree's signature
-        """Nothing is there."""
-        return iter(())
-
-
-class HashingReader:
-    """A reader that remembers, as one digest, everything that was read through it."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, beneath: Reader) -> None:
+        super().__init__(beneath)
         self._hash = hashlib.sha256()
 
     def note(self, text: str) -> None:
         """Take up something else that the outcome depends on."""
         self._hash.update(f"{text}\0".encode())
 
-    def read(self, path: str, *, limit: int = 1 << 20) -> FileContent:
+    def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
         """Read, and add what was found, or that nothing was, to the digest."""
         try:
-            content = self._reader.read(path, limit=limit)
+            content = super().read(path, limit=limit)
         except StoreError as error:
             self._hash.update(f"{path}\0{error.message}\0".encode())
             raise
@@ -122,20 +159,9 @@ class HashingReader:
         return self._hash.hexdigest()
 
 
-class Opened:
-    """Reads the PKI directory with its private files opened."""
+def _missing(path: str) -> MissingError:
+    return MissingError(f"{path} is missing")
 
-    def __init__(self, reader: Reader, vault: Vault) -> None:
-        self._reader = reader
-        self._vault = vault
 
-    def read(self, path: str, *, limit: int = 1 << 20) -> FileContent:
-        """Read a file; a sealed one comes out as its content.
-
-        Raises:
-            AuthorityError: It is sealed, and does not open.
-        """
-        content = self._reader.read(path, limit=limit)
-        if path == IDENTITY_PATH or not is_sealed(content.data):
-            return content
-        return replace(content, data=self._vault.open(path, content.data))
+def _in_memory(data: bytes) -> FileContent:
+    return FileContent(data=data, mode=layout.SECRET_MODE, size=len(data), uid=0, gid=0, links=1)

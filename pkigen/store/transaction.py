@@ -66,13 +66,6 @@ class Transaction:
         """The paths that get a new file, in the order in which they were staged."""
         return tuple(path for path, operation in self._operations.items() if isinstance(operation, WriteFile))
 
-    @property
-    def removed_paths(self) -> tuple[str, ...]:
-        """The paths that go away, in the order in which they were named."""
-        return tuple(
-            path for path, operation in self._operations.items() if isinstance(operation, RemoveFile)
-        )
-
     def stage(self, path: str, *, mode: int, content: bytes, backup: bool = True) -> None:
         """Write a new or replacing file beside the tree.
 

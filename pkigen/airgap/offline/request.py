@@ -21,7 +21,7 @@ from pkigen.spec.model import CAKeys
 from pkigen.state.issuance_record import record
 from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.observed import observe_certificate
-from pkigen.state.views import Opened
+from pkigen.state.views import OpenedView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,7 +55,7 @@ def ask(inventory: Inventory, store: Store, identifiers: Iterable[str], tools: T
         StoreError: The directory could not be written; it is unchanged.
     """
     chosen = frozenset(identifiers)
-    opened = Opened(store, tools.vault)
+    opened = OpenedView(store, tools.vault)
     items = [item for item in inventory.certificates.values() if item.id in chosen]
     items = [item for item in items if item.issuer is not None or inventory.ca_keys is CAKeys.SITE]
     present = {item.id: found for item in items if (found := _current(item, opened)) is not None}

@@ -26,7 +26,7 @@ from pkigen.crypto.csr import LARGEST_REQUEST
 from pkigen.errors import AccessError, UsageError
 from pkigen.state.authority import look_at_all
 from pkigen.state.observed import parse_certificates
-from pkigen.state.views import NoTree
+from pkigen.state.views import EmptyView
 
 app = typer.Typer(add_completion=False)
 _LARGEST_REFERENCE = 1 << 20
@@ -144,7 +144,7 @@ def _known(system: System, place: Path | None, pki: Path | None) -> Iterator[exp
         return
     session = open_cluster(system, place, pki=pki)
     with ExitStack() as stack:
-        tree = stack.enter_context(session.reading()) if session.root.exists() else NoTree()
+        tree = stack.enter_context(session.reading()) if session.root.exists() else EmptyView()
         session = session.at(tree)
         yield explanation.Cluster(inventory=session.inventory, reader=tree, now=session.now)
 

@@ -19,7 +19,7 @@ from pkigen.reconcile.surveyed import Selection
 from pkigen.spec.model import Authority
 from pkigen.state.lockfile import read_lock
 from pkigen.state.vault import SealedVault, sealed_identity
-from pkigen.state.views import NoTree
+from pkigen.state.views import EmptyView
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +106,7 @@ def _must_ask(session: Session) -> bool:
     if session.inventory.cluster.spec.certificates.authority is Authority.LOCAL:
         return False
     with ExitStack() as stack:
-        store = stack.enter_context(session.reading()) if session.root.exists() else NoTree()
+        store = stack.enter_context(session.reading()) if session.root.exists() else EmptyView()
         session = session.at(store)
         lock = read_lock(store)
         plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned_paths(lock))

@@ -33,7 +33,7 @@ from pkigen.reconcile.planner import make_plan
 from pkigen.reconcile.surveyed import Selection
 from pkigen.state.ledger import approvals, read_ledger
 from pkigen.state.lockfile import read_lock
-from pkigen.state.views import Opened
+from pkigen.state.views import OpenedView
 from pkigen.store import Store
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def approve(
             applied = apply_plan(plan, session.inventory, store, session.tools(vault), delivery=delivery)
             _say_kept_back(applied)
         require_settled(session, store, spec)
-        _answer(session, Opened(store, vault), petitions, out)
+        _answer(session, OpenedView(store, vault), petitions, out)
 
 
 def _pins(given: Iterable[str], session: Session, files: int) -> Pins:

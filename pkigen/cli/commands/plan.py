@@ -20,7 +20,7 @@ from pkigen.cli.system import system_of
 from pkigen.reconcile.planner import make_plan
 from pkigen.reconcile.risks import risks
 from pkigen.state.lockfile import read_lock
-from pkigen.state.views import NoTree
+from pkigen.state.views import EmptyView
 
 app = typer.Typer(add_completion=False)
 
@@ -50,7 +50,7 @@ def plan(
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
     with ExitStack() as stack:
-        store = stack.enter_context(session.reading()) if session.root.exists() else NoTree()
+        store = stack.enter_context(session.reading()) if session.root.exists() else EmptyView()
         session = session.at(store)
         owned = owned_paths(read_lock(store))
         made = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned)

@@ -12,13 +12,13 @@ from pkigen.cli.session import Session, owned_paths
 from pkigen.reconcile.planner import make_plan
 from pkigen.reconcile.risks import risks
 from pkigen.state.lockfile import read_lock
-from pkigen.state.views import NoTree
+from pkigen.state.views import EmptyView
 
 
 def show(session: Session, output: Format) -> None:
     """Print what would be made, and make nothing."""
     with ExitStack() as stack:
-        store = stack.enter_context(session.reading()) if session.root.exists() else NoTree()
+        store = stack.enter_context(session.reading()) if session.root.exists() else EmptyView()
         session = session.at(store)
         owned = owned_paths(read_lock(store))
         plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned)
