@@ -1,87 +1,143 @@
-"""What is dangerous about a plan."""
+"""What is dangerous about a plan: a chain of small functions, each with its own sentence.
+
+A new risk is one function in `RISKS`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pkigen import layout
-from pkigen.desired.generations import BUNDLE_KEY, BUNDLE_KEY_PATH, CA, Slot, ca_id, encryption_key_path
+from pkigen.desired.generations import (
+    BUNDLE_KEY,
+    BUNDLE_KEY_PATH,
+    CA,
+    SA,
+    Slot,
+    ca_id,
+    ca_location,
+    encryption_key_path,
+)
 from pkigen.desired.items import DesiredFile
 from pkigen.reconcile.plan import Action, Create, Plan, Reissue, Remove
 from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from pkigen.desired.inventory import Inventory
 
+_ABSENT = frozenset({Reason.MISSING, Reason.AWAITS_REQUEST})
+_CA_KEYS = frozenset(ca_location(ca).key for ca in CA)
 
-def risks(plan: Plan, inventory: Inventory) -> tuple[str, ...]:
-    """What a plan does that can lock people out, one sentence each; `apply` wants `--force` for it."""
-    cas = {identifier for identifier, item in inventory.certificates.items() if item.issuer is None}
-    leaves = [
-        action for action in plan.actions if action.id in inventory.certificates and action.id not in cas
-    ]
-    absent = {Reason.MISSING, Reason.AWAITS_REQUEST}
-    existing = [action for action in leaves if action.reason not in absent]
-    sentences = [
-        f"it makes a new {action.id} CA although certificates of the present one exist: "
-        "every component must get new files at the same moment; `pkigen rotate ca` does it without downtime"
-        for action in plan.changes
-        if action.id in cas
-        and isinstance(action, Create | Reissue)  # with the same key all that it has signed stays good
-        and any(inventory.certificates[leaf.id].issuer == _ca_of(action.id) for leaf in existing)
-    ]
-    sentences.extend(
-        f"it removes {path}, a CA's private key"
-        for action in plan.changes
-        if isinstance(action, Remove)
-        for path in action.paths
-        if path.startswith(f"{layout.AUTHORITY}/") and path.endswith("ca.key")
-    )
-    sentences.extend(
-        "it replaces the service account key: every token that workloads hold becomes invalid at once; "
-        "`pkigen rotate sa` does it without downtime"
-        for action in plan.changes
-        if action.id == "sa" and (isinstance(action, Reissue) or (isinstance(action, Create) and existing))
-    )
-    sentences.extend(_encryption_risks(plan, inventory))
-    sentences.extend(
-        f"it makes a new {BUNDLE_KEY_PATH} although there was one: nodes that trust it refuse new bundles; "
-        "put it back, or pin the new key on every node"
-        for action in plan.changes
-        if action.id == BUNDLE_KEY and isinstance(action, Reissue)
-    )
-    unforced = [action for action in existing if isinstance(action, Reissue)]
-    if len(unforced) * 2 > len(existing):
-        sentences.append(
-            f"it reissues {len(unforced)} of {len(existing)} certificates for a reason other than expiry "
-            f"({_commonest_reason(unforced)})"
+
+@dataclass(frozen=True, kw_only=True)
+class RiskCase:
+    """A plan and the inventory that it was made from: everything that a risk may look at."""
+
+    plan: Plan
+    inventory: Inventory
+
+    @cached_property
+    def leaves(self) -> tuple[Action, ...]:
+        """What happens to each leaf that exists, whether it can be used or not."""
+        certificates = self.inventory.certificates
+        return tuple(
+            action
+            for action in self.plan.actions
+            if action.id in certificates
+            and certificates[action.id].issuer is not None
+            and action.reason not in _ABSENT
         )
-    return tuple(sentences)
 
 
-def _encryption_risks(plan: Plan, inventory: Inventory) -> Iterator[str]:
-    in_use = {item.path for item in inventory.items if isinstance(item, DesiredFile) and item.secret}
-    used = any(action.id in in_use and not isinstance(action, Create) for action in plan.actions)
-    path = encryption_key_path(Slot.CURRENT)
-    for action in plan.changes:
-        if path not in action.paths:
-            continue
+def new_ca(case: RiskCase) -> Iterator[str]:
+    """A CA is made anew under leaves of the present one; a renewal with the same key is no such thing."""
+    issuers = {case.inventory.certificates[leaf.id].issuer for leaf in case.leaves}
+    authorities = {ca_id(ca): ca for ca in CA}
+    for action in case.plan.changes:
+        if isinstance(action, Create | Reissue) and authorities.get(action.id) in issuers:
+            yield (
+                f"it makes a new {action.id} CA although certificates of the present one exist: "
+                "every component must get new files at the same moment; `pkigen rotate ca` does it "
+                "without downtime"
+            )
+
+
+def removed_ca_key(case: RiskCase) -> Iterator[str]:
+    """The key of a CA goes: nothing that trusts the CA can get a new certificate."""
+    for action in case.plan.changes:
         if isinstance(action, Remove):
+            yield from (f"it removes {path}, a CA's private key" for path in action.paths if path in _CA_KEYS)
+
+
+def new_service_account_key(case: RiskCase) -> Iterator[str]:
+    """Tokens are signed by another key; in a cluster of which nothing exists yet there are none."""
+    for action in case.plan.changes:
+        if action.id == SA and (isinstance(action, Reissue) or (isinstance(action, Create) and case.leaves)):
+            yield (
+                "it replaces the service account key: every token that workloads hold becomes invalid at "
+                "once; `pkigen rotate sa` does it without downtime"
+            )
+
+
+def removed_encryption_key(case: RiskCase) -> Iterator[str]:
+    """The key that Secrets are encrypted with goes."""
+    path = encryption_key_path(Slot.CURRENT)
+    for action in case.plan.changes:
+        if isinstance(action, Remove) and path in action.paths:
             yield f"it removes {path}: Secrets that etcd holds encrypted cannot be read without it"
-        elif isinstance(action, Create | Reissue) and used:
+
+
+def new_encryption_key(case: RiskCase) -> Iterator[str]:
+    """The key that Secrets are encrypted with is made anew, and API servers have used the present one."""
+    path = encryption_key_path(Slot.CURRENT)
+    users = {item.path for item in case.inventory.items if isinstance(item, DesiredFile) and item.secret}
+    if all(isinstance(action, Create) for action in case.plan.actions if action.id in users):
+        return
+    for action in case.plan.changes:
+        if isinstance(action, Create | Reissue) and path in action.paths:
             yield (
                 f"it makes a new {path}: Secrets that etcd holds encrypted with the present key cannot be "
                 "read any more; put the key back, every control-plane node's encryption-config.yaml has it"
             )
 
 
-def _ca_of(identifier: str) -> CA:
-    return next(ca for ca in CA if ca_id(ca) == identifier)
+def new_bundle_key(case: RiskCase) -> Iterator[str]:
+    """Node bundles are signed by another key than the one that nodes have pinned."""
+    for action in case.plan.changes:
+        if action.id == BUNDLE_KEY and isinstance(action, Reissue):
+            yield (
+                f"it makes a new {BUNDLE_KEY_PATH} although there was one: nodes that trust it refuse new "
+                "bundles; put it back, or pin the new key on every node"
+            )
 
 
-def _commonest_reason(actions: Sequence[Action]) -> str:
-    counts = Counter(str(action.reason) for action in actions)
-    return counts.most_common(1)[0][0]
+def mass_reissue(case: RiskCase) -> Iterator[str]:
+    """More than half of the leaves that exist change: a typing error in the spec looks like that."""
+    reissued = [action for action in case.leaves if isinstance(action, Reissue)]
+    if len(reissued) * 2 > len(case.leaves):
+        (commonest, _), *_ = Counter(str(action.reason) for action in reissued).most_common(1)
+        yield (
+            f"it reissues {len(reissued)} of {len(case.leaves)} certificates for a reason other than expiry "
+            f"({commonest})"
+        )
+
+
+RISKS: tuple[Callable[[RiskCase], Iterator[str]], ...] = (
+    new_ca,
+    removed_ca_key,
+    new_service_account_key,
+    removed_encryption_key,
+    new_encryption_key,
+    new_bundle_key,
+    mass_reissue,
+)
+
+
+def risks(plan: Plan, inventory: Inventory) -> tuple[str, ...]:
+    """What a plan does that can lock people out, one sentence each; `apply` wants `--force` for it."""
+    case = RiskCase(plan=plan, inventory=inventory)
+    return tuple(sentence for risk in RISKS for sentence in risk(case))
