@@ -178,7 +178,7 @@ class _Work:
         self._private = frozenset(private_paths(inventory))
         self._issuers: dict[CA, Issuer] = {}
         self._authorities: dict[CA, CACertificates] = {}
-        self._materials = Materials(self._opened, self._authorities)
+        self._materials = Materials(self._opened, self._authorities.get)
         self._outcome = Made()
         self._judge = PathVerifier(tools.now)
         self._requested: Mapping[str, PublicKey] = {}

@@ -1,61 +1,28 @@
 """One pass over the inventory and the disk: what `plan`, `status`, `verify` and the lock are made of.
 
 Work streams through: one object is looked at, compared and forgotten, so that memory stays flat however many
-nodes there are.
+nodes there are. What is to be done to a certificate is decided in `decision`; everything that is no
+certificate is looked at in `survey_files`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pkigen import layout
-from pkigen.crypto.age import is_sealed
 from pkigen.crypto.issuance import END_OF_TIME, certificate_pem, end_of_validity
 from pkigen.crypto.profiles import PROFILES
-from pkigen.crypto.service_account_tokens import TOKEN_PLACEHOLDER
 from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles, ca_id
-from pkigen.desired.items import (
-    Desired,
-    DesiredCertificate,
-    DesiredCopy,
-    DesiredFile,
-    DesiredKeyPair,
-    DesiredKubeconfig,
-    DesiredSecret,
-    DesiredToken,
-    MaterialKind,
-    paths_of,
-)
+from pkigen.desired.items import DesiredCertificate, DesiredKubeconfig, paths_of
 from pkigen.reconcile.checks import Case, Finding, examine
-from pkigen.reconcile.plan import Action, Ask, Await, Create, Reissuance, Reissue, Renew, Rewrite
-from pkigen.reconcile.survey_files import is_secret
-from pkigen.reconcile.surveyed import (
-    Selection,
-    Surveyed,
-    certificate_modes,
-    fault_finding,
-    keep,
-    rewrite,
-    wrong_modes,
-)
-from pkigen.reconcile.token_checks import ObservedToken, examine_token, observe_token
+from pkigen.reconcile.decision import Decision, Signer, decide
+from pkigen.reconcile.plan import Action, Await, Create, Reissuance, Reissue, Renew
+from pkigen.reconcile.survey_files import FileSurvey
+from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, wrong_modes
 from pkigen.state.materials import Materials
-from pkigen.state.observed import (
-    KEY_PLACEHOLDER,
-    Fault,
-    FaultKind,
-    ObservedCertificate,
-    Reader,
-    observe_bundle,
-    observe_certificate,
-    observe_file,
-    observe_key_pair,
-    parse_certificates,
-    read_file,
-)
-from pkigen.state.reasons import TIME_REASONS, Reason
+from pkigen.state.observed import KEY_PLACEHOLDER, ObservedCertificate, Reader, observe_certificate
+from pkigen.state.reasons import Reason
 from pkigen.state.vault import is_encrypted
 
 if TYPE_CHECKING:
@@ -88,9 +55,18 @@ class Survey:
     selection: Selection = field(default_factory=Selection)
 
     def __post_init__(self) -> None:
-        self._materials = Materials(self.reader, self.authorities)
-        self._encrypted = is_encrypted(self.reader)
-        self._renewed: set[CA] = set()
+        # A CA that is there and named is renewed, so that whatever holds its certificate changes too.
+        self._renewed = frozenset(ca for ca in self.authorities if ca_id(ca) in self.selection.ids)
+        self._files = FileSurvey(
+            reader=self.reader,
+            renderer=self.renderer,
+            materials=Materials(self.reader, self.authorities.get),
+            rotations=self.inventory.rotations,
+            encrypted=is_encrypted(self.reader),
+            renewed=self._renewed,
+            now=self.now,
+            selection=self.selection,
+        )
 
     def objects(self) -> Iterator[Surveyed]:
         """Look at every object, issuers first."""
@@ -98,163 +74,106 @@ class Survey:
             match item:
                 case DesiredCertificate():
                     yield self._certificate(item)
-                case DesiredKeyPair():
-                    yield self._key_pair(item)
-                case DesiredSecret():
-                    yield self._secret(item)
-                case DesiredCopy():
-                    yield self._copy(item)
-                case DesiredFile():
-                    yield self._file(item)
-                case DesiredToken():
-                    yield self._token(item)
                 case DesiredKubeconfig():
                     pass  # looked at together with the certificate that it embeds
-
-    # -- certificates ---------------------------------------------------------------------------------
+                case _:
+                    yield self._files.look(item)
 
     def _certificate(self, item: DesiredCertificate) -> Surveyed:
         observed = observe_certificate(self.reader, item.location)
         issuer = self.authorities.get(item.issuer) if item.issuer is not None else None
-        findings = examine(
-            Case(
-                desired=item,
-                observed=observed,
-                issuer=issuer.certificate if issuer else None,
-                issuer_replaced=item.issuer is not None and issuer is None,
-                previous_issuer=issuer.other if issuer else None,
-                chain=issuer.chain if issuer and _sends_chain(item) else (),
-                now=self.now,
-                renew_within=self.selection.within,
-            )
+        decision = decide(
+            self._findings(item, observed, issuer),
+            signer=self._signer(item, observed),
+            requested=item.id in self.selection.ids,
+            around=self._around(item, observed),
         )
-        findings = self.selection.chosen(item.id, findings)
-        if not findings and item.issuer in self._renewed and issuer and issuer.chain and _sends_chain(item):
-            findings = (
-                Finding(reason=Reason.CHAIN_CHANGED, detail=f"its CA {item.issuer} has a new certificate"),
-            )
-        # An existing CA is never replaced by a plan: that is a rotation.
-        untouchable = item.issuer is None and observed.certificate is not None
-        if untouchable and item.id in self.selection.ids:
-            findings = (Finding(reason=Reason.REQUESTED, detail="the same key and name, a new validity"),)
-            self._renewed.add(next(ca for ca in CA if ca_id(ca) == item.id))
-            action = self._issue_again(item, findings, observed, issuer)
-        elif findings and not untouchable and not self._waits(item):
-            action = self._issue_again(item, findings, observed, issuer)
-            if _is_of_chain_only(findings):
-                action = rewrite(item.id, _certificate_paths(item), item.node, findings[0])
-            elif self._must_wait(item, findings):
-                action, findings = self._awaited(action, item, observed, findings)
-        else:
-            surroundings = self._surroundings(item, observed)
-            if surroundings is not None:
-                action = rewrite(item.id, _certificate_paths(item), item.node, surroundings)
-                findings = (*findings, surroundings)
-            elif findings and self._waits(item) and _is_of_chain_only(findings):
-                action = rewrite(item.id, _certificate_paths(item), item.node, findings[0])
-            elif findings and self._waits(item):
-                action = _ask(item, findings)
-            else:
-                action = keep(item.id, _certificate_paths(item), item.node)
-        return Surveyed(item=item, action=action, findings=findings, observed=observed, issuer=issuer)
-
-    def _must_wait(self, item: DesiredCertificate, findings: tuple[Finding, ...]) -> bool:
-        """Whether all that is wrong is a certificate's age, and nobody here could give it another."""
-        return (
-            self.inventory.is_signed_offline(item)
-            and item.id not in self.selection.ids
-            and all(finding.reason in TIME_REASONS for finding in findings)
+        action = self._action(item, decision, observed, issuer)
+        return Surveyed(
+            item=item, action=action, findings=decision.findings, observed=observed, issuer=issuer
         )
 
-    def _awaited(
-        self,
-        renewal: Action,
-        item: DesiredCertificate,
-        observed: ObservedCertificate,
-        findings: tuple[Finding, ...],
-    ) -> tuple[Action, tuple[Finding, ...]]:
-        """What is done meanwhile to a certificate that has to wait: what is around it is kept right."""
-        surroundings = self._surroundings(item, observed)
-        if surroundings is not None:
-            return rewrite(item.id, renewal.paths, item.node, surroundings), (*findings, surroundings)
-        awaited = Await(
-            id=renewal.id,
-            paths=renewal.paths,
-            node=renewal.node,
-            reason=renewal.reason,
-            details=renewal.details,
-            reissuance=renewal.reissuance,
+    def _findings(
+        self, item: DesiredCertificate, observed: ObservedCertificate, issuer: CACertificates | None
+    ) -> tuple[Finding, ...]:
+        """What is wrong with the certificate and its key, as far as it is to be acted on."""
+        chain = issuer.chain if issuer is not None and PROFILES[item.profile].sends_chain else ()
+        case = Case(
+            desired=item,
+            observed=observed,
+            issuer=issuer.certificate if issuer is not None else None,
+            issuer_replaced=item.issuer is not None and issuer is None,
+            previous_issuer=issuer.other if issuer is not None else None,
+            chain=chain,
+            now=self.now,
+            renew_within=self.selection.within,
         )
-        return awaited, findings
+        findings = self.selection.chosen(item.id, examine(case))
+        if not findings and chain and item.issuer in self._renewed:
+            detail = f"its CA {item.issuer} has a new certificate"
+            return (Finding(reason=Reason.CHAIN_CHANGED, detail=detail),)
+        return findings
 
-    def _waits(self, item: DesiredCertificate) -> bool:
-        """Whether only the item's node can say for which key it is to be issued."""
-        return item.key_is_elsewhere and item.id not in self.selection.requested
+    def _signer(self, item: DesiredCertificate, observed: ObservedCertificate) -> Signer:
+        if item.issuer is None and observed.certificate is not None:
+            return Signer.NOBODY
+        if item.key_is_elsewhere and item.id not in self.selection.requested:
+            return Signer.NODE
+        return Signer.OFFLINE if self.inventory.is_signed_offline(item) else Signer.HERE
 
-    def _issue_again(
+    def _action(
         self,
         item: DesiredCertificate,
-        findings: tuple[Finding, ...],
+        decision: Decision,
         observed: ObservedCertificate,
         issuer: CACertificates | None,
     ) -> Action:
-        reason = findings[0].reason
-        if reason in {Reason.MISSING, Reason.AWAITS_REQUEST}:
-            kind: type[Action] = Create
-        else:
-            kind = Renew if reason in TIME_REASONS else Reissue
+        gets_another = issubclass(decision.kind, Create | Renew | Reissue | Await)
+        return decision.kind(
+            id=item.id,
+            paths=_paths(item),
+            node=item.node,
+            reason=decision.causes[0].reason if decision.causes else None,
+            details=tuple(finding.detail for finding in decision.causes),
+            reissuance=self._reissuance(item, observed, issuer) if gets_another else None,
+        )
+
+    def _reissuance(
+        self, item: DesiredCertificate, observed: ObservedCertificate, issuer: CACertificates | None
+    ) -> Reissuance:
         # What the CA allows; a CA that is about to be made allows at least as much.
         is_older = issuer is not None and item.issuer not in self._renewed
         latest = issuer.certificate.not_valid_after_utc if issuer and is_older else END_OF_TIME
         present = observed.certificate
-        return kind(
-            id=item.id,
-            paths=_certificate_paths(item),
-            node=item.node,
-            reason=reason,
-            details=tuple(finding.detail for finding in findings),
-            reissuance=Reissuance(
-                issuer=item.issuer.certificate_name if item.issuer else None,
-                key_algorithm=item.key_algorithm,
-                expires=present.not_valid_after_utc if present else None,
-                will_expire=min(end_of_validity(self.now, item.validity), latest),
-                offline=self.inventory.is_signed_offline(item),
-            ),
+        return Reissuance(
+            issuer=item.issuer.certificate_name if item.issuer else None,
+            key_algorithm=item.key_algorithm,
+            expires=present.not_valid_after_utc if present else None,
+            will_expire=min(end_of_validity(self.now, item.validity), latest),
+            offline=self.inventory.is_signed_offline(item),
         )
 
-    def _surroundings(self, item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
+    def _around(self, item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
         """The certificate stays; what about the kubeconfig around it and its files' modes?"""
         # Content comes first: writing it anew also gives it its mode.
-        unsealed = (
-            self._not_sealed(item.location.key)
-            if item.issuer is None and isinstance(item.location, KeyPairFiles)
-            else None
-        )
         return (
             self._kubeconfig_around(item, observed)
-            or unsealed
+            or self._unsealed_key(item)
             or _key_beside(item, observed)
             or wrong_modes(observed.modes, certificate_modes(item))
         )
 
-    def _not_sealed(self, path: str) -> Finding | None:
-        """A private file of an encrypted authority that lies open: brought by its owner, or put back."""
-        if not self._encrypted:
+    def _unsealed_key(self, item: DesiredCertificate) -> Finding | None:
+        if item.issuer is not None or not isinstance(item.location, KeyPairFiles):
             return None
-        content = read_file(self.reader, path)
-        if isinstance(content, Fault) or is_sealed(content.data):
-            return None
-        return Finding(
-            reason=Reason.NOT_SEALED,
-            detail=f"{path} is not encrypted, but the authority is: it is to be sealed",
-        )
+        return self._files.unsealed(item.location.key)
 
     def _kubeconfig_around(self, item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
         if not isinstance(item.location, InKubeconfig) or observed.certificate is None:
             return None
         kubeconfig = self.inventory.kubeconfigs[item.location.kubeconfig]
-        trust = self._materials.of(MaterialKind.TRUST_BUNDLE, kubeconfig.trust)
-        if trust is not None and kubeconfig.trust not in self._renewed:
+        trust = self._files.trust_bundle(kubeconfig.trust)
+        if trust is not None:
             wanted = self.renderer.kubeconfig(
                 kubeconfig,
                 trust_bundle=trust,
@@ -263,167 +182,12 @@ class Survey:
             )
             if hashlib.sha256(wanted).digest() == observed.skeleton:
                 return None
-        return Finding(
-            reason=Reason.CONTENT_CHANGED,
-            detail=f"{item.location.kubeconfig} has another server, name or CA than the spec gives",
-        )
-
-    # -- everything else ------------------------------------------------------------------------------
-
-    def _key_pair(self, item: DesiredKeyPair) -> Surveyed:
-        observed = observe_key_pair(self.reader, item.private_path, item.public_path)
-        paths = paths_of(item)
-        fault = observed.private_fault
-        if fault is not None:
-            finding = fault_finding(fault)
-            kind: type[Action] = Create if fault.kind is FaultKind.MISSING else Reissue
-            action: Action = kind(
-                id=item.id, paths=paths, node=None, reason=finding.reason, details=(finding.detail,)
-            )
-            return Surveyed(item=item, action=action, findings=(finding,))
-        if observed.public != self._materials.of(MaterialKind.SA_PUBLIC_KEY, slot=item.slot):
-            finding = Finding(
-                reason=Reason.CONTENT_CHANGED,
-                detail=f"{item.public_path} is not the public half of {item.private_path}",
-            )
-            action = rewrite(item.id, paths, None, finding)
-            return Surveyed(item=item, action=action, findings=(finding,))
-        modes = {item.private_path: layout.KEY_MODE, item.public_path: layout.PUBLIC_MODE}
-        wrong = self._not_sealed(item.private_path) or wrong_modes(observed.modes, modes)
-        surveyed = self._by_mode(item, item.id, paths, None, wrong)
-        return replace(surveyed, sha256=hashlib.sha256(observed.public or b"").digest())
-
-    def _secret(self, item: DesiredSecret) -> Surveyed:
-        if not self._materials.has_secret(item.path, item.size):
-            observed = observe_file(self.reader, item.path)
-            if isinstance(observed, Fault):
-                finding = fault_finding(observed)
-            else:
-                finding = Finding(
-                    reason=Reason.UNREADABLE, detail=f"{item.path} is not {item.size} bytes in base64"
-                )
-            kind: type[Action] = Create if finding.reason is Reason.MISSING else Reissue
-            action = kind(
-                id=item.id, paths=(item.path,), node=None, reason=finding.reason, details=(finding.detail,)
-            )
-            return Surveyed(item=item, action=action, findings=(finding,))
-        observed = observe_file(self.reader, item.path)
-        modes = () if isinstance(observed, Fault) else ((item.path, observed.mode),)
-        wrong = self._not_sealed(item.path) or wrong_modes(modes, {item.path: layout.SECRET_MODE})
-        return self._by_mode(item, item.id, (item.path,), None, wrong)
-
-    def _token(self, item: DesiredToken) -> Surveyed:
-        observed = observe_token(self.reader, item.path)
-        wanted_key = self._materials.of(MaterialKind.SA_PUBLIC_KEY)
-        within = item.renew_before if self.selection.within is None else self.selection.within
-        found = examine_token(item, observed, key=wanted_key, now=self.now, renew_within=within)
-        findings = self.selection.chosen(item.id, found)
-        if findings:
-            reason = findings[0].reason
-            kind: type[Action] = Renew if reason in TIME_REASONS else Reissue
-            action = (Create if reason is Reason.MISSING else kind)(
-                id=item.id,
-                paths=(item.path,),
-                node=None,
-                reason=reason,
-                details=tuple(finding.detail for finding in findings),
-            )
-            return Surveyed(item=item, action=action, findings=findings, expires=observed.expires)
-        finding = self._around_token(item, observed) or wrong_modes(
-            ((item.path, observed.mode),), {item.path: layout.KUBECONFIG_MODE}
-        )
-        return replace(self._by_mode(item, item.id, (item.path,), None, finding), expires=observed.expires)
-
-    def _around_token(self, item: DesiredToken, observed: ObservedToken) -> Finding | None:
-        trust = self._materials.of(MaterialKind.TRUST_BUNDLE, item.trust)
-        if trust is not None and item.trust not in self._renewed:
-            wanted = self.renderer.token_kubeconfig(item, trust_bundle=trust, token=TOKEN_PLACEHOLDER)
-            if hashlib.sha256(wanted).digest() == observed.skeleton:
-                return None
-        return Finding(
-            reason=Reason.CONTENT_CHANGED,
-            detail=f"{item.path} has another server, name or CA than the spec gives",
-        )
-
-    def _copy(self, item: DesiredCopy) -> Surveyed:
-        what = item.material if item.ca is None else f"{item.ca.certificate_name} {item.material}"
-        renewed = item.ca in self._renewed and item.material is not MaterialKind.CA_KEY
-        digest = None if renewed else self._materials.digest_for_copy(item)
-        surveyed = self._bytes(item, item.node, digest, f"is not the {what} of the authority")
-        if digest is not None and item.material is MaterialKind.TRUST_BUNDLE and surveyed.findings:
-            return self._reordered(surveyed, item, self._materials.for_copy(item) or b"")
-        return surveyed
-
-    def _reordered(self, surveyed: Surveyed, item: DesiredCopy, wanted: bytes) -> Surveyed:
-        """A bundle of the same certificates in another order asks nothing of those who read it."""
-        present, meant = observe_bundle(self.reader, item.path), parse_certificates(wanted)
-        if isinstance(present, Fault) or isinstance(meant, str) or set(present) != set(meant):
-            return surveyed
-        if surveyed.findings[0].reason is not Reason.CONTENT_CHANGED:
-            return surveyed
-        finding = Finding(
-            reason=Reason.ORDER_CHANGED, detail=f"{item.path} does not have the signing CA first"
-        )
-        action = rewrite(item.path, (item.path,), item.node, finding)
-        return replace(surveyed, action=action, findings=(finding,))
-
-    def _file(self, item: DesiredFile) -> Surveyed:
-        secrets = self._secrets(item) if item.secret else ()
-        wanted = None if secrets is None else self.renderer.file(item, secrets=secrets)
-        digest = None if wanted is None else hashlib.sha256(wanted).digest()
-        return self._bytes(item, item.node, digest, "differs from what the spec and the templates give")
-
-    def _secrets(self, item: DesiredFile) -> tuple[bytes, ...] | None:
-        """The encryption keys; sealed ones are recognised in the file that is there."""
-        if not self._encrypted:
-            return self._materials.encryption_keys(self.inventory.rotations)
-        present = read_file(self.reader, item.path)
-        if isinstance(present, Fault):
-            return None
-        return self._materials.encryption_keys_in(self.inventory.rotations, present.data)
-
-    def _bytes(
-        self, item: DesiredCopy | DesiredFile, node: str | None, wanted: bytes | None, difference: str
-    ) -> Surveyed:
-        """Compare a file with the SHA-256 of what it must hold; None where that cannot be known yet."""
-        observed = observe_file(self.reader, item.path)
-        if isinstance(observed, Fault):
-            finding = fault_finding(observed)
-            kind: type[Action] = Create if observed.kind is FaultKind.MISSING else Rewrite
-            action = kind(
-                id=item.path, paths=(item.path,), node=node, reason=finding.reason, details=(finding.detail,)
-            )
-            return Surveyed(item=item, action=action, findings=(finding,))
-        if wanted is None or wanted != observed.sha256:
-            finding = Finding(reason=Reason.CONTENT_CHANGED, detail=f"{item.path} {difference}")
-            return Surveyed(
-                item=item, action=rewrite(item.path, (item.path,), node, finding), findings=(finding,)
-            )
-        wrong = wrong_modes(((item.path, observed.mode),), {item.path: item.mode})
-        surveyed = self._by_mode(item, item.path, (item.path,), node, wrong)
-        return surveyed if is_secret(item) else replace(surveyed, sha256=observed.sha256)
-
-    def _by_mode(
-        self, item: Desired, identifier: str, paths: tuple[str, ...], node: str | None, wrong: Finding | None
-    ) -> Surveyed:
-        if wrong is None:
-            return Surveyed(item=item, action=keep(identifier, paths, node))
-        return Surveyed(item=item, action=rewrite(identifier, paths, node, wrong), findings=(wrong,))
+        detail = f"{item.location.kubeconfig} has another server, name or CA than the spec gives"
+        return Finding(reason=Reason.CONTENT_CHANGED, detail=detail)
 
 
-def _is_of_chain_only(findings: tuple[Finding, ...]) -> bool:
-    """Whether the certificate is good, and only what follows it in its file is not."""
-    return all(finding.reason is Reason.CHAIN_CHANGED for finding in findings)
-
-
-def _sends_chain(item: DesiredCertificate) -> bool:
-    return PROFILES[item.profile].sends_chain
-
-
-def _certificate_paths(item: DesiredCertificate) -> tuple[str, ...]:
-    if isinstance(item.location, InKubeconfig):
-        return (item.location.kubeconfig,)
-    return paths_of(item)
+def _paths(item: DesiredCertificate) -> tuple[str, ...]:
+    return (item.location.kubeconfig,) if isinstance(item.location, InKubeconfig) else paths_of(item)
 
 
 def _key_beside(item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
@@ -434,17 +198,5 @@ def _key_beside(item: DesiredCertificate, observed: ObservedCertificate) -> Find
         or not isinstance(item.location, InKubeconfig)
     ):
         return None
-    return Finding(
-        reason=Reason.KEY_NOT_ALONE,
-        detail=f"{item.location.kubeconfig} holds a private key, which the spec leaves to {item.node}",
-    )
-
-
-def _ask(item: DesiredCertificate, findings: tuple[Finding, ...]) -> Ask:
-    return Ask(
-        id=item.id,
-        paths=_certificate_paths(item),
-        node=item.node,
-        reason=findings[0].reason,
-        details=tuple(finding.detail for finding in findings),
-    )
+    detail = f"{item.location.kubeconfig} holds a private key, which the spec leaves to {item.node}"
+    return Finding(reason=Reason.KEY_NOT_ALONE, detail=detail)

@@ -1,8 +1,191 @@
-"""The survey of everything that is no certificate."""
+"""The survey of everything that is no certificate: key pairs, secrets, tokens, copies and rendered files."""
 
 from __future__ import annotations
 
-from pkigen.desired.items import DesiredCopy, DesiredFile, MaterialKind
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.crypto.age import is_sealed
+from pkigen.crypto.service_account_tokens import TOKEN_PLACEHOLDER
+from pkigen.desired.items import (
+    DesiredCopy,
+    DesiredFile,
+    DesiredKeyPair,
+    DesiredSecret,
+    DesiredToken,
+    MaterialKind,
+    identifier_of,
+    paths_of,
+)
+from pkigen.reconcile.checks import Finding
+from pkigen.reconcile.decision import issuing
+from pkigen.reconcile.plan import Action, Create, Keep, Rewrite
+from pkigen.reconcile.surveyed import Selection, Surveyed, fault_finding, wrong_modes
+from pkigen.reconcile.token_checks import ObservedToken, examine_token, observe_token
+from pkigen.state.observed import (
+    Fault,
+    FaultKind,
+    Reader,
+    observe_bundle,
+    observe_file,
+    observe_key_pair,
+    parse_certificates,
+    read_file,
+)
+from pkigen.state.reasons import Reason
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pkigen.desired.generations import CA, Rotations
+    from pkigen.desired.rendering import Renderer
+    from pkigen.state.materials import Materials
+
+_NoCertificate = DesiredKeyPair | DesiredSecret | DesiredToken | DesiredCopy | DesiredFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSurvey:
+    """Compares one object after the other with what is on disk for it.
+
+    `renewed` are the CAs whose certificate changes with this plan, and with it whatever holds a copy.
+    """
+
+    reader: Reader
+    renderer: Renderer
+    materials: Materials
+    rotations: Rotations
+    encrypted: bool
+    renewed: frozenset[CA]
+    now: datetime
+    selection: Selection
+
+    def look(self, item: _NoCertificate) -> Surveyed:
+        """Look at one object."""
+        match item:
+            case DesiredKeyPair():
+                return self._key_pair(item)
+            case DesiredSecret():
+                return self._secret(item)
+            case DesiredToken():
+                return self._token(item)
+            case DesiredCopy():
+                return self._copy(item)
+            case DesiredFile():
+                return self._file(item)
+
+    def unsealed(self, path: str) -> Finding | None:
+        """A private file of an encrypted authority that lies open: brought by its owner, or put back."""
+        if not self.encrypted:
+            return None
+        content = read_file(self.reader, path)
+        if isinstance(content, Fault) or is_sealed(content.data):
+            return None
+        return Finding(
+            reason=Reason.NOT_SEALED,
+            detail=f"{path} is not encrypted, but the authority is: it is to be sealed",
+        )
+
+    def trust_bundle(self, ca: CA) -> bytes | None:
+        """What a kubeconfig embeds of a CA; None where that is about to change."""
+        return None if ca in self.renewed else self.materials.of(MaterialKind.TRUST_BUNDLE, ca)
+
+    # -- the authority's own --------------------------------------------------------------------------
+
+    def _key_pair(self, item: DesiredKeyPair) -> Surveyed:
+        observed = observe_key_pair(self.reader, item.private_path, item.public_path)
+        if observed.private_fault is not None:
+            return _made_anew(item, fault_finding(observed.private_fault))
+        if observed.public != self.materials.of(MaterialKind.SA_PUBLIC_KEY, slot=item.slot):
+            detail = f"{item.public_path} is not the public half of {item.private_path}"
+            return _rewritten(item, Finding(reason=Reason.CONTENT_CHANGED, detail=detail))
+        modes = {item.private_path: layout.KEY_MODE, item.public_path: layout.PUBLIC_MODE}
+        wrong = self.unsealed(item.private_path) or wrong_modes(observed.modes, modes)
+        return replace(_kept(item, wrong), sha256=hashlib.sha256(observed.public or b"").digest())
+
+    def _secret(self, item: DesiredSecret) -> Surveyed:
+        observed = observe_file(self.reader, item.path)
+        if not self.materials.has_secret(item.path, item.size):
+            if isinstance(observed, Fault):
+                return _made_anew(item, fault_finding(observed))
+            detail = f"{item.path} is not {item.size} bytes in base64"
+            return _made_anew(item, Finding(reason=Reason.UNREADABLE, detail=detail))
+        modes = () if isinstance(observed, Fault) else ((item.path, observed.mode),)
+        return _kept(item, self.unsealed(item.path) or wrong_modes(modes, {item.path: layout.SECRET_MODE}))
+
+    # -- tokens ---------------------------------------------------------------------------------------
+
+    def _token(self, item: DesiredToken) -> Surveyed:
+        observed = observe_token(self.reader, item.path)
+        within = item.renew_before if self.selection.within is None else self.selection.within
+        key = self.materials.of(MaterialKind.SA_PUBLIC_KEY)
+        found = examine_token(item, observed, key=key, now=self.now, renew_within=within)
+        findings = self.selection.chosen(item.id, found)
+        if findings:
+            return replace(_made_anew(item, *findings), expires=observed.expires)
+        modes = ((item.path, observed.mode),)
+        wrong = self._around_token(item, observed) or wrong_modes(modes, {item.path: layout.KUBECONFIG_MODE})
+        return replace(_kept(item, wrong), expires=observed.expires)
+
+    def _around_token(self, item: DesiredToken, observed: ObservedToken) -> Finding | None:
+        """The token stays; what about the kubeconfig around it?"""
+        trust = self.trust_bundle(item.trust)
+        if trust is not None:
+            wanted = self.renderer.token_kubeconfig(item, trust_bundle=trust, token=TOKEN_PLACEHOLDER)
+            if hashlib.sha256(wanted).digest() == observed.skeleton:
+                return None
+        detail = f"{item.path} has another server, name or CA than the spec gives"
+        return Finding(reason=Reason.CONTENT_CHANGED, detail=detail)
+
+    # -- copies and rendered files --------------------------------------------------------------------
+
+    def _copy(self, item: DesiredCopy) -> Surveyed:
+        what = item.material if item.ca is None else f"{item.ca.certificate_name} {item.material}"
+        changes = item.ca in self.renewed and item.material is not MaterialKind.CA_KEY
+        digest = None if changes else self.materials.digest_for_copy(item)
+        surveyed = self._bytes(item, digest, f"is not the {what} of the authority")
+        if digest is not None and item.material is MaterialKind.TRUST_BUNDLE and surveyed.findings:
+            return self._reordered(surveyed, item, self.materials.for_copy(item) or b"")
+        return surveyed
+
+    def _reordered(self, surveyed: Surveyed, item: DesiredCopy, wanted: bytes) -> Surveyed:
+        """A bundle of the same certificates in another order asks nothing of those who read it."""
+        present, meant = observe_bundle(self.reader, item.path), parse_certificates(wanted)
+        if isinstance(present, Fault) or isinstance(meant, str) or set(present) != set(meant):
+            return surveyed
+        if surveyed.findings[0].reason is not Reason.CONTENT_CHANGED:
+            return surveyed
+        detail = f"{item.path} does not have the signing CA first"
+        return _rewritten(item, Finding(reason=Reason.ORDER_CHANGED, detail=detail))
+
+    def _file(self, item: DesiredFile) -> Surveyed:
+        secrets = self._secrets(item) if item.secret else ()
+        wanted = None if secrets is None else self.renderer.file(item, secrets=secrets)
+        digest = None if wanted is None else hashlib.sha256(wanted).digest()
+        return self._bytes(item, digest, "differs from what the spec and the templates give")
+
+    def _secrets(self, item: DesiredFile) -> tuple[bytes, ...] | None:
+        """The encryption keys; sealed ones are recognised in the file that is there."""
+        if not self.encrypted:
+            return self.materials.encryption_keys(self.rotations)
+        present = read_file(self.reader, item.path)
+        if isinstance(present, Fault):
+            return None
+        return self.materials.encryption_keys_in(self.rotations, present.data)
+
+    def _bytes(self, item: DesiredCopy | DesiredFile, wanted: bytes | None, difference: str) -> Surveyed:
+        """Compare a file with the SHA-256 of what it must hold; None where that cannot be known yet."""
+        observed = observe_file(self.reader, item.path)
+        if isinstance(observed, Fault):
+            kind = Create if observed.kind is FaultKind.MISSING else Rewrite
+            return _changed(item, kind, fault_finding(observed))
+        if wanted is None or wanted != observed.sha256:
+            detail = f"{item.path} {difference}"
+            return _rewritten(item, Finding(reason=Reason.CONTENT_CHANGED, detail=detail))
+        surveyed = _kept(item, wrong_modes(((item.path, observed.mode),), {item.path: item.mode}))
+        return surveyed if is_secret(item) else replace(surveyed, sha256=observed.sha256)
 
 
 def is_secret(item: DesiredCopy | DesiredFile) -> bool:
@@ -10,3 +193,27 @@ def is_secret(item: DesiredCopy | DesiredFile) -> bool:
     if isinstance(item, DesiredFile):
         return item.secret
     return item.material in {MaterialKind.CA_KEY, MaterialKind.SA_PRIVATE_KEY}
+
+
+def _made_anew(item: _NoCertificate, *findings: Finding) -> Surveyed:
+    return _changed(item, issuing(findings[0].reason), *findings)
+
+
+def _rewritten(item: _NoCertificate, finding: Finding) -> Surveyed:
+    return _changed(item, Rewrite, finding)
+
+
+def _kept(item: _NoCertificate, wrong: Finding | None) -> Surveyed:
+    """An object that holds what it must; `wrong` is what is to be put right about the file all the same."""
+    return _changed(item, Keep) if wrong is None else _rewritten(item, wrong)
+
+
+def _changed(item: _NoCertificate, kind: type[Action], *findings: Finding) -> Surveyed:
+    action = kind(
+        id=identifier_of(item),
+        paths=paths_of(item),
+        node=item.node if isinstance(item, DesiredCopy | DesiredFile) else None,
+        reason=findings[0].reason if findings else None,
+        details=tuple(finding.detail for finding in findings),
+    )
+    return Surveyed(item=item, action=action, findings=findings)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.desired.generations import CA, CertificateFile, InKubeconfig, KeyPairFiles
-from pkigen.desired.items import Desired, DesiredCertificate
 from pkigen.reconcile.checks import Finding
-from pkigen.reconcile.plan import Action, Keep, Rewrite
 from pkigen.state.observed import Fault, FaultKind, ObservedCertificate
 from pkigen.state.reasons import TIME_REASONS, Reason
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from pkigen.desired.items import Desired, DesiredCertificate
+    from pkigen.reconcile.plan import Action
     from pkigen.state.authority import CACertificates
 
 
@@ -55,11 +55,6 @@ class Surveyed:
     sha256: bytes | None = None
     expires: datetime | None = None
 
-    @property
-    def item_is_root(self) -> bool:
-        """Whether the object is a CA."""
-        return isinstance(self.item, DesiredCertificate) and self.item.issuer is None
-
 
 def certificate_modes(item: DesiredCertificate) -> dict[str, int]:
     """The mode of each file that a certificate stands in."""
@@ -88,13 +83,3 @@ def fault_finding(fault: Fault) -> Finding:
     """What could not be read, as a finding."""
     reason = Reason.MISSING if fault.kind is FaultKind.MISSING else Reason.UNREADABLE
     return Finding(reason=reason, detail=f"{fault.path} {fault.message}")
-
-
-def rewrite(identifier: str, paths: tuple[str, ...], node: str | None, finding: Finding) -> Rewrite:
-    """The action that writes a file again without a new key or certificate."""
-    return Rewrite(id=identifier, paths=paths, node=node, reason=finding.reason, details=(finding.detail,))
-
-
-def keep(identifier: str, paths: tuple[str, ...], node: str | None) -> Keep:
-    """The action that leaves an object as it is."""
-    return Keep(id=identifier, paths=paths, node=node, reason=None)

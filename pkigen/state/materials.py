@@ -27,7 +27,7 @@ from pkigen.state.observed import sealed_key
 from pkigen.store import MissingError, UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from cryptography import x509
 
@@ -45,11 +45,16 @@ def discovery_hash(certificate: x509.Certificate) -> str:
 
 
 class Materials:
-    """Reads each material once, and gives the same bytes to every node."""
+    """Reads each material once, and gives the same bytes to every node.
 
-    def __init__(self, reader: Reader, authorities: Mapping[CA, CACertificates]) -> None:
+    Args:
+        reader: The PKI directory.
+        authority: Gives a CA's certificates; None while that CA is still to be made.
+    """
+
+    def __init__(self, reader: Reader, authority: Callable[[CA], CACertificates | None]) -> None:
         self._reader = reader
-        self._authorities = authorities
+        self._authority = authority
         self._known: dict[tuple[MaterialKind, CA | None, Slot], bytes | None] = {}
 
     def of(self, kind: MaterialKind, ca: CA | None = None, slot: Slot = Slot.CURRENT) -> bytes | None:
@@ -114,19 +119,23 @@ class Materials:
         return sealed_key(self._reader, content) if is_sealed(content) else None
 
     def _load(self, kind: MaterialKind, ca: CA | None, slot: Slot) -> bytes | None:
-        if ca is not None and ca not in self._authorities:
-            return None
+        if ca is not None:
+            certificates = self._authority(ca)
+            return self._of_ca(kind, ca, certificates) if certificates is not None else None
         match kind:
-            case MaterialKind.TRUST_BUNDLE if ca is not None:
-                return self._authorities[ca].trust_bundle
-            case MaterialKind.SIGNING_CERTIFICATE if ca is not None:
-                return certificate_pem(self._authorities[ca].certificate)
-            case MaterialKind.CA_KEY if ca is not None:
-                return self._read(ca_location(ca).key)
             case MaterialKind.SA_PUBLIC_KEY:
                 return self._public_half(sa_path(slot, layout.SA_PRIVATE_KEY))
             case _:
                 return self._read(sa_path(slot, layout.SA_PRIVATE_KEY))
+
+    def _of_ca(self, kind: MaterialKind, ca: CA, certificates: CACertificates) -> bytes | None:
+        match kind:
+            case MaterialKind.TRUST_BUNDLE:
+                return certificates.trust_bundle
+            case MaterialKind.SIGNING_CERTIFICATE:
+                return certificate_pem(certificates.certificate)
+            case _:
+                return self._read(ca_location(ca).key)
 
     def _read(self, path: str) -> bytes | None:
         try:
