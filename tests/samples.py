@@ -22,6 +22,7 @@ from pkigen.desired.rendering.templates import Templates
 from pkigen.reconcile.apply import Applied, apply_plan
 from pkigen.reconcile.make import Tools
 from pkigen.reconcile.planner import make_plan
+from pkigen.reconcile.source import IssuedHere
 from pkigen.reconcile.surveyed import Selection
 from pkigen.reconcile.verify import Verified, verify
 from pkigen.spec.model import ClusterSpec
@@ -135,7 +136,8 @@ class World:
         """Plan, and carry the plan out."""
         with self.writing() as store:
             plan = self.plan_of(store, selection)
-            return apply_plan(plan, self.inventory, store, self.tools(), reuse_keys=reuse_keys)
+            source = IssuedHere(reuses_keys=reuse_keys)
+            return apply_plan(plan, self.inventory, store, self.tools(), source=source)
 
     def tools(self) -> Tools:
         """Clock, randomness, templates."""

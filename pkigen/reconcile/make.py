@@ -1,21 +1,61 @@
-"""Makes one object of a plan."""
+"""Makes one object of a plan and stages it: one function for each kind of object."""
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from pkigen import layout
+from pkigen.crypto.issuance import certificate_pem, issue, issue_for, renew_root
+from pkigen.crypto.keys import (
+    PrivateKey,
+    algorithm_of,
+    load_own_private,
+    load_private,
+    private_pem,
+    public_pem,
+)
+from pkigen.crypto.service_account_tokens import Claims, in_kubeconfig, token_facts
+from pkigen.crypto.service_account_tokens import read as read_token
+from pkigen.crypto.service_account_tokens import sign as sign_token
+from pkigen.desired.generations import CertificateFile, InKubeconfig, KeyPairFiles, Slot, sa_path
+from pkigen.desired.items import (
+    Desired,
+    DesiredCertificate,
+    DesiredCopy,
+    DesiredFile,
+    DesiredKeyPair,
+    DesiredSecret,
+    DesiredToken,
+    content_of,
+)
+from pkigen.errors import AuthorityError
+from pkigen.reconcile.plan import Action, Create, Reissue, Renew
+from pkigen.reconcile.surveyed import certificate_modes
+from pkigen.state.ledger import Event, LedgerEntry
+from pkigen.state.lockfile import certificate_facts
+from pkigen.state.observed import (
+    KEY_PLACEHOLDER,
+    client_key_pem,
+    observe_certificate,
+    parse_certificates,
+)
+from pkigen.state.reasons import Reason
 from pkigen.state.vault import PlainVault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
     from datetime import datetime
 
-    from pkigen.crypto.issuance import Entropy
+    from pkigen.crypto.issuance import Entropy, Issued
     from pkigen.crypto.key_makers import KeyMakers
-    from pkigen.crypto.keys import PublicKey
+    from pkigen.desired.generations import CA
+    from pkigen.desired.inventory import Inventory
     from pkigen.desired.rendering import Renderer
-    from pkigen.state.ledger import LedgerEntry
+    from pkigen.reconcile.authorities import Authorities
+    from pkigen.reconcile.source import CertificateSource
+    from pkigen.reconcile.staging import Staging
     from pkigen.state.vault import Vault
 
 
@@ -29,31 +69,6 @@ class Progress(Protocol):
     def step(self) -> None:
         """One step is done."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
-    """A certificate that the offline authority has issued.
-
-    `certificate` is PEM, what its holder sends after it included. `key` is its private key, or None where
-    that stays where it is, or was never here.
-    """
-
-    certificate: bytes
-    key: bytes | None = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """What came back from the offline authority, by id, and how the directory keeps that it came.
-
-    `spent` is the file that waited for it. `files` are written beside the tree's own.
-    """
-
-    certificates: Mapping[str, Delivered]
-    spent: str
-    entry: LedgerEntry
-    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,18 +87,284 @@ class Tools:
     vault: Vault = field(default_factory=PlainVault)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Approved:
-    """What nodes have asked for: the keys to certify, by the inventory's id, and the lines that record it."""
-
-    keys: Mapping[str, PublicKey]
-    entries: tuple[LedgerEntry, ...]
-
-
 @dataclass(kw_only=True)
 class Made:
-    """What was made so far, for the report and the ledger."""
+    """The ids of what was made so far, and of what was shortened to its CA's end."""
 
     issued: list[str] = field(default_factory=list)
     capped: list[str] = field(default_factory=list)
-    entries: list[LedgerEntry] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workbench:
+    """What the objects of one plan are made from, by and into."""
+
+    inventory: Inventory
+    tools: Tools
+    source: CertificateSource
+    staging: Staging
+    authorities: Authorities
+    made: Made = field(default_factory=Made)
+
+    def record(
+        self, event: Event, identifier: str, action: Action, facts: dict[str, str | int | list[str]]
+    ) -> None:
+        """Put on record that an object was made, and why."""
+        self.made.issued.append(identifier)
+        self.staging.record(LedgerEntry(event=event, id=identifier, reason=action.reason, facts=facts))
+
+
+def carry_out(item: Desired, action: Action, bench: Workbench, keys: Iterator[PrivateKey]) -> None:
+    """Make one object as its action says, and stage it.
+
+    Args:
+        item: The object.
+        action: What is to be done to it.
+        bench: What it is made from, by and into.
+        keys: New private keys, one for each object that `needs_key`, in the order of the inventory.
+
+    Raises:
+        AuthorityError: What it is made from is missing.
+        StoreError: It could not be written.
+    """
+    match item:
+        case DesiredCertificate():
+            certificate(item, action, bench, keys)
+        case DesiredKeyPair():
+            key_pair(item, action, bench, keys)
+        case DesiredSecret():
+            secret(item, action, bench)
+        case DesiredToken():
+            token(item, action, bench)
+        case DesiredCopy():
+            bench.staging.stage(item.path, item.mode, bench.authorities.material(item))
+        case DesiredFile():
+            content = bench.tools.renderer.file(item, secrets=bench.authorities.encryption_keys(item))
+            bench.staging.stage(item.path, item.mode, content)
+        case _:  # pragma: no cover -- kubeconfigs have no action of their own
+            raise AssertionError(item)
+
+
+# -- keys ---------------------------------------------------------------------------------------------
+
+
+def needs_key(item: Desired, action: Action, bench: Workbench) -> bool:
+    """Whether a new private key is made for an object."""
+    if not isinstance(action, Create | Renew | Reissue):
+        return False
+    if isinstance(item, DesiredKeyPair):
+        return True
+    if not isinstance(item, DesiredCertificate) or item.key_is_elsewhere:
+        return False
+    if item.issuer is None and isinstance(action, Renew):
+        return False
+    if bench.inventory.is_signed_offline(item):
+        return False  # the request was made with it
+    return _reused_key(item, action, bench) is None
+
+
+def _reused_key(item: DesiredCertificate, action: Action, bench: Workbench) -> PrivateKey | None:
+    """The key of the present certificate, where the next one is to be for the same."""
+    replaced = isinstance(action, Reissue) and action.reason is Reason.ISSUER_REPLACED
+    if not bench.source.reuses_keys or not (isinstance(action, Renew) or replaced):
+        return None
+    key = load_own_private(_key_pem(item, bench))
+    return key if algorithm_of(key) is item.key_algorithm else None
+
+
+def _key_pem(item: DesiredCertificate, bench: Workbench) -> bytes:
+    """The private key that is in place.
+
+    Raises:
+        AuthorityError: There is none here.
+    """
+    key: bytes | None = None
+    match item.location:
+        case KeyPairFiles() as files:
+            key = bench.staging.opened.read(files.key).data
+        case InKubeconfig() as place:
+            key = client_key_pem(bench.staging.view.read(place.kubeconfig).data)
+        case CertificateFile():
+            pass
+    if key is None:
+        raise AuthorityError(f"the private key of {item.id} is not here")
+    return key
+
+
+# -- certificates -------------------------------------------------------------------------------------
+
+
+def certificate(
+    item: DesiredCertificate, action: Action, bench: Workbench, keys: Iterator[PrivateKey]
+) -> None:
+    """Make a certificate, or put right what is around the one that is there."""
+    if not isinstance(action, Create | Renew | Reissue):
+        _rewrite(item, action, bench)
+    elif bench.inventory.is_signed_offline(item):
+        _deliver(item, action, bench)
+    elif item.issuer is None and isinstance(action, Renew):
+        _renew_authority(item, action, bench)
+    elif item.issuer is not None and item.key_is_elsewhere:
+        _certify(item, item.issuer, action, bench)
+    else:
+        _issue(item, action, bench, keys)
+
+
+def _rewrite(item: DesiredCertificate, action: Action, bench: Workbench) -> None:
+    """The certificate and its key stay; the modes or the kubeconfig around them change."""
+    if action.reason is Reason.MODE:
+        bench.staging.set_modes(certificate_modes(item))
+        return
+    observed = observe_certificate(bench.staging.view, item.location)
+    if observed.certificate is not None:
+        chain = bench.authorities.chain_after(item)
+        _place(item, certificate_pem(observed.certificate, *chain), None, bench)
+
+
+def _deliver(item: DesiredCertificate, action: Action, bench: Workbench) -> None:
+    """Put a certificate of the offline authority in place."""
+    delivered = bench.source.delivered(item.id)
+    certificates = parse_certificates(delivered.certificate)
+    if isinstance(certificates, str):
+        raise AuthorityError(f"the certificate for {item.id} {certificates}")
+    _place(item, delivered.certificate, delivered.key, bench)
+    bench.record(Event.DELIVERED, item.id, action, certificate_facts(certificates[0]))
+
+
+def _renew_authority(item: DesiredCertificate, action: Action, bench: Workbench) -> None:
+    """The same key and subject with a new validity: whatever the CA has signed stays good."""
+    present = observe_certificate(bench.staging.view, item.location).certificate
+    if present is None or present.subject != present.issuer:
+        raise AuthorityError(
+            f"{item.id} is not self-signed: only whoever signed it can renew it",
+            hint="have it renewed there, and put the new certificate in its place",
+        )
+    key = _key_pem(item, bench)
+    issued = renew_root(
+        present,
+        key=load_own_private(key),
+        validity=item.validity,
+        now=bench.tools.now,
+        entropy=bench.tools.entropy,
+    )
+    _place_issued(item, issued, key, action, bench)
+
+
+def _certify(item: DesiredCertificate, issuer: CA, action: Action, bench: Workbench) -> None:
+    """Certify a key that only the item's node has."""
+    issued = issue_for(
+        content_of(item),
+        public_key=bench.source.requested_key(item.id),
+        issuer=bench.authorities.issuer(issuer),
+        now=bench.tools.now,
+        entropy=bench.tools.entropy,
+    )
+    _place_issued(item, issued, None, action, bench)
+
+
+def _issue(item: DesiredCertificate, action: Action, bench: Workbench, keys: Iterator[PrivateKey]) -> None:
+    """Issue a certificate for a key that is made here, or was."""
+    key = _reused_key(item, action, bench) or next(keys)
+    issued = issue(
+        content_of(item),
+        key=key,
+        issuer=bench.authorities.issuer(item.issuer) if item.issuer is not None else None,
+        now=bench.tools.now,
+        entropy=bench.tools.entropy,
+    )
+    _place_issued(item, issued, private_pem(key), action, bench)
+
+
+def _place_issued(
+    item: DesiredCertificate, issued: Issued, key: bytes | None, action: Action, bench: Workbench
+) -> None:
+    chain = bench.authorities.chain_after(item)
+    _place(item, certificate_pem(issued.certificate, *chain), key, bench)
+    bench.authorities.require_permitted(item, issued.certificate)
+    if issued.capped:
+        bench.made.capped.append(item.id)
+    bench.record(Event.ISSUED, item.id, action, certificate_facts(issued.certificate))
+
+
+def _place(item: DesiredCertificate, pem: bytes, key: bytes | None, bench: Workbench) -> None:
+    """Stage a certificate where it stands; without `key`, the one that is in place stays."""
+    staging = bench.staging
+    if isinstance(item.location, InKubeconfig):
+        kubeconfig = bench.inventory.kubeconfigs[item.location.kubeconfig]
+        if key is None:
+            key = KEY_PLACEHOLDER if item.key_is_elsewhere else _key_pem(item, bench)
+        trust = bench.authorities.trust_bundle(kubeconfig.trust, kubeconfig.path)
+        content = bench.tools.renderer.kubeconfig(kubeconfig, trust_bundle=trust, certificate=pem, key=key)
+        staging.stage(kubeconfig.path, layout.KUBECONFIG_MODE, content)
+        return
+    if isinstance(item.location, KeyPairFiles) and key is not None:
+        if item.issuer is None:
+            staging.stage_private(item.location.key, key)
+        else:
+            staging.stage(item.location.key, layout.KEY_MODE, key)
+    staging.stage(item.location.certificate, layout.CERTIFICATE_MODE, pem)
+
+
+# -- keys and secrets of the authority ----------------------------------------------------------------
+
+
+def key_pair(item: DesiredKeyPair, action: Action, bench: Workbench, keys: Iterator[PrivateKey]) -> None:
+    """Make the service account key pair, or its public half anew."""
+    staging = bench.staging
+    if action.reason is Reason.NOT_SEALED:
+        return  # what lies open is sealed in the end
+    if action.reason is Reason.MODE:
+        staging.set_modes({item.private_path: layout.KEY_MODE, item.public_path: layout.PUBLIC_MODE})
+        return
+    if isinstance(action, Create | Reissue):
+        key = next(keys)
+        staging.stage_private(item.private_path, private_pem(key))
+        bench.record(Event.KEY_MADE, item.id, action, {})
+    else:
+        key = load_private(staging.opened.read(item.private_path).data)
+        staging.set_modes({item.private_path: layout.KEY_MODE})
+    staging.stage(item.public_path, layout.PUBLIC_MODE, public_pem(key))
+
+
+def secret(item: DesiredSecret, action: Action, bench: Workbench) -> None:
+    """Make a random secret."""
+    if action.reason is Reason.NOT_SEALED:
+        return  # what lies open is sealed in the end
+    if action.reason is Reason.MODE:
+        bench.staging.set_modes({item.path: layout.SECRET_MODE})
+        return
+    bench.staging.stage_private(item.path, base64.b64encode(bench.tools.entropy(item.size)))
+    bench.record(Event.KEY_MADE, item.id, action, {})
+
+
+# -- tokens -------------------------------------------------------------------------------------------
+
+
+def token(item: DesiredToken, action: Action, bench: Workbench) -> None:
+    """Sign a service account's token, or put right what is around the one that is there."""
+    if action.reason is Reason.MODE:
+        bench.staging.set_modes({item.path: layout.KUBECONFIG_MODE})
+        return
+    if isinstance(action, Create | Renew | Reissue):
+        text = _signed(item, bench)
+        bench.record(Event.SIGNED, item.id, action, token_facts(read_token(text)))
+    else:
+        text = in_kubeconfig(bench.staging.view.read(item.path).data) or ""
+    trust = bench.authorities.trust_bundle(item.trust, item.path)
+    content = bench.tools.renderer.token_kubeconfig(item, trust_bundle=trust, token=text)
+    bench.staging.stage(item.path, layout.KUBECONFIG_MODE, content)
+
+
+def _signed(item: DesiredToken, bench: Workbench) -> str:
+    path = sa_path(Slot.CURRENT, layout.SA_PRIVATE_KEY)
+    key = load_own_private(bench.staging.opened.read(path).data)
+    claims = Claims(
+        issuer=item.issuer,
+        namespace=item.namespace,
+        account=item.account,
+        uid=item.uid,
+        audiences=item.audiences,
+        not_before=bench.tools.now.replace(microsecond=0),
+        validity=item.validity,
+    )
+    return sign_token(claims, key, entropy=bench.tools.entropy)

@@ -17,7 +17,7 @@ from pkigen.desired.generations import CA, KeyPairFiles, ca_id
 from pkigen.errors import BundleError
 from pkigen.notation import format_duration
 from pkigen.reconcile.checks import Case, examine, extensions_same
-from pkigen.reconcile.make import Delivered, Delivery
+from pkigen.reconcile.source import Delivered, Delivery
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import CACertificates, load_certificates, shared_key
 from pkigen.state.issuance_record import record

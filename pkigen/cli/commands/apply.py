@@ -33,6 +33,7 @@ from pkigen.reconcile.apply import Applied, apply_plan
 from pkigen.reconcile.plan import Renew, Rewrite
 from pkigen.reconcile.planner import make_plan
 from pkigen.reconcile.risks import risks
+from pkigen.reconcile.source import IssuedHere
 from pkigen.state.lockfile import read_lock
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ def change(
             applied = Applied(issued=(), capped=(), backup=None)
         else:
             vault = session.unlocking.vault(store)
-            applied = apply_plan(made, session.inventory, store, session.tools(vault), reuse_keys=reuse_keys)
+            source = IssuedHere(reuses_keys=reuse_keys)
+            applied = apply_plan(made, session.inventory, store, session.tools(vault), source=source)
     say_applied(session, made, applied, output)
     if runbook is not None:
         write_runbook(runbook, session.inventory, made.changes)

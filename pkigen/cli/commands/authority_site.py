@@ -56,7 +56,7 @@ from pkigen.rotation.phases import COMMANDS
 from pkigen.state.lockfile import read_lock
 
 if TYPE_CHECKING:
-    from pkigen.reconcile.make import Delivery
+    from pkigen.reconcile.source import Delivery
     from pkigen.store import Store
 
 
@@ -192,7 +192,7 @@ def accept(
         require_delivered(plan, delivery)
         agree(plan, session, Consent(yes=yes, force=force), output)
         tools = session.tools(session.unlocking.vault(store))
-        applied = apply_plan(plan, session.inventory, store, tools, delivery=delivery)
+        applied = apply_plan(plan, session.inventory, store, tools, source=delivery)
         is_first = is_new(lock, session.inventory)
         if is_first:
             say_made(session, store, plan, applied, output)

@@ -28,8 +28,8 @@ from pkigen.crypto.age import Recipient
 from pkigen.errors import BundleError, PkigenError, UsageError
 from pkigen.notation import timestamp
 from pkigen.reconcile.apply import Applied, apply_plan
-from pkigen.reconcile.make import Approved
 from pkigen.reconcile.planner import make_plan
+from pkigen.reconcile.source import ApprovedKeys
 from pkigen.reconcile.surveyed import Selection
 from pkigen.state.ledger import approvals, read_ledger
 from pkigen.state.lockfile import read_lock
@@ -90,8 +90,8 @@ def approve(
         vault = session.unlocking.vault(store)
         if plan is not None:
             entries = tuple(petition.approval.entry() for petition in new)
-            delivery = Approved(keys=judged.keys, entries=entries)
-            applied = apply_plan(plan, session.inventory, store, session.tools(vault), delivery=delivery)
+            source = ApprovedKeys(keys=judged.keys, entries=entries)
+            applied = apply_plan(plan, session.inventory, store, session.tools(vault), source=source)
             _say_kept_back(applied)
         require_settled(session, store, spec)
         _answer(session, OpenedView(store, vault), petitions, out)

@@ -26,6 +26,7 @@ from pkigen.errors import PkigenError, RotationError, UsageError
 from pkigen.reconcile.apply import Applied, apply_plan, rehearse
 from pkigen.reconcile.plan import Plan
 from pkigen.reconcile.planner import make_plan
+from pkigen.reconcile.source import IssuedHere
 from pkigen.rotation.live import OBSERVABLE, look
 from pkigen.rotation.phases import (
     COMMANDS,
@@ -309,7 +310,7 @@ def _rotate(session: Session, wish: RotationOptions) -> None:
             new.inventory,
             store,
             tools,
-            reuse_keys=wish.reuse_keys,
+            source=IssuedHere(reuses_keys=wish.reuse_keys),
             inspect=_inspection(judge, new, wish, step, plan),
         )
         found = _discovery_hashes(new, store)
