@@ -21,7 +21,7 @@ from pkigen.state.observed import FaultKind, ObservedCertificate
 from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pkigen.desired.items import DesiredCertificate
 
@@ -135,9 +135,7 @@ def sans_same(case: Case) -> Finding | None:
     found = list(extension.value) if extension is not None else []
     if set(wanted) != set(found):
         # An address in a DNS name reads like the address, but nobody who dials it finds it (RFC 6125 1.7.2).
-        added = "".join(f" + {name_text(name)}" for name in wanted if name not in found)
-        removed = "".join(f" - {name_text(name)}" for name in found if name not in wanted)
-        return Finding(reason=Reason.SANS_CHANGED, detail=f"SANs{added}{removed}")
+        return Finding(reason=Reason.SANS_CHANGED, detail=f"SANs{_difference(wanted, found)}")
     if extension is not None and (extension.critical or not found):
         fault = "are critical, must not be" if extension.critical else "are there, but none is in them"
         return Finding(reason=Reason.SANS_CHANGED, detail=f"SANs {fault}")
@@ -270,6 +268,12 @@ def examine(case: Case) -> tuple[Finding, ...]:
     if absent:
         return tuple(finding for finding in findings if finding.reason in absent)
     return tuple(findings)
+
+
+def _difference(wanted: Sequence[x509.GeneralName], found: Sequence[x509.GeneralName]) -> str:
+    added = "".join(f" + {name_text(name)}" for name in wanted if name not in found)
+    removed = "".join(f" - {name_text(name)}" for name in found if name not in wanted)
+    return f"{added}{removed}"
 
 
 def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

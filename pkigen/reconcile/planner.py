@@ -77,18 +77,15 @@ def make_plan(
         now=now,
         selection=wanted,
     )
-    lock: LockBuilder | None = LockBuilder(inventory=inventory)
+    lock = LockBuilder(inventory=inventory)
     actions = []
     for surveyed in survey.objects():
         actions.append(surveyed.action)
-        if not isinstance(surveyed.action, Keep):
-            lock = None  # it is written anew with every change
-        if lock is not None:
-            lock.add(surveyed)
+        lock.add(surveyed)
     actions.extend(_rotations(moves, rotated or {}))
     actions.extend(removals(inventory, moved.walk(), owned))
-    if lock is not None and all(isinstance(action, Keep) for action in actions):
-        actions.extend(_lock_file(reader, lock))
+    if all(isinstance(action, Keep) for action in actions):
+        actions.extend(_lock_file(reader, lock))  # with any change it is written anew
     _log(actions)
     return Plan(actions=tuple(actions), basis=reader.digest, moves=moves, rotated=rotated or {})
 

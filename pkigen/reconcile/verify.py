@@ -5,6 +5,7 @@ Nothing is repaired here; `plan` and `apply` do that.
 
 from __future__ import annotations
 
+import enum
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,24 +26,27 @@ from pkigen.state.encryption import open_in_backups
 from pkigen.state.ledger import LARGEST_LEDGER, mismatches, problems
 from pkigen.state.lockfile import LARGEST_LOCK, read_lock
 from pkigen.state.observed import Fault, observe_bundle, observe_certificate, observe_key_pair
-from pkigen.state.reasons import Reason
+from pkigen.state.reasons import Anomaly, Reason
 from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH
 from pkigen.state.vault import is_encrypted
 from pkigen.store import Lapse, MissingError, RefusedError, UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from cryptography import x509
 
+    from pkigen.desired.generations import CA
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.rendering import Renderer
     from pkigen.reconcile.surveyed import Surveyed
+    from pkigen.state.authority import CACertificates
+    from pkigen.state.ledger import Head
     from pkigen.store import Store
 
 _REMEMBERED = 4096
-_NO_FINDINGS = {Reason.EXPIRES_SOON, Reason.AWAITS_REQUEST}
+_REMARKS = frozenset({Reason.EXPIRES_SOON, Reason.AWAITS_REQUEST})
 _OWN_TREES = frozenset({layout.AUTHORITY, layout.NODES, layout.USERS, layout.ADDONS})
 _WITH_AN_OFFLINE_AUTHORITY = frozenset({layout.PENDING_REQUEST, layout.AUTHORITY_PIN})
 _OWN_FILES = frozenset({layout.LOCK_FILE, IDENTITY_PATH, RECORD_PATH})
@@ -53,14 +57,21 @@ _USED_WHOLE = {
 """What is used as it stands, with whatever is in it, and how."""
 
 
+class ObservationSeverity(enum.Enum):
+    """Whether something is not as it must be, or only worth knowing."""
+
+    FINDING = enum.auto()
+    REMARK = enum.auto()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """Something that is not as it must be (a finding), or worth knowing (a remark)."""
+    """Something that was seen about an object, a file or an edge."""
 
     subject: str
-    reason: str
+    reason: Reason | Anomaly
     detail: str
-    is_finding: bool = True
+    severity: ObservationSeverity = ObservationSeverity.FINDING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +85,15 @@ class Verified:
     @property
     def findings(self) -> tuple[Observation, ...]:
         """What makes the verification fail."""
-        return tuple(each for each in self.observations if each.is_finding)
+        return self._of(ObservationSeverity.FINDING)
 
     @property
     def remarks(self) -> tuple[Observation, ...]:
         """What does not."""
-        return tuple(each for each in self.observations if not each.is_finding)
+        return self._of(ObservationSeverity.REMARK)
+
+    def _of(self, severity: ObservationSeverity) -> tuple[Observation, ...]:
+        return tuple(each for each in self.observations if each.severity is severity)
 
 
 def verify(inventory: Inventory, store: Store, renderer: Renderer, *, now: datetime) -> Verified:
@@ -102,7 +116,7 @@ class _Verification:
         self._store = store
         self._renderer = renderer
         self._now = now
-        self._judge = PathVerifier(now)
+        self._verifier = PathVerifier(now)
         self._keys: dict[bytes, str] = {}
         self._awaited: dict[str, str] = {}
         # Edges share certificates and bundles, and follow one another by node.
@@ -113,13 +127,7 @@ class _Verification:
 
     def observations(self) -> Iterator[Observation]:
         authorities, faults = look_at_all(self._store, self._inventory, now=self._now)
-        for ca, fault in faults.items():
-            yield Observation(subject=ca.certificate_name, reason="unfit-authority", detail=fault)
-        for ca, certificates in authorities.items():
-            for remark in remarks(certificates.certificate):
-                yield Observation(
-                    subject=ca.certificate_name, reason="remark", detail=f"the CA {remark}", is_finding=False
-                )
+        yield from _of_authorities(authorities, faults)
         survey = Survey(
             inventory=self._inventory,
             reader=self._store,
@@ -132,22 +140,28 @@ class _Verification:
             self.objects += 1
             lock.add(surveyed)
             yield from self._shared_key(surveyed)
-            for finding in surveyed.findings:
-                yield Observation(
-                    subject=surveyed.action.id,
-                    reason=finding.reason,
-                    detail=finding.detail,
-                    is_finding=finding.reason not in _NO_FINDINGS,
-                )
-                if finding.reason is Reason.AWAITS_REQUEST:
-                    self._awaited[surveyed.action.id] = surveyed.action.paths[0]
+            yield from self._findings(surveyed)
         yield from self._unexpected()
         yield from self._open_in_backups()
         yield from self._lapses()
         yield from self._records(lock)
         yield from self._edges()
 
-    # -- keys -----------------------------------------------------------------------------------------
+    # -- objects --------------------------------------------------------------------------------------
+
+    def _findings(self, surveyed: Surveyed) -> Iterator[Observation]:
+        """What the planner's checks find about an object."""
+        action = surveyed.action
+        for finding in surveyed.findings:
+            is_remark = finding.reason in _REMARKS
+            yield Observation(
+                subject=action.id,
+                reason=finding.reason,
+                detail=finding.detail,
+                severity=ObservationSeverity.REMARK if is_remark else ObservationSeverity.FINDING,
+            )
+            if finding.reason is Reason.AWAITS_REQUEST:
+                self._awaited[action.id] = action.paths[0]
 
     def _shared_key(self, surveyed: Surveyed) -> Iterator[Observation]:
         """No two objects have one key; least of all may that of a CA, or of tokens, be another's."""
@@ -164,53 +178,36 @@ class _Verification:
         if owner != surveyed.action.id:
             yield Observation(
                 subject=surveyed.action.id,
-                reason="shared-key",
+                reason=Anomaly.SHARED_KEY,
                 detail=f"has the same private key as {owner}",
             )
 
+    # -- files ----------------------------------------------------------------------------------------
+
     def _unexpected(self) -> Iterator[Observation]:
         """A private key where the spec puts none, or a file that would be used together with ours."""
+        known = self._inventory.paths | _OWN_FILES
+        if self._inventory.cluster.spec.certificates.authority is Authority.OFFLINE:
+            known |= _WITH_AN_OFFLINE_AUTHORITY
         for path in self._store.walk():
-            if path in self._inventory.paths or path in _OWN_FILES:
-                continue
-            if path in _WITH_AN_OFFLINE_AUTHORITY and self._asks_offline():
-                continue
-            is_ours = (
-                path.partition("/")[0] in _OWN_TREES
-            )  # what else people keep beside them is their affair
-            try:
-                data = self._store.read(path).data
-            except UnreadableError as error:
-                if is_ours:
-                    yield Observation(subject=path, reason=Reason.UNREADABLE, detail=f"{path} {error.reason}")
-            except RefusedError:
-                if is_ours:
-                    raise
-            except (MissingError, UnsafePathError):
-                continue
-            else:
-                yield from self._stranger(path, data)
+            if path not in known:
+                yield from self._stranger(path)
 
-    @staticmethod
-    def _stranger(path: str, data: bytes) -> Iterator[Observation]:
-        tree = path.partition("/")[0]
-        if b"PRIVATE KEY" in data or b"client-key-data" in data:
-            yield Observation(
-                subject=path,
-                reason="unexpected-key",
-                detail=f"{path} holds a private key that the spec does not ask for",
-            )
-        elif tree in _OWN_TREES:
-            use = _USED_WHOLE.get(tree)
-            yield Observation(
-                subject=path,
-                reason="unexpected-file",
-                detail=f"{path} is nothing that the spec asks for{f', and {use}' if use else ''}",
-                is_finding=use is not None,
-            )
-
-    def _asks_offline(self) -> bool:
-        return self._inventory.cluster.spec.certificates.authority is Authority.OFFLINE
+    def _stranger(self, path: str) -> Iterator[Observation]:
+        # What else people keep beside our trees is their affair.
+        is_ours = path.partition("/")[0] in _OWN_TREES
+        try:
+            data = self._store.read(path).data
+        except UnreadableError as error:
+            if is_ours:
+                yield Observation(subject=path, reason=Reason.UNREADABLE, detail=f"{path} {error.reason}")
+        except RefusedError:
+            if is_ours:
+                raise
+        except (MissingError, UnsafePathError):
+            return
+        else:
+            yield from _of_stranger(path, data)
 
     def _open_in_backups(self) -> Iterator[Observation]:
         """A backup from before the authority was encrypted holds what was encrypted."""
@@ -231,7 +228,7 @@ class _Verification:
             told = f"uid {lapsed.uid}" if foreign else f"mode {lapsed.mode:04o}"
             yield Observation(
                 subject=lapsed.path,
-                reason="owner" if foreign else Reason.MODE,
+                reason=Anomaly.OWNER if foreign else Reason.MODE,
                 detail=f"{lapsed.path} {lapsed.lapse} ({told})",
             )
 
@@ -240,45 +237,32 @@ class _Verification:
     def _records(self, lock: LockBuilder) -> Iterator[Observation]:
         known = read_lock(self._store)
         if known is None:
-            yield Observation(
-                subject=layout.LOCK_FILE,
-                reason=Reason.MISSING,
-                detail=f"{layout.LOCK_FILE} is missing or cannot be understood",
-            )
-        try:
-            file = self._store.read(layout.LEDGER_FILE, limit=LARGEST_LEDGER)
-        except MissingError:
-            yield Observation(
-                subject=layout.LEDGER_FILE, reason=Reason.MISSING, detail=f"{layout.LEDGER_FILE} is missing"
-            )
-            ledger = b""
-        except UnreadableError as error:
-            yield Observation(
-                subject=layout.LEDGER_FILE,
-                reason=Reason.UNREADABLE,
-                detail=f"{layout.LEDGER_FILE} {error.reason}",
-            )
-            ledger = b""
-        else:
-            ledger = file.data
-            if file.mode & ~layout.SECRET_MODE:
-                yield Observation(
-                    subject=layout.LEDGER_FILE,
-                    reason=Reason.MODE,
-                    detail=f"{layout.LEDGER_FILE} mode {file.mode:04o}, must be {layout.SECRET_MODE:04o}",
-                )
-            for problem in problems(ledger, head=known.ledger if known else None):
-                yield Observation(subject=layout.LEDGER_FILE, reason="ledger", detail=problem)
-        for remark in mismatches(ledger):
-            yield Observation(subject=layout.LEDGER_FILE, reason="remark", detail=remark, is_finding=False)
+            yield _of_lock_file(Reason.MISSING, "is missing or cannot be understood")
+        yield from self._ledger(known.ledger if known is not None else None)
         if known is not None:
             written = self._store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
             if written != lock.encode(known.ledger):
-                yield Observation(
-                    subject=layout.LOCK_FILE,
-                    reason=Reason.CONTENT_CHANGED,
-                    detail=f"{layout.LOCK_FILE} does not describe this tree",
-                )
+                yield _of_lock_file(Reason.CONTENT_CHANGED, "does not describe this tree")
+
+    def _ledger(self, head: Head | None) -> Iterator[Observation]:
+        """The ledger's lines, and that it ends where the lock file says."""
+        try:
+            file = self._store.read(layout.LEDGER_FILE, limit=LARGEST_LEDGER)
+        except MissingError:
+            yield _of_ledger(Reason.MISSING, f"{layout.LEDGER_FILE} is missing")
+            return
+        except UnreadableError as error:
+            yield _of_ledger(Reason.UNREADABLE, f"{layout.LEDGER_FILE} {error.reason}")
+            return
+        if file.mode & ~layout.SECRET_MODE:
+            yield _of_ledger(
+                Reason.MODE,
+                f"{layout.LEDGER_FILE} mode {file.mode:04o}, must be {layout.SECRET_MODE:04o}",
+            )
+        for problem in problems(file.data, head=head):
+            yield _of_ledger(Anomaly.LEDGER, problem)
+        for remark in mismatches(file.data):
+            yield _of_ledger(Anomaly.LEDGER_GAP, remark, ObservationSeverity.REMARK)
 
     # -- edges ----------------------------------------------------------------------------------------
 
@@ -286,34 +270,33 @@ class _Verification:
         for edge in edges(self._inventory):
             self.edges += 1
             for detail in self._broken(edge.without(self._awaited)):
-                yield Observation(subject=str(edge), reason="broken-edge", detail=detail)
+                yield Observation(subject=str(edge), reason=Anomaly.BROKEN_EDGE, detail=detail)
 
     def _broken(self, edge: Edge) -> Iterator[str]:
+        """Why the two ends of an edge do not trust each other."""
         if edge.server_certificate is not None and edge.client_trust is not None:
-            chain = self._chain(edge.server_certificate)
-            anchors = self._anchors(edge.client_trust)
-            if isinstance(chain, str) or isinstance(anchors, str):
-                yield chain if isinstance(chain, str) else str(anchors)
-            else:
-                for name in edge.names:
-                    refusal = self._judge.server(chain, anchors, name)
-                    if refusal is not None:
-                        yield (
-                            f"{edge.client} ({edge.client_trust}) refuses the certificate "
-                            f"{edge.server_certificate} for {name}: {refusal}"
-                        )
+            whose = f"{edge.client} ({edge.client_trust}) refuses the certificate {edge.server_certificate}"
+            yield from self._refused(edge.server_certificate, edge.client_trust, whose, edge.names)
         if edge.client_certificate is not None and edge.server_trust is not None:
-            chain = self._chain(edge.client_certificate)
-            anchors = self._anchors(edge.server_trust)
-            if isinstance(chain, str) or isinstance(anchors, str):
-                yield chain if isinstance(chain, str) else str(anchors)
-            else:
-                refusal = self._judge.client(chain, anchors)
+            whose = f"{edge.server} ({edge.server_trust}) refuses the certificate {edge.client_certificate}"
+            yield from self._refused(edge.client_certificate, edge.server_trust, whose, None)
+
+    def _refused(self, identifier: str, trust: str, whose: str, names: Iterable[str] | None) -> Iterator[str]:
+        """Why a certificate is refused, as a server's for each of `names`, or as a client's where None."""
+        chain, anchors = self._chain(identifier), self._anchors(trust)
+        if isinstance(chain, str):
+            yield chain
+        elif isinstance(anchors, str):
+            yield anchors
+        elif names is None:
+            refusal = self._verifier.client(chain, anchors)
+            if refusal is not None:
+                yield f"{whose}: {refusal}"
+        else:
+            for name in names:
+                refusal = self._verifier.server(chain, anchors, name)
                 if refusal is not None:
-                    yield (
-                        f"{edge.server} ({edge.server_trust}) refuses the certificate "
-                        f"{edge.client_certificate}: {refusal}"
-                    )
+                    yield f"{whose} for {name}: {refusal}"
 
     def _read_chain(self, identifier: str) -> Sequence[x509.Certificate] | str:
         item = self._inventory.certificates[identifier]
@@ -326,3 +309,48 @@ class _Verification:
     def _read_anchors(self, path: str) -> Sequence[x509.Certificate] | str:
         found = observe_bundle(self._store, path)
         return f"{found.path} {found.message}" if isinstance(found, Fault) else found
+
+
+def _of_authorities(
+    authorities: Mapping[CA, CACertificates], faults: Mapping[CA, str]
+) -> Iterator[Observation]:
+    """Why a CA cannot sign, and what is unusual about one that can."""
+    for ca, fault in faults.items():
+        yield Observation(subject=ca.certificate_name, reason=Anomaly.UNFIT_AUTHORITY, detail=fault)
+    for ca, certificates in authorities.items():
+        for remark in remarks(certificates.certificate):
+            yield Observation(
+                subject=ca.certificate_name,
+                reason=Anomaly.UNUSUAL_AUTHORITY,
+                detail=f"the CA {remark}",
+                severity=ObservationSeverity.REMARK,
+            )
+
+
+def _of_stranger(path: str, data: bytes) -> Iterator[Observation]:
+    """What is wrong with a file that is not of the inventory, going by what it holds and where it lies."""
+    tree = path.partition("/")[0]
+    if b"PRIVATE KEY" in data or b"client-key-data" in data:
+        yield Observation(
+            subject=path,
+            reason=Anomaly.UNEXPECTED_KEY,
+            detail=f"{path} holds a private key that the spec does not ask for",
+        )
+    elif tree in _OWN_TREES:
+        use = _USED_WHOLE.get(tree)
+        yield Observation(
+            subject=path,
+            reason=Anomaly.UNEXPECTED_FILE,
+            detail=f"{path} is nothing that the spec asks for{f', and {use}' if use else ''}",
+            severity=ObservationSeverity.FINDING if use else ObservationSeverity.REMARK,
+        )
+
+
+def _of_lock_file(reason: Reason, what: str) -> Observation:
+    return Observation(subject=layout.LOCK_FILE, reason=reason, detail=f"{layout.LOCK_FILE} {what}")
+
+
+def _of_ledger(
+    reason: Reason | Anomaly, detail: str, severity: ObservationSeverity = ObservationSeverity.FINDING
+) -> Observation:
+    return Observation(subject=layout.LEDGER_FILE, reason=reason, detail=detail, severity=severity)

@@ -1,4 +1,4 @@
-"""The named reasons for a change."""
+"""The named reasons for a change, and the anomalies that no change puts right."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 
 
 class Reason(enum.StrEnum):
-    """Every reason for which something is changed, or is reported by `verify` and `status`."""
+    """Every reason for which something is changed; `verify` and `status` report the same ones."""
 
     MISSING = "missing"
     UNREADABLE = "unreadable"
@@ -33,6 +33,20 @@ class Reason(enum.StrEnum):
     NOT_SEALED = "not-sealed"
     AWAITS_REQUEST = "awaits-request"
     KEY_NOT_ALONE = "key-not-alone"
+
+
+class Anomaly(enum.StrEnum):
+    """What `verify` reports beside the reasons: no plan puts it right by itself."""
+
+    UNFIT_AUTHORITY = "unfit-authority"
+    UNUSUAL_AUTHORITY = "unusual-authority"
+    SHARED_KEY = "shared-key"
+    UNEXPECTED_KEY = "unexpected-key"
+    UNEXPECTED_FILE = "unexpected-file"
+    OWNER = "owner"
+    LEDGER = "ledger"
+    LEDGER_GAP = "ledger-gap"
+    BROKEN_EDGE = "broken-edge"
 
 
 TIME_REASONS = frozenset({Reason.EXPIRED, Reason.EXPIRES_SOON, Reason.REQUESTED})
