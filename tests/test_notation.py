@@ -1,4 +1,4 @@
-"""Durations as text, and back."""
+"""Durations as text, and back; and as people read them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pkigen.notation import format_duration, parse_duration
+from pkigen.notation import format_duration, parse_duration, residual
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,20 @@ from pkigen.notation import format_duration, parse_duration
 def test_durations(text: str, seconds: int) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
     assert parse_duration(format_duration(parse_duration(text))) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("left", "text"),
+    [
+        (timedelta(days=3650), "10y"),
+        (timedelta(days=364, hours=23), "364d"),
+        (timedelta(days=1), "1d"),
+        (timedelta(hours=23, minutes=59), "23h"),
+        (timedelta(minutes=45), "45m"),
+        (timedelta(seconds=10), "10s"),
+        (timedelta(), "0s"),
+        (-timedelta(hours=5), "-5h"),
+    ],
+)
+def test_residual_times(left: timedelta, text: str) -> None:
+    assert residual(left) == text

@@ -1,0 +1,86 @@
+"""Private files reach the disk through the vault, and are opened again before anything is committed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pkigen.crypto.age import Identity, is_sealed
+from pkigen.errors import AuthorityError
+from pkigen.reconcile.apply import apply_plan
+from pkigen.state.vault import SealedVault, described, sealed_identity
+from tests.samples import CP1, World, snapshot, spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pkigen.state.vault import Vault
+    from pkigen.store import Store
+
+OPERATOR = Identity.generate()
+PRIVATE = ("pki/ca.key", "pki/sa.key", "pki/encryption.key", "pki/bundle.key")
+
+
+class JammedVault(SealedVault):
+    """Seals for an identity that nobody has, and puts on record that all is well."""
+
+    def close(self, path: str, content: bytes) -> bytes:
+        sealed = Identity.generate().recipient.close(content)
+        self._record = self._record.with_key(sealed, described(path, content))
+        return sealed
+
+
+def apply_with(world: World, store: Store, vault: Vault) -> None:
+    tools = replace(world.tools(), vault=vault)
+    apply_plan(world.plan_of(store), world.inventory, store, tools)
+
+
+def unlocked(store: Store, kind: type[SealedVault] = SealedVault) -> SealedVault:
+    sealed = sealed_identity(store)
+    assert sealed is not None
+    return kind.unlock(store, sealed, OPERATOR)
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> World:
+    cluster = spec(CP1, certificates={"distributeCAKeys": False}, encryption={})
+    world = World(root=tmp_path / "prod", cluster=cluster)
+    with world.writing() as store:
+        apply_with(world, store, SealedVault.new(OPERATOR.recipient))
+    return world
+
+
+def test_what_lies_open_is_sealed_and_its_open_form_is_in_no_backup(encrypted: World) -> None:
+    with encrypted.writing() as store:
+        vault = unlocked(store)
+        content = vault.open("pki/sa.key", encrypted.read("pki/sa.key"))
+        encrypted.path("pki/sa.key").write_bytes(content)
+        encrypted.path("pki/sa.key").chmod(0o644)
+        apply_with(encrypted, store, vault)
+        assert vault.open("pki/sa.key", encrypted.read("pki/sa.key")) == content
+    assert all(is_sealed(encrypted.read(path)) for path in PRIVATE)
+    assert encrypted.path("pki/sa.key").stat().st_mode & 0o777 == 0o600
+    kept = {path for path, (_, data) in snapshot(encrypted.root).items() if content in data}
+    assert {path.split("/")[0] for path in kept} == {"nodes"}  # where API servers must read it
+    assert encrypted.plan().changes == ()
+
+
+@pytest.mark.parametrize("path", ["pki/bundle.key", "pki/encryption.key"])
+def test_a_new_secret_that_would_not_open_again_is_not_committed(path: str, encrypted: World) -> None:
+    encrypted.path(path).unlink()
+    before = snapshot(encrypted.root)
+    with encrypted.writing() as store, pytest.raises(AuthorityError, match=f"{path} does not open"):
+        apply_with(encrypted, store, unlocked(store, JammedVault))
+    assert snapshot(encrypted.root) == before
+
+
+def test_an_open_key_that_would_not_open_again_is_not_sealed(encrypted: World) -> None:
+    with encrypted.writing() as store:
+        content = unlocked(store).open("pki/bundle.key", encrypted.read("pki/bundle.key"))
+    encrypted.path("pki/bundle.key").write_bytes(content)
+    before = snapshot(encrypted.root)
+    with encrypted.writing() as store, pytest.raises(AuthorityError, match=r"pki/bundle\.key does not open"):
+        apply_with(encrypted, store, unlocked(store, JammedVault))
+    assert snapshot(encrypted.root) == before
