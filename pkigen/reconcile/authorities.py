@@ -96,8 +96,17 @@ class Authorities:
         return _present(self._materials.for_copy(item), item.material, item.path)
 
     def encryption_keys(self, item: DesiredFile) -> tuple[bytes, ...]:
-        """The keys that a rendered file may hold; none for a file that holds no secret."""
-        return (self._materials.encryption_keys(self._inventory.rotations) or ()) if item.secret else ()
+        """The keys that a rendered file may hold; none for a file that holds no secret.
+
+        Raises:
+            AuthorityError: One of them is missing; without it the file would leave Secrets unencrypted.
+        """
+        if not item.secret:
+            return ()
+        keys = self._materials.encryption_keys(self._inventory.rotations)
+        if keys is None:
+            raise AuthorityError(f"the authority has no encryption key for {item.path}")
+        return keys
 
     def require_permitted(self, item: DesiredCertificate, certificate: x509.Certificate) -> None:
         """A CA of the user's may be constrained to names that are not this cluster's (RFC 5280 4.2.1.10).

@@ -73,7 +73,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What the work needs from outside: the clock, the random source, the templates, an ear for progress.
+    """What the work needs from outside: clock, random source, templates, and whom to tell of progress.
 
     `makers` are processes that make keys already. `vault` opens the authority's private files and closes them
     before they reach the disk.
@@ -349,10 +349,17 @@ def token(item: DesiredToken, action: Action, bench: Workbench) -> None:
         text = _signed(item, bench)
         bench.record(Event.SIGNED, item.id, action, token_facts(read_token(text)))
     else:
-        text = in_kubeconfig(bench.staging.view.read(item.path).data) or ""
+        text = _token_in_place(item, bench)
     trust = bench.authorities.trust_bundle(item.trust, item.path)
     content = bench.tools.renderer.token_kubeconfig(item, trust_bundle=trust, token=text)
     bench.staging.stage(item.path, layout.KUBECONFIG_MODE, content)
+
+
+def _token_in_place(item: DesiredToken, bench: Workbench) -> str:
+    text = in_kubeconfig(bench.staging.view.read(item.path).data)
+    if text is None:
+        raise AuthorityError(f"{item.path} holds no token")
+    return text
 
 
 def _signed(item: DesiredToken, bench: Workbench) -> str:

@@ -10,6 +10,7 @@ import pytest
 from pkigen.crypto.issuance import certificate_pem
 from pkigen.desired.generations import CA, Phase, Rotations
 from pkigen.desired.inventory import derive
+from pkigen.desired.items import DesiredFile
 from pkigen.errors import AuthorityError
 from pkigen.reconcile.authorities import Authorities
 from pkigen.reconcile.staging import Staging
@@ -53,3 +54,11 @@ def test_a_kubeconfig_gets_no_empty_trust_bundle(world: World) -> None:
     refused = pytest.raises(AuthorityError, match=f"the authority has no trust bundle for {ADMIN}")
     with authorities_of(world, prepared) as authorities, refused:
         authorities.trust_bundle(CA.KUBERNETES, ADMIN)
+
+
+def test_encryption_is_not_configured_without_its_key(world: World) -> None:
+    world.path("pki/encryption.key").unlink()
+    item = next(each for each in world.inventory.items if isinstance(each, DesiredFile) and each.secret)
+    refused = pytest.raises(AuthorityError, match=f"the authority has no encryption key for {item.path}")
+    with authorities_of(world) as authorities, refused:
+        authorities.encryption_keys(item)
