@@ -129,14 +129,13 @@ def _in_cluster(credential: Credential, cluster: Cluster) -> Iterator[str]:
         yield from (f"rights:       {right}" for right in rights)
 
 
-def _rights_in(inventory: Inventory, name: str | None) -> tuple[str, ...] | None:
+def _rights_in(inventory: Inventory, name: str) -> tuple[str, ...] | None:
     """What the spec gives to whoever goes by a name, people and components; None where it knows nobody."""
-    users = [user for user in inventory.cluster.spec.users if user.username == name]
     own = [item for item in inventory.certificates.values() if item.subject.common_name == name]
-    if not users and not own:
+    if not own and all(user.username != name for user in inventory.cluster.spec.users):
         return None
     kinds = dict.fromkeys(item.kind.rights for item in own if item.kind.rights)
-    return (*(right for user in users for right in _rights(user)), *kinds)
+    return (*_user_rights(inventory, name), *kinds)
 
 
 def names(inventory: Inventory) -> tuple[str, ...]:

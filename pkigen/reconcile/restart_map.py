@@ -146,28 +146,48 @@ def restart_map(inventory: Inventory, changes: Iterable[Action]) -> tuple[Restar
 def _asked_of_components(
     inventory: Inventory, changes: Collection[Action]
 ) -> dict[_Running, dict[Effect, list[str]]]:
-    """The files that changed for each component on each node, by what they ask of it.
-
-    A component all of whose certificates and files are new has not run before: it starts.
-    """
+    """The files that changed for each component on each node, by what they ask of it."""
     changed = _paths(each for each in changes if each.reason is not Reason.ORDER_CHANGED)
-    created = _paths(each for each in changes if isinstance(each, Create))
+    reads = tuple(_reads(inventory))
     asked: dict[_Running, dict[Effect, list[str]]] = {}
-    known: set[_Running] = set()
-    present = _components(inventory)
-    for item in inventory.items:
-        if item.node is None:
-            continue
-        files = item.read_paths if isinstance(item, DesiredCertificate) else item.paths
-        for component, effect in _readers(item, present):
-            running = (component, item.node)
-            if isinstance(item, DesiredCertificate | DesiredFile) and not created.issuperset(files):
-                known.add(running)
-            if touched := [_on_node(path, item.node) for path in files if path in changed]:
-                asked.setdefault(running, {}).setdefault(effect, []).extend(touched)
-    for running in asked.keys() - known:
+    for read in reads:
+        if touched := [_on_node(path, read.running[1]) for path in read.files if path in changed]:
+            asked.setdefault(read.running, {}).setdefault(read.effect, []).extend(touched)
+    for running in asked.keys() - _known(reads, changes):
         asked[running][Effect.STARTS] = []
     return asked
+
+
+def _known(reads: Iterable[_Read], changes: Iterable[Action]) -> set[_Running]:
+    """What has run before: a component all of whose own files are new has not."""
+    created = _paths(each for each in changes if isinstance(each, Create))
+    return {read.running for read in reads if read.is_own and not created.issuperset(read.files)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """Files that a component on a node reads, and what a change of them asks of it.
+
+    `is_own` says that they were made for it; copies of the authority's files are there for whoever runs.
+    """
+
+    running: _Running
+    effect: Effect
+    files: tuple[str, ...]
+    is_own: bool
+
+
+def _reads(inventory: Inventory) -> Iterator[_Read]:
+    present = _components(inventory)
+    for item in inventory.items:
+        if item.node is not None:
+            for component, effect in _readers(item, present):
+                yield _Read(
+                    running=(component, item.node),
+                    effect=effect,
+                    files=item.read_paths if isinstance(item, DesiredCertificate) else item.paths,
+                    is_own=isinstance(item, DesiredCertificate | DesiredFile),
+                )
 
 
 def leftovers(inventory: Inventory, changes: Iterable[Action]) -> dict[str, tuple[str, ...]]:
