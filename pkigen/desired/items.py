@@ -278,16 +278,6 @@ Desired = (
 )
 
 
-def identifier_of(item: Desired) -> str:
-    """The id that plans and ledgers call an object by: its own, else its path."""
-    return item.id
-
-
-def paths_of(item: Desired) -> tuple[str, ...]:
-    """The files that one item consists of in the PKI directory."""
-    return item.paths
-
-
 def content_of(item: DesiredCertificate) -> CertificateContent:
     """What the inventory asks for, as its issuer needs it."""
     return CertificateContent(

@@ -52,7 +52,6 @@ from pkigen.desired.items import (
     DesiredToken,
     MaterialKind,
     content_of,
-    identifier_of,
 )
 from pkigen.errors import AuthorityError, StoreError
 from pkigen.reconcile.lock_builder import LockBuilder
@@ -193,14 +192,14 @@ class _Work:
         pending = [
             item
             for item in self._inventory.items
-            if not isinstance(item, DesiredKubeconfig) and identifier_of(item) in changes
+            if not isinstance(item, DesiredKubeconfig) and item.id in changes
         ]
         progress = self._tools.progress
         with generated(self._algorithms(pending, changes), self._tools.makers) as keys:
             # Only now: showing progress may start a thread, and a process with threads should not fork.
             progress.begin("issuing and rendering", len(pending))
             for item in pending:
-                self._carry_out(item, changes[identifier_of(item)], keys)
+                self._carry_out(item, changes[item.id], keys)
                 progress.step()
         for action in changes.values():
             if isinstance(action, Remove):
@@ -234,7 +233,7 @@ class _Work:
     def _algorithms(self, pending: Iterable[Desired], changes: dict[str, Action]) -> Iterator[KeyAlgorithm]:
         for item in pending:
             if isinstance(item, DesiredCertificate | DesiredKeyPair) and self._needs_key(
-                item, changes[identifier_of(item)]
+                item, changes[item.id]
             ):
                 yield item.key_algorithm
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.desired.generations import BUNDLE_KEY, BUNDLE_KEY_PATH, CA, Slot, ca_id, encryption_key_path
+from pkigen.desired.generations import BUNDLE_KEY, BUNDLE_KEY_PATH, CA, Slot, encryption_key_path
 from pkigen.desired.items import DesiredFile
 from pkigen.reconcile.plan import Action, Create, Plan, Reissue, Remove
 from pkigen.state.reasons import Reason
@@ -31,7 +31,7 @@ def risks(plan: Plan, inventory: Inventory) -> tuple[str, ...]:
         for action in plan.changes
         if action.id in cas
         and isinstance(action, Create | Reissue)  # with the same key all that it has signed stays good
-        and any(inventory.certificates[leaf.id].issuer == _ca_of(action.id) for leaf in existing)
+        and any(inventory.certificates[leaf.id].issuer == CA.of_id(action.id) for leaf in existing)
     ]
     sentences.extend(
         f"it removes {path}, a CA's private key"
@@ -76,10 +76,6 @@ def _encryption_risks(plan: Plan, inventory: Inventory) -> Iterator[str]:
                 f"it makes a new {path}: Secrets that etcd holds encrypted with the present key cannot be "
                 "read any more; put the key back, every control-plane node's encryption-config.yaml has it"
             )
-
-
-def _ca_of(identifier: str) -> CA:
-    return next(ca for ca in CA if ca_id(ca) == identifier)
 
 
 def _commonest_reason(actions: Sequence[Action]) -> str:

@@ -15,7 +15,7 @@ from pkigen.crypto.age import is_sealed
 from pkigen.crypto.issuance import END_OF_TIME, certificate_pem, end_of_validity
 from pkigen.crypto.profiles import PROFILES
 from pkigen.crypto.service_account_tokens import TOKEN_PLACEHOLDER
-from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles, ca_id
+from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles
 from pkigen.desired.items import (
     Desired,
     DesiredCertificate,
@@ -26,7 +26,6 @@ from pkigen.desired.items import (
     DesiredSecret,
     DesiredToken,
     MaterialKind,
-    paths_of,
 )
 from pkigen.reconcile.checks import Case, Finding, examine
 from pkigen.reconcile.plan import Action, Ask, Await, Create, Reissuance, Reissue, Renew, Rewrite
@@ -137,25 +136,25 @@ class Survey:
         untouchable = item.issuer is None and observed.certificate is not None
         if untouchable and item.id in self.selection.ids:
             findings = (Finding(reason=Reason.REQUESTED, detail="the same key and name, a new validity"),)
-            self._renewed.add(next(ca for ca in CA if ca_id(ca) == item.id))
+            self._renewed.add(CA.of_id(item.id))
             action = self._issue_again(item, findings, observed, issuer)
         elif findings and not untouchable and not self._waits(item):
             action = self._issue_again(item, findings, observed, issuer)
             if _is_of_chain_only(findings):
-                action = rewrite(item.id, _certificate_paths(item), item.node, findings[0])
+                action = rewrite(item.id, item.read_paths, item.node, findings[0])
             elif self._must_wait(item, findings):
                 action, findings = self._awaited(action, item, observed, findings)
         else:
             surroundings = self._surroundings(item, observed)
             if surroundings is not None:
-                action = rewrite(item.id, _certificate_paths(item), item.node, surroundings)
+                action = rewrite(item.id, item.read_paths, item.node, surroundings)
                 findings = (*findings, surroundings)
             elif findings and self._waits(item) and _is_of_chain_only(findings):
-                action = rewrite(item.id, _certificate_paths(item), item.node, findings[0])
+                action = rewrite(item.id, item.read_paths, item.node, findings[0])
             elif findings and self._waits(item):
                 action = _ask(item, findings)
             else:
-                action = keep(item.id, _certificate_paths(item), item.node)
+                action = keep(item.id, item.read_paths, item.node)
         return Surveyed(item=item, action=action, findings=findings, observed=observed, issuer=issuer)
 
     def _must_wait(self, item: DesiredCertificate, findings: tuple[Finding, ...]) -> bool:
@@ -209,7 +208,7 @@ class Survey:
         present = observed.certificate
         return kind(
             id=item.id,
-            paths=_certificate_paths(item),
+            paths=item.read_paths,
             node=item.node,
             reason=reason,
             details=tuple(finding.detail for finding in findings),
@@ -272,7 +271,7 @@ class Survey:
 
     def _key_pair(self, item: DesiredKeyPair) -> Surveyed:
         observed = observe_key_pair(self.reader, item.private_path, item.public_path)
-        paths = paths_of(item)
+        paths = item.paths
         fault = observed.private_fault
         if fault is not None:
             finding = fault_finding(fault)
@@ -420,12 +419,6 @@ def _sends_chain(item: DesiredCertificate) -> bool:
     return PROFILES[item.profile].sends_chain
 
 
-def _certificate_paths(item: DesiredCertificate) -> tuple[str, ...]:
-    if isinstance(item.location, InKubeconfig):
-        return (item.location.kubeconfig,)
-    return paths_of(item)
-
-
 def _key_beside(item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
     """A private key in a kubeconfig whose key is to be the node's alone."""
     if (
@@ -443,7 +436,7 @@ def _key_beside(item: DesiredCertificate, observed: ObservedCertificate) -> Find
 def _ask(item: DesiredCertificate, findings: tuple[Finding, ...]) -> Ask:
     return Ask(
         id=item.id,
-        paths=_certificate_paths(item),
+        paths=item.read_paths,
         node=item.node,
         reason=findings[0].reason,
         details=tuple(finding.detail for finding in findings),
