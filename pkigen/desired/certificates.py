@@ -92,7 +92,8 @@ class CertificateKind:
     `name` is kubeadm's, and what `overrides`, plans, `renew` and `explain` call it. `issuer` is None for a
     CA, whose only SAN is its common name (kubeadm `pki_helpers.go` NewSelfSignedCACert). In `common_name`,
     `{node}` is the node's name; the API server takes it for the user, and `organizations` for the groups.
-    `sans` are the names of one on a node, and `san_field` is the field of the spec that adds to them.
+    `sans` are the names of one on a node, and `san_field` is the field of the spec that adds to them. What no
+    component reads while it runs says so: its `readers` are none.
 
     The rest is for people: the setting that gives it to whoever presents it, what stops when it ends, and the
     rights that go with it.
@@ -107,7 +108,7 @@ class CertificateKind:
     san_field: str = "certSANs of its node"
     holder: Holder
     place: PairAt | KubeconfigTo
-    readers: tuple[ReadBy, ...] = ()
+    readers: tuple[ReadBy, ...]
     given_by: str = ""
     stops: str
     rights: str = ""
@@ -169,7 +170,7 @@ def _kubelet_names(_cluster: ClusterSpec, node: Node) -> SANs:
     return SANs.of(node.name, *node.kubelet_addresses, *sorted(node.cert_sans))
 
 
-# Each row has a name of its own, for those who speak of one kind; everything else walks the table.
+# A row has a name (`:=`) where code speaks of that one kind; everything else walks the table.
 CERTIFICATES: tuple[CertificateKind, ...] = (
     CertificateKind(
         name=CA.KUBERNETES.certificate_name,
@@ -178,6 +179,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         common_name="kubernetes",
         holder=Holder.AUTHORITY,
         place=PairAt(stem=CA.KUBERNETES),
+        readers=(),
         stops="every certificate under it: kubectl, kubelets, controllers and API servers refuse one another",
     ),
     CertificateKind(
@@ -187,6 +189,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         common_name="etcd-ca",
         holder=Holder.AUTHORITY,
         place=PairAt(stem=CA.ETCD),
+        readers=(),
         stops="etcd's members and the API servers refuse one another",
     ),
     CertificateKind(
@@ -196,6 +199,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         common_name="front-proxy-ca",
         holder=Holder.AUTHORITY,
         place=PairAt(stem=CA.FRONT_PROXY),
+        readers=(),
         stops="aggregated APIs: their servers refuse the API server",
     ),
     ETCD_SERVER := CertificateKind(
@@ -232,6 +236,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         common_name="kube-etcd-healthcheck-client",
         holder=Holder.ETCD_MEMBER,
         place=PairAt(stem="etcd/healthcheck-client"),
+        readers=(),
         given_by="etcdctl --cert",
         stops="health checks and kubeadm's own look at etcd",
         rights="everything that etcd holds",
@@ -298,6 +303,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         organizations=(CLUSTER_ADMINS,),
         holder=Holder.CONTROL_PLANE,
         place=KubeconfigTo(server=Server.SHARED),
+        readers=(),
         given_by="kubectl's kubeconfig",
         stops="administrators with this file get 401; the cluster itself runs on",
         rights=f"ClusterRole cluster-admin through the group {CLUSTER_ADMINS} (addons/cluster-admins.yaml)",
@@ -311,6 +317,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         organizations=(MASTERS,),
         holder=Holder.FIRST_CONTROL_PLANE,
         place=KubeconfigTo(server=Server.SHARED),
+        readers=(),
         given_by="kubectl's kubeconfig",
         stops="the way in when RBAC itself is broken",
         rights=MASTERS_RIGHTS,
@@ -390,11 +397,12 @@ USER = CertificateKind(
     common_name="",
     holder=Holder.PERSON,
     place=KubeconfigTo(server=Server.SHARED),
+    readers=(),
     given_by="kubectl's kubeconfig",
     stops="the API server answers 401 Unauthorized to this user",
 )
 
 
-def kind_of(ca: CA) -> CertificateKind:
+def ca_kind(ca: CA) -> CertificateKind:
     """The row of a CA's own certificate."""
     return next(kind for kind in CERTIFICATES if kind.name == ca_id(ca))
