@@ -9,10 +9,10 @@ from pkigen import layout
 from pkigen.access.credentials import CredentialKind
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import Profile
+from pkigen.desired.certificates import ADMIN, CLUSTER_ADMINS, MASTERS, MASTERS_RIGHTS, USER, Holder
 from pkigen.desired.connections import edges
-from pkigen.desired.derivation import CLUSTER_ADMINS
-from pkigen.desired.generations import CA, SA, ca_id, ca_location
-from pkigen.desired.items import DesiredCertificate, DesiredToken, file_of
+from pkigen.desired.generations import CA, SA, ca_location
+from pkigen.desired.items import DesiredToken
 from pkigen.desired.rendering.access import of_mapping, of_user
 from pkigen.notation import residual
 from pkigen.reconcile.token_checks import observe_token
@@ -26,98 +26,12 @@ if TYPE_CHECKING:
     from pkigen.access.credentials import Credential
     from pkigen.desired.connections import Edge, Peer
     from pkigen.desired.inventory import Inventory
+    from pkigen.desired.items import DesiredCertificate
     from pkigen.spec.users import User
     from pkigen.state.observed import Reader
 
 _PEERS_SHOWN = 8
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kind:
-    """The explanation that all certificates of one name share."""
-
-    given_by: str
-    stops: str
-    rights: str = ""
-
-
-_MASTERS = (
-    "system:masters passes by RBAC: everything, and nothing can take it away before the certificate ends"
-)
-_KINDS: dict[str, _Kind] = {
-    "apiserver": _Kind(
-        given_by="kube-apiserver --tls-cert-file",
-        stops="every client of this API server refuses its certificate: kubectl, kubelets, controllers, Pods",
-    ),
-    "apiserver-kubelet-client": _Kind(
-        given_by="kube-apiserver --kubelet-client-certificate",
-        stops="logs, exec, port-forward and metrics: the kubelets refuse the API server",
-        rights="ClusterRole system:kubelet-api-admin (addons/apiserver-kubelet-client.yaml)",
-    ),
-    "apiserver-etcd-client": _Kind(
-        given_by="kube-apiserver --etcd-certfile",
-        stops="the API server reaches etcd no more, and everything stands still",
-        rights="etcd without its own users: everything that etcd holds",
-    ),
-    "front-proxy-client": _Kind(
-        given_by="kube-apiserver --proxy-client-cert-file",
-        stops="aggregated APIs such as metrics.k8s.io: their servers refuse the API server",
-        rights="to say in headers whom a request comes from",
-    ),
-    "etcd-server": _Kind(
-        given_by="etcd --cert-file",
-        stops="API servers refuse this member; without a majority nothing is stored",
-    ),
-    "etcd-peer": _Kind(
-        given_by="etcd --peer-cert-file",
-        stops="the other members refuse this one; without a majority etcd stands still",
-    ),
-    "etcd-healthcheck-client": _Kind(
-        given_by="etcdctl --cert",
-        stops="health checks and kubeadm's own look at etcd",
-        rights="everything that etcd holds",
-    ),
-    "admin.conf": _Kind(
-        given_by="kubectl's kubeconfig",
-        stops="administrators with this file get 401; the cluster itself runs on",
-        rights=f"ClusterRole cluster-admin through the group {CLUSTER_ADMINS} (addons/cluster-admins.yaml)",
-    ),
-    "super-admin.conf": _Kind(
-        given_by="kubectl's kubeconfig", stops="the way in when RBAC itself is broken", rights=_MASTERS
-    ),
-    "controller-manager.conf": _Kind(
-        given_by="kube-controller-manager --kubeconfig",
-        stops="no controller works: Deployments, nodes, tokens and certificates stay as they are",
-        rights="ClusterRole system:kube-controller-manager (made by the API server)",
-    ),
-    "scheduler.conf": _Kind(
-        given_by="kube-scheduler --kubeconfig",
-        stops="new Pods stay Pending",
-        rights="ClusterRole system:kube-scheduler (made by the API server)",
-    ),
-    "kubelet.conf": _Kind(
-        given_by="kubelet --kubeconfig",
-        stops="the node becomes NotReady after 40 seconds, and its Pods are moved after 5 minutes",
-        rights="the Node authorizer: what belongs to this node and its Pods",
-    ),
-    "kubelet-serving": _Kind(
-        given_by="kubelet tlsCertFile",
-        stops="logs, exec and metrics of this node: the API server refuses the kubelet",
-    ),
-    "kube-proxy.conf": _Kind(
-        given_by="kube-proxy's kubeconfig",
-        stops="Services of this node keep their last endpoints",
-        rights="ClusterRole system:node-proxier (made by the API server)",
-    ),
-}
-_USER_KIND = _Kind(
-    given_by="kubectl's kubeconfig", stops="the API server answers 401 Unauthorized to this user"
-)
-_CA_STOPS = {
-    "ca": "every certificate under it: kubectl, kubelets, controllers and API servers refuse one another",
-    "etcd-ca": "etcd's members and the API servers refuse one another",
-    "front-proxy-ca": "aggregated APIs: their servers refuse the API server",
-}
 
 # Which setting of the judging side verifies what it is shown.
 _CLIENT_VERIFIERS = {
@@ -153,21 +67,26 @@ def explain(cluster: Cluster, who: str) -> tuple[str, ...] | None:
         cluster: Whose.
         who: `dev1`, `user:dev1`, `web/deployer`, `apiserver`, `cp-1/apiserver`, `kubelet`, `ca`, …
     """
-    lines: list[str] = []
-    for found in _certificates(cluster.inventory, who):
-        lines += _separated(lines, _certificate(cluster, found))
+    paragraphs = [tuple(each) for each in _paragraphs(cluster, who)]
+    if not paragraphs and who == SA:
+        paragraphs = [tuple(_service_account_key())]
+    lines = [line for paragraph in paragraphs for line in ("", *paragraph)]
+    return tuple(lines[1:]) or None
+
+
+def _paragraphs(cluster: Cluster, who: str) -> Iterator[Iterable[str]]:
+    """What is to be said of everything that goes by a name."""
+    spec = cluster.inventory.cluster.spec
+    for group in _certificates(cluster.inventory, who):
+        yield _certificate(cluster, group)
     for token in _tokens(cluster.inventory, who):
-        lines += _separated(lines, _token(cluster, token))
-    for user in cluster.inventory.cluster.spec.users:
-        waiting = user.is_service_account and user.uid is None
-        if waiting and who in _names_of(user):
-            lines += _separated(lines, _waiting(user))
-    for mapping in cluster.inventory.cluster.spec.iam:
+        yield _token(cluster, token)
+    for user in spec.users:
+        if user.is_service_account and user.uid is None and who in _names_of(user):
+            yield _waiting(user)
+    for mapping in spec.iam:
         if who in {mapping.arn, mapping.username}:
-            lines += _separated(lines, _from_iam(mapping))
-    if not lines and who == SA:
-        lines += _service_account_key()
-    return tuple(lines) or None
+            yield _from_iam(mapping)
 
 
 def of_credential(credential: Credential, cluster: Cluster | None) -> Iterator[str]:
@@ -184,7 +103,7 @@ def of_credential(credential: Credential, cluster: Cluster | None) -> Iterator[s
         yield from _in_cluster(credential, cluster)
     else:
         yield "rights:       what the cluster binds to user and groups: `kubectl auth can-i --list`"
-    yield f"at its end:   {_USER_KIND.stops}"
+    yield f"at its end:   {USER.stops}"
 
 
 _CREDENTIAL_VERIFIERS = {
@@ -203,19 +122,20 @@ def _in_cluster(credential: Credential, cluster: Cluster) -> Iterator[str]:
         refusal = PathVerifier(cluster.now).client((credential.certificate,), anchors)
         taken = "its CA signed it" if refusal is None else f"it refuses it: {refusal}"
         yield f"this cluster: {taken}"
-    names = {credential.user}
-    users = [user for user in cluster.inventory.cluster.spec.users if user.username in names]
-    for user in users:
-        yield from (f"rights:       {right}" for right in _rights(user))
-    own = [item for item in cluster.inventory.certificates.values() if item.subject.common_name in names]
-    kinds = dict.fromkeys(_KINDS[item.name].rights for item in own if item.name in _KINDS)
-    yield from (f"rights:       {right}" for right in kinds if right)
-    if not users and not own:
+    rights = _rights_in(cluster.inventory, credential.user)
+    if rights is None:
         yield "rights:       not in spec.users: `kubectl auth can-i --list` says what the cluster binds to it"
+    else:
+        yield from (f"rights:       {right}" for right in rights)
 
 
-def _separated(before: list[str], lines: Iterable[str]) -> list[str]:
-    return [*([""] if before else []), *lines]
+def _rights_in(inventory: Inventory, name: str) -> tuple[str, ...] | None:
+    """What the spec gives to whoever goes by a name, people and components; None where it knows nobody."""
+    own = [item for item in inventory.certificates.values() if item.subject.common_name == name]
+    if not own and all(user.username != name for user in inventory.cluster.spec.users):
+        return None
+    kinds = dict.fromkeys(item.kind.rights for item in own if item.kind.rights)
+    return (*_user_rights(inventory, name), *kinds)
 
 
 def names(inventory: Inventory) -> tuple[str, ...]:
@@ -248,21 +168,24 @@ def _certificates(inventory: Inventory, who: str) -> Iterator[tuple[DesiredCerti
     if who in certificates:
         yield (certificates[who],)
         return
-    wanted = {f"user:{who}"} & certificates.keys()
-    wanted |= {item.id for item in certificates.values() if item.name == who}
-    if not wanted:
-        for edge in edges(inventory):
-            for peer, identifier in (
-                (edge.client, edge.client_certificate),
-                (edge.server, edge.server_certificate),
-            ):
-                if identifier is not None and who in {peer.component, str(peer)}:
-                    wanted.add(identifier)
+    named = {item.id for item in certificates.values() if item.name == who or item.id == f"user:{who}"}
+    wanted = named or set(_held_by(inventory, who))
     groups: dict[str, list[DesiredCertificate]] = {}
     for identifier, item in certificates.items():
         if identifier in wanted:
             groups.setdefault(item.name, []).append(item)
     yield from (tuple(group) for group in groups.values())
+
+
+def _held_by(inventory: Inventory, who: str) -> Iterator[str]:
+    """The ids of the certificates that a component, or one on a node, presents."""
+    for edge in edges(inventory):
+        for peer, identifier in (
+            (edge.client, edge.client_certificate),
+            (edge.server, edge.server_certificate),
+        ):
+            if identifier is not None and who in {peer.component, str(peer)}:
+                yield identifier
 
 
 def _tokens(inventory: Inventory, who: str) -> Iterator[DesiredToken]:
@@ -276,40 +199,52 @@ def _certificate(cluster: Cluster, group: tuple[DesiredCertificate, ...]) -> Ite
     first = group[0]
     yield f"{first.name if len(group) > 1 else first.id}: {_described(first)}"
     for item in group[:_PEERS_SHOWN]:
-        yield f"  file:         {file_of(item)}{_ends(cluster, item)}"
+        yield f"  file:         {item.file}{_ends(cluster, item)}"
         if item.key_is_elsewhere:
             yield f"  key:          made on {item.node}, and only there"
     if len(group) > _PEERS_SHOWN:
         yield f"                … and on {len(group) - _PEERS_SHOWN} more nodes"
-    if first.issuer is None:
-        yield "  verifies:     everything that it has signed; nobody presents it"
-        stops = _CA_STOPS.get(first.id, "nothing: it is only trusted beside the signing one")
-        yield f"  at its end:   {stops}"
-        return
-    person = first.node is None
-    kind = _USER_KIND if person else _KINDS[first.name]
-    ids = {item.id for item in group}
-    yield f"  given by:     {kind.given_by}"
+    yield from _ca(first) if first.issuer is None else _leaf(cluster, first, {item.id for item in group})
+
+
+def _ca(item: DesiredCertificate) -> Iterator[str]:
+    yield "  verifies:     everything that it has signed; nobody presents it"
+    signs = item.id == item.kind.name
+    stops = item.kind.stops if signs else "nothing: it is only trusted beside the signing one"
+    yield f"  at its end:   {stops}"
+
+
+def _leaf(cluster: Cluster, item: DesiredCertificate, ids: set[str]) -> Iterator[str]:
+    yield f"  given by:     {item.kind.given_by}"
     yield from _presented(cluster.inventory, ids)
-    if first.profile in {Profile.CLIENT, Profile.PEER}:
-        groups = ", ".join(first.subject.organizations)
-        member = f"groups {groups}" if groups else "no groups"
-        yield f"  identity:     user {first.subject.common_name}, {member}"
-        rights = _user_rights(cluster.inventory, first.subject.common_name) if person else (kind.rights,)
-        yield from (f"  rights:       {right}" for right in rights if right)
-    yield f"  signed by:    {ca_id(first.issuer)}"
-    yield f"  at its end:   {kind.stops}"
+    if item.profile in {Profile.CLIENT, Profile.PEER}:
+        yield from _identity(cluster.inventory, item)
+    yield f"  signed by:    {item.kind.issuer_name}"
+    yield f"  at its end:   {item.kind.stops}"
+
+
+def _identity(inventory: Inventory, item: DesiredCertificate) -> Iterator[str]:
+    groups = ", ".join(item.subject.organizations)
+    yield f"  identity:     user {item.subject.common_name}, {f'groups {groups}' if groups else 'no groups'}"
+    person = item.kind.holder is Holder.PERSON
+    rights = _user_rights(inventory, item.subject.common_name) if person else (item.kind.rights,)
+    yield from (f"  rights:       {right}" for right in rights if right)
+
+
+_PROFILES = {
+    Profile.CA: "a CA",
+    Profile.OFFLINE_ROOT: "a CA",
+    Profile.INTERMEDIATE: "a CA under the offline authority's root",
+    Profile.SERVER: "a serving certificate",
+    Profile.CLIENT: "a client certificate",
+    Profile.PEER: "a certificate for serving and for clients",
+}
 
 
 def _described(item: DesiredCertificate) -> str:
-    words = {
-        Profile.CA: "a CA",
-        Profile.SERVER: "a serving certificate",
-        Profile.CLIENT: "a client certificate",
-        Profile.PEER: "a certificate for serving and for clients",
-    }
-    names = f", for {', '.join(item.sans.texts())}" if item.profile in {Profile.SERVER, Profile.PEER} else ""
-    return f"{words[item.profile]}, {item.subject}{names}"
+    serves = item.profile in {Profile.SERVER, Profile.PEER}
+    names = f", for {', '.join(item.sans.texts())}" if serves else ""
+    return f"{_PROFILES[item.profile]}, {item.subject}{names}"
 
 
 def _ends(cluster: Cluster, item: DesiredCertificate) -> str:
@@ -354,10 +289,10 @@ def _judges(edge: Edge, ids: set[str]) -> Iterator[tuple[str, str]]:
 
 
 def _rights(user: User) -> Iterator[str]:
-    if "system:masters" in user.groups:
-        yield _MASTERS
+    if MASTERS in user.groups:
+        yield MASTERS_RIGHTS
     if CLUSTER_ADMINS in user.groups:
-        yield _KINDS["admin.conf"].rights
+        yield ADMIN.rights
     yield from _bindings(user)
 
 

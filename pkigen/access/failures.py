@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pkigen.access import messages
 from pkigen.access.denials import lacking
 from pkigen.crypto.profiles import Profile
+from pkigen.desired.certificates import API_SERVER
 from pkigen.desired.connections import ETCD_CLIENT_PORT, ETCD_PEER_PORT, KUBELET_PORT
 from pkigen.desired.generations import CA, Phase, ca_id
 from pkigen.notation import residual
@@ -176,20 +177,12 @@ def _wrong_name(failure: WrongName, known: Known | None) -> Iterator[str]:
         )
         return
     item = servers[0] if servers else None
-    kind = item.name if item is not None else "apiserver"
+    kind = item.kind if item is not None else API_SERVER
     if item is not None:
         yield f"it is the certificate of {item.id}"
     elif names:
         yield "it is the certificate of a server that is not in this spec"
-    field = _SAN_FIELDS.get(kind, "certSANs of its node")
-    yield f"next: add {name} to {field}, run `pkigen apply`, and copy the node's files"
-
-
-_SAN_FIELDS = {
-    "apiserver": "spec.apiServer.certSANs (or certSANs of the node)",
-    "etcd-server": "spec.etcd.serverCertSANs",
-    "etcd-peer": "spec.etcd.peerCertSANs",
-}
+    yield f"next: add {name} to {kind.san_field}, run `pkigen apply`, and copy the node's files"
 
 
 def _servers(inventory: Inventory, names: frozenset[str]) -> list[DesiredCertificate]:
@@ -198,7 +191,7 @@ def _servers(inventory: Inventory, names: frozenset[str]) -> list[DesiredCertifi
         item for item in inventory.certificates.values() if item.profile in {Profile.SERVER, Profile.PEER}
     ]
     if not names:
-        return [item for item in serving if item.name == "apiserver"]
+        return [item for item in serving if item.kind is API_SERVER]
     scored = [(len(names & set(item.sans.texts())), item) for item in serving]
     best = sorted((pair for pair in scored if pair[0]), key=lambda pair: (-pair[0], pair[1].id))
     return [item for _, item in best]

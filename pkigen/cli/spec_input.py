@@ -7,6 +7,7 @@ import sys
 from ipaddress import ip_address
 from pathlib import Path
 
+from pkigen.desired import certificates
 from pkigen.spec.dialects import HostFacts
 from pkigen.spec.loader import LoadedSpec, load, load_text
 
@@ -15,9 +16,11 @@ _LARGEST_SPEC = 16 << 20
 
 def read_spec(spec: Path) -> LoadedSpec:
     """Load a spec from a file, or from standard input where it is called `-`."""
+    kinds, host = certificates.CERTIFICATES, host_facts()
     if str(spec) == "-":
-        return load_text(sys.stdin.buffer.read(_LARGEST_SPEC + 1), file="standard input", host=host_facts())
-    return load(spec, host=host_facts())
+        text = sys.stdin.buffer.read(_LARGEST_SPEC + 1)
+        return load_text(text, file="standard input", kinds=kinds, host=host)
+    return load(spec, kinds=kinds, host=host)
 
 
 def host_facts() -> HostFacts:

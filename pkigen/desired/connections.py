@@ -10,11 +10,23 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
-from pkigen import layout
-from pkigen.desired.derivation import SUPER_ADMIN
-from pkigen.desired.items import DesiredToken, file_of
+from pkigen.desired import certificates
+from pkigen.desired.certificates import (
+    API_SERVER,
+    API_SERVER_ETCD_CLIENT,
+    API_SERVER_KUBELET_CLIENT,
+    ETCD_HEALTHCHECK_CLIENT,
+    ETCD_PEER,
+    ETCD_SERVER,
+    FRONT_PROXY_CLIENT,
+    KUBELET_SERVING,
+    Holder,
+    KubeconfigTo,
+    Server,
+)
+from pkigen.desired.items import DesiredToken
 from pkigen.notation import host_text
-from pkigen.spec.model import Node, Role, Runtime
+from pkigen.spec.model import Node, Role
 from pkigen.spec.values import split_host_port
 
 if TYPE_CHECKING:
@@ -103,19 +115,19 @@ def endpoints(inventory: Inventory) -> Iterator[Endpoint]:
             node=node.name,
             host=node.advertise_address,
             port=cluster.api_port(node),
-            certificate=f"{node.name}/apiserver",
+            certificate=API_SERVER.id_on(node.name),
         )
     for node in cluster.etcd_members:
-        for component, port, name in (
-            ("etcd", ETCD_CLIENT_PORT, "etcd-server"),
-            ("etcd peer", ETCD_PEER_PORT, "etcd-peer"),
+        for component, port, kind in (
+            ("etcd", ETCD_CLIENT_PORT, ETCD_SERVER),
+            ("etcd peer", ETCD_PEER_PORT, ETCD_PEER),
         ):
             yield Endpoint(
                 component=component,
                 node=node.name,
                 host=node.advertise_address,
                 port=port,
-                certificate=f"{node.name}/{name}",
+                certificate=kind.id_on(node.name),
             )
     for node in sorted(cluster.spec.nodes, key=lambda node: node.name):
         yield Endpoint(
@@ -123,7 +135,7 @@ def endpoints(inventory: Inventory) -> Iterator[Endpoint]:
             node=node.name,
             host=node.advertise_address,
             port=KUBELET_PORT,
-            certificate=f"{node.name}/kubelet-serving",
+            certificate=KUBELET_SERVING.id_on(node.name),
         )
 
 
@@ -136,16 +148,7 @@ class _Edges:
     def all(self) -> Iterator[Edge]:
         for node in self._cluster.control_plane:
             yield from self._from_api_server(node)
-            for component, name in (
-                ("kube-controller-manager", "controller-manager.conf"),
-                ("kube-scheduler", "scheduler.conf"),
-            ):
-                yield self._to_api_server(
-                    Peer(component=component, node=node.name), node, f"{node.name}/{name}"
-                )
-            for name in ("admin.conf", SUPER_ADMIN):
-                if f"{node.name}/{name}" in self._inventory.certificates:
-                    yield from self._by_endpoint(Peer(component=name, node=node.name), f"{node.name}/{name}")
+            yield from self._from_kubeconfigs(node, Holder.CONTROL_PLANE, Holder.FIRST_CONTROL_PLANE)
         yield from self._published()
         for member in self._cluster.etcd_members:
             yield from self._between_members(member)
@@ -153,15 +156,25 @@ class _Edges:
 
     def _from_nodes_and_people(self) -> Iterator[Edge]:
         for node in sorted(self._spec.nodes, key=lambda node: node.name):
-            kubelet = Peer(component="kubelet", node=node.name)
-            if node.has(Role.CONTROL_PLANE):
-                yield self._to_api_server(kubelet, node, f"{node.name}/kubelet.conf")
-            else:
-                yield from self._by_endpoint(kubelet, f"{node.name}/kubelet.conf")
-            if self._spec.runtime is Runtime.SYSTEMD:
-                proxy = Peer(component="kube-proxy", node=node.name)
-                yield from self._by_endpoint(proxy, f"{node.name}/kube-proxy.conf")
+            yield from self._from_kubeconfigs(node, Holder.ETCD_MEMBER, Holder.NODE, Holder.KUBE_PROXY)
         yield from self._from_people()
+
+    def _from_kubeconfigs(self, node: Node, *holders: Holder) -> Iterator[Edge]:
+        """Of components first, then of people: who uses kubectl is called as the file is."""
+        for kind in sorted(certificates.CERTIFICATES, key=lambda kind: not kind.readers):
+            identifier = kind.id_on(node.name)
+            if (
+                kind.holder not in holders
+                or not isinstance(kind.place, KubeconfigTo)
+                or identifier not in self._inventory.certificates
+            ):
+                continue
+            for component in [reader.component.value for reader in kind.readers] or [kind.name]:
+                client = Peer(component=component, node=node.name)
+                if kind.place.server is Server.NEAREST and node.has(Role.CONTROL_PLANE):
+                    yield self._to_api_server(client, node, identifier)
+                else:
+                    yield from self._by_endpoint(client, identifier)
 
     def _from_api_server(self, node: Node) -> Iterator[Edge]:
         client = Peer(component="kube-apiserver", node=node.name)
@@ -172,15 +185,15 @@ class _Edges:
             host = member.advertise_address
             if stacked:
                 host = IPv6Address("::1") if isinstance(host, IPv6Address) else IPv4Address("127.0.0.1")
-            yield self._etcd_edge(client, node, f"{node.name}/apiserver-etcd-client", member, str(host))
+            yield self._etcd_edge(client, node, API_SERVER_ETCD_CLIENT.id_on(node.name), member, str(host))
         for other in sorted(self._spec.nodes, key=lambda each: each.name):
             yield Edge(
                 client=client,
                 server=Peer(component="kubelet", node=other.name),
                 names=tuple(map(str, other.kubelet_addresses)),
-                server_certificate=f"{other.name}/kubelet-serving",
+                server_certificate=KUBELET_SERVING.id_on(other.name),
                 client_trust=self._file(node, "ca.crt"),
-                client_certificate=f"{node.name}/apiserver-kubelet-client",
+                client_certificate=API_SERVER_KUBELET_CLIENT.id_on(node.name),
                 server_trust=self._file(other, "ca.crt"),
             )
 
@@ -199,7 +212,7 @@ class _Edges:
                     names=(),
                     server_certificate=None,
                     client_trust=None,
-                    client_certificate=f"{node.name}/front-proxy-client",
+                    client_certificate=FRONT_PROXY_CLIENT.id_on(node.name),
                     server_trust=self._file(publisher, "front-proxy-ca.crt"),
                 )
 
@@ -210,23 +223,23 @@ class _Edges:
                     client=Peer(component="etcd", node=member.name),
                     server=Peer(component="etcd peer", node=other.name),
                     names=(str(other.advertise_address),),
-                    server_certificate=f"{other.name}/etcd-peer",
+                    server_certificate=ETCD_PEER.id_on(other.name),
                     client_trust=self._file(member, "etcd/ca.crt"),
-                    client_certificate=f"{member.name}/etcd-peer",
+                    client_certificate=ETCD_PEER.id_on(member.name),
                     server_trust=self._file(other, "etcd/ca.crt"),
                 )
         yield self._etcd_edge(
             # Its JSON gateway dials the member itself with the serving certificate (embed/serve.go).
             Peer(component="etcd gateway", node=member.name),
             member,
-            f"{member.name}/etcd-server",
+            ETCD_SERVER.id_on(member.name),
             member,
             str(member.advertise_address),
         )
         yield self._etcd_edge(
             Peer(component="etcd health check", node=member.name),
             member,
-            f"{member.name}/etcd-healthcheck-client",
+            ETCD_HEALTHCHECK_CLIENT.id_on(member.name),
             member,
             str(member.advertise_address),
         )
@@ -236,20 +249,19 @@ class _Edges:
             client=client,
             server=Peer(component="etcd", node=member.name),
             names=(host,),
-            server_certificate=f"{member.name}/etcd-server",
+            server_certificate=ETCD_SERVER.id_on(member.name),
             client_trust=self._file(node, "etcd/ca.crt"),
             client_certificate=certificate,
             server_trust=self._file(member, "etcd/ca.crt"),
         )
 
     def _to_api_server(self, client: Peer, node: Node, certificate: str, name: str = "") -> Edge:
-        trust = file_of(self._inventory.certificates[certificate])
         return Edge(
             client=client,
             server=Peer(component="kube-apiserver", node=node.name),
             names=(name or str(node.advertise_address),),
-            server_certificate=f"{node.name}/apiserver",
-            client_trust=trust,
+            server_certificate=API_SERVER.id_on(node.name),
+            client_trust=self._inventory.certificates[certificate].file,
             client_certificate=certificate,
             server_trust=self._file(node, "ca.crt"),
         )
@@ -280,7 +292,7 @@ class _Edges:
                 client=Peer(component=f"service account {item.namespace}/{item.account}", node=None),
                 server=Peer(component="kube-apiserver", node=node.name),
                 names=(str(split_host_port(endpoint)[0]) if endpoint else str(node.advertise_address),),
-                server_certificate=f"{node.name}/apiserver",
+                server_certificate=API_SERVER.id_on(node.name),
                 client_trust=item.path,
                 client_certificate=None,
                 server_trust=None,
@@ -296,11 +308,11 @@ class _Edges:
                 f"kubernetes.default.svc.{networking.dns_domain}",
                 *(str(subnet[1]) for subnet in networking.service_subnets),
             ),
-            server_certificate=f"{node.name}/apiserver",
+            server_certificate=API_SERVER.id_on(node.name),
             client_trust=self._file(publisher, "ca.crt"),
             client_certificate=None,
             server_trust=None,
         )
 
     def _file(self, node: Node, name: str) -> str:
-        return layout.node_path(node.name, f"{self._spec.certificates.directory}/{name}")
+        return self._inventory.pki_path(node.name, name)

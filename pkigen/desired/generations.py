@@ -20,14 +20,22 @@ class CA(enum.StrEnum):
     FRONT_PROXY = "front-proxy-ca"
 
     @property
-    def common_name(self) -> str:
-        """The subject that kubeadm gives it (`certlist.go`)."""
-        return {CA.KUBERNETES: "kubernetes", CA.ETCD: "etcd-ca", CA.FRONT_PROXY: "front-proxy-ca"}[self]
-
-    @property
     def certificate_name(self) -> str:
         """Its name in `overrides`, plans and reports."""
         return self.value.replace("/", "-")
+
+    @classmethod
+    def of_id(cls, identifier: str) -> CA:
+        """The CA whose signing certificate has this id.
+
+        Raises:
+            ValueError: It is the id of something else, be it another generation such as `ca-next`.
+        """
+        for ca in cls:
+            if ca_id(ca) == identifier:
+                return ca
+        msg = f"{identifier} is no CA's id"
+        raise ValueError(msg)
 
 
 class Phase(enum.StrEnum):
@@ -151,11 +159,11 @@ def encryption_key_path(slot: Slot) -> str:
     return layout.authority_path(f"encryption{slot}.key")
 
 
-def _pair(stem: str) -> KeyPairFiles:
+def pair_at(stem: str) -> KeyPairFiles:
+    """A certificate and its key as two files that are called alike."""
     return KeyPairFiles(certificate=f"{stem}.crt", key=f"{stem}.key")
 
 
 def ca_location(ca: CA, slot: Slot = Slot.CURRENT) -> KeyPairFiles:
     """Where the authority keeps a generation of a CA."""
-    stem = layout.authority_path(f"{ca}{slot}")
-    return KeyPairFiles(certificate=f"{stem}.crt", key=f"{stem}.key")
+    return pair_at(layout.authority_path(f"{ca}{slot}"))

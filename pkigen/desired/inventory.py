@@ -1,8 +1,8 @@
 """**The** list of everything that must exist, derived from the spec.
 
-Issuing, rendering, planning, verifying and the documentation all derive from it. A newcomer who adds a
-certificate adds one entry here. The order is: issuers before what they sign, the authority before the nodes,
-nodes by name, so that neither the order of nodes in the spec nor the run changes any output.
+Issuing, rendering, planning and verifying all derive from it. A newcomer who adds a certificate adds one
+row to `certificates`. The order is: issuers before what they sign, the authority before the nodes, nodes by
+name, so that neither the order of nodes in the spec nor the run changes any output.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pkigen.desired.derivation import Derivation
+from pkigen.desired.certificate_items import pki_path
+from pkigen.desired.derivation import derived_items
 from pkigen.desired.generations import CA, KeyPairFiles, Rotations, ca_id
 from pkigen.desired.items import (
     Desired,
@@ -22,7 +23,6 @@ from pkigen.desired.items import (
     DesiredSecret,
     DesiredToken,
     MaterialKind,
-    paths_of,
 )
 from pkigen.spec.model import Authority, CAKeys, ClusterSpec
 
@@ -102,7 +102,11 @@ class Inventory:
     @cached_property
     def paths(self) -> frozenset[str]:
         """Every path that the inventory puts a file at."""
-        return frozenset(path for item in self.items for path in paths_of(item))
+        return frozenset(path for item in self.items for path in item.paths)
+
+    def pki_path(self, node: str, name: str) -> str:
+        """Where a file of a node's directory of certificates stands in the PKI directory."""
+        return pki_path(self.cluster, node, name)
 
 
 def private_paths(inventory: Inventory) -> tuple[str, ...]:
@@ -147,7 +151,7 @@ def derive(
     known = rotations or Rotations()
     return Inventory(
         cluster=cluster,
-        items=tuple(Derivation(cluster, known).items()),
+        items=tuple(derived_items(cluster, known)),
         rotations=known,
         etcd=(etcd or EtcdMembership()).grown([member.name for member in cluster.etcd_members]),
     )

@@ -1,9 +1,13 @@
-"""The kinds of object that the inventory lists: certificates, key pairs, secrets, copies, files, tokens."""
+"""The kinds of object that the inventory lists: certificates, key pairs, secrets, copies, files, tokens.
+
+Each has an `id`, which plans and ledgers call it by, the `node` that it is for, or None, and the `paths` of
+the files that it consists of in the PKI directory.
+"""
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.issuance import CertificateContent
@@ -16,11 +20,7 @@ if TYPE_CHECKING:
     from pkigen.crypto.keys import KeyAlgorithm
     from pkigen.crypto.names import SANs, Subject
     from pkigen.crypto.profiles import Profile
-
-
-def identifier_of(item: Desired) -> str:
-    """The id that plans and ledgers call an object by: its own, else its path."""
-    return item.path if isinstance(item, DesiredCopy | DesiredFile) else item.id
+    from pkigen.desired.certificates import CertificateKind
 
 
 class FileKind(enum.StrEnum):
@@ -66,13 +66,13 @@ class MaterialKind(enum.StrEnum):
 class DesiredCertificate:
     """A certificate, CA or leaf, and its private key.
 
-    `id` is unique (`cp-1/apiserver`); `name` is kubeadm's and shared by all nodes (`apiserver`).
-    `issuer` is None for a root CA. `renew_before` counts back from the end of validity. Where `key_home` is
-    the node, the PKI directory holds the certificate alone, and kubeconfigs without their key.
+    `id` is unique (`cp-1/apiserver`); `issuer` is None for a root CA. `renew_before` counts back from the end
+    of validity. Where `key_home` is the node, the PKI directory holds the certificate alone, and kubeconfigs
+    without their key.
     """
 
+    kind: CertificateKind = field(repr=False)
     id: str
-    name: str
     node: str | None
     issuer: CA | None
     subject: Subject
@@ -89,6 +89,33 @@ class DesiredCertificate:
         """Whether the private key was made on the node and never leaves it."""
         return self.key_home is KeyHome.NODE
 
+    @property
+    def name(self) -> str:
+        """What all nodes' certificates of the kind are called (`apiserver`); a person's by its id."""
+        return self.id.rpartition("/")[2]
+
+    @property
+    def file(self) -> str:
+        """The file that the certificate stands in."""
+        location = self.location
+        return location.kubeconfig if isinstance(location, InKubeconfig) else location.certificate
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Its own files: none where it stands in a kubeconfig, which is an item of its own."""
+        match self.location:
+            case KeyPairFiles() as files if not self.key_is_elsewhere:
+                return (files.certificate, files.key)
+            case KeyPairFiles() | CertificateFile() as files:
+                return (files.certificate,)
+            case InKubeconfig():
+                return ()
+
+    @property
+    def read_paths(self) -> tuple[str, ...]:
+        """The files in which others read it: its own, or the kubeconfig that it stands in."""
+        return self.paths or (self.file,)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredKeyPair:
@@ -99,6 +126,15 @@ class DesiredKeyPair:
     private_path: str
     public_path: str
     slot: Slot = Slot.CURRENT
+
+    @property
+    def node(self) -> None:
+        """No node's: it is the authority's."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Both halves."""
+        return (self.private_path, self.public_path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +148,15 @@ class DesiredSecret:
     path: str
     size: int
 
+    @property
+    def node(self) -> None:
+        """No node's: it is the authority's."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The one file."""
+        return (self.path,)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredCopy:
@@ -123,6 +168,16 @@ class DesiredCopy:
     material: MaterialKind
     ca: CA | None = None
     slot: Slot = Slot.CURRENT
+
+    @property
+    def id(self) -> str:
+        """The path."""
+        return self.path
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The one file."""
+        return (self.path,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +195,11 @@ class DesiredKubeconfig:
     namespace: str | None = None
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """The one file."""
+        return (self.path,)
+
+    @property
     def context(self) -> str:
         """The context's name, as kubeadm forms it."""
         return f"{self.user}@{self.cluster}"
@@ -155,6 +215,16 @@ class DesiredFile:
     kind: FileKind
     user: str | None = None
     secret: bool = False
+
+    @property
+    def id(self) -> str:
+        """The path."""
+        return self.path
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The one file."""
+        return (self.path,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +248,15 @@ class DesiredToken:
     renew_before: timedelta
 
     @property
+    def node(self) -> None:
+        """No node's: its user is outside of the cluster."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The one file."""
+        return (self.path,)
+
+    @property
     def user(self) -> str:
         """What the kubeconfig calls the credential."""
         return f"{self.namespace}:{self.account}"
@@ -197,29 +276,6 @@ Desired = (
     | DesiredToken
     | DesiredFile
 )
-
-
-def paths_of(item: Desired) -> tuple[str, ...]:
-    """The files that one item consists of in the PKI directory."""
-    match item:
-        case DesiredCertificate(location=KeyPairFiles() as files) if item.key_is_elsewhere:
-            return (files.certificate,)
-        case DesiredCertificate(location=KeyPairFiles() as files):
-            return (files.certificate, files.key)
-        case DesiredCertificate(location=CertificateFile() as file):
-            return (file.certificate,)
-        case DesiredCertificate():
-            return ()
-        case DesiredKeyPair():
-            return (item.private_path, item.public_path)
-        case _:
-            return (item.path,)
-
-
-def file_of(item: DesiredCertificate) -> str:
-    """The file that a certificate stands in."""
-    location = item.location
-    return location.kubeconfig if isinstance(location, InKubeconfig) else location.certificate
 
 
 def content_of(item: DesiredCertificate) -> CertificateContent:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.key_makers import generated
-from pkigen.desired.items import Desired, DesiredCertificate, DesiredKeyPair, DesiredKubeconfig, identifier_of
+from pkigen.desired.items import Desired, DesiredCertificate, DesiredKeyPair, DesiredKubeconfig
 from pkigen.errors import StoreError
 from pkigen.reconcile.authorities import Authorities
 from pkigen.reconcile.lock_builder import LockBuilder
@@ -125,14 +125,14 @@ def _make(changes: Mapping[str, Action], bench: Workbench) -> None:
     pending = [
         item
         for item in bench.inventory.items
-        if not isinstance(item, DesiredKubeconfig) and identifier_of(item) in changes
+        if not isinstance(item, DesiredKubeconfig) and item.id in changes
     ]
     progress = bench.tools.progress
     with generated(_algorithms(pending, changes, bench), bench.tools.makers) as keys:
         # Only now: showing progress may start a thread, and a process with threads should not fork.
         progress.begin("issuing and rendering", len(pending))
         for item in pending:
-            carry_out(item, changes[identifier_of(item)], bench, keys)
+            carry_out(item, changes[item.id], bench, keys)
             progress.step()
 
 

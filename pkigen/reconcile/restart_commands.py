@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.desired.connections import ETCD_CLIENT_PORT, ETCD_PEER_PORT
+from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import pods
 from pkigen.desired.rendering.flags import localhost
 from pkigen.notation import host_text
-from pkigen.reconcile.restart_map import ComponentName, Effect, Restart
+from pkigen.reconcile.restart_map import Effect, Restart
 from pkigen.spec.model import Runtime
 
 if TYPE_CHECKING:

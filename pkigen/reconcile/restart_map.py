@@ -1,8 +1,9 @@
 """The restart map: which component on which node must restart after a change, and which reloads by itself.
 
-The table follows what Kubernetes and etcd do with a file that changes under them: section by section from
-`apiserver/pkg/server/options`, `kube-controller-manager/app`, `client-go/transport`, `pkg/kubelet` and etcd's
-`client/pkg/transport/listener.go`. Nothing here restarts anything.
+Who reads a certificate stands in its row of `desired.certificates`; who reads what else nodes have stands
+here. The tables follow what Kubernetes and etcd do with a file that changes under them: section by section
+from `apiserver/pkg/server/options`, `kube-controller-manager/app`, `client-go/transport`, `pkg/kubelet` and
+etcd's `client/pkg/transport/listener.go`. Nothing here restarts anything.
 """
 
 from __future__ import annotations
@@ -17,11 +18,10 @@ from pkigen.desired.items import (
     DesiredCertificate,
     DesiredCopy,
     DesiredFile,
-    DesiredKeyPair,
     FileKind,
     MaterialKind,
-    paths_of,
 )
+from pkigen.desired.readers import ComponentName, ReadBy, Reading
 from pkigen.reconcile.plan import Create, Remove
 from pkigen.state.reasons import Reason
 
@@ -29,18 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from pkigen.desired.inventory import Inventory
+    from pkigen.desired.items import Desired
     from pkigen.reconcile.plan import Action
-
-
-class ComponentName(enum.StrEnum):
-    """What runs on a node, in the order in which it is safe to restart."""
-
-    ETCD = "etcd"
-    API_SERVER = "kube-apiserver"
-    CONTROLLER_MANAGER = "kube-controller-manager"
-    SCHEDULER = "kube-scheduler"
-    KUBELET = "kubelet"
-    KUBE_PROXY = "kube-proxy"
 
 
 class Effect(enum.StrEnum):
@@ -73,49 +63,43 @@ class Restart:
     removes: tuple[str, ...] = ()
 
 
-_Reader = tuple[ComponentName, Effect]
-
-_CERTIFICATE_READERS: dict[str, tuple[_Reader, ...]] = {
-    "etcd-server": ((ComponentName.ETCD, Effect.RELOADS),),  # listener.go: per handshake
-    "etcd-peer": ((ComponentName.ETCD, Effect.RELOADS),),
-    "apiserver": ((ComponentName.API_SERVER, Effect.RELOADS),),  # options/serving.go
-    "apiserver-kubelet-client": ((ComponentName.API_SERVER, Effect.RELOADS),),  # within 5 minutes
-    "apiserver-etcd-client": ((ComponentName.API_SERVER, Effect.RELOADS),),  # with every new connection
-    "front-proxy-client": ((ComponentName.API_SERVER, Effect.RELOADS),),
-    "controller-manager.conf": (
-        (ComponentName.CONTROLLER_MANAGER, Effect.RESTART),
-    ),  # embedded data is read once
-    "scheduler.conf": ((ComponentName.SCHEDULER, Effect.RESTART),),
-    "kubelet.conf": ((ComponentName.KUBELET, Effect.RESTART),),
-    "kube-proxy.conf": ((ComponentName.KUBE_PROXY, Effect.RESTART),),
-    "kubelet-serving": ((ComponentName.KUBELET, Effect.RELOADS),),
+_EFFECTS = {
+    Reading.AT_START: Effect.RESTART,
+    Reading.ON_CHANGE: Effect.RELOADS,
+    Reading.PER_CONNECTION: Effect.RELOADS,
 }
 
-_MATERIAL_READERS: dict[tuple[MaterialKind, CA | None], tuple[_Reader, ...]] = {
+
+def _read_by(reading: Reading, *components: ComponentName) -> tuple[ReadBy, ...]:
+    return tuple(ReadBy(component=component, reading=reading) for component in components)
+
+
+_MATERIAL_READERS: dict[tuple[MaterialKind, CA | None], tuple[ReadBy, ...]] = {
     (MaterialKind.TRUST_BUNDLE, CA.KUBERNETES): (
         # --client-ca-file reloads, --kubelet-certificate-authority only from 1.36 on, --root-ca-file never.
-        (ComponentName.API_SERVER, Effect.RESTART),
-        (ComponentName.CONTROLLER_MANAGER, Effect.RESTART),
-        (ComponentName.KUBELET, Effect.RELOADS),
+        *_read_by(Reading.AT_START, ComponentName.API_SERVER, ComponentName.CONTROLLER_MANAGER),
+        *_read_by(Reading.ON_CHANGE, ComponentName.KUBELET),
     ),
-    (MaterialKind.TRUST_BUNDLE, CA.ETCD): (
-        (ComponentName.ETCD, Effect.RESTART),
-        (ComponentName.API_SERVER, Effect.RESTART),
+    (MaterialKind.TRUST_BUNDLE, CA.ETCD): _read_by(
+        Reading.AT_START, ComponentName.ETCD, ComponentName.API_SERVER
     ),
-    (MaterialKind.TRUST_BUNDLE, CA.FRONT_PROXY): (
-        (ComponentName.API_SERVER, Effect.RELOADS),
-        (ComponentName.CONTROLLER_MANAGER, Effect.RELOADS),
+    (MaterialKind.TRUST_BUNDLE, CA.FRONT_PROXY): _read_by(
+        Reading.ON_CHANGE, ComponentName.API_SERVER, ComponentName.CONTROLLER_MANAGER
     ),
-    (MaterialKind.SIGNING_CERTIFICATE, CA.KUBERNETES): ((ComponentName.CONTROLLER_MANAGER, Effect.RELOADS),),
-    (MaterialKind.CA_KEY, CA.KUBERNETES): ((ComponentName.CONTROLLER_MANAGER, Effect.RELOADS),),
-    (MaterialKind.SA_PRIVATE_KEY, None): (
-        (ComponentName.API_SERVER, Effect.RESTART),
-        (ComponentName.CONTROLLER_MANAGER, Effect.RESTART),
+    (MaterialKind.SIGNING_CERTIFICATE, CA.KUBERNETES): _read_by(
+        Reading.ON_CHANGE, ComponentName.CONTROLLER_MANAGER
     ),
-    (MaterialKind.SA_PUBLIC_KEY, None): ((ComponentName.API_SERVER, Effect.RESTART),),
+    (MaterialKind.CA_KEY, CA.KUBERNETES): _read_by(Reading.ON_CHANGE, ComponentName.CONTROLLER_MANAGER),
+    # kubeadm's `certs renew` signs with these; no component reads them.
+    (MaterialKind.CA_KEY, CA.ETCD): (),
+    (MaterialKind.CA_KEY, CA.FRONT_PROXY): (),
+    (MaterialKind.SA_PRIVATE_KEY, None): _read_by(
+        Reading.AT_START, ComponentName.API_SERVER, ComponentName.CONTROLLER_MANAGER
+    ),
+    (MaterialKind.SA_PUBLIC_KEY, None): _read_by(Reading.AT_START, ComponentName.API_SERVER),
 }
 
-_FILE_READERS: dict[FileKind, _Reader] = {
+_FILE_READERS: dict[FileKind, tuple[ComponentName, Effect]] = {
     FileKind.ETCD: (ComponentName.ETCD, Effect.RECREATED),
     FileKind.KUBE_APISERVER: (ComponentName.API_SERVER, Effect.RECREATED),
     FileKind.KUBE_CONTROLLER_MANAGER: (ComponentName.CONTROLLER_MANAGER, Effect.RECREATED),
@@ -145,32 +129,65 @@ def restart_map(inventory: Inventory, changes: Iterable[Action]) -> tuple[Restar
     it starts, and must be healthy before the next one is admitted: etcd refuses that otherwise.
     """
     changes = tuple(changes)
-    changed = _paths(each for each in changes if each.reason is not Reason.ORDER_CHANGED)
-    created = _paths(each for each in changes if isinstance(each, Create))
-    present = _components(inventory)
-    gathered: dict[_Running, dict[Effect, list[str]]] = {}
-    known: set[_Running] = set()
-    for item in inventory.items:
-        node = getattr(item, "node", None)
-        if node is None:
-            continue
-        files = _files(item)
-        for component, effect in _readers(item, present):
-            if isinstance(item, DesiredCertificate | DesiredFile) and not created.issuperset(files):
-                known.add((component, node))
-            if touched := [_on_node(path, node) for path in files if path in changed]:
-                gathered.setdefault((component, node), {}).setdefault(effect, []).extend(touched)
-    for running in gathered.keys() - known:
-        gathered[running][Effect.STARTS] = []
+    asked = _asked_of_components(inventory, changes)
     newcomers = {
-        name for name in inventory.etcd.joined if (ComponentName.ETCD, name) in gathered.keys() - known
+        node
+        for (component, node), effects in asked.items()
+        if component is ComponentName.ETCD and Effect.STARTS in effects and node in inventory.etcd.joined
     }
     return (
-        *(_asked(inventory, Effect.EXPELS, name) for name in _former_members(changes, inventory)),
+        *(_membership(inventory, Effect.EXPELS, name) for name in _former_members(changes, inventory)),
         *_with_admissions(
-            _ordered(gathered, newcomers, _former_definitions(inventory, changes)), newcomers, inventory
+            _ordered(asked, newcomers, _former_definitions(inventory, changes)), newcomers, inventory
         ),
     )
+
+
+def _asked_of_components(
+    inventory: Inventory, changes: Collection[Action]
+) -> dict[_Running, dict[Effect, list[str]]]:
+    """The files that changed for each component on each node, by what they ask of it."""
+    changed = _paths(each for each in changes if each.reason is not Reason.ORDER_CHANGED)
+    reads = tuple(_reads(inventory))
+    asked: dict[_Running, dict[Effect, list[str]]] = {}
+    for read in reads:
+        if touched := [_on_node(path, read.running[1]) for path in read.files if path in changed]:
+            asked.setdefault(read.running, {}).setdefault(read.effect, []).extend(touched)
+    for running in asked.keys() - _known(reads, changes):
+        asked[running][Effect.STARTS] = []
+    return asked
+
+
+def _known(reads: Iterable[_Read], changes: Iterable[Action]) -> set[_Running]:
+    """What has run before: a component all of whose own files are new has not."""
+    created = _paths(each for each in changes if isinstance(each, Create))
+    return {read.running for read in reads if read.is_own and not created.issuperset(read.files)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """Files that a component on a node reads, and what a change of them asks of it.
+
+    `is_own` says that they were made for it; copies of the authority's files are there for whoever runs.
+    """
+
+    running: _Running
+    effect: Effect
+    files: tuple[str, ...]
+    is_own: bool
+
+
+def _reads(inventory: Inventory) -> Iterator[_Read]:
+    present = _components(inventory)
+    for item in inventory.items:
+        if item.node is not None:
+            for component, effect in _readers(item, present):
+                yield _Read(
+                    running=(component, item.node),
+                    effect=effect,
+                    files=item.read_paths if isinstance(item, DesiredCertificate) else item.paths,
+                    is_own=isinstance(item, DesiredCertificate | DesiredFile),
+                )
 
 
 def leftovers(inventory: Inventory, changes: Iterable[Action]) -> dict[str, tuple[str, ...]]:
@@ -221,15 +238,15 @@ def _paths(actions: Iterable[Action]) -> set[str]:
 
 
 def _ordered(
-    gathered: dict[_Running, dict[Effect, list[str]]],
+    asked: dict[_Running, dict[Effect, list[str]]],
     newcomers: Collection[str],
     former: Mapping[_Running, tuple[str, ...]],
 ) -> Iterator[Restart]:
     order = list(ComponentName)
     for component, node in sorted(
-        gathered, key=lambda running: (order.index(running[0]), running[1] in newcomers, running[1])
+        asked, key=lambda running: (order.index(running[0]), running[1] in newcomers, running[1])
     ):
-        effects = gathered[component, node]
+        effects = asked[component, node]
         files = {path for each in effects.values() for path in each}
         yield Restart(
             node=node,
@@ -242,7 +259,7 @@ def _ordered(
 
 def admission(inventory: Inventory, member: str) -> Restart:
     """What an etcd cluster must be asked before one that joins it starts for the first time."""
-    return _asked(inventory, Effect.ADMITS, member)
+    return _membership(inventory, Effect.ADMITS, member)
 
 
 def _with_admissions(
@@ -254,7 +271,7 @@ def _with_admissions(
         yield step
 
 
-def _asked(inventory: Inventory, effect: Effect, member: str) -> Restart:
+def _membership(inventory: Inventory, effect: Effect, member: str) -> Restart:
     """A step at the member that has been there longest."""
     asked = (*inventory.etcd.founders, *inventory.etcd.joined)[0]
     return Restart(node=asked, component=ComponentName.ETCD, effect=effect, files=(), member=member)
@@ -268,25 +285,22 @@ def _former_members(changes: Iterable[Action], inventory: Inventory) -> list[str
     return sorted(names - staying) if staying else []
 
 
-def _files(item: object) -> tuple[str, ...]:
-    if isinstance(item, DesiredCertificate):
-        paths = paths_of(item)
-        return paths or (getattr(item.location, "kubeconfig", ""),)
-    return paths_of(item) if isinstance(item, DesiredCopy | DesiredFile | DesiredKeyPair) else ()
-
-
-def _readers(item: object, present: Mapping[str, set[ComponentName]]) -> Iterator[_Reader]:
+def _readers(
+    item: Desired, present: Mapping[str, set[ComponentName]]
+) -> Iterator[tuple[ComponentName, Effect]]:
+    """Who reads an item, and what a change of it asks of them; a KeyError where the tables do not know it."""
     match item:
         case DesiredCertificate():
-            yield from _CERTIFICATE_READERS.get(item.name, ())
+            for reader in item.kind.readers:
+                yield reader.component, _EFFECTS[reader.reading]
         case DesiredCopy():
-            for component, effect in _MATERIAL_READERS.get((item.material, item.ca), ()):
-                if component in present[item.node]:
-                    yield component, effect
-        case DesiredFile() if item.kind in _FILE_READERS:
+            for reader in _MATERIAL_READERS[item.material, item.ca]:
+                if reader.component in present[item.node]:
+                    yield reader.component, _EFFECTS[reader.reading]
+        case DesiredFile():
             yield _FILE_READERS[item.kind]
         case _:
-            pass
+            pass  # a kubeconfig's certificate speaks for it; everything else is on no node
 
 
 def _components(inventory: Inventory) -> dict[str, set[ComponentName]]:

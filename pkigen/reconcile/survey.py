@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pkigen.crypto.issuance import END_OF_TIME, certificate_pem, end_of_validity
 from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles, ca_id
-from pkigen.desired.items import DesiredCertificate, DesiredKubeconfig, paths_of
+from pkigen.desired.items import DesiredCertificate, DesiredKubeconfig
 from pkigen.reconcile.checks import Case, Finding, examine
 from pkigen.reconcile.decision import Decision, Signer, decide
 from pkigen.reconcile.plan import Action, Await, Create, Reissuance, Reissue, Renew
@@ -131,7 +131,7 @@ class Survey:
         gets_another = issubclass(decision.kind, Create | Renew | Reissue | Await)
         return decision.kind(
             id=item.id,
-            paths=_paths(item),
+            paths=item.read_paths,
             node=item.node,
             reason=decision.causes[0].reason if decision.causes else None,
             details=tuple(finding.detail for finding in decision.causes),
@@ -184,10 +184,6 @@ class Survey:
                 return None
         detail = f"{item.location.kubeconfig} has another server, name or CA than the spec gives"
         return Finding(reason=Reason.CONTENT_CHANGED, detail=detail)
-
-
-def _paths(item: DesiredCertificate) -> tuple[str, ...]:
-    return (item.location.kubeconfig,) if isinstance(item.location, InKubeconfig) else paths_of(item)
 
 
 def _key_beside(item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:

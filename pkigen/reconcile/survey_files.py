@@ -16,8 +16,6 @@ from pkigen.desired.items import (
     DesiredSecret,
     DesiredToken,
     MaterialKind,
-    identifier_of,
-    paths_of,
 )
 from pkigen.reconcile.checks import Finding
 from pkigen.reconcile.decision import issuing
@@ -210,8 +208,8 @@ def _kept(item: _NoCertificate, wrong: Finding | None) -> Surveyed:
 
 def _changed(item: _NoCertificate, kind: type[Action], *findings: Finding) -> Surveyed:
     action = kind(
-        id=identifier_of(item),
-        paths=paths_of(item),
+        id=item.id,
+        paths=item.paths,
         node=item.node if isinstance(item, DesiredCopy | DesiredFile) else None,
         reason=findings[0].reason if findings else None,
         details=tuple(finding.detail for finding in findings),

@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.path_verifier import PathVerifier
+from pkigen.desired.certificates import ETCD_HEALTHCHECK_CLIENT
 from pkigen.desired.connections import Endpoint, edges, endpoints
 from pkigen.desired.generations import CA, KeyPairFiles, ca_id
 from pkigen.state.authority import look_at_all
@@ -204,7 +205,7 @@ class _View:
 
     def identity(self, endpoint: Endpoint) -> ServedIdentity | None:
         """A client certificate for etcd, which lets nobody in without one."""
-        item = self._inventory.certificates.get(f"{endpoint.node}/etcd-healthcheck-client")
+        item = self._inventory.certificates.get(ETCD_HEALTHCHECK_CLIENT.id_on(endpoint.node))
         if item is None or item.key_is_elsewhere or _issuer_id(self._inventory, endpoint) != ca_id(CA.ETCD):
             return None
         if not isinstance(item.location, KeyPairFiles):

@@ -164,13 +164,8 @@ def files_of(identifier: str, slot: Slot) -> tuple[str, ...]:
         return (sa_path(slot, layout.SA_PRIVATE_KEY), sa_path(slot, layout.SA_PUBLIC_KEY))
     if identifier == ENCRYPTION_KEY:
         return (encryption_key_path(slot),)
-    location = ca_location(ca_of(identifier), slot)
+    location = ca_location(CA.of_id(identifier), slot)
     return (location.certificate, location.key)
-
-
-def ca_of(identifier: str) -> CA:
-    """The CA of an id that is a CA's."""
-    return next(ca for ca in CA if ca_id(ca) == identifier)
 
 
 def premises(rotations: Rotations, identifiers: Iterable[str], step: RotationStep) -> tuple[str, ...]:

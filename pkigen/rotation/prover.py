@@ -28,7 +28,7 @@ from pkigen import layout
 from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, load_public, public_der
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.connections import Peer, edges
-from pkigen.desired.items import DesiredFile, FileKind, file_of
+from pkigen.desired.items import DesiredFile, FileKind
 from pkigen.desired.rendering import read_back
 from pkigen.errors import UnsafePathError
 from pkigen.rotation.proof import CASES, Age, Presented, Proof, ProofRow, State, Verdict
@@ -178,9 +178,9 @@ class _Prover:
         """The certificates that their nodes have not asked for yet; nobody shows them to anybody."""
         reader = self._states[Age.NEW].reader
         return {
-            item.id: file_of(item)
+            item.id: item.file
             for item in self._inventory.certificates.values()
-            if item.key_is_elsewhere and isinstance(observe_file(reader, file_of(item)), Fault)
+            if item.key_is_elsewhere and isinstance(observe_file(reader, item.file), Fault)
         }
 
     def _tls(self, edge: Edge) -> Iterator[_Group]:
@@ -383,7 +383,7 @@ class _Prover:
         return f"{path} {content.message}" if isinstance(content, Fault) else content.data
 
     def _on(self, node: Node, name: str) -> str:
-        return layout.node_path(node.name, f"{self._cluster.spec.certificates.directory}/{name}")
+        return self._inventory.pki_path(node.name, name)
 
 
 def _kind(peer: Peer) -> str:

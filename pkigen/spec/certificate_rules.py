@@ -2,47 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pkigen.notation import format_duration
 from pkigen.spec.findings import Location, SpecFinding, no_effect, warning
-from pkigen.spec.model import CA_CERTIFICATE_NAMES, CERTIFICATE_NAMES, Authority, CAKeys, KeyHome, Runtime
+from pkigen.spec.model import Authority, CAKeys, KeyHome
 from pkigen.spec.translation import quote, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from datetime import timedelta
 
     from pkigen.spec.model import ClusterSpec
 
 
-_OTHER_ISSUERS: Final = {
-    "etcd-server": "etcd-ca",
-    "etcd-peer": "etcd-ca",
-    "etcd-healthcheck-client": "etcd-ca",
-    "apiserver-etcd-client": "etcd-ca",
-    "front-proxy-client": "front-proxy-ca",
-}
-"""Which CA signs what; all other leaves are signed by `ca` (K/phases/certs/certlist.go)."""
+class OverridableKind(Protocol):
+    """What these rules must know of a kind of certificate; the rows of `desired.certificates` say it."""
+
+    @property
+    def name(self) -> str:
+        """What `overrides` call it."""
+
+    @property
+    def issuer_name(self) -> str | None:
+        """The CA that signs it; None for a CA."""
+
+    def absence(self, cluster: ClusterSpec, /) -> str | None:
+        """Why a cluster has none of it."""
+
+
 _CERTIFICATES: Final[Location] = ("spec", "certificates")
 _OVERRIDES: Final[Location] = (*_CERTIFICATES, "overrides")
 
 
-def _override_names(spec: ClusterSpec) -> Iterator[SpecFinding]:
-    overrides = spec.spec.certificates.overrides
-    absent = {}
-    if spec.spec.etcd.external is not None:
-        names = ("etcd-ca", *(name for name, issuer in _OTHER_ISSUERS.items() if issuer == "etcd-ca"))
-        absent = dict.fromkeys(names, "etcd is external")
-    if spec.spec.runtime is not Runtime.SYSTEMD:
-        absent["kube-proxy.conf"] = "kube-proxy runs in the cluster, with a token"
-    for name in overrides:
+def _override_names(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> Iterator[SpecFinding]:
+    known = {kind.name: kind for kind in kinds}
+    for name in spec.spec.certificates.overrides:
         at: Location = (*_OVERRIDES, name)
-        if name not in CERTIFICATE_NAMES:
-            near = suggestion(name, CERTIFICATE_NAMES) or f"; known are {', '.join(CERTIFICATE_NAMES)}"
+        if name not in known:
+            near = suggestion(name, tuple(known)) or f"; known are {', '.join(known)}"
             yield SpecFinding(at=at, message=f"is no certificate's name{near}", on_key=True)
-        elif name in absent:
-            yield no_effect(at, absent[name], ("spec", "etcd"), ("spec", "runtime"))
+        elif (absence := known[name].absence(spec)) is not None:
+            yield no_effect(at, absence, ("spec", "etcd"), ("spec", "runtime"))
 
 
 def _no_signer(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -91,12 +93,13 @@ def _no_approver(spec: ClusterSpec) -> Iterator[SpecFinding]:
         )
 
 
-def _lifetime(spec: ClusterSpec, name: str) -> timedelta:
+def _lifetime(spec: ClusterSpec, name: str, kinds: Collection[OverridableKind]) -> timedelta:
     certificates = spec.spec.certificates
     override = certificates.overrides.get(name)
     if override is not None and override.validity is not None:
         return override.validity
-    return certificates.ca_validity if name in CA_CERTIFICATE_NAMES else certificates.validity
+    is_ca = any(kind.name == name and kind.issuer_name is None for kind in kinds)
+    return certificates.ca_validity if is_ca else certificates.validity
 
 
 def _leaf_validity(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -111,37 +114,43 @@ def _leaf_validity(spec: ClusterSpec) -> Iterator[SpecFinding]:
         )
 
 
-def _overridden_validities(spec: ClusterSpec) -> Iterator[SpecFinding]:
+def _overridden_validities(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> Iterator[SpecFinding]:
     """Likewise where a kind of certificate has a validity of its own, the CA's or the leaf's."""
-    certificates = spec.spec.certificates
-    for name, override in certificates.overrides.items():
-        if override.validity is None or name not in CERTIFICATE_NAMES:
+    known = {kind.name: kind for kind in kinds}
+    for name, override in spec.spec.certificates.overrides.items():
+        if override.validity is None or name not in known:
             continue
-        at: Location = (*_OVERRIDES, name, "validity")
-        if name in CA_CERTIFICATE_NAMES:
-            if override.validity < certificates.validity <= certificates.ca_validity and _default_leaves(
-                spec, name
-            ):
-                yield SpecFinding(
-                    at=at,
-                    message=f"{format_duration(override.validity)} is shorter than the validity of leaves "
-                    f"({format_duration(certificates.validity)}): no certificate outlives its CA",
-                    given=((*_CERTIFICATES, "validity"), (*_CERTIFICATES, "caValidity")),
-                )
-            continue
-        issuer = _OTHER_ISSUERS.get(name, "ca")
-        if override.validity > _lifetime(spec, issuer):
+        issuer = known[name].issuer_name
+        if issuer is None:
+            yield from _short_ca(spec, name, override.validity, kinds)
+        elif override.validity > _lifetime(spec, issuer, kinds):
             yield SpecFinding(
-                at=at,
+                at=(*_OVERRIDES, name, "validity"),
                 message=f"{format_duration(override.validity)} is longer than the validity of {issuer} "
-                f"({format_duration(_lifetime(spec, issuer))}): no certificate outlives its CA",
+                f"({format_duration(_lifetime(spec, issuer, kinds))}): no certificate outlives its CA",
                 given=((*_CERTIFICATES, "caValidity"), (*_OVERRIDES, issuer)),
             )
 
 
-def _user_validities(spec: ClusterSpec) -> Iterator[SpecFinding]:
+def _short_ca(
+    spec: ClusterSpec, name: str, validity: timedelta, kinds: Collection[OverridableKind]
+) -> Iterator[SpecFinding]:
+    """A CA whose own validity is shorter than that of leaves which have none of their own."""
+    certificates = spec.spec.certificates
+    overridden = {each for each, override in certificates.overrides.items() if override.validity}
+    by_default = any(kind.issuer_name == name and kind.name not in overridden for kind in kinds)
+    if by_default and validity < certificates.validity <= certificates.ca_validity:
+        yield SpecFinding(
+            at=(*_OVERRIDES, name, "validity"),
+            message=f"{format_duration(validity)} is shorter than the validity of leaves "
+            f"({format_duration(certificates.validity)}): no certificate outlives its CA",
+            given=((*_CERTIFICATES, "validity"), (*_CERTIFICATES, "caValidity")),
+        )
+
+
+def _user_validities(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> Iterator[SpecFinding]:
     """Likewise for the certificates of users, which the CA of the cluster signs."""
-    longest = _lifetime(spec, "ca")
+    longest = _lifetime(spec, "ca", kinds)
     for index, user in enumerate(spec.spec.users):
         if user.validity > longest:
             yield SpecFinding(
@@ -152,14 +161,7 @@ def _user_validities(spec: ClusterSpec) -> Iterator[SpecFinding]:
             )
 
 
-def _default_leaves(spec: ClusterSpec, authority: str) -> list[str]:
-    """The leaves of a CA that have no validity of their own."""
-    overridden = {name for name, override in spec.spec.certificates.overrides.items() if override.validity}
-    leaves = set(CERTIFICATE_NAMES) - set(CA_CERTIFICATE_NAMES) - overridden
-    return sorted(name for name in leaves if _OTHER_ISSUERS.get(name, "ca") == authority)
-
-
-def _renewals(spec: ClusterSpec) -> Iterator[SpecFinding]:
+def _renewals(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> Iterator[SpecFinding]:
     """A window that was written down must be shorter than the life; the default adapts to it."""
     certificates = spec.spec.certificates
     if "renew_before" in certificates.model_fields_set and certificates.renew_before >= certificates.validity:
@@ -169,10 +171,11 @@ def _renewals(spec: ClusterSpec) -> Iterator[SpecFinding]:
             given=((*_CERTIFICATES, "validity"),),
         )
     for name, override in certificates.overrides.items():
-        if override.renew_before is not None and override.renew_before >= _lifetime(spec, name):
+        lifetime = _lifetime(spec, name, kinds)
+        if override.renew_before is not None and override.renew_before >= lifetime:
             yield SpecFinding(
                 at=(*_OVERRIDES, name, "renewBefore"),
-                message=_too_early(override.renew_before, _lifetime(spec, name)),
+                message=_too_early(override.renew_before, lifetime),
                 given=(
                     (*_OVERRIDES, name, "validity"),
                     (*_CERTIFICATES, "validity"),
@@ -188,13 +191,19 @@ def _too_early(renew_before: timedelta, validity: timedelta) -> str:
     )
 
 
-RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
-    _override_names,
-    _no_signer,
-    _no_approver,
-    _ca_keys,
-    _leaf_validity,
-    _overridden_validities,
-    _user_validities,
-    _renewals,
-)
+def rules(kinds: Collection[OverridableKind]) -> tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]:
+    """The rules of this module.
+
+    Args:
+        kinds: Every kind of certificate that there is: a higher room knows them.
+    """
+    return (
+        partial(_override_names, kinds=kinds),
+        _no_signer,
+        _no_approver,
+        _ca_keys,
+        _leaf_validity,
+        partial(_overridden_validities, kinds=kinds),
+        partial(_user_validities, kinds=kinds),
+        partial(_renewals, kinds=kinds),
+    )

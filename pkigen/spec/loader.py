@@ -21,8 +21,10 @@ from pkigen.spec.validation import Severity, findings
 from pkigen.spec.yaml_nodes import MappingNode, ScalarNode, YAMLNode, child
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
+
+    from pkigen.spec.certificate_rules import OverridableKind
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +41,12 @@ class LoadedSpec:
     dialect: Dialect
 
 
-def load(path: Path, *, host: HostFacts = _NO_FACTS) -> LoadedSpec:
+def load(path: Path, *, kinds: Collection[OverridableKind], host: HostFacts = _NO_FACTS) -> LoadedSpec:
     """Read a spec file.
 
     Args:
         path: The file.
+        kinds: Every kind of certificate that there is, for the names that `overrides` may use.
         host: What a kubeadm configuration may leave out, as kubeadm would find it out.
 
     Raises:
@@ -55,7 +58,7 @@ def load(path: Path, *, host: HostFacts = _NO_FACTS) -> LoadedSpec:
         reason = error.strerror if isinstance(error, OSError) else None
         message = f"cannot be read: {reason.lower() if reason else 'this is no file name'}"
         raise SpecError([_whole_file(str(path), message)]) from None
-    return load_text(text, file=str(path), host=host)
+    return load_text(text, file=str(path), kinds=kinds, host=host)
 
 
 def _content(path: Path) -> bytes:
@@ -87,12 +90,15 @@ def _await_writer(pipe: int) -> None:
         raise OSError(errno.EPIPE, "nobody writes to this pipe")
 
 
-def load_text(text: bytes, *, file: str, host: HostFacts = _NO_FACTS) -> LoadedSpec:
+def load_text(
+    text: bytes, *, file: str, kinds: Collection[OverridableKind], host: HostFacts = _NO_FACTS
+) -> LoadedSpec:
     """Read a spec from bytes.
 
     Args:
         text: The file's content.
         file: The name that its problems begin with.
+        kinds: Every kind of certificate that there is, for the names that `overrides` may use.
         host: What a kubeadm configuration may leave out, as kubeadm would find it out.
 
     Raises:
@@ -114,7 +120,7 @@ def load_text(text: bytes, *, file: str, host: HostFacts = _NO_FACTS) -> LoadedS
     built = build(source, file=file)
     problems.extend(built.problems)
     if built.spec is not None:
-        for finding in findings(built.spec):
+        for finding in findings(built.spec, kinds):
             if built.tree.concerns_void(finding):
                 continue
             place = built.tree.place(finding.at, on_key=finding.on_key)

@@ -45,26 +45,6 @@ from pkigen.spec.values import parse_node_ip, split_host_port
 API_VERSION: Final = "pkigen/v1"
 KIND: Final = "Cluster"
 
-CA_CERTIFICATE_NAMES = ("ca", "etcd-ca", "front-proxy-ca")
-CERTIFICATE_NAMES = (
-    *CA_CERTIFICATE_NAMES,
-    "apiserver",
-    "apiserver-kubelet-client",
-    "apiserver-etcd-client",
-    "front-proxy-client",
-    "etcd-server",
-    "etcd-peer",
-    "etcd-healthcheck-client",
-    "admin.conf",
-    "super-admin.conf",
-    "controller-manager.conf",
-    "scheduler.conf",
-    "kubelet.conf",
-    "kubelet-serving",
-    "kube-proxy.conf",
-)
-"""kubeadm's names (`kubeadm certs renew`) and, in the same manner, those of what kubeadm does not make."""
-
 
 class Metadata(Strict):
     """What the cluster is called."""

@@ -1,6 +1,7 @@
 """Rules that concern several values of a spec at once; what concerns one value stands in `values`.
 
-Each rule is one function from the spec to findings and stands in the `RULES` of its module. Findings name
+Each rule is one function from the spec to findings and stands in the `RULES` of its module, or in its `rules`
+where it must know more than the spec. Findings name
 places in the model, which `loader` turns into lines and columns. Where Kubernetes has the same rule, its
 source is cited there (`K/` is `cmd/kubeadm/app/`).
 """
@@ -13,17 +14,27 @@ from pkigen.spec import certificate_rules, component_rules, network_rules, node_
 from pkigen.spec.findings import Location, Severity, SpecFinding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
+    from pkigen.spec.certificate_rules import OverridableKind
     from pkigen.spec.model import ClusterSpec
 
 __all__ = ["Location", "Severity", "SpecFinding", "findings"]
 
-_MODULES = (network_rules, node_rules, component_rules, certificate_rules, user_rules)
 
+def findings(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> Iterator[SpecFinding]:
+    """Everything that the rules find.
 
-def findings(spec: ClusterSpec) -> Iterator[SpecFinding]:
-    """Everything that the rules find."""
-    for module in _MODULES:
-        for rule in module.RULES:
+    Args:
+        spec: Whose values are right one by one.
+        kinds: Every kind of certificate that there is.
+    """
+    for rules in (
+        network_rules.RULES,
+        node_rules.RULES,
+        component_rules.RULES,
+        certificate_rules.rules(kinds),
+        user_rules.RULES,
+    ):
+        for rule in rules:
             yield from rule(spec)

@@ -19,6 +19,7 @@ from pkigen.crypto.age import is_sealed
 from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import Issuer, certificate_pem
 from pkigen.crypto.keys import UnsupportedKeyError, load_private, public_der
+from pkigen.desired.certificates import ca_kind
 from pkigen.desired.generations import (
     CA,
     ENCRYPTION_KEY,
@@ -212,14 +213,12 @@ def _next_name(reader: Reader, ca: CA) -> str:
     Verifiers that look issuers up by name must never find the wrong generation.
     """
     certificate = observe_certificate(reader, ca_location(ca)).certificate
-    generation = 1
+    first, generation = ca_kind(ca).common_name, 1
     if certificate is not None:
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        match = (
-            re.fullmatch(rf"{re.escape(ca.common_name)}-g(\d{{1,6}})", str(names[0].value)) if names else None
-        )
+        match = re.fullmatch(rf"{re.escape(first)}-g(\d{{1,6}})", str(names[0].value)) if names else None
         generation = int(match[1]) if match else 1
-    return f"{ca.common_name}-g{generation + 1}"
+    return f"{first}-g{generation + 1}"
 
 
 def load_issuer(reader: Reader, ca: CA, certificates: CACertificates) -> Issuer:

@@ -124,6 +124,12 @@ def test_a_generation_that_rotates(place: Place) -> None:
     assert "a rotation of ca is prepared: both generations must be in every trust bundle" in said
 
 
+def test_a_ca_under_an_offline_root(place: Place) -> None:
+    place.replace("  nodes:\n", "  certificates: {authority: offline}\n  nodes:\n")
+    out = explained(place, "etcd-ca", place.spec, "--pki", place.folder / "none")
+    assert "etcd-ca: a CA under the offline authority's root, CN=etcd-ca" in out
+
+
 def test_names_that_nobody_has(place: Place) -> None:
     near = place.run("explain", "dev2", place.tree)
     assert (near.code, near.hint) == (2, "did you mean dev1?")

@@ -19,6 +19,7 @@ from hypothesis import example, given, strategies
 
 from pkigen.access.csr_objects import object_name
 from pkigen.cli.system import System
+from pkigen.desired.certificates import CERTIFICATES
 from pkigen.spec.values import parse_dns_name
 from tests.access.hostile_requests import ASN1, HARMLESS, assert_sound
 from tests.access.places import SPEC, Place, der, name, pem, plain, request
@@ -401,7 +402,7 @@ def test_the_clusters_own_identities_are_taken(place: Place) -> None:
     from pkigen.errors import AccessError  # noqa: PLC0415
     from pkigen.spec.loader import load  # noqa: PLC0415
 
-    inventory = derive(load(place.spec).spec)
+    inventory = derive(load(place.spec, kinds=CERTIFICATES).spec)
     assert approved("dev1", (), inventory=inventory, reason=None).common_name == "dev1"
     with pytest.raises(AccessError, match="is this cluster's own cp-1/apiserver-kubelet-client"):
         approved("kube-apiserver-kubelet-client", (), inventory=inventory, reason=None)

@@ -36,7 +36,7 @@ from pkilint.validation import ValidationFindingSeverity
 from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
 from pkigen.crypto.keys import ALGORITHMS
 from pkigen.crypto.profiles import Profile
-from pkigen.desired.generations import CA, InKubeconfig, ca_id
+from pkigen.desired.generations import CA, InKubeconfig
 from pkigen.desired.inventory import derive
 from pkigen.state.observed import client_key_pem
 from tests.samples import CP1, CP2, NOW, W1, World, node, spec
@@ -136,7 +136,7 @@ def issued() -> list[Issued]:
             )
             made = issue(request, key=key, issuer=issuer, now=NOW, entropy=os.urandom).certificate
             if issuer is None:
-                ca = next(ca for ca in CA if ca_id(ca) == item.id)
+                ca = CA.of_id(item.id)
                 issuer = issuers[ca] = Issuer(certificate=made, key=key)
             result.append(Issued(name, item, made, issuer.certificate))
     return result

@@ -20,7 +20,7 @@ from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.crypto.names import sans_of, subject_of
 from pkigen.desired.generations import CA, InKubeconfig, ca_id
 from pkigen.desired.inventory import derive
-from pkigen.desired.items import DesiredCertificate, DesiredCopy, DesiredKubeconfig, MaterialKind, paths_of
+from pkigen.desired.items import DesiredCertificate, DesiredCopy, DesiredKubeconfig, MaterialKind
 from tests.samples import CP1, CP2, CP3, ENDPOINT, W1, World, node, private_keys, spec
 from tests.strategies import cluster_of, clusters, contents
 
@@ -430,7 +430,7 @@ def test_a_subject_reads_as_one_line() -> None:
 @settings(max_examples=100, deadline=None)
 def test_ids_and_paths_are_unique_and_issuers_come_first(cluster: ClusterSpec) -> None:
     inventory = derive(cluster)
-    paths = [path for item in inventory.items for path in paths_of(item)]
+    paths = [path for item in inventory.items for path in item.paths]
     assert len(paths) == len(set(paths)) == len(inventory.paths)
     certificates = [item for item in inventory.items if isinstance(item, DesiredCertificate)]
     assert len({item.id for item in certificates}) == len(certificates)

@@ -137,17 +137,22 @@ def restarts_of(restarts: Sequence[dict[str, Any]], node: str) -> set[str]:
 def restart(cluster: Cluster, node: str, component: str, url: str) -> None:
     """End a component's process, start it with its present manifest's command, and wait until it answers."""
     machine = cluster.machines[node]
-    running = current(machine, component)
-    # The process is a child of nsenter in a process namespace of its own: it is ended there, by its id.
-    ended = machine.attempt("sh", "-c", _END, "end", component)
-    assert ended.returncode == 0, ended
-    running.popen.wait(timeout=_SECONDS)
+    end(machine, component)
     pod = StaticPod.read(cluster.kubeconfig(node, "manifests") / f"{component}.yaml")
     process = machine.start(component, pod.command)
     deadline = time.monotonic() + _SECONDS
     while machine.request(url, until=2).status != 200:
         assert process.alive(), process.tail()
         assert time.monotonic() < deadline, process.tail()
+
+
+def end(machine: Machine, component: str) -> None:
+    """End a component's process, and wait until it is gone."""
+    running = current(machine, component)
+    # The process is a child of nsenter in a process namespace of its own: it is ended there, by its id.
+    ended = machine.attempt("sh", "-c", _END, "end", component)
+    assert ended.returncode == 0, ended
+    running.popen.wait(timeout=_SECONDS)
 
 
 _END = """

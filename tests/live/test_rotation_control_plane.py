@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from pkigen.reconcile.restart_map import ComponentName
+from pkigen.desired.readers import ComponentName
 from tests.live import programs
 from tests.live.control_plane import CREATE, Cluster, make, plug_in, spec_text, static_pods
 from tests.live.hosts import Network

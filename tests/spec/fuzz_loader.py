@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pkigen.desired.certificates import CERTIFICATES
 from pkigen.desired.inventory import derive
 from pkigen.errors import SpecError
 from pkigen.spec.dialects import HostFacts
@@ -69,7 +70,7 @@ _OFTEN = 0.5
 def load(data: bytes) -> bool:
     """Load; whether it is a spec. What is refused must say so properly."""
     try:
-        loaded = load_text(data, file="f", host=HOST)
+        loaded = load_text(data, file="f", kinds=CERTIFICATES, host=HOST)
     except SpecError as error:
         assert error.problems  # noqa: PT017 -- either outcome is right
         return False

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pkigen.desired.certificates import CERTIFICATES
 from pkigen.errors import SpecError
 from pkigen.spec.loader import LoadedSpec, load_text
 
@@ -90,7 +91,7 @@ def case(name: str, source: str | bytes, *expected: str) -> Any:
 
 def loaded(source: str | bytes) -> LoadedSpec:
     """The spec in a source that is valid."""
-    return load_text(source if isinstance(source, bytes) else source.encode(), file="f")
+    return load_text(source if isinstance(source, bytes) else source.encode(), file="f", kinds=CERTIFICATES)
 
 
 def problems(source: str | bytes) -> list[str]:

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pkigen.desired.certificates import CERTIFICATES
 from pkigen.errors import SpecError
 from pkigen.spec.kubeadm.treatments import CLUSTER, INIT, JOIN
 from pkigen.spec.loader import load_text
@@ -24,7 +25,7 @@ SIGNS = ["\t", "\n", ": ", "- ", "*a", "&a ", "<<: ", "{", "]", "---\n"]
 
 def _survives(text: bytes) -> None:
     try:
-        load_text(text, file="f", host=HOST)
+        load_text(text, file="f", kinds=CERTIFICATES, host=HOST)
     except SpecError as error:
         assert error.problems  # noqa: PT017 -- either outcome is right
         lines = (
@@ -96,7 +97,7 @@ def test_changed_values(documents: list[Any], choices: list[int], data: st.DataO
 def test_the_survivors_are_not_all_alike() -> None:
     """The checks above would pass for a loader that refuses everything."""
     for text in TEXTS:
-        assert load_text(text.encode(), file="f", host=HOST).spec.spec.nodes
+        assert load_text(text.encode(), file="f", kinds=CERTIFICATES, host=HOST).spec.spec.nodes
     assert load(JOINED.encode())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pkigen.desired.certificates import CERTIFICATES
 from pkigen.errors import Problem, SpecError
 from pkigen.spec.dialects import Dialect
 from pkigen.spec.loader import load, load_text
@@ -22,7 +23,7 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_examples_load_without_a_word(example: Path) -> None:
-    found = load(example)
+    found = load(example, kinds=CERTIFICATES)
     assert found.warnings == ()
     assert found.dialect is Dialect.PKIGEN
 
@@ -34,13 +35,13 @@ def test_there_are_examples() -> None:
 
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
-        load(tmp_path / "none.yaml")
+        load(tmp_path / "none.yaml", kinds=CERTIFICATES)
     assert str(caught.value.problems[0]) == f"{tmp_path}/none.yaml: cannot be read: no such file or directory"
 
 
 def test_a_directory(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="1 problem in the spec") as caught:
-        load(tmp_path)
+        load(tmp_path, kinds=CERTIFICATES)
     assert str(caught.value.problems[0]) == f"{tmp_path}: cannot be read: is a directory"
 
 
@@ -48,7 +49,7 @@ def test_a_pipe_without_a_writer_is_not_waited_for(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(SpecError) as caught:
-        load(pipe)
+        load(pipe, kinds=CERTIFICATES)
     assert str(caught.value.problems[0]) == f"{pipe}: cannot be read: nobody writes to this pipe"
 
 
@@ -58,20 +59,20 @@ def test_a_pipe_is_read_to_its_end(pause: float, tmp_path: Path) -> None:
     os.mkfifo(pipe)
     command = ["sh", "-c", f"exec > {pipe}; sleep {pause}; cat {EXAMPLES[0]}"]
     with subprocess.Popen(command) as writer:
-        assert load(pipe) == load(EXAMPLES[0])
+        assert load(pipe, kinds=CERTIFICATES) == load(EXAMPLES[0], kinds=CERTIFICATES)
     assert writer.returncode == 0
 
 
 def test_no_file_name() -> None:
     with pytest.raises(SpecError) as caught:
-        load(Path("a\0b"))
+        load(Path("a\0b"), kinds=CERTIFICATES)
     assert caught.value.problems[0].message.startswith("cannot be read: ")
 
 
 def test_load_reads_the_file(tmp_path: Path) -> None:
     path = tmp_path / "cluster.yaml"
     path.write_bytes(SMALLEST)
-    assert load(path).spec.name == "t"
+    assert load(path, kinds=CERTIFICATES).spec.name == "t"
 
 
 def test_a_huge_file_is_not_read_to_its_end(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_a_huge_file_is_not_read_to_its_end(tmp_path: Path) -> None:
     with path.open("wb") as stream:
         stream.truncate(2**36)
     with pytest.raises(SpecError) as caught:
-        load(path)
+        load(path, kinds=CERTIFICATES)
     assert str(caught.value.problems[0]) == f"{path}:1:1: is larger than 16 MiB, which no cluster needs"
 
 
@@ -93,7 +94,7 @@ def test_all_problems_come_in_the_order_of_the_file() -> None:
 
 def test_a_problem_reads_well() -> None:
     with pytest.raises(SpecError) as caught:
-        load_text(spec("  runtime: static-pod\n").encode(), file="dir/cluster.yaml")
+        load_text(spec("  runtime: static-pod\n").encode(), file="dir/cluster.yaml", kinds=CERTIFICATES)
     problem = caught.value.problems[0]
     assert problem == Problem(
         file="dir/cluster.yaml",

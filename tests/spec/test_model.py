@@ -11,7 +11,6 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from pkigen.spec.model import (
-    CERTIFICATE_NAMES,
     Certificates,
     ClusterSpec,
     ExtraArg,
@@ -74,10 +73,6 @@ def test_kubelets_are_found_at_all_their_addresses() -> None:
     )
     node = CP.model_copy(update={"kubelet_extra_args": arguments})
     assert [str(address) for address in node.kubelet_addresses] == ["192.0.2.1", "fd00::1"]
-
-
-def test_certificates_have_one_name_each() -> None:
-    assert len(set(CERTIFICATE_NAMES)) == len(CERTIFICATE_NAMES)
 
 
 def test_no_part_of_the_model_is_built_where_it_is_imported() -> None:

@@ -25,6 +25,7 @@ from pkigen.crypto.keys import KeyAlgorithm, private_pem
 from pkigen.crypto.names import SANs, Subject, sans_of, subject_of
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import Profile
+from pkigen.desired.certificates import ETCD_SERVER
 from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles
 from pkigen.desired.items import DesiredCertificate
 from pkigen.reconcile.checks import Case, examine
@@ -84,8 +85,8 @@ def _made() -> tuple[Issuer, bytes, bytes]:
 
 ISSUER, CERTIFICATE, KEY = _made()
 DESIRED = DesiredCertificate(
-    id="cp-1/etcd-server",
-    name="etcd-server",
+    kind=ETCD_SERVER,
+    id=ETCD_SERVER.id_on("cp-1"),
     node="cp-1",
     issuer=CA.ETCD,
     subject=Subject(common_name="leaf", organizations=("a", "b")),

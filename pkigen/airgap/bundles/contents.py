@@ -11,7 +11,7 @@ from pkigen.airgap.bundles.runbook import described, restart_steps, runbook
 from pkigen.airgap.carrier.archive import Member
 from pkigen.airgap.carrier.format import BundleKind, Label, Manifest
 from pkigen.airgap.carrier.paths import RUNBOOK
-from pkigen.desired.items import DesiredCertificate, file_of, paths_of
+from pkigen.desired.items import DesiredCertificate
 from pkigen.layout import CERTIFICATE_MODE, NODES
 from pkigen.spec.model import KeyHome
 from pkigen.state.ledger import head_of, read_ledger
@@ -61,11 +61,11 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
     steps = restart_steps(inventory)
     items: dict[str, list[Desired]] = {}
     for item in inventory.items:
-        if (name := getattr(item, "node", None)) is not None:
-            items.setdefault(name, []).append(item)
+        if item.node is not None:
+            items.setdefault(item.node, []).append(item)
     for node in nodes:
         prefix = f"{NODES}/{node.name}/"
-        paths = sorted({path for item in items[node.name] for path in paths_of(item)})
+        paths = sorted({path for item in items[node.name] for path in item.paths})
         told = described(steps.get(node.name, ()), inventory)
         text = runbook(node, told, inventory).encode()
         members = [_member(reader, path, prefix) for path in paths]
@@ -98,7 +98,7 @@ def awaited(inventory: Inventory, reader: Reader, node: Node) -> tuple[str, ...]
         for item in inventory.certificates.values()
         if item.node == node.name
         and item.key_is_elsewhere
-        and isinstance(observe_file(reader, file_of(item)), Fault)
+        and isinstance(observe_file(reader, item.file), Fault)
     )
 
 

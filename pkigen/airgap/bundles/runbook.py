@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.format import RestartStep
-from pkigen.desired.items import paths_of
 from pkigen.reconcile.plan import Rewrite
 from pkigen.reconcile.restart_commands import health_check, restart_commands
 from pkigen.reconcile.restart_map import Effect, admission, restart_map
@@ -24,7 +23,7 @@ def restart_steps(inventory: Inventory) -> Mapping[str, tuple[Restart, ...]]:
     everything = [
         Rewrite(id=path, paths=(path,), node=None, reason=Reason.CONTENT_CHANGED)
         for item in inventory.items
-        for path in (*paths_of(item), *((item.path,) if hasattr(item, "path") else ()))
+        for path in item.paths
     ]
     steps: dict[str, list[Restart]] = {}
     for step in restart_map(inventory, everything):

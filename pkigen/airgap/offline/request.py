@@ -13,7 +13,7 @@ from pkigen.airgap.offline.pending import PendingAnswer, encode_pending
 from pkigen.crypto.key_makers import generated
 from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, private_pem
 from pkigen.crypto.names import subject_of
-from pkigen.desired.generations import CA, ca_id, ca_location
+from pkigen.desired.generations import CA, ca_location
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair, DesiredSecret
 from pkigen.errors import AuthorityError
 from pkigen.reconcile.apply import apply_plan
@@ -107,7 +107,7 @@ def _current(item: DesiredCertificate, reader: Reader) -> tuple[DesiredCertifica
     certificate = observe_certificate(reader, item.location).certificate
     if certificate is None:
         return None
-    path = ca_location(next(ca for ca in CA if ca_id(ca) == item.id)).key
+    path = ca_location(CA.of_id(item.id)).key
     try:
         key = load_own_private(reader.read(path).data)
     except UnsupportedKeyError as error:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pkigen.desired.readers import ComponentName
 from pkigen.layout import KUBERNETES_DIRECTORY
 from pkigen.notation import host_text
 from pkigen.reconcile.restart_commands import health_check, restart_commands
-from pkigen.reconcile.restart_map import ComponentName, Effect, Restart
+from pkigen.reconcile.restart_map import Effect, Restart
 from pkigen.spec.model import Authority, KeyHome, Runtime
 
 if TYPE_CHECKING:

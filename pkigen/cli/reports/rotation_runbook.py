@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.cli.reports.plan_text import restart_text
+from pkigen.desired.certificates import ADMIN, KUBELET
 from pkigen.desired.connections import endpoints
-from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Phase, ca_id
+from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, KeyPairFiles, Phase, ca_id
+from pkigen.desired.readers import ComponentName, Reading
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.restart_commands import health_check, restart_commands
-from pkigen.reconcile.restart_map import ComponentName, Effect, restart_map
+from pkigen.reconcile.restart_map import Effect, restart_map
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP, RotationStep
 from pkigen.spec.model import KeyHome
 from pkigen.state.authority import look_at_all
@@ -22,7 +24,7 @@ from pkigen.state.materials import discovery_hash
 from pkigen.state.observed import observe_certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from pkigen.desired.inventory import Inventory
@@ -39,7 +41,6 @@ _TRUSTS = {
     RotationStep.ROLLBACK: "the CAs that are trusted now",
 }
 
-_READ_PER_CONNECTION = ("/etcd/server.key", "/apiserver-kubelet-client.key", "/apiserver-etcd-client.key")
 _PUBLISHED_CAS = (
     '{{range .items}}namespace {{.metadata.namespace}}{{"\\n"}}{{index .data "ca.crt"}}{{"\\n"}}{{end}}'
 )
@@ -105,12 +106,12 @@ class _RotationRunbook:
         self._spec = inventory.cluster.spec
         first = inventory.cluster.control_plane[0].name
         self._where = "commands that begin with nodes/ or kubectl run where this PKI directory is"
-        admin = inventory.certificates[f"{first}/admin.conf"]
-        self._kubectl = f"kubectl --kubeconfig nodes/{first}{layout.KUBERNETES_DIRECTORY}/admin.conf"
+        admin = inventory.certificates[ADMIN.id_on(first)]
+        self._kubectl = f"kubectl --kubeconfig {admin.file}"
         if admin.key_is_elsewhere:
-            self._kubectl = f"kubectl --kubeconfig {layout.KUBERNETES_DIRECTORY}/admin.conf"
+            self._kubectl = f"kubectl --kubeconfig {_on_node(admin.file, first)}"
             self._where = f"commands that begin with kubectl run on {first}, which alone has the key they use"
-        self._bundle = layout.node_path(first, f"{self._spec.certificates.directory}/ca.crt")
+        self._bundle = inventory.pki_path(first, "ca.crt")
 
     def sections(self) -> Iterator[list[str]]:
         yield self._before()
@@ -132,23 +133,15 @@ class _RotationRunbook:
         return lines
 
     def _copy(self) -> list[str]:
-        changed: dict[str, set[str]] = {}
-        people: set[str] = set()
-        for change in self._changes:
-            paths = () if isinstance(change, Remove) else change.paths
-            for path in paths:
-                if change.node is not None:
-                    changed.setdefault(change.node, set()).add(path.removeprefix(f"nodes/{change.node}"))
-                elif path.startswith(f"{layout.USERS}/"):
-                    people.add(path)
+        changed, people = self._changed_files()
         lines = ["copy to each of these nodes, one after the other, manifests and units last:"]
         for node in self._inventory.cluster.spec.nodes:
             if node.name in changed:
                 lines.extend(self._to_node(node))
         for files, nodes in _grouped(changed).items():
             lines += [f"what changes on {', '.join(nodes)}:", *(f"  {path}" for path in files)]
-        lines += [f"{path} goes to its owner" for path in sorted(people)]
-        if any(path.endswith(_READ_PER_CONNECTION) for files in changed.values() for path in files):
+        lines += [f"{path} goes to its owner" for path in people]
+        if self._changes_read_per_connection(changed):
             lines += [
                 "etcd, and API servers towards kubelets and etcd, read a certificate and its key anew for",
                 "every connection: in the moment in which one of them is new, connections fail and are tried",
@@ -157,6 +150,27 @@ class _RotationRunbook:
         if not changed and not people:
             lines.append("no node and nobody has to get anything")
         return lines
+
+    def _changed_files(self) -> tuple[dict[str, set[str]], list[str]]:
+        """What is to be copied to which node, as paths there, and the kubeconfigs that go to people."""
+        changed: dict[str, set[str]] = {}
+        people: set[str] = set()
+        for change in self._changes:
+            for path in () if isinstance(change, Remove) else change.paths:
+                if change.node is not None:
+                    changed.setdefault(change.node, set()).add(_on_node(path, change.node))
+                elif path.startswith(f"{layout.USERS}/"):
+                    people.add(path)
+        return changed, sorted(people)
+
+    def _changes_read_per_connection(self, changed: Mapping[str, set[str]]) -> bool:
+        """Whether a key is new that somebody reads in the very moment in which its certificate is not yet."""
+        return any(
+            _on_node(item.location.key, item.node) in changed.get(item.node, ())
+            for item in self._inventory.certificates.values()
+            if item.node is not None and isinstance(item.location, KeyPairFiles)
+            if any(reader.reading is Reading.PER_CONNECTION for reader in item.kind.readers)
+        )
 
     def _to_node(self, node: Node) -> Iterator[str]:
         """Kubeconfigs without their keys must not be copied over those that have them."""
@@ -193,7 +207,7 @@ class _RotationRunbook:
             and self._spec.kubelet.rotate_certificates
             and ca_id(CA.KUBERNETES) in self._identifiers
             and any(
-                change.id == f"{restart.node}/kubelet.conf" and change.reissuance is not None
+                change.id == KUBELET.id_on(restart.node) and change.reissuance is not None
                 for change in self._changes
             )
         )
@@ -362,6 +376,10 @@ def _copy_commands(node: str, address: str) -> Iterator[str]:
     excluded = " ".join(f"--exclude={path}" for path in late)
     yield f"rsync -rptc --delay-updates --chown=root:root {excluded} nodes/{node}/ root@{host}:/"
     yield f"rsync -rptc --delay-updates --chown=root:root nodes/{node}/ root@{host}:/"
+
+
+def _on_node(path: str, node: str) -> str:
+    return path.removeprefix(f"{layout.NODES}/{node}")
 
 
 def _grouped(changed: dict[str, set[str]]) -> dict[tuple[str, ...], list[str]]:

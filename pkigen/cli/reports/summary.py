@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.cli.reports.tables import table
 from pkigen.crypto.issuance import fingerprint
+from pkigen.desired.certificates import SUPER_ADMIN
 from pkigen.desired.generations import CA
 from pkigen.desired.inventory import Inventory
 from pkigen.desired.items import DesiredCertificate
@@ -69,7 +70,7 @@ def _next(inventory: Inventory, root: Path) -> Iterator[str]:
     if len(asking) < len(nodes):
         which = "each other node" if asking else "each node"
         yield f"next: copy {root}/nodes/NAME/ over the root directory of {which}, start the kubelets,"
-    path = next(path for path in inventory.kubeconfigs if path.endswith("/super-admin.conf"))
+    path = next(path for path in inventory.kubeconfigs if path.endswith(f"/{SUPER_ADMIN.name}"))
     node = inventory.kubeconfigs[path].node
     if node in asking:
         kubeconfig = path.removeprefix(f"{layout.NODES}/{node}")

@@ -11,7 +11,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.desired.derivation import FRONT_PROXY_USER
+from pkigen.desired.certificates import FRONT_PROXY_CLIENT
 from pkigen.desired.generations import accepted_sa_keys
 from pkigen.desired.rendering import versions
 from pkigen.notation import host_text
@@ -110,7 +110,7 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> tu
         "kubelet-preferred-address-types": "InternalIP,ExternalIP,Hostname",
         "proxy-client-cert-file": f"{directory}/front-proxy-client.crt",
         "proxy-client-key-file": f"{directory}/front-proxy-client.key",
-        "requestheader-allowed-names": FRONT_PROXY_USER,
+        "requestheader-allowed-names": FRONT_PROXY_CLIENT.common_name,
         "requestheader-client-ca-file": f"{directory}/front-proxy-ca.crt",
         "requestheader-extra-headers-prefix": "X-Remote-Extra-",
         "requestheader-group-headers": "X-Remote-Group",

@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pkigen.desired.derivation import CLUSTER_ADMINS, KUBELET_CLIENT_USER, NODES
+from pkigen.desired.certificates import API_SERVER_KUBELET_CLIENT, CLUSTER_ADMINS, NODES_GROUP
 from pkigen.desired.generations import ENCRYPTION_KEY_SIZE
 from pkigen.desired.items import FileKind
 from pkigen.desired.rendering import access, flags, nodes, pods, read_back
@@ -131,9 +131,11 @@ class _Addon:
 _ADDONS = {
     FileKind.ADDON_CLUSTER_ADMINS: _Addon("cluster-admins", lambda _: ClusterAdmins(group=CLUSTER_ADMINS)),
     FileKind.ADDON_KUBELET_CLIENT: _Addon(
-        "apiserver-kubelet-client", lambda _: KubeletClient(user=KUBELET_CLIENT_USER)
+        "apiserver-kubelet-client", lambda _: KubeletClient(user=API_SERVER_KUBELET_CLIENT.common_name)
     ),
-    FileKind.ADDON_NODE_ROTATION: _Addon("node-certificate-rotation", lambda _: NodeRotation(group=NODES)),
+    FileKind.ADDON_NODE_ROTATION: _Addon(
+        "node-certificate-rotation", lambda _: NodeRotation(group=NODES_GROUP)
+    ),
     FileKind.ADDON_IAM: _Addon("iam", access.of_iam),
 }
 

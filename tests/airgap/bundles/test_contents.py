@@ -16,6 +16,7 @@ from pkigen.airgap.carrier.archive import decode
 from pkigen.airgap.carrier.cluster_key import bundle_key
 from pkigen.airgap.carrier.paths import RUNBOOK
 from pkigen.crypto.keys import public_der
+from pkigen.desired.certificates import CERTIFICATES
 from pkigen.errors import BundleError
 from pkigen.reconcile.risks import risks
 from pkigen.spec.loader import load
@@ -42,7 +43,7 @@ def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """A cluster with everything, and those of the examples: all runtimes, stacked and external etcd."""
     root = tmp_path_factory.mktemp("large") / "prod"
     if request.param is not None:
-        return Site.of(root, load(request.param).spec)
+        return Site.of(root, load(request.param, kinds=CERTIFICATES).spec)
     settings = {**ENDPOINT, "encryption": {}}
     return Site.made(root, CP1, CP2, CP3, W1, W2, node("etcd-1", "10.0.0.31", "etcd"), **settings)
 
@@ -225,5 +226,5 @@ def test_control_planes_without_ca_keys(tmp_path: Path) -> None:
         b"--cluster-signing-key-file=",
     ]
     assert site.world.verify().findings == ()
-    said = [finding.message for finding in findings(site.world.cluster)]
+    said = [finding.message for finding in findings(site.world.cluster, CERTIFICATES)]
     assert any("the controller manager signs nothing" in message for message in said)

@@ -11,6 +11,7 @@ import yaml
 from cryptography import x509
 
 from pkigen.crypto.age import Identity
+from pkigen.desired.certificates import CERTIFICATES
 from pkigen.desired.generations import CertificateFile, InKubeconfig, KeyPairFiles
 from pkigen.desired.inventory import derive
 from pkigen.spec.loader import load
@@ -36,7 +37,7 @@ def keys_in(root: Path) -> dict[bytes, set[str]]:
 
 def certificates_of(places: Places) -> dict[str, x509.Certificate]:
     """Every certificate of the site, by id."""
-    inventory = derive(load(places.spec).spec)
+    inventory = derive(load(places.spec, kinds=CERTIFICATES).spec)
     with Store.open_reading(places.site) as store:
         seen = {
             identifier: observe_certificate(store, item.location).certificate
@@ -65,7 +66,7 @@ def test_a_request_is_all_that_init_makes(tmp_path: Path) -> None:
         assert (places.site / "pki/pending.json").stat().st_mode & 0o777 == 0o600
         assert (places.site / "pki").stat().st_mode & 0o777 == 0o700
         asked = {identifier for identifier, _ in places.requests().requests}
-        everything = set(derive(load(places.spec).spec).certificates)
+        everything = set(derive(load(places.spec, kinds=CERTIFICATES).spec).certificates)
         assert asked == (set(CAS) if keys == "site" else everything - set(CAS))
         assert b"PRIVATE KEY" not in places.request_file.read_bytes()
         assert f"asks the offline authority of prod for {len(asked)} certificates" in said.out
@@ -116,7 +117,9 @@ def test_the_answer_makes_the_whole_cluster(places: Places) -> None:
     assert places.done("plan", places.spec, "--out", places.site).out.startswith("nothing to do")
     assert "nothing to do" in places.done("init", places.spec, "--out", places.site).out
     assert "nothing to ask for" in places.ask().out
-    assert set(certificates_of(places)) == set(derive(load(places.spec).spec).certificates)
+    assert set(certificates_of(places)) == set(
+        derive(load(places.spec, kinds=CERTIFICATES).spec).certificates
+    )
 
 
 def test_where_which_private_key_is(original_cluster: Places) -> None:
@@ -149,7 +152,7 @@ def spki(certificate: x509.Certificate) -> bytes:
 def test_chains_and_anchors(original_cluster: Places) -> None:
     """Servers send what peers need; peers trust the issuing CA of their own kind and nothing above it."""
     places = original_cluster
-    inventory = derive(load(places.spec).spec)
+    inventory = derive(load(places.spec, kinds=CERTIFICATES).spec)
     found = certificates_of(places)
     node = places.site / "nodes/cp-1/etc/kubernetes/pki"
     for name, path in zip(CAS, ("ca.crt", "etcd/ca.crt", "front-proxy-ca.crt"), strict=True):
@@ -184,7 +187,8 @@ def test_the_control_plane_signs_or_says_that_it_does_not(original_cluster: Plac
         assert flags == ["--cluster-signing-cert-file=", "--cluster-signing-key-file="]
         assert keys == []
     locations = {
-        type(item.location) for item in derive(load(original_cluster.spec).spec).certificates.values()
+        type(item.location)
+        for item in derive(load(original_cluster.spec, kinds=CERTIFICATES).spec).certificates.values()
     }
     assert (CertificateFile in locations) is not keys_are_here(original_cluster)
     assert InKubeconfig in locations

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pkigen.crypto.profiles import Profile
+from pkigen.desired.certificates import CERTIFICATES
 from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles
 from pkigen.desired.inventory import derive
 from pkigen.spec.loader import load
@@ -52,7 +53,7 @@ def anchors(places: Places, ca: CA) -> Path:
 
 def leaves(places: Places, scratch: Path) -> Iterator[tuple[DesiredCertificate, Path, Path]]:
     """Every leaf with its file and its key's, taken out of kubeconfigs."""
-    for number, item in enumerate(derive(load(places.spec).spec).certificates.values()):
+    for number, item in enumerate(derive(load(places.spec, kinds=CERTIFICATES).spec).certificates.values()):
         if item.issuer is None:
             continue
         if isinstance(item.location, KeyPairFiles):

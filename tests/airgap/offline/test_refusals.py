@@ -22,6 +22,7 @@ from pkigen.crypto.issuance import Issuer, certificate_pem, issue_for
 from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, load_private
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
+from pkigen.desired.certificates import CERTIFICATES
 from pkigen.desired.inventory import derive
 from pkigen.desired.items import content_of
 from pkigen.spec.loader import load
@@ -61,7 +62,7 @@ def refused(places: Places, *arguments: object) -> tuple[str, str]:
 
 
 def inventory_of(places: Places) -> Mapping[str, DesiredCertificate]:
-    return derive(load(places.spec).spec).certificates
+    return derive(load(places.spec, kinds=CERTIFICATES).spec).certificates
 
 
 def a_key(algorithm: KeyAlgorithm = KeyAlgorithm.ECDSA_P256) -> ec.EllipticCurvePrivateKey:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pkigen.desired.certificates import CERTIFICATES
 from pkigen.spec.loader import load
 from tests.desired.rendering.clusters import one, render
 from tests.desired.rendering.programs import find, need_root
@@ -218,7 +219,7 @@ def test_manifests_are_kubeadms(name: str, kubeadm: tuple[str, Path]) -> None:
     for phase in (["control-plane", "all"], *([] if external else [["etcd", "local"]])):
         command = [program, "init", "phase", *phase, "--config", "/kubeadm.yaml", "--rootfs", str(root)]
         subprocess.run(command, capture_output=True, check=True, timeout=60)
-    files = render(load(configuration).spec)
+    files = render(load(configuration, kinds=CERTIFICATES).spec)
     for component in COMPONENTS:
         file = manifests / f"{component}.yaml"
         if component == "etcd" and external:
@@ -237,7 +238,7 @@ def test_a_plain_manifest_has_kubeadms_bytes(kubeadm: tuple[str, Path]) -> None:
     command = [program, "init", "phase", "etcd", "local", "--config", "/kubeadm.yaml", "--rootfs", str(root)]
     subprocess.run(command, capture_output=True, check=True, timeout=60)
     theirs = (root / "etc/kubernetes/manifests/etcd.yaml").read_text()
-    assert one(render(load(configuration).spec), "/manifests/etcd.yaml") == theirs
+    assert one(render(load(configuration, kinds=CERTIFICATES).spec), "/manifests/etcd.yaml") == theirs
 
 
 @pytest.mark.live
@@ -257,7 +258,7 @@ def test_the_names_of_the_bindings_are_kubeadms() -> None:
 @pytest.mark.parametrize("case", ["01-single", "02-ha"])
 def test_command_lines_of_the_parity_cases(case: str) -> None:
     expected = json.loads((PARITY / case / "expected.json").read_text())["manifests"]
-    files = render(load(PARITY / case / "kubeadm.yaml").spec)
+    files = render(load(PARITY / case / "kubeadm.yaml", kinds=CERTIFICATES).spec)
     for path, description in expected.items():
         pod = _without_ours(yaml.safe_load(one(files, f"/{path}")))
         program, *flags = pod["spec"]["containers"][0]["command"]

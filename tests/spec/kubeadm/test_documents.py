@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pkigen.desired.certificates import CERTIFICATES
 from pkigen.spec.loader import load_text
 from tests.spec.sources import (
     assert_starts,
@@ -169,5 +170,6 @@ def test_warnings(source: str | bytes, expected: tuple[str, ...]) -> None:
 
 def test_a_flag_may_be_set_to_nothing() -> None:
     source = cluster('apiServer: {extraArgs: [{name: runtime-config, value: ""}]}\n')
-    (argument,) = load_text(source.encode(), file="k.yaml").spec.spec.api_server.extra_args
+    spec = load_text(source.encode(), file="k.yaml", kinds=CERTIFICATES).spec.spec
+    (argument,) = spec.api_server.extra_args
     assert (argument.name, argument.value) == ("runtime-config", "")

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from pkigen.desired.certificates import CERTIFICATES
 from pkigen.spec.dialects import HostFacts
 from pkigen.spec.loader import load_text
 from pkigen.spec.model import Role
@@ -142,7 +143,7 @@ HOST = HostFacts(hostname=" CP-7.Example ", default_address=ip_address("192.0.2.
 
 
 def test_the_host_fills_in_what_is_left_out() -> None:
-    found = load_text(CLUSTER.encode(), file="f", host=HOST)
+    found = load_text(CLUSTER.encode(), file="f", kinds=CERTIFICATES, host=HOST)
     node = found.spec.spec.nodes[0]
     assert (node.name, node.addresses, node.roles) == (
         "cp-7.example",
@@ -157,14 +158,14 @@ def test_the_host_fills_in_what_is_left_out() -> None:
 
 
 def test_the_host_is_not_asked_for_what_is_given() -> None:
-    found = load_text((INIT + CLUSTER).encode(), file="f", host=HOST)
+    found = load_text((INIT + CLUSTER).encode(), file="f", kinds=CERTIFICATES, host=HOST)
     assert found.spec.spec.nodes[0].name == "cp1"
     assert found.warnings == ()
 
 
 def test_an_unspecified_address_is_asked_for_like_a_missing_one() -> None:
     text = (INIT + CLUSTER).replace("192.0.2.1", '"::"').replace("cp1", '""')
-    node = load_text(text.encode(), file="f", host=HOST).spec.spec.nodes[0]
+    node = load_text(text.encode(), file="f", kinds=CERTIFICATES, host=HOST).spec.spec.nodes[0]
     assert (node.name, str(node.advertise_address)) == ("cp-7.example", "192.0.2.7")
 
 

@@ -27,34 +27,13 @@ RESTART, RECREATED, RELOADS = "restart", "recreated by the kubelet", "reloads by
 ETCD, API, MANAGER = "etcd", "kube-apiserver", "kube-controller-manager"
 PKI = "etc/kubernetes/pki"
 
-# What Kubernetes and etcd do with a file that changes under them; the sources are in `reconcile/restart_map`.
+# One of each effect; tests/reconcile/test_restart_map.py has every file.
 TABLE: dict[str, list[tuple[str, str]]] = {
-    f"cp-1/{PKI}/etcd/server.crt": [(ETCD, RELOADS)],
-    f"cp-1/{PKI}/etcd/peer.key": [(ETCD, RELOADS)],
     f"cp-1/{PKI}/etcd/healthcheck-client.crt": [],
-    f"cp-1/{PKI}/apiserver.crt": [(API, RELOADS)],
-    f"cp-1/{PKI}/apiserver-kubelet-client.crt": [(API, RELOADS)],
-    f"cp-1/{PKI}/apiserver-etcd-client.crt": [(API, RELOADS)],
     f"cp-1/{PKI}/front-proxy-client.key": [(API, RELOADS)],
     f"cp-1/{PKI}/ca.crt": [(API, RESTART), (MANAGER, RESTART), ("kubelet", RELOADS)],
-    f"worker-1/{PKI}/ca.crt": [("kubelet", RELOADS)],
-    f"cp-1/{PKI}/ca-signing.crt": [(MANAGER, RELOADS)],
-    f"cp-1/{PKI}/ca.key": [(MANAGER, RELOADS)],
-    f"cp-1/{PKI}/etcd/ca.crt": [(ETCD, RESTART), (API, RESTART)],
-    f"cp-1/{PKI}/front-proxy-ca.crt": [(API, RELOADS), (MANAGER, RELOADS)],
-    f"cp-1/{PKI}/sa.key": [(API, RESTART), (MANAGER, RESTART)],
-    f"cp-1/{PKI}/sa.pub": [(API, RESTART)],
-    "cp-1/etc/kubernetes/controller-manager.conf": [(MANAGER, RESTART)],
-    "cp-1/etc/kubernetes/scheduler.conf": [("kube-scheduler", RESTART)],
-    "cp-1/etc/kubernetes/admin.conf": [],
-    "cp-1/etc/kubernetes/kubelet.conf": [("kubelet", RESTART)],
     "worker-1/etc/kubernetes/kubelet.conf": [("kubelet", RESTART)],
-    "worker-1/var/lib/kubelet/pki/kubelet.crt": [("kubelet", RELOADS)],
-    "worker-1/var/lib/kubelet/config.yaml": [("kubelet", RESTART)],
     "cp-1/etc/kubernetes/manifests/etcd.yaml": [(ETCD, RECREATED)],
-    "cp-1/etc/kubernetes/manifests/kube-apiserver.yaml": [(API, RECREATED)],
-    "cp-1/etc/kubernetes/manifests/kube-controller-manager.yaml": [(MANAGER, RECREATED)],
-    "cp-1/etc/kubernetes/manifests/kube-scheduler.yaml": [("kube-scheduler", RECREATED)],
 }
 
 

@@ -1,0 +1,164 @@
+"""From a row of the table of certificates to the certificates of one cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.crypto.names import SANs, Subject
+from pkigen.crypto.profiles import Profile
+from pkigen.desired.certificates import USER, KubeconfigTo, PairAt, Server
+from pkigen.desired.generations import (
+    CA,
+    CertificateFile,
+    InKubeconfig,
+    KeyPairFiles,
+    ca_location,
+    pair_at,
+)
+from pkigen.desired.items import DesiredCertificate, DesiredKubeconfig
+from pkigen.spec.model import Authority, CAKeys, Override, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import timedelta
+
+    from pkigen.crypto.keys import KeyAlgorithm
+    from pkigen.desired.certificates import CertificateKind
+    from pkigen.desired.generations import Slot
+    from pkigen.spec.model import ClusterSpec, Node
+    from pkigen.spec.users import User
+
+
+def pki_path(cluster: ClusterSpec, node: str, name: str) -> str:
+    """Where a file of a node's directory of certificates stands in the PKI directory."""
+    return layout.node_path(node, f"{cluster.spec.certificates.directory}/{name}")
+
+
+def ca_certificate(
+    kind: CertificateKind, cluster: ClusterSpec, slot: Slot, *, common_name: str
+) -> DesiredCertificate:
+    """One generation of a CA; those that a rotation makes have a common name of their own."""
+    settings = cluster.spec.certificates
+    terms = _terms(kind, cluster, settings.ca_validity)
+    pair = ca_location(CA.of_id(kind.name), slot)
+    is_intermediate = settings.authority is Authority.OFFLINE and settings.ca_keys is CAKeys.SITE
+    return DesiredCertificate(
+        kind=kind,
+        id=f"{kind.name}{slot}",
+        node=None,
+        issuer=None,
+        subject=Subject(common_name=common_name),
+        sans=SANs.of(common_name),
+        profile=Profile.INTERMEDIATE if is_intermediate else kind.profile,
+        validity=terms.validity,
+        renew_before=terms.renew_before,
+        key_algorithm=terms.key_algorithm,
+        location=CertificateFile(certificate=pair.certificate)
+        if settings.ca_keys is CAKeys.OFFLINE
+        else pair,
+    )
+
+
+def node_certificate(
+    kind: CertificateKind, cluster: ClusterSpec, node: Node
+) -> Iterator[DesiredKubeconfig | DesiredCertificate]:
+    """A node's certificate of one kind, after the kubeconfig that it stands in, where it stands in one."""
+    identifier, subject = kind.id_on(node.name), kind.subject(node.name)
+    location = _location(kind, cluster, node)
+    if isinstance(location, InKubeconfig) and isinstance(kind.place, KubeconfigTo):
+        yield DesiredKubeconfig(
+            id=identifier,
+            path=location.kubeconfig,
+            node=node.name,
+            server=_server(kind.place.server, cluster, node),
+            cluster=cluster.name,
+            user=subject.common_name,
+            trust=CA.KUBERNETES,
+            certificate=identifier,
+        )
+    terms = _terms(kind, cluster, cluster.spec.certificates.validity)
+    yield DesiredCertificate(
+        kind=kind,
+        id=identifier,
+        node=node.name,
+        issuer=kind.issuer,
+        subject=subject,
+        sans=kind.sans(cluster, node),
+        profile=kind.profile,
+        validity=terms.validity,
+        renew_before=terms.renew_before,
+        key_algorithm=terms.key_algorithm,
+        location=location,
+        key_home=cluster.key_home(node),
+    )
+
+
+def user_certificate(cluster: ClusterSpec, user: User) -> Iterator[DesiredKubeconfig | DesiredCertificate]:
+    """A person's kubeconfig, and the certificate in it."""
+    identifier, path = f"user:{user.name}", layout.user_path(user.name)
+    yield DesiredKubeconfig(
+        id=identifier,
+        path=path,
+        node=None,
+        server=cluster.cluster_server,
+        cluster=cluster.name,
+        user=user.name,
+        trust=CA.KUBERNETES,
+        certificate=identifier,
+        namespace=user.namespace,
+    )
+    terms = _terms(USER, cluster, user.validity)
+    yield DesiredCertificate(
+        kind=USER,
+        id=identifier,
+        node=None,
+        issuer=USER.issuer,
+        subject=Subject(common_name=user.name, organizations=tuple(sorted(set(user.groups)))),
+        sans=SANs(),
+        profile=USER.profile,
+        validity=terms.validity,
+        renew_before=terms.renew_before,
+        key_algorithm=terms.key_algorithm,
+        location=InKubeconfig(kubeconfig=path),
+    )
+
+
+def _location(kind: CertificateKind, cluster: ClusterSpec, node: Node) -> KeyPairFiles | InKubeconfig:
+    match kind.place:
+        case PairAt(directory=None, stem=stem):
+            return pair_at(pki_path(cluster, node.name, stem))
+        case PairAt(directory=directory, stem=stem):
+            return pair_at(layout.node_path(node.name, f"{directory}/{stem}"))
+        case KubeconfigTo():
+            path = layout.node_path(node.name, f"{layout.KUBERNETES_DIRECTORY}/{kind.name}")
+            return InKubeconfig(kubeconfig=path)
+
+
+def _server(server: Server, cluster: ClusterSpec, node: Node) -> str:
+    if server is Server.NEAREST and node.has(Role.CONTROL_PLANE):
+        return cluster.local_server(node)
+    return cluster.cluster_server
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Terms:
+    """How long a certificate is valid, when it is renewed, and what its key is."""
+
+    validity: timedelta
+    renew_before: timedelta
+    key_algorithm: KeyAlgorithm
+
+
+def _terms(kind: CertificateKind, cluster: ClusterSpec, validity: timedelta) -> _Terms:
+    """The most particular setting counts: that of the kind, else the one that is given, else the default."""
+    settings = cluster.spec.certificates
+    own = settings.overrides.get(kind.name, Override())
+    lifetime = own.validity or validity
+    return _Terms(
+        validity=lifetime,
+        # A short-lived certificate would otherwise be due from its first hour on.
+        renew_before=min(own.renew_before or settings.renew_before, lifetime / 3),
+        key_algorithm=own.key_algorithm or settings.key_algorithm,
+    )

@@ -1,0 +1,408 @@
+"""What every certificate of a cluster is: one row for each kind.
+
+Issuing, planning, the names that `overrides` may use, connections, the restart map, `explain` and the
+runbooks read these rows and hold no such table of their own: a new kind of certificate is one more row.
+Names, subjects, usages and SANs are kubeadm's (`cmd/kubeadm/app/phases/certs/certlist.go`,
+`phases/kubeconfig/kubeconfig.go`) where kubeadm makes the certificate.
+docs/adr/0012-one-row-per-kind-of-certificate.md says why it stands here.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.crypto.names import SANs, Subject
+from pkigen.crypto.profiles import Profile
+from pkigen.desired.generations import CA, ca_id
+from pkigen.desired.readers import ComponentName, ReadBy, Reading
+from pkigen.spec.model import Runtime
+from pkigen.spec.values import split_host_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pkigen.notation import IPAddress
+    from pkigen.spec.model import ClusterSpec, Node
+
+CLUSTER_ADMINS = "kubeadm:cluster-admins"
+MASTERS = "system:masters"
+NODES_GROUP = "system:nodes"
+
+MASTERS_RIGHTS = (
+    "system:masters passes by RBAC: everything, and nothing can take it away before the certificate ends"
+)
+_LOCALHOST: tuple[IPAddress | str, ...] = ("localhost", IPv4Address("127.0.0.1"), IPv6Address("::1"))
+
+
+class Holder(enum.Enum):
+    """Who has certificates of a kind: the authority, nodes by what runs on them, or people."""
+
+    AUTHORITY = enum.auto()
+    ETCD_MEMBER = enum.auto()
+    CONTROL_PLANE = enum.auto()
+    FIRST_CONTROL_PLANE = enum.auto()
+    """The first control-plane node by name."""
+    NODE = enum.auto()
+    """Every node: each has a kubelet."""
+    KUBE_PROXY = enum.auto()
+    """Every node, where kube-proxy is a unit of the node's and not a Pod of the cluster's."""
+    PERSON = enum.auto()
+
+
+class Server(enum.Enum):
+    """Which API server a kubeconfig names."""
+
+    NEAREST = enum.auto()
+    """The node's own where it runs one, else as below."""
+    SHARED = enum.auto()
+    """The control plane as a whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairAt:
+    """A certificate and its key in two files: `stem` with `.crt` and with `.key`.
+
+    `directory` is absolute on the node; without it, it is where the spec wants certificates to stand, or the
+    authority's own directory.
+    """
+
+    stem: str
+    directory: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubeconfigTo:
+    """A kubeconfig with certificate and key embedded, which is called as the kind is."""
+
+    server: Server
+
+
+def _no_names(_cluster: ClusterSpec, _node: Node) -> SANs:
+    return SANs()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateKind:
+    """Everything that there is to know of certificates of one kind.
+
+    `name` is kubeadm's, and what `overrides`, plans, `renew` and `explain` call it. `issuer` is None for a
+    CA, whose only SAN is its common name (kubeadm `pki_helpers.go` NewSelfSignedCACert). In `common_name`,
+    `{node}` is the node's name; the API server takes it for the user, and `organizations` for the groups.
+    `sans` are the names of one on a node, and `san_field` is the field of the spec that adds to them. What no
+    component reads while it runs says so: its `readers` are none.
+
+    The rest is for people: the setting that gives it to whoever presents it, what stops when it ends, and the
+    rights that go with it.
+    """
+
+    name: str
+    issuer: CA | None
+    profile: Profile
+    common_name: str
+    organizations: tuple[str, ...] = ()
+    sans: Callable[[ClusterSpec, Node], SANs] = _no_names
+    san_field: str = "certSANs of its node"
+    holder: Holder
+    place: PairAt | KubeconfigTo
+    readers: tuple[ReadBy, ...]
+    given_by: str = ""
+    stops: str
+    rights: str = ""
+
+    def id_on(self, node: str) -> str:
+        """The id of the one on a node."""
+        return f"{node}/{self.name}"
+
+    def subject(self, node: str = "") -> Subject:
+        """The subject of the one on a node."""
+        return Subject(common_name=self.common_name.format(node=node), organizations=self.organizations)
+
+    @property
+    def issuer_name(self) -> str | None:
+        """The name of the CA's own kind; None for a CA."""
+        return None if self.issuer is None else ca_id(self.issuer)
+
+    def absence(self, cluster: ClusterSpec) -> str | None:
+        """Why a cluster has no certificate of this kind; None where it has."""
+        if ca_id(CA.ETCD) in {self.name, self.issuer_name} and cluster.spec.etcd.external is not None:
+            return "etcd is external"
+        if self.holder is Holder.KUBE_PROXY and cluster.spec.runtime is not Runtime.SYSTEMD:
+            return "kube-proxy runs in the cluster, with a token"
+        return None
+
+
+def _etcd_names(node: Node, *own: str) -> SANs:
+    return SANs.of(node.name, *node.addresses, *sorted(node.cert_sans), *_LOCALHOST, *sorted(own))
+
+
+def _etcd_server_names(cluster: ClusterSpec, node: Node) -> SANs:
+    return _etcd_names(node, *cluster.spec.etcd.server_cert_sans)
+
+
+def _etcd_peer_names(cluster: ClusterSpec, node: Node) -> SANs:
+    return _etcd_names(node, *cluster.spec.etcd.peer_cert_sans)
+
+
+def _api_server_names(cluster: ClusterSpec, node: Node) -> SANs:
+    spec = cluster.spec
+    endpoint: tuple[IPAddress | str, ...] = ()
+    if spec.control_plane_endpoint is not None:
+        endpoint = (split_host_port(spec.control_plane_endpoint)[0],)
+    return SANs.of(
+        node.name,
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        f"kubernetes.default.svc.{spec.networking.dns_domain}",
+        *(subnet[1] for subnet in spec.networking.service_subnets),
+        *node.addresses,
+        *endpoint,
+        *sorted(spec.api_server.cert_sans),
+        *sorted(node.cert_sans),
+    )
+
+
+def _kubelet_names(_cluster: ClusterSpec, node: Node) -> SANs:
+    return SANs.of(node.name, *node.kubelet_addresses, *sorted(node.cert_sans))
+
+
+# A row has a name (`:=`) where code speaks of that one kind; everything else walks the table.
+CERTIFICATES: tuple[CertificateKind, ...] = (
+    CertificateKind(
+        name=CA.KUBERNETES.certificate_name,
+        issuer=None,
+        profile=Profile.CA,
+        common_name="kubernetes",
+        holder=Holder.AUTHORITY,
+        place=PairAt(stem=CA.KUBERNETES),
+        readers=(),
+        stops="every certificate under it: kubectl, kubelets, controllers and API servers refuse one another",
+    ),
+    CertificateKind(
+        name=CA.ETCD.certificate_name,
+        issuer=None,
+        profile=Profile.CA,
+        common_name="etcd-ca",
+        holder=Holder.AUTHORITY,
+        place=PairAt(stem=CA.ETCD),
+        readers=(),
+        stops="etcd's members and the API servers refuse one another",
+    ),
+    CertificateKind(
+        name=CA.FRONT_PROXY.certificate_name,
+        issuer=None,
+        profile=Profile.CA,
+        common_name="front-proxy-ca",
+        holder=Holder.AUTHORITY,
+        place=PairAt(stem=CA.FRONT_PROXY),
+        readers=(),
+        stops="aggregated APIs: their servers refuse the API server",
+    ),
+    ETCD_SERVER := CertificateKind(
+        name="etcd-server",
+        issuer=CA.ETCD,
+        profile=Profile.PEER,
+        common_name="{node}",
+        sans=_etcd_server_names,
+        san_field="spec.etcd.serverCertSANs",
+        holder=Holder.ETCD_MEMBER,
+        place=PairAt(stem="etcd/server"),
+        # etcd client/pkg/transport/listener.go: GetCertificate and GetClientCertificate read both files
+        readers=(ReadBy(component=ComponentName.ETCD, reading=Reading.PER_CONNECTION),),
+        given_by="etcd --cert-file",
+        stops="API servers refuse this member; without a majority nothing is stored",
+    ),
+    ETCD_PEER := CertificateKind(
+        name="etcd-peer",
+        issuer=CA.ETCD,
+        profile=Profile.PEER,
+        common_name="{node}",
+        sans=_etcd_peer_names,
+        san_field="spec.etcd.peerCertSANs",
+        holder=Holder.ETCD_MEMBER,
+        place=PairAt(stem="etcd/peer"),
+        readers=(ReadBy(component=ComponentName.ETCD, reading=Reading.PER_CONNECTION),),  # as above
+        given_by="etcd --peer-cert-file",
+        stops="the other members refuse this one; without a majority etcd stands still",
+    ),
+    ETCD_HEALTHCHECK_CLIENT := CertificateKind(
+        name="etcd-healthcheck-client",
+        issuer=CA.ETCD,
+        profile=Profile.CLIENT,
+        common_name="kube-etcd-healthcheck-client",
+        holder=Holder.ETCD_MEMBER,
+        place=PairAt(stem="etcd/healthcheck-client"),
+        readers=(),
+        given_by="etcdctl --cert",
+        stops="health checks and kubeadm's own look at etcd",
+        rights="everything that etcd holds",
+    ),
+    API_SERVER := CertificateKind(
+        name="apiserver",
+        issuer=CA.KUBERNETES,
+        profile=Profile.SERVER,
+        common_name="kube-apiserver",
+        sans=_api_server_names,
+        san_field="spec.apiServer.certSANs (or certSANs of the node)",
+        holder=Holder.CONTROL_PLANE,
+        place=PairAt(stem="apiserver"),
+        # apiserver/pkg/server/dynamiccertificates: a pair that does not fit is left until it does
+        readers=(ReadBy(component=ComponentName.API_SERVER, reading=Reading.ON_CHANGE),),
+        given_by="kube-apiserver --tls-cert-file",
+        stops="every client of this API server refuses its certificate: kubectl, kubelets, controllers, Pods",
+    ),
+    API_SERVER_KUBELET_CLIENT := CertificateKind(
+        name="apiserver-kubelet-client",
+        issuer=CA.KUBERNETES,
+        profile=Profile.CLIENT,
+        # No group: access comes from a binding for this user (kubeadm 1.36.1, #138958).
+        common_name="kube-apiserver-kubelet-client",
+        holder=Holder.CONTROL_PLANE,
+        place=PairAt(stem="apiserver-kubelet-client"),
+        # client-go/transport: for each new connection, and every 5 minutes for those that are open
+        readers=(ReadBy(component=ComponentName.API_SERVER, reading=Reading.PER_CONNECTION),),
+        given_by="kube-apiserver --kubelet-client-certificate",
+        stops="logs, exec, port-forward and metrics: the kubelets refuse the API server",
+        rights="ClusterRole system:kubelet-api-admin (addons/apiserver-kubelet-client.yaml)",
+    ),
+    FRONT_PROXY_CLIENT := CertificateKind(
+        name="front-proxy-client",
+        issuer=CA.FRONT_PROXY,
+        profile=Profile.CLIENT,
+        common_name="front-proxy-client",
+        holder=Holder.CONTROL_PLANE,
+        place=PairAt(stem="front-proxy-client"),
+        # kube-aggregator/pkg/apiserver: dynamic content, as the serving pair
+        readers=(ReadBy(component=ComponentName.API_SERVER, reading=Reading.ON_CHANGE),),
+        given_by="kube-apiserver --proxy-client-cert-file",
+        stops="aggregated APIs such as metrics.k8s.io: their servers refuse the API server",
+        rights="to say in headers whom a request comes from",
+    ),
+    API_SERVER_ETCD_CLIENT := CertificateKind(
+        name="apiserver-etcd-client",
+        issuer=CA.ETCD,
+        profile=Profile.CLIENT,
+        common_name="kube-apiserver-etcd-client",
+        holder=Holder.CONTROL_PLANE,
+        place=PairAt(stem="apiserver-etcd-client"),
+        # the same listener.go, of the etcd client that the API server contains
+        readers=(ReadBy(component=ComponentName.API_SERVER, reading=Reading.PER_CONNECTION),),
+        given_by="kube-apiserver --etcd-certfile",
+        stops="the API server reaches etcd no more, and everything stands still",
+        rights="etcd without its own users: everything that etcd holds",
+    ),
+    ADMIN := CertificateKind(
+        name="admin.conf",
+        issuer=CA.KUBERNETES,
+        profile=Profile.CLIENT,
+        common_name="kubernetes-admin",
+        organizations=(CLUSTER_ADMINS,),
+        holder=Holder.CONTROL_PLANE,
+        place=KubeconfigTo(server=Server.SHARED),
+        readers=(),
+        given_by="kubectl's kubeconfig",
+        stops="administrators with this file get 401; the cluster itself runs on",
+        rights=f"ClusterRole cluster-admin through the group {CLUSTER_ADMINS} (addons/cluster-admins.yaml)",
+    ),
+    SUPER_ADMIN := CertificateKind(
+        # The break-glass identity, which RBAC cannot revoke, exists once, as kubeadm's `init` writes it.
+        name="super-admin.conf",
+        issuer=CA.KUBERNETES,
+        profile=Profile.CLIENT,
+        common_name="kubernetes-super-admin",
+        organizations=(MASTERS,),
+        holder=Holder.FIRST_CONTROL_PLANE,
+        place=KubeconfigTo(server=Server.SHARED),
+        readers=(),
+        given_by="kubectl's kubeconfig",
+        stops="the way in when RBAC itself is broken",
+        rights=MASTERS_RIGHTS,
+    ),
+    CertificateKind(
+        name="controller-manager.conf",
+        issuer=CA.KUBERNETES,
+        profile=Profile.CLIENT,
+        common_name="system:kube-controller-manager",
+        holder=Holder.CONTROL_PLANE,
+        place=KubeconfigTo(server=Server.NEAREST),
+        # client-go/transport: data that is embedded in a kubeconfig is read once
+        readers=(ReadBy(component=ComponentName.CONTROLLER_MANAGER, reading=Reading.AT_START),),
+        given_by="kube-controller-manager --kubeconfig",
+        stops="no controller works: Deployments, nodes, tokens and certificates stay as they are",
+        rights="ClusterRole system:kube-controller-manager (made by the API server)",
+    ),
+    CertificateKind(
+        name="scheduler.conf",
+        issuer=CA.KUBERNETES,
+        profile=Profile.CLIENT,
+        common_name="system:kube-scheduler",
+        holder=Holder.CONTROL_PLANE,
+        place=KubeconfigTo(server=Server.NEAREST),
+        readers=(ReadBy(component=ComponentName.SCHEDULER, reading=Reading.AT_START),),
+        given_by="kube-scheduler --kubeconfig",
+        stops="new Pods stay Pending",
+        rights="ClusterRole system:kube-scheduler (made by the API server)",
+    ),
+    KUBELET_SERVING := CertificateKind(
+        name="kubelet-serving",
+        issuer=CA.KUBERNETES,
+        profile=Profile.SERVER,
+        # The form that the kubelet-serving signer demands (pkg/apis/certificates/helpers.go).
+        common_name="system:node:{node}",
+        organizations=(NODES_GROUP,),
+        sans=_kubelet_names,
+        holder=Holder.NODE,
+        place=PairAt(stem="kubelet", directory=layout.KUBELET_PKI_DIRECTORY),
+        # pkg/kubelet: ReloadKubeletServerCertificateFile, on since 1.31
+        readers=(ReadBy(component=ComponentName.KUBELET, reading=Reading.ON_CHANGE),),
+        given_by="kubelet tlsCertFile",
+        stops="logs, exec and metrics of this node: the API server refuses the kubelet",
+    ),
+    KUBELET := CertificateKind(
+        name="kubelet.conf",
+        issuer=CA.KUBERNETES,
+        profile=Profile.CLIENT,
+        common_name="system:node:{node}",
+        organizations=(NODES_GROUP,),
+        holder=Holder.NODE,
+        place=KubeconfigTo(server=Server.NEAREST),
+        readers=(ReadBy(component=ComponentName.KUBELET, reading=Reading.AT_START),),
+        given_by="kubelet --kubeconfig",
+        stops="the node becomes NotReady after 40 seconds, and its Pods are moved after 5 minutes",
+        rights="the Node authorizer: what belongs to this node and its Pods",
+    ),
+    CertificateKind(
+        name="kube-proxy.conf",
+        issuer=CA.KUBERNETES,
+        profile=Profile.CLIENT,
+        common_name="system:kube-proxy",
+        holder=Holder.KUBE_PROXY,
+        place=KubeconfigTo(server=Server.SHARED),
+        readers=(ReadBy(component=ComponentName.KUBE_PROXY, reading=Reading.AT_START),),
+        given_by="kube-proxy's kubeconfig",
+        stops="Services of this node keep their last endpoints",
+        rights="ClusterRole system:node-proxier (made by the API server)",
+    ),
+)
+
+# Not in the table: a person's certificate has its subject and validity from `users`, not from `overrides`.
+USER = CertificateKind(
+    name="user",
+    issuer=CA.KUBERNETES,
+    profile=Profile.CLIENT,
+    common_name="",
+    holder=Holder.PERSON,
+    place=KubeconfigTo(server=Server.SHARED),
+    readers=(),
+    given_by="kubectl's kubeconfig",
+    stops="the API server answers 401 Unauthorized to this user",
+)
+
+
+def ca_kind(ca: CA) -> CertificateKind:
+    """The row of a CA's own certificate."""
+    return next(kind for kind in CERTIFICATES if kind.name == ca_id(ca))

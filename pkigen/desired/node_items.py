@@ -1,0 +1,160 @@
+"""Everything that one node must have: copies of the authority's files, certificates, and what it runs by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.desired import certificates
+from pkigen.desired.certificate_items import node_certificate, pki_path
+from pkigen.desired.certificates import CertificateKind, Holder, KubeconfigTo, PairAt
+from pkigen.desired.generations import CA, Rotations, Slot, accepted_sa_keys
+from pkigen.desired.items import Desired, DesiredCopy, DesiredFile, FileKind, MaterialKind
+from pkigen.spec.model import ClusterSpec, Node, Role, Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class NodeItems:
+    """The walk over one node at a time; what is the same for all of them is found out once."""
+
+    def __init__(self, cluster: ClusterSpec, rotations: Rotations) -> None:
+        self._cluster = cluster
+        self._rotations = rotations
+        self._spec = cluster.spec
+        self._members = {node.name for node in cluster.etcd_members}
+        self._first = min((node.name for node in cluster.control_plane), default="")
+        self._kinds = [kind for kind in certificates.CERTIFICATES if kind.absence(cluster) is None]
+        self._pairs = [kind for kind in self._kinds if isinstance(kind.place, PairAt)]
+        self._kubeconfigs = [kind for kind in self._kinds if isinstance(kind.place, KubeconfigTo)]
+
+    def of(self, node: Node) -> Iterator[Desired]:
+        """Every object of one node, what others lean on first."""
+        control_plane, member = node.has(Role.CONTROL_PLANE), node.name in self._members
+        yield self._copy(node, "ca.crt", MaterialKind.TRUST_BUNDLE, CA.KUBERNETES)
+        if member or (control_plane and self._members):
+            yield self._copy(node, "etcd/ca.crt", MaterialKind.TRUST_BUNDLE, CA.ETCD)
+        if member:
+            yield from self._certificates(node, self._kinds, Holder.ETCD_MEMBER)
+            yield from self._component(node, FileKind.ETCD, FileKind.ETCD_UNIT, FileKind.ETCD_FLAGS)
+        if control_plane:
+            yield from self._control_plane(node)
+        yield from self._certificates(node, self._kinds, Holder.NODE)
+        yield from self._kubelet_files(node)
+        if self._spec.runtime is Runtime.SYSTEMD:
+            yield from self._certificates(node, self._kinds, Holder.KUBE_PROXY)
+            yield from self._kube_proxy_files(node)
+
+    # -- certificates ---------------------------------------------------------------------------------
+
+    def _certificates(
+        self, node: Node, kinds: Iterable[CertificateKind], *holders: Holder
+    ) -> Iterator[Desired]:
+        """A node's certificates of those of some kinds that it holds, in the order of the table."""
+        for kind in kinds:
+            if kind.holder in holders:
+                yield from node_certificate(kind, self._cluster, node)
+
+    # -- the control plane ----------------------------------------------------------------------------
+
+    def _control_plane(self, node: Node) -> Iterator[Desired]:
+        holders = [Holder.CONTROL_PLANE]
+        if node.name == self._first:
+            holders.append(Holder.FIRST_CONTROL_PLANE)
+        yield from self._authority_copies(node)
+        yield from self._certificates(node, self._pairs, *holders)
+        if self._spec.encryption is not None:
+            yield DesiredFile(
+                path=pki_path(self._cluster, node.name, layout.ENCRYPTION_CONFIGURATION),
+                node=node.name,
+                mode=layout.SECRET_MODE,
+                kind=FileKind.ENCRYPTION_CONFIGURATION,
+                secret=True,
+            )
+        yield from self._component(
+            node, FileKind.KUBE_APISERVER, FileKind.KUBE_APISERVER_UNIT, FileKind.KUBE_APISERVER_FLAGS
+        )
+        yield from self._component(
+            node,
+            FileKind.KUBE_CONTROLLER_MANAGER,
+            FileKind.KUBE_CONTROLLER_MANAGER_UNIT,
+            FileKind.KUBE_CONTROLLER_MANAGER_FLAGS,
+        )
+        yield from self._component(
+            node, FileKind.KUBE_SCHEDULER, FileKind.KUBE_SCHEDULER_UNIT, FileKind.KUBE_SCHEDULER_FLAGS
+        )
+        yield from self._certificates(node, self._kubeconfigs, *holders)
+
+    def _authority_copies(self, node: Node) -> Iterator[DesiredCopy]:
+        keys = self._cluster.ca_keys_on_nodes
+        if keys:
+            yield self._copy(
+                node, layout.SIGNING_CERTIFICATE, MaterialKind.SIGNING_CERTIFICATE, CA.KUBERNETES
+            )
+            yield self._copy(node, "ca.key", MaterialKind.CA_KEY, CA.KUBERNETES)
+        yield self._copy(node, "front-proxy-ca.crt", MaterialKind.TRUST_BUNDLE, CA.FRONT_PROXY)
+        if keys:
+            yield self._copy(node, "front-proxy-ca.key", MaterialKind.CA_KEY, CA.FRONT_PROXY)
+        if keys and node.name in self._members:
+            yield self._copy(node, "etcd/ca.key", MaterialKind.CA_KEY, CA.ETCD)
+        yield self._copy(node, layout.SA_PRIVATE_KEY, MaterialKind.SA_PRIVATE_KEY)
+        for name, slot in accepted_sa_keys(self._rotations):
+            yield self._copy(node, name, MaterialKind.SA_PUBLIC_KEY, slot=slot)
+
+    def _copy(
+        self,
+        node: Node,
+        name: str,
+        material: MaterialKind,
+        ca: CA | None = None,
+        slot: Slot = Slot.CURRENT,
+    ) -> DesiredCopy:
+        secret = material in {MaterialKind.CA_KEY, MaterialKind.SA_PRIVATE_KEY}
+        return DesiredCopy(
+            path=pki_path(self._cluster, node.name, name),
+            node=node.name,
+            mode=layout.KEY_MODE if secret else layout.CERTIFICATE_MODE,
+            material=material,
+            ca=ca,
+            slot=slot,
+        )
+
+    # -- what components run by -----------------------------------------------------------------------
+
+    def _component(
+        self, node: Node, manifest: FileKind, unit: FileKind, flags: FileKind
+    ) -> Iterator[DesiredFile]:
+        if self._spec.runtime is Runtime.SYSTEMD:
+            yield _unit(node, unit)
+            yield _flags(node, flags)
+        else:
+            path = f"{layout.MANIFESTS_DIRECTORY}/{manifest}.yaml"
+            yield _file(node, path, manifest, mode=layout.MANIFEST_MODE)
+
+    def _kubelet_files(self, node: Node) -> Iterator[DesiredFile]:
+        yield _file(node, f"{layout.KUBELET_DIRECTORY}/config.yaml", FileKind.KUBELET_CONFIGURATION)
+        if self._spec.runtime is Runtime.SYSTEMD:
+            yield _unit(node, FileKind.KUBELET_UNIT)
+            yield _flags(node, FileKind.KUBELET_FLAGS)
+        else:
+            # The kubelet package's own unit reads this file (kubeadm-flags.env).
+            yield _file(node, f"{layout.KUBELET_DIRECTORY}/kubeadm-flags.env", FileKind.KUBELET_FLAGS)
+
+    @staticmethod
+    def _kube_proxy_files(node: Node) -> Iterator[DesiredFile]:
+        yield _file(node, f"{layout.KUBE_PROXY_DIRECTORY}/config.yaml", FileKind.KUBE_PROXY_CONFIGURATION)
+        yield _unit(node, FileKind.KUBE_PROXY_UNIT)
+        yield _flags(node, FileKind.KUBE_PROXY_FLAGS)
+
+
+def _unit(node: Node, kind: FileKind) -> DesiredFile:
+    return _file(node, f"{layout.SYSTEMD_DIRECTORY}/{kind}", kind)
+
+
+def _flags(node: Node, kind: FileKind) -> DesiredFile:
+    return _file(node, f"{layout.FLAGS_DIRECTORY}/{kind.removesuffix('.flags')}.env", kind)
+
+
+def _file(node: Node, path: str, kind: FileKind, *, mode: int = layout.PUBLIC_MODE) -> DesiredFile:
+    return DesiredFile(path=layout.node_path(node.name, path), node=node.name, mode=mode, kind=kind)

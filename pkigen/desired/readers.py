@@ -1,0 +1,34 @@
+"""Who reads the files of a node, and when it sees that one of them has changed."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class ComponentName(enum.StrEnum):
+    """What runs on a node, in the order in which it is safe to restart."""
+
+    ETCD = "etcd"
+    API_SERVER = "kube-apiserver"
+    CONTROLLER_MANAGER = "kube-controller-manager"
+    SCHEDULER = "kube-scheduler"
+    KUBELET = "kubelet"
+    KUBE_PROXY = "kube-proxy"
+
+
+class Reading(enum.Enum):
+    """When a running component reads a file."""
+
+    AT_START = enum.auto()
+    ON_CHANGE = enum.auto()
+    PER_CONNECTION = enum.auto()
+    """Also in the moment in which a certificate is new and its key is not yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadBy:
+    """A component that reads a file."""
+
+    component: ComponentName
+    reading: Reading
