@@ -15,10 +15,10 @@ from pkigen.cli import values
 from pkigen.cli.grouped import grouped
 from pkigen.cli.session import Session, open_directory, open_spec
 from pkigen.cli.system import System
-from pkigen.desired.generations import CA, ca_id
+from pkigen.desired.generations import CA
 from pkigen.errors import AccessError, UsageError
 from pkigen.spec.model import ClusterSpec
-from pkigen.state.authority import load_certificates
+from pkigen.state.authority import certificates_of
 from pkigen.state.observed import Reader
 
 ClusterArgument = Annotated[
@@ -138,10 +138,7 @@ def trust_bundle(session: Session, reader: Reader) -> bytes:
     Raises:
         AccessError: There is no CA, or a rotation is only half prepared.
     """
-    other = session.inventory.rotations.other(ca_id(CA.KUBERNETES))
-    found = load_certificates(
-        reader, CA.KUBERNETES, now=session.now, keys=session.inventory.ca_keys, other=other
-    )
+    found = certificates_of(reader, session.inventory, CA.KUBERNETES, now=session.now)
     bundle = found.trust_bundle if found is not None else None
     if bundle is None:
         raise AccessError("the PKI directory has no complete CA", hint="`pkigen plan` says what is missing")

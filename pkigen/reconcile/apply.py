@@ -60,7 +60,7 @@ from pkigen.reconcile.make import Approved, Delivery, Made, Tools
 from pkigen.reconcile.plan import Action, Create, Keep, Plan, Reissue, Remove, Renew
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection, certificate_modes
-from pkigen.state.authority import CACertificates, load_all, load_certificates, load_issuer
+from pkigen.state.authority import CACertificates, certificates_of, load_all, load_issuer
 from pkigen.state.ledger import Event, LedgerEntry, appended, mismatch, read_ledger
 from pkigen.state.lockfile import certificate_facts, read_lock
 from pkigen.state.materials import Materials
@@ -508,13 +508,7 @@ class _Work:
 
     def _authority(self, ca: CA) -> CACertificates:
         if ca not in self._authorities:
-            certificates = load_certificates(
-                self.view,
-                ca,
-                now=self._tools.now,
-                keys=self._inventory.ca_keys,
-                other=self._inventory.rotations.other(ca_id(ca)),
-            )
+            certificates = certificates_of(self.view, self._inventory, ca, now=self._tools.now)
             if certificates is None:
                 raise AuthorityError(f"the authority has no {ca_id(ca)} CA")
             self._authorities[ca] = certificates

@@ -23,7 +23,7 @@ from pkigen.cli.options import (
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_text import plan_text, waiting_text
-from pkigen.cli.session import Session, open_spec, owned_paths
+from pkigen.cli.session import Session, open_spec
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.desired.generations import CA, ca_id
@@ -31,9 +31,7 @@ from pkigen.desired.inventory import carriers
 from pkigen.errors import AuthorityError, PkigenError, UsageError
 from pkigen.reconcile.apply import Applied, apply_plan
 from pkigen.reconcile.plan import Renew, Rewrite
-from pkigen.reconcile.planner import make_plan
 from pkigen.reconcile.risks import risks
-from pkigen.state.lockfile import read_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,15 +105,7 @@ def change(
     """Plan, show, ask and apply, under one lock from the plan to the commit."""
     with session.writing(command) as store:
         session = session.at(store)
-        lock = read_lock(store)
-        made = make_plan(
-            session.inventory,
-            store,
-            session.renderer,
-            now=session.now,
-            owned=owned_paths(lock),
-            selection=selection,
-        )
+        made = session.plan(store, selection)
         if digest is not None and made.digest != digest:
             raise PkigenError(
                 "the world has moved since the plan was saved: the same spec now gives another plan",

@@ -45,13 +45,12 @@ from pkigen.cli.options import (
     YesOption,
 )
 from pkigen.cli.outputs import write_runbook
-from pkigen.cli.session import Session, open_spec, owned_paths
+from pkigen.cli.session import Session, open_spec
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import duration
 from pkigen.errors import BundleError, PkigenError, UsageError
 from pkigen.reconcile.apply import apply_plan
-from pkigen.reconcile.planner import make_plan
 from pkigen.rotation.phases import COMMANDS
 from pkigen.state.lockfile import read_lock
 
@@ -181,14 +180,7 @@ def accept(
             _put_successors(session, store, delivery, yes=yes)
             return
         lock = read_lock(store)
-        plan = make_plan(
-            session.inventory,
-            store,
-            session.renderer,
-            now=session.now,
-            owned=owned_paths(lock),
-            selection=selection_of(delivery.certificates, timedelta()),
-        )
+        plan = session.plan(store, selection_of(delivery.certificates, timedelta()))
         require_delivered(plan, delivery)
         agree(plan, session, Consent(yes=yes, force=force), output)
         tools = session.tools(session.unlocking.vault(store))

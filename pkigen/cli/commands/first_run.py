@@ -10,11 +10,11 @@ from pkigen.airgap.carrier.cluster_key import bundle_fingerprint
 from pkigen.cli.console import note, say
 from pkigen.cli.options import Format
 from pkigen.cli.reports.summary import cluster_summary
-from pkigen.cli.session import Session, owned_paths
+from pkigen.cli.session import Session
 from pkigen.errors import PkigenError
 from pkigen.reconcile.apply import Applied, apply_plan
 from pkigen.reconcile.plan import Create, Plan
-from pkigen.reconcile.planner import make_plan, require_no_ca_keys_on_nodes
+from pkigen.reconcile.planner import require_no_ca_keys_on_nodes
 from pkigen.reconcile.surveyed import Selection
 from pkigen.spec.model import Authority
 from pkigen.state.lockfile import read_lock
@@ -62,7 +62,7 @@ def make(session: Session, spec: Path, output: Format, locking: Locking | None) 
     with session.writing("init") as store:
         session = session.at(store)
         lock = read_lock(store)
-        plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned_paths(lock))
+        plan = session.plan(store)
         if lock is not None and plan.changes:
             raise PkigenError(
                 f"{session.root} exists and differs from the spec in {len(plan.changes)} places; "
@@ -109,7 +109,7 @@ def _must_ask(session: Session) -> bool:
         store = stack.enter_context(session.reading()) if session.root.exists() else NoTree()
         session = session.at(store)
         lock = read_lock(store)
-        plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned_paths(lock))
+        plan = session.plan(store)
         if lock is None:
             _refuse_foreign(session, plan)
     return is_new(lock, session.inventory) and bool(plan.offline)
@@ -142,7 +142,7 @@ def _is_complete(session: Session) -> bool:
         lock = read_lock(store)
         if lock is None:
             return False
-        plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned_paths(lock))
+        plan = session.plan(store)
     return not plan.changes
 
 

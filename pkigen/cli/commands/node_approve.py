@@ -21,7 +21,7 @@ from pkigen.cli.commands.rescue_kit import require_settled
 from pkigen.cli.console import agreed, note, say
 from pkigen.cli.options import SpecArgument, TemplatesOption, YesOption
 from pkigen.cli.progress import progress
-from pkigen.cli.session import Session, open_spec, owned_paths
+from pkigen.cli.session import Session, open_spec
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.crypto.age import Recipient
@@ -29,7 +29,6 @@ from pkigen.errors import BundleError, PkigenError, UsageError
 from pkigen.notation import timestamp
 from pkigen.reconcile.apply import Applied, apply_plan
 from pkigen.reconcile.make import Approved
-from pkigen.reconcile.planner import make_plan
 from pkigen.reconcile.surveyed import Selection
 from pkigen.state.ledger import approvals, read_ledger
 from pkigen.state.lockfile import read_lock
@@ -197,14 +196,7 @@ def _agreed(session: Session, store: Store, spec: Path, petitions: list[Petition
         for petition in petitions
         for identifier, item in wanted(session.inventory, petition.node).items()
     }
-    plan = make_plan(
-        session.inventory,
-        store,
-        session.renderer,
-        now=session.now,
-        owned=owned_paths(read_lock(store)),
-        selection=Selection(requested=frozenset(items)),
-    )
+    plan = session.plan(store, Selection(requested=frozenset(items)))
     _require_nothing_else(plan, items, session, spec)
     say(listed(items.values(), plan))
     for petition in petitions:

@@ -16,10 +16,9 @@ from pkigen.cli.commands.renew import ids_of
 from pkigen.cli.console import note, say
 from pkigen.cli.options import Format
 from pkigen.cli.reports import structured
-from pkigen.cli.session import Session, owned_paths
+from pkigen.cli.session import Session
 from pkigen.desired.generations import CA, ca_id
 from pkigen.errors import BundleError, UsageError
-from pkigen.reconcile.planner import make_plan
 from pkigen.reconcile.surveyed import Selection
 from pkigen.rotation.phases import RotationStep, after
 from pkigen.spec.model import Authority, CAKeys
@@ -107,7 +106,9 @@ def select_successors(session: Session, names: tuple[str, ...]) -> frozenset[str
 def for_successors(session: Session, identifiers: Iterable[str]) -> Session:
     """The session in which the next generations among these exist."""
     cas = successors(identifiers)
-    return session.under(after(session.inventory.rotations, cas, RotationStep.PREPARE)) if cas else session
+    planner = session.planner
+    prepared = after(planner.inventory.rotations, cas, RotationStep.PREPARE)
+    return session.over(planner.under(prepared)) if cas else session
 
 
 def request_out(
@@ -168,14 +169,7 @@ def _asked(
 
 
 def _plan(session: Session, store: Store, selection: Selection) -> Plan:
-    return make_plan(
-        session.inventory,
-        store,
-        session.renderer,
-        now=session.now,
-        owned=owned_paths(read_lock(store)),
-        selection=selection,
-    )
+    return session.plan(store, selection)
 
 
 def _require_current(

@@ -12,11 +12,9 @@ from pkigen.airgap.carrier.media import read_file, write_file
 from pkigen.cli.console import note, say
 from pkigen.cli.passphrases import PassphraseSource
 from pkigen.cli.reports.rescue_runbook import rescue_runbook
-from pkigen.cli.session import Session, owned_paths
+from pkigen.cli.session import Session
 from pkigen.crypto.age import Recipient, Seal
 from pkigen.errors import BundleError, UsageError
-from pkigen.reconcile.planner import make_plan
-from pkigen.state.lockfile import read_lock
 from pkigen.store import Store
 
 _LARGEST_SPEC = 1 << 24
@@ -36,7 +34,7 @@ def make_kit(
         raise UsageError("the kit holds the spec's file: name it")
     if recipient is not None and source.is_given:
         raise UsageError("a kit is sealed for one: a passphrase or a recipient")
-    templates = _templates(session.templates)
+    templates = _templates(session.planner.templates)
     with session.reading() as store:
         session = session.at(store)
         require_settled(session, store, spec)
@@ -65,9 +63,7 @@ def require_settled(session: Session, store: Store, spec: Path) -> None:
     Raises:
         BundleError: Changes are pending.
     """
-    plan = make_plan(
-        session.inventory, store, session.renderer, now=session.now, owned=owned_paths(read_lock(store))
-    )
+    plan = session.plan(store)
     if plan.changes:
         first = plan.changes[0]
         raise BundleError(

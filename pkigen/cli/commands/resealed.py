@@ -9,12 +9,10 @@ from typing import Annotated
 import typer
 
 from pkigen.cli.console import agreed, note, say
-from pkigen.cli.session import Session, owned_paths
+from pkigen.cli.session import Session
 from pkigen.desired.inventory import private_paths
 from pkigen.errors import PkigenError
-from pkigen.reconcile.planner import make_plan
 from pkigen.state.encryption import Resealing, open_in_backups, reseal
-from pkigen.state.lockfile import read_lock
 from pkigen.state.vault import Vault, is_encrypted
 from pkigen.store import Store
 
@@ -73,9 +71,7 @@ def _forget(store: Store, sentence: str) -> None:
 
 
 def _require_settled(session: Session, store: Store) -> None:
-    plan = make_plan(
-        session.inventory, store, session.renderer, now=session.now, owned=owned_paths(read_lock(store))
-    )
+    plan = session.plan(store)
     if plan.changes:
         first = plan.changes[0]
         raise PkigenError(
