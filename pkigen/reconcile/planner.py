@@ -196,6 +196,26 @@ def require_no_ca_keys_on_nodes(inventory: Inventory) -> None:
             )
 
 
+def require_signed_here(plan: Plan, root: Path) -> None:
+    """Refuse what waits for the offline authority before anybody is asked about it.
+
+    Args:
+        plan: What is to be done.
+        root: The PKI directory, for the hint.
+
+    Raises:
+        AuthorityError: The plan holds such a change.
+    """
+    if plan.offline:
+        first, count = plan.offline[0], len(plan.offline)
+        raise AuthorityError(
+            f"{count} of the changes need{'s' if count == 1 else ''} a certificate of the offline authority, "
+            f"the first being {first.verb} {first.id} ({first.reason}): nothing was changed",
+            hint=f"`pkigen authority request SPEC --out {root}` asks for them; its answer brings all "
+            "changes at once",
+        )
+
+
 def _rotations(moves: tuple[Move, ...], rotated: Mapping[str, str]) -> Iterator[Action]:
     """What a rotation does to the authority itself, for those who read the plan."""
     details = tuple(

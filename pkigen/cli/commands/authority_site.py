@@ -21,7 +21,7 @@ from pkigen.airgap.offline.acceptance import (
 )
 from pkigen.airgap.offline.generations import successors
 from pkigen.airgap.offline.pending import read_pending
-from pkigen.cli.commands.apply import Consent, agree, say_applied
+from pkigen.cli.change import Consent, agree, say_applied
 from pkigen.cli.commands.first_run import is_new, say_made
 from pkigen.cli.commands.offline_request import (
     FAULTS_SHOWN,

@@ -12,13 +12,13 @@ from pkigen.airgap.carrier.media import write_file
 from pkigen.airgap.offline.generations import next_id, successors
 from pkigen.airgap.offline.pending import PendingAnswer, read_pending
 from pkigen.airgap.offline.request import ask, make_own_keys, outdated, outstanding
-from pkigen.cli.commands.renew import ids_of
 from pkigen.cli.console import note, say
 from pkigen.cli.options import Format
 from pkigen.cli.reports import structured
 from pkigen.cli.session import Session
 from pkigen.desired.generations import CA, ca_id
 from pkigen.errors import BundleError, UsageError
+from pkigen.reconcile.renewal import ids_of
 from pkigen.reconcile.surveyed import Selection
 from pkigen.rotation.phases import RotationStep, after
 from pkigen.spec.model import Authority, CAKeys
