@@ -23,7 +23,7 @@ from pkigen.state.authority import certificates_of
 from pkigen.state.lockfile import read_lock
 from pkigen.state.observed import Reader, Tree
 from pkigen.state.vault import Vault
-from pkigen.state.views import Opened
+from pkigen.state.views import NoTree, Opened
 from pkigen.store import Store
 
 if TYPE_CHECKING:
@@ -101,6 +101,15 @@ class Session:
         """The PKI directory as it is; nothing is written unless an interrupted run must be finished."""
         with Store.open_reading(self.root, filesystem=self.system.filesystem) as store:
             _say_recovery(store)
+            yield store
+
+    @contextmanager
+    def looking(self) -> Iterator[Store | NoTree]:
+        """The same where there may be none yet: an empty tree then."""
+        if not self.root.exists():
+            yield NoTree()
+            return
+        with self.reading() as store:
             yield store
 
     def tools(self, vault: Vault, ear: Progress | None = None) -> Tools:

@@ -13,7 +13,7 @@ from pkigen import __version__, layout
 from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredCopy, MaterialKind
 from pkigen.desired.rendering import Renderer
-from pkigen.errors import AuthorityError
+from pkigen.errors import AuthorityError, PkigenError
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
 from pkigen.reconcile.survey import Survey
@@ -194,6 +194,20 @@ def require_no_ca_keys_on_nodes(inventory: Inventory) -> None:
                 hint="set spec.certificates.distributeCAKeys to false: the controller managers then sign "
                 "nothing, and kubelets are renewed from here",
             )
+
+
+def require_nothing_pending(plan: Plan) -> None:
+    """Refuse what goes with a directory only once it is what the spec asks for.
+
+    Raises:
+        PkigenError: Changes are pending.
+    """
+    if plan.changes:
+        first = plan.changes[0]
+        raise PkigenError(
+            f"{len(plan.changes)} changes are pending, the first being {first.verb} {first.id}",
+            hint="`pkigen apply` them first",
+        )
 
 
 def require_signed_here(plan: Plan, root: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from difflib import get_close_matches
 from functools import partial
@@ -26,7 +26,6 @@ from pkigen.crypto.csr import LARGEST_REQUEST
 from pkigen.errors import AccessError, UsageError
 from pkigen.state.authority import look_at_all
 from pkigen.state.observed import parse_certificates
-from pkigen.state.views import NoTree
 
 app = typer.Typer(add_completion=False)
 _LARGEST_REFERENCE = 1 << 20
@@ -143,8 +142,7 @@ def _known(system: System, place: Path | None, pki: Path | None) -> Iterator[exp
         yield None
         return
     session = open_cluster(system, place, pki=pki)
-    with ExitStack() as stack:
-        tree = stack.enter_context(session.reading()) if session.root.exists() else NoTree()
+    with session.looking() as tree:
         session = session.at(tree)
         yield explanation.Cluster(inventory=session.inventory, reader=tree, now=session.now)
 

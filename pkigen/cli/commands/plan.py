@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,6 @@ from pkigen.cli.reports.plan_text import offline_text, plan_text
 from pkigen.cli.session import open_spec
 from pkigen.cli.system import system_of
 from pkigen.reconcile.risks import risks
-from pkigen.state.views import NoTree
 
 app = typer.Typer(add_completion=False)
 
@@ -47,8 +45,7 @@ def plan(
     Nothing is written there.
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
-    with ExitStack() as stack:
-        store = stack.enter_context(session.reading()) if session.root.exists() else NoTree()
+    with session.looking() as store:
         session = session.at(store)
         made = session.plan(store)
         pending = read_pending(store)

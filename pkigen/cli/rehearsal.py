@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 from pkigen.cli.console import note, say
 from pkigen.cli.options import Format
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_text import plan_text
 from pkigen.cli.session import Session
 from pkigen.reconcile.risks import risks
-from pkigen.state.views import NoTree
 
 
 def show(session: Session, output: Format) -> None:
     """Print what would be made, and make nothing."""
-    with ExitStack() as stack:
-        store = stack.enter_context(session.reading()) if session.root.exists() else NoTree()
+    with session.looking() as store:
         session = session.at(store)
         plan = session.plan(store)
     found = risks(plan, session.inventory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pkigen.airgap.bundles.contents import require_settled
 from pkigen.airgap.bundles.opened import write_bundle
 from pkigen.airgap.bundles.rescue_kit import pack_kit
 from pkigen.airgap.carrier.bundle_key import fingerprint
@@ -14,8 +15,7 @@ from pkigen.cli.passphrases import PassphraseSource
 from pkigen.cli.reports.rescue_runbook import rescue_runbook
 from pkigen.cli.session import Session
 from pkigen.crypto.age import Recipient, Seal
-from pkigen.errors import BundleError, UsageError
-from pkigen.store import Store
+from pkigen.errors import UsageError
 
 _LARGEST_SPEC = 1 << 24
 _LARGEST_TEMPLATE = 1 << 20
@@ -37,7 +37,7 @@ def make_kit(
     templates = _templates(session.planner.templates)
     with session.reading() as store:
         session = session.at(store)
-        require_settled(session, store, spec)
+        require_settled(session.plan(store), root=session.root, spec=spec)
         key = bundle_key(session.opened(store))
         runbook = rescue_runbook(session.inventory, directory=str(session.root))
         content = read_file(spec, limit=_LARGEST_SPEC)
@@ -55,22 +55,6 @@ def make_kit(
         f"next: print this, with {pin}; keep the kit and what opens it in different places, and make a new "
         "kit after every change of the authority (a rotation, a renewed CA, another passphrase)"
     )
-
-
-def require_settled(session: Session, store: Store, spec: Path) -> None:
-    """Refuse to pack a directory that is not what the spec asks for.
-
-    Raises:
-        BundleError: Changes are pending.
-    """
-    plan = session.plan(store)
-    if plan.changes:
-        first = plan.changes[0]
-        raise BundleError(
-            f"{session.root} is not what the spec asks for: {len(plan.changes)} changes are pending, "
-            f"the first being {first.verb} {first.id}",
-            hint=f"`pkigen plan {spec} --out {session.root}` shows them, `pkigen apply` makes them",
-        )
 
 
 def _templates(directory: Path | None) -> dict[str, bytes]:
