@@ -21,6 +21,8 @@ from pkigen.spec.model import ClusterSpec
 from pkigen.state.authority import certificates_of
 from pkigen.state.observed import Reader
 
+LARGEST_REFERENCE = 1 << 20
+
 ClusterArgument = Annotated[
     Path,
     typer.Argument(metavar="SPEC|DIR", help="The cluster: its spec, or its PKI directory.", allow_dash=True),
@@ -163,10 +165,10 @@ def read_bounded(path: Path, *, limit: int) -> bytes:
         ) from None
 
 
-def read_or_say(path: Path, *, limit: int) -> bytes | str:
-    """The bytes of a file, or why there are none."""
+def read_reference(path: Path) -> bytes | str:
+    """The bytes of a file that a kubeconfig refers to, or why there are none."""
     try:
-        data = read_bounded(path, limit=limit)
+        data = read_bounded(path, limit=LARGEST_REFERENCE)
     except AccessError as error:
         return error.message
-    return data if len(data) <= limit else f"{path} is larger than {limit} bytes"
+    return data if len(data) <= LARGEST_REFERENCE else f"{path} is larger than {LARGEST_REFERENCE} bytes"

@@ -13,11 +13,12 @@ from pkigen.airgap.bundles.opened import write_bundle
 from pkigen.airgap.carrier.bundle_key import fingerprint
 from pkigen.airgap.carrier.cluster_key import bundle_key
 from pkigen.airgap.carrier.media import write_file
-from pkigen.cli.commands.bundle_install import diff, inspect, install, reader_of, rollback, verify
+from pkigen.cli.commands.bundle_install import diff, inspect, install, rollback, verify
 from pkigen.cli.console import note, say
 from pkigen.cli.options import SpecArgument, TemplatesOption
 from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption, PassphraseSource
 from pkigen.cli.progress import progress
+from pkigen.cli.reports.bundle_text import reader_of
 from pkigen.cli.reports.tables import table
 from pkigen.cli.rescue_kit import make_kit
 from pkigen.cli.session import Session, open_spec
