@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from pkigen.crypto.issuance import CertificateContent, Entropy, certificate_pem, issue_for
 from pkigen.crypto.names import SANs
 from pkigen.crypto.profiles import PROFILES, Profile
-from pkigen.desired.generations import CA, ca_id
+from pkigen.desired.generations import CA
 from pkigen.errors import AccessError
 from pkigen.spec.model import CAKeys
-from pkigen.state.authority import load_certificates, load_issuer
+from pkigen.state.authority import certificates_of, load_issuer
 from pkigen.state.issuance_record import record
 from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.lockfile import certificate_facts
@@ -76,13 +76,7 @@ def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what goe
             "the CA's key is with the offline authority: nothing can be signed here",
             hint="list the user in spec.users, then `pkigen authority request` asks for the certificate",
         )
-    authority = load_certificates(
-        store,
-        CA.KUBERNETES,
-        now=now,
-        keys=inventory.ca_keys,
-        other=inventory.rotations.other(ca_id(CA.KUBERNETES)),
-    )
+    authority = certificates_of(store, inventory, CA.KUBERNETES, now=now)
     if authority is None:
         raise AccessError("the PKI directory has no CA that could sign", hint="make it with `pkigen init`")
     issuer = load_issuer(keys, CA.KUBERNETES, authority)

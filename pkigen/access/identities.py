@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.names import Subject
@@ -46,6 +47,42 @@ def approved(user: str, groups: Iterable[str], *, inventory: Inventory | None, r
         if fault is not None:
             raise AccessError(fault, hint=_WAY_OUT)
     return Subject(common_name=user, organizations=names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovedIdentity:
+    """Who somebody is to be: `person` as the spec has them, `reason` why it may be one of Kubernetes' own."""
+
+    subject: Subject
+    person: User | None
+    reason: str | None
+
+    @property
+    def allowed(self) -> Subject | None:
+        """What a request may ask for although it is one of Kubernetes' own."""
+        return self.subject if self.reason is not None else None
+
+
+def approved_person(
+    user: str, groups: Iterable[str] | None, *, inventory: Inventory, reason: str | None
+) -> ApprovedIdentity:
+    """The identity that somebody approved, with what the spec says of the person.
+
+    Args:
+        user: The user name.
+        groups: The groups; the spec's, where it is None.
+        inventory: Of the cluster.
+        reason: Why it may be one of Kubernetes' own; the spec's reason, where it is None.
+
+    Raises:
+        AccessError: A name is none, or is Kubernetes' or this cluster's own.
+    """
+    person = declared(inventory, user)
+    if person is not None:
+        groups = person.groups if groups is None else groups
+        reason = reason or person.allow_system_identity
+    subject = approved(user, groups or (), inventory=inventory, reason=reason)
+    return ApprovedIdentity(subject=subject, person=person, reason=reason)
 
 
 def reserved(user: str, groups: Iterable[str]) -> str | None:

@@ -15,11 +15,13 @@ from pkigen.cli import values
 from pkigen.cli.grouped import grouped
 from pkigen.cli.session import Session, open_directory, open_spec
 from pkigen.cli.system import System
-from pkigen.desired.generations import CA, ca_id
+from pkigen.desired.generations import CA
 from pkigen.errors import AccessError, UsageError
 from pkigen.spec.model import ClusterSpec
-from pkigen.state.authority import load_certificates
+from pkigen.state.authority import certificates_of
 from pkigen.state.observed import Reader
+
+LARGEST_REFERENCE = 1 << 20
 
 ClusterArgument = Annotated[
     Path,
@@ -138,10 +140,7 @@ def trust_bundle(session: Session, reader: Reader) -> bytes:
     Raises:
         AccessError: There is no CA, or a rotation is only half prepared.
     """
-    other = session.inventory.rotations.other(ca_id(CA.KUBERNETES))
-    found = load_certificates(
-        reader, CA.KUBERNETES, now=session.now, keys=session.inventory.ca_keys, other=other
-    )
+    found = certificates_of(reader, session.inventory, CA.KUBERNETES, now=session.now)
     bundle = found.trust_bundle if found is not None else None
     if bundle is None:
         raise AccessError("the PKI directory has no complete CA", hint="`pkigen plan` says what is missing")
@@ -166,10 +165,10 @@ def read_bounded(path: Path, *, limit: int) -> bytes:
         ) from None
 
 
-def read_or_say(path: Path, *, limit: int) -> bytes | str:
-    """The bytes of a file, or why there are none."""
+def read_reference(path: Path) -> bytes | str:
+    """The bytes of a file that a kubeconfig refers to, or why there are none."""
     try:
-        data = read_bounded(path, limit=limit)
+        data = read_bounded(path, limit=LARGEST_REFERENCE)
     except AccessError as error:
         return error.message
-    return data if len(data) <= limit else f"{path} is larger than {limit} bytes"
+    return data if len(data) <= LARGEST_REFERENCE else f"{path} is larger than {LARGEST_REFERENCE} bytes"

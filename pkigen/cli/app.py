@@ -187,17 +187,12 @@ def _invoke(arguments: Sequence[str], invocation: Invocation) -> int:
 
 
 def _report(problem: BaseException) -> int:
+    """Say what went wrong; the exit code is the result."""
     match problem:
         case _UsageProblem():
-            context = getattr(problem, "ctx", None)
-            command = context.command_path if context else "pkigen"
-            error(_sentence(problem.format_message()), hint=f"see `{command} --help`")
-            return ExitCode.USAGE
+            return _report_usage(problem)
         case PkigenError():
-            for each in problem.problems if isinstance(problem, SpecError) else ():
-                note(str(each))
-            error(problem.message, hint=problem.hint)
-            return ExitCode.USAGE if isinstance(problem, SpecError | UsageError) else ExitCode.FAILED
+            return _report_refusal(problem)
         case KeyboardInterrupt():
             error(
                 "interrupted", hint="the PKI directory is as it was, or complete: `pkigen status` shows which"
@@ -208,17 +203,29 @@ def _report(problem: BaseException) -> int:
                 f"{problem.name or 'a module'} cannot be imported",
                 hint="the installation is incomplete, or the system does not let it be read",
             )
-            return ExitCode.FAILED
         case OSError():
             reason = (problem.strerror or "input/output error").lower()
             error(f"{problem.filename}: {reason}" if problem.filename else f"the system refuses: {reason}")
-            return ExitCode.FAILED
         case _:
             error(
                 f"{type(problem).__name__} in pkigen itself",
                 hint="this is a bug: run again as `pkigen --debug …` and report the traceback",
             )
-            return ExitCode.FAILED
+    return ExitCode.FAILED
+
+
+def _report_usage(problem: typer.BadParameter) -> int:
+    context = getattr(problem, "ctx", None)
+    command = context.command_path if context else "pkigen"
+    error(_sentence(problem.format_message()), hint=f"see `{command} --help`")
+    return ExitCode.USAGE
+
+
+def _report_refusal(problem: PkigenError) -> int:
+    for each in problem.problems if isinstance(problem, SpecError) else ():
+        note(str(each))
+    error(problem.message, hint=problem.hint)
+    return ExitCode.USAGE if isinstance(problem, SpecError | UsageError) else ExitCode.FAILED
 
 
 def _sentence(text: str) -> str:

@@ -11,13 +11,15 @@ from typing import Annotated
 import typer
 
 from pkigen.airgap.bundles.admission import Host, require_admissible
+from pkigen.airgap.bundles.install import Change, Difference, compare
 from pkigen.airgap.bundles.opened import Bundle, open_bundle
-from pkigen.airgap.bundles.record import Installed
+from pkigen.airgap.bundles.record import Installed, read_installed
 from pkigen.airgap.carrier.bundle_key import parse_pin
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE, Envelope, unwrap
 from pkigen.airgap.carrier.format import BundleKind, Label
 from pkigen.airgap.carrier.media import read_file
-from pkigen.airgap.carrier.paths import IDENTITY
+from pkigen.airgap.carrier.paths import IDENTITY, PENDING
+from pkigen.airgap.enrolment.join import join
 from pkigen.cli.grouped import grouped
 from pkigen.cli.host import IdentityOption, NodeOption, RootOption, changing, looking
 from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption, PassphraseSource, read_identity
@@ -110,6 +112,23 @@ class Visit:
     def opened(self, envelope: Envelope) -> Bundle:
         """The bundle's content, checked."""
         return open_bundle(envelope, self.unseal(envelope), directory=self.directory)
+
+    def admitted(self, store: Store) -> tuple[Bundle, Installed | None]:
+        """Signature, then label, then content: nothing is opened for a bundle that is refused anyway."""
+        installed = read_installed(store)
+        envelope = self.envelope(installed)
+        self.judge(envelope.label, installed)
+        return self.opened(envelope), installed
+
+    def changes(
+        self, carried: Bundle, store: Store, installed: Installed | None
+    ) -> tuple[Bundle, tuple[Change, ...]]:
+        """What installing would do, once the node's own keys have met their certificates."""
+        joined = join(carried, store, directory=self.directory)
+        changes = compare(joined.bundle.manifest, store, installed, directory=self.directory)
+        if joined.answers:
+            changes = (*changes, Change(path=PENDING, difference=Difference.REMOVE))
+        return joined.bundle, changes
 
     def unseal(self, envelope: Envelope) -> Unseal:
         """What opens the bundle: the passphrase, or this host's identity."""

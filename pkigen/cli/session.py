@@ -14,37 +14,51 @@ from pkigen.cli.progress import progress
 from pkigen.cli.spec_input import read_spec
 from pkigen.cli.system import System
 from pkigen.cli.unlock import Unlocking
-from pkigen.desired.generations import CA, Rotations, ca_id
+from pkigen.desired.generations import CA
 from pkigen.desired.inventory import Inventory, derive
-from pkigen.desired.rendering import Renderer
 from pkigen.errors import UsageError
 from pkigen.reconcile.make import Progress, Tools
-from pkigen.state.authority import load_certificates, observe_rotations
-from pkigen.state.lockfile import Lock, read_lock
-from pkigen.state.observed import Reader
+from pkigen.reconcile.planner import Planner
+from pkigen.state.authority import certificates_of
+from pkigen.state.lockfile import read_lock
+from pkigen.state.observed import Reader, Tree
 from pkigen.state.vault import Vault
-from pkigen.state.views import OpenedView
+from pkigen.state.views import EmptyView, OpenedView
 from pkigen.store import Store
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from pkigen.crypto.key_makers import KeyMakers
-    from pkigen.spec.model import ClusterSpec
+    from pkigen.desired.rendering import Renderer
+    from pkigen.reconcile.plan import Plan
+    from pkigen.reconcile.surveyed import Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """One command's view of one cluster."""
 
-    inventory: Inventory
-    renderer: Renderer
+    planner: Planner
     root: Path
-    now: datetime
     system: System
-    templates: Path | None
     makers: KeyMakers | None = None
     unlocking: Unlocking = field(default_factory=Unlocking)
+
+    @property
+    def inventory(self) -> Inventory:
+        """What must exist."""
+        return self.planner.inventory
+
+    @property
+    def renderer(self) -> Renderer:
+        """What rendered files must hold."""
+        return self.planner.renderer
+
+    @property
+    def now(self) -> datetime:
+        """The command's one moment, in UTC."""
+        return self.planner.now
 
     def with_keys(self, unlocking: Unlocking) -> Session:
         """The same command with what the command line says about opening an encrypted authority."""
@@ -56,34 +70,23 @@ class Session:
 
     def at(self, tree: Reader) -> Session:
         """The same command over what this directory's past adds: rotations under way, members of etcd."""
-        known, lock = self.inventory, read_lock(tree)
-        rotations, etcd = observe_rotations(tree), known.etcd
-        if lock is not None:
-            etcd = lock.etcd.grown([member.name for member in known.cluster.etcd_members])
-        if (rotations, etcd) == (known.rotations, known.etcd):
-            return self
-        return self._over(derive(known.cluster, rotations, etcd))
+        return self.over(self.planner.at(tree))
 
-    def of(self, cluster: ClusterSpec) -> Session:
-        """The same command over another spec."""
-        return self._over(derive(cluster))
+    def over(self, planner: Planner) -> Session:
+        """The same command over another desired state."""
+        return replace(self, planner=planner)
 
-    def under(self, rotations: Rotations) -> Session:
-        """The same command with rotations in these phases."""
-        return self._over(derive(self.inventory.cluster, rotations, self.inventory.etcd))
+    def plan(self, tree: Tree, selection: Selection | None = None) -> Plan:
+        """What this directory lacks of what the spec asks for.
 
-    def _over(self, inventory: Inventory) -> Session:
-        return replace(self, inventory=inventory, renderer=Renderer(inventory, overrides=self.templates))
+        Raises:
+            AuthorityError: A CA is half there or unfit, or is encrypted here and to lie open on nodes.
+        """
+        return self.planner.plan(tree, selection=selection)
 
     def anchors(self, tree: Reader, ca: CA) -> tuple[Certificate, ...]:
         """The trust anchors of a CA as this directory has them."""
-        found = load_certificates(
-            tree,
-            ca,
-            now=self.now,
-            keys=self.inventory.ca_keys,
-            other=self.inventory.rotations.other(ca_id(ca)),
-        )
+        found = certificates_of(tree, self.inventory, ca, now=self.now)
         return found.anchors if found is not None else ()
 
     @contextmanager
@@ -98,6 +101,15 @@ class Session:
         """The PKI directory as it is; nothing is written unless an interrupted run must be finished."""
         with Store.open_reading(self.root, filesystem=self.system.filesystem) as store:
             _say_recovery(store)
+            yield store
+
+    @contextmanager
+    def looking(self) -> Iterator[Store | EmptyView]:
+        """The same where there may be none yet: an empty tree then."""
+        if not self.root.exists():
+            yield EmptyView()
+            return
+        with self.reading() as store:
             yield store
 
     def tools(self, vault: Vault, ear: Progress | None = None) -> Tools:
@@ -129,15 +141,8 @@ def session_of(
     makers: KeyMakers | None = None,
 ) -> Session:
     """One command's view of a cluster whose spec is read."""
-    return Session(
-        inventory=inventory,
-        renderer=Renderer(inventory, overrides=templates),
-        root=root,
-        now=system.clock(),
-        system=system,
-        templates=templates,
-        makers=makers,
-    )
+    planner = Planner.of(inventory, now=system.clock(), templates=templates)
+    return Session(planner=planner, root=root, system=system, makers=makers)
 
 
 def open_directory(system: System, directory: Path, *, spec: Path | None, templates: Path | None) -> Session:
@@ -154,11 +159,6 @@ def open_directory(system: System, directory: Path, *, spec: Path | None, templa
         )
     loaded = lock.cluster()
     return session_of(system, derive(loaded), root=directory, templates=templates)
-
-
-def owned_paths(lock: Lock | None) -> frozenset[str]:
-    """What earlier runs wrote."""
-    return lock.paths if lock else frozenset()
 
 
 def _say_recovery(store: Store) -> None:

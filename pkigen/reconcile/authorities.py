@@ -10,7 +10,7 @@ from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.generations import CA, ca_id, ca_location
 from pkigen.desired.items import DesiredCertificate, DesiredCopy, DesiredFile, MaterialKind
 from pkigen.errors import AuthorityError
-from pkigen.state.authority import CACertificates, load_certificates, load_issuer
+from pkigen.state.authority import CACertificates, certificates_of, load_issuer
 from pkigen.state.materials import Materials
 
 if TYPE_CHECKING:
@@ -50,13 +50,7 @@ class Authorities:
             AuthorityError: The authority does not have it, or it is unfit.
         """
         if ca not in self._certificates:
-            certificates = load_certificates(
-                self._staging.view,
-                ca,
-                now=self._now,
-                keys=self._inventory.ca_keys,
-                other=self._inventory.rotations.other(ca_id(ca)),
-            )
+            certificates = certificates_of(self._staging.view, self._inventory, ca, now=self._now)
             if certificates is None:
                 raise AuthorityError(f"the authority has no {ca_id(ca)} CA")
             self._certificates[ca] = certificates

@@ -6,16 +6,19 @@ import hashlib
 import json
 import logging
 from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pkigen import __version__, layout
+from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredCopy, MaterialKind
-from pkigen.errors import AuthorityError
+from pkigen.desired.rendering import Renderer
+from pkigen.errors import AuthorityError, PkigenError
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
-from pkigen.state.authority import load_all
+from pkigen.state.authority import load_all, observe_rotations
 from pkigen.state.lockfile import LARGEST_LOCK, read_lock, spec_facts
 from pkigen.state.observed import Fault, FaultKind, observe_file
 from pkigen.state.reasons import Reason
@@ -25,13 +28,87 @@ from pkigen.state.views import HashedView, MovedView
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
+    from pathlib import Path
 
+    from pkigen.desired.generations import Rotations
     from pkigen.desired.inventory import Inventory
-    from pkigen.desired.rendering import Renderer
+    from pkigen.spec.model import ClusterSpec
     from pkigen.state.observed import Reader, Tree
     from pkigen.state.views import Move
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planner:
+    """What a plan of one cluster needs beside its directory: what must exist, how it is rendered, and when.
+
+    `templates` is the folder that replaces pkigen's own templates; None where there is none.
+    """
+
+    inventory: Inventory
+    renderer: Renderer
+    now: datetime
+    templates: Path | None
+
+    @classmethod
+    def of(cls, inventory: Inventory, *, now: datetime, templates: Path | None = None) -> Planner:
+        """The planner of what must exist, with the renderer that goes with it.
+
+        Raises:
+            TemplateError: The folder of templates is none, or holds a file that replaces nothing.
+        """
+        renderer = Renderer(inventory, overrides=templates)
+        return cls(inventory=inventory, renderer=renderer, now=now, templates=templates)
+
+    def at(self, tree: Reader) -> Planner:
+        """The same over what a directory's past adds: rotations under way, members of etcd."""
+        known, lock = self.inventory, read_lock(tree)
+        rotations, etcd = observe_rotations(tree), known.etcd
+        if lock is not None:
+            etcd = lock.etcd.grown([member.name for member in known.cluster.etcd_members])
+        if (rotations, etcd) == (known.rotations, known.etcd):
+            return self
+        return self._over(derive(known.cluster, rotations, etcd))
+
+    def of_spec(self, cluster: ClusterSpec) -> Planner:
+        """The same over another spec."""
+        return self._over(derive(cluster))
+
+    def under(self, rotations: Rotations) -> Planner:
+        """The same with rotations in these phases."""
+        return self._over(derive(self.inventory.cluster, rotations, self.inventory.etcd))
+
+    def _over(self, inventory: Inventory) -> Planner:
+        renderer = Renderer(inventory, overrides=self.templates)
+        return replace(self, inventory=inventory, renderer=renderer)
+
+    def plan(
+        self,
+        tree: Tree,
+        *,
+        selection: Selection | None = None,
+        moves: tuple[Move, ...] = (),
+        rotated: Mapping[str, str] | None = None,
+    ) -> Plan:
+        """Plan everything that the spec asks for and a directory does not hold (`make_plan`).
+
+        What earlier runs wrote there is what its lock file names.
+
+        Raises:
+            AuthorityError: A CA is half there or unfit, or is encrypted here and to lie open on nodes.
+        """
+        lock = read_lock(tree)
+        return make_plan(
+            self.inventory,
+            tree,
+            self.renderer,
+            now=self.now,
+            owned=lock.paths if lock is not None else frozenset(),
+            selection=selection,
+            moves=moves,
+            rotated=rotated,
+        )
 
 
 def make_plan(
@@ -114,6 +191,40 @@ def require_no_ca_keys_on_nodes(inventory: Inventory) -> None:
                 hint="set spec.certificates.distributeCAKeys to false: the controller managers then sign "
                 "nothing, and kubelets are renewed from here",
             )
+
+
+def require_nothing_pending(plan: Plan) -> None:
+    """Refuse what goes with a directory only once it is what the spec asks for.
+
+    Raises:
+        PkigenError: Changes are pending.
+    """
+    if plan.changes:
+        first = plan.changes[0]
+        raise PkigenError(
+            f"{len(plan.changes)} changes are pending, the first being {first.verb} {first.id}",
+            hint="`pkigen apply` them first",
+        )
+
+
+def require_signed_here(plan: Plan, root: Path) -> None:
+    """Refuse what waits for the offline authority before anybody is asked about it.
+
+    Args:
+        plan: What is to be done.
+        root: The PKI directory, for the hint.
+
+    Raises:
+        AuthorityError: The plan holds such a change.
+    """
+    if plan.offline:
+        first, count = plan.offline[0], len(plan.offline)
+        raise AuthorityError(
+            f"{count} of the changes need{'s' if count == 1 else ''} a certificate of the offline authority, "
+            f"the first being {first.verb} {first.id} ({first.reason}): nothing was changed",
+            hint=f"`pkigen authority request SPEC --out {root}` asks for them; its answer brings all "
+            "changes at once",
+        )
 
 
 def _rotations(moves: tuple[Move, ...], rotated: Mapping[str, str]) -> Iterator[Action]:

@@ -9,6 +9,7 @@ so there is no progress file that could be wrong: whatever was interrupted, the 
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -40,6 +41,27 @@ class RotationStep(enum.StrEnum):
     PROMOTE = "promote"
     FINISH = "finish"
     ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedStep:
+    """Which step an operator wants, and what he vouches for.
+
+    `identifiers` are the ids of what rotates; `step` is None for the next one. `distributed` says that every
+    node has the files of the step before and has restarted what must restart; `force` that tokens of the old
+    key may be refused; `live` asks for a look at what the endpoints serve before the last step.
+    """
+
+    identifiers: tuple[str, ...]
+    step: RotationStep | None = None
+    distributed: bool = False
+    force: bool = False
+    live: bool = False
+
+    @property
+    def words(self) -> str:
+        """What the journal calls this step; by that an interrupted run is known again."""
+        return f"rotate {' '.join(self.identifiers)} {self.step or 'next'}"
 
 
 _OUTCOMES: dict[tuple[Phase, RotationStep], Phase] = {

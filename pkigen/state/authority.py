@@ -113,6 +113,16 @@ def load_certificates(
     return replace(CACertificates.of_chain(chain), other=second[0])
 
 
+def certificates_of(reader: Reader, inventory: Inventory, ca: CA, *, now: datetime) -> CACertificates | None:
+    """Read a CA's certificates as an inventory has them: where its key is, and what is trusted beside it.
+
+    Raises:
+        AuthorityError: As `load_certificates` does.
+    """
+    other = inventory.rotations.other(ca_id(ca))
+    return load_certificates(reader, ca, now=now, keys=inventory.ca_keys, other=other)
+
+
 def _indistinct(one: x509.Certificate, other: x509.Certificate) -> str | None:
     """Why a verifier could take one generation of a CA for the other; None where none can.
 
@@ -264,12 +274,8 @@ def load_all(
         AuthorityError: One of them is half there or unfit, or two of them share a key.
     """
     loaded = {
-        ca: load_certificates(
-            reader,
-            ca,
-            now=_while_valid(reader, ca, now) if ca in revived else now,
-            keys=inventory.ca_keys,
-            other=inventory.rotations.other(ca_id(ca)),
+        ca: certificates_of(
+            reader, inventory, ca, now=_while_valid(reader, ca, now) if ca in revived else now
         )
         for ca in inventory.authorities
     }
@@ -297,9 +303,7 @@ def look_at_all(
     faults: dict[CA, str] = {}
     for ca in inventory.authorities:
         try:
-            certificates = load_certificates(
-                reader, ca, now=now, keys=inventory.ca_keys, other=inventory.rotations.other(ca_id(ca))
-            )
+            certificates = certificates_of(reader, inventory, ca, now=now)
         except AuthorityError as error:
             faults[ca] = error.message
             certificates = None

@@ -191,6 +191,7 @@ def test_a_first_run_imports_only_what_it_needs(tmp_path: Path) -> None:
         "rich",
         "pkigen.airgap.carrier.archive",
         "pkigen.airgap.offline.request",
+        "pkigen.cli.change",
         "pkigen.cli.commands.apply",
         "pkigen.cli.reports.structured",
         "pkigen.reconcile.restart_map",

@@ -12,6 +12,7 @@ from pkigen.airgap.carrier.archive import Member
 from pkigen.airgap.carrier.format import BundleKind, Label, Manifest
 from pkigen.airgap.carrier.paths import RUNBOOK
 from pkigen.desired.items import DesiredCertificate
+from pkigen.errors import BundleError
 from pkigen.layout import CERTIFICATE_MODE, NODES
 from pkigen.spec.model import KeyHome
 from pkigen.state.ledger import head_of, read_ledger
@@ -20,9 +21,11 @@ from pkigen.state.observed import Fault, observe_certificate, observe_file
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+    from pathlib import Path
 
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import Desired
+    from pkigen.reconcile.plan import Plan
     from pkigen.spec.model import Node
     from pkigen.state.observed import Reader
 
@@ -61,8 +64,8 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
     steps = restart_steps(inventory)
     items: dict[str, list[Desired]] = {}
     for item in inventory.items:
-        if item.node is not None:
-            items.setdefault(item.node, []).append(item)
+        if (name := getattr(item, "node", None)) is not None:
+            items.setdefault(name, []).append(item)
     for node in nodes:
         prefix = f"{NODES}/{node.name}/"
         paths = sorted({path for item in items[node.name] for path in item.paths})
@@ -83,6 +86,26 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
         archive = archive_of(manifest, {member.path: member.data for member in members})
         logger.info("packed %s: %d files, serial %d", node.name, len(members), serial)
         yield Packed(manifest=manifest, archive=archive)
+
+
+def require_settled(plan: Plan, *, root: Path, spec: Path) -> None:
+    """Refuse to pack a directory that is not what the spec asks for.
+
+    Args:
+        plan: What the directory lacks.
+        root: Where it is, for the message.
+        spec: Where the spec is, for the hint.
+
+    Raises:
+        BundleError: Changes are pending.
+    """
+    if plan.changes:
+        first = plan.changes[0]
+        raise BundleError(
+            f"{root} is not what the spec asks for: {len(plan.changes)} changes are pending, "
+            f"the first being {first.verb} {first.id}",
+            hint=f"`pkigen plan {spec} --out {root}` shows them, `pkigen apply` makes them",
+        )
 
 
 def kind_of(inventory: Inventory, node: Node) -> BundleKind:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from pkigen.crypto.age import Seal, Unseal
 
 MANIFEST = "manifest.json"
+_SHOWN_BY = {
+    BundleKind.REQUEST: "`pkigen node approve` or `pkigen authority sign` shows what it asks for, and asks",
+    BundleKind.ANSWER: "`pkigen authority accept` shows what it brings, and asks",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,20 @@ def archive_of(manifest: Manifest, files: dict[str, bytes]) -> bytes:
 def write_bundle(label: Label, archive: bytes, *, seal: Seal, key: BundleKey) -> bytes:
     """Seal an archive and sign it."""
     return wrap(label, seal.close(archive), key)
+
+
+def require_sealed(envelope: Envelope) -> None:
+    """Refuse what is signed and carried like a bundle, but has nothing sealed in it.
+
+    Raises:
+        BundleError: It is a request or an answer.
+    """
+    label = envelope.label
+    if label.kind in _SHOWN_BY:
+        raise BundleError(
+            f"it is the {label.kind} of {label.node} of {label.cluster}, signed by {envelope.fingerprint}",
+            hint=_SHOWN_BY[label.kind],
+        )
 
 
 def open_bundle(envelope: Envelope, unseal: Unseal, *, directory: str | None = None) -> Bundle:

@@ -90,3 +90,30 @@ def parse_pin(text: str) -> str:
             hint="it has five groups of five letters and digits, as pkigen prints it",
         )
     return pin
+
+
+def trusted_key(given: str | None, known: str | None, *, who: str, where: str) -> str:
+    """The fingerprint of the one key that a file must be signed by: the one that a person has compared.
+
+    Args:
+        given: The fingerprint as a person gives it, if one does.
+        known: The one that was trusted before, if any was.
+        who: Whose key it is.
+        where: How to find its fingerprint, for the hint.
+
+    Raises:
+        UsageError: What is given is no fingerprint.
+        BundleError: Nobody has said which key it is, or it is not the one that was trusted before.
+    """
+    pin = parse_pin(given) if given is not None else None
+    if pin is None and known is None:
+        raise BundleError(
+            f"nobody has said which key of the {who} is to be trusted here",
+            hint=f"give its fingerprint with --pin, {where}; compare it by another way than the medium",
+        )
+    if pin is not None and known is not None and pin != known:
+        raise BundleError(
+            f"the key that is trusted here is {known}, not {pin}",
+            hint=f"if the {who} has a new key, remove pki/{who}.pin first, and find out why",
+        )
+    return pin or known or ""

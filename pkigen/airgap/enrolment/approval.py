@@ -6,25 +6,28 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.bundles.admission import SKEW
+from pkigen.airgap.carrier.bundle_key import parse_pin
 from pkigen.airgap.carrier.csr_review import Reviewed, review_all
 from pkigen.airgap.carrier.format import BundleKind
 from pkigen.airgap.carrier.requests import Purpose, RequestSet, open_envelope, read_requests
 from pkigen.airgap.enrolment.request import wanted
 from pkigen.crypto.keys import public_der, spki_fingerprint
 from pkigen.desired.items import DesiredKeyPair
-from pkigen.errors import BundleError
+from pkigen.errors import BundleError, UsageError
 from pkigen.notation import timestamp
 from pkigen.state.ledger import Approval
 from pkigen.state.observed import observe_certificate, observe_key_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from pkigen.airgap.carrier.csr_review import Deviation
     from pkigen.crypto.keys import PublicKey
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import DesiredCertificate
+    from pkigen.reconcile.plan import Plan
     from pkigen.state.lockfile import Lock
     from pkigen.state.observed import Reader
 
@@ -72,9 +75,63 @@ class Pins:
     alone: str | None = None
     by_node: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of_texts(cls, texts: Iterable[str], *, nodes: Collection[str], requests: int) -> Pins:
+        """Read what people have said: FINGERPRINT, or NODE=FINGERPRINT.
+
+        Args:
+            texts: What they have said.
+            nodes: The names of the nodes that there are.
+            requests: How many of them ask.
+
+        Raises:
+            UsageError: It is no fingerprint, or leaves open for which node it is.
+        """
+        said: dict[str, str] = {}
+        for text in texts:
+            name, equals, fingerprint = text.rpartition("=")
+            pin = parse_pin(fingerprint)
+            if equals and name not in nodes:
+                raise UsageError(f"--pin {text}: the spec has no node {name!r}")
+            known = said.setdefault(name, pin)
+            if known != pin:
+                raise UsageError(f"--pin says two keys for {name or 'one node'}: {known} and {pin}")
+        alone = said.pop("", None)
+        if alone is not None and requests > 1:
+            raise UsageError(
+                f"--pin {alone} does not say which node has this key, and there are {requests} requests",
+                hint="say it for each node: --pin NODE=FINGERPRINT",
+            )
+        return cls(alone=alone, by_node=said)
+
     def of(self, node: str) -> str | None:
         """What was said about a node."""
         return self.by_node.get(node, self.alone)
+
+
+class RefusedPetitionsError(BundleError):
+    """Some of several requests are to be refused; `refusals` says which, and why."""
+
+    def __init__(self, refusals: tuple[str, ...], *, among: int) -> None:
+        count = len(refusals)
+        super().__init__(
+            f"{count} of {among} requests {'is' if count == 1 else 'are'} refused",
+            hint="nothing was issued for the others either; leave out what is refused, or have it made again",
+        )
+        self.refusals = refusals
+
+
+class DeviatingError(BundleError):
+    """Requests are not what the spec asks for; `deviations` are all of the places."""
+
+    def __init__(self, deviations: tuple[Deviation, ...], petitions: Sequence[Petition]) -> None:
+        count = len(deviations)
+        of = f"request of {petitions[0].node} is" if len(petitions) == 1 else "requests are"
+        super().__init__(
+            f"the {of} not what the spec asks for, in {count} {'place' if count == 1 else 'places'}",
+            hint=f"{_UNCHANGED}; carry the present spec to the node, and there: `pkigen node request --anew`",
+        )
+        self.deviations = deviations
 
 
 def admit(
@@ -127,6 +184,42 @@ def admit(
     )
 
 
+def admit_all(
+    carried: Sequence[tuple[Path, bytes]],
+    inventory: Inventory,
+    known: Mapping[str, Approval],
+    *,
+    pins: Pins,
+    now: datetime,
+) -> tuple[Petition, ...]:
+    """Read the requests of several nodes, as `admit` does; the result is in the order of the nodes' names.
+
+    Raises:
+        RefusedPetitionsError: Some of several are to be refused.
+        BundleError: The only one is to be refused.
+        UsageError: The spec does not leave a node's keys to the node, or two requests are of one node.
+    """
+    found: dict[str, tuple[Path, Petition]] = {}
+    refusals: list[str] = []
+    for file, data in carried:
+        try:
+            petition = admit(data, inventory, known, pins=pins, now=now)
+        except (BundleError, UsageError) as error:
+            if len(carried) == 1:
+                raise
+            refusals.append(f"{file}: {error}")
+            continue
+        if petition.node in found:
+            raise UsageError(
+                f"{found[petition.node][0]} and {file} are both requests of {petition.node}",
+                hint=f"{_UNCHANGED}; approve the newer one",
+            )
+        found[petition.node] = file, petition
+    if refusals:
+        raise RefusedPetitionsError(tuple(refusals), among=len(carried))
+    return tuple(petition for _, (_, petition) in sorted(found.items()))
+
+
 def _require_timely(requests: RequestSet, expires: datetime, last: Approval | None, now: datetime) -> None:
     made = timestamp(requests.created)
     if requests.created > now + SKEW:
@@ -159,11 +252,14 @@ def _recipient(requests: RequestSet, inventory: Inventory) -> str:
 
 
 def review_petitions(
-    petitions: Iterable[Petition], inventory: Inventory, reader: Reader, lock: Lock | None
+    asking: Sequence[Petition], inventory: Inventory, reader: Reader, lock: Lock | None
 ) -> Reviewed:
     """Judge all requests of some nodes against the spec.
 
     A key may be in use nowhere else in this cluster, nor in another node's request.
+
+    Raises:
+        DeviatingError: Some are not what the spec asks for.
     """
     known = dict(lock.keys) if lock is not None else {}
     for item in inventory.items:
@@ -173,14 +269,62 @@ def review_petitions(
                 known[spki_fingerprint(pair.private)] = item.id
     keys: dict[str, PublicKey] = {}
     deviations: list[Deviation] = []
-    for petition in petitions:
+    for petition in asking:
         asked = dict(petition.requests.requests)
         judged = review_all(asked, wanted(inventory, petition.node), known)
         deviations.extend(judged.deviations)
         for identifier, key in judged.keys.items():
             keys[identifier] = key
             known.setdefault(spki_fingerprint(public_der(key)), identifier)
-    return Reviewed(keys=keys, deviations=tuple(deviations))
+    if deviations:
+        raise DeviatingError(tuple(deviations), asking)
+    return Reviewed(keys=keys, deviations=())
+
+
+def require_same(reviewed: Reviewed, petition: Petition, inventory: Inventory, reader: Reader) -> None:
+    """What was approved before must still be what was issued then.
+
+    Raises:
+        BundleError: A certificate is not for the key of the request any more.
+    """
+    keys = {identifier: reviewed.keys[identifier] for identifier, _ in petition.requests.requests}
+    others = differing(keys, inventory.certificates, reader)
+    if others:
+        raise BundleError(
+            f"this request was approved before, and {', '.join(others)} is not for its key any more",
+            hint=f"{_UNCHANGED}; `pkigen node request` on {petition.node} makes a new request",
+        )
+
+
+def certificates_for(petitions: Iterable[Petition], inventory: Inventory) -> dict[str, DesiredCertificate]:
+    """What is to be issued for some requests, by id."""
+    return {
+        identifier: item
+        for petition in petitions
+        for identifier, item in wanted(inventory, petition.node).items()
+    }
+
+
+def require_nothing_else(plan: Plan, ids: Collection[str], *, root: Path, spec: Path) -> None:
+    """Who approves requests has not reviewed anything else.
+
+    Args:
+        plan: What would be done.
+        ids: What is asked for.
+        root: The PKI directory, for the message.
+        spec: Where the spec is, for the hint.
+
+    Raises:
+        BundleError: Other changes are pending.
+    """
+    others = [action for action in plan.changes if action.id not in ids]
+    if others:
+        first = others[0]
+        raise BundleError(
+            f"{root} is not what the spec asks for: {len(others)} other changes are pending, "
+            f"the first being {first.verb} {first.id}",
+            hint=f"{_UNCHANGED}; `pkigen apply {spec} --out {root}` first",
+        )
 
 
 def differing(

@@ -6,8 +6,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pkigen import layout
+from pkigen.airgap.carrier.bundle_key import trusted_key
 from pkigen.airgap.carrier.csr_review import review_all
+from pkigen.airgap.carrier.format import BundleKind
+from pkigen.airgap.carrier.requests import open_envelope, read_answers
 from pkigen.airgap.offline.generations import as_asked
+from pkigen.airgap.offline.pending import read_pending
 from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import BACKDATE, certificate_pem
 from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, public_der
@@ -28,6 +32,7 @@ from pkigen.store import MissingError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from cryptography import x509
 
@@ -60,6 +65,16 @@ class ChangedSpecError(BundleError):
             f"the spec has changed since the request was made: {detail}",
             hint=f"{_UNCHANGED}; go back to that spec, or make a new request: "
             "`pkigen authority request SPEC --again`",
+        )
+
+
+class NothingPendingError(BundleError):
+    """No request is out."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(
+            f"{root} has no request out: nothing waits for an answer",
+            hint=f"{_UNCHANGED}; an answer is taken in once, `pkigen authority request SPEC` asks again",
         )
 
 
@@ -149,6 +164,49 @@ def known_authority(reader: Reader) -> str | None:
         return reader.read(layout.AUTHORITY_PIN).data.decode("ascii", "replace").strip()
     except MissingError:
         return None
+
+
+def trusted_authority(pin: str | None, reader: Reader) -> str:
+    """The fingerprint of the key that an answer must be signed by.
+
+    Raises:
+        UsageError: `pin` is no fingerprint.
+        BundleError: Nobody has said which key that is, or another is trusted.
+    """
+    known = known_authority(reader)
+    return trusted_key(pin, known, who="authority", where="as `authority init` printed it")
+
+
+def read_answer(data: bytes, *, pin: str, now: datetime) -> AnswerSet:
+    """What an answer's file holds.
+
+    Args:
+        data: The file.
+        pin: The fingerprint of the key that must have signed it.
+        now: The present, in UTC.
+
+    Raises:
+        BundleError: It is no answer, somebody else has signed it, or it is too old.
+    """
+    envelope = open_envelope(data, kind=BundleKind.ANSWER, pin=pin)
+    if now >= envelope.label.expires:
+        raise BundleError(
+            f"it ended {envelope.label.expires:%Y-%m-%d %H:%M} UTC: an answer waits for 30 days at most",
+            hint="nothing was changed; make a new request: `pkigen authority request SPEC --again`",
+        )
+    return read_answers(envelope)
+
+
+def require_pending(reader: Reader, *, root: Path) -> PendingAnswer:
+    """The request that an answer is to.
+
+    Raises:
+        BundleError: No request is out, or the one that is cannot be read.
+    """
+    pending = read_pending(reader)
+    if pending is None:
+        raise NothingPendingError(root)
+    return pending
 
 
 class _Acceptance:

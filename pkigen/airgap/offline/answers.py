@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen import layout
+from pkigen.airgap.carrier.bundle_key import trusted_key
 from pkigen.airgap.carrier.csr_review import review_all
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE
 from pkigen.airgap.carrier.requests import AnswerSet, Purpose, write_answers
@@ -237,6 +238,16 @@ def known_site(reader: Reader) -> str | None:
         return reader.read(SITE_PIN).data.decode("ascii", "replace").strip()
     except MissingError:
         return None
+
+
+def trusted_site(pin: str | None, reader: Reader) -> str:
+    """The fingerprint of the key that a site's request must be signed by.
+
+    Raises:
+        UsageError: `pin` is no fingerprint.
+        BundleError: Nobody has said which key that is, or another is trusted.
+    """
+    return trusted_key(pin, known_site(reader), who="site", where="as the site's `init` printed it")
 
 
 def earlier_answer(reader: Reader, requests: RequestSet, carried: bytes) -> bytes | None:

@@ -27,7 +27,7 @@ from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import BUNDLE_KEY_PATH, BUNDLE_KEY_SIZE, CA, KeyPairFiles, ca_id
 from pkigen.desired.items import content_of
-from pkigen.errors import AuthorityError, BundleError
+from pkigen.errors import AuthorityError, BundleError, UsageError
 from pkigen.spec.model import CAKeys
 from pkigen.state.ledger import Event, LedgerEntry, appended, read_ledger
 from pkigen.state.lockfile import certificate_facts
@@ -114,6 +114,34 @@ def _described(content: dict[str, Any]) -> Described:
 
 
 # -- making -----------------------------------------------------------------------------------------------
+
+
+def root_validity_of(inventory: Inventory, given: timedelta | None) -> timedelta:
+    """How long a new root lives: twice as long as the CAs below it, unless somebody says otherwise.
+
+    Raises:
+        UsageError: Somebody does, and there is no root.
+    """
+    if given is None:
+        return 2 * inventory.cluster.spec.certificates.ca_validity
+    if inventory.ca_keys is CAKeys.OFFLINE:
+        raise UsageError(
+            "--root-validity goes with caKeys: site", hint="with caKeys: offline there is no root"
+        )
+    return given
+
+
+def require_known(names: Collection[str], opened: OfflineAuthority) -> None:
+    """Refuse the name of a CA that this authority has not.
+
+    Raises:
+        UsageError: There is one.
+    """
+    for name in names:
+        if name not in opened.issuers:
+            raise UsageError(
+                f"this authority has no CA {name!r}", hint=f"choose from {', '.join(opened.issuers)}"
+            )
 
 
 def make(inventory: Inventory, store: Store, tools: Tools, *, root_validity: timedelta) -> None:

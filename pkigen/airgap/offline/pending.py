@@ -41,6 +41,11 @@ class PendingAnswer:
         """What is asked for."""
         return read_requests(unwrap(self.file, pin=None))
 
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The ids of what is asked for."""
+        return tuple(identifier for identifier, _ in self.requests.requests)
+
 
 def encode_pending(pending: PendingAnswer) -> bytes:
     """The file's bytes; they are secret."""

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.airgap.carrier.cluster_key import bundle_key
 from pkigen.airgap.carrier.csr_review import make_request, review_all
 from pkigen.airgap.carrier.requests import NONCE_SIZE, Purpose, RequestSet, write_requests
-from pkigen.airgap.offline.generations import as_asked, renamed
+from pkigen.airgap.offline.generations import as_asked, renamed, successors
 from pkigen.airgap.offline.pending import PendingAnswer, encode_pending
+from pkigen.airgap.offline.scope import selection_of
 from pkigen.crypto.key_makers import generated
 from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, private_pem
 from pkigen.crypto.names import subject_of
-from pkigen.desired.generations import CA, ca_location
+from pkigen.desired.generations import CA, ca_id, ca_location
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair, DesiredSecret
-from pkigen.errors import AuthorityError
+from pkigen.errors import AuthorityError, BundleError
 from pkigen.reconcile.apply import apply_plan
 from pkigen.spec.model import CAKeys
 from pkigen.state.issuance_record import record
 from pkigen.state.ledger import Event, LedgerEntry
+from pkigen.state.lockfile import read_lock
 from pkigen.state.observed import observe_certificate
 from pkigen.state.views import OpenedView
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.make import Tools
     from pkigen.reconcile.plan import Plan
+    from pkigen.reconcile.planner import Planner
+    from pkigen.reconcile.surveyed import Selection
     from pkigen.state.observed import Reader
     from pkigen.store import Store
 
@@ -113,6 +118,66 @@ def _current(item: DesiredCertificate, reader: Reader) -> tuple[DesiredCertifica
     except UnsupportedKeyError as error:
         raise AuthorityError(f"{path} {error}") from None
     return renamed(item, subject_of(certificate).common_name), key
+
+
+def ask_outstanding(
+    planner: Planner, store: Store, selection: Selection, tools: Tools
+) -> PendingAnswer | None:
+    """Ask for all that only the offline authority can give; None where that is nothing.
+
+    Args:
+        planner: What this directory asks for.
+        store: The PKI directory, held alone; a new one gets its own keys first.
+        selection: What is asked for although it is not due.
+        tools: Clock, random source.
+
+    Raises:
+        AuthorityError: A CA that is to be renewed cannot be read.
+        StoreError: The directory could not be written; it is unchanged.
+    """
+    plan = planner.plan(store, selection=selection)
+    if read_lock(store) is None:
+        make_own_keys(plan, planner.inventory, store, tools)
+        plan = planner.plan(store, selection=selection)
+    wanted = tuple(outstanding(plan))
+    return ask(planner.inventory, store, wanted, tools) if wanted else None
+
+
+def require_current(
+    pending: PendingAnswer,
+    planner: Planner,
+    store: Store,
+    *,
+    selection: Selection,
+    following: frozenset[str],
+) -> None:
+    """Refuse a request that is out and no longer asks for what is needed.
+
+    Args:
+        pending: The request.
+        planner: What this directory asks for.
+        store: The directory.
+        selection: What is asked for by name.
+        following: The next generations of CAs that are asked for.
+
+    Raises:
+        BundleError: It is outdated.
+    """
+    asked = frozenset(pending.asked)
+    more = sorted(following - asked)
+    if more:
+        reason: str | None = f"{more[0]}: it is not asked for"
+    elif successors(asked):
+        reason = None
+    else:
+        # What has become due since the request was made can wait for the next one.
+        unasked = selection_of(selection.ids | (asked & {ca_id(ca) for ca in CA}), timedelta())
+        reason = outdated(pending, planner.plan(store, selection=unasked), planner.inventory)
+    if reason is not None:
+        raise BundleError(
+            f"request {pending.requests.nonce[:8]} is out, and is not what the spec needs now: {reason}",
+            hint="--again makes a new request; an answer to the old one is refused then",
+        )
 
 
 def outdated(pending: PendingAnswer, plan: Plan, inventory: Inventory) -> str | None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pkigen.cli.console import agreed, note, say
+from pkigen.cli.change import Consent, change
 from pkigen.cli.options import (
     ForceOption,
     Format,
@@ -20,28 +19,10 @@ from pkigen.cli.options import (
     TemplatesOption,
     YesOption,
 )
-from pkigen.cli.outputs import write_runbook
-from pkigen.cli.reports import structured
-from pkigen.cli.reports.plan_text import plan_text, waiting_text
-from pkigen.cli.session import Session, open_spec, owned_paths
+from pkigen.cli.session import open_spec
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import Unlocking, unlocked
-from pkigen.desired.generations import CA, ca_id
-from pkigen.desired.inventory import carriers
-from pkigen.errors import AuthorityError, PkigenError, UsageError
-from pkigen.reconcile.apply import Applied, apply_plan
-from pkigen.reconcile.plan import Renew, Rewrite
-from pkigen.reconcile.planner import make_plan
-from pkigen.reconcile.risks import risks
-from pkigen.reconcile.source import IssuedHere
-from pkigen.state.lockfile import read_lock
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pkigen.desired.inventory import Inventory
-    from pkigen.reconcile.plan import Plan
-    from pkigen.reconcile.surveyed import Selection
+from pkigen.errors import UsageError
 
 _LARGEST_PLAN = 1 << 28
 
@@ -83,132 +64,6 @@ def apply(
         output=output,
         runbook=runbook,
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Consent:
-    """What the operator has agreed to beforehand."""
-
-    yes: bool
-    force: bool = False
-
-
-def change(
-    session: Session,
-    command: str,
-    *,
-    consent: Consent,
-    output: Format,
-    digest: str | None = None,
-    selection: Selection | None = None,
-    review: Callable[[Plan, Inventory], None] | None = None,
-    reuse_keys: bool = False,
-    runbook: Path | None = None,
-) -> None:
-    """Plan, show, ask and apply, under one lock from the plan to the commit."""
-    with session.writing(command) as store:
-        session = session.at(store)
-        lock = read_lock(store)
-        made = make_plan(
-            session.inventory,
-            store,
-            session.renderer,
-            now=session.now,
-            owned=owned_paths(lock),
-            selection=selection,
-        )
-        if digest is not None and made.digest != digest:
-            raise PkigenError(
-                "the world has moved since the plan was saved: the same spec now gives another plan",
-                hint="run `pkigen plan --save` again and review the new plan",
-            )
-        if review is not None:
-            review(made, session.inventory)
-        require_signed_here(made, session)
-        agree(made, session, consent, output)
-        if not made.changes:
-            applied = Applied(issued=(), capped=(), backup=None)
-        else:
-            vault = session.unlocking.vault(store)
-            source = IssuedHere(reuses_keys=reuse_keys)
-            applied = apply_plan(made, session.inventory, store, session.tools(vault), source=source)
-    say_applied(session, made, applied, output)
-    if runbook is not None:
-        write_runbook(runbook, session.inventory, made.changes)
-
-
-def say_applied(session: Session, made: Plan, applied: Applied, output: Format) -> None:
-    """Say what a plan has become."""
-    if output is Format.TEXT and not made.changes:
-        say("nothing to do")
-        for line in waiting_text(made):
-            note(line)
-    elif output is Format.TEXT:
-        for identifier in applied.capped:
-            note(f"note: {identifier} was shortened to its CA's end; `pkigen rotate ca` makes room")
-        backup = f"; what was replaced is in backup {applied.backup}" if applied.backup else ""
-        say(f"applied: {len(applied.issued)} issued, {len(made.changes)} changes in {session.root}{backup}")
-    else:
-        content = structured.plan(made, session.inventory, ())
-        say(structured.dump(structured.applied(applied, content, str(session.root)), output))
-
-
-def require_renewals_only(plan: Plan, inventory: Inventory) -> None:
-    """Who asks for renewals has not reviewed anything else, but for what a renewed CA has to reach."""
-    renewed = {action.id for action in plan.changes if isinstance(action, Renew)}
-    reached = carriers(inventory, {ca for ca in CA if ca_id(ca) in renewed})
-    others = [
-        action
-        for action in plan.changes
-        if not isinstance(action, Renew) and not (isinstance(action, Rewrite) and action.id in reached)
-    ]
-    if others:
-        first = others[0]
-        raise PkigenError(
-            f"{len(others)} other {'change is' if len(others) == 1 else 'changes are'} pending, such as "
-            f"{first.verb} {first.id} ({first.reason}); renew makes none but renewals",
-            hint="review them with `pkigen plan`, make them with `pkigen apply`, then renew",
-        )
-
-
-def require_signed_here(plan: Plan, session: Session) -> None:
-    """Refuse what waits for the offline authority before anybody is asked about it.
-
-    Raises:
-        AuthorityError: The plan holds such a change.
-    """
-    if plan.offline:
-        first, count = plan.offline[0], len(plan.offline)
-        raise AuthorityError(
-            f"{count} of the changes need{'s' if count == 1 else ''} a certificate of the offline authority, "
-            f"the first being {first.verb} {first.id} ({first.reason}): nothing was changed",
-            hint=f"`pkigen authority request SPEC --out {session.root}` asks for them; its answer brings all "
-            "changes at once",
-        )
-    if plan.awaited:
-        note(
-            f"note: {len(plan.awaited)} certificates are due and wait for the offline authority: "
-            f"`pkigen authority request SPEC --out {session.root}`"
-        )
-
-
-def agree(plan: Plan, session: Session, consent: Consent, output: Format) -> None:
-    """Show a plan, refuse it where it is dangerous and nobody has forced it, and ask.
-
-    Raises:
-        PkigenError: It is dangerous, or not agreed to.
-    """
-    found = risks(plan, session.inventory)
-    text = plan_text(plan, session.inventory, found)
-    if plan.changes:
-        (say if output is Format.TEXT else note)(text)
-    if found and not consent.force:
-        raise PkigenError(
-            f"the plan is dangerous: {found[0]}",
-            hint="if that is what you want, and every node can be changed at once, add --force",
-        )
-    if plan.changes and not consent.yes and not agreed("apply these changes?"):
-        raise PkigenError("not applied", hint="nothing was changed")
 
 
 def _saved_digest(path: Path) -> str:

@@ -15,29 +15,35 @@ from pkigen.airgap.carrier.format import BundleKind
 from pkigen.airgap.carrier.media import read_file, write_file
 from pkigen.airgap.carrier.requests import open_envelope, read_requests
 from pkigen.airgap.offline.answers import (
-    Proposal,
     RefusedRequestError,
     answer,
     earlier_answer,
-    known_site,
     proposals,
+    trusted_site,
 )
-from pkigen.airgap.offline.directory import make, open_authority, read_description, renew_all
-from pkigen.cli.commands.offline_request import FAULTS_SHOWN, for_successors, require_offline, trusted
+from pkigen.airgap.offline.directory import (
+    make,
+    open_authority,
+    read_description,
+    renew_all,
+    require_known,
+    root_validity_of,
+)
+from pkigen.airgap.offline.scope import require_offline
 from pkigen.cli.console import agreed, note, say
+from pkigen.cli.offline import note_refused
 from pkigen.cli.options import SpecArgument, YesOption
+from pkigen.cli.reports.proposals_text import proposals_text
 from pkigen.cli.reports.tables import table
 from pkigen.cli.session import Session, open_spec
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.crypto.issuance import fingerprint as certificate_fingerprint
-from pkigen.crypto.profiles import PROFILES
 from pkigen.errors import PkigenError, UsageError
-from pkigen.spec.model import CAKeys
+from pkigen.rotation.successors import with_successors
 from pkigen.state.vault import PlainVault
 
 if TYPE_CHECKING:
-    from pkigen.airgap.carrier.requests import RequestSet
     from pkigen.airgap.offline.directory import OfflineAuthority
 
 AuthorityOption = Annotated[
@@ -62,7 +68,7 @@ RootValidityOption = Annotated[
 
 def _at_authority(context: typer.Context, spec: Path, directory: Path | None) -> Session:
     session = open_spec(system_of(context), spec, out=directory, templates=None)
-    require_offline(session)
+    require_offline(session.inventory)
     if directory is not None:
         return session
     return replace(session, root=Path(f"{session.inventory.cluster.name}-authority"))
@@ -93,13 +99,8 @@ def init(
 
 
 def _root_lifetime(session: Session, given: str | None) -> timedelta:
-    if given is None:
-        return 2 * session.inventory.cluster.spec.certificates.ca_validity
-    if session.inventory.ca_keys is CAKeys.OFFLINE:
-        raise UsageError(
-            "--root-validity goes with caKeys: site", hint="with caKeys: offline there is no root"
-        )
-    return duration(given, "--root-validity")
+    lifetime = duration(given, "--root-validity") if given is not None else None
+    return root_validity_of(session.inventory, lifetime)
 
 
 def _say_authority(session: Session, opened: OfflineAuthority) -> None:
@@ -140,11 +141,7 @@ def renew(
     lifetime = _root_lifetime(session, root_validity)
     with session.writing("authority renew") as store:
         opened = open_authority(session.inventory, store, now=session.now, revived=names)
-        for name in names:
-            if name not in opened.issuers:
-                raise UsageError(
-                    f"this authority has no CA {name!r}", hint=f"choose from {', '.join(opened.issuers)}"
-                )
+        require_known(names, opened)
         if not yes and not agreed(f"renew {', '.join(names)}?"):
             raise PkigenError("not renewed", hint="nothing was changed")
         renew_all(
@@ -189,17 +186,16 @@ def sign(
         )
     with session.writing("authority sign") as store:
         opened = open_authority(session.inventory, store, now=session.now)
-        known = known_site(store)
-        pinned = trusted(pin, known, "site", "as the site's `init` printed it")
+        pinned = trusted_site(pin, store)
         requests = read_requests(open_envelope(carried, kind=BundleKind.REQUEST, pin=pinned))
-        session = for_successors(session, (identifier for identifier, _ in requests.requests))
+        asked = (identifier for identifier, _ in requests.requests)
+        session = session.over(with_successors(session.planner, asked))
         try:
             found = proposals(requests, session.inventory, opened, store, now=session.now)
         except RefusedRequestError as refusal:
-            for fault in refusal.faults[:FAULTS_SHOWN]:
-                note(f"refused: {fault}")
+            note_refused(refusal.faults)
             raise
-        say(_described(requests, found))
+        say(proposals_text(requests, found))
         file = earlier_answer(store, requests, carried)
         if file is not None:
             note(
@@ -221,25 +217,3 @@ def sign(
     write_file(target, file, mode=0o644)
     say(f"answer: {target}, {len(found)} certificates, signed by {fingerprint(opened.key.public)}")
     note(f"next: carry {target} to the site; there: `pkigen authority accept {target.name} SPEC`")
-
-
-def _described(requests: RequestSet, found: tuple[Proposal, ...]) -> str:
-    lines = [
-        f"request {requests.nonce[:8]} of {requests.cluster}, made {requests.created:%Y-%m-%d %H:%M} UTC:"
-    ]
-    for each in found:
-        lines += [
-            each.item.id,
-            f"    subject {each.item.subject}; names {', '.join(each.item.sans.texts()) or 'none'}",
-            f"    {_usages(each)}; {each.item.key_algorithm}, until {each.until:%Y-%m-%d %H:%M} UTC",
-            f"    signed by {each.issuer}",
-        ]
-    return "\n".join(lines)
-
-
-def _usages(proposal: Proposal) -> str:
-    row = PROFILES[proposal.item.profile]
-    if row.is_ca:
-        below = "" if row.path_length is None else f", path length {row.path_length}"
-        return f"CA{below}"
-    return ", ".join(str(usage._name) for usage in row.extended_key_usages)  # noqa: SLF001 -- the only name table

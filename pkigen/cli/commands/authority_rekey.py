@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pkigen.cli.commands.resealed import DirectoryArgument, carry_out
 from pkigen.cli.options import YesOption
+from pkigen.cli.resealed import DirectoryArgument, carry_out
 from pkigen.cli.session import Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import Locking, RecipientOption, Unlocking, unlocked

@@ -9,31 +9,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE
-from pkigen.airgap.carrier.format import BundleKind
 from pkigen.airgap.carrier.media import read_file
-from pkigen.airgap.carrier.requests import open_envelope, read_answers
 from pkigen.airgap.offline.acceptance import (
+    NothingPendingError,
     RefusedAnswerError,
     delivery_of,
-    known_authority,
     put_successors,
+    read_answer,
     require_delivered,
+    require_pending,
+    trusted_authority,
 )
 from pkigen.airgap.offline.generations import successors
-from pkigen.airgap.offline.pending import read_pending
-from pkigen.cli.commands.apply import Consent, agree, say_applied
-from pkigen.cli.commands.first_run import is_new, say_made
-from pkigen.cli.commands.offline_request import (
-    FAULTS_SHOWN,
-    for_successors,
-    request_out,
-    require_offline,
-    select,
-    select_successors,
-    selection_of,
-    trusted,
-)
+from pkigen.airgap.offline.scope import asked_by_name, require_offline, selection_of, successor_ids
+from pkigen.cli.change import Consent, agree, say_applied
 from pkigen.cli.console import agreed, note, say
+from pkigen.cli.first_run import say_made
+from pkigen.cli.offline import note_refused, request_out
 from pkigen.cli.options import (
     ForceOption,
     Format,
@@ -45,17 +37,20 @@ from pkigen.cli.options import (
     YesOption,
 )
 from pkigen.cli.outputs import write_runbook
-from pkigen.cli.session import Session, open_spec, owned_paths
+from pkigen.cli.session import Session, open_spec
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import duration
-from pkigen.errors import BundleError, PkigenError, UsageError
+from pkigen.errors import PkigenError, UsageError
 from pkigen.reconcile.apply import apply_plan
-from pkigen.reconcile.planner import make_plan
+from pkigen.reconcile.first_run import is_new
 from pkigen.rotation.phases import COMMANDS
+from pkigen.rotation.successors import with_successors
 from pkigen.state.lockfile import read_lock
 
 if TYPE_CHECKING:
+    from pkigen.airgap.carrier.requests import AnswerSet
+    from pkigen.airgap.offline.pending import PendingAnswer
     from pkigen.reconcile.source import Delivery
     from pkigen.store import Store
 
@@ -102,10 +97,11 @@ def request(
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
     session = session.with_keys(unlocking)
-    require_offline(session)
+    require_offline(session.inventory)
     if following and (names or within):
         raise UsageError("--next goes alone", hint="ask for other certificates before or after it")
-    selection = select(session, tuple(names or ()), duration(within, "--within") if within else None)
+    window = duration(within, "--within") if within else None
+    selection = asked_by_name(session.inventory, names or (), window)
     request_out(
         session,
         "authority request",
@@ -113,7 +109,7 @@ def request(
         selection=selection,
         again=again,
         output=output,
-        following=select_successors(session, tuple(following or ())),
+        following=successor_ids(session.inventory, following or ()),
     )
 
 
@@ -146,60 +142,44 @@ def accept(
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
     session = session.with_keys(unlocking)
-    require_offline(session)
+    require_offline(session.inventory)
     data = read_file(answered, limit=LARGEST_BUNDLE)
     if not session.root.exists():
-        raise _nothing_out(session)
+        raise NothingPendingError(session.root)
     with session.writing("authority accept") as store:
-        session = session.at(store)
-        pending = read_pending(store)
-        if pending is None:
-            raise _nothing_out(session)
-        pinned = trusted(pin, known_authority(store), "authority", "as `authority init` printed it")
-        envelope = open_envelope(data, kind=BundleKind.ANSWER, pin=pinned)
-        if session.now >= envelope.label.expires:
-            raise BundleError(
-                f"it ended {envelope.label.expires:%Y-%m-%d %H:%M} UTC: an answer waits for 30 days at most",
-                hint="nothing was changed; make a new request: `pkigen authority request SPEC --again`",
-            )
-        asked = tuple(identifier for identifier, _ in pending.requests.requests)
-        session = for_successors(session, asked)
-        try:
-            delivery = delivery_of(
-                read_answers(envelope),
-                pending,
-                inventory=session.inventory,
-                reader=store,
-                now=session.now,
-                pin=pinned,
-            )
-        except RefusedAnswerError as refusal:
-            for fault in refusal.faults[:FAULTS_SHOWN]:
-                note(f"refused: {fault}")
-            raise
-        if successors(asked):
+        pending = require_pending(store, root=session.root)
+        trusted = trusted_authority(pin, store)
+        answer = read_answer(data, pin=trusted, now=session.now)
+        session = session.over(with_successors(session.planner.at(store), pending.asked))
+        delivery = _delivered(session, store, pending, answer, trusted)
+        if successors(pending.asked):
             _put_successors(session, store, delivery, yes=yes)
             return
-        lock = read_lock(store)
-        plan = make_plan(
-            session.inventory,
-            store,
-            session.renderer,
-            now=session.now,
-            owned=owned_paths(lock),
-            selection=selection_of(delivery.certificates, timedelta()),
-        )
+        is_first = is_new(read_lock(store), session.inventory)
+        plan = session.plan(store, selection_of(delivery.certificates, timedelta()))
         require_delivered(plan, delivery)
         agree(plan, session, Consent(yes=yes, force=force), output)
         tools = session.tools(session.unlocking.vault(store))
         applied = apply_plan(plan, session.inventory, store, tools, source=delivery)
-        is_first = is_new(lock, session.inventory)
         if is_first:
             say_made(session, store, plan, applied, output)
     if not is_first:
         say_applied(session, plan, applied, output)
     if runbook is not None:
         write_runbook(runbook, session.inventory, plan.changes)
+
+
+def _delivered(
+    session: Session, store: Store, pending: PendingAnswer, answer: AnswerSet, trusted: str
+) -> Delivery:
+    """What an answer brings, checked; every fault of it is said."""
+    try:
+        return delivery_of(
+            answer, pending, inventory=session.inventory, reader=store, now=session.now, pin=trusted
+        )
+    except RefusedAnswerError as refusal:
+        note_refused(refusal.faults)
+        raise
 
 
 def _put_successors(session: Session, store: Store, delivery: Delivery, *, yes: bool) -> None:
@@ -211,10 +191,3 @@ def _put_successors(session: Session, store: Store, delivery: Delivery, *, yes: 
     say(f"accepted: {len(delivery.certificates)} successors in {session.root}; nothing trusts them yet")
     for identifier in successors(delivery.certificates):
         note(f"next: `pkigen rotate {COMMANDS[identifier]} SPEC --out {session.root}` prepares the rotation")
-
-
-def _nothing_out(session: Session) -> BundleError:
-    return BundleError(
-        f"{session.root} has no request out: nothing waits for an answer",
-        hint="nothing was changed; an answer is taken in once, `pkigen authority request SPEC` asks again",
-    )

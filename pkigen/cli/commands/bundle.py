@@ -8,18 +8,19 @@ from typing import Annotated
 
 import typer
 
-from pkigen.airgap.bundles.contents import awaited, pack
+from pkigen.airgap.bundles.contents import awaited, pack, require_settled
 from pkigen.airgap.bundles.opened import write_bundle
 from pkigen.airgap.carrier.bundle_key import fingerprint
 from pkigen.airgap.carrier.cluster_key import bundle_key
 from pkigen.airgap.carrier.media import write_file
-from pkigen.cli.commands.bundle_install import diff, inspect, install, reader_of, rollback, verify
-from pkigen.cli.commands.rescue_kit import make_kit, require_settled
+from pkigen.cli.commands.bundle_install import diff, inspect, install, rollback, verify
 from pkigen.cli.console import note, say
 from pkigen.cli.options import SpecArgument, TemplatesOption
 from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption, PassphraseSource
 from pkigen.cli.progress import progress
+from pkigen.cli.reports.bundle_text import reader_of
 from pkigen.cli.reports.tables import table
+from pkigen.cli.rescue_kit import make_kit
 from pkigen.cli.session import Session, open_spec
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import Unlocking, unlocked_beside
@@ -91,7 +92,7 @@ def create(
     chosen = _chosen(session, nodes)
     with session.reading() as store:
         session = session.at(store)
-        require_settled(session, store, spec)
+        require_settled(session.plan(store), root=session.root, spec=spec)
         key = bundle_key(session.opened(store))
         chosen = _enrolled(session, store, chosen, named=bool(nodes))
         seals = _seals(chosen, source, approvals(read_ledger(store)))

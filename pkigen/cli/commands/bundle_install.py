@@ -3,57 +3,44 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pkigen.airgap.bundles.install import (
-    Change,
-    Difference,
-    affected,
-    compare,
-    plan_going_back,
-    require_ours,
-    roll_back,
-    strangers,
-)
+from pkigen.airgap.bundles.install import affected, plan_going_back, require_ours, roll_back, strangers
 from pkigen.airgap.bundles.install import install as put
-from pkigen.airgap.bundles.opened import Bundle
-from pkigen.airgap.bundles.record import Installed, read_installed
-from pkigen.airgap.carrier.bundle_key import fingerprint
+from pkigen.airgap.bundles.opened import require_sealed
+from pkigen.airgap.bundles.record import read_installed
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE, Envelope, require_key, unwrap
-from pkigen.airgap.carrier.format import OWNER, BundleKind, Label, RestartStep
 from pkigen.airgap.carrier.media import read_file
-from pkigen.airgap.carrier.paths import PENDING, RUNBOOK
-from pkigen.airgap.enrolment.join import join
 from pkigen.cli.bundle_visit import DirectoryOption, FileArgument, PinOption, Visit, visit_of, visiting
 from pkigen.cli.console import agreed, note, say
 from pkigen.cli.host import IdentityOption, RootOption, changing, looking
 from pkigen.cli.options import Format, FormatOption, YesOption
 from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption
 from pkigen.cli.reports.backups_text import backups_text
-from pkigen.cli.reports.tables import table
+from pkigen.cli.reports.bundle_text import (
+    changes_text,
+    content_text,
+    facts,
+    label_text,
+    runbook_of,
+    steps_text,
+)
 from pkigen.cli.system import system_of
-from pkigen.errors import BundleError, PkigenError, UsageError
-from pkigen.notation import timestamp
+from pkigen.errors import PkigenError, UsageError
 from pkigen.store import Store
-from pkigen.store.paths import printable
-
-_SHOWN_BY = {
-    BundleKind.REQUEST: "`pkigen node approve` or `pkigen authority sign` shows what it asks for, and asks",
-    BundleKind.ANSWER: "`pkigen authority accept` shows what it brings, and asks",
-}
-"""What is signed and carried like a bundle, but has nothing sealed in it."""
 
 
 @visiting
 def verify(visit: Visit) -> None:
     """Check all of what install checks, and write nothing."""
     with visit.reading() as store:
-        bundle, installed = _judged(visit, store)
-        bundle, _ = _changes(visit, bundle, store, installed)
-    say(f"{visit.file} is good for {bundle.label.node} of {bundle.label.cluster}: {_facts(bundle)}")
+        bundle, installed = visit.admitted(store)
+        bundle, _ = visit.changes(bundle, store, installed)
+    say(f"{visit.file} is good for {bundle.label.node} of {bundle.label.cluster}: {facts(bundle)}")
 
 
 def inspect(
@@ -87,47 +74,29 @@ def inspect(
         certificates_dir=certificates_dir,
     )
     envelope = unwrap(read_file(file, limit=LARGEST_BUNDLE), pin=visit.pin)
-    label = envelope.label
     if visit.pin is None:
         _say_whose(visit, envelope)
-    if label.kind in _SHOWN_BY:
-        raise BundleError(
-            f"it is the {label.kind} of {label.node} of {label.cluster}, signed by {envelope.fingerprint}",
-            hint=_SHOWN_BY[label.kind],
-        )
+    require_sealed(envelope)
     if output is not Format.TEXT:
         from pkigen.cli.reports import structured  # noqa: PLC0415 -- only these forms pay for it
 
         inside = None if label_only else visit.opened(envelope)
-        say(structured.dump(structured.bundle(label, envelope.fingerprint, inside), output))
+        say(structured.dump(structured.bundle(envelope.label, envelope.fingerprint, inside), output))
         return
     if not runbook:
-        say(f"{label.kind} bundle for {label.node} of {label.cluster}, serial {label.serial}")
-        say(f"made {timestamp(label.created)}, expires {timestamp(label.expires)}")
-        say(f"sealed for {reader_of(label)}")
-        say(f"signed by {envelope.fingerprint}")
+        _say_all(label_text(envelope.label, envelope.fingerprint))
     if label_only:
         return
     bundle = visit.opened(envelope)
-    if runbook:
-        text = bundle.files.get(RUNBOOK, b"").decode(errors="replace")
-        say("\n".join(printable(line) for line in text.split("\n")))
-        return
-    say(f"content SHA-256 {bundle.content}")
-    rows = (
-        (f"/{entry.path}", f"{entry.mode:04o}", OWNER, str(entry.size), entry.sha256)
-        for entry in bundle.manifest.files
-    )
-    say("")
-    say(table(("PATH", "MODE", "OWNER", "BYTES", "SHA-256"), rows))
+    _say_all([runbook_of(bundle)] if runbook else content_text(bundle))
 
 
 @visiting
 def diff(visit: Visit, *, output: FormatOption = Format.TEXT) -> None:
     """Show what install would change on this host, and write nothing."""
     with visit.reading() as store:
-        bundle, installed = _judged(visit, store)
-        bundle, changes = _changes(visit, bundle, store, installed)
+        bundle, installed = visit.admitted(store)
+        bundle, changes = visit.changes(bundle, store, installed)
         left = strangers(bundle.manifest, store, installed)
     steps = affected(bundle.manifest.steps, changes)
     if output is not Format.TEXT:
@@ -135,8 +104,7 @@ def diff(visit: Visit, *, output: FormatOption = Format.TEXT) -> None:
 
         say(structured.dump(structured.bundle_diff(bundle.label, changes, left, steps), output))
         return
-    _say_changes(changes, left)
-    _say_steps(steps)
+    _say_all((*changes_text(changes, left), *steps_text(steps)))
 
 
 @visiting
@@ -147,10 +115,10 @@ def install(visit: Visit, *, yes: YesOption = False) -> None:
     """
     with visit.reading() as store:
         _say_recovery(store)
-        carried, installed = _judged(visit, store)
-        bundle, changes = _changes(visit, carried, store, installed)
+        carried, installed = visit.admitted(store)
+        bundle, changes = visit.changes(carried, store, installed)
         left = strangers(bundle.manifest, store, installed)
-    _say_changes(changes, left)
+    _say_all(changes_text(changes, left))
     if os.geteuid() != 0:
         note("note: not root: the files will be yours; on a running node they must be root's")
     if not yes and not agreed("install this?"):
@@ -161,11 +129,11 @@ def install(visit: Visit, *, yes: YesOption = False) -> None:
         # Again: somebody may have been faster, with another bundle or another key.
         require_key(carried.public, visit.trusted(installed))
         visit.judge(carried.label, installed)
-        bundle, changes = _changes(visit, carried, store, installed)
+        bundle, changes = visit.changes(carried, store, installed)
         backup = put(bundle, store, changes)
-    _say_steps(affected(bundle.manifest.steps, changes))
+    _say_all(steps_text(affected(bundle.manifest.steps, changes)))
     kept = f"; what was replaced is in backup {backup}" if backup else ""
-    say(f"installed: {_facts(bundle)}{kept}")
+    say(f"installed: {facts(bundle)}{kept}")
 
 
 def rollback(
@@ -208,25 +176,6 @@ def rollback(
     note("note: restart what has read the files, as after an install")
 
 
-def _judged(visit: Visit, store: Store) -> tuple[Bundle, Installed | None]:
-    """Signature, then label, then content: nothing is opened for a bundle that is refused anyway."""
-    installed = read_installed(store)
-    envelope = visit.envelope(installed)
-    visit.judge(envelope.label, installed)
-    return visit.opened(envelope), installed
-
-
-def _changes(
-    visit: Visit, carried: Bundle, store: Store, installed: Installed | None
-) -> tuple[Bundle, tuple[Change, ...]]:
-    """What installing would do, once the node's own keys have met their certificates."""
-    joined = join(carried, store, directory=visit.directory)
-    changes = compare(joined.bundle.manifest, store, installed, directory=visit.directory)
-    if joined.answers:
-        changes = (*changes, Change(path=PENDING, difference=Difference.REMOVE))
-    return joined.bundle, changes
-
-
 def _say_recovery(store: Store) -> None:
     if store.recovered is not None:
         note(f"note: {store.recovered}")
@@ -242,31 +191,6 @@ def _say_whose(visit: Visit, envelope: Envelope) -> None:
         note(f"note: it is signed by another key than {installed.fingerprint}, which this host trusts")
 
 
-def _say_changes(changes: tuple[Change, ...], left: tuple[str, ...]) -> None:
-    for path in left:
-        say(f"leave /{path}, which came with no bundle")
-    for change in changes:
-        if change.difference is not Difference.KEEP:
-            say(f"{change.difference} /{change.path}")
-    kept = sum(change.difference is Difference.KEEP for change in changes)
-    say(f"{len(changes) - kept} files to change, {kept} unchanged")
-
-
-def _say_steps(steps: tuple[RestartStep, ...]) -> None:
-    for step in steps:
-        say(f"then {step.component}: {step.effect}")
-        for command in step.commands:
-            say(f"  {command}")
-
-
-def _facts(bundle: Bundle) -> str:
-    label = bundle.label
-    return (
-        f"{len(bundle.manifest.files)} files, serial {label.serial} of {timestamp(label.created)}, "
-        f"until {timestamp(label.expires)}, signed by {fingerprint(bundle.public)}"
-    )
-
-
-def reader_of(label: Label) -> str:
-    """Who can open a bundle."""
-    return "whoever knows the passphrase" if label.reader == "passphrase" else label.reader
+def _say_all(lines: Iterable[str]) -> None:
+    for line in lines:
+        say(line)

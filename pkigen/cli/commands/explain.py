@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from contextlib import contextmanager
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,21 +13,16 @@ import typer
 
 from pkigen import layout
 from pkigen.access import explanation, failures
-from pkigen.access.credentials import Credential, of_certificate, of_entry, of_token, only_certificates
-from pkigen.access.kubeconfig_summary import credential_lines, lines
-from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG, Kubeconfig, Section, load
-from pkigen.access.requests import read_request
-from pkigen.cli.access_input import open_cluster, read_bounded, read_or_say
+from pkigen.access.file_text import file_text
+from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG
+from pkigen.cli.access_input import open_cluster, read_bounded, read_reference
 from pkigen.cli.console import say
 from pkigen.cli.system import System, system_of
 from pkigen.crypto.csr import LARGEST_REQUEST
 from pkigen.errors import AccessError, UsageError
 from pkigen.state.authority import look_at_all
-from pkigen.state.observed import parse_certificates
-from pkigen.state.views import EmptyView
 
 app = typer.Typer(add_completion=False)
-_LARGEST_REFERENCE = 1 << 20
 _LONGEST_NAME = 250
 
 
@@ -80,9 +73,9 @@ def explain(
             f"{name} is a directory", hint=f"say whom or what: `pkigen explain WHO {shlex.quote(name)}`"
         )
     if len(name) < _LONGEST_NAME and Path(name).is_file():
-        place = _place(spec)
-        with _known(system, place, pki) as cluster:
-            say("\n".join(_file(Path(name), cluster, now)))
+        with _known(system, _place(spec), pki) as cluster:
+            data = read_bounded(Path(name), limit=LARGEST_KUBECONFIG)
+            say("\n".join(file_text(Path(name), data, cluster, read=read_reference, now=now)))
         return
     found = failures.explain(name, None)
     say("\n".join(_failure(system, name, spec, pki) if found else _name(system, name, spec, pki)))
@@ -143,58 +136,6 @@ def _known(system: System, place: Path | None, pki: Path | None) -> Iterator[exp
         yield None
         return
     session = open_cluster(system, place, pki=pki)
-    with ExitStack() as stack:
-        tree = stack.enter_context(session.reading()) if session.root.exists() else EmptyView()
+    with session.looking() as tree:
         session = session.at(tree)
         yield explanation.Cluster(inventory=session.inventory, reader=tree, now=session.now)
-
-
-def _file(path: Path, cluster: explanation.Cluster | None, now: datetime) -> tuple[str, ...]:
-    """By what it holds: a kubeconfig, certificates, a request or a token."""
-    data = read_bounded(path, limit=LARGEST_KUBECONFIG)
-    if b"-----BEGIN CERTIFICATE REQUEST" in data or b"-----BEGIN NEW CERTIFICATE REQUEST" in data:
-        request = read_request(data)
-        return (
-            f"{path}: a certificate signing request, {request.subject}; key {request.key_description}",
-            "  it gives nobody any right: `pkigen sign` or the cluster makes a certificate of it",
-            *(f"  asks for:   {extension}" for extension in request.extensions),
-        )
-    if b"-----BEGIN CERTIFICATE-----" in data and b"kind:" not in data:
-        parsed = parse_certificates(only_certificates(data))
-        if isinstance(parsed, str):
-            raise AccessError(f"{path} {parsed}")
-        return (f"{path}: a certificate", *_credential(of_certificate(parsed[0], now=now), cluster, now))
-    text = data.strip().decode("ascii", "replace")
-    if text.isascii() and text.isprintable() and len(text.split()) == 1 and ":" not in text:
-        found = of_token(text, now=now)
-        return (f"{path}: a token", *_credential(found, cluster, now))
-    config, read = _kubeconfig(data, path), partial(read_or_say, limit=_LARGEST_REFERENCE)
-    shown = tuple(lines(config, read, now=now))
-    context = config.find(Section.CONTEXT, config.current_context)
-    user = config.find(Section.USER, context.text("user")) if context is not None else None
-    if user is None:
-        return shown
-    found = of_entry(user, read, now=now)
-    return (*shown, *(f"  {line}" for line in explanation.of_credential(found, cluster)))
-
-
-def _kubeconfig(data: bytes, path: Path) -> Kubeconfig:
-    """A file that is nothing else, or an error that says what it is."""
-    if b"PRIVATE KEY-----" in data:
-        raise AccessError(f"{path} is a private key", hint="explain the certificate that belongs to it")
-    if b"-----BEGIN PUBLIC KEY-----" in data:
-        raise AccessError(f"{path} is a public key", hint="`pkigen explain sa DIR` says what it verifies")
-    try:
-        return load(data, path)
-    except AccessError:
-        if b"clusters" in data or b"contexts" in data:
-            raise
-        raise AccessError(
-            f"{path} is neither a kubeconfig nor a PEM certificate, a request or a token",
-            hint="a spec or a PKI directory comes second: `pkigen explain WHO SPEC`",
-        ) from None
-
-
-def _credential(found: Credential, cluster: explanation.Cluster | None, now: datetime) -> Iterator[str]:
-    for line in (*credential_lines(found, now=now), *explanation.of_credential(found, cluster)):
-        yield f"  {line}"

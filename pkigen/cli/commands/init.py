@@ -73,11 +73,11 @@ def init(
 
         session = session_of(system_of(context), inventory, root=root, templates=templates, makers=makers)
         if dry_run:
-            from pkigen.cli.commands import rehearsal  # noqa: PLC0415
+            from pkigen.cli import rehearsal  # noqa: PLC0415
 
             rehearsal.show(session, output)
         else:
-            from pkigen.cli.commands import first_run  # noqa: PLC0415
+            from pkigen.cli import first_run  # noqa: PLC0415
 
             session = session.with_keys(
                 Unlocking(file=passphrase_file, descriptor=passphrase_fd, identity=identity)

@@ -11,7 +11,7 @@ import typer
 from pkigen.access import merge
 from pkigen.access.kubeconfig_summary import lines
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG, Kubeconfig, encode, load
-from pkigen.cli.access_input import read_bounded, read_or_say
+from pkigen.cli.access_input import LARGEST_REFERENCE, read_bounded, read_reference
 from pkigen.cli.console import note, say
 from pkigen.cli.outputs import write_secret
 from pkigen.cli.system import system_of
@@ -20,7 +20,6 @@ from pkigen.errors import AccessError
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Merge kubeconfigs as kubectl does, or explain one."
 )
-_LARGEST_REFERENCE = 1 << 20
 
 
 @app.command("merge")
@@ -59,7 +58,7 @@ def merge_kubeconfigs(
     merged = merge.merge(configs)
     config = merged.config
     if flatten:
-        config = merge.flattened(config, partial(read_bounded, limit=_LARGEST_REFERENCE))
+        config = merge.flattened(config, partial(read_bounded, limit=LARGEST_REFERENCE))
     if out is not None:
         config = merge.relative_to(config, (Path.cwd() / out).parent)
     for remark in merged.remarks:
@@ -81,7 +80,7 @@ def show(
     """Say who a kubeconfig makes you, in which groups, until when, and what breaks next."""
     config = _read(file)
     now = system_of(context).clock()
-    say("\n".join(lines(config, partial(read_or_say, limit=_LARGEST_REFERENCE), now=now)))
+    say("\n".join(lines(config, read_reference, now=now)))
 
 
 def _read(path: Path) -> Kubeconfig:

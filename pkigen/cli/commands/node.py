@@ -12,11 +12,11 @@ from pkigen.airgap.carrier.media import require_place, write_file
 from pkigen.airgap.carrier.paths import IDENTITY, PENDING
 from pkigen.airgap.enrolment.request import EnrolmentOptions, ask, wanted
 from pkigen.cli.commands.node_approve import approve
-from pkigen.cli.commands.node_listing import listed
 from pkigen.cli.console import note, say
 from pkigen.cli.host import IdentityOption, NodeOption, RootOption, changing, require_root
 from pkigen.cli.options import SpecArgument
 from pkigen.cli.passphrases import read_identity
+from pkigen.cli.reports.node_listing import listed
 from pkigen.cli.spec_input import read_spec
 from pkigen.cli.system import system_of
 from pkigen.crypto.age import Identity

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -15,12 +14,9 @@ from pkigen.cli.options import Format, FormatOption, OutOption, RunbookOption, S
 from pkigen.cli.outputs import write_runbook, write_text
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_text import offline_text, plan_text
-from pkigen.cli.session import open_spec, owned_paths
+from pkigen.cli.session import open_spec
 from pkigen.cli.system import system_of
-from pkigen.reconcile.planner import make_plan
 from pkigen.reconcile.risks import risks
-from pkigen.state.lockfile import read_lock
-from pkigen.state.views import EmptyView
 
 app = typer.Typer(add_completion=False)
 
@@ -49,11 +45,9 @@ def plan(
     Nothing is written there.
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
-    with ExitStack() as stack:
-        store = stack.enter_context(session.reading()) if session.root.exists() else EmptyView()
+    with session.looking() as store:
         session = session.at(store)
-        owned = owned_paths(read_lock(store))
-        made = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned)
+        made = session.plan(store)
         pending = read_pending(store)
     found = risks(made, session.inventory)
     requests = pending.requests if pending is not None else None

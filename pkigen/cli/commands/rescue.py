@@ -15,7 +15,7 @@ from pkigen.airgap.carrier.format import BundleKind
 from pkigen.airgap.carrier.media import read_file
 from pkigen.airgap.carrier.paths import KIT_TEMPLATES
 from pkigen.cli.access_input import open_cluster
-from pkigen.cli.commands.apply import Consent, change
+from pkigen.cli.change import Consent, change
 from pkigen.cli.console import note, say
 from pkigen.cli.options import (
     ForceOption,

@@ -72,6 +72,6 @@ def _in_place(session: Session, store: Store) -> Inventory:
     """What the directory asks for now: maybe other nodes than before."""
     lock = read_lock(store)
     try:
-        return session.of(lock.cluster()).at(store).inventory if lock else session.inventory
+        return session.planner.of_spec(lock.cluster()).at(store).inventory if lock else session.inventory
     except PkigenError:  # an older pkigen's spec; the files are back all the same
         return session.inventory

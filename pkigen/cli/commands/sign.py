@@ -11,7 +11,7 @@ import typer
 from pkigen.access.client_certificate import Signed
 from pkigen.access.client_certificate import sign as sign_request
 from pkigen.access.csr_objects import object_name
-from pkigen.access.identities import approved, declared
+from pkigen.access.identities import ApprovedIdentity, approved_person
 from pkigen.access.kubeconfigs import assemble, encoded
 from pkigen.access.requests import Request, read_request
 from pkigen.cli.access_input import (
@@ -25,6 +25,7 @@ from pkigen.cli.access_input import (
 )
 from pkigen.cli.console import note, say
 from pkigen.cli.outputs import require_writable, write_secret, write_text
+from pkigen.cli.session import Session
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import duration
@@ -89,47 +90,31 @@ def sign(
 
     Whatever the request asks for is shown; only the approved user and groups are issued.
     """
-    if key_path is not None and kubeconfig is None:
-        raise UsageError("--key-path goes with --kubeconfig", hint="it says there where the owner's key is")
-    if out is not None and out == kubeconfig:
-        raise UsageError("--out and --kubeconfig are the same file")
-    require_writable(*(path for path in (out, kubeconfig) if path is not None))
-    session = open_cluster(system_of(context), spec, pki=pki)
-    session = session.with_keys(unlocking)
+    _require_places(out, kubeconfig, key_path)
+    session = open_cluster(system_of(context), spec, pki=pki).with_keys(unlocking)
     require_pki(session)
-    person = declared(session.inventory, user)
-    groups = tuple(group) if group is not None else person.groups if person is not None else ()
-    reason = allow_system_identity or (person.allow_system_identity if person is not None else None)
-    subject = approved(user, groups, inventory=session.inventory, reason=reason)
-    request = read_request(
-        read_bounded(csr, limit=LARGEST_REQUEST), allowed=subject if reason is not None else None
-    )
-    lifetime = _lifetime(validity, person)
-    _say_request(request, subject, person)
+    reason = allow_system_identity
+    identity = approved_person(user, group, inventory=session.inventory, reason=reason)
+    request = read_request(read_bounded(csr, limit=LARGEST_REQUEST), allowed=identity.allowed)
+    lifetime = _lifetime(validity, identity.person)
+    _say_request(request, identity)
     with session.writing("sign") as store:
         session = session.at(store)
         signed = sign_request(
             request,
-            subject,
+            identity.subject,
             lifetime,
             inventory=session.inventory,
             store=store,
             keys=session.opened(store),
             now=session.now,
             entropy=session.system.entropy,
-            because=allow_system_identity,
+            because=reason,
         )
-    _say_issued(signed, subject, lifetime, is_default=validity is None)
+    _say_issued(signed, identity.subject, lifetime, is_default=validity is None)
     if kubeconfig is not None:
         key = key_path or f"{object_name(user) if str(csr) == '-' else csr.stem}.key"
-        access = way.access(
-            session.inventory.cluster,
-            trust_bundle=signed.trust_bundle,
-            user=user,
-            home=person.namespace if person is not None else None,
-        )
-        credential = {"client-certificate-data": encoded(signed.pem), "client-key": key}
-        write_secret(kubeconfig, assemble(access, credential))
+        write_secret(kubeconfig, _kubeconfig(session, signed, identity, way, key))
         note(f"kubeconfig: {kubeconfig}, with the key at {key}")
     if out is not None:
         write_text(out, signed.pem.decode())
@@ -138,13 +123,34 @@ def sign(
         say(signed.pem.decode())
 
 
+def _require_places(out: Path | None, kubeconfig: Path | None, key_path: str | None) -> None:
+    """See that what is signed can be written, before it is signed."""
+    if key_path is not None and kubeconfig is None:
+        raise UsageError("--key-path goes with --kubeconfig", hint="it says there where the owner's key is")
+    if out is not None and out == kubeconfig:
+        raise UsageError("--out and --kubeconfig are the same file")
+    require_writable(*(path for path in (out, kubeconfig) if path is not None))
+
+
+def _kubeconfig(session: Session, signed: Signed, identity: ApprovedIdentity, way: Reaching, key: str) -> str:
+    person = identity.person
+    access = way.access(
+        session.inventory.cluster,
+        trust_bundle=signed.trust_bundle,
+        user=identity.subject.common_name,
+        home=person.namespace if person is not None else None,
+    )
+    return assemble(access, {"client-certificate-data": encoded(signed.pem), "client-key": key})
+
+
 def _lifetime(validity: str | None, person: User | None) -> timedelta:
     if validity is not None:
         return duration(validity, "--validity")
     return person.validity if person is not None else DEFAULT_VALIDITY
 
 
-def _say_request(request: Request, subject: Subject, person: User | None) -> None:
+def _say_request(request: Request, identity: ApprovedIdentity) -> None:
+    subject, person = identity.subject, identity.person
     note(f"requested: {request.subject}; key {request.key_description}")
     for extension in request.extensions:
         note(f"requested: {extension} (not issued)")

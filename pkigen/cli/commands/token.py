@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pkigen import layout
+from pkigen.access.account_token import claims_of, parse_account, sign_token
 from pkigen.access.kubeconfigs import assemble
 from pkigen.cli.access_input import PkiOption, Reaching, open_cluster, reaching, require_pki, trust_bundle
 from pkigen.cli.console import note, say
@@ -18,20 +16,11 @@ from pkigen.cli.session import Session
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import duration
-from pkigen.crypto.keys import load_own_private
-from pkigen.crypto.service_account_tokens import Claims, read, sign, token_facts
-from pkigen.desired.generations import SA, Phase, Slot, sa_path
+from pkigen.crypto.service_account_tokens import Claims
+from pkigen.desired.generations import SA, Phase
 from pkigen.errors import UsageError
-from pkigen.notation import format_duration
-from pkigen.spec.values import parse_uid
-from pkigen.state.issuance_record import record
-from pkigen.state.ledger import Event, LedgerEntry
-from pkigen.store import Store
 
 app = typer.Typer(add_completion=False)
-
-_LABEL = "[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
-_ACCOUNT = re.compile(rf"({_LABEL})/({_LABEL}(?:\.{_LABEL}){{0,100}})")
 
 
 @app.command()
@@ -73,7 +62,7 @@ def token(
 
     It has the form of the API server's own bound tokens. The ledger has it on record, without its signature.
     """
-    home, name = _account(service_account)
+    account = parse_account(service_account)
     lifetime = duration(validity, "--validity")
     if any(not each or not each.isprintable() for each in audience or ()):
         raise UsageError("--audience must be printable text")
@@ -82,69 +71,28 @@ def token(
     session = open_cluster(system_of(context), spec, pki=pki)
     session = session.with_keys(unlocking)
     require_pki(session)
-    known = uid or _declared_uid(session, home, name)
-    if known is not None:
-        try:
-            parse_uid(known)
-        except ValueError as error:
-            raise UsageError(f"--uid {error}") from None
     cluster = session.inventory.cluster
-    _bounded(lifetime, cluster.spec.service_accounts.max_token_lifetime)
-    claims = Claims(
-        issuer=cluster.token_issuer,
-        namespace=home,
-        account=name,
-        uid=known,
-        audiences=tuple(audience) if audience else cluster.api_audiences,
-        not_before=session.now.replace(microsecond=0),
-        validity=lifetime,
+    claims = claims_of(
+        cluster, account, uid=uid, audiences=audience or (), validity=lifetime, now=session.now
     )
     with session.writing("token") as store:
         session = session.at(store)
-        text = _signed(session, store, claims)
+        text = sign_token(
+            claims,
+            inventory=session.inventory,
+            store=store,
+            keys=session.opened(store),
+            now=session.now,
+            entropy=session.system.entropy,
+        )
         bundle = trust_bundle(session, store) if kubeconfig is not None else b""
     _say_limits(session, claims)
     if kubeconfig is None:
         say(text)
         return
-    access = way.access(cluster, trust_bundle=bundle, user=f"{home}:{name}", home=home)
+    access = way.access(cluster, trust_bundle=bundle, user=":".join(account), home=account[0])
     write_secret(kubeconfig, assemble(access, {"token": text}))
     note(f"kubeconfig: {kubeconfig}")
-
-
-def _account(text: str) -> tuple[str, str]:
-    match = _ACCOUNT.fullmatch(text)
-    if match is None:
-        raise UsageError(
-            f"--service-account must be a namespace, a slash and a name, not {text[:80]!r}",
-            hint="such as --service-account kube-system/default",
-        )
-    return match[1], match[2]
-
-
-def _bounded(lifetime: timedelta, longest: timedelta) -> None:
-    """No token may outlive what `pkigen rotate sa` waits for before it drops the key that signed it."""
-    if lifetime > longest:
-        raise UsageError(
-            f"--validity is longer than {format_duration(longest)}, which tokens may live here",
-            hint="spec.serviceAccounts.maxTokenLifetime says so: rotating the key waits as long",
-        )
-
-
-def _declared_uid(session: Session, namespace: str, name: str) -> str | None:
-    for user in session.inventory.cluster.spec.users:
-        if user.is_service_account and (user.namespace, user.name) == (namespace, name):
-            return user.uid
-    return None
-
-
-def _signed(session: Session, store: Store, claims: Claims) -> str:
-    key = load_own_private(session.opened(store).read(sa_path(Slot.CURRENT, layout.SA_PRIVATE_KEY)).data)
-    text = sign(claims, key, entropy=session.system.entropy)
-    identifier = f"serviceaccount:{claims.namespace}:{claims.account}"
-    entry = LedgerEntry(event=Event.SIGNED, id=identifier, reason=None, facts=token_facts(read(text)))
-    record(store, entry, now=session.now, keep_backups=session.inventory.cluster.spec.backups.keep)
-    return text
 
 
 def _say_limits(session: Session, claims: Claims) -> None:

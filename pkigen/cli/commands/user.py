@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pkigen import layout
-from pkigen.access.credentials import Credential, key_fault, of_certificate, of_token
-from pkigen.access.identities import declared
+from pkigen.access.credentials import Credential
 from pkigen.access.kubeconfig_summary import credential_lines
 from pkigen.access.kubeconfigs import assemble, encoded
+from pkigen.access.own_credential import (
+    LARGEST_CERTIFICATE,
+    certificate_credential,
+    home_of,
+    is_foreign,
+    require_key_of,
+    service_account_keys,
+    token_credential,
+)
 from pkigen.cli.access_input import (
     ClusterArgument,
     PkiOption,
@@ -28,25 +34,14 @@ from pkigen.cli.outputs import write_secret
 from pkigen.cli.session import Session
 from pkigen.cli.system import system_of
 from pkigen.crypto.issuance import certificate_pem
-from pkigen.crypto.path_verifier import PathVerifier
-from pkigen.crypto.service_account_tokens import (
-    LONGEST_TOKEN,
-    SERVICE_ACCOUNT_PREFIX,
-    Token,
-    is_signed_by,
-    read,
-)
-from pkigen.desired.generations import SA, sa_path
-from pkigen.desired.inventory import Inventory
-from pkigen.errors import AccessError, UsageError
-from pkigen.state.observed import Fault, Reader, parse_certificates, read_file
+from pkigen.crypto.service_account_tokens import LONGEST_TOKEN, SERVICE_ACCOUNT_PREFIX
+from pkigen.errors import UsageError
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     help="Make kubeconfigs for people whose certificate or token is there.",
 )
-_LARGEST_CERTIFICATE = 256 << 10
 _LARGEST_KEY = 64 << 10
 
 
@@ -100,7 +95,7 @@ def kubeconfig(
     with session.reading() as store:
         session = session.at(store)
         bundle = trust_bundle(session, store)
-        keys = tuple(_public_keys(session, store))
+        keys = tuple(service_account_keys(session.inventory, store))
     if certificate is not None:
         folder = out.parent if out is not None else Path()
         key = Path(key_path) if key_path is not None else _key_beside(certificate, folder)
@@ -110,7 +105,7 @@ def kubeconfig(
     for line in credential_lines(found, now=session.now):
         note(line)
     user = found.user.removeprefix(SERVICE_ACCOUNT_PREFIX) or "token"
-    home = _namespace(session.inventory, found)
+    home = home_of(session.inventory, found)
     access = way.access(session.inventory.cluster, trust_bundle=bundle, user=user, home=home)
     content = assemble(access, credential)
     if out is not None:
@@ -120,39 +115,14 @@ def kubeconfig(
         say(content)
 
 
-def _namespace(inventory: Inventory, found: Credential) -> str | None:
-    """Where somebody works by default: the spec says so of people, a service account lives in one."""
-    person = declared(inventory, found.user)
-    account = found.user.removeprefix(SERVICE_ACCOUNT_PREFIX)
-    if person is not None:
-        return person.namespace
-    return account.partition(":")[0] if account != found.user else None
-
-
 def _of_certificate(
     file: Path, session: Session, bundle: bytes, *, key: Path, folder: Path
 ) -> tuple[Credential, dict[str, str]]:
     """The credential of a certificate; its key's path is meant from the kubeconfig's folder."""
-    data = read_bounded(file, limit=_LARGEST_CERTIFICATE)
-    chain = parse_certificates(data) if len(data) <= _LARGEST_CERTIFICATE else "is larger than 256 KiB"
-    if isinstance(chain, str):
-        raise AccessError(f"{file} {chain}")
-    anchors = parse_certificates(bundle)
-    refusal = "" if isinstance(anchors, str) else PathVerifier(session.now).client(chain, anchors)
-    if refusal:
-        raise AccessError(
-            f"this cluster's API servers refuse the certificate in {file}: {refusal}",
-            hint="it must be signed by the CA of this cluster, for clients, and not be over",
-        )
-    found = of_certificate(chain[0], now=session.now)
-    if not found.user:
-        raise AccessError(f"the certificate in {file} names no user (CN)")
+    data = read_bounded(file, limit=LARGEST_CERTIFICATE)
+    found, chain = certificate_credential(data, file, trust_bundle=bundle, now=session.now)
     if (folder / key).is_file():
-        fault = key_fault(read_bounded(folder / key, limit=_LARGEST_KEY), chain[0])
-        if fault is not None:
-            raise AccessError(
-                f"the private key {folder / key} {fault}", hint="say with --key-path where its key is"
-            )
+        require_key_of(chain[0], read_bounded(folder / key, limit=_LARGEST_KEY), folder / key)
     else:
         note(f"note: its private key must come to {folder / key}")
     # Without what may stand around the certificates: `openssl x509 -text` writes more than kubectl needs.
@@ -169,23 +139,8 @@ def _key_beside(certificate: Path, folder: Path) -> Path:
 
 
 def _of_token(file: Path, session: Session, keys: tuple[bytes, ...]) -> tuple[Credential, dict[str, str]]:
-    text = read_bounded(file, limit=LONGEST_TOKEN).decode("ascii", "replace").strip()
-    if not text or len(text) > LONGEST_TOKEN or not (text.isascii() and text.isprintable()) or " " in text:
-        raise AccessError(f"{file} holds no token")
-    found = of_token(text, now=session.now)
-    if found.faults:
-        raise AccessError(
-            f"this cluster's API servers refuse it: {found.faults[0]}",
-            hint="make a new one with `kubectl create token` or `pkigen token`",
-        )
-    token = read(text)
-    if isinstance(token, Token) and not any(is_signed_by(token, key) for key in keys):
+    data = read_bounded(file, limit=LONGEST_TOKEN)
+    found, text = token_credential(data, file, now=session.now)
+    if is_foreign(text, keys):
         note("warning: none of this cluster's service account keys has signed the token")
     return found, {"token": text}
-
-
-def _public_keys(session: Session, reader: Reader) -> Iterator[bytes]:
-    for slot in session.inventory.rotations.slots(SA):
-        content = read_file(reader, sa_path(slot, layout.SA_PUBLIC_KEY))
-        if not isinstance(content, Fault):
-            yield content.data

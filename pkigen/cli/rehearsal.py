@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 from pkigen.cli.console import note, say
 from pkigen.cli.options import Format
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_text import plan_text
-from pkigen.cli.session import Session, owned_paths
-from pkigen.reconcile.planner import make_plan
+from pkigen.cli.session import Session
 from pkigen.reconcile.risks import risks
-from pkigen.state.lockfile import read_lock
-from pkigen.state.views import EmptyView
 
 
 def show(session: Session, output: Format) -> None:
     """Print what would be made, and make nothing."""
-    with ExitStack() as stack:
-        store = stack.enter_context(session.reading()) if session.root.exists() else EmptyView()
+    with session.looking() as store:
         session = session.at(store)
-        owned = owned_paths(read_lock(store))
-        plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned)
+        plan = session.plan(store)
     found = risks(plan, session.inventory)
     if output is Format.TEXT:
         say(plan_text(plan, session.inventory, found))

@@ -9,12 +9,11 @@ from typing import Annotated
 import typer
 
 from pkigen.cli.console import agreed, note, say
-from pkigen.cli.session import Session, owned_paths
+from pkigen.cli.session import Session
 from pkigen.desired.inventory import private_paths
 from pkigen.errors import PkigenError
-from pkigen.reconcile.planner import make_plan
+from pkigen.reconcile.planner import require_nothing_pending
 from pkigen.state.encryption import Resealing, open_in_backups, reseal
-from pkigen.state.lockfile import read_lock
 from pkigen.state.vault import Vault, is_encrypted
 from pkigen.store import Store
 
@@ -47,7 +46,7 @@ def carry_out(
             else:
                 say(sentence)
             return
-        _require_settled(session, store)
+        require_nothing_pending(session.plan(store))
         for path in private_paths(session.inventory):
             say(f"{what} {path}")
         kept = len(store.backups())
@@ -69,16 +68,4 @@ def _forget(store: Store, sentence: str) -> None:
         note(
             "note: removed files are not wiped: who can read the raw disk, a snapshot or a copy may still "
             "find the old ones; where that matters, rotate the CAs and the other keys"
-        )
-
-
-def _require_settled(session: Session, store: Store) -> None:
-    plan = make_plan(
-        session.inventory, store, session.renderer, now=session.now, owned=owned_paths(read_lock(store))
-    )
-    if plan.changes:
-        first = plan.changes[0]
-        raise PkigenError(
-            f"{len(plan.changes)} changes are pending, the first being {first.verb} {first.id}",
-            hint="`pkigen apply` them first",
         )

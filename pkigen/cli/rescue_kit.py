@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pkigen.airgap.bundles.contents import require_settled
 from pkigen.airgap.bundles.opened import write_bundle
 from pkigen.airgap.bundles.rescue_kit import pack_kit
 from pkigen.airgap.carrier.bundle_key import fingerprint
@@ -12,12 +13,9 @@ from pkigen.airgap.carrier.media import read_file, write_file
 from pkigen.cli.console import note, say
 from pkigen.cli.passphrases import PassphraseSource
 from pkigen.cli.reports.rescue_runbook import rescue_runbook
-from pkigen.cli.session import Session, owned_paths
+from pkigen.cli.session import Session
 from pkigen.crypto.age import Recipient, Seal
-from pkigen.errors import BundleError, UsageError
-from pkigen.reconcile.planner import make_plan
-from pkigen.state.lockfile import read_lock
-from pkigen.store import Store
+from pkigen.errors import UsageError
 
 _LARGEST_SPEC = 1 << 24
 _LARGEST_TEMPLATE = 1 << 20
@@ -36,10 +34,10 @@ def make_kit(
         raise UsageError("the kit holds the spec's file: name it")
     if recipient is not None and source.is_given:
         raise UsageError("a kit is sealed for one: a passphrase or a recipient")
-    templates = _templates(session.templates)
+    templates = _templates(session.planner.templates)
     with session.reading() as store:
         session = session.at(store)
-        require_settled(session, store, spec)
+        require_settled(session.plan(store), root=session.root, spec=spec)
         key = bundle_key(session.opened(store))
         runbook = rescue_runbook(session.inventory, directory=str(session.root))
         content = read_file(spec, limit=_LARGEST_SPEC)
@@ -57,24 +55,6 @@ def make_kit(
         f"next: print this, with {pin}; keep the kit and what opens it in different places, and make a new "
         "kit after every change of the authority (a rotation, a renewed CA, another passphrase)"
     )
-
-
-def require_settled(session: Session, store: Store, spec: Path) -> None:
-    """Refuse to pack a directory that is not what the spec asks for.
-
-    Raises:
-        BundleError: Changes are pending.
-    """
-    plan = make_plan(
-        session.inventory, store, session.renderer, now=session.now, owned=owned_paths(read_lock(store))
-    )
-    if plan.changes:
-        first = plan.changes[0]
-        raise BundleError(
-            f"{session.root} is not what the spec asks for: {len(plan.changes)} changes are pending, "
-            f"the first being {first.verb} {first.id}",
-            hint=f"`pkigen plan {spec} --out {session.root}` shows them, `pkigen apply` makes them",
-        )
 
 
 def _templates(directory: Path | None) -> dict[str, bytes]:

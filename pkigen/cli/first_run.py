@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pkigen import layout
 from pkigen.airgap.carrier.cluster_key import bundle_fingerprint
 from pkigen.cli.console import note, say
 from pkigen.cli.options import Format
 from pkigen.cli.reports.summary import cluster_summary
-from pkigen.cli.session import Session, owned_paths
+from pkigen.cli.session import Session
 from pkigen.errors import PkigenError
 from pkigen.reconcile.apply import Applied, apply_plan
-from pkigen.reconcile.plan import Create, Plan
-from pkigen.reconcile.planner import make_plan, require_no_ca_keys_on_nodes
+from pkigen.reconcile.first_run import is_new, require_own, require_unchanged
+from pkigen.reconcile.plan import Plan
+from pkigen.reconcile.planner import require_no_ca_keys_on_nodes
 from pkigen.reconcile.surveyed import Selection
 from pkigen.spec.model import Authority
 from pkigen.state.lockfile import read_lock
 from pkigen.state.vault import SealedVault, sealed_identity
-from pkigen.state.views import EmptyView
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pkigen.cli.unlock import Locking
-    from pkigen.desired.inventory import Inventory
-    from pkigen.state.lockfile import Lock
     from pkigen.state.vault import Vault
     from pkigen.store import Store
 
@@ -55,22 +51,15 @@ def make(session: Session, spec: Path, output: Format, locking: Locking | None) 
                 "the keys of the CAs wait in the open for the offline authority's answer",
                 hint="encrypt them once it is accepted: `pkigen authority encrypt`",
             )
-        from pkigen.cli.commands.offline_request import request_out  # noqa: PLC0415 -- few have an offline authority
+        from pkigen.cli.offline import request_out  # noqa: PLC0415 -- few have an offline authority
 
         request_out(session, "init", file=None, selection=Selection(), again=False, output=output)
         return
     with session.writing("init") as store:
         session = session.at(store)
-        lock = read_lock(store)
-        plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned_paths(lock))
-        if lock is not None and plan.changes:
-            raise PkigenError(
-                f"{session.root} exists and differs from the spec in {len(plan.changes)} places; "
-                "init does not change what exists",
-                hint=f"see what would change with `pkigen plan {spec} --out {session.root}`, "
-                "then run `pkigen apply`",
-            )
-        _refuse_foreign(session, plan)
+        plan = session.plan(store)
+        require_unchanged(plan, read_lock(store), root=session.root, spec=spec)
+        require_own(plan, root=session.root)
         tools = session.tools(_vault(session, store, locking))
         applied = apply_plan(plan, session.inventory, store, tools)
         say_made(session, store, plan, applied, output)
@@ -91,12 +80,6 @@ def say_made(session: Session, store: Store, plan: Plan, applied: Applied, outpu
         _say_structured(session, plan, applied, pin, output)
 
 
-def is_new(lock: Lock | None, inventory: Inventory) -> bool:
-    """Whether no certificate but a CA's was ever made."""
-    cas = {identifier for identifier, item in inventory.certificates.items() if item.issuer is None}
-    return lock is None or lock.fingerprints.keys() <= cas
-
-
 def _must_ask(session: Session) -> bool:
     """Whether the first certificates are still to come from an offline authority; nothing is written yet.
 
@@ -105,13 +88,12 @@ def _must_ask(session: Session) -> bool:
     """
     if session.inventory.cluster.spec.certificates.authority is Authority.LOCAL:
         return False
-    with ExitStack() as stack:
-        store = stack.enter_context(session.reading()) if session.root.exists() else EmptyView()
+    with session.looking() as store:
         session = session.at(store)
         lock = read_lock(store)
-        plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned_paths(lock))
+        plan = session.plan(store)
         if lock is None:
-            _refuse_foreign(session, plan)
+            require_own(plan, root=session.root)
     return is_new(lock, session.inventory) and bool(plan.offline)
 
 
@@ -138,12 +120,7 @@ def _is_complete(session: Session) -> bool:
     if not session.root.exists():
         return False
     with session.reading() as store:
-        session = session.at(store)
-        lock = read_lock(store)
-        if lock is None:
-            return False
-        plan = make_plan(session.inventory, store, session.renderer, now=session.now, owned=owned_paths(lock))
-    return not plan.changes
+        return read_lock(store) is not None and not session.at(store).plan(store).changes
 
 
 def _say_complete(session: Session, output: Format) -> None:
@@ -167,14 +144,3 @@ def _say_structured(session: Session, plan: Plan, applied: Applied, pin: str, ou
 
 def _pinned(pin: str) -> str:
     return f"bundle key: {pin} (nodes pin it: `pkigen bundle install --pin`)"
-
-
-def _refuse_foreign(session: Session, plan: Plan) -> None:
-    """Before the first run only an authority that the user brought may be there."""
-    for action in plan.changes:
-        brought = all(path.startswith(f"{layout.AUTHORITY}/") for path in action.paths)
-        if not isinstance(action, Create) and not brought:
-            raise PkigenError(
-                f"{session.root} holds files that pkigen did not write: {action.paths[0]}",
-                hint="choose another directory with --out, or move them away",
-            )

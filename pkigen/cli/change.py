@@ -1,0 +1,115 @@
+"""How a command changes the PKI directory: plan, show, ask, apply, and say what was done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pkigen.cli.console import agreed, note, say
+from pkigen.cli.options import Format
+from pkigen.cli.outputs import write_runbook
+from pkigen.cli.reports import structured
+from pkigen.cli.reports.plan_text import plan_text, waiting_text
+from pkigen.cli.session import Session
+from pkigen.errors import PkigenError
+from pkigen.reconcile.apply import Applied, apply_plan
+from pkigen.reconcile.planner import require_signed_here
+from pkigen.reconcile.risks import risks
+from pkigen.reconcile.source import IssuedHere
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pkigen.desired.inventory import Inventory
+    from pkigen.reconcile.plan import Plan
+    from pkigen.reconcile.surveyed import Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """What the operator has agreed to beforehand."""
+
+    yes: bool
+    force: bool = False
+
+
+def change(
+    session: Session,
+    command: str,
+    *,
+    consent: Consent,
+    output: Format,
+    digest: str | None = None,
+    selection: Selection | None = None,
+    review: Callable[[Plan, Inventory], None] | None = None,
+    reuse_keys: bool = False,
+    runbook: Path | None = None,
+) -> None:
+    """Plan, show, ask and apply, under one lock from the plan to the commit."""
+    with session.writing(command) as store:
+        session = session.at(store)
+        made = session.plan(store, selection)
+        if digest is not None and made.digest != digest:
+            raise PkigenError(
+                "the world has moved since the plan was saved: the same spec now gives another plan",
+                hint="run `pkigen plan --save` again and review the new plan",
+            )
+        if review is not None:
+            review(made, session.inventory)
+        require_signed_here(made, session.root)
+        if made.awaited:
+            note(
+                f"note: {len(made.awaited)} certificates are due and wait for the offline authority: "
+                f"`pkigen authority request SPEC --out {session.root}`"
+            )
+        agree(made, session, consent, output)
+        if not made.changes:
+            applied = Applied(issued=(), capped=(), backup=None)
+        else:
+            vault = session.unlocking.vault(store)
+            applied = apply_plan(
+                made,
+                session.inventory,
+                store,
+                session.tools(vault),
+                source=IssuedHere(reuses_keys=reuse_keys),
+            )
+    say_applied(session, made, applied, output)
+    if runbook is not None:
+        write_runbook(runbook, session.inventory, made.changes)
+
+
+def say_applied(session: Session, made: Plan, applied: Applied, output: Format) -> None:
+    """Say what a plan has become."""
+    if output is Format.TEXT and not made.changes:
+        say("nothing to do")
+        for line in waiting_text(made):
+            note(line)
+    elif output is Format.TEXT:
+        for identifier in applied.capped:
+            note(f"note: {identifier} was shortened to its CA's end; `pkigen rotate ca` makes room")
+        backup = f"; what was replaced is in backup {applied.backup}" if applied.backup else ""
+        say(f"applied: {len(applied.issued)} issued, {len(made.changes)} changes in {session.root}{backup}")
+    else:
+        content = structured.plan(made, session.inventory, ())
+        say(structured.dump(structured.applied(applied, content, str(session.root)), output))
+
+
+def agree(plan: Plan, session: Session, consent: Consent, output: Format) -> None:
+    """Show a plan, refuse it where it is dangerous and nobody has forced it, and ask.
+
+    Raises:
+        PkigenError: It is dangerous, or not agreed to.
+    """
+    found = risks(plan, session.inventory)
+    text = plan_text(plan, session.inventory, found)
+    if plan.changes:
+        (say if output is Format.TEXT else note)(text)
+    if found and not consent.force:
+        raise PkigenError(
+            f"the plan is dangerous: {found[0]}",
+            hint="if that is what you want, and every node can be changed at once, add --force",
+        )
+    if plan.changes and not consent.yes and not agreed("apply these changes?"):
+        raise PkigenError("not applied", hint="nothing was changed")

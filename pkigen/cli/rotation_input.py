@@ -1,0 +1,79 @@
+"""What the commands of a rotation begin with: options that they share, as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.cli.grouped import grouped
+from pkigen.cli.options import Format, FormatOption, OutOption, SpecArgument, TemplatesOption, YesOption
+from pkigen.cli.session import Session, open_spec
+from pkigen.cli.system import system_of
+from pkigen.errors import UsageError
+from pkigen.rotation.phases import RotationStep, WantedStep
+
+PhaseOption = Annotated[
+    RotationStep | None,
+    typer.Option("--phase", help="Which step to take.  [default: the next one]"),
+]
+ProveOption = Annotated[
+    bool, typer.Option("--prove", help="Show the proof for the step, and change nothing.")
+]
+DistributedOption = Annotated[
+    bool,
+    typer.Option(
+        "--assume-distributed",
+        help="Take it that every node has the files of the step before and has restarted what must restart.",
+    ),
+]
+RunbookOption = Annotated[
+    Path | None,
+    typer.Option("--runbook", metavar="DIR", help="Write there what is to be done on which node, in order."),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotationOptions:
+    """What the command line says of a step, whatever rotates; `wanted` has no identifiers yet."""
+
+    session: Session
+    wanted: WantedStep
+    prove: bool
+    yes: bool
+    runbook: Path | None
+    output: Format
+
+
+def _rotating(
+    context: typer.Context,
+    spec: SpecArgument,
+    *,
+    phase: PhaseOption = None,
+    out: OutOption = None,
+    yes: YesOption = False,
+    prove: ProveOption = False,
+    assume_distributed: DistributedOption = False,
+    runbook: RunbookOption = None,
+    templates: TemplatesOption = None,
+    output: FormatOption = Format.TEXT,
+) -> RotationOptions:
+    if prove and runbook is not None:
+        raise UsageError(
+            "--prove and --runbook do not go together",
+            hint="the runbook holds the fingerprints of what a step issues: take it with --runbook",
+        )
+    return RotationOptions(
+        session=open_spec(system_of(context), spec, out=out, templates=templates),
+        wanted=WantedStep(identifiers=(), step=phase, distributed=assume_distributed),
+        prove=prove,
+        yes=yes,
+        runbook=runbook,
+        output=output,
+    )
+
+
+rotating = grouped(_rotating)
+"""A command that is given its `RotationOptions`, and the arguments and options that they are made of."""

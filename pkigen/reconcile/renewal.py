@@ -1,0 +1,161 @@
+"""What may be renewed by name, and what a renewal may change.
+
+A leaf is renewed whenever somebody asks. A CA is renewed alone, with its own key, and not while it rotates.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from pkigen.desired.generations import CA, Phase, ca_id
+from pkigen.desired.inventory import carriers
+from pkigen.errors import AuthorityError, PkigenError, RotationError, UsageError
+from pkigen.reconcile.plan import Renew, Rewrite
+from pkigen.spec.model import CAKeys
+from pkigen.state.authority import look_at_all
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from pkigen.desired.inventory import Inventory
+    from pkigen.reconcile.plan import Action, Plan
+    from pkigen.reconcile.planner import Planner
+    from pkigen.state.observed import Reader
+
+AUTHORITIES = frozenset(ca_id(ca) for ca in CA)
+"""The ids of the CAs, by which alone they are renewed."""
+
+
+def leaf_ids(inventory: Inventory) -> frozenset[str]:
+    """Every leaf certificate and every token."""
+    leaves = (identifier for identifier, item in inventory.certificates.items() if item.issuer is not None)
+    return frozenset((*leaves, *inventory.tokens))
+
+
+def ids_of(inventory: Inventory, name: str) -> tuple[str, ...]:
+    """What a name means: one node's certificate, all nodes' certificates of that name, a CA, or a token.
+
+    Raises:
+        UsageError: There is nothing of that name, or it is a CA of a rotation that is under way.
+    """
+    if name in inventory.tokens:
+        return (name,)
+    certificates = inventory.certificates
+    found = tuple(identifier for identifier, item in certificates.items() if name in {identifier, item.name})
+    if not found:
+        raise UsageError(
+            f"there is no certificate {name!r} in this cluster", hint=_what_was_meant(inventory, name)
+        )
+    if any(certificates[identifier].issuer is None and identifier not in AUTHORITIES for identifier in found):
+        raise UsageError(
+            f"{name} is a CA of a rotation that is under way", hint="finish the rotation, or roll it back"
+        )
+    return found
+
+
+def _what_was_meant(inventory: Inventory, name: str) -> str:
+    if name == "all":  # kubeadm's word for it
+        return "every leaf is renewed by --all"
+    certificates = inventory.certificates
+    names = sorted({item.name for item in certificates.values() if item.issuer is not None})
+    near = get_close_matches(name, [*names, *certificates, *inventory.tokens], n=1)
+    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(names)}"
+
+
+def require_keys_here(inventory: Inventory, names: Collection[str], ids: Collection[str]) -> None:
+    """Where a node alone has the key, only the node can ask for a new certificate.
+
+    Args:
+        inventory: What must exist.
+        names: As somebody has given them.
+        ids: What they mean.
+
+    Raises:
+        UsageError: Nodes have the keys of all that was named.
+    """
+    items = [inventory.certificates[identifier] for identifier in ids if identifier in inventory.certificates]
+    if names and items and all(item.key_is_elsewhere for item in items):
+        nodes = sorted({str(item.node) for item in items})
+        raise UsageError(
+            f"the private key of {', '.join(names)} is on {', '.join(nodes)} alone: only the node can ask",
+            hint="`pkigen node request --out MEDIUM SPEC` there, then `pkigen node approve` here",
+        )
+
+
+def require_renewable(planner: Planner, reader: Reader, ids: Collection[str], *, root: Path) -> None:
+    """Refuse to renew a CA together with others, while it rotates, or where somebody else has signed it.
+
+    Args:
+        planner: What this directory asks for.
+        reader: The PKI directory.
+        ids: What is to be renewed, a CA among it.
+        root: Where the directory is, for the hints.
+
+    Raises:
+        UsageError: Something else is to be renewed, too.
+        RotationError: The CA is being rotated.
+        AuthorityError: Only whoever signed the CA can renew it.
+    """
+    if not AUTHORITIES.issuperset(ids):
+        raise UsageError("a CA is renewed alone", hint="renew the other certificates afterwards")
+    inventory = planner.inventory
+    authorities, _ = look_at_all(reader, inventory, now=planner.now)
+    for ca in (ca for ca in authorities if ca_id(ca) in ids):
+        name = ca.certificate_name
+        phase = inventory.rotations.phase(name)
+        if phase is not Phase.STABLE:
+            raise RotationError(
+                f"{name} is being rotated ({phase})", hint="finish the rotation, or roll it back, then renew"
+            )
+        certificate = authorities[ca].certificate
+        if inventory.is_signed_offline(inventory.certificates[name]):
+            raise AuthorityError(
+                f"{name} comes from the offline authority: only that can renew it",
+                hint=_how_to_renew(inventory, name, root),
+            )
+        if certificate.subject != certificate.issuer:
+            raise AuthorityError(
+                f"{name} is an intermediate of yours: only whoever signed it can renew it",
+                hint="have it renewed there, put it in its place, then `pkigen apply`",
+            )
+
+
+def _how_to_renew(inventory: Inventory, name: str, root: Path) -> str:
+    if inventory.ca_keys is CAKeys.SITE:
+        return f"ask for it: `pkigen authority request SPEC {name} --out {root}`"
+    return f"there: `pkigen authority renew SPEC {name}`; the next answer brings it along"
+
+
+def require_renewals_only(plan: Plan, inventory: Inventory) -> None:
+    """Who asks for renewals has not reviewed anything else, but for what a renewed CA has to reach.
+
+    Raises:
+        PkigenError: The plan changes something else.
+    """
+    renewed = {action.id for action in plan.changes if isinstance(action, Renew)}
+    reached = carriers(inventory, {ca for ca in CA if ca_id(ca) in renewed})
+    others = [action for action in plan.changes if not _is_of_a_renewal(action, reached)]
+    if others:
+        first = others[0]
+        raise PkigenError(
+            f"{len(others)} other {'change is' if len(others) == 1 else 'changes are'} pending, such as "
+            f"{first.verb} {first.id} ({first.reason}); renew makes none but renewals",
+            hint="review them with `pkigen plan`, make them with `pkigen apply`, then renew",
+        )
+
+
+def _is_of_a_renewal(action: Action, reached: Collection[str]) -> bool:
+    return isinstance(action, Renew) or (isinstance(action, Rewrite) and action.id in reached)
+
+
+def ending_authorities(planner: Planner, reader: Reader) -> Iterator[tuple[CA, datetime]]:
+    """The CAs that end sooner than a leaf would: what they sign now ends with them."""
+    longest = planner.inventory.cluster.spec.certificates.validity
+    authorities, _ = look_at_all(reader, planner.inventory, now=planner.now)
+    for ca, found in authorities.items():
+        end = found.certificate.not_valid_after_utc
+        if end - planner.now < longest:
+            yield ca, end

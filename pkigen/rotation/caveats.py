@@ -1,0 +1,136 @@
+"""What no proof can see of a step: whether the nodes, and time, have caught up with the files.
+
+The proof is about files. Tokens and certificates outlive the key that has signed them, and files that were
+never copied change nothing on their node: the operator has to vouch for that, or it shows at the endpoints.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pkigen.desired.generations import ENCRYPTION_KEY, SA, Phase
+from pkigen.errors import RotationError
+from pkigen.rotation.live import OBSERVABLE
+from pkigen.rotation.phases import RotationStep
+from pkigen.state.ledger import promoted_and_back, promoted_at, read_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from pkigen.reconcile.planner import Planner
+    from pkigen.rotation.live import Live
+    from pkigen.rotation.phases import WantedStep
+    from pkigen.store import Store
+
+
+class Caveats:
+    """One step, judged by what lies outside of the files: the nodes, and time."""
+
+    def __init__(self, before: Planner, store: Store, wanted: WantedStep) -> None:
+        self._before = before
+        self._store = store
+        self._wanted = wanted
+
+    def risks(self, step: RotationStep) -> Iterator[str]:
+        """What the step may break, one sentence each."""
+        match step:
+            case RotationStep.FINISH:
+                yield from self._risks_of_finishing()
+            case RotationStep.ROLLBACK:
+                for identifier in self._promoted_before():
+                    yield (
+                        f"the next {identifier} has been promoted before: what it has signed since then is "
+                        "refused from now on"
+                    )
+            case _:
+                return
+
+    def obstacle(self, step: RotationStep, seen: Live | None) -> RotationError | None:
+        """Why the step must not be taken now; None where nothing stands against it."""
+        match step:
+            case RotationStep.FINISH if self._wanted.identifiers == (SA,):
+                return None if self._wanted.force else self._living_tokens() or self._undistributed(seen)
+            case RotationStep.FINISH:
+                return self._undistributed(seen)
+            case RotationStep.ROLLBACK:
+                return self._unreadable_secrets()
+            case _:
+                return None
+
+    def _risks_of_finishing(self) -> Iterator[str]:
+        """What breaks where the key of tokens is dropped by force."""
+        if not self._wanted.force or self._wanted.identifiers != (SA,):
+            return
+        until = self._tokens_end()
+        if until is None or until > self._before.now:
+            yield (
+                f"tokens of the previous key that live until {_moment(until)} are refused from now on: "
+                "who holds one (Pods, until they are restarted; files; legacy token Secrets) is locked out"
+            )
+        if not self._wanted.distributed:
+            yield (
+                "an API server or controller manager that has not restarted with the promoted key goes on "
+                "signing with the previous one: what it signs is refused"
+            )
+
+    def _promoted_before(self) -> Iterator[str]:
+        """What has been in use and was taken back: dropping it now drops what it has signed."""
+        ledger = read_ledger(self._store)
+        rotations = self._before.inventory.rotations
+        for identifier in self._wanted.identifiers:
+            if rotations.phase(identifier) is Phase.PREPARED and promoted_and_back(ledger, identifier):
+                yield identifier
+
+    def _unreadable_secrets(self) -> RotationError | None:
+        """An encryption key that has been in use is dropped only once no Secret needs it any more."""
+        if self._wanted.distributed or ENCRYPTION_KEY not in self._promoted_before():
+            return None
+        return RotationError(
+            "the next encryption key has been promoted before: Secrets may be encrypted with it",
+            hint="write every Secret again (the rollback's runbook has the command), then say so "
+            "with --assume-distributed",
+        )
+
+    def _living_tokens(self) -> RotationError | None:
+        until = self._tokens_end()
+        if until is not None and until <= self._before.now:
+            return None
+        return RotationError(
+            f"tokens of the previous key may live until {_moment(until)} (serviceAccounts.maxTokenLifetime)",
+            hint="wait, or add --force: every token of the previous key is then refused at once, "
+            "and Pods that hold one are locked out until they are restarted",
+        )
+
+    def _tokens_end(self) -> datetime | None:
+        """When the last token of the previous key ends; None where the ledger does not say."""
+        promoted = promoted_at(read_ledger(self._store), SA)
+        longest = self._before.inventory.cluster.spec.service_accounts.max_token_lifetime
+        return promoted + longest if promoted is not None else None
+
+    def _undistributed(self, seen: Live | None) -> RotationError | None:
+        """The last step cannot be seen to be safe from here: the nodes must have caught up."""
+        if seen is not None and seen.findings:
+            return RotationError(
+                f"not every endpoint serves its promoted certificate: {seen.findings[0]}",
+                hint="do there what the runbook of promote says, and look again with `pkigen verify --live`",
+            )
+        if self._wanted.distributed:
+            return None
+        hidden = [identifier for identifier in self._wanted.identifiers if identifier not in OBSERVABLE]
+        if seen is None:
+            return RotationError(
+                "it is not known that every node has the promoted files and has restarted what must restart",
+                hint=f"see it with `pkigen verify --live {self._store.root}`, then say so with "
+                f"--assume-distributed{'' if hidden else '; or do both at once with --live'}",
+            )
+        if hidden:
+            return RotationError(
+                f"no endpoint shows whether {' and '.join(hidden)} has reached every node",
+                hint="see to it by the runbook, then say so with --assume-distributed",
+            )
+        return None
+
+
+def _moment(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "an unknown time"

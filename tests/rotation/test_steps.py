@@ -1,0 +1,318 @@
+"""Steps are proposed and carried out without a command line: what is said of them, and what is refused."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pkigen.desired.generations import ENCRYPTION_KEY, SA, Phase
+from pkigen.desired.inventory import derive
+from pkigen.errors import RotationError, UsageError
+from pkigen.reconcile.apply import apply_plan
+from pkigen.reconcile.make import Tools
+from pkigen.reconcile.planner import Planner
+from pkigen.rotation import steps
+from pkigen.rotation.phases import RotationStep, WantedStep
+from pkigen.rotation.steps import CompletedStep, ProposedStep, TakenStep, carry_out, propose, rehearse
+from pkigen.spec.model import ClusterSpec
+from pkigen.state.authority import observe_rotations
+from pkigen.store import Store
+from tests.rotation.phases import NOW, PKI, SMALL, Workshop
+from tests.samples import Silent, Unsynced, snapshot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pkigen.desired.connections import Endpoint
+    from pkigen.desired.inventory import Inventory
+    from pkigen.rotation.live import ServedIdentity
+    from pkigen.state.views import StagedView
+
+CLUSTER = ClusterSpec.model_validate({"metadata": {"name": "prod"}, "spec": SMALL})
+PLANNER = Planner.of(derive(CLUSTER), now=NOW)
+
+
+def inventory(**settings: object) -> Inventory:
+    return derive(ClusterSpec.model_validate({"metadata": {"name": "prod"}, "spec": {**SMALL, **settings}}))
+
+
+@pytest.fixture
+def tree(workshop: Workshop) -> Path:
+    """A tree of the small spec."""
+    return workshop.tree
+
+
+def held(tree: Path, command: str = "test") -> Store:
+    return Store.open(tree, command=command, now=NOW, filesystem=Unsynced())
+
+
+def tools(planner: Planner = PLANNER) -> Tools:
+    return Tools(now=planner.now, entropy=os.urandom, renderer=planner.renderer, progress=Silent())
+
+
+def wanted(*identifiers: str, step: RotationStep | None = None, **vouched: bool) -> WantedStep:
+    return WantedStep(identifiers=identifiers, step=step, **vouched)
+
+
+def proposed_in(store: Store, wish: WantedStep, planner: Planner = PLANNER) -> ProposedStep:
+    found = propose(planner, store, wish)
+    assert isinstance(found, ProposedStep)
+    return found
+
+
+def take(tree: Path, wish: WantedStep, planner: Planner = PLANNER) -> CompletedStep:
+    with held(tree, wish.words) as store:
+        return carry_out(proposed_in(store, wish, planner), store, tools(planner))
+
+
+def phase(tree: Path, identifier: str) -> Phase:
+    with Store.open_reading(tree) as store:
+        return observe_rotations(store).phase(identifier)
+
+
+def promoted(tree: Path, identifier: str, planner: Planner = PLANNER) -> None:
+    take(tree, wanted(identifier, step=RotationStep.PREPARE), planner)
+    take(tree, wanted(identifier, step=RotationStep.PROMOTE), planner)
+
+
+def test_to_propose_writes_nothing(tree: Path) -> None:
+    before = snapshot(tree)
+    with held(tree) as store:
+        found = proposed_in(store, wanted("etcd-ca"))
+    assert snapshot(tree) == before
+    assert (found.step, found.risks, found.obstacle, found.seen) == (RotationStep.PREPARE, (), None, None)
+    assert found.before.inventory.rotations.phase("etcd-ca") is Phase.STABLE
+    assert found.after.inventory.rotations.phase("etcd-ca") is Phase.PREPARED
+    assert "etcd-ca-next" in {action.id for action in found.plan.changes}
+    assert found.plan.rotated == {"etcd-ca": "prepare"}
+    assert len(found.premises) == 1
+
+
+def test_to_rehearse_proves_and_writes_nothing(tree: Path) -> None:
+    before = snapshot(tree)
+    with held(tree) as store:
+        proof = rehearse(proposed_in(store, wanted("etcd-ca")), store, tools())
+    assert snapshot(tree) == before
+    assert (proof.broken, proof.verdicts) == ((), 4 * proof.edges)
+
+
+def test_a_step_is_carried_out_and_proven(tree: Path) -> None:
+    done = take(tree, wanted("ca"))
+    assert phase(tree, "ca") is Phase.PREPARED
+    assert done.proof.broken == ()
+    assert done.applied.issued == ("ca-next",)
+    assert len(done.discovery_hashes) == 2, "joining nodes pin both"
+    take(tree, wanted("ca"))
+    assert phase(tree, "ca") is Phase.PROMOTED
+
+
+def test_the_discovery_hash_is_told_only_where_it_changes(tree: Path) -> None:
+    assert take(tree, wanted("front-proxy-ca")).discovery_hashes == ()
+
+
+def test_the_staged_tree_is_shown_before_the_commit(tree: Path) -> None:
+    seen: list[bytes] = []
+
+    def inspect(view: StagedView) -> None:
+        seen.append(view.read("pki/etcd/ca-next.crt").data)
+        raise RotationError("no")
+
+    before = snapshot(tree)
+    with held(tree) as store, pytest.raises(RotationError, match="no"):
+        carry_out(proposed_in(store, wanted("etcd-ca")), store, tools(), inspect=inspect)
+    assert seen[0].startswith(b"-----BEGIN CERTIFICATE-----")
+    assert snapshot(tree) == before
+
+
+def test_a_step_that_was_taken_is_not_taken_again(tree: Path) -> None:
+    wish = wanted("etcd-ca", step=RotationStep.PREPARE)
+    take(tree, wish)
+    with held(tree) as store:
+        found = propose(PLANNER, store, wish)
+        assert isinstance(found, TakenStep)
+        assert found.plan.changes == ()
+        assert found.planner.inventory.rotations.phase("etcd-ca") is Phase.PREPARED
+
+
+def test_a_step_out_of_turn_is_refused(tree: Path) -> None:
+    with held(tree) as store, pytest.raises(RotationError, match="it cannot promote now"):
+        propose(PLANNER, store, wanted("etcd-ca", step=RotationStep.PROMOTE))
+
+
+def test_what_is_in_different_phases_has_no_next_step(tree: Path) -> None:
+    take(tree, wanted("etcd-ca"))
+    with held(tree) as store, pytest.raises(UsageError, match="different phases"):
+        propose(PLANNER, store, wanted("ca", "etcd-ca"))
+
+
+def test_pending_changes_come_first(tree: Path) -> None:
+    (tree / "nodes/worker-1/etc/kubernetes/kubelet.conf").unlink()
+    with held(tree) as store, pytest.raises(RotationError, match=r"other changes are pending, the first"):
+        propose(PLANNER, store, wanted("etcd-ca"))
+
+
+def test_a_step_that_would_break_an_edge_changes_nothing(tree: Path) -> None:
+    """Behind pkigen's back, after the proposal, a node loses the trust that `prepare` gave it."""
+    take(tree, wanted("etcd-ca"))
+    bundle = tree / f"nodes/cp-1/{PKI}/etcd/ca.crt"
+    with held(tree) as store:
+        found = proposed_in(store, wanted("etcd-ca"))
+        bundle.write_bytes((tree / "pki/etcd/ca.crt").read_bytes())
+        before = snapshot(tree)
+        with pytest.raises(RotationError, match="this step would break an edge: "):
+            carry_out(found, store, tools())
+    assert snapshot(tree) == before
+
+
+def test_leaves_may_keep_their_keys(tree: Path) -> None:
+    take(tree, wanted("etcd-ca"))
+    files = [tree / f"nodes/cp-1/{PKI}/etcd/server.{each}" for each in ("crt", "key")]
+    certificate, key = (file.read_bytes() for file in files)
+    with held(tree) as store:
+        carry_out(proposed_in(store, wanted("etcd-ca")), store, tools(), reuse_keys=True)
+    assert files[0].read_bytes() != certificate
+    assert files[1].read_bytes() == key
+
+
+# -- what stands against a step, and what it risks --------------------------------------------------
+
+
+def obstacle(found: ProposedStep) -> str:
+    """What stands against a step, which then can neither be required nor carried out."""
+    assert found.obstacle is not None
+    with pytest.raises(RotationError):
+        found.require()
+    return found.obstacle.message
+
+
+def test_an_obstacle_is_no_obstacle_to_the_proof(tree: Path) -> None:
+    promoted(tree, "etcd-ca")
+    with held(tree) as store:
+        found = proposed_in(store, wanted("etcd-ca"))
+        assert obstacle(found).startswith("it is not known that every node has the promoted files")
+        assert rehearse(found, store, tools()).broken == ()
+        before = snapshot(tree)
+        with pytest.raises(RotationError, match="it is not known"):
+            carry_out(found, store, tools())
+        assert snapshot(tree) == before
+
+
+def test_who_vouches_for_the_nodes_may_finish(tree: Path) -> None:
+    promoted(tree, "etcd-ca")
+    take(tree, wanted("etcd-ca", distributed=True))
+    assert phase(tree, "etcd-ca") is Phase.STABLE
+
+
+def test_endpoints_that_do_not_answer_stand_against_finishing(tree: Path) -> None:
+    promoted(tree, "etcd-ca")
+
+    def nobody(_endpoint: Endpoint, _identity: ServedIdentity | None) -> tuple[bytes, ...]:
+        raise ConnectionRefusedError
+
+    with held(tree) as store:
+        found = propose(PLANNER, store, wanted("etcd-ca", live=True, distributed=True), dial=nobody)
+    assert isinstance(found, ProposedStep)
+    assert found.seen is not None
+    assert {each.endpoint.component for each in found.seen.seen} == {"etcd", "etcd peer"}
+    assert obstacle(found).startswith("not every endpoint serves its promoted certificate: etcd")
+
+
+def test_nobody_is_dialled_before_the_last_step(tree: Path) -> None:
+    def unwanted(_endpoint: Endpoint, _identity: ServedIdentity | None) -> tuple[bytes, ...]:
+        raise AssertionError
+
+    with held(tree) as store:
+        found = propose(PLANNER, store, wanted("etcd-ca", live=True), dial=unwanted)
+    assert isinstance(found, ProposedStep)
+    assert (found.seen, found.obstacle) == (None, None)
+
+
+def test_no_endpoint_shows_what_the_front_proxy_trusts(tree: Path) -> None:
+    promoted(tree, "front-proxy-ca")
+    with held(tree) as store:
+        found = proposed_in(store, wanted("front-proxy-ca", live=True))
+    assert obstacle(found) == "no endpoint shows whether front-proxy-ca has reached every node"
+
+
+@pytest.mark.parametrize(
+    ("vouched", "later", "said", "risks"),
+    [
+        (
+            {"distributed": True},
+            timedelta(),
+            "tokens of the previous key may live until 2026-11-24 03:00 UTC",
+            0,
+        ),
+        ({"distributed": True}, timedelta(days=3), None, 0),
+        ({}, timedelta(days=3), "it is not known that every node has the promoted files", 0),
+        ({"force": True, "distributed": True}, timedelta(), None, 1),
+        ({"force": True}, timedelta(), None, 2),
+        ({"force": True}, timedelta(days=3), None, 1),
+    ],
+)
+def test_the_last_step_waits_for_tokens(
+    tree: Path, vouched: dict[str, bool], later: timedelta, said: str | None, risks: int
+) -> None:
+    planner = Planner.of(inventory(serviceAccounts={"maxTokenLifetime": "48h"}), now=NOW)
+    with held(tree) as store:
+        apply_plan(planner.plan(store), planner.inventory, store, tools(planner))
+    promoted(tree, SA, planner)
+    with held(tree) as store:
+        last = wanted(SA, step=RotationStep.FINISH, **vouched)
+        found = proposed_in(store, last, replace(planner, now=NOW + later))
+    assert len(found.risks) == risks
+    if said is None:
+        found.require()
+    else:
+        assert obstacle(found).startswith(said)
+
+
+def test_an_encryption_key_that_wrote_is_not_dropped_lightly(tree: Path) -> None:
+    promoted(tree, ENCRYPTION_KEY)
+    back = wanted(ENCRYPTION_KEY, step=RotationStep.ROLLBACK)
+    take(tree, back)
+    with held(tree) as store:
+        found = proposed_in(store, back)
+        assert obstacle(found).startswith("the next encryption key has been promoted before")
+        vouched = proposed_in(store, replace(back, distributed=True))
+    vouched.require()
+    (risk,) = vouched.risks
+    assert risk.startswith("the next encryption-key has been promoted before")
+
+
+def test_what_was_never_promoted_is_dropped_without_a_word(tree: Path) -> None:
+    take(tree, wanted(ENCRYPTION_KEY))
+    with held(tree) as store:
+        found = proposed_in(store, wanted(ENCRYPTION_KEY, step=RotationStep.ROLLBACK))
+    assert (found.risks, found.obstacle) == ((), None)
+
+
+# -- what cannot rotate -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "identifier", "sentence"),
+    [
+        ({"encryption": None}, ENCRYPTION_KEY, "this cluster does not encrypt Secrets"),
+        (
+            {"etcd": {"external": {"endpoints": ["http://10.0.1.1:2379"]}}},
+            "etcd-ca",
+            "this cluster has no etcd-ca CA",
+        ),
+        (
+            {"certificates": {"authority": "offline", "caKeys": "offline"}},
+            "ca",
+            r"the CA keys are with the offline authority \(caKeys: offline\)",
+        ),
+    ],
+)
+def test_what_the_cluster_has_not_cannot_rotate(
+    settings: dict[str, object], identifier: str, sentence: str
+) -> None:
+    steps.require_rotatable(inventory(), (identifier,))
+    with pytest.raises((UsageError, RotationError), match=sentence):
+        steps.require_rotatable(inventory(**settings), (SA, identifier))
