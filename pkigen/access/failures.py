@@ -68,7 +68,7 @@ def _explained(failure: messages.Failure, known: Known | None) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Served:
-    """Who is dialled at a port: whose certificates it has, and by which setting its clients judge it."""
+    """Who is dialled at a port: whose certificates it has, and by which setting its clients verify it."""
 
     ca: CA
     trust: str
@@ -167,7 +167,12 @@ def _wrong_name(failure: WrongName, known: Known | None) -> Iterator[str]:
             "spec.apiServer.certSANs and run `pkigen apply`"
         )
         return
-    servers = _servers(known.inventory, names)
+    yield from _wrong_name_of(known.inventory, name, names)
+
+
+def _wrong_name_of(inventory: Inventory, name: str, names: frozenset[str]) -> Iterator[str]:
+    """Which of the cluster's certificates was presented, and where the name goes that it lacks."""
+    servers = _servers(inventory, names)
     having = [each for each in servers if name in each.sans.texts()]
     if having:
         yield (

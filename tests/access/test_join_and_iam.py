@@ -355,7 +355,7 @@ def test_yaml_reads_back(value: dict[str, Any]) -> None:
 
 
 def test_several_documents() -> None:
-    assert list(yaml.safe_load_all(yaml_text.documents([{"a": 1}, {"b": 2}]))) == [{"a": 1}, {"b": 2}]
+    assert list(yaml.safe_load_all(yaml_text.dump_all([{"a": 1}, {"b": 2}]))) == [{"a": 1}, {"b": 2}]
 
 
 def test_base64_is_on_one_line(place: Place) -> None:
