@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pkigen.crypto import service_account_tokens as tokens
 from pkigen.crypto.keys import UnsupportedKeyError, public_der, public_half
-from pkigen.crypto.names import common_names
+from pkigen.crypto.names import common_names, extension_of
 from pkigen.state.observed import parse_certificates
 
 if TYPE_CHECKING:
@@ -253,8 +253,7 @@ def _uid(claims: dict[str, object]) -> object:
 
 
 def _is_for_clients(certificate: x509.Certificate) -> bool:
-    try:
-        usages = set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    except x509.ExtensionNotFound:
-        return False
+    """Stricter than Go's checkChainForKeyUsage, which lets pass what lacks the extension."""
+    extension = extension_of(certificate, x509.ExtendedKeyUsage)
+    usages = set(extension.value) if extension is not None else set()
     return bool(usages & {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})

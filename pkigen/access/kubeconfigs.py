@@ -142,7 +142,7 @@ def _named(
     *,
     of: Callable[[object, str], Fields] | None = None,
 ) -> Iterator[tuple[str, Fields]]:
-    """A list of named entries as pairs; client-go, too, refuses two with one name (`api/v1/conversion.go`)."""
+    """A list of named entries as pairs; client-go refuses two with one name, too (`api/v1/conversion.go`)."""
     read = of or _mapping
     if not isinstance(content or [], list):
         msg = f"{where} is no list"

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from pkigen.crypto.keys import PrivateKey, signature_hash
+from pkigen.crypto.names import extension_of
 from pkigen.crypto.profiles import PROFILES, Profile
 
 if TYPE_CHECKING:
@@ -225,12 +226,11 @@ def key_usage(*, is_ca: bool, enciphers_keys: bool) -> x509.KeyUsage:
 
 def authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     """The issuer's own SKI where it has one, so that both always agree (RFC 5280 4.2.1.1)."""
-    try:
-        identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    except x509.ExtensionNotFound:
+    identifier = extension_of(issuer, x509.SubjectKeyIdentifier)
+    if identifier is None:
         public_key = issuer.public_key()
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(public_key)  # type: ignore[arg-type]
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier.value)
 
 
 def general_names(sans: SANs) -> list[x509.GeneralName]:

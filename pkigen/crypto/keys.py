@@ -70,6 +70,9 @@ ALGORITHMS: dict[KeyAlgorithm, AlgorithmRow] = {
 _BY_NAME = {algorithm.value: algorithm for algorithm in KeyAlgorithm}
 
 MINIMUM_RSA_BITS = 2048
+LARGEST_RSA_BITS = 8192  # Go's TLS refuses larger keys (crypto/tls checkKeySize)
+ACCEPTED_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+"""Those that Go's crypto/x509 knows, but for P-224, which TLS 1.3 cannot sign with (RFC 8446 4.2.3)."""
 
 _MARKS_OF_ONE_KEY = 2  # BEGIN and END
 

@@ -161,7 +161,7 @@ def _recipient(requests: RequestSet, inventory: Inventory) -> str:
 def review_petitions(
     petitions: Iterable[Petition], inventory: Inventory, reader: Reader, lock: Lock | None
 ) -> Reviewed:
-    """Judge all requests of some nodes against the spec.
+    """Review all requests of some nodes against the spec.
 
     A key may be in use nowhere else in this cluster, nor in another node's request.
     """
@@ -175,9 +175,9 @@ def review_petitions(
     deviations: list[Deviation] = []
     for petition in petitions:
         asked = dict(petition.requests.requests)
-        judged = review_all(asked, wanted(inventory, petition.node), known)
-        deviations.extend(judged.deviations)
-        for identifier, key in judged.keys.items():
+        reviewed = review_all(asked, wanted(inventory, petition.node), known)
+        deviations.extend(reviewed.deviations)
+        for identifier, key in reviewed.keys.items():
             keys[identifier] = key
             known.setdefault(spki_fingerprint(public_der(key)), identifier)
     return Reviewed(keys=keys, deviations=tuple(deviations))

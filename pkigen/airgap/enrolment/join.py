@@ -17,6 +17,7 @@ from pkigen.airgap.carrier.format import BundleKind
 from pkigen.airgap.carrier.paths import require_known
 from pkigen.airgap.enrolment.pending import read_pending
 from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, public_der
+from pkigen.crypto.names import extension_of
 from pkigen.errors import BundleError
 from pkigen.layout import KEY_MODE
 from pkigen.state.observed import (
@@ -141,7 +142,5 @@ def _identified(pem: bytes) -> tuple[bytes, bytes]:
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
+    constraints = extension_of(certificate, x509.BasicConstraints)
+    return constraints is not None and constraints.value.ca

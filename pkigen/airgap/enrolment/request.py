@@ -88,7 +88,7 @@ def ask(
     """Make a node's request, or hand out the one that waits for its answer once more.
 
     Args:
-        inventory: What the node's copy of the spec asks for; the authority judges by its own.
+        inventory: What the node's copy of the spec asks for; the authority reviews by its own.
         wish: For which node, and how.
         store: The node's root directory, held alone.
         now: The present, in UTC.

@@ -88,35 +88,22 @@ def proposals(
         BundleError: It is a node's request, or another cluster's.
         RefusedRequestError: The spec does not allow it.
     """
-    if requests.purpose is not Purpose.AUTHORITY:
-        raise BundleError(
-            "it is a node's request, which the site itself answers",
-            hint=f"{_NOTHING_SIGNED}; take it to the PKI directory: `pkigen node approve`",
-        )
-    if requests.cluster != inventory.cluster.name:
-        raise BundleError(
-            f"it is for another cluster: {requests.cluster}, where the spec is for {inventory.cluster.name}",
-            hint=_NOTHING_SIGNED,
-        )
+    _require_for_us(requests, inventory.cluster.name)
     asked = dict(requests.requests)
     desired = {
         identifier: as_asked(item, pem)
         for identifier, pem in asked.items()
         if (item := _answerable(inventory, identifier)) is not None
     }
-    known = {
-        spki_fingerprint(public_der(link.public_key())): f"the CA {identifier}"
-        for identifier, chain in authority.files.items()
-        for link in chain
-    }
-    judged = review_all(asked, desired, {**_certified(reader), **known})
-    faults = [*_strangers(asked, inventory), *(str(each) for each in judged.deviations if each.id in desired)]
+    reviewed = review_all(asked, desired, {**_certified(reader), **_keys_of_cas(authority)})
+    deviations = (str(each) for each in reviewed.deviations if each.id in desired)
+    faults = (*_strangers(asked, inventory), *deviations)
     if faults:
-        raise RefusedRequestError(tuple(faults))
+        raise RefusedRequestError(faults)
     return tuple(
         Proposal(
             item=item,
-            key=judged.keys[identifier],
+            key=reviewed.keys[identifier],
             issuer=_issuer_name(authority, item),
             until=min(
                 end_of_validity(now, item.validity),
@@ -127,6 +114,28 @@ def proposals(
     )
 
 
+def _require_for_us(requests: RequestSet, cluster: str) -> None:
+    if requests.purpose is not Purpose.AUTHORITY:
+        raise BundleError(
+            "it is a node's request, which the site itself answers",
+            hint=f"{_NOTHING_SIGNED}; take it to the PKI directory: `pkigen node approve`",
+        )
+    if requests.cluster != cluster:
+        raise BundleError(
+            f"it is for another cluster: {requests.cluster}, where the spec is for {cluster}",
+            hint=_NOTHING_SIGNED,
+        )
+
+
+def _keys_of_cas(authority: OfflineAuthority) -> dict[str, str]:
+    """The keys (`spki_fingerprint`) of the authority's own CAs and of those above them, with their owners."""
+    return {
+        spki_fingerprint(public_der(link.public_key())): f"the CA {identifier}"
+        for identifier, chain in authority.files.items()
+        for link in chain
+    }
+
+
 def _answerable(inventory: Inventory, identifier: str) -> DesiredCertificate | None:
     item = inventory.certificates.get(identifier)
     if item is None or not inventory.is_signed_offline(item) or _is_kept_here(inventory, item):
@@ -135,6 +144,7 @@ def _answerable(inventory: Inventory, identifier: str) -> DesiredCertificate | N
 
 
 def _is_kept_here(inventory: Inventory, item: DesiredCertificate) -> bool:
+    """A CA whose key never leaves this side: a request for it would be for somebody else's key."""
     return item.issuer is None and inventory.ca_keys is CAKeys.OFFLINE
 
 

@@ -23,12 +23,13 @@ from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue, renew_root
 from pkigen.crypto.key_makers import generated
 from pkigen.crypto.keys import UnsupportedKeyError, load_private, private_pem
-from pkigen.crypto.names import SANs, Subject
+from pkigen.crypto.names import SANs, Subject, is_self_issued
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import BUNDLE_KEY_PATH, BUNDLE_KEY_SIZE, CA, KeyPairFiles, ca_id
 from pkigen.desired.items import content_of
 from pkigen.errors import AuthorityError, BundleError
 from pkigen.spec.model import CAKeys
+from pkigen.state.authority import CACertificates
 from pkigen.state.ledger import Event, LedgerEntry, appended, read_ledger
 from pkigen.state.lockfile import certificate_facts
 from pkigen.state.observed import observe_certificate
@@ -165,7 +166,7 @@ def renew_all(
     with store.transaction() as transaction:
         for identifier in dict.fromkeys(identifiers):
             wish, issuer = wishes[identifier], authority.issuers[identifier]
-            if issuer.certificate.subject != issuer.certificate.issuer:
+            if not is_self_issued(issuer.certificate):
                 raise AuthorityError(
                     f"{identifier} is not self-signed: only whoever signed it can renew it",
                     hint=f"have it renewed there, and put it into {wish.files.certificate}",
@@ -277,6 +278,24 @@ def open_authority(
         BundleError: The directory is none, or another cluster's.
         AuthorityError: A CA is missing or unfit.
     """
+    described = _require_description(reader, inventory)
+    places = _places(inventory)
+    chains = {
+        identifier: _chain(reader, files, now=None if identifier in revived else now)
+        for identifier, files in places.items()
+    }
+    return OfflineAuthority(
+        described=described,
+        key=bundle_key(reader),
+        issuers={
+            identifier: _issuer(chains[identifier], _private_key(reader, files.key))
+            for identifier, files in places.items()
+        },
+        files=chains,
+    )
+
+
+def _require_description(reader: Reader, inventory: Inventory) -> Described:
     described = read_description(reader)
     if described is None:
         raise BundleError(
@@ -294,28 +313,19 @@ def open_authority(
             f"this authority was made for caKeys: {described.ca_keys}, and the spec has {inventory.ca_keys}",
             hint="nothing was signed; another arrangement needs an authority of its own",
         )
-    places = (
-        {ROOT: _ROOT_FILES}
-        if inventory.ca_keys is CAKeys.SITE
-        else {ca_id(ca): files_of(ca) for ca in inventory.authorities}
-    )
-    chains = {
-        identifier: _chain(reader, files, now=None if identifier in revived else now)
-        for identifier, files in places.items()
-    }
-    return OfflineAuthority(
-        described=described,
-        key=bundle_key(reader),
-        issuers={
-            identifier: Issuer(
-                certificate=chains[identifier][0],
-                key=_key(reader, files.key),
-                chain=tuple(link for link in chains[identifier] if link.subject != link.issuer),
-            )
-            for identifier, files in places.items()
-        },
-        files=chains,
-    )
+    return described
+
+
+def _places(inventory: Inventory) -> dict[str, KeyPairFiles]:
+    """What the authority signs with, by id: one root above the site's own CAs, or the CAs themselves."""
+    if inventory.ca_keys is CAKeys.SITE:
+        return {ROOT: _ROOT_FILES}
+    return {ca_id(ca): files_of(ca) for ca in inventory.authorities}
+
+
+def _issuer(chain: tuple[x509.Certificate, ...], key: PrivateKey) -> Issuer:
+    signer = CACertificates.of_chain(chain)
+    return Issuer(certificate=signer.certificate, key=key, chain=signer.chain)
 
 
 def _chain(reader: Reader, files: KeyPairFiles, *, now: datetime | None) -> tuple[x509.Certificate, ...]:
@@ -337,7 +347,7 @@ def _chain(reader: Reader, files: KeyPairFiles, *, now: datetime | None) -> tupl
     return chain
 
 
-def _key(reader: Reader, path: str) -> PrivateKey:
+def _private_key(reader: Reader, path: str) -> PrivateKey:
     try:
         return load_private(reader.read(path).data)
     except UnsupportedKeyError as error:
