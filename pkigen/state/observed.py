@@ -308,6 +308,12 @@ def read_file(reader: Reader, path: str, *, limit: int = _LARGEST_FILE) -> FileC
         return _unreadable(path, error.reason)
 
 
+def exists(reader: Reader, path: str, *, limit: int = _LARGEST_FILE) -> bool:
+    """Whether anything stands at a path, of use or not: only what is missing may be made anew."""
+    found = read_file(reader, path, limit=limit)
+    return not isinstance(found, Fault) or found.kind is not FaultKind.MISSING
+
+
 def sealed_key(reader: Reader, data: bytes) -> SealedKey | None:
     """What the authority's record says of a sealed file; None where it does not know it."""
     content = read_file(reader, RECORD_PATH, limit=LARGEST_RECORD)

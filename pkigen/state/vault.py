@@ -15,7 +15,7 @@ from pkigen.crypto.age import Identity, is_sealed
 from pkigen.crypto.keys import UnsupportedKeyError, ed25519_public, load_own_private, public_der
 from pkigen.desired.generations import BUNDLE_KEY_PATH, BUNDLE_KEY_SIZE
 from pkigen.errors import AuthorityError, BundleError
-from pkigen.state.observed import Fault, FaultKind, read_file
+from pkigen.state.observed import Fault, FaultKind, exists, read_file
 from pkigen.state.seals import (
     IDENTITY_PATH,
     LARGEST_RECORD,
@@ -198,8 +198,7 @@ def sealed_identity(reader: Reader) -> bytes | None:
 
 def is_encrypted(reader: Reader) -> bool:
     """Whether the authority's private files must be sealed."""
-    found = read_file(reader, RECORD_PATH, limit=LARGEST_RECORD)
-    return not (isinstance(found, Fault) and found.kind is FaultKind.MISSING)
+    return exists(reader, RECORD_PATH, limit=LARGEST_RECORD)
 
 
 def _require_record(reader: Reader) -> SealRecord:

@@ -31,6 +31,7 @@ from pkigen.store.system_errors import (
     RefusedError,
     UnreadableError,
     because,
+    close_after,
     explained,
     hint_for,
     kind,
@@ -164,12 +165,7 @@ class Store:
     def __exit__(
         self, kind_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self.close()
-        except StoreError as second:
-            if error is None:
-                raise
-            error.add_note(f"closing {self.root} failed too: {second}")
+        close_after(error, self.close, lambda why: f"closing {self.root} failed too: {why}")
 
     def close(self) -> None:
         """Undo an open transaction, release the lock, and remove a root that was created for nothing."""

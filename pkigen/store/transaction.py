@@ -14,7 +14,7 @@ from pkigen.store.directories import Descent, make_directory
 from pkigen.store.files import Synced, chunks_of, lstat_or_none, plain_file, read_file, write_new
 from pkigen.store.paths import STAGING_PARTS, writable_parts
 from pkigen.store.record import Record, RemoveFile, WriteFile, in_tree_order
-from pkigen.store.system_errors import MissingError, ObstacleError, explained, kind, shown
+from pkigen.store.system_errors import MissingError, ObstacleError, close_after, explained, kind, shown
 
 if TYPE_CHECKING:
     import os
@@ -54,12 +54,9 @@ class Transaction:
     def __exit__(
         self, kind_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self.close()
-        except StoreError as second:
-            if error is None:
-                raise
-            error.add_note(f"undoing the change failed too: {second}; the next run does it")
+        close_after(
+            error, self.close, lambda why: f"undoing the change failed too: {why}; the next run does it"
+        )
 
     @property
     def staged_paths(self) -> tuple[str, ...]:

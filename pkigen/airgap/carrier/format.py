@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pkigen.airgap.carrier.paths import MODES
 from pkigen.errors import BundleError
 from pkigen.notation import timestamp
+from pkigen.store import MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from pkigen.state.observed import Reader
 
 LARGEST_LABEL = 1 << 14
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -188,6 +191,31 @@ def decoded(
     if found is None or write(found) != data:
         raise BundleError(f"the bundle's {what} is not of the form that pkigen writes")
     return found
+
+
+def read_kept(
+    reader: Reader,
+    path: str,
+    read: Callable[[dict[str, Any]], Said],
+    write: Callable[[Said], bytes],
+    *,
+    damaged: BundleError,
+    limit: int = 1 << 20,
+) -> Said | None:
+    """Read a file of the one form that pkigen keeps for itself between two runs; None where there is none.
+
+    Raises:
+        BundleError: The one given as `damaged`: the file is not of that form.
+        UnreadableError: Something else stands in its place.
+    """
+    try:
+        data = reader.read(path, limit=limit).data
+    except MissingError:
+        return None
+    try:
+        return decoded(data, read, write, path)
+    except BundleError:
+        raise damaged from None
 
 
 def _label(content: dict[str, Any]) -> Label:

@@ -9,10 +9,10 @@ import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pkigen.airgap.carrier.format import decoded, encoded, plain_text
+from pkigen.airgap.carrier.format import encoded, plain_text, read_kept
 from pkigen.airgap.carrier.paths import PENDING
 from pkigen.errors import BundleError
-from pkigen.store import MissingError, UnreadableError
+from pkigen.store import UnreadableError
 
 if TYPE_CHECKING:
     from pkigen.state.observed import Reader
@@ -44,19 +44,14 @@ def read_pending(reader: Reader) -> PendingEnrolment | None:
     Raises:
         BundleError: The file is damaged.
     """
+    damaged = BundleError(
+        f"/{PENDING} is damaged: the keys of the request that waits for its answer cannot be read",
+        hint="`pkigen node request --anew` makes new keys and another request",
+    )
     try:
-        data = reader.read(PENDING, limit=_LARGEST).data
-    except MissingError:
-        return None
+        return read_kept(reader, PENDING, _pending, encode_pending, damaged=damaged, limit=_LARGEST)
     except UnreadableError as error:
         raise BundleError(error.message, hint=error.hint) from None
-    try:
-        return decoded(data, _pending, encode_pending, "list of pending keys")
-    except BundleError:
-        raise BundleError(
-            f"/{PENDING} is damaged: the keys of the request that waits for its answer cannot be read",
-            hint="`pkigen node request --anew` makes new keys and another request",
-        ) from None
 
 
 def _pending(content: dict[str, Any]) -> PendingEnrolment:

@@ -6,7 +6,6 @@ Only the public key of a request gets into a certificate. The content comes from
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ from pkigen.desired.generations import Slot, ca_id
 from pkigen.desired.items import content_of
 from pkigen.errors import BundleError
 from pkigen.spec.model import CAKeys
-from pkigen.state.ledger import Event, LedgerEntry, read_ledger
+from pkigen.state.ledger import Event, LedgerEntry, lines_of, read_ledger
 from pkigen.state.lockfile import certificate_facts
 from pkigen.store import MissingError
 
@@ -276,25 +275,18 @@ def _certified(reader: Reader) -> dict[str, str]:
 
     The successor of a CA takes its place, and its id with it: its key is not held against it.
     """
-    found: dict[str, str] = {}
-    for line in read_ledger(reader).splitlines():
-        try:
-            entry = json.loads(line)
-            if entry["event"] == Event.SIGNED and not str(entry["id"]).endswith(Slot.NEXT):
-                found[str(entry["spki"])] = str(entry["id"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue
-    return found
+    return {
+        str(entry["spki"]): str(entry["id"])
+        for entry in lines_of(read_ledger(reader), Event.SIGNED)
+        if "spki" in entry and not str(entry.get("id", Slot.NEXT)).endswith(Slot.NEXT)
+    }
 
 
 def _answered(reader: Reader, nonce: str) -> str | None:
-    for line in reversed(read_ledger(reader).split(b"\n")):
-        try:
-            entry = json.loads(line)
-            if (entry["event"], entry["id"]) == (Event.ANSWERED, f"request:{nonce}"):
-                return str(entry["requestSha256"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue
+    """The digest of the request that was answered under a number; None where none was."""
+    for entry in lines_of(read_ledger(reader), Event.ANSWERED, newest_first=True):
+        if entry.get("id") == f"request:{nonce}" and "requestSha256" in entry:
+            return str(entry["requestSha256"])
     return None
 
 

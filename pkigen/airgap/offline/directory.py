@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
 from pkigen.airgap.carrier.cluster_key import bundle_key
-from pkigen.airgap.carrier.format import decoded, encoded, name_of
+from pkigen.airgap.carrier.format import encoded, name_of, read_kept
 from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue, renew_root
 from pkigen.crypto.key_makers import generated
@@ -89,14 +89,8 @@ def read_description(reader: Reader) -> Described | None:
     Raises:
         BundleError: It says something that pkigen does not write.
     """
-    try:
-        data = reader.read(DESCRIPTION).data
-    except MissingError:
-        return None
-    try:
-        return decoded(data, _described, _encode_description, "description")
-    except BundleError:
-        raise BundleError(f"{DESCRIPTION} is damaged") from None
+    damaged = BundleError(f"{DESCRIPTION} is damaged")
+    return read_kept(reader, DESCRIPTION, _described, _encode_description, damaged=damaged)
 
 
 def _encode_description(described: Described) -> bytes:

@@ -199,7 +199,7 @@ def _explained(error: Exception, name: str, *, secret: bool) -> TemplateError:
 
 
 def _place(error: Exception, name: str) -> str:
-    """The innermost line of a template that an error came through: Jinja rewrites tracebacks to such lines."""
+    """The innermost line of a template that an error came through; Jinja rewrites tracebacks to show it."""
     place, traceback = name, error.__traceback__
     while traceback is not None:
         file = traceback.tb_frame.f_code.co_filename
