@@ -160,7 +160,7 @@ def install(visit: Visit, *, yes: YesOption = False) -> None:
         installed = read_installed(store)
         # Again: somebody may have been faster, with another bundle or another key.
         require_key(carried.public, visit.trusted(installed))
-        visit.judge(carried.label, installed)
+        visit.require_admissible(carried.label, installed)
         bundle, changes = _changes(visit, carried, store, installed)
         backup = put(bundle, store, changes)
     _say_steps(affected(bundle.manifest.steps, changes))
@@ -212,7 +212,7 @@ def _judged(visit: Visit, store: Store) -> tuple[Bundle, Installed | None]:
     """Signature, then label, then content: nothing is opened for a bundle that is refused anyway."""
     installed = read_installed(store)
     envelope = visit.envelope(installed)
-    visit.judge(envelope.label, installed)
+    visit.require_admissible(envelope.label, installed)
     return visit.opened(envelope), installed
 
 

@@ -202,7 +202,7 @@ class Renderer:
 
         Args:
             item: From the inventory.
-            trust_bundle: PEM, the CA certificates that judge the server.
+            trust_bundle: PEM, the CA certificates that clients verify the server with.
             certificate: PEM, the client's.
             key: PEM, the client's private key.
 
@@ -210,14 +210,7 @@ class Renderer:
             TemplateError: With the template's file and line, without any part of the key.
         """
         context = CertificateKubeconfig(
-            server=item.server,
-            cluster=item.cluster,
-            user=item.user,
-            context=item.context,
-            namespace=item.namespace,
-            trust_bundle=_base64(trust_bundle),
-            certificate=_base64(certificate),
-            key=_base64(key),
+            **_without_credential(item, trust_bundle), certificate=_base64(certificate), key=_base64(key)
         )
         return self._render("kubeconfig.yaml", context, secret=True)
 
@@ -226,21 +219,13 @@ class Renderer:
 
         Args:
             item: From the inventory.
-            trust_bundle: PEM, the CA certificates that judge the server.
+            trust_bundle: PEM, the CA certificates that clients verify the server with.
             token: The service account's.
 
         Raises:
             TemplateError: With the template's file and line, without any part of the token.
         """
-        context = TokenKubeconfig(
-            server=item.server,
-            cluster=item.cluster,
-            user=item.user,
-            context=item.context,
-            namespace=item.namespace,
-            trust_bundle=_base64(trust_bundle),
-            token=token,
-        )
+        context = TokenKubeconfig(**_without_credential(item, trust_bundle), token=token)
         return self._render("token-kubeconfig.yaml", context, secret=True)
 
     def _encryption_configuration(self, secrets: tuple[bytes, ...]) -> bytes:
@@ -261,6 +246,18 @@ class Renderer:
         if self._checked:
             read_back.check(text, context, self._templates.place(name))
         return text.encode()
+
+
+def _without_credential(item: DesiredKubeconfig | DesiredToken, trust_bundle: bytes) -> dict[str, Any]:
+    """The fields of a `KubeconfigContext`."""
+    return {
+        "server": item.server,
+        "cluster": item.cluster,
+        "user": item.user,
+        "context": item.context,
+        "namespace": item.namespace,
+        "trust_bundle": _base64(trust_bundle),
+    }
 
 
 def _encryption_key(secret: bytes) -> EncryptionKey:
