@@ -22,7 +22,7 @@ from tests.store.faults import (
     count_operations,
     rotating_errors,
 )
-from tests.store.samples import CA_KEY, LATER, Trees, ledger, make_first, make_second, photograph
+from tests.store.sample_tree import CA_KEY, LATER, Trees, ledger, make_first, make_second, photograph
 
 if TYPE_CHECKING:
     from collections.abc import Callable

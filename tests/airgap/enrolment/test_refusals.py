@@ -27,7 +27,7 @@ from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.inventory import derive
 from pkigen.spec.model import ClusterSpec
-from tests.airgap.enrolment.enrolling import SMALL, Places, with_node
+from tests.airgap.enrolment.enrolment_site import SMALL, EnrolmentSite, with_node
 from tests.samples import snapshot
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ SERVING, CLIENT = "worker-1/kubelet-serving", "worker-1/kubelet.conf"
 P256 = ALGORITHMS[KeyAlgorithm.ECDSA_P256]
 
 
-class Border(Places):
+class Border(EnrolmentSite):
     """A cluster of which worker-1 has asked, and nobody has answered yet."""
 
     @property

@@ -13,8 +13,8 @@ from pkigen.airgap.carrier import media
 from pkigen.airgap.carrier.bundle_key import BundleKey
 from pkigen.airgap.carrier.envelope import unwrap
 from pkigen.airgap.carrier.requests import read_requests, write_requests
-from tests.airgap.enrolment.enrolling import SPEC, Places, with_node
-from tests.airgap.offline.places import snapshot
+from tests.airgap.enrolment.enrolment_site import SPEC, EnrolmentSite, with_node
+from tests.airgap.offline.offline_sides import snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NODES = ("cp-1", "etcd-1", "worker-1")
 
 
-class Asked(Places):
+class Asked(EnrolmentSite):
     """Every node has asked; the files are on the medium."""
 
     def file_of(self, node: str) -> Path:
