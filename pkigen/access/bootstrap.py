@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry, Section, encode, encoded
+from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry, Section, encode
 from pkigen.access.yaml_text import Value, dump, dump_all
 from pkigen.errors import AccessError
-from pkigen.notation import timestamp
+from pkigen.notation import base64_text, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -113,7 +113,7 @@ def discovery_manifest(trust_bundle: bytes, server: str) -> str:
     """
     cluster = NamedEntry(
         name="",
-        fields={"certificate-authority-data": encoded(trust_bundle), "server": server},
+        fields={"certificate-authority-data": base64_text(trust_bundle), "server": server},
         origin=PurePath(),
     )
     config = Kubeconfig(

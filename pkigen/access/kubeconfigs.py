@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pkigen.access.client_go_yaml import misread
 from pkigen.access.yaml_text import Value, dump, parse
 from pkigen.errors import AccessError
+from pkigen.notation import base64_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -302,7 +303,7 @@ class Access:
 def assemble(access: Access, credential: Fields) -> str:
     """A kubeconfig of one cluster and one user, with the names that kubeadm gives them."""
     cluster: dict[str, Value] = {
-        "certificate-authority-data": encoded(access.trust_bundle),
+        "certificate-authority-data": base64_text(access.trust_bundle),
         "server": access.server,
     }
     if access.tls_server_name is not None:
@@ -319,8 +320,3 @@ def assemble(access: Access, credential: Fields) -> str:
         Section.USER: {access.user: NamedEntry(name=access.user, fields=credential, origin=here)},
     }
     return encode(Kubeconfig(path=here, entries=entries, current_context=name))
-
-
-def encoded(data: bytes) -> str:
-    """Bytes as a kubeconfig and a manifest hold them."""
-    return base64.b64encode(data).decode("ascii")

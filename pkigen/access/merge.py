@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry, Section, encoded
+from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry, Section
 from pkigen.errors import AccessError
+from pkigen.notation import base64_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -99,7 +100,7 @@ def flattened(config: Kubeconfig, read: Callable[[Path], bytes]) -> Kubeconfig:
                 raise AccessError(
                     f"the {section} {entry.name!r} of {entry.origin} has both {key} and its data"
                 )
-            fields[f"{key}-data"] = encoded(read(Path(path)))
+            fields[f"{key}-data"] = base64_text(read(Path(path)))
             del fields[key]
         return replace(entry, fields=fields)
 

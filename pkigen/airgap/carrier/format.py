@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pkigen.airgap.carrier.paths import MODES
 from pkigen.errors import BundleError
-from pkigen.notation import timestamp
+from pkigen.notation import json_text, timestamp
 from pkigen.store import MissingError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Manifest:
 
 def encode_label(label: Label) -> bytes:
     """The label's bytes."""
-    return encoded(
+    return json_text(
         {
             "kind": label.kind,
             "cluster": label.cluster,
@@ -130,7 +130,7 @@ def decode_label(data: bytes) -> Label:
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """The manifest's bytes."""
-    return encoded(
+    return json_text(
         {
             "kind": manifest.kind,
             "cluster": manifest.cluster,
@@ -167,11 +167,6 @@ def decode_manifest(data: bytes) -> Manifest:
         BundleError: It is not of the one form.
     """
     return decoded(data, _manifest, encode_manifest, "manifest")
-
-
-def encoded(content: dict[str, Any]) -> bytes:
-    """The one form of JSON that is written."""
-    return json.dumps(content, indent=1, ensure_ascii=True).encode() + b"\n"
 
 
 def decoded(

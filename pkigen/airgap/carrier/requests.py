@@ -18,7 +18,6 @@ from pkigen.airgap.carrier.format import (
     BundleKind,
     Label,
     decoded,
-    encoded,
     name_of,
     plain_text,
     text_of,
@@ -27,7 +26,7 @@ from pkigen.airgap.carrier.format import (
 from pkigen.crypto.age import RECIPIENT
 from pkigen.crypto.csr import LARGEST_REQUEST
 from pkigen.errors import BundleError
-from pkigen.notation import timestamp
+from pkigen.notation import json_text, timestamp
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -157,7 +156,7 @@ def _require_label(envelope: Envelope, label: Label) -> None:
 
 
 def _encode_requests(requests: RequestSet) -> bytes:
-    return encoded(
+    return json_text(
         {
             "purpose": requests.purpose,
             **_head_fields(requests),
@@ -168,7 +167,7 @@ def _encode_requests(requests: RequestSet) -> bytes:
 
 
 def _encode_answers(answers: AnswerSet) -> bytes:
-    return encoded(
+    return json_text(
         {
             **_head_fields(answers),
             "certificates": _listed(answers.certificates, "certificate"),

@@ -9,9 +9,10 @@ import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pkigen.airgap.carrier.format import encoded, plain_text, read_kept
+from pkigen.airgap.carrier.format import plain_text, read_kept
 from pkigen.airgap.carrier.paths import PENDING
 from pkigen.errors import BundleError
+from pkigen.notation import json_text
 from pkigen.store import UnreadableError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class PendingEnrolment:
 
 def encode_pending(pending: PendingEnrolment) -> bytes:
     """The file's bytes."""
-    return encoded(
+    return json_text(
         {
             "request": _text(pending.request),
             "keys": [{"id": identifier, "key": _text(pem)} for identifier, pem in pending.keys],

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
 from pkigen.airgap.carrier.cluster_key import bundle_key
-from pkigen.airgap.carrier.format import encoded, name_of, read_kept
+from pkigen.airgap.carrier.format import name_of, read_kept
 from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue, renew_root
 from pkigen.crypto.key_makers import generated
@@ -28,6 +28,7 @@ from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import BUNDLE_KEY_PATH, BUNDLE_KEY_SIZE, CA, KeyPairFiles, ca_id
 from pkigen.desired.items import content_of
 from pkigen.errors import AuthorityError, BundleError
+from pkigen.notation import json_text
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import CACertificates
 from pkigen.state.ledger import Event, LedgerEntry, appended, read_ledger
@@ -94,7 +95,7 @@ def read_description(reader: Reader) -> Described | None:
 
 
 def _encode_description(described: Described) -> bytes:
-    return encoded(
+    return json_text(
         {
             "apiVersion": "pkigen/v1",
             "kind": "OfflineAuthority",

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE, unwrap
-from pkigen.airgap.carrier.format import encoded, plain_text, read_kept
+from pkigen.airgap.carrier.format import plain_text, read_kept
 from pkigen.airgap.carrier.requests import RequestSet, read_requests
 from pkigen.errors import BundleError
+from pkigen.notation import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,7 @@ class PendingAnswer:
 
 def encode_pending(pending: PendingAnswer) -> bytes:
     """The file's bytes; they are secret."""
-    return encoded(
+    return json_text(
         {
             "request": base64.b64encode(pending.file).decode("ascii"),
             "keys": {identifier: pem.decode("ascii") for identifier, pem in sorted(pending.keys.items())},

@@ -12,7 +12,7 @@ from pkigen.access.client_certificate import Signed
 from pkigen.access.client_certificate import sign as sign_request
 from pkigen.access.csr_objects import object_name
 from pkigen.access.identities import approved, declared
-from pkigen.access.kubeconfigs import assemble, encoded
+from pkigen.access.kubeconfigs import assemble
 from pkigen.access.requests import Request, read_request
 from pkigen.cli.access_input import (
     ClusterArgument,
@@ -31,7 +31,7 @@ from pkigen.cli.values import duration
 from pkigen.crypto.csr import LARGEST_REQUEST
 from pkigen.crypto.names import Subject
 from pkigen.errors import UsageError
-from pkigen.notation import format_duration
+from pkigen.notation import base64_text, format_duration
 from pkigen.spec.users import User
 
 app = typer.Typer(add_completion=False)
@@ -128,7 +128,7 @@ def sign(
             user=user,
             home=person.namespace if person is not None else None,
         )
-        credential = {"client-certificate-data": encoded(signed.pem), "client-key": key}
+        credential = {"client-certificate-data": base64_text(signed.pem), "client-key": key}
         write_secret(kubeconfig, assemble(access, credential))
         note(f"kubeconfig: {kubeconfig}, with the key at {key}")
     if out is not None:

@@ -12,7 +12,7 @@ from pkigen import layout
 from pkigen.access.credentials import Credential, key_fault, of_certificate, of_token
 from pkigen.access.identities import declared
 from pkigen.access.kubeconfig_summary import credential_lines
-from pkigen.access.kubeconfigs import assemble, encoded
+from pkigen.access.kubeconfigs import assemble
 from pkigen.cli.access_input import (
     ClusterArgument,
     PkiOption,
@@ -39,6 +39,7 @@ from pkigen.crypto.service_account_tokens import (
 from pkigen.desired.generations import SA, sa_path
 from pkigen.desired.inventory import Inventory
 from pkigen.errors import AccessError, UsageError
+from pkigen.notation import base64_text
 from pkigen.state.observed import Fault, Reader, parse_certificates, read_file
 
 app = typer.Typer(
@@ -156,7 +157,7 @@ def _of_certificate(
     else:
         note(f"note: its private key must come to {folder / key}")
     # Without what may stand around the certificates: `openssl x509 -text` writes more than kubectl needs.
-    return found, {"client-certificate-data": encoded(certificate_pem(*chain)), "client-key": str(key)}
+    return found, {"client-certificate-data": base64_text(certificate_pem(*chain)), "client-key": str(key)}
 
 
 def _key_beside(certificate: Path, folder: Path) -> Path:

@@ -24,6 +24,7 @@ from pkigen.desired.rendering.contexts import (
 )
 from pkigen.desired.rendering.templates import Language, Templates
 from pkigen.errors import TemplateError
+from pkigen.notation import base64_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,7 +211,9 @@ class Renderer:
             TemplateError: With the template's file and line, without any part of the key.
         """
         context = CertificateKubeconfig(
-            **_without_credential(item, trust_bundle), certificate=_base64(certificate), key=_base64(key)
+            **_without_credential(item, trust_bundle),
+            certificate=base64_text(certificate),
+            key=base64_text(key),
         )
         return self._render("kubeconfig.yaml", context, secret=True)
 
@@ -256,7 +259,7 @@ def _without_credential(item: DesiredKubeconfig | DesiredToken, trust_bundle: by
         "user": item.user,
         "context": item.context,
         "namespace": item.namespace,
-        "trust_bundle": _base64(trust_bundle),
+        "trust_bundle": base64_text(trust_bundle),
     }
 
 
@@ -270,7 +273,3 @@ def _encryption_key(secret: bytes) -> EncryptionKey:
         msg = f"the encryption key must be {ENCRYPTION_KEY_SIZE} bytes in base64"
         raise TemplateError(msg)
     return EncryptionKey(name=f"key-{hashlib.sha256(key).hexdigest()[:16]}", secret=secret.decode("ascii"))
-
-
-def _base64(pem: bytes) -> str:
-    return base64.b64encode(pem).decode("ascii")
