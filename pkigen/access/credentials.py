@@ -119,6 +119,7 @@ def of_token(text: str, *, now: datetime) -> Credential:
 
 
 def _token_faults(token: tokens.Token, now: datetime) -> Iterator[str]:
+    """The leeway is for a token that begins; one that has ended is told at once."""
     if token.expires is not None and token.expires <= now:
         yield f"the token expired {token.expires:%Y-%m-%d %H:%M} UTC"
     if token.not_before is not None and token.not_before > now + tokens.LEEWAY:
@@ -210,6 +211,7 @@ def only_certificates(data: bytes) -> bytes:
 def _key_faults(
     entry: NamedEntry, read: Callable[[Path], bytes | str], certificate: x509.Certificate
 ) -> tuple[str, ...]:
+    """The TLS client needs both halves, and Go refuses a pair that does not match (`tls.X509KeyPair`)."""
     data = content(entry, "client-key", read)
     if data is None:
         return ("the client certificate has no private key beside it",)
@@ -227,12 +229,14 @@ def key_fault(data: bytes, certificate: x509.Certificate) -> str | None:
 
 
 def _only_keys(data: bytes) -> bytes:
+    """The private key of a file that may hold certificates, too (kubelet-client-current.pem)."""
     return b"\n".join(
         re.findall(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.+?-----END [A-Z ]*PRIVATE KEY-----", data, re.DOTALL)
     )
 
 
 def _token(entry: NamedEntry, read: Callable[[Path], bytes | str]) -> tuple[str, tuple[str, ...]]:
+    """Of both, the file counts: client-go keeps reading it while it runs (`transport/token_source.go`)."""
     path = entry.text("tokenFile")
     if path:
         data = read(Path(entry.origin.parent / path))
@@ -243,6 +247,7 @@ def _token(entry: NamedEntry, read: Callable[[Path], bytes | str]) -> tuple[str,
 
 
 def _uid(claims: dict[str, object]) -> object:
+    """Bound tokens have it in their private claims (`claims.go`), those of Secrets beside (`legacy.go`)."""
     private = claims.get("kubernetes.io")
     account = private.get("serviceaccount") if isinstance(private, dict) else None
     return (

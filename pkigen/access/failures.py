@@ -91,6 +91,7 @@ _API_SERVER = _Served(
 
 
 def _unknown_authority(failure: UnknownAuthority, known: Known | None) -> Iterator[str]:
+    """The port says who was dialled, and so which CA should have signed and which setting trusts it."""
     server = failure.server or ""
     served = _SERVED.get(f":{server.rpartition(':')[2]}", _API_SERVER)
     yield "whoever dialled got a certificate from a CA that is not in its trust bundle"
@@ -222,6 +223,7 @@ def _expired(known: Known | None) -> Iterator[str]:
 
 
 def _anonymous(known: Known | None) -> Iterator[str]:
+    """What RBAC denies to `system:anonymous` was never authenticated; a bad certificate is a 401 instead."""
     yield "the API server saw no credential at all: the request came without client certificate and token"
     yield "a certificate that it cannot verify gives 401 Unauthorized instead, so none was sent"
     yield (

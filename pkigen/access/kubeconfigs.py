@@ -204,6 +204,7 @@ def _require_flag(value: object, where: str) -> None:
 
 
 def _require_data(value: object, where: str) -> None:
+    """Standard base64 in one line or several: Go's decoder skips line breaks (`encoding/base64`)."""
     try:
         base64.b64decode(_text(value, where).replace("\n", ""), validate=True)
     except (binascii.Error, ValueError):

@@ -112,6 +112,11 @@ def _issue(
     now: datetime,
     entropy: Entropy,
 ) -> Issued:
+    """Put a certificate together.
+
+    It lies within its CA's validity: Go and OpenSSL check the dates of each certificate of a path by itself
+    (RFC 5280 6.1.3 (a)), so what outlives its CA would only seem to live.
+    """
     not_before = (now - BACKDATE).replace(microsecond=0)
     not_after = end_of_validity(now, request.validity)
     capped = False

@@ -107,6 +107,7 @@ class KeyMakers:
             os.close(self._orders)
 
     def _next(self, name: KeyAlgorithm) -> PrivateKey:
+        """One key of a kind is as good as another: whichever child is done first delivers it."""
         if not self._children or not ALGORITHMS[name].slow_to_generate:
             return ALGORITHMS[name].generate()
         while not self._made[name]:

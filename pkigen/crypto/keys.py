@@ -230,6 +230,7 @@ def public_half(pem: bytes) -> bytes:
 
 
 def _load_private(pem: bytes, *, trust_primes: bool) -> PrivateKey:
+    """What kubeadm loads is RSA or ECDSA (`TryLoadKeyFromDisk` in pkiutil/pki_helpers.go)."""
     key = _read_private(pem, trust_primes=trust_primes)
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         msg = f"is a key of kind {describe(key)}, which Kubernetes components cannot use here"
@@ -238,6 +239,7 @@ def _load_private(pem: bytes, *, trust_primes: bool) -> PrivateKey:
 
 
 def _read_private(pem: bytes, *, trust_primes: bool) -> PrivateKeyTypes:
+    """Of two keys in one file it would depend on the reader which counts."""
     if pem.count(b"PRIVATE KEY-----") > _MARKS_OF_ONE_KEY:
         raise UnsupportedKeyError("holds more than one private key")
     reason = "is not a PEM private key"

@@ -46,6 +46,7 @@ class PathVerifier:
     def _remembered(
         self, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str
     ) -> str | None:
+        """By the digests of all certificates and the name; the bar keeps chain and anchors apart."""
         key = (name.encode(), *(_digest(each) for each in chain), b"|", *(_digest(each) for each in anchors))
         if key not in self._verdicts:
             self._verdicts[key] = self._verify(chain, anchors, name)
@@ -75,6 +76,7 @@ def _digest(certificate: x509.Certificate) -> bytes:
 
 
 def _subject(name: str) -> DNSName | IPAddress:
+    """An address is compared with the iPAddress names only, never with a DNS name (RFC 9525 6.4)."""
     try:
         return IPAddress(ip_address(name))
     except ValueError:

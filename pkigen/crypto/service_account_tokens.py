@@ -94,6 +94,7 @@ class Token:
         return self._moment("nbf")
 
     def _moment(self, claim: str) -> datetime | None:
+        """Any number may stand there: one that is no time on this machine counts as none."""
         try:
             return datetime.fromtimestamp(int(self.claims[claim]), UTC)
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
@@ -235,6 +236,7 @@ def _registry(key: PrivateKey) -> JWSRegistry:
 
 
 def _padded(part: str) -> bytes:
+    """Base64url without padding (RFC 7515 2); Python wants the padding back."""
     try:
         return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except binascii.Error:

@@ -219,6 +219,8 @@ def observe_rotations(reader: Reader) -> Rotations:
 
 
 def _phase(reader: Reader, paths: Mapping[Slot, str]) -> Phase:
+    """By the files alone: where a previous generation is there, the next one has been promoted."""
+
     def present(slot: Slot) -> bool:
         return not isinstance(observe_file(reader, paths[slot]), Fault)
 

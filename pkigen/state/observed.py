@@ -256,6 +256,7 @@ def client_certificate_pem(kubeconfig: bytes) -> bytes:
 
 
 def _in_kubeconfig(reader: Reader, path: str) -> ObservedCertificate:
+    """The form that pkigen writes: each value on a line of its own, four blanks in."""
     content = read_file(reader, path)
     if isinstance(content, Fault):
         return _without_certificate(content, modes=())
@@ -345,6 +346,7 @@ def _public_half(pem: bytes) -> bytes | str:
 
 
 def _decoded(text: bytes) -> bytes:
+    """Nothing where it is no base64: what reads the result says that it is empty."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -232,6 +232,7 @@ class Descent:
         return self._fs.fstat(level.fd).st_dev != self._fs.fstat(self._levels[0].fd).st_dev
 
     def _leave_until(self, parts: Parts) -> None:
+        """Each directory is synced once, when it is left, however many of its names have changed."""
         common = 0
         while common < min(self.depth, len(parts)) and self._levels[common + 1].name == parts[common]:
             common += 1

@@ -170,6 +170,7 @@ def discard(anchor: Anchor) -> Recovery | None:
 
 
 def _do(anchor: Anchor, staging_fd: int | None, live: Descent, operation: Operation) -> None:
+    """Done again, each step finds itself done: a rename has no source any more, a removal no target."""
     fs = anchor.fs
     *parents, name = operation.path.split("/")
     match operation:
@@ -190,6 +191,7 @@ def _do(anchor: Anchor, staging_fd: int | None, live: Descent, operation: Operat
 
 
 def _moved(fs: FileSystem, staged: str, staging_fd: int, name: str, dir_fd: int) -> bool:
+    """False where there is nothing to move: an earlier run has done it, or the file is lost."""
     try:
         fs.rename(staged, staging_fd, name, dir_fd)
     except FileNotFoundError:
@@ -198,6 +200,7 @@ def _moved(fs: FileSystem, staged: str, staging_fd: int, name: str, dir_fd: int)
 
 
 def _require_replaceable(anchor: Anchor, level: Level, name: str, path: str) -> None:
+    """Something that came after the decision, such as a directory, must not be renamed over."""
     status = lstat_or_none(anchor.fs, name, level.fd)
     if status is not None and (reason := kind(status)):
         raise ObstacleError(path, reason)
@@ -258,6 +261,7 @@ def _require_whole(anchor: Anchor, staging_fd: int, operation: WriteFile) -> Non
 
 
 def _holds(anchor: Anchor, name: str, dir_fd: int, operation: WriteFile, path: str) -> bool:
+    """By content, too: a file of the same name may be of before the change, or of somebody else."""
     try:
         with plain_file(anchor.fs, name, dir_fd, path) as (fd, status):
             return (
@@ -310,6 +314,7 @@ def _read_own(anchor: Anchor, staging_fd: int, name: str, *, limit: int) -> byte
 
 
 def _open_staging(anchor: Anchor) -> int | None:
+    """Absent where the record outlived it: the staging directory goes before the record does."""
     try:
         return open_directory(anchor.fs, anchor.private_fd, STAGING_PARTS)[0]
     except FileNotFoundError:

@@ -60,6 +60,7 @@ def lapses(anchor: Anchor, descent: Descent, below: Collection[str]) -> Iterator
 
 
 def _lapses_of(parts: Parts, status: os.stat_result, owners: Collection[int]) -> Iterator[Lapsed]:
+    """Linux ignores the mode of a link (symlink(7)); only its owner is told."""
     mode = stat.S_IMODE(status.st_mode)
     path = "/".join(parts) or "."
     if status.st_uid not in owners:

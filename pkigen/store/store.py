@@ -261,6 +261,7 @@ class Store:
 def _open_for_writing(
     fs: FileSystem, root: Path, resources: ExitStack, private: Parts, born: birth.Birth
 ) -> Anchor:
+    """Whatever vanishes on the way was removed by another run with its empty root: start over."""
     parent_fd, name = _open_parent(fs, root, resources)
     try:
         fs.mkdir(name, _ROOT_MODE, parent_fd)
@@ -325,6 +326,7 @@ def _open_root(fs: FileSystem, parent_fd: int, name: str, resources: ExitStack) 
 
 
 def _open_private(fs: FileSystem, root_fd: int, private: Parts) -> int:
+    """A directory that is there already may be too open: secrets are staged in it."""
     with Descent(fs, root_fd) as above:
         parent = above.make(private[:-1])
         try:
@@ -366,6 +368,7 @@ def _own(anchor: Anchor, lock_fd: int, resources: ExitStack) -> None:
 
 
 def _finish_for_reading(anchor: Anchor, resources: ExitStack) -> Recovery | None:
+    """A reader must see a decided change whole, so it finishes one; then it shares the lock again."""
     require_ours(anchor.fs.fstat(anchor.private_fd), PRIVATE)
     try:
         lock_fd = lock.lock_for_writing(anchor, waits=_READER_WAITS)

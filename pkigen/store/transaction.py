@@ -180,6 +180,7 @@ class Transaction:
             self._anchor.fs.close(fd)
 
     def _claim(self, path: str) -> Parts:
+        """The operations are renamed in the order of the tree, not of the calls: one path, one operation."""
         self._require_open()
         if path in self._operations:
             raise UnsafePathError(f"{shown(self._anchor.root, path)} is changed twice in one transaction")
@@ -190,6 +191,7 @@ class Transaction:
             raise StoreError(f"the change of {self._anchor.root} is over")
 
     def _staging(self) -> int:
+        """Made with the first operation, and only where no other change waits to be finished or undone."""
         if self._staging_fd is None:
             anchor = self._anchor
             if journal.is_committed(anchor):
@@ -271,6 +273,7 @@ def _finish(anchor: Anchor, record: Record) -> None:
 
 
 def _back_up(backup: BackupWriter, operation: Operation, status: os.stat_result | None, level: Level) -> None:
+    """What is new is noted, for a rollback to remove; the ledger keeps itself."""
     match operation:
         case RemoveFile() if status is not None:
             backup.keep(operation, BackupAction.REMOVED, level)
@@ -283,6 +286,7 @@ def _back_up(backup: BackupWriter, operation: Operation, status: os.stat_result 
 
 
 def _replaceable(anchor: Anchor, level: Level, parts: Parts) -> os.stat_result | None:
+    """A second name would keep the old content alive, perhaps where others can read it."""
     status = lstat_or_none(anchor.fs, parts[-1], level.fd)
     if status is None:
         return None

@@ -55,6 +55,7 @@ def require_admissible(
 
 
 def _require_timely(label: Label, now: datetime, max_age: timedelta) -> None:
+    """By this host's clock, which may be wrong: a bundle from the future tells so."""
     if label.created > now + SKEW:
         raise BundleError(
             f"it was made {label.created:%Y-%m-%d %H:%M} UTC, and here it is only {now:%Y-%m-%d %H:%M}",

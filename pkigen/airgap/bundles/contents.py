@@ -108,6 +108,7 @@ def _member(reader: Reader, path: str, prefix: str) -> Member:
 
 
 def _earliest_end(items: list[Desired], reader: Reader) -> datetime:
+    """A bundle with one certificate that has ended would break what works: it expires with the first."""
     ends = [
         observed.certificate.not_valid_after_utc
         for item in items

@@ -73,6 +73,7 @@ def runbook(node: Node, steps: tuple[RestartStep, ...], inventory: Inventory) ->
 
 
 def _first_start(node: Node, inventory: Inventory) -> tuple[str, ...]:
+    """An etcd member ends with an error unless the cluster was told of it before (etcd, `member add`)."""
     start = "start the kubelet (`systemctl enable --now kubelet`)."
     if node.name not in inventory.etcd.joined:
         return (f"4. On a new node: {start}",)

@@ -148,6 +148,7 @@ def _joined_path(block: bytes) -> str:
 
 
 def _header(path: str, size: int, mode: int) -> bytes:
+    """The one header that says this: root's, of no time, with the longest prefix that fits."""
     name, prefix = path.encode("ascii"), b""
     if len(name) > _SHORT_NAME:
         # The longest prefix that fits: there must be one way only.

@@ -145,6 +145,7 @@ def review(data: bytes, desired: DesiredCertificate) -> Reviewed:
 
 
 def _reviewed(data: bytes, desired: DesiredCertificate) -> Reviewed:
+    """What is asked for is looked at only where the key is proven to be held and can be certified."""
     try:
         request = parse_request(data)
         key = key_of(request)

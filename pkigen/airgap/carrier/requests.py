@@ -224,6 +224,7 @@ def _by_id(content: list[dict[str, Any]], what: str, limit: int) -> tuple[tuple[
 
 
 def _pem(text: object, limit: int) -> bytes:
+    """Base64 and marks alone: such a text does a terminal no harm. `ValueError` where it is more."""
     if isinstance(text, str) and len(text) <= limit and _PEM.fullmatch(text):
         return text.encode("ascii")
     raise ValueError

@@ -128,6 +128,7 @@ def admit(
 
 
 def _require_timely(requests: RequestSet, expires: datetime, last: Approval | None, now: datetime) -> None:
+    """An approved request may come again (it gives the same answer); an older one never after a newer."""
     made = timestamp(requests.created)
     if requests.created > now + SKEW:
         raise BundleError(
@@ -147,6 +148,7 @@ def _require_timely(requests: RequestSet, expires: datetime, last: Approval | No
 
 
 def _recipient(requests: RequestSet, inventory: Inventory) -> str:
+    """The spec decides where it names one: else whoever has the medium could have it sealed for himself."""
     node = next(each for each in inventory.cluster.spec.nodes if each.name == requests.origin)
     if requests.recipient is None:
         raise BundleError("it does not say whom the answer is to be sealed to", hint=_UNCHANGED)

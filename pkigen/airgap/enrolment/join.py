@@ -96,6 +96,7 @@ class _Joining:
             )
 
     def _pair(self, path: str, data: bytes) -> None:
+        """A CA's certificate comes without a key on purpose, and a key that the bundle brings is meant."""
         certificate = self._leaf(path, data)
         beside = path.removesuffix(_CERTIFICATE) + _KEY
         if _is_authority(certificate) or beside in self._bundle.files:
@@ -125,6 +126,7 @@ class _Joining:
         return found[0]
 
     def _key_for(self, certificate: x509.Certificate, installed: bytes | None) -> bytes | None:
+        """A key of the waiting request before the one in use: both may stand there while a request is out."""
         wanted = public_der(certificate.public_key())
         if wanted in self._made:
             self.used.add(wanted)

@@ -132,6 +132,7 @@ def ask(
 def _again(
     pending: PendingEnrolment, items: dict[str, DesiredCertificate], cluster: str, now: datetime
 ) -> Asked:
+    """The same file once more, if its answer could still be installed: with new keys it could not be."""
     envelope = unwrap(pending.request, pin=None)
     asked = read_requests(envelope)
     when = f"a request of {asked.created:%Y-%m-%d %H:%M} UTC waits for its answer"

@@ -291,6 +291,7 @@ def open_authority(
 
 
 def _require_description(reader: Reader, inventory: Inventory) -> Described:
+    """Before anything is opened: with the wrong authority every certificate would be refused later."""
     described = read_description(reader)
     if described is None:
         raise BundleError(

@@ -135,6 +135,7 @@ def calendar(found: Iterable[StatusRow], *, cluster: str, now: datetime) -> str:
 
 
 def _event(row: StatusRow, end: datetime, cluster: str, now: datetime) -> list[str]:
+    """RFC 5545 wants UID and DTSTAMP in every event (3.6.1)."""
     what = f"{cluster}: {'certificate' if row.is_certificate else 'token of'} {row.id} expires"
     return [
         "BEGIN:VEVENT",

@@ -52,6 +52,7 @@ def _iam_name(mapping: IAMMapping) -> str:
 
 
 def _iam_subjects(mapping: IAMMapping) -> tuple[BindingSubject, ...]:
+    """`{{SessionName}}` becomes another name for each session: only the groups are the same."""
     if mapping.has_variables:
         return tuple(BindingSubject(kind="Group", name=name) for name in dict.fromkeys(mapping.groups))
     return (BindingSubject(kind="User", name=mapping.username),)

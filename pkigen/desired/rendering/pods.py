@@ -236,6 +236,7 @@ class Target(NamedTuple):
 
 
 def _probes(cluster: ClusterSpec, target: Target, paths: ProbePaths) -> Probes:
+    """The figures of kubeadm (`LivenessProbe` and its kin in util/staticpod/utils.go)."""
     readiness = (
         None if paths.readiness is None else Probe(path=paths.readiness, delay=0, period=1, failures=3)
     )
