@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pkigen.access.kubeconfigs import NamedEntry
 
 _BOOTSTRAP_TOKEN = re.compile(r"([a-z0-9]{6})\.[a-z0-9]{16}")
+# The API server puts everybody whom it knows into this group (authentication/group).
 _AUTHENTICATED = "system:authenticated"
 
 
@@ -96,6 +97,7 @@ def of_token(text: str, *, now: datetime) -> Credential:
     details = [f"issued by {token.claims.get('iss', 'nobody')}"]
     details += [f"for {', '.join(token.audiences)}"] if token.audiences else []
     details += [f"signed with the key {token.key_id}"] if token.key_id else []
+    # A subject of another form is of another issuer: what it means only the cluster knows.
     namespace, _, name = subject.removeprefix(tokens.SERVICE_ACCOUNT_PREFIX).partition(":")
     if not subject.startswith(tokens.SERVICE_ACCOUNT_PREFIX) or not name:
         return Credential(
@@ -107,6 +109,7 @@ def of_token(text: str, *, now: datetime) -> Credential:
         )
     if not _uid(token.claims):
         faults = (*faults, "the token has no UID in it: the API server refuses it, others may take it")
+    # Those of serviceaccount.MakeGroupNames.
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", _AUTHENTICATED)
     return Credential(
         kind=CredentialKind.SERVICE_ACCOUNT_TOKEN,
@@ -145,6 +148,7 @@ def of_entry(entry: NamedEntry, read: Callable[[Path], bytes | str], *, now: dat
         )
     certificate, certificate_faults = _certificate(entry, read)
     token, token_faults = _token(entry, read)
+    # Certificates are tried before tokens (kubeapiserver/authenticator/config.go).
     if certificate is not None:
         found = of_certificate(certificate, now=now)
         faults = (*found.faults, *certificate_faults, *_key_faults(entry, read, certificate))
@@ -159,6 +163,7 @@ def of_entry(entry: NamedEntry, read: Callable[[Path], bytes | str], *, now: dat
             kind=CredentialKind.PASSWORD,
             faults=("it is a password, which API servers no longer take since 1.19",),
         )
+    # Where it is allowed, whoever shows nothing has this name (authentication/request/anonymous).
     return Credential(
         kind=CredentialKind.NOTHING,
         user="system:anonymous",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Fields = Mapping[str, Value]
 
+# In bytes: more than a thousand clusters and users with their certificates.
 LARGEST_KUBECONFIG = 4 << 20
 
 
@@ -98,6 +99,7 @@ def load(data: bytes, path: PurePath) -> Kubeconfig:
     documents = parse(data, str(path))
     if len(documents) > 1:
         raise AccessError(f"{path} holds {len(documents)} YAML documents; a kubeconfig is one")
+    # pkigen reads YAML 1.2, kubectl 1.1: what they read differently is refused.
     for node, meaning in misread(documents[0]) if documents else ():
         raise AccessError(
             f"{path}:{node.line}:{node.column}: kubectl reads {node.text[:40]} as {meaning}",
@@ -228,6 +230,7 @@ def _require_list(value: object, where: str) -> None:
         raise _Bad(msg)
 
 
+# The JSON names of clientcmd/api/v1/types.go: Config, Cluster, Context, AuthInfo.
 _TOP = frozenset(
     {"apiVersion", "kind", "clusters", "contexts", "users", "current-context", "preferences", "extensions"}
 )
@@ -314,6 +317,7 @@ def assemble(access: Access, credential: Fields) -> str:
     context: dict[str, Value] = {"cluster": access.cluster, "user": access.user}
     if access.namespace is not None:
         context["namespace"] = access.namespace
+    # The context's name as kubeadm forms it (cmd/kubeadm/app/util/kubeconfig).
     name, here = f"{access.user}@{access.cluster}", PurePath()
     entries = {
         Section.CLUSTER: {access.cluster: NamedEntry(name=access.cluster, fields=cluster, origin=here)},

@@ -50,6 +50,7 @@ def remarks(certificate: x509.Certificate) -> tuple[str, ...]:
     return tuple(
         sentence
         for kind, sentence in (
+            # ssl.VERIFY_X509_STRICT is on by default there (Python 3.13, "What's New").
             (x509.KeyUsage, "has no keyUsage, which Python 3.13 and later refuse (RFC 5280 4.2.1.3)"),
             (x509.SubjectKeyIdentifier, "has no subjectKeyIdentifier (RFC 5280 4.2.1.2)"),
         )

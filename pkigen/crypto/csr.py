@@ -72,6 +72,7 @@ def parse_request(data: bytes) -> x509.CertificateSigningRequest:
     """
     if len(data) > LARGEST_REQUEST:
         raise AccessError(f"the request is larger than {LARGEST_REQUEST // 1024} KiB, which none needs to be")
+    # Before anything else is said: the key is known to whoever carried the file.
     if b"PRIVATE KEY-----" in data:
         raise AccessError(
             "the file holds a private key, which must never leave its owner",
@@ -86,6 +87,7 @@ def parse_request(data: bytes) -> x509.CertificateSigningRequest:
         raise AccessError("the file holds no PEM CERTIFICATE REQUEST, or a damaged one")
     try:
         request = x509.load_pem_x509_csr(block[0])
+        # pyca parses it when it is asked for: what is damaged must show here.
         _ = request.subject
     except Exception:  # noqa: BLE001 -- the parser raises many kinds; all mean the same here
         raise AccessError("the request cannot be read: it is damaged") from None

@@ -47,6 +47,7 @@ class AlgorithmRow:
 
 def _rsa(bits: int) -> AlgorithmRow:
     return AlgorithmRow(
+        # The exponent is that of Go's rsa.GenerateKey.
         generate=lambda: rsa.generate_private_key(public_exponent=65537, key_size=bits),
         slow_to_generate=True,
     )
@@ -122,6 +123,7 @@ def raw_ecdsa_signature(key: PrivateKey, data: bytes) -> bytes:
         signature = key.sign(data, ec.ECDSA(digest, deterministic_signing=True))
     except UnsupportedAlgorithm:
         signature = key.sign(data, ec.ECDSA(digest))
+    # OpenSSL gives DER, whose integers are as short as they can be.
     size = (key.curve.key_size + 7) // 8
     return b"".join(number.to_bytes(size, "big") for number in decode_dss_signature(signature))
 
@@ -247,7 +249,7 @@ def _read_private(pem: bytes, *, trust_primes: bool) -> PrivateKeyTypes:
         key = serialization.load_pem_private_key(
             pem, password=None, unsafe_skip_rsa_key_validation=trust_primes
         )
-    except TypeError:
+    except TypeError:  # pyca's way to say that a passphrase is needed
         reason = "is encrypted with a passphrase"
         key = None
     except Exception:  # noqa: BLE001 -- the parser's own text may quote the input, and this input is a key

@@ -55,6 +55,7 @@ class PathVerifier:
     def _verify(
         self, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str
     ) -> str | None:
+        # pyca has no empty store.
         if not anchors:
             return "the trust bundle is empty"
         builder = PolicyBuilder().store(Store(list(anchors))).time(self._now)
@@ -125,6 +126,7 @@ _LEAF_POLICY = (
     ExtensionPolicy.permit_all()
     .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, _require_leaf)
     .require_present(x509.KeyUsage, Criticality.AGNOSTIC, _require_signature)
+    # Generations of one CA are told apart by it (RFC 5280 4.2.1.1).
     .require_present(x509.AuthorityKeyIdentifier, Criticality.NON_CRITICAL, None)
 )
 

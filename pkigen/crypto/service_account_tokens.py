@@ -134,8 +134,10 @@ def sign(claims: Claims, key: PrivateKey, *, entropy: Callable[[int], bytes]) ->
 
     name = algorithm(key)
     header = {"alg": name, "kid": key_id(key)}
+    # The header has no `typ`: the API server's signer adds none (jwt.go).
     begin = int(claims.not_before.timestamp())  # JSON Web Tokens count whole seconds
     account = {"name": claims.account, **({"uid": claims.uid} if claims.uid else {})}
+    # In the order in which go-jose writes them: it gathers claims in a map, and Go sorts those.
     content: dict[str, Any] = {
         "aud": list(claims.audiences),
         "exp": begin + int(claims.validity.total_seconds()),
@@ -181,6 +183,7 @@ def is_signed_by(token: Token, public: bytes) -> bool:
     try:
         key = load_public(public)
         name = algorithm(key)
+        # Without a key id the API server tries every key (jwt.go, GetPublicKeys).
         if token.key_id not in {None, key_id(key)}:
             return False
         jwt.decode(token.text, _jose(key, public_pem(key)), algorithms=[name])

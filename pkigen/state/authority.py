@@ -113,8 +113,10 @@ def load_certificates(
     if other is None:
         return CACertificates.of_chain(chain)
     second = _load_generation(reader, ca, other, now=now, keys=keys)
+    # Until it is made, no trust bundle may be written: it would lack a generation that is to be trusted.
     if second is None:
         return replace(CACertificates.of_chain(chain), complete=False)
+    # Of two CAs that a verifier cannot tell apart it may try the wrong one, and give up.
     fault = _indistinct(second[0], chain[0])
     if fault is not None:
         path = ca_location(ca, other).certificate
@@ -235,6 +237,7 @@ def _next_name(reader: Reader, ca: CA) -> str:
     Verifiers that look issuers up by name must never find the wrong generation.
     """
     certificate = observe_certificate(reader, ca_location(ca)).certificate
+    # A CA that the user brought has a name of its own, and counts as the first generation.
     generation = 1
     if certificate is not None:
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -264,6 +267,7 @@ def load_issuer(reader: Reader, ca: CA, certificates: CACertificates) -> Issuer:
             f"{path} is missing: nothing can be signed with it here",
             hint="where an offline authority has it, ask that one: `pkigen authority request SPEC`",
         ) from None
+    # Whoever signs was to open the vault first (state.views.Opened).
     if is_sealed(data):
         raise AuthorityError(f"{path} is sealed: it cannot sign before it is opened")
     try:
@@ -310,6 +314,7 @@ def load_all(
 def _while_valid(reader: Reader, ca: CA, now: datetime) -> datetime:
     """The last moment at which a CA was good, if that is over: whether it was fit then is what counts."""
     certificate = observe_certificate(reader, ca_location(ca)).certificate
+    # `unfit` counts the last moment itself as past.
     return now if certificate is None else min(now, certificate.not_valid_after_utc - timedelta(seconds=1))
 
 
@@ -326,6 +331,7 @@ def look_at_all(
             )
         except AuthorityError as error:
             faults[ca] = error.message
+            # What is unfit is shown all the same: people look here for when it ends.
             certificates = None
             observed = observe_certificate(reader, ca_location(ca))
             if observed.certificate is not None:
@@ -343,6 +349,7 @@ def shared_key(authorities: Mapping[CA, CACertificates]) -> str | None:
 
     kube-apiserver 1.36 itself refuses a request-header CA that is the client CA.
     """
+    # Every anchor counts, those of a rotation's other generation included.
     seen: dict[bytes, CA] = {}
     for ca, certificate in (
         (ca, anchor) for ca, certificates in authorities.items() for anchor in certificates.anchors

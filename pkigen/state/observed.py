@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from pkigen.desired.generations import Location
 
 _LARGEST_FILE = 1 << 20
+# Chains and trust bundles have a handful.
 _MOST_CERTIFICATES = 16
 _PEM_CERTIFICATE = re.compile(
     rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]{1,65536}-----END CERTIFICATE-----"
 )
+# As the template writes them; a kubeconfig of any other form is not one of pkigen's.
 _CLIENT_CERTIFICATE = re.compile(rb"(?m)^    client-certificate-data: ([A-Za-z0-9+/=]+)$")
 _CA_DATA = re.compile(rb"(?m)^    certificate-authority-data: ([A-Za-z0-9+/=]+)$")
 _CLIENT_KEY = re.compile(rb"(?m)^    client-key-data: ([A-Za-z0-9+/=]+)$")
@@ -206,6 +208,7 @@ def parse_certificates(data: bytes) -> tuple[x509.Certificate, ...] | str:
     if b"PRIVATE KEY-----" in data:
         return "holds a private key, which does not belong into a file of certificates"
     blocks = _PEM_CERTIFICATE.findall(data)
+    # Go's pem.Decode passes over a block that it cannot read; here none may vanish unseen.
     if len(blocks) != data.count(b"-----BEGIN CERTIFICATE-----"):
         return "holds a damaged PEM certificate"
     if not 0 < len(blocks) <= _MOST_CERTIFICATES:

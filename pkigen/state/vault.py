@@ -134,6 +134,7 @@ class SealedVault:
             ) from None
         identity = Identity.of_file(text, IDENTITY_PATH)
         record = _require_record(reader)
+        # Before the record is relied on: whoever can write there could name other keys.
         record.require_genuine(identity)
         if record.recipient != identity.recipient.text:
             raise AuthorityError(f"{RECORD_PATH} belongs to another {IDENTITY_PATH}")
@@ -161,6 +162,7 @@ class SealedVault:
                 f"{path} does not open: it was changed, or is sealed for something else",
                 hint="put it back from a backup: `pkigen rollback --list` shows them",
             ) from None
+        # Anybody who knows the public half can seal something else to it; only the record tells it apart.
         known = self._record.of(data)
         if known is None or known.sha256 != hashlib.sha256(content).digest():
             raise AuthorityError(

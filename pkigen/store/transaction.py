@@ -210,6 +210,7 @@ class Transaction:
     def _stage(self, path: str, mode: int, chunks: Iterable[bytes], *, backup: bool) -> None:
         if mode & ~_MODE_BITS:
             raise UnsafePathError(f"{shown(self._anchor.root, path)} cannot have mode {mode:04o}")
+        # A number is never too long for a name, and leads nowhere.
         staged = f"{len(self._operations) + 1:08d}"
         synced = Synced.for_changes(len(self._operations) + 1)
         written = write_new(self._anchor.fs, staged, self._staging(), mode=mode, chunks=chunks, synced=synced)
@@ -229,10 +230,12 @@ class Transaction:
     def _prepare(self) -> Record:
         """Do everything that can fail or needs space: the backup and the directories."""
         anchor, staging_fd = self._anchor, self._staging()
+        # One wait for all files, before anything relies on them.
         if Synced.for_changes(len(self._operations)) is Synced.TOGETHER:
             anchor.fs.syncfs(staging_fd)
         operations = sorted(self._operations.values(), key=lambda operation: in_tree_order(operation.path))
         _require_no_file_above(anchor, operations)
+        # No rename crosses mounts, not even two of one file system (rename(2), EXDEV).
         mount = anchor.fs.mount(staging_fd)
         missing: dict[Parts, None] = {}
         checked: Level | None = None
@@ -249,6 +252,7 @@ class Transaction:
                     status = None
                 else:
                     status = _replaceable(anchor, level, parts)
+                # Once for each directory: the operations are in the order of the tree.
                 if level is not checked:
                     _require_writable(anchor, level, parts)
                     apart = anchor.fs.mount(level.fd) != mount
@@ -257,6 +261,7 @@ class Transaction:
                     operations[number] = replace(operation, beside=True)
                 _back_up(backup, operation, status, level)
             kept = backup.finish(self._begun)
+        # The name of the backup is part of the record, so that its move can be done again.
         backup_id = backups.free_id(anchor, self._now) if kept else None
         journal.make_directories(anchor, staging_fd, missing)
         beside.stage(anchor, staging_fd, operations)
