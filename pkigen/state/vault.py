@@ -148,7 +148,7 @@ class SealedVault:
     def close(self, path: str, content: bytes) -> bytes:
         """The content, sealed; the record knows it from now on."""
         sealed = self._recipient.close(content)
-        self._record = self._record.with_key(sealed, described(path, content))
+        self._record = self._record.with_key(sealed, sealed_key_of(path, content))
         return sealed
 
     def open(self, path: str, data: bytes) -> bytes:
@@ -214,7 +214,7 @@ def _require_record(reader: Reader) -> SealRecord:
     return record
 
 
-def described(path: str, content: bytes) -> SealedKey:
+def sealed_key_of(path: str, content: bytes) -> SealedKey:
     """What the record says of a private file.
 
     Raises:

@@ -31,7 +31,7 @@ def test_whom_nobody_may_approve(place: TeamCluster, user: str, groups: list[str
     options = [word for group in groups for word in ("--group", group)]
     result = place.sign(request(), *options, user=user)
     if said is None:
-        assert result.code == 0, "another CA judges that one"
+        assert result.code == 0, "another CA decides about that one"
         return
     assert (result.code, result.out) == (1, "")
     assert said in result.error

@@ -32,7 +32,7 @@ def restart_steps(inventory: Inventory) -> Mapping[str, tuple[Restart, ...]]:
     return {node: tuple(each) for node, each in steps.items()}
 
 
-def described(steps: tuple[Restart, ...], inventory: Inventory) -> tuple[RestartStep, ...]:
+def carried_steps(steps: tuple[Restart, ...], inventory: Inventory) -> tuple[RestartStep, ...]:
     """The same for the manifest."""
     return tuple(
         RestartStep(

@@ -74,7 +74,7 @@ class Reviewed:
 # -- making -----------------------------------------------------------------------------------------------
 
 
-def make_request(desired: DesiredCertificate, key: PrivateKey) -> bytes:
+def request_for(desired: DesiredCertificate, key: PrivateKey) -> bytes:
     """A request for a certificate of the inventory, as PEM: subject, names, usages; signed with its key.
 
     The key may be any that signs as these do, such as one that a token keeps.

@@ -188,7 +188,7 @@ def decoded(
     return found
 
 
-def read_kept(
+def read_own_file(
     reader: Reader,
     path: str,
     read: Callable[[dict[str, Any]], Said],

@@ -9,7 +9,7 @@ import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pkigen.airgap.carrier.format import plain_text, read_kept
+from pkigen.airgap.carrier.format import plain_text, read_own_file
 from pkigen.airgap.carrier.paths import PENDING
 from pkigen.errors import BundleError
 from pkigen.notation import json_text
@@ -50,7 +50,7 @@ def read_pending(reader: Reader) -> PendingEnrolment | None:
         hint="`pkigen node request --anew` makes new keys and another request",
     )
     try:
-        return read_kept(reader, PENDING, _pending, encode_pending, damaged=damaged, limit=_LARGEST)
+        return read_own_file(reader, PENDING, _pending, encode_pending, damaged=damaged, limit=_LARGEST)
     except UnreadableError as error:
         raise BundleError(error.message, hint=error.hint) from None
 

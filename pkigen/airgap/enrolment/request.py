@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.airgap.bundles.install import KEPT_BACKUPS
 from pkigen.airgap.carrier.bundle_key import KEY_SIZE, BundleKey, fingerprint
-from pkigen.airgap.carrier.csr_review import make_request, review_all
+from pkigen.airgap.carrier.csr_review import request_for, review_all
 from pkigen.airgap.carrier.envelope import unwrap
 from pkigen.airgap.carrier.paths import IDENTITY, PENDING, REQUEST_KEY
 from pkigen.airgap.carrier.requests import NONCE_SIZE, Purpose, RequestSet, read_requests, write_requests
@@ -112,7 +112,7 @@ def ask(
             private = installed or ALGORITHMS[item.key_algorithm].generate()
             if installed is None:
                 made.append((identifier, private_pem(private)))
-            requests.append((identifier, make_request(item, private)))
+            requests.append((identifier, request_for(item, private)))
         asked = RequestSet(
             purpose=Purpose.NODE,
             cluster=inventory.cluster.name,

@@ -13,7 +13,7 @@ from pkigen import layout
 from pkigen.airgap.carrier.csr_review import review_all
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE
 from pkigen.airgap.carrier.requests import AnswerSet, Purpose, write_answers
-from pkigen.airgap.offline.directory import KEEP_BACKUPS, ROOT, SITE_PIN, note
+from pkigen.airgap.offline.directory import KEEP_BACKUPS, ROOT, SITE_PIN, record_entries
 from pkigen.airgap.offline.generations import as_asked
 from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import certificate_pem, end_of_validity, issue_for
@@ -235,7 +235,7 @@ def answer(
         transaction.stage(_answer_path(requests.nonce), mode=layout.PUBLIC_MODE, content=file)
         if known_site(store) is None:
             transaction.stage(SITE_PIN, mode=layout.PUBLIC_MODE, content=f"{pin}\n".encode())
-        note(store, transaction, entries, now=tools.now)
+        record_entries(store, transaction, entries, now=tools.now)
         transaction.commit(keep_backups=KEEP_BACKUPS)
     return file
 

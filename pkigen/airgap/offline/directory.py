@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
 from pkigen.airgap.carrier.cluster_key import bundle_key
-from pkigen.airgap.carrier.format import name_of, read_kept
+from pkigen.airgap.carrier.format import name_of, read_own_file
 from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue, renew_root
 from pkigen.crypto.key_makers import generated
@@ -91,7 +91,7 @@ def read_description(reader: Reader) -> Described | None:
         BundleError: It says something that pkigen does not write.
     """
     damaged = BundleError(f"{DESCRIPTION} is damaged")
-    return read_kept(reader, DESCRIPTION, _described, _encode_description, damaged=damaged)
+    return read_own_file(reader, DESCRIPTION, _described, _encode_description, damaged=damaged)
 
 
 def _encode_description(described: Described) -> bytes:
@@ -138,7 +138,7 @@ def make(inventory: Inventory, store: Store, tools: Tools, *, root_validity: tim
             entries.append(LedgerEntry(event=Event.KEY_MADE, id="bundle-key", reason=None, facts={}))
         description = _encode_description(described)
         transaction.stage(DESCRIPTION, mode=layout.PUBLIC_MODE, content=description)
-        note(store, transaction, entries, now=tools.now)
+        record_entries(store, transaction, entries, now=tools.now)
         transaction.commit(keep_backups=KEEP_BACKUPS)
 
 
@@ -179,7 +179,7 @@ def renew_all(
             entries.append(
                 LedgerEntry(event=Event.ISSUED, id=identifier, reason=Reason.REQUESTED, facts=facts)
             )
-        note(store, transaction, entries, now=tools.now)
+        record_entries(store, transaction, entries, now=tools.now)
         transaction.commit(keep_backups=KEEP_BACKUPS)
 
 
@@ -214,13 +214,13 @@ def _planned_cas(inventory: Inventory, root_validity: timedelta) -> Iterator[_Pl
         item = inventory.certificates[ca_id(ca)]
         yield _PlannedCA(
             id=item.id,
-            files=files_of(ca),
+            files=ca_files(ca),
             content=content_of(item),
             key_algorithm=item.key_algorithm,
         )
 
 
-def files_of(ca: CA) -> KeyPairFiles:
+def ca_files(ca: CA) -> KeyPairFiles:
     """Where the offline side keeps a CA."""
     stem = layout.authority_path(ca)
     return KeyPairFiles(certificate=f"{stem}.crt", key=f"{stem}.key")
@@ -316,7 +316,7 @@ def _places(inventory: Inventory) -> dict[str, KeyPairFiles]:
     """What the authority signs with, by id: one root above the site's own CAs, or the CAs themselves."""
     if inventory.ca_keys is CAKeys.SITE:
         return {ROOT: _ROOT_FILES}
-    return {ca_id(ca): files_of(ca) for ca in inventory.authorities}
+    return {ca_id(ca): ca_files(ca) for ca in inventory.authorities}
 
 
 def _issuer(chain: tuple[x509.Certificate, ...], key: PrivateKey) -> Issuer:
@@ -353,7 +353,9 @@ def _private_key(reader: Reader, path: str) -> PrivateKey:
 # -- recording --------------------------------------------------------------------------------------------
 
 
-def note(store: Store, transaction: Transaction, entries: list[LedgerEntry], *, now: datetime) -> None:
+def record_entries(
+    store: Store, transaction: Transaction, entries: list[LedgerEntry], *, now: datetime
+) -> None:
     """Record this transaction's events in the ledger."""
     ledger, _ = appended(read_ledger(store), entries, now=now)
     transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)

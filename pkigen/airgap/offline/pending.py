@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE, unwrap
-from pkigen.airgap.carrier.format import plain_text, read_kept
+from pkigen.airgap.carrier.format import plain_text, read_own_file
 from pkigen.airgap.carrier.requests import RequestSet, read_requests
 from pkigen.errors import BundleError
 from pkigen.notation import json_text
@@ -63,7 +63,7 @@ def read_pending(reader: Reader) -> PendingAnswer | None:
         f"{layout.PENDING_REQUEST} is damaged",
         hint="`pkigen authority request --again` makes a new request in its place",
     )
-    return read_kept(
+    return read_own_file(
         reader, layout.PENDING_REQUEST, _pending, encode_pending, damaged=damaged, limit=_LARGEST
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.airgap.carrier.cluster_key import bundle_key
-from pkigen.airgap.carrier.csr_review import make_request, review_all
+from pkigen.airgap.carrier.csr_review import request_for, review_all
 from pkigen.airgap.carrier.requests import NONCE_SIZE, Purpose, RequestSet, write_requests
 from pkigen.airgap.offline.generations import as_asked, renamed
 from pkigen.airgap.offline.pending import PendingAnswer, encode_pending
@@ -63,7 +63,7 @@ def ask(inventory: Inventory, store: Store, identifiers: Iterable[str], tools: T
         if present is None:
             new.append(item)
         else:
-            requests[item.id] = make_request(*present)
+            requests[item.id] = request_for(*present)
     if tools.vault.seals:
         _require_no_new_ca(new)
     keys: dict[str, bytes] = {}
@@ -71,7 +71,7 @@ def ask(inventory: Inventory, store: Store, identifiers: Iterable[str], tools: T
         for item in new:
             key = next(made)
             keys[item.id] = private_pem(key)
-            requests[item.id] = make_request(item, key)
+            requests[item.id] = request_for(item, key)
     requested = RequestSet(
         purpose=Purpose.AUTHORITY,
         cluster=inventory.cluster.name,

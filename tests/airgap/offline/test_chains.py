@@ -1,4 +1,4 @@
-"""Every chain as a client would judge it that has only what our bundles hold; controls must be refused."""
+"""Every chain as a client would verify it that has only what our bundles hold; controls must be refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GNUTLS = {"sslserver": "1.3.6.1.5.5.7.3.1", "sslclient": "1.3.6.1.5.5.7.3.2"}
 
 @pytest.fixture(scope="module")
 def real(original_cluster: OfflineSides, tmp_path_factory: pytest.TempPathFactory) -> OfflineSides:
-    """A cluster of the real present, so that programs with a clock of their own can judge it."""
+    """A cluster of the real present, so that programs with a clock of their own can verify it."""
     from datetime import UTC, datetime  # noqa: PLC0415
 
     keys = "site" if "caKeys: site" in original_cluster.spec.read_text() else "offline"
@@ -46,7 +46,7 @@ def real(original_cluster: OfflineSides, tmp_path_factory: pytest.TempPathFactor
 
 
 def anchors(places: OfflineSides, ca: CA) -> Path:
-    """The bundle that a control-plane node judges by."""
+    """The bundle that a control-plane node verifies with."""
     return places.site / "nodes/cp-1/etc/kubernetes/pki" / BUNDLES[ca]
 
 
@@ -74,13 +74,13 @@ def test_openssl_in_its_strict_mode(real: OfflineSides, tmp_path: Path) -> None:
     """An anchor that is an intermediate needs -partial_chain; a whole chain to the root needs nothing."""
     root = real.authority / "pki/root.crt"
     partial = ("-partial_chain",) if root.exists() else ()
-    by_judge: dict[tuple[CA, str], list[Path]] = {}
+    by_verifier: dict[tuple[CA, str], list[Path]] = {}
     for item, certificate, _ in leaves(real, tmp_path):
         assert item.issuer is not None
         for purpose in OPENSSL[item.profile]:
-            by_judge.setdefault((item.issuer, purpose), []).append(certificate)
-    assert sum(map(len, by_judge.values())) == 18
-    for (ca, purpose), certificates in by_judge.items():
+            by_verifier.setdefault((item.issuer, purpose), []).append(certificate)
+    assert sum(map(len, by_verifier.values())) == 18
+    for (ca, purpose), certificates in by_verifier.items():
         verify = ("openssl", "verify", "-x509_strict", "-purpose", purpose)
         assert accepted(*verify, *partial, "-CAfile", anchors(real, ca), *certificates), (ca, purpose)
         other = anchors(real, CA.ETCD if ca is not CA.ETCD else CA.KUBERNETES)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pkigen.airgap.carrier.bundle_key import BundleKey, fingerprint
-from pkigen.airgap.carrier.csr_review import make_request
+from pkigen.airgap.carrier.csr_review import request_for
 from pkigen.airgap.carrier.requests import Purpose, write_requests
 from pkigen.crypto.issuance import Issuer, certificate_pem, issue_for
 from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, load_private
@@ -76,33 +76,33 @@ def first(places: OfflineSides) -> str:
 
 
 def other_subject(item: DesiredCertificate) -> bytes:
-    return make_request(
+    return request_for(
         replace(item, subject=Subject(common_name="root", organizations=("system:masters",))), a_key()
     )
 
 
 def other_names(item: DesiredCertificate) -> bytes:
-    return make_request(replace(item, sans=SANs.of(*item.sans.texts(), "evil.example.com")), a_key())
+    return request_for(replace(item, sans=SANs.of(*item.sans.texts(), "evil.example.com")), a_key())
 
 
 def other_key(item: DesiredCertificate) -> bytes:
-    return make_request(item, a_key(KeyAlgorithm.ECDSA_P384))
+    return request_for(item, a_key(KeyAlgorithm.ECDSA_P384))
 
 
 def other_usages(item: DesiredCertificate) -> bytes:
-    return make_request(replace(item, profile=Profile.CLIENT), a_key())
+    return request_for(replace(item, profile=Profile.CLIENT), a_key())
 
 
 def another_depth(item: DesiredCertificate) -> bytes:
     """A CA without a path length where one of 0 is meant, or a CA where a leaf is."""
-    return make_request(replace(item, profile=Profile.CA), a_key())
+    return request_for(replace(item, profile=Profile.CA), a_key())
 
 
 def unproven(item: DesiredCertificate) -> bytes:
     """A request for a key that whoever made it has not got: one byte of its signature is another."""
     from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415
 
-    der = bytearray(x509.load_pem_x509_csr(make_request(item, a_key())).public_bytes(Encoding.DER))
+    der = bytearray(x509.load_pem_x509_csr(request_for(item, a_key())).public_bytes(Encoding.DER))
     der[-1] ^= 1
     return x509.load_der_x509_csr(bytes(der)).public_bytes(Encoding.PEM)
 
@@ -157,7 +157,7 @@ def test_a_request_for_what_is_not_asked_for_here(
     if ("site" if first(places) == "ca" else "offline") not in variants:
         pytest.skip("the other variant")
     item = inventory_of(places).get(identifier) or inventory_of(places)["ca"]
-    carry(places, {identifier: make_request(item, a_key())})
+    carry(places, {identifier: request_for(item, a_key())})
     error, _ = refused(places, *places.sign_arguments(), "--pin", asked.pins[0])
     assert f"{identifier}: {sentence}" in error
 
@@ -167,7 +167,7 @@ def test_two_certificates_for_one_key(asked: OfflineSides, tmp_path: Path) -> No
     one, other, *_ = dict(places.requests().requests)
     key = a_key()
     items = inventory_of(places)
-    carry(places, {each: make_request(items[each], key) for each in (one, other)})
+    carry(places, {each: request_for(items[each], key) for each in (one, other)})
     error, _ = refused(places, *places.sign_arguments(), "--pin", asked.pins[0])
     assert f"{other}: its key is that of {one}" in error
 
@@ -176,9 +176,7 @@ def test_a_request_for_the_key_of_the_authority_itself(asked: OfflineSides, tmp_
     places = asked.copy(tmp_path / "places")
     own = places.authority / ("pki/root.key" if first(places) == "ca" else "pki/front-proxy-ca.key")
     identifier = first(places)
-    carry(
-        places, {identifier: make_request(inventory_of(places)[identifier], load_private(own.read_bytes()))}
-    )
+    carry(places, {identifier: request_for(inventory_of(places)[identifier], load_private(own.read_bytes()))})
     error, _ = refused(places, *places.sign_arguments(), "--pin", asked.pins[0])
     assert f"{identifier}: its key is that of the CA " in error
 
@@ -195,7 +193,7 @@ def test_a_request_for_a_key_that_another_certificate_has(cluster: OfflineSides)
         config = (cluster.site / "nodes/cp-1/etc/kubernetes/admin.conf").read_bytes()
         key = load_private(client_key_pem(config) or b"")
     assert names[1] in earlier
-    carry(cluster, {names[0]: make_request(items[names[0]], key)})
+    carry(cluster, {names[0]: request_for(items[names[0]], key)})
     error, _ = refused(cluster, *cluster.sign_arguments())
     assert error.endswith(f"{names[0]}: its key is that of {names[1]}: each certificate has one of its own")
 
@@ -292,7 +290,7 @@ def test_a_request_that_was_answered_gets_the_same_answer_and_no_other(
     assert (places.authority / ".pkigen/ledger.jsonl").read_bytes() == ledger
     # The number of an answered request does not open the door to another one.
     identifier = first(places)
-    carry(places, {identifier: make_request(inventory_of(places)[identifier], a_key())})
+    carry(places, {identifier: request_for(inventory_of(places)[identifier], a_key())})
     error, _ = refused(places, *places.sign_arguments())
     assert error == f"another request with the number {places.requests().nonce[:8]} was answered before"
 
