@@ -155,7 +155,11 @@ class _Child:
         return self._pipe.fileno()
 
     def key(self) -> PrivateKey:
-        """The next key."""
+        """The next key.
+
+        Raises:
+            PkigenError: The process has died.
+        """
         size = int.from_bytes(self._read(_LENGTH_OCTETS), "big")
         der = self._read(size)
         # The bytes come from our own child: checking the primes again would cost as much as making them.

@@ -184,7 +184,12 @@ def list_backups(anchor: Anchor) -> tuple[BackupInfo, ...]:
 
 
 def read_manifest(anchor: Anchor, backup_id: str) -> BackupInfo:
-    """Read what one backup holds."""
+    """Read what one backup holds.
+
+    Raises:
+        MissingError: There is no such backup.
+        StoreError: Its manifest is damaged.
+    """
     path = f"{anchor.private_path}/{BACKUPS}/{backup_id}/{_MANIFEST}"
     try:
         text = _read(anchor, backup_id, (_MANIFEST,), limit=_MANIFEST_MAX).data
@@ -200,7 +205,11 @@ def read_manifest(anchor: Anchor, backup_id: str) -> BackupInfo:
 
 
 def read_kept(anchor: Anchor, backup_id: str, path: str, *, limit: int) -> FileContent:
-    """Read a file as it was before the change."""
+    """Read a file as it was before the change.
+
+    Raises:
+        MissingError: The backup does not hold it.
+    """
     try:
         return _read(anchor, backup_id, (_FILES, *readable_parts(path)), limit=limit)
     except FileNotFoundError:

@@ -113,7 +113,11 @@ def _close_to_others(fs: FileSystem, fd: int, status: os.stat_result, parts: Par
 
 
 def require_ours(status: os.stat_result, path: str) -> None:
-    """Refuse a file or directory that another user owns or may change."""
+    """Refuse a file or directory that another user owns or may change.
+
+    Raises:
+        ObstacleError: Another user does.
+    """
     if status.st_uid not in {os.geteuid(), 0}:
         raise ObstacleError(
             path,

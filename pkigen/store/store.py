@@ -221,7 +221,11 @@ class Store:
             yield from lapses(self._anchor, descent, below)
 
     def transaction(self) -> Transaction:
-        """Begin a change; one at a time."""
+        """Begin a change; one at a time.
+
+        Raises:
+            StoreError: The directory is open for reading only, or an earlier change is not undone.
+        """
         if self._begun is None or self._now is None:
             raise StoreError(f"{self.root} is open for reading only")
         with explained(self.root, "", "begin to change"):
@@ -237,7 +241,11 @@ class Store:
             return backups.list_backups(self._anchor) if self._anchor.has_private else ()
 
     def read_backup(self, backup_id: str, path: str, *, limit: int = _READ_MAX) -> FileContent:
-        """Read a file as it was before the change that left this backup."""
+        """Read a file as it was before the change that left this backup.
+
+        Raises:
+            MissingError: There is no such backup, or it does not hold the file.
+        """
         with explained(self.root, f"{self._anchor.private_path}/{backups.BACKUPS}/{backup_id}", "read"):
             if not self._anchor.has_private:
                 raise MissingError(f"there is no backup {backup_id}")

@@ -89,7 +89,11 @@ class Transaction:
             self._stage(path, mode, (content,), backup=backup)
 
     def stage_mode(self, path: str, *, mode: int) -> None:
-        """Give an existing file other permission bits: the same content is staged anew."""
+        """Give an existing file other permission bits: the same content is staged anew.
+
+        Raises:
+            MissingError: There is no such file.
+        """
         parts = self._claim(path)
         with explained(self._anchor.root, path, "change the mode of"):
             if self._existing(parts) is None:
@@ -99,7 +103,11 @@ class Transaction:
                 self._stage(path, mode, chunks_of(self._anchor.fs, fd), backup=True)
 
     def remove(self, path: str) -> None:
-        """Take a file out of the tree; it stays in the backup."""
+        """Take a file out of the tree; it stays in the backup.
+
+        Raises:
+            MissingError: There is no such file.
+        """
         parts = self._claim(path)
         with explained(self._anchor.root, path, "remove"):
             if self._existing(parts) is None:
@@ -109,7 +117,11 @@ class Transaction:
         logger.debug("%s is to be removed", path)
 
     def staged(self, path: str, *, limit: int = _READ_MAX) -> FileContent:
-        """Read a staged file back from the disk."""
+        """Read a staged file back from the disk.
+
+        Raises:
+            MissingError: Nothing is staged for the path.
+        """
         operation = self._operations.get(path)
         if not isinstance(operation, WriteFile):
             raise MissingError(f"{shown(self._anchor.root, path)} is not staged")

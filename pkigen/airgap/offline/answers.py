@@ -191,6 +191,10 @@ def answer(
 
     Returns:
         The answer file.
+
+    Raises:
+        BundleError: The root cannot sign a CA for which it was asked.
+        StoreError: The directory could not be written; nothing is handed out.
     """
     entries: list[LedgerEntry] = []
     certificates: dict[str, bytes] = {}
