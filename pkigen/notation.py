@@ -1,11 +1,13 @@
-"""Durations, moments and hosts as text, and back."""
+"""Durations, moments, hosts, bytes and records as text; durations are read back, too."""
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -59,6 +61,16 @@ _UNITS = ((2 * 365 * 86400, 365 * 86400, "y"), (86400, 86400, "d"), (3600, 3600,
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC, to the second."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def json_text(content: dict[str, Any]) -> bytes:
+    """The one form of JSON in which records are written: what differs from it is not ours."""
+    return json.dumps(content, indent=1, ensure_ascii=True).encode() + b"\n"
+
+
+def base64_text(data: bytes) -> str:
+    """Bytes as kubeconfigs and manifests hold them: on one line (RFC 4648 4)."""
+    return base64.b64encode(data).decode("ascii")
 
 
 IPAddress = IPv4Address | IPv6Address

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry, Section, encode, encoded
-from pkigen.access.yaml_text import Value, dump
+from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry, Section, encode
+from pkigen.access.yaml_text import Value, dump, dump_all
 from pkigen.errors import AccessError
-from pkigen.notation import timestamp
+from pkigen.notation import base64_text, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -102,7 +102,7 @@ def bindings_manifest(groups: tuple[str, ...]) -> str:
         for name, role in _NODE_ROLES.items():
             own = f"kubeadm:{name}" if group == DEFAULT_GROUP else f"pkigen:{name}:{group}"
             objects.append(_binding("ClusterRoleBinding", own, "ClusterRole", role, subject))
-    return _documents(objects)
+    return dump_all(objects)
 
 
 def discovery_manifest(trust_bundle: bytes, server: str) -> str:
@@ -113,7 +113,7 @@ def discovery_manifest(trust_bundle: bytes, server: str) -> str:
     """
     cluster = NamedEntry(
         name="",
-        fields={"certificate-authority-data": encoded(trust_bundle), "server": server},
+        fields={"certificate-authority-data": base64_text(trust_bundle), "server": server},
         origin=PurePath(),
     )
     config = Kubeconfig(
@@ -127,7 +127,7 @@ def discovery_manifest(trust_bundle: bytes, server: str) -> str:
         "resources": ["configmaps"],
         "verbs": ["get"],
     }
-    return _documents(
+    return dump_all(
         [
             {
                 "apiVersion": "v1",
@@ -179,10 +179,6 @@ def _binding(
         "roleRef": {"apiGroup": _RBAC, "kind": role_kind, "name": role},
         "subjects": [subject],
     }
-
-
-def _documents(objects: list[Mapping[str, Value]]) -> str:
-    return "".join(f"---\n{dump(each)}" for each in objects)
 
 
 def _characters(entropy: Callable[[int], bytes], count: int) -> str:

@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pkigen.crypto import service_account_tokens as tokens
 from pkigen.crypto.keys import UnsupportedKeyError, public_der, public_half
-from pkigen.crypto.names import common_names
+from pkigen.crypto.names import common_names, extension_of
 from pkigen.state.observed import parse_certificates
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pkigen.access.kubeconfigs import NamedEntry
 
 _BOOTSTRAP_TOKEN = re.compile(r"([a-z0-9]{6})\.[a-z0-9]{16}")
+# The API server puts everybody whom it knows into this group (authentication/group).
 _AUTHENTICATED = "system:authenticated"
 
 
@@ -96,6 +97,7 @@ def of_token(text: str, *, now: datetime) -> Credential:
     details = [f"issued by {token.claims.get('iss', 'nobody')}"]
     details += [f"for {', '.join(token.audiences)}"] if token.audiences else []
     details += [f"signed with the key {token.key_id}"] if token.key_id else []
+    # A subject of another form is of another issuer: what it means only the cluster knows.
     namespace, _, name = subject.removeprefix(tokens.SERVICE_ACCOUNT_PREFIX).partition(":")
     if not subject.startswith(tokens.SERVICE_ACCOUNT_PREFIX) or not name:
         return Credential(
@@ -107,6 +109,7 @@ def of_token(text: str, *, now: datetime) -> Credential:
         )
     if not _uid(token.claims):
         faults = (*faults, "the token has no UID in it: the API server refuses it, others may take it")
+    # Those of serviceaccount.MakeGroupNames.
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", _AUTHENTICATED)
     return Credential(
         kind=CredentialKind.SERVICE_ACCOUNT_TOKEN,
@@ -119,6 +122,7 @@ def of_token(text: str, *, now: datetime) -> Credential:
 
 
 def _token_faults(token: tokens.Token, now: datetime) -> Iterator[str]:
+    """The leeway is for a token that begins; one that has ended is told at once."""
     if token.expires is not None and token.expires <= now:
         yield f"the token expired {token.expires:%Y-%m-%d %H:%M} UTC"
     if token.not_before is not None and token.not_before > now + tokens.LEEWAY:
@@ -144,6 +148,7 @@ def of_entry(entry: NamedEntry, read: Callable[[Path], bytes | str], *, now: dat
         )
     certificate, certificate_faults = _certificate(entry, read)
     token, token_faults = _token(entry, read)
+    # Certificates are tried before tokens (kubeapiserver/authenticator/config.go).
     if certificate is not None:
         found = of_certificate(certificate, now=now)
         faults = (*found.faults, *certificate_faults, *_key_faults(entry, read, certificate))
@@ -158,6 +163,7 @@ def of_entry(entry: NamedEntry, read: Callable[[Path], bytes | str], *, now: dat
             kind=CredentialKind.PASSWORD,
             faults=("it is a password, which API servers no longer take since 1.19",),
         )
+    # Where it is allowed, whoever shows nothing has this name (authentication/request/anonymous).
     return Credential(
         kind=CredentialKind.NOTHING,
         user="system:anonymous",
@@ -210,6 +216,7 @@ def only_certificates(data: bytes) -> bytes:
 def _key_faults(
     entry: NamedEntry, read: Callable[[Path], bytes | str], certificate: x509.Certificate
 ) -> tuple[str, ...]:
+    """The TLS client needs both halves, and Go refuses a pair that does not match (`tls.X509KeyPair`)."""
     data = content(entry, "client-key", read)
     if data is None:
         return ("the client certificate has no private key beside it",)
@@ -227,12 +234,14 @@ def key_fault(data: bytes, certificate: x509.Certificate) -> str | None:
 
 
 def _only_keys(data: bytes) -> bytes:
+    """The private key of a file that may hold certificates, too (kubelet-client-current.pem)."""
     return b"\n".join(
         re.findall(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.+?-----END [A-Z ]*PRIVATE KEY-----", data, re.DOTALL)
     )
 
 
 def _token(entry: NamedEntry, read: Callable[[Path], bytes | str]) -> tuple[str, tuple[str, ...]]:
+    """Of both, the file counts: client-go keeps reading it while it runs (`transport/token_source.go`)."""
     path = entry.text("tokenFile")
     if path:
         data = read(Path(entry.origin.parent / path))
@@ -243,6 +252,7 @@ def _token(entry: NamedEntry, read: Callable[[Path], bytes | str]) -> tuple[str,
 
 
 def _uid(claims: dict[str, object]) -> object:
+    """Bound tokens have it in their private claims (`claims.go`), those of Secrets beside (`legacy.go`)."""
     private = claims.get("kubernetes.io")
     account = private.get("serviceaccount") if isinstance(private, dict) else None
     return (
@@ -253,8 +263,7 @@ def _uid(claims: dict[str, object]) -> object:
 
 
 def _is_for_clients(certificate: x509.Certificate) -> bool:
-    try:
-        usages = set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    except x509.ExtensionNotFound:
-        return False
+    """Stricter than Go's checkChainForKeyUsage, which lets pass what lacks the extension."""
+    extension = extension_of(certificate, x509.ExtendedKeyUsage)
+    usages = set(extension.value) if extension is not None else set()
     return bool(usages & {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})

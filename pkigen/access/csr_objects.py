@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pkigen.access.kubeconfigs import encoded
 from pkigen.access.yaml_text import Value, dump
 from pkigen.errors import AccessError
+from pkigen.notation import base64_text
 
 if TYPE_CHECKING:
     from pkigen.access.requests import Request
@@ -69,7 +69,7 @@ def request_object(
             "metadata": {"name": own},
             "spec": {
                 "expirationSeconds": seconds,
-                "request": encoded(pem),
+                "request": base64_text(pem),
                 "signerName": SIGNER,
                 "usages": usages,
             },

@@ -86,6 +86,7 @@ def _node(inventory: Inventory, name: str) -> Iterator[str]:
 
 
 def _user(inventory: Inventory, name: str) -> User | None:
+    """Whom the API server means: a service account by its whole name, a person by its common name."""
     for user in inventory.cluster.spec.users:
         if user.username == name:
             return user
@@ -112,6 +113,7 @@ def _is_given(user: User | IAMMapping, failure: Cannot) -> bool:
 
 
 def _covers(rule: PolicyRule, failure: Cannot) -> bool:
+    """Whether RBAC lets a rule allow it (`rbac/v1/evaluation_helpers.go`); one for named objects does not."""
     if not {failure.verb, "*"} & set(rule.verbs):
         return False
     if failure.path is not None:

@@ -53,13 +53,11 @@ def documents(inventory: Inventory, reader: Reader, *, jwks_uri: str | None) -> 
     """
     # In the order of the API servers' flags: the documents are compared with theirs byte for byte.
     slots = [slot for _, slot in accepted_sa_keys(inventory.rotations)]
-    keys = [_key(reader, sa_path(slot, layout.SA_PUBLIC_KEY)) for slot in slots]
+    keys = [_public_key(reader, sa_path(slot, layout.SA_PUBLIC_KEY)) for slot in slots]
     issuer = inventory.cluster.token_issuer
     uri = jwks_uri or _default_uri(inventory)
-    for what, url in (("the issuer", issuer), ("the JWKS URI", uri)):
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.netloc or parts.query or parts.fragment:
-            raise AccessError(f"{what} {url[:200]!r} is no https URL without query and fragment")
+    _require_https_url("the issuer", issuer)
+    _require_https_url("the JWKS URI", uri)
     configuration = {
         "issuer": issuer,
         "jwks_uri": uri,
@@ -75,7 +73,15 @@ def documents(inventory: Inventory, reader: Reader, *, jwks_uri: str | None) -> 
     )
 
 
+def _require_https_url(what: str, url: str) -> None:
+    """OpenID Connect Discovery 1.0 (3, issuer) allows nothing else, and verifiers refuse the rest."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.netloc or parts.query or parts.fragment:
+        raise AccessError(f"{what} {url[:200]!r} is no https URL without query and fragment")
+
+
 def _default_uri(inventory: Inventory) -> str:
+    """What the API server publishes: the last of its flags, else where it is itself reached."""
     cluster = inventory.cluster
     given = [
         arg.value for arg in cluster.spec.api_server.extra_args if arg.name == "service-account-jwks-uri"
@@ -85,7 +91,7 @@ def _default_uri(inventory: Inventory) -> str:
     return f"{cluster.local_server(cluster.control_plane[0])}/{JWKS_PATH}"
 
 
-def _key(reader: Reader, path: str) -> PublicKey:
+def _public_key(reader: Reader, path: str) -> PublicKey:
     content = read_file(reader, path)
     if isinstance(content, Fault):
         raise AccessError(f"{path} {content.message}", hint="make the PKI with `pkigen init` first")
@@ -113,9 +119,11 @@ def _jwk(key: PublicKey) -> dict[str, str]:
 
 
 def _number(value: int, size: int | None = None) -> str:
+    """Base64urlUInt without padding (RFC 7518 2); a coordinate has the curve's full length (6.2.1.2)."""
     data = value.to_bytes(size or (value.bit_length() + 7) // 8, "big")
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
 def _json(content: object) -> str:
+    """Without blanks, as Go's `json.Marshal` writes: the documents are compared byte for byte."""
     return json.dumps(content, separators=(",", ":"))

@@ -69,7 +69,7 @@ def _explained(failure: messages.Failure, known: Known | None) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Served:
-    """Who is dialled at a port: whose certificates it has, and by which setting its clients judge it."""
+    """Who is dialled at a port: whose certificates it has, and by which setting its clients verify it."""
 
     ca: CA
     trust: str
@@ -92,6 +92,7 @@ _API_SERVER = _Served(
 
 
 def _unknown_authority(failure: UnknownAuthority, known: Known | None) -> Iterator[str]:
+    """The port says who was dialled, and so which CA should have signed and which setting trusts it."""
     server = failure.server or ""
     served = _SERVED.get(f":{server.rpartition(':')[2]}", _API_SERVER)
     yield "whoever dialled got a certificate from a CA that is not in its trust bundle"
@@ -168,7 +169,12 @@ def _wrong_name(failure: WrongName, known: Known | None) -> Iterator[str]:
             "spec.apiServer.certSANs and run `pkigen apply`"
         )
         return
-    servers = _servers(known.inventory, names)
+    yield from _wrong_name_of(known.inventory, name, names)
+
+
+def _wrong_name_of(inventory: Inventory, name: str, names: frozenset[str]) -> Iterator[str]:
+    """Which of the cluster's certificates was presented, and where the name goes that it lacks."""
+    servers = _servers(inventory, names)
     having = [each for each in servers if name in each.sans.texts()]
     if having:
         yield (
@@ -210,6 +216,7 @@ def _expired(known: Known | None) -> Iterator[str]:
 
 
 def _anonymous(known: Known | None) -> Iterator[str]:
+    """What RBAC denies to `system:anonymous` was never authenticated; a bad certificate is a 401 instead."""
     yield "the API server saw no credential at all: the request came without client certificate and token"
     yield "a certificate that it cannot verify gives 401 Unauthorized instead, so none was sent"
     yield (

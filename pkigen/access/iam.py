@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pkigen.access.yaml_text import Value, dump
-from pkigen.errors import AccessError, SpecError
-from pkigen.spec import yaml_source
+from pkigen.access.yaml_text import Value, dump, parse
+from pkigen.errors import AccessError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -79,43 +78,57 @@ def config_map(cluster: ClusterSpec, current: Current | None) -> ConfigMap:
     known = current or NO_CURRENT
     data: dict[str, Value] = {}
     for key, arn_key in _ARN_KEYS.items():
-        # aws-iam-authenticator compares ARNs in lower case (pkg/mapper/configmap).
-        wanted = {
-            mapping.arn.lower(): _entry(mapping, arn_key) for mapping in _of_kind(cluster.spec.iam, key)
-        }
+        wanted = _wanted(cluster.spec.iam, key)
         kept: list[Mapping[str, Value]] = []
-        for entry in known.entries[key]:
-            arn = str(entry.get(arn_key, ""))
-            replaced = wanted.get(arn.lower())
+        for entry in _unmapped(known.entries[key], wanted, arn_key):
             if _is_node(entry):
-                if replaced is not None and not _is_node(replaced):
-                    raise AccessError(
-                        f"spec.iam maps {arn}, which is the role of nodes: they would be locked out",
-                        hint="give people a role of their own",
-                    )
-                if replaced is None:
-                    kept.append(entry)
-            elif replaced is None:
-                remarks.append(f"{arn or 'an entry without ARN'} is not in the spec and goes")
+                kept.append(entry)
+            else:
+                remarks.append(
+                    f"{_arn(entry, arn_key) or 'an entry without ARN'} is not in the spec and goes"
+                )
         entries = [*kept, *(wanted[arn] for arn in sorted(wanted))]
         if entries:
-            data[key] = "".join(_listing(entry) for entry in entries)
+            data[key] = "".join(map(_listing, entries))
     if known.accounts.strip():
         data[_ACCOUNTS] = known.accounts
         remarks.append(f"{_ACCOUNTS} is kept: every IAM user of these accounts can authenticate")
-    manifest: dict[str, Value] = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": NAME, "namespace": NAMESPACE},
-        "data": data,
+    return ConfigMap(manifest=dump(_manifest(data)), remarks=tuple(remarks))
+
+
+def _manifest(data: Mapping[str, Value]) -> Mapping[str, Value]:
+    metadata: Mapping[str, Value] = {"name": NAME, "namespace": NAMESPACE}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def _unmapped(
+    present: Sequence[Mapping[str, Value]], wanted: Mapping[str, Mapping[str, Value]], arn_key: str
+) -> list[Mapping[str, Value]]:
+    """The present entries that the spec says nothing about; refused where it would take a node's from it."""
+    found = []
+    for entry in present:
+        replaced = wanted.get(_arn(entry, arn_key).lower())
+        if replaced is None:
+            found.append(entry)
+        elif _is_node(entry) and not _is_node(replaced):
+            raise AccessError(
+                f"spec.iam maps {_arn(entry, arn_key)}, which is the role of nodes: they would be locked out",
+                hint="give people a role of their own",
+            )
+    return found
+
+
+def _arn(entry: Mapping[str, Value], arn_key: str) -> str:
+    return str(entry.get(arn_key, ""))
+
+
+def _wanted(mappings: Sequence[IAMMapping], key: str) -> dict[str, Mapping[str, Value]]:
+    """The spec's entries of one list, by the ARN as aws-iam-authenticator compares it, in lower case."""
+    return {
+        mapping.arn.lower(): _entry(mapping, _ARN_KEYS[key])
+        for mapping in mappings
+        if (":user/" in mapping.arn) == (key == _USERS)
     }
-    return ConfigMap(manifest=dump(manifest), remarks=tuple(remarks))
-
-
-def _of_kind(mappings: Sequence[IAMMapping], key: str) -> Iterator[IAMMapping]:
-    for mapping in mappings:
-        if (":user/" in mapping.arn) == (key == _USERS):
-            yield mapping
 
 
 def _entry(mapping: IAMMapping, arn_key: str) -> Mapping[str, Value]:
@@ -124,6 +137,7 @@ def _entry(mapping: IAMMapping, arn_key: str) -> Mapping[str, Value]:
 
 
 def _is_node(entry: Mapping[str, Value]) -> bool:
+    """Whether an entry lets kubelets in: the Node authorizer knows them by this group and user prefix."""
     groups = entry.get("groups")
     in_group = isinstance(groups, list | tuple) and _NODE_GROUP in groups
     return in_group or str(entry.get("username", "")).startswith(_NODE_USER)
@@ -135,24 +149,15 @@ def _listing(entry: Mapping[str, Value]) -> str:
 
 
 def _document(data: bytes, file: str) -> Mapping[str, Value]:
-    try:
-        documents, problems = yaml_source.read_documents(data, file=file)
-    except SpecError as error:
-        raise AccessError(str(error.problems[0])) from None
-    if problems:
-        raise AccessError(str(problems[0]))
+    documents = parse(data, file)
     if len(documents) != 1 or not isinstance(documents[0].value, dict):
         raise AccessError(f"{file} is not the ConfigMap {NAME}")
     return documents[0].value
 
 
 def _listed(text: str, key: str, file: str) -> Iterator[Mapping[str, Value]]:
-    try:
-        documents, problems = yaml_source.read_documents(text.encode(), file=f"{file}: {key}")
-    except SpecError as error:
-        raise AccessError(str(error.problems[0])) from None
-    if problems:
-        raise AccessError(str(problems[0]))
+    """The mappings of one key, whose value is a text that is itself YAML (`pkg/mapper/configmap`)."""
+    documents = parse(text.encode(), f"{file}: {key}")
     content = documents[0].value if documents else []
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
         raise AccessError(f"{file}: {key} is no list of mappings")

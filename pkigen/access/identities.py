@@ -104,6 +104,7 @@ def declared(inventory: Inventory, name: str) -> User | None:
 
 
 def _taken(user: str, inventory: Inventory) -> str | None:
+    """A certificate of this name would be taken for a component: users and components share the CN."""
     for certificate in inventory.certificates.values():
         person = isinstance(certificate.location, InKubeconfig) and certificate.node is None
         own = certificate.issuer is CA.KUBERNETES and certificate.profile is Profile.CLIENT and not person

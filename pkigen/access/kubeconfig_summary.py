@@ -47,6 +47,7 @@ def lines(config: Kubeconfig, read: Callable[[Path], bytes | str], *, now: datet
 def _context(
     config: Kubeconfig, context: NamedEntry, read: Callable[[Path], bytes | str], now: datetime
 ) -> Iterator[str]:
+    """Everything that ends on the way is gathered, so that the first of them can be told last."""
     endings: list[Ending] = []
     cluster = config.find(Section.CLUSTER, context.text("cluster"))
     if cluster is None:

@@ -14,15 +14,16 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from pkigen.access.client_go_yaml import misread
-from pkigen.access.yaml_text import Value, dump
-from pkigen.errors import AccessError, SpecError
-from pkigen.spec import yaml_source
+from pkigen.access.yaml_text import Value, dump, parse
+from pkigen.errors import AccessError
+from pkigen.notation import base64_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 Fields = Mapping[str, Value]
 
+# In bytes: more than a thousand clusters and users with their certificates.
 LARGEST_KUBECONFIG = 4 << 20
 
 
@@ -95,14 +96,10 @@ def load(data: bytes, path: PurePath) -> Kubeconfig:
     Raises:
         AccessError: It is no YAML, no kubeconfig, says one thing twice, or means another thing to kubectl.
     """
-    try:
-        documents, problems = yaml_source.read_documents(data, file=str(path))
-    except SpecError as error:
-        raise AccessError(str(error.problems[0])) from None
-    if problems:
-        raise AccessError(str(problems[0]))
+    documents = parse(data, str(path))
     if len(documents) > 1:
         raise AccessError(f"{path} holds {len(documents)} YAML documents; a kubeconfig is one")
+    # pkigen reads YAML 1.2, kubectl 1.1: what they read differently is refused.
     for node, meaning in misread(documents[0]) if documents else ():
         raise AccessError(
             f"{path}:{node.line}:{node.column}: kubectl reads {node.text[:40]} as {meaning}",
@@ -117,7 +114,9 @@ def load(data: bytes, path: PurePath) -> Kubeconfig:
 
 
 def _config(content: object, path: PurePath) -> Kubeconfig:
+    """The content of a file as its three sections; Go's decoder takes null, an empty value, for none."""
     top = _mapping(content, "it")
+    # clientcmd's Load takes both for given where they are left out.
     if top.get("kind", "Config") != "Config" or top.get("apiVersion", "v1") != "v1":
         raise _Bad("its kind is not Config in v1")
     unknown = [key for key in top if key not in _TOP]
@@ -125,17 +124,14 @@ def _config(content: object, path: PurePath) -> Kubeconfig:
     for section in Section:
         found: dict[str, NamedEntry] = {}
         for name, fields in _named(top.get(section.key), section, section.key):
-            known = {key: value for key, value in fields.items() if key in _FIELDS[section]}
-            unknown += [f"{section.key}[{name}].{key}" for key in fields if key not in known]
-            found[name] = NamedEntry(
-                name=name, fields=_checked(known, section, f"{section} {name!r}"), origin=path
-            )
+            unknown += _unknown_fields(name, fields, section)
+            known = _known_fields(fields, section, f"{section} {name!r}")
+            found[name] = NamedEntry(name=name, fields=known, origin=path)
         entries[section] = found
-    current = top.get("current-context") or ""
     return Kubeconfig(
         path=path,
         entries=entries,
-        current_context=_text(current, "current-context"),
+        current_context=_text(top.get("current-context") or "", "current-context"),
         extensions=dict(_named(top.get("extensions"), "extension", "extensions", of=_anything)),
         preferences=_mapping(top.get("preferences") or {}, "preferences"),
         unknown=tuple(unknown),
@@ -149,6 +145,7 @@ def _named(
     *,
     of: Callable[[object, str], Fields] | None = None,
 ) -> Iterator[tuple[str, Fields]]:
+    """A list of named entries as pairs; client-go refuses two with one name, too (`api/v1/conversion.go`)."""
     read = of or _mapping
     if not isinstance(content or [], list):
         msg = f"{where} is no list"
@@ -182,27 +179,34 @@ def _text(value: object, where: str) -> str:
     return value
 
 
-def _checked(fields: Fields, section: Section, where: str) -> Fields:
+def _known_fields(fields: Fields, section: Section, where: str) -> Fields:
+    """The fields that kubectl reads, each of its type: with one of another type it reads nothing at all."""
     result: dict[str, Value] = {}
     for key, value in fields.items():
-        if value is None:
+        if key not in _FIELDS[section] or value is None:
             continue  # Go's decoder takes null for "not given"
         _FIELDS[section][key](value, f"{key} of {where}")
         result[key] = value
     return result
 
 
-def _is_text(value: object, where: str) -> None:
+def _unknown_fields(name: str, fields: Fields, section: Section) -> Iterator[str]:
+    """The paths of fields that kubectl drops in silence: most are misspelt."""
+    return (f"{section.key}[{name}].{key}" for key in fields if key not in _FIELDS[section])
+
+
+def _require_text(value: object, where: str) -> None:
     _text(value, where)
 
 
-def _is_flag(value: object, where: str) -> None:
+def _require_flag(value: object, where: str) -> None:
     if not isinstance(value, bool):
         msg = f"{where} is neither true nor false"
         raise _Bad(msg)
 
 
-def _is_data(value: object, where: str) -> None:
+def _require_data(value: object, where: str) -> None:
+    """Standard base64 in one line or several: Go's decoder skips line breaks (`encoding/base64`)."""
     try:
         base64.b64decode(_text(value, where).replace("\n", ""), validate=True)
     except (binascii.Error, ValueError):
@@ -210,58 +214,59 @@ def _is_data(value: object, where: str) -> None:
         raise _Bad(msg) from None
 
 
-def _is_texts(value: object, where: str) -> None:
+def _require_texts(value: object, where: str) -> None:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         msg = f"{where} is no list of texts"
         raise _Bad(msg)
 
 
-def _is_mapping(value: object, where: str) -> None:
+def _require_mapping(value: object, where: str) -> None:
     _mapping(value, where)
 
 
-def _is_list(value: object, where: str) -> None:
+def _require_list(value: object, where: str) -> None:
     if not isinstance(value, list):
         msg = f"{where} is no list"
         raise _Bad(msg)
 
 
+# The JSON names of clientcmd/api/v1/types.go: Config, Cluster, Context, AuthInfo.
 _TOP = frozenset(
     {"apiVersion", "kind", "clusters", "contexts", "users", "current-context", "preferences", "extensions"}
 )
 _FIELDS: dict[Section, dict[str, Callable[[object, str], None]]] = {
     Section.CLUSTER: {
-        "server": _is_text,
-        "tls-server-name": _is_text,
-        "insecure-skip-tls-verify": _is_flag,
-        "certificate-authority": _is_text,
-        "certificate-authority-data": _is_data,
-        "proxy-url": _is_text,
-        "disable-compression": _is_flag,
-        "extensions": _is_list,
+        "server": _require_text,
+        "tls-server-name": _require_text,
+        "insecure-skip-tls-verify": _require_flag,
+        "certificate-authority": _require_text,
+        "certificate-authority-data": _require_data,
+        "proxy-url": _require_text,
+        "disable-compression": _require_flag,
+        "extensions": _require_list,
     },
     Section.CONTEXT: {
-        "cluster": _is_text,
-        "user": _is_text,
-        "namespace": _is_text,
-        "extensions": _is_list,
+        "cluster": _require_text,
+        "user": _require_text,
+        "namespace": _require_text,
+        "extensions": _require_list,
     },
     Section.USER: {
-        "client-certificate": _is_text,
-        "client-certificate-data": _is_data,
-        "client-key": _is_text,
-        "client-key-data": _is_data,
-        "token": _is_text,
-        "tokenFile": _is_text,
-        "as": _is_text,
-        "as-uid": _is_text,
-        "as-groups": _is_texts,
-        "as-user-extra": _is_mapping,
-        "username": _is_text,
-        "password": _is_text,
-        "auth-provider": _is_mapping,
-        "exec": _is_mapping,
-        "extensions": _is_list,
+        "client-certificate": _require_text,
+        "client-certificate-data": _require_data,
+        "client-key": _require_text,
+        "client-key-data": _require_data,
+        "token": _require_text,
+        "tokenFile": _require_text,
+        "as": _require_text,
+        "as-uid": _require_text,
+        "as-groups": _require_texts,
+        "as-user-extra": _require_mapping,
+        "username": _require_text,
+        "password": _require_text,
+        "auth-provider": _require_mapping,
+        "exec": _require_mapping,
+        "extensions": _require_list,
     },
 }
 
@@ -302,7 +307,7 @@ class Access:
 def assemble(access: Access, credential: Fields) -> str:
     """A kubeconfig of one cluster and one user, with the names that kubeadm gives them."""
     cluster: dict[str, Value] = {
-        "certificate-authority-data": encoded(access.trust_bundle),
+        "certificate-authority-data": base64_text(access.trust_bundle),
         "server": access.server,
     }
     if access.tls_server_name is not None:
@@ -312,6 +317,7 @@ def assemble(access: Access, credential: Fields) -> str:
     context: dict[str, Value] = {"cluster": access.cluster, "user": access.user}
     if access.namespace is not None:
         context["namespace"] = access.namespace
+    # The context's name as kubeadm forms it (cmd/kubeadm/app/util/kubeconfig).
     name, here = f"{access.user}@{access.cluster}", PurePath()
     entries = {
         Section.CLUSTER: {access.cluster: NamedEntry(name=access.cluster, fields=cluster, origin=here)},
@@ -319,8 +325,3 @@ def assemble(access: Access, credential: Fields) -> str:
         Section.USER: {access.user: NamedEntry(name=access.user, fields=credential, origin=here)},
     }
     return encode(Kubeconfig(path=here, entries=entries, current_context=name))
-
-
-def encoded(data: bytes) -> str:
-    """Bytes as a kubeconfig and a manifest hold them."""
-    return base64.b64encode(data).decode("ascii")

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry, Section, encoded
+from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry, Section
 from pkigen.errors import AccessError
+from pkigen.notation import base64_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,19 +42,12 @@ def merge(configs: Sequence[Kubeconfig]) -> Merged:
     entries: dict[Section, dict[str, NamedEntry]] = {section: {} for section in Section}
     remarks: list[str] = []
     for config in configs:
-        remarks += [
-            f"{config.path}: {path} is not understood by kubectl and left out" for path in config.unknown
-        ]
-        for section in Section:
-            for name, entry in config.entries[section].items():
-                resolved = _resolved(entry, section)
-                first = entries[section].setdefault(name, resolved)
-                if first is not resolved and first.fields != resolved.fields:
-                    remarks.append(_conflict(section, first, resolved))
+        remarks += _added(config, entries)
         remarks += _changed_meanings(config, entries)
     current = next((config.current_context for config in configs if config.current_context), "")
     if current and current not in entries[Section.CONTEXT]:
         remarks.append(f"the current context {current!r} is in none of the files")
+    # From the last file to the first, so that here, too, the first decides.
     extensions: dict[str, Value] = {}
     preferences: dict[str, Value] = {}
     for config in reversed(configs):
@@ -67,6 +61,18 @@ def merge(configs: Sequence[Kubeconfig]) -> Merged:
         preferences=preferences,
     )
     return Merged(config=merged, remarks=tuple(dict.fromkeys((*remarks, *_dangling(merged)))))
+
+
+def _added(config: Kubeconfig, entries: dict[Section, dict[str, NamedEntry]]) -> Iterator[str]:
+    """Put what is new in a file to the entries of those before it, and tell what is lost of the rest."""
+    for path in config.unknown:
+        yield f"{config.path}: {path} is not understood by kubectl and left out"
+    for section in Section:
+        for name, entry in config.entries[section].items():
+            resolved = _resolved(entry, section)
+            first = entries[section].setdefault(name, resolved)
+            if first is not resolved and first.fields != resolved.fields:
+                yield _conflict(section, first, resolved)
 
 
 def programs(config: Kubeconfig) -> Iterator[str]:
@@ -94,7 +100,7 @@ def flattened(config: Kubeconfig, read: Callable[[Path], bytes]) -> Kubeconfig:
                 raise AccessError(
                     f"the {section} {entry.name!r} of {entry.origin} has both {key} and its data"
                 )
-            fields[f"{key}-data"] = encoded(read(Path(path)))
+            fields[f"{key}-data"] = base64_text(read(Path(path)))
             del fields[key]
         return replace(entry, fields=fields)
 
@@ -162,6 +168,7 @@ def _changed_meanings(config: Kubeconfig, entries: dict[Section, dict[str, Named
 
 
 def _dangling(config: Kubeconfig) -> Iterator[str]:
+    """What kubectl would only say once the context is used (clientcmd's `validateContext`)."""
     for context in config.entries[Section.CONTEXT].values():
         for section in (Section.CLUSTER, Section.USER):
             name = context.text(section)

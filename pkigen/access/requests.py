@@ -75,6 +75,7 @@ def read_request(data: bytes, *, allowed: Subject | None = None) -> Request:
 
 
 def _read(data: bytes, allowed: Subject | None) -> Request:
+    """In an order that tells first what makes all else worthless: whoever asks may not hold the key."""
     request = parse_request(data)
     key = key_of(request, hint=_BETTER_KEY)
     for check in (unproven, _unfit_subject, _unfit_extensions):
@@ -102,6 +103,7 @@ _BETTER_KEY = "`pkigen csr new` makes an ECDSA-P256 key and a request for it"
 
 
 def _unfit_subject(request: x509.CertificateSigningRequest) -> str | None:
+    """What Kubernetes and a person would read differently: Go takes the last common name (`pkix.Name`)."""
     for part in request.subject.rdns:
         if len(list(part)) > 1:
             shown = "+".join(attribute.rfc4514_string() for attribute in part)
@@ -119,6 +121,7 @@ def _unfit_subject(request: x509.CertificateSigningRequest) -> str | None:
 
 
 def _unfit_extensions(request: x509.CertificateSigningRequest) -> str | None:
+    """Extensions that cannot be shown whole, and a CA's: nobody could know what was approved."""
     try:
         lists = sum(attribute.oid in EXTENSION_REQUESTS for attribute in request.attributes)
         extensions = list(request.extensions)

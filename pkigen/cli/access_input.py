@@ -83,7 +83,7 @@ class Reaching:
 
         Args:
             cluster: The spec says what the command line does not.
-            trust_bundle: What the API server is judged by.
+            trust_bundle: What the API server's certificate is verified with.
             user: What the kubeconfig calls its user.
             home: The namespace where somebody works by default.
         """
@@ -135,7 +135,7 @@ def require_pki(session: Session) -> None:
 
 
 def trust_bundle(session: Session, reader: Reader) -> bytes:
-    """What clients judge the API server by.
+    """What clients verify the API server's certificate with.
 
     Raises:
         AccessError: There is no CA, or a rotation is only half prepared.

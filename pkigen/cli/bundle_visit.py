@@ -103,7 +103,7 @@ class Visit:
         """The bundle, once its signature is found to be that of the key that is trusted here."""
         return unwrap(read_file(self.file, limit=LARGEST_BUNDLE), pin=self.trusted(installed))
 
-    def judge(self, label: Label, installed: Installed | None) -> None:
+    def require_admissible(self, label: Label, installed: Installed | None) -> None:
         """Refuse what is not for this host or not for now."""
         host = Host(node=self.node, now=self.system.clock(), installed=installed)
         kind = label.kind if label.kind in _INSTALLABLE else BundleKind.NODE
@@ -117,7 +117,7 @@ class Visit:
         """Signature, then label, then content: nothing is opened for a bundle that is refused anyway."""
         installed = read_installed(store)
         envelope = self.envelope(installed)
-        self.judge(envelope.label, installed)
+        self.require_admissible(envelope.label, installed)
         return self.opened(envelope), installed
 
     def changes(

@@ -147,6 +147,7 @@ def is_sealed(data: bytes) -> bool:
     return data.startswith(_INTRODUCTION)
 
 
+# A scrypt stanza stands alone in its header (age-encryption.org/v1), so the first one tells.
 def is_passphrase_sealed(sealed: bytes) -> bool:
     """Whether an age file asks for a passphrase."""
     return sealed.startswith(_INTRODUCTION + _PASSPHRASE_STANZA[1:])

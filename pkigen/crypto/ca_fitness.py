@@ -11,29 +11,21 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from pkigen.crypto.keys import MINIMUM_RSA_BITS, describe, public_der
+from pkigen.crypto.keys import ACCEPTED_CURVES, LARGEST_RSA_BITS, MINIMUM_RSA_BITS, describe, public_der
+from pkigen.crypto.names import extension_of, is_self_issued
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
 
-_LARGEST_RSA_BITS = 8192  # Go's TLS refuses larger keys (crypto/tls checkKeySize)
-
-
-_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
-
-
+# What every verifier of a cluster understands: Go's crypto/x509 and pyca's.
 _KNOWN_CRITICAL = (x509.BasicConstraints, x509.KeyUsage, x509.NameConstraints, x509.ExtendedKeyUsage)
 
 
 def has_name_constraints(certificate: x509.Certificate) -> bool:
-    """Whether a CA may sign for some names only; Go judges a trust anchor's constraints like any CA's."""
-    try:
-        certificate.extensions.get_extension_for_class(x509.NameConstraints)
-    except x509.ExtensionNotFound:
-        return False
-    return True
+    """Whether a CA may sign for some names only; Go checks a trust anchor's constraints like any CA's."""
+    return extension_of(certificate, x509.NameConstraints) is not None
 
 
 def unfit(
@@ -47,21 +39,9 @@ def unfit(
         now: The present, in UTC.
         below: How many CAs are to stand between it and a leaf.
     """
-    certificate = chain[0]
-    if public_key is not None and public_der(certificate.public_key()) != public_key:
+    if public_key is not None and public_der(chain[0].public_key()) != public_key:
         return "the private key beside it does not match"
-    for check in _FITNESS:
-        for link in chain:
-            fault = check(link)
-            if fault is not None:
-                return (
-                    fault if link is certificate else f"in its chain, {link.subject.rfc4514_string()} {fault}"
-                )
-    for link in chain:
-        fault = _unfit_in_time(link, now)
-        if fault is not None:
-            return fault
-    return _unfit_chain(chain, below)
+    return _unfit_link(chain) or _unfit_in_time(chain, now) or _unfit_chain(chain, below)
 
 
 def remarks(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -70,6 +50,7 @@ def remarks(certificate: x509.Certificate) -> tuple[str, ...]:
     return tuple(
         sentence
         for kind, sentence in (
+            # ssl.VERIFY_X509_STRICT is on by default there (Python 3.13, "What's New").
             (x509.KeyUsage, "has no keyUsage, which Python 3.13 and later refuse (RFC 5280 4.2.1.3)"),
             (x509.SubjectKeyIdentifier, "has no subjectKeyIdentifier (RFC 5280 4.2.1.2)"),
         )
@@ -77,29 +58,38 @@ def remarks(certificate: x509.Certificate) -> tuple[str, ...]:
     )
 
 
+def _unfit_link(chain: tuple[x509.Certificate, ...]) -> str | None:
+    """The first thing that is wrong with any certificate by itself, the one that signs before those above."""
+    for check in _FITNESS:
+        for link in chain:
+            fault = check(link)
+            if fault is not None:
+                return fault if link is chain[0] else f"in its chain, {link.subject.rfc4514_string()} {fault}"
+    return None
+
+
 def _unfit_constraints(certificate: x509.Certificate) -> str | None:
-    try:
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound:
+    """RFC 5280 4.2.1.9 and 6.1.4 (k): without basicConstraints a version 3 certificate signs nothing."""
+    constraints = extension_of(certificate, x509.BasicConstraints)
+    if constraints is None:
         return "it has no basicConstraints, so it is not a CA"
-    return None if constraints.ca else "its basicConstraints say that it is not a CA"
+    return None if constraints.value.ca else "its basicConstraints say that it is not a CA"
 
 
 def _unfit_usage(certificate: x509.Certificate) -> str | None:
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
+    """Without keyUsage all is allowed; where there is one, 6.1.4 (n) and Go's CheckSignatureFrom heed it."""
+    usage = extension_of(certificate, x509.KeyUsage)
+    if usage is None or usage.value.key_cert_sign:
         return None
-    return (
-        None if usage.key_cert_sign else "its keyUsage does not allow it to sign certificates (keyCertSign)"
-    )
+    return "its keyUsage does not allow it to sign certificates (keyCertSign)"
 
 
 def _unfit_extended_usage(certificate: x509.Certificate) -> str | None:
-    try:
-        usages = set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    except x509.ExtensionNotFound:
+    """Go takes a CA's extendedKeyUsage for a limit on all below it (`crypto/x509` checkChainForKeyUsage)."""
+    extension = extension_of(certificate, x509.ExtendedKeyUsage)
+    if extension is None:
         return None
+    usages = set(extension.value)
     needed = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
     if needed <= usages or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usages:
         return None
@@ -107,19 +97,21 @@ def _unfit_extended_usage(certificate: x509.Certificate) -> str | None:
 
 
 def _unfit_key(certificate: x509.Certificate) -> str | None:
+    """The kinds that Go's TLS and kubeadm's key files can both hold; Ed25519 is in no kubeadm key file."""
     key = certificate.public_key()
     if isinstance(key, rsa.RSAPublicKey):
-        if MINIMUM_RSA_BITS <= key.key_size <= _LARGEST_RSA_BITS:
+        if MINIMUM_RSA_BITS <= key.key_size <= LARGEST_RSA_BITS:
             return None
-        return f"its RSA key has {key.key_size} bits; {MINIMUM_RSA_BITS} to {_LARGEST_RSA_BITS} are accepted"
-    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES):
+        return f"its RSA key has {key.key_size} bits; {MINIMUM_RSA_BITS} to {LARGEST_RSA_BITS} are accepted"
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ACCEPTED_CURVES):
         return None
     return f"its key is {describe(key)}; RSA and ECDSA on P-256, P-384 or P-521 are accepted"
 
 
 def _unfit_signature(certificate: x509.Certificate) -> str | None:
-    if certificate.subject == certificate.issuer:
-        return None  # nobody verifies the signature of a trust anchor
+    """Go has refused SHA-1 signatures since 1.18, and MD5 ones before (`crypto/x509` checkSignature)."""
+    if is_self_issued(certificate):
+        return None  # a path begins below its trust anchor, whose signature nobody verifies (RFC 5280 6.1)
     try:
         algorithm = certificate.signature_hash_algorithm
     except UnsupportedAlgorithm:
@@ -135,6 +127,7 @@ def _unfit_subject(certificate: x509.Certificate) -> str | None:
 
 
 def _unfit_critical(certificate: x509.Certificate) -> str | None:
+    """Who does not understand a critical extension must refuse the certificate (RFC 5280 4.2)."""
     for extension in certificate.extensions:
         if extension.critical and not isinstance(extension.value, _KNOWN_CRITICAL):
             return f"its critical extension {extension.oid.dotted_string} is not understood by every verifier"
@@ -152,15 +145,17 @@ _FITNESS: tuple[Callable[[x509.Certificate], str | None], ...] = (
 )
 
 
-def _unfit_in_time(certificate: x509.Certificate, now: datetime) -> str | None:
-    if now >= certificate.not_valid_after_utc:
-        return f"it expired {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
-    if now < certificate.not_valid_before_utc:
-        return f"it is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+def _unfit_in_time(chain: tuple[x509.Certificate, ...], now: datetime) -> str | None:
+    for link in chain:
+        if now >= link.not_valid_after_utc:
+            return f"it expired {link.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        if now < link.not_valid_before_utc:
+            return f"it is not valid before {link.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
     return None
 
 
 def _unfit_chain(chain: tuple[x509.Certificate, ...], below: int) -> str | None:
+    """Each certificate signs the one before it, and none has more CAs below it than it allows (4.2.1.9)."""
     for depth, (link, above) in enumerate(itertools.pairwise(chain)):
         try:
             link.verify_directly_issued_by(above)

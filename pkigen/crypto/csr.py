@@ -10,7 +10,14 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from pkigen.crypto.keys import MINIMUM_RSA_BITS, describe, public_der, signature_hash
+from pkigen.crypto.keys import (
+    ACCEPTED_CURVES,
+    LARGEST_RSA_BITS,
+    MINIMUM_RSA_BITS,
+    describe,
+    public_der,
+    signature_hash,
+)
 from pkigen.crypto.names import common_names
 from pkigen.errors import AccessError
 
@@ -27,16 +34,10 @@ LARGEST_REQUEST = 64 << 10
 """In bytes; an RSA-8192 request with every extension has a tenth."""
 
 
-_LARGEST_RSA_BITS = 8192  # Go's TLS refuses larger keys (crypto/tls checkKeySize)
-
-
 _SMALLEST_EXPONENT = 65537  # FIPS 186-5 A.1.1
 
 
 _LARGEST_EXPONENT = 2**31 - 1  # Go's crypto/rsa checkPublicKeySize
-
-
-_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)  # those that Go's crypto/x509 knows, without P-224
 
 
 _BEGIN = b"-----BEGIN "
@@ -71,6 +72,7 @@ def parse_request(data: bytes) -> x509.CertificateSigningRequest:
     """
     if len(data) > LARGEST_REQUEST:
         raise AccessError(f"the request is larger than {LARGEST_REQUEST // 1024} KiB, which none needs to be")
+    # Before anything else is said: the key is known to whoever carried the file.
     if b"PRIVATE KEY-----" in data:
         raise AccessError(
             "the file holds a private key, which must never leave its owner",
@@ -85,6 +87,7 @@ def parse_request(data: bytes) -> x509.CertificateSigningRequest:
         raise AccessError("the file holds no PEM CERTIFICATE REQUEST, or a damaged one")
     try:
         request = x509.load_pem_x509_csr(block[0])
+        # pyca parses it when it is asked for: what is damaged must show here.
         _ = request.subject
     except Exception:  # noqa: BLE001 -- the parser raises many kinds; all mean the same here
         raise AccessError("the request cannot be read: it is damaged") from None
@@ -132,8 +135,8 @@ def _weakness(key: CertificatePublicKeyTypes) -> str | None:
     Where Kubernetes cannot use it (a CA, a kubeadm key file, a service account key) pkigen never makes one.
     """
     if isinstance(key, rsa.RSAPublicKey):
-        if not MINIMUM_RSA_BITS <= key.key_size <= _LARGEST_RSA_BITS:
-            return f"is RSA with {key.key_size} bits; {MINIMUM_RSA_BITS} to {_LARGEST_RSA_BITS} are accepted"
+        if not MINIMUM_RSA_BITS <= key.key_size <= LARGEST_RSA_BITS:
+            return f"is RSA with {key.key_size} bits; {MINIMUM_RSA_BITS} to {LARGEST_RSA_BITS} are accepted"
         exponent = key.public_numbers().e
         if _SMALLEST_EXPONENT <= exponent <= _LARGEST_EXPONENT and exponent % 2:
             return None
@@ -141,7 +144,7 @@ def _weakness(key: CertificatePublicKeyTypes) -> str | None:
     if isinstance(key, ec.EllipticCurvePublicKey):
         return (
             None
-            if isinstance(key.curve, _CURVES)
+            if isinstance(key.curve, ACCEPTED_CURVES)
             else f"is {describe(key)}; P-256, P-384 and P-521 are accepted"
         )
     if isinstance(key, ed25519.Ed25519PublicKey):

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from pkigen.crypto.keys import PrivateKey, signature_hash
+from pkigen.crypto.names import extension_of
 from pkigen.crypto.profiles import PROFILES, Profile
 
 if TYPE_CHECKING:
@@ -111,6 +112,12 @@ def _issue(
     now: datetime,
     entropy: Entropy,
 ) -> Issued:
+    """Put a certificate together.
+
+    It lies within its CA's validity: Go and OpenSSL check the dates of each certificate of a path by itself
+    (RFC 5280 6.1.3 (a)), so what outlives its CA would only seem to live.
+    """
+    # Certificates know whole seconds only (RFC 5280 4.1.2.5).
     not_before = (now - BACKDATE).replace(microsecond=0)
     not_after = end_of_validity(now, request.validity)
     capped = False
@@ -161,6 +168,7 @@ def renew_root(
         .not_valid_before((now - BACKDATE).replace(microsecond=0))
         .not_valid_after(end_of_validity(now, validity))
     )
+    # As they are, criticality included: whoever verified with the old certificate verifies with the new one.
     for extension in certificate.extensions:
         builder = builder.add_extension(extension.value, critical=extension.critical)
     return Issued(certificate=_signed(builder, key), capped=False)
@@ -174,6 +182,7 @@ def end_of_validity(now: datetime, validity: timedelta) -> datetime:
 
 def serial_number(entropy: Entropy) -> int:
     """A positive serial number of 159 random bits (RFC 5280 4.1.2.2; CA/Browser BR 7.1 asks for 64)."""
+    # Without its topmost bit the number is positive in twenty octets; zero is no serial number.
     return int.from_bytes(entropy(_SERIAL_OCTETS), "big") >> 1 or 1
 
 
@@ -194,16 +203,21 @@ def extensions(
     profile = PROFILES[request.profile]
     enciphers = isinstance(key, rsa.RSAPublicKey)
     result = [
+        # Critical in a CA (RFC 5280 4.2.1.9); Go writes it so in every certificate, and kubeadm with it.
         _extension(x509.BasicConstraints(ca=profile.is_ca, path_length=profile.path_length), critical=True),
+        # Critical, as 4.2.1.3 recommends.
         _extension(key_usage(is_ca=profile.is_ca, enciphers_keys=enciphers), critical=True),
     ]
     if profile.extended_key_usages:
+        # 4.2.1.12 leaves criticality open; Go writes it uncritical.
         result.append(_extension(x509.ExtendedKeyUsage(profile.extended_key_usages), critical=False))
+    # Both key identifiers must not be critical (4.2.1.1, 4.2.1.2).
     result.append(_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False))
     if issuer is not None:
         result.append(_extension(authority_key_identifier(issuer), critical=False))
     names = general_names(request.sans)
     if names:
+        # Critical only beside an empty subject (4.2.1.6), and no subject of ours is empty.
         result.append(_extension(x509.SubjectAlternativeName(names), critical=False))
     return tuple(result)
 
@@ -225,12 +239,11 @@ def key_usage(*, is_ca: bool, enciphers_keys: bool) -> x509.KeyUsage:
 
 def authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     """The issuer's own SKI where it has one, so that both always agree (RFC 5280 4.2.1.1)."""
-    try:
-        identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    except x509.ExtensionNotFound:
+    identifier = extension_of(issuer, x509.SubjectKeyIdentifier)
+    if identifier is None:
         public_key = issuer.public_key()
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(public_key)  # type: ignore[arg-type]
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier.value)
 
 
 def general_names(sans: SANs) -> list[x509.GeneralName]:

@@ -107,6 +107,7 @@ class KeyMakers:
             os.close(self._orders)
 
     def _next(self, name: KeyAlgorithm) -> PrivateKey:
+        """One key of a kind is as good as another: whichever child is done first delivers it."""
         if not self._children or not ALGORITHMS[name].slow_to_generate:
             return ALGORITHMS[name].generate()
         while not self._made[name]:
@@ -154,7 +155,11 @@ class _Child:
         return self._pipe.fileno()
 
     def key(self) -> PrivateKey:
-        """The next key."""
+        """The next key.
+
+        Raises:
+            PkigenError: The process has died.
+        """
         size = int.from_bytes(self._read(_LENGTH_OCTETS), "big")
         der = self._read(size)
         # The bytes come from our own child: checking the primes again would cost as much as making them.

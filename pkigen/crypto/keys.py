@@ -47,6 +47,7 @@ class AlgorithmRow:
 
 def _rsa(bits: int) -> AlgorithmRow:
     return AlgorithmRow(
+        # The exponent is that of Go's rsa.GenerateKey.
         generate=lambda: rsa.generate_private_key(public_exponent=65537, key_size=bits),
         slow_to_generate=True,
     )
@@ -70,6 +71,9 @@ ALGORITHMS: dict[KeyAlgorithm, AlgorithmRow] = {
 _BY_NAME = {algorithm.value: algorithm for algorithm in KeyAlgorithm}
 
 MINIMUM_RSA_BITS = 2048
+LARGEST_RSA_BITS = 8192  # Go's TLS refuses larger keys (crypto/tls checkKeySize)
+ACCEPTED_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+"""Those that Go's crypto/x509 knows, but for P-224, which TLS 1.3 cannot sign with (RFC 8446 4.2.3)."""
 
 _MARKS_OF_ONE_KEY = 2  # BEGIN and END
 
@@ -119,6 +123,7 @@ def raw_ecdsa_signature(key: PrivateKey, data: bytes) -> bytes:
         signature = key.sign(data, ec.ECDSA(digest, deterministic_signing=True))
     except UnsupportedAlgorithm:
         signature = key.sign(data, ec.ECDSA(digest))
+    # OpenSSL gives DER, whose integers are as short as they can be.
     size = (key.curve.key_size + 7) // 8
     return b"".join(number.to_bytes(size, "big") for number in decode_dss_signature(signature))
 
@@ -227,6 +232,7 @@ def public_half(pem: bytes) -> bytes:
 
 
 def _load_private(pem: bytes, *, trust_primes: bool) -> PrivateKey:
+    """What kubeadm loads is RSA or ECDSA (`TryLoadKeyFromDisk` in pkiutil/pki_helpers.go)."""
     key = _read_private(pem, trust_primes=trust_primes)
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         msg = f"is a key of kind {describe(key)}, which Kubernetes components cannot use here"
@@ -235,6 +241,7 @@ def _load_private(pem: bytes, *, trust_primes: bool) -> PrivateKey:
 
 
 def _read_private(pem: bytes, *, trust_primes: bool) -> PrivateKeyTypes:
+    """Of two keys in one file it would depend on the reader which counts."""
     if pem.count(b"PRIVATE KEY-----") > _MARKS_OF_ONE_KEY:
         raise UnsupportedKeyError("holds more than one private key")
     reason = "is not a PEM private key"
@@ -242,7 +249,7 @@ def _read_private(pem: bytes, *, trust_primes: bool) -> PrivateKeyTypes:
         key = serialization.load_pem_private_key(
             pem, password=None, unsafe_skip_rsa_key_validation=trust_primes
         )
-    except TypeError:
+    except TypeError:  # pyca's way to say that a passphrase is needed
         reason = "is encrypted with a passphrase"
         key = None
     except Exception:  # noqa: BLE001 -- the parser's own text may quote the input, and this input is a key

@@ -58,6 +58,11 @@ def extension_of(certificate: x509.Certificate, kind: type[_Extension]) -> x509.
         return None
 
 
+def is_self_issued(certificate: x509.Certificate) -> bool:
+    """Whether a CA stands at the top of its chain: issuer and subject are the same (RFC 5280 3.2)."""
+    return certificate.subject == certificate.issuer
+
+
 def name_text(name: x509.GeneralName) -> str:
     """A name as a spec has it; what no spec can have is shown with its kind."""
     match name:

@@ -46,6 +46,7 @@ class PathVerifier:
     def _remembered(
         self, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str
     ) -> str | None:
+        """By the digests of all certificates and the name; the bar keeps chain and anchors apart."""
         key = (name.encode(), *(_digest(each) for each in chain), b"|", *(_digest(each) for each in anchors))
         if key not in self._verdicts:
             self._verdicts[key] = self._verify(chain, anchors, name)
@@ -54,6 +55,7 @@ class PathVerifier:
     def _verify(
         self, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str
     ) -> str | None:
+        # pyca has no empty store.
         if not anchors:
             return "the trust bundle is empty"
         builder = PolicyBuilder().store(Store(list(anchors))).time(self._now)
@@ -75,6 +77,7 @@ def _digest(certificate: x509.Certificate) -> bytes:
 
 
 def _subject(name: str) -> DNSName | IPAddress:
+    """An address is compared with the iPAddress names only, never with a DNS name (RFC 9525 6.4)."""
     try:
         return IPAddress(ip_address(name))
     except ValueError:
@@ -123,6 +126,7 @@ _LEAF_POLICY = (
     ExtensionPolicy.permit_all()
     .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, _require_leaf)
     .require_present(x509.KeyUsage, Criticality.AGNOSTIC, _require_signature)
+    # Generations of one CA are told apart by it (RFC 5280 4.2.1.1).
     .require_present(x509.AuthorityKeyIdentifier, Criticality.NON_CRITICAL, None)
 )
 

@@ -94,6 +94,7 @@ class Token:
         return self._moment("nbf")
 
     def _moment(self, claim: str) -> datetime | None:
+        """Any number may stand there: one that is no time on this machine counts as none."""
         try:
             return datetime.fromtimestamp(int(self.claims[claim]), UTC)
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
@@ -133,8 +134,10 @@ def sign(claims: Claims, key: PrivateKey, *, entropy: Callable[[int], bytes]) ->
 
     name = algorithm(key)
     header = {"alg": name, "kid": key_id(key)}
+    # The header has no `typ`: the API server's signer adds none (jwt.go).
     begin = int(claims.not_before.timestamp())  # JSON Web Tokens count whole seconds
     account = {"name": claims.account, **({"uid": claims.uid} if claims.uid else {})}
+    # In the order in which go-jose writes them: it gathers claims in a map, and Go sorts those.
     content: dict[str, Any] = {
         "aud": list(claims.audiences),
         "exp": begin + int(claims.validity.total_seconds()),
@@ -180,6 +183,7 @@ def is_signed_by(token: Token, public: bytes) -> bool:
     try:
         key = load_public(public)
         name = algorithm(key)
+        # Without a key id the API server tries every key (jwt.go, GetPublicKeys).
         if token.key_id not in {None, key_id(key)}:
             return False
         jwt.decode(token.text, _jose(key, public_pem(key)), algorithms=[name])
@@ -235,6 +239,7 @@ def _registry(key: PrivateKey) -> JWSRegistry:
 
 
 def _padded(part: str) -> bytes:
+    """Base64url without padding (RFC 7515 2); Python wants the padding back."""
     try:
         return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except binascii.Error:

@@ -1,4 +1,4 @@
-"""Who presents which certificate to whom, and which trust bundle judges it: every TLS edge of the cluster.
+"""Who presents which certificate to whom, and which trust bundle verifies it: every TLS edge of the cluster.
 
 The edges are derived from the inventory. They are verified with pyca's path verifier, which shares no code
 with the components' own (Go's `crypto/x509`), against the files that each end really has.
@@ -51,7 +51,7 @@ class Edge:
     """A client that dials a server.
 
     `names` is what the client dials and so what the server's certificate must name. `client_trust` and
-    `server_trust` are the files (bundles or kubeconfigs) whose CAs each end judges the other by.
+    `server_trust` are the files (bundles or kubeconfigs) whose CAs each end verifies the other with.
     `server_certificate` is None where the server is not one of ours (aggregated API servers), and
     `client_certificate` is None where the client shows none (Pods come with a token).
     """
@@ -68,7 +68,7 @@ class Edge:
         return f"{self.client} → {self.server}"
 
     def without(self, awaited: Mapping[str, str]) -> Edge:
-        """The edge as far as it can be judged while some certificates are still to be asked for.
+        """The edge as far as it can be verified while some certificates are still to be asked for.
 
         Args:
             awaited: The ids of these certificates, and the file that each will stand in.
@@ -198,7 +198,7 @@ class _Edges:
             )
 
     def _published(self) -> Iterator[Edge]:
-        """What judges by a CA that the cluster publishes: from whichever control-plane node's files it is.
+        """Who verifies with a CA that the cluster publishes: from whichever control-plane node's files it is.
 
         The leading controller manager publishes kube-root-ca.crt, and every API server adds its
         request-header CAs to the ConfigMap extension-apiserver-authentication.
@@ -285,7 +285,7 @@ class _Edges:
                 yield from self._with_token(item)
 
     def _with_token(self, item: DesiredToken) -> Iterator[Edge]:
-        """A service account outside of the cluster: it shows no certificate, but judges the server's."""
+        """A service account outside of the cluster: it shows no certificate, but verifies the server's."""
         endpoint = self._spec.control_plane_endpoint
         for node in self._cluster.control_plane if endpoint is not None else self._cluster.control_plane[:1]:
             yield Edge(

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pkigen.desired.items import DesiredCertificate, DesiredCopy, DesiredFile, DesiredKeyPair
-from pkigen.state.lockfile import FORMAT, certificate_facts, encoded, head, spec_facts
+from pkigen.notation import json_text
+from pkigen.state.lockfile import FORMAT, certificate_facts, head, spec_facts
 from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class LockBuilder:
             "certificates": dict(sorted(self._certificates.items())),
             "files": dict(sorted(self._files.items())),
         }
-        return encoded(content)
+        return json_text(content)
 
 
 def _rotations(inventory: Inventory) -> dict[str, dict[str, str]]:

@@ -156,7 +156,7 @@ def _rebuilt(root: YAMLNode, dropped: set[Location], added: dict[Location, objec
 
 
 def _stand_in(location: Location) -> object:
-    """A harmless value for what is missing, so that the rest can be judged; None where there is none."""
+    """A harmless value for what is missing, so that the rest can be checked; None where there is none."""
     index = next((step for step in location if isinstance(step, int)), 0)
     address = f"2001:db8:ffff::{index + 1:x}"
     name = f"unnamed-{index}"

@@ -41,7 +41,7 @@ class Strict(BaseModel):
 def _read_by(
     read: Callable[[object], Any], *, write: Callable[[Any], str] = str, example: str, **schema: Any
 ) -> tuple[GetPydanticSchema, WithJsonSchema]:
-    """A value that `read` alone makes and judges, and that is text where it is written."""
+    """A value that `read` alone makes and checks, and that is text where it is written."""
     serialization = core_schema.plain_serializer_function_ser_schema(write)
     validation = core_schema.no_info_plain_validator_function(read, serialization=serialization)
     return (

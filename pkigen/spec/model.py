@@ -327,7 +327,7 @@ class Spec(Strict):
     startup_timeout: Duration = timedelta(minutes=4)
     """How long a component of the control plane may take to start until the kubelet restarts it (static Pods
     only; kubeadm's timeouts.controlPlaneComponentHealthCheck)."""
-    # Defaults are constructed, not called for: to judge one, pydantic would build its schema at import.
+    # Defaults are constructed, not called for: to check one, pydantic would build its schema at import.
     networking: Networking = Networking.model_construct()
     """The cluster's subnets and its DNS suffix."""
     api_server: APIServer = APIServer.model_construct()

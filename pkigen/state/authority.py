@@ -19,11 +19,13 @@ from pkigen.crypto.age import is_sealed
 from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import Issuer, certificate_pem
 from pkigen.crypto.keys import UnsupportedKeyError, load_private, public_der
+from pkigen.crypto.names import extension_of, is_self_issued
 from pkigen.desired.certificates import ca_kind
 from pkigen.desired.generations import (
     CA,
     ENCRYPTION_KEY,
     SA,
+    KeyPairFiles,
     Phase,
     Rotations,
     Slot,
@@ -35,7 +37,14 @@ from pkigen.desired.generations import (
 from pkigen.errors import AuthorityError
 from pkigen.notation import timestamp
 from pkigen.spec.model import CAKeys
-from pkigen.state.observed import Fault, FaultKind, Reader, observe_certificate, observe_file
+from pkigen.state.observed import (
+    Fault,
+    FaultKind,
+    ObservedCertificate,
+    Reader,
+    observe_certificate,
+    observe_file,
+)
 from pkigen.store import MissingError
 
 if TYPE_CHECKING:
@@ -64,12 +73,13 @@ class CACertificates:
     @classmethod
     def of_chain(cls, chain: Sequence[x509.Certificate]) -> CACertificates:
         """A CA followed by what stands above it, down to its root or not."""
-        above = tuple(link for link in chain if link.subject != link.issuer)
+        # Peers have the root: it may be left out of what servers send (RFC 8446 4.4.2).
+        above = tuple(link for link in chain if not is_self_issued(link))
         return cls(certificate=chain[0], chain=above)
 
     @property
     def anchors(self) -> tuple[x509.Certificate, ...]:
-        """What peers are judged by, the signing CA first: the issuing CAs and nothing above them.
+        """What peers are verified against, the signing CA first: the issuing CAs and nothing above them.
 
         Whatever a trust anchor has signed is let in, and Go's `x509.CertPool` takes any certificate for an
         anchor (`crypto/x509/verify.go`), so an intermediate's root must not be among them.
@@ -104,8 +114,10 @@ def load_certificates(
     if other is None:
         return CACertificates.of_chain(chain)
     second = _load_generation(reader, ca, other, now=now, keys=keys)
+    # Until it is made, no trust bundle may be written: it would lack a generation that is to be trusted.
     if second is None:
         return replace(CACertificates.of_chain(chain), complete=False)
+    # Of two CAs that a verifier cannot tell apart it may try the wrong one, and give up.
     fault = _indistinct(second[0], chain[0])
     if fault is not None:
         path = ca_location(ca, other).certificate
@@ -137,43 +149,32 @@ def _indistinct(one: x509.Certificate, other: x509.Certificate) -> str | None:
 
 
 def _key_identifier(certificate: x509.Certificate) -> bytes | None:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except x509.ExtensionNotFound:
-        return None
+    identifier = extension_of(certificate, x509.SubjectKeyIdentifier)
+    return None if identifier is None else identifier.value.digest
 
 
 def _load_generation(
     reader: Reader, ca: CA, slot: Slot, *, now: datetime, keys: CAKeys
 ) -> tuple[x509.Certificate, ...] | None:
+    """One generation's certificate and chain, fit for what its slot asks of it; None where nothing is there.
+
+    Raises:
+        AuthorityError: As for `load_certificates`.
+    """
     location = ca_location(ca, slot)
     observed = observe_certificate(reader, location)
-    certificate, certificate_fault, key_fault = (
-        observed.certificate,
-        observed.certificate_fault,
-        observed.key_fault,
-    )
-    key_is_there = key_fault is None or key_fault.kind is not FaultKind.MISSING
-    if keys is CAKeys.OFFLINE and key_is_there:
+    if keys is CAKeys.OFFLINE and _is_there(observed.key_fault):
         raise AuthorityError(
             f"{location.key} is there, and the spec leaves the CA keys with the offline authority",
             hint="take it there and remove it here; for a site that has the keys, set caKeys: site",
         )
-    if certificate is None:
-        if (
-            certificate_fault is not None
-            and key_fault is not None
-            and {certificate_fault.kind, key_fault.kind} == {FaultKind.MISSING}
-        ):
-            return None
-        message = certificate_fault.message if certificate_fault is not None else "cannot be read"
-        raise AuthorityError(
-            f"{location.certificate} {message}" + (f", but {location.key} is there" if key_is_there else ""),
-            hint="put the CA's certificate back, or move both files away to have a new CA made",
-        )
-    chain = (certificate, *observed.chain)
+    if observed.certificate is None:
+        _require_nothing(observed, location)
+        return None
+    chain = (observed.certificate, *observed.chain)
     if slot is Slot.PREVIOUS:
         return chain  # it signs nothing any more: that its end or its key has come is no obstacle
+    key_fault = observed.key_fault
     if key_fault is not None and keys is CAKeys.SITE:
         raise AuthorityError(
             f"{location.key} {key_fault.message}: {location.certificate} cannot sign without its key",
@@ -187,6 +188,28 @@ def _load_generation(
             hint="bring a CA that is fit, or move its two files away to have a new one made",
         )
     return chain
+
+
+def _is_there(fault: Fault | None) -> bool:
+    """Whether anything at all stands where a file was looked for, of use or not."""
+    return fault is None or fault.kind is not FaultKind.MISSING
+
+
+def _require_nothing(observed: ObservedCertificate, location: KeyPairFiles) -> None:
+    """Refuse half of a CA: taken for none, a new CA would be made in the place of one that is trusted.
+
+    Raises:
+        AuthorityError: Its key, or something that is no certificate, is there.
+    """
+    fault = observed.certificate_fault
+    key_is_there = _is_there(observed.key_fault)
+    if fault is not None and fault.kind is FaultKind.MISSING and not key_is_there:
+        return
+    message = fault.message if fault is not None else "cannot be read"
+    raise AuthorityError(
+        f"{location.certificate} {message}" + (f", but {location.key} is there" if key_is_there else ""),
+        hint="put the CA's certificate back, or move both files away to have a new CA made",
+    )
 
 
 def observe_rotations(reader: Reader) -> Rotations:
@@ -209,6 +232,8 @@ def observe_rotations(reader: Reader) -> Rotations:
 
 
 def _phase(reader: Reader, paths: Mapping[Slot, str]) -> Phase:
+    """By the files alone: where a previous generation is there, the next one has been promoted."""
+
     def present(slot: Slot) -> bool:
         return not isinstance(observe_file(reader, paths[slot]), Fault)
 
@@ -223,6 +248,7 @@ def _next_name(reader: Reader, ca: CA) -> str:
     Verifiers that look issuers up by name must never find the wrong generation.
     """
     certificate = observe_certificate(reader, ca_location(ca)).certificate
+    # A CA that the user brought has a name of its own, and counts as the first generation.
     first, generation = ca_kind(ca).common_name, 1
     if certificate is not None:
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -250,6 +276,7 @@ def load_issuer(reader: Reader, ca: CA, certificates: CACertificates) -> Issuer:
             f"{path} is missing: nothing can be signed with it here",
             hint="where an offline authority has it, ask that one: `pkigen authority request SPEC`",
         ) from None
+    # Whoever signs was to open the vault first (state.views.OpenedView).
     if is_sealed(data):
         raise AuthorityError(f"{path} is sealed: it cannot sign before it is opened")
     try:
@@ -292,6 +319,7 @@ def load_all(
 def _while_valid(reader: Reader, ca: CA, now: datetime) -> datetime:
     """The last moment at which a CA was good, if that is over: whether it was fit then is what counts."""
     certificate = observe_certificate(reader, ca_location(ca)).certificate
+    # `unfit` counts the last moment itself as past.
     return now if certificate is None else min(now, certificate.not_valid_after_utc - timedelta(seconds=1))
 
 
@@ -306,6 +334,7 @@ def look_at_all(
             certificates = certificates_of(reader, inventory, ca, now=now)
         except AuthorityError as error:
             faults[ca] = error.message
+            # What is unfit is shown all the same: people look here for when it ends.
             certificates = None
             observed = observe_certificate(reader, ca_location(ca))
             if observed.certificate is not None:
@@ -323,6 +352,7 @@ def shared_key(authorities: Mapping[CA, CACertificates]) -> str | None:
 
     kube-apiserver 1.36 itself refuses a request-header CA that is the client CA.
     """
+    # Every anchor counts, those of a rotation's other generation included.
     seen: dict[bytes, CA] = {}
     for ca, certificate in (
         (ca, anchor) for ca, certificates in authorities.items() for anchor in certificates.anchors

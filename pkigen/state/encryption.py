@@ -14,8 +14,8 @@ from pkigen.crypto.age import is_sealed
 from pkigen.desired.inventory import private_paths
 from pkigen.errors import AuthorityError
 from pkigen.spec.model import CAKeys
-from pkigen.state.ledger import Event, LedgerEntry, appended, mismatch, read_ledger
-from pkigen.state.lockfile import LARGEST_LOCK, read_lock, with_ledger
+from pkigen.state.issuance_record import ledger_update
+from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.observed import Fault, read_file
 from pkigen.state.seals import IDENTITY_PATH, LARGEST_RECORD, RECORD_PATH, digest
 from pkigen.store import BackupAction
@@ -72,16 +72,11 @@ def reseal(
         for path in {IDENTITY_PATH, RECORD_PATH} - files.keys():
             if not isinstance(read_file(store, path, limit=LARGEST_RECORD), Fault):
                 transaction.remove(path)
-        known = read_lock(store)
-        if known is None:
-            raise AuthorityError(f"there is no readable {layout.LOCK_FILE}", hint="`pkigen apply` first")
-        existing = read_ledger(store)
-        gap = mismatch(existing, known.ledger)
         entry = LedgerEntry(event=Event.SEALED, id=layout.AUTHORITY, reason=None, facts={"step": str(what)})
-        ledger, head = appended(existing, [*([gap] if gap else []), entry], now=now)
-        lock = with_ledger(store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data, head)
-        transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)
-        transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=lock, backup=False)
+        update = ledger_update(store, entry, now=now)
+        if update is None:
+            raise AuthorityError(f"there is no readable {layout.LOCK_FILE}", hint="`pkigen apply` first")
+        update.stage(transaction, lock_in_backup=False)
         transaction.commit()
     return paths
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -13,7 +14,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from pkigen.store import Store
+    from pkigen.store import Store, Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerUpdate:
+    """A ledger with one more line, and the lock file that knows of it: they change together only."""
+
+    ledger: bytes = field(repr=False)
+    lock: bytes = field(repr=False)
+
+    def stage(self, transaction: Transaction, *, lock_in_backup: bool) -> None:
+        """Stage both; what can be rolled back needs the lock file that goes with the state before it."""
+        transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=self.ledger, backup=False)
+        transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=self.lock, backup=lock_in_backup)
+
+
+def ledger_update(store: Store, entry: LedgerEntry, *, now: datetime) -> LedgerUpdate | None:
+    """The record with one more line; None where there is no readable lock file that could be kept true.
+
+    A ledger that is not the one that `pki.lock` knows gets a line that says so first, for good.
+    """
+    known = read_lock(store)
+    if known is None:
+        return None
+    existing = read_ledger(store)
+    gap = mismatch(existing, known.ledger)
+    ledger, head = appended(existing, [*([gap] if gap else []), entry], now=now)
+    lock = with_ledger(store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data, head)
+    return LedgerUpdate(ledger=ledger, lock=lock)
 
 
 def record(
@@ -38,22 +67,16 @@ def record(
     Raises:
         AccessError: The directory has no lock file that could be kept true.
     """
-    known = read_lock(store)
-    if known is None:
+    update = ledger_update(store, entry, now=now)
+    if update is None:
         raise AccessError(
             "this directory has no readable pki.lock, so nothing can be put on record",
             hint="make the PKI with `pkigen init`, or repair it with `pkigen apply`, first",
         )
-    existing = read_ledger(store)
-    gap = mismatch(existing, known.ledger)
-    ledger, head = appended(existing, [*([gap] if gap else []), entry], now=now)
-    lock = with_ledger(store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data, head)
     with store.transaction() as transaction:
         for path, (mode, content) in (files or {}).items():
             transaction.stage(path, mode=mode, content=content)
         for path in removes:
             transaction.remove(path)
-        transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)
-        # What can be rolled back needs the lock file that goes with the state before it.
-        transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=lock, backup=bool(files))
+        update.stage(transaction, lock_in_backup=bool(files))
         transaction.commit(keep_backups=keep_backups)

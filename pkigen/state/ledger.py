@@ -9,9 +9,10 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pkigen import __version__, layout
 from pkigen.notation import timestamp
@@ -108,42 +109,52 @@ def read_ledger(reader: Reader) -> bytes:
         return b""
 
 
-def promoted_at(ledger: bytes, identifier: str) -> datetime | None:
-    """When the last promotion of a key or CA was recorded; None where the ledger does not say."""
-    for line in reversed(ledger.split(b"\n")):
+def lines_of(ledger: bytes, event: Event, *, newest_first: bool = False) -> Iterator[dict[str, Any]]:
+    """What the lines of one kind say, as far as they can be read; `problems` tells of the others.
+
+    Args:
+        ledger: Its bytes.
+        event: Which lines.
+        newest_first: From the end of the ledger to its beginning.
+    """
+    lines = ledger.split(b"\n")
+    mark = json.dumps({"event": event})[1:-1].encode()  # few lines of a long ledger have to be parsed
+    for line in reversed(lines) if newest_first else lines:
+        if mark not in line:
+            continue
         try:
             entry = json.loads(line)
-            if (entry["event"], entry["id"], entry["step"]) == (Event.ROTATED, identifier, "promote"):
-                return datetime.fromisoformat(entry["time"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, RecursionError):
             continue
+        if isinstance(entry, dict) and entry.get("event") == event:
+            yield entry
+
+
+def promoted_at(ledger: bytes, identifier: str) -> datetime | None:
+    """When the last promotion of a key or CA was recorded; None where the ledger does not say."""
+    for entry in _steps(ledger, identifier):
+        if entry["step"] == "promote":
+            with suppress(ValueError, KeyError, TypeError):
+                return datetime.fromisoformat(entry["time"])
     return None
 
 
 def last_step(ledger: bytes, identifier: str) -> str | None:
     """The step that a rotation took last; None where the ledger knows of none."""
-    for line in reversed(ledger.split(b"\n")):
-        try:
-            entry = json.loads(line)
-            if (entry["event"], entry["id"]) == (Event.ROTATED, identifier):
-                return str(entry["step"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue
-    return None
+    return next((str(entry["step"]) for entry in _steps(ledger, identifier)), None)
 
 
 def promoted_and_back(ledger: bytes, identifier: str) -> bool:
     """Whether the generation that is prepared now has been promoted before, and was rolled back."""
-    for line in reversed(ledger.split(b"\n")):
-        try:
-            entry = json.loads(line)
-            if (entry["event"], entry["id"]) == (Event.ROTATED, identifier):
-                step = entry["step"]
-                if step != "rollback":
-                    return bool(step == "promote")
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue
-    return False
+    steps = (entry["step"] for entry in _steps(ledger, identifier))
+    return next((step for step in steps if step != "rollback"), None) == "promote"
+
+
+def _steps(ledger: bytes, identifier: str) -> Iterator[dict[str, Any]]:
+    """The steps of one rotation after the other, the last one first."""
+    for entry in lines_of(ledger, Event.ROTATED, newest_first=True):
+        if entry.get("id") == identifier and "step" in entry:
+            yield entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,17 +184,11 @@ class Approval:
 def approvals(ledger: bytes) -> dict[str, Approval]:
     """The last approved request of each node."""
     found: dict[str, Approval] = {}
-    for line in ledger.splitlines():
-        if b'"event": "approved"' not in line:
-            continue
-        try:
-            entry = json.loads(line)
-            if entry["event"] == Event.APPROVED:
-                facts = {key: str(entry[key]) for key in ("nonce", "created", "signer", "recipient")}
-                node = str(entry["id"])
-                found[node] = Approval(node=node, **facts)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue
+    for entry in lines_of(ledger, Event.APPROVED):
+        with suppress(KeyError):
+            facts = {key: str(entry[key]) for key in ("nonce", "created", "signer", "recipient")}
+            node = str(entry["id"])
+            found[node] = Approval(node=node, **facts)
     return found
 
 
@@ -239,6 +244,7 @@ def mismatches(ledger: bytes) -> Iterator[str]:
 
 
 def _fault(line: bytes, number: int, previous: str) -> str | None:
+    """Why a line is not the one that pkigen wrote after the line before; its own content is not looked at."""
     try:
         content = json.loads(line)
     except (ValueError, RecursionError):

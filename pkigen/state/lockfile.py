@@ -17,7 +17,7 @@ from pkigen.crypto.keys import describe, public_der, spki_fingerprint
 from pkigen.crypto.names import sans_of, subject_of
 from pkigen.desired.inventory import EtcdMembership
 from pkigen.errors import PkigenError
-from pkigen.notation import timestamp
+from pkigen.notation import json_text, timestamp
 from pkigen.state.ledger import EMPTY, Head
 from pkigen.store import MissingError, UnreadableError
 
@@ -66,17 +66,12 @@ def with_ledger(data: bytes, ledger: Head) -> bytes:
     """A lock file that was read, with another end of the ledger and nothing else changed."""
     content = json.loads(data)
     content["ledger"] = head(ledger)
-    return encoded(content)
+    return json_text(content)
 
 
 def head(ledger: Head) -> dict[str, int | str]:
     """How far the ledger reached when the lock was written."""
     return {"entries": ledger.entries, "head": ledger.hash}
-
-
-def encoded(content: dict[str, Any]) -> bytes:
-    """One value as the lock file writes it."""
-    return json.dumps(content, indent=1, ensure_ascii=True).encode() + b"\n"
 
 
 def spec_facts(cluster: ClusterSpec) -> dict[str, Any]:

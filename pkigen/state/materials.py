@@ -119,6 +119,7 @@ class Materials:
         return sealed_key(self._reader, content) if is_sealed(content) else None
 
     def _load(self, kind: MaterialKind, ca: CA | None, slot: Slot) -> bytes | None:
+        """Nothing of a CA that is still to be made; keys as they lie on the disk, sealed or not."""
         if ca is not None:
             certificates = self._authority(ca)
             return self._of_ca(kind, ca, certificates) if certificates is not None else None
@@ -144,6 +145,7 @@ class Materials:
             return None
 
     def _public_half(self, path: str) -> bytes | None:
+        """Nodes get the public key that belongs to the private one, whatever `sa.pub` says."""
         private = self._read(path)
         if private is None:
             return None

@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from pkigen.desired.generations import Location
 
 _LARGEST_FILE = 1 << 20
+# Chains and trust bundles have a handful.
 _MOST_CERTIFICATES = 16
 _PEM_CERTIFICATE = re.compile(
     rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]{1,65536}-----END CERTIFICATE-----"
 )
+# As the template writes them; a kubeconfig of any other form is not one of pkigen's.
 _CLIENT_CERTIFICATE = re.compile(rb"(?m)^    client-certificate-data: ([A-Za-z0-9+/=]+)$")
 _CA_DATA = re.compile(rb"(?m)^    certificate-authority-data: ([A-Za-z0-9+/=]+)$")
 _CLIENT_KEY = re.compile(rb"(?m)^    client-key-data: ([A-Za-z0-9+/=]+)$")
@@ -206,6 +208,7 @@ def parse_certificates(data: bytes) -> tuple[x509.Certificate, ...] | str:
     if b"PRIVATE KEY-----" in data:
         return "holds a private key, which does not belong into a file of certificates"
     blocks = _PEM_CERTIFICATE.findall(data)
+    # Go's pem.Decode passes over a block that it cannot read; here none may vanish unseen.
     if len(blocks) != data.count(b"-----BEGIN CERTIFICATE-----"):
         return "holds a damaged PEM certificate"
     if not 0 < len(blocks) <= _MOST_CERTIFICATES:
@@ -256,6 +259,7 @@ def client_certificate_pem(kubeconfig: bytes) -> bytes:
 
 
 def _in_kubeconfig(reader: Reader, path: str) -> ObservedCertificate:
+    """The form that pkigen writes: each value on a line of its own, four blanks in."""
     content = read_file(reader, path)
     if isinstance(content, Fault):
         return _without_certificate(content, modes=())
@@ -308,6 +312,12 @@ def read_file(reader: Reader, path: str, *, limit: int = _LARGEST_FILE) -> FileC
         return _unreadable(path, error.reason)
 
 
+def exists(reader: Reader, path: str, *, limit: int = _LARGEST_FILE) -> bool:
+    """Whether anything stands at a path, of use or not: only what is missing may be made anew."""
+    found = read_file(reader, path, limit=limit)
+    return not isinstance(found, Fault) or found.kind is not FaultKind.MISSING
+
+
 def sealed_key(reader: Reader, data: bytes) -> SealedKey | None:
     """What the authority's record says of a sealed file; None where it does not know it."""
     content = read_file(reader, RECORD_PATH, limit=LARGEST_RECORD)
@@ -339,6 +349,7 @@ def _public_half(pem: bytes) -> bytes | str:
 
 
 def _decoded(text: bytes) -> bytes:
+    """Nothing where it is no base64: what reads the result says that it is empty."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pkigen import layout
 from pkigen.crypto.age import RECIPIENT
 from pkigen.errors import AuthorityError
+from pkigen.notation import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -85,8 +86,7 @@ class SealRecord:
 
     def encode(self) -> bytes:
         """The file's bytes: one form only."""
-        content = {**self._content(), "mac": self.mac.hex()}
-        return json.dumps(content, indent=1, ensure_ascii=True).encode() + b"\n"
+        return json_text({**self._content(), "mac": self.mac.hex()})
 
     def _mac(self, identity: Identity) -> bytes:
         body = json.dumps(self._content()).encode()

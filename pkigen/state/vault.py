@@ -15,7 +15,7 @@ from pkigen.crypto.age import Identity, is_sealed
 from pkigen.crypto.keys import UnsupportedKeyError, ed25519_public, load_own_private, public_der
 from pkigen.desired.generations import BUNDLE_KEY_PATH, BUNDLE_KEY_SIZE
 from pkigen.errors import AuthorityError, BundleError
-from pkigen.state.observed import Fault, FaultKind, read_file
+from pkigen.state.observed import Fault, FaultKind, exists, read_file
 from pkigen.state.seals import (
     IDENTITY_PATH,
     LARGEST_RECORD,
@@ -134,6 +134,7 @@ class SealedVault:
             ) from None
         identity = Identity.of_file(text, IDENTITY_PATH)
         record = _require_record(reader)
+        # Before the record is relied on: whoever can write there could name other keys.
         record.require_genuine(identity)
         if record.recipient != identity.recipient.text:
             raise AuthorityError(f"{RECORD_PATH} belongs to another {IDENTITY_PATH}")
@@ -147,7 +148,7 @@ class SealedVault:
     def close(self, path: str, content: bytes) -> bytes:
         """The content, sealed; the record knows it from now on."""
         sealed = self._recipient.close(content)
-        self._record = self._record.with_key(sealed, described(path, content))
+        self._record = self._record.with_key(sealed, sealed_key_of(path, content))
         return sealed
 
     def open(self, path: str, data: bytes) -> bytes:
@@ -161,6 +162,7 @@ class SealedVault:
                 f"{path} does not open: it was changed, or is sealed for something else",
                 hint="put it back from a backup: `pkigen rollback --list` shows them",
             ) from None
+        # Anybody who knows the public half can seal something else to it; only the record tells it apart.
         known = self._record.of(data)
         if known is None or known.sha256 != hashlib.sha256(content).digest():
             raise AuthorityError(
@@ -198,8 +200,7 @@ def sealed_identity(reader: Reader) -> bytes | None:
 
 def is_encrypted(reader: Reader) -> bool:
     """Whether the authority's private files must be sealed."""
-    found = read_file(reader, RECORD_PATH, limit=LARGEST_RECORD)
-    return not (isinstance(found, Fault) and found.kind is FaultKind.MISSING)
+    return exists(reader, RECORD_PATH, limit=LARGEST_RECORD)
 
 
 def _require_record(reader: Reader) -> SealRecord:
@@ -213,7 +214,7 @@ def _require_record(reader: Reader) -> SealRecord:
     return record
 
 
-def described(path: str, content: bytes) -> SealedKey:
+def sealed_key_of(path: str, content: bytes) -> SealedKey:
     """What the record says of a private file.
 
     Raises:

@@ -131,6 +131,7 @@ class BackupWriter:
         return True
 
     def _open(self) -> Descent:
+        """Made with the first file that is kept: a change that replaces nothing leaves no backup."""
         if self._files is None:
             self._fd, _ = make_directory(self._anchor.fs, self._staging_fd, self._parts)
             self._files = Descent(self._anchor.fs, self._fd, prefix=self._parts)
@@ -183,7 +184,12 @@ def list_backups(anchor: Anchor) -> tuple[BackupInfo, ...]:
 
 
 def read_manifest(anchor: Anchor, backup_id: str) -> BackupInfo:
-    """Read what one backup holds."""
+    """Read what one backup holds.
+
+    Raises:
+        MissingError: There is no such backup.
+        StoreError: Its manifest is damaged.
+    """
     path = f"{anchor.private_path}/{BACKUPS}/{backup_id}/{_MANIFEST}"
     try:
         text = _read(anchor, backup_id, (_MANIFEST,), limit=_MANIFEST_MAX).data
@@ -199,7 +205,11 @@ def read_manifest(anchor: Anchor, backup_id: str) -> BackupInfo:
 
 
 def read_kept(anchor: Anchor, backup_id: str, path: str, *, limit: int) -> FileContent:
-    """Read a file as it was before the change."""
+    """Read a file as it was before the change.
+
+    Raises:
+        MissingError: The backup does not hold it.
+    """
     try:
         return _read(anchor, backup_id, (_FILES, *readable_parts(path)), limit=limit)
     except FileNotFoundError:
@@ -277,6 +287,7 @@ def _open_backups(anchor: Anchor, *, make: bool = False) -> int:
 
 
 def _read(anchor: Anchor, backup_id: str, parts: tuple[str, ...], *, limit: int) -> FileContent:
+    """An id comes from the command line: only one of the known form becomes a name in the directory."""
     if not BACKUP_ID.fullmatch(backup_id):
         raise FileNotFoundError
     path = "/".join((anchor.private_path, BACKUPS, backup_id, *parts))
@@ -286,6 +297,7 @@ def _read(anchor: Anchor, backup_id: str, parts: tuple[str, ...], *, limit: int)
 
 
 def _encode_manifest(begun: Begun, entries: list[BackupEntry]) -> Iterator[bytes]:
+    """Line by line, so that a large change is never held as one text; it is one JSON document."""
     head = {"command": begun.command, "time": begun.started.isoformat() if begun.started else None}
     yield f'{{"pkigen": 1, {json.dumps(head)[1:-1]}, "paths": [\n'.encode()
     for number, entry in enumerate(entries):

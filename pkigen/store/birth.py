@@ -89,6 +89,7 @@ def _remove(anchor: Anchor) -> None:
 
 
 def _take_mark(anchor: Anchor, private_fd: int) -> bool:
+    """Only one of several that end at the same time takes it, and that one removes the root."""
     try:
         anchor.fs.unlink(MARK, private_fd)
     except FileNotFoundError:

@@ -113,7 +113,11 @@ def _close_to_others(fs: FileSystem, fd: int, status: os.stat_result, parts: Par
 
 
 def require_ours(status: os.stat_result, path: str) -> None:
-    """Refuse a file or directory that another user owns or may change."""
+    """Refuse a file or directory that another user owns or may change.
+
+    Raises:
+        ObstacleError: Another user does.
+    """
     if status.st_uid not in {os.geteuid(), 0}:
         raise ObstacleError(
             path,
@@ -232,6 +236,7 @@ class Descent:
         return self._fs.fstat(level.fd).st_dev != self._fs.fstat(self._levels[0].fd).st_dev
 
     def _leave_until(self, parts: Parts) -> None:
+        """Each directory is synced once, when it is left, however many of its names have changed."""
         common = 0
         while common < min(self.depth, len(parts)) and self._levels[common + 1].name == parts[common]:
             common += 1

@@ -101,7 +101,11 @@ def write_new(
 
 
 def write_all(fs: FileSystem, fd: int, data: bytes) -> None:
-    """Write every byte, however little the system takes at a time."""
+    """Write every byte, however little the system takes at a time.
+
+    Raises:
+        OSError: The system refuses, or takes nothing.
+    """
     rest = memoryview(data)
     while rest:
         count = fs.write(fd, rest)
@@ -124,7 +128,11 @@ def plain_file(fs: FileSystem, name: str, dir_fd: int, path: str) -> Iterator[tu
 
 
 def read_file(fs: FileSystem, name: str, dir_fd: int, path: str, *, limit: int) -> FileContent:
-    """Read a regular file of at most `limit` bytes."""
+    """Read a regular file of at most `limit` bytes.
+
+    Raises:
+        ObstacleError: Something else stands there, or more than that.
+    """
     with plain_file(fs, name, dir_fd, path) as (fd, status):
         data = bytearray()
         while len(data) <= limit and (chunk := fs.read(fd, min(CHUNK, limit + 1 - len(data)))):

@@ -39,6 +39,7 @@ BACKUP = "backup"
 _RECORD = "record"
 _BEGUN = "begun"
 _DIRECTORIES = "directories"
+# They say what else is to be undone: an undoing that is killed must find them when it begins again.
 _KEPT_LONGEST = {_BEGUN, _DIRECTORIES, beside.PLACES}
 _STAYS = {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}  # the last: a mount point
 _RECORD_MAX = 1 << 30
@@ -101,9 +102,11 @@ def make_directories(anchor: Anchor, staging_fd: int, missing: Iterable[Parts]) 
 def commit(anchor: Anchor, staging_fd: int, record: Record) -> None:
     """Write the commit record; once its rename is durable, the change will be made."""
     fs = anchor.fs
+    # The record, and every name that it relies on, are on the disk before the rename that decides.
     write_new(fs, _RECORD, staging_fd, mode=0o600, chunks=record.encode())
     fs.fsync(staging_fd)
     fs.fsync(anchor.private_fd)
+    # One rename decides. Until its directory is synced a power failure may undo it: then nothing was decided.
     fs.rename(_RECORD, staging_fd, JOURNAL, anchor.private_fd)
     fs.fsync(anchor.private_fd)
     logger.debug("committed %s: the journal names %d files", anchor.root, len(record.operations))
@@ -112,6 +115,7 @@ def commit(anchor: Anchor, staging_fd: int, record: Record) -> None:
 def recover(anchor: Anchor) -> Recovery | None:
     """Finish or undo what an earlier run left; None when it left nothing."""
     with explained(anchor.root, anchor.private_path, "recover"):
+        # What was on its way out anyway; the disk may be full.
         backups.empty_trash(anchor)
         if is_committed(anchor):
             record = _read_record(anchor)
@@ -125,6 +129,7 @@ def roll_forward(anchor: Anchor, record: Record) -> None:
     """Do what the record says, skip what is done already, and clear the record."""
     staging_fd = _open_staging(anchor)
     try:
+        # Before the first file is replaced: from then on its old content is in the backup alone.
         if record.backup is not None and staging_fd is not None:
             backups.install(anchor, staging_fd, BACKUP, record.backup)
         synced = Synced.for_changes(len(record.operations))
@@ -139,6 +144,7 @@ def roll_forward(anchor: Anchor, record: Record) -> None:
     _prune(anchor, record)
     birth.settle(anchor)
     remove_tree(anchor.fs, anchor.private_fd, STAGING_PARTS)
+    # Last of all: while the record stands, the next run does all of this again.
     with suppress(FileNotFoundError):
         anchor.fs.unlink(JOURNAL, anchor.private_fd)
     anchor.fs.fsync(anchor.private_fd)
@@ -155,6 +161,7 @@ def discard(anchor: Anchor) -> Recovery | None:
         begun = UNKNOWN
         if _BEGUN in names:
             begun = Begun.decode(_read_own(anchor, staging_fd, _BEGUN, limit=_BEGUN_MAX))
+        # These lists were written before the first of what they name was made.
         if beside.PLACES in names:
             text = _read_own(anchor, staging_fd, beside.PLACES, limit=_RECORD_MAX)
             beside.clear(anchor, decode_list(text))
@@ -170,6 +177,7 @@ def discard(anchor: Anchor) -> Recovery | None:
 
 
 def _do(anchor: Anchor, staging_fd: int | None, live: Descent, operation: Operation) -> None:
+    """Done again, each step finds itself done: a rename has no source any more, a removal no target."""
     fs = anchor.fs
     *parents, name = operation.path.split("/")
     match operation:
@@ -190,6 +198,7 @@ def _do(anchor: Anchor, staging_fd: int | None, live: Descent, operation: Operat
 
 
 def _moved(fs: FileSystem, staged: str, staging_fd: int, name: str, dir_fd: int) -> bool:
+    """False where there is nothing to move: an earlier run has done it, or the file is lost."""
     try:
         fs.rename(staged, staging_fd, name, dir_fd)
     except FileNotFoundError:
@@ -198,6 +207,7 @@ def _moved(fs: FileSystem, staged: str, staging_fd: int, name: str, dir_fd: int)
 
 
 def _require_replaceable(anchor: Anchor, level: Level, name: str, path: str) -> None:
+    """Something that came after the decision, such as a directory, must not be renamed over."""
     status = lstat_or_none(anchor.fs, name, level.fd)
     if status is not None and (reason := kind(status)):
         raise ObstacleError(path, reason)
@@ -216,6 +226,7 @@ def _verify(anchor: Anchor, record: Record) -> None:
     staging_fd = _open_staging(anchor)
     try:
         staged = {entry.name for entry in fs.scan(staging_fd)} if staging_fd is not None else set()
+        # Staged, or in its place already: an earlier run may have come that far.
         if record.backup and BACKUP not in staged and not backups.is_installed(anchor, record.backup):
             raise _lost(anchor, f"its backup {record.backup} is gone")
         with Descent(fs, anchor.root_fd) as live:
@@ -258,6 +269,7 @@ def _require_whole(anchor: Anchor, staging_fd: int, operation: WriteFile) -> Non
 
 
 def _holds(anchor: Anchor, name: str, dir_fd: int, operation: WriteFile, path: str) -> bool:
+    """By content, too: a file of the same name may be of before the change, or of somebody else."""
     try:
         with plain_file(anchor.fs, name, dir_fd, path) as (fd, status):
             return (
@@ -282,6 +294,7 @@ def _prune(anchor: Anchor, record: Record) -> None:
 def _remove_empty(anchor: Anchor, directories: Iterable[Parts]) -> None:
     """Remove those of the directories that are empty, the deepest first."""
     with Descent(anchor.fs, anchor.root_fd) as live:
+        # In this order a directory comes after all that are in it.
         for parts in sorted(directories, reverse=True):
             try:
                 level = live.enter(parts[:-1])
@@ -310,6 +323,7 @@ def _read_own(anchor: Anchor, staging_fd: int, name: str, *, limit: int) -> byte
 
 
 def _open_staging(anchor: Anchor) -> int | None:
+    """Absent where the record outlived it: the staging directory goes before the record does."""
     try:
         return open_directory(anchor.fs, anchor.private_fd, STAGING_PARTS)[0]
     except FileNotFoundError:

@@ -39,7 +39,7 @@ class Lapsed:
 
 
 def lapses(anchor: Anchor, descent: Descent, below: Collection[str]) -> Iterator[Lapsed]:
-    """Judge the PKI directory itself, the store's own directory, and all that stands in some of the others.
+    """Look at the PKI directory itself, the store's own directory, and all that stands in some of the others.
 
     A link is nobody's: only what it is made of counts, and it is an obstacle to every reader.
 
@@ -50,16 +50,17 @@ def lapses(anchor: Anchor, descent: Descent, below: Collection[str]) -> Iterator
     """
     root = anchor.fs.fstat(anchor.root_fd)
     owners = {root.st_uid, 0, os.geteuid()}
-    yield from _judged((), root, owners)
+    yield from _lapses_of((), root, owners)
     for entry in sorted(anchor.fs.scan(anchor.root_fd), key=lambda entry: entry.name):
         if entry.name == PRIVATE or entry.name in below:
-            yield from _judged((entry.name,), anchor.fs.lstat(entry.name, anchor.root_fd), owners)
+            yield from _lapses_of((entry.name,), anchor.fs.lstat(entry.name, anchor.root_fd), owners)
         if entry.is_directory and entry.name in below:
             for here, _ in descent.below((entry.name,)):
-                yield from _judged(here, anchor.fs.lstat(here[-1], descent.enter(here[:-1]).fd), owners)
+                yield from _lapses_of(here, anchor.fs.lstat(here[-1], descent.enter(here[:-1]).fd), owners)
 
 
-def _judged(parts: Parts, status: os.stat_result, owners: Collection[int]) -> Iterator[Lapsed]:
+def _lapses_of(parts: Parts, status: os.stat_result, owners: Collection[int]) -> Iterator[Lapsed]:
+    """Linux ignores the mode of a link (symlink(7)); only its owner is told."""
     mode = stat.S_IMODE(status.st_mode)
     path = "/".join(parts) or "."
     if status.st_uid not in owners:

@@ -91,6 +91,7 @@ def withdraw(anchor: Anchor, fd: int) -> None:
 
 
 def _lock(anchor: Anchor, flags: int, operation: int, waits: int) -> int:
+    """The file is looked at after the lock is taken: it may have been removed with its directory before."""
     fs = anchor.fs
     status = lstat_or_none(fs, LOCK, anchor.private_fd)
     if status and (reason := kind(status)):
@@ -108,12 +109,14 @@ def _lock(anchor: Anchor, flags: int, operation: int, waits: int) -> int:
 
 
 def _require_named(anchor: Anchor, fd: int) -> None:
+    """A lock on a file that nobody finds any more keeps nobody out."""
     named = lstat_or_none(anchor.fs, LOCK, anchor.private_fd)
     if named is None or not os.path.samestat(named, anchor.fs.fstat(fd)):
         raise LockGoneError
 
 
 def _require_own(anchor: Anchor, fd: int) -> None:
+    """Who can write the file can say that somebody else holds it; who can open it can hold it for ever."""
     status = anchor.fs.fstat(fd)
     require_ours(status, _PATH)
     if status.st_nlink > 1:
@@ -123,6 +126,7 @@ def _require_own(anchor: Anchor, fd: int) -> None:
 
 
 def _wait(anchor: Anchor, fd: int, operation: int, waits: int) -> None:
+    """The system call cannot be told how long to wait, so it is made again after each pause."""
     while True:
         try:
             anchor.fs.flock(fd, operation | fcntl.LOCK_NB)
@@ -136,6 +140,7 @@ def _wait(anchor: Anchor, fd: int, operation: int, waits: int) -> None:
 
 
 def _busy(anchor: Anchor, fd: int) -> BusyError:
+    """What the lock file says is somebody's text: it is printed, never acted on."""
     root = printable(str(anchor.root))
     hint = "wait for it to end, then run the command again; the lock ends with its process"
     try:
@@ -156,6 +161,7 @@ def _busy(anchor: Anchor, fd: int) -> BusyError:
 
 
 def _runs(pid: int) -> bool:
+    """Signal 0 asks whether a process exists (kill(2)); that we may not send to it says that it does."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

@@ -32,7 +32,11 @@ def printable(path: str) -> str:
 
 
 def readable_parts(path: str) -> Parts:
-    """Split a path that may be read: relative, inside the tree, and not the store's own state."""
+    """Split a path that may be read: relative, inside the tree, and not the store's own state.
+
+    Raises:
+        UnsafePathError: It is absolute, leads upwards, or is the store's own.
+    """
     parts = tuple(path.split("/"))
     if path.startswith("/"):
         raise _refused(path, "is absolute")
@@ -47,7 +51,11 @@ def readable_parts(path: str) -> Parts:
 
 
 def writable_parts(path: str) -> Parts:
-    """Split a path that may be written: readable, and free of characters that mislead a person or a shell."""
+    """Split a path that may be written: readable, and free of characters that mislead a person or a shell.
+
+    Raises:
+        UnsafePathError: It is not.
+    """
     parts = readable_parts(path)
     if "\\" in path or not path.isprintable():
         raise _refused(path, "holds a backslash or an unprintable character")

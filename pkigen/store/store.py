@@ -31,6 +31,7 @@ from pkigen.store.system_errors import (
     RefusedError,
     UnreadableError,
     because,
+    close_after,
     explained,
     hint_for,
     kind,
@@ -164,12 +165,7 @@ class Store:
     def __exit__(
         self, kind_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self.close()
-        except StoreError as second:
-            if error is None:
-                raise
-            error.add_note(f"closing {self.root} failed too: {second}")
+        close_after(error, self.close, lambda why: f"closing {self.root} failed too: {why}")
 
     def close(self) -> None:
         """Undo an open transaction, release the lock, and remove a root that was created for nothing."""
@@ -225,7 +221,11 @@ class Store:
             yield from lapses(self._anchor, descent, below)
 
     def transaction(self) -> Transaction:
-        """Begin a change; one at a time."""
+        """Begin a change; one at a time.
+
+        Raises:
+            StoreError: The directory is open for reading only, or an earlier change is not undone.
+        """
         if self._begun is None or self._now is None:
             raise StoreError(f"{self.root} is open for reading only")
         with explained(self.root, "", "begin to change"):
@@ -241,7 +241,11 @@ class Store:
             return backups.list_backups(self._anchor) if self._anchor.has_private else ()
 
     def read_backup(self, backup_id: str, path: str, *, limit: int = _READ_MAX) -> FileContent:
-        """Read a file as it was before the change that left this backup."""
+        """Read a file as it was before the change that left this backup.
+
+        Raises:
+            MissingError: There is no such backup, or it does not hold the file.
+        """
         with explained(self.root, f"{self._anchor.private_path}/{backups.BACKUPS}/{backup_id}", "read"):
             if not self._anchor.has_private:
                 raise MissingError(f"there is no backup {backup_id}")
@@ -265,6 +269,7 @@ class Store:
 def _open_for_writing(
     fs: FileSystem, root: Path, resources: ExitStack, private: Parts, born: birth.Birth
 ) -> Anchor:
+    """Whatever vanishes on the way was removed by another run with its empty root: start over."""
     parent_fd, name = _open_parent(fs, root, resources)
     try:
         fs.mkdir(name, _ROOT_MODE, parent_fd)
@@ -329,6 +334,7 @@ def _open_root(fs: FileSystem, parent_fd: int, name: str, resources: ExitStack) 
 
 
 def _open_private(fs: FileSystem, root_fd: int, private: Parts) -> int:
+    """A directory that is there already may be too open: secrets are staged in it."""
     with Descent(fs, root_fd) as above:
         parent = above.make(private[:-1])
         try:
@@ -370,6 +376,7 @@ def _own(anchor: Anchor, lock_fd: int, resources: ExitStack) -> None:
 
 
 def _finish_for_reading(anchor: Anchor, resources: ExitStack) -> Recovery | None:
+    """A reader must see a decided change whole, so it finishes one; then it shares the lock again."""
     require_ours(anchor.fs.fstat(anchor.private_fd), PRIVATE)
     try:
         lock_fd = lock.lock_for_writing(anchor, waits=_READER_WAITS)

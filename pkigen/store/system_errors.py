@@ -12,7 +12,7 @@ from pkigen.errors import StoreError, UnsafePathError
 from pkigen.store.paths import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _AGAIN = "then run the command again"
@@ -84,6 +84,25 @@ def hint_for(error: OSError, root: Path) -> str:
 def because(error: OSError) -> str:
     """Give the system's reason in lower case."""
     return os.strerror(error.errno).lower() if error.errno else "input/output error"
+
+
+def close_after(error: BaseException | None, close: Callable[[], None], note: Callable[[str], str]) -> None:
+    """Close at the end of a `with` block; what fails then must not hide the error that has ended it.
+
+    Args:
+        error: That error, or None.
+        close: What is to be done.
+        note: What is added to that error where closing fails too, made from the reason.
+
+    Raises:
+        StoreError: Closing has failed, and nothing else.
+    """
+    try:
+        close()
+    except StoreError as second:
+        if error is None:
+            raise
+        error.add_note(note(str(second)))
 
 
 @contextmanager

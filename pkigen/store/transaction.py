@@ -14,7 +14,7 @@ from pkigen.store.directories import Descent, make_directory
 from pkigen.store.files import Synced, chunks_of, lstat_or_none, plain_file, read_file, write_new
 from pkigen.store.paths import STAGING_PARTS, writable_parts
 from pkigen.store.record import Record, RemoveFile, WriteFile, in_tree_order
-from pkigen.store.system_errors import MissingError, ObstacleError, explained, kind, shown
+from pkigen.store.system_errors import MissingError, ObstacleError, close_after, explained, kind, shown
 
 if TYPE_CHECKING:
     import os
@@ -54,12 +54,9 @@ class Transaction:
     def __exit__(
         self, kind_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self.close()
-        except StoreError as second:
-            if error is None:
-                raise
-            error.add_note(f"undoing the change failed too: {second}; the next run does it")
+        close_after(
+            error, self.close, lambda why: f"undoing the change failed too: {why}; the next run does it"
+        )
 
     @property
     def staged_paths(self) -> tuple[str, ...]:
@@ -85,7 +82,11 @@ class Transaction:
             self._stage(path, mode, (content,), backup=backup)
 
     def stage_mode(self, path: str, *, mode: int) -> None:
-        """Give an existing file other permission bits: the same content is staged anew."""
+        """Give an existing file other permission bits: the same content is staged anew.
+
+        Raises:
+            MissingError: There is no such file.
+        """
         parts = self._claim(path)
         with explained(self._anchor.root, path, "change the mode of"):
             if self._existing(parts) is None:
@@ -95,7 +96,11 @@ class Transaction:
                 self._stage(path, mode, chunks_of(self._anchor.fs, fd), backup=True)
 
     def remove(self, path: str) -> None:
-        """Take a file out of the tree; it stays in the backup."""
+        """Take a file out of the tree; it stays in the backup.
+
+        Raises:
+            MissingError: There is no such file.
+        """
         parts = self._claim(path)
         with explained(self._anchor.root, path, "remove"):
             if self._existing(parts) is None:
@@ -105,7 +110,11 @@ class Transaction:
         logger.debug("%s is to be removed", path)
 
     def staged(self, path: str, *, limit: int = _READ_MAX) -> FileContent:
-        """Read a staged file back from the disk."""
+        """Read a staged file back from the disk.
+
+        Raises:
+            MissingError: Nothing is staged for the path.
+        """
         operation = self._operations.get(path)
         if not isinstance(operation, WriteFile):
             raise MissingError(f"{shown(self._anchor.root, path)} is not staged")
@@ -176,6 +185,7 @@ class Transaction:
             self._anchor.fs.close(fd)
 
     def _claim(self, path: str) -> Parts:
+        """The operations are renamed in the order of the tree, not of the calls: one path, one operation."""
         self._require_open()
         if path in self._operations:
             raise UnsafePathError(f"{shown(self._anchor.root, path)} is changed twice in one transaction")
@@ -186,6 +196,7 @@ class Transaction:
             raise StoreError(f"the change of {self._anchor.root} is over")
 
     def _staging(self) -> int:
+        """Made with the first operation, and only where no other change waits to be finished or undone."""
         if self._staging_fd is None:
             anchor = self._anchor
             if journal.is_committed(anchor):
@@ -204,6 +215,7 @@ class Transaction:
     def _stage(self, path: str, mode: int, chunks: Iterable[bytes], *, backup: bool) -> None:
         if mode & ~_MODE_BITS:
             raise UnsafePathError(f"{shown(self._anchor.root, path)} cannot have mode {mode:04o}")
+        # A number is never too long for a name, and leads nowhere.
         staged = f"{len(self._operations) + 1:08d}"
         synced = Synced.for_changes(len(self._operations) + 1)
         written = write_new(self._anchor.fs, staged, self._staging(), mode=mode, chunks=chunks, synced=synced)
@@ -223,10 +235,12 @@ class Transaction:
     def _prepare(self) -> Record:
         """Do everything that can fail or needs space: the backup and the directories."""
         anchor, staging_fd = self._anchor, self._staging()
+        # One wait for all files, before anything relies on them.
         if Synced.for_changes(len(self._operations)) is Synced.TOGETHER:
             anchor.fs.syncfs(staging_fd)
         operations = sorted(self._operations.values(), key=lambda operation: in_tree_order(operation.path))
         _require_no_file_above(anchor, operations)
+        # No rename crosses mounts, not even two of one file system (rename(2), EXDEV).
         mount = anchor.fs.mount(staging_fd)
         missing: dict[Parts, None] = {}
         checked: Level | None = None
@@ -243,6 +257,7 @@ class Transaction:
                     status = None
                 else:
                     status = _replaceable(anchor, level, parts)
+                # Once for each directory: the operations are in the order of the tree.
                 if level is not checked:
                     _require_writable(anchor, level, parts)
                     apart = anchor.fs.mount(level.fd) != mount
@@ -251,6 +266,7 @@ class Transaction:
                     operations[number] = replace(operation, beside=True)
                 _back_up(backup, operation, status, level)
             kept = backup.finish(self._begun)
+        # The name of the backup is part of the record, so that its move can be done again.
         backup_id = backups.free_id(anchor, self._now) if kept else None
         journal.make_directories(anchor, staging_fd, missing)
         beside.stage(anchor, staging_fd, operations)
@@ -267,6 +283,7 @@ def _finish(anchor: Anchor, record: Record) -> None:
 
 
 def _back_up(backup: BackupWriter, operation: Operation, status: os.stat_result | None, level: Level) -> None:
+    """What is new is noted, for a rollback to remove; the ledger keeps itself."""
     match operation:
         case RemoveFile() if status is not None:
             backup.keep(operation, BackupAction.REMOVED, level)
@@ -279,6 +296,7 @@ def _back_up(backup: BackupWriter, operation: Operation, status: os.stat_result 
 
 
 def _replaceable(anchor: Anchor, level: Level, parts: Parts) -> os.stat_result | None:
+    """A second name would keep the old content alive, perhaps where others can read it."""
     status = lstat_or_none(anchor.fs, parts[-1], level.fd)
     if status is None:
         return None

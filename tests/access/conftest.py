@@ -6,7 +6,7 @@ import pytest
 
 from pkigen.cli.app import run
 from pkigen.cli.system import System
-from tests.access.places import SPEC, Place
+from tests.access.team_cluster import SPEC, TeamCluster
 from tests.cli.program import NOW, InProcess, copy_of
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(_made: Path, tmp_path: Path, pkigen: InProcess) -> Place:
+def place(_made: Path, tmp_path: Path, pkigen: InProcess) -> TeamCluster:
     """A directory with `team.yaml` and the tree `team` that `init` made of it, to be changed at will."""
     (tmp_path / "team.yaml").write_text(SPEC)
     copy_of(_made / "team", tmp_path / "team")
-    return Place(folder=tmp_path, pkigen=pkigen)
+    return TeamCluster(folder=tmp_path, pkigen=pkigen)

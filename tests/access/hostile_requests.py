@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from tests.access.places import pem
+from tests.access.made_requests import pem
 
 if TYPE_CHECKING:
     from collections.abc import Callable

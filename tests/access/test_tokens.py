@@ -1,4 +1,4 @@
-"""Service accounts: tokens signed offline, kubeconfigs that plans keep in date, discovery documents."""
+"""`pkigen token`, and the kubeconfigs of declared service accounts that plans keep in date."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from pkigen.cli.system import System
 from pkigen.crypto import service_account_tokens as tokens
-from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, UnsupportedKeyError, public_pem, raw_ecdsa_signature
-from tests.access.places import UID, Place
+from tests.access.team_cluster import UID, TeamCluster
 from tests.cli.program import NOW, photograph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+
 ISSUER = "https://kubernetes.default.svc.cluster.local"
+
+
 CONF = "users/web.deployer.conf"
 
 
-def key_set(place: Place) -> KeySet:
+def key_set(place: TeamCluster) -> KeySet:
     return KeySet.import_key_set(place.run("oidc", "jwks", place.tree).json)
 
 
@@ -39,7 +40,7 @@ def token_of(path: Path) -> str:
     return text
 
 
-def test_a_token_says_what_the_api_servers_own_say(place: Place) -> None:
+def test_a_token_says_what_the_api_servers_own_say(place: TeamCluster) -> None:
     result = place.run("token", "--service-account", "web/deployer", place.tree)
     assert result.code == 0, result.err
     decoded = jwt.decode(result.out.strip(), key_set(place), algorithms=["ES256"])
@@ -69,7 +70,7 @@ def test_a_token_says_what_the_api_servers_own_say(place: Place) -> None:
     assert all(signature.encode() not in (data or b"") for _, _, data in photograph(place.tree).values())
 
 
-def test_what_a_token_cannot_do_is_said(place: Place) -> None:
+def test_what_a_token_cannot_do_is_said(place: TeamCluster) -> None:
     result = place.run(
         "token", "--service-account", "web/other", "--audience", "vault", "--audience", "s3", place.tree
     )
@@ -85,7 +86,7 @@ def test_what_a_token_cannot_do_is_said(place: Place) -> None:
         assert said in result.err
 
 
-def test_a_kubeconfig_instead(place: Place) -> None:
+def test_a_kubeconfig_instead(place: TeamCluster) -> None:
     out = place.folder / "t.conf"
     result = place.run(
         "token",
@@ -119,7 +120,7 @@ def test_a_kubeconfig_instead(place: Place) -> None:
         (["--service-account", "web/x", "--audience", "a\nb"], "--audience must be printable text"),
     ],
 )
-def test_wrong_usage(place: Place, options: list[str], said: str) -> None:
+def test_wrong_usage(place: TeamCluster, options: list[str], said: str) -> None:
     before = photograph(place.tree)
     result = place.run("token", *options, place.tree)
     assert (result.code, result.out) == (2, "")
@@ -127,7 +128,7 @@ def test_wrong_usage(place: Place, options: list[str], said: str) -> None:
     assert photograph(place.tree) == before
 
 
-def test_a_token_ends_before_the_key_that_signed_it_may_go(place: Place) -> None:
+def test_a_token_ends_before_the_key_that_signed_it_may_go(place: TeamCluster) -> None:
     longest = ("token", "--service-account", "web/x", "--validity", "8760h")
     assert place.run(*longest, place.tree).code == 0
     place.replace("  users:\n", "  serviceAccounts: {maxTokenLifetime: 24h}\n  users:\n")
@@ -145,7 +146,7 @@ def test_a_token_ends_before_the_key_that_signed_it_may_go(place: Place) -> None
     assert photograph(place.tree) == before, "no token is on record that nobody got"
 
 
-def test_the_issuer_and_the_audiences_of_the_api_server(place: Place) -> None:
+def test_the_issuer_and_the_audiences_of_the_api_server(place: TeamCluster) -> None:
     flags = (
         "  apiServer: {extraArgs: ["
         "{name: service-account-issuer, value: https://oidc.example.com}, "
@@ -172,13 +173,13 @@ def test_the_issuer_and_the_audiences_of_the_api_server(place: Place) -> None:
 # -- declared accounts -------------------------------------------------------------------------------------
 
 
-def plan(place: Place) -> dict[str, Any]:
+def plan(place: TeamCluster) -> dict[str, Any]:
     result = place.run("plan", place.spec, "--out", place.tree, "-o", "json")
     content: dict[str, Any] = result.json
     return {action["id"]: (action["action"], action["reason"]) for action in content["actions"]}
 
 
-def test_a_declared_account_has_a_kubeconfig_that_only_its_owner_reads(place: Place) -> None:
+def test_a_declared_account_has_a_kubeconfig_that_only_its_owner_reads(place: TeamCluster) -> None:
     assert stat.S_IMODE((place.tree / CONF).stat().st_mode) == 0o600
     token = _read(token_of(place.tree / CONF))
     assert token.expires == NOW + timedelta(days=30)
@@ -190,7 +191,7 @@ def test_a_declared_account_has_a_kubeconfig_that_only_its_owner_reads(place: Pl
     assert "token" not in (place.tree / "pki.lock").read_text()
 
 
-def test_status_shows_when_a_token_ends(place: Place) -> None:
+def test_status_shows_when_a_token_ends(place: TeamCluster) -> None:
     rows = place.run("status", place.tree, "-o", "json").json["certificates"]
     (row,) = [row for row in rows if row["id"] == "serviceaccount:web:deployer"]
     assert (row["expires"], row["path"]) == ("2026-12-22T03:00:00Z", CONF)
@@ -210,7 +211,9 @@ DAMAGE: dict[str, Callable[[str, str], str]] = {
     "long": lambda text, token: text.replace(token, f"{token}{'A' * tokens.LONGEST_TOKEN}"),
     "no end": lambda text, token: text.replace(token, _jwt({"alg": "ES256"}, {})),
 }
-OTHERWISE: dict[str, Callable[[Place], object]] = {
+
+
+OTHERWISE: dict[str, Callable[[TeamCluster], object]] = {
     "missing": lambda place: (place.tree / CONF).unlink(),
     "mode": lambda place: (place.tree / CONF).chmod(0o644),
     "uid": lambda place: place.replace(UID, UID.replace("3f", "4f")),
@@ -220,7 +223,7 @@ OTHERWISE: dict[str, Callable[[Place], object]] = {
 }
 
 
-def _damage(place: Place, how: str) -> None:
+def _damage(place: TeamCluster, how: str) -> None:
     if how in OTHERWISE:
         OTHERWISE[how](place)
         return
@@ -246,7 +249,7 @@ def _damage(place: Place, how: str) -> None:
         ("not declared", None),
     ],
 )
-def test_plans_keep_a_token_in_date(place: Place, how: str, expected: tuple[str, str] | None) -> None:
+def test_plans_keep_a_token_in_date(place: TeamCluster, how: str, expected: tuple[str, str] | None) -> None:
     before = token_of(place.tree / CONF)
     _damage(place, how)
     found = plan(place)
@@ -263,7 +266,7 @@ def test_plans_keep_a_token_in_date(place: Place, how: str, expected: tuple[str,
         assert stat.S_IMODE((place.tree / CONF).stat().st_mode) == 0o600
 
 
-def test_a_token_can_be_asked_for_and_follows_a_rotation_of_its_key(place: Place) -> None:
+def test_a_token_can_be_asked_for_and_follows_a_rotation_of_its_key(place: TeamCluster) -> None:
     rotate = ("rotate", "sa", place.spec, "--out", place.tree, "--yes")
     first = token_of(place.tree / CONF)
     assert place.run(*rotate).code == 0
@@ -283,7 +286,7 @@ def test_a_token_can_be_asked_for_and_follows_a_rotation_of_its_key(place: Place
     assert "API servers that lack the promoted key refuse it" in said
 
 
-def test_a_token_is_renewed_when_asked_for(place: Place) -> None:
+def test_a_token_is_renewed_when_asked_for(place: TeamCluster) -> None:
     first = token_of(place.tree / CONF)
     renew = ("renew", place.spec, "--out", place.tree, "--yes")
     assert place.run(*renew, "serviceaccount:web:deployer").code == 0
@@ -296,100 +299,15 @@ def test_a_token_is_renewed_when_asked_for(place: Place) -> None:
     )
 
 
-def test_the_same_clock_and_randomness_give_the_same_token(place: Place) -> None:
+def test_the_same_clock_and_randomness_give_the_same_token(place: TeamCluster) -> None:
     system = System(clock=lambda: NOW, entropy=lambda count: bytes(range(count)))
     arguments = ("token", "--service-account", "web/deployer", place.tree)
     assert place.pkigen(*arguments, system=system).out == place.pkigen(*arguments, system=system).out
 
 
-# -- the discovery documents -------------------------------------------------------------------------------
-
-
-def test_the_documents_are_written_where_verifiers_look(place: Place) -> None:
-    out = place.folder / "www"
-    result = place.run("oidc", "write", place.tree, "--out", out, "--jwks-uri", "https://oidc.example/keys")
-    assert result.out.splitlines() == [
-        f"{out}/.well-known/openid-configuration",
-        f"{out}/openid/v1/jwks",
-    ]
-    configuration = json.loads((out / ".well-known/openid-configuration").read_text())
-    assert configuration == {
-        "issuer": ISSUER,
-        "jwks_uri": "https://oidc.example/keys",
-        "response_types_supported": ["id_token"],
-        "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["ES256"],
-    }
-    assert "publish" in result.err
-    default = place.run("oidc", "configuration", place.tree).json
-    assert default["jwks_uri"] == "https://10.0.0.11:6443/openid/v1/jwks"
-    assert place.run("oidc", "configuration", place.tree, "--jwks-uri", "http://x").code == 1
-
-
-def test_rsa_keys_are_published_as_go_jose_writes_them(place: Place) -> None:
-    key = rsa.generate_private_key(65537, 2048)
-    (place.tree / "pki/sa.pub").write_bytes(public_pem(key))
-    (published,) = place.run("oidc", "jwks", place.tree).json["keys"]
-    assert list(published) == ["use", "kty", "kid", "alg", "n", "e"]
-    assert (published["alg"], published["e"]) == ("RS256", "AQAB")
-    assert (
-        int.from_bytes(base64.urlsafe_b64decode(published["n"] + "=="), "big")
-        == key.public_key().public_numbers().n
-    )
-
-
-def test_a_key_that_is_made_anew_signs_every_token_anew(place: Place) -> None:
+def test_a_key_that_is_made_anew_signs_every_token_anew(place: TeamCluster) -> None:
     (place.tree / "pki/sa.key").unlink()
     assert plan(place)["serviceaccount:web:deployer"] == ("reissue", "issuer-replaced")
-
-
-def test_keys_that_cannot_be_published(place: Place) -> None:
-    (place.tree / "pki/sa.pub").write_text("x")
-    assert "is not a PEM public key" in place.run("oidc", "jwks", place.tree).error
-    (place.tree / "pki/sa.pub").unlink()
-    assert place.run("oidc", "jwks", place.tree).error == "pki/sa.pub is missing"
-
-
-@pytest.mark.parametrize(
-    ("algorithm", "name"),
-    [
-        (KeyAlgorithm.RSA_2048, "RS256"),
-        (KeyAlgorithm.ECDSA_P256, "ES256"),
-        (KeyAlgorithm.ECDSA_P384, "ES384"),
-    ],
-)
-def test_every_key_signs_as_the_api_server_does(algorithm: KeyAlgorithm, name: str) -> None:
-    key = ALGORITHMS[algorithm].generate()
-    claims = tokens.Claims(
-        issuer="i",
-        namespace="n",
-        account="a",
-        uid=None,
-        audiences=("x",),
-        not_before=NOW,
-        validity=timedelta(1),
-    )
-    first, second = (_read(tokens.sign(claims, key, entropy=bytes)) for _ in range(2))
-    assert first.algorithm == name
-    assert first.text == second.text
-    assert tokens.is_signed_by(first, public_pem(key))
-    other = public_pem(ALGORITHMS[algorithm].generate())
-    assert not tokens.is_signed_by(first, other)
-    assert not tokens.is_signed_by(first, b"no key")
-
-
-def test_p521_and_keys_that_the_api_server_signs_nothing_with() -> None:
-    assert tokens.algorithm(ec.generate_private_key(ec.SECP521R1())) == "ES512"
-    with pytest.raises(UnsupportedKeyError, match="signs no tokens"):
-        tokens.algorithm(ec.generate_private_key(ec.SECP256K1()))
-    with pytest.raises(UnsupportedKeyError, match="no EC key"):
-        raw_ecdsa_signature(rsa.generate_private_key(65537, 2048), b"")
-    pem = (
-        ed25519.Ed25519PrivateKey.generate()
-        .public_key()
-        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
-    assert not tokens.is_signed_by(tokens.Token(text="a.b.c", key_id=None, algorithm="", claims={}), pem)
 
 
 def _jwt(*parts: object) -> str:
@@ -401,17 +319,3 @@ def _read(text: str) -> tokens.Token:
     found = tokens.read(text)
     assert isinstance(found, tokens.Token), found
     return found
-
-
-def test_reading_whatever_stands_there() -> None:
-    assert tokens.read("") == "is no JSON Web Token"
-    assert tokens.read("A" * (tokens.LONGEST_TOKEN + 1)) == "is longer than any token"
-    for damaged in ("a.b.c", "A.B.C", _jwt([], {}), _jwt({}, []), "eyJhIjo.e30.AA"):
-        assert tokens.read(damaged) == "is a damaged JSON Web Token"
-    assert _read(_jwt({}, {"aud": "x", "exp": 1e99})).expires is None
-    assert _read(_jwt({}, {"aud": "x", "exp": "soon"})).audiences == ("x",)
-    assert _read(_jwt({"kid": 7}, {})).key_id is None
-    assert _read(_jwt({}, {})).audiences == ()
-    assert tokens.token_facts("is no token") == {}
-    assert tokens.token_facts(_read(_jwt({}, {})))["notAfter"] == ""
-    assert tokens.in_kubeconfig(b"kind: Config\n") is None

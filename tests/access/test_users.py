@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pkigen.cli.app import run
-from tests.access.places import UID, Place
+from tests.access.team_cluster import UID, TeamCluster
 from tests.spec.sources import loaded, problems
 
 BASE = """\
@@ -94,7 +94,7 @@ def test_taken(item: str) -> None:
     assert loaded(BASE.format(section="iam", item=item)).spec.spec.iam
 
 
-def test_the_summary_says_how_long_everybody_is_let_in(place: Place) -> None:
+def test_the_summary_says_how_long_everybody_is_let_in(place: TeamCluster) -> None:
     result = place.run("init", place.spec, "--out", place.folder / "other")
     lines = {line.split()[0]: " ".join(line.split()[1:]) for line in result.out.splitlines() if line}
     assert lines["dev1"] == "platform-team 168h (7 days) users/dev1.conf"
@@ -103,12 +103,12 @@ def test_the_summary_says_how_long_everybody_is_let_in(place: Place) -> None:
     assert lines["system:serviceaccount:web:robot"] == "- 720h (30 days, default) waits for its uid"
 
 
-def test_a_second_run_changes_nothing(place: Place) -> None:
+def test_a_second_run_changes_nothing(place: TeamCluster) -> None:
     assert "nothing to do" in place.run("init", place.spec, "--out", place.tree).out
     place.assert_clean()
 
 
-def test_iam_users_have_bindings_by_name_or_by_group(place: Place) -> None:
+def test_iam_users_have_bindings_by_name_or_by_group(place: TeamCluster) -> None:
     documents = [each for each in yaml.safe_load_all((place.tree / "addons/iam.yaml").read_text()) if each]
     subjects = {each["metadata"]["name"]: each["subjects"] for each in documents}
     group = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "admins"}
@@ -119,5 +119,5 @@ def test_iam_users_have_bindings_by_name_or_by_group(place: Place) -> None:
     }
 
 
-def test_the_program_runs(place: Place) -> None:
+def test_the_program_runs(place: TeamCluster) -> None:
     assert run(["validate", str(place.spec)]) == 0

@@ -4,16 +4,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.airgap.bundles.site import Site
+from tests.airgap.bundles.bundle_site import BundleSite
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+def site(tmp_path_factory: pytest.TempPathFactory) -> BundleSite:
     """A cluster of one control-plane node and two workers; never changed."""
-    return Site.made(tmp_path_factory.mktemp("site") / "prod")
+    return BundleSite.made(tmp_path_factory.mktemp("site") / "prod")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.scenes import Scene, scenes
-from tests.store.samples import memory_directory
+from tests.store.sample_tree import memory_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from pkigen.crypto.keys import public_der
 from pkigen.errors import BundleError
 from tests.cli.program import HOME, NOW, InProcess, Result, changed, contents
 from tests.faults.scenes import chosen, wanted
-from tests.state.sealed_places import NEVER_ON_NODES, Place, telling
+from tests.state.encrypted_cluster import NEVER_ON_NODES, EncryptedCluster, telling
 from tests.store.faults import CountingFileSystem, CrashingFileSystem, SimulatedCrashError
 
 if TYPE_CHECKING:
@@ -48,13 +48,13 @@ def pkigen(capsys: pytest.CaptureFixture[str]) -> InProcess:
 
 
 @pytest.fixture(scope="session")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def original(tmp_path_factory: pytest.TempPathFactory) -> EncryptedCluster:
     """An encrypted authority of NOW; never changed."""
-    return Place.made(tmp_path_factory.mktemp("rescued"))
+    return EncryptedCluster.made(tmp_path_factory.mktemp("rescued"))
 
 
 @pytest.fixture
-def place(original: Place, tmp_path: Path) -> Place:
+def place(original: EncryptedCluster, tmp_path: Path) -> EncryptedCluster:
     return original.copied(tmp_path / "place")
 
 
@@ -66,11 +66,11 @@ def certificates(root: Path) -> dict[str, x509.Certificate]:
     }
 
 
-def rescue(pkigen: InProcess, place: Place, *more: object) -> Result:
+def rescue(pkigen: InProcess, place: EncryptedCluster, *more: object) -> Result:
     return pkigen("rescue", place.root, "--yes", "--authority-identity", place.key, *more)
 
 
-def test_when_everything_has_ended_it_comes_back(place: Place, pkigen: InProcess) -> None:
+def test_when_everything_has_ended_it_comes_back(place: EncryptedCluster, pkigen: InProcess) -> None:
     pkigen.now = NOW + 11 * YEARS
     before = certificates(place.root)
     assert all(each.not_valid_after_utc < pkigen.now for each in before.values())
@@ -93,7 +93,9 @@ def test_when_everything_has_ended_it_comes_back(place: Place, pkigen: InProcess
     assert pkigen("plan", place.spec, "--out", place.root, "--exit-code").code == 0
 
 
-def test_a_second_run_changes_nothing_and_says_the_runbook_again(place: Place, pkigen: InProcess) -> None:
+def test_a_second_run_changes_nothing_and_says_the_runbook_again(
+    place: EncryptedCluster, pkigen: InProcess
+) -> None:
     pkigen.now = NOW + 11 * YEARS
     assert rescue(pkigen, place).code == 0
     before = contents(place.root)
@@ -104,7 +106,7 @@ def test_a_second_run_changes_nothing_and_says_the_runbook_again(place: Place, p
     assert contents(place.root) == before
 
 
-def test_cas_that_last_are_left_alone(place: Place, pkigen: InProcess) -> None:
+def test_cas_that_last_are_left_alone(place: EncryptedCluster, pkigen: InProcess) -> None:
     pkigen.now = NOW + 2 * YEARS
     before = contents(place.root)
     assert rescue(pkigen, place).code == 0
@@ -124,10 +126,12 @@ def test_without_encryption_nobody_is_asked(tmp_path: Path, pkigen: InProcess) -
 
 
 @pytest.mark.faults
-def test_killed_anywhere_the_next_run_ends_it(place: Place, tmp_path: Path, pkigen: InProcess) -> None:
+def test_killed_anywhere_the_next_run_ends_it(
+    place: EncryptedCluster, tmp_path: Path, pkigen: InProcess
+) -> None:
     later = NOW + 11 * YEARS
 
-    def run(tree: Place, filesystem: CountingFileSystem) -> Result:
+    def run(tree: EncryptedCluster, filesystem: CountingFileSystem) -> Result:
         words = ("rescue", tree.root, "--yes", "--authority-identity", tree.key)
         return pkigen(*words, system=System(clock=lambda: later, filesystem=filesystem))
 
@@ -143,7 +147,7 @@ def test_killed_anywhere_the_next_run_ends_it(place: Place, tmp_path: Path, pkig
         shutil.rmtree(tree.root.parent)
 
 
-def test_an_intermediate_that_ended_is_not_ours_to_renew(place: Place, pkigen: InProcess) -> None:
+def test_an_intermediate_that_ended_is_not_ours_to_renew(place: EncryptedCluster, pkigen: InProcess) -> None:
     pkigen.now = NOW + 11 * YEARS
     before = certificates(place.root)["pki/ca.crt"]
     # A certificate of the same key from another authority: the etcd CA signs the Kubernetes CA.
@@ -172,7 +176,7 @@ def test_an_intermediate_that_ended_is_not_ours_to_renew(place: Place, pkigen: I
     assert contents(place.root) == tree
 
 
-def test_a_rotation_that_time_has_overtaken_is_refused(place: Place, pkigen: InProcess) -> None:
+def test_a_rotation_that_time_has_overtaken_is_refused(place: EncryptedCluster, pkigen: InProcess) -> None:
     words = ("rotate", "ca", "etcd", place.spec, "--out", place.root, "--yes", "--identity", place.key)
     assert pkigen(*words).code == 0
     pkigen.now = NOW + 11 * YEARS
@@ -233,7 +237,7 @@ WORDS = "five words for the safe"
 
 
 @pytest.fixture(scope="session")
-def kit(original: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def kit(original: EncryptedCluster, tmp_path_factory: pytest.TempPathFactory) -> EncryptedCluster:
     """A place with a kit in `media/`; never changed."""
     from pkigen.cli.app import run  # noqa: PLC0415
 
@@ -250,13 +254,13 @@ def kit(original: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
-def from_kit(pkigen: InProcess, kit: Place, root: Path, *more: object) -> Result:
+def from_kit(pkigen: InProcess, kit: EncryptedCluster, root: Path, *more: object) -> Result:
     folder = kit.root.parent
     words = ("rescue", folder / "media/home.rescue", "--out", root, "--passphrase-file", folder / "words")
     return pkigen(*words, "--authority-identity", kit.key, "--yes", *more)
 
 
-def test_from_the_kit_alone(kit: Place, tmp_path: Path, pkigen: InProcess) -> None:
+def test_from_the_kit_alone(kit: EncryptedCluster, tmp_path: Path, pkigen: InProcess) -> None:
     """The authority's machine is gone, and eleven years later there are the kit and what opens it."""
     pkigen.now = NOW + 11 * YEARS
     root = tmp_path / "back"
@@ -275,7 +279,7 @@ def test_from_the_kit_alone(kit: Place, tmp_path: Path, pkigen: InProcess) -> No
     assert contents(root) == before
 
 
-def test_the_kit_holds_the_authority_as_it_is_and_no_node(kit: Place) -> None:
+def test_the_kit_holds_the_authority_as_it_is_and_no_node(kit: EncryptedCluster) -> None:
     data = (kit.root.parent / "media/home.rescue").read_bytes()
     secrets = {line for path in NEVER_ON_NODES for line in telling(kit.opened(path))}
     assert not any(secret in data for secret in secrets)
@@ -290,7 +294,7 @@ def test_the_kit_holds_the_authority_as_it_is_and_no_node(kit: Place) -> None:
 
 
 def test_what_is_not_this_kit_is_refused_and_nothing_is_written(
-    kit: Place, tmp_path: Path, pkigen: InProcess
+    kit: EncryptedCluster, tmp_path: Path, pkigen: InProcess
 ) -> None:
     root, media = tmp_path / "back", kit.root.parent / "media"
     pin = "aaaaa-aaaaa-aaaaa-aaaaa-aaaaa"
@@ -310,7 +314,7 @@ def test_what_is_not_this_kit_is_refused_and_nothing_is_written(
     assert contents(foreign) == {"pki.lock": b"{}"}
 
 
-def test_any_flipped_bit_of_a_kit_is_refused(kit: Place) -> None:
+def test_any_flipped_bit_of_a_kit_is_refused(kit: EncryptedCluster) -> None:
     data = (kit.root.parent / "media/home.rescue").read_bytes()
     for bit in chosen(range(len(data) * 8), 1000):
         flipped = bytearray(data)
@@ -320,7 +324,9 @@ def test_any_flipped_bit_of_a_kit_is_refused(kit: Place) -> None:
     unwrap(data, pin=None)
 
 
-def test_a_kit_for_a_recipient_needs_the_pin(kit: Place, tmp_path: Path, pkigen: InProcess) -> None:
+def test_a_kit_for_a_recipient_needs_the_pin(
+    kit: EncryptedCluster, tmp_path: Path, pkigen: InProcess
+) -> None:
     """Anybody can seal for a recipient, so the signature has to be that of a known key."""
     key = tmp_path / "safe.age"
     identity = Identity.generate()
@@ -336,7 +342,7 @@ def test_a_kit_for_a_recipient_needs_the_pin(kit: Place, tmp_path: Path, pkigen:
     assert pkigen(*words, "--pin", pin, "--authority-identity", kit.key).code == 0
 
 
-def test_a_kit_is_of_a_settled_directory(place: Place, tmp_path: Path, pkigen: InProcess) -> None:
+def test_a_kit_is_of_a_settled_directory(place: EncryptedCluster, tmp_path: Path, pkigen: InProcess) -> None:
     place.spec.write_text(place.spec.read_text().replace("10.0.0.11", "10.0.0.12"))
     command = ("bundle", "create", place.spec, "--pki", place.root, "--rescue", "--out", tmp_path / "media")
     refused = pkigen(*command, "--authority-identity", place.key)
@@ -344,7 +350,9 @@ def test_a_kit_is_of_a_settled_directory(place: Place, tmp_path: Path, pkigen: I
     assert not (tmp_path / "media").exists()
 
 
-def test_the_ledger_goes_on_where_the_kit_ended(kit: Place, tmp_path: Path, pkigen: InProcess) -> None:
+def test_the_ledger_goes_on_where_the_kit_ended(
+    kit: EncryptedCluster, tmp_path: Path, pkigen: InProcess
+) -> None:
     pkigen.now = NOW + 11 * YEARS
     assert from_kit(pkigen, kit, tmp_path / "back").code == 0
     old = (kit.root / ".pkigen/ledger.jsonl").read_bytes()

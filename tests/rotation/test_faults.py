@@ -21,7 +21,7 @@ from tests.store.faults import (
     SimulatedCrashError,
     UnreadableFileSystem,
 )
-from tests.store.samples import memory_directory
+from tests.store.sample_tree import memory_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

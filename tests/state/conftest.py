@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.program import InProcess
-from tests.state.sealed_places import Place
+from tests.state.encrypted_cluster import EncryptedCluster
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,18 +17,18 @@ def pkigen(capsys: pytest.CaptureFixture[str]) -> InProcess:
 
 
 @pytest.fixture(scope="session")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def original(tmp_path_factory: pytest.TempPathFactory) -> EncryptedCluster:
     """An encrypted authority; never changed."""
-    return Place.made(tmp_path_factory.mktemp("sealed"))
+    return EncryptedCluster.made(tmp_path_factory.mktemp("sealed"))
 
 
 @pytest.fixture
-def place(original: Place, tmp_path: Path) -> Place:
+def place(original: EncryptedCluster, tmp_path: Path) -> EncryptedCluster:
     """One of one's own."""
     return original.copied(tmp_path / "place")
 
 
 @pytest.fixture(scope="session")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def plain(tmp_path_factory: pytest.TempPathFactory) -> EncryptedCluster:
     """The same in the open, the control of every scan; never changed."""
-    return Place.made(tmp_path_factory.mktemp("plain"), encrypted=False)
+    return EncryptedCluster.made(tmp_path_factory.mktemp("plain"), encrypted=False)

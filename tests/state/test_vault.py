@@ -10,41 +10,38 @@ import re
 import shutil
 import stat
 import subprocess
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from pkigen.cli.system import System
-from pkigen.crypto.age import Identity, Passphrase, is_sealed
+from pkigen.crypto.age import Identity, Passphrase
 from pkigen.errors import PkigenError
 from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH, decode_record
 from pkigen.state.vault import SealedVault, sealed_identity
 from pkigen.store import Store
-from tests.cli.program import NOW, PROGRAM, REPOSITORY, InProcess, changed, contents
+from tests.cli.program import PROGRAM, REPOSITORY, InProcess, changed, contents
 from tests.cli.program import program as run_program
-from tests.faults.scenes import chosen, wanted
-from tests.state.sealed_places import NEVER_ON_NODES, PRIVATE, SPEC, Place, files_with, opened, telling
-from tests.store.faults import CountingFileSystem, CrashingFileSystem, SimulatedCrashError
+from tests.state.encrypted_cluster import (
+    NEVER_ON_NODES,
+    PRIVATE,
+    SPEC,
+    WORDS,
+    EncryptedCluster,
+    files_with,
+    opened,
+    passphrase_file,
+    telling,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-WORDS = "correct horse battery staple"
-
-
-def passphrase_file(place: Path, words: str = WORDS) -> Path:
-    path = place / "words"
-    path.touch(mode=0o600)
-    path.write_text(words + "\n")
-    return path
 
 
 # -- what lies on the disk ------------------------------------------------------------------------------
 
 
-def test_every_private_file_of_the_authority_is_an_age_file(original: Place) -> None:
+def test_every_private_file_of_the_authority_is_an_age_file(original: EncryptedCluster) -> None:
     found = {str(path.relative_to(original.root)) for path in original.root.glob("pki/**/*.key")}
     assert found == set(PRIVATE)
     for path, data in original.sealed().items():
@@ -58,7 +55,7 @@ def test_every_private_file_of_the_authority_is_an_age_file(original: Place) -> 
     assert {path.split("/")[0] for path in places} == {"nodes"}
 
 
-def test_the_scan_finds_what_lies_open(plain: Place) -> None:
+def test_the_scan_finds_what_lies_open(plain: EncryptedCluster) -> None:
     secrets = {line for path in NEVER_ON_NODES for line in telling((plain.root / path).read_bytes())}
     assert files_with(plain.root, secrets) == set(NEVER_ON_NODES)
 
@@ -109,6 +106,8 @@ READING: dict[str, tuple[str, ...]] = {
     "bootstrap-token": ("bootstrap-token", "ROOT", "--out", "PLACE/join"),
     "kubeconfig": ("kubeconfig", "show", "ROOT/users/dev1.conf"),
 }
+
+
 SIGNING: dict[str, tuple[str, ...]] = {
     "apply": ("apply", "CHANGED", "--out", "ROOT", "--yes"),
     "renew": ("renew", "SPEC", "--all", "--out", "ROOT", "--yes"),
@@ -123,7 +122,7 @@ SIGNING: dict[str, tuple[str, ...]] = {
 }
 
 
-def line(words: tuple[str, ...], place: Place) -> list[str]:
+def line(words: tuple[str, ...], place: EncryptedCluster) -> list[str]:
     values = {
         "PLACE": str(place.root.parent),
         "ROOT": str(place.root),
@@ -134,13 +133,13 @@ def line(words: tuple[str, ...], place: Place) -> list[str]:
 
 
 @pytest.mark.parametrize("name", READING)
-def test_who_only_reads_needs_no_key(name: str, place: Place, pkigen: InProcess) -> None:
+def test_who_only_reads_needs_no_key(name: str, place: EncryptedCluster, pkigen: InProcess) -> None:
     result = pkigen(*line(READING[name], place))
     assert result.code == 0, result
 
 
 @pytest.mark.parametrize("name", SIGNING)
-def test_who_signs_must_open_it(name: str, place: Place, pkigen: InProcess) -> None:
+def test_who_signs_must_open_it(name: str, place: EncryptedCluster, pkigen: InProcess) -> None:
     changed_spec = SPEC.replace("[10.0.0.11]\n", "[10.0.0.11, 10.0.0.12]\n")
     (place.root.parent / "changed.yaml").write_text(changed_spec)
     assert pkigen("csr", "new", "--user", "dev2", "--out", place.root.parent).code == 0
@@ -165,7 +164,7 @@ def test_who_signs_must_open_it(name: str, place: Place, pkigen: InProcess) -> N
         assert files_with(place.root, place.secrets(NEVER_ON_NODES)) == set()
 
 
-def test_bundles_are_signed_with_the_opened_key(place: Place, pkigen: InProcess) -> None:
+def test_bundles_are_signed_with_the_opened_key(place: EncryptedCluster, pkigen: InProcess) -> None:
     node = place.root.parent / "node"
     node.mkdir()
     recipient = pkigen("node", "identity", "--root", node).out.strip()
@@ -180,7 +179,7 @@ def test_bundles_are_signed_with_the_opened_key(place: Place, pkigen: InProcess)
     assert pkigen("bundle", "verify", file, "--root", node, "--node", "cp-1", "--pin", pin).code == 0
 
 
-def test_a_whole_rotation_leaves_nothing_open(place: Place, pkigen: InProcess) -> None:
+def test_a_whole_rotation_leaves_nothing_open(place: EncryptedCluster, pkigen: InProcess) -> None:
     seen = place.secrets(NEVER_ON_NODES)
     for _ in range(3):
         words = ("rotate", "ca", "kubernetes", "etcd", place.spec, "--out", place.root, "--yes")
@@ -198,7 +197,7 @@ def test_a_whole_rotation_leaves_nothing_open(place: Place, pkigen: InProcess) -
     assert files_with(place.root, seen) == set()
 
 
-def test_a_saved_plan_is_the_plan_that_is_applied(place: Place, pkigen: InProcess) -> None:
+def test_a_saved_plan_is_the_plan_that_is_applied(place: EncryptedCluster, pkigen: InProcess) -> None:
     place.spec.write_text(SPEC.replace("[10.0.0.11]\n", "[10.0.0.11, 10.0.0.12]\n"))
     saved = place.root.parent / "plan.json"
     assert pkigen("plan", place.spec, "--out", place.root, "--save", saved).code == 0
@@ -207,7 +206,7 @@ def test_a_saved_plan_is_the_plan_that_is_applied(place: Place, pkigen: InProces
 
 
 def test_a_ca_of_ones_own_is_sealed_when_it_is_taken_up(
-    plain: Place, tmp_path: Path, pkigen: InProcess
+    plain: EncryptedCluster, tmp_path: Path, pkigen: InProcess
 ) -> None:
     place = plain.copied(tmp_path / "place")
     own = {path: (place.root / path).read_bytes() for path in ("pki/ca.key", "pki/ca.crt")}
@@ -232,7 +231,7 @@ def test_a_ca_of_ones_own_is_sealed_when_it_is_taken_up(
 
 
 def test_ca_keys_on_nodes_do_not_go_with_it(
-    place: Place, plain: Place, tmp_path: Path, pkigen: InProcess
+    place: EncryptedCluster, plain: EncryptedCluster, tmp_path: Path, pkigen: InProcess
 ) -> None:
     spec = tmp_path / "distributed.yaml"
     spec.write_text(SPEC.replace("{distributeCAKeys: false}", "{}"))
@@ -254,7 +253,7 @@ def test_ca_keys_on_nodes_do_not_go_with_it(
 # -- what was changed -----------------------------------------------------------------------------------
 
 
-def opens(place: Place, paths: tuple[str, ...] = PRIVATE) -> bool:
+def opens(place: EncryptedCluster, paths: tuple[str, ...] = PRIVATE) -> bool:
     """Whether the authority opens, and these private files of it."""
     with Store.open_reading(place.root) as store:
         try:
@@ -268,7 +267,7 @@ def opens(place: Place, paths: tuple[str, ...] = PRIVATE) -> bool:
     return True
 
 
-def test_any_flipped_bit_is_refused(place: Place, pkigen: InProcess) -> None:
+def test_any_flipped_bit_is_refused(place: EncryptedCluster, pkigen: InProcess) -> None:
     files = [*PRIVATE, IDENTITY_PATH, RECORD_PATH]
     whole = {path: (place.root / path).read_bytes() for path in files}
     bits = [(path, bit) for path, data in whole.items() for bit in range(len(data) * 8)]
@@ -290,7 +289,9 @@ def test_any_flipped_bit_is_refused(place: Place, pkigen: InProcess) -> None:
 
 
 @pytest.mark.parametrize("path", [*PRIVATE[:2], "pki/sa.key", IDENTITY_PATH, RECORD_PATH])
-def test_with_a_damaged_file_nothing_is_written(path: str, place: Place, pkigen: InProcess) -> None:
+def test_with_a_damaged_file_nothing_is_written(
+    path: str, place: EncryptedCluster, pkigen: InProcess
+) -> None:
     data = bytearray((place.root / path).read_bytes())
     data[-9] ^= 1
     (place.root / path).write_bytes(data)
@@ -305,7 +306,7 @@ def test_with_a_damaged_file_nothing_is_written(path: str, place: Place, pkigen:
     assert changed(before, contents(place.root)) == set()
 
 
-def test_an_exchanged_key_is_found_out(place: Place, pkigen: InProcess) -> None:
+def test_an_exchanged_key_is_found_out(place: EncryptedCluster, pkigen: InProcess) -> None:
     """Who can write to the directory can seal a key of his own to the recipient, but not into the record."""
     record = json.loads((place.root / RECORD_PATH).read_bytes())
     with Store.open_reading(place.root) as store:
@@ -322,86 +323,18 @@ def test_an_exchanged_key_is_found_out(place: Place, pkigen: InProcess) -> None:
     assert "was changed by something that cannot open the authority" in pkigen(*words).error
 
 
-def test_a_missing_identity_is_no_plain_authority(place: Place, pkigen: InProcess) -> None:
+def test_a_missing_identity_is_no_plain_authority(place: EncryptedCluster, pkigen: InProcess) -> None:
     (place.root / IDENTITY_PATH).unlink()
     assert pkigen("status", place.root).code == 0
     refused = pkigen("renew", place.spec, "--all", "--out", place.root, "--yes", *place.opening)
     assert "pki/identity.age is missing" in refused.error
 
 
-# -- encrypting, decrypting, another key ----------------------------------------------------------------
-
-
-def test_there_and_back_and_nothing_in_the_backups(plain: Place, tmp_path: Path, pkigen: InProcess) -> None:
-    place = plain.copied(tmp_path / "place")
-    private = place.sealed()
-    assert pkigen("renew", place.spec, "ca", "--out", place.root, "--yes").code == 0
-    secrets = {each for path in NEVER_ON_NODES for each in telling(private[path])}
-    # Renewing the CA has left its key, in the open, in a backup.
-    assert any(path.startswith(".pkigen/backups") for path in files_with(place.root, secrets))
-    before = contents(place.root)
-    lone = pkigen("authority", "encrypt", place.root, *place.opening)
-    assert (lone.code, lone.error) == (1, "nobody answered: nothing was changed")
-    assert contents(place.root) == before
-    done = pkigen("authority", "encrypt", place.root, "--yes", *place.opening)
-    assert done.code == 0, done
-    assert "all backups removed" in done.out
-    assert "not wiped" in done.err
-    assert files_with(place.root, secrets) == set()
-    assert {path: place.opened(path) for path in PRIVATE} == private
-    assert changed(before, contents(place.root)) == {*PRIVATE, IDENTITY_PATH, RECORD_PATH, "pki.lock"}
-    assert pkigen("verify", place.root).code == 0
-    again = pkigen("authority", "encrypt", place.root, "--yes", *place.opening)
-    assert "nothing to do" in again.out
-    assert pkigen("authority", "decrypt", place.root, "--yes", *place.opening).code == 0
-    assert {path: (place.root / path).read_bytes() for path in PRIVATE} == private
-    assert changed(before, contents(place.root)) == {"pki.lock"}
-    assert pkigen("verify", place.root).code == 0
-    steps = [
-        json.loads(each)["step"]
-        for each in (place.root / ".pkigen/ledger.jsonl").read_text().splitlines()
-        if json.loads(each)["event"] == "sealed"
-    ]
-    assert steps == ["encrypt", "decrypt"]
-
-
-def test_after_rekeying_the_old_key_opens_nothing(place: Place, pkigen: InProcess) -> None:
-    private = {path: place.opened(path) for path in PRIVATE}
-    old = place.sealed()
-    assert pkigen("renew", place.spec, "ca", "--out", place.root, "--yes", *place.opening).code == 0
-    words = passphrase_file(place.root.parent)
-    done = pkigen("authority", "rekey", place.root, "--yes", *place.opening, "--new-passphrase-file", words)
-    assert done.code == 0, done
-    assert not any((place.root / ".pkigen/backups").glob("*/files/pki/*"))
-    refused = pkigen("renew", place.spec, "--all", "--out", place.root, "--yes", *place.opening)
-    assert "encrypted with a passphrase" in refused.error
-    identity = Passphrase(WORDS).open((place.root / IDENTITY_PATH).read_bytes()).decode().strip()
-    for path in PRIVATE:
-        assert Identity(identity).open((place.root / path).read_bytes()) == private[path]
-        with pytest.raises(PkigenError):
-            Identity(identity).open(old[path])
-
-
-def test_a_backup_from_before_is_a_finding(
-    plain: Place, place: Place, pkigen: InProcess, tmp_path: Path
-) -> None:
-    """An encryption that dies between its commit and its end leaves the backups; the next run takes them."""
-    other = plain.copied(tmp_path / "other")
-    assert pkigen("renew", other.spec, "ca", "--out", other.root, "--yes").code == 0
-    shutil.copytree(other.root / ".pkigen/backups", place.root / ".pkigen/backups")
-    found = pkigen("verify", place.root, "-o", "json")
-    assert found.code == 4
-    assert [each["reason"] for each in found.json["findings"]] == ["not-sealed"]
-    done = pkigen("authority", "encrypt", place.root, "--yes", *place.opening)
-    assert "all backups removed" in done.out
-    assert pkigen("verify", place.root).code == 0
-
-
 # -- passphrases ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
-def worded(plain: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def worded(plain: EncryptedCluster, tmp_path_factory: pytest.TempPathFactory) -> EncryptedCluster:
     """An authority that a passphrase opens; never changed."""
     place = plain.copied(tmp_path_factory.mktemp("worded") / "place")
     words = passphrase_file(place.root.parent)
@@ -410,7 +343,7 @@ def worded(plain: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
-def test_a_wrong_passphrase_is_refused(worded: Place, tmp_path: Path, pkigen: InProcess) -> None:
+def test_a_wrong_passphrase_is_refused(worded: EncryptedCluster, tmp_path: Path, pkigen: InProcess) -> None:
     before = contents(worded.root)
     wrong = passphrase_file(tmp_path, WORDS + "s")
     token = ("token", worded.root, "--service-account", "web/bot", "--passphrase-file")
@@ -423,7 +356,9 @@ def test_a_wrong_passphrase_is_refused(worded: Place, tmp_path: Path, pkigen: In
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-def test_automation_hands_the_passphrase_over_by_a_descriptor(worded: Place, tmp_path: Path) -> None:
+def test_automation_hands_the_passphrase_over_by_a_descriptor(
+    worded: EncryptedCluster, tmp_path: Path
+) -> None:
     """No agent, no argument, no variable: an open descriptor."""
     place = worded.copied(tmp_path / "place")
     trace = tmp_path / "trace"
@@ -467,7 +402,9 @@ def on_a_terminal(words: list[str], *, asked: bytes, answer: str) -> tuple[int, 
 
 
 @pytest.mark.skipif(shutil.which("age") is None, reason="age is not installed")
-def test_the_age_program_opens_every_private_file(worded: Place, plain: Place, tmp_path: Path) -> None:
+def test_the_age_program_opens_every_private_file(
+    worded: EncryptedCluster, plain: EncryptedCluster, tmp_path: Path
+) -> None:
     """With the passphrase and nothing of pkigen's: `age -d -i pki/identity.age pki/ca.key`."""
     out = tmp_path / "ca.key"
     words = ["age", "-d", "-i", str(worded.root / IDENTITY_PATH), "-o", str(out)]
@@ -482,45 +419,3 @@ def test_the_age_program_opens_every_private_file(worded: Place, plain: Place, t
             ["age", "-d", "-i", identity, worded.root / path], capture_output=True, check=True
         ).stdout
         assert opened == (plain.root / path).read_bytes(), path
-
-
-# -- interrupted ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.faults
-@pytest.mark.parametrize("what", ["encrypt", "decrypt", "rekey"])
-def test_killed_anywhere_it_is_the_old_authority_or_the_new_one(
-    what: str, place: Place, plain: Place, tmp_path: Path, pkigen: InProcess
-) -> None:
-    source = plain if what == "encrypt" else place
-    private = {path: (plain if what == "encrypt" else place).opened_or_open(path) for path in PRIVATE}
-    secrets = {each for path in NEVER_ON_NODES for each in telling(private[path])}
-    more = ("--recipient", Identity(place.key.read_text().strip()).recipient.text) if what == "rekey" else ()
-
-    def words(tree: Place) -> tuple[object, ...]:
-        return ("authority", what, tree.root, "--yes", *tree.opening, *more)
-
-    counting = CountingFileSystem()
-    assert pkigen(*words(source.copied(tmp_path / "counted")), system=_system(counting)).code == 0
-    outcomes = Counter[str]()
-    decided = max(at for at, each in enumerate(counting.operations, 1) if each == "rename")
-    for at in sorted({*chosen(range(1, counting.count + 1), wanted(4)), decided + 1}):
-        tree = source.copied(tmp_path / f"{at}")
-        with pytest.raises(SimulatedCrashError):
-            pkigen(*words(tree), system=_system(CrashingFileSystem(at)))
-        assert pkigen("status", tree.root).code == 0  # whoever comes next finishes or undoes it
-        sealed = {path for path in PRIVATE if is_sealed((tree.root / path).read_bytes())}
-        assert sealed in (set(), set(PRIVATE)), at
-        if sealed and what != "decrypt":  # what that has staged waits for the next writer, as any change
-            assert files_with(tree.root, secrets) == set(), at
-        assert {path: tree.opened_or_open(path) for path in PRIVATE} == private
-        outcomes["sealed" if sealed else "open"] += 1
-        assert pkigen(*words(tree)).code == 0
-        assert pkigen("verify", tree.root).code == 0
-        shutil.rmtree(tree.root.parent)
-    print(f"{what}: {outcomes}")  # noqa: T201
-    assert what == "rekey" or len(outcomes) == 2
-
-
-def _system(filesystem: CountingFileSystem) -> System:
-    return System(clock=lambda: NOW, filesystem=filesystem)

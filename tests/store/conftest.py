@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.store.samples import Trees, make_first, memory_directory
+from tests.store.sample_tree import Trees, make_first, memory_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

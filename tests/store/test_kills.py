@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pkigen.store import Outcome, Store
-from tests.store.samples import LATER, photograph
+from tests.store.sample_tree import LATER, photograph
 
 if TYPE_CHECKING:
-    from tests.store.samples import Trees
+    from tests.store.sample_tree import Trees
 
 STRACE = shutil.which("strace")
 # Without --seccomp-bpf, which silently turns the injection off.
@@ -38,9 +38,9 @@ SCRIPT = """
 import sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from tests.store import samples
+from tests.store import sample_tree
 print("ready", flush=True)
-samples.make_second(Path(sys.argv[1]))
+sample_tree.make_second(Path(sys.argv[1]))
 """
 CONTROL = """
 import os, sys

@@ -16,7 +16,7 @@ import pytest
 from pkigen.errors import BusyError, UnsafePathError
 from pkigen.store import Store
 from tests.store.faults import CountingFileSystem
-from tests.store.samples import CA_KEY, LATER, NOW
+from tests.store.sample_tree import CA_KEY, LATER, NOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

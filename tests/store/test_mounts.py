@@ -16,13 +16,13 @@ import pytest
 from pkigen.errors import StoreError, UnsafePathError
 from pkigen.store import Outcome, Store
 from tests.store.faults import CrashingFileSystem, SimulatedCrashError
-from tests.store.samples import CA_KEY, LATER, LOCK, NOW, make_first, make_second, photograph
+from tests.store.sample_tree import CA_KEY, LATER, LOCK, NOW, make_first, make_second, photograph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.store.samples import Trees
+    from tests.store.sample_tree import Trees
 
 pytestmark = pytest.mark.faults
 

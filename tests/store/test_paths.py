@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pkigen.errors import UnsafePathError
 from pkigen.store import Store
 from pkigen.store.paths import directory_mode, printable, readable_parts, writable_parts
-from tests.store.samples import LATER, photograph
+from tests.store.sample_tree import LATER, photograph
 
 if TYPE_CHECKING:
     from pathlib import Path

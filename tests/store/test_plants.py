@@ -10,7 +10,7 @@ import pytest
 
 from pkigen.errors import StoreError, UnsafePathError
 from pkigen.store import Store
-from tests.store.samples import CA_KEY, LATER, LOCK, make_second, photograph
+from tests.store.sample_tree import CA_KEY, LATER, LOCK, make_second, photograph
 
 if TYPE_CHECKING:
     from collections.abc import Callable

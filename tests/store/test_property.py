@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pkigen.store import Store
 from tests.store.faults import CrashingFileSystem, SimulatedCrashError
-from tests.store.samples import LATER
+from tests.store.sample_tree import LATER
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ import pytest
 from pkigen.errors import StoreError, UnsafePathError
 from pkigen.store import MissingError, RefusedError, Store, UnreadableError
 from tests.store.faults import CountingFileSystem, FailingFileSystem
-from tests.store.samples import CA_CRT, CA_KEY, CP1_KEY, LATER, LOCK, NOW, make_second, photograph
+from tests.store.sample_tree import CA_CRT, CA_KEY, CP1_KEY, LATER, LOCK, NOW, make_second, photograph
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,12 +11,12 @@ import pytest
 from pkigen.errors import StoreError, UnsafePathError
 from pkigen.store import Outcome, Recovery, Store
 from tests.store.faults import CountingFileSystem, CrashingFileSystem, FailingFileSystem, SimulatedCrashError
-from tests.store.samples import CA_KEY, CP3_KEY, LATER, LOCK, NOW, make_second, photograph
+from tests.store.sample_tree import CA_KEY, CP3_KEY, LATER, LOCK, NOW, make_second, photograph
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.store.samples import Trees
+    from tests.store.sample_tree import Trees
 
 
 def crash_before(root: Path, operation: str, name: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from pkigen.store import Store
 from tests.store.faults import CountingFileSystem
-from tests.store.samples import LATER, NOW
+from tests.store.sample_tree import LATER, NOW
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ from tests.store.faults import (
     count_operations,
     rotating_errors,
 )
-from tests.store.samples import CA_KEY, LATER, LOCK, make_second, photograph
+from tests.store.sample_tree import CA_KEY, LATER, LOCK, make_second, photograph
 from tests.store.test_mounts import tmpfs
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pkigen.store import FileSystem
-    from tests.store.samples import Photograph, Trees
+    from tests.store.sample_tree import Photograph, Trees
 
 pytestmark = pytest.mark.faults
 

@@ -22,7 +22,7 @@ from tests.store.faults import (
     count_operations,
     rotating_errors,
 )
-from tests.store.samples import CA_KEY, LATER, Trees, ledger, make_first, make_second, photograph
+from tests.store.sample_tree import CA_KEY, LATER, Trees, ledger, make_first, make_second, photograph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,11 +48,11 @@ def reopen(root: Path) -> Recovery | None:
         return store.recovered
 
 
-def judge(trees: Trees, root: Path, verdicts: Verdicts) -> None:
+def count_after_recovery(trees: Trees, root: Path, verdicts: Verdicts) -> None:
     """Recover, then compare with both trees, the ledger, and the backup of what was replaced."""
     recovered = reopen(root)
     verdicts.recovered += recovered is not None
-    judge_as_it_is(trees, root, verdicts)
+    count_as_it_is(trees, root, verdicts)
     with Store.open(root, command="status", now=LATER) as store:
         assert store.recovered is None
         kept = {info.id: info for info in store.backups()}
@@ -67,7 +67,7 @@ def judge(trees: Trees, root: Path, verdicts: Verdicts) -> None:
     assert all(path.stat().st_nlink == 1 for path in root.rglob("*") if path.is_file())
 
 
-def judge_as_it_is(trees: Trees, root: Path, verdicts: Verdicts) -> None:
+def count_as_it_is(trees: Trees, root: Path, verdicts: Verdicts) -> None:
     found = photograph(root)
     verdicts.old += found == trees.old
     verdicts.new += found == trees.new
@@ -78,7 +78,7 @@ def sweep(
     trees: Trees,
     change: Callable[[Path, FileSystem | None], None],
     fault: Callable[[int, int], CrashingFileSystem | FailingFileSystem],
-    judged: Callable[[Trees, Path, Verdicts], None] = judge,
+    count: Callable[[Trees, Path, Verdicts], None] = count_after_recovery,
     *,
     stride: int = 1,
 ) -> Verdicts:
@@ -100,7 +100,7 @@ def sweep(
             verdicts.silent += 1
         assert faulty.fired, at
         verdicts.fired += 1
-        judged(trees, root, verdicts)
+        count(trees, root, verdicts)
         shutil.rmtree(root)
     return verdicts
 
@@ -188,8 +188,8 @@ def naive_change(root: Path, filesystem: FileSystem | None) -> None:
 
 
 def test_the_harness_sees_a_naive_writer_fail(trees: Trees) -> None:
-    crashes = sweep(trees, naive_change, lambda at, _: CrashingFileSystem(at), judge_as_it_is)
-    errors = sweep(trees, naive_change, FailingFileSystem, judge_as_it_is)
+    crashes = sweep(trees, naive_change, lambda at, _: CrashingFileSystem(at), count_as_it_is)
+    errors = sweep(trees, naive_change, FailingFileSystem, count_as_it_is)
     print(f"control: {crashes}; {errors}")  # noqa: T201
     assert crashes.points == crashes.fired
     assert crashes.broken > 3
@@ -225,7 +225,7 @@ def test_crash_in_recovery(trees: Trees) -> None:
             second_crashes += faulty.fired
             verdicts.fired += faulty.fired
             verdicts.points += 1
-            judge(trees, root, verdicts)
+            count_after_recovery(trees, root, verdicts)
             shutil.rmtree(root)
         shutil.rmtree(crashed)
     print(f"second crashes: {second_crashes} after {first_crashes}; {verdicts}")  # noqa: T201

@@ -19,7 +19,7 @@ from tests.store.faults import (
     SimulatedCrashError,
     StutteringFileSystem,
 )
-from tests.store.samples import (
+from tests.store.sample_tree import (
     CA_KEY,
     CP1_KEY,
     CP1_MANIFEST,

@@ -37,12 +37,11 @@ def require_admissible(
         BundleError: It is for another use, cluster or node, is expired, too old, made in the future, or
             older than what is installed.
     """
-    installed = host.installed
     if label.kind is not kind:
         raise BundleError(f"it is a {label.kind} bundle, where a {kind} bundle is asked for", hint=_UNCHANGED)
-    if installed is not None and label.cluster != installed.label.cluster:
+    if host.installed is not None and label.cluster != host.installed.label.cluster:
         raise BundleError(
-            f"it is for another cluster: {label.cluster}, where {installed.label.cluster} is installed",
+            f"it is for another cluster: {label.cluster}, where {host.installed.label.cluster} is installed",
             hint=_UNCHANGED,
         )
     if label.node != host.node:
@@ -50,24 +49,35 @@ def require_admissible(
             f"it is for another node: {label.node}, and this host is {host.node}",
             hint=f"{_UNCHANGED}; where the host's name is not the node's, say --node {label.node}",
         )
-    if label.created > host.now + SKEW:
+    _require_timely(label, host.now, max_age)
+    if host.installed is not None and not allow_older:
+        _require_no_older(label, host.installed.label)
+
+
+def _require_timely(label: Label, now: datetime, max_age: timedelta) -> None:
+    """By this host's clock, which may be wrong: a bundle from the future tells so."""
+    if label.created > now + SKEW:
         raise BundleError(
-            f"it was made {label.created:%Y-%m-%d %H:%M} UTC, and here it is only {host.now:%Y-%m-%d %H:%M}",
+            f"it was made {label.created:%Y-%m-%d %H:%M} UTC, and here it is only {now:%Y-%m-%d %H:%M}",
             hint=f"{_UNCHANGED}; set this host's clock",
         )
-    if host.now >= label.expires:
+    if now >= label.expires:
         raise BundleError(
             f"it is expired: a certificate in it ended {label.expires:%Y-%m-%d %H:%M} UTC",
             hint=f"{_UNCHANGED}; `pkigen apply` renews, `pkigen bundle create` packs anew",
         )
-    if host.now - label.created > max_age:
+    if now - label.created > max_age:
         raise BundleError(
-            f"it was made {(host.now - label.created).days} days ago; {format_duration(max_age)} are allowed",
+            f"it was made {(now - label.created).days} days ago; {format_duration(max_age)} are allowed",
             hint=f"{_UNCHANGED}; have it made anew, or allow more with --max-age",
         )
-    if installed is not None and label.order < installed.label.order and not allow_older:
+
+
+def _require_no_older(label: Label, installed: Label) -> None:
+    """An old bundle, played back by whoever has the medium, would bring back what was replaced since."""
+    if label.order < installed.order:
         raise BundleError(
             f"it is older than what is installed: serial {label.serial} of {timestamp(label.created)}, "
-            f"installed is {installed.label.serial} of {timestamp(installed.label.created)}",
+            f"installed is {installed.serial} of {timestamp(installed.created)}",
             hint=f"{_UNCHANGED}; if going back is what you want: `pkigen bundle rollback`, or --allow-older",
         )

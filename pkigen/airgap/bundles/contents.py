@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.bundles.opened import archive_of, entries_of
-from pkigen.airgap.bundles.runbook import described, restart_steps, runbook
+from pkigen.airgap.bundles.runbook import carried_steps, restart_steps, runbook
 from pkigen.airgap.carrier.archive import Member
 from pkigen.airgap.carrier.format import BundleKind, Label, Manifest
 from pkigen.airgap.carrier.paths import RUNBOOK
@@ -69,7 +69,7 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
     for node in nodes:
         prefix = f"{NODES}/{node.name}/"
         paths = sorted({path for item in items[node.name] for path in item.paths})
-        told = described(steps.get(node.name, ()), inventory)
+        told = carried_steps(steps.get(node.name, ()), inventory)
         text = runbook(node, told, inventory).encode()
         members = [_member(reader, path, prefix) for path in paths]
         members.append(Member(path=RUNBOOK, mode=CERTIFICATE_MODE, data=text))
@@ -131,6 +131,7 @@ def _member(reader: Reader, path: str, prefix: str) -> Member:
 
 
 def _earliest_end(items: list[Desired], reader: Reader) -> datetime:
+    """A bundle with one certificate that has ended would break what works: it expires with the first."""
     ends = [
         observed.certificate.not_valid_after_utc
         for item in items

@@ -19,6 +19,7 @@ from pkigen.airgap.carrier.paths import PENDING, RECORD, require_known
 from pkigen.errors import StoreError
 from pkigen.layout import CERTIFICATE_MODE, KUBERNETES_DIRECTORY
 from pkigen.reconcile.restore import Rollback, kept_content, plan_rollback
+from pkigen.state.observed import Fault, exists, read_file
 from pkigen.store import MissingError, UnreadableError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def compare(
     ]
     gone = sorted(set(installed.paths) - wanted) if installed is not None else []
     require_known(gone, directory=directory, whose=f"/{RECORD}")
-    changes.extend(Change(path=path, difference=Difference.REMOVE) for path in gone if _exists(reader, path))
+    changes.extend(Change(path=path, difference=Difference.REMOVE) for path in gone if exists(reader, path))
     return tuple(changes)
 
 
@@ -83,6 +84,7 @@ def strangers(manifest: Manifest, store: Store, installed: Installed | None) -> 
 
 
 def _difference(reader: Reader, path: str, mode: int, sha256: str) -> Difference:
+    """A file with the right content and another owner counts as one with another mode: it is written anew."""
     try:
         present = reader.read(path)
     except MissingError:
@@ -117,7 +119,8 @@ def install(bundle: Bundle, store: Store, changes: Iterable[Change]) -> str | No
                     mode = entries[change.path].mode
                     transaction.stage(change.path, mode=mode, content=bundle.files[change.path])
         content = record.encode()
-        if content != _content(store, RECORD):
+        present = read_file(store, RECORD)
+        if isinstance(present, Fault) or present.data != content:
             transaction.stage(RECORD, mode=CERTIFICATE_MODE, content=content)
         _look_again(transaction, {path: entry.mode for path, entry in entries.items()}, bundle.files)
         return transaction.commit(keep_backups=KEPT_BACKUPS)
@@ -159,7 +162,7 @@ def plan_going_back(store: Store, backup: str | None) -> Rollback:
         backup="the first install",
         undone=(),
         restores=(),
-        removes=tuple(path for path in paths if _exists(store, path)),
+        removes=tuple(path for path in paths if exists(store, path)),
     )
 
 
@@ -182,20 +185,3 @@ def require_ours(rollback: Rollback, *, directory: str | None) -> None:
     """
     paths = [each.path for each in rollback.restores] + list(rollback.removes)
     require_known((path for path in paths if path not in _OWN), directory=directory, whose="the backup")
-
-
-def _content(reader: Reader, path: str) -> bytes | None:
-    try:
-        return reader.read(path).data
-    except (MissingError, UnreadableError):
-        return None
-
-
-def _exists(reader: Reader, path: str) -> bool:
-    try:
-        reader.read(path)
-    except MissingError:
-        return False
-    except UnreadableError:
-        return True
-    return True

@@ -11,6 +11,7 @@ from pkigen.airgap.carrier.bundle_key import fingerprint
 from pkigen.airgap.carrier.format import Label, decode_label, encode_label
 from pkigen.airgap.carrier.paths import RECORD
 from pkigen.errors import BundleError
+from pkigen.notation import base64_text, json_text
 from pkigen.store import MissingError, UnreadableError
 
 if TYPE_CHECKING:
@@ -34,12 +35,13 @@ class Installed:
 
     def encode(self) -> bytes:
         """The file's bytes."""
-        content = {
-            "label": json.loads(encode_label(self.label)),
-            "key": base64.b64encode(self.public).decode(),
-            "paths": list(self.paths),
-        }
-        return json.dumps(content, indent=1).encode() + b"\n"
+        return json_text(
+            {
+                "label": json.loads(encode_label(self.label)),
+                "key": base64_text(self.public),
+                "paths": list(self.paths),
+            }
+        )
 
 
 def read_installed(reader: Reader) -> Installed | None:
@@ -56,9 +58,8 @@ def read_installed(reader: Reader) -> Installed | None:
         raise BundleError(error.message, hint=error.hint) from None
     try:
         content = json.loads(data)
-        label = json.dumps(content["label"], indent=1, ensure_ascii=True).encode() + b"\n"
         return Installed(
-            label=decode_label(label),
+            label=decode_label(json_text(content["label"])),
             public=base64.b64decode(content["key"], validate=True),
             paths=tuple(str(path) for path in content["paths"]),
         )

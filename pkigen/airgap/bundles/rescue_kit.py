@@ -97,6 +97,7 @@ def unpack_kit(kit: Bundle, store: Store) -> bool:
 
 
 def _member(tree: Tree, path: str, limit: int) -> Member:
+    """A kit knows two modes: what everybody may read, and the rest."""
     content = tree.read(path, limit=limit)
     mode = layout.PUBLIC_MODE if content.mode == layout.PUBLIC_MODE else layout.SECRET_MODE
     return Member(path=path, mode=mode, data=content.data)

@@ -31,7 +31,7 @@ def restart_steps(inventory: Inventory) -> Mapping[str, tuple[Restart, ...]]:
     return {node: tuple(each) for node, each in steps.items()}
 
 
-def described(steps: tuple[Restart, ...], inventory: Inventory) -> tuple[RestartStep, ...]:
+def carried_steps(steps: tuple[Restart, ...], inventory: Inventory) -> tuple[RestartStep, ...]:
     """The same for the manifest."""
     return tuple(
         RestartStep(
@@ -72,6 +72,7 @@ def runbook(node: Node, steps: tuple[RestartStep, ...], inventory: Inventory) ->
 
 
 def _first_start(node: Node, inventory: Inventory) -> tuple[str, ...]:
+    """An etcd member ends with an error unless the cluster was told of it before (etcd, `member add`)."""
     start = "start the kubelet (`systemctl enable --now kubelet`)."
     if node.name not in inventory.etcd.joined:
         return (f"4. On a new node: {start}",)

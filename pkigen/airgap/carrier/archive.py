@@ -91,25 +91,11 @@ def decode(data: bytes, *, largest: int = LARGEST_FILE) -> Iterator[Member]:
 
 
 def _member(block: bytes, data: bytes, start: int, largest: int) -> Member:
-    if len(block) < _BLOCK:
-        raise BundleError("the archive is cut off")
-    if not any(block):
-        raise BundleError("the archive goes on after its end")
-    if block[257:265] != b"ustar\x0000":
-        raise BundleError("the archive is not of the one form that pkigen writes")
-    kind = block[156:157]
-    if kind != b"0":
-        raise BundleError(f"the archive holds {_KINDS.get(kind, 'something unknown')}: only files are taken")
+    """The file of one header, after the header was found to be the only one that says the same."""
+    _require_file(block)
     path = _path(block)
-    fault = path_fault(path)
-    if fault is not None:
-        raise BundleError(f"the archive holds {path!r}, which {fault}")
-    if not _OCTAL.fullmatch(block[124:136]) or int(block[124:135], 8) > largest:
-        raise BundleError(f"the archive says that {path} is larger than {largest} bytes")
-    size = int(block[124:135], 8)
-    mode = next((mode for mode in MODES if block[100:108] == _octal(mode, 8)), None)
-    if mode is None:
-        raise BundleError(f"the archive gives {path} a mode that no file of a node has")
+    size = _size(block, path, largest)
+    mode = _mode(block, path)
     if block != _header(path, size, mode):
         raise BundleError(f"the archive's header of {path} is not what pkigen writes")
     content = data[start : start + size]
@@ -119,13 +105,50 @@ def _member(block: bytes, data: bytes, start: int, largest: int) -> Member:
     return Member(path=path, mode=mode, data=content)
 
 
+def _require_file(block: bytes) -> None:
+    """See that a block is the header of a regular file; ustar's fields are at fixed places (POSIX pax)."""
+    if len(block) < _BLOCK:
+        raise BundleError("the archive is cut off")
+    if not any(block):
+        raise BundleError("the archive goes on after its end")
+    if block[257:265] != b"ustar\x0000":
+        raise BundleError("the archive is not of the one form that pkigen writes")
+    kind = block[156:157]
+    if kind != b"0":
+        raise BundleError(f"the archive holds {_KINDS.get(kind, 'something unknown')}: only files are taken")
+
+
 def _path(block: bytes) -> str:
+    path = _joined_path(block)
+    fault = path_fault(path)
+    if fault is not None:
+        raise BundleError(f"the archive holds {path!r}, which {fault}")
+    return path
+
+
+def _size(block: bytes, path: str, largest: int) -> int:
+    """Octal digits alone: GNU tar's base-256 form would let a size be told in a second way."""
+    if not _OCTAL.fullmatch(block[124:136]) or int(block[124:135], 8) > largest:
+        raise BundleError(f"the archive says that {path} is larger than {largest} bytes")
+    return int(block[124:135], 8)
+
+
+def _mode(block: bytes, path: str) -> int:
+    mode = next((mode for mode in MODES if block[100:108] == _octal(mode, 8)), None)
+    if mode is None:
+        raise BundleError(f"the archive gives {path} a mode that no file of a node has")
+    return mode
+
+
+def _joined_path(block: bytes) -> str:
+    """The prefix and the name: how ustar fits paths of more than 100 octets."""
     name, prefix = block[:_SHORT_NAME].rstrip(b"\0"), block[345 : 345 + _PREFIX].rstrip(b"\0")
     whole = prefix + b"/" + name if prefix else name
     return whole.decode("ascii", "backslashreplace")
 
 
 def _header(path: str, size: int, mode: int) -> bytes:
+    """The one header that says this: root's, of no time, with the longest prefix that fits."""
     name, prefix = path.encode("ascii"), b""
     if len(name) > _SHORT_NAME:
         # The longest prefix that fits: there must be one way only.

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pkigen.crypto.keys import PrivateKey, PublicKey
     from pkigen.desired.items import DesiredCertificate
 
+    _Extensions = Mapping[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]]
+
 _EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")  # RFC 2985 5.4.2
 
 
@@ -72,7 +74,7 @@ class Reviewed:
 # -- making -----------------------------------------------------------------------------------------------
 
 
-def make_request(desired: DesiredCertificate, key: PrivateKey) -> bytes:
+def request_for(desired: DesiredCertificate, key: PrivateKey) -> bytes:
     """A request for a certificate of the inventory, as PEM: subject, names, usages; signed with its key.
 
     The key may be any that signs as these do, such as one that a token keeps.
@@ -93,16 +95,13 @@ def requested_extensions(
     )
 
 
-# -- reading ----------------------------------------------------------------------------------------------
-
-
-# -- judging ----------------------------------------------------------------------------------------------
+# -- reviewing --------------------------------------------------------------------------------------------
 
 
 def review_all(
     requests: Mapping[str, bytes], desired: Mapping[str, DesiredCertificate], known: Mapping[str, str]
 ) -> Reviewed:
-    """Judge a set of requests, one for each certificate that is asked for, and say all that is wrong.
+    """Review a set of requests, one for each certificate that is asked for, and say all that is wrong.
 
     Args:
         requests: PEM by the inventory's id.
@@ -139,13 +138,14 @@ def review_all(
 
 
 def review(data: bytes, desired: DesiredCertificate) -> Reviewed:
-    """Judge one request; its key is in the result only where its holder has proven to have it."""
+    """Review one request; its key is in the result only where its holder has proven to have it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pyca's, about names that are longer than X.520 has them
-        return _judged(data, desired)
+        return _reviewed(data, desired)
 
 
-def _judged(data: bytes, desired: DesiredCertificate) -> Reviewed:
+def _reviewed(data: bytes, desired: DesiredCertificate) -> Reviewed:
+    """What is asked for is looked at only where the key is proven to be held and can be certified."""
     try:
         request = parse_request(data)
         key = key_of(request)
@@ -174,6 +174,7 @@ def _other_algorithm(key: CertificatePublicKeyTypes, desired: DesiredCertificate
 def _differences(
     request: x509.CertificateSigningRequest, key: PublicKey, desired: DesiredCertificate
 ) -> Iterator[tuple[RequestFault, str]]:
+    """Every way in which a request is not the one that the spec would have made, field by field."""
     if describe(key) != desired.key_algorithm:
         yield RequestFault.KEY, _other_algorithm(key, desired)
     if request.subject != distinguished_name(desired.subject):
@@ -194,16 +195,19 @@ def _differences(
         yield RequestFault.ATTRIBUTES, f"it has attributes that mean nothing here: {', '.join(strange)}"
     wanted = {extension.oid: extension for extension in requested_extensions(desired, key)}
     yield from _sans(found, wanted)
-    for oid in sorted(wanted | found, key=lambda oid: oid.dotted_string):
+    yield from _usages(found, wanted)
+
+
+def _usages(found: _Extensions, wanted: _Extensions) -> Iterator[tuple[RequestFault, str]]:
+    """Every extension but the names, criticality included: the certificate would have it otherwise."""
+    for oid in sorted(found.keys() | wanted.keys(), key=lambda oid: oid.dotted_string):
         if oid != x509.SubjectAlternativeName.oid and wanted.get(oid) != found.get(oid):
             how = "lacks" if oid not in found else "has another" if oid in wanted else "asks for"
             yield RequestFault.USAGES, f"it {how} {extension_name(oid)}"
 
 
-def _sans(
-    found: Mapping[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]],
-    wanted: Mapping[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]],
-) -> Iterator[tuple[RequestFault, str]]:
+def _sans(found: _Extensions, wanted: _Extensions) -> Iterator[tuple[RequestFault, str]]:
+    """The names as sets, for their order means nothing; critical only beside an empty subject (4.2.1.6)."""
     asked, meant = (each.get(x509.SubjectAlternativeName.oid) for each in (found, wanted))
     have, want = _names(asked), _names(meant)
     if set(have) != set(want):

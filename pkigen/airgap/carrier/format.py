@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pkigen.airgap.carrier.paths import MODES
 from pkigen.errors import BundleError
-from pkigen.notation import timestamp
+from pkigen.notation import json_text, timestamp
+from pkigen.store import MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from pkigen.state.observed import Reader
 
 LARGEST_LABEL = 1 << 14
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -103,7 +106,7 @@ class Manifest:
 
 def encode_label(label: Label) -> bytes:
     """The label's bytes."""
-    return encoded(
+    return json_text(
         {
             "kind": label.kind,
             "cluster": label.cluster,
@@ -127,7 +130,7 @@ def decode_label(data: bytes) -> Label:
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """The manifest's bytes."""
-    return encoded(
+    return json_text(
         {
             "kind": manifest.kind,
             "cluster": manifest.cluster,
@@ -166,11 +169,6 @@ def decode_manifest(data: bytes) -> Manifest:
     return decoded(data, _manifest, encode_manifest, "manifest")
 
 
-def encoded(content: dict[str, Any]) -> bytes:
-    """The one form of JSON that is written."""
-    return json.dumps(content, indent=1, ensure_ascii=True).encode() + b"\n"
-
-
 def decoded(
     data: bytes, read: Callable[[dict[str, Any]], Said], write: Callable[[Said], bytes], what: str
 ) -> Said:
@@ -188,6 +186,31 @@ def decoded(
     if found is None or write(found) != data:
         raise BundleError(f"the bundle's {what} is not of the form that pkigen writes")
     return found
+
+
+def read_own_file(
+    reader: Reader,
+    path: str,
+    read: Callable[[dict[str, Any]], Said],
+    write: Callable[[Said], bytes],
+    *,
+    damaged: BundleError,
+    limit: int = 1 << 20,
+) -> Said | None:
+    """Read a file of the one form that pkigen keeps for itself between two runs; None where there is none.
+
+    Raises:
+        BundleError: The one given as `damaged`: the file is not of that form.
+        UnreadableError: Something else stands in its place.
+    """
+    try:
+        data = reader.read(path, limit=limit).data
+    except MissingError:
+        return None
+    try:
+        return decoded(data, read, write, path)
+    except BundleError:
+        raise damaged from None
 
 
 def _label(content: dict[str, Any]) -> Label:

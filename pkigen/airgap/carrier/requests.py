@@ -10,7 +10,7 @@ import enum
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pkigen.airgap.carrier.envelope import Envelope, unwrap, wrap
 from pkigen.airgap.carrier.format import (
@@ -18,7 +18,6 @@ from pkigen.airgap.carrier.format import (
     BundleKind,
     Label,
     decoded,
-    encoded,
     name_of,
     plain_text,
     text_of,
@@ -27,7 +26,7 @@ from pkigen.airgap.carrier.format import (
 from pkigen.crypto.age import RECIPIENT
 from pkigen.crypto.csr import LARGEST_REQUEST
 from pkigen.errors import BundleError
-from pkigen.notation import timestamp
+from pkigen.notation import json_text, timestamp
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,56 +51,55 @@ class Purpose(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestSet:
-    """Requests by the inventory's id; each is PEM.
+class _Carried:
+    """What requests and answers have in common.
 
-    `origin` is the node, or what else stands for the site. `nonce` tells one set from every other.
-    `recipient` is the age key that a sealed answer is for; None where the answer is no secret.
+    `origin` is the node, or what else stands for the site. `nonce` tells one request from every other.
     """
 
-    purpose: Purpose
+    kind: ClassVar[BundleKind]
     cluster: str
     origin: str
     created: datetime
     nonce: str
-    recipient: str | None
-    requests: tuple[tuple[str, bytes], ...]
 
     @property
     def label(self) -> Label:
         """The outside of the file."""
-        return _label(BundleKind.REQUEST, self.cluster, self.origin, self.created)
+        created = self.created.replace(microsecond=0)
+        return Label(
+            kind=self.kind,
+            cluster=self.cluster,
+            node=self.origin,
+            serial=0,
+            created=created,
+            expires=created + VALIDITY,
+            reader=EVERYBODY,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerSet:
+class RequestSet(_Carried):
+    """Requests by the inventory's id; each is PEM.
+
+    `recipient` is the age key that a sealed answer is for; None where the answer is no secret.
+    """
+
+    kind = BundleKind.REQUEST
+    purpose: Purpose
+    recipient: str | None
+    requests: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerSet(_Carried):
     """Certificates by the inventory's id; each is PEM, with the intermediates that its holder sends after it.
 
     `nonce` is that of the requests which they answer.
     """
 
-    cluster: str
-    origin: str
-    created: datetime
-    nonce: str
+    kind = BundleKind.ANSWER
     certificates: tuple[tuple[str, bytes], ...]
-
-    @property
-    def label(self) -> Label:
-        """The outside of the file."""
-        return _label(BundleKind.ANSWER, self.cluster, self.origin, self.created)
-
-
-def _label(kind: BundleKind, cluster: str, origin: str, created: datetime) -> Label:
-    return Label(
-        kind=kind,
-        cluster=cluster,
-        node=origin,
-        serial=0,
-        created=created.replace(microsecond=0),
-        expires=created.replace(microsecond=0) + VALIDITY,
-        reader=EVERYBODY,
-    )
 
 
 def write_requests(requests: RequestSet, key: BundleKey) -> bytes:
@@ -116,7 +114,7 @@ def read_requests(envelope: Envelope) -> RequestSet:
         BundleError: It is something else, or not of the form that pkigen writes.
     """
     found = decoded(envelope.sealed, _requests, _encode_requests, "list of requests")
-    _require(envelope, found.label)
+    _require_label(envelope, found.label)
     return found
 
 
@@ -132,7 +130,7 @@ def read_answers(envelope: Envelope) -> AnswerSet:
         BundleError: It is something else, or not of the form that pkigen writes.
     """
     found = decoded(envelope.sealed, _answers, _encode_answers, "list of certificates")
-    _require(envelope, found.label)
+    _require_label(envelope, found.label)
     return found
 
 
@@ -151,47 +149,50 @@ def open_envelope(data: bytes, *, kind: BundleKind, pin: str | None) -> Envelope
     return envelope
 
 
-def _require(envelope: Envelope, label: Label) -> None:
+def _require_label(envelope: Envelope, label: Label) -> None:
+    """The label is read before the content and acted on: it must not say anything else."""
     if envelope.label != label:
         raise BundleError("its label and its content do not say the same")
 
 
 def _encode_requests(requests: RequestSet) -> bytes:
-    return encoded(
+    return json_text(
         {
             "purpose": requests.purpose,
-            "cluster": requests.cluster,
-            "origin": requests.origin,
-            "created": timestamp(requests.created),
-            "nonce": requests.nonce,
+            **_head_fields(requests),
             "recipient": requests.recipient,
-            "requests": [{"id": each, "request": pem.decode("ascii")} for each, pem in requests.requests],
+            "requests": _listed(requests.requests, "request"),
         }
     )
 
 
 def _encode_answers(answers: AnswerSet) -> bytes:
-    return encoded(
+    return json_text(
         {
-            "cluster": answers.cluster,
-            "origin": answers.origin,
-            "created": timestamp(answers.created),
-            "nonce": answers.nonce,
-            "certificates": [
-                {"id": each, "certificate": pem.decode("ascii")} for each, pem in answers.certificates
-            ],
+            **_head_fields(answers),
+            "certificates": _listed(answers.certificates, "certificate"),
         }
     )
+
+
+def _head_fields(carried: _Carried) -> dict[str, str]:
+    return {
+        "cluster": carried.cluster,
+        "origin": carried.origin,
+        "created": timestamp(carried.created),
+        "nonce": carried.nonce,
+    }
+
+
+def _listed(pems: tuple[tuple[str, bytes], ...], what: str) -> list[dict[str, str]]:
+    return [{"id": identifier, what: pem.decode("ascii")} for identifier, pem in pems]
 
 
 def _requests(content: dict[str, Any]) -> RequestSet:
     recipient = content["recipient"]
     return RequestSet(
+        **_read_head(content),
         purpose=Purpose(content["purpose"]),
-        cluster=name_of(content["cluster"]),
-        origin=name_of(content["origin"]),
-        created=time_of(content["created"]),
-        nonce=text_of(content["nonce"], _NONCE),
         recipient=None if recipient is None else text_of(recipient, RECIPIENT),
         requests=_by_id(content["requests"], "request", LARGEST_REQUEST),
     )
@@ -199,12 +200,18 @@ def _requests(content: dict[str, Any]) -> RequestSet:
 
 def _answers(content: dict[str, Any]) -> AnswerSet:
     return AnswerSet(
-        cluster=name_of(content["cluster"]),
-        origin=name_of(content["origin"]),
-        created=time_of(content["created"]),
-        nonce=text_of(content["nonce"], _NONCE),
+        **_read_head(content),
         certificates=_by_id(content["certificates"], "certificate", _LARGEST_CHAIN),
     )
+
+
+def _read_head(content: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "cluster": name_of(content["cluster"]),
+        "origin": name_of(content["origin"]),
+        "created": time_of(content["created"]),
+        "nonce": text_of(content["nonce"], _NONCE),
+    }
 
 
 def _by_id(content: list[dict[str, Any]], what: str, limit: int) -> tuple[tuple[str, bytes], ...]:
@@ -217,6 +224,7 @@ def _by_id(content: list[dict[str, Any]], what: str, limit: int) -> tuple[tuple[
 
 
 def _pem(text: object, limit: int) -> bytes:
+    """Base64 and marks alone: such a text does a terminal no harm. `ValueError` where it is more."""
     if isinstance(text, str) and len(text) <= limit and _PEM.fullmatch(text):
         return text.encode("ascii")
     raise ValueError

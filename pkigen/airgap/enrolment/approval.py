@@ -221,6 +221,7 @@ def admit_all(
 
 
 def _require_timely(requests: RequestSet, expires: datetime, last: Approval | None, now: datetime) -> None:
+    """An approved request may come again (it gives the same answer); an older one never after a newer."""
     made = timestamp(requests.created)
     if requests.created > now + SKEW:
         raise BundleError(
@@ -240,6 +241,7 @@ def _require_timely(requests: RequestSet, expires: datetime, last: Approval | No
 
 
 def _recipient(requests: RequestSet, inventory: Inventory) -> str:
+    """The spec decides where it names one: else whoever has the medium could have it sealed for himself."""
     node = next(each for each in inventory.cluster.spec.nodes if each.name == requests.origin)
     if requests.recipient is None:
         raise BundleError("it does not say whom the answer is to be sealed to", hint=_UNCHANGED)
@@ -254,7 +256,7 @@ def _recipient(requests: RequestSet, inventory: Inventory) -> str:
 def review_petitions(
     asking: Sequence[Petition], inventory: Inventory, reader: Reader, lock: Lock | None
 ) -> Reviewed:
-    """Judge all requests of some nodes against the spec.
+    """Review all requests of some nodes against the spec.
 
     A key may be in use nowhere else in this cluster, nor in another node's request.
 
@@ -271,9 +273,9 @@ def review_petitions(
     deviations: list[Deviation] = []
     for petition in asking:
         asked = dict(petition.requests.requests)
-        judged = review_all(asked, wanted(inventory, petition.node), known)
-        deviations.extend(judged.deviations)
-        for identifier, key in judged.keys.items():
+        reviewed = review_all(asked, wanted(inventory, petition.node), known)
+        deviations.extend(reviewed.deviations)
+        for identifier, key in reviewed.keys.items():
             keys[identifier] = key
             known.setdefault(spki_fingerprint(public_der(key)), identifier)
     if deviations:

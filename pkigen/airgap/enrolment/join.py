@@ -17,6 +17,7 @@ from pkigen.airgap.carrier.format import BundleKind
 from pkigen.airgap.carrier.paths import require_known
 from pkigen.airgap.enrolment.pending import read_pending
 from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, public_der
+from pkigen.crypto.names import extension_of
 from pkigen.errors import BundleError
 from pkigen.layout import KEY_MODE
 from pkigen.state.observed import (
@@ -95,6 +96,7 @@ class _Joining:
             )
 
     def _pair(self, path: str, data: bytes) -> None:
+        """A CA's certificate comes without a key on purpose, and a key that the bundle brings is meant."""
         certificate = self._leaf(path, data)
         beside = path.removesuffix(_CERTIFICATE) + _KEY
         if _is_authority(certificate) or beside in self._bundle.files:
@@ -124,6 +126,7 @@ class _Joining:
         return found[0]
 
     def _key_for(self, certificate: x509.Certificate, installed: bytes | None) -> bytes | None:
+        """A key of the waiting request before the one in use: both may stand there while a request is out."""
         wanted = public_der(certificate.public_key())
         if wanted in self._made:
             self.used.add(wanted)
@@ -141,7 +144,5 @@ def _identified(pem: bytes) -> tuple[bytes, bytes]:
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
+    constraints = extension_of(certificate, x509.BasicConstraints)
+    return constraints is not None and constraints.value.ca

@@ -9,10 +9,11 @@ import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pkigen.airgap.carrier.format import decoded, encoded, plain_text
+from pkigen.airgap.carrier.format import plain_text, read_own_file
 from pkigen.airgap.carrier.paths import PENDING
 from pkigen.errors import BundleError
-from pkigen.store import MissingError, UnreadableError
+from pkigen.notation import json_text
+from pkigen.store import UnreadableError
 
 if TYPE_CHECKING:
     from pkigen.state.observed import Reader
@@ -30,7 +31,7 @@ class PendingEnrolment:
 
 def encode_pending(pending: PendingEnrolment) -> bytes:
     """The file's bytes."""
-    return encoded(
+    return json_text(
         {
             "request": _text(pending.request),
             "keys": [{"id": identifier, "key": _text(pem)} for identifier, pem in pending.keys],
@@ -44,19 +45,14 @@ def read_pending(reader: Reader) -> PendingEnrolment | None:
     Raises:
         BundleError: The file is damaged.
     """
+    damaged = BundleError(
+        f"/{PENDING} is damaged: the keys of the request that waits for its answer cannot be read",
+        hint="`pkigen node request --anew` makes new keys and another request",
+    )
     try:
-        data = reader.read(PENDING, limit=_LARGEST).data
-    except MissingError:
-        return None
+        return read_own_file(reader, PENDING, _pending, encode_pending, damaged=damaged, limit=_LARGEST)
     except UnreadableError as error:
         raise BundleError(error.message, hint=error.hint) from None
-    try:
-        return decoded(data, _pending, encode_pending, "list of pending keys")
-    except BundleError:
-        raise BundleError(
-            f"/{PENDING} is damaged: the keys of the request that waits for its answer cannot be read",
-            hint="`pkigen node request --anew` makes new keys and another request",
-        ) from None
 
 
 def _pending(content: dict[str, Any]) -> PendingEnrolment:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.airgap.bundles.install import KEPT_BACKUPS
 from pkigen.airgap.carrier.bundle_key import KEY_SIZE, BundleKey, fingerprint
-from pkigen.airgap.carrier.csr_review import make_request, review_all
+from pkigen.airgap.carrier.csr_review import request_for, review_all
 from pkigen.airgap.carrier.envelope import unwrap
 from pkigen.airgap.carrier.paths import IDENTITY, PENDING, REQUEST_KEY
 from pkigen.airgap.carrier.requests import NONCE_SIZE, Purpose, RequestSet, read_requests, write_requests
@@ -88,7 +88,7 @@ def ask(
     """Make a node's request, or hand out the one that waits for its answer once more.
 
     Args:
-        inventory: What the node's copy of the spec asks for; the authority judges by its own.
+        inventory: What the node's copy of the spec asks for; the authority reviews by its own.
         wish: For which node, and how.
         store: The node's root directory, held alone.
         now: The present, in UTC.
@@ -112,7 +112,7 @@ def ask(
             private = installed or ALGORITHMS[item.key_algorithm].generate()
             if installed is None:
                 made.append((identifier, private_pem(private)))
-            requests.append((identifier, make_request(item, private)))
+            requests.append((identifier, request_for(item, private)))
         asked = RequestSet(
             purpose=Purpose.NODE,
             cluster=inventory.cluster.name,
@@ -132,6 +132,7 @@ def ask(
 def _again(
     pending: PendingEnrolment, items: dict[str, DesiredCertificate], cluster: str, now: datetime
 ) -> Asked:
+    """The same file once more, if its answer could still be installed: with new keys it could not be."""
     envelope = unwrap(pending.request, pin=None)
     asked = read_requests(envelope)
     when = f"a request of {asked.created:%Y-%m-%d %H:%M} UTC waits for its answer"

@@ -248,6 +248,7 @@ class _Acceptance:
         }
 
     def _require_same_spec(self) -> None:
+        """An answer is checked against what was asked for, which must be what the spec asks for still."""
         desired = {
             identifier: as_asked(item, pem)
             for identifier, pem in self._asked.items()
@@ -295,6 +296,7 @@ class _Acceptance:
         return found
 
     def _authority(self, desired: DesiredCertificate, chain: tuple[x509.Certificate, ...]) -> Iterator[str]:
+        """A CA that came back: fit, of the key that waits or is here, and as it was asked for."""
         identifier = desired.id
         certificate = chain[0]
         key = self._key(desired)
@@ -341,6 +343,7 @@ class _Acceptance:
     # -- leaves ---------------------------------------------------------------------------------------
 
     def _leaf(self, item: DesiredCertificate, authorities: Mapping[CA, CACertificates]) -> Iterator[str]:
+        """A leaf that came back, before the very checks that a plan makes of what is on the disk."""
         chain = self._chains[item.id]
         issuer = authorities.get(item.issuer) if item.issuer is not None else None
         if issuer is None:
@@ -380,12 +383,14 @@ class _Acceptance:
 
     @staticmethod
     def _too_long(item: DesiredCertificate, certificate: x509.Certificate) -> Iterator[str]:
+        """Beyond what the spec allows, but for the minutes by which certificates are backdated."""
         life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
         if life > item.validity + BACKDATE:
             yield f"it lives longer than the {format_duration(item.validity)} of the spec"
 
 
 def _require(faults: Iterable[str]) -> None:
+    """All faults at once: a medium that has to be carried again is a day's work."""
     found = tuple(faults)
     if found:
         raise RefusedAnswerError(found)

@@ -6,7 +6,6 @@ Only the public key of a request gets into a certificate. The content comes from
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from pkigen.airgap.carrier.bundle_key import trusted_key
 from pkigen.airgap.carrier.csr_review import review_all
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE
 from pkigen.airgap.carrier.requests import AnswerSet, Purpose, write_answers
-from pkigen.airgap.offline.directory import KEEP_BACKUPS, ROOT, SITE_PIN, note
+from pkigen.airgap.offline.directory import KEEP_BACKUPS, ROOT, SITE_PIN, record_entries
 from pkigen.airgap.offline.generations import as_asked
 from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import certificate_pem, end_of_validity, issue_for
@@ -25,7 +24,7 @@ from pkigen.desired.generations import Slot, ca_id
 from pkigen.desired.items import content_of
 from pkigen.errors import BundleError
 from pkigen.spec.model import CAKeys
-from pkigen.state.ledger import Event, LedgerEntry, read_ledger
+from pkigen.state.ledger import Event, LedgerEntry, lines_of, read_ledger
 from pkigen.state.lockfile import certificate_facts
 from pkigen.store import MissingError
 
@@ -89,35 +88,22 @@ def proposals(
         BundleError: It is a node's request, or another cluster's.
         RefusedRequestError: The spec does not allow it.
     """
-    if requests.purpose is not Purpose.AUTHORITY:
-        raise BundleError(
-            "it is a node's request, which the site itself answers",
-            hint=f"{_NOTHING_SIGNED}; take it to the PKI directory: `pkigen node approve`",
-        )
-    if requests.cluster != inventory.cluster.name:
-        raise BundleError(
-            f"it is for another cluster: {requests.cluster}, where the spec is for {inventory.cluster.name}",
-            hint=_NOTHING_SIGNED,
-        )
+    _require_for_us(requests, inventory.cluster.name)
     asked = dict(requests.requests)
     desired = {
         identifier: as_asked(item, pem)
         for identifier, pem in asked.items()
         if (item := _answerable(inventory, identifier)) is not None
     }
-    known = {
-        spki_fingerprint(public_der(link.public_key())): f"the CA {identifier}"
-        for identifier, chain in authority.files.items()
-        for link in chain
-    }
-    judged = review_all(asked, desired, {**_certified(reader), **known})
-    faults = [*_strangers(asked, inventory), *(str(each) for each in judged.deviations if each.id in desired)]
+    reviewed = review_all(asked, desired, {**_certified(reader), **_keys_of_cas(authority)})
+    deviations = (str(each) for each in reviewed.deviations if each.id in desired)
+    faults = (*_strangers(asked, inventory), *deviations)
     if faults:
-        raise RefusedRequestError(tuple(faults))
+        raise RefusedRequestError(faults)
     return tuple(
         Proposal(
             item=item,
-            key=judged.keys[identifier],
+            key=reviewed.keys[identifier],
             issuer=_issuer_name(authority, item),
             until=min(
                 end_of_validity(now, item.validity),
@@ -128,6 +114,28 @@ def proposals(
     )
 
 
+def _require_for_us(requests: RequestSet, cluster: str) -> None:
+    if requests.purpose is not Purpose.AUTHORITY:
+        raise BundleError(
+            "it is a node's request, which the site itself answers",
+            hint=f"{_NOTHING_SIGNED}; take it to the PKI directory: `pkigen node approve`",
+        )
+    if requests.cluster != cluster:
+        raise BundleError(
+            f"it is for another cluster: {requests.cluster}, where the spec is for {cluster}",
+            hint=_NOTHING_SIGNED,
+        )
+
+
+def _keys_of_cas(authority: OfflineAuthority) -> dict[str, str]:
+    """The keys (`spki_fingerprint`) of the authority's own CAs and of those above them, with their owners."""
+    return {
+        spki_fingerprint(public_der(link.public_key())): f"the CA {identifier}"
+        for identifier, chain in authority.files.items()
+        for link in chain
+    }
+
+
 def _answerable(inventory: Inventory, identifier: str) -> DesiredCertificate | None:
     item = inventory.certificates.get(identifier)
     if item is None or not inventory.is_signed_offline(item) or _is_kept_here(inventory, item):
@@ -136,6 +144,7 @@ def _answerable(inventory: Inventory, identifier: str) -> DesiredCertificate | N
 
 
 def _is_kept_here(inventory: Inventory, item: DesiredCertificate) -> bool:
+    """A CA whose key never leaves this side: a request for it would be for somebody else's key."""
     return item.issuer is None and inventory.ca_keys is CAKeys.OFFLINE
 
 
@@ -183,6 +192,10 @@ def answer(
 
     Returns:
         The answer file.
+
+    Raises:
+        BundleError: The root cannot sign a CA for which it was asked.
+        StoreError: The directory could not be written; nothing is handed out.
     """
     entries: list[LedgerEntry] = []
     certificates: dict[str, bytes] = {}
@@ -227,7 +240,7 @@ def answer(
         transaction.stage(_answer_path(requests.nonce), mode=layout.PUBLIC_MODE, content=file)
         if known_site(store) is None:
             transaction.stage(SITE_PIN, mode=layout.PUBLIC_MODE, content=f"{pin}\n".encode())
-        note(store, transaction, entries, now=tools.now)
+        record_entries(store, transaction, entries, now=tools.now)
         transaction.commit(keep_backups=KEEP_BACKUPS)
     return file
 
@@ -277,25 +290,18 @@ def _certified(reader: Reader) -> dict[str, str]:
 
     The successor of a CA takes its place, and its id with it: its key is not held against it.
     """
-    found: dict[str, str] = {}
-    for line in read_ledger(reader).splitlines():
-        try:
-            entry = json.loads(line)
-            if entry["event"] == Event.SIGNED and not str(entry["id"]).endswith(Slot.NEXT):
-                found[str(entry["spki"])] = str(entry["id"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue
-    return found
+    return {
+        str(entry["spki"]): str(entry["id"])
+        for entry in lines_of(read_ledger(reader), Event.SIGNED)
+        if "spki" in entry and not str(entry.get("id", Slot.NEXT)).endswith(Slot.NEXT)
+    }
 
 
 def _answered(reader: Reader, nonce: str) -> str | None:
-    for line in reversed(read_ledger(reader).split(b"\n")):
-        try:
-            entry = json.loads(line)
-            if (entry["event"], entry["id"]) == (Event.ANSWERED, f"request:{nonce}"):
-                return str(entry["requestSha256"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue
+    """The digest of the request that was answered under a number; None where none was."""
+    for entry in lines_of(read_ledger(reader), Event.ANSWERED, newest_first=True):
+        if entry.get("id") == f"request:{nonce}" and "requestSha256" in entry:
+            return str(entry["requestSha256"])
     return None
 
 

@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
 from pkigen.airgap.carrier.cluster_key import bundle_key
-from pkigen.airgap.carrier.format import decoded, encoded, name_of
+from pkigen.airgap.carrier.format import name_of, read_own_file
 from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue, renew_root
 from pkigen.crypto.key_makers import generated
 from pkigen.crypto.keys import UnsupportedKeyError, load_private, private_pem
-from pkigen.crypto.names import SANs, Subject
+from pkigen.crypto.names import SANs, Subject, is_self_issued
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import BUNDLE_KEY_PATH, BUNDLE_KEY_SIZE, CA, KeyPairFiles, ca_id
 from pkigen.desired.items import content_of
 from pkigen.errors import AuthorityError, BundleError, UsageError
+from pkigen.notation import json_text
 from pkigen.spec.model import CAKeys
+from pkigen.state.authority import CACertificates
 from pkigen.state.ledger import Event, LedgerEntry, appended, read_ledger
 from pkigen.state.lockfile import certificate_facts
 from pkigen.state.observed import observe_certificate
@@ -88,18 +90,12 @@ def read_description(reader: Reader) -> Described | None:
     Raises:
         BundleError: It says something that pkigen does not write.
     """
-    try:
-        data = reader.read(DESCRIPTION).data
-    except MissingError:
-        return None
-    try:
-        return decoded(data, _described, _encode_description, "description")
-    except BundleError:
-        raise BundleError(f"{DESCRIPTION} is damaged") from None
+    damaged = BundleError(f"{DESCRIPTION} is damaged")
+    return read_own_file(reader, DESCRIPTION, _described, _encode_description, damaged=damaged)
 
 
 def _encode_description(described: Described) -> bytes:
-    return encoded(
+    return json_text(
         {
             "apiVersion": "pkigen/v1",
             "kind": "OfflineAuthority",
@@ -170,7 +166,7 @@ def make(inventory: Inventory, store: Store, tools: Tools, *, root_validity: tim
             entries.append(LedgerEntry(event=Event.KEY_MADE, id="bundle-key", reason=None, facts={}))
         description = _encode_description(described)
         transaction.stage(DESCRIPTION, mode=layout.PUBLIC_MODE, content=description)
-        note(store, transaction, entries, now=tools.now)
+        record_entries(store, transaction, entries, now=tools.now)
         transaction.commit(keep_backups=KEEP_BACKUPS)
 
 
@@ -193,7 +189,7 @@ def renew_all(
     with store.transaction() as transaction:
         for identifier in dict.fromkeys(identifiers):
             wish, issuer = wishes[identifier], authority.issuers[identifier]
-            if issuer.certificate.subject != issuer.certificate.issuer:
+            if not is_self_issued(issuer.certificate):
                 raise AuthorityError(
                     f"{identifier} is not self-signed: only whoever signed it can renew it",
                     hint=f"have it renewed there, and put it into {wish.files.certificate}",
@@ -211,7 +207,7 @@ def renew_all(
             entries.append(
                 LedgerEntry(event=Event.ISSUED, id=identifier, reason=Reason.REQUESTED, facts=facts)
             )
-        note(store, transaction, entries, now=tools.now)
+        record_entries(store, transaction, entries, now=tools.now)
         transaction.commit(keep_backups=KEEP_BACKUPS)
 
 
@@ -246,13 +242,13 @@ def _planned_cas(inventory: Inventory, root_validity: timedelta) -> Iterator[_Pl
         item = inventory.certificates[ca_id(ca)]
         yield _PlannedCA(
             id=item.id,
-            files=files_of(ca),
+            files=ca_files(ca),
             content=content_of(item),
             key_algorithm=item.key_algorithm,
         )
 
 
-def files_of(ca: CA) -> KeyPairFiles:
+def ca_files(ca: CA) -> KeyPairFiles:
     """Where the offline side keeps a CA."""
     stem = layout.authority_path(ca)
     return KeyPairFiles(certificate=f"{stem}.crt", key=f"{stem}.key")
@@ -305,6 +301,25 @@ def open_authority(
         BundleError: The directory is none, or another cluster's.
         AuthorityError: A CA is missing or unfit.
     """
+    described = _require_description(reader, inventory)
+    places = _places(inventory)
+    chains = {
+        identifier: _chain(reader, files, now=None if identifier in revived else now)
+        for identifier, files in places.items()
+    }
+    return OfflineAuthority(
+        described=described,
+        key=bundle_key(reader),
+        issuers={
+            identifier: _issuer(chains[identifier], _private_key(reader, files.key))
+            for identifier, files in places.items()
+        },
+        files=chains,
+    )
+
+
+def _require_description(reader: Reader, inventory: Inventory) -> Described:
+    """Before anything is opened: with the wrong authority every certificate would be refused later."""
     described = read_description(reader)
     if described is None:
         raise BundleError(
@@ -322,28 +337,19 @@ def open_authority(
             f"this authority was made for caKeys: {described.ca_keys}, and the spec has {inventory.ca_keys}",
             hint="nothing was signed; another arrangement needs an authority of its own",
         )
-    places = (
-        {ROOT: _ROOT_FILES}
-        if inventory.ca_keys is CAKeys.SITE
-        else {ca_id(ca): files_of(ca) for ca in inventory.authorities}
-    )
-    chains = {
-        identifier: _chain(reader, files, now=None if identifier in revived else now)
-        for identifier, files in places.items()
-    }
-    return OfflineAuthority(
-        described=described,
-        key=bundle_key(reader),
-        issuers={
-            identifier: Issuer(
-                certificate=chains[identifier][0],
-                key=_key(reader, files.key),
-                chain=tuple(link for link in chains[identifier] if link.subject != link.issuer),
-            )
-            for identifier, files in places.items()
-        },
-        files=chains,
-    )
+    return described
+
+
+def _places(inventory: Inventory) -> dict[str, KeyPairFiles]:
+    """What the authority signs with, by id: one root above the site's own CAs, or the CAs themselves."""
+    if inventory.ca_keys is CAKeys.SITE:
+        return {ROOT: _ROOT_FILES}
+    return {ca_id(ca): ca_files(ca) for ca in inventory.authorities}
+
+
+def _issuer(chain: tuple[x509.Certificate, ...], key: PrivateKey) -> Issuer:
+    signer = CACertificates.of_chain(chain)
+    return Issuer(certificate=signer.certificate, key=key, chain=signer.chain)
 
 
 def _chain(reader: Reader, files: KeyPairFiles, *, now: datetime | None) -> tuple[x509.Certificate, ...]:
@@ -365,7 +371,7 @@ def _chain(reader: Reader, files: KeyPairFiles, *, now: datetime | None) -> tupl
     return chain
 
 
-def _key(reader: Reader, path: str) -> PrivateKey:
+def _private_key(reader: Reader, path: str) -> PrivateKey:
     try:
         return load_private(reader.read(path).data)
     except UnsupportedKeyError as error:
@@ -375,7 +381,9 @@ def _key(reader: Reader, path: str) -> PrivateKey:
 # -- recording --------------------------------------------------------------------------------------------
 
 
-def note(store: Store, transaction: Transaction, entries: list[LedgerEntry], *, now: datetime) -> None:
+def record_entries(
+    store: Store, transaction: Transaction, entries: list[LedgerEntry], *, now: datetime
+) -> None:
     """Record this transaction's events in the ledger."""
     ledger, _ = appended(read_ledger(store), entries, now=now)
     transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE, unwrap
-from pkigen.airgap.carrier.format import decoded, encoded, plain_text
+from pkigen.airgap.carrier.format import plain_text, read_own_file
 from pkigen.airgap.carrier.requests import RequestSet, read_requests
 from pkigen.errors import BundleError
-from pkigen.store import MissingError
+from pkigen.notation import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ class PendingAnswer:
 
 def encode_pending(pending: PendingAnswer) -> bytes:
     """The file's bytes; they are secret."""
-    return encoded(
+    return json_text(
         {
             "request": base64.b64encode(pending.file).decode("ascii"),
             "keys": {identifier: pem.decode("ascii") for identifier, pem in sorted(pending.keys.items())},
@@ -64,17 +64,13 @@ def read_pending(reader: Reader) -> PendingAnswer | None:
         BundleError: The file is damaged.
         StoreError: It cannot be read.
     """
-    try:
-        data = reader.read(layout.PENDING_REQUEST, limit=_LARGEST).data
-    except MissingError:
-        return None
-    try:
-        return decoded(data, _pending, encode_pending, "waiting request")
-    except BundleError:
-        raise BundleError(
-            f"{layout.PENDING_REQUEST} is damaged",
-            hint="`pkigen authority request --again` makes a new request in its place",
-        ) from None
+    damaged = BundleError(
+        f"{layout.PENDING_REQUEST} is damaged",
+        hint="`pkigen authority request --again` makes a new request in its place",
+    )
+    return read_own_file(
+        reader, layout.PENDING_REQUEST, _pending, encode_pending, damaged=damaged, limit=_LARGEST
+    )
 
 
 def _pending(content: dict[str, Any]) -> PendingAnswer:

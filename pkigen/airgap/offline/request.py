@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.airgap.carrier.cluster_key import bundle_key
-from pkigen.airgap.carrier.csr_review import make_request, review_all
+from pkigen.airgap.carrier.csr_review import request_for, review_all
 from pkigen.airgap.carrier.requests import NONCE_SIZE, Purpose, RequestSet, write_requests
 from pkigen.airgap.offline.generations import as_asked, renamed, successors
 from pkigen.airgap.offline.pending import PendingAnswer, encode_pending
@@ -61,25 +61,22 @@ def ask(inventory: Inventory, store: Store, identifiers: Iterable[str], tools: T
     """
     chosen = frozenset(identifiers)
     opened = OpenedView(store, tools.vault)
-    items = [item for item in inventory.certificates.values() if item.id in chosen]
-    items = [item for item in items if item.issuer is not None or inventory.ca_keys is CAKeys.SITE]
-    present = {item.id: found for item in items if (found := _current(item, opened)) is not None}
-    keys: dict[str, bytes] = {}
+    new: list[DesiredCertificate] = []
     requests: dict[str, bytes] = {}
-    new = [item for item in items if item.id not in present]
-    for item in new if tools.vault.seals else ():
-        if item.issuer is None:
-            raise AuthorityError(
-                f"the authority is encrypted, and the key of {item.id} would wait for its answer in the open",
-                hint="`pkigen authority decrypt` first, and encrypt it again once the answer is accepted",
-            )
+    for item in _to_ask_for(inventory, chosen):
+        present = _current(item, opened)
+        if present is None:
+            new.append(item)
+        else:
+            requests[item.id] = request_for(*present)
+    if tools.vault.seals:
+        _require_no_new_ca(new)
+    keys: dict[str, bytes] = {}
     with generated((item.key_algorithm for item in new), tools.makers) as made:
         for item in new:
             key = next(made)
             keys[item.id] = private_pem(key)
-            requests[item.id] = make_request(item, key)
-    for identifier, (current, own_key) in present.items():
-        requests[identifier] = make_request(current, own_key)
+            requests[item.id] = request_for(item, key)
     requested = RequestSet(
         purpose=Purpose.AUTHORITY,
         cluster=inventory.cluster.name,
@@ -103,6 +100,27 @@ def ask(inventory: Inventory, store: Store, identifiers: Iterable[str], tools: T
         files={layout.PENDING_REQUEST: (layout.SECRET_MODE, encode_pending(pending))},
     )
     return pending
+
+
+def _to_ask_for(inventory: Inventory, chosen: frozenset[str]) -> Iterator[DesiredCertificate]:
+    """The chosen certificates, without the CAs that the offline authority has and hands out unasked."""
+    for item in inventory.certificates.values():
+        if item.id in chosen and (item.issuer is not None or inventory.ca_keys is CAKeys.SITE):
+            yield item
+
+
+def _require_no_new_ca(new: Iterable[DesiredCertificate]) -> None:
+    """What waits for its answer is not sealed: an encrypted authority must not keep a CA's key so.
+
+    Raises:
+        AuthorityError: One of the certificates is a CA's.
+    """
+    for item in new:
+        if item.issuer is None:
+            raise AuthorityError(
+                f"the authority is encrypted, and the key of {item.id} would wait for its answer in the open",
+                hint="`pkigen authority decrypt` first, and encrypt it again once the answer is accepted",
+            )
 
 
 def _current(item: DesiredCertificate, reader: Reader) -> tuple[DesiredCertificate, PrivateKey] | None:

@@ -128,7 +128,7 @@ def install(visit: Visit, *, yes: YesOption = False) -> None:
         installed = read_installed(store)
         # Again: somebody may have been faster, with another bundle or another key.
         require_key(carried.public, visit.trusted(installed))
-        visit.judge(carried.label, installed)
+        visit.require_admissible(carried.label, installed)
         bundle, changes = visit.changes(carried, store, installed)
         backup = put(bundle, store, changes)
     _say_all(steps_text(affected(bundle.manifest.steps, changes)))

@@ -12,7 +12,7 @@ from pkigen.access.client_certificate import Signed
 from pkigen.access.client_certificate import sign as sign_request
 from pkigen.access.csr_objects import object_name
 from pkigen.access.identities import ApprovedIdentity, approved_person
-from pkigen.access.kubeconfigs import assemble, encoded
+from pkigen.access.kubeconfigs import assemble
 from pkigen.access.requests import Request, read_request
 from pkigen.cli.access_input import (
     ClusterArgument,
@@ -32,7 +32,7 @@ from pkigen.cli.values import duration
 from pkigen.crypto.csr import LARGEST_REQUEST
 from pkigen.crypto.names import Subject
 from pkigen.errors import UsageError
-from pkigen.notation import format_duration
+from pkigen.notation import base64_text, format_duration
 from pkigen.spec.users import User
 
 app = typer.Typer(add_completion=False)
@@ -140,7 +140,7 @@ def _kubeconfig(session: Session, signed: Signed, identity: ApprovedIdentity, wa
         user=identity.subject.common_name,
         home=person.namespace if person is not None else None,
     )
-    return assemble(access, {"client-certificate-data": encoded(signed.pem), "client-key": key})
+    return assemble(access, {"client-certificate-data": base64_text(signed.pem), "client-key": key})
 
 
 def _lifetime(validity: str | None, person: User | None) -> timedelta:

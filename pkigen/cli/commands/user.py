@@ -9,7 +9,7 @@ import typer
 
 from pkigen.access.credentials import Credential
 from pkigen.access.kubeconfig_summary import credential_lines
-from pkigen.access.kubeconfigs import assemble, encoded
+from pkigen.access.kubeconfigs import assemble
 from pkigen.access.own_credential import (
     LARGEST_CERTIFICATE,
     certificate_credential,
@@ -36,6 +36,7 @@ from pkigen.cli.system import system_of
 from pkigen.crypto.issuance import certificate_pem
 from pkigen.crypto.service_account_tokens import LONGEST_TOKEN, SERVICE_ACCOUNT_PREFIX
 from pkigen.errors import UsageError
+from pkigen.notation import base64_text
 
 app = typer.Typer(
     add_completion=False,
@@ -126,7 +127,7 @@ def _of_certificate(
     else:
         note(f"note: its private key must come to {folder / key}")
     # Without what may stand around the certificates: `openssl x509 -text` writes more than kubectl needs.
-    return found, {"client-certificate-data": encoded(certificate_pem(*chain)), "client-key": str(key)}
+    return found, {"client-certificate-data": base64_text(certificate_pem(*chain)), "client-key": str(key)}
 
 
 def _key_beside(certificate: Path, folder: Path) -> Path:

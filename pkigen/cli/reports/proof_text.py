@@ -17,7 +17,8 @@ _BROKEN_SHOWN = 20
 
 def proof_text(proof: Proof, premises: Sequence[str] = ()) -> str:
     """The table, every broken case by name, what is taken for granted, and the count."""
-    header = ("WHO → WHOM: WHAT IS JUDGED", "EDGES", *(f"{shown} by {judge}" for shown, judge in CASES))
+    cases = (f"{presented} by {trusted}" for presented, trusted in CASES)
+    header = ("WHO → WHOM: WHAT IS JUDGED", "EDGES", *cases)
     rows = (
         (
             row.edge,

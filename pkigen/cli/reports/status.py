@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pkigen.desired.generations import InKubeconfig
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.rendering import Renderer
     from pkigen.reconcile.surveyed import Surveyed
+    from pkigen.state.authority import CACertificates
     from pkigen.state.observed import Reader
 
 
@@ -68,47 +69,70 @@ def _row(
     surveyed: Surveyed,
     fault: str | None,
 ) -> StatusRow:
+    row = (
+        _certificate_row(inventory, item, surveyed)
+        if isinstance(item, DesiredCertificate)
+        else _plain_row(item, surveyed)
+    )
+    if fault is None:
+        return row
+    return replace(row, reasons=(*row.reasons, "unfit-authority"), details=(*row.details, fault), works=False)
+
+
+def _plain_row(item: DesiredKeyPair | DesiredToken, surveyed: Surveyed) -> StatusRow:
+    return StatusRow(
+        id=item.id,
+        node=None,
+        name=item.id,
+        path=surveyed.action.paths[0],
+        ca=None,
+        embedded_key=item.user if isinstance(item, DesiredToken) else None,
+        certificate=None,
+        expires=surveyed.expires,
+        effective=surveyed.expires,
+        is_certificate=False,
+        reasons=_reasons(surveyed),
+        details=_details(surveyed),
+        works=_works(surveyed),
+    )
+
+
+def _certificate_row(inventory: Inventory, item: DesiredCertificate, surveyed: Surveyed) -> StatusRow:
     certificate = surveyed.observed.certificate if surveyed.observed else None
-    ends = [certificate.not_valid_after_utc] if certificate else []
-    if certificate is not None and surveyed.issuer is not None:
-        issuer = surveyed.issuer
-        ends += [link.not_valid_after_utc for link in (issuer.certificate, *issuer.chain)]
-    reasons = tuple(str(finding.reason) for finding in surveyed.findings)
-    details = tuple(finding.detail for finding in surveyed.findings)
-    works = fault is None and not any(finding.reason in USELESS for finding in surveyed.findings)
-    if fault is not None:
-        reasons, details = (*reasons, "unfit-authority"), (*details, fault)
-    path = surveyed.action.paths[0]
-    if isinstance(item, DesiredKeyPair | DesiredToken):
-        return StatusRow(
-            id=item.id,
-            node=None,
-            name=item.id,
-            path=path,
-            ca=None,
-            embedded_key=item.user if isinstance(item, DesiredToken) else None,
-            certificate=None,
-            expires=surveyed.expires,
-            effective=surveyed.expires,
-            is_certificate=False,
-            reasons=reasons,
-            details=details,
-            works=works,
-        )
     return StatusRow(
         id=item.id,
         node=item.node,
         name=item.name,
-        path=path,
+        path=surveyed.action.paths[0],
         ca=item.issuer.certificate_name if item.issuer else None,
         embedded_key=_user(inventory, item),
         certificate=certificate,
         expires=certificate.not_valid_after_utc if certificate else None,
-        effective=min(ends, default=None),
-        reasons=reasons,
-        details=details,
-        works=works,
+        effective=_effective_end(certificate, surveyed.issuer),
+        reasons=_reasons(surveyed),
+        details=_details(surveyed),
+        works=_works(surveyed),
     )
+
+
+def _effective_end(certificate: x509.Certificate | None, issuer: CACertificates | None) -> datetime | None:
+    """The earliest end along the chain, for verifiers look at the dates of each link (RFC 5280 6.1.3 (a))."""
+    if certificate is None:
+        return None
+    above = () if issuer is None else (issuer.certificate, *issuer.chain)
+    return min(link.not_valid_after_utc for link in (certificate, *above))
+
+
+def _reasons(surveyed: Surveyed) -> tuple[str, ...]:
+    return tuple(str(finding.reason) for finding in surveyed.findings)
+
+
+def _details(surveyed: Surveyed) -> tuple[str, ...]:
+    return tuple(finding.detail for finding in surveyed.findings)
+
+
+def _works(surveyed: Surveyed) -> bool:
+    return not any(finding.reason in USELESS for finding in surveyed.findings)
 
 
 def _user(inventory: Inventory, item: DesiredCertificate) -> str | None:

@@ -74,36 +74,47 @@ _METRICS = {
 def prometheus(found: Iterable[StatusRow], *, now: datetime, root: str) -> str:
     """Prometheus text with the metric and label names of enix/x509-certificate-exporter, versions 3 and 4."""
     all_rows = list(found)
-    readable = [(row, row.certificate) for row in all_rows if row.certificate is not None]
-    unreadable = [row for row in all_rows if row.certificate is None and row.is_certificate]
-    lines: list[str] = []
-    for metric, explanation in _METRICS.items():
-        samples = (
-            (_certificate_labels(row, certificate, root), _value(metric, certificate, now))
-            for row, certificate in readable
-        )
-        lines += _gauge(metric, explanation, samples)
-    faults = [
-        *((_certificate_labels(row, certificate, root), 0) for row, certificate in readable),
-        *((_labels(_place(row, root)), 1) for row in unreadable),
+    lines = [
+        *_certificate_gauges([row for row in all_rows if row.is_certificate], now, root),
+        *_token_gauge([row for row in all_rows if not row.is_certificate], root),
+        *_reading_gauges(all_rows, now),
     ]
-    lines += _gauge("x509_cert_error", "1 if the certificate cannot be read, 0 otherwise.", faults)
-    tokens = [
-        (_labels({**_place(row, root), "id": row.id}), int(row.expires.timestamp()))
-        for row in all_rows
-        if not row.is_certificate and row.expires is not None
-    ]
-    if tokens:
-        lines += _gauge("pkigen_token_not_after", "Unix timestamp of the token's end.", tokens)
-    seconds = int(now.timestamp())
-    lines += _gauge(
-        "x509_read_errors", "Number of certificates that cannot be read.", [("", len(unreadable))]
-    )
-    lines += _gauge("x509_read_timestamp", "Unix timestamp of this reading.", [("", seconds)])
     return "\n".join(lines) + "\n"
 
 
+def _certificate_gauges(found: list[StatusRow], now: datetime, root: str) -> Iterator[str]:
+    readable = [
+        (_certificate_labels(row, row.certificate, root), row.certificate)
+        for row in found
+        if row.certificate is not None
+    ]
+    unreadable = [_labels(_place(row, root)) for row in found if row.certificate is None]
+    for metric, explanation in _METRICS.items():
+        samples = ((labels, _value(metric, certificate, now)) for labels, certificate in readable)
+        yield from _gauge(metric, explanation, samples)
+    faults = [*((labels, 0) for labels, _ in readable), *((labels, 1) for labels in unreadable)]
+    yield from _gauge("x509_cert_error", "1 if the certificate cannot be read, 0 otherwise.", faults)
+
+
+def _token_gauge(found: list[StatusRow], root: str) -> Iterator[str]:
+    """The exporter knows no tokens, so this name is pkigen's own; without a token there is no such metric."""
+    tokens = [
+        (_labels({**_place(row, root), "id": row.id}), int(row.expires.timestamp()))
+        for row in found
+        if row.expires is not None
+    ]
+    if tokens:
+        yield from _gauge("pkigen_token_not_after", "Unix timestamp of the token's end.", tokens)
+
+
+def _reading_gauges(found: list[StatusRow], now: datetime) -> Iterator[str]:
+    unreadable = sum(row.certificate is None and row.is_certificate for row in found)
+    yield from _gauge("x509_read_errors", "Number of certificates that cannot be read.", [("", unreadable)])
+    yield from _gauge("x509_read_timestamp", "Unix timestamp of this reading.", [("", int(now.timestamp()))])
+
+
 _ATTRIBUTES = frozenset({"C", "ST", "L", "O", "OU", "CN"})
+_LINE = 75  # octets
 
 
 def _gauge(metric: str, explanation: str, samples: Iterable[tuple[str, int]]) -> Iterator[str]:
@@ -124,6 +135,7 @@ def calendar(found: Iterable[StatusRow], *, cluster: str, now: datetime) -> str:
 
 
 def _event(row: StatusRow, end: datetime, cluster: str, now: datetime) -> list[str]:
+    """RFC 5545 wants UID and DTSTAMP in every event (3.6.1)."""
     what = f"{cluster}: {'certificate' if row.is_certificate else 'token of'} {row.id} expires"
     return [
         "BEGIN:VEVENT",
@@ -156,9 +168,6 @@ def _folded(line: str) -> Iterator[str]:
             part, octets = " ", 1
         part, octets = part + character, octets + size
     yield part
-
-
-_LINE = 75
 
 
 def _value(metric: str, certificate: x509.Certificate, now: datetime) -> int:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from pkigen.desired.rendering.contexts import Binding, BindingSubject, IAMAccess, OwnRole, UserAccess
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pkigen.spec.model import ClusterSpec
     from pkigen.spec.users import IAMMapping, PolicyRule, User
 
@@ -50,39 +52,53 @@ def _iam_name(mapping: IAMMapping) -> str:
 
 
 def _iam_subjects(mapping: IAMMapping) -> tuple[BindingSubject, ...]:
+    """`{{SessionName}}` becomes another name for each session: only the groups are the same."""
     if mapping.has_variables:
         return tuple(BindingSubject(kind="Group", name=name) for name in dict.fromkeys(mapping.groups))
     return (BindingSubject(kind="User", name=mapping.username),)
 
 
 def _access(own_name: str, subjects: tuple[BindingSubject, ...], user: User | IAMMapping) -> UserAccess:
-    bindings: dict[Binding, None] = {}
-    own_rules: dict[str | None, tuple[PolicyRule, ...]] = {}
-
-    def bind(namespace: str | None, kind: str, role: str) -> None:
-        name = f"{own_name},{kind.lower()}:{role}"
-        bindings[Binding(name=name, namespace=namespace, role_kind=kind, role_name=role)] = None
-
-    if user.rules:
-        own_rules[None] = user.rules
-    for cluster_role in user.cluster_roles:
-        bind(None, _CLUSTER_ROLE, cluster_role)
-    for role in user.roles:
-        if role.cluster_role is not None:
-            bind(role.namespace, _CLUSTER_ROLE, role.cluster_role)
-        if role.role is not None:
-            bind(role.namespace, _ROLE, role.role)
-        if role.rules:
-            own_rules[role.namespace] = (*own_rules.get(role.namespace, ()), *role.rules)
-    for namespace in own_rules:
-        kind = _CLUSTER_ROLE if namespace is None else _ROLE
-        own = Binding(name=own_name, namespace=namespace, role_kind=kind, role_name=own_name)
-        bindings[own] = None
+    own_rules = _own_rules(user)
+    own_bindings = (
+        Binding(
+            name=own_name,
+            namespace=namespace,
+            role_kind=_CLUSTER_ROLE if namespace is None else _ROLE,
+            role_name=own_name,
+        )
+        for namespace in own_rules
+    )
     return UserAccess(
         subjects=subjects,
         roles=tuple(
             OwnRole(name=own_name, namespace=namespace, rules=rules) for namespace, rules in own_rules.items()
         ),
-        bindings=tuple(bindings),
+        bindings=tuple(dict.fromkeys((*_bindings_to_named_roles(own_name, user), *own_bindings))),
         service_account=any(subject.kind == "ServiceAccount" for subject in subjects),
     )
+
+
+def _own_rules(user: User | IAMMapping) -> dict[str | None, tuple[PolicyRule, ...]]:
+    """The rules that stand in the spec itself, by namespace; None is the whole cluster."""
+    rules: dict[str | None, tuple[PolicyRule, ...]] = {None: user.rules} if user.rules else {}
+    for role in user.roles:
+        if role.rules:
+            rules[role.namespace] = (*rules.get(role.namespace, ()), *role.rules)
+    return rules
+
+
+def _bindings_to_named_roles(own_name: str, user: User | IAMMapping) -> Iterator[Binding]:
+    """Bindings to roles that are there already, such as `view`, or that somebody else makes."""
+
+    def binding(namespace: str | None, kind: str, role: str) -> Binding:
+        name = f"{own_name},{kind.lower()}:{role}"
+        return Binding(name=name, namespace=namespace, role_kind=kind, role_name=role)
+
+    for cluster_role in user.cluster_roles:
+        yield binding(None, _CLUSTER_ROLE, cluster_role)
+    for role in user.roles:
+        if role.cluster_role is not None:
+            yield binding(role.namespace, _CLUSTER_ROLE, role.cluster_role)
+        if role.role is not None:
+            yield binding(role.namespace, _ROLE, role.role)

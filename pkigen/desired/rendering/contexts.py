@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateKubeconfig:
-    """`kubeconfig.yaml`; the last three are base64 of PEM."""
+class KubeconfigContext:
+    """What every kubeconfig says but for the credential; `trust_bundle` is base64 of PEM."""
 
     server: str
     cluster: str
@@ -19,20 +19,20 @@ class CertificateKubeconfig:
     context: str
     namespace: str | None
     trust_bundle: str
-    certificate: str
-    key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenKubeconfig:
-    """`token-kubeconfig.yaml`; `trust_bundle` is base64 of PEM."""
+class CertificateKubeconfig(KubeconfigContext):
+    """`kubeconfig.yaml`; both are base64 of PEM."""
 
-    server: str
-    cluster: str
-    user: str
-    context: str
-    namespace: str | None
-    trust_bundle: str
+    certificate: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenKubeconfig(KubeconfigContext):
+    """`token-kubeconfig.yaml`."""
+
     token: str = field(repr=False)
 
 

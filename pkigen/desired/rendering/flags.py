@@ -134,6 +134,7 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> tu
 
 
 def _etcd_client(cluster: ClusterSpec, node: Node) -> dict[str, str]:
+    """The local member where there is one, as kubeadm does; else every member, or an external etcd."""
     etcd, directory = cluster.spec.etcd, cluster.spec.certificates.directory
     if etcd.external is not None:
         flags = {"etcd-servers": ",".join(etcd.external.endpoints)}

@@ -44,7 +44,11 @@ def unit(component: str, cluster: ClusterSpec, node: Node) -> Unit:
 
 
 def kubelet_configuration(cluster: ClusterSpec, _node: Node) -> KubeletConfiguration:
-    """What kubeadm's `componentconfigs/kubelet.go` sets, and the serving certificate that is ours."""
+    """What kubeadm's `componentconfigs/kubelet.go` sets, and the serving certificate that is ours.
+
+    Raises:
+        TemplateError: The service subnet has no tenth address.
+    """
     spec = cluster.spec
     # Only the first subnet has the DNS service's address, also with dual stack (constants.GetDNSIP).
     subnet = spec.networking.service_subnets[0]

@@ -236,6 +236,7 @@ class Target(NamedTuple):
 
 
 def _probes(cluster: ClusterSpec, target: Target, paths: ProbePaths) -> Probes:
+    """The figures of kubeadm (`LivenessProbe` and its kin in util/staticpod/utils.go)."""
     readiness = (
         None if paths.readiness is None else Probe(path=paths.readiness, delay=0, period=1, failures=3)
     )
@@ -329,12 +330,14 @@ def _external_etcd_paths(external: ExternalEtcd | None, directory: str) -> Itera
     covered = (_CA_CERTIFICATES, *_MORE_CA_CERTIFICATES, directory)
     folders: set[str] = set()
     for file in (external.ca_file, external.cert_file, external.key_file):
-        if not file or posixpath.dirname(file).startswith(covered):
-            continue
-        folder = posixpath.dirname(file)
-        inside = any(folder.startswith(other) and not other.startswith(folder) for other in folders)
-        folders = {other for other in folders if not other.startswith(folder)}
-        if not inside:
-            folders.add(folder)
+        if file and not posixpath.dirname(file).startswith(covered):
+            folders = _with_folder(folders, posixpath.dirname(file))
     for number, folder in enumerate(sorted(folders)):
         yield _host_path(f"etcd-certs-{number}", folder)
+
+
+def _with_folder(folders: set[str], folder: str) -> set[str]:
+    """The outermost of these folders and one more; kubeadm, too, compares the beginning of the text only."""
+    inside = any(folder.startswith(other) and not other.startswith(folder) for other in folders)
+    outside = {other for other in folders if not other.startswith(folder)}
+    return outside if inside else outside | {folder}

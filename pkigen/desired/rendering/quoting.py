@@ -105,6 +105,9 @@ def unit_word(value: object) -> Rendered:
     """One word of a systemd unit file, `%` doubled (systemd.syntax(7), systemd.unit(5) "Specifiers").
 
     `$` is refused: it means a variable on Exec lines and itself elsewhere, and a word cannot know its line.
+
+    Raises:
+        ValueError: It holds `$`, or a character that a unit file cannot have.
     """
     if isinstance(value, Rendered):
         return value

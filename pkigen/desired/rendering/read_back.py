@@ -148,6 +148,7 @@ def _(context: TokenKubeconfig, text: str) -> None:
 def _compare_kubeconfig(
     context: CertificateKubeconfig | TokenKubeconfig, credential: dict[str, str], text: str
 ) -> None:
+    """All of it, not only what should be there: a second user or cluster would be somebody's way in."""
     in_context = {"cluster": context.cluster, "user": context.user}
     if context.namespace is not None:
         in_context["namespace"] = context.namespace
@@ -212,6 +213,7 @@ def documents(text: str) -> list[Any]:
 
 
 def _refuse_repeats(node: yaml.Node) -> None:
+    """Of a key that stands twice, PyYAML would keep the last without a word."""
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -246,6 +248,7 @@ def environment(text: str) -> dict[str, list[str]]:
 
 
 def _unescaped(match: re.Match[str]) -> str:
+    """A backslash counts before few characters, and joins lines (systemd.exec(5), EnvironmentFile=)."""
     if match[1] == "\n":
         return ""
     return match[1] if match[1] in _KEPT_BACKSLASH else match[0]

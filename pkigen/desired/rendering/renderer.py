@@ -24,6 +24,7 @@ from pkigen.desired.rendering.contexts import (
 )
 from pkigen.desired.rendering.templates import Language, Templates
 from pkigen.errors import TemplateError
+from pkigen.notation import base64_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,7 +205,7 @@ class Renderer:
 
         Args:
             item: From the inventory.
-            trust_bundle: PEM, the CA certificates that judge the server.
+            trust_bundle: PEM, the CA certificates that clients verify the server with.
             certificate: PEM, the client's.
             key: PEM, the client's private key.
 
@@ -212,14 +213,9 @@ class Renderer:
             TemplateError: With the template's file and line, without any part of the key.
         """
         context = CertificateKubeconfig(
-            server=item.server,
-            cluster=item.cluster,
-            user=item.user,
-            context=item.context,
-            namespace=item.namespace,
-            trust_bundle=_base64(trust_bundle),
-            certificate=_base64(certificate),
-            key=_base64(key),
+            **_without_credential(item, trust_bundle),
+            certificate=base64_text(certificate),
+            key=base64_text(key),
         )
         return self._render("kubeconfig.yaml", context, secret=True)
 
@@ -228,21 +224,13 @@ class Renderer:
 
         Args:
             item: From the inventory.
-            trust_bundle: PEM, the CA certificates that judge the server.
+            trust_bundle: PEM, the CA certificates that clients verify the server with.
             token: The service account's.
 
         Raises:
             TemplateError: With the template's file and line, without any part of the token.
         """
-        context = TokenKubeconfig(
-            server=item.server,
-            cluster=item.cluster,
-            user=item.user,
-            context=item.context,
-            namespace=item.namespace,
-            trust_bundle=_base64(trust_bundle),
-            token=token,
-        )
+        context = TokenKubeconfig(**_without_credential(item, trust_bundle), token=token)
         return self._render("token-kubeconfig.yaml", context, secret=True)
 
     def _encryption_configuration(self, secrets: tuple[bytes, ...]) -> bytes:
@@ -265,6 +253,18 @@ class Renderer:
         return text.encode()
 
 
+def _without_credential(item: DesiredKubeconfig | DesiredToken, trust_bundle: bytes) -> dict[str, Any]:
+    """The fields of a `KubeconfigContext`."""
+    return {
+        "server": item.server,
+        "cluster": item.cluster,
+        "user": item.user,
+        "context": item.context,
+        "namespace": item.namespace,
+        "trust_bundle": base64_text(trust_bundle),
+    }
+
+
 def _encryption_key(secret: bytes) -> EncryptionKey:
     """A key under a name of its own: stored data names its key, so the name must follow when that rotates."""
     try:
@@ -275,7 +275,3 @@ def _encryption_key(secret: bytes) -> EncryptionKey:
         msg = f"the encryption key must be {ENCRYPTION_KEY_SIZE} bytes in base64"
         raise TemplateError(msg)
     return EncryptionKey(name=f"key-{hashlib.sha256(key).hexdigest()[:16]}", secret=secret.decode("ascii"))
-
-
-def _base64(pem: bytes) -> str:
-    return base64.b64encode(pem).decode("ascii")

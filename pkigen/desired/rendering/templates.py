@@ -83,7 +83,7 @@ class Templates:
         originals = jinja2.FileSystemLoader(built_in)
         loaders: list[jinja2.BaseLoader] = [originals, jinja2.PrefixLoader({ORIGINALS: originals})]
         if overrides is not None:
-            _check_overrides(overrides, built_in)
+            _require_overrides(overrides, built_in)
             loaders.insert(0, jinja2.FileSystemLoader(overrides))
         loader = jinja2.ChoiceLoader(loaders)
         self._environments = {language: _environment(language, loader) for language in Language}
@@ -101,7 +101,7 @@ class Templates:
                 try:
                     content = (folder / name).read_bytes()
                 except OSError as error:
-                    raise _explain(error, name, secret=False) from None
+                    raise _explained(error, name, secret=False) from None
                 digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\0".encode())
             digest.update(b"\0")
         return digest.hexdigest()
@@ -122,7 +122,7 @@ class Templates:
         try:
             return self._environments[language].get_template(name + SUFFIX).render(variables)
         except Exception as error:  # noqa: BLE001 -- a template is a program: whatever it raises is its author's to see
-            raise _explain(error, name + SUFFIX, secret=secret) from None
+            raise _explained(error, name + SUFFIX, secret=secret) from None
 
     def place(self, name: str) -> str:
         """Where to look for what is wrong with a result: the file, or the folder that has a piece of it."""
@@ -158,7 +158,8 @@ def _environment(language: Language, loader: jinja2.BaseLoader) -> _Environment:
     return environment
 
 
-def _check_overrides(overrides: Path, built_in: Path) -> None:
+def _require_overrides(overrides: Path, built_in: Path) -> None:
+    """A misspelt file would override nothing, in silence; partials are only reached from other files."""
     if not overrides.is_dir():
         msg = f"{overrides} is not a folder of templates"
         raise TemplateError(msg)
@@ -175,20 +176,34 @@ def _names(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob(f"*{SUFFIX}")}
 
 
-def _explain(error: Exception, name: str, *, secret: bool) -> TemplateError:
-    if isinstance(error, jinja2.TemplateSyntaxError):
-        return TemplateError(f"{error.filename or error.name or name}:{error.lineno}: {error.message}")
+def _explained(error: Exception, name: str, *, secret: bool) -> TemplateError:
+    """Whatever went wrong, as one sentence that begins with the template's file and line.
+
+    Args:
+        error: What Jinja, the template or the file system raised.
+        name: The template that was asked for, for errors that do not say where they come from.
+        secret: The text of an error may quote a value, which here may be a key: its type alone is told.
+    """
+    place = _place(error, name)
+    match error:
+        case jinja2.TemplateSyntaxError():
+            return TemplateError(f"{error.filename or error.name or name}:{error.lineno}: {error.message}")
+        case jinja2.TemplateNotFound():
+            return TemplateError(f"{place}: there is no template {error.name}")
+        case OSError():
+            reason = (error.strerror or "input/output error").lower()
+            return TemplateError(f"{error.filename or place} cannot be read: {reason}")
+        case _:
+            kind = type(error).__name__
+            return TemplateError(f"{place}: {kind if secret else str(error) or kind}")
+
+
+def _place(error: Exception, name: str) -> str:
+    """The innermost line of a template that an error came through; Jinja rewrites tracebacks to show it."""
     place, traceback = name, error.__traceback__
     while traceback is not None:
         file = traceback.tb_frame.f_code.co_filename
         if file.endswith(SUFFIX):
             place = f"{file}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
-    if isinstance(error, jinja2.TemplateNotFound):
-        return TemplateError(f"{place}: there is no template {error.name}")
-    if isinstance(error, OSError):
-        reason = (error.strerror or "input/output error").lower()
-        return TemplateError(f"{error.filename or place} cannot be read: {reason}")
-    # The text of an error may quote a value, which in a kubeconfig may be a key.
-    reason = type(error).__name__ if secret else f"{error}"
-    return TemplateError(f"{place}: {reason or type(error).__name__}")
+    return place

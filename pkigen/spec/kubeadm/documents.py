@@ -147,7 +147,7 @@ def _taken(
 ) -> YAMLNode | None:
     match treatment, value:
         case (Taken(), _) | (Gates(), MappingNode()):
-            return replace(value, shown=path)  # the model judges it
+            return replace(value, shown=path)  # the model decides about it
         case Each(fields=fields), SequenceNode(items=items):
             return sequence(list(_each(items, fields, path, notes)), at=value, shown=path)
         case Flags(), MappingNode():

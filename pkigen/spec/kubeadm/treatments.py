@@ -21,7 +21,7 @@ JOIN: Final = "JoinConfiguration"
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A value that the model has a place for; the model judges it."""
+    """A value that the model has a place for; the model decides about it."""
 
 
 @dataclass(frozen=True, slots=True)

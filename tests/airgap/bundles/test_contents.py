@@ -23,7 +23,7 @@ from pkigen.spec.loader import load
 from pkigen.spec.model import Role
 from pkigen.spec.validation import findings
 from pkigen.store import Store
-from tests.airgap.bundles.site import Site, looking, put
+from tests.airgap.bundles.bundle_site import BundleSite, looking, put
 from tests.samples import CP1, CP2, CP3, ENDPOINT, NOW, W1, W2, Unsynced, node, private_keys
 
 EXAMPLES = sorted(
@@ -39,20 +39,20 @@ EXAMPLES = sorted(
     params=[None, *EXAMPLES],
     ids=lambda path: path.name if path else "encryption",
 )
-def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Site:
+def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> BundleSite:
     """A cluster with everything, and those of the examples: all runtimes, stacked and external etcd."""
     root = tmp_path_factory.mktemp("large") / "prod"
     if request.param is not None:
-        return Site.of(root, load(request.param, kinds=CERTIFICATES).spec)
+        return BundleSite.of(root, load(request.param, kinds=CERTIFICATES).spec)
     settings = {**ENDPOINT, "encryption": {}}
-    return Site.made(root, CP1, CP2, CP3, W1, W2, node("etcd-1", "10.0.0.31", "etcd"), **settings)
+    return BundleSite.made(root, CP1, CP2, CP3, W1, W2, node("etcd-1", "10.0.0.31", "etcd"), **settings)
 
 
-def keys_of(site: Site, name: str) -> set[bytes]:
+def keys_of(site: BundleSite, name: str) -> set[bytes]:
     return {key for member in decode(site.packed(name).archive) for key in private_keys(member.data)}
 
 
-def test_no_bundle_holds_another_nodes_key_and_no_workers_a_cas(large: Site) -> None:
+def test_no_bundle_holds_another_nodes_key_and_no_workers_a_cas(large: BundleSite) -> None:
     authorities = {
         public_der(x509.load_pem_x509_certificate(path.read_bytes()).public_key())
         for path in large.world.path("pki").rglob("*ca.crt")
@@ -81,7 +81,7 @@ def test_no_bundle_holds_another_nodes_key_and_no_workers_a_cas(large: Site) -> 
             assert not keys & shared, name
 
 
-def test_every_bundle_opens_at_its_node_and_at_no_other(large: Site) -> None:
+def test_every_bundle_opens_at_its_node_and_at_no_other(large: BundleSite) -> None:
     """The paths of every example are of the layout that a node takes."""
     names = [each.name for each in large.world.cluster.spec.nodes]
     for name, other in zip(names, [*names[1:], names[0]], strict=True):
@@ -92,7 +92,7 @@ def test_every_bundle_opens_at_its_node_and_at_no_other(large: Site) -> None:
                 large.opened(data, other)
 
 
-def test_the_scan_finds_a_key_that_does_not_belong(site: Site) -> None:
+def test_the_scan_finds_a_key_that_does_not_belong(site: BundleSite) -> None:
     """The control: a CA key, as PEM and as a kubeconfig would hold it, in a worker's file."""
     pem = site.world.read("pki/ca.key")
     (expected,) = private_keys(pem)
@@ -100,7 +100,7 @@ def test_the_scan_finds_a_key_that_does_not_belong(site: Site) -> None:
         assert set(private_keys(b"text\n" + planted + b"\n")) == {expected}
 
 
-def test_the_bundle_is_the_nodes_tree_and_its_runbook(site: Site) -> None:
+def test_the_bundle_is_the_nodes_tree_and_its_runbook(site: BundleSite) -> None:
     manifest = site.packed("worker-1").manifest
     tree = site.world.path("nodes/worker-1")
     expected = {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()}
@@ -117,14 +117,14 @@ def test_the_bundle_is_the_nodes_tree_and_its_runbook(site: Site) -> None:
     assert manifest.expires == min(ends)
 
 
-def test_the_same_content_gives_the_same_bytes(site: Site) -> None:
+def test_the_same_content_gives_the_same_bytes(site: BundleSite) -> None:
     for name in ("cp-1", "worker-1"):
         assert site.packed(name).archive == site.packed(name).archive
     assert site.bundle("worker-1") != site.bundle("worker-1"), "sealing is never the same twice"
 
 
 def test_the_serial_grows_with_every_change(tmp_path: Path) -> None:
-    site = Site.made(tmp_path / "prod", CP1, W1)
+    site = BundleSite.made(tmp_path / "prod", CP1, W1)
     before = site.packed("worker-1").manifest.serial
     assert site.packed("worker-1").manifest.serial == before
     site.world.path("nodes/worker-1/var/lib/kubelet/pki/kubelet.crt").unlink()
@@ -132,7 +132,7 @@ def test_the_serial_grows_with_every_change(tmp_path: Path) -> None:
     assert site.packed("worker-1").manifest.serial > before
 
 
-def test_the_runbook_names_its_node_and_its_steps(large: Site) -> None:
+def test_the_runbook_names_its_node_and_its_steps(large: BundleSite) -> None:
     for node_ in large.world.cluster.spec.nodes:
         name = node_.name
         component = "kube-apiserver" if Role.CONTROL_PLANE in node_.roles else "kubelet"
@@ -148,7 +148,7 @@ def test_the_runbook_names_its_node_and_its_steps(large: Site) -> None:
 
 
 def test_an_authority_without_a_bundle_key(tmp_path: Path) -> None:
-    site = Site.made(tmp_path / "prod", CP1)
+    site = BundleSite.made(tmp_path / "prod", CP1)
     site.world.path("pki/bundle.key").unlink()
     with (
         Store.open_reading(site.world.root) as store,
@@ -163,7 +163,7 @@ def test_an_authority_without_a_bundle_key(tmp_path: Path) -> None:
     )
 
 
-def test_installed_as_kubeadm_does_it(large: Site, tmp_path: Path) -> None:
+def test_installed_as_kubeadm_does_it(large: BundleSite, tmp_path: Path) -> None:
     root = tmp_path / "node"
     root.mkdir()
     name = large.world.cluster.spec.nodes[0].name
@@ -192,7 +192,7 @@ def test_installed_as_kubeadm_does_it(large: Site, tmp_path: Path) -> None:
 
 def test_many_nodes(tmp_path: Path) -> None:
     nodes = [CP1, *(node(f"w{number}", f"10.1.{number // 200}.{number % 200 + 1}") for number in range(100))]
-    site = Site.made(tmp_path / "prod", *nodes)
+    site = BundleSite.made(tmp_path / "prod", *nodes)
     with Store.open_reading(site.world.root, filesystem=Unsynced()) as store:
         packed = list(pack(site.world.inventory, store, site.world.cluster.spec.nodes))
     keys: dict[bytes, str] = {}
@@ -209,7 +209,7 @@ def test_many_nodes(tmp_path: Path) -> None:
 
 def test_control_planes_without_ca_keys(tmp_path: Path) -> None:
     """`distributeCAKeys: false`: no node has a CA key, nothing in the cluster signs, and that is said."""
-    site = Site.made(tmp_path / "prod", CP1, W1, certificates={"distributeCAKeys": False})
+    site = BundleSite.made(tmp_path / "prod", CP1, W1, certificates={"distributeCAKeys": False})
     authorities = {
         key
         for name in ("ca", "etcd/ca", "front-proxy-ca")

@@ -15,7 +15,7 @@ from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE, MAGIC, require_key, u
 from pkigen.airgap.carrier.format import BundleKind, decode_label, encode_label
 from pkigen.crypto.age import Identity, Passphrase, Recipient
 from pkigen.errors import BundleError, UsageError
-from tests.airgap.bundles.site import Site, looking, refuse_or_put
+from tests.airgap.bundles.bundle_site import BundleSite, looking, refuse_or_put
 from tests.samples import CP1, NOW, snapshot
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Site:
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> BundleSite:
     """Another cluster."""
-    return Site.made(tmp_path_factory.mktemp("stranger") / "other", CP1, name="other")
+    return BundleSite.made(tmp_path_factory.mktemp("stranger") / "other", CP1, name="other")
 
 
-def refused(site: Site, data: bytes, node: Path, name: str = "worker-1", **more: object) -> str:
+def refused(site: BundleSite, data: bytes, node: Path, name: str = "worker-1", **more: object) -> str:
     """The message; the node must be as it was."""
     before = snapshot(node)
     with pytest.raises(BundleError) as caught:
@@ -39,7 +39,7 @@ def refused(site: Site, data: bytes, node: Path, name: str = "worker-1", **more:
     return caught.value.message
 
 
-def test_each_refusal_has_its_own_message(site: Site, stranger: Site, node: Path) -> None:
+def test_each_refusal_has_its_own_message(site: BundleSite, stranger: BundleSite, node: Path) -> None:
     good = site.bundle("worker-1")
     flipped = bytearray(good)
     flipped[len(good) // 2] ^= 1
@@ -95,7 +95,7 @@ def test_a_key_that_came_to_be_trusted_meanwhile() -> None:
         require_key(key.public, fingerprint(other.public))
 
 
-def test_every_byte_is_under_the_signature(site: Site) -> None:
+def test_every_byte_is_under_the_signature(site: BundleSite) -> None:
     """A flipped bit anywhere: every byte of the head and label, and six hundred places of the rest."""
     good, pin = site.bundle("worker-1"), site.pin
     chance = random.Random(7)  # noqa: S311 -- repeatable, not secret
@@ -112,7 +112,7 @@ def test_every_byte_is_under_the_signature(site: Site) -> None:
         unwrap(good + b"\0", pin=pin)
 
 
-def test_nothing_is_parsed_before_the_signature(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_parsed_before_the_signature(site: BundleSite, monkeypatch: pytest.MonkeyPatch) -> None:
     good = bytearray(site.bundle("worker-1"))
     good[-1] ^= 1
 
@@ -124,7 +124,7 @@ def test_nothing_is_parsed_before_the_signature(site: Site, monkeypatch: pytest.
         unwrap(bytes(good), pin=site.pin)
 
 
-def test_a_signed_label_is_still_read_strictly(site: Site) -> None:
+def test_a_signed_label_is_still_read_strictly(site: BundleSite) -> None:
     label = site.packed("worker-1").label(created=NOW, reader="passphrase")
     text = encode_label(label)
     assert decode_label(text) == label
@@ -145,7 +145,7 @@ def test_a_signed_label_is_still_read_strictly(site: Site) -> None:
             decode_label(changed)
 
 
-def test_a_label_that_does_not_end(site: Site) -> None:
+def test_a_label_that_does_not_end(site: BundleSite) -> None:
     with looking(site.world.root) as store:
         key = BundleKey.of_file(store.read("pki/bundle.key").data)
     body = (2**31).to_bytes(4, "big") + b"{}"

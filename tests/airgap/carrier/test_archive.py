@@ -15,14 +15,14 @@ from pkigen.airgap.carrier import archive
 from pkigen.airgap.carrier.archive import LARGEST_ARCHIVE, LARGEST_FILE, MOST_FILES, Member, decode, encode
 from pkigen.airgap.carrier.format import encode_manifest
 from pkigen.errors import BundleError
-from tests.airgap.bundles.site import put
+from tests.airgap.bundles.bundle_site import put
 from tests.samples import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.airgap.bundles.site import Site
+    from tests.airgap.bundles.bundle_site import BundleSite
 
 MEMBERS = (
     Member(path="etc/kubernetes/pki/ca.crt", mode=0o644, data=b"c" * 700),
@@ -157,7 +157,7 @@ def test_cut_and_lengthened(cut: int) -> None:
 MUTATIONS = 1500
 
 
-def test_mutated_archives_write_nothing_outside(site: Site, node: Path) -> None:
+def test_mutated_archives_write_nothing_outside(site: BundleSite, node: Path) -> None:
     """Archives with arbitrary changes, signed with the right key and sealed for the right node.
 
     What is not refused names the same files with the same bytes: a word in the manifest's advice was changed.
@@ -237,7 +237,9 @@ HOSTILE_PATHS = [
 
 
 @pytest.mark.parametrize(("path", "said"), HOSTILE_PATHS)
-def test_a_signed_manifest_cannot_name_other_paths(site: Site, node: Path, path: str, said: str) -> None:
+def test_a_signed_manifest_cannot_name_other_paths(
+    site: BundleSite, node: Path, path: str, said: str
+) -> None:
     """Not even the cluster's own key may write elsewhere: whoever has it does not own the nodes."""
     packed = site.packed("worker-1")
     files = list(decode(packed.archive))[1:]
@@ -251,7 +253,7 @@ def test_a_signed_manifest_cannot_name_other_paths(site: Site, node: Path, path:
     assert list(node.iterdir()) == []
 
 
-def test_a_file_cannot_be_a_directory_too(site: Site) -> None:
+def test_a_file_cannot_be_a_directory_too(site: BundleSite) -> None:
     files = [
         Member(path="etc/kubernetes/pki/etcd.crt", mode=0o644, data=b""),
         Member(path="etc/kubernetes/pki/etcd.crt/x.crt", mode=0o644, data=b""),
@@ -264,7 +266,7 @@ def test_a_file_cannot_be_a_directory_too(site: Site) -> None:
         site.opened(data, "worker-1")
 
 
-def test_the_manifest_must_be_there_and_agree(site: Site) -> None:
+def test_the_manifest_must_be_there_and_agree(site: BundleSite) -> None:
     packed = site.packed("worker-1")
     label = packed.label(created=site.world.now, reader="nobody")
     members = tuple(decode(packed.archive))

@@ -20,7 +20,7 @@ from pkigen.airgap.carrier.envelope import unwrap
 from pkigen.crypto.age import Identity
 from pkigen.crypto.keys import public_der
 from pkigen.state.observed import client_certificate_pem, client_key_pem, with_client_key
-from tests.airgap.enrolment.enrolling import SMALL, SPEC, Places, files, with_node
+from tests.airgap.enrolment.enrolment_site import SMALL, SPEC, EnrolmentSite, files, with_node
 from tests.samples import private_keys, snapshot
 
 if TYPE_CHECKING:
@@ -34,21 +34,21 @@ PKI = "etc/kubernetes/pki"
 
 
 @pytest.fixture(scope="module")
-def enrolled(tmp_path_factory: pytest.TempPathFactory) -> Places:
+def enrolled(tmp_path_factory: pytest.TempPathFactory) -> EnrolmentSite:
     """Every node that makes its own keys has its certificates; never changed."""
-    places = Places.made(tmp_path_factory.mktemp("enrolled"), SPEC)
+    places = EnrolmentSite.made(tmp_path_factory.mktemp("enrolled"), SPEC)
     for node in OWN:
         places.enrol(node)
     return places
 
 
 @pytest.fixture(scope="module")
-def _small(tmp_path_factory: pytest.TempPathFactory) -> Places:
-    return Places.made(tmp_path_factory.mktemp("small") / "site", SMALL)
+def _small(tmp_path_factory: pytest.TempPathFactory) -> EnrolmentSite:
+    return EnrolmentSite.made(tmp_path_factory.mktemp("small") / "site", SMALL)
 
 
 @pytest.fixture
-def small(_small: Places, tmp_path: Path) -> Places:
+def small(_small: EnrolmentSite, tmp_path: Path) -> EnrolmentSite:
     """A cluster after `init`, of which one node has still to ask."""
     return _small.copy(tmp_path / "site")
 
@@ -56,7 +56,7 @@ def small(_small: Places, tmp_path: Path) -> Places:
 # -- before anything is asked for ---------------------------------------------------------------------
 
 
-def test_a_tree_that_waits_for_its_nodes_is_right(small: Places) -> None:
+def test_a_tree_that_waits_for_its_nodes_is_right(small: EnrolmentSite) -> None:
     assert small.run("verify", small.tree).code == 0
     remarks = small.run("verify", small.tree, "-o", "json").json
     assert remarks["findings"] == []
@@ -80,7 +80,7 @@ def test_a_tree_that_waits_for_its_nodes_is_right(small: Places) -> None:
     assert "made on worker-1, and only there" in small.good("explain", "kubelet.conf", small.tree).out
 
 
-def test_there_is_nothing_to_pack_yet(small: Places) -> None:
+def test_there_is_nothing_to_pack_yet(small: EnrolmentSite) -> None:
     packing = ("bundle", "create", small.file, "--pki", small.tree, "--out", small.medium)
     refused = small.run(*packing, "--node", "worker-1")
     assert refused.code == 1
@@ -91,7 +91,7 @@ def test_there_is_nothing_to_pack_yet(small: Places) -> None:
     assert (small.medium / "prod.cp-1.bundle").exists()
 
 
-def test_only_the_node_can_renew(small: Places) -> None:
+def test_only_the_node_can_renew(small: EnrolmentSite) -> None:
     renewed = small.run("renew", small.file, "worker-1/kubelet.conf", "--out", small.tree, "--yes")
     assert renewed.code == 2
     assert "is on worker-1 alone" in renewed.error
@@ -101,7 +101,7 @@ def test_only_the_node_can_renew(small: Places) -> None:
 # -- the whole way ------------------------------------------------------------------------------------
 
 
-def test_each_step_says_what_is_carried_where(small: Places) -> None:
+def test_each_step_says_what_is_carried_where(small: EnrolmentSite) -> None:
     asked = small.good(*small.requesting("worker-1"))
     assert "CN=system:node:worker-1,O=system:nodes" in asked.out
     assert "the private keys stay in" in asked.out
@@ -119,7 +119,7 @@ def test_each_step_says_what_is_carried_where(small: Places) -> None:
     assert "nothing to do, 41 unchanged" in small.good("plan", small.file, "--out", small.tree).out
 
 
-def leaves(places: Places, node: str) -> Iterator[tuple[str, bytes, bytes]]:
+def leaves(places: EnrolmentSite, node: str) -> Iterator[tuple[str, bytes, bytes]]:
     """Every leaf certificate of a node's own root, with the public half of the key that stands with it."""
     root = places.root(node)
     for path in files(root):
@@ -131,7 +131,7 @@ def leaves(places: Places, node: str) -> Iterator[tuple[str, bytes, bytes]]:
             yield str(path.relative_to(root)), client_certificate_pem(path.read_bytes()), key
 
 
-def test_what_is_installed_belongs_together(enrolled: Places) -> None:
+def test_what_is_installed_belongs_together(enrolled: EnrolmentSite) -> None:
     found = [each for node in OWN for each in leaves(enrolled, node)]
     assert len(found) == LEAVES
     for path, pem, key in found:
@@ -139,7 +139,7 @@ def test_what_is_installed_belongs_together(enrolled: Places) -> None:
     assert len({key for _, _, key in found}) == LEAVES
 
 
-def test_openssl_accepts_every_chain_and_no_other(enrolled: Places, tmp_path: Path) -> None:
+def test_openssl_accepts_every_chain_and_no_other(enrolled: EnrolmentSite, tmp_path: Path) -> None:
     verdicts = {True: 0, False: 0}
     leaf = tmp_path / "leaf.pem"
     command = ["openssl", "verify", "-x509_strict", "-attime", str(int(enrolled.now.timestamp())), "-CAfile"]
@@ -158,7 +158,7 @@ def test_openssl_accepts_every_chain_and_no_other(enrolled: Places, tmp_path: Pa
     assert verdicts == {True: LEAVES, False: 2 * LEAVES}
 
 
-def test_the_installed_trees_pass_verification(enrolled: Places, tmp_path: Path) -> None:
+def test_the_installed_trees_pass_verification(enrolled: EnrolmentSite, tmp_path: Path) -> None:
     """With what is on the nodes put in place of what the authority has, as if it had made all of it."""
     tree = tmp_path / "prod"
     shutil.copytree(enrolled.tree, tree)
@@ -175,7 +175,7 @@ def test_the_installed_trees_pass_verification(enrolled: Places, tmp_path: Path)
     assert {each["subject"] for each in done.json["findings"]} == {"pki.lock"}  # it knows another spec
 
 
-def test_modes_are_kubeadms(enrolled: Places) -> None:
+def test_modes_are_kubeadms(enrolled: EnrolmentSite) -> None:
     for node in OWN:
         for path in files(enrolled.root(node)):
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -185,7 +185,7 @@ def test_modes_are_kubeadms(enrolled: Places) -> None:
                 assert mode == 0o644, path
 
 
-def test_no_key_of_a_node_is_ever_anywhere_else(enrolled: Places) -> None:
+def test_no_key_of_a_node_is_ever_anywhere_else(enrolled: EnrolmentSite) -> None:
     """Every byte of the authority's directory and of the medium; bundles also as their node opens them."""
     authority = {key for path in files(enrolled.tree / "pki") for key in private_keys(path.read_bytes())}
     assert len(authority) == 4  # three CAs and the service account key
@@ -218,7 +218,7 @@ def key_lines(data: bytes) -> set[bytes]:
     return {line for line in pem.splitlines() if len(line) > 40 and b" " not in line}
 
 
-def everywhere_else(places: Places) -> Iterator[tuple[str, bytes]]:
+def everywhere_else(places: EnrolmentSite) -> Iterator[tuple[str, bytes]]:
     for path in (*files(places.tree), *files(places.medium)):
         yield str(path), path.read_bytes()
     for node in OWN:
@@ -232,7 +232,7 @@ def everywhere_else(places: Places) -> Iterator[tuple[str, bytes]]:
         )
 
 
-def test_an_approval_is_on_record(enrolled: Places) -> None:
+def test_an_approval_is_on_record(enrolled: EnrolmentSite) -> None:
     lines = [json.loads(line) for line in (enrolled.tree / ".pkigen/ledger.jsonl").read_bytes().splitlines()]
     approved = [each for each in lines if each["event"] == "approved"]
     assert [each["id"] for each in approved] == list(OWN)
@@ -248,7 +248,7 @@ def test_an_approval_is_on_record(enrolled: Places) -> None:
 # -- later --------------------------------------------------------------------------------------------
 
 
-def worker(places: Places) -> dict[str, bytes]:
+def worker(places: EnrolmentSite) -> dict[str, bytes]:
     """What the kubelet of worker-1 uses."""
     root = places.root("worker-1")
     names = (
@@ -263,7 +263,7 @@ def keys(used: dict[str, bytes]) -> list[set[bytes]]:
     return [set(private_keys(data)) for data in used.values()]
 
 
-def test_a_second_request_renews_with_new_keys_and_can_be_undone(small: Places) -> None:
+def test_a_second_request_renews_with_new_keys_and_can_be_undone(small: EnrolmentSite) -> None:
     small.enrol("worker-1")
     first = worker(small)
     small.now += DAY
@@ -283,7 +283,7 @@ def test_a_second_request_renews_with_new_keys_and_can_be_undone(small: Places) 
     assert worker(small) == second
 
 
-def test_the_first_install_can_be_undone(small: Places) -> None:
+def test_the_first_install_can_be_undone(small: EnrolmentSite) -> None:
     small.enrol("worker-1")
     rollback = ("bundle", "rollback", "--root", small.root("worker-1"), "--yes")
     assert "; what was replaced is in backup 2" in small.good(*rollback).out
@@ -292,7 +292,7 @@ def test_the_first_install_can_be_undone(small: Places) -> None:
     small.good(*small.installing("worker-1", "--pin", small.pin, "--yes"))
 
 
-def test_keys_can_be_kept(small: Places) -> None:
+def test_keys_can_be_kept(small: EnrolmentSite) -> None:
     small.enrol("worker-1")
     first = worker(small)
     small.now += DAY
@@ -305,7 +305,7 @@ def test_keys_can_be_kept(small: Places) -> None:
     assert not (small.root("worker-1") / "var/lib/pkigen/pending.json").exists()
 
 
-def test_keys_of_another_kind_are_not_kept(small: Places) -> None:
+def test_keys_of_another_kind_are_not_kept(small: EnrolmentSite) -> None:
     small.enrol("worker-1")
     first = worker(small)
     spec = copy.deepcopy(small.spec)
@@ -321,7 +321,7 @@ def test_keys_of_another_kind_are_not_kept(small: Places) -> None:
     assert same == [True, True, False]  # kubelet.conf's, none in the certificate, the serving key
 
 
-def test_what_is_around_the_keys_changes_without_a_request(small: Places) -> None:
+def test_what_is_around_the_keys_changes_without_a_request(small: EnrolmentSite) -> None:
     small.enrol("worker-1")
     first = worker(small)
     small.now += DAY
@@ -343,7 +343,7 @@ def test_what_is_around_the_keys_changes_without_a_request(small: Places) -> Non
     assert keys(first) == keys(second)
 
 
-def test_a_changed_name_waits_for_the_node(small: Places) -> None:
+def test_a_changed_name_waits_for_the_node(small: EnrolmentSite) -> None:
     small.enrol("worker-1")
     small.now += DAY
     small.write_spec(with_node(small.spec, "worker-1", certSANs=["worker-1.example.com"]))
@@ -359,7 +359,7 @@ def test_a_changed_name_waits_for_the_node(small: Places) -> None:
     assert small.run("verify", small.tree).code == 0
 
 
-def test_what_is_due_waits_for_the_node(small: Places) -> None:
+def test_what_is_due_waits_for_the_node(small: EnrolmentSite) -> None:
     small.enrol("worker-1")
     small.now += 350 * DAY
     planned = small.good("plan", small.file, "--out", small.tree)
@@ -367,7 +367,7 @@ def test_what_is_due_waits_for_the_node(small: Places) -> None:
     assert small.run("status", small.tree, "--fail-within", "720h").code == 4
 
 
-def test_approving_again_issues_nothing(small: Places) -> None:
+def test_approving_again_issues_nothing(small: EnrolmentSite) -> None:
     small.request("worker-1")
     signer = small.request("worker-1")  # the same file again, for it waits
     small.good(*small.approving("worker-1", "--pin", signer, "--yes"))
@@ -379,7 +379,7 @@ def test_approving_again_issues_nothing(small: Places) -> None:
     small.good(*small.installing("worker-1", "--pin", small.pin, "--yes"))
 
 
-def test_the_same_request_is_handed_out_until_it_is_answered(small: Places) -> None:
+def test_the_same_request_is_handed_out_until_it_is_answered(small: EnrolmentSite) -> None:
     small.request("worker-1")
     file = small.medium / "prod.worker-1.request"
     first = file.read_bytes()
@@ -392,7 +392,7 @@ def test_the_same_request_is_handed_out_until_it_is_answered(small: Places) -> N
     assert file.read_bytes() != first
 
 
-def test_keys_that_the_authority_had_are_given_up(small: Places) -> None:
+def test_keys_that_the_authority_had_are_given_up(small: EnrolmentSite) -> None:
     """A node whose keys were made at the authority makes its own from now on."""
     small.enrol("worker-1")
     packing = ("bundle", "create", small.file, "--pki", small.tree, "--out", small.medium)
@@ -440,7 +440,7 @@ def test_keys_that_the_authority_had_are_given_up(small: Places) -> None:
     assert (nodes / "etc/kubernetes/pki/apiserver.key").exists()
 
 
-def test_a_key_that_strays_into_the_tree_is_found(small: Places) -> None:
+def test_a_key_that_strays_into_the_tree_is_found(small: EnrolmentSite) -> None:
     small.enrol("worker-1")
     root, tree = small.root("worker-1"), small.tree / "nodes/worker-1"
     shutil.copy(root / "var/lib/kubelet/pki/kubelet.key", tree / "var/lib/kubelet/pki/kubelet.key")
@@ -456,7 +456,7 @@ def test_a_key_that_strays_into_the_tree_is_found(small: Places) -> None:
     assert small.run("verify", small.tree).code == 0
 
 
-def test_a_rotation_waits_for_the_nodes_that_ask(small: Places) -> None:
+def test_a_rotation_waits_for_the_nodes_that_ask(small: EnrolmentSite) -> None:
     rotate = ("rotate", "ca", "kubernetes", small.file, "--out", small.tree, "--yes", "--assume-distributed")
     small.good(*rotate, "--phase", "prepare")  # a node that has not asked yet is in nobody's way
     small.enrol("worker-1")
@@ -483,7 +483,7 @@ def test_without_ca_keys_nothing_secret_is_carried_but_the_service_account_key(t
     spec = copy.deepcopy(SMALL)
     spec["spec"]["certificates"] = {"nodeKeys": "node", "distributeCAKeys": False}
     spec["spec"]["nodes"] = spec["spec"]["nodes"][:1]
-    places = Places.made(tmp_path / "site", spec)
+    places = EnrolmentSite.made(tmp_path / "site", spec)
     places.enrol("cp-1")
     identity = Identity.of_file((places.root("cp-1") / "var/lib/pkigen/identity.age").read_bytes(), "cp-1")
     envelope = unwrap((places.medium / "prod.cp-1.bundle").read_bytes(), pin=places.pin)
@@ -493,7 +493,7 @@ def test_without_ca_keys_nothing_secret_is_carried_but_the_service_account_key(t
 
 
 def test_names_come_from_the_host_and_the_default_identity(
-    small: Places, monkeypatch: pytest.MonkeyPatch
+    small: EnrolmentSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "WORKER-1")
     root = small.root("worker-1")
@@ -517,7 +517,7 @@ def test_an_encrypted_authority_is_opened_to_approve(tmp_path: Path) -> None:
     identity = Identity.generate()
     owner.write_text(identity.text)
     owner.chmod(0o600)
-    places = Places.made(
+    places = EnrolmentSite.made(
         tmp_path / "site", spec, "--encrypt-authority", "--recipient", identity.recipient.text
     )
     signer = places.request("cp-1")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pkigen.airgap.carrier.paths import IDENTITY, PENDING, REQUEST_KEY
-from tests.airgap.bundles.site import on_node
-from tests.airgap.enrolment.enrolling import SMALL, Places
+from tests.airgap.bundles.bundle_site import on_node
+from tests.airgap.enrolment.enrolment_site import SMALL, EnrolmentSite
 from tests.faults.scenes import chosen, wanted
 from tests.samples import Unsynced
 from tests.store.faults import (
@@ -48,7 +48,7 @@ def files_of(root: Path) -> Files:
 class Scene:
     """A command on worker-1, and the node before it; every run has a copy of its own."""
 
-    places: Places
+    places: EnrolmentSite
     command: tuple[object, ...]
     place: Path
     counter: Iterator[int] = field(default_factory=lambda: iter(range(10**6)))
@@ -58,7 +58,7 @@ class Scene:
         root = self.place / f"copy-{next(self.counter)}"
         shutil.copytree(self.places.root("worker-1"), root, symlinks=True)
         command = [root if each == self.places.root("worker-1") else each for each in self.command]
-        places = Places(
+        places = EnrolmentSite(
             base=self.places.base, spec=self.places.spec, now=self.places.now, filesystem=filesystem
         )
         try:
@@ -79,7 +79,7 @@ class Scene:
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     """worker-1 is about to ask."""
     base = tmp_path_factory.mktemp("asking")
-    places = Places.made(base / "site", SMALL)
+    places = EnrolmentSite.made(base / "site", SMALL)
     return Scene(places=places, command=places.requesting("worker-1"), place=base)
 
 
@@ -87,7 +87,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 def answered(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     """worker-1 has certificates, and is about to install the next."""
     base = tmp_path_factory.mktemp("answered")
-    places = Places.made(base / "site", SMALL)
+    places = EnrolmentSite.made(base / "site", SMALL)
     places.enrol("worker-1")
     signer = places.request("worker-1")
     places.now = places.now.replace(hour=13)
@@ -152,7 +152,7 @@ def test_after_a_crash_the_request_is_made_or_handed_out(asked: Scene) -> None:
         root, code = asked.run(CrashingFileSystem(at))
         assert code == -1
         found = recovered(root)
-        again = Places(base=asked.places.base, spec=asked.places.spec, now=asked.places.now)
+        again = EnrolmentSite(base=asked.places.base, spec=asked.places.spec, now=asked.places.now)
         again.good(*(root if each == asked.places.root("worker-1") else each for each in asked.command))
         if found:
             assert files_of(root) == found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pkigen.airgap.carrier.bundle_key import BundleKey, fingerprint
-from pkigen.airgap.carrier.csr_review import make_request
+from pkigen.airgap.carrier.csr_review import request_for
 from pkigen.airgap.carrier.envelope import unwrap, wrap
 from pkigen.airgap.carrier.paths import PENDING, REQUEST_KEY
 from pkigen.airgap.carrier.requests import (
@@ -27,7 +27,7 @@ from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.inventory import derive
 from pkigen.spec.model import ClusterSpec
-from tests.airgap.enrolment.enrolling import SMALL, Places, with_node
+from tests.airgap.enrolment.enrolment_site import SMALL, EnrolmentSite, with_node
 from tests.samples import snapshot
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ SERVING, CLIENT = "worker-1/kubelet-serving", "worker-1/kubelet.conf"
 P256 = ALGORITHMS[KeyAlgorithm.ECDSA_P256]
 
 
-class Border(Places):
+class Border(EnrolmentSite):
     """A cluster of which worker-1 has asked, and nobody has answered yet."""
 
     @property
@@ -198,7 +198,7 @@ def test_a_request_that_asks_for_more(border: Border, what: str) -> None:
     other, words = OTHERS[what]
     asked, wanted = border.asked, other()
     key = ALGORITHMS[wanted.key_algorithm].generate()
-    border.sign(replace(asked, requests=(asked.requests[0], (CLIENT, make_request(wanted, key)))))
+    border.sign(replace(asked, requests=(asked.requests[0], (CLIENT, request_for(wanted, key)))))
     result = border.refused()
     assert "is not what the spec asks for, in " in result.error
     assert words in result.err
@@ -207,7 +207,7 @@ def test_a_request_that_asks_for_more(border: Border, what: str) -> None:
 
 def test_all_deviations_are_said_at_once(border: Border) -> None:
     asked = border.asked
-    wrong = make_request(replace(item(CLIENT), subject=MASTERS), P256.generate())
+    wrong = request_for(replace(item(CLIENT), subject=MASTERS), P256.generate())
     border.sign(replace(asked, requests=((CLIENT, wrong), ("worker-1/more.conf", wrong))))
     result = border.refused()
     assert "in 3 places" in result.error
@@ -224,11 +224,11 @@ def test_keys_of_others(border: Border) -> None:
         "nodes/cp-1/etc/kubernetes/pki/apiserver.key": "cp-1/apiserver",
     }.items():
         key = load_own_private((border.tree / path).read_bytes())
-        border.sign(replace(asked, requests=(asked.requests[0], (CLIENT, make_request(item(CLIENT), key)))))
+        border.sign(replace(asked, requests=(asked.requests[0], (CLIENT, request_for(item(CLIENT), key)))))
         result = border.refused()
         assert f"{CLIENT}: its key is that of {owner}" in result.err
     same = P256.generate()
-    both = tuple((each, make_request(item(each), same)) for each in (SERVING, CLIENT))
+    both = tuple((each, request_for(item(each), same)) for each in (SERVING, CLIENT))
     border.sign(replace(asked, requests=both))
     assert f"{CLIENT}: its key is that of {SERVING}" in border.refused().err
 
@@ -252,7 +252,7 @@ def test_a_request_that_was_approved_with_other_keys(border: Border) -> None:
     border.good(*border.approving("worker-1", "--pin", border.signer, "--yes"))
     (border.medium / "prod.worker-1.bundle").unlink()
     asked = border.asked
-    other = make_request(item(CLIENT), P256.generate())
+    other = request_for(item(CLIENT), P256.generate())
     border.sign(replace(asked, requests=(asked.requests[0], (CLIENT, other))))
     assert f"{CLIENT} is not for its key any more" in border.refused("--yes").error
 

@@ -17,7 +17,7 @@ from pkigen.desired.inventory import derive
 from pkigen.spec.loader import load
 from pkigen.state.observed import observe_certificate
 from pkigen.store import Store
-from tests.airgap.offline.places import CAS, DAY, NOW, Places, snapshot
+from tests.airgap.offline.offline_sides import CAS, DAY, NOW, OfflineSides, snapshot
 from tests.samples import private_keys
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def keys_in(root: Path) -> dict[bytes, set[str]]:
     return found
 
 
-def certificates_of(places: Places) -> dict[str, x509.Certificate]:
+def certificates_of(places: OfflineSides) -> dict[str, x509.Certificate]:
     """Every certificate of the site, by id."""
     inventory = derive(load(places.spec, kinds=CERTIFICATES).spec)
     with Store.open_reading(places.site) as store:
@@ -46,7 +46,7 @@ def certificates_of(places: Places) -> dict[str, x509.Certificate]:
     return {identifier: found for identifier, found in seen.items() if found is not None}
 
 
-def keys_are_here(places: Places) -> bool:
+def keys_are_here(places: OfflineSides) -> bool:
     return "caKeys: site" in places.spec.read_text()
 
 
@@ -59,7 +59,7 @@ def bundle(path: Path) -> list[x509.Certificate]:
 
 def test_a_request_is_all_that_init_makes(tmp_path: Path) -> None:
     for keys in ("site", "offline"):
-        places = Places.new(tmp_path / keys, keys)
+        places = OfflineSides.new(tmp_path / keys, keys)
         said = places.init()
         made = {name for name in snapshot(places.site) if not name.startswith(".pkigen/")}
         assert made == {"pki/bundle.key", "pki/pending.json", "pki/sa.key", "pki/sa.pub", "pki.lock"}
@@ -72,7 +72,7 @@ def test_a_request_is_all_that_init_makes(tmp_path: Path) -> None:
         assert f"asks the offline authority of prod for {len(asked)} certificates" in said.out
 
 
-def test_the_directory_says_what_it_waits_for(places: Places) -> None:
+def test_the_directory_says_what_it_waits_for(places: OfflineSides) -> None:
     number = places.requests().nonce
     before = snapshot(places.site)
     for arguments in (("status", places.site), ("plan", places.spec, "--out", places.site)):
@@ -87,7 +87,7 @@ def test_the_directory_says_what_it_waits_for(places: Places) -> None:
     assert snapshot(places.site) == before
 
 
-def test_the_request_that_is_out_is_written_again(places: Places) -> None:
+def test_the_request_that_is_out_is_written_again(places: OfflineSides) -> None:
     carried = places.request_file.read_bytes()
     before = snapshot(places.site)
     places.init()
@@ -97,7 +97,7 @@ def test_the_request_that_is_out_is_written_again(places: Places) -> None:
     assert snapshot(places.site) == before
 
 
-def test_a_new_request_makes_new_keys_and_the_old_answer_is_refused(places: Places) -> None:
+def test_a_new_request_makes_new_keys_and_the_old_answer_is_refused(places: OfflineSides) -> None:
     number = places.requests().nonce
     places.ask("--again")
     assert places.requests().nonce != number
@@ -107,7 +107,7 @@ def test_a_new_request_makes_new_keys_and_the_old_answer_is_refused(places: Plac
     places.accept("--pin", places.pins[1])
 
 
-def test_the_answer_makes_the_whole_cluster(places: Places) -> None:
+def test_the_answer_makes_the_whole_cluster(places: OfflineSides) -> None:
     said = places.accept("--pin", places.pins[1])
     assert "discovery hash: sha256:" in said.out
     assert not (places.site / "pki/pending.json").exists()
@@ -122,7 +122,7 @@ def test_the_answer_makes_the_whole_cluster(places: Places) -> None:
     )
 
 
-def test_where_which_private_key_is(original_cluster: Places) -> None:
+def test_where_which_private_key_is(original_cluster: OfflineSides) -> None:
     places = original_cluster
     site, vault = keys_in(places.place / "site"), keys_in(places.place / "vault")
     authority = {spki(each): name for name, each in certificates_of(places).items() if name in CAS}
@@ -149,7 +149,7 @@ def spki(certificate: x509.Certificate) -> bytes:
     return public_der(certificate.public_key())
 
 
-def test_chains_and_anchors(original_cluster: Places) -> None:
+def test_chains_and_anchors(original_cluster: OfflineSides) -> None:
     """Servers send what peers need; peers trust the issuing CA of their own kind and nothing above it."""
     places = original_cluster
     inventory = derive(load(places.spec, kinds=CERTIFICATES).spec)
@@ -172,7 +172,7 @@ def test_chains_and_anchors(original_cluster: Places) -> None:
             assert sent == wanted, item.id
 
 
-def test_the_control_plane_signs_or_says_that_it_does_not(original_cluster: Places) -> None:
+def test_the_control_plane_signs_or_says_that_it_does_not(original_cluster: OfflineSides) -> None:
     node = original_cluster.site / "nodes/cp-1/etc/kubernetes"
     command = yaml.safe_load((node / "manifests/kube-controller-manager.yaml").read_text())
     flags = [flag for flag in command["spec"]["containers"][0]["command"] if "cluster-signing" in flag]
@@ -194,7 +194,7 @@ def test_the_control_plane_signs_or_says_that_it_does_not(original_cluster: Plac
     assert InKubeconfig in locations
 
 
-def test_the_offline_side_shows_all_and_keeps_a_record(original: Places) -> None:
+def test_the_offline_side_shows_all_and_keeps_a_record(original: OfflineSides) -> None:
     shown = next(each.out for each in original.results if "answer: " in each.out)
     for identifier, _ in original.requests().requests:
         assert f"\n{identifier}\n    subject CN=" in shown
@@ -218,7 +218,7 @@ def test_the_offline_side_shows_all_and_keeps_a_record(original: Places) -> None
     assert lines[-1]["site"] == original.pins[0]
 
 
-def test_nobody_is_asked_twice_and_no_is_no(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_is_asked_twice_and_no_is_no(places: OfflineSides, monkeypatch: pytest.MonkeyPatch) -> None:
     import io  # noqa: PLC0415
 
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
@@ -233,7 +233,7 @@ def test_nobody_is_asked_twice_and_no_is_no(places: Places, monkeypatch: pytest.
 # -- later --------------------------------------------------------------------------------------------
 
 
-def test_what_is_due_waits_for_the_offline_side_and_blocks_nothing(cluster: Places) -> None:
+def test_what_is_due_waits_for_the_offline_side_and_blocks_nothing(cluster: OfflineSides) -> None:
     cluster.now = NOW + 345 * DAY
     plan = cluster.done("plan", cluster.spec, "--out", cluster.site, "-o", "json").json
     due = {each["id"] for each in plan["awaited"]}
@@ -276,7 +276,7 @@ def test_what_is_due_waits_for_the_offline_side_and_blocks_nothing(cluster: Plac
     assert certificates_of(cluster) == after
 
 
-def test_what_expired_since_the_request_does_not_hold_the_answer_up(cluster: Places) -> None:
+def test_what_expired_since_the_request_does_not_hold_the_answer_up(cluster: OfflineSides) -> None:
     cluster.now = NOW + 5 * DAY
     cluster.ask(*(("ca",) if keys_are_here(cluster) else ("apiserver",)))
     cluster.sign()
@@ -288,7 +288,7 @@ def test_what_expired_since_the_request_does_not_hold_the_answer_up(cluster: Pla
     assert [(each["id"], each["reason"]) for each in awaited] == [("user:dev1", "expired")]
 
 
-def test_a_changed_name_is_reissued_through_a_request(cluster: Places) -> None:
+def test_a_changed_name_is_reissued_through_a_request(cluster: OfflineSides) -> None:
     changed = cluster.spec.read_text().replace(
         "  kubelet:", "  apiServer: {certSANs: [api.example.com]}\n  kubelet:"
     )
@@ -312,7 +312,7 @@ def test_a_changed_name_is_reissued_through_a_request(cluster: Places) -> None:
     cluster.done("verify", cluster.site)
 
 
-def test_the_cas_live_on_with_the_same_key(cluster: Places) -> None:
+def test_the_cas_live_on_with_the_same_key(cluster: OfflineSides) -> None:
     before = certificates_of(cluster)
     cluster.now = NOW + 20 * DAY
     refused = cluster.pkigen("renew", cluster.spec, "ca", "--out", cluster.site, "--yes")
@@ -339,7 +339,7 @@ def test_the_cas_live_on_with_the_same_key(cluster: Places) -> None:
         assert bundle(node / "apiserver.crt") == [before["cp-1/apiserver"], after["ca"]]
 
 
-def test_a_cluster_whose_cas_have_ended_comes_back(cluster: Places) -> None:
+def test_a_cluster_whose_cas_have_ended_comes_back(cluster: OfflineSides) -> None:
     cluster.now = NOW + 3651 * DAY
     refused = cluster.pkigen("rescue", cluster.site, "--yes")
     assert refused.error == f"only the offline authority can renew what has ended: {', '.join(CAS)}"
@@ -360,7 +360,7 @@ def test_a_cluster_whose_cas_have_ended_comes_back(cluster: Places) -> None:
     assert cluster.done("verify", cluster.site).out.endswith("0 findings\n")
 
 
-def test_rotating_a_ca(cluster: Places) -> None:
+def test_rotating_a_ca(cluster: OfflineSides) -> None:
     rotate = ("rotate", "ca", "kubernetes", cluster.spec, "--out", cluster.site, "--yes")
     refused = cluster.pkigen(*rotate)
     if not keys_are_here(cluster):
@@ -386,9 +386,9 @@ def test_rotating_a_ca(cluster: Places) -> None:
     assert cluster.done("verify", cluster.site).out.endswith("0 findings\n")
 
 
-def test_a_root_of_ones_own(tmp_path: Path, original: Places) -> None:
+def test_a_root_of_ones_own(tmp_path: Path, original: OfflineSides) -> None:
     """What a person puts into the authority's directory before `authority init` is used, if it can sign."""
-    places = Places.new(tmp_path / "own", "site" if keys_are_here(original) else "offline")
+    places = OfflineSides.new(tmp_path / "own", "site" if keys_are_here(original) else "offline")
     pki = places.authority / "pki"
     pki.mkdir(parents=True, mode=0o700)
     if keys_are_here(original):
@@ -405,7 +405,7 @@ def test_a_root_of_ones_own(tmp_path: Path, original: Places) -> None:
     places.done("verify", places.site)
 
 
-def test_a_cas_certificate_that_is_here_already(tmp_path: Path, original: Places) -> None:
+def test_a_cas_certificate_that_is_here_already(tmp_path: Path, original: OfflineSides) -> None:
     """kubeadm's external CA: ca.crt stands without ca.key; the authority that has the key answers."""
     if keys_are_here(original):
         pytest.skip("with the CA keys here")
@@ -421,7 +421,7 @@ def test_a_cas_certificate_that_is_here_already(tmp_path: Path, original: Places
     places.done("verify", places.site)
 
 
-def test_a_ca_key_that_turns_up_is_refused(cluster: Places) -> None:
+def test_a_ca_key_that_turns_up_is_refused(cluster: OfflineSides) -> None:
     if keys_are_here(cluster):
         (cluster.site / "pki/ca.key").unlink()
         refused = cluster.pkigen("plan", cluster.spec, "--out", cluster.site)
@@ -436,7 +436,7 @@ def test_a_ca_key_that_turns_up_is_refused(cluster: Places) -> None:
     assert "pki/ca.key holds a private key that the spec does not ask for" in said.out
 
 
-def test_signing_for_others_needs_the_key(cluster: Places) -> None:
+def test_signing_for_others_needs_the_key(cluster: OfflineSides) -> None:
     cluster.done("csr", "new", "--user", "eve", "--out", cluster.place / "eve")
     request = next((cluster.place / "eve").glob("*.csr"), None) or next(cluster.place.glob("eve*.csr"))
     result = cluster.pkigen("sign", cluster.spec, "--pki", cluster.site, "--csr", request, "--user", "eve")
@@ -455,7 +455,7 @@ def identity_file(place: Path) -> Path:
     return path
 
 
-def test_an_encrypted_authority_asks_and_takes_in(cluster: Places) -> None:
+def test_an_encrypted_authority_asks_and_takes_in(cluster: OfflineSides) -> None:
     """It is opened where something is signed; a CA's new key never waits in the open."""
     opened = ("--identity", identity_file(cluster.place))
     if keys_are_here(cluster):  # no node may have the keys that are to be sealed
@@ -479,7 +479,7 @@ def test_an_encrypted_authority_asks_and_takes_in(cluster: Places) -> None:
     assert cluster.done("verify", cluster.site).out.endswith("0 findings\n")
 
 
-def test_the_keys_of_cas_are_not_encrypted_while_they_wait(places: Places) -> None:
+def test_the_keys_of_cas_are_not_encrypted_while_they_wait(places: OfflineSides) -> None:
     encrypt = ("authority", "encrypt", places.site, "--identity", identity_file(places.place), "--yes")
     if keys_are_here(places):
         assert places.pkigen(*encrypt).code == 1
@@ -487,7 +487,7 @@ def test_the_keys_of_cas_are_not_encrypted_while_they_wait(places: Places) -> No
 
 
 def test_a_local_authority_needs_none_of_this(tmp_path: Path) -> None:
-    places = Places.new(tmp_path / "local", "site")
+    places = OfflineSides.new(tmp_path / "local", "site")
     local = places.spec.read_text().replace("authority: offline, caKeys: site", "authority: local")
     for path in (places.spec, places.spec_there):
         path.write_text(local)

@@ -1,4 +1,4 @@
-"""Every chain as a client would judge it that has only what our bundles hold; controls must be refused."""
+"""Every chain as a client would verify it that has only what our bundles hold; controls must be refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles
 from pkigen.desired.inventory import derive
 from pkigen.spec.loader import load
 from pkigen.state.observed import client_certificate_pem, client_key_pem
-from tests.airgap.offline.places import Places
+from tests.airgap.offline.offline_sides import OfflineSides
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,22 +36,22 @@ GNUTLS = {"sslserver": "1.3.6.1.5.5.7.3.1", "sslclient": "1.3.6.1.5.5.7.3.2"}
 
 
 @pytest.fixture(scope="module")
-def real(original_cluster: Places, tmp_path_factory: pytest.TempPathFactory) -> Places:
-    """A cluster of the real present, so that programs with a clock of their own can judge it."""
+def real(original_cluster: OfflineSides, tmp_path_factory: pytest.TempPathFactory) -> OfflineSides:
+    """A cluster of the real present, so that programs with a clock of their own can verify it."""
     from datetime import UTC, datetime  # noqa: PLC0415
 
     keys = "site" if "caKeys: site" in original_cluster.spec.read_text() else "offline"
-    places = Places.new(tmp_path_factory.mktemp("real") / "places", keys)
+    places = OfflineSides.new(tmp_path_factory.mktemp("real") / "places", keys)
     places.now = datetime.now(UTC)
     return places.made()
 
 
-def anchors(places: Places, ca: CA) -> Path:
-    """The bundle that a control-plane node judges by."""
+def anchors(places: OfflineSides, ca: CA) -> Path:
+    """The bundle that a control-plane node verifies with."""
     return places.site / "nodes/cp-1/etc/kubernetes/pki" / BUNDLES[ca]
 
 
-def leaves(places: Places, scratch: Path) -> Iterator[tuple[DesiredCertificate, Path, Path]]:
+def leaves(places: OfflineSides, scratch: Path) -> Iterator[tuple[DesiredCertificate, Path, Path]]:
     """Every leaf with its file and its key's, taken out of kubeconfigs."""
     for number, item in enumerate(derive(load(places.spec, kinds=CERTIFICATES).spec).certificates.values()):
         if item.issuer is None:
@@ -71,17 +71,17 @@ def accepted(*command: object) -> bool:
     return done.returncode == 0
 
 
-def test_openssl_in_its_strict_mode(real: Places, tmp_path: Path) -> None:
+def test_openssl_in_its_strict_mode(real: OfflineSides, tmp_path: Path) -> None:
     """An anchor that is an intermediate needs -partial_chain; a whole chain to the root needs nothing."""
     root = real.authority / "pki/root.crt"
     partial = ("-partial_chain",) if root.exists() else ()
-    by_judge: dict[tuple[CA, str], list[Path]] = {}
+    by_verifier: dict[tuple[CA, str], list[Path]] = {}
     for item, certificate, _ in leaves(real, tmp_path):
         assert item.issuer is not None
         for purpose in OPENSSL[item.profile]:
-            by_judge.setdefault((item.issuer, purpose), []).append(certificate)
-    assert sum(map(len, by_judge.values())) == 18
-    for (ca, purpose), certificates in by_judge.items():
+            by_verifier.setdefault((item.issuer, purpose), []).append(certificate)
+    assert sum(map(len, by_verifier.values())) == 18
+    for (ca, purpose), certificates in by_verifier.items():
         verify = ("openssl", "verify", "-x509_strict", "-purpose", purpose)
         assert accepted(*verify, *partial, "-CAfile", anchors(real, ca), *certificates), (ca, purpose)
         other = anchors(real, CA.ETCD if ca is not CA.ETCD else CA.KUBERNETES)
@@ -92,7 +92,7 @@ def test_openssl_in_its_strict_mode(real: Places, tmp_path: Path) -> None:
             assert not accepted(*verify, "-CAfile", root, certificates[0]), "the control: nothing was sent"
 
 
-def test_gnutls(real: Places, tmp_path: Path) -> None:
+def test_gnutls(real: OfflineSides, tmp_path: Path) -> None:
     certtool = shutil.which("certtool")
     if certtool is None:
         pytest.skip("certtool is not installed (Debian: gnutls-bin)")
@@ -111,7 +111,7 @@ def test_gnutls(real: Places, tmp_path: Path) -> None:
             assert not accepted(*verify, "--load-ca-certificate", anchors(real, other)), item.id
 
 
-def files_of(places: Places, identifier: str, scratch: Path) -> tuple[Path, Path]:
+def files_of(places: OfflineSides, identifier: str, scratch: Path) -> tuple[Path, Path]:
     return next((crt, key) for item, crt, key in leaves(places, scratch) if item.id == identifier)
 
 
@@ -145,7 +145,7 @@ def handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> str 
     return "; ".join(faults) or None
 
 
-def test_handshakes_with_what_nodes_have(real: Places, tmp_path: Path) -> None:
+def test_handshakes_with_what_nodes_have(real: OfflineSides, tmp_path: Path) -> None:
     """An API server and a client with a kubeconfig, with nothing but what is in their files."""
     crt, key = files_of(real, "cp-1/apiserver", tmp_path)
     client_crt, client_key = files_of(real, "cp-1/admin.conf", tmp_path)
@@ -195,7 +195,7 @@ def test_handshakes_with_what_nodes_have(real: Places, tmp_path: Path) -> None:
     assert handshake(server(own), client(own, chain, etcd_key), "kubernetes") is not None
 
 
-def test_openssl_s_client(real: Places, tmp_path: Path) -> None:
+def test_openssl_s_client(real: OfflineSides, tmp_path: Path) -> None:
     """The program itself, over TCP, against a server that sends what its file holds."""
     crt, key = files_of(real, "cp-1/apiserver", tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.airgap.offline.places import VARIANTS, Places, snapshot
+from tests.airgap.offline.offline_sides import VARIANTS, OfflineSides, snapshot
 from tests.faults.scenes import chosen, wanted
 from tests.store.faults import (
     ERRORS,
@@ -21,7 +21,7 @@ from tests.store.faults import (
     FailingFileSystem,
     SimulatedCrashError,
 )
-from tests.store.samples import memory_directory
+from tests.store.sample_tree import memory_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,9 +38,9 @@ def memory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
-def answered(request: pytest.FixtureRequest, memory: Path) -> Places:
+def answered(request: pytest.FixtureRequest, memory: Path) -> OfflineSides:
     """Both sides with the answer on the medium; never changed."""
-    return Places.new(memory / request.param, request.param).answered()
+    return OfflineSides.new(memory / request.param, request.param).answered()
 
 
 def tree(root: Path) -> dict[str, tuple[int, bytes]]:
@@ -48,17 +48,17 @@ def tree(root: Path) -> dict[str, tuple[int, bytes]]:
     return {name: each for name, each in snapshot(root).items() if not name.startswith(".pkigen/")}
 
 
-def accept(places: Places) -> tuple[object, ...]:
+def accept(places: OfflineSides) -> tuple[object, ...]:
     return (*places.accept_arguments(), "--pin", places.pins[1])
 
 
-def operations(places: Places, arguments: tuple[object, ...]) -> list[str]:
+def operations(places: OfflineSides, arguments: tuple[object, ...]) -> list[str]:
     counting = CountingFileSystem()
     assert places.pkigen(*arguments, filesystem=counting).code == 0
     return counting.operations
 
 
-def is_new(places: Places, before: dict[str, tuple[int, bytes]]) -> bool:
+def is_new(places: OfflineSides, before: dict[str, tuple[int, bytes]]) -> bool:
     """Whether the answer is in; if not, the tree must be the old one to the byte. The next run has looked."""
     places.done("status", places.site)
     if tree(places.site) == before:
@@ -70,7 +70,7 @@ def is_new(places: Places, before: dict[str, tuple[int, bytes]]) -> bool:
     return True
 
 
-def test_a_crash_at_every_operation_of_accept(answered: Places, memory: Path) -> None:
+def test_a_crash_at_every_operation_of_accept(answered: OfflineSides, memory: Path) -> None:
     undisturbed = answered.copy(memory / "undisturbed")
     count = len(operations(undisturbed, accept(undisturbed)))
     shutil.rmtree(undisturbed.place)
@@ -93,7 +93,7 @@ def test_a_crash_at_every_operation_of_accept(answered: Places, memory: Path) ->
     print(f"{len(points)} of {count} operations: {seen}")  # noqa: T201
 
 
-def test_a_crash_between_the_renames_is_finished(answered: Places, memory: Path) -> None:
+def test_a_crash_between_the_renames_is_finished(answered: OfflineSides, memory: Path) -> None:
     """The control of the sweep: from the decision on it is the new tree, whatever happens."""
     undisturbed = answered.copy(memory / "undisturbed")
     names = operations(undisturbed, accept(undisturbed))
@@ -107,7 +107,7 @@ def test_a_crash_between_the_renames_is_finished(answered: Places, memory: Path)
     shutil.rmtree(places.place)
 
 
-def test_a_failure_at_every_operation_of_accept(answered: Places, memory: Path) -> None:
+def test_a_failure_at_every_operation_of_accept(answered: OfflineSides, memory: Path) -> None:
     undisturbed = answered.copy(memory / "undisturbed")
     count = len(operations(undisturbed, accept(undisturbed)))
     shutil.rmtree(undisturbed.place)
@@ -126,9 +126,9 @@ def test_a_failure_at_every_operation_of_accept(answered: Places, memory: Path) 
         shutil.rmtree(places.place)
 
 
-def test_a_crash_while_asking_and_while_signing(answered: Places, memory: Path) -> None:
+def test_a_crash_while_asking_and_while_signing(answered: OfflineSides, memory: Path) -> None:
     """A request that may have been carried is never forgotten; what may have been signed is on record."""
-    fresh = Places.new(memory / f"{answered.place.name}-fresh", answered.place.name)
+    fresh = OfflineSides.new(memory / f"{answered.place.name}-fresh", answered.place.name)
     fresh.make_authority()
     init = ("init", fresh.spec, "--out", fresh.site)
     copy = fresh.copy(memory / "copy")

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from pkigen.state.observed import client_certificate_pem
-from tests.airgap.offline.places import SPEC, Places, snapshot
+from tests.airgap.offline.offline_sides import SPEC, OfflineSides, snapshot
 from tests.live import certificates
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ def company(folder: Path, levels: tuple[Level, ...]) -> list[Identity]:
     return made
 
 
-def brought(folder: Path, chain: list[Identity]) -> Places:
+def brought(folder: Path, chain: list[Identity]) -> OfflineSides:
     """The lowest of these CAs is what the offline authority signs with."""
-    places = Places.new(folder, "site", SHORT)
+    places = OfflineSides.new(folder, "site", SHORT)
     places.now = datetime.now(UTC)
     pki = places.authority / "pki"
     pki.mkdir(parents=True, mode=0o700)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pkigen.airgap.carrier.bundle_key import BundleKey, fingerprint
-from pkigen.airgap.carrier.csr_review import make_request
+from pkigen.airgap.carrier.csr_review import request_for
 from pkigen.airgap.carrier.requests import Purpose, write_requests
 from pkigen.crypto.issuance import Issuer, certificate_pem, issue_for
 from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, load_private
@@ -27,7 +27,7 @@ from pkigen.desired.inventory import derive
 from pkigen.desired.items import content_of
 from pkigen.spec.loader import load
 from pkigen.state.observed import client_key_pem, parse_certificates
-from tests.airgap.offline.places import CAS, DAY, NOW, VARIANTS, Places, snapshot
+from tests.airgap.offline.offline_sides import CAS, DAY, NOW, VARIANTS, OfflineSides, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,16 +39,16 @@ STRANGER = BundleKey(seed=bytes(range(32)))
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
-def asked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Places:
+def asked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> OfflineSides:
     """Both sides with the first request on the medium; never changed."""
-    places = Places.new(tmp_path_factory.mktemp(request.param) / "places", request.param)
+    places = OfflineSides.new(tmp_path_factory.mktemp(request.param) / "places", request.param)
     places.make_authority()
     places.init()
     (places.place / "pins").write_text(f"{places.site_pin}\n{places.authority_pin}\n")
     return places
 
 
-def refused(places: Places, *arguments: object) -> tuple[str, str]:
+def refused(places: OfflineSides, *arguments: object) -> tuple[str, str]:
     """The sentence and the hint; nothing was written anywhere."""
     before = snapshot(places.place)
     result = places.pkigen(*arguments)
@@ -61,7 +61,7 @@ def refused(places: Places, *arguments: object) -> tuple[str, str]:
 # -- at the offline side ------------------------------------------------------------------------------
 
 
-def inventory_of(places: Places) -> Mapping[str, DesiredCertificate]:
+def inventory_of(places: OfflineSides) -> Mapping[str, DesiredCertificate]:
     return derive(load(places.spec, kinds=CERTIFICATES).spec).certificates
 
 
@@ -71,39 +71,39 @@ def a_key(algorithm: KeyAlgorithm = KeyAlgorithm.ECDSA_P256) -> ec.EllipticCurve
     return key
 
 
-def first(places: Places) -> str:
+def first(places: OfflineSides) -> str:
     """An id that this variant's site asks for."""
     return "ca" if "ca" in dict(places.requests().requests) else "cp-1/apiserver"
 
 
 def other_subject(item: DesiredCertificate) -> bytes:
-    return make_request(
+    return request_for(
         replace(item, subject=Subject(common_name="root", organizations=("system:masters",))), a_key()
     )
 
 
 def other_names(item: DesiredCertificate) -> bytes:
-    return make_request(replace(item, sans=SANs.of(*item.sans.texts(), "evil.example.com")), a_key())
+    return request_for(replace(item, sans=SANs.of(*item.sans.texts(), "evil.example.com")), a_key())
 
 
 def other_key(item: DesiredCertificate) -> bytes:
-    return make_request(item, a_key(KeyAlgorithm.ECDSA_P384))
+    return request_for(item, a_key(KeyAlgorithm.ECDSA_P384))
 
 
 def other_usages(item: DesiredCertificate) -> bytes:
-    return make_request(replace(item, profile=Profile.CLIENT), a_key())
+    return request_for(replace(item, profile=Profile.CLIENT), a_key())
 
 
 def another_depth(item: DesiredCertificate) -> bytes:
     """A CA without a path length where one of 0 is meant, or a CA where a leaf is."""
-    return make_request(replace(item, profile=Profile.CA), a_key())
+    return request_for(replace(item, profile=Profile.CA), a_key())
 
 
 def unproven(item: DesiredCertificate) -> bytes:
     """A request for a key that whoever made it has not got: one byte of its signature is another."""
     from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415
 
-    der = bytearray(x509.load_pem_x509_csr(make_request(item, a_key())).public_bytes(Encoding.DER))
+    der = bytearray(x509.load_pem_x509_csr(request_for(item, a_key())).public_bytes(Encoding.DER))
     der[-1] ^= 1
     return x509.load_der_x509_csr(bytes(der)).public_bytes(Encoding.PEM)
 
@@ -119,7 +119,7 @@ FORGED: dict[str, tuple[Callable[[DesiredCertificate], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_a_request_for_what_the_spec_does_not_allow(name: str, asked: Places, tmp_path: Path) -> None:
+def test_a_request_for_what_the_spec_does_not_allow(name: str, asked: OfflineSides, tmp_path: Path) -> None:
     """Even where the site's own key has signed the request: nothing but the spec decides."""
     places = asked.copy(tmp_path / "places")
     make, sentence = FORGED[name]
@@ -131,7 +131,7 @@ def test_a_request_for_what_the_spec_does_not_allow(name: str, asked: Places, tm
 
 
 def carry(
-    places: Places, changed: dict[str, bytes], *, key: BundleKey | None = None, **label: object
+    places: OfflineSides, changed: dict[str, bytes], *, key: BundleKey | None = None, **label: object
 ) -> None:
     """Put a request on the medium that the site's key has signed, with some of its parts changed."""
     requests = places.requests()
@@ -152,39 +152,37 @@ def carry(
     ],
 )
 def test_a_request_for_what_is_not_asked_for_here(
-    identifier: str, variants: tuple[str, ...], sentence: str, asked: Places, tmp_path: Path
+    identifier: str, variants: tuple[str, ...], sentence: str, asked: OfflineSides, tmp_path: Path
 ) -> None:
     places = asked.copy(tmp_path / "places")
     if ("site" if first(places) == "ca" else "offline") not in variants:
         pytest.skip("the other variant")
     item = inventory_of(places).get(identifier) or inventory_of(places)["ca"]
-    carry(places, {identifier: make_request(item, a_key())})
+    carry(places, {identifier: request_for(item, a_key())})
     error, _ = refused(places, *places.sign_arguments(), "--pin", asked.pins[0])
     assert f"{identifier}: {sentence}" in error
 
 
-def test_two_certificates_for_one_key(asked: Places, tmp_path: Path) -> None:
+def test_two_certificates_for_one_key(asked: OfflineSides, tmp_path: Path) -> None:
     places = asked.copy(tmp_path / "places")
     one, other, *_ = dict(places.requests().requests)
     key = a_key()
     items = inventory_of(places)
-    carry(places, {each: make_request(items[each], key) for each in (one, other)})
+    carry(places, {each: request_for(items[each], key) for each in (one, other)})
     error, _ = refused(places, *places.sign_arguments(), "--pin", asked.pins[0])
     assert f"{other}: its key is that of {one}" in error
 
 
-def test_a_request_for_the_key_of_the_authority_itself(asked: Places, tmp_path: Path) -> None:
+def test_a_request_for_the_key_of_the_authority_itself(asked: OfflineSides, tmp_path: Path) -> None:
     places = asked.copy(tmp_path / "places")
     own = places.authority / ("pki/root.key" if first(places) == "ca" else "pki/front-proxy-ca.key")
     identifier = first(places)
-    carry(
-        places, {identifier: make_request(inventory_of(places)[identifier], load_private(own.read_bytes()))}
-    )
+    carry(places, {identifier: request_for(inventory_of(places)[identifier], load_private(own.read_bytes()))})
     error, _ = refused(places, *places.sign_arguments(), "--pin", asked.pins[0])
     assert f"{identifier}: its key is that of the CA " in error
 
 
-def test_a_request_for_a_key_that_another_certificate_has(cluster: Places) -> None:
+def test_a_request_for_a_key_that_another_certificate_has(cluster: OfflineSides) -> None:
     """Also where that was certified long ago: the ledger knows every key."""
     earlier = dict(cluster.requests().requests)
     names = ("ca", "etcd-ca") if first_of(cluster) == "ca" else ("cp-1/apiserver", "cp-1/admin.conf")
@@ -196,12 +194,12 @@ def test_a_request_for_a_key_that_another_certificate_has(cluster: Places) -> No
         config = (cluster.site / "nodes/cp-1/etc/kubernetes/admin.conf").read_bytes()
         key = load_private(client_key_pem(config) or b"")
     assert names[1] in earlier
-    carry(cluster, {names[0]: make_request(items[names[0]], key)})
+    carry(cluster, {names[0]: request_for(items[names[0]], key)})
     error, _ = refused(cluster, *cluster.sign_arguments())
     assert error.endswith(f"{names[0]}: its key is that of {names[1]}: each certificate has one of its own")
 
 
-def test_requests_from_elsewhere(asked: Places, tmp_path: Path) -> None:
+def test_requests_from_elsewhere(asked: OfflineSides, tmp_path: Path) -> None:
     places = asked.copy(tmp_path / "places")
     sign = (*places.sign_arguments(), "--pin", asked.pins[0])
     good = places.request_file.read_bytes()
@@ -239,7 +237,7 @@ def test_requests_from_elsewhere(asked: Places, tmp_path: Path) -> None:
     assert error.startswith("the key that is trusted here is ")
 
 
-def test_an_answer_is_no_request_and_a_request_no_answer(places: Places) -> None:
+def test_an_answer_is_no_request_and_a_request_no_answer(places: OfflineSides) -> None:
     answer, request = places.answer_file.read_bytes(), places.request_file.read_bytes()
     places.request_file.write_bytes(answer)
     site, authority = places.pins
@@ -252,7 +250,7 @@ def test_an_answer_is_no_request_and_a_request_no_answer(places: Places) -> None
     assert "signed by another key" in error
 
 
-def test_the_two_sides_have_different_specs(asked: Places, tmp_path: Path) -> None:
+def test_the_two_sides_have_different_specs(asked: OfflineSides, tmp_path: Path) -> None:
     places = asked.copy(tmp_path / "places")
     sign = (*places.sign_arguments(), "--pin", asked.pins[0])
     good = places.spec_there.read_text()
@@ -269,7 +267,7 @@ def test_the_two_sides_have_different_specs(asked: Places, tmp_path: Path) -> No
     places.done(*sign)
 
 
-def test_no_authority_there(asked: Places, tmp_path: Path) -> None:
+def test_no_authority_there(asked: OfflineSides, tmp_path: Path) -> None:
     places = asked.copy(tmp_path / "places")
     elsewhere = tmp_path / "empty"
     arguments = ["authority", "sign", places.request_file, "--spec", places.spec_there, "--yes"]
@@ -281,7 +279,7 @@ def test_no_authority_there(asked: Places, tmp_path: Path) -> None:
 
 
 def test_a_request_that_was_answered_gets_the_same_answer_and_no_other(
-    original: Places, tmp_path: Path
+    original: OfflineSides, tmp_path: Path
 ) -> None:
     places = original.copy(tmp_path / "places")
     answer = places.answer_file.read_bytes()
@@ -293,7 +291,7 @@ def test_a_request_that_was_answered_gets_the_same_answer_and_no_other(
     assert (places.authority / ".pkigen/ledger.jsonl").read_bytes() == ledger
     # The number of an answered request does not open the door to another one.
     identifier = first(places)
-    carry(places, {identifier: make_request(inventory_of(places)[identifier], a_key())})
+    carry(places, {identifier: request_for(inventory_of(places)[identifier], a_key())})
     error, _ = refused(places, *places.sign_arguments())
     assert error == f"another request with the number {places.requests().nonce[:8]} was answered before"
 
@@ -301,7 +299,7 @@ def test_a_request_that_was_answered_gets_the_same_answer_and_no_other(
 # -- at the site --------------------------------------------------------------------------------------
 
 
-def test_answers_from_elsewhere(places: Places) -> None:
+def test_answers_from_elsewhere(places: OfflineSides) -> None:
     accept = (*places.accept_arguments(), "--pin", places.pins[1])
     good = places.answer_file.read_bytes()
     assert refused(places, *places.accept_arguments())[0] == (
@@ -328,7 +326,7 @@ def test_answers_from_elsewhere(places: Places) -> None:
     assert "has no request out" in refused(places, *places.accept_arguments())[0]
 
 
-def test_one_missing_one_too_many(places: Places) -> None:
+def test_one_missing_one_too_many(places: OfflineSides) -> None:
     accept = (*places.accept_arguments(), "--pin", places.pins[1])
     answers = places.answers()
     identifier = first(places)
@@ -342,7 +340,7 @@ def test_one_missing_one_too_many(places: Places) -> None:
     places.done(*accept)
 
 
-def spoilt(places: Places, **changes: object) -> bytes:
+def spoilt(places: OfflineSides, **changes: object) -> bytes:
     """The first certificate of an answer, issued anew by the right authority with something else in it."""
     identifier = first(places)
     item = inventory_of(places)[identifier]
@@ -373,7 +371,7 @@ SPOILT: dict[str, tuple[dict[str, object], str]] = {
 
 
 @pytest.mark.parametrize("name", SPOILT)
-def test_a_certificate_that_is_not_what_was_asked_for(name: str, places: Places) -> None:
+def test_a_certificate_that_is_not_what_was_asked_for(name: str, places: OfflineSides) -> None:
     """Signed by the right authority, in an answer with the right signature, and still not taken."""
     changes, sentence = SPOILT[name]
     if name == "over":
@@ -388,7 +386,7 @@ def test_a_certificate_that_is_not_what_was_asked_for(name: str, places: Places)
     assert f"refused: {identifier}: " in said
 
 
-def test_certificates_in_each_others_place_and_of_somebody_else(places: Places) -> None:
+def test_certificates_in_each_others_place_and_of_somebody_else(places: OfflineSides) -> None:
     accept = (*places.accept_arguments(), "--pin", places.pins[1])
     answers = places.answers()
     own = dict(answers.certificates)
@@ -423,7 +421,7 @@ def self_signed(pem: bytes) -> bytes:
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
-def test_another_ca_than_the_one_that_is_trusted(cluster: Places) -> None:
+def test_another_ca_than_the_one_that_is_trusted(cluster: OfflineSides) -> None:
     """An answer cannot exchange a CA: that would be a rotation, and cut everybody off at once."""
     if first_of(cluster) == "ca":
         pytest.skip("the CA keys are here")
@@ -437,11 +435,11 @@ def test_another_ca_than_the_one_that_is_trusted(cluster: Places) -> None:
     assert "ca: it is another CA than the one that this cluster trusts: that would be a rotation" in error
 
 
-def first_of(places: Places) -> str:
+def first_of(places: OfflineSides) -> str:
     return "ca" if (places.site / "pki/ca.key").exists() else "cp-1/apiserver"
 
 
-def test_the_spec_has_changed_in_between(places: Places) -> None:
+def test_the_spec_has_changed_in_between(places: OfflineSides) -> None:
     accept = (*places.accept_arguments(), "--pin", places.pins[1])
     good = places.spec.read_text()
     more = "    - {name: worker-2, roles: [worker], addresses: [10.0.0.22]}\n  users:\n"
@@ -476,14 +474,14 @@ def test_the_spec_has_changed_in_between(places: Places) -> None:
     places.done(*accept)  # what no certificate depends on may change
 
 
-def test_nothing_is_out(tmp_path: Path, original: Places) -> None:
+def test_nothing_is_out(tmp_path: Path, original: OfflineSides) -> None:
     places = original.copy(tmp_path / "places")
     (places.site / "pki/pending.json").unlink()
     accept = (*places.accept_arguments(), "--pin", places.pins[1])
     assert "has no request out" in refused(places, *accept)[0]
 
 
-def test_a_damaged_request_in_the_directory(places: Places) -> None:
+def test_a_damaged_request_in_the_directory(places: OfflineSides) -> None:
     path = places.site / "pki/pending.json"
     path.write_bytes(path.read_bytes()[:-40])
     accept = (*places.accept_arguments(), "--pin", places.pins[1])
@@ -495,7 +493,7 @@ def test_a_damaged_request_in_the_directory(places: Places) -> None:
     places.accept("--pin", places.pins[1])
 
 
-def test_names_that_mean_nothing(cluster: Places) -> None:
+def test_names_that_mean_nothing(cluster: OfflineSides) -> None:
     ask = ("authority", "request", cluster.spec, "--out", cluster.site)
     assert "there is no certificate 'apisever'" in refused(cluster, *ask, "apisever")[0]
     assert "there is no CA 'cb'" in refused(cluster, *ask, "--next", "cb")[0]

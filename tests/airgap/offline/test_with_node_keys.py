@@ -10,7 +10,7 @@ import pytest
 
 from pkigen.airgap.carrier.envelope import unwrap
 from pkigen.crypto.age import Identity
-from tests.airgap.offline.places import CAS, DAY, SPEC, Places
+from tests.airgap.offline.offline_sides import CAS, DAY, SPEC, OfflineSides
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ NODES = ("cp-1", "worker-1")
 
 
 @dataclass(kw_only=True)
-class WithNodes(Places):
+class WithNodes(OfflineSides):
     """The nodes' root directories stand beside the two other places."""
 
     opened: tuple[object, ...] = ()

@@ -39,7 +39,7 @@ from pkigen.spec.model import (
 )
 from pkigen.spec.users import NamespacedRole, PolicyRule, User
 from tests.desired.rendering.clusters import ENCRYPTION_KEY, cluster
-from tests.desired.rendering.hostile import every, texts
+from tests.desired.rendering.hostile_strings import every, texts
 
 STRINGS = every(1000)
 LOADERS = [yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)]

@@ -16,7 +16,7 @@ import yaml
 from pkigen.desired.rendering import read_back
 from pkigen.desired.rendering.quoting import environment_argument
 from tests.desired.rendering.clusters import MINORS, TOPOLOGIES, cluster, render
-from tests.desired.rendering.hostile import every
+from tests.desired.rendering.hostile_strings import every
 from tests.desired.rendering.programs import boot_systemd, find
 
 UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")

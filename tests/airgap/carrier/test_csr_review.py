@@ -1,4 +1,4 @@
-"""Requests are judged against the inventory: the right ones pass, and each deviation has its own finding."""
+"""Requests reviewed against the inventory: the right ones pass, and each deviation has its own finding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID, NameOID
 
 from pkigen.airgap.carrier.csr_review import (
     RequestFault,
-    make_request,
+    request_for,
     requested_extensions,
     review,
     review_all,
@@ -52,13 +52,13 @@ def test_what_is_made_for_the_inventory_is_what_it_asks_for(algorithm: KeyAlgori
     key = ALGORITHMS[algorithm].generate()
     for item in INVENTORY.certificates.values():
         wanted = replace(item, key_algorithm=algorithm)
-        judged = review(make_request(wanted, key), wanted)
-        assert judged.deviations == ()
-        assert public_der(judged.keys[item.id]) == public_der(key)
+        reviewed = review(request_for(wanted, key), wanted)
+        assert reviewed.deviations == ()
+        assert public_der(reviewed.keys[item.id]) == public_der(key)
 
 
 def test_a_request_says_usages_and_names() -> None:
-    request = x509.load_pem_x509_csr(make_request(APISERVER, key_for(APISERVER)))
+    request = x509.load_pem_x509_csr(request_for(APISERVER, key_for(APISERVER)))
     usage = request.extensions.get_extension_for_class(x509.KeyUsage)
     assert usage.critical
     assert usage.value.digital_signature
@@ -106,7 +106,7 @@ class OnAToken(ec.EllipticCurvePrivateKey):
 
 
 def test_a_key_that_only_signs() -> None:
-    assert review(make_request(APISERVER, OnAToken()), APISERVER).deviations == ()
+    assert review(request_for(APISERVER, OnAToken()), APISERVER).deviations == ()
 
 
 WRONG: list[tuple[str, Callable[[], DesiredCertificate], RequestFault]] = [
@@ -159,7 +159,7 @@ def test_each_deviation_has_its_finding(
     what: str, asked: Callable[[], DesiredCertificate], fault: RequestFault
 ) -> None:
     item = asked()
-    data = make_request(item, key_for(item))
+    data = request_for(item, key_for(item))
     assert faults(data) == {fault}, what
     assert faults(data, item) == set()
 
@@ -172,7 +172,7 @@ def test_everything_is_said_at_once() -> None:
         profile=Profile.CLIENT,
         key_algorithm=KeyAlgorithm.ECDSA_P384,
     )
-    found = review(make_request(item, key_for(item)), APISERVER)
+    found = review(request_for(item, key_for(item)), APISERVER)
     assert {each.fault for each in found.deviations} == {
         RequestFault.SUBJECT,
         RequestFault.SANS,
@@ -184,15 +184,15 @@ def test_everything_is_said_at_once() -> None:
 
 def test_who_does_not_hold_the_key() -> None:
     mine, other = key_for(APISERVER), key_for(APISERVER)
-    request = x509.load_pem_x509_csr(make_request(APISERVER, mine))
+    request = x509.load_pem_x509_csr(request_for(APISERVER, mine))
     der = request.public_bytes(serialization.Encoding.DER)
     point = serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
     forged = der.replace(mine.public_key().public_bytes(*point), other.public_key().public_bytes(*point))
     assert forged != der
     data = x509.load_der_x509_csr(forged).public_bytes(serialization.Encoding.PEM)
-    judged = review(data, APISERVER)
-    assert [each.fault for each in judged.deviations] == [RequestFault.NOT_PROVEN]
-    assert not judged.keys
+    reviewed = review(data, APISERVER)
+    assert [each.fault for each in reviewed.deviations] == [RequestFault.NOT_PROVEN]
+    assert not reviewed.keys
 
 
 def test_keys_that_kubernetes_cannot_use() -> None:
@@ -231,10 +231,10 @@ def test_what_is_no_request(data: bytes) -> None:
     assert faults(data) == {RequestFault.UNREADABLE}
 
 
-def test_a_set_is_judged_as_a_whole() -> None:
+def test_a_set_is_reviewed_as_a_whole() -> None:
     wanted = {each.id: each for each in (APISERVER, KUBELET)}
     key = key_for(APISERVER)
-    good = {APISERVER.id: make_request(APISERVER, key), KUBELET.id: make_request(KUBELET, key_for(KUBELET))}
+    good = {APISERVER.id: request_for(APISERVER, key), KUBELET.id: request_for(KUBELET, key_for(KUBELET))}
     assert review_all(good, wanted, {}).deviations == ()
     assert set(review_all(good, wanted, {}).keys) == set(wanted)
     # A key that was certified for the same certificate before may stay.
@@ -243,12 +243,12 @@ def test_a_set_is_judged_as_a_whole() -> None:
     def found(
         requests: dict[str, bytes], known: dict[str, str] | None = None
     ) -> list[tuple[str, RequestFault]]:
-        judged = review_all(requests, wanted, known or {})
-        return [(each.id, each.fault) for each in judged.deviations]
+        reviewed = review_all(requests, wanted, known or {})
+        return [(each.id, each.fault) for each in reviewed.deviations]
 
     assert found({APISERVER.id: good[APISERVER.id]}) == [(KUBELET.id, RequestFault.MISSING)]
     assert found({**good, "worker-2/kubelet.conf": b""}) == [("worker-2/kubelet.conf", RequestFault.UNKNOWN)]
-    assert found({**good, KUBELET.id: make_request(KUBELET, key)}) == [(KUBELET.id, RequestFault.SHARED_KEY)]
+    assert found({**good, KUBELET.id: request_for(KUBELET, key)}) == [(KUBELET.id, RequestFault.SHARED_KEY)]
     assert found(good, {spki_fingerprint(public_der(key)): "ca"}) == [(APISERVER.id, RequestFault.SHARED_KEY)]
     crossed = {APISERVER.id: good[KUBELET.id], KUBELET.id: good[APISERVER.id]}
     assert {identifier for identifier, _ in found(crossed)} == set(wanted)

@@ -31,7 +31,7 @@ NEVER_ON_NODES = (*PRIVATE[:3], "pki/bundle.key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class EncryptedCluster:
     """A directory with a spec, a tree, and the key that opens it."""
 
     root: Path
@@ -39,7 +39,7 @@ class Place:
     key: Path
 
     @classmethod
-    def made(cls, place: Path, *, encrypted: bool = True) -> Place:
+    def made(cls, place: Path, *, encrypted: bool = True) -> EncryptedCluster:
         """A small cluster that was made just now."""
         spec, root, key = place / "home.yaml", place / "home", place / "operator.age"
         spec.write_text(SPEC)
@@ -50,10 +50,10 @@ class Place:
         assert run(["init", str(spec), "--out", str(root), *more], system=system) == 0
         return cls(root=root, spec=spec, key=key)
 
-    def copied(self, to: Path) -> Place:
+    def copied(self, to: Path) -> EncryptedCluster:
         """One's own."""
         shutil.copytree(self.root.parent, to, symlinks=True)
-        return Place(root=to / "home", spec=to / "home.yaml", key=to / "operator.age")
+        return EncryptedCluster(root=to / "home", spec=to / "home.yaml", key=to / "operator.age")
 
     @property
     def opening(self) -> tuple[object, ...]:
@@ -97,3 +97,13 @@ def files_with(root: Path, secrets: set[bytes]) -> set[str]:
         for path in root.rglob("*")
         if path.is_file() and any(secret in path.read_bytes() for secret in secrets)
     }
+
+
+WORDS = "correct horse battery staple"
+
+
+def passphrase_file(place: Path, words: str = WORDS) -> Path:
+    path = place / "words"
+    path.touch(mode=0o600)
+    path.write_text(words + "\n")
+    return path

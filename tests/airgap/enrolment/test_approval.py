@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,9 +12,9 @@ import pytest
 from pkigen.airgap.carrier import media
 from pkigen.airgap.carrier.bundle_key import BundleKey
 from pkigen.airgap.carrier.envelope import unwrap
-from pkigen.airgap.carrier.requests import RequestSet, read_requests, write_requests
-from tests.airgap.enrolment.enrolling import SPEC, Places, with_node
-from tests.airgap.offline.places import snapshot
+from pkigen.airgap.carrier.requests import read_requests, write_requests
+from tests.airgap.enrolment.enrolment_site import SPEC, EnrolmentSite, with_node
+from tests.airgap.offline.offline_sides import snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 NODES = ("cp-1", "etcd-1", "worker-1")
 
 
-class Asked(Places):
+class Asked(EnrolmentSite):
     """Every node has asked; the files are on the medium."""
 
     def file_of(self, node: str) -> Path:
@@ -55,8 +56,7 @@ class Asked(Places):
         """A request of a node as another node's own key would sign it."""
         key = BundleKey.of_file((self.root(signer) / "var/lib/pkigen/request.key").read_bytes())
         asked = read_requests(unwrap(self.file_of(node).read_bytes(), pin=None))
-        fields = {name: getattr(asked, name) for name in asked.__slots__}
-        self.file_of(node).write_bytes(write_requests(RequestSet(**{**fields, **changes}), key))
+        self.file_of(node).write_bytes(write_requests(replace(asked, **changes), key))
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ CAS = ("ca", "etcd-ca", "front-proxy-ca")
 
 
 @dataclass(kw_only=True)
-class Places:
+class OfflineSides:
     """Both sides, each with its copy of the spec; nothing but the medium's files is ever in both."""
 
     place: Path
@@ -84,7 +84,7 @@ class Places:
         return self.place / "medium" / "prod.answer"
 
     @classmethod
-    def new(cls, place: Path, keys: str, spec: str = SPEC) -> Places:
+    def new(cls, place: Path, keys: str, spec: str = SPEC) -> OfflineSides:
         """Both machines with the spec, and nothing else."""
         for name in ("site", "vault", "medium"):
             (place / name).mkdir(parents=True)
@@ -93,7 +93,7 @@ class Places:
             path.write_text(spec.replace("KEYS", keys))
         return places
 
-    def copy(self, place: Path) -> Places:
+    def copy(self, place: Path) -> OfflineSides:
         """The same again, to be changed."""
         shutil.copytree(self.place, place, symlinks=True)
         return replace(self, place=place, results=[])
@@ -163,7 +163,7 @@ class Places:
         """What the offline side prints for the site to compare."""
         return fingerprint_in(self.results, "authority key")
 
-    def answered(self) -> Places:
+    def answered(self) -> OfflineSides:
         """All of the first round but its last step: the answer is on the medium."""
         self.make_authority()
         self.init()
@@ -171,7 +171,7 @@ class Places:
         (self.place / "pins").write_text(f"{self.site_pin}\n{self.authority_pin}\n")
         return self
 
-    def made(self) -> Places:
+    def made(self) -> OfflineSides:
         """The whole first round."""
         self.answered()
         self.accept("--pin", self.authority_pin)

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
-
-    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
     from tests.cli.program import InProcess, Result
 
@@ -53,7 +45,7 @@ spec:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TeamCluster:
     """Where a test works, and how it runs pkigen there."""
 
     folder: Path
@@ -97,38 +89,3 @@ class Place:
         assert verified.code == 0, verified.out
         planned = self.run("plan", self.spec, "--out", self.tree, "--exit-code")
         assert planned.code == 0, planned.out
-
-
-def name(*attributes: tuple[x509.ObjectIdentifier, str]) -> x509.Name:
-    return x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes])
-
-
-def plain(user: str = "ann", *groups: str) -> x509.Name:
-    return name(*((NameOID.ORGANIZATION_NAME, group) for group in groups), (NameOID.COMMON_NAME, user))
-
-
-def request(
-    subject: x509.Name | None = None,
-    key: CertificateIssuerPrivateKeyTypes | None = None,
-    *extensions: x509.ExtensionType,
-    digest: hashes.SHA256 | hashes.SHA512 | None = hashes.SHA256(),  # noqa: B008 -- a constant
-) -> bytes:
-    builder = x509.CertificateSigningRequestBuilder().subject_name(
-        subject if subject is not None else plain()
-    )
-    for extension in extensions:
-        builder = builder.add_extension(extension, critical=False)
-    signed = builder.sign(key or ec.generate_private_key(ec.SECP256R1()), digest)
-    return signed.public_bytes(serialization.Encoding.PEM)
-
-
-def der(pem: bytes) -> bytes:
-    return base64.b64decode(b"".join(pem.splitlines()[1:-1]))
-
-
-def pem(data: bytes) -> bytes:
-    text = base64.encodebytes(data).replace(b"\n", b"")
-    lines = [text[place : place + 64] for place in range(0, len(text), 64)]
-    return b"\n".join(
-        [b"-----BEGIN CERTIFICATE REQUEST-----", *lines, b"-----END CERTIFICATE REQUEST-----", b""]
-    )

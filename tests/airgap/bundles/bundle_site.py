@@ -33,19 +33,19 @@ MONTH = timedelta(days=30)
 
 
 @dataclass(kw_only=True)
-class Site:
+class BundleSite:
     """The authority, and one identity for each node."""
 
     world: World
     identities: dict[str, Identity] = field(default_factory=dict)
 
     @classmethod
-    def made(cls, root: Path, *nodes: dict[str, Any], name: str = "prod", **settings: Any) -> Site:
+    def made(cls, root: Path, *nodes: dict[str, Any], name: str = "prod", **settings: Any) -> BundleSite:
         """A cluster that has been made."""
         return cls.of(root, spec(*(nodes or (CP1, W1, W2)), name=name, **settings))
 
     @classmethod
-    def of(cls, root: Path, cluster: ClusterSpec) -> Site:
+    def of(cls, root: Path, cluster: ClusterSpec) -> BundleSite:
         """The cluster of a spec."""
         world = World(root=root, cluster=cluster)
         world.apply()
@@ -102,7 +102,7 @@ def put(bundle: Bundle, root: Path, filesystem: FileSystem | None = None) -> str
 
 
 def refuse_or_put(
-    site: Site, data: bytes, root: Path, node: str, *, now: datetime = NOW, pin: str | None = None
+    site: BundleSite, data: bytes, root: Path, node: str, *, now: datetime = NOW, pin: str | None = None
 ) -> None:
     """What the command does, in one call."""
     with looking(root) as store:

@@ -22,7 +22,7 @@ from pkigen.airgap.bundles.install import Difference, compare, plan_going_back, 
 from pkigen.airgap.bundles.record import read_installed
 from pkigen.errors import BundleError, PkigenError, StoreError, UsageError
 from pkigen.reconcile.restore import Restore, Rollback
-from tests.airgap.bundles.site import Site, looking, on_node, put
+from tests.airgap.bundles.bundle_site import BundleSite, looking, on_node, put
 from tests.faults import tracing
 from tests.faults.scenes import chosen, wanted
 from tests.faults.tracing import Laboratory, points, sample
@@ -62,7 +62,7 @@ def files_of(root: Path) -> Files:
 class Second:
     """A node with one bundle installed, and the next bundle: replaced, created, removed and kept files."""
 
-    site: Site
+    site: BundleSite
     place: Path
     bundle: Bundle
     file: Path
@@ -137,7 +137,7 @@ class Scene:
 @pytest.fixture(scope="module")
 def second(tmp_path_factory: pytest.TempPathFactory) -> Second:
     place = tmp_path_factory.mktemp("second")
-    site = Site.made(place / "prod", CP1, W1)
+    site = BundleSite.made(place / "prod", CP1, W1)
     root = place / "old"
     root.mkdir()
     put(site.opened(site.bundle("worker-1"), "worker-1"), root)

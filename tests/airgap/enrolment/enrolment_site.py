@@ -61,7 +61,7 @@ def with_node(spec: dict[str, Any], name: str, **changes: Any) -> dict[str, Any]
 
 
 @dataclass(kw_only=True)
-class Places:
+class EnrolmentSite:
     """Everything that a test needs: `tree` is the authority's, `medium` is carried."""
 
     base: Path
@@ -71,7 +71,7 @@ class Places:
     filesystem: FileSystem = field(default_factory=Unsynced)
 
     @classmethod
-    def made(cls, base: Path, spec: dict[str, Any], *options: object) -> Places:
+    def made(cls, base: Path, spec: dict[str, Any], *options: object) -> EnrolmentSite:
         """After `init`, with a root directory for each node, and an identity where `init` has to know it."""
         places = cls(base=base, spec=copy.deepcopy(spec))
         places.medium.mkdir(parents=True)
@@ -109,10 +109,10 @@ class Places:
         self.spec = spec or self.spec
         self.file.write_text(json.dumps(self.spec))
 
-    def copy(self, to: Path) -> Places:
+    def copy(self, to: Path) -> EnrolmentSite:
         """The same in another place."""
         shutil.copytree(self.base, to, symlinks=True)
-        return Places(base=to, spec=self.spec, now=self.now)
+        return EnrolmentSite(base=to, spec=self.spec, now=self.now)
 
     # -- commands -------------------------------------------------------------------------------------
 

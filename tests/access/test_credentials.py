@@ -1,0 +1,90 @@
+"""Credentials of every kind: whom the API server takes the bearer for, and why it would not."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import timedelta
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from tests.access.kubeconfig_files import shown, written
+from tests.access.made_requests import plain
+from tests.access.team_cluster import UID, TeamCluster
+
+# -- show --------------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_explained_and_not_shown(place: TeamCluster) -> None:
+    text = (place.tree / "users/web.deployer.conf").read_text()
+    out = shown(place, text)
+    for said in (
+        "credential: service account token",
+        "user:       system:serviceaccount:web:deployer",
+        "groups:     system:serviceaccounts, system:serviceaccounts:web, system:authenticated",
+        "issued by https://kubernetes.default.svc.cluster.local",
+        "next:       2026-12-22 03:00 UTC the service account token ends",
+    ):
+        assert said in out
+    assert yaml.safe_load(text)["users"][0]["user"]["token"] not in out
+    assert "broken:     the token expired" in shown(place, text, later=timedelta(days=31))
+
+
+def jwt(**claims: object) -> str:
+    parts = ({"alg": "RS256"}, claims)
+    return ".".join(
+        (*(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts), "A")
+    )
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        ("token: abcdef.0123456789abcdef", "user:       system:bootstrap:abcdef"),
+        ("token: opaque", "only the cluster knows whose it is"),
+        (f"token: {jwt(sub='joe', exp=1)}", "broken:     the token expired 1970-01-01"),
+        (f"token: {jwt(sub='system:serviceaccount:n:a')}", "has no UID in it: the API server refuses it"),
+        (
+            "token: "
+            + jwt(
+                sub="system:serviceaccount:n:a", **{"kubernetes.io/serviceaccount/service-account.uid": UID}
+            ),
+            "it never ends",
+        ),
+        ("exec: {command: aws}", "kubectl runs a program that gets it (exec)"),
+        ("auth-provider: {name: gcp}", "kubectl no longer has since 1.26"),
+        ("username: joe, password: x", "API servers no longer take since 1.19"),
+        ("as: root", "user:       system:anonymous"),
+        ("token: opaque, as: root, as-groups: [a, b]", "acts as:    root in a, b, if it may impersonate"),
+        ("tokenFile: token", "only the cluster knows whose it is"),
+        ("tokenFile: none", "its token"),
+        ("tokenFile: none, token: opaque", "only the cluster knows"),
+        ("client-certificate: none", "broken:     its certificate"),
+        ("client-certificate: token", "its certificate is empty"),
+        ("client-certificate: ca.crt", "is not for clients: its extendedKeyUsage lacks clientAuth"),
+        ("client-certificate: ca.crt, token: x", "a token is there, too"),
+        ("client-certificate: ca.crt, client-key: none", "its private key"),
+        ("client-certificate: ca.crt, client-key: token", "is not a PEM private key"),
+        ("client-certificate: ca.crt, client-key: sa.key", "is another's"),
+        ("client-certificate: server.crt", "is not for clients: its extendedKeyUsage lacks clientAuth"),
+    ],
+)
+def test_credentials_of_all_kinds(place: TeamCluster, user: str, said: str) -> None:
+    place.write("token", "opaque\n")
+    server = "nodes/cp-1/etc/kubernetes/pki/apiserver.crt"
+    for file, source in (("ca.crt", "pki/ca.crt"), ("sa.key", "pki/sa.key"), ("server.crt", server)):
+        place.write(file, (place.tree / source).read_bytes())
+    assert said in shown(place, written(user))
+
+
+def test_an_ed25519_key_is_no_fault(place: TeamCluster) -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    asked = x509.CertificateSigningRequestBuilder().subject_name(plain()).sign(key, None)
+    out, form = place.folder / "ann.conf", serialization.PrivateFormat.PKCS8
+    place.sign(asked.public_bytes(serialization.Encoding.PEM), "--kubeconfig", out, "--key-path", "ed.key")
+    place.write("ed.key", key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+    assert "broken" not in place.run("kubeconfig", "show", out).out

@@ -1,0 +1,59 @@
+"""The OIDC discovery documents, as the API server serves them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from pkigen.crypto.keys import public_pem
+
+if TYPE_CHECKING:
+    from tests.access.team_cluster import TeamCluster
+
+ISSUER = "https://kubernetes.default.svc.cluster.local"
+
+
+# -- the discovery documents -------------------------------------------------------------------------------
+
+
+def test_the_documents_are_written_where_verifiers_look(place: TeamCluster) -> None:
+    out = place.folder / "www"
+    result = place.run("oidc", "write", place.tree, "--out", out, "--jwks-uri", "https://oidc.example/keys")
+    assert result.out.splitlines() == [
+        f"{out}/.well-known/openid-configuration",
+        f"{out}/openid/v1/jwks",
+    ]
+    configuration = json.loads((out / ".well-known/openid-configuration").read_text())
+    assert configuration == {
+        "issuer": ISSUER,
+        "jwks_uri": "https://oidc.example/keys",
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+    }
+    assert "publish" in result.err
+    default = place.run("oidc", "configuration", place.tree).json
+    assert default["jwks_uri"] == "https://10.0.0.11:6443/openid/v1/jwks"
+    assert place.run("oidc", "configuration", place.tree, "--jwks-uri", "http://x").code == 1
+
+
+def test_rsa_keys_are_published_as_go_jose_writes_them(place: TeamCluster) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    (place.tree / "pki/sa.pub").write_bytes(public_pem(key))
+    (published,) = place.run("oidc", "jwks", place.tree).json["keys"]
+    assert list(published) == ["use", "kty", "kid", "alg", "n", "e"]
+    assert (published["alg"], published["e"]) == ("RS256", "AQAB")
+    assert (
+        int.from_bytes(base64.urlsafe_b64decode(published["n"] + "=="), "big")
+        == key.public_key().public_numbers().n
+    )
+
+
+def test_keys_that_cannot_be_published(place: TeamCluster) -> None:
+    (place.tree / "pki/sa.pub").write_text("x")
+    assert "is not a PEM public key" in place.run("oidc", "jwks", place.tree).error
+    (place.tree / "pki/sa.pub").unlink()
+    assert place.run("oidc", "jwks", place.tree).error == "pki/sa.pub is missing"

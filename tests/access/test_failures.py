@@ -1,0 +1,255 @@
+"""`pkigen explain` of an error: what it means, and the next step out of it."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.access.team_cluster import TeamCluster
+
+
+def explained(place: TeamCluster, *arguments: object) -> str:
+    result = place.run("explain", *arguments)
+    assert result.code == 0, result.err
+    return result.out
+
+
+# -- errors ------------------------------------------------------------------------------------------------
+
+UNKNOWN = "Unable to connect to the server: x509: certificate signed by unknown authority"
+
+
+NAMES = (
+    "kubernetes, kubernetes.default, kubernetes.default.svc, kubernetes.default.svc.cluster.local, 10.96.0.1"
+)
+
+
+WRONG = (
+    f"tls: failed to verify certificate: x509: certificate is valid for cp-1, {NAMES}, not api.example.com"
+)
+
+
+ANONYMOUS = (
+    'Error from server (Forbidden): nodes is forbidden: User "system:anonymous" cannot list resource "nodes"'
+)
+
+
+def cannot(verb: str, resource: str, group: str, namespace: str | None = None, *, user: str = "dev1") -> str:
+    where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+    return (
+        f'Error from server (Forbidden): x is forbidden: User "{user}" cannot {verb} resource "{resource}" '
+        f'in API group "{group}" {where}'
+    )
+
+
+METRICS = 'Error from server (Forbidden): forbidden: User "dev1" cannot get path "{}"'
+
+
+FAILURES: dict[str, tuple[str, str, str]] = {
+    "unknown authority": (UNKNOWN, "`pkigen kubeconfig show FILE`", "the cluster's CA is sha256:"),
+    "a wrong name": (
+        WRONG,
+        "or add api.example.com to spec.apiServer.certSANs",
+        "it is the certificate of cp-1/apiserver\nnext: add api.example.com to spec.apiServer.certSANs",
+    ),
+    "a name that the spec has": (
+        "certificate is valid for cp-1, kubernetes, not 10.0.0.11",
+        "next: dial cp-1, kubernetes",
+        "the spec gives cp-1/apiserver this name already",
+    ),
+    "a name of nobody": (
+        "certificate is valid for example.org, not 192.0.2.1.",
+        "or add 192.0.2.1 to",
+        "a server that is not in this spec",
+    ),
+    "a name of etcd": (
+        "certificate is valid for worker-1, 10.0.0.21, not worker-1.lan",
+        "next: dial 10.0.0.21, worker-1",
+        "next: add worker-1.lan to certSANs of its node",
+    ),
+    "anonymous": (
+        ANONYMOUS,
+        "the API server saw no credential at all",
+        "users/<name>.conf, for dev1, glass",
+    ),
+    "a right that is missing": (
+        cannot("delete", "pods", "", "web"),
+        "next: see what there is with `kubectl auth can-i --list --as dev1`",
+        'roles: [{namespace: web, rules: [{apiGroups: [""], resources: [pods], verbs: [delete]}]}]',
+    ),
+    "in the whole cluster": (
+        cannot("list", "nodes", "metrics.k8s.io"),
+        "then bind a role",
+        "  rules: [{apiGroups: [metrics.k8s.io], resources: [nodes], verbs: [list]}]",
+    ),
+    "a right that was not applied": (
+        cannot("patch", "deployments", "apps", "web"),
+        "then bind a role",
+        "its file was not applied, or was changed since\nnext: `kubectl apply -f addons/user-dev1.yaml`",
+    ),
+    "another namespace": (cannot("patch", "deployments", "apps", "prod"), "then bind", "namespace: prod"),
+    "another verb": (cannot("get", "deployments", "apps", "web"), "then bind", "verbs: [get]"),
+    "a path": (
+        METRICS.format("/healthz"),
+        "then bind",
+        "rules: [{nonResourceURLs: [/healthz], verbs: [get]}]",
+    ),
+    "a path that was not applied": (
+        METRICS.format("/metrics/x"),
+        "then bind",
+        "the spec gives it this right",
+    ),
+    "no more than a verb": ('User "dev1" cannot impersonate', "then bind", 'nonResourceURLs: ["/…"]'),
+    "a service account": (
+        cannot("get", "secrets", "", "web", user="system:serviceaccount:web:deployer"),
+        "then bind",
+        "next: add this to web.deployer in spec.users",
+    ),
+    "somebody else": (
+        cannot("get", "secrets", "", "web", user="joe"),
+        "then bind",
+        "bind it yourself: `kubectl create rolebinding NAME -n web --clusterrole ROLE --user joe`",
+    ),
+    "a service account of nobody": (
+        cannot("get", "secrets", "", "web", user="system:serviceaccount:kube-system:default"),
+        "then bind",
+        "--clusterrole ROLE --serviceaccount kube-system:default`",
+    ),
+    "what is bound": (
+        cannot("delete", "pods", "", "web"),
+        "then bind",
+        "bound by the spec: ClusterRole view in the whole cluster (addons/user-dev1.yaml)",
+    ),
+    "somebody from IAM": (
+        cannot("get", "secrets", "", "web", user="admin:ann@example.com"),
+        "then bind",
+        "spec.iam makes admin:ann@example.com of arn:aws:iam::111122223333:role/Admin",
+    ),
+    "one of IAM": (
+        cannot("get", "secrets", "", user="bob"),
+        "then bind",
+        "next: add this to arn:aws:iam::111122223333:user/div/Bob in spec.iam, `pkigen apply`, `kubectl ",
+    ),
+    "admin.conf on the first day": (
+        cannot("list", "nodes", "", user="kubernetes-admin"),
+        "then bind",
+        "`kubectl --kubeconfig super-admin.conf apply -f addons/cluster-admins.yaml`",
+    ),
+    "logs": (
+        "Forbidden (user=kube-apiserver-kubelet-client, verb=get, resource=nodes, subresource(s)=[proxy])",
+        "then bind",
+        "`kubectl apply -f addons/apiserver-kubelet-client.yaml`: without it",
+    ),
+    "a kubelet": (
+        cannot("get", "nodes", "", user="system:node:worker-1"),
+        "then bind",
+        "next: see that the Node object is called worker-1",
+    ),
+    "a kubelet of another node": (
+        cannot("get", "nodes", "", user="system:node:worker-9"),
+        "then bind",
+        "no node of the spec is called worker-9",
+    ),
+    "etcd": (
+        f'Get "https://10.0.0.11:2379/health": {UNKNOWN}',
+        "kube-apiserver trusts --etcd-cafile",
+        "etcd-ca of this cluster is sha256:",
+    ),
+    "a kubelet's certificate": (
+        f'Get "https://10.0.0.21:10250/pods": {UNKNOWN}',
+        "--kubelet-certificate-authority",
+        "openssl s_client -showcerts -connect 10.0.0.21:10250",
+    ),
+    "a CA of the same name": (
+        (
+            f'{UNKNOWN} (possibly because of "x509: ECDSA verification failure" while trying to verify '
+            'candidate authority certificate "kubernetes")'
+        ),
+        "it knows a CA of the same name, kubernetes, with another key",
+        "is of an earlier CA, or of another cluster",
+    ),
+    "a client that the API server does not know": (
+        (
+            'authentication.go:75] "Unable to authenticate the request" err="[x509: certificate signed by '
+            'unknown authority]"'
+        ),
+        "a server refuses the client's certificate",
+        "the cluster's CA is sha256:",
+    ),
+    "a client that does not know the API server": (
+        "http: TLS handshake error from 10.0.0.9:1234: remote error: tls: bad certificate",
+        "a client broke off",
+        "the cluster's CA is sha256:",
+    ),
+    "a name that openssl does not say": (
+        "verify error:num=62:hostname mismatch",
+        "`pkigen explain apiserver DIR` lists its names",
+        "next: ",
+    ),
+    "a name that curl says": (
+        "curl: (60) SSL: no alternative certificate subject name matches target host name 'api.example.com'",
+        "set tls-server-name in the kubeconfig",
+        "it is the certificate of cp-1/apiserver\nnext: add api.example.com to spec.apiServer.certSANs",
+    ),
+    "a token for others": (
+        "invalid bearer token, token audiences [vault] is invalid for the target audiences",
+        "it is for others, by its audiences",
+        "this cluster's API servers are https://kubernetes.default.svc.cluster.local",
+    ),
+    "Kubernetes itself": (
+        cannot("get", "secrets", "", user="system:kube-scheduler"),
+        "then bind",
+        "it is an identity of Kubernetes itself",
+    ),
+    "expired": (
+        "x509: certificate has expired or is not yet valid: current time",
+        "`date` on",
+        "ca CA ends in",
+    ),
+    "unauthorized": (
+        "error: You must be logged in to the server (Unauthorized)",
+        "the API server refuses the credential",
+        "`pkigen apply` makes a new one",
+    ),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_failures(place: TeamCluster, failure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, alone, known = FAILURES[failure]
+    monkeypatch.chdir(place.folder)
+    assert alone in explained(place, "--error", text)
+    out = explained(place, text, place.tree)
+    assert known in out
+    assert out == explained(place, "--error", text, place.tree)
+    assert out == explained(place, "--error", text, place.spec, "--pki", place.tree)
+
+
+def test_every_failure_says_what_to_do_next(place: TeamCluster) -> None:
+    for text, _, _ in FAILURES.values():
+        for arguments in ((), (place.tree,)):
+            assert "next: " in explained(place, "--error", text, *arguments)
+
+
+def test_an_error_from_standard_input(place: TeamCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stdin:
+        buffer = io.BytesIO(UNKNOWN.encode())
+
+    monkeypatch.setattr("sys.stdin", Stdin)
+    assert "trust bundle" in explained(place, "--error", "-")
+
+
+def test_other_errors(place: TeamCluster, tmp_path: Path) -> None:
+    result = place.run("explain", "--error", "no space left on device")
+    assert (result.code, result.error) == (1, "this message is not one that pkigen knows")
+    (place.tree / "pki/ca.crt").unlink()
+    (place.tree / "pki/ca.key").unlink()
+    assert "trust bundle" in explained(place, "--error", UNKNOWN, place.tree)
+    nobody = tmp_path / "nobody.yaml"
+    nobody.write_text(place.spec.read_text().partition("  users:")[0])
+    assert "users/<name>.conf" not in explained(place, "--error", ANONYMOUS, nobody)

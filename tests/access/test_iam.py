@@ -1,0 +1,150 @@
+"""The ConfigMap aws-auth: people as the spec has them, nodes as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from tests.access.team_cluster import TeamCluster
+
+
+def documents(text: str) -> list[Any]:
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+# -- IAM ---------------------------------------------------------------------------------------------------
+
+CURRENT = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: aws-auth, namespace: kube-system, resourceVersion: "7"}
+data:
+  mapRoles: |
+    - rolearn: arn:aws:iam::111122223333:role/nodes
+      username: system:node:{{EC2PrivateDNSName}}
+      groups: [system:bootstrappers, system:nodes]
+    - rolearn: arn:aws:iam::111122223333:role/fargate
+      username: system:node:{{SessionName}}
+    - rolearn: arn:aws:iam::111122223333:role/old
+      username: old
+    - {username: nobody}
+    - rolearn: arn:aws:iam::111122223333:role/Admin
+      username: somebody
+  mapAccounts: |
+    - "111122223333"
+"""
+
+
+def test_node_mappings_are_kept_and_people_are_the_specs(place: TeamCluster) -> None:
+    path = place.write("current.yaml", CURRENT)
+    result = place.run("iam", place.spec, "--current", path, "--config-map")
+    assert result.code == 0, result.err
+    (made,) = documents(result.out)
+    assert made["metadata"] == {"name": "aws-auth", "namespace": "kube-system"}
+    roles = yaml.safe_load(made["data"]["mapRoles"])
+    assert roles == [
+        *yaml.safe_load(yaml.safe_load(CURRENT)["data"]["mapRoles"])[:2],
+        {
+            "rolearn": "arn:aws:iam::111122223333:role/Admin",
+            "username": "admin:{{SessionName}}",
+            "groups": ["admins"],
+        },
+    ]
+    assert yaml.safe_load(made["data"]["mapUsers"]) == [
+        {"userarn": "arn:aws:iam::111122223333:user/div/Bob", "username": "bob"}
+    ]
+    assert yaml.safe_load(made["data"]["mapAccounts"]) == ["111122223333"]
+    for said in ("role/old is not in the spec and goes", "an entry without ARN", "mapAccounts is kept"):
+        assert said in result.err
+
+
+def test_one_role_is_one_role_in_whatever_case(place: TeamCluster) -> None:
+    # IAM's names differ in more than case, and aws-iam-authenticator compares them in lower case.
+    current = CURRENT.replace("role/Admin", "role/ADMIN")
+    result = place.run("iam", place.spec, "--current", place.write("c", current), "--config-map")
+    (made,) = documents(result.out)
+    arns = [entry["rolearn"] for entry in yaml.safe_load(made["data"]["mapRoles"])]
+    assert arns == [f"arn:aws:iam::111122223333:role/{name}" for name in ("nodes", "fargate", "Admin")]
+    assert "role/ADMIN is not in the spec" not in result.err
+
+
+def test_the_result_as_input_changes_nothing(place: TeamCluster) -> None:
+    first = place.run("iam", place.spec, "--current", place.write("c", CURRENT), "--config-map").out
+    again = place.run("iam", place.tree, "--current", place.write("c", first), "--config-map")
+    assert again.out == first
+
+
+def test_without_the_present_one_the_danger_is_said(place: TeamCluster) -> None:
+    result = place.run("iam", place.spec)
+    kinds = [document["kind"] for document in documents(result.out)]
+    assert kinds == ["ConfigMap", "ClusterRoleBinding", "ClusterRoleBinding"]
+    assert "applying this locks them out" in result.err
+
+
+def test_the_role_of_nodes_is_not_for_people(place: TeamCluster) -> None:
+    current = place.write("c", CURRENT.replace("role/nodes", "role/Admin", 1))
+    result = place.run("iam", place.spec, "--current", current)
+    assert (result.code, result.out) == (1, "")
+    assert "which is the role of nodes" in result.error
+    place.replace("groups: [admins]", "groups: ['system:nodes'], allowSystemIdentity: theirs")
+    assert place.run("iam", place.spec, "--current", current, "--config-map").code == 0
+
+
+def test_users_alone(place: TeamCluster) -> None:
+    text = place.spec.read_text()
+    place.spec.write_text(
+        text[: text.index("    - {arn")] + text[text.index('    - {arn: "arn:aws:iam::111122223333:user') :]
+    )
+    (made, _) = documents(place.run("iam", place.spec).out)
+    assert list(made["data"]) == ["mapUsers"]
+
+
+def test_mappings_without_rights_and_no_mappings(place: TeamCluster) -> None:
+    text = place.spec.read_text()
+    place.spec.write_text(
+        text.replace(",\n       clusterRoles: [view]}", "}").replace(", clusterRoles: [edit]}", "}")
+    )
+    result = place.run("iam", place.spec)
+    assert [document["kind"] for document in documents(result.out)] == ["ConfigMap"]
+    place.spec.write_text(text.partition("  iam:")[0])
+    assert place.run("iam", place.spec).error == "spec.iam maps nobody"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kind: Secret", "is not the ConfigMap aws-auth"),
+        ("kind: ConfigMap", "is not the ConfigMap aws-auth"),
+        ("[]", "is not the ConfigMap aws-auth"),
+        ("a: [", "is not YAML"),
+        ("a: 1\na: 2", "is given twice"),
+        ("kind: ConfigMap\nmetadata: {name: aws-auth}\ndata: [a]", "its data is no mapping"),
+        (
+            "kind: ConfigMap\nmetadata: {name: aws-auth}\ndata: {mapRoles: 7}",
+            "its data is no mapping of texts",
+        ),
+        (
+            "kind: ConfigMap\nmetadata: {name: aws-auth}\ndata: {mapRoles: a}",
+            "mapRoles is no list of mappings",
+        ),
+        ("kind: ConfigMap\nmetadata: {name: aws-auth}\ndata: {mapRoles: '['}", "is not YAML"),
+        (
+            "kind: ConfigMap\nmetadata: {name: aws-auth}\ndata: {mapRoles: 'a: 1\n\n    a: 2'}",
+            "is given twice",
+        ),
+    ],
+)
+def test_what_is_no_current_config_map(place: TeamCluster, text: str, said: str) -> None:
+    result = place.run("iam", place.spec, "--current", place.write("c", text))
+    assert (result.code, result.out) == (1, "")
+    assert said in result.error
+
+
+def test_an_empty_config_map_and_a_big_one(place: TeamCluster) -> None:
+    empty = place.write("c", "kind: ConfigMap\nmetadata: {name: aws-auth}\n")
+    assert place.run("iam", place.spec, "--current", empty).code == 0
+    big = place.write("c", b" " * ((2 << 20) + 1))
+    assert "larger than any ConfigMap" in place.run("iam", place.spec, "--current", big).error

@@ -1,0 +1,55 @@
+"""Which names a credential may carry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.access.made_requests import plain, request
+
+if TYPE_CHECKING:
+    from tests.access.team_cluster import TeamCluster
+
+
+@pytest.mark.parametrize(
+    ("user", "groups", "said"),
+    [
+        ("system:admin", [], "identity of Kubernetes itself"),
+        ("ann", ["system:masters"], "group of Kubernetes itself"),
+        ("ann", ["kubeadm:cluster-admins"], "group of Kubernetes itself"),
+        ("kubernetes-admin", [], "is this cluster's own cp-1/admin.conf"),
+        ("kube-apiserver", [], "identity of Kubernetes itself"),
+        ("system:node:worker-1", [], "is this cluster's own worker-1/kubelet.conf"),
+        ("front-proxy-client", [], None),
+        ("a b", [], "must begin with"),
+        ("x" * 65, [], "65 characters"),
+        ("ann", ["a/b"], "must begin with"),
+    ],
+)
+def test_whom_nobody_may_approve(place: TeamCluster, user: str, groups: list[str], said: str | None) -> None:
+    options = [word for group in groups for word in ("--group", group)]
+    result = place.sign(request(), *options, user=user)
+    if said is None:
+        assert result.code == 0, "another CA decides about that one"
+        return
+    assert (result.code, result.out) == (1, "")
+    assert said in result.error
+    if "must" not in said and "65" not in said:
+        assert "cannot be revoked by RBAC" in result.hint
+        reason = ("--allow-system-identity", "runbook 7")
+        assert place.sign(request(plain(user, *groups)), *options, *reason, user=user).code == 0
+        assert place.ledger()[-1]["systemIdentity"] == "runbook 7"
+        place.assert_clean()
+
+
+def test_the_clusters_own_identities_are_taken(place: TeamCluster) -> None:
+    from pkigen.access.identities import approved  # noqa: PLC0415
+    from pkigen.desired.inventory import derive  # noqa: PLC0415
+    from pkigen.errors import AccessError  # noqa: PLC0415
+    from pkigen.spec.loader import load  # noqa: PLC0415
+
+    inventory = derive(load(place.spec, kinds=CERTIFICATES).spec)
+    assert approved("dev1", (), inventory=inventory, reason=None).common_name == "dev1"
+    with pytest.raises(AccessError, match="is this cluster's own cp-1/apiserver-kubelet-client"):
+        approved("kube-apiserver-kubelet-client", (), inventory=inventory, reason=None)

@@ -1,0 +1,253 @@
+"""Kubeconfigs merged as kubectl merges them."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings, strategies
+
+from tests.access.kubeconfig_files import viewed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.access.team_cluster import TeamCluster
+
+A = """\
+apiVersion: v1
+kind: Config
+current-context: ""
+clusters:
+- {name: kubernetes, cluster: {server: "https://a:6443", certificate-authority: pki/ca.crt}}
+- {name: "1e3", cluster: {server: "https://e:6443", insecure-skip-tls-verify: true}}
+contexts:
+- {name: one, context: {cluster: kubernetes, user: admin, namespace: web}}
+users:
+- {name: admin, user: {client-certificate: pki/a.crt, client-key: /abs/a.key}}
+- {name: words, user: {token: "yes", as: root, as-groups: [a, "no"], as-user-extra: {k: [v]}}}
+extensions:
+- {name: x, extension: {a: 1, b: [true, null, 1.5]}}
+"""
+
+
+B = """\
+apiVersion: v1
+kind: Config
+current-context: two
+clusters:
+- name: kubernetes
+  cluster: {server: "https://b:6443", tls-server-name: api, proxy-url: "socks5://p:1080"}
+contexts:
+- {name: one, context: {cluster: kubernetes, user: other}}
+- {name: two, context: {cluster: kubernetes, user: bot}}
+- {name: lost, context: {cluster: nowhere, user: nobody}}
+users:
+- {name: bot, user: {tokenFile: ../bot.token}}
+preferences: {colors: true}
+extensions:
+- {name: x, extension: {other: 2}}
+"""
+
+
+@pytest.fixture
+def two(place: TeamCluster) -> tuple[Path, Path]:
+    for file, content in (("a/config", A), ("b/config", B)):
+        (place.folder / file).parent.mkdir()
+        (place.folder / file).write_text(content)
+    (place.folder / "a/pki").mkdir()
+    for file in ("ca.crt", "a.crt"):
+        (place.folder / "a/pki" / file).write_bytes((place.tree / "pki/ca.crt").read_bytes())
+    return place.folder / "a/config", place.folder / "b/config"
+
+
+def absolute(config: Any, folder: Path) -> Any:
+    """kubectl shows paths as they are written; it resolves them when it uses them."""
+    for section, kind in (("clusters", "cluster"), ("users", "user")):
+        for entry in config[section]:
+            for key in ("certificate-authority", "client-certificate", "client-key"):
+                if key in entry[kind]:
+                    entry[kind][key] = os.path.normpath(folder / entry[kind][key])
+    return config
+
+
+def test_a_merge_is_what_kubectl_makes_of_the_same_files(place: TeamCluster, two: tuple[Path, Path]) -> None:
+    result = place.run("kubeconfig", "merge", *two)
+    assert result.code == 0, result.err
+    merged = place.write("merged", result.out)
+    theirs = absolute(viewed(*two, flags=("--merge",)), two[0].parent)
+    (bot,) = [user["user"] for user in theirs["users"] if user["name"] == "bot"]
+    bot["tokenFile"] = str(place.folder / "bot.token")
+    assert viewed(merged) == theirs
+    assert yaml.safe_load(result.out)["current-context"] == "two"
+    for said in (
+        f"the cluster 'kubernetes' is different in {two[0]} and {two[1]} (certificate-authority, proxy-url, ",
+        f"server, tls-server-name): {two[0]} decides",
+        f"the context 'one' is different in {two[0]} and {two[1]}",
+        f"the context 'two' of {two[1]} now means the cluster 'kubernetes' of {two[0]}: rename one",
+        "the context 'lost' names the cluster 'nowhere', which no file has",
+        "the context 'lost' names the user 'nobody', which no file has",
+    ):
+        assert said in result.err
+
+
+# -- any two files -----------------------------------------------------------------------------------------
+
+NAMES = ["a", "b", "users:dev1", "yes", "1e3", "null", "", ":", "x y", "é"]
+
+
+_names = strategies.sampled_from(NAMES)
+
+
+_data = strategies.sampled_from(["", "eA==", "Q0EK"])
+
+
+_paths = strategies.sampled_from(["f", "sub/f", "./f", "../f", "sub/../f"])
+
+
+_extensions = strategies.just([{"name": "e", "extension": {"a": 1, "b": [1.5, None, True, "no"]}}])
+
+
+def _either(field: str) -> strategies.SearchStrategy[dict[str, str]]:
+    """A file, or its content, or neither."""
+    return strategies.one_of(
+        strategies.just({}),
+        strategies.builds(lambda path: {field: path}, _paths),
+        strategies.builds(lambda data: {f"{field}-data": data}, _data),
+    )
+
+
+def _fields(*parts: strategies.SearchStrategy[dict[str, Any]], **optional: Any) -> Any:
+    rest = strategies.fixed_dictionaries(
+        {},
+        optional={key.replace("_", "-"): strategies.sampled_from(values) for key, values in optional.items()},
+    )
+    return strategies.builds(lambda *all_: {k: v for each in all_ for k, v in each.items()}, *parts, rest)
+
+
+_clusters = _fields(
+    _either("certificate-authority"), server=["https://a:6443", "https://[::1]", ""], proxy_url=["socks5://p:1"],
+    tls_server_name=["k", ""], insecure_skip_tls_verify=[True, False], disable_compression=[True],
+)  # fmt: skip
+
+
+_contexts = _fields(cluster=NAMES, user=NAMES, namespace=["web", ""])
+
+
+_users = _fields(
+    _either("client-certificate"), _either("client-key"), token=["t", "yes", "123", ""], as_uid=["7"],
+    as_groups=[["g", "no"]], as_user_extra=[{"k": ["v", "w"]}], username=["joe"], **{"as": ["root"]},
+)  # fmt: skip
+
+
+def _section(key: str, fields: Any) -> Any:
+    entry = strategies.builds(lambda name, content: {"name": name, key: content}, _names, fields)
+    return strategies.none() | strategies.lists(entry, max_size=4, unique_by=lambda each: each["name"])
+
+
+_files = strategies.fixed_dictionaries(
+    {"clusters": _section("cluster", _clusters), "users": _section("user", _users)},
+    optional={
+        "contexts": _section("context", _contexts),
+        "kind": strategies.just("Config"),
+        "current-context": _names,
+        "preferences": strategies.sampled_from([{}, {"colors": True}]),
+        "extensions": _extensions,
+    },
+)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(strategies.lists(_files | strategies.just({}), min_size=1, max_size=3))
+def test_a_flat_merge_of_any_files_is_what_kubectl_makes_of_them(
+    place: TeamCluster, contents: list[dict[str, Any]]
+) -> None:
+    paths = []
+    place.write("f", "at the top")
+    for number, content in enumerate(contents):
+        folder = place.folder / f"of-{number}"
+        (folder / "sub").mkdir(parents=True, exist_ok=True)
+        (folder / "f").write_text(f"of {number}")
+        (folder / "sub/f").write_text(f"below {number}")
+        paths.append(folder / "config")
+        paths[-1].write_text(json.dumps(content) if content else "# nothing\n")
+    result = place.run("kubeconfig", "merge", "--flatten", *paths)
+    assert result.code == 0, result.err
+    assert viewed(place.write("merged", result.out)) == viewed(*paths, flags=("--flatten",))
+
+
+def test_a_current_context_of_nobody(place: TeamCluster) -> None:
+    result = place.run("kubeconfig", "merge", place.write("c", "current-context: x\n"))
+    assert "the current context 'x' is in none of the files" in result.err
+
+
+def test_the_order_decides(place: TeamCluster, two: tuple[Path, Path]) -> None:
+    content = yaml.safe_load(place.run("kubeconfig", "merge", *reversed(two)).out)
+    servers = {entry["name"]: entry["cluster"]["server"] for entry in content["clusters"]}
+    assert servers == {"1e3": "https://e:6443", "kubernetes": "https://b:6443"}
+    assert content["extensions"] == [{"name": "x", "extension": {"other": 2}}]
+
+
+def test_a_file_with_itself_is_no_conflict(place: TeamCluster, two: tuple[Path, Path]) -> None:
+    result = place.run("kubeconfig", "merge", two[0], two[0])
+    assert result.err == ""
+    assert viewed(place.write("merged", result.out)) == absolute(viewed(two[0]), two[0].parent)
+
+
+def test_flattened_as_kubectl_does(place: TeamCluster, two: tuple[Path, Path]) -> None:
+    text = two[0].read_text().replace("/abs/a.key", "pki/ca.crt")
+    two[0].write_text(text)
+    result = place.run("kubeconfig", "merge", "--flatten", two[0])
+    assert viewed(place.write("merged", result.out)) == viewed(two[0], flags=("--flatten",))
+    two[0].write_text(text.replace("client-key: ", "client-key-data: AAAA, client-key: "))
+    assert "has both client-key and its data" in place.run("kubeconfig", "merge", "--flatten", two[0]).error
+    two[0].write_text(A)
+    assert "/abs/a.key cannot be read" in place.run("kubeconfig", "merge", "--flatten", two[0]).error
+
+
+def test_into_a_file_whose_paths_are_relative_to_it(place: TeamCluster, two: tuple[Path, Path]) -> None:
+    out = two[0].parent / "all"
+    result = place.run("kubeconfig", "merge", *two, "--out", out)
+    assert (result.code, result.out) == (0, "")
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    content = yaml.safe_load(out.read_text())
+    clusters = {entry["name"]: entry["cluster"] for entry in content["clusters"]}
+    users = {entry["name"]: entry["user"] for entry in content["users"]}
+    assert clusters["kubernetes"]["certificate-authority"] == "pki/ca.crt"
+    assert users["admin"] == {"client-certificate": "pki/a.crt", "client-key": "/abs/a.key"}
+    assert users["bot"]["tokenFile"] == str(place.folder / "bot.token")
+
+
+@pytest.mark.parametrize("key", ["exec", "auth-provider"])
+def test_programs_are_refused_unless_allowed(place: TeamCluster, key: str) -> None:
+    fields = {"exec": "{apiVersion: v1, command: ./aws, args: [a]}", "auth-provider": "{name: gcp}"}[key]
+    path = place.write("c", f"kind: Config\nusers: [{{name: u, user: {{{key}: {fields}}}}}]\n")
+    result = place.run("kubeconfig", "merge", path)
+    assert (result.code, result.out) == (1, "")
+    assert result.error == f"the user 'u' of {path} runs a program ({key})"
+    allowed = place.run("kubeconfig", "merge", path, "--allow-exec")
+    assert key in allowed.out
+
+
+def test_bounds_and_missing_files(place: TeamCluster) -> None:
+    big = place.write("c", b" " * ((4 << 20) + 1))
+    assert "larger than 4 MiB" in place.run("kubeconfig", "merge", big).error
+    assert "no such file" in place.run("kubeconfig", "merge", place.folder / "none").error
+    assert "is a directory" in place.run("kubeconfig", "show", place.folder).error
+
+
+def test_what_kubectl_ignores_is_named_and_left_out(place: TeamCluster) -> None:
+    path = place.write(
+        "c", "kind: Config\nfoo: 1\nclusters: [{name: a, cluster: {servr: x, server: null}}]\n"
+    )
+    result = place.run("kubeconfig", "merge", path)
+    assert f"note: {path}: foo is not understood by kubectl and left out" in result.err
+    assert "clusters[a].servr is not understood" in result.err
+    assert yaml.safe_load(result.out)["clusters"] == [{"name": "a", "cluster": {}}]
+    shown = place.run("kubeconfig", "show", path).out
+    assert "foo is not understood by kubectl" in shown
+    assert "it has no context: kubectl would talk to localhost:8080" in shown
