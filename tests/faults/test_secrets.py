@@ -18,7 +18,8 @@ import pytest
 
 from pkigen.cli.app import run
 from pkigen.cli.system import System
-from tests.cli.program import HOME, PROGRAM, REPOSITORY
+from tests import unmeasured
+from tests.cli.program import HOME, PROGRAM
 from tests.faults.scenes import chosen, wanted
 from tests.store.faults import CountingFileSystem
 
@@ -73,7 +74,6 @@ MANY = HOME.replace(
     )
     + "  users:",
 )
-ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(REPOSITORY)}
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def observe(place: Path, *commands: list[str]) -> tuple[int, int, list[str]]:
                 ["sh", "-c", 'umask 000; exec "$@"', "sh", *command],
                 check=True,
                 capture_output=True,
-                env=ENVIRONMENT,
+                env=unmeasured.environment(),
             )
     looks, opened, *secrets = seen
     return int(looks), int(opened), secrets
@@ -250,7 +250,7 @@ def test_no_program_is_called_and_no_key_is_in_an_environment(memory: Path) -> N
         ],
         check=True,
         capture_output=True,
-        env=ENVIRONMENT,
+        env=unmeasured.environment(),
     )
     trace = (place / "trace").read_text(errors="replace")
     assert trace.count("execve") == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pkigen.store import Store
-from tests.cli.program import HOME, PROGRAM, REPOSITORY
+from tests import unmeasured
+from tests.cli.program import HOME, PROGRAM
 from tests.faults.scenes import CHANGED, pkigen
 
 if TYPE_CHECKING:
@@ -60,8 +60,6 @@ for pid in children:
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
 
-ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(REPOSITORY)}
-
 
 def start(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
@@ -70,7 +68,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=ENVIRONMENT,
+        env=unmeasured.environment(),
     )
 
 
@@ -81,7 +79,7 @@ def at_once(lines: list[list[str]], place: Path, *options: str) -> Iterator[tupl
         check=True,
         capture_output=True,
         text=True,
-        env=ENVIRONMENT,
+        env=unmeasured.environment(),
     )
     for number, code in enumerate(map(int, done.stdout.split())):
         yield code, (place / f"{number}.out").read_text(), (place / f"{number}.err").read_text()
@@ -146,7 +144,7 @@ def test_a_killed_holder_blocks_nobody(memory: Path) -> None:
     root = place / "home"
     assert pkigen("init", spec, "--out", root).code == 0
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, root], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+        [sys.executable, "-c", HOLDER, root], stdout=subprocess.PIPE, text=True, env=unmeasured.environment()
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
