@@ -59,7 +59,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             for member in _MEMBERS
         ]
         for member, process in zip(_MEMBERS, started, strict=True):
-            answer = made.machines[member].request(_HEALTH, until=60)
+            answer = made.machines[member].request(_HEALTH, until=180)
             assert answer.status == 200, (answer, process.tail())
         yield made
 
