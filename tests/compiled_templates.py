@@ -1,6 +1,6 @@
 """Keeps Jinja's compiled templates between the commands of one process: compiling takes half of a command.
 
-Every command still finds and reads the templates; what it reads is compiled unless the same was compiled before.
+Every command still finds and reads the templates; what it reads is compiled unless that was done before.
 """
 
 from __future__ import annotations

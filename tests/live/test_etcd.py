@@ -193,11 +193,8 @@ def test_others_are_turned_away(name: str | None, client: Client) -> None:
 
 @pytest.mark.live
 def test_peers_are_verified_too(client: Client) -> None:
-    _turned_away(
-        client,
-        client.endpoints.split(",")[0].removesuffix(":2379") + ":2380/version",
-        "apiserver-kubelet-client",
-    )
+    peer = client.endpoints.split(",")[0].removesuffix(":2379") + ":2380"
+    _turned_away(client, f"{peer}/version", "apiserver-kubelet-client")
 
 
 def _turned_away(client: Client, url: str, name: str | None) -> None:

@@ -96,7 +96,7 @@ class Fleet:
 
     def series(self) -> list[dict[str, Any]]:
         """Who asks what."""
-        common = {"kind": "api", "urls": _API, "ca": "ca.crt", "deadline": 20, "pause": 0.05}
+        common = {"kind": "api", "urls": _API, "ca": "ca.crt", "deadline": 60, "pause": 0.05}
         admin = {"certificate": "client.crt", "key": "client.key"}
         proxy = {
             "certificate": "front-proxy-client.crt",

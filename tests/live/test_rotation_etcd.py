@@ -77,7 +77,7 @@ def _series(cluster: Cluster) -> list[dict[str, Any]]:
             "certificate": "apiserver-etcd-client.crt",
             "key": "apiserver-etcd-client.key",
             "holds": True,
-            "deadline": 20,  # each member may hang once, for as long as an attempt lasts
+            "deadline": 60,  # each member may hang once, for as long as an attempt lasts
             "pause": 0.01,
         }
         for name in ("one", "two")

@@ -80,7 +80,7 @@ def test_no_private_byte_leaves_the_process_not_for_an_instant(tmp_path: Path, *
         ],
         check=True,
         capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env=unmeasured.environment(),
     )
     text = trace.read_text(errors="replace")
     assert text.count("execve(") == 1
@@ -439,7 +439,7 @@ def test_automation_hands_the_passphrase_over_by_a_descriptor(worded: Place, tmp
         text=True,
         check=False,
         pass_fds=(reading,),
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env=unmeasured.environment(),
     )
     os.close(reading)
     assert done.returncode == 0, done.stderr

@@ -66,7 +66,7 @@ def leaves(places: Places, scratch: Path) -> Iterator[tuple[DesiredCertificate, 
 
 
 def accepted(*command: object) -> bool:
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, timeout=600)
     return done.returncode == 0
 
 
@@ -225,7 +225,7 @@ def test_openssl_s_client(real: Places, tmp_path: Path) -> None:
 
     def dialled(*more: object) -> subprocess.CompletedProcess[str]:
         command = [*map(str, (*dial, *more))]
-        return subprocess.run(command, input="", capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, input="", capture_output=True, text=True, check=False, timeout=600)
 
     own, root = anchors(real, CA.KUBERNETES), real.authority / "pki/root.crt"
     partial = ("-partial_chain",) if root.exists() else ()
