@@ -383,10 +383,6 @@ def jwt(**claims: object) -> str:
     )
 
 
-def data_of(place: Place, name: str) -> str:
-    return base64.b64encode((place.tree / name).read_bytes()).decode()
-
-
 @pytest.mark.parametrize(
     ("user", "said"),
     [

@@ -22,7 +22,8 @@ from pkigen.errors import PkigenError
 from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH, decode_record
 from pkigen.state.vault import SealedVault, sealed_identity
 from pkigen.store import Store
-from tests.cli.program import NOW, PROGRAM, REPOSITORY, InProcess, changed, contents
+from tests import unmeasured
+from tests.cli.program import NOW, PROGRAM, InProcess, changed, contents
 from tests.cli.program import program as run_program
 from tests.faults.scenes import chosen, wanted
 from tests.state.sealed_places import NEVER_ON_NODES, PRIVATE, SPEC, Place, files_with, opened, telling

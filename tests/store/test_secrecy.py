@@ -30,7 +30,6 @@ class Watcher(threading.Thread):
         self.over = threading.Event()
         self.looks = 0
         self.seen: set[tuple[str, int]] = set()
-        self.open_directories: set[str] = set()
 
     def run(self) -> None:
         while not self.over.is_set():

@@ -106,8 +106,3 @@ def open_bundle(envelope: Envelope, unseal: Unseal, *, directory: str | None = N
         files=files,
         content=hashlib.sha256(archive).hexdigest(),
     )
-
-
-def read_bundle(data: bytes, unseal: Unseal, *, pin: str | None, directory: str | None = None) -> Bundle:
-    """Check the signature, open the seal, check the content."""
-    return open_bundle(unwrap(data, pin=pin), unseal, directory=directory)
