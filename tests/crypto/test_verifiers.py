@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from pkigen.desired.items import DesiredCertificate
     from pkigen.spec.model import ClusterSpec
 
+pytestmark = pytest.mark.sweep
+
 MANY_SPECS, MANY_CERTIFICATES = 40, 1_000
 
 CURVES = ("ECDSA-P256", "ECDSA-P384")

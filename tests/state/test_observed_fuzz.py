@@ -48,6 +48,7 @@ def test_the_corpus(name: str) -> None:
     digest((CORPUS / name).read_bytes())
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("seed", [1, 2])
 def test_mutations(seed: int) -> None:
     for data in islice(inputs(seed), 1_000):

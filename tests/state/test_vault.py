@@ -269,6 +269,7 @@ def opens(place: Place, paths: tuple[str, ...] = PRIVATE) -> bool:
     return True
 
 
+@pytest.mark.sweep
 def test_any_flipped_bit_is_refused(place: Place, pkigen: InProcess) -> None:
     files = [*PRIVATE, IDENTITY_PATH, RECORD_PATH]
     whole = {path: (place.root / path).read_bytes() for path in files}
