@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """The test command: sets up what the checks need in `.venv`, then runs all of them.
 
-    python3 scripts/check.py [argument of pytest …]
+    python3 scripts/check.py             every check; ten minutes on two processors
+    python3 scripts/check.py --quick     the habit while you work: a minute or so; it says what it leaves out
+    python3 scripts/check.py ARGUMENT…   pytest alone, with these arguments
+    python3 scripts/check.py --help      this text
 
 Needs nothing but Python 3.11 or newer with its `venv` module. The exit code is 0 only if every check passed;
-all of them run, whichever fails first. With arguments, pytest gets them and the other checks are left out.
+all of them run, whichever fails first.
 """
 
 from __future__ import annotations
@@ -38,24 +41,56 @@ STATIC = (
     Check("mypy, the package", ("mypy",)),
     Check("mypy, the scripts", ("mypy", "scripts", "benchmarks/run.py")),
 )
-# The tests hold the import rules and build, install and run the wheel too (tests/project).
-TESTS = ("pytest", "-n", "auto", "--cov", "--cov-report=term-missing:skip-covered")
+# One worker more than processors: the tests with real programs wait more than they work. Who is done early
+# takes over from the others. The tests hold the import rules, look for dead code, and build and run the wheel too.
+PYTEST = ("pytest", "-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
+MEASURED = ("--cov", "--cov-report=term-missing:skip-covered")
+SLOW_MARKERS = {
+    "live": "real etcd and Kubernetes programs",
+    "faults": "faults and kills at many points of every command",
+    "sweep": "very many cases of one kind, fuzzing, whole programs that judge certificates",
+}
+SLOW_FILES = {
+    "tests/project/test_wheel.py": "the wheel, built and installed",
+    "tests/project/test_offline.py": "the offline kit",
+    "tests/parity": "kubeadm's own output for the same clusters",
+}
 
 
 def main(arguments: list[str]) -> int:
     """Set up, check, summarise; the exit code."""
+    if arguments in (["--help"], ["-h"]):
+        print(__doc__.rstrip())
+        return 0
     if sys.version_info < OLDEST:
         sys.exit(f"error: this is Python {sys.version.split()[0]}, the tests need 3.11 or newer")
     set_up()
-    if arguments:
+    quick = arguments == ["--quick"]
+    if arguments and not quick:
         return run(("pytest", *arguments)).returncode
     failed = [check.name for check in STATIC if not passes(check)]
     print(f"static checks: {len(STATIC) - len(failed)} of {len(STATIC)} passed; the tests follow", flush=True)
-    tests = run(TESTS).returncode
-    # pytest's own summary stays the last thing on standard output.
+    tests = run((*PYTEST, *(without_slow() if quick else MEASURED))).returncode
+    if quick:
+        print_left_out()
+    # Otherwise pytest's own summary stays the last thing on standard output.
     for name in failed:
         print(f"error: {name} failed, see above", file=sys.stderr)
     return tests or int(bool(failed))
+
+
+def without_slow() -> tuple[str, ...]:
+    """The arguments of pytest that leave out what takes long."""
+    markers = " or ".join(SLOW_MARKERS)
+    return ("-m", f"not ({markers})", *(f"--ignore={file}" for file in SLOW_FILES), "--quiet", "-r", "fE")
+
+
+def print_left_out() -> None:
+    """Say what a quick check has not looked at."""
+    print("left out, run `python3 scripts/check.py` before you propose a change:")
+    for name, what in {**SLOW_MARKERS, **SLOW_FILES}.items():
+        print(f"  {name}: {what}")
+    print("  coverage: at least 95 %")
 
 
 def set_up() -> None:

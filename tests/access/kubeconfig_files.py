@@ -25,7 +25,7 @@ def viewed(*paths: Path, flags: tuple[str, ...] = ()) -> Any:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -6,6 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pkigen.access.identities import approved
+from pkigen.desired.certificates import CERTIFICATES
+from pkigen.desired.inventory import derive
+from pkigen.errors import AccessError
+from pkigen.spec.loader import load
 from tests.access.made_requests import plain, request
 
 if TYPE_CHECKING:
@@ -44,10 +49,6 @@ def test_whom_nobody_may_approve(place: TeamCluster, user: str, groups: list[str
 
 
 def test_the_clusters_own_identities_are_taken(place: TeamCluster) -> None:
-    from pkigen.access.identities import approved  # noqa: PLC0415
-    from pkigen.desired.inventory import derive  # noqa: PLC0415
-    from pkigen.errors import AccessError  # noqa: PLC0415
-    from pkigen.spec.loader import load  # noqa: PLC0415
 
     inventory = derive(load(place.spec, kinds=CERTIFICATES).spec)
     assert approved("dev1", (), inventory=inventory, reason=None).common_name == "dev1"

@@ -161,7 +161,7 @@ _files = strategies.fixed_dictionaries(
 )
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(strategies.lists(_files | strategies.just({}), min_size=1, max_size=3))
 def test_a_flat_merge_of_any_files_is_what_kubectl_makes_of_them(
     place: TeamCluster, contents: list[dict[str, Any]]

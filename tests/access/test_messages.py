@@ -299,6 +299,7 @@ _PARTS = strategies.sampled_from(
 )  # fmt: skip
 
 
+@pytest.mark.sweep
 @given(strategies.lists(_PARTS | strategies.text(max_size=30), max_size=12).map("".join))
 @example("certificate is valid for , not .")
 def test_whatever_stands_there_is_read(text: str) -> None:

@@ -36,6 +36,7 @@ def objects(place: TeamCluster) -> list[Any]:
     return found + documents(place.run("csr", "manifest", "--csr", path).out)
 
 
+@pytest.mark.sweep
 def test_the_published_schemas_accept_every_object(place: TeamCluster) -> None:
     validate = pytest.importorskip("kubernetes_validate", reason="no kubernetes-validate in this Python")
     found = objects(place)

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from pkigen.desired.items import DesiredCertificate
     from pkigen.spec.model import ClusterSpec
 
+pytestmark = pytest.mark.sweep
+
 MANY_SPECS, MANY_CERTIFICATES = 40, 1_000
 
 CURVES = ("ECDSA-P256", "ECDSA-P384")
@@ -393,14 +395,14 @@ def handshake(serving: ssl.SSLContext, dialling: ssl.SSLContext, host: str) -> t
         thread.start()
         try:
             with (
-                socket.create_connection(listener.getsockname(), timeout=10) as raw,
+                socket.create_connection(listener.getsockname(), timeout=120) as raw,
                 dialling.wrap_socket(raw, server_hostname=host) as stream,
             ):
                 # With TLS 1.3 a client learns only by reading that its certificate was refused.
                 assert stream.recv(1) == b"."
                 return common_name(stream), seen[0]
         finally:
-            thread.join(timeout=10)
+            thread.join(timeout=120)
 
 
 def common_name(stream: ssl.SSLSocket) -> str:

@@ -144,9 +144,9 @@ def test_children_hold_no_lock_and_die_with_their_parent(parent: tuple[subproces
         with pytest.raises(BlockingIOError):
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         process.send_signal(signal.SIGKILL)
-        process.wait(timeout=10)
+        process.wait()
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # free at once, whatever the children do
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while any(alive(child) for child in makers):
         assert time.monotonic() < deadline, "a child outlived its parent"
         time.sleep(0.02)

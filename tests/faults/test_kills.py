@@ -8,6 +8,7 @@ from collections import Counter
 from itertools import cycle
 from typing import TYPE_CHECKING
 
+import coverage
 import pytest
 
 from tests.faults import tracing
@@ -70,6 +71,16 @@ def laboratory(memory: Path) -> Iterator[Laboratory]:
     found.close()
 
 
+# Leaves something to be done when the interpreter ends, as coverage does, and says whether that is here.
+FOREIGN = """
+import atexit, sys
+from pathlib import Path
+path = Path(sys.argv[1])
+atexit.register(path.with_name("at-exit").write_text, "not pkigen's")
+path.write_text("coverage" if "coverage" in sys.modules else "nothing else")
+"""
+
+
 def undisturbed(laboratory: Laboratory, scene: Scene, name: str) -> list[Point]:
     """Every system call of a whole run, from the first one that names the tree."""
     root = scene.copy(name)
@@ -77,6 +88,28 @@ def undisturbed(laboratory: Laboratory, scene: Scene, name: str) -> list[Point]:
     assert done.status == 0, done.err
     shutil.rmtree(root)
     return points(done.trace, root.name)
+
+
+def test_nothing_is_disturbed_but_pkigen(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither what measures the tests nor what has registered for a process's end makes a call to refuse."""
+    config = coverage.Coverage(data_file=str(memory / "coverage"), config_file=False).config
+    monkeypatch.setenv("COVERAGE_PROCESS_CONFIG", config.serialize())
+    own = memory / "own"
+    place = memory / "foreign"
+    place.mkdir()
+    measured = Laboratory(place)
+    done = measured.run([str(own)], script=FOREIGN)
+    measured.close()
+    assert (done.status, own.read_text()) == (0, "nothing else")
+    assert not list(memory.glob("coverage*"))
+    assert "at-exit" not in done.trace
+    called = [point.call for point in points(done.trace, own.name)]
+    assert called == ["openat", "newfstatat", "write", "close"]
+
+
+def test_a_number_means_the_same_call_in_every_run(laboratory: Laboratory, scene: Scene) -> None:
+    first, second = (undisturbed(laboratory, scene, name) for name in ("first-run", "other-run"))
+    assert first == second
 
 
 def test_a_killed_program_leaves_the_old_tree_or_the_new_one(laboratory: Laboratory, scene: Scene) -> None:

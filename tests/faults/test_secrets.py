@@ -18,7 +18,8 @@ import pytest
 
 from pkigen.cli.app import run
 from pkigen.cli.system import System
-from tests.cli.program import HOME, PROGRAM, REPOSITORY
+from tests import unmeasured
+from tests.cli.program import HOME, PROGRAM
 from tests.faults.scenes import chosen, wanted
 from tests.store.faults import CountingFileSystem
 
@@ -73,7 +74,6 @@ MANY = HOME.replace(
     )
     + "  users:",
 )
-ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(REPOSITORY)}
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def observe(place: Path, *commands: list[str]) -> tuple[int, int, list[str]]:
                 ["sh", "-c", 'umask 000; exec "$@"', "sh", *command],
                 check=True,
                 capture_output=True,
-                env=ENVIRONMENT,
+                env=unmeasured.environment(),
             )
     looks, opened, *secrets = seen
     return int(looks), int(opened), secrets
@@ -122,18 +122,21 @@ def observe(place: Path, *commands: list[str]) -> tuple[int, int, list[str]]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 def test_another_user_never_opens_a_secret(public: Path) -> None:
-    spec, root = public / "many.yaml", public / "home"
+    spec = public / "many.yaml"
     spec.write_text(MANY)
-    lines = (
-        ("init", spec, "--out", root),
-        ("renew", spec, "--all", "--out", root, "--yes"),
-        ("rollback", "--out", root, "--yes"),
-    )
-    looks, opened, secrets = observe(public, *([*PROGRAM, *map(str, line)] for line in lines))
-    print(f"observer: {looks} looks, {opened} files opened, {len(secrets)} secrets")  # noqa: T201
-    assert secrets == []
-    assert looks > 20
-    assert opened > 100, "the observer can read what is public"
+    looks = opened = turn = 0
+    while looks <= 20 or opened <= 100:  # the observer can read what is public, but may get little time
+        root = public / f"home-{turn}"
+        lines = (
+            ("init", spec, "--out", root),
+            ("renew", spec, "--all", "--out", root, "--yes"),
+            ("rollback", "--out", root, "--yes"),
+        )
+        more, files, secrets = observe(public, *([*PROGRAM, *map(str, line)] for line in lines))
+        assert secrets == []
+        looks, opened, turn = looks + more, opened + files, turn + 1
+        assert turn < 20, "the observer sees nothing"
+    print(f"observer: {looks} looks, {opened} files opened, 0 secrets")  # noqa: T201
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
@@ -250,7 +253,7 @@ def test_no_program_is_called_and_no_key_is_in_an_environment(memory: Path) -> N
         ],
         check=True,
         capture_output=True,
-        env=ENVIRONMENT,
+        env=unmeasured.environment(),
     )
     trace = (place / "trace").read_text(errors="replace")
     assert trace.count("execve") == 1

@@ -1,5 +1,9 @@
 """Disturbs a real process with strace: the kernel kills it, or refuses, at a system call of its choice.
 
+Only calls of pkigen's own are disturbed: everything is imported before strace looks, the process ends with
+its command, before anything that is registered for the exit runs, and nothing measures it. So a call's number
+means the same call in every run, and whatever a fault leads to is pkigen's doing.
+
 Never with --seccomp-bpf, which silently turns the injection off.
 """
 
@@ -17,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from tests.cli.program import REPOSITORY
+from tests import unmeasured
 from tests.faults.scenes import chosen
 
 if TYPE_CHECKING:
@@ -67,7 +71,7 @@ class Traced:
 
 # Imports are the same for every run and touch no tree: they are done once, and each run is a fork of that.
 _ZYGOTE = """
-import json, os, pkgutil, signal, sys
+import json, os, pkgutil, signal, sys, traceback
 from importlib import import_module
 import pkigen
 from pkigen.cli.app import run
@@ -81,12 +85,20 @@ for line in sys.stdin:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(os.open(task["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
         os.dup2(os.open(task["err"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 2)
+        script = compile(task.get("script", ""), "script", "exec")
         os.kill(os.getpid(), signal.SIGSTOP)
-        if "script" in task:
-            sys.argv = ["script", *task["arguments"]]
-            exec(compile(task["script"], "script", "exec"), {})
-            sys.exit()
-        sys.exit(run(task["arguments"]))
+        code = 1
+        try:
+            if "script" in task:
+                sys.argv = ["script", *task["arguments"]]
+                exec(script, {})
+                code = 0
+            else:
+                code = run(task["arguments"])
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
     os.waitpid(pid, os.WUNTRACED)
     print(pid, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
@@ -104,7 +116,7 @@ class Programs:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(REPOSITORY)},
+            env=unmeasured.environment(),
         )
 
     def close(self) -> None:
@@ -192,7 +204,7 @@ def sample(everything: Sequence[Point], wanted: int) -> list[Point]:
     """Some points, two thirds of them where something is written; or every one."""
     writing = [point for point in everything if point.call in WRITING]
     others = [point for point in everything if point.call not in WRITING]
-    many = wanted * 2 // 3
     if wanted >= len(everything):
         return list(everything)
-    return [*chosen(writing, many), *chosen(others, wanted - many)]
+    most = chosen(writing, wanted * 2 // 3)
+    return [*most, *chosen(others, wanted - len(most))]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tests.faults import scenes
 from tests.live import programs
 from tests.live.hosts import Identity, Network
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 CREATE = ("create", "--validate=false", "-f", "-")
 """kubectl's words for making an object from standard input; the API server says whether it is right."""
 _EVERYWHERE = frozenset({"etcd", "kube-apiserver"})
-_BOOT_SECONDS = 150
+_BOOT_SECONDS = 300
 _UNIFIED_CGROUPS = Path("/sys/fs/cgroup/cgroup.controllers")
 # kubernetes/release, 10-kubeadm.conf
 _KUBELET_DROP_IN = (
@@ -40,7 +41,7 @@ _KUBELET_DROP_IN = (
     "--kubeconfig=/etc/kubernetes/kubelet.conf",
     "--config=/var/lib/kubelet/config.yaml",
 )
-_NOTIFY_SECONDS = 20
+_NOTIFY_SECONDS = 120
 _WORDS = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 
 
@@ -51,7 +52,7 @@ def pkigen(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, f"pkigen {arguments}: {done.stdout}{done.stderr}"
     return done
@@ -122,11 +123,12 @@ def spec_text(name: str, spec: dict[str, Any]) -> str:
 
 
 def make(scratch: Path, spec: str) -> Cluster:
-    """Run `pkigen init` for a spec, and let `pkigen verify` agree with the result."""
+    """Run `pkigen init` for a spec in this process, and let `pkigen verify` agree with the result."""
     path, out = scratch / "cluster.yaml", scratch / "out"
     path.write_text(spec)
-    pkigen("init", path, "--out", out)
-    pkigen("verify", out, "--spec", path)
+    for command in (("init", path, "--out", out), ("verify", out, "--spec", path)):
+        done = scenes.pkigen(*command)
+        assert done.code == 0, done
     return Cluster(out=out, scratch=scratch)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _CLIENT = Path(__file__).with_name("tls_client.py")
-_COMMAND_SECONDS = 60
+_COMMAND_SECONDS = 180
 
 # Prints its process id as the outside sees it; the machine lives as long as `cat` has somebody to read from.
 _BRIDGE = """
@@ -31,7 +31,8 @@ ip link set bridge up
 echo "$pid"
 exec cat >/dev/null
 """
-# The machine's own /etc, /run, /srv, /var/lib and /var/log lie in memory; /etc starts as a copy.
+# The machine's own /etc, /run, /srv, /var/lib and /var/log lie in memory; /etc starts as a copy, without what
+# makes the real host a node of some cluster.
 _MACHINE = """
 set -e
 read -r pid _ </proc/self/stat
@@ -44,6 +45,8 @@ cp -a "$tree/." /run/tree/
 cp -a /etc/. /run/etc/
 for directory in /etc /srv /var/lib /var/log; do mount -t tmpfs -o mode=0755 tmpfs "$directory"; done
 cp -a /run/etc/. /etc/
+rm -rf /etc/kubernetes /etc/etcd /etc/cni /etc/default/kubelet /etc/default/etcd /etc/sysconfig/kubelet
+rm -rf /etc/systemd/system/kube* /etc/systemd/system/etcd*
 for directory in etc run srv var/lib var/log; do
     if [ -d "/run/tree/$directory" ]; then cp -a "/run/tree/$directory/." "/$directory/"; fi
 done
@@ -63,6 +66,13 @@ class Answer:
     status: int | None
     body: str
     error: str | None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the server ended the connection; its alert may or may not arrive before the end."""
+        kind = (self.error or "").partition(":")[0]
+        ends = ("SSL", "ConnectionReset", "ConnectionAborted", "BrokenPipe", "RemoteDisconnected")
+        return kind.startswith(ends) and kind != "SSLCertVerificationError"  # that is the client's own
 
     def json(self) -> Any:
         return json.loads(self.body)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.live.control_plane import Cluster
     from tests.live.hosts import Machine, Process
 
-_SECONDS = 120
+_SECONDS = 300
 _CLIENT = Path(__file__).with_name("steady_client.py")
 _DELIVER = """
 import os, shutil, sys

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.live
 
 _ADDRESS = "10.20.0.21"
-_SECONDS = 60
+_SECONDS = 180
 _SPEC: dict[str, Any] = {
     "nodes": [{"name": "cp-1", "roles": ["control-plane", "worker"], "addresses": [_ADDRESS]}],
     "users": [
@@ -158,7 +158,7 @@ def test_through_the_cluster(cluster: Cluster, admin: Path) -> None:
     cluster.kubectl("cp-1", admin, *CREATE, stdin=manifest.read_text())
     cluster.kubectl("cp-1", admin, "certificate", "approve", "bob")
     issued = ""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + _SECONDS
     while not issued and time.monotonic() < deadline:
         issued = cluster.kubectl("cp-1", admin, "get", "csr", "bob", "-o", "jsonpath={.status.certificate}")
         time.sleep(0.5)
@@ -255,7 +255,7 @@ def test_a_bootstrap_token_lets_a_node_ask(cluster: Cluster, admin: Path) -> Non
     done = cluster.try_kubectl("cp-1", admin, "apply", "--validate=false", "-f", manifest)
     assert done.returncode == 0, done.stderr
     identifier = said.split()[2].rstrip(",")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + _SECONDS
     kubeconfig = folder / "bootstrap-kubelet.conf"
     while (
         cluster.try_kubectl("cp-1", kubeconfig, "auth", "whoami").returncode and time.monotonic() < deadline
@@ -277,7 +277,7 @@ def _discover(cluster: Cluster, token: str, *, authority: Path) -> None:
     url = f"https://{_ADDRESS}:6443/api/v1/namespaces/kube-public/configmaps/cluster-info"
     machine, signature = cluster.machines["cp-1"], f"jws-kubeconfig-{identifier}"
     data: dict[str, str] = {}
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + _SECONDS
     while signature not in data and time.monotonic() < deadline:
         answer = machine.request(url, until=10)
         assert answer.status == 200, answer
@@ -309,7 +309,7 @@ def test_tokens_and_documents_while_an_rsa_key_rotates(tmp_path: Path) -> None:
         machine = made.machines["cp-1"]
         machine.start("etcd", pods["etcd"].command)
         machine.start("kube-apiserver", pods["kube-apiserver"].command)
-        answer = machine.request(url, until=120)
+        answer = machine.request(url, until=300)
         assert answer.status == 200, answer
         admin = made.kubeconfig("cp-1", "super-admin.conf")
         account = '{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "steady"}}'

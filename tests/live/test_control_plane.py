@@ -162,7 +162,7 @@ def test_users_may_what_the_spec_declares_and_no_more(
         asker = cluster.out / "users" / f"{name}.conf"
         return cluster.try_kubectl("cp-1", asker, "auth", "can-i", *question.split()).stdout.strip()
 
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while allowed and ask() != "yes" and time.monotonic() < deadline:
         time.sleep(0.5)
     assert ask() == ("yes" if allowed else "no")
@@ -193,7 +193,7 @@ def _request(signer: str, name: str, pem: str) -> str:
 def _seen_as(cluster: Cluster, admin: Path, name: str, key: Path) -> tuple[str, list[str]]:
     """Whom the API server sees behind the certificate that a request got."""
     issued = "jsonpath={.status.certificate}"
-    cluster.kubectl("cp-1", admin, "wait", f"csr/{name}", f"--for={issued}", "--timeout=60s")
+    cluster.kubectl("cp-1", admin, "wait", f"csr/{name}", f"--for={issued}", "--timeout=180s")
     certificate = key.with_suffix(".crt")
     certificate.write_bytes(
         base64.b64decode(cluster.kubectl("cp-1", admin, "get", "csr", name, "-o", issued))
@@ -242,7 +242,7 @@ def test_controller_manager_and_scheduler_lead(cluster: Cluster, super_admin: Pa
     for name in ("kube-controller-manager", "kube-scheduler"):
         holder = "jsonpath={.spec.holderIdentity}"
         lease = ("lease", name, "--namespace=kube-system")
-        cluster.kubectl("cp-1", super_admin, "wait", *lease, f"--for={holder}", "--timeout=60s")
+        cluster.kubectl("cp-1", super_admin, "wait", *lease, f"--for={holder}", "--timeout=180s")
         assert cluster.kubectl("cp-1", super_admin, "get", *lease, "-o", holder).startswith("cp-1_")
 
 
@@ -267,7 +267,7 @@ def test_a_pod_knows_the_api_server_by_the_published_ca(
     """With what every Pod is given: the ConfigMap kube-root-ca.crt and a token of its service account."""
     programs.require("kube-controller-manager")
     wanted = ("configmap", "kube-root-ca.crt", "--namespace=web")
-    cluster.kubectl("cp-1", super_admin, "wait", *wanted, "--for=create", "--timeout=60s")
+    cluster.kubectl("cp-1", super_admin, "wait", *wanted, "--for=create", "--timeout=180s")
     published = cluster.kubectl("cp-1", super_admin, "get", *wanted, "-o", r"jsonpath={.data.ca\.crt}")
     ca = tmp_path / "ca.crt"
     ca.write_text(published)
@@ -278,7 +278,7 @@ def test_a_pod_knows_the_api_server_by_the_published_ca(
         "serviceaccount/default",
         "--namespace=web",
         "--for=create",
-        "--timeout=60s",
+        "--timeout=180s",
     )
     token = cluster.kubectl("cp-1", super_admin, "create", "token", "default", "--namespace=web").strip()
     answer = cluster.machines["cp-1"].request(
@@ -364,9 +364,7 @@ def test_etcd_turns_away_clients_of_the_cluster_ca(cluster: Cluster, super_admin
         None,
     ):
         answer = machine.request(f"{_ETCD}/health", ca=ca, identity=identity)
-        assert answer.error is not None, answer
-        # etcd ends the connection; its alert may or may not arrive before the end.
-        assert answer.error.startswith(("SSL", "Connection", "BrokenPipe", "RemoteDisconnected")), answer
+        assert answer.refused, answer
 
 
 def _stored(cluster: Cluster, key: str) -> bytes:

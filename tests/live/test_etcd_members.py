@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.live.hosts import Machine, Process
 
-_SECONDS = 60
+_SECONDS = 180
 
 
 class Site:
@@ -67,7 +67,7 @@ class Site:
         ]
         if command == "apply":
             argv += ["--yes", "--force"]
-        done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=300)
         for node in content["nodes"]:
             name, (address,) = node["name"], node["addresses"]  # type: ignore[index]
             if name not in self.machines:

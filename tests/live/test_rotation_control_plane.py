@@ -56,12 +56,12 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     with Network() as network:
         plug_in(network, made, {name: (address,) for name, address in _NODES.items()})
         etcd = made.machines["etcd-1"].start("etcd", static_pods(made, "etcd-1")["etcd"].command)
-        answer = made.machines["etcd-1"].request("http://127.0.0.1:2381/health", until=60)
+        answer = made.machines["etcd-1"].request("http://127.0.0.1:2381/health", until=180)
         assert answer.status == 200, (answer, etcd.tail())
         for name in ("cp-1", "cp-2"):
             machine = made.machines[name]
             server = machine.start("kube-apiserver", static_pods(made, name)["kube-apiserver"].command)
-            answer = machine.request(f"https://{_NODES[name]}:6443/readyz", until=120)
+            answer = machine.request(f"https://{_NODES[name]}:6443/readyz", until=300)
             assert answer.status == 200, (answer, server.tail())
         yield made
 
@@ -96,7 +96,7 @@ class Fleet:
 
     def series(self) -> list[dict[str, Any]]:
         """Who asks what."""
-        common = {"kind": "api", "urls": _API, "ca": "ca.crt", "deadline": 20, "pause": 0.05}
+        common = {"kind": "api", "urls": _API, "ca": "ca.crt", "deadline": 60, "pause": 0.05}
         admin = {"certificate": "client.crt", "key": "client.key"}
         proxy = {
             "certificate": "front-proxy-client.crt",

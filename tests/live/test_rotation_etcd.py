@@ -59,7 +59,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             for member in _MEMBERS
         ]
         for member, process in zip(_MEMBERS, started, strict=True):
-            answer = made.machines[member].request(_HEALTH, until=60)
+            answer = made.machines[member].request(_HEALTH, until=180)
             assert answer.status == 200, (answer, process.tail())
         yield made
 
@@ -77,7 +77,7 @@ def _series(cluster: Cluster) -> list[dict[str, Any]]:
             "certificate": "apiserver-etcd-client.crt",
             "key": "apiserver-etcd-client.key",
             "holds": True,
-            "deadline": 20,  # each member may hang once, for as long as an attempt lasts
+            "deadline": 60,  # each member may hang once, for as long as an attempt lasts
             "pause": 0.01,
         }
         for name in ("one", "two")

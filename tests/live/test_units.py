@@ -117,5 +117,5 @@ def test_the_units_of_a_control_plane(tmp_path: Path) -> None:
 
 def _said(*command: str | Path) -> str:
     return subprocess.run(
-        list(map(str, command)), check=True, capture_output=True, text=True, timeout=120
+        list(map(str, command)), check=True, capture_output=True, text=True, timeout=300
     ).stdout

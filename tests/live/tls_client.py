@@ -14,7 +14,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-_SECONDS = 15
+_SECONDS = 30
 # Python turned these on by default in 3.13: what 3.13 refuses must be refused here, whatever Python this is.
 _STRICT = ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
 

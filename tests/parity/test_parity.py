@@ -162,7 +162,7 @@ def test_a_real_kubeadm(name: str, tmp_path: Path) -> None:
         phases.append("etcd local")
     for phase in phases:
         command = [kubeadm, "init", "phase", *phase.split(), "--config", "/kubeadm.yaml", "--rootfs", root]
-        subprocess.run(command, capture_output=True, check=True, timeout=120)
+        subprocess.run(command, capture_output=True, check=True, timeout=600)
     assert program("init", configuration, "--out", tmp_path / "tree").code == 0
     folder = case.get("certificatesDir", PKI)
     theirs = _describe(_gather(root, folder), tmp_path / "expected.json")

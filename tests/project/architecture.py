@@ -189,7 +189,7 @@ def _clock_and_randomness(module: Module, node: ast.AST, _types_only: bool) -> I
         return
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         owner, name = node.value.id, node.attr
-        if owner in _CLOCKS and name in _READING_CLOCK and not _lock_timeout(module, node):
+        if owner in _CLOCKS and name in _READING_CLOCK:
             yield f"{owner}.{name} reads the clock"
         if owner == "os" and name in {"urandom", "getrandom"}:
             yield f"os.{name} is a random source"
@@ -198,11 +198,6 @@ def _clock_and_randomness(module: Module, node: ast.AST, _types_only: bool) -> I
             yield f"{name} is a random source"
         if name == "time" and isinstance(node, ast.ImportFrom):
             yield "time's functions are imported by name"
-
-
-def _lock_timeout(module: Module, node: ast.Attribute) -> bool:
-    """How long the store waits for its lock is no content: no byte that is written depends on it."""
-    return module.name == "store.lock" and node.attr == "monotonic"
 
 
 def _printing(module: Module, node: ast.AST, _types_only: bool) -> Iterator[str]:  # noqa: FBT001 -- one signature

@@ -264,6 +264,7 @@ def compared(cluster: ClusterSpec, old: Photograph, new: Photograph) -> tuple[se
     return proven, Cluster(cluster, old, new).broken()
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(("old", "new"), list(permutations(ORDER, 2)))
 def test_brute_force_agrees_on_every_pair_of_phases(
     cluster: ClusterSpec, life: Life, old: str, new: str
@@ -286,6 +287,7 @@ def lonely(tmp_path_factory: pytest.TempPathFactory) -> tuple[ClusterSpec, Life]
     return cluster, lives(workshop, "sa", "encryption-key")
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("authority", ORDER)
 def test_brute_force_agrees_on_a_node_that_is_ahead_or_behind(
     lonely: tuple[ClusterSpec, Life], authority: str
@@ -338,6 +340,7 @@ def small_specs(draw: st.DrawFn) -> dict[str, Any]:
     return spec
 
 
+@pytest.mark.sweep
 @given(data=st.data())
 @settings(
     max_examples=wanted(6),

@@ -48,6 +48,7 @@ def test_the_corpus(name: str) -> None:
     digest((CORPUS / name).read_bytes())
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("seed", [1, 2])
 def test_mutations(seed: int) -> None:
     for data in islice(inputs(seed), 1_000):
@@ -55,13 +56,13 @@ def test_mutations(seed: int) -> None:
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_noise(data: bytes) -> None:
     digest(data)
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200), st.binary(max_size=200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_kubeconfigs_with_anything_inside(authority: bytes, certificate: bytes, key: bytes) -> None:
     fields = zip(
         ("certificate-authority-data", "client-certificate-data", "client-key-data"),
@@ -92,7 +93,7 @@ def test_a_kubeconfig_without_data_has_none() -> None:
         ),
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_json_as_a_lock_file(content: object) -> None:
     import json  # noqa: PLC0415
 
@@ -104,7 +105,7 @@ def test_any_json_as_a_lock_file(content: object) -> None:
         st.sampled_from([b"{}", b"[]", b"null", b"", b'{"sequence": 1}', b"[" * 5000, b"\xff"]), max_size=5
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_lines_as_a_ledger(lines: list[bytes]) -> None:
     data = b"\n".join(lines)
     assert list(problems(data, head=head_of(b""))) != [] or data == b""

@@ -20,7 +20,8 @@ from pkigen.errors import PkigenError
 from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH, decode_record
 from pkigen.state.vault import SealedVault, sealed_identity
 from pkigen.store import Store
-from tests.cli.program import PROGRAM, REPOSITORY, InProcess, changed, contents
+from tests import unmeasured
+from tests.cli.program import PROGRAM, InProcess, changed, contents
 from tests.cli.program import program as run_program
 from tests.state.encrypted_cluster import (
     NEVER_ON_NODES,
@@ -77,7 +78,7 @@ def test_no_private_byte_leaves_the_process_not_for_an_instant(tmp_path: Path, *
         ],
         check=True,
         capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env=unmeasured.environment(),
     )
     text = trace.read_text(errors="replace")
     assert text.count("execve(") == 1
@@ -267,6 +268,7 @@ def opens(place: EncryptedCluster, paths: tuple[str, ...] = PRIVATE) -> bool:
     return True
 
 
+@pytest.mark.sweep
 def test_any_flipped_bit_is_refused(place: EncryptedCluster, pkigen: InProcess) -> None:
     files = [*PRIVATE, IDENTITY_PATH, RECORD_PATH]
     whole = {path: (place.root / path).read_bytes() for path in files}
@@ -374,7 +376,7 @@ def test_automation_hands_the_passphrase_over_by_a_descriptor(
         text=True,
         check=False,
         pass_fds=(reading,),
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env=unmeasured.environment(),
     )
     os.close(reading)
     assert done.returncode == 0, done.stderr

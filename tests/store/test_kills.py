@@ -68,7 +68,7 @@ def traced(root: Path, script: str, *options: str) -> tuple[int, str]:
         ],
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     return done.returncode, trace.read_text()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -60,7 +61,8 @@ def found(root: Path) -> Files:
         return {path: ((file := store.read(path)).mode, file.data) for path in store.walk()}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.sweep
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(changes=CHANGES, dies_at=st.integers(1, 400))
 def test_the_store_agrees_with_a_dictionary(
     memory: Path, changes: list[dict[str, tuple[int, bytes] | None]], dies_at: int

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.archive import LARGEST_ARCHIVE, LARGEST_FILE, Member, decode, encode
-from pkigen.airgap.carrier.envelope import Envelope, unwrap, wrap
+from pkigen.airgap.carrier.envelope import Envelope, wrap
 from pkigen.airgap.carrier.format import (
     BundleKind,
     Label,
@@ -124,8 +124,3 @@ def open_bundle(envelope: Envelope, unseal: Unseal, *, directory: str | None = N
         files=files,
         content=hashlib.sha256(archive).hexdigest(),
     )
-
-
-def read_bundle(data: bytes, unseal: Unseal, *, pin: str | None, directory: str | None = None) -> Bundle:
-    """Check the signature, open the seal, check the content."""
-    return open_bundle(unwrap(data, pin=pin), unseal, directory=directory)

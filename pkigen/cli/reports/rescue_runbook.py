@@ -46,7 +46,6 @@ class _RescueRunbook:
         self._cluster = inventory.cluster
         self._spec = inventory.cluster.spec
         self._directory = directory
-        self._pki = self._spec.certificates.directory
 
     def sections(self) -> Iterator[list[str]]:
         yield self._trees()

@@ -157,6 +157,7 @@ def test_cut_and_lengthened(cut: int) -> None:
 MUTATIONS = 1500
 
 
+@pytest.mark.sweep
 def test_mutated_archives_write_nothing_outside(site: BundleSite, node: Path) -> None:
     """Archives with arbitrary changes, signed with the right key and sealed for the right node.
 

@@ -67,7 +67,7 @@ def leaves(places: OfflineSides, scratch: Path) -> Iterator[tuple[DesiredCertifi
 
 
 def accepted(*command: object) -> bool:
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, timeout=600)
     return done.returncode == 0
 
 
@@ -226,7 +226,7 @@ def test_openssl_s_client(real: OfflineSides, tmp_path: Path) -> None:
 
     def dialled(*more: object) -> subprocess.CompletedProcess[str]:
         command = [*map(str, (*dial, *more))]
-        return subprocess.run(command, input="", capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, input="", capture_output=True, text=True, check=False, timeout=600)
 
     own, root = anchors(real, CA.KUBERNETES), real.authority / "pki/root.crt"
     partial = ("-partial_chain",) if root.exists() else ()

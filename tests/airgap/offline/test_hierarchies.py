@@ -97,7 +97,7 @@ def accepted(anchor: Path, sent: Path, purpose: str) -> bool:
         sent,
         sent,
     )
-    return subprocess.run(verify, capture_output=True, check=False, timeout=60).returncode == 0
+    return subprocess.run(verify, capture_output=True, check=False, timeout=600).returncode == 0
 
 
 @pytest.mark.parametrize("name", HIERARCHIES)

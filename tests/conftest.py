@@ -1,0 +1,73 @@
+"""What holds for every test: no setting of the machine counts, and what only repeats is not measured."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests import compiled_templates, unmeasured
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+# A slow machine is not a wrong program.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
+# What a person may have set, and what would change words, times, colours, widths or targets.
+_FOREIGN = (
+    *("COLUMNS", "LINES", "FORCE_COLOR", "CLICOLOR_FORCE", "NO_COLOR", "PY_COLORS"),
+    *("KUBECONFIG", "LANGUAGE", "PYTHONWARNINGS", "PYTHONOPTIMIZE", "SOURCE_DATE_EPOCH"),
+)
+_OURS = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
+# These take longest: begun first, nobody waits for them alone in the end.
+_LONGEST = (
+    "tests/live/",
+    "tests/faults/test_kills.py",
+    "tests/rotation/test_faults.py",
+    "tests/faults/",
+    "tests/rotation/",
+)
+
+
+def pytest_configure() -> None:
+    """Run in the same surroundings everywhere."""
+    for name in _FOREIGN:
+        os.environ.pop(name, None)
+    os.environ.update(_OURS)
+    time.tzset()
+    os.umask(0o022)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests come first; those that prove by repetition are no measure of what the others reach."""
+    items.sort(key=_rank)
+    for item in items:
+        if any(item.get_closest_marker(name) for name in ("faults", "live", "sweep")):
+            item.add_marker("no_cover")
+
+
+def _rank(item: pytest.Item) -> int:
+    """The number of the first entry that names a test's file."""
+    ranks = (rank for rank, start in enumerate(_LONGEST) if item.nodeid.startswith(start))
+    return next(ranks, len(_LONGEST))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """What is not measured starts no process that is, nor do its fixtures."""
+    if item.get_closest_marker("no_cover") is None:
+        return (yield)
+    with unmeasured.children():
+        return (yield)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once() -> Iterator[None]:
+    with compiled_templates.kept():
+        yield
