@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.archive import LARGEST_ARCHIVE, LARGEST_FILE, Member, decode, encode
-from pkigen.airgap.carrier.envelope import Envelope, unwrap, wrap
+from pkigen.airgap.carrier.envelope import Envelope, wrap
 from pkigen.airgap.carrier.format import (
     BundleKind,
     Label,
