@@ -41,8 +41,8 @@ STATIC = (
     Check("mypy, the package", ("mypy",)),
     Check("mypy, the scripts", ("mypy", "scripts", "benchmarks/run.py")),
 )
-# One worker more than processors: the tests with real programs wait more than they work. Who is done early
-# takes over from the others. The tests hold the import rules, look for dead code, and build and run the wheel too.
+# One worker more than processors: the tests with real programs wait more than they work. Who is done
+# early takes over from the others. The tests hold the import rules, look for dead code, build the wheel.
 PYTEST = ("pytest", "-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
 MEASURED = ("--cov", "--cov-report=term-missing:skip-covered")
 SLOW_MARKERS = {
