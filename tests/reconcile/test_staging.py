@@ -10,7 +10,7 @@ import pytest
 from pkigen.crypto.age import Identity, is_sealed
 from pkigen.errors import AuthorityError
 from pkigen.reconcile.apply import apply_plan
-from pkigen.state.vault import SealedVault, described, sealed_identity
+from pkigen.state.vault import SealedVault, sealed_identity, sealed_key_of
 from tests.samples import CP1, World, snapshot, spec
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class JammedVault(SealedVault):
 
     def close(self, path: str, content: bytes) -> bytes:
         sealed = Identity.generate().recipient.close(content)
-        self._record = self._record.with_key(sealed, described(path, content))
+        self._record = self._record.with_key(sealed, sealed_key_of(path, content))
         return sealed
 
 
