@@ -143,7 +143,7 @@ def look(
     ]
     if not wanted:
         return Live(seen=())
-    view = _View(inventory, store, now)
+    view = _LiveLook(inventory, store, now)
     with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(wanted))) as pool:
         answers = pool.map(partial(_ask, dial or handshake), wanted, map(view.identity, wanted))
         seen = tuple(view.judged(endpoint, answer) for endpoint, answer in zip(wanted, answers, strict=True))
@@ -190,7 +190,7 @@ def _ask(dial: Dial, endpoint: Endpoint, identity: ServedIdentity | None) -> tup
         return (error.strerror or str(error)).lower()
 
 
-class _View:
+class _LiveLook:
     """What every endpoint is compared with."""
 
     def __init__(self, inventory: Inventory, store: Store, now: datetime) -> None:

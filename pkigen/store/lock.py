@@ -35,7 +35,7 @@ class LockGoneError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
+class LockHolder:
     """Who holds the lock, as written in its file."""
 
     pid: int
@@ -78,7 +78,7 @@ def keep_for_reading(anchor: Anchor, fd: int) -> None:
     anchor.fs.flock(fd, fcntl.LOCK_SH)
 
 
-def announce(anchor: Anchor, fd: int, holder: Holder) -> None:
+def announce(anchor: Anchor, fd: int, holder: LockHolder) -> None:
     """Write into the lock file who holds it."""
     anchor.fs.truncate(fd)
     write_all(anchor.fs, fd, holder.encode())

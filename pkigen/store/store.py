@@ -118,7 +118,7 @@ class Store:
                 _own(anchor, lock_fd, resources)
                 lock.withdraw(anchor, lock_fd)
                 recovered = journal.recover(anchor)  # before anything that needs space on a full disk
-                lock.announce(anchor, lock_fd, lock.Holder(pid=os.getpid(), command=command, since=now))
+                lock.announce(anchor, lock_fd, lock.LockHolder(pid=os.getpid(), command=command, since=now))
                 begun = Begun(command=command, started=now)
                 return cls(anchor, resources.pop_all(), begun=begun, now=now, recovered=recovered)
         raise _always_going(root)
