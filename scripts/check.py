@@ -14,12 +14,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TOP = Path(__file__).resolve().parent.parent
 ENVIRONMENT = TOP / ".venv"
@@ -54,7 +61,16 @@ SLOW_FILES = {
     "tests/project/test_wheel.py": "the wheel, built and installed",
     "tests/project/test_offline.py": "the offline kit",
     "tests/parity": "kubeadm's own output for the same clusters",
+    "tests/rotation/test_phases.py": "whole rotations, phase by phase",
+    "tests/rotation/test_runbook.py": "their runbooks",
+    "tests/reconcile/test_verify_mutants.py": "a hundred and more damaged trees before `verify`",
+    "tests/reconcile/test_revival.py": "rescue kits",
+    "tests/state/test_vault.py": "the encrypted authority: passphrases are slow on purpose",
+    "tests/airgap/bundles/test_contents.py": "what bundles of all sample clusters hold",
+    "tests/cli/test_terminal.py": "terminals, signals, pipes",
 }
+ROOMY = 2 << 30
+"""Bytes of memory that the trees of all tests may take; each goes with its test."""
 
 
 def main(arguments: list[str]) -> int:
@@ -70,13 +86,25 @@ def main(arguments: list[str]) -> int:
         return run(("pytest", *arguments)).returncode
     failed = [check.name for check in STATIC if not passes(check)]
     print(f"static checks: {len(STATIC) - len(failed)} of {len(STATIC)} passed; the tests follow", flush=True)
-    tests = run((*PYTEST, *(without_slow() if quick else MEASURED))).returncode
+    with in_memory() as place:
+        tests = run((*PYTEST, *place, *(without_slow() if quick else MEASURED))).returncode
     if quick:
         print_left_out()
     # Otherwise pytest's own summary stays the last thing on standard output.
     for name in failed:
         print(f"error: {name} failed, see above", file=sys.stderr)
     return tests or int(bool(failed))
+
+
+@contextmanager
+def in_memory() -> Iterator[tuple[str, ...]]:
+    """The argument that has pytest make its trees in memory, if there is enough: they are many and small."""
+    memory = Path("/dev/shm")  # noqa: S108 -- a private directory is made in it
+    if not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < ROOMY:
+        yield ()
+        return
+    with tempfile.TemporaryDirectory(dir=memory, prefix="pkigen-tests-") as place:
+        yield (f"--basetemp={place}/trees",)
 
 
 def without_slow() -> tuple[str, ...]:
