@@ -63,7 +63,7 @@ SLOW_FILES = {
     "tests/parity": "kubeadm's own output for the same clusters",
     "tests/rotation/test_phases.py": "whole rotations, phase by phase",
     "tests/rotation/test_runbook.py": "their runbooks",
-    "tests/reconcile/test_verify_mutants.py": "a hundred and more damaged trees before `verify`",
+    "tests/reconcile/test_verify.py": "a hundred and more damaged trees before `verify`",
     "tests/reconcile/test_revival.py": "rescue kits",
     "tests/state/test_vault.py": "the encrypted authority: passphrases are slow on purpose",
     "tests/airgap/bundles/test_contents.py": "what bundles of all sample clusters hold",
