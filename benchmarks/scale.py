@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from pkigen.cli.progress import Silence
 from pkigen.desired.inventory import Inventory, derive
 from pkigen.desired.rendering import Renderer
 from pkigen.reconcile.apply import Applied, apply_plan
@@ -32,16 +33,6 @@ from pkigen.store import Store
 
 CONTROL_PLANE_NODES = 3
 FIRST_ADDRESS = IPv4Address("10.0.0.1")
-
-
-class Silent:
-    """Shows no progress."""
-
-    def begin(self, what: str, total: int) -> None:
-        """A piece of work begins."""
-
-    def step(self) -> None:
-        """One step is done."""
 
 
 def spec_of(nodes: int, *, algorithm: str, runtime: str) -> ClusterSpec:
@@ -72,7 +63,7 @@ def init(inventory: Inventory, root: Path, now: datetime) -> Applied:
     renderer = Renderer(inventory)
     with Store.open(root, command="init", now=now) as store:
         plan = make_plan(inventory, store, renderer, now=now, owned=frozenset())
-        tools = Tools(now=now, entropy=os.urandom, renderer=renderer, progress=Silent())
+        tools = Tools(now=now, entropy=os.urandom, renderer=renderer, progress=Silence())
         return apply_plan(plan, inventory, store, tools)
 
 

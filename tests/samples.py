@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from pkigen.cli.progress import Silence
 from pkigen.crypto.keys import public_der
 from pkigen.desired.certificates import CERTIFICATES
 from pkigen.desired.generations import InKubeconfig
@@ -50,16 +51,6 @@ class Unsynced(OsFileSystem):
 
     def fsync(self, fd: int) -> None:
         """Do not wait."""
-
-
-class Silent:
-    """Shows no progress."""
-
-    def begin(self, what: str, total: int) -> None:
-        """A piece of work begins."""
-
-    def step(self) -> None:
-        """One step is done."""
 
 
 def node(name: str, address: str | list[str], *roles: str, **more: Any) -> Node:
@@ -142,7 +133,7 @@ class World:
 
     def tools(self) -> Tools:
         """Clock, randomness, templates."""
-        return Tools(now=self.now, entropy=self.entropy, renderer=self.renderer, progress=Silent())
+        return Tools(now=self.now, entropy=self.entropy, renderer=self.renderer, progress=Silence())
 
     def verify(self, *, now: datetime | None = None) -> Verified:
         """Verify the directory."""

@@ -127,13 +127,14 @@ def _make(changes: Mapping[str, Action], bench: Workbench) -> None:
         for item in bench.inventory.items
         if not isinstance(item, DesiredKubeconfig) and item.id in changes
     ]
-    progress = bench.tools.progress
-    with generated(_algorithms(pending, changes, bench), bench.tools.makers) as keys:
-        # Only now: showing progress may start a thread, and a process with threads should not fork.
-        progress.begin("issuing and rendering", len(pending))
+    # In this order: showing progress may start a thread, and a process with threads should not fork.
+    with (
+        generated(_algorithms(pending, changes, bench), bench.tools.makers) as keys,
+        bench.tools.progress.over("issuing and rendering", len(pending)) as step,
+    ):
         for item in pending:
             carry_out(item, changes[item.id], bench, keys)
-            progress.step()
+            step()
 
 
 def _algorithms(
@@ -171,15 +172,15 @@ def _look_again(bench: Workbench, held: frozenset[str]) -> None:
     )
     lock = LockBuilder(inventory=inventory)
     issued = frozenset(bench.made.issued)
-    tools.progress.begin("verifying", len(inventory.items))
-    for surveyed in survey.objects():
-        action = surveyed.action
-        # What has expired but was not asked for (`renew cp-1/apiserver`) is no fault.
-        left_alone = (isinstance(action, Renew) and action.id not in issued) or action.id in held
-        if not isinstance(action, Keep) and not left_alone:
-            raise StagedTreeError(action)
-        lock.add(surveyed)
-        tools.progress.step()
+    with tools.progress.over("verifying", len(survey)) as step:
+        for surveyed in survey.objects():
+            action = surveyed.action
+            # What has expired but was not asked for (`renew cp-1/apiserver`) is no fault.
+            left_alone = (isinstance(action, Renew) and action.id not in issued) or action.id in held
+            if not isinstance(action, Keep) and not left_alone:
+                raise StagedTreeError(action)
+            lock.add(surveyed)
+            step()
     bench.staging.close(lock, now=tools.now)
 
 

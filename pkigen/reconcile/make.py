@@ -45,7 +45,8 @@ from pkigen.state.reasons import Reason
 from pkigen.state.vault import PlainVault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from pkigen.crypto.issuance import Entropy, Issued
@@ -60,14 +61,13 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Told how far a long piece of work is."""
+    """Is told how far a long piece of work is."""
 
-    def begin(self, what: str, total: int) -> None:
-        """A piece of work with that many steps begins."""
-        ...
+    def over(self, what: str, total: int) -> AbstractContextManager[Callable[[], None]]:
+        """A piece of work of `total` steps, for as long as the context lasts; each step calls what it gives.
 
-    def step(self) -> None:
-        """One step is done."""
+        Nothing of it stays on the screen after the context, however the work ends.
+        """
         ...
 
 

@@ -68,6 +68,10 @@ class Survey:
             selection=self.selection,
         )
 
+    def __len__(self) -> int:
+        """How many objects are looked at: a kubeconfig and the certificate that it embeds are one."""
+        return len(self.inventory.items) - len(self.inventory.kubeconfigs)
+
     def objects(self) -> Iterator[Surveyed]:
         """Look at every object, issuers first."""
         for item in self.inventory.items:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pkigen.cli.app import run
+from pkigen.cli.progress import Bars
 from pkigen.cli.system import System
 from tests.cli.program import HOME, NOW, PROGRAM, InProcess, contents, photograph, program
 
@@ -96,25 +97,92 @@ def test_bars_on_a_terminal_only(tmp_path: Path) -> None:
     assert "\x1b" not in piped.out
 
 
-@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
-def test_what_a_person_sees_in_tmux(tmp_path: Path, spec: Path) -> None:
-    socket = ("tmux", "-S", str(tmp_path / "tmux"))
-    command = f"{' '.join(PROGRAM)} init {spec} --out {tmp_path / 'home'}; echo exit=$?; sleep 60"
-    subprocess.run([*socket, "new-session", "-d", "-x", "150", "-y", "50", command], check=True)
-    try:
+class Tmux:
+    """A terminal as a person has it, which knows what is on its screen and whether it shows its cursor."""
+
+    def __init__(self, folder: Path, command: str) -> None:
+        self._tmux = ("tmux", "-S", str(folder / "tmux"))
+        subprocess.run([*self._tmux, "new-session", "-d", "-x", "150", "-y", "50", command], check=True)
+
+    def _said(self, *words: str) -> str:
+        return subprocess.run([*self._tmux, *words], check=True, capture_output=True, text=True).stdout
+
+    def screen_with(self, text: str) -> str:
+        """The screen once it shows a text, or after two minutes."""
         screen = ""
-        for _ in range(150):
-            screen = subprocess.run(
-                [*socket, "capture-pane", "-p"], check=True, capture_output=True, text=True
-            ).stdout
-            if "exit=" in screen:
+        for _ in range(600):
+            screen = self._said("capture-pane", "-p")
+            if text in screen:
                 break
             time.sleep(0.2)
+        return screen
+
+    def shows_cursor(self) -> bool:
+        return self._said("display-message", "-p", "#{cursor_flag}").strip() == "1"
+
+    def type(self, *keys: str) -> None:
+        self._said("send-keys", *keys)
+
+    def close(self) -> None:
+        subprocess.run([*self._tmux, "kill-server"], check=False)
+
+
+needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+
+
+@needs_tmux
+@pytest.mark.parametrize("content", [HOME, FORTY], ids=["small", "with bars"])
+def test_what_a_person_sees_in_tmux(tmp_path: Path, spec: Path, content: str) -> None:
+    spec.write_text(content)
+    terminal = Tmux(
+        tmp_path, f"{' '.join(PROGRAM)} init {spec} --out {tmp_path / 'home'}; echo exit=$?; sleep 600"
+    )
+    try:
+        screen = terminal.screen_with("exit=")
         assert "exit=0" in screen
         assert "cluster home, Kubernetes v1.36.2" in screen
         assert "%" not in screen, "the bars are gone at the end"
+        assert "━" not in screen
+        assert terminal.shows_cursor()
     finally:
-        subprocess.run([*socket, "kill-server"], check=False)
+        terminal.close()
+
+
+@needs_tmux
+def test_the_cursor_comes_back_after_an_interruption(tmp_path: Path, spec: Path) -> None:
+    spec.write_text(SLOW)
+    # The shell has to outlive the interrupt to say how the program ended.
+    terminal = Tmux(
+        tmp_path,
+        f"sh -c 'trap : INT; {' '.join(PROGRAM)} init {spec} --out {tmp_path / 'home'}; "
+        "echo exit=$?; exec sleep 600'",
+    )
+    try:
+        assert "issuing" in terminal.screen_with("issuing")
+        assert not terminal.shows_cursor(), "the control: a bar hides it"
+        terminal.type("C-c")
+        screen = terminal.screen_with("exit=")
+        assert "exit=130" in screen
+        assert "error: interrupted" in screen
+        assert "━" not in screen
+        assert terminal.shows_cursor()
+    finally:
+        terminal.close()
+
+
+def test_bars_end_whole_whatever_happens(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    for steps, error in ((100, None), (87, None), (40, ValueError)):
+        with suppress(ValueError), Bars().over("verifying", 100) as step:
+            for _ in range(steps):
+                step()
+            if error is not None:
+                raise error
+        shown = capfd.readouterr().err
+        assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1
+        assert shown.rfind("\x1b[?25h") > shown.rfind("━")
 
 
 def test_a_small_tree_needs_no_bar(tmp_path: Path, spec: Path) -> None:

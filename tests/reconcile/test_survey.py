@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pkigen.desired.generations import CA
+from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
+from pkigen.state.authority import load_all
 from pkigen.state.reasons import Reason
 from tests.reconcile import test_checks, test_lock_builder, test_planner, test_survey_files
 from tests.reconcile.altered_trees import ADMIN, API, PKI, TreeCase, assert_planned, assert_put_right, edit
+from tests.samples import NOW, World, spec
 
 if TYPE_CHECKING:
-    from tests.samples import World
+    from pathlib import Path
 
 CASES: dict[str, TreeCase] = {
     "mode": (
@@ -91,3 +94,17 @@ def test_a_window_takes_what_ends_within_it(world: World) -> None:
     wide = world.plan(Selection(within=timedelta(hours=8760)))
     assert {action.id for action in wide.changes} == everything
     assert {action.verb for action in wide.changes} == {"renew"}
+
+
+def test_a_survey_knows_how_many_objects_it_looks_at(tmp_path: Path) -> None:
+    world = World(root=tmp_path / "prod", cluster=spec())
+    world.apply()
+    with world.writing() as store:
+        survey = Survey(
+            inventory=world.inventory,
+            reader=store,
+            renderer=world.renderer,
+            authorities=load_all(store, world.inventory, now=NOW),
+            now=NOW,
+        )
+        assert len(survey) == sum(1 for _ in survey.objects()) < len(world.inventory.items)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pkigen.cli.progress import Silence
 from pkigen.desired.generations import ENCRYPTION_KEY, SA, Phase
 from pkigen.desired.inventory import derive
 from pkigen.errors import RotationError, UsageError
@@ -22,7 +23,7 @@ from pkigen.spec.model import ClusterSpec
 from pkigen.state.authority import observe_rotations
 from pkigen.store import Store
 from tests.rotation.phases import NOW, PKI, SMALL, Workshop
-from tests.samples import Silent, Unsynced, snapshot
+from tests.samples import Unsynced, snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,7 @@ def held(tree: Path, command: str = "test") -> Store:
 
 
 def tools(planner: Planner = PLANNER) -> Tools:
-    return Tools(now=planner.now, entropy=os.urandom, renderer=planner.renderer, progress=Silent())
+    return Tools(now=planner.now, entropy=os.urandom, renderer=planner.renderer, progress=Silence())
 
 
 def wanted(*identifiers: str, step: RotationStep | None = None, **vouched: bool) -> WantedStep:

@@ -96,17 +96,16 @@ def create(
         key = bundle_key(session.opened(store))
         chosen = _enrolled(session, store, chosen, named=bool(nodes))
         seals = _seals(chosen, source, approvals(read_ledger(store)))
-        bars = progress()
-        bars.begin("packing", len(chosen))
         rows = []
-        for packed in pack(session.inventory, store, chosen):
-            seal = seals[packed.manifest.node]
-            label = packed.label(created=session.now, reader=seal.reader)
-            file = out / f"{label.cluster}.{label.node}.bundle"
-            write_file(file, write_bundle(label, packed.archive, seal=seal, key=key))
-            bars.step()
-            files = str(len(packed.manifest.files))
-            rows.append((label.node, str(file), files, f"{label.expires:%Y-%m-%d}", reader_of(label)))
+        with progress().over("packing", len(chosen)) as step:
+            for packed in pack(session.inventory, store, chosen):
+                seal = seals[packed.manifest.node]
+                label = packed.label(created=session.now, reader=seal.reader)
+                file = out / f"{label.cluster}.{label.node}.bundle"
+                write_file(file, write_bundle(label, packed.archive, seal=seal, key=key))
+                step()
+                files = str(len(packed.manifest.files))
+                rows.append((label.node, str(file), files, f"{label.expires:%Y-%m-%d}", reader_of(label)))
     say(table(("NODE", "BUNDLE", "FILES", "EXPIRES", "SEALED FOR"), rows))
     say(f"serial {label.serial}; signed by bundle key {fingerprint(key.public)}")
     note("next: carry each file to its node, and to no other; there: `pkigen bundle install FILE --pin …`")

@@ -148,24 +148,24 @@ def _say_kept_back(applied: Applied) -> None:
 def _answer(session: Session, store: Reader, petitions: tuple[Petition, ...], out: Path) -> None:
     nodes = {node.name: node for node in session.inventory.cluster.spec.nodes}
     key = bundle_key(store)
-    bars = progress()
-    bars.begin("packing", len(petitions))
     packed = pack(session.inventory, store, tuple(nodes[petition.node] for petition in petitions))
     said = []
-    for petition, each in zip(petitions, packed, strict=True):
-        seal = Recipient(petition.recipient)
-        label = each.label(created=session.now, reader=seal.reader)
-        file = out / f"{label.cluster}.{label.node}.bundle"
-        try:
-            write_file(file, write_bundle(label, each.archive, seal=seal, key=key))
-        except PkigenError as error:
-            raise PkigenError(
-                error.message, hint="what was asked for is issued: run this again, and it packs the answers"
-            ) from None
-        bars.step()
-        said.append(
-            f"{file}: {len(each.manifest.files)} files, serial {label.serial}, sealed for {seal.reader}"
-        )
+    with progress().over("packing", len(petitions)) as step:
+        for petition, each in zip(petitions, packed, strict=True):
+            seal = Recipient(petition.recipient)
+            label = each.label(created=session.now, reader=seal.reader)
+            file = out / f"{label.cluster}.{label.node}.bundle"
+            try:
+                write_file(file, write_bundle(label, each.archive, seal=seal, key=key))
+            except PkigenError as error:
+                raise PkigenError(
+                    error.message,
+                    hint="what was asked for is issued: run this again, and it packs the answers",
+                ) from None
+            step()
+            said.append(
+                f"{file}: {len(each.manifest.files)} files, serial {label.serial}, sealed for {seal.reader}"
+            )
     say("\n".join(said))
     say(f"signed by bundle key {fingerprint(key.public)}")
     if len(petitions) == 1:
