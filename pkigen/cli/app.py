@@ -166,7 +166,10 @@ def run(arguments: Sequence[str], *, system: System | None = None) -> int:
         # The reader of our output went away, as `head` does; there is nobody left to tell.
         silence()
         return ExitCode.FAILED
-    except (Exception, KeyboardInterrupt) as problem:  # noqa: BLE001 -- the last resort: words, never locals
+    except SystemExit:  # how the answer to a shell's completion ends
+        raise
+    except BaseException as problem:  # noqa: BLE001 -- the last resort: words, never locals
+        # A panic of a library in Rust is no Exception (pyo3's PanicException).
         if invocation.debug:
             traceback.print_exc()
         return _report(problem)
