@@ -140,6 +140,22 @@ def make_directory(path: Path, *, mode: int = 0o755) -> None:
         raise PkigenError(f"{path} cannot be made: {_reason(error)}") from None
 
 
+def require_below(directory: Path, path: Path) -> None:
+    """See that no link leads from a directory that a person named to somewhere else.
+
+    Raises:
+        PkigenError: One does.
+    """
+    for each in (path, *path.parents):
+        if each == directory:
+            return
+        if each.is_symlink():
+            raise PkigenError(
+                f"{each} is a symbolic link",
+                hint=f"what is written stays below {directory}: name the directory that the link leads to",
+            )
+
+
 def write_runbook(directory: Path, inventory: Inventory, changes: Iterable[Action]) -> None:
     """Write the restart map as text and as a script."""
     changes = tuple(changes)

@@ -2,9 +2,8 @@
 
 pyrage, like `age`, measures at run time how much work takes a second. On a busy machine that gave 2^16, a
 quarter of what a passphrase needs that protects a file on a carried medium. When it reads, it does the work
-that the file asks for: 2^23 takes 8 GiB, and the process aborts without an error that could be shown. So these
-files are written and read here, by the specification (https://age-encryption.org/v1), with primitives of
-`cryptography`.
+that the file asks for: 2^23 takes 8 GiB, and the process aborts without an error that could be shown. So both
+is done here, by the specification (https://age-encryption.org/v1), with primitives of `cryptography`.
 """
 
 from __future__ import annotations

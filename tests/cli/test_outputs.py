@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.program import PROGRAM, program
+from tests.cli.program import PROGRAM, photograph, program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,3 +101,31 @@ def test_another_users_link_is_an_error(pkigen: InProcess, spec: Path, tree: Pat
         failed = pkigen(*line(name, spec, tree, link))
         assert (failed.code, victim.read_text()) == (1, "kept")
         assert failed.error == f"{link} cannot be written: it is a link of another user (uid 4711)"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("whose", ["all of it", "the directory", "a node's directory"])
+def test_nothing_is_renewed_in_a_tree_of_another_user(
+    pkigen: InProcess, spec: Path, tree: Path, whose: str
+) -> None:
+    paths = {
+        "all of it": [tree, *tree.rglob("*")],
+        "the directory": [tree],
+        "a node's directory": [tree / "nodes/cp-1/etc/kubernetes"],
+    }[whose]
+    for path in paths:
+        os.chown(path, 4711, 4711)
+        path.chmod(0o777)
+    before = photograph(tree)
+    for line in (("renew", spec, "--all", "--yes"), ("init", spec), ("apply", spec, "--yes")):
+        failed = pkigen(*line, "--out", tree)
+        if line[0] == "renew":
+            assert failed.error == f"{paths[0]} belongs to another user (uid 4711)"
+            assert "chown -R" in failed.hint
+        assert failed.code in {0, 1}
+    assert {name: data for name, (_, _, data) in photograph(tree).items() if data} == {
+        name: data for name, (_, _, data) in before.items() if data
+    }
+    found = pkigen("verify", tree)
+    assert found.code == 4
+    assert "belongs to another user (uid 4711)" in found.out

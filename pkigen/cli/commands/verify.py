@@ -16,9 +16,9 @@ from pkigen.cli.reports.live_text import live_text
 from pkigen.cli.session import Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
+from pkigen.notation import format_duration
 from pkigen.reconcile.verify import verify as verify_tree
 from pkigen.rotation.live import DEADLINE, look
-from pkigen.spec.model import format_duration
 
 app = typer.Typer(add_completion=False)
 
