@@ -6,6 +6,7 @@ import base64
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pkigen.crypto.keys import public_pem
@@ -60,7 +61,7 @@ def test_keys_that_cannot_be_published(place: TeamCluster) -> None:
 
 
 @pytest.mark.parametrize("linked", [".well-known", "openid", "openid/v1", "openid/v1/jwks"])
-def test_the_documents_stay_below_their_directory(place: Place, linked: str) -> None:
+def test_the_documents_stay_below_their_directory(place: TeamCluster, linked: str) -> None:
     out, outside = place.folder / "www", place.folder / "outside"
     outside.mkdir()
     (out / linked).parent.mkdir(parents=True)
