@@ -15,7 +15,7 @@ from pkigen.cli import app
 from pkigen.crypto import age_scrypt
 from pkigen.state.seals import IDENTITY_PATH
 from tests.cli.program import NOW, InProcess
-from tests.state.sealed_places import Place
+from tests.state.encrypted_cluster import EncryptedCluster
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,14 +86,16 @@ def test_a_rescue_kit(pkigen: InProcess, tmp_path: Path, words: Path) -> None:
 
 
 def test_an_encrypted_authority(pkigen: InProcess, tmp_path: Path, words: Path) -> None:
-    place = Place.made(tmp_path)
+    place = EncryptedCluster.made(tmp_path)
     (place.root / IDENTITY_PATH).write_bytes(EIGHT_GIB)
     done = pkigen("renew", place.spec, "apiserver", "--out", place.root, "--passphrase-file", words, "--yes")
     assert (done.code, done.error) == (1, f"{IDENTITY_PATH} does not open: {REFUSED}")
 
 
 class PanicError(BaseException):
-    """As a library in Rust raises it: no Exception."""
+    """As a library in Rust raises it: no Exception, and of a module that nobody can import."""
+
+    __module__ = "pyo3_runtime"
 
 
 def test_a_panic_of_a_library_is_words_too(pkigen: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,8 +15,6 @@ import pytest
 from tests.cli.program import PROGRAM, photograph, program
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cli.program import InProcess
 
 COMMANDS = {
@@ -64,6 +63,30 @@ def test_a_runbook_goes_through_what_stands_in_its_directory(
     assert got[0].startswith("cluster home, one step after the other:")
     assert stat.S_ISFIFO((book / "restart.txt").lstat().st_mode)
     assert (book / "restart.sh").is_file()
+
+
+@pytest.mark.parametrize("kind", ["device", "file", "FIFO", "dangling link"])
+@pytest.mark.parametrize(
+    "command", [("renew", "SPEC", "apiserver"), ("rotate", "sa", "SPEC")], ids=["renew", "rotate"]
+)
+def test_a_runbook_that_cannot_be_written_is_said_before_anything_changes(
+    pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path, kind: str, command: tuple[str, ...]
+) -> None:
+    place = tmp_path / "book"
+    match kind:
+        case "device":
+            place = Path("/dev/null")
+        case "file":
+            place.touch()
+        case "FIFO":
+            os.mkfifo(place)
+        case _:
+            place.symlink_to("nowhere")
+    before = photograph(tree)
+    words = (str(spec) if word == "SPEC" else word for word in command)
+    failed = pkigen(*words, "--out", tree, "--yes", "--runbook", place)
+    assert (failed.code, failed.error) == (2, f"--runbook: {place} is no directory")
+    assert photograph(tree) == before
 
 
 def test_metrics_to_standard_output_follow_what_was_said(spec: Path, tree: Path, tmp_path: Path) -> None:
