@@ -3,10 +3,11 @@
 
     python scripts/offline.py dist/offline [--python 3.11 --python 3.13] [--machine x86_64 --machine aarch64]
 
-Run it where there is a package index. The dependencies are those of requirements/runtime.txt, by hash;
-nothing that is downloaded is run. Carry the directory, and there:
+Run it where there is a package index. The dependencies are those of requirements/runtime.txt, by hash, and
+none of them is run. What is run, to build the wheel and the zipapp, is what requirements/build.txt names, by
+hash too. Carry the directory, and there, once the sum of SHA256SUMS is the one that is printed here:
 
-    sh install.sh /opt/pkigen
+    sha256sum --check --strict SHA256SUMS && sh install.sh /opt/pkigen
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 LOCK = TOP / "requirements" / "runtime.txt"
-PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
+TOOLS = TOP / "requirements" / "build.txt"
+# Isolated: no module that lies where it is started, or where a variable says, is taken for Python's own.
+PIP = ("-I", "-m", "pip", "--disable-pip-version-check", "--quiet")
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 # glibc 2.28 is Debian 10's and RHEL 8's; pip does not derive the older tags from the newer one.
 PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
@@ -37,15 +40,30 @@ INSTALL = """\
 #!/bin/sh
 # Install pkigen from this directory, without a network: sh install.sh [DIR]
 # For Python {pythons} on Linux with glibc 2.28 or newer, {machines}.
+# Nothing can vouch for itself. So before this is run, compare with what the maker of the kit has said
+#   sha256sum SHA256SUMS
+# and then see that every file is the one that it names, this one too:
+#   sha256sum --check --strict SHA256SUMS
 set -eu
+LC_ALL=C
+export LC_ALL
 to=${{1:-/opt/pkigen}}
 case $to in /*) ;; *) to=$PWD/$to ;; esac
 python=${{PYTHON:-python3}}
 supported=" {pythons} "
 machines=" {machines} "
-cd "$(dirname "$0")"
-sha256sum --check --quiet SHA256SUMS
-version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+CDPATH='' cd -- "$(dirname -- "$0")"
+sha256sum --check --quiet --strict SHA256SUMS
+listed=$(sed 's/^[0-9a-f]*  /.\\//' SHA256SUMS | sort)
+present=$(find . ! -type d ! -path ./SHA256SUMS | sort)
+if [ "$present" != "$listed" ] || [ -n "$(find . ! -type d ! -type f)" ]; then
+    echo "error: there is something in this directory that SHA256SUMS does not list:" >&2
+    printf '%s\\n%s\\n' "$listed" "$present" | sort | uniq -u | tr -cd '[:print:]\\n' >&2
+    echo "hint: take the kit as it was made; nothing was run or installed" >&2
+    exit 1
+fi
+# -I: no module that lies here, or where a variable says, is taken for one of Python's own.
+version=$("$python" -I -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 case $supported in
 *" $version "*) ;;
 *)
@@ -54,7 +72,7 @@ case $supported in
     exit 1
     ;;
 esac
-machine=$("$python" -c 'import platform as p, sys; print(sys.platform, p.machine(), p.libc_ver()[0])')
+machine=$("$python" -I -c 'import platform as p, sys; print(sys.platform, p.machine(), p.libc_ver()[0])')
 case $machine in
 "linux "*" glibc") ;;
 *)
@@ -72,9 +90,9 @@ case $machines in
     exit 1
     ;;
 esac
-"$python" -m venv "$to"
-"$to/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --find-links wheelhouse \\
-    --require-hashes --requirement requirements.txt
+"$python" -I -m venv "$to"
+"$to/bin/python" -I -m pip install --isolated --quiet --disable-pip-version-check --no-index \\
+    --find-links wheelhouse --only-binary=:all: --require-hashes --requirement requirements.txt
 "$to/bin/pkigen" --version
 """
 
@@ -115,25 +133,44 @@ def main() -> int:
 def _make(out: Path, pythons: list[str], machines: list[str]) -> None:
     wheelhouse = out / "wheelhouse"
     wheelhouse.mkdir(parents=True)
-    for python, machine in product(pythons, machines):
-        _download(wheelhouse, python, machine)
-    _run(*PIP, "wheel", "--no-deps", "--wheel-dir", str(wheelhouse), str(TOP))
-    own = next(wheelhouse.glob("pkigen-*.whl"))
-    pin = f"pkigen=={own.name.split('-')[1]}"
-    text = f"{LOCK.read_text(encoding='utf-8')}{pin} \\\n    --hash=sha256:{_sha256(own)}\n"
-    (out / "requirements.txt").write_text(text, encoding="utf-8")
-    script = INSTALL.format(pythons=" ".join(pythons), machines=" ".join(machines))
-    (out / "install.sh").write_text(script, encoding="utf-8")
-    (out / "sbom.json").write_text(_sbom(wheelhouse), encoding="utf-8")
-    if RUNNING in pythons and platform.machine() in machines:
-        _zipapp(out, wheelhouse)
+    with tempfile.TemporaryDirectory() as place:
+        tools = _tools(Path(place) / "tools")
+        for python, machine in product(pythons, machines):
+            _download(tools, wheelhouse, python, machine)
+        _run(
+            tools / "python",
+            *PIP,
+            *("wheel", "--no-deps", "--no-index", "--no-build-isolation"),
+            *("--wheel-dir", wheelhouse, TOP),
+        )
+        own = next(wheelhouse.glob("pkigen-*.whl"))
+        pin = f"pkigen=={own.name.split('-')[1]}"
+        text = f"{LOCK.read_text(encoding='utf-8')}{pin} \\\n    --hash=sha256:{_sha256(own)}\n"
+        (out / "requirements.txt").write_text(text, encoding="utf-8")
+        script = INSTALL.format(pythons=" ".join(pythons), machines=" ".join(machines))
+        (out / "install.sh").write_text(script, encoding="utf-8")
+        (out / "sbom.json").write_text(_sbom(wheelhouse), encoding="utf-8")
+        if RUNNING in pythons and platform.machine() in machines:
+            _zipapp(tools, out, Path(place) / "site")
     sums = (
         f"{_sha256(path)}  {path.relative_to(out)}\n" for path in sorted(out.rglob("*")) if path.is_file()
     )
     (out / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
 
 
-def _download(wheelhouse: Path, python: str, machine: str) -> None:
+def _tools(place: Path) -> Path:
+    """What runs here, by hash, in an environment of its own; the result is where its programs are."""
+    _run(sys.executable, "-I", "-m", "venv", place)
+    programs = place / "bin"
+    _run(
+        programs / "python",
+        *PIP,
+        *("install", "--require-hashes", "--only-binary=:all:", "--no-deps", "-r", str(TOOLS)),
+    )
+    return programs
+
+
+def _download(tools: Path, wheelhouse: Path, python: str, machine: str) -> None:
     """Everything in the lock, for one kind of host.
 
     Only wheels: the site has no compiler, and nothing that is carried runs code when it is installed. Without
@@ -141,39 +178,25 @@ def _download(wheelhouse: Path, python: str, machine: str) -> None:
     """
     places = (f"--platform={name}_{machine}" for name in PLATFORMS)
     _run(
+        tools / "python",
         *PIP,
         *("download", "--require-hashes", "--only-binary=:all:", "--no-deps", "--implementation=cp"),
         *(f"--python-version={python}", *places, "-r", str(LOCK), "-d", str(wheelhouse)),
     )
 
 
-def _zipapp(out: Path, wheelhouse: Path) -> None:
+def _zipapp(tools: Path, out: Path, site: Path) -> None:
     """One file with everything in it, for this Python; native code is unpacked below ~/.shiv at first."""
-    shiv = shutil.which("shiv", path=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin")
-    if shiv is None:
-        print("note: shiv is not installed: no zipapp", file=sys.stderr)
-        return
-    with tempfile.TemporaryDirectory() as place:
-        site = Path(place) / "site"
-        found = ("--no-index", "--find-links", str(wheelhouse), "--require-hashes")
-        _run(
-            *PIP,
-            "install",
-            *found,
-            "--no-compile",
-            "--target",
-            str(site),
-            "-r",
-            str(out / "requirements.txt"),
-        )
-        options = (
-            "--console-script",
-            "pkigen",
-            "--reproducible",
-            "--python",
-            f"/usr/bin/env python{RUNNING}",
-        )
-        _run(shiv, "--site-packages", str(site), *options, "--output-file", str(out / "pkigen.pyz"))
+    _run(
+        tools / "python",
+        *PIP,
+        *("install", "--no-index", "--find-links", str(out / "wheelhouse"), "--require-hashes"),
+        *("--no-compile", "--target", str(site), "-r", str(out / "requirements.txt")),
+    )
+    _run(
+        *(tools / "python", "-I", tools / "shiv", "--site-packages", site, "--console-script", "pkigen"),
+        *("--reproducible", "--python", f"/usr/bin/env python{RUNNING}", "--output-file", out / "pkigen.pyz"),
+    )
 
 
 def _sbom(wheelhouse: Path) -> str:
@@ -225,7 +248,7 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _run(*command: str) -> None:
+def _run(*command: str | Path) -> None:
     subprocess.run(command, check=True)
 
 

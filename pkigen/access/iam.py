@@ -1,10 +1,12 @@
 """The ConfigMap `aws-auth`: which AWS IAM identity is which user (`aws-iam-authenticator/pkg/mapper`).
 
-The spec determines the mappings of people; those of nodes belong to the cloud provider and are kept.
+The spec determines the mappings of people; those of nodes belong to the cloud provider and are kept. Anybody
+who can write the present ConfigMap can call an entry a node, so only an exact node mapping is kept.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,16 @@ LARGEST_CONFIG_MAP = 2 << 20  # etcd's own limit is 1.5 MiB
 _ROLES, _USERS, _ACCOUNTS = "mapRoles", "mapUsers", "mapAccounts"
 _ARN_KEYS = {_ROLES: "rolearn", _USERS: "userarn"}
 _NODE_GROUP, _NODE_USER = "system:nodes", "system:node:"
+_NODES_OF_EC2, _NODES_OF_FARGATE = "system:node:{{EC2PrivateDNSName}}", "system:node:{{SessionName}}"
+_JOINING = frozenset({"system:bootstrappers", _NODE_GROUP})
+_NODE_SHAPES = (
+    (_NODES_OF_EC2, _JOINING),
+    (_NODES_OF_EC2, _JOINING | {"eks:kube-proxy-windows"}),
+    (_NODES_OF_FARGATE, _JOINING | {"system:node-proxier"}),
+)
+"""User name and groups of Linux and Windows nodes and of Fargate's (Amazon EKS User Guide: "Grant IAM users
+access to Kubernetes with a ConfigMap", "Enable Windows support", "Pod execution IAM role")."""
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +93,10 @@ def config_map(cluster: ClusterSpec, current: Current | None) -> ConfigMap:
         wanted = _wanted(cluster.spec.iam, key)
         kept: list[Mapping[str, Value]] = []
         for entry in _unmapped(known.entries[key], wanted, arn_key):
-            if _is_node(entry):
+            if key == _ROLES and _is_node(entry):
                 kept.append(entry)
             else:
-                remarks.append(
-                    f"{_arn(entry, arn_key) or 'an entry without ARN'} is not in the spec and goes"
-                )
+                remarks.append(_removed(entry, arn_key))
         entries = [*kept, *(wanted[arn] for arn in sorted(wanted))]
         if entries:
             data[key] = "".join(map(_listing, entries))
@@ -110,7 +120,7 @@ def _unmapped(
         replaced = wanted.get(_arn(entry, arn_key).lower())
         if replaced is None:
             found.append(entry)
-        elif _is_node(entry) and not _is_node(replaced):
+        elif _is_node(entry) and not _claims_to_be_a_node(replaced):
             raise AccessError(
                 f"spec.iam maps {_arn(entry, arn_key)}, which is the role of nodes: they would be locked out",
                 hint="give people a role of their own",
@@ -137,10 +147,32 @@ def _entry(mapping: IAMMapping, arn_key: str) -> Mapping[str, Value]:
 
 
 def _is_node(entry: Mapping[str, Value]) -> bool:
+    """Whether an entry is exactly a node's; anything more in it could grant more."""
+    groups = entry.get("groups")
+    if entry.keys() != {"rolearn", "username", "groups"} or not isinstance(groups, list | tuple):
+        return False
+    shape = (entry["username"], frozenset(map(str, groups)))
+    return shape in _NODE_SHAPES and _ROLE.fullmatch(str(entry["rolearn"])) is not None
+
+
+def _claims_to_be_a_node(entry: Mapping[str, Value]) -> bool:
     """Whether an entry lets kubelets in: the Node authorizer knows them by this group and user prefix."""
     groups = entry.get("groups")
     in_group = isinstance(groups, list | tuple) and _NODE_GROUP in groups
     return in_group or str(entry.get("username", "")).startswith(_NODE_USER)
+
+
+def _removed(entry: Mapping[str, Value], arn_key: str) -> str:
+    """What is said of an entry that is not kept."""
+    arn = _arn(entry, arn_key) or "an entry without ARN"
+    if not _claims_to_be_a_node(entry):
+        return f"{arn} is not in the spec and goes"
+    groups = entry.get("groups")
+    names = ", ".join(map(str, groups)) if isinstance(groups, list | tuple) and groups else "none"
+    return (
+        f"{arn} calls itself a node and is not mapped as nodes are (username {entry.get('username', '')}, "
+        f"groups {names}): it goes; if nodes do use this role, map it as EKS does before this is applied"
+    )
 
 
 def _listing(entry: Mapping[str, Value]) -> str:

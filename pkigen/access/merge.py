@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -21,7 +22,12 @@ _PATHS = {
     Section.CONTEXT: (),
     Section.USER: ("client-certificate", "client-key", "tokenFile"),
 }
-_EMBEDDED = {"certificate-authority", "client-certificate", "client-key"}
+_EMBEDDED = {
+    "certificate-authority": ("certificate", rb"CERTIFICATE"),
+    "client-certificate": ("certificate", rb"CERTIFICATE"),
+    "client-key": ("private key", rb"(?:(?:RSA |EC )?PRIVATE KEY|EC PARAMETERS)"),
+}
+"""What is taken from the file that a field names: blocks of PEM with these labels, and nothing else of it."""
 _PROGRAMS = ("exec", "auth-provider")
 
 
@@ -86,8 +92,11 @@ def programs(config: Kubeconfig) -> Iterator[str]:
 def flattened(config: Kubeconfig, read: Callable[[Path], bytes]) -> Kubeconfig:
     """The same with the certificates and keys of files in it, as `kubectl config view --flatten`.
 
+    A kubeconfig can name any file, and its author is seldom who may read it: what is no certificate or key
+    does not get into the result.
+
     Raises:
-        AccessError: A file cannot be read, or stands beside its own content.
+        AccessError: A file cannot be read, holds nothing of the kind, or stands beside its own content.
     """
 
     def embed(section: Section, entry: NamedEntry) -> NamedEntry:
@@ -100,11 +109,25 @@ def flattened(config: Kubeconfig, read: Callable[[Path], bytes]) -> Kubeconfig:
                 raise AccessError(
                     f"the {section} {entry.name!r} of {entry.origin} has both {key} and its data"
                 )
-            fields[f"{key}-data"] = base64_text(read(Path(path)))
+            fields[f"{key}-data"] = base64_text(
+                _blocks(read(Path(path)), key, path, f"{section} {entry.name!r}")
+            )
             del fields[key]
         return replace(entry, fields=fields)
 
     return _each(config, embed)
+
+
+def _blocks(content: bytes, key: str, path: str, whose: str) -> bytes:
+    what, label = _EMBEDDED[key]
+    block = rb"-----BEGIN (%b)-----[ \t]*\r?\n[A-Za-z0-9+/=\s]+?-----END \1-----[ \t]*(?:\r?\n|\Z)" % label
+    found = b"".join(match[0] for match in re.finditer(block, content))
+    if what.encode().upper() not in found:
+        raise AccessError(
+            f"{path}, which the {whose} names as its {key}, holds no {what} in PEM",
+            hint="nothing of it was taken: see who has written this kubeconfig",
+        )
+    return found
 
 
 def relative_to(config: Kubeconfig, directory: Path) -> Kubeconfig:

@@ -166,11 +166,18 @@ def run(arguments: Sequence[str], *, system: System | None = None) -> int:
         # The reader of our output went away, as `head` does; there is nobody left to tell.
         silence()
         return ExitCode.FAILED
-    except (Exception, KeyboardInterrupt) as problem:  # noqa: BLE001 -- the last resort: words, never locals
+    except BaseException as problem:  # the last resort: words, never locals
+        if not (isinstance(problem, Exception | KeyboardInterrupt) or _is_panic(problem)):
+            raise
         if invocation.debug:
             traceback.print_exc()
         return _report(problem)
     return code
+
+
+def _is_panic(problem: BaseException) -> bool:
+    """A panic of a library in Rust: pyo3 raises no `Exception`, and its module cannot be imported."""
+    return type(problem).__module__ == "pyo3_runtime"
 
 
 def _invoke(arguments: Sequence[str], invocation: Invocation) -> int:

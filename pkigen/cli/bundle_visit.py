@@ -19,6 +19,7 @@ from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE, Envelope, unwrap
 from pkigen.airgap.carrier.format import BundleKind, Label
 from pkigen.airgap.carrier.media import read_file
 from pkigen.airgap.carrier.paths import IDENTITY, PENDING
+from pkigen.airgap.enrolment.identity import identity_of
 from pkigen.airgap.enrolment.join import join
 from pkigen.cli.grouped import grouped
 from pkigen.cli.host import IdentityOption, NodeOption, RootOption, changing, looking
@@ -134,13 +135,16 @@ class Visit:
         """What opens the bundle: the passphrase, or this host's identity."""
         if is_passphrase_sealed(envelope.sealed):
             return self.source.read(str(self.file))
-        path = self.identity or self.root / IDENTITY
-        if self.identity is None and not path.exists():
+        if self.identity is not None:
+            return read_identity(self.identity)
+        with self.reading() as store:
+            found = identity_of(store)
+        if found is None:
             raise BundleError(
                 f"it is sealed to {envelope.label.reader}, and this host has no identity",
-                hint=f"say where it is with --identity; by default it is {path}",
+                hint=f"say where it is with --identity; by default it is {self.root / IDENTITY}",
             )
-        return read_identity(path)
+        return found
 
 
 def visit_of(

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from pkigen.cli import values
+
 
 class Format(enum.StrEnum):
     """How a result is written."""
@@ -45,6 +47,9 @@ ForceOption = Annotated[
 RunbookOption = Annotated[
     Path | None,
     typer.Option(
-        "--runbook", metavar="DIR", help="Also write the restart steps there, as text and as a shell script."
+        "--runbook",
+        metavar="DIR",
+        help="Also write the restart steps there, as text and as a shell script.",
+        callback=values.runbook_directory,
     ),
 ]

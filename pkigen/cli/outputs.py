@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pkigen.airgap.carrier.media import put
-from pkigen.cli.console import note
+from pkigen.airgap.carrier.destination import is_stream, obstacle, put
+from pkigen.cli.console import flush, note
 from pkigen.cli.reports.plan_text import leftovers_text, restart_text, runbook_script
 from pkigen.cli.reports.rotation_runbook import rotation_runbook
 from pkigen.errors import PkigenError
@@ -33,6 +32,7 @@ def write_text(path: Path, content: str, *, mode: int = 0o644) -> None:
     Raises:
         PkigenError: It cannot be written.
     """
+    flush()  # what was said before comes before, should the file be standard output
     try:
         put(path, content.encode(), mode=mode)
     except OSError as error:
@@ -52,15 +52,10 @@ def require_writable(*paths: Path) -> None:
         PkigenError: One cannot.
     """
     for path in paths:
-        reason = (
-            errno.ENOENT if not path.parent.is_dir()
-            else errno.EISDIR if path.is_dir()
-            else errno.EACCES if not os.access(path.parent, os.W_OK | os.X_OK)
-            else None
-        )  # fmt: skip
+        reason = obstacle(path)
         if reason is not None:
             raise PkigenError(
-                f"{path} cannot be written: {os.strerror(reason).lower()}",
+                f"{path} cannot be written: {reason}",
                 hint="choose a directory that exists and is yours",
             )
 
@@ -121,9 +116,15 @@ def write_all_new(*files: tuple[Path, str, int]) -> None:
 def write_secret(path: Path, content: str) -> None:
     """Put a file with a secret in place: nobody else can read it at any moment.
 
+    Into what is no regular file it is written all the same, for a pipe is how it comes to a program without
+    ever being on a disk; who reads there is up to whoever named it, and said.
+
     Raises:
         PkigenError: It cannot be written.
     """
+    require_writable(path)
+    if is_stream(path):
+        note(f"note: {path} is no regular file: whoever reads there gets the secret")
     write_text(path, content, mode=0o600)
 
 
@@ -137,6 +138,22 @@ def make_directory(path: Path, *, mode: int = 0o755) -> None:
         path.mkdir(mode=mode, parents=True, exist_ok=True)
     except OSError as error:
         raise PkigenError(f"{path} cannot be made: {_reason(error)}") from None
+
+
+def require_below(directory: Path, path: Path) -> None:
+    """See that no link leads from a directory that a person named to somewhere else.
+
+    Raises:
+        PkigenError: One does.
+    """
+    for each in (path, *path.parents):
+        if each == directory:
+            return
+        if each.is_symlink():
+            raise PkigenError(
+                f"{each} is a symbolic link",
+                hint=f"what is written stays below {directory}: name the directory that the link leads to",
+            )
 
 
 def write_runbook(directory: Path, inventory: Inventory, changes: Iterable[Action]) -> None:

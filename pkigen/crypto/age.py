@@ -9,12 +9,11 @@ from typing import Protocol
 import pyrage
 
 from pkigen.crypto import age_scrypt
+from pkigen.crypto.age_header import INTRODUCTION, SCRYPT, Header, HeaderError, read_header
 from pkigen.errors import BundleError, UsageError
 
 RECIPIENT = re.compile(r"age1[ac-hj-np-z02-9]{58}")
 _IDENTITY = re.compile(r"AGE-SECRET-KEY-1[AC-HJ-NP-Z02-9]{58}")
-_PASSPHRASE_STANZA = b"\n-> scrypt "
-_INTRODUCTION = b"age-encryption.org/v1\n"
 SHORTEST_PASSPHRASE = 12
 
 
@@ -100,7 +99,7 @@ class Identity:
 
     def open(self, sealed: bytes) -> bytes:
         """What was closed for this identity."""
-        if is_passphrase_sealed(sealed):
+        if _header(sealed).is_for_passphrase:
             raise BundleError("it is sealed with a passphrase, not to an identity")
         try:
             return pyrage.decrypt(sealed, [self._key()])
@@ -134,20 +133,35 @@ class Passphrase:
 
     def open(self, sealed: bytes) -> bytes:
         """What was closed with this passphrase."""
-        if not is_passphrase_sealed(sealed):
+        if not _header(sealed).is_for_passphrase:
             raise BundleError("it is sealed to an identity, not with a passphrase")
         try:
-            return pyrage.passphrase.decrypt(sealed, self.text)
-        except pyrage.DecryptError:
+            return age_scrypt.decrypt(sealed, self.text)
+        except HeaderError as error:
+            raise _unfit(error) from None
+        except age_scrypt.NotOpenedError:
             raise BundleError("the passphrase is wrong, or its content is damaged") from None
 
 
 def is_sealed(data: bytes) -> bool:
     """Whether this is an age file."""
-    return data.startswith(_INTRODUCTION)
+    return data.startswith(INTRODUCTION)
 
 
 # A scrypt stanza stands alone in its header (age-encryption.org/v1), so the first one tells.
 def is_passphrase_sealed(sealed: bytes) -> bool:
     """Whether an age file asks for a passphrase."""
-    return sealed.startswith(_INTRODUCTION + _PASSPHRASE_STANZA[1:])
+    return sealed.startswith(INTRODUCTION + f"-> {SCRYPT} ".encode())
+
+
+def _header(sealed: bytes) -> Header:
+    try:
+        return read_header(sealed)
+    except HeaderError as error:
+        raise _unfit(error) from None
+
+
+def _unfit(error: HeaderError) -> BundleError:
+    return BundleError(
+        f"{error}", hint="it was changed on the way, or pkigen has not made it; nothing was computed from it"
+    )

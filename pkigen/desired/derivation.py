@@ -87,6 +87,7 @@ def _service_account(cluster: ClusterSpec, user: User) -> Iterator[Desired]:
             issuer=cluster.token_issuer,
             audiences=user.audiences or cluster.api_audiences,
             validity=user.validity,
+            longest=cluster.spec.service_accounts.max_token_lifetime,
             renew_before=min(cluster.spec.certificates.renew_before, user.validity / 3),
         )
     yield _access(user)

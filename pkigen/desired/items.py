@@ -231,7 +231,8 @@ class DesiredFile:
 class DesiredToken:
     """A kubeconfig with a service account's token in it, signed by the service account key.
 
-    `uid` is that of the live object. `renew_before` counts back from the token's end.
+    `uid` is that of the live object. `renew_before` counts back from the token's end. `longest` is how
+    long any token may live here, whoever has signed it.
     """
 
     id: str
@@ -245,6 +246,7 @@ class DesiredToken:
     issuer: str
     audiences: tuple[str, ...]
     validity: timedelta
+    longest: timedelta
     renew_before: timedelta
 
     @property

@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pkigen.crypto.service_account_tokens import Token, in_kubeconfig, is_signed_by, read, withheld
-from pkigen.notation import residual
+from pkigen.crypto.service_account_tokens import LEEWAY, Token, in_kubeconfig, is_signed_by, read, withheld
+from pkigen.notation import format_duration, residual
 from pkigen.reconcile.checks import Finding
 from pkigen.state.observed import Fault, FaultKind, read_file
 from pkigen.state.reasons import Reason
@@ -76,7 +76,9 @@ def examine_token(
     return (
         *_signature(observed.token, key),
         *_content(desired, observed.token),
+        *_begun(observed.token, now),
         *_time(observed.token, now, renew_within),
+        *_bounded(observed.token, now, desired.longest),
     )
 
 
@@ -99,6 +101,26 @@ def _content(desired: DesiredToken, token: Token) -> Iterator[Finding]:
     different = [name for name, value in wanted.items() if token.claims.get(name) != value]
     if different:
         yield Finding(reason=Reason.SUBJECT_CHANGED, detail=f"its token differs in {', '.join(different)}")
+
+
+def _begun(token: Token, now: datetime) -> Iterator[Finding]:
+    begins = token.not_before
+    if begins is not None and begins > now + LEEWAY:
+        detail = f"its token begins {begins:%Y-%m-%d %H:%M UTC}, in the future: is this clock right?"
+        yield Finding(reason=Reason.NOT_YET_VALID, detail=detail)
+
+
+def _bounded(token: Token, now: datetime, longest: timedelta) -> Iterator[Finding]:
+    """None lives longer than a rotation of its key waits for; one that did would still work after it."""
+    if token.expires is None:
+        return
+    lifetime = token.expires - min(token.not_before or now, now)
+    if lifetime > longest:
+        detail = (
+            f"its token ends {token.expires:%Y-%m-%d %H:%M UTC}, {residual(lifetime)} after its beginning, "
+            f"and serviceAccounts.maxTokenLifetime is {format_duration(longest)}"
+        )
+        yield Finding(reason=Reason.LIVES_TOO_LONG, detail=detail)
 
 
 def _time(token: Token, now: datetime, renew_within: timedelta) -> Iterator[Finding]:

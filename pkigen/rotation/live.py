@@ -12,8 +12,9 @@ import json
 import socket
 import ssl
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 _SECONDS = 5.0
 _AT_ONCE = 64
+DEADLINE = timedelta(minutes=1)
+"""How long all endpoints together may take, where nobody says otherwise; thousands that answer take less."""
 OBSERVABLE = frozenset({ca_id(CA.KUBERNETES), ca_id(CA.ETCD)})
 """The CAs that sign what endpoints serve; what the front proxy's signs, only clients present."""
 
@@ -126,8 +129,9 @@ def look(
     now: datetime,
     dial: Dial | None = None,
     only: Collection[str] | None = None,
+    within: timedelta = DEADLINE,
 ) -> Live:
-    """Dial every endpoint.
+    """Dial every endpoint, and wait no longer than that for what they answer.
 
     Args:
         inventory: Says which endpoints there are.
@@ -135,6 +139,7 @@ def look(
         now: The present, in UTC.
         dial: Makes one handshake; real ones by default.
         only: The ids of the CAs whose endpoints are wanted; all by default.
+        within: How long all of it may take; who has not answered by then is unreachable.
     """
     wanted = [
         endpoint
@@ -144,15 +149,26 @@ def look(
     if not wanted:
         return Live(seen=())
     view = _LiveLook(inventory, store, now)
-    with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(wanted))) as pool:
-        answers = pool.map(partial(_ask, dial or handshake), wanted, map(view.identity, wanted))
-        seen = tuple(view.judged(endpoint, answer) for endpoint, answer in zip(wanted, answers, strict=True))
-    return Live(seen=seen)
+    seconds = within.total_seconds()
+    each_one = min(_SECONDS, seconds)
+    ask = partial(_ask, dial or partial(handshake, seconds=each_one), seconds=each_one)
+    pool = ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(wanted)))
+    try:
+        asked = [pool.submit(ask, endpoint, view.identity(endpoint)) for endpoint in wanted]
+        wait(asked, timeout=seconds)
+        late = f"no answer within the {seconds:g} s for all endpoints"
+        answers = [answer.result() if answer.done() else late for answer in asked]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return Live(seen=tuple(map(view.judged, wanted, answers)))
 
 
-def handshake(endpoint: Endpoint, identity: ServedIdentity | None) -> tuple[bytes, ...]:
-    """Make one TLS handshake, in a bounded time.
+def handshake(
+    endpoint: Endpoint, identity: ServedIdentity | None, *, seconds: float | None = None
+) -> tuple[bytes, ...]:
+    """Make one TLS handshake, in a bounded time: connecting takes `seconds` at most, and so does the rest.
 
+    The `ssl` module counts the time of a whole handshake, so bytes that come one by one do not prolong it.
     Nothing is verified here: what was presented is judged afterwards, whatever it is. A server that demands a
     client certificate says so, in TLS 1.3, after it has presented its own: no refusal hides what it serves.
     """
@@ -162,7 +178,9 @@ def handshake(endpoint: Endpoint, identity: ServedIdentity | None) -> tuple[byte
     if identity is not None:
         context.load_cert_chain(identity.certificate, identity.key)
     with (
-        socket.create_connection((str(endpoint.host), endpoint.port), timeout=_SECONDS) as connection,
+        socket.create_connection(
+            (str(endpoint.host), endpoint.port), timeout=seconds or _SECONDS
+        ) as connection,
         context.wrap_socket(connection) as encrypted,
     ):
         presented = encrypted.getpeercert(binary_form=True)
@@ -172,7 +190,9 @@ def handshake(endpoint: Endpoint, identity: ServedIdentity | None) -> tuple[byte
     return tuple(above) or (presented,)
 
 
-def _ask(dial: Dial, endpoint: Endpoint, identity: ServedIdentity | None) -> tuple[bytes, ...] | str:
+def _ask(
+    dial: Dial, endpoint: Endpoint, identity: ServedIdentity | None, *, seconds: float | None = None
+) -> tuple[bytes, ...] | str:
     """What an endpoint presents, or why that is not known."""
     try:
         try:
@@ -182,7 +202,7 @@ def _ask(dial: Dial, endpoint: Endpoint, identity: ServedIdentity | None) -> tup
                 raise
             return dial(endpoint, identity)
     except TimeoutError:
-        return f"no answer within {_SECONDS:g} s"
+        return f"no answer within {seconds or _SECONDS:g} s"
     except ssl.SSLError as error:
         reason = getattr(error, "reason", None) or str(error)
         return f"the handshake failed: {reason.replace('_', ' ').lower()}"

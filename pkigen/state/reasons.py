@@ -21,6 +21,7 @@ class Reason(enum.StrEnum):
     ALGORITHM_CHANGED = "algorithm-changed"
     CHAIN_CHANGED = "chain-changed"
     OUTLIVES_ISSUER = "outlives-issuer"
+    LIVES_TOO_LONG = "lives-too-long"
     NOT_YET_VALID = "not-yet-valid"
     EXPIRED = "expired"
     EXPIRES_SOON = "expires-soon"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from pkigen.errors import UnsafePathError
 from pkigen.store.files import Synced, write_new
-from pkigen.store.paths import BESIDE, PRIVATE, PRIVATE_AT_ROOT, directory_mode, is_guarded, writable_parts
+from pkigen.store.paths import BESIDE, PRIVATE, PRIVATE_AT_ROOT, directory_mode, writable_parts
 from pkigen.store.system_errors import ObstacleError, kind
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NO_DIRECTORY = -1
+CHOWN = "run as that user; or see that all of it is right, and make it yours: `chown -R`"
+"""What to do about files of somebody else."""
 _STICKY = stat.S_ISVTX
 
 
@@ -56,10 +58,9 @@ class Level:
     changed: bool = False
 
 
-def ours_where_secrets_pass(status: os.stat_result, parts: Parts) -> None:
-    """Rule for writing: nobody else may change the directories that secrets pass through."""
-    if is_guarded(parts):
-        require_ours(status, "/".join(parts))
+def ours(status: os.stat_result, parts: Parts) -> None:
+    """Rule for writing: nobody else may change a directory that leads to what is written."""
+    require_ours(status, "/".join(parts))
 
 
 def anyones(_status: os.stat_result, _parts: Parts) -> None:
@@ -67,7 +68,7 @@ def anyones(_status: os.stat_result, _parts: Parts) -> None:
 
 
 def open_directory(
-    fs: FileSystem, dir_fd: int, parts: Parts, rule: Rule = ours_where_secrets_pass
+    fs: FileSystem, dir_fd: int, parts: Parts, rule: Rule = ours
 ) -> tuple[int, os.stat_result]:
     """Open the directory whose last component is in `dir_fd`, not through a link.
 
@@ -118,19 +119,26 @@ def require_ours(status: os.stat_result, path: str) -> None:
     Raises:
         ObstacleError: Another user does.
     """
-    if status.st_uid not in {os.geteuid(), 0}:
+    if reason := foreign(status):
         raise ObstacleError(
-            path,
-            f"belongs to another user (uid {status.st_uid})",
-            hint=f"run as that user, or `chown` {path}",
+            path or ".",
+            reason,
+            hint=CHOWN,
         )
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o022 and not (status.st_uid == 0 and mode & _STICKY):
         raise ObstacleError(
-            path,
+            path or ".",
             f"is writable by other users (mode {mode:04o})",
-            hint=f"look for foreign files, then `chmod go-w` {path}",
+            hint="look for foreign files in it, then take that from them: `chmod go-w`",
         )
+
+
+def foreign(status: os.stat_result) -> str:
+    """Say whose a file is when it is neither ours nor root's, or an empty string when it is."""
+    if status.st_uid in {os.geteuid(), 0}:
+        return ""
+    return f"belongs to another user (uid {status.st_uid})"
 
 
 class Descent:
@@ -146,7 +154,7 @@ class Descent:
         base_fd: int,
         *,
         prefix: Parts = (),
-        rule: Rule = ours_where_secrets_pass,
+        rule: Rule = ours,
         synced: Synced = Synced.AT_ONCE,
     ) -> None:
         self._synced = synced

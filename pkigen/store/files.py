@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 from pkigen.store.system_errors import ObstacleError, kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pkigen.store.filesystem import FileSystem
+
+    FileRule = Callable[[os.stat_result, str], None]
 
 CHUNK = 1 << 16
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -127,13 +129,28 @@ def plain_file(fs: FileSystem, name: str, dir_fd: int, path: str) -> Iterator[tu
         yield fd, status
 
 
-def read_file(fs: FileSystem, name: str, dir_fd: int, path: str, *, limit: int) -> FileContent:
+def anybodys(_status: os.stat_result, _path: str) -> None:
+    """Rule for a file whose owner does not matter."""
+
+
+def read_file(
+    fs: FileSystem, name: str, dir_fd: int, path: str, *, limit: int, rule: FileRule = anybodys
+) -> FileContent:
     """Read a regular file of at most `limit` bytes.
+
+    Args:
+        fs: The system calls.
+        name: Its name.
+        dir_fd: The directory that it is in.
+        path: The whole path, for the rule and the messages.
+        limit: The largest allowed size in bytes.
+        rule: What its status must satisfy, checked before any of it is read.
 
     Raises:
         ObstacleError: Something else stands there, or more than that.
     """
     with plain_file(fs, name, dir_fd, path) as (fd, status):
+        rule(status, path)
         data = bytearray()
         while len(data) <= limit and (chunk := fs.read(fd, min(CHUNK, limit + 1 - len(data)))):
             data += chunk

@@ -4,6 +4,9 @@
 of directories made for it; what goes to another mount is also staged beside its target (`beside`). Until
 `.pkigen/journal` exists, undoing a change means removing those; from then on, finishing it means renaming
 each staged file to its path. Both can be killed anywhere and started again.
+
+Anybody can put such files into a tree that is then copied. So an earlier change is finished or undone only if
+all of it is ours: the record, what is staged, and every directory on the way.
 """
 
 from __future__ import annotations
@@ -18,17 +21,28 @@ from typing import TYPE_CHECKING
 
 from pkigen.errors import StoreError
 from pkigen.store import backups, beside, birth
-from pkigen.store.directories import Anchor, Descent, decode_list, open_directory, remove_tree, write_list
-from pkigen.store.files import Synced, lstat_or_none, plain_file, read_file, sha256_of, write_new
+from pkigen.store.directories import (
+    Anchor,
+    Descent,
+    decode_list,
+    foreign,
+    open_directory,
+    remove_tree,
+    require_ours,
+    write_list,
+)
+from pkigen.store.files import Synced, anybodys, lstat_or_none, plain_file, read_file, sha256_of, write_new
 from pkigen.store.paths import STAGING_PARTS, Parts
 from pkigen.store.record import UNKNOWN, Begun, Record, RecordError, RemoveFile, WriteFile
 from pkigen.store.system_errors import ObstacleError, explained, kind, shown
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
     from datetime import datetime
 
     from pkigen.store.directories import Level
+    from pkigen.store.files import FileRule
     from pkigen.store.filesystem import FileSystem
     from pkigen.store.record import Operation
 
@@ -44,6 +58,9 @@ _KEPT_LONGEST = {_BEGUN, _DIRECTORIES, beside.PLACES}
 _STAYS = {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}  # the last: a mount point
 _RECORD_MAX = 1 << 30
 _BEGUN_MAX = 1 << 16
+_NOT_OURS = (
+    "whoever made it can finish it; to leave all as it is, remove `journal` and `staging` from .pkigen"
+)
 _BY_HAND = (
     "put back the files of the newest backup below {root}/{private}/backups, "
     "then remove {root}/{private}/journal"
@@ -231,6 +248,8 @@ def _verify(anchor: Anchor, record: Record) -> None:
             raise _lost(anchor, f"its backup {record.backup} is gone")
         with Descent(fs, anchor.root_fd) as live:
             for operation in record.operations:
+                with suppress(FileNotFoundError):
+                    live.enter(operation.directory)  # those on the way must be ours, or nothing begins
                 if isinstance(operation, WriteFile):
                     _verify_write(anchor, staging_fd if operation.staged in staged else None, live, operation)
     finally:
@@ -264,14 +283,17 @@ def _verify_write(anchor: Anchor, staging_fd: int | None, live: Descent, operati
 
 def _require_whole(anchor: Anchor, staging_fd: int, operation: WriteFile) -> None:
     path = "/".join((*STAGING_PARTS, operation.staged))
-    if not _holds(anchor, operation.staged, staging_fd, operation, path):
+    if not _holds(anchor, operation.staged, staging_fd, operation, path, rule=_require_made_by_us):
         raise _lost(anchor, f"the staged {operation.path} is damaged")
 
 
-def _holds(anchor: Anchor, name: str, dir_fd: int, operation: WriteFile, path: str) -> bool:
+def _holds(
+    anchor: Anchor, name: str, dir_fd: int, operation: WriteFile, path: str, *, rule: FileRule = anybodys
+) -> bool:
     """By content, too: a file of the same name may be of before the change, or of somebody else."""
     try:
         with plain_file(anchor.fs, name, dir_fd, path) as (fd, status):
+            rule(status, path)
             return (
                 status.st_size == operation.size
                 and stat.S_IMODE(status.st_mode) == operation.mode
@@ -279,6 +301,13 @@ def _holds(anchor: Anchor, name: str, dir_fd: int, operation: WriteFile, path: s
             )
     except FileNotFoundError:
         return False
+
+
+def _require_made_by_us(status: os.stat_result, path: str) -> None:
+    """What pkigen stages is its user's and has one name; while it waits there, its mode opens nothing."""
+    reason = foreign(status) or (f"has {status.st_nlink} names (hard links)" if status.st_nlink > 1 else "")
+    if reason:
+        raise ObstacleError(path, f"{reason}, and is part of an unfinished change", hint=_NOT_OURS)
 
 
 def _prune(anchor: Anchor, record: Record) -> None:
@@ -311,15 +340,23 @@ def _remove_empty(anchor: Anchor, directories: Iterable[Parts]) -> None:
 
 def _read_record(anchor: Anchor) -> Record:
     path = f"{anchor.private_path}/{JOURNAL}"
-    text = read_file(anchor.fs, JOURNAL, anchor.private_fd, path, limit=_RECORD_MAX).data
+    text = read_file(
+        anchor.fs, JOURNAL, anchor.private_fd, path, limit=_RECORD_MAX, rule=_require_own_record
+    ).data
     try:
         return Record.decode(text)
     except RecordError as error:
         raise StoreError(f"{shown(anchor.root, path)} {error}", hint=_by_hand(anchor)) from error
 
 
+def _require_own_record(status: os.stat_result, path: str) -> None:
+    _require_made_by_us(status, path)
+    require_ours(status, path)
+
+
 def _read_own(anchor: Anchor, staging_fd: int, name: str, *, limit: int) -> bytes:
-    return read_file(anchor.fs, name, staging_fd, "/".join((*STAGING_PARTS, name)), limit=limit).data
+    path = "/".join((*STAGING_PARTS, name))
+    return read_file(anchor.fs, name, staging_fd, path, limit=limit, rule=_require_own_record).data
 
 
 def _open_staging(anchor: Anchor) -> int | None:

@@ -49,8 +49,9 @@ def lapses(anchor: Anchor, descent: Descent, below: Collection[str]) -> Iterator
         below: The directories in the root that are looked through, and single files there.
     """
     root = anchor.fs.fstat(anchor.root_fd)
-    owners = {root.st_uid, 0, os.geteuid()}
-    yield from _lapses_of((), root, owners)
+    ours = {0, os.geteuid()}
+    owners = {root.st_uid, *ours}  # if the whole tree is another user's, only its root is reported
+    yield from _lapses_of((), root, ours)
     for entry in sorted(anchor.fs.scan(anchor.root_fd), key=lambda entry: entry.name):
         if entry.name == PRIVATE or entry.name in below:
             yield from _lapses_of((entry.name,), anchor.fs.lstat(entry.name, anchor.root_fd), owners)

@@ -14,7 +14,6 @@ NODE_PRIVATE = ("var", "lib", "pkigen", "store")
 """Where that directory is on a node, whose root is no PKI directory."""
 
 _OPEN_TO_CALLERS = {(PRIVATE, "ledger.jsonl")}
-_GUARDED = {PRIVATE, "pki", "etc", "var"}  # the last two on a node
 PRIVATE_AT_ROOT = frozenset({PRIVATE, "pki", "users"})
 _KUBELET = ("var", "lib", "kubelet")
 _NAME_MAX = 255
@@ -70,11 +69,6 @@ def directory_mode(parts: Parts) -> int:
     if private or (len(parts) == 1 and parts[0] in PRIVATE_AT_ROOT):
         return 0o700
     return 0o700 if parts[-1] == "manifests" or parts[-3:] == _KUBELET else 0o755
-
-
-def is_guarded(parts: Parts) -> bool:
-    """Tell whether a directory must be ours alone to write, because secrets pass through it."""
-    return parts[0] in _GUARDED or BESIDE in parts
 
 
 def _refused(path: str, reason: str) -> UnsafePathError:

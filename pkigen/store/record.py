@@ -55,6 +55,11 @@ class RemoveFile:
 
     path: str
 
+    @property
+    def directory(self) -> Parts:
+        """Where it stands."""
+        return tuple(self.path.split("/")[:-1])
+
 
 Operation = WriteFile | RemoveFile
 

@@ -8,9 +8,11 @@ import stat
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
+from pkigen import layout
 from pkigen.errors import StoreError, UnsafePathError
 from pkigen.store import backups, birth, journal, lock
 from pkigen.store.directories import (
+    CHOWN,
     FLAGS,
     NO_DIRECTORY,
     Anchor,
@@ -22,7 +24,7 @@ from pkigen.store.directories import (
 )
 from pkigen.store.files import read_file
 from pkigen.store.filesystem import OsFileSystem
-from pkigen.store.lapses import lapses
+from pkigen.store.lapses import Lapse, lapses
 from pkigen.store.paths import PRIVATE, readable_parts
 from pkigen.store.record import Begun
 from pkigen.store.system_errors import (
@@ -114,6 +116,7 @@ class Store:
         for _ in range(_ROUNDS):
             with suppress(lock.LockGoneError), explained(root, "", "open"), ExitStack() as resources:
                 anchor = _open_for_writing(fs, root, resources, private, born)
+                _require_own_authority(anchor)
                 lock_fd = lock.lock_for_writing(anchor)
                 _own(anchor, lock_fd, resources)
                 lock.withdraw(anchor, lock_fd)
@@ -283,6 +286,7 @@ def _open_for_writing(
         if fresh:
             fs.fchmod(root_fd, _ROOT_MODE)
             fs.fsync(parent_fd)
+        require_ours(fs.fstat(root_fd), "")
         private_fd = _open_private(fs, root_fd, private)
         resources.callback(fs.close, private_fd)
         anchor = _anchor(fs, root, (parent_fd, name), root_fd, private_fd, private)
@@ -291,6 +295,16 @@ def _open_for_writing(
     except FileNotFoundError:
         raise lock.LockGoneError from None
     return anchor
+
+
+def _require_own_authority(anchor: Anchor) -> None:
+    """Refuse to work with keys that are somebody else's: he has them too, and can exchange them."""
+    if anchor.private_path != PRIVATE:
+        return  # a node has none
+    with Descent(anchor.fs, anchor.root_fd, rule=anyones) as descent:
+        for lapsed in lapses(anchor, descent, {layout.AUTHORITY}):
+            if lapsed.lapse is Lapse.FOREIGN:
+                raise ObstacleError(lapsed.path, f"{lapsed.lapse} (uid {lapsed.uid})", hint=CHOWN)
 
 
 def _open_for_reading(fs: FileSystem, root: Path, resources: ExitStack, private: Parts) -> Anchor:
@@ -377,7 +391,8 @@ def _own(anchor: Anchor, lock_fd: int, resources: ExitStack) -> None:
 
 def _finish_for_reading(anchor: Anchor, resources: ExitStack) -> Recovery | None:
     """A reader must see a decided change whole, so it finishes one; then it shares the lock again."""
-    require_ours(anchor.fs.fstat(anchor.private_fd), PRIVATE)
+    require_ours(anchor.fs.fstat(anchor.root_fd), "")
+    require_ours(anchor.fs.fstat(anchor.private_fd), anchor.private_path)
     try:
         lock_fd = lock.lock_for_writing(anchor, waits=_READER_WAITS)
     except OSError as error:

@@ -135,3 +135,11 @@ def test_a_token_that_somebody_brought() -> None:
     with pytest.raises(AccessError, match="six, a dot and sixteen") as caught:
         bootstrap.parse("secret")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("validity", "said"), [("720h", False), ("721h", True), ("17520h", True)])
+def test_a_token_that_lives_for_long_is_warned_of(place: TeamCluster, validity: str, *, said: bool) -> None:
+    made = place.run("bootstrap-token", place.tree, "--out", place.folder / "join", "--validity", validity)
+    assert made.code == 0
+    warning = f"warning: whoever reads this token within {validity} can join a node"
+    assert (warning in made.err) == said

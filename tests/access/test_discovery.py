@@ -6,6 +6,7 @@ import base64
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pkigen.crypto.keys import public_pem
@@ -57,3 +58,14 @@ def test_keys_that_cannot_be_published(place: TeamCluster) -> None:
     assert "is not a PEM public key" in place.run("oidc", "jwks", place.tree).error
     (place.tree / "pki/sa.pub").unlink()
     assert place.run("oidc", "jwks", place.tree).error == "pki/sa.pub is missing"
+
+
+@pytest.mark.parametrize("linked", [".well-known", "openid", "openid/v1", "openid/v1/jwks"])
+def test_the_documents_stay_below_their_directory(place: TeamCluster, linked: str) -> None:
+    out, outside = place.folder / "www", place.folder / "outside"
+    outside.mkdir()
+    (out / linked).parent.mkdir(parents=True)
+    (out / linked).symlink_to(outside)
+    failed = place.run("oidc", "write", place.tree, "--out", out, "--jwks-uri", "https://oidc.example/keys")
+    assert (failed.code, failed.error) == (1, f"{out / linked} is a symbolic link")
+    assert list(outside.iterdir()) == []

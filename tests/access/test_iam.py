@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +29,10 @@ data:
       groups: [system:bootstrappers, system:nodes]
     - rolearn: arn:aws:iam::111122223333:role/fargate
       username: system:node:{{SessionName}}
+      groups: [system:bootstrappers, system:nodes, system:node-proxier]
+    - rolearn: arn:aws:iam::111122223333:role/windows
+      username: system:node:{{EC2PrivateDNSName}}
+      groups: [eks:kube-proxy-windows, system:bootstrappers, system:nodes]
     - rolearn: arn:aws:iam::111122223333:role/old
       username: old
     - {username: nobody}
@@ -46,7 +51,7 @@ def test_node_mappings_are_kept_and_people_are_the_specs(place: TeamCluster) -> 
     assert made["metadata"] == {"name": "aws-auth", "namespace": "kube-system"}
     roles = yaml.safe_load(made["data"]["mapRoles"])
     assert roles == [
-        *yaml.safe_load(yaml.safe_load(CURRENT)["data"]["mapRoles"])[:2],
+        *yaml.safe_load(yaml.safe_load(CURRENT)["data"]["mapRoles"])[:3],
         {
             "rolearn": "arn:aws:iam::111122223333:role/Admin",
             "username": "admin:{{SessionName}}",
@@ -61,13 +66,74 @@ def test_node_mappings_are_kept_and_people_are_the_specs(place: TeamCluster) -> 
         assert said in result.err
 
 
+NODE = {
+    "rolearn": "arn:aws:iam::111122223333:role/nodes",
+    "username": "system:node:{{EC2PrivateDNSName}}",
+    "groups": ["system:bootstrappers", "system:nodes"],
+}
+IMPOSTORS: dict[str, dict[str, object]] = {
+    "masters": NODE | {"groups": ["system:bootstrappers", "system:nodes", "system:masters"]},
+    "masters alone": NODE | {"groups": ["system:masters"]},
+    "another group": NODE | {"groups": ["system:bootstrappers", "system:nodes", "admins"]},
+    "Windows' group and another": NODE
+    | {"groups": ["system:bootstrappers", "system:nodes", "eks:kube-proxy-windows", "admins"]},
+    "Fargate's groups for EC2's name": NODE
+    | {"groups": ["system:bootstrappers", "system:nodes", "system:node-proxier"]},
+    "one node by name": NODE | {"username": "system:node:cp-1"},
+    "a name after it": NODE | {"username": "system:node:{{EC2PrivateDNSName}}x"},
+    "a person in the nodes' group": NODE | {"username": "mallory"},
+    "no groups": {key: value for key, value in NODE.items() if key != "groups"},
+    "groups as text": NODE | {"groups": "system:nodes"},
+    "groups of groups": NODE | {"groups": [["system:bootstrappers"], "system:nodes"]},
+    "a key besides": NODE | {"userid": "x"},
+    "a user's ARN": NODE | {"rolearn": "arn:aws:iam::111122223333:user/nodes"},
+    "any role": NODE | {"rolearn": "*"},
+    "a session": NODE | {"rolearn": "arn:aws:sts::111122223333:assumed-role/nodes/x"},
+}
+
+
+@pytest.mark.parametrize("kind", IMPOSTORS)
+def test_what_only_calls_itself_a_node_goes_and_is_named(place: TeamCluster, kind: str) -> None:
+    """Whoever could write the ConfigMap once would stay in it for ever."""
+    content = {
+        "kind": "ConfigMap",
+        "metadata": {"name": "aws-auth"},
+        "data": {"mapRoles": json.dumps([NODE, IMPOSTORS[kind]])},
+    }
+    result = place.run("iam", place.spec, "--current", place.write("c", json.dumps(content)), "--config-map")
+    assert result.code == 0, result.err
+    (made,) = documents(result.out)
+    roles = yaml.safe_load(made["data"]["mapRoles"])
+    assert roles[0] == NODE
+    assert [entry["rolearn"].rpartition("/")[2] for entry in roles] == ["nodes", "Admin"]
+    assert (
+        f"note: {IMPOSTORS[kind]['rolearn']} calls itself a node and is not mapped as nodes are" in result.err
+    )
+
+
+def test_nodes_are_roles(place: TeamCluster) -> None:
+    user = {"userarn": "arn:aws:iam::111122223333:user/x"} | {
+        key: value for key, value in NODE.items() if key != "rolearn"
+    }
+    content = {
+        "kind": "ConfigMap",
+        "metadata": {"name": "aws-auth"},
+        "data": {"mapUsers": json.dumps([user, user | {"rolearn": NODE["rolearn"]}, NODE])},
+    }
+    result = place.run("iam", place.spec, "--current", place.write("c", json.dumps(content)), "--config-map")
+    (made,) = documents(result.out)
+    assert [entry["username"] for entry in yaml.safe_load(made["data"]["mapUsers"])] == ["bob"]
+
+
 def test_one_role_is_one_role_in_whatever_case(place: TeamCluster) -> None:
     # IAM's names differ in more than case, and aws-iam-authenticator compares them in lower case.
     current = CURRENT.replace("role/Admin", "role/ADMIN")
     result = place.run("iam", place.spec, "--current", place.write("c", current), "--config-map")
     (made,) = documents(result.out)
     arns = [entry["rolearn"] for entry in yaml.safe_load(made["data"]["mapRoles"])]
-    assert arns == [f"arn:aws:iam::111122223333:role/{name}" for name in ("nodes", "fargate", "Admin")]
+    assert arns == [
+        f"arn:aws:iam::111122223333:role/{name}" for name in ("nodes", "fargate", "windows", "Admin")
+    ]
     assert "role/ADMIN is not in the spec" not in result.err
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import stat
@@ -116,7 +117,7 @@ def _either(field: str) -> strategies.SearchStrategy[dict[str, str]]:
     """A file, or its content, or neither."""
     return strategies.one_of(
         strategies.just({}),
-        strategies.builds(lambda path: {field: path}, _paths),
+        strategies.builds(lambda path: {field: f"{path}.{field.rpartition('-')[2]}"}, _paths),
         strategies.builds(lambda data: {f"{field}-data": data}, _data),
     )
 
@@ -161,18 +162,30 @@ _files = strategies.fixed_dictionaries(
 )
 
 
+def of_each_kind(path: Path, text: str) -> None:
+    """Files that a kubeconfig may name; neither kubectl nor pkigen looks into their blocks here."""
+    for field, label in {
+        "authority": "CERTIFICATE",
+        "certificate": "CERTIFICATE",
+        "key": "EC PRIVATE KEY",
+    }.items():
+        body = base64.b64encode(f"{field} {text}".encode()).decode()
+        block = f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n"
+        path.with_name(f"{path.name}.{field}").write_text(block)
+
+
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(strategies.lists(_files | strategies.just({}), min_size=1, max_size=3))
 def test_a_flat_merge_of_any_files_is_what_kubectl_makes_of_them(
     place: TeamCluster, contents: list[dict[str, Any]]
 ) -> None:
     paths = []
-    place.write("f", "at the top")
+    of_each_kind(place.folder / "f", "at the top")
     for number, content in enumerate(contents):
         folder = place.folder / f"of-{number}"
         (folder / "sub").mkdir(parents=True, exist_ok=True)
-        (folder / "f").write_text(f"of {number}")
-        (folder / "sub/f").write_text(f"below {number}")
+        of_each_kind(folder / "f", f"of {number}")
+        of_each_kind(folder / "sub/f", f"below {number}")
         paths.append(folder / "config")
         paths[-1].write_text(json.dumps(content) if content else "# nothing\n")
     result = place.run("kubeconfig", "merge", "--flatten", *paths)
@@ -199,14 +212,71 @@ def test_a_file_with_itself_is_no_conflict(place: TeamCluster, two: tuple[Path, 
 
 
 def test_flattened_as_kubectl_does(place: TeamCluster, two: tuple[Path, Path]) -> None:
-    text = two[0].read_text().replace("/abs/a.key", "pki/ca.crt")
+    text = two[0].read_text().replace("/abs/a.key", "pki/a.key")
     two[0].write_text(text)
+    for path, field in (("ca.crt", "authority"), ("a.crt", "certificate"), ("a.key", "key")):
+        of_each_kind(two[0].parent / "pki/x", path)
+        (two[0].parent / f"pki/x.{field}").rename(two[0].parent / "pki" / path)
     result = place.run("kubeconfig", "merge", "--flatten", two[0])
     assert viewed(place.write("merged", result.out)) == viewed(two[0], flags=("--flatten",))
     two[0].write_text(text.replace("client-key: ", "client-key-data: AAAA, client-key: "))
     assert "has both client-key and its data" in place.run("kubeconfig", "merge", "--flatten", two[0]).error
     two[0].write_text(A)
     assert "/abs/a.key cannot be read" in place.run("kubeconfig", "merge", "--flatten", two[0]).error
+
+
+SHADOW = b"root:$y$j9T$salt$hash:20000:0:99999:7:::\n"
+
+
+@pytest.mark.parametrize(
+    ("field", "content"),
+    [
+        ("certificate-authority", SHADOW),
+        ("client-certificate", SHADOW),
+        ("client-key", SHADOW),
+        ("client-key", b""),
+        ("client-key", b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"),
+        ("client-key", b"-----BEGIN EC PARAMETERS-----\nAAAA\n-----END EC PARAMETERS-----\n"),
+        ("certificate-authority", b"-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n"),
+        ("certificate-authority", b"-----BEGIN CERTIFICATE-----\n" + SHADOW + b"-----END CERTIFICATE-----\n"),
+        ("certificate-authority", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END PRIVATE KEY-----\n"),
+        ("client-certificate", b"\0" * 100),
+    ],
+)
+def test_only_certificates_and_keys_get_into_a_flat_kubeconfig(
+    place: TeamCluster, field: str, content: bytes
+) -> None:
+    """Its author names a file that only its reader may read: /etc/shadow, a CA's key, a key for SSH."""
+    secret = place.write("secret", content)
+    section, key = ("clusters", "cluster") if field == "certificate-authority" else ("users", "user")
+    config = place.write("c", json.dumps({section: [{"name": "x", key: {field: str(secret)}}]}))
+    failed = place.run("kubeconfig", "merge", "--flatten", config)
+    what = "private key" if field == "client-key" else "certificate"
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.error == f"{secret}, which the {key} 'x' names as its {field}, holds no {what} in PEM"
+    assert place.run("kubeconfig", "merge", config).code == 0, "without --flatten nothing is read"
+
+
+def test_of_a_file_with_more_in_it_only_what_was_asked_for_is_taken(place: TeamCluster) -> None:
+    """A kubelet keeps key and certificate in one file; comments of OpenSSL stand above."""
+    of_each_kind(place.folder / "f", "x")
+    certificate, key = ((place.folder / f"f.{each}").read_bytes() for each in ("certificate", "key"))
+    both = place.write("both", b"Bag Attributes\n" + SHADOW + certificate + key)
+    config = {"client-certificate": str(both), "client-key": str(both)}
+    written = place.write("c", json.dumps({"users": [{"name": "x", "user": config}]}))
+    ((_, user),) = (
+        each.items()
+        for each in yaml.safe_load(place.run("kubeconfig", "merge", "--flatten", written).out)["users"]
+    )
+    assert base64.b64decode(user[1]["client-certificate-data"]) == certificate
+    assert base64.b64decode(user[1]["client-key-data"]) == key
+
+
+def test_a_file_too_large_for_a_certificate_is_not_cut_off(place: TeamCluster) -> None:
+    of_each_kind(place.folder / "f", "x")
+    big = place.write("big", (place.folder / "f.key").read_bytes() + b" " * (1 << 20))
+    config = place.write("c", json.dumps({"users": [{"name": "x", "user": {"client-key": str(big)}}]}))
+    assert "is larger than 1 MiB" in place.run("kubeconfig", "merge", "--flatten", config).error
 
 
 def test_into_a_file_whose_paths_are_relative_to_it(place: TeamCluster, two: tuple[Path, Path]) -> None:

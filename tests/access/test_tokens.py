@@ -13,7 +13,7 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization
 from joserfc import jwt
-from joserfc.jwk import KeySet
+from joserfc.jwk import ECKey, KeySet
 
 from pkigen.cli.system import System
 from pkigen.crypto import service_account_tokens as tokens
@@ -264,6 +264,59 @@ def test_plans_keep_a_token_in_date(place: TeamCluster, how: str, expected: tupl
         same = token_of(place.tree / CONF) == before
         assert same == (expected[0] == "rewrite")
         assert stat.S_IMODE((place.tree / CONF).stat().st_mode) == 0o600
+
+
+def resigned(place: TeamCluster, **changes: int | None) -> None:
+    """The same token with other times, signed by the true key, as whoever had it once could."""
+    path = place.tree / CONF
+    text, old = path.read_text(), token_of(path)
+    key = ECKey.import_key((place.tree / "pki/sa.key").read_bytes())
+    claims = {name: value for name, value in (_read(old).claims | changes).items() if value is not None}
+    header = {"alg": "ES256", "kid": _read(old).key_id}
+    path.write_text(text.replace(old, jwt.encode(header, claims, key, default_type=None)))
+
+
+AT_NOW, DAYS = int(NOW.timestamp()), 86400
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"exp": AT_NOW + 365 * DAYS}, None),
+        ({"exp": AT_NOW + 365 * DAYS + 1}, "lives-too-long"),
+        ({"exp": AT_NOW + 3650 * DAYS}, "lives-too-long"),
+        ({"exp": 253402300799}, "lives-too-long"),
+        ({"exp": AT_NOW + 300 * DAYS, "nbf": AT_NOW - 100 * DAYS}, "lives-too-long"),
+        ({"exp": AT_NOW + 400 * DAYS, "nbf": None}, "lives-too-long"),
+        ({"exp": AT_NOW + 300 * DAYS, "nbf": None}, None),
+        ({"nbf": AT_NOW + 60}, None),
+        ({"nbf": AT_NOW + 61}, "not-yet-valid"),
+        ({"nbf": AT_NOW + 365 * DAYS, "exp": AT_NOW + 366 * DAYS}, "not-yet-valid"),
+        ({"exp": None}, "unreadable"),
+        ({"exp": 10**18}, "unreadable"),
+    ],
+)
+def test_times_that_no_token_of_ours_has_are_a_finding(
+    place: TeamCluster, changes: dict[str, int | None], reason: str | None
+) -> None:
+    resigned(place, **changes)
+    verified = place.run("verify", place.tree)
+    assert verified.code == (0 if reason is None else 4), verified
+    assert (f"serviceaccount:web:deployer: {reason}: its token " in verified.out) == (reason is not None)
+    if reason is not None:
+        assert plan(place)["serviceaccount:web:deployer"] == ("reissue", reason)
+        assert place.run("apply", place.spec, "--out", place.tree, "--yes").code == 0
+    assert place.run("verify", place.tree).code == 0
+
+
+def test_a_bound_that_is_lowered_is_for_tokens_that_are_there_too(place: TeamCluster) -> None:
+    resigned(place, exp=AT_NOW + 300 * DAYS)
+    place.replace("  nodes:\n", "  serviceAccounts: {maxTokenLifetime: 2400h}\n  nodes:\n")
+    verified = place.run("verify", place.tree, "--spec", place.spec)
+    assert (
+        "ends 2027-09-18 03:00 UTC, 300d after its beginning, and serviceAccounts.maxTokenLifetime is 2400h"
+        in (verified.out)
+    )
 
 
 def test_a_token_can_be_asked_for_and_follows_a_rotation_of_its_key(place: TeamCluster) -> None:

@@ -22,6 +22,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from scripts.offline import INSTALL
 from tests.cli.program import HOME
 from tests.project.test_wheel import declared
 
@@ -92,6 +93,65 @@ def test_what_was_changed_on_the_way_is_not_installed(kit: Path, tmp_path: Path)
     assert not (tmp_path / "pkigen").exists()
 
 
+EVIL = "import os; open({proof!r}, 'w').write(str(os.getuid()))\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "platform.py",
+        "sys.py",
+        "site.py",
+        "venv.py",
+        "venv/__init__.py",
+        "pip/__main__.py",
+        "wheelhouse/x.whl",
+        "-x",
+    ],
+)
+def test_what_lies_beside_it_is_neither_run_nor_installed(kit: Path, tmp_path: Path, name: str) -> None:
+    """Although every sum is right: the file is one that nobody has listed."""
+    carried, proof = tmp_path / "kit", tmp_path / "proof"
+    shutil.copytree(kit, carried)
+    (carried / name).parent.mkdir(exist_ok=True)
+    (carried / name).write_text(EVIL.format(proof=str(proof)))
+    done = without_network("sh", "install.sh", tmp_path / "pkigen", cwd=carried)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "error: there is something in this directory that SHA256SUMS does not list:\n"
+    )
+    assert f"./{name}\n" in done.stderr
+    assert not proof.exists()
+    assert not (tmp_path / "pkigen").exists()
+
+
+@pytest.mark.parametrize("name", ["platform.py", "wheelhouse"])
+def test_a_link_beside_it_is_none_of_its_files(kit: Path, tmp_path: Path, name: str) -> None:
+    carried = tmp_path / "kit"
+    shutil.copytree(kit, carried)
+    if (carried / name).is_dir():
+        (carried / name).rename(tmp_path / name)
+    (carried / name).symlink_to(tmp_path / name)
+    done = without_network("sh", carried / "install.sh", tmp_path / "pkigen", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "does not list" in done.stderr
+    assert not (tmp_path / "pkigen").exists()
+
+
+def test_python_takes_no_module_from_where_it_stands(tmp_path: Path) -> None:
+    """Were a file overlooked, it still would not be imported; the control shows that it could be."""
+    proof = tmp_path / "proof"
+    (tmp_path / "platform.py").write_text(EVIL.format(proof=str(proof)))
+    calls = re.findall(r'^.*"\$python" (.*)$|^"\$to/bin/python" (.*)$', INSTALL, re.MULTILINE)
+    assert len(calls) == 4
+    for call in (first or second for first, second in calls):
+        assert call.startswith("-I "), call
+    for isolated, taken in (((), True), (("-I",), False)):
+        subprocess.run([sys.executable, *isolated, "-c", "import platform"], cwd=tmp_path, check=True)
+        assert proof.exists() == taken
+        proof.unlink(missing_ok=True)
+
+
 def test_another_python_is_refused_with_a_reason(kit: Path, tmp_path: Path) -> None:
     other = tmp_path / "python"
     other.write_text("#!/bin/sh\necho 3.6\n")
@@ -115,7 +175,7 @@ def test_another_machine_is_refused_with_a_reason(
     kit: Path, tmp_path: Path, machine: str, sentence: str
 ) -> None:
     other = tmp_path / "python"
-    answers = f'case $2 in *platform*) echo "{machine}" ;; *) exec "{sys.executable}" "$@" ;; esac'
+    answers = f'case $3 in *platform*) echo "{machine}" ;; *) exec "{sys.executable}" "$@" ;; esac'
     other.write_text(f"#!/bin/sh\n{answers}\n")
     other.chmod(0o755)
     done = without_network("sh", kit / "install.sh", tmp_path / "pkigen", cwd=tmp_path, python=other)
@@ -216,9 +276,9 @@ def wheels_of(kit: Path) -> list[Path]:
     return sorted((kit / "wheelhouse").glob("*.whl"))
 
 
-def locked() -> dict[str, str]:
-    """The lock: a version for each name, by hash and from no address."""
-    text = (TOP / "requirements/runtime.txt").read_text()
+def locked(name: str = "runtime") -> dict[str, str]:
+    """A lock: a version for each name, by hash and from no address."""
+    text = (TOP / f"requirements/{name}.txt").read_text()
     assert "://" not in text
     lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     found = {}
@@ -240,3 +300,27 @@ def test_the_lock_is_in_step_with_the_project() -> None:
     for each in declared(distribution("pkigen")):
         name = canonicalize_name(each.metadata["Name"])
         assert name in pins, f"{name} is needed at run time and not in the lock"
+
+
+def test_what_runs_while_the_kit_is_made_is_locked_too() -> None:
+    """Both builders, and everything that they bring."""
+    pins = locked("build")
+    asked = tomllib.loads((TOP / "pyproject.toml").read_text())
+    lines = (TOP / "requirements/build.in").read_text().splitlines()
+    wanted = [Requirement(line) for line in lines if not line.startswith("#")]
+    assert {str(each) for each in map(Requirement, asked["build-system"]["requires"])} <= set(
+        map(str, wanted)
+    )
+    for needed in wanted:
+        assert needed.specifier.contains(pins[canonicalize_name(needed.name)]), needed
+        for each in declared(distribution(needed.name)):
+            assert canonicalize_name(each.metadata["Name"]) in pins, each.metadata["Name"]
+
+
+def test_no_program_of_the_build_comes_from_elsewhere() -> None:
+    script = (TOP / "scripts/offline.py").read_text()
+    assert "shutil.which" not in script
+    assert "--no-build-isolation" in script
+    started = re.findall(r"_run\(\n?\s*(.*?),", script)
+    assert started
+    assert set(started) == {'tools / "python"', "sys.executable", 'programs / "python"', '*(tools / "python"'}

@@ -6,8 +6,10 @@ import re
 import socket
 import ssl
 import threading
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -304,6 +306,85 @@ def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_SECONDS", 0.2)
     with serving(None) as port:
         assert live._ask(handshake, at(port), None) == "no answer within 0.2 s"  # noqa: SLF001
+
+
+@contextmanager
+def dripping(record: bytes) -> Iterator[int]:
+    """A server that sends its answer byte by byte, for as long as anybody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        done = threading.Event()
+
+        def drip(connection: socket.socket) -> None:
+            with connection:
+                for byte in record + bytes(10_000):
+                    if done.wait(0.05):
+                        return
+                    try:
+                        connection.sendall(bytes([byte]))
+                    except OSError:
+                        return
+
+        def serve() -> None:
+            while True:
+                connection, _ = listener.accept()
+                if done.is_set():
+                    connection.close()
+                    return
+                threading.Thread(target=drip, args=(connection,)).start()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            done.set()
+            with socket.create_connection(listener.getsockname()):
+                pass
+            thread.join(15)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03", b"\x15\x03\x03\x00\x02\x01\x64" * 1000, b""],
+    ids=["a long ServerHello", "warnings without end", "zeros"],
+)
+def test_bytes_that_come_one_by_one_do_not_hold_it_up(record: bytes) -> None:
+    """Each of them is in time; all of them together are not."""
+    begun = time.monotonic()
+    with dripping(record) as port:
+        answer = live._ask(partial(handshake, seconds=1), at(port), None, seconds=1)  # noqa: SLF001
+    assert isinstance(answer, str)
+    assert time.monotonic() - begun < 5
+
+
+def test_all_endpoints_together_have_a_deadline(workshop: Workshop, servers: Servers) -> None:
+    """More of them than are dialled at once, and all are slow: those that answered are still shown."""
+    release, answered = threading.Event(), []
+
+    def slow(endpoint: Endpoint, identity: ServedIdentity | None) -> tuple[bytes, ...]:
+        if endpoint.component == "kubelet":
+            release.wait(20)
+        answered.append(endpoint)
+        return servers(endpoint, identity)
+
+    workshop.dial = slow
+    begun = time.monotonic()
+    result = workshop.run("verify", "--live", workshop.tree, "--timeout", "1s")
+    took = time.monotonic() - begun
+    release.set()
+    assert (result.code, took < 10) == (4, True)
+    assert (
+        re.findall(
+            r"(\S+) on \S+ \(.*\): unreachable: no answer within the 1 s for all endpoints", result.out
+        )
+        == ["kubelet"] * 4
+    )
+    assert f"cluster prod: {ENDPOINTS} endpoints, {ENDPOINTS - 4} current, 4 findings" in result.out
+
+
+def test_a_deadline_of_nothing_is_refused(workshop: Workshop) -> None:
+    refused = workshop.run("verify", "--live", workshop.tree, "--timeout", "0s")
+    assert (refused.code, refused.error) == (2, "--timeout must be longer than zero")
 
 
 def test_a_server_that_is_not_there() -> None:

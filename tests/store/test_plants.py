@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pkigen.errors import StoreError, UnsafePathError
-from pkigen.store import Store
+from pkigen.store import Lapse, Store
 from tests.store.sample_tree import CA_KEY, LATER, LOCK, make_second, photograph
 
 if TYPE_CHECKING:
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOREIGN_UID = 12345
+NODES = ("nodes", "nodes/cp-1", "nodes/cp-1/etc/kubernetes/manifests", "nodes/cp-3/etc/kubernetes/pki")
+
+
+def named(place: str) -> str:
+    """A path as messages have it; the directory itself by its name."""
+    return "prod" if place == "." else f"prod/{place}"
 
 
 @pytest.fixture
@@ -145,13 +151,16 @@ def test_a_removed_hard_link_is_refused(tree: Path, outside: Path) -> None:
     assert "samefile" in caught.value.hint
 
 
-@pytest.mark.parametrize("place", [".pkigen", "pki", ".pkigen/backups"])
+@pytest.mark.parametrize("place", [".", ".pkigen", "pki", ".pkigen/backups", *NODES])
 def test_a_directory_that_others_may_write_is_refused(tree: Path, place: str) -> None:
     (tree / ".pkigen/backups/mine").mkdir(parents=True)
     (tree / place).chmod(0o770)
-    with pytest.raises(UnsafePathError, match=rf"{place} is writable by other users \(mode 0770\)") as caught:
+    with pytest.raises(
+        UnsafePathError, match=rf"{named(place)} is writable by other users \(mode 0770\)"
+    ) as caught:
         make_second(tree)
     assert "chmod go-w" in caught.value.hint
+    assert not (tree / ".pkigen/staging").exists()
     (tree / place).chmod(0o750)
     make_second(tree)
 
@@ -165,12 +174,14 @@ def test_a_store_that_others_may_read_is_closed_to_them(tree: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-@pytest.mark.parametrize("place", [".pkigen", ".pkigen/lock", "pki", "pki/etcd"])
+@pytest.mark.parametrize("place", [".", ".pkigen", ".pkigen/lock", "pki", "pki/etcd", CA_KEY, *NODES])
 def test_a_foreign_owner_is_refused(tree: Path, place: str) -> None:
     (tree / "pki/etcd").mkdir()
     os.chown(tree / place, FOREIGN_UID, FOREIGN_UID)
     before = photograph(tree)
-    with pytest.raises(UnsafePathError, match=f"{place} belongs to another user .uid {FOREIGN_UID}"):
+    with pytest.raises(
+        UnsafePathError, match=rf"{named(place)} belongs to another user \(uid {FOREIGN_UID}\)"
+    ):
         make_second(tree)
     assert photograph(tree) == before
 
@@ -179,3 +190,21 @@ def test_a_foreign_owner_is_refused(tree: Path, place: str) -> None:
 def test_a_sticky_directory_of_root_is_accepted(tree: Path) -> None:
     (tree / "pki").chmod(0o1777)
     make_second(tree)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_others_own_beside_the_trees_is_their_affair(tree: Path) -> None:
+    """The control: nothing is written there."""
+    (tree / "notes").mkdir(mode=0o777)
+    os.chown(tree / "notes", FOREIGN_UID, FOREIGN_UID)
+    make_second(tree)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_tree_of_another_user_is_a_finding_once(tree: Path) -> None:
+    """A reader does not refuse it, and does not name every file of it."""
+    for path in (tree, *tree.rglob("*")):
+        os.chown(path, FOREIGN_UID, FOREIGN_UID)
+    with Store.open_reading(tree) as store:
+        found = [(each.path, each.lapse, each.uid) for each in store.lapses(["pki", "nodes"])]
+    assert found == [(".", Lapse.FOREIGN, FOREIGN_UID)]

@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
+import shutil
 import stat
 from typing import TYPE_CHECKING
 
@@ -169,6 +171,83 @@ def test_a_staged_link_is_not_put_in_place(decided: Path) -> None:
     staged.unlink()
     staged.symlink_to(decided.parent / "elsewhere")
     refused(decided, "staging/.* is a symbolic link")
+
+
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+
+
+def one_of(root: Path, which: str) -> Path:
+    return {
+        "the record": root / ".pkigen/journal",
+        "what is staged": staged_file(root, b"new ca key") if which == "what is staged" else root,
+        "the staging directory": root / ".pkigen/staging",
+        "the store's own": root / ".pkigen",
+        "the directory": root,
+        "where a file goes": root / "nodes/cp-2/etc",
+    }[which]
+
+
+PARTS = (
+    "the record",
+    "what is staged",
+    "the staging directory",
+    "the store's own",
+    "the directory",
+    "where a file goes",
+)
+
+
+@AS_ROOT
+@pytest.mark.parametrize("which", PARTS)
+def test_a_change_that_another_user_prepared_is_not_finished(decided: Path, which: str) -> None:
+    """As in a tree that came with `cp -a` or `tar`: its journal says what root would write."""
+    os.chown(one_of(decided, which), 4711, 4711)
+    refused(decided, r"belongs to another user \(uid 4711\)")
+    before = photograph(decided, private=True)
+    with pytest.raises(StoreError, match=r"belongs to another user \(uid 4711\)") as caught:
+        Store.open_reading(decided)
+    assert caught.value.hint
+    before.pop(".pkigen/lock")
+    after = photograph(decided, private=True)
+    after.pop(".pkigen/lock")
+    assert after == before
+
+
+@AS_ROOT
+@pytest.mark.parametrize("name", ["begun", "directories"])
+def test_a_change_that_another_user_began_is_not_undone(undecided: Path, name: str) -> None:
+    os.chown(undecided / ".pkigen/staging" / name, 4711, 4711)
+    refused(undecided, r"belongs to another user \(uid 4711\), and is part of an unfinished change")
+
+
+@pytest.mark.parametrize("which", PARTS)
+def test_a_change_that_others_can_still_alter_is_not_finished(decided: Path, which: str) -> None:
+    if which == "what is staged":  # its mode is the target's, and nobody else comes to it
+        return
+    path = one_of(decided, which)
+    path.chmod(path.stat().st_mode | 0o022)
+    refused(decided, "is writable by other users")
+
+
+def test_a_staged_file_with_a_second_name_is_not_put_in_place(decided: Path) -> None:
+    """Whoever has the other name would read the key, and write it."""
+    (decided.parent / "kept").hardlink_to(staged_file(decided, b"new ca key"))
+    refused(decided, r"has 2 names \(hard links\), and is part of an unfinished change")
+    (decided.parent / "kept").unlink()
+    with Store.open(decided, command="apply", now=LATER) as store:
+        assert store.recovered is not None
+
+
+@AS_ROOT
+def test_the_way_out_of_a_change_that_is_not_ours(decided: Path) -> None:
+    os.chown(decided / ".pkigen/journal", 4711, 4711)
+    with pytest.raises(UnsafePathError) as caught:
+        Store.open(decided, command="apply", now=LATER)
+    assert "remove `journal` and `staging` from .pkigen" in caught.value.hint
+    (decided / ".pkigen/journal").unlink()
+    shutil.rmtree(decided / ".pkigen/staging")
+    with Store.open(decided, command="apply", now=LATER) as store:
+        assert (store.recovered, store.read(CA_KEY).data) == (None, b"old ca key")
 
 
 def test_a_lost_staged_file_is_missed(decided: Path) -> None:

@@ -3,44 +3,19 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import stat
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pkigen.airgap.carrier.destination import put
 from pkigen.errors import PkigenError, UsageError
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 20
 _ROOM = "choose a directory that is yours and has room"
-
-
-def put(path: Path, data: bytes, *, mode: int) -> None:
-    """Put a file in place whole and durably, with its mode before its content.
-
-    Raises:
-        OSError: The system refuses; what stood there before still stands.
-    """
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            os.fchmod(descriptor, mode)
-            stream.write(data)
-            stream.flush()
-            os.fsync(descriptor)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-    logger.info("wrote %s: mode %04o", path, mode)
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:

@@ -12,10 +12,10 @@ from pkigen.airgap.bundles.install import KEPT_BACKUPS
 from pkigen.airgap.carrier.bundle_key import KEY_SIZE, BundleKey, fingerprint
 from pkigen.airgap.carrier.csr_review import request_for, review_all
 from pkigen.airgap.carrier.envelope import unwrap
-from pkigen.airgap.carrier.paths import IDENTITY, PENDING, REQUEST_KEY
+from pkigen.airgap.carrier.paths import PENDING, REQUEST_KEY
 from pkigen.airgap.carrier.requests import NONCE_SIZE, Purpose, RequestSet, read_requests, write_requests
+from pkigen.airgap.enrolment.identity import identity_of, stage_identity
 from pkigen.airgap.enrolment.pending import PendingEnrolment, encode_pending, read_pending
-from pkigen.crypto.age import Identity, Recipient
 from pkigen.crypto.keys import ALGORITHMS, UnsupportedKeyError, algorithm_of, load_own_private, private_pem
 from pkigen.desired.generations import CertificateFile, InKubeconfig
 from pkigen.errors import BundleError, UsageError
@@ -25,6 +25,7 @@ from pkigen.state.observed import Fault, client_key_pem, read_file
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from pkigen.crypto.age import Recipient
     from pkigen.crypto.issuance import Entropy
     from pkigen.crypto.keys import PrivateKey
     from pkigen.desired.inventory import Inventory
@@ -105,7 +106,7 @@ def ask(
         return _again(pending, items, inventory.cluster.name, now)
     with store.transaction() as transaction:
         key = _request_key(store, transaction, entropy)
-        recipient = wish.recipient or _identity(store, transaction).recipient
+        recipient = wish.recipient or (identity_of(store) or stage_identity(transaction)).recipient
         made, requests = [], []
         for identifier, item in items.items():
             installed = _installed_key(store, wish.node, item) if wish.reuse_keys else None
@@ -154,15 +155,6 @@ def _request_key(store: Store, transaction: Transaction, entropy: Entropy) -> Bu
     key = BundleKey(seed=entropy(KEY_SIZE))
     transaction.stage(REQUEST_KEY, mode=KEY_MODE, content=key.text, backup=False)
     return key
-
-
-def _identity(store: Store, transaction: Transaction) -> Identity:
-    found = read_file(store, IDENTITY)
-    if not isinstance(found, Fault):
-        return Identity.of_file(found.data, f"/{IDENTITY}")
-    identity = Identity.generate()
-    transaction.stage(IDENTITY, mode=KEY_MODE, content=f"{identity.text}\n".encode(), backup=False)
-    return identity
 
 
 def _installed_key(reader: Reader, node: str, item: DesiredCertificate) -> PrivateKey | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -23,12 +24,14 @@ from pkigen.cli.outputs import make_directory, require_writable, write_secret
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.desired.generations import CA
-from pkigen.notation import timestamp
+from pkigen.notation import format_duration, timestamp
 from pkigen.state.issuance_record import record
 from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.materials import discovery_hash
 
 app = typer.Typer(add_completion=False)
+_LONG = timedelta(days=30)
+"""From when on a token's life is warned of: it is a shared secret, and ends only by its own date."""
 
 
 @app.command("bootstrap-token")
@@ -56,6 +59,11 @@ def bootstrap_token(
     The token itself stands in these two files only.
     """
     lifetime = duration(validity, "--validity")
+    if lifetime > _LONG:
+        note(
+            f"warning: whoever reads this token within {format_duration(lifetime)} can join a node: make one "
+            "when nodes join, with a short --validity (kubeadm's live 24h)"
+        )
     groups = tuple(group) if group else (bootstrap.DEFAULT_GROUP,)
     session = open_cluster(system_of(context), spec, pki=pki)
     require_pki(session)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +57,7 @@ def merge_kubeconfigs(
     merged = merge.merge(configs)
     config = merged.config
     if flatten:
-        config = merge.flattened(config, partial(read_bounded, limit=LARGEST_REFERENCE))
+        config = merge.flattened(config, _referenced)
     if out is not None:
         config = merge.relative_to(config, (Path.cwd() / out).parent)
     for remark in merged.remarks:
@@ -81,6 +80,13 @@ def show(
     config = _read(file)
     now = system_of(context).clock()
     say("\n".join(lines(config, read_reference, now=now)))
+
+
+def _referenced(path: Path) -> bytes:
+    data = read_bounded(path, limit=LARGEST_REFERENCE)
+    if len(data) > LARGEST_REFERENCE:
+        raise AccessError(f"{path} is larger than {LARGEST_REFERENCE >> 20} MiB, which no certificate is")
+    return data
 
 
 def _read(path: Path) -> Kubeconfig:

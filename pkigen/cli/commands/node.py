@@ -10,18 +10,19 @@ import typer
 
 from pkigen.airgap.carrier.media import require_place, write_file
 from pkigen.airgap.carrier.paths import IDENTITY, PENDING
+from pkigen.airgap.enrolment.identity import identity_of, stage_identity
 from pkigen.airgap.enrolment.request import EnrolmentOptions, ask, wanted
 from pkigen.cli.commands.node_approve import approve
 from pkigen.cli.console import note, say
-from pkigen.cli.host import IdentityOption, NodeOption, RootOption, changing, require_root
+from pkigen.cli.host import IdentityOption, NodeOption, RootOption, changing, looking
 from pkigen.cli.options import SpecArgument
 from pkigen.cli.passphrases import read_identity
 from pkigen.cli.reports.node_listing import listed
 from pkigen.cli.spec_input import read_spec
-from pkigen.cli.system import system_of
+from pkigen.cli.system import System, system_of
 from pkigen.crypto.age import Identity
 from pkigen.desired.inventory import derive
-from pkigen.errors import PkigenError
+from pkigen.errors import PkigenError, UsageError
 from pkigen.notation import timestamp
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -39,6 +40,7 @@ def node() -> None:
 
 @app.command("identity")
 def identity(
+    context: typer.Context,
     *,
     root: RootOption = Path("/"),
     show: Annotated[
@@ -49,17 +51,32 @@ def identity(
 
     The private half stays in ROOT/var/lib/pkigen/identity.age and is never shown.
     """
-    require_root(root)
-    path = root / IDENTITY
-    if not show:
-        if path.exists():
+    system = system_of(context)
+    say((_shown(system, root) if show else _made(system, root)).recipient.text)
+
+
+def _shown(system: System, root: Path) -> Identity:
+    with looking(system, root) as store:
+        found = identity_of(store)
+    if found is None:
+        raise UsageError(f"{root / IDENTITY} does not exist", hint="`pkigen node identity` makes it")
+    return found
+
+
+def _made(system: System, root: Path) -> Identity:
+    with changing(system, root, "node identity") as store:
+        if store.recovered is not None:
+            note(f"note: {store.recovered}")
+        if identity_of(store) is not None:
             raise PkigenError(
-                f"{path} exists: a new key could not open what was sealed to it",
+                f"{root / IDENTITY} exists: a new key could not open what was sealed to it",
                 hint="show its recipient with --show; move it away to have a new one made",
             )
-        write_file(path, f"{Identity.generate().text}\n".encode())
-        note("next: carry this line to the authority, into the node's ageRecipient in the spec")
-    say(read_identity(path).recipient.text)
+        with store.transaction() as transaction:
+            made = stage_identity(transaction)
+            transaction.commit()
+    note("next: carry this line to the authority, into the node's ageRecipient in the spec")
+    return made
 
 
 @app.command("request")

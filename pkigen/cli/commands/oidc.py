@@ -10,7 +10,7 @@ import typer
 from pkigen.access import discovery
 from pkigen.cli.access_input import ClusterArgument, PkiOption, open_cluster, require_pki
 from pkigen.cli.console import note, say
-from pkigen.cli.outputs import make_directory, write_text
+from pkigen.cli.outputs import make_directory, require_below, write_text
 from pkigen.cli.system import system_of
 
 app = typer.Typer(
@@ -57,6 +57,7 @@ def write(
         (discovery.JWKS_PATH, found.jwks),
     ):
         path = out / name
+        require_below(out, path)
         make_directory(path.parent)
         write_text(path, content + "\n")
         say(str(path))

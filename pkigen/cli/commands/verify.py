@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,10 @@ from pkigen.cli.reports import structured
 from pkigen.cli.reports.live_text import live_text
 from pkigen.cli.session import Session, open_directory
 from pkigen.cli.system import system_of
+from pkigen.cli.values import duration
+from pkigen.notation import format_duration
 from pkigen.reconcile.verify import verify as verify_tree
-from pkigen.rotation.live import look
+from pkigen.rotation.live import DEADLINE, look
 
 app = typer.Typer(add_completion=False)
 
@@ -37,6 +40,14 @@ def verify(
             "pki.lock says?",
         ),
     ] = False,
+    timeout: Annotated[
+        str,
+        typer.Option(
+            "--timeout",
+            metavar="DURATION",
+            help="With --live: how long it may take; who has not answered by then counts as unreachable.",
+        ),
+    ] = format_duration(DEADLINE),
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
@@ -44,9 +55,10 @@ def verify(
 
     The ledger and the lock file are verified too.
     """
+    within = duration(timeout, "--timeout")
     session = open_directory(system_of(context), directory, spec=spec, templates=templates)
     if live:
-        _verify_live(session, output)
+        _verify_live(session, output, within=within)
         return
     with session.reading() as store:
         session = session.at(store)
@@ -63,10 +75,10 @@ def verify(
         raise typer.Exit(ExitCode.FINDINGS)
 
 
-def _verify_live(session: Session, output: Format) -> None:
+def _verify_live(session: Session, output: Format, *, within: timedelta) -> None:
     with session.reading() as store:
         session = session.at(store)
-        seen = look(session.inventory, store, now=session.now, dial=session.system.dial)
+        seen = look(session.inventory, store, now=session.now, dial=session.system.dial, within=within)
     cluster = session.inventory.cluster.name
     if output is Format.TEXT:
         say(live_text(seen, cluster=cluster))

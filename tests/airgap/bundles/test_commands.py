@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from pkigen.airgap.bundles.opened import write_bundle
+from pkigen.airgap.carrier.bundle_key import BundleKey, fingerprint
+from pkigen.airgap.carrier.format import BundleKind, Label
 from pkigen.cli.passphrases import PassphraseSource
+from pkigen.crypto.age import Identity
 from pkigen.errors import PkigenError, UsageError
-from tests.cli.program import HOME, PROGRAM, InProcess, Result, contents, photograph
+from tests.cli.program import HOME, NOW, PROGRAM, InProcess, Result, contents, photograph
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -406,6 +410,80 @@ def test_the_identity_of_a_node(pkigen: InProcess, tmp_path: Path) -> None:
     assert (tmp_path / "var/lib/pkigen/identity.age").stat().st_mode & 0o777 == 0o600
     assert pkigen("node", "identity", "--root", tmp_path, "--show").out == made.out
     assert "exists" in pkigen("node", "identity", "--root", tmp_path).error
+
+
+@pytest.mark.parametrize("linked", ["var", "var/lib", "var/lib/pkigen", "var/lib/pkigen/identity.age"])
+@pytest.mark.parametrize("kind", ["elsewhere", "nowhere"])
+@pytest.mark.parametrize("command", ["make", "show", "install"])
+def test_no_path_leaves_the_root_of_an_image(
+    pkigen: InProcess, tmp_path: Path, linked: str, kind: str, command: str
+) -> None:
+    """The image came from somebody else: what is linked in it leads into the system that it is mounted in."""
+    image, outside = tmp_path / "image", tmp_path / "outside"
+    image.mkdir()
+    assert pkigen("node", "identity", "--root", outside_with(outside)).code == 0
+    (image / linked).parent.mkdir(parents=True, exist_ok=True)
+    (image / linked).symlink_to(outside / (linked if kind == "elsewhere" else "none"))
+    before = photograph(outside)
+    at = ("--root", image)
+    line = {
+        "make": ("node", "identity", *at),
+        "show": ("node", "identity", "--show", *at),
+        "install": ("bundle", "verify", sealed_bundle(tmp_path), "--node", "cp-1", "--pin", A_PIN, *at),
+    }[command]
+    failed = pkigen(*line)
+    assert failed.code in {1, 2}
+    assert failed.out == ""
+    assert photograph(outside) == before
+    assert (image / linked).is_symlink()
+    if command != "install":
+        assert failed.error == f"{image / linked} is a symbolic link"
+
+
+def outside_with(outside: Path) -> Path:
+    outside.mkdir()
+    return outside
+
+
+A_KEY = BundleKey(seed=bytes(range(32)))
+A_PIN = fingerprint(A_KEY.public)
+
+
+def sealed_bundle(place: Path) -> Path:
+    """A bundle for which the node's identity is asked before anything else of it matters."""
+    label = Label(
+        kind=BundleKind.NODE,
+        cluster="home",
+        node="cp-1",
+        serial=1,
+        created=NOW,
+        expires=NOW + timedelta(days=300),
+        reader="nobody",
+    )
+    path = place / "bundle"
+    path.write_bytes(write_bundle(label, b"", seal=Identity.generate().recipient, key=A_KEY))
+    return path
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_an_identity_that_somebody_else_has_is_none(pkigen: InProcess, tmp_path: Path) -> None:
+    pkigen("node", "identity", "--root", tmp_path)
+    path = tmp_path / "var/lib/pkigen/identity.age"
+    os.chown(path, 4711, 4711)
+    failed = pkigen("node", "identity", "--root", tmp_path, "--show")
+    assert failed.error == f"{path} belongs to another user (uid 4711)"
+    os.chown(path, 0, 0)
+    path.chmod(0o640)
+    failed = pkigen("node", "identity", "--root", tmp_path, "--show")
+    assert failed.error == f"{path} can be read by others (mode 0640)"
+    path.chmod(0o600)
+    assert pkigen("node", "identity", "--root", tmp_path, "--show").code == 0
+
+
+def test_an_identity_that_was_never_made(pkigen: InProcess, tmp_path: Path) -> None:
+    failed = pkigen("node", "identity", "--root", tmp_path, "--show")
+    assert (failed.code, failed.error) == (2, f"{tmp_path}/var/lib/pkigen/identity.age does not exist")
+    assert list(tmp_path.iterdir()) == [], "who only looks leaves nothing"
 
 
 def test_the_passphrase_is_in_no_argument_and_no_environment(tmp_path: Path) -> None:
