@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pkigen.airgap.carrier.media import require_place
 from pkigen.cli.console import agreed, note, say
 from pkigen.cli.options import Format
 from pkigen.cli.outputs import write_runbook
@@ -47,6 +48,8 @@ def change(
     runbook: Path | None = None,
 ) -> None:
     """Plan, show, ask and apply, under one lock from the plan to the commit."""
+    if runbook is not None:
+        require_place(runbook)  # it is written after the change
     with session.writing(command) as store:
         session = session.at(store)
         made = session.plan(store, selection)

@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from pkigen.cli import values
-
 
 class Format(enum.StrEnum):
     """How a result is written."""
@@ -47,9 +45,6 @@ ForceOption = Annotated[
 RunbookOption = Annotated[
     Path | None,
     typer.Option(
-        "--runbook",
-        metavar="DIR",
-        help="Also write the restart steps there, as text and as a shell script.",
-        callback=values.runbook_directory,
+        "--runbook", metavar="DIR", help="Also write the restart steps there, as text and as a shell script."
     ),
 ]

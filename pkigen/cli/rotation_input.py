@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from pkigen.cli import values
 from pkigen.cli.grouped import grouped
 from pkigen.cli.options import Format, FormatOption, OutOption, SpecArgument, TemplatesOption, YesOption
 from pkigen.cli.session import Session, open_spec
@@ -32,12 +31,7 @@ DistributedOption = Annotated[
 ]
 RunbookOption = Annotated[
     Path | None,
-    typer.Option(
-        "--runbook",
-        metavar="DIR",
-        help="Write there what is to be done on which node, in order.",
-        callback=values.runbook_directory,
-    ),
+    typer.Option("--runbook", metavar="DIR", help="Write there what is to be done on which node, in order."),
 ]
 
 

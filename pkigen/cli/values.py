@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -36,13 +34,6 @@ def object_name(text: str | None) -> str | None:
 def namespace(text: str | None) -> str | None:
     """A namespace."""
     return None if text is None else _read(parse_dns_label, text, "--namespace")
-
-
-def runbook_directory(path: Path | None) -> Path | None:
-    """Where a runbook goes: seen to before anything is changed, since it is written afterwards."""
-    if path is not None and os.path.lexists(path) and not path.is_dir():
-        raise UsageError(f"--runbook: {path} is no directory")
-    return path
 
 
 def server_name(text: str | None) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 INTRODUCTION: Final = b"age-encryption.org/v1\n"
@@ -32,7 +32,7 @@ class Stanza:
 
     kind: str
     arguments: tuple[str, ...]
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +40,8 @@ class Header:
     """What stands before the payload; `covered` is what the MAC is over, `size` where the payload begins."""
 
     stanzas: tuple[Stanza, ...]
-    covered: bytes
-    mac: bytes
+    covered: bytes = field(repr=False)
+    mac: bytes = field(repr=False)
     size: int
 
     @property

@@ -67,7 +67,9 @@ def test_a_runbook_goes_through_what_stands_in_its_directory(
 
 @pytest.mark.parametrize("kind", ["device", "file", "FIFO", "dangling link"])
 @pytest.mark.parametrize(
-    "command", [("renew", "SPEC", "apiserver"), ("rotate", "sa", "SPEC")], ids=["renew", "rotate"]
+    "command",
+    [("renew", "SPEC", "apiserver"), ("apply", "SPEC"), ("rescue", "SPEC")],
+    ids=lambda command: command[0],
 )
 def test_a_runbook_that_cannot_be_written_is_said_before_anything_changes(
     pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path, kind: str, command: tuple[str, ...]
@@ -85,7 +87,8 @@ def test_a_runbook_that_cannot_be_written_is_said_before_anything_changes(
     before = photograph(tree)
     words = (str(spec) if word == "SPEC" else word for word in command)
     failed = pkigen(*words, "--out", tree, "--yes", "--runbook", place)
-    assert (failed.code, failed.error) == (2, f"--runbook: {place} is no directory")
+    assert failed.code == 1
+    assert failed.error.startswith(f"{place} cannot be ")
     assert photograph(tree) == before
 
 

@@ -40,7 +40,7 @@ def require_place(directory: Path) -> None:
     Raises:
         PkigenError: They cannot.
     """
-    there = next(each for each in (directory, *directory.parents) if each.exists())
+    there = next(each for each in (directory, *directory.parents) if os.path.lexists(each))
     reason = (
         errno.ENOTDIR if not there.is_dir()
         else errno.EACCES if not os.access(there, os.W_OK | os.X_OK)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE
-from pkigen.airgap.carrier.media import read_file
+from pkigen.airgap.carrier.media import read_file, require_place
 from pkigen.airgap.offline.acceptance import (
     NothingPendingError,
     RefusedAnswerError,
@@ -146,6 +146,8 @@ def accept(
     data = read_file(answered, limit=LARGEST_BUNDLE)
     if not session.root.exists():
         raise NothingPendingError(session.root)
+    if runbook is not None:
+        require_place(runbook)
     with session.writing("authority accept") as store:
         pending = require_pending(store, root=session.root)
         trusted = trusted_authority(pin, store)

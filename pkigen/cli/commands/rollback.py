@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pkigen.airgap.carrier.media import require_place
 from pkigen.cli.console import agreed, note, say
 from pkigen.cli.options import RunbookOption, YesOption
 from pkigen.cli.outputs import write_runbook
@@ -46,6 +47,8 @@ def rollback(
         with session.reading() as store:
             say(backups_text(store.backups()))
         return
+    if runbook is not None:
+        require_place(runbook)
     with session.writing("rollback") as store:
         session = session.at(store)
         planned = plan_rollback(store, backup)
