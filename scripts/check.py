@@ -84,7 +84,12 @@ def main(arguments: list[str]) -> int:
     quick = arguments == ["--quick"]
     if arguments and not quick:
         return run(("pytest", *arguments)).returncode
-    failed = [check.name for check in STATIC if not passes(check)]
+    return check(quick=quick)
+
+
+def check(*, quick: bool) -> int:
+    """Run the static checks, then the tests; the exit code is 0 if all of them passed."""
+    failed = [each.name for each in STATIC if not passes(each)]
     print(f"static checks: {len(STATIC) - len(failed)} of {len(STATIC)} passed; the tests follow", flush=True)
     with in_memory() as place:
         tests = run((*PYTEST, *place, *(without_slow() if quick else MEASURED))).returncode
