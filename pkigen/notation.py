@@ -79,3 +79,14 @@ IPAddress = IPv4Address | IPv6Address
 def host_text(host: IPAddress | str) -> str:
     """A host as it stands in a URL: IPv6 in brackets."""
     return f"[{host}]" if isinstance(host, IPv6Address) else str(host)
+
+
+def printable(text: str) -> str:
+    r"""One line that shows a text of somebody else's: what does not print becomes an escape such as `\x1b`.
+
+    That is control characters, line ends among them, undecodable bytes, and characters that change how others
+    are shown or that nobody sees (`str.isprintable`).
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.media import require_place
-from pkigen.cli.console import agreed, note, say
+from pkigen.cli.console import agreed, aside, note, say, say_line
 from pkigen.cli.options import Format
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.reports import structured
@@ -86,14 +86,16 @@ def change(
 def say_applied(session: Session, made: Plan, applied: Applied, output: Format) -> None:
     """Say what a plan has become."""
     if output is Format.TEXT and not made.changes:
-        say("nothing to do")
+        say_line("nothing to do")
         for line in waiting_text(made):
             note(line)
     elif output is Format.TEXT:
         for identifier in applied.capped:
             note(f"note: {identifier} was shortened to its CA's end; `pkigen rotate ca` makes room")
         backup = f"; what was replaced is in backup {applied.backup}" if applied.backup else ""
-        say(f"applied: {len(applied.issued)} issued, {len(made.changes)} changes in {session.root}{backup}")
+        say_line(
+            f"applied: {len(applied.issued)} issued, {len(made.changes)} changes in {session.root}{backup}"
+        )
     else:
         content = structured.plan(made, session.inventory, ())
         say(structured.dump(structured.applied(applied, content, str(session.root)), output))
@@ -108,7 +110,7 @@ def agree(plan: Plan, session: Session, consent: Consent, output: Format) -> Non
     found = risks(plan, session.inventory)
     text = plan_text(plan, session.inventory, found)
     if plan.changes:
-        (say if output is Format.TEXT else note)(text)
+        (say if output is Format.TEXT else aside)(text)
     if found and not consent.force:
         raise PkigenError(
             f"the plan is dangerous: {found[0]}",

@@ -8,21 +8,46 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from pkigen.errors import PkigenError, Problem
+from pkigen.notation import printable
 
 
 def say(text: str) -> None:
-    """Print a result."""
+    """Print a result: a document, or lines that `reports.tables` has made into one text."""
     with _told():
-        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stdout.write(_shown(text))
 
 
-def note(text: str) -> None:
-    """Print something that is not the result."""
-    sys.stderr.write(text if text.endswith("\n") else f"{text}\n")
+def say_line(line: str) -> None:
+    """Print one line of a result."""
+    say(printable(line))
+
+
+def aside(text: str) -> None:
+    """Print lines that would be the result, were that not a document."""
+    sys.stderr.write(_shown(text))
+
+
+def note(line: str) -> None:
+    """Print one line that is not the result."""
+    sys.stderr.write(f"{printable(line)}\n")
+
+
+def _shown(text: str) -> str:
+    """What is printed, line by line: whatever comes from a file or a certificate moves no cursor.
+
+    Whoever makes a line of somebody else's words keeps them within it (`reports.tables.page`).
+    """
+    return "".join(map(_line_shown, text.removesuffix("\n").split("\n")))
+
+
+def _line_shown(line: str) -> str:
+    """A line with its end; calendars end theirs with CR and LF (RFC 5545 3.1)."""
+    end = "\r\n" if line.endswith("\r") else "\n"
+    return printable(line.removesuffix("\r")) + end
 
 
 def error(message: str, *, hint: str = "") -> None:
-    """Say what went wrong and what to do next."""
+    """Say what went wrong and what to do next, on one line each."""
     note(f"error: {message}")
     if hint:
         note(f"hint: {hint}")
@@ -40,7 +65,7 @@ def agreed(question: str) -> bool:
     Raises:
         PkigenError: Nobody is there to answer.
     """
-    sys.stderr.write(f"{question} [y/N]: ")
+    sys.stderr.write(f"{printable(question)} [y/N]: ")
     sys.stderr.flush()
     try:
         answer = sys.stdin.readline()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.cluster_key import bundle_fingerprint
-from pkigen.cli.console import note, say
+from pkigen.cli.console import note, say, say_line
 from pkigen.cli.options import Format
 from pkigen.cli.reports.summary import cluster_summary
 from pkigen.cli.session import Session
@@ -127,7 +127,7 @@ def _say_complete(session: Session, output: Format) -> None:
     with session.reading() as store:
         pin = bundle_fingerprint(store)
     if output is Format.TEXT:
-        say(f"{session.root} is what the spec asks for: nothing to do")
+        say_line(f"{session.root} is what the spec asks for: nothing to do")
         say(_pinned(pin))
         return
     nothing = Applied(issued=(), capped=(), backup=None)

@@ -11,7 +11,7 @@ from pkigen.airgap.carrier.cluster_key import bundle_fingerprint
 from pkigen.airgap.carrier.media import write_file
 from pkigen.airgap.offline.pending import PendingAnswer, read_pending
 from pkigen.airgap.offline.request import ask, ask_outstanding, require_current
-from pkigen.cli.console import note, say
+from pkigen.cli.console import note, say_line
 from pkigen.cli.options import Format
 from pkigen.cli.reports import structured
 from pkigen.cli.session import Session
@@ -85,11 +85,11 @@ def _say(session: Session, pending: PendingAnswer, target: Path, pin: str, *, is
     requests = pending.requests
     count = len(requests.requests)
     what = "request" if is_new else "request (the one that is out)"
-    say(
+    say_line(
         f"{what}: {target}, {requests.nonce[:8]}, asks the offline authority of {requests.cluster} for "
         f"{count} certificate{'' if count == 1 else 's'}"
     )
-    say(f"site key: {pin} (the authority pins it: `pkigen authority sign --pin`)")
+    say_line(f"site key: {pin} (the authority pins it: `pkigen authority sign --pin`)")
     note(
         f"next: carry {target} and the spec to the authority; there `pkigen authority sign {target.name} "
         f"--spec SPEC`; bring the answer back: `pkigen authority accept ANSWER SPEC --out {session.root}`"
@@ -98,6 +98,6 @@ def _say(session: Session, pending: PendingAnswer, target: Path, pin: str, *, is
 
 def _say_nothing(session: Session, output: Format) -> None:
     if output is Format.TEXT:
-        say("nothing to ask for: all that the offline authority issues is there, right and not due")
+        say_line("nothing to ask for: all that the offline authority issues is there, right and not due")
     else:
         say(structured.dump(structured.requested(None, str(session.root), None, None), output))

@@ -11,6 +11,7 @@ from pkigen.airgap.carrier.destination import is_stream, obstacle, put
 from pkigen.cli.console import flush, note
 from pkigen.cli.reports.plan_text import leftovers_text, restart_text, runbook_script
 from pkigen.cli.reports.rotation_runbook import rotation_runbook
+from pkigen.cli.reports.tables import page
 from pkigen.errors import PkigenError
 from pkigen.reconcile.restart_map import leftovers, restart_map
 
@@ -165,7 +166,7 @@ def write_runbook(directory: Path, inventory: Inventory, changes: Iterable[Actio
     except OSError as error:
         raise PkigenError(f"{directory} cannot be made: {_reason(error)}") from None
     restarts = restart_text(steps) if steps else ("  nothing has to restart",)
-    text = "\n".join((*restarts, *leftovers_text(inventory, changes)))
+    text = page((*restarts, *leftovers_text(inventory, changes)))
     write_text(
         directory / "restart.txt", f"cluster {inventory.cluster.name}, one step after the other:\n{text}\n"
     )

@@ -10,7 +10,7 @@ from pkigen.airgap.bundles.rescue_kit import pack_kit
 from pkigen.airgap.carrier.bundle_key import fingerprint
 from pkigen.airgap.carrier.cluster_key import bundle_key
 from pkigen.airgap.carrier.media import read_file, write_file
-from pkigen.cli.console import note, say
+from pkigen.cli.console import note, say, say_line
 from pkigen.cli.passphrases import PassphraseSource
 from pkigen.cli.reports.rescue_runbook import rescue_runbook
 from pkigen.cli.session import Session
@@ -50,7 +50,9 @@ def make_kit(
         write_file(file, write_bundle(label, packed.archive, seal=seal, key=key))
     pin = fingerprint(key.public)
     say(runbook)
-    say(f"rescue kit: {file}, {len(packed.manifest.files)} files, serial {label.serial}; signed by {pin}")
+    say_line(
+        f"rescue kit: {file}, {len(packed.manifest.files)} files, serial {label.serial}; signed by {pin}"
+    )
     note(
         f"next: print this, with {pin}; keep the kit and what opens it in different places, and make a new "
         "kit after every change of the authority (a rotation, a renewed CA, another passphrase)"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pkigen.cli.console import agreed, note, say
+from pkigen.cli.console import agreed, note, say, say_line
 from pkigen.cli.session import Session
 from pkigen.desired.inventory import private_paths
 from pkigen.errors import PkigenError
@@ -48,11 +48,11 @@ def carry_out(
             return
         require_nothing_pending(session.plan(store))
         for path in private_paths(session.inventory):
-            say(f"{what} {path}")
+            say_line(f"{what} {path}")
         kept = len(store.backups())
         if kept:
             which = "the backup: it holds" if kept == 1 else f"the {kept} backups: they hold"
-            say(f"remove {which} private files as they are kept now")
+            say_line(f"remove {which} private files as they are kept now")
         if not yes and not agreed(f"{what} these files?"):
             raise PkigenError(f"not {what}ed", hint="nothing was changed")
         old, new = vaults(session, store)
@@ -63,7 +63,7 @@ def carry_out(
 def _forget(store: Store, sentence: str) -> None:
     """Remove the backups, also those that an interrupted run has left."""
     removed = store.forget_backups()
-    say(f"{sentence}; all backups removed" if removed else sentence)
+    say_line(f"{sentence}; all backups removed" if removed else sentence)
     if removed:
         note(
             "note: removed files are not wiped: who can read the raw disk, a snapshot or a copy may still "

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from pkigen.cli.console import note
-from pkigen.store.paths import printable
+from pkigen.notation import printable
 
 
 class _StandardError(logging.Handler):

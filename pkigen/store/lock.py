@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.errors import BusyError
+from pkigen.notation import printable
 from pkigen.store.directories import require_ours
 from pkigen.store.files import lstat_or_none, write_all
-from pkigen.store.paths import PRIVATE, printable
+from pkigen.store.paths import PRIVATE
 from pkigen.store.system_errors import ObstacleError, kind
 
 if TYPE_CHECKING:

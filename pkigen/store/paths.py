@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pkigen.errors import UnsafePathError
+from pkigen.notation import printable
 
 PRIVATE = ".pkigen"
 """The directory of the store's own state."""
@@ -23,11 +24,6 @@ Parts = tuple[str, ...]
 
 STAGING_PARTS: Parts = (PRIVATE, "staging")
 """Where a change stages everything."""
-
-
-def printable(path: str) -> str:
-    r"""Show a path in a message: control and undecodable characters become escapes such as `\x0a`."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in path)
 
 
 def readable_parts(path: str) -> Parts:

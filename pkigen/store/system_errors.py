@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pkigen.errors import StoreError, UnsafePathError
-from pkigen.store.paths import printable
+from pkigen.notation import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pkigen.errors import UnsafePathError
+from pkigen.notation import printable
 from pkigen.store import Store
-from pkigen.store.paths import directory_mode, printable, readable_parts, writable_parts
+from pkigen.store.paths import directory_mode, readable_parts, writable_parts
 from tests.store.sample_tree import LATER, photograph
 
 if TYPE_CHECKING:

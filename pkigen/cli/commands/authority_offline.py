@@ -30,7 +30,7 @@ from pkigen.airgap.offline.directory import (
     root_validity_of,
 )
 from pkigen.airgap.offline.scope import require_offline
-from pkigen.cli.console import agreed, note, say
+from pkigen.cli.console import agreed, note, say, say_line
 from pkigen.cli.offline import note_refused
 from pkigen.cli.options import SpecArgument, YesOption
 from pkigen.cli.reports.proposals_text import proposals_text
@@ -114,12 +114,12 @@ def _say_authority(session: Session, opened: OfflineAuthority) -> None:
         for identifier, chain in opened.files.items()
     ]
     described = opened.described
-    say(f"offline authority of {described.cluster} in {session.root}, caKeys: {described.ca_keys}")
-    say("")
+    say_line(f"offline authority of {described.cluster} in {session.root}, caKeys: {described.ca_keys}")
+    say_line("")
     say(table(("CA", "SUBJECT", "EXPIRES", "SHA-256 FINGERPRINT"), rows))
-    say("")
+    say_line("")
     pin = fingerprint(opened.key.public)
-    say(f"authority key: {pin} (the site pins it: `pkigen authority accept --pin`)")
+    say_line(f"authority key: {pin} (the site pins it: `pkigen authority accept --pin`)")
 
 
 def renew(
@@ -215,5 +215,5 @@ def sign(
                 tools=session.tools(PlainVault()),
             )
     write_file(target, file, mode=0o644)
-    say(f"answer: {target}, {len(found)} certificates, signed by {fingerprint(opened.key.public)}")
+    say_line(f"answer: {target}, {len(found)} certificates, signed by {fingerprint(opened.key.public)}")
     note(f"next: carry {target} to the site; there: `pkigen authority accept {target.name} SPEC`")

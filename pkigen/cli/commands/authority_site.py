@@ -23,7 +23,7 @@ from pkigen.airgap.offline.acceptance import (
 from pkigen.airgap.offline.generations import successors
 from pkigen.airgap.offline.scope import asked_by_name, require_offline, selection_of, successor_ids
 from pkigen.cli.change import Consent, agree, say_applied
-from pkigen.cli.console import agreed, note, say
+from pkigen.cli.console import agreed, note, say_line
 from pkigen.cli.first_run import say_made
 from pkigen.cli.offline import note_refused, request_out
 from pkigen.cli.options import (
@@ -186,10 +186,10 @@ def _delivered(
 
 def _put_successors(session: Session, store: Store, delivery: Delivery, *, yes: bool) -> None:
     for identifier in delivery.certificates:
-        say(f"+ create {identifier} (rotation)")
+        say_line(f"+ create {identifier} (rotation)")
     if not yes and not agreed("put these beside the present CAs?"):
         raise PkigenError("not accepted", hint="nothing was changed")
     put_successors(delivery, session.inventory, store, now=session.now)
-    say(f"accepted: {len(delivery.certificates)} successors in {session.root}; nothing trusts them yet")
+    say_line(f"accepted: {len(delivery.certificates)} successors in {session.root}; nothing trusts them yet")
     for identifier in successors(delivery.certificates):
         note(f"next: `pkigen rotate {COMMANDS[identifier]} SPEC --out {session.root}` prepares the rotation")

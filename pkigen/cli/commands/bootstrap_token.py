@@ -19,7 +19,7 @@ from pkigen.cli.access_input import (
     require_pki,
     trust_bundle,
 )
-from pkigen.cli.console import note, say
+from pkigen.cli.console import note, say_line
 from pkigen.cli.outputs import make_directory, require_writable, write_secret
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
@@ -90,9 +90,9 @@ def bootstrap_token(
     discovery = bootstrap.discovery_manifest(bundle, place.server)
     write_secret(manifest, secret + bootstrap.bindings_manifest(groups) + discovery)
     write_secret(kubeconfig, assemble(place, {"token": made.text}))
-    say(f"token id: {made.id}, until {expires:%Y-%m-%d %H:%M} UTC, in {', '.join(groups)}")
+    say_line(f"token id: {made.id}, until {expires:%Y-%m-%d %H:%M} UTC, in {', '.join(groups)}")
     for anchor in anchors:
-        say(f"discovery hash: {discovery_hash(anchor)}")
+        say_line(f"discovery hash: {discovery_hash(anchor)}")
     note(f"next: kubectl apply -f {shlex.quote(str(manifest))}")
     note(f"      copy {kubeconfig} to /etc/kubernetes/bootstrap-kubelet.conf of the node")
     note("      the token cleaner of the controller manager deletes the Secret at its end")

@@ -16,7 +16,7 @@ from pkigen.airgap.bundles.record import read_installed
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE, Envelope, require_key, unwrap
 from pkigen.airgap.carrier.media import read_file
 from pkigen.cli.bundle_visit import DirectoryOption, FileArgument, PinOption, Visit, visit_of, visiting
-from pkigen.cli.console import agreed, note, say
+from pkigen.cli.console import agreed, note, say, say_line
 from pkigen.cli.host import IdentityOption, RootOption, changing, looking
 from pkigen.cli.options import Format, FormatOption, YesOption
 from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption
@@ -40,7 +40,7 @@ def verify(visit: Visit) -> None:
     with visit.reading() as store:
         bundle, installed = visit.admitted(store)
         bundle, _ = visit.changes(bundle, store, installed)
-    say(f"{visit.file} is good for {bundle.label.node} of {bundle.label.cluster}: {facts(bundle)}")
+    say_line(f"{visit.file} is good for {bundle.label.node} of {bundle.label.cluster}: {facts(bundle)}")
 
 
 def inspect(
@@ -133,7 +133,7 @@ def install(visit: Visit, *, yes: YesOption = False) -> None:
         backup = put(bundle, store, changes)
     _say_all(steps_text(affected(bundle.manifest.steps, changes)))
     kept = f"; what was replaced is in backup {backup}" if backup else ""
-    say(f"installed: {facts(bundle)}{kept}")
+    say_line(f"installed: {facts(bundle)}{kept}")
 
 
 def rollback(
@@ -161,9 +161,9 @@ def rollback(
         planned = plan_going_back(store, backup)
     require_ours(planned, directory=certificates_dir)
     for restore in planned.restores:
-        say(f"restore /{restore.path} from {restore.backup}")
+        say_line(f"restore /{restore.path} from {restore.backup}")
     for path in planned.removes:
-        say(f"remove /{path}")
+        say_line(f"remove /{path}")
     if not yes and not agreed("go back?"):
         raise PkigenError("not rolled back", hint="nothing was changed")
     with changing(system, root, "bundle rollback") as store:
@@ -172,7 +172,7 @@ def rollback(
             raise PkigenError("not rolled back: the node was changed meanwhile", hint="run the command again")
         left = roll_back(planned, store)
     kept = f"; what was replaced is in backup {left}" if left else ""
-    say(f"rolled back to before {planned.backup}{kept}")
+    say_line(f"rolled back to before {planned.backup}{kept}")
     note("note: restart what has read the files, as after an install")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pkigen import layout
-from pkigen.cli.console import say
+from pkigen.cli.console import say, say_line
 from pkigen.cli.options import Format, FormatOption, RunbookOption
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.reports import structured
@@ -53,7 +53,7 @@ def changes(
     )
     if output is Format.TEXT:
         for change in planned.undone:
-            say(f"{change.id} ({change.command})")
+            say_line(f"{change.id} ({change.command})")
         for line in (*_files(done), *consequences_text(session.inventory, done)):
             say(line)
     else:

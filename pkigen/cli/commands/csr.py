@@ -11,8 +11,9 @@ from pkigen.access.csr_objects import object_name, request_object
 from pkigen.access.identities import approved
 from pkigen.access.requests import make_request, read_request
 from pkigen.cli.access_input import read_bounded
-from pkigen.cli.console import note, say
+from pkigen.cli.console import note, say, say_line
 from pkigen.cli.outputs import make_directory, write_all_new, write_text
+from pkigen.cli.reports.tables import page
 from pkigen.cli.values import duration
 from pkigen.cli.values import object_name as object_name_value
 from pkigen.crypto.csr import LARGEST_REQUEST
@@ -102,6 +103,6 @@ def manifest(
     note(f"whoever approves it lets in {asked}; key {request.key_description}")
     if out is not None:
         write_text(out, made.manifest)
-        say("\n".join(made.steps))
+        say(page(made.steps))
     else:
-        say("".join(f"# {step}\n" for step in made.steps) + made.manifest)
+        say_line("".join(f"# {step}\n" for step in made.steps) + made.manifest)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import pkigen
-from pkigen.cli.console import say
+from pkigen.cli.console import say, say_line
 from pkigen.errors import UsageError
 
 app = typer.Typer(add_completion=False)
@@ -33,7 +33,7 @@ def example(
     if listing:
         for each in names:
             first = (directory / f"{each}.yaml").read_text(encoding="utf-8").partition("\n")[0]
-            say(f"{each}: {first.removeprefix('#').strip()}")
+            say_line(f"{each}: {first.removeprefix('#').strip()}")
         return
     if name not in names:
         raise UsageError(f"there is no example {name!r}", hint=f"choose one of {', '.join(names)}")

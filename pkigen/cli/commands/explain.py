@@ -17,6 +17,7 @@ from pkigen.access.file_text import file_text
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG
 from pkigen.cli.access_input import open_cluster, read_bounded, read_reference
 from pkigen.cli.console import say
+from pkigen.cli.reports.tables import page
 from pkigen.cli.system import System, system_of
 from pkigen.crypto.csr import LARGEST_REQUEST
 from pkigen.errors import AccessError, UsageError
@@ -63,7 +64,7 @@ def explain(
     if error is not None:
         # With --error, the one argument is the cluster.
         place = spec if spec is not None or what is None else Path(what)
-        say("\n".join(_failure(system, _message(error), place, pki)))
+        say(page(_failure(system, _message(error), place, pki)))
         return
     if what is None:
         raise UsageError("say what to explain: a name, a file or --error TEXT")
@@ -75,10 +76,10 @@ def explain(
     if len(name) < _LONGEST_NAME and Path(name).is_file():
         with _known(system, _place(spec), pki) as cluster:
             data = read_bounded(Path(name), limit=LARGEST_KUBECONFIG)
-            say("\n".join(file_text(Path(name), data, cluster, read=read_reference, now=now)))
+            say(page(file_text(Path(name), data, cluster, read=read_reference, now=now)))
         return
     found = failures.explain(name, None)
-    say("\n".join(_failure(system, name, spec, pki) if found else _name(system, name, spec, pki)))
+    say(page(_failure(system, name, spec, pki) if found else _name(system, name, spec, pki)))
 
 
 def _message(text: str) -> str:

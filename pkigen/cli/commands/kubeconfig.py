@@ -13,6 +13,7 @@ from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG, Kubeconfig, encode, lo
 from pkigen.cli.access_input import LARGEST_REFERENCE, read_bounded, read_reference
 from pkigen.cli.console import note, say
 from pkigen.cli.outputs import write_secret
+from pkigen.cli.reports.tables import page
 from pkigen.cli.system import system_of
 from pkigen.errors import AccessError
 
@@ -79,7 +80,7 @@ def show(
     """Say who a kubeconfig makes you, in which groups, until when, and what breaks next."""
     config = _read(file)
     now = system_of(context).clock()
-    say("\n".join(lines(config, read_reference, now=now)))
+    say(page(lines(config, read_reference, now=now)))
 
 
 def _referenced(path: Path) -> bytes:

@@ -13,7 +13,7 @@ from pkigen.airgap.carrier.paths import IDENTITY, PENDING
 from pkigen.airgap.enrolment.identity import identity_of, stage_identity
 from pkigen.airgap.enrolment.request import EnrolmentOptions, ask, wanted
 from pkigen.cli.commands.node_approve import approve
-from pkigen.cli.console import note, say
+from pkigen.cli.console import note, say, say_line
 from pkigen.cli.host import IdentityOption, NodeOption, RootOption, changing, looking
 from pkigen.cli.options import SpecArgument
 from pkigen.cli.passphrases import read_identity
@@ -127,8 +127,8 @@ def request(
     say(listed(inventory.certificates[identifier] for identifier, _ in asked.requests.requests))
     if not asked.is_new:
         note(f"note: this is the request of {timestamp(asked.requests.created)}, which waits for its answer")
-    say(f"{file}: {len(asked.requests.requests)} requests; the private keys stay in {root / PENDING}")
-    say(f"signed by {name}'s request key {asked.signer}")
+    say_line(f"{file}: {len(asked.requests.requests)} requests; the private keys stay in {root / PENDING}")
+    say_line(f"signed by {name}'s request key {asked.signer}")
     note("next: carry the file to the authority; say the fingerprint by another way: by telephone, on paper;")
     note(f"      there: `pkigen node approve SPEC {file.name} --pin {asked.signer} --out MEDIUM`")
 

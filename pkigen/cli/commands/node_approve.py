@@ -24,10 +24,11 @@ from pkigen.airgap.enrolment.approval import (
     require_same,
     review_petitions,
 )
-from pkigen.cli.console import agreed, note, say
+from pkigen.cli.console import agreed, note, say, say_line
 from pkigen.cli.options import SpecArgument, TemplatesOption, YesOption
 from pkigen.cli.progress import progress
 from pkigen.cli.reports.node_listing import listed
+from pkigen.cli.reports.tables import page
 from pkigen.cli.session import Session, open_spec
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import Unlocking, unlocked
@@ -134,7 +135,9 @@ def _agreed(session: Session, store: Store, spec: Path, petitions: list[Petition
         node = petition.node
         if petition.former_signer is not None:
             note(f"note: {node} signed its last request with another key: {petition.former_signer}")
-        say(f"asked for by {node} at {timestamp(petition.requests.created)}, signed by {petition.signer}")
+        say_line(
+            f"asked for by {node} at {timestamp(petition.requests.created)}, signed by {petition.signer}"
+        )
     if not yes and not agreed(f"issue these {len(items)} certificates?"):
         raise PkigenError("not approved", hint="nothing was issued")
     return plan
@@ -166,8 +169,8 @@ def _answer(session: Session, store: Reader, petitions: tuple[Petition, ...], ou
             said.append(
                 f"{file}: {len(each.manifest.files)} files, serial {label.serial}, sealed for {seal.reader}"
             )
-    say("\n".join(said))
-    say(f"signed by bundle key {fingerprint(key.public)}")
+    say(page(said))
+    say_line(f"signed by bundle key {fingerprint(key.public)}")
     if len(petitions) == 1:
         note(
             f"next: carry the file to {petitions[0].node}; there: `pkigen bundle install {file.name} --pin …`"

@@ -9,7 +9,7 @@ import typer
 
 from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.app import ExitCode
-from pkigen.cli.console import note, say
+from pkigen.cli.console import note, say, say_line
 from pkigen.cli.options import Format, FormatOption, OutOption, RunbookOption, SpecArgument, TemplatesOption
 from pkigen.cli.outputs import write_runbook, write_text
 from pkigen.cli.reports import structured
@@ -53,7 +53,7 @@ def plan(
     requests = pending.requests if pending is not None else None
     content = {**structured.plan(made, session.inventory, found), "request": structured.request_out(requests)}
     if output is Format.TEXT:
-        say("\n".join((plan_text(made, session.inventory, found), *offline_text(requests, made))))
+        say_line("\n".join((plan_text(made, session.inventory, found), *offline_text(requests, made))))
     else:
         say(structured.dump(content, output))
     if save is not None:

@@ -16,7 +16,7 @@ from pkigen.airgap.carrier.media import read_file
 from pkigen.airgap.carrier.paths import KIT_TEMPLATES
 from pkigen.cli.access_input import open_cluster
 from pkigen.cli.change import Consent, change
-from pkigen.cli.console import note, say
+from pkigen.cli.console import note, say, say_line
 from pkigen.cli.options import (
     ForceOption,
     Format,
@@ -116,7 +116,7 @@ def rescue(
     with session.reading() as store:
         book = rescue_runbook(session.at(store).inventory, directory=str(session.root))
     if output is Format.TEXT:
-        say("")
+        say_line("")
         say(book)
     if runbook is not None:
         make_directory(runbook)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pkigen.airgap.carrier.media import require_place
-from pkigen.cli.console import agreed, note, say
+from pkigen.cli.console import agreed, note, say, say_line
 from pkigen.cli.options import RunbookOption, YesOption
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.reports.backups_text import backups_text
@@ -53,17 +53,17 @@ def rollback(
         session = session.at(store)
         planned = plan_rollback(store, backup)
         for change in planned.undone:
-            say(f"undo {change.id} ({change.command})")
+            say_line(f"undo {change.id} ({change.command})")
         for restore in planned.restores:
-            say(f"  restore {restore.path} from {restore.backup}")
+            say_line(f"  restore {restore.path} from {restore.backup}")
         for path in planned.removes:
-            say(f"  remove {path}")
+            say_line(f"  remove {path}")
         if not yes and not agreed("go back?"):
             raise PkigenError("not rolled back", hint="nothing was changed")
         keep = session.inventory.cluster.spec.backups.keep
         left = roll_back(store, planned, now=session.now, keep_backups=keep)
         inventory = _in_place(session, store)
-    say(f"rolled back to before {planned.backup}; what was replaced is in backup {left}")
+    say_line(f"rolled back to before {planned.backup}; what was replaced is in backup {left}")
     for line in consequences_text(inventory, planned.changes):
         say(line)
     if runbook is not None:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pkigen.cli.console import agreed, note, say
+from pkigen.cli.console import agreed, aside, note, say
 from pkigen.cli.options import Format
 from pkigen.cli.outputs import write_rotation_runbook
 from pkigen.cli.reports import structured
@@ -138,7 +138,7 @@ def _rotate(
             reuse_keys=reuse_keys,
             inspect=_runbook(proposed, options.runbook),
         )
-    tell = say if output is Format.TEXT else note
+    tell = say if output is Format.TEXT else aside
     for line in done_text(proposed, done):
         tell(line)
     for line in next_text(proposed):
@@ -168,9 +168,9 @@ def _agree(proposed: ProposedStep, options: RotationOptions) -> None:
     """
     inventory = proposed.after.inventory
     if proposed.seen is not None:
-        note(live_text(proposed.seen, cluster=inventory.cluster.name))
+        aside(live_text(proposed.seen, cluster=inventory.cluster.name))
     proposed.require()
-    tell = say if options.output is Format.TEXT else note
+    tell = say if options.output is Format.TEXT else aside
     tell(plan_text(proposed.plan, inventory, proposed.risks))
     if proposed.step is not RotationStep.PREPARE:
         for premise in proposed.premises:

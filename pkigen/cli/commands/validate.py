@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pkigen.cli.console import say, warn
+from pkigen.cli.console import say_line, warn
 from pkigen.cli.options import SpecArgument
 from pkigen.cli.spec_input import read_spec
 from pkigen.desired.inventory import derive
@@ -20,7 +20,7 @@ def validate(spec: SpecArgument) -> None:
     inventory = derive(loaded.spec)
     cluster = loaded.spec
     nodes, certificates = len(cluster.spec.nodes), len(inventory.certificates)
-    say(
+    say_line(
         f"{spec} is valid: cluster {cluster.name}, Kubernetes {cluster.spec.kubernetes_version}, "
         f"{nodes} node{'s' if nodes != 1 else ''}, {certificates} certificates"
     )

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pkigen.cli.app import ExitCode
-from pkigen.cli.console import note, say
+from pkigen.cli.console import note, say, say_line
 from pkigen.cli.options import Format, FormatOption, TemplatesOption
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.live_text import live_text
@@ -67,8 +67,8 @@ def verify(
         for each in verified.remarks:
             note(f"remark: {each.subject}: {each.detail}")
         for each in verified.findings:
-            say(f"{each.subject}: {each.reason}: {each.detail}")
-        say(f"{verified.objects} objects, {verified.edges} TLS edges, {len(verified.findings)} findings")
+            say_line(f"{each.subject}: {each.reason}: {each.detail}")
+        say_line(f"{verified.objects} objects, {verified.edges} TLS edges, {len(verified.findings)} findings")
     else:
         say(structured.dump(structured.verified(verified), output))
     if verified.findings:

@@ -9,8 +9,7 @@ from pkigen.airgap.carrier.bundle_key import fingerprint
 from pkigen.airgap.carrier.format import OWNER
 from pkigen.airgap.carrier.paths import RUNBOOK
 from pkigen.cli.reports.tables import table
-from pkigen.notation import timestamp
-from pkigen.store.paths import printable
+from pkigen.notation import printable, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

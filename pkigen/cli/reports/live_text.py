@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pkigen.cli.reports.tables import table
+from pkigen.cli.reports.tables import page, table
 from pkigen.rotation.live import Sight
 
 if TYPE_CHECKING:
@@ -38,4 +38,4 @@ def live_text(live: Live, *, cluster: str) -> str:
     lines.append(
         f"cluster {cluster}: {len(live.seen)} endpoints, {current} current, {len(live.findings)} findings"
     )
-    return "\n".join(lines)
+    return page(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.cli.reports.structured import counts
+from pkigen.cli.reports.tables import page
 from pkigen.reconcile.restart_commands import health_check, restart_commands
 from pkigen.reconcile.restart_map import Effect, leftovers, restart_map
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP
@@ -37,7 +38,7 @@ def plan_text(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> str:
     if lines:
         lines.append("")
     lines.append(summary(plan))
-    return "\n".join(lines)
+    return page(lines)
 
 
 def waiting_text(plan: Plan) -> Iterator[str]:
@@ -160,7 +161,7 @@ def runbook_script(
         lines += [f"    rm -f {path}" for path in paths]
         lines.append("    ;;")
     lines += ['  *) echo "there is no step $2 on node $1" >&2; exit 2 ;;', "esac"]
-    return "\n".join(lines) + "\n"
+    return page(lines) + "\n"
 
 
 def _action(action: Action) -> Iterator[str]:

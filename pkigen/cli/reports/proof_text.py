@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pkigen.cli.reports.tables import table
+from pkigen.cli.reports.tables import page, table
 from pkigen.rotation.proof import CASES
 
 if TYPE_CHECKING:
@@ -34,4 +34,4 @@ def proof_text(proof: Proof, premises: Sequence[str] = ()) -> str:
         lines.append(f"broken: {hidden} more")
     lines += [f"taken for granted: {premise}" for premise in premises]
     lines.append(f"{proof.edges} edges, {proof.verdicts} cases, {len(proof.broken)} broken")
-    return "\n".join(lines)
+    return page(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pkigen.cli.reports.tables import page
 from pkigen.crypto.profiles import PROFILES
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def proposals_text(requests: RequestSet, found: tuple[Proposal, ...]) -> str:
             f"    {_usages(each)}; {each.item.key_algorithm}, until {each.until:%Y-%m-%d %H:%M} UTC",
             f"    signed by {each.issuer}",
         ]
-    return "\n".join(lines)
+    return page(lines)
 
 
 def _usages(proposal: Proposal) -> str:

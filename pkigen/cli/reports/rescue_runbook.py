@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pkigen.cli.reports.tables import page
 from pkigen.desired.readers import ComponentName
 from pkigen.layout import KUBERNETES_DIRECTORY
 from pkigen.notation import host_text
@@ -38,7 +39,7 @@ def rescue_runbook(inventory: Inventory, *, directory: str) -> str:
     lines = [f"cluster {inventory.cluster.name}: when its certificates have ended", ""]
     for number, (title, *body) in enumerate(book.sections(), start=1):
         lines += [f"{number}. {title}", *(f"   {line}".rstrip() for line in body), ""]
-    return "\n".join(lines)
+    return page(lines)
 
 
 class _RescueRunbook:

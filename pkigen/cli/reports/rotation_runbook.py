@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.cli.reports.plan_text import restart_text
+from pkigen.cli.reports.tables import page
 from pkigen.desired.certificates import ADMIN, KUBELET
 from pkigen.desired.connections import endpoints
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, KeyPairFiles, Phase, ca_id
@@ -84,7 +85,7 @@ def rotation_runbook(
     lines = [f"cluster {inventory.cluster.name}: after `{step}` of {', '.join(identifiers)}", ""]
     for number, (title, *body) in enumerate(book.sections(), start=1):
         lines += [f"{number}. {title}", *(f"   {line}".rstrip() for line in body), ""]
-    return "\n".join(lines) + "\n"
+    return page(lines) + "\n"
 
 
 class _RotationRunbook:

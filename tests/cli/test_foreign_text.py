@@ -1,0 +1,117 @@
+"""Whatever stands in other people's files, a terminal is told no more than text, and a line stays a line."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pkigen.cli import console
+from pkigen.cli.reports.tables import page, table
+from pkigen.errors import Problem
+from pkigen.notation import printable
+from tests.cli.program import contents
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.program import InProcess, Result
+
+HOSTILE = "a\x1b]0;owned\x07\x9b31m\u202eb\rrisk: none\nnote: forged\x00\udcff"
+SHOWN = r"a\x1b]0;owned\x07\x9b31m\u202eb\rrisk: none\nnote: forged\x00\udcff"
+
+
+def assert_harmless(result: Result) -> None:
+    """Nothing of a result moves a cursor, and no line begins with what a file put after an end of line."""
+    for text in (result.out, result.err):
+        lines = text.split("\n")
+        assert all(line.isprintable() for line in lines), text
+        assert not [line for line in lines if line.lstrip().startswith(("note: forged", "risk: none"))], text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("", ""), ("cp-1 → etcd, élan", "cp-1 → etcd, élan"), ("a\tb", r"a\tb"), (HOSTILE, SHOWN)],
+)
+def test_a_text_on_one_line(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_what_is_printed_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    console.say("one\ntwo " + HOSTILE.partition("\n")[0])
+    console.note("three\x1b[2J")
+    console.error(HOSTILE, hint=HOSTILE)
+    console.warn([Problem(file="spec.yaml", line=1, column=2, path="", message=HOSTILE)])
+    out, err = capsys.readouterr()
+    assert out == "one\n" + r"two a\x1b]0;owned\x07\x9b31m\u202eb\rrisk: none" + "\n"
+    lines = err.splitlines()
+    assert lines[:3] == [r"three\x1b[2J", f"error: {SHOWN}", f"hint: {SHOWN}"]
+    assert lines[3].startswith("warning: ")
+    assert lines[3].endswith(SHOWN)
+    assert len(lines) == 4
+
+
+def test_documents_keep_their_bytes(capsys: pytest.CaptureFixture[str]) -> None:
+    console.say("BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n")
+    assert capsys.readouterr().out == "BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n"
+
+
+def test_lines_and_cells_hold_what_is_in_them() -> None:
+    assert page(["one", HOSTILE]) == f"one\n{SHOWN}"
+    assert table(("NAME", "X"), [(HOSTILE, "y")]).splitlines()[1:] == [f"{SHOWN}  y"]
+
+
+def token_of(claims: dict[str, object]) -> str:
+    """A token that nobody signed, with these claims."""
+    parts = ({"alg": "RS256", "kid": HOSTILE}, claims)
+    encoded = [json.dumps(part).encode(errors="surrogatepass") for part in parts]
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (*encoded, b"sig"))
+
+
+def test_claims_of_a_token(pkigen: InProcess, tmp_path: Path) -> None:
+    text = HOSTILE.replace("\udcff", "")
+    path = tmp_path / "token"
+    path.write_text(
+        token_of({"sub": f"system:serviceaccount:{text}:b", "iss": text, "aud": [text], "exp": 4e9})
+    )
+    assert_harmless(pkigen("explain", path))
+
+
+def test_names_in_a_kubeconfig(pkigen: InProcess, tmp_path: Path) -> None:
+    text = HOSTILE.replace("\udcff", "")
+    config = {
+        "kind": "Config",
+        "current-context": text,
+        "clusters": [{"name": text, "cluster": {"server": "https://a:6443"}}],
+        "contexts": [{"name": text, "context": {"cluster": text, "user": text, "namespace": text}}],
+        "users": [{"name": text, "user": {"token": token_of({"sub": text})}}],
+    }
+    path = tmp_path / "config"
+    path.write_text(json.dumps(config))
+    for command in (("kubeconfig", "show"), ("kubeconfig", "merge"), ("explain",)):
+        assert_harmless(pkigen(*command, path))
+
+
+def test_names_of_files(pkigen: InProcess, tree: Path) -> None:
+    for name in ("x\nnote: forged", "\x1b[2J"):
+        (tree / "nodes/cp-1" / name).write_text("-----BEGIN PRIVATE KEY-----")
+    result = pkigen("verify", tree)
+    assert result.code == 4
+    assert_harmless(result)
+
+
+def test_a_manifest_of_a_backup(pkigen: InProcess, spec: Path, tree: Path) -> None:
+    pkigen(
+        "renew", spec, "cp-1/apiserver" if "nodes/cp-1" in str(contents(tree)) else "apiserver", "--out", tree
+    )
+    for manifest in tree.glob(".pkigen/backups/*/manifest*"):
+        manifest.write_text(manifest.read_text().replace("renew", "renew\\u001b[2J\\nnote: forged"))
+    assert_harmless(pkigen("changes", tree))
+    assert_harmless(pkigen("rollback", "--out", tree, "--list"))
+
+
+def test_what_a_person_names(pkigen: InProcess) -> None:
+    for arguments in (("validate", HOSTILE), ("status", HOSTILE), (HOSTILE,), ("explain", HOSTILE)):
+        assert_harmless(pkigen(*(each.replace("\x00", "") for each in arguments)))
