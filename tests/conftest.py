@@ -26,6 +26,7 @@ _FOREIGN = (
 _OURS = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 # These take longest: begun first, nobody waits for them alone in the end.
 _LONGEST = (
+    "tests/project/test_offline.py",
     "tests/live/",
     "tests/faults/test_kills.py",
     "tests/rotation/test_faults.py",
