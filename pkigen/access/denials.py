@@ -46,7 +46,7 @@ def lacking(failure: Cannot, inventory: Inventory | None) -> Iterator[str]:
     elif name in _OWN:
         yield _OWN[name]
     else:
-        own = ": it is an identity of Kubernetes itself" if name.startswith(SYSTEM_PREFIX) else ""
+        own = ": it is reserved for Kubernetes" if name.startswith(SYSTEM_PREFIX) else ""
         yield f"{name} is not in spec.users{own}"
         yield f"next: add it there with the rights meant, or bind it yourself: {_kubectl(failure)}"
 

@@ -161,7 +161,7 @@ def read_bounded(path: Path, *, limit: int) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise AccessError(
-            f"{path} cannot be read: {reason.lower() if reason else 'this is no file name'}"
+            f"{path} cannot be read: {reason.lower() if reason else 'this is not a file name'}"
         ) from None
 
 

@@ -60,7 +60,7 @@ def read_header(data: bytes) -> Header:
         raise HeaderError("it is in age's armored form, which pkigen neither writes nor reads")
     head = data[:LARGEST_HEADER]
     if not head.startswith(INTRODUCTION):
-        raise HeaderError("it is no age file of version 1")
+        raise HeaderError("it is not an age file of version 1")
     stanzas = []
     position = len(INTRODUCTION)
     while found := _STANZA.match(head, position):

@@ -86,8 +86,8 @@ def _require_no_waiting_key(what: Resealing, inventory: Inventory, store: Store)
     waits = not isinstance(read_file(store, layout.PENDING_REQUEST, limit=1 << 30), Fault)
     if waits and what is not Resealing.DECRYPT and inventory.ca_keys is CAKeys.SITE:
         raise AuthorityError(
-            f"{layout.PENDING_REQUEST} may hold a CA's key in the open, until the offline authority answers",
-            hint="take the answer in first: `pkigen authority accept`",
+            f"{layout.PENDING_REQUEST} may contain an unencrypted CA key until the offline authority answers",
+            hint="accept the answer first: `pkigen authority accept`",
         )
 
 

@@ -206,7 +206,7 @@ def parse_certificates(data: bytes) -> tuple[x509.Certificate, ...] | str:
     if not data.strip():
         return "is empty"
     if b"PRIVATE KEY-----" in data:
-        return "holds a private key, which does not belong into a file of certificates"
+        return "holds a private key, which does not belong in a file of certificates"
     blocks = _PEM_CERTIFICATE.findall(data)
     # Go's pem.Decode passes over a block that it cannot read; here none may vanish unseen.
     if len(blocks) != data.count(b"-----BEGIN CERTIFICATE-----"):

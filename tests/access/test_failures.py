@@ -204,7 +204,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "Kubernetes itself": (
         cannot("get", "secrets", "", user="system:kube-scheduler"),
         "then bind",
-        "it is an identity of Kubernetes itself",
+        "it is reserved for Kubernetes",
     ),
     "expired": (
         "x509: certificate has expired or is not yet valid: current time",

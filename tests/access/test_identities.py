@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("user", "groups", "said"),
     [
-        ("system:admin", [], "identity of Kubernetes itself"),
-        ("ann", ["system:masters"], "group of Kubernetes itself"),
-        ("ann", ["kubeadm:cluster-admins"], "group of Kubernetes itself"),
+        ("system:admin", [], "the user 'system:admin' is reserved for Kubernetes"),
+        ("ann", ["system:masters"], "the group 'system:masters' is reserved for Kubernetes"),
+        ("ann", ["kubeadm:cluster-admins"], "'kubeadm:cluster-admins' is reserved for Kubernetes"),
         ("kubernetes-admin", [], "is this cluster's own cp-1/admin.conf"),
-        ("kube-apiserver", [], "identity of Kubernetes itself"),
+        ("kube-apiserver", [], "the user 'kube-apiserver' is reserved for Kubernetes"),
         ("system:node:worker-1", [], "is this cluster's own worker-1/kubelet.conf"),
         ("front-proxy-client", [], None),
         ("a b", [], "must begin with"),

@@ -89,7 +89,7 @@ def test_an_encrypted_authority(pkigen: InProcess, tmp_path: Path, words: Path) 
     place = EncryptedCluster.made(tmp_path)
     (place.root / IDENTITY_PATH).write_bytes(EIGHT_GIB)
     done = pkigen("renew", place.spec, "apiserver", "--out", place.root, "--passphrase-file", words, "--yes")
-    assert (done.code, done.error) == (1, f"{IDENTITY_PATH} does not open: {REFUSED}")
+    assert (done.code, done.error) == (1, f"{IDENTITY_PATH} cannot be opened: {REFUSED}")
 
 
 class PanicError(BaseException):

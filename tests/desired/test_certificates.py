@@ -189,7 +189,7 @@ def test_without_its_row_the_name_is_unknown(pkigen: InProcess, tmp_path: Path) 
     spec.write_text(SPEC.format(name=TUNNEL.name))
     refused = pkigen("validate", spec)
     assert refused.code == 2
-    assert f"spec.certificates.overrides.{TUNNEL.name}: is no certificate's name" in refused.err
+    assert f"spec.certificates.overrides.{TUNNEL.name}: is not the name of a certificate" in refused.err
 
 
 # -- the real table -----------------------------------------------------------------------------------

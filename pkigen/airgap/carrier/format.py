@@ -184,7 +184,7 @@ def decoded(
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         found = None
     if found is None or write(found) != data:
-        raise BundleError(f"the bundle's {what} is not of the form that pkigen writes")
+        raise BundleError(f"the bundle's {what} is not in pkigen's canonical form")
     return found
 
 

@@ -28,9 +28,7 @@ def identity_of(node: Store) -> Identity | None:
     if isinstance(found, Fault):
         if found.kind is FaultKind.MISSING:
             return None
-        raise UsageError(
-            f"{path} {found.message}", hint="look at what it is and who made it, and move it away"
-        )
+        raise UsageError(f"{path} {found.message}", hint="find out what it is, and move it away")
     if found.uid not in {os.geteuid(), 0}:
         raise UsageError(
             f"{path} belongs to another user (uid {found.uid})",

@@ -367,7 +367,9 @@ def _chain(reader: Reader, files: KeyPairFiles, *, now: datetime | None) -> tupl
     below = 1 if files == _ROOT_FILES else 0
     reason = unfit(chain, public_key=observed.public_key, now=moment, below=below)
     if reason is not None:
-        raise AuthorityError(f"{files.certificate} is unfit to sign: {reason}", hint="bring a CA that is fit")
+        raise AuthorityError(
+            f"{files.certificate} is unfit to sign: {reason}", hint="provide a CA that is fit"
+        )
     return chain
 
 

@@ -430,7 +430,7 @@ def test_a_ca_key_that_turns_up_is_refused(cluster: OfflineSides) -> None:
         return
     shutil.copy(cluster.authority / "pki/ca.key", cluster.site / "pki/ca.key")
     refused = cluster.pkigen("plan", cluster.spec, "--out", cluster.site)
-    assert refused.error == "pki/ca.key is there, and the spec leaves the CA keys with the offline authority"
+    assert refused.error == "pki/ca.key exists, but the spec keeps the CA keys at the offline authority"
     said = cluster.pkigen("verify", cluster.site)
     assert said.code == 4
     assert "pki/ca.key holds a private key that the spec does not ask for" in said.out
