@@ -34,7 +34,7 @@ class CA(enum.StrEnum):
         for ca in cls:
             if ca_id(ca) == identifier:
                 return ca
-        msg = f"{identifier} is no CA's id"
+        msg = f"{identifier} is not the id of a CA"
         raise ValueError(msg)
 
 

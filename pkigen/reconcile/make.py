@@ -236,8 +236,8 @@ def _renew_authority(item: DesiredCertificate, action: Action, bench: Workbench)
     present = observe_certificate(bench.staging.view, item.location).certificate
     if present is None or present.subject != present.issuer:
         raise AuthorityError(
-            f"{item.id} is not self-signed: only whoever signed it can renew it",
-            hint="have it renewed there, and put the new certificate in its place",
+            f"{item.id} is not self-signed: only its issuer can renew it",
+            hint="have its issuer renew it, and replace the file",
         )
     key = _key_pem(item, bench)
     issued = renew_root(

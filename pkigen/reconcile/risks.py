@@ -61,7 +61,7 @@ def new_ca(case: RiskCase) -> Iterator[str]:
         if isinstance(action, Create | Reissue) and authorities.get(action.id) in issuers:
             yield (
                 f"it makes a new {action.id} CA although certificates of the present one exist: "
-                "every component must get new files at the same moment; `pkigen rotate ca` does it "
+                "every component needs new files at the same time; `pkigen rotate ca` does it "
                 "without downtime"
             )
 
@@ -101,7 +101,7 @@ def new_encryption_key(case: RiskCase) -> Iterator[str]:
         if isinstance(action, Create | Reissue) and path in action.paths:
             yield (
                 f"it makes a new {path}: Secrets that etcd holds encrypted with the present key cannot be "
-                "read any more; put the key back, every control-plane node's encryption-config.yaml has it"
+                "read any more; restore the key, every control-plane node's encryption-config.yaml has it"
             )
 
 
@@ -111,7 +111,7 @@ def new_bundle_key(case: RiskCase) -> Iterator[str]:
         if action.id == BUNDLE_KEY and isinstance(action, Reissue):
             yield (
                 f"it makes a new {BUNDLE_KEY_PATH} although there was one: nodes that trust it refuse new "
-                "bundles; put it back, or pin the new key on every node"
+                "bundles; restore it, or pin the new key on every node"
             )
 
 

@@ -198,5 +198,5 @@ def _key_beside(item: DesiredCertificate, observed: ObservedCertificate) -> Find
         or not isinstance(item.location, InKubeconfig)
     ):
         return None
-    detail = f"{item.location.kubeconfig} holds a private key, which the spec leaves to {item.node}"
+    detail = f"{item.location.kubeconfig} contains a private key that only {item.node} should have"
     return Finding(reason=Reason.KEY_NOT_ALONE, detail=detail)

@@ -83,7 +83,7 @@ class FileSurvey:
             return None
         return Finding(
             reason=Reason.NOT_SEALED,
-            detail=f"{path} is not encrypted, but the authority is: it is to be sealed",
+            detail=f"{path} is not encrypted, but the authority is: it will be sealed",
         )
 
     def trust_bundle(self, ca: CA) -> bytes | None:

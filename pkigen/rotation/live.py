@@ -275,7 +275,7 @@ class _LiveLook:
             ]
         identifier, time = issued
         what = "the certificate" if identifier == endpoint.certificate else identifier
-        detail = f"still serves {what} of {time}; the files or the restart have not reached it"
+        detail = f"still serves {what} of {time}; it lacks the new files or a restart"
         return Sight.OLD, [LiveFinding(endpoint=endpoint, flaw=Flaw.OLD_CERTIFICATE, detail=detail)]
 
     def _expected(self, endpoint: Endpoint) -> str | None:
@@ -304,7 +304,10 @@ class _LiveLook:
             yield Flaw.EXPIRED, f"expired {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
             return
         if self._now < certificate.not_valid_before_utc:
-            yield Flaw.NOT_YET_VALID, f"begins {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+            yield (
+                Flaw.NOT_YET_VALID,
+                f"is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC",
+            )
             return
         authority = self._authority(endpoint)
         if authority is None:

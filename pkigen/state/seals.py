@@ -107,7 +107,7 @@ def digest(data: bytes) -> str:
 
 
 def decode_record(data: bytes) -> SealRecord | None:
-    """Read a record; None where it is not of the one form that pkigen writes."""
+    """Read a record; None where it is not in pkigen's canonical form."""
     try:
         content = json.loads(data)
         record = SealRecord(

@@ -152,7 +152,11 @@ def test_expired_certificates(pkigen: InProcess, spec: Path, tree: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),
     [
-        (["ca", "apiserver"], "a CA is renewed alone", "renew the other certificates afterwards"),
+        (
+            ["ca", "apiserver"],
+            "a CA cannot be renewed together with other certificates",
+            "renew the other certificates afterwards",
+        ),
         (["apiservr"], "there is no certificate 'apiservr' in this cluster", "did you mean apiserver?"),
         (["zzz"], "there is no certificate 'zzz'", "choose from "),
         (["sa"], "there is no certificate 'sa'", "choose from "),

@@ -205,7 +205,7 @@ def test_the_authority_holds_the_cas_and_nothing_else() -> None:
     assert [kind.name for kind in held] == [ca_id(ca) for ca in CA]
     assert held == [kind for kind in CERTIFICATES if kind.issuer is None]
     assert [CA.of_id(kind.name) for kind in held] == list(CA)
-    with pytest.raises(ValueError, match="ca-next is no CA's id"):
+    with pytest.raises(ValueError, match="ca-next is not the id of a CA"):
         CA.of_id("ca-next")
 
 

@@ -103,7 +103,7 @@ CASES: dict[str, TreeCase] = {
         "cp-1/apiserver",
         "reissue",
         Reason.UNKNOWN_ISSUER,
-        "signed by an unknown CA that calls itself 'CN=kubernetes', not by ca",
+        "signed by an unknown CA named 'CN=kubernetes', not by ca",
     ),
     "issuer-replaced": (
         lambda w: [w.path(f"pki/front-proxy-ca.{kind}").unlink() for kind in ("crt", "key")],
@@ -184,7 +184,7 @@ CASES: dict[str, TreeCase] = {
         "cp-1/apiserver",
         "reissue",
         Reason.NOT_YET_VALID,
-        "begins 2026-03-03 11:55 UTC, in the future: is this clock right?",
+        "begins 2026-03-03 11:55 UTC, in the future: check this machine's clock",
     ),
     "expired": (
         lambda w: reissued(w, "cp-1/apiserver", begin=-4 * MINUTE, validity=MINUTE),

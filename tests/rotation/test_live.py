@@ -100,7 +100,7 @@ def test_who_still_serves_the_old_certificate(workshop: Workshop, servers: Serve
     assert "not serving what pki.lock says: cp-2, worker-2\n" in result.out
     assert (
         "kube-apiserver on cp-2 (10.0.0.12:6443): old-certificate: still serves the certificate of "
-        "2026-11-22T03:00:00Z; the files or the restart have not reached it\n" in result.out
+        "2026-11-22T03:00:00Z; it lacks the new files or a restart\n" in result.out
     )
     assert f"cluster prod: {ENDPOINTS} endpoints, {ENDPOINTS - 3} current, 3 findings\n" in result.out
     content = workshop.run("verify", "--live", workshop.tree, "-o", "json").json

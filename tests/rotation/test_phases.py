@@ -143,9 +143,9 @@ def test_without_a_phase_the_next_one_is_proposed(
 
 def test_no_phase_can_be_skipped(workshop: Workshop) -> None:
     expected = {
-        "stable": ({"promote", "finish", "rollback"}, "its next step is `prepare`; no step can be left out"),
-        "prepared": ({"finish"}, "its next step is `promote`; no step can be left out"),
-        "promoted": ({"prepare"}, "its next step is `finish`; no step can be left out"),
+        "stable": ({"promote", "finish", "rollback"}, "its next step is `prepare`; no step can be skipped"),
+        "prepared": ({"finish"}, "its next step is `promote`; no step can be skipped"),
+        "promoted": ({"prepare"}, "its next step is `finish`; no step can be skipped"),
     }
     for phase, (steps, hint) in expected.items():
         before = workshop.photograph()
@@ -154,7 +154,7 @@ def test_no_phase_can_be_skipped(workshop: Workshop) -> None:
             assert result.code == 1
             assert result.error == f"etcd-ca is {phase}: it cannot {step} now"
             assert result.hint == (
-                "nothing is being rotated; what a finished rotation replaced is in the backups: "
+                "no rotation is in progress; what a finished rotation replaced is in the backups: "
                 "`pkigen rollback`"
                 if step == "rollback"
                 else hint
@@ -302,9 +302,9 @@ def test_pending_changes_come_first(workshop: Workshop) -> None:
     result = workshop.rotate("ca", "kubernetes")
     assert (result.code, result.error) == (
         1,
-        "1 other changes are pending, the first being create user:dev2",
+        "1 other changes are pending, the first is create user:dev2",
     )
-    assert result.hint == "`pkigen apply` them first, and let them reach every node"
+    assert result.hint == "`pkigen apply` them first, and distribute them to every node"
     workshop.step("ca etcd", "prepare") if workshop.run(
         "apply", workshop.spec, "--out", workshop.tree, "--yes"
     ).code == 0 else pytest.fail("apply")
@@ -394,7 +394,7 @@ def test_an_intermediate_is_followed_by_what_the_operator_brings(
     workshop.made(spec_text(spec))
     refused = workshop.rotate("ca", "kubernetes")
     assert refused.code == 1
-    assert refused.error == "the ca CA is an intermediate of yours: pkigen cannot sign its successor"
+    assert refused.error == "the ca CA is an intermediate: pkigen cannot sign its successor"
     assert f"put the next one into {workshop.tree}/pki/ca-next.crt" in refused.hint
     second = certificates.make_ca(tmp_path, "second", parent=brought)
     bring(workshop, second, brought)
@@ -574,8 +574,9 @@ def test_force_says_what_it_breaks(workshop: Workshop) -> None:
     done = workshop.rotate("sa", "--phase finish", "--force")
     assert done.code == 0
     assert (
-        "risk: tokens of the previous key that live until 2027-11-22 03:00 UTC are refused from now on: who "
-        "holds one (Pods, until they are restarted; files; legacy token Secrets) is locked out" in done.out
+        "risk: tokens of the previous key that are valid until 2027-11-22 03:00 UTC are refused from now on: "
+        "whoever holds one (Pods, until they are restarted; files; legacy token Secrets) loses access"
+        in done.out
     )
     assert (
         "risk: an API server or controller manager that has not restarted with the promoted key" in done.out
@@ -637,7 +638,7 @@ def test_an_encryption_key_that_wrote_is_not_dropped_lightly(workshop: Workshop)
     result = workshop.rotate("encryption-key", "--phase rollback")
     assert (result.code, result.error) == (
         1,
-        "the next encryption key has been promoted before: Secrets may be encrypted with it",
+        "the next encryption key was promoted earlier: Secrets may be encrypted with it",
     )
     workshop.step("encryption-key", "rollback", "--assume-distributed")
     assert len(secrets(workshop)) == 1
@@ -757,5 +758,5 @@ def test_renew_an_intermediate_is_not_pkigens_affair(tmp_path: Path) -> None:
     result = workshop.run("renew", workshop.spec, "ca", "--out", workshop.tree, "--yes")
     assert (result.code, result.error) == (
         1,
-        "ca is an intermediate of yours: only whoever signed it can renew it",
+        "ca is an intermediate: only its issuer can renew it",
     )

@@ -164,7 +164,7 @@ def test_a_step_that_would_break_an_edge_changes_nothing(tree: Path) -> None:
         found = proposed_in(store, wanted("etcd-ca"))
         bundle.write_bytes((tree / "pki/etcd/ca.crt").read_bytes())
         before = snapshot(tree)
-        with pytest.raises(RotationError, match="this step would break an edge: "):
+        with pytest.raises(RotationError, match="this step would break a connection: "):
             carry_out(found, store, tools())
     assert snapshot(tree) == before
 
@@ -307,7 +307,7 @@ def test_what_was_never_promoted_is_dropped_without_a_word(tree: Path) -> None:
         (
             {"certificates": {"authority": "offline", "caKeys": "offline"}},
             "ca",
-            r"the CA keys are with the offline authority \(caKeys: offline\)",
+            r"the CA keys are at the offline authority \(caKeys: offline\)",
         ),
     ],
 )

@@ -182,7 +182,7 @@ def sign(
     if not session.root.exists():
         raise UsageError(
             f"{session.root} does not exist",
-            hint="make the authority with `pkigen authority init SPEC`, or say where it is with --authority",
+            hint="make the authority with `pkigen authority init SPEC`, or give it with --authority",
         )
     with session.writing("authority sign") as store:
         opened = open_authority(session.inventory, store, now=session.now)

@@ -126,10 +126,13 @@ def request(
     write_file(file, asked.file, mode=_PUBLIC)
     say(listed(inventory.certificates[identifier] for identifier, _ in asked.requests.requests))
     if not asked.is_new:
-        note(f"note: this is the request of {timestamp(asked.requests.created)}, which waits for its answer")
+        note(f"note: this is the pending request of {timestamp(asked.requests.created)}")
     say(f"{file}: {len(asked.requests.requests)} requests; the private keys stay in {root / PENDING}")
     say(f"signed by {name}'s request key {asked.signer}")
-    note("next: carry the file to the authority; say the fingerprint by another way: by telephone, on paper;")
+    note(
+        "next: carry the file to the authority; give it the fingerprint by another channel "
+        "(telephone, paper);"
+    )
     note(f"      there: `pkigen node approve SPEC {file.name} --pin {asked.signer} --out MEDIUM`")
 
 

@@ -165,8 +165,8 @@ def test_inspect_and_diff_for_programs(journey: Journey, pkigen: InProcess) -> N
 @pytest.mark.parametrize(
     ("more", "error"),
     [
-        (("--pin", "aaaaa-aaaaa-aaaaa-aaaaa-aaaaa"), "it is signed by another key"),
-        (("--pin", "nonsense"), "is no fingerprint"),
+        (("--pin", "aaaaa-aaaaa-aaaaa-aaaaa-aaaaa"), "is pinned"),
+        (("--pin", "nonsense"), "is not a fingerprint"),
         (("--node", "cp-2"), "it is for another node: cp-1, and this host is cp-2"),
         (("--node", ""), f"it is for another node: cp-1, and this host is {socket.gethostname().lower()}"),
         (("--identity", "/nonexistent"), "/nonexistent cannot be read"),
@@ -205,7 +205,10 @@ def test_a_planted_record_removes_nothing_else(journey: Journey) -> None:
     before = photograph(journey.node)
     for verb in ("diff", "install"):
         result = journey.on_node(verb, *(("--yes",) if verb == "install" else ()))
-        assert "installed.json names 'etc/shadow', which is no file of a Kubernetes node" in result.error
+        assert (
+            "installed.json names 'etc/shadow', which is not a known file of a Kubernetes node"
+            in result.error
+        )
     assert photograph(journey.node) == before
 
 
@@ -313,7 +316,7 @@ def test_the_authority_must_be_settled(journey: Journey, pkigen: InProcess) -> N
     result = pkigen(
         "bundle", "create", journey.spec, "--pki", journey.place / "home", "--out", journey.place / "media"
     )
-    assert "is not what the spec asks for" in result.error
+    assert "does not match the spec: " in result.error
     assert not (journey.place / "media").exists()
     result = pkigen("bundle", "create", journey.spec, "--out", journey.place, "--node", "cp-9")
     assert (result.code, result.error) == (2, "there is no node 'cp-9' in this cluster")

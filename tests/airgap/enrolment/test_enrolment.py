@@ -386,7 +386,7 @@ def test_the_same_request_is_handed_out_until_it_is_answered(small: EnrolmentSit
     file.unlink()
     small.now += DAY
     again = small.good(*small.requesting("worker-1"))
-    assert "which waits for its answer" in again.err
+    assert "this is the pending request of" in again.err
     assert file.read_bytes() == first
     small.request("worker-1", "--anew")
     assert file.read_bytes() != first

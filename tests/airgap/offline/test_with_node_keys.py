@@ -114,7 +114,7 @@ def test_rescue_needs_the_offline_side_for_what_has_ended_there(enrolled: WithNo
     enrolled.now += 4015 * DAY
     refused = enrolled.pkigen("rescue", enrolled.site, "--yes", *enrolled.opened)
     assert refused.code == 1
-    assert refused.error == f"only the offline authority can renew what has ended: {', '.join(CAS)}"
+    assert refused.error == f"only the offline authority can renew what has expired: {', '.join(CAS)}"
     assert f"`pkigen authority request SPEC {' '.join(CAS)}` here" in refused.hint
     enrolled.ask(*CAS, *enrolled.opened)
     enrolled.sign()

@@ -155,10 +155,10 @@ def test_values_are_quoted_where_the_author_forgot(overrides: Path) -> None:
         (
             "kubeconfig.yaml.j2",
             ("kind: Config", "kind: Config\nkind: Config"),
-            "a key stands twice, line 14",
+            "a key is given twice, line 14",
         ),
-        ("kubeconfig.yaml.j2", ("kind: Config", "kind: [Config"), "it renders no YAML, line 14"),
-        ("kubeconfig.yaml.j2", ("kind: Config", "kind: !a b"), "it renders no YAML, line 13"),
+        ("kubeconfig.yaml.j2", ("kind: Config", "kind: [Config"), "it does not render YAML, line 14"),
+        ("kubeconfig.yaml.j2", ("kind: Config", "kind: !a b"), "it does not render YAML, line 13"),
         (
             "manifests/static-pod.yaml.j2",
             ("    image:", "    - --anonymous-auth=true\n    image:"),
@@ -173,7 +173,7 @@ def test_values_are_quoted_where_the_author_forgot(overrides: Path) -> None:
         ("manifests/static-pod.yaml.j2", ("status: {}", "---\na: b"), "does not render one Pod etcd"),
         ("kubelet/config.yaml.j2", ("kind: Kubelet", "kind: Proxy"), "no KubeletConfiguration"),
         ("addons/cluster-admins.yaml.j2", ("apiVersion", "version"), "no ClusterRoleBinding"),
-        ("addons/cluster-admins.yaml.j2", ("roleRef:", "- roleRef:"), "it renders no YAML"),
+        ("addons/cluster-admins.yaml.j2", ("roleRef:", "- roleRef:"), "it does not render YAML"),
         ("flags/kubeadm-flags.env.j2", ('}}="', '}}="--v=9 '), "exactly the flags"),
         ("flags/kubeadm-flags.env.j2", ('}}="', "}}="), "no environment file"),
     ],
