@@ -109,5 +109,5 @@ def _taken(user: str, inventory: Inventory) -> str | None:
         person = isinstance(certificate.location, InKubeconfig) and certificate.node is None
         own = certificate.issuer is CA.KUBERNETES and certificate.profile is Profile.CLIENT and not person
         if own and certificate.subject.common_name == user:
-            return f"the user {user!r} is this cluster's own {certificate.id}"
+            return f"the user {user!r} is the identity of this cluster's {certificate.id}"
     return None

@@ -53,7 +53,7 @@ class ProposedStep:
     """What a step would do.
 
     `before` and `after` are the desired state around it, and `plan` leads from one to the other. `premises`
-    are taken for granted because no file shows them; `risks` is what may break that no proof can see.
+    are assumed because no file shows them; `risks` is what may break that no proof can see.
     `obstacle` is why the step must not be taken now, and `seen` what the endpoints serve, if anybody asked.
     """
 

@@ -45,7 +45,7 @@ def jwt(**claims: object) -> str:
     ("user", "said"),
     [
         ("token: abcdef.0123456789abcdef", "user:       system:bootstrap:abcdef"),
-        ("token: opaque", "only the cluster knows whose it is"),
+        ("token: opaque", "only the cluster knows its user"),
         (f"token: {jwt(sub='joe', exp=1)}", "broken:     the token expired 1970-01-01"),
         (f"token: {jwt(sub='system:serviceaccount:n:a')}", "has no UID in it: the API server refuses it"),
         (
@@ -60,7 +60,7 @@ def jwt(**claims: object) -> str:
         ("username: joe, password: x", "API servers no longer take since 1.19"),
         ("as: root", "user:       system:anonymous"),
         ("token: opaque, as: root, as-groups: [a, b]", "acts as:    root in a, b, if it may impersonate"),
-        ("tokenFile: token", "only the cluster knows whose it is"),
+        ("tokenFile: token", "only the cluster knows its user"),
         ("tokenFile: none", "its token"),
         ("tokenFile: none, token: opaque", "only the cluster knows"),
         ("client-certificate: none", "broken:     its certificate"),

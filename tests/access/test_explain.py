@@ -27,10 +27,10 @@ WHO: dict[str, tuple[str, ...]] = {
         "presented to: kube-apiserver on cp-1",
         "verified by:  kube-apiserver --client-ca-file",
         "identity:     user dev1, groups platform-team",
-        "rights:       ClusterRole view in the whole cluster (addons/user-dev1.yaml)",
-        "rights:       Role pkigen:dev1 in the namespace web",
+        "permissions:  ClusterRole view in the whole cluster (addons/user-dev1.yaml)",
+        "permissions:  Role pkigen:dev1 in the namespace web",
         "signed by:    ca",
-        "at its end:   the API server answers 401 Unauthorized to this user",
+        "on expiry:    the API server answers 401 Unauthorized to this user",
     ),
     "user:plain": ("no groups", "none of its own; what its groups are bound to, the cluster knows"),
     "glass": ("system:masters passes by RBAC",),
@@ -68,13 +68,13 @@ WHO: dict[str, tuple[str, ...]] = {
     "ca": (
         "ca: a CA, CN=kubernetes",
         "verifies:     everything that it has signed",
-        "at its end:   every cert",
+        "on expiry:    every cert",
     ),
     "bob": (
-        "arn:aws:iam::111122223333:user/div/Bob: comes in through AWS IAM",
+        "arn:aws:iam::111122223333:user/div/Bob: authenticates through AWS IAM",
         "verified by:  aws-iam-authenticator",
         "identity:     user bob, no groups",
-        "rights:       ClusterRole edit in the whole cluster (addons/iam.yaml)",
+        "permissions:  ClusterRole edit in the whole cluster (addons/iam.yaml)",
     ),
     "arn:aws:iam::111122223333:role/Admin": ("user admin:{{SessionName}}, groups admins",),
     "etcd-ca": ("etcd's members and the API servers refuse one another",),
@@ -118,7 +118,7 @@ def test_many_nodes_are_not_all_listed(place: TeamCluster) -> None:
 def test_a_generation_that_rotates(place: TeamCluster) -> None:
     assert place.run("rotate", "ca", "kubernetes", place.spec, "--out", place.tree, "--yes").code == 0
     out = explained(place, "ca-next", place.tree)
-    assert "nothing: it is only trusted beside the signing one" in out
+    assert "nothing: it is only trusted beside the signing CA" in out
     said = explained(place, "--error", "x509: certificate signed by unknown authority", place.tree)
     assert "a rotation of ca is prepared: both generations must be in every trust bundle" in said
 
@@ -157,16 +157,16 @@ def test_files(place: TeamCluster) -> None:
     assert "not in spec.users" in known
     kubeconfig = explained(place, place.tree / "users/dev1.conf", place.tree)
     assert "context dev1@team (current)" in kubeconfig
-    assert "rights:       ClusterRole view in the whole cluster" in kubeconfig
+    assert "permissions:  ClusterRole view in the whole cluster" in kubeconfig
     own = explained(place, place.tree / "nodes/cp-1/etc/kubernetes/scheduler.conf", place.tree)
-    assert "rights:       ClusterRole system:kube-scheduler" in own
+    assert "permissions:  ClusterRole system:kube-scheduler" in own
     etcd = explained(place, place.tree / "nodes/cp-1/etc/kubernetes/pki/etcd/server.crt", place.tree)
-    assert "this cluster: it refuses it" in etcd
+    assert "this cluster: refuses it" in etcd
     asked = explained(place, place.write("a.csr", request(plain("ann"), None)))
     assert "a certificate signing request, CN=ann; key ECDSA-P256" in asked
     token = place.write("token", place.run("token", "--service-account", "web/deployer", place.tree).out)
     said = explained(place, token, place.tree)
-    assert "rights:       ClusterRole edit in the namespace web" in said
+    assert "permissions:  ClusterRole edit in the namespace web" in said
     assert token.read_text().strip() not in said
     opaque = explained(place, place.write("token", "abcdef.0123456789abcdef"))
     assert "kube-apiserver --enable-bootstrap-token-auth" in opaque

@@ -148,7 +148,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "a kubelet": (
         cannot("get", "nodes", "", user="system:node:worker-1"),
         "then bind",
-        "next: see that the Node object is called worker-1",
+        "next: check that the Node object is called worker-1",
     ),
     "a kubelet of another node": (
         cannot("get", "nodes", "", user="system:node:worker-9"),

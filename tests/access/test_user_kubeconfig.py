@@ -73,7 +73,7 @@ def test_the_key_must_be_the_certificates(place: TeamCluster) -> None:
     assert "broken" not in place.run("kubeconfig", "show", out).out
     before = out.read_bytes()
     for file, said in (
-        (other, "is another's: it does not belong to the certificate"),
+        (other, "does not match the certificate"),
         (certificate, "is not a PEM private key"),
         (place.write("enc.key", _encrypted()), "is encrypted with a passphrase"),
     ):
@@ -191,7 +191,7 @@ def test_a_certificate_without_a_user(place: TeamCluster) -> None:
     path = place.write("c.crt", nameless(place))
     result = place.run("user", "kubeconfig", "--certificate", path, place.tree)
     assert "names no user (CN)" in result.error
-    assert "has no common name: the API server takes no user from it" in place.run("explain", path).out
+    assert "has no common name: the API server finds no user in it" in place.run("explain", path).out
 
 
 def test_certificates_that_the_cluster_refuses(place: TeamCluster) -> None:

@@ -104,7 +104,7 @@ def test_the_summary_says_how_long_everybody_is_let_in(place: TeamCluster) -> No
     assert lines["dev1"] == "platform-team 168h (7 days) users/dev1.conf"
     assert lines["plain"] == "- 720h (30 days, default) users/plain.conf"
     assert lines["system:serviceaccount:web:deployer"] == "- 720h (30 days, default) users/web.deployer.conf"
-    assert lines["system:serviceaccount:web:robot"] == "- 720h (30 days, default) waits for its uid"
+    assert lines["system:serviceaccount:web:robot"] == "- 720h (30 days, default) needs its uid"
 
 
 def test_a_second_run_changes_nothing(place: TeamCluster) -> None:

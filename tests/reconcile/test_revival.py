@@ -226,7 +226,7 @@ def test_who_holds_keys_elsewhere_has_to_ask(tmp_path: Path, pkigen: InProcess) 
     pkigen.now = NOW + 11 * YEARS
     done = pkigen("rescue", tmp_path / "prod", "--yes")
     assert done.code == 0, done
-    assert "Nodes that hold their keys ask anew: worker-1." in done.out
+    assert "Nodes that hold their own keys request certificates again: worker-1." in done.out
     again = pkigen("rescue", tmp_path / "prod", "--yes")
     assert "nothing to do" in again.out
 

@@ -252,9 +252,9 @@ def test_the_discovery_hash_is_told_when_it_changes(workshop: Workshop) -> None:
 def test_what_comes_next_is_told(workshop: Workshop) -> None:
     said = workshop.step("ca kubernetes etcd", "prepare").err
     assert "then `pkigen rotate ca kubernetes etcd SPEC --phase promote`" in said
-    assert "taken for granted" not in said
+    assert "assumed: " not in said
     said = workshop.step("ca kubernetes etcd", "promote").err
-    assert "taken for granted: every node has the files that are there now" in said
+    assert "assumed: every node has the present files, and has restarted what they required" in said
     assert "--phase finish`" in said
 
 
@@ -273,7 +273,7 @@ def test_the_proof_is_shown_and_nothing_changes(workshop: Workshop) -> None:
     result = workshop.rotate("ca", "kubernetes", "--prove")
     assert result.code == 0
     assert re.search(r"^\d+ edges, \d+ cases, 0 broken$", result.out, re.MULTILINE)
-    assert "taken for granted: " in result.out
+    assert "assumed: " in result.out
     content = workshop.rotate("ca", "kubernetes", "--prove", "-o json").json
     assert (content["kind"], content["broken"]) == ("Proof", [])
     assert content["premises"]
@@ -581,7 +581,7 @@ def test_force_says_what_it_breaks(workshop: Workshop) -> None:
     assert (
         "risk: an API server or controller manager that has not restarted with the promoted key" in done.out
     )
-    assert "taken for granted: no token that the previous key has signed is still in use" in done.err
+    assert "assumed: no token that the previous key has signed is still in use" in done.err
 
 
 def test_a_promotion_that_the_ledger_does_not_know(workshop: Workshop) -> None:

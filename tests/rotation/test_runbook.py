@@ -237,7 +237,7 @@ def test_where_each_component_is_asked_for_its_health(tmp_path: Path, address: s
 def test_tokens(workshop: Workshop) -> None:
     assert "both must be there" in runbook(workshop, "sa", "prepare")
     promote = runbook(workshop, "sa", "promote")
-    assert "# tokens of the previous key may live until 2027-11-22 03:00 UTC, and\n" in promote
+    assert "# tokens of the previous key may be valid until 2027-11-22 03:00 UTC, and\n" in promote
     assert "get --raw /openid/v1/jwks" in promote
     assert '"path":"/data/token"' in promote
     assert "one key" in runbook(workshop, "sa", "finish")

@@ -174,7 +174,7 @@ def _agree(proposed: ProposedStep, options: RotationOptions) -> None:
     tell(plan_text(proposed.plan, inventory, proposed.risks))
     if proposed.step is not RotationStep.PREPARE:
         for premise in proposed.premises:
-            note(f"taken for granted: {premise}")
+            note(f"assumed: {premise}")
     if not options.yes and not agreed(f"{proposed.step} {', '.join(proposed.identifiers)}?"):
         raise PkigenError("not rotated", hint="nothing was changed")
 

@@ -334,7 +334,7 @@ def test_a_passphrase_by_file_and_by_descriptor(pkigen: InProcess, tmp_path: Pat
     assert "can be read by others" in pkigen(*command).error
     words.chmod(0o600)
     made = pkigen(*command)
-    assert "whoever knows the passphrase" in made.out
+    assert "everybody who knows the passphrase" in made.out
     pin = made.out.split()[-1]
     file = tmp_path / "home.cp-1.bundle"
     reading, writing = os.pipe()

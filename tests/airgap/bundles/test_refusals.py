@@ -91,7 +91,7 @@ def test_a_key_that_came_to_be_trusted_meanwhile() -> None:
     """Between the question and the change somebody may have installed another cluster's bundle."""
     key, other = BundleKey(seed=bytes(32)), BundleKey(seed=bytes(range(32)))
     require_key(key.public, fingerprint(key.public))
-    with pytest.raises(BundleError, match="it is signed by .*, but .* is pinned"):
+    with pytest.raises(BundleError, match=r"it is signed by .*, but .* is pinned"):
         require_key(key.public, fingerprint(other.public))
 
 

@@ -443,7 +443,7 @@ def test_signing_for_others_needs_the_key(cluster: OfflineSides) -> None:
     if keys_are_here(cluster):
         assert result.code == 0, result
     else:
-        assert "the CA's key is with the offline authority" in result.error
+        assert "the CA's key is at the offline authority" in result.error
         assert "pkigen authority request" in result.hint
 
 
