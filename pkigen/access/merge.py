@@ -43,7 +43,7 @@ def merge(configs: Sequence[Kubeconfig]) -> Merged:
     """The first file that has a name decides what it means, whole; paths become absolute.
 
     Args:
-        configs: In the order of precedence.
+        configs: The kubeconfigs, the one that takes precedence first.
     """
     entries: dict[Section, dict[str, NamedEntry]] = {section: {} for section in Section}
     remarks: list[str] = []

@@ -154,7 +154,7 @@ def open_directory(system: System, directory: Path, *, spec: Path | None, templa
         lock = read_lock(store)
     if lock is None:
         raise UsageError(
-            f"{directory} has no pki.lock that says what it was made from",
+            f"{directory} has no readable pki.lock with its spec",
             hint="name the PKI directory, or give the spec with --spec",
         )
     loaded = lock.cluster()

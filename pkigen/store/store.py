@@ -348,7 +348,7 @@ def _open_root(fs: FileSystem, parent_fd: int, name: str, resources: ExitStack) 
 
 
 def _open_private(fs: FileSystem, root_fd: int, private: Parts) -> int:
-    """A directory that is there already may be too open: secrets are staged in it."""
+    """A directory that exists already may be too open: secrets are staged in it."""
     with Descent(fs, root_fd) as above:
         parent = above.make(private[:-1])
         try:

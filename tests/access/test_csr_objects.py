@@ -38,12 +38,12 @@ def test_a_new_key_and_its_request(place: TeamCluster) -> None:
     assert made.subject == plain("users:Dev1", "dev")
     assert not list(made.extensions)
     again = place.run("csr", "new", "--user", "users:dev1", "--out", folder)
-    assert again.error == f"{key} is there already"
+    assert again.error == f"{key} exists already"
     assert "only copy of a key" in again.hint
     key.unlink()
     asked = (folder / "users-dev1.csr").read_bytes()
     again = place.run("csr", "new", "--user", "users:dev1", "--out", folder)
-    assert again.error == f"{folder}/users-dev1.csr is there already"
+    assert again.error == f"{folder}/users-dev1.csr exists already"
     assert not key.exists(), "no key without its request"
     assert (folder / "users-dev1.csr").read_bytes() == asked
     signed = place.sign(folder / "users-dev1.csr", "--group", "dev", user="users:Dev1")
@@ -83,7 +83,7 @@ def test_the_object_for_the_cluster(place: TeamCluster) -> None:
             "expirationSeconds": 86400,
         },
     }
-    assert "whoever approves it lets in CN=users:Dev1,O=dev" in result.err
+    assert "approving it grants access to CN=users:Dev1,O=dev" in result.err
     out = place.folder / "csr.yaml"
     named = place.run("csr", "manifest", "--csr", path, "--name", "a", "--out", out)
     assert named.out.startswith(f"kubectl apply -f {out}\nkubectl certificate approve a\n")

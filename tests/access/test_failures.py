@@ -59,7 +59,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     ),
     "a name that the spec has": (
         "certificate is valid for cp-1, kubernetes, not 10.0.0.11",
-        "next: dial cp-1, kubernetes",
+        "next: connect to cp-1, kubernetes",
         "the spec gives cp-1/apiserver this name already",
     ),
     "a name of nobody": (
@@ -69,7 +69,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     ),
     "a name of etcd": (
         "certificate is valid for worker-1, 10.0.0.21, not worker-1.lan",
-        "next: dial 10.0.0.21, worker-1",
+        "next: connect to 10.0.0.21, worker-1",
         "next: add worker-1.lan to certSANs of its node",
     ),
     "anonymous": (
@@ -198,7 +198,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     ),
     "a token for others": (
         "invalid bearer token, token audiences [vault] is invalid for the target audiences",
-        "it is for others, by its audiences",
+        "it is for other audiences",
         "this cluster's API servers are https://kubernetes.default.svc.cluster.local",
     ),
     "Kubernetes itself": (
@@ -246,7 +246,7 @@ def test_an_error_from_standard_input(place: TeamCluster, monkeypatch: pytest.Mo
 
 def test_other_errors(place: TeamCluster, tmp_path: Path) -> None:
     result = place.run("explain", "--error", "no space left on device")
-    assert (result.code, result.error) == (1, "this message is not one that pkigen knows")
+    assert (result.code, result.error) == (1, "pkigen does not know this message")
     (place.tree / "pki/ca.crt").unlink()
     (place.tree / "pki/ca.key").unlink()
     assert "trust bundle" in explained(place, "--error", UNKNOWN, place.tree)

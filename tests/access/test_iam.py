@@ -176,7 +176,7 @@ def test_mappings_without_rights_and_no_mappings(place: TeamCluster) -> None:
     result = place.run("iam", place.spec)
     assert [document["kind"] for document in documents(result.out)] == ["ConfigMap"]
     place.spec.write_text(text.partition("  iam:")[0])
-    assert place.run("iam", place.spec).error == "spec.iam maps nobody"
+    assert place.run("iam", place.spec).error == "spec.iam is empty"
 
 
 @pytest.mark.parametrize(

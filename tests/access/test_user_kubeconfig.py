@@ -39,7 +39,7 @@ def test_a_certificate_that_came_back(place: TeamCluster) -> None:
     content = yaml.safe_load(result.out)
     assert content["users"][0]["user"]["client-key"] == "ann.key"
     assert "groups:     dev, system:authenticated" in result.err
-    assert "its private key must come to" in result.err
+    assert "its private key must be at" in result.err
     out = place.folder / "ann.conf"
     options = ("--key-path", "/k", "--namespace", "web", "--out", out)
     assert (

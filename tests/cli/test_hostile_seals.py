@@ -106,5 +106,5 @@ def test_a_panic_of_a_library_is_words_too(pkigen: InProcess, monkeypatch: pytes
     code = app.run(["status"])
     captured = pkigen.capsys.readouterr()
     assert (code, captured.out) == (1, "")
-    assert captured.err.startswith("error: PanicError in pkigen itself\nhint: this is a bug")
+    assert captured.err.startswith("error: internal error: PanicError\nhint: this is a bug")
     assert "unwrap" not in captured.err

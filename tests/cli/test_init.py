@@ -65,7 +65,7 @@ def test_a_second_run_touches_nothing(pkigen: InProcess, spec: Path, tree: Path)
     assert (result.code, result.err) == (0, "")
     pin = pkigen("init", spec, "--out", tree, "-o", "json").json["bundleKey"]
     assert result.out.splitlines() == [
-        f"{tree} is what the spec asks for: nothing to do",
+        f"{tree} matches the spec: nothing to do",
         f"bundle key: {pin} (nodes pin it: `pkigen bundle install --pin`)",
     ]
     assert photograph(tree) == before

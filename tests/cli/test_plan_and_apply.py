@@ -130,7 +130,7 @@ def test_apply_asks(pkigen: InProcess, spec: Path, tree: Path, answering: Callab
         assert contents(tree) == before
     answering("")
     result = pkigen("apply", spec, "--out", tree)
-    assert (result.code, result.hint) == (1, "add --yes to go on without asking")
+    assert (result.code, result.hint) == (1, "add --yes to continue without asking")
     assert contents(tree) == before
     answering("y\n")
     result = pkigen("apply", spec, "--out", tree)
@@ -172,14 +172,17 @@ def test_a_saved_plan_is_applied(pkigen: InProcess, spec: Path, tree: Path, tmp_
     saved = tmp_path / "plan.json"
     result = pkigen("plan", spec, "--out", tree, "--save", saved)
     assert result.code == 0
-    assert result.err == f"saved: apply exactly this with `pkigen apply {spec} --out {tree} --plan {saved}`\n"
+    assert (
+        result.err
+        == f"saved: apply exactly this plan with `pkigen apply {spec} --out {tree} --plan {saved}`\n"
+    )
     assert json.loads(saved.read_text())["kind"] == "Plan"
     assert list(tmp_path.glob(".plan.json*")) == []
     result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
     assert (result.code, result.err) == (0, "")
     again = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
     assert again.code == 1
-    assert "the world has moved since the plan was saved" in again.error
+    assert "the saved plan is stale: the same spec now gives another plan" in again.error
 
 
 @pytest.mark.parametrize(
@@ -322,7 +325,7 @@ def test_runbooks(pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     result = pkigen("plan", spec, "--out", tree, "--runbook", tmp_path / "file")
     assert result.code == 2
-    assert result.error == f"--runbook: {tmp_path}/file is no directory"
+    assert result.error == f"--runbook: {tmp_path}/file is not a directory"
 
 
 def test_apply_makes_a_first_tree_too(pkigen: InProcess, spec: Path, tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def test_from_the_kit_alone(kit: EncryptedCluster, tmp_path: Path, pkigen: InPro
     root = tmp_path / "back"
     done = from_kit(pkigen, kit, root)
     assert done.code == 0, done
-    assert "is put back from the kit" in done.err
+    assert "is restored from the kit" in done.err
     assert pkigen("verify", root).code == 0
     old, new = certificates(kit.root), certificates(root)
     assert old.keys() == new.keys()

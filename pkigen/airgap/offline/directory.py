@@ -255,7 +255,7 @@ def ca_files(ca: CA) -> KeyPairFiles:
 
 
 def _is_brought(store: Store, files: KeyPairFiles, *, now: datetime) -> bool:
-    """Whether a CA is there already; refused where it cannot sign."""
+    """Whether a CA exists already; refused where it cannot sign."""
     if not _has(store, files.certificate) and not _has(store, files.key):
         return False
     _chain(store, files, now=now)

@@ -61,7 +61,7 @@ RootValidityOption = Annotated[
     typer.Option(
         "--root-validity",
         metavar="DURATION",
-        help="How long the root lives.  [default: twice the spec's caValidity]",
+        help="The validity of the root.  [default: twice the spec's caValidity]",
     ),
 ]
 
@@ -95,7 +95,7 @@ def init(
         opened = open_authority(session.inventory, store, now=session.now)
         _say_authority(session, opened)
     if existed:
-        note("note: it was there already, and is as it was")
+        note("note: it exists already and is unchanged")
 
 
 def _root_lifetime(session: Session, given: str | None) -> timedelta:
@@ -148,16 +148,18 @@ def renew(
             names, opened, session.inventory, store, session.tools(PlainVault()), root_validity=lifetime
         )
         _say_authority(session, open_authority(session.inventory, store, now=session.now))
-    note("next: at the site, `pkigen authority request SPEC NAME` asks for what is to have a new end")
+    note("next: at the site, `pkigen authority request SPEC NAME` requests the certificates to renew")
 
 
 def sign(
     context: typer.Context,
-    request: Annotated[Path, typer.Argument(metavar="REQUEST", help="The file that the site has sent.")],
-    spec: Annotated[Path, typer.Option("--spec", metavar="SPEC", help="The spec, as this side has it.")],
+    request: Annotated[Path, typer.Argument(metavar="REQUEST", help="The site's request file.")],
+    spec: Annotated[Path, typer.Option("--spec", metavar="SPEC", help="The spec of this side.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="The answer.  [default: REQUEST with the ending .answer]"),
+        typer.Option(
+            "--out", metavar="FILE", help="The answer file.  [default: REQUEST with the suffix .answer]"
+        ),
     ] = None,
     *,
     directory: AuthorityOption = None,

@@ -45,7 +45,7 @@ def rekey(
 ) -> None:
     """Change the passphrase of an encrypted authority, or the identity that opens it.
 
-    Every private file is sealed anew for a key that the old passphrase never opened, and all backups go. A
+    Every private file is sealed again, for a key that the old passphrase never opened, and all backups go. A
     copy that somebody made before still opens with the old one: where that is to be feared, rotate the keys.
     """
     locking = Locking(

@@ -32,7 +32,7 @@ _PUBLIC = 0o644
 
 @app.callback()
 def node() -> None:
-    """Prepare a node: the key that its bundles are sealed to, and keys that are born there and stay."""
+    """Prepare a node: the key that its bundles are sealed to, and private keys that never leave it."""
 
 
 # -- on the node ----------------------------------------------------------------------------------------
@@ -44,7 +44,7 @@ def identity(
     *,
     root: RootOption = Path("/"),
     show: Annotated[
-        bool, typer.Option("--show", help="Only show the recipient of the key that is there.")
+        bool, typer.Option("--show", help="Only show the recipient of the existing key.")
     ] = False,
 ) -> None:
     """Make this node's age key, and print its public half for the spec's ageRecipient.
@@ -70,12 +70,12 @@ def _made(system: System, root: Path) -> Identity:
         if identity_of(store) is not None:
             raise PkigenError(
                 f"{root / IDENTITY} exists: a new key could not open what was sealed to it",
-                hint="show its recipient with --show; move it away to have a new one made",
+                hint="show its recipient with --show; to make a new key, move it away",
             )
         with store.transaction() as transaction:
             made = stage_identity(transaction)
             transaction.commit()
-    note("next: carry this line to the authority, into the node's ageRecipient in the spec")
+    note("next: put this line into the node's ageRecipient in the authority's spec")
     return made
 
 
@@ -84,7 +84,10 @@ def request(
     context: typer.Context,
     spec: SpecArgument,
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="The medium: the request goes there, and no key.")
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", help="The medium to write the request to; no key is written there."
+        ),
     ],
     *,
     root: RootOption = Path("/"),
@@ -92,11 +95,13 @@ def request(
     identity: IdentityOption = None,
     reuse_keys: Annotated[
         bool,
-        typer.Option("--reuse-keys", help="Ask for the keys that are installed instead of making new ones."),
+        typer.Option(
+            "--reuse-keys", help="Request certificates for the installed keys instead of making new ones."
+        ),
     ] = False,
     anew: Annotated[
         bool,
-        typer.Option("--anew", help="Give up the request that waits for its answer, and make another."),
+        typer.Option("--anew", help="Discard the pending request, and make a new one."),
     ] = False,
 ) -> None:
     """Make keys for all that this node needs, and one signed file that asks for their certificates.

@@ -134,7 +134,7 @@ def _agreed(session: Session, store: Store, spec: Path, petitions: list[Petition
         node = petition.node
         if petition.former_signer is not None:
             note(f"note: {node} signed its last request with another key: {petition.former_signer}")
-        say(f"asked for by {node} at {timestamp(petition.requests.created)}, signed by {petition.signer}")
+        say(f"requested by {node} at {timestamp(petition.requests.created)}, signed by {petition.signer}")
     if not yes and not agreed(f"issue these {len(items)} certificates?"):
         raise PkigenError("not approved", hint="nothing was issued")
     return plan
@@ -142,7 +142,10 @@ def _agreed(session: Session, store: Store, spec: Path, petitions: list[Petition
 
 def _say_kept_back(applied: Applied) -> None:
     for identifier in applied.capped:
-        note(f"note: {identifier} was shortened to its CA's end; `pkigen rotate ca` makes room")
+        note(
+            f"note: {identifier} was shortened to its CA's validity; rotate the CA for longer "
+            "validities: `pkigen rotate ca`"
+        )
 
 
 def _answer(session: Session, store: Reader, petitions: tuple[Petition, ...], out: Path) -> None:
@@ -160,7 +163,7 @@ def _answer(session: Session, store: Reader, petitions: tuple[Petition, ...], ou
             except PkigenError as error:
                 raise PkigenError(
                     error.message,
-                    hint="what was asked for is issued: run this again, and it packs the answers",
+                    hint="the certificates are issued: run this again to pack the answers",
                 ) from None
             step()
             said.append(

@@ -115,7 +115,7 @@ def test_from_the_authority_to_the_node_and_back(journey: Journey, pkigen: InPro
     assert "restore /etc/kubernetes/pki/apiserver.key" in back.out
     assert "remove" not in back.out.splitlines()[-1]
     refused_again = pkigen("bundle", "rollback", "--root", journey.node)
-    assert "nobody answered" in refused_again.error
+    assert "no answer: nothing was changed" in refused_again.error
 
 
 def test_inspect_shows_no_secrets(journey: Journey, pkigen: InProcess) -> None:
@@ -229,7 +229,7 @@ def test_a_root_that_is_not_there_is_not_made(journey: Journey, pkigen: InProces
         ("node", "request", own_keys, "--node", "cp-1", "--out", journey.place),
     ):
         result = pkigen(*arguments, "--root", typo)
-        assert (result.code, result.error) == (2, f"{typo} is no directory"), result
+        assert (result.code, result.error) == (2, f"{typo} is not a directory"), result
     assert not typo.exists()
 
 
@@ -296,7 +296,7 @@ def test_a_strangers_runbook_cannot_write_to_the_terminal(
 def test_who_is_trusted(journey: Journey, pkigen: InProcess) -> None:
     journey.create()
     result = journey.on_node("install", "--yes", pin=False)
-    assert "nobody has said which bundle key is to be trusted" in result.error
+    assert "no bundle key is pinned on this host" in result.error
     assert journey.on_node("install", "--yes").code == 0
     result = pkigen(
         "bundle", "verify", journey.file, "--root", journey.node, "--pin", "aaaaa-aaaaa-aaaaa-aaaaa-aaaaa"
@@ -365,7 +365,7 @@ def test_passphrases_that_will_not_do(tmp_path: Path) -> None:
     file.write_bytes(f"{WORDS}\r\nsecond line".encode())
     assert source.read("it").text == WORDS
     assert source.is_given
-    with pytest.raises(UsageError, match="do not go together"):
+    with pytest.raises(UsageError, match="cannot be combined"):
         PassphraseSource(file=file, descriptor=3).read("it")
 
 

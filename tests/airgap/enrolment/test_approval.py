@@ -78,7 +78,7 @@ def test_all_are_issued_in_one_change_and_answered_one_by_one(asked: Asked) -> N
     before = (asked.tree / ".pkigen/ledger.jsonl").read_text()
     done = asked.good(*asked.approving_all("--yes"))
     for node, signer in asked.signers.items():
-        assert f"asked for by {node} at " in done.out
+        assert f"requested by {node} at " in done.out
         assert f"signed by {signer}" in done.out
         asked.good(*asked.installing(node, "--pin", asked.pin, "--yes"))
     assert asked.run("verify", asked.tree).code == 0
@@ -199,7 +199,7 @@ def test_a_medium_that_fills_up_is_answered_by_running_it_again(
         patched.setattr(media, "put", small)
         done = asked.run(*asked.approving_all("--yes"))
     assert (done.code, "no space left" in done.error) == (1, True)
-    assert "is issued: run this again" in done.hint
+    assert "are issued: run this again" in done.hint
     assert len(list(asked.medium.glob("*.bundle"))) == 1
     before = snapshot(asked.tree)
     asked.good(*asked.approving_all())

@@ -84,7 +84,7 @@ def test_there_is_nothing_to_pack_yet(small: EnrolmentSite) -> None:
     packing = ("bundle", "create", small.file, "--pki", small.tree, "--out", small.medium)
     refused = small.run(*packing, "--node", "worker-1")
     assert refused.code == 1
-    assert "worker-1 has not asked for its certificates yet" in refused.error
+    assert "worker-1 has not requested its certificates yet" in refused.error
     packed = small.good(*packing)
     assert "note: worker-1 has not asked" in packed.err
     assert not (small.medium / "prod.worker-1.bundle").exists()

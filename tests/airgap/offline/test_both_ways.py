@@ -69,7 +69,7 @@ def test_a_request_is_all_that_init_makes(tmp_path: Path) -> None:
         everything = set(derive(load(places.spec, kinds=CERTIFICATES).spec).certificates)
         assert asked == (set(CAS) if keys == "site" else everything - set(CAS))
         assert b"PRIVATE KEY" not in places.request_file.read_bytes()
-        assert f"asks the offline authority of prod for {len(asked)} certificates" in said.out
+        assert f"requests {len(asked)} certificates from the offline authority of prod" in said.out
 
 
 def test_the_directory_says_what_it_waits_for(places: OfflineSides) -> None:
@@ -116,7 +116,7 @@ def test_the_answer_makes_the_whole_cluster(places: OfflineSides) -> None:
     assert verified.err == "", "no remark either: all that an offline authority needs is known"
     assert places.done("plan", places.spec, "--out", places.site).out.startswith("nothing to do")
     assert "nothing to do" in places.done("init", places.spec, "--out", places.site).out
-    assert "nothing to ask for" in places.ask().out
+    assert "nothing to request: " in places.ask().out
     assert set(certificates_of(places)) == set(
         derive(load(places.spec, kinds=CERTIFICATES).spec).certificates
     )
