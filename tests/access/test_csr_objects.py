@@ -110,11 +110,11 @@ def test_every_user_has_a_name_for_an_object(user: str) -> None:
 @pytest.mark.parametrize(
     ("subject", "options", "said"),
     [
-        (x509.Name([]), [], "names no user"),
+        (x509.Name([]), [], "the request has no user"),
         (name((NameOID.COUNTRY_NAME, "DE"), (NameOID.COMMON_NAME, "ann")), [], "has more than a user"),
         (plain(), ["--validity", "9m"], "less than 10 minutes"),
         (plain("a b"), [], "must begin with"),
-        (plain("ann", "system:masters"), [], "Kubernetes' own"),
+        (plain("ann", "system:masters"), [], "which is reserved for Kubernetes"),
     ],
 )
 def test_objects_that_the_cluster_would_refuse(

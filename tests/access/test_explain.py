@@ -32,8 +32,8 @@ WHO: dict[str, tuple[str, ...]] = {
         "signed by:    ca",
         "on expiry:    the API server answers 401 Unauthorized to this user",
     ),
-    "user:plain": ("no groups", "none of its own; what its groups are bound to, the cluster knows"),
-    "glass": ("system:masters passes by RBAC",),
+    "user:plain": ("no groups", "none of its own; `kubectl auth can-i --list` shows those of its groups"),
+    "glass": ("system:masters bypasses RBAC",),
     "web/deployer": (
         "serviceaccount:web:deployer: a service account token",
         "users/web.deployer.conf, until 2026-12-22 03:00 UTC (in 30d)",
@@ -42,7 +42,7 @@ WHO: dict[str, tuple[str, ...]] = {
         "ClusterRole edit in the namespace web",
         "signed by:    sa",
     ),
-    "system:serviceaccount:web:robot": ("waits for its UID", "kubectl -n web get serviceaccount robot"),
+    "system:serviceaccount:web:robot": ("needs its UID", "kubectl -n web get serviceaccount robot"),
     "apiserver": (
         "cp-1/apiserver: a serving certificate, CN=kube-apiserver, for cp-1, kubernetes",
         "given by:     kube-apiserver --tls-cert-file",
@@ -67,7 +67,7 @@ WHO: dict[str, tuple[str, ...]] = {
     "admin.conf": ("ClusterRole cluster-admin through the group kubeadm:cluster-admins",),
     "ca": (
         "ca: a CA, CN=kubernetes",
-        "verifies:     everything that it has signed",
+        "verifies:     everything it has signed",
         "on expiry:    every cert",
     ),
     "bob": (
@@ -92,7 +92,7 @@ def test_who(place: TeamCluster, who: str) -> None:
 def test_cluster_admins_have_every_right(place: TeamCluster) -> None:
     place.replace("clusterRoles: [view]\n      roles:", "clusterRoles: [cluster-admin]\n      roles:")
     said = explained(place, cannot("get", "secrets", "", "web"), place.spec, "--pki", place.tree)
-    assert "the spec gives it this right" in said
+    assert "the spec grants this permission" in said
 
 
 def test_a_spec_alone_and_files_that_are_gone(place: TeamCluster) -> None:
@@ -182,7 +182,7 @@ def test_files_that_cannot_be_read(place: TeamCluster) -> None:
         ("a b c", "is neither a kubeconfig nor a PEM certificate, a request or a token"),
         (b"\xff\xfe\0", "is neither a kubeconfig nor"),
         ("kind: Pod\n", "is neither a kubeconfig nor"),
-        ("clusters: 7\n", "clusters is no list"),
+        ("clusters: 7\n", "clusters is not a list"),
         ((place.tree / "pki/ca.key").read_bytes(), "is a private key"),
         ((place.tree / "pki/sa.pub").read_bytes(), "is a public key"),
     ):

@@ -74,12 +74,12 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     ),
     "anonymous": (
         ANONYMOUS,
-        "the API server saw no credential at all",
+        "no credential reached the API server",
         "users/<name>.conf, for dev1, glass",
     ),
     "a right that is missing": (
         cannot("delete", "pods", "", "web"),
-        "next: see what there is with `kubectl auth can-i --list --as dev1`",
+        "next: list its permissions with `kubectl auth can-i --list --as dev1`",
         'roles: [{namespace: web, rules: [{apiGroups: [""], resources: [pods], verbs: [delete]}]}]',
     ),
     "in the whole cluster": (
@@ -102,7 +102,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "a path that was not applied": (
         METRICS.format("/metrics/x"),
         "then bind",
-        "the spec gives it this right",
+        "the spec grants this permission",
     ),
     "no more than a verb": ('User "dev1" cannot impersonate', "then bind", 'nonResourceURLs: ["/…"]'),
     "a service account": (
@@ -170,7 +170,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
             f'{UNKNOWN} (possibly because of "x509: ECDSA verification failure" while trying to verify '
             'candidate authority certificate "kubernetes")'
         ),
-        "it knows a CA of the same name, kubernetes, with another key",
+        "it trusts a CA of the same name, kubernetes, with another key",
         "is of an earlier CA, or of another cluster",
     ),
     "a client that the API server does not know": (
@@ -183,7 +183,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     ),
     "a client that does not know the API server": (
         "http: TLS handshake error from 10.0.0.9:1234: remote error: tls: bad certificate",
-        "a client broke off",
+        "a client aborted: it does not trust",
         "the cluster's CA is sha256:",
     ),
     "a name that openssl does not say": (
@@ -209,7 +209,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "expired": (
         "x509: certificate has expired or is not yet valid: current time",
         "`date` on",
-        "ca CA ends in",
+        "ca CA expires in",
     ),
     "unauthorized": (
         "error: You must be logged in to the server (Unauthorized)",

@@ -187,14 +187,14 @@ def test_mappings_without_rights_and_no_mappings(place: TeamCluster) -> None:
         ("[]", "is not the ConfigMap aws-auth"),
         ("a: [", "is not YAML"),
         ("a: 1\na: 2", "is given twice"),
-        ("kind: ConfigMap\nmetadata: {name: aws-auth}\ndata: [a]", "its data is no mapping"),
+        ("kind: ConfigMap\nmetadata: {name: aws-auth}\ndata: [a]", "its data is not a mapping"),
         (
             "kind: ConfigMap\nmetadata: {name: aws-auth}\ndata: {mapRoles: 7}",
             "its data is not a mapping of strings",
         ),
         (
             "kind: ConfigMap\nmetadata: {name: aws-auth}\ndata: {mapRoles: a}",
-            "mapRoles is no list of mappings",
+            "mapRoles is not a list of mappings",
         ),
         ("kind: ConfigMap\nmetadata: {name: aws-auth}\ndata: {mapRoles: '['}", "is not YAML"),
         (

@@ -31,7 +31,7 @@ def test_who_it_is_until_when_and_what_breaks_next(place: TeamCluster) -> None:
     late = shown(place, text, later=timedelta(days=8))
     assert "until:      2026-11-29 03:00 UTC (1d ago)" in late
     assert "broken:     the client certificate expired 2026-11-29 03:00 UTC" in late
-    assert "broken now: since 2026-11-29 03:00 UTC the client certificate ends" in late
+    assert "broken now: since 2026-11-29 03:00 UTC the client certificate expires" in late
     assert "is not valid before" in shown(place, text, later=-timedelta(days=1))
     assert "PRIVATE" not in late
 

@@ -317,7 +317,7 @@ def test_a_bound_that_is_lowered_is_for_tokens_that_are_there_too(place: TeamClu
     place.replace("  nodes:\n", "  serviceAccounts: {maxTokenLifetime: 2400h}\n  nodes:\n")
     verified = place.run("verify", place.tree, "--spec", place.spec)
     assert (
-        "ends 2027-09-18 03:00 UTC, 300d after it becomes valid, and serviceAccounts.maxTokenLifetime is "
+        "expires 2027-09-18 03:00 UTC, 300d after it becomes valid, and serviceAccounts.maxTokenLifetime is "
         "2400h" in (verified.out)
     )
 

@@ -113,7 +113,7 @@ def test_only_certificates_come_into_a_kubeconfig(place: TeamCluster) -> None:
     assert "larger" in place.run("user", "kubeconfig", "--certificate", certificate, place.tree).error
     certificate.write_bytes(text + certificate.with_suffix(".key").read_bytes())
     assert (
-        "holds a private key"
+        "contains a private key"
         in place.run("user", "kubeconfig", "--certificate", certificate, place.tree).error
     )
 
@@ -123,7 +123,7 @@ def test_only_certificates_come_into_a_kubeconfig(place: TeamCluster) -> None:
     [
         (("--validity", "1h"), timedelta(hours=2), "the token expired 2026-11-22 04:00 UTC"),
         ((), -timedelta(minutes=3), "the token is not valid before 2026-11-22 03:00 UTC"),
-        (("--uid", ""), timedelta(), "the token has no UID in it"),
+        (("--uid", ""), timedelta(), "the token contains no UID"),
     ],
 )
 def test_tokens_that_no_api_server_takes(

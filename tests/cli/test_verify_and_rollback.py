@@ -169,7 +169,8 @@ def test_a_backup_that_was_edited(pkigen: InProcess, tree: Path, grown: list[dic
     kept.write_bytes((tree / "pki/ca.crt").read_bytes())
     result = pkigen("rollback", "--out", tree, "--yes")
     assert result.code == 1
-    assert "holds another nodes/cp-1/etc/kubernetes/pki/apiserver.crt than the one that" in result.error
+    assert "nodes/cp-1/etc/kubernetes/pki/apiserver.crt in backup " in result.error
+    assert " is not the file that was replaced" in result.error
     assert contents(tree) == grown[-1]
 
 

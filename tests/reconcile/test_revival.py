@@ -172,7 +172,7 @@ def test_an_intermediate_that_ended_is_not_ours_to_renew(place: EncryptedCluster
     (place.root / "pki/ca.crt").write_bytes(issued.public_bytes(Encoding.PEM))
     tree = contents(place.root)
     refused = rescue(pkigen, place)
-    assert "only whoever signed it can renew it" in refused.error
+    assert "only its issuer can renew it" in refused.error
     assert contents(place.root) == tree
 
 

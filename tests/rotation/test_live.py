@@ -189,7 +189,7 @@ def test_everything_that_can_be_wrong(workshop: Workshop, servers: Servers, tmp_
 
 
 @pytest.mark.parametrize(
-    ("days", "flaw"), [(400, "expired: expired 2027-11-22"), (-1, "not-yet-valid: begins ")]
+    ("days", "flaw"), [(400, "expired: expired 2027-11-22"), (-1, "not-yet-valid: is not valid before ")]
 )
 def test_time(workshop: Workshop, servers: Servers, days: int, flaw: str) -> None:
     assert servers.served

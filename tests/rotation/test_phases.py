@@ -131,7 +131,7 @@ def test_without_a_phase_the_next_one_is_proposed(
         assert workshop.phases() == {"etcd-ca": phase, "front-proxy-ca": phase}
     asked = workshop.rotate("ca", "etcd", "front-proxy")
     assert asked.code == 1
-    assert asked.error.startswith("it is not known that every node has the promoted files")
+    assert asked.error.startswith("it is not confirmed that every node has the promoted files")
     monkeypatch.setattr("pkigen.cli.commands.rotate.agreed", lambda question: question == "finish etcd-ca?")
     command = ("rotate", "ca", "etcd", workshop.spec, "--out", workshop.tree, "--assume-distributed")
     assert workshop.run(*command).code == 0
@@ -201,7 +201,7 @@ def test_rolled_back_at_any_point_before_finish(workshop: Workshop) -> None:
     assert pem(workshop, f"nodes/cp-1/{PKI}/apiserver.crt")[0].issuer.rfc4514_string() == "CN=kubernetes"
     verified(workshop)
     said = workshop.step("ca kubernetes", "rollback").out
-    assert "risk: the next ca has been promoted before: what it has signed since then is refused" in said
+    assert "risk: the next ca was promoted earlier: what it has signed since then is refused" in said
     assert workshop.phases() == {}
     assert pem(workshop, f"nodes/cp-1/{PKI}/ca.crt") == pem(workshop, "pki/ca.crt")
     verified(workshop)
@@ -556,12 +556,12 @@ def test_finish_waits_for_the_longest_token(workshop: Workshop) -> None:
     early = workshop.rotate("sa", "--phase finish", "--assume-distributed")
     assert (early.code, early.error) == (
         1,
-        "tokens of the previous key may live until 2026-12-02 03:00 UTC (serviceAccounts.maxTokenLifetime)",
+        "tokens of the previous key may be valid until 2026-12-02 03:00 UTC (serviceAccounts.maxTokenLifetime)",
     )
     assert "every token of the previous key is then refused at once" in early.hint
     workshop.now += timedelta(hours=2)
     blind = workshop.rotate("sa", "--phase finish")
-    assert blind.error.startswith("it is not known that every node has the promoted files")
+    assert blind.error.startswith("it is not confirmed that every node has the promoted files")
     assert "--live" not in blind.hint.replace("verify --live", "")
     done = workshop.rotate("sa", "--phase finish", "--assume-distributed")
     assert done.code == 0
@@ -589,7 +589,7 @@ def test_a_promotion_that_the_ledger_does_not_know(workshop: Workshop) -> None:
     workshop.step("sa", "promote")
     (workshop.tree / ".pkigen/ledger.jsonl").write_bytes(b"")
     result = workshop.rotate("sa", "--phase finish", "--assume-distributed")
-    assert result.error.startswith("tokens of the previous key may live until an unknown time")
+    assert result.error.startswith("tokens of the previous key may be valid until an unknown time")
 
 
 def test_the_service_account_key_is_rolled_back(workshop: Workshop) -> None:
@@ -598,7 +598,7 @@ def test_the_service_account_key_is_rolled_back(workshop: Workshop) -> None:
     workshop.step("sa", "promote")
     workshop.step("sa", "rollback")
     assert keys(workshop)[0] == old[0]
-    assert "risk: the next sa has been promoted before" in workshop.step("sa", "rollback").out
+    assert "risk: the next sa was promoted earlier" in workshop.step("sa", "rollback").out
     assert keys(workshop) == old
     verified(workshop)
 

@@ -97,7 +97,7 @@ def test_leaves_before_bundles(cluster: ClusterSpec, life: Life) -> None:
         sentence.startswith(
             "kubelet on worker-2 (old bundle) → kube-apiserver on cp-1 (new certificate): "
             "cp-1/apiserver is signed by CN=kubernetes-g2, which "
-            "nodes/worker-2/etc/kubernetes/kubelet.conf does not hold (CN=kubernetes)"
+            "nodes/worker-2/etc/kubernetes/kubelet.conf does not contain (CN=kubernetes)"
         )
         for sentence in sentences(found)
     )

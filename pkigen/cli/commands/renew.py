@@ -129,6 +129,6 @@ def _review_authorities(session: Session, store: Store, ids: frozenset[str]) -> 
     for ca, end in ending_authorities(session.planner, store):
         note(
             f"note: the {ca.certificate_name} CA itself expires {end:%Y-%m-%d}, in "
-            f"{residual(end - session.now)}, and so do the certificates it signs; rotate it: `pkigen rotate "
-            f"ca`"
+            f"{residual(end - session.now)}, and so do the certificates it signs; rotate it: "
+            "`pkigen rotate ca`"
         )

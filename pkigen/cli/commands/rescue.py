@@ -77,9 +77,9 @@ def rescue(
 ) -> None:
     """Recover a cluster whose certificates have all expired.
 
-    Every node gets fresh files, even where the CAs themselves have expired, and what to do with them is printed
+    Every node gets new files, even where the CAs themselves have expired, and what to do with them is printed
     in order. No API server and no network is needed. A CA that has expired keeps its key and its name. From a
-    kit, the PKI directory is put back first. A second run changes nothing.
+    kit, the PKI directory is restored first. A second run changes nothing.
     """
     system = system_of(context)
     if _is_kit(place):

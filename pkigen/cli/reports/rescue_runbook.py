@@ -1,4 +1,4 @@
-"""How a cluster is brought back after all of its certificates have expired, in order, for a person with paper.
+"""How a cluster is recovered after all of its certificates have expired, in order, for a person with paper.
 
 etcd comes first, since API servers wait for it; then the API servers, the controller managers (which publish
 the CA to Pods), the schedulers, the kubelets, and last of all clients. The members of etcd are restarted
