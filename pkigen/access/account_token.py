@@ -1,4 +1,4 @@
-"""A service account's token, signed here: whose it may be, how long it may live, and what goes on record."""
+"""A service account's token, signed here: whose it may be, how long it may live, and what is recorded."""
 
 from __future__ import annotations
 

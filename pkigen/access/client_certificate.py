@@ -42,7 +42,7 @@ class Signed:
     capped: bool
 
 
-def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what goes on record
+def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what is recorded
     request: Request,
     subject: Subject,
     validity: timedelta,

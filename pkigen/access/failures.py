@@ -69,7 +69,7 @@ def _explained(failure: messages.Failure, known: Known | None) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Served:
-    """Who is dialled at a port: whose certificates it has, and by which setting its clients verify it."""
+    """Who is reached at a port: whose certificates it has, and by which setting its clients verify it."""
 
     ca: CA
     trust: str
@@ -93,7 +93,7 @@ _API_SERVER = _Served(
 
 
 def _unknown_authority(failure: UnknownAuthority, known: Known | None) -> Iterator[str]:
-    """The port says who was dialled, and so which CA should have signed and which setting trusts it."""
+    """The port says which server it is, and so which CA should have signed and which setting trusts it."""
     server = failure.server or ""
     served = _SERVED.get(f":{server.rpartition(':')[2]}", _API_SERVER)
     yield "the client got a certificate from a CA that is not in its trust bundle"

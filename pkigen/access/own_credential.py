@@ -41,7 +41,7 @@ def certificate_credential(
     Args:
         data: PEM.
         file: Where it comes from, for the messages.
-        trust_bundle: What the API servers judge clients by.
+        trust_bundle: What the API servers verify clients by.
         now: The present, in UTC.
 
     Raises:

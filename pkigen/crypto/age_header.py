@@ -1,7 +1,7 @@
 """The header of an age file (https://age-encryption.org/v1), read with distrust before anything else is.
 
 Anybody can write one, and what it asks for decides how much memory and time its reader spends. So its form,
-its size and its amount of work are judged here; no library sees a header that has not passed.
+its size and its amount of work are checked here; no library sees a header that has not passed.
 """
 
 from __future__ import annotations

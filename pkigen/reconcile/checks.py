@@ -134,7 +134,7 @@ def sans_same(case: Case) -> Finding | None:
     wanted = general_names(case.desired.sans)
     found = list(extension.value) if extension is not None else []
     if set(wanted) != set(found):
-        # An address in a DNS name reads like the address, but nobody who dials it finds it (RFC 6125 1.7.2).
+        # An address in a DNS name reads like the address, but clients do not find it there (RFC 6125 1.7.2).
         return Finding(reason=Reason.SANS_CHANGED, detail=f"SANs{_difference(wanted, found)}")
     if extension is not None and (extension.critical or not found):
         fault = "are critical, must not be" if extension.critical else "are present, but empty"

@@ -62,7 +62,7 @@ class Planner:
         return cls(inventory=inventory, renderer=renderer, now=now, templates=templates)
 
     def at(self, tree: Reader) -> Planner:
-        """The same over what a directory's past adds: rotations under way, members of etcd."""
+        """The same over what a directory's past adds: rotations in progress, members of etcd."""
         known, lock = self.inventory, read_lock(tree)
         rotations, etcd = observe_rotations(tree), known.etcd
         if lock is not None:
@@ -96,7 +96,7 @@ class Planner:
         What earlier runs wrote there is what its lock file names.
 
         Raises:
-            AuthorityError: A CA is half there or unfit, or is encrypted here and to lie open on nodes.
+            AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
         """
         lock = read_lock(tree)
         return make_plan(
@@ -135,7 +135,7 @@ def make_plan(
         rotated: Which step of a rotation this is, by what rotates.
 
     Raises:
-        AuthorityError: A CA is half there or unfit, or is encrypted here and to lie open on nodes.
+        AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
     """
     moved = MovedView(tree, moves)
     if is_encrypted(moved):
@@ -162,7 +162,7 @@ def make_plan(
     actions.extend(_rotations(moves, rotated or {}))
     actions.extend(removals(inventory, moved.walk(), owned))
     if all(isinstance(action, Keep) for action in actions):
-        actions.extend(_lock_file(reader, lock))  # with any change it is written anew
+        actions.extend(_lock_file(reader, lock))  # with any change it is written again
     _log(actions)
     return Plan(actions=tuple(actions), basis=reader.digest, moves=moves, rotated=rotated or {})
 

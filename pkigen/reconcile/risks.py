@@ -54,7 +54,7 @@ class RiskCase:
 
 
 def new_ca(case: RiskCase) -> Iterator[str]:
-    """A CA is made anew under leaves of the present one; a renewal with the same key is no such thing."""
+    """A CA is replaced under leaves of the present one; a renewal with the same key is no such thing."""
     issuers = {case.inventory.certificates[leaf.id].issuer for leaf in case.leaves}
     authorities = {ca_id(ca): ca for ca in CA}
     for action in case.plan.changes:
@@ -92,7 +92,7 @@ def removed_encryption_key(case: RiskCase) -> Iterator[str]:
 
 
 def new_encryption_key(case: RiskCase) -> Iterator[str]:
-    """The key that Secrets are encrypted with is made anew, and API servers have used the present one."""
+    """The key that Secrets are encrypted with is replaced, and API servers have used the present one."""
     path = encryption_key_path(Slot.CURRENT)
     users = {item.path for item in case.inventory.items if isinstance(item, DesiredFile) and item.secret}
     if all(isinstance(action, Create) for action in case.plan.actions if action.id in users):

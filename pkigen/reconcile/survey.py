@@ -159,7 +159,7 @@ class Survey:
 
     def _around(self, item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
         """The certificate stays; what about the kubeconfig around it and its files' modes?"""
-        # Content comes first: writing it anew also gives it its mode.
+        # Content comes first: writing it again also gives it its mode.
         return (
             self._kubeconfig_around(item, observed)
             or self._unsealed_key(item)

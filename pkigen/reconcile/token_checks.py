@@ -58,7 +58,7 @@ def examine_token(
     now: datetime,
     renew_within: timedelta,
 ) -> tuple[Finding, ...]:
-    """Every reason to sign the token anew; the first decides.
+    """Every reason to sign the token again; the first decides.
 
     Args:
         desired: What it must say.

@@ -1,7 +1,7 @@
 """What running endpoints serve, compared with the tree: which nodes still serve the old certificate?
 
-API servers, etcd members (both ports) and kubelets are dialled. What each presents in its handshake is held
-against `pki.lock`, the trust bundle, the names by which it is dialled, and the clock. Nothing is sent.
+It connects to API servers, etcd members (both ports) and kubelets. What each presents in its handshake is
+compared with `pki.lock`, the trust bundle, the names that clients connect to, and the clock. Nothing is sent.
 What clients present cannot be seen from outside; the runbook of a rotation says how to see to it.
 """
 
@@ -92,7 +92,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """Every endpoint that was dialled."""
+    """Every endpoint that was connected to."""
 
     seen: tuple[Seen, ...]
 
@@ -334,7 +334,7 @@ def _issuer_id(inventory: Inventory, endpoint: Endpoint) -> str:
 
 
 def _names(inventory: Inventory) -> dict[str, tuple[str, ...]]:
-    """By which names every serving certificate is dialled."""
+    """The names that clients of every serving certificate connect to."""
     found: dict[str, dict[str, None]] = {}
     for edge in edges(inventory):
         if edge.server_certificate is not None:

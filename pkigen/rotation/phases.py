@@ -194,7 +194,7 @@ def premises(rotations: Rotations, identifiers: Iterable[str], step: RotationSte
     """What a step takes for granted because no file shows it: what lies before the present phase.
 
     The proof covers every mixture of the files before and after the step. It cannot know whether the files of
-    the phase before it have reached every node, nor what the dropped generation has vouched for and lives on.
+    the phase before it have reached every node, nor which certificates of the dropped generation are valid.
     """
     found = ["every node has the present files, and has restarted what they required"]
     dropped = {

@@ -62,7 +62,7 @@ class CACertificates:
 
     `chain` is the issuing certificate and the intermediates above it, as servers send it after their own
     certificate; it is empty for a root. `other` is the generation that is trusted beside the signing one
-    while a rotation is under way; `complete` is false while that one is still to be made.
+    while a rotation is in progress; `complete` is false while that one is still to be made.
     """
 
     certificate: x509.Certificate
@@ -213,7 +213,7 @@ def _require_nothing(observed: ObservedCertificate, location: KeyPairFiles) -> N
 
 
 def observe_rotations(reader: Reader) -> Rotations:
-    """Read from the authority itself which rotations are under way.
+    """Read from the authority itself which rotations are in progress.
 
     Nothing else records the phase, so whatever was interrupted, the files say where to go on.
     """

@@ -556,7 +556,10 @@ def test_finish_waits_for_the_longest_token(workshop: Workshop) -> None:
     early = workshop.rotate("sa", "--phase finish", "--assume-distributed")
     assert (early.code, early.error) == (
         1,
-        "tokens of the previous key may be valid until 2026-12-02 03:00 UTC (serviceAccounts.maxTokenLifetime)",
+        (
+            "tokens of the previous key may be valid until 2026-12-02 03:00 UTC "
+            "(serviceAccounts.maxTokenLifetime)"
+        ),
     )
     assert "every token of the previous key is then refused at once" in early.hint
     workshop.now += timedelta(hours=2)

@@ -84,7 +84,7 @@ def strangers(manifest: Manifest, store: Store, installed: Installed | None) -> 
 
 
 def _difference(reader: Reader, path: str, mode: int, sha256: str) -> Difference:
-    """A file with the right content and another owner counts as one with another mode: it is written anew."""
+    """The right content with another owner counts as another mode: the file is written again."""
     try:
         present = reader.read(path)
     except MissingError:

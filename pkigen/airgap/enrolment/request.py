@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 class EnrolmentOptions:
     """What a node asks for, and how.
 
-    `reuse_keys` keeps the keys that are installed. `anew` gives up a request that waits for its answer.
+    `reuse_keys` keeps the keys that are installed. `anew` discards a pending request.
     `recipient` is whom the answer is to be sealed to; None for the node's own identity, made if need be.
     """
 

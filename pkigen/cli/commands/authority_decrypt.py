@@ -1,4 +1,4 @@
-"""`pkigen authority decrypt`: private files lie open again."""
+"""`pkigen authority decrypt`: private files are unencrypted again."""
 
 from __future__ import annotations
 

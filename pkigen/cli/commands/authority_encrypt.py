@@ -1,4 +1,4 @@
-"""`pkigen authority encrypt`: private files that lie open are sealed."""
+"""`pkigen authority encrypt`: unencrypted private files are sealed."""
 
 from __future__ import annotations
 

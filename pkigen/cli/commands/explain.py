@@ -55,8 +55,8 @@ def explain(
 ) -> None:
     """Explain a user, a certificate, a kubeconfig, a component or an error.
 
-    Who presents it to whom, which setting verifies it, which identity and rights result, when it ends and
-    what then stops working; for an error, the next step.
+    Who presents it to whom, which setting verifies it, which identity and permissions result, when it expires
+    and what then stops working; for an error, the next step.
     """
     system = system_of(context)
     now = system.clock()

@@ -108,7 +108,7 @@ def request(
 
     The keys stay here, in ROOT/var/lib/pkigen/pending.json, until the answer is installed; what is in use is
     not touched. Run again before that, it writes the same file again. SPEC is a copy of the cluster's: the
-    authority judges every request by its own.
+    authority reviews every request by its own.
     """
     system = system_of(context)
     loaded = read_spec(spec)

@@ -1,4 +1,4 @@
-"""`pkigen node approve`: what nodes ask for by file is judged, shown, issued, and answered by file."""
+"""`pkigen node approve`: what nodes request by file is reviewed, shown, issued, and answered by file."""
 
 from __future__ import annotations
 

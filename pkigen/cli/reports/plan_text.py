@@ -56,7 +56,7 @@ def waiting_text(plan: Plan) -> Iterator[str]:
 
 
 def rotations_text(rotations: Rotations) -> Iterator[str]:
-    """The rotations that are under way, one line each."""
+    """The rotations in progress, one line each."""
     for identifier, phase in sorted(rotations.phases.items()):
         yield (
             f"rotation: {identifier} is {phase}; next: `pkigen rotate {COMMANDS[identifier]} SPEC "

@@ -297,7 +297,7 @@ class _RotationRunbook:
             yield f"{kubectl} get certificatesigningrequests -o wide"
 
     def _published_to_extensions(self) -> list[str]:
-        """The CAs by which aggregated API servers judge clients: those of people and the front proxy's."""
+        """The CAs by which aggregated API servers verify clients: those of people and the front proxy's."""
         kubectl = f"{self._kubectl} -n kube-system"
         name = "extension-apiserver-authentication"
         rotations, judged = self._inventory.rotations, []
