@@ -39,7 +39,7 @@ class RefusedServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrongName:
-    """The server's certificate does not have the name that the client uses; the message may leave out either."""
+    """The server's certificate does not have the name that the client uses; a message may lack either."""
 
     name: str | None
     names: frozenset[str]

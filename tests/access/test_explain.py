@@ -137,7 +137,7 @@ def test_names_that_nobody_has(place: TeamCluster) -> None:
 
 
 def test_without_a_cluster(place: TeamCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert place.run("explain").error.startswith("say what to explain")
+    assert place.run("explain").error.startswith("give what to explain")
     monkeypatch.chdir(place.folder)
     assert "no cluster is given" in place.run("explain", "dev1").error
     monkeypatch.chdir(place.tree)

@@ -171,7 +171,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
             'candidate authority certificate "kubernetes")'
         ),
         "it trusts a CA of the same name, kubernetes, with another key",
-        "is of an earlier CA, or of another cluster",
+        "that is an earlier CA, or another cluster's",
     ),
     "a client that the API server does not know": (
         (

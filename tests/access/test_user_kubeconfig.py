@@ -137,7 +137,7 @@ def test_tokens_that_no_api_server_takes(
     result = place.run("user", "kubeconfig", "--token-file", path, "--out", out, place.tree)
     assert (result.code, result.out) == (1, "")
     assert result.error == f"this cluster's API servers refuse it: {said}" + (
-        ": the API server refuses it, others may take it" if "UID" in said else ""
+        ": the API server refuses it, other verifiers may accept it" if "UID" in said else ""
     )
     assert not out.exists()
 

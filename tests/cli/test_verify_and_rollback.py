@@ -105,7 +105,7 @@ def test_the_newest_change_is_undone(pkigen: InProcess, tree: Path, grown: list[
     result = pkigen("rollback", "--out", tree, "--yes")
     assert result.code == 0
     assert f"restore {NODE}/pki/apiserver.crt from" in result.out
-    assert "note: nodes keep what was copied to them" in result.err
+    assert "note: the nodes still have their files" in result.err
     assert without_lock(contents(tree)) == without_lock(grown[2])
     assert pkigen("verify", tree).code == 0
     # It left a backup of its own: going back again undoes the rollback.

@@ -213,7 +213,7 @@ def test_the_runbook_is_in_the_order_in_which_things_need_one_another(
         told = sections[number]
         assert len(set(re.findall(r"^   on ([\w-]+):", told, re.MULTILINE))) == nodes, told
         # No check waits for one member alone: the last restart comes before the first check.
-        assert told.rindex("   on ") < told.index("it took when")
+        assert told.rindex("   on ") < told.index("done when")
     assert "--server https://10.0.0.12:6443" in sections[4]
     assert "openssl s_client -connect 10.0.0.13:2379" in sections[3]
     assert sections[7].count("kubelet-client-current.pem") == 4
@@ -310,7 +310,7 @@ def test_what_is_not_this_kit_is_refused_and_nothing_is_written(
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "pki.lock").write_text("{}")
-    assert "did not come from this kit" in from_kit(pkigen, kit, foreign).error
+    assert "was not restored from this kit" in from_kit(pkigen, kit, foreign).error
     assert contents(foreign) == {"pki.lock": b"{}"}
 
 
@@ -337,7 +337,7 @@ def test_a_kit_for_a_recipient_needs_the_pin(
     assert made.code == 0, made
     pin = made.out.rstrip().rpartition(" ")[2]
     words = ("rescue", tmp_path / "home.rescue", "--out", tmp_path / "back", "--yes", "--identity", key)
-    assert "which bundle key must have signed the kit" in pkigen(*words).error
+    assert "no bundle key is pinned for the kit" in pkigen(*words).error
     assert not (tmp_path / "back").exists()
     assert pkigen(*words, "--pin", pin, "--authority-identity", kit.key).code == 0
 

@@ -180,7 +180,7 @@ def test_everything_that_can_be_wrong(workshop: Workshop, servers: Servers, tmp_
         "kubelet on cp-2 .*: unreachable: what it presents holds a certificate that cannot be read",
         "etcd on cp-1 .*: unreachable: the handshake failed: ",
         "etcd on cp-2 .*: unreachable: it presented no certificate",
-        "not reached: cp-1, cp-2, worker-1, worker-2",
+        "no answer from: cp-1, cp-2, worker-1, worker-2",
         "not serving the certificate in pki.lock: cp-1, cp-2",
     ):
         assert re.search(f"^{expected}", result.out, re.MULTILINE), (expected, result.out)

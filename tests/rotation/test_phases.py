@@ -709,7 +709,7 @@ def test_renew_ca_keeps_the_key_and_reaches_every_bundle(workshop: Workshop, wor
         "--yes",
     )
     assert result.code == 0, result
-    assert "does not cure a leak" in result.err
+    assert "if the key may have leaked, rotate the CA instead" in result.err
     assert "`pkigen rotate ca`" in result.err
     (new,) = pem(workshop, "pki/ca.crt")
     assert (new.subject, new.public_key()) == (old.subject, old.public_key())

@@ -238,17 +238,17 @@ def test_ca_keys_on_nodes_do_not_go_with_it(
     spec.write_text(SPEC.replace("{distributeCAKeys: false}", "{}"))
     fresh = pkigen("init", spec, "--out", tmp_path / "new", "--encrypt-authority", *place.opening)
     assert fresh.code == 1
-    assert "a CA key in the open" in fresh.error
+    assert "an unencrypted CA key" in fresh.error
     assert "distributeCAKeys" in fresh.hint
     assert not (tmp_path / "new").exists()
     before = contents(place.root)
     for words in (("plan", spec), ("apply", spec, "--yes", *place.opening)):
-        assert "a CA key in the open" in pkigen(*words, "--out", place.root).error
+        assert "an unencrypted CA key" in pkigen(*words, "--out", place.root).error
     assert contents(place.root) == before
     other = plain.copied(tmp_path / "other")
     assert pkigen("apply", spec, "--out", other.root, "--yes").code == 0
     refused = pkigen("authority", "encrypt", other.root, "--yes", *other.opening)
-    assert "a CA key in the open" in refused.error
+    assert "an unencrypted CA key" in refused.error
 
 
 # -- what was changed -----------------------------------------------------------------------------------

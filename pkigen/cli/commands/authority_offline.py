@@ -133,9 +133,9 @@ def renew(
     root_validity: RootValidityOption = None,
     yes: YesOption = False,
 ) -> None:
-    """Give the root or a CA a new validity: the same key and name, so all that it has signed stays good.
+    """Give the root or a CA a new validity: the same key and name, so everything it signed stays valid.
 
-    The next answer brings it to the site. A CA that somebody else has signed is renewed there.
+    The next answer contains it. A CA that another CA has signed is renewed by its issuer.
     """
     session = _at_authority(context, spec, directory)
     lifetime = _root_lifetime(session, root_validity)

@@ -93,10 +93,10 @@ def request(
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
-    """Ask the offline authority, in one file, for all that cannot be signed here.
+    """Request from the offline authority, in one file, everything that cannot be signed here.
 
     That is what is missing, changed, or due. The keys are made here and stay here; the tree stays as it is
-    until the answer is accepted. While a request is out, the same one is written again.
+    until the answer is accepted. While a request is pending, the same one is written again.
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
     session = session.with_keys(unlocking)
@@ -140,9 +140,9 @@ def accept(
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
-    """Take in what the offline authority has signed, with all that follows from it: whole or not at all.
+    """Accept what the offline authority has signed, and make the changes that follow, all or none.
 
-    The answer must be to the request that is out, whole, and signed by the authority's key; every certificate
+    The answer must be to the pending request, complete, and signed by the authority's key; every certificate
     in it is compared with the spec and verified. What it replaces goes to a backup first.
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)

@@ -54,9 +54,9 @@ def bootstrap_token(
 ) -> None:
     """Make a bootstrap token, and everything that a node needs to join with it.
 
-    That is the Secret that makes the API server take it, with the bindings that let its bearer become a node
+    That is the Secret that makes the API server accept it, with the bindings that let its user become a node
     and the ConfigMap cluster-info that it discovers the cluster by, and bootstrap-kubelet.conf for the node.
-    The token itself stands in these two files only.
+    The token itself is in these two files only.
     """
     lifetime = duration(validity, "--validity")
     if lifetime > _LONG:

@@ -78,7 +78,7 @@ def create(
     """Pack one sealed and signed bundle for each node.
 
     A node with an ageRecipient in the spec gets its bundle sealed to that; the others' are sealed with a
-    passphrase. The PKI directory must be what the spec asks for.
+    passphrase. The PKI directory must match the spec.
     """
     session = open_spec(system_of(context), spec, out=pki, templates=templates).with_keys(unlocking)
     source = PassphraseSource(file=passphrase_file, descriptor=passphrase_fd)

@@ -79,7 +79,7 @@ def show(
         Path, typer.Argument(metavar="FILE", help="A kubeconfig; - reads standard input.", allow_dash=True)
     ],
 ) -> None:
-    """Say who a kubeconfig makes you, in which groups, until when, and what breaks next."""
+    """Show the user and groups of a kubeconfig, until when it is valid, and what breaks next."""
     config = _read(file)
     now = system_of(context).clock()
     say("\n".join(lines(config, read_reference, now=now)))

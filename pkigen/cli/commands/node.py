@@ -104,7 +104,7 @@ def request(
         typer.Option("--anew", help="Discard the pending request, and make a new one."),
     ] = False,
 ) -> None:
-    """Make keys for all that this node needs, and one signed file that asks for their certificates.
+    """Make the keys that this node needs, and one signed file that requests their certificates.
 
     The keys stay here, in ROOT/var/lib/pkigen/pending.json, until the answer is installed; what is in use is
     not touched. Run again before that, it writes the same file again. SPEC is a copy of the cluster's: the

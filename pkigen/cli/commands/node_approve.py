@@ -74,7 +74,7 @@ def approve(
     unlocking: Unlocking,
     templates: TemplatesOption = None,
 ) -> None:
-    """Judge nodes' requests against the spec, show all that it would issue, ask, issue, and pack the answers.
+    """Compare nodes' requests with the spec, show what would be issued, ask, issue, and pack the answers.
 
     All of the requests are approved, or none. An answer is a bundle without the node's private keys, sealed
     to the node. Approving the same request again issues nothing: the answer is packed again.

@@ -62,7 +62,7 @@ def token(
 ) -> None:
     """Sign a service account's token offline, for bootstrap and break-glass.
 
-    It has the form of the API server's own bound tokens. The ledger has it on record, without its signature.
+    It has the form of the API server's own bound tokens. The ledger records it, without its signature.
     """
     account = parse_account(service_account)
     lifetime = duration(validity, "--validity")

@@ -79,7 +79,7 @@ def test_from_the_authority_to_the_node_and_back(journey: Journey, pkigen: InPro
     assert journey.file.stat().st_mode & 0o777 == 0o600
     verified = journey.on_node("verify")
     assert verified.code == 0, verified
-    assert "is good for cp-1 of home" in verified.out
+    assert "is valid for cp-1 of home" in verified.out
     diff = journey.on_node("diff")
     assert "create /etc/kubernetes/pki/apiserver.key" in diff.out
     before = photograph(journey.node)
@@ -122,7 +122,7 @@ def test_inspect_shows_no_secrets(journey: Journey, pkigen: InProcess) -> None:
     journey.create()
     label = pkigen("bundle", "inspect", journey.file, "--label")
     assert label.code == 0
-    assert "who claims to have signed it" in label.err
+    assert "the signer is only claimed, not verified" in label.err
     assert journey.recipient in label.out
     whole = pkigen("bundle", "inspect", journey.file, "--root", journey.node, "--pin", journey.pin)
     assert "/etc/kubernetes/pki/apiserver.key" in whole.out
@@ -190,9 +190,9 @@ def test_what_no_bundle_has_put_there_stays_and_is_said(journey: Journey) -> Non
     old.write_text("kind: Pod")
     for verb in ("diff", "install"):
         result = journey.on_node(verb, *(("--yes",) if verb == "install" else ()))
-        assert "leave /etc/kubernetes/manifests/old.yaml, which came with no bundle" in result.out, result
+        assert "keep /etc/kubernetes/manifests/old.yaml, which came with no bundle" in result.out, result
     assert old.read_text() == "kind: Pod"
-    assert "leave" not in journey.on_node("diff").out.replace(f"leave /{old.relative_to(journey.node)}", "")
+    assert "leave" not in journey.on_node("diff").out.replace(f"keep /{old.relative_to(journey.node)}", "")
 
 
 def test_a_planted_record_removes_nothing_else(journey: Journey) -> None:
@@ -252,7 +252,7 @@ def test_nothing_to_go_back_to_leaves_no_trace(journey: Journey, pkigen: InProce
 def test_who_is_not_root_is_told(journey: Journey, monkeypatch: pytest.MonkeyPatch) -> None:
     journey.create()
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert "not root: the files will be yours" in journey.on_node("install").err
+    assert "not run as root: you will own the files" in journey.on_node("install").err
 
 
 def test_equal_content_has_equal_digests(journey: Journey, pkigen: InProcess) -> None:

@@ -141,7 +141,7 @@ def test_a_signed_label_is_still_read_strictly(site: BundleSite) -> None:
         b"7",
         b"",
     ):
-        with pytest.raises(BundleError, match="label is not of the form"):
+        with pytest.raises(BundleError, match="label is not in pkigen's canonical form"):
             decode_label(changed)
 
 
@@ -191,9 +191,9 @@ def test_seals() -> None:
     for text in (b"", b"x", b"# only a comment\n", b"AGE-SECRET-KEY-1" + b"Q" * 58 + b"\n" + b"A"):
         with pytest.raises(UsageError, match="one age identity"):
             Identity.of_file(text, "file")
-    with pytest.raises(UsageError, match="check sum"):
+    with pytest.raises(UsageError, match="checksum"):
         _ = Identity.of_file(b"AGE-SECRET-KEY-1" + b"Q" * 58, "file").recipient
-    with pytest.raises(UsageError, match="no age recipient"):
+    with pytest.raises(UsageError, match="not an age recipient"):
         Recipient("age1" + "q" * 58).close(b"")
 
 

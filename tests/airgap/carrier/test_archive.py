@@ -222,7 +222,7 @@ def _mutate(data: bytearray, chance: random.Random, number: int) -> None:
 
 HOSTILE_PATHS = [
     ("etc/kubernetes/pki/ca.crt", "twice"),
-    ("etc/kubernetes/pki/CA.crt", "only upper case"),
+    ("etc/kubernetes/pki/CA.crt", "differs only in case"),
     ("etc/passwd", "not a known file of a Kubernetes node"),
     ("etc/kubernetes/manifests/../../shadow", "leads upwards"),
     ("root/.ssh/authorized_keys", "not a known file of a Kubernetes node"),
@@ -280,10 +280,16 @@ def test_the_manifest_must_be_there_and_agree(site: BundleSite) -> None:
         (encode((members[0], *members[2:], members[1])), "differ from its manifest"),
         (
             encode((replace(members[0], data=members[0].data + b" "), *members[1:])),
-            "manifest is not of the form",
+            "manifest is not in pkigen's canonical form",
         ),
-        (encode((replace(members[0], data=b"{}"), *members[1:])), "manifest is not of the form"),
-        (encode((replace(members[0], data=b"[" * 5000), *members[1:])), "manifest is not of the form"),
+        (
+            encode((replace(members[0], data=b"{}"), *members[1:])),
+            "manifest is not in pkigen's canonical form",
+        ),
+        (
+            encode((replace(members[0], data=b"[" * 5000), *members[1:])),
+            "manifest is not in pkigen's canonical form",
+        ),
     ):
         with pytest.raises(BundleError, match=said):
             site.opened(site.closed(label, data), "worker-1")

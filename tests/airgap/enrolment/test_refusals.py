@@ -115,14 +115,14 @@ def test_each_refusal_has_its_own_message(border: Border) -> None:
     put("the future", requests=replace(asked, created=asked.created + DAY))
     put("expired", requests=replace(asked, created=asked.created - 31 * DAY))
     put("a deviation", requests=replace(asked, requests=asked.requests[:1]))
-    put("not of the form", wrap(asked.label, b"{}", border.key))
+    put("not in pkigen's canonical form", wrap(asked.label, b"{}", border.key))
     answers = AnswerSet(
         cluster="prod", origin="worker-1", created=border.now, nonce=asked.nonce, certificates=()
     )
     put("an answer", write_answers(answers, border.key))
     assert len(set(said.values())) == len(said), said
     for what, words in {
-        "nobody is pinned": "which key worker-1 signs",
+        "nobody is pinned": "no request key of worker-1 is pinned",
         "flipped bit": "changed after it was signed",
         "another signer": "but the key of worker-1 is",
         "another cluster": "another cluster: staging, and this is prod",

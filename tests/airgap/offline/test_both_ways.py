@@ -77,7 +77,7 @@ def test_the_directory_says_what_it_waits_for(places: OfflineSides) -> None:
     before = snapshot(places.site)
     for arguments in (("status", places.site), ("plan", places.spec, "--out", places.site)):
         said = places.done(*arguments)
-        assert f"offline: request {number[:8]} of 2026-11-24 12:00 UTC asks for" in said.out
+        assert f"offline: request {number[:8]} of 2026-11-24 12:00 UTC for" in said.out
         assert places.done(*arguments, "-o", "json").json["request"]["number"] == number
     refused = places.pkigen("apply", places.spec, "--out", places.site, "--yes")
     assert refused.code == 1
@@ -256,7 +256,7 @@ def test_what_is_due_waits_for_the_offline_side_and_blocks_nothing(cluster: Offl
         path.write_text(changed)
     before = certificates_of(cluster)
     said = cluster.done("apply", cluster.spec, "--out", cluster.site, "--yes")
-    assert "certificates are due and wait for the offline authority" in said.err
+    assert "certificates are due for renewal by the offline authority" in said.err
     assert certificates_of(cluster) == before
     refused = cluster.pkigen("renew", cluster.spec, "apiserver", "--out", cluster.site, "--yes")
     assert "need a certificate from the offline authority" in refused.error.replace("needs", "need")

@@ -114,7 +114,7 @@ FORGED: dict[str, tuple[Callable[[DesiredCertificate], bytes], str]] = {
     "key algorithm": (other_key, "its key is ECDSA-P384, where the spec has ECDSA-P256"),
     "usages": (other_usages, "extendedKeyUsage|basicConstraints"),
     "path length, or a CA for a leaf": (another_depth, "basicConstraints"),
-    "no proof of the key": (unproven, "the request has a broken signature"),
+    "no proof of the key": (unproven, "the request has an invalid signature"),
 }
 
 
@@ -315,7 +315,7 @@ def test_answers_from_elsewhere(places: OfflineSides) -> None:
     )
     places.answer_file.write_bytes(good)
     places.now = NOW + 30 * DAY
-    assert refused(places, *accept)[0].startswith("it ended 2026-12-24 12:00 UTC")
+    assert refused(places, *accept)[0].startswith("it expired 2026-12-24 12:00 UTC")
     places.now = NOW
     places.accept("--pin", places.pins[1])
     # Once more: nothing waits for it any more.

@@ -153,7 +153,7 @@ def test_a_ca_rotates_by_a_successor_from_there_and_requests_from_here(places: W
             places.install(node)
         both = places.installed("worker-1", "etc/kubernetes/pki/ca.crt")
         assert both.count(b"BEGIN CERTIFICATE") == 2
-    assert "would break an edge" in places.pkigen(*rotate, "--phase", "finish").error
+    assert "would break a connection" in places.pkigen(*rotate, "--phase", "finish").error
     places.now += DAY / 24
     places.enrol()
     places.done(*rotate, "--phase", "finish")
