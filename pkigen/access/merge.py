@@ -171,7 +171,7 @@ def _conflict(section: Section, first: NamedEntry, other: NamedEntry) -> str:
     )
     return (
         f"the {section} {first.name!r} is different in {first.origin} and {other.origin} "
-        f"({', '.join(different)}): {first.origin} decides"
+        f"({', '.join(different)}): {first.origin} takes precedence"
     )
 
 

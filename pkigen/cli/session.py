@@ -91,7 +91,7 @@ class Session:
 
     @contextmanager
     def writing(self, command: str) -> Iterator[Store]:
-        """The PKI directory, held alone; what an interrupted run left is finished or undone, and said."""
+        """The PKI directory, held alone; what an interrupted run left is finished or undone, and reported."""
         with Store.open(self.root, command=command, now=self.now, filesystem=self.system.filesystem) as store:
             _say_recovery(store)
             yield store
