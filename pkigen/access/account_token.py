@@ -1,4 +1,4 @@
-"""A service account's token, signed here: whose it may be, how long it may live, and what goes on record."""
+"""A service account's token, signed here: whose it may be, how long it may live, and what is recorded."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def _require_bounded(validity: timedelta, longest: timedelta) -> None:
     """No token may outlive what `pkigen rotate sa` waits for before it drops the key that signed it."""
     if validity > longest:
         raise UsageError(
-            f"--validity is longer than {format_duration(longest)}, which tokens may live here",
-            hint="spec.serviceAccounts.maxTokenLifetime says so: rotating the key waits as long",
+            f"--validity is longer than {format_duration(longest)}, the limit of this cluster",
+            hint="spec.serviceAccounts.maxTokenLifetime sets it: rotating the key waits that long",
         )
 
 

@@ -68,7 +68,7 @@ def secret_manifest(
     for group in groups:
         if not _GROUP.fullmatch(group):
             raise AccessError(
-                f"{group[:80]!r} is no group of bootstrap tokens",
+                f"{group[:80]!r} is not a group for bootstrap tokens",
                 hint=f"they begin with system:bootstrappers:, such as {DEFAULT_GROUP}",
             )
     data: dict[str, Value] = {

@@ -42,7 +42,7 @@ class Signed:
     capped: bool
 
 
-def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what goes on record
+def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what is recorded
     request: Request,
     subject: Subject,
     validity: timedelta,
@@ -73,8 +73,8 @@ def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what goe
     """
     if inventory.ca_keys is CAKeys.OFFLINE:
         raise AccessError(
-            "the CA's key is with the offline authority: nothing can be signed here",
-            hint="list the user in spec.users, then `pkigen authority request` asks for the certificate",
+            "the CA's key is at the offline authority: nothing can be signed here",
+            hint="add the user to spec.users, then request the certificate: `pkigen authority request`",
         )
     authority = certificates_of(store, inventory, CA.KUBERNETES, now=now)
     if authority is None:

@@ -60,7 +60,7 @@ def of_certificate(certificate: x509.Certificate, *, now: datetime) -> Credentia
     subject = common_names(certificate.subject)
     faults = []
     if not subject.common_name:
-        faults.append("the client certificate has no common name: the API server takes no user from it")
+        faults.append("the client certificate has no common name: the API server finds no user in it")
     if not _is_for_clients(certificate):
         faults.append("the client certificate is not for clients: its extendedKeyUsage lacks clientAuth")
     if now >= certificate.not_valid_after_utc:
@@ -86,11 +86,11 @@ def of_token(text: str, *, now: datetime) -> Credential:
             kind=CredentialKind.BOOTSTRAP_TOKEN,
             user=f"system:bootstrap:{bootstrap[1]}",
             groups=("system:bootstrappers", _AUTHENTICATED),
-            details=(f"its end stands in the Secret kube-system/bootstrap-token-{bootstrap[1]}",),
+            details=(f"its expiry is in the Secret kube-system/bootstrap-token-{bootstrap[1]}",),
         )
     token = tokens.read(text)
     if isinstance(token, str):
-        return Credential(kind=CredentialKind.OPAQUE_TOKEN, details=("only the cluster knows whose it is",))
+        return Credential(kind=CredentialKind.OPAQUE_TOKEN, details=("only the cluster knows its user",))
     subject = str(token.claims.get("sub", ""))
     expires = token.expires
     faults = tuple(_token_faults(token, now))
@@ -108,7 +108,10 @@ def of_token(text: str, *, now: datetime) -> Credential:
             faults=faults,
         )
     if not _uid(token.claims):
-        faults = (*faults, "the token has no UID in it: the API server refuses it, others may take it")
+        faults = (
+            *faults,
+            "the token contains no UID: the API server refuses it, other verifiers may accept it",
+        )
     # Those of serviceaccount.MakeGroupNames.
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", _AUTHENTICATED)
     return Credential(
@@ -152,7 +155,7 @@ def of_entry(entry: NamedEntry, read: Callable[[Path], bytes | str], *, now: dat
     if certificate is not None:
         found = of_certificate(certificate, now=now)
         faults = (*found.faults, *certificate_faults, *_key_faults(entry, read, certificate))
-        more = ("a token is there, too; the API server takes the certificate first",) if token else ()
+        more = ("there is also a token; the API server uses the certificate first",) if token else ()
         return _with(found, faults=faults, details=(*found.details, *more))
     if token:
         found = of_token(token, now=now)
@@ -161,7 +164,7 @@ def of_entry(entry: NamedEntry, read: Callable[[Path], bytes | str], *, now: dat
     if entry.text("username"):
         return Credential(
             kind=CredentialKind.PASSWORD,
-            faults=("it is a password, which API servers no longer take since 1.19",),
+            faults=("it is a password, which API servers have not accepted since 1.19",),
         )
     # Where it is allowed, whoever shows nothing has this name (authentication/request/anonymous).
     return Credential(
@@ -230,7 +233,7 @@ def key_fault(data: bytes, certificate: x509.Certificate) -> str | None:
         same = public_half(_only_keys(data)) == public_der(certificate.public_key())
     except UnsupportedKeyError as error:
         return str(error)
-    return None if same else "is another's: it does not belong to the certificate"
+    return None if same else "does not match the certificate"
 
 
 def _only_keys(data: bytes) -> bytes:

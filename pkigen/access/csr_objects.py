@@ -47,11 +47,11 @@ def request_object(
         AccessError: The cluster would refuse it, or issue something that nobody should have.
     """
     if not request.asked.common_name:
-        raise AccessError("the request names no user (CN), and the cluster would issue just that")
+        raise AccessError("the request has no user (CN), and the cluster would issue it as it is")
     if not request.plain:
         raise AccessError(
             f"the request's subject has more than a user (CN) and groups (O): {request.subject}",
-            hint="the cluster copies the subject as it is: have a plain one made with `pkigen csr new`",
+            hint="the cluster copies the subject unchanged: make a plain one with `pkigen csr new`",
         )
     if validity < SHORTEST:
         raise AccessError("the cluster issues no certificate for less than 10 minutes")

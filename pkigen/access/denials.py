@@ -29,10 +29,13 @@ def lacking(failure: Cannot, inventory: Inventory | None) -> Iterator[str]:
         inventory: The cluster's, where one is known.
     """
     name = failure.user
-    yield f"the API server knows who it is, {name}, and no binding gives that user or its groups the right"
+    yield (
+        f"the API server authenticated {name}, but no binding grants this permission to the user or its "
+        "groups"
+    )
     if inventory is None:
         who = shlex.quote(name)
-        yield f"next: see what there is with `kubectl auth can-i --list --as {who}`, then bind a role"
+        yield f"next: list its permissions with `kubectl auth can-i --list --as {who}`, then bind a role"
         return
     user, mapping = _user(inventory, name), _mapping(inventory, name)
     if user is not None:
@@ -46,14 +49,17 @@ def lacking(failure: Cannot, inventory: Inventory | None) -> Iterator[str]:
     elif name in _OWN:
         yield _OWN[name]
     else:
-        own = ": it is an identity of Kubernetes itself" if name.startswith(SYSTEM_PREFIX) else ""
+        own = ": it is reserved for Kubernetes" if name.startswith(SYSTEM_PREFIX) else ""
         yield f"{name} is not in spec.users{own}"
-        yield f"next: add it there with the rights meant, or bind it yourself: {_kubectl(failure)}"
+        yield (
+            "next: add it there with the permissions it should have, or bind it yourself: "
+            f"{_kubectl(failure)}"
+        )
 
 
 def _declared(failure: Cannot, user: User | IAMMapping, where: str, addon: str) -> Iterator[str]:
     if _is_given(user, failure):
-        yield "the spec gives it this right, and its file was not applied, or was changed since"
+        yield "the spec grants this permission, but its file was not applied, or was changed since"
         yield f"next: `kubectl apply -f {addon}`"
         return
     yield from (f"bound by the spec: {each}" for each in bindings(user, addon))
@@ -64,8 +70,8 @@ def _declared(failure: Cannot, user: User | IAMMapping, where: str, addon: str) 
 # What the control plane's own clients need before they may do anything (kubeadm makes the same bindings).
 _OWN = {
     "kubernetes-admin": (
-        f"next: `kubectl --kubeconfig super-admin.conf apply -f {layout.addon_path('cluster-admins')}`: that "
-        "alone binds its group, and until then only super-admin.conf may do so"
+        f"next: `kubectl --kubeconfig super-admin.conf apply -f {layout.addon_path('cluster-admins')}`: "
+        "it binds the group, and until then only super-admin.conf may apply it"
     ),
     "kube-apiserver-kubelet-client": (
         f"next: `kubectl apply -f {layout.addon_path('apiserver-kubelet-client')}`: without it the kubelets "
@@ -76,11 +82,11 @@ _OWN = {
 
 def _node(inventory: Inventory, name: str) -> Iterator[str]:
     node = name.removeprefix("system:node:")
-    yield "the Node authorizer gives a kubelet what belongs to its own node and to the Pods bound to it"
+    yield "the Node authorizer allows a kubelet only its own node and the Pods bound to it"
     if node not in {each.name for each in inventory.cluster.spec.nodes}:
         yield f"no node of the spec is called {node}"
     yield (
-        f"next: see that the Node object is called {node} (`kubectl get nodes`; the kubelet's "
+        f"next: check that the Node object is called {node} (`kubectl get nodes`; the kubelet's "
         "--hostname-override), and that kube-apiserver has --authorization-mode=Node,RBAC"
     )
 

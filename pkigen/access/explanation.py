@@ -97,13 +97,13 @@ def of_credential(credential: Credential, cluster: Cluster | None) -> Iterator[s
         cluster: The cluster that it is for, where one is known.
     """
     yield "presented to: kube-apiserver"
-    verifier = _CREDENTIAL_VERIFIERS.get(credential.kind, "whatever the API server is configured with")
+    verifier = _CREDENTIAL_VERIFIERS.get(credential.kind, "what the API server is configured with")
     yield f"verified by:  {verifier}"
     if cluster is not None:
         yield from _in_cluster(credential, cluster)
     else:
-        yield "rights:       what the cluster binds to user and groups: `kubectl auth can-i --list`"
-    yield f"at its end:   {USER.stops}"
+        yield "permissions:  what the cluster binds to user and groups: `kubectl auth can-i --list`"
+    yield f"on expiry:    {USER.stops}"
 
 
 _CREDENTIAL_VERIFIERS = {
@@ -120,13 +120,13 @@ def _in_cluster(credential: Credential, cluster: Cluster) -> Iterator[str]:
         found = observe_bundle(cluster.reader, ca_location(CA.KUBERNETES).certificate)
         anchors = () if isinstance(found, Fault) else found
         refusal = PathVerifier(cluster.now).client((credential.certificate,), anchors)
-        taken = "its CA signed it" if refusal is None else f"it refuses it: {refusal}"
+        taken = "its CA signed it" if refusal is None else f"refuses it: {refusal}"
         yield f"this cluster: {taken}"
     rights = _rights_in(cluster.inventory, credential.user)
     if rights is None:
-        yield "rights:       not in spec.users: `kubectl auth can-i --list` says what the cluster binds to it"
+        yield "permissions:  not in spec.users: `kubectl auth can-i --list` shows its permissions"
     else:
-        yield from (f"rights:       {right}" for right in rights)
+        yield from (f"permissions:  {right}" for right in rights)
 
 
 def _rights_in(inventory: Inventory, name: str) -> tuple[str, ...] | None:
@@ -208,10 +208,10 @@ def _certificate(cluster: Cluster, group: tuple[DesiredCertificate, ...]) -> Ite
 
 
 def _ca(item: DesiredCertificate) -> Iterator[str]:
-    yield "  verifies:     everything that it has signed; nobody presents it"
+    yield "  verifies:     everything it has signed; it is never presented itself"
     signs = item.id == item.kind.name
-    stops = item.kind.stops if signs else "nothing: it is only trusted beside the signing one"
-    yield f"  at its end:   {stops}"
+    stops = item.kind.stops if signs else "nothing: it is only trusted beside the signing CA"
+    yield f"  on expiry:    {stops}"
 
 
 def _leaf(cluster: Cluster, item: DesiredCertificate, ids: set[str]) -> Iterator[str]:
@@ -220,7 +220,7 @@ def _leaf(cluster: Cluster, item: DesiredCertificate, ids: set[str]) -> Iterator
     if item.profile in {Profile.CLIENT, Profile.PEER}:
         yield from _identity(cluster.inventory, item)
     yield f"  signed by:    {item.kind.issuer_name}"
-    yield f"  at its end:   {item.kind.stops}"
+    yield f"  on expiry:    {item.kind.stops}"
 
 
 def _identity(inventory: Inventory, item: DesiredCertificate) -> Iterator[str]:
@@ -228,7 +228,7 @@ def _identity(inventory: Inventory, item: DesiredCertificate) -> Iterator[str]:
     yield f"  identity:     user {item.subject.common_name}, {f'groups {groups}' if groups else 'no groups'}"
     person = item.kind.holder is Holder.PERSON
     rights = _user_rights(inventory, item.subject.common_name) if person else (item.kind.rights,)
-    yield from (f"  rights:       {right}" for right in rights if right)
+    yield from (f"  permissions:  {right}" for right in rights if right)
 
 
 _PROFILES = {
@@ -316,7 +316,7 @@ def _bindings(user: User) -> Iterator[str]:
         yield _NO_BINDING
 
 
-_NO_BINDING = "none of its own; what its groups are bound to, the cluster knows: `kubectl auth can-i --list`"
+_NO_BINDING = "none of its own; `kubectl auth can-i --list` shows those of its groups"
 
 
 def _token(cluster: Cluster, item: DesiredToken) -> Iterator[str]:
@@ -330,27 +330,27 @@ def _token(cluster: Cluster, item: DesiredToken) -> Iterator[str]:
     yield "                then by the UID of the live object"
     groups = f"system:serviceaccounts, system:serviceaccounts:{user.namespace}"
     yield f"  identity:     user {user.username}, groups {groups}"
-    yield from (f"  rights:       {right}" for right in _bindings(user))
+    yield from (f"  permissions:  {right}" for right in _bindings(user))
     yield f"  signed by:    {SA}"
-    yield "  at its end:   the API server answers 401; deleting the service account ends it at once"
+    yield "  on expiry:    the API server answers 401; deleting the service account revokes it at once"
 
 
 def _waiting(user: User) -> Iterator[str]:
-    yield f"serviceaccount:{_account(user)}: a service account, whose token waits for its UID"
-    yield from (f"  rights:       {right}" for right in _bindings(user))
+    yield f"serviceaccount:{_account(user)}: a service account whose token needs its UID"
+    yield from (f"  permissions:  {right}" for right in _bindings(user))
     uid = f"kubectl -n {user.namespace} get serviceaccount {user.name} -o jsonpath='{{.metadata.uid}}'"
     yield f"  next:         write what `{uid}` says into its uid, then `pkigen apply`"
 
 
 def _from_iam(mapping: IAMMapping) -> Iterator[str]:
     groups = ", ".join(dict.fromkeys(mapping.groups))
-    yield f"{mapping.arn}: comes in through AWS IAM"
+    yield f"{mapping.arn}: authenticates through AWS IAM"
     yield "  presented to: kube-apiserver, as the token that `aws eks get-token` makes"
     yield "  verified by:  aws-iam-authenticator, by the ConfigMap kube-system/aws-auth (`pkigen iam`)"
     yield f"  identity:     user {mapping.username}, {f'groups {groups}' if groups else 'no groups'}"
     own = tuple(bindings(mapping, layout.addon_path("iam")))
-    yield from (f"  rights:       {right}" for right in own or (_NO_BINDING,))
-    yield "  at its end:   a token ends after 15 minutes; without the mapping the next one gets 401"
+    yield from (f"  permissions:  {right}" for right in own or (_NO_BINDING,))
+    yield "  on expiry:    a token expires after 15 minutes; without the mapping the next one gets 401"
 
 
 def _service_account_key() -> Iterator[str]:
@@ -358,4 +358,4 @@ def _service_account_key() -> Iterator[str]:
     yield "  signs:        kube-apiserver --service-account-signing-key-file, kube-controller-manager "
     yield "                --service-account-private-key-file"
     yield "  verified by:  kube-apiserver --service-account-key-file, and others by /openid/v1/jwks"
-    yield "  if replaced:  every token ends at once; `pkigen rotate sa` overlaps the two"
+    yield "  if replaced:  every token becomes invalid at once; `pkigen rotate sa` avoids this by an overlap"

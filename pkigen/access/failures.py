@@ -69,7 +69,7 @@ def _explained(failure: messages.Failure, known: Known | None) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Served:
-    """Who is dialled at a port: whose certificates it has, and by which setting its clients verify it."""
+    """Who is reached at a port: whose certificates it has, and by which setting its clients verify it."""
 
     ca: CA
     trust: str
@@ -82,7 +82,8 @@ _SERVED = {
     f":{ETCD_CLIENT_PORT}": _ETCD,
     f":{ETCD_PEER_PORT}": _ETCD,
     f":{KUBELET_PORT}": _Served(
-        ca=CA.KUBERNETES, trust="kube-apiserver trusts --kubelet-certificate-authority when it dials kubelets"
+        ca=CA.KUBERNETES,
+        trust="kube-apiserver trusts --kubelet-certificate-authority when it connects to kubelets",
     ),
 }
 _API_SERVER = _Served(
@@ -92,25 +93,28 @@ _API_SERVER = _Served(
 
 
 def _unknown_authority(failure: UnknownAuthority, known: Known | None) -> Iterator[str]:
-    """The port says who was dialled, and so which CA should have signed and which setting trusts it."""
+    """The port says which server it is, and so which CA should have signed and which setting trusts it."""
     server = failure.server or ""
     served = _SERVED.get(f":{server.rpartition(':')[2]}", _API_SERVER)
-    yield "whoever dialled got a certificate from a CA that is not in its trust bundle"
+    yield "the client got a certificate from a CA that is not in its trust bundle"
     if failure.server is not None:
-        yield f"it dialled {server}"
+        yield f"it connected to {server}"
     yield served.trust
     if failure.namesake is not None:
         yield (
-            f"it knows a CA of the same name, {failure.namesake}, with another key: what it trusts is of an "
-            "earlier CA, or of another cluster"
+            f"it trusts a CA of the same name, {failure.namesake}, with another key: that is an earlier "
+            "CA, or another cluster's"
         )
     if known is None:
-        yield "next: see whose CA the client trusts, `pkigen kubeconfig show FILE`; then add DIR here"
+        yield (
+            "next: check which CA the client trusts, `pkigen kubeconfig show FILE`; then give DIR to this "
+            "command"
+        )
         return
     yield from _authority(known, served.ca)
     place = server or known.inventory.cluster.cluster_server.removeprefix("https://")
     yield (
-        f"next: see which CA it presents with `openssl s_client -showcerts -connect {place}`; if "
+        f"next: check which CA the server presents with `openssl s_client -showcerts -connect {place}`; if "
         "it is this one, give the client a new kubeconfig (`pkigen apply`), else copy the node's files again "
         "and restart the server"
     )
@@ -129,7 +133,7 @@ def _authority(known: Known, ca: CA) -> Iterator[str]:
 
 
 def _refused_client(known: Known | None) -> Iterator[str]:
-    yield "a server refuses the client's certificate: its CA is not in the bundle that the server judges by"
+    yield "a server refuses the client's certificate: its CA is not in the server's trust bundle"
     yield (
         "that is --client-ca-file of kube-apiserver, clientCAFile of the kubelet, --trusted-ca-file of etcd, "
         "--requestheader-client-ca-file for aggregated APIs"
@@ -143,7 +147,7 @@ def _refused_client(known: Known | None) -> Iterator[str]:
 
 
 def _refused_server(known: Known | None) -> Iterator[str]:
-    yield "a client broke off: it does not know the CA that signed this server's certificate"
+    yield "a client aborted: it does not trust the CA of this server's certificate"
     if known is not None:
         yield from _authority(known, CA.KUBERNETES)
     yield (
@@ -155,15 +159,15 @@ def _refused_server(known: Known | None) -> Iterator[str]:
 def _wrong_name(failure: WrongName, known: Known | None) -> Iterator[str]:
     name, names = failure.name, failure.names
     if name is None:
-        yield "the client dials a name that is not among those of the server's certificate"
+        yield "the client connects to a name that the server's certificate does not contain"
         yield (
-            "next: `pkigen explain apiserver DIR` lists its names; add the one that is dialled to "
+            "next: `pkigen explain apiserver DIR` lists its names; add the one that the client uses to "
             "spec.apiServer.certSANs, run `pkigen apply`, and copy the node's files"
         )
         return
-    yield f"the client dials {name}, which is not among the names of the server's certificate"
+    yield f"the client connects to {name}, which is not among the names of the server's certificate"
     if known is None:
-        dial = f"dial {', '.join(sorted(names)[:5])}, or " if names else ""
+        dial = f"connect to {', '.join(sorted(names)[:5])}, or " if names else ""
         yield (
             f"next: {dial}set tls-server-name in the kubeconfig to a name that it has, or add {name} to "
             "spec.apiServer.certSANs and run `pkigen apply`"
@@ -204,11 +208,11 @@ def _servers(inventory: Inventory, names: frozenset[str]) -> list[DesiredCertifi
 
 
 def _expired(known: Known | None) -> Iterator[str]:
-    yield "a certificate on the way is past its end, or the clock of one side is wrong"
+    yield "a certificate in the chain has expired, or one side's clock is wrong"
     if known is not None:
         for ca, found in known.authorities.items():
             left = found.certificate.not_valid_after_utc - known.now
-            yield f"the {ca.certificate_name} CA ends in {residual(left)}"
+            yield f"the {ca.certificate_name} CA expires in {residual(left)}"
     yield "next: `date` on both sides, then `pkigen status DIR` and `pkigen renew SPEC`"
 
 
@@ -217,11 +221,12 @@ def _expired(known: Known | None) -> Iterator[str]:
 
 def _anonymous(known: Known | None) -> Iterator[str]:
     """What RBAC denies to `system:anonymous` was never authenticated; a bad certificate is a 401 instead."""
-    yield "the API server saw no credential at all: the request came without client certificate and token"
+    yield "no credential reached the API server: the request came without client certificate and token"
     yield "a certificate that it cannot verify gives 401 Unauthorized instead, so none was sent"
     yield (
         "next: `pkigen kubeconfig show FILE` says what the kubeconfig presents; with curl, give --cert and "
-        "--key; behind a proxy or load balancer that ends TLS the certificate never arrives: pass TCP through"
+        "--key; behind a proxy or load balancer that terminates TLS the certificate never arrives: pass TCP "
+        "through"
     )
     if known is not None and known.inventory.cluster.spec.users:
         names = ", ".join(sorted(user.stem for user in known.inventory.cluster.spec.users)[:5])
@@ -231,22 +236,22 @@ def _anonymous(known: Known | None) -> Iterator[str]:
 _REFUSALS = {
     messages.Refusal.UNKNOWN: (
         "the API server refuses the credential: expired, of another CA or key, or for another audience",
-        "`pkigen kubeconfig show FILE` says until when it is good; `pkigen apply` makes a new one",
+        "`pkigen kubeconfig show FILE` shows until when it is valid; `pkigen apply` makes a new one",
     ),
     messages.Refusal.EXPIRED: (
-        "the API server refuses the token: it is past its end, or the clock of one side is wrong",
+        "the API server refuses the token: it has expired, or one side's clock is wrong",
         "`pkigen apply` renews those of the spec; `kubectl create token` or `pkigen token` makes another",
     ),
     messages.Refusal.GONE: (
-        "the API server refuses the token: what it is of was deleted, and its successor has another UID",
+        "the API server refuses the token: its object was deleted, and a new one has another UID",
         "put the UID (`kubectl -n NAMESPACE get serviceaccount NAME -o yaml`) into the spec, `pkigen apply`",
     ),
     messages.Refusal.AUDIENCE: (
-        "the API server refuses the token: it is for others, by its audiences",
+        "the API server refuses the token: it is for other audiences",
         "make one without --audience, or with one of --api-audiences",
     ),
     messages.Refusal.KEY: (
-        "the API server refuses the token: it has not the key that signed it, or another issuer",
+        "the API server refuses the token: it does not have the key that signed it, or has another issuer",
         "where `pkigen oidc jwks DIR` and `kubectl get --raw /openid/v1/jwks` differ, copy the files again",
     ),
 }

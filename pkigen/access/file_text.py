@@ -60,7 +60,7 @@ def _of_request(path: Path, data: bytes) -> tuple[str, ...]:
     request = read_request(data)
     return (
         f"{path}: a certificate signing request, {request.subject}; key {request.key_description}",
-        "  it gives nobody any right: `pkigen sign` or the cluster makes a certificate of it",
+        "  it grants no access by itself: `pkigen sign` or the cluster makes a certificate from it",
         *(f"  asks for:   {extension}" for extension in request.extensions),
     )
 
@@ -98,7 +98,7 @@ def _kubeconfig(data: bytes, path: Path) -> Kubeconfig:
             raise
         raise AccessError(
             f"{path} is neither a kubeconfig nor a PEM certificate, a request or a token",
-            hint="a spec or a PKI directory comes second: `pkigen explain WHO SPEC`",
+            hint="a spec or a PKI directory is the second argument: `pkigen explain WHO SPEC`",
         ) from None
 
 

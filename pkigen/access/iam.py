@@ -68,7 +68,7 @@ def read_current(data: bytes, file: str) -> Current:
         raise AccessError(f"{file} is not the ConfigMap {NAME}")
     content = top.get("data") or {}
     if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
-        raise AccessError(f"{file}: its data is no mapping of texts")
+        raise AccessError(f"{file}: its data is not a mapping of strings")
     return Current(
         entries={key: tuple(_listed(content.get(key, ""), key, file)) for key in _ARN_KEYS},
         accounts=content.get(_ACCOUNTS, ""),
@@ -84,8 +84,8 @@ def config_map(cluster: ClusterSpec, current: Current | None) -> ConfigMap:
     remarks: list[str] = []
     if current is None:
         remarks.append(
-            "no current ConfigMap was given: if nodes come in through aws-auth, applying this locks them "
-            "out; give it with --current"
+            "no current ConfigMap was given: if nodes authenticate through aws-auth, applying this locks "
+            "them out; give it with --current"
         )
     known = current or NO_CURRENT
     data: dict[str, Value] = {}
@@ -166,12 +166,13 @@ def _removed(entry: Mapping[str, Value], arn_key: str) -> str:
     """What is said of an entry that is not kept."""
     arn = _arn(entry, arn_key) or "an entry without ARN"
     if not _claims_to_be_a_node(entry):
-        return f"{arn} is not in the spec and goes"
+        return f"{arn} is not in the spec and is removed"
     groups = entry.get("groups")
     names = ", ".join(map(str, groups)) if isinstance(groups, list | tuple) and groups else "none"
     return (
         f"{arn} calls itself a node and is not mapped as nodes are (username {entry.get('username', '')}, "
-        f"groups {names}): it goes; if nodes do use this role, map it as EKS does before this is applied"
+        f"groups {names}): it is removed; if nodes do use this role, map it as EKS does before this is "
+        "applied"
     )
 
 
@@ -192,5 +193,5 @@ def _listed(text: str, key: str, file: str) -> Iterator[Mapping[str, Value]]:
     documents = parse(text.encode(), f"{file}: {key}")
     content = documents[0].value if documents else []
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
-        raise AccessError(f"{file}: {key} is no list of mappings")
+        raise AccessError(f"{file}: {key} is not a list of mappings")
     yield from content

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pkigen.spec.users import User
 
 _WAY_OUT = (
-    "such a certificate cannot be revoked by RBAC: choose another name, or say why it must be with "
+    "such a certificate cannot be revoked by RBAC: choose another name, or give the reason with "
     "--allow-system-identity REASON"
 )
 
@@ -88,10 +88,10 @@ def approved_person(
 def reserved(user: str, groups: Iterable[str]) -> str | None:
     """Which of the names belongs to Kubernetes itself."""
     if user.startswith(SYSTEM_PREFIX) or user in RESERVED_USERS:
-        return f"the user {user[:80]!r} is an identity of Kubernetes itself"
+        return f"the user {user[:80]!r} is reserved for Kubernetes"
     for group in groups:
         if group.startswith(SYSTEM_PREFIX) or group in RESERVED_GROUPS:
-            return f"the group {group[:80]!r} is a group of Kubernetes itself"
+            return f"the group {group[:80]!r} is reserved for Kubernetes"
     return None
 
 
@@ -109,5 +109,5 @@ def _taken(user: str, inventory: Inventory) -> str | None:
         person = isinstance(certificate.location, InKubeconfig) and certificate.node is None
         own = certificate.issuer is CA.KUBERNETES and certificate.profile is Profile.CLIENT and not person
         if own and certificate.subject.common_name == user:
-            return f"the user {user!r} is this cluster's own {certificate.id}"
+            return f"the user {user!r} is the identity of this cluster's {certificate.id}"
     return None

@@ -35,7 +35,7 @@ def lines(config: Kubeconfig, read: Callable[[Path], bytes | str], *, now: datet
     if not contexts:
         yield "it has no context: kubectl would talk to localhost:8080"
     elif not config.current_context:
-        yield "it has no current context: say which with `kubectl config use-context NAME` or --context"
+        yield "it has no current context: choose one with `kubectl config use-context NAME` or --context"
     elif config.current_context not in contexts:
         yield f"its current context {config.current_context!r} is not there"
     for name, context in sorted(contexts.items()):
@@ -68,7 +68,7 @@ def _context(
         endings.append(
             Ending(
                 when=credential.expires,
-                what=f"the {credential.kind} ends, and the API server answers 401",
+                what=f"the {credential.kind} expires, and the API server answers 401",
             )
         )
     yield from next_ending(endings, now=now)
@@ -84,7 +84,7 @@ def credential_lines(credential: Credential, *, now: datetime) -> Iterator[str]:
     if credential.expires is not None:
         yield f"until:      {credential.expires:%Y-%m-%d %H:%M} UTC ({_left(credential.expires, now)})"
     elif credential.kind is CredentialKind.SERVICE_ACCOUNT_TOKEN:
-        yield "until:      it never ends; deleting its Secret or the service account ends it"
+        yield "until:      never expires; deleting its Secret or the service account revokes it"
     yield from (f"            {detail}" for detail in credential.details)
     yield from (f"broken:     {fault}" for fault in credential.faults)
 
@@ -110,7 +110,7 @@ def _cluster(
         if cluster.text(field):
             yield f"            {words} {cluster.text(field)}"
     if cluster.flag("insecure-skip-tls-verify"):
-        yield "            the server is not verified at all: anybody in between can be it"
+        yield "            the server is not verified at all: anybody in between can impersonate it"
         return
     data = content(cluster, "certificate-authority", read)
     if data is None:
@@ -124,7 +124,7 @@ def _cluster(
         end = certificate.not_valid_after_utc
         yield f"trusts:     {subject_of(certificate)} until {end:%Y-%m-%d} ({_left(end, now)})"
     last = max(certificate.not_valid_after_utc for certificate in parsed)
-    endings.append(Ending(when=last, what="the CA ends, and kubectl refuses the server's certificate"))
+    endings.append(Ending(when=last, what="the CA expires, and kubectl refuses the server's certificate"))
 
 
 def _left(end: datetime, now: datetime) -> str:

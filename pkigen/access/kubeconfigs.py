@@ -110,7 +110,7 @@ def load(data: bytes, path: PurePath) -> Kubeconfig:
     try:
         return _config(content, path)
     except _Bad as fault:
-        raise AccessError(f"{path} is no kubeconfig that kubectl reads: {fault}") from None
+        raise AccessError(f"{path} is not a kubeconfig that kubectl reads: {fault}") from None
 
 
 def _config(content: object, path: PurePath) -> Kubeconfig:
@@ -148,7 +148,7 @@ def _named(
     """A list of named entries as pairs; client-go refuses two with one name, too (`api/v1/conversion.go`)."""
     read = of or _mapping
     if not isinstance(content or [], list):
-        msg = f"{where} is no list"
+        msg = f"{where} is not a list"
         raise _Bad(msg)
     seen: set[str] = set()
     for item in content or []:  # type: ignore[attr-defined]
@@ -167,14 +167,14 @@ def _anything(content: object, _where: str) -> Fields:
 
 def _mapping(content: object, where: str) -> Fields:
     if not isinstance(content, dict):
-        msg = f"{where} is no mapping"
+        msg = f"{where} is not a mapping"
         raise _Bad(msg)
     return content
 
 
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
-        msg = f"{where} is no text"
+        msg = f"{where} is not a string"
         raise _Bad(msg)
     return value
 
@@ -216,7 +216,7 @@ def _require_data(value: object, where: str) -> None:
 
 def _require_texts(value: object, where: str) -> None:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        msg = f"{where} is no list of texts"
+        msg = f"{where} is not a list of strings"
         raise _Bad(msg)
 
 
@@ -226,7 +226,7 @@ def _require_mapping(value: object, where: str) -> None:
 
 def _require_list(value: object, where: str) -> None:
     if not isinstance(value, list):
-        msg = f"{where} is no list"
+        msg = f"{where} is not a list"
         raise _Bad(msg)
 
 

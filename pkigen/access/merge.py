@@ -43,7 +43,7 @@ def merge(configs: Sequence[Kubeconfig]) -> Merged:
     """The first file that has a name decides what it means, whole; paths become absolute.
 
     Args:
-        configs: In the order of precedence.
+        configs: The kubeconfigs, the one that takes precedence first.
     """
     entries: dict[Section, dict[str, NamedEntry]] = {section: {} for section in Section}
     remarks: list[str] = []
@@ -125,7 +125,7 @@ def _blocks(content: bytes, key: str, path: str, whose: str) -> bytes:
     if what.encode().upper() not in found:
         raise AccessError(
             f"{path}, which the {whose} names as its {key}, holds no {what} in PEM",
-            hint="nothing of it was taken: see who has written this kubeconfig",
+            hint="nothing of it was used: check who has written this kubeconfig",
         )
     return found
 
@@ -171,7 +171,7 @@ def _conflict(section: Section, first: NamedEntry, other: NamedEntry) -> str:
     )
     return (
         f"the {section} {first.name!r} is different in {first.origin} and {other.origin} "
-        f"({', '.join(different)}): {first.origin} decides"
+        f"({', '.join(different)}): {first.origin} takes precedence"
     )
 
 
@@ -185,8 +185,8 @@ def _changed_meanings(config: Kubeconfig, entries: dict[Section, dict[str, Named
             used = entries[section].get(context.text(section))
             if own is not None and used is not None and used.fields != _resolved(own, section).fields:
                 yield (
-                    f"the context {name!r} of {context.origin} now means the {section} {used.name!r} of "
-                    f"{used.origin}: rename one of the two"
+                    f"the context {name!r} of {context.origin} now refers to the {section} {used.name!r} of "
+                    f"{used.origin}: rename one of them"
                 )
 
 

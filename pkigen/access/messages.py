@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class UnknownAuthority:
     """The client does not trust the CA of the server's certificate.
 
-    `server` is whom it dialled, where the message says it. `namesake` is the name of a CA that it does know,
-    and that has another key than the CA of that name that signed.
+    `server` is the server it connected to, where the message says it. `namesake` is the name of a CA that it
+    does know, and that has another key than the CA of that name that signed.
     """
 
     server: str | None
@@ -39,7 +39,7 @@ class RefusedServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrongName:
-    """The server's certificate does not have the name that was dialled; either may be left unsaid."""
+    """The server's certificate does not have the name that the client uses; a message may lack either."""
 
     name: str | None
     names: frozenset[str]

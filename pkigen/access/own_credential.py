@@ -41,7 +41,7 @@ def certificate_credential(
     Args:
         data: PEM.
         file: Where it comes from, for the messages.
-        trust_bundle: What the API servers judge clients by.
+        trust_bundle: What the API servers verify clients by.
         now: The present, in UTC.
 
     Raises:
@@ -55,7 +55,7 @@ def certificate_credential(
     if refusal:
         raise AccessError(
             f"this cluster's API servers refuse the certificate in {file}: {refusal}",
-            hint="it must be signed by the CA of this cluster, for clients, and not be over",
+            hint="it must be a client certificate of this cluster's CA that has not expired",
         )
     found = of_certificate(chain[0], now=now)
     if not found.user:
@@ -71,7 +71,7 @@ def require_key_of(certificate: x509.Certificate, data: bytes, path: Path) -> No
     """
     fault = key_fault(data, certificate)
     if fault is not None:
-        raise AccessError(f"the private key {path} {fault}", hint="say with --key-path where its key is")
+        raise AccessError(f"the private key {path} {fault}", hint="give the path of its key with --key-path")
 
 
 def token_credential(data: bytes, file: Path, *, now: datetime) -> tuple[Credential, str]:

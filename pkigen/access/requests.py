@@ -85,8 +85,8 @@ def _read(data: bytes, allowed: Subject | None) -> Request:
     fault = _system_claim(request.subject, allowed)
     if fault is not None:
         raise AccessError(
-            f"the request asks for {fault}, which is Kubernetes' own",
-            hint="have a request made for the user's own name and groups: `pkigen csr new`",
+            f"the request asks for {fault}, which is reserved for Kubernetes",
+            hint="make a request for the user's own name and groups: `pkigen csr new`",
         )
     return Request(
         key=key,
@@ -113,7 +113,7 @@ def _unfit_subject(request: x509.CertificateSigningRequest) -> str | None:
         if not value.isprintable():
             return f"has a subject with unprintable characters: {quoted(value)}"
         if _ATTRIBUTE_IN_VALUE.search(value):
-            return f"has a subject with one attribute inside of another: {quoted(value)}"
+            return f"has a subject with one attribute inside another: {quoted(value)}"
     names = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if len(names) > 1:
         return f"has {len(names)} common names: Kubernetes would take the last, people read the first"

@@ -54,7 +54,7 @@ ServerNameOption = Annotated[
     typer.Option(
         "--tls-server-name",
         metavar="NAME",
-        help="What the server's certificate must name.",
+        help="The name to verify in the server's certificate (tls-server-name).",
         callback=values.server_name,
     ),
 ]
@@ -63,7 +63,7 @@ ProxyOption = Annotated[
     typer.Option(
         "--proxy-url",
         metavar="URL",
-        help="A proxy on the way (http, https, socks5).",
+        help="A proxy URL (http, https, socks5).",
         callback=values.proxy_url,
     ),
 ]
@@ -116,7 +116,7 @@ def open_cluster(system: System, place: Path, *, pki: Path | None = None) -> Ses
     """The cluster of a spec, or of a PKI directory that says itself what it was made from."""
     if place.is_dir():
         if pki is not None:
-            raise UsageError("--pki goes with a spec", hint=f"{place} is a PKI directory already")
+            raise UsageError("--pki can only be used with a spec", hint=f"{place} is a PKI directory already")
         return open_directory(system, place, spec=None, templates=None)
     return open_spec(system, place, out=pki, templates=None)
 
@@ -129,8 +129,8 @@ def require_pki(session: Session) -> None:
     """
     if not (session.root / layout.LOCK_FILE).exists():
         raise AccessError(
-            f"{session.root} is no PKI directory with a pki.lock",
-            hint="make it with `pkigen init`, or say with --pki where it is",
+            f"{session.root} is not a PKI directory with a pki.lock",
+            hint="make it with `pkigen init`, or give it with --pki",
         )
 
 
@@ -161,7 +161,7 @@ def read_bounded(path: Path, *, limit: int) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise AccessError(
-            f"{path} cannot be read: {reason.lower() if reason else 'this is no file name'}"
+            f"{path} cannot be read: {reason.lower() if reason else 'this is not a file name'}"
         ) from None
 
 

@@ -38,30 +38,30 @@ class TerminatedError(KeyboardInterrupt):
 
 COMMANDS = {
     "example": "Print a commented spec to start from.",
-    "validate": "Check a spec, and say all of its problems at once.",
+    "validate": "Check a spec, and report all of its problems at once.",
     "schema": "Print the JSON Schema of the spec, for completion and checks in editors.",
     "init": "Make a cluster's whole PKI from its spec.",
     "plan": "Show what apply would do to the PKI directory, and why.",
-    "apply": "Show the plan, ask, and carry it out: whole or not at all.",
+    "apply": "Show the plan, ask, and apply it: completely or not at all.",
     "renew": "Renew certificates: the same content with a new validity.",
     "rotate": "Replace CAs and signing keys without downtime, in phases.",
-    "status": "Show every certificate of every node, and how long it still works.",
+    "status": "Show every certificate of every node, and when it expires.",
     "verify": "Verify every file, every certificate and every TLS edge.",
     "authority": "Encrypt the authority's private files, or work with an authority that is never connected.",
-    "rescue": "Bring back a cluster whose certificates have all ended.",
+    "rescue": "Recover a cluster whose certificates have all expired.",
     "changes": "Show again what a change did, and what must restart on the nodes.",
     "rollback": "Go back to the state before a change.",
     "sign": "Sign a client certificate for a key that never leaves its owner.",
-    "csr": "Make certificate signing requests, and take them through the cluster.",
-    "user": "Make kubeconfigs for people whose certificate or token is there.",
+    "csr": "Make certificate signing requests, and have the cluster sign them.",
+    "user": "Make kubeconfigs from an existing certificate or token.",
     "kubeconfig": "Merge kubeconfigs as kubectl does, or explain one.",
     "token": "Sign a service account's token offline, for bootstrap and break-glass.",
     "oidc": "Render the OIDC discovery documents of the service account issuer.",
-    "bootstrap-token": "Make a bootstrap token, and all that a node needs to join with it.",
-    "iam": "Render aws-auth and the bindings for users that come from AWS IAM.",
+    "bootstrap-token": "Make a bootstrap token, and everything that a node needs to join with it.",
+    "iam": "Render aws-auth and the bindings for users of AWS IAM.",
     "explain": "Explain a user, a certificate, a kubeconfig, a component or an error.",
-    "bundle": "Pack nodes for sites without a network, and install what was carried there.",
-    "node": "Prepare a node: the key that its bundles are sealed to, and keys that are born there and stay.",
+    "bundle": "Pack node bundles for sites without a network, and install them there.",
+    "node": "Prepare a node: the key that its bundles are sealed to, and private keys that never leave it.",
 }
 """In the order in which help lists them; each is a module of this package with an `app`."""
 
@@ -202,20 +202,25 @@ def _report(problem: BaseException) -> int:
             return _report_refusal(problem)
         case KeyboardInterrupt():
             error(
-                "interrupted", hint="the PKI directory is as it was, or complete: `pkigen status` shows which"
+                "interrupted",
+                hint="the PKI directory is unchanged, or the change is complete: `pkigen status` shows which",
             )
             return ExitCode.TERMINATED if isinstance(problem, TerminatedError) else ExitCode.INTERRUPTED
         case ImportError():
             error(
                 f"{problem.name or 'a module'} cannot be imported",
-                hint="the installation is incomplete, or the system does not let it be read",
+                hint="the installation is incomplete, or its files cannot be read",
             )
         case OSError():
             reason = (problem.strerror or "input/output error").lower()
-            error(f"{problem.filename}: {reason}" if problem.filename else f"the system refuses: {reason}")
+            error(
+                f"{problem.filename}: {reason}"
+                if problem.filename
+                else f"the operating system refuses: {reason}"
+            )
         case _:
             error(
-                f"{type(problem).__name__} in pkigen itself",
+                f"internal error: {type(problem).__name__}",
                 hint="this is a bug: run again as `pkigen --debug …` and report the traceback",
             )
     return ExitCode.FAILED

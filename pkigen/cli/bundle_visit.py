@@ -40,7 +40,7 @@ PinOption = Annotated[
     ),
 ]
 MaxAgeOption = Annotated[
-    str, typer.Option("--max-age", metavar="DURATION", help="How long ago it may have been made.")
+    str, typer.Option("--max-age", metavar="DURATION", help="The oldest bundle to accept.")
 ]
 AllowOlderOption = Annotated[
     bool, typer.Option("--allow-older", help="Accept a bundle older than what is installed.")
@@ -50,7 +50,8 @@ DirectoryOption = Annotated[
     typer.Option(
         "--certificates-dir",
         metavar="DIR",
-        help="Accept certificates there, where the spec's certificates.directory is not /etc/kubernetes/pki.",
+        help="Accept certificates in this directory, if the spec's certificates.directory is not "
+        "/etc/kubernetes/pki.",
     ),
 ]
 _A_MONTH = "720h"
@@ -89,14 +90,15 @@ class Visit:
         known = installed.fingerprint if installed is not None else None
         if self.pin is None and known is None:
             raise BundleError(
-                "nobody has said which bundle key is to be trusted here",
-                hint="give the fingerprint that `pkigen init` printed, as you have it from there: --pin …",
+                "no bundle key is pinned on this host",
+                hint="give the fingerprint that `pkigen init` printed, received by another channel than the "
+                "medium: --pin …",
             )
         if self.pin is not None and known is not None and self.pin != known:
             raise BundleError(
                 f"this host trusts {known}, not {self.pin}",
-                hint="another cluster's bundles do not belong here; for a new bundle key remove "
-                "/var/lib/pkigen/installed.json first",
+                hint="this host accepts bundles of one cluster; if the cluster has a new bundle "
+                "key, remove /var/lib/pkigen/installed.json first",
             )
         return self.pin or known or ""
 
@@ -142,7 +144,7 @@ class Visit:
         if found is None:
             raise BundleError(
                 f"it is sealed to {envelope.label.reader}, and this host has no identity",
-                hint=f"say where it is with --identity; by default it is {self.root / IDENTITY}",
+                hint=f"give it with --identity; the default is {self.root / IDENTITY}",
             )
         return found
 

@@ -55,7 +55,7 @@ def change(
         made = session.plan(store, selection)
         if digest is not None and made.digest != digest:
             raise PkigenError(
-                "the world has moved since the plan was saved: the same spec now gives another plan",
+                "the saved plan is stale: the same spec now gives another plan",
                 hint="run `pkigen plan --save` again and review the new plan",
             )
         if review is not None:
@@ -63,7 +63,7 @@ def change(
         require_signed_here(made, session.root)
         if made.awaited:
             note(
-                f"note: {len(made.awaited)} certificates are due and wait for the offline authority: "
+                f"note: {len(made.awaited)} certificates are due for renewal by the offline authority: "
                 f"`pkigen authority request SPEC --out {session.root}`"
             )
         agree(made, session, consent, output)
@@ -91,7 +91,10 @@ def say_applied(session: Session, made: Plan, applied: Applied, output: Format) 
             note(line)
     elif output is Format.TEXT:
         for identifier in applied.capped:
-            note(f"note: {identifier} was shortened to its CA's end; `pkigen rotate ca` makes room")
+            note(
+                f"note: {identifier} was shortened to its CA's validity; rotate the CA for longer "
+                "validities: `pkigen rotate ca`"
+            )
         backup = f"; what was replaced is in backup {applied.backup}" if applied.backup else ""
         say_line(
             f"applied: {len(applied.issued)} issued, {len(made.changes)} changes in {session.root}{backup}"
@@ -114,7 +117,7 @@ def agree(plan: Plan, session: Session, consent: Consent, output: Format) -> Non
     if found and not consent.force:
         raise PkigenError(
             f"the plan is dangerous: {found[0]}",
-            hint="if that is what you want, and every node can be changed at once, add --force",
+            hint="if this is intended, and all nodes can be changed at once, add --force",
         )
     if plan.changes and not consent.yes and not agreed("apply these changes?"):
         raise PkigenError("not applied", hint="nothing was changed")

@@ -74,7 +74,7 @@ def agreed(question: str) -> bool:
     if not sys.stdin.isatty():
         note("")  # nobody's Enter ended the line
     if not answer:
-        raise PkigenError("nobody answered: nothing was changed", hint="add --yes to go on without asking")
+        raise PkigenError("no answer: nothing was changed", hint="add --yes to continue without asking")
     return answer.strip().lower() in {"y", "yes"}
 
 

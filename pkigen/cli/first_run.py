@@ -48,8 +48,8 @@ def make(session: Session, spec: Path, output: Format, locking: Locking | None) 
     if _must_ask(session):
         if locking is not None:
             raise PkigenError(
-                "the keys of the CAs wait in the open for the offline authority's answer",
-                hint="encrypt them once it is accepted: `pkigen authority encrypt`",
+                "the CA keys are unencrypted until the offline authority's answer is accepted",
+                hint="encrypt the authority then: `pkigen authority encrypt`",
             )
         from pkigen.cli.offline import request_out  # noqa: PLC0415 -- few have an offline authority
 
@@ -65,8 +65,8 @@ def make(session: Session, spec: Path, output: Format, locking: Locking | None) 
         say_made(session, store, plan, applied, output)
     if locking is not None:
         note(
-            "note: the authority is encrypted: without what opens it nothing can be signed any more; keep "
-            "that, and a rescue kit (`pkigen bundle create --rescue`), elsewhere"
+            "note: the authority is encrypted: without its passphrase or identity nothing can be signed any "
+            "more; keep that, and a rescue kit (`pkigen bundle create --rescue`), in another place"
         )
 
 
@@ -110,7 +110,7 @@ def _require_kept(session: Session, locking: Locking | None) -> None:
     with session.reading() as store:
         if sealed_identity(store) is None:
             raise PkigenError(
-                f"{session.root} is there, and its authority is not encrypted",
+                f"{session.root} exists, and its authority is not encrypted",
                 hint=f"`pkigen authority encrypt {session.root}` does it",
             )
 
@@ -127,7 +127,7 @@ def _say_complete(session: Session, output: Format) -> None:
     with session.reading() as store:
         pin = bundle_fingerprint(store)
     if output is Format.TEXT:
-        say_line(f"{session.root} is what the spec asks for: nothing to do")
+        say_line(f"{session.root} matches the spec: nothing to do")
         say(_pinned(pin))
         return
     nothing = Applied(issued=(), capped=(), backup=None)

@@ -48,4 +48,4 @@ def require_root(root: Path) -> None:
         UsageError: There is no such directory.
     """
     if not root.is_dir():
-        raise UsageError(f"{root} is no directory", hint="--root names the root directory of the node")
+        raise UsageError(f"{root} is not a directory", hint="--root must be the node's root directory")

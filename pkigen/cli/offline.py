@@ -11,7 +11,7 @@ from pkigen.airgap.carrier.cluster_key import bundle_fingerprint
 from pkigen.airgap.carrier.media import write_file
 from pkigen.airgap.offline.pending import PendingAnswer, read_pending
 from pkigen.airgap.offline.request import ask, ask_outstanding, require_current
-from pkigen.cli.console import note, say_line
+from pkigen.cli.console import note, say, say_line
 from pkigen.cli.options import Format
 from pkigen.cli.reports import structured
 from pkigen.cli.session import Session
@@ -84,10 +84,10 @@ def _asked(
 def _say(session: Session, pending: PendingAnswer, target: Path, pin: str, *, is_new: bool) -> None:
     requests = pending.requests
     count = len(requests.requests)
-    what = "request" if is_new else "request (the one that is out)"
-    say_line(
-        f"{what}: {target}, {requests.nonce[:8]}, asks the offline authority of {requests.cluster} for "
-        f"{count} certificate{'' if count == 1 else 's'}"
+    what = "request" if is_new else "request (the pending one)"
+    say(
+        f"{what}: {target}, {requests.nonce[:8]}, requests {count} "
+        f"certificate{'' if count == 1 else 's'} from the offline authority of {requests.cluster}"
     )
     say_line(f"site key: {pin} (the authority pins it: `pkigen authority sign --pin`)")
     note(
@@ -98,6 +98,9 @@ def _say(session: Session, pending: PendingAnswer, target: Path, pin: str, *, is
 
 def _say_nothing(session: Session, output: Format) -> None:
     if output is Format.TEXT:
-        say_line("nothing to ask for: all that the offline authority issues is there, right and not due")
+        say(
+            "nothing to request: every certificate of the offline authority exists, matches the spec and is "
+            "not due"
+        )
     else:
         say(structured.dump(structured.requested(None, str(session.root), None, None), output))

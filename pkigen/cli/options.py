@@ -37,14 +37,17 @@ TemplatesOption = Annotated[
         help="Templates that replace pkigen's own, file by file.",
     ),
 ]
-FormatOption = Annotated[Format, typer.Option("--output", "-o", help="How to write the result.")]
+FormatOption = Annotated[Format, typer.Option("--output", "-o", help="The output format.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ForceOption = Annotated[
-    bool, typer.Option("--force", help="Go on although the plan can lock people out; the plan says how.")
+    bool,
+    typer.Option("--force", help="Apply although the plan can make clients lose access; the plan says how."),
 ]
 RunbookOption = Annotated[
     Path | None,
     typer.Option(
-        "--runbook", metavar="DIR", help="Also write the restart steps there, as text and as a shell script."
+        "--runbook",
+        metavar="DIR",
+        help="Also write the restart steps to this directory, as text and as a shell script.",
     ),
 ]

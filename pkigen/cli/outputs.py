@@ -63,7 +63,7 @@ def require_writable(*paths: Path) -> None:
 
 def _there_already(path: Path) -> PkigenError:
     return PkigenError(
-        f"{path} is there already",
+        f"{path} exists already",
         hint="it may be the only copy of a key: move it away, or choose another --out",
     )
 

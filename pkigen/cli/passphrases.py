@@ -57,7 +57,7 @@ class PassphraseSource:
             PkigenError: It is empty or too short, or nobody answers.
         """
         if self.file is not None and self.descriptor is not None:
-            raise UsageError("--passphrase-file and --passphrase-fd do not go together")
+            raise UsageError("--passphrase-file and --passphrase-fd cannot be combined")
         if self.file is not None:
             data = read_file(self.file, limit=_LARGEST, private=True)
             return _checked(_first_line(data), new=new)
@@ -65,7 +65,7 @@ class PassphraseSource:
             return _checked(_first_line(_from_descriptor(self.descriptor)), new=new)
         first = _asked(f"passphrase for {what}: ", what)
         passphrase = _checked(first, new=new)
-        if new and _asked("the same again: ", what) != first:
+        if new and _asked("repeat it: ", what) != first:
             raise PkigenError("the two passphrases differ", hint="nothing was changed")
         return passphrase
 
@@ -115,6 +115,6 @@ def _checked(text: str, *, new: bool) -> Passphrase:
     if new and len(text) < SHORTEST_PASSPHRASE:
         raise PkigenError(
             f"the passphrase has fewer than {SHORTEST_PASSPHRASE} characters",
-            hint="take five or six words at random: whoever finds the medium can guess as long as he likes",
+            hint="use five or six random words: whoever finds the medium can guess without limit",
         )
     return Passphrase(text)

@@ -11,7 +11,7 @@ from pkigen.reconcile.risks import risks
 
 
 def show(session: Session, output: Format) -> None:
-    """Print what would be made, and make nothing."""
+    """Show what would be made; write nothing."""
     with session.looking() as store:
         session = session.at(store)
         plan = session.plan(store)

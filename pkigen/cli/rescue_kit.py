@@ -31,9 +31,9 @@ def make_kit(
         BundleError: The PKI directory is not what the spec asks for.
     """
     if str(spec) == "-":
-        raise UsageError("the kit holds the spec's file: name it")
+        raise UsageError("give the spec as a file: the kit contains it")
     if recipient is not None and source.is_given:
-        raise UsageError("a kit is sealed for one: a passphrase or a recipient")
+        raise UsageError("give either a passphrase or a recipient")
     templates = _templates(session.planner.templates)
     with session.reading() as store:
         session = session.at(store)

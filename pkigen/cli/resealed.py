@@ -51,8 +51,8 @@ def carry_out(
             say_line(f"{what} {path}")
         kept = len(store.backups())
         if kept:
-            which = "the backup: it holds" if kept == 1 else f"the {kept} backups: they hold"
-            say_line(f"remove {which} private files as they are kept now")
+            which = "the backup: it contains" if kept == 1 else f"the {kept} backups: they contain"
+            say_line(f"remove {which} private files in their present form")
         if not yes and not agreed(f"{what} these files?"):
             raise PkigenError(f"not {what}ed", hint="nothing was changed")
         old, new = vaults(session, store)
@@ -66,6 +66,6 @@ def _forget(store: Store, sentence: str) -> None:
     say_line(f"{sentence}; all backups removed" if removed else sentence)
     if removed:
         note(
-            "note: removed files are not wiped: who can read the raw disk, a snapshot or a copy may still "
-            "find the old ones; where that matters, rotate the CAs and the other keys"
+            "note: removed files are not wiped: the raw disk, snapshots and copies may still contain the old "
+            "ones; if that matters, rotate the CAs and the other keys"
         )

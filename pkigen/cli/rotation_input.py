@@ -26,12 +26,14 @@ DistributedOption = Annotated[
     bool,
     typer.Option(
         "--assume-distributed",
-        help="Take it that every node has the files of the step before and has restarted what must restart.",
+        help="Assume that every node has the files of the previous step and has restarted what must restart.",
     ),
 ]
 RunbookOption = Annotated[
     Path | None,
-    typer.Option("--runbook", metavar="DIR", help="Write there what is to be done on which node, in order."),
+    typer.Option(
+        "--runbook", metavar="DIR", help="Write to this directory what to do on which node, in order."
+    ),
 ]
 
 
@@ -62,8 +64,9 @@ def _rotating(
 ) -> RotationOptions:
     if prove and runbook is not None:
         raise UsageError(
-            "--prove and --runbook do not go together",
-            hint="the runbook holds the fingerprints of what a step issues: take it with --runbook",
+            "--prove and --runbook cannot be combined",
+            hint="the runbook contains fingerprints that only a real step issues: use --runbook with the "
+            "step",
         )
     return RotationOptions(
         session=open_spec(system_of(context), spec, out=out, templates=templates),

@@ -69,7 +69,7 @@ class Session:
         return OpenedView(store, self.unlocking.vault(store))
 
     def at(self, tree: Reader) -> Session:
-        """The same command over what this directory's past adds: rotations under way, members of etcd."""
+        """The same command over what this directory's past adds: rotations in progress, members of etcd."""
         return self.over(self.planner.at(tree))
 
     def over(self, planner: Planner) -> Session:
@@ -80,7 +80,7 @@ class Session:
         """What this directory lacks of what the spec asks for.
 
         Raises:
-            AuthorityError: A CA is half there or unfit, or is encrypted here and to lie open on nodes.
+            AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
         """
         return self.planner.plan(tree, selection=selection)
 
@@ -91,7 +91,7 @@ class Session:
 
     @contextmanager
     def writing(self, command: str) -> Iterator[Store]:
-        """The PKI directory, held alone; what an interrupted run left is finished or undone, and said."""
+        """The PKI directory, held alone; what an interrupted run left is finished or undone, and reported."""
         with Store.open(self.root, command=command, now=self.now, filesystem=self.system.filesystem) as store:
             _say_recovery(store)
             yield store
@@ -112,13 +112,13 @@ class Session:
         with self.reading() as store:
             yield store
 
-    def tools(self, vault: Vault, ear: Progress | None = None) -> Tools:
+    def tools(self, vault: Vault, listener: Progress | None = None) -> Tools:
         """Clock, randomness, templates, the opened authority and progress for those who write."""
         return Tools(
             now=self.now,
             entropy=self.system.entropy,
             renderer=self.renderer,
-            progress=ear or progress(),
+            progress=listener or progress(),
             makers=self.makers,
             vault=vault,
         )
@@ -154,7 +154,7 @@ def open_directory(system: System, directory: Path, *, spec: Path | None, templa
         lock = read_lock(store)
     if lock is None:
         raise UsageError(
-            f"{directory} has no pki.lock that says what it was made from",
+            f"{directory} has no readable pki.lock with its spec",
             hint="name the PKI directory, or give the spec with --spec",
         )
     loaded = lock.cluster()

@@ -16,9 +16,9 @@ from pkigen.errors import UsageError
 from pkigen.state.observed import Reader
 from pkigen.state.vault import PlainVault, SealedVault, Vault, sealed_identity
 
-_FILE = "The authority's passphrase, where it is encrypted: from a file that only its owner can read."
+_FILE = "Read the passphrase of an encrypted authority from a file that only its owner can read."
 _DESCRIPTOR = "The same from this open descriptor."
-_IDENTITY = "The age identity that opens the authority, where it is encrypted for one."
+_IDENTITY = "The age identity that opens an authority encrypted for one."
 
 AuthorityFileOption = Annotated[Path | None, typer.Option("--passphrase-file", metavar="FILE", help=_FILE)]
 AuthorityFdOption = Annotated[
@@ -63,7 +63,7 @@ class Unlocking:
         sealed = sealed_identity(reader)
         if sealed is None:
             if self.is_given:
-                note("note: the authority is not encrypted: nothing had to be opened")
+                note("note: the authority is not encrypted: the passphrase or identity was not needed")
             return PlainVault()
         return SealedVault.unlock(reader, sealed, self._key(sealed))
 
@@ -82,7 +82,7 @@ class Unlocking:
             return PassphraseSource(file=self.file, descriptor=self.descriptor).read("the authority's keys")
         if self.identity is None:
             raise UsageError(
-                "the authority is encrypted for an age identity", hint="say where it is: --identity FILE"
+                "the authority is encrypted for an age identity", hint="give the identity: --identity FILE"
             )
         return read_identity(self.identity)
 
@@ -135,7 +135,7 @@ class Locking:
         """
         named = [self.file is not None or self.descriptor is not None, self.identity, self.recipient]
         if sum(map(bool, named)) > 1:
-            raise UsageError("an authority is encrypted for one: a passphrase, an identity or a recipient")
+            raise UsageError("give only one of passphrase, identity and recipient")
         if self.identity is not None:
             return read_identity(self.identity).recipient
         if self.recipient is not None:

@@ -62,7 +62,7 @@ class Recipient:
             return pyrage.x25519.Recipient.from_str(self.text)
         except pyrage.RecipientError:
             raise UsageError(
-                f"{self.text!r} is no age recipient", hint="`pkigen node identity` makes one"
+                f"{self.text!r} is not an age recipient", hint="`pkigen node identity` makes one"
             ) from None
 
 
@@ -113,7 +113,7 @@ class Identity:
         try:
             return pyrage.x25519.Identity.from_str(self.text)
         except pyrage.IdentityError:
-            raise UsageError("the age identity is damaged: its check sum is wrong") from None
+            raise UsageError("the age identity is damaged: its checksum is wrong") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The header of an age file (https://age-encryption.org/v1), read with distrust before anything else is.
 
 Anybody can write one, and what it asks for decides how much memory and time its reader spends. So its form,
-its size and its amount of work are judged here; no library sees a header that has not passed.
+its size and its amount of work are checked here; no library sees a header that has not passed.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def read_header(data: bytes) -> Header:
         raise HeaderError("it is in age's armored form, which pkigen neither writes nor reads")
     head = data[:LARGEST_HEADER]
     if not head.startswith(INTRODUCTION):
-        raise HeaderError("it is no age file of version 1")
+        raise HeaderError("it is not an age file of version 1")
     stanzas = []
     position = len(INTRODUCTION)
     while found := _STANZA.match(head, position):

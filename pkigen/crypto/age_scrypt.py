@@ -75,7 +75,7 @@ def decrypt(data: bytes, passphrase: str) -> bytes:
 def _for_passphrase(header: Header) -> tuple[bytes, int, bytes]:
     """Salt, amount of work and wrapped file key of a header that has a passphrase's stanza, and no other."""
     if len(header.stanzas) != 1 or not header.is_for_passphrase:
-        raise HeaderError("a passphrase must be the only one who can open it")
+        raise HeaderError("a passphrase cannot be combined with other recipients")
     (stanza,) = header.stanzas
     salt, factor = stanza.arguments if len(stanza.arguments) == 2 else ("", "")  # noqa: PLR2004 -- these two
     random = decoded(salt.encode())

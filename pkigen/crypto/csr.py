@@ -71,12 +71,14 @@ def parse_request(data: bytes) -> x509.CertificateSigningRequest:
         AccessError: It is none, or more than one, or holds a private key.
     """
     if len(data) > LARGEST_REQUEST:
-        raise AccessError(f"the request is larger than {LARGEST_REQUEST // 1024} KiB, which none needs to be")
+        raise AccessError(
+            f"the request is larger than {LARGEST_REQUEST // 1024} KiB, the limit for a request"
+        )
     # Before anything else is said: the key is known to whoever carried the file.
     if b"PRIVATE KEY-----" in data:
         raise AccessError(
-            "the file holds a private key, which must never leave its owner",
-            hint="throw that key away, make a new one, and send the request alone",
+            "the file contains a private key, which must never leave its owner",
+            hint="discard that key, make a new one, and send only the request",
         )
     count = data.count(_BEGIN)
     if count != 1:
@@ -157,9 +159,9 @@ def unproven(request: x509.CertificateSigningRequest) -> str | None:
     try:
         algorithm = request.signature_hash_algorithm
         if algorithm is not None and not isinstance(algorithm, _SIGNATURE_HASHES):
-            return f"is signed with {algorithm.name}, which proves nothing any more"
+            return f"is signed with {algorithm.name}, which is broken"
         if request.is_signature_valid:
             return None
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return "is signed in a way that cannot be verified"
-    return "has a broken signature: whoever made it does not hold the key, or it was changed since"
+    return "has an invalid signature: the requester does not have the key, or the request was changed"

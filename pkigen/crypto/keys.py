@@ -114,10 +114,10 @@ def raw_ecdsa_signature(key: PrivateKey, data: bytes) -> bytes:
     The same key and data give the same bytes (RFC 6979) where OpenSSL can (from 3.2).
 
     Raises:
-        UnsupportedKeyError: The key is no EC key.
+        UnsupportedKeyError: The key is not an EC key.
     """
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise UnsupportedKeyError("is no EC key")
+        raise UnsupportedKeyError("is not an EC key")
     digest = signature_hash(key)
     try:
         signature = key.sign(data, ec.ECDSA(digest, deterministic_signing=True))

@@ -114,7 +114,7 @@ def algorithm(key: PrivateKey | PublicKey) -> str:
     """
     name = _ALGORITHMS.get(curve_name(key))
     if name is None:
-        msg = f"is {describe(key)}, with which the API server signs no tokens"
+        msg = f"is {describe(key)}, which the API server cannot sign tokens with"
         raise UnsupportedKeyError(msg)
     return name
 
@@ -159,7 +159,7 @@ def read(text: str) -> Token | str:
     if len(text) > LONGEST_TOKEN:
         return "is longer than any token"
     if not _TOKEN.fullmatch(text):
-        return "is no JSON Web Token"
+        return "is not a JSON Web Token"
     try:
         header, claims = (json.loads(_padded(part)) for part in text.split(".")[:2])
     except (ValueError, RecursionError):

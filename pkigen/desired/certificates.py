@@ -33,7 +33,7 @@ MASTERS = "system:masters"
 NODES_GROUP = "system:nodes"
 
 MASTERS_RIGHTS = (
-    "system:masters passes by RBAC: everything, and nothing can take it away before the certificate ends"
+    "system:masters bypasses RBAC: it may do everything, and cannot be revoked before the certificate expires"
 )
 _LOCALHOST: tuple[IPAddress | str, ...] = ("localhost", IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
@@ -214,7 +214,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         # etcd client/pkg/transport/listener.go: GetCertificate and GetClientCertificate read both files
         readers=(ReadBy(component=ComponentName.ETCD, reading=Reading.PER_CONNECTION),),
         given_by="etcd --cert-file",
-        stops="API servers refuse this member; without a majority nothing is stored",
+        stops="API servers refuse this member; without a majority nothing can be written",
     ),
     ETCD_PEER := CertificateKind(
         name="etcd-peer",
@@ -227,7 +227,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         place=PairAt(stem="etcd/peer"),
         readers=(ReadBy(component=ComponentName.ETCD, reading=Reading.PER_CONNECTION),),  # as above
         given_by="etcd --peer-cert-file",
-        stops="the other members refuse this one; without a majority etcd stands still",
+        stops="the other members refuse this one; without a majority etcd stops",
     ),
     ETCD_HEALTHCHECK_CLIENT := CertificateKind(
         name="etcd-healthcheck-client",
@@ -238,7 +238,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         place=PairAt(stem="etcd/healthcheck-client"),
         readers=(),
         given_by="etcdctl --cert",
-        stops="health checks and kubeadm's own look at etcd",
+        stops="health checks, and kubeadm's access to etcd",
         rights="everything that etcd holds",
     ),
     API_SERVER := CertificateKind(
@@ -292,7 +292,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         # the same listener.go, of the etcd client that the API server contains
         readers=(ReadBy(component=ComponentName.API_SERVER, reading=Reading.PER_CONNECTION),),
         given_by="kube-apiserver --etcd-certfile",
-        stops="the API server reaches etcd no more, and everything stands still",
+        stops="the API server can no longer reach etcd, and the cluster stops",
         rights="etcd without its own users: everything that etcd holds",
     ),
     ADMIN := CertificateKind(
@@ -305,7 +305,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         place=KubeconfigTo(server=Server.SHARED),
         readers=(),
         given_by="kubectl's kubeconfig",
-        stops="administrators with this file get 401; the cluster itself runs on",
+        stops="administrators with this file get 401; the cluster keeps running",
         rights=f"ClusterRole cluster-admin through the group {CLUSTER_ADMINS} (addons/cluster-admins.yaml)",
     ),
     SUPER_ADMIN := CertificateKind(
@@ -319,7 +319,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         place=KubeconfigTo(server=Server.SHARED),
         readers=(),
         given_by="kubectl's kubeconfig",
-        stops="the way in when RBAC itself is broken",
+        stops="emergency access when RBAC itself is broken",
         rights=MASTERS_RIGHTS,
     ),
     CertificateKind(

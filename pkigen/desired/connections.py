@@ -1,4 +1,4 @@
-"""Who presents which certificate to whom, and which trust bundle verifies it: every TLS edge of the cluster.
+"""Every TLS edge of the cluster: who presents which certificate to whom, and which trust bundle verifies it.
 
 The edges are derived from the inventory. They are verified with pyca's path verifier, which shares no code
 with the components' own (Go's `crypto/x509`), against the files that each end really has.
@@ -48,9 +48,9 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """A client that dials a server.
+    """A client that connects to a server.
 
-    `names` is what the client dials and so what the server's certificate must name. `client_trust` and
+    `names` is what the client connects to and so what the server's certificate must name. `client_trust` and
     `server_trust` are the files (bundles or kubeconfigs) whose CAs each end verifies the other with.
     `server_certificate` is None where the server is not one of ours (aggregated API servers), and
     `client_certificate` is None where the client shows none (Pods come with a token).

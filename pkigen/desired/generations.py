@@ -34,7 +34,7 @@ class CA(enum.StrEnum):
         for ca in cls:
             if ca_id(ca) == identifier:
                 return ca
-        msg = f"{identifier} is no CA's id"
+        msg = f"{identifier} is not the id of a CA"
         raise ValueError(msg)
 
 
@@ -86,7 +86,7 @@ Location = KeyPairFiles | CertificateFile | InKubeconfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotations:
-    """Which rotations are under way, by the id of what rotates; and what the next CA of each is called."""
+    """Which rotations are in progress, by the id of what rotates; and what the next CA of each is called."""
 
     phases: Mapping[str, Phase] = field(default_factory=dict)
     next_names: Mapping[str, str] = field(default_factory=dict)

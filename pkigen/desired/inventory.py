@@ -145,7 +145,7 @@ def derive(
 
     Args:
         cluster: The spec.
-        rotations: Those that are under way.
+        rotations: Those in progress.
         etcd: The membership before this spec; without it, all members begin together.
     """
     known = rotations or Rotations()

@@ -191,5 +191,5 @@ class StagedTreeError(StoreError):
         details = "; ".join(action.details)
         super().__init__(
             f"the staged tree still needs a change: {action.verb} {action.id} ({details})",
-            hint="nothing was changed; if nobody else writes to this directory, this is a fault of pkigen",
+            hint="nothing was changed; if nobody else writes to this directory, this is a bug in pkigen",
         )

@@ -122,7 +122,7 @@ class Authorities:
         if refusal is not None:
             raise AuthorityError(
                 f"{ca_location(item.issuer).certificate} must not sign {item.id}: {refusal}",
-                hint="bring a CA whose name constraints permit every name and address of the cluster",
+                hint="provide a CA whose name constraints permit every name and address of the cluster",
             )
 
 

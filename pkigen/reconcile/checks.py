@@ -91,7 +91,7 @@ def key_matches(case: Case) -> Finding | None:
 def issuer_known(case: Case) -> Finding | None:
     """The certificate is signed by the CA that the inventory names."""
     if case.issuer_replaced:
-        return Finding(reason=Reason.ISSUER_REPLACED, detail=f"its CA {case.desired.issuer} is made anew")
+        return Finding(reason=Reason.ISSUER_REPLACED, detail=f"its CA {case.desired.issuer} is replaced")
     certificate = case.observed.certificate
     if certificate is None or case.issuer is None:
         return None
@@ -105,7 +105,7 @@ def issuer_known(case: Case) -> Finding | None:
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return Finding(
             reason=Reason.UNKNOWN_ISSUER,
-            detail=f"signed by an unknown CA that calls itself {certificate.issuer.rfc4514_string()!r}, "
+            detail=f"signed by an unknown CA named {certificate.issuer.rfc4514_string()!r}, "
             f"not by {case.desired.issuer}",
         )
     return None
@@ -134,10 +134,10 @@ def sans_same(case: Case) -> Finding | None:
     wanted = general_names(case.desired.sans)
     found = list(extension.value) if extension is not None else []
     if set(wanted) != set(found):
-        # An address in a DNS name reads like the address, but nobody who dials it finds it (RFC 6125 1.7.2).
+        # An address in a DNS name reads like the address, but clients do not find it there (RFC 6125 1.7.2).
         return Finding(reason=Reason.SANS_CHANGED, detail=f"SANs{_difference(wanted, found)}")
     if extension is not None and (extension.critical or not found):
-        fault = "are critical, must not be" if extension.critical else "are there, but none is in them"
+        fault = "are critical, must not be" if extension.critical else "are present, but empty"
         return Finding(reason=Reason.SANS_CHANGED, detail=f"SANs {fault}")
     return None
 
@@ -201,7 +201,7 @@ def within_issuer(case: Case) -> Finding | None:
         return None
     return Finding(
         reason=Reason.OUTLIVES_ISSUER,
-        detail=f"ends {_day(certificate.not_valid_after_utc)}, after its CA "
+        detail=f"expires {_day(certificate.not_valid_after_utc)}, after its CA "
         f"({_day(case.issuer.not_valid_after_utc)})",
     )
 
@@ -213,7 +213,8 @@ def begun(case: Case) -> Finding | None:
         return None
     return Finding(
         reason=Reason.NOT_YET_VALID,
-        detail=f"begins {_day(certificate.not_valid_before_utc)}, in the future: is this clock right?",
+        detail=f"is not valid before {_day(certificate.not_valid_before_utc)}, in the future: check this "
+        "machine's clock",
     )
 
 

@@ -74,7 +74,7 @@ def _meanwhile(findings: tuple[Finding, ...], signer: Signer, around: Finding | 
 
 
 def issuing(reason: Reason) -> type[Create | Renew | Reissue]:
-    """The action that makes an object anew for a reason."""
+    """The action that makes an object again for a reason."""
     if reason in {Reason.MISSING, Reason.AWAITS_REQUEST}:
         return Create
     return Renew if reason in TIME_REASONS else Reissue

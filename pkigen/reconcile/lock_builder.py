@@ -60,7 +60,7 @@ class LockBuilder:
 
 
 def _rotations(inventory: Inventory) -> dict[str, dict[str, str]]:
-    """The phases of the rotations that are under way."""
+    """The phases of the rotations in progress."""
     phases = {identifier: str(phase) for identifier, phase in sorted(inventory.rotations.phases.items())}
     return {"rotations": phases} if phases else {}
 

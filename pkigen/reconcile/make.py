@@ -73,7 +73,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What the work needs from outside: clock, random source, templates, and whom to tell of progress.
+    """What making things needs from outside: clock, random source, templates, and where progress goes.
 
     `makers` are processes that make keys already. `vault` opens the authority's private files and closes them
     before they reach the disk.
@@ -236,8 +236,8 @@ def _renew_authority(item: DesiredCertificate, action: Action, bench: Workbench)
     present = observe_certificate(bench.staging.view, item.location).certificate
     if present is None or present.subject != present.issuer:
         raise AuthorityError(
-            f"{item.id} is not self-signed: only whoever signed it can renew it",
-            hint="have it renewed there, and put the new certificate in its place",
+            f"{item.id} is not self-signed: only its issuer can renew it",
+            hint="have its issuer renew it, and replace the file",
         )
     key = _key_pem(item, bench)
     issued = renew_root(
@@ -309,10 +309,10 @@ def _place(item: DesiredCertificate, pem: bytes, key: bytes | None, bench: Workb
 
 
 def key_pair(item: DesiredKeyPair, action: Action, bench: Workbench, keys: Iterator[PrivateKey]) -> None:
-    """Make the service account key pair, or its public half anew."""
+    """Make the service account key pair, or only its public half again."""
     staging = bench.staging
     if action.reason is Reason.NOT_SEALED:
-        return  # what lies open is sealed in the end
+        return  # what is unencrypted is sealed in the end
     if action.reason is Reason.MODE:
         staging.set_modes({item.private_path: layout.KEY_MODE, item.public_path: layout.PUBLIC_MODE})
         return
@@ -329,7 +329,7 @@ def key_pair(item: DesiredKeyPair, action: Action, bench: Workbench, keys: Itera
 def secret(item: DesiredSecret, action: Action, bench: Workbench) -> None:
     """Make a random secret."""
     if action.reason is Reason.NOT_SEALED:
-        return  # what lies open is sealed in the end
+        return  # what is unencrypted is sealed in the end
     if action.reason is Reason.MODE:
         bench.staging.set_modes({item.path: layout.SECRET_MODE})
         return

@@ -68,7 +68,7 @@ class Rewrite(Action):
 
 
 class Remove(Action):
-    """A file that the spec no longer asks for; it goes to the backup."""
+    """A file that the spec no longer asks for; it is moved to the backup."""
 
     verb = "remove"
 
@@ -115,7 +115,7 @@ class Plan:
 
     @property
     def offline(self) -> tuple[Action, ...]:
-        """The changes that need a certificate of the offline authority."""
+        """The changes that need a certificate from the offline authority."""
         return tuple(action for action in self.changes if action.reissuance and action.reissuance.offline)
 
     @property

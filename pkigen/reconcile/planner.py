@@ -62,7 +62,7 @@ class Planner:
         return cls(inventory=inventory, renderer=renderer, now=now, templates=templates)
 
     def at(self, tree: Reader) -> Planner:
-        """The same over what a directory's past adds: rotations under way, members of etcd."""
+        """The same over what a directory's past adds: rotations in progress, members of etcd."""
         known, lock = self.inventory, read_lock(tree)
         rotations, etcd = observe_rotations(tree), known.etcd
         if lock is not None:
@@ -96,7 +96,7 @@ class Planner:
         What earlier runs wrote there is what its lock file names.
 
         Raises:
-            AuthorityError: A CA is half there or unfit, or is encrypted here and to lie open on nodes.
+            AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
         """
         lock = read_lock(tree)
         return make_plan(
@@ -135,7 +135,7 @@ def make_plan(
         rotated: Which step of a rotation this is, by what rotates.
 
     Raises:
-        AuthorityError: A CA is half there or unfit, or is encrypted here and to lie open on nodes.
+        AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
     """
     moved = MovedView(tree, moves)
     if is_encrypted(moved):
@@ -162,7 +162,7 @@ def make_plan(
     actions.extend(_rotations(moves, rotated or {}))
     actions.extend(removals(inventory, moved.walk(), owned))
     if all(isinstance(action, Keep) for action in actions):
-        actions.extend(_lock_file(reader, lock))  # with any change it is written anew
+        actions.extend(_lock_file(reader, lock))  # with any change it is written again
     _log(actions)
     return Plan(actions=tuple(actions), basis=reader.digest, moves=moves, rotated=rotated or {})
 
@@ -187,9 +187,9 @@ def require_no_ca_keys_on_nodes(inventory: Inventory) -> None:
     for item in inventory.items:
         if isinstance(item, DesiredCopy) and item.material is MaterialKind.CA_KEY:
             raise AuthorityError(
-                f"an encrypted authority does not go with {item.path}, a CA key in the open",
+                f"an encrypted authority does not allow {item.path}, an unencrypted CA key",
                 hint="set spec.certificates.distributeCAKeys to false: the controller managers then sign "
-                "nothing, and kubelets are renewed from here",
+                "nothing, and kubelets' certificates are renewed with pkigen",
             )
 
 
@@ -202,7 +202,7 @@ def require_nothing_pending(plan: Plan) -> None:
     if plan.changes:
         first = plan.changes[0]
         raise PkigenError(
-            f"{len(plan.changes)} changes are pending, the first being {first.verb} {first.id}",
+            f"{len(plan.changes)} changes are pending, the first is {first.verb} {first.id}",
             hint="`pkigen apply` them first",
         )
 
@@ -220,17 +220,17 @@ def require_signed_here(plan: Plan, root: Path) -> None:
     if plan.offline:
         first, count = plan.offline[0], len(plan.offline)
         raise AuthorityError(
-            f"{count} of the changes need{'s' if count == 1 else ''} a certificate of the offline authority, "
-            f"the first being {first.verb} {first.id} ({first.reason}): nothing was changed",
-            hint=f"`pkigen authority request SPEC --out {root}` asks for them; its answer brings all "
-            "changes at once",
+            f"{count} of the changes need{'s' if count == 1 else ''} a certificate from the offline "
+            f"authority, the first being {first.verb} {first.id} ({first.reason}): nothing was changed",
+            hint=f"`pkigen authority request SPEC --out {root}` requests them; accepting its answer "
+            "makes all changes at once",
         )
 
 
 def _rotations(moves: tuple[Move, ...], rotated: Mapping[str, str]) -> Iterator[Action]:
     """What a rotation does to the authority itself, for those who read the plan."""
     details = tuple(
-        f"{move.source} becomes {move.target}" if move.target else f"{move.source} goes to the backup"
+        f"{move.source} becomes {move.target}" if move.target else f"{move.source} is moved to the backup"
         for move in moves
     )
     for identifier, step in rotated.items():
@@ -282,7 +282,7 @@ def removals(inventory: Inventory, existing: Iterable[str], owned: frozenset[str
                 paths=(path,),
                 node=node,
                 reason=Reason.NOT_WANTED,
-                details=("the spec no longer asks for it",),
+                details=("it is no longer in the spec",),
             )
     for node, paths in gone.items():
         yield Remove(
@@ -290,5 +290,5 @@ def removals(inventory: Inventory, existing: Iterable[str], owned: frozenset[str
             paths=tuple(paths),
             node=node,
             reason=Reason.NOT_WANTED,
-            details=(f"node {node} is not in the spec; its {len(paths)} files go to the backup",),
+            details=(f"node {node} is not in the spec; its {len(paths)} files are moved to the backup",),
         )

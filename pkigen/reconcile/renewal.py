@@ -39,7 +39,7 @@ def ids_of(inventory: Inventory, name: str) -> tuple[str, ...]:
     """What a name means: one node's certificate, all nodes' certificates of that name, a CA, or a token.
 
     Raises:
-        UsageError: There is nothing of that name, or it is a CA of a rotation that is under way.
+        UsageError: There is nothing of that name, or it is a CA of a rotation in progress.
     """
     if name in inventory.tokens:
         return (name,)
@@ -51,7 +51,7 @@ def ids_of(inventory: Inventory, name: str) -> tuple[str, ...]:
         )
     if any(certificates[identifier].issuer is None and identifier not in AUTHORITIES for identifier in found):
         raise UsageError(
-            f"{name} is a CA of a rotation that is under way", hint="finish the rotation, or roll it back"
+            f"{name} is a CA of a rotation in progress", hint="finish the rotation, or roll it back"
         )
     return found
 
@@ -80,7 +80,8 @@ def require_keys_here(inventory: Inventory, names: Collection[str], ids: Collect
     if names and items and all(item.key_is_elsewhere for item in items):
         nodes = sorted({str(item.node) for item in items})
         raise UsageError(
-            f"the private key of {', '.join(names)} is on {', '.join(nodes)} alone: only the node can ask",
+            f"the private key of {', '.join(names)} is only on {', '.join(nodes)}: the node must request "
+            "the certificate",
             hint="`pkigen node request --out MEDIUM SPEC` there, then `pkigen node approve` here",
         )
 
@@ -100,7 +101,10 @@ def require_renewable(planner: Planner, reader: Reader, ids: Collection[str], *,
         AuthorityError: Only whoever signed the CA can renew it.
     """
     if not AUTHORITIES.issuperset(ids):
-        raise UsageError("a CA is renewed alone", hint="renew the other certificates afterwards")
+        raise UsageError(
+            "a CA cannot be renewed together with other certificates",
+            hint="renew the other certificates afterwards",
+        )
     inventory = planner.inventory
     authorities, _ = look_at_all(reader, inventory, now=planner.now)
     for ca in (ca for ca in authorities if ca_id(ca) in ids):
@@ -113,20 +117,20 @@ def require_renewable(planner: Planner, reader: Reader, ids: Collection[str], *,
         certificate = authorities[ca].certificate
         if inventory.is_signed_offline(inventory.certificates[name]):
             raise AuthorityError(
-                f"{name} comes from the offline authority: only that can renew it",
+                f"{name} comes from the offline authority: only it can renew the certificate",
                 hint=_how_to_renew(inventory, name, root),
             )
         if certificate.subject != certificate.issuer:
             raise AuthorityError(
-                f"{name} is an intermediate of yours: only whoever signed it can renew it",
-                hint="have it renewed there, put it in its place, then `pkigen apply`",
+                f"{name} is an intermediate: only its issuer can renew it",
+                hint="have its issuer renew it, replace the file, then `pkigen apply`",
             )
 
 
 def _how_to_renew(inventory: Inventory, name: str, root: Path) -> str:
     if inventory.ca_keys is CAKeys.SITE:
-        return f"ask for it: `pkigen authority request SPEC {name} --out {root}`"
-    return f"there: `pkigen authority renew SPEC {name}`; the next answer brings it along"
+        return f"request it: `pkigen authority request SPEC {name} --out {root}`"
+    return f"at the authority: `pkigen authority renew SPEC {name}`; the next answer contains it"
 
 
 def require_renewals_only(plan: Plan, inventory: Inventory) -> None:
@@ -142,8 +146,8 @@ def require_renewals_only(plan: Plan, inventory: Inventory) -> None:
         first = others[0]
         raise PkigenError(
             f"{len(others)} other {'change is' if len(others) == 1 else 'changes are'} pending, such as "
-            f"{first.verb} {first.id} ({first.reason}); renew makes none but renewals",
-            hint="review them with `pkigen plan`, make them with `pkigen apply`, then renew",
+            f"{first.verb} {first.id} ({first.reason}); renew only renews",
+            hint="review them with `pkigen plan`, apply them with `pkigen apply`, then renew",
         )
 
 

@@ -137,8 +137,8 @@ def kept_content(store: Store, restore: Restore) -> FileContent:
     content = store.read_backup(restore.backup, restore.path, limit=_LARGEST)
     if hashlib.sha256(content.data).hexdigest() != restore.sha256:
         raise StoreError(
-            f"backup {restore.backup} holds another {restore.path} than the one that was replaced",
-            hint="somebody has edited it: go back to another backup, or make the files anew",
+            f"{restore.path} in backup {restore.backup} is not the file that was replaced",
+            hint="somebody has edited it: restore another backup, or issue new files",
         )
     return content
 

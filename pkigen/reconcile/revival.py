@@ -27,7 +27,7 @@ def revival(inventory: Inventory, reader: Reader, *, now: datetime) -> Selection
     """What is renewed besides what is due anyway: the CAs that have ended or are about to.
 
     Raises:
-        AuthorityError: One that has ended was signed elsewhere: only whoever signed it can renew it.
+        AuthorityError: One that has expired was signed elsewhere: only its issuer can renew it.
         RotationError: One that has ended is being rotated.
     """
     if inventory.cluster.spec.certificates.authority is Authority.OFFLINE:
@@ -49,7 +49,7 @@ def _require_lasting(inventory: Inventory, reader: Reader, now: datetime) -> Non
         names = " ".join(ended)
         before = "" if inventory.ca_keys is CAKeys.SITE else f"`pkigen authority renew SPEC {names}` there; "
         raise AuthorityError(
-            f"only the offline authority can renew what has ended: {', '.join(ended)}",
+            f"only the offline authority can renew what has expired: {', '.join(ended)}",
             hint=f"{before}`pkigen authority request SPEC {names}` here, `sign` there, `accept` here; "
             "then run this again",
         )
@@ -66,15 +66,15 @@ def _is_due(inventory: Inventory, reader: Reader, ca: CA, now: datetime) -> bool
         if not ended:
             return False
         raise AuthorityError(
-            f"{location.certificate} ended {certificate.not_valid_after_utc:%Y-%m-%d}, and only whoever "
-            "signed it can renew it",
-            hint="have it renewed there for the same key, put it in its place, and run this again",
+            f"{location.certificate} expired {certificate.not_valid_after_utc:%Y-%m-%d}, and only its "
+            "issuer can renew it",
+            hint="have its issuer renew it for the same key, replace the file, and run this again",
         )
     if inventory.rotations.phase(ca_id(ca)) is not Phase.STABLE:
         if not ended:
             return False
         raise RotationError(
-            f"the {ca_id(ca)} CA ended while it was being rotated",
+            f"the {ca_id(ca)} CA expired during its rotation",
             hint=f"move {location.certificate.removesuffix('.crt')}-next.* or -previous.* out of the "
             "authority, then run this again",
         )

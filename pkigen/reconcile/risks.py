@@ -54,14 +54,14 @@ class RiskCase:
 
 
 def new_ca(case: RiskCase) -> Iterator[str]:
-    """A CA is made anew under leaves of the present one; a renewal with the same key is no such thing."""
+    """A CA is replaced under leaves of the present one; a renewal with the same key is no such thing."""
     issuers = {case.inventory.certificates[leaf.id].issuer for leaf in case.leaves}
     authorities = {ca_id(ca): ca for ca in CA}
     for action in case.plan.changes:
         if isinstance(action, Create | Reissue) and authorities.get(action.id) in issuers:
             yield (
                 f"it makes a new {action.id} CA although certificates of the present one exist: "
-                "every component must get new files at the same moment; `pkigen rotate ca` does it "
+                "every component needs new files at the same time; `pkigen rotate ca` does it "
                 "without downtime"
             )
 
@@ -92,7 +92,7 @@ def removed_encryption_key(case: RiskCase) -> Iterator[str]:
 
 
 def new_encryption_key(case: RiskCase) -> Iterator[str]:
-    """The key that Secrets are encrypted with is made anew, and API servers have used the present one."""
+    """The key that Secrets are encrypted with is replaced, and API servers have used the present one."""
     path = encryption_key_path(Slot.CURRENT)
     users = {item.path for item in case.inventory.items if isinstance(item, DesiredFile) and item.secret}
     if all(isinstance(action, Create) for action in case.plan.actions if action.id in users):
@@ -101,7 +101,7 @@ def new_encryption_key(case: RiskCase) -> Iterator[str]:
         if isinstance(action, Create | Reissue) and path in action.paths:
             yield (
                 f"it makes a new {path}: Secrets that etcd holds encrypted with the present key cannot be "
-                "read any more; put the key back, every control-plane node's encryption-config.yaml has it"
+                "read any more; restore the key, every control-plane node's encryption-config.yaml has it"
             )
 
 
@@ -111,7 +111,7 @@ def new_bundle_key(case: RiskCase) -> Iterator[str]:
         if action.id == BUNDLE_KEY and isinstance(action, Reissue):
             yield (
                 f"it makes a new {BUNDLE_KEY_PATH} although there was one: nodes that trust it refuse new "
-                "bundles; put it back, or pin the new key on every node"
+                "bundles; restore it, or pin the new key on every node"
             )
 
 

@@ -74,14 +74,14 @@ class IssuedHere:
         """Nothing was delivered."""
         raise AuthorityError(
             f"only the offline authority can issue {identifier}",
-            hint="ask it: `pkigen authority request SPEC`",
+            hint="request it: `pkigen authority request SPEC`",
         )
 
     def requested_key(self, identifier: str) -> PublicKey:
         """No node has asked."""
         raise AuthorityError(
-            f"only its node can say for which key {identifier} is to be issued",
-            hint="ask for it there: `pkigen node request`",
+            f"only its node can request {identifier}, because only it has the private key",
+            hint="request it there: `pkigen node request`",
         )
 
     def end(self, staging: Staging) -> None:

@@ -88,7 +88,7 @@ class Staging:
                 self.remove(move.source)
 
     def seal(self) -> None:
-        """Seal what lies open, and put the vault's own files beside the keys.
+        """Seal what is unencrypted, and put the vault's own files beside the keys.
 
         Raises:
             AuthorityError: A private file would not open again; it must not be committed.

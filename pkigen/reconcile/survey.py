@@ -159,7 +159,7 @@ class Survey:
 
     def _around(self, item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
         """The certificate stays; what about the kubeconfig around it and its files' modes?"""
-        # Content comes first: writing it anew also gives it its mode.
+        # Content comes first: writing it again also gives it its mode.
         return (
             self._kubeconfig_around(item, observed)
             or self._unsealed_key(item)
@@ -198,5 +198,5 @@ def _key_beside(item: DesiredCertificate, observed: ObservedCertificate) -> Find
         or not isinstance(item.location, InKubeconfig)
     ):
         return None
-    detail = f"{item.location.kubeconfig} holds a private key, which the spec leaves to {item.node}"
+    detail = f"{item.location.kubeconfig} contains a private key that only {item.node} should have"
     return Finding(reason=Reason.KEY_NOT_ALONE, detail=detail)

@@ -75,7 +75,7 @@ class FileSurvey:
                 return self._file(item)
 
     def unsealed(self, path: str) -> Finding | None:
-        """A private file of an encrypted authority that lies open: brought by its owner, or put back."""
+        """An unencrypted private file of an encrypted authority: provided by its owner, or restored."""
         if not self.encrypted:
             return None
         content = read_file(self.reader, path)
@@ -83,7 +83,7 @@ class FileSurvey:
             return None
         return Finding(
             reason=Reason.NOT_SEALED,
-            detail=f"{path} is not encrypted, but the authority is: it is to be sealed",
+            detail=f"{path} is not encrypted, but the authority is: it will be sealed",
         )
 
     def trust_bundle(self, ca: CA) -> bytes | None:

@@ -58,7 +58,7 @@ def examine_token(
     now: datetime,
     renew_within: timedelta,
 ) -> tuple[Finding, ...]:
-    """Every reason to sign the token anew; the first decides.
+    """Every reason to sign the token again; the first decides.
 
     Args:
         desired: What it must say.
@@ -84,7 +84,7 @@ def examine_token(
 
 def _signature(token: Token, key: bytes | None) -> Iterator[Finding]:
     if key is None:
-        yield Finding(reason=Reason.ISSUER_REPLACED, detail="the service account key is made anew")
+        yield Finding(reason=Reason.ISSUER_REPLACED, detail="the service account key is replaced")
     elif not is_signed_by(token, key):
         detail = "its token is not signed by the present service account key"
         yield Finding(reason=Reason.UNKNOWN_ISSUER, detail=detail)
@@ -106,7 +106,10 @@ def _content(desired: DesiredToken, token: Token) -> Iterator[Finding]:
 def _begun(token: Token, now: datetime) -> Iterator[Finding]:
     begins = token.not_before
     if begins is not None and begins > now + LEEWAY:
-        detail = f"its token begins {begins:%Y-%m-%d %H:%M UTC}, in the future: is this clock right?"
+        detail = (
+            f"its token is not valid before {begins:%Y-%m-%d %H:%M UTC}, in the future: "
+            "check this machine's clock"
+        )
         yield Finding(reason=Reason.NOT_YET_VALID, detail=detail)
 
 
@@ -117,8 +120,8 @@ def _bounded(token: Token, now: datetime, longest: timedelta) -> Iterator[Findin
     lifetime = token.expires - min(token.not_before or now, now)
     if lifetime > longest:
         detail = (
-            f"its token ends {token.expires:%Y-%m-%d %H:%M UTC}, {residual(lifetime)} after its beginning, "
-            f"and serviceAccounts.maxTokenLifetime is {format_duration(longest)}"
+            f"its token expires {token.expires:%Y-%m-%d %H:%M UTC}, {residual(lifetime)} after it becomes "
+            f"valid, and serviceAccounts.maxTokenLifetime is {format_duration(longest)}"
         )
         yield Finding(reason=Reason.LIVES_TOO_LONG, detail=detail)
 
@@ -126,7 +129,7 @@ def _bounded(token: Token, now: datetime, longest: timedelta) -> Iterator[Findin
 def _time(token: Token, now: datetime, renew_within: timedelta) -> Iterator[Finding]:
     expires = token.expires
     if expires is None:
-        yield Finding(reason=Reason.UNREADABLE, detail="its token has no end")
+        yield Finding(reason=Reason.UNREADABLE, detail="its token has no expiry")
     elif expires <= now:
         yield Finding(reason=Reason.EXPIRED, detail=f"its token expired {expires:%Y-%m-%d %H:%M UTC}")
     elif expires - now <= renew_within:

@@ -215,7 +215,7 @@ class _Verification:
             yield Observation(
                 subject=place,
                 reason=Reason.NOT_SEALED,
-                detail="the authority is encrypted, and a backup holds this private file in the open; "
+                detail="the authority is encrypted, but a backup contains this private file unencrypted; "
                 "`pkigen authority encrypt` removes it",
             )
 
@@ -334,14 +334,14 @@ def _of_stranger(path: str, data: bytes) -> Iterator[Observation]:
         yield Observation(
             subject=path,
             reason=Anomaly.UNEXPECTED_KEY,
-            detail=f"{path} holds a private key that the spec does not ask for",
+            detail=f"{path} contains a private key that is not in the spec",
         )
     elif tree in _OWN_TREES:
         use = _USED_WHOLE.get(tree)
         yield Observation(
             subject=path,
             reason=Anomaly.UNEXPECTED_FILE,
-            detail=f"{path} is nothing that the spec asks for{f', and {use}' if use else ''}",
+            detail=f"{path} is not in the spec{f', and {use}' if use else ''}",
             severity=ObservationSeverity.FINDING if use else ObservationSeverity.REMARK,
         )
 

@@ -40,7 +40,7 @@ class Caveats:
             case RotationStep.ROLLBACK:
                 for identifier in self._promoted_before():
                     yield (
-                        f"the next {identifier} has been promoted before: what it has signed since then is "
+                        f"the next {identifier} was promoted earlier: what it has signed since then is "
                         "refused from now on"
                     )
             case _:
@@ -65,13 +65,14 @@ class Caveats:
         until = self._tokens_end()
         if until is None or until > self._before.now:
             yield (
-                f"tokens of the previous key that live until {_moment(until)} are refused from now on: "
-                "who holds one (Pods, until they are restarted; files; legacy token Secrets) is locked out"
+                f"tokens of the previous key that are valid until {_moment(until)} are refused from now "
+                "on: whoever holds one (Pods, until they are restarted; files; legacy token Secrets) loses "
+                "access"
             )
         if not self._wanted.distributed:
             yield (
-                "an API server or controller manager that has not restarted with the promoted key goes on "
-                "signing with the previous one: what it signs is refused"
+                "an API server or controller manager that has not restarted with the promoted key continues "
+                "to sign with the previous one: what it signs is refused"
             )
 
     def _promoted_before(self) -> Iterator[str]:
@@ -87,9 +88,9 @@ class Caveats:
         if self._wanted.distributed or ENCRYPTION_KEY not in self._promoted_before():
             return None
         return RotationError(
-            "the next encryption key has been promoted before: Secrets may be encrypted with it",
-            hint="write every Secret again (the rollback's runbook has the command), then say so "
-            "with --assume-distributed",
+            "the next encryption key was promoted earlier: Secrets may be encrypted with it",
+            hint="write every Secret again (the rollback's runbook has the command), then confirm "
+            "it with --assume-distributed",
         )
 
     def _living_tokens(self) -> RotationError | None:
@@ -97,9 +98,10 @@ class Caveats:
         if until is not None and until <= self._before.now:
             return None
         return RotationError(
-            f"tokens of the previous key may live until {_moment(until)} (serviceAccounts.maxTokenLifetime)",
+            f"tokens of the previous key may be valid until {_moment(until)} "
+            "(serviceAccounts.maxTokenLifetime)",
             hint="wait, or add --force: every token of the previous key is then refused at once, "
-            "and Pods that hold one are locked out until they are restarted",
+            "and Pods that hold one lose access until they are restarted",
         )
 
     def _tokens_end(self) -> datetime | None:
@@ -113,21 +115,22 @@ class Caveats:
         if seen is not None and seen.findings:
             return RotationError(
                 f"not every endpoint serves its promoted certificate: {seen.findings[0]}",
-                hint="do there what the runbook of promote says, and look again with `pkigen verify --live`",
+                hint="follow the runbook of promote there, and check again with `pkigen verify --live`",
             )
         if self._wanted.distributed:
             return None
         hidden = [identifier for identifier in self._wanted.identifiers if identifier not in OBSERVABLE]
         if seen is None:
             return RotationError(
-                "it is not known that every node has the promoted files and has restarted what must restart",
-                hint=f"see it with `pkigen verify --live {self._store.root}`, then say so with "
+                "it is not confirmed that every node has the promoted files and has restarted what must "
+                "restart",
+                hint=f"check it with `pkigen verify --live {self._store.root}`, then confirm it with "
                 f"--assume-distributed{'' if hidden else '; or do both at once with --live'}",
             )
         if hidden:
             return RotationError(
                 f"no endpoint shows whether {' and '.join(hidden)} has reached every node",
-                hint="see to it by the runbook, then say so with --assume-distributed",
+                hint="follow the runbook, then confirm it with --assume-distributed",
             )
         return None
 

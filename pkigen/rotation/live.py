@@ -1,7 +1,7 @@
 """What running endpoints serve, compared with the tree: which nodes still serve the old certificate?
 
-API servers, etcd members (both ports) and kubelets are dialled. What each presents in its handshake is held
-against `pki.lock`, the trust bundle, the names by which it is dialled, and the clock. Nothing is sent.
+It connects to API servers, etcd members (both ports) and kubelets. What each presents in its handshake is
+compared with `pki.lock`, the trust bundle, the names that clients connect to, and the clock. Nothing is sent.
 What clients present cannot be seen from outside; the runbook of a rotation says how to see to it.
 """
 
@@ -92,7 +92,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """Every endpoint that was dialled."""
+    """Every endpoint that was connected to."""
 
     seen: tuple[Seen, ...]
 
@@ -275,7 +275,7 @@ class _LiveLook:
             ]
         identifier, time = issued
         what = "the certificate" if identifier == endpoint.certificate else identifier
-        detail = f"still serves {what} of {time}; the files or the restart have not reached it"
+        detail = f"still serves {what} of {time}; it lacks the new files or a restart"
         return Sight.OLD, [LiveFinding(endpoint=endpoint, flaw=Flaw.OLD_CERTIFICATE, detail=detail)]
 
     def _expected(self, endpoint: Endpoint) -> str | None:
@@ -304,7 +304,10 @@ class _LiveLook:
             yield Flaw.EXPIRED, f"expired {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
             return
         if self._now < certificate.not_valid_before_utc:
-            yield Flaw.NOT_YET_VALID, f"begins {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+            yield (
+                Flaw.NOT_YET_VALID,
+                f"is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC",
+            )
             return
         authority = self._authority(endpoint)
         if authority is None:
@@ -331,7 +334,7 @@ def _issuer_id(inventory: Inventory, endpoint: Endpoint) -> str:
 
 
 def _names(inventory: Inventory) -> dict[str, tuple[str, ...]]:
-    """By which names every serving certificate is dialled."""
+    """The names that clients of every serving certificate connect to."""
     found: dict[str, dict[str, None]] = {}
     for edge in edges(inventory):
         if edge.server_certificate is not None:

@@ -194,9 +194,9 @@ def premises(rotations: Rotations, identifiers: Iterable[str], step: RotationSte
     """What a step takes for granted because no file shows it: what lies before the present phase.
 
     The proof covers every mixture of the files before and after the step. It cannot know whether the files of
-    the phase before it have reached every node, nor what the dropped generation has vouched for and lives on.
+    the phase before it have reached every node, nor which certificates of the dropped generation are valid.
     """
-    found = ["every node has the files that are there now, and has restarted what had to restart for them"]
+    found = ["every node has the present files, and has restarted what they required"]
     dropped = {
         (Phase.PROMOTED, RotationStep.FINISH): "previous",
         (Phase.PREPARED, RotationStep.ROLLBACK): "next",
@@ -227,6 +227,7 @@ def _phases(rotations: Rotations, identifiers: Iterable[str]) -> str:
 def _way_out(present: Phase, step: RotationStep) -> str:
     if step is RotationStep.ROLLBACK:
         return (
-            "nothing is being rotated; what a finished rotation replaced is in the backups: `pkigen rollback`"
+            "no rotation is in progress; what a finished rotation replaced is in the backups: `pkigen "
+            "rollback`"
         )
-    return f"its next step is `{NEXT_STEP[present]}`; no step can be left out"
+    return f"its next step is `{NEXT_STEP[present]}`; no step can be skipped"

@@ -98,8 +98,8 @@ class Proof:
         if self.broken:
             more = f" (and {len(self.broken) - 1} more)" if len(self.broken) > 1 else ""
             raise RotationError(
-                f"this step would break an edge: {self.broken[0]}{more}",
-                hint="nothing was changed; do the steps in their order, and let each reach every node first",
+                f"this step would break a connection: {self.broken[0]}{more}",
+                hint="nothing was changed; take the steps in order, and distribute each to every node first",
             )
 
 

@@ -209,7 +209,7 @@ class _Prover:
         if refusal is None or any(link.issuer in subjects for link in chain):
             return refusal
         return (
-            f"{certificate} is signed by {chain[-1].issuer.rfc4514_string()}, which {trust} does not hold "
+            f"{certificate} is signed by {chain[-1].issuer.rfc4514_string()}, which {trust} does not contain "
             f"({' and '.join(anchor.subject.rfc4514_string() for anchor in anchors)})"
         )
 
@@ -258,7 +258,7 @@ class _Prover:
         if signing[0] in anchors:
             return None
         subject = signing[0].subject.rfc4514_string()
-        return f"what {subject} signs would be refused, because {bundle} does not hold it"
+        return f"what {subject} signs would be refused, because {bundle} does not contain it"
 
     # -- service account tokens -----------------------------------------------------------------------
 
@@ -316,7 +316,7 @@ class _Prover:
         """No step of ours changes the operator's own files; so neither may what the other end has."""
         for path in filter(self._is_ours, itertools.chain(*files)):
             if self._key(path, Age.OLD) != self._key(path, Age.NEW):
-                return "the other end's key files are not pkigen's (see extraArgs in the spec)"
+                return "the key files of the other end are not managed by pkigen (see extraArgs in the spec)"
         return None
 
     def _files(self, node: Node, component: str, flag: str, age: Age) -> tuple[str, ...]:
@@ -333,7 +333,7 @@ class _Prover:
         if isinstance(content, str):
             return content
         found = read_back.arguments(content.decode(errors="replace"), kind)
-        return f"{path} gives no command" if found is None else found
+        return f"{path} contains no command" if found is None else found
 
     def _read_key(self, path: str, age: Age) -> bytes | str:
         """The public half of a private or public key, or why there is none."""

@@ -53,7 +53,7 @@ class ProposedStep:
     """What a step would do.
 
     `before` and `after` are the desired state around it, and `plan` leads from one to the other. `premises`
-    are taken for granted because no file shows them; `risks` is what may break that no proof can see.
+    are assumed because no file shows them; `risks` is what may break that no proof can see.
     `obstacle` is why the step must not be taken now, and `seen` what the endpoints serve, if anybody asked.
     """
 
@@ -105,10 +105,10 @@ def require_rotatable(inventory: Inventory, identifiers: Iterable[str]) -> None:
 def _require_rotatable_ca(inventory: Inventory, ca: CA) -> None:
     if inventory.ca_keys is CAKeys.OFFLINE:
         raise RotationError(
-            "the CA keys are with the offline authority (caKeys: offline): no step of a rotation can be "
+            "the CA keys are at the offline authority (caKeys: offline): no step of a rotation can be "
             "signed here",
-            hint="a new validity for the same CA needs no rotation: `pkigen authority renew` there; another "
-            "CA means another authority, and every node changed at once",
+            hint="a new validity for the same CA needs no rotation: `pkigen authority renew` there; "
+            "another CA needs another authority, and every node must change at once",
         )
     if ca not in inventory.authorities:
         raise UsageError(
@@ -259,8 +259,8 @@ def _settled(found: Planner, store: Store, wanted: WantedStep) -> tuple[Planner,
     if plan.changes:
         first = plan.changes[0]
         raise RotationError(
-            f"{len(plan.changes)} other changes are pending, the first being {first.verb} {first.id}",
-            hint="`pkigen apply` them first, and let them reach every node",
+            f"{len(plan.changes)} other changes are pending, the first is {first.verb} {first.id}",
+            hint="`pkigen apply` them first, and distribute them to every node",
         )
     return found, plan
 
@@ -292,10 +292,10 @@ def _require_successors(inventory: Inventory, store: Store, identifiers: Iterabl
         if inventory.is_signed_offline(inventory.certificates[ca_id(ca)]):
             raise RotationError(
                 f"the successor of the {ca.certificate_name} CA comes from the offline authority",
-                hint=f"ask: `pkigen authority request SPEC --next {ca_id(ca)} --out {store.root}`",
+                hint=f"request it: `pkigen authority request SPEC --next {ca_id(ca)} --out {store.root}`",
             )
         raise RotationError(
-            f"the {ca.certificate_name} CA is an intermediate of yours: pkigen cannot sign its successor",
+            f"the {ca.certificate_name} CA is an intermediate: pkigen cannot sign its successor",
             hint=f"put the next one into {store.root}/{successor.certificate}, followed by the chain "
-            f"above it, and its key into {store.root}/{successor.key}; a root of your own will do too",
+            f"above it, and its key into {store.root}/{successor.key}; a root is possible too",
         )

@@ -42,7 +42,7 @@ def _override_names(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> It
         at: Location = (*_OVERRIDES, name)
         if name not in known:
             near = suggestion(name, tuple(known)) or f"; known are {', '.join(known)}"
-            yield SpecFinding(at=at, message=f"is no certificate's name{near}", on_key=True)
+            yield SpecFinding(at=at, message=f"is not the name of a certificate{near}", on_key=True)
         elif (absence := known[name].absence(spec)) is not None:
             yield no_effect(at, absence, ("spec", "etcd"), ("spec", "runtime"))
 
@@ -54,7 +54,7 @@ def _no_signer(spec: ClusterSpec) -> Iterator[SpecFinding]:
         yield warning(
             (*_CERTIFICATES, "distributeCAKeys" if here else "caKeys"),
             "without CA keys the controller manager signs nothing: kubelets cannot renew their certificates "
-            "with kubelet.rotateCertificates; renew them here, or run a signer of your own",
+            "with kubelet.rotateCertificates; renew them with pkigen, or run a signer of your own",
             ("spec", "kubelet", "rotateCertificates"),
         )
 
@@ -67,7 +67,8 @@ def _ca_keys(spec: ClusterSpec) -> Iterator[SpecFinding]:
     if certificates.authority is Authority.LOCAL:
         yield SpecFinding(
             at=(*_CERTIFICATES, "caKeys"),
-            message="offline goes with authority: offline, which keeps the keys and signs with them",
+            message="offline can only be used with authority: offline, which keeps the keys and signs with "
+            "them",
             given=((*_CERTIFICATES, "authority"),),
         )
     if "distribute_ca_keys" in certificates.model_fields_set and certificates.distribute_ca_keys:
@@ -87,7 +88,7 @@ def _no_approver(spec: ClusterSpec) -> Iterator[SpecFinding]:
     if asking:
         yield SpecFinding(
             at=(*_CERTIFICATES, "caKeys"),
-            message=f"offline leaves nobody here who could approve what {quote(asking[0])} asks for with "
+            message=f"with offline, nobody at the site can approve the requests of {quote(asking[0])} for "
             "keys of its own: keep the CA keys at the site, or let the authority make that node's keys",
             given=((*_CERTIFICATES, "nodeKeys"), ("spec", "nodes")),
         )

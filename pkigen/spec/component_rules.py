@@ -25,11 +25,11 @@ def _external_files(spec: ClusterSpec) -> Iterator[SpecFinding]:
     if (external.cert_file is None) != (external.key_file is None):
         given, missing = ("certFile", "keyFile") if external.cert_file else ("keyFile", "certFile")
         yield SpecFinding(
-            at=(*_EXTERNAL, given), message=f"needs {missing} beside it", given=((*_EXTERNAL, missing),)
+            at=(*_EXTERNAL, given), message=f"also needs {missing}", given=((*_EXTERNAL, missing),)
         )
     elif external.cert_file is not None and external.ca_file is None:
         yield SpecFinding(
-            at=(*_EXTERNAL, "certFile"), message="needs caFile beside it", given=((*_EXTERNAL, "caFile"),)
+            at=(*_EXTERNAL, "certFile"), message="also needs caFile", given=((*_EXTERNAL, "caFile"),)
         )
 
 
@@ -89,7 +89,7 @@ def _environments(spec: ClusterSpec) -> Iterator[SpecFinding]:
         at: Location = ("spec", key, "extraEnvs")
         for place in repeats([variable.name for variable in variables]):
             name = quote(variables[place].name)
-            yield warning((*at, place, "name"), f"{name} is given before already: this one counts")
+            yield warning((*at, place, "name"), f"{name} is given twice: this one is used")
         if variables and spec.spec.runtime is Runtime.SYSTEMD:
             why = "with the systemd runtime, set the environment in a drop-in of the unit"
             yield no_effect(at, why, ("spec", "runtime"))
@@ -97,7 +97,7 @@ def _environments(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 def _startup(spec: ClusterSpec) -> Iterator[SpecFinding]:
     if "startup_timeout" in spec.spec.model_fields_set and spec.spec.runtime is Runtime.SYSTEMD:
-        why = "with the systemd runtime, units wait for their programs as long as it takes"
+        why = "with the systemd runtime, units wait for their programs without limit"
         yield no_effect(("spec", "startupTimeout"), why, ("spec", "runtime"))
 
 

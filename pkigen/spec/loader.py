@@ -56,7 +56,7 @@ def load(path: Path, *, kinds: Collection[OverridableKind], host: HostFacts = _N
         text = _content(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
-        message = f"cannot be read: {reason.lower() if reason else 'this is no file name'}"
+        message = f"cannot be read: {reason.lower() if reason else 'this is not a file name'}"
         raise SpecError([_whole_file(str(path), message)]) from None
     return load_text(text, file=str(path), kinds=kinds, host=host)
 
@@ -87,7 +87,7 @@ def _await_writer(pipe: int) -> None:
         return
     with contextlib.suppress(BlockingIOError):  # a writer that is silent so far
         os.read(pipe, 1)  # without one, the end at once
-        raise OSError(errno.EPIPE, "nobody writes to this pipe")
+        raise OSError(errno.EPIPE, "no program writes to this pipe")
 
 
 def load_text(

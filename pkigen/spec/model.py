@@ -153,7 +153,7 @@ class Etcd(Strict):
     extra_envs: tuple[EnvironmentVariable, ...] = ()
     """etcd's environment (static Pods only)."""
     external: ExternalEtcd | None = None
-    """An etcd cluster that is there already; then pkigen makes none."""
+    """An etcd cluster that exists already; then pkigen makes none."""
 
 
 class Kubelet(Strict):

@@ -74,7 +74,7 @@ def _etcd_members(spec: ClusterSpec) -> Iterator[SpecFinding]:
     if members and members % 2 == 0:
         yield warning(
             NODES,
-            f"give {members} etcd members, an even number: they survive no more failures than {members - 1} "
+            f"give {members} etcd members, an even number: they tolerate no more failures than {members - 1} "
             "would; add or remove one",
             ("spec", "etcd"),
         )

@@ -23,7 +23,7 @@ _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _BASE_SIXTY = re.compile(r"[-+]?[0-9]+(?::[0-5]?[0-9])+")
 _OLD_BOOLEANS = frozenset({"y", "n", "yes", "no", "on", "off"})
 _LONGEST_QUOTE = 60
-UNKNOWN_KEY: Final = "is no key here"
+UNKNOWN_KEY: Final = "is not a key here"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -55,7 +55,7 @@ def message(error: ErrorDetails, node: YAMLNode | None) -> str:
         return _unknown_key(error["loc"])
     if isinstance(node, ScalarNode) and node.value is None:
         if node.text:
-            return f"{node.text} is no value here: put it in quotes if it is text, or remove the key"
+            return f"{node.text} is not a value here: put it in quotes if it is text, or remove the key"
         return "is empty: give it a value or remove the key"
     teller = _TELLERS.get(kind)
     if teller is not None:

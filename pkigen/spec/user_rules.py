@@ -50,7 +50,8 @@ def _user_names(spec: ClusterSpec) -> Iterator[SpecFinding]:
             # rendering/access: a person's objects would have the names of an account's or a mapping's.
             yield SpecFinding(
                 at=("spec", "users", index, "name"),
-                message=f"must not begin with {' or '.join(_OTHERS)}: other users' roles are called so",
+                message=f"must not begin with {' or '.join(_OTHERS)}: these names are reserved for other "
+                "users' roles",
                 given=(("spec", "users", index, "kind"),),
             )
 
@@ -62,12 +63,12 @@ def _service_accounts(spec: ClusterSpec) -> Iterator[SpecFinding]:
         if not user.is_service_account:
             for field in ("uid", "audiences"):
                 if getattr(user, field):
-                    message = "is a service account's: write kind: ServiceAccount, or leave it out"
+                    message = "is only for service accounts: write kind: ServiceAccount, or remove it"
                     yield SpecFinding(at=(*at, field), message=message, given=kind, on_key=True)
             continue
         if user.namespace is None:
             yield SpecFinding(
-                at=(*at, "namespace"), message="is missing: a service account lives in one", given=kind
+                at=(*at, "namespace"), message="is missing: a service account needs a namespace", given=kind
             )
         if not _SUBDOMAIN.fullmatch(user.name) or len(user.name) > _LONGEST_SUBDOMAIN:
             message = "a service account's name has lower-case letters, digits, '-' and '.' only"
@@ -111,10 +112,10 @@ def _claims(user: User | IAMMapping) -> Iterator[tuple[Location, str]]:
         "name, or write the reason into allowSystemIdentity"
     )
     if name.startswith(SYSTEM_PREFIX) or name in RESERVED_USERS:
-        yield (key,), f"{quote(name)} is an identity of Kubernetes itself: {way_out}"
+        yield (key,), f"{quote(name)} is reserved for Kubernetes: {way_out}"
     for index, group in enumerate(user.groups):
         if group.startswith(SYSTEM_PREFIX) or group in RESERVED_GROUPS:
-            yield ("groups", index), f"{quote(group)} is a group of Kubernetes itself: {way_out}"
+            yield ("groups", index), f"{quote(group)} is reserved for Kubernetes: {way_out}"
 
 
 def _namespaced_roles(spec: ClusterSpec) -> Iterator[SpecFinding]:

@@ -108,5 +108,5 @@ class IAMMapping(Strict):
 
     @property
     def has_variables(self) -> bool:
-        """Whether the user name is made anew for each session."""
+        """Whether the user name is different in each session."""
         return "{{" in self.username

@@ -208,10 +208,10 @@ def parse_network(value: object) -> IPNetwork:
         parse_address(str(meant.network_address))  # neither mapped nor with a zone
     prefix = text.partition("/")[2]
     if not prefix:
-        msg = f"needs the length of its prefix, such as {text}/{meant.max_prefixlen // 2}"
+        msg = f"needs a prefix length, such as {text}/{meant.max_prefixlen // 2}"
         raise ValueError(msg)
     if prefix != str(meant.prefixlen):
-        msg = f"must have the length of its prefix after the '/': write {meant}"
+        msg = f"must have a prefix length after the '/': write {meant}"
         raise ValueError(msg)
     if ip_address(text.partition("/")[0]) != meant.network_address:
         msg = f"has host bits set: write {meant}"
@@ -300,7 +300,7 @@ def parse_directory(value: str) -> str:
         raise ValueError(msg)
     named = next((part for part in value.split("/") if part.endswith(layout.FILE_SUFFIXES)), None)
     if named is not None:
-        msg = f"must be a directory's path: {named!r} is what files are called"
+        msg = f"must be the path of a directory: {named!r} is a file name"
         raise ValueError(msg)
     return value
 

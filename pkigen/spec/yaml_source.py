@@ -251,7 +251,7 @@ class _YAMLReader:
             self._report(node, f"a key must be text, which {what} is not: put it in quotes")
             return None
         if node.value == "<<" and node.plain:
-            self._report(node, "merge keys (<<) are no part of YAML 1.2: write the keys out")
+            self._report(node, "merge keys (<<) are not part of YAML 1.2: write the keys out")
             return None
         first = level.keys_seen.setdefault(node.value, node)
         if first is not node:

@@ -62,7 +62,7 @@ class CACertificates:
 
     `chain` is the issuing certificate and the intermediates above it, as servers send it after their own
     certificate; it is empty for a root. `other` is the generation that is trusted beside the signing one
-    while a rotation is under way; `complete` is false while that one is still to be made.
+    while a rotation is in progress; `complete` is false while that one is still to be made.
     """
 
     certificate: x509.Certificate
@@ -165,8 +165,8 @@ def _load_generation(
     observed = observe_certificate(reader, location)
     if keys is CAKeys.OFFLINE and _is_there(observed.key_fault):
         raise AuthorityError(
-            f"{location.key} is there, and the spec leaves the CA keys with the offline authority",
-            hint="take it there and remove it here; for a site that has the keys, set caKeys: site",
+            f"{location.key} exists, but the spec keeps the CA keys at the offline authority",
+            hint="move it there; for CA keys at the site, set caKeys: site",
         )
     if observed.certificate is None:
         _require_nothing(observed, location)
@@ -185,7 +185,7 @@ def _load_generation(
     if fault is not None:
         raise AuthorityError(
             f"{location.certificate} is unfit as the {ca.certificate_name} CA: {fault}",
-            hint="bring a CA that is fit, or move its two files away to have a new one made",
+            hint="provide a CA that is fit, or move its two files away to have a new one made",
         )
     return chain
 
@@ -208,12 +208,12 @@ def _require_nothing(observed: ObservedCertificate, location: KeyPairFiles) -> N
     message = fault.message if fault is not None else "cannot be read"
     raise AuthorityError(
         f"{location.certificate} {message}" + (f", but {location.key} is there" if key_is_there else ""),
-        hint="put the CA's certificate back, or move both files away to have a new CA made",
+        hint="restore the CA's certificate, or move both files away to have a new CA made",
     )
 
 
 def observe_rotations(reader: Reader) -> Rotations:
-    """Read from the authority itself which rotations are under way.
+    """Read from the authority itself which rotations are in progress.
 
     Nothing else records the phase, so whatever was interrupted, the files say where to go on.
     """
@@ -274,7 +274,7 @@ def load_issuer(reader: Reader, ca: CA, certificates: CACertificates) -> Issuer:
     except MissingError:
         raise AuthorityError(
             f"{path} is missing: nothing can be signed with it here",
-            hint="where an offline authority has it, ask that one: `pkigen authority request SPEC`",
+            hint="if an offline authority has it, request the certificate: `pkigen authority request SPEC`",
         ) from None
     # Whoever signs was to open the vault first (state.views.OpenedView).
     if is_sealed(data):
@@ -361,6 +361,6 @@ def shared_key(authorities: Mapping[CA, CACertificates]) -> str | None:
         if other is not ca:
             return (
                 f"{ca_location(other).certificate} and {ca_location(ca).certificate} have the same key: "
-                "every client of one would be let in by the other"
+                "every client of one would be accepted by the other"
             )
     return None

@@ -1,4 +1,4 @@
-"""Encrypting an authority that lies open, opening one for good, and changing what opens it.
+"""Encrypting an unencrypted authority, opening one for good, and changing what opens it.
 
 Each is one transaction, and none leaves a backup: what was sealed in another way, or not at all, must not
 live on beside what is sealed now. For the same reason all earlier backups go once it is done.
@@ -82,17 +82,17 @@ def reseal(
 
 
 def _require_no_waiting_key(what: Resealing, inventory: Inventory, store: Store) -> None:
-    """A CA's key that waits for the offline authority's answer lies open until that has come."""
+    """The pending key of a CA is unencrypted until the offline authority's answer is accepted."""
     waits = not isinstance(read_file(store, layout.PENDING_REQUEST, limit=1 << 30), Fault)
     if waits and what is not Resealing.DECRYPT and inventory.ca_keys is CAKeys.SITE:
         raise AuthorityError(
-            f"{layout.PENDING_REQUEST} may hold a CA's key in the open, until the offline authority answers",
-            hint="take the answer in first: `pkigen authority accept`",
+            f"{layout.PENDING_REQUEST} may contain an unencrypted CA key until the offline authority answers",
+            hint="accept the answer first: `pkigen authority accept`",
         )
 
 
 def open_in_backups(store: Store) -> tuple[str, ...]:
-    """The private files of the authority that lie open in backups: `backup: path`.
+    """The private files of the authority that are unencrypted in backups: `backup: path`.
 
     An encryption that was interrupted before its end can have left them.
     """

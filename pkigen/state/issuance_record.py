@@ -70,7 +70,7 @@ def record(
     update = ledger_update(store, entry, now=now)
     if update is None:
         raise AccessError(
-            "this directory has no readable pki.lock, so nothing can be put on record",
+            "this directory has no readable pki.lock, so nothing can be recorded",
             hint="make the PKI with `pkigen init`, or repair it with `pkigen apply`, first",
         )
     with store.transaction() as transaction:

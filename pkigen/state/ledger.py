@@ -219,7 +219,7 @@ def problems(ledger: bytes, *, head: Head | None = None) -> Iterator[str]:
     if head is not None and head != head_of(ledger):
         yield (
             f"ends after {len(lines)} lines with {previous[:16]}, but pki.lock says {head.entries} lines "
-            f"and {head.hash[:16]}: lines were added or taken away"
+            f"and {head.hash[:16]}: lines were added or removed"
         )
 
 

@@ -206,7 +206,7 @@ def parse_certificates(data: bytes) -> tuple[x509.Certificate, ...] | str:
     if not data.strip():
         return "is empty"
     if b"PRIVATE KEY-----" in data:
-        return "holds a private key, which does not belong into a file of certificates"
+        return "holds a private key, which does not belong in a file of certificates"
     blocks = _PEM_CERTIFICATE.findall(data)
     # Go's pem.Decode passes over a block that it cannot read; here none may vanish unseen.
     if len(blocks) != data.count(b"-----BEGIN CERTIFICATE-----"):
@@ -239,7 +239,7 @@ def _parsed(block: bytes) -> x509.Certificate | str:
 
 
 def client_key_pem(kubeconfig: bytes) -> bytes | None:
-    """The embedded private key of a kubeconfig, for those who write it anew with other surroundings."""
+    """The embedded private key of a kubeconfig, for those who write it again with other surroundings."""
     match = _CLIENT_KEY.search(kubeconfig)
     return base64.b64decode(match[1]) if match else None
 
@@ -313,7 +313,7 @@ def read_file(reader: Reader, path: str, *, limit: int = _LARGEST_FILE) -> FileC
 
 
 def exists(reader: Reader, path: str, *, limit: int = _LARGEST_FILE) -> bool:
-    """Whether anything stands at a path, of use or not: only what is missing may be made anew."""
+    """Whether anything stands at a path, of use or not: only what is missing may be made."""
     found = read_file(reader, path, limit=limit)
     return not isinstance(found, Fault) or found.kind is not FaultKind.MISSING
 

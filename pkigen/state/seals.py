@@ -81,7 +81,7 @@ class SealRecord:
         if not hmac.compare_digest(self.mac, self._mac(identity)):
             raise AuthorityError(
                 f"{RECORD_PATH} was changed by something that cannot open the authority",
-                hint="find out what wrote there; `pkigen rollback` brings an earlier state back",
+                hint="find out what changed it; `pkigen rollback` restores an earlier state",
             )
 
     def encode(self) -> bytes:
@@ -107,7 +107,7 @@ def digest(data: bytes) -> str:
 
 
 def decode_record(data: bytes) -> SealRecord | None:
-    """Read a record; None where it is not of the one form that pkigen writes."""
+    """Read a record; None where it is not in pkigen's canonical form."""
     try:
         content = json.loads(data)
         record = SealRecord(

@@ -82,7 +82,7 @@ class PlainVault:
         if is_sealed(data):
             raise AuthorityError(
                 f"{path} is sealed, and {IDENTITY_PATH} is missing",
-                hint="put it back from a copy: nothing else opens the authority's keys",
+                hint="restore it from a copy: nothing else opens the authority's keys",
             )
         return data
 
@@ -129,8 +129,9 @@ class SealedVault:
             text = key.open(sealed_identity)
         except BundleError as error:
             raise AuthorityError(
-                f"{IDENTITY_PATH} does not open: {error.message}",
-                hint="nothing was changed; it wants what the authority was encrypted with last",
+                f"{IDENTITY_PATH} cannot be opened: {error.message}",
+                hint="nothing was changed; use the passphrase or identity that the authority was last "
+                "encrypted with",
             ) from None
         identity = Identity.of_file(text, IDENTITY_PATH)
         record = _require_record(reader)
@@ -159,15 +160,15 @@ class SealedVault:
             content = self._identity.open(data)
         except BundleError:
             raise AuthorityError(
-                f"{path} does not open: it was changed, or is sealed for something else",
-                hint="put it back from a backup: `pkigen rollback --list` shows them",
+                f"{path} cannot be opened: it was changed, or is sealed for something else",
+                hint="restore it from a backup: `pkigen rollback --list` shows them",
             ) from None
         # Anybody who knows the public half can seal something else to it; only the record tells it apart.
         known = self._record.of(data)
         if known is None or known.sha256 != hashlib.sha256(content).digest():
             raise AuthorityError(
-                f"{path} is not what {RECORD_PATH} says: whoever can write there has exchanged it",
-                hint="put both back from a backup: `pkigen rollback --list` shows them",
+                f"{path} does not match {RECORD_PATH}: it was replaced",
+                hint="restore both from a backup: `pkigen rollback --list` shows them",
             )
         return content
 
@@ -186,14 +187,14 @@ def sealed_identity(reader: Reader) -> bytes | None:
     found = read_file(reader, IDENTITY_PATH)
     if isinstance(found, FileContent):
         if not is_sealed(found.data):
-            raise AuthorityError(f"{IDENTITY_PATH} is no age file", hint="put it back from a copy")
+            raise AuthorityError(f"{IDENTITY_PATH} is not an age file", hint="restore it from a copy")
         return found.data
     if found.kind is not FaultKind.MISSING:
         raise AuthorityError(f"{found.path} {found.message}")
     if is_encrypted(reader):
         raise AuthorityError(
             f"{IDENTITY_PATH} is missing, and {RECORD_PATH} is there",
-            hint="put it back from a copy: nothing else opens the authority's keys",
+            hint="restore it from a copy: nothing else opens the authority's keys",
         )
     return None
 
@@ -207,9 +208,9 @@ def _require_record(reader: Reader) -> SealRecord:
     found = read_file(reader, RECORD_PATH, limit=LARGEST_RECORD)
     record = None if isinstance(found, Fault) else decode_record(found.data)
     if record is None:
-        what = found.message if isinstance(found, Fault) else "is not of the form that pkigen writes"
+        what = found.message if isinstance(found, Fault) else "is not in pkigen's canonical form"
         raise AuthorityError(
-            f"{RECORD_PATH} {what}", hint="`pkigen rollback --list` shows the backups; put it back from one"
+            f"{RECORD_PATH} {what}", hint="`pkigen rollback --list` shows the backups; restore it from one"
         )
     return record
 
@@ -229,7 +230,7 @@ def sealed_key_of(path: str, content: bytes) -> SealedKey:
     try:
         secret = base64.b64decode(content, validate=True)
     except binascii.Error:
-        raise AuthorityError(f"{path} is no secret of pkigen's", hint="it must be base64") from None
+        raise AuthorityError(f"{path} is not a secret that pkigen made", hint="it must be base64") from None
     is_bundle_key = path == BUNDLE_KEY_PATH and len(secret) == BUNDLE_KEY_SIZE
     public = ed25519_public(secret) if is_bundle_key else None
     return SealedKey(sha256=sha256, public=public, size=len(secret))

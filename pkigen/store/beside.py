@@ -106,6 +106,6 @@ def _require_no_leftover(anchor: Anchor, level: Level, parts: Parts) -> None:
     if lstat_or_none(anchor.fs, BESIDE, level.fd) is not None:
         raise ObstacleError(
             "/".join((*parts, BESIDE)),
-            "is left from a change that is not known here",
-            hint="see that every file system is mounted and run the command again; remove it if it stays",
+            "is left from an unknown change",
+            hint="mount every file system and run the command again; remove it if it remains",
         )

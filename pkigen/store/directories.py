@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NO_DIRECTORY = -1
-CHOWN = "run as that user; or see that all of it is right, and make it yours: `chown -R`"
+CHOWN = "run as that user; or check that all of it is right, and make it yours: `chown -R`"
 """What to do about files of somebody else."""
 _STICKY = stat.S_ISVTX
 
@@ -130,7 +130,7 @@ def require_ours(status: os.stat_result, path: str) -> None:
         raise ObstacleError(
             path or ".",
             f"is writable by other users (mode {mode:04o})",
-            hint="look for foreign files in it, then take that from them: `chmod go-w`",
+            hint="check it for files of others, then remove that permission: `chmod go-w`",
         )
 
 

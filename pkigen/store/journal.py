@@ -59,10 +59,10 @@ _STAYS = {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}  # the last: a mount point
 _RECORD_MAX = 1 << 30
 _BEGUN_MAX = 1 << 16
 _NOT_OURS = (
-    "whoever made it can finish it; to leave all as it is, remove `journal` and `staging` from .pkigen"
+    "whoever made it can finish it; to leave everything as it is, remove `journal` and `staging` from .pkigen"
 )
 _BY_HAND = (
-    "put back the files of the newest backup below {root}/{private}/backups, "
+    "restore the files of the newest backup below {root}/{private}/backups, "
     "then remove {root}/{private}/journal"
 )
 

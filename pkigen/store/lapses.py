@@ -24,7 +24,7 @@ class Lapse(enum.StrEnum):
     """What is wrong with the owner or mode of a file or directory."""
 
     WRITABLE = "is writable by other users"
-    OPEN = "is open to other users"
+    OPEN = "is readable by other users"
     FOREIGN = "belongs to another user"
 
 

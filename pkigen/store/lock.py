@@ -143,7 +143,7 @@ def _wait(anchor: Anchor, fd: int, operation: int, waits: int) -> None:
 def _busy(anchor: Anchor, fd: int) -> BusyError:
     """What the lock file says is somebody's text: it is printed, never acted on."""
     root = printable(str(anchor.root))
-    hint = "wait for it to end, then run the command again; the lock ends with its process"
+    hint = "wait for it to finish, then run the command again; the lock is released with its process"
     try:
         text = anchor.fs.read(fd, _HOLDER_MAX)
         if not text:  # it has only just taken the lock, or it is a reader and leaves no name

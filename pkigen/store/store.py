@@ -348,7 +348,7 @@ def _open_root(fs: FileSystem, parent_fd: int, name: str, resources: ExitStack) 
 
 
 def _open_private(fs: FileSystem, root_fd: int, private: Parts) -> int:
-    """A directory that is there already may be too open: secrets are staged in it."""
+    """A directory that exists already may be too open: secrets are staged in it."""
     with Descent(fs, root_fd) as above:
         parent = above.make(private[:-1])
         try:
@@ -399,7 +399,7 @@ def _finish_for_reading(anchor: Anchor, resources: ExitStack) -> Recovery | None
         if error.errno not in _NO_WRITING:
             raise
         raise StoreError(
-            f"{anchor.root} holds an unfinished change, and it cannot be written to: {because(error)}",
+            f"{anchor.root} has an unfinished change, and cannot be written: {because(error)}",
             hint="run `pkigen status` as its owner on a writable file system: that finishes the change",
         ) from error
     resources.callback(anchor.fs.close, lock_fd)
@@ -416,6 +416,6 @@ def _remove_if_empty(fs: FileSystem, parent_fd: int, name: str) -> None:
 
 def _always_going(root: Path) -> UnsafePathError:
     return UnsafePathError(
-        f"{shown(root, '')} is created and removed again all the time",
+        f"{shown(root, '')} is repeatedly created and removed",
         hint="stop the other program that does it",
     )

@@ -21,8 +21,8 @@ _HINTS = {
     errno.EDQUOT: f"the disk quota of this user is used up: free space below {{root}} or raise it, {_AGAIN}",
     errno.EFBIG: f"the limit on file sizes is too low: raise it (`ulimit -f unlimited`), {_AGAIN}",
     errno.EROFS: f"the file system of {{root}} is mounted read-only: remount it writable, {_AGAIN}",
-    errno.EIO: f"the disk reports an error: look at `dmesg` and at the disk, {_AGAIN}",
-    errno.EXDEV: f"a mount point below {{root}} came or went meanwhile: see what is mounted, {_AGAIN}",
+    errno.EIO: f"the disk reports an error: check `dmesg` and the disk, {_AGAIN}",
+    errno.EXDEV: f"a mount point below {{root}} appeared or disappeared: check what is mounted, {_AGAIN}",
     errno.EMFILE: f"too few open files are allowed: raise the limit (`ulimit -n 1024`), {_AGAIN}",
     errno.ENFILE: f"the system has no open files left: close other programs, {_AGAIN}",
     errno.EACCES: "run as the user who owns {root}, or give this user access to it",
@@ -122,5 +122,5 @@ def explained(root: Path, path: str, doing: str) -> Iterator[None]:
     except ObstacleError as obstacle:
         raise UnsafePathError(
             f"{shown(root, obstacle.path)} {obstacle.reason}",
-            hint=obstacle.hint or "look at what it is and who made it, and move it away",
+            hint=obstacle.hint or "find out what it is, and move it away",
         ) from None

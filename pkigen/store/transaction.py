@@ -82,7 +82,7 @@ class Transaction:
             self._stage(path, mode, (content,), backup=backup)
 
     def stage_mode(self, path: str, *, mode: int) -> None:
-        """Give an existing file other permission bits: the same content is staged anew.
+        """Give an existing file other permission bits: the same content is staged again.
 
         Raises:
             MissingError: There is no such file.

@@ -154,11 +154,17 @@ ASN1: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "a T61String of system:masters": (lambda: _subject(b"system:masters", _T61, _O), "O=system:masters"),
     "an OCTET STRING of system:masters": (lambda: _subject(b"system:masters", _OCTET_STRING), "CN=system:m"),
-    "system:masters in capitals": (lambda: _subject(b"SYSTEM:Masters", _UTF8, _O), "Kubernetes' own"),
-    "system:masters after a space": (lambda: _subject(b" system:masters", _UTF8, _O), "Kubernetes' own"),
+    "system:masters in capitals": (
+        lambda: _subject(b"SYSTEM:Masters", _UTF8, _O),
+        "which is reserved for Kubernetes",
+    ),
+    "system:masters after a space": (
+        lambda: _subject(b" system:masters", _UTF8, _O),
+        "which is reserved for Kubernetes",
+    ),
     "system:masters in wide letters": (
         lambda: _subject("system\uff1amasters".encode(), _UTF8, _O),
-        "Kubernetes' own",
+        "which is reserved for Kubernetes",
     ),
     "an invisible character": (lambda: _subject("system\u200b:masters".encode(), _UTF8, _O), "unprintable"),
     "text that runs backwards": (lambda: _subject("\u202eann".encode(), _UTF8), "unprintable"),

@@ -117,7 +117,7 @@ def test_groups_that_no_bootstrap_token_may_have(place: TeamCluster) -> None:
     for group in ("system:masters", "system:bootstrappers", "system:bootstrappers:A"):
         result = place.run("bootstrap-token", place.tree, "--out", place.folder / "join", "--group", group)
         assert (result.code, result.out) == (1, "")
-        assert "is no group of bootstrap tokens" in result.error
+        assert "is not a group for bootstrap tokens" in result.error
         assert not (place.folder / "join").exists()
 
 

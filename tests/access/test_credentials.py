@@ -27,7 +27,7 @@ def test_a_token_is_explained_and_not_shown(place: TeamCluster) -> None:
         "user:       system:serviceaccount:web:deployer",
         "groups:     system:serviceaccounts, system:serviceaccounts:web, system:authenticated",
         "issued by https://kubernetes.default.svc.cluster.local",
-        "next:       2026-12-22 03:00 UTC the service account token ends",
+        "next:       2026-12-22 03:00 UTC the service account token expires",
     ):
         assert said in out
     assert yaml.safe_load(text)["users"][0]["user"]["token"] not in out
@@ -45,31 +45,31 @@ def jwt(**claims: object) -> str:
     ("user", "said"),
     [
         ("token: abcdef.0123456789abcdef", "user:       system:bootstrap:abcdef"),
-        ("token: opaque", "only the cluster knows whose it is"),
+        ("token: opaque", "only the cluster knows its user"),
         (f"token: {jwt(sub='joe', exp=1)}", "broken:     the token expired 1970-01-01"),
-        (f"token: {jwt(sub='system:serviceaccount:n:a')}", "has no UID in it: the API server refuses it"),
+        (f"token: {jwt(sub='system:serviceaccount:n:a')}", "contains no UID: the API server refuses it"),
         (
             "token: "
             + jwt(
                 sub="system:serviceaccount:n:a", **{"kubernetes.io/serviceaccount/service-account.uid": UID}
             ),
-            "it never ends",
+            "until:      never expires",
         ),
         ("exec: {command: aws}", "kubectl runs a program that gets it (exec)"),
         ("auth-provider: {name: gcp}", "kubectl no longer has since 1.26"),
-        ("username: joe, password: x", "API servers no longer take since 1.19"),
+        ("username: joe, password: x", "API servers have not accepted since 1.19"),
         ("as: root", "user:       system:anonymous"),
         ("token: opaque, as: root, as-groups: [a, b]", "acts as:    root in a, b, if it may impersonate"),
-        ("tokenFile: token", "only the cluster knows whose it is"),
+        ("tokenFile: token", "only the cluster knows its user"),
         ("tokenFile: none", "its token"),
         ("tokenFile: none, token: opaque", "only the cluster knows"),
         ("client-certificate: none", "broken:     its certificate"),
         ("client-certificate: token", "its certificate is empty"),
         ("client-certificate: ca.crt", "is not for clients: its extendedKeyUsage lacks clientAuth"),
-        ("client-certificate: ca.crt, token: x", "a token is there, too"),
+        ("client-certificate: ca.crt, token: x", "there is also a token"),
         ("client-certificate: ca.crt, client-key: none", "its private key"),
         ("client-certificate: ca.crt, client-key: token", "is not a PEM private key"),
-        ("client-certificate: ca.crt, client-key: sa.key", "is another's"),
+        ("client-certificate: ca.crt, client-key: sa.key", "does not match the certificate"),
         ("client-certificate: server.crt", "is not for clients: its extendedKeyUsage lacks clientAuth"),
     ],
 )

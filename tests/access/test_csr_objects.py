@@ -38,12 +38,12 @@ def test_a_new_key_and_its_request(place: TeamCluster) -> None:
     assert made.subject == plain("users:Dev1", "dev")
     assert not list(made.extensions)
     again = place.run("csr", "new", "--user", "users:dev1", "--out", folder)
-    assert again.error == f"{key} is there already"
+    assert again.error == f"{key} exists already"
     assert "only copy of a key" in again.hint
     key.unlink()
     asked = (folder / "users-dev1.csr").read_bytes()
     again = place.run("csr", "new", "--user", "users:dev1", "--out", folder)
-    assert again.error == f"{folder}/users-dev1.csr is there already"
+    assert again.error == f"{folder}/users-dev1.csr exists already"
     assert not key.exists(), "no key without its request"
     assert (folder / "users-dev1.csr").read_bytes() == asked
     signed = place.sign(folder / "users-dev1.csr", "--group", "dev", user="users:Dev1")
@@ -83,7 +83,7 @@ def test_the_object_for_the_cluster(place: TeamCluster) -> None:
             "expirationSeconds": 86400,
         },
     }
-    assert "whoever approves it lets in CN=users:Dev1,O=dev" in result.err
+    assert "approving it grants access to CN=users:Dev1,O=dev" in result.err
     out = place.folder / "csr.yaml"
     named = place.run("csr", "manifest", "--csr", path, "--name", "a", "--out", out)
     assert named.out.startswith(f"kubectl apply -f {out}\nkubectl certificate approve a\n")
@@ -110,11 +110,11 @@ def test_every_user_has_a_name_for_an_object(user: str) -> None:
 @pytest.mark.parametrize(
     ("subject", "options", "said"),
     [
-        (x509.Name([]), [], "names no user"),
+        (x509.Name([]), [], "the request has no user"),
         (name((NameOID.COUNTRY_NAME, "DE"), (NameOID.COMMON_NAME, "ann")), [], "has more than a user"),
         (plain(), ["--validity", "9m"], "less than 10 minutes"),
         (plain("a b"), [], "must begin with"),
-        (plain("ann", "system:masters"), [], "Kubernetes' own"),
+        (plain("ann", "system:masters"), [], "which is reserved for Kubernetes"),
     ],
 )
 def test_objects_that_the_cluster_would_refuse(

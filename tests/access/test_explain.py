@@ -27,13 +27,13 @@ WHO: dict[str, tuple[str, ...]] = {
         "presented to: kube-apiserver on cp-1",
         "verified by:  kube-apiserver --client-ca-file",
         "identity:     user dev1, groups platform-team",
-        "rights:       ClusterRole view in the whole cluster (addons/user-dev1.yaml)",
-        "rights:       Role pkigen:dev1 in the namespace web",
+        "permissions:  ClusterRole view in the whole cluster (addons/user-dev1.yaml)",
+        "permissions:  Role pkigen:dev1 in the namespace web",
         "signed by:    ca",
-        "at its end:   the API server answers 401 Unauthorized to this user",
+        "on expiry:    the API server answers 401 Unauthorized to this user",
     ),
-    "user:plain": ("no groups", "none of its own; what its groups are bound to, the cluster knows"),
-    "glass": ("system:masters passes by RBAC",),
+    "user:plain": ("no groups", "none of its own; `kubectl auth can-i --list` shows those of its groups"),
+    "glass": ("system:masters bypasses RBAC",),
     "web/deployer": (
         "serviceaccount:web:deployer: a service account token",
         "users/web.deployer.conf, until 2026-12-22 03:00 UTC (in 30d)",
@@ -42,7 +42,7 @@ WHO: dict[str, tuple[str, ...]] = {
         "ClusterRole edit in the namespace web",
         "signed by:    sa",
     ),
-    "system:serviceaccount:web:robot": ("waits for its UID", "kubectl -n web get serviceaccount robot"),
+    "system:serviceaccount:web:robot": ("needs its UID", "kubectl -n web get serviceaccount robot"),
     "apiserver": (
         "cp-1/apiserver: a serving certificate, CN=kube-apiserver, for cp-1, kubernetes",
         "given by:     kube-apiserver --tls-cert-file",
@@ -67,14 +67,14 @@ WHO: dict[str, tuple[str, ...]] = {
     "admin.conf": ("ClusterRole cluster-admin through the group kubeadm:cluster-admins",),
     "ca": (
         "ca: a CA, CN=kubernetes",
-        "verifies:     everything that it has signed",
-        "at its end:   every cert",
+        "verifies:     everything it has signed",
+        "on expiry:    every cert",
     ),
     "bob": (
-        "arn:aws:iam::111122223333:user/div/Bob: comes in through AWS IAM",
+        "arn:aws:iam::111122223333:user/div/Bob: authenticates through AWS IAM",
         "verified by:  aws-iam-authenticator",
         "identity:     user bob, no groups",
-        "rights:       ClusterRole edit in the whole cluster (addons/iam.yaml)",
+        "permissions:  ClusterRole edit in the whole cluster (addons/iam.yaml)",
     ),
     "arn:aws:iam::111122223333:role/Admin": ("user admin:{{SessionName}}, groups admins",),
     "etcd-ca": ("etcd's members and the API servers refuse one another",),
@@ -92,7 +92,7 @@ def test_who(place: TeamCluster, who: str) -> None:
 def test_cluster_admins_have_every_right(place: TeamCluster) -> None:
     place.replace("clusterRoles: [view]\n      roles:", "clusterRoles: [cluster-admin]\n      roles:")
     said = explained(place, cannot("get", "secrets", "", "web"), place.spec, "--pki", place.tree)
-    assert "the spec gives it this right" in said
+    assert "the spec grants this permission" in said
 
 
 def test_a_spec_alone_and_files_that_are_gone(place: TeamCluster) -> None:
@@ -118,7 +118,7 @@ def test_many_nodes_are_not_all_listed(place: TeamCluster) -> None:
 def test_a_generation_that_rotates(place: TeamCluster) -> None:
     assert place.run("rotate", "ca", "kubernetes", place.spec, "--out", place.tree, "--yes").code == 0
     out = explained(place, "ca-next", place.tree)
-    assert "nothing: it is only trusted beside the signing one" in out
+    assert "nothing: it is only trusted beside the signing CA" in out
     said = explained(place, "--error", "x509: certificate signed by unknown authority", place.tree)
     assert "a rotation of ca is prepared: both generations must be in every trust bundle" in said
 
@@ -137,7 +137,7 @@ def test_names_that_nobody_has(place: TeamCluster) -> None:
 
 
 def test_without_a_cluster(place: TeamCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert place.run("explain").error.startswith("say what to explain")
+    assert place.run("explain").error.startswith("give what to explain")
     monkeypatch.chdir(place.folder)
     assert "no cluster is given" in place.run("explain", "dev1").error
     monkeypatch.chdir(place.tree)
@@ -157,16 +157,16 @@ def test_files(place: TeamCluster) -> None:
     assert "not in spec.users" in known
     kubeconfig = explained(place, place.tree / "users/dev1.conf", place.tree)
     assert "context dev1@team (current)" in kubeconfig
-    assert "rights:       ClusterRole view in the whole cluster" in kubeconfig
+    assert "permissions:  ClusterRole view in the whole cluster" in kubeconfig
     own = explained(place, place.tree / "nodes/cp-1/etc/kubernetes/scheduler.conf", place.tree)
-    assert "rights:       ClusterRole system:kube-scheduler" in own
+    assert "permissions:  ClusterRole system:kube-scheduler" in own
     etcd = explained(place, place.tree / "nodes/cp-1/etc/kubernetes/pki/etcd/server.crt", place.tree)
-    assert "this cluster: it refuses it" in etcd
+    assert "this cluster: refuses it" in etcd
     asked = explained(place, place.write("a.csr", request(plain("ann"), None)))
     assert "a certificate signing request, CN=ann; key ECDSA-P256" in asked
     token = place.write("token", place.run("token", "--service-account", "web/deployer", place.tree).out)
     said = explained(place, token, place.tree)
-    assert "rights:       ClusterRole edit in the namespace web" in said
+    assert "permissions:  ClusterRole edit in the namespace web" in said
     assert token.read_text().strip() not in said
     opaque = explained(place, place.write("token", "abcdef.0123456789abcdef"))
     assert "kube-apiserver --enable-bootstrap-token-auth" in opaque
@@ -182,7 +182,7 @@ def test_files_that_cannot_be_read(place: TeamCluster) -> None:
         ("a b c", "is neither a kubeconfig nor a PEM certificate, a request or a token"),
         (b"\xff\xfe\0", "is neither a kubeconfig nor"),
         ("kind: Pod\n", "is neither a kubeconfig nor"),
-        ("clusters: 7\n", "clusters is no list"),
+        ("clusters: 7\n", "clusters is not a list"),
         ((place.tree / "pki/ca.key").read_bytes(), "is a private key"),
         ((place.tree / "pki/sa.pub").read_bytes(), "is a public key"),
     ):

@@ -59,7 +59,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     ),
     "a name that the spec has": (
         "certificate is valid for cp-1, kubernetes, not 10.0.0.11",
-        "next: dial cp-1, kubernetes",
+        "next: connect to cp-1, kubernetes",
         "the spec gives cp-1/apiserver this name already",
     ),
     "a name of nobody": (
@@ -69,17 +69,17 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     ),
     "a name of etcd": (
         "certificate is valid for worker-1, 10.0.0.21, not worker-1.lan",
-        "next: dial 10.0.0.21, worker-1",
+        "next: connect to 10.0.0.21, worker-1",
         "next: add worker-1.lan to certSANs of its node",
     ),
     "anonymous": (
         ANONYMOUS,
-        "the API server saw no credential at all",
+        "no credential reached the API server",
         "users/<name>.conf, for dev1, glass",
     ),
     "a right that is missing": (
         cannot("delete", "pods", "", "web"),
-        "next: see what there is with `kubectl auth can-i --list --as dev1`",
+        "next: list its permissions with `kubectl auth can-i --list --as dev1`",
         'roles: [{namespace: web, rules: [{apiGroups: [""], resources: [pods], verbs: [delete]}]}]',
     ),
     "in the whole cluster": (
@@ -102,7 +102,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "a path that was not applied": (
         METRICS.format("/metrics/x"),
         "then bind",
-        "the spec gives it this right",
+        "the spec grants this permission",
     ),
     "no more than a verb": ('User "dev1" cannot impersonate', "then bind", 'nonResourceURLs: ["/…"]'),
     "a service account": (
@@ -148,7 +148,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "a kubelet": (
         cannot("get", "nodes", "", user="system:node:worker-1"),
         "then bind",
-        "next: see that the Node object is called worker-1",
+        "next: check that the Node object is called worker-1",
     ),
     "a kubelet of another node": (
         cannot("get", "nodes", "", user="system:node:worker-9"),
@@ -170,8 +170,8 @@ FAILURES: dict[str, tuple[str, str, str]] = {
             f'{UNKNOWN} (possibly because of "x509: ECDSA verification failure" while trying to verify '
             'candidate authority certificate "kubernetes")'
         ),
-        "it knows a CA of the same name, kubernetes, with another key",
-        "is of an earlier CA, or of another cluster",
+        "it trusts a CA of the same name, kubernetes, with another key",
+        "that is an earlier CA, or another cluster's",
     ),
     "a client that the API server does not know": (
         (
@@ -183,7 +183,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     ),
     "a client that does not know the API server": (
         "http: TLS handshake error from 10.0.0.9:1234: remote error: tls: bad certificate",
-        "a client broke off",
+        "a client aborted: it does not trust",
         "the cluster's CA is sha256:",
     ),
     "a name that openssl does not say": (
@@ -198,18 +198,18 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     ),
     "a token for others": (
         "invalid bearer token, token audiences [vault] is invalid for the target audiences",
-        "it is for others, by its audiences",
+        "it is for other audiences",
         "this cluster's API servers are https://kubernetes.default.svc.cluster.local",
     ),
     "Kubernetes itself": (
         cannot("get", "secrets", "", user="system:kube-scheduler"),
         "then bind",
-        "it is an identity of Kubernetes itself",
+        "it is reserved for Kubernetes",
     ),
     "expired": (
         "x509: certificate has expired or is not yet valid: current time",
         "`date` on",
-        "ca CA ends in",
+        "ca CA expires in",
     ),
     "unauthorized": (
         "error: You must be logged in to the server (Unauthorized)",
@@ -246,7 +246,7 @@ def test_an_error_from_standard_input(place: TeamCluster, monkeypatch: pytest.Mo
 
 def test_other_errors(place: TeamCluster, tmp_path: Path) -> None:
     result = place.run("explain", "--error", "no space left on device")
-    assert (result.code, result.error) == (1, "this message is not one that pkigen knows")
+    assert (result.code, result.error) == (1, "pkigen does not know this message")
     (place.tree / "pki/ca.crt").unlink()
     (place.tree / "pki/ca.key").unlink()
     assert "trust bundle" in explained(place, "--error", UNKNOWN, place.tree)

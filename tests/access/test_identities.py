@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("user", "groups", "said"),
     [
-        ("system:admin", [], "identity of Kubernetes itself"),
-        ("ann", ["system:masters"], "group of Kubernetes itself"),
-        ("ann", ["kubeadm:cluster-admins"], "group of Kubernetes itself"),
-        ("kubernetes-admin", [], "is this cluster's own cp-1/admin.conf"),
-        ("kube-apiserver", [], "identity of Kubernetes itself"),
-        ("system:node:worker-1", [], "is this cluster's own worker-1/kubelet.conf"),
+        ("system:admin", [], "the user 'system:admin' is reserved for Kubernetes"),
+        ("ann", ["system:masters"], "the group 'system:masters' is reserved for Kubernetes"),
+        ("ann", ["kubeadm:cluster-admins"], "'kubeadm:cluster-admins' is reserved for Kubernetes"),
+        ("kubernetes-admin", [], "is the identity of this cluster's cp-1/admin.conf"),
+        ("kube-apiserver", [], "the user 'kube-apiserver' is reserved for Kubernetes"),
+        ("system:node:worker-1", [], "is the identity of this cluster's worker-1/kubelet.conf"),
         ("front-proxy-client", [], None),
         ("a b", [], "must begin with"),
         ("x" * 65, [], "65 characters"),
@@ -52,5 +52,5 @@ def test_the_clusters_own_identities_are_taken(place: TeamCluster) -> None:
 
     inventory = derive(load(place.spec, kinds=CERTIFICATES).spec)
     assert approved("dev1", (), inventory=inventory, reason=None).common_name == "dev1"
-    with pytest.raises(AccessError, match="is this cluster's own cp-1/apiserver-kubelet-client"):
+    with pytest.raises(AccessError, match="is the identity of this cluster's cp-1/apiserver-kubelet-client"):
         approved("kube-apiserver-kubelet-client", (), inventory=inventory, reason=None)

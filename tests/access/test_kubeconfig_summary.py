@@ -26,12 +26,12 @@ def test_who_it_is_until_when_and_what_breaks_next(place: TeamCluster) -> None:
         "  user:       dev1",
         "  groups:     platform-team, system:authenticated",
         "  until:      2026-11-29 03:00 UTC (in 7d)",
-        "  next:       2026-11-29 03:00 UTC the client certificate ends, and the API server answers 401",
+        "  next:       2026-11-29 03:00 UTC the client certificate expires, and the API server answers 401",
     ]
     late = shown(place, text, later=timedelta(days=8))
     assert "until:      2026-11-29 03:00 UTC (1d ago)" in late
     assert "broken:     the client certificate expired 2026-11-29 03:00 UTC" in late
-    assert "broken now: since 2026-11-29 03:00 UTC the client certificate ends" in late
+    assert "broken now: since 2026-11-29 03:00 UTC the client certificate expires" in late
     assert "is not valid before" in shown(place, text, later=-timedelta(days=1))
     assert "PRIVATE" not in late
 

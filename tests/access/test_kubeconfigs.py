@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from tests.access.team_cluster import TeamCluster
 
 BAD = {
-    "[]": "it is no mapping",
+    "[]": "it is not a mapping",
     "kind: Pod": "its kind is not Config",
     "apiVersion: v2": "its kind is not Config",
-    "clusters: {}x": "clusters is no list",
-    "clusters: {a: b}": "clusters is no list",
-    "clusters: [a]": "an entry of clusters is no mapping",
-    "clusters: [{name: 7}]": "a name in clusters is no text",
+    "clusters: {}x": "clusters is not a list",
+    "clusters: {a: b}": "clusters is not a list",
+    "clusters: [a]": "an entry of clusters is not a mapping",
+    "clusters: [{name: 7}]": "a name in clusters is not a string",
     "clusters: [{name: a}, {name: a}]": "clusters has the name 'a' twice",
-    "clusters: [{name: a, cluster: b}]": "clusters[a] is no mapping",
-    "clusters: [{name: a, cluster: {server: 7}}]": "server of cluster 'a' is no text",
+    "clusters: [{name: a, cluster: b}]": "clusters[a] is not a mapping",
+    "clusters: [{name: a, cluster: {server: 7}}]": "server of cluster 'a' is not a string",
     "clusters: [{name: a, cluster: {insecure-skip-tls-verify: 'yes'}}]": "is neither true nor false",
     "clusters: [{name: a, cluster: {certificate-authority-data: '*'}}]": "is not base64",
-    "clusters: [{name: a, cluster: {extensions: 7}}]": "extensions of cluster 'a' is no list",
-    "users: [{name: a, user: {as-groups: a}}]": "as-groups of user 'a' is no list of texts",
-    "users: [{name: a, user: {exec: a}}]": "exec of user 'a' is no mapping",
-    "current-context: 7": "current-context is no text",
-    "preferences: 7": "preferences is no mapping",
+    "clusters: [{name: a, cluster: {extensions: 7}}]": "extensions of cluster 'a' is not a list",
+    "users: [{name: a, user: {as-groups: a}}]": "as-groups of user 'a' is not a list of strings",
+    "users: [{name: a, user: {exec: a}}]": "exec of user 'a' is not a mapping",
+    "current-context: 7": "current-context is not a string",
+    "preferences: 7": "preferences is not a mapping",
     "kind: Config\n---\nkind: Config": "holds 2 YAML documents",
     "users: [{name: a, user: {token: yes}}]": "kubectl reads yes as true",
     "users: [{name: a, user: {token: 0_12}}]": "kubectl reads 0_12 as a number",
@@ -70,5 +70,5 @@ def test_kubectl_loads_what_pkigen_writes(place: TeamCluster) -> None:
 
 
 def test_a_mapping_of_whatever_kind_is_no_section() -> None:
-    with pytest.raises(AccessError, match="no mapping"):
+    with pytest.raises(AccessError, match="it is not a mapping"):
         load(b"7", Path("x"))

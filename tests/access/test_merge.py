@@ -87,9 +87,9 @@ def test_a_merge_is_what_kubectl_makes_of_the_same_files(place: TeamCluster, two
     assert yaml.safe_load(result.out)["current-context"] == "two"
     for said in (
         f"the cluster 'kubernetes' is different in {two[0]} and {two[1]} (certificate-authority, proxy-url, ",
-        f"server, tls-server-name): {two[0]} decides",
+        f"server, tls-server-name): {two[0]} takes precedence",
         f"the context 'one' is different in {two[0]} and {two[1]}",
-        f"the context 'two' of {two[1]} now means the cluster 'kubernetes' of {two[0]}: rename one",
+        f"the context 'two' of {two[1]} now refers to the cluster 'kubernetes' of {two[0]}: rename one",
         "the context 'lost' names the cluster 'nowhere', which no file has",
         "the context 'lost' names the user 'nobody', which no file has",
     ):

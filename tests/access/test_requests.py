@@ -126,8 +126,8 @@ _OU = NameOID.ORGANIZATIONAL_UNIT_NAME
 
 
 BAD: dict[str, tuple[Callable[[], bytes], str]] = {
-    "a broken signature": (_broken_signature, "broken signature"),
-    "another key": (_another_key, "broken signature"),
+    "a broken signature": (_broken_signature, "invalid signature"),
+    "another key": (_another_key, "invalid signature"),
     "RSA-512": (lambda: RSA_512, "RSA with 512 bits"),
     "SHA-1": (lambda: SHA1, "signed with sha1"),
     "RSA-1024": (lambda: request(None, _weak_rsa()), "RSA with 1024 bits"),
@@ -143,10 +143,10 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "CN=system:node:cp-1": (lambda: request(plain("system:node:cp-1")), "CN=system:node:cp-1"),
     "CN=kubernetes-admin": (lambda: request(plain("kubernetes-admin")), "CN=kubernetes-admin"),
-    "one value like two": (lambda: request(plain("a/O=system:masters")), "one attribute inside of another"),
+    "one value like two": (lambda: request(plain("a/O=system:masters")), "one attribute inside another"),
     "one value like two, with a comma": (
         lambda: request(plain("a, O = x")),
-        "one attribute inside of another",
+        "one attribute inside another",
     ),
     "a line feed": (lambda: request(plain("ann\nO=x")), "unprintable"),
     "several attributes in one": (lambda: request(_MULTI_VALUED), "several attributes in one"),
@@ -162,7 +162,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "its private key": (
         lambda: request() + b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-        "holds a private key",
+        "contains a private key",
     ),
     "10 MB": (lambda: request() + b" " * (10 << 20), "larger than 64 KiB"),
     "nothing": (lambda: b"", "holds no PEM block"),

@@ -41,7 +41,7 @@ def test_only_the_approved_identity_is_issued(place: TeamCluster) -> None:
         "extendedKeyUsage: serverAuth (not issued)",
         "basicConstraints: no CA (not issued)",
         "TLSFeature (not issued)",
-        "only that is issued",
+        "only the approved one is issued",
         "until 2026-12-22 03:00 UTC (720h by default)",
         "cannot be revoked",
     ):
@@ -135,7 +135,7 @@ def test_where_nothing_can_be_written_nothing_is_signed(place: TeamCluster) -> N
 
 
 def test_wrong_usage(place: TeamCluster) -> None:
-    assert place.sign(request(), "--key-path", "x").error == "--key-path goes with --kubeconfig"
+    assert place.sign(request(), "--key-path", "x").error == "--key-path can only be used with --kubeconfig"
     same = place.sign(request(), "--kubeconfig", place.folder / "x", "--out", place.folder / "x")
     assert same.error == "--out and --kubeconfig are the same file"
     for option, value, said in (
@@ -155,9 +155,9 @@ def test_wrong_usage(place: TeamCluster) -> None:
     missing = place.run("sign", "--csr", place.folder / "none", "--user", "ann", place.tree)
     assert missing.error.endswith("none cannot be read: no such file or directory")
     absent = place.run("sign", "--csr", "-", "--user", "ann", place.spec, "--pki", place.folder / "none")
-    assert "is no PKI directory" in absent.error
+    assert "is not a PKI directory" in absent.error
     both = place.run("sign", "--csr", "-", "--user", "ann", place.tree, "--pki", place.tree)
-    assert (both.code, both.error) == (2, "--pki goes with a spec")
+    assert (both.code, both.error) == (2, "--pki can only be used with a spec")
     (place.tree / "pki.lock").write_text("{}")
     broken = place.run(
         "sign", "--csr", place.write("c", request()), "--user", "ann", place.spec, "--pki", place.tree

@@ -80,7 +80,7 @@ def test_what_a_token_cannot_do_is_said(place: TeamCluster) -> None:
     for said in (
         "warning: it has no UID, so the API server refuses it",
         "kubectl -n web get serviceaccount other -o jsonpath='{.metadata.uid}'",
-        "the API server itself refuses it: it is for others",
+        "the API server itself refuses it: it is for other audiences",
         "bound to no Pod",
     ):
         assert said in result.err
@@ -115,7 +115,10 @@ def test_a_kubeconfig_instead(place: TeamCluster) -> None:
         (["--service-account", "web/x", "--uid", "7"], "--uid must be an object's UID"),
         (["--service-account", "web/x", "--validity", "1"], "--validity must be a duration"),
         (["--service-account", "web/x", "--validity", "0s"], "--validity must be longer than zero"),
-        (["--service-account", "web/x", "--validity", "8761h"], "longer than 8760h, which tokens may live"),
+        (
+            ["--service-account", "web/x", "--validity", "8761h"],
+            "longer than 8760h, the limit of this cluster",
+        ),
         (["--service-account", "web/x", "--audience", ""], "--audience must be printable text"),
         (["--service-account", "web/x", "--audience", "a\nb"], "--audience must be printable text"),
     ],
@@ -138,7 +141,7 @@ def test_a_token_ends_before_the_key_that_signed_it_may_go(place: TeamCluster) -
     place.replace(f", uid: {UID}", f", validity: 24h, uid: {UID}")
     place.replace("namespace: web}\n  iam", "namespace: web, validity: 1h}\n  iam")
     refused = place.run(*longest, place.spec, "--pki", place.tree)
-    assert refused.error == "--validity is longer than 24h, which tokens may live here"
+    assert refused.error == "--validity is longer than 24h, the limit of this cluster"
     out = place.folder / "none" / "t.conf"
     before = photograph(place.tree)
     options = ("token", "--service-account", "web/deployer", "--kubeconfig", out, place.tree)
@@ -314,8 +317,8 @@ def test_a_bound_that_is_lowered_is_for_tokens_that_are_there_too(place: TeamClu
     place.replace("  nodes:\n", "  serviceAccounts: {maxTokenLifetime: 2400h}\n  nodes:\n")
     verified = place.run("verify", place.tree, "--spec", place.spec)
     assert (
-        "ends 2027-09-18 03:00 UTC, 300d after its beginning, and serviceAccounts.maxTokenLifetime is 2400h"
-        in (verified.out)
+        "expires 2027-09-18 03:00 UTC, 300d after it becomes valid, and serviceAccounts.maxTokenLifetime is "
+        "2400h" in (verified.out)
     )
 
 

@@ -39,7 +39,7 @@ def test_a_certificate_that_came_back(place: TeamCluster) -> None:
     content = yaml.safe_load(result.out)
     assert content["users"][0]["user"]["client-key"] == "ann.key"
     assert "groups:     dev, system:authenticated" in result.err
-    assert "its private key must come to" in result.err
+    assert "its private key must be at" in result.err
     out = place.folder / "ann.conf"
     options = ("--key-path", "/k", "--namespace", "web", "--out", out)
     assert (
@@ -73,7 +73,7 @@ def test_the_key_must_be_the_certificates(place: TeamCluster) -> None:
     assert "broken" not in place.run("kubeconfig", "show", out).out
     before = out.read_bytes()
     for file, said in (
-        (other, "is another's: it does not belong to the certificate"),
+        (other, "does not match the certificate"),
         (certificate, "is not a PEM private key"),
         (place.write("enc.key", _encrypted()), "is encrypted with a passphrase"),
     ):
@@ -113,7 +113,7 @@ def test_only_certificates_come_into_a_kubeconfig(place: TeamCluster) -> None:
     assert "larger" in place.run("user", "kubeconfig", "--certificate", certificate, place.tree).error
     certificate.write_bytes(text + certificate.with_suffix(".key").read_bytes())
     assert (
-        "holds a private key"
+        "contains a private key"
         in place.run("user", "kubeconfig", "--certificate", certificate, place.tree).error
     )
 
@@ -123,7 +123,7 @@ def test_only_certificates_come_into_a_kubeconfig(place: TeamCluster) -> None:
     [
         (("--validity", "1h"), timedelta(hours=2), "the token expired 2026-11-22 04:00 UTC"),
         ((), -timedelta(minutes=3), "the token is not valid before 2026-11-22 03:00 UTC"),
-        (("--uid", ""), timedelta(), "the token has no UID in it"),
+        (("--uid", ""), timedelta(), "the token contains no UID"),
     ],
 )
 def test_tokens_that_no_api_server_takes(
@@ -137,7 +137,7 @@ def test_tokens_that_no_api_server_takes(
     result = place.run("user", "kubeconfig", "--token-file", path, "--out", out, place.tree)
     assert (result.code, result.out) == (1, "")
     assert result.error == f"this cluster's API servers refuse it: {said}" + (
-        ": the API server refuses it, others may take it" if "UID" in said else ""
+        ": the API server refuses it, other verifiers may accept it" if "UID" in said else ""
     )
     assert not out.exists()
 
@@ -191,7 +191,7 @@ def test_a_certificate_without_a_user(place: TeamCluster) -> None:
     path = place.write("c.crt", nameless(place))
     result = place.run("user", "kubeconfig", "--certificate", path, place.tree)
     assert "names no user (CN)" in result.error
-    assert "has no common name: the API server takes no user from it" in place.run("explain", path).out
+    assert "has no common name: the API server finds no user in it" in place.run("explain", path).out
 
 
 def test_certificates_that_the_cluster_refuses(place: TeamCluster) -> None:

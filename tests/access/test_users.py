@@ -25,9 +25,9 @@ MAPPED = "arn: 'arn:aws:iam::111122223333:role/A', username: "
 @pytest.mark.parametrize(
     ("section", "item", "said"),
     [
-        ("users", "{name: a, uid: " + UID + "}", "is a service account's: write kind: ServiceAccount"),
-        ("users", "{name: a, audiences: [x]}", "is a service account's"),
-        ("users", "{" + ACCOUNT + "}", "namespace: is missing: a service account lives in one"),
+        ("users", "{name: a, uid: " + UID + "}", "is only for service accounts: write kind: ServiceAccount"),
+        ("users", "{name: a, audiences: [x]}", "is only for service accounts"),
+        ("users", "{" + ACCOUNT + "}", "namespace: is missing: a service account needs a namespace"),
         ("users", "{" + ACCOUNT + ", namespace: n, groups: [g]}", "gives service accounts their groups"),
         ("users", "{name: Bot, kind: ServiceAccount, namespace: n}", "lower-case letters"),
         (
@@ -46,7 +46,11 @@ MAPPED = "arn: 'arn:aws:iam::111122223333:role/A', username: "
         ("users", "{name: 'system:x'}", "cannot be revoked by RBAC"),
         ("users", "{name: a, groups: ['system:masters']}", "cannot be revoked by RBAC"),
         ("iam", "{" + MAPPED + "'system:x'}", "such an identity cannot be revoked by RBAC"),
-        ("iam", "{" + MAPPED + "x, groups: ['system:masters']}", "group of Kubernetes itself"),
+        (
+            "iam",
+            "{" + MAPPED + "x, groups: ['system:masters']}",
+            "'system:masters' is reserved for Kubernetes",
+        ),
         ("iam", "{" + MAPPED + "x}, {" + MAPPED + "y}", "is mapped already"),
         ("iam", "{" + MAPPED + "'x:{{Session}}'}", "unknown variable"),
         ("iam", "{" + MAPPED + "'x:{{SessionName}}', clusterRoles: [view]}", "groups: are missing"),
@@ -100,7 +104,7 @@ def test_the_summary_says_how_long_everybody_is_let_in(place: TeamCluster) -> No
     assert lines["dev1"] == "platform-team 168h (7 days) users/dev1.conf"
     assert lines["plain"] == "- 720h (30 days, default) users/plain.conf"
     assert lines["system:serviceaccount:web:deployer"] == "- 720h (30 days, default) users/web.deployer.conf"
-    assert lines["system:serviceaccount:web:robot"] == "- 720h (30 days, default) waits for its uid"
+    assert lines["system:serviceaccount:web:robot"] == "- 720h (30 days, default) needs its uid"
 
 
 def test_a_second_run_changes_nothing(place: TeamCluster) -> None:

@@ -93,7 +93,7 @@ def test_defaults_that_are_words_are_shown_at_any_width(
         words = " ".join(pkigen("sign", "--help").out.split())
         for default in ("the spec's, else 720h", "./<cluster name>", "standard output"):
             assert f"[default: {default}]" in words
-        assert "take them through the cluster." in " ".join(pkigen("--help").out.split())
+        assert "have the cluster sign them." in " ".join(pkigen("--help").out.split())
         listed = " ".join(pkigen("csr", "--help").out.split())
         assert "Render the CertificateSigningRequest of a request, with the kubectl lines." in listed
         assert "..." not in listed.replace("[ARGS]...", "")

@@ -89,7 +89,7 @@ def test_an_encrypted_authority(pkigen: InProcess, tmp_path: Path, words: Path) 
     place = EncryptedCluster.made(tmp_path)
     (place.root / IDENTITY_PATH).write_bytes(EIGHT_GIB)
     done = pkigen("renew", place.spec, "apiserver", "--out", place.root, "--passphrase-file", words, "--yes")
-    assert (done.code, done.error) == (1, f"{IDENTITY_PATH} does not open: {REFUSED}")
+    assert (done.code, done.error) == (1, f"{IDENTITY_PATH} cannot be opened: {REFUSED}")
 
 
 class PanicError(BaseException):
@@ -106,5 +106,5 @@ def test_a_panic_of_a_library_is_words_too(pkigen: InProcess, monkeypatch: pytes
     code = app.run(["status"])
     captured = pkigen.capsys.readouterr()
     assert (code, captured.out) == (1, "")
-    assert captured.err.startswith("error: PanicError in pkigen itself\nhint: this is a bug")
+    assert captured.err.startswith("error: internal error: PanicError\nhint: this is a bug")
     assert "unwrap" not in captured.err

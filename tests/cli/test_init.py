@@ -65,7 +65,7 @@ def test_a_second_run_touches_nothing(pkigen: InProcess, spec: Path, tree: Path)
     assert (result.code, result.err) == (0, "")
     pin = pkigen("init", spec, "--out", tree, "-o", "json").json["bundleKey"]
     assert result.out.splitlines() == [
-        f"{tree} is what the spec asks for: nothing to do",
+        f"{tree} matches the spec: nothing to do",
         f"bundle key: {pin} (nodes pin it: `pkigen bundle install --pin`)",
     ]
     assert photograph(tree) == before
@@ -157,7 +157,7 @@ def test_leaves_are_shortened_to_their_ca_and_that_is_said(
     pkigen.now += timedelta(days=3500)
     result = pkigen("init", spec, "--out", tmp_path / "brought")
     assert result.code == 0
-    assert "shortened to its CA's end: cp-1/apiserver" in result.out
+    assert "shortened to its CA's validity: cp-1/apiserver" in result.out
 
 
 def test_files_of_others_are_not_overwritten(pkigen: InProcess, spec: Path, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_apply_asks(pkigen: InProcess, spec: Path, tree: Path, answering: Callab
         assert contents(tree) == before
     answering("")
     result = pkigen("apply", spec, "--out", tree)
-    assert (result.code, result.hint) == (1, "add --yes to go on without asking")
+    assert (result.code, result.hint) == (1, "add --yes to continue without asking")
     assert contents(tree) == before
     answering("y\n")
     result = pkigen("apply", spec, "--out", tree)
@@ -172,14 +172,17 @@ def test_a_saved_plan_is_applied(pkigen: InProcess, spec: Path, tree: Path, tmp_
     saved = tmp_path / "plan.json"
     result = pkigen("plan", spec, "--out", tree, "--save", saved)
     assert result.code == 0
-    assert result.err == f"saved: apply exactly this with `pkigen apply {spec} --out {tree} --plan {saved}`\n"
+    assert (
+        result.err
+        == f"saved: apply exactly this plan with `pkigen apply {spec} --out {tree} --plan {saved}`\n"
+    )
     assert json.loads(saved.read_text())["kind"] == "Plan"
     assert list(tmp_path.glob(".plan.json*")) == []
     result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
     assert (result.code, result.err) == (0, "")
     again = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
     assert again.code == 1
-    assert "the world has moved since the plan was saved" in again.error
+    assert "the saved plan is stale: the same spec now gives another plan" in again.error
 
 
 @pytest.mark.parametrize(
@@ -202,7 +205,7 @@ def test_a_saved_plan_is_refused_when_the_world_has_moved(
     before = contents(tree)
     result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
     assert (result.code, result.out) == (1, "")
-    assert "the world has moved" in result.error
+    assert "the saved plan is stale" in result.error
     assert "pkigen plan --save" in result.hint
     assert contents(tree) == before
 
@@ -219,10 +222,10 @@ def test_a_saved_plan_is_bound_to_its_templates(
     assert pkigen("plan", spec, "--out", tree, "--save", saved, "--templates", mine).code == 0
     before = contents(tree)
     result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
-    assert "the world has moved" in result.error
+    assert "the saved plan is stale" in result.error
     override.write_text('{% extends "pkigen/kubelet/config.yaml.j2" %}{# edited #}\n')
     result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes", "--templates", mine)
-    assert "the world has moved" in result.error
+    assert "the saved plan is stale" in result.error
     assert contents(tree) == before
     override.write_text('{% extends "pkigen/kubelet/config.yaml.j2" %}\n')
     result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes", "--templates", mine)
@@ -242,7 +245,7 @@ def test_a_saved_plan_of_another_directory_or_another_day(
         pkigen.now += days * DAY
         result = pkigen("apply", spec, "--out", root, "--plan", saved, "--yes")
         assert (result.code, result.out) == (1, "")
-        assert "the world has moved" in result.error
+        assert "the saved plan is stale" in result.error
         assert contents(root) == before
 
 
@@ -254,7 +257,7 @@ def test_files_that_are_no_saved_plan(pkigen: InProcess, spec: Path, tree: Path,
         path.write_bytes(content)
         result = pkigen("apply", spec, "--out", tree, "--plan", path, "--yes")
         assert result.code in {1, 2}, content
-        assert str(path) in result.error or "the world has moved" in result.error
+        assert str(path) in result.error or "the saved plan is stale" in result.error
     result = pkigen("apply", spec, "--out", tree, "--plan", tmp_path / "nope", "--yes")
     assert (result.code, result.error) == (2, f"{tmp_path}/nope cannot be read: no such file or directory")
     assert pkigen("apply", spec, "--out", tree, "--plan", tmp_path, "--yes").code == 2

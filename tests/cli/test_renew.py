@@ -152,12 +152,16 @@ def test_expired_certificates(pkigen: InProcess, spec: Path, tree: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),
     [
-        (["ca", "apiserver"], "a CA is renewed alone", "renew the other certificates afterwards"),
+        (
+            ["ca", "apiserver"],
+            "a CA cannot be renewed together with other certificates",
+            "renew the other certificates afterwards",
+        ),
         (["apiservr"], "there is no certificate 'apiservr' in this cluster", "did you mean apiserver?"),
         (["zzz"], "there is no certificate 'zzz'", "choose from "),
         (["sa"], "there is no certificate 'sa'", "choose from "),
-        (["apiserver", "--all"], "names do not go together with --all", "give one of them"),
-        (["apiserver", "--within", "1h"], "names do not go together with --all", "give one of them"),
+        (["apiserver", "--all"], "names cannot be combined with --all", "give one of them"),
+        (["apiserver", "--within", "1h"], "names cannot be combined with --all", "give one of them"),
         (["--within", "1 fortnight"], "--within ", "write it as 720h"),
     ],
 )
@@ -197,7 +201,7 @@ def test_renew_makes_no_other_change(
     before = contents(tree)
     result = pkigen("renew", spec, *what, "--out", tree, "--yes")
     assert (result.code, result.out) == (1, "")
-    assert "renew makes none but renewals" in result.error
+    assert "renew only renews" in result.error
     assert "pkigen apply" in result.hint
     assert contents(tree) == before
 
@@ -206,8 +210,8 @@ def test_a_ca_that_ends_soon_is_said(pkigen: InProcess, spec: Path, tree: Path) 
     pkigen.now += 3500 * DAY
     result = pkigen("renew", spec, "--out", tree, "--yes")
     assert result.code == 0
-    assert "note: the ca CA itself ends 2036-11-19, in 150d" in result.err.replace("149d", "150d")
-    assert "`pkigen rotate ca` makes room" in result.err
+    assert "note: the ca CA itself expires 2036-11-19, in 150d" in result.err.replace("149d", "150d")
+    assert "rotate it: `pkigen rotate ca`" in result.err
     assert "cp-1/apiserver was shortened to its CA's end" in result.err
     assert certificate(tree).not_valid_after_utc == certificate(tree, "pki/ca.crt").not_valid_after_utc
     # What its CA shortens cannot be helped by renewing again.

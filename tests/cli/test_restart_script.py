@@ -193,7 +193,7 @@ def test_what_nodes_should_lose_is_named(pkigen: InProcess, tmp_path: Path) -> N
     assert result.code == 0
     line = "  cp-2: /etc/kubernetes/pki/encryption-config.yaml"
     for text in (result.out, (book / "restart.txt").read_text()):
-        assert "to be removed on the nodes, for copying a tree takes nothing away:\n" in text
+        assert "remove on the nodes, because copying a tree removes nothing:\n" in text
         assert f"{line}\n" in text
     assert_sound(book / "restart.sh")
     assert "  remove:cp-2)\n" in (book / "restart.sh").read_text()

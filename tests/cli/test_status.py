@@ -289,7 +289,7 @@ def test_directories_that_are_no_pki_directory(pkigen: InProcess, tmp_path: Path
     (tmp_path / "empty").mkdir()
     result = pkigen(command, *option, tmp_path / "empty")
     assert (result.code, result.out) == (2, "")
-    assert "has no pki.lock" in result.error
+    assert "has no readable pki.lock" in result.error
     result = pkigen(command, *option, tmp_path / "nope")
     assert (result.code, result.error) == (1, f"{tmp_path}/nope does not exist")
     (tmp_path / "file").write_text("")

@@ -222,7 +222,7 @@ def test_a_signal_leaves_nothing_half_made(tmp_path: Path, number: signal.Signal
     assert out == ""
     assert err.splitlines() == [
         "error: interrupted",
-        "hint: the PKI directory is as it was, or complete: `pkigen status` shows which",
+        "hint: the PKI directory is unchanged, or the change is complete: `pkigen status` shows which",
     ]
     assert not root.exists()
     with pytest.raises(ProcessLookupError):
@@ -294,7 +294,7 @@ def test_a_bug_is_told_in_one_line(capsys: pytest.CaptureFixture[str], spec: Pat
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == (
-        "error: Broken in pkigen itself\n"
+        "error: internal error: Broken\n"
         "hint: this is a bug: run again as `pkigen --debug …` and report the traceback\n"
     )
     assert run(["--debug", "init", str(spec), "--out", str(root)], system=system) == 1

@@ -105,7 +105,7 @@ def test_the_newest_change_is_undone(pkigen: InProcess, tree: Path, grown: list[
     result = pkigen("rollback", "--out", tree, "--yes")
     assert result.code == 0
     assert f"restore {NODE}/pki/apiserver.crt from" in result.out
-    assert "note: nodes keep what was copied to them" in result.err
+    assert "note: the nodes still have their files" in result.err
     assert without_lock(contents(tree)) == without_lock(grown[2])
     assert pkigen("verify", tree).code == 0
     # It left a backup of its own: going back again undoes the rollback.
@@ -169,7 +169,8 @@ def test_a_backup_that_was_edited(pkigen: InProcess, tree: Path, grown: list[dic
     kept.write_bytes((tree / "pki/ca.crt").read_bytes())
     result = pkigen("rollback", "--out", tree, "--yes")
     assert result.code == 1
-    assert "holds another nodes/cp-1/etc/kubernetes/pki/apiserver.crt than the one that" in result.error
+    assert "nodes/cp-1/etc/kubernetes/pki/apiserver.crt in backup " in result.error
+    assert " is not the file that was replaced" in result.error
     assert contents(tree) == grown[-1]
 
 

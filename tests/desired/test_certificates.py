@@ -189,7 +189,7 @@ def test_without_its_row_the_name_is_unknown(pkigen: InProcess, tmp_path: Path) 
     spec.write_text(SPEC.format(name=TUNNEL.name))
     refused = pkigen("validate", spec)
     assert refused.code == 2
-    assert f"spec.certificates.overrides.{TUNNEL.name}: is no certificate's name" in refused.err
+    assert f"spec.certificates.overrides.{TUNNEL.name}: is not the name of a certificate" in refused.err
 
 
 # -- the real table -----------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_the_authority_holds_the_cas_and_nothing_else() -> None:
     assert [kind.name for kind in held] == [ca_id(ca) for ca in CA]
     assert held == [kind for kind in CERTIFICATES if kind.issuer is None]
     assert [CA.of_id(kind.name) for kind in held] == list(CA)
-    with pytest.raises(ValueError, match="ca-next is no CA's id"):
+    with pytest.raises(ValueError, match="ca-next is not the id of a CA"):
         CA.of_id("ca-next")
 
 

@@ -222,7 +222,7 @@ def test_no_key_in_any_traceback(all_scenes: dict[str, Scene]) -> None:
             secrets = before | (canaries(tree) if tree.exists() else set())
             assert not any(secret in text for secret in secrets), (line, at)
             assert "-----BEGIN" not in text
-            assert "error: ForcedError in pkigen itself" in text or "error:" in text or throwing.fired
+            assert "error: internal error: ForcedError" in text or "error:" in text or throwing.fired
     print(f"{thrown} forced exceptions over {len(lines)} command lines, {tracebacks} tracebacks, 0 key bytes")  # noqa: T201
     assert thrown >= 50
     assert tracebacks >= 40

@@ -158,7 +158,7 @@ def test_a_whole_rotation_under_load(cluster: Cluster) -> None:
         assert "etcd on etcd-3 (10.78.0.13:2379): old-certificate: still serves the certificate of" in (
             early.stderr
         )
-        assert "not serving what pki.lock says: etcd-3\n" in early.stderr
+        assert "not serving the certificate in pki.lock: etcd-3\n" in early.stderr
         assert _carry_out(cluster, promoted, clients, ("etcd-3",)) == 0
 
         finished = rotate(cluster, "ca", "etcd", "finish --live")

@@ -103,14 +103,14 @@ CASES: dict[str, TreeCase] = {
         "cp-1/apiserver",
         "reissue",
         Reason.UNKNOWN_ISSUER,
-        "signed by an unknown CA that calls itself 'CN=kubernetes', not by ca",
+        "signed by an unknown CA named 'CN=kubernetes', not by ca",
     ),
     "issuer-replaced": (
         lambda w: [w.path(f"pki/front-proxy-ca.{kind}").unlink() for kind in ("crt", "key")],
         "cp-1/front-proxy-client",
         "reissue",
         Reason.ISSUER_REPLACED,
-        "its CA front-proxy-ca is made anew",
+        "its CA front-proxy-ca is replaced",
     ),
     "subject-changed": (
         lambda w: (
@@ -177,14 +177,14 @@ CASES: dict[str, TreeCase] = {
         "cp-1/apiserver",
         "reissue",
         Reason.OUTLIVES_ISSUER,
-        "ends 2036-03-01 12:00 UTC, after its CA (2036-02-27 12:00 UTC)",
+        "expires 2036-03-01 12:00 UTC, after its CA (2036-02-27 12:00 UTC)",
     ),
     "not-yet-valid": (
         lambda w: reissued(w, "cp-1/apiserver", begin=timedelta(days=2)),
         "cp-1/apiserver",
         "reissue",
         Reason.NOT_YET_VALID,
-        "begins 2026-03-03 11:55 UTC, in the future: is this clock right?",
+        "is not valid before 2026-03-03 11:55 UTC, in the future: check this machine's clock",
     ),
     "expired": (
         lambda w: reissued(w, "cp-1/apiserver", begin=-4 * MINUTE, validity=MINUTE),

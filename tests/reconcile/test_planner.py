@@ -31,7 +31,7 @@ CASES: dict[str, TreeCase] = {
         f"{PKI}/encryption-config.yaml",
         "remove",
         Reason.NOT_WANTED,
-        "the spec no longer asks for it",
+        "it is no longer in the spec",
     ),
 }
 

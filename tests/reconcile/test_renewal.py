@@ -56,7 +56,7 @@ def test_no_ca_is_a_leaf() -> None:
 def test_a_node_that_has_its_key_alone_is_asked() -> None:
     inventory = derive(spec(CP1, {**W1, "keys": "node"}))
     leaf = next(each.id for each in inventory.certificates.values() if each.key_is_elsewhere)
-    with pytest.raises(UsageError, match=r"is on worker-1 alone: only the node can ask"):
+    with pytest.raises(UsageError, match=r"is only on worker-1: the node must request"):
         require_keys_here(inventory, [leaf], {leaf})
     require_keys_here(inventory, [leaf, "apiserver"], {leaf, "cp-1/apiserver"})
     require_keys_here(inventory, [], {leaf})

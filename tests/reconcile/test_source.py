@@ -31,7 +31,7 @@ def test_what_was_not_delivered_only_the_offline_authority_can_issue(
     ("source", "identifier"), [(ISSUED_HERE, API), (DELIVERY, API), (APPROVED, "cp-2/apiserver")]
 )
 def test_a_key_that_no_node_has_named_is_not_certified(source: CertificateSource, identifier: str) -> None:
-    with pytest.raises(AuthorityError, match=f"only its node can say for which key {identifier}"):
+    with pytest.raises(AuthorityError, match=f"only its node can request {identifier}"):
         source.requested_key(identifier)
 
 

@@ -241,7 +241,7 @@ def test_a_runbook_that_cannot_be_written_stops_the_step(tmp_path: Path) -> None
     assert str(book) in result.error
     assert files_of(tree) == before
     both = pkigen("rotate", "ca", "etcd", spec, "--out", tree, "--prove", "--runbook", book)
-    assert (both.code, both.error) == (2, "--prove and --runbook do not go together")
+    assert (both.code, both.error) == (2, "--prove and --runbook cannot be combined")
 
 
 @pytest.mark.parametrize("command", [("--phase", "rollback"), ()], ids=["back", "next"])

@@ -97,10 +97,10 @@ def test_who_still_serves_the_old_certificate(workshop: Workshop, servers: Serve
     servers.take_up("cp-1", "worker-1")
     result = workshop.run("verify", "--live", workshop.tree)
     assert result.code == 4
-    assert "not serving what pki.lock says: cp-2, worker-2\n" in result.out
+    assert "not serving the certificate in pki.lock: cp-2, worker-2\n" in result.out
     assert (
         "kube-apiserver on cp-2 (10.0.0.12:6443): old-certificate: still serves the certificate of "
-        "2026-11-22T03:00:00Z; the files or the restart have not reached it\n" in result.out
+        "2026-11-22T03:00:00Z; it lacks the new files or a restart\n" in result.out
     )
     assert f"cluster prod: {ENDPOINTS} endpoints, {ENDPOINTS - 3} current, 3 findings\n" in result.out
     content = workshop.run("verify", "--live", workshop.tree, "-o", "json").json
@@ -124,7 +124,7 @@ def test_finish_asks_for_it(workshop: Workshop, servers: Servers) -> None:
     assert refused.error.startswith(
         "not every endpoint serves its promoted certificate: kubelet on worker-2 (10.0.0.22:10250): old-"
     )
-    assert "not serving what pki.lock says: worker-2\n" in refused.err
+    assert "not serving the certificate in pki.lock: worker-2\n" in refused.err
     assert workshop.phases() == {"ca": "promoted", "etcd-ca": "promoted"}
     servers.take_up("worker-2")
     done = workshop.rotate("ca", "kubernetes", "etcd", "--phase finish", "--live")
@@ -180,8 +180,8 @@ def test_everything_that_can_be_wrong(workshop: Workshop, servers: Servers, tmp_
         "kubelet on cp-2 .*: unreachable: what it presents holds a certificate that cannot be read",
         "etcd on cp-1 .*: unreachable: the handshake failed: ",
         "etcd on cp-2 .*: unreachable: it presented no certificate",
-        "not reached: cp-1, cp-2, worker-1, worker-2",
-        "not serving what pki.lock says: cp-1, cp-2",
+        "no answer from: cp-1, cp-2, worker-1, worker-2",
+        "not serving the certificate in pki.lock: cp-1, cp-2",
     ):
         assert re.search(f"^{expected}", result.out, re.MULTILINE), (expected, result.out)
     assert ("etcd", "cp-1", True) in servers.asked
@@ -189,7 +189,7 @@ def test_everything_that_can_be_wrong(workshop: Workshop, servers: Servers, tmp_
 
 
 @pytest.mark.parametrize(
-    ("days", "flaw"), [(400, "expired: expired 2027-11-22"), (-1, "not-yet-valid: begins ")]
+    ("days", "flaw"), [(400, "expired: expired 2027-11-22"), (-1, "not-yet-valid: is not valid before ")]
 )
 def test_time(workshop: Workshop, servers: Servers, days: int, flaw: str) -> None:
     assert servers.served

@@ -131,7 +131,7 @@ def test_without_a_phase_the_next_one_is_proposed(
         assert workshop.phases() == {"etcd-ca": phase, "front-proxy-ca": phase}
     asked = workshop.rotate("ca", "etcd", "front-proxy")
     assert asked.code == 1
-    assert asked.error.startswith("it is not known that every node has the promoted files")
+    assert asked.error.startswith("it is not confirmed that every node has the promoted files")
     monkeypatch.setattr("pkigen.cli.commands.rotate.agreed", lambda question: question == "finish etcd-ca?")
     command = ("rotate", "ca", "etcd", workshop.spec, "--out", workshop.tree, "--assume-distributed")
     assert workshop.run(*command).code == 0
@@ -143,9 +143,9 @@ def test_without_a_phase_the_next_one_is_proposed(
 
 def test_no_phase_can_be_skipped(workshop: Workshop) -> None:
     expected = {
-        "stable": ({"promote", "finish", "rollback"}, "its next step is `prepare`; no step can be left out"),
-        "prepared": ({"finish"}, "its next step is `promote`; no step can be left out"),
-        "promoted": ({"prepare"}, "its next step is `finish`; no step can be left out"),
+        "stable": ({"promote", "finish", "rollback"}, "its next step is `prepare`; no step can be skipped"),
+        "prepared": ({"finish"}, "its next step is `promote`; no step can be skipped"),
+        "promoted": ({"prepare"}, "its next step is `finish`; no step can be skipped"),
     }
     for phase, (steps, hint) in expected.items():
         before = workshop.photograph()
@@ -154,7 +154,7 @@ def test_no_phase_can_be_skipped(workshop: Workshop) -> None:
             assert result.code == 1
             assert result.error == f"etcd-ca is {phase}: it cannot {step} now"
             assert result.hint == (
-                "nothing is being rotated; what a finished rotation replaced is in the backups: "
+                "no rotation is in progress; what a finished rotation replaced is in the backups: "
                 "`pkigen rollback`"
                 if step == "rollback"
                 else hint
@@ -201,7 +201,7 @@ def test_rolled_back_at_any_point_before_finish(workshop: Workshop) -> None:
     assert pem(workshop, f"nodes/cp-1/{PKI}/apiserver.crt")[0].issuer.rfc4514_string() == "CN=kubernetes"
     verified(workshop)
     said = workshop.step("ca kubernetes", "rollback").out
-    assert "risk: the next ca has been promoted before: what it has signed since then is refused" in said
+    assert "risk: the next ca was promoted earlier: what it has signed since then is refused" in said
     assert workshop.phases() == {}
     assert pem(workshop, f"nodes/cp-1/{PKI}/ca.crt") == pem(workshop, "pki/ca.crt")
     verified(workshop)
@@ -252,9 +252,9 @@ def test_the_discovery_hash_is_told_when_it_changes(workshop: Workshop) -> None:
 def test_what_comes_next_is_told(workshop: Workshop) -> None:
     said = workshop.step("ca kubernetes etcd", "prepare").err
     assert "then `pkigen rotate ca kubernetes etcd SPEC --phase promote`" in said
-    assert "taken for granted" not in said
+    assert "assumed: " not in said
     said = workshop.step("ca kubernetes etcd", "promote").err
-    assert "taken for granted: every node has the files that are there now" in said
+    assert "assumed: every node has the present files, and has restarted what they required" in said
     assert "--phase finish`" in said
 
 
@@ -273,7 +273,7 @@ def test_the_proof_is_shown_and_nothing_changes(workshop: Workshop) -> None:
     result = workshop.rotate("ca", "kubernetes", "--prove")
     assert result.code == 0
     assert re.search(r"^\d+ edges, \d+ cases, 0 broken$", result.out, re.MULTILINE)
-    assert "taken for granted: " in result.out
+    assert "assumed: " in result.out
     content = workshop.rotate("ca", "kubernetes", "--prove", "-o json").json
     assert (content["kind"], content["broken"]) == ("Proof", [])
     assert content["premises"]
@@ -302,9 +302,9 @@ def test_pending_changes_come_first(workshop: Workshop) -> None:
     result = workshop.rotate("ca", "kubernetes")
     assert (result.code, result.error) == (
         1,
-        "1 other changes are pending, the first being create user:dev2",
+        "1 other changes are pending, the first is create user:dev2",
     )
-    assert result.hint == "`pkigen apply` them first, and let them reach every node"
+    assert result.hint == "`pkigen apply` them first, and distribute them to every node"
     workshop.step("ca etcd", "prepare") if workshop.run(
         "apply", workshop.spec, "--out", workshop.tree, "--yes"
     ).code == 0 else pytest.fail("apply")
@@ -394,7 +394,7 @@ def test_an_intermediate_is_followed_by_what_the_operator_brings(
     workshop.made(spec_text(spec))
     refused = workshop.rotate("ca", "kubernetes")
     assert refused.code == 1
-    assert refused.error == "the ca CA is an intermediate of yours: pkigen cannot sign its successor"
+    assert refused.error == "the ca CA is an intermediate: pkigen cannot sign its successor"
     assert f"put the next one into {workshop.tree}/pki/ca-next.crt" in refused.hint
     second = certificates.make_ca(tmp_path, "second", parent=brought)
     bring(workshop, second, brought)
@@ -556,12 +556,15 @@ def test_finish_waits_for_the_longest_token(workshop: Workshop) -> None:
     early = workshop.rotate("sa", "--phase finish", "--assume-distributed")
     assert (early.code, early.error) == (
         1,
-        "tokens of the previous key may live until 2026-12-02 03:00 UTC (serviceAccounts.maxTokenLifetime)",
+        (
+            "tokens of the previous key may be valid until 2026-12-02 03:00 UTC "
+            "(serviceAccounts.maxTokenLifetime)"
+        ),
     )
     assert "every token of the previous key is then refused at once" in early.hint
     workshop.now += timedelta(hours=2)
     blind = workshop.rotate("sa", "--phase finish")
-    assert blind.error.startswith("it is not known that every node has the promoted files")
+    assert blind.error.startswith("it is not confirmed that every node has the promoted files")
     assert "--live" not in blind.hint.replace("verify --live", "")
     done = workshop.rotate("sa", "--phase finish", "--assume-distributed")
     assert done.code == 0
@@ -574,13 +577,14 @@ def test_force_says_what_it_breaks(workshop: Workshop) -> None:
     done = workshop.rotate("sa", "--phase finish", "--force")
     assert done.code == 0
     assert (
-        "risk: tokens of the previous key that live until 2027-11-22 03:00 UTC are refused from now on: who "
-        "holds one (Pods, until they are restarted; files; legacy token Secrets) is locked out" in done.out
+        "risk: tokens of the previous key that are valid until 2027-11-22 03:00 UTC are refused from now on: "
+        "whoever holds one (Pods, until they are restarted; files; legacy token Secrets) loses access"
+        in done.out
     )
     assert (
         "risk: an API server or controller manager that has not restarted with the promoted key" in done.out
     )
-    assert "taken for granted: no token that the previous key has signed is still in use" in done.err
+    assert "assumed: no token that the previous key has signed is still in use" in done.err
 
 
 def test_a_promotion_that_the_ledger_does_not_know(workshop: Workshop) -> None:
@@ -588,7 +592,7 @@ def test_a_promotion_that_the_ledger_does_not_know(workshop: Workshop) -> None:
     workshop.step("sa", "promote")
     (workshop.tree / ".pkigen/ledger.jsonl").write_bytes(b"")
     result = workshop.rotate("sa", "--phase finish", "--assume-distributed")
-    assert result.error.startswith("tokens of the previous key may live until an unknown time")
+    assert result.error.startswith("tokens of the previous key may be valid until an unknown time")
 
 
 def test_the_service_account_key_is_rolled_back(workshop: Workshop) -> None:
@@ -597,7 +601,7 @@ def test_the_service_account_key_is_rolled_back(workshop: Workshop) -> None:
     workshop.step("sa", "promote")
     workshop.step("sa", "rollback")
     assert keys(workshop)[0] == old[0]
-    assert "risk: the next sa has been promoted before" in workshop.step("sa", "rollback").out
+    assert "risk: the next sa was promoted earlier" in workshop.step("sa", "rollback").out
     assert keys(workshop) == old
     verified(workshop)
 
@@ -637,7 +641,7 @@ def test_an_encryption_key_that_wrote_is_not_dropped_lightly(workshop: Workshop)
     result = workshop.rotate("encryption-key", "--phase rollback")
     assert (result.code, result.error) == (
         1,
-        "the next encryption key has been promoted before: Secrets may be encrypted with it",
+        "the next encryption key was promoted earlier: Secrets may be encrypted with it",
     )
     workshop.step("encryption-key", "rollback", "--assume-distributed")
     assert len(secrets(workshop)) == 1
@@ -705,7 +709,7 @@ def test_renew_ca_keeps_the_key_and_reaches_every_bundle(workshop: Workshop, wor
         "--yes",
     )
     assert result.code == 0, result
-    assert "does not cure a leak" in result.err
+    assert "if the key may have leaked, rotate the CA instead" in result.err
     assert "`pkigen rotate ca`" in result.err
     (new,) = pem(workshop, "pki/ca.crt")
     assert (new.subject, new.public_key()) == (old.subject, old.public_key())
@@ -757,5 +761,5 @@ def test_renew_an_intermediate_is_not_pkigens_affair(tmp_path: Path) -> None:
     result = workshop.run("renew", workshop.spec, "ca", "--out", workshop.tree, "--yes")
     assert (result.code, result.error) == (
         1,
-        "ca is an intermediate of yours: only whoever signed it can renew it",
+        "ca is an intermediate: only its issuer can renew it",
     )

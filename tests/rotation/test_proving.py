@@ -92,12 +92,12 @@ def refused(found: Proof) -> str:
 def test_leaves_before_bundles(cluster: ClusterSpec, life: Life) -> None:
     """From no rotation straight to promoted: who has not got the new bundle refuses the new certificate."""
     found = proof(cluster, life["stable"], life["promoted"])
-    assert refused(found).startswith("this step would break an edge: ")
+    assert refused(found).startswith("this step would break a connection: ")
     assert any(
         sentence.startswith(
             "kubelet on worker-2 (old bundle) → kube-apiserver on cp-1 (new certificate): "
             "cp-1/apiserver is signed by CN=kubernetes-g2, which "
-            "nodes/worker-2/etc/kubernetes/kubelet.conf does not hold (CN=kubernetes)"
+            "nodes/worker-2/etc/kubernetes/kubelet.conf does not contain (CN=kubernetes)"
         )
         for sentence in sentences(found)
     )
@@ -134,7 +134,7 @@ def test_the_bundle_in_the_signing_file(cluster: ClusterSpec, life: Life) -> Non
     path = f"nodes/cp-1/{PKI}/ca-signing.crt"
     found = proof(cluster, life["stable"], life["prepared"].but(**{path: bundle}))
     assert refused(found) == (
-        "this step would break an edge: kube-controller-manager on cp-1 (new signing certificate) → "
+        "this step would break a connection: kube-controller-manager on cp-1 (new signing certificate) → "
         f"kube-apiserver on cp-1 (old bundle): {path} holds 2 certificates; the controller manager accepts "
         "exactly one (and 3 more)"
     )
@@ -195,7 +195,7 @@ def test_missing_files_are_told(cluster: ClusterSpec, life: Life) -> None:
         f"nodes/cp-2/{PKI}/encryption-config.yaml holds no key",
         f"nodes/cp-1/{PKI}/sa.key is missing",
         "nodes/cp-2/etc/kubernetes/manifests/kube-apiserver.yaml is missing",
-        "nodes/cp-2/etc/kubernetes/manifests/kube-controller-manager.yaml gives no command",
+        "nodes/cp-2/etc/kubernetes/manifests/kube-controller-manager.yaml contains no command",
         f"nodes/cp-1/{PKI}/front-proxy-ca.crt is missing",
     ):
         assert expected in said, expected
@@ -229,7 +229,7 @@ def test_the_table_names_what_breaks(cluster: ClusterSpec, life: Life) -> None:
     )
     assert len(re.findall(r"^broken: ", text, re.MULTILINE)) == 21
     assert re.search(r"^broken: \d+ more$", text, re.MULTILINE)
-    assert "taken for granted: the sun rises" in text
+    assert "assumed: the sun rises" in text
 
 
 def test_key_files_of_the_operators_own(tmp_path: Path) -> None:
@@ -246,7 +246,9 @@ def test_key_files_of_the_operators_own(tmp_path: Path) -> None:
     workshop.step("sa", "prepare")
     result = workshop.rotate("sa", "--phase promote")
     assert result.code == 1
-    assert "the other end's key files are not pkigen's (see extraArgs in the spec)" in result.error
+    assert (
+        "the key files of the other end are not managed by pkigen (see extraArgs in the spec)" in result.error
+    )
 
 
 # -- brute force ------------------------------------------------------------------------------------

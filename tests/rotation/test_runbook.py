@@ -55,7 +55,7 @@ def test_what_goes_where(workshop: Workshop) -> None:
     assert changed == ["/etc/kubernetes/kubelet.conf", f"/{PKI}/ca.crt"]
     assert "users/dev1.conf goes to its owner" in text
     later = runbook(workshop, "ca kubernetes", "promote")
-    assert "every node must have the files of the step before" in later
+    assert "every node must have the files of the previous step" in later
 
 
 def test_what_restarts_in_which_order(workshop: Workshop) -> None:
@@ -130,7 +130,7 @@ def test_what_is_to_be_done_in_the_cluster(workshop: Workshop) -> None:
         "type=kubernetes.io/service-account-token",
         "rollout restart",
         "extension-apiserver-authentication",
-        "wait until it counts 2",
+        "it must count 2",
         "forward: pkigen rotate ca kubernetes front-proxy SPEC --phase promote",
         "back:    pkigen rotate ca kubernetes front-proxy SPEC --phase rollback",
     ):
@@ -140,7 +140,7 @@ def test_what_is_to_be_done_in_the_cluster(workshop: Workshop) -> None:
     assert "rollout restart" not in promote
     finish = runbook(workshop, "ca kubernetes front-proxy", "finish")
     assert "it must hold the new CA alone" in finish
-    assert "client-ca-file); wait until it counts 1" in finish
+    assert "client-ca-file); it must count 1" in finish
     # API servers never take a CA out of it by themselves.
     forgotten = "-n kube-system delete configmap extension-apiserver-authentication"
     assert forgotten in finish
@@ -237,7 +237,7 @@ def test_where_each_component_is_asked_for_its_health(tmp_path: Path, address: s
 def test_tokens(workshop: Workshop) -> None:
     assert "both must be there" in runbook(workshop, "sa", "prepare")
     promote = runbook(workshop, "sa", "promote")
-    assert "# tokens of the previous key may live until 2027-11-22 03:00 UTC, and\n" in promote
+    assert "# tokens of the previous key may be valid until 2027-11-22 03:00 UTC,\n" in promote
     assert "get --raw /openid/v1/jwks" in promote
     assert '"path":"/data/token"' in promote
     assert "one key" in runbook(workshop, "sa", "finish")

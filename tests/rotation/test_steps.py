@@ -164,7 +164,7 @@ def test_a_step_that_would_break_an_edge_changes_nothing(tree: Path) -> None:
         found = proposed_in(store, wanted("etcd-ca"))
         bundle.write_bytes((tree / "pki/etcd/ca.crt").read_bytes())
         before = snapshot(tree)
-        with pytest.raises(RotationError, match="this step would break an edge: "):
+        with pytest.raises(RotationError, match="this step would break a connection: "):
             carry_out(found, store, tools())
     assert snapshot(tree) == before
 
@@ -194,10 +194,10 @@ def test_an_obstacle_is_no_obstacle_to_the_proof(tree: Path) -> None:
     promoted(tree, "etcd-ca")
     with held(tree) as store:
         found = proposed_in(store, wanted("etcd-ca"))
-        assert obstacle(found).startswith("it is not known that every node has the promoted files")
+        assert obstacle(found).startswith("it is not confirmed that every node has the promoted files")
         assert rehearse(found, store, tools()).broken == ()
         before = snapshot(tree)
-        with pytest.raises(RotationError, match="it is not known"):
+        with pytest.raises(RotationError, match="it is not confirmed"):
             carry_out(found, store, tools())
         assert snapshot(tree) == before
 
@@ -245,11 +245,11 @@ def test_no_endpoint_shows_what_the_front_proxy_trusts(tree: Path) -> None:
         (
             {"distributed": True},
             timedelta(),
-            "tokens of the previous key may live until 2026-11-24 03:00 UTC",
+            "tokens of the previous key may be valid until 2026-11-24 03:00 UTC",
             0,
         ),
         ({"distributed": True}, timedelta(days=3), None, 0),
-        ({}, timedelta(days=3), "it is not known that every node has the promoted files", 0),
+        ({}, timedelta(days=3), "it is not confirmed that every node has the promoted files", 0),
         ({"force": True, "distributed": True}, timedelta(), None, 1),
         ({"force": True}, timedelta(), None, 2),
         ({"force": True}, timedelta(days=3), None, 1),
@@ -278,11 +278,11 @@ def test_an_encryption_key_that_wrote_is_not_dropped_lightly(tree: Path) -> None
     take(tree, back)
     with held(tree) as store:
         found = proposed_in(store, back)
-        assert obstacle(found).startswith("the next encryption key has been promoted before")
+        assert obstacle(found).startswith("the next encryption key was promoted earlier")
         vouched = proposed_in(store, replace(back, distributed=True))
     vouched.require()
     (risk,) = vouched.risks
-    assert risk.startswith("the next encryption-key has been promoted before")
+    assert risk.startswith("the next encryption-key was promoted earlier")
 
 
 def test_what_was_never_promoted_is_dropped_without_a_word(tree: Path) -> None:
@@ -307,7 +307,7 @@ def test_what_was_never_promoted_is_dropped_without_a_word(tree: Path) -> None:
         (
             {"certificates": {"authority": "offline", "caKeys": "offline"}},
             "ca",
-            r"the CA keys are with the offline authority \(caKeys: offline\)",
+            r"the CA keys are at the offline authority \(caKeys: offline\)",
         ),
     ],
 )

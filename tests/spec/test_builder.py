@@ -20,7 +20,7 @@ REFUSED = [
             '    - {name: "system:x", validity: 1000000h}\n'
         ),
         "3:11: metadata.name: is missing",
-        "3:12: metadata.nme: is no key here; did you mean name?",
+        "3:12: metadata.nme: is not a key here; did you mean name?",
         "5:22: spec.kubernetesVersion: must be an exact version such as v1.36.2",
         "6:47: spec.networking.serviceSubnets[1]: must be a subnet such as 10.96.0.0/12, not 'x'",
         "6:64: spec.networking.podSubnets[0]: overlaps the service subnet 10.96.0.0/12: pods and",
@@ -30,7 +30,7 @@ REFUSED = [
         "11:46: spec.nodes[3].addresses[0]: 192.0.2.2 is an address of the node 'b' already",
         "12:7: spec.nodes[4].name: is missing",
         "12:37: spec.nodes[4].addresses[0]: 192.0.2.2 is an address of the node 'b' already",
-        "14:14: spec.users[0].name: 'system:x' is an identity of Kubernetes itself: such a",
+        "14:14: spec.users[0].name: 'system:x' is reserved for Kubernetes: such a",
         "14:36: spec.users[0].validity: 1000000h is longer than the validity of the CA (87600h): no",
     ),
 ]

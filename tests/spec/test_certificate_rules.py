@@ -50,7 +50,8 @@ REFUSED = [
     case(
         "ca-keys-with-nobody",
         spec("  certificates: {caKeys: offline}\n"),
-        "7:26: spec.certificates.caKeys: offline goes with authority: offline, which keeps the keys",
+        "7:26: spec.certificates.caKeys: offline can only be used with authority: offline, which keeps the "
+        "keys",
     ),
     case(
         "ca-keys-to-hand-out",
@@ -60,17 +61,17 @@ REFUSED = [
     case(
         "nobody-to-approve",
         spec("  certificates: {authority: offline, caKeys: offline, nodeKeys: node}\n"),
-        "7:46: spec.certificates.caKeys: offline leaves nobody here who could approve what",
+        "7:46: spec.certificates.caKeys: with offline, nobody at the site can approve the requests of",
     ),
     case(
         "override-name",
         spec("  certificates: {overrides: {api-server: {validity: 24h}}}\n"),
-        "7:30: spec.certificates.overrides.api-server: is no certificate's name; did you mean",
+        "7:30: spec.certificates.overrides.api-server: is not the name of a certificate; did you mean",
     ),
     case(
         "override-name-far",
         spec("  certificates: {overrides: {zzz: {validity: 24h}}}\n"),
-        "7:30: spec.certificates.overrides.zzz: is no certificate's name; known are ca, etcd-ca,",
+        "7:30: spec.certificates.overrides.zzz: is not the name of a certificate; known are ca, etcd-ca,",
     ),
 ]
 

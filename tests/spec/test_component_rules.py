@@ -19,17 +19,17 @@ REFUSED = [
     case(
         "etcd-cert-alone",
         spec('  etcd: {external: {endpoints: ["https://e:2379"], caFile: /c, certFile: /a}}\n'),
-        "7:74: spec.etcd.external.certFile: needs keyFile beside it",
+        "7:74: spec.etcd.external.certFile: also needs keyFile",
     ),
     case(
         "etcd-key-alone",
         spec('  etcd: {external: {endpoints: ["https://e:2379"], keyFile: /a}}\n'),
-        "7:61: spec.etcd.external.keyFile: needs certFile beside it",
+        "7:61: spec.etcd.external.keyFile: also needs certFile",
     ),
     case(
         "etcd-without-ca",
         spec('  etcd: {external: {endpoints: ["https://e:2379"], certFile: /a, keyFile: /b}}\n'),
-        "7:62: spec.etcd.external.certFile: needs caFile beside it",
+        "7:62: spec.etcd.external.certFile: also needs caFile",
     ),
     case(
         "etcd-http-with-files",
@@ -52,7 +52,7 @@ WARNED = [
     case(
         "the same variable twice",
         spec("  etcd: {extraEnvs: [{name: A, value: b}, {name: B}, {name: A}]}\n"),
-        "7:61: spec.etcd.extraEnvs[2].name: 'A' is given before already: this one counts",
+        "7:61: spec.etcd.extraEnvs[2].name: 'A' is given twice: this one is used",
     ),
     case(
         "environment-and-time-with-systemd",

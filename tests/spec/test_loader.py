@@ -50,7 +50,7 @@ def test_a_pipe_without_a_writer_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     with pytest.raises(SpecError) as caught:
         load(pipe, kinds=CERTIFICATES)
-    assert str(caught.value.problems[0]) == f"{pipe}: cannot be read: nobody writes to this pipe"
+    assert str(caught.value.problems[0]) == f"{pipe}: cannot be read: no program writes to this pipe"
 
 
 @pytest.mark.parametrize("pause", [0.0, 1.5])

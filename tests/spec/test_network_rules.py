@@ -96,7 +96,7 @@ WARNED = [
         "ha-without-endpoint-even",
         more_nodes("    - {name: b, roles: [control-plane], addresses: [192.0.2.2]}\n"),
         "5:3: spec.controlPlaneEndpoint: is missing with 2 control-plane nodes: kubeconfigs name a",
-        "7:5: spec.nodes: give 2 etcd members, an even number: they survive no more failures than 1",
+        "7:5: spec.nodes: give 2 etcd members, an even number: they tolerate no more failures than 1",
     ),
     case(
         "wrong-family",

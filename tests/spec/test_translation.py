@@ -41,7 +41,7 @@ REFUSED = [
     case(
         "unknown-top",
         spec("status: {}\n"),
-        "7:1: status: is no key here; known are apiVersion, kind, metadata, spec",
+        "7:1: status: is not a key here; known are apiVersion, kind, metadata, spec",
     ),
     case(
         "norway",
@@ -61,7 +61,7 @@ REFUSED = [
     case(
         "null-bool",
         spec("  kubelet: {rotateCertificates: null}\n"),
-        "7:33: spec.kubelet.rotateCertificates: null is no value here: put it in quotes if it is",
+        "7:33: spec.kubelet.rotateCertificates: null is not a value here: put it in quotes if it is",
     ),
     case(
         "word-bool",
@@ -181,31 +181,33 @@ REFUSED = [
     case(
         "typo",
         spec("  networking: {serviceSubnet: [10.0.0.0/16]}\n"),
-        "7:16: spec.networking.serviceSubnet: is no key here; did you mean serviceSubnets?",
+        "7:16: spec.networking.serviceSubnet: is not a key here; did you mean serviceSubnets?",
     ),
     case(
         "snake-case",
         spec("  image_repository: x\n"),
-        "7:3: spec.image_repository: is no key here; did you mean imageRepository?",
+        "7:3: spec.image_repository: is not a key here; did you mean imageRepository?",
     ),
     case(
         "case",
         nodes("    - {Name: a, roles: [control-plane], addresses: [192.0.2.1]}\n"),
         "7:7: spec.nodes[0].name: is missing",
-        "7:8: spec.nodes[0].Name: is no key here; did you mean name?",
+        "7:8: spec.nodes[0].Name: is not a key here; did you mean name?",
     ),
     case(
-        "no-near-key", spec("  backups: {zzz: 1}\n"), "7:13: spec.backups.zzz: is no key here; known are keep"
+        "no-near-key",
+        spec("  backups: {zzz: 1}\n"),
+        "7:13: spec.backups.zzz: is not a key here; known are keep",
     ),
     case(
         "unknown-in-override",
         spec("  certificates: {overrides: {apiserver: {validty: 24h}}}\n"),
-        "7:42: spec.certificates.overrides.apiserver.validty: is no key here; did you mean validity?",
+        "7:42: spec.certificates.overrides.apiserver.validty: is not a key here; did you mean validity?",
     ),
     case(
         "odd-key",
         spec('  "a b\\n": 1\n'),
-        '7:3: spec["a b\\n"]: is no key here; known are kubernetesVersion, runtime,',
+        '7:3: spec["a b\\n"]: is not a key here; known are kubernetesVersion, runtime,',
     ),
     case(
         "long-key",
@@ -215,7 +217,7 @@ REFUSED = [
             "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
             "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk: 1\n"
         ),
-        '7:3: spec["kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk..."]: is no key here;',
+        '7:3: spec["kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk..."]: is not a key here;',
     ),
     case(
         "list-for-mapping",
@@ -247,7 +249,7 @@ REFUSED = [
     case(
         "null-text",
         spec("  imageRepository: ~\n"),
-        "7:20: spec.imageRepository: ~ is no value here: put it in quotes if it is text, or remove",
+        "7:20: spec.imageRepository: ~ is not a value here: put it in quotes if it is text, or remove",
     ),
     case(
         "node-is-text", nodes("    - a\n"), "7:7: spec.nodes[0]: must be a mapping of keys to values, not 'a'"
@@ -327,4 +329,4 @@ def test_many_unknown_keys_are_told_without_searching_for_each() -> None:
     found = problems(spec("".join(f"  kubelet{i}: 1\n" for i in range(1_200))))
     assert len(found) == 1_200
     assert found[0].endswith("did you mean kubelet?")
-    assert found[-1].endswith("is no key here")
+    assert found[-1].endswith("is not a key here")

@@ -20,18 +20,18 @@ REFUSED = [
     case(
         "user-system",
         users('    - {name: "system:admin"}\n'),
-        "8:14: spec.users[0].name: 'system:admin' is an identity of Kubernetes itself: such a",
+        "8:14: spec.users[0].name: 'system:admin' is reserved for Kubernetes: such a",
     ),
     case(
         "user-masters",
         users('    - {name: ann, groups: ["system:masters"]}\n'),
-        "8:28: spec.users[0].groups[0]: 'system:masters' is a group of Kubernetes itself: such a",
+        "8:28: spec.users[0].groups[0]: 'system:masters' is reserved for Kubernetes: such a",
     ),
     case(
         "user-reserved",
         users('    - {name: kubernetes-admin, groups: ["kubeadm:cluster-admins"]}\n'),
-        "8:14: spec.users[0].name: 'kubernetes-admin' is an identity of Kubernetes itself: such a",
-        "8:41: spec.users[0].groups[0]: 'kubeadm:cluster-admins' is a group of Kubernetes itself:",
+        "8:14: spec.users[0].name: 'kubernetes-admin' is reserved for Kubernetes: such a",
+        "8:41: spec.users[0].groups[0]: 'kubeadm:cluster-admins' is reserved for Kubernetes:",
     ),
     case(
         "role-empty",

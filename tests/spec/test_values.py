@@ -67,7 +67,7 @@ REFUSED = [
     case(
         "no-prefix",
         spec("  networking: {serviceSubnets: [10.96.0.0]}\n"),
-        "7:33: spec.networking.serviceSubnets[0]: needs the length of its prefix, such as",
+        "7:33: spec.networking.serviceSubnets[0]: needs a prefix length, such as",
     ),
     case(
         "not-a-subnet",
@@ -80,12 +80,12 @@ REFUSED = [
             '  networking: {serviceSubnets: [10.96.0.0/255.240.0.0, 10.96.0.0, "fd00::", '
             "x, 10.0.0.0/, 10.96.0.0/012]}\n"
         ),
-        "7:33: spec.networking.serviceSubnets[0]: must have the length of its prefix after the '/':",
-        "7:56: spec.networking.serviceSubnets[1]: needs the length of its prefix, such as",
-        "7:67: spec.networking.serviceSubnets[2]: needs the length of its prefix, such as fd00::/64",
+        "7:33: spec.networking.serviceSubnets[0]: must have a prefix length after the '/':",
+        "7:56: spec.networking.serviceSubnets[1]: needs a prefix length, such as",
+        "7:67: spec.networking.serviceSubnets[2]: needs a prefix length, such as fd00::/64",
         "7:77: spec.networking.serviceSubnets[3]: must be a subnet such as 10.96.0.0/12, not 'x'",
         "7:80: spec.networking.serviceSubnets[4]: must be a subnet such as 10.96.0.0/12, not",
-        "7:91: spec.networking.serviceSubnets[5]: must have the length of its prefix after the '/':",
+        "7:91: spec.networking.serviceSubnets[5]: must have a prefix length after the '/':",
     ),
     case(
         "subnet-mapped-and-zoned",
@@ -182,8 +182,8 @@ REFUSED = [
     case(
         "a directory with the name of a file",
         spec("  certificates: {directory: /etc/kubernetes/admin.conf/pki}\n  etcd: {dataDir: /srv/x.yaml}\n"),
-        "7:29: spec.certificates.directory: must be a directory's path: 'admin.conf' is what files",
-        "8:19: spec.etcd.dataDir: must be a directory's path: 'x.yaml' is what files are called",
+        "7:29: spec.certificates.directory: must be the path of a directory: 'admin.conf' is",
+        "8:19: spec.etcd.dataDir: must be the path of a directory: 'x.yaml' is a file name",
     ),
     case(
         "directory of static Pods",

@@ -68,7 +68,7 @@ REFUSED = [
     case(
         "merge-key",
         spec("  networking: &n {dnsDomain: x.y}\n  etcd:\n    <<: *n\n"),
-        "9:5: spec.etcd: merge keys (<<) are no part of YAML 1.2: write the keys out",
+        "9:5: spec.etcd: merge keys (<<) are not part of YAML 1.2: write the keys out",
     ),
     case("number-key", spec("  1: x\n"), "7:3: spec: a key must be text, which '1' is not: put it in quotes"),
     case("null-key", spec("  ~: x\n"), "7:3: spec: a key must be text, which '~' is not: put it in quotes"),

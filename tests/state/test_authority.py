@@ -421,7 +421,7 @@ UNFIT: dict[str, tuple[Callable[[], Files], str, str]] = {
     "garbage-alone": (lambda: {CRT: b"garbage"}, "holds no PEM certificates", CRT),
     "key-in-certificate": (
         lambda: {CRT: pem(made()) + pem_key(ec_key()), KEY: pem_key(ec_key())},
-        "holds a private key, which does not belong into a file of certificates",
+        "holds a private key, which does not belong in a file of certificates",
         CRT,
     ),
     "damaged": (

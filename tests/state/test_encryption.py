@@ -44,7 +44,7 @@ def test_there_and_back_and_nothing_in_the_backups(
     assert any(path.startswith(".pkigen/backups") for path in files_with(place.root, secrets))
     before = contents(place.root)
     lone = pkigen("authority", "encrypt", place.root, *place.opening)
-    assert (lone.code, lone.error) == (1, "nobody answered: nothing was changed")
+    assert (lone.code, lone.error) == (1, "no answer: nothing was changed")
     assert contents(place.root) == before
     done = pkigen("authority", "encrypt", place.root, "--yes", *place.opening)
     assert done.code == 0, done

@@ -68,7 +68,7 @@ def test_each_line_follows_from_the_one_before() -> None:
         (lambda lines: [*lines[:2], b"{}\n"], "is not a ledger entry"),
         (lambda lines: [*lines[:2], b"{\n"], "is not JSON"),
         (lambda lines: [*lines[:2], lines[2][:-1]], "is cut off"),
-        (lambda lines: lines[:2], "lines were added or taken away"),
+        (lambda lines: lines[:2], "lines were added or removed"),
     ],
 )
 def test_every_change_shows(change: object, said: str) -> None:

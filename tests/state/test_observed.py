@@ -125,8 +125,8 @@ PEM = ISSUER.certificate.public_bytes(Encoding.PEM)
         (PEM * 17, "holds 17 PEM certificates; 1 to 16 are read"),
         (PEM[:-30], "holds a damaged PEM certificate"),
         (PEM + PEM[:60], "holds a damaged PEM certificate"),
-        (KEY, "holds a private key, which does not belong into a file of certificates"),
-        (CERTIFICATE + KEY, "holds a private key, which does not belong into a file of certificates"),
+        (KEY, "holds a private key, which does not belong in a file of certificates"),
+        (CERTIFICATE + KEY, "holds a private key, which does not belong in a file of certificates"),
     ],
 )
 def test_what_is_said_of_a_bad_file(data: bytes, said: str) -> None:

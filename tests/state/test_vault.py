@@ -154,7 +154,7 @@ def test_who_signs_must_open_it(name: str, place: EncryptedCluster, pkigen: InPr
     stranger.write_text(Identity.generate().text + "\n")
     refused = pkigen(*words, "--identity", stranger)
     assert refused.code == 1
-    assert "pki/identity.age does not open" in refused.error
+    assert "pki/identity.age cannot be opened" in refused.error
     assert contents(place.root) == before
     done = pkigen(*words, *place.opening)
     assert done.code == 0, done
@@ -238,17 +238,17 @@ def test_ca_keys_on_nodes_do_not_go_with_it(
     spec.write_text(SPEC.replace("{distributeCAKeys: false}", "{}"))
     fresh = pkigen("init", spec, "--out", tmp_path / "new", "--encrypt-authority", *place.opening)
     assert fresh.code == 1
-    assert "a CA key in the open" in fresh.error
+    assert "an unencrypted CA key" in fresh.error
     assert "distributeCAKeys" in fresh.hint
     assert not (tmp_path / "new").exists()
     before = contents(place.root)
     for words in (("plan", spec), ("apply", spec, "--yes", *place.opening)):
-        assert "a CA key in the open" in pkigen(*words, "--out", place.root).error
+        assert "an unencrypted CA key" in pkigen(*words, "--out", place.root).error
     assert contents(place.root) == before
     other = plain.copied(tmp_path / "other")
     assert pkigen("apply", spec, "--out", other.root, "--yes").code == 0
     refused = pkigen("authority", "encrypt", other.root, "--yes", *other.opening)
-    assert "a CA key in the open" in refused.error
+    assert "an unencrypted CA key" in refused.error
 
 
 # -- what was changed -----------------------------------------------------------------------------------
@@ -318,7 +318,7 @@ def test_an_exchanged_key_is_found_out(place: EncryptedCluster, pkigen: InProces
     forged = vault.close("pki/sa.key", place.opened("pki/ca.key"))
     (place.root / "pki/sa.key").write_bytes(forged)
     words = ("token", place.root, "--service-account", "web/bot", *place.opening)
-    assert "whoever can write there has exchanged it" in pkigen(*words).error
+    assert "it was replaced" in pkigen(*words).error
     assert pkigen("verify", place.root).code == 4
     record["keys"] = dict(sorted({**record["keys"], **json.loads(vault.record)["keys"]}.items()))
     (place.root / RECORD_PATH).write_bytes(json.dumps(record, indent=1).encode() + b"\n")

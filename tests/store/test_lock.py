@@ -299,7 +299,7 @@ def test_who_removes_the_lock_all_the_time_is_told_off(tree: Path) -> None:
         (tree / ".pkigen/lock").touch(0o600)
         return Meddling(tree / ".pkigen/lock", "flock", "", times=99)
 
-    with pytest.raises(UnsafePathError, match="created and removed again"):
+    with pytest.raises(UnsafePathError, match="repeatedly created and removed"):
         Store.open(tree, command="apply", now=LATER, filesystem=meddling())
 
     class Persistent(Meddling):
@@ -311,5 +311,5 @@ def test_who_removes_the_lock_all_the_time_is_told_off(tree: Path) -> None:
         def lstat(self, name: str, dir_fd: int) -> os.stat_result:
             return super().lstat(name, dir_fd)
 
-    with pytest.raises(UnsafePathError, match="created and removed again"):
+    with pytest.raises(UnsafePathError, match="repeatedly created and removed"):
         Store.open_reading(tree, filesystem=Persistent(tree / ".pkigen/lock", "flock", "", times=99))

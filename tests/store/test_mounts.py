@@ -130,9 +130,7 @@ def test_a_read_only_file_system(tmp_path: Path, trees: Trees) -> None:
         with Store.open_reading(root) as store:
             assert store.read(CA_KEY).data == b"old ca key"
             assert photograph(root) == trees.old
-        with pytest.raises(
-            StoreError, match="holds an unfinished change, and it cannot be written"
-        ) as caught:
+        with pytest.raises(StoreError, match="has an unfinished change, and cannot be written") as caught:
             Store.open_reading(interrupted)
         assert "writable" in caught.value.hint
         remount(tmp_path / "m", "rw")

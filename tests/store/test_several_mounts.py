@@ -233,7 +233,7 @@ def test_a_file_system_that_is_gone_is_asked_for(mounted: Mounted, trees: Trees)
 def test_what_another_change_has_left_is_not_taken(mounted: Mounted) -> None:
     root = mounted.reset()
     (root / "pki" / BESIDE).mkdir(mode=0o700)
-    with pytest.raises(UnsafePathError, match="left from a change that is not known here"):
+    with pytest.raises(UnsafePathError, match="left from an unknown change"):
         make_second(root)
     (root / "pki" / BESIDE).rmdir()
     assert mounted.verdict() == "old"

@@ -38,7 +38,7 @@ def require_admissible(
             older than what is installed.
     """
     if label.kind is not kind:
-        raise BundleError(f"it is a {label.kind} bundle, where a {kind} bundle is asked for", hint=_UNCHANGED)
+        raise BundleError(f"it is a {label.kind} bundle, not a {kind} bundle", hint=_UNCHANGED)
     if host.installed is not None and label.cluster != host.installed.label.cluster:
         raise BundleError(
             f"it is for another cluster: {label.cluster}, where {host.installed.label.cluster} is installed",
@@ -47,7 +47,7 @@ def require_admissible(
     if label.node != host.node:
         raise BundleError(
             f"it is for another node: {label.node}, and this host is {host.node}",
-            hint=f"{_UNCHANGED}; where the host's name is not the node's, say --node {label.node}",
+            hint=f"{_UNCHANGED}; if the host's name is not the node's, give --node {label.node}",
         )
     _require_timely(label, host.now, max_age)
     if host.installed is not None and not allow_older:
@@ -58,18 +58,19 @@ def _require_timely(label: Label, now: datetime, max_age: timedelta) -> None:
     """By this host's clock, which may be wrong: a bundle from the future tells so."""
     if label.created > now + SKEW:
         raise BundleError(
-            f"it was made {label.created:%Y-%m-%d %H:%M} UTC, and here it is only {now:%Y-%m-%d %H:%M}",
+            f"it was made {label.created:%Y-%m-%d %H:%M} UTC, in the future of this host's "
+            f"clock ({now:%Y-%m-%d %H:%M})",
             hint=f"{_UNCHANGED}; set this host's clock",
         )
     if now >= label.expires:
         raise BundleError(
-            f"it is expired: a certificate in it ended {label.expires:%Y-%m-%d %H:%M} UTC",
-            hint=f"{_UNCHANGED}; `pkigen apply` renews, `pkigen bundle create` packs anew",
+            f"it has expired: a certificate in it expired {label.expires:%Y-%m-%d %H:%M} UTC",
+            hint=f"{_UNCHANGED}; renew with `pkigen apply`, and pack again with `pkigen bundle create`",
         )
     if now - label.created > max_age:
         raise BundleError(
             f"it was made {(now - label.created).days} days ago; {format_duration(max_age)} are allowed",
-            hint=f"{_UNCHANGED}; have it made anew, or allow more with --max-age",
+            hint=f"{_UNCHANGED}; make a new one, or allow more with --max-age",
         )
 
 
@@ -79,5 +80,5 @@ def _require_no_older(label: Label, installed: Label) -> None:
         raise BundleError(
             f"it is older than what is installed: serial {label.serial} of {timestamp(label.created)}, "
             f"installed is {installed.serial} of {timestamp(installed.created)}",
-            hint=f"{_UNCHANGED}; if going back is what you want: `pkigen bundle rollback`, or --allow-older",
+            hint=f"{_UNCHANGED}; to go back, use `pkigen bundle rollback`, or --allow-older",
         )

@@ -102,9 +102,9 @@ def require_settled(plan: Plan, *, root: Path, spec: Path) -> None:
     if plan.changes:
         first = plan.changes[0]
         raise BundleError(
-            f"{root} is not what the spec asks for: {len(plan.changes)} changes are pending, "
-            f"the first being {first.verb} {first.id}",
-            hint=f"`pkigen plan {spec} --out {root}` shows them, `pkigen apply` makes them",
+            f"{root} does not match the spec: {len(plan.changes)} changes are pending, "
+            f"the first is {first.verb} {first.id}",
+            hint=f"`pkigen plan {spec} --out {root}` shows them, `pkigen apply` applies them",
         )
 
 

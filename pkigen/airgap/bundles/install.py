@@ -84,7 +84,7 @@ def strangers(manifest: Manifest, store: Store, installed: Installed | None) -> 
 
 
 def _difference(reader: Reader, path: str, mode: int, sha256: str) -> Difference:
-    """A file with the right content and another owner counts as one with another mode: it is written anew."""
+    """The right content with another owner counts as another mode: the file is written again."""
     try:
         present = reader.read(path)
     except MissingError:
@@ -133,10 +133,11 @@ def _look_again(transaction: Transaction, modes: dict[str, int], files: dict[str
             continue
         staged = transaction.staged(path)
         if (staged.data, staged.mode) != (files[path], modes[path]):
-            raise StoreError(f"the staged {path} is not what was written", hint="look at the disk (`dmesg`)")
+            raise StoreError(f"the staged {path} is not what was written", hint="check the disk (`dmesg`)")
         if os.geteuid() == 0 and (staged.uid, staged.gid) != (0, 0):
             raise StoreError(
-                f"the staged {path} would not be root's", hint="run as root with root's own group (`sg root`)"
+                f"the staged {path} would not belong to root",
+                hint="run as root with root's own group (`sg root`)",
             )
 
 

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 _SHOWN_BY = {
-    BundleKind.REQUEST: "`pkigen node approve` or `pkigen authority sign` shows what it asks for, and asks",
-    BundleKind.ANSWER: "`pkigen authority accept` shows what it brings, and asks",
+    BundleKind.REQUEST: "`pkigen node approve` or `pkigen authority sign` shows its content and asks "
+    "for approval",
+    BundleKind.ANSWER: "`pkigen authority accept` shows its content and asks for approval",
 }
 
 
@@ -104,7 +105,7 @@ def open_bundle(envelope: Envelope, unseal: Unseal, *, directory: str | None = N
         raise BundleError("the archive does not begin with its manifest")
     manifest = decode_manifest(first.data)
     if not manifest.agrees_with(envelope.label):
-        raise BundleError("the bundle's label and its manifest do not say the same")
+        raise BundleError("the bundle's label and manifest differ")
     paths = (entry.path for entry in manifest.files)
     if manifest.kind is BundleKind.RESCUE:
         require_rescue(paths)
@@ -116,7 +117,7 @@ def open_bundle(envelope: Envelope, unseal: Unseal, *, directory: str | None = N
         found.append(member)
         files[member.path] = member.data
     if entries_of(found) != manifest.files:
-        raise BundleError("the files in the archive are not those of its manifest")
+        raise BundleError("the files in the archive differ from its manifest")
     return Bundle(
         label=envelope.label,
         public=envelope.public,

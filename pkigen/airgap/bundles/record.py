@@ -65,6 +65,6 @@ def read_installed(reader: Reader) -> Installed | None:
         )
     except (ValueError, KeyError, TypeError, RecursionError, BundleError):
         raise BundleError(
-            f"/{RECORD} is damaged: which key and which serial this host has seen is not known",
-            hint="look at who changed it; `pkigen bundle rollback` brings its last state back",
+            f"/{RECORD} is damaged: the pinned key and the last serial are unknown",
+            hint="find out who changed it; `pkigen bundle rollback` restores its last state",
         ) from None

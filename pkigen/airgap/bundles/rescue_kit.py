@@ -90,8 +90,8 @@ def unpack_kit(kit: Bundle, store: Store) -> bool:
     present = read_file(store, layout.LEDGER_FILE, limit=LARGEST_LEDGER)
     if isinstance(present, Fault) or not present.data.startswith(kit.files[layout.LEDGER_FILE]):
         raise BundleError(
-            f"{store.root} is there, and did not come from this kit",
-            hint="choose another directory with --out; to go on in this one, name it instead of the kit",
+            f"{store.root} exists, and was not restored from this kit",
+            hint="choose another directory with --out; to continue in this one, give it instead of the kit",
         )
     return False
 

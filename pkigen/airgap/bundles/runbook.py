@@ -54,11 +54,11 @@ def runbook(node: Node, steps: tuple[RestartStep, ...], inventory: Inventory) ->
         f"Kubernetes {cluster.spec.kubernetes_version}",
         "",
         "1. Carry this node's bundle here, and nothing else. Compare the fingerprint of the cluster's bundle",
-        "   key, which `pkigen init` printed, by another way than the medium: by telephone, or on paper.",
-        "2. Look before you change anything:",
+        "   key, which `pkigen init` printed, by another channel than the medium (telephone, paper).",
+        "2. Check before you change anything:",
         "     pkigen bundle verify FILE --pin FINGERPRINT",
         "     pkigen bundle diff FILE --pin FINGERPRINT",
-        "3. Install, as root. What is replaced goes to a backup; `pkigen bundle rollback` brings it back:",
+        "3. Install, as root. What is replaced goes to a backup; `pkigen bundle rollback` restores it:",
         "     pkigen bundle install FILE --pin FINGERPRINT",
         *_first_start(node, inventory),
         "   On a running one: restart what install names, one node at a time, in this order:",
@@ -78,7 +78,7 @@ def _first_start(node: Node, inventory: Inventory) -> tuple[str, ...]:
         return (f"4. On a new node: {start}",)
     asked = admission(inventory, node.name)
     return (
-        f"4. On a new node: its etcd joins a running cluster. That must be told so first, on {asked.node}:",
+        f"4. On a new node: its etcd joins a running cluster. Add the member first, on {asked.node}:",
         *(f"     {command}" for command in restart_commands(asked, inventory.cluster)),
         f"   then {start}",
     )

@@ -61,7 +61,7 @@ def encode(members: Iterable[Member], *, largest: int = LARGEST_FILE) -> bytes:
     blocks = []
     for member in members:
         if len(member.data) > largest:
-            raise BundleError(f"{member.path} is larger than {largest} bytes: no bundle takes it")
+            raise BundleError(f"{member.path} is larger than {largest} bytes: too large for a bundle")
         blocks += [_header(member.path, len(member.data), member.mode), _padded(member.data)]
     return b"".join((*blocks, _END))
 
@@ -87,7 +87,7 @@ def decode(data: bytes, *, largest: int = LARGEST_FILE) -> Iterator[Member]:
         yield member
         offset += _BLOCK + len(_padded(member.data))
     if data[offset:] != _END:
-        raise BundleError(f"the archive holds more than {MOST_FILES} files")
+        raise BundleError(f"the archive contains more than {MOST_FILES} files")
 
 
 def _member(block: bytes, data: bytes, start: int, largest: int) -> Member:
@@ -110,19 +110,21 @@ def _require_file(block: bytes) -> None:
     if len(block) < _BLOCK:
         raise BundleError("the archive is cut off")
     if not any(block):
-        raise BundleError("the archive goes on after its end")
+        raise BundleError("the archive has data after its end")
     if block[257:265] != b"ustar\x0000":
-        raise BundleError("the archive is not of the one form that pkigen writes")
+        raise BundleError("the archive is not in pkigen's canonical form")
     kind = block[156:157]
     if kind != b"0":
-        raise BundleError(f"the archive holds {_KINDS.get(kind, 'something unknown')}: only files are taken")
+        raise BundleError(
+            f"the archive contains {_KINDS.get(kind, 'something unknown')}: only files are accepted"
+        )
 
 
 def _path(block: bytes) -> str:
     path = _joined_path(block)
     fault = path_fault(path)
     if fault is not None:
-        raise BundleError(f"the archive holds {path!r}, which {fault}")
+        raise BundleError(f"the archive contains {path!r}, which {fault}")
     return path
 
 

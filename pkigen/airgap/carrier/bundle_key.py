@@ -86,8 +86,8 @@ def parse_pin(text: str) -> str:
     pin = text.strip().lower()
     if not _FINGERPRINT.fullmatch(pin):
         raise UsageError(
-            f"--pin {text!r} is no fingerprint",
-            hint="it has five groups of five letters and digits, as pkigen prints it",
+            f"--pin {text!r} is not a fingerprint",
+            hint="a fingerprint has five groups of five letters and digits, as pkigen prints it",
         )
     return pin
 
@@ -102,18 +102,18 @@ def trusted_key(given: str | None, known: str | None, *, who: str, where: str) -
         where: How to find its fingerprint, for the hint.
 
     Raises:
-        UsageError: What is given is no fingerprint.
+        UsageError: What is given is not a fingerprint.
         BundleError: Nobody has said which key it is, or it is not the one that was trusted before.
     """
     pin = parse_pin(given) if given is not None else None
     if pin is None and known is None:
         raise BundleError(
-            f"nobody has said which key of the {who} is to be trusted here",
-            hint=f"give its fingerprint with --pin, {where}; compare it by another way than the medium",
+            f"no key of the {who} is pinned here",
+            hint=f"give its fingerprint with --pin, {where}; compare it by another channel than the medium",
         )
     if pin is not None and known is not None and pin != known:
         raise BundleError(
-            f"the key that is trusted here is {known}, not {pin}",
-            hint=f"if the {who} has a new key, remove pki/{who}.pin first, and find out why",
+            f"the key that is pinned here is {known}, not {pin}",
+            hint=f"if the {who} really has a new key, remove pki/{who}.pin first",
         )
     return pin or known or ""

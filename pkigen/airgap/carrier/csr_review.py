@@ -114,7 +114,7 @@ def review_all(
     for identifier, item in desired.items():
         if identifier not in requests:
             deviations.append(
-                Deviation(id=identifier, fault=RequestFault.MISSING, detail="there is no request for it")
+                Deviation(id=identifier, fault=RequestFault.MISSING, detail="it was not requested")
             )
             continue
         found = review(requests[identifier], item)
@@ -127,10 +127,10 @@ def review_all(
         owner = owners.setdefault(spki, identifier)
         other = owner if owner != identifier else known.get(spki, identifier)
         if other != identifier:
-            detail = f"its key is that of {other}: each certificate has one of its own"
+            detail = f"its key is that of {other}: each certificate needs its own key"
             deviations.append(Deviation(id=identifier, fault=RequestFault.SHARED_KEY, detail=detail))
     deviations.extend(
-        Deviation(id=identifier, fault=RequestFault.UNKNOWN, detail="the spec asks for no such certificate")
+        Deviation(id=identifier, fault=RequestFault.UNKNOWN, detail="the spec has no such certificate")
         for identifier in requests
         if identifier not in desired
     )
@@ -192,7 +192,7 @@ def _differences(
         yield RequestFault.UNREADABLE, "it asks for extensions or has attributes that cannot be read"
         return
     if strange:
-        yield RequestFault.ATTRIBUTES, f"it has attributes that mean nothing here: {', '.join(strange)}"
+        yield RequestFault.ATTRIBUTES, f"it has attributes that are not supported: {', '.join(strange)}"
     wanted = {extension.oid: extension for extension in requested_extensions(desired, key)}
     yield from _sans(found, wanted)
     yield from _usages(found, wanted)

@@ -26,7 +26,7 @@ _LENGTH = 4
 _SIGNATURE = len(MAGIC) + KEY_SIZE
 _BODY = _SIGNATURE + SIGNATURE_SIZE
 _CONTEXT = b"pkigen bundle signature 1\0"
-_NOTHING_WRITTEN = "nothing was written; have it made and carried again"
+_NOTHING_WRITTEN = "nothing was written; make and carry it again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +62,9 @@ def unwrap(data: bytes, *, pin: str | None) -> Envelope:
         BundleError: It is none, is not signed, is signed by another key, or was changed.
     """
     if data.startswith(b"age-encryption.org/"):
-        raise BundleError("it is not signed: a bare age file is no bundle", hint=_NOTHING_WRITTEN)
+        raise BundleError("it is not signed: a bare age file is not a bundle", hint=_NOTHING_WRITTEN)
     if not data.startswith(MAGIC):
-        raise BundleError("it is no bundle, request or answer of pkigen's", hint=_NOTHING_WRITTEN)
+        raise BundleError("it is not a bundle, request or answer of pkigen", hint=_NOTHING_WRITTEN)
     if len(data) < _BODY + _LENGTH:
         raise BundleError("it is cut off", hint=_NOTHING_WRITTEN)
     if len(data) > LARGEST_BUNDLE:
@@ -76,7 +76,7 @@ def unwrap(data: bytes, *, pin: str | None) -> Envelope:
         require_key(public, pin)
     if not is_signed(public, signature, _message(public, body)):
         raise BundleError(
-            "its signature does not fit: it was changed after it was signed", hint=_NOTHING_WRITTEN
+            "its signature is invalid: it was changed after it was signed", hint=_NOTHING_WRITTEN
         )
     length = int.from_bytes(body[:_LENGTH], "big")
     if length > min(LARGEST_LABEL, len(body) - _LENGTH):
@@ -94,8 +94,8 @@ def require_key(public: bytes, pin: str) -> None:
     found = fingerprint(public)
     if found != pin:
         raise BundleError(
-            f"it is signed by another key: {found}, where {pin} is trusted",
-            hint="nothing was written; compare with what was printed where that key was made",
+            f"it is signed by {found}, but {pin} is pinned",
+            hint="nothing was written; compare with the fingerprint that was printed when the key was made",
         )
 
 

@@ -123,7 +123,7 @@ def decode_label(data: bytes) -> Label:
     """Read a label.
 
     Raises:
-        BundleError: It is not of the one form.
+        BundleError: It is not in pkigen's canonical form.
     """
     return decoded(data, _label, encode_label, "label")
 
@@ -164,7 +164,7 @@ def decode_manifest(data: bytes) -> Manifest:
     """Read a manifest.
 
     Raises:
-        BundleError: It is not of the one form.
+        BundleError: It is not in pkigen's canonical form.
     """
     return decoded(data, _manifest, encode_manifest, "manifest")
 
@@ -184,7 +184,7 @@ def decoded(
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         found = None
     if found is None or write(found) != data:
-        raise BundleError(f"the bundle's {what} is not of the form that pkigen writes")
+        raise BundleError(f"the bundle's {what} is not in pkigen's canonical form")
     return found
 
 

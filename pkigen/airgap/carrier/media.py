@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 20
-_ROOM = "choose a directory that is yours and has room"
+_ROOM = "choose a writable directory with free space"
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -77,7 +77,7 @@ def read_file(path: Path, *, limit: int, private: bool = False) -> bytes:
             if private and status.st_mode & 0o077:
                 raise UsageError(
                     f"{path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o})",
-                    hint=f"chmod 600 {path}, and think about who may have read it",
+                    hint=f"chmod 600 {path}; others may have read it already",
                 )
             data = bytearray()
             while len(data) <= limit and (chunk := os.read(descriptor, _CHUNK)):

@@ -61,8 +61,8 @@ def require_known(paths: Iterable[str], *, directory: str | None = None, whose: 
     require_safe(
         paths,
         known=lambda path: _is_known(path, directory),
-        stranger="is no file of a Kubernetes node that pkigen knows",
-        hint="nothing was written; a certificates.directory of one's own needs --certificates-dir",
+        stranger="is not a known file of a Kubernetes node",
+        hint="nothing was written; another certificates.directory needs --certificates-dir",
         whose=whose,
     )
 
@@ -91,7 +91,7 @@ def require_safe(
             raise BundleError(f"{whose} names {path!r}, which {fault}", hint=hint)
         other = seen.setdefault(path.lower(), path)
         if other is not path:
-            same = "twice" if other == path else f"beside {other!r}, from which only upper case tells it"
+            same = "twice" if other == path else f"beside {other!r}, which differs only in case"
             raise BundleError(f"{whose} names {path!r} {same}")
     for path in seen:
         above = path
@@ -109,7 +109,7 @@ def require_rescue(paths: Iterable[str]) -> None:
     require_safe(
         paths,
         known=lambda path: bool(_OF_A_KIT.fullmatch(path)),
-        stranger="is no file of a rescue kit",
+        stranger="is not a file of a rescue kit",
         hint="nothing was written",
         whose="the kit",
     )

@@ -143,7 +143,7 @@ def open_envelope(data: bytes, *, kind: BundleKind, pin: str | None) -> Envelope
     envelope = unwrap(data, pin=pin)
     if envelope.label.kind is not kind:
         raise BundleError(
-            f"it is a file of kind {envelope.label.kind}, where one of kind {kind} is asked for",
+            f"it is a file of kind {envelope.label.kind}, not {kind}",
             hint="nothing was written",
         )
     return envelope
@@ -152,7 +152,7 @@ def open_envelope(data: bytes, *, kind: BundleKind, pin: str | None) -> Envelope
 def _require_label(envelope: Envelope, label: Label) -> None:
     """The label is read before the content and acted on: it must not say anything else."""
     if envelope.label != label:
-        raise BundleError("its label and its content do not say the same")
+        raise BundleError("its label and content differ")
 
 
 def _encode_requests(requests: RequestSet) -> bytes:

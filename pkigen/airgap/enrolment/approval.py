@@ -85,7 +85,7 @@ class Pins:
             requests: How many of them ask.
 
         Raises:
-            UsageError: It is no fingerprint, or leaves open for which node it is.
+            UsageError: It is not a fingerprint, or leaves open for which node it is.
         """
         said: dict[str, str] = {}
         for text in texts:
@@ -95,12 +95,12 @@ class Pins:
                 raise UsageError(f"--pin {text}: the spec has no node {name!r}")
             known = said.setdefault(name, pin)
             if known != pin:
-                raise UsageError(f"--pin says two keys for {name or 'one node'}: {known} and {pin}")
+                raise UsageError(f"--pin gives two keys for {name or 'one node'}: {known} and {pin}")
         alone = said.pop("", None)
         if alone is not None and requests > 1:
             raise UsageError(
                 f"--pin {alone} does not say which node has this key, and there are {requests} requests",
-                hint="say it for each node: --pin NODE=FINGERPRINT",
+                hint="give one for each node: --pin NODE=FINGERPRINT",
             )
         return cls(alone=alone, by_node=said)
 
@@ -116,19 +116,20 @@ class RefusedPetitionsError(BundleError):
         count = len(refusals)
         super().__init__(
             f"{count} of {among} requests {'is' if count == 1 else 'are'} refused",
-            hint="nothing was issued for the others either; leave out what is refused, or have it made again",
+            hint="nothing was issued for the others either; leave the refused requests out, or have them "
+            "made again",
         )
         self.refusals = refusals
 
 
 class DeviatingError(BundleError):
-    """Requests are not what the spec asks for; `deviations` are all of the places."""
+    """Requests do not match the spec; `deviations` are all of the places."""
 
     def __init__(self, deviations: tuple[Deviation, ...], petitions: Sequence[Petition]) -> None:
         count = len(deviations)
-        of = f"request of {petitions[0].node} is" if len(petitions) == 1 else "requests are"
+        of = f"request of {petitions[0].node} does" if len(petitions) == 1 else "requests do"
         super().__init__(
-            f"the {of} not what the spec asks for, in {count} {'place' if count == 1 else 'places'}",
+            f"the {of} not match the spec in {count} {'place' if count == 1 else 'places'}",
             hint=f"{_UNCHANGED}; carry the present spec to the node, and there: `pkigen node request --anew`",
         )
         self.deviations = deviations
@@ -161,18 +162,18 @@ def admit(
     trusted = pins.of(label.node) or (last.signer if last is not None else None)
     if trusted is None:
         raise BundleError(
-            f"nobody has said which key {label.node} signs its requests with",
-            hint="give the fingerprint that `pkigen node request` printed there, as you have it by another "
-            "way than the medium: --pin …",
+            f"no request key of {label.node} is pinned",
+            hint="give the fingerprint that `pkigen node request` printed there, received by another channel "
+            "than the medium: --pin …",
         )
     if envelope.fingerprint != trusted:
         raise BundleError(
-            f"it is signed by {envelope.fingerprint}, and {label.node} signs with {trusted}",
-            hint=f"{_UNCHANGED}; if the node was set up anew, give its new fingerprint with --pin",
+            f"it is signed by {envelope.fingerprint}, but the key of {label.node} is {trusted}",
+            hint=f"{_UNCHANGED}; if the node was reinstalled, give its new fingerprint with --pin",
         )
     requests = read_requests(envelope)
     if requests.purpose is not Purpose.NODE:
-        raise BundleError("it is no request of a node", hint=f"{_UNCHANGED}; see `pkigen authority sign`")
+        raise BundleError("it is not a node's request", hint=f"{_UNCHANGED}; see `pkigen authority sign`")
     wanted(inventory, label.node)
     _require_timely(requests, envelope.label.expires, last, now)
     return Petition(
@@ -225,12 +226,12 @@ def _require_timely(requests: RequestSet, expires: datetime, last: Approval | No
     made = timestamp(requests.created)
     if requests.created > now + SKEW:
         raise BundleError(
-            f"it was made {made}, and here it is only {timestamp(now)}",
+            f"it was made {made}, in the future of this host's clock ({timestamp(now)})",
             hint=f"{_UNCHANGED}; set the clock that is wrong",
         )
     if now >= expires:
         raise BundleError(
-            f"it is expired: made {made}, it could be approved until {timestamp(expires)}",
+            f"it has expired: made {made}, it could be approved until {timestamp(expires)}",
             hint=f"{_UNCHANGED}; `pkigen node request --anew` on the node makes another",
         )
     if last is not None and requests.nonce != last.nonce and made <= last.created:
@@ -244,7 +245,7 @@ def _recipient(requests: RequestSet, inventory: Inventory) -> str:
     """The spec decides where it names one: else whoever has the medium could have it sealed for himself."""
     node = next(each for each in inventory.cluster.spec.nodes if each.name == requests.origin)
     if requests.recipient is None:
-        raise BundleError("it does not say whom the answer is to be sealed to", hint=_UNCHANGED)
+        raise BundleError("it names no recipient for the answer", hint=_UNCHANGED)
     if node.age_recipient is not None and node.age_recipient != requests.recipient:
         raise BundleError(
             f"it names another age recipient than the spec: {requests.recipient}",
@@ -293,7 +294,7 @@ def require_same(reviewed: Reviewed, petition: Petition, inventory: Inventory, r
     others = differing(keys, inventory.certificates, reader)
     if others:
         raise BundleError(
-            f"this request was approved before, and {', '.join(others)} is not for its key any more",
+            f"this request was approved before, and {', '.join(others)} is now for another key",
             hint=f"{_UNCHANGED}; `pkigen node request` on {petition.node} makes a new request",
         )
 
@@ -323,8 +324,8 @@ def require_nothing_else(plan: Plan, ids: Collection[str], *, root: Path, spec: 
     if others:
         first = others[0]
         raise BundleError(
-            f"{root} is not what the spec asks for: {len(others)} other changes are pending, "
-            f"the first being {first.verb} {first.id}",
+            f"{root} does not match the spec: {len(others)} other changes are pending, "
+            f"the first is {first.verb} {first.id}",
             hint=f"{_UNCHANGED}; `pkigen apply {spec} --out {root}` first",
         )
 

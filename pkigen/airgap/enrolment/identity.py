@@ -28,18 +28,16 @@ def identity_of(node: Store) -> Identity | None:
     if isinstance(found, Fault):
         if found.kind is FaultKind.MISSING:
             return None
-        raise UsageError(
-            f"{path} {found.message}", hint="look at what it is and who made it, and move it away"
-        )
+        raise UsageError(f"{path} {found.message}", hint="find out what it is, and move it away")
     if found.uid not in {os.geteuid(), 0}:
         raise UsageError(
             f"{path} belongs to another user (uid {found.uid})",
-            hint="move it away to have a new one made; what is sealed to it, that user can open",
+            hint="to make a new one, move it away; that user can open what is sealed to this one",
         )
     if found.mode & _OPEN:
         raise UsageError(
             f"{path} can be read by others (mode {found.mode:04o})",
-            hint=f"chmod 600 {path}, and think about who may have read it",
+            hint=f"chmod 600 {path}; others may have read it already",
         )
     return Identity.of_file(found.data, str(path))
 

@@ -90,8 +90,8 @@ class _Joining:
                 self._kubeconfig(path, data)
         if self._without:
             raise BundleError(
-                f"no key on this host belongs to the certificate in {', '.join(sorted(self._without))}",
-                hint="nothing was written; it answers another request than the one that waits here, if any: "
+                f"no key on this host matches the certificate in {', '.join(sorted(self._without))}",
+                hint="nothing was written; it answers another request than the pending one, if any: "
                 "`pkigen node request` makes one",
             )
 

@@ -46,7 +46,7 @@ def read_pending(reader: Reader) -> PendingEnrolment | None:
         BundleError: The file is damaged.
     """
     damaged = BundleError(
-        f"/{PENDING} is damaged: the keys of the request that waits for its answer cannot be read",
+        f"/{PENDING} is damaged: the keys of the pending request cannot be read",
         hint="`pkigen node request --anew` makes new keys and another request",
     )
     try:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 class EnrolmentOptions:
     """What a node asks for, and how.
 
-    `reuse_keys` keeps the keys that are installed. `anew` gives up a request that waits for its answer.
+    `reuse_keys` keeps the keys that are installed. `anew` discards a pending request.
     `recipient` is whom the answer is to be sealed to; None for the node's own identity, made if need be.
     """
 
@@ -68,7 +68,7 @@ def wanted(inventory: Inventory, node: str) -> dict[str, DesiredCertificate]:
     if node not in nodes:
         raise UsageError(
             f"the spec has no node {node!r}",
-            hint="where the host's name is not the node's, say --node",
+            hint="if the host's name is not the node's, give --node",
         )
     items = {
         identifier: item
@@ -77,8 +77,8 @@ def wanted(inventory: Inventory, node: str) -> dict[str, DesiredCertificate]:
     }
     if not items:
         raise UsageError(
-            f"the spec does not leave the keys of {node} to the node",
-            hint="say so with `keys: node` at the node, or `nodeKeys: node` in spec.certificates",
+            f"in the spec, the keys of {node} are made by the authority",
+            hint="set `keys: node` at the node, or `nodeKeys: node` in spec.certificates",
         )
     return items
 
@@ -136,8 +136,8 @@ def _again(
     """The same file once more, if its answer could still be installed: with new keys it could not be."""
     envelope = unwrap(pending.request, pin=None)
     asked = read_requests(envelope)
-    when = f"a request of {asked.created:%Y-%m-%d %H:%M} UTC waits for its answer"
-    hint = "--anew gives it up and makes another; an answer to it can then no longer be installed"
+    when = f"a request of {asked.created:%Y-%m-%d %H:%M} UTC is pending"
+    hint = "--anew discards it and makes a new one; an answer to it can then no longer be installed"
     if now >= envelope.label.expires:
         raise BundleError(f"{when}, and is too old to be approved", hint=hint)
     if (asked.cluster, asked.origin) != (cluster, next(iter(items.values())).node):

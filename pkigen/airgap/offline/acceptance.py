@@ -53,7 +53,7 @@ class RefusedAnswerError(BundleError):
     def __init__(self, faults: tuple[str, ...]) -> None:
         count = len(faults)
         more = f", and {count - 1} more" if count > 1 else ""
-        super().__init__(f"the answer is not what was asked for: {faults[0]}{more}", hint=_UNCHANGED)
+        super().__init__(f"the answer does not match the request: {faults[0]}{more}", hint=_UNCHANGED)
         self.faults = faults
 
 
@@ -63,7 +63,7 @@ class ChangedSpecError(BundleError):
     def __init__(self, detail: str) -> None:
         super().__init__(
             f"the spec has changed since the request was made: {detail}",
-            hint=f"{_UNCHANGED}; go back to that spec, or make a new request: "
+            hint=f"{_UNCHANGED}; restore that spec, or make a new request: "
             "`pkigen authority request SPEC --again`",
         )
 
@@ -73,8 +73,9 @@ class NothingPendingError(BundleError):
 
     def __init__(self, root: Path) -> None:
         super().__init__(
-            f"{root} has no request out: nothing waits for an answer",
-            hint=f"{_UNCHANGED}; an answer is taken in once, `pkigen authority request SPEC` asks again",
+            f"{root} has no pending request",
+            hint=f"{_UNCHANGED}; an answer is accepted only once, `pkigen authority request SPEC` makes a "
+            "new request",
         )
 
 
@@ -104,12 +105,13 @@ def delivery_of(
     requests = pending.requests
     if answer.cluster != requests.cluster:
         raise BundleError(
-            f"it is for another cluster: {answer.cluster}, where {requests.cluster} waits", hint=_UNCHANGED
+            f"it is for another cluster: {answer.cluster}, and the pending request is for {requests.cluster}",
+            hint=_UNCHANGED,
         )
     if answer.nonce != requests.nonce:
         raise BundleError(
-            f"it answers another request, {answer.nonce[:8]}, where {requests.nonce[:8]} is out",
-            hint=f"{_UNCHANGED}; carry the answer to the request that is out",
+            f"it answers another request, {answer.nonce[:8]}; {requests.nonce[:8]} is pending",
+            hint=f"{_UNCHANGED}; bring the answer to the pending request",
         )
     work = _Acceptance(answer, pending, inventory, reader, now)
     certificates = work.checked()
@@ -134,7 +136,7 @@ def require_delivered(plan: Plan, delivery: Delivery) -> None:
     """
     for action in plan.offline:
         if action.id not in delivery.certificates:
-            raise ChangedSpecError(f"{action.id} ({action.reason}) was not asked for")
+            raise ChangedSpecError(f"{action.id} ({action.reason}) was not requested")
 
 
 def put_successors(delivery: Delivery, inventory: Inventory, store: Store, *, now: datetime) -> None:
@@ -170,7 +172,7 @@ def trusted_authority(pin: str | None, reader: Reader) -> str:
     """The fingerprint of the key that an answer must be signed by.
 
     Raises:
-        UsageError: `pin` is no fingerprint.
+        UsageError: `pin` is not a fingerprint.
         BundleError: Nobody has said which key that is, or another is trusted.
     """
     known = known_authority(reader)
@@ -191,7 +193,7 @@ def read_answer(data: bytes, *, pin: str, now: datetime) -> AnswerSet:
     envelope = open_envelope(data, kind=BundleKind.ANSWER, pin=pin)
     if now >= envelope.label.expires:
         raise BundleError(
-            f"it ended {envelope.label.expires:%Y-%m-%d %H:%M} UTC: an answer waits for 30 days at most",
+            f"it expired {envelope.label.expires:%Y-%m-%d %H:%M} UTC: an answer is valid for 30 days at most",
             hint="nothing was changed; make a new request: `pkigen authority request SPEC --again`",
         )
     return read_answers(envelope)
@@ -268,7 +270,7 @@ class _Acceptance:
         for identifier in sorted(expected - self._pems.keys()):
             yield f"{identifier}: its certificate is missing"
         for identifier in sorted(self._pems.keys() - expected):
-            yield f"{identifier}: nobody has asked for it"
+            yield f"{identifier}: it was not requested"
 
     def _unreadable(self) -> Iterator[str]:
         for identifier, pem in self._pems.items():
@@ -312,9 +314,9 @@ class _Acceptance:
             return
         item = as_asked(desired, self._asked[identifier])
         if subject_of(certificate) != item.subject:
-            yield f"it is called {subject_of(certificate)}, and {item.subject} was asked for"
+            yield f"it is called {subject_of(certificate)}, but {item.subject} was requested"
         if sans_of(certificate) != item.sans.texts():
-            yield f"its names are {', '.join(sans_of(certificate)) or 'none'}, and others were asked for"
+            yield f"its names are {', '.join(sans_of(certificate)) or 'none'}, but others were requested"
         case = self._case(item, chain, key, issuer=chain[1] if len(chain) > 1 else None, sent=())
         finding = extensions_same(case)
         if finding is not None:
@@ -329,7 +331,7 @@ class _Acceptance:
         try:
             return public_der(load_own_private(pem))
         except UnsupportedKeyError as error:
-            raise BundleError(f"the key that waits for {item.id} {error}") from None
+            raise BundleError(f"the pending key of {item.id} {error}") from None
 
     def _is_there(self, identifier: str) -> bool:
         """Whether the very certificate is in its place already."""
@@ -386,7 +388,7 @@ class _Acceptance:
         """Beyond what the spec allows, but for the minutes by which certificates are backdated."""
         life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
         if life > item.validity + BACKDATE:
-            yield f"it lives longer than the {format_duration(item.validity)} of the spec"
+            yield f"it is valid for longer than the {format_duration(item.validity)} of the spec"
 
 
 def _require(faults: Iterable[str]) -> None:

@@ -61,7 +61,7 @@ class RefusedRequestError(BundleError):
         count = len(faults)
         more = f", and {count - 1} more" if count > 1 else ""
         super().__init__(
-            f"the spec does not allow what is asked for: {faults[0]}{more}",
+            f"the spec does not allow this request: {faults[0]}{more}",
             hint=f"{_NOTHING_SIGNED}; both sides must have the same spec",
         )
         self.faults = faults
@@ -118,7 +118,7 @@ def _require_for_us(requests: RequestSet, cluster: str) -> None:
     if requests.purpose is not Purpose.AUTHORITY:
         raise BundleError(
             "it is a node's request, which the site itself answers",
-            hint=f"{_NOTHING_SIGNED}; take it to the PKI directory: `pkigen node approve`",
+            hint=f"{_NOTHING_SIGNED}; bring it to the PKI directory: `pkigen node approve`",
         )
     if requests.cluster != cluster:
         raise BundleError(
@@ -153,11 +153,11 @@ def _strangers(asked: dict[str, bytes], inventory: Inventory) -> Iterator[str]:
     for identifier in asked:
         item = inventory.certificates.get(identifier)
         if item is None:
-            yield f"{identifier}: the spec asks for no such certificate"
+            yield f"{identifier}: the spec has no such certificate"
         elif not inventory.is_signed_offline(item):
             yield f"{identifier}: the site signs it itself, with {item.issuer}"
         elif _is_kept_here(inventory, item):
-            yield f"{identifier}: it is this authority's own CA, which is certified for no other key"
+            yield f"{identifier}: it is this authority's own CA, whose key does not change"
 
 
 def _issuer_name(authority: OfflineAuthority, item: DesiredCertificate) -> str:
@@ -257,7 +257,7 @@ def trusted_site(pin: str | None, reader: Reader) -> str:
     """The fingerprint of the key that a site's request must be signed by.
 
     Raises:
-        UsageError: `pin` is no fingerprint.
+        UsageError: `pin` is not a fingerprint.
         BundleError: Nobody has said which key that is, or another is trusted.
     """
     return trusted_key(pin, known_site(reader), who="site", where="as the site's `init` printed it")
@@ -280,7 +280,7 @@ def earlier_answer(reader: Reader, requests: RequestSet, carried: bytes) -> byte
         return reader.read(_answer_path(requests.nonce), limit=LARGEST_BUNDLE).data
     except MissingError:
         raise BundleError(
-            f"this request was answered before, and {_answer_path(requests.nonce)} is gone",
+            f"this request was answered before, but {_answer_path(requests.nonce)} is missing",
             hint=f"{_NOTHING_SIGNED}; have the site make a new one: `pkigen authority request SPEC --again`",
         ) from None
 

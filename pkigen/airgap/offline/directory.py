@@ -122,7 +122,7 @@ def root_validity_of(inventory: Inventory, given: timedelta | None) -> timedelta
         return 2 * inventory.cluster.spec.certificates.ca_validity
     if inventory.ca_keys is CAKeys.OFFLINE:
         raise UsageError(
-            "--root-validity goes with caKeys: site", hint="with caKeys: offline there is no root"
+            "--root-validity can only be used with caKeys: site", hint="with caKeys: offline there is no root"
         )
     return given
 
@@ -191,8 +191,8 @@ def renew_all(
             wish, issuer = wishes[identifier], authority.issuers[identifier]
             if not is_self_issued(issuer.certificate):
                 raise AuthorityError(
-                    f"{identifier} is not self-signed: only whoever signed it can renew it",
-                    hint=f"have it renewed there, and put it into {wish.files.certificate}",
+                    f"{identifier} is not self-signed: only its issuer can renew it",
+                    hint=f"have its issuer renew it, and replace {wish.files.certificate}",
                 )
             issued = renew_root(
                 issuer.certificate,
@@ -255,7 +255,7 @@ def ca_files(ca: CA) -> KeyPairFiles:
 
 
 def _is_brought(store: Store, files: KeyPairFiles, *, now: datetime) -> bool:
-    """Whether a CA is there already; refused where it cannot sign."""
+    """Whether a CA exists already; refused where it cannot sign."""
     if not _has(store, files.certificate) and not _has(store, files.key):
         return False
     _chain(store, files, now=now)
@@ -323,19 +323,19 @@ def _require_description(reader: Reader, inventory: Inventory) -> Described:
     described = read_description(reader)
     if described is None:
         raise BundleError(
-            f"there is no {DESCRIPTION}: this directory is no offline authority",
-            hint="make one with `pkigen authority init SPEC`, or say where it is with --authority",
+            f"there is no {DESCRIPTION}: this is not the directory of an offline authority",
+            hint="make one with `pkigen authority init SPEC`, or give it with --authority",
         )
     cluster = inventory.cluster
     if described.cluster != cluster.name:
         raise BundleError(
-            f"this authority is that of {described.cluster}, and the spec is that of {cluster.name}",
+            f"this authority is for {described.cluster}, and the spec is for {cluster.name}",
             hint="each cluster has an authority of its own; nothing was signed",
         )
     if described.ca_keys is not inventory.ca_keys:
         raise BundleError(
             f"this authority was made for caKeys: {described.ca_keys}, and the spec has {inventory.ca_keys}",
-            hint="nothing was signed; another arrangement needs an authority of its own",
+            hint="nothing was signed; a different caKeys needs another authority",
         )
     return described
 
@@ -367,7 +367,9 @@ def _chain(reader: Reader, files: KeyPairFiles, *, now: datetime | None) -> tupl
     below = 1 if files == _ROOT_FILES else 0
     reason = unfit(chain, public_key=observed.public_key, now=moment, below=below)
     if reason is not None:
-        raise AuthorityError(f"{files.certificate} is unfit to sign: {reason}", hint="bring a CA that is fit")
+        raise AuthorityError(
+            f"{files.certificate} is unfit to sign: {reason}", hint="provide a CA that is fit"
+        )
     return chain
 
 

@@ -118,7 +118,7 @@ def _require_no_new_ca(new: Iterable[DesiredCertificate]) -> None:
     for item in new:
         if item.issuer is None:
             raise AuthorityError(
-                f"the authority is encrypted, and the key of {item.id} would wait for its answer in the open",
+                f"the authority is encrypted, but the pending key of {item.id} would be unencrypted",
                 hint="`pkigen authority decrypt` first, and encrypt it again once the answer is accepted",
             )
 
@@ -184,7 +184,7 @@ def require_current(
     asked = frozenset(pending.asked)
     more = sorted(following - asked)
     if more:
-        reason: str | None = f"{more[0]}: it is not asked for"
+        reason: str | None = f"{more[0]}: it is not in the request"
     elif successors(asked):
         reason = None
     else:
@@ -193,8 +193,8 @@ def require_current(
         reason = outdated(pending, planner.plan(store, selection=unasked), planner.inventory)
     if reason is not None:
         raise BundleError(
-            f"request {pending.requests.nonce[:8]} is out, and is not what the spec needs now: {reason}",
-            hint="--again makes a new request; an answer to the old one is refused then",
+            f"the pending request {pending.requests.nonce[:8]} no longer matches the spec: {reason}",
+            hint="--again makes a new request; an answer to the old one is then refused",
         )
 
 
@@ -217,7 +217,7 @@ def outdated(pending: PendingAnswer, plan: Plan, inventory: Inventory) -> str | 
     for action in plan.offline:
         own = inventory.certificates[action.id].issuer is None and inventory.ca_keys is CAKeys.OFFLINE
         if action.id not in asked and not own:
-            return f"{action.id}: it is not asked for"
+            return f"{action.id}: it is not in the request"
     return None
 
 

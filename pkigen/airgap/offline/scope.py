@@ -47,7 +47,8 @@ def asked_by_name(inventory: Inventory, names: Iterable[str], within: timedelta 
         item = inventory.certificates.get(identifier)
         if item is None or not inventory.is_signed_offline(item):
             raise UsageError(
-                f"{identifier} needs no offline authority", hint=f"`pkigen renew SPEC {identifier}` renews it"
+                f"{identifier} is not signed by the offline authority",
+                hint=f"`pkigen renew SPEC {identifier}` renews it",
             )
     return selection_of(found, within)
 
@@ -70,5 +71,7 @@ def successor_ids(inventory: Inventory, names: Iterable[str]) -> frozenset[str]:
         if name not in known:
             raise UsageError(f"there is no CA {name!r} here", hint=f"choose from {', '.join(sorted(known))}")
     if chosen and inventory.ca_keys is CAKeys.OFFLINE:
-        raise UsageError("--next goes with caKeys: site", hint="CAs whose keys are offline do not rotate")
+        raise UsageError(
+            "--next can only be used with caKeys: site", hint="CAs whose keys are offline cannot be rotated"
+        )
     return frozenset(map(next_id, chosen))

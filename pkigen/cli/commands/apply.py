@@ -38,9 +38,7 @@ def apply(
     *,
     plan: Annotated[
         Path | None,
-        typer.Option(
-            "--plan", metavar="FILE", help="Apply this saved plan; refused when the world has moved since."
-        ),
+        typer.Option("--plan", metavar="FILE", help="Apply this saved plan; refused if it is stale."),
     ] = None,
     yes: YesOption = False,
     force: ForceOption = False,
@@ -49,7 +47,7 @@ def apply(
     unlocking: Unlocking,
     output: FormatOption = Format.TEXT,
 ) -> None:
-    """Show the plan, ask, and carry it out: whole or not at all.
+    """Show the plan, ask, and apply it: completely or not at all.
 
     What it replaces goes to a backup first.
     """

@@ -1,4 +1,4 @@
-"""`pkigen authority decrypt`: private files lie open again."""
+"""`pkigen authority decrypt`: private files are unencrypted again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def decrypt(
     unlocking: Unlocking,
     yes: YesOption = False,
 ) -> None:
-    """Leave an authority's private files in the open, as `pkigen init` does without --encrypt-authority."""
+    """Decrypt an authority's private files: they are then as `pkigen init` makes them by default."""
 
     def ready(_session: Session, store: Store) -> bool:
         return sealed_identity(store) is not None

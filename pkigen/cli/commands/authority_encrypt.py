@@ -1,4 +1,4 @@
-"""`pkigen authority encrypt`: private files that lie open are sealed."""
+"""`pkigen authority encrypt`: unencrypted private files are sealed."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def encrypt(
     recipient: RecipientOption = None,
     yes: YesOption = False,
 ) -> None:
-    """Encrypt every private file of an authority that lies open, all or none.
+    """Encrypt every private file of an unencrypted authority, all or none.
 
-    All backups go, for they hold the keys in the open. The spec must not put CA keys on nodes
+    All backups go, because they contain the keys unencrypted. The spec must not put CA keys on nodes
     (certificates.distributeCAKeys: false).
     """
     locking = Locking(file=passphrase_file, descriptor=passphrase_fd, identity=identity, recipient=recipient)

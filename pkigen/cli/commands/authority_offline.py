@@ -61,7 +61,7 @@ RootValidityOption = Annotated[
     typer.Option(
         "--root-validity",
         metavar="DURATION",
-        help="How long the root lives.  [default: twice the spec's caValidity]",
+        help="The validity of the root.  [default: twice the spec's caValidity]",
     ),
 ]
 
@@ -95,7 +95,7 @@ def init(
         opened = open_authority(session.inventory, store, now=session.now)
         _say_authority(session, opened)
     if existed:
-        note("note: it was there already, and is as it was")
+        note("note: it exists already and is unchanged")
 
 
 def _root_lifetime(session: Session, given: str | None) -> timedelta:
@@ -133,9 +133,9 @@ def renew(
     root_validity: RootValidityOption = None,
     yes: YesOption = False,
 ) -> None:
-    """Give the root or a CA a new validity: the same key and name, so all that it has signed stays good.
+    """Give the root or a CA a new validity: the same key and name, so everything it signed stays valid.
 
-    The next answer brings it to the site. A CA that somebody else has signed is renewed there.
+    The next answer contains it. A CA that another CA has signed is renewed by its issuer.
     """
     session = _at_authority(context, spec, directory)
     lifetime = _root_lifetime(session, root_validity)
@@ -148,16 +148,18 @@ def renew(
             names, opened, session.inventory, store, session.tools(PlainVault()), root_validity=lifetime
         )
         _say_authority(session, open_authority(session.inventory, store, now=session.now))
-    note("next: at the site, `pkigen authority request SPEC NAME` asks for what is to have a new end")
+    note("next: at the site, `pkigen authority request SPEC NAME` requests the certificates to renew")
 
 
 def sign(
     context: typer.Context,
-    request: Annotated[Path, typer.Argument(metavar="REQUEST", help="The file that the site has sent.")],
-    spec: Annotated[Path, typer.Option("--spec", metavar="SPEC", help="The spec, as this side has it.")],
+    request: Annotated[Path, typer.Argument(metavar="REQUEST", help="The site's request file.")],
+    spec: Annotated[Path, typer.Option("--spec", metavar="SPEC", help="The spec of this side.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="The answer.  [default: REQUEST with the ending .answer]"),
+        typer.Option(
+            "--out", metavar="FILE", help="The answer file.  [default: REQUEST with the suffix .answer]"
+        ),
     ] = None,
     *,
     directory: AuthorityOption = None,
@@ -182,7 +184,7 @@ def sign(
     if not session.root.exists():
         raise UsageError(
             f"{session.root} does not exist",
-            hint="make the authority with `pkigen authority init SPEC`, or say where it is with --authority",
+            hint="make the authority with `pkigen authority init SPEC`, or give it with --authority",
         )
     with session.writing("authority sign") as store:
         opened = open_authority(session.inventory, store, now=session.now)

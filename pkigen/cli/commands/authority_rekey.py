@@ -45,8 +45,8 @@ def rekey(
 ) -> None:
     """Change the passphrase of an encrypted authority, or the identity that opens it.
 
-    Every private file is sealed anew for a key that the old passphrase never opened, and all backups go. A
-    copy that somebody made before still opens with the old one: where that is to be feared, rotate the keys.
+    Every private file is sealed again, for a key that the old passphrase never opened, and all backups go. A
+    copy that was made before can still be opened with the old one: if there may be one, rotate the keys.
     """
     locking = Locking(
         file=new_passphrase_file, descriptor=new_passphrase_fd, identity=new_identity, recipient=recipient

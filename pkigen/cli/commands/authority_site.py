@@ -63,43 +63,48 @@ def request(
         list[str] | None,
         typer.Argument(
             metavar="NAME",
-            help="Ask for these too, though not due: kubeadm's names, cp-1/apiserver, user:dev1, ca.",
+            help="Also request these, even if they are not due: kubeadm's names, cp-1/apiserver, user:dev1, "
+            "ca.",
         ),
     ] = None,
     *,
     file: Annotated[
         Path | None,
-        typer.Option("--request", metavar="FILE", help="The request.  [default: DIR.request]"),
+        typer.Option("--request", metavar="FILE", help="The request file.  [default: DIR.request]"),
     ] = None,
     within: Annotated[
         str | None,
-        typer.Option("--within", metavar="DURATION", help="Ask for what expires within this time, too."),
+        typer.Option("--within", metavar="DURATION", help="Also request what expires within this time."),
     ] = None,
     following: Annotated[
         list[str] | None,
         typer.Option(
-            "--next", metavar="CA", help="Ask for the successor of a CA alone, for `rotate ca`; repeat it."
+            "--next",
+            metavar="CA",
+            help="Request only the successor of a CA, for `rotate ca`; may be repeated.",
         ),
     ] = None,
     again: Annotated[
         bool,
-        typer.Option("--again", help="Make a new request; an answer to the one that is out is refused then."),
+        typer.Option("--again", help="Make a new request; an answer to the pending one is then refused."),
     ] = False,
     out: OutOption = None,
     unlocking: Unlocking,
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
-    """Ask the offline authority, in one file, for all that cannot be signed here.
+    """Request from the offline authority, in one file, everything that cannot be signed here.
 
     That is what is missing, changed, or due. The keys are made here and stay here; the tree stays as it is
-    until the answer is accepted. While a request is out, the same one is written again.
+    until the answer is accepted. While a request is pending, the same one is written again.
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
     session = session.with_keys(unlocking)
     require_offline(session.inventory)
     if following and (names or within):
-        raise UsageError("--next goes alone", hint="ask for other certificates before or after it")
+        raise UsageError(
+            "--next cannot be combined with names or --within", hint="request other certificates separately"
+        )
     window = duration(within, "--within") if within else None
     selection = asked_by_name(session.inventory, names or (), window)
     request_out(
@@ -116,7 +121,7 @@ def request(
 @unlocked
 def accept(
     context: typer.Context,
-    answered: Annotated[Path, typer.Argument(metavar="ANSWER", help="The file that has come back.")],
+    answered: Annotated[Path, typer.Argument(metavar="ANSWER", help="The answer file.")],
     spec: SpecArgument,
     *,
     out: OutOption = None,
@@ -135,9 +140,9 @@ def accept(
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
-    """Take in what the offline authority has signed, with all that follows from it: whole or not at all.
+    """Accept what the offline authority has signed, and make the changes that follow, all or none.
 
-    The answer must be to the request that is out, whole, and signed by the authority's key; every certificate
+    The answer must be to the pending request, complete, and signed by the authority's key; every certificate
     in it is compared with the spec and verified. What it replaces goes to a backup first.
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
@@ -187,7 +192,7 @@ def _delivered(
 def _put_successors(session: Session, store: Store, delivery: Delivery, *, yes: bool) -> None:
     for identifier in delivery.certificates:
         say_line(f"+ create {identifier} (rotation)")
-    if not yes and not agreed("put these beside the present CAs?"):
+    if not yes and not agreed("add these beside the present CAs?"):
         raise PkigenError("not accepted", hint="nothing was changed")
     put_successors(delivery, session.inventory, store, now=session.now)
     say_line(f"accepted: {len(delivery.certificates)} successors in {session.root}; nothing trusts them yet")

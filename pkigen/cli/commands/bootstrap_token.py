@@ -41,28 +41,28 @@ def bootstrap_token(
     *,
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="DIR", help="Where the two files go, 0600."),
+        typer.Option("--out", metavar="DIR", help="The directory for the two files (mode 0600)."),
     ] = Path(),
     validity: Annotated[str, typer.Option("--validity", metavar="DURATION", help="How long.")] = "24h",
     group: Annotated[
         list[str] | None,
-        typer.Option("--group", metavar="NAME", help="Its groups; repeat it.  [default: kubeadm's]"),
+        typer.Option("--group", metavar="NAME", help="Its groups; may be repeated.  [default: kubeadm's]"),
     ] = None,
-    description: Annotated[str, typer.Option("--description", help="What it is for.")] = "made by pkigen",
+    description: Annotated[str, typer.Option("--description", help="A description.")] = "made by pkigen",
     server: ServerOption = None,
     pki: PkiOption = None,
 ) -> None:
-    """Make a bootstrap token, and all that a node needs to join with it.
+    """Make a bootstrap token, and everything that a node needs to join with it.
 
-    That is the Secret that makes the API server take it, with the bindings that let its bearer become a node
+    That is the Secret that makes the API server accept it, with the bindings that let its user become a node
     and the ConfigMap cluster-info that it discovers the cluster by, and bootstrap-kubelet.conf for the node.
-    The token itself stands in these two files only.
+    The token itself is in these two files only.
     """
     lifetime = duration(validity, "--validity")
     if lifetime > _LONG:
         note(
             f"warning: whoever reads this token within {format_duration(lifetime)} can join a node: make one "
-            "when nodes join, with a short --validity (kubeadm's live 24h)"
+            "when nodes join, with a short --validity (kubeadm's are valid for 24h)"
         )
     groups = tuple(group) if group else (bootstrap.DEFAULT_GROUP,)
     session = open_cluster(system_of(context), spec, pki=pki)
@@ -95,4 +95,4 @@ def bootstrap_token(
         say_line(f"discovery hash: {discovery_hash(anchor)}")
     note(f"next: kubectl apply -f {shlex.quote(str(manifest))}")
     note(f"      copy {kubeconfig} to /etc/kubernetes/bootstrap-kubelet.conf of the node")
-    note("      the token cleaner of the controller manager deletes the Secret at its end")
+    note("      the token cleaner of the controller manager deletes the Secret when it expires")

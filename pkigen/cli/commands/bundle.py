@@ -35,7 +35,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 @app.callback()
 def bundle() -> None:
-    """Pack nodes for sites without a network, and install what was carried there."""
+    """Pack node bundles for sites without a network, and install them there."""
 
 
 # -- at the authority -----------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def create(
         bool,
         typer.Option(
             "--rescue",
-            help="Pack the rescue kit instead: it brings the cluster back when its certificates have ended.",
+            help="Pack the rescue kit instead: it recovers the cluster after its certificates have expired.",
         ),
     ] = False,
     recipient: Annotated[
@@ -78,17 +78,20 @@ def create(
     """Pack one sealed and signed bundle for each node.
 
     A node with an ageRecipient in the spec gets its bundle sealed to that; the others' are sealed with a
-    passphrase. The PKI directory must be what the spec asks for.
+    passphrase. The PKI directory must match the spec.
     """
     session = open_spec(system_of(context), spec, out=pki, templates=templates).with_keys(unlocking)
     source = PassphraseSource(file=passphrase_file, descriptor=passphrase_fd)
     if rescue:
         if nodes:
-            raise UsageError("--rescue and --node do not go together: a kit is for no node")
+            raise UsageError("--rescue and --node cannot be combined: a kit is not for one node")
         make_kit(session, spec, out, source=source, recipient=recipient)
         return
     if recipient is not None:
-        raise UsageError("--recipient goes with --rescue", hint="a node's is its ageRecipient in the spec")
+        raise UsageError(
+            "--recipient can only be used with --rescue",
+            hint="a node's recipient is its ageRecipient in the spec",
+        )
     chosen = _chosen(session, nodes)
     with session.reading() as store:
         session = session.at(store)
@@ -130,7 +133,7 @@ def _enrolled(session: Session, store: Store, nodes: tuple[Node, ...], *, named:
     for name, identifiers in missing.items():
         if not identifiers:
             continue
-        sentence = f"{name} has not asked for its certificates yet: {', '.join(identifiers)}"
+        sentence = f"{name} has not requested its certificates yet: {', '.join(identifiers)}"
         if named or not ready:
             raise BundleError(
                 sentence,

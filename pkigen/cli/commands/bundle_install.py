@@ -40,7 +40,7 @@ def verify(visit: Visit) -> None:
     with visit.reading() as store:
         bundle, installed = visit.admitted(store)
         bundle, _ = visit.changes(bundle, store, installed)
-    say_line(f"{visit.file} is good for {bundle.label.node} of {bundle.label.cluster}: {facts(bundle)}")
+    say_line(f"{visit.file} is valid for {bundle.label.node} of {bundle.label.cluster}: {facts(bundle)}")
 
 
 def inspect(
@@ -53,7 +53,7 @@ def inspect(
     passphrase_file: PassphraseFileOption = None,
     passphrase_fd: PassphraseFdOption = None,
     label_only: Annotated[
-        bool, typer.Option("--label", help="Show only the outside, for which nothing must be opened.")
+        bool, typer.Option("--label", help="Show only the label, which needs no key.")
     ] = False,
     runbook: Annotated[bool, typer.Option("--runbook", help="Print the runbook in it.")] = False,
     certificates_dir: DirectoryOption = None,
@@ -61,7 +61,7 @@ def inspect(
 ) -> None:
     """Show what is in a bundle, without the secrets."""
     if runbook and output is not Format.TEXT:
-        raise UsageError("--runbook is text: it goes without --output")
+        raise UsageError("--runbook prints text and cannot be combined with --output")
     visit = visit_of(
         context,
         file,
@@ -120,7 +120,7 @@ def install(visit: Visit, *, yes: YesOption = False) -> None:
         left = strangers(bundle.manifest, store, installed)
     _say_all(changes_text(changes, left))
     if os.geteuid() != 0:
-        note("note: not root: the files will be yours; on a running node they must be root's")
+        note("note: not run as root: you will own the files; on a running node root must own them")
     if not yes and not agreed("install this?"):
         raise PkigenError("not installed", hint="nothing was changed")
     with visit.writing("bundle install") as store:
@@ -173,7 +173,7 @@ def rollback(
         left = roll_back(planned, store)
     kept = f"; what was replaced is in backup {left}" if left else ""
     say_line(f"rolled back to before {planned.backup}{kept}")
-    note("note: restart what has read the files, as after an install")
+    note("note: restart the components that read these files, as after an install")
 
 
 def _say_recovery(store: Store) -> None:
@@ -186,7 +186,7 @@ def _say_whose(visit: Visit, envelope: Envelope) -> None:
     with visit.reading() as store:
         installed = read_installed(store)
     if installed is None:
-        note("note: without --pin this shows who claims to have signed it, not who has")
+        note("note: without --pin the signer is only claimed, not verified")
     elif installed.fingerprint != envelope.fingerprint:
         note(f"note: it is signed by another key than {installed.fingerprint}, which this host trusts")
 

@@ -32,7 +32,9 @@ def changes(
     context: typer.Context,
     backup: Annotated[
         str | None,
-        typer.Argument(metavar="ID", help="The backup that the first of them left; the newest by default."),
+        typer.Argument(
+            metavar="ID", help="Start with the change that left this backup; by default the newest."
+        ),
     ] = None,
     *,
     directory: Annotated[Path, typer.Option("--out", metavar="DIR", help="The PKI directory.")] = Path(),

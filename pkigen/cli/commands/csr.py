@@ -22,14 +22,14 @@ from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, private_pem
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Make certificate signing requests, and take them through the cluster.",
+    help="Make certificate signing requests, and have the cluster sign them.",
 )
 
-UserOption = Annotated[str, typer.Option("--user", metavar="NAME", help="The user name to ask for.")]
+UserOption = Annotated[str, typer.Option("--user", metavar="NAME", help="The user name to request.")]
 ReasonOption = Annotated[
     str | None,
     typer.Option(
-        "--allow-system-identity", metavar="REASON", help="Why it may be a name of Kubernetes' own."
+        "--allow-system-identity", metavar="REASON", help="Why a name reserved for Kubernetes is allowed."
     ),
 ]
 
@@ -39,9 +39,11 @@ def new(
     *,
     user: UserOption,
     group: Annotated[
-        list[str] | None, typer.Option("--group", metavar="NAME", help="A group to ask for; repeat it.")
+        list[str] | None, typer.Option("--group", metavar="NAME", help="A group to request; may be repeated.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where key and request go.")] = Path(),
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="The directory for the key and the request.")
+    ] = Path(),
     key_algorithm: Annotated[
         KeyAlgorithm, typer.Option("--key-algorithm", help="The key's kind and size.")
     ] = KeyAlgorithm.ECDSA_P256,
@@ -61,7 +63,7 @@ def new(
         (key_file, private_pem(key).decode(), 0o600),
         (request_file, make_request(subject, key).decode(), 0o644),
     )
-    note(f"key: {key_file} (keep it; nobody else ever needs it)")
+    note(f"key: {key_file} (keep it secret; nobody else needs it)")
     say(str(request_file))
 
 
@@ -77,11 +79,14 @@ def manifest(
         typer.Option("--name", help="The object's name.  [default: the user's]", callback=object_name_value),
     ] = None,
     validity: Annotated[
-        str, typer.Option("--validity", metavar="DURATION", help="How long; the cluster may shorten it.")
+        str,
+        typer.Option(
+            "--validity", metavar="DURATION", help="The validity to request; the cluster may shorten it."
+        ),
     ] = "720h",
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Where the manifest goes.  [default: standard output]"),
+        typer.Option("--out", metavar="FILE", help="The output file.  [default: standard output]"),
     ] = None,
 ) -> None:
     """Render the CertificateSigningRequest of a request, with the kubectl lines.
@@ -100,7 +105,7 @@ def manifest(
         validity=duration(validity, "--validity"),
         file=str(out) if out is not None else "FILE",
     )
-    note(f"whoever approves it lets in {asked}; key {request.key_description}")
+    note(f"approving it grants access to {asked}; key {request.key_description}")
     if out is not None:
         write_text(out, made.manifest)
         say(page(made.steps))

@@ -23,9 +23,11 @@ def example_directory() -> Path:
 
 @app.command()
 def example(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which one; --list names them.")] = "single",
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The example's name; --list prints the names.")
+    ] = "single",
     *,
-    listing: Annotated[bool, typer.Option("--list", help="Name the examples.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Print the names of the examples.")] = False,
 ) -> None:
     """Print a commented spec to start from."""
     directory = example_directory()

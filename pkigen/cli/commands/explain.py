@@ -56,8 +56,8 @@ def explain(
 ) -> None:
     """Explain a user, a certificate, a kubeconfig, a component or an error.
 
-    Who presents it to whom, which setting verifies it, which identity and rights result, when it ends and
-    what then stops working; for an error, the next step.
+    Who presents it to whom, which setting verifies it, which identity and permissions result, when it expires
+    and what then stops working; for an error, the next step.
     """
     system = system_of(context)
     now = system.clock()
@@ -67,11 +67,11 @@ def explain(
         say(page(_failure(system, _message(error), place, pki)))
         return
     if what is None:
-        raise UsageError("say what to explain: a name, a file or --error TEXT")
+        raise UsageError("give what to explain: a name, a file or --error TEXT")
     name = what
     if len(name) < _LONGEST_NAME and Path(name).is_dir():
         raise UsageError(
-            f"{name} is a directory", hint=f"say whom or what: `pkigen explain WHO {shlex.quote(name)}`"
+            f"{name} is a directory", hint=f"give a name too: `pkigen explain WHO {shlex.quote(name)}`"
         )
     if len(name) < _LONGEST_NAME and Path(name).is_file():
         with _known(system, _place(spec), pki) as cluster:
@@ -103,8 +103,9 @@ def _failure(system: System, text: str, spec: Path | None, pki: Path | None) -> 
     found = failures.explain(text, known)
     if found is None:
         raise AccessError(
-            "this message is not one that pkigen knows",
-            hint="it knows unknown authorities, wrong names, system:anonymous, Unauthorized and Forbidden",
+            "pkigen does not know this message",
+            hint="it recognizes unknown authorities, wrong names, system:anonymous, Unauthorized and "
+            "Forbidden",
         )
     return found
 
@@ -113,7 +114,7 @@ def _name(system: System, name: str, spec: Path | None, pki: Path | None) -> tup
     place = _place(spec)
     if place is None:
         raise UsageError(
-            f"{name[:80]!r} is no file here, and no cluster is given to look it up in",
+            f"{name[:80]!r} is not a file, and no cluster was given to look it up in",
             hint="add its spec or its PKI directory",
         )
     with _known(system, place, pki) as cluster:
@@ -124,9 +125,7 @@ def _name(system: System, name: str, spec: Path | None, pki: Path | None) -> tup
     if found is None:
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else "`pkigen status` lists the certificates"
-        raise UsageError(
-            f"there is nothing called {name[:80]!r} in this cluster, and no such file", hint=hint
-        )
+        raise UsageError(f"this cluster has no {name[:80]!r}, and there is no such file", hint=hint)
     return found
 
 

@@ -27,7 +27,7 @@ def iam(
         typer.Option(
             "--current",
             metavar="FILE",
-            help="The ConfigMap as it is, whose node mappings are kept; - reads standard input.",
+            help="The current ConfigMap, whose node mappings are kept; - reads standard input.",
             allow_dash=True,
         ),
     ] = None,
@@ -36,10 +36,10 @@ def iam(
         typer.Option("--config-map", help="Leave the bindings out; `apply` writes them to addons/iam.yaml."),
     ] = False,
 ) -> None:
-    """Render aws-auth and the bindings for users that come from AWS IAM."""
+    """Render aws-auth and the bindings for users of AWS IAM."""
     session = open_cluster(system_of(context), spec)
     if not session.inventory.cluster.spec.iam:
-        raise AccessError("spec.iam maps nobody", hint="give it arn, username and groups")
+        raise AccessError("spec.iam is empty", hint="each entry needs arn, username and groups")
     known = None
     if current is not None:
         data = read_bounded(current, limit=LARGEST_CONFIG_MAP)

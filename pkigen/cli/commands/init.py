@@ -36,7 +36,7 @@ def init(
     out: OutOption = None,
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be made, and make nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be made; write nothing.")
     ] = False,
     encrypt_authority: Annotated[
         bool,
@@ -61,7 +61,7 @@ def init(
     """
     locking = Locking(file=passphrase_file, descriptor=passphrase_fd, identity=identity, recipient=recipient)
     if locking.is_given and not encrypt_authority:
-        raise UsageError("a passphrase, identity or recipient goes with --encrypt-authority")
+        raise UsageError("a passphrase, identity or recipient can only be used with --encrypt-authority")
     loaded = read_spec(spec)
     warn(loaded.warnings)
     inventory = derive(loaded.spec)

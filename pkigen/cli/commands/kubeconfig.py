@@ -24,16 +24,19 @@ app = typer.Typer(
 
 @app.command("merge")
 def merge_kubeconfigs(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="In the order of precedence.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE", help="The kubeconfigs, the one that takes precedence first."),
+    ],
     *,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="FILE", help="Where the result goes, 0600.  [default: standard output]"
+            "--out", metavar="FILE", help="The output file (mode 0600).  [default: standard output]"
         ),
     ] = None,
     flatten: Annotated[
-        bool, typer.Option("--flatten", help="Put certificates and keys of files into the result.")
+        bool, typer.Option("--flatten", help="Embed certificates and keys from files.")
     ] = False,
     exec_free: Annotated[
         bool,
@@ -53,7 +56,7 @@ def merge_kubeconfigs(
         for config in configs:
             for fault in merge.programs(config):
                 raise AccessError(
-                    fault, hint="a kubeconfig should start nothing: leave it out, or add --allow-exec"
+                    fault, hint="a kubeconfig should not start programs: leave it out, or add --allow-exec"
                 )
     merged = merge.merge(configs)
     config = merged.config
@@ -77,7 +80,7 @@ def show(
         Path, typer.Argument(metavar="FILE", help="A kubeconfig; - reads standard input.", allow_dash=True)
     ],
 ) -> None:
-    """Say who a kubeconfig makes you, in which groups, until when, and what breaks next."""
+    """Show the user and groups of a kubeconfig, until when it is valid, and what breaks next."""
     config = _read(file)
     now = system_of(context).clock()
     say(page(lines(config, read_reference, now=now)))
@@ -86,12 +89,12 @@ def show(
 def _referenced(path: Path) -> bytes:
     data = read_bounded(path, limit=LARGEST_REFERENCE)
     if len(data) > LARGEST_REFERENCE:
-        raise AccessError(f"{path} is larger than {LARGEST_REFERENCE >> 20} MiB, which no certificate is")
+        raise AccessError(f"{path} is larger than {LARGEST_REFERENCE >> 20} MiB, the limit for a certificate")
     return data
 
 
 def _read(path: Path) -> Kubeconfig:
     data = read_bounded(path, limit=LARGEST_KUBECONFIG)
     if len(data) > LARGEST_KUBECONFIG:
-        raise AccessError(f"{path} is larger than {LARGEST_KUBECONFIG >> 20} MiB, which no kubeconfig is")
+        raise AccessError(f"{path} is larger than {LARGEST_KUBECONFIG >> 20} MiB, the limit for a kubeconfig")
     return load(data, path)

@@ -32,7 +32,7 @@ _PUBLIC = 0o644
 
 @app.callback()
 def node() -> None:
-    """Prepare a node: the key that its bundles are sealed to, and keys that are born there and stay."""
+    """Prepare a node: the key that its bundles are sealed to, and private keys that never leave it."""
 
 
 # -- on the node ----------------------------------------------------------------------------------------
@@ -44,7 +44,7 @@ def identity(
     *,
     root: RootOption = Path("/"),
     show: Annotated[
-        bool, typer.Option("--show", help="Only show the recipient of the key that is there.")
+        bool, typer.Option("--show", help="Only show the recipient of the existing key.")
     ] = False,
 ) -> None:
     """Make this node's age key, and print its public half for the spec's ageRecipient.
@@ -70,12 +70,12 @@ def _made(system: System, root: Path) -> Identity:
         if identity_of(store) is not None:
             raise PkigenError(
                 f"{root / IDENTITY} exists: a new key could not open what was sealed to it",
-                hint="show its recipient with --show; move it away to have a new one made",
+                hint="show its recipient with --show; to make a new key, move it away",
             )
         with store.transaction() as transaction:
             made = stage_identity(transaction)
             transaction.commit()
-    note("next: carry this line to the authority, into the node's ageRecipient in the spec")
+    note("next: put this line into the node's ageRecipient in the authority's spec")
     return made
 
 
@@ -84,7 +84,10 @@ def request(
     context: typer.Context,
     spec: SpecArgument,
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="The medium: the request goes there, and no key.")
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", help="The medium to write the request to; no key is written there."
+        ),
     ],
     *,
     root: RootOption = Path("/"),
@@ -92,18 +95,20 @@ def request(
     identity: IdentityOption = None,
     reuse_keys: Annotated[
         bool,
-        typer.Option("--reuse-keys", help="Ask for the keys that are installed instead of making new ones."),
+        typer.Option(
+            "--reuse-keys", help="Request certificates for the installed keys instead of making new ones."
+        ),
     ] = False,
     anew: Annotated[
         bool,
-        typer.Option("--anew", help="Give up the request that waits for its answer, and make another."),
+        typer.Option("--anew", help="Discard the pending request, and make a new one."),
     ] = False,
 ) -> None:
-    """Make keys for all that this node needs, and one signed file that asks for their certificates.
+    """Make the keys that this node needs, and one signed file that requests their certificates.
 
     The keys stay here, in ROOT/var/lib/pkigen/pending.json, until the answer is installed; what is in use is
     not touched. Run again before that, it writes the same file again. SPEC is a copy of the cluster's: the
-    authority judges every request by its own.
+    authority reviews every request by its own.
     """
     system = system_of(context)
     loaded = read_spec(spec)
@@ -126,10 +131,13 @@ def request(
     write_file(file, asked.file, mode=_PUBLIC)
     say(listed(inventory.certificates[identifier] for identifier, _ in asked.requests.requests))
     if not asked.is_new:
-        note(f"note: this is the request of {timestamp(asked.requests.created)}, which waits for its answer")
+        note(f"note: this is the pending request of {timestamp(asked.requests.created)}")
     say_line(f"{file}: {len(asked.requests.requests)} requests; the private keys stay in {root / PENDING}")
     say_line(f"signed by {name}'s request key {asked.signer}")
-    note("next: carry the file to the authority; say the fingerprint by another way: by telephone, on paper;")
+    note(
+        "next: carry the file to the authority; give it the fingerprint by another channel "
+        "(telephone, paper);"
+    )
     note(f"      there: `pkigen node approve SPEC {file.name} --pin {asked.signer} --out MEDIUM`")
 
 

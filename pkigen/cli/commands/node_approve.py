@@ -1,4 +1,4 @@
-"""`pkigen node approve`: what nodes ask for by file is judged, shown, issued, and answered by file."""
+"""`pkigen node approve`: what nodes request by file is reviewed, shown, issued, and answered by file."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def approve(
     unlocking: Unlocking,
     templates: TemplatesOption = None,
 ) -> None:
-    """Judge nodes' requests against the spec, show all that it would issue, ask, issue, and pack the answers.
+    """Compare nodes' requests with the spec, show what would be issued, ask, issue, and pack the answers.
 
     All of the requests are approved, or none. An answer is a bundle without the node's private keys, sealed
     to the node. Approving the same request again issues nothing: the answer is packed again.
@@ -136,7 +136,7 @@ def _agreed(session: Session, store: Store, spec: Path, petitions: list[Petition
         if petition.former_signer is not None:
             note(f"note: {node} signed its last request with another key: {petition.former_signer}")
         say_line(
-            f"asked for by {node} at {timestamp(petition.requests.created)}, signed by {petition.signer}"
+            f"requested by {node} at {timestamp(petition.requests.created)}, signed by {petition.signer}"
         )
     if not yes and not agreed(f"issue these {len(items)} certificates?"):
         raise PkigenError("not approved", hint="nothing was issued")
@@ -145,7 +145,10 @@ def _agreed(session: Session, store: Store, spec: Path, petitions: list[Petition
 
 def _say_kept_back(applied: Applied) -> None:
     for identifier in applied.capped:
-        note(f"note: {identifier} was shortened to its CA's end; `pkigen rotate ca` makes room")
+        note(
+            f"note: {identifier} was shortened to its CA's validity; rotate the CA for longer "
+            "validities: `pkigen rotate ca`"
+        )
 
 
 def _answer(session: Session, store: Reader, petitions: tuple[Petition, ...], out: Path) -> None:
@@ -163,7 +166,7 @@ def _answer(session: Session, store: Reader, petitions: tuple[Petition, ...], ou
             except PkigenError as error:
                 raise PkigenError(
                     error.message,
-                    hint="what was asked for is issued: run this again, and it packs the answers",
+                    hint="the certificates are issued: run this again to pack the answers",
                 ) from None
             step()
             said.append(

@@ -22,7 +22,7 @@ app = typer.Typer(
 UriOption = Annotated[
     str | None,
     typer.Option(
-        "--jwks-uri", metavar="URL", help="Where the keys are published.  [default: the API server's]"
+        "--jwks-uri", metavar="URL", help="The URL where the keys are published.  [default: the API server's]"
     ),
 ]
 
@@ -46,7 +46,9 @@ def write(
     context: typer.Context,
     spec: ClusterArgument,
     *,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The root of what is published.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="The root directory of what is published.")
+    ],
     jwks_uri: UriOption = None,
     pki: PkiOption = None,
 ) -> None:

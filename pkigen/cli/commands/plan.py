@@ -33,9 +33,7 @@ def plan(
     ] = False,
     save: Annotated[
         Path | None,
-        typer.Option(
-            "--save", metavar="FILE", help="Save the plan, to be reviewed and given to apply --plan."
-        ),
+        typer.Option("--save", metavar="FILE", help="Save the plan for review and `apply --plan`."),
     ] = None,
     runbook: RunbookOption = None,
     templates: TemplatesOption = None,
@@ -58,7 +56,7 @@ def plan(
         say(structured.dump(content, output))
     if save is not None:
         write_text(save, structured.dump(content, "json") + "\n")
-        note(f"saved: apply exactly this with `pkigen apply {spec} --out {session.root} --plan {save}`")
+        note(f"saved: apply exactly this plan with `pkigen apply {spec} --out {session.root} --plan {save}`")
     if runbook is not None:
         write_runbook(runbook, session.inventory, made.changes)
     if exit_code and (made.changes or made.awaited):

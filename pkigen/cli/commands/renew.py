@@ -74,7 +74,7 @@ def renew(
 ) -> None:
     """Renew certificates: the same content with a new validity.
 
-    Every kubeconfig that embeds one is written anew.
+    Every kubeconfig that embeds one is written again.
     Without names, what is inside its renewBefore is renewed; with names, nothing else. A CA is renewed only
     by its name (ca, etcd-ca, front-proxy-ca), alone, and keeps its key: `pkigen renew SPEC ca`, or
     `pkigen renew ca SPEC`.
@@ -83,7 +83,7 @@ def renew(
     session = open_spec(system_of(context), spec, out=out, templates=templates)
     session = session.with_keys(unlocking)
     if (every or within) and names:
-        raise UsageError("names do not go together with --all or --within", hint="give one of them")
+        raise UsageError("names cannot be combined with --all or --within", hint="give one of them")
     if every:
         ids = leaf_ids(session.inventory)
     else:
@@ -122,12 +122,13 @@ def _review_authorities(session: Session, store: Store, ids: frozenset[str]) -> 
     if ids & AUTHORITIES:
         require_renewable(session.planner, store, ids, root=session.root)
         note(
-            "note: the CA keeps its key, so all that it has signed stays good, and the discovery hash stays "
-            "the same; that does not cure a leak: if others may have the key, `pkigen rotate ca`"
+            "note: the CA keeps its key, so everything it signed stays valid, and the discovery hash "
+            "stays the same; if the key may have leaked, rotate the CA instead: `pkigen rotate ca`"
         )
         return
     for ca, end in ending_authorities(session.planner, store):
         note(
-            f"note: the {ca.certificate_name} CA itself ends {end:%Y-%m-%d}, in "
-            f"{residual(end - session.now)}: what it signs ends with it; `pkigen rotate ca` makes room"
+            f"note: the {ca.certificate_name} CA itself expires {end:%Y-%m-%d}, in "
+            f"{residual(end - session.now)}, and so do the certificates it signs; rotate it: "
+            "`pkigen rotate ca`"
         )

@@ -1,4 +1,4 @@
-"""`pkigen rescue`: fresh trees for a cluster whose certificates have all ended, without any API server."""
+"""`pkigen rescue`: fresh trees for a cluster whose certificates have all expired, without any API server."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def rescue(
         typer.Option(
             "--pin",
             metavar="FINGERPRINT",
-            help="The bundle key that must have signed the kit; needed where no passphrase seals it.",
+            help="The bundle key that must have signed the kit; needed unless the kit is sealed with a "
+            "passphrase.",
         ),
     ] = None,
     identity: Annotated[
@@ -74,11 +75,11 @@ def rescue(
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
-    """Bring back a cluster whose certificates have all ended.
+    """Recover a cluster whose certificates have all expired.
 
-    Every node gets fresh files, even where the CAs themselves have ended, and what to do with them is printed
-    in order. No API server and no network is needed. A CA that has ended keeps its key and its name. From a
-    kit, the PKI directory is put back first. A second run changes nothing.
+    Every node gets new files, even where the CAs themselves have expired, and what to do with them is printed
+    in order. No API server and no network is needed. A CA that has expired keeps its key and its name. From a
+    kit, the PKI directory is restored first. A second run changes nothing.
     """
     system = system_of(context)
     if _is_kit(place):
@@ -86,10 +87,10 @@ def rescue(
         session = _from_kit(system, place, out, pin=pin, source=source, identity=identity)
     else:
         if pin is not None:
-            raise UsageError("--pin goes with a kit")
+            raise UsageError("--pin can only be used with a kit")
         plain = Unlocking(file=passphrase_file, descriptor=passphrase_fd, identity=identity)
         if plain.is_given and unlocking.is_given:
-            raise UsageError("there is no kit: say only once what opens the authority")
+            raise UsageError("without a kit, give only one passphrase or identity")
         unlocking = unlocking if unlocking.is_given else plain
         session = (
             open_cluster(system, place)
@@ -102,8 +103,8 @@ def rescue(
         selection = revival(found.inventory, store, now=found.now)
     if selection.revived:
         note(
-            f"note: {', '.join(sorted(selection.ids))}: renewed with the same key, so what it has signed and "
-            "has not ended itself is good again; where the key may have leaked, rotate it afterwards"
+            f"note: {', '.join(sorted(selection.ids))}: renewed with the same key, so certificates it signed "
+            "that have not expired are valid again; if the key may have leaked, rotate it afterwards"
         )
     change(
         session,
@@ -150,8 +151,8 @@ def _from_kit(
     with Store.open(root, command=command, now=system.clock(), filesystem=system.filesystem) as store:
         fresh = unpack_kit(kit, store)
     note(
-        f"{root} {'is put back from' if fresh else 'came from'} the kit of {timestamp(kit.label.created)}, "
-        f"serial {kit.label.serial}: what was issued or rotated after that is not in it"
+        f"{root} {'is' if fresh else 'was'} restored from the kit of {timestamp(kit.label.created)}, "
+        f"serial {kit.label.serial}: it does not contain what was issued or rotated later"
     )
     overrides = root / KIT_TEMPLATES
     return open_directory(system, root, spec=None, templates=overrides if overrides.is_dir() else None)
@@ -166,12 +167,12 @@ def _opened(file: Path, *, pin: str | None, source: PassphraseSource, identity: 
     if pin is None:
         # Anybody can seal for a recipient; a passphrase shows by itself who has sealed.
         raise BundleError(
-            "nobody has said which bundle key must have signed the kit",
+            "no bundle key is pinned for the kit",
             hint="give the fingerprint that `pkigen init` printed: --pin …",
         )
     if identity is None:
         raise UsageError(
             f"the kit is sealed for {envelope.label.reader}",
-            hint="say where the identity is: --identity FILE",
+            hint="give the identity: --identity FILE",
         )
     return open_bundle(envelope, read_identity(identity))

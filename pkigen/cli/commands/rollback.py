@@ -68,7 +68,7 @@ def rollback(
         say(line)
     if runbook is not None:
         write_runbook(runbook, inventory, planned.changes)
-    note("note: nodes keep what was copied to them; copy their trees again, as after any change")
+    note("note: the nodes still have their files; distribute the trees again, as after any change")
 
 
 def _in_place(session: Session, store: Store) -> Inventory:

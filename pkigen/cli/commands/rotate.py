@@ -57,14 +57,14 @@ def rotate_ca(
     live: Annotated[
         bool,
         typer.Option(
-            "--live", help="Before finish, see that every endpoint serves its promoted certificate."
+            "--live", help="Before finish, check that every endpoint serves its promoted certificate."
         ),
     ] = False,
     reuse_keys: Annotated[
         bool,
         typer.Option(
             "--reuse-keys",
-            help="Leaves keep their private keys: no node ever has a new certificate beside an old key.",
+            help="Keep the leaves' private keys, so that no node ever has a new certificate with an old key.",
         ),
     ] = False,
     unlocking: Unlocking,
@@ -96,7 +96,7 @@ def rotate_sa(
 ) -> None:
     """Replace the key that signs service account tokens: prepare → promote → finish, or rollback.
 
-    Finish is refused until the tokens of the old key have ended (serviceAccounts.maxTokenLifetime).
+    Finish is refused until the tokens of the old key have expired (serviceAccounts.maxTokenLifetime).
     """
     _rotate(options, replace(options.wanted, identifiers=(SA,), force=force), unlocking)
 
@@ -174,7 +174,7 @@ def _agree(proposed: ProposedStep, options: RotationOptions) -> None:
     tell(plan_text(proposed.plan, inventory, proposed.risks))
     if proposed.step is not RotationStep.PREPARE:
         for premise in proposed.premises:
-            note(f"taken for granted: {premise}")
+            note(f"assumed: {premise}")
     if not options.yes and not agreed(f"{proposed.step} {', '.join(proposed.identifiers)}?"):
         raise PkigenError("not rotated", hint="nothing was changed")
 

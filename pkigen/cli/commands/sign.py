@@ -54,15 +54,19 @@ def sign(
     user: Annotated[str, typer.Option("--user", metavar="NAME", help="The approved user name.")],
     group: Annotated[
         list[str] | None,
-        typer.Option("--group", metavar="NAME", help="An approved group; repeat it.  [default: the spec's]"),
+        typer.Option(
+            "--group", metavar="NAME", help="An approved group; may be repeated.  [default: the spec's]"
+        ),
     ] = None,
     validity: Annotated[
         str | None,
-        typer.Option("--validity", metavar="DURATION", help="How long.  [default: the spec's, else 720h]"),
+        typer.Option(
+            "--validity", metavar="DURATION", help="The validity.  [default: the spec's, else 720h]"
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Where the certificate goes.  [default: standard output]"),
+        typer.Option("--out", metavar="FILE", help="The output file.  [default: standard output]"),
     ] = None,
     kubeconfig: Annotated[
         Path | None,
@@ -73,13 +77,13 @@ def sign(
         typer.Option(
             "--key-path",
             metavar="PATH",
-            help="Where the owner keeps the key.  [default: the request's name with .key]",
+            help="The path of the key on the owner's machine.  [default: the request's name with .key]",
         ),
     ] = None,
     allow_system_identity: Annotated[
         str | None,
         typer.Option(
-            "--allow-system-identity", metavar="REASON", help="Why it may be a name of Kubernetes' own."
+            "--allow-system-identity", metavar="REASON", help="Why a name reserved for Kubernetes is allowed."
         ),
     ] = None,
     way: Reaching,
@@ -126,7 +130,9 @@ def sign(
 def _require_places(out: Path | None, kubeconfig: Path | None, key_path: str | None) -> None:
     """See that what is signed can be written, before it is signed."""
     if key_path is not None and kubeconfig is None:
-        raise UsageError("--key-path goes with --kubeconfig", hint="it says there where the owner's key is")
+        raise UsageError(
+            "--key-path can only be used with --kubeconfig", hint="the kubeconfig names the owner's key file"
+        )
     if out is not None and out == kubeconfig:
         raise UsageError("--out and --kubeconfig are the same file")
     require_writable(*(path for path in (out, kubeconfig) if path is not None))
@@ -155,7 +161,7 @@ def _say_request(request: Request, identity: ApprovedIdentity) -> None:
     for extension in request.extensions:
         note(f"requested: {extension} (not issued)")
     if request.asked != subject and (request.asked.common_name or request.asked.organizations):
-        note(f"note: it asks for another identity; {subject} was approved: only that is issued")
+        note(f"note: the request has another identity; only the approved one is issued: {subject}")
     if person is not None and set(person.groups) != set(subject.organizations):
         note(f"note: the spec gives {person.name} other groups: {', '.join(person.groups) or 'none'}")
 
@@ -164,6 +170,6 @@ def _say_issued(signed: Signed, subject: Subject, lifetime: timedelta, *, is_def
     end = signed.certificate.not_valid_after_utc
     default = " by default" if is_default else ""
     note(f"issued: {subject} until {end:%Y-%m-%d %H:%M} UTC ({format_duration(lifetime)}{default})")
-    note("note: a client certificate cannot be revoked before it ends; take its rights away instead")
+    note("note: a client certificate cannot be revoked before it expires; remove its bindings instead")
     if signed.capped:
-        note("note: shortened to its CA's end: no certificate outlives its CA")
+        note("note: shortened to its CA's validity: no certificate outlives its CA")

@@ -45,7 +45,7 @@ def status(
         Path | None,
         typer.Option("--spec", metavar="SPEC", help="Use this spec instead of the one in pki.lock."),
     ] = None,
-    output: Annotated[Form, typer.Option("--output", "-o", help="How to write it.")] = Form.TEXT,
+    output: Annotated[Form, typer.Option("--output", "-o", help="The output format.")] = Form.TEXT,
     textfile: Annotated[
         Path | None,
         typer.Option(
@@ -59,12 +59,12 @@ def status(
         typer.Option(
             "--fail-within",
             metavar="DURATION",
-            help=f"Exit {ExitCode.FINDINGS} when anything stops working within this time, such as 720h.",
+            help=f"Exit {ExitCode.FINDINGS} if anything expires within this time, such as 720h.",
         ),
     ] = None,
     templates: TemplatesOption = None,
 ) -> None:
-    """Show every certificate of every node, and how long it still works.
+    """Show every certificate of every node, and when it expires.
 
     CAs, kubeconfigs, kubelets and the service account key are included.
     """

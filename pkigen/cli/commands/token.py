@@ -38,20 +38,22 @@ def token(
     uid: Annotated[
         str | None,
         typer.Option(
-            "--uid", metavar="UID", help="The account's own; without it the API server takes no token."
+            "--uid", metavar="UID", help="The account's UID; without it the API server refuses the token."
         ),
     ] = None,
     audience: Annotated[
         list[str] | None,
         typer.Option(
-            "--audience", metavar="AUDIENCE", help="Whom it is for; repeat it.  [default: the API server]"
+            "--audience", metavar="AUDIENCE", help="An audience; may be repeated.  [default: the API server]"
         ),
     ] = None,
     validity: Annotated[str, typer.Option("--validity", metavar="DURATION", help="How long.")] = "1h",
     kubeconfig: Annotated[
         Path | None,
         typer.Option(
-            "--kubeconfig", metavar="FILE", help="Write a kubeconfig with it, 0600, instead of printing it."
+            "--kubeconfig",
+            metavar="FILE",
+            help="Write a kubeconfig with it (mode 0600) instead of printing it.",
         ),
     ] = None,
     way: Reaching,
@@ -60,7 +62,7 @@ def token(
 ) -> None:
     """Sign a service account's token offline, for bootstrap and break-glass.
 
-    It has the form of the API server's own bound tokens. The ledger has it on record, without its signature.
+    It has the form of the API server's own bound tokens. The ledger records it, without its signature.
     """
     account = parse_account(service_account)
     lifetime = duration(validity, "--validity")
@@ -101,14 +103,14 @@ def _say_limits(session: Session, claims: Claims) -> None:
     if claims.uid is None:
         note(
             "warning: it has no UID, so the API server refuses it (it compares it with the live object's); "
-            "only others that verify by the published keys take it"
+            "only other verifiers that use the published keys accept it"
         )
         note(
             f"hint: --uid $(kubectl -n {claims.namespace} get serviceaccount {claims.account} "
             "-o jsonpath='{.metadata.uid}')"
         )
     if not set(claims.audiences) & set(session.inventory.cluster.api_audiences):
-        note("note: the API server itself refuses it: it is for others")
-    note("note: it is bound to no Pod, and nobody can revoke it but by deleting the service account")
+        note("note: the API server itself refuses it: it is for other audiences")
+    note("note: it is bound to no Pod, and it can only be revoked by deleting the service account")
     if session.inventory.rotations.phase(SA) is Phase.PROMOTED:
         note("note: the service account key rotates: API servers that lack the promoted key refuse it")

@@ -1,4 +1,4 @@
-"""`pkigen user`: kubeconfigs for people whose credential is there already."""
+"""`pkigen user`: kubeconfigs for people whose credential exists already."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ from pkigen.notation import base64_text
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Make kubeconfigs for people whose certificate or token is there.",
+    help="Make kubeconfigs from an existing certificate or token.",
 )
 _LARGEST_KEY = 64 << 10
 
 
 @app.callback()
 def group() -> None:
-    """Make kubeconfigs for people whose certificate or token is there."""
+    """Make kubeconfigs from an existing certificate or token."""
 
 
 @app.command()
@@ -59,12 +59,11 @@ def kubeconfig(
     *,
     certificate: Annotated[
         Path | None,
-        typer.Option(
-            "--certificate", metavar="FILE", help="The client certificate that came back.", allow_dash=True
-        ),
+        typer.Option("--certificate", metavar="FILE", help="The issued client certificate.", allow_dash=True),
     ] = None,
     key_path: Annotated[
-        str | None, typer.Option("--key-path", metavar="PATH", help="Where the owner keeps its key.")
+        str | None,
+        typer.Option("--key-path", metavar="PATH", help="The path of its key on the owner's machine."),
     ] = None,
     token_file: Annotated[
         Path | None,
@@ -78,7 +77,7 @@ def kubeconfig(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="FILE", help="Where the kubeconfig goes, 0600.  [default: standard output]"
+            "--out", metavar="FILE", help="The output file (mode 0600).  [default: standard output]"
         ),
     ] = None,
     way: Reaching,
@@ -125,7 +124,7 @@ def _of_certificate(
     if (folder / key).is_file():
         require_key_of(chain[0], read_bounded(folder / key, limit=_LARGEST_KEY), folder / key)
     else:
-        note(f"note: its private key must come to {folder / key}")
+        note(f"note: its private key must be at {folder / key}")
     # Without what may stand around the certificates: `openssl x509 -text` writes more than kubectl needs.
     return found, {"client-certificate-data": base64_text(certificate_pem(*chain)), "client-key": str(key)}
 

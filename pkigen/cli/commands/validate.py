@@ -14,7 +14,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def validate(spec: SpecArgument) -> None:
-    """Check a spec, and say all of its problems at once."""
+    """Check a spec, and report all of its problems at once."""
     loaded = read_spec(spec)
     warn(loaded.warnings)
     inventory = derive(loaded.spec)

@@ -36,8 +36,8 @@ def verify(
         bool,
         typer.Option(
             "--live",
-            help="Instead, dial the cluster's API servers, etcd members and kubelets: do they serve what "
-            "pki.lock says?",
+            help="Instead, connect to the cluster's API servers, etcd members and kubelets, and check that "
+            "they serve what pki.lock says.",
         ),
     ] = False,
     timeout: Annotated[

@@ -55,13 +55,13 @@ def facts(bundle: Bundle) -> str:
 
 def reader_of(label: Label) -> str:
     """Who can open a bundle."""
-    return "whoever knows the passphrase" if label.reader == "passphrase" else label.reader
+    return "everybody who knows the passphrase" if label.reader == "passphrase" else label.reader
 
 
 def changes_text(changes: tuple[Change, ...], left: Iterable[str]) -> Iterator[str]:
     """What installing changes, and what it leaves where it is."""
     for path in left:
-        yield f"leave /{path}, which came with no bundle"
+        yield f"keep /{path}, which came with no bundle"
     for change in changes:
         if change.difference is not Difference.KEEP:
             yield f"{change.difference} /{change.path}"

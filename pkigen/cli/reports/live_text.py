@@ -31,9 +31,9 @@ def live_text(live: Live, *, cluster: str) -> str:
     lines += [str(finding) for finding in live.findings]
     behind, silent = live.nodes(Sight.OLD, Sight.UNKNOWN), live.nodes(Sight.NOTHING)
     if behind:
-        lines.append(f"not serving what pki.lock says: {', '.join(behind)}")
+        lines.append(f"not serving the certificate in pki.lock: {', '.join(behind)}")
     if silent:
-        lines.append(f"not reached: {', '.join(silent)}")
+        lines.append(f"no answer from: {', '.join(silent)}")
     current = sum(each.sight is Sight.CURRENT for each in live.seen)
     lines.append(
         f"cluster {cluster}: {len(live.seen)} endpoints, {current} current, {len(live.findings)} findings"

@@ -48,14 +48,16 @@ def waiting_text(plan: Plan) -> Iterator[str]:
         gathered.setdefault((action.node, str(action.reason)), []).append(action.id)
     for (node, reason), identifiers in gathered.items():
         some = ", ".join(identifiers[:_NAMED]) + (", …" if len(identifiers) > _NAMED else "")
-        yield f"waits for {node}: {len(identifiers)} of its certificates ({reason}): {some}"
+        count = len(identifiers)
+        what = f"{count} certificate{'' if count == 1 else 's'}"
+        yield f"waiting for {node} to request {what} ({reason}): {some}"
     if gathered:
-        yield "    there: `pkigen node request SPEC --out MEDIUM`; then here, for all that came:"
+        yield "    there: `pkigen node request SPEC --out MEDIUM`; then here, for all requests:"
         yield "    `pkigen node approve SPEC FILE… --out MEDIUM`"
 
 
 def rotations_text(rotations: Rotations) -> Iterator[str]:
-    """The rotations that are under way, one line each."""
+    """The rotations in progress, one line each."""
     for identifier, phase in sorted(rotations.phases.items()):
         yield (
             f"rotation: {identifier} is {phase}; next: `pkigen rotate {COMMANDS[identifier]} SPEC "
@@ -68,8 +70,9 @@ def offline_text(requests: RequestSet | None, plan: Plan | None = None) -> Itera
     if requests is not None:
         count = len(requests.requests)
         yield (
-            f"offline: request {requests.nonce[:8]} of {requests.created:%Y-%m-%d %H:%M} UTC asks for "
-            f"{count} certificate{'' if count == 1 else 's'}; for its answer: `pkigen authority accept`"
+            f"offline: request {requests.nonce[:8]} of {requests.created:%Y-%m-%d %H:%M} UTC for {count} "
+            f"certificate{'' if count == 1 else 's'} is pending; when the answer arrives: "
+            "`pkigen authority accept`"
         )
     elif plan is not None and (plan.offline or plan.awaited):
         count = len(plan.offline) + len(plan.awaited)
@@ -110,7 +113,7 @@ def leftovers_text(inventory: Inventory, changes: Iterable[Action]) -> Iterator[
     """The files that somebody has to remove on the nodes."""
     found = leftovers(inventory, changes)
     if found:
-        yield "to be removed on the nodes, for copying a tree takes nothing away:"
+        yield "remove on the nodes, because copying a tree removes nothing:"
     for node, paths in found.items():
         yield f"  {node}: {' '.join(paths)}"
 
@@ -122,8 +125,8 @@ def step_text(step: Restart) -> str:
 
 
 _EFFECTS = {
-    Effect.EXPELS: "must remove the member {member}, before that is switched off",
-    Effect.ADMITS: "must add the member {member}, before that starts for the first time",
+    Effect.EXPELS: "must remove the member {member} before it is switched off",
+    Effect.ADMITS: "must add the member {member} before it starts for the first time",
     Effect.STARTS: "starts for the first time",
     Effect.RESTART: "must restart",
     Effect.RECREATED: "is recreated by the kubelet when its manifest arrives",
@@ -156,7 +159,7 @@ def runbook_script(
     for node, paths in remaining.items():
         lines += [
             f"  remove:{node})",
-            "    # At the end: what nothing reads any more, and copying did not take away.",
+            "    # Finally: files that nothing reads any more, which copying did not remove.",
         ]
         lines += [f"    rm -f {path}" for path in paths]
         lines.append("    ;;")

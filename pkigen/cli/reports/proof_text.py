@@ -16,9 +16,9 @@ _BROKEN_SHOWN = 20
 
 
 def proof_text(proof: Proof, premises: Sequence[str] = ()) -> str:
-    """The table, every broken case by name, what is taken for granted, and the count."""
+    """The table, every broken case by name, what is assumed, and the count."""
     cases = (f"{presented} by {trusted}" for presented, trusted in CASES)
-    header = ("WHO → WHOM: WHAT IS JUDGED", "EDGES", *cases)
+    header = ("CLIENT → SERVER: WHAT IS VERIFIED", "EDGES", *cases)
     rows = (
         (
             row.edge,
@@ -27,11 +27,11 @@ def proof_text(proof: Proof, premises: Sequence[str] = ()) -> str:
         )
         for row in proof.table
     )
-    lines = [table(header, rows), "", "columns: the files of who is judged, by the files of who judges"]
+    lines = [table(header, rows), "", "columns: files of the presenting end by files of the verifying end"]
     lines += [f"broken: {verdict}" for verdict in proof.broken[:_BROKEN_SHOWN]]
     hidden = len(proof.broken) - _BROKEN_SHOWN
     if hidden > 0:
         lines.append(f"broken: {hidden} more")
-    lines += [f"taken for granted: {premise}" for premise in premises]
+    lines += [f"assumed: {premise}" for premise in premises]
     lines.append(f"{proof.edges} edges, {proof.verdicts} cases, {len(proof.broken)} broken")
     return page(lines)

@@ -1,4 +1,4 @@
-"""How a cluster is brought back after all of its certificates have ended, in order, for a person with paper.
+"""How a cluster is recovered after all of its certificates have expired, in order, for a person with paper.
 
 etcd comes first, since API servers wait for it; then the API servers, the controller managers (which publish
 the CA to Pods), the schedulers, the kubelets, and last of all clients. The members of etcd are restarted
@@ -36,7 +36,7 @@ def rescue_runbook(inventory: Inventory, *, directory: str) -> str:
         directory: Where the PKI directory is.
     """
     book = _RescueRunbook(inventory, directory)
-    lines = [f"cluster {inventory.cluster.name}: when its certificates have ended", ""]
+    lines = [f"cluster {inventory.cluster.name}: after its certificates have expired", ""]
     for number, (title, *body) in enumerate(book.sections(), start=1):
         lines += [f"{number}. {title}", *(f"   {line}".rstrip() for line in body), ""]
     return page(lines)
@@ -55,11 +55,11 @@ class _RescueRunbook:
             yield self._component(
                 ComponentName.ETCD,
                 self._cluster.etcd_members,
-                "all members, one right after the other: none gets well before a majority is back",
+                "all members, one right after the other: none becomes healthy before a majority runs",
                 self._etcd_took,
             )
         planes = self._cluster.control_plane
-        yield self._component(ComponentName.API_SERVER, planes, "once etcd is well", self._api_server_took)
+        yield self._component(ComponentName.API_SERVER, planes, "once etcd is healthy", self._api_server_took)
         yield self._component(
             ComponentName.CONTROLLER_MANAGER,
             planes,
@@ -72,12 +72,12 @@ class _RescueRunbook:
 
     def _trees(self) -> list[str]:
         return [
-            "Fresh trees, on the machine that has the authority or the rescue kit",
-            "Set the clock right first: certificates count from now.",
+            "New trees, on the machine that has the authority or the rescue kit",
+            "Check the clock first: certificates are valid from now on.",
             f"  pkigen rescue {self._directory}",
             f"  # or, from a kit: pkigen rescue KIT --out {self._directory}",
             f"  pkigen verify {self._directory}",
-            "No API server is asked for anything. A second run changes nothing.",
+            "No API server is contacted. A second run changes nothing.",
             *self._askers(),
         ]
 
@@ -89,7 +89,7 @@ class _RescueRunbook:
         nodes = sorted(self._spec.nodes, key=lambda node: node.name)
         own = [node.name for node in nodes if self._cluster.key_home(node) is KeyHome.NODE]
         if own:
-            yield f"Nodes that hold their keys ask anew: {', '.join(own)}."
+            yield f"Nodes that hold their own keys request certificates again: {', '.join(own)}."
             yield "On each `pkigen node request`, here `pkigen node approve`; the answers are installed next."
 
     def _copy(self) -> list[str]:
@@ -99,7 +99,7 @@ class _RescueRunbook:
             f"Nodes: {names}. To each its own tree, and no other's:",
             f"  rsync --archive --chown=root:root {self._directory}/nodes/NAME/ root@NAME:/",
             "  # or, by medium: pkigen bundle create … here, pkigen bundle install … there",
-            "A node whose clock is wrong refuses good certificates: compare `date` on each.",
+            "A node whose clock is wrong refuses valid certificates: compare `date` on each.",
             "Where a machine or its kubelet is off, `systemctl enable --now kubelet` starts all that is",
             "on it; go through the checks below in this order all the same.",
         ]
@@ -113,7 +113,7 @@ class _RescueRunbook:
             lines.append(f"on {node.name}:")
             step = Restart(node=node.name, component=component, effect=Effect.RESTART, files=())
             lines += [f"  {command}" for command in restart_commands(step, self._cluster)]
-        lines.append("it took when each of these ends:")
+        lines.append("done when each of these succeeds:")
         for node in nodes:
             lines += [f"  {node.name}: {line}" for line in took(component, node)]
         return lines
@@ -141,9 +141,9 @@ class _RescueRunbook:
             step = Restart(node=node.name, component=ComponentName.KUBELET, effect=Effect.RESTART, files=())
             lines.append(f"on {node.name}:")
             if self._spec.kubelet.rotate_certificates:
-                lines.append(f"  {_KUBELET_CERTIFICATE}    # its own, which has ended too")
+                lines.append(f"  {_KUBELET_CERTIFICATE}    # its own, which has expired too")
             lines += [f"  {command}" for command in restart_commands(step, self._cluster)]
-        lines.append("it took when every node is Ready, and each serves its new certificate:")
+        lines.append("done when every node is Ready and serves its new certificate:")
         lines.append(f"  kubectl --kubeconfig {KUBERNETES_DIRECTORY}/admin.conf get nodes --watch")
         lines += [
             f"  {node.name}: {_end_of(host_text(node.addresses[0]), _KUBELET_PORT)}"
@@ -159,10 +159,10 @@ class _RescueRunbook:
         admin = f"nodes/{self._cluster.control_plane[0].name}{KUBERNETES_DIRECTORY}/super-admin.conf"
         lines += [
             f"RBAC: kubectl --kubeconfig {self._directory}/{admin} apply -f {self._directory}/addons/",
-            f"people: hand out {self._directory}/users/*.conf anew, and every admin.conf that was copied",
+            f"people: distribute {self._directory}/users/*.conf again, and every admin.conf that was copied",
             "Pods: those that read the CA or their token at start only must start again: `kubectl rollout",
             "restart`, beginning with the network plugin and kube-proxy",
-            "joining nodes: kube-public/cluster-info holds the CA certificate too: write it anew",
+            "joining nodes: kube-public/cluster-info contains the CA certificate too: write it again",
             f"proof: pkigen verify --live {self._directory}",
             "then: make a new rescue kit (`pkigen bundle create --rescue`), and put",
             "`pkigen status --fail-within 720h` on a timer",

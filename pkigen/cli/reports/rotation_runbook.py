@@ -127,9 +127,11 @@ class _RotationRunbook:
     def _before(self) -> list[str]:
         lines = ["before anything else:"]
         if self._step is RotationStep.PREPARE:
-            lines.append("nothing: every file of this step goes together with every file from before it")
+            lines.append("nothing: every file of this step works with every file from before it")
         else:
-            lines.append("every node must have the files of the step before, and have restarted what it said")
+            lines.append(
+                "every node must have the files of the previous step, and have restarted what it named"
+            )
         lines.append(self._where)
         return lines
 
@@ -144,12 +146,12 @@ class _RotationRunbook:
         lines += [f"{path} goes to its owner" for path in people]
         if self._changes_read_per_connection(changed):
             lines += [
-                "etcd, and API servers towards kubelets and etcd, read a certificate and its key anew for",
-                "every connection: in the moment in which one of them is new, connections fail and are tried",
-                "again (rotate with --reuse-keys avoids it)",
+                "etcd, and API servers towards kubelets and etcd, read a certificate and its key again for",
+                "every connection: while only one of them is new, connections fail and are retried",
+                "(rotate with --reuse-keys avoids it)",
             ]
         if not changed and not people:
-            lines.append("no node and nobody has to get anything")
+            lines.append("nothing has to be distributed")
         return lines
 
     def _changed_files(self) -> tuple[dict[str, set[str]], list[str]]:
@@ -182,11 +184,11 @@ class _RotationRunbook:
             yield from _copy_commands(node.name, str(node.advertise_address))
 
     def _restarts(self) -> list[str]:
-        lines = ["restart on one node at a time, and go on when it is healthy again:"]
+        lines = ["restart on one node at a time, and continue when it is healthy again:"]
         for restart, text in zip(self._steps(), restart_text(self._steps()), strict=True):
             lines.append(text.strip())
             if self._drops_kubelet_certificate(restart):
-                lines.append(f"  {_KUBELET_CERTIFICATE}   # or it goes on with the one it got before")
+                lines.append(f"  {_KUBELET_CERTIFICATE}   # otherwise it continues to use the previous one")
             health = f"  {health_check(restart, self._inventory.cluster)}"
             commands = restart_commands(restart, self._inventory.cluster)
             if restart.effect is Effect.RECREATED:
@@ -214,7 +216,7 @@ class _RotationRunbook:
         )
 
     def _see(self) -> list[str]:
-        lines = ["see that it took: each endpoint must now serve this certificate (SHA-256):"]
+        lines = ["check: each endpoint must now serve this certificate (SHA-256):"]
         for endpoint in endpoints(self._inventory):
             item = self._inventory.certificates[endpoint.certificate]
             certificate = observe_certificate(self._reader, item.location).certificate
@@ -280,7 +282,7 @@ class _RotationRunbook:
                 "-o custom-columns=N:.metadata.namespace,K:.kind,M:.metadata.name | "
                 f'while read -r n k m; do {kubectl} -n "$n" rollout restart "$k/$m" </dev/null; done'
             )
-        yield "# tokens in Secrets of the old kind carry the CA too; the controller manager writes it anew"
+        yield "# legacy token Secrets contain the CA too; the controller manager updates it"
         yield f"{kubectl} get secret -A --field-selector type=kubernetes.io/service-account-token"
         yield (
             "# webhooks, aggregated API servers and conversions, each with the CAs in its caBundle: those of "
@@ -292,11 +294,11 @@ class _RotationRunbook:
             patch = f'[{{\\"op\\":\\"replace\\",\\"path\\":\\"{path}\\",{value}}}]'
             yield f'{kubectl} patch {kind} NAME --type=json -p "{patch}"'
         if self._step is RotationStep.PROMOTE:
-            yield "# certificates that the previous CA signed on request: ask for each anew before `finish`"
+            yield "# certificates that the previous CA signed by requests: request each again before `finish`"
             yield f"{kubectl} get certificatesigningrequests -o wide"
 
     def _published_to_extensions(self) -> list[str]:
-        """The CAs by which aggregated API servers judge clients: those of people and the front proxy's."""
+        """The CAs by which aggregated API servers verify clients: those of people and the front proxy's."""
         kubectl = f"{self._kubectl} -n kube-system"
         name = "extension-apiserver-authentication"
         rotations, judged = self._inventory.rotations, []
@@ -307,12 +309,12 @@ class _RotationRunbook:
         if any(wanted == 1 for _, wanted in judged):
             # clusterauthenticationtrust (pkg/controlplane) writes the union of what is there and its own
             lines += [
-                "# API servers only ever add to it; once it is gone, they write it anew within a minute",
+                "# API servers only add to it; once it is deleted, they write it again within a minute",
                 f"{kubectl} delete configmap {name}",
             ]
         for key, wanted in judged:
             lines += [
-                f"# by which CAs aggregated API servers judge clients ({key}); wait until it counts {wanted}",
+                f"# the CAs that aggregated API servers verify clients by ({key}); it must count {wanted}",
                 f"{kubectl} get configmap {name} -o jsonpath='{{.data.{key}}}' | grep -c 'BEGIN CERTIFICATE'",
             ]
         return [*lines, "# every one of them must answer", f"{self._kubectl} get apiservices"]
@@ -328,16 +330,16 @@ class _RotationRunbook:
         if self._step is RotationStep.PROMOTE:
             longest = self._spec.service_accounts.max_token_lifetime
             lines += [
-                f"# tokens of the previous key may live until {self._now + longest:%Y-%m-%d %H:%M} UTC, and",
-                "# longer by as much as an API server restarts later; `finish` comes after that",
-                "# tokens in Secrets of the old kind: emptied ones are signed again; fetch them anew",
+                f"# tokens of the previous key may be valid until {self._now + longest:%Y-%m-%d %H:%M} UTC,",
+                "# and longer by the time that an API server restarts later; `finish` comes after that",
+                "# legacy token Secrets: emptied ones are signed again; fetch them again",
                 (
                     f"{kubectl} get secret -A --field-selector type=kubernetes.io/service-account-token "
                     "--no-headers -o custom-columns=N:.metadata.namespace,M:.metadata.name | "
                     f'while read -r n m; do {kubectl} -n "$n" patch secret "$m" --type=json '
                     """-p '[{"op":"remove","path":"/data/token"}]' </dev/null; done"""
                 ),
-                "# tokens that were written to files (CI, other clusters) must be made anew",
+                "# tokens that were written to files (CI, other clusters) must be issued again",
             ]
         return lines
 

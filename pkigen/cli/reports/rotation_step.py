@@ -53,13 +53,13 @@ def next_text(proposed: ProposedStep) -> Iterator[str]:
     forward = NEXT_STEP[Phase(proposed.after.inventory.rotations.phase(proposed.identifiers[0]))]
     if forward is not RotationStep.PREPARE:
         yield (
-            f"next: bring every node its files and restart what must restart (--runbook DIR says how), then "
-            f"`{_command(proposed.identifiers)} SPEC --phase {forward}`"
+            "next: distribute the files to every node and restart what must restart (--runbook DIR says "
+            f"how), then `{_command(proposed.identifiers)} SPEC --phase {forward}`"
         )
     elif proposed.step is RotationStep.FINISH:
         yield (
-            "next: bring the files to every node; to undo it, `pkigen rollback` restores what was archived, "
-            "and the phase is promoted again"
+            "next: distribute the files to every node; to undo it, `pkigen rollback` restores what was "
+            "archived, and the phase is promoted again"
         )
 
 

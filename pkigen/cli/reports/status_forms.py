@@ -104,7 +104,7 @@ def _token_gauge(found: list[StatusRow], root: str) -> Iterator[str]:
         if row.expires is not None
     ]
     if tokens:
-        yield from _gauge("pkigen_token_not_after", "Unix timestamp of the token's end.", tokens)
+        yield from _gauge("pkigen_token_not_after", "Unix timestamp of the token's expiry.", tokens)
 
 
 def _reading_gauges(found: list[StatusRow], now: datetime) -> Iterator[str]:

@@ -84,7 +84,7 @@ def _consequences(changes: Iterable[Action], inventory: Inventory) -> dict[str, 
 
 
 def rotations(rotations: Rotations) -> dict[str, str]:
-    """The phases of the rotations that are under way, by what rotates."""
+    """The phases of the rotations in progress, by what rotates."""
     return {identifier: str(phase) for identifier, phase in sorted(rotations.phases.items())}
 
 

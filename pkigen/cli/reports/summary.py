@@ -51,7 +51,7 @@ def cluster_summary(
         lines += ["", table(("USER", "GROUPS", "VALIDITY", "KUBECONFIG"), _users(inventory))]
     lines.extend(_waiting(inventory))
     lines.append("")
-    lines.extend(f"shortened to its CA's end: {identifier}" for identifier in applied.capped)
+    lines.extend(f"shortened to its CA's validity: {identifier}" for identifier in applied.capped)
     if CA.KUBERNETES in authorities:
         lines.append(f"discovery hash: {discovery_hash(authorities[CA.KUBERNETES].certificate)}")
     if not cluster.ca_keys_on_nodes:
@@ -65,8 +65,8 @@ def _next(inventory: Inventory, root: Path) -> Iterator[str]:
     asking = [node.name for node in nodes if inventory.cluster.key_home(node) is KeyHome.NODE]
     if asking:
         some = ", ".join(sorted(asking)[:_NODES_ASKING]) + (", …" if len(asking) > _NODES_ASKING else "")
-        yield f"next: on {some}: `pkigen node request SPEC --out MEDIUM`; then here, for all that came,"
-        yield f"      `pkigen node approve SPEC FILE… --pki {root} --out MEDIUM`; install there what it gives"
+        yield f"next: on {some}: `pkigen node request SPEC --out MEDIUM`; then here, for all requests,"
+        yield f"      `pkigen node approve SPEC FILE… --pki {root} --out MEDIUM`; install the results there"
     if len(asking) < len(nodes):
         which = "each other node" if asking else "each node"
         yield f"next: copy {root}/nodes/NAME/ over the root directory of {which}, start the kubelets,"
@@ -107,7 +107,7 @@ def _users(inventory: Inventory) -> Iterator[tuple[str, ...]]:
         path = layout.user_path(user.stem)
         waiting = path not in inventory.paths
         shown = f"{format_duration(user.validity)}{_in_days(user)}"
-        yield user.username, ",".join(user.groups) or "-", shown, "waits for its uid" if waiting else path
+        yield user.username, ",".join(user.groups) or "-", shown, "needs its uid" if waiting else path
 
 
 def _waiting(inventory: Inventory) -> Iterator[str]:

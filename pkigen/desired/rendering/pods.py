@@ -230,7 +230,7 @@ class Target(NamedTuple):
 
     @property
     def url(self) -> str:
-        """As it is dialled on the node itself."""
+        """The address for clients on the node itself."""
         host = f"[{self.host}]" if ":" in self.host else self.host or "127.0.0.1"
         return f"{self.scheme.lower()}://{host}:{self.port}"
 

@@ -48,7 +48,7 @@ def text_of(value: object) -> str:
         raise TypeError(msg)
     text = str(value)
     if _SURROGATE.search(text):
-        raise ValueError("a value holds half a character (a lone surrogate)")
+        raise ValueError("a value contains a lone surrogate")
     return text
 
 
@@ -96,7 +96,7 @@ def _yaml_character(character: str) -> str:
 def _printable(value: object, language: str) -> str:
     text = text_of(value)
     if not text.isprintable():
-        msg = f"a value holds a character that {language} cannot have"
+        msg = f"a value contains a character that {language} cannot have"
         raise ValueError(msg)
     return text
 

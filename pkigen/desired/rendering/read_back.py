@@ -94,7 +94,7 @@ def _compare(context: object, text: str) -> None:
             or document.get("kind") not in kinds
             or "apiVersion" not in document
         ):
-            msg = f"it renders an object that is no {' or '.join(sorted(kinds))}"
+            msg = f"it renders an object that is not a {' or '.join(sorted(kinds))}"
             raise _Mismatch(msg)
 
 
@@ -119,7 +119,7 @@ def _commands(text: str, component: str) -> tuple[tuple[Any, ...], list[Any]]:
         containers = pod["spec"]["containers"]
         return named, [each["command"] for each in containers if each["name"] == component]
     except (AttributeError, IndexError, KeyError, TypeError):
-        raise _Mismatch("it renders no Pod with a container and its command") from None
+        raise _Mismatch("it does not render a Pod with a container and its command") from None
 
 
 def _variables(text: str, component: str) -> set[tuple[str, str]]:
@@ -131,7 +131,7 @@ def _variables(text: str, component: str) -> set[tuple[str, str]]:
             for each in container.get("env") or ()
         }
     except (AttributeError, KeyError, TypeError):
-        raise _Mismatch("it renders an environment that is no list of variables") from None
+        raise _Mismatch("it renders an environment that is not a list of variables") from None
 
 
 @_compare.register
@@ -205,7 +205,7 @@ def documents(text: str) -> list[Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1} of the result" if mark else ""
-        msg = f"it renders no YAML{where}"
+        msg = f"it does not render YAML{where}"
         raise _Mismatch(msg) from None
     finally:
         loader.dispose()
@@ -219,7 +219,7 @@ def _refuse_repeats(node: yaml.Node) -> None:
         for key, value in node.value:
             name = str(key.value)
             if name in seen:
-                msg = f"a key stands twice, line {key.start_mark.line + 1} of the result"
+                msg = f"a key is given twice, line {key.start_mark.line + 1} of the result"
                 raise _Mismatch(msg)
             seen.add(name)
             _refuse_repeats(value)
@@ -241,7 +241,7 @@ def environment(text: str) -> dict[str, list[str]]:
             continue
         match = _ASSIGNMENT.match(text, position)
         if match is None or match[1] in result:
-            raise _Mismatch('it renders no environment file of the form NAME="…", each name once')
+            raise _Mismatch('it does not render an environment file of the form NAME="…", each name once')
         result[match[1]] = list(_arguments(_ESCAPE.sub(_unescaped, match[2])))
         position = match.end()
     return result
@@ -287,5 +287,5 @@ def unit_settings(text: str) -> Iterator[tuple[str, str, str]]:
         elif line and not line.startswith(("#", ";")):
             key, separator, value = line.partition("=")
             if not separator or not section:
-                raise _Mismatch("it renders a line that is no setting of a unit file")
+                raise _Mismatch("it renders a line that is not a setting of a unit file")
             yield section, key.strip(), value.strip()

@@ -161,7 +161,7 @@ def _environment(language: Language, loader: jinja2.BaseLoader) -> _Environment:
 def _require_overrides(overrides: Path, built_in: Path) -> None:
     """A misspelt file would override nothing, in silence; partials are only reached from other files."""
     if not overrides.is_dir():
-        msg = f"{overrides} is not a folder of templates"
+        msg = f"{overrides} is not a directory of templates"
         raise TemplateError(msg)
     known = _names(built_in)
     for name in sorted(_names(overrides)):

@@ -108,7 +108,7 @@ def _etcd(cluster: MappingNode, notes: Notes) -> YAMLNode:
         return local or mapping({}, at=cluster)
     if local is not None:
         notes.add_problem(
-            external, f"{CLUSTER}.etcd.external", "cannot stand beside etcd.local: keep one of them"
+            external, f"{CLUSTER}.etcd.external", "cannot be combined with etcd.local: keep one of them"
         )
     return mapping({"external": external}, at=external)
 
@@ -136,7 +136,7 @@ def _certificates(cluster: MappingNode, notes: Notes) -> YAMLNode:
             notes.add_warning(key, here, f"is not used: it is about a run of kubeadm{near}")
     leaf, authority = entries.get("validity"), entries.get("caValidity")
     if leaf is not None and _is_longer(leaf, authority):
-        what = "is longer than the CA's: no certificate outlives its CA, so the CA's counts"
+        what = "is longer than the CA's: no certificate outlives its CA, so the CA's is used"
         notes.add_warning(leaf, f"{CLUSTER}.certificateValidityPeriod", what)
         entries["validity"] = authority or scalar(_DEFAULT_CA_VALIDITY, at=leaf)
     return mapping(entries, at=cluster)
@@ -150,7 +150,7 @@ def _gated_algorithm(
     field_ = child(cluster, "encryptionAlgorithm")
     if field_ is not None and field_.value != meant:
         notes.add_warning(
-            key, path, f"counts more than encryptionAlgorithm, as with kubeadm: keys are {meant}"
+            key, path, f"takes precedence over encryptionAlgorithm, as with kubeadm: keys are {meant}"
         )
     return scalar(meant, at=gate, shown=path)
 

@@ -64,13 +64,13 @@ def sort_in(document: YAMLNode, found: Documents, notes: Notes) -> None:
             version,
             "apiVersion",
             f"must be {KUBEADM_NEWEST} or v1beta3, not {quote(version.value)}; "
-            "kubeadm config migrate makes the former of older ones",
+            "kubeadm config migrate converts older ones to the former",
         )
     elif name in OTHER_KINDS:
         notes.add_warning(kind, "kind", f"{name} is not used: it describes no cluster")
     else:
         if version.value == V1BETA3:
-            what = "v1beta3 is deprecated: kubeadm config migrate makes v1beta4 of it"
+            what = "v1beta3 is deprecated: kubeadm config migrate converts it to v1beta4"
             notes.add_warning(version, "apiVersion", what)
         _sort_by_kind(document, kind, types, found, notes)
 
@@ -93,7 +93,7 @@ def _note_foreign(document: MappingNode, version: YAMLNode, kind: str, notes: No
     group = str(version.value).partition("/")[0]
     if group == API_VERSION.partition("/")[0]:
         notes.add_problem(
-            version, "apiVersion", "a pkigen spec cannot stand beside a kubeadm configuration: keep one"
+            version, "apiVersion", "a pkigen spec cannot be combined with a kubeadm configuration: keep one"
         )
         return
     if group not in _COMPONENT_GROUPS:

@@ -99,6 +99,6 @@ def _taint(taint: YAMLNode, path: str, report: Report) -> str:
         if part is None and name != "value":
             report(taint, f"{path}.{name}", "is missing")
         elif part is not None and not (isinstance(part.value, str) and pattern.fullmatch(part.value)):
-            report(part, f"{path}.{name}", f"{quote(part.value)} is no taint's {name}")
+            report(part, f"{path}.{name}", f"{quote(part.value)} is not a valid taint {name}")
     key, value, effect = texts
     return f"{key}={value}:{effect}" if value else f"{key}:{effect}"

@@ -118,7 +118,7 @@ def _add_control_plane(
     if address is None or address.value in _UNSPECIFIED:
         where = "localAPIEndpoint" if document.shown == INIT else "controlPlane.localAPIEndpoint"
         path = f"{document.shown}.{where}.advertiseAddress"
-        given = "is missing" if address is None else f"{address.value} is no host's"
+        given = "is missing" if address is None else f"{address.value} is not a host's address"
         notes.absences[*place, "addresses"] = (path, f"{given}{_ASKS_HOST} address")
         return
     entries["addresses"] = sequence([address], at=address, shown=address.shown)

@@ -62,7 +62,7 @@ Fields = dict[str, Treatment]
 _TAKEN = Taken()
 _FLAGS = Flags()
 _RUN = Ignored("it is about a run of kubeadm")
-_ONE_TIMEOUT = Ignored("the InitConfiguration's counts for every node")
+_ONE_TIMEOUT = Ignored("the InitConfiguration's is used for every node")
 _PATCHES = Ignored("pkigen applies no patches: override its templates with --templates")
 _UPLOAD = Ignored("pkigen gives every node its certificates and uploads none")
 
@@ -128,7 +128,7 @@ _OLD_INIT: Fields = {
 }
 _OLD_JOIN: Fields = {
     "nodeRegistration": _OLD_REGISTRATION,
-    "caCertPath": Ignored("the CA certificate stands in certificatesDir"),
+    "caCertPath": Ignored("the CA certificate is in certificatesDir"),
     "discovery": Ignored("the node gets its kubeconfigs from pkigen and has nothing to discover"),
     "controlPlane": {"localAPIEndpoint": _ENDPOINT, "certificateKey": _UPLOAD},
     "skipPhases": _RUN,

@@ -79,7 +79,7 @@ def test_from_the_authority_to_the_node_and_back(journey: Journey, pkigen: InPro
     assert journey.file.stat().st_mode & 0o777 == 0o600
     verified = journey.on_node("verify")
     assert verified.code == 0, verified
-    assert "is good for cp-1 of home" in verified.out
+    assert "is valid for cp-1 of home" in verified.out
     diff = journey.on_node("diff")
     assert "create /etc/kubernetes/pki/apiserver.key" in diff.out
     before = photograph(journey.node)
@@ -115,14 +115,14 @@ def test_from_the_authority_to_the_node_and_back(journey: Journey, pkigen: InPro
     assert "restore /etc/kubernetes/pki/apiserver.key" in back.out
     assert "remove" not in back.out.splitlines()[-1]
     refused_again = pkigen("bundle", "rollback", "--root", journey.node)
-    assert "nobody answered" in refused_again.error
+    assert "no answer: nothing was changed" in refused_again.error
 
 
 def test_inspect_shows_no_secrets(journey: Journey, pkigen: InProcess) -> None:
     journey.create()
     label = pkigen("bundle", "inspect", journey.file, "--label")
     assert label.code == 0
-    assert "who claims to have signed it" in label.err
+    assert "the signer is only claimed, not verified" in label.err
     assert journey.recipient in label.out
     whole = pkigen("bundle", "inspect", journey.file, "--root", journey.node, "--pin", journey.pin)
     assert "/etc/kubernetes/pki/apiserver.key" in whole.out
@@ -165,8 +165,8 @@ def test_inspect_and_diff_for_programs(journey: Journey, pkigen: InProcess) -> N
 @pytest.mark.parametrize(
     ("more", "error"),
     [
-        (("--pin", "aaaaa-aaaaa-aaaaa-aaaaa-aaaaa"), "it is signed by another key"),
-        (("--pin", "nonsense"), "is no fingerprint"),
+        (("--pin", "aaaaa-aaaaa-aaaaa-aaaaa-aaaaa"), "is pinned"),
+        (("--pin", "nonsense"), "is not a fingerprint"),
         (("--node", "cp-2"), "it is for another node: cp-1, and this host is cp-2"),
         (("--node", ""), f"it is for another node: cp-1, and this host is {socket.gethostname().lower()}"),
         (("--identity", "/nonexistent"), "/nonexistent cannot be read"),
@@ -190,9 +190,9 @@ def test_what_no_bundle_has_put_there_stays_and_is_said(journey: Journey) -> Non
     old.write_text("kind: Pod")
     for verb in ("diff", "install"):
         result = journey.on_node(verb, *(("--yes",) if verb == "install" else ()))
-        assert "leave /etc/kubernetes/manifests/old.yaml, which came with no bundle" in result.out, result
+        assert "keep /etc/kubernetes/manifests/old.yaml, which came with no bundle" in result.out, result
     assert old.read_text() == "kind: Pod"
-    assert "leave" not in journey.on_node("diff").out.replace(f"leave /{old.relative_to(journey.node)}", "")
+    assert "leave" not in journey.on_node("diff").out.replace(f"keep /{old.relative_to(journey.node)}", "")
 
 
 def test_a_planted_record_removes_nothing_else(journey: Journey) -> None:
@@ -205,7 +205,10 @@ def test_a_planted_record_removes_nothing_else(journey: Journey) -> None:
     before = photograph(journey.node)
     for verb in ("diff", "install"):
         result = journey.on_node(verb, *(("--yes",) if verb == "install" else ()))
-        assert "installed.json names 'etc/shadow', which is no file of a Kubernetes node" in result.error
+        assert (
+            "installed.json names 'etc/shadow', which is not a known file of a Kubernetes node"
+            in result.error
+        )
     assert photograph(journey.node) == before
 
 
@@ -226,7 +229,7 @@ def test_a_root_that_is_not_there_is_not_made(journey: Journey, pkigen: InProces
         ("node", "request", own_keys, "--node", "cp-1", "--out", journey.place),
     ):
         result = pkigen(*arguments, "--root", typo)
-        assert (result.code, result.error) == (2, f"{typo} is no directory"), result
+        assert (result.code, result.error) == (2, f"{typo} is not a directory"), result
     assert not typo.exists()
 
 
@@ -249,7 +252,7 @@ def test_nothing_to_go_back_to_leaves_no_trace(journey: Journey, pkigen: InProce
 def test_who_is_not_root_is_told(journey: Journey, monkeypatch: pytest.MonkeyPatch) -> None:
     journey.create()
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert "not root: the files will be yours" in journey.on_node("install").err
+    assert "not run as root: you will own the files" in journey.on_node("install").err
 
 
 def test_equal_content_has_equal_digests(journey: Journey, pkigen: InProcess) -> None:
@@ -293,7 +296,7 @@ def test_a_strangers_runbook_cannot_write_to_the_terminal(
 def test_who_is_trusted(journey: Journey, pkigen: InProcess) -> None:
     journey.create()
     result = journey.on_node("install", "--yes", pin=False)
-    assert "nobody has said which bundle key is to be trusted" in result.error
+    assert "no bundle key is pinned on this host" in result.error
     assert journey.on_node("install", "--yes").code == 0
     result = pkigen(
         "bundle", "verify", journey.file, "--root", journey.node, "--pin", "aaaaa-aaaaa-aaaaa-aaaaa-aaaaa"
@@ -313,7 +316,7 @@ def test_the_authority_must_be_settled(journey: Journey, pkigen: InProcess) -> N
     result = pkigen(
         "bundle", "create", journey.spec, "--pki", journey.place / "home", "--out", journey.place / "media"
     )
-    assert "is not what the spec asks for" in result.error
+    assert "does not match the spec: " in result.error
     assert not (journey.place / "media").exists()
     result = pkigen("bundle", "create", journey.spec, "--out", journey.place, "--node", "cp-9")
     assert (result.code, result.error) == (2, "there is no node 'cp-9' in this cluster")
@@ -331,7 +334,7 @@ def test_a_passphrase_by_file_and_by_descriptor(pkigen: InProcess, tmp_path: Pat
     assert "can be read by others" in pkigen(*command).error
     words.chmod(0o600)
     made = pkigen(*command)
-    assert "whoever knows the passphrase" in made.out
+    assert "everybody who knows the passphrase" in made.out
     pin = made.out.split()[-1]
     file = tmp_path / "home.cp-1.bundle"
     reading, writing = os.pipe()
@@ -362,7 +365,7 @@ def test_passphrases_that_will_not_do(tmp_path: Path) -> None:
     file.write_bytes(f"{WORDS}\r\nsecond line".encode())
     assert source.read("it").text == WORDS
     assert source.is_given
-    with pytest.raises(UsageError, match="do not go together"):
+    with pytest.raises(UsageError, match="cannot be combined"):
         PassphraseSource(file=file, descriptor=3).read("it")
 
 

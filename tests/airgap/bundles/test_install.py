@@ -387,7 +387,7 @@ def test_nothing_to_go_back_to(node: Path) -> None:
 def test_a_planted_backup_is_not_restored() -> None:
     planted = Restore(path="etc/shadow", backup="x", sha256="", is_back=True)
     planned = Rollback(backup="x", undone=(), restores=(planted,), removes=())
-    with pytest.raises(BundleError, match="no file of a Kubernetes node"):
+    with pytest.raises(BundleError, match="not a known file of a Kubernetes node"):
         require_ours(planned, directory=None)
 
 
@@ -444,7 +444,7 @@ def test_a_group_that_is_not_roots_is_refused(second: Second) -> None:
     root = second.copy()
     os.setegid(1000)
     try:
-        with pytest.raises(StoreError, match="would not be root's"):
+        with pytest.raises(StoreError, match="would not belong to root"):
             put(second.bundle, root)
     finally:
         os.setegid(0)

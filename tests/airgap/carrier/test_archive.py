@@ -110,7 +110,7 @@ def test_sizes_beyond_octal_and_other_kinds_of_tar() -> None:
     def huge(info: tarfile.TarInfo) -> None:
         info.size = 2**40
 
-    with pytest.raises(BundleError, match="not of the one form"):
+    with pytest.raises(BundleError, match="not in pkigen's canonical form"):
         tuple(decode(made_by_tarfile(huge, tarfile.GNU_FORMAT)))
     negative = bytearray(encode(MEMBERS))
     negative[124:136] = b"\xff" * 12
@@ -222,18 +222,18 @@ def _mutate(data: bytearray, chance: random.Random, number: int) -> None:
 
 HOSTILE_PATHS = [
     ("etc/kubernetes/pki/ca.crt", "twice"),
-    ("etc/kubernetes/pki/CA.crt", "only upper case"),
-    ("etc/passwd", "no file of a Kubernetes node"),
+    ("etc/kubernetes/pki/CA.crt", "differs only in case"),
+    ("etc/passwd", "not a known file of a Kubernetes node"),
     ("etc/kubernetes/manifests/../../shadow", "leads upwards"),
-    ("root/.ssh/authorized_keys", "no file of a Kubernetes node"),
-    ("etc/systemd/system/sshd.service", "no file of a Kubernetes node"),
-    ("etc/kubernetes/pki/deep/er/x.key", "no file of a Kubernetes node"),
-    ("etc/kubernetes/pki/.hidden.key", "no file of a Kubernetes node"),
-    ("var/lib/pkigen/installed.json", "no file of a Kubernetes node"),
-    ("var/lib/pkigen/store/journal", "no file of a Kubernetes node"),
-    ("var/lib/pkigen/identity.age", "no file of a Kubernetes node"),
-    ("etc/cron.d/x", "no file of a Kubernetes node"),
-    ("var/lib/kubelet/pki/kubelet-client-current.pem", "no file of a Kubernetes node"),
+    ("root/.ssh/authorized_keys", "not a known file of a Kubernetes node"),
+    ("etc/systemd/system/sshd.service", "not a known file of a Kubernetes node"),
+    ("etc/kubernetes/pki/deep/er/x.key", "not a known file of a Kubernetes node"),
+    ("etc/kubernetes/pki/.hidden.key", "not a known file of a Kubernetes node"),
+    ("var/lib/pkigen/installed.json", "not a known file of a Kubernetes node"),
+    ("var/lib/pkigen/store/journal", "not a known file of a Kubernetes node"),
+    ("var/lib/pkigen/identity.age", "not a known file of a Kubernetes node"),
+    ("etc/cron.d/x", "not a known file of a Kubernetes node"),
+    ("var/lib/kubelet/pki/kubelet-client-current.pem", "not a known file of a Kubernetes node"),
 ]
 
 
@@ -263,7 +263,9 @@ def test_a_file_cannot_be_a_directory_too(site: BundleSite) -> None:
     manifest = replace(packed.manifest, files=entries_of(files))
     label = packed.label(created=site.world.now, reader="nobody")
     data = site.closed(label, archive_of(manifest, {each.path: each.data for each in files}))
-    with pytest.raises(BundleError, match=r"no file of a Kubernetes node|as a file and as a directory"):
+    with pytest.raises(
+        BundleError, match=r"not a known file of a Kubernetes node|as a file and as a directory"
+    ):
         site.opened(data, "worker-1")
 
 
@@ -274,19 +276,25 @@ def test_the_manifest_must_be_there_and_agree(site: BundleSite) -> None:
     for data, said in (
         (encode(()), "does not begin with its manifest"),
         (encode(members[1:]), "does not begin with its manifest"),
-        (encode(members[:-1]), "not those of its manifest"),
-        (encode((members[0], *members[2:], members[1])), "not those of its manifest"),
+        (encode(members[:-1]), "differ from its manifest"),
+        (encode((members[0], *members[2:], members[1])), "differ from its manifest"),
         (
             encode((replace(members[0], data=members[0].data + b" "), *members[1:])),
-            "manifest is not of the form",
+            "manifest is not in pkigen's canonical form",
         ),
-        (encode((replace(members[0], data=b"{}"), *members[1:])), "manifest is not of the form"),
-        (encode((replace(members[0], data=b"[" * 5000), *members[1:])), "manifest is not of the form"),
+        (
+            encode((replace(members[0], data=b"{}"), *members[1:])),
+            "manifest is not in pkigen's canonical form",
+        ),
+        (
+            encode((replace(members[0], data=b"[" * 5000), *members[1:])),
+            "manifest is not in pkigen's canonical form",
+        ),
     ):
         with pytest.raises(BundleError, match=said):
             site.opened(site.closed(label, data), "worker-1")
     other = replace(label, serial=label.serial + 1)
-    with pytest.raises(BundleError, match="do not say the same"):
+    with pytest.raises(BundleError, match="label and manifest differ"):
         site.opened(site.closed(other, packed.archive), "worker-1")
 
 

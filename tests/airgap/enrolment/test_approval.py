@@ -78,7 +78,7 @@ def test_all_are_issued_in_one_change_and_answered_one_by_one(asked: Asked) -> N
     before = (asked.tree / ".pkigen/ledger.jsonl").read_text()
     done = asked.good(*asked.approving_all("--yes"))
     for node, signer in asked.signers.items():
-        assert f"asked for by {node} at " in done.out
+        assert f"requested by {node} at " in done.out
         assert f"signed by {signer}" in done.out
         asked.good(*asked.installing(node, "--pin", asked.pin, "--yes"))
     assert asked.run("verify", asked.tree).code == 0
@@ -98,7 +98,7 @@ def test_one_that_is_refused_holds_up_all_and_every_refusal_is_said(asked: Asked
     pins = {**asked.signers, "worker-1": asked.signers["cp-1"]}
     asked.file_of("etcd-1").write_bytes(damaged)
     done = asked.refused(*asked.approving_all("--yes", pins=pins))
-    assert f"{asked.file_of('etcd-1')}: its signature does not fit" in done.err
+    assert f"{asked.file_of('etcd-1')}: its signature is invalid" in done.err
     assert f"{asked.file_of('worker-1')}: it is signed by" in done.err
     assert str(asked.file_of("cp-1")) not in done.err
     assert "2 of 3 requests are refused" in done.error
@@ -113,7 +113,7 @@ def test_what_is_wrong_in_each_is_said_at_once(asked: Asked) -> None:
     done = asked.refused(*asked.approving_all("--yes"))
     assert "cp-1/apiserver: " in done.err
     assert "worker-1/kubelet-serving: " in done.err
-    assert "the requests are not what the spec asks for" in done.error
+    assert "the requests do not match the spec in" in done.error
 
 
 def test_a_node_cannot_speak_for_another_that_is_approved_with_it(asked: Asked) -> None:
@@ -121,7 +121,7 @@ def test_a_node_cannot_speak_for_another_that_is_approved_with_it(asked: Asked) 
     pins = asked.signers
     asked.forge("worker-1", "etcd-1")
     done = asked.refused(*asked.approving_all("--yes", pins=pins))
-    assert f"it is signed by {pins['etcd-1']}, and worker-1 signs with {pins['worker-1']}" in done.err
+    assert f"it is signed by {pins['etcd-1']}, but the key of worker-1 is {pins['worker-1']}" in done.err
 
 
 def test_a_node_cannot_ask_for_another_that_is_approved_with_it(asked: Asked) -> None:
@@ -130,7 +130,7 @@ def test_a_node_cannot_ask_for_another_that_is_approved_with_it(asked: Asked) ->
     admin = next(each for each in other.requests if each[0] == "cp-1/admin.conf")
     asked.forge("worker-1", "worker-1", requests=tuple(sorted((*own.requests, admin))))
     done = asked.refused(*asked.approving_all("--yes"))
-    assert "cp-1/admin.conf: the spec asks for no such certificate" in done.err
+    assert "cp-1/admin.conf: the spec has no such certificate" in done.err
 
 
 def test_two_nodes_cannot_have_one_key(asked: Asked) -> None:
@@ -161,8 +161,8 @@ def test_two_requests_of_one_node(asked: Asked) -> None:
     [
         ("{cp-1}", "does not say which node has this key, and there are 3 requests"),
         ("cp-9={cp-1}", "the spec has no node 'cp-9'"),
-        ("cp-1={worker-1}", "--pin says two keys for cp-1"),
-        ("cp-1=", "'' is no fingerprint"),
+        ("cp-1={worker-1}", "--pin gives two keys for cp-1"),
+        ("cp-1=", "'' is not a fingerprint"),
     ],
 )
 def test_pins_that_leave_it_open(asked: Asked, pin: str, sentence: str) -> None:
@@ -199,7 +199,7 @@ def test_a_medium_that_fills_up_is_answered_by_running_it_again(
         patched.setattr(media, "put", small)
         done = asked.run(*asked.approving_all("--yes"))
     assert (done.code, "no space left" in done.error) == (1, True)
-    assert "is issued: run this again" in done.hint
+    assert "are issued: run this again" in done.hint
     assert len(list(asked.medium.glob("*.bundle"))) == 1
     before = snapshot(asked.tree)
     asked.good(*asked.approving_all())

@@ -66,7 +66,7 @@ def test_a_tree_that_waits_for_its_nodes_is_right(small: EnrolmentSite) -> None:
     }
     planned = small.run("plan", small.file, "--out", small.tree, "--exit-code")
     assert planned.code == 0
-    assert "waits for worker-1: 2 of its certificates (awaits-request)" in planned.out
+    assert "waiting for worker-1 to request 2 certificates (awaits-request)" in planned.out
     assert "pkigen node request" in planned.out
     structured = small.run("plan", small.file, "--out", small.tree, "-o", "json").json
     assert structured["summary"]["ask"] == 2
@@ -84,9 +84,9 @@ def test_there_is_nothing_to_pack_yet(small: EnrolmentSite) -> None:
     packing = ("bundle", "create", small.file, "--pki", small.tree, "--out", small.medium)
     refused = small.run(*packing, "--node", "worker-1")
     assert refused.code == 1
-    assert "worker-1 has not asked for its certificates yet" in refused.error
+    assert "worker-1 has not requested its certificates yet" in refused.error
     packed = small.good(*packing)
-    assert "note: worker-1 has not asked" in packed.err
+    assert "note: worker-1 has not requested" in packed.err
     assert not (small.medium / "prod.worker-1.bundle").exists()
     assert (small.medium / "prod.cp-1.bundle").exists()
 
@@ -348,7 +348,7 @@ def test_a_changed_name_waits_for_the_node(small: EnrolmentSite) -> None:
     small.now += DAY
     small.write_spec(with_node(small.spec, "worker-1", certSANs=["worker-1.example.com"]))
     planned = small.good("plan", small.file, "--out", small.tree)
-    assert "waits for worker-1: 1 of its certificates (sans-changed)" in planned.out
+    assert "waiting for worker-1 to request 1 certificate (sans-changed)" in planned.out
     small.good("apply", small.file, "--out", small.tree, "--yes")
     small.enrol("worker-1")
     certificate = worker(small)["var/lib/kubelet/pki/kubelet.crt"]
@@ -363,7 +363,7 @@ def test_what_is_due_waits_for_the_node(small: EnrolmentSite) -> None:
     small.enrol("worker-1")
     small.now += 350 * DAY
     planned = small.good("plan", small.file, "--out", small.tree)
-    assert "waits for worker-1: 2 of its certificates (expires-soon)" in planned.out
+    assert "waiting for worker-1 to request 2 certificates (expires-soon)" in planned.out
     assert small.run("status", small.tree, "--fail-within", "720h").code == 4
 
 
@@ -386,7 +386,7 @@ def test_the_same_request_is_handed_out_until_it_is_answered(small: EnrolmentSit
     file.unlink()
     small.now += DAY
     again = small.good(*small.requesting("worker-1"))
-    assert "which waits for its answer" in again.err
+    assert "this is the pending request of" in again.err
     assert file.read_bytes() == first
     small.request("worker-1", "--anew")
     assert file.read_bytes() != first
@@ -470,7 +470,7 @@ def test_a_rotation_waits_for_the_nodes_that_ask(small: EnrolmentSite) -> None:
     assert small.run("verify", small.tree).code == 4  # its certificate is of the previous CA
     refused = small.run(*rotate, "--phase", "finish")
     assert refused.code == 1
-    assert "would break an edge" in refused.error
+    assert "would break a connection" in refused.error
     assert "worker-1" in refused.error
     small.request("worker-1")
     small.good(*small.approving("worker-1", "--yes"))

@@ -69,7 +69,7 @@ def test_a_request_is_all_that_init_makes(tmp_path: Path) -> None:
         everything = set(derive(load(places.spec, kinds=CERTIFICATES).spec).certificates)
         assert asked == (set(CAS) if keys == "site" else everything - set(CAS))
         assert b"PRIVATE KEY" not in places.request_file.read_bytes()
-        assert f"asks the offline authority of prod for {len(asked)} certificates" in said.out
+        assert f"requests {len(asked)} certificates from the offline authority of prod" in said.out
 
 
 def test_the_directory_says_what_it_waits_for(places: OfflineSides) -> None:
@@ -77,11 +77,11 @@ def test_the_directory_says_what_it_waits_for(places: OfflineSides) -> None:
     before = snapshot(places.site)
     for arguments in (("status", places.site), ("plan", places.spec, "--out", places.site)):
         said = places.done(*arguments)
-        assert f"offline: request {number[:8]} of 2026-11-24 12:00 UTC asks for" in said.out
+        assert f"offline: request {number[:8]} of 2026-11-24 12:00 UTC for" in said.out
         assert places.done(*arguments, "-o", "json").json["request"]["number"] == number
     refused = places.pkigen("apply", places.spec, "--out", places.site, "--yes")
     assert refused.code == 1
-    assert "need a certificate of the offline authority, the first being create" in refused.error
+    assert "need a certificate from the offline authority, the first being create" in refused.error
     assert "pkigen authority request SPEC" in refused.hint
     assert places.pkigen("bundle", "create", places.spec, "--pki", places.site, "--out", "x").code == 1
     assert snapshot(places.site) == before
@@ -116,7 +116,7 @@ def test_the_answer_makes_the_whole_cluster(places: OfflineSides) -> None:
     assert verified.err == "", "no remark either: all that an offline authority needs is known"
     assert places.done("plan", places.spec, "--out", places.site).out.startswith("nothing to do")
     assert "nothing to do" in places.done("init", places.spec, "--out", places.site).out
-    assert "nothing to ask for" in places.ask().out
+    assert "nothing to request: " in places.ask().out
     assert set(certificates_of(places)) == set(
         derive(load(places.spec, kinds=CERTIFICATES).spec).certificates
     )
@@ -256,10 +256,10 @@ def test_what_is_due_waits_for_the_offline_side_and_blocks_nothing(cluster: Offl
         path.write_text(changed)
     before = certificates_of(cluster)
     said = cluster.done("apply", cluster.spec, "--out", cluster.site, "--yes")
-    assert "certificates are due and wait for the offline authority" in said.err
+    assert "certificates are due for renewal by the offline authority" in said.err
     assert certificates_of(cluster) == before
     refused = cluster.pkigen("renew", cluster.spec, "apiserver", "--out", cluster.site, "--yes")
-    assert "need a certificate of the offline authority" in refused.error.replace("needs", "need")
+    assert "need a certificate from the offline authority" in refused.error.replace("needs", "need")
     cluster.ask()
     assert {identifier for identifier, _ in cluster.requests().requests} == due
     cluster.sign()
@@ -316,7 +316,7 @@ def test_the_cas_live_on_with_the_same_key(cluster: OfflineSides) -> None:
     before = certificates_of(cluster)
     cluster.now = NOW + 20 * DAY
     refused = cluster.pkigen("renew", cluster.spec, "ca", "--out", cluster.site, "--yes")
-    assert refused.error == "ca comes from the offline authority: only that can renew it"
+    assert refused.error == "ca comes from the offline authority: only it can renew the certificate"
     there = ("authority", "renew", cluster.spec_there, "--authority", cluster.authority, "--yes")
     if keys_are_here(cluster):
         assert "pkigen authority request SPEC ca" in refused.hint
@@ -342,7 +342,7 @@ def test_the_cas_live_on_with_the_same_key(cluster: OfflineSides) -> None:
 def test_a_cluster_whose_cas_have_ended_comes_back(cluster: OfflineSides) -> None:
     cluster.now = NOW + 3651 * DAY
     refused = cluster.pkigen("rescue", cluster.site, "--yes")
-    assert refused.error == f"only the offline authority can renew what has ended: {', '.join(CAS)}"
+    assert refused.error == f"only the offline authority can renew what has expired: {', '.join(CAS)}"
     assert ("authority renew SPEC ca" in refused.hint) is not keys_are_here(cluster)
     there = ("authority", "renew", cluster.spec_there, "--authority", cluster.authority, "--yes")
     if keys_are_here(cluster):
@@ -430,10 +430,10 @@ def test_a_ca_key_that_turns_up_is_refused(cluster: OfflineSides) -> None:
         return
     shutil.copy(cluster.authority / "pki/ca.key", cluster.site / "pki/ca.key")
     refused = cluster.pkigen("plan", cluster.spec, "--out", cluster.site)
-    assert refused.error == "pki/ca.key is there, and the spec leaves the CA keys with the offline authority"
+    assert refused.error == "pki/ca.key exists, but the spec keeps the CA keys at the offline authority"
     said = cluster.pkigen("verify", cluster.site)
     assert said.code == 4
-    assert "pki/ca.key holds a private key that the spec does not ask for" in said.out
+    assert "pki/ca.key contains a private key that is not in the spec" in said.out
 
 
 def test_signing_for_others_needs_the_key(cluster: OfflineSides) -> None:
@@ -443,7 +443,7 @@ def test_signing_for_others_needs_the_key(cluster: OfflineSides) -> None:
     if keys_are_here(cluster):
         assert result.code == 0, result
     else:
-        assert "the CA's key is with the offline authority" in result.error
+        assert "the CA's key is at the offline authority" in result.error
         assert "pkigen authority request" in result.hint
 
 
@@ -468,7 +468,7 @@ def test_an_encrypted_authority_asks_and_takes_in(cluster: OfflineSides) -> None
         refused = cluster.pkigen(
             "authority", "request", cluster.spec, "--next", "ca", "--out", cluster.site, *opened
         )
-        assert "the key of ca-next would wait for its answer in the open" in refused.error
+        assert "the pending key of ca-next would be unencrypted" in refused.error
     before = certificates_of(cluster)
     name = "ca" if keys_are_here(cluster) else "cp-1/apiserver"
     cluster.ask(name, *opened)

@@ -114,7 +114,7 @@ FORGED: dict[str, tuple[Callable[[DesiredCertificate], bytes], str]] = {
     "key algorithm": (other_key, "its key is ECDSA-P384, where the spec has ECDSA-P256"),
     "usages": (other_usages, "extendedKeyUsage|basicConstraints"),
     "path length, or a CA for a leaf": (another_depth, "basicConstraints"),
-    "no proof of the key": (unproven, "the request has a broken signature"),
+    "no proof of the key": (unproven, "the request has an invalid signature"),
 }
 
 
@@ -126,7 +126,7 @@ def test_a_request_for_what_the_spec_does_not_allow(name: str, asked: OfflineSid
     identifier = first(places)
     carry(places, {identifier: make(inventory_of(places)[identifier])})
     error, said = refused(places, *places.sign_arguments(), "--pin", asked.pins[0])
-    assert error.startswith(f"the spec does not allow what is asked for: {identifier}: "), error
+    assert error.startswith(f"the spec does not allow this request: {identifier}: "), error
     assert re.search(f"refused: {re.escape(identifier)}: .*({sentence})", said), said
 
 
@@ -145,10 +145,10 @@ def carry(
 @pytest.mark.parametrize(
     ("identifier", "variants", "sentence"),
     [
-        ("cp-9/apiserver", VARIANTS, "the spec asks for no such certificate"),
+        ("cp-9/apiserver", VARIANTS, "the spec has no such certificate"),
         ("cp-1/admin.conf", ("site",), "the site signs it itself, with ca"),
-        ("ca", ("offline",), "it is this authority's own CA, which is certified for no other key"),
-        ("ca-next", ("offline",), "it is this authority's own CA, which is certified for no other key"),
+        ("ca", ("offline",), "it is this authority's own CA, whose key does not change"),
+        ("ca-next", ("offline",), "it is this authority's own CA, whose key does not change"),
     ],
 )
 def test_a_request_for_what_is_not_asked_for_here(
@@ -196,7 +196,7 @@ def test_a_request_for_a_key_that_another_certificate_has(cluster: OfflineSides)
     assert names[1] in earlier
     carry(cluster, {names[0]: request_for(items[names[0]], key)})
     error, _ = refused(cluster, *cluster.sign_arguments())
-    assert error.endswith(f"{names[0]}: its key is that of {names[1]}: each certificate has one of its own")
+    assert error.endswith(f"{names[0]}: its key is that of {names[1]}: each certificate needs its own key")
 
 
 def test_requests_from_elsewhere(asked: OfflineSides, tmp_path: Path) -> None:
@@ -205,21 +205,18 @@ def test_requests_from_elsewhere(asked: OfflineSides, tmp_path: Path) -> None:
     good = places.request_file.read_bytes()
 
     error, _ = refused(places, *places.sign_arguments())
-    assert error == "nobody has said which key of the site is to be trusted here"
+    assert error == "no key of the site is pinned here"
 
     carry(places, {}, key=STRANGER)
     error, _ = refused(places, *sign)
-    assert (
-        error
-        == f"it is signed by another key: {fingerprint(STRANGER.public)}, where {asked.pins[0]} is trusted"
-    )
+    assert error == f"it is signed by {fingerprint(STRANGER.public)}, but {asked.pins[0]} is pinned"
 
     for place in range(16, len(good), len(good) // 12):
         places.request_file.write_bytes(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
         error, _ = refused(places, *sign)
-        assert "signed by another key" in error or "its signature does not fit" in error, place
+        assert " is pinned" in error or "its signature is invalid" in error, place
     places.request_file.write_bytes(good[:-7])
-    assert "its signature does not fit" in refused(places, *sign)[0]
+    assert "its signature is invalid" in refused(places, *sign)[0]
     places.request_file.write_bytes(good[:100])
     assert refused(places, *sign)[0] == "it is cut off"
 
@@ -234,7 +231,7 @@ def test_requests_from_elsewhere(asked: OfflineSides, tmp_path: Path) -> None:
     places.done(*sign)
     # From now on the site's key is known, and another is refused although somebody names it.
     error, _ = refused(places, *places.sign_arguments(), "--pin", fingerprint(STRANGER.public))
-    assert error.startswith("the key that is trusted here is ")
+    assert error.startswith("the key that is pinned here is ")
 
 
 def test_an_answer_is_no_request_and_a_request_no_answer(places: OfflineSides) -> None:
@@ -242,12 +239,12 @@ def test_an_answer_is_no_request_and_a_request_no_answer(places: OfflineSides) -
     places.request_file.write_bytes(answer)
     site, authority = places.pins
     error, _ = refused(places, *places.sign_arguments())
-    assert "signed by another key" in error
+    assert " is pinned" in error
     places.answer_file.write_bytes(request)
     error, _ = refused(places, *places.accept_arguments(), "--pin", site)
-    assert error == "it is a file of kind request, where one of kind answer is asked for"
+    assert error == "it is a file of kind request, not answer"
     error, _ = refused(places, *places.accept_arguments(), "--pin", authority)
-    assert "signed by another key" in error
+    assert " is pinned" in error
 
 
 def test_the_two_sides_have_different_specs(asked: OfflineSides, tmp_path: Path) -> None:
@@ -255,9 +252,7 @@ def test_the_two_sides_have_different_specs(asked: OfflineSides, tmp_path: Path)
     sign = (*places.sign_arguments(), "--pin", asked.pins[0])
     good = places.spec_there.read_text()
     places.spec_there.write_text(good.replace("name: prod", "name: other"))
-    assert refused(places, *sign)[0].startswith(
-        "this authority is that of prod, and the spec is that of other"
-    )
+    assert refused(places, *sign)[0].startswith("this authority is for prod, and the spec is for other")
     other = "offline" if first(places) == "ca" else "site"
     places.spec_there.write_text(re.sub("caKeys: [a-z]+", f"caKeys: {other}", good))
     assert "this authority was made for caKeys: " in refused(places, *sign)[0]
@@ -274,7 +269,8 @@ def test_no_authority_there(asked: OfflineSides, tmp_path: Path) -> None:
     assert "does not exist" in refused(places, *arguments, "--authority", elsewhere)[0]
     elsewhere.mkdir()
     assert (
-        "this directory is no offline authority" in refused(places, *arguments, "--authority", elsewhere)[0]
+        "this is not the directory of an offline authority"
+        in refused(places, *arguments, "--authority", elsewhere)[0]
     )
 
 
@@ -302,28 +298,28 @@ def test_a_request_that_was_answered_gets_the_same_answer_and_no_other(
 def test_answers_from_elsewhere(places: OfflineSides) -> None:
     accept = (*places.accept_arguments(), "--pin", places.pins[1])
     good = places.answer_file.read_bytes()
-    assert refused(places, *places.accept_arguments())[0] == (
-        "nobody has said which key of the authority is to be trusted here"
-    )
+    assert refused(places, *places.accept_arguments())[0] == ("no key of the authority is pinned here")
     for place in range(16, len(good), len(good) // 12):
         places.answer_file.write_bytes(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
         error, _ = refused(places, *accept)
-        assert "signed by another key" in error or "its signature does not fit" in error, place
+        assert " is pinned" in error or "its signature is invalid" in error, place
     places.answer_file.write_bytes(good)
     answers = places.answers()
     places.forge(replace(answers, nonce="0" * 32))
     assert refused(places, *accept)[0] == (
-        f"it answers another request, 00000000, where {answers.nonce[:8]} is out"
+        f"it answers another request, 00000000; {answers.nonce[:8]} is pending"
     )
     places.forge(replace(answers, cluster="test", origin="test"))
-    assert refused(places, *accept)[0] == "it is for another cluster: test, where prod waits"
+    assert (
+        refused(places, *accept)[0] == "it is for another cluster: test, and the pending request is for prod"
+    )
     places.answer_file.write_bytes(good)
     places.now = NOW + 30 * DAY
-    assert refused(places, *accept)[0].startswith("it ended 2026-12-24 12:00 UTC")
+    assert refused(places, *accept)[0].startswith("it expired 2026-12-24 12:00 UTC")
     places.now = NOW
     places.accept("--pin", places.pins[1])
     # Once more: nothing waits for it any more.
-    assert "has no request out" in refused(places, *places.accept_arguments())[0]
+    assert "has no pending request" in refused(places, *places.accept_arguments())[0]
 
 
 def test_one_missing_one_too_many(places: OfflineSides) -> None:
@@ -335,7 +331,7 @@ def test_one_missing_one_too_many(places: OfflineSides) -> None:
     assert refused(places, *accept)[0].endswith(f"{identifier}: its certificate is missing")
     more = tuple(sorted((*answers.certificates, ("zz/apiserver", answers.certificates[0][1]))))
     places.forge(replace(answers, certificates=more))
-    assert refused(places, *accept)[0].endswith("zz/apiserver: nobody has asked for it")
+    assert refused(places, *accept)[0].endswith("zz/apiserver: it was not requested")
     places.forge(answers)
     places.done(*accept)
 
@@ -362,7 +358,7 @@ def spoilt(places: OfflineSides, **changes: object) -> bytes:
 SPOILT: dict[str, tuple[dict[str, object], str]] = {
     "for another key": ({"public_key": a_key().public_key()}, "private key .*does not match"),
     "other usages": ({"profile": Profile.PEER}, "basicConstraints|extendedKeyUsage|differs in"),
-    "a longer life": ({"validity": timedelta(hours=87601)}, "it lives longer than the "),
+    "a longer life": ({"validity": timedelta(hours=87601)}, "it is valid for longer than the "),
     "not begun": ({"now": NOW + DAY}, "it is not valid before|begins 2026-11-25"),
     "over": ({"now": NOW - 2 * DAY, "validity": DAY}, "it expired|expired 2026"),
     "another name": ({"subject": Subject(common_name="evil")}, "it is called CN=evil|subject - CN=evil"),
@@ -381,7 +377,7 @@ def test_a_certificate_that_is_not_what_was_asked_for(name: str, places: Offline
     certificates = {**dict(answers.certificates), identifier: spoilt(places, **changes)}
     places.forge(replace(answers, certificates=tuple(sorted(certificates.items()))))
     error, said = refused(places, *places.accept_arguments(), "--pin", places.pins[1])
-    assert error.startswith(f"the answer is not what was asked for: {identifier}: "), error
+    assert error.startswith(f"the answer does not match the request: {identifier}: "), error
     assert re.search(sentence, error), error
     assert f"refused: {identifier}: " in said
 
@@ -394,9 +390,9 @@ def test_certificates_in_each_others_place_and_of_somebody_else(places: OfflineS
     places.forge(
         replace(answers, certificates=tuple(sorted({**own, one: own[other], other: own[one]}.items())))
     )
-    assert refused(places, *accept)[0].startswith(f"the answer is not what was asked for: {one}: ")
+    assert refused(places, *accept)[0].startswith(f"the answer does not match the request: {one}: ")
     places.forge(replace(answers, certificates=tuple(sorted({**own, one: self_signed(own[one])}.items()))))
-    assert refused(places, *accept)[0].startswith(f"the answer is not what was asked for: {one}: ")
+    assert refused(places, *accept)[0].startswith(f"the answer does not match the request: {one}: ")
     garbage = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
     places.forge(replace(answers, certificates=tuple(sorted({**own, one: garbage}.items()))))
     assert f"{one}: it holds a certificate that cannot be read" in refused(places, *accept)[0]
@@ -454,11 +450,11 @@ def test_the_spec_has_changed_in_between(places: OfflineSides) -> None:
         ),
         "one more": (
             good.replace("  users:\n", more),
-            r"worker-2/kubelet.conf \(missing\) was not asked for|worker-2",
+            r"worker-2/kubelet.conf \(missing\) was not requested|worker-2",
         ),
         "one less": (
             re.sub(r"    - \{name: worker-1.*\n", "", good),
-            "worker-1.*the spec asks for no such certificate",
+            "worker-1.*the spec has no such certificate",
         ),
     }
     for name, (text, sentence) in changes.items():
@@ -478,7 +474,7 @@ def test_nothing_is_out(tmp_path: Path, original: OfflineSides) -> None:
     places = original.copy(tmp_path / "places")
     (places.site / "pki/pending.json").unlink()
     accept = (*places.accept_arguments(), "--pin", places.pins[1])
-    assert "has no request out" in refused(places, *accept)[0]
+    assert "has no pending request" in refused(places, *accept)[0]
 
 
 def test_a_damaged_request_in_the_directory(places: OfflineSides) -> None:
@@ -498,7 +494,9 @@ def test_names_that_mean_nothing(cluster: OfflineSides) -> None:
     assert "there is no certificate 'apisever'" in refused(cluster, *ask, "apisever")[0]
     assert "there is no CA 'cb'" in refused(cluster, *ask, "--next", "cb")[0]
     if first_of(cluster) == "ca":
-        assert refused(cluster, *ask, "apiserver")[0] == "cp-1/apiserver needs no offline authority"
+        assert (
+            refused(cluster, *ask, "apiserver")[0] == "cp-1/apiserver is not signed by the offline authority"
+        )
     there = ("authority", "renew", cluster.spec_there, "nobody", "--authority", cluster.authority, "--yes")
     assert "this authority has no CA 'nobody'" in refused(cluster, *there)[0]
     assert set(CAS) >= {"ca"}

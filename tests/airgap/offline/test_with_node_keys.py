@@ -114,7 +114,7 @@ def test_rescue_needs_the_offline_side_for_what_has_ended_there(enrolled: WithNo
     enrolled.now += 4015 * DAY
     refused = enrolled.pkigen("rescue", enrolled.site, "--yes", *enrolled.opened)
     assert refused.code == 1
-    assert refused.error == f"only the offline authority can renew what has ended: {', '.join(CAS)}"
+    assert refused.error == f"only the offline authority can renew what has expired: {', '.join(CAS)}"
     assert f"`pkigen authority request SPEC {' '.join(CAS)}` here" in refused.hint
     enrolled.ask(*CAS, *enrolled.opened)
     enrolled.sign()
@@ -153,7 +153,7 @@ def test_a_ca_rotates_by_a_successor_from_there_and_requests_from_here(places: W
             places.install(node)
         both = places.installed("worker-1", "etc/kubernetes/pki/ca.crt")
         assert both.count(b"BEGIN CERTIFICATE") == 2
-    assert "would break an edge" in places.pkigen(*rotate, "--phase", "finish").error
+    assert "would break a connection" in places.pkigen(*rotate, "--phase", "finish").error
     places.now += DAY / 24
     places.enrol()
     places.done(*rotate, "--phase", "finish")

@@ -97,7 +97,7 @@ def test_a_name_that_overrides_nothing_is_refused(overrides: Path) -> None:
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    assert "is not a folder" in _refused(tmp_path / "absent").message
+    assert "is not a directory of templates" in _refused(tmp_path / "absent").message
 
 
 @pytest.mark.parametrize(
@@ -155,10 +155,10 @@ def test_values_are_quoted_where_the_author_forgot(overrides: Path) -> None:
         (
             "kubeconfig.yaml.j2",
             ("kind: Config", "kind: Config\nkind: Config"),
-            "a key stands twice, line 14",
+            "a key is given twice, line 14",
         ),
-        ("kubeconfig.yaml.j2", ("kind: Config", "kind: [Config"), "it renders no YAML, line 14"),
-        ("kubeconfig.yaml.j2", ("kind: Config", "kind: !a b"), "it renders no YAML, line 13"),
+        ("kubeconfig.yaml.j2", ("kind: Config", "kind: [Config"), "it does not render YAML, line 14"),
+        ("kubeconfig.yaml.j2", ("kind: Config", "kind: !a b"), "it does not render YAML, line 13"),
         (
             "manifests/static-pod.yaml.j2",
             ("    image:", "    - --anonymous-auth=true\n    image:"),
@@ -167,15 +167,15 @@ def test_values_are_quoted_where_the_author_forgot(overrides: Path) -> None:
         (
             "manifests/static-pod.yaml.j2",
             ("  - command:", "  - args:"),
-            "no Pod with a container and its command",
+            "does not render a Pod with a container and its command",
         ),
         ("manifests/static-pod.yaml.j2", ("kind: Pod", "kind: Job"), "does not render one Pod etcd"),
         ("manifests/static-pod.yaml.j2", ("status: {}", "---\na: b"), "does not render one Pod etcd"),
-        ("kubelet/config.yaml.j2", ("kind: Kubelet", "kind: Proxy"), "no KubeletConfiguration"),
-        ("addons/cluster-admins.yaml.j2", ("apiVersion", "version"), "no ClusterRoleBinding"),
-        ("addons/cluster-admins.yaml.j2", ("roleRef:", "- roleRef:"), "it renders no YAML"),
+        ("kubelet/config.yaml.j2", ("kind: Kubelet", "kind: Proxy"), "not a KubeletConfiguration"),
+        ("addons/cluster-admins.yaml.j2", ("apiVersion", "version"), "not a ClusterRoleBinding"),
+        ("addons/cluster-admins.yaml.j2", ("roleRef:", "- roleRef:"), "it does not render YAML"),
         ("flags/kubeadm-flags.env.j2", ('}}="', '}}="--v=9 '), "exactly the flags"),
-        ("flags/kubeadm-flags.env.j2", ('}}="', "}}="), "no environment file"),
+        ("flags/kubeadm-flags.env.j2", ('}}="', "}}="), "does not render an environment file"),
     ],
 )
 def test_what_is_rendered_is_read_back(
@@ -194,8 +194,8 @@ def test_what_is_rendered_is_read_back(
     [
         ("{% if environment %}", "{% if false %}", "lacks a variable of extraEnvs"),
         ("      value: {{ variable.value | block }}\n", "", "lacks a variable of extraEnvs"),
-        ("    - name: {{ variable.name }}", "    - key: {{ variable.name }}", "no list of variables"),
-        ("    env:\n", "    env:\n    - text\n", "no list of variables"),
+        ("    - name: {{ variable.name }}", "    - key: {{ variable.name }}", "not a list of variables"),
+        ("    env:\n", "    env:\n    - text\n", "not a list of variables"),
     ],
 )
 def test_the_environment_is_read_back(old: str, new: str, complaint: str, overrides: Path) -> None:
@@ -217,8 +217,8 @@ def test_a_template_may_add_to_the_environment(overrides: Path) -> None:
         ("systemd/etcd.service.j2", ("${{ variable }}", "--v=9 ${{ variable }}"), "ExecStart is not"),
         ("systemd/etcd.service.j2", ("Restart=always", "ExecStart=/bin/id"), "ExecStart is not"),
         ("systemd/etcd.service.j2", ("EnvironmentFile=", "EnvironmentFile=-"), "EnvironmentFile is not"),
-        ("systemd/etcd.service.j2", ("Restart=always", "Restart"), "no setting of a unit file"),
-        ("systemd/etcd.service.j2", ("[Unit]", "A=b"), "no setting of a unit file"),
+        ("systemd/etcd.service.j2", ("Restart=always", "Restart"), "not a setting of a unit file"),
+        ("systemd/etcd.service.j2", ("[Unit]", "A=b"), "not a setting of a unit file"),
         ("flags/component.env.j2", ("{{ variable }}=", 'A="b"\n{{ variable }}='), "exactly the flags"),
         ("flags/component.env.j2", ("{{ variable }}=", '{{ variable }}=""\n{{ variable }}='), "once"),
     ],

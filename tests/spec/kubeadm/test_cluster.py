@@ -64,7 +64,7 @@ REFUSED = [
     case(
         "etcd-both",
         cluster('etcd: {local: {dataDir: /x}, external: {endpoints: ["https://e:2379"]}}\n'),
-        "9:40: ClusterConfiguration.etcd.external: cannot stand beside etcd.local: keep one of them",
+        "9:40: ClusterConfiguration.etcd.external: cannot be combined with etcd.local: keep one of them",
     ),
     case(
         "etcd-ext",
@@ -88,7 +88,7 @@ WARNED = [
             "encryptionAlgorithm: RSA-4096\n"
             "featureGates: {PublicKeysECDSA: true, RootlessControlPlane: true, Foo: false}\n"
         ),
-        "10:16: ClusterConfiguration.featureGates.PublicKeysECDSA: counts more than",
+        "10:16: ClusterConfiguration.featureGates.PublicKeysECDSA: takes precedence over",
         "10:39: ClusterConfiguration.featureGates.RootlessControlPlane: is not used: it is about a",
         "10:67: ClusterConfiguration.featureGates.Foo: is not used: it is about a run of kubeadm",
     ),
@@ -110,7 +110,7 @@ WARNED = [
             "status.podIP}}}, {name: x}], serverCertSANs: [A.b], peerCertSANs: [1.2.3.4]}}\n"
         ),
         "9:129: ClusterConfiguration.etcd.local.extraEnvs[1].valueFrom: is not used: pkigen sets plain",
-        "9:187: ClusterConfiguration.etcd.local.extraEnvs[2].name: 'x' is given before already: this one",
+        "9:187: ClusterConfiguration.etcd.local.extraEnvs[2].name: 'x' is given twice: this one",
     ),
 ]
 

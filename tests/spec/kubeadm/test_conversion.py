@@ -86,7 +86,7 @@ def test_what_is_not_followed_is_said() -> None:
             "19:1: KubeletConfiguration: is not used (cgroupDriver, a, b, c, d, e, f, g, h, i, …): pkigen",
             "37:7: kind: ResetConfiguration is not used: it describes no cluster",
             "40:1: JoinConfiguration: give 2 etcd members, an even number",
-            "42:1: JoinConfiguration.caCertPath: is not used: the CA certificate stands in certificatesDir",
+            "42:1: JoinConfiguration.caCertPath: is not used: the CA certificate is in certificatesDir",
             "43:1: JoinConfiguration.discovery: is not used: the node gets its kubeconfigs from pkigen",
             "46:16: JoinConfiguration.controlPlane.certificateKey: is not used: pkigen gives every node",
         ),

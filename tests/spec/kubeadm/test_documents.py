@@ -83,7 +83,7 @@ REFUSED = [
             "metadata: {name: t}\nspec:\n  kubernetesVersion: v1.36.2\n"
             "  nodes: [{name: a, roles: [control-plane], addresses: [192.0.2.1]}]\n"
         ),
-        "10:13: apiVersion: a pkigen spec cannot stand beside a kubeadm configuration: keep one",
+        "10:13: apiVersion: a pkigen spec cannot be combined with a kubeadm configuration: keep one",
     ),
     case(
         "networking-list",

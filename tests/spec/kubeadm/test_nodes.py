@@ -50,7 +50,8 @@ REFUSED = [
     case(
         "any-address",
         swapped_kubeadm("192.0.2.1", "0.0.0.0"),  # noqa: S104 -- a value to refuse
-        "1:1: InitConfiguration.localAPIEndpoint.advertiseAddress: 0.0.0.0 is no host's, and kubeadm",
+        "1:1: InitConfiguration.localAPIEndpoint.advertiseAddress: 0.0.0.0 is not a host's address, and "
+        "kubeadm",
     ),
     case(
         "bad-address",
@@ -123,7 +124,7 @@ WARNED = [
             "7443}, certificateKey: abc}\n"
         ),
         "6:1: ClusterConfiguration.controlPlaneEndpoint: is missing with 2 control-plane nodes:",
-        "10:1: JoinConfiguration: give 2 etcd members, an even number: they survive no more failures",
+        "10:1: JoinConfiguration: give 2 etcd members, an even number: they tolerate no more failures",
         "13:81: JoinConfiguration.controlPlane.certificateKey: is not used: pkigen gives every node",
     ),
 ]
