@@ -18,6 +18,7 @@ from pkigen.reconcile.apply import Applied, apply_plan
 from pkigen.reconcile.planner import require_signed_here
 from pkigen.reconcile.risks import risks
 from pkigen.reconcile.source import IssuedHere
+from pkigen.state.authority_record import RESTORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +113,9 @@ def agree(plan: Plan, session: Session, consent: Consent, output: Format) -> Non
     if found and not consent.force:
         raise PkigenError(
             f"the plan is dangerous: {found[0]}",
-            hint="if that is what you want, and every node can be changed at once, add --force",
+            hint=f"{RESTORE}; if the change is intended, add --force"
+            if plan.alarms
+            else "if that is what you want, and every node can be changed at once, add --force",
         )
     if plan.changes and not consent.yes and not agreed("apply these changes?"):
         raise PkigenError("not applied", hint="nothing was changed")

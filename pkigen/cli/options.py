@@ -42,6 +42,10 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Go on although the plan can lock people out; the plan says how.")
 ]
+AuthorityForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Go on although the authority is not the one that pki.lock records."),
+]
 RunbookOption = Annotated[
     Path | None,
     typer.Option(

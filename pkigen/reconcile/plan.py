@@ -7,10 +7,14 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from pkigen.desired.generations import CA, ca_id
+from pkigen.state.authority_record import UNCOMPARED, AuthorityComparison
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from pkigen.state.authority_record import AuthorityChange
     from pkigen.state.reasons import Reason
     from pkigen.state.views import Move
 
@@ -102,6 +106,8 @@ class Plan:
     basis: str
     moves: tuple[Move, ...] = ()
     rotated: Mapping[str, str] = field(default_factory=dict)
+    authority: AuthorityComparison = UNCOMPARED
+    """The authority beside what the lock file and the ledger record of it, before anything is changed."""
 
     @property
     def changes(self) -> tuple[Action, ...]:
@@ -122,6 +128,19 @@ class Plan:
     def awaited(self) -> tuple[Action, ...]:
         """What is due and can only be renewed by the offline authority: nothing that is changed here."""
         return tuple(action for action in self.actions if isinstance(action, Await))
+
+    @property
+    def alarms(self) -> tuple[AuthorityChange, ...]:
+        """How the authority differs from its records in a way that must not go unnoticed."""
+        return self.authority.alarms
+
+    @property
+    def makes_authority(self) -> bool:
+        """Whether a CA is made where there was no authority, and none is recorded."""
+        cas = {ca_id(ca) for ca in CA}
+        return self.authority.is_blank and any(
+            isinstance(action, Create) and action.id in cas for action in self.actions
+        )
 
     @property
     def digest(self) -> str:

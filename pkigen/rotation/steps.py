@@ -21,13 +21,14 @@ from pkigen.rotation.proof import Proof, State
 from pkigen.rotation.prover import prove
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import certificates_of
+from pkigen.state.authority_record import RESTORE, Difference, generation_path
 from pkigen.state.ledger import last_step, read_ledger
 from pkigen.state.materials import discovery_hash
 from pkigen.state.observed import Fault, observe_certificate, observe_file
 from pkigen.store import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.apply import Applied
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pkigen.reconcile.planner import Planner
     from pkigen.rotation.live import Dial, Live
     from pkigen.rotation.phases import WantedStep
+    from pkigen.state.authority_record import AuthorityChange
     from pkigen.state.views import StagedView
     from pkigen.store import Store
 
@@ -149,6 +151,7 @@ def propose(
     if step is RotationStep.FINISH and wanted.live:
         seen = look(before.inventory, store, now=before.now, dial=dial, only=wanted.identifiers)
     caveats = Caveats(before, store, wanted)
+    alarms = tuple(_alarms(plan, wanted, step))
     return ProposedStep(
         step=step,
         identifiers=wanted.identifiers,
@@ -156,8 +159,8 @@ def propose(
         after=after,
         plan=plan,
         premises=phases.premises(rotations, wanted.identifiers, step),
-        risks=tuple(caveats.risks(step)),
-        obstacle=caveats.obstacle(step, seen),
+        risks=(*map(str, alarms), *caveats.risks(step)),
+        obstacle=_changed_authority(alarms, wanted) or caveats.obstacle(step, seen),
         seen=seen,
     )
 
@@ -263,6 +266,25 @@ def _settled(found: Planner, store: Store, wanted: WantedStep) -> tuple[Planner,
             hint="`pkigen apply` them first, and let them reach every node",
         )
     return found, plan
+
+
+def _alarms(plan: Plan, wanted: WantedStep, step: RotationStep) -> Iterator[AuthorityChange]:
+    """How the authority differs from its records, but for the successors that are taken up."""
+    taken_up = {generation_path(identifier, Slot.NEXT) for identifier in wanted.identifiers}
+    for change in plan.alarms:
+        is_taken_up = step is RotationStep.PREPARE and change.path in taken_up
+        if not (is_taken_up and change.difference is Difference.NEW):
+            yield change
+
+
+def _changed_authority(alarms: Sequence[AuthorityChange], wanted: WantedStep) -> RotationError | None:
+    """No step is taken with another authority than the one that is recorded, unless it is forced."""
+    if not alarms or wanted.force:
+        return None
+    return RotationError(
+        f"the authority is not the one that is recorded: {alarms[0]}",
+        hint=f"{RESTORE}; if the change is intended, add --force",
+    )
 
 
 def _is_taken(inventory: Inventory, store: Store, wanted: WantedStep) -> bool:

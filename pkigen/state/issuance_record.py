@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.errors import AccessError
-from pkigen.state.ledger import LedgerEntry, appended, mismatch, read_ledger
-from pkigen.state.lockfile import LARGEST_LOCK, read_lock, with_ledger
+from pkigen.state.authority_record import Identities, observe_authority
+from pkigen.state.ledger import LedgerEntry, appended, mismatch, read_ledger, recorded_entry
+from pkigen.state.lockfile import LARGEST_LOCK, lock_digest, read_lock, with_authority, with_ledger
+from pkigen.state.views import ChangedView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,19 +32,31 @@ class LedgerUpdate:
         transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=self.lock, backup=lock_in_backup)
 
 
-def ledger_update(store: Store, entry: LedgerEntry, *, now: datetime) -> LedgerUpdate | None:
+def ledger_update(
+    store: Store, entry: LedgerEntry, *, now: datetime, authority: Identities | None = None
+) -> LedgerUpdate | None:
     """The record with one more line; None where there is no readable lock file that could be kept true.
 
     A ledger that is not the one that `pki.lock` knows gets a line that says so first, for good.
+
+    Args:
+        store: The PKI directory, held alone.
+        entry: The line.
+        now: The present, in UTC.
+        authority: The keys that the authority has by then, where that changes.
     """
     known = read_lock(store)
     if known is None:
         return None
     existing = read_ledger(store)
     gap = mismatch(existing, known.ledger)
-    ledger, head = appended(existing, [*([gap] if gap else []), entry], now=now)
-    lock = with_ledger(store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data, head)
-    return LedgerUpdate(ledger=ledger, lock=lock)
+    lock = store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
+    entries = [*([gap] if gap else []), entry]
+    if authority is not None:
+        lock = with_authority(lock, authority)
+        entries.append(recorded_entry(lock_digest(lock), authority))
+    ledger, head = appended(existing, entries, now=now)
+    return LedgerUpdate(ledger=ledger, lock=with_ledger(lock, head))
 
 
 def record(
@@ -67,7 +81,11 @@ def record(
     Raises:
         AccessError: The directory has no lock file that could be kept true.
     """
-    update = ledger_update(store, entry, now=now)
+    contents = {path: data for path, (_, data) in (files or {}).items()}
+    hidden = frozenset(removes)
+    changed = any(path.startswith(f"{layout.AUTHORITY}/") for path in (*contents, *hidden))
+    authority = observe_authority(ChangedView(store, contents, hidden)) if changed else None
+    update = ledger_update(store, entry, now=now, authority=authority)
     if update is None:
         raise AccessError(
             "this directory has no readable pki.lock, so nothing can be put on record",
@@ -76,7 +94,7 @@ def record(
     with store.transaction() as transaction:
         for path, (mode, content) in (files or {}).items():
             transaction.stage(path, mode=mode, content=content)
-        for path in removes:
+        for path in hidden:
             transaction.remove(path)
         update.stage(transaction, lock_in_backup=bool(files))
         transaction.commit(keep_backups=keep_backups)

@@ -17,7 +17,7 @@ from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH
 from pkigen.store import FileContent, MissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pkigen.state.observed import Reader, Tree
     from pkigen.state.vault import Vault
@@ -80,6 +80,29 @@ class MovedView(View):
         """Every path that will be there."""
         there = {each for each in self._tree.walk(path) if each not in self._gone}
         yield from sorted(there | {target for target in self._sources if target.startswith(path)})
+
+
+class ChangedView(View):
+    """Shows other contents at some paths, and nothing at others."""
+
+    def __init__(self, beneath: Tree, contents: Mapping[str, bytes], hidden: frozenset[str]) -> None:
+        super().__init__(beneath)
+        self._tree = beneath
+        self._contents = contents
+        self._hidden = hidden
+
+    def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
+        """Read the file that would stand at `path`."""
+        if path in self._hidden:
+            raise _missing(path)
+        if path in self._contents:
+            return _in_memory(self._contents[path])
+        return super().read(path, limit=limit)
+
+    def walk(self, path: str = "") -> Iterator[str]:
+        """Every path that would be there."""
+        there = {each for each in self._tree.walk(path) if each not in self._hidden}
+        yield from sorted(there | {each for each in self._contents if each.startswith(path)})
 
 
 class StagedView(View):

@@ -55,6 +55,23 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         "waiting": [action(each) for each in plan.waiting],
         **_consequences(plan.changes, inventory),
         "risks": list(risks),
+        "authority": authority(plan),
+    }
+
+
+def authority(plan: Plan) -> dict[str, Any]:
+    """How the authority differs from what is recorded of it, and whether the plan makes the first one."""
+    return {
+        "isNew": plan.makes_authority,
+        "changes": [
+            {
+                "path": change.path,
+                "difference": str(change.difference),
+                "recorded": change.recorded,
+                "found": change.found,
+            }
+            for change in plan.alarms
+        ],
     }
 
 
