@@ -18,7 +18,7 @@ from pkigen.reconcile.apply import Applied, apply_plan
 from pkigen.reconcile.planner import require_signed_here
 from pkigen.reconcile.risks import risks
 from pkigen.reconcile.source import IssuedHere
-from pkigen.state.authority_record import RESTORE
+from pkigen.state.authority_record import RESTORE, require_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +60,8 @@ def change(
                 hint="run `pkigen plan --save` again and review the new plan",
             )
         if review is not None:
+            if not consent.force:
+                require_unchanged(made.authority)  # with another authority, more than that is pending
             review(made, session.inventory)
         require_signed_here(made, session.root)
         if made.awaited:

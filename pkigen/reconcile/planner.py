@@ -19,7 +19,7 @@ from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
 from pkigen.state.authority import load_all, observe_rotations
-from pkigen.state.authority_record import Difference, compare_authority
+from pkigen.state.authority_record import Difference, compare_authority, require_unchanged
 from pkigen.state.lockfile import LARGEST_LOCK, read_lock, spec_facts
 from pkigen.state.observed import Fault, FaultKind, observe_file
 from pkigen.state.reasons import Reason
@@ -209,7 +209,9 @@ def require_nothing_pending(plan: Plan) -> None:
 
     Raises:
         PkigenError: Changes are pending.
+        AuthorityError: The authority is another one than is recorded.
     """
+    require_unchanged(plan.authority)
     if plan.changes:
         first = plan.changes[0]
         raise PkigenError(

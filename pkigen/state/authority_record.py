@@ -83,8 +83,11 @@ class AuthorityChange:
     def is_expected(self) -> bool:
         """Whether nobody has to be told: a key that takes no other's place and is not trusted beside one.
 
-        The next and the previous generation of a key are trusted as soon as they are there.
+        The next and the previous generation of a key are trusted as soon as they are there. A next one that
+        goes was only trusted.
         """
+        if self.difference is Difference.MISSING:
+            return self.path in _NEXT  # nothing has used a successor that goes
         return self.difference is Difference.NEW and self.path not in _TRUSTED_BESIDE
 
     def __str__(self) -> str:
@@ -208,11 +211,9 @@ def generation_path(identifier: str, slot: Slot) -> str:
     return ca_location(CA.of_id(identifier), slot).certificate
 
 
-_TRUSTED_BESIDE = frozenset(
-    generation_path(identifier, slot)
-    for slot in (Slot.NEXT, Slot.PREVIOUS)
-    for identifier in (*map(ca_id, CA), SA, ENCRYPTION_KEY)
-)
+_ROTATING = (*map(ca_id, CA), SA, ENCRYPTION_KEY)
+_NEXT = frozenset(generation_path(identifier, Slot.NEXT) for identifier in _ROTATING)
+_TRUSTED_BESIDE = _NEXT | {generation_path(identifier, Slot.PREVIOUS) for identifier in _ROTATING}
 
 
 def observe_authority(reader: Reader) -> Identities:
@@ -352,17 +353,25 @@ def _ledger(reader: Reader) -> bytes:
 RESTORE = "restore pki/ and .pkigen/ together from the newest backup of this directory"
 
 
-def require_recorded(reader: Reader, *, forced: bool) -> None:
+def require_recorded(reader: Reader) -> None:
     """Sign only with the authority that is recorded.
 
     Raises:
-        AuthorityError: It differs, and nobody has forced it.
+        AuthorityError: It is another one.
     """
-    alarms = compare_authority(reader).alarms
-    if not alarms or forced:
+    require_unchanged(compare_authority(reader))
+
+
+def require_unchanged(found: AuthorityComparison) -> None:
+    """Go on only with the authority that is recorded.
+
+    Raises:
+        AuthorityError: It is another one.
+    """
+    if not found.alarms:
         return
-    more = f" (and {len(alarms) - 1} more)" if len(alarms) > 1 else ""
+    more = f" (and {len(found.alarms) - 1} more)" if len(found.alarms) > 1 else ""
     raise AuthorityError(
-        f"the authority is not the one that is recorded: {alarms[0]}{more}",
-        hint=f"{RESTORE}; if the change is intended, add --force",
+        f"the authority is not the one that is recorded: {found.alarms[0]}{more}",
+        hint=f"{RESTORE}; if the change is intended, record it first: `pkigen apply SPEC --force`",
     )

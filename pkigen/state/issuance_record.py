@@ -6,16 +6,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.errors import AccessError
+from pkigen.errors import AccessError, AuthorityError
 from pkigen.state.authority_record import Identities, observe_authority
-from pkigen.state.ledger import LedgerEntry, appended, mismatch, read_ledger, recorded_entry
+from pkigen.state.ledger import (
+    LedgerEntry,
+    appended,
+    mismatch,
+    problems,
+    read_ledger,
+    recorded_entry,
+    recorded_lock,
+)
 from pkigen.state.lockfile import LARGEST_LOCK, lock_digest, read_lock, with_authority, with_ledger
 from pkigen.state.views import ChangedView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
+    from pathlib import Path
 
+    from pkigen.state.observed import Reader
     from pkigen.store import Store, Transaction
 
 
@@ -57,6 +67,33 @@ def ledger_update(
         entries.append(recorded_entry(lock_digest(lock), authority))
     ledger, head = appended(existing, entries, now=now)
     return LedgerUpdate(ledger=ledger, lock=with_ledger(lock, head))
+
+
+def require_written(reader: Reader, *, root: Path) -> None:
+    """See that `pki.lock` is as pkigen wrote it last, before what it says of people and nodes is issued.
+
+    It is committed to Git, where others can write; the ledger never leaves this directory. A ledger of an
+    older pkigen does not know the lock file, and vouches only for how long it was itself.
+
+    Raises:
+        AuthorityError: It was changed since, or the ledger cannot vouch for it.
+    """
+    known, ledger = read_lock(reader), read_ledger(reader)
+    digest = recorded_lock(ledger)
+    data = reader.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
+    fault = None
+    if digest is not None and digest != lock_digest(data):
+        fault = "it is not what was written last"
+    elif known is not None and not ledger:
+        fault = "there is no ledger"
+    elif next(problems(ledger, head=known.ledger if known is not None else None), None) is not None:
+        fault = "the ledger itself was changed"
+    if fault is not None:
+        raise AuthorityError(
+            f"the ledger does not confirm {root / layout.LOCK_FILE}: {fault}",
+            hint=f"nothing is issued from it: give the spec's file instead; `pkigen apply SPEC --out {root}` "
+            f"writes {layout.LOCK_FILE} again",
+        )
 
 
 def record(

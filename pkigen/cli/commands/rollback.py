@@ -42,7 +42,7 @@ def rollback(
 
     The change that left the backup is undone, and all since, as one change with a backup of its own.
     """
-    session = open_directory(system_of(context), directory, spec=None, templates=None)
+    session = open_directory(system_of(context), directory, spec=None, templates=None, reports_only=True)
     if listing:
         with session.reading() as store:
             say(backups_text(store.backups()))
