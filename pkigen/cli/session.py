@@ -74,8 +74,9 @@ class Session:
         Raises:
             AuthorityError: It is another one than is recorded, or it does not open.
         """
+        vault = self.unlocking.vault(store)
         require_recorded(store)
-        return OpenedView(store, self.unlocking.vault(store))
+        return OpenedView(store, vault)
 
     def at(self, tree: Reader) -> Session:
         """The same command over what this directory's past adds: rotations under way, members of etcd."""

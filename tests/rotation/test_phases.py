@@ -589,9 +589,7 @@ def test_a_promotion_that_the_ledger_does_not_know(workshop: Workshop) -> None:
     (workshop.tree / ".pkigen/ledger.jsonl").write_bytes(b"")
     finish = ("sa", "--phase finish", "--assume-distributed")
     refused = workshop.rotate(*finish).error
-    assert refused.startswith(
-        "the authority is not the one that is recorded: .pkigen/ledger.jsonl is missing"
-    )
+    assert "is not the one that is recorded: .pkigen/ledger.jsonl is missing" in refused
     assert workshop.run("apply", workshop.spec, "--out", workshop.tree, "--yes", "--force").code == 0
     result = workshop.rotate(*finish)
     assert result.error.startswith("tokens of the previous key may live until an unknown time")
