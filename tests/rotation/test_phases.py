@@ -215,7 +215,9 @@ def test_after_finish_the_way_back_is_a_rollback_of_the_directory(workshop: Work
     assert "`pkigen rollback` restores what was archived" in said.err
     archived = {path.name for path in workshop.tree.glob(".pkigen/backups/*/files/pki/*")}
     assert {"ca-previous.crt", "ca-previous.key"} <= archived
-    assert workshop.run("rollback", "--out", workshop.tree, "--yes").code == 0
+    refused = workshop.run("rollback", "--out", workshop.tree, "--yes")
+    assert refused.error.startswith("the rollback is dangerous: it brings back pki/ca-previous.crt (sha256:")
+    assert workshop.run("rollback", "--out", workshop.tree, "--yes", "--force").code == 0
     now = workshop.photograph().files
     assert {name for name in promoted if now[name] != promoted[name]} <= {"pki.lock", ".pkigen/ledger.jsonl"}
     assert workshop.phases() == {"ca": "promoted"}

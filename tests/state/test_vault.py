@@ -193,7 +193,7 @@ def test_a_whole_rotation_leaves_nothing_open(place: EncryptedCluster, pkigen: I
     assert record is not None
     assert len(record.keys) == len(PRIVATE), "the record forgets what is gone"
     # Going back needs no key: what is sealed is put back as it is.
-    assert pkigen("rollback", "--out", place.root, "--yes").code == 0
+    assert pkigen("rollback", "--out", place.root, "--yes", "--force").code == 0
     assert pkigen("verify", place.root).code == 0
     assert files_with(place.root, seen) == set()
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from pkigen.airgap.bundles.going_back import risks_of
 from pkigen.airgap.bundles.install import affected, plan_going_back, require_ours, roll_back, strangers
 from pkigen.airgap.bundles.install import install as put
 from pkigen.airgap.bundles.opened import require_sealed
@@ -18,7 +19,7 @@ from pkigen.airgap.carrier.media import read_file
 from pkigen.cli.bundle_visit import DirectoryOption, FileArgument, PinOption, Visit, visit_of, visiting
 from pkigen.cli.console import agreed, note, say
 from pkigen.cli.host import IdentityOption, RootOption, changing, looking
-from pkigen.cli.options import Format, FormatOption, YesOption
+from pkigen.cli.options import ForceOption, Format, FormatOption, YesOption
 from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption
 from pkigen.cli.reports.backups_text import backups_text
 from pkigen.cli.reports.bundle_text import (
@@ -146,10 +147,12 @@ def rollback(
     listing: Annotated[bool, typer.Option("--list", help="List the backups.")] = False,
     certificates_dir: DirectoryOption = None,
     yes: YesOption = False,
+    force: ForceOption = False,
 ) -> None:
     """Go back to the state before an install.
 
-    The install that left the backup is undone, and all since, as one change with a backup of its own.
+    The install that left the backup is undone, and all since, as one change with a backup of its own. CAs
+    that would come back, and keys that would go, are risks.
     """
     system = system_of(context)
     if listing:
@@ -159,11 +162,16 @@ def rollback(
     with looking(system, root) as store:
         _say_recovery(store)
         planned = plan_going_back(store, backup)
-    require_ours(planned, directory=certificates_dir)
+        require_ours(planned, directory=certificates_dir)
+        risks = risks_of(planned, store, now=system.clock())
     for restore in planned.restores:
         say(f"restore /{restore.path} from {restore.backup}")
     for path in planned.removes:
         say(f"remove /{path}")
+    for risk in risks:
+        say(f"risk: {risk}")
+    if risks and not force:
+        raise PkigenError(f"the rollback is dangerous: {risks[0]}", hint="if this is intended, add --force")
     if not yes and not agreed("go back?"):
         raise PkigenError("not rolled back", hint="nothing was changed")
     with changing(system, root, "bundle rollback") as store:
