@@ -12,6 +12,7 @@ from pkigen.cli.options import Format
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_text import plan_text, waiting_text
+from pkigen.cli.saved_plan import SavedPlan, plan_content
 from pkigen.cli.session import Session
 from pkigen.errors import PkigenError
 from pkigen.reconcile.apply import Applied, apply_plan
@@ -42,7 +43,7 @@ def change(
     *,
     consent: Consent,
     output: Format,
-    digest: str | None = None,
+    saved: SavedPlan | None = None,
     selection: Selection | None = None,
     review: Callable[[Plan, Inventory], None] | None = None,
     reuse_keys: bool = False,
@@ -54,11 +55,8 @@ def change(
     with session.writing(command) as store:
         session = session.at(store)
         made = session.plan(store, selection)
-        if digest is not None and made.digest != digest:
-            raise PkigenError(
-                "the world has moved since the plan was saved: the same spec now gives another plan",
-                hint="run `pkigen plan --save` again and review the new plan",
-            )
+        if saved is not None:
+            saved.require_current(plan_content(made, session.inventory, store))
         if review is not None:
             if not consent.force:
                 require_unchanged(made.authority)  # with another authority, more than that is pending

@@ -131,7 +131,7 @@ def _say_complete(session: Session, output: Format) -> None:
         say(_pinned(pin))
         return
     nothing = Applied(issued=(), capped=(), backup=None)
-    _say_structured(session, Plan(actions=(), basis=""), nothing, pin, output)
+    _say_structured(session, Plan(actions=()), nothing, pin, output)
 
 
 def _say_structured(session: Session, plan: Plan, applied: Applied, pin: str, output: Format) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -99,11 +97,12 @@ class Ask(Keep):
 class Plan:
     """Every object of the inventory with its action, then the removals.
 
-    `basis` is the digest of all that was read to make the plan: a saved plan is refused when it differs.
+    `observed` are digests of all that was read to make the plan, by what it is: a file of the authority, a
+    node's whole tree, the spec. A saved plan is refused when they differ.
     """
 
     actions: tuple[Action, ...]
-    basis: str
+    observed: Mapping[str, str] = field(default_factory=dict)
     moves: tuple[Move, ...] = ()
     rotated: Mapping[str, str] = field(default_factory=dict)
     authority: AuthorityComparison = UNCOMPARED
@@ -141,12 +140,3 @@ class Plan:
         return self.authority.is_blank and any(
             isinstance(action, Create) and action.id in cas for action in self.actions
         )
-
-    @property
-    def digest(self) -> str:
-        """What `apply` is bound to: the actions and the state that they were derived from."""
-        content = [
-            [action.verb, action.id, list(action.paths), action.reason, list(action.details)]
-            for action in self.changes
-        ]
-        return hashlib.sha256(json.dumps([self.basis, content]).encode()).hexdigest()

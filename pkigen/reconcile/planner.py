@@ -143,10 +143,10 @@ def make_plan(
     if is_encrypted(moved):
         require_no_ca_keys_on_nodes(inventory)
     reader = HashedView(moved)
-    reader.note(json.dumps(spec_facts(inventory.cluster)))
+    reader.note("the spec", json.dumps(spec_facts(inventory.cluster)))
     # Neither is seen in an action: what a file is created with, and what would be made of the same spec.
-    reader.note(renderer.digest())
-    reader.note(__version__)
+    reader.note("the templates", renderer.digest())
+    reader.note("pkigen's version", __version__)
     # Not through the digest: a line of the ledger more is no other plan.
     authority = compare_authority(tree)
     wanted = selection or Selection()
@@ -171,7 +171,7 @@ def make_plan(
     _log(actions)
     return Plan(
         actions=tuple(actions),
-        basis=reader.digest,
+        observed=reader.digests,
         moves=moves,
         rotated=rotated or {},
         authority=authority,

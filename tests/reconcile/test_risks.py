@@ -97,7 +97,7 @@ def test_giving_up_the_etcd_ca_is_a_risk(world: World) -> None:
 
 
 def made_plan(*actions: Action) -> Plan:
-    return Plan(actions=actions, basis="")
+    return Plan(actions=actions)
 
 
 def action(kind: type[Action], identifier: str, reason: Reason | None = None, *paths: str) -> Action:

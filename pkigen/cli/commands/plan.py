@@ -14,6 +14,7 @@ from pkigen.cli.options import Format, FormatOption, OutOption, RunbookOption, S
 from pkigen.cli.outputs import write_runbook, write_text
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_text import offline_text, plan_text
+from pkigen.cli.saved_plan import plan_content
 from pkigen.cli.session import open_spec
 from pkigen.cli.system import system_of
 from pkigen.reconcile.risks import risks
@@ -49,9 +50,9 @@ def plan(
         session = session.at(store)
         made = session.plan(store)
         pending = read_pending(store)
+        content = plan_content(made, session.inventory, store)
     found = risks(made, session.inventory)
     requests = pending.requests if pending is not None else None
-    content = {**structured.plan(made, session.inventory, found), "request": structured.request_out(requests)}
     if output is Format.TEXT:
         say("\n".join((plan_text(made, session.inventory, found), *offline_text(requests, made))))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +44,11 @@ def dump(content: dict[str, Any], form: str) -> str:
 
 def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, Any]:
     """A plan: what changes, why, what then restarts, and what is dangerous about it."""
-    return {
+    content = {
         "apiVersion": _VERSION,
         "kind": "Plan",
         "cluster": inventory.cluster.name,
-        "digest": plan.digest,
+        "digest": "",
         "rotations": rotations(inventory.rotations),
         "summary": {**counts(plan.actions)},
         "actions": [action(each) for each in plan.changes],
@@ -56,7 +57,16 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         **_consequences(plan.changes, inventory),
         "risks": list(risks),
         "authority": authority(plan),
+        "observed": dict(plan.observed),
     }
+    return bound(content)
+
+
+def bound(content: dict[str, Any]) -> dict[str, Any]:
+    """A plan with the digest over everything else in it."""
+    rest = {key: value for key, value in content.items() if key != "digest"}
+    digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    return {**content, "digest": digest}
 
 
 def authority(plan: Plan) -> dict[str, Any]:
