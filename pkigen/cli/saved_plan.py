@@ -93,8 +93,7 @@ def _moved(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     names = ("actions", "awaited", "waiting")
     for name in names:
         yield from _moved_actions(before.get(name), now[name])
-    observed = before.get("observed")
-    yield from _moved_values(observed if isinstance(observed, dict) else {}, now["observed"])
+    yield from _moved_values(_digests(before.get("observed")), _digests(now["observed"]))
     told = {*names, "observed", "digest"} & before.keys()
     for name in sorted((before.keys() | now.keys()) - told):
         if name not in before or before[name] != now.get(name):
@@ -120,6 +119,11 @@ def _moved_values(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
             yield f"{name}: {_text(before.get(name))} → {_text(now.get(name))}"
+
+
+def _digests(observed: object) -> dict[str, Any]:
+    entries = observed if isinstance(observed, list) else []
+    return {str(each.get("name")): each.get("digest") for each in entries if isinstance(each, dict)}
 
 
 def _by_id(actions: object) -> dict[str, dict[str, Any]]:

@@ -245,14 +245,10 @@ def compare_authority(reader: Reader) -> AuthorityComparison:
     lock, ledger = read_lock(reader), _ledger(reader)
     found = observe_authority(reader)
     history = recorded_authorities(ledger)
-    witnesses = tuple(_witnesses(lock, ledger, history))
-    earlier: dict[str, set[str]] = {}
-    for identities in history:
-        for path, identity in identities.items():
-            earlier.setdefault(path, set()).add(identity)
+    earlier = _earlier(history)
     changes: dict[str, AuthorityChange] = {}
-    for witness in witnesses:
-        seen = {path: each for path, each in found.items() if witness.knows_all or path in witness.recorded}
+    for witness in _witnesses(lock, ledger, history):
+        seen = witness.known_of(found)
         for change in compare(witness.recorded, seen, earlier=earlier, witness=witness.name):
             changes.setdefault(change.path, change)
     gap = _ledger_change(ledger, lock)
@@ -261,6 +257,15 @@ def compare_authority(reader: Reader) -> AuthorityComparison:
         is_empty=not found,
         is_blank=not found and lock is None and not ledger,
     )
+
+
+def _earlier(history: tuple[Identities, ...]) -> dict[str, set[str]]:
+    """Everything that was ever recorded, by path."""
+    earlier: dict[str, set[str]] = {}
+    for identities in history:
+        for path, identity in identities.items():
+            earlier.setdefault(path, set()).add(identity)
+    return earlier
 
 
 def compare(
@@ -302,19 +307,28 @@ class _Witness:
     recorded: Identities
     knows_all: bool = True
 
+    def known_of(self, found: Identities) -> Identities:
+        """What is there, as far as this record would know it."""
+        return {path: each for path, each in found.items() if self.knows_all or path in self.recorded}
+
 
 def _witnesses(lock: Lock | None, ledger: bytes, history: tuple[Identities, ...]) -> Iterator[_Witness]:
     """What records the authority: the ledger's last word, and the lock file unless it is merely older."""
     if history:
         yield _Witness(name="the ledger", recorded=history[-1])
-    if lock is None or (history and head_of(ledger) != lock.ledger and _reaches(ledger, lock.ledger)):
+    if lock is None:
         return
-    if lock.authority is not None:
+    is_older = head_of(ledger) != lock.ledger and _reaches(ledger, lock.ledger)
+    if lock.authority is not None and not (history and is_older):
         yield _Witness(name=layout.LOCK_FILE, recorded=lock.authority)
     elif not history:
-        cas = {ca_id(ca): ca_location(ca).certificate for ca in CA}
-        known = {cas[identifier]: spki for spki, identifier in lock.keys.items() if identifier in cas}
-        yield _Witness(name=layout.LOCK_FILE, recorded=known, knows_all=False)
+        yield _Witness(name=layout.LOCK_FILE, recorded=_recorded_cas(lock), knows_all=False)
+
+
+def _recorded_cas(lock: Lock) -> Identities:
+    """What a lock file says that has no record of the authority: its CAs are among the certificates."""
+    paths = {ca_id(ca): ca_location(ca).certificate for ca in CA}
+    return {paths[identifier]: spki for spki, identifier in lock.keys.items() if identifier in paths}
 
 
 def _reaches(ledger: bytes, head: Head) -> bool:

@@ -28,7 +28,7 @@ from pkigen.state.seals import (
 from pkigen.store import FileContent
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from pkigen.crypto.age import Seal, Unseal
     from pkigen.state.observed import Reader
@@ -213,17 +213,12 @@ def _require_nothing_laid_over(reader: Reader, record: SealRecord) -> None:
     Raises:
         AuthorityError: Somebody who cannot open the authority has put a key into it.
     """
-    found = {path: content.data for path in PRIVATE_PATHS if (content := _content(reader, path)) is not None}
+    found = _private_content(reader)
     sealed = {digest(data) for data in found.values() if is_sealed(data)}
     gone = tuple(key for each, key in record.keys.items() if each not in sealed)
     for path, data in found.items():
-        if is_sealed(data):
-            continue
-        own = sealed_key_of(path, data)
-        replaced = tuple(key for key in gone if key.is_like(own))
-        if replaced and all(
-            key.sha256 != own.sha256 and not key.is_same(own) for key in record.keys.values()
-        ):
+        own = None if is_sealed(data) else sealed_key_of(path, data)
+        if own is not None and _takes_the_place(own, gone):
             raise AuthorityError(
                 f"{path} is not encrypted, and is another key than the sealed one that stood there",
                 hint="restore the sealed file from a backup: `pkigen rollback --list` shows them; to replace "
@@ -231,9 +226,16 @@ def _require_nothing_laid_over(reader: Reader, record: SealRecord) -> None:
             )
 
 
-def _content(reader: Reader, path: str) -> FileContent | None:
-    found = read_file(reader, path)
-    return None if isinstance(found, Fault) else found
+def _takes_the_place(own: SealedKey, gone: Sequence[SealedKey]) -> bool:
+    """Whether an unencrypted key is none of those whose sealed files are gone, but of the kind of one."""
+    alike = [key for key in gone if key.is_like(own)]
+    return bool(alike) and not any(key.sha256 == own.sha256 or key.is_same(own) for key in alike)
+
+
+def _private_content(reader: Reader) -> dict[str, bytes]:
+    """The authority's private files, of every generation, as they lie on the disk."""
+    found = ((path, read_file(reader, path)) for path in PRIVATE_PATHS)
+    return {path: content.data for path, content in found if not isinstance(content, Fault)}
 
 
 def _require_record(reader: Reader) -> SealRecord:

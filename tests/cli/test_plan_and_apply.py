@@ -284,7 +284,7 @@ def _without_first_action(content: dict[str, Any]) -> None:
         lambda content: content.update(risks=["none"]),
         lambda content: content["summary"].update(keep=0),
         lambda content: content.update(cluster="other"),
-        lambda content: content.update(observed={}),
+        lambda content: content.update(observed=[]),
         lambda content: content.update(request={"number": "1"}),
         lambda content: content.pop("waiting"),
     ],

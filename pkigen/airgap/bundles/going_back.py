@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-
 from pkigen import layout
 from pkigen.crypto.keys import public_der, spki_fingerprint
-from pkigen.crypto.names import extension_of
+from pkigen.crypto.names import is_ca
 from pkigen.reconcile.restore import RestoredView
 from pkigen.state.observed import Fault, parse_certificates, read_file
 
@@ -64,13 +62,8 @@ def _anchors(path: str, reader: Reader) -> dict[str, str]:
     return {
         spki_fingerprint(public_der(each.public_key())): f"CA {each.subject.rfc4514_string()}"
         for each in certificates
-        if _is_ca(each)
+        if is_ca(each)
     }
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    constraints = extension_of(certificate, x509.BasicConstraints)
-    return constraints is not None and constraints.value.ca
 
 
 def _secrets(path: str, before: Reader, after: Reader) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +32,7 @@ from pkigen.cli.reports.bundle_text import (
 )
 from pkigen.cli.system import system_of
 from pkigen.errors import PkigenError, UsageError
+from pkigen.reconcile.restore import Rollback
 from pkigen.store import Store
 
 
@@ -164,12 +165,7 @@ def rollback(
         planned = plan_going_back(store, backup)
         require_ours(planned, directory=certificates_dir)
         risks = risks_of(planned, store, now=system.clock())
-    for restore in planned.restores:
-        say(f"restore /{restore.path} from {restore.backup}")
-    for path in planned.removes:
-        say(f"remove /{path}")
-    for risk in risks:
-        say(f"risk: {risk}")
+    _say_all(_going_back_text(planned, risks))
     if risks and not force:
         raise PkigenError(f"the rollback is dangerous: {risks[0]}", hint="if this is intended, add --force")
     if not yes and not agreed("go back?"):
@@ -182,6 +178,12 @@ def rollback(
     kept = f"; what was replaced is in backup {left}" if left else ""
     say(f"rolled back to before {planned.backup}{kept}")
     note("note: restart what has read the files, as after an install")
+
+
+def _going_back_text(planned: Rollback, risks: Iterable[str]) -> Iterator[str]:
+    yield from (f"restore /{restore.path} from {restore.backup}" for restore in planned.restores)
+    yield from (f"remove /{path}" for path in planned.removes)
+    yield from (f"risk: {risk}" for risk in risks)
 
 
 def _say_recovery(store: Store) -> None:

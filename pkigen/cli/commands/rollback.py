@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from pkigen.cli.session import open_directory
 from pkigen.cli.system import system_of
 from pkigen.errors import PkigenError
 from pkigen.reconcile.restore import plan_rollback, roll_back
-from pkigen.rotation.going_back import propose_rollback
+from pkigen.rotation.going_back import ProposedRollback, propose_rollback
 
 app = typer.Typer(add_completion=False)
 
@@ -51,17 +52,8 @@ def rollback(
         session = session.at(store)
         planned = plan_rollback(store, backup)
         proposed = propose_rollback(session.planner, store, planned)
-        for change in planned.undone:
-            say(f"undo {change.id} ({change.command})")
-        for restore in planned.restores:
-            say(f"  restore {restore.path} from {restore.backup}")
-        for path in planned.removes:
-            say(f"  remove {path}")
-        inventory = proposed.after.inventory
-        for line in consequences_text(inventory, planned.changes):
+        for line in _shown(proposed):
             say(line)
-        for risk in proposed.risks:
-            say(f"risk: {risk}")
         if proposed.risks and not force:
             raise PkigenError(
                 f"the rollback is dangerous: {proposed.risks[0]}",
@@ -74,5 +66,19 @@ def rollback(
         left = roll_back(store, planned, now=session.now, keep_backups=keep)
     say(f"rolled back to before {planned.backup}; what was replaced is in backup {left}")
     if runbook is not None:
-        write_runbook(runbook, inventory, planned.changes)
+        write_runbook(runbook, proposed.after.inventory, planned.changes)
     note("note: nodes keep what was copied to them; copy their trees again, as after any change")
+
+
+def _shown(proposed: ProposedRollback) -> Iterator[str]:
+    """What would be undone, what follows from that on the nodes, and what is dangerous about it."""
+    rollback = proposed.rollback
+    for change in rollback.undone:
+        yield f"undo {change.id} ({change.command})"
+    for restore in rollback.restores:
+        yield f"  restore {restore.path} from {restore.backup}"
+    for path in rollback.removes:
+        yield f"  remove {path}"
+    yield from consequences_text(proposed.after.inventory, rollback.changes)
+    for risk in proposed.risks:
+        yield f"risk: {risk}"

@@ -57,7 +57,7 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         **_consequences(plan.changes, inventory),
         "risks": list(risks),
         "authority": authority(plan),
-        "observed": dict(plan.observed),
+        "observed": [{"name": name, "digest": digest} for name, digest in plan.observed.items()],
     }
     return bound(content)
 
