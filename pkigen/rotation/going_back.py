@@ -141,12 +141,13 @@ def _broken_connections(case: _Case) -> Iterator[str]:
 
 
 def _expired(case: _Case) -> Iterator[str]:
-    """What comes back is out of date."""
+    """What comes back to nodes is out of date; people's certificates are short-lived, and expire anyway."""
     paths = {restore.path for restore in case.rollback.restores}
     found = [
         item.id
         for item in case.after.inventory.certificates.values()
-        if paths & set(item.read_paths)
+        if (item.node is not None or item.issuer is None)
+        and paths & set(item.read_paths)
         and (present := observe_certificate(case.view, item.location)).certificate is not None
         and present.certificate.not_valid_after_utc <= case.before.now
     ]
