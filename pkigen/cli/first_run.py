@@ -16,6 +16,7 @@ from pkigen.reconcile.plan import Plan
 from pkigen.reconcile.planner import require_no_ca_keys_on_nodes
 from pkigen.reconcile.surveyed import Selection
 from pkigen.spec.model import Authority
+from pkigen.state.authority_record import require_recorded
 from pkigen.state.lockfile import read_lock
 from pkigen.state.vault import SealedVault, sealed_identity
 
@@ -58,6 +59,7 @@ def make(session: Session, spec: Path, output: Format, locking: Locking | None) 
     with session.writing("init") as store:
         session = session.at(store)
         plan = session.plan(store)
+        require_recorded(store)
         require_unchanged(plan, read_lock(store), root=session.root, spec=spec)
         require_own(plan, root=session.root)
         tools = session.tools(_vault(session, store, locking))

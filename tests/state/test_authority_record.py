@@ -219,3 +219,15 @@ def test_the_comparison() -> None:
         "d": Difference.MISSING,
         "e": Difference.NEW,
     }
+
+
+def test_init_takes_no_other_authority_for_its_own(
+    tree: Path, other: Path, spec: Path, pkigen: InProcess
+) -> None:
+    (tree / "pki.lock").unlink()
+    for name in ("ca.crt", "ca.key"):
+        shutil.copy(other / "pki" / name, tree / "pki" / name)
+    before = contents(tree)
+    refused = pkigen("init", spec, "--out", tree)
+    assert "the authority is not the one that is recorded: pki/ca.crt was replaced" in refused.error
+    assert contents(tree) == before
