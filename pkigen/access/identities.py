@@ -64,7 +64,12 @@ class ApprovedIdentity:
 
 
 def approved_person(
-    user: str, groups: Iterable[str] | None, *, inventory: Inventory, reason: str | None
+    user: str,
+    groups: Iterable[str] | None,
+    *,
+    inventory: Inventory,
+    reason: str | None,
+    spec_vouches: bool = True,
 ) -> ApprovedIdentity:
     """The identity that somebody approved, with what the spec says of the person.
 
@@ -73,15 +78,26 @@ def approved_person(
         groups: The groups; the spec's, where it is None.
         inventory: Of the cluster.
         reason: Why it may be one of Kubernetes' own; the spec's reason, where it is None.
+        spec_vouches: Whether the spec may give that reason. A lock file's may not: others can write there.
 
     Raises:
         AccessError: A name is none, or is Kubernetes' or this cluster's own.
     """
     person = declared(inventory, user)
+    declared_reason = None
     if person is not None:
         groups = person.groups if groups is None else groups
-        reason = reason or person.allow_system_identity
-    subject = approved(user, groups or (), inventory=inventory, reason=reason)
+        declared_reason = person.allow_system_identity
+    reason = reason or (declared_reason if spec_vouches else None)
+    try:
+        subject = approved(user, groups or (), inventory=inventory, reason=reason)
+    except AccessError as error:
+        if declared_reason is None or spec_vouches:
+            raise
+        hint = (
+            "give the spec's file, or the reason with --allow-system-identity: pki.lock cannot vouch for it"
+        )
+        raise AccessError(error.message, hint=hint) from None
     return ApprovedIdentity(subject=subject, person=person, reason=reason)
 
 

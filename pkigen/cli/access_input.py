@@ -19,6 +19,7 @@ from pkigen.desired.generations import CA
 from pkigen.errors import AccessError, UsageError
 from pkigen.spec.model import ClusterSpec
 from pkigen.state.authority import certificates_of
+from pkigen.state.authority_record import require_recorded
 from pkigen.state.observed import Reader
 
 LARGEST_REFERENCE = 1 << 20
@@ -112,12 +113,17 @@ reaching = grouped(_reaching)
 """A command that is given a `Reaching`, and its options."""
 
 
-def open_cluster(system: System, place: Path, *, pki: Path | None = None) -> Session:
-    """The cluster of a spec, or of a PKI directory that says itself what it was made from."""
+def open_cluster(
+    system: System, place: Path, *, pki: Path | None = None, reports_only: bool = False
+) -> Session:
+    """The cluster of a spec, or of a PKI directory that says itself what it was made from.
+
+    With `reports_only` nothing is issued by it, and an edited lock file may be looked at.
+    """
     if place.is_dir():
         if pki is not None:
             raise UsageError("--pki can only be used with a spec", hint=f"{place} is a PKI directory already")
-        return open_directory(system, place, spec=None, templates=None)
+        return open_directory(system, place, spec=None, templates=None, reports_only=reports_only)
     return open_spec(system, place, out=pki, templates=None)
 
 
@@ -139,7 +145,9 @@ def trust_bundle(session: Session, reader: Reader) -> bytes:
 
     Raises:
         AccessError: There is no CA, or a rotation is only half prepared.
+        AuthorityError: The authority is another one than is recorded.
     """
+    require_recorded(reader)
     found = certificates_of(reader, session.inventory, CA.KUBERNETES, now=session.now)
     bundle = found.trust_bundle if found is not None else None
     if bundle is None:

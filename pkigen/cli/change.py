@@ -12,12 +12,14 @@ from pkigen.cli.options import Format
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_text import plan_text, waiting_text
+from pkigen.cli.saved_plan import SavedPlan, plan_content
 from pkigen.cli.session import Session
 from pkigen.errors import PkigenError
 from pkigen.reconcile.apply import Applied, apply_plan
 from pkigen.reconcile.planner import require_signed_here
 from pkigen.reconcile.risks import risks
 from pkigen.reconcile.source import IssuedHere
+from pkigen.state.authority_record import RESTORE, require_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +43,7 @@ def change(
     *,
     consent: Consent,
     output: Format,
-    digest: str | None = None,
+    saved: SavedPlan | None = None,
     selection: Selection | None = None,
     review: Callable[[Plan, Inventory], None] | None = None,
     reuse_keys: bool = False,
@@ -53,12 +55,11 @@ def change(
     with session.writing(command) as store:
         session = session.at(store)
         made = session.plan(store, selection)
-        if digest is not None and made.digest != digest:
-            raise PkigenError(
-                "the saved plan is stale: the same spec now gives another plan",
-                hint="run `pkigen plan --save` again and review the new plan",
-            )
+        if saved is not None:
+            saved.require_current(plan_content(made, session.inventory, store))
         if review is not None:
+            if not consent.force:
+                require_unchanged(made.authority)  # with another authority, more than that is pending
             review(made, session.inventory)
         require_signed_here(made, session.root)
         if made.awaited:
@@ -117,7 +118,9 @@ def agree(plan: Plan, session: Session, consent: Consent, output: Format) -> Non
     if found and not consent.force:
         raise PkigenError(
             f"the plan is dangerous: {found[0]}",
-            hint="if this is intended, and all nodes can be changed at once, add --force",
+            hint=f"{RESTORE}; if the change is intended, add --force"
+            if plan.alarms
+            else "if this is intended, and all nodes can be changed at once, add --force",
         )
     if plan.changes and not consent.yes and not agreed("apply these changes?"):
         raise PkigenError("not applied", hint="nothing was changed")

@@ -16,6 +16,7 @@ from pkigen.reconcile.plan import Plan
 from pkigen.reconcile.planner import require_no_ca_keys_on_nodes
 from pkigen.reconcile.surveyed import Selection
 from pkigen.spec.model import Authority
+from pkigen.state.authority_record import require_recorded
 from pkigen.state.lockfile import read_lock
 from pkigen.state.vault import SealedVault, sealed_identity
 
@@ -58,6 +59,7 @@ def make(session: Session, spec: Path, output: Format, locking: Locking | None) 
     with session.writing("init") as store:
         session = session.at(store)
         plan = session.plan(store)
+        require_recorded(store)
         require_unchanged(plan, read_lock(store), root=session.root, spec=spec)
         require_own(plan, root=session.root)
         tools = session.tools(_vault(session, store, locking))
@@ -131,7 +133,7 @@ def _say_complete(session: Session, output: Format) -> None:
         say(_pinned(pin))
         return
     nothing = Applied(issued=(), capped=(), backup=None)
-    _say_structured(session, Plan(actions=(), basis=""), nothing, pin, output)
+    _say_structured(session, Plan(actions=()), nothing, pin, output)
 
 
 def _say_structured(session: Session, plan: Plan, applied: Applied, pin: str, output: Format) -> None:

@@ -17,6 +17,7 @@ from pkigen.cli.reports import structured
 from pkigen.cli.session import Session
 from pkigen.reconcile.surveyed import Selection
 from pkigen.rotation.successors import with_successors
+from pkigen.state.authority_record import require_recorded
 
 if TYPE_CHECKING:
     from pkigen.store import Store
@@ -47,6 +48,7 @@ def request_out(
     """
     target = file or _beside(session.root)
     with session.writing(command) as store:
+        require_recorded(store)  # what is made for the request is recorded with it
         session = session.at(store)
         pending = None if again else read_pending(store)
         is_new = pending is None

@@ -43,6 +43,10 @@ ForceOption = Annotated[
     bool,
     typer.Option("--force", help="Apply although the plan can make clients lose access; the plan says how."),
 ]
+AuthorityForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Go on although the authority is not the one that pki.lock records."),
+]
 RunbookOption = Annotated[
     Path | None,
     typer.Option(

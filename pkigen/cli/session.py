@@ -20,6 +20,8 @@ from pkigen.errors import UsageError
 from pkigen.reconcile.make import Progress, Tools
 from pkigen.reconcile.planner import Planner
 from pkigen.state.authority import certificates_of
+from pkigen.state.authority_record import require_recorded
+from pkigen.state.issuance_record import require_written
 from pkigen.state.lockfile import read_lock
 from pkigen.state.observed import Reader, Tree
 from pkigen.state.vault import Vault
@@ -44,6 +46,8 @@ class Session:
     system: System
     makers: KeyMakers | None = None
     unlocking: Unlocking = field(default_factory=Unlocking)
+    is_of_lock: bool = False
+    """Whether the spec is the one that `pki.lock` holds: who can write there has written it."""
 
     @property
     def inventory(self) -> Inventory:
@@ -65,8 +69,14 @@ class Session:
         return replace(self, unlocking=unlocking)
 
     def opened(self, store: Reader) -> OpenedView:
-        """The PKI directory with the authority's private files opened; asks where they are encrypted."""
-        return OpenedView(store, self.unlocking.vault(store))
+        """The PKI directory with the authority's private files opened; asks where they are encrypted.
+
+        Raises:
+            AuthorityError: It is another one than is recorded, or it does not open.
+        """
+        vault = self.unlocking.vault(store)
+        require_recorded(store)
+        return OpenedView(store, vault)
 
     def at(self, tree: Reader) -> Session:
         """The same command over what this directory's past adds: rotations in progress, members of etcd."""
@@ -145,20 +155,37 @@ def session_of(
     return Session(planner=planner, root=root, system=system, makers=makers)
 
 
-def open_directory(system: System, directory: Path, *, spec: Path | None, templates: Path | None) -> Session:
-    """Take the spec from a file, or from the lock file of the directory itself."""
+def open_directory(
+    system: System, directory: Path, *, spec: Path | None, templates: Path | None, reports_only: bool = False
+) -> Session:
+    """Take the spec from a file, or from the lock file of the directory itself.
+
+    Args:
+        system: Clock, randomness, file system.
+        directory: The PKI directory.
+        spec: The spec's file; None for what the lock file holds.
+        templates: Templates that replace pkigen's own.
+        reports_only: Whether nothing is issued by it: a lock file that somebody has edited may be looked at.
+
+    Raises:
+        UsageError: There is no lock file.
+        AuthorityError: It is not the one that pkigen wrote.
+    """
     if spec is not None:
         return open_spec(system, spec, out=directory, templates=templates)
     with Store.open_reading(directory, filesystem=system.filesystem) as store:
         _say_recovery(store)
         lock = read_lock(store)
+        if lock is not None and not reports_only:
+            require_written(store, root=directory)
     if lock is None:
         raise UsageError(
             f"{directory} has no readable pki.lock with its spec",
             hint="name the PKI directory, or give the spec with --spec",
         )
     loaded = lock.cluster()
-    return session_of(system, derive(loaded), root=directory, templates=templates)
+    session = session_of(system, derive(loaded), root=directory, templates=templates)
+    return replace(session, is_of_lock=True)
 
 
 def _say_recovery(store: Store) -> None:

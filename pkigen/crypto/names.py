@@ -58,6 +58,12 @@ def extension_of(certificate: x509.Certificate, kind: type[_Extension]) -> x509.
         return None
 
 
+def is_ca(certificate: x509.Certificate) -> bool:
+    """Whether a certificate may sign others (RFC 5280 4.2.1.9)."""
+    constraints = extension_of(certificate, x509.BasicConstraints)
+    return constraints is not None and constraints.value.ca
+
+
 def is_self_issued(certificate: x509.Certificate) -> bool:
     """Whether a CA stands at the top of its chain: issuer and subject are the same (RFC 5280 3.2)."""
     return certificate.subject == certificate.issuer

@@ -167,3 +167,12 @@ def pair_at(stem: str) -> KeyPairFiles:
 def ca_location(ca: CA, slot: Slot = Slot.CURRENT) -> KeyPairFiles:
     """Where the authority keeps a generation of a CA."""
     return pair_at(layout.authority_path(f"{ca}{slot}"))
+
+
+PRIVATE_PATHS = (
+    *(ca_location(ca, slot).key for ca in CA for slot in Slot),
+    *(sa_path(slot, layout.SA_PRIVATE_KEY) for slot in Slot),
+    *(encryption_key_path(slot) for slot in Slot),
+    BUNDLE_KEY_PATH,
+)
+"""Every private file that an authority can have, of every generation."""

@@ -13,6 +13,7 @@ from pkigen.state.reasons import Reason
 if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.surveyed import Surveyed
+    from pkigen.state.authority_record import Identities
     from pkigen.state.ledger import Head
 
 
@@ -43,8 +44,13 @@ class LockBuilder:
             case _:
                 pass
 
-    def encode(self, ledger: Head) -> bytes:
-        """The file's bytes."""
+    def encode(self, ledger: Head, authority: Identities | None) -> bytes:
+        """The file's bytes.
+
+        Args:
+            ledger: Where the ledger ends.
+            authority: The identities of the authority's keys; None as an older pkigen has left them out.
+        """
         content = {
             "apiVersion": FORMAT,
             "kind": "Lock",
@@ -53,6 +59,7 @@ class LockBuilder:
             **_rotations(self.inventory),
             **_etcd(self.inventory),
             "ledger": head(ledger),
+            **({} if authority is None else {"authority": authority}),
             "certificates": dict(sorted(self._certificates.items())),
             "files": dict(sorted(self._files.items())),
         }

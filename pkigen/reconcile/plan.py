@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
+
+from pkigen.desired.generations import CA, ca_id
+from pkigen.state.authority_record import UNCOMPARED, AuthorityComparison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from pkigen.state.authority_record import AuthorityChange
     from pkigen.state.reasons import Reason
     from pkigen.state.views import Move
 
@@ -95,13 +97,16 @@ class Ask(Keep):
 class Plan:
     """Every object of the inventory with its action, then the removals.
 
-    `basis` is the digest of all that was read to make the plan: a saved plan is refused when it differs.
+    `observed` are digests of all that was read to make the plan, by what it is: a file of the authority, a
+    node's whole tree, the spec. A saved plan is refused when they differ.
     """
 
     actions: tuple[Action, ...]
-    basis: str
+    observed: Mapping[str, str] = field(default_factory=dict)
     moves: tuple[Move, ...] = ()
     rotated: Mapping[str, str] = field(default_factory=dict)
+    authority: AuthorityComparison = UNCOMPARED
+    """The authority beside what the lock file and the ledger record of it, before anything is changed."""
 
     @property
     def changes(self) -> tuple[Action, ...]:
@@ -124,10 +129,14 @@ class Plan:
         return tuple(action for action in self.actions if isinstance(action, Await))
 
     @property
-    def digest(self) -> str:
-        """What `apply` is bound to: the actions and the state that they were derived from."""
-        content = [
-            [action.verb, action.id, list(action.paths), action.reason, list(action.details)]
-            for action in self.changes
-        ]
-        return hashlib.sha256(json.dumps([self.basis, content]).encode()).hexdigest()
+    def alarms(self) -> tuple[AuthorityChange, ...]:
+        """How the authority differs from its records in a way that must not go unnoticed."""
+        return self.authority.alarms
+
+    @property
+    def makes_authority(self) -> bool:
+        """Whether a CA is made where there was no authority, and none is recorded."""
+        cas = {ca_id(ca) for ca in CA}
+        return self.authority.is_blank and any(
+            isinstance(action, Create) and action.id in cas for action in self.actions
+        )

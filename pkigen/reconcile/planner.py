@@ -19,6 +19,7 @@ from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
 from pkigen.state.authority import load_all, observe_rotations
+from pkigen.state.authority_record import Difference, compare_authority, require_unchanged
 from pkigen.state.lockfile import LARGEST_LOCK, read_lock, spec_facts
 from pkigen.state.observed import Fault, FaultKind, observe_file
 from pkigen.state.reasons import Reason
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pkigen.desired.generations import Rotations
     from pkigen.desired.inventory import Inventory
     from pkigen.spec.model import ClusterSpec
+    from pkigen.state.authority_record import AuthorityComparison
     from pkigen.state.observed import Reader, Tree
     from pkigen.state.views import Move
 
@@ -141,10 +143,12 @@ def make_plan(
     if is_encrypted(moved):
         require_no_ca_keys_on_nodes(inventory)
     reader = HashedView(moved)
-    reader.note(json.dumps(spec_facts(inventory.cluster)))
+    reader.note("the spec", json.dumps(spec_facts(inventory.cluster)))
     # Neither is seen in an action: what a file is created with, and what would be made of the same spec.
-    reader.note(renderer.digest())
-    reader.note(__version__)
+    reader.note("the templates", renderer.digest())
+    reader.note("pkigen's version", __version__)
+    # Not through the digest: a line of the ledger more is no other plan.
+    authority = compare_authority(tree)
     wanted = selection or Selection()
     survey = Survey(
         inventory=inventory,
@@ -162,9 +166,16 @@ def make_plan(
     actions.extend(_rotations(moves, rotated or {}))
     actions.extend(removals(inventory, moved.walk(), owned))
     if all(isinstance(action, Keep) for action in actions):
-        actions.extend(_lock_file(reader, lock))  # with any change it is written again
+        # With any change it is written again.
+        actions.extend(_lock_file(reader, lock, authority))
     _log(actions)
-    return Plan(actions=tuple(actions), basis=reader.digest, moves=moves, rotated=rotated or {})
+    return Plan(
+        actions=tuple(actions),
+        observed=reader.digests,
+        moves=moves,
+        rotated=rotated or {},
+        authority=authority,
+    )
 
 
 def _log(actions: Iterable[Action]) -> None:
@@ -198,7 +209,9 @@ def require_nothing_pending(plan: Plan) -> None:
 
     Raises:
         PkigenError: Changes are pending.
+        AuthorityError: The authority is another one than is recorded.
     """
+    require_unchanged(plan.authority)
     if plan.changes:
         first = plan.changes[0]
         raise PkigenError(
@@ -243,10 +256,10 @@ def _rotations(moves: tuple[Move, ...], rotated: Mapping[str, str]) -> Iterator[
         )
 
 
-def _lock_file(reader: Reader, lock: LockBuilder) -> Iterator[Action]:
-    """The lock file where nothing else is to change: gone, edited, or made from another spec.
+def _lock_file(reader: Reader, lock: LockBuilder, authority: AuthorityComparison) -> Iterator[Action]:
+    """The lock file where nothing else is to change: gone, edited, or made from another spec or authority.
 
-    Where the ledger ends is taken from it as it is: whether that is true, `verify` says.
+    Where the ledger ends and which keys the authority has is taken from it as it is: that is compared apart.
     """
     known = read_lock(reader)
     found = observe_file(reader, layout.LOCK_FILE, limit=LARGEST_LOCK)
@@ -254,12 +267,22 @@ def _lock_file(reader: Reader, lock: LockBuilder) -> Iterator[Action]:
         kind: type[Action] = Create if found.kind is FaultKind.MISSING else Rewrite
         reason = Reason.MISSING if found.kind is FaultKind.MISSING else Reason.UNREADABLE
         detail = f"{found.path} {found.message}"
-    elif known is not None and hashlib.sha256(lock.encode(known.ledger)).digest() == found.sha256:
+    elif any(change.difference is not Difference.NEW for change in authority.changes):
+        kind, reason = Rewrite, Reason.CONTENT_CHANGED
+        detail = f"{layout.LOCK_FILE} or the ledger records another authority"
+    elif known is not None and known.authority is None:
+        kind, reason = Rewrite, Reason.CONTENT_CHANGED
+        detail = f"{layout.LOCK_FILE} does not record the keys of the authority yet"
+    elif known is not None and _digest(lock.encode(known.ledger, known.authority)) == found.sha256:
         return
     else:
         kind, reason = Rewrite, Reason.CONTENT_CHANGED
         detail = f"{layout.LOCK_FILE} does not describe this tree and this spec"
     yield kind(id=layout.LOCK_FILE, paths=(layout.LOCK_FILE,), node=None, reason=reason, details=(detail,))
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def removals(inventory: Inventory, existing: Iterable[str], owned: frozenset[str]) -> Iterator[Action]:

@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.errors import StoreError, UsageError
 from pkigen.reconcile.plan import Create, Remove, Rewrite
-from pkigen.state.ledger import Event, LedgerEntry, appended, read_ledger
-from pkigen.state.lockfile import with_ledger
+from pkigen.state.authority_record import observe_authority
+from pkigen.state.ledger import Event, LedgerEntry, appended, mismatch, read_ledger, recorded_entry
+from pkigen.state.lockfile import LARGEST_LOCK, lock_digest, read_lock, with_authority, with_ledger
+from pkigen.state.views import View
 from pkigen.store import BackupAction, MissingError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from pkigen.reconcile.plan import Action
     from pkigen.store import BackupInfo, FileContent, Store
 
 _LARGEST = 1 << 28
+_LARGEST_READ = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,33 @@ class Rollback:
         )
 
 
+class RestoredView(View):
+    """Shows the directory as a rollback would leave it; the backups are read file by file."""
+
+    def __init__(self, beneath: Store, rollback: Rollback) -> None:
+        super().__init__(beneath)
+        self._store = beneath
+        self._restores = {each.path: each for each in rollback.restores}
+        self._removes = frozenset(rollback.removes)
+
+    def read(self, path: str, *, limit: int = _LARGEST_READ) -> FileContent:
+        """Read the file that would stand at `path`.
+
+        Raises:
+            StoreError: There is none, or the backup does not hold what it was given.
+        """
+        if path in self._removes:
+            raise MissingError(f"{path} is missing")
+        if path in self._restores:
+            return kept_content(self._store, self._restores[path])
+        return super().read(path, limit=limit)
+
+    def walk(self, path: str = "") -> Iterator[str]:
+        """Every path that would be there."""
+        there = {each for each in self._store.walk(path) if each not in self._removes}
+        yield from sorted(there | {each for each in self._restores if each.startswith(path)})
+
+
 def plan_rollback(store: Store, backup: str | None) -> Rollback:
     """Plan to undo everything since, and including, the change that left `backup`; None means the newest.
 
@@ -102,13 +133,11 @@ def roll_back(store: Store, rollback: Rollback, *, now: datetime, keep_backups: 
     Raises:
         StoreError: A backup does not hold what it was given, or the system refuses; nothing is changed.
     """
+    view = RestoredView(store, rollback)
     with store.transaction() as transaction:
-        lock: bytes | None = None
         for restore in rollback.restores:
-            content = kept_content(store, restore)
-            if restore.path == layout.LOCK_FILE:
-                lock = content.data
-            else:
+            if restore.path != layout.LOCK_FILE:
+                content = kept_content(store, restore)
                 transaction.stage(restore.path, mode=content.mode, content=content.data)
         for path in rollback.removes:
             transaction.remove(path)
@@ -121,11 +150,26 @@ def roll_back(store: Store, rollback: Rollback, *, now: datetime, keep_backups: 
                 "removed": list(rollback.removes),
             },
         )
-        ledger, head = appended(read_ledger(store), (entry,), now=now)
+        existing, known = read_ledger(store), read_lock(store)
+        gap = mismatch(existing, known.ledger) if known is not None else None
+        entries = [*([gap] if gap else []), entry]
+        lock = _lock_of(view)
+        if lock is not None:
+            entries.append(recorded_entry(lock_digest(lock), observe_authority(view)))
+        ledger, head = appended(existing, entries, now=now)
         transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)
         if lock is not None:
             transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=with_ledger(lock, head))
         return transaction.commit(keep_backups=keep_backups)
+
+
+def _lock_of(view: RestoredView) -> bytes | None:
+    """The lock file as it will be, with the keys that the authority will have; None where there is none."""
+    try:
+        data = view.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
+        return with_authority(data, observe_authority(view))
+    except (MissingError, ValueError, AttributeError):
+        return None
 
 
 def kept_content(store: Store, restore: Restore) -> FileContent:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from pkigen import layout
 from pkigen.desired.generations import (
     BUNDLE_KEY,
     BUNDLE_KEY_PATH,
@@ -51,6 +52,19 @@ class RiskCase:
             and certificates[action.id].issuer is not None
             and action.reason not in _ABSENT
         )
+
+
+def changed_authority(case: RiskCase) -> Iterator[str]:
+    """The authority is not the one that is recorded: gone, replaced, or older."""
+    alarms = case.plan.alarms
+    if case.plan.authority.is_lost:
+        yield (
+            f"{layout.AUTHORITY}/ holds no authority, and {alarms[0].witness} records one "
+            f"({alarms[0].path} {alarms[0].recorded}): this makes a NEW authority, which nothing that exists "
+            "trusts"
+        )
+        return
+    yield from map(str, alarms)
 
 
 def new_ca(case: RiskCase) -> Iterator[str]:
@@ -134,6 +148,7 @@ RISKS: tuple[Callable[[RiskCase], Iterator[str]], ...] = (
     new_encryption_key,
     new_bundle_key,
     mass_reissue,
+    changed_authority,
 )
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.crypto.age import is_sealed
 from pkigen.desired.inventory import private_paths
-from pkigen.state.ledger import LedgerEntry, appended, mismatch, read_ledger
-from pkigen.state.lockfile import read_lock
+from pkigen.state.authority_record import observe_authority
+from pkigen.state.ledger import EMPTY, LedgerEntry, appended, mismatch, read_ledger, recorded_entry
+from pkigen.state.lockfile import lock_digest, read_lock
 from pkigen.state.observed import Fault, read_file
 from pkigen.state.seals import LARGEST_RECORD, digest
 from pkigen.state.views import OpenedView, StagedView
@@ -109,9 +110,12 @@ class Staging:
         """Stage the ledger with the lines of this change, and the lock file that names its end."""
         existing, known = read_ledger(self._store), read_lock(self._store)
         gap = mismatch(existing, known.ledger) if known is not None else None
-        ledger, head = appended(existing, [*([gap] if gap else []), *self._entries], now=now)
+        authority = observe_authority(self.view)
+        written = recorded_entry(lock_digest(lock.encode(EMPTY, authority)), authority)
+        ledger, head = appended(existing, [*([gap] if gap else []), *self._entries, written], now=now)
         self._transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)
-        self._transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=lock.encode(head))
+        content = lock.encode(head, authority)
+        self._transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=content)
 
     def _may_be_kept(self, path: str) -> bool:
         """Where keys are sealed, an open one that is replaced must not live on in a backup."""

@@ -22,6 +22,7 @@ from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.survey import Survey
 from pkigen.spec.model import Authority
 from pkigen.state.authority import look_at_all
+from pkigen.state.authority_record import compare_authority
 from pkigen.state.encryption import open_in_backups
 from pkigen.state.ledger import LARGEST_LEDGER, mismatches, problems
 from pkigen.state.lockfile import LARGEST_LOCK, read_lock
@@ -241,8 +242,11 @@ class _Verification:
         yield from self._ledger(known.ledger if known is not None else None)
         if known is not None:
             written = self._store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
-            if written != lock.encode(known.ledger):
+            if written != lock.encode(known.ledger, known.authority):
                 yield _of_lock_file(Reason.CONTENT_CHANGED, "does not describe this tree")
+        for change in compare_authority(self._store).alarms:
+            if change.path != layout.LEDGER_FILE:  # the ledger is told of line by line
+                yield Observation(subject=change.path, reason=Anomaly.CHANGED_AUTHORITY, detail=str(change))
 
     def _ledger(self, head: Head | None) -> Iterator[Observation]:
         """The ledger's lines, and that it ends where the lock file says."""

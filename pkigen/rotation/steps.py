@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pkigen import layout
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Slot, ca_id, ca_location
 from pkigen.errors import RotationError, UsageError
 from pkigen.reconcile import apply
@@ -21,13 +22,14 @@ from pkigen.rotation.proof import Proof, State
 from pkigen.rotation.prover import prove
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import certificates_of
+from pkigen.state.authority_record import RESTORE, Difference, compare_authority, generation_path
 from pkigen.state.ledger import last_step, read_ledger
 from pkigen.state.materials import discovery_hash
 from pkigen.state.observed import Fault, observe_certificate, observe_file
 from pkigen.store import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.apply import Applied
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from pkigen.reconcile.planner import Planner
     from pkigen.rotation.live import Dial, Live
     from pkigen.rotation.phases import WantedStep
+    from pkigen.state.authority_record import AuthorityChange, AuthorityComparison
     from pkigen.state.views import StagedView
     from pkigen.store import Store
 
@@ -132,6 +135,7 @@ def propose(
         RotationError: Other changes are pending, the step is out of turn, or a successor has to be brought.
         AuthorityError: A CA is half there or unfit.
     """
+    _require_recorded(store, wanted)
     before, settled = _settled(planner.at(store), store, wanted)
     if _is_taken(before.inventory, store, wanted):
         return TakenStep(planner=before, plan=settled)
@@ -156,7 +160,7 @@ def propose(
         after=after,
         plan=plan,
         premises=phases.premises(rotations, wanted.identifiers, step),
-        risks=tuple(caveats.risks(step)),
+        risks=(*map(str, _alarms(plan.authority, wanted)), *caveats.risks(step)),
         obstacle=caveats.obstacle(step, seen),
         seen=seen,
     )
@@ -256,13 +260,37 @@ def _settled(found: Planner, store: Store, wanted: WantedStep) -> tuple[Planner,
             if not plan.changes:
                 return earlier, plan
     plan = found.plan(store)
-    if plan.changes:
-        first = plan.changes[0]
+    changes = [each for each in plan.changes if not (wanted.force and each.id == layout.LOCK_FILE)]
+    if changes:
+        first = changes[0]
         raise RotationError(
-            f"{len(plan.changes)} other changes are pending, the first is {first.verb} {first.id}",
+            f"{len(changes)} other changes are pending, the first is {first.verb} {first.id}",
             hint="`pkigen apply` them first, and distribute them to every node",
         )
     return found, plan
+
+
+def _alarms(found: AuthorityComparison, wanted: WantedStep) -> Iterator[AuthorityChange]:
+    """How the authority differs from its records, but for the successors that are taken up."""
+    taken_up = {generation_path(identifier, Slot.NEXT) for identifier in wanted.identifiers}
+    for change in found.alarms:
+        prepares = wanted.step in {None, RotationStep.PREPARE} and change.path in taken_up
+        if not (prepares and change.difference is Difference.NEW):
+            yield change
+
+
+def _require_recorded(store: Store, wanted: WantedStep) -> None:
+    """No step is taken with another authority than the one that is recorded, unless it is forced.
+
+    Raises:
+        RotationError: It is another.
+    """
+    alarms = tuple(_alarms(compare_authority(store), wanted))
+    if alarms and not wanted.force:
+        raise RotationError(
+            f"the authority is not the one that is recorded: {alarms[0]}",
+            hint=f"{RESTORE}; if the change is intended, add --force",
+        )
 
 
 def _is_taken(inventory: Inventory, store: Store, wanted: WantedStep) -> bool:

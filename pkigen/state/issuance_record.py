@@ -6,14 +6,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.errors import AccessError
-from pkigen.state.ledger import LedgerEntry, appended, mismatch, read_ledger
-from pkigen.state.lockfile import LARGEST_LOCK, read_lock, with_ledger
+from pkigen.errors import AccessError, AuthorityError
+from pkigen.state.authority_record import Identities, observe_authority
+from pkigen.state.ledger import (
+    LedgerEntry,
+    appended,
+    mismatch,
+    problems,
+    read_ledger,
+    recorded_entry,
+    recorded_lock,
+)
+from pkigen.state.lockfile import LARGEST_LOCK, lock_digest, read_lock, with_authority, with_ledger
+from pkigen.state.views import ChangedView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
+    from pathlib import Path
 
+    from pkigen.state.observed import Reader
     from pkigen.store import Store, Transaction
 
 
@@ -30,19 +42,58 @@ class LedgerUpdate:
         transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=self.lock, backup=lock_in_backup)
 
 
-def ledger_update(store: Store, entry: LedgerEntry, *, now: datetime) -> LedgerUpdate | None:
+def ledger_update(
+    store: Store, entry: LedgerEntry, *, now: datetime, authority: Identities | None = None
+) -> LedgerUpdate | None:
     """The record with one more line; None where there is no readable lock file that could be kept true.
 
     A ledger that is not the one that `pki.lock` knows gets a line that says so first, for good.
+
+    Args:
+        store: The PKI directory, held alone.
+        entry: The line.
+        now: The present, in UTC.
+        authority: The keys that the authority has by then, where that changes.
     """
     known = read_lock(store)
     if known is None:
         return None
     existing = read_ledger(store)
     gap = mismatch(existing, known.ledger)
-    ledger, head = appended(existing, [*([gap] if gap else []), entry], now=now)
-    lock = with_ledger(store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data, head)
-    return LedgerUpdate(ledger=ledger, lock=lock)
+    lock = store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
+    entries = [*([gap] if gap else []), entry]
+    if authority is not None:
+        lock = with_authority(lock, authority)
+        entries.append(recorded_entry(lock_digest(lock), authority))
+    ledger, head = appended(existing, entries, now=now)
+    return LedgerUpdate(ledger=ledger, lock=with_ledger(lock, head))
+
+
+def require_written(reader: Reader, *, root: Path) -> None:
+    """See that `pki.lock` is as pkigen wrote it last, before what it says of people and nodes is issued.
+
+    It is committed to Git, where others can write; the ledger never leaves this directory. A ledger of an
+    older pkigen does not know the lock file, and vouches only for how long it was itself.
+
+    Raises:
+        AuthorityError: It was changed since, or the ledger cannot vouch for it.
+    """
+    known, ledger = read_lock(reader), read_ledger(reader)
+    digest = recorded_lock(ledger)
+    data = reader.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
+    fault = None
+    if digest is not None and digest != lock_digest(data):
+        fault = "it is not what was written last"
+    elif known is not None and not ledger:
+        fault = "there is no ledger"
+    elif next(problems(ledger, head=known.ledger if known is not None else None), None) is not None:
+        fault = "the ledger itself was changed"
+    if fault is not None:
+        raise AuthorityError(
+            f"the ledger does not confirm {root / layout.LOCK_FILE}: {fault}",
+            hint=f"nothing is issued from it: give the spec's file instead; `pkigen apply SPEC --out {root}` "
+            f"writes {layout.LOCK_FILE} again",
+        )
 
 
 def record(
@@ -67,7 +118,11 @@ def record(
     Raises:
         AccessError: The directory has no lock file that could be kept true.
     """
-    update = ledger_update(store, entry, now=now)
+    contents = {path: data for path, (_, data) in (files or {}).items()}
+    hidden = frozenset(removes)
+    changed = any(path.startswith(f"{layout.AUTHORITY}/") for path in (*contents, *hidden))
+    authority = observe_authority(ChangedView(store, contents, hidden)) if changed else None
+    update = ledger_update(store, entry, now=now, authority=authority)
     if update is None:
         raise AccessError(
             "this directory has no readable pki.lock, so nothing can be recorded",
@@ -76,7 +131,7 @@ def record(
     with store.transaction() as transaction:
         for path, (mode, content) in (files or {}).items():
             transaction.stage(path, mode=mode, content=content)
-        for path in removes:
+        for path in hidden:
             transaction.remove(path)
         update.stage(transaction, lock_in_backup=bool(files))
         transaction.commit(keep_backups=keep_backups)

@@ -19,7 +19,7 @@ from pkigen.notation import timestamp
 from pkigen.store import MissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pkigen.state.observed import Reader
     from pkigen.state.reasons import Reason
@@ -44,6 +44,8 @@ class Event(enum.StrEnum):
     ROTATED = "rotated"
     APPROVED = "approved"
     MISMATCH = "mismatch"
+    RECORDED = "recorded"
+    """What the lock file says from now on, and which keys the authority has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +159,31 @@ def _steps(ledger: bytes, identifier: str) -> Iterator[dict[str, Any]]:
             yield entry
 
 
+def recorded_entry(lock: str, authority: Mapping[str, str]) -> LedgerEntry:
+    """The line that records a lock file, by its digest, and the identity of each of the authority's keys."""
+    keys = [f"{path}={identity}" for path, identity in authority.items()]
+    return LedgerEntry(
+        event=Event.RECORDED, id=layout.LOCK_FILE, reason=None, facts={"lock": lock, "authority": keys}
+    )
+
+
+def recorded_authorities(ledger: bytes) -> tuple[dict[str, str], ...]:
+    """The authority's keys as they were recorded, one time after the other."""
+    return tuple(_recorded_keys(entry) for entry in lines_of(ledger, Event.RECORDED))
+
+
+def recorded_lock(ledger: bytes) -> str | None:
+    """The digest of the lock file that was written last; None where the ledger does not say."""
+    entry = next(lines_of(ledger, Event.RECORDED, newest_first=True), None)
+    return str(entry.get("lock")) if entry is not None else None
+
+
+def _recorded_keys(entry: dict[str, Any]) -> dict[str, str]:
+    keys = entry.get("authority")
+    pairs = (str(each).partition("=") for each in (keys if isinstance(keys, list) else ()))
+    return {path: identity for path, _, identity in pairs}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
     """The last request of a node that was approved: which it was, when the node made it, and who it was.
@@ -198,6 +225,18 @@ def head_of(ledger: bytes) -> Head:
         return EMPTY
     lines = ledger.removesuffix(b"\n").split(b"\n")
     return Head(entries=len(lines), hash=hashlib.sha256(lines[-1]).hexdigest())
+
+
+def head_at(ledger: bytes, entries: int) -> Head:
+    """Where a ledger ended when it had this many lines; where it has fewer, its present end."""
+    if entries <= 0:
+        return EMPTY
+    position = -1
+    for _ in range(entries):
+        position = ledger.find(b"\n", position + 1)
+        if position < 0:
+            return head_of(ledger)
+    return head_of(ledger[: position + 1])
 
 
 def problems(ledger: bytes, *, head: Head | None = None) -> Iterator[str]:

@@ -6,6 +6,7 @@ between two of them reads like the change that it is.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ class Lock:
     etcd: EtcdMembership
     keys: dict[str, str]
     """The id of the certificate that each public key (`spki_fingerprint`) belongs to."""
+    authority: dict[str, str] | None
+    """The identity of each of the authority's keys, by path; None where an older pkigen has left it out."""
 
     def cluster(self) -> ClusterSpec:
         """The spec that the directory was last made from.
@@ -67,6 +70,17 @@ def with_ledger(data: bytes, ledger: Head) -> bytes:
     content = json.loads(data)
     content["ledger"] = head(ledger)
     return json_text(content)
+
+
+def with_authority(data: bytes, authority: dict[str, str]) -> bytes:
+    """A lock file that was read, with other keys of the authority and nothing else changed."""
+    content = json.loads(data)
+    entries = {}
+    for key, value in content.items():
+        entries[key] = value
+        if key == "ledger":
+            entries["authority"] = authority
+    return json_text({**entries, "authority": authority})
 
 
 def head(ledger: Head) -> dict[str, int | str]:
@@ -103,6 +117,21 @@ def certificate_facts(certificate: x509.Certificate) -> dict[str, Any]:
     }
 
 
+def lock_digest(data: bytes) -> str:
+    """What the ledger knows a lock file by: everything in it but where the ledger ends.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    content = json.loads(data)
+    content.pop("ledger", None)
+    return hashlib.sha256(json_text(content)).hexdigest()
+
+
+def _authority(content: dict[str, str] | None) -> dict[str, str] | None:
+    return None if content is None else {str(path): str(identity) for path, identity in content.items()}
+
+
 def read_lock(reader: Reader) -> Lock | None:
     """The lock file that an earlier run wrote; None where there is none or it cannot be understood.
 
@@ -128,6 +157,7 @@ def read_lock(reader: Reader) -> Lock | None:
                 str(facts["spki"]): str(identifier)
                 for identifier, facts in content.get("certificates", {}).items()
             },
+            authority=_authority(content.get("authority")),
         )
     except (MissingError, UnreadableError):
         logger.debug("%s is missing or unreadable", layout.LOCK_FILE)

@@ -41,6 +41,7 @@ class Anomaly(enum.StrEnum):
 
     UNFIT_AUTHORITY = "unfit-authority"
     UNUSUAL_AUTHORITY = "unusual-authority"
+    CHANGED_AUTHORITY = "changed-authority"
     SHARED_KEY = "shared-key"
     UNEXPECTED_KEY = "unexpected-key"
     UNEXPECTED_FILE = "unexpected-file"

@@ -47,6 +47,14 @@ class SealedKey:
     public: bytes | None = None
     size: int | None = None
 
+    def is_like(self, other: SealedKey) -> bool:
+        """Whether both are of one kind: key pairs, secrets of one size, or bundle keys."""
+        return (self.public is None, self.size) == (other.public is None, other.size)
+
+    def is_same(self, other: SealedKey) -> bool:
+        """Whether both have one public half, however their files are written."""
+        return self.public is not None and self.public == other.public
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealRecord:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pkigen.crypto.age import Identity, is_sealed
 from pkigen.crypto.keys import UnsupportedKeyError, ed25519_public, load_own_private, public_der
-from pkigen.desired.generations import BUNDLE_KEY_PATH, BUNDLE_KEY_SIZE
+from pkigen.desired.generations import BUNDLE_KEY_PATH, BUNDLE_KEY_SIZE, PRIVATE_PATHS
 from pkigen.errors import AuthorityError, BundleError
 from pkigen.state.observed import Fault, FaultKind, exists, read_file
 from pkigen.state.seals import (
@@ -23,11 +23,12 @@ from pkigen.state.seals import (
     SealedKey,
     SealRecord,
     decode_record,
+    digest,
 )
 from pkigen.store import FileContent
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from pkigen.crypto.age import Seal, Unseal
     from pkigen.state.observed import Reader
@@ -139,6 +140,7 @@ class SealedVault:
         record.require_genuine(identity)
         if record.recipient != identity.recipient.text:
             raise AuthorityError(f"{RECORD_PATH} belongs to another {IDENTITY_PATH}")
+        _require_nothing_laid_over(reader, record)
         return cls(identity, sealed_identity, record)
 
     @property
@@ -202,6 +204,39 @@ def sealed_identity(reader: Reader) -> bytes | None:
 def is_encrypted(reader: Reader) -> bool:
     """Whether the authority's private files must be sealed."""
     return exists(reader, RECORD_PATH, limit=LARGEST_RECORD)
+
+
+def _require_nothing_laid_over(reader: Reader, record: SealRecord) -> None:
+    """See that no unencrypted key stands where the record has a sealed one of another content.
+
+    A key that was never sealed here may lie open: a CA that the user provides is sealed when it is taken up.
+
+    Raises:
+        AuthorityError: Somebody who cannot open the authority has put a key into it.
+    """
+    found = _private_content(reader)
+    sealed = {digest(data) for data in found.values() if is_sealed(data)}
+    gone = tuple(key for each, key in record.keys.items() if each not in sealed)
+    for path, data in found.items():
+        own = None if is_sealed(data) else sealed_key_of(path, data)
+        if own is not None and _takes_the_place(own, gone):
+            raise AuthorityError(
+                f"{path} is not encrypted, and is another key than the sealed one that stood there",
+                hint="restore the sealed file from a backup: `pkigen rollback --list` shows them; to replace "
+                "a key, open the authority first (`pkigen authority decrypt`)",
+            )
+
+
+def _takes_the_place(own: SealedKey, gone: Sequence[SealedKey]) -> bool:
+    """Whether an unencrypted key is none of those whose sealed files are gone, but of the kind of one."""
+    alike = [key for key in gone if key.is_like(own)]
+    return bool(alike) and not any(key.sha256 == own.sha256 or key.is_same(own) for key in alike)
+
+
+def _private_content(reader: Reader) -> dict[str, bytes]:
+    """The authority's private files, of every generation, as they lie on the disk."""
+    found = ((path, read_file(reader, path)) for path in PRIVATE_PATHS)
+    return {path: content.data for path, content in found if not isinstance(content, Fault)}
 
 
 def _require_record(reader: Reader) -> SealRecord:

@@ -14,16 +14,17 @@ from pkigen import layout
 from pkigen.crypto.age import is_sealed
 from pkigen.errors import StoreError
 from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH
-from pkigen.store import FileContent, MissingError
+from pkigen.store import FileContent, MissingError, UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pkigen.state.observed import Reader, Tree
     from pkigen.state.vault import Vault
     from pkigen.store import Store, Transaction
 
 _LARGEST_FILE = 1 << 20
+_SHOWN_DIGEST = 32  # 128 bits: nobody finds another content for one
 
 
 class EmptyView:
@@ -82,6 +83,29 @@ class MovedView(View):
         yield from sorted(there | {target for target in self._sources if target.startswith(path)})
 
 
+class ChangedView(View):
+    """Shows other contents at some paths, and nothing at others."""
+
+    def __init__(self, beneath: Tree, contents: Mapping[str, bytes], hidden: frozenset[str]) -> None:
+        super().__init__(beneath)
+        self._tree = beneath
+        self._contents = contents
+        self._hidden = hidden
+
+    def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
+        """Read the file that would stand at `path`."""
+        if path in self._hidden:
+            raise _missing(path)
+        if path in self._contents:
+            return _in_memory(self._contents[path])
+        return super().read(path, limit=limit)
+
+    def walk(self, path: str = "") -> Iterator[str]:
+        """Every path that would be there."""
+        there = {each for each in self._tree.walk(path) if each not in self._hidden}
+        yield from sorted(there | {each for each in self._contents if each.startswith(path)})
+
+
 class StagedView(View):
     """Shows the PKI directory as it will be: what is staged lies over what is there."""
 
@@ -132,31 +156,45 @@ class OpenedView(View):
 
 
 class HashedView(View):
-    """Shows what is beneath it, and keeps everything that was read through it as one digest."""
+    """Shows what is beneath it, and keeps digests of everything that was read through it.
+
+    There is one for each file, and only one for each node, so that they stay few. No message of the system
+    goes into them: the same files give the same digests wherever the directory lies.
+    """
 
     def __init__(self, beneath: Reader) -> None:
         super().__init__(beneath)
-        self._hash = hashlib.sha256()
+        self._hashes: dict[str, hashlib._Hash] = {}
 
-    def note(self, text: str) -> None:
+    def note(self, name: str, text: str) -> None:
         """Take up something else that the outcome depends on."""
-        self._hash.update(f"{text}\0".encode())
+        self._update(name, text)
 
     def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
-        """Read, and add what was found, or that nothing was, to the digest."""
+        """Read, and add what was found, or why nothing was, to the digests."""
         try:
             content = super().read(path, limit=limit)
         except StoreError as error:
-            self._hash.update(f"{path}\0{error.message}\0".encode())
+            reason = error.reason if isinstance(error, UnreadableError) else ""
+            self._update(_group(path), f"{path}\0{type(error).__name__}\0{reason}")
             raise
         digest = hashlib.sha256(content.data).hexdigest()
-        self._hash.update(f"{path}\0{content.mode:o}\0{digest}\0".encode())
+        self._update(_group(path), f"{path}\0{content.mode:o}\0{digest}")
         return content
 
     @property
-    def digest(self) -> str:
-        """The digest so far."""
-        return self._hash.hexdigest()
+    def digests(self) -> dict[str, str]:
+        """The digests so far, by file, node, or name."""
+        return {name: found.hexdigest()[:_SHOWN_DIGEST] for name, found in sorted(self._hashes.items())}
+
+    def _update(self, name: str, text: str) -> None:
+        self._hashes.setdefault(name, hashlib.sha256()).update(f"{text}\0".encode())
+
+
+def _group(path: str) -> str:
+    """What a file is told of by: a node by its name."""
+    parts = path.split("/", 2)
+    return "/".join(parts[:2]) if parts[0] == layout.NODES else path
 
 
 def _missing(path: str) -> MissingError:

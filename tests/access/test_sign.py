@@ -88,7 +88,13 @@ def test_a_declared_person_has_groups_validity_and_namespace_of_the_spec(place: 
     other = place.sign(request(), "--group", "dev", user="dev1")
     assert other.code == 0
     assert "note: the spec gives dev1 other groups: platform-team" in other.err
-    assert place.sign(request(plain("glass", "system:masters")), user="glass").code == 0
+    asked = place.write("glass.csr", request(plain("glass", "system:masters")))
+    words = ("sign", "--csr", asked, "--user", "glass")
+    assert place.run(*words, place.spec, "--pki", place.tree).code == 0
+    refused = place.run(*words, place.tree)  # the reason of pki.lock, which others can write, does not count
+    assert (refused.code, refused.error) == (1, "the group 'system:masters' is a group of Kubernetes itself")
+    assert "pki.lock cannot vouch for it" in refused.hint
+    assert place.run(*words, place.tree, "--allow-system-identity", "break glass").code == 0
 
 
 def test_it_ends_with_its_ca_and_says_so(place: TeamCluster) -> None:
@@ -116,8 +122,44 @@ def test_a_spec_with_its_directory_and_standard_input(
 def test_a_ledger_that_somebody_changed_is_put_on_record_first(place: TeamCluster) -> None:
     ledger = place.tree / ".pkigen/ledger.jsonl"
     ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:-1]))
-    assert place.sign(request()).code == 0
-    assert [entry["event"] for entry in place.ledger()[-2:]] == ["mismatch", "signed"]
+    assert "the ledger does not confirm" in place.sign(request()).error
+    asked = place.write("client.csr", request())
+    words = ("sign", "--csr", asked, "--user", "ann", place.spec, "--pki", place.tree)
+    refused = place.run(*words)
+    assert refused.error.startswith("the authority is not the one that is recorded: ")
+    assert ".pkigen/ledger.jsonl is older than what pki.lock records" in refused.error
+    applying = ("apply", place.spec, "--out", place.tree, "--yes")
+    assert place.run(*applying).code == 1
+    assert place.run(*applying, "--force").code == 0
+    assert [entry["event"] for entry in place.ledger()[-2:]] == ["mismatch", "recorded"]
+    assert place.run(*words).code == 0
+
+
+@pytest.mark.parametrize("new", ['"system:masters"', '"platform-admins"'])
+def test_a_lock_file_that_somebody_edited_decides_nothing(place: TeamCluster, new: str) -> None:
+    lock = place.tree / "pki.lock"
+    edited = lock.read_text().replace('"platform-team"', new)
+    lock.write_text(edited)
+    before = photograph(place.tree)
+    for words in (
+        ("sign", "--csr", place.write("a.csr", request()), "--user", "dev1", place.tree),
+        ("token", place.tree, "--service-account", "web/bot"),
+        ("bootstrap-token", place.tree, "--out", place.folder / "tokens"),
+    ):
+        refused = place.run(*words)
+        assert (refused.code, refused.out) == (1, "")
+        assert refused.error == f"the ledger does not confirm {lock}: it is not what was written last"
+        assert "give the spec's file instead" in refused.hint
+    assert photograph(place.tree) == before
+    given = (place.spec, "--pki", place.tree)
+    assert place.run("sign", "--csr", place.folder / "a.csr", "--user", "dev1", *given).code == 0
+    assert place.run("apply", place.spec, "--out", place.tree, "--yes").code == 0
+    assert place.sign(request(), user="dev1").code == 0
+
+
+def test_what_is_issued_is_shown_before_it_is(place: TeamCluster) -> None:
+    said = place.sign(request(), "--group", "dev", user="ann").err
+    assert said.index("issuing: ") < said.index("issued: ")
 
 
 def test_where_nothing_can_be_written_nothing_is_signed(place: TeamCluster) -> None:
@@ -165,6 +207,9 @@ def test_wrong_usage(place: TeamCluster) -> None:
     assert "no readable pki.lock" in broken.error
     (place.tree / "pki/ca.key").unlink()
     (place.tree / "pki/ca.crt").unlink()
+    gone = place.run("sign", "--csr", place.folder / "c", "--user", "ann", place.spec, "--pki", place.tree)
+    assert "pki/ca.crt is missing, and the ledger records it" in gone.error
+    (place.tree / ".pkigen/ledger.jsonl").unlink()
     gone = place.run("sign", "--csr", place.folder / "c", "--user", "ann", place.spec, "--pki", place.tree)
     assert gone.error == "the PKI directory has no CA that could sign"
 

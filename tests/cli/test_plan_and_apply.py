@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from pkigen.cli.reports.structured import bound
 from pkigen.cli.system import System
 from pkigen.store import OsFileSystem
-from tests.cli.program import DAY, HOME, InProcess, changed, contents, photograph
+from tests.cli.program import DAY, HOME, InProcess, changed, contents, copy_of, photograph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,7 +184,8 @@ def test_a_saved_plan_is_applied(pkigen: InProcess, spec: Path, tree: Path, tmp_
     assert (result.code, result.err) == (0, "")
     again = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
     assert again.code == 1
-    assert "the saved plan is stale: the same spec now gives another plan" in again.error
+    assert "the saved plan is stale: the same spec now gives another plan: " in again.error
+    assert again.error.endswith("more)")
 
 
 @pytest.mark.parametrize(
@@ -247,6 +250,80 @@ def test_a_saved_plan_of_another_directory_or_another_day(
         assert (result.code, result.out) == (1, "")
         assert "the saved plan is stale" in result.error
         assert contents(root) == before
+
+
+def test_a_saved_plan_holds_wherever_the_directory_lies(
+    pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An object that cannot be read has the directory in its message, which is no part of the plan."""
+    (tree / MANIFEST).unlink()
+    (tree / MANIFEST).symlink_to("/etc/passwd")
+    (tree / API_SERVER).write_bytes(b"")
+    saved = tmp_path / "plan.json"
+    monkeypatch.chdir(tree.parent)
+    assert pkigen("plan", spec, "--out", tree.name, "--save", saved).code == 0
+    assert str(tmp_path) not in saved.read_text()
+    copy = tmp_path / "elsewhere/copy"
+    copy.parent.mkdir()
+    copy_of(tree, copy)
+    for root in (copy, tree):
+        result = pkigen("apply", spec, "--out", root, "--plan", saved)
+        assert "the saved plan" not in result.err
+        assert "add --yes" in result.hint
+
+
+def _without_first_action(content: dict[str, Any]) -> None:
+    content["actions"] = content["actions"][1:]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda content: content.update(actions=[]),
+        _without_first_action,
+        lambda content: content["actions"][0].update(reason="expired"),
+        lambda content: content["actions"][0].update(paths=[]),
+        lambda content: content.update(restarts=[]),
+        lambda content: content.update(risks=["none"]),
+        lambda content: content["summary"].update(keep=0),
+        lambda content: content.update(cluster="other"),
+        lambda content: content.update(observed=[]),
+        lambda content: content.update(request={"number": "1"}),
+        lambda content: content.pop("waiting"),
+    ],
+)
+@pytest.mark.parametrize("is_signed_again", [False, True])
+def test_a_saved_plan_is_bound_to_every_field_that_was_reviewed(
+    edit: Callable[[dict[str, Any]], object],
+    pkigen: InProcess,
+    spec: Path,
+    tree: Path,
+    tmp_path: Path,
+    *,
+    is_signed_again: bool,
+) -> None:
+    spec.write_text(TWO)
+    saved = tmp_path / "plan.json"
+    assert pkigen("plan", spec, "--out", tree, "--save", saved).code == 0
+    content = json.loads(saved.read_text())
+    edit(content)
+    saved.write_text(json.dumps(bound(content) if is_signed_again else content))
+    before = contents(tree)
+    result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
+    assert result.code == 1
+    said = "the saved plan is stale" if is_signed_again else f"{saved} was changed after it was saved"
+    assert said in result.error
+    assert contents(tree) == before
+
+
+def test_a_stale_plan_says_what_moved(pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path) -> None:
+    spec.write_text(TWO)
+    saved = tmp_path / "plan.json"
+    assert pkigen("plan", spec, "--out", tree, "--save", saved).code == 0
+    (tree / API_SERVER).unlink()
+    result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
+    assert "gives another plan: cp-1/apiserver: nothing → create (missing)" in result.error
+    assert re.search(r"^changed since: nodes/cp-1: [0-9a-f]{32} → [0-9a-f]{32}$", result.err, re.MULTILINE)
 
 
 def test_files_that_are_no_saved_plan(pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path) -> None:

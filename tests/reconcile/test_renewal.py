@@ -63,7 +63,7 @@ def test_a_node_that_has_its_key_alone_is_asked() -> None:
 
 
 def plan(*actions: Action) -> Plan:
-    return Plan(actions=actions, basis="")
+    return Plan(actions=actions)
 
 
 def action(kind: type[Action], identifier: str) -> Action:

@@ -13,6 +13,7 @@ from pkigen.reconcile.plan import Action, Create, Keep, Plan, Reissue, Remove, R
 from pkigen.reconcile.risks import (
     RISKS,
     RiskCase,
+    changed_authority,
     mass_reissue,
     new_bundle_key,
     new_ca,
@@ -49,8 +50,9 @@ def test_no_risk_in_ordinary_changes(world: World, tmp_path: Path) -> None:
 def test_a_new_ca_is_a_risk(world: World) -> None:
     for kind in ("crt", "key"):
         world.path(f"pki/front-proxy-ca.{kind}").unlink()
-    (sentence,) = risks_of(world)
+    sentence, changed = risks_of(world)
     assert "it makes a new front-proxy-ca CA although certificates of the present one exist" in sentence
+    assert changed.startswith("pki/front-proxy-ca.crt is missing, and the ledger records it (sha256:")
 
 
 def test_reissuing_more_than_half_is_a_risk(world: World) -> None:
@@ -95,7 +97,7 @@ def test_giving_up_the_etcd_ca_is_a_risk(world: World) -> None:
 
 
 def made_plan(*actions: Action) -> Plan:
-    return Plan(actions=actions, basis="")
+    return Plan(actions=actions)
 
 
 def action(kind: type[Action], identifier: str, reason: Reason | None = None, *paths: str) -> Action:
@@ -191,7 +193,8 @@ def test_each_risk(name: str, inventory: Inventory) -> None:
 
 
 def test_every_risk_has_a_case() -> None:
-    assert set(RISKS) - {risk for risk, _, _ in RISK_TABLE.values()} == {mass_reissue}  # below
+    others = {mass_reissue, changed_authority}  # below, and tests/state/test_authority_record.py
+    assert set(RISKS) - {risk for risk, _, _ in RISK_TABLE.values()} == others
 
 
 @pytest.mark.parametrize(("reissued", "existing", "dangerous"), [(5, 10, False), (6, 10, True), (1, 1, True)])

@@ -215,7 +215,9 @@ def test_after_finish_the_way_back_is_a_rollback_of_the_directory(workshop: Work
     assert "`pkigen rollback` restores what was archived" in said.err
     archived = {path.name for path in workshop.tree.glob(".pkigen/backups/*/files/pki/*")}
     assert {"ca-previous.crt", "ca-previous.key"} <= archived
-    assert workshop.run("rollback", "--out", workshop.tree, "--yes").code == 0
+    refused = workshop.run("rollback", "--out", workshop.tree, "--yes")
+    assert refused.error.startswith("the rollback is dangerous: it brings back pki/ca-previous.crt (sha256:")
+    assert workshop.run("rollback", "--out", workshop.tree, "--yes", "--force").code == 0
     now = workshop.photograph().files
     assert {name for name in promoted if now[name] != promoted[name]} <= {"pki.lock", ".pkigen/ledger.jsonl"}
     assert workshop.phases() == {"ca": "promoted"}
@@ -591,7 +593,11 @@ def test_a_promotion_that_the_ledger_does_not_know(workshop: Workshop) -> None:
     workshop.step("sa", "prepare")
     workshop.step("sa", "promote")
     (workshop.tree / ".pkigen/ledger.jsonl").write_bytes(b"")
-    result = workshop.rotate("sa", "--phase finish", "--assume-distributed")
+    finish = ("sa", "--phase finish", "--assume-distributed")
+    refused = workshop.rotate(*finish).error
+    assert "is not the one that is recorded: .pkigen/ledger.jsonl is missing" in refused
+    assert workshop.run("apply", workshop.spec, "--out", workshop.tree, "--yes", "--force").code == 0
+    result = workshop.rotate(*finish)
     assert result.error.startswith("tokens of the previous key may be valid until an unknown time")
 
 

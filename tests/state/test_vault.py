@@ -193,7 +193,7 @@ def test_a_whole_rotation_leaves_nothing_open(place: EncryptedCluster, pkigen: I
     assert record is not None
     assert len(record.keys) == len(PRIVATE), "the record forgets what is gone"
     # Going back needs no key: what is sealed is put back as it is.
-    assert pkigen("rollback", "--out", place.root, "--yes").code == 0
+    assert pkigen("rollback", "--out", place.root, "--yes", "--force").code == 0
     assert pkigen("verify", place.root).code == 0
     assert files_with(place.root, seen) == set()
 
@@ -318,11 +318,41 @@ def test_an_exchanged_key_is_found_out(place: EncryptedCluster, pkigen: InProces
     forged = vault.close("pki/sa.key", place.opened("pki/ca.key"))
     (place.root / "pki/sa.key").write_bytes(forged)
     words = ("token", place.root, "--service-account", "web/bot", *place.opening)
-    assert "it was replaced" in pkigen(*words).error
+    assert "pki/sa.key was replaced: it is unreadable" in pkigen(*words).error
+    renewing = ("renew", place.spec, "--all", "--force", "--out", place.root, "--yes", *place.opening)
+    assert pkigen(*renewing).code == 1
     assert pkigen("verify", place.root).code == 4
     record["keys"] = dict(sorted({**record["keys"], **json.loads(vault.record)["keys"]}.items()))
     (place.root / RECORD_PATH).write_bytes(json.dumps(record, indent=1).encode() + b"\n")
     assert "was changed by something that cannot open the authority" in pkigen(*words).error
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("pki/ca.key", "pki/ca.crt"),
+        ("pki/etcd/ca.key", "pki/etcd/ca.crt"),
+        ("pki/sa.key", "pki/sa.pub"),
+        ("pki/encryption.key",),
+        ("pki/bundle.key",),
+    ],
+)
+def test_an_open_key_that_is_laid_over_a_sealed_one_is_refused(
+    paths: tuple[str, ...], place: EncryptedCluster, plain: EncryptedCluster, pkigen: InProcess
+) -> None:
+    for path in paths:
+        (place.root / path).write_bytes((plain.root / path).read_bytes())
+    before = contents(place.root)
+    for words in (
+        ("apply", place.spec, "--yes", "--force", "--out", place.root),
+        ("renew", place.spec, "--all", "--yes", "--force", "--out", place.root),
+        ("token", place.root, "--service-account", "web/bot"),
+    ):
+        refused = pkigen(*words, *place.opening)
+        assert refused.code == 1
+        assert contents(place.root) == before
+    refused = pkigen("apply", place.spec, "--yes", "--force", "--out", place.root, *place.opening)
+    assert refused.error.startswith(f"{paths[0]} is not encrypted, and is another key than the sealed one")
 
 
 def test_a_missing_identity_is_no_plain_authority(place: EncryptedCluster, pkigen: InProcess) -> None:

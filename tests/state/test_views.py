@@ -69,11 +69,11 @@ def test_a_sealed_file_shows_its_content_and_the_identity_stays_sealed() -> None
 def digest_of(tree: MemoryTree, *paths: str, notes: tuple[str, ...] = ()) -> str:
     view = HashedView(tree)
     for note in notes:
-        view.note(note)
+        view.note(note, "text")
     for path in paths:
         with suppress(MissingError):
             view.read(path)
-    return view.digest
+    return str(view.digests)
 
 
 def test_the_digest_is_of_all_that_was_read_and_of_nothing_else() -> None:

@@ -15,6 +15,7 @@ from pkigen.desired.items import DesiredCertificate
 from pkigen.errors import BundleError
 from pkigen.layout import CERTIFICATE_MODE, NODES
 from pkigen.spec.model import KeyHome
+from pkigen.state.authority_record import require_unchanged
 from pkigen.state.ledger import head_of, read_ledger
 from pkigen.state.observed import Fault, observe_certificate, observe_file
 
@@ -98,7 +99,9 @@ def require_settled(plan: Plan, *, root: Path, spec: Path) -> None:
 
     Raises:
         BundleError: Changes are pending.
+        AuthorityError: The authority is another one than is recorded.
     """
+    require_unchanged(plan.authority)
     if plan.changes:
         first = plan.changes[0]
         raise BundleError(

@@ -15,6 +15,7 @@ from pkigen.crypto.keys import public_der, spki_fingerprint
 from pkigen.desired.items import DesiredKeyPair
 from pkigen.errors import BundleError, UsageError
 from pkigen.notation import timestamp
+from pkigen.state.authority_record import require_unchanged
 from pkigen.state.ledger import Approval
 from pkigen.state.observed import observe_certificate, observe_key_pair
 
@@ -319,7 +320,9 @@ def require_nothing_else(plan: Plan, ids: Collection[str], *, root: Path, spec: 
 
     Raises:
         BundleError: Other changes are pending.
+        AuthorityError: The authority is another one than is recorded.
     """
+    require_unchanged(plan.authority)
     others = [action for action in plan.changes if action.id not in ids]
     if others:
         first = others[0]

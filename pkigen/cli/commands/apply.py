@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -19,12 +18,10 @@ from pkigen.cli.options import (
     TemplatesOption,
     YesOption,
 )
+from pkigen.cli.saved_plan import SavedPlan
 from pkigen.cli.session import open_spec
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import Unlocking, unlocked
-from pkigen.errors import UsageError
-
-_LARGEST_PLAN = 1 << 28
 
 app = typer.Typer(add_completion=False)
 
@@ -38,7 +35,9 @@ def apply(
     *,
     plan: Annotated[
         Path | None,
-        typer.Option("--plan", metavar="FILE", help="Apply this saved plan; refused if it is stale."),
+        typer.Option(
+            "--plan", metavar="FILE", help="Apply this saved plan; refused if it is stale or was changed."
+        ),
     ] = None,
     yes: YesOption = False,
     force: ForceOption = False,
@@ -53,28 +52,12 @@ def apply(
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
     session = session.with_keys(unlocking)
-    digest = _saved_digest(plan) if plan is not None else None
+    saved = SavedPlan.read(plan) if plan is not None else None
     change(
         session,
         "apply",
         consent=Consent(yes=yes, force=force),
-        digest=digest,
+        saved=saved,
         output=output,
         runbook=runbook,
     )
-
-
-def _saved_digest(path: Path) -> str:
-    try:
-        if path.stat().st_size > _LARGEST_PLAN:
-            raise UsageError(f"{path} is too large to be a saved plan")
-        digest = json.loads(path.read_bytes())["digest"]
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read: {(error.strerror or 'input/output error').lower()}"
-        ) from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        digest = None
-    if not isinstance(digest, str):
-        raise UsageError(f"{path} is not a saved plan", hint="save one with `pkigen plan --save FILE`")
-    return digest

@@ -46,6 +46,7 @@ from pkigen.reconcile.apply import apply_plan
 from pkigen.reconcile.first_run import is_new
 from pkigen.rotation.phases import COMMANDS
 from pkigen.rotation.successors import with_successors
+from pkigen.state.authority_record import require_recorded
 from pkigen.state.lockfile import read_lock
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ def accept(
     if runbook is not None:
         require_place(runbook)
     with session.writing("authority accept") as store:
+        if not force:
+            require_recorded(store)
         pending = require_pending(store, root=session.root)
         trusted = trusted_authority(pin, store)
         answer = read_answer(data, pin=trusted, now=session.now)

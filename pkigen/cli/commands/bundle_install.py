@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pkigen.airgap.bundles.going_back import risks_of
 from pkigen.airgap.bundles.install import affected, plan_going_back, require_ours, roll_back, strangers
 from pkigen.airgap.bundles.install import install as put
 from pkigen.airgap.bundles.opened import require_sealed
@@ -18,7 +19,7 @@ from pkigen.airgap.carrier.media import read_file
 from pkigen.cli.bundle_visit import DirectoryOption, FileArgument, PinOption, Visit, visit_of, visiting
 from pkigen.cli.console import agreed, note, say, say_line
 from pkigen.cli.host import IdentityOption, RootOption, changing, looking
-from pkigen.cli.options import Format, FormatOption, YesOption
+from pkigen.cli.options import ForceOption, Format, FormatOption, YesOption
 from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption
 from pkigen.cli.reports.backups_text import backups_text
 from pkigen.cli.reports.bundle_text import (
@@ -31,6 +32,7 @@ from pkigen.cli.reports.bundle_text import (
 )
 from pkigen.cli.system import system_of
 from pkigen.errors import PkigenError, UsageError
+from pkigen.reconcile.restore import Rollback
 from pkigen.store import Store
 
 
@@ -146,10 +148,12 @@ def rollback(
     listing: Annotated[bool, typer.Option("--list", help="List the backups.")] = False,
     certificates_dir: DirectoryOption = None,
     yes: YesOption = False,
+    force: ForceOption = False,
 ) -> None:
     """Go back to the state before an install.
 
-    The install that left the backup is undone, and all since, as one change with a backup of its own.
+    The install that left the backup is undone, and all since, as one change with a backup of its own. CAs
+    that would come back, and keys that would go, are risks.
     """
     system = system_of(context)
     if listing:
@@ -159,11 +163,11 @@ def rollback(
     with looking(system, root) as store:
         _say_recovery(store)
         planned = plan_going_back(store, backup)
-    require_ours(planned, directory=certificates_dir)
-    for restore in planned.restores:
-        say_line(f"restore /{restore.path} from {restore.backup}")
-    for path in planned.removes:
-        say_line(f"remove /{path}")
+        require_ours(planned, directory=certificates_dir)
+        risks = risks_of(planned, store, now=system.clock())
+    _say_all(_going_back_text(planned, risks))
+    if risks and not force:
+        raise PkigenError(f"the rollback is dangerous: {risks[0]}", hint="if this is intended, add --force")
     if not yes and not agreed("go back?"):
         raise PkigenError("not rolled back", hint="nothing was changed")
     with changing(system, root, "bundle rollback") as store:
@@ -174,6 +178,12 @@ def rollback(
     kept = f"; what was replaced is in backup {left}" if left else ""
     say_line(f"rolled back to before {planned.backup}{kept}")
     note("note: restart the components that read these files, as after an install")
+
+
+def _going_back_text(planned: Rollback, risks: Iterable[str]) -> Iterator[str]:
+    yield from (f"restore /{restore.path} from {restore.backup}" for restore in planned.restores)
+    yield from (f"remove /{path}" for path in planned.removes)
+    yield from (f"risk: {risk}" for risk in risks)
 
 
 def _say_recovery(store: Store) -> None:

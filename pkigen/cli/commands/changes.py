@@ -46,7 +46,7 @@ def changes(
     With an ID, that change and all since count as one, as for trees that are carried to the nodes once.
     `pkigen rollback --list` lists the IDs.
     """
-    session = open_directory(system_of(context), directory, spec=None, templates=None)
+    session = open_directory(system_of(context), directory, spec=None, templates=None, reports_only=True)
     with session.reading() as store:
         session = session.at(store)
         planned = plan_rollback(store, backup)

@@ -135,7 +135,7 @@ def _known(system: System, place: Path | None, pki: Path | None) -> Iterator[exp
     if place is None:
         yield None
         return
-    session = open_cluster(system, place, pki=pki)
+    session = open_cluster(system, place, pki=pki, reports_only=True)
     with session.looking() as tree:
         session = session.at(tree)
         yield explanation.Cluster(inventory=session.inventory, reader=tree, now=session.now)

@@ -9,11 +9,12 @@ import typer
 
 from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.app import ExitCode
-from pkigen.cli.console import note, say, say_line
+from pkigen.cli.console import note, say
 from pkigen.cli.options import Format, FormatOption, OutOption, RunbookOption, SpecArgument, TemplatesOption
 from pkigen.cli.outputs import write_runbook, write_text
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_text import offline_text, plan_text
+from pkigen.cli.saved_plan import plan_content
 from pkigen.cli.session import open_spec
 from pkigen.cli.system import system_of
 from pkigen.reconcile.risks import risks
@@ -47,11 +48,11 @@ def plan(
         session = session.at(store)
         made = session.plan(store)
         pending = read_pending(store)
+        content = plan_content(made, session.inventory, store)
     found = risks(made, session.inventory)
     requests = pending.requests if pending is not None else None
-    content = {**structured.plan(made, session.inventory, found), "request": structured.request_out(requests)}
     if output is Format.TEXT:
-        say_line("\n".join((plan_text(made, session.inventory, found), *offline_text(requests, made))))
+        say("\n".join((plan_text(made, session.inventory, found), *offline_text(requests, made))))
     else:
         say(structured.dump(content, output))
     if save is not None:

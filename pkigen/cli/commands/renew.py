@@ -10,6 +10,7 @@ import typer
 from pkigen.cli.change import Consent, change
 from pkigen.cli.console import note
 from pkigen.cli.options import (
+    ForceOption,
     Format,
     FormatOption,
     OutOption,
@@ -67,6 +68,7 @@ def renew(
     ] = False,
     out: OutOption = None,
     yes: YesOption = False,
+    force: ForceOption = False,
     runbook: RunbookOption = None,
     templates: TemplatesOption = None,
     unlocking: Unlocking,
@@ -95,7 +97,7 @@ def renew(
     change(
         session,
         "renew",
-        consent=Consent(yes=yes),
+        consent=Consent(yes=yes, force=force),
         output=output,
         review=require_renewals_only,
         selection=Selection(within=window, ids=ids, only=bool(names)),

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pkigen.airgap.carrier.media import require_place
 from pkigen.cli.console import agreed, note, say, say_line
-from pkigen.cli.options import RunbookOption, YesOption
+from pkigen.cli.options import ForceOption, RunbookOption, YesOption
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.reports.backups_text import backups_text
 from pkigen.cli.reports.plan_text import consequences_text
-from pkigen.cli.session import Session, open_directory
+from pkigen.cli.session import open_directory
 from pkigen.cli.system import system_of
 from pkigen.errors import PkigenError
 from pkigen.reconcile.restore import plan_rollback, roll_back
-from pkigen.state.lockfile import read_lock
-
-if TYPE_CHECKING:
-    from pkigen.desired.inventory import Inventory
-    from pkigen.store import Store
+from pkigen.rotation.going_back import ProposedRollback, propose_rollback
 
 app = typer.Typer(add_completion=False)
 
@@ -36,13 +33,15 @@ def rollback(
     directory: Annotated[Path, typer.Option("--out", metavar="DIR", help="The PKI directory.")] = Path(),
     listing: Annotated[bool, typer.Option("--list", help="List the backups.")] = False,
     yes: YesOption = False,
+    force: ForceOption = False,
     runbook: RunbookOption = None,
 ) -> None:
     """Go back to the state before a change.
 
-    The change that left the backup is undone, and all since, as one change with a backup of its own.
+    The change that left the backup is undone, and all since, as one change with a backup of its own. Keys of
+    the authority that would come back or go, and connections that would break, are risks, as in any plan.
     """
-    session = open_directory(system_of(context), directory, spec=None, templates=None)
+    session = open_directory(system_of(context), directory, spec=None, templates=None, reports_only=True)
     if listing:
         with session.reading() as store:
             say(backups_text(store.backups()))
@@ -52,29 +51,34 @@ def rollback(
     with session.writing("rollback") as store:
         session = session.at(store)
         planned = plan_rollback(store, backup)
-        for change in planned.undone:
-            say_line(f"undo {change.id} ({change.command})")
-        for restore in planned.restores:
-            say_line(f"  restore {restore.path} from {restore.backup}")
-        for path in planned.removes:
-            say_line(f"  remove {path}")
+        proposed = propose_rollback(session.planner, store, planned)
+        for line in _shown(proposed):
+            say_line(line)
+        if proposed.risks and not force:
+            raise PkigenError(
+                f"the rollback is dangerous: {proposed.risks[0]}",
+                hint="a rotation in progress goes back with `pkigen rotate … --phase rollback`; if this is "
+                "intended, and all nodes can be changed at once, add --force",
+            )
         if not yes and not agreed("go back?"):
             raise PkigenError("not rolled back", hint="nothing was changed")
         keep = session.inventory.cluster.spec.backups.keep
         left = roll_back(store, planned, now=session.now, keep_backups=keep)
-        inventory = _in_place(session, store)
     say_line(f"rolled back to before {planned.backup}; what was replaced is in backup {left}")
-    for line in consequences_text(inventory, planned.changes):
-        say(line)
     if runbook is not None:
-        write_runbook(runbook, inventory, planned.changes)
+        write_runbook(runbook, proposed.after.inventory, planned.changes)
     note("note: the nodes still have their files; distribute the trees again, as after any change")
 
 
-def _in_place(session: Session, store: Store) -> Inventory:
-    """What the directory asks for now: maybe other nodes than before."""
-    lock = read_lock(store)
-    try:
-        return session.planner.of_spec(lock.cluster()).at(store).inventory if lock else session.inventory
-    except PkigenError:  # an older pkigen's spec; the files are back all the same
-        return session.inventory
+def _shown(proposed: ProposedRollback) -> Iterator[str]:
+    """What would be undone, what follows from that on the nodes, and what is dangerous about it."""
+    rollback = proposed.rollback
+    for change in rollback.undone:
+        yield f"undo {change.id} ({change.command})"
+    for restore in rollback.restores:
+        yield f"  restore {restore.path} from {restore.backup}"
+    for path in rollback.removes:
+        yield f"  remove {path}"
+    yield from consequences_text(proposed.after.inventory, rollback.changes)
+    for risk in proposed.risks:
+        yield f"risk: {risk}"

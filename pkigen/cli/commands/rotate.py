@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from pkigen.cli.console import agreed, aside, note, say
-from pkigen.cli.options import Format
+from pkigen.cli.options import AuthorityForceOption, Format
 from pkigen.cli.outputs import write_rotation_runbook
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.live_text import live_text
@@ -67,6 +67,7 @@ def rotate_ca(
             help="Keep the leaves' private keys, so that no node ever has a new certificate with an old key.",
         ),
     ] = False,
+    force: AuthorityForceOption = False,
     unlocking: Unlocking,
 ) -> None:
     """Replace CAs: prepare → promote → finish, or rollback.
@@ -76,7 +77,7 @@ def rotate_ca(
     pki/ca-next.crt and .key (pki/etcd/ca-next.*, pki/front-proxy-ca-next.*).
     """
     identifiers = tuple(dict.fromkeys(ca_id(name.ca) for name in names))
-    wanted = replace(options.wanted, identifiers=identifiers, live=live)
+    wanted = replace(options.wanted, identifiers=identifiers, live=live, force=force)
     _rotate(options, wanted, unlocking, reuse_keys=reuse_keys)
 
 
@@ -89,7 +90,9 @@ def rotate_sa(
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Finish although tokens of the old key may still be in use; the plan says which."
+            "--force",
+            help="Finish although tokens of the old key may still be in use, or go on although the authority "
+            "is not the one that is recorded; the plan says which.",
         ),
     ] = False,
     unlocking: Unlocking,
@@ -104,12 +107,14 @@ def rotate_sa(
 @app.command("encryption-key")
 @rotating
 @unlocked
-def rotate_encryption_key(options: RotationOptions, *, unlocking: Unlocking) -> None:
+def rotate_encryption_key(
+    options: RotationOptions, *, force: AuthorityForceOption = False, unlocking: Unlocking
+) -> None:
     """Replace the key that encrypts Secrets in etcd: prepare → promote → finish, or rollback.
 
     Between promote and finish every Secret is written again; promote's runbook has the command.
     """
-    _rotate(options, replace(options.wanted, identifiers=(ENCRYPTION_KEY,)), unlocking)
+    _rotate(options, replace(options.wanted, identifiers=(ENCRYPTION_KEY,), force=force), unlocking)
 
 
 def _rotate(

@@ -98,10 +98,13 @@ def sign(
     session = open_cluster(system_of(context), spec, pki=pki).with_keys(unlocking)
     require_pki(session)
     reason = allow_system_identity
-    identity = approved_person(user, group, inventory=session.inventory, reason=reason)
+    identity = approved_person(
+        user, group, inventory=session.inventory, reason=reason, spec_vouches=not session.is_of_lock
+    )
     request = read_request(read_bounded(csr, limit=LARGEST_REQUEST), allowed=identity.allowed)
     lifetime = _lifetime(validity, identity.person)
     _say_request(request, identity)
+    note(f"issuing: {identity.subject} for {format_duration(lifetime)}, key {request.key_description}")
     with session.writing("sign") as store:
         session = session.at(store)
         signed = sign_request(

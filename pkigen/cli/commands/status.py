@@ -69,7 +69,7 @@ def status(
     CAs, kubeconfigs, kubelets and the service account key are included.
     """
     window = duration(fail_within, "--fail-within") if fail_within is not None else None
-    session = open_directory(system_of(context), directory, spec=spec, templates=templates)
+    session = open_directory(system_of(context), directory, spec=spec, templates=templates, reports_only=True)
     with session.reading() as store:
         session = session.at(store)
         found = list(rows(session.inventory, store, session.renderer, now=session.now))

@@ -56,7 +56,7 @@ def verify(
     The ledger and the lock file are verified too.
     """
     within = duration(timeout, "--timeout")
-    session = open_directory(system_of(context), directory, spec=spec, templates=templates)
+    session = open_directory(system_of(context), directory, spec=spec, templates=templates, reports_only=True)
     if live:
         _verify_live(session, output, within=within)
         return

@@ -32,6 +32,8 @@ def plan_text(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> str:
     if consequences:
         lines += ["", *consequences]
     lines += waiting_text(plan)
+    if plan.makes_authority:
+        lines.append("this makes a NEW authority: there is none here, and none is recorded")
     lines += [f"risk: {risk}" for risk in risks]
     if not plan.rotated:
         lines += rotations_text(inventory.rotations)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +44,11 @@ def dump(content: dict[str, Any], form: str) -> str:
 
 def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, Any]:
     """A plan: what changes, why, what then restarts, and what is dangerous about it."""
-    return {
+    content = {
         "apiVersion": _VERSION,
         "kind": "Plan",
         "cluster": inventory.cluster.name,
-        "digest": plan.digest,
+        "digest": "",
         "rotations": rotations(inventory.rotations),
         "summary": {**counts(plan.actions)},
         "actions": [action(each) for each in plan.changes],
@@ -55,6 +56,32 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         "waiting": [action(each) for each in plan.waiting],
         **_consequences(plan.changes, inventory),
         "risks": list(risks),
+        "authority": authority(plan),
+        "observed": [{"name": name, "digest": digest} for name, digest in plan.observed.items()],
+    }
+    return bound(content)
+
+
+def bound(content: dict[str, Any]) -> dict[str, Any]:
+    """A plan with the digest over everything else in it."""
+    rest = {key: value for key, value in content.items() if key != "digest"}
+    digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    return {**content, "digest": digest}
+
+
+def authority(plan: Plan) -> dict[str, Any]:
+    """How the authority differs from what is recorded of it, and whether the plan makes the first one."""
+    return {
+        "isNew": plan.makes_authority,
+        "changes": [
+            {
+                "path": change.path,
+                "difference": str(change.difference),
+                "recorded": change.recorded,
+                "found": change.found,
+            }
+            for change in plan.alarms
+        ],
     }
 
 

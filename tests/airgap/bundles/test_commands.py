@@ -502,3 +502,44 @@ def test_the_passphrase_is_in_no_argument_and_no_environment(tmp_path: Path) -> 
     )
     assert WORDS not in done.stdout
     assert PROGRAM[0] in done.stdout
+
+
+def test_going_back_on_a_node_does_not_trust_again_in_silence(journey: Journey, pkigen: InProcess) -> None:
+    journey.create()
+    assert journey.on_node("install", "--yes").code == 0
+    words = (
+        "ca",
+        "kubernetes",
+        journey.spec,
+        "--out",
+        journey.place / "home",
+        "--yes",
+        "--assume-distributed",
+    )
+    for step in ("prepare", "promote", "finish"):
+        assert pkigen("rotate", *words, "--phase", step).code == 0
+        journey.create()
+        assert journey.on_node("install", "--yes").code == 0
+    before = contents(journey.node)
+    going_back = ("bundle", "rollback", "--root", journey.node, "--yes")
+    refused = pkigen(*going_back)
+    assert refused.code == 1
+    assert refused.error.startswith("the rollback is dangerous: it brings back CA CN=kubernetes (sha256:")
+    assert "which /etc/kubernetes/pki/ca.crt no longer trusts" in refused.error
+    assert contents(journey.node) == before
+    assert pkigen(*going_back, "--force").code == 0
+
+
+def test_going_back_on_a_node_names_the_key_that_secrets_need(journey: Journey, pkigen: InProcess) -> None:
+    text = journey.spec.read_text()
+    journey.spec.write_text(text.replace("  users:", "  encryption: {}\n  users:"))
+    assert pkigen("apply", journey.spec, "--out", journey.place / "home", "--yes").code == 0
+    journey.create()
+    assert journey.on_node("install", "--yes").code == 0
+    words = ("encryption-key", journey.spec, "--out", journey.place / "home", "--yes", "--assume-distributed")
+    for step in ("prepare", "promote", "finish"):
+        assert pkigen("rotate", *words, "--phase", step).code == 0
+    journey.create()
+    assert journey.on_node("install", "--yes").code == 0
+    refused = pkigen("bundle", "rollback", "--root", journey.node, "--yes")
+    assert "it takes a key out of /etc/kubernetes/pki/encryption-config.yaml" in refused.error

@@ -1,0 +1,149 @@
+"""A plan that was saved to be reviewed: applied only where the same plan, field by field, is made now."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pkigen.airgap.offline.pending import read_pending
+from pkigen.cli.console import note
+from pkigen.cli.reports import structured
+from pkigen.errors import PkigenError, UsageError
+from pkigen.reconcile.risks import risks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pkigen.desired.inventory import Inventory
+    from pkigen.reconcile.plan import Plan
+    from pkigen.state.observed import Reader
+
+_LARGEST_PLAN = 1 << 28
+_SHOWN = 10
+_LONGEST = 80
+_AGAIN = "run `pkigen plan --save` again and review the new plan"
+
+
+def plan_content(plan: Plan, inventory: Inventory, reader: Reader) -> dict[str, Any]:
+    """Everything that is reviewed of a plan, with the digest over it."""
+    pending = read_pending(reader)
+    content = {
+        **structured.plan(plan, inventory, risks(plan, inventory)),
+        "request": structured.request_out(pending.requests if pending is not None else None),
+    }
+    return structured.bound(content)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedPlan:
+    """What was reviewed."""
+
+    path: Path
+    content: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> SavedPlan:
+        """Read what `plan --save` wrote.
+
+        Raises:
+            UsageError: It is something else.
+            PkigenError: It was edited since.
+        """
+        try:
+            if path.stat().st_size > _LARGEST_PLAN:
+                raise UsageError(f"{path} is too large to be a saved plan")
+            content = json.loads(path.read_bytes())
+        except OSError as error:
+            raise UsageError(
+                f"{path} cannot be read: {(error.strerror or 'input/output error').lower()}"
+            ) from None
+        except (ValueError, RecursionError):
+            content = None
+        if not isinstance(content, dict) or not isinstance(content.get("digest"), str):
+            raise UsageError(f"{path} is not a saved plan", hint="save one with `pkigen plan --save FILE`")
+        if structured.bound(content)["digest"] != content["digest"]:
+            raise PkigenError(f"{path} was changed after it was saved: its digest is another", hint=_AGAIN)
+        return cls(path=path, content=content)
+
+    def require_current(self, content: dict[str, Any]) -> None:
+        """See that the plan that would be made now is the one that was reviewed.
+
+        Args:
+            content: The plan of now, as `plan_content` gives it.
+
+        Raises:
+            PkigenError: It is another one; what is different is said.
+        """
+        now = json.loads(json.dumps(content))
+        moved = list(_moved(self.content, now))
+        if not moved:
+            return
+        for line in moved[1:_SHOWN]:
+            note(f"changed since: {line}")
+        more = f" (and {len(moved) - 1} more)" if len(moved) > 1 else ""
+        raise PkigenError(
+            f"the saved plan is stale: the same spec now gives another plan: {moved[0]}{more}", hint=_AGAIN
+        )
+
+
+def _moved(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    """What is different, the actions and the files first: they explain the rest."""
+    names = ("actions", "awaited", "waiting")
+    for name in names:
+        yield from _moved_actions(before.get(name), now[name])
+    yield from _moved_values(_digests(before.get("observed")), _digests(now["observed"]))
+    told = {*names, "observed", "digest"} & before.keys()
+    for name in sorted((before.keys() | now.keys()) - told):
+        if name not in before or before[name] != now.get(name):
+            yield f"{name} {_text(before.get(name))} → {_text(now.get(name))}"
+
+
+def _moved_actions(before: object, now: list[dict[str, Any]]) -> Iterator[str]:
+    old, new = _by_id(before), _by_id(now)
+    for identifier in sorted(old.keys() | new.keys()):
+        was, comes = old.get(identifier), new.get(identifier)
+        if was == comes:
+            continue
+        if was is None or comes is None or _verb(was) != _verb(comes):
+            yield f"{identifier}: {_verb(was)} → {_verb(comes)}"
+        else:
+            fields = (key for key in sorted(was.keys() | comes.keys()) if was.get(key) != comes.get(key))
+            yield "; ".join(
+                f"{identifier}: {key} {_text(was.get(key))} → {_text(comes.get(key))}" for key in fields
+            )
+
+
+def _moved_values(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            yield f"{name}: {_text(before.get(name))} → {_text(now.get(name))}"
+
+
+def _digests(observed: object) -> dict[str, Any]:
+    entries = observed if isinstance(observed, list) else []
+    return {str(each.get("name")): each.get("digest") for each in entries if isinstance(each, dict)}
+
+
+def _by_id(actions: object) -> dict[str, dict[str, Any]]:
+    entries = actions if isinstance(actions, list) else []
+    return {str(each.get("id")): _timeless(each) for each in entries if isinstance(each, dict)}
+
+
+def _timeless(action: dict[str, Any]) -> dict[str, Any]:
+    """An action without the end that it gives: that moves with the clock, and is no other plan."""
+    certificate = action.get("certificate")
+    if not isinstance(certificate, dict):
+        return action
+    lasting = {key: value for key, value in certificate.items() if key != "willExpire"}
+    return {**action, "certificate": lasting}
+
+
+def _verb(action: dict[str, Any] | None) -> str:
+    return "nothing" if action is None else f"{action.get('action')} ({action.get('reason')})"
+
+
+def _text(value: object) -> str:
+    text = "nothing" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

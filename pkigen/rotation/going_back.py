@@ -1,0 +1,168 @@
+"""What is dangerous about a rollback of the PKI directory: the same that is asked of any change.
+
+A rollback that crosses a change of the authority is a rotation the other way round, without its phases. What
+it brings back may have been distrusted for a reason, and what it takes away may be in use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pkigen.desired.generations import BUNDLE_KEY_PATH, CA, ENCRYPTION_KEY, SA, Slot, ca_id
+from pkigen.errors import PkigenError
+from pkigen.reconcile.restore import RestoredView
+from pkigen.rotation.proof import State
+from pkigen.rotation.prover import prove
+from pkigen.state.authority_record import generation_path, observe_authority
+from pkigen.state.ledger import promoted_and_back, read_ledger
+from pkigen.state.lockfile import read_lock
+from pkigen.state.observed import observe_certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pkigen.reconcile.planner import Planner
+    from pkigen.reconcile.restore import Rollback
+    from pkigen.state.authority_record import Identities
+    from pkigen.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposedRollback:
+    """What a rollback would do: `after` is the desired state of the directory then."""
+
+    rollback: Rollback
+    after: Planner
+    risks: tuple[str, ...]
+
+
+def propose_rollback(planner: Planner, store: Store, rollback: Rollback) -> ProposedRollback:
+    """Find out what is dangerous about a rollback; nothing is written.
+
+    Args:
+        planner: What the directory asks for now.
+        store: The PKI directory, held alone.
+        rollback: What is to be undone.
+
+    Raises:
+        StoreError: A backup does not hold what was put there.
+    """
+    view = RestoredView(store, rollback)
+    case = _Case(
+        before=planner.at(store), after=_after(planner, view), store=store, view=view, rollback=rollback
+    )
+    risks = tuple(sentence for risk in _RISKS for sentence in risk(case))
+    return ProposedRollback(rollback=rollback, after=case.after, risks=risks)
+
+
+def _after(planner: Planner, view: RestoredView) -> Planner:
+    """What the directory will ask for: maybe other nodes than now."""
+    lock = read_lock(view)
+    try:
+        return planner.of_spec(lock.cluster()).at(view) if lock is not None else planner.at(view)
+    except PkigenError:  # an older pkigen's spec; the files go back all the same
+        return planner.at(view)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Case:
+    before: Planner
+    after: Planner
+    store: Store
+    view: RestoredView
+    rollback: Rollback
+
+    @cached_property
+    def present(self) -> Identities:
+        return observe_authority(self.store)
+
+    @cached_property
+    def restored(self) -> Identities:
+        return observe_authority(self.view)
+
+    @cached_property
+    def dropped(self) -> dict[str, str]:
+        """The keys that are in no place any more."""
+        kept = set(self.restored.values())
+        return {path: identity for path, identity in self.present.items() if identity not in kept}
+
+    @cached_property
+    def returning(self) -> dict[str, str]:
+        """The keys that are in no place now."""
+        there = set(self.present.values())
+        return {path: identity for path, identity in self.restored.items() if identity not in there}
+
+
+_ROTATING = (*map(ca_id, CA), SA, ENCRYPTION_KEY)
+_CONSEQUENCES = {
+    **dict.fromkeys(map(ca_id, CA), "every certificate that it has signed is refused"),
+    SA: "every token that it has signed is refused",
+    ENCRYPTION_KEY: "Secrets that are encrypted with it cannot be read any more",
+}
+_PLACES = {generation_path(identifier, slot): (identifier, slot) for identifier in _ROTATING for slot in Slot}
+
+
+def _dropped_keys(case: _Case) -> Iterator[str]:
+    """A key goes that is or was in use; a successor that was never promoted is not."""
+    ledger = read_ledger(case.store)
+    for path, identity in case.dropped.items():
+        if path == BUNDLE_KEY_PATH:
+            yield f"it takes away {path}: nodes that trust it refuse bundles of another key"
+        if path not in _PLACES:
+            continue
+        identifier, slot = _PLACES[path]
+        if slot is Slot.NEXT and not promoted_and_back(ledger, identifier):
+            continue
+        yield f"it takes away {path} ({_shown(identity)}): {_CONSEQUENCES[identifier]}"
+
+
+def _returning_keys(case: _Case) -> Iterator[str]:
+    """A key comes back that nothing here trusts any more."""
+    for path, identity in case.returning.items():
+        if path in _PLACES:
+            yield (
+                f"it brings back {path} ({_shown(identity)}), which was replaced or dropped: whoever has "
+                "that key is trusted again"
+            )
+
+
+def _broken_connections(case: _Case) -> Iterator[str]:
+    """While some nodes have the files of before, and some those of after, connections break."""
+    if case.present == case.restored:
+        return
+    old = State(inventory=case.before.inventory, reader=case.store)
+    new = State(inventory=case.after.inventory, reader=case.view)
+    broken = prove(old, new, now=case.before.now).broken
+    if broken:
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        yield f"while its files reach the nodes, it breaks a connection: {broken[0]}{more}"
+
+
+def _expired(case: _Case) -> Iterator[str]:
+    """What comes back to nodes is out of date; people's certificates are short-lived, and expire anyway."""
+    paths = {restore.path for restore in case.rollback.restores}
+    found = [
+        item.id
+        for item in case.after.inventory.certificates.values()
+        if (item.node is not None or item.issuer is None)
+        and paths & set(item.read_paths)
+        and (present := observe_certificate(case.view, item.location)).certificate is not None
+        and present.certificate.not_valid_after_utc <= case.before.now
+    ]
+    if found:
+        what = "certificate that has" if len(found) == 1 else "certificates that have"
+        yield f"it restores {len(found)} {what} expired, such as {found[0]}"
+
+
+def _shown(identity: str) -> str:
+    return identity.removeprefix("hmac-")[:23]
+
+
+_RISKS: tuple[Callable[[_Case], Iterator[str]], ...] = (
+    _dropped_keys,
+    _returning_keys,
+    _broken_connections,
+    _expired,
+)

@@ -1,0 +1,391 @@
+"""What is recorded of the authority's own keys, and how the directory differs from that.
+
+Every CA, signing key and secret of `pki/` is known to `pki.lock` and to the ledger by its public half; a
+secret has none, and is known by a digest from which nobody finds it. Both are compared with the directory
+before anything is planned or signed, so that an authority that is gone, replaced or older is never taken for
+its own successor. A new kind of key is one line in `_LOCATIONS`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.crypto.age import is_sealed
+from pkigen.crypto.keys import ed25519_public, public_der, spki_fingerprint
+from pkigen.desired.generations import (
+    BUNDLE_KEY_PATH,
+    BUNDLE_KEY_SIZE,
+    CA,
+    ENCRYPTION_KEY,
+    SA,
+    Slot,
+    ca_id,
+    ca_location,
+    encryption_key_path,
+    sa_path,
+)
+from pkigen.errors import AuthorityError
+from pkigen.state.ledger import Head, head_at, head_of, read_ledger, recorded_authorities
+from pkigen.state.lockfile import read_lock
+from pkigen.state.observed import (
+    Fault,
+    FaultKind,
+    observe_certificate,
+    observe_key_pair,
+    read_file,
+    sealed_key,
+)
+from pkigen.store import UnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pkigen.state.lockfile import Lock
+    from pkigen.state.observed import Reader
+
+Identities = dict[str, str]
+"""The public identity of every key of an authority, by the file that holds it, sorted."""
+
+UNREADABLE = "unreadable"
+_SECRET_CONTEXT = b"pkigen authority record 1\0"
+_CHAIN = " (chain)"
+_SHOWN = 23
+
+
+class Difference(enum.StrEnum):
+    """How one key of the authority differs from what is recorded."""
+
+    MISSING = "missing"
+    REPLACED = "replaced"
+    OLDER = "older"
+    """It is one that this directory had before: a backup was restored."""
+    NEW = "new"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorityChange:
+    """One key that is not what is recorded; `witness` is the file that records it otherwise, or would."""
+
+    path: str
+    difference: Difference
+    recorded: str | None
+    found: str | None
+    witness: str
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether nobody has to be told: a key that takes no other's place and is not trusted beside one.
+
+        The next and the previous generation of a key are trusted as soon as they are there. A next one that
+        goes was only trusted.
+        """
+        if self.difference is Difference.MISSING:
+            return self.path in _NEXT  # nothing has used a successor that goes
+        return self.difference is Difference.NEW and self.path not in _TRUSTED_BESIDE
+
+    def __str__(self) -> str:
+        """One sentence without a full stop."""
+        recorded, found = (_shown(each) for each in (self.recorded, self.found))
+        match self.difference:
+            case Difference.MISSING:
+                return f"{self.path} is missing, and {self.witness} records it ({recorded})"
+            case Difference.REPLACED:
+                return f"{self.path} was replaced: it is {found}, and {self.witness} records {recorded}"
+            case Difference.OLDER:
+                return (
+                    f"{self.path} is older than what {self.witness} records: it is {found}, which "
+                    f"{recorded} has followed; a backup was restored"
+                )
+            case Difference.NEW:
+                return f"{self.path} is new ({found}): nothing records it, and it would be trusted at once"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorityComparison:
+    """The authority beside its records.
+
+    `is_empty` says that there is none, `is_blank` that none is recorded, either.
+    """
+
+    changes: tuple[AuthorityChange, ...]
+    is_empty: bool
+    is_blank: bool
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing is left of an authority that is recorded."""
+        keys = [change for change in self.alarms if change.path != layout.LEDGER_FILE]
+        return self.is_empty and bool(keys)
+
+    @property
+    def alarms(self) -> tuple[AuthorityChange, ...]:
+        """What must not happen unnoticed."""
+        return tuple(change for change in self.changes if not change.is_expected)
+
+
+UNCOMPARED = AuthorityComparison(changes=(), is_empty=False, is_blank=False)
+
+
+# -- the keys and their identities -------------------------------------------------------------------------
+
+
+def _ca_identities(reader: Reader, ca: CA, slot: Slot) -> Iterator[tuple[str, str]]:
+    """A CA by its certificate: that its key is the certificate's own is verified wherever it signs."""
+    path = ca_location(ca, slot).certificate
+    observed = observe_certificate(reader, ca_location(ca, slot))
+    if observed.certificate is not None:
+        yield path, _spki(public_der(observed.certificate.public_key()))
+        if observed.chain:
+            above = (_spki(public_der(link.public_key())) for link in observed.chain)
+            yield path + _CHAIN, " ".join(above)
+    elif _is_there(observed.certificate_fault):
+        yield path, UNREADABLE
+
+
+def _sa_identity(reader: Reader, slot: Slot) -> Iterator[tuple[str, str]]:
+    path = sa_path(slot, layout.SA_PRIVATE_KEY)
+    observed = observe_key_pair(reader, path, sa_path(slot, layout.SA_PUBLIC_KEY))
+    if observed.private is not None:
+        yield path, _spki(observed.private)
+    elif _is_there(observed.private_fault):
+        yield path, UNREADABLE
+
+
+def _secret_identity(reader: Reader, path: str) -> Iterator[tuple[str, str]]:
+    """A secret by a digest that is of no use to anybody: it is random, and too long to be guessed."""
+    found = read_file(reader, path)
+    if isinstance(found, Fault):
+        if _is_there(found):
+            yield path, UNREADABLE
+        return
+    sealed = sealed_key(reader, found.data) if is_sealed(found.data) else None
+    if is_sealed(found.data) and sealed is None:
+        yield path, UNREADABLE
+        return
+    content = sealed.sha256 if sealed is not None else hashlib.sha256(found.data).digest()
+    yield path, f"hmac-sha256:{hmac.digest(_SECRET_CONTEXT, content, hashlib.sha256).hex()}"
+
+
+def _bundle_key_identity(reader: Reader) -> Iterator[tuple[str, str]]:
+    found = read_file(reader, BUNDLE_KEY_PATH)
+    if isinstance(found, Fault):
+        if _is_there(found):
+            yield BUNDLE_KEY_PATH, UNREADABLE
+        return
+    public = _bundle_public(reader, found.data)
+    yield BUNDLE_KEY_PATH, UNREADABLE if public is None else _spki(public)
+
+
+def _bundle_public(reader: Reader, data: bytes) -> bytes | None:
+    if is_sealed(data):
+        sealed = sealed_key(reader, data)
+        return sealed.public if sealed is not None else None
+    try:
+        seed = base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return ed25519_public(seed) if len(seed) == BUNDLE_KEY_SIZE else None
+
+
+_LOCATIONS: tuple[Callable[[Reader], Iterator[tuple[str, str]]], ...] = (
+    lambda reader: (each for ca in CA for slot in Slot for each in _ca_identities(reader, ca, slot)),
+    lambda reader: (each for slot in Slot for each in _sa_identity(reader, slot)),
+    lambda reader: (each for slot in Slot for each in _secret_identity(reader, encryption_key_path(slot))),
+    _bundle_key_identity,
+)
+
+
+def generation_path(identifier: str, slot: Slot) -> str:
+    """The file by which a generation of what rotates is recorded."""
+    if identifier == SA:
+        return sa_path(slot, layout.SA_PRIVATE_KEY)
+    if identifier == ENCRYPTION_KEY:
+        return encryption_key_path(slot)
+    return ca_location(CA.of_id(identifier), slot).certificate
+
+
+_ROTATING = (*map(ca_id, CA), SA, ENCRYPTION_KEY)
+_NEXT = frozenset(generation_path(identifier, Slot.NEXT) for identifier in _ROTATING)
+_TRUSTED_BESIDE = _NEXT | {generation_path(identifier, Slot.PREVIOUS) for identifier in _ROTATING}
+
+
+def observe_authority(reader: Reader) -> Identities:
+    """The identity of every key that a directory's authority has; sealed ones need not be opened for it."""
+    return dict(sorted(each for location in _LOCATIONS for each in location(reader)))
+
+
+def _spki(public: bytes) -> str:
+    return spki_fingerprint(public)
+
+
+def _is_there(fault: Fault | None) -> bool:
+    return fault is not None and fault.kind is not FaultKind.MISSING
+
+
+def _shown(identity: str | None) -> str:
+    """As much of an identity as tells two of them apart."""
+    return (identity or "").removeprefix("hmac-")[:_SHOWN]
+
+
+# -- the comparison ----------------------------------------------------------------------------------------
+
+
+def compare_authority(reader: Reader) -> AuthorityComparison:
+    """Compare a directory's authority with what its ledger and its lock file record.
+
+    Records of an older pkigen know the CAs only, or nothing: what they do not know is no change.
+    """
+    lock, ledger = read_lock(reader), _ledger(reader)
+    found = observe_authority(reader)
+    history = recorded_authorities(ledger)
+    earlier = _earlier(history)
+    changes: dict[str, AuthorityChange] = {}
+    for witness in _witnesses(lock, ledger, history):
+        seen = witness.known_of(found)
+        for change in compare(witness.recorded, seen, earlier=earlier, witness=witness.name):
+            changes.setdefault(change.path, change)
+    gap = _ledger_change(ledger, lock)
+    return AuthorityComparison(
+        changes=(*changes.values(), *(() if gap is None else (gap,))),
+        is_empty=not found,
+        is_blank=not found and lock is None and not ledger,
+    )
+
+
+def _earlier(history: tuple[Identities, ...]) -> dict[str, set[str]]:
+    """Everything that was ever recorded, by path."""
+    earlier: dict[str, set[str]] = {}
+    for identities in history:
+        for path, identity in identities.items():
+            earlier.setdefault(path, set()).add(identity)
+    return earlier
+
+
+def compare(
+    recorded: Mapping[str, str],
+    found: Mapping[str, str],
+    *,
+    earlier: Mapping[str, set[str]],
+    witness: str,
+) -> Iterator[AuthorityChange]:
+    """Every key that differs, in the order of the paths.
+
+    Args:
+        recorded: What is recorded.
+        found: What is there.
+        earlier: Everything that was ever recorded, by path.
+        witness: What records it, for people.
+    """
+    for path in sorted(recorded.keys() | found.keys()):
+        before, now = recorded.get(path), found.get(path)
+        if before == now or (before is None and path.endswith(_CHAIN)):
+            continue
+        difference = _difference(before, now, earlier.get(path, set()))
+        yield AuthorityChange(path=path, difference=difference, recorded=before, found=now, witness=witness)
+
+
+def _difference(before: str | None, now: str | None, earlier: set[str]) -> Difference:
+    if now is None:
+        return Difference.MISSING
+    if before is None:
+        return Difference.NEW
+    return Difference.OLDER if now in earlier else Difference.REPLACED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Witness:
+    """One record of the authority; that of an older pkigen does not know all of its keys."""
+
+    name: str
+    recorded: Identities
+    knows_all: bool = True
+
+    def known_of(self, found: Identities) -> Identities:
+        """What is there, as far as this record would know it."""
+        return {path: each for path, each in found.items() if self.knows_all or path in self.recorded}
+
+
+def _witnesses(lock: Lock | None, ledger: bytes, history: tuple[Identities, ...]) -> Iterator[_Witness]:
+    """What records the authority: the ledger's last word, and the lock file unless it is merely older."""
+    if history:
+        yield _Witness(name="the ledger", recorded=history[-1])
+    if lock is None:
+        return
+    is_older = head_of(ledger) != lock.ledger and _reaches(ledger, lock.ledger)
+    if lock.authority is not None and not (history and is_older):
+        yield _Witness(name=layout.LOCK_FILE, recorded=lock.authority)
+    elif not history:
+        yield _Witness(name=layout.LOCK_FILE, recorded=_recorded_cas(lock), knows_all=False)
+
+
+def _recorded_cas(lock: Lock) -> Identities:
+    """What a lock file says that has no record of the authority: its CAs are among the certificates."""
+    paths = {ca_id(ca): ca_location(ca).certificate for ca in CA}
+    return {paths[identifier]: spki for spki, identifier in lock.keys.items() if identifier in paths}
+
+
+def _reaches(ledger: bytes, head: Head) -> bool:
+    """Whether a ledger goes on from where `head` says that it ended."""
+    return head_at(ledger, head.entries) == head
+
+
+def _ledger_change(ledger: bytes, lock: Lock | None) -> AuthorityChange | None:
+    """A ledger that is not the one whose end the lock file knows, nor one that goes on from there."""
+    if lock is None or _reaches(ledger, lock.ledger):
+        return None
+    there = head_of(ledger)
+    difference = Difference.OLDER if there.entries < lock.ledger.entries else Difference.REPLACED
+    return AuthorityChange(
+        path=layout.LEDGER_FILE,
+        difference=difference if ledger else Difference.MISSING,
+        recorded=_head_text(lock.ledger),
+        found=_head_text(there) if ledger else None,
+        witness=layout.LOCK_FILE,
+    )
+
+
+def _head_text(head: Head) -> str:
+    return f"{head.entries} lines, {head.hash[:8]}"
+
+
+def _ledger(reader: Reader) -> bytes:
+    try:
+        return read_ledger(reader)
+    except UnreadableError:
+        return b""
+
+
+# -- what is made of it ------------------------------------------------------------------------------------
+
+RESTORE = "restore pki/ and .pkigen/ together from the newest backup of this directory"
+
+
+def require_recorded(reader: Reader) -> None:
+    """Sign only with the authority that is recorded.
+
+    Raises:
+        AuthorityError: It is another one.
+    """
+    require_unchanged(compare_authority(reader))
+
+
+def require_unchanged(found: AuthorityComparison) -> None:
+    """Go on only with the authority that is recorded.
+
+    Raises:
+        AuthorityError: It is another one.
+    """
+    if not found.alarms:
+        return
+    more = f" (and {len(found.alarms) - 1} more)" if len(found.alarms) > 1 else ""
+    raise AuthorityError(
+        f"the authority is not the one that is recorded: {found.alarms[0]}{more}",
+        hint=f"{RESTORE}; if the change is intended, record it first: `pkigen apply SPEC --force`",
+    )
