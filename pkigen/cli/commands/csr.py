@@ -11,7 +11,7 @@ from pkigen.access.csr_objects import object_name, request_object
 from pkigen.access.identities import approved
 from pkigen.access.requests import make_request, read_request
 from pkigen.cli.access_input import read_bounded
-from pkigen.cli.console import note, say, say_line
+from pkigen.cli.console import note, say
 from pkigen.cli.outputs import make_directory, write_all_new, write_text
 from pkigen.cli.reports.tables import page
 from pkigen.cli.values import duration
@@ -110,4 +110,4 @@ def manifest(
         write_text(out, made.manifest)
         say(page(made.steps))
     else:
-        say_line("".join(f"# {step}\n" for step in made.steps) + made.manifest)
+        say(page(f"# {step}" for step in made.steps) + "\n" + made.manifest)

@@ -27,7 +27,7 @@ def live_text(live: Live, *, cluster: str) -> str:
         )
         for each in live.seen
     )
-    lines = [table(header, rows), ""]
+    lines = [*table(header, rows).split("\n"), ""]
     lines += [str(finding) for finding in live.findings]
     behind, silent = live.nodes(Sight.OLD, Sight.UNKNOWN), live.nodes(Sight.NOTHING)
     if behind:

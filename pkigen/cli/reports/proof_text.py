@@ -27,7 +27,8 @@ def proof_text(proof: Proof, premises: Sequence[str] = ()) -> str:
         )
         for row in proof.table
     )
-    lines = [table(header, rows), "", "columns: files of the presenting end by files of the verifying end"]
+    lines = table(header, rows).split("\n")
+    lines += ["", "columns: files of the presenting end by files of the verifying end"]
     lines += [f"broken: {verdict}" for verdict in proof.broken[:_BROKEN_SHOWN]]
     hidden = len(proof.broken) - _BROKEN_SHOWN
     if hidden > 0:
