@@ -29,6 +29,7 @@ from pkigen.desired.generations import (
     ca_id,
     ca_location,
     encryption_key_path,
+    pair_at,
     sa_path,
 )
 from pkigen.errors import AuthorityError
@@ -47,8 +48,12 @@ from pkigen.store import UnreadableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from pkigen.desired.generations import KeyPairFiles
     from pkigen.state.lockfile import Lock
     from pkigen.state.observed import Reader
+
+OFFLINE_ROOT = pair_at(layout.authority_path("root"))
+"""The root above the CAs, where an offline authority has it."""
 
 Identities = dict[str, str]
 """The public identity of every key of an authority, by the file that holds it, sorted."""
@@ -136,10 +141,10 @@ UNCOMPARED = AuthorityComparison(changes=(), is_empty=False, is_blank=False)
 # -- the keys and their identities -------------------------------------------------------------------------
 
 
-def _ca_identities(reader: Reader, ca: CA, slot: Slot) -> Iterator[tuple[str, str]]:
+def _ca_identities(reader: Reader, location: KeyPairFiles) -> Iterator[tuple[str, str]]:
     """A CA by its certificate: that its key is the certificate's own is verified wherever it signs."""
-    path = ca_location(ca, slot).certificate
-    observed = observe_certificate(reader, ca_location(ca, slot))
+    path = location.certificate
+    observed = observe_certificate(reader, location)
     if observed.certificate is not None:
         yield path, _spki(public_der(observed.certificate.public_key()))
         if observed.chain:
@@ -195,7 +200,10 @@ def _bundle_public(reader: Reader, data: bytes) -> bytes | None:
 
 
 _LOCATIONS: tuple[Callable[[Reader], Iterator[tuple[str, str]]], ...] = (
-    lambda reader: (each for ca in CA for slot in Slot for each in _ca_identities(reader, ca, slot)),
+    lambda reader: (
+        each for ca in CA for slot in Slot for each in _ca_identities(reader, ca_location(ca, slot))
+    ),
+    lambda reader: _ca_identities(reader, OFFLINE_ROOT),
     lambda reader: (each for slot in Slot for each in _sa_identity(reader, slot)),
     lambda reader: (each for slot in Slot for each in _secret_identity(reader, encryption_key_path(slot))),
     _bundle_key_identity,
@@ -367,17 +375,24 @@ def _ledger(reader: Reader) -> bytes:
 RESTORE = "restore pki/ and .pkigen/ together from the newest backup of this directory"
 
 
-def require_recorded(reader: Reader) -> None:
+_RECORDING = "if the change is intended, record it first: `pkigen apply SPEC --force`"
+
+
+def require_recorded(reader: Reader, *, way: str = _RECORDING) -> None:
     """Sign only with the authority that is recorded.
 
     Raises:
         AuthorityError: It is another one.
     """
-    require_unchanged(compare_authority(reader))
+    require_unchanged(compare_authority(reader), way=way)
 
 
-def require_unchanged(found: AuthorityComparison) -> None:
+def require_unchanged(found: AuthorityComparison, *, way: str = _RECORDING) -> None:
     """Go on only with the authority that is recorded.
+
+    Args:
+        found: What is there beside what is recorded.
+        way: How to go on where the change is intended, for the hint.
 
     Raises:
         AuthorityError: It is another one.
@@ -387,5 +402,5 @@ def require_unchanged(found: AuthorityComparison) -> None:
     more = f" (and {len(found.alarms) - 1} more)" if len(found.alarms) > 1 else ""
     raise AuthorityError(
         f"the authority is not the one that is recorded: {found.alarms[0]}{more}",
-        hint=f"{RESTORE}; if the change is intended, record it first: `pkigen apply SPEC --force`",
+        hint=f"{RESTORE}; {way}",
     )

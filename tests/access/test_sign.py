@@ -92,7 +92,7 @@ def test_a_declared_person_has_groups_validity_and_namespace_of_the_spec(place: 
     words = ("sign", "--csr", asked, "--user", "glass")
     assert place.run(*words, place.spec, "--pki", place.tree).code == 0
     refused = place.run(*words, place.tree)  # the reason of pki.lock, which others can write, does not count
-    assert (refused.code, refused.error) == (1, "the group 'system:masters' is a group of Kubernetes itself")
+    assert (refused.code, refused.error) == (1, "the group 'system:masters' is reserved for Kubernetes")
     assert "pki.lock cannot vouch for it" in refused.hint
     assert place.run(*words, place.tree, "--allow-system-identity", "break glass").code == 0
 
@@ -101,7 +101,7 @@ def test_it_ends_with_its_ca_and_says_so(place: TeamCluster) -> None:
     result = place.sign(request(), "--validity", "200000h")
     authority = x509.load_pem_x509_certificate((place.tree / "pki/ca.crt").read_bytes())
     assert issued_certificate(result.out).not_valid_after_utc == authority.not_valid_after_utc
-    assert "shortened to its CA's end" in result.err
+    assert "shortened to its CA's validity" in result.err
 
 
 def test_a_spec_with_its_directory_and_standard_input(
@@ -159,7 +159,7 @@ def test_a_lock_file_that_somebody_edited_decides_nothing(place: TeamCluster, ne
 
 def test_what_is_issued_is_shown_before_it_is(place: TeamCluster) -> None:
     said = place.sign(request(), "--group", "dev", user="ann").err
-    assert said.index("issuing: ") < said.index("issued: ")
+    assert said.index("\nissuing: ") < said.index("\nissued: ")
 
 
 def test_where_nothing_can_be_written_nothing_is_signed(place: TeamCluster) -> None:

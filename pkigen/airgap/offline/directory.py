@@ -31,10 +31,20 @@ from pkigen.errors import AuthorityError, BundleError, UsageError
 from pkigen.notation import json_text
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import CACertificates
-from pkigen.state.ledger import Event, LedgerEntry, appended, read_ledger
+from pkigen.state.authority_record import observe_authority, require_recorded
+from pkigen.state.ledger import (
+    Event,
+    LedgerEntry,
+    appended,
+    read_ledger,
+    recorded_authorities,
+    recorded_entry,
+)
 from pkigen.state.lockfile import certificate_facts
 from pkigen.state.observed import observe_certificate
 from pkigen.state.reasons import Reason
+from pkigen.state.vault import PlainVault
+from pkigen.state.views import StagedView
 from pkigen.store import MissingError
 
 if TYPE_CHECKING:
@@ -125,6 +135,15 @@ def root_validity_of(inventory: Inventory, given: timedelta | None) -> timedelta
             "--root-validity can only be used with caKeys: site", hint="with caKeys: offline there is no root"
         )
     return given
+
+
+def require_own(store: Reader) -> None:
+    """Sign only with the CAs that the ledger of this directory records.
+
+    Raises:
+        AuthorityError: They are others.
+    """
+    require_recorded(store, way="another authority is made in another directory: `pkigen authority init`")
 
 
 def require_known(names: Collection[str], opened: OfflineAuthority) -> None:
@@ -386,6 +405,12 @@ def _private_key(reader: Reader, path: str) -> PrivateKey:
 def record_entries(
     store: Store, transaction: Transaction, entries: list[LedgerEntry], *, now: datetime
 ) -> None:
-    """Record this transaction's events in the ledger."""
-    ledger, _ = appended(read_ledger(store), entries, now=now)
+    """Record this transaction's events in the ledger, and the keys that the authority then has."""
+    view = StagedView(store, transaction, PlainVault())
+    for path in transaction.staged_paths:
+        view.note(path)
+    existing, authority = read_ledger(store), observe_authority(view)
+    if (authority,) != recorded_authorities(existing)[-1:]:
+        entries = [*entries, recorded_entry("", authority)]
+    ledger, _ = appended(existing, entries, now=now)
     transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)

@@ -27,6 +27,7 @@ from pkigen.airgap.offline.directory import (
     read_description,
     renew_all,
     require_known,
+    require_own,
     root_validity_of,
 )
 from pkigen.airgap.offline.scope import require_offline
@@ -90,6 +91,7 @@ def init(
     lifetime = _root_lifetime(session, root_validity)
     with session.writing("authority init") as store:
         existed = read_description(store) is not None
+        require_own(store)
         if not existed:
             make(session.inventory, store, session.tools(PlainVault()), root_validity=lifetime)
         opened = open_authority(session.inventory, store, now=session.now)
@@ -140,6 +142,7 @@ def renew(
     session = _at_authority(context, spec, directory)
     lifetime = _root_lifetime(session, root_validity)
     with session.writing("authority renew") as store:
+        require_own(store)
         opened = open_authority(session.inventory, store, now=session.now, revived=names)
         require_known(names, opened)
         if not yes and not agreed(f"renew {', '.join(names)}?"):
@@ -187,6 +190,7 @@ def sign(
             hint="make the authority with `pkigen authority init SPEC`, or give it with --authority",
         )
     with session.writing("authority sign") as store:
+        require_own(store)
         opened = open_authority(session.inventory, store, now=session.now)
         pinned = trusted_site(pin, store)
         requests = read_requests(open_envelope(carried, kind=BundleKind.REQUEST, pin=pinned))

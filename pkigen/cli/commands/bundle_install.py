@@ -165,7 +165,8 @@ def rollback(
         planned = plan_going_back(store, backup)
         require_ours(planned, directory=certificates_dir)
         risks = risks_of(planned, store, now=system.clock())
-    _say_all(_going_back_text(planned, risks))
+    for line in _going_back_text(planned, risks):
+        say_line(line)
     if risks and not force:
         raise PkigenError(f"the rollback is dangerous: {risks[0]}", hint="if this is intended, add --force")
     if not yes and not agreed("go back?"):

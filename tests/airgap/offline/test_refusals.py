@@ -425,6 +425,9 @@ def test_another_ca_than_the_one_that_is_trusted(cluster: OfflineSides) -> None:
     for name in ("ca.crt", "ca.key"):
         (cluster.authority / "pki" / name).unlink()
     (cluster.authority / "authority.json").unlink()
+    unmade = cluster.pkigen("authority", "init", cluster.spec_there, "--authority", cluster.authority)
+    assert "is not the one that is recorded: pki/ca.crt is missing" in unmade.error
+    (cluster.authority / ".pkigen/ledger.jsonl").unlink()
     cluster.make_authority()
     cluster.sign()
     error, _ = refused(cluster, *cluster.accept_arguments())
