@@ -19,7 +19,7 @@ from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
 from pkigen.state.authority import load_all, observe_rotations
-from pkigen.state.authority_record import Difference, compare_authority, require_unchanged
+from pkigen.state.authority_record import AuthorityDifference, compare_authority, require_unchanged
 from pkigen.state.lockfile import LARGEST_LOCK, read_lock, spec_facts
 from pkigen.state.observed import Fault, FaultKind, observe_file
 from pkigen.state.reasons import Reason
@@ -267,7 +267,7 @@ def _lock_file(reader: Reader, lock: LockBuilder, authority: AuthorityComparison
         kind: type[Action] = Create if found.kind is FaultKind.MISSING else Rewrite
         reason = Reason.MISSING if found.kind is FaultKind.MISSING else Reason.UNREADABLE
         detail = f"{found.path} {found.message}"
-    elif any(change.difference is not Difference.NEW for change in authority.changes):
+    elif any(change.difference is not AuthorityDifference.NEW for change in authority.changes):
         kind, reason = Rewrite, Reason.CONTENT_CHANGED
         detail = f"{layout.LOCK_FILE} or the ledger records another authority"
     elif known is not None and known.authority is None:

@@ -22,7 +22,7 @@ from pkigen.rotation.proof import Proof, State
 from pkigen.rotation.prover import prove
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import certificates_of
-from pkigen.state.authority_record import RESTORE, Difference, compare_authority, generation_path
+from pkigen.state.authority_record import RESTORE, AuthorityDifference, compare_authority, generation_path
 from pkigen.state.ledger import last_step, read_ledger
 from pkigen.state.materials import discovery_hash
 from pkigen.state.observed import Fault, observe_certificate, observe_file
@@ -275,7 +275,7 @@ def _alarms(found: AuthorityComparison, wanted: WantedStep) -> Iterator[Authorit
     taken_up = {generation_path(identifier, Slot.NEXT) for identifier in wanted.identifiers}
     for change in found.alarms:
         prepares = wanted.step in {None, RotationStep.PREPARE} and change.path in taken_up
-        if not (prepares and change.difference is Difference.NEW):
+        if not (prepares and change.difference is AuthorityDifference.NEW):
             yield change
 
 

@@ -64,7 +64,7 @@ _CHAIN = " (chain)"
 _SHOWN = 23
 
 
-class Difference(enum.StrEnum):
+class AuthorityDifference(enum.StrEnum):
     """How one key of the authority differs from what is recorded."""
 
     MISSING = "missing"
@@ -79,7 +79,7 @@ class AuthorityChange:
     """One key that is not what is recorded; `witness` is the file that records it otherwise, or would."""
 
     path: str
-    difference: Difference
+    difference: AuthorityDifference
     recorded: str | None
     found: str | None
     witness: str
@@ -91,24 +91,24 @@ class AuthorityChange:
         The next and the previous generation of a key are trusted as soon as they are there. A next one that
         goes was only trusted.
         """
-        if self.difference is Difference.MISSING:
+        if self.difference is AuthorityDifference.MISSING:
             return self.path in _NEXT  # nothing has used a successor that goes
-        return self.difference is Difference.NEW and self.path not in _TRUSTED_BESIDE
+        return self.difference is AuthorityDifference.NEW and self.path not in _TRUSTED_BESIDE
 
     def __str__(self) -> str:
         """One sentence without a full stop."""
         recorded, found = (_shown(each) for each in (self.recorded, self.found))
         match self.difference:
-            case Difference.MISSING:
+            case AuthorityDifference.MISSING:
                 return f"{self.path} is missing, and {self.witness} records it ({recorded})"
-            case Difference.REPLACED:
+            case AuthorityDifference.REPLACED:
                 return f"{self.path} was replaced: it is {found}, and {self.witness} records {recorded}"
-            case Difference.OLDER:
+            case AuthorityDifference.OLDER:
                 return (
                     f"{self.path} is older than what {self.witness} records: it is {found}, which "
                     f"{recorded} has followed; a backup was restored"
                 )
-            case Difference.NEW:
+            case AuthorityDifference.NEW:
                 return f"{self.path} is new ({found}): nothing records it, and it would be trusted at once"
 
 
@@ -299,12 +299,12 @@ def compare(
         yield AuthorityChange(path=path, difference=difference, recorded=before, found=now, witness=witness)
 
 
-def _difference(before: str | None, now: str | None, earlier: set[str]) -> Difference:
+def _difference(before: str | None, now: str | None, earlier: set[str]) -> AuthorityDifference:
     if now is None:
-        return Difference.MISSING
+        return AuthorityDifference.MISSING
     if before is None:
-        return Difference.NEW
-    return Difference.OLDER if now in earlier else Difference.REPLACED
+        return AuthorityDifference.NEW
+    return AuthorityDifference.OLDER if now in earlier else AuthorityDifference.REPLACED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,10 +349,12 @@ def _ledger_change(ledger: bytes, lock: Lock | None) -> AuthorityChange | None:
     if lock is None or _reaches(ledger, lock.ledger):
         return None
     there = head_of(ledger)
-    difference = Difference.OLDER if there.entries < lock.ledger.entries else Difference.REPLACED
+    difference = (
+        AuthorityDifference.OLDER if there.entries < lock.ledger.entries else AuthorityDifference.REPLACED
+    )
     return AuthorityChange(
         path=layout.LEDGER_FILE,
-        difference=difference if ledger else Difference.MISSING,
+        difference=difference if ledger else AuthorityDifference.MISSING,
         recorded=_head_text(lock.ledger),
         found=_head_text(there) if ledger else None,
         witness=layout.LOCK_FILE,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pkigen.state.authority_record import Difference, compare
+from pkigen.state.authority_record import AuthorityDifference, compare
 from tests.cli.program import DAY, HOME, NOW, InProcess, contents, copy_of
 
 if TYPE_CHECKING:
@@ -214,10 +214,10 @@ def test_the_comparison() -> None:
         for change in compare(recorded, found, earlier={"c": {"3", "1"}}, witness="the ledger")
     }
     assert changes == {
-        "b": Difference.REPLACED,
-        "c": Difference.OLDER,
-        "d": Difference.MISSING,
-        "e": Difference.NEW,
+        "b": AuthorityDifference.REPLACED,
+        "c": AuthorityDifference.OLDER,
+        "d": AuthorityDifference.MISSING,
+        "e": AuthorityDifference.NEW,
     }
 
 
