@@ -139,7 +139,7 @@ def test_names_that_nobody_has(place: TeamCluster) -> None:
 def test_without_a_cluster(place: TeamCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     assert place.run("explain").error.startswith("give what to explain")
     monkeypatch.chdir(place.folder)
-    assert "no cluster is given" in place.run("explain", "dev1").error
+    assert "no cluster was given" in place.run("explain", "dev1").error
     monkeypatch.chdir(place.tree)
     assert "CN=dev1" in explained(place, "dev1")
 
@@ -172,7 +172,9 @@ def test_files(place: TeamCluster) -> None:
     assert "kube-apiserver --enable-bootstrap-token-auth" in opaque
     contextless = place.write("c", "kind: Config\ncurrent-context: x\n")
     assert "it has no context" in explained(place, contextless)
-    assert "verified by:  whatever" in explained(place, place.write("token", "opaque"))
+    assert "verified by:  what the API server is configured with" in explained(
+        place, place.write("token", "opaque")
+    )
 
 
 def test_files_that_cannot_be_read(place: TeamCluster) -> None:
@@ -193,7 +195,7 @@ def test_files_that_cannot_be_read(place: TeamCluster) -> None:
     both += (place.tree / "nodes/cp-1/etc/kubernetes/pki/apiserver-kubelet-client.crt").read_bytes()
     assert "user:       kube-apiserver-kubelet-client" in explained(place, place.write("current.pem", both))
     assert place.run("explain", place.tree).error == f"{place.tree} is a directory"
-    assert "and no such file" in place.run("explain", place.folder / "none", place.tree).error
+    assert "and there is no such file" in place.run("explain", place.folder / "none", place.tree).error
     (place.tree / "pki/ca.crt").write_text("x")
     place.write(
         "c.crt", (place.tree / "nodes/cp-1/etc/kubernetes/pki/apiserver-kubelet-client.crt").read_bytes()

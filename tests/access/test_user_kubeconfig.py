@@ -113,7 +113,7 @@ def test_only_certificates_come_into_a_kubeconfig(place: TeamCluster) -> None:
     assert "larger" in place.run("user", "kubeconfig", "--certificate", certificate, place.tree).error
     certificate.write_bytes(text + certificate.with_suffix(".key").read_bytes())
     assert (
-        "contains a private key"
+        "holds a private key"
         in place.run("user", "kubeconfig", "--certificate", certificate, place.tree).error
     )
 

@@ -102,7 +102,7 @@ def test_a_second_run_changes_nothing_and_says_the_runbook_again(
     again = pkigen("rescue", place.root, "--yes")  # nothing is to be signed: nobody is asked
     assert again.code == 0
     assert "nothing to do" in again.out
-    assert "1. Fresh trees" in again.out
+    assert "1. New trees" in again.out
     assert contents(place.root) == before
 
 
@@ -205,7 +205,7 @@ def test_the_runbook_is_in_the_order_in_which_things_need_one_another(
     assert (tmp_path / "book/restart.sh").exists()
     titles = re.findall(r"^\d+\. ([\w'-]+)", book, re.MULTILINE)
     assert titles == [
-        *("Fresh", "Every", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"),
+        *("New", "Every", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"),
         *("kubelet", "Clients"),
     ]
     sections = re.split(r"^\d+\. ", book, flags=re.MULTILINE)
@@ -290,7 +290,7 @@ def test_the_kit_holds_the_authority_as_it_is_and_no_node(kit: EncryptedCluster)
     assert {path.split("/")[0] for path in bundle.files} == {
         *("pki", "pki.lock", ".pkigen", "spec.yaml", "rescue.txt")
     }
-    assert b"1. Fresh trees" in bundle.files["rescue.txt"]
+    assert b"1. New trees" in bundle.files["rescue.txt"]
 
 
 def test_what_is_not_this_kit_is_refused_and_nothing_is_written(

@@ -73,19 +73,19 @@ def made_by_tarfile(change: Callable[[tarfile.TarInfo], None], form: int = tarfi
         ("name", "./etc/passwd", "has an empty component"),
         ("name", "etc\\passwd", "has characters"),
         ("name", "etc/pass\nwd", "has characters"),
-        ("type", tarfile.SYMTYPE, "holds a symbolic link"),
-        ("type", tarfile.LNKTYPE, "holds a hard link"),
-        ("type", tarfile.CHRTYPE, "holds a character device"),
-        ("type", tarfile.BLKTYPE, "holds a block device"),
-        ("type", tarfile.FIFOTYPE, "holds a FIFO"),
-        ("type", tarfile.DIRTYPE, "holds a directory"),
-        ("type", b"7", "holds something unknown"),
-        ("type", tarfile.XHDTYPE, "holds an extended header"),
-        ("type", tarfile.XGLTYPE, "holds a global extended header"),
-        ("type", tarfile.GNUTYPE_LONGNAME, "holds a long name"),
-        ("type", tarfile.GNUTYPE_LONGLINK, "holds a long link name"),
-        ("type", tarfile.GNUTYPE_SPARSE, "holds a sparse file"),
-        ("type", tarfile.AREGTYPE, "holds something unknown"),
+        ("type", tarfile.SYMTYPE, "contains a symbolic link"),
+        ("type", tarfile.LNKTYPE, "contains a hard link"),
+        ("type", tarfile.CHRTYPE, "contains a character device"),
+        ("type", tarfile.BLKTYPE, "contains a block device"),
+        ("type", tarfile.FIFOTYPE, "contains a FIFO"),
+        ("type", tarfile.DIRTYPE, "contains a directory"),
+        ("type", b"7", "contains something unknown"),
+        ("type", tarfile.XHDTYPE, "contains an extended header"),
+        ("type", tarfile.XGLTYPE, "contains a global extended header"),
+        ("type", tarfile.GNUTYPE_LONGNAME, "contains a long name"),
+        ("type", tarfile.GNUTYPE_LONGLINK, "contains a long link name"),
+        ("type", tarfile.GNUTYPE_SPARSE, "contains a sparse file"),
+        ("type", tarfile.AREGTYPE, "contains something unknown"),
         ("mode", 0o4755, "a mode that no file"),
         ("mode", 0o666, "a mode that no file"),
         ("uid", 1000, "is not what pkigen writes"),
@@ -120,7 +120,7 @@ def test_sizes_beyond_octal_and_other_kinds_of_tar() -> None:
     def long(info: tarfile.TarInfo) -> None:
         info.name = "é" * 90
 
-    with pytest.raises(BundleError, match="holds an extended header"):
+    with pytest.raises(BundleError, match="contains an extended header"):
         tuple(decode(made_by_tarfile(long, tarfile.PAX_FORMAT)))
 
 

@@ -94,7 +94,7 @@ def test_there_is_nothing_to_pack_yet(small: EnrolmentSite) -> None:
 def test_only_the_node_can_renew(small: EnrolmentSite) -> None:
     renewed = small.run("renew", small.file, "worker-1/kubelet.conf", "--out", small.tree, "--yes")
     assert renewed.code == 2
-    assert "is on worker-1 alone" in renewed.error
+    assert "is only on worker-1: the node must request" in renewed.error
     assert "pkigen node request" in renewed.hint
 
 

@@ -359,7 +359,7 @@ SPOILT: dict[str, tuple[dict[str, object], str]] = {
     "for another key": ({"public_key": a_key().public_key()}, "private key .*does not match"),
     "other usages": ({"profile": Profile.PEER}, "basicConstraints|extendedKeyUsage|differs in"),
     "a longer life": ({"validity": timedelta(hours=87601)}, "it is valid for longer than the "),
-    "not begun": ({"now": NOW + DAY}, "it is not valid before|begins 2026-11-25"),
+    "not begun": ({"now": NOW + DAY}, "is not valid before 2026-11-25"),
     "over": ({"now": NOW - 2 * DAY, "validity": DAY}, "it expired|expired 2026"),
     "another name": ({"subject": Subject(common_name="evil")}, "it is called CN=evil|subject - CN=evil"),
     "another SAN": ({"sans": SANs.of("evil.example.com")}, "its names are evil|SANs"),
