@@ -50,7 +50,7 @@ def propose_rollback(planner: Planner, store: Store, rollback: Rollback) -> Prop
         StoreError: A backup does not hold what was put there.
     """
     view = RestoredView(store, rollback)
-    case = RollbackCase(
+    case = _RollbackCase(
         before=planner.at(store), after=_after(planner, view), store=store, view=view, rollback=rollback
     )
     risks = tuple(sentence for risk in _RISKS for sentence in risk(case))
@@ -67,7 +67,7 @@ def _after(planner: Planner, view: RestoredView) -> Planner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RollbackCase:
+class _RollbackCase:
     before: Planner
     after: Planner
     store: Store
@@ -104,7 +104,7 @@ _CONSEQUENCES = {
 _PLACES = {generation_path(identifier, slot): (identifier, slot) for identifier in _ROTATING for slot in Slot}
 
 
-def _dropped_keys(case: RollbackCase) -> Iterator[str]:
+def _dropped_keys(case: _RollbackCase) -> Iterator[str]:
     """A key goes that is or was in use; a successor that was never promoted is not."""
     ledger = read_ledger(case.store)
     for path, identity in case.dropped.items():
@@ -118,7 +118,7 @@ def _dropped_keys(case: RollbackCase) -> Iterator[str]:
         yield f"it takes away {path} ({_shown(identity)}): {_CONSEQUENCES[identifier]}"
 
 
-def _returning_keys(case: RollbackCase) -> Iterator[str]:
+def _returning_keys(case: _RollbackCase) -> Iterator[str]:
     """A key comes back that nothing here trusts any more."""
     for path, identity in case.returning.items():
         if path in _PLACES:
@@ -128,7 +128,7 @@ def _returning_keys(case: RollbackCase) -> Iterator[str]:
             )
 
 
-def _broken_connections(case: RollbackCase) -> Iterator[str]:
+def _broken_connections(case: _RollbackCase) -> Iterator[str]:
     """While some nodes have the files of before, and some those of after, connections break."""
     if case.present == case.restored:
         return
@@ -140,7 +140,7 @@ def _broken_connections(case: RollbackCase) -> Iterator[str]:
         yield f"while its files reach the nodes, it breaks a connection: {broken[0]}{more}"
 
 
-def _expired(case: RollbackCase) -> Iterator[str]:
+def _expired(case: _RollbackCase) -> Iterator[str]:
     """What comes back to nodes is out of date; people's certificates are short-lived, and expire anyway."""
     paths = {restore.path for restore in case.rollback.restores}
     found = [
@@ -160,7 +160,7 @@ def _shown(identity: str) -> str:
     return identity.removeprefix("hmac-")[:23]
 
 
-_RISKS: tuple[Callable[[RollbackCase], Iterator[str]], ...] = (
+_RISKS: tuple[Callable[[_RollbackCase], Iterator[str]], ...] = (
     _dropped_keys,
     _returning_keys,
     _broken_connections,

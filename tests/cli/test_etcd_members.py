@@ -126,7 +126,7 @@ def test_the_script_is_sound(grow: Any, pkigen: InProcess, tmp_path: Path, runti
     assert_sound(script)
     text = (book / "restart.txt").read_text()
     assert "  1. cp-2: etcd must remove the member cp-1 before it is switched off\n" in text
-    assert "cp-2: etcd must add the member cp-3before it starts for the first time\n" in text
+    assert "cp-2: etcd must add the member cp-3 before it starts for the first time\n" in text
     assert ("crictl exec" in script.read_text()) is (runtime == "static-pods")
 
 

@@ -28,8 +28,9 @@ MOVES: dict[str, Callable[[World], object]] = {
 
 def digest(world: World) -> str:
     """What a saved plan is bound to."""
+    plan = world.plan()
     with world.writing() as store:
-        content = plan_content(world.plan(), world.inventory, store)
+        content = plan_content(plan, world.inventory, store)
     return str(content["digest"])
 
 
