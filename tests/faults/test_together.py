@@ -116,7 +116,7 @@ def test_twenty_of_two_specs(memory: Path) -> None:
             assert code == 1, err
             assert f"error: {place}/home is in use by " in err
             assert "process" in err or "another pkigen" in err
-            assert "hint: wait for it to end" in err
+            assert "hint: wait for it to finish" in err
             outcomes["busy"] += 1
     print(f"{TOGETHER} together: {dict(outcomes)}")  # noqa: T201
     assert sum(outcomes.values()) == TOGETHER

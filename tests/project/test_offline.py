@@ -23,6 +23,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from scripts.offline import INSTALL
+from tests import unmeasured
 from tests.cli.program import HOME
 from tests.project.test_wheel import declared
 
@@ -147,7 +148,9 @@ def test_python_takes_no_module_from_where_it_stands(tmp_path: Path) -> None:
     for call in (first or second for first, second in calls):
         assert call.startswith("-I "), call
     for isolated, taken in (((), True), (("-I",), False)):
-        subprocess.run([sys.executable, *isolated, "-c", "import platform"], cwd=tmp_path, check=True)
+        # Coverage imports the library's own before anything else.
+        command = [sys.executable, *isolated, "-c", "import platform"]
+        subprocess.run(command, cwd=tmp_path, env=unmeasured.environment(), check=True)
         assert proof.exists() == taken
         proof.unlink(missing_ok=True)
 

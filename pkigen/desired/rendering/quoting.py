@@ -113,7 +113,9 @@ def unit_word(value: object) -> Rendered:
         return value
     text = _printable(value, "a unit file")
     if "$" in text:
-        raise ValueError("a value holds '$', which a unit file may expand: put it into the environment file")
+        raise ValueError(
+            "a value contains '$', which a unit file may expand: put it into the environment file"
+        )
     if _SYSTEMD_WORD.fullmatch(text):
         return Rendered(text)
     return Rendered('"' + _ESCAPED_IN_WORD.sub(r"\\\1", text).replace("%", "%%") + '"')
