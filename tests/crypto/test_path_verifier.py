@@ -8,6 +8,8 @@ from os import urandom
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pkigen.crypto.issuance import CertificateContent, Issuer, issue
 from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm
@@ -16,7 +18,7 @@ from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import Profile
 
 if TYPE_CHECKING:
-    from cryptography import x509
+    from pkigen.crypto.keys import PrivateKey
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 YEAR = timedelta(days=365)
@@ -100,3 +102,123 @@ def test_a_verdict_is_remembered_for_the_same_name_and_anchors_only(ca: CA) -> N
     assert verifier.server([leaf], [other.certificate], "api.example.com") is not None
     assert verifier.client([leaf], [other.certificate, ca.certificate]) is None
     assert verifier.server([leaf], [ca.certificate], "api.example.com") is None
+
+
+# -- what a CA of somebody else may have signed -------------------------------------------------------
+
+NAME = "api.example.com"
+BOTH_USAGES = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+Extensions = dict[type[x509.ExtensionType], x509.ExtensionType | None]
+
+
+def altered(
+    certificate: x509.Certificate, key: PrivateKey, extensions: Extensions, *, criticality: bool | None = None
+) -> x509.Certificate:
+    """The same certificate with other extensions; None leaves one out."""
+    builder = x509.CertificateBuilder(
+        certificate.issuer,
+        certificate.subject,
+        certificate.public_key(),
+        certificate.serial_number,
+        certificate.not_valid_before_utc,
+        certificate.not_valid_after_utc,
+    )
+    for extension in certificate.extensions:
+        value = extensions.get(type(extension.value), extension.value)
+        is_changed = type(extension.value) in extensions and criticality is not None
+        critical = bool(criticality) if is_changed else extension.critical
+        if value is not None:
+            builder = builder.add_extension(value, critical=critical)
+    return builder.sign(key, certificate.signature_hash_algorithm)  # type: ignore[arg-type]
+
+
+def usage(**changes: bool) -> x509.KeyUsage:
+    """A leaf's key usage, or another."""
+    names = (
+        *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
+        *("key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
+    )
+    return x509.KeyUsage(**{name: changes.get(name, False) for name in names})
+
+
+# What another extension makes of a certificate for servers and clients: why each is refused.
+LEAVES: dict[str, tuple[Extensions, str | None, str | None]] = {
+    "as-it-is": ({}, None, None),
+    "no-extended-key-usage": ({x509.ExtendedKeyUsage: None}, "extension", "extension"),
+    "server-only": (
+        {x509.ExtendedKeyUsage: x509.ExtendedKeyUsage(BOTH_USAGES[:1])},
+        None,
+        "its extendedKeyUsage does not allow clientAuth",
+    ),
+    "client-only": (
+        {x509.ExtendedKeyUsage: x509.ExtendedKeyUsage(BOTH_USAGES[1:])},
+        "its extendedKeyUsage does not allow serverAuth",
+        None,
+    ),
+    "no-key-usage": ({x509.KeyUsage: None}, "extension", "extension"),
+    "no-signatures": (
+        {x509.KeyUsage: usage(key_encipherment=True)},
+        "its keyUsage does not allow digital signatures",
+        "its keyUsage does not allow digital signatures",
+    ),
+    "no-basic-constraints": ({x509.BasicConstraints: None}, None, None),
+    "a-ca": (
+        {x509.BasicConstraints: x509.BasicConstraints(ca=True, path_length=None)},
+        "a CA certificate is presented as a leaf",
+        "a CA certificate is presented as a leaf",
+    ),
+    "no-authority-key-identifier": ({x509.AuthorityKeyIdentifier: None}, "extension", "extension"),
+    "no-name": ({x509.SubjectAlternativeName: None}, "extension", None),
+}
+
+
+@pytest.mark.parametrize("case", LEAVES)
+def test_a_leaf_with_other_extensions(ca: CA, case: str) -> None:
+    extensions, server, client = LEAVES[case]
+    leaf = altered(ca.leaf(Profile.PEER, NAME), ca.issuer.key, extensions)
+    verifier = PathVerifier(NOW)
+    for refusal, expected in (
+        (verifier.server([leaf], [ca.certificate], NAME), server),
+        (verifier.client([leaf], [ca.certificate]), client),
+    ):
+        assert (refusal is None) == (expected is None)
+        assert expected is None or expected in (refusal or "")
+
+
+def test_a_critical_key_identifier_is_refused(ca: CA) -> None:
+    """RFC 5280 4.2.1.1."""
+    leaf = ca.leaf(Profile.PEER, NAME)
+    known = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    same = altered(leaf, ca.issuer.key, {x509.AuthorityKeyIdentifier: known}, criticality=True)
+    assert PathVerifier(NOW).client([same], [ca.certificate]) is not None
+
+
+# Another extension of the CA: why what it signed is refused.
+CAS: dict[str, tuple[Extensions, str | None]] = {
+    "no-key-usage": ({x509.KeyUsage: None}, None),
+    "signs-nothing": ({x509.KeyUsage: usage(digital_signature=True)}, "may not sign certificates"),
+    "no-basic-constraints": ({x509.BasicConstraints: None}, "no basicConstraints"),
+    "no-ca": (
+        {x509.BasicConstraints: x509.BasicConstraints(ca=False, path_length=None)},
+        "cA must be asserted",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CAS)
+def test_an_anchor_with_other_extensions(ca: CA, case: str) -> None:
+    extensions, expected = CAS[case]
+    anchor, leaf = altered(ca.certificate, ca.issuer.key, extensions), ca.leaf(Profile.PEER, NAME)
+    refusal = PathVerifier(NOW).server([leaf], [anchor], NAME)
+    assert (refusal is None) == (expected is None)
+    assert expected is None or expected in (refusal or "")
+
+
+def test_what_stands_between_is_sent_along(ca: CA) -> None:
+    key = ALGORITHMS[KeyAlgorithm.ECDSA_P256].generate()
+    made = issue(content(Profile.INTERMEDIATE), key=key, issuer=ca.issuer, now=NOW, entropy=urandom)
+    between = CA(Issuer(certificate=made.certificate, key=key))
+    leaf, verifier = between.leaf(Profile.PEER, NAME), PathVerifier(NOW)
+    assert verifier.client([leaf, between.certificate], [ca.certificate]) is None
+    assert verifier.server([leaf, between.certificate], [ca.certificate], NAME) is None
+    assert verifier.client([leaf], [ca.certificate]) is not None
