@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa, x25519
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 import pkigen
 from pkigen.crypto import keys
@@ -62,6 +67,16 @@ def test_keys_are_written_as_kubeadm_writes_them_and_read_back(algorithm: KeyAlg
     assert describe(key) == describe(key.public_key()) == algorithm
 
 
+@pytest.mark.parametrize("algorithm", list(KeyAlgorithm))
+def test_only_rsa_keys_are_worth_sharing_out(algorithm: KeyAlgorithm) -> None:
+    row = keys.ALGORITHMS[algorithm]
+    assert row.slow_to_generate == algorithm.startswith("RSA")
+    if algorithm is KeyAlgorithm.RSA_2048:
+        key = row.generate()
+        assert isinstance(key, rsa.RSAPrivateKey)
+        assert key.public_key().public_numbers().e == 65537
+
+
 def test_unusual_keys_have_names() -> None:
     assert describe(ec.generate_private_key(ec.SECP521R1())) == "ECDSA on secp521r1"
     assert describe(rsa_key().public_key()) == "RSA-2048"
@@ -87,6 +102,28 @@ def test_what_is_refused(pem: bytes, reason: str) -> None:
             load(pem)
         assert caught.value.__cause__ is None  # the parser's own text may quote the input
         assert b"PRIVATE KEY" not in str(caught.value).encode()
+
+
+def subject_public_key_info(key: object) -> bytes:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("pem", "reason"),
+    [
+        (b"", "^is not a PEM public key$"),
+        (pkcs8(ec.generate_private_key(ec.SECP256R1())), "^is not a PEM public key$"),
+        (subject_public_key_info(ed25519.Ed25519PrivateKey.generate()), "^is a key of kind Ed25519, which"),
+    ],
+)
+def test_public_keys_that_are_refused(pem: bytes, reason: str) -> None:
+    with pytest.raises(UnsupportedKeyError, match=reason):
+        keys.load_public(pem)
+
+
+def test_public_keys_that_are_read() -> None:
+    for key in (rsa_key(), ec.generate_private_key(ec.SECP521R1())):
+        assert public_pem(keys.load_public(public_pem(key))) == public_pem(key)
 
 
 def test_a_damaged_rsa_key_is_found_without_testing_its_primes() -> None:

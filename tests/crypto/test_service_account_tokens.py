@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,7 +13,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from pkigen.crypto import service_account_tokens as tokens
-from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, UnsupportedKeyError, public_pem, raw_ecdsa_signature
+from pkigen.crypto.keys import (
+    ALGORITHMS,
+    KeyAlgorithm,
+    UnsupportedKeyError,
+    public_der,
+    public_pem,
+    raw_ecdsa_signature,
+)
 from tests.cli.program import NOW
 
 
@@ -80,3 +89,96 @@ def test_reading_whatever_stands_there() -> None:
     assert tokens.token_facts("is no token") == {}
     assert tokens.token_facts(_read(_jwt({}, {})))["notAfter"] == ""
     assert tokens.in_kubeconfig(b"kind: Config\n") is None
+
+
+# -- what a token says, to the letter (`pkg/serviceaccount/claims.go`) --------------------------------
+
+CLAIMS = tokens.Claims(
+    issuer="https://10.0.0.10",
+    namespace="team-a",
+    account="builder",
+    uid=None,
+    audiences=("api", "vault"),
+    not_before=NOW + timedelta(microseconds=999_999),
+    validity=timedelta(hours=1),
+)
+BEGIN = int(NOW.timestamp())
+
+
+def _decoded(part: str) -> dict[str, object]:
+    found = json.loads(base64.urlsafe_b64decode(part + "=="))
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("uid", [None, "42"])
+@pytest.mark.parametrize(
+    ("octet", "identifier"),
+    [
+        (None, "00010203-0405-4607-8809-0a0b0c0d0e0f"),
+        (0x00, "00000000-0000-4000-8000-000000000000"),
+        (0xFF, "ffffffff-ffff-4fff-bfff-ffffffffffff"),
+    ],
+)
+def test_what_a_token_says(uid: str | None, octet: int | None, identifier: str) -> None:
+    key = ALGORITHMS[KeyAlgorithm.ECDSA_P256].generate()
+    text = tokens.sign(
+        replace(CLAIMS, uid=uid),
+        key,
+        entropy=lambda count: bytes(range(count)) if octet is None else bytes([octet] * count),
+    )
+    header, claims = map(_decoded, text.split(".")[:2])
+    kid = base64.urlsafe_b64encode(hashlib.sha256(public_der(key)).digest()).decode().rstrip("=")
+    assert header == {"alg": "ES256", "kid": kid}
+    account = {"name": "builder"} | ({"uid": uid} if uid else {})
+    expected = {
+        "aud": ["api", "vault"],
+        "exp": BEGIN + 3600,
+        "iat": BEGIN,
+        "iss": "https://10.0.0.10",
+        "jti": identifier,
+        "kubernetes.io": {"namespace": "team-a", "serviceaccount": account},
+        "nbf": BEGIN,
+        "sub": "system:serviceaccount:team-a:builder",
+    }
+    assert list(claims.items()) == list(expected.items())
+
+
+def test_what_is_read_of_a_token_and_kept_of_it() -> None:
+    content = {"sub": "s", "aud": ["a"], "jti": "j", "nbf": BEGIN, "exp": BEGIN + 5}
+    token = _read(f" {_jwt({'alg': 'ES256', 'kid': 'k'}, content)}\n")
+    assert (token.algorithm, token.key_id, token.audiences) == ("ES256", "k", ("a",))
+    assert (token.not_before, token.expires) == (NOW, NOW + timedelta(seconds=5))
+    assert tokens.token_facts(token) == {
+        "subject": "s",
+        "audiences": ["a"],
+        "tokenId": "j",
+        "keyId": "k",
+        "notAfter": f"{NOW + timedelta(seconds=5):%Y-%m-%dT%H:%M:%SZ}",
+    }
+    bare = _read(_jwt({}, {}))
+    assert (bare.algorithm, bare.key_id, bare.not_before) == ("", None, None)
+    assert tokens.token_facts(bare) == {
+        "subject": "",
+        "audiences": [],
+        "tokenId": "",
+        "keyId": "",
+        "notAfter": "",
+    }
+    assert tokens.read("A" * tokens.LONGEST_TOKEN) == "is not a JSON Web Token"
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_signature_counts_for_the_key_that_the_token_names(*, is_named: bool) -> None:
+    key, other = (ALGORITHMS[KeyAlgorithm.ECDSA_P256].generate() for _ in range(2))
+    token = _read(tokens.sign(CLAIMS, key, entropy=bytes))
+    named = replace(token, key_id=tokens.key_id(other) if is_named else None)
+    assert tokens.is_signed_by(named, public_pem(key)) != is_named
+    assert not tokens.is_signed_by(named, public_pem(other))
+
+
+def test_the_token_of_a_kubeconfig() -> None:
+    content = b"users:\n- name: a\n  user:\n    token: a.b-c.d_e\n"
+    assert tokens.in_kubeconfig(content) == "a.b-c.d_e"
+    assert tokens.withheld(content) == content.replace(b"a.b-c.d_e", b"token-withheld")
+    assert tokens.in_kubeconfig(content.replace(b"a.b", b"\xff")) == "\ufffd-c.d_e"
