@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from pkigen.desired.connections import ETCD_CLIENT_PORT, ETCD_PEER_PORT
@@ -22,7 +23,8 @@ def restart_commands(step: Restart, cluster: ClusterSpec) -> tuple[str, ...]:
     """The shell commands that carry out one step on its node; none where nothing has to be done."""
     if step.member is not None:
         return _membership_commands(step, cluster)
-    return (*_removal_commands(step), *_start_commands(step, cluster.spec.runtime))
+    forgotten = (f"rm -f {shlex.quote(path)}" for path in step.forgets)
+    return (*_removal_commands(step), *forgotten, *_start_commands(step, cluster.spec.runtime))
 
 
 def _removal_commands(step: Restart) -> Iterator[str]:
@@ -30,9 +32,9 @@ def _removal_commands(step: Restart) -> Iterator[str]:
     for path in step.removes:
         if path.endswith(".service"):
             yield f"systemctl disable --now {step.component}"
-            yield f"rm -f {path}"
+            yield f"rm -f {shlex.quote(path)}"
         else:
-            yield f"rm -f {path}"
+            yield f"rm -f {shlex.quote(path)}"
             yield _gone(step.component)
 
 
@@ -65,7 +67,8 @@ def _membership_commands(step: Restart, cluster: ClusterSpec) -> tuple[str, ...]
     member = next(each for each in cluster.etcd_members if each.name == step.node)
     etcdctl = (
         f"etcdctl --endpoints=https://{host_text(member.advertise_address)}:{ETCD_CLIENT_PORT} "
-        f"--cacert={pki}/ca.crt --cert={pki}/healthcheck-client.crt --key={pki}/healthcheck-client.key"
+        f"--cacert={shlex.quote(f'{pki}/ca.crt')} --cert={shlex.quote(f'{pki}/healthcheck-client.crt')} "
+        f"--key={shlex.quote(f'{pki}/healthcheck-client.key')}"
     )
     if cluster.spec.runtime is Runtime.STATIC_PODS:
         # etcd's image brings the program; the API server, and so `kubectl exec`, may be away just now.
@@ -78,13 +81,19 @@ def _membership_commands(step: Restart, cluster: ClusterSpec) -> tuple[str, ...]
     return (f"{etcdctl} member add {step.member} --peer-urls={url}",)
 
 
+def quoted(text: str) -> str:
+    """A word for a shell, in quotes even where it needs none."""
+    return "'" + text.replace("'", "'\"'\"'") + "'"
+
+
 def health_check(step: Restart, cluster: ClusterSpec) -> str:
     """How an operator sees, on the step's node, that the component is back before the next is touched."""
     if step.component is ComponentName.API_SERVER:
         # This kubeconfig leads to the API server of its own node, admin.conf to any of them.
         probe = "kubectl --kubeconfig /etc/kubernetes/controller-manager.conf get --raw /readyz"
     else:
-        probe = f"curl --fail --silent --insecure '{_health_url(step, cluster)}'"
+        # In quotes also where the shell needs none: an IPv6 address is a pattern to it.
+        probe = f"curl --fail --silent --insecure {quoted(_health_url(step, cluster))}"
     return f"until {probe} >/dev/null; do sleep 1; done"
 
 

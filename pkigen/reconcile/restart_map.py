@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen import layout
+from pkigen.desired.certificates import KUBELET
 from pkigen.desired.generations import CA
 from pkigen.desired.items import (
     DesiredCertificate,
@@ -22,6 +23,7 @@ from pkigen.desired.items import (
     MaterialKind,
 )
 from pkigen.desired.readers import ComponentName, ReadBy, Reading
+from pkigen.desired.rendering.flags import last_value
 from pkigen.reconcile.plan import Create, Remove
 from pkigen.state.reasons import Reason
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import Desired
     from pkigen.reconcile.plan import Action
+    from pkigen.spec.model import ClusterSpec, Node
 
 
 class Effect(enum.StrEnum):
@@ -53,6 +56,7 @@ class Restart:
 
     `files` are absolute paths on the node. `member` is whom an etcd member admits or expels. `removes` is the
     manifest or unit that ran the component until now: copying a tree over a node takes nothing away.
+    `forgets` are files of the component's own that it would prefer to what is new.
     """
 
     node: str
@@ -61,6 +65,7 @@ class Restart:
     files: tuple[str, ...]
     member: str | None = None
     removes: tuple[str, ...] = ()
+    forgets: tuple[str, ...] = ()
 
 
 _EFFECTS = {
@@ -138,7 +143,14 @@ def restart_map(inventory: Inventory, changes: Iterable[Action]) -> tuple[Restar
     return (
         *(_membership(inventory, Effect.EXPELS, name) for name in _former_members(changes, inventory)),
         *_with_admissions(
-            _ordered(asked, newcomers, _former_definitions(inventory, changes)), newcomers, inventory
+            _ordered(
+                asked,
+                newcomers,
+                removes=_former_definitions(inventory, changes),
+                forgets=_outdated_credentials(inventory, changes),
+            ),
+            newcomers,
+            inventory,
         ),
     )
 
@@ -229,6 +241,33 @@ def _former_definitions(inventory: Inventory, changes: Iterable[Action]) -> dict
     }
 
 
+def _outdated_credentials(inventory: Inventory, changes: Iterable[Action]) -> dict[_Running, tuple[str, ...]]:
+    """The certificates that kubelets have got for themselves, where kubelet.conf has a newer one.
+
+    A kubelet reads kubelet.conf only while it has none of its own (client-go `certificate_manager.go`,
+    `getCurrentCertificateOrBootstrap`), be it as old as it may.
+    """
+    issued = {change.id for change in changes if change.reissuance is not None}
+    cluster = inventory.cluster
+    return {
+        (ComponentName.KUBELET, node.name): (own,)
+        for node in cluster.spec.nodes
+        if KUBELET.id_on(node.name) in issued and (own := own_kubelet_certificate(cluster, node)) is not None
+    }
+
+
+def own_kubelet_certificate(cluster: ClusterSpec, node: Node) -> str | None:
+    """Where a kubelet keeps the client certificate that it renews itself, if it does (`--cert-dir`)."""
+    extra = (*cluster.spec.kubelet.extra_args, *node.kubelet_extra_args)
+    renews = last_value(extra, "rotate-certificates") or str(cluster.spec.kubelet.rotate_certificates)
+    if renews.lower() not in _TRUE:
+        return None
+    return f"{last_value(extra, 'cert-dir') or layout.KUBELET_PKI_DIRECTORY}/kubelet-client-current.pem"
+
+
+_TRUE = frozenset({"1", "t", "true"})
+"""What Go's `strconv.ParseBool` takes for true, in lower case."""
+
 _Running = tuple[ComponentName, str]
 """A component on a node."""
 
@@ -240,7 +279,9 @@ def _paths(actions: Iterable[Action]) -> set[str]:
 def _ordered(
     asked: dict[_Running, dict[Effect, list[str]]],
     newcomers: Collection[str],
-    former: Mapping[_Running, tuple[str, ...]],
+    *,
+    removes: Mapping[_Running, tuple[str, ...]],
+    forgets: Mapping[_Running, tuple[str, ...]],
 ) -> Iterator[Restart]:
     order = list(ComponentName)
     for component, node in sorted(
@@ -253,7 +294,8 @@ def _ordered(
             component=component,
             effect=_weightiest(effects),
             files=tuple(sorted(files)),
-            removes=former.get((component, node), ()),
+            removes=removes.get((component, node), ()),
+            forgets=forgets.get((component, node), ()),
         )
 
 

@@ -50,9 +50,11 @@ class Caveats:
         """Why the step must not be taken now; None where nothing stands against it."""
         match step:
             case RotationStep.FINISH if self._wanted.identifiers == (SA,):
-                return None if self._wanted.force else self._living_tokens() or self._undistributed(seen)
-            case RotationStep.FINISH:
-                return self._undistributed(seen)
+                if self._wanted.force:
+                    return None
+                return self._living_tokens() or self._undistributed(step, seen)
+            case RotationStep.PROMOTE | RotationStep.FINISH:
+                return self._undistributed(step, seen)
             case RotationStep.ROLLBACK:
                 return self._unreadable_secrets()
             case _:
@@ -110,19 +112,22 @@ class Caveats:
         longest = self._before.inventory.cluster.spec.service_accounts.max_token_lifetime
         return promoted + longest if promoted is not None else None
 
-    def _undistributed(self, seen: Live | None) -> RotationError | None:
-        """The last step cannot be seen to be safe from here: the nodes must have caught up."""
+    def _undistributed(self, step: RotationStep, seen: Live | None) -> RotationError | None:
+        """No step after the first can be seen to be safe from here: the nodes must have caught up."""
+        is_first = step is RotationStep.PROMOTE
+        state, runbook = ("prepared", "prepare") if is_first else ("promoted", "promote")
+        served = "present" if is_first else "promoted"
         if seen is not None and seen.findings:
             return RotationError(
-                f"not every endpoint serves its promoted certificate: {seen.findings[0]}",
-                hint="follow the runbook of promote there, and check again with `pkigen verify --live`",
+                f"not every endpoint serves its {served} certificate: {seen.findings[0]}",
+                hint=f"follow the runbook of {runbook} there, and check again with `pkigen verify --live`",
             )
         if self._wanted.distributed:
             return None
         hidden = [identifier for identifier in self._wanted.identifiers if identifier not in OBSERVABLE]
         if seen is None:
             return RotationError(
-                "it is not confirmed that every node has the promoted files and has restarted what must "
+                f"it is not confirmed that every node has the {state} files and has restarted what must "
                 "restart",
                 hint=f"check it with `pkigen verify --live {self._store.root}`, then confirm it with "
                 f"--assume-distributed{'' if hidden else '; or do both at once with --live'}",

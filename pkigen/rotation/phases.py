@@ -50,7 +50,7 @@ class WantedStep:
     `identifiers` are the ids of what rotates; `step` is None for the next one. `distributed` says that every
     node has the files of the step before and has restarted what must restart; `force` that tokens of the old
     key may be refused, and that the authority may be another one than is recorded; `live` asks for a look at
-    what the endpoints serve before the last step.
+    what the endpoints serve before `promote` and `finish`.
     """
 
     identifiers: tuple[str, ...]

@@ -150,7 +150,7 @@ def propose(
         rotated={identifier: str(step) for identifier in wanted.identifiers},
     )
     seen: Live | None = None
-    if step is RotationStep.FINISH and wanted.live:
+    if step in {RotationStep.PROMOTE, RotationStep.FINISH} and wanted.live:
         seen = look(before.inventory, store, now=before.now, dial=dial, only=wanted.identifiers)
     caveats = Caveats(before, store, wanted)
     return ProposedStep(

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pkigen.cli.app import run
+from pkigen.cli.reports.plan_text import runbook_script
 from pkigen.cli.system import System
+from pkigen.desired.readers import ComponentName
+from pkigen.reconcile.restart_map import Effect, Restart
+from pkigen.spec.model import ClusterSpec
 from tests.cli.program import HOME, NOW, InProcess, copy_of
 from tests.cli.shell import assert_sound
 
@@ -197,6 +201,84 @@ def test_what_nodes_should_lose_is_named(pkigen: InProcess, tmp_path: Path) -> N
         assert f"{line}\n" in text
     assert_sound(book / "restart.sh")
     assert "  remove:cp-2)\n" in (book / "restart.sh").read_text()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pki;touch ran", "pki $(touch ran)", "pki`touch ran`", "it's; touch ran", "pki&&touch ran", "two words"],
+)
+def test_no_word_of_a_spec_is_the_shells(tmp_path: Path, name: str) -> None:
+    """What the script removes has a path that a spec has chosen; so has what it asks etcd with."""
+    cluster = ClusterSpec.model_validate(
+        {
+            "metadata": {"name": "home"},
+            "spec": {
+                "kubernetesVersion": "v1.36.2",
+                "runtime": "systemd",
+                "nodes": [
+                    {"name": node, "roles": ["control-plane"], "addresses": [address]}
+                    for node, address in (("cp-1", "10.0.0.11"), ("cp-2", "10.0.0.12"))
+                ],
+                "controlPlaneEndpoint": "api.example.com:6443",
+            },
+        }
+    )
+    certificates = cluster.spec.certificates.model_copy(update={"directory": str(tmp_path / name)})
+    cluster = cluster.model_copy(
+        update={"spec": cluster.spec.model_copy(update={"certificates": certificates})}
+    )
+    doomed = tmp_path / name / "file.yaml"
+    doomed.parent.mkdir(parents=True)
+    doomed.write_text("")
+    step = Restart(node="cp-1", component=ComponentName.ETCD, effect=Effect.ADMITS, files=(), member="cp-2")
+    script = tmp_path / "restart.sh"
+    script.write_text(runbook_script([step], cluster, {"cp-1": [str(doomed)]}))
+    (tmp_path / "etcdctl").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > asked\n')
+    (tmp_path / "etcdctl").chmod(0o755)
+    (tmp_path / "curl").symlink_to("/bin/true")
+    for number in ("1", "remove"):
+        subprocess.run(
+            ["sh", script, "cp-1", number],
+            cwd=tmp_path,
+            check=True,
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        )
+    assert not doomed.exists()
+    assert not (tmp_path / "ran").exists()
+    assert f"--cacert={tmp_path}/{name}/etcd/ca.crt" in (tmp_path / "asked").read_text().splitlines()
+
+
+def test_a_kubelet_forgets_what_it_would_prefer_to_a_new_kubelet_conf(
+    pkigen: InProcess, tmp_path: Path
+) -> None:
+    """kubernetes/kubeadm#2054: kubelet.conf is read only where the kubelet has no certificate of its own."""
+    spec, root, book = tmp_path / "spec.yaml", tmp_path / "t", tmp_path / "book"
+    spec.write_text(RENEWED)
+    assert pkigen("init", spec, "--out", root).code == 0
+    result = pkigen("renew", spec, "w1/kubelet.conf", "--out", root, "--yes", "--runbook", book, "-o", "json")
+    assert result.code == 0, result
+    (step,) = result.json["restarts"]
+    assert (step["component"], step["node"]) == ("kubelet", "w1")
+    own = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+    assert step["commands"] == [f"rm -f {own}", "systemctl daemon-reload", "systemctl restart kubelet"]
+    assert own in (book / "restart.txt").read_text()
+    assert_sound(book / "restart.sh")
+    # The control: a kubeconfig that is only written anew has the certificate that it had.
+    (root / "nodes/w1/etc/kubernetes/pki/ca.crt").unlink()
+    assert own not in pkigen("plan", spec, "--out", root).out
+
+
+RENEWED = """\
+apiVersion: pkigen/v1
+kind: Cluster
+metadata: {name: kub}
+spec:
+  kubernetesVersion: v1.36.2
+  certificates: {distributeCAKeys: false}
+  nodes:
+    - {name: cp1, roles: [control-plane], addresses: [10.20.0.11]}
+    - {name: w1, roles: [worker], addresses: [10.20.0.21]}
+"""
 
 
 def test_a_runbook_when_nothing_has_to_restart(pkigen: InProcess, three: Path, tmp_path: Path) -> None:

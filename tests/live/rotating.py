@@ -113,7 +113,9 @@ def pkigen_in(machine: Machine, *arguments: str | Path) -> subprocess.CompletedP
 def rotate(cluster: Cluster, *arguments: str, machine: Machine | None = None) -> list[dict[str, Any]]:
     """Take one step; the restart map is what comes back."""
     where = machine or next(iter(cluster.machines.values()))
-    command = ("rotate", *arguments[:-1], cluster.scratch / "cluster.yaml", "--phase", *arguments[-1].split())
+    step = arguments[-1].split()
+    vouched = ("--assume-distributed",) if step[0] == "promote" else ()
+    command = ("rotate", *arguments[:-1], cluster.scratch / "cluster.yaml", "--phase", *step, *vouched)
     done = pkigen_in(where, *command, "--out", cluster.out, "--yes", "-o", "json")
     assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
     restarts: list[dict[str, Any]] = json.loads(done.stdout)["restarts"]

@@ -136,8 +136,9 @@ class Workshop:
 
     def step(self, what: str, step: str, *options: str) -> Result:
         """One step, which must succeed."""
-        if step == "finish":
-            options = (*options, "--force" if what == "sa" else "--assume-distributed")
+        if step in {"promote", "finish"}:
+            forced = (what, step) == ("sa", "finish")
+            options = (*options, "--force" if forced else "--assume-distributed")
         result = self.rotate(*what.split(), f"--phase {step}", *options)
         assert result.code == 0, result
         return result

@@ -29,29 +29,30 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.faults
 
 SAMPLES = 8
+DISTRIBUTED = "--assume-distributed"
 CAS = ("ca", "kubernetes", "etcd", "front-proxy")
 SPEC = HOME.replace("  users:\n", "  encryption: {}\n  users:\n")
 # What is done to a tree before, and the step that is disturbed.
 STEPS: dict[str, tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]] = {
     "prepare CAs": ((), (*CAS, "--phase", "prepare")),
-    "promote CAs": (((*CAS, "--phase", "prepare"),), (*CAS, "--phase", "promote")),
+    "promote CAs": (((*CAS, "--phase", "prepare"),), (*CAS, "--phase", "promote", DISTRIBUTED)),
     "finish CAs": (
-        ((*CAS, "--phase", "prepare"), (*CAS, "--phase", "promote")),
-        (*CAS, "--phase", "finish", "--assume-distributed"),
+        ((*CAS, "--phase", "prepare"), (*CAS, "--phase", "promote", DISTRIBUTED)),
+        (*CAS, "--phase", "finish", DISTRIBUTED),
     ),
     "roll CAs back": (
-        ((*CAS, "--phase", "prepare"), (*CAS, "--phase", "promote")),
+        ((*CAS, "--phase", "prepare"), (*CAS, "--phase", "promote", DISTRIBUTED)),
         (*CAS, "--phase", "rollback"),
     ),
     "prepare sa": ((), ("sa", "--phase", "prepare")),
-    "promote sa": ((("sa", "--phase", "prepare"),), ("sa", "--phase", "promote")),
+    "promote sa": ((("sa", "--phase", "prepare"),), ("sa", "--phase", "promote", DISTRIBUTED)),
     "finish sa": (
-        (("sa", "--phase", "prepare"), ("sa", "--phase", "promote")),
+        (("sa", "--phase", "prepare"), ("sa", "--phase", "promote", DISTRIBUTED)),
         ("sa", "--phase", "finish", "--force"),
     ),
     "promote encryption-key": (
         (("encryption-key", "--phase", "prepare"),),
-        ("encryption-key", "--phase", "promote"),
+        ("encryption-key", "--phase", "promote", DISTRIBUTED),
     ),
 }
 
@@ -190,8 +191,8 @@ def test_what_cannot_be_read_is_no_verdict(memory: Path) -> None:
         "verify": ("verify", tree),
         "status": ("status", tree),
         "plan": ("plan", spec, "--out", tree, "--exit-code"),
-        "rotate": ("rotate", "sa", spec, "--out", tree, "--phase", "promote", "--yes"),
-        "prove": ("rotate", *CAS, spec, "--out", tree, "--phase", "promote", "--prove"),
+        "rotate": ("rotate", "sa", spec, "--out", tree, "--phase", "promote", DISTRIBUTED, "--yes"),
+        "prove": ("rotate", *CAS, spec, "--out", tree, "--phase", "promote", DISTRIBUTED, "--prove"),
     }
     assert {name: pkigen(*command).code for name, command in commands.items() if name != "rotate"} == {
         "verify": 0,

@@ -244,7 +244,7 @@ def test_key_files_of_the_operators_own(tmp_path: Path) -> None:
     workshop = Workshop(place=tmp_path).made(text)
     workshop.step("ca kubernetes", "prepare")
     workshop.step("sa", "prepare")
-    result = workshop.rotate("sa", "--phase promote")
+    result = workshop.rotate("sa", "--phase promote", "--assume-distributed")
     assert result.code == 1
     assert (
         "the key files of the other end are not managed by pkigen (see extraArgs in the spec)" in result.error

@@ -77,7 +77,7 @@ def phase(tree: Path, identifier: str) -> Phase:
 
 def promoted(tree: Path, identifier: str, planner: Planner = PLANNER) -> None:
     take(tree, wanted(identifier, step=RotationStep.PREPARE), planner)
-    take(tree, wanted(identifier, step=RotationStep.PROMOTE), planner)
+    take(tree, wanted(identifier, step=RotationStep.PROMOTE, distributed=True), planner)
 
 
 def test_to_propose_writes_nothing(tree: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_step_is_carried_out_and_proven(tree: Path) -> None:
     assert done.proof.broken == ()
     assert done.applied.issued == ("ca-next",)
     assert len(done.discovery_hashes) == 2, "joining nodes pin both"
-    take(tree, wanted("ca"))
+    take(tree, wanted("ca", distributed=True))
     assert phase(tree, "ca") is Phase.PROMOTED
 
 
@@ -161,7 +161,7 @@ def test_a_step_that_would_break_an_edge_changes_nothing(tree: Path) -> None:
     take(tree, wanted("etcd-ca"))
     bundle = tree / f"nodes/cp-1/{PKI}/etcd/ca.crt"
     with held(tree) as store:
-        found = proposed_in(store, wanted("etcd-ca"))
+        found = proposed_in(store, wanted("etcd-ca", distributed=True))
         bundle.write_bytes((tree / "pki/etcd/ca.crt").read_bytes())
         before = snapshot(tree)
         with pytest.raises(RotationError, match="this step would break a connection: "):
@@ -174,7 +174,7 @@ def test_leaves_may_keep_their_keys(tree: Path) -> None:
     files = [tree / f"nodes/cp-1/{PKI}/etcd/server.{each}" for each in ("crt", "key")]
     certificate, key = (file.read_bytes() for file in files)
     with held(tree) as store:
-        carry_out(proposed_in(store, wanted("etcd-ca")), store, tools(), reuse_keys=True)
+        carry_out(proposed_in(store, wanted("etcd-ca", distributed=True)), store, tools(), reuse_keys=True)
     assert files[0].read_bytes() != certificate
     assert files[1].read_bytes() == key
 
@@ -206,6 +206,23 @@ def test_who_vouches_for_the_nodes_may_finish(tree: Path) -> None:
     promoted(tree, "etcd-ca")
     take(tree, wanted("etcd-ca", distributed=True))
     assert phase(tree, "etcd-ca") is Phase.STABLE
+
+
+@pytest.mark.parametrize("identifier", ["ca", "etcd-ca", "front-proxy-ca", SA, ENCRYPTION_KEY])
+def test_promote_asks_whether_every_node_is_prepared(tree: Path, identifier: str) -> None:
+    """Who is not would refuse what the next generation signs."""
+    take(tree, wanted(identifier, step=RotationStep.PREPARE))
+    before = snapshot(tree)
+    with held(tree) as store:
+        found = proposed_in(store, wanted(identifier, step=RotationStep.PROMOTE))
+    assert obstacle(found) == (
+        "it is not confirmed that every node has the prepared files and has restarted what must restart"
+    )
+    with pytest.raises(RotationError, match="the prepared files"):
+        take(tree, wanted(identifier, step=RotationStep.PROMOTE))
+    assert snapshot(tree) == before
+    take(tree, wanted(identifier, step=RotationStep.PROMOTE, distributed=True))
+    assert phase(tree, identifier) is Phase.PROMOTED
 
 
 def test_endpoints_that_do_not_answer_stand_against_finishing(tree: Path) -> None:

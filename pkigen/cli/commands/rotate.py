@@ -57,7 +57,7 @@ def rotate_ca(
     live: Annotated[
         bool,
         typer.Option(
-            "--live", help="Before finish, check that every endpoint serves its promoted certificate."
+            "--live", help="Before promote or finish, check that every endpoint serves its current certificate."
         ),
     ] = False,
     reuse_keys: Annotated[

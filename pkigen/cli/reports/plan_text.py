@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from pkigen.cli.reports.structured import counts
@@ -123,6 +124,8 @@ def leftovers_text(inventory: Inventory, changes: Iterable[Action]) -> Iterator[
 def step_text(step: Restart) -> str:
     """What one step asks for."""
     removed = f", once {' '.join(step.removes)} is gone" if step.removes else ""
+    if step.forgets:
+        removed += f", without {' '.join(step.forgets)}, which it would prefer to its new certificate"
     return f"{step.component} {_EFFECTS[step.effect].format(member=step.member)}{removed}"
 
 
@@ -142,7 +145,7 @@ def runbook_script(
     """The restart map as a shell script to be read first and then run on one node at a time."""
     lines = [
         "#!/bin/sh",
-        f"# Restart steps for cluster {cluster.name}.",
+        _comment(f"Restart steps for cluster {cluster.name}."),
         "# Read it, then run each step on its node: restart.sh NODE STEP",
         "# The order is safe: one etcd member at a time, then the API servers, then the rest.",
         "set -eu",
@@ -150,9 +153,9 @@ def runbook_script(
         'case "$2:$1" in',
     ]
     for number, step in enumerate(steps, start=1):
-        lines.append(f"  {number}:{step.node})")
-        lines.append(f"    # {step_text(step)}")
-        lines.extend(f"    #   {path}" for path in step.files)
+        lines.append(f"  {number}:{shlex.quote(step.node)})")
+        lines.append(f"    {_comment(step_text(step))}")
+        lines.extend(f"    {_comment(f'  {path}')}" for path in step.files)
         commands = restart_commands(step, cluster)
         lines.extend(f"    {command}" for command in commands)
         is_watched = commands or step.effect is Effect.RECREATED
@@ -160,13 +163,18 @@ def runbook_script(
         lines.append("    ;;")
     for node, paths in remaining.items():
         lines += [
-            f"  remove:{node})",
+            f"  remove:{shlex.quote(node)})",
             "    # Finally: files that nothing reads any more, which copying did not remove.",
         ]
-        lines += [f"    rm -f {path}" for path in paths]
+        lines += [f"    rm -f {shlex.quote(path)}" for path in paths]
         lines.append("    ;;")
     lines += ['  *) echo "there is no step $2 on node $1" >&2; exit 2 ;;', "esac"]
     return page(lines) + "\n"
+
+
+def _comment(text: str) -> str:
+    """A comment of a shell script: on one line, whatever a name in it holds."""
+    return f"# {''.join(each if each.isprintable() else '?' for each in text)}"
 
 
 def _action(action: Action) -> Iterator[str]:

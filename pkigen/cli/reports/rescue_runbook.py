@@ -14,7 +14,7 @@ from pkigen.desired.readers import ComponentName
 from pkigen.layout import KUBERNETES_DIRECTORY
 from pkigen.notation import host_text
 from pkigen.reconcile.restart_commands import health_check, restart_commands
-from pkigen.reconcile.restart_map import Effect, Restart
+from pkigen.reconcile.restart_map import Effect, Restart, own_kubelet_certificate
 from pkigen.spec.model import Authority, KeyHome, Runtime
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.spec.model import Node
 
-_KUBELET_CERTIFICATE = "rm -f /var/lib/kubelet/pki/kubelet-client-current.pem"
 _KUBELET_PORT = 10250
 _ETCD_PORT = 2379
 
@@ -138,10 +137,15 @@ class _RescueRunbook:
         planes = {node.name for node in self._cluster.control_plane}
         nodes = sorted(self._spec.nodes, key=lambda node: (node.name not in planes, node.name))
         for node in nodes:
-            step = Restart(node=node.name, component=ComponentName.KUBELET, effect=Effect.RESTART, files=())
+            own = own_kubelet_certificate(self._cluster, node)
+            step = Restart(
+                node=node.name,
+                component=ComponentName.KUBELET,
+                effect=Effect.RESTART,
+                files=(),
+                forgets=() if own is None else (own,),  # its own has ended too
+            )
             lines.append(f"on {node.name}:")
-            if self._spec.kubelet.rotate_certificates:
-                lines.append(f"  {_KUBELET_CERTIFICATE}    # its own, which has expired too")
             lines += [f"  {command}" for command in restart_commands(step, self._cluster)]
         lines.append("done when every node is Ready and serves its new certificate:")
         lines.append(f"  kubectl --kubeconfig {KUBERNETES_DIRECTORY}/admin.conf get nodes --watch")

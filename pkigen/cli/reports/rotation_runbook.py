@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.cli.reports.plan_text import restart_text
 from pkigen.cli.reports.tables import page
-from pkigen.desired.certificates import ADMIN, KUBELET
+from pkigen.desired.certificates import ADMIN
 from pkigen.desired.connections import endpoints
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, KeyPairFiles, Phase, ca_id
-from pkigen.desired.readers import ComponentName, Reading
+from pkigen.desired.readers import Reading
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.restart_commands import health_check, restart_commands
 from pkigen.reconcile.restart_map import Effect, restart_map
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from pkigen.spec.model import Node
     from pkigen.state.observed import Reader
 
-_KUBELET_CERTIFICATE = "rm -f /var/lib/kubelet/pki/kubelet-client-current.pem"
 _TRUSTS = {
     RotationStep.PREPARE: "both CAs",
     RotationStep.PROMOTE: "both CAs",
@@ -187,8 +186,6 @@ class _RotationRunbook:
         lines = ["restart on one node at a time, and continue when it is healthy again:"]
         for restart, text in zip(self._steps(), restart_text(self._steps()), strict=True):
             lines.append(text.strip())
-            if self._drops_kubelet_certificate(restart):
-                lines.append(f"  {_KUBELET_CERTIFICATE}   # otherwise it continues to use the previous one")
             health = f"  {health_check(restart, self._inventory.cluster)}"
             commands = restart_commands(restart, self._inventory.cluster)
             if restart.effect is Effect.RECREATED:
@@ -202,18 +199,6 @@ class _RotationRunbook:
 
     def _steps(self) -> tuple[Restart, ...]:
         return restart_map(self._inventory, self._changes)
-
-    def _drops_kubelet_certificate(self, restart: Restart) -> bool:
-        """A kubelet that renews its own client certificate prefers it to the one in kubelet.conf."""
-        return (
-            restart.component is ComponentName.KUBELET
-            and self._spec.kubelet.rotate_certificates
-            and ca_id(CA.KUBERNETES) in self._identifiers
-            and any(
-                change.id == KUBELET.id_on(restart.node) and change.reissuance is not None
-                for change in self._changes
-            )
-        )
 
     def _see(self) -> list[str]:
         lines = ["check: each endpoint must now serve this certificate (SHA-256):"]
