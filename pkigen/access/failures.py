@@ -9,8 +9,9 @@ from pkigen.access import messages
 from pkigen.access.denials import lacking
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.certificates import API_SERVER
-from pkigen.desired.connections import ETCD_CLIENT_PORT, ETCD_PEER_PORT, KUBELET_PORT
+from pkigen.desired.connections import KUBELET_PORT
 from pkigen.desired.generations import CA, Phase, ca_id
+from pkigen.desired.rendering.flags import ETCD_CLIENT_PORT, ETCD_PEER_PORT
 from pkigen.notation import residual
 from pkigen.state.materials import discovery_hash
 

@@ -1,37 +1,39 @@
 """Every TLS edge of the cluster: who presents which certificate to whom, and which trust bundle verifies it.
 
-The edges are derived from the inventory. They are verified with pyca's path verifier, which shares no code
-with the components' own (Go's `crypto/x509`), against the files that each end really has.
+The edges are derived from what each component is started with, after `extraArgs`. They are verified with
+pyca's path verifier, which shares no code with the components' own (Go's `crypto/x509`), against the files
+that each end really has.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv6Address
+from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pkigen.desired import certificates
 from pkigen.desired.certificates import (
-    API_SERVER,
-    API_SERVER_ETCD_CLIENT,
-    API_SERVER_KUBELET_CLIENT,
     ETCD_HEALTHCHECK_CLIENT,
-    ETCD_PEER,
-    ETCD_SERVER,
-    FRONT_PROXY_CLIENT,
-    KUBELET_SERVING,
     Holder,
     KubeconfigTo,
     Server,
 )
+from pkigen.desired.command_lines import CommandLines
+from pkigen.desired.file_references import sni_pairs
 from pkigen.desired.items import DesiredToken
+from pkigen.desired.readers import ComponentName
+from pkigen.desired.rendering.flags import ETCD_CLIENT_PORT, ETCD_PEER_PORT
 from pkigen.notation import host_text
 from pkigen.spec.model import Node, Role
 from pkigen.spec.values import split_host_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from urllib.parse import SplitResult
 
+    from pkigen.desired.command_lines import EffectiveFlags, ReadText
     from pkigen.desired.inventory import Inventory
 
 
@@ -53,7 +55,8 @@ class Edge:
     `names` is what the client connects to and so what the server's certificate must name. `client_trust` and
     `server_trust` are the files (bundles or kubeconfigs) whose CAs each end verifies the other with.
     `server_certificate` is None where the server is not one of ours (aggregated API servers), and
-    `client_certificate` is None where the client shows none (Pods come with a token).
+    `client_certificate` is None where the client shows none (Pods come with a token). Both are ids, or
+    the path of a file that a flag names and the inventory does not have.
     """
 
     client: Peer
@@ -82,9 +85,14 @@ class Edge:
         )
 
 
-def edges(inventory: Inventory) -> Iterator[Edge]:
-    """Every TLS connection that the cluster's components, people and Pods make with these certificates."""
-    return _Edges(inventory).all()
+def edges(inventory: Inventory, read: ReadText | None = None) -> Iterator[Edge]:
+    """Every TLS connection that the cluster's components, people and Pods make with these certificates.
+
+    Args:
+        inventory: The cluster, with the flags that its components are started with.
+        read: Reads the tree, for the kubelets' configuration; without it, it is as pkigen writes it.
+    """
+    return _Edges(inventory, CommandLines(inventory, read)).all()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,47 +111,85 @@ class Endpoint:
         return f"{host_text(self.host)}:{self.port}"
 
 
-ETCD_CLIENT_PORT, ETCD_PEER_PORT, KUBELET_PORT = 2379, 2380, 10250
+KUBELET_PORT = 10250
 
 
-def endpoints(inventory: Inventory) -> Iterator[Endpoint]:
-    """Every endpoint of the cluster that serves one of our certificates, by component and node."""
-    cluster = inventory.cluster
+def endpoints(inventory: Inventory, read: ReadText | None = None) -> Iterator[Endpoint]:
+    """Every endpoint of the cluster that serves one of our certificates, by component and node.
+
+    Where it serves is what its flags say; a certificate that is not ours is left out.
+    """
+    lines = CommandLines(inventory, read)
+    cluster, certificates_by_file = inventory.cluster, _by_file(inventory)
+    found: list[tuple[str, Node, tuple[IPv4Address | IPv6Address, int], str | None]] = []
     for node in cluster.control_plane:
-        yield Endpoint(
-            component="kube-apiserver",
-            node=node.name,
-            host=node.advertise_address,
-            port=cluster.api_port(node),
-            certificate=API_SERVER.id_on(node.name),
-        )
+        line = lines.of(ComponentName.API_SERVER, node)
+        place = _bound(line.value("bind-address"), node), _port(line.value("secure-port"), 6443)
+        found.append(("kube-apiserver", node, place, line.file("tls-cert-file")))
     for node in cluster.etcd_members:
-        for component, port, kind in (
-            ("etcd", ETCD_CLIENT_PORT, ETCD_SERVER),
-            ("etcd peer", ETCD_PEER_PORT, ETCD_PEER),
+        line = lines.of(ComponentName.ETCD, node)
+        for component, prefix, port, flag in (
+            ("etcd", "client", ETCD_CLIENT_PORT, "cert-file"),
+            ("etcd peer", "peer", ETCD_PEER_PORT, "peer-cert-file"),
         ):
-            yield Endpoint(
-                component=component,
-                node=node.name,
-                host=node.advertise_address,
-                port=port,
-                certificate=kind.id_on(node.name),
-            )
+            place = _listening(line.value(f"listen-{prefix}-urls"), node, port)
+            found.append((component, node, place, line.file(flag)))
     for node in sorted(cluster.spec.nodes, key=lambda node: node.name):
-        yield Endpoint(
-            component="kubelet",
-            node=node.name,
-            host=node.advertise_address,
-            port=KUBELET_PORT,
-            certificate=KUBELET_SERVING.id_on(node.name),
-        )
+        line = lines.of(ComponentName.KUBELET, node)
+        place = _bound(line.value("address"), node), _port(line.value("port"), KUBELET_PORT)
+        found.append(("kubelet", node, place, line.file("tls-cert-file")))
+    for component, node, (host, port), file in found:
+        certificate = certificates_by_file.get(file or "")
+        if certificate is not None:
+            yield Endpoint(component=component, node=node.name, host=host, port=port, certificate=certificate)
+
+
+def _by_file(inventory: Inventory) -> dict[str, str]:
+    """The ids of the certificates, by the file that each stands in."""
+    return {item.file: item.id for item in inventory.certificates.values()}
+
+
+def _port(value: str, default: int) -> int:
+    return int(value) if value.isdecimal() and 0 < int(value) < 1 << 16 else default
+
+
+def _bound(value: str, node: Node) -> IPv4Address | IPv6Address:
+    """The address to dial: the one that is bound, unless that is all of them or the node's loopback."""
+    try:
+        host = ip_address(value.strip("[]"))
+    except ValueError:
+        return node.advertise_address
+    return node.advertise_address if host.is_unspecified or host.is_loopback else host
+
+
+def _urls(text: str) -> Iterator[SplitResult]:
+    """The https URLs of a list; what is none is the program's to refuse."""
+    for each in text.split(","):
+        try:
+            url = urlsplit(each.strip())
+            port = url.port  # a ValueError where it is none
+        except ValueError:
+            continue
+        if url.scheme == "https" and url.hostname and port != 0:
+            yield url
+
+
+def _listening(text: str, node: Node, default: int) -> tuple[IPv4Address | IPv6Address, int]:
+    """Where a member of etcd can be dialled from elsewhere: its own address, else any that leads to it."""
+    places = [(_bound(url.hostname or "", node), url.port or default, url.hostname) for url in _urls(text)]
+    own = str(node.advertise_address)
+    places.sort(key=lambda place: (place[2] != own, place[2] in {"127.0.0.1", "::1", "localhost"}))
+    return places[0][:2] if places else (node.advertise_address, default)
 
 
 class _Edges:
-    def __init__(self, inventory: Inventory) -> None:
+    def __init__(self, inventory: Inventory, lines: CommandLines) -> None:
         self._cluster = inventory.cluster
         self._inventory = inventory
         self._spec = inventory.cluster.spec
+        self._lines = lines
+        self._by_file = _by_file(inventory)
+        self._kubelets: dict[str, tuple[str | None, str | None]] = {}
 
     def all(self) -> Iterator[Edge]:
         for node in self._cluster.control_plane:
@@ -153,6 +199,58 @@ class _Edges:
         for member in self._cluster.etcd_members:
             yield from self._between_members(member)
         yield from self._from_nodes_and_people()
+
+    # -- what flags say -------------------------------------------------------------------------------
+
+    def _api_server(self, node: Node) -> EffectiveFlags:
+        return self._lines.of(ComponentName.API_SERVER, node)
+
+    def _certificate(self, line: EffectiveFlags, flag: str) -> str | None:
+        """The id of the certificate in the file that a flag names, or its path where it is none of ours."""
+        return self._named(line.file(flag))
+
+    def _named(self, path: str | None) -> str | None:
+        return path if path is None else self._by_file.get(path, path)
+
+    def _served(self, node: Node, names: tuple[str, ...]) -> Iterator[tuple[str | None, tuple[str, ...]]]:
+        """Which certificate an API server shows to whom, by the name that is asked for."""
+        line = self._api_server(node)
+        default = self._certificate(line, "tls-cert-file")
+        special = self._special[node.name]
+        if not special:
+            yield default, names
+            return
+        for name in names:
+            first, _, parent = name.lower().partition(".")
+            wild = f"*.{parent}" if first and parent else ""
+            yield special.get(name.lower(), special.get(wild, default)), (name,)
+
+    @cached_property
+    def _special(self) -> dict[str, dict[str, str]]:
+        """The certificates for certain names, by node and name (apiserver `getNamedCertificateMap`)."""
+        found: dict[str, dict[str, str]] = {}
+        for node in self._cluster.control_plane:
+            line = self._api_server(node)
+            own = found.setdefault(node.name, {})
+            for pair in sni_pairs(line):
+                path = line.place(pair.certificate)
+                certificate = self._by_file.get(path, path)
+                item = self._inventory.certificates.get(certificate)
+                for name in pair.names or (item.sans.texts() if item is not None else ()):
+                    own.setdefault(name.removeprefix("DNS:").removeprefix("IP:"), certificate)
+        return found
+
+    def _kubelet(self, node: Node) -> tuple[str | None, str | None]:
+        """What a kubelet serves, and by what it judges clients."""
+        if node.name not in self._kubelets:
+            line = self._lines.of(ComponentName.KUBELET, node)
+            self._kubelets[node.name] = (
+                self._certificate(line, "tls-cert-file"),
+                line.file("client-ca-file"),
+            )
+        return self._kubelets[node.name]
+
+    # -- components -----------------------------------------------------------------------------------
 
     def _from_nodes_and_people(self) -> Iterator[Edge]:
         for node in sorted(self._spec.nodes, key=lambda node: node.name):
@@ -169,33 +267,57 @@ class _Edges:
                 or identifier not in self._inventory.certificates
             ):
                 continue
-            for component in [reader.component.value for reader in kind.readers] or [kind.name]:
-                client = Peer(component=component, node=node.name)
-                if kind.place.server is Server.NEAREST and node.has(Role.CONTROL_PLANE):
-                    yield self._to_api_server(client, node, identifier)
+            nearest = kind.place.server is Server.NEAREST and node.has(Role.CONTROL_PLANE)
+            file = self._inventory.certificates[identifier].file
+            readers = [reader.component for reader in kind.readers]
+            for name, path in self._readers_of(file, readers, node) if readers else ((kind.name, file),):
+                client = Peer(component=name, node=node.name)
+                if nearest:
+                    yield from self._to_api_server(client, node, path)
                 else:
-                    yield from self._by_endpoint(client, identifier)
+                    yield from self._by_endpoint(client, path)
+
+    def _readers_of(
+        self, file: str, readers: Iterable[ComponentName], node: Node
+    ) -> Iterator[tuple[str, str]]:
+        """The components that a kubeconfig is made for, each with those that its flags name instead."""
+        for component in readers:
+            if component is ComponentName.KUBE_PROXY:
+                yield component.value, file
+                continue
+            line = self._lines.of(component, node)
+            named = [line.file(flag) for flag in _KUBECONFIG_FLAGS]
+            for path in dict.fromkeys(path for path in named if path is not None):
+                yield component.value, path
 
     def _from_api_server(self, node: Node) -> Iterator[Edge]:
         client = Peer(component="kube-apiserver", node=node.name)
-        stacked = {member.name for member in self._cluster.etcd_members} == {
-            each.name for each in self._cluster.control_plane
-        }
-        for member in (node,) if stacked else self._cluster.etcd_members:
-            host = member.advertise_address
-            if stacked:
-                host = IPv6Address("::1") if isinstance(host, IPv6Address) else IPv4Address("127.0.0.1")
-            yield self._etcd_edge(client, node, API_SERVER_ETCD_CLIENT.id_on(node.name), member, str(host))
+        line = self._api_server(node)
+        for member, host in self._etcd_servers(line, node):
+            yield self._etcd_edge(
+                client, line.file("etcd-cafile"), self._certificate(line, "etcd-certfile"), member, host
+            )
         for other in sorted(self._spec.nodes, key=lambda each: each.name):
+            serving, trust = self._kubelet(other)
             yield Edge(
                 client=client,
                 server=Peer(component="kubelet", node=other.name),
                 names=tuple(map(str, other.kubelet_addresses)),
-                server_certificate=KUBELET_SERVING.id_on(other.name),
-                client_trust=self._file(node, "ca.crt"),
-                client_certificate=API_SERVER_KUBELET_CLIENT.id_on(node.name),
-                server_trust=self._file(other, "ca.crt"),
+                server_certificate=serving,
+                client_trust=line.file("kubelet-certificate-authority"),
+                client_certificate=self._certificate(line, "kubelet-client-certificate"),
+                server_trust=trust,
             )
+
+    def _etcd_servers(self, line: EffectiveFlags, node: Node) -> Iterator[tuple[Node, str]]:
+        """The members that an API server dials, each by the name that its flag has for it."""
+        for text in line.values("etcd-servers"):
+            for url in _urls(text):
+                host = url.hostname or ""
+                for member in self._cluster.etcd_members:
+                    is_local = host in _LOOPBACK and member.name == node.name
+                    if is_local or host in {member.name, *map(str, member.addresses), *member.cert_sans}:
+                        yield member, host
 
     def _published(self) -> Iterator[Edge]:
         """Who verifies with a CA that the cluster publishes: from whichever control-plane node's files it is.
@@ -205,81 +327,96 @@ class _Edges:
         """
         for publisher in self._cluster.control_plane:
             for node in self._cluster.control_plane:
-                yield self._from_pods(publisher, node)
+                yield from self._from_pods(publisher, node)
                 yield Edge(
                     client=Peer(component="kube-apiserver", node=node.name),
                     server=Peer(component="aggregated API servers, as published", node=publisher.name),
                     names=(),
                     server_certificate=None,
                     client_trust=None,
-                    client_certificate=FRONT_PROXY_CLIENT.id_on(node.name),
-                    server_trust=self._file(publisher, "front-proxy-ca.crt"),
+                    client_certificate=self._certificate(self._api_server(node), "proxy-client-cert-file"),
+                    server_trust=self._api_server(publisher).file("requestheader-client-ca-file"),
                 )
 
+    # -- etcd -----------------------------------------------------------------------------------------
+
     def _between_members(self, member: Node) -> Iterator[Edge]:
+        line = self._lines.of(ComponentName.ETCD, member)
         for other in self._cluster.etcd_members:
-            if other.name != member.name:
+            if other.name == member.name:
+                continue
+            theirs = self._lines.of(ComponentName.ETCD, other)
+            for host in dict.fromkeys(
+                url.hostname or "" for url in _urls(theirs.value("initial-advertise-peer-urls"))
+            ):
                 yield Edge(
                     client=Peer(component="etcd", node=member.name),
                     server=Peer(component="etcd peer", node=other.name),
-                    names=(str(other.advertise_address),),
-                    server_certificate=ETCD_PEER.id_on(other.name),
-                    client_trust=self._file(member, "etcd/ca.crt"),
-                    client_certificate=ETCD_PEER.id_on(member.name),
-                    server_trust=self._file(other, "etcd/ca.crt"),
+                    names=(host,),
+                    server_certificate=self._certificate(theirs, "peer-cert-file"),
+                    client_trust=line.file("peer-trusted-ca-file"),
+                    client_certificate=self._certificate(line, "peer-cert-file"),
+                    server_trust=theirs.file("peer-trusted-ca-file"),
                 )
         yield self._etcd_edge(
             # Its JSON gateway dials the member itself with the serving certificate (embed/serve.go).
             Peer(component="etcd gateway", node=member.name),
-            member,
-            ETCD_SERVER.id_on(member.name),
+            line.file("trusted-ca-file"),
+            self._certificate(line, "cert-file"),
             member,
             str(member.advertise_address),
         )
         yield self._etcd_edge(
             Peer(component="etcd health check", node=member.name),
-            member,
+            self._file(member, "etcd/ca.crt"),
             ETCD_HEALTHCHECK_CLIENT.id_on(member.name),
             member,
             str(member.advertise_address),
         )
 
-    def _etcd_edge(self, client: Peer, node: Node, certificate: str, member: Node, host: str) -> Edge:
+    def _etcd_edge(
+        self, client: Peer, trust: str | None, certificate: str | None, member: Node, host: str
+    ) -> Edge:
+        line = self._lines.of(ComponentName.ETCD, member)
         return Edge(
             client=client,
             server=Peer(component="etcd", node=member.name),
             names=(host,),
-            server_certificate=ETCD_SERVER.id_on(member.name),
-            client_trust=self._file(node, "etcd/ca.crt"),
+            server_certificate=self._certificate(line, "cert-file"),
+            client_trust=trust,
             client_certificate=certificate,
-            server_trust=self._file(member, "etcd/ca.crt"),
+            server_trust=line.file("trusted-ca-file"),
         )
 
-    def _to_api_server(self, client: Peer, node: Node, certificate: str, name: str = "") -> Edge:
-        return Edge(
-            client=client,
-            server=Peer(component="kube-apiserver", node=node.name),
-            names=(name or str(node.advertise_address),),
-            server_certificate=API_SERVER.id_on(node.name),
-            client_trust=self._inventory.certificates[certificate].file,
-            client_certificate=certificate,
-            server_trust=self._file(node, "ca.crt"),
-        )
+    # -- towards API servers --------------------------------------------------------------------------
 
-    def _by_endpoint(self, client: Peer, certificate: str) -> Iterator[Edge]:
+    def _to_api_server(self, client: Peer, node: Node, kubeconfig: str, name: str = "") -> Iterator[Edge]:
+        """Somebody with a kubeconfig, which holds both the certificate and the CAs."""
+        for serving, names in self._served(node, (name or str(node.advertise_address),)):
+            yield Edge(
+                client=client,
+                server=Peer(component="kube-apiserver", node=node.name),
+                names=names,
+                server_certificate=serving,
+                client_trust=kubeconfig,
+                client_certificate=self._named(kubeconfig),
+                server_trust=self._api_server(node).file("client-ca-file"),
+            )
+
+    def _by_endpoint(self, client: Peer, kubeconfig: str) -> Iterator[Edge]:
         endpoint = self._spec.control_plane_endpoint
         if endpoint is None:
-            yield self._to_api_server(client, self._cluster.control_plane[0], certificate)
+            yield from self._to_api_server(client, self._cluster.control_plane[0], kubeconfig)
             return
         host = str(split_host_port(endpoint)[0])
         for node in self._cluster.control_plane:
-            yield self._to_api_server(client, node, certificate, host)
+            yield from self._to_api_server(client, node, kubeconfig, host)
 
     def _from_people(self) -> Iterator[Edge]:
         for user in sorted(self._spec.users, key=lambda user: user.stem):
             if not user.is_service_account:
                 person = Peer(component=f"user {user.name}", node=None)
-                yield from self._by_endpoint(person, f"user:{user.name}")
+                yield from self._by_endpoint(person, self._inventory.certificates[f"user:{user.name}"].file)
         for item in self._inventory.items:
             if isinstance(item, DesiredToken):
                 yield from self._with_token(item)
@@ -288,31 +425,38 @@ class _Edges:
         """A service account outside of the cluster: it shows no certificate, but verifies the server's."""
         endpoint = self._spec.control_plane_endpoint
         for node in self._cluster.control_plane if endpoint is not None else self._cluster.control_plane[:1]:
+            name = str(split_host_port(endpoint)[0]) if endpoint else str(node.advertise_address)
+            client = Peer(component=f"service account {item.namespace}/{item.account}", node=None)
+            yield from self._with_no_certificate(client, item.path, node, (name,))
+
+    def _from_pods(self, publisher: Node, node: Node) -> Iterator[Edge]:
+        networking = self._spec.networking
+        names = (
+            "kubernetes.default.svc",
+            f"kubernetes.default.svc.{networking.dns_domain}",
+            *(str(subnet[1]) for subnet in networking.service_subnets),
+        )
+        trust = self._lines.of(ComponentName.CONTROLLER_MANAGER, publisher).file("root-ca-file")
+        client = Peer(component="Pods, as published", node=publisher.name)
+        yield from self._with_no_certificate(client, trust, node, names)
+
+    def _with_no_certificate(
+        self, client: Peer, trust: str | None, node: Node, names: tuple[str, ...]
+    ) -> Iterator[Edge]:
+        for serving, some in self._served(node, names):
             yield Edge(
-                client=Peer(component=f"service account {item.namespace}/{item.account}", node=None),
+                client=client,
                 server=Peer(component="kube-apiserver", node=node.name),
-                names=(str(split_host_port(endpoint)[0]) if endpoint else str(node.advertise_address),),
-                server_certificate=API_SERVER.id_on(node.name),
-                client_trust=item.path,
+                names=some,
+                server_certificate=serving,
+                client_trust=trust,
                 client_certificate=None,
                 server_trust=None,
             )
 
-    def _from_pods(self, publisher: Node, node: Node) -> Edge:
-        networking = self._spec.networking
-        return Edge(
-            client=Peer(component="Pods, as published", node=publisher.name),
-            server=Peer(component="kube-apiserver", node=node.name),
-            names=(
-                "kubernetes.default.svc",
-                f"kubernetes.default.svc.{networking.dns_domain}",
-                *(str(subnet[1]) for subnet in networking.service_subnets),
-            ),
-            server_certificate=API_SERVER.id_on(node.name),
-            client_trust=self._file(publisher, "ca.crt"),
-            client_certificate=None,
-            server_trust=None,
-        )
-
     def _file(self, node: Node, name: str) -> str:
         return self._inventory.pki_path(node.name, name)
+
+
+_KUBECONFIG_FLAGS = ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})

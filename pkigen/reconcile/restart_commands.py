@@ -5,10 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from pkigen.desired.connections import ETCD_CLIENT_PORT, ETCD_PEER_PORT
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import pods
-from pkigen.desired.rendering.flags import localhost
+from pkigen.desired.rendering.flags import ETCD_CLIENT_PORT, ETCD_PEER_PORT, localhost
 from pkigen.notation import host_text
 from pkigen.reconcile.restart_map import Effect, Restart
 from pkigen.spec.model import Runtime

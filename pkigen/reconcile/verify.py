@@ -16,6 +16,7 @@ from pkigen.crypto.ca_fitness import remarks
 from pkigen.crypto.keys import public_der
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.connections import Edge, edges
+from pkigen.desired.file_references import SECRET_USES, foreign_files, not_judged
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair
 from pkigen.errors import UnsafePathError
 from pkigen.reconcile.lock_builder import LockBuilder
@@ -26,7 +27,14 @@ from pkigen.state.authority_record import compare_authority
 from pkigen.state.encryption import open_in_backups
 from pkigen.state.ledger import LARGEST_LEDGER, mismatches, problems
 from pkigen.state.lockfile import LARGEST_LOCK, read_lock
-from pkigen.state.observed import Fault, observe_bundle, observe_certificate, observe_key_pair
+from pkigen.state.observed import (
+    Fault,
+    content_at,
+    observe_bundle,
+    observe_certificate,
+    observe_key_pair,
+    observe_presented,
+)
 from pkigen.state.reasons import Anomaly, Reason
 from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH
 from pkigen.state.vault import is_encrypted
@@ -120,6 +128,9 @@ class _Verification:
         self._verifier = PathVerifier(now)
         self._keys: dict[bytes, str] = {}
         self._awaited: dict[str, str] = {}
+        self._references = foreign_files(inventory, self._text)
+        self._foreign = {each.path for each in self._references if each.use not in SECRET_USES}
+        self._unknown = {each.path for each in self._references if self._text(each.path) is None}
         # Edges share certificates and bundles, and follow one another by node.
         self._chain = lru_cache(_REMEMBERED)(self._read_chain)
         self._anchors = lru_cache(_REMEMBERED)(self._read_anchors)
@@ -187,7 +198,7 @@ class _Verification:
 
     def _unexpected(self) -> Iterator[Observation]:
         """A private key where the spec puts none, or a file that would be used together with ours."""
-        known = self._inventory.paths | _OWN_FILES
+        known = self._inventory.paths | _OWN_FILES | self._foreign  # a flag of the spec asks for these
         if self._inventory.cluster.spec.certificates.authority is Authority.OFFLINE:
             known |= _WITH_AN_OFFLINE_AUTHORITY
         for path in self._store.walk():
@@ -271,10 +282,21 @@ class _Verification:
     # -- edges ----------------------------------------------------------------------------------------
 
     def _edges(self) -> Iterator[Observation]:
-        for edge in edges(self._inventory):
+        unknown = [each for each in self._references if each.path in self._unknown]
+        for sentence in not_judged(unknown):
+            yield Observation(
+                subject=sentence.removeprefix("not judged: ").partition(" reads ")[0],
+                reason=Anomaly.NOT_JUDGED,
+                detail=sentence,
+                severity=ObservationSeverity.REMARK,
+            )
+        for edge in edges(self._inventory, self._text):
             self.edges += 1
             for detail in self._broken(edge.without(self._awaited)):
                 yield Observation(subject=str(edge), reason=Anomaly.BROKEN_EDGE, detail=detail)
+
+    def _text(self, path: str) -> bytes | None:
+        return content_at(self._store, path)
 
     def _broken(self, edge: Edge) -> Iterator[str]:
         """Why the two ends of an edge do not trust each other."""
@@ -287,6 +309,8 @@ class _Verification:
 
     def _refused(self, identifier: str, trust: str, whose: str, names: Iterable[str] | None) -> Iterator[str]:
         """Why a certificate is refused, as a server's for each of `names`, or as a client's where None."""
+        if self._unknown.intersection((identifier, trust)):
+            return
         chain, anchors = self._chain(identifier), self._anchors(trust)
         if isinstance(chain, str):
             yield chain
@@ -303,8 +327,11 @@ class _Verification:
                     yield f"{whose} for {name}: {refusal}"
 
     def _read_chain(self, identifier: str) -> Sequence[x509.Certificate] | str:
-        item = self._inventory.certificates[identifier]
-        observed = observe_certificate(self._store, item.location)
+        observed = (
+            observe_presented(self._store, identifier)
+            if identifier in self._foreign
+            else observe_certificate(self._store, self._inventory.certificates[identifier].location)
+        )
         if observed.certificate is None:
             fault = observed.certificate_fault
             return f"{fault.path} {fault.message}" if fault else f"{identifier} cannot be read"

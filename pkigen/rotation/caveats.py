@@ -114,13 +114,11 @@ class Caveats:
 
     def _undistributed(self, step: RotationStep, seen: Live | None) -> RotationError | None:
         """No step after the first can be seen to be safe from here: the nodes must have caught up."""
-        is_first = step is RotationStep.PROMOTE
-        state, runbook = ("prepared", "prepare") if is_first else ("promoted", "promote")
-        served = "present" if is_first else "promoted"
+        state, earlier, served = _BEFORE[step]
         if seen is not None and seen.findings:
             return RotationError(
                 f"not every endpoint serves its {served} certificate: {seen.findings[0]}",
-                hint=f"follow the runbook of {runbook} there, and check again with `pkigen verify --live`",
+                hint=f"follow the runbook of {earlier} there, and check again with `pkigen verify --live`",
             )
         if self._wanted.distributed:
             return None
@@ -138,6 +136,13 @@ class Caveats:
                 hint="follow the runbook, then confirm it with --assume-distributed",
             )
         return None
+
+
+_BEFORE = {
+    RotationStep.PROMOTE: ("prepared", RotationStep.PREPARE, "present"),
+    RotationStep.FINISH: ("promoted", RotationStep.PROMOTE, "promoted"),
+}
+"""What every node must have before a step: which files, by which step; and what endpoints serve then."""
 
 
 def _moment(moment: datetime | None) -> str:

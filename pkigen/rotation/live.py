@@ -25,7 +25,7 @@ from pkigen.desired.generations import CA, KeyPairFiles, ca_id
 from pkigen.state.authority import look_at_all
 from pkigen.state.ledger import read_ledger
 from pkigen.state.lockfile import certificate_facts, read_lock
-from pkigen.state.observed import observe_certificate, parse_certificates
+from pkigen.state.observed import content_at, observe_certificate, parse_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -143,7 +143,7 @@ def look(
     """
     wanted = [
         endpoint
-        for endpoint in endpoints(inventory)
+        for endpoint in endpoints(inventory, partial(content_at, store))
         if only is None or _issuer_id(inventory, endpoint) in only
     ]
     if not wanted:
@@ -221,7 +221,7 @@ class _LiveLook:
         self._authorities, _ = look_at_all(store, inventory, now=now)
         lock = read_lock(store)
         self._locked: Mapping[str, str] = lock.fingerprints if lock is not None else {}
-        self._names = _names(inventory)
+        self._names = _names(inventory, store)
 
     def identity(self, endpoint: Endpoint) -> ServedIdentity | None:
         """A client certificate for etcd, which lets nobody in without one."""
@@ -333,10 +333,10 @@ def _issuer_id(inventory: Inventory, endpoint: Endpoint) -> str:
     return ca_id(issuer) if issuer is not None else ""
 
 
-def _names(inventory: Inventory) -> dict[str, tuple[str, ...]]:
+def _names(inventory: Inventory, store: Store) -> dict[str, tuple[str, ...]]:
     """The names that clients of every serving certificate connect to."""
     found: dict[str, dict[str, None]] = {}
-    for edge in edges(inventory):
+    for edge in edges(inventory, partial(content_at, store)):
         if edge.server_certificate is not None:
             found.setdefault(edge.server_certificate, {}).update(dict.fromkeys(edge.names))
     return {identifier: tuple(names) for identifier, names in found.items()}

@@ -11,6 +11,7 @@ from pkigen.errors import RotationError
 
 if TYPE_CHECKING:
     from pkigen.desired.connections import Peer
+    from pkigen.desired.file_references import FileReference
     from pkigen.desired.inventory import Inventory
     from pkigen.state.observed import Reader
 
@@ -82,12 +83,13 @@ class ProofRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """Every case of every edge."""
+    """Every case of every edge, and what components read that no case is about: nobody has it here."""
 
     verdicts: int
     edges: int
     broken: tuple[Verdict, ...]
     table: tuple[ProofRow, ...]
+    unjudged: tuple[FileReference, ...] = ()
 
     def require(self) -> None:
         """Go on only if nothing breaks.

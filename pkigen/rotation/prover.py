@@ -24,15 +24,25 @@ from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pkigen import layout
 from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, load_public, public_der
 from pkigen.crypto.path_verifier import PathVerifier
+from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.connections import Peer, edges
+from pkigen.desired.file_references import SIGNERS, foreign_files
 from pkigen.desired.items import DesiredFile, FileKind
+from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import read_back
 from pkigen.errors import UnsafePathError
 from pkigen.rotation.proof import CASES, Age, Presented, Proof, ProofRow, State, Verdict
-from pkigen.state.observed import Fault, observe_bundle, observe_certificate, observe_file, read_file
+from pkigen.state.observed import (
+    Fault,
+    content_at,
+    observe_bundle,
+    observe_certificate,
+    observe_file,
+    observe_presented,
+    read_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -41,6 +51,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from pkigen.desired.connections import Edge
+    from pkigen.desired.file_references import FileReference
     from pkigen.spec.model import Node
 
 logger = logging.getLogger(__name__)
@@ -68,7 +79,8 @@ def prove(old: State, new: State, *, now: datetime) -> Proof:
     broken: list[Verdict] = []
     rows: dict[str, list[int]] = {}
     number = count = 0
-    for kind, verdicts in _Prover(old, new, now).groups():
+    prover = _Prover(old, new, now)
+    for kind, verdicts in prover.groups():
         count += 1
         number += len(verdicts)
         row = rows.setdefault(kind, [0] * (len(CASES) + 1))
@@ -81,7 +93,9 @@ def prove(old: State, new: State, *, now: datetime) -> Proof:
         for kind, row in rows.items()
     )
     logger.info("proved: %d cases of %d edges, %d broken", number, count, len(broken))
-    return Proof(verdicts=number, edges=count, broken=tuple(broken), table=table)
+    return Proof(
+        verdicts=number, edges=count, broken=tuple(broken), table=table, unjudged=tuple(prover.unjudged())
+    )
 
 
 def _broken(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
@@ -130,6 +144,9 @@ class _Prover:
         self._judge = PathVerifier(now)
         self._inventory = new.inventory
         self._cluster = new.inventory.cluster
+        self._lines = CommandLines(new.inventory, self._text)
+        self._foreign = foreign_files(new.inventory, self._text)
+        self._unknown = {each.path for each in self._foreign if self._text(each.path) is None}
         self._chain = _Memory(self._read_chain)
         self._anchors = _Memory(self._read_anchors)
         self._key = _Memory(self._read_key)
@@ -142,11 +159,21 @@ class _Prover:
 
     def groups(self) -> Iterator[_Group]:
         awaited = self._awaited()
-        for edge in edges(self._inventory):
+        for edge in edges(self._inventory, self._text):
             yield from self._tls(edge.without(awaited))
         yield from self._signing()
         yield from self._tokens()
         yield from self._secrets()
+
+    def unjudged(self) -> Iterator[FileReference]:
+        """What components read and nobody knows here."""
+        yield from (each for each in self._foreign if each.path in self._unknown)
+
+    def _text(self, path: str) -> bytes | None:
+        return content_at(self._states[Age.NEW].reader, path)
+
+    def _are_known(self, *files: str | None) -> bool:
+        return not any(file is None or file in self._unknown for file in files)
 
     @staticmethod
     def _group(
@@ -184,12 +211,12 @@ class _Prover:
         }
 
     def _tls(self, edge: Edge) -> Iterator[_Group]:
-        if edge.server_certificate is not None and edge.client_trust is not None:
-            server, bundle = edge.server_certificate, edge.client_trust
+        server, bundle = edge.server_certificate, edge.client_trust
+        if server is not None and bundle is not None and self._are_known(server, bundle):
             refusal = partial(self._refusal, server, bundle, edge.names)
             yield self._group(edge.server, edge.client, Presented.SERVING, refusal)
-        if edge.client_certificate is not None and edge.server_trust is not None:
-            client, trust = edge.client_certificate, edge.server_trust
+        client, trust = edge.client_certificate, edge.server_trust
+        if client is not None and trust is not None and self._are_known(client, trust):
             refusal = partial(self._refusal, client, trust, ())
             yield self._group(edge.client, edge.server, Presented.CLIENT, refusal)
 
@@ -216,9 +243,13 @@ class _Prover:
     def _read_chain(self, identifier: str, age: Age) -> Sequence[x509.Certificate] | str:
         state = self._states[age]
         item = state.inventory.certificates.get(identifier)
-        if item is None:
+        if item is None and identifier not in {each.path for each in self._foreign}:
             return f"there is no {identifier}"
-        observed = observe_certificate(state.reader, item.location)
+        observed = (
+            observe_presented(state.reader, identifier)
+            if item is None
+            else observe_certificate(state.reader, item.location)
+        )
         if observed.certificate is None:
             fault = observed.certificate_fault
             return f"{fault.path} {fault.message}" if fault else f"{identifier} cannot be read"
@@ -232,18 +263,29 @@ class _Prover:
 
     def _signing(self) -> Iterator[_Group]:
         """What the controller manager signs, kubelets' own client certificates above all, is let in."""
-        if not self._cluster.ca_keys_on_nodes:
-            return
         for signer in self._cluster.control_plane:
-            for judge in self._cluster.control_plane:
-                files = self._on(signer, layout.SIGNING_CERTIFICATE), self._on(signer, "ca.key")
-                bundle = self._on(judge, "ca.crt")
-                yield self._group(
-                    Peer(component="kube-controller-manager", node=signer.name),
-                    Peer(component="kube-apiserver", node=judge.name),
-                    Presented.SIGNED,
-                    partial(self._signing_refusal, files, bundle),
-                )
+            for files, flag in self._signing_files(signer):
+                for judge in self._cluster.control_plane:
+                    bundle = self._lines.of(ComponentName.API_SERVER, judge).file(flag)
+                    if bundle is not None and self._are_known(*files, bundle):
+                        yield self._group(
+                            Peer(component="kube-controller-manager", node=signer.name),
+                            Peer(component="kube-apiserver", node=judge.name),
+                            Presented.SIGNED,
+                            partial(self._signing_refusal, files, bundle),
+                        )
+
+    def _signing_files(self, signer: Node) -> Iterator[tuple[tuple[str, str], str]]:
+        """What a controller manager signs with, each once, and by which flag an API server judges that."""
+        line = self._lines.of(ComponentName.CONTROLLER_MANAGER, signer)
+        found: dict[tuple[tuple[str, str], str], None] = {}
+        for name in ("", *(f"{each}-" for each in SIGNERS)):
+            certificate = line.file(f"cluster-signing-{name}cert-file")
+            key = line.file(f"cluster-signing-{name}key-file")
+            judged_by = "kubelet-certificate-authority" if name == "kubelet-serving-" else "client-ca-file"
+            if certificate is not None and key is not None:
+                found[(certificate, key), judged_by] = None
+        yield from found
 
     def _signing_refusal(
         self, files: tuple[str, str], bundle: str, presented: Age, trusted: Age
@@ -323,9 +365,8 @@ class _Prover:
         """The files that a component's flags name, as paths in the PKI directory."""
         item = self._flag_files[node.name, component]
         given = _found(self._arguments(item.path, item.kind, age))
-        start = f"--{flag}="
-        values = [each.removeprefix(start) for each in given if each.startswith(start)]
-        return tuple(layout.node_path(node.name, value) for value in values)
+        line = self._lines.started_with(ComponentName(component), node, given)
+        return tuple(line.place(value) for value in line.values(flag))
 
     def _read_arguments(self, path: str, kind: FileKind, age: Age) -> tuple[str, ...] | str:
         """A component's command line as the tree has it: a node may have another phase's than the spec."""
@@ -381,9 +422,6 @@ class _Prover:
     def _content(self, path: str, age: Age) -> bytes | str:
         content = read_file(self._states[age].reader, path)
         return f"{path} {content.message}" if isinstance(content, Fault) else content.data
-
-    def _on(self, node: Node, name: str) -> str:
-        return self._inventory.pki_path(node.name, name)
 
 
 def _kind(peer: Peer) -> str:

@@ -20,6 +20,7 @@ from pkigen.rotation.live import look
 from pkigen.rotation.phases import RotationStep
 from pkigen.rotation.proof import Proof, State
 from pkigen.rotation.prover import prove
+from pkigen.rotation.unmanaged import unmanaged
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import certificates_of
 from pkigen.state.authority_record import RESTORE, AuthorityDifference, compare_authority, generation_path
@@ -161,7 +162,7 @@ def propose(
         plan=plan,
         premises=phases.premises(rotations, wanted.identifiers, step),
         risks=(*map(str, _alarms(plan.authority, wanted)), *caveats.risks(step)),
-        obstacle=caveats.obstacle(step, seen),
+        obstacle=unmanaged(after.inventory, store, wanted.identifiers, step) or caveats.obstacle(step, seen),
         seen=seen,
     )
 

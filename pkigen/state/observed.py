@@ -21,6 +21,7 @@ from cryptography import x509
 from pkigen.crypto.age import is_sealed
 from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, public_der
 from pkigen.desired.generations import CertificateFile, InKubeconfig
+from pkigen.errors import UnsafePathError
 from pkigen.state.seals import LARGEST_RECORD, RECORD_PATH, SealedKey, decode_record
 from pkigen.store import FileContent, MissingError, UnreadableError
 
@@ -162,6 +163,15 @@ def observe_certificate(reader: Reader, location: Location) -> ObservedCertifica
         certificate_fault=certificate_fault,
         key_fault=key_fault,
         modes=tuple(modes),
+    )
+
+
+def observe_presented(reader: Reader, file: str) -> ObservedCertificate:
+    """A certificate that is none of the inventory's, by its file: a PEM file or a kubeconfig."""
+    content = read_file(reader, file)
+    is_kubeconfig = not isinstance(content, Fault) and b"client-certificate-data" in content.data
+    return observe_certificate(
+        reader, InKubeconfig(kubeconfig=file) if is_kubeconfig else CertificateFile(certificate=file)
     )
 
 
@@ -310,6 +320,15 @@ def read_file(reader: Reader, path: str, *, limit: int = _LARGEST_FILE) -> FileC
         return Fault(path=path, kind=FaultKind.MISSING, message="is missing")
     except UnreadableError as error:
         return _unreadable(path, error.reason)
+
+
+def content_at(reader: Reader, path: str) -> bytes | None:
+    """What a file holds; None where it cannot be read, or where that is no path: a flag's value may be."""
+    try:
+        content = read_file(reader, path)
+    except UnsafePathError:
+        return None
+    return None if isinstance(content, Fault) else content.data
 
 
 def exists(reader: Reader, path: str, *, limit: int = _LARGEST_FILE) -> bool:

@@ -49,6 +49,7 @@ class Anomaly(enum.StrEnum):
     LEDGER = "ledger"
     LEDGER_GAP = "ledger-gap"
     BROKEN_EDGE = "broken-edge"
+    NOT_JUDGED = "not-judged"
 
 
 TIME_REASONS = frozenset({Reason.EXPIRED, Reason.EXPIRES_SOON, Reason.REQUESTED})

@@ -252,9 +252,10 @@ def test_what_was_interrupted_is_not_taken_twice(tmp_path: Path, command: tuple[
     spec.write_text(SPEC)
     assert pkigen("init", spec, "--out", tree).code == 0
     assert pkigen("rotate", "ca", "etcd", spec, "--out", tree, "--yes").code == 0
+    arguments = ("rotate", "ca", "etcd", str(spec), "--out", str(tree), "--yes", DISTRIBUTED)
     if command:
-        assert pkigen("rotate", "ca", "etcd", spec, "--out", tree, "--yes").code == 0
-    arguments = ("rotate", "ca", "etcd", str(spec), "--out", str(tree), "--yes", *command)
+        assert pkigen(*arguments).code == 0
+    arguments = (*arguments, *command)
     shutil.copytree(tree, tmp_path / "kept")
     counting = CountingFileSystem()
     assert pkigen(*arguments, filesystem=counting).code == 0

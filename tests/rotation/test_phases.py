@@ -126,8 +126,8 @@ def test_leaves_may_keep_their_keys(workshop: Workshop) -> None:
 def test_without_a_phase_the_next_one_is_proposed(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for phase in ("prepared", "promoted"):
-        assert workshop.rotate("ca", "etcd", "front-proxy").code == 0
+    for phase, vouched in (("prepared", ()), ("promoted", ("--assume-distributed",))):
+        assert workshop.rotate("ca", "etcd", "front-proxy", *vouched).code == 0
         assert workshop.phases() == {"etcd-ca": phase, "front-proxy-ca": phase}
     asked = workshop.rotate("ca", "etcd", "front-proxy")
     assert asked.code == 1
@@ -161,7 +161,7 @@ def test_no_phase_can_be_skipped(workshop: Workshop) -> None:
             )
         assert workshop.photograph() == before
         if phase != "promoted":
-            workshop.rotate("ca", "etcd")
+            workshop.rotate("ca", "etcd", "--assume-distributed")
 
 
 def test_a_step_that_was_taken_is_not_taken_again(workshop: Workshop) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.cli.reports.structured import counts
 from pkigen.cli.reports.tables import page
+from pkigen.desired.file_references import foreign_files, not_judged
 from pkigen.reconcile.restart_commands import health_check, restart_commands
 from pkigen.reconcile.restart_map import Effect, leftovers, restart_map
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP
@@ -35,6 +36,7 @@ def plan_text(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> str:
     lines += waiting_text(plan)
     if plan.makes_authority:
         lines.append("this makes a NEW authority: there is none here, and none is recorded")
+    lines += not_judged(foreign_files(inventory))
     lines += [f"risk: {risk}" for risk in risks]
     if not plan.rotated:
         lines += rotations_text(inventory.rotations)

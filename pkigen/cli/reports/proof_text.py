@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.cli.reports.tables import page, table
+from pkigen.desired.file_references import not_judged
 from pkigen.rotation.proof import CASES
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def proof_text(proof: Proof, premises: Sequence[str] = ()) -> str:
     hidden = len(proof.broken) - _BROKEN_SHOWN
     if hidden > 0:
         lines.append(f"broken: {hidden} more")
+    lines += not_judged(proof.unjudged)
     lines += [f"assumed: {premise}" for premise in premises]
     lines.append(f"{proof.edges} edges, {proof.verdicts} cases, {len(proof.broken)} broken")
     return page(lines)

@@ -43,6 +43,11 @@ class Flag:
         return f"--{self.name}={self.value}"
 
 
+def flag_name(name: str) -> str:
+    """The name of a flag of Kubernetes' programs as they know it: `_` is `-` (`WordSepNormalizeFunc`)."""
+    return name.replace("_", "-")
+
+
 def merged(defaults: Mapping[str, str | list[str]], extra: Iterable[ExtraArg]) -> tuple[Flag, ...]:
     """Defaults by name, then the extra flags as given; an extra flag drops every default of its name.
 

@@ -6,7 +6,7 @@ For templates of a user's own it runs every time; for the built-in ones in the t
 from __future__ import annotations
 
 import re
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -29,7 +29,7 @@ from pkigen.desired.rendering.pods import StaticPod
 from pkigen.errors import TemplateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pkigen.desired.items import FileKind
 
@@ -83,6 +83,35 @@ def arguments(text: str, kind: FileKind) -> tuple[str, ...] | None:
         return tuple(str(each) for each in command[1:])
     except (_Mismatch, ValueError, TypeError):
         return None
+
+
+_KUBELET_SETTINGS = {
+    "client-ca-file": ("authentication", "x509", "clientCAFile"),
+    "tls-cert-file": ("tlsCertFile",),
+    "tls-private-key-file": ("tlsPrivateKeyFile",),
+    "port": ("port",),
+}
+"""What of a kubelet's configuration has a flag of its own."""
+
+
+@lru_cache(maxsize=64)
+def kubelet_settings(text: bytes) -> Mapping[str, str] | None:
+    """What a kubelet's configuration says of certificates and its port, by flag; None where it is none.
+
+    Nodes have the same one, so it is parsed once.
+    """
+    try:
+        (configuration,) = documents(text.decode())
+    except (_Mismatch, ValueError):
+        return None
+    found = {flag: _at(configuration, keys) for flag, keys in _KUBELET_SETTINGS.items()}
+    return {flag: str(value) for flag, value in found.items() if value not in {None, ""}}
+
+
+def _at(content: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content if isinstance(content, str | int) else None
 
 
 @singledispatch

@@ -1,0 +1,147 @@
+"""What every component is started with, after `extraArgs` and with its configuration file: what really runs.
+
+The flags are those of `rendering.flags`; no template can render others (`rendering.read_back`). A kubelet's
+configuration may be a template of the operator's own, so it is read where there is a tree.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.desired.readers import ComponentName
+from pkigen.desired.rendering import flags as rendered
+from pkigen.desired.rendering import nodes, pods, read_back
+from pkigen.spec.model import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from pkigen.desired.inventory import Inventory
+    from pkigen.desired.rendering.flags import Flag
+    from pkigen.desired.rendering.pods import HostPath
+    from pkigen.spec.model import Node
+
+    ReadText = Callable[[str], bytes | None]
+    """What stands at a path of the PKI directory; None where nothing can be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectiveFlags:
+    """What one component on one node is started with.
+
+    `mounts` are the host's paths that a static Pod sees; None for what sees the whole host. `settings` are
+    those of its configuration file, by the flag that each stands for: a flag counts more.
+    """
+
+    component: ComponentName
+    node: Node
+    flags: tuple[Flag, ...]
+    mounts: tuple[HostPath, ...] | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """Every value that a flag is given, in order."""
+        return tuple(flag.value for flag in self.flags if self._spelt(flag) == name)
+
+    def value(self, name: str) -> str:
+        """The value that counts: the last one, as pflag has it; empty where none is given."""
+        given = self.values(name)
+        return given[-1] if given else self.settings.get(name, "")
+
+    def file(self, name: str) -> str | None:
+        """Where the file that a flag names stands in the PKI directory; None where it names none."""
+        value = self.value(name)
+        return self.place(value) if value else None
+
+    def place(self, value: str) -> str:
+        """Where a file that the component knows as `value` stands in the PKI directory."""
+        path = "/" + posixpath.normpath(f"/{value}").lstrip("/")
+        for mount in sorted(self.mounts or (), key=lambda mount: -len(mount.mount_path)):
+            inside = posixpath.relpath(path, mount.mount_path)
+            if inside != ".." and not inside.startswith("../"):
+                path = posixpath.normpath(posixpath.join(mount.path, inside))
+                break
+        return layout.node_path(self.node.name, path)
+
+    def _spelt(self, flag: Flag) -> str:
+        """Kubernetes' programs take `_` for `-` (`WordSepNormalizeFunc`); etcd does not."""
+        return flag.name if self.component is ComponentName.ETCD else rendered.flag_name(flag.name)
+
+
+class CommandLines:
+    """The command lines of one cluster; each is made once."""
+
+    def __init__(self, inventory: Inventory, read: ReadText | None = None) -> None:
+        self._inventory = inventory
+        self._cluster = inventory.cluster
+        self._read = read
+        self._holds_pods = self._cluster.spec.runtime is Runtime.STATIC_PODS
+        self._made: dict[tuple[ComponentName, str], EffectiveFlags] = {}
+
+    def of(self, component: ComponentName, node: Node) -> EffectiveFlags:
+        """What a component is started with on a node that runs it."""
+        key = component, node.name
+        if key not in self._made:
+            self._made[key] = self._make(component, node)
+        return self._made[key]
+
+    def started_with(self, component: ComponentName, node: Node, arguments: Iterable[str]) -> EffectiveFlags:
+        """The same for other arguments: those of the node's own manifest, say."""
+        pairs = (argument.removeprefix("--").partition("=") for argument in arguments)
+        return EffectiveFlags(
+            component=component,
+            node=node,
+            flags=tuple(rendered.Flag(name, value) for name, _, value in pairs),
+            mounts=self.of(component, node).mounts,
+        )
+
+    def _make(self, component: ComponentName, node: Node) -> EffectiveFlags:
+        cluster, inventory = self._cluster, self._inventory
+        match component:
+            case ComponentName.API_SERVER:
+                flags = rendered.kube_apiserver(cluster, node, inventory.rotations)
+                pod = pods.kube_apiserver(cluster, node, inventory.rotations)
+            case ComponentName.CONTROLLER_MANAGER:
+                flags = rendered.kube_controller_manager(cluster, node)
+                pod = pods.kube_controller_manager(cluster, node)
+            case ComponentName.SCHEDULER:
+                flags = rendered.kube_scheduler(cluster, node)
+                pod = pods.kube_scheduler(cluster, node)
+            case ComponentName.ETCD:
+                flags = rendered.etcd(cluster, node, inventory.etcd)
+                pod = pods.etcd(cluster, node, inventory.etcd)
+            case _:
+                return self._of_kubelet(node)
+        return EffectiveFlags(
+            component=component, node=node, flags=flags, mounts=pod.mounts if self._holds_pods else None
+        )
+
+    def _of_kubelet(self, node: Node) -> EffectiveFlags:
+        # Where the unit is the package's, it names the same two files first (10-kubeadm.conf).
+        flags = rendered.kubelet_of_systemd(self._cluster, node)
+        plain = EffectiveFlags(component=ComponentName.KUBELET, node=node, flags=flags)
+        configuration = plain.file("config")
+        return EffectiveFlags(
+            component=ComponentName.KUBELET,
+            node=node,
+            flags=flags,
+            settings=self._settings(configuration) if configuration else {},
+        )
+
+    def _settings(self, path: str) -> Mapping[str, str]:
+        text = self._read(path) if self._read is not None else None
+        found = read_back.kubelet_settings(text) if text is not None else None
+        if found is not None:
+            return found
+        return self._rendered_settings() if path in self._inventory.paths else {}
+
+    def _rendered_settings(self) -> Mapping[str, str]:
+        configuration = nodes.kubelet_configuration(self._cluster, self._cluster.spec.nodes[0])
+        return {
+            "client-ca-file": configuration.client_ca_file,
+            "tls-cert-file": configuration.tls_cert_file,
+            "tls-private-key-file": configuration.tls_private_key_file,
+        }

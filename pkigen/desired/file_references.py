@@ -1,0 +1,188 @@
+"""Which files of trust the components read, by the flags that name them; and which of these are foreign.
+
+A flag of `extraArgs` may name a file that pkigen does not make: nothing that pkigen does changes it, so what
+depends on it is judged by what lies there, or not at all, and then it is called by its name.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen.desired.command_lines import CommandLines
+from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, ca_id
+from pkigen.desired.readers import ComponentName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pkigen.desired.command_lines import EffectiveFlags, ReadText
+    from pkigen.desired.inventory import Inventory
+    from pkigen.spec.model import Node
+
+
+class Use(enum.Enum):
+    """What a component does with a file that a flag names."""
+
+    TRUST = enum.auto()
+    """It judges others by it: a bundle of CAs, or the CA data of a kubeconfig."""
+    CREDENTIAL = enum.auto()
+    """It shows it to others."""
+    KUBECONFIG = enum.auto()
+    """Both."""
+    SIGNER = enum.auto()
+    """It signs certificates with it: exactly one."""
+    SIGNING_KEY = enum.auto()
+    TOKEN_KEYS = enum.auto()
+    """It judges tokens by it; the flag may be given several times."""
+    SECRETS = enum.auto()
+    """It encrypts with it."""
+
+
+SECRET_USES = frozenset({Use.SIGNING_KEY, Use.SECRETS})
+"""Uses of files that hold a private key, which no tree should hold unasked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileReference:
+    """A file of trust that a component reads on a node.
+
+    `file` is what it calls it, `path` where that stands in the PKI directory. `owner` is the id of what
+    has to rotate together with it.
+    """
+
+    component: ComponentName
+    node: str
+    flag: str
+    file: str
+    path: str
+    use: Use
+    owner: str
+
+    def __str__(self) -> str:
+        return f"{self.component} on {self.node} reads {self.file} (--{self.flag})"
+
+
+SIGNERS = ("kubelet-client", "kube-apiserver-client", "kubelet-serving", "legacy-unknown")
+"""The signers of the controller manager that may have a pair of files of their own."""
+_KUBERNETES, _ETCD, _FRONT_PROXY = map(ca_id, CA)
+_SIGNING = {
+    "cluster-signing-cert-file": (Use.SIGNER, _KUBERNETES),
+    "cluster-signing-key-file": (Use.SIGNING_KEY, _KUBERNETES),
+    **{f"cluster-signing-{name}-cert-file": (Use.SIGNER, _KUBERNETES) for name in SIGNERS},
+    **{f"cluster-signing-{name}-key-file": (Use.SIGNING_KEY, _KUBERNETES) for name in SIGNERS},
+}
+_KUBECONFIGS = {
+    "kubeconfig": (Use.KUBECONFIG, _KUBERNETES),
+    "authentication-kubeconfig": (Use.KUBECONFIG, _KUBERNETES),
+    "authorization-kubeconfig": (Use.KUBECONFIG, _KUBERNETES),
+}
+_CLIENT_CAS = {
+    "client-ca-file": (Use.TRUST, _KUBERNETES),
+    "requestheader-client-ca-file": (Use.TRUST, _FRONT_PROXY),
+}
+_FLAGS: dict[ComponentName, dict[str, tuple[Use, str]]] = {
+    ComponentName.API_SERVER: {
+        **_CLIENT_CAS,
+        "kubelet-certificate-authority": (Use.TRUST, _KUBERNETES),
+        "etcd-cafile": (Use.TRUST, _ETCD),
+        "tls-cert-file": (Use.CREDENTIAL, _KUBERNETES),
+        "kubelet-client-certificate": (Use.CREDENTIAL, _KUBERNETES),
+        "proxy-client-cert-file": (Use.CREDENTIAL, _FRONT_PROXY),
+        "etcd-certfile": (Use.CREDENTIAL, _ETCD),
+        "service-account-key-file": (Use.TOKEN_KEYS, SA),
+        "service-account-signing-key-file": (Use.SIGNING_KEY, SA),
+        "encryption-provider-config": (Use.SECRETS, ENCRYPTION_KEY),
+    },
+    ComponentName.CONTROLLER_MANAGER: {
+        **_CLIENT_CAS,
+        **_KUBECONFIGS,
+        **_SIGNING,
+        "root-ca-file": (Use.TRUST, _KUBERNETES),
+        "service-account-private-key-file": (Use.SIGNING_KEY, SA),
+    },
+    ComponentName.SCHEDULER: {**_CLIENT_CAS, **_KUBECONFIGS},
+    ComponentName.ETCD: {
+        "trusted-ca-file": (Use.TRUST, _ETCD),
+        "peer-trusted-ca-file": (Use.TRUST, _ETCD),
+        "cert-file": (Use.CREDENTIAL, _ETCD),
+        "peer-cert-file": (Use.CREDENTIAL, _ETCD),
+    },
+    ComponentName.KUBELET: {
+        "kubeconfig": (Use.KUBECONFIG, _KUBERNETES),
+        "client-ca-file": (Use.TRUST, _KUBERNETES),
+        "tls-cert-file": (Use.CREDENTIAL, _KUBERNETES),
+    },
+}
+
+
+def file_references(inventory: Inventory, lines: CommandLines | None = None) -> Iterator[FileReference]:
+    """Every file of trust that a component of the cluster reads, by component and node."""
+    cluster = inventory.cluster
+    lines = lines or CommandLines(inventory)
+    for component, flags in _FLAGS.items():
+        nodes: Iterable[Node] = cluster.control_plane
+        if component is ComponentName.ETCD:
+            nodes = cluster.etcd_members
+        elif component is ComponentName.KUBELET:
+            nodes = sorted(cluster.spec.nodes, key=lambda node: node.name)
+        for node in nodes:
+            line = lines.of(component, node)
+            for flag, (use, owner) in flags.items():
+                if owner == _ETCD and not cluster.etcd_members:
+                    continue  # an external etcd's files are its operator's
+                for file in _files(line, flag, use):
+                    yield FileReference(
+                        component=component,
+                        node=node.name,
+                        flag=flag,
+                        file=file,
+                        path=line.place(file),
+                        use=use,
+                        owner=owner,
+                    )
+
+
+def _files(line: EffectiveFlags, flag: str, use: Use) -> tuple[str, ...]:
+    given = line.values(flag) if use is Use.TOKEN_KEYS else (line.value(flag),)
+    pairs = sni_pairs(line) if flag == "tls-cert-file" else ()
+    return tuple(filter(None, (*given, *(pair.certificate for pair in pairs))))
+
+
+@dataclass(frozen=True, slots=True)
+class SNIPair:
+    """A serving certificate for clients that ask for certain names (`--tls-sni-cert-key`)."""
+
+    certificate: str
+    names: tuple[str, ...]
+
+
+def sni_pairs(line: EffectiveFlags) -> Iterator[SNIPair]:
+    """The pairs of an API server beside `--tls-cert-file`: `cert,key` or `cert,key:name,name`."""
+    for value in line.values("tls-sni-cert-key"):
+        files, _, names = value.partition(":")
+        yield SNIPair(files.partition(",")[0], tuple(filter(None, names.lower().split(","))))
+
+
+def foreign_files(inventory: Inventory, read: ReadText | None = None) -> tuple[FileReference, ...]:
+    """The files of trust that a component reads and pkigen does not make."""
+    lines = CommandLines(inventory, read)
+    return tuple(each for each in file_references(inventory, lines) if each.path not in inventory.paths)
+
+
+_NAMED = 3
+
+
+def not_judged(references: Iterable[FileReference]) -> Iterator[str]:
+    """What is left out, one sentence for each file: whoever reads it is judged by nobody."""
+    nodes: dict[tuple[str, str, str], dict[str, None]] = {}
+    for each in references:
+        nodes.setdefault((str(each.component), each.file, each.flag), {})[each.node] = None
+    for (component, file, flag), found in nodes.items():
+        some = list(found)
+        more = f" and {len(some) - _NAMED} more nodes" if len(some) > _NAMED else ""
+        yield (
+            f"not judged: {component} on {', '.join(some[:_NAMED])}{more} reads {file} (--{flag}), "
+            "which pkigen does not manage"
+        )

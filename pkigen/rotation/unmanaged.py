@@ -1,0 +1,155 @@
+"""What stands against a rotation because a flag leads a component to another file than pkigen's.
+
+The proof shows that a step breaks nothing. That is not enough for `prepare`, which breaks nothing either
+where it comes to nothing: whoever reads another file does not trust the next generation, and is locked out by
+`promote`. So it is asked beforehand, of every flag that names a file of what rotates.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pkigen import layout
+from pkigen.crypto.keys import UnsupportedKeyError, load_public, public_der
+from pkigen.desired.command_lines import CommandLines
+from pkigen.desired.file_references import FileReference, Use, file_references
+from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Slot, ca_id, ca_location, sa_path
+from pkigen.desired.items import DesiredCopy, DesiredFile, DesiredKubeconfig, FileKind, MaterialKind
+from pkigen.errors import RotationError
+from pkigen.rotation.phases import RotationStep
+from pkigen.state.observed import Fault, content_at, observe_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from pkigen.desired.inventory import Inventory
+    from pkigen.desired.items import Desired
+    from pkigen.state.observed import Reader
+
+
+def unmanaged(
+    inventory: Inventory, reader: Reader, identifiers: Collection[str], step: RotationStep
+) -> RotationError | None:
+    """Why these must not rotate: a component reads a file of theirs that does not rotate with them.
+
+    Args:
+        inventory: What must exist after the step.
+        reader: The PKI directory as it is.
+        identifiers: The ids of what rotates.
+        step: Which step; the way back is always open.
+    """
+    if step is RotationStep.ROLLBACK:
+        return None
+    return next(_Unmanaged(inventory, reader, step).obstacles(identifiers), None)
+
+
+class _Unmanaged:
+    def __init__(self, inventory: Inventory, reader: Reader, step: RotationStep) -> None:
+        self._inventory = inventory
+        self._reader = reader
+        self._step = step
+        self._items = {path: item for item in inventory.items for path in item.paths}
+
+    def obstacles(self, identifiers: Collection[str]) -> Iterator[RotationError]:
+        """One for each flag that leads elsewhere, the first to be told."""
+        lines = CommandLines(self._inventory, self._text)
+        references = [each for each in file_references(self._inventory, lines) if each.owner in identifiers]
+        for each in references:
+            if each.path not in self._items and self._text(each.path) is None:
+                yield _refusal(each, "which pkigen does not manage: it would not rotate with the rest")
+        if self._step is RotationStep.PREPARE:
+            yield from self._left_behind(references)
+
+    def _left_behind(self, references: list[FileReference]) -> Iterator[RotationError]:
+        """Who would not take up the next generation, although nothing breaks yet."""
+        for each in references:
+            if not self._follows(each):
+                yield _refusal(each, _LACKS[each.use].format(each.owner))
+        yield from self._of_token_keys([each for each in references if each.use is Use.TOKEN_KEYS])
+
+    def _of_token_keys(self, references: list[FileReference]) -> Iterator[RotationError]:
+        """An API server that takes no tokens of the next key, whatever files its flags name."""
+        by_node: dict[str, list[FileReference]] = {}
+        for each in references:
+            by_node.setdefault(each.node, []).append(each)
+        for found in by_node.values():
+            if not any(map(self._accepts_next, found)):
+                files = " and ".join(each.file for each in found)
+                yield RotationError(
+                    f"{found[0].component} on {found[0].node} takes tokens of the keys in {files} alone "
+                    f"(--{found[0].flag}): it would accept none of the next key",
+                    hint=_way_out(found[0]),
+                )
+
+    def _accepts_next(self, reference: FileReference) -> bool:
+        match self._items.get(reference.path):
+            case DesiredCopy(material=MaterialKind.SA_PUBLIC_KEY, slot=slot):
+                return slot is Slot.NEXT
+            case None:
+                wanted = self._public(sa_path(Slot.NEXT, layout.SA_PUBLIC_KEY))
+                return wanted is not None and wanted == self._public(reference.path)
+            case _:
+                return False
+
+    def _public(self, path: str) -> bytes | None:
+        text = self._text(path)
+        try:
+            return public_der(load_public(text)) if text is not None else None
+        except UnsupportedKeyError:
+            return None
+
+    def _follows(self, reference: FileReference) -> bool:
+        """Whether what a flag names changes with a rotation as it must."""
+        item = self._items.get(reference.path)
+        match reference.use:
+            case Use.TRUST | Use.KUBECONFIG:
+                return self._trusts_next(reference) if item is None else _is_trust_of(item, reference.owner)
+            case Use.SIGNER:
+                return item is None or _is_copy(item, MaterialKind.SIGNING_CERTIFICATE)
+            case Use.SECRETS:
+                return isinstance(item, DesiredFile) and item.kind is FileKind.ENCRYPTION_CONFIGURATION
+            case _:
+                return True
+
+    def _trusts_next(self, reference: FileReference) -> bool:
+        """Whether an operator's own bundle holds the next CA already, which he has brought."""
+        successor = ca_location(CA.of_id(reference.owner), Slot.NEXT).certificate
+        wanted, held = (observe_bundle(self._reader, path) for path in (successor, reference.path))
+        return not isinstance(wanted, Fault) and not isinstance(held, Fault) and wanted[0] in held
+
+    def _text(self, path: str) -> bytes | None:
+        return content_at(self._reader, path)
+
+
+_LACKS = {
+    Use.TRUST: "which does not hold two generations of {}",
+    Use.KUBECONFIG: "which does not hold two generations of {}",
+    Use.SIGNER: "which would hold two generations of {}: the controller manager accepts exactly one",
+    Use.SECRETS: "which does not hold two generations of {}",
+}
+
+
+def _is_copy(item: Desired, material: MaterialKind) -> bool:
+    return isinstance(item, DesiredCopy) and item.material is material
+
+
+def _is_trust_of(item: Desired, owner: str) -> bool:
+    match item:
+        case DesiredKubeconfig(trust=ca):
+            return ca_id(ca) == owner
+        case DesiredCopy(material=MaterialKind.TRUST_BUNDLE, ca=CA() as ca):
+            return ca_id(ca) == owner
+        case _:
+            return False
+
+
+def _refusal(reference: FileReference, why: str) -> RotationError:
+    return RotationError(f"{reference}, {why}", hint=_way_out(reference))
+
+
+def _way_out(reference: FileReference) -> str:
+    hint = f"take {reference.flag} out of extraArgs and `pkigen apply`: pkigen sets it to a file of its own"
+    if reference.owner == ENCRYPTION_KEY:
+        return hint
+    what = "key" if reference.owner == SA else "CA"
+    return f"{hint}; or put a copy of your file, with the next {what} in it, at {reference.path}"
