@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from pkigen import layout
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import pods
-from pkigen.desired.rendering.flags import ETCD_CLIENT_PORT, ETCD_PEER_PORT, localhost
-from pkigen.notation import host_text
+from pkigen.desired.rendering.flags import ETCD_CLIENT_PORT, last_value, localhost, peer_url
 from pkigen.reconcile.restart_map import Effect, Restart
 from pkigen.spec.model import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pkigen.spec.model import ClusterSpec
+    from pkigen.spec.model import ClusterSpec, Node
 
 
 def restart_commands(step: Restart, cluster: ClusterSpec) -> tuple[str, ...]:
     """The shell commands that carry out one step on its node; none where nothing has to be done."""
     if step.member is not None:
         return _membership_commands(step, cluster)
+    if step.copies:
+        return (*_arrived(step, cluster), *_removal_commands(step), *_restarted(step, cluster.spec.runtime))
     forgotten = (f"rm -f {shlex.quote(path)}" for path in step.forgets)
     return (*_removal_commands(step), *forgotten, *_start_commands(step, cluster.spec.runtime))
 
@@ -51,33 +55,77 @@ def _start_commands(step: Restart, runtime: Runtime) -> tuple[str, ...]:
     if runtime is Runtime.SYSTEMD or step.component in {ComponentName.KUBELET, ComponentName.KUBE_PROXY}:
         enabled = (f"systemctl enable {step.component}",) if step.removes else ()
         return ("systemctl daemon-reload", *enabled, f"systemctl restart {step.component}")
-    manifest = f"/etc/kubernetes/manifests/{step.component}.yaml"
+    return _recreated(step.component)
+
+
+def _restarted(step: Restart, runtime: Runtime) -> tuple[str, ...]:
+    """Also where the kubelet starts it by itself: what answers afterwards is sure to be the new one."""
+    return _start_commands(replace(step, effect=Effect.RESTART, copies=False), runtime)
+
+
+def _arrived(step: Restart, cluster: ClusterSpec) -> Iterator[str]:
+    """A command that fails while the node has not got the files of a member that moves."""
+    if not step.moves:
+        return
+    place = f"{layout.MANIFESTS_DIRECTORY}/etcd.yaml"
+    if cluster.spec.runtime is Runtime.SYSTEMD:
+        place = f"{layout.FLAGS_DIRECTORY}/etcd.env"
+    url = shlex.quote(_peer_urls(cluster, _member(cluster, step.node)))
+    yield f"grep -q -F -e {url} {place}  # the files must be there by now"
+
+
+def _recreated(component: ComponentName) -> tuple[str, ...]:
+    manifest = f"{layout.MANIFESTS_DIRECTORY}/{component}.yaml"
     # The kubelet stops the Pod when its manifest goes and starts a new one when it comes back.
     return (
-        f"mv {manifest} /etc/kubernetes/{step.component}.yaml.away",
-        _gone(step.component),
-        f"mv /etc/kubernetes/{step.component}.yaml.away {manifest}",
+        f"mv {manifest} /etc/kubernetes/{component}.yaml.away",
+        _gone(component),
+        f"mv /etc/kubernetes/{component}.yaml.away {manifest}",
     )
 
 
 def _membership_commands(step: Restart, cluster: ClusterSpec) -> tuple[str, ...]:
     """Ask etcd, at a member that stays, to change its membership (etcd, "Runtime reconfiguration")."""
     pki = f"{cluster.spec.certificates.directory}/etcd"
-    member = next(each for each in cluster.etcd_members if each.name == step.node)
+    member = _member(cluster, step.node)
+    # A member that moves is asked on its own node, before its new files come: by an address that stays.
+    host = localhost(member) if step.effect is Effect.MOVES else str(member.advertise_address)
     etcdctl = (
-        f"etcdctl --endpoints=https://{host_text(member.advertise_address)}:{ETCD_CLIENT_PORT} "
+        f"etcdctl --endpoints={shlex.quote(_client_url(cluster, host))} "
         f"--cacert={shlex.quote(f'{pki}/ca.crt')} --cert={shlex.quote(f'{pki}/healthcheck-client.crt')} "
         f"--key={shlex.quote(f'{pki}/healthcheck-client.key')}"
     )
     if cluster.spec.runtime is Runtime.STATIC_PODS:
         # etcd's image brings the program; the API server, and so `kubectl exec`, may be away just now.
         etcdctl = f"crictl exec \"$(crictl ps --quiet --name '^etcd$')\" {etcdctl}"
+    name = shlex.quote(str(step.member))
+    listed = f"{etcdctl} member list | awk -F', ' -v name={name} '$3 == name {{print $1}}'"
     if step.effect is Effect.EXPELS:
-        listed = f"{etcdctl} member list | awk -F', ' '$3 == \"{step.member}\" {{print $1}}'"
         return (f'{etcdctl} member remove "$({listed})"',)
-    newcomer = next(each for each in cluster.etcd_members if each.name == step.member)
-    url = f"https://{host_text(newcomer.advertise_address)}:{ETCD_PEER_PORT}"
-    return (f"{etcdctl} member add {step.member} --peer-urls={url}",)
+    urls = shlex.quote(_peer_urls(cluster, _member(cluster, str(step.member))))
+    if step.effect is Effect.MOVES:
+        return (f'{etcdctl} member update "$({listed})" --peer-urls={urls}',)
+    return (f"{etcdctl} member add {name} --peer-urls={urls}",)
+
+
+def _member(cluster: ClusterSpec, name: str) -> Node:
+    return next(each for each in cluster.etcd_members if each.name == name)
+
+
+def _peer_urls(cluster: ClusterSpec, member: Node) -> str:
+    """By which URLs a member's peers know it."""
+    return last_value(cluster.spec.etcd.extra_args, "initial-advertise-peer-urls") or peer_url(member)
+
+
+def _client_url(cluster: ClusterSpec, host: str) -> str:
+    """Where a member is asked: at the port that it listens at."""
+    port = ETCD_CLIENT_PORT
+    for url in (last_value(cluster.spec.etcd.extra_args, "listen-client-urls") or "").split(","):
+        found = urlsplit(url)
+        if found.scheme == "https" and found.port:
+            port = found.port
+            break
+    return f"https://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def quoted(text: str) -> str:

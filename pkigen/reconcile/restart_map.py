@@ -9,7 +9,7 @@ etcd's `client/pkg/transport/listener.go`. Nothing here restarts anything.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -39,11 +39,12 @@ if TYPE_CHECKING:
 class Effect(enum.StrEnum):
     """What a changed file asks of the component that reads it, the weightiest first.
 
-    The first two are asked of an etcd member because another one leaves or comes, which the step names.
+    The first three are asked of an etcd member because one leaves, comes or moves, which the step names.
     """
 
     EXPELS = "removes a member"
     ADMITS = "adds a member"
+    MOVES = "updates a member"
     STARTS = "starts for the first time"
     RESTART = "restart"
     RECREATED = "recreated by the kubelet"
@@ -54,8 +55,10 @@ class Effect(enum.StrEnum):
 class Restart:
     """One component on one node, and what its changed files ask of it.
 
-    `files` are absolute paths on the node. `member` is whom an etcd member admits or expels. `removes` is the
-    manifest or unit that ran the component until now: copying a tree over a node takes nothing away.
+    `files` are absolute paths on the node. `member` is whom an etcd member admits or expels, or itself, if it
+    moves. `removes` is the manifest or unit that ran the component until now: copying a tree over a node
+    takes nothing away. `copies` says that the node must not have its new files before this step, or members would
+    be away together; `moves` that the machine has another address from then on.
     `forgets` are files of the component's own that it would prefer to what is new.
     """
 
@@ -66,6 +69,8 @@ class Restart:
     member: str | None = None
     removes: tuple[str, ...] = ()
     forgets: tuple[str, ...] = ()
+    copies: bool = False
+    moves: bool = False
 
 
 _EFFECTS = {
@@ -140,19 +145,40 @@ def restart_map(inventory: Inventory, changes: Iterable[Action]) -> tuple[Restar
         for (component, node), effects in asked.items()
         if component is ComponentName.ETCD and Effect.STARTS in effects and node in inventory.etcd.joined
     }
-    return (
-        *(_membership(inventory, Effect.EXPELS, name) for name in _former_members(changes, inventory)),
-        *_with_admissions(
-            _ordered(
-                asked,
-                newcomers,
-                removes=_former_definitions(inventory, changes),
-                forgets=_outdated_credentials(inventory, changes),
-            ),
-            newcomers,
-            inventory,
-        ),
+    movers = {
+        str(change.node)
+        for change in changes
+        if change.reason is Reason.MEMBER_MOVES and not isinstance(change, Remove)
+    } - newcomers
+    steps = _ordered(
+        asked,
+        newcomers,
+        removes=_former_definitions(inventory, changes),
+        forgets=_outdated_credentials(inventory, changes),
     )
+    return (
+        *(
+            _membership(inventory, Effect.EXPELS, name, movers)
+            for name in _former_members(changes, inventory)
+        ),
+        *_with_admissions(_one_by_one(steps, movers, inventory), newcomers, inventory),
+    )
+
+
+def _one_by_one(steps: Iterable[Restart], movers: Collection[str], inventory: Inventory) -> Iterator[Restart]:
+    """Members of etcd get their new files in turn: with all of them away at once there is no quorum."""
+    several = len(inventory.cluster.etcd_members) > 1
+    for step in steps:
+        if step.component is not ComponentName.ETCD:
+            yield step
+            continue
+        moves = step.node in movers
+        if moves:
+            yield Restart(
+                node=step.node, component=step.component, effect=Effect.MOVES, files=(), member=step.node
+            )
+        is_away = moves or (several and step.effect is Effect.RECREATED)
+        yield replace(step, copies=is_away, moves=moves)
 
 
 def _asked_of_components(
@@ -295,7 +321,7 @@ def _ordered(
             effect=_weightiest(effects),
             files=tuple(sorted(files)),
             removes=removes.get((component, node), ()),
-            forgets=forgets.get((component, node), ()),
+            forgets=() if Effect.STARTS in effects else forgets.get((component, node), ()),
         )
 
 
@@ -313,9 +339,10 @@ def _with_admissions(
         yield step
 
 
-def _membership(inventory: Inventory, effect: Effect, member: str) -> Restart:
-    """A step at the member that has been there longest."""
-    asked = (*inventory.etcd.founders, *inventory.etcd.joined)[0]
+def _membership(inventory: Inventory, effect: Effect, member: str, movers: Collection[str] = ()) -> Restart:
+    """A step at the member that has been there longest, and stays where it is if any does."""
+    members = (*inventory.etcd.founders, *inventory.etcd.joined)
+    asked = next((each for each in members if each not in movers), members[0])
     return Restart(node=asked, component=ComponentName.ETCD, effect=effect, files=(), member=member)
 
 

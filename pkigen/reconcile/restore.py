@@ -6,15 +6,17 @@ Every change since then is undone, newest first, in one transaction that leaves 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.errors import StoreError, UsageError
+from pkigen.reconcile.member_moves import has_moved, kind_of
 from pkigen.reconcile.plan import Create, Remove, Rewrite
 from pkigen.state.authority_record import observe_authority
 from pkigen.state.ledger import Event, LedgerEntry, appended, mismatch, read_ledger, recorded_entry
 from pkigen.state.lockfile import LARGEST_LOCK, lock_digest, read_lock, with_authority, with_ledger
+from pkigen.state.reasons import Reason
 from pkigen.state.views import View
 from pkigen.store import BackupAction, MissingError
 
@@ -33,13 +35,14 @@ _LARGEST_READ = 1 << 20
 class Restore:
     """A file that gets an older content: which backup holds it, and the SHA-256 that it had there.
 
-    `is_back` says that there is no such file now.
+    `is_back` says that there is no such file now, and `moves` that it moves a member of etcd.
     """
 
     path: str
     backup: str
     sha256: str
     is_back: bool
+    moves: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,10 @@ class Rollback:
     def changes(self) -> tuple[Action, ...]:
         """The same as actions, for the restart map."""
         return (
-            *(_action(Create if each.is_back else Rewrite, each.path) for each in self.restores),
+            *(
+                _action(Create if each.is_back else Rewrite, each.path, moves=each.moves)
+                for each in self.restores
+            ),
             *(_action(Remove, path) for path in self.removes),
         )
 
@@ -64,7 +70,10 @@ class Rollback:
         """What the changes did that it would undo, taken as one: the other way round."""
         return (
             *(_action(Create, path) for path in self.removes),
-            *(_action(Remove if each.is_back else Rewrite, each.path) for each in self.restores),
+            *(
+                _action(Remove if each.is_back else Rewrite, each.path, moves=each.moves)
+                for each in self.restores
+            ),
         )
 
 
@@ -116,7 +125,8 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
     for path, (origin, entry) in sorted(states.items()):
         is_there = _exists(store, path)
         if entry.action is not BackupAction.CREATED:
-            restores.append(Restore(path=path, backup=origin.id, sha256=entry.sha256, is_back=not is_there))
+            restore = Restore(path=path, backup=origin.id, sha256=entry.sha256, is_back=not is_there)
+            restores.append(replace(restore, moves=_moves(store, restore)))
         elif is_there:
             removes.append(path)
     return Rollback(
@@ -187,10 +197,16 @@ def kept_content(store: Store, restore: Restore) -> FileContent:
     return content
 
 
-def _action(kind: type[Action], path: str) -> Action:
+def _moves(store: Store, restore: Restore) -> bool:
+    if restore.is_back or kind_of(restore.path) is None:
+        return False
+    return has_moved(restore.path, kept_content(store, restore).data, store.read(restore.path).data)
+
+
+def _action(kind: type[Action], path: str, *, moves: bool = False) -> Action:
     top, _, rest = path.partition("/")
     node = rest.partition("/")[0] if top == layout.NODES else None
-    return kind(id=path, paths=(path,), node=node, reason=None)
+    return kind(id=path, paths=(path,), node=node, reason=Reason.MEMBER_MOVES if moves else None)
 
 
 def _exists(store: Store, path: str) -> bool:

@@ -28,6 +28,7 @@ class Reason(enum.StrEnum):
     REQUESTED = "requested"
     MODE = "mode"
     CONTENT_CHANGED = "content-changed"
+    MEMBER_MOVES = "member-moves"
     ORDER_CHANGED = "order-changed"
     NOT_WANTED = "not-wanted"
     ROTATION = "rotation"

@@ -46,6 +46,90 @@ def grow(pkigen: InProcess, tmp_path: Path) -> Any:
     return apply
 
 
+def renumbered(*addresses: str, runtime: str = "static-pods") -> str:
+    """kubernetes/kubernetes#88648: the control planes move to other addresses."""
+    content = yaml.safe_load(ONE)
+    content["spec"]["runtime"] = runtime
+    content["spec"]["nodes"] = [
+        {"name": f"cp{number}", "roles": ["control-plane"], "addresses": [address]}
+        for number, address in enumerate(addresses, start=1)
+    ]
+    return yaml.safe_dump(content)
+
+
+def steps_of_etcd(content: Any) -> list[Any]:
+    return [step for step in content["restarts"] if step["component"] == "etcd"]
+
+
+@pytest.mark.parametrize("runtime", ["static-pods", "systemd"])
+def test_members_that_move_do_so_in_turn(pkigen: InProcess, tmp_path: Path, runtime: str) -> None:
+    spec, root, book = tmp_path / "home.yaml", tmp_path / "home", tmp_path / "book"
+    spec.write_text(renumbered("10.20.0.11", "10.20.0.12", "10.20.0.13", runtime=runtime))
+    assert pkigen("init", spec, "--out", root).code == 0
+    spec.write_text(renumbered("10.20.0.91", "10.20.0.12", "10.20.0.93", runtime=runtime))
+    done = pkigen("apply", spec, "--out", root, "--yes", "--force", "--runbook", book, "-o", "json")
+    assert done.code == 0, done
+    own = "recreated by the kubelet" if runtime == "static-pods" else "restart"
+    shown = [(step["node"], step["effect"], step["member"]) for step in steps_of_etcd(done.json)]
+    assert shown == [
+        ("cp1", "updates a member", "cp1"),
+        ("cp1", own, None),
+        ("cp2", own, None),
+        ("cp3", "updates a member", "cp3"),
+        ("cp3", own, None),
+    ]
+    update, restart = steps_of_etcd(done.json)[:2]
+    (command,) = update["commands"]
+    # Asked where it runs, before its files come: by an address that it keeps.
+    assert "--endpoints=https://127.0.0.1:2379 " in command
+    assert command.endswith(" --peer-urls=https://10.20.0.91:2380")
+    assert restart["copiesInTurn"]
+    assert restart["commands"][0].startswith("grep -q -F -e https://10.20.0.91:2380 /etc/kubernetes/")
+    text = (book / "restart.txt").read_text()
+    assert "copy no etcd member's files before the step that says so" in text
+    assert "give cp1 its new address and copy its files there now, and no other member's before it" in text
+    assert_sound(book / "restart.sh")
+    again = pkigen("changes", "--out", root, "-o", "json")
+    assert [(step["node"], step["effect"], step["member"]) for step in steps_of_etcd(again.json)] == shown
+
+
+def test_flags_of_members_change_in_turn(pkigen: InProcess, tmp_path: Path) -> None:
+    """Nobody moves; yet three manifests that arrive at once leave no quorum."""
+    spec, root = tmp_path / "home.yaml", tmp_path / "home"
+    text = renumbered("10.20.0.11", "10.20.0.12", "10.20.0.13")
+    spec.write_text(text)
+    assert pkigen("init", spec, "--out", root).code == 0
+    content = yaml.safe_load(text)
+    content["spec"]["etcd"] = {"extraArgs": [{"name": "quota-backend-bytes", "value": "8589934592"}]}
+    spec.write_text(yaml.safe_dump(content))
+    steps = steps_of_etcd(pkigen("plan", spec, "--out", root, "-o", "json").json)
+    assert [(step["node"], step["effect"], step["copiesInTurn"]) for step in steps] == [
+        (node, "recreated by the kubelet", True) for node in ("cp1", "cp2", "cp3")
+    ]
+    # The old one is sure to be gone before it is asked whether the member is well.
+    assert steps[0]["commands"] == [
+        "mv /etc/kubernetes/manifests/etcd.yaml /etc/kubernetes/etcd.yaml.away",
+        "while crictl ps --quiet --name '^etcd$' | grep -q .; do sleep 1; done",
+        "mv /etc/kubernetes/etcd.yaml.away /etc/kubernetes/manifests/etcd.yaml",
+    ]
+
+
+def test_a_peer_url_of_the_operators_own(pkigen: InProcess, tmp_path: Path) -> None:
+    """No address of a node changes, but the flag by which peers know the member does."""
+    spec, root = tmp_path / "home.yaml", tmp_path / "home"
+    content = yaml.safe_load(renumbered("10.20.0.11"))
+    spec.write_text(yaml.safe_dump(content))
+    assert pkigen("init", spec, "--out", root).code == 0
+    url = "https://10.20.0.11:12380"
+    names = ("initial-advertise-peer-urls", "listen-peer-urls")
+    content["spec"]["etcd"] = {"extraArgs": [{"name": name, "value": url} for name in names]}
+    spec.write_text(yaml.safe_dump(content))
+    planned = pkigen("plan", spec, "--out", root, "-o", "json")
+    update, _ = steps_of_etcd(planned.json)
+    assert update["commands"][0].endswith(f" --peer-urls={url}")
+    assert "member-moves" in {action["reason"] for action in planned.json["actions"]}
+
+
 def flags(tmp_path: Path, node: str) -> dict[str, str]:
     manifest = tmp_path / f"home/nodes/{node}/etc/kubernetes/manifests/etcd.yaml"
     command = yaml.safe_load(manifest.read_text())["spec"]["containers"][0]["command"]

@@ -61,7 +61,9 @@ def test_a_changed_file(pkigen: InProcess, three: Path, tmp_path: Path, path: st
     assert all(step["node"] == node for step in steps)
     # A key pair is named by both of its files.
     assert all(f"/{on_node}" in step["files"] for step in steps)
-    assert all(bool(step["commands"]) is (step["effect"] == RESTART) for step in steps)
+    assert all(
+        bool(step["commands"]) is (step["effect"] == RESTART or step["copiesInTurn"]) for step in steps
+    )
 
 
 @pytest.mark.parametrize("path", ["users/dev1.conf", "addons/kubeadm-cluster-admins.yaml"])

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 _SECONDS = 180
 
 
+def _moved(address: str) -> str:
+    """Where a member is going to."""
+    network, _, host = address.rpartition(".")
+    return f"{network}.{int(host) + 20}"
+
+
 class Site:
     """An authority and the machines that run what it wrote."""
 
@@ -41,15 +47,21 @@ class Site:
     def tree(self, node: str) -> Path:
         return self.place / "out/nodes" / node
 
-    def apply(self, command: str, *members: int) -> Any:
-        """Make the tree for these members, and a machine for each new one; gives the restart map."""
+    def apply(self, command: str, *members: int, moved: int = 0) -> Any:
+        """Make the tree for these members, and a machine for each new one; gives the restart map.
+
+        `moved` is added to the members' addresses; their machines have both from the beginning.
+        """
         spec = self.place / "cluster.yaml"
         content = {
             "kubernetesVersion": "v1.33.7" if programs.version("etcd") < (3, 6) else "v1.36.2",
             "runtime": "systemd",
             "nodes": [
                 {"name": "cp-1", "roles": ["control-plane"], "addresses": ["10.77.1.1"]},
-                *({"name": f"etcd-{n}", "roles": ["etcd"], "addresses": [f"10.77.1.1{n}"]} for n in members),
+                *(
+                    {"name": f"etcd-{n}", "roles": ["etcd"], "addresses": [f"10.77.1.{10 + n + moved}"]}
+                    for n in members
+                ),
             ],
         }
         document = {"apiVersion": "pkigen/v1", "kind": "Cluster", "metadata": {"name": "c"}, "spec": content}
@@ -74,7 +86,7 @@ class Site:
                 self.machines[name] = self.network.machine(
                     name,
                     self.tree(name),
-                    addresses=[address],
+                    addresses=[address] if name == "cp-1" else [address, _moved(address)],
                     programs=self.place / "programs",
                     scratch=self.place,
                 )
@@ -142,3 +154,82 @@ def test_members_come_and_go(site: Site) -> None:
     listed = json.loads(site.client(2).etcdctl("member", "list", "-w", "json").stdout)["members"]
     assert [member["name"] for member in listed] == ["etcd-2"]
     assert site.client(2).etcdctl("put", "/kept", "to the end").returncode == 0
+
+
+def deliver(site: Site, member: str) -> None:
+    """Copy a member's tree over its machine's root, as the restart map says: in its step, and not before."""
+    site.machines[member].run("cp", "--recursive", f"{site.tree(member)}/.", "/")
+
+
+def ask(site: Site, member: str, *asked: str) -> str:
+    """What a member answers by the files that its own machine has."""
+    pki = "/etc/kubernetes/pki/etcd"
+    done = site.machines[member].attempt(
+        "etcdctl",
+        *("--command-timeout=5s", "--endpoints=https://127.0.0.1:2379", f"--cacert={pki}/ca.crt"),
+        *(f"--cert={pki}/healthcheck-client.crt", f"--key={pki}/healthcheck-client.key", *asked),
+    )
+    return done.stdout.strip() if done.returncode == 0 else f"failed: {done.stderr}"
+
+
+def wait_until(site: Site, member: str, answer: str, *asked: str) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while (got := ask(site, member, *asked)) != answer:
+        assert time.monotonic() < deadline, got
+        time.sleep(0.5)
+
+
+_READ = ("get", "/kept", "--print-value-only")
+
+
+def three(site: Site) -> dict[str, Process]:
+    site.apply("init", 1, 2, 3)
+    running = {f"etcd-{n}": site.start(f"etcd-{n}") for n in (1, 2, 3)}
+    wait_until(site, "etcd-1", "OK", "put", "/kept", "whole")
+    return running
+
+
+def stop(process: Process) -> None:
+    process.popen.terminate()
+    process.popen.wait(_SECONDS)
+
+
+@pytest.mark.live
+def test_three_members_move_one_after_the_other(site: Site) -> None:
+    running = three(site)
+    steps = [step for step in site.apply("apply", 1, 2, 3, moved=20) if step["component"] == "etcd"]
+    assert [(step["node"], step["effect"]) for step in steps] == [
+        (f"etcd-{n}", effect) for n in (1, 2, 3) for effect in ("updates a member", "restart")
+    ]
+    for update, restart in zip(steps[::2], steps[1::2], strict=True):
+        member = restart["node"]
+        site.carry_out(update)
+        guard = restart["commands"][0]
+        assert site.machines[member].attempt("sh", "-c", guard).returncode != 0, "its files are not there yet"
+        deliver(site, member)
+        assert site.machines[member].attempt("sh", "-c", guard).returncode == 0
+        stop(running[member])
+        site.machines[member].run("ip", "address", "del", f"10.77.1.1{member[-1]}/24", "dev", "eth0")
+        running[member] = site.start(member)
+        for each in running:
+            wait_until(site, each, "whole", *_READ)
+    listed = ask(site, "etcd-1", "member", "list")
+    for n in (1, 2, 3):
+        assert f"https://10.77.1.{30 + n}:2380" in listed
+        assert f"https://10.77.1.{10 + n}:2380" not in listed
+    assert ask(site, "etcd-3", "put", "/kept", "still") == "OK"
+
+
+@pytest.mark.live
+def test_three_members_that_move_unannounced_lose_their_quorum(site: Site) -> None:
+    """The control: the same without the steps that update members, as the restart map was before."""
+    running = three(site)
+    site.apply("apply", 1, 2, 3, moved=20)
+    for member in ("etcd-1", "etcd-2"):
+        deliver(site, member)
+        stop(running[member])
+        site.machines[member].run("ip", "address", "del", f"10.77.1.1{member[-1]}/24", "dev", "eth0")
+        running[member] = site.start(member)
+    time.sleep(15)
+    for member in running:
+        assert ask(site, member, "put", "/kept", "more").startswith("failed: ")

@@ -210,7 +210,7 @@ def asked(inventory: Inventory, path: str) -> dict[ComponentName, Effect]:
     assert all(path.removeprefix(f"nodes/{on}") in step.files for step in steps)
     for step in steps:
         commands = restart_commands(step, inventory.cluster)
-        assert bool(commands) is (step.effect is Effect.RESTART)
+        assert bool(commands) is (step.effect is Effect.RESTART or step.copies)
     found = {step.component: step.effect for step in steps}
     assert len(found) == len(steps)
     return found

@@ -57,7 +57,8 @@ def rotate_ca(
     live: Annotated[
         bool,
         typer.Option(
-            "--live", help="Before promote or finish, check that every endpoint serves its current certificate."
+            "--live",
+            help="Before promote or finish, check that every endpoint serves its current certificate.",
         ),
     ] = False,
     reuse_keys: Annotated[

@@ -102,6 +102,8 @@ def consequences_text(inventory: Inventory, changes: Iterable[Action]) -> Iterat
     """What a change asks of the nodes: what restarts or reloads there, and what has to be removed."""
     changes = tuple(changes)
     steps = restart_map(inventory, changes)
+    if any(step.copies for step in steps):
+        yield COPY_IN_TURN
     if steps:
         yield "after this is on the nodes:"
     yield from restart_text(steps)
@@ -128,12 +130,24 @@ def step_text(step: Restart) -> str:
     removed = f", once {' '.join(step.removes)} is gone" if step.removes else ""
     if step.forgets:
         removed += f", without {' '.join(step.forgets)}, which it would prefer to its new certificate"
-    return f"{step.component} {_EFFECTS[step.effect].format(member=step.member)}{removed}"
+    return f"{step.component} {_EFFECTS[step.effect].format(member=step.member)}{removed}{_turn(step)}"
 
 
+def _turn(step: Restart) -> str:
+    """What a step asks for whose node must not have its new files before."""
+    if not step.copies:
+        return ""
+    address = f"give {step.node} its new address and " if step.moves else ""
+    return f": {address}copy its files there now, and no other member's before it is healthy"
+
+
+COPY_IN_TURN = (
+    "copy no etcd member's files before the step that says so: members that change together have no quorum"
+)
 _EFFECTS = {
     Effect.EXPELS: "must remove the member {member} before it is switched off",
     Effect.ADMITS: "must add the member {member} before it starts for the first time",
+    Effect.MOVES: "must be told that the member {member} moves, while it runs with its old files",
     Effect.STARTS: "starts for the first time",
     Effect.RESTART: "must restart",
     Effect.RECREATED: "is recreated by the kubelet when its manifest arrives",
@@ -145,11 +159,13 @@ def runbook_script(
     steps: Iterable[Restart], cluster: ClusterSpec, remaining: Mapping[str, Sequence[str]]
 ) -> str:
     """The restart map as a shell script to be read first and then run on one node at a time."""
+    steps = tuple(steps)
     lines = [
         "#!/bin/sh",
         _comment(f"Restart steps for cluster {cluster.name}."),
         "# Read it, then run each step on its node: restart.sh NODE STEP",
         "# The order is safe: one etcd member at a time, then the API servers, then the rest.",
+        *([_comment(COPY_IN_TURN)] if any(step.copies for step in steps) else []),
         "set -eu",
         'if [ $# -ne 2 ]; then echo "usage: $0 NODE STEP" >&2; exit 2; fi',
         'case "$2:$1" in',

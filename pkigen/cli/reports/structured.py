@@ -154,6 +154,7 @@ def step(step: Restart, inventory: Inventory) -> dict[str, Any]:
         "files": list(step.files),
         "member": step.member,
         "removes": list(step.removes),
+        "copiesInTurn": step.copies,
         "commands": list(restart_commands(step, inventory.cluster)),
     }
 
