@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.destination import is_stream, obstacle, put
 from pkigen.cli.console import flush, note
-from pkigen.cli.reports.plan_text import COPY_IN_TURN, leftovers_text, restart_text, runbook_script
+from pkigen.cli.reports.plan_text import copying_text, leftovers_text, restart_text, runbook_script
 from pkigen.cli.reports.rotation_runbook import rotation_runbook
 from pkigen.cli.reports.tables import page
 from pkigen.errors import PkigenError
@@ -165,10 +165,8 @@ def write_runbook(directory: Path, inventory: Inventory, changes: Iterable[Actio
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PkigenError(f"{directory} cannot be made: {_reason(error)}") from None
-    restarts: Iterable[str] = restart_text(steps) if steps else ("  nothing has to restart",)
-    if any(step.copies for step in steps):
-        restarts = (COPY_IN_TURN, *restarts)
-    text = page((*restarts, *leftovers_text(inventory, changes)))
+    restarts = restart_text(steps) if steps else ("  nothing has to restart",)
+    text = page((*copying_text(steps), *restarts, *leftovers_text(inventory, changes)))
     write_text(
         directory / "restart.txt", f"cluster {inventory.cluster.name}, one step after the other:\n{text}\n"
     )

@@ -57,8 +57,8 @@ class Restart:
 
     `files` are absolute paths on the node. `member` is whom an etcd member admits or expels, or itself, if it
     moves. `removes` is the manifest or unit that ran the component until now: copying a tree over a node
-    takes nothing away. `copies` says that the node must not have its new files before this step, or members would
-    be away together; `moves` that the machine has another address from then on.
+    takes nothing away. `copies` says that the node must not have its new files before this step, or members
+    would be away together; `moves` that the machine has another address from then on.
     `forgets` are files of the component's own that it would prefer to what is new.
     """
 
@@ -136,33 +136,42 @@ def restart_map(inventory: Inventory, changes: Iterable[Action]) -> tuple[Restar
     """What a plan's changes ask of the running components, in a safe order: etcd, API servers, the rest.
 
     Within a component nodes come by name, to be done one at a time. An etcd member is admitted right before
-    it starts, and must be healthy before the next one is admitted: etcd refuses that otherwise.
+    it starts, and must be healthy before the next one is admitted: etcd refuses that otherwise. Where API
+    servers begin to verify kubelets, these come first, or nobody could see logs in between.
     """
     changes = tuple(changes)
     asked = _asked_of_components(inventory, changes)
-    newcomers = {
+    newcomers = _newcomers(inventory, asked)
+    movers = _nodes_with(changes, Reason.MEMBER_MOVES) - newcomers
+    steps = _ordered(
+        asked,
+        newcomers,
+        first=ComponentName.KUBELET if _nodes_with(changes, Reason.VERIFIES_KUBELETS) else None,
+        removes=_former_definitions(inventory, changes),
+        forgets=_outdated_credentials(inventory, changes),
+    )
+    former = _former_members(changes, inventory)
+    return (
+        *(_membership(inventory, Effect.EXPELS, name, movers) for name in former),
+        *_with_admissions(_one_by_one(steps, movers, inventory), newcomers, inventory),
+    )
+
+
+def _newcomers(inventory: Inventory, asked: Mapping[_Running, Collection[Effect]]) -> set[str]:
+    """The nodes whose etcd joins a cluster that runs."""
+    return {
         node
         for (component, node), effects in asked.items()
         if component is ComponentName.ETCD and Effect.STARTS in effects and node in inventory.etcd.joined
     }
-    movers = {
-        str(change.node)
+
+
+def _nodes_with(changes: Iterable[Action], reason: Reason) -> set[str]:
+    return {
+        change.node
         for change in changes
-        if change.reason is Reason.MEMBER_MOVES and not isinstance(change, Remove)
-    } - newcomers
-    steps = _ordered(
-        asked,
-        newcomers,
-        removes=_former_definitions(inventory, changes),
-        forgets=_outdated_credentials(inventory, changes),
-    )
-    return (
-        *(
-            _membership(inventory, Effect.EXPELS, name, movers)
-            for name in _former_members(changes, inventory)
-        ),
-        *_with_admissions(_one_by_one(steps, movers, inventory), newcomers, inventory),
-    )
+        if change.reason is reason and change.node is not None and not isinstance(change, Remove)
+    }
 
 
 def _one_by_one(steps: Iterable[Restart], movers: Collection[str], inventory: Inventory) -> Iterator[Restart]:
@@ -306,10 +315,11 @@ def _ordered(
     asked: dict[_Running, dict[Effect, list[str]]],
     newcomers: Collection[str],
     *,
+    first: ComponentName | None,
     removes: Mapping[_Running, tuple[str, ...]],
     forgets: Mapping[_Running, tuple[str, ...]],
 ) -> Iterator[Restart]:
-    order = list(ComponentName)
+    order = sorted(ComponentName, key=lambda component: component is not first)
     for component, node in sorted(
         asked, key=lambda running: (order.index(running[0]), running[1] in newcomers, running[1])
     ):

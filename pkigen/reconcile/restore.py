@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.errors import StoreError, UsageError
-from pkigen.reconcile.member_moves import has_moved, kind_of
+from pkigen.reconcile.flag_changes import defines_component, flag_change
 from pkigen.reconcile.plan import Create, Remove, Rewrite
 from pkigen.state.authority_record import observe_authority
 from pkigen.state.ledger import Event, LedgerEntry, appended, mismatch, read_ledger, recorded_entry
 from pkigen.state.lockfile import LARGEST_LOCK, lock_digest, read_lock, with_authority, with_ledger
-from pkigen.state.reasons import Reason
 from pkigen.state.views import View
 from pkigen.store import BackupAction, MissingError
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pkigen.reconcile.plan import Action
+    from pkigen.state.reasons import Reason
     from pkigen.store import BackupInfo, FileContent, Store
 
 _LARGEST = 1 << 28
@@ -32,17 +32,25 @@ _LARGEST_READ = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlagReasons:
+    """What a change of flags asks for beside a restart, on the way back and on the way there."""
+
+    back: Reason | None = None
+    forth: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Restore:
     """A file that gets an older content: which backup holds it, and the SHA-256 that it had there.
 
-    `is_back` says that there is no such file now, and `moves` that it moves a member of etcd.
+    `is_back` says that there is no such file now; `asks` is what changes of its flags ask for.
     """
 
     path: str
     backup: str
     sha256: str
     is_back: bool
-    moves: bool = False
+    asks: FlagReasons = FlagReasons()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +67,7 @@ class Rollback:
         """The same as actions, for the restart map."""
         return (
             *(
-                _action(Create if each.is_back else Rewrite, each.path, moves=each.moves)
+                _action(Create if each.is_back else Rewrite, each.path, reason=each.asks.back)
                 for each in self.restores
             ),
             *(_action(Remove, path) for path in self.removes),
@@ -71,7 +79,7 @@ class Rollback:
         return (
             *(_action(Create, path) for path in self.removes),
             *(
-                _action(Remove if each.is_back else Rewrite, each.path, moves=each.moves)
+                _action(Remove if each.is_back else Rewrite, each.path, reason=each.asks.forth)
                 for each in self.restores
             ),
         )
@@ -126,7 +134,7 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
         is_there = _exists(store, path)
         if entry.action is not BackupAction.CREATED:
             restore = Restore(path=path, backup=origin.id, sha256=entry.sha256, is_back=not is_there)
-            restores.append(replace(restore, moves=_moves(store, restore)))
+            restores.append(replace(restore, asks=_asked(store, restore)))
         elif is_there:
             removes.append(path)
     return Rollback(
@@ -197,16 +205,19 @@ def kept_content(store: Store, restore: Restore) -> FileContent:
     return content
 
 
-def _moves(store: Store, restore: Restore) -> bool:
-    if restore.is_back or kind_of(restore.path) is None:
-        return False
-    return has_moved(restore.path, kept_content(store, restore).data, store.read(restore.path).data)
+def _asked(store: Store, restore: Restore) -> FlagReasons:
+    """What the change of a flag asks for, on the way back and on the way there."""
+    if restore.is_back or not defines_component(restore.path):
+        return FlagReasons()
+    kept, present = kept_content(store, restore).data, store.read(restore.path).data
+    back, forth = flag_change(restore.path, present, kept), flag_change(restore.path, kept, present)
+    return FlagReasons(back=back.reason if back else None, forth=forth.reason if forth else None)
 
 
-def _action(kind: type[Action], path: str, *, moves: bool = False) -> Action:
+def _action(kind: type[Action], path: str, *, reason: Reason | None = None) -> Action:
     top, _, rest = path.partition("/")
     node = rest.partition("/")[0] if top == layout.NODES else None
-    return kind(id=path, paths=(path,), node=node, reason=Reason.MEMBER_MOVES if moves else None)
+    return kind(id=path, paths=(path,), node=node, reason=reason)
 
 
 def _exists(store: Store, path: str) -> bool:

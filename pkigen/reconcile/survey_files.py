@@ -19,7 +19,7 @@ from pkigen.desired.items import (
 )
 from pkigen.reconcile.checks import Finding
 from pkigen.reconcile.decision import issuing
-from pkigen.reconcile.member_moves import has_moved, kind_of, peer_urls
+from pkigen.reconcile.flag_changes import defines_component, flag_change
 from pkigen.reconcile.plan import Action, Create, Keep, Rewrite
 from pkigen.reconcile.surveyed import Selection, Surveyed, fault_finding, wrong_modes
 from pkigen.reconcile.token_checks import ObservedToken, examine_token, observe_token
@@ -165,16 +165,17 @@ class FileSurvey:
         wanted = None if secrets is None else self.renderer.file(item, secrets=secrets)
         digest = None if wanted is None else hashlib.sha256(wanted).digest()
         surveyed = self._bytes(item, digest, "differs from what the spec and the templates give")
-        return self._moved(surveyed, item, wanted) if wanted is not None and surveyed.findings else surveyed
+        return (
+            self._explained(surveyed, item, wanted) if wanted is not None and surveyed.findings else surveyed
+        )
 
-    def _moved(self, surveyed: Surveyed, item: DesiredFile, wanted: bytes) -> Surveyed:
-        """A member of etcd whose peers are to know it by another address."""
-        present = content_at(self.reader, item.path) if kind_of(item.path) is not None else None
-        if present is None or not has_moved(item.path, present, wanted):
+    def _explained(self, surveyed: Surveyed, item: DesiredFile, wanted: bytes) -> Surveyed:
+        """A change of a flag that asks for more than a restart says so."""
+        present = content_at(self.reader, item.path) if defines_component(item.path) else None
+        change = flag_change(item.path, present, wanted) if present is not None else None
+        if change is None:
             return surveyed
-        before, after = (peer_urls(text, item.kind) for text in (present, wanted))
-        detail = f"{item.path}: the peer URLs of the etcd member change from {before} to {after}"
-        return _rewritten(item, Finding(reason=Reason.MEMBER_MOVES, detail=detail))
+        return _rewritten(item, Finding(reason=change.reason, detail=change.detail))
 
     def _secrets(self, item: DesiredFile) -> tuple[bytes, ...] | None:
         """The encryption keys; sealed ones are recognised in the file that is there."""

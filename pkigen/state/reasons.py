@@ -29,6 +29,7 @@ class Reason(enum.StrEnum):
     MODE = "mode"
     CONTENT_CHANGED = "content-changed"
     MEMBER_MOVES = "member-moves"
+    VERIFIES_KUBELETS = "verifies-kubelets"
     ORDER_CHANGED = "order-changed"
     NOT_WANTED = "not-wanted"
     ROTATION = "rotation"

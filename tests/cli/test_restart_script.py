@@ -270,6 +270,29 @@ def test_a_kubelet_forgets_what_it_would_prefer_to_a_new_kubelet_conf(
     assert own not in pkigen("plan", spec, "--out", root).out
 
 
+def test_kubelets_serve_their_certificate_before_it_is_verified(pkigen: InProcess, tmp_path: Path) -> None:
+    """An API server that verifies kubelets which have not restarted yet has neither logs nor exec."""
+    spec, root, book = tmp_path / "three.yaml", tmp_path / "home", tmp_path / "book"
+    unverified = "  apiServer: {extraArgs: [{name: kubelet-certificate-authority, value: ''}]}\n"
+    elsewhere = "  kubelet: {extraArgs: [{name: tls-cert-file, value: /srv/own.crt}]}\n"
+    spec.write_text(THREE.replace("  users:", f"{unverified}{elsewhere}  users:"))
+    assert pkigen("init", spec, "--out", root).code == 0
+    spec.write_text(THREE)
+    done = pkigen("apply", spec, "--out", root, "--yes", "--runbook", book, "-o", "json")
+    assert done.code == 0, done
+    kubelets = [("kubelet", node) for node in ("cp-1", "cp-2", "cp-3", "worker-1")]
+    servers = [("kube-apiserver", node) for node in ("cp-1", "cp-2", "cp-3")]
+    steps = [(step["component"], step["node"]) for step in done.json["restarts"]]
+    assert steps == [*kubelets, *servers]
+    assert "only when every kubelet is done" in (book / "restart.txt").read_text()
+    again = pkigen("changes", "--out", root, "-o", "json").json["restarts"]
+    assert [(step["component"], step["node"]) for step in again] == steps
+    # The way back, and the control: nothing begins to be verified, so the usual order is safe.
+    spec.write_text(THREE.replace("  users:", f"{unverified}{elsewhere}  users:"))
+    back = pkigen("plan", spec, "--out", root, "-o", "json").json["restarts"]
+    assert [(step["component"], step["node"]) for step in back] == [*servers, *kubelets]
+
+
 RENEWED = """\
 apiVersion: pkigen/v1
 kind: Cluster

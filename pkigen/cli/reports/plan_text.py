@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pkigen.cli.reports.structured import counts
 from pkigen.cli.reports.tables import page
 from pkigen.desired.file_references import foreign_files, not_judged
+from pkigen.desired.readers import ComponentName
 from pkigen.reconcile.restart_commands import health_check, restart_commands
 from pkigen.reconcile.restart_map import Effect, leftovers, restart_map
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP
@@ -102,8 +103,7 @@ def consequences_text(inventory: Inventory, changes: Iterable[Action]) -> Iterat
     """What a change asks of the nodes: what restarts or reloads there, and what has to be removed."""
     changes = tuple(changes)
     steps = restart_map(inventory, changes)
-    if any(step.copies for step in steps):
-        yield COPY_IN_TURN
+    yield from copying_text(steps)
     if steps:
         yield "after this is on the nodes:"
     yield from restart_text(steps)
@@ -141,9 +141,22 @@ def _turn(step: Restart) -> str:
     return f": {address}copy its files there now, and no other member's before it is healthy"
 
 
-COPY_IN_TURN = (
-    "copy no etcd member's files before the step that says so: members that change together have no quorum"
-)
+def copying_text(steps: Sequence[Restart]) -> Iterator[str]:
+    """What must not be on a node before its step."""
+    if any(step.copies for step in steps):
+        yield (
+            "copy no etcd member's files before the step that says so: members that change together have no "
+            "quorum"
+        )
+    order = [step.component for step in steps]
+    api_server, kubelet = ComponentName.API_SERVER, ComponentName.KUBELET
+    if {api_server, kubelet} <= set(order) and order.index(kubelet) < order.index(api_server):
+        yield (
+            "copy what is below /var/lib/kubelet first, and manifests, units and flags only when every "
+            "kubelet is done: the API servers verify kubelets from then on"
+        )
+
+
 _EFFECTS = {
     Effect.EXPELS: "must remove the member {member} before it is switched off",
     Effect.ADMITS: "must add the member {member} before it starts for the first time",
@@ -165,7 +178,7 @@ def runbook_script(
         _comment(f"Restart steps for cluster {cluster.name}."),
         "# Read it, then run each step on its node: restart.sh NODE STEP",
         "# The order is safe: one etcd member at a time, then the API servers, then the rest.",
-        *([_comment(COPY_IN_TURN)] if any(step.copies for step in steps) else []),
+        *map(_comment, copying_text(steps)),
         "set -eu",
         'if [ $# -ne 2 ]; then echo "usage: $0 NODE STEP" >&2; exit 2; fi',
         'case "$2:$1" in',
