@@ -13,6 +13,7 @@ import yaml
 
 from tests.live import programs
 from tests.live.hosts import Network
+from tests.live.rotating import end
 from tests.live.test_etcd import Client, rendered_command
 
 if TYPE_CHECKING:
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
     from tests.live.hosts import Machine, Process
 
 _SECONDS = 180
-
-
-def _moved(address: str) -> str:
-    """Where a member is going to."""
-    network, _, host = address.rpartition(".")
-    return f"{network}.{int(host) + 20}"
 
 
 class Site:
@@ -50,7 +45,7 @@ class Site:
     def apply(self, command: str, *members: int, moved: int = 0) -> Any:
         """Make the tree for these members, and a machine for each new one; gives the restart map.
 
-        `moved` is added to the members' addresses; their machines have both from the beginning.
+        `moved` is added to the members' addresses; their machines keep theirs for the time being.
         """
         spec = self.place / "cluster.yaml"
         content = {
@@ -86,7 +81,7 @@ class Site:
                 self.machines[name] = self.network.machine(
                     name,
                     self.tree(name),
-                    addresses=[address] if name == "cp-1" else [address, _moved(address)],
+                    addresses=[address],
                     programs=self.place / "programs",
                     scratch=self.place,
                 )
@@ -161,6 +156,13 @@ def deliver(site: Site, member: str) -> None:
     site.machines[member].run("cp", "--recursive", f"{site.tree(member)}/.", "/")
 
 
+def move(site: Site, member: str) -> None:
+    """Give a machine its new address."""
+    for verb, host in (("del", 10), ("add", 30)):
+        address = f"10.77.1.{host + int(member[-1])}/24"
+        site.machines[member].run("ip", "address", verb, address, "dev", "eth0")
+
+
 def ask(site: Site, member: str, *asked: str) -> str:
     """What a member answers by the files that its own machine has."""
     pki = "/etc/kubernetes/pki/etcd"
@@ -189,11 +191,6 @@ def three(site: Site) -> dict[str, Process]:
     return running
 
 
-def stop(process: Process) -> None:
-    process.popen.terminate()
-    process.popen.wait(_SECONDS)
-
-
 @pytest.mark.live
 def test_three_members_move_one_after_the_other(site: Site) -> None:
     running = three(site)
@@ -208,8 +205,8 @@ def test_three_members_move_one_after_the_other(site: Site) -> None:
         assert site.machines[member].attempt("sh", "-c", guard).returncode != 0, "its files are not there yet"
         deliver(site, member)
         assert site.machines[member].attempt("sh", "-c", guard).returncode == 0
-        stop(running[member])
-        site.machines[member].run("ip", "address", "del", f"10.77.1.1{member[-1]}/24", "dev", "eth0")
+        end(site.machines[member], "etcd")
+        move(site, member)
         running[member] = site.start(member)
         for each in running:
             wait_until(site, each, "whole", *_READ)
@@ -225,10 +222,10 @@ def test_three_members_that_move_unannounced_lose_their_quorum(site: Site) -> No
     """The control: the same without the steps that update members, as the restart map was before."""
     running = three(site)
     site.apply("apply", 1, 2, 3, moved=20)
-    for member in ("etcd-1", "etcd-2"):
+    for member in list(running):
         deliver(site, member)
-        stop(running[member])
-        site.machines[member].run("ip", "address", "del", f"10.77.1.1{member[-1]}/24", "dev", "eth0")
+        end(site.machines[member], "etcd")
+        move(site, member)
         running[member] = site.start(member)
     time.sleep(15)
     for member in running:

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pkigen.airgap.carrier.format import OWNER
+from pkigen.desired.file_references import not_judged
 from pkigen.notation import timestamp
 from pkigen.reconcile.restart_commands import restart_commands
 from pkigen.reconcile.restart_map import leftovers, restart_map
@@ -270,6 +271,7 @@ def proof(proof: Proof) -> dict[str, Any]:
             }
             for row in proof.table
         ],
+        "notJudged": [text.removeprefix("not judged: ") for text in not_judged(proof.unjudged)],
     }
 
 
