@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from pkigen.desired import certificates
 from pkigen.desired.certificates import (
@@ -21,7 +20,7 @@ from pkigen.desired.certificates import (
     Server,
 )
 from pkigen.desired.command_lines import CommandLines
-from pkigen.desired.file_references import sni_pairs
+from pkigen.desired.file_references import https_urls, members_at, sni_pairs
 from pkigen.desired.items import DesiredToken
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering.flags import ETCD_CLIENT_PORT, ETCD_PEER_PORT
@@ -31,7 +30,6 @@ from pkigen.spec.values import split_host_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from urllib.parse import SplitResult
 
     from pkigen.desired.command_lines import EffectiveFlags, ReadText
     from pkigen.desired.inventory import Inventory
@@ -162,21 +160,11 @@ def _bound(value: str, node: Node) -> IPv4Address | IPv6Address:
     return node.advertise_address if host.is_unspecified or host.is_loopback else host
 
 
-def _urls(text: str) -> Iterator[SplitResult]:
-    """The https URLs of a list; what is none is the program's to refuse."""
-    for each in text.split(","):
-        try:
-            url = urlsplit(each.strip())
-            port = url.port  # a ValueError where it is none
-        except ValueError:
-            continue
-        if url.scheme == "https" and url.hostname and port != 0:
-            yield url
-
-
 def _listening(text: str, node: Node, default: int) -> tuple[IPv4Address | IPv6Address, int]:
     """Where a member of etcd can be dialled from elsewhere: its own address, else any that leads to it."""
-    places = [(_bound(url.hostname or "", node), url.port or default, url.hostname) for url in _urls(text)]
+    places = [
+        (_bound(url.hostname or "", node), url.port or default, url.hostname) for url in https_urls(text)
+    ]
     own = str(node.advertise_address)
     places.sort(key=lambda place: (place[2] != own, place[2] in {"127.0.0.1", "::1", "localhost"}))
     return places[0][:2] if places else (node.advertise_address, default)
@@ -312,12 +300,10 @@ class _Edges:
     def _etcd_servers(self, line: EffectiveFlags, node: Node) -> Iterator[tuple[Node, str]]:
         """The members that an API server dials, each by the name that its flag has for it."""
         for text in line.values("etcd-servers"):
-            for url in _urls(text):
+            for url in https_urls(text):
                 host = url.hostname or ""
-                for member in self._cluster.etcd_members:
-                    is_local = host in _LOOPBACK and member.name == node.name
-                    if is_local or host in {member.name, *map(str, member.addresses), *member.cert_sans}:
-                        yield member, host
+                for member in members_at(host, self._cluster, node):
+                    yield member, host
 
     def _published(self) -> Iterator[Edge]:
         """Who verifies with a CA that the cluster publishes: from whichever control-plane node's files it is.
@@ -347,7 +333,7 @@ class _Edges:
                 continue
             theirs = self._lines.of(ComponentName.ETCD, other)
             for host in dict.fromkeys(
-                url.hostname or "" for url in _urls(theirs.value("initial-advertise-peer-urls"))
+                url.hostname or "" for url in https_urls(theirs.value("initial-advertise-peer-urls"))
             ):
                 yield Edge(
                     client=Peer(component="etcd", node=member.name),
@@ -459,4 +445,3 @@ class _Edges:
 
 
 _KUBECONFIG_FLAGS = ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, ca_id
@@ -16,10 +17,11 @@ from pkigen.desired.readers import ComponentName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from urllib.parse import SplitResult
 
     from pkigen.desired.command_lines import EffectiveFlags, ReadText
     from pkigen.desired.inventory import Inventory
-    from pkigen.spec.model import Node
+    from pkigen.spec.model import ClusterSpec, Node
 
 
 class Use(enum.Enum):
@@ -38,6 +40,8 @@ class Use(enum.Enum):
     """It judges tokens by it; the flag may be given several times."""
     SECRETS = enum.auto()
     """It encrypts with it."""
+    SERVER = enum.auto()
+    """It is no file, but the URL of a server that it dials."""
 
 
 SECRET_USES = frozenset({Use.SIGNING_KEY, Use.SECRETS})
@@ -61,7 +65,12 @@ class FileReference:
     owner: str
 
     def __str__(self) -> str:
-        return f"{self.component} on {self.node} reads {self.file} (--{self.flag})"
+        return f"{self.component} on {self.node} {self.verb} {self.file} (--{self.flag})"
+
+    @property
+    def verb(self) -> str:
+        """What the component does with it."""
+        return "dials" if self.use is Use.SERVER else "reads"
 
 
 SIGNERS = ("kubelet-client", "kube-apiserver-client", "kubelet-serving", "legacy-unknown")
@@ -91,6 +100,7 @@ _FLAGS: dict[ComponentName, dict[str, tuple[Use, str]]] = {
         "kubelet-client-certificate": (Use.CREDENTIAL, _KUBERNETES),
         "proxy-client-cert-file": (Use.CREDENTIAL, _FRONT_PROXY),
         "etcd-certfile": (Use.CREDENTIAL, _ETCD),
+        "etcd-servers": (Use.SERVER, _ETCD),
         "service-account-key-file": (Use.TOKEN_KEYS, SA),
         "service-account-signing-key-file": (Use.SIGNING_KEY, SA),
         "encryption-provider-config": (Use.SECRETS, ENCRYPTION_KEY),
@@ -122,26 +132,73 @@ def file_references(inventory: Inventory, lines: CommandLines | None = None) -> 
     cluster = inventory.cluster
     lines = lines or CommandLines(inventory)
     for component, flags in _FLAGS.items():
-        nodes: Iterable[Node] = cluster.control_plane
-        if component is ComponentName.ETCD:
-            nodes = cluster.etcd_members
-        elif component is ComponentName.KUBELET:
-            nodes = sorted(cluster.spec.nodes, key=lambda node: node.name)
-        for node in nodes:
+        for node in _nodes_with(component, cluster):
             line = lines.of(component, node)
             for flag, (use, owner) in flags.items():
                 if owner == _ETCD and not cluster.etcd_members:
                     continue  # an external etcd's files are its operator's
-                for file in _files(line, flag, use):
-                    yield FileReference(
-                        component=component,
-                        node=node.name,
-                        flag=flag,
-                        file=file,
-                        path=line.place(file),
-                        use=use,
-                        owner=owner,
-                    )
+                yield from _references(line, flag, use, owner, cluster)
+
+
+def _nodes_with(component: ComponentName, cluster: ClusterSpec) -> Iterable[Node]:
+    match component:
+        case ComponentName.ETCD:
+            return cluster.etcd_members
+        case ComponentName.KUBELET:
+            return sorted(cluster.spec.nodes, key=lambda node: node.name)
+        case _:
+            return cluster.control_plane
+
+
+def _references(
+    line: EffectiveFlags, flag: str, use: Use, owner: str, cluster: ClusterSpec
+) -> Iterator[FileReference]:
+    is_server = use is Use.SERVER
+    for named in _strangers(line, flag, cluster) if is_server else _files(line, flag, use):
+        yield FileReference(
+            component=line.component,
+            node=line.node.name,
+            flag=flag,
+            file=named,
+            path="" if is_server else line.place(named),
+            use=use,
+            owner=owner,
+        )
+
+
+def https_urls(text: str) -> Iterator[SplitResult]:
+    """The https URLs of a list; what is none is the program's to refuse."""
+    for each in text.split(","):
+        try:
+            url = urlsplit(each.strip())
+            port = url.port  # a ValueError where it is none
+        except ValueError:
+            continue
+        if url.scheme == "https" and url.hostname and port != 0:
+            yield url
+
+
+def members_at(host: str, cluster: ClusterSpec, node: Node) -> tuple[Node, ...]:
+    """The members of etcd that a node reaches by this name or address."""
+    return tuple(
+        member
+        for member in cluster.etcd_members
+        if (host in _LOOPBACK and member.name == node.name)
+        or host in {member.name, *map(str, member.addresses), *member.cert_sans}
+    )
+
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def _strangers(line: EffectiveFlags, flag: str, cluster: ClusterSpec) -> tuple[str, ...]:
+    """The URLs that lead to no member of the cluster's etcd."""
+    return tuple(
+        url.geturl()
+        for urls in line.values(flag)
+        for url in https_urls(urls)
+        if not members_at(url.hostname or "", cluster, line.node)
+    )
 
 
 def _files(line: EffectiveFlags, flag: str, use: Use) -> tuple[str, ...]:
@@ -176,13 +233,13 @@ _NAMED = 3
 
 def not_judged(references: Iterable[FileReference]) -> Iterator[str]:
     """What is left out, one sentence for each file: whoever reads it is judged by nobody."""
-    nodes: dict[tuple[str, str, str], dict[str, None]] = {}
+    nodes: dict[tuple[str, str, str, str], dict[str, None]] = {}
     for each in references:
-        nodes.setdefault((str(each.component), each.file, each.flag), {})[each.node] = None
-    for (component, file, flag), found in nodes.items():
+        nodes.setdefault((str(each.component), each.verb, each.file, each.flag), {})[each.node] = None
+    for (component, verb, file, flag), found in nodes.items():
         some = list(found)
         more = f" and {len(some) - _NAMED} more nodes" if len(some) > _NAMED else ""
         yield (
-            f"not judged: {component} on {', '.join(some[:_NAMED])}{more} reads {file} (--{flag}), "
+            f"not judged: {component} on {', '.join(some[:_NAMED])}{more} {verb} {file} (--{flag}), "
             "which pkigen does not manage"
         )

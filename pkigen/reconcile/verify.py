@@ -285,7 +285,9 @@ class _Verification:
         unknown = [each for each in self._references if each.path in self._unknown]
         for sentence in not_judged(unknown):
             yield Observation(
-                subject=sentence.removeprefix("not judged: ").partition(" reads ")[0],
+                subject=sentence.removeprefix("not judged: ")
+                .replace(" dials ", " reads ")
+                .partition(" reads ")[0],
                 reason=Anomaly.NOT_JUDGED,
                 detail=sentence,
                 severity=ObservationSeverity.REMARK,
