@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from pkigen.store import Store
 
 _REMEMBERED = 4096
+_NOT_JUDGED = re.compile("^not judged: | reads | dials ")
 _REMARKS = frozenset({Reason.EXPIRES_SOON, Reason.AWAITS_REQUEST})
 _OWN_TREES = frozenset({layout.AUTHORITY, layout.NODES, layout.USERS, layout.ADDONS})
 _WITH_AN_OFFLINE_AUTHORITY = frozenset({layout.PENDING_REQUEST, layout.AUTHORITY_PIN})
@@ -285,9 +287,7 @@ class _Verification:
         unknown = [each for each in self._references if each.path in self._unknown]
         for sentence in not_judged(unknown):
             yield Observation(
-                subject=sentence.removeprefix("not judged: ")
-                .replace(" dials ", " reads ")
-                .partition(" reads ")[0],
+                subject=_NOT_JUDGED.split(sentence)[1],
                 reason=Anomaly.NOT_JUDGED,
                 detail=sentence,
                 severity=ObservationSeverity.REMARK,

@@ -216,7 +216,7 @@ def test_a_file_that_has_the_next_ca_already_takes_part(tmp_path: Path) -> None:
     own.write_bytes(bundle[0])
     result = workshop.rotate("ca", "kubernetes", "--phase rollback", "--phase finish", "--assume-distributed")
     assert result.code == 1
-    assert "this step would break an edge" in result.error
+    assert "this step would break a connection" in result.error
 
 
 def inventory(**settings: Any) -> Inventory:
