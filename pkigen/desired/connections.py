@@ -12,6 +12,7 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
+from pkigen import layout
 from pkigen.desired import certificates
 from pkigen.desired.certificates import (
     ETCD_HEALTHCHECK_CLIENT,
@@ -23,7 +24,13 @@ from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.file_references import https_urls, members_at, sni_pairs
 from pkigen.desired.items import DesiredToken
 from pkigen.desired.readers import ComponentName
-from pkigen.desired.rendering.flags import ETCD_CLIENT_PORT, ETCD_PEER_PORT
+from pkigen.desired.rendering.flags import (
+    CONTROLLER_MANAGER_KUBECONFIG,
+    ETCD_CLIENT_PORT,
+    ETCD_PEER_PORT,
+    KUBELET_KUBECONFIG,
+    SCHEDULER_KUBECONFIG,
+)
 from pkigen.notation import host_text
 from pkigen.spec.model import Node, Role
 from pkigen.spec.values import split_host_port
@@ -270,7 +277,7 @@ class _Edges:
     ) -> Iterator[tuple[str, str]]:
         """The components that a kubeconfig is made for, each with those that its flags name instead."""
         for component in readers:
-            if component is ComponentName.KUBE_PROXY:
+            if file != layout.node_path(node.name, _KUBECONFIGS.get(component, "")):
                 yield component.value, file
                 continue
             line = self._lines.of(component, node)
@@ -444,4 +451,10 @@ class _Edges:
         return self._inventory.pki_path(node.name, name)
 
 
+_KUBECONFIGS = {
+    ComponentName.CONTROLLER_MANAGER: CONTROLLER_MANAGER_KUBECONFIG,
+    ComponentName.SCHEDULER: SCHEDULER_KUBECONFIG,
+    ComponentName.KUBELET: KUBELET_KUBECONFIG,
+}
+"""What a component reads where nobody leads it elsewhere."""
 _KUBECONFIG_FLAGS = ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")

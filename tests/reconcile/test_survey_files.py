@@ -9,11 +9,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from pkigen.crypto.keys import public_pem
 from pkigen.state.reasons import Reason
-from tests.reconcile.altered_trees import MANIFEST, PKI, TreeCase, assert_planned, assert_put_right
+from tests.reconcile.altered_trees import MANIFEST, PKI, TreeCase, assert_planned, assert_put_right, edit
 
 if TYPE_CHECKING:
     from tests.samples import World
 
+_ETCD = "nodes/cp-1/etc/kubernetes/manifests/etcd.yaml"
+_NO_AUTHORITY = b"-certificate-authority="
 CASES: dict[str, TreeCase] = {
     "missing-copy": (
         lambda w: w.path(f"{PKI}/sa.pub").unlink(),
@@ -56,6 +58,20 @@ CASES: dict[str, TreeCase] = {
         "rewrite",
         Reason.CONTENT_CHANGED,
         "differs from what the spec and the templates give",
+    ),
+    "address-of-a-member": (
+        lambda w: edit(w, _ETCD, b"-peer-urls=https://10.0.0.11", b"-peer-urls=https://10.0.0.66"),
+        _ETCD,
+        "rewrite",
+        Reason.MEMBER_MOVES,
+        "the peer URLs of the etcd member change from https://10.0.0.66:2380 to https://10.0.0.11:2380",
+    ),
+    "kubelets-that-nobody-verified": (
+        lambda w: edit(w, MANIFEST, b"-certificate-authority=/etc/kubernetes/pki/ca.crt", _NO_AUTHORITY),
+        MANIFEST,
+        "rewrite",
+        Reason.VERIFIES_KUBELETS,
+        "the API server begins to verify kubelets (--kubelet-certificate-authority)",
     ),
     "content-of-a-bundle": (
         lambda w: w.path(f"{PKI}/ca.crt").write_bytes(w.read("pki/ca.crt") + w.read("pki/etcd/ca.crt")),
