@@ -282,12 +282,15 @@ def _outdated_credentials(inventory: Inventory, changes: Iterable[Action]) -> di
     A kubelet reads kubelet.conf only while it has none of its own (client-go `certificate_manager.go`,
     `getCurrentCertificateOrBootstrap`), be it as old as it may.
     """
+    changes = tuple(changes)
     issued = {change.id for change in changes if change.reissuance is not None}
+    shown_again = _nodes_with(changes, Reason.CREDENTIAL_CHANGED)
     cluster = inventory.cluster
     return {
         (ComponentName.KUBELET, node.name): (own,)
         for node in cluster.spec.nodes
-        if KUBELET.id_on(node.name) in issued and (own := own_kubelet_certificate(cluster, node)) is not None
+        if KUBELET.id_on(node.name) in issued or node.name in shown_again
+        if (own := own_kubelet_certificate(cluster, node)) is not None
     }
 
 

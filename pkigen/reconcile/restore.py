@@ -10,12 +10,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
+from pkigen.desired.rendering.flags import KUBELET_KUBECONFIG
 from pkigen.errors import StoreError, UsageError
 from pkigen.reconcile.flag_changes import defines_component, flag_change
 from pkigen.reconcile.plan import Create, Remove, Rewrite
 from pkigen.state.authority_record import observe_authority
 from pkigen.state.ledger import Event, LedgerEntry, appended, mismatch, read_ledger, recorded_entry
 from pkigen.state.lockfile import LARGEST_LOCK, lock_digest, read_lock, with_authority, with_ledger
+from pkigen.state.observed import client_certificate_pem
+from pkigen.state.reasons import Reason
 from pkigen.state.views import View
 from pkigen.store import BackupAction, MissingError
 
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pkigen.reconcile.plan import Action
-    from pkigen.state.reasons import Reason
     from pkigen.store import BackupInfo, FileContent, Store
 
 _LARGEST = 1 << 28
@@ -32,8 +34,8 @@ _LARGEST_READ = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlagReasons:
-    """What a change of flags asks for beside a restart, on the way back and on the way there."""
+class Demands:
+    """What a change of a file asks for beside a restart, on the way back and on the way there."""
 
     back: Reason | None = None
     forth: Reason | None = None
@@ -43,14 +45,14 @@ class FlagReasons:
 class Restore:
     """A file that gets an older content: which backup holds it, and the SHA-256 that it had there.
 
-    `is_back` says that there is no such file now; `asks` is what changes of its flags ask for.
+    `is_back` says that there is no such file now; `asks` is what its change asks for.
     """
 
     path: str
     backup: str
     sha256: str
     is_back: bool
-    asks: FlagReasons = FlagReasons()
+    asks: Demands = Demands()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,13 +207,19 @@ def kept_content(store: Store, restore: Restore) -> FileContent:
     return content
 
 
-def _asked(store: Store, restore: Restore) -> FlagReasons:
-    """What the change of a flag asks for, on the way back and on the way there."""
-    if restore.is_back or not defines_component(restore.path):
-        return FlagReasons()
+def _asked(store: Store, restore: Restore) -> Demands:
+    if restore.is_back or not (defines_component(restore.path) or restore.path.endswith(KUBELET_KUBECONFIG)):
+        return Demands()
     kept, present = kept_content(store, restore).data, store.read(restore.path).data
-    back, forth = flag_change(restore.path, present, kept), flag_change(restore.path, kept, present)
-    return FlagReasons(back=back.reason if back else None, forth=forth.reason if forth else None)
+    return Demands(back=_demand(restore.path, present, kept), forth=_demand(restore.path, kept, present))
+
+
+def _demand(path: str, old: bytes, new: bytes) -> Reason | None:
+    if path.endswith(KUBELET_KUBECONFIG):
+        is_other = client_certificate_pem(old) != client_certificate_pem(new)
+        return Reason.CREDENTIAL_CHANGED if is_other else None
+    change = flag_change(path, old, new)
+    return change.reason if change is not None else None
 
 
 def _action(kind: type[Action], path: str, *, reason: Reason | None = None) -> Action:

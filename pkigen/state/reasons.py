@@ -30,6 +30,7 @@ class Reason(enum.StrEnum):
     CONTENT_CHANGED = "content-changed"
     MEMBER_MOVES = "member-moves"
     VERIFIES_KUBELETS = "verifies-kubelets"
+    CREDENTIAL_CHANGED = "credential-changed"
     ORDER_CHANGED = "order-changed"
     NOT_WANTED = "not-wanted"
     ROTATION = "rotation"

@@ -84,7 +84,7 @@ def test_a_structured_plan(
     )
     assert api_server["certificate"]["issuer"] == "ca"
     assert {step["node"] for step in content["restarts"]} == {"cp-1"}
-    keys = {"node", "component", "effect", "files", "commands", "member", "removes"}
+    keys = {"node", "component", "effect", "files", "commands", "member", "removes", "copiesInTurn"}
     assert content["restarts"][0].keys() == keys
     assert content["leftovers"] == []
 
