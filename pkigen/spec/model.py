@@ -7,6 +7,7 @@ Annotations are evaluated here, not postponed: pydantic would compile the text o
 """
 
 import enum
+import re
 from datetime import timedelta
 from functools import cached_property
 from ipaddress import IPv4Network
@@ -21,6 +22,7 @@ from pkigen.spec.fields import (
     AbsolutePath,
     Address,
     AgeRecipient,
+    ClusterName,
     DirectoryPath,
     DNSLabel,
     DNSName,
@@ -28,9 +30,11 @@ from pkigen.spec.fields import (
     EndpointURL,
     EnvironmentName,
     FlagName,
+    HostPath,
     HostPort,
     ImageRepository,
     ImageTag,
+    MountPath,
     Network,
     NodeName,
     PlainValue,
@@ -49,8 +53,9 @@ KIND: Final = "Cluster"
 class Metadata(Strict):
     """What the cluster is called."""
 
-    name: DNSName
-    """The cluster's name in kubeconfigs, and the default name of the PKI directory."""
+    name: ClusterName
+    """The cluster's name in kubeconfigs, any line of text; and the default name of the PKI directory, where _
+    stands for what is neither a letter, a digit nor one of . _ -"""
 
 
 class Networking(Strict):
@@ -90,9 +95,9 @@ class HostPathMount(Strict):
 
     name: DNSLabel
     """The name of the volume in the Pod."""
-    host_path: AbsolutePath
+    host_path: HostPath
     """The path on the host."""
-    mount_path: AbsolutePath
+    mount_path: MountPath
     """The path in the container."""
     read_only: StrictBool = False
     """Whether the program may only read there; false by default."""
@@ -374,6 +379,15 @@ class ClusterSpec(Strict):
     def name(self) -> str:
         """The cluster's name."""
         return self.metadata.name
+
+    @property
+    def file_name(self) -> str:
+        """What files and directories of the cluster are called by: one name, visible, that no shell reads.
+
+        Of two clusters that share it, the second finds the first one's lock file.
+        """
+        plain = re.sub(r"[^A-Za-z0-9._-]", "_", self.name)
+        return f"_{plain}" if plain.startswith((".", "-")) else plain
 
     @cached_property
     def control_plane(self) -> tuple[Node, ...]:

@@ -9,7 +9,7 @@ from pkigen.spec.kubeadm.kubelet import kubelet_arguments
 from pkigen.spec.kubeadm.treatments import INIT, JOIN
 from pkigen.spec.model import Role
 from pkigen.spec.translation import quote
-from pkigen.spec.values import parse_address
+from pkigen.spec.values import flag_name, parse_address
 from pkigen.spec.yaml_nodes import (
     MappingNode,
     ScalarNode,
@@ -154,7 +154,5 @@ def _node_ip(arguments: YAMLNode | None) -> list[YAMLNode]:
     """The addresses of the last `node-ip` among the kubelet's flags; unspecified ones mean "find out"."""
     items = arguments.items if isinstance(arguments, SequenceNode) else []
     names = [(child(item, "name"), child(item, "value")) for item in items]
-    given = [
-        value for name, value in names if name is not None and value is not None and name.value == "node-ip"
-    ]
+    given = [value for name, value in names if name and value and flag_name(str(name.value)) == "node-ip"]
     return [part for part in split_text(given[-1]) if part.value not in ("", *_UNSPECIFIED)] if given else []
