@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from pkigen.crypto.keys import (
     ACCEPTED_CURVES,
     LARGEST_RSA_BITS,
+    LARGEST_RSA_EXPONENT,
     MINIMUM_RSA_BITS,
     describe,
     public_der,
@@ -35,9 +36,6 @@ LARGEST_REQUEST = 64 << 10
 
 
 _SMALLEST_EXPONENT = 65537  # FIPS 186-5 A.1.1
-
-
-_LARGEST_EXPONENT = 2**31 - 1  # Go's crypto/rsa checkPublicKeySize
 
 
 _BEGIN = b"-----BEGIN "
@@ -140,7 +138,7 @@ def _weakness(key: CertificatePublicKeyTypes) -> str | None:
         if not MINIMUM_RSA_BITS <= key.key_size <= LARGEST_RSA_BITS:
             return f"is RSA with {key.key_size} bits; {MINIMUM_RSA_BITS} to {LARGEST_RSA_BITS} are accepted"
         exponent = key.public_numbers().e
-        if _SMALLEST_EXPONENT <= exponent <= _LARGEST_EXPONENT and exponent % 2:
+        if _SMALLEST_EXPONENT <= exponent <= LARGEST_RSA_EXPONENT and exponent % 2:
             return None
         return f"is RSA with an exponent of {exponent.bit_length()} bits that is not as usual 65537"
     if isinstance(key, ec.EllipticCurvePublicKey):

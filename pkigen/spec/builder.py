@@ -233,7 +233,7 @@ def _problems(
 
 
 def _real_errors(error: ValidationError, tree: ValueTree) -> list[ErrorDetails]:
-    """Without lists that are too short only because their items are wrong: each of those has its own error."""
+    """Without lists that are too short only because items are wrong: each of those has its own error."""
     return [
         each
         for each in error.errors(include_url=False, include_input=False)

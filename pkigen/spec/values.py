@@ -139,8 +139,8 @@ def parse_person(value: str) -> str:
 def person_stem(name: str) -> str:
     """A person's name as a part of file and object names; two names never become the same.
 
-    Letters, digits and, behind the first character, . _ : @ + - stay; the rest becomes `=` and its bytes, as in
-    RFC 2047 4.2: `/`, `%` and `,` cannot stand in an object's name, and others not in a file's.
+    Letters, digits and, behind the first character, . _ : @ + - stay. The rest becomes `=` and its bytes, as
+    in RFC 2047 4.2: `/`, `%` and `,` cannot stand in an object's name, and others not in a file's.
     """
     return "".join(
         character
