@@ -20,6 +20,7 @@ from pkigen.crypto.keys import (
     signature_hash,
 )
 from pkigen.crypto.names import common_names
+from pkigen.crypto.pem import is_private_key
 from pkigen.errors import AccessError
 
 if TYPE_CHECKING:
@@ -72,12 +73,7 @@ def parse_request(data: bytes) -> x509.CertificateSigningRequest:
         raise AccessError(
             f"the request is larger than {LARGEST_REQUEST // 1024} KiB, the limit for a request"
         )
-    # Before anything else is said: the key is known to whoever carried the file.
-    if b"PRIVATE KEY-----" in data:
-        raise AccessError(
-            "the file contains a private key, which must never leave its owner",
-            hint="discard that key, make a new one, and send only the request",
-        )
+    refuse_private_key(data)  # before anything else is said
     count = data.count(_BEGIN)
     if count != 1:
         what = "holds no PEM block" if count == 0 else f"holds {count} PEM blocks"
@@ -92,6 +88,19 @@ def parse_request(data: bytes) -> x509.CertificateSigningRequest:
     except Exception:  # noqa: BLE001 -- the parser raises many kinds; all mean the same here
         raise AccessError("the request cannot be read: it is damaged") from None
     return request
+
+
+def refuse_private_key(data: bytes) -> None:
+    """Refuse a file with a private key, in PEM or as DER: whoever carried the file knows it.
+
+    Raises:
+        AccessError: It has one.
+    """
+    if b"PRIVATE KEY-----" in data or is_private_key(data):
+        raise AccessError(
+            "the file contains a private key, which must never leave its owner",
+            hint="discard that key, make a new one, and send only the request",
+        )
 
 
 def _is_text(data: bytes) -> bool:

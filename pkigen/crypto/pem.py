@@ -43,13 +43,14 @@ def _of_der(data: bytes) -> str | None:
     except ValueError:
         return (
             "a private key as DER: `openssl pkey -inform DER -in FILE -out NEW` makes PEM of it"
-            if (_is_private_key(data))
+            if (is_private_key(data))
             else None
         )
     return "a certificate as DER: `openssl x509 -inform DER -in FILE -out NEW` makes PEM of it"
 
 
-def _is_private_key(data: bytes) -> bool:
+def is_private_key(data: bytes) -> bool:
+    """Whether this is a private key as DER, also an encrypted one."""
     try:
         load_der_private_key(data, password=None)
     except TypeError:  # pyca's way to say that a passphrase is needed

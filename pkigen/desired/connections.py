@@ -130,10 +130,12 @@ def endpoints(inventory: Inventory) -> Iterator[Endpoint]:
                 certificate=kind.id_on(node.name),
             )
     for node in sorted(cluster.spec.nodes, key=lambda node: node.name):
+        if not node.kubelet_addresses:
+            continue
         yield Endpoint(
             component="kubelet",
             node=node.name,
-            host=node.advertise_address,
+            host=node.kubelet_addresses[0],
             port=KUBELET_PORT,
             certificate=KUBELET_SERVING.id_on(node.name),
         )
@@ -190,7 +192,9 @@ class _Edges:
             yield Edge(
                 client=client,
                 server=Peer(component="kubelet", node=other.name),
-                names=tuple(map(str, other.kubelet_addresses)),
+                # Without an address the name is all that its certificate can be found by (kubelet-preferred-
+                # address-types); the spec's warning says what that means.
+                names=tuple(map(str, other.kubelet_addresses)) or (other.name,),
                 server_certificate=KUBELET_SERVING.id_on(other.name),
                 client_trust=self._file(node, "ca.crt"),
                 client_certificate=API_SERVER_KUBELET_CLIENT.id_on(node.name),

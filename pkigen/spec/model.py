@@ -278,8 +278,9 @@ class Node(Strict):
     """The Node object's name; the kubelet registers with it."""
     roles: tuple[Role, ...] = Field(min_length=1)
     """What the node is for: control-plane, etcd, worker, or several of them."""
-    addresses: tuple[Address, ...] = Field(min_length=1)
-    """The node's IP addresses; the first is what the other nodes reach it at."""
+    addresses: tuple[Address, ...]
+    """The node's IP addresses; the first is what the other nodes reach it at. Only a worker may have none:
+    then its kubelet's serving certificate names none."""
     cert_sans: tuple[SAN, ...] = Field(default=(), alias="certSANs")
     """Additional names and addresses in this node's serving certificates."""
     bind_port: Port | None = None
@@ -295,6 +296,11 @@ class Node(Strict):
     def advertise_address(self) -> IPAddress:
         """What the other nodes reach this one at."""
         return self.addresses[0]
+
+    @property
+    def host(self) -> str:
+        """What people reach the node at: its first address, or its name."""
+        return str(self.addresses[0]) if self.addresses else self.name
 
     @property
     def kubelet_addresses(self) -> tuple[IPAddress, ...]:

@@ -125,7 +125,7 @@ def _special_ranges(spec: ClusterSpec) -> Iterator[SpecFinding]:
     places.extend(
         ((*NODES, index, "addresses", 0), node.advertise_address, what)
         for index, node in enumerate(spec.spec.nodes)
-        if node.has(Role.CONTROL_PLANE)
+        if node.has(Role.CONTROL_PLANE) and node.addresses
     )
     for at, value, why in places:
         kinds = {
@@ -218,7 +218,9 @@ def _advertise_families(spec: ClusterSpec) -> Iterator[SpecFinding]:
         return
     first = spec.spec.networking.service_subnets[0]
     for index, node in enumerate(spec.spec.nodes):
-        if node.has(Role.CONTROL_PLANE) and node.advertise_address.version != first.version:
+        if not node.has(Role.CONTROL_PLANE) or not node.addresses:
+            continue
+        if node.advertise_address.version != first.version:
             yield warning(
                 (*NODES, index, "addresses", 0),
                 f"is of another family than the first service subnet {first}, and so the API server does not "

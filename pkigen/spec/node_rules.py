@@ -60,6 +60,25 @@ def _unique_addresses(spec: ClusterSpec) -> Iterator[SpecFinding]:
             )
 
 
+def _addresses(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    members = {node.name for node in spec.etcd_members}
+    for index, node in enumerate(spec.spec.nodes):
+        at: Location = (*NODES, index, "addresses")
+        if node.addresses or node.kubelet_addresses:
+            continue
+        if node.has(Role.CONTROL_PLANE) or node.name in members:
+            message = "must not be empty: the other nodes reach this one at the first address"
+            yield SpecFinding(at=at, message=message, given=((*NODES, index, "roles"),))
+        else:
+            yield warning(
+                at,
+                f"names no address of {quote(node.name)} (node-ip among the kubelet's flags), and so its "
+                "serving certificate names none: `kubectl logs` and `exec` fail there until one is given",
+                (*NODES, index, "roles"),
+                (*NODES, index, "kubeletExtraArgs"),
+            )
+
+
 def _node_roles(spec: ClusterSpec) -> Iterator[SpecFinding]:
     if not spec.control_plane:
         yield SpecFinding(
@@ -137,6 +156,7 @@ def _kubelet_flags(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _node_names,
+    _addresses,
     _unique_addresses,
     _node_roles,
     _etcd_members,

@@ -56,7 +56,8 @@ _IMAGE_REPOSITORY: Final = (
 _IMAGE_TAG: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _IMAGE_DIGEST: Final = r"(?:@(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}))?"
 _OTHERS_IN_NAMES: Final = frozenset("._:@+-")
-_NO_PATH: Final = "must be an absolute path of letters, digits and . _ @ + -, without '..'"
+_NO_PATH: Final = "must be an absolute path without '..'"
+_NO_PLAIN_PATH: Final = "must be an absolute path of letters, digits and . _ @ + -, without '..'"
 _PORT: Final = r"(?::([0-9]{1,5}))?"
 _BRACKETED_HOST_PORT: Final = rf"\[([0-9A-Fa-f:.]+)\]{_PORT}"
 _HOST_PORT: Final = rf"([A-Za-z0-9.-]+){_PORT}"
@@ -205,6 +206,11 @@ def parse_address(value: object) -> IPAddress:
     try:
         address: IPAddress = IPv6Address(text) if ":" in text else IPv4Address(text)
     except ValueError:
+        plain = re.sub(r"(^|\.)0+(?=[0-9])", r"\1", text) if re.fullmatch(_DOTTED_NUMBERS, text) else text
+        if plain != text and _is_address(plain):
+            # Kubernetes' ParseIPSloppy reads decimals, inet_aton of C octals.
+            msg = f"must not have leading zeros, which others read as octal: write {plain}"
+            raise ValueError(msg) from None
         msg = f"must be an IP address, not {text[:60]!r}"
         raise ValueError(msg) from None
     if isinstance(address, IPv6Address):
@@ -214,6 +220,14 @@ def parse_address(value: object) -> IPAddress:
         if address.scope_id is not None:
             raise ValueError("must not have a zone ('%'): certificates cannot name one")
     return address
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_host_address(value: object) -> IPAddress:
@@ -333,33 +347,33 @@ def parse_endpoint_url(value: str) -> str:
 
 def parse_absolute_path(value: str) -> str:
     """A path that every tool takes as it is, unquoted."""
-    path = _plain_path(value)
+    path = _clean_path(value, otherwise=_NO_PLAIN_PATH)
     if not re.fullmatch(_PATH, path):
-        raise ValueError(_NO_PATH)
+        raise ValueError(_NO_PLAIN_PATH)
     return path
 
 
 def parse_host_path(value: str) -> str:
     """A path on a host for a volume, which is only ever written into a manifest, quoted."""
-    return _plain_path(parse_line(value))
+    return _clean_path(parse_line(value), otherwise=_NO_PATH)
 
 
 def parse_mount_path(value: str) -> str:
     """A path in a container for a volume (k8s.io/api/core/v1 VolumeMount)."""
-    path = _plain_path(parse_line(value))
+    path = _clean_path(parse_line(value), otherwise=_NO_PATH)
     if path == "/" or ":" in path:
         raise ValueError("must be an absolute path below / in the container, without ':'")
     return path
 
 
-def _plain_path(value: str) -> str:
+def _clean_path(value: str, *, otherwise: str) -> str:
     """An absolute path with neither repeated slashes nor one at the end, as `filepath.Clean` makes it.
 
     What `..` means depends on links; the API server refuses it in volumes as well.
     """
     parts = [part for part in value.split("/") if part not in {"", "."}]
     if not value.startswith("/") or ".." in parts:
-        raise ValueError(_NO_PATH)
+        raise ValueError(otherwise)
     path = "/" + "/".join(parts)
     if len(path.encode()) > _LONGEST_PATH:
         msg = f"is {len(path)} characters long: a path may have {_LONGEST_PATH}"

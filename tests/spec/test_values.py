@@ -126,8 +126,8 @@ REFUSED = [
     case(
         "volume-path",
         spec("  apiServer: {extraVolumes: [{name: x, hostPath: etc, mountPath: /a/../b}]}\n"),
-        "7:50: spec.apiServer.extraVolumes[0].hostPath: must be an absolute path of letters, digits",
-        "7:66: spec.apiServer.extraVolumes[0].mountPath: must be an absolute path of letters, digits",
+        "7:50: spec.apiServer.extraVolumes[0].hostPath: must be an absolute path without '..'",
+        "7:66: spec.apiServer.extraVolumes[0].mountPath: must be an absolute path without '..'",
     ),
     case(
         "etcd-endpoint",

@@ -9,7 +9,7 @@ import ssl
 import stat
 import subprocess
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -341,6 +341,11 @@ Files = dict[str, bytes | None]
 KEY = "pki/ca.key"
 CRT = "pki/ca.crt"
 
+
+def posted(name: str) -> Files:
+    return {CRT: (POSTED / f"{name}.crt").read_bytes()}
+
+
 UNFIT: dict[str, tuple[Callable[[], Files], str, str]] = {
     # name: files, what the sentence says, the file it names
     "expired": (lambda: {CRT: pem(made(end=-timedelta(hours=1))), KEY: pem_key(ec_key())}, "it expired", CRT),
@@ -452,7 +457,7 @@ UNFIT: dict[str, tuple[Callable[[], Files], str, str]] = {
         CRT,
     ),
     **{
-        f"posted-{name}": (lambda name=name: {CRT: (POSTED / f"{name}.crt").read_bytes()}, sentence, CRT)
+        f"posted-{name}": (partial(posted, name), sentence, CRT)
         for name, sentence in (
             ("explicit-curve", "its key has explicit curve parameters, which Kubernetes cannot read"),
             ("explicit-curve-posted", "its key has explicit curve parameters, which Kubernetes cannot read"),
