@@ -9,7 +9,7 @@ from pkigen.crypto.names import Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import CA, InKubeconfig
 from pkigen.errors import AccessError
-from pkigen.spec.user_rules import RESERVED_GROUPS, RESERVED_USERS, SYSTEM_PREFIX
+from pkigen.spec.user_rules import is_reserved_group, is_reserved_user
 from pkigen.spec.values import parse_person
 
 if TYPE_CHECKING:
@@ -103,10 +103,10 @@ def approved_person(
 
 def reserved(user: str, groups: Iterable[str]) -> str | None:
     """Which of the names belongs to Kubernetes itself."""
-    if user.startswith(SYSTEM_PREFIX) or user in RESERVED_USERS:
+    if is_reserved_user(user):
         return f"the user {user[:80]!r} is reserved for Kubernetes"
     for group in groups:
-        if group.startswith(SYSTEM_PREFIX) or group in RESERVED_GROUPS:
+        if is_reserved_group(group):
             return f"the group {group[:80]!r} is reserved for Kubernetes"
     return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from pkigen.crypto.issuance import distinguished_name
 from pkigen.crypto.keys import describe
 from pkigen.crypto.names import Subject
 from pkigen.errors import AccessError
-from pkigen.spec.user_rules import RESERVED_GROUPS, RESERVED_USERS, SYSTEM_PREFIX
+from pkigen.spec.user_rules import is_reserved_group, is_reserved_user
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
@@ -135,15 +134,11 @@ def _unfit_extensions(request: x509.CertificateSigningRequest) -> str | None:
 
 
 def _system_claim(name: x509.Name, allowed: Subject | None) -> str | None:
-    """A name reserved for Kubernetes in any attribute, also in those that Kubernetes does not read.
-
-    What only looks like one, by case, width or spaces, is one here.
-    """
+    """A name reserved for Kubernetes in any attribute, also in those that Kubernetes does not read."""
     expected = {allowed.common_name, *allowed.organizations} if allowed is not None else set()
     for attribute in name:
         value = text_of(attribute)
-        looks = unicodedata.normalize("NFKC", value).strip().casefold()
-        own = looks.startswith(SYSTEM_PREFIX) or looks in RESERVED_USERS | RESERVED_GROUPS
+        own = is_reserved_user(value) or is_reserved_group(value)
         if own and value not in expected:
             return quoted(f"{attribute.rfc4514_attribute_name}={value}")
     return None

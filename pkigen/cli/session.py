@@ -139,7 +139,7 @@ def open_spec(system: System, spec: Path, *, out: Path | None, templates: Path |
     loaded = read_spec(spec)
     warn(loaded.warnings)
     inventory = derive(loaded.spec)
-    return session_of(system, inventory, root=out or Path(loaded.spec.name), templates=templates)
+    return session_of(system, inventory, root=out or Path(loaded.spec.file_name), templates=templates)
 
 
 def session_of(

@@ -11,16 +11,26 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from pkigen.crypto.keys import ACCEPTED_CURVES, LARGEST_RSA_BITS, MINIMUM_RSA_BITS, describe, public_der
-from pkigen.crypto.names import extension_of, is_self_issued
+from pkigen.crypto.keys import describe, key_fault, odd_encoding, public_der
+from pkigen.crypto.names import extension_name, extension_of, is_self_issued
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
 
-# What every verifier of a cluster understands: Go's crypto/x509 and pyca's.
-_KNOWN_CRITICAL = (x509.BasicConstraints, x509.KeyUsage, x509.NameConstraints, x509.ExtendedKeyUsage)
+# What Go's crypto/x509 handles (parser.go, processExtensions). It handles policyConstraints, policyMappings
+# and inhibitAnyPolicy since Go 1.24, which Kubernetes is built with since v1.33: older clusters refuse them.
+_KNOWN_CRITICAL = (
+    x509.BasicConstraints,
+    x509.KeyUsage,
+    x509.NameConstraints,
+    x509.ExtendedKeyUsage,
+    x509.SubjectAlternativeName,
+    x509.CertificatePolicies,
+    x509.CRLDistributionPoints,
+)
+_KNOWN_NAMES = (x509.DNSName, x509.IPAddress, x509.RFC822Name, x509.UniformResourceIdentifier)
 
 
 def has_name_constraints(certificate: x509.Certificate) -> bool:
@@ -41,7 +51,7 @@ def unfit(
     """
     if public_key is not None and public_der(chain[0].public_key()) != public_key:
         return "the private key beside it does not match"
-    return _unfit_link(chain) or _unfit_in_time(chain, now) or _unfit_chain(chain, below)
+    return _unfit_link(chain) or unfit_in_time(chain, now) or _unfit_chain(chain, below)
 
 
 def remarks(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -99,13 +109,14 @@ def _unfit_extended_usage(certificate: x509.Certificate) -> str | None:
 def _unfit_key(certificate: x509.Certificate) -> str | None:
     """The kinds that Go's TLS and kubeadm's key files can both hold; Ed25519 is in no kubeadm key file."""
     key = certificate.public_key()
-    if isinstance(key, rsa.RSAPublicKey):
-        if MINIMUM_RSA_BITS <= key.key_size <= LARGEST_RSA_BITS:
-            return None
-        return f"its RSA key has {key.key_size} bits; {MINIMUM_RSA_BITS} to {LARGEST_RSA_BITS} are accepted"
-    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ACCEPTED_CURVES):
-        return None
-    return f"its key is {describe(key)}; RSA and ECDSA on P-256, P-384 or P-521 are accepted"
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        return f"its key is {describe(key)}; RSA and ECDSA on P-256, P-384 or P-521 are accepted"
+    fault = key_fault(key)
+    if fault is not None:
+        return f"its key {fault}"
+    if public_der(key) not in certificate.tbs_certificate_bytes:
+        return f"its key has {odd_encoding(certificate.tbs_certificate_bytes)}, which Kubernetes cannot read"
+    return None
 
 
 def _unfit_signature(certificate: x509.Certificate) -> str | None:
@@ -129,9 +140,20 @@ def _unfit_subject(certificate: x509.Certificate) -> str | None:
 def _unfit_critical(certificate: x509.Certificate) -> str | None:
     """Who does not understand a critical extension must refuse the certificate (RFC 5280 4.2)."""
     for extension in certificate.extensions:
-        if extension.critical and not isinstance(extension.value, _KNOWN_CRITICAL):
-            return f"its critical extension {extension.oid.dotted_string} is not understood by every verifier"
+        if extension.critical and not _is_known(extension.value):
+            name = extension_name(extension.oid)
+            return f"its critical extension {name} is not understood by every verifier of Kubernetes"
     return None
+
+
+def _is_known(value: x509.ExtensionType) -> bool:
+    """Go leaves names of other kinds unread, and an extension with them unhandled."""
+    if isinstance(value, x509.NameConstraints):
+        subtrees = (*(value.permitted_subtrees or ()), *(value.excluded_subtrees or ()))
+        return all(isinstance(subtree, _KNOWN_NAMES) for subtree in subtrees)
+    if isinstance(value, x509.SubjectAlternativeName):
+        return any(isinstance(name, _KNOWN_NAMES) for name in value)
+    return isinstance(value, _KNOWN_CRITICAL)
 
 
 _FITNESS: tuple[Callable[[x509.Certificate], str | None], ...] = (
@@ -145,7 +167,8 @@ _FITNESS: tuple[Callable[[x509.Certificate], str | None], ...] = (
 )
 
 
-def _unfit_in_time(chain: tuple[x509.Certificate, ...], now: datetime) -> str | None:
+def unfit_in_time(chain: tuple[x509.Certificate, ...], now: datetime) -> str | None:
+    """Which of the certificates is not valid now; None where all are."""
     for link in chain:
         if now >= link.not_valid_after_utc:
             return f"it expired {link.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
@@ -160,6 +183,8 @@ def _unfit_chain(chain: tuple[x509.Certificate, ...], below: int) -> str | None:
         try:
             link.verify_directly_issued_by(above)
         except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+            if is_self_issued(link) and is_self_issued(above):
+                return "the file holds two roots, and one file is for one CA"
             return f"certificate {depth + 2} of the file did not sign the one before it"
     for depth, link in enumerate(chain):
         limit = link.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length

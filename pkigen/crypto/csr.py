@@ -13,12 +13,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from pkigen.crypto.keys import (
     ACCEPTED_CURVES,
     LARGEST_RSA_BITS,
+    LARGEST_RSA_EXPONENT,
     MINIMUM_RSA_BITS,
     describe,
     public_der,
     signature_hash,
 )
 from pkigen.crypto.names import common_names
+from pkigen.crypto.pem import is_private_key
 from pkigen.errors import AccessError
 
 if TYPE_CHECKING:
@@ -35,9 +37,6 @@ LARGEST_REQUEST = 64 << 10
 
 
 _SMALLEST_EXPONENT = 65537  # FIPS 186-5 A.1.1
-
-
-_LARGEST_EXPONENT = 2**31 - 1  # Go's crypto/rsa checkPublicKeySize
 
 
 _BEGIN = b"-----BEGIN "
@@ -74,12 +73,7 @@ def parse_request(data: bytes) -> x509.CertificateSigningRequest:
         raise AccessError(
             f"the request is larger than {LARGEST_REQUEST // 1024} KiB, the limit for a request"
         )
-    # Before anything else is said: the key is known to whoever carried the file.
-    if b"PRIVATE KEY-----" in data:
-        raise AccessError(
-            "the file contains a private key, which must never leave its owner",
-            hint="discard that key, make a new one, and send only the request",
-        )
+    refuse_private_key(data)  # before anything else is said
     count = data.count(_BEGIN)
     if count != 1:
         what = "holds no PEM block" if count == 0 else f"holds {count} PEM blocks"
@@ -94,6 +88,19 @@ def parse_request(data: bytes) -> x509.CertificateSigningRequest:
     except Exception:  # noqa: BLE001 -- the parser raises many kinds; all mean the same here
         raise AccessError("the request cannot be read: it is damaged") from None
     return request
+
+
+def refuse_private_key(data: bytes) -> None:
+    """Refuse a file with a private key, in PEM or as DER: whoever carried the file knows it.
+
+    Raises:
+        AccessError: It has one.
+    """
+    if b"PRIVATE KEY-----" in data or is_private_key(data):
+        raise AccessError(
+            "the file contains a private key, which must never leave its owner",
+            hint="discard that key, make a new one, and send only the request",
+        )
 
 
 def _is_text(data: bytes) -> bool:
@@ -140,7 +147,7 @@ def _weakness(key: CertificatePublicKeyTypes) -> str | None:
         if not MINIMUM_RSA_BITS <= key.key_size <= LARGEST_RSA_BITS:
             return f"is RSA with {key.key_size} bits; {MINIMUM_RSA_BITS} to {LARGEST_RSA_BITS} are accepted"
         exponent = key.public_numbers().e
-        if _SMALLEST_EXPONENT <= exponent <= _LARGEST_EXPONENT and exponent % 2:
+        if _SMALLEST_EXPONENT <= exponent <= LARGEST_RSA_EXPONENT and exponent % 2:
             return None
         return f"is RSA with an exponent of {exponent.bit_length()} bits that is not as usual 65537"
     if isinstance(key, ec.EllipticCurvePublicKey):

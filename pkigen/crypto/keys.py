@@ -7,8 +7,10 @@ EC keys are SEC 1, and public keys are SubjectPublicKeyInfo.
 
 from __future__ import annotations
 
+import base64
 import enum
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+from pkigen.crypto.pem import other_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +76,8 @@ _BY_NAME = {algorithm.value: algorithm for algorithm in KeyAlgorithm}
 
 MINIMUM_RSA_BITS = 2048
 LARGEST_RSA_BITS = 8192  # Go's TLS refuses larger keys (crypto/tls checkKeySize)
+LARGEST_RSA_EXPONENT = 2**31 - 1  # Go's crypto/rsa checkPublicKeySize
+_KEY_BODY = re.compile(rb"-----BEGIN (?:EC |RSA )?PRIVATE KEY-----([A-Za-z0-9+/=\s]+)-----END")
 ACCEPTED_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 """Those that Go's crypto/x509 knows, but for P-224, which TLS 1.3 cannot sign with (RFC 8446 4.2.3)."""
 
@@ -233,18 +239,73 @@ def public_half(pem: bytes) -> bytes:
 
 def _load_private(pem: bytes, *, trust_primes: bool) -> PrivateKey:
     """What kubeadm loads is RSA or ECDSA (`TryLoadKeyFromDisk` in pkiutil/pki_helpers.go)."""
+    _require_usual_encoding(pem)
     key = _read_private(pem, trust_primes=trust_primes)
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         msg = f"is a key of kind {describe(key)}, which Kubernetes components cannot use here"
         raise UnsupportedKeyError(msg)
+    fault = key_fault(key.public_key())
+    if fault is not None:
+        raise UnsupportedKeyError(fault)
     return key
+
+
+# prime-field (ANSI X9.62) stands in curve parameters that are written out, id-RSASSA-PSS (RFC 4055 1.2) in
+# place of rsaEncryption: Go's crypto/x509 reads neither in keys.
+_PRIME_FIELD = bytes.fromhex("06072a8648ce3d0101")
+_RSASSA_PSS = bytes.fromhex("06092a864886f70d01010a")
+
+
+def odd_encoding(der: bytes) -> str:
+    """How a public key is written that differs from its usual form."""
+    if _PRIME_FIELD in der:
+        return "explicit curve parameters"
+    if _RSASSA_PSS in der:
+        return "RSASSA-PSS parameters"
+    return "an unusual encoding, such as a compressed point"
+
+
+def _require_usual_encoding(pem: bytes) -> None:
+    """Refuse a private key that OpenSSL reads and Go does not.
+
+    Raises:
+        UnsupportedKeyError: It has its curve's parameters, or those of RSASSA-PSS, within it.
+    """
+    body = _KEY_BODY.search(pem)
+    der = _decoded(body[1]) if body is not None else b""
+    if _PRIME_FIELD in der or _RSASSA_PSS in der:
+        msg = f"has {odd_encoding(der)}, which Kubernetes cannot read"
+        raise UnsupportedKeyError(msg)
+
+
+def _decoded(body: bytes) -> bytes:
+    """Nothing of what is no base64: it is told as no key at all."""
+    try:
+        return base64.b64decode(body)
+    except ValueError:
+        return b""
+
+
+def key_fault(key: PublicKey) -> str | None:
+    """Why Kubernetes cannot use a key of its size, exponent or curve; None where it can."""
+    if isinstance(key, rsa.RSAPublicKey):
+        if not MINIMUM_RSA_BITS <= key.key_size <= LARGEST_RSA_BITS:
+            accepted = f"{MINIMUM_RSA_BITS} to {LARGEST_RSA_BITS} are accepted"
+            return f"is RSA with {key.key_size} bits; {accepted}"
+        if key.public_numbers().e > LARGEST_RSA_EXPONENT:
+            return "is RSA with an exponent of more than 31 bits, which Go refuses"
+        return None
+    if isinstance(key.curve, ACCEPTED_CURVES):
+        return None
+    return f"is {describe(key)}; P-256, P-384 and P-521 are accepted"
 
 
 def _read_private(pem: bytes, *, trust_primes: bool) -> PrivateKeyTypes:
     """Of two keys in one file it would depend on the reader which counts."""
     if pem.count(b"PRIVATE KEY-----") > _MARKS_OF_ONE_KEY:
         raise UnsupportedKeyError("holds more than one private key")
-    reason = "is not a PEM private key"
+    form = other_form(pem)
+    reason = f"holds {form}" if form is not None else "is not a PEM private key"
     try:
         key = serialization.load_pem_private_key(
             pem, password=None, unsafe_skip_rsa_key_validation=trust_primes

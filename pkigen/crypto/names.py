@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, TypeVar
@@ -12,6 +13,7 @@ from cryptography.x509.oid import NameOID
 if TYPE_CHECKING:
     from pkigen.notation import IPAddress
 
+_SEPARATOR = re.compile(r"[,\\]")
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
@@ -101,7 +103,9 @@ class Subject:
     organizations: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return ",".join([f"CN={self.common_name}", *(f"O={name}" for name in self.organizations)])
+        """Within a name a backslash stands before `,` (RFC 4514 2.4): no name looks like two."""
+        values = [("CN", self.common_name), *(("O", name) for name in self.organizations)]
+        return ",".join(key + "=" + _SEPARATOR.sub(r"\\\g<0>", value) for key, value in values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

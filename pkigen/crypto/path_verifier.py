@@ -1,4 +1,7 @@
-"""Certification path verification with pyca's verifier, which shares no code with Go's `crypto/x509`."""
+"""Certification path verification with pyca's verifier, which shares no code with Go's `crypto/x509`.
+
+What that verifier cannot read, although Go accepts it, `go_paths` verifies.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,9 @@ from cryptography.x509.verification import (
     Store,
     VerificationError,
 )
+
+from pkigen.crypto import go_paths
+from pkigen.crypto.go_paths import is_beyond_pyca
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +64,8 @@ class PathVerifier:
         # pyca has no empty store.
         if not anchors:
             return "the trust bundle is empty"
+        if any(is_beyond_pyca(each) for each in (*chain[1:], *anchors)):
+            return go_paths.refusal(chain, anchors, name, self._now)
         builder = PolicyBuilder().store(Store(list(anchors))).time(self._now)
         leaf, rest = chain[0], list(chain[1:])
         try:

@@ -97,7 +97,7 @@ def node_certificate(
 
 def user_certificate(cluster: ClusterSpec, user: User) -> Iterator[DesiredKubeconfig | DesiredCertificate]:
     """A person's kubeconfig, and the certificate in it."""
-    identifier, path = f"user:{user.name}", layout.user_path(user.name)
+    identifier, path = f"user:{user.name}", layout.user_path(user.stem)
     yield DesiredKubeconfig(
         id=identifier,
         path=path,

@@ -129,7 +129,10 @@ def endpoints(inventory: Inventory, read: ReadText | None = None) -> Iterator[En
     found: list[tuple[str, Node, tuple[IPv4Address | IPv6Address, int], str | None]] = []
     for node in cluster.control_plane:
         line = lines.of(ComponentName.API_SERVER, node)
-        place = _bound(line.value("bind-address"), node), _port(line.value("secure-port"), 6443)
+        place = (
+            _bound(line.value("bind-address"), node.advertise_address),
+            _port(line.value("secure-port"), 6443),
+        )
         found.append(("kube-apiserver", node, place, line.file("tls-cert-file")))
     for node in cluster.etcd_members:
         line = lines.of(ComponentName.ETCD, node)
@@ -140,8 +143,13 @@ def endpoints(inventory: Inventory, read: ReadText | None = None) -> Iterator[En
             place = _listening(line.value(f"listen-{prefix}-urls"), node, port)
             found.append((component, node, place, line.file(flag)))
     for node in sorted(cluster.spec.nodes, key=lambda node: node.name):
+        if not node.kubelet_addresses:
+            continue
         line = lines.of(ComponentName.KUBELET, node)
-        place = _bound(line.value("address"), node), _port(line.value("port"), KUBELET_PORT)
+        place = (
+            _bound(line.value("address"), node.kubelet_addresses[0]),
+            _port(line.value("port"), KUBELET_PORT),
+        )
         found.append(("kubelet", node, place, line.file("tls-cert-file")))
     for component, node, (host, port), file in found:
         certificate = certificates_by_file.get(file or "")
@@ -158,19 +166,20 @@ def _port(value: str, default: int) -> int:
     return int(value) if value.isdecimal() and 0 < int(value) < 1 << 16 else default
 
 
-def _bound(value: str, node: Node) -> IPv4Address | IPv6Address:
-    """The address to dial: the one that is bound, unless that is all of them or the node's loopback."""
+def _bound(value: str, own: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The address to dial: the one that is bound, or the node's own if that is all of them or its loopback."""
     try:
         host = ip_address(value.strip("[]"))
     except ValueError:
-        return node.advertise_address
-    return node.advertise_address if host.is_unspecified or host.is_loopback else host
+        return own
+    return own if host.is_unspecified or host.is_loopback else host
 
 
 def _listening(text: str, node: Node, default: int) -> tuple[IPv4Address | IPv6Address, int]:
     """Where a member of etcd can be dialled from elsewhere: its own address, else any that leads to it."""
     places = [
-        (_bound(url.hostname or "", node), url.port or default, url.hostname) for url in https_urls(text)
+        (_bound(url.hostname or "", node.advertise_address), url.port or default, url.hostname)
+        for url in https_urls(text)
     ]
     own = str(node.advertise_address)
     places.sort(key=lambda place: (place[2] != own, place[2] in {"127.0.0.1", "::1", "localhost"}))
@@ -297,7 +306,9 @@ class _Edges:
             yield Edge(
                 client=client,
                 server=Peer(component="kubelet", node=other.name),
-                names=tuple(map(str, other.kubelet_addresses)),
+                # Without an address the name is all that its certificate can be found by (kubelet-preferred-
+                # address-types); the spec's warning says what that means.
+                names=tuple(map(str, other.kubelet_addresses)) or (other.name,),
                 server_certificate=serving,
                 client_trust=line.file("kubelet-certificate-authority"),
                 client_certificate=self._certificate(line, "kubelet-client-certificate"),

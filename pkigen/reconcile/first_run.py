@@ -9,11 +9,16 @@ from pkigen.errors import PkigenError
 from pkigen.reconcile.plan import Create
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.plan import Plan
     from pkigen.state.lockfile import Lock
+    from pkigen.state.observed import Tree
+
+# cfssl and "Kubernetes the hard way" name them so; others by what is in them.
+_READ_AS = (("-key.pem", ".key"), (".key.pem", ".key"), (".pem", ".crt"), (".cer", ".crt"), (".der", ".crt"))
 
 
 def is_new(lock: Lock | None, inventory: Inventory) -> bool:
@@ -55,3 +60,36 @@ def require_own(plan: Plan, *, root: Path) -> None:
                 f"{root} holds files that pkigen did not write: {action.paths[0]}",
                 hint="choose another directory with --out, or move them away",
             )
+
+
+def unread(tree: Tree, inventory: Inventory) -> tuple[str, ...]:
+    """What lies beside the authority's files, and is none of them."""
+    return tuple(path for path in tree.walk(layout.AUTHORITY) if path not in inventory.paths)
+
+
+def require_read(plan: Plan, found: Iterable[str]) -> None:
+    """Refuse to make a CA while one that somebody brought lies there under a name that is not read.
+
+    Args:
+        plan: What is about to be made.
+        found: What lies there unread.
+
+    Raises:
+        PkigenError: It does.
+    """
+    made = {path for action in plan.changes if isinstance(action, Create) for path in action.paths}
+    names = [(path, name) for path in found for name in _meant(path) if name in made]
+    if names:
+        listing = ", ".join(path for path, _ in names)
+        ways = ", ".join(f"{path} to {name}" for path, name in names)
+        raise PkigenError(
+            f"{listing}: not read under this name, so a new CA would be made beside it",
+            hint=f"to use it, rename {ways} (as PEM); if it has no use here, move it to another place",
+        )
+
+
+def _meant(path: str) -> Iterator[str]:
+    for ending, name in _READ_AS:
+        if path.endswith(ending):
+            yield path.removesuffix(ending) + name
+            return

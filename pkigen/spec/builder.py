@@ -13,12 +13,13 @@ from pydantic import ValidationError
 
 from pkigen.errors import Problem
 from pkigen.spec import translation
+from pkigen.spec.findings import EVERY
 from pkigen.spec.model import ClusterSpec, Role
 from pkigen.spec.values import NEWEST_MINOR
 from pkigen.spec.yaml_nodes import MappingNode, SequenceNode, YAMLNode, show_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pydantic_core import ErrorDetails
 
@@ -88,13 +89,25 @@ class ValueTree:
 
     def concerns_void(self, finding: SpecFinding) -> bool:
         """Whether a finding is about something that was left out, or looked at it."""
-        for location in (finding.at, *finding.given):
-            original = self.place(location).location
-            if original in self._above_void or any(
-                original[:end] in self._void for end in range(len(original))
-            ):
-                return True
-        return False
+        at = finding.at
+        looked_at = [at, *finding.given]
+        if any(len(place) > len(at) and place[: len(at)] == at for place in finding.given):
+            looked_at.remove(at)
+        return any(self._is_void(place) for location in looked_at for place in self._places(location))
+
+    def _places(self, location: Location) -> Iterator[Location]:
+        """What a location with `EVERY` in it stands for, as it is in the file; left-out items as well."""
+        if EVERY not in location:
+            yield self.place(location).location
+            return
+        above, below = location[: location.index(EVERY)], location[location.index(EVERY) + 1 :]
+        yield from (void for void in self._void if void[:-1] == above or above[: len(void)] == void)
+        items = self.place(above).node
+        for index in range(len(items.items) if isinstance(items, SequenceNode) else 0):
+            yield from self._places((*above, index, *below))
+
+    def _is_void(self, place: Location) -> bool:
+        return place in self._above_void or any(place[:end] in self._void for end in range(len(place)))
 
     def without(self, errors: Iterable[ErrorDetails]) -> ValueTree | None:
         """The tree without what is wrong, with stand-ins for what is missing; None if nothing is left."""
@@ -190,7 +203,7 @@ def build(source: SpecSource, *, file: str) -> Built:
         try:
             spec = ClusterSpec.model_validate(tree.root.value, by_alias=True, by_name=False)
         except ValidationError as error:
-            errors = error.errors(include_url=False, include_input=False)
+            errors = _real_errors(error, tree)
         else:
             return Built(spec=spec, tree=tree, problems=problems or ())
         if problems is None:
@@ -209,8 +222,6 @@ def _problems(
     for error in errors:
         location = error["loc"]
         place = tree.place(location, on_key=error["type"] == "extra_forbidden")
-        if error["type"] == "too_short" and _has_items(place.node):
-            continue  # pydantic counts only the items that are right, and each wrong one has its own problem
         unknown += error["type"] == "extra_forbidden"
         if error["type"] == "missing" and location in source.absences:
             path, message = source.absences[location]
@@ -219,6 +230,15 @@ def _problems(
         else:
             path, message = place.path, translation.message(error, place.node)
         yield Problem(file=file, line=place.line, column=place.column, path=path, message=message)
+
+
+def _real_errors(error: ValidationError, tree: ValueTree) -> list[ErrorDetails]:
+    """Without lists that are too short only because items are wrong: each of those has its own error."""
+    return [
+        each
+        for each in error.errors(include_url=False, include_input=False)
+        if each["type"] != "too_short" or not _has_items(tree.place(each["loc"]).node)
+    ]
 
 
 def _has_items(node: YAMLNode | None) -> bool:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pkigen.notation import format_duration
-from pkigen.spec.findings import Location, SpecFinding, no_effect, warning
+from pkigen.spec.findings import EVERY, EXTERNAL_ETCD, NODES, Location, SpecFinding, no_effect, warning
 from pkigen.spec.model import Authority, CAKeys, KeyHome
 from pkigen.spec.translation import quote, suggestion
 
@@ -44,7 +44,7 @@ def _override_names(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> It
             near = suggestion(name, tuple(known)) or f"; known are {', '.join(known)}"
             yield SpecFinding(at=at, message=f"is not the name of a certificate{near}", on_key=True)
         elif (absence := known[name].absence(spec)) is not None:
-            yield no_effect(at, absence, ("spec", "etcd"), ("spec", "runtime"))
+            yield no_effect(at, absence, EXTERNAL_ETCD, ("spec", "runtime"))
 
 
 def _no_signer(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -90,7 +90,7 @@ def _no_approver(spec: ClusterSpec) -> Iterator[SpecFinding]:
             at=(*_CERTIFICATES, "caKeys"),
             message=f"with offline, nobody at the site can approve the requests of {quote(asking[0])} for "
             "keys of its own: keep the CA keys at the site, or let the authority make that node's keys",
-            given=((*_CERTIFICATES, "nodeKeys"), ("spec", "nodes")),
+            given=((*_CERTIFICATES, "nodeKeys"), (*NODES, EVERY, "keys")),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pkigen.spec.findings import Location, SpecFinding, last, no_effect, repeats, warning
+from pkigen.spec.findings import EXTERNAL_ETCD, Location, SpecFinding, last, no_effect, repeats, warning
 from pkigen.spec.model import Component, Runtime
 from pkigen.spec.translation import quote
 
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from pkigen.spec.model import ClusterSpec
-
-
-_EXTERNAL: Final[Location] = ("spec", "etcd", "external")
 
 
 def _external_files(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -25,11 +22,11 @@ def _external_files(spec: ClusterSpec) -> Iterator[SpecFinding]:
     if (external.cert_file is None) != (external.key_file is None):
         given, missing = ("certFile", "keyFile") if external.cert_file else ("keyFile", "certFile")
         yield SpecFinding(
-            at=(*_EXTERNAL, given), message=f"also needs {missing}", given=((*_EXTERNAL, missing),)
+            at=(*EXTERNAL_ETCD, given), message=f"also needs {missing}", given=((*EXTERNAL_ETCD, missing),)
         )
     elif external.cert_file is not None and external.ca_file is None:
         yield SpecFinding(
-            at=(*_EXTERNAL, "certFile"), message="also needs caFile", given=((*_EXTERNAL, "caFile"),)
+            at=(*EXTERNAL_ETCD, "certFile"), message="also needs caFile", given=((*EXTERNAL_ETCD, "caFile"),)
         )
 
 
@@ -41,7 +38,7 @@ def _external_endpoints(spec: ClusterSpec) -> Iterator[SpecFinding]:
     secured = external.ca_file or external.cert_file or external.key_file
     schemes = {endpoint.partition(":")[0] for endpoint in external.endpoints}
     for index, endpoint in enumerate(external.endpoints):
-        at: Location = (*_EXTERNAL, "endpoints", index)
+        at: Location = (*EXTERNAL_ETCD, "endpoints", index)
         if not endpoint.startswith("http:"):
             continue
         if secured:
@@ -51,7 +48,7 @@ def _external_endpoints(spec: ClusterSpec) -> Iterator[SpecFinding]:
         else:
             yield warning(at, "is not encrypted: every Secret crosses the network in clear text")
     for place in repeats(external.endpoints):
-        yield warning((*_EXTERNAL, "endpoints", place), "is given twice: remove it")
+        yield warning((*EXTERNAL_ETCD, "endpoints", place), "is given twice: remove it")
 
 
 def _settings_of_external_etcd(spec: ClusterSpec) -> Iterator[SpecFinding]:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 Location = tuple[str | int, ...]
 
 NODES: Final[Location] = ("spec", "nodes")
+EVERY: Final = -1
+"""In place of an index: what stands there in every item of a list."""
+ROLES: Final[Location] = (*NODES, EVERY, "roles")
+EXTERNAL_ETCD: Final[Location] = ("spec", "etcd", "external")
 
 
 class Severity(enum.StrEnum):
@@ -29,6 +33,7 @@ class SpecFinding:
     """What a rule found: where in the spec, and what to do.
 
     `given` are other places that the rule looked at: if one of them could not be read, the finding is void.
+    Where some are below `at`, they are all that it looked at there.
     `on_key` says that the key, not its value, is wrong.
     """
 

@@ -9,7 +9,7 @@ import os
 import select
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pkigen.errors import Problem, SpecError
 from pkigen.spec import yaml_source
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PATIENCE = 1_000  # milliseconds
+_KEPT_BY_KUBEADM: Final = (
+    "kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}'"
+)
 _NO_FACTS = HostFacts(hostname=None, default_address=None)
 
 
@@ -161,6 +164,8 @@ def _own(documents: list[YAMLNode], file: str) -> SpecSource:
     if isinstance(version, ScalarNode) and not str(version.value).startswith("pkigen/"):
         wanted = f"{API_VERSION}, or {KUBEADM_NEWEST} for a kubeadm configuration"
         message = f"must be {wanted}, not {quote(version.text)}"
+        if child(root, "data", "ClusterConfiguration") is not None:
+            message = f"is that of a ConfigMap: what kubeadm keeps in it is read with `{_KEPT_BY_KUBEADM}`"
         raise SpecError([*problems, version.problem(message, file=file, path="apiVersion")])
     for key, value in (("apiVersion", API_VERSION), ("kind", KIND)):
         if isinstance(root, MappingNode) and key not in root.entries:

@@ -7,6 +7,7 @@ Annotations are evaluated here, not postponed: pydantic would compile the text o
 """
 
 import enum
+import re
 from datetime import timedelta
 from functools import cached_property
 from ipaddress import IPv4Network
@@ -21,6 +22,7 @@ from pkigen.spec.fields import (
     AbsolutePath,
     Address,
     AgeRecipient,
+    ClusterName,
     DirectoryPath,
     DNSLabel,
     DNSName,
@@ -28,9 +30,11 @@ from pkigen.spec.fields import (
     EndpointURL,
     EnvironmentName,
     FlagName,
+    HostPath,
     HostPort,
     ImageRepository,
     ImageTag,
+    MountPath,
     Network,
     NodeName,
     PlainValue,
@@ -49,8 +53,9 @@ KIND: Final = "Cluster"
 class Metadata(Strict):
     """What the cluster is called."""
 
-    name: DNSName
-    """The cluster's name in kubeconfigs, and the default name of the PKI directory."""
+    name: ClusterName
+    """The cluster's name in kubeconfigs, any line of text; and the default name of the PKI directory, where _
+    stands for what is neither a letter, a digit nor one of . _ -"""
 
 
 class Networking(Strict):
@@ -90,9 +95,9 @@ class HostPathMount(Strict):
 
     name: DNSLabel
     """The name of the volume in the Pod."""
-    host_path: AbsolutePath
+    host_path: HostPath
     """The path on the host."""
-    mount_path: AbsolutePath
+    mount_path: MountPath
     """The path in the container."""
     read_only: StrictBool = False
     """Whether the program may only read there; false by default."""
@@ -273,8 +278,9 @@ class Node(Strict):
     """The Node object's name; the kubelet registers with it."""
     roles: tuple[Role, ...] = Field(min_length=1)
     """What the node is for: control-plane, etcd, worker, or several of them."""
-    addresses: tuple[Address, ...] = Field(min_length=1)
-    """The node's IP addresses; the first is what the other nodes reach it at."""
+    addresses: tuple[Address, ...]
+    """The node's IP addresses; the first is what the other nodes reach it at. Only a worker may have none:
+    then its kubelet's serving certificate names none."""
     cert_sans: tuple[SAN, ...] = Field(default=(), alias="certSANs")
     """Additional names and addresses in this node's serving certificates."""
     bind_port: Port | None = None
@@ -290,6 +296,11 @@ class Node(Strict):
     def advertise_address(self) -> IPAddress:
         """What the other nodes reach this one at."""
         return self.addresses[0]
+
+    @property
+    def host(self) -> str:
+        """What people reach the node at: its first address, or its name."""
+        return str(self.addresses[0]) if self.addresses else self.name
 
     @property
     def kubelet_addresses(self) -> tuple[IPAddress, ...]:
@@ -374,6 +385,15 @@ class ClusterSpec(Strict):
     def name(self) -> str:
         """The cluster's name."""
         return self.metadata.name
+
+    @property
+    def file_name(self) -> str:
+        """What files and directories of the cluster are called by: one name, visible, that no shell reads.
+
+        Of two clusters that share it, the second finds the first one's lock file.
+        """
+        plain = re.sub(r"[^A-Za-z0-9._-]", "_", self.name)
+        return f"_{plain}" if plain.startswith((".", "-")) else plain
 
     @cached_property
     def control_plane(self) -> tuple[Node, ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Final
 
-from pkigen.spec.findings import NODES, Location, SpecFinding, last, node_addresses, warning
+from pkigen.spec.findings import EVERY, NODES, ROLES, Location, SpecFinding, last, node_addresses, warning
 from pkigen.spec.model import Role
-from pkigen.spec.values import split_host_port
+from pkigen.spec.values import parse_host_address, split_host_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,7 +125,7 @@ def _special_ranges(spec: ClusterSpec) -> Iterator[SpecFinding]:
     places.extend(
         ((*NODES, index, "addresses", 0), node.advertise_address, what)
         for index, node in enumerate(spec.spec.nodes)
-        if node.has(Role.CONTROL_PLANE)
+        if node.has(Role.CONTROL_PLANE) and node.addresses
     )
     for at, value, why in places:
         kinds = {
@@ -186,17 +186,29 @@ def _control_plane_endpoint(spec: ClusterSpec) -> Iterator[SpecFinding]:
                 at,
                 f"is missing with {len(spec.control_plane)} control-plane nodes: kubeconfigs name "
                 f"{first} alone, and stop working while it is down; name a load balancer",
-                NODES,
+                ROLES,
+                (*NODES, EVERY, "name"),
             )
         return
     host, _ = split_host_port(endpoint)
     if ":" in endpoint and "[" not in endpoint and not isinstance(host, str) and host.version == 6:  # noqa: PLR2004
         before, _, group = endpoint.rpartition(":")
+        address = f"{before}:" if before.endswith(":") else before  # of `::`, both belong to the address
         if group.isdecimal() and int(group) in _API_PORTS | {spec.spec.api_server.bind_port}:
             yield warning(
                 at,
-                f"is an IPv6 address without a port: if {group} is meant as one, write [{before}]:{group}",
+                f"is an IPv6 address without a port: if {group} is meant as one, "
+                f"{_with_port(address, group)}",
             )
+
+
+def _with_port(address: str, port: str) -> str:
+    """What to write; of too few groups for an address, nobody can know the rest."""
+    try:
+        parse_host_address(address)
+    except ValueError:
+        return f"write the whole address in brackets, and :{port} behind them"
+    return f"write [{address}]:{port}"
 
 
 def _advertise_families(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -206,12 +218,14 @@ def _advertise_families(spec: ClusterSpec) -> Iterator[SpecFinding]:
         return
     first = spec.spec.networking.service_subnets[0]
     for index, node in enumerate(spec.spec.nodes):
-        if node.has(Role.CONTROL_PLANE) and node.advertise_address.version != first.version:
+        if not node.has(Role.CONTROL_PLANE) or not node.addresses:
+            continue
+        if node.advertise_address.version != first.version:
             yield warning(
                 (*NODES, index, "addresses", 0),
                 f"is of another family than the first service subnet {first}, and so the API server does not "
                 "start: change the order of one of them",
-                ("spec", "networking", "serviceSubnets"),
+                ("spec", "networking", "serviceSubnets", 0),
                 (*NODES, index, "roles"),
             )
 

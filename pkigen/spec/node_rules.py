@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pkigen.spec.findings import NODES, Location, SpecFinding, no_effect, node_addresses, repeats, warning
+from pkigen.spec.findings import (
+    EVERY,
+    EXTERNAL_ETCD,
+    NODES,
+    ROLES,
+    Location,
+    SpecFinding,
+    no_effect,
+    node_addresses,
+    repeats,
+    warning,
+)
 from pkigen.spec.model import Role
 from pkigen.spec.translation import quote
 from pkigen.spec.values import parse_node_ip
@@ -49,9 +60,30 @@ def _unique_addresses(spec: ClusterSpec) -> Iterator[SpecFinding]:
             )
 
 
+def _addresses(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    members = {node.name for node in spec.etcd_members}
+    for index, node in enumerate(spec.spec.nodes):
+        at: Location = (*NODES, index, "addresses")
+        if node.addresses or node.kubelet_addresses:
+            continue
+        if node.has(Role.CONTROL_PLANE) or node.name in members:
+            message = "must not be empty: the other nodes reach this one at the first address"
+            yield SpecFinding(at=at, message=message, given=((*NODES, index, "roles"),))
+        else:
+            yield warning(
+                at,
+                f"names no address of {quote(node.name)} (node-ip among the kubelet's flags), and so its "
+                "serving certificate names none: `kubectl logs` and `exec` fail there until one is given",
+                (*NODES, index, "roles"),
+                (*NODES, index, "kubeletExtraArgs"),
+            )
+
+
 def _node_roles(spec: ClusterSpec) -> Iterator[SpecFinding]:
     if not spec.control_plane:
-        yield SpecFinding(at=NODES, message="no node has the role control-plane: give it to at least one")
+        yield SpecFinding(
+            at=NODES, message="no node has the role control-plane: give it to at least one", given=(ROLES,)
+        )
     for index, node in enumerate(spec.spec.nodes):
         for place in repeats(node.roles):
             yield warning((*NODES, index, "roles", place), f"{node.roles[place]} is given twice: remove it")
@@ -76,7 +108,8 @@ def _etcd_members(spec: ClusterSpec) -> Iterator[SpecFinding]:
             NODES,
             f"give {members} etcd members, an even number: they tolerate no more failures than {members - 1} "
             "would; add or remove one",
-            ("spec", "etcd"),
+            ROLES,
+            EXTERNAL_ETCD,
         )
 
 
@@ -93,13 +126,13 @@ def _ports(spec: ClusterSpec) -> Iterator[SpecFinding]:
             yield SpecFinding(
                 at=(*NODES, index, "bindPort"),
                 message=f"{port} is the port of {owner} on this node",
-                given=((*NODES, index, "roles"), ("spec", "etcd")),
+                given=((*NODES, index, "roles"), EXTERNAL_ETCD),
             )
             continue
         yield SpecFinding(
             at=("spec", "apiServer", "bindPort"),
             message=f"{port} is the port of {owner} on every control-plane node",
-            given=(NODES, ("spec", "etcd")),
+            given=(ROLES, (*NODES, EVERY, "bindPort"), EXTERNAL_ETCD),
         )
         return
 
@@ -123,6 +156,7 @@ def _kubelet_flags(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _node_names,
+    _addresses,
     _unique_addresses,
     _node_roles,
     _etcd_members,

@@ -98,8 +98,14 @@ def _value_error(node: YAMLNode | None, context: dict[str, Any]) -> str:
 def _wants_text(node: YAMLNode | None, context: dict[str, Any]) -> str:
     del context
     if isinstance(node, ScalarNode):
-        return f'must be text: put it in quotes, "{node.text[:_LONGEST_QUOTE]}"'
+        return f'must be text: put it in quotes, "{_clipped(node.text)}"'
     return f"must be text, not {value_kind(node)}"
+
+
+def _clipped(text: str) -> str:
+    """The beginning of a text as it is to be written, on one line."""
+    short = text[:_LONGEST_QUOTE]
+    return short if short.isprintable() else quote(short)
 
 
 def value_kind(node: YAMLNode | None) -> str:
@@ -153,7 +159,7 @@ def _wants_choice(node: YAMLNode | None, context: dict[str, Any]) -> str:
 def _wants_list(node: YAMLNode | None, context: dict[str, Any]) -> str:
     del context
     if isinstance(node, ScalarNode):
-        return f"must be a list: write [{node.text[:_LONGEST_QUOTE]}]"
+        return f"must be a list: write [{_clipped(node.text)}]"
     return f"must be a list, not {value_kind(node)}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Final
 
 from pkigen.notation import format_duration
@@ -30,6 +31,26 @@ RESERVED_USERS: Final = frozenset(
     {"kubernetes-admin", "kubernetes-super-admin", "kube-apiserver", "kube-apiserver-kubelet-client"}
 )
 RESERVED_GROUPS: Final = frozenset({"kubeadm:cluster-admins"})
+# Letters of other alphabets, and other colons, that look like those of `system:` and stay apart under NFKD
+# (Unicode's confusables.txt).
+_CONFUSABLE: Final = str.maketrans("ѕꜱуүʏтτᴛеєᴇмᴍ꞉∶׃։ː", "ssyyyttteeemm:::::")  # noqa: RUF001 -- they are meant
+
+
+def reserved_by_look(name: str, reserved: frozenset[str]) -> bool:
+    """Whether a name is Kubernetes' own, or looks like it: by case, width, accents, spaces or alphabet."""
+    plain = unicodedata.normalize("NFKD", name).casefold().translate(_CONFUSABLE)
+    looks = "".join(each for each in plain if not each.isspace() and not unicodedata.combining(each))
+    return looks.startswith(SYSTEM_PREFIX) or looks in reserved
+
+
+def is_reserved_user(name: str) -> bool:
+    """Whether a user name belongs to Kubernetes itself."""
+    return reserved_by_look(name, RESERVED_USERS)
+
+
+def is_reserved_group(name: str) -> bool:
+    """Whether a group belongs to Kubernetes itself."""
+    return reserved_by_look(name, RESERVED_GROUPS)
 
 
 def _user_names(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -111,10 +132,10 @@ def _claims(user: User | IAMMapping) -> Iterator[tuple[Location, str]]:
         f"such {'a certificate' if person else 'an identity'} cannot be revoked by RBAC; choose another "
         "name, or write the reason into allowSystemIdentity"
     )
-    if name.startswith(SYSTEM_PREFIX) or name in RESERVED_USERS:
+    if is_reserved_user(name):
         yield (key,), f"{quote(name)} is reserved for Kubernetes: {way_out}"
     for index, group in enumerate(user.groups):
-        if group.startswith(SYSTEM_PREFIX) or group in RESERVED_GROUPS:
+        if is_reserved_group(group):
             yield ("groups", index), f"{quote(group)} is reserved for Kubernetes: {way_out}"
 
 

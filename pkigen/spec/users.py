@@ -6,6 +6,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from pkigen.spec.fields import IAMARN, UID, DNSLabel, Duration, Line, PersonName, RoleName, Strict, Text
+from pkigen.spec.values import person_stem
 
 
 class UserKind(enum.StrEnum):
@@ -83,8 +84,8 @@ class User(Strict):
 
     @property
     def stem(self) -> str:
-        """What the user's files are called by: no colon, which separates the files of $KUBECONFIG."""
-        return f"{self.namespace}.{self.name}" if self.is_service_account else self.name
+        """What the user's files and objects are called by: no colon for accounts, as $KUBECONFIG has them."""
+        return f"{self.namespace}.{self.name}" if self.is_service_account else person_stem(self.name)
 
 
 class IAMMapping(Strict):

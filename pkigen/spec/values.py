@@ -36,11 +36,14 @@ _PARTITIONS: Final = (
 _DNS_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DNS_NAME: Final = rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*"
 _NUMBER: Final = r"(0|[1-9][0-9]{0,2})"  # semver.org 2: no leading zeros; \d is all of Unicode's digits
-_VERSION: Final = rf"v?{_NUMBER}\.{_NUMBER}\.{_NUMBER}"
+_NUMBERS: Final = rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}"
+_IDENTIFIERS: Final = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
+# apimachinery util/version, ParseSemantic: within a pre-release, no number has a leading zero.
+_PRE_RELEASE: Final = rf"(?:-(?!(?:[0-9A-Za-z-]+\.)*0[0-9]+(?:[.+]|\Z)){_IDENTIFIERS})?"
+_VERSION: Final = rf"v?{_NUMBERS}({_PRE_RELEASE}(?:\+{_IDENTIFIERS})?)"
 _PATH: Final = r"(?:/[A-Za-z0-9._@+-]+)+"
-_PERSON: Final = r"[A-Za-z0-9][A-Za-z0-9._:@+-]*"
 _AGE_RECIPIENT: Final = r"age1[ac-hj-np-z02-9]{58}"
-_FLAG: Final = r"[a-z0-9][a-z0-9-]*"
+_FLAG: Final = r"[a-z0-9][a-z0-9_-]*"
 _ENVIRONMENT_NAME: Final = r"[-._A-Za-z][-._A-Za-z0-9]*"
 _UID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _ARN: Final = r"arn:(aws[a-z-]*):([a-z0-9-]*):([a-z0-9-]*):([^:]*):(.+)"
@@ -51,10 +54,15 @@ _IMAGE_REPOSITORY: Final = (
     r"(?:/[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*)*"
 )
 _IMAGE_TAG: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+_IMAGE_DIGEST: Final = r"(?:@(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}))?"
+_OTHERS_IN_NAMES: Final = frozenset("._:@+-")
+_NO_PATH: Final = "must be an absolute path without '..'"
+_NO_PLAIN_PATH: Final = "must be an absolute path of letters, digits and . _ @ + -, without '..'"
 _PORT: Final = r"(?::([0-9]{1,5}))?"
 _BRACKETED_HOST_PORT: Final = rf"\[([0-9A-Fa-f:.]+)\]{_PORT}"
 _HOST_PORT: Final = rf"([A-Za-z0-9.-]+){_PORT}"
 _DOTTED_NUMBERS: Final = r"[0-9.]+"
+_SCHEME: Final = r"^[a-z][a-z0-9+.-]*://"
 _ENDPOINT_URL: Final = r"https?://([^/?#@\s]+)/?"
 
 
@@ -109,14 +117,38 @@ def parse_node_name(value: str) -> str:
     return value
 
 
+def parse_cluster_name(value: str) -> str:
+    """The name of a cluster: any line of text, as with kubeadm."""
+    parse_line(value)
+    if len(value) > _LONGEST_DNS_NAME:
+        msg = f"is {len(value)} characters long: a cluster's name may have {_LONGEST_DNS_NAME}"
+        raise ValueError(msg)
+    return value
+
+
 def parse_person(value: str) -> str:
-    """The name of a user or a group, as a certificate can carry it."""
-    if not re.fullmatch(_PERSON, value):
-        raise ValueError("must begin with a letter or digit; then letters, digits and . _ : @ + - may follow")
+    """The name of a user or a group, as identity providers have them and a certificate can carry it."""
+    parse_line(value)
+    if value != value.strip():
+        raise ValueError("must not begin or end with a space, which nobody would see")
     if len(value) > _LONGEST_COMMON_NAME:
         msg = f"is {len(value)} characters long: a name in a certificate may have {_LONGEST_COMMON_NAME}"
         raise ValueError(msg)
     return value
+
+
+def person_stem(name: str) -> str:
+    """A person's name as a part of file and object names; two names never become the same.
+
+    Letters, digits and, behind the first character, . _ : @ + - stay. The rest becomes `=` and its bytes, as
+    in RFC 2047 4.2: `/`, `%` and `,` cannot stand in an object's name, and others not in a file's.
+    """
+    return "".join(
+        character
+        if character.isalnum() or (place and character in _OTHERS_IN_NAMES)
+        else "".join(f"={byte:02X}" for byte in character.encode())
+        for place, character in enumerate(name)
+    )
 
 
 def parse_role_name(value: str) -> str:
@@ -135,10 +167,15 @@ def parse_uid(value: str) -> str:
 
 
 def parse_flag(value: str) -> str:
-    """The name of a program's flag."""
+    """The name of a program's flag, as `flag_name` writes it."""
     if not re.fullmatch(_FLAG, value):
         raise ValueError("must be the flag's name without dashes in front, such as audit-log-path")
-    return value
+    return flag_name(value)
+
+
+def flag_name(text: str) -> str:
+    """The one spelling of a flag: `_` is `-` (component-base `WordSepNormalizeFunc`); etcd has only `-`."""
+    return text.replace("_", "-")
 
 
 def parse_environment_name(value: str) -> str:
@@ -169,6 +206,11 @@ def parse_address(value: object) -> IPAddress:
     try:
         address: IPAddress = IPv6Address(text) if ":" in text else IPv4Address(text)
     except ValueError:
+        plain = re.sub(r"(^|\.)0+(?=[0-9])", r"\1", text) if re.fullmatch(_DOTTED_NUMBERS, text) else text
+        if plain != text and _is_address(plain):
+            # Kubernetes' ParseIPSloppy reads decimals, inet_aton of C octals.
+            msg = f"must not have leading zeros, which others read as octal: write {plain}"
+            raise ValueError(msg) from None
         msg = f"must be an IP address, not {text[:60]!r}"
         raise ValueError(msg) from None
     if isinstance(address, IPv6Address):
@@ -178,6 +220,14 @@ def parse_address(value: object) -> IPAddress:
         if address.scope_id is not None:
             raise ValueError("must not have a zone ('%'): certificates cannot name one")
     return address
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_host_address(value: object) -> IPAddress:
@@ -222,6 +272,10 @@ def parse_network(value: object) -> IPNetwork:
 def parse_san(value: object) -> str:
     """A subject alternative name: an IP address, a lower-case DNS name or `*.` and a DNS name."""
     text = _text(value, "a DNS name or an IP address").lower()
+    more = _host_within(text)
+    if more is not None:
+        msg = f"must be a name or an address alone, without scheme, port and path: write {more}"
+        raise ValueError(msg)
     if ":" in text or re.fullmatch(_DOTTED_NUMBERS, text):
         return str(parse_address(text))
     try:
@@ -230,6 +284,19 @@ def parse_san(value: object) -> str:
         msg = f"must be an IP address, a DNS name or *. and a DNS name, not {text[:60]!r}"
         raise ValueError(msg) from None
     return text
+
+
+def _host_within(text: str) -> str | None:
+    """The host of text that has a scheme, a port, brackets or a path as well; None where it has none."""
+    authority = re.sub(_SCHEME, "", text).split("/")[0]
+    try:
+        host, port = split_host_port(authority.removeprefix("*."))
+        name = parse_dns_name(host) if isinstance(host, str) else str(host)
+    except ValueError:
+        return None
+    if authority == text and port is None and not authority.startswith("["):
+        return None
+    return f"*.{name}" if authority.startswith("*.") else name
 
 
 def split_host_port(value: str) -> tuple[IPAddress | str, int | None]:
@@ -280,42 +347,70 @@ def parse_endpoint_url(value: str) -> str:
 
 def parse_absolute_path(value: str) -> str:
     """A path that every tool takes as it is, unquoted."""
-    if not re.fullmatch(_PATH, value) or any(part in {".", ".."} for part in value.split("/")):
-        raise ValueError("must be an absolute path of letters, digits and . _ @ + -, without '..'")
-    if len(value) > _LONGEST_PATH:
-        msg = f"is {len(value)} characters long: a path may have {_LONGEST_PATH}"
+    path = _clean_path(value, otherwise=_NO_PLAIN_PATH)
+    if not re.fullmatch(_PATH, path):
+        raise ValueError(_NO_PLAIN_PATH)
+    return path
+
+
+def parse_host_path(value: str) -> str:
+    """A path on a host for a volume, which is only ever written into a manifest, quoted."""
+    return _clean_path(parse_line(value), otherwise=_NO_PATH)
+
+
+def parse_mount_path(value: str) -> str:
+    """A path in a container for a volume (k8s.io/api/core/v1 VolumeMount)."""
+    path = _clean_path(parse_line(value), otherwise=_NO_PATH)
+    if path == "/" or ":" in path:
+        raise ValueError("must be an absolute path below / in the container, without ':'")
+    return path
+
+
+def _clean_path(value: str, *, otherwise: str) -> str:
+    """An absolute path with neither repeated slashes nor one at the end, as `filepath.Clean` makes it.
+
+    What `..` means depends on links; the API server refuses it in volumes as well.
+    """
+    parts = [part for part in value.split("/") if part not in {"", "."}]
+    if not value.startswith("/") or ".." in parts:
+        raise ValueError(otherwise)
+    path = "/" + "/".join(parts)
+    if len(path.encode()) > _LONGEST_PATH:
+        msg = f"is {len(path)} characters long: a path may have {_LONGEST_PATH}"
         raise ValueError(msg)
-    longest = max(map(len, value.split("/")))
+    longest = max((len(part.encode()) for part in parts), default=0)
     if longest > _LONGEST_FILE_NAME:
         msg = f"has a name of {longest} characters: one may have {_LONGEST_FILE_NAME}"
         raise ValueError(msg)
-    return value
+    return path
 
 
 def parse_directory(value: str) -> str:
     """The path of a directory for pkigen's files: not the kubelet's, and not named as files are."""
-    parse_absolute_path(value)
-    if f"{value}/".startswith(f"{layout.MANIFESTS_DIRECTORY}/"):
+    path = parse_absolute_path(value)
+    if f"{path}/".startswith(f"{layout.MANIFESTS_DIRECTORY}/"):
         msg = f"must not be in {layout.MANIFESTS_DIRECTORY}: the kubelet reads every file there as a Pod"
         raise ValueError(msg)
-    named = next((part for part in value.split("/") if part.endswith(layout.FILE_SUFFIXES)), None)
+    named = next((part for part in path.split("/") if part.endswith(layout.FILE_SUFFIXES)), None)
     if named is not None:
         msg = f"must be the path of a directory: {named!r} is a file name"
         raise ValueError(msg)
-    return value
+    return path
 
 
 def parse_image_repository(value: str) -> str:
     """Where images come from: a registry, and a path in it (distribution `reference`)."""
+    if value.endswith("/"):
+        raise ValueError("must not end with '/': an image's name follows after another one")
     if not re.fullmatch(_IMAGE_REPOSITORY, value):
         raise ValueError("must be a registry, and a lower-case path in it, such as registry.k8s.io/mirror")
     return value
 
 
 def parse_image_tag(value: str) -> str:
-    """The tag of an image (distribution `reference`)."""
-    if not re.fullmatch(_IMAGE_TAG, value):
-        raise ValueError("must be an image's tag, such as 3.6.8-0")
+    """The tag of an image, with or without its digest (distribution `reference`)."""
+    if not re.fullmatch(_IMAGE_TAG + _IMAGE_DIGEST, value):
+        raise ValueError("must be an image's tag, such as 3.6.8-0; @ and its whole digest may follow")
     return value
 
 
@@ -324,14 +419,20 @@ def parse_image_tag(value: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubernetesVersion:
-    """A release of Kubernetes; pre-release parts are refused."""
+    """A build of Kubernetes; `suffix` is its pre-release and build metadata, such as `-rc.1+vendor.2`."""
 
     major: int
     minor: int
     patch: int
+    suffix: str = ""
 
     def __str__(self) -> str:
-        return f"v{self.major}.{self.minor}.{self.patch}"
+        return f"v{self.major}.{self.minor}.{self.patch}{self.suffix}"
+
+    @property
+    def image_tag(self) -> str:
+        """The tag of its images, which cannot have a `+` (kubeadm's `KubernetesVersionToImageTag`)."""
+        return str(self).replace("+", "_")
 
 
 def parse_version(value: object) -> KubernetesVersion:
@@ -340,15 +441,19 @@ def parse_version(value: object) -> KubernetesVersion:
         return value
     match = re.fullmatch(_VERSION, _text(value, "a version such as v1.36.2"))
     if match is None:
-        raise ValueError("must be an exact version such as v1.36.2")
-    major, minor, patch = (int(part) for part in match.groups())
+        raise ValueError("must be an exact version such as v1.36.2, v1.36.0-rc.1 or v1.36.2+vendor.1")
+    major, minor, patch = (int(part) for part in match.groups()[:3])
     if major != 1 or not OLDEST_MINOR <= minor <= NEWEST_MINOR:
         msg = (
             f"is not supported: this pkigen knows the flags of v1.{OLDEST_MINOR} to v1.{NEWEST_MINOR}; "
             f"choose one of them{'' if minor <= NEWEST_MINOR else ' or a newer pkigen'}"
         )
         raise ValueError(msg)
-    return KubernetesVersion(major=major, minor=minor, patch=patch)
+    version = KubernetesVersion(major=major, minor=minor, patch=patch, suffix=match[4])
+    if not re.fullmatch(_IMAGE_TAG, version.image_tag):
+        msg = f"is {len(version.image_tag)} characters long: the tag of its images may have 128"
+        raise ValueError(msg)
+    return version
 
 
 def parse_period(value: object) -> timedelta:

@@ -1,8 +1,9 @@
 """YAML text to values that remember where they stand.
 
 Scalars follow the core schema of YAML 1.2 and nothing more: `no`, `10:20` and dates are text. Numbers that
-not every reader reads alike, such as `012`, are no value at all (`yaml_scalars`). Duplicate keys, merge keys
-and tags are refused; aliases and nesting are bounded, so that no input costs more than its size.
+not every reader reads alike, such as `012`, are no value at all (`yaml_scalars`). Duplicate keys and tags are
+refused; aliases and nesting are bounded, so that no input costs more than its size. Merge keys (`<<`), which
+1.2 has dropped and kubeadm reads, are those of yaml.org/type/merge.html.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ _OTHER_ENCODINGS: Final = {
 }
 _LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _STANDARD_TAGS = "tag:yaml.org,2002:"
+_MERGE_KEY: Final = "<<"
 
 
 @dataclass(slots=True)
@@ -50,6 +52,8 @@ class _Open:
     """The key that waits for its value."""
     awaits_value: bool = False
     keys_seen: dict[str, YAMLNode] = field(default_factory=dict)
+    merged: list[MappingNode] = field(default_factory=list)
+    """The mappings of its merge key, the one that counts most first."""
 
 
 def read_documents(data: bytes, *, file: str) -> tuple[list[YAMLNode], list[Problem]]:
@@ -205,6 +209,8 @@ class _YAMLReader:
 
     def _end(self) -> None:
         done = self.open.pop()
+        for source in done.merged:
+            _add_missing(source, done.node)
         if done.anchor is not None and self.anchors.get(done.anchor) is None:
             self.anchors[done.anchor] = done.node
         self._place_in_parent(done.node)
@@ -250,9 +256,6 @@ class _YAMLReader:
             what = f"{node.text[:60]!r}" if isinstance(node, ScalarNode) and node.text else "this"
             self._report(node, f"a key must be text, which {what} is not: put it in quotes")
             return None
-        if node.value == "<<" and node.plain:
-            self._report(node, "merge keys (<<) are not part of YAML 1.2: write the keys out")
-            return None
         first = level.keys_seen.setdefault(node.value, node)
         if first is not node:
             level.key = node
@@ -261,11 +264,29 @@ class _YAMLReader:
         return node
 
     def _entry(self, level: _Open, parent: MappingNode, node: YAMLNode) -> None:
-        if level.key is not None:
+        if level.key is not None and level.key.plain and level.key.text == _MERGE_KEY:
+            level.merged = self._mappings_to_merge(node)
+        elif level.key is not None:
             parent.entries[level.key.text] = (level.key, node)
             parent.value[level.key.text] = node.value
         level.key = None
         level.awaits_value = False
+
+    def _mappings_to_merge(self, node: YAMLNode) -> list[MappingNode]:
+        given = node.items if isinstance(node, SequenceNode) else [node]
+        mappings = [each for each in given if isinstance(each, MappingNode)]
+        if len(mappings) < len(given):
+            self._report(node, "must be a mapping or a list of mappings, whose keys are merged in here")
+        return mappings
+
+
+def _add_missing(source: MappingNode, node: YAMLNode) -> None:
+    """Give a mapping what it has not itself, wherever the merge key stands among its keys."""
+    if isinstance(node, MappingNode):
+        for name, (key, value) in source.entries.items():
+            if name not in node.entries:
+                node.entries[name] = (key, value)
+                node.value[name] = value.value
 
 
 def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:

@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from pkigen import layout
 from pkigen.crypto.age import is_sealed
-from pkigen.crypto.ca_fitness import unfit
+from pkigen.crypto.ca_fitness import unfit, unfit_in_time
 from pkigen.crypto.issuance import Issuer, certificate_pem
 from pkigen.crypto.keys import UnsupportedKeyError, load_private, public_der
 from pkigen.crypto.names import extension_of, is_self_issued
@@ -174,6 +174,13 @@ def _load_generation(
     chain = (observed.certificate, *observed.chain)
     if slot is Slot.PREVIOUS:
         return chain  # it signs nothing any more: that its end or its key has come is no obstacle
+    # First the certificate: of one that is unfit, no other form of its key helps.
+    fault = unfit(chain, public_key=observed.public_key, now=now)
+    if fault is not None:
+        raise AuthorityError(
+            f"{location.certificate} is unfit as the {ca.certificate_name} CA: {fault}",
+            hint=_way_out(ca, chain, now),
+        )
     key_fault = observed.key_fault
     if key_fault is not None and keys is CAKeys.SITE:
         raise AuthorityError(
@@ -181,13 +188,24 @@ def _load_generation(
             hint="put the CA's private key beside its certificate, unencrypted and PEM; if it must never "
             "come here, let an offline authority sign (certificates.authority: offline, caKeys: offline)",
         )
-    fault = unfit(chain, public_key=observed.public_key, now=now)
-    if fault is not None:
-        raise AuthorityError(
-            f"{location.certificate} is unfit as the {ca.certificate_name} CA: {fault}",
-            hint="provide a CA that is fit, or move its two files away to have a new one made",
-        )
     return chain
+
+
+def _way_out(ca: CA, chain: tuple[x509.Certificate, ...], now: datetime) -> str:
+    """What to do about an unfit CA. Its files stay: whoever trusts it would not trust a new one."""
+    clock = f"this machine's clock says {timestamp(now)}: set it if that is wrong"
+    if any(now >= each.not_valid_after_utc for each in chain):
+        return f"`pkigen rescue` renews an expired CA with the key that it has; {clock}"
+    if unfit_in_time(chain, now) is not None:
+        return f"{clock}; if it is right, ask whoever issued the CA"
+    roots = [each for each in chain if is_self_issued(each)]
+    if len(roots) > 1:
+        current, previous = (ca_location(ca, slot).certificate for slot in (Slot.CURRENT, Slot.PREVIOUS))
+        return (
+            f"keep in {current} the one whose key is beside it, with what stands above it; move the other to "
+            f"{previous}, and its key beside it, as long as it is trusted (a rotation under way)"
+        )
+    return "provide a CA that is fit"
 
 
 def _is_there(fault: Fault | None) -> bool:
@@ -206,9 +224,13 @@ def _require_nothing(observed: ObservedCertificate, location: KeyPairFiles) -> N
     if fault is not None and fault.kind is FaultKind.MISSING and not key_is_there:
         return
     message = fault.message if fault is not None else "cannot be read"
+    if key_is_there and (fault is None or fault.kind is FaultKind.MISSING):
+        message = f"{message}, but {location.key} is there"
     raise AuthorityError(
-        f"{location.certificate} {message}" + (f", but {location.key} is there" if key_is_there else ""),
-        hint="restore the CA's certificate, or move both files away to have a new CA made",
+        f"{location.certificate} {message}",
+        hint=f"put the CA's certificate there as PEM, as {location.key} belongs to it"
+        if key_is_there
+        else "put the CA's certificate there as PEM, and its key beside it",
     )
 
 

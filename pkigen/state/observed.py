@@ -20,6 +20,7 @@ from cryptography import x509
 
 from pkigen.crypto.age import is_sealed
 from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, public_der
+from pkigen.crypto.pem import other_form
 from pkigen.desired.generations import CertificateFile, InKubeconfig
 from pkigen.errors import UnsafePathError
 from pkigen.state.seals import LARGEST_RECORD, RECORD_PATH, SealedKey, decode_record
@@ -40,6 +41,9 @@ _PEM_CERTIFICATE = re.compile(
 _CLIENT_CERTIFICATE = re.compile(rb"(?m)^    client-certificate-data: ([A-Za-z0-9+/=]+)$")
 _CA_DATA = re.compile(rb"(?m)^    certificate-authority-data: ([A-Za-z0-9+/=]+)$")
 _CLIENT_KEY = re.compile(rb"(?m)^    client-key-data: ([A-Za-z0-9+/=]+)$")
+
+_T61_STRING = 20
+_FIRST_LETTER = 0x20
 
 KEY_PLACEHOLDER = b"-----PRIVATE KEY WITHHELD-----\n"
 """Stands for the private key where a kubeconfig's bytes are compared."""
@@ -213,16 +217,10 @@ def observe_key_pair(reader: Reader, private_path: str, public_path: str) -> Obs
 
 def parse_certificates(data: bytes) -> tuple[x509.Certificate, ...] | str:
     """The certificates of a PEM file in their order, or a sentence saying why there are none."""
-    if not data.strip():
-        return "is empty"
-    if b"PRIVATE KEY-----" in data:
-        return "holds a private key, which does not belong in a file of certificates"
     blocks = _PEM_CERTIFICATE.findall(data)
-    # Go's pem.Decode passes over a block that it cannot read; here none may vanish unseen.
-    if len(blocks) != data.count(b"-----BEGIN CERTIFICATE-----"):
-        return "holds a damaged PEM certificate"
-    if not 0 < len(blocks) <= _MOST_CERTIFICATES:
-        return f"holds {len(blocks) or 'no'} PEM certificates; 1 to {_MOST_CERTIFICATES} are read"
+    fault = _unfit_text(data, blocks)
+    if fault is not None:
+        return fault
     certificates = []
     for block in blocks:
         certificate = _parsed(block)
@@ -230,6 +228,23 @@ def parse_certificates(data: bytes) -> tuple[x509.Certificate, ...] | str:
             return certificate
         certificates.append(certificate)
     return tuple(certificates)
+
+
+def _unfit_text(data: bytes, blocks: list[bytes]) -> str | None:
+    """Why a file is no PEM file of certificates."""
+    if not data.strip():
+        return "is empty"
+    if b"PRIVATE KEY-----" in data:
+        return "holds a private key, which does not belong in a file of certificates"
+    # Go's pem.Decode passes over a block that it cannot read; here none may vanish unseen.
+    if len(blocks) != data.count(b"-----BEGIN CERTIFICATE-----"):
+        return "holds a damaged PEM certificate"
+    form = other_form(data)
+    if form is not None:
+        return f"holds {form}"
+    if not 0 < len(blocks) <= _MOST_CERTIFICATES:
+        return f"holds {len(blocks) or 'no'} PEM certificates; 1 to {_MOST_CERTIFICATES} are read"
+    return None
 
 
 def _parsed(block: bytes) -> x509.Certificate | str:
@@ -242,10 +257,23 @@ def _parsed(block: bytes) -> x509.Certificate | str:
             _ = certificate.not_valid_after_utc, certificate.not_valid_before_utc
             is_numbered = certificate.serial_number > 0
     except Exception as error:  # noqa: BLE001 -- the parser raises many kinds; all mean the same here
+        if _has_foreign_letters(block):
+            return (
+                "holds a certificate with a T61String that has letters outside of ASCII, which Kubernetes "
+                "reads and pkigen does not: reissue it with UTF8String (`string_mask = utf8only`)"
+            )
         return f"holds a certificate that cannot be read ({type(error).__name__})"
     if not is_numbered:
         return "holds a certificate whose serial number is not positive (RFC 5280 4.1.2.2)"
     return certificate
+
+
+def _has_foreign_letters(block: bytes) -> bool:
+    """Whether a certificate's names hold a T61String (X.690 8.21, tag 20) that is not ASCII."""
+    der = _decoded(b"".join(block.split(b"-----")[2].split()))
+    texts = (der[at + 2 : at + 2 + der[at + 1]] for at in range(len(der) - 2) if der[at] == _T61_STRING)
+    in_names = (text for text in texts if text and all(letter >= _FIRST_LETTER for letter in text))
+    return any(not text.isascii() for text in in_names)
 
 
 def client_key_pem(kubeconfig: bytes) -> bytes | None:

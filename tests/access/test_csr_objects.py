@@ -113,7 +113,7 @@ def test_every_user_has_a_name_for_an_object(user: str) -> None:
         (x509.Name([]), [], "the request has no user"),
         (name((NameOID.COUNTRY_NAME, "DE"), (NameOID.COMMON_NAME, "ann")), [], "has more than a user"),
         (plain(), ["--validity", "9m"], "less than 10 minutes"),
-        (plain("a b"), [], "must begin with"),
+        (plain("a b "), [], "must not begin or end with a space"),
         (plain("ann", "system:masters"), [], "which is reserved for Kubernetes"),
     ],
 )

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
         ("kube-apiserver", [], "the user 'kube-apiserver' is reserved for Kubernetes"),
         ("system:node:worker-1", [], "is the identity of this cluster's worker-1/kubelet.conf"),
         ("front-proxy-client", [], None),
-        ("a b", [], "must begin with"),
+        ("a b ", [], "must not begin or end with a space"),
         ("x" * 65, [], "65 characters"),
-        ("ann", ["a/b"], "must begin with"),
+        ("ann", ["a\u200bb"], "must be one line of printable text, without U+200B"),
+        ("ann", ["SYSTEM:masters"], "the group 'SYSTEM:masters' is reserved for Kubernetes"),
+        ("CORP\\ann", ["Domain Users", "/devs"], None),
     ],
 )
 def test_whom_nobody_may_approve(place: TeamCluster, user: str, groups: list[str], said: str | None) -> None:

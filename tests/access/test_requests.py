@@ -184,7 +184,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "no base64": (lambda: request().replace(b"M", b"*"), "damaged"),
     "cut off": (lambda: pem(der(request())[:-9]), "damaged"),
-    "DER": (lambda: der(request()), "holds no PEM block"),
+    "damaged DER": (lambda: der(request())[:-9], "holds no PEM block"),
     "RSA-PSS": (lambda: RSA_PSS, "that Kubernetes cannot read"),
     **ASN1,
 }

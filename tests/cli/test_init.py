@@ -188,3 +188,90 @@ def test_the_same_spec_twice_makes_different_keys_and_the_same_rest(
 def test_a_copied_tree_is_complete(pkigen: InProcess, spec: Path, made: Path, tmp_path: Path) -> None:
     root = copy_of(made / "home", tmp_path / "copied")
     assert "nothing to do" in pkigen("init", spec, "--out", root).out
+
+
+CFSSL_NAMES = {"ca.pem": "ca.crt", "ca-key.pem": "ca.key"}
+
+
+def test_a_ca_under_names_that_are_not_read_is_told(
+    pkigen: InProcess, spec: Path, made: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "brought"
+    (root / "pki").mkdir(parents=True)
+    for name, read in CFSSL_NAMES.items():
+        shutil.copy(made / "home/pki" / read, root / "pki" / name)
+    before = contents(root)
+    result = pkigen("init", spec, "--out", root)
+    assert (result.code, result.out) == (1, "")
+    assert "pki/ca-key.pem, pki/ca.pem: not read under this name" in result.error
+    assert "rename pki/ca-key.pem to pki/ca.key, pki/ca.pem to pki/ca.crt" in result.hint
+    assert contents(root) == before
+    for name, read in CFSSL_NAMES.items():
+        (root / "pki" / name).rename(root / "pki" / read)
+    (root / "pki/NOTES").write_text("from the safe")
+    result = pkigen("init", spec, "--out", root)
+    assert result.code == 0, result.err
+    assert "note: pki/NOTES is not read" in result.err
+
+
+def test_two_roots_in_one_file_are_a_rotation_under_way(
+    pkigen: InProcess, spec: Path, made: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "old"
+    assert pkigen("init", spec, "--out", old).code == 0
+    root = tmp_path / "brought"
+    bring(made, root)
+    pki = root / "pki"
+    (pki / "ca.crt").write_bytes((pki / "ca.crt").read_bytes() + (old / "pki/ca.crt").read_bytes())
+    result = pkigen("init", spec, "--out", root)
+    assert "the file holds two roots" in result.error
+    assert "move the other to pki/ca-previous.crt, and its key beside it" in result.hint
+    shutil.copy(made / "home/pki/ca.crt", pki / "ca.crt")
+    shutil.copy(old / "pki/ca.crt", pki / "ca-previous.crt")
+    shutil.copy(old / "pki/ca.key", pki / "ca-previous.key")
+    result = pkigen("init", spec, "--out", root)
+    assert result.code == 0, result.err
+    assert (root / "nodes/cp-1/etc/kubernetes/pki/ca.crt").read_bytes().count(b"BEGIN CERTIFICATE") == 2
+    assert pkigen("verify", root).code == 0
+
+
+@pytest.mark.parametrize(
+    ("moved", "said", "ways"),
+    [
+        (
+            timedelta(days=4000),
+            "it expired 2036-",
+            ("`pkigen rescue` renews", "this machine's clock says 2037-"),
+        ),
+        (-timedelta(days=30), "it is not valid before", ("this machine's clock says 2026-",)),
+    ],
+)
+def test_the_way_out_of_a_validity_is_never_a_new_ca(
+    pkigen: InProcess,
+    spec: Path,
+    made: Path,
+    tmp_path: Path,
+    moved: timedelta,
+    said: str,
+    ways: tuple[str, ...],
+) -> None:
+    root = tmp_path / "home"
+    shutil.copytree(made / "home", root)
+    pkigen.now += moved
+    for command in (("plan",), ("apply",), ("renew",), ("renew", "ca"), ("rotate", "ca", "kubernetes")):
+        result = pkigen(*command, spec, "--out", root)
+        told = result.error + result.hint
+        assert said in told, command
+        assert all(way in told for way in ways), command
+        assert "away" not in told
+
+
+def test_the_first_table_says_what_was_issued(
+    pkigen: InProcess, spec: Path, made: Path, tmp_path: Path
+) -> None:
+    bring(made, tmp_path / "brought")
+    pkigen.now += timedelta(days=3640)
+    result = pkigen("init", spec, "--out", tmp_path / "brought")
+    assert result.code == 0
+    [line] = [line for line in result.out.splitlines() if line.startswith("cp-1 ")]
+    assert line.split()[-1] == "10d"

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -84,11 +84,32 @@ def test_unusual_keys_have_names() -> None:
     assert algorithm_of(ec.generate_private_key(ec.SECP521R1())) is None
 
 
+def small_rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 1024)  # noqa: S505 -- it is refused
+
+
+def as_rsassa_pss(key: rsa.RSAPrivateKey) -> bytes:
+    """A key that is for RSASSA-PSS only (RFC 4055 1.2)."""
+    der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    usual = bytes.fromhex("300d06092a864886f70d0101010500")
+    assert der[:2] == b"\x30\x82"
+    assert usual in der
+    odd = der[4:].replace(usual, bytes.fromhex("300b06092a864886f70d01010a"), 1)
+    body = base64.encodebytes(b"\x30\x82" + len(odd).to_bytes(2, "big") + odd)
+    return b"-----BEGIN PRIVATE KEY-----\n" + body + b"-----END PRIVATE KEY-----\n"
+
+
 @pytest.mark.parametrize(
     ("pem", "reason"),
     [
         (b"", "is not a PEM private key"),
-        (b"\xff\xfe", "is not a PEM private key"),
+        (b"\xff\xfe", "holds UTF-16 text"),
+        (b"\xff\x00", "is not a PEM private key"),
+        (pkcs8(small_rsa_key()), "is RSA with 1024 bits; 2048 to 8192 are accepted"),
+        (pkcs8(ec.generate_private_key(ec.SECP224R1())), "is ECDSA on secp224r1; P-256, P-384 and P-521 are"),
+        (pkcs8(ec.generate_private_key(ec.SECP256K1())), "is ECDSA on secp256k1; P-256, P-384 and P-521 are"),
+        (pkcs8(ed448.Ed448PrivateKey.generate()), "is a key of kind Ed448"),
+        (as_rsassa_pss(rsa_key()), "has RSASSA-PSS parameters, which Kubernetes cannot read"),
         (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "is not a PEM private key"),
         (pkcs8(ed25519.Ed25519PrivateKey.generate()), "is a key of kind Ed25519"),
         (pkcs8(x25519.X25519PrivateKey.generate()), "is a key of kind X25519"),

@@ -68,7 +68,17 @@ REFUSED = [
     case(
         "merge-key",
         spec("  networking: &n {dnsDomain: x.y}\n  etcd:\n    <<: *n\n"),
-        "9:5: spec.etcd: merge keys (<<) are not part of YAML 1.2: write the keys out",
+        "7:19: spec.etcd.dnsDomain: is not a key here; known are",
+    ),
+    case(
+        "merge-of-text",
+        spec("  etcd:\n    <<: [{dataDir: /e}, /f]\n"),
+        '8:9: spec.etcd["<<"]: must be a mapping or a list of mappings, whose keys are merged in here',
+    ),
+    case(
+        "merge-twice",
+        spec("  etcd:\n    <<: {dataDir: /e}\n    <<: {imageTag: v1}\n"),
+        '9:5: spec.etcd["<<"]: is given twice, first at line 8, column 5: keep one',
     ),
     case("number-key", spec("  1: x\n"), "7:3: spec: a key must be text, which '1' is not: put it in quotes"),
     case("null-key", spec("  ~: x\n"), "7:3: spec: a key must be text, which '~' is not: put it in quotes"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import ssl
 import stat
 import subprocess
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,7 +28,6 @@ from tests.samples import CP1, W1, World, snapshot, spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
@@ -303,9 +304,47 @@ def intermediate(
 
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
 
+POSTED = Path(__file__).parents[1] / "crypto/certificates"
+
+
+def der(tag: int, *content: bytes) -> bytes:
+    body = b"".join(content)
+    size = len(body)
+    length = bytes([size]) if size < 0x80 else b"\x82" + size.to_bytes(2, "big")
+    return bytes([tag]) + length + body
+
+
+# SEC 2 2.4.2, as the ECParameters of SEC 1 C.2: prime field, curve, generator, order, cofactor.
+PRIME = 2**256 - 2**224 + 2**192 + 2**96 - 1
+CURVE = (PRIME - 3, 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B)
+GENERATOR = bytes.fromhex(
+    "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+    "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+)
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def with_explicit_curve(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A P-256 key as `openssl ecparam -param_enc explicit` writes it: the curve's numbers for its name."""
+    field = der(0x30, bytes.fromhex("06072a8648ce3d0101"), der(2, b"\0" + PRIME.to_bytes(32, "big")))
+    curve = der(0x30, *(der(4, number.to_bytes(32, "big")) for number in CURVE))
+    order = der(2, b"\0" + ORDER.to_bytes(32, "big"))
+    parameters = der(0x30, der(2, b"\1"), field, curve, der(4, GENERATOR), order, der(2, b"\1"))
+    algorithm = der(0x30, bytes.fromhex("06072a8648ce3d0201"), parameters)
+    secret = key.private_numbers().private_value.to_bytes(32, "big")
+    own = der(4, der(0x30, der(2, b"\1"), der(4, secret)))
+    body = base64.encodebytes(der(0x30, der(2, b"\0"), algorithm, own))
+    return b"-----BEGIN PRIVATE KEY-----\n" + body + b"-----END PRIVATE KEY-----\n"
+
+
 Files = dict[str, bytes | None]
 KEY = "pki/ca.key"
 CRT = "pki/ca.crt"
+
+
+def posted(name: str) -> Files:
+    return {CRT: (POSTED / f"{name}.crt").read_bytes()}
+
 
 UNFIT: dict[str, tuple[Callable[[], Files], str, str]] = {
     # name: files, what the sentence says, the file it names
@@ -349,17 +388,17 @@ UNFIT: dict[str, tuple[Callable[[], Files], str, str]] = {
     ),
     "ed25519": (
         lambda: {CRT: pem(made(ED25519)), KEY: pem_key(ED25519)},
-        "is a key of kind Ed25519, which Kubernetes components cannot use here",
-        KEY,
+        "its key is Ed25519; RSA and ECDSA on P-256, P-384 or P-521 are accepted",
+        CRT,
     ),
     "rsa-1024": (
         lambda: {CRT: pem(made(rsa_key(1024))), KEY: pem_key(rsa_key(1024))},
-        "its RSA key has 1024 bits; 2048 to 8192 are accepted",
+        "its key is RSA with 1024 bits; 2048 to 8192 are accepted",
         CRT,
     ),
     "unusual-curve": (
         lambda: {CRT: pem(made(BRAINPOOL)), KEY: pem_key(BRAINPOOL)},
-        "its key is ECDSA on brainpoolP256r1; RSA and ECDSA on P-256, P-384 or P-521 are accepted",
+        "its key is ECDSA on brainpoolP256r1; P-256, P-384 and P-521 are accepted",
         CRT,
     ),
     "wrong-chain-order": (
@@ -369,7 +408,7 @@ UNFIT: dict[str, tuple[Callable[[], Files], str, str]] = {
     ),
     "two-in-one": (
         lambda: {CRT: pem(made(), made(ec_key(1), cn="other")), KEY: pem_key(ec_key())},
-        "certificate 2 of the file did not sign the one before it",
+        "the file holds two roots, and one file is for one CA",
         CRT,
     ),
     "path-length": (
@@ -416,6 +455,45 @@ UNFIT: dict[str, tuple[Callable[[], Files], str, str]] = {
         },
         "in its chain, CN=root its critical extension 1.2.3.4.5",
         CRT,
+    ),
+    **{
+        f"posted-{name}": (partial(posted, name), sentence, CRT)
+        for name, sentence in (
+            ("explicit-curve", "its key has explicit curve parameters, which Kubernetes cannot read"),
+            ("explicit-curve-posted", "its key has explicit curve parameters, which Kubernetes cannot read"),
+            ("rsassa-pss-key", "its key has RSASSA-PSS parameters, which Kubernetes cannot read"),
+            ("compressed-point", "its key has an unusual encoding, such as a compressed point"),
+            ("t61-name", "holds a certificate with a T61String that has letters outside of ASCII"),
+            ("critical-directory-constraint", "its critical extension nameConstraints is not understood"),
+        )
+    },
+    "key-of-explicit-curve": (
+        lambda: {CRT: pem(made()), KEY: with_explicit_curve(ec_key())},
+        "has explicit curve parameters, which Kubernetes cannot read",
+        KEY,
+    ),
+    "der": (
+        lambda: {CRT: made().public_bytes(Encoding.DER), KEY: pem_key(ec_key())},
+        "holds a certificate as DER: `openssl x509 -inform DER",
+        CRT,
+    ),
+    "trusted": (
+        lambda: {CRT: pem(made()).replace(b" CERTIFICATE", b" TRUSTED CERTIFICATE"), KEY: pem_key(ec_key())},
+        "holds a TRUSTED CERTIFICATE, which only OpenSSL reads: `openssl x509 -in",
+        CRT,
+    ),
+    "utf-16": (
+        lambda: {CRT: pem(made()).decode().encode("utf-16"), KEY: pem_key(ec_key())},
+        "holds UTF-16 text: save it as ASCII or UTF-8",
+        CRT,
+    ),
+    "key-as-der": (
+        lambda: {
+            CRT: pem(made()),
+            KEY: ec_key().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+        },
+        "holds a private key as DER: `openssl pkey -inform DER",
+        KEY,
     ),
     "garbage": (lambda: {CRT: b"garbage", KEY: pem_key(ec_key())}, "holds no PEM certificates", CRT),
     "garbage-alone": (lambda: {CRT: b"garbage"}, "holds no PEM certificates", CRT),

@@ -121,7 +121,8 @@ PEM = ISSUER.certificate.public_bytes(Encoding.PEM)
     [
         (b"", "is empty"),
         (b" \n\t", "is empty"),
-        (b"\xff\xfe", "holds no PEM certificates; 1 to 16 are read"),
+        (b"\xff\xfe", "holds UTF-16 text: save it as ASCII or UTF-8"),
+        (b"\xff\x00", "holds no PEM certificates; 1 to 16 are read"),
         (PEM * 17, "holds 17 PEM certificates; 1 to 16 are read"),
         (PEM[:-30], "holds a damaged PEM certificate"),
         (PEM + PEM[:60], "holds a damaged PEM certificate"),

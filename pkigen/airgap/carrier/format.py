@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pkigen.airgap.carrier.paths import MODES
 from pkigen.errors import BundleError
 from pkigen.notation import json_text, timestamp
+from pkigen.spec.values import parse_cluster_name
 from pkigen.store import MissingError
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def read_own_file(
 def _label(content: dict[str, Any]) -> Label:
     return Label(
         kind=BundleKind(content["kind"]),
-        cluster=name_of(content["cluster"]),
+        cluster=cluster_name_of(content["cluster"]),
         node=name_of(content["node"]),
         serial=_number(content["serial"]),
         created=time_of(content["created"]),
@@ -228,7 +229,7 @@ def _label(content: dict[str, Any]) -> Label:
 def _manifest(content: dict[str, Any]) -> Manifest:
     return Manifest(
         kind=BundleKind(content["kind"]),
-        cluster=name_of(content["cluster"]),
+        cluster=cluster_name_of(content["cluster"]),
         node=name_of(content["node"]),
         serial=_number(content["serial"]),
         expires=time_of(content["expires"]),
@@ -257,8 +258,15 @@ def _entry(content: dict[str, Any]) -> ManifestEntry:
     )
 
 
+def cluster_name_of(value: object) -> str:
+    """The name of a cluster, as a spec can have it; `ValueError` otherwise."""
+    if isinstance(value, str) and value:
+        return parse_cluster_name(value)
+    raise ValueError
+
+
 def name_of(value: object) -> str:
-    """The name of a cluster or a node."""
+    """The name of a node."""
     return text_of(value, _NAME)
 
 

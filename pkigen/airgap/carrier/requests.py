@@ -17,8 +17,8 @@ from pkigen.airgap.carrier.format import (
     EVERYBODY,
     BundleKind,
     Label,
+    cluster_name_of,
     decoded,
-    name_of,
     plain_text,
     text_of,
     time_of,
@@ -207,8 +207,8 @@ def _answers(content: dict[str, Any]) -> AnswerSet:
 
 def _read_head(content: dict[str, Any]) -> dict[str, Any]:
     return {
-        "cluster": name_of(content["cluster"]),
-        "origin": name_of(content["origin"]),
+        "cluster": cluster_name_of(content["cluster"]),
+        "origin": cluster_name_of(content["origin"]),
         "created": time_of(content["created"]),
         "nonce": text_of(content["nonce"], _NONCE),
     }

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
 from pkigen.airgap.carrier.cluster_key import bundle_key
-from pkigen.airgap.carrier.format import name_of, read_own_file
+from pkigen.airgap.carrier.format import cluster_name_of, read_own_file
 from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue, renew_root
 from pkigen.crypto.key_makers import generated
@@ -116,7 +116,7 @@ def _encode_description(described: Described) -> bytes:
 
 
 def _described(content: dict[str, Any]) -> Described:
-    return Described(cluster=name_of(content["cluster"]), ca_keys=CAKeys(content["caKeys"]))
+    return Described(cluster=cluster_name_of(content["cluster"]), ca_keys=CAKeys(content["caKeys"]))
 
 
 # -- making -----------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def _at_authority(context: typer.Context, spec: Path, directory: Path | None) ->
     require_offline(session.inventory)
     if directory is not None:
         return session
-    return replace(session, root=Path(f"{session.inventory.cluster.name}-authority"))
+    return replace(session, root=Path(f"{session.inventory.cluster.file_name}-authority"))
 
 
 def init(

@@ -9,6 +9,7 @@ import typer
 
 from pkigen.access.csr_objects import object_name, request_object
 from pkigen.access.identities import approved
+from pkigen.access.request_forms import request_pem
 from pkigen.access.requests import make_request, read_request
 from pkigen.cli.access_input import read_bounded
 from pkigen.cli.console import note, say
@@ -93,7 +94,7 @@ def manifest(
 
     The cluster takes user and groups from the request itself: who approves it approves those.
     """
-    data = read_bounded(csr, limit=LARGEST_REQUEST)
+    data = request_pem(read_bounded(csr, limit=LARGEST_REQUEST))
     request = read_request(data)
     asked = request.asked
     if asked.common_name:

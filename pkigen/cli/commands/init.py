@@ -65,7 +65,7 @@ def init(
     loaded = read_spec(spec)
     warn(loaded.warnings)
     inventory = derive(loaded.spec)
-    root = out or Path(loaded.spec.name)
+    root = out or Path(loaded.spec.file_name)
     expected = () if dry_run or (root / layout.LOCK_FILE).exists() else _keys_of(inventory)
     with making(expected) as makers:
         # Imported only now: with RSA, other processes make the keys while this one reads its own code.

@@ -127,7 +127,7 @@ def request(
         if store.recovered is not None:
             note(f"note: {store.recovered}")
         asked = ask(inventory, wish, store, now=now, entropy=system.entropy)
-    file = out / f"{inventory.cluster.name}.{name}.request"
+    file = out / f"{inventory.cluster.file_name}.{name}.request"
     write_file(file, asked.file, mode=_PUBLIC)
     say(listed(inventory.certificates[identifier] for identifier, _ in asked.requests.requests))
     if not asked.is_new:

@@ -13,6 +13,7 @@ from pkigen.access.client_certificate import sign as sign_request
 from pkigen.access.csr_objects import object_name
 from pkigen.access.identities import ApprovedIdentity, approved_person
 from pkigen.access.kubeconfigs import assemble
+from pkigen.access.request_forms import request_pem
 from pkigen.access.requests import Request, read_request
 from pkigen.cli.access_input import (
     ClusterArgument,
@@ -101,7 +102,7 @@ def sign(
     identity = approved_person(
         user, group, inventory=session.inventory, reason=reason, spec_vouches=not session.is_of_lock
     )
-    request = read_request(read_bounded(csr, limit=LARGEST_REQUEST), allowed=identity.allowed)
+    request = read_request(request_pem(read_bounded(csr, limit=LARGEST_REQUEST)), allowed=identity.allowed)
     lifetime = _lifetime(validity, identity.person)
     _say_request(request, identity)
     note(f"issuing: {identity.subject} for {format_duration(lifetime)}, key {request.key_description}")

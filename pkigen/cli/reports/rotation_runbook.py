@@ -180,7 +180,7 @@ class _RotationRunbook:
             yield f"pkigen bundle create SPEC --node {node.name} --out MEDIUM   # its keys are there"
             yield f"  and on {node.name}: pkigen bundle install FILE"
         else:
-            yield from _copy_commands(node.name, str(node.advertise_address))
+            yield from _copy_commands(node.name, node.host)
 
     def _restarts(self) -> list[str]:
         lines = ["restart on one node at a time, and continue when it is healthy again:"]

@@ -42,7 +42,7 @@ def cluster_summary(
         "",
         table(("CA", "EXPIRES", "RESIDUAL", "SHA-256 FINGERPRINT"), _cas(authorities, now)),
         "",
-        table(("NODE", "ROLES", "CERTIFICATES", "SHORTEST VALIDITY"), _nodes(inventory)),
+        table(("NODE", "ROLES", "CERTIFICATES", "SHORTEST VALIDITY"), _nodes(inventory, authorities, now)),
     ]
     hidden = len(cluster.spec.nodes) - _NODES_SHOWN
     if hidden > 0:
@@ -91,7 +91,10 @@ def _cas(authorities: dict[CA, CACertificates], now: datetime) -> Iterator[tuple
         )
 
 
-def _nodes(inventory: Inventory) -> Iterator[tuple[str, ...]]:
+def _nodes(
+    inventory: Inventory, authorities: dict[CA, CACertificates], now: datetime
+) -> Iterator[tuple[str, ...]]:
+    """With what was issued: no certificate outlives its CA."""
     own: dict[str, list[DesiredCertificate]] = {}
     for certificate in inventory.certificates.values():
         if certificate.node is not None:
@@ -99,7 +102,11 @@ def _nodes(inventory: Inventory) -> Iterator[tuple[str, ...]]:
     for node in sorted(inventory.cluster.spec.nodes, key=lambda node: node.name)[:_NODES_SHOWN]:
         certificates = own[node.name]
         shortest = min(certificate.validity for certificate in certificates)
-        yield node.name, ",".join(node.roles), str(len(certificates)), format_duration(shortest)
+        issuers = {certificate.issuer for certificate in certificates}
+        ends = [each.certificate.not_valid_after_utc for ca, each in authorities.items() if ca in issuers]
+        left = min((end - now for end in ends), default=shortest)
+        shown = format_duration(shortest) if shortest <= left else residual(left)
+        yield node.name, ",".join(node.roles), str(len(certificates)), shown
 
 
 def _users(inventory: Inventory) -> Iterator[tuple[str, ...]]:

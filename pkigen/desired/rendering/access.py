@@ -1,6 +1,6 @@
 """The RBAC objects of the users and the IAM mappings of the spec.
 
-Their names are the user's, then what is bound: `pkigen:dev1`, `pkigen:dev1,clusterrole:view`. A user's name
+Their names are the user's stem, then what is bound: `pkigen:dev1`, `pkigen:dev1,clusterrole:view`. A stem
 cannot have a comma, so two users never share an object.
 """
 
@@ -26,7 +26,7 @@ def of_user(user: User) -> UserAccess:
         subject = BindingSubject(kind="ServiceAccount", name=user.name, namespace=user.namespace)
         # Not the user name: an object's name is shorter, and "system:" would look like Kubernetes' own.
         return _access(f"pkigen:serviceaccount:{user.namespace}:{user.name}", (subject,), user)
-    return _access(f"pkigen:{user.name}", (BindingSubject(kind="User", name=user.name),), user)
+    return _access(f"pkigen:{user.stem}", (BindingSubject(kind="User", name=user.name),), user)
 
 
 def of_iam(cluster: ClusterSpec) -> IAMAccess:

@@ -250,7 +250,10 @@ def kubelet(cluster: ClusterSpec, node: Node) -> tuple[Flag, ...]:
     common = cluster.spec.kubelet.extra_args
     own = {arg.name for arg in node.kubelet_extra_args}
     extra = (*(arg for arg in common if arg.name not in own), *node.kubelet_extra_args)
-    return merged({"hostname-override": node.name, "node-ip": _node_ip(node)}, extra)
+    defaults: dict[str, str | list[str]] = {"hostname-override": node.name}
+    if node.addresses:
+        defaults["node-ip"] = _node_ip(node)
+    return merged(defaults, extra)
 
 
 def kubelet_of_systemd(cluster: ClusterSpec, node: Node) -> tuple[Flag, ...]:

@@ -68,7 +68,8 @@ def kubelet_configuration(cluster: ClusterSpec, _node: Node) -> KubeletConfigura
 
 def kube_proxy_configuration(cluster: ClusterSpec, node: Node) -> KubeProxyConfiguration:
     """What kubeadm's `componentconfigs/kubeproxy.go` sets, with this node's own kubeconfig and name."""
-    ipv6 = isinstance(node.advertise_address, IPv6Address)
+    addresses = node.addresses or (cluster.spec.networking.service_subnets[0].network_address,)
+    ipv6 = isinstance(addresses[0], IPv6Address)
     return KubeProxyConfiguration(
         bind_address="::" if ipv6 else "0.0.0.0",  # noqa: S104 -- kube-proxy's default
         kubeconfig=f"{layout.KUBERNETES_DIRECTORY}/kube-proxy.conf",

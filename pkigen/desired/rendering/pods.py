@@ -212,7 +212,7 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> Static
 
 
 def _image(cluster: ClusterSpec, component: str) -> str:
-    return f"{cluster.spec.image_repository}/{component}:{cluster.spec.kubernetes_version}"
+    return f"{cluster.spec.image_repository}/{component}:{cluster.spec.kubernetes_version.image_tag}"
 
 
 def _environment(extra: Iterable[EnvironmentVariable]) -> tuple[Variable, ...]:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _DEFAULT_CA_VALIDITY: Final = "87600h"
 _EXAMPLE_VERSION: Final = "v1.36.2"
 _RELEASE = re.compile(r"v?[0-9].*")
+_BUCKET = re.compile(r"(?:(release|ci)/)?(.*)", re.DOTALL)  # K/util/version.go, kubeBucketPrefixes
+_DEFAULT_REPOSITORY: Final = "registry.k8s.io"
+_CI_REPOSITORY: Final = "gcr.io/k8s-staging-ci-images"
 _GO_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(h|ms|m|s|us|µs|ns)")
 _GO_DURATION = re.compile(rf"(?:{_GO_DURATION_PART.pattern})+")  # time.ParseDuration
 _SECONDS: Final = {
@@ -75,6 +78,7 @@ def spec_of(cluster: MappingNode, found: Documents, host: HostFacts, notes: Note
     )
     entries["networking"] = _networking(cluster)
     entries["etcd"] = _etcd(cluster, notes)
+    _image_repositories(cluster, entries)
     entries["certificates"] = _certificates(cluster, notes)
     entries["nodes"] = nodes_of(cluster, found, host, notes)
     return mapping(entries, at=cluster, shown=CLUSTER)
@@ -85,10 +89,32 @@ def _version(cluster: MappingNode, notes: Notes) -> YAMLNode | None:
     path = f"{CLUSTER}.kubernetesVersion"
     if version is None:
         notes.absences["spec", "kubernetesVersion"] = (path, f"is missing, and {_ASKS_INTERNET}")
-    elif isinstance(version.value, str) and not _RELEASE.fullmatch(version.value):
+    if version is None or not isinstance(version.value, str):
+        return version
+    _, exact = _in_bucket(version.value)
+    if not _RELEASE.fullmatch(exact):
         notes.add_problem(version, path, f"{quote(version.value)} is a label, and {_ASKS_INTERNET}")
-        return scalar(_EXAMPLE_VERSION, at=version)
-    return version
+        exact = _EXAMPLE_VERSION
+    return replace(version, value=exact)
+
+
+def _in_bucket(version: str) -> tuple[str | None, str]:
+    """Whether a version is one of `release/` or of `ci/`, and the version itself."""
+    match = _BUCKET.fullmatch(version)
+    return (match[1], match[2]) if match else (None, version)
+
+
+def _image_repositories(cluster: MappingNode, entries: dict[str, YAMLNode]) -> None:
+    """Builds of Kubernetes' CI have images of their own, but for etcd's (K/util/config/common.go)."""
+    given, version = child(cluster, "imageRepository"), child(cluster, "kubernetesVersion")
+    is_default = given is None or given.value == _DEFAULT_REPOSITORY
+    if version is not None and is_default and _in_bucket(str(version.value))[0] == "ci":
+        entries["imageRepository"] = scalar(_CI_REPOSITORY, at=version, shown=version.shown)
+        etcd = entries_below(entries["etcd"])
+        if not {"external", "imageRepository"} & etcd.keys():
+            values = {key: value for key, (_, value) in etcd.items()}
+            values["imageRepository"] = scalar(_DEFAULT_REPOSITORY, at=version, shown=version.shown)
+            entries["etcd"] = mapping(values, at=entries["etcd"], shown=entries["etcd"].shown)
 
 
 def _networking(cluster: MappingNode) -> YAMLNode:

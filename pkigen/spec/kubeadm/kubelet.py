@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from pkigen.spec.translation import quote, value_kind
+from pkigen.spec.values import flag_name
 from pkigen.spec.yaml_nodes import SequenceNode, YAMLNode, child, mapping, scalar, sequence
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def kubelet_arguments(registration: YAMLNode | None, path: str, *, report: Repor
     if not isinstance(given, SequenceNode | None):
         return given  # the model says what is wrong
     written = given.items if given is not None else []
-    names = {str(name.value) for item in written if (name := child(item, "name")) is not None}
+    names = {flag_name(str(name.value)) for item in written if (name := child(item, "name")) is not None}
     # Both fields are read, for their problems, also where a flag of the same meaning is written down.
     made = _flags_of_fields(registration, path, report)
     items = [*written, *(flag for name, flag in made if name not in names)]

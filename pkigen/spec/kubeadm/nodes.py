@@ -9,7 +9,7 @@ from pkigen.spec.kubeadm.kubelet import kubelet_arguments
 from pkigen.spec.kubeadm.treatments import INIT, JOIN
 from pkigen.spec.model import Role
 from pkigen.spec.translation import quote
-from pkigen.spec.values import parse_address
+from pkigen.spec.values import flag_name, parse_address
 from pkigen.spec.yaml_nodes import (
     MappingNode,
     ScalarNode,
@@ -56,7 +56,7 @@ def _joining_node(join: MappingNode, place: Location, notes: Notes, *, has_port:
     """Where the first node has a port of its own, kubeadm's default must be said for the others."""
     entries = _registration(join, place, notes)
     if child(join, "controlPlane") is None:
-        _add_worker(entries, join, place, notes)
+        _add_worker(entries, join)
     else:
         _add_control_plane(entries, child(join, "controlPlane", "localAPIEndpoint"), join, place, notes)
         if "bindPort" not in entries and has_port:
@@ -127,16 +127,14 @@ def _add_control_plane(
         notes.add_warning(address, address.shown or "", what)
 
 
-def _add_worker(entries: dict[str, YAMLNode], join: MappingNode, place: Location, notes: Notes) -> None:
+def _add_worker(entries: dict[str, YAMLNode], join: MappingNode) -> None:
     entries["roles"] = _only_role(Role.WORKER, join)
     addresses = _node_ip(entries.get("kubeletExtraArgs"))
     if addresses:
         entries["addresses"] = sequence(addresses, at=addresses[0])
         return
-    notes.absences[*place, "addresses"] = (
-        f"{JOIN}.nodeRegistration.kubeletExtraArgs",
-        "has no node-ip: add it with the node's address, which the kubelet's serving certificate must name",
-    )
+    shown = f"{JOIN}.nodeRegistration.kubeletExtraArgs"
+    entries["addresses"] = sequence([], at=join, shown=shown)
 
 
 def _only_role(role: Role, document: MappingNode) -> YAMLNode:
@@ -154,7 +152,5 @@ def _node_ip(arguments: YAMLNode | None) -> list[YAMLNode]:
     """The addresses of the last `node-ip` among the kubelet's flags; unspecified ones mean "find out"."""
     items = arguments.items if isinstance(arguments, SequenceNode) else []
     names = [(child(item, "name"), child(item, "value")) for item in items]
-    given = [
-        value for name, value in names if name is not None and value is not None and name.value == "node-ip"
-    ]
+    given = [value for name, value in names if name and value and flag_name(str(name.value)) == "node-ip"]
     return [part for part in split_text(given[-1]) if part.value not in ("", *_UNSPECIFIED)] if given else []

@@ -79,7 +79,7 @@ def test_outside_and_inside_agree() -> None:
 
 CHANGES = [
     (b'"purpose": "node"', b'"purpose": "other"'),
-    (b'"cluster": "prod"', b'"cluster": "../prod"'),
+    (b'"cluster": "prod"', b'"cluster": "pr\\u0007od"'),
     (b'"nonce": "01', b'"nonce": "0x'),
     (b'"recipient": "age1', b'"recipient": "age2'),
     (b"worker-1/kubelet.conf", b"worker-1/kubelet-serving"),

@@ -38,6 +38,7 @@ from pkigen.spec.model import (
     Runtime,
 )
 from pkigen.spec.users import NamespacedRole, PolicyRule, User
+from pkigen.spec.values import person_stem
 from tests.desired.rendering.clusters import ENCRYPTION_KEY, cluster
 from tests.desired.rendering.hostile_strings import every, texts
 
@@ -118,7 +119,7 @@ def _reference(kind: FileKind) -> dict[str, Any]:
 
 
 def _file(kind: FileKind, value: str) -> DesiredFile:
-    return DesiredFile(path="x", node=value, mode=0o644, kind=kind, user=value)
+    return DesiredFile(path="x", node=value, mode=0o644, kind=kind, user=person_stem(value))
 
 
 _YAML_KINDS = (
@@ -173,8 +174,9 @@ def _check_yaml(kind: FileKind, value: str, loader: Any = LOADERS[-1]) -> None:
     expected_shape, expected_texts = _shape(_harmless(kind), loader)
     shape, found = _shape(text, loader)
     assert shape == expected_shape
-    # Volumes stand by name, so the order may differ.
-    assert sorted(found) == sorted(text.replace("harmless", value) for text in expected_texts)
+    # Objects are called after a person's stem. Volumes stand by name, so the order may differ.
+    named = [text.replace("pkigen:harmless", f"pkigen:{person_stem(value)}") for text in expected_texts]
+    assert sorted(found) == sorted(text.replace("harmless", value) for text in named)
     assert len(text.splitlines()) == text.count("\n") == _harmless(kind).count("\n")
 
 

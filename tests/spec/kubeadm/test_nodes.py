@@ -7,6 +7,8 @@ from ipaddress import ip_address
 import pytest
 
 from pkigen.desired.certificates import CERTIFICATES
+from pkigen.desired.inventory import derive
+from pkigen.desired.rendering import flags
 from pkigen.spec.dialects import HostFacts
 from pkigen.spec.loader import load_text
 from pkigen.spec.model import Role
@@ -19,6 +21,7 @@ from tests.spec.sources import (
     join,
     loaded,
     problems,
+    spec,
     swapped_kubeadm,
     warnings,
 )
@@ -67,7 +70,6 @@ REFUSED = [
         "join-worker-empty",
         join(""),
         "10:1: JoinConfiguration.nodeRegistration.name: is missing, and kubeadm would ask the host:",
-        "10:1: JoinConfiguration.nodeRegistration.kubeletExtraArgs: has no node-ip: add it with the",
     ),
     case(
         "join-worker-bad-ip",
@@ -138,6 +140,22 @@ def test_problems(source: str | bytes, expected: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(("source", "expected"), WARNED)
 def test_warnings(source: str | bytes, expected: tuple[str, ...]) -> None:
     assert_starts(warnings(source), expected)
+
+
+def test_a_worker_without_an_address_is_a_warning_with_a_way() -> None:
+    text = join("nodeRegistration: {name: w1}\n")
+    [told] = [each for each in warnings(text) if "w1" in each]
+    assert told.startswith(
+        "10:1: JoinConfiguration.nodeRegistration.kubeletExtraArgs: names no address of 'w1'"
+    )
+    assert told.endswith("`kubectl logs` and `exec` fail there until one is given")
+    inventory = derive(loaded(text).spec)
+    assert inventory.certificates["w1/kubelet-serving"].sans.texts() == ("w1",)
+    given = {flag.name for flag in flags.kubelet(inventory.cluster, inventory.cluster.spec.nodes[1])}
+    assert given == {"hostname-override"}
+    # One that runs etcd or an API server is reached at its address.
+    own = spec("").replace("addresses: [192.0.2.1]", "addresses: []")
+    assert_starts(problems(own), ("6:56: spec.nodes[0].addresses: must not be empty: the other nodes reach",))
 
 
 HOST = HostFacts(hostname=" CP-7.Example ", default_address=ip_address("192.0.2.7"))

@@ -1,0 +1,220 @@
+"""Certification paths through CAs that Go accepts and pyca's verifier cannot read.
+
+pyca refuses name constraints that begin with a dot, as most corporate CAs write them, and critical extensions
+such as certificatePolicies. Go's `crypto/x509` (verify.go, parser.go) takes both; what is here follows it,
+for the DNS names and addresses that pkigen's certificates have.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from pkigen.crypto.names import extension_of, is_self_issued
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from cryptography.x509.oid import ObjectIdentifier
+
+_DEEPEST: Final = 8
+_READ_BY_PYCA: Final = (
+    x509.BasicConstraints,
+    x509.KeyUsage,
+    x509.NameConstraints,
+    x509.ExtendedKeyUsage,
+    x509.SubjectAlternativeName,
+    x509.AuthorityKeyIdentifier,
+    x509.SubjectKeyIdentifier,
+    x509.AuthorityInformationAccess,
+)
+_SOUND_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+
+_Subtree = x509.GeneralName
+_Path = tuple[x509.Certificate, ...]
+
+
+def is_beyond_pyca(certificate: x509.Certificate) -> bool:
+    """Whether a CA is one that pyca's verifier refuses although Go accepts it."""
+    if any(
+        extension.critical and not isinstance(extension.value, _READ_BY_PYCA)
+        for extension in certificate.extensions
+    ):
+        return True
+    return any(
+        not isinstance(subtree, x509.DNSName | x509.IPAddress) or _has_leading_dot(subtree)
+        for subtree in (*_permitted(certificate), *_excluded(certificate))
+    )
+
+
+def refusal(
+    chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str, now: datetime
+) -> str | None:
+    """Why no path leads from a certificate to an anchor; None where one does.
+
+    Args:
+        chain: The certificate and what is sent with it.
+        anchors: Whom the verifier trusts.
+        name: What a client connects to; empty where a server verifies a client.
+        now: The present, in UTC.
+    """
+    leaf = chain[0]
+    usage = ExtendedKeyUsageOID.SERVER_AUTH if name else ExtendedKeyUsageOID.CLIENT_AUTH
+    fault = _unfit_leaf(leaf, usage, now) or (_misnamed(leaf, name) if name else None)
+    if fault is not None:
+        return fault
+    reason = "no trusted CA has signed it"
+    for path in _paths((leaf,), chain[1:], anchors):
+        fault = _unfit_path(path, usage, now)
+        if fault is None:
+            return None
+        reason = fault
+    return reason
+
+
+def _paths(
+    path: _Path, between: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate]
+) -> Iterator[_Path]:
+    """Every way from the end of a path upwards to an anchor."""
+    for anchor in anchors:
+        if _signed(path[-1], anchor):
+            yield (*path, anchor)
+    if len(path) < _DEEPEST:
+        for certificate in between:
+            if certificate not in path and _signed(path[-1], certificate):
+                yield from _paths((*path, certificate), between, anchors)
+
+
+def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+    return isinstance(certificate.signature_hash_algorithm, _SOUND_HASHES)
+
+
+def _unfit_leaf(leaf: x509.Certificate, usage: ObjectIdentifier, now: datetime) -> str | None:
+    """As `path_verifier` asks of a leaf."""
+    constraints, key_usage = extension_of(leaf, x509.BasicConstraints), extension_of(leaf, x509.KeyUsage)
+    usages = extension_of(leaf, x509.ExtendedKeyUsage)
+    if constraints is not None and constraints.value.ca:
+        return "a CA certificate is presented as a leaf"
+    if key_usage is None or not key_usage.value.digital_signature:
+        return "its keyUsage does not allow digital signatures"
+    if usages is None or usage not in usages.value:
+        return f"its extendedKeyUsage does not allow {usage._name}"  # noqa: SLF001 -- the only name table
+    if extension_of(leaf, x509.AuthorityKeyIdentifier) is None:
+        return "it has no authorityKeyIdentifier"
+    return _out_of_time(leaf, now)
+
+
+def _misnamed(leaf: x509.Certificate, name: str) -> str | None:
+    """RFC 9525 6.3 and 6.4: addresses as addresses, and `*` for the whole first label."""
+    try:
+        address = ip_address(name)
+    except ValueError:
+        wanted = name.lower()
+        above = f"*.{wanted.partition('.')[2]}"
+        found = any(each.lower() in {wanted, above} for each in _dns_names(leaf))
+    else:
+        found = address in _addresses(leaf)
+    return None if found else f"it does not name {name}"
+
+
+def _unfit_path(path: _Path, usage: ObjectIdentifier, now: datetime) -> str | None:
+    for depth, ca in enumerate(path[1:]):
+        below = path[: depth + 1]
+        fault = _unfit_ca(ca, below, usage) or _out_of_time(ca, now) or _not_permitted(ca, below)
+        if fault is not None:
+            return fault
+    return None
+
+
+def _unfit_ca(ca: x509.Certificate, below: _Path, usage: ObjectIdentifier) -> str | None:
+    constraints, key_usage = extension_of(ca, x509.BasicConstraints), extension_of(ca, x509.KeyUsage)
+    usages = extension_of(ca, x509.ExtendedKeyUsage)
+    if constraints is None or not constraints.value.ca:
+        return "the issuer is not a CA"
+    if key_usage is not None and not key_usage.value.key_cert_sign:
+        return "the issuer may not sign certificates"
+    limit = constraints.value.path_length
+    if limit is not None and sum(not is_self_issued(each) for each in below[1:]) > limit:
+        return "there are more CAs below the issuer than its pathLenConstraint allows"
+    allowed = {usage, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    if usages is not None and not allowed & set(usages.value):
+        return f"the issuer's extendedKeyUsage does not allow {usage._name}"  # noqa: SLF001 -- as above
+    return None
+
+
+def _out_of_time(certificate: x509.Certificate, now: datetime) -> str | None:
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        return "a certificate of the path is not valid at this time"
+    return None
+
+
+def _not_permitted(ca: x509.Certificate, below: _Path) -> str | None:
+    """Every name of every certificate below a CA against its constraints (RFC 5280 4.2.1.10)."""
+    for certificate in below:
+        for name in (*_dns_names(certificate), *_addresses(certificate)):
+            covering = next((each for each in _excluded(ca) if _covers(each, name, excluding=True)), None)
+            if covering is not None:
+                return f"{name} is within the excluded subtree {covering.value} of its CA"
+            same_kind = [each for each in _permitted(ca) if isinstance(each, _kind_of(name))]
+            if same_kind and not any(_covers(each, name, excluding=False) for each in same_kind):
+                return f"{name} is in no permitted subtree of its CA"
+    return None
+
+
+def _kind_of(name: str | IPv4Address | IPv6Address) -> type[_Subtree]:
+    return x509.DNSName if isinstance(name, str) else x509.IPAddress
+
+
+def _covers(subtree: _Subtree, name: str | IPv4Address | IPv6Address, *, excluding: bool) -> bool:
+    """Whether a subtree holds a name; one that is excluded holds a wildcard that could become one in it."""
+    if isinstance(name, str):
+        return isinstance(subtree, x509.DNSName) and _holds(subtree.value, name, excluding=excluding)
+    network = subtree.value
+    return isinstance(network, IPv4Network | IPv6Network) and name in network
+
+
+def _holds(subtree: str, name: str, *, excluding: bool) -> bool:
+    """By labels from the right; a leading dot wants one label more (Go's matchDomainConstraint)."""
+    if not subtree:
+        return True
+    wanted = subtree.removeprefix(".").lower().split(".")[::-1]
+    labels = name.lower().split(".")[::-1]
+    needed = len(wanted) + subtree.startswith(".")
+    if excluding and labels[-1] == "*" and len(labels) == len(wanted) == needed:
+        return labels[:-1] == wanted[:-1]
+    return len(labels) >= needed and labels[: len(wanted)] == wanted
+
+
+def _has_leading_dot(subtree: _Subtree) -> bool:
+    return isinstance(subtree, x509.DNSName) and subtree.value.startswith(".")
+
+
+def _permitted(certificate: x509.Certificate) -> Sequence[_Subtree]:
+    constraints = extension_of(certificate, x509.NameConstraints)
+    return () if constraints is None else constraints.value.permitted_subtrees or ()
+
+
+def _excluded(certificate: x509.Certificate) -> Sequence[_Subtree]:
+    constraints = extension_of(certificate, x509.NameConstraints)
+    return () if constraints is None else constraints.value.excluded_subtrees or ()
+
+
+def _dns_names(certificate: x509.Certificate) -> Sequence[str]:
+    names = extension_of(certificate, x509.SubjectAlternativeName)
+    return () if names is None else names.value.get_values_for_type(x509.DNSName)
+
+
+def _addresses(certificate: x509.Certificate) -> Sequence[IPv4Address | IPv6Address]:
+    names = extension_of(certificate, x509.SubjectAlternativeName)
+    found = () if names is None else names.value.get_values_for_type(x509.IPAddress)
+    return [each for each in found if isinstance(each, IPv4Address | IPv6Address)]

@@ -1,0 +1,60 @@
+"""What a file is that was to be PEM and is not, with the command that makes PEM of it."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_SEQUENCE: Final = 0x30
+_PKCS_12: Final = bytes.fromhex("020103")  # its version, 3 (RFC 7292 4)
+_LONGEST_HEADER: Final = 6
+_BLOCKS: Final = {
+    b"-----BEGIN TRUSTED CERTIFICATE-----": "a TRUSTED CERTIFICATE, which only OpenSSL reads: "
+    "`openssl x509 -in FILE -out NEW` makes a plain one of it",
+    b"-----BEGIN X509 CERTIFICATE-----": "an X509 CERTIFICATE, an old form that Kubernetes does not read: "
+    "`openssl x509 -in FILE -out NEW` makes a plain one of it",
+    b"-----BEGIN PKCS7-----": "PKCS #7: `openssl pkcs7 -print_certs -in FILE -out NEW` makes PEM of it",
+    b"-----BEGIN CERTIFICATE REQUEST-----": "a certificate request, which no CA has signed yet",
+    b"-----BEGIN NEW CERTIFICATE REQUEST-----": "a certificate request, which no CA has signed yet",
+    b"-----BEGIN PUBLIC KEY-----": "a public key",
+}
+
+
+def other_form(data: bytes) -> str | None:
+    """What a file holds instead of what was looked for, after "holds"; None where nothing is recognized."""
+    if data.startswith(_UTF_16):
+        return "UTF-16 text: save it as ASCII or UTF-8"
+    for mark, form in _BLOCKS.items():
+        if mark in data:
+            return form
+    return _of_der(data) if data[:1] == bytes([_SEQUENCE]) else None
+
+
+def _of_der(data: bytes) -> str | None:
+    if _PKCS_12 in data[: _LONGEST_HEADER + len(_PKCS_12)]:
+        return "PKCS #12: `openssl pkcs12 -in FILE -nodes` shows what is in it as PEM"
+    try:
+        x509.load_der_x509_certificate(data)
+    except ValueError:
+        return (
+            "a private key as DER: `openssl pkey -inform DER -in FILE -out NEW` makes PEM of it"
+            if (is_private_key(data))
+            else None
+        )
+    return "a certificate as DER: `openssl x509 -inform DER -in FILE -out NEW` makes PEM of it"
+
+
+def is_private_key(data: bytes) -> bool:
+    """Whether this is a private key as DER, also an encrypted one."""
+    try:
+        load_der_private_key(data, password=None)
+    except TypeError:  # pyca's way to say that a passphrase is needed
+        return True
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return True

@@ -1,0 +1,216 @@
+"""Paths through CAs that Go accepts and pyca's verifier cannot read; a real kubectl (Go) is asked as well."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import threading
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from os import urandom
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
+
+from pkigen.crypto.ca_fitness import unfit
+from pkigen.crypto.go_paths import is_beyond_pyca
+from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
+from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, private_pem
+from pkigen.crypto.names import SANs, Subject
+from pkigen.crypto.path_verifier import PathVerifier
+from pkigen.crypto.profiles import Profile
+from tests.desired.rendering.programs import find
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+FILES = Path(__file__).parent / "certificates"
+POLICIES = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("1.2.3.4"), None)])
+
+
+def ca(*extensions: x509.ExtensionType, days: int = 30) -> Issuer:
+    """A root with critical extensions of its own."""
+    key = ALGORITHMS[KeyAlgorithm.ECDSA_P256].generate()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "brought")])
+    builder = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    return Issuer(certificate=builder.sign(key, hashes.SHA256()), key=key)
+
+
+def constraints(*, permitted: Sequence[str] = (), excluded: Sequence[str] = ()) -> x509.NameConstraints:
+    def trees(names: Sequence[str]) -> list[x509.GeneralName] | None:
+        return [
+            x509.IPAddress(ip_network(name)) if "/" in name else x509.DNSName(name) for name in names
+        ] or None
+
+    return x509.NameConstraints(trees(permitted), trees(excluded))
+
+
+def leaf(issuer: Issuer, *names: str, profile: Profile = Profile.SERVER) -> tuple[x509.Certificate, bytes]:
+    key = ALGORITHMS[KeyAlgorithm.ECDSA_P256].generate()
+    content = CertificateContent(
+        subject=Subject(common_name="leaf"), sans=SANs.of(*names), profile=profile, validity=timedelta(days=9)
+    )
+    issued = issue(content, key=key, issuer=issuer, now=NOW, entropy=urandom)
+    return issued.certificate, private_pem(key)
+
+
+CASES = [
+    # permitted, excluded, names; the first is connected to, and the last column says what Go does
+    ((), (".corp.example.com",), ("api.example.com", "10.0.0.1"), True),
+    ((), (".corp.example.com",), ("corp.example.com",), True),
+    ((), (".corp.example.com",), ("a.corp.example.com",), False),
+    ((), (".corp.example.com",), ("a.b.CORP.example.com",), False),
+    ((), (".corp.example.com",), ("api.example.com", "a.corp.example.com"), False),
+    ((), (".corp.example.com",), ("acorp.example.com",), True),
+    ((".example.com",), (), ("api.example.com",), True),
+    ((".example.com",), (), ("example.com",), False),
+    ((".example.com",), (), ("api.example.org",), False),
+    ((".example.com", "local"), (), ("api.example.com", "a.local"), True),
+    ((".example.com",), (".dev.example.com",), ("api.dev.example.com",), False),
+    ((".example.com",), (), ("10.0.0.1",), True),
+    ((".example.com", "10.0.0.0/8"), (), ("10.0.0.1", "api.example.com"), True),
+    ((".example.com", "10.0.0.0/8"), (), ("192.168.0.1",), False),
+    ((".example.com",), ("10.0.0.0/8",), ("10.0.0.1",), False),
+]
+
+
+@pytest.mark.parametrize(("permitted", "excluded", "names", "accepted"), CASES)
+def test_constraints_with_a_leading_dot(
+    permitted: Sequence[str], excluded: Sequence[str], names: Sequence[str], accepted: object, tmp_path: Path
+) -> None:
+    issuer = ca(constraints(permitted=permitted, excluded=excluded))
+    certificate, key = leaf(issuer, *names)
+    assert is_beyond_pyca(issuer.certificate)
+    assert unfit((issuer.certificate,), public_key=None, now=NOW) is None
+    refusal = PathVerifier(NOW).server([certificate], [issuer.certificate], names[0])
+    assert (refusal is None) is accepted
+    if not accepted:
+        assert "subtree" in (refusal or "")
+    assert _accepted_by_kubectl(issuer.certificate, certificate, key, names[0], tmp_path) is accepted
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [
+        POLICIES,
+        x509.CRLDistributionPoints(
+            [x509.DistributionPoint([x509.UniformResourceIdentifier("http://x/")], None, None, None)]
+        ),
+        x509.SubjectAlternativeName([x509.DNSName("ca.example.com")]),
+    ],
+    ids=["certificatePolicies", "cRLDistributionPoints", "subjectAltName"],
+)
+def test_critical_extensions_that_go_handles(extension: x509.ExtensionType, tmp_path: Path) -> None:
+    issuer = ca(extension)
+    certificate, key = leaf(issuer, "api.example.com")
+    assert unfit((issuer.certificate,), public_key=None, now=NOW) is None
+    assert PathVerifier(NOW).server([certificate], [issuer.certificate], "api.example.com") is None
+    assert _accepted_by_kubectl(issuer.certificate, certificate, key, "api.example.com", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [
+        x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0"),
+        x509.NameConstraints(None, [x509.DirectoryName(x509.Name([]))]),
+    ],
+    ids=["unknown", "directoryName"],
+)
+def test_critical_extensions_that_go_refuses(extension: x509.ExtensionType, tmp_path: Path) -> None:
+    issuer = ca(extension)
+    certificate, key = leaf(issuer, "api.example.com")
+    assert unfit((issuer.certificate,), public_key=None, now=NOW) is not None
+    assert not _accepted_by_kubectl(issuer.certificate, certificate, key, "api.example.com", tmp_path)
+
+
+def test_all_else_is_verified_as_by_pyca() -> None:
+    issuer, verifier = ca(POLICIES), PathVerifier(NOW)
+    server, anchors = (
+        leaf(issuer, "api.example.com", "10.0.0.1", "*.apps.example.com")[0],
+        [issuer.certificate],
+    )
+    client = leaf(issuer, profile=Profile.CLIENT)[0]
+    assert verifier.client([client], anchors) is None
+    for name in ("api.example.com", "10.0.0.1", "a.apps.example.com"):
+        assert verifier.server([server], anchors, name) is None
+    for name in ("other.example.com", "10.0.0.2", "a.b.apps.example.com", "apps.example.com"):
+        assert verifier.server([server], anchors, name) == f"it does not name {name}"
+    assert "clientAuth" in (verifier.client([server], anchors) or "")
+    assert "serverAuth" in (verifier.server([client], anchors, "leaf") or "")
+    assert verifier.client([client], [ca(POLICIES).certificate]) == "no trusted CA has signed it"
+    assert verifier.client([issuer.certificate], anchors) == "a CA certificate is presented as a leaf"
+    late = PathVerifier(NOW + timedelta(days=10))
+    assert late.client([client], anchors) == "a certificate of the path is not valid at this time"
+    short = ca(POLICIES, days=1)
+    assert PathVerifier(NOW + timedelta(days=2)).client(
+        [leaf(short, profile=Profile.CLIENT)[0]], [short.certificate]
+    )
+
+
+@pytest.mark.parametrize("file", ["excluded-with-dot.crt", "critical-policies.crt"])
+def test_posted_cas_are_fit(file: str) -> None:
+    certificate = x509.load_pem_x509_certificate((FILES / file).read_bytes())
+    then = certificate.not_valid_before_utc + timedelta(hours=1)
+    assert unfit((certificate,), public_key=None, now=then) is None
+    assert is_beyond_pyca(certificate)
+
+
+def _accepted_by_kubectl(
+    anchor: x509.Certificate, certificate: x509.Certificate, key: bytes, name: str, folder: Path
+) -> bool:
+    """Whether Go's verifier, in kubectl, takes a server; skipped, after what came before, without one."""
+    kubectl = find("kubectl")
+    (folder / "ca.crt").write_bytes(certificate_pem(anchor))
+    (folder / "server.pem").write_bytes(key + certificate_pem(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem")
+    with _Server(context) as port:
+        command = [kubectl, "--kubeconfig", "/dev/null", "--server", f"https://127.0.0.1:{port}"]
+        command += ["--certificate-authority", str(folder / "ca.crt"), "--tls-server-name", name]
+        command += ["--request-timeout=5s", "--token=x", "get", "--raw", "/x"]
+        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    return "x509:" not in told.stdout + told.stderr
+
+
+class _Server:
+    """A TLS server that shakes hands, and hangs up."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        import socket  # noqa: PLC0415 -- of this class alone
+
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._context = context
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            try:
+                with self._context.wrap_socket(connection, server_side=True) as secured:
+                    secured.recv(1024)
+                    secured.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            except (OSError, ssl.SSLError):
+                connection.close()
+
+    def __enter__(self) -> int:
+        self._thread.start()
+        return int(self._listening.getsockname()[1])
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.close()
