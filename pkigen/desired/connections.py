@@ -167,7 +167,7 @@ def _port(value: str, default: int) -> int:
 
 
 def _bound(value: str, own: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The address to dial: the one that is bound, or the node's own if that is all of them or its loopback."""
+    """The address to dial: what is bound, or the node's own if that is every address or a loopback one."""
     try:
         host = ip_address(value.strip("[]"))
     except ValueError:
