@@ -78,6 +78,9 @@ from pkigen.cli.app import run
 for module in pkgutil.walk_packages(pkigen.__path__, "pkigen."):
     if module.name != "pkigen.__main__":
         import_module(module.name)
+# What a library imports later is looked for where nothing is written meanwhile: Python lists a directory
+# again that has changed, and the checkout does.
+sys.path = [place for place in sys.path if place.startswith((sys.prefix, sys.base_prefix))]
 for line in sys.stdin:
     task = json.loads(line)
     pid = os.fork()
