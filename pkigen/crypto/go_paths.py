@@ -160,14 +160,18 @@ def _out_of_time(certificate: x509.Certificate, now: datetime) -> str | None:
 
 def _not_permitted(ca: x509.Certificate, below: _Path) -> str | None:
     """Every name of every certificate below a CA against its constraints (RFC 5280 4.2.1.10)."""
-    for certificate in below:
-        for name in (*_dns_names(certificate), *_addresses(certificate)):
-            covering = next((each for each in _excluded(ca) if _covers(each, name, excluding=True)), None)
-            if covering is not None:
-                return f"{name} is within the excluded subtree {covering.value} of its CA"
-            same_kind = [each for each in _permitted(ca) if isinstance(each, _kind_of(name))]
-            if same_kind and not any(_covers(each, name, excluding=False) for each in same_kind):
-                return f"{name} is in no permitted subtree of its CA"
+    names = (name for each in below for name in (*_dns_names(each), *_addresses(each)))
+    return next((fault for name in names if (fault := _outside(ca, name)) is not None), None)
+
+
+def _outside(ca: x509.Certificate, name: str | IPv4Address | IPv6Address) -> str | None:
+    """Why a name is not the CA's to certify: excluded, or in none of the subtrees of its own kind."""
+    covering = next((each for each in _excluded(ca) if _covers(each, name, excluding=True)), None)
+    if covering is not None:
+        return f"{name} is within the excluded subtree {covering.value} of its CA"
+    same_kind = [each for each in _permitted(ca) if isinstance(each, _kind_of(name))]
+    if same_kind and not any(_covers(each, name, excluding=False) for each in same_kind):
+        return f"{name} is in no permitted subtree of its CA"
     return None
 
 

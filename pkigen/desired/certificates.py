@@ -202,7 +202,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         readers=(),
         stops="aggregated APIs: their servers refuse the API server",
     ),
-    ETCD_SERVER := CertificateKind(
+    CertificateKind(
         name="etcd-server",
         issuer=CA.ETCD,
         profile=Profile.PEER,
@@ -216,7 +216,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         given_by="etcd --cert-file",
         stops="API servers refuse this member; without a majority nothing can be written",
     ),
-    ETCD_PEER := CertificateKind(
+    CertificateKind(
         name="etcd-peer",
         issuer=CA.ETCD,
         profile=Profile.PEER,
@@ -282,7 +282,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         stops="aggregated APIs such as metrics.k8s.io: their servers refuse the API server",
         rights="to say in headers whom a request comes from",
     ),
-    API_SERVER_ETCD_CLIENT := CertificateKind(
+    CertificateKind(
         name="apiserver-etcd-client",
         issuer=CA.ETCD,
         profile=Profile.CLIENT,
@@ -347,7 +347,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         stops="new Pods stay Pending",
         rights="ClusterRole system:kube-scheduler (made by the API server)",
     ),
-    KUBELET_SERVING := CertificateKind(
+    CertificateKind(
         name="kubelet-serving",
         issuer=CA.KUBERNETES,
         profile=Profile.SERVER,

@@ -25,7 +25,7 @@ from pkigen.crypto.keys import KeyAlgorithm, private_pem
 from pkigen.crypto.names import SANs, Subject, sans_of, subject_of
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import Profile
-from pkigen.desired.certificates import ETCD_SERVER
+from pkigen.desired.certificates import CERTIFICATES
 from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles
 from pkigen.desired.items import DesiredCertificate
 from pkigen.reconcile.checks import Case, examine
@@ -84,6 +84,7 @@ def _made() -> tuple[Issuer, bytes, bytes]:
 
 
 ISSUER, CERTIFICATE, KEY = _made()
+ETCD_SERVER = next(kind for kind in CERTIFICATES if kind.name == "etcd-server")
 DESIRED = DesiredCertificate(
     kind=ETCD_SERVER,
     id=ETCD_SERVER.id_on("cp-1"),
