@@ -11,26 +11,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from pkigen.crypto.go_paths import unhandled_critical
 from pkigen.crypto.keys import describe, key_fault, odd_encoding, public_der
-from pkigen.crypto.names import extension_name, extension_of, is_self_issued
+from pkigen.crypto.names import extension_of, is_self_issued
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
-
-
-# What Go's crypto/x509 handles (parser.go, processExtensions). It handles policyConstraints, policyMappings
-# and inhibitAnyPolicy since Go 1.24, which Kubernetes is built with since v1.33: older clusters refuse them.
-_KNOWN_CRITICAL = (
-    x509.BasicConstraints,
-    x509.KeyUsage,
-    x509.NameConstraints,
-    x509.ExtendedKeyUsage,
-    x509.SubjectAlternativeName,
-    x509.CertificatePolicies,
-    x509.CRLDistributionPoints,
-)
-_KNOWN_NAMES = (x509.DNSName, x509.IPAddress, x509.RFC822Name, x509.UniformResourceIdentifier)
 
 
 def has_name_constraints(certificate: x509.Certificate) -> bool:
@@ -139,21 +126,8 @@ def _unfit_subject(certificate: x509.Certificate) -> str | None:
 
 def _unfit_critical(certificate: x509.Certificate) -> str | None:
     """Who does not understand a critical extension must refuse the certificate (RFC 5280 4.2)."""
-    for extension in certificate.extensions:
-        if extension.critical and not _is_known(extension.value):
-            name = extension_name(extension.oid)
-            return f"its critical extension {name} is not understood by every verifier of Kubernetes"
-    return None
-
-
-def _is_known(value: x509.ExtensionType) -> bool:
-    """Go leaves names of other kinds unread, and an extension with them unhandled."""
-    if isinstance(value, x509.NameConstraints):
-        subtrees = (*(value.permitted_subtrees or ()), *(value.excluded_subtrees or ()))
-        return all(isinstance(subtree, _KNOWN_NAMES) for subtree in subtrees)
-    if isinstance(value, x509.SubjectAlternativeName):
-        return any(isinstance(name, _KNOWN_NAMES) for name in value)
-    return isinstance(value, _KNOWN_CRITICAL)
+    name = unhandled_critical(certificate)
+    return name and f"its critical extension {name} is not understood by every verifier of Kubernetes"
 
 
 _FITNESS: tuple[Callable[[x509.Certificate], str | None], ...] = (

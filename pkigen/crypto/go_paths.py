@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from pkigen.crypto.names import extension_of, is_self_issued
+from pkigen.crypto.names import extension_name, extension_of, is_self_issued
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +34,18 @@ _READ_BY_PYCA: Final = (
     x509.SubjectKeyIdentifier,
     x509.AuthorityInformationAccess,
 )
+# What Go's crypto/x509 handles (parser.go, processExtensions). It handles policyConstraints, policyMappings
+# and inhibitAnyPolicy since Go 1.24, which Kubernetes is built with since v1.33: older clusters refuse them.
+_HANDLED: Final = (
+    x509.BasicConstraints,
+    x509.KeyUsage,
+    x509.NameConstraints,
+    x509.ExtendedKeyUsage,
+    x509.SubjectAlternativeName,
+    x509.CertificatePolicies,
+    x509.CRLDistributionPoints,
+)
+_HANDLED_NAMES: Final = (x509.DNSName, x509.IPAddress, x509.RFC822Name, x509.UniformResourceIdentifier)
 _SOUND_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 _Subtree = x509.GeneralName
@@ -51,6 +63,22 @@ def is_beyond_pyca(certificate: x509.Certificate) -> bool:
         not isinstance(subtree, x509.DNSName | x509.IPAddress) or _has_leading_dot(subtree)
         for subtree in (*_permitted(certificate), *_excluded(certificate))
     )
+
+
+def unhandled_critical(certificate: x509.Certificate) -> str | None:
+    """A critical extension that Go does not handle: it refuses the certificate (RFC 5280 4.2)."""
+    found = (each for each in certificate.extensions if each.critical and not _is_handled(each.value))
+    return next((extension_name(each.oid) for each in found), None)
+
+
+def _is_handled(value: x509.ExtensionType) -> bool:
+    """Go leaves names of other kinds unread, and an extension with them unhandled."""
+    if isinstance(value, x509.NameConstraints):
+        subtrees = (*(value.permitted_subtrees or ()), *(value.excluded_subtrees or ()))
+        return all(isinstance(subtree, _HANDLED_NAMES) for subtree in subtrees)
+    if isinstance(value, x509.SubjectAlternativeName):
+        return any(isinstance(name, _HANDLED_NAMES) for name in value)
+    return isinstance(value, _HANDLED)
 
 
 def refusal(
@@ -111,7 +139,7 @@ def _unfit_leaf(leaf: x509.Certificate, usage: ObjectIdentifier, now: datetime) 
         return f"its extendedKeyUsage does not allow {usage._name}"  # noqa: SLF001 -- the only name table
     if extension_of(leaf, x509.AuthorityKeyIdentifier) is None:
         return "it has no authorityKeyIdentifier"
-    return _out_of_time(leaf, now)
+    return _unhandled(leaf) or _out_of_time(leaf, now)
 
 
 def _misnamed(leaf: x509.Certificate, name: str) -> str | None:
@@ -149,7 +177,12 @@ def _unfit_ca(ca: x509.Certificate, below: _Path, usage: ObjectIdentifier) -> st
     allowed = {usage, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
     if usages is not None and not allowed & set(usages.value):
         return f"the issuer's extendedKeyUsage does not allow {usage._name}"  # noqa: SLF001 -- as above
-    return None
+    return _unhandled(ca)
+
+
+def _unhandled(certificate: x509.Certificate) -> str | None:
+    name = unhandled_critical(certificate)
+    return name and f"a certificate of the path has the critical extension {name}, which Go does not handle"
 
 
 def _out_of_time(certificate: x509.Certificate, now: datetime) -> str | None:

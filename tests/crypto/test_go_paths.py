@@ -133,6 +133,7 @@ def test_critical_extensions_that_go_refuses(extension: x509.ExtensionType, tmp_
     issuer = ca(extension)
     certificate, key = leaf(issuer, "api.example.com")
     assert unfit((issuer.certificate,), public_key=None, now=NOW) is not None
+    assert PathVerifier(NOW).server([certificate], [issuer.certificate], "api.example.com") is not None
     assert not _accepted_by_kubectl(issuer.certificate, certificate, key, "api.example.com", tmp_path)
 
 
