@@ -180,6 +180,14 @@ RISK_TABLE: dict[str, tuple[Callable[[RiskCase], Iterator[str]], tuple[Action, .
         ),
         None,
     ),
+    "sealed-encryption-key": (
+        new_encryption_key,
+        (
+            action(Rewrite, "encryption-key", Reason.NOT_SEALED, "pki/encryption.key"),
+            action(Keep, ENCRYPTION_CONFIG),
+        ),
+        None,
+    ),
     "first-encryption-key-of-a-running-cluster": (
         new_encryption_key,
         (
