@@ -60,6 +60,13 @@ def test_asking_for_one_leaves_others_that_are_due(world: World) -> None:
     assert later.reasons()["cp-1/admin.conf"] == ("renew", Reason.EXPIRES_SOON)
 
 
+def test_asking_for_one_leaves_others_that_have_expired(world: World) -> None:
+    later = World(root=world.root, cluster=world.cluster, now=NOW + timedelta(days=366))
+    done = later.apply(Selection(ids=frozenset({"cp-1/apiserver"}), only=True))
+    assert done.issued == ("cp-1/apiserver",)
+    assert later.reasons()["cp-1/admin.conf"] == ("renew", Reason.EXPIRED)
+
+
 def keys_of(world: World) -> dict[str, bytes]:
     return {path: world.read(path) for path in world.inventory.paths if path.endswith(".key")}
 

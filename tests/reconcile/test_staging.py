@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,8 +15,6 @@ from pkigen.state.vault import SealedVault, sealed_identity, sealed_key_of
 from tests.samples import CP1, World, snapshot, spec
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pkigen.state.vault import Vault
     from pkigen.store import Store
 
@@ -65,6 +64,21 @@ def test_what_lies_open_is_sealed_and_its_open_form_is_in_no_backup(encrypted: W
     kept = {path for path, (_, data) in snapshot(encrypted.root).items() if content in data}
     assert {path.split("/")[0] for path in kept} == {"nodes"}  # where API servers must read it
     assert encrypted.plan().changes == ()
+
+
+def test_modes_are_put_right_beside_keys_that_are_sealed(encrypted: World) -> None:
+    """Who restores an authority by hand leaves it open, and every file with the modes of his umask."""
+    with encrypted.writing() as store:
+        vault = unlocked(store)
+        for path in PRIVATE:
+            encrypted.path(path).write_bytes(vault.open(path, encrypted.read(path)))
+        for path in filter(Path.is_file, map(encrypted.path, encrypted.inventory.paths)):
+            path.chmod(0o620)
+        apply_with(encrypted, store, vault)
+    assert encrypted.path("pki/sa.pub").stat().st_mode & 0o777 == 0o644
+    assert all(is_sealed(encrypted.read(path)) for path in PRIVATE)
+    assert encrypted.plan().changes == ()
+    assert encrypted.verify().findings == ()
 
 
 @pytest.mark.parametrize("path", ["pki/bundle.key", "pki/encryption.key"])

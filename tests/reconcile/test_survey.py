@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +15,6 @@ from pkigen.state.reasons import Reason
 from tests.reconcile import test_checks, test_lock_builder, test_planner, test_survey_files
 from tests.reconcile.altered_trees import ADMIN, API, PKI, TreeCase, assert_planned, assert_put_right, edit
 from tests.samples import NOW, World, spec
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CASES: dict[str, TreeCase] = {
     "mode": (
@@ -50,9 +47,22 @@ def test_each_reason(name: str, world: World) -> None:
     assert_put_right(world, CASES[name])
 
 
+TABLES = (CASES, test_checks.CASES, test_survey_files.CASES, test_planner.CASES, test_lock_builder.CASES)
+EVERY_CASE = {name: case for table in TABLES for name, case in table.items()}
+
+
+@pytest.mark.parametrize("name", EVERY_CASE)
+def test_each_reason_where_every_mode_is_wrong_too(name: str, world: World) -> None:
+    """The plan has one reason for an object; what it does puts all of it right."""
+    assert_planned(world, EVERY_CASE[name])
+    for path in filter(Path.is_file, map(world.path, world.inventory.paths)):
+        path.chmod(0o620)
+    assert_put_right(world, EVERY_CASE[name])
+
+
 def test_every_reason_has_a_case() -> None:
-    tables = (CASES, test_checks.CASES, test_survey_files.CASES, test_planner.CASES, test_lock_builder.CASES)
-    covered = {reason for table in tables for _, _, _, reason, _ in table.values()} | {Reason.REQUESTED}
+    assert len(EVERY_CASE) == sum(map(len, TABLES)), "each name once"
+    covered = {reason for _, _, _, reason, _ in EVERY_CASE.values()} | {Reason.REQUESTED}
     # Rotations, sealed authorities, keys that are on the nodes and the times of tokens have their own tests.
     elsewhere = {
         Reason.ROTATION,
