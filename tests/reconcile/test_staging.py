@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pkigen import layout
 from pkigen.crypto.age import Identity, is_sealed
 from pkigen.errors import AuthorityError
 from pkigen.reconcile.apply import apply_plan
@@ -101,3 +102,17 @@ def test_an_open_key_that_would_not_open_again_is_not_sealed(encrypted: World) -
     ):
         apply_with(encrypted, store, unlocked(store, JammedVault))
     assert snapshot(encrypted.root) == before
+
+
+def test_the_ledger_is_in_no_backup(encrypted: World) -> None:
+    """It only ever grows: a rollback must not bring an older one back."""
+    encrypted.path("pki/sa.pub").unlink()
+    encrypted.path("nodes/cp-1/etc/kubernetes/pki/sa.pub").write_bytes(b"damaged")
+    before = encrypted.read(layout.LEDGER_FILE)
+    with encrypted.writing() as store:
+        apply_with(encrypted, store, unlocked(store))
+    (backup,) = encrypted.path(".pkigen/backups").iterdir()
+    kept = {str(path.relative_to(backup)) for path in backup.rglob("*") if path.is_file()}
+    assert any(name.endswith("sa.pub") for name in kept)
+    assert not any(before == (backup / name).read_bytes() for name in kept)
+    assert encrypted.read(layout.LEDGER_FILE).startswith(before)
