@@ -28,8 +28,8 @@ _OURS = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 _LONGEST = (
     "tests/project/test_offline.py",
     "tests/live/",
-    "tests/faults/test_kills.py",
-    "tests/rotation/test_faults.py",
+    "tests/faults/test_killed_commands.py",
+    "tests/rotation/test_rotation_faults.py",
     "tests/faults/",
     "tests/rotation/",
 )

@@ -297,12 +297,20 @@ def _place(item: DesiredCertificate, pem: bytes, key: bytes | None, bench: Workb
         content = bench.tools.renderer.kubeconfig(kubeconfig, trust_bundle=trust, certificate=pem, key=key)
         staging.stage(kubeconfig.path, layout.KUBECONFIG_MODE, content)
         return
-    if isinstance(item.location, KeyPairFiles) and key is not None:
-        if item.issuer is None:
-            staging.stage_private(item.location.key, key)
-        else:
-            staging.stage(item.location.key, layout.KEY_MODE, key)
+    if isinstance(item.location, KeyPairFiles):
+        _place_key(item, item.location.key, key, staging)
     staging.stage(item.location.certificate, layout.CERTIFICATE_MODE, pem)
+
+
+def _place_key(item: DesiredCertificate, path: str, key: bytes | None, staging: Staging) -> None:
+    """Stage the key of a certificate; one that stays gets the mode that it must have."""
+    if key is None:
+        if item.issuer is not None and not item.key_is_elsewhere:
+            staging.set_modes({path: layout.KEY_MODE})
+    elif item.issuer is None:
+        staging.stage_private(path, key)
+    else:
+        staging.stage(path, layout.KEY_MODE, key)
 
 
 # -- keys and secrets of the authority ----------------------------------------------------------------
@@ -311,9 +319,7 @@ def _place(item: DesiredCertificate, pem: bytes, key: bytes | None, bench: Workb
 def key_pair(item: DesiredKeyPair, action: Action, bench: Workbench, keys: Iterator[PrivateKey]) -> None:
     """Make the service account key pair, or only its public half again."""
     staging = bench.staging
-    if action.reason is Reason.NOT_SEALED:
-        return  # what is unencrypted is sealed in the end
-    if action.reason is Reason.MODE:
+    if action.reason in {Reason.NOT_SEALED, Reason.MODE}:  # what is unencrypted is sealed in the end
         staging.set_modes({item.private_path: layout.KEY_MODE, item.public_path: layout.PUBLIC_MODE})
         return
     if isinstance(action, Create | Reissue):

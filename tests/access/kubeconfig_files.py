@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tests.cli.program import NOW
-from tests.desired.rendering.programs import find
+from tests.desired.rendering.reference_programs import find
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,7 +23,7 @@ from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, private_pem
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import Profile
-from tests.desired.rendering.programs import find
+from tests.desired.rendering.reference_programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -462,7 +462,7 @@ def test_order_in_the_spec_means_nothing(content: dict[str, Any], chance: random
 
 
 @given(cluster=clusters())
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_every_leaf_chains_and_nodes_hold_the_least_keys(
     cluster: ClusterSpec, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

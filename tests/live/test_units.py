@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.desired.rendering.programs import boot_systemd, find
+from tests.desired.rendering.reference_programs import boot_systemd, find
 
 SERVICES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 ADDRESS = "10.77.1.9"

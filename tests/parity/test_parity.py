@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.cli.program import program
-from tests.desired.rendering.programs import find, need_root
+from tests.desired.rendering.reference_programs import find, need_root
 
 HERE = Path(__file__).resolve().parent
 CASES = ("01-single", "02-ha")

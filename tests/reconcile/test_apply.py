@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -11,11 +13,14 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from pkigen import layout
 from pkigen.desired.rendering import Renderer
 from pkigen.errors import StoreError
-from pkigen.reconcile.apply import StagedTreeError, apply_plan
+from pkigen.reconcile.apply import StagedTreeError, apply_plan, rehearse
 from pkigen.reconcile.plan import Keep
+from pkigen.reconcile.source import IssuedHere
 from pkigen.reconcile.surveyed import Selection
+from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.reasons import Reason
 from pkigen.store import Store
 from tests.faults.scenes import wanted
@@ -29,10 +34,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pkigen.reconcile.plan import Plan
+    from pkigen.reconcile.staging import Staging
     from pkigen.spec.model import ClusterSpec
+    from pkigen.state.views import StagedView
 
 
 MANY = 300
+PKI_OF_NODE = "etc/kubernetes/pki"
 
 
 def test_asking_for_one_renews_it_alone(world: World) -> None:
@@ -50,6 +58,13 @@ def test_asking_for_one_leaves_others_that_are_due(world: World) -> None:
     done = later.apply(Selection(within=timedelta(), ids=frozenset({"cp-1/apiserver"})))
     assert done.issued == ("cp-1/apiserver",)
     assert later.reasons()["cp-1/admin.conf"] == ("renew", Reason.EXPIRES_SOON)
+
+
+def test_asking_for_one_leaves_others_that_have_expired(world: World) -> None:
+    later = World(root=world.root, cluster=world.cluster, now=NOW + timedelta(days=366))
+    done = later.apply(Selection(ids=frozenset({"cp-1/apiserver"}), only=True))
+    assert done.issued == ("cp-1/apiserver",)
+    assert later.reasons()["cp-1/admin.conf"] == ("renew", Reason.EXPIRED)
 
 
 def keys_of(world: World) -> dict[str, bytes]:
@@ -106,6 +121,111 @@ def test_a_node_that_left_moves_to_the_backup(world: World) -> None:
             assert (kept.mode, kept.data) == (mode, content)
         assert store.read_backup(done.backup, mine).data == b"a file of the operator's"
     assert world.plan().changes == ()
+
+
+def test_as_many_backups_stay_as_the_spec_asks_for(tmp_path: Path) -> None:
+    world = World(root=tmp_path / "prod", cluster=spec(CP1, backups={"keep": 2}))
+    world.apply()
+    left = []
+    for hours in range(1, 5):
+        again = World(root=world.root, cluster=world.cluster, now=NOW + timedelta(hours=hours))
+        left.append(again.apply(Selection(ids=frozenset({"cp-1/apiserver"}))).backup)
+    assert sorted(path.name for path in world.path(".pkigen/backups").iterdir()) == left[-2:]
+
+
+# -- who looks on, and what is put on record ----------------------------------------------------------
+
+
+def ledger(world: World) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in world.read(layout.LEDGER_FILE).splitlines()]
+
+
+def refused(view: StagedView) -> None:
+    assert view.read(f"{API}.crt").mode == layout.PUBLIC_MODE
+    raise StoreError("this tree must not be committed")
+
+
+@pytest.mark.parametrize("carry_out", [apply_plan, rehearse])
+def test_a_staged_tree_that_somebody_refuses_is_not_committed(
+    carry_out: Callable[..., object], world: World
+) -> None:
+    follow(world, CP1, W1, W2)
+    before = snapshot(world.root)
+    with world.writing() as store, pytest.raises(StoreError, match="must not be committed"):
+        carry_out(world.plan_of(store), world.inventory, store, world.tools(), inspect=refused)
+    assert snapshot(world.root) == before
+
+
+def test_a_rehearsal_shows_the_tree_to_come_and_leaves_the_one_that_is(world: World) -> None:
+    follow(world, CP1, W1, W2)
+    path = f"nodes/worker-2/{PKI_OF_NODE}/ca.crt"
+    before, seen = snapshot(world.root), []
+
+    def look(view: StagedView) -> None:
+        seen.append(view.read(path).data)
+
+    with world.writing() as store:
+        rehearse(world.plan_of(store), world.inventory, store, world.tools(), inspect=look)
+    assert seen == [world.read("pki/ca.crt")]
+    assert snapshot(world.root) == before
+
+
+def test_what_a_plan_leaves_is_refused_in_a_rehearsal_too(world: World) -> None:
+    with world.writing() as store:
+        plan = world.plan_of(store)
+        follow(world, CP1, W1, W2)
+        with pytest.raises(
+            StagedTreeError, match="the staged tree still needs a change: create nodes/worker-2/"
+        ):
+            rehearse(plan, world.inventory, store, world.tools(), inspect=lambda _: None)
+
+
+class Announced(IssuedHere):
+    """Puts on record that it begins and ends, and a file into the tree."""
+
+    def begin(self, staging: Staging) -> None:
+        staging.record(LedgerEntry(event=Event.APPROVED, id="first", reason=None, facts={}))
+
+    def end(self, staging: Staging) -> None:
+        staging.record(LedgerEntry(event=Event.ANSWERED, id="last", reason=None, facts={}))
+
+
+def test_the_ledger_says_what_was_done_in_its_order(world: World) -> None:
+    known = len(ledger(world))
+    world.follow(spec(CP1, encryption={}))
+    with world.writing() as store:
+        plan = replace(
+            world.plan_of(store, Selection(ids=frozenset({"cp-1/apiserver"}))), rotated={"sa": "finish"}
+        )
+        apply_plan(plan, world.inventory, store, world.tools(), source=Announced())
+    added = ledger(world)[known:]
+    assert [(line["event"], line["id"]) for line in added] == [
+        ("approved", "first"),
+        ("rotated", "sa"),
+        ("issued", "cp-1/apiserver"),
+        ("removed", "nodes/worker-1"),
+        ("answered", "last"),
+        ("recorded", "pki.lock"),
+    ]
+    assert (added[1]["reason"], added[1]["step"]) == ("rotation", "finish")
+    assert added[3]["reason"] == "not-wanted"
+    assert f"nodes/worker-1/{PKI_OF_NODE}/ca.crt" in added[3]["paths"]
+
+
+def test_what_is_held_back_is_left_for_a_later_plan(world: World) -> None:
+    before = world.pem("cp-1/apiserver")
+    world.path(f"{API}.crt").write_bytes(b"damaged")
+    world.path(ADMIN).chmod(0o644)
+    with world.writing() as store:
+        apply_plan(
+            world.plan_of(store),
+            world.inventory,
+            store,
+            world.tools(),
+            held=frozenset({"cp-1/apiserver"}),
+        )
+    assert world.read(f"{API}.crt") == b"damaged" != before
+    assert set(world.reasons()) == {"cp-1/apiserver"}
 
 
 # -- failures -----------------------------------------------------------------------------------------

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pkigen.desired.inventory import Inventory, derive
-from pkigen.reconcile.plan import Action, Create, Keep, Plan, Reissue, Remove, Renew, Rewrite
+from pkigen.reconcile.plan import Action, Ask, Create, Keep, Plan, Reissue, Remove, Renew, Rewrite
 from pkigen.reconcile.risks import (
     RISKS,
     RiskCase,
@@ -23,15 +24,17 @@ from pkigen.reconcile.risks import (
     removed_encryption_key,
     risks,
 )
+from pkigen.state.authority_record import AuthorityChange, AuthorityComparison, AuthorityDifference
 from pkigen.state.reasons import Reason
 from tests.reconcile.altered_trees import follow
-from tests.samples import CP1, NOW, W1, W2, World, spec
+from tests.samples import CP1, CP2, ENDPOINT, NOW, W1, W2, World, spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ENCRYPTION_CONFIG = "nodes/cp-1/etc/kubernetes/pki/encryption-config.yaml"
+API_SERVER_MANIFEST = "nodes/cp-1/etc/kubernetes/manifests/kube-apiserver.yaml"
 
 
 def risks_of(world: World) -> tuple[str, ...]:
@@ -125,6 +128,14 @@ RISK_TABLE: dict[str, tuple[Callable[[RiskCase], Iterator[str]], tuple[Action, .
         (action(Create, "ca", Reason.MISSING), action(Create, "cp-1/apiserver", Reason.MISSING)),
         None,
     ),
+    "first-ca-after-certificates-that-await-their-nodes": (
+        new_ca,
+        (
+            action(Create, "ca", Reason.MISSING),
+            action(Ask, "worker-1/kubelet.conf", Reason.AWAITS_REQUEST),
+        ),
+        None,
+    ),
     "renewed-ca": (new_ca, (action(Renew, "ca", Reason.REQUESTED), API_SERVER), None),
     "removed-ca-key": (
         removed_ca_key,
@@ -169,6 +180,23 @@ RISK_TABLE: dict[str, tuple[Callable[[RiskCase], Iterator[str]], tuple[Action, .
         ),
         None,
     ),
+    "sealed-encryption-key": (
+        new_encryption_key,
+        (
+            action(Rewrite, "encryption-key", Reason.NOT_SEALED, "pki/encryption.key"),
+            action(Keep, ENCRYPTION_CONFIG),
+        ),
+        None,
+    ),
+    "first-encryption-key-of-a-running-cluster": (
+        new_encryption_key,
+        (
+            action(Create, "encryption-key", Reason.MISSING, "pki/encryption.key"),
+            action(Create, ENCRYPTION_CONFIG, Reason.MISSING, ENCRYPTION_CONFIG),
+            action(Rewrite, API_SERVER_MANIFEST, Reason.CONTENT_CHANGED, API_SERVER_MANIFEST),
+        ),
+        None,
+    ),
     "damaged-bundle-key": (
         new_bundle_key,
         (action(Reissue, "bundle-key", Reason.UNREADABLE, "pki/bundle.key"),),
@@ -190,6 +218,18 @@ def test_each_risk(name: str, inventory: Inventory) -> None:
     assert all(sentence.startswith(beginning or "") for sentence in sentences)
     # A plan with this one risk is said to have it, and no other.
     assert risks(made_plan(*actions), inventory) == sentences
+
+
+def test_a_control_plane_node_that_joins_does_not_hide_a_new_encryption_key() -> None:
+    inventory = derive(spec(CP1, CP2, encryption={}, **ENDPOINT))
+    key = "pki/encryption.key"
+    made = made_plan(
+        action(Create, "encryption-key", Reason.MISSING, key),
+        action(Rewrite, ENCRYPTION_CONFIG, Reason.CONTENT_CHANGED, ENCRYPTION_CONFIG),
+        action(Create, ENCRYPTION_CONFIG.replace("cp-1", "cp-2"), Reason.MISSING),
+    )
+    (sentence,) = risks(made, inventory)
+    assert sentence.startswith(f"it makes a new {key}")
 
 
 def test_every_risk_has_a_case() -> None:
@@ -215,3 +255,24 @@ def test_what_is_renewed_is_not_counted(inventory: Inventory) -> None:
     leaves = [identifier for identifier, item in inventory.certificates.items() if item.issuer is not None]
     renewals = [action(Renew, each, Reason.EXPIRES_SOON) for each in leaves]
     assert risks(made_plan(*renewals), inventory) == ()
+
+
+def test_a_lost_authority_is_told_by_the_first_thing_that_is_missing(inventory: Inventory) -> None:
+    missing = tuple(
+        AuthorityChange(
+            path=path,
+            difference=AuthorityDifference.MISSING,
+            recorded=f"sha256:{path}",
+            found=None,
+            witness=witness,
+        )
+        for path, witness in (("pki/ca.crt", "pki.lock"), ("pki/sa.pub", "the ledger"))
+    )
+    found = AuthorityComparison(changes=missing, is_empty=True, is_blank=False)
+    (sentence,) = risks(Plan(actions=(), authority=found), inventory)
+    assert sentence.startswith(
+        "pki/ holds no authority, and pki.lock records one (pki/ca.crt sha256:pki/ca.crt): "
+        "this makes a NEW authority"
+    )
+    found = replace(found, is_empty=False)
+    assert risks(Plan(actions=(), authority=found), inventory) == tuple(map(str, missing))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pkigen import layout
 from pkigen.crypto.age import Identity, is_sealed
 from pkigen.errors import AuthorityError
 from pkigen.reconcile.apply import apply_plan
@@ -14,8 +16,6 @@ from pkigen.state.vault import SealedVault, sealed_identity, sealed_key_of
 from tests.samples import CP1, World, snapshot, spec
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pkigen.state.vault import Vault
     from pkigen.store import Store
 
@@ -67,6 +67,21 @@ def test_what_lies_open_is_sealed_and_its_open_form_is_in_no_backup(encrypted: W
     assert encrypted.plan().changes == ()
 
 
+def test_modes_are_put_right_beside_keys_that_are_sealed(encrypted: World) -> None:
+    """Who restores an authority by hand leaves it open, and every file with the modes of his umask."""
+    with encrypted.writing() as store:
+        vault = unlocked(store)
+        for path in PRIVATE:
+            encrypted.path(path).write_bytes(vault.open(path, encrypted.read(path)))
+        for path in filter(Path.is_file, map(encrypted.path, encrypted.inventory.paths)):
+            path.chmod(0o620)
+        apply_with(encrypted, store, vault)
+    assert encrypted.path("pki/sa.pub").stat().st_mode & 0o777 == 0o644
+    assert all(is_sealed(encrypted.read(path)) for path in PRIVATE)
+    assert encrypted.plan().changes == ()
+    assert encrypted.verify().findings == ()
+
+
 @pytest.mark.parametrize("path", ["pki/bundle.key", "pki/encryption.key"])
 def test_a_new_secret_that_would_not_open_again_is_not_committed(path: str, encrypted: World) -> None:
     encrypted.path(path).unlink()
@@ -87,3 +102,17 @@ def test_an_open_key_that_would_not_open_again_is_not_sealed(encrypted: World) -
     ):
         apply_with(encrypted, store, unlocked(store, JammedVault))
     assert snapshot(encrypted.root) == before
+
+
+def test_the_ledger_is_in_no_backup(encrypted: World) -> None:
+    """It only ever grows: a rollback must not bring an older one back."""
+    encrypted.path("pki/sa.pub").unlink()
+    encrypted.path("nodes/cp-1/etc/kubernetes/pki/sa.pub").write_bytes(b"damaged")
+    before = encrypted.read(layout.LEDGER_FILE)
+    with encrypted.writing() as store:
+        apply_with(encrypted, store, unlocked(store))
+    (backup,) = encrypted.path(".pkigen/backups").iterdir()
+    kept = {str(path.relative_to(backup)) for path in backup.rglob("*") if path.is_file()}
+    assert any(name.endswith("sa.pub") for name in kept)
+    assert not any(before == (backup / name).read_bytes() for name in kept)
+    assert encrypted.read(layout.LEDGER_FILE).startswith(before)

@@ -652,9 +652,7 @@ def test_the_good_tree_is_good(pattern: World) -> None:
 
 
 @given(cluster=clusters())
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_no_false_alarm(cluster: ClusterSpec, tmp_path_factory: pytest.TempPathFactory) -> None:
     # Few, because a hundred other good trees are verified: after each change and under each clock of the
     # core's tests, and with each brought CA.

@@ -14,7 +14,7 @@ import yaml
 from pkigen.desired.certificates import CERTIFICATES
 from pkigen.spec.loader import load
 from tests.desired.rendering.clusters import one, render
-from tests.desired.rendering.programs import find, need_root
+from tests.desired.rendering.reference_programs import find, need_root
 
 PARITY = Path(__file__).resolve().parents[2] / "parity"
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")

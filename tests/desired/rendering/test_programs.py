@@ -17,7 +17,7 @@ from pkigen.desired.rendering import read_back
 from pkigen.desired.rendering.quoting import environment_argument
 from tests.desired.rendering.clusters import MINORS, TOPOLOGIES, cluster, render
 from tests.desired.rendering.hostile_strings import every
-from tests.desired.rendering.programs import boot_systemd, find
+from tests.desired.rendering.reference_programs import boot_systemd, find
 
 UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 TARGETS = Path("/lib/systemd/system")

@@ -12,7 +12,7 @@ from pkigen.desired.certificates import CERTIFICATES
 from pkigen.errors import SpecError
 from pkigen.spec.dialects import HostFacts
 from pkigen.spec.loader import load_text
-from tests.desired.rendering.programs import find
+from tests.desired.rendering.reference_programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
