@@ -12,8 +12,10 @@ from pkigen.crypto import age_scrypt
 from pkigen.crypto.age_header import INTRODUCTION, SCRYPT, Header, HeaderError, read_header
 from pkigen.errors import BundleError, UsageError
 
+# Bech32 (BIP 173) of a 32-byte X25519 key; the alphabet is without 1, b, i and o.
 RECIPIENT = re.compile(r"age1[ac-hj-np-z02-9]{58}")
 _IDENTITY = re.compile(r"AGE-SECRET-KEY-1[AC-HJ-NP-Z02-9]{58}")
+# In characters. It guards a file that can be carried away, so nobody limits the guesses.
 SHORTEST_PASSPHRASE = 12
 
 
@@ -81,6 +83,7 @@ class Identity:
         """
         lines = content.decode("ascii", "replace").splitlines()
         found = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        # Two identities would be two hosts' files in one: which of them a bundle is for must not be a guess.
         if len(found) != 1 or not _IDENTITY.fullmatch(found[0]):
             raise UsageError(
                 f"{name} is not a file with one age identity", hint="`pkigen node identity` makes one"
@@ -99,6 +102,7 @@ class Identity:
 
     def open(self, sealed: bytes) -> bytes:
         """What was closed for this identity."""
+        # Asked first: the library would say no more than that no identity fits.
         if _header(sealed).is_for_passphrase:
             raise BundleError("it is sealed with a passphrase, not to an identity")
         try:

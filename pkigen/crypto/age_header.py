@@ -18,6 +18,7 @@ LARGEST_HEADER: Final = 1 << 13
 SCRYPT: Final = "scrypt"
 
 _ARMOR = b"-----BEGIN AGE ENCRYPTED FILE-----"
+# Body lines have 64 columns but for the last, which is shorter and may be empty: so the end is unambiguous.
 _STANZA = re.compile(rb"-> ([!-~]+(?: [!-~]+)*)\n((?:[A-Za-z0-9+/]{64}\n)*[A-Za-z0-9+/]{0,63})\n")
 _END = re.compile(rb"--- ([A-Za-z0-9+/]{43})\n")
 
@@ -58,6 +59,7 @@ def read_header(data: bytes) -> Header:
     """
     if data.startswith(_ARMOR):
         raise HeaderError("it is in age's armored form, which pkigen neither writes nor reads")
+    # The bound also holds for the regular expressions, which see no more than this.
     head = data[:LARGEST_HEADER]
     if not head.startswith(INTRODUCTION):
         raise HeaderError("it is not an age file of version 1")
@@ -92,6 +94,8 @@ def decoded(text: bytes) -> bytes:
         data = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except binascii.Error:
         raise HeaderError("its header is damaged") from None
+    # Python ignores the bits that do not fill an octet. With them, one header would have many spellings, and
+    # the specification refuses all but one.
     if encoded(data).encode() != text:
         raise HeaderError("its header is damaged")
     return data

@@ -34,6 +34,7 @@ LARGEST_WORK_FACTOR = 18
 
 _KEY_SIZE, _RANDOM_SIZE, _TAG_SIZE = 32, 16, 16
 _CHUNK = 1 << 16
+# The label is part of the salt, so that a passphrase gives other keys in other protocols.
 _SALT_LABEL = b"age-encryption.org/v1/scrypt"
 _NO_NONCE = bytes(12)  # every key here encrypts one thing only
 _FACTOR = re.compile(r"[1-9][0-9]*")
@@ -83,6 +84,7 @@ def _for_passphrase(header: Header) -> tuple[bytes, int, bytes]:
         raise HeaderError("its header is damaged")
     if not _FACTOR.fullmatch(factor):
         raise HeaderError("its header is damaged")
+    # By its length first: `int` raises for a text of thousands of digits.
     if len(factor) > len(str(LARGEST_WORK_FACTOR)) or int(factor) > LARGEST_WORK_FACTOR:
         raise HeaderError(
             f"it asks for 2^{factor[:4]} of scrypt's work, and no more than 2^{LARGEST_WORK_FACTOR} is done"
@@ -91,6 +93,7 @@ def _for_passphrase(header: Header) -> tuple[bytes, int, bytes]:
 
 
 def _stretched(passphrase: str, salt: bytes, factor: int) -> bytes:
+    """The key that wraps the file key; `PkigenError` where scrypt's memory (1 KiB times N) is not there."""
     try:
         return Scrypt(salt=_SALT_LABEL + salt, length=_KEY_SIZE, n=1 << factor, r=8, p=1).derive(
             passphrase.encode()
@@ -105,6 +108,7 @@ def _stretched(passphrase: str, salt: bytes, factor: int) -> bytes:
 def _sealed(data: bytes, key: bytes) -> Iterator[bytes]:
     """64 KiB at a time; the nonce counts the chunks and says which is the last (STREAM)."""
     cipher = ChaCha20Poly1305(key)
+    # Empty data is one empty chunk: a payload without a last chunk would be one that was cut off.
     last = max(len(data) - 1, 0) // _CHUNK
     for number in range(last + 1):
         chunk = data[number * _CHUNK : (number + 1) * _CHUNK]
@@ -130,10 +134,12 @@ def _nonce(number: int, *, is_last: bool) -> bytes:
 
 
 def _mac(file_key: bytes, header: bytes) -> bytes:
+    """HMAC over the header up to its `---`, under a key derived from the file key alone."""
     return hmac.digest(_derived(file_key, salt=b"", info=b"header"), header, hashlib.sha256)
 
 
 def _payload_key(file_key: bytes, nonce: bytes) -> bytes:
+    """A key for this payload only: the file's nonce is the salt, so the chunks can count from zero."""
     return _derived(file_key, salt=nonce, info=b"payload")
 
 

@@ -43,6 +43,7 @@ def unfit(
 
 def remarks(certificate: x509.Certificate) -> tuple[str, ...]:
     """Why verifiers that are stricter than Kubernetes' may refuse a CA that is fit."""
+    # Remarks, not refusals: a CA that an organization has used for years must not have to be exchanged.
     found = {type(extension.value) for extension in certificate.extensions}
     return tuple(
         sentence
@@ -101,6 +102,7 @@ def _unfit_key(certificate: x509.Certificate) -> str | None:
     fault = key_fault(key)
     if fault is not None:
         return f"its key {fault}"
+    # The key is written again in the usual way: if that is not what stands there, Go parses another thing.
     if public_der(key) not in certificate.tbs_certificate_bytes:
         return f"its key has {odd_encoding(certificate.tbs_certificate_bytes)}, which Kubernetes cannot read"
     return None
@@ -121,6 +123,7 @@ def _unfit_signature(certificate: x509.Certificate) -> str | None:
 
 
 def _unfit_subject(certificate: x509.Certificate) -> str | None:
+    """A leaf names its issuer by this subject; RFC 5280 4.1.2.6 wants one in every CA."""
     return None if list(certificate.subject) else "its subject is empty (RFC 5280 4.1.2.6)"
 
 
@@ -161,6 +164,7 @@ def _unfit_chain(chain: tuple[x509.Certificate, ...], below: int) -> str | None:
                 return "the file holds two roots, and one file is for one CA"
             return f"certificate {depth + 2} of the file did not sign the one before it"
     for depth, link in enumerate(chain):
+        # `_unfit_link` has seen to it that every link has basicConstraints.
         limit = link.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
         if limit is not None and limit < depth + below:
             return (

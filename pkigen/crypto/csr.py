@@ -50,6 +50,7 @@ _BLOCK = re.compile(
 )
 
 
+# SHA-1 and MD5 have collisions: a signature over one request would also be one over another.
 _SIGNATURE_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
@@ -82,6 +83,7 @@ def parse_request(data: bytes) -> x509.CertificateSigningRequest:
     if block is None or not _is_text(data):
         raise AccessError("the file holds no PEM CERTIFICATE REQUEST, or a damaged one")
     try:
+        # Only the block, not the text around it, in which the parser could find a second one.
         request = x509.load_pem_x509_csr(block[0])
         # pyca parses it when it is asked for: what is damaged must show here.
         _ = request.subject
@@ -146,6 +148,7 @@ def _weakness(key: CertificatePublicKeyTypes) -> str | None:
     if isinstance(key, rsa.RSAPublicKey):
         if not MINIMUM_RSA_BITS <= key.key_size <= LARGEST_RSA_BITS:
             return f"is RSA with {key.key_size} bits; {MINIMUM_RSA_BITS} to {LARGEST_RSA_BITS} are accepted"
+        # Small exponents invite attacks on bad padding; even ones are none that RSA can use.
         exponent = key.public_numbers().e
         if _SMALLEST_EXPONENT <= exponent <= LARGEST_RSA_EXPONENT and exponent % 2:
             return None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from cryptography.x509.oid import ObjectIdentifier
 
+# Certificates below the anchor; it ends the search where CAs that sign each other make many paths.
 _DEEPEST: Final = 8
 _READ_BY_PYCA: Final = (
     x509.BasicConstraints,
@@ -120,10 +121,12 @@ def _paths(
 
 
 def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether the signature of `issuer`'s key is on a certificate, with a hash that Go still accepts."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
+    # Not for the anchor itself: nobody verifies its own signature (RFC 5280 6.1).
     return isinstance(certificate.signature_hash_algorithm, _SOUND_HASHES)
 
 
@@ -156,6 +159,7 @@ def _misnamed(leaf: x509.Certificate, name: str) -> str | None:
 
 
 def _unfit_path(path: _Path, usage: ObjectIdentifier, now: datetime) -> str | None:
+    """The first fault of any CA of a path, from the leaf upwards; None where the path holds."""
     for depth, ca in enumerate(path[1:]):
         below = path[: depth + 1]
         fault = _unfit_ca(ca, below, usage) or _out_of_time(ca, now) or _not_permitted(ca, below)
@@ -165,6 +169,7 @@ def _unfit_path(path: _Path, usage: ObjectIdentifier, now: datetime) -> str | No
 
 
 def _unfit_ca(ca: x509.Certificate, below: _Path, usage: ObjectIdentifier) -> str | None:
+    """Why a CA may not stand above `below` in a path (RFC 5280 6.1.4); None where it may."""
     constraints, key_usage = extension_of(ca, x509.BasicConstraints), extension_of(ca, x509.KeyUsage)
     usages = extension_of(ca, x509.ExtendedKeyUsage)
     if constraints is None or not constraints.value.ca:
@@ -186,6 +191,7 @@ def _unhandled(certificate: x509.Certificate) -> str | None:
 
 
 def _out_of_time(certificate: x509.Certificate, now: datetime) -> str | None:
+    """Both bounds included: a certificate is valid up to and with its notAfter (RFC 5280 4.1.2.5)."""
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         return "a certificate of the path is not valid at this time"
     return None
@@ -202,6 +208,7 @@ def _outside(ca: x509.Certificate, name: str | IPv4Address | IPv6Address) -> str
     covering = next((each for each in _excluded(ca) if _covers(each, name, excluding=True)), None)
     if covering is not None:
         return f"{name} is within the excluded subtree {covering.value} of its CA"
+    # Constraints on names of another kind say nothing about this one (RFC 5280 4.2.1.10).
     same_kind = [each for each in _permitted(ca) if isinstance(each, _kind_of(name))]
     if same_kind and not any(_covers(each, name, excluding=False) for each in same_kind):
         return f"{name} is in no permitted subtree of its CA"
@@ -209,6 +216,7 @@ def _outside(ca: x509.Certificate, name: str | IPv4Address | IPv6Address) -> str
 
 
 def _kind_of(name: str | IPv4Address | IPv6Address) -> type[_Subtree]:
+    """The kind of constraint that applies to a name."""
     return x509.DNSName if isinstance(name, str) else x509.IPAddress
 
 
@@ -222,6 +230,7 @@ def _covers(subtree: _Subtree, name: str | IPv4Address | IPv6Address, *, excludi
 
 def _holds(subtree: str, name: str, *, excluding: bool) -> bool:
     """By labels from the right; a leading dot wants one label more (Go's matchDomainConstraint)."""
+    # An empty subtree holds every DNS name.
     if not subtree:
         return True
     wanted = subtree.removeprefix(".").lower().split(".")[::-1]
@@ -252,6 +261,7 @@ def _dns_names(certificate: x509.Certificate) -> Sequence[str]:
 
 
 def _addresses(certificate: x509.Certificate) -> Sequence[IPv4Address | IPv6Address]:
+    """The iPAddress names that are single addresses; networks stand in name constraints only."""
     names = extension_of(certificate, x509.SubjectAlternativeName)
     found = () if names is None else names.value.get_values_for_type(x509.IPAddress)
     return [each for each in found if isinstance(each, IPv4Address | IPv6Address)]

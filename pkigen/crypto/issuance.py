@@ -130,6 +130,7 @@ def _issue(
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
+        # The issuer's subject as it is written there: Go compares names by their encoding.
         .issuer_name(name if issuer is None else issuer.certificate.subject)
         .public_key(public_key)
         .serial_number(serial_number(entropy))
@@ -241,6 +242,7 @@ def authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdent
     """The issuer's own SKI where it has one, so that both always agree (RFC 5280 4.2.1.1)."""
     identifier = extension_of(issuer, x509.SubjectKeyIdentifier)
     if identifier is None:
+        # What would be its SKI if it had one (RFC 5280 4.2.1.2 (1)).
         public_key = issuer.public_key()
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(public_key)  # type: ignore[arg-type]
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier.value)

@@ -82,6 +82,8 @@ class KeyMakers:
                 self._children.append(_Child(taking))
         finally:
             os.close(taking)
+        # An order that the pipe does not take waits in `_unsent`: writing must never wait for a child that
+        # itself waits for us to read its keys.
         os.set_blocking(self._orders, False)
 
     def expect(self, algorithms: Iterable[KeyAlgorithm]) -> None:
@@ -95,6 +97,7 @@ class KeyMakers:
     def keys(self, algorithms: Iterable[KeyAlgorithm]) -> Iterator[PrivateKey]:
         """The keys, each when it is asked for."""
         wanted = list(algorithms)
+        # Only what was not ordered before: keys made ahead are used up first.
         slow = Counter(name for name in wanted if ALGORITHMS[name].slow_to_generate)
         self.expect((slow - self._expected).elements())
         return (self._next(name) for name in wanted)
@@ -144,6 +147,8 @@ class _Child:
             os.close(reading)
             os.close(writing)
             raise
+        # Nothing but system calls and key generation in the child, and `os._exit` at its end: no buffer of
+        # the parent is flushed twice, no lock or `finally` of the parent is touched.
         if self._pid == 0:  # pragma: no cover -- the child is measured by what it delivers
             _make_keys(orders, writing)
         os.close(writing)
@@ -169,6 +174,7 @@ class _Child:
         return key
 
     def _read(self, size: int) -> bytes:
+        """Read exactly so many bytes; a pipe that ends before says that the child is dead."""
         data = b""
         while len(data) < size:
             more = self._pipe.read(size - len(data))
@@ -180,18 +186,23 @@ class _Child:
     def end(self) -> None:
         """Stop the process, whether or not it is done."""
         self._pipe.close()
+        # It may be in the middle of an RSA key, and has nothing to put in order.
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
 
 
 def _make_keys(orders: int, pipe: int) -> NoReturn:  # pragma: no cover -- runs in the child
+    """The child's whole life: an order in, a key out, until the orders end."""
     try:
+        # As in a fresh process: without a reader, writing ends it.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
         os.dup2(orders, _INPUT)
         if pipe != _OUTPUT:
             os.dup2(pipe, _OUTPUT)
+        # Descriptors survive a fork: the lock of the PKI directory would be held
+        # by whoever outlives the parent.
         os.closerange(_OUTPUT + 1, os.sysconf("SC_OPEN_MAX"))
         while order := os.read(_INPUT, 1):
             key = ALGORITHMS[_ROWS[order[0]]].generate()

@@ -50,6 +50,7 @@ class AlgorithmRow:
 
 
 def _rsa(bits: int) -> AlgorithmRow:
+    """RSA with a modulus of so many bits; generating it takes tens to hundreds of milliseconds."""
     return AlgorithmRow(
         # The exponent is that of Go's rsa.GenerateKey.
         generate=lambda: rsa.generate_private_key(public_exponent=65537, key_size=bits),
@@ -58,6 +59,7 @@ def _rsa(bits: int) -> AlgorithmRow:
 
 
 def _ecdsa(curve: ec.EllipticCurve) -> AlgorithmRow:
+    """ECDSA on a named curve; generating a key takes microseconds."""
     return AlgorithmRow(
         generate=lambda: ec.generate_private_key(curve),
         slow_to_generate=False,
@@ -136,6 +138,7 @@ def raw_ecdsa_signature(key: PrivateKey, data: bytes) -> bytes:
 
 def signature_hash(key: PrivateKey) -> SignatureHash:
     """The hash a CA key signs with: it follows the key, as in Go's `x509.CreateCertificate`."""
+    # A hash weaker than the curve would decide the strength; a stronger one is cut to the curve's size.
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size > 256:  # noqa: PLR2004 -- P-384 and P-521
         return hashes.SHA384() if key.curve.key_size <= 384 else hashes.SHA512()  # noqa: PLR2004
     return hashes.SHA256()
@@ -238,7 +241,10 @@ def public_half(pem: bytes) -> bytes:
 
 
 def _load_private(pem: bytes, *, trust_primes: bool) -> PrivateKey:
-    """What kubeadm loads is RSA or ECDSA (`TryLoadKeyFromDisk` in pkiutil/pki_helpers.go)."""
+    """Read an RSA or ECDSA key, which is all that kubeadm loads; raises `UnsupportedKeyError` for others.
+
+    See `TryLoadKeyFromDisk` in pkiutil/pki_helpers.go.
+    """
     _require_usual_encoding(pem)
     key = _read_private(pem, trust_primes=trust_primes)
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
@@ -279,7 +285,7 @@ def _require_usual_encoding(pem: bytes) -> None:
 
 
 def _decoded(body: bytes) -> bytes:
-    """Nothing of what is no base64: it is told as no key at all."""
+    """Decode base64; nothing where it is none, which is then told as no key at all."""
     try:
         return base64.b64decode(body)
     except ValueError:
@@ -301,7 +307,10 @@ def key_fault(key: PublicKey) -> str | None:
 
 
 def _read_private(pem: bytes, *, trust_primes: bool) -> PrivateKeyTypes:
-    """Of two keys in one file it would depend on the reader which counts."""
+    """Read a file with exactly one private key; raises `UnsupportedKeyError`, which never quotes it.
+
+    Of two keys in one file it would depend on the reader which counts.
+    """
     if pem.count(b"PRIVATE KEY-----") > _MARKS_OF_ONE_KEY:
         raise UnsupportedKeyError("holds more than one private key")
     form = other_form(pem)

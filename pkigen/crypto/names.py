@@ -76,6 +76,7 @@ def name_text(name: x509.GeneralName) -> str:
     match name:
         case x509.IPAddress():
             return str(name.value)
+        # An address in a dNSName matches no address (RFC 9525 6.4): it must not look like one that does.
         case x509.DNSName():
             return f"DNS:{name.value}" if _looks_like_an_address(name.value) else name.value
         case _:
@@ -127,6 +128,8 @@ class SANs:
             try:
                 addresses[ip_address(name)] = None
             except ValueError:
+                # DNS names are compared without case (RFC 4343); one spelling keeps a
+                # change of case from reissuing.
                 dns_names.add(name.lower())
         return cls(dns_names=tuple(sorted(dns_names)), addresses=tuple(addresses))
 

@@ -61,14 +61,18 @@ class PathVerifier:
     def _verify(
         self, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str
     ) -> str | None:
+        """Why the path does not hold, in pyca's words; None where it does."""
         # pyca has no empty store.
         if not anchors:
             return "the trust bundle is empty"
+        # A whole path goes to one verifier or the other: half of each would prove nothing.
         if any(is_beyond_pyca(each) for each in (*chain[1:], *anchors)):
             return go_paths.refusal(chain, anchors, name, self._now)
         builder = PolicyBuilder().store(Store(list(anchors))).time(self._now)
         leaf, rest = chain[0], list(chain[1:])
         try:
+            # Without a name it is a client: Kubernetes reads its CN and O, and checks
+            # no name (`x509` authenticator).
             if name:
                 builder = builder.extension_policies(ca_policy=_CA_POLICY, ee_policy=_SERVER_POLICY)
                 builder.build_server_verifier(_subject(name)).verify(leaf, rest)
@@ -93,31 +97,37 @@ def _subject(name: str) -> DNSName | IPAddress:
 
 
 def _require_ca(_: Policy, __: x509.Certificate, constraints: x509.BasicConstraints) -> None:
+    """RFC 5280 6.1.4 (k)."""
     if not constraints.ca:
         raise ValueError("the issuer is not a CA")
 
 
 def _may_sign(_: Policy, __: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+    """RFC 5280 6.1.4 (n); a CA without keyUsage may."""
     if usage is not None and not usage.key_cert_sign:
         raise ValueError("the issuer may not sign certificates")
 
 
 def _require_leaf(_: Policy, __: x509.Certificate, constraints: x509.BasicConstraints | None) -> None:
+    """With a CA's certificate as its own, a server would hold a key that can sign for others."""
     if constraints is not None and constraints.ca:
         raise ValueError("a CA certificate is presented as a leaf")
 
 
 def _require_signature(_: Policy, __: x509.Certificate, usage: x509.KeyUsage) -> None:
+    """TLS 1.3 proves every key by a signature (RFC 8446 4.4.2.2)."""
     if not usage.digital_signature:
         raise ValueError("its keyUsage does not allow digital signatures")
 
 
 def _require_client(_: Policy, __: x509.Certificate, usages: x509.ExtendedKeyUsage) -> None:
+    """Kubernetes' servers verify clients with this usage alone (Go's `VerifyOptions.KeyUsages`)."""
     if ExtendedKeyUsageOID.CLIENT_AUTH not in usages:
         raise ValueError("its extendedKeyUsage does not allow clientAuth")
 
 
 def _require_server(_: Policy, __: x509.Certificate, usages: x509.ExtendedKeyUsage) -> None:
+    """Go's clients want this usage from every server."""
     if ExtendedKeyUsageOID.SERVER_AUTH not in usages:
         raise ValueError("its extendedKeyUsage does not allow serverAuth")
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SEQUENCE: Final = 0x30
 _PKCS_12: Final = bytes.fromhex("020103")  # its version, 3 (RFC 7292 4)
+# In octets: the tag of a SEQUENCE and its length, for files of up to 4 GiB (X.690 8.1.3).
 _LONGEST_HEADER: Final = 6
 _BLOCKS: Final = {
     b"-----BEGIN TRUSTED CERTIFICATE-----": "a TRUSTED CERTIFICATE, which only OpenSSL reads: "
@@ -36,6 +37,7 @@ def other_form(data: bytes) -> str | None:
 
 
 def _of_der(data: bytes) -> str | None:
+    """What a DER structure is, by trying; None where it is neither key, certificate nor PKCS #12."""
     if _PKCS_12 in data[: _LONGEST_HEADER + len(_PKCS_12)]:
         return "PKCS #12: `openssl pkcs12 -in FILE -nodes` shows what is in it as PEM"
     try:

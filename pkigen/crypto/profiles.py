@@ -65,6 +65,7 @@ PROFILES: dict[Profile, ProfileRow] = {
     ),
     Profile.CLIENT: ProfileRow(
         is_ca=False,
+        # Never serverAuth as well: a client's key must not be able to stand for a server.
         extended_key_usages=(_CLIENT,),
         sends_chain=False,
         source="cmd/kubeadm/app/phases/certs/certlist.go KubeadmCertKubeletClient",

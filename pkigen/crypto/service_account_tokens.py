@@ -166,6 +166,7 @@ def read(text: str) -> Token | str:
         return "is a damaged JSON Web Token"
     if not isinstance(header, dict) or not isinstance(claims, dict):
         return "is a damaged JSON Web Token"
+    # Anything may stand in a header: only a text is compared with a key's id.
     kid = header.get("kid")
     return Token(
         text=text,
@@ -186,6 +187,8 @@ def is_signed_by(token: Token, public: bytes) -> bool:
         # Without a key id the API server tries every key (jwt.go, GetPublicKeys).
         if token.key_id not in {None, key_id(key)}:
             return False
+        # Only the algorithm of this key, whatever the header says: else `none`, or HMAC with the public key
+        # as its secret, would pass (RFC 8725 3.1).
         jwt.decode(token.text, _jose(key, public_pem(key)), algorithms=[name])
     except (JoseError, UnsupportedKeyError, ValueError):
         return False
@@ -219,6 +222,7 @@ def withheld(content: bytes) -> bytes:
 
 
 def _jose(key: PrivateKey | PublicKey, pem: bytes) -> RSAKey | ECKey:
+    """The library's form of a key; it is imported here only, see the module's docstring."""
     from joserfc.jwk import ECKey, RSAKey  # noqa: PLC0415 -- see the module's docstring
 
     return RSAKey.import_key(pem) if curve_name(key) is None else ECKey.import_key(pem)
@@ -230,6 +234,7 @@ def _registry(key: PrivateKey) -> JWSRegistry:
 
     class Registry(JWSRegistry):
         def get_alg(self, name: str) -> Any:
+            # A copy: the library's algorithms are shared by all registries of the process.
             found = copy.copy(super().get_alg(name))
             if curve_name(key) is not None:
                 vars(found)["sign"] = lambda message, _: raw_ecdsa_signature(key, message)
@@ -247,12 +252,14 @@ def _padded(part: str) -> bytes:
 
 
 def _unpadded(data: bytes) -> str:
+    """Base64url without padding (RFC 7515 2)."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
 def _uuid(random: bytes) -> str:
     """A random UUID (RFC 9562 5.4), as the API server gives each token (`claims.go` newUUID)."""
     octets = bytearray(random)
+    # Version 4, and the variant of RFC 9562 4.1.
     octets[6] = octets[6] & 0x0F | 0x40
     octets[8] = octets[8] & 0x3F | 0x80
     text = octets.hex()

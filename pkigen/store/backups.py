@@ -28,9 +28,13 @@ BACKUPS = "backups"
 TRASH = "trash"
 _FILES = "files"
 _MANIFEST = "manifest.json"
+# Upper bounds keep a damaged or planted file from filling the memory; 256 MiB is about a million paths.
 _MANIFEST_MAX = 1 << 28
 _STAMP = "%Y%m%dT%H%M%SZ"
+# POSIX lets rmdir(2) say either of the first two; the third is for something else that has the name.
 _NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
+# What link(2) says where the file system has no hard links, the kernel protects them
+# (fs.protected_hardlinks), the file has too many names already, or the backup is on another mount.
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV}
 
 
@@ -112,6 +116,7 @@ class BackupWriter:
                 raise
             with plain_file(fs, name, live.fd, path) as (fd, status):
                 write_new(fs, name, kept.fd, mode=stat.S_IMODE(status.st_mode), chunks=chunks_of(fs, fd))
+        # Read from the kept name, not from the live one, so that the manifest describes exactly what is kept.
         with plain_file(fs, name, kept.fd, path) as (fd, status):
             self._entries.append(
                 BackupEntry(
@@ -126,6 +131,7 @@ class BackupWriter:
         write_new(
             self._anchor.fs, _MANIFEST, self._fd, mode=0o600, chunks=_encode_manifest(begun, self._entries)
         )
+        # Both levels must be on the disk before the commit, because from then on old contents are here alone.
         self._files.flush()
         self._anchor.fs.fsync(self._fd)
         return True
@@ -143,6 +149,7 @@ def free_id(anchor: Anchor, now: datetime) -> str:
     stamp = now.astimezone(UTC).strftime(_STAMP)
     fd = _open_backups(anchor, make=True)
     try:
+        # Two changes within one second, or a clock that was set back, must not share a directory.
         number, name = 1, stamp
         while lstat_or_none(anchor.fs, name, fd):
             number += 1
@@ -158,6 +165,8 @@ def install(anchor: Anchor, staging_fd: int, staged: str, backup_id: str) -> Non
     fd = _open_backups(anchor, make=True)
     try:
         try:
+            # An earlier run may have made this move and been killed; then the
+            # target must be there, or it raises.
             fs.rename(staged, staging_fd, backup_id, fd)
         except FileNotFoundError:
             fs.lstat(backup_id, fd)
@@ -228,6 +237,8 @@ def retire(anchor: Anchor, *, keep: int, newest: str | None) -> None:
         trash_fd, _ = make_directory(fs, anchor.private_fd, (PRIVATE, TRASH))
         try:
             for name in doomed:
+                # One rename takes a whole backup out of the list. Removing it in place could be interrupted,
+                # and would leave a backup that looks complete and is not.
                 fs.rename(name, fd, name, trash_fd)
             fs.fsync(fd)
         finally:
@@ -256,6 +267,7 @@ def remove_if_empty(anchor: Anchor) -> bool:
 
 
 def _ids(anchor: Anchor) -> list[str]:
+    """Names of the backups, oldest first; anything that is not named like one is not ours and is left out."""
     try:
         fd = _open_backups(anchor)
     except FileNotFoundError:
@@ -268,6 +280,7 @@ def _ids(anchor: Anchor) -> list[str]:
         ]
     finally:
         anchor.fs.close(fd)
+    # As text, `-10` would sort before `-2`.
     return sorted(names, key=_age)
 
 
@@ -277,6 +290,7 @@ def _age(backup_id: str) -> tuple[str, int]:
 
 
 def _open_backups(anchor: Anchor, *, make: bool = False) -> int:
+    """Open the directory of all backups; without `make`, a missing one raises `FileNotFoundError`."""
     parts = (PRIVATE, BACKUPS)
     try:
         return open_directory(anchor.fs, anchor.private_fd, parts)[0]
@@ -287,7 +301,10 @@ def _open_backups(anchor: Anchor, *, make: bool = False) -> int:
 
 
 def _read(anchor: Anchor, backup_id: str, parts: tuple[str, ...], *, limit: int) -> FileContent:
-    """An id comes from the command line: only one of the known form becomes a name in the directory."""
+    """Read a file of one backup; `FileNotFoundError` for a name that is no backup's.
+
+    An id comes from the command line: only one of the known form becomes a name in the directory.
+    """
     if not BACKUP_ID.fullmatch(backup_id):
         raise FileNotFoundError
     path = "/".join((anchor.private_path, BACKUPS, backup_id, *parts))
@@ -312,6 +329,7 @@ def _encode_manifest(begun: Begun, entries: list[BackupEntry]) -> Iterator[bytes
 
 
 def _decode_manifest(backup_id: str, text: bytes) -> BackupInfo:
+    """Read a manifest; raises `ValueError`, `TypeError` or `KeyError` for one that is damaged."""
     fields = json.loads(text)
     return BackupInfo(
         id=backup_id,

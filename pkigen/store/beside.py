@@ -45,6 +45,8 @@ def stage(anchor: Anchor, staging_fd: int, operations: Iterable[Operation]) -> N
     fs = anchor.fs
     with Descent(fs, anchor.root_fd) as live:
         for parts in wanted:
+            # All are checked before the list is written: an undo removes what the list names, and must not
+            # remove what another change has staged.
             _require_no_leftover(anchor, live.enter(parts), parts)
         write_list(anchor, staging_fd, PLACES, wanted)
         for parts, writes in wanted.items():
@@ -59,6 +61,8 @@ def stage(anchor: Anchor, staging_fd: int, operations: Iterable[Operation]) -> N
                 fs.fsync(place_fd)
             finally:
                 fs.close(place_fd)
+            # The name of the staging directory itself must survive a power failure, or
+            # recovery finds nothing to move.
             level.changed = True
         live.flush()
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 MARK = "new"
 _MARKING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# POSIX lets rmdir(2) say either.
 _NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST}
+# Each round loses only to another process that made a file in between; twenty in a row is no accident.
 _ROUNDS = 20
 
 
@@ -49,12 +51,15 @@ def mark(anchor: Anchor, private_fd: int) -> None:
 def leave(anchor: Anchor) -> None:
     """At the end of a run, under the lock: remove what holds nothing."""
     fs = anchor.fs
+    # Tidying up never turns a run that has succeeded into one that failed.
     with suppress(OSError, ObstacleError):
         if [entry.name for entry in fs.scan(anchor.root_fd)] != [PRIVATE]:
             return
+        # Anything else there is a journal, a ledger or staged files, and is not ours to remove.
         own = {entry.name for entry in fs.scan(anchor.private_fd)}
         if own - {LOCK, MARK, backups.BACKUPS} or not backups.remove_if_empty(anchor):
             return
+        # From here on another process can make a new lock file, and own the directory; see `_remove`.
         fs.unlink(LOCK, anchor.private_fd)
         _remove(anchor)
 

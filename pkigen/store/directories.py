@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Rule = Callable[[os.stat_result, Parts], None]
 
+# O_NOFOLLOW guards the last component only (open(2)); that is why every component is opened by itself.
 FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NO_DIRECTORY = -1
 CHOWN = "run as that user; or check that all of it is right, and make it yours: `chown -R`"
@@ -84,8 +85,10 @@ def open_directory(
     except OSError as error:
         if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
             raise
+        # With O_DIRECTORY Linux says ENOTDIR for a link as well; the look at it finds out which it is.
         raise ObstacleError(path, kind(fs.lstat(parts[-1], dir_fd)) or "is not a directory") from error
     try:
+        # The rule is asked about the open descriptor, not the name, which may lead elsewhere a moment later.
         status = fs.fstat(fd)
         rule(status, parts)
     except BaseException:
@@ -126,6 +129,7 @@ def require_ours(status: os.stat_result, path: str) -> None:
             hint=CHOWN,
         )
     mode = stat.S_IMODE(status.st_mode)
+    # In a sticky directory of root, such as /tmp, others can add names but not replace ours.
     if mode & 0o022 and not (status.st_uid == 0 and mode & _STICKY):
         raise ObstacleError(
             path or ".",
@@ -193,7 +197,10 @@ class Descent:
             if here != parts:
                 yield here, is_directory
             if is_directory:
+                # The descriptor comes from the chain, so a directory that was
+                # swapped for a link is not followed.
                 entries = self._fs.scan(self.enter(here).fd)
+                # The slash makes it the order of the whole paths as text, in which `a-b` comes before `a/x`.
                 last_first = sorted(
                     entries, key=lambda each: each.name + "/" * each.is_directory, reverse=True
                 )

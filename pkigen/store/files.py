@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
     FileRule = Callable[[os.stat_result, str], None]
 
+# In bytes.
 CHUNK = 1 << 16
+# O_EXCL refuses whatever stands there, a planted link or an open file of somebody else's included.
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: opening a FIFO that somebody put there must not wait for a writer for ever (fifo(7)).
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -92,6 +95,8 @@ def write_new(
     digest = hashlib.sha256()
     size = 0
     with opened(fs, name, _CREATE, dir_fd) as fd:
+        # open(2) made it 0600 less the umask, so that nobody else can have a descriptor yet; its own
+        # mode comes before the first byte.
         fs.fchmod(fd, mode)
         for chunk in chunks:
             digest.update(chunk)
@@ -152,6 +157,7 @@ def read_file(
     with plain_file(fs, name, dir_fd, path) as (fd, status):
         rule(status, path)
         data = bytearray()
+        # One byte more than allowed is asked for, since the size in the status may change while it is read.
         while len(data) <= limit and (chunk := fs.read(fd, min(CHUNK, limit + 1 - len(data)))):
             data += chunk
     if len(data) > limit:
@@ -181,5 +187,6 @@ def sha256_of(fs: FileSystem, fd: int) -> str:
 
 
 def _require_plain(status: os.stat_result, path: str) -> None:
+    """Refuse a directory, link, FIFO, socket or device: opening one may block, or have an effect."""
     if reason := kind(status):
         raise ObstacleError(path, reason)

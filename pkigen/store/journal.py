@@ -160,6 +160,8 @@ def roll_forward(anchor: Anchor, record: Record) -> None:
             anchor.fs.close(staging_fd)
     _prune(anchor, record)
     birth.settle(anchor)
+    # Before the record: the other way round, a crash leaves staged files without one,
+    # which is a change to be undone.
     remove_tree(anchor.fs, anchor.private_fd, STAGING_PARTS)
     # Last of all: while the record stands, the next run does all of this again.
     with suppress(FileNotFoundError):
@@ -174,6 +176,7 @@ def discard(anchor: Anchor) -> Recovery | None:
     if staging_fd is None:
         return None
     try:
+        # Nothing in the tree was touched yet, so there is only what was added to take away again.
         names = [entry.name for entry in fs.scan(staging_fd)]
         begun = UNKNOWN
         if _BEGUN in names:
@@ -187,6 +190,7 @@ def discard(anchor: Anchor) -> Recovery | None:
             _remove_empty(anchor, decode_list(text))
     finally:
         fs.close(staging_fd)
+    # Preparing the first backup made its directory; an undone change leaves none.
     backups.remove_if_empty(anchor)
     remove_tree(fs, anchor.private_fd, STAGING_PARTS, last=_KEPT_LONGEST)
     fs.fsync(anchor.private_fd)
@@ -194,7 +198,10 @@ def discard(anchor: Anchor) -> Recovery | None:
 
 
 def _do(anchor: Anchor, staging_fd: int | None, live: Descent, operation: Operation) -> None:
-    """Done again, each step finds itself done: a rename has no source any more, a removal no target."""
+    """Make one operation of a decided change, or find it made: nothing happens twice.
+
+    A rename has no source any more then, and a removal no target.
+    """
     fs = anchor.fs
     *parents, name = operation.path.split("/")
     match operation:
@@ -224,13 +231,14 @@ def _moved(fs: FileSystem, staged: str, staging_fd: int, name: str, dir_fd: int)
 
 
 def _require_replaceable(anchor: Anchor, level: Level, name: str, path: str) -> None:
-    """Something that came after the decision, such as a directory, must not be renamed over."""
+    """Refuse to rename over what is no plain file, such as a directory that came after the decision."""
     status = lstat_or_none(anchor.fs, name, level.fd)
     if status is not None and (reason := kind(status)):
         raise ObstacleError(path, reason)
 
 
 def _require_done(anchor: Anchor, level: Level, name: str, operation: WriteFile) -> None:
+    """Accept a missing staged file only if the new content is in place; else it is lost, or not mounted."""
     if _holds(anchor, name, level.fd, operation, operation.path):
         return
     what = f"the new {operation.path} is neither staged nor in place"
@@ -282,6 +290,7 @@ def _verify_write(anchor: Anchor, staging_fd: int | None, live: Descent, operati
 
 
 def _require_whole(anchor: Anchor, staging_fd: int, operation: WriteFile) -> None:
+    """Refuse a staged file that is not, bit for bit and by its mode, what the record says."""
     path = "/".join((*STAGING_PARTS, operation.staged))
     if not _holds(anchor, operation.staged, staging_fd, operation, path, rule=_require_made_by_us):
         raise _lost(anchor, f"the staged {operation.path} is damaged")
@@ -297,6 +306,7 @@ def _holds(
             return (
                 status.st_size == operation.size
                 and stat.S_IMODE(status.st_mode) == operation.mode
+                # The cheap comparisons come first; the hash reads all of the file.
                 and sha256_of(anchor.fs, fd) == operation.sha256
             )
     except FileNotFoundError:
@@ -339,6 +349,7 @@ def _remove_empty(anchor: Anchor, directories: Iterable[Parts]) -> None:
 
 
 def _read_record(anchor: Anchor) -> Record:
+    """Read the commit record; raises `StoreError` for one that is damaged or not ours."""
     path = f"{anchor.private_path}/{JOURNAL}"
     text = read_file(
         anchor.fs, JOURNAL, anchor.private_fd, path, limit=_RECORD_MAX, rule=_require_own_record
@@ -350,17 +361,19 @@ def _read_record(anchor: Anchor) -> Record:
 
 
 def _require_own_record(status: os.stat_result, path: str) -> None:
+    """A record decides what is renamed where, so nobody else may have written it, or can write it now."""
     _require_made_by_us(status, path)
     require_ours(status, path)
 
 
 def _read_own(anchor: Anchor, staging_fd: int, name: str, *, limit: int) -> bytes:
+    """Read a file of the staging directory that says what is to be undone; it must be ours, too."""
     path = "/".join((*STAGING_PARTS, name))
     return read_file(anchor.fs, name, staging_fd, path, limit=limit, rule=_require_own_record).data
 
 
 def _open_staging(anchor: Anchor) -> int | None:
-    """Absent where the record outlived it: the staging directory goes before the record does."""
+    """Open the staging directory; None when it is gone already, which a killed `roll_forward` leaves."""
     try:
         return open_directory(anchor.fs, anchor.private_fd, STAGING_PARTS)[0]
     except FileNotFoundError:
@@ -372,6 +385,7 @@ def _recovery(outcome: Outcome, begun: Begun, paths: int) -> Recovery:
 
 
 def _lost(anchor: Anchor, what: str) -> StoreError:
+    """An interrupted change that needs a person, because part of it is gone: by hand, from the backup."""
     return StoreError(
         f"an interrupted change of {anchor.root} cannot be finished: {what}",
         hint=_by_hand(anchor),
@@ -379,6 +393,7 @@ def _lost(anchor: Anchor, what: str) -> StoreError:
 
 
 def _unmounted(anchor: Anchor, what: str) -> StoreError:
+    """An interrupted change whose missing part may be on a file system that is not mounted."""
     return StoreError(
         f"an interrupted change of {anchor.root} cannot be finished: {what}",
         hint="mount every file system that it was made on, then run the command again; "

@@ -61,7 +61,7 @@ def lapses(anchor: Anchor, descent: Descent, below: Collection[str]) -> Iterator
 
 
 def _lapses_of(parts: Parts, status: os.stat_result, owners: Collection[int]) -> Iterator[Lapsed]:
-    """Linux ignores the mode of a link (symlink(7)); only its owner is told."""
+    """What is wrong with one entry. Linux ignores the mode of a link (symlink(7)): only its owner is told."""
     mode = stat.S_IMODE(status.st_mode)
     path = "/".join(parts) or "."
     if status.st_uid not in owners:
@@ -70,5 +70,6 @@ def _lapses_of(parts: Parts, status: os.stat_result, owners: Collection[int]) ->
         return
     if mode & _WRITABLE:
         yield Lapsed(path=path, lapse=Lapse.WRITABLE, mode=mode, uid=status.st_uid)
+    # Where this directory keeps others out, the modes below it do not matter: it alone is looked at.
     elif len(parts) == 1 and parts[0] in PRIVATE_AT_ROOT and mode & _OPEN:
         yield Lapsed(path=path, lapse=Lapse.OPEN, mode=mode, uid=status.st_uid)

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 LOCK = "lock"
 _PATH = f"{PRIVATE}/{LOCK}"
+# Without O_EXCL: any number of processes open the one lock file. O_NONBLOCK, for a FIFO in its place.
 _WRITING = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# In seconds.
 _PAUSE = 0.05
 _HOLDER_MAX = 4096
 
@@ -81,6 +83,7 @@ def keep_for_reading(anchor: Anchor, fd: int) -> None:
 
 def announce(anchor: Anchor, fd: int, holder: LockHolder) -> None:
     """Write into the lock file who holds it."""
+    # Not a rename: the lock belongs to the inode, and a new file under the name would be a second lock.
     anchor.fs.truncate(fd)
     write_all(anchor.fs, fd, holder.encode())
 
@@ -92,7 +95,10 @@ def withdraw(anchor: Anchor, fd: int) -> None:
 
 
 def _lock(anchor: Anchor, flags: int, operation: int, waits: int) -> int:
-    """The file is looked at after the lock is taken: it may have been removed with its directory before."""
+    """Take the lock; raises `BusyError` where it is held, `LockGoneError` where its file was removed.
+
+    It is looked at once more after the lock is taken: it may have been removed with its directory before.
+    """
     fs = anchor.fs
     status = lstat_or_none(fs, LOCK, anchor.private_fd)
     if status and (reason := kind(status)):
@@ -100,6 +106,8 @@ def _lock(anchor: Anchor, flags: int, operation: int, waits: int) -> int:
     fd = fs.open(LOCK, flags, 0o600, anchor.private_fd)
     try:
         if flags == _WRITING:
+            # A reader may look at somebody else's directory; a writer relies on
+            # nobody else being able to hold it.
             _require_own(anchor, fd)
         _wait(anchor, fd, operation, waits)
         _require_named(anchor, fd)
@@ -110,14 +118,17 @@ def _lock(anchor: Anchor, flags: int, operation: int, waits: int) -> int:
 
 
 def _require_named(anchor: Anchor, fd: int) -> None:
-    """A lock on a file that nobody finds any more keeps nobody out."""
+    """Raise `LockGoneError` unless the locked file still has its name: locking another keeps nobody out."""
     named = lstat_or_none(anchor.fs, LOCK, anchor.private_fd)
     if named is None or not os.path.samestat(named, anchor.fs.fstat(fd)):
         raise LockGoneError
 
 
 def _require_own(anchor: Anchor, fd: int) -> None:
-    """Who can write the file can say that somebody else holds it; who can open it can hold it for ever."""
+    """Refuse a lock file of somebody else, and take it from others where its mode lets them in.
+
+    Who can write the file can say that somebody else holds it; who can open it can hold it for ever.
+    """
     status = anchor.fs.fstat(fd)
     require_ours(status, _PATH)
     if status.st_nlink > 1:
@@ -130,6 +141,8 @@ def _wait(anchor: Anchor, fd: int, operation: int, waits: int) -> None:
     """The system call cannot be told how long to wait, so it is made again after each pause."""
     while True:
         try:
+            # flock(2) rather than fcntl(2): a record lock is lost as soon as any
+            # descriptor of the file is closed.
             anchor.fs.flock(fd, operation | fcntl.LOCK_NB)
         except BlockingIOError:
             if waits <= 0:
@@ -141,7 +154,10 @@ def _wait(anchor: Anchor, fd: int, operation: int, waits: int) -> None:
 
 
 def _busy(anchor: Anchor, fd: int) -> BusyError:
-    """What the lock file says is somebody's text: it is printed, never acted on."""
+    """Say who holds the lock, as far as the file can be believed.
+
+    What it says is somebody's text: it is printed, never acted on.
+    """
     root = printable(str(anchor.root))
     hint = "wait for it to finish, then run the command again; the lock is released with its process"
     try:

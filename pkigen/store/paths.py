@@ -14,9 +14,12 @@ BESIDE = ".pkigen-staging"
 NODE_PRIVATE = ("var", "lib", "pkigen", "store")
 """Where that directory is on a node, whose root is no PKI directory."""
 
+# The ledger is replaced through the same transaction as the files that it tells of.
 _OPEN_TO_CALLERS = {(PRIVATE, "ledger.jsonl")}
+# They hold private keys, so the directory itself keeps others out, whatever happens to a file's mode.
 PRIVATE_AT_ROOT = frozenset({PRIVATE, "pki", "users"})
 _KUBELET = ("var", "lib", "kubelet")
+# In bytes; Linux allows 255 in a name (NAME_MAX) and 4096 in a path (PATH_MAX), the root included.
 _NAME_MAX = 255
 _PATH_MAX = 4000
 
@@ -64,6 +67,7 @@ def directory_mode(parts: Parts) -> int:
     private = parts[0] == PRIVATE or parts[: len(NODE_PRIVATE)] == NODE_PRIVATE or BESIDE in parts
     if private or (len(parts) == 1 and parts[0] in PRIVATE_AT_ROOT):
         return 0o700
+    # kubeadm makes both with 0700 (`util/staticpod/utils.go`, `phases/kubelet/config.go`).
     return 0o700 if parts[-1] == "manifests" or parts[-3:] == _KUBELET else 0o755
 
 

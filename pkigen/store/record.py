@@ -110,6 +110,8 @@ class Record:
 
     def encode(self) -> Iterator[bytes]:
         """Write one line of JSON for each path, and a last one with the digest of those before it."""
+        # Not against an attacker, who could compute it too: it tells a torn or
+        # damaged record from a whole one.
         digest = hashlib.sha256()
         head: dict[str, object] = {"pkigen": _VERSION, **self.begun.fields(), "backup": self.backup}
         for fields in chain((head,), map(_fields, self.operations)):
@@ -128,6 +130,7 @@ class Record:
         lines = text.splitlines(keepends=True)
         try:
             head, end = json.loads(lines[0]), json.loads(lines[-1])
+            # Before the digest: what another version wrote is not damaged.
             if head["pkigen"] != _VERSION:
                 raise RecordError("was written by another version of pkigen")
             if end != {"paths": len(lines) - 2, "sha256": hashlib.sha256(b"".join(lines[:-1])).hexdigest()}:
@@ -147,6 +150,7 @@ def in_tree_order(path: str) -> list[str]:
 
 
 def _fields(operation: Operation) -> dict[str, object]:
+    """One line of the record. `backup` is not in it: the backup is complete before the record is written."""
     match operation:
         case WriteFile():
             return {
@@ -162,6 +166,7 @@ def _fields(operation: Operation) -> dict[str, object]:
 
 
 def _backup(name: object) -> str | None:
+    """Accept only what can be the name of a backup: it becomes a path component."""
     if name is None or (isinstance(name, str) and BACKUP_ID.fullmatch(name)):
         return name
     raise RecordError("is damaged")
@@ -174,6 +179,7 @@ def _operation(fields: dict[str, Any]) -> Operation:
     if fields.get("remove"):
         return RemoveFile(path=path)
     staged = fields["staged"]
+    # `isdigit` alone takes digits of every script; with both, it is one component and leads nowhere.
     if not staged.isascii() or not staged.isdigit():
         raise RecordError("is damaged")
     return WriteFile(

@@ -55,9 +55,12 @@ if TYPE_CHECKING:
     from pkigen.store.paths import Parts
 
 _READ_MAX = 1 << 20
+# Most of what is in it is public; the directories with keys are 0700 (`PRIVATE_AT_ROOT`).
 _ROOT_MODE = 0o755
 _ROUNDS = 20
+# Twentieths of a second: two seconds.
 _READER_WAITS = 40
+# Without O_NOFOLLOW: the way to the root may lead through links, such as /var/run.
 _PARENT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_WRITING = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -119,6 +122,7 @@ class Store:
                 _require_own_authority(anchor)
                 lock_fd = lock.lock_for_writing(anchor)
                 _own(anchor, lock_fd, resources)
+                # The name in it may still be that of a run that was killed.
                 lock.withdraw(anchor, lock_fd)
                 recovered = journal.recover(anchor)  # before anything that needs space on a full disk
                 lock.announce(anchor, lock_fd, lock.LockHolder(pid=os.getpid(), command=command, since=now))
@@ -234,6 +238,7 @@ class Store:
         with explained(self.root, "", "begin to change"):
             if self._transaction is not None:
                 self._transaction.close()
+            # What it holds open may be what the change removes.
             self._reading.close()
             self._transaction = Transaction(self._anchor, self._begun, self._now)
         return self._transaction
@@ -266,13 +271,18 @@ class Store:
             return count
 
     def _new_descent(self) -> Descent:
+        """Start a chain for reading, through directories of any owner: whose they are is a finding."""
         return Descent(self._anchor.fs, self._anchor.root_fd, rule=anyones)
 
 
 def _open_for_writing(
     fs: FileSystem, root: Path, resources: ExitStack, private: Parts, born: birth.Birth
 ) -> Anchor:
-    """Whatever vanishes on the way was removed by another run with its empty root: start over."""
+    """Open the root, made if absent, and the store's own directory in it.
+
+    Whatever vanishes on the way was removed by another run with its empty root: `LockGoneError` says to start
+    over.
+    """
     parent_fd, name = _open_parent(fs, root, resources)
     try:
         fs.mkdir(name, _ROOT_MODE, parent_fd)
@@ -285,6 +295,7 @@ def _open_for_writing(
         root_fd = _open_root(fs, parent_fd, name, resources)
         if fresh:
             fs.fchmod(root_fd, _ROOT_MODE)
+            # The root's own name must outlast a power failure, or what is committed below it is lost with it.
             fs.fsync(parent_fd)
         require_ours(fs.fstat(root_fd), "")
         private_fd = _open_private(fs, root_fd, private)
@@ -308,6 +319,7 @@ def _require_own_authority(anchor: Anchor) -> None:
 
 
 def _open_for_reading(fs: FileSystem, root: Path, resources: ExitStack, private: Parts) -> Anchor:
+    """Open the root, and the store's own directory if there is one; nothing is created or changed."""
     parent_fd, name = _open_parent(fs, root, resources)
     try:
         root_fd = _open_root(fs, parent_fd, name, resources)
@@ -325,6 +337,7 @@ def _open_for_reading(fs: FileSystem, root: Path, resources: ExitStack, private:
 
 def _open_parent(fs: FileSystem, root: Path, resources: ExitStack) -> tuple[int, str]:
     """Open the directory that holds the root, through links if need be, and give the root's name there."""
+    # Only a real name can be created in its parent, and removed from it.
     place = root if root.name not in {"", ".."} else root.resolve()
     try:
         parent_fd = fs.open(str(place.parent), _PARENT, 0, None)
@@ -338,6 +351,7 @@ def _open_parent(fs: FileSystem, root: Path, resources: ExitStack) -> tuple[int,
 
 
 def _open_root(fs: FileSystem, parent_fd: int, name: str, resources: ExitStack) -> int:
+    """Open the root itself, which may not be a link: it could be pointed elsewhere between two commands."""
     try:
         root_fd = fs.open(name, FLAGS, 0, parent_fd)
     except NotADirectoryError as error:
@@ -348,7 +362,10 @@ def _open_root(fs: FileSystem, parent_fd: int, name: str, resources: ExitStack) 
 
 
 def _open_private(fs: FileSystem, root_fd: int, private: Parts) -> int:
-    """A directory that exists already may be too open: secrets are staged in it."""
+    """Open the store's own directory, made if absent; one that is too open is closed to others.
+
+    Secrets are staged in it.
+    """
     with Descent(fs, root_fd) as above:
         parent = above.make(private[:-1])
         try:
@@ -384,6 +401,7 @@ def _anchor(
 
 def _own(anchor: Anchor, lock_fd: int, resources: ExitStack) -> None:
     """See to what happens to the lock at the end."""
+    # They run in the reverse order, so the lock is let go last.
     resources.callback(anchor.fs.close, lock_fd)
     resources.callback(lock.withdraw, anchor, lock_fd)
     resources.callback(birth.leave, anchor)
@@ -391,6 +409,7 @@ def _own(anchor: Anchor, lock_fd: int, resources: ExitStack) -> None:
 
 def _finish_for_reading(anchor: Anchor, resources: ExitStack) -> Recovery | None:
     """A reader must see a decided change whole, so it finishes one; then it shares the lock again."""
+    # A journal that somebody planted in a tree of his own must not make a reader write.
     require_ours(anchor.fs.fstat(anchor.root_fd), "")
     require_ours(anchor.fs.fstat(anchor.private_fd), anchor.private_path)
     try:
@@ -404,12 +423,14 @@ def _finish_for_reading(anchor: Anchor, resources: ExitStack) -> Recovery | None
         ) from error
     resources.callback(anchor.fs.close, lock_fd)
     lock.withdraw(anchor, lock_fd)
+    # Asked again under the lock: another process may have finished it meanwhile.
     recovered = journal.recover(anchor) if journal.is_committed(anchor) else None
     lock.keep_for_reading(anchor, lock_fd)
     return recovered
 
 
 def _remove_if_empty(fs: FileSystem, parent_fd: int, name: str) -> None:
+    """Take back a root made by a run that failed; a failure here, such as a root in use, is not reported."""
     with suppress(OSError):
         fs.rmdir(name, parent_fd)
 

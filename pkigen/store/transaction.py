@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _READ_MAX = 1 << 20
+# No setuid, setgid or sticky bit.
 _MODE_BITS = 0o777
 
 
@@ -145,6 +146,7 @@ class Transaction:
             with explained(anchor.root, "", "change"):
                 record = self._prepare()
                 journal.commit(anchor, self._staging(), record)
+            # The change is decided: from here on an error does not mean that nothing has happened.
             with explained(anchor.root, "", "finish now (the next run will) the change of"):
                 _finish(anchor, record)
             backup_id = record.backup
@@ -159,6 +161,8 @@ class Transaction:
             )
         with explained(anchor.root, "", "close"):
             self._release()
+        # After the change, with a message of its own: failing here leaves too many
+        # backups and a tree that is right.
         if keep_backups is not None:
             with explained(
                 anchor.root,
@@ -174,10 +178,12 @@ class Transaction:
             return
         with explained(self._anchor.root, "", "undo the change of"):
             self._release()
+            # A decided change is not undone: the next run finishes it.
             if not journal.is_committed(self._anchor):
                 journal.discard(self._anchor)
 
     def _release(self) -> None:
+        """Close what is open; the transaction takes no more operations, even if closing fails."""
         self._open = False
         self._live.close()
         if self._staging_fd is not None:
@@ -185,7 +191,10 @@ class Transaction:
             self._anchor.fs.close(fd)
 
     def _claim(self, path: str) -> Parts:
-        """The operations are renamed in the order of the tree, not of the calls: one path, one operation."""
+        """Check and split a path that is changed for the first time here; a second time is refused.
+
+        The operations are renamed in the order of the tree, not of the calls: one path, one operation.
+        """
         self._require_open()
         if path in self._operations:
             raise UnsafePathError(f"{shown(self._anchor.root, path)} is changed twice in one transaction")
@@ -196,7 +205,7 @@ class Transaction:
             raise StoreError(f"the change of {self._anchor.root} is over")
 
     def _staging(self) -> int:
-        """Made with the first operation, and only where no other change waits to be finished or undone."""
+        """Open the staging directory, made with the first operation; refuse while an earlier change waits."""
         if self._staging_fd is None:
             anchor = self._anchor
             if journal.is_committed(anchor):
@@ -269,6 +278,7 @@ class Transaction:
         # The name of the backup is part of the record, so that its move can be done again.
         backup_id = backups.free_id(anchor, self._now) if kept else None
         journal.make_directories(anchor, staging_fd, missing)
+        # After the directories: the staging directories are made in them.
         beside.stage(anchor, staging_fd, operations)
         return Record(begun=self._begun, backup=backup_id, operations=tuple(operations))
 
@@ -296,7 +306,10 @@ def _back_up(backup: BackupWriter, operation: Operation, status: os.stat_result 
 
 
 def _replaceable(anchor: Anchor, level: Level, parts: Parts) -> os.stat_result | None:
-    """A second name would keep the old content alive, perhaps where others can read it."""
+    """Describe the file at a path, None when there is none; refuse all but a plain file with one name.
+
+    A second name would keep the old content alive, perhaps where others can read it.
+    """
     status = lstat_or_none(anchor.fs, parts[-1], level.fd)
     if status is None:
         return None
@@ -319,7 +332,10 @@ def _require_writable(anchor: Anchor, level: Level, parts: Parts) -> None:
 
 
 def _require_no_file_above(anchor: Anchor, operations: Sequence[Operation]) -> None:
-    """Refuse a change in which one path is both a file and a directory of another."""
+    """Refuse a change in which one path is both a file and a directory of another.
+
+    In the order of the tree, a file is directly followed by what would be below it.
+    """
     for above, below in pairwise(operations):
         if below.path.startswith(above.path + "/"):
             what = f"cannot be a file and the directory of {below.path} in one change"
