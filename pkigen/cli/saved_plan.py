@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os.path
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,7 +146,8 @@ def _verb(action: dict[str, Any] | None) -> str:
 def _change(before: object, now: object) -> str:
     """Both values; of long ones the part where they begin to differ."""
     old, new = _text(before), _text(now)
-    same = len(os.path.commonprefix((old, new)))
+    differ = (place for place, (was, comes) in enumerate(zip(old, new, strict=False)) if was != comes)
+    same = next(differ, min(len(old), len(new)))
     return f"{_part(old, same)} → {_part(new, same)}"
 
 
