@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,6 +25,23 @@ def duration(text: str, option: str) -> timedelta:
         UsageError: It is none.
     """
     return _read(parse_duration, text, option, hint="write it as 720h, 90m or 1h30m")
+
+
+def backup_id(text: str | None) -> str | None:
+    """The ID of a backup.
+
+    Raises:
+        UsageError: It is the name of a directory or a file: the PKI directory, or its spec.
+    """
+    if text and Path(text).is_dir():
+        raise UsageError(
+            f"{text} is a directory, and no backup's ID", hint=f"name the PKI directory with --out {text}"
+        )
+    if text and Path(text).exists():
+        raise UsageError(
+            f"{text} is a file, and no backup's ID", hint="`pkigen rollback --list` lists the IDs"
+        )
+    return text
 
 
 def object_name(text: str | None) -> str | None:

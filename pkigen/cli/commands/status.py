@@ -16,7 +16,7 @@ from pkigen.cli.outputs import write_text
 from pkigen.cli.reports import status_forms, structured
 from pkigen.cli.reports.plan_text import offline_text, rotations_text
 from pkigen.cli.reports.status import StatusRow, due, rows
-from pkigen.cli.session import Session, open_directory
+from pkigen.cli.session import Naming, Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.notation import format_duration
@@ -75,7 +75,14 @@ def status(
     CAs, kubeconfigs, kubelets and the service account key are included.
     """
     window = None if fail_within in {None, _RENEW_BEFORE} else duration(fail_within, "--fail-within")
-    session = open_directory(system_of(context), directory, spec=spec, templates=templates, reports_only=True)
+    session = open_directory(
+        system_of(context),
+        directory,
+        naming=Naming.ARGUMENT_AND_SPEC,
+        spec=spec,
+        templates=templates,
+        reports_only=True,
+    )
     with session.reading() as store:
         session = session.at(store)
         found = list(rows(session.inventory, store, session.renderer, now=session.now))
