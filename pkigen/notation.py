@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _MOST_HOURS: Final = 200 * 8766
+_LONGEST_DURATION: Final = timedelta(hours=_MOST_HOURS)
 _DURATION: Final = r"(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?"  # \d is all of Unicode's digits
 _DAYS: Final = r"([0-9]{1,6})d"
 
@@ -30,9 +31,10 @@ def parse_duration(text: str) -> timedelta:
         msg = f"must be a duration in h, m and s{way_out}"
         raise ValueError(msg)
     hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    if hours > _MOST_HOURS:
-        raise ValueError("must be at most 200 years (1753200h)")
     result = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    if result > _LONGEST_DURATION:
+        msg = f"must be at most 200 years ({_MOST_HOURS}h), not {residual(result)}"
+        raise ValueError(msg)
     if not result:
         raise ValueError("must be longer than zero")
     return result

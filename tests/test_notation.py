@@ -33,3 +33,24 @@ def test_durations(text: str, seconds: int) -> None:
 )
 def test_residual_times(left: timedelta, text: str) -> None:
     assert residual(left) == text
+
+
+@pytest.mark.parametrize("text", ["1753200h", "105192000m", "1753199h59m60s"])
+def test_the_longest_duration_in_any_unit(text: str) -> None:
+    assert parse_duration(text) == timedelta(days=200 * 365.25)
+
+
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [
+        ("1753201h", 200),
+        ("1753200h1s", 200),
+        ("105192001m", 200),
+        ("999999999m", 1902),
+        ("999999999h", 114155),
+        ("1753200h999999999m999999999s", 2134),
+    ],
+)
+def test_what_is_too_long_in_any_unit(text: str, years: int) -> None:
+    with pytest.raises(ValueError, match=rf"must be at most 200 years \(1753200h\), not {years}y"):
+        parse_duration(text)

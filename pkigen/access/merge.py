@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from pkigen.access.collisions import CollisionError, disambiguated
 from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry, Section
 from pkigen.errors import AccessError
 from pkigen.notation import base64_text
@@ -37,6 +39,34 @@ class Merged:
 
     config: Kubeconfig
     remarks: tuple[str, ...]
+
+
+class Precedence(enum.Enum):
+    """What becomes of a name that means something else in a later file."""
+
+    REFUSED = enum.auto()
+    RENAMED = enum.auto()
+    FIRST_WINS = enum.auto()
+
+
+def unambiguous(configs: Sequence[Kubeconfig], precedence: Precedence) -> Merged:
+    """Several kubeconfigs as one, of which nothing is lost but where that is asked for.
+
+    Args:
+        configs: The kubeconfigs, the one that takes precedence first.
+        precedence: What becomes of names that mean more than one thing.
+
+    Raises:
+        CollisionError: A name means more than one thing.
+    """
+    if precedence is Precedence.FIRST_WINS:
+        return merge(configs)
+    found = disambiguated(configs, _resolved)
+    if found.collisions and precedence is Precedence.REFUSED:
+        raise CollisionError(found.collisions)
+    merged = merge(found.configs)
+    renamed = tuple(f"{each}: it is {each.free_name!r} now" for each in found.collisions)
+    return replace(merged, remarks=(*renamed, *merged.remarks))
 
 
 def merge(configs: Sequence[Kubeconfig]) -> Merged:

@@ -13,7 +13,7 @@ from pkigen import layout
 from pkigen.access.kubeconfigs import Access
 from pkigen.cli import values
 from pkigen.cli.grouped import grouped
-from pkigen.cli.session import Session, open_directory, open_spec
+from pkigen.cli.session import Naming, Session, open_directory, open_spec
 from pkigen.cli.system import System
 from pkigen.desired.generations import CA
 from pkigen.errors import AccessError, UsageError
@@ -123,7 +123,7 @@ def open_cluster(
     if place.is_dir():
         if pki is not None:
             raise UsageError("--pki can only be used with a spec", hint=f"{place} is a PKI directory already")
-        return open_directory(system, place, spec=None, templates=None, reports_only=reports_only)
+        return open_directory(system, place, naming=Naming.ARGUMENT_OR_SPEC, reports_only=reports_only)
     return open_spec(system, place, out=pki, templates=None)
 
 

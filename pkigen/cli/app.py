@@ -73,6 +73,8 @@ _UsageProblem = cast(
 )
 
 
+_NO_ARGUMENTS = "NoArgsIsHelpError"  # of the same copy
+
 # Help is plain text: Rich takes "[default: …]" for markup and drops it, and keeps the sources' line ends.
 _MARKUP = None
 
@@ -229,7 +231,11 @@ def _report(problem: BaseException) -> int:
 def _report_usage(problem: typer.BadParameter) -> int:
     context = getattr(problem, "ctx", None)
     command = context.command_path if context else "pkigen"
-    error(_sentence(problem.format_message()), hint=f"see `{command} --help`")
+    if context is not None and type(problem).__name__ == _NO_ARGUMENTS:
+        known = ", ".join(context.command.list_commands(context))
+        error(f"`{command}` needs one of its commands: {known}", hint=f"see `{command} --help`")
+    else:
+        error(_sentence(problem.format_message()), hint=f"see `{command} --help`")
     return ExitCode.USAGE
 
 
@@ -241,4 +247,6 @@ def _report_refusal(problem: PkigenError) -> int:
 
 
 def _sentence(text: str) -> str:
-    return (text[:1].lower() + text[1:]).rstrip(".")
+    """A message of the parser's as one of ours: it breaks lines in lists of choices, and names exceptions."""
+    line = " ".join(text.replace("Value error, ", "").split())
+    return (line[:1].lower() + line[1:]).rstrip(".")

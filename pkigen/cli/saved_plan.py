@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _LARGEST_PLAN = 1 << 28
 _SHOWN = 10
 _LONGEST = 80
+_LEAD = 20  # of what is the same, in front of what differs
 _AGAIN = "run `pkigen plan --save` again and review the new plan"
 
 
@@ -97,7 +98,7 @@ def _moved(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     told = {*names, "observed", "digest"} & before.keys()
     for name in sorted((before.keys() | now.keys()) - told):
         if name not in before or before[name] != now.get(name):
-            yield f"{name} {_text(before.get(name))} → {_text(now.get(name))}"
+            yield f"{name} {_change(before.get(name), now.get(name))}"
 
 
 def _moved_actions(before: object, now: list[dict[str, Any]]) -> Iterator[str]:
@@ -110,15 +111,13 @@ def _moved_actions(before: object, now: list[dict[str, Any]]) -> Iterator[str]:
             yield f"{identifier}: {_verb(was)} → {_verb(comes)}"
         else:
             fields = (key for key in sorted(was.keys() | comes.keys()) if was.get(key) != comes.get(key))
-            yield "; ".join(
-                f"{identifier}: {key} {_text(was.get(key))} → {_text(comes.get(key))}" for key in fields
-            )
+            yield "; ".join(f"{identifier}: {key} {_change(was.get(key), comes.get(key))}" for key in fields)
 
 
 def _moved_values(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
-            yield f"{name}: {_text(before.get(name))} → {_text(now.get(name))}"
+            yield f"{name}: {_change(before.get(name), now.get(name))}"
 
 
 def _digests(observed: object) -> dict[str, Any]:
@@ -144,6 +143,22 @@ def _verb(action: dict[str, Any] | None) -> str:
     return "nothing" if action is None else f"{action.get('action')} ({action.get('reason')})"
 
 
+def _change(before: object, now: object) -> str:
+    """Both values; of long ones the part where they begin to differ."""
+    old, new = _text(before), _text(now)
+    differ = (place for place, (was, comes) in enumerate(zip(old, new, strict=False)) if was != comes)
+    same = next(differ, min(len(old), len(new)))
+    return f"{_part(old, same)} → {_part(new, same)}"
+
+
 def _text(value: object) -> str:
-    text = "nothing" if value is None else value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return "nothing" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _part(text: str, place: int) -> str:
+    """At most so much of a text, around a place in it."""
+    if len(text) <= _LONGEST:
+        return text
+    begin = max(0, min(place - _LEAD, len(text) - _LONGEST))
+    end = begin + _LONGEST
+    return f"{'…' if begin else ''}{text[begin:end]}{'…' if end < len(text) else ''}"

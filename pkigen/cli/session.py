@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pkigen import layout
 from pkigen.cli.console import note, warn
 from pkigen.cli.progress import progress
 from pkigen.cli.spec_input import read_spec
@@ -155,14 +157,30 @@ def session_of(
     return Session(planner=planner, root=root, system=system, makers=makers)
 
 
+class Naming(enum.Enum):
+    """How a command is told which PKI directory it is about, for the hint of those that were not."""
+
+    ARGUMENT = "name the PKI directory{}"
+    ARGUMENT_OR_SPEC = "name the PKI directory{}, or the file of its spec"
+    ARGUMENT_AND_SPEC = "name the PKI directory{}, or give the spec with --spec"
+    OPTION = "name the PKI directory{} with --out"
+
+
 def open_directory(
-    system: System, directory: Path, *, spec: Path | None, templates: Path | None, reports_only: bool = False
+    system: System,
+    directory: Path,
+    *,
+    naming: Naming,
+    spec: Path | None = None,
+    templates: Path | None = None,
+    reports_only: bool = False,
 ) -> Session:
     """Take the spec from a file, or from the lock file of the directory itself.
 
     Args:
         system: Clock, randomness, file system.
         directory: The PKI directory.
+        naming: How the command line names it.
         spec: The spec's file; None for what the lock file holds.
         templates: Templates that replace pkigen's own.
         reports_only: Whether nothing is issued by it: a lock file that somebody has edited may be looked at.
@@ -181,11 +199,19 @@ def open_directory(
     if lock is None:
         raise UsageError(
             f"{directory} has no readable pki.lock with its spec",
-            hint="name the PKI directory, or give the spec with --spec",
+            hint=naming.value.format(_nearest(directory)),
         )
     loaded = lock.cluster()
     session = session_of(system, derive(loaded), root=directory, templates=templates)
     return replace(session, is_of_lock=True)
+
+
+def _nearest(directory: Path) -> str:
+    """The PKI directory that was meant, in parentheses: above a directory that is none, or alone in it."""
+    above = [each for each in directory.absolute().parents if (each / layout.LOCK_FILE).is_file()]
+    within = [each for each in directory.iterdir() if (each / layout.LOCK_FILE).is_file()]
+    meant = above[:1] or within
+    return f" ({meant[0]})" if len(meant) == 1 else ""
 
 
 def _say_recovery(store: Store) -> None:

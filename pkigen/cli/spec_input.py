@@ -7,7 +7,9 @@ import sys
 from ipaddress import ip_address
 from pathlib import Path
 
+from pkigen import layout
 from pkigen.desired import certificates
+from pkigen.errors import UsageError
 from pkigen.spec.dialects import HostFacts
 from pkigen.spec.loader import LoadedSpec, load, load_text
 
@@ -15,11 +17,22 @@ _LARGEST_SPEC = 16 << 20
 
 
 def read_spec(spec: Path) -> LoadedSpec:
-    """Load a spec from a file, or from standard input where it is called `-`."""
+    """Load a spec from a file, or from standard input where it is called `-`.
+
+    Raises:
+        UsageError: It is a directory.
+        SpecError: It cannot be read or is invalid.
+    """
     kinds, host = certificates.CERTIFICATES, host_facts()
     if str(spec) == "-":
         text = sys.stdin.buffer.read(_LARGEST_SPEC + 1)
         return load_text(text, file="standard input", kinds=kinds, host=host)
+    if spec.is_dir():
+        what = "a PKI directory" if (spec / layout.LOCK_FILE).is_file() else "a directory"
+        raise UsageError(
+            f"{spec} is {what}, not a spec",
+            hint="give the file of the spec; a directory goes with the option for it, such as --out",
+        )
     return load(spec, kinds=kinds, host=host)
 
 

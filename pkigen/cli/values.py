@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from pkigen.errors import UsageError
 from pkigen.notation import parse_duration
-from pkigen.spec.values import parse_dns_label, parse_dns_name, parse_san, split_host_port
+from pkigen.spec.values import parse_dns_label, parse_dns_name, parse_host_port, parse_san
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,23 @@ def duration(text: str, option: str) -> timedelta:
         UsageError: It is none.
     """
     return _read(parse_duration, text, option, hint="write it as 720h, 90m or 1h30m")
+
+
+def backup_id(text: str | None) -> str | None:
+    """The ID of a backup.
+
+    Raises:
+        UsageError: It is the name of a directory or a file: the PKI directory, or its spec.
+    """
+    if text and Path(text).is_dir():
+        raise UsageError(
+            f"{text} is a directory, and no backup's ID", hint=f"name the PKI directory with --out {text}"
+        )
+    if text and Path(text).exists():
+        raise UsageError(
+            f"{text} is a file, and no backup's ID", hint="`pkigen rollback --list` lists the IDs"
+        )
+    return text
 
 
 def object_name(text: str | None) -> str | None:
@@ -53,11 +71,14 @@ def proxy_url(text: str | None) -> str | None:
 
 def _url(text: str, option: str, schemes: tuple[str, ...]) -> str:
     def read(url: str) -> str:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # with brackets around what is no address
+            raise ValueError("must be a URL whose host is a name, or an address (IPv6 in brackets)") from None
         if parts.scheme not in schemes or not url.isascii() or not url.isprintable() or " " in url:
             msg = f"must be a URL with {' or '.join(schemes)}, such as {schemes[0]}://host.example.com:6443"
             raise ValueError(msg)
-        split_host_port(parts.netloc.rpartition("@")[2])
+        parse_host_port(parts.netloc.rpartition("@")[2])
         if parts.query or parts.fragment:
             raise ValueError("must have neither query nor fragment")
         return url

@@ -16,6 +16,7 @@ from pkigen.desired.rendering import Renderer
 from pkigen.errors import AuthorityError, PkigenError
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
+from pkigen.reconcile.remainders import with_remainders
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
 from pkigen.state.authority import load_all, observe_rotations
@@ -168,6 +169,7 @@ def make_plan(
     if all(isinstance(action, Keep) for action in actions):
         # With any change it is written again.
         actions.extend(_lock_file(reader, lock, authority))
+    actions = list(with_remainders(actions, inventory, tree, renderer))
     _log(actions)
     return Plan(
         actions=tuple(actions),

@@ -10,6 +10,7 @@ import ast
 import inspect
 import itertools
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema
@@ -25,12 +26,20 @@ if TYPE_CHECKING:
 
 
 class _AsWritten(GenerateJsonSchema):
-    """Writes defaults as a spec does; pydantic would write `PT4M`, which no spec may say."""
+    """Writes defaults as a spec does; pydantic would write `PT4M`, which no spec may say.
+
+    Before 2.12.4 it leaves out a default of networks, and cannot encode a model whose serializer is not built
+    yet.
+    """
 
     def encode_default(self, dft: Any) -> Any:
+        if isinstance(dft, tuple):
+            return [self.encode_default(each) for each in dft]
+        if isinstance(dft, IPv4Network | IPv6Network):
+            return str(dft)
         if isinstance(dft, timedelta):
             return format_duration(dft)
-        if isinstance(dft, Strict):  # pydantic 2.11 cannot encode one whose serializer is not built yet
+        if isinstance(dft, Strict):
             return dft.model_dump(mode="json", by_alias=True)
         return super().encode_default(dft)
 

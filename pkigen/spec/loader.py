@@ -32,6 +32,10 @@ _PATIENCE = 1_000  # milliseconds
 _KEPT_BY_KUBEADM: Final = (
     "kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}'"
 )
+_RECORDS: Final = {
+    "Lock": f"must be {KIND}: this is the lock file of a PKI directory, which is made from the spec",
+    "Plan": f"must be {KIND}: this is a saved plan, which `pkigen apply SPEC --plan FILE` takes",
+}
 _NO_FACTS = HostFacts(hostname=None, default_address=None)
 
 
@@ -167,6 +171,9 @@ def _own(documents: list[YAMLNode], file: str) -> SpecSource:
         if child(root, "data", "ClusterConfiguration") is not None:
             message = f"is that of a ConfigMap: what kubeadm keeps in it is read with `{_KEPT_BY_KUBEADM}`"
         raise SpecError([*problems, version.problem(message, file=file, path="apiVersion")])
+    kind = child(root, "kind")
+    if isinstance(kind, ScalarNode) and kind.value in _RECORDS:
+        raise SpecError([*problems, kind.problem(_RECORDS[str(kind.value)], file=file, path="kind")])
     for key, value in (("apiVersion", API_VERSION), ("kind", KIND)):
         if isinstance(root, MappingNode) and key not in root.entries:
             problems.append(root.problem(f"is missing: write {key}: {value}", file=file, path=key))

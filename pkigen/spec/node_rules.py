@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pkigen.spec.findings import (
-    EVERY,
     EXTERNAL_ETCD,
     NODES,
     ROLES,
@@ -122,17 +121,18 @@ def _ports(spec: ClusterSpec) -> Iterator[SpecFinding]:
         owner = _NODE_PORTS.get(port) or (_ETCD_PORTS.get(port) if node.name in members else None)
         if owner is None:
             continue
+        looked_at = ((*NODES, index, "roles"), *((EXTERNAL_ETCD,) if port in _ETCD_PORTS else ()))
         if node.bind_port is not None:
             yield SpecFinding(
                 at=(*NODES, index, "bindPort"),
                 message=f"{port} is the port of {owner} on this node",
-                given=((*NODES, index, "roles"), EXTERNAL_ETCD),
+                given=looked_at,
             )
             continue
         yield SpecFinding(
             at=("spec", "apiServer", "bindPort"),
             message=f"{port} is the port of {owner} on every control-plane node",
-            given=(ROLES, (*NODES, EVERY, "bindPort"), EXTERNAL_ETCD),
+            given=(*looked_at, (*NODES, index, "bindPort")),
         )
         return
 

@@ -59,9 +59,11 @@ _OTHERS_IN_NAMES: Final = frozenset("._:@+-")
 _NO_PATH: Final = "must be an absolute path without '..'"
 _NO_PLAIN_PATH: Final = "must be an absolute path of letters, digits and . _ @ + -, without '..'"
 _PORT: Final = r"(?::([0-9]{1,5}))?"
-_BRACKETED_HOST_PORT: Final = rf"\[([0-9A-Fa-f:.]+)\]{_PORT}"
+_BRACKETED_HOST_PORT: Final = rf"\[([^\[\]\s]+)\]{_PORT}"
 _HOST_PORT: Final = rf"([A-Za-z0-9.-]+){_PORT}"
 _DOTTED_NUMBERS: Final = r"[0-9.]+"
+_ADDRESS_LIKE: Final = r"[0-9.]+|[0-9a-f.]*:[0-9a-f:.]*:[0-9a-f:.]*(?:%.*)?"
+_AROUND_HOSTS: Final = frozenset("[]:/@")
 _SCHEME: Final = r"^[a-z][a-z0-9+.-]*://"
 _ENDPOINT_URL: Final = r"https?://([^/?#@\s]+)/?"
 
@@ -276,12 +278,13 @@ def parse_san(value: object) -> str:
     if more is not None:
         msg = f"must be a name or an address alone, without scheme, port and path: write {more}"
         raise ValueError(msg)
-    if ":" in text or re.fullmatch(_DOTTED_NUMBERS, text):
+    if re.fullmatch(_ADDRESS_LIKE, text):
         return str(parse_address(text))
     try:
         parse_dns_name(text.removeprefix("*."))
     except ValueError:
-        msg = f"must be an IP address, a DNS name or *. and a DNS name, not {text[:60]!r}"
+        alone = " without scheme, port, brackets and path," if set(text) & _AROUND_HOSTS else ""
+        msg = f"must be an IP address, a DNS name or *. and a DNS name,{alone} not {text[:60]!r}"
         raise ValueError(msg) from None
     return text
 
@@ -300,11 +303,15 @@ def _host_within(text: str) -> str | None:
 
 
 def split_host_port(value: str) -> tuple[IPAddress | str, int | None]:
-    """Split `host`, `host:port` or `[v6]:port`; the host comes back as an address where it is one.
+    """Split `host`, `host:port` or `[address]:port`; the host comes back as an address where it is one.
 
     Raises:
         ValueError: It is none of these.
     """
+    scheme = re.match(_SCHEME, value.lower())
+    if scheme:
+        msg = f"must be a host or host:port alone, without {scheme[0]} in front"
+        raise ValueError(msg)
     bracketed = re.fullmatch(_BRACKETED_HOST_PORT, value)
     if bracketed:
         return parse_address(bracketed[1]), int(bracketed[2]) if bracketed[2] else None

@@ -61,7 +61,7 @@ class Lock:
         except ValueError:
             raise PkigenError(
                 f"the spec in {layout.LOCK_FILE} is not valid for this pkigen",
-                hint="give the spec with --spec",
+                hint="apply the spec's own file again: `pkigen apply SPEC`",
             ) from None
 
 

@@ -77,7 +77,7 @@ def absolute(config: Any, folder: Path) -> Any:
 
 
 def test_a_merge_is_what_kubectl_makes_of_the_same_files(place: TeamCluster, two: tuple[Path, Path]) -> None:
-    result = place.run("kubeconfig", "merge", *two)
+    result = place.run("kubeconfig", "merge", "--first-wins", *two)
     assert result.code == 0, result.err
     merged = place.write("merged", result.out)
     theirs = absolute(viewed(*two, flags=("--merge",)), two[0].parent)
@@ -94,6 +94,78 @@ def test_a_merge_is_what_kubectl_makes_of_the_same_files(place: TeamCluster, two
         "the context 'lost' names the user 'nobody', which no file has",
     ):
         assert said in result.err
+
+
+# -- names that mean two things ---------------------------------------------------------------------------
+
+
+def of_kubeadm(letter: str) -> str:
+    """The admin.conf of a cluster that kubeadm named: the same names everywhere."""
+    return json.dumps(
+        {
+            "kind": "Config",
+            "current-context": "kubernetes-admin@kubernetes",
+            "clusters": [{"name": "kubernetes", "cluster": {"server": f"https://{letter}:6443"}}],
+            "users": [{"name": "kubernetes-admin", "user": {"token": letter}}],
+            "contexts": [
+                {
+                    "name": "kubernetes-admin@kubernetes",
+                    "context": {"cluster": "kubernetes", "user": "kubernetes-admin"},
+                }
+            ],
+        }
+    )
+
+
+def opened(config: Any) -> dict[str, tuple[str, str]]:
+    """What each context opens: the server, and with which token."""
+    clusters = {each["name"]: each["cluster"]["server"] for each in config["clusters"]}
+    users = {each["name"]: each["user"]["token"] for each in config["users"]}
+    return {
+        each["name"]: (clusters[each["context"]["cluster"]], users[each["context"]["user"]])
+        for each in config["contexts"]
+    }
+
+
+def test_names_that_mean_two_things_are_refused(place: TeamCluster) -> None:
+    paths = [place.write(letter, of_kubeadm(letter)) for letter in "ab"]
+    out = place.folder / "merged"
+    result = place.run("kubeconfig", "merge", *paths, "--out", out)
+    assert (result.code, result.out, out.exists()) == (1, "", False)
+    for said in ("cluster 'kubernetes'", "user 'kubernetes-admin'", "context 'kubernetes-admin@kubernetes'"):
+        assert f"the {said} of {paths[1]} is another one than that of {paths[0]}" in result.err
+    assert result.error.startswith("3 names collide, the first: the cluster 'kubernetes' of ")
+    assert "--rename" in result.hint
+    both = place.run("kubeconfig", "merge", "--rename", "--first-wins", *paths)
+    assert (both.code, both.error) == (2, "--rename and --first-wins exclude each other")
+
+
+def test_renamed_nothing_is_lost(place: TeamCluster) -> None:
+    taken = of_kubeadm("d").replace('"kubernetes"', '"kubernetes-2"')
+    paths = [place.write(letter, of_kubeadm(letter)) for letter in "abc"]
+    paths += [place.write("d", taken), place.write("e", of_kubeadm("b"))]  # the last is the second once more
+    result = place.run("kubeconfig", "merge", "--rename", *paths)
+    assert result.code == 0, result.err
+    config = viewed(place.write("merged", result.out))
+    name = "kubernetes-admin@kubernetes"
+    assert opened(config) == {
+        f"{name}{suffix}": (f"https://{letter}:6443", letter)
+        for suffix, letter in (("", "a"), ("-2", "b"), ("-3", "c"), ("-4", "d"))
+    }
+    assert config["current-context"] == name
+    assert {each["name"] for each in config["clusters"]} == {
+        "kubernetes", "kubernetes-2", "kubernetes-3", "kubernetes-4",
+    }  # fmt: skip
+    said = f"note: the context '{name}' of {paths[1]} is another one than that of {paths[0]}"
+    assert f"{said}: it is '{name}-2' now" in result.err
+
+
+def test_the_current_context_goes_with_its_new_name(place: TeamCluster) -> None:
+    first = place.write(
+        "a", of_kubeadm("a").replace('"current-context": "kubernetes-admin@kubernetes", ', "")
+    )
+    result = place.run("kubeconfig", "merge", "--rename", first, place.write("b", of_kubeadm("b")))
+    assert yaml.safe_load(result.out)["current-context"] == "kubernetes-admin@kubernetes-2"
 
 
 # -- any two files -----------------------------------------------------------------------------------------
@@ -188,7 +260,7 @@ def test_a_flat_merge_of_any_files_is_what_kubectl_makes_of_them(
         of_each_kind(folder / "sub/f", f"below {number}")
         paths.append(folder / "config")
         paths[-1].write_text(json.dumps(content) if content else "# nothing\n")
-    result = place.run("kubeconfig", "merge", "--flatten", *paths)
+    result = place.run("kubeconfig", "merge", "--flatten", "--first-wins", *paths)
     assert result.code == 0, result.err
     assert viewed(place.write("merged", result.out)) == viewed(*paths, flags=("--flatten",))
 
@@ -199,7 +271,7 @@ def test_a_current_context_of_nobody(place: TeamCluster) -> None:
 
 
 def test_the_order_decides(place: TeamCluster, two: tuple[Path, Path]) -> None:
-    content = yaml.safe_load(place.run("kubeconfig", "merge", *reversed(two)).out)
+    content = yaml.safe_load(place.run("kubeconfig", "merge", "--first-wins", *reversed(two)).out)
     servers = {entry["name"]: entry["cluster"]["server"] for entry in content["clusters"]}
     assert servers == {"1e3": "https://e:6443", "kubernetes": "https://b:6443"}
     assert content["extensions"] == [{"name": "x", "extension": {"other": 2}}]
@@ -281,7 +353,7 @@ def test_a_file_too_large_for_a_certificate_is_not_cut_off(place: TeamCluster) -
 
 def test_into_a_file_whose_paths_are_relative_to_it(place: TeamCluster, two: tuple[Path, Path]) -> None:
     out = two[0].parent / "all"
-    result = place.run("kubeconfig", "merge", *two, "--out", out)
+    result = place.run("kubeconfig", "merge", "--first-wins", *two, "--out", out)
     assert (result.code, result.out) == (0, "")
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     content = yaml.safe_load(out.read_text())

@@ -147,6 +147,33 @@ def test_every_field_of_an_action_has_a_case() -> None:
     assert {each.name for each in fields(Reissuance)} - {"will_expire"} == REISSUANCES.keys()
 
 
+@pytest.mark.parametrize("same", [0, 30, 70, 79, 80, 81, 300])
+def test_of_long_values_the_part_that_differs_is_said(
+    same: int, inventory: Inventory, tmp_path: Path
+) -> None:
+    def plan_for(end: str) -> Plan:
+        return of_actions(replace(ACTION, details=("x" * same + end + "y" * 200,)))
+
+    reviewed = saved(plan_for("10.0.0.12"), inventory, tmp_path / "plan.json")
+    with pytest.raises(PkigenError, match="the saved plan is stale") as refused:
+        reviewed.require_current(plan_content(plan_for("10.0.0.13"), inventory, EmptyView()))
+    before, now = str(refused.value).split(" → ")
+    assert before != now
+    assert "10.0.0.12" in before
+    assert "10.0.0.13" in now
+    assert len(now) < 120
+
+
+def test_of_a_long_value_that_grows_the_new_end_is_said(inventory: Inventory, tmp_path: Path) -> None:
+    names = tuple(f"name-{number}.example.com becomes a SAN" for number in range(20))
+    reviewed = saved(of_actions(replace(ACTION, details=names)), inventory, tmp_path / "plan.json")
+    with pytest.raises(PkigenError, match="the saved plan is stale") as refused:
+        reviewed.require_current(
+            plan_content(of_actions(replace(ACTION, details=(*names, "and late"))), inventory, EmptyView())
+        )
+    assert "and late" in str(refused.value).split(" → ")[1]
+
+
 def test_the_same_plan_a_moment_later(inventory: Inventory, tmp_path: Path) -> None:
     later = replace(REISSUANCE, will_expire=REISSUANCE.will_expire + timedelta(seconds=9))
     now = plan_content(of_actions(replace(ACTION, reissuance=later)), inventory, EmptyView())

@@ -45,7 +45,7 @@ def test_a_spec_that_is_not_there(pkigen: InProcess, tmp_path: Path, command: st
 def test_a_directory_as_spec(pkigen: InProcess, tmp_path: Path, command: str) -> None:
     result = pkigen(command, tmp_path)
     assert (result.code, result.out) == (2, "")
-    assert f"{tmp_path}: cannot be read: is a directory" in result.err
+    assert result.error == f"{tmp_path} is a directory, not a spec"
 
 
 @pytest.mark.parametrize("command", WITH_SPEC)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.cli.program import DAY, NOW, InProcess, photograph
+from tests.cli.program import DAY, NOW, REPOSITORY, InProcess, photograph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,17 +116,50 @@ def test_prometheus(pkigen: InProcess, tree: Path) -> None:
     assert ends[str(tree / API_SERVER)] == 365 * 86400
     begun = {labels["filepath"]: value for labels, value in samples["x509_cert_valid_since_seconds"]}
     assert begun[str(tree / API_SERVER)] == 300  # kubeadm backdates by five minutes
-    assert samples["x509_read_errors"] == [({}, 0)]
-    assert samples["x509_read_timestamp"] == [({}, int(NOW.timestamp()))]
+    place = {"cluster": "home", "directory": str(tree)}
+    assert samples["x509_read_errors"] == [(place, 0)]
+    assert samples["x509_read_timestamp"] == [(place, int(NOW.timestamp()))]
+
+
+def collected(*texts: str) -> Samples:
+    """Several text files as node_exporter's collector takes them together: two that collide are an error."""
+    described: dict[str, tuple[str, str]] = {}
+    samples: Samples = {}
+    for text in texts:
+        for family in text_string_to_metric_families(text):
+            said = (family.documentation, family.type)
+            assert described.setdefault(family.name, said) == said
+            for sample in family.samples:
+                known = samples.setdefault(sample.name, [])
+                assert sample.labels not in [labels for labels, _ in known]
+                known.append((sample.labels, int(sample.value)))
+    return samples
+
+
+def test_the_files_of_two_clusters_lie_side_by_side(
+    pkigen: InProcess, tree: Path, made: Path, spec: Path, tmp_path: Path
+) -> None:
+    from tests.cli.program import copy_of  # noqa: PLC0415
+
+    namesake = copy_of(made / "home", tmp_path / "namesake")
+    (tree / API_SERVER).write_bytes(b"nothing")  # one whose certificates cannot all be read
+    spec.write_text(spec.read_text().replace("name: home", "name: away", 1))
+    assert pkigen("init", spec, "--out", tmp_path / "away").code == 0
+    texts = [pkigen("status", each, "-o", "prometheus").out for each in (tree, namesake, tmp_path / "away")]
+    samples = collected(*texts)
+    assert {len(found) for name, found in samples.items() if name.startswith("x509_read")} == {3}
+    for found in samples.values():
+        assert {labels.get("cluster") for labels, _ in found} == {"home", "away"}
 
 
 def test_prometheus_of_a_tree_that_is_not_well(pkigen: InProcess, tree: Path) -> None:
     (tree / API_SERVER).write_bytes(b"nothing")
     pkigen.now += 400 * DAY
     samples = parsed(pkigen("status", tree, "-o", "prometheus").out)
-    assert samples["x509_read_errors"] == [({}, 1)]
+    assert [value for _, value in samples["x509_read_errors"]] == [1]
     broken = [labels for labels, value in samples["x509_cert_error"] if value]
-    assert broken == [{"filename": "apiserver.crt", "filepath": str(tree / API_SERVER)}]
+    place = {"cluster": "home", "filename": "apiserver.crt", "filepath": str(tree / API_SERVER)}
+    assert broken == [place]
     assert sum(value for _, value in samples["x509_cert_expired"]) == 13
     assert len(samples["x509_cert_not_after"]) == 16
 
@@ -251,6 +284,27 @@ def test_fail_within(pkigen: InProcess, tree: Path, later: int, window: str, cod
     assert result.out.startswith("NODE")
 
 
+@pytest.mark.parametrize(("later", "overdue"), [(0, 0), (9, 0), (21, 1), (334, 1), (336, 14), (3649, 17)])
+def test_fail_within_the_own_renew_before(pkigen: InProcess, tree: Path, later: int, overdue: int) -> None:
+    """A user's certificate lives 30 days and is renewed 10 before its end, leaves one year, and 30."""
+    pkigen.now += later * DAY
+    result = pkigen("status", tree, "--fail-within", "renewBefore")
+    assert (result.code, result.err.count("finding: ")) == (4 if overdue else 0, overdue)
+
+
+def test_a_leaf_that_its_ca_shortens_is_due_in_the_last_third_of_its_life(
+    pkigen: InProcess, tree: Path, spec: Path
+) -> None:
+    pkigen.now += 3643 * DAY
+    assert pkigen("renew", spec, "--all", "--out", tree, "--yes").code == 0
+    result = pkigen("status", tree, "--fail-within", "renewBefore")
+    assert "finding: ca: " in result.err  # a CA is not renewed with the leaves
+    assert "finding: cp-1/apiserver: " not in result.err
+    pkigen.now += 5 * DAY
+    result = pkigen("status", tree, "--fail-within", "renewBefore")
+    assert "finding: cp-1/apiserver: expires within its renewBefore" in result.err
+
+
 def test_fail_within_finds_what_is_broken_too(pkigen: InProcess, tree: Path) -> None:
     (tree / API_SERVER).unlink()
     result = pkigen("status", tree, "--fail-within", "1h", "-o", "json")
@@ -281,6 +335,22 @@ def test_fail_within_is_not_about_what_works_all_the_same(pkigen: InProcess, tre
     (tree / API_SERVER).chmod(0o666)
     assert pkigen("status", tree, "--fail-within", "1h").code == 0
     assert pkigen("verify", tree).code == 4
+
+
+def test_what_is_recommended_is_green_on_the_first_trees_of_the_readme(
+    pkigen: InProcess, tmp_path: Path
+) -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    (first,) = re.findall(r"```yaml\n(apiVersion: pkigen.*?)```", readme, re.DOTALL)
+    (tmp_path / "cluster.yaml").write_text(first)
+    assert "pkigen init examples/ha.yaml" in readme
+    unit = (REPOSITORY / "examples/systemd/pkigen-status.service").read_text()
+    (recommended,) = re.findall(r"^ExecStart=.*(--fail-within \S+)$", unit, re.MULTILINE)
+    assert recommended in readme
+    for number, spec in enumerate((tmp_path / "cluster.yaml", REPOSITORY / "examples/ha.yaml")):
+        tree = tmp_path / f"tree-{number}"
+        assert pkigen("init", spec, "--out", tree).code == 0
+        assert pkigen("status", tree, *recommended.split()).code == 0
 
 
 @pytest.mark.parametrize("command", ["status", "verify", "rollback"])

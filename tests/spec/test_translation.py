@@ -235,6 +235,11 @@ REFUSED = [
         spec("  apiServer: {certSANs: api.internal}\n"),
         "7:25: spec.apiServer.certSANs: must be a list: write [api.internal]",
     ),
+    case(
+        "lines-for-list",
+        spec('  apiServer: {certSANs: "api\\nok: nothing is wrong"}\n'),
+        r"7:25: spec.apiServer.certSANs: must be a list: write ['api\nok: nothing is wrong']",
+    ),
     case("null-list", spec("  users:\n"), "7:9: spec.users: is empty: give it a value or remove the key"),
     case(
         "mapping-for-text",

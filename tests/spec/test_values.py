@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from pydantic import ValidationError
 
 from pkigen.spec.model import Certificates
-from pkigen.spec.values import parse_period
+from pkigen.spec.values import parse_host_port, parse_period, parse_san
 from tests.spec.sources import assert_starts, case, more_nodes, problems, spec, swapped, users
 
 REFUSED = [
@@ -42,7 +44,7 @@ REFUSED = [
     case(
         "endpoint-url",
         spec("  controlPlaneEndpoint: https://api:6443\n"),
-        "7:25: spec.controlPlaneEndpoint: must be a host or host:port; write IPv6 as [address]:port",
+        "7:25: spec.controlPlaneEndpoint: must be a host or host:port alone, without https:// in front",
     ),
     case(
         "endpoint-any",
@@ -255,6 +257,60 @@ REFUSED = [
 @pytest.mark.parametrize(("source", "expected"), REFUSED)
 def test_problems(source: str | bytes, expected: tuple[str, ...]) -> None:
     assert_starts(problems(source), expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "refusal"),
+    [
+        ("[2001:db8:]:6443", "must be an IP address, not '2001:db8:'"),
+        ("[2001:db8::1", "write IPv6 as [address]:port"),
+        ("2001:db8::1]:6443", "write IPv6 as [address]:port"),
+        ("[2001:db8::1]6443", "write IPv6 as [address]:port"),
+        ("[2001:db8::1]:", "write IPv6 as [address]:port"),
+        ("[2001:db8::1]:http", "write IPv6 as [address]:port"),
+        ("2001:db8:::6443", "write IPv6 as [address]:port"),
+        ("[2001:db8::1]:0", "must have a port between 1 and 65535"),
+        ("api.example.com:65536", "must have a port between 1 and 65535"),
+        ("[fe80::1%eth0]:6443", "must not have a zone ('%')"),
+        ("[::ffff:10.0.0.1]:6443", "is an IPv4-mapped IPv6 address"),
+        ("[api.example.com]:6443", "must be an IP address, not 'api.example.com'"),
+        ("[]:6443", "must be a host or host:port"),
+        (":6443", "must be a host or host:port"),
+        ("", "must be a host or host:port"),
+        ("api:https", "must be a host or host:port"),
+        ("api:", "must be a host or host:port"),
+        ("user@api:6443", "must be a host or host:port"),
+        ("api:6443/", "must be a host or host:port"),
+        ("HTTPS://api:6443", "must be a host or host:port alone, without https:// in front"),
+        ("https://[2001:db8::1]:6443", "must be a host or host:port alone, without https:// in front"),
+        ("10.0.0.256:6443", "must be an IP address, not '10.0.0.256'"),
+        ("010.0.0.1:6443", "which others read as octal: write 10.0.0.1"),
+    ],
+)
+def test_what_is_no_host_and_port(value: str, refusal: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(refusal)):
+        parse_host_port(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "refusal"),
+    [
+        ("https://api.example.com:6443/", "without scheme, port and path: write api.example.com"),
+        ("api.example.com:6443", "without scheme, port and path: write api.example.com"),
+        ("[2001:db8::1]", "without scheme, port and path: write 2001:db8::1"),
+        ("10.0.0.1:6443", "without scheme, port and path: write 10.0.0.1"),
+        ("*.example.com/x", "without scheme, port and path: write *.example.com"),
+        ("[2001:db8:]:6443", "without scheme, port, brackets and path, not '[2001:db8:]:6443'"),
+        ("api.example.com:", "without scheme, port, brackets and path, not 'api.example.com:'"),
+        ("user@api:6443", "without scheme, port, brackets and path, not 'user@api:6443'"),
+        ("api_x", "must be an IP address, a DNS name or *. and a DNS name, not 'api_x'"),
+        ("2001:db8:::1", "must be an IP address, not '2001:db8:::1'"),
+        ("fe80::1%eth0", "must not have a zone"),
+    ],
+)
+def test_what_is_more_than_a_name(value: str, refusal: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(refusal)):
+        parse_san(value)
 
 
 @pytest.mark.parametrize("value", [True, 0, 1.5, None, -3])

@@ -8,7 +8,7 @@ import typer
 
 from pkigen.cli.options import YesOption
 from pkigen.cli.resealed import DirectoryArgument, carry_out
-from pkigen.cli.session import Session, open_directory
+from pkigen.cli.session import Naming, Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.state.encryption import Resealing
@@ -32,6 +32,6 @@ def decrypt(
     def vaults(session: Session, store: Store) -> tuple[Vault, Vault]:
         return session.unlocking.vault(store), PlainVault()
 
-    session = open_directory(system_of(context), directory, spec=None, templates=None)
+    session = open_directory(system_of(context), directory, naming=Naming.ARGUMENT)
     session = session.with_keys(unlocking)
     carry_out(session, Resealing.DECRYPT, ready=ready, vaults=vaults, yes=yes)

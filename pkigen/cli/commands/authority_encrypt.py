@@ -8,7 +8,7 @@ import typer
 
 from pkigen.cli.options import YesOption
 from pkigen.cli.resealed import DirectoryArgument, carry_out
-from pkigen.cli.session import Session, open_directory
+from pkigen.cli.session import Naming, Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import (
     AuthorityFdOption,
@@ -47,5 +47,5 @@ def encrypt(
     def vaults(_session: Session, _store: Store) -> tuple[Vault, Vault]:
         return PlainVault(), SealedVault.new(locking.seal())
 
-    session = open_directory(system_of(context), directory, spec=None, templates=None)
+    session = open_directory(system_of(context), directory, naming=Naming.ARGUMENT)
     carry_out(session, Resealing.ENCRYPT, ready=ready, vaults=vaults, yes=yes)

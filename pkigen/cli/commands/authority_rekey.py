@@ -9,7 +9,7 @@ import typer
 
 from pkigen.cli.options import YesOption
 from pkigen.cli.resealed import DirectoryArgument, carry_out
-from pkigen.cli.session import Session, open_directory
+from pkigen.cli.session import Naming, Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import Locking, RecipientOption, Unlocking, unlocked
 from pkigen.errors import UsageError
@@ -64,6 +64,6 @@ def rekey(
         old = session.unlocking.vault(store)
         return old, SealedVault.new(locking.seal())
 
-    session = open_directory(system_of(context), directory, spec=None, templates=None)
+    session = open_directory(system_of(context), directory, naming=Naming.ARGUMENT)
     session = session.with_keys(unlocking)
     carry_out(session, Resealing.REKEY, ready=ready, vaults=vaults, yes=yes)

@@ -13,8 +13,9 @@ from pkigen.cli.options import Format, FormatOption, RunbookOption
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_text import consequences_text
-from pkigen.cli.session import open_directory
+from pkigen.cli.session import Naming, open_directory
 from pkigen.cli.system import system_of
+from pkigen.cli.values import backup_id
 from pkigen.reconcile.restore import plan_rollback
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ def changes(
     backup: Annotated[
         str | None,
         typer.Argument(
-            metavar="ID", help="Start with the change that left this backup; by default the newest."
+            metavar="ID",
+            help="Start with the change that left this backup; by default the newest.",
+            callback=backup_id,
         ),
     ] = None,
     *,
@@ -46,7 +49,7 @@ def changes(
     With an ID, that change and all since count as one, as for trees that are carried to the nodes once.
     `pkigen rollback --list` lists the IDs.
     """
-    session = open_directory(system_of(context), directory, spec=None, templates=None, reports_only=True)
+    session = open_directory(system_of(context), directory, naming=Naming.OPTION, reports_only=True)
     with session.reading() as store:
         session = session.at(store)
         planned = plan_rollback(store, backup)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pkigen.access import merge
+from pkigen.access.collisions import CollisionError
 from pkigen.access.kubeconfig_summary import lines
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG, Kubeconfig, encode, load
 from pkigen.cli.access_input import LARGEST_REFERENCE, read_bounded, read_reference
@@ -15,7 +16,7 @@ from pkigen.cli.console import note, say
 from pkigen.cli.outputs import write_secret
 from pkigen.cli.reports.tables import page
 from pkigen.cli.system import system_of
-from pkigen.errors import AccessError
+from pkigen.errors import AccessError, UsageError
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Merge kubeconfigs as kubectl does, or explain one."
@@ -45,12 +46,22 @@ def merge_kubeconfigs(
             help="Refuse users whose credential comes from a program that kubectl would run.",
         ),
     ] = True,
+    rename: Annotated[
+        bool,
+        typer.Option("--rename", help="Give names that mean something else in a later file a number there."),
+    ] = False,
+    first_wins: Annotated[
+        bool,
+        typer.Option("--first-wins", help="Let the first file decide, as kubectl does; the rest is lost."),
+    ] = False,
 ) -> None:
-    """Merge kubeconfigs with kubectl's precedence.
+    """Merge kubeconfigs, so that nothing of them is lost.
 
-    The first file that has a name decides what it means; whatever that hides is named. Relative paths become
-    absolute, or relative to FILE's directory with --out.
+    A name that means one thing in one file and another in the next is refused, unless --rename or
+    --first-wins says what becomes of it. Relative paths become absolute, or relative to FILE's directory with
+    --out.
     """
+    precedence = _precedence(rename=rename, first_wins=first_wins)
     configs = [_read(path) for path in files]
     if exec_free:
         for config in configs:
@@ -58,7 +69,7 @@ def merge_kubeconfigs(
                 raise AccessError(
                     fault, hint="a kubeconfig should not start programs: leave it out, or add --allow-exec"
                 )
-    merged = merge.merge(configs)
+    merged = _merged(configs, precedence)
     config = merged.config
     if flatten:
         config = merge.flattened(config, _referenced)
@@ -71,6 +82,23 @@ def merge_kubeconfigs(
         note(f"kubeconfig: {out}")
     else:
         say(encode(config))
+
+
+def _precedence(*, rename: bool, first_wins: bool) -> merge.Precedence:
+    if rename and first_wins:
+        raise UsageError("--rename and --first-wins exclude each other")
+    if rename:
+        return merge.Precedence.RENAMED
+    return merge.Precedence.FIRST_WINS if first_wins else merge.Precedence.REFUSED
+
+
+def _merged(configs: list[Kubeconfig], precedence: merge.Precedence) -> merge.Merged:
+    try:
+        return merge.unambiguous(configs, precedence)
+    except CollisionError as error:
+        for collision in error.collisions:
+            note(str(collision))
+        raise
 
 
 @app.command()

@@ -29,7 +29,7 @@ from pkigen.cli.options import (
 from pkigen.cli.outputs import make_directory, write_text
 from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption, PassphraseSource, read_identity
 from pkigen.cli.reports.rescue_runbook import rescue_runbook
-from pkigen.cli.session import Session, open_directory, open_spec
+from pkigen.cli.session import Naming, Session, open_directory, open_spec
 from pkigen.cli.system import System, system_of
 from pkigen.cli.unlock import Unlocking, unlocked_beside
 from pkigen.crypto.age import is_passphrase_sealed
@@ -155,7 +155,9 @@ def _from_kit(
         f"serial {kit.label.serial}: it does not contain what was issued or rotated later"
     )
     overrides = root / KIT_TEMPLATES
-    return open_directory(system, root, spec=None, templates=overrides if overrides.is_dir() else None)
+    return open_directory(
+        system, root, naming=Naming.OPTION, templates=overrides if overrides.is_dir() else None
+    )
 
 
 def _opened(file: Path, *, pin: str | None, source: PassphraseSource, identity: Path | None) -> Bundle:

@@ -14,8 +14,9 @@ from pkigen.cli.options import ForceOption, RunbookOption, YesOption
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.reports.backups_text import backups_text
 from pkigen.cli.reports.plan_text import consequences_text
-from pkigen.cli.session import open_directory
+from pkigen.cli.session import Naming, open_directory
 from pkigen.cli.system import system_of
+from pkigen.cli.values import backup_id
 from pkigen.errors import PkigenError
 from pkigen.reconcile.restore import plan_rollback, roll_back
 from pkigen.rotation.going_back import ProposedRollback, propose_rollback
@@ -27,7 +28,8 @@ app = typer.Typer(add_completion=False)
 def rollback(
     context: typer.Context,
     backup: Annotated[
-        str | None, typer.Argument(metavar="ID", help="Which backup; the newest by default.")
+        str | None,
+        typer.Argument(metavar="ID", help="Which backup; the newest by default.", callback=backup_id),
     ] = None,
     *,
     directory: Annotated[Path, typer.Option("--out", metavar="DIR", help="The PKI directory.")] = Path(),
@@ -41,7 +43,7 @@ def rollback(
     The change that left the backup is undone, and all since, as one change with a backup of its own. Keys of
     the authority that would come back or go, and connections that would break, are risks, as in any plan.
     """
-    session = open_directory(system_of(context), directory, spec=None, templates=None, reports_only=True)
+    session = open_directory(system_of(context), directory, naming=Naming.OPTION, reports_only=True)
     if listing:
         with session.reading() as store:
             say(backups_text(store.backups()))

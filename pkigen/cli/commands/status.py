@@ -16,14 +16,19 @@ from pkigen.cli.outputs import write_text
 from pkigen.cli.reports import status_forms, structured
 from pkigen.cli.reports.plan_text import offline_text, rotations_text
 from pkigen.cli.reports.status import StatusRow, due, rows
-from pkigen.cli.session import Session, open_directory
+from pkigen.cli.session import Naming, Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
+from pkigen.notation import format_duration
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from pkigen.airgap.carrier.requests import RequestSet
 
 app = typer.Typer(add_completion=False)
+
+_RENEW_BEFORE = "renewBefore"
 
 
 class Form(enum.StrEnum):
@@ -59,7 +64,8 @@ def status(
         typer.Option(
             "--fail-within",
             metavar="DURATION",
-            help=f"Exit {ExitCode.FINDINGS} if anything expires within this time, such as 720h.",
+            help=f"Exit {ExitCode.FINDINGS} if anything expires within this time, such as 720h, or with "
+            f"`{_RENEW_BEFORE}` within its own renewBefore.",
         ),
     ] = None,
     templates: TemplatesOption = None,
@@ -68,8 +74,15 @@ def status(
 
     CAs, kubeconfigs, kubelets and the service account key are included.
     """
-    window = duration(fail_within, "--fail-within") if fail_within is not None else None
-    session = open_directory(system_of(context), directory, spec=spec, templates=templates, reports_only=True)
+    window = None if fail_within in {None, _RENEW_BEFORE} else duration(fail_within, "--fail-within")
+    session = open_directory(
+        system_of(context),
+        directory,
+        naming=Naming.ARGUMENT_AND_SPEC,
+        spec=spec,
+        templates=templates,
+        reports_only=True,
+    )
     with session.reading() as store:
         session = session.at(store)
         found = list(rows(session.inventory, store, session.renderer, now=session.now))
@@ -79,11 +92,15 @@ def status(
         write_text(textfile, content)
     else:
         say(content)
-    if window is None:
-        return
-    overdue = [row for row in found if due(row, now=session.now, within=window)]
+    if fail_within is not None:
+        _fail_if_due(found, session.now, window)
+
+
+def _fail_if_due(found: list[StatusRow], now: datetime, window: timedelta | None) -> None:
+    overdue = [row for row in found if due(row, now=now, within=window)]
+    limit = "its renewBefore" if window is None else format_duration(window)
     for row in overdue:
-        note(f"finding: {row.id}: {'; '.join(row.details) or f'expires within {fail_within}'}")
+        note(f"finding: {row.id}: {'; '.join(row.details) or f'expires within {limit}'}")
     if overdue:
         raise typer.Exit(ExitCode.FINDINGS)
 
@@ -99,7 +116,9 @@ def _written(found: list[StatusRow], session: Session, output: Form, requests: R
             ]
             return "\n".join(lines) + "\n"
         case Form.PROMETHEUS:
-            return status_forms.prometheus(found, now=session.now, root=str(session.root.absolute()))
+            return status_forms.prometheus(
+                found, cluster=cluster, now=session.now, root=str(session.root.absolute())
+            )
         case Form.ICS:
             return status_forms.calendar(found, cluster=cluster, now=session.now)
         case _:

@@ -13,7 +13,7 @@ from pkigen.cli.console import note, say, say_line
 from pkigen.cli.options import Format, FormatOption, TemplatesOption
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.live_text import live_text
-from pkigen.cli.session import Session, open_directory
+from pkigen.cli.session import Naming, Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.notation import format_duration
@@ -56,7 +56,14 @@ def verify(
     The ledger and the lock file are verified too.
     """
     within = duration(timeout, "--timeout")
-    session = open_directory(system_of(context), directory, spec=spec, templates=templates, reports_only=True)
+    session = open_directory(
+        system_of(context),
+        directory,
+        naming=Naming.ARGUMENT_AND_SPEC,
+        spec=spec,
+        templates=templates,
+        reports_only=True,
+    )
     if live:
         _verify_live(session, output, within=within)
         return

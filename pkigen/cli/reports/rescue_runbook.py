@@ -169,7 +169,7 @@ class _RescueRunbook:
             "joining nodes: kube-public/cluster-info contains the CA certificate too: write it again",
             f"proof: pkigen verify --live {self._directory}",
             "then: make a new rescue kit (`pkigen bundle create --rescue`), and put",
-            "`pkigen status --fail-within 720h` on a timer",
+            "`pkigen status --fail-within renewBefore` on a timer",
         ]
         return lines
 

@@ -9,7 +9,7 @@ from pkigen.desired.generations import InKubeconfig
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair, DesiredToken
 from pkigen.reconcile.survey import Survey
 from pkigen.state.authority import look_at_all
-from pkigen.state.reasons import USELESS
+from pkigen.state.reasons import USELESS, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +29,9 @@ class StatusRow:
     """One certificate or token, or the service account key, which does not expire.
 
     `expires` is the certificate's own end; `effective` is the earliest end along its chain, when it stops
-    working. `reasons` is empty where nothing is wrong; `works` is False where it is of no use as it is.
-    `embedded_key` is the user's name in the kubeconfig that it stands in, None where it stands in none.
+    working. From `due_from` on it is inside its own `renewBefore`, or in the last third of its life where its
+    CA has shortened that. `reasons` is empty where nothing is wrong; `works` is False where it is of no use
+    as it is. `embedded_key` is the user's name in the kubeconfig that it stands in, else None.
     """
 
     id: str
@@ -42,6 +43,7 @@ class StatusRow:
     certificate: x509.Certificate | None
     expires: datetime | None
     effective: datetime | None
+    due_from: datetime | None
     reasons: tuple[str, ...]
     details: tuple[str, ...]
     works: bool
@@ -58,9 +60,19 @@ def rows(inventory: Inventory, reader: Reader, renderer: Renderer, *, now: datet
             yield _row(inventory, surveyed.item, surveyed, said.get(surveyed.item.id))
 
 
-def due(found: StatusRow, *, now: datetime, within: timedelta) -> bool:
-    """Whether something stops working within that time, or does not work already."""
-    return not found.works or (found.effective is not None and found.effective - now <= within)
+def due(found: StatusRow, *, now: datetime, within: timedelta | None) -> bool:
+    """Whether something stops working within that time, or does not work already.
+
+    Args:
+        found: The object.
+        now: The moment that counts.
+        within: The time; None for each object's own `renewBefore`.
+    """
+    if not found.works or (within is None and str(Reason.EXPIRES_SOON) in found.reasons):
+        return True
+    if within is None:
+        return found.due_from is not None and found.due_from <= now
+    return found.effective is not None and found.effective - now <= within
 
 
 def _row(
@@ -90,6 +102,9 @@ def _plain_row(item: DesiredKeyPair | DesiredToken, surveyed: Surveyed) -> Statu
         certificate=None,
         expires=surveyed.expires,
         effective=surveyed.expires,
+        due_from=surveyed.expires - item.renew_before
+        if isinstance(item, DesiredToken) and surveyed.expires
+        else None,
         is_certificate=False,
         reasons=_reasons(surveyed),
         details=_details(surveyed),
@@ -99,6 +114,7 @@ def _plain_row(item: DesiredKeyPair | DesiredToken, surveyed: Surveyed) -> Statu
 
 def _certificate_row(inventory: Inventory, item: DesiredCertificate, surveyed: Surveyed) -> StatusRow:
     certificate = surveyed.observed.certificate if surveyed.observed else None
+    effective = _effective_end(certificate, surveyed.issuer)
     return StatusRow(
         id=item.id,
         node=item.node,
@@ -108,7 +124,8 @@ def _certificate_row(inventory: Inventory, item: DesiredCertificate, surveyed: S
         embedded_key=_user(inventory, item),
         certificate=certificate,
         expires=certificate.not_valid_after_utc if certificate else None,
-        effective=_effective_end(certificate, surveyed.issuer),
+        effective=effective,
+        due_from=_due_from(certificate, effective, item.renew_before),
         reasons=_reasons(surveyed),
         details=_details(surveyed),
         works=_works(surveyed),
@@ -121,6 +138,15 @@ def _effective_end(certificate: x509.Certificate | None, issuer: CACertificates 
         return None
     above = () if issuer is None else (issuer.certificate, *issuer.chain)
     return min(link.not_valid_after_utc for link in (certificate, *above))
+
+
+def _due_from(
+    certificate: x509.Certificate | None, effective: datetime | None, renew_before: timedelta
+) -> datetime | None:
+    if certificate is None or effective is None:
+        return None
+    # As `renewBefore` itself, which is at most a third of the validity that was asked for.
+    return effective - min(renew_before, (effective - certificate.not_valid_before_utc) / 3)
 
 
 def _reasons(surveyed: Surveyed) -> tuple[str, ...]:

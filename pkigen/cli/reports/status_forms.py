@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -71,24 +72,43 @@ _METRICS = {
 }
 
 
-def prometheus(found: Iterable[StatusRow], *, now: datetime, root: str) -> str:
-    """Prometheus text with the metric and label names of enix/x509-certificate-exporter, versions 3 and 4."""
+def prometheus(found: Iterable[StatusRow], *, cluster: str, now: datetime, root: str) -> str:
+    """Prometheus text with the metric and label names of enix/x509-certificate-exporter, versions 3 and 4.
+
+    Every sample has the cluster, too: the files of several clusters lie side by side for one node_exporter,
+    which fails where two samples have the same name and labels. Clusters of one name differ in the directory.
+    """
     all_rows = list(found)
+    places = _PlaceLabels(cluster=cluster, root=PurePosixPath(root))
     lines = [
-        *_certificate_gauges([row for row in all_rows if row.is_certificate], now, root),
-        *_token_gauge([row for row in all_rows if not row.is_certificate], root),
-        *_reading_gauges(all_rows, now),
+        *_certificate_gauges([row for row in all_rows if row.is_certificate], now, places),
+        *_token_gauge([row for row in all_rows if not row.is_certificate], places),
+        *_reading_gauges(all_rows, now, places),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _certificate_gauges(found: list[StatusRow], now: datetime, root: str) -> Iterator[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PlaceLabels:
+    """What the labels say of the PKI directory; its root is absolute."""
+
+    cluster: str
+    root: PurePosixPath
+
+    def of(self, row: StatusRow) -> dict[str, str]:
+        """Where something stands."""
+        path = self.root / row.path
+        embedded = {"embedded_kind": "user", "embedded_key": row.embedded_key} if row.embedded_key else {}
+        return {"cluster": self.cluster, "filename": path.name, "filepath": str(path), **embedded}
+
+
+def _certificate_gauges(found: list[StatusRow], now: datetime, places: _PlaceLabels) -> Iterator[str]:
     readable = [
-        (_certificate_labels(row, row.certificate, root), row.certificate)
+        (_certificate_labels(row, row.certificate, places), row.certificate)
         for row in found
         if row.certificate is not None
     ]
-    unreadable = [_labels(_place(row, root)) for row in found if row.certificate is None]
+    unreadable = [_labels(places.of(row)) for row in found if row.certificate is None]
     for metric, explanation in _METRICS.items():
         samples = ((labels, _value(metric, certificate, now)) for labels, certificate in readable)
         yield from _gauge(metric, explanation, samples)
@@ -96,10 +116,10 @@ def _certificate_gauges(found: list[StatusRow], now: datetime, root: str) -> Ite
     yield from _gauge("x509_cert_error", "1 if the certificate cannot be read, 0 otherwise.", faults)
 
 
-def _token_gauge(found: list[StatusRow], root: str) -> Iterator[str]:
+def _token_gauge(found: list[StatusRow], places: _PlaceLabels) -> Iterator[str]:
     """The exporter knows no tokens, so this name is pkigen's own; without a token there is no such metric."""
     tokens = [
-        (_labels({**_place(row, root), "id": row.id}), int(row.expires.timestamp()))
+        (_labels({**places.of(row), "id": row.id}), int(row.expires.timestamp()))
         for row in found
         if row.expires is not None
     ]
@@ -107,10 +127,15 @@ def _token_gauge(found: list[StatusRow], root: str) -> Iterator[str]:
         yield from _gauge("pkigen_token_not_after", "Unix timestamp of the token's expiry.", tokens)
 
 
-def _reading_gauges(found: list[StatusRow], now: datetime) -> Iterator[str]:
+def _reading_gauges(found: list[StatusRow], now: datetime, places: _PlaceLabels) -> Iterator[str]:
     unreadable = sum(row.certificate is None and row.is_certificate for row in found)
-    yield from _gauge("x509_read_errors", "Number of certificates that cannot be read.", [("", unreadable)])
-    yield from _gauge("x509_read_timestamp", "Unix timestamp of this reading.", [("", int(now.timestamp()))])
+    labels = _labels({"cluster": places.cluster, "directory": str(places.root)})
+    yield from _gauge(
+        "x509_read_errors", "Number of certificates that cannot be read.", [(labels, unreadable)]
+    )
+    yield from _gauge(
+        "x509_read_timestamp", "Unix timestamp of this reading.", [(labels, int(now.timestamp()))]
+    )
 
 
 _ATTRIBUTES = frozenset({"C", "ST", "L", "O", "OU", "CN"})
@@ -185,21 +210,15 @@ def _value(metric: str, certificate: x509.Certificate, now: datetime) -> int:
             return int(now > end)
 
 
-def _certificate_labels(row: StatusRow, certificate: x509.Certificate, root: str) -> str:
+def _certificate_labels(row: StatusRow, certificate: x509.Certificate, places: _PlaceLabels) -> str:
     return _labels(
         {
-            **_place(row, root),
+            **places.of(row),
             "serial_number": str(certificate.serial_number),
             **_names("issuer", certificate.issuer),
             **_names("subject", certificate.subject),
         }
     )
-
-
-def _place(row: StatusRow, root: str) -> dict[str, str]:
-    path = PurePosixPath(root) / row.path
-    embedded = {"embedded_kind": "user", "embedded_key": row.embedded_key} if row.embedded_key else {}
-    return {"filename": path.name, "filepath": str(path), **embedded}
 
 
 def _names(prefix: str, name: x509.Name) -> dict[str, str]:

@@ -1,0 +1,120 @@
+"""What the spec takes back from a person, and what of it stays in the cluster nevertheless."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.program import DAY, HOME, InProcess, Result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NODES = HOME.partition("  users:\n")[0]
+ACCESS = """\
+  users:
+    - name: dev1
+      groups: [dev, web team]
+      clusterRoles: [view]
+      roles:
+        - {namespace: web, role: deployer}
+        - {namespace: web, rules: [{apiGroups: [""], verbs: [get], resources: [pods]}]}
+    - {name: Ann Lee, clusterRoles: [edit]}
+    - kind: ServiceAccount
+      name: bot
+      namespace: ci
+      uid: 3f2b0c1e-8d5a-4c07-9b6e-2a1d4f5e6c7b
+      clusterRoles: [view]
+"""
+
+
+@pytest.fixture
+def tree(pkigen: InProcess, tmp_path: Path) -> Path:
+    (tmp_path / "before.yaml").write_text(NODES + ACCESS)
+    assert pkigen("init", tmp_path / "before.yaml", "--out", tmp_path / "tree").code == 0
+    return tmp_path / "tree"
+
+
+def planned(pkigen: InProcess, tree: Path, users: str) -> Result:
+    (tree.parent / "after.yaml").write_text(NODES + users)
+    return pkigen("plan", tree.parent / "after.yaml", "--out", tree)
+
+
+def lines_below(result: Result, action: str) -> list[str]:
+    """The details that stand below one action of a plan."""
+    lines = iter(result.out.splitlines())
+    assert any(line.startswith(action) for line in lines), result.out
+    found = []
+    for line in lines:
+        if not line.startswith("    "):
+            break
+        found.append(line.strip())
+    return found
+
+
+def test_all_that_stays_of_somebody_who_goes(pkigen: InProcess, tree: Path) -> None:
+    result = planned(pkigen, tree, "")
+    reason, *stays = lines_below(result, "- remove addons/user-dev1.yaml")
+    assert reason == "it is no longer in the spec"
+    objects = [
+        ("Role pkigen:dev1 in namespace web", "role pkigen:dev1 --namespace web"),
+        (
+            "ClusterRoleBinding pkigen:dev1,clusterrole:view",
+            "clusterrolebinding pkigen:dev1,clusterrole:view",
+        ),
+        (
+            "RoleBinding pkigen:dev1,role:deployer in namespace web",
+            "rolebinding pkigen:dev1,role:deployer --namespace web",
+        ),
+        ("RoleBinding pkigen:dev1 in namespace web", "rolebinding pkigen:dev1 --namespace web"),
+    ]
+    assert stays == [
+        f"{each} stays in the cluster until it is deleted: `kubectl delete {command}`"
+        for each, command in objects
+    ]
+    _, works = lines_below(result, "- remove users/dev1.conf")
+    assert works == (
+        "client certificates of dev1 work until 2026-12-22 03:00 UTC and cannot be revoked; only what is "
+        "bound to the name and the groups dev, web team can be taken away"
+    )
+    (account,) = (
+        line for line in lines_below(result, "- remove addons/user-ci.bot") if "ServiceAccount" in line
+    )
+    assert account.endswith("`kubectl delete serviceaccount bot --namespace ci`")
+    assert lines_below(result, "- remove users/ci.bot.conf")[1:] == [
+        "the token in it works until 2026-12-22 03:00 UTC, or until its ServiceAccount is deleted"
+    ]
+
+
+def test_a_right_that_goes_stays_in_the_cluster_too(pkigen: InProcess, tree: Path) -> None:
+    result = planned(pkigen, tree, ACCESS.replace("clusterRoles: [edit]", "clusterRoles: [view]"))
+    details = lines_below(result, "~ rewrite addons/user-Ann=20Lee.yaml")
+    command = "`kubectl delete clusterrolebinding pkigen:Ann=20Lee,clusterrole:edit`"
+    stays = "ClusterRoleBinding pkigen:Ann=20Lee,clusterrole:edit stays in the cluster until it is deleted"
+    assert details[1:] == [f"{stays}: {command}"]
+    # What comes takes nothing away.
+    result = planned(pkigen, tree, ACCESS.replace("clusterRoles: [edit]", "clusterRoles: [edit, view]"))
+    assert "stays in the cluster" not in result.out
+
+
+def test_the_latest_certificate_of_a_person_counts(pkigen: InProcess, tree: Path) -> None:
+    pkigen.now += 5 * DAY
+    spec = tree.parent / "before.yaml"
+    assert pkigen("renew", spec, "user:dev1", "--out", tree, "--yes").code == 0
+    # A shorter one later: the renewed one goes on working.
+    pkigen.now += DAY
+    spec.write_text(spec.read_text().replace("groups: [dev, web team]", "groups: [dev]\n      validity: 24h"))
+    assert pkigen("apply", spec, "--out", tree, "--yes").code == 0
+    lines = lines_below(planned(pkigen, tree, ""), "- remove users/dev1.conf")
+    assert "client certificates of dev1 work until 2026-12-27 03:00 UTC" in lines[1]
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", b"\xff", b"[]\n---\nkind: 1\nmetadata: {name: x}\n"])
+def test_files_that_cannot_be_read_say_nothing(pkigen: InProcess, tree: Path, content: bytes) -> None:
+    for name in ("users/dev1.conf", "addons/user-dev1.yaml"):
+        (tree / name).write_bytes(content)
+    result = planned(pkigen, tree, "")
+    assert result.code == 0
+    for name in ("users/dev1.conf", "addons/user-dev1.yaml"):
+        assert lines_below(result, f"- remove {name}") == ["it is no longer in the spec"]
