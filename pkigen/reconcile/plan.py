@@ -33,7 +33,10 @@ class Reissuance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """What is to be done to one object; the class says what, `reason` says why."""
+    """What is to be done to one object; the class says what, `reason` says why.
+
+    `diff` are the hunks of a unified diff of its file, where that is rendered; no secret is in it.
+    """
 
     verb: ClassVar[str]
 
@@ -43,6 +46,7 @@ class Action:
     reason: Reason | None
     details: tuple[str, ...] = ()
     reissuance: Reissuance | None = None
+    diff: tuple[str, ...] = ()
 
 
 class Create(Action):

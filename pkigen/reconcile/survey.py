@@ -17,11 +17,18 @@ from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles, ca_id
 from pkigen.desired.items import DesiredCertificate, DesiredKubeconfig
 from pkigen.reconcile.checks import Case, Finding, examine
 from pkigen.reconcile.decision import Decision, Signer, decide
-from pkigen.reconcile.plan import Action, Await, Create, Reissuance, Reissue, Renew
-from pkigen.reconcile.survey_files import FileSurvey
+from pkigen.reconcile.file_diffs import kubeconfig_diff
+from pkigen.reconcile.plan import Action, Await, Create, Keep, Reissuance, Reissue, Renew
+from pkigen.reconcile.survey_files import FileSurvey, with_diff
 from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, wrong_modes
 from pkigen.state.materials import Materials
-from pkigen.state.observed import KEY_PLACEHOLDER, ObservedCertificate, Reader, observe_certificate
+from pkigen.state.observed import (
+    KEY_PLACEHOLDER,
+    ObservedCertificate,
+    Reader,
+    content_at,
+    observe_certificate,
+)
 from pkigen.state.reasons import Reason
 from pkigen.state.vault import is_encrypted
 
@@ -93,9 +100,26 @@ class Survey:
             around=self._around(item, observed),
         )
         action = self._action(item, decision, observed, issuer)
-        return Surveyed(
+        surveyed = Surveyed(
             item=item, action=action, findings=decision.findings, observed=observed, issuer=issuer
         )
+        return surveyed if isinstance(action, Keep) else with_diff(surveyed, self._diff(item, observed))
+
+    def _diff(self, item: DesiredCertificate, observed: ObservedCertificate) -> tuple[str, ...]:
+        """What changes around a certificate in its kubeconfig; that it is another one, the action says."""
+        if not isinstance(item.location, InKubeconfig):
+            return ()
+        kubeconfig = self.inventory.kubeconfigs[item.location.kubeconfig]
+        present = content_at(self.reader, kubeconfig.path)
+        if present is None or observed.certificate is None:
+            return ()
+        wanted = self.renderer.kubeconfig(
+            kubeconfig,
+            trust_bundle=self._files.trust_bundle(kubeconfig.trust) or b"",
+            certificate=certificate_pem(observed.certificate, *observed.chain),
+            key=KEY_PLACEHOLDER,
+        )
+        return kubeconfig_diff(present, wanted)
 
     def _findings(
         self, item: DesiredCertificate, observed: ObservedCertificate, issuer: CACertificates | None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.crypto.age import is_sealed
 from pkigen.crypto.service_account_tokens import TOKEN_PLACEHOLDER
+from pkigen.desired.generations import ENCRYPTION_KEY, ENCRYPTION_KEY_SIZE, encryption_key_path
 from pkigen.desired.items import (
     DesiredCopy,
     DesiredFile,
@@ -19,6 +20,7 @@ from pkigen.desired.items import (
 )
 from pkigen.reconcile.checks import Finding
 from pkigen.reconcile.decision import issuing
+from pkigen.reconcile.file_diffs import encryption_diff, file_diff, kubeconfig_diff
 from pkigen.reconcile.flag_changes import defines_component, flag_change
 from pkigen.reconcile.plan import Action, Create, Keep, Rewrite
 from pkigen.reconcile.surveyed import Selection, Surveyed, fault_finding, wrong_modes
@@ -123,11 +125,21 @@ class FileSurvey:
         key = self.materials.of(MaterialKind.SA_PUBLIC_KEY)
         found = examine_token(item, observed, key=key, now=self.now, renew_within=within)
         findings = self.selection.chosen(item.id, found)
-        if findings:
-            return replace(_made_anew(item, *findings), expires=observed.expires)
         modes = ((item.path, observed.mode),)
         wrong = self._around_token(item, observed) or wrong_modes(modes, {item.path: layout.KUBECONFIG_MODE})
-        return replace(_kept(item, wrong), expires=observed.expires)
+        surveyed = _made_anew(item, *findings) if findings else _kept(item, wrong)
+        diff = self._token_diff(item) if surveyed.findings else ()
+        return replace(with_diff(surveyed, diff), expires=observed.expires)
+
+    def _token_diff(self, item: DesiredToken) -> tuple[str, ...]:
+        """What changes around a token."""
+        present = content_at(self.reader, item.path)
+        if present is None:
+            return ()
+        trust = self.trust_bundle(item.trust) or b""
+        return kubeconfig_diff(
+            present, self.renderer.token_kubeconfig(item, trust_bundle=trust, token=TOKEN_PLACEHOLDER)
+        )
 
     def _around_token(self, item: DesiredToken, observed: ObservedToken) -> Finding | None:
         """The token stays; what about the kubeconfig around it?"""
@@ -165,9 +177,28 @@ class FileSurvey:
         wanted = None if secrets is None else self.renderer.file(item, secrets=secrets)
         digest = None if wanted is None else hashlib.sha256(wanted).digest()
         surveyed = self._bytes(item, digest, "differs from what the spec and the templates give")
-        return (
-            self._explained(surveyed, item, wanted) if wanted is not None and surveyed.findings else surveyed
-        )
+        if not surveyed.findings:
+            return surveyed
+        explained = self._explained(surveyed, item, wanted) if wanted is not None else surveyed
+        return with_diff(explained, self._file_diff(item, wanted))
+
+    def _file_diff(self, item: DesiredFile, wanted: bytes | None) -> tuple[str, ...]:
+        """What changes in a file that is there."""
+        present = content_at(self.reader, item.path)
+        if present is None:
+            return ()
+        if item.secret:
+            slots = len(self.rotations.slots(ENCRYPTION_KEY))
+            known = self._known_keys(present)
+            return encryption_diff(present, item, self.renderer, known=known, keys=slots)
+        return file_diff(present, wanted) if wanted is not None else ()
+
+    def _known_keys(self, present: bytes) -> tuple[bytes | None, ...]:
+        """The encryption keys that a file may hold, as far as they are known."""
+        if self.encrypted:
+            return self.materials.encryption_keys_in(self.rotations, present) or ()
+        slots = self.rotations.slots(ENCRYPTION_KEY)
+        return tuple(self.materials.secret(encryption_key_path(slot), ENCRYPTION_KEY_SIZE) for slot in slots)
 
     def _explained(self, surveyed: Surveyed, item: DesiredFile, wanted: bytes) -> Surveyed:
         """A change of a flag that asks for more than a restart says so."""
@@ -204,6 +235,11 @@ def is_secret(item: DesiredCopy | DesiredFile) -> bool:
     if isinstance(item, DesiredFile):
         return item.secret
     return item.material in {MaterialKind.CA_KEY, MaterialKind.SA_PRIVATE_KEY}
+
+
+def with_diff(surveyed: Surveyed, diff: tuple[str, ...]) -> Surveyed:
+    """An object with what changes in its text."""
+    return replace(surveyed, action=replace(surveyed.action, diff=diff)) if diff else surveyed
 
 
 def _made_anew(item: _NoCertificate, *findings: Finding) -> Surveyed:

@@ -274,4 +274,9 @@ def _encryption_key(secret: bytes) -> EncryptionKey:
     if len(key) != ENCRYPTION_KEY_SIZE:
         msg = f"the encryption key must be {ENCRYPTION_KEY_SIZE} bytes in base64"
         raise TemplateError(msg)
-    return EncryptionKey(name=f"key-{hashlib.sha256(key).hexdigest()[:16]}", secret=secret.decode("ascii"))
+    return EncryptionKey(name=encryption_key_name(secret), secret=secret.decode("ascii"))
+
+
+def encryption_key_name(secret: bytes) -> str:
+    """What an EncryptionConfiguration calls a key, given as base64."""
+    return f"key-{hashlib.sha256(base64.b64decode(secret)).hexdigest()[:16]}"

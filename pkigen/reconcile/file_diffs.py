@@ -1,0 +1,157 @@
+"""What changes in the text of a file, as a unified diff that holds no secret.
+
+Private keys, tokens and encryption keys are withheld by where they stand, not by how they look: of a file
+that holds a secret, only what a template of pkigen's writes around it is shown.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+from pkigen.crypto.issuance import fingerprint
+from pkigen.desired.rendering.renderer import encryption_key_name
+from pkigen.state.observed import parse_certificates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pkigen.desired.items import DesiredFile
+    from pkigen.desired.rendering import Renderer
+
+WITHHELD = "(withheld)"
+"""What stands where a secret is, or what may be one."""
+
+_MADE_NOW = "(made by this change)"
+_LONGEST_TEXT = 4000
+_CONTEXT = 3
+_FIELD = re.compile(r"( *(?:- )?)([A-Za-z][A-Za-z0-9-]*):(?: (.*))?")
+_PLAIN = re.compile(r"""(?:"[A-Za-z0-9:/._@ \[\]-]*"|[A-Za-z0-9][A-Za-z0-9:/._@ \[\]-]*|)""")
+_CERTIFICATES = {"certificate-authority-data", "client-certificate-data"}
+_SHOWN = frozenset(
+    {
+        *("apiVersion", "kind", "clusters", "cluster", "server", "name"),
+        *("contexts", "context", "current-context", "namespace", "users", "user"),
+    }
+)
+"""The fields of a kubeconfig that pkigen writes and that are public."""
+
+
+def content_diff(before: str, after: str) -> tuple[str, ...]:
+    """The hunks of a unified diff; nothing where both are the same."""
+    old, new = before.split("\n"), after.split("\n")
+    if max(len(old), len(new)) > _LONGEST_TEXT:
+        return (f"@@ {len(old)} lines become {len(new)}, too many to be compared here @@",)
+    return tuple(difflib.unified_diff(old, new, lineterm="", n=_CONTEXT))[2:]
+
+
+def file_diff(before: bytes, after: bytes) -> tuple[str, ...]:
+    """The diff of a file that holds no secret; a private key that somebody put there is withheld."""
+    return content_diff(*("\n".join(_without_keys(_lines(content))) for content in (before, after)))
+
+
+def kubeconfig_diff(before: bytes, after: bytes) -> tuple[str, ...]:
+    """The diff of a kubeconfig: its keys, tokens and passwords withheld, its certificates by fingerprint."""
+    return content_diff(*("\n".join(_kubeconfig_view(_lines(content))) for content in (before, after)))
+
+
+def encryption_diff(
+    before: bytes, item: DesiredFile, renderer: Renderer, *, known: Sequence[bytes | None], keys: int
+) -> tuple[str, ...]:
+    """The diff of an EncryptionConfiguration: it is rendered with other keys than the real ones.
+
+    Args:
+        before: What is there. A line that is not also in the new file is withheld.
+        item: The file.
+        renderer: What renders it.
+        known: The real keys, in their order, as far as they are known.
+        keys: How many keys it gets.
+    """
+    places = tuple(base64.b64encode(hashlib.sha256(str(each).encode()).digest()) for each in range(keys))
+    present, after = before, renderer.file(item, secrets=places)
+    for real, place in zip(known, places, strict=False):
+        if real is not None:
+            present = _keys_replaced(present, real, place)
+    shown = set(_lines(after))
+    old = [line if line in shown else f"{_indent(line)}{WITHHELD}" for line in _lines(present)]
+    texts = ["\n".join(old), after.decode()]
+    for place in places:
+        texts = [text.replace(place.decode(), WITHHELD) for text in texts]
+    return content_diff(*texts)
+
+
+def _keys_replaced(text: bytes, old: bytes, new: bytes) -> bytes:
+    """A configuration with another key, and its name, in place of one."""
+    named = text.replace(encryption_key_name(old).encode(), encryption_key_name(new).encode())
+    return named.replace(old, new)
+
+
+def _lines(content: bytes) -> list[str]:
+    return content.decode(errors="replace").split("\n")
+
+
+def _indent(line: str) -> str:
+    return " " * (len(line) - len(line.lstrip(" ")))
+
+
+def _without_keys(lines: Iterable[str]) -> Iterator[str]:
+    """Lines without the PEM blocks of private keys, however far in they stand."""
+    is_key = False
+    for line in lines:
+        begins = "-----BEGIN" in line and "PRIVATE KEY-----" in line
+        if begins:
+            yield f"{_indent(line)}{WITHHELD}"
+        is_key = (is_key or begins) and "-----END" not in line
+        if not (begins or is_key or ("-----END" in line and "PRIVATE KEY-----" in line)):
+            yield line
+
+
+def _kubeconfig_view(lines: Iterable[str]) -> Iterator[str]:
+    """The lines of a kubeconfig that may be shown; what stands below a withheld field goes with it."""
+    withheld_at: int | None = None
+    for line in lines:
+        depth = len(_indent(line))
+        if withheld_at is not None and (depth > withheld_at or not line.strip()):
+            continue
+        withheld_at = None
+        shown = _shown_field(line)
+        if shown is None:
+            withheld_at = depth
+        yield shown if shown is not None else _withheld_field(line)
+
+
+def _shown_field(line: str) -> str | None:
+    """A field whose value is public; None where it may not be."""
+    if not line:
+        return line
+    match = _FIELD.fullmatch(line)
+    if match is None:
+        return None
+    start, name, value = match[1], match[2], match[3] or ""
+    if name in _CERTIFICATES:
+        text = _certificates(value)
+        return None if text is None else f"{start}{name}: {text}"
+    is_password = name == "server" and "@" in value
+    return line if name in _SHOWN and _PLAIN.fullmatch(value) and not is_password else None
+
+
+def _withheld_field(line: str) -> str:
+    match = _FIELD.fullmatch(line)
+    return f"{match[1]}{match[2]}: {WITHHELD}" if match is not None else f"{_indent(line)}{WITHHELD}"
+
+
+def _certificates(value: str) -> str | None:
+    """Certificates by their fingerprints; None where the value is something else."""
+    if not value:
+        return _MADE_NOW
+    try:
+        certificates = parse_certificates(base64.b64decode(value, validate=True))
+    except (binascii.Error, ValueError):
+        return None
+    if isinstance(certificates, str):
+        return None
+    return " ".join(fingerprint(each)[:16] for each in certificates)

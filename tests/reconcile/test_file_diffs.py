@@ -1,0 +1,153 @@
+"""What changes in rendered files is shown as a diff, and no secret is ever in it."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pkigen.reconcile.file_diffs import WITHHELD, content_diff, file_diff, kubeconfig_diff
+from tests.samples import CP1, W1, World, spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+API_SERVER = "nodes/cp-1/etc/kubernetes/manifests/kube-apiserver.yaml"
+ENCRYPTION = "nodes/cp-1/etc/kubernetes/pki/encryption-config.yaml"
+SCHEDULER = "nodes/cp-1/etc/kubernetes/scheduler.conf"
+CANARY = "Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5ISEhISE="
+
+
+def diffs(world: World) -> dict[str, list[str]]:
+    return {path: list(action.diff) for action in world.plan().changes for path in action.paths[:1]}
+
+
+def changed(lines: list[str]) -> list[str]:
+    return [line for line in lines if not line.startswith((" ", "@@"))]
+
+
+def test_an_unchanged_tree_has_no_diff(world: World) -> None:
+    assert diffs(world) == {}
+
+
+def test_a_manifest_whose_flags_change(world: World) -> None:
+    arguments = [{"name": "profiling", "value": "false"}]
+    world.follow(spec(CP1, W1, encryption={}, apiServer={"extraArgs": arguments}))
+    lines = diffs(world)[API_SERVER]
+    assert lines[0].startswith("@@ -")
+    assert changed(lines) == ["+    - --profiling=false"]
+
+
+def test_a_manifest_that_somebody_edited(world: World) -> None:
+    text = world.read(API_SERVER).decode()
+    world.path(API_SERVER).write_text(text.replace("--secure-port=6443", "--secure-port=6444"))
+    assert changed(diffs(world)[API_SERVER]) == ["-    - --secure-port=6444", "+    - --secure-port=6443"]
+
+
+def test_a_private_key_in_a_manifest_is_withheld(world: World) -> None:
+    key = world.read("pki/ca.key").decode()
+    text = world.read(API_SERVER).decode()
+    inner = "".join(f"    {line}\n" for line in key.splitlines())
+    world.path(API_SERVER).write_text(f"{text}{inner}# after\n")
+    lines = changed(diffs(world)[API_SERVER])
+    assert f"-    {WITHHELD}" in lines
+    assert "-# after" in lines
+    assert not any(part in "\n".join(lines) for part in key.splitlines()[1:-1])
+
+
+def test_a_kubeconfig_with_another_server(world: World) -> None:
+    endpoint = {"controlPlaneEndpoint": "api.example.com:6443"}
+    world.follow(spec(CP1, W1, encryption={}, **endpoint))
+    admin = "nodes/cp-1/etc/kubernetes/admin.conf"
+    assert changed(diffs(world)[admin]) == [
+        "-    server: https://10.0.0.11:6443",
+        "+    server: https://api.example.com:6443",
+    ]
+
+
+def test_keys_are_not_in_any_diff(world: World) -> None:
+    """Every private file of the tree is a canary: no line of one stands in a diff, plain or in base64."""
+    secrets = {
+        line
+        for path in (*world.root.rglob("*.key"), world.path("pki/encryption.key"))
+        for line in path.read_text().splitlines()
+        if len(line) > 20 and "KEY-----" not in line
+    }
+    assert len(secrets) > 10
+    for path in world.root.rglob("*"):
+        if path.is_file() and path.suffix in {".conf", ".yaml"} and "nodes" in path.parts:
+            path.write_text(path.read_text().replace("kind:", "genre:", 1) + "# more\n")
+    world.follow(spec(CP1, W1, encryption={}, controlPlaneEndpoint="api.example.com:6443"))
+    found = diffs(world)
+    assert {ENCRYPTION, API_SERVER, SCHEDULER} <= {path for path, lines in found.items() if lines}
+    text = "\n".join(line for lines in found.values() for line in lines)
+    shown = text + "".join(
+        base64.b64decode(word).decode(errors="replace") for word in re.findall(r"[A-Za-z0-9+/]{40,}=*", text)
+    )
+    assert not [secret for secret in secrets if secret in shown]
+
+
+def test_an_encryption_configuration_shows_what_is_around_its_keys(world: World) -> None:
+    world.follow(spec(CP1, W1, encryption={"resources": ["secrets", "configmaps"]}))
+    lines = diffs(world)[ENCRYPTION]
+    assert changed(lines) == ["+  - configmaps"]
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        f"      - name: mine\n        secret: {CANARY}\n",
+        f"# {CANARY}\n",
+        f"  - kms: {{name: x, endpoint: 'unix://{CANARY}'}}\n",
+        f"  - {CANARY}\n",
+    ],
+)
+def test_a_foreign_line_of_an_encryption_configuration_is_withheld(world: World, foreign: str) -> None:
+    path = world.path(ENCRYPTION)
+    path.write_text(path.read_text() + foreign)
+    lines = changed(diffs(world)[ENCRYPTION])
+    assert WITHHELD in "".join(lines)
+    assert CANARY not in "".join(lines)
+
+
+PASSWORDS: list[tuple[str, Callable[[str], str]]] = [
+    ("token", lambda text: text.replace("    client-key-data", f"    token: {CANARY}\n    client-key-data")),
+    ("password", lambda text: f"{text}    password: '{CANARY}'\n"),
+    ("block", lambda text: f"{text}    token: |\n      {CANARY}\n"),
+    ("folded", lambda text: f"{text}    password: >-\n      {CANARY}\n\n      name: {CANARY}\n"),
+    ("flow", lambda text: text.replace("  user:\n", f"  user: {{token: {CANARY}}}\n  other:\n")),
+    ("comment", lambda text: f"# {CANARY}\n{text}"),
+    ("server", lambda text: text.replace("server: https://", f"server: https://me:{CANARY}@")),
+    ("exec", lambda text: f"{text}    exec:\n      env:\n      - name: PASS\n        value: {CANARY}\n"),
+    ("flow exec", lambda text: f"{text}    exec: {{args: ['{CANARY}']}}\n"),
+    ("data", lambda text: re.sub("authority-data: .*", f"authority-data: {CANARY}", text)),
+    ("quoted", lambda text: f'{text}    "token": "{CANARY}"\n'),
+]
+
+
+@pytest.mark.parametrize("change", [each for _, each in PASSWORDS], ids=[name for name, _ in PASSWORDS])
+def test_whatever_else_a_kubeconfig_holds_is_withheld(world: World, change: Callable[[str], str]) -> None:
+    path = world.path(SCHEDULER)
+    path.write_text(change(path.read_text()))
+    (action,) = [each for each in world.plan().changes if SCHEDULER in each.paths]
+    diff = kubeconfig_diff(path.read_bytes(), b"kind: Config\n")
+    assert diff
+    assert CANARY not in "\n".join((*diff, *action.diff))
+
+
+def test_certificates_of_a_kubeconfig_are_named_by_fingerprint(world: World) -> None:
+    text = world.read(SCHEDULER)
+    lines = changed(list(kubeconfig_diff(b"", text)))
+    (anchors,) = [line for line in lines if "certificate-authority-data" in line]
+    assert re.fullmatch(r"\+    certificate-authority-data: [0-9a-f]{16}", anchors)
+    assert f"+    client-key-data: {WITHHELD}" in lines
+
+
+def test_a_text_that_is_too_long_is_not_compared() -> None:
+    assert content_diff("a\n" * 5000, "b") == ("@@ 5001 lines become 1, too many to be compared here @@",)
+
+
+def test_bytes_that_are_no_text_are_shown_as_such() -> None:
+    assert file_diff(b"\xff\n", b"a\n") == ("@@ -1,2 +1,2 @@", "-\ufffd", "+a", " ")
