@@ -346,6 +346,29 @@ def test_a_flag_is_read_as_its_program_reads_it() -> None:
     assert line.place("/etc/kubernetes/pki/../pki//ca.crt") == "nodes/cp1/etc/kubernetes/pki/ca.crt"
 
 
+@pytest.mark.parametrize(
+    ("component", "flag", "value"),
+    [
+        ("apiServer", "kubelet-client-certificate", f"{PKI}/ca.crt"),
+        ("apiServer", "etcd-certfile", f"{PKI}/etcd/server.key"),
+        ("etcd", "cert-file", f"{PKI}/etcd/peer.key"),
+        ("kubelet", "tls-cert-file", "/var/lib/kubelet/config.yaml"),
+        ("scheduler", "kubeconfig", f"{PKI}/sa.pub"),
+    ],
+)
+def test_a_file_of_ours_that_is_nothing_to_show(
+    tmp_path: Path, component: str, flag: str, value: str
+) -> None:
+    """A CA, a key, a manifest where a certificate is wanted: a finding, and no step is taken."""
+    workshop = Workshop(place=tmp_path).made(native(**{component: extra((flag, value))}))
+    verified = workshop.run("verify", workshop.tree)
+    assert verified.code == 4
+    assert "broken-edge" in verified.out
+    assert "PRIVATE KEY" not in verified.out + verified.err
+    owner = "etcd-ca" if "etcd" in (component, flag.partition("-")[0]) else "ca"
+    assert workshop.rotate(*COMMANDS[owner].split(), "--phase prepare").code == 1
+
+
 def test_a_volume_leads_elsewhere() -> None:
     """What an API server calls /etc/certs/ca.crt is the host's /etc/kubernetes/pki/ca.crt."""
     volume = {"name": "certs", "hostPath": PKI, "mountPath": "/etc/certs"}
