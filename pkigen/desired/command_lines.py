@@ -7,7 +7,7 @@ configuration may be a template of the operator's own, so it is read where there
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.rendering.flags import Flag
-    from pkigen.desired.rendering.pods import HostPath
+    from pkigen.desired.rendering.pods import HostPath, StaticPod
     from pkigen.spec.model import Node
 
     ReadText = Callable[[str], bytes | None]
     """What stands at a path of the PKI directory; None where nothing can be read."""
+
+
+_ETCD_VARIABLE = "ETCD_"  # pkg/flags, FlagToEnv
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,16 +111,50 @@ class CommandLines:
                 flags = rendered.kube_controller_manager(cluster, node)
                 pod = pods.kube_controller_manager(cluster, node)
             case ComponentName.SCHEDULER:
-                flags = rendered.kube_scheduler(cluster, node)
-                pod = pods.kube_scheduler(cluster, node)
+                return self._of_scheduler(node)
             case ComponentName.ETCD:
-                flags = rendered.etcd(cluster, node, inventory.etcd)
-                pod = pods.etcd(cluster, node, inventory.etcd)
+                return self._of_etcd(node)
             case _:
                 return self._of_kubelet(node)
-        return EffectiveFlags(
-            component=component, node=node, flags=flags, mounts=pod.mounts if self._holds_pods else None
+        return EffectiveFlags(component=component, node=node, flags=flags, mounts=self._mounts(pod))
+
+    def _mounts(self, pod: StaticPod) -> tuple[HostPath, ...] | None:
+        return pod.mounts if self._holds_pods else None
+
+    def _of_scheduler(self, node: Node) -> EffectiveFlags:
+        """Its configuration file names the kubeconfig, and the flag counts no more (app/options, ApplyTo)."""
+        line = EffectiveFlags(
+            component=ComponentName.SCHEDULER,
+            node=node,
+            flags=rendered.kube_scheduler(self._cluster, node),
+            mounts=self._mounts(pods.kube_scheduler(self._cluster, node)),
         )
+        configuration = line.file("config")
+        if configuration is None:
+            return line
+        text = self._read(configuration) if self._read is not None else None
+        return replace(
+            line,
+            flags=tuple(flag for flag in line.flags if rendered.flag_name(flag.name) != "kubeconfig"),
+            settings=read_back.scheduler_settings(text) if text is not None else {},
+        )
+
+    def _of_etcd(self, node: Node) -> EffectiveFlags:
+        """Its variables count where there is no flag; with a configuration file neither do (etcdmain)."""
+        extra = self._cluster.spec.etcd.extra_envs if self._holds_pods else ()
+        line = EffectiveFlags(
+            component=ComponentName.ETCD,
+            node=node,
+            flags=rendered.etcd(self._cluster, node, self._inventory.etcd),
+            mounts=self._mounts(pods.etcd(self._cluster, node, self._inventory.etcd)),
+            settings={
+                each.name.removeprefix(_ETCD_VARIABLE).lower().replace("_", "-"): each.value
+                for each in extra
+                if each.name.startswith(_ETCD_VARIABLE)
+            },
+        )
+        configuration = line.value("config-file")
+        return replace(line, flags=(), settings={"config-file": configuration}) if configuration else line
 
     def _of_kubelet(self, node: Node) -> EffectiveFlags:
         # Where the unit is the package's, it names the same two files first (10-kubeadm.conf).

@@ -359,14 +359,15 @@ class _Edges:
                     names=(host,),
                     server_certificate=self._certificate(theirs, "peer-cert-file"),
                     client_trust=line.file("peer-trusted-ca-file"),
-                    client_certificate=self._certificate(line, "peer-cert-file"),
+                    client_certificate=self._certificate(line, "peer-client-cert-file")
+                    or self._certificate(line, "peer-cert-file"),
                     server_trust=theirs.file("peer-trusted-ca-file"),
                 )
         yield self._etcd_edge(
             # Its JSON gateway dials the member itself with the serving certificate (embed/serve.go).
             Peer(component="etcd gateway", node=member.name),
             line.file("trusted-ca-file"),
-            self._certificate(line, "cert-file"),
+            self._certificate(line, "client-cert-file") or self._certificate(line, "cert-file"),
             member,
             str(member.advertise_address),
         )

@@ -7,16 +7,17 @@ depends on it is judged by what lies there, or not at all, and then it is called
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pkigen.desired.command_lines import CommandLines
-from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, ca_id
+from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, KeyPairFiles, ca_id
 from pkigen.desired.readers import ComponentName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from urllib.parse import SplitResult
 
     from pkigen.desired.command_lines import EffectiveFlags, ReadText
@@ -36,15 +37,19 @@ class Use(enum.Enum):
     SIGNER = enum.auto()
     """It signs certificates with it: exactly one."""
     SIGNING_KEY = enum.auto()
+    OTHER_KEY = enum.auto()
+    """It proves with it that a certificate is its own, whose key is in another file."""
     TOKEN_KEYS = enum.auto()
     """It judges tokens by it; the flag may be given several times."""
     SECRETS = enum.auto()
     """It encrypts with it."""
     SERVER = enum.auto()
     """It is no file, but the URL of a server that it dials."""
+    CONFIGURATION = enum.auto()
+    """It may say what flags say, and counts more than some of them."""
 
 
-SECRET_USES = frozenset({Use.SIGNING_KEY, Use.SECRETS})
+SECRET_USES = frozenset({Use.SIGNING_KEY, Use.OTHER_KEY, Use.SECRETS})
 """Uses of files that hold a private key, which no tree should hold unasked."""
 
 
@@ -91,16 +96,24 @@ _CLIENT_CAS = {
     "client-ca-file": (Use.TRUST, _KUBERNETES),
     "requestheader-client-ca-file": (Use.TRUST, _FRONT_PROXY),
 }
+_NOTHING = ""
+"""The owner of what no rotation stops for: it is named, and what it says may lead to pkigen's files."""
 _FLAGS: dict[ComponentName, dict[str, tuple[Use, str]]] = {
     ComponentName.API_SERVER: {
         **_CLIENT_CAS,
+        "peer-ca-file": (Use.TRUST, _KUBERNETES),
         "kubelet-certificate-authority": (Use.TRUST, _KUBERNETES),
         "etcd-cafile": (Use.TRUST, _ETCD),
         "tls-cert-file": (Use.CREDENTIAL, _KUBERNETES),
         "kubelet-client-certificate": (Use.CREDENTIAL, _KUBERNETES),
         "proxy-client-cert-file": (Use.CREDENTIAL, _FRONT_PROXY),
         "etcd-certfile": (Use.CREDENTIAL, _ETCD),
+        "tls-private-key-file": (Use.OTHER_KEY, _KUBERNETES),
+        "kubelet-client-key": (Use.OTHER_KEY, _KUBERNETES),
+        "proxy-client-key-file": (Use.OTHER_KEY, _FRONT_PROXY),
+        "etcd-keyfile": (Use.OTHER_KEY, _ETCD),
         "etcd-servers": (Use.SERVER, _ETCD),
+        "etcd-servers-overrides": (Use.SERVER, _ETCD),
         "service-account-key-file": (Use.TOKEN_KEYS, SA),
         "service-account-signing-key-file": (Use.SIGNING_KEY, SA),
         "encryption-provider-config": (Use.SECRETS, ENCRYPTION_KEY),
@@ -112,32 +125,67 @@ _FLAGS: dict[ComponentName, dict[str, tuple[Use, str]]] = {
         "root-ca-file": (Use.TRUST, _KUBERNETES),
         "service-account-private-key-file": (Use.SIGNING_KEY, SA),
     },
-    ComponentName.SCHEDULER: {**_CLIENT_CAS, **_KUBECONFIGS},
+    ComponentName.SCHEDULER: {**_CLIENT_CAS, **_KUBECONFIGS, "config": (Use.CONFIGURATION, _NOTHING)},
     ComponentName.ETCD: {
         "trusted-ca-file": (Use.TRUST, _ETCD),
         "peer-trusted-ca-file": (Use.TRUST, _ETCD),
         "cert-file": (Use.CREDENTIAL, _ETCD),
         "peer-cert-file": (Use.CREDENTIAL, _ETCD),
+        "client-cert-file": (Use.CREDENTIAL, _ETCD),
+        "peer-client-cert-file": (Use.CREDENTIAL, _ETCD),
+        "key-file": (Use.OTHER_KEY, _ETCD),
+        "peer-key-file": (Use.OTHER_KEY, _ETCD),
+        "client-key-file": (Use.OTHER_KEY, _ETCD),
+        "peer-client-key-file": (Use.OTHER_KEY, _ETCD),
+        "config-file": (Use.CONFIGURATION, _ETCD),
     },
     ComponentName.KUBELET: {
         "kubeconfig": (Use.KUBECONFIG, _KUBERNETES),
         "client-ca-file": (Use.TRUST, _KUBERNETES),
         "tls-cert-file": (Use.CREDENTIAL, _KUBERNETES),
+        "tls-private-key-file": (Use.OTHER_KEY, _KUBERNETES),
+        "config": (Use.CONFIGURATION, _NOTHING),
+        "config-dir": (Use.CONFIGURATION, _NOTHING),
     },
 }
+CERTIFICATE_OF = {
+    "tls-private-key-file": "tls-cert-file",
+    "kubelet-client-key": "kubelet-client-certificate",
+    "proxy-client-key-file": "proxy-client-cert-file",
+    "etcd-keyfile": "etcd-certfile",
+    "key-file": "cert-file",
+    "peer-key-file": "peer-cert-file",
+    "client-key-file": "client-cert-file",
+    "peer-client-key-file": "peer-client-cert-file",
+}
+"""For each flag that names a private key the one that names its certificate."""
 
 
 def file_references(inventory: Inventory, lines: CommandLines | None = None) -> Iterator[FileReference]:
     """Every file of trust that a component of the cluster reads, by component and node."""
     cluster = inventory.cluster
     lines = lines or CommandLines(inventory)
+    keys = _keys(inventory)
     for component, flags in _FLAGS.items():
         for node in _nodes_with(component, cluster):
             line = lines.of(component, node)
             for flag, (use, owner) in flags.items():
                 if owner == _ETCD and not cluster.etcd_members:
                     continue  # an external etcd's files are its operator's
-                yield from _references(line, flag, use, owner, cluster)
+                if use is not Use.OTHER_KEY or _is_other_key(line, flag, keys):
+                    yield from _references(line, flag, use, owner, cluster)
+
+
+def _keys(inventory: Inventory) -> dict[str, str]:
+    """Where the key of each certificate is, by where that is."""
+    pairs = (item.location for item in inventory.certificates.values())
+    return {pair.certificate: pair.key for pair in pairs if isinstance(pair, KeyPairFiles)}
+
+
+def _is_other_key(line: EffectiveFlags, flag: str, keys: Mapping[str, str]) -> bool:
+    """Whether a flag names a key that does not change with its certificate; not if neither is pkigen's."""
+    certificate, key = line.file(CERTIFICATE_OF[flag]) or "", line.file(flag)
+    return key in keys.values() if certificate not in keys else keys[certificate] != key
 
 
 def _nodes_with(component: ComponentName, cluster: ClusterSpec) -> Iterable[Node]:
@@ -188,6 +236,7 @@ def members_at(host: str, cluster: ClusterSpec, node: Node) -> tuple[Node, ...]:
     )
 
 
+_RESOURCE = re.compile(r"[^,;#]*#")  # `group/resource#URL;URL` (--etcd-servers-overrides)
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -196,7 +245,7 @@ def _strangers(line: EffectiveFlags, flag: str, cluster: ClusterSpec) -> tuple[s
     return tuple(
         url.geturl()
         for urls in line.values(flag)
-        for url in https_urls(urls)
+        for url in https_urls(_RESOURCE.sub("", urls).replace(";", ","))
         if not members_at(url.hostname or "", cluster, line.node)
     )
 

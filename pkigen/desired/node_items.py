@@ -10,7 +10,7 @@ from pkigen.desired.certificate_items import node_certificate, pki_path
 from pkigen.desired.certificates import CertificateKind, Holder, KubeconfigTo, PairAt
 from pkigen.desired.generations import CA, Rotations, Slot, accepted_sa_keys
 from pkigen.desired.items import Desired, DesiredCopy, DesiredFile, FileKind, MaterialKind
-from pkigen.spec.model import ClusterSpec, Node, Role, Runtime
+from pkigen.spec.model import ClusterSpec, KubeadmCA, Node, Role, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -88,15 +88,15 @@ class NodeItems:
 
     def _authority_copies(self, node: Node) -> Iterator[DesiredCopy]:
         keys = self._cluster.ca_keys_on_nodes
-        if keys:
+        if KubeadmCA.KUBERNETES in keys:
             yield self._copy(
                 node, layout.SIGNING_CERTIFICATE, MaterialKind.SIGNING_CERTIFICATE, CA.KUBERNETES
             )
             yield self._copy(node, "ca.key", MaterialKind.CA_KEY, CA.KUBERNETES)
         yield self._copy(node, "front-proxy-ca.crt", MaterialKind.TRUST_BUNDLE, CA.FRONT_PROXY)
-        if keys:
+        if KubeadmCA.FRONT_PROXY in keys:
             yield self._copy(node, "front-proxy-ca.key", MaterialKind.CA_KEY, CA.FRONT_PROXY)
-        if keys and node.name in self._members:
+        if KubeadmCA.ETCD in keys and node.name in self._members:
             yield self._copy(node, "etcd/ca.key", MaterialKind.CA_KEY, CA.ETCD)
         yield self._copy(node, layout.SA_PRIVATE_KEY, MaterialKind.SA_PRIVATE_KEY)
         for name, slot in accepted_sa_keys(self._rotations):

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pkigen import __version__, layout
+from pkigen.desired.certificate_items import pki_path
+from pkigen.desired.generations import CA
 from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredCopy, MaterialKind
 from pkigen.desired.rendering import Renderer
@@ -19,6 +21,7 @@ from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
 from pkigen.reconcile.remainders import with_remainders
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
+from pkigen.spec.model import CAKeys
 from pkigen.state.authority import load_all, observe_rotations
 from pkigen.state.authority_record import AuthorityDifference, compare_authority, require_unchanged
 from pkigen.state.lockfile import LARGEST_LOCK, read_lock, spec_facts
@@ -287,6 +290,14 @@ def _digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
+def _why_unwanted(path: str, node: str | None, cluster: ClusterSpec) -> str:
+    keys = {pki_path(cluster, node, f"{ca}.key"): ca for ca in CA} if node is not None else {}
+    if path not in keys or cluster.spec.certificates.ca_keys is CAKeys.OFFLINE:
+        return "it is no longer in the spec"
+    name = keys[path].certificate_name
+    return f"certificates.distributeCAKeys does not name {name}; the authority keeps the key"
+
+
 def removals(inventory: Inventory, existing: Iterable[str], owned: frozenset[str]) -> Iterator[Action]:
     """What is to go: whole trees of nodes that left the spec, and files that pkigen wrote and wants no more.
 
@@ -307,7 +318,7 @@ def removals(inventory: Inventory, existing: Iterable[str], owned: frozenset[str
                 paths=(path,),
                 node=node,
                 reason=Reason.NOT_WANTED,
-                details=("it is no longer in the spec",),
+                details=(_why_unwanted(path, node, inventory.cluster),),
             )
     for node, paths in gone.items():
         yield Remove(

@@ -329,10 +329,11 @@ class _Verification:
                     yield f"{whose} for {name}: {refusal}"
 
     def _read_chain(self, identifier: str) -> Sequence[x509.Certificate] | str:
+        item = self._inventory.certificates.get(identifier)
         observed = (
-            observe_presented(self._store, identifier)
-            if identifier in self._foreign
-            else observe_certificate(self._store, self._inventory.certificates[identifier].location)
+            observe_presented(self._store, identifier)  # what a flag names may be any file
+            if item is None
+            else observe_certificate(self._store, item.location)
         )
         if observed.certificate is None:
             fault = observed.certificate_fault

@@ -243,7 +243,7 @@ class _Prover:
     def _read_chain(self, identifier: str, age: Age) -> Sequence[x509.Certificate] | str:
         state = self._states[age]
         item = state.inventory.certificates.get(identifier)
-        if item is None and identifier not in {each.path for each in self._foreign}:
+        if item is None and not self._is_named(identifier, state):
             return f"there is no {identifier}"
         observed = (
             observe_presented(state.reader, identifier)
@@ -254,6 +254,10 @@ class _Prover:
             fault = observed.certificate_fault
             return f"{fault.path} {fault.message}" if fault else f"{identifier} cannot be read"
         return (observed.certificate, *observed.chain)
+
+    def _is_named(self, path: str, state: State) -> bool:
+        """Whether it is a file that a flag names, be it one of ours that is no certificate."""
+        return path in state.inventory.paths or any(each.path == path for each in self._foreign)
 
     def _read_anchors(self, path: str, age: Age) -> Sequence[x509.Certificate] | str:
         found = observe_bundle(self._states[age].reader, path)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.crypto.keys import UnsupportedKeyError, load_public, public_der
 from pkigen.desired.command_lines import CommandLines
-from pkigen.desired.file_references import FileReference, Use, file_references
+from pkigen.desired.file_references import CERTIFICATE_OF, FileReference, Use, file_references
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Slot, ca_id, ca_location, sa_path
 from pkigen.desired.items import DesiredCopy, DesiredFile, DesiredKubeconfig, FileKind, MaterialKind
 from pkigen.errors import RotationError
@@ -55,7 +55,9 @@ class _Unmanaged:
         lines = CommandLines(self._inventory, self._text)
         references = [each for each in file_references(self._inventory, lines) if each.owner in identifiers]
         for each in references:
-            if each.path not in self._items and self._text(each.path) is None:
+            if each.use in _NEVER_FIT:
+                yield _refusal(each, _NEVER_FIT[each.use])
+            elif each.path not in self._items and self._text(each.path) is None:
                 yield _refusal(each, "which pkigen does not manage: it would not rotate with the rest")
         if self._step is RotationStep.PREPARE:
             yield from self._left_behind(references)
@@ -129,6 +131,12 @@ _LACKS = {
 }
 
 
+_NEVER_FIT = {
+    Use.OTHER_KEY: "which does not change together with the certificate that it belongs to",
+    Use.CONFIGURATION: "which counts more than every flag: nobody knows here what it says",
+}
+
+
 def _is_copy(item: Desired, material: MaterialKind) -> bool:
     return isinstance(item, DesiredCopy) and item.material is material
 
@@ -148,6 +156,13 @@ def _refusal(reference: FileReference, why: str) -> RotationError:
 
 
 def _way_out(reference: FileReference) -> str:
+    if reference.use is Use.CONFIGURATION:
+        return f"take {reference.flag} out of extraArgs, or out of extraEnvs, and `pkigen apply`"
+    if reference.use is Use.OTHER_KEY:
+        return (
+            f"take {reference.flag} out of extraArgs, {CERTIFICATE_OF[reference.flag]} too, and "
+            "`pkigen apply`: pkigen sets both to files of its own"
+        )
     hint = f"take {reference.flag} out of extraArgs and `pkigen apply`: pkigen sets it to a file of its own"
     if reference.owner == ENCRYPTION_KEY:
         return hint

@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pkigen.notation import format_duration
-from pkigen.spec.findings import EVERY, EXTERNAL_ETCD, NODES, Location, SpecFinding, no_effect, warning
-from pkigen.spec.model import Authority, CAKeys, KeyHome
+from pkigen.spec.findings import EVERY, EXTERNAL_ETCD, NODES, ROLES, Location, SpecFinding, no_effect, warning
+from pkigen.spec.model import Authority, CAKeys, KeyHome, KubeadmCA
 from pkigen.spec.translation import quote, suggestion
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ def _override_names(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> It
 
 def _no_signer(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Kubelets that renew by themselves need somebody in the cluster who signs."""
-    if not spec.ca_keys_on_nodes and spec.spec.kubelet.rotate_certificates:
+    if not spec.signs_on_nodes and spec.spec.kubelet.rotate_certificates:
         here = spec.spec.certificates.ca_keys is CAKeys.SITE
         yield warning(
             (*_CERTIFICATES, "distributeCAKeys" if here else "caKeys"),
-            "without CA keys the controller manager signs nothing: kubelets cannot renew their certificates "
+            "without ca.key the controller manager signs nothing: kubelets cannot renew their certificates "
             "with kubelet.rotateCertificates; renew them with pkigen, or run a signer of your own",
             ("spec", "kubelet", "rotateCertificates"),
         )
@@ -74,9 +74,17 @@ def _ca_keys(spec: ClusterSpec) -> Iterator[SpecFinding]:
     if "distribute_ca_keys" in certificates.model_fields_set and certificates.distribute_ca_keys:
         yield SpecFinding(
             at=(*_CERTIFICATES, "distributeCAKeys"),
-            message="cannot be true with caKeys: offline, where this site has no CA keys",
+            message="must be empty with caKeys: offline, where this site has no CA keys",
             given=((*_CERTIFICATES, "caKeys"),),
         )
+
+
+def _no_member(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Only a control-plane node that runs etcd has a place for etcd's CA."""
+    names = spec.spec.certificates.distribute_ca_keys
+    if KubeadmCA.ETCD in names and not set(spec.etcd_members) & set(spec.control_plane):
+        at: Location = (*_CERTIFICATES, "distributeCAKeys", names.index(KubeadmCA.ETCD))
+        yield no_effect(at, "no control-plane node runs etcd", EXTERNAL_ETCD, ROLES)
 
 
 def _no_approver(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -201,6 +209,7 @@ def rules(kinds: Collection[OverridableKind]) -> tuple[Callable[[ClusterSpec], I
     return (
         partial(_override_names, kinds=kinds),
         _no_signer,
+        _no_member,
         _no_approver,
         _ca_keys,
         _leaf_validity,

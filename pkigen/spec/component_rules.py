@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from pkigen.spec.findings import EXTERNAL_ETCD, Location, SpecFinding, last, no_effect, repeats, warning
@@ -115,6 +116,31 @@ def _encryption(spec: ClusterSpec) -> Iterator[SpecFinding]:
         )
 
 
+def _signers(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    # cmd/kube-controller-manager/app/certificates.go: it starts no controller at all then.
+    given = spec.spec.controller_manager.extra_args
+    whole = {f"cluster-signing-{kind}-file": spec.signs_on_nodes for kind in ("cert", "key")}
+    for argument in given:
+        if argument.name in whole:
+            whole[argument.name] = bool(argument.value)
+    parts = [
+        place
+        for place, argument in enumerate(given)
+        if _OF_ONE_SIGNER.fullmatch(argument.name) and argument.value
+    ]
+    if parts and all(whole.values()):
+        yield SpecFinding(
+            at=("spec", "controllerManager", "extraArgs", parts[0]),
+            message=f"{given[parts[0]].name} cannot be combined with cluster-signing-cert-file, which pkigen "
+            'sets: the controller manager stops; give cluster-signing-cert-file and -key-file the value ""',
+            given=(("spec", "certificates", "distributeCAKeys"),),
+        )
+
+
+_OF_ONE_SIGNER: Final = re.compile(
+    "cluster-signing-(kubelet-serving|kubelet-client|kube-apiserver-client|legacy-unknown)-(cert|key)-file"
+)
+
 RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _external_files,
     _external_endpoints,
@@ -123,4 +149,5 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _environments,
     _startup,
     _encryption,
+    _signers,
 )

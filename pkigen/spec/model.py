@@ -13,7 +13,7 @@ from functools import cached_property
 from ipaddress import IPv4Network
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.notation import IPAddress, host_text
@@ -195,6 +195,28 @@ class CAKeys(enum.StrEnum):
     OFFLINE = "offline"
 
 
+class KubeadmCA(enum.StrEnum):
+    """The three CAs, by kubeadm's names."""
+
+    KUBERNETES = "ca"
+    ETCD = "etcd-ca"
+    FRONT_PROXY = "front-proxy-ca"
+
+
+def _ca_keys(value: object) -> object:
+    """`true` and `false` as the list that they stand for; a list as it is."""
+    match value:
+        case bool():
+            return [KubeadmCA.KUBERNETES] if value else []
+        case str() if value in set(KubeadmCA):
+            msg = f"must be true, false or a list: write [{value}]"
+            raise ValueError(msg)
+        case str():
+            msg = f"must be true, false or a list of {', '.join(KubeadmCA)}"
+            raise ValueError(msg)
+    return value
+
+
 class KeyHome(enum.StrEnum):
     """Where the private keys of a node's certificates are made."""
 
@@ -216,8 +238,13 @@ class Certificates(Strict):
     life."""
     directory: DirectoryPath = "/etc/kubernetes/pki"
     """Where certificates and keys stand on the nodes (kubeadm's certificatesDir)."""
-    distribute_ca_keys: StrictBool = Field(default=True, alias="distributeCAKeys")
-    """Whether control-plane nodes get the CA keys; without, the controller manager signs nothing."""
+    distribute_ca_keys: Annotated[
+        tuple[KubeadmCA, ...],
+        BeforeValidator(_ca_keys, json_schema_input_type=StrictBool | tuple[KubeadmCA, ...]),
+    ] = Field(default=(KubeadmCA.KUBERNETES,), alias="distributeCAKeys")
+    """Which CAs' keys control-plane nodes get, by kubeadm's names: ca, etcd-ca, front-proxy-ca. By default
+    (true) only that of ca, with which the controller manager signs; without it (false) it signs nothing.
+    `kubeadm join` of another control-plane node needs all three there."""
     authority: Authority = Authority.LOCAL
     """Where the root of trust is: with local, this machine makes the CAs; with offline, a machine that is
     never connected signs by file what this one cannot (`pkigen authority`)."""
@@ -410,10 +437,15 @@ class ClusterSpec(Strict):
         return tuple(sorted(dedicated, key=lambda node: node.name)) or self.control_plane
 
     @property
-    def ca_keys_on_nodes(self) -> bool:
-        """Whether the control plane has the CA keys, and so a controller manager that signs."""
+    def ca_keys_on_nodes(self) -> frozenset[KubeadmCA]:
+        """The CAs whose keys the control plane has."""
         certificates = self.spec.certificates
-        return certificates.distribute_ca_keys and certificates.ca_keys is CAKeys.SITE
+        return frozenset(certificates.distribute_ca_keys if certificates.ca_keys is CAKeys.SITE else ())
+
+    @property
+    def signs_on_nodes(self) -> bool:
+        """Whether the control plane has `ca.key`, and so a controller manager that signs."""
+        return KubeadmCA.KUBERNETES in self.ca_keys_on_nodes
 
     @property
     def token_issuer(self) -> str:

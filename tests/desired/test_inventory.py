@@ -350,18 +350,40 @@ def test_what_of_the_authority_goes_to_which_node() -> None:
         f"{PKI}/ca-signing.crt": (MaterialKind.SIGNING_CERTIFICATE, CA.KUBERNETES, 0o644),
         f"{PKI}/ca.key": (key, CA.KUBERNETES, 0o600),
         f"{PKI}/front-proxy-ca.crt": (bundle, CA.FRONT_PROXY, 0o644),
-        f"{PKI}/front-proxy-ca.key": (key, CA.FRONT_PROXY, 0o600),
         f"{PKI}/sa.key": (MaterialKind.SA_PRIVATE_KEY, None, 0o600),
         f"{PKI}/sa.pub": (MaterialKind.SA_PUBLIC_KEY, None, 0o644),
     }
     etcd_trust = {f"{PKI}/etcd/ca.crt": (bundle, CA.ETCD, 0o644)}
-    etcd_key = {f"{PKI}/etcd/ca.key": (key, CA.ETCD, 0o600)}
     only_trust = {f"{PKI}/ca.crt": (bundle, CA.KUBERNETES, 0o644)}
-    assert copies(HA[0], "cp-2") == control_plane_node | etcd_trust | etcd_key
+    assert copies(HA[0], "cp-2") == control_plane_node | etcd_trust
     assert copies(HA[0], "worker-1") == only_trust
     assert copies(DEDICATED[0], "cp-1") == control_plane_node | etcd_trust
     assert copies(DEDICATED[0], "etcd-1") == only_trust | etcd_trust
     assert copies(EXTERNAL[0], "cp-1") == control_plane_node
+
+
+@pytest.mark.parametrize(
+    ("given", "keys"),
+    [
+        (True, {"ca.key"}),
+        (False, set()),
+        ([], set()),
+        (["ca"], {"ca.key"}),
+        (["etcd-ca"], {"etcd/ca.key"}),
+        (["front-proxy-ca", "front-proxy-ca"], {"front-proxy-ca.key"}),
+        (["etcd-ca", "front-proxy-ca", "ca"], {"ca.key", "etcd/ca.key", "front-proxy-ca.key"}),
+    ],
+)
+def test_who_asks_gets_the_keys_of_a_ca(given: object, keys: set[str]) -> None:
+    """Each CA by itself, and only where there is a use: etcd's on members, and its signer's certificate."""
+    member = copies(spec(CP1, certificates={"distributeCAKeys": given}), "cp-1")
+    assert {path.removeprefix(f"{PKI}/") for path in member if path.endswith("ca.key")} == keys
+    assert (f"{PKI}/ca-signing.crt" in member) == ("ca.key" in keys)
+    dedicated = spec(CP1, {**W1, "roles": ["etcd"]}, certificates={"distributeCAKeys": given})
+    elsewhere = {*copies(dedicated, "cp-1"), *copies(dedicated, "worker-1")}
+    assert {path.removeprefix(f"{PKI}/") for path in elsewhere if path.endswith("ca.key")} == (
+        keys - {"etcd/ca.key"}
+    )
 
 
 def test_servers_of_kubeconfigs() -> None:
@@ -478,7 +500,7 @@ def test_every_leaf_chains_and_nodes_hold_the_least_keys(
 
 
 def assert_least_keys(world: World) -> None:
-    """No foreign key on a node; CA keys on the control plane alone, the etcd CA's on its members alone."""
+    """No foreign key on a node; of the CAs' keys only the one to sign with, on the control plane alone."""
     cluster = world.cluster
     authority = {ca: next(private_keys(world.read(f"pki/{ca}.key"))) for ca in world.inventory.authorities}
     tokens = next(private_keys(world.read("pki/sa.key")))
@@ -493,9 +515,7 @@ def assert_least_keys(world: World) -> None:
                 found |= set(private_keys(path.read_bytes()))
         allowed = set()
         if each.name in control_plane_names:
-            allowed |= {authority[CA.KUBERNETES], authority[CA.FRONT_PROXY], tokens}
-            if each.name in members:
-                allowed.add(authority[CA.ETCD])
+            allowed |= {authority[CA.KUBERNETES], tokens}
         assert found & shared == allowed, each.name
         for key in found - shared:
             assert owners.setdefault(key, each.name) == each.name

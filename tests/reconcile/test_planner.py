@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pkigen.reconcile.plan import Keep
+from pkigen.reconcile.restart_map import leftovers, restart_map
 from pkigen.reconcile.risks import risks
 from pkigen.state.reasons import Reason
 from tests.reconcile.altered_trees import PKI, TreeCase, assert_planned, assert_put_right, follow
@@ -66,6 +67,40 @@ def test_a_node_called_like_a_ca(tmp_path: Path) -> None:
     world.apply()
     assert {name: world.pem(name) for name in before} == before
     assert world.plan().changes == ()
+
+
+def test_keys_that_no_program_reads_leave_the_nodes(tmp_path: Path) -> None:
+    """A tree from before, when control planes had every CA's key; the authority and a backup keep them."""
+    every = {"distributeCAKeys": ["ca", "etcd-ca", "front-proxy-ca"]}
+    world = World(root=tmp_path / "prod", cluster=spec(CP1, W1, certificates=every))
+    world.apply()
+    keys = {name: world.read(f"pki/{name}.key") for name in ("ca", "etcd/ca", "front-proxy-ca")}
+    assert {name: world.read(f"{PKI}/{name}.key") for name in keys} == keys
+    world.follow(spec(CP1, W1))
+    plan = world.plan()
+    assert {(action.verb, action.id, action.details) for action in plan.changes} == {
+        (
+            "remove",
+            f"{PKI}/{name}.key",
+            (f"certificates.distributeCAKeys does not name {ca}; the authority keeps the key",),
+        )
+        for name, ca in (("etcd/ca", "etcd-ca"), ("front-proxy-ca", "front-proxy-ca"))
+    }
+    assert restart_map(world.inventory, plan.changes) == ()
+    assert leftovers(world.inventory, plan.changes) == {
+        "cp-1": ("/etc/kubernetes/pki/etcd/ca.key", "/etc/kubernetes/pki/front-proxy-ca.key")
+    }
+    assert risks(plan, world.inventory) == ()
+    world.apply()
+    assert {name: world.read(f"pki/{name}.key") for name in keys} == keys
+    left = world.root / "nodes" / "cp-1"
+    assert [path.name for path in left.rglob("*ca.key")] == ["ca.key"]
+    (backup,) = (world.root / ".pkigen" / "backups").iterdir()
+    kept = backup / "files" / PKI
+    assert (kept / "etcd" / "ca.key").read_bytes() == keys["etcd/ca"]
+    assert (kept / "front-proxy-ca.key").read_bytes() == keys["front-proxy-ca"]
+    assert world.plan().changes == ()
+    assert world.verify().findings == ()
 
 
 def test_files_of_other_origin_stay(world: World) -> None:

@@ -97,6 +97,23 @@ LED_ELSEWHERE: dict[str, tuple[str, str, str, list[tuple[str, str]]]] = {
         )
         for flag in flags
     },
+    **{
+        f"{component} {flag}": (owner, component, flag, [(flag, value)])
+        for owner, component, flag, value in (
+            ("ca", "apiServer", "tls-private-key-file", f"{PKI}/mine.key"),
+            ("ca", "apiServer", "kubelet-client-key", f"{PKI}/apiserver.key"),
+            ("front-proxy-ca", "apiServer", "proxy-client-key-file", f"{PKI}/mine.key"),
+            ("etcd-ca", "apiServer", "etcd-keyfile", f"{PKI}/mine.key"),
+            ("ca", "apiServer", "peer-ca-file", MINE),
+            ("etcd-ca", "apiServer", "etcd-servers-overrides", "'/events#https://10.9.9.9:2379'"),
+        )
+    },
+    "a certificate with another's key": (
+        "ca",
+        "apiServer",
+        "tls-private-key-file",
+        [("tls_private_key_file", f"{PKI}/apiserver-kubelet-client.key")],
+    ),
     "sni": (
         "ca",
         "apiServer",
@@ -146,15 +163,84 @@ def test_the_files_of_etcd(tmp_path: Path, flag: str) -> None:
     assert said.startswith(f"etcd on cp1 reads {PKI}/etcd/mine.crt (--{flag}), which pkigen does not manage")
 
 
-@pytest.mark.parametrize("flag", ["client-ca-file", "tls-cert-file", "kubeconfig", "config"])
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("key-file", f"{PKI}/etcd/peer.key"),
+        ("peer-key-file", "/srv/mine.key"),
+        ("cert-file", f"{PKI}/etcd/peer.crt"),
+        ("client-cert-file", "/srv/mine.crt"),
+        ("peer-client-cert-file", "/srv/mine.crt"),
+        ("config-file", "/srv/etcd.yaml"),
+    ],
+)
+def test_what_else_etcd_reads(tmp_path: Path, flag: str, value: str) -> None:
+    """A key that stays when its certificate is issued anew, and a file that counts more than every flag."""
+    workshop = Workshop(place=tmp_path).made(native(etcd=extra((flag, value))))
+    named = flag.replace("cert-file", "key-file") if value == f"{PKI}/etcd/peer.crt" else flag
+    refused(workshop, "etcd-ca", named)
+    workshop.step("ca kubernetes", "prepare")
+
+
+@pytest.mark.parametrize(
+    ("variable", "flag"),
+    [("ETCD_CONFIG_FILE", "config-file"), ("ETCD_PEER_CLIENT_CERT_FILE", "peer-client-cert-file")],
+)
+def test_what_etcd_reads_from_its_environment(tmp_path: Path, variable: str, flag: str) -> None:
+    variables = [{"name": variable, "value": "/srv/mine"}, {"name": "ETCD_TRUSTED_CA_FILE", "value": "/x"}]
+    workshop = Workshop(place=tmp_path).made(native(etcd={"extraEnvs": variables}))
+    refused(workshop, "etcd-ca", flag)  # the other has a flag, which counts more
+
+
+def test_a_pair_of_the_operators_own_needs_no_key_here(tmp_path: Path) -> None:
+    """Both files are foreign: the certificate is judged where a copy of it is, and its key stays away."""
+    pair = (("kubelet-client-certificate", "/srv/mine.crt"), ("kubelet-client-key", "/srv/mine.key"))
+    workshop = Workshop(place=tmp_path).made(kubeadm("apiServer", *pair))
+    own = workshop.tree / "nodes/cp1/srv/mine.crt"
+    own.parent.mkdir(parents=True)
+    own.write_bytes((workshop.tree / f"nodes/cp1{PKI}/apiserver-kubelet-client.crt").read_bytes())
+    workshop.step("ca kubernetes", "prepare")
+    result = workshop.rotate("ca", "kubernetes", "--phase promote", "--assume-distributed")
+    assert result.code == 0
+
+
+@pytest.mark.parametrize(
+    ("component", "flag"), [("scheduler", "config"), ("kubelet", "config"), ("kubelet", "config-dir")]
+)
+def test_a_configuration_that_nobody_has_here_is_named(tmp_path: Path, component: str, flag: str) -> None:
+    """It may name files that rotate, so nothing is refused; but what it says is not proven."""
+    workshop = Workshop(place=tmp_path).made(native(**{component: extra((flag, "/srv/mine"))}))
+    program = "kubelet on cp1, w1" if component == "kubelet" else "kube-scheduler on cp1"
+    line = f"not judged: {program} reads /srv/mine (--{flag}), which pkigen does not manage"
+    assert line in workshop.run("plan", workshop.spec, "--out", workshop.tree).out
+    result = workshop.rotate("ca", "kubernetes", "--phase prepare")
+    assert (result.code, line in result.out + result.err) == (0, True)
+
+
+def test_a_schedulers_configuration_is_followed(tmp_path: Path) -> None:
+    """It names the kubeconfig, and the flag counts no more."""
+    workshop = Workshop(place=tmp_path).made(native(scheduler=extra(("config", "/srv/scheduler.yaml"))))
+    own = workshop.tree / "nodes/cp1/srv/scheduler.yaml"
+    own.parent.mkdir(parents=True)
+    text = "kind: KubeSchedulerConfiguration\nclientConnection: {kubeconfig: /srv/mine.conf}\n"
+    own.write_text(text)
+    refused(workshop, "ca", "kubeconfig")
+    own.write_text(text.replace("/srv/mine.conf", "/etc/kubernetes/scheduler.conf"))
+    workshop.step("ca kubernetes", "prepare")
+
+
+@pytest.mark.parametrize("flag", ["client-ca-file", "tls-cert-file", "tls-private-key-file", "kubeconfig"])
 def test_the_files_of_kubelets(tmp_path: Path, flag: str) -> None:
     workshop = Workshop(place=tmp_path).made(native(kubelet=extra((flag, "/srv/mine"))))
-    if flag == "config":
-        # Nobody knows what it says: a kubelet without settings of ours is judged by nobody.
-        assert {edge.server_certificate for edge in kubelet_edges()} == {None}
+    if flag == "tls-private-key-file":
+        refused(workshop, "ca", flag)
         return
     said = refused(workshop, "ca", flag)
     assert said.startswith(f"kubelet on cp1 reads /srv/mine (--{flag}), which pkigen does not manage")
+
+
+def test_a_kubelet_whose_configuration_nobody_has_is_judged_by_nobody() -> None:
+    assert {edge.server_certificate for edge in kubelet_edges()} == {None}
 
 
 def kubelet_edges() -> list[Edge]:
@@ -258,6 +344,29 @@ def test_a_flag_is_read_as_its_program_reads_it() -> None:
         assert line.value("client-ca-file") == value
     assert line.file("client-ca-file") == "nodes/cp1/a"
     assert line.place("/etc/kubernetes/pki/../pki//ca.crt") == "nodes/cp1/etc/kubernetes/pki/ca.crt"
+
+
+@pytest.mark.parametrize(
+    ("component", "flag", "value"),
+    [
+        ("apiServer", "kubelet-client-certificate", f"{PKI}/ca.crt"),
+        ("apiServer", "etcd-certfile", f"{PKI}/etcd/server.key"),
+        ("etcd", "cert-file", f"{PKI}/etcd/peer.key"),
+        ("kubelet", "tls-cert-file", "/var/lib/kubelet/config.yaml"),
+        ("scheduler", "kubeconfig", f"{PKI}/sa.pub"),
+    ],
+)
+def test_a_file_of_ours_that_is_nothing_to_show(
+    tmp_path: Path, component: str, flag: str, value: str
+) -> None:
+    """A CA, a key, a manifest where a certificate is wanted: a finding, and no step is taken."""
+    workshop = Workshop(place=tmp_path).made(native(**{component: extra((flag, value))}))
+    verified = workshop.run("verify", workshop.tree)
+    assert verified.code == 4
+    assert "broken-edge" in verified.out
+    assert "PRIVATE KEY" not in verified.out + verified.err
+    owner = "etcd-ca" if "etcd" in (component, flag.partition("-")[0]) else "ca"
+    assert workshop.rotate(*COMMANDS[owner].split(), "--phase prepare").code == 1
 
 
 def test_a_volume_leads_elsewhere() -> None:

@@ -56,7 +56,7 @@ REFUSED = [
     case(
         "ca-keys-to-hand-out",
         spec("  certificates: {authority: offline, caKeys: offline, distributeCAKeys: true}\n"),
-        "7:73: spec.certificates.distributeCAKeys: cannot be true with caKeys: offline, where this site",
+        "7:73: spec.certificates.distributeCAKeys: must be empty with caKeys: offline, where this site",
     ),
     case(
         "nobody-to-approve",
@@ -79,12 +79,20 @@ WARNED = [
     case(
         "ca-keys-offline",
         spec("  certificates: {authority: offline, caKeys: offline}\n"),
-        "7:46: spec.certificates.caKeys: without CA keys the controller manager signs nothing: kubelets",
+        "7:46: spec.certificates.caKeys: without ca.key the controller manager signs nothing: kubelets",
     ),
     case(
         "ca-keys-not-handed-out",
         spec("  certificates: {distributeCAKeys: false}\n"),
-        "7:36: spec.certificates.distributeCAKeys: without CA keys the controller manager signs nothing:",
+        "7:36: spec.certificates.distributeCAKeys: without ca.key the controller manager signs nothing:",
+    ),
+    case(
+        "ca-key-of-no-member",
+        spec(
+            "  certificates: {distributeCAKeys: [ca, etcd-ca]}\n"
+            "  etcd: {external: {endpoints: ['https://10.0.1.1:2379'], caFile: /etc/e/ca.crt}}\n"
+        ),
+        "7:41: spec.certificates.distributeCAKeys[1]: has no effect: no control-plane node runs etcd",
     ),
     case(
         "override-no-effect",

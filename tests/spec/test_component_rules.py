@@ -6,6 +6,17 @@ import pytest
 
 from tests.spec.sources import assert_starts, case, problems, spec, warnings
 
+
+def _signing(kind: str, value: str) -> str:
+    return f"{{name: cluster-signing-{kind}-file, value: {value}}}"
+
+
+def signers(*arguments: str) -> str:
+    return spec(f"  controllerManager: {{extraArgs: [{', '.join(arguments)}]}}\n")
+
+
+SIGNER = _signing("kubelet-client-cert", "/a")
+
 REFUSED = [
     case(
         "volume-twice",
@@ -46,6 +57,17 @@ REFUSED = [
         spec("  encryption: {}\n  apiServer: {extraArgs: [{name: encryption-provider-config, value: /x}]}\n"),
         "8:27: spec.apiServer.extraArgs[0]: replaces the configuration that spec.encryption makes:",
     ),
+    case(
+        "signers-twice",
+        signers("{name: cluster-signing-duration, value: 24h}", SIGNER),
+        "7:81: spec.controllerManager.extraArgs[1]: cluster-signing-kubelet-client-cert-file cannot be "
+        "combined with cluster-signing-cert-file",
+    ),
+    case(
+        "signers-twice-again",
+        signers(SIGNER, _signing("cert", '""'), _signing("cert", "/a")),
+        "7:35: spec.controllerManager.extraArgs[0]: cluster-signing-kubelet-client-cert-file cannot be",
+    ),
 ]
 
 WARNED = [
@@ -83,6 +105,12 @@ HARMLESS = {
     "volumes of several components": spec(
         "  apiServer: {extraVolumes: [{name: x, hostPath: /a, mountPath: /a}]}\n"
         "  scheduler: {extraVolumes: [{name: x, hostPath: /a, mountPath: /a}]}\n"
+    ),
+    "no default signing certificate": signers(SIGNER, _signing("cert", '""')),
+    "no default signing key": signers(_signing("key", '""'), SIGNER),
+    "no file of one signer": signers(SIGNER.replace("/a", '""')),
+    "no signing key on the nodes": signers(SIGNER).replace(
+        "spec:", "spec:\n  kubelet: {rotateCertificates: false}\n  certificates: {distributeCAKeys: false}"
     ),
     "the same SAN for the API server twice": spec("  apiServer: {certSANs: [a.b, A.B]}\n"),
 }

@@ -94,7 +94,7 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     "spec.certificates.caValidity": ("100000h", "11y"),
     "spec.certificates.validity": ("1h30m", "0s"),
     "spec.certificates.renewBefore": ("24h", "-24h"),
-    "spec.certificates.distributeCAKeys": (False, "no"),
+    "spec.certificates.distributeCAKeys": (["ca", "etcd-ca"], "no"),
     "spec.certificates.authority": ("offline", "remote"),
     "spec.certificates.caKeys": ("offline", "here", {"authority": "offline"}),
     "spec.certificates.nodeKeys": ("node", "tpm"),
@@ -197,6 +197,18 @@ def test_refuses(path: str) -> None:
     assert line == "1"
     assert int(column) > 1 or path in {"apiVersion", "kind"}
     assert rest.startswith(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("ca", "must be true, false or a list: write [ca]"),
+        ("all", "must be true, false or a list of ca, etcd-ca, front-proxy-ca"),
+        (["kubernetes"], "must be ca, etcd-ca or front-proxy-ca, not 'kubernetes'"),
+    ],
+)
+def test_ca_keys_that_nobody_can_mean(given: object, message: str) -> None:
+    assert problems(_with("spec.certificates.distributeCAKeys", given))[0].endswith(message)
 
 
 def test_every_field_is_here() -> None:

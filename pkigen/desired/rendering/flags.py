@@ -186,7 +186,7 @@ def kube_controller_manager(cluster: ClusterSpec, _node: Node) -> tuple[Flag, ..
     }
     # Without a CA's key it signs nothing, which kubeadm says with empty flags (controlplane/manifests.go).
     # The certificate has a file of its own, because ca.crt may hold two and this one only one.
-    signs = cluster.ca_keys_on_nodes
+    signs = cluster.signs_on_nodes
     flags["cluster-signing-cert-file"] = f"{directory}/{layout.SIGNING_CERTIFICATE}" if signs else ""
     flags["cluster-signing-key-file"] = f"{directory}/ca.key" if signs else ""
     if spec.networking.pod_subnets:

@@ -108,6 +108,16 @@ def kubelet_settings(text: bytes) -> Mapping[str, str] | None:
     return {flag: str(value) for flag, value in found.items() if value not in {None, ""}}
 
 
+def scheduler_settings(text: bytes) -> Mapping[str, str]:
+    """The kubeconfig that a scheduler's configuration names, by its flag; nothing where it names none."""
+    try:
+        (configuration,) = documents(text.decode())
+    except (_Mismatch, ValueError):
+        return {}
+    named = _at(configuration, ("clientConnection", "kubeconfig"))
+    return {"kubeconfig": named} if isinstance(named, str) and named else {}
+
+
 def _at(content: Any, keys: tuple[str, ...]) -> Any:
     for key in keys:
         content = content.get(key) if isinstance(content, dict) else None

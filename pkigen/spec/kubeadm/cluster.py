@@ -12,6 +12,7 @@ from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.notation import format_duration
 from pkigen.spec.kubeadm.nodes import nodes_of
 from pkigen.spec.kubeadm.treatments import CLUSTER, KNOWN_GATES
+from pkigen.spec.model import KubeadmCA
 from pkigen.spec.translation import quote, suggestion, value_kind
 from pkigen.spec.values import parse_period
 from pkigen.spec.yaml_nodes import (
@@ -140,7 +141,10 @@ def _etcd(cluster: MappingNode, notes: Notes) -> YAMLNode:
 
 
 def _certificates(cluster: MappingNode, notes: Notes) -> YAMLNode:
-    entries: dict[str, YAMLNode] = {"keyAlgorithm": scalar(KeyAlgorithm.RSA_2048, at=cluster)}
+    entries: dict[str, YAMLNode] = {
+        "keyAlgorithm": scalar(KeyAlgorithm.RSA_2048, at=cluster),
+        "distributeCAKeys": _own_cas(cluster),
+    }
     copy_entry(cluster, "certificatesDir", entries, "directory")
     copy_entry(cluster, "encryptionAlgorithm", entries, "keyAlgorithm")
     for old, new in (
@@ -166,6 +170,13 @@ def _certificates(cluster: MappingNode, notes: Notes) -> YAMLNode:
         notes.add_warning(leaf, f"{CLUSTER}.certificateValidityPeriod", what)
         entries["validity"] = authority or scalar(_DEFAULT_CA_VALIDITY, at=leaf)
     return mapping(entries, at=cluster)
+
+
+def _own_cas(cluster: MappingNode) -> YAMLNode:
+    """All whose keys kubeadm has: its `join` of a control-plane node signs with them (phases/certs)."""
+    external = child(cluster, "etcd", "external") is not None
+    names = [name for name in KubeadmCA if not (external and name is KubeadmCA.ETCD)]
+    return sequence([scalar(name, at=cluster) for name in names], at=cluster)
 
 
 def _gated_algorithm(

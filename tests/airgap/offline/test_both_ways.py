@@ -182,7 +182,7 @@ def test_the_control_plane_signs_or_says_that_it_does_not(original_cluster: Offl
             "--cluster-signing-cert-file=/etc/kubernetes/pki/ca-signing.crt",
             "--cluster-signing-key-file=/etc/kubernetes/pki/ca.key",
         ]
-        assert keys == ["pki/ca.key", "pki/etcd/ca.key", "pki/front-proxy-ca.key"]
+        assert keys == ["pki/ca.key"]
     else:
         assert flags == ["--cluster-signing-cert-file=", "--cluster-signing-key-file="]
         assert keys == []

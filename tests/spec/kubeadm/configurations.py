@@ -38,6 +38,7 @@ spec:
     validity: 4380h
     caValidity: 43800h
     directory: /srv/pki
+    distributeCAKeys: [ca, etcd-ca, front-proxy-ca]
   nodes:
     - name: cp1
       roles: [control-plane]

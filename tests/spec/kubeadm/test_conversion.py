@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.spec.dialects import Dialect
+from pkigen.spec.model import KubeadmCA
 from tests.spec.kubeadm.configurations import EVERYTHING_ELSE, NEW, SAME
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def test_defaults_are_those_of_kubeadm() -> None:
     spec = loaded(cluster("")).spec
     assert spec.name == "kubernetes"
     assert spec.spec.certificates.key_algorithm is KeyAlgorithm.RSA_2048
+    assert spec.spec.certificates.distribute_ca_keys == tuple(KubeadmCA)  # `kubeadm join` signs with them
     assert spec.spec.certificates.validity == timedelta(hours=8760)
     assert spec.spec.certificates.ca_validity == timedelta(hours=87600)
     assert str(spec.spec.networking.service_subnets[0]) == "10.96.0.0/12"
