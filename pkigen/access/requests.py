@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from pkigen.access.request_text import EXTENSION_REQUESTS, extension_lines, quoted, subject_text, text_of
 from pkigen.crypto.csr import key_of, parse_request, signed_request, unproven
 from pkigen.crypto.issuance import distinguished_name
-from pkigen.crypto.keys import describe
+from pkigen.crypto.keys import describe, public_der, spki_fingerprint
 from pkigen.crypto.names import Subject
 from pkigen.errors import AccessError
 from pkigen.spec.user_rules import is_reserved_group, is_reserved_user
@@ -46,6 +46,11 @@ class Request:
     def key_description(self) -> str:
         """The key's kind and size."""
         return describe(self.key)
+
+    @property
+    def key_fingerprint(self) -> str:
+        """SHA-256 of its SubjectPublicKeyInfo: `openssl pkey -pubin -outform DER | sha256sum` prints it."""
+        return spki_fingerprint(public_der(self.key))
 
     @property
     def enciphers(self) -> bool:

@@ -139,9 +139,7 @@ class Locking:
         if self.identity is not None:
             return read_identity(self.identity).recipient
         if self.recipient is not None:
-            seal = Recipient(self.recipient)
-            seal.close(b"")  # whether it is one at all
-            return seal
+            return Recipient(self.recipient)
         return PassphraseSource(file=self.file, descriptor=self.descriptor).read(
             "the authority's keys", new=True
         )

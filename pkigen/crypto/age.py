@@ -10,10 +10,10 @@ import pyrage
 
 from pkigen.crypto import age_scrypt
 from pkigen.crypto.age_header import INTRODUCTION, SCRYPT, Header, HeaderError, read_header
+from pkigen.crypto.age_recipient import recipient_fault
 from pkigen.errors import BundleError, UsageError
 
 # Bech32 (BIP 173) of a 32-byte X25519 key; the alphabet is without 1, b, i and o.
-RECIPIENT = re.compile(r"age1[ac-hj-np-z02-9]{58}")
 _IDENTITY = re.compile(r"AGE-SECRET-KEY-1[AC-HJ-NP-Z02-9]{58}")
 # In characters. It guards a file that can be carried away, so nobody limits the guesses.
 SHORTEST_PASSPHRASE = 12
@@ -46,9 +46,18 @@ class Unseal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """The public half of a node's age key."""
+    """The public half of an age key.
+
+    Raises:
+        UsageError: Nothing can be sealed to it.
+    """
 
     text: str
+
+    def __post_init__(self) -> None:
+        fault = recipient_fault(self.text)
+        if fault is not None:
+            raise UsageError(f"{self.text!r} {fault}", hint="`pkigen node identity` makes one")
 
     @property
     def reader(self) -> str:
@@ -57,15 +66,7 @@ class Recipient:
 
     def close(self, data: bytes) -> bytes:
         """The age file (X25519)."""
-        return pyrage.encrypt(data, [self._key()])
-
-    def _key(self) -> pyrage.x25519.Recipient:
-        try:
-            return pyrage.x25519.Recipient.from_str(self.text)
-        except pyrage.RecipientError:
-            raise UsageError(
-                f"{self.text!r} is not an age recipient", hint="`pkigen node identity` makes one"
-            ) from None
+        return pyrage.encrypt(data, [pyrage.x25519.Recipient.from_str(self.text)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,15 +208,22 @@ class Approval:
         return LedgerEntry(event=Event.APPROVED, id=self.node, reason=None, facts=facts)
 
 
-def approvals(ledger: bytes) -> dict[str, Approval]:
-    """The last approved request of each node."""
-    found: dict[str, Approval] = {}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approvals:
+    """The approved requests: the last one of each node, and each by its number, which no other may have."""
+
+    last: Mapping[str, Approval]
+    numbered: Mapping[str, Approval]
+
+
+def approvals(ledger: bytes) -> Approvals:
+    """What was approved until now."""
+    found: list[Approval] = []
     for entry in lines_of(ledger, Event.APPROVED):
         with suppress(KeyError):
             facts = {key: str(entry[key]) for key in ("nonce", "created", "signer", "recipient")}
-            node = str(entry["id"])
-            found[node] = Approval(node=node, **facts)
-    return found
+            found.append(Approval(node=str(entry["id"]), **facts))
+    return Approvals(last={each.node: each for each in found}, numbered={each.nonce: each for each in found})
 
 
 def head_of(ledger: bytes) -> Head:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
-from pkigen.crypto.age import RECIPIENT
+from pkigen.crypto.age_recipient import RECIPIENT
 from pkigen.errors import AuthorityError
 from pkigen.notation import json_text
 

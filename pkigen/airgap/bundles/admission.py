@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pkigen.airgap.carrier.requests import SKEW
 from pkigen.errors import BundleError
 from pkigen.notation import format_duration, timestamp
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from pkigen.airgap.bundles.record import Installed
     from pkigen.airgap.carrier.format import BundleKind, Label
-
-SKEW = timedelta(minutes=5)
-"""How far this host's clock may be behind: certificates, too, begin five minutes before they are made."""
 
 _UNCHANGED = "nothing was written"
 

@@ -23,7 +23,7 @@ from pkigen.airgap.carrier.format import (
     text_of,
     time_of,
 )
-from pkigen.crypto.age import RECIPIENT
+from pkigen.crypto.age_recipient import RECIPIENT
 from pkigen.crypto.csr import LARGEST_REQUEST
 from pkigen.errors import BundleError
 from pkigen.notation import json_text, timestamp
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 VALIDITY = timedelta(days=30)
 """How long a request may wait for its answer, and an answer for its install."""
+
+SKEW = timedelta(minutes=5)
+"""How far this host's clock may be behind: certificates, too, begin five minutes before they are made."""
 
 MOST_REQUESTS = 1 << 17
 _LARGEST_CHAIN = 64 << 10
@@ -147,6 +150,37 @@ def open_envelope(data: bytes, *, kind: BundleKind, pin: str | None) -> Envelope
             hint="nothing was written",
         )
     return envelope
+
+
+def require_timely(requests: RequestSet, *, newest: str | None, now: datetime, again: str) -> None:
+    """Refuse a request from the future, one that has expired, and one that is older than what was approved.
+
+    Args:
+        requests: What is asked.
+        newest: When the last request was made that was approved for the same asker (`timestamp`); None where
+            there is none but this one.
+        now: The present by this host's clock, in UTC.
+        again: How a new request is made.
+
+    Raises:
+        BundleError: It is one of these.
+    """
+    made, expires = timestamp(requests.created), requests.label.expires
+    if requests.created > now + SKEW:
+        raise BundleError(
+            f"it was made {made}, in the future of this host's clock ({timestamp(now)})",
+            hint="nothing was issued; set the clock that is wrong",
+        )
+    if now >= expires:
+        raise BundleError(
+            f"it has expired: made {made}, it could be approved until {timestamp(expires)}",
+            hint=f"nothing was issued; {again}",
+        )
+    if newest is not None and made < newest:
+        raise BundleError(
+            f"it was made {made}, and a newer one, of {newest}, was approved already",
+            hint=f"nothing was issued; {again}",
+        )
 
 
 def _require_label(envelope: Envelope, label: Label) -> None:

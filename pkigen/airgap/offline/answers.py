@@ -13,7 +13,7 @@ from pkigen import layout
 from pkigen.airgap.carrier.bundle_key import trusted_key
 from pkigen.airgap.carrier.csr_review import review_all
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE
-from pkigen.airgap.carrier.requests import AnswerSet, Purpose, write_answers
+from pkigen.airgap.carrier.requests import AnswerSet, Purpose, require_timely, write_answers
 from pkigen.airgap.offline.directory import KEEP_BACKUPS, ROOT, SITE_PIN, record_entries
 from pkigen.airgap.offline.generations import as_asked
 from pkigen.crypto.ca_fitness import unfit
@@ -23,6 +23,7 @@ from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.generations import Slot, ca_id
 from pkigen.desired.items import content_of
 from pkigen.errors import BundleError
+from pkigen.notation import timestamp
 from pkigen.spec.model import CAKeys
 from pkigen.state.ledger import Event, LedgerEntry, lines_of, read_ledger
 from pkigen.state.lockfile import certificate_facts
@@ -88,7 +89,7 @@ def proposals(
         BundleError: It is a node's request, or another cluster's.
         RefusedRequestError: The spec does not allow it.
     """
-    _require_for_us(requests, inventory.cluster.name)
+    _require_for_us(requests, inventory)
     asked = dict(requests.requests)
     desired = {
         identifier: as_asked(item, pem)
@@ -114,7 +115,8 @@ def proposals(
     )
 
 
-def _require_for_us(requests: RequestSet, cluster: str) -> None:
+def _require_for_us(requests: RequestSet, inventory: Inventory) -> None:
+    cluster = inventory.cluster.name
     if requests.purpose is not Purpose.AUTHORITY:
         raise BundleError(
             "it is a node's request, which the site itself answers",
@@ -125,6 +127,9 @@ def _require_for_us(requests: RequestSet, cluster: str) -> None:
             f"it is for another cluster: {requests.cluster}, where the spec is for {cluster}",
             hint=_NOTHING_SIGNED,
         )
+    # With the CAs' keys here, the answer to an empty request brings the site the CAs' own certificates.
+    if not requests.requests and inventory.ca_keys is not CAKeys.OFFLINE:
+        raise BundleError("it requests no certificate", hint=_NOTHING_SIGNED)
 
 
 def _keys_of_cas(authority: OfflineAuthority) -> dict[str, str]:
@@ -233,7 +238,11 @@ def answer(
             event=Event.ANSWERED,
             id=f"request:{requests.nonce}",
             reason=None,
-            facts={"requestSha256": hashlib.sha256(carried).hexdigest(), "site": pin},
+            facts={
+                "requestSha256": hashlib.sha256(carried).hexdigest(),
+                "created": timestamp(requests.created),
+                "site": pin,
+            },
         )
     )
     with store.transaction() as transaction:
@@ -283,6 +292,18 @@ def earlier_answer(reader: Reader, requests: RequestSet, carried: bytes) -> byte
             f"this request was answered before, but {_answer_path(requests.nonce)} is missing",
             hint=f"{_NOTHING_SIGNED}; have the site make a new one: `pkigen authority request SPEC --again`",
         ) from None
+
+
+def require_current(requests: RequestSet, reader: Reader, *, now: datetime) -> None:
+    """Refuse a new request from the future, an expired one, and one older than the last that was answered.
+
+    Raises:
+        BundleError: It is one of these.
+    """
+    answered = lines_of(read_ledger(reader), Event.ANSWERED, newest_first=True)
+    newest = next((str(entry["created"]) for entry in answered if "created" in entry), None)
+    again = "at the site, `pkigen authority request SPEC --again` makes another"
+    require_timely(requests, newest=newest, now=now, again=again)
 
 
 def _certified(reader: Reader) -> dict[str, str]:

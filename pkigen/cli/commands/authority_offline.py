@@ -19,6 +19,7 @@ from pkigen.airgap.offline.answers import (
     answer,
     earlier_answer,
     proposals,
+    require_current,
     trusted_site,
 )
 from pkigen.airgap.offline.directory import (
@@ -196,13 +197,15 @@ def sign(
         requests = read_requests(open_envelope(carried, kind=BundleKind.REQUEST, pin=pinned))
         asked = (identifier for identifier, _ in requests.requests)
         session = session.over(with_successors(session.planner, asked))
+        file = earlier_answer(store, requests, carried)
+        if file is None:
+            require_current(requests, store, now=session.now)
         try:
             found = proposals(requests, session.inventory, opened, store, now=session.now)
         except RefusedRequestError as refusal:
             note_refused(refusal.faults)
             raise
         say(proposals_text(requests, found))
-        file = earlier_answer(store, requests, carried)
         if file is not None:
             note(
                 "note: this request was answered before: the same answer is written again, nothing is signed"

@@ -98,7 +98,7 @@ def create(
         require_settled(session.plan(store), root=session.root, spec=spec)
         key = bundle_key(session.opened(store))
         chosen = _enrolled(session, store, chosen, named=bool(nodes))
-        seals = _seals(chosen, source, approvals(read_ledger(store)))
+        seals = _seals(chosen, source, approvals(read_ledger(store)).last)
         rows = []
         with progress().over("packing", len(chosen)) as step:
             for packed in pack(session.inventory, store, chosen):

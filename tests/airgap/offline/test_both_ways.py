@@ -199,19 +199,17 @@ def test_the_offline_side_shows_all_and_keeps_a_record(original: OfflineSides) -
     for identifier, _ in original.requests().requests:
         assert f"\n{identifier}\n    subject CN=" in shown
     if keys_are_here(original):
-        assert (
-            "CA, path length 0; ECDSA-P256, until 2036-11-21 12:00 UTC\n    signed by CN=prod-root" in shown
-        )
+        assert "CA, path length 0; ECDSA-P256, until 2036-11-21 12:00 UTC\n    key sha256:" in shown
+        assert "; signed by CN=prod-root" in shown
     else:
         assert "names cp-1, kubernetes, kubernetes.default, kubernetes.default.svc" in shown
-        assert (
-            "serverAuth, clientAuth; ECDSA-P256, until 2027-11-24 12:00 UTC\n    signed by CN=etcd-ca"
-            in shown
-        )
+        assert "serverAuth, clientAuth; ECDSA-P256, until 2027-11-24 12:00 UTC\n    key sha256:" in shown
+        assert "; signed by CN=etcd-ca" in shown
     lines = [
         json.loads(line) for line in (original.authority / ".pkigen/ledger.jsonl").read_text().splitlines()
     ]
     signed = {line["id"]: line for line in lines if line["event"] == "signed"}
+    assert all(f"    key {line['spki']}; signed by" in shown for line in signed.values())
     assert set(signed) == {identifier for identifier, _ in original.requests().requests}
     assert {line["request"] for line in signed.values()} == {original.requests().nonce}
     assert lines[-1]["event"] == "answered"
