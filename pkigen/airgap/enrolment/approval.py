@@ -176,9 +176,7 @@ def admit(data: bytes, inventory: Inventory, known: Approvals, *, pins: Pins, no
         raise BundleError("it is not a node's request", hint=f"{_UNCHANGED}; see `pkigen authority sign`")
     wanted(inventory, label.node)
     earlier = known.numbered.get(requests.nonce)
-    # An approved request may come again (it gives the same answer); an older one never after a newer.
-    newest = last.created if last is not None and last.nonce != requests.nonce else None
-    require_timely(requests, newest=newest, now=now, again=_AGAIN)
+    require_timely(requests, newest=_made_last(requests, last), now=now, again=_AGAIN)
     petition = Petition(
         requests=requests,
         recipient=_recipient(requests, inventory),
@@ -186,12 +184,22 @@ def admit(data: bytes, inventory: Inventory, known: Approvals, *, pins: Pins, no
         approved_before=earlier is not None,
         former_signer=last.signer if last is not None and last.signer != envelope.fingerprint else None,
     )
+    _require_one_content(petition, earlier)
+    return petition
+
+
+def _made_last(requests: RequestSet, last: Approval | None) -> str | None:
+    """An approved request may come again (it gives the same answer); an older one never after a newer."""
+    return last.created if last is not None and last.nonce != requests.nonce else None
+
+
+def _require_one_content(petition: Petition, earlier: Approval | None) -> None:
+    """A number stands for one request: what was approved under it must not be taken for something else."""
     if earlier is not None and earlier != petition.approval:
         raise BundleError(
-            f"another request with the number {requests.nonce[:8]} was approved before",
+            f"another request with the number {earlier.nonce[:8]} was approved before",
             hint=f"{_UNCHANGED}; {_AGAIN}",
         )
-    return petition
 
 
 def admit_all(
