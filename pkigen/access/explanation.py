@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
+    from cryptography import x509
+
     from pkigen.access.credentials import Credential
     from pkigen.desired.connections import Edge, Peer
     from pkigen.desired.inventory import Inventory
@@ -115,10 +117,16 @@ _CREDENTIAL_VERIFIERS = {
 }
 
 
+def trust_bundles(cluster: Cluster) -> Iterator[tuple[CA, tuple[x509.Certificate, ...]]]:
+    """The CAs that each kind of peer trusts, as far as they can be read."""
+    for ca in CA:
+        found = observe_bundle(cluster.reader, ca_location(ca).certificate)
+        yield ca, () if isinstance(found, Fault) else tuple(found)
+
+
 def _in_cluster(credential: Credential, cluster: Cluster) -> Iterator[str]:
     if credential.certificate is not None:
-        found = observe_bundle(cluster.reader, ca_location(CA.KUBERNETES).certificate)
-        anchors = () if isinstance(found, Fault) else found
+        anchors = dict(trust_bundles(cluster))[CA.KUBERNETES]
         refusal = PathVerifier(cluster.now).client((credential.certificate,), anchors)
         taken = "its CA signed it" if refusal is None else f"refuses it: {refusal}"
         yield f"this cluster: {taken}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.access import explanation
-from pkigen.access.credentials import of_certificate, of_entry, of_token, only_certificates
+from pkigen.access.certificate_text import of_chain
+from pkigen.access.credentials import of_entry, of_token, only_certificates
 from pkigen.access.kubeconfig_summary import credential_lines, lines
 from pkigen.access.kubeconfigs import Section, load
 from pkigen.access.requests import read_request
@@ -49,7 +50,8 @@ def file_text(
         parsed = parse_certificates(only_certificates(data))
         if isinstance(parsed, str):
             raise AccessError(f"{path} {parsed}")
-        return (f"{path}: a certificate", *_credential(of_certificate(parsed[0], now=now), cluster, now))
+        what, *said = of_chain(parsed, cluster, now=now)
+        return (f"{path}: {what}", *said)
     text = data.strip().decode("ascii", "replace")
     if _is_token(text):
         return (f"{path}: a token", *_credential(of_token(text, now=now), cluster, now))

@@ -82,6 +82,11 @@ def _is_handled(value: x509.ExtensionType) -> bool:
     return isinstance(value, _HANDLED)
 
 
+def does_not_name(name: str) -> str:
+    """Why a client refuses a server's certificate that lacks the name which it connects to."""
+    return f"it does not name {name}"
+
+
 def refusal(
     chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str, now: datetime
 ) -> str | None:
@@ -155,7 +160,7 @@ def _misnamed(leaf: x509.Certificate, name: str) -> str | None:
         found = any(each.lower() in {wanted, above} for each in _dns_names(leaf))
     else:
         found = address in _addresses(leaf)
-    return None if found else f"it does not name {name}"
+    return None if found else does_not_name(name)
 
 
 def _unfit_path(path: _Path, usage: ObjectIdentifier, now: datetime) -> str | None:

@@ -5,6 +5,7 @@ What that verifier cannot read, although Go accepts it, `go_paths` verifies.
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from cryptography.x509.verification import (
 
 from pkigen.crypto import go_paths
 from pkigen.crypto.go_paths import is_beyond_pyca
+from pkigen.crypto.names import extension_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +63,7 @@ class PathVerifier:
     def _verify(
         self, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str
     ) -> str | None:
-        """Why the path does not hold, in pyca's words; None where it does."""
+        """Why the path does not hold; None where it does."""
         # pyca has no empty store.
         if not anchors:
             return "the trust bundle is empty"
@@ -80,8 +82,34 @@ class PathVerifier:
                 builder = builder.extension_policies(ca_policy=_CA_POLICY, ee_policy=_CLIENT_POLICY)
                 builder.build_client_verifier().verify(leaf, rest)
         except VerificationError as error:
-            return str(error).removeprefix("validation failed: ")
+            return _in_words(str(error), name)
         return None
+
+
+# pyca's texts end with the `repr` of a certificate, whose names are anybody's.
+_OBJECT = re.compile(r"\s*\(encountered processing <.*", re.DOTALL)
+_OUTER = re.compile(
+    r"^(?:validation failed: |candidates exhausted: |Python extension validator failed: \w+: )+"
+)
+_EXTENSION = re.compile(r"^invalid extension: (?P<oid>[0-9.]{3,60}): (?P<fault>.*)")
+_WORDS = (
+    ("no interior errors", "no trusted CA has signed it"),
+    ("signature does not match", "a CA of the same name, but with another key, has signed it"),
+    ("not valid at validation time", "a certificate of the path is not valid at this time"),
+)
+
+
+def _in_words(text: str, name: str) -> str:
+    """A reason of pyca without its objects and exceptions, in `go_paths`' words where both find the same."""
+    plain = _OUTER.sub("", _OBJECT.sub("", text))
+    if name and "subjectAltName" in plain:
+        return go_paths.does_not_name(name)
+    extension = _EXTENSION.match(plain)
+    if extension is not None:
+        oid = x509.ObjectIdentifier(extension["oid"])
+        lacks = "missing" in extension["fault"]
+        return f"it {'lacks the' if lacks else 'has an unfit'} extension {extension_name(oid)}"
+    return next((words for theirs, words in _WORDS if theirs in plain), plain)
 
 
 def _digest(certificate: x509.Certificate) -> bytes:

@@ -18,6 +18,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pkigen.crypto.go_paths import does_not_name
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.certificates import ETCD_HEALTHCHECK_CLIENT
 from pkigen.desired.connections import Endpoint, edges, endpoints
@@ -317,7 +318,7 @@ class _LiveLook:
             refusal = self._judge.server((certificate, *above), authority.anchors, name)
             if refusal is None:
                 continue
-            if "subjectAltName" in refusal:
+            if refusal == does_not_name(name):
                 yield Flaw.NAME_MISSING, f"its certificate is not for {name}"
             else:
                 yield Flaw.UNTRUSTED, f"the trust bundle refuses it: {refusal}"

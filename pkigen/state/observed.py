@@ -256,13 +256,13 @@ def _parsed(block: bytes) -> x509.Certificate | str:
             _ = certificate.extensions, certificate.subject, certificate.issuer, certificate.public_key()
             _ = certificate.not_valid_after_utc, certificate.not_valid_before_utc
             is_numbered = certificate.serial_number > 0
-    except Exception as error:  # noqa: BLE001 -- the parser raises many kinds; all mean the same here
+    except Exception:  # noqa: BLE001 -- the parser raises many kinds; all mean the same here
         if _has_foreign_letters(block):
             return (
                 "holds a certificate with a T61String that has letters outside of ASCII, which Kubernetes "
                 "reads and pkigen does not: reissue it with UTF8String (`string_mask = utf8only`)"
             )
-        return f"holds a certificate that cannot be read ({type(error).__name__})"
+        return "holds a certificate that cannot be read"
     if not is_numbered:
         return "holds a certificate whose serial number is not positive (RFC 5280 4.1.2.2)"
     return certificate

@@ -161,7 +161,8 @@ def test_files(place: TeamCluster) -> None:
     own = explained(place, place.tree / "nodes/cp-1/etc/kubernetes/scheduler.conf", place.tree)
     assert "permissions:  ClusterRole system:kube-scheduler" in own
     etcd = explained(place, place.tree / "nodes/cp-1/etc/kubernetes/pki/etcd/server.crt", place.tree)
-    assert "this cluster: refuses it" in etcd
+    assert "a certificate for serving and for clients: that of this cluster's cp-1/etcd-server\n" in etcd
+    assert "broken" not in etcd
     asked = explained(place, place.write("a.csr", request(plain("ann"), None)))
     assert "a certificate signing request, CN=ann; key ECDSA-P256" in asked
     token = place.write("token", place.run("token", "--service-account", "web/deployer", place.tree).out)
@@ -175,6 +176,65 @@ def test_files(place: TeamCluster) -> None:
     assert "verified by:  what the API server is configured with" in explained(
         place, place.write("token", "opaque")
     )
+
+
+# What a certificate of the tree is, without and with the cluster.
+CERTIFICATES: dict[str, tuple[str, str]] = {
+    "pki/ca.crt": ("a CA certificate\n", "a CA certificate: that of this cluster's ca\n"),
+    "pki/etcd/ca.crt": ("it is never presented itself", "this cluster's etcd-ca\n"),
+    "nodes/cp-1/etc/kubernetes/pki/apiserver.crt": (
+        "a serving certificate\n",
+        "a serving certificate: that of this cluster's cp-1/apiserver\n",
+    ),
+    "nodes/cp-1/etc/kubernetes/pki/apiserver-etcd-client.crt": (
+        "groups:     system:authenticated",
+        "presented to: etcd on cp-1",
+    ),
+    "nodes/cp-1/etc/kubernetes/pki/front-proxy-client.crt": (
+        "user:       front-proxy-client",
+        "presented to: aggregated API servers",
+    ),
+}
+
+
+@pytest.mark.parametrize("file", CERTIFICATES)
+def test_a_certificate_as_what_it_is(place: TeamCluster, file: str) -> None:
+    alone, known = CERTIFICATES[file]
+    for said, expected in (
+        (explained(place, place.tree / file), alone),
+        (explained(place, place.tree / file, place.tree), known),
+    ):
+        assert expected in said
+        assert "broken" not in said
+
+
+def test_a_certificate_of_another_cluster(place: TeamCluster) -> None:
+    other = place.folder / "other"
+    assert place.run("init", place.spec, "--out", other).code == 0
+    for file, expected in (
+        ("pki/ca.crt", "this cluster: it is not ca: the same name, with another key"),
+        (
+            "nodes/cp-1/etc/kubernetes/pki/apiserver.crt",
+            "this cluster: none of its CAs accepts it: a CA of the same name, but with another key",
+        ),
+        (
+            "nodes/cp-1/etc/kubernetes/pki/apiserver-etcd-client.crt",
+            "this cluster: refuses it: no trusted CA has signed it",
+        ),
+    ):
+        assert expected in explained(place, other / file, place.tree)
+
+
+def test_what_was_issued_before(place: TeamCluster) -> None:
+    """Certificates of the cluster's CAs that the tree no longer has, or never had."""
+    pki = place.tree / "nodes/cp-1/etc/kubernetes/pki"
+    kept = {name: (pki / name).read_bytes() for name in ("apiserver-etcd-client.crt", "etcd/server.crt")}
+    assert place.run("renew", "--all", place.spec, "--out", place.tree, "--yes").code == 0
+    etcd = explained(place, place.write("c.crt", kept["apiserver-etcd-client.crt"]), place.tree)
+    assert "presented to: etcd, by --trusted-ca-file" in etcd
+    assert "this cluster: its etcd-ca signed it" in etcd
+    served = explained(place, place.write("s.crt", kept["etcd/server.crt"]), place.tree)
+    assert "its etcd-ca signed it" in served
 
 
 def test_files_that_cannot_be_read(place: TeamCluster) -> None:

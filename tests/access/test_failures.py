@@ -1,5 +1,7 @@
 """`pkigen explain` of an error: what it means, and the next step out of it."""
 
+# ruff: noqa: E501 -- messages stand here as programs write them
+
 from __future__ import annotations
 
 import io
@@ -71,6 +73,71 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         "certificate is valid for worker-1, 10.0.0.21, not worker-1.lan",
         "next: connect to 10.0.0.21, worker-1",
         "next: add worker-1.lan to certSANs of its node",
+    ),
+    "a name that etcd has and the API server does not": (
+        f"certificate is valid for cp-1, {NAMES}, 10.0.0.11, not localhost",
+        "(`kubectl --tls-server-name`)",
+        (
+            "it is the certificate of cp-1/apiserver\nnext: add localhost to spec.apiServer.certSANs (or certSANs of "
+            "the node), run `pkigen apply`, and copy the node's files, or connect with `kubectl --tls-server-name cp-1`"
+        ),
+    ),
+    "a kubelet behind the API server": (
+        (
+            "Error from server: error dialing backend: tls: failed to verify certificate: x509: certificate is valid for "
+            "worker-1, 10.0.0.21, not worker-1.lan"
+        ),
+        "it is the certificate of a kubelet",
+        "it is the certificate of worker-1/kubelet-serving\nnext: add worker-1.lan to certSANs of its node",
+    ),
+    "a kubelet at its port": (
+        (
+            'Get "https://10.0.0.11:10250/pods": x509: cannot validate certificate for 10.0.0.11 because it '
+            "doesn't contain any IP SANs"
+        ),
+        "it is the certificate of a kubelet",
+        "it is the certificate of cp-1/kubelet-serving\nthe spec gives cp-1/kubelet-serving this name already",
+    ),
+    "a peer of etcd": (
+        (
+            'Get "https://10.0.0.11:2380/members": x509: certificate is valid for localhost, cp-1, 10.0.0.11, '
+            "127.0.0.1, ::1, not etcd-1"
+        ),
+        "it is the certificate of etcd, for its other members",
+        "it is the certificate of cp-1/etcd-peer\nnext: add etcd-1 to spec.etcd.peerCertSANs",
+    ),
+    "a webhook": (
+        "x509: certificate is valid for localhost.localdomain, not metrics-server.kube-system.svc",
+        "next: ",
+        "or a webhook or aggregated API server, whose certificates pkigen does not make",
+    ),
+    "a client that refuses etcd": (
+        'rejected connection from "10.0.0.11:1" (error "remote error: tls: bad certificate", ServerName "")',
+        "a client aborted: it does not trust the CA of this server's certificate",
+        "etcd-ca of this cluster is sha256:",
+    ),
+    "a client that etcd refuses": (
+        f'rejected connection on client endpoint","remote-addr":"10.0.0.11:1","error":"{UNKNOWN}"',
+        "that is --trusted-ca-file of etcd",
+        "etcd-ca of this cluster is sha256:",
+    ),
+    "a server's certificate as a client's": (
+        (
+            'rejected connection from "127.0.0.1:46322" (error "tls: failed to verify client\'s certificate: x509: '
+            'certificate specifies an incompatible key usage", ServerName "")'
+        ),
+        "the certificate that the client presents is not for clients: its extendedKeyUsage lacks clientAuth",
+        "etcd needs both usages in server.crt and peer.crt",
+    ),
+    "a client's certificate as a server's": (
+        'Get "https://10.0.0.21:10250/pods": x509: certificate specifies an incompatible key usage',
+        "the certificate that the server presents is not for servers: its extendedKeyUsage lacks serverAuth",
+        "for kubelet-serving",
+    ),
+    "a kubelet without a certificate": (
+        "Error from server: error dialing backend: remote error: tls: internal error",
+        "`kubectl certificate approve NAME`",
+        "the server has no certificate to present",
     ),
     "anonymous": (
         ANONYMOUS,

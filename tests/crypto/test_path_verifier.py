@@ -168,7 +168,7 @@ LEAVES: dict[str, tuple[Extensions, str | None, str | None]] = {
         "a CA certificate is presented as a leaf",
     ),
     "no-authority-key-identifier": ({x509.AuthorityKeyIdentifier: None}, "extension", "extension"),
-    "no-name": ({x509.SubjectAlternativeName: None}, "extension", None),
+    "no-name": ({x509.SubjectAlternativeName: None}, "it does not name", None),
 }
 
 
@@ -197,7 +197,7 @@ def test_a_critical_key_identifier_is_refused(ca: CA) -> None:
 CAS: dict[str, tuple[Extensions, str | None]] = {
     "no-key-usage": ({x509.KeyUsage: None}, None),
     "signs-nothing": ({x509.KeyUsage: usage(digital_signature=True)}, "may not sign certificates"),
-    "no-basic-constraints": ({x509.BasicConstraints: None}, "no basicConstraints"),
+    "no-basic-constraints": ({x509.BasicConstraints: None}, "lacks the extension basicConstraints"),
     "no-ca": (
         {x509.BasicConstraints: x509.BasicConstraints(ca=False, path_length=None)},
         "cA must be asserted",

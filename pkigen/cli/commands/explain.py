@@ -14,6 +14,7 @@ import typer
 from pkigen import layout
 from pkigen.access import explanation, failures
 from pkigen.access.file_text import file_text
+from pkigen.access.handshakes import Known
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG
 from pkigen.cli.access_input import open_cluster, read_bounded, read_reference
 from pkigen.cli.console import say
@@ -99,7 +100,7 @@ def _failure(system: System, text: str, spec: Path | None, pki: Path | None) -> 
     with _known(system, _place(spec), pki) as cluster:
         if cluster is not None:
             authorities, _ = look_at_all(cluster.reader, cluster.inventory, now=cluster.now)
-            known = failures.Known(inventory=cluster.inventory, authorities=authorities, now=cluster.now)
+            known = Known(inventory=cluster.inventory, authorities=authorities, now=cluster.now)
     found = failures.explain(text, known)
     if found is None:
         raise AccessError(

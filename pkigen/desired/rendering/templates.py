@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import hashlib
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,7 +196,12 @@ def _explained(error: Exception, name: str, *, secret: bool) -> TemplateError:
             return TemplateError(f"{error.filename or place} cannot be read: {reason}")
         case _:
             kind = type(error).__name__
-            return TemplateError(f"{place}: {kind if secret else str(error) or kind}")
+            text = _OBJECT.sub("a value", str(error))
+            return TemplateError(f"{place}: {kind if secret else text or kind}")
+
+
+# Python's `repr` of what has none of its own says where in memory it is, and nothing else.
+_OBJECT = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")
 
 
 def _place(error: Exception, name: str) -> str:
