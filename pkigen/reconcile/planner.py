@@ -16,6 +16,7 @@ from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredCopy, MaterialKind
 from pkigen.desired.rendering import Renderer
 from pkigen.errors import AuthorityError, PkigenError
+from pkigen.reconcile.first_run import require_read
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
 from pkigen.reconcile.remainders import with_remainders
@@ -156,6 +157,7 @@ def make_plan(
 
     Raises:
         AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
+        PkigenError: A CA would be made beside one that lies there under a name that is not read.
     """
     moved = MovedView(tree, moves)
     if is_encrypted(moved):
@@ -188,13 +190,15 @@ def make_plan(
         actions.extend(_lock_file(reader, lock, authority))
     actions = list(with_remainders(actions, inventory, tree, renderer))
     _log(actions)
-    return Plan(
+    plan = Plan(
         actions=tuple(actions),
         observed=reader.digests,
         moves=moves,
         rotated=rotated or {},
         authority=authority,
     )
+    require_read(plan, moved, inventory)
+    return plan
 
 
 def _log(actions: Iterable[Action]) -> None:
