@@ -83,13 +83,7 @@ def require_read(plan: Plan, tree: Tree, inventory: Inventory) -> None:
     Raises:
         PkigenError: It does.
     """
-    made = {
-        path
-        for action in plan.changes
-        if isinstance(action, Create)
-        for path in action.paths
-        if path.startswith(f"{layout.AUTHORITY}/")
-    }
+    made = {path for path in _created(plan) if path.startswith(f"{layout.AUTHORITY}/")}
     found = unread(tree, inventory) if made else ()
     names = [(path, name) for path in found for name in _meant(path) if name in made]
     if names:
@@ -99,6 +93,12 @@ def require_read(plan: Plan, tree: Tree, inventory: Inventory) -> None:
             f"{listing}: not read under this name, so a new CA would be made beside it",
             hint=f"to use it, rename {ways} (as PEM); if it has no use here, move it to another place",
         )
+
+
+def _created(plan: Plan) -> Iterator[str]:
+    for action in plan.changes:
+        if isinstance(action, Create):
+            yield from action.paths
 
 
 def _meant(path: str) -> Iterator[str]:
