@@ -12,6 +12,7 @@ from pkigen import layout
 from pkigen.cli.console import note
 from pkigen.errors import AuthorityError, StoreError, TemplateError
 from pkigen.state.issuance_record import unconfirmed
+from pkigen.state.ledger import read_ledger
 from pkigen.state.lockfile import read_lock
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def choose(given: Path | None, store: Store | None, *, root: Path, reports_only:
             raise TemplateError(message, hint=f"put it back, or {_OTHERS}")
         note(f"warning: {message}; files are compared with pkigen's own")
         return TemplateChoice(folder=None)
-    fault = None if reports_only else unconfirmed(store)
+    # A checkout without secrets has no ledger to ask, and no authority to make anything with either.
+    fault = None if reports_only or not read_ledger(store) else unconfirmed(store)
     if fault is not None:
         raise AuthorityError(
             f"the ledger does not confirm {root / layout.LOCK_FILE}, which names templates: {fault}",

@@ -78,6 +78,15 @@ def test_they_go_with_a_checkout_that_lies_elsewhere(
     assert f"the templates are those of {moved}/templates" in result.err
 
 
+def test_a_checkout_of_the_lock_file_alone_is_planned_with_them(
+    pkigen: InProcess, templated: Path, spec: Path, tmp_path: Path
+) -> None:
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    shutil.copy(templated / "pki.lock", checkout)
+    assert f"the templates are those of {tmp_path}/templates" in pkigen("plan", spec, "--out", checkout).err
+
+
 def test_a_folder_far_away_is_recorded_whole(
     pkigen: InProcess, tree: Path, spec: Path, tmp_path_factory: pytest.TempPathFactory, templates: Path
 ) -> None:
