@@ -124,7 +124,7 @@ def open_cluster(
         if pki is not None:
             raise UsageError("--pki can only be used with a spec", hint=f"{place} is a PKI directory already")
         return open_directory(system, place, naming=Naming.ARGUMENT_OR_SPEC, reports_only=reports_only)
-    return open_spec(system, place, out=pki, templates=None)
+    return open_spec(system, place, out=pki, templates=None, reports_only=reports_only)
 
 
 def require_pki(session: Session) -> None:

@@ -11,7 +11,7 @@ from pkigen.cli.reports.summary import cluster_summary
 from pkigen.cli.session import Session
 from pkigen.errors import PkigenError
 from pkigen.reconcile.apply import Applied, apply_plan
-from pkigen.reconcile.first_run import is_new, require_own, require_read, require_unchanged, unread
+from pkigen.reconcile.first_run import is_new, require_own, require_unchanged, unread
 from pkigen.reconcile.plan import Plan
 from pkigen.reconcile.planner import require_no_ca_keys_on_nodes
 from pkigen.reconcile.surveyed import Selection
@@ -62,9 +62,7 @@ def make(session: Session, spec: Path, output: Format, locking: Locking | None) 
         require_recorded(store)
         require_unchanged(plan, read_lock(store), root=session.root, spec=spec)
         require_own(plan, root=session.root)
-        strangers = unread(store, session.inventory)
-        require_read(plan, strangers)
-        for path in strangers:
+        for path in unread(store, session.inventory):
             note(f"note: {path} is not read")
         tools = session.tools(_vault(session, store, locking))
         applied = apply_plan(plan, session.inventory, store, tools)

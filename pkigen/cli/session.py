@@ -15,6 +15,7 @@ from pkigen.cli.console import note, warn
 from pkigen.cli.progress import progress
 from pkigen.cli.spec_input import read_spec
 from pkigen.cli.system import System
+from pkigen.cli.template_choice import TemplateChoice, choose
 from pkigen.cli.unlock import Unlocking
 from pkigen.desired.generations import CA
 from pkigen.desired.inventory import Inventory, derive
@@ -136,12 +137,15 @@ class Session:
         )
 
 
-def open_spec(system: System, spec: Path, *, out: Path | None, templates: Path | None) -> Session:
+def open_spec(
+    system: System, spec: Path, *, out: Path | None, templates: Path | None, reports_only: bool = False
+) -> Session:
     """Load a spec, say its warnings, and derive what it asks for."""
     loaded = read_spec(spec)
     warn(loaded.warnings)
     inventory = derive(loaded.spec)
-    return session_of(system, inventory, root=out or Path(loaded.spec.file_name), templates=templates)
+    root = out or Path(loaded.spec.file_name)
+    return session_of(system, inventory, root=root, templates=templates, reports_only=reports_only)
 
 
 def session_of(
@@ -151,10 +155,26 @@ def session_of(
     root: Path,
     templates: Path | None,
     makers: KeyMakers | None = None,
+    reports_only: bool = False,
 ) -> Session:
-    """One command's view of a cluster whose spec is read."""
-    planner = Planner.of(inventory, now=system.clock(), templates=templates)
+    """One command's view of a cluster whose spec is read.
+
+    Raises:
+        TemplateError: The templates that the lock file records are missing, or are none.
+        AuthorityError: The lock file that names them is not as pkigen wrote it.
+    """
+    choice = _templates(system, templates, root=root, reports_only=reports_only)
+    planner = Planner.of(inventory, now=system.clock(), templates=choice.folder, templates_name=choice.name)
+    choice.tell_changes(planner.renderer.overrides())
     return Session(planner=planner, root=root, system=system, makers=makers)
+
+
+def _templates(system: System, given: Path | None, *, root: Path, reports_only: bool) -> TemplateChoice:
+    if given is not None or not (root / layout.LOCK_FILE).is_file():
+        return choose(given, None, root=root, reports_only=reports_only)
+    with Store.open_reading(root, filesystem=system.filesystem) as store:
+        _say_recovery(store)
+        return choose(None, store, root=root, reports_only=reports_only)
 
 
 class Naming(enum.Enum):
@@ -190,7 +210,7 @@ def open_directory(
         AuthorityError: It is not the one that pkigen wrote.
     """
     if spec is not None:
-        return open_spec(system, spec, out=directory, templates=templates)
+        return open_spec(system, spec, out=directory, templates=templates, reports_only=reports_only)
     with Store.open_reading(directory, filesystem=system.filesystem) as store:
         _say_recovery(store)
         lock = read_lock(store)
@@ -202,7 +222,9 @@ def open_directory(
             hint=naming.value.format(_nearest(directory)),
         )
     loaded = lock.cluster()
-    session = session_of(system, derive(loaded), root=directory, templates=templates)
+    session = session_of(
+        system, derive(loaded), root=directory, templates=templates, reports_only=reports_only
+    )
     return replace(session, is_of_lock=True)
 
 

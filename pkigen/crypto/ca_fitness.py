@@ -146,11 +146,12 @@ _FITNESS: tuple[Callable[[x509.Certificate], str | None], ...] = (
 
 def unfit_in_time(chain: tuple[x509.Certificate, ...], now: datetime) -> str | None:
     """Which of the certificates is not valid now; None where all are."""
-    for link in chain:
+    for depth, link in enumerate(chain):
+        subject = "it" if depth == 0 else f"{link.subject.rfc4514_string()} above it in the file"
         if now >= link.not_valid_after_utc:
-            return f"it expired {link.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+            return f"{subject} expired {link.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
         if now < link.not_valid_before_utc:
-            return f"it is not valid before {link.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+            return f"{subject} is not valid before {link.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
     return None
 
 

@@ -170,7 +170,7 @@ def _look_again(bench: Workbench, held: frozenset[str]) -> None:
         now=tools.now,
         selection=Selection(within=timedelta()),
     )
-    lock = LockBuilder(inventory=inventory)
+    lock = LockBuilder(inventory=inventory, templates=tools.renderer.overrides())
     issued = frozenset(bench.made.issued)
     with tools.progress.over("verifying", len(survey)) as step:
         for surveyed in survey.objects():

@@ -12,6 +12,7 @@ from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
+    from pkigen.desired.overrides import OverrideRecord
     from pkigen.reconcile.surveyed import Surveyed
     from pkigen.state.authority_record import Identities
     from pkigen.state.ledger import Head
@@ -22,6 +23,7 @@ class LockBuilder:
     """Gathers what a survey of the finished tree sees."""
 
     inventory: Inventory
+    templates: OverrideRecord | None
     _certificates: dict[str, dict[str, Any]] = field(default_factory=dict)
     _files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -56,6 +58,7 @@ class LockBuilder:
             "kind": "Lock",
             "cluster": self.inventory.cluster.name,
             "spec": spec_facts(self.inventory.cluster),
+            **_templates(self.templates),
             **_rotations(self.inventory),
             **_etcd(self.inventory),
             "ledger": head(ledger),
@@ -64,6 +67,11 @@ class LockBuilder:
             "files": dict(sorted(self._files.items())),
         }
         return json_text(content)
+
+
+def _templates(record: OverrideRecord | None) -> dict[str, dict[str, str]]:
+    """The templates that the files were rendered from: the next command uses them again."""
+    return {} if record is None else {"templates": {"directory": record.directory, "sha256": record.sha256}}
 
 
 def _rotations(inventory: Inventory) -> dict[str, dict[str, str]]:

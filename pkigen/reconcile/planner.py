@@ -16,6 +16,7 @@ from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredCopy, MaterialKind
 from pkigen.desired.rendering import Renderer
 from pkigen.errors import AuthorityError, PkigenError
+from pkigen.reconcile.first_run import require_read
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
 from pkigen.reconcile.remainders import with_remainders
@@ -49,23 +50,37 @@ logger = logging.getLogger(__name__)
 class Planner:
     """What a plan of one cluster needs beside its directory: what must exist, how it is rendered, and when.
 
-    `templates` is the folder that replaces pkigen's own templates; None where there is none.
+    `templates` is the folder that replaces pkigen's own templates, None where there is none; the lock file
+    calls it `templates_name`.
     """
 
     inventory: Inventory
     renderer: Renderer
     now: datetime
     templates: Path | None
+    templates_name: str | None = None
 
     @classmethod
-    def of(cls, inventory: Inventory, *, now: datetime, templates: Path | None = None) -> Planner:
+    def of(
+        cls,
+        inventory: Inventory,
+        *,
+        now: datetime,
+        templates: Path | None = None,
+        templates_name: str | None = None,
+    ) -> Planner:
         """The planner of what must exist, with the renderer that goes with it.
 
         Raises:
             TemplateError: The folder of templates is none, or holds a file that replaces nothing.
         """
-        renderer = Renderer(inventory, overrides=templates)
-        return cls(inventory=inventory, renderer=renderer, now=now, templates=templates)
+        return cls(
+            inventory=inventory,
+            renderer=Renderer(inventory, overrides=templates, overrides_name=templates_name),
+            now=now,
+            templates=templates,
+            templates_name=templates_name,
+        )
 
     def at(self, tree: Reader) -> Planner:
         """The same over what a directory's past adds: rotations in progress, members of etcd."""
@@ -86,7 +101,7 @@ class Planner:
         return self._over(derive(self.inventory.cluster, rotations, self.inventory.etcd))
 
     def _over(self, inventory: Inventory) -> Planner:
-        renderer = Renderer(inventory, overrides=self.templates)
+        renderer = Renderer(inventory, overrides=self.templates, overrides_name=self.templates_name)
         return replace(self, inventory=inventory, renderer=renderer)
 
     def plan(
@@ -142,6 +157,7 @@ def make_plan(
 
     Raises:
         AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
+        PkigenError: A CA would be made beside one that lies there under a name that is not read.
     """
     moved = MovedView(tree, moves)
     if is_encrypted(moved):
@@ -162,7 +178,7 @@ def make_plan(
         now=now,
         selection=wanted,
     )
-    lock = LockBuilder(inventory=inventory)
+    lock = LockBuilder(inventory=inventory, templates=renderer.overrides())
     actions = []
     for surveyed in survey.objects():
         actions.append(surveyed.action)
@@ -174,13 +190,15 @@ def make_plan(
         actions.extend(_lock_file(reader, lock, authority))
     actions = list(with_remainders(actions, inventory, tree, renderer))
     _log(actions)
-    return Plan(
+    plan = Plan(
         actions=tuple(actions),
         observed=reader.digests,
         moves=moves,
         rotated=rotated or {},
         authority=authority,
     )
+    require_read(plan, moved, inventory)
+    return plan
 
 
 def _log(actions: Iterable[Action]) -> None:

@@ -149,7 +149,7 @@ class _Verification:
             authorities=authorities,
             now=self._now,
         )
-        lock = LockBuilder(inventory=self._inventory)
+        lock = LockBuilder(inventory=self._inventory, templates=self._renderer.overrides())
         for surveyed in survey.objects():
             self.objects += 1
             lock.add(surveyed)

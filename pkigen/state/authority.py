@@ -179,7 +179,7 @@ def _load_generation(
     if fault is not None:
         raise AuthorityError(
             f"{location.certificate} is unfit as the {ca.certificate_name} CA: {fault}",
-            hint=_way_out(ca, chain, now),
+            hint=_way_out(ca, chain, now, keys),
         )
     key_fault = observed.key_fault
     if key_fault is not None and keys is CAKeys.SITE:
@@ -191,11 +191,11 @@ def _load_generation(
     return chain
 
 
-def _way_out(ca: CA, chain: tuple[x509.Certificate, ...], now: datetime) -> str:
+def _way_out(ca: CA, chain: tuple[x509.Certificate, ...], now: datetime, keys: CAKeys) -> str:
     """What to do about an unfit CA. Its files stay: whoever trusts it would not trust a new one."""
     clock = f"this machine's clock says {timestamp(now)}: set it if that is wrong"
     if any(now >= each.not_valid_after_utc for each in chain):
-        return f"`pkigen rescue` renews an expired CA with the key that it has; {clock}"
+        return f"{_renewal(ca, chain, keys)}; {clock}"
     if unfit_in_time(chain, now) is not None:
         return f"{clock}; if it is right, ask whoever issued the CA"
     roots = [each for each in chain if is_self_issued(each)]
@@ -206,6 +206,17 @@ def _way_out(ca: CA, chain: tuple[x509.Certificate, ...], now: datetime) -> str:
             f"{previous}, and its key beside it, as long as it is trusted (a rotation under way)"
         )
     return "provide a CA that is fit"
+
+
+def _renewal(ca: CA, chain: tuple[x509.Certificate, ...], keys: CAKeys) -> str:
+    """Who renews what has expired of a CA and its chain."""
+    if len(chain) == 1 and is_self_issued(chain[0]) and keys is CAKeys.SITE:
+        return "`pkigen rescue` renews an expired CA with the key that it has"
+    return (
+        "only whoever issued what has expired can renew it, for the same key: put it into "
+        f"{ca_location(ca).certificate} then; an offline authority is asked with "
+        f"`pkigen authority request SPEC {ca_id(ca)}`"
+    )
 
 
 def _is_there(fault: Fault | None) -> bool:

@@ -78,22 +78,27 @@ def require_written(reader: Reader, *, root: Path) -> None:
     Raises:
         AuthorityError: It was changed since, or the ledger cannot vouch for it.
     """
-    known, ledger = read_lock(reader), read_ledger(reader)
-    digest = recorded_lock(ledger)
-    data = reader.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
-    fault = None
-    if digest is not None and digest != lock_digest(data):
-        fault = "it is not what was written last"
-    elif known is not None and not ledger:
-        fault = "there is no ledger"
-    elif next(problems(ledger, head=known.ledger if known is not None else None), None) is not None:
-        fault = "the ledger itself was changed"
+    fault = unconfirmed(reader)
     if fault is not None:
         raise AuthorityError(
             f"the ledger does not confirm {root / layout.LOCK_FILE}: {fault}",
             hint=f"nothing is issued from it: give the spec's file instead; `pkigen apply SPEC --out {root}` "
             f"writes {layout.LOCK_FILE} again",
         )
+
+
+def unconfirmed(reader: Reader) -> str | None:
+    """Why the ledger does not confirm that `pki.lock` is as pkigen wrote it last; None where it does."""
+    known, ledger = read_lock(reader), read_ledger(reader)
+    digest = recorded_lock(ledger)
+    data = reader.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
+    if digest is not None and digest != lock_digest(data):
+        return "it is not what was written last"
+    if known is not None and not ledger:
+        return "there is no ledger"
+    if next(problems(ledger, head=known.ledger if known is not None else None), None) is not None:
+        return "the ledger itself was changed"
+    return None
 
 
 def record(

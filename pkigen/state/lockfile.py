@@ -17,6 +17,7 @@ from pkigen.crypto.issuance import fingerprint
 from pkigen.crypto.keys import describe, public_der, spki_fingerprint
 from pkigen.crypto.names import sans_of, subject_of
 from pkigen.desired.inventory import EtcdMembership
+from pkigen.desired.overrides import OverrideRecord
 from pkigen.errors import PkigenError
 from pkigen.notation import json_text, timestamp
 from pkigen.state.ledger import EMPTY, Head
@@ -45,6 +46,8 @@ class Lock:
     etcd: EtcdMembership
     keys: dict[str, str]
     """The id of the certificate that each public key (`spki_fingerprint`) belongs to."""
+    templates: OverrideRecord | None
+    """The templates that the files were rendered from, where they are not pkigen's own."""
     authority: dict[str, str] | None
     """The identity of each of the authority's keys, by path; None where an older pkigen has left it out."""
 
@@ -128,6 +131,12 @@ def lock_digest(data: bytes) -> str:
     return hashlib.sha256(json_text(content)).hexdigest()
 
 
+def _templates(content: dict[str, str] | None) -> OverrideRecord | None:
+    if content is None:
+        return None
+    return OverrideRecord(directory=str(content["directory"]), sha256=str(content["sha256"]))
+
+
 def _authority(content: dict[str, str] | None) -> dict[str, str] | None:
     return None if content is None else {str(path): str(identity) for path, identity in content.items()}
 
@@ -157,6 +166,7 @@ def read_lock(reader: Reader) -> Lock | None:
                 str(facts["spki"]): str(identifier)
                 for identifier, facts in content.get("certificates", {}).items()
             },
+            templates=_templates(content.get("templates")),
             authority=_authority(content.get("authority")),
         )
     except (MissingError, UnreadableError):

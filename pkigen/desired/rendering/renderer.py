@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pkigen.desired.certificates import API_SERVER_KUBELET_CLIENT, CLUSTER_ADMINS, NODES_GROUP
 from pkigen.desired.generations import ENCRYPTION_KEY_SIZE
 from pkigen.desired.items import FileKind
+from pkigen.desired.overrides import OverrideRecord
 from pkigen.desired.rendering import access, flags, nodes, pods, read_back
 from pkigen.desired.rendering.contexts import (
     CertificateKubeconfig,
@@ -147,17 +148,21 @@ class Renderer:
     Args:
         inventory: What must exist.
         overrides: A folder of templates that is looked up first, file by file.
+        overrides_name: How the lock file names it; its path by default.
 
     Raises:
         TemplateError: The folder is none, or holds a file that overrides nothing.
     """
 
-    def __init__(self, inventory: Inventory, *, overrides: Path | None = None) -> None:
+    def __init__(
+        self, inventory: Inventory, *, overrides: Path | None = None, overrides_name: str | None = None
+    ) -> None:
         self._cluster = inventory.cluster
         self._inventory = inventory
         self._nodes = {node.name: node for node in inventory.cluster.spec.nodes}
         self._users = {user.stem: user for user in inventory.cluster.spec.users}
         self._templates = Templates(overrides)
+        self._overrides_name = overrides_name or str(overrides)
         # What the built-in templates render is checked by the tests, for every kind of file.
         self._checked = overrides is not None
 
@@ -168,6 +173,15 @@ class Renderer:
             TemplateError: One of them cannot be read.
         """
         return self._templates.digest()
+
+    def overrides(self) -> OverrideRecord | None:
+        """Which templates replace pkigen's own; None where none does.
+
+        Raises:
+            TemplateError: One of them cannot be read.
+        """
+        digest = self._templates.overrides_digest()
+        return None if digest is None else OverrideRecord(directory=self._overrides_name, sha256=digest)
 
     def file(self, item: DesiredFile, *, secrets: tuple[bytes, ...] = ()) -> bytes:
         """Render a file.

@@ -98,14 +98,17 @@ class Templates:
         """
         digest = hashlib.sha256()
         for folder in self._folders:
-            for name in sorted(_names(folder)):
-                try:
-                    content = (folder / name).read_bytes()
-                except OSError as error:
-                    raise _explained(error, name, secret=False) from None
-                digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\0".encode())
-            digest.update(b"\0")
+            digest.update(_listing(folder) + b"\0")
         return digest.hexdigest()
+
+    def overrides_digest(self) -> str | None:
+        """The SHA-256 of every template of the override folder; None where none replaces anything.
+
+        Raises:
+            TemplateError: One of them cannot be read.
+        """
+        listing = b"" if self._overrides is None else _listing(self._overrides)
+        return hashlib.sha256(listing).hexdigest() if listing else None
 
     def render(self, name: str, language: Language, context: Any, *, secret: bool = False) -> str:
         """Render one template with the fields of a frozen dataclass as its variables.
@@ -171,6 +174,18 @@ def _require_overrides(overrides: Path, built_in: Path) -> None:
             names = ", ".join(sorted(known))
             raise TemplateError(msg, hint=f"the templates are {names}; names of partials begin with '_'")
         logger.info("read %s: overrides a built-in template", overrides / name)
+
+
+def _listing(folder: Path) -> bytes:
+    """The name and SHA-256 of every template in a folder."""
+    lines = []
+    for name in sorted(_names(folder)):
+        try:
+            content = (folder / name).read_bytes()
+        except OSError as error:
+            raise _explained(error, name, secret=False) from None
+        lines.append(f"{name}\0{hashlib.sha256(content).hexdigest()}\0")
+    return "".join(lines).encode()
 
 
 def _names(folder: Path) -> set[str]:
