@@ -15,6 +15,7 @@ from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.file_references import CERTIFICATE_OF, FileReference, Use, file_references
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Slot, ca_id, ca_location, sa_path
 from pkigen.desired.items import DesiredCopy, DesiredFile, DesiredKubeconfig, FileKind, MaterialKind
+from pkigen.desired.readers import ComponentName
 from pkigen.errors import RotationError
 from pkigen.rotation.phases import RotationStep
 from pkigen.state.observed import Fault, content_at, observe_bundle
@@ -61,26 +62,26 @@ class _Unmanaged:
                 yield _refusal(each, "which pkigen does not manage: it would not rotate with the rest")
         if self._step is RotationStep.PREPARE:
             yield from self._left_behind(references)
+            if SA in identifiers:
+                yield from self._of_token_keys([each for each in references if each.use is Use.TOKEN_KEYS])
 
     def _left_behind(self, references: list[FileReference]) -> Iterator[RotationError]:
         """Who would not take up the next generation, although nothing breaks yet."""
         for each in references:
             if not self._follows(each):
                 yield _refusal(each, _LACKS[each.use].format(each.owner))
-        yield from self._of_token_keys([each for each in references if each.use is Use.TOKEN_KEYS])
 
     def _of_token_keys(self, references: list[FileReference]) -> Iterator[RotationError]:
         """An API server that takes no tokens of the next key, whatever files its flags name."""
-        by_node: dict[str, list[FileReference]] = {}
-        for each in references:
-            by_node.setdefault(each.node, []).append(each)
-        for found in by_node.values():
+        for node in self._inventory.cluster.control_plane:
+            found = [each for each in references if each.node == node.name]
             if not any(map(self._accepts_next, found)):
-                files = " and ".join(each.file for each in found)
+                files = " and ".join(each.file for each in found) or "no file"
                 yield RotationError(
-                    f"{found[0].component} on {found[0].node} takes tokens of the keys in {files} alone "
-                    f"(--{found[0].flag}): it would accept none of the next key",
-                    hint=_way_out(found[0]),
+                    f"{ComponentName.API_SERVER} on {node.name} takes tokens of the keys in {files} alone "
+                    f"(--{_ACCOUNT_KEYS}): it would accept none of the next key",
+                    hint=f"take {_ACCOUNT_KEYS} out of extraArgs and `pkigen apply`: pkigen sets it to its "
+                    "own files; or put a copy of your file, with the next key in it, into the node's tree",
                 )
 
     def _accepts_next(self, reference: FileReference) -> bool:
@@ -131,6 +132,7 @@ _LACKS = {
 }
 
 
+_ACCOUNT_KEYS = "service-account-key-file"
 _NEVER_FIT = {
     Use.OTHER_KEY: "which does not change together with the certificate that it belongs to",
     Use.CONFIGURATION: "which counts more than every flag: nobody knows here what it says",
