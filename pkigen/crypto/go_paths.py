@@ -42,14 +42,16 @@ _Path = tuple[x509.Certificate, ...]
 
 def is_beyond_pyca(certificate: x509.Certificate) -> bool:
     """Whether a CA is one that pyca's verifier refuses although Go accepts it."""
-    if any(
-        extension.critical and not isinstance(extension.value, _READ_BY_PYCA)
-        for extension in certificate.extensions
-    ):
-        return True
-    return any(
+    return _asks_for_more_than_pyca_reads(certificate) or any(
         not isinstance(subtree, x509.DNSName | x509.IPAddress) or _has_leading_dot(subtree)
         for subtree in (*_permitted(certificate), *_excluded(certificate))
+    )
+
+
+def _asks_for_more_than_pyca_reads(certificate: x509.Certificate) -> bool:
+    return any(
+        extension.critical and not isinstance(extension.value, _READ_BY_PYCA)
+        for extension in certificate.extensions
     )
 
 
@@ -111,6 +113,8 @@ def _unfit_leaf(leaf: x509.Certificate, usage: ObjectIdentifier, now: datetime) 
         return f"its extendedKeyUsage does not allow {usage._name}"  # noqa: SLF001 -- the only name table
     if extension_of(leaf, x509.AuthorityKeyIdentifier) is None:
         return "it has no authorityKeyIdentifier"
+    if _asks_for_more_than_pyca_reads(leaf):
+        return "it has a critical extension that not every verifier understands"
     return _out_of_time(leaf, now)
 
 
