@@ -231,6 +231,8 @@ def test_a_successor_that_was_exchanged_is_not_taken_up_again(tree: Path) -> Non
     brought(tree, "another")
     with held(tree) as store, pytest.raises(RotationError, match=f"{UNRECORDED} was replaced"):
         propose(PLANNER, store, wanted("etcd-ca", step=RotationStep.PREPARE))
+    with held(tree) as store, pytest.raises(RotationError, match="other changes are pending"):
+        propose(PLANNER, store, wanted("etcd-ca", step=RotationStep.PREPARE, force=True))
 
 
 def test_only_what_was_rotated_has_been_finished(tree: Path) -> None:
