@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pkigen.cli.progress import Silence
-from pkigen.crypto.issuance import CertificateContent, certificate_pem, issue
+from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
 from pkigen.crypto.keys import private_pem
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
@@ -198,16 +198,24 @@ def test_force_overlooks_the_lock_file_and_nothing_else(tree: Path) -> None:
         propose(PLANNER, store, wanted("etcd-ca", force=True))
 
 
-def brought(tree: Path, name: str = "brought") -> None:
-    """An operator puts a next etcd CA of his own into the authority."""
+def made_ca(name: str, issuer: Issuer | None = None) -> Issuer:
+    """A CA that is not pkigen's: a root, or an intermediate."""
     key = ec.generate_private_key(ec.SECP256R1())
     content = CertificateContent(
-        subject=Subject(common_name=name), sans=SANs(), profile=Profile.CA, validity=timedelta(days=3650)
+        subject=Subject(common_name=name),
+        sans=SANs(),
+        profile=Profile.CA if issuer is None else Profile.INTERMEDIATE,
+        validity=timedelta(days=3650),
     )
-    made = issue(content, key=key, issuer=None, now=NOW, entropy=os.urandom)
-    (tree / "pki/etcd/ca-next.crt").write_bytes(certificate_pem(made.certificate))
-    (tree / "pki/etcd/ca-next.key").write_bytes(private_pem(key))
-    (tree / "pki/etcd/ca-next.key").chmod(0o600)
+    made = issue(content, key=key, issuer=issuer, now=NOW, entropy=os.urandom)
+    return Issuer(certificate=made.certificate, key=key)
+
+
+def brought(tree: Path, ca: Issuer, stem: str = "ca-next") -> None:
+    """An operator puts an etcd CA of his own into the authority, the next one by default."""
+    (tree / f"pki/etcd/{stem}.crt").write_bytes(certificate_pem(ca.certificate))
+    (tree / f"pki/etcd/{stem}.key").write_bytes(private_pem(ca.key))
+    (tree / f"pki/etcd/{stem}.key").chmod(0o600)
 
 
 UNRECORDED = r"not the one that is recorded: pki/etcd/ca-next\.crt"
@@ -217,7 +225,7 @@ UNRECORDED = r"not the one that is recorded: pki/etcd/ca-next\.crt"
 def test_a_successor_that_is_brought_is_taken_up_where_it_is_prepared(
     tree: Path, step: RotationStep | None
 ) -> None:
-    brought(tree)
+    brought(tree, made_ca("brought"))
     with held(tree) as store:
         found = proposed_in(store, wanted("etcd-ca", step=step))
         assert (found.step, found.risks) == (RotationStep.PREPARE, ())
@@ -228,11 +236,27 @@ def test_a_successor_that_is_brought_is_taken_up_where_it_is_prepared(
 
 def test_a_successor_that_was_exchanged_is_not_taken_up_again(tree: Path) -> None:
     take(tree, wanted("etcd-ca"))
-    brought(tree, "another")
+    brought(tree, made_ca("another"))
     with held(tree) as store, pytest.raises(RotationError, match=f"{UNRECORDED} was replaced"):
         propose(PLANNER, store, wanted("etcd-ca", step=RotationStep.PREPARE))
     with held(tree) as store, pytest.raises(RotationError, match="other changes are pending"):
         propose(PLANNER, store, wanted("etcd-ca", step=RotationStep.PREPARE, force=True))
+
+
+def test_an_intermediate_waits_for_its_successor_and_hinders_no_other_ca(tree: Path) -> None:
+    company = made_ca("company")
+    brought(tree, made_ca("first", company), "ca")
+    with held(tree) as store:
+        planner = PLANNER.at(store)
+        apply_plan(planner.plan(store), planner.inventory, store, tools(planner))
+    with held(tree) as store:
+        assert proposed_in(store, wanted("ca", "front-proxy-ca")).step is RotationStep.PREPARE
+        for identifiers in (("etcd-ca",), ("ca", "etcd-ca"), ("etcd-ca", "front-proxy-ca")):
+            with pytest.raises(RotationError, match="the etcd-ca CA is an intermediate: pkigen cannot sign"):
+                propose(PLANNER, store, wanted(*identifiers))
+    brought(tree, made_ca("second", company))
+    with held(tree) as store:
+        assert proposed_in(store, wanted("etcd-ca")).step is RotationStep.PREPARE
 
 
 def test_only_what_was_rotated_has_been_finished(tree: Path) -> None:
