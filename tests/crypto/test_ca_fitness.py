@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pkigen.crypto.ca_fitness import has_name_constraints, remarks, unfit, unfit_in_time
@@ -131,6 +131,19 @@ def test_the_key_beside_it_is_its_own() -> None:
         assert unfit((certificate(IS_CA),), public_key=public, now=NOW) == told
 
 
+def test_kubernetes_reads_its_kind_of_key() -> None:
+    """RSA and ECDSA are in many tests; the others are in no key file of kubeadm's, or too weak."""
+    edwards = ed25519.Ed25519PrivateKey.generate()
+    builder = (
+        x509.CertificateBuilder(name("own"), name("own"), edwards.public_key(), 1, NOW, END)
+        .add_extension(IS_CA, critical=True)
+        .sign(edwards, None)
+    )
+    assert (why(builder) or "").endswith("; RSA and ECDSA on P-256, P-384 or P-521 are accepted")
+    curve = ec.generate_private_key(ec.SECP256K1())
+    assert (why(certificate(IS_CA, key=curve, signed_by=curve)) or "").startswith("its key ")
+
+
 @pytest.mark.parametrize(
     ("moment", "told"),
     [
@@ -172,6 +185,12 @@ def test_each_signs_the_one_before_it() -> None:
     )
 
 
+def test_the_key_is_that_of_the_first() -> None:
+    for key, told in ((KEY, None), (ROOT_KEY, "the private key beside it does not match")):
+        public = public_der(key.public_key())
+        assert unfit((intermediate(), root()), public_key=public, now=NOW) == told
+
+
 def test_the_chain_is_judged_like_the_ca_and_named() -> None:
     told = why(intermediate(), certificate(subject=name("root"), key=ROOT_KEY, signed_by=ROOT_KEY))
     assert told == "in its chain, CN=root it has no basicConstraints, so it is not a CA"
@@ -189,6 +208,8 @@ def test_the_chain_is_judged_like_the_ca_and_named() -> None:
 )
 def test_no_more_stand_below_a_ca_than_it_allows(limit: int | None, below: int, told: str | None) -> None:
     assert why(intermediate(), root(limit), below=below) == told
+    if below == 0:
+        assert unfit((intermediate(), root(limit)), public_key=None, now=NOW) == told
 
 
 # -- what is only worth knowing -----------------------------------------------------------------------
