@@ -55,12 +55,7 @@ _Path = tuple[x509.Certificate, ...]
 
 def is_beyond_pyca(certificate: x509.Certificate) -> bool:
     """Whether a CA is one that pyca's verifier refuses although Go accepts it."""
-    if any(
-        extension.critical and not isinstance(extension.value, _READ_BY_PYCA)
-        for extension in certificate.extensions
-    ):
-        return True
-    return any(
+    return _asks_for_more_than_pyca_reads(certificate) or any(
         not isinstance(subtree, x509.DNSName | x509.IPAddress) or _has_leading_dot(subtree)
         for subtree in (*_permitted(certificate), *_excluded(certificate))
     )
@@ -85,6 +80,13 @@ def _is_handled(value: x509.ExtensionType) -> bool:
 def does_not_name(name: str) -> str:
     """Why a client refuses a server's certificate that lacks the name which it connects to."""
     return f"it does not name {name}"
+
+
+def _asks_for_more_than_pyca_reads(certificate: x509.Certificate) -> bool:
+    return any(
+        extension.critical and not isinstance(extension.value, _READ_BY_PYCA)
+        for extension in certificate.extensions
+    )
 
 
 def refusal(
