@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.media import require_place
-from pkigen.cli.console import agreed, aside, note, say, say_line
+from pkigen.cli.console import agreed, aside_lines, note, say, say_line, say_lines
 from pkigen.cli.options import Format
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.reports import structured
-from pkigen.cli.reports.plan_text import plan_text, waiting_text
+from pkigen.cli.reports.plan_document import PlanDocument
+from pkigen.cli.reports.plan_lines import plan_lines
+from pkigen.cli.reports.plan_text import waiting_text
 from pkigen.cli.saved_plan import SavedPlan, plan_content
 from pkigen.cli.session import Session
 from pkigen.errors import PkigenError
@@ -88,7 +90,7 @@ def say_applied(session: Session, made: Plan, applied: Applied, output: Format) 
     """Say what a plan has become."""
     if output is Format.TEXT and not made.changes:
         say_line("nothing to do")
-        for line in waiting_text(made):
+        for line in waiting_text(made.waiting):
             note(line)
     elif output is Format.TEXT:
         for identifier in applied.capped:
@@ -112,9 +114,9 @@ def agree(plan: Plan, session: Session, consent: Consent, output: Format) -> Non
         PkigenError: It is dangerous, or not agreed to.
     """
     found = risks(plan, session.inventory)
-    text = plan_text(plan, session.inventory, found)
     if plan.changes:
-        (say if output is Format.TEXT else aside)(text)
+        document = PlanDocument.of(structured.plan(plan, session.inventory, found))
+        (say_lines if output is Format.TEXT else aside_lines)(plan_lines(document))
     if found and not consent.force:
         raise PkigenError(
             f"the plan is dangerous: {found[0]}",

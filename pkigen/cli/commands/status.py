@@ -94,7 +94,7 @@ def _written(found: list[StatusRow], session: Session, output: Form, requests: R
         case Form.TEXT:
             lines = [
                 status_forms.text(found, now=session.now),
-                *rotations_text(session.inventory.rotations),
+                *rotations_text(session.inventory.rotations.phases),
                 *offline_text(requests),
             ]
             return "\n".join(lines) + "\n"
