@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,11 @@ from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_document import PlanDocument
 from pkigen.cli.reports.plan_lines import plan_lines
 from pkigen.cli.reports.plan_text import waiting_text
-from pkigen.cli.saved_plan import SavedPlan, plan_content
+from pkigen.cli.saved_plan import SavedPlan
 from pkigen.cli.session import Session
 from pkigen.errors import PkigenError
 from pkigen.reconcile.apply import Applied, apply_plan
+from pkigen.reconcile.checkout import require_private_files
 from pkigen.reconcile.planner import require_signed_here
 from pkigen.reconcile.risks import risks
 from pkigen.reconcile.source import IssuedHere
@@ -56,9 +57,12 @@ def change(
         require_place(runbook)  # it is written after the change
     with session.writing(command) as store:
         session = session.at(store)
+        require_private_files(store, session.inventory)
         made = session.plan(store, selection)
-        if saved is not None:
-            saved.require_current(plan_content(made, session.inventory, store))
+        held = saved.require_current_in(session, store, made) if saved is not None else frozenset()
+        if held:
+            note(f"note: {len(held)} changes that the saved plan could not judge stay for `pkigen plan`")
+            made = replace(made, actions=tuple(each for each in made.actions if each.id not in held))
         if review is not None:
             if not consent.force:
                 require_unchanged(made.authority)  # with another authority, more than that is pending
@@ -80,6 +84,7 @@ def change(
                 store,
                 session.tools(vault),
                 source=IssuedHere(reuses_keys=reuse_keys),
+                held=held,
             )
     say_applied(session, made, applied, output)
     if runbook is not None:

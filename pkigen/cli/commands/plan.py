@@ -24,6 +24,7 @@ from pkigen.cli.reports import structured
 from pkigen.cli.saved_plan import plan_content
 from pkigen.cli.session import open_spec
 from pkigen.cli.system import system_of
+from pkigen.reconcile.checkout import checkout
 
 app = typer.Typer(add_completion=False)
 
@@ -52,9 +53,10 @@ def plan(
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
     with session.looking() as store:
-        session = session.at(store)
-        made = session.plan(store)
-        content = plan_content(made, session.inventory, store)
+        tree = checkout(store, session.inventory) or store
+        session = session.at(tree)
+        made = session.plan(tree)
+        content = plan_content(made, session.inventory, tree)
     show_plan(content, output, full=full)
     if save is not None:
         write_text(save, structured.dump(content, "json") + "\n")

@@ -148,6 +148,10 @@ class PlanDocument(_Piece):
     leftovers: list[Leftovers]
     risks: Annotated[list[str], Field(description="Why --force is needed.")]
     not_judged: Annotated[list[str], Field(description="What the plan cannot know.")]
+    withheld: Annotated[
+        list[str],
+        Field(description="Ids of what could not be judged without its private files."),
+    ]
     authority: AuthorityState
     observed: list[ObservedDigest]
     request: OfflineRequest | None = None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MOST_ENTRIES = 8
 _MOST_STEPS = 8
 _MOST_DIFF = 12
+_NAMED = 3
 _UNCHANGED = {"keep", "await", "ask"}
 SIGNS = {
     Verb.CREATE: "+",
@@ -199,8 +200,19 @@ def _consequences(plan: PlanDocument, *, full: bool) -> Iterator[Line]:
         yield Line("remove on the nodes, because copying a tree removes nothing:", Tone.TITLE)
     yield from (Line(f"  {each.node}: {' '.join(each.files)}") for each in plan.leftovers)
     yield from map(Line, waiting_text(plan.waiting))
-    yield from map(Line, plan.not_judged)
+    yield from map(Line, unjudged(plan))
     yield from map(Line, next_steps(plan))
+
+
+def unjudged(plan: PlanDocument) -> Iterator[str]:
+    """What the plan cannot know."""
+    yield from plan.not_judged
+    if plan.withheld:
+        yield (
+            f"not judged: {len(plan.withheld)} objects whose private files are not in this checkout; "
+            "applying this plan leaves them as they are, but for what it lists: "
+            f"{', '.join(plan.withheld[:_NAMED])}{', …' if len(plan.withheld) > _NAMED else ''}"
+        )
 
 
 def next_steps(plan: PlanDocument) -> Iterator[str]:

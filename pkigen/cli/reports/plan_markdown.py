@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 
 from pkigen.cli.reports.plan_document import Part
 from pkigen.cli.reports.plan_fold import nodes_text
-from pkigen.cli.reports.plan_lines import SIGNS, compact, next_steps, objects_text, steps_text, summary
+from pkigen.cli.reports.plan_lines import (
+    SIGNS,
+    compact,
+    next_steps,
+    objects_text,
+    steps_text,
+    summary,
+    unjudged,
+)
 from pkigen.cli.reports.plan_text import waiting_text
 from pkigen.notation import printable
 
@@ -150,7 +158,7 @@ def _consequences(plan: PlanDocument) -> Iterator[str]:
         yield "**Remove on the nodes, because copying a tree removes nothing**"
         yield ""
         yield from fenced(f"{each.node}: {' '.join(each.files)}" for each in plan.leftovers)
-    remarks = (*waiting_text(plan.waiting), *plan.not_judged, *next_steps(plan))
+    remarks = (*waiting_text(plan.waiting), *unjudged(plan), *next_steps(plan))
     if remarks:
         yield ""
     yield from (f"- {code(remark)}" for remark in remarks)

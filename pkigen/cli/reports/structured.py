@@ -71,6 +71,7 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         **_consequences(plan.changes, inventory),
         "risks": list(risks),
         "notJudged": list(not_judged(foreign_files(inventory))),
+        "withheld": list(plan.withheld),
         "authority": authority(plan),
         "observed": [{"name": name, "digest": digest} for name, digest in plan.observed.items()],
     }
