@@ -52,6 +52,20 @@ PRIVATE_PATTERNS = ("*.key", "*.conf", ENCRYPTION_CONFIGURATION, "pending.json")
 """The names of files that hold a private key, a token or an encryption key, wherever they stand."""
 
 
+GITIGNORE_FILE = ".gitignore"
+GITIGNORE = "\n".join(
+    (
+        "# Written by pkigen: nothing that is secret belongs in Git.",
+        *PRIVATE_PATTERNS,
+        "identity.age",
+        "/.pkigen/*",
+        f"!/{LEDGER_FILE}",
+        "",
+    )
+)
+"""What keeps private files, backups and unfinished changes out of a Git repository (gitignore(5))."""
+
+
 def is_private(path: str) -> bool:
     """Whether a file of the PKI directory holds a secret, going by its name."""
     name = path.rpartition("/")[2]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -102,6 +102,19 @@ class Verified:
     def remarks(self) -> tuple[Observation, ...]:
         """What does not."""
         return self._of(ObservationSeverity.REMARK)
+
+    def with_tracked(self, paths: Iterable[str]) -> Verified:
+        """The same with the private files that Git tracks: whoever clones the repository gets them."""
+        tracked = (
+            Observation(
+                subject=path,
+                reason=Anomaly.TRACKED,
+                detail=f"{path} is tracked by Git: its secret is in every clone; `git rm --cached` it, and "
+                "rotate what it holds if the repository was ever pushed",
+            )
+            for path in paths
+        )
+        return replace(self, observations=(*self.observations, *tracked))
 
     def _of(self, severity: ObservationSeverity) -> tuple[Observation, ...]:
         return tuple(each for each in self.observations if each.severity is severity)

@@ -10,6 +10,7 @@ import typer
 
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say, say_line
+from pkigen.cli.git_index import tracked_secrets
 from pkigen.cli.options import Format, FormatOption, TemplatesOption
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.live_text import live_text
@@ -63,6 +64,7 @@ def verify(
     with session.reading() as store:
         session = session.at(store)
         verified = verify_tree(session.inventory, store, session.renderer, now=session.now)
+        verified = verified.with_tracked(tracked_secrets(session.root, store))
     if output is Format.TEXT:
         for each in verified.remarks:
             note(f"remark: {each.subject}: {each.detail}")
