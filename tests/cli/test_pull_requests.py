@@ -140,6 +140,27 @@ def test_what_could_not_be_judged_stays_for_another_plan(clones: Clones, tmp_pat
     assert not {each["id"] for each in rest} & reviewed
 
 
+def test_status_and_verify_judge_what_can_be_judged(clones: Clones) -> None:
+    tree = clones.runner / "home"
+    rows = {each["id"]: each for each in clones.run("status", tree, "-o", "json").json["certificates"]}
+    assert rows["cp-1/apiserver"]["expires"]
+    assert (rows["cp-1/apiserver"]["reasons"], rows["ca"]["reasons"]) == ([], [])
+    assert rows["cp-1/admin.conf"]["expires"] is None
+    assert rows["cp-1/admin.conf"]["reasons"] == ["not-judged"]
+    assert clones.run("status", tree, "--fail-within", "24h").code == 0
+    verified = clones.run("verify", tree, "-o", "json")
+    assert (verified.code, verified.json["findings"]) == (0, [])
+    remarks = {each["subject"] for each in verified.json["remarks"]}
+    assert {"cp-1/admin.conf", "cp-1/apiserver", "sa", "pki.lock"} <= remarks
+    # What is public is judged as ever.
+    (tree / "nodes/cp-1/etc/kubernetes/pki/apiserver.crt").write_text("rubbish")
+    broken = clones.run("verify", tree, "-o", "json")
+    assert broken.code == 4
+    assert {"unreadable", "broken-edge"} <= {each["reason"] for each in broken.json["findings"]}
+    clones.run.now += 360 * DAY
+    assert clones.run("status", tree, "--fail-within", "720h").code == 4
+
+
 def test_nothing_is_issued_in_a_checkout(clones: Clones) -> None:
     clones.write(clones.runner, WIDER)
     result = clones.run("apply", clones.runner / "home.yaml", "--out", clones.runner / "home", "--yes")

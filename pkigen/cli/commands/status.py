@@ -19,6 +19,7 @@ from pkigen.cli.reports.status import StatusRow, due, rows
 from pkigen.cli.session import Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
+from pkigen.reconcile.checkout import checkout
 
 if TYPE_CHECKING:
     from pkigen.airgap.carrier.requests import RequestSet
@@ -71,9 +72,10 @@ def status(
     window = duration(fail_within, "--fail-within") if fail_within is not None else None
     session = open_directory(system_of(context), directory, spec=spec, templates=templates, reports_only=True)
     with session.reading() as store:
-        session = session.at(store)
-        found = list(rows(session.inventory, store, session.renderer, now=session.now))
-        pending = read_pending(store)
+        tree = checkout(store, session.inventory) or store
+        session = session.at(tree)
+        found = list(rows(session.inventory, tree, session.renderer, now=session.now))
+        pending = read_pending(tree)
     content = _written(found, session, output, pending.requests if pending is not None else None)
     if textfile is not None:
         write_text(textfile, content)

@@ -18,6 +18,7 @@ from pkigen.cli.session import Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.notation import format_duration
+from pkigen.reconcile.checkout import checkout
 from pkigen.reconcile.verify import verify as verify_tree
 from pkigen.rotation.live import DEADLINE, look
 
@@ -62,7 +63,7 @@ def verify(
         _verify_live(session, output, within=within)
         return
     with session.reading() as store:
-        session = session.at(store)
+        session = session.at(checkout(store, session.inventory) or store)
         verified = verify_tree(session.inventory, store, session.renderer, now=session.now)
         verified = verified.with_tracked(tracked_secrets(session.root, store))
     if output is Format.TEXT:
