@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from pkigen import layout
 from pkigen.desired.generations import InKubeconfig, KeyPairFiles
@@ -21,7 +24,7 @@ from pkigen.desired.items import (
     DesiredToken,
     MaterialKind,
 )
-from tests.cli.program import DAY, HOME, InProcess
+from tests.cli.program import DAY, HOME, REPOSITORY, InProcess
 from tests.samples import CP1, W1
 from tests.samples import spec as cluster_spec
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+NAMED = "  apiServer:\n    certSANs: [api2.example.com]\n"
 WIDER = HOME.replace("  users:", "  apiServer:\n    certSANs: [api2.example.com]\n  encryption: {}\n  users:")
 ENCRYPTED = HOME.replace("  users:", "  encryption: {}\n  users:")
 MOVED = WIDER.replace("  users:", "  controlPlaneEndpoint: api.example.com:6443\n  users:")
@@ -138,6 +142,43 @@ def test_what_could_not_be_judged_stays_for_another_plan(clones: Clones, tmp_pat
     rest = json.loads(clones.plan(clones.machine, "-o", "json"))["actions"]
     assert rest
     assert not {each["id"] for each in rest} & reviewed
+
+
+def test_the_documented_pipeline(tmp_path: Path) -> None:
+    """The commands of docs/pull-requests.md, as a runner and the protected machine run them."""
+    text = (REPOSITORY / "docs/pull-requests.md").read_text()
+    pipeline, script = re.findall(r"^```(?:yaml|sh)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    steps = [str(step.get("run", "")) for step in yaml.safe_load(pipeline)["jobs"]["plan"]["steps"]]
+    commands = [step for step in steps if step.startswith("pkigen ")]
+    assert len(commands) == 2
+    program = tmp_path / "bin" / "pkigen"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pkigen "$@"\n')
+    program.chmod(0o755)
+    names = {f"GIT_{who}_{what}": "t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environment = {**os.environ, **names, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+    def run(place: Path, lines: str) -> None:
+        done = subprocess.run(
+            ["sh", "-ec", lines], cwd=place, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    origin, machine, runner = (tmp_path / name for name in ("origin.git", "machine", "runner"))
+    run(tmp_path, "git init -q --bare origin.git; git clone -q origin.git machine")
+    (machine / "cluster.yaml").write_text(HOME)
+    publish = "git add -A; git commit -qm change; git push -qu origin HEAD"
+    run(machine, f"pkigen init cluster.yaml --out prod; {publish}")
+    run(tmp_path, f"git clone -q {origin} runner; cd runner; git checkout -qb wider")
+    (runner / "cluster.yaml").write_text(HOME.replace("  users:", f"{NAMED}  users:"))
+    run(runner, "\n".join(commands))
+    assert "SANs + api2.example.com" in (runner / "plan.md").read_text()
+    (machine / "cluster.yaml").write_text((runner / "cluster.yaml").read_text())
+    run(machine, publish)  # as merging does
+    (machine / "plan.json").write_text((runner / "plan.json").read_text())
+    run(machine, script)
+    run(machine, "pkigen verify prod")
+    run(runner, "git checkout -qf -; git pull -q; pkigen plan cluster.yaml --out prod --exit-code")
 
 
 def test_status_and_verify_judge_what_can_be_judged(clones: Clones) -> None:
