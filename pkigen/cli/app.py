@@ -39,7 +39,7 @@ class TerminatedError(KeyboardInterrupt):
 COMMANDS = {
     "example": "Print a commented spec to start from.",
     "validate": "Check a spec, and report all of its problems at once.",
-    "schema": "Print the JSON Schema of the spec, for completion and checks in editors.",
+    "schema": "Print the JSON Schema of the spec, for completion and checks in editors, or that of a plan.",
     "init": "Make a cluster's whole PKI from its spec.",
     "plan": "Show what apply would do to the PKI directory, and why.",
     "apply": "Show the plan, ask, and apply it: completely or not at all.",

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.media import require_place
-from pkigen.cli.console import agreed, aside, note, say, say_line
+from pkigen.cli.console import agreed, aside_lines, note, say, say_line, say_lines
 from pkigen.cli.options import Format
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.reports import structured
-from pkigen.cli.reports.plan_text import plan_text, waiting_text
-from pkigen.cli.saved_plan import SavedPlan, plan_content
+from pkigen.cli.reports.plan_document import PlanDocument
+from pkigen.cli.reports.plan_lines import plan_lines
+from pkigen.cli.reports.plan_text import waiting_text
+from pkigen.cli.saved_plan import SavedPlan
 from pkigen.cli.session import Session
 from pkigen.errors import PkigenError
 from pkigen.reconcile.apply import Applied, apply_plan
+from pkigen.reconcile.checkout import require_private_files
 from pkigen.reconcile.planner import require_signed_here
 from pkigen.reconcile.risks import risks
 from pkigen.reconcile.source import IssuedHere
@@ -54,9 +57,12 @@ def change(
         require_place(runbook)  # it is written after the change
     with session.writing(command) as store:
         session = session.at(store)
+        require_private_files(store, session.inventory)
         made = session.plan(store, selection)
-        if saved is not None:
-            saved.require_current(plan_content(made, session.inventory, store))
+        held = saved.require_current_in(session, store, made) if saved is not None else frozenset()
+        if held:
+            note(f"note: {len(held)} changes that the saved plan could not judge stay for `pkigen plan`")
+            made = replace(made, actions=tuple(each for each in made.actions if each.id not in held))
         if review is not None:
             if not consent.force:
                 require_unchanged(made.authority)  # with another authority, more than that is pending
@@ -78,6 +84,7 @@ def change(
                 store,
                 session.tools(vault),
                 source=IssuedHere(reuses_keys=reuse_keys),
+                held=held,
             )
     say_applied(session, made, applied, output)
     if runbook is not None:
@@ -88,7 +95,7 @@ def say_applied(session: Session, made: Plan, applied: Applied, output: Format) 
     """Say what a plan has become."""
     if output is Format.TEXT and not made.changes:
         say_line("nothing to do")
-        for line in waiting_text(made):
+        for line in waiting_text(made.waiting):
             note(line)
     elif output is Format.TEXT:
         for identifier in applied.capped:
@@ -112,9 +119,9 @@ def agree(plan: Plan, session: Session, consent: Consent, output: Format) -> Non
         PkigenError: It is dangerous, or not agreed to.
     """
     found = risks(plan, session.inventory)
-    text = plan_text(plan, session.inventory, found)
     if plan.changes:
-        (say if output is Format.TEXT else aside)(text)
+        document = PlanDocument.of(structured.plan(plan, session.inventory, found))
+        (say_lines if output is Format.TEXT else aside_lines)(plan_lines(document))
     if found and not consent.force:
         raise PkigenError(
             f"the plan is dangerous: {found[0]}",

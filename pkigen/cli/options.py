@@ -17,6 +17,15 @@ class Format(enum.StrEnum):
     YAML = "yaml"
 
 
+class PlanFormat(enum.StrEnum):
+    """How a plan is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+    MARKDOWN = "markdown"
+
+
 SpecArgument = Annotated[
     Path,
     typer.Argument(
@@ -38,6 +47,8 @@ TemplatesOption = Annotated[
     ),
 ]
 FormatOption = Annotated[Format, typer.Option("--output", "-o", help="The output format.")]
+PlanFormatOption = Annotated[PlanFormat, typer.Option("--output", "-o", help="The output format.")]
+FullOption = Annotated[bool, typer.Option("--full", help="Show every object, with its details and diffs.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ForceOption = Annotated[
     bool,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pkigen.cli.console import note, say
+from pkigen.cli.console import note, say, say_lines
 from pkigen.cli.options import Format
 from pkigen.cli.reports import structured
-from pkigen.cli.reports.plan_text import plan_text
+from pkigen.cli.reports.plan_document import PlanDocument
+from pkigen.cli.reports.plan_lines import plan_lines
 from pkigen.cli.session import Session
 from pkigen.reconcile.risks import risks
 
@@ -16,8 +17,9 @@ def show(session: Session, output: Format) -> None:
         session = session.at(store)
         plan = session.plan(store)
     found = risks(plan, session.inventory)
+    content = structured.plan(plan, session.inventory, found)
     if output is Format.TEXT:
-        say(plan_text(plan, session.inventory, found))
+        say_lines(plan_lines(PlanDocument.of(content)))
         note("dry run: nothing was written")
     else:
-        say(structured.dump(structured.plan(plan, session.inventory, found), output))
+        say(structured.dump(content, output))

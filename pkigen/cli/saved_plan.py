@@ -11,14 +11,18 @@ from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.console import note
 from pkigen.cli.reports import structured
 from pkigen.errors import PkigenError, UsageError
+from pkigen.reconcile.checkout import without_secrets
+from pkigen.reconcile.plan import Keep
 from pkigen.reconcile.risks import risks
+from pkigen.state.reasons import TIME_REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pkigen.cli.session import Session
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.plan import Plan
-    from pkigen.state.observed import Reader
+    from pkigen.state.observed import Reader, Tree
 
 _LARGEST_PLAN = 1 << 28
 _SHOWN = 10
@@ -67,6 +71,43 @@ class SavedPlan:
         if structured.bound(content)["digest"] != content["digest"]:
             raise PkigenError(f"{path} was changed after it was saved: its digest is another", hint=_AGAIN)
         return cls(path=path, content=content)
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it was made without the private files, and leaves alone what it could not judge."""
+        return bool(self.content.get("withheld"))
+
+    def require_current_in(self, session: Session, tree: Tree, made: Plan) -> frozenset[str]:
+        """See that the plan of a directory is the one that was reviewed.
+
+        Args:
+            session: The command.
+            tree: The directory.
+            made: What is to be done there.
+
+        Returns:
+            The ids of what is to be done there and was not reviewed, because it could not be judged.
+
+        Raises:
+            PkigenError: It is another one; what is different is said.
+        """
+        view = without_secrets(tree, session.inventory) if self.is_public else None
+        if view is None:
+            self.require_current(plan_content(made, session.inventory, tree))
+            return frozenset()
+        seen = session.at(view)
+        self.require_current(plan_content(seen.plan(view), seen.inventory, view))
+        reviewed = {str(each["id"]): _verb(each) for each in self.content["actions"]}
+        now = {each.id: f"{each.verb} ({each.reason})" for each in made.actions if not isinstance(each, Keep)}
+        for identifier, verb in reviewed.items():
+            if now.get(identifier) != verb:
+                found = now.get(identifier, "nothing")
+                raise PkigenError(
+                    f"the saved plan is stale: with the private files {identifier} is another change: "
+                    f"{verb} → {found}",
+                    hint=_AGAIN,
+                )
+        return frozenset(now.keys() - reviewed.keys())
 
     def require_current(self, content: dict[str, Any]) -> None:
         """See that the plan that would be made now is the one that was reviewed.
@@ -132,6 +173,8 @@ def _by_id(actions: object) -> dict[str, dict[str, Any]]:
 
 def _timeless(action: dict[str, Any]) -> dict[str, Any]:
     """An action without the end that it gives: that moves with the clock, and is no other plan."""
+    if action.get("reason") in TIME_REASONS:
+        action = {**action, "details": []}  # they count the days
     certificate = action.get("certificate")
     if not isinstance(certificate, dict):
         return action

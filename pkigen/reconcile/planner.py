@@ -16,6 +16,7 @@ from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredCopy, MaterialKind
 from pkigen.desired.rendering import Renderer
 from pkigen.errors import AuthorityError, PkigenError
+from pkigen.reconcile.checkout import withheld_ids
 from pkigen.reconcile.first_run import require_read
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
@@ -24,12 +25,17 @@ from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import load_all, observe_rotations
-from pkigen.state.authority_record import AuthorityDifference, compare_authority, require_unchanged
+from pkigen.state.authority_record import (
+    UNCOMPARED,
+    AuthorityDifference,
+    compare_authority,
+    require_unchanged,
+)
 from pkigen.state.lockfile import LARGEST_LOCK, read_lock, spec_facts
 from pkigen.state.observed import Fault, FaultKind, observe_file
 from pkigen.state.reasons import Reason
 from pkigen.state.vault import is_encrypted
-from pkigen.state.views import HashedView, MovedView
+from pkigen.state.views import HashedView, MovedView, PublicView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -168,7 +174,8 @@ def make_plan(
     reader.note("the templates", renderer.digest())
     reader.note("pkigen's version", __version__)
     # Not through the digest: a line of the ledger more is no other plan.
-    authority = compare_authority(tree)
+    is_whole = not isinstance(tree, PublicView)
+    authority = compare_authority(tree) if is_whole else UNCOMPARED
     wanted = selection or Selection()
     survey = Survey(
         inventory=inventory,
@@ -185,7 +192,7 @@ def make_plan(
         lock.add(surveyed)
     actions.extend(_rotations(moves, rotated or {}))
     actions.extend(removals(inventory, moved.walk(), owned))
-    if all(isinstance(action, Keep) for action in actions):
+    if is_whole and all(isinstance(action, Keep) for action in actions):
         # With any change it is written again.
         actions.extend(_lock_file(reader, lock, authority))
     actions = list(with_remainders(actions, inventory, tree, renderer))
@@ -196,6 +203,7 @@ def make_plan(
         moves=moves,
         rotated=rotated or {},
         authority=authority,
+        withheld=withheld_ids(inventory, tree),
     )
     require_read(plan, moved, inventory)
     return plan

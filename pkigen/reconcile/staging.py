@@ -10,7 +10,7 @@ from pkigen.desired.inventory import private_paths
 from pkigen.state.authority_record import observe_authority
 from pkigen.state.ledger import EMPTY, LedgerEntry, appended, mismatch, read_ledger, recorded_entry
 from pkigen.state.lockfile import lock_digest, read_lock
-from pkigen.state.observed import Fault, read_file
+from pkigen.state.observed import Fault, exists, read_file
 from pkigen.state.seals import LARGEST_RECORD, digest
 from pkigen.state.views import OpenedView, StagedView
 
@@ -114,6 +114,9 @@ class Staging:
         written = recorded_entry(lock_digest(lock.encode(EMPTY, authority)), authority)
         ledger, head = appended(existing, [*([gap] if gap else []), *self._entries, written], now=now)
         self._transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)
+        if known is None and not exists(self._store, layout.GITIGNORE_FILE):
+            ignored = layout.GITIGNORE.encode()
+            self._transaction.stage(layout.GITIGNORE_FILE, mode=layout.PUBLIC_MODE, content=ignored)
         content = lock.encode(head, authority)
         self._transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=content)
 

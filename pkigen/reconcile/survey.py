@@ -27,6 +27,7 @@ from pkigen.state.observed import (
     ObservedCertificate,
     Reader,
     content_at,
+    is_withheld,
     observe_certificate,
 )
 from pkigen.state.reasons import Reason
@@ -91,6 +92,10 @@ class Survey:
                     yield self._files.look(item)
 
     def _certificate(self, item: DesiredCertificate) -> Surveyed:
+        if isinstance(item.location, InKubeconfig) and is_withheld(self.reader, item.file):
+            return Surveyed(
+                item=item, action=Keep(id=item.id, paths=item.read_paths, node=item.node, reason=None)
+            )
         observed = observe_certificate(self.reader, item.location)
         issuer = self.authorities.get(item.issuer) if item.issuer is not None else None
         decision = decide(

@@ -29,7 +29,9 @@ from pkigen.state.observed import (
     Fault,
     FaultKind,
     Reader,
+    WithheldContent,
     content_at,
+    is_withheld,
     observe_bundle,
     observe_file,
     observe_key_pair,
@@ -66,6 +68,8 @@ class FileSurvey:
 
     def look(self, item: _NoCertificate) -> Surveyed:
         """Look at one object."""
+        if not isinstance(item, DesiredKeyPair) and is_withheld(self.reader, item.path):
+            return _kept(item, None)
         match item:
             case DesiredKeyPair():
                 return self._key_pair(item)
@@ -83,7 +87,7 @@ class FileSurvey:
         if not self.encrypted:
             return None
         content = read_file(self.reader, path)
-        if isinstance(content, Fault) or is_sealed(content.data):
+        if isinstance(content, Fault | WithheldContent) or is_sealed(content.data):
             return None
         return Finding(
             reason=Reason.NOT_SEALED,

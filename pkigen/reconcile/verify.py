@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from pkigen.desired.connections import Edge, edges
 from pkigen.desired.file_references import SECRET_USES, foreign_files, not_judged
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair
 from pkigen.errors import UnsafePathError
+from pkigen.reconcile.checkout import checkout, withheld_ids
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.survey import Survey
 from pkigen.spec.model import Authority
@@ -31,6 +32,7 @@ from pkigen.state.lockfile import LARGEST_LOCK, read_lock
 from pkigen.state.observed import (
     Fault,
     content_at,
+    is_withheld,
     observe_bundle,
     observe_certificate,
     observe_key_pair,
@@ -103,6 +105,19 @@ class Verified:
         """What does not."""
         return self._of(ObservationSeverity.REMARK)
 
+    def with_tracked(self, paths: Iterable[str]) -> Verified:
+        """The same with the private files that Git tracks: whoever clones the repository gets them."""
+        tracked = (
+            Observation(
+                subject=path,
+                reason=Anomaly.TRACKED,
+                detail=f"{path} is tracked by Git: its secret is in every clone; `git rm --cached` it, and "
+                "rotate what it holds if the repository was ever pushed",
+            )
+            for path in paths
+        )
+        return replace(self, observations=(*self.observations, *tracked))
+
     def _of(self, severity: ObservationSeverity) -> tuple[Observation, ...]:
         return tuple(each for each in self.observations if each.severity is severity)
 
@@ -125,6 +140,8 @@ class _Verification:
     def __init__(self, inventory: Inventory, store: Store, renderer: Renderer, now: datetime) -> None:
         self._inventory = inventory
         self._store = store
+        self._tree = checkout(store, inventory) or store
+        self._withheld = withheld_ids(inventory, self._tree)
         self._renderer = renderer
         self._now = now
         self._verifier = PathVerifier(now)
@@ -140,11 +157,11 @@ class _Verification:
         self.edges = 0
 
     def observations(self) -> Iterator[Observation]:
-        authorities, faults = look_at_all(self._store, self._inventory, now=self._now)
+        authorities, faults = look_at_all(self._tree, self._inventory, now=self._now)
         yield from _of_authorities(authorities, faults)
         survey = Survey(
             inventory=self._inventory,
-            reader=self._store,
+            reader=self._tree,
             renderer=self._renderer,
             authorities=authorities,
             now=self._now,
@@ -157,9 +174,28 @@ class _Verification:
             yield from self._findings(surveyed)
         yield from self._unexpected()
         yield from self._open_in_backups()
-        yield from self._lapses()
-        yield from self._records(lock)
+        if self._tree is self._store:
+            yield from self._lapses()
+            yield from self._records(lock)
+        else:
+            yield from self._not_judged()
         yield from self._edges()
+
+    def _not_judged(self) -> Iterator[Observation]:
+        """What a checkout without private files does not show; Git keeps no modes and no owners either."""
+        for identifier in self._withheld:
+            yield Observation(
+                subject=identifier,
+                reason=Anomaly.NOT_JUDGED,
+                detail="not judged: its private files are not in this checkout",
+                severity=ObservationSeverity.REMARK,
+            )
+        yield Observation(
+            subject=layout.LOCK_FILE,
+            reason=Anomaly.NOT_JUDGED,
+            detail="not judged: the ledger, modes and owners, and the keys of the authority",
+            severity=ObservationSeverity.REMARK,
+        )
 
     # -- objects --------------------------------------------------------------------------------------
 
@@ -181,7 +217,7 @@ class _Verification:
         """No two objects have one key; least of all may that of a CA, or of tokens, be another's."""
         match surveyed.item:
             case DesiredKeyPair() as item:
-                key = observe_key_pair(self._store, item.private_path, item.public_path).private
+                key = observe_key_pair(self._tree, item.private_path, item.public_path).private
             case DesiredCertificate() if surveyed.observed and surveyed.observed.certificate:
                 key = public_der(surveyed.observed.certificate.public_key())
             case _:
@@ -298,7 +334,7 @@ class _Verification:
                 yield Observation(subject=str(edge), reason=Anomaly.BROKEN_EDGE, detail=detail)
 
     def _text(self, path: str) -> bytes | None:
-        return content_at(self._store, path)
+        return content_at(self._tree, path)
 
     def _broken(self, edge: Edge) -> Iterator[str]:
         """Why the two ends of an edge do not trust each other."""
@@ -311,7 +347,7 @@ class _Verification:
 
     def _refused(self, identifier: str, trust: str, whose: str, names: Iterable[str] | None) -> Iterator[str]:
         """Why a certificate is refused, as a server's for each of `names`, or as a client's where None."""
-        if self._unknown.intersection((identifier, trust)):
+        if self._unknown.intersection((identifier, trust)) or self._is_hidden(identifier, trust):
             return
         chain, anchors = self._chain(identifier), self._anchors(trust)
         if isinstance(chain, str):
@@ -328,12 +364,17 @@ class _Verification:
                 if refusal is not None:
                     yield f"{whose} for {name}: {refusal}"
 
+    def _is_hidden(self, identifier: str, trust: str) -> bool:
+        """Whether a certificate or what judges it stands in a private file that is not looked at."""
+        item = self._inventory.certificates.get(identifier)
+        return any(is_withheld(self._tree, path) for path in (trust, item.file if item else identifier))
+
     def _read_chain(self, identifier: str) -> Sequence[x509.Certificate] | str:
         item = self._inventory.certificates.get(identifier)
         observed = (
-            observe_presented(self._store, identifier)  # what a flag names may be any file
+            observe_presented(self._tree, identifier)  # what a flag names may be any file
             if item is None
-            else observe_certificate(self._store, item.location)
+            else observe_certificate(self._tree, item.location)
         )
         if observed.certificate is None:
             fault = observed.certificate_fault
@@ -341,7 +382,7 @@ class _Verification:
         return (observed.certificate, *observed.chain)
 
     def _read_anchors(self, path: str) -> Sequence[x509.Certificate] | str:
-        found = observe_bundle(self._store, path)
+        found = observe_bundle(self._tree, path)
         return f"{found.path} {found.message}" if isinstance(found, Fault) else found
 
 

@@ -23,7 +23,7 @@ from pkigen.desired.generations import (
     sa_path,
 )
 from pkigen.desired.items import DesiredCopy, MaterialKind
-from pkigen.state.observed import sealed_key
+from pkigen.state.observed import is_withheld, sealed_key
 from pkigen.store import MissingError, UnreadableError
 
 if TYPE_CHECKING:
@@ -146,6 +146,8 @@ class Materials:
 
     def _public_half(self, path: str) -> bytes | None:
         """Nodes get the public key that belongs to the private one, whatever `sa.pub` says."""
+        if is_withheld(self._reader, path):
+            return self._read(path.removesuffix(".key") + ".pub")
         private = self._read(path)
         if private is None:
             return None

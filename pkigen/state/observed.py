@@ -45,6 +45,12 @@ _CLIENT_KEY = re.compile(rb"(?m)^    client-key-data: ([A-Za-z0-9+/=]+)$")
 _T61_STRING = 20
 _FIRST_LETTER = 0x20
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithheldContent(FileContent):
+    """What stands for a private file where only the public ones are looked at."""
+
+
 KEY_PLACEHOLDER = b"-----PRIVATE KEY WITHHELD-----\n"
 """Stands for the private key where a kubeconfig's bytes are compared."""
 
@@ -155,7 +161,11 @@ def observe_certificate(reader: Reader, location: Location) -> ObservedCertifica
             key_fault = content
         else:
             modes.append((location.key, content.mode))
-            identity = _key_identity(reader, content.data)
+            identity = (
+                public_der(certificates[0].public_key())
+                if isinstance(content, WithheldContent) and certificates
+                else _key_identity(reader, content.data)
+            )
             if isinstance(identity, str):
                 key_fault = _unreadable(location.key, identity)
             else:
@@ -203,7 +213,7 @@ def observe_key_pair(reader: Reader, private_path: str, public_path: str) -> Obs
         private_fault = content
     else:
         modes.append((private_path, content.mode))
-        identity = _key_identity(reader, content.data)
+        identity = b"" if isinstance(content, WithheldContent) else _key_identity(reader, content.data)
         if isinstance(identity, str):
             private_fault = _unreadable(private_path, identity)
         else:
@@ -348,6 +358,11 @@ def read_file(reader: Reader, path: str, *, limit: int = _LARGEST_FILE) -> FileC
         return Fault(path=path, kind=FaultKind.MISSING, message="is missing")
     except UnreadableError as error:
         return _unreadable(path, error.reason)
+
+
+def is_withheld(reader: Reader, path: str) -> bool:
+    """Whether a private file is not looked at."""
+    return isinstance(read_file(reader, path), WithheldContent)
 
 
 def content_at(reader: Reader, path: str) -> bytes | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.crypto.age import is_sealed
 from pkigen.errors import StoreError
+from pkigen.state.observed import WithheldContent
 from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH
 from pkigen.store import FileContent, MissingError, UnreadableError
 
@@ -104,6 +105,36 @@ class ChangedView(View):
         """Every path that would be there."""
         there = {each for each in self._tree.walk(path) if each not in self._hidden}
         yield from sorted(there | {each for each in self._contents if each.startswith(path)})
+
+
+class PublicView(View):
+    """Shows a directory without its private files, as a checkout of its public ones is.
+
+    Args:
+        beneath: The directory, with or without its private files.
+        withheld: The private files that earlier runs wrote; they count as there, and right.
+        modes: The modes that files must have: Git keeps none.
+    """
+
+    def __init__(self, beneath: Tree, withheld: frozenset[str], modes: Mapping[str, int]) -> None:
+        super().__init__(beneath)
+        self._tree = beneath
+        self._modes = modes
+        self.withheld = withheld
+
+    def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
+        """Read a public file; of a private one, nothing is shown."""
+        if path in self.withheld:
+            return WithheldContent(data=b"", mode=layout.KEY_MODE, size=0, uid=0, gid=0, links=1)
+        if layout.is_private(path):
+            raise _missing(path)
+        content = super().read(path, limit=limit)
+        return replace(content, mode=self._modes.get(path, content.mode))
+
+    def walk(self, path: str = "") -> Iterator[str]:
+        """Every path, the withheld ones among them."""
+        withheld = (each for each in self.withheld if each.startswith(path))
+        yield from sorted({*self._tree.walk(path), *withheld})
 
 
 class StagedView(View):

@@ -50,7 +50,11 @@ def test_nothing_to_plan(pkigen: InProcess, spec: Path, tree: Path) -> None:
 def test_a_plan_for_a_directory_that_is_not_there(pkigen: InProcess, spec: Path, tmp_path: Path) -> None:
     result = pkigen("plan", spec, "--out", tmp_path / "new", "--exit-code")
     assert result.code == 3
-    assert "+ create cp-1/apiserver (missing)" in result.out
+    assert re.search(
+        r"^\+ create \(missing\) +cp-1 +\d+ certificates, \d+ kubeconfigs", result.out, re.MULTILINE
+    )
+    full = pkigen("plan", spec, "--out", tmp_path / "new", "--full")
+    assert "+ create cp-1/apiserver (missing)" in full.out
     assert not (tmp_path / "new").exists()
 
 
@@ -59,7 +63,9 @@ def test_a_plan_names_reasons_and_details(pkigen: InProcess, spec: Path, tree: P
     before = photograph(tree)
     result = pkigen("plan", spec, "--out", tree)
     assert result.code == 0
-    assert "! reissue cp-1/apiserver (sans-changed)\n    SANs + 10.0.0.12 - 10.0.0.11\n" in result.out
+    assert "  ! reissue apiserver on cp-1: SANs + 10.0.0.12 - 10.0.0.11, valid until " in result.out
+    full = pkigen("plan", spec, "--out", tree, "--full").out
+    assert "! reissue cp-1/apiserver (sans-changed)\n    SANs + 10.0.0.12 - 10.0.0.11\n" in full
     assert "after this is on the nodes:" in result.out
     assert "kube-apiserver" in result.out
     assert pkigen("plan", spec, "--out", tree, "--exit-code").code == 3
@@ -84,7 +90,17 @@ def test_a_structured_plan(
     )
     assert api_server["certificate"]["issuer"] == "ca"
     assert {step["node"] for step in content["restarts"]} == {"cp-1"}
-    keys = {"node", "component", "effect", "files", "commands", "member", "removes", "copiesInTurn"}
+    keys = {
+        "node",
+        "component",
+        "effect",
+        "files",
+        "commands",
+        "member",
+        "removes",
+        "copiesInTurn",
+        "sentence",
+    }
     assert content["restarts"][0].keys() == keys
     assert content["leftovers"] == []
 
@@ -126,7 +142,7 @@ def test_apply_asks(pkigen: InProcess, spec: Path, tree: Path, answering: Callab
         answering(answer)
         result = pkigen("apply", spec, "--out", tree)
         assert result.code == 1
-        assert "+ create worker-1/kubelet.conf" in result.out
+        assert "+ create kubelet.conf on worker-1" in result.out
         assert "apply these changes? [y/N]:" in result.err
         assert (result.error, result.hint) == ("not applied", "nothing was changed")
         assert contents(tree) == before
@@ -149,7 +165,7 @@ def test_nodes_that_leave_go_to_the_backup(pkigen: InProcess, spec: Path, tree: 
     assert pkigen("apply", spec, "--out", tree, "--yes").code == 0
     spec.write_text(HOME)
     plan = pkigen("plan", spec, "--out", tree).out
-    assert "- remove nodes/worker-1 (not-wanted)" in plan
+    assert "- remove nodes/worker-1: node worker-1 is not in the spec" in plan
     content = pkigen("apply", spec, "--out", tree, "--yes", "-o", "json").json
     assert contents(tree) == before | {"pki.lock": contents(tree)["pki.lock"]}
     kept = tree / ".pkigen/backups" / content["backup"]
@@ -166,7 +182,7 @@ def test_structured_output_and_a_question(
     result = pkigen("apply", spec, "--out", tree, "-o", "json")
     assert result.json["kind"] == "Applied"
     assert "worker-1/kubelet.conf" in result.json["issued"]
-    assert "+ create worker-1/kubelet.conf" in result.err
+    assert "+ create kubelet.conf on worker-1" in result.err
 
 
 def test_a_saved_plan_is_applied(pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path) -> None:
@@ -378,7 +394,7 @@ def test_more_than_half_of_the_leaves_is_dangerous_unless_they_expire(
     pkigen.now += 350 * DAY
     result = pkigen("apply", spec, "--out", tree, "--yes")
     assert result.code == 0
-    assert "~ renew cp-1/apiserver (expires-soon)" in result.out
+    assert "~ renew (expires-soon)" in result.out
 
 
 def test_a_new_service_account_key_is_dangerous(pkigen: InProcess, spec: Path, tree: Path) -> None:

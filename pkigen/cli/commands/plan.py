@@ -7,17 +7,24 @@ from typing import Annotated
 
 import typer
 
-from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.app import ExitCode
-from pkigen.cli.console import note, say
-from pkigen.cli.options import Format, FormatOption, OutOption, RunbookOption, SpecArgument, TemplatesOption
+from pkigen.cli.console import note
+from pkigen.cli.options import (
+    FullOption,
+    OutOption,
+    PlanFormat,
+    PlanFormatOption,
+    RunbookOption,
+    SpecArgument,
+    TemplatesOption,
+)
 from pkigen.cli.outputs import write_runbook, write_text
+from pkigen.cli.plan_view import show_plan
 from pkigen.cli.reports import structured
-from pkigen.cli.reports.plan_text import offline_text, plan_text
 from pkigen.cli.saved_plan import plan_content
 from pkigen.cli.session import open_spec
 from pkigen.cli.system import system_of
-from pkigen.reconcile.risks import risks
+from pkigen.reconcile.checkout import checkout
 
 app = typer.Typer(add_completion=False)
 
@@ -28,7 +35,8 @@ def plan(
     spec: SpecArgument,
     out: OutOption = None,
     *,
-    output: FormatOption = Format.TEXT,
+    output: PlanFormatOption = PlanFormat.TEXT,
+    full: FullOption = False,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help=f"Exit {ExitCode.CHANGES_PENDING} when changes are pending.")
     ] = False,
@@ -45,16 +53,11 @@ def plan(
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
     with session.looking() as store:
-        session = session.at(store)
-        made = session.plan(store)
-        pending = read_pending(store)
-        content = plan_content(made, session.inventory, store)
-    found = risks(made, session.inventory)
-    requests = pending.requests if pending is not None else None
-    if output is Format.TEXT:
-        say("\n".join((plan_text(made, session.inventory, found), *offline_text(requests, made))))
-    else:
-        say(structured.dump(content, output))
+        tree = checkout(store, session.inventory) or store
+        session = session.at(tree)
+        made = session.plan(tree)
+        content = plan_content(made, session.inventory, tree)
+    show_plan(content, output, full=full)
     if save is not None:
         write_text(save, structured.dump(content, "json") + "\n")
         note(f"saved: apply exactly this plan with `pkigen apply {spec} --out {session.root} --plan {save}`")

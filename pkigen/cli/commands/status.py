@@ -20,6 +20,7 @@ from pkigen.cli.session import Naming, Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.notation import format_duration
+from pkigen.reconcile.checkout import checkout
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -84,9 +85,10 @@ def status(
         reports_only=True,
     )
     with session.reading() as store:
-        session = session.at(store)
-        found = list(rows(session.inventory, store, session.renderer, now=session.now))
-        pending = read_pending(store)
+        tree = checkout(store, session.inventory) or store
+        session = session.at(tree)
+        found = list(rows(session.inventory, tree, session.renderer, now=session.now))
+        pending = read_pending(tree)
     content = _written(found, session, output, pending.requests if pending is not None else None)
     if textfile is not None:
         write_text(textfile, content)
@@ -111,7 +113,7 @@ def _written(found: list[StatusRow], session: Session, output: Form, requests: R
         case Form.TEXT:
             lines = [
                 status_forms.text(found, now=session.now),
-                *rotations_text(session.inventory.rotations),
+                *rotations_text(session.inventory.rotations.phases),
                 *offline_text(requests),
             ]
             return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ import typer
 
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say, say_line
+from pkigen.cli.git_index import tracked_secrets
 from pkigen.cli.options import Format, FormatOption, TemplatesOption
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.live_text import live_text
@@ -17,6 +18,7 @@ from pkigen.cli.session import Naming, Session, open_directory
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.notation import format_duration
+from pkigen.reconcile.checkout import checkout
 from pkigen.reconcile.verify import verify as verify_tree
 from pkigen.rotation.live import DEADLINE, look
 
@@ -68,8 +70,9 @@ def verify(
         _verify_live(session, output, within=within)
         return
     with session.reading() as store:
-        session = session.at(store)
+        session = session.at(checkout(store, session.inventory) or store)
         verified = verify_tree(session.inventory, store, session.renderer, now=session.now)
+        verified = verified.with_tracked(tracked_secrets(session.root, store))
     if output is Format.TEXT:
         for each in verified.remarks:
             note(f"remark: {each.subject}: {each.detail}")
