@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
 from pkigen.crypto.names import extension_name, extension_of, is_self_issued
 
@@ -48,6 +48,9 @@ _HANDLED: Final = (
 )
 _HANDLED_NAMES: Final = (x509.DNSName, x509.IPAddress, x509.RFC822Name, x509.UniformResourceIdentifier)
 _SOUND_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+
+UNSIGNED: Final = "no trusted CA has signed it"
+OUT_OF_TIME: Final = "a certificate of the path is not valid at this time"
 
 _Subtree = x509.GeneralName
 _Path = tuple[x509.Certificate, ...]
@@ -103,10 +106,34 @@ def refusal(
     leaf = chain[0]
     usage = ExtendedKeyUsageOID.SERVER_AUTH if name else ExtendedKeyUsageOID.CLIENT_AUTH
     fault = _unfit_leaf(leaf, usage, now) or (_misnamed(leaf, name) if name else None)
-    if fault is not None:
-        return fault
-    reason = "no trusted CA has signed it"
-    for path in _paths((leaf,), chain[1:], anchors):
+    return fault or _unfit_paths(chain, anchors, usage, now)
+
+
+def refusal_by_go(
+    chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str, now: datetime
+) -> str | None:
+    """The same by Go's rules alone: for certificates of somebody else, which pkigen would make otherwise.
+
+    Go wants of a leaf no keyUsage and no authorityKeyIdentifier, and takes one without extendedKeyUsage for
+    anything (`crypto/x509` Verify).
+    """
+    leaf = chain[0]
+    usage = ExtendedKeyUsageOID.SERVER_AUTH if name else ExtendedKeyUsageOID.CLIENT_AUTH
+    if not _may_be_used(leaf, usage):
+        return f"its extendedKeyUsage does not allow {usage._name}"  # noqa: SLF001 -- the only name table
+    fault = _unhandled(leaf) or _out_of_time(leaf, now) or (_misnamed(leaf, name) if name else None)
+    return fault or _unfit_paths(chain, anchors, usage, now)
+
+
+def _unfit_paths(
+    chain: Sequence[x509.Certificate],
+    anchors: Sequence[x509.Certificate],
+    usage: ObjectIdentifier,
+    now: datetime,
+) -> str | None:
+    """Why none of the paths to an anchor holds; None where one does."""
+    reason = UNSIGNED
+    for path in _paths((chain[0],), chain[1:], anchors):
         fault = _unfit_path(path, usage, now)
         if fault is None:
             return None
@@ -133,6 +160,8 @@ def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
+    if certificate.signature_algorithm_oid == SignatureAlgorithmOID.ED25519:
+        return True  # it has a hash within it
     # Not for the anchor itself: nobody verifies its own signature (RFC 5280 6.1).
     return isinstance(certificate.signature_hash_algorithm, _SOUND_HASHES)
 
@@ -178,7 +207,6 @@ def _unfit_path(path: _Path, usage: ObjectIdentifier, now: datetime) -> str | No
 def _unfit_ca(ca: x509.Certificate, below: _Path, usage: ObjectIdentifier) -> str | None:
     """Why a CA may not stand above `below` in a path (RFC 5280 6.1.4); None where it may."""
     constraints, key_usage = extension_of(ca, x509.BasicConstraints), extension_of(ca, x509.KeyUsage)
-    usages = extension_of(ca, x509.ExtendedKeyUsage)
     if constraints is None or not constraints.value.ca:
         return "the issuer is not a CA"
     if key_usage is not None and not key_usage.value.key_cert_sign:
@@ -186,8 +214,7 @@ def _unfit_ca(ca: x509.Certificate, below: _Path, usage: ObjectIdentifier) -> st
     limit = constraints.value.path_length
     if limit is not None and sum(not is_self_issued(each) for each in below[1:]) > limit:
         return "there are more CAs below the issuer than its pathLenConstraint allows"
-    allowed = {usage, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-    if usages is not None and not allowed & set(usages.value):
+    if not _may_be_used(ca, usage):
         return f"the issuer's extendedKeyUsage does not allow {usage._name}"  # noqa: SLF001 -- as above
     return _unhandled(ca)
 
@@ -197,10 +224,15 @@ def _unhandled(certificate: x509.Certificate) -> str | None:
     return name and f"a certificate of the path has the critical extension {name}, which Go does not handle"
 
 
+def _may_be_used(certificate: x509.Certificate, usage: ObjectIdentifier) -> bool:
+    usages = extension_of(certificate, x509.ExtendedKeyUsage)
+    return usages is None or bool({usage, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usages.value))
+
+
 def _out_of_time(certificate: x509.Certificate, now: datetime) -> str | None:
     """Both bounds included: a certificate is valid up to and with its notAfter (RFC 5280 4.1.2.5)."""
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        return "a certificate of the path is not valid at this time"
+        return OUT_OF_TIME
     return None
 
 

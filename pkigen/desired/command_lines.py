@@ -32,15 +32,14 @@ _ETCD_VARIABLE = "ETCD_"  # pkg/flags, FlagToEnv
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EffectiveFlags:
-    """What one component on one node is started with.
+class ProgramFlags:
+    """What one component is started with, wherever it runs.
 
     `mounts` are the host's paths that a static Pod sees; None for what sees the whole host. `settings` are
     those of its configuration file, by the flag that each stands for: a flag counts more.
     """
 
     component: ComponentName
-    node: Node
     flags: tuple[Flag, ...]
     mounts: tuple[HostPath, ...] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -54,6 +53,26 @@ class EffectiveFlags:
         given = self.values(name)
         return given[-1] if given else self.settings.get(name, "")
 
+    def host_path(self, value: str) -> str:
+        """Where a file that the component knows as `value` stands on its host."""
+        path = "/" + posixpath.normpath(f"/{value}").lstrip("/")
+        for mount in sorted(self.mounts or (), key=lambda mount: -len(mount.mount_path)):
+            inside = posixpath.relpath(path, mount.mount_path)
+            if inside != ".." and not inside.startswith("../"):
+                return posixpath.normpath(posixpath.join(mount.path, inside))
+        return path
+
+    def _spelt(self, flag: Flag) -> str:
+        """Kubernetes' programs take `_` for `-` (`WordSepNormalizeFunc`); etcd does not."""
+        return flag.name if self.component is ComponentName.ETCD else rendered.flag_name(flag.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectiveFlags(ProgramFlags):
+    """What one component on one node of the cluster is started with."""
+
+    node: Node
+
     def file(self, name: str) -> str | None:
         """Where the file that a flag names stands in the PKI directory; None where it names none."""
         value = self.value(name)
@@ -61,17 +80,7 @@ class EffectiveFlags:
 
     def place(self, value: str) -> str:
         """Where a file that the component knows as `value` stands in the PKI directory."""
-        path = "/" + posixpath.normpath(f"/{value}").lstrip("/")
-        for mount in sorted(self.mounts or (), key=lambda mount: -len(mount.mount_path)):
-            inside = posixpath.relpath(path, mount.mount_path)
-            if inside != ".." and not inside.startswith("../"):
-                path = posixpath.normpath(posixpath.join(mount.path, inside))
-                break
-        return layout.node_path(self.node.name, path)
-
-    def _spelt(self, flag: Flag) -> str:
-        """Kubernetes' programs take `_` for `-` (`WordSepNormalizeFunc`); etcd does not."""
-        return flag.name if self.component is ComponentName.ETCD else rendered.flag_name(flag.name)
+        return layout.node_path(self.node.name, self.host_path(value))
 
 
 class CommandLines:

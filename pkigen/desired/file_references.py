@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from urllib.parse import SplitResult
 
-    from pkigen.desired.command_lines import EffectiveFlags, ReadText
+    from pkigen.desired.command_lines import EffectiveFlags, ProgramFlags, ReadText
     from pkigen.desired.inventory import Inventory
     from pkigen.spec.model import ClusterSpec, Node
 
@@ -98,7 +98,7 @@ _CLIENT_CAS = {
 }
 _NOTHING = ""
 """The owner of what no rotation stops for: it is named, and what it says may lead to pkigen's files."""
-_FLAGS: dict[ComponentName, dict[str, tuple[Use, str]]] = {
+TRUST_FLAGS: dict[ComponentName, dict[str, tuple[Use, str]]] = {
     ComponentName.API_SERVER: {
         **_CLIENT_CAS,
         "peer-ca-file": (Use.TRUST, _KUBERNETES),
@@ -166,7 +166,7 @@ def file_references(inventory: Inventory, lines: CommandLines | None = None) -> 
     cluster = inventory.cluster
     lines = lines or CommandLines(inventory)
     keys = _keys(inventory)
-    for component, flags in _FLAGS.items():
+    for component, flags in TRUST_FLAGS.items():
         for node in _nodes_with(component, cluster):
             line = lines.of(component, node)
             for flag, (use, owner) in flags.items():
@@ -264,7 +264,7 @@ class SNIPair:
     names: tuple[str, ...]
 
 
-def sni_pairs(line: EffectiveFlags) -> Iterator[SNIPair]:
+def sni_pairs(line: ProgramFlags) -> Iterator[SNIPair]:
     """The pairs of an API server beside `--tls-cert-file`: `cert,key` or `cert,key:name,name`."""
     for value in line.values("tls-sni-cert-key"):
         files, _, names = value.partition(":")

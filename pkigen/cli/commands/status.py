@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pkigen.adoption.gathered import is_foreign
 from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say
+from pkigen.cli.foreign import foreign_rows
 from pkigen.cli.options import TemplatesOption
 from pkigen.cli.outputs import write_text
 from pkigen.cli.reports import status_forms, structured
 from pkigen.cli.reports.plan_text import offline_text, rotations_text
 from pkigen.cli.reports.status import StatusRow, due, rows
 from pkigen.cli.session import Naming, Session, open_directory
-from pkigen.cli.system import system_of
+from pkigen.cli.system import System, system_of
 from pkigen.cli.values import duration
 from pkigen.notation import format_duration
 from pkigen.reconcile.checkout import checkout
@@ -73,11 +75,30 @@ def status(
 ) -> None:
     """Show every certificate of every node, and when it expires.
 
-    CAs, kubeconfigs, kubelets and the service account key are included.
+    CAs, kubeconfigs, kubelets and the service account key are included. A directory or a tar that pkigen did
+    not make is read as it is, and what expires first comes first.
     """
     window = None if fail_within in {None, _RENEW_BEFORE} else duration(fail_within, "--fail-within")
+    system = system_of(context)
+    if spec is None and is_foreign(directory):
+        now = system.clock()
+        found = foreign_rows(directory, now=now)
+        content = _foreign(found, output, directory=directory, now=now)
+    else:
+        found, content, now = _of_directory(system, directory, spec, templates, output)
+    if textfile is not None:
+        write_text(textfile, content)
+    else:
+        say(content)
+    if fail_within is not None:
+        _fail_if_due(found, now, window)
+
+
+def _of_directory(
+    system: System, directory: Path, spec: Path | None, templates: Path | None, output: Form
+) -> tuple[list[StatusRow], str, datetime]:
     session = open_directory(
-        system_of(context),
+        system,
         directory,
         naming=Naming.ARGUMENT_AND_SPEC,
         spec=spec,
@@ -90,12 +111,7 @@ def status(
         found = list(rows(session.inventory, tree, session.renderer, now=session.now))
         pending = read_pending(tree)
     content = _written(found, session, output, pending.requests if pending is not None else None)
-    if textfile is not None:
-        write_text(textfile, content)
-    else:
-        say(content)
-    if fail_within is not None:
-        _fail_if_due(found, session.now, window)
+    return found, content, session.now
 
 
 def _fail_if_due(found: list[StatusRow], now: datetime, window: timedelta | None) -> None:
@@ -128,3 +144,17 @@ def _written(found: list[StatusRow], session: Session, output: Form, requests: R
             content["rotations"] = structured.rotations(session.inventory.rotations)
             content["request"] = structured.request_out(requests)
             return structured.dump(content, output) + "\n"
+
+
+def _foreign(found: list[StatusRow], output: Form, *, directory: Path, now: datetime) -> str:
+    """The same of a cluster that pkigen did not make: its name is the directory's, nothing is in progress."""
+    name = directory.resolve().name
+    match output:
+        case Form.TEXT:
+            return status_forms.text(found, now=now) + "\n"
+        case Form.PROMETHEUS:
+            return status_forms.prometheus(found, cluster=name, now=now, root=str(directory.absolute()))
+        case Form.ICS:
+            return status_forms.calendar(found, cluster=name, now=now)
+        case _:
+            return structured.dump(status_forms.structure(found, cluster=name, now=now), output) + "\n"
