@@ -115,6 +115,7 @@ class Identity:
             ) from None
 
     def _key(self) -> pyrage.x25519.Identity:
+        """The library's form; raises `UsageError`, which never quotes it, where the checksum is wrong."""
         try:
             return pyrage.x25519.Identity.from_str(self.text)
         except pyrage.IdentityError:
@@ -160,6 +161,7 @@ def is_passphrase_sealed(sealed: bytes) -> bool:
 
 
 def _header(sealed: bytes) -> Header:
+    """The header, read before any library sees the file; raises `BundleError` for one not accepted."""
     try:
         return read_header(sealed)
     except HeaderError as error:

@@ -130,6 +130,7 @@ def _opened(payload: bytes, key: bytes) -> Iterator[bytes]:
 
 
 def _nonce(number: int, *, is_last: bool) -> bytes:
+    """Eleven octets count the chunks, the twelfth marks the last: none can be moved, dropped or cut off."""
     return number.to_bytes(11, "big") + bytes([is_last])
 
 

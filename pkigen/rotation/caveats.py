@@ -49,6 +49,8 @@ class Caveats:
     def obstacle(self, step: RotationStep, seen: Live | None) -> RotationError | None:
         """Why the step must not be taken now; None where nothing stands against it."""
         match step:
+            # Force gives up the tokens of the old key, which Pods get anew when they are restarted. It is no
+            # way to drop a CA, or a key that Secrets need.
             case RotationStep.FINISH if self._wanted.identifiers == (SA,):
                 if self._wanted.force:
                     return None
@@ -65,6 +67,7 @@ class Caveats:
         if not self._wanted.force or self._wanted.identifiers != (SA,):
             return
         until = self._tokens_end()
+        # An unknown end counts as one that lies ahead.
         if until is None or until > self._before.now:
             yield (
                 f"tokens of the previous key that are valid until {_moment(until)} are refused from now "
@@ -96,6 +99,7 @@ class Caveats:
         )
 
     def _living_tokens(self) -> RotationError | None:
+        """Why the previous key of tokens must stay; None once the last token that it signed has ended."""
         until = self._tokens_end()
         if until is not None and until <= self._before.now:
             return None
@@ -115,6 +119,7 @@ class Caveats:
     def _undistributed(self, step: RotationStep, seen: Live | None) -> RotationError | None:
         """No step after the first can be seen to be safe from here: the nodes must have caught up."""
         state, earlier, served = _BEFORE[step]
+        # Before the operator's word: what an endpoint shows outweighs what somebody believes.
         if seen is not None and seen.findings:
             return RotationError(
                 f"not every endpoint serves its {served} certificate: {seen.findings[0]}",

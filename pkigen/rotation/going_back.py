@@ -113,6 +113,7 @@ def _dropped_keys(case: _RollbackCase) -> Iterator[str]:
         if path not in _PLACES:
             continue
         identifier, slot = _PLACES[path]
+        # Nothing was ever signed by it, and nothing was written with it.
         if slot is Slot.NEXT and not promoted_and_back(ledger, identifier):
             continue
         yield f"it takes away {path} ({_shown(identity)}): {_CONSEQUENCES[identifier]}"
@@ -146,6 +147,7 @@ def _expired(case: _RollbackCase) -> Iterator[str]:
     found = [
         item.id
         for item in case.after.inventory.certificates.values()
+        # Certificates of nodes, and CAs, which have no issuer in the inventory.
         if (item.node is not None or item.issuer is None)
         and paths & set(item.read_paths)
         and (present := observe_certificate(case.view, item.location)).certificate is not None
@@ -157,6 +159,7 @@ def _expired(case: _RollbackCase) -> Iterator[str]:
 
 
 def _shown(identity: str) -> str:
+    # As much of a digest as other messages show, to compare by eye.
     return identity.removeprefix("hmac-")[:23]
 
 

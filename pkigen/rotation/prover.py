@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Enough for what neighbouring edges share; without a bound, thousands of nodes' chains stay in memory.
 _REMEMBERED = 4096
 _TOKEN_FLAG_FILES = {
     FileKind.KUBE_APISERVER: "kube-apiserver",
@@ -87,6 +88,7 @@ def prove(old: State, new: State, *, now: datetime) -> Proof:
         row[-1] += 1
         for case, verdict in enumerate(verdicts):
             row[case] += verdict.refusal is None
+        # The others are counted, not kept: a large cluster has hundreds of thousands.
         broken.extend(_broken(verdicts))
     table = tuple(
         ProofRow(edge=kind, count=row[-1], held=(row[0], row[1], row[2], row[3]))
@@ -139,6 +141,8 @@ class _Memory(Generic[_Value]):
 
 
 class _Prover:
+    """Asks of every edge whether it holds, in each mixture of the files before and after a step."""
+
     def __init__(self, old: State, new: State, now: datetime) -> None:
         self._states = {Age.OLD: old, Age.NEW: new}
         self._judge = PathVerifier(now)
@@ -146,6 +150,8 @@ class _Prover:
         self._cluster = new.inventory.cluster
         self._lines = CommandLines(new.inventory, self._text)
         self._foreign = foreign_files(new.inventory, self._text)
+        # What a flag names and is not in this directory cannot be judged: it is
+        # reported, not taken for broken.
         self._unknown = {each.path for each in self._foreign if self._text(each.path) is None}
         self._chain = _Memory(self._read_chain)
         self._anchors = _Memory(self._read_anchors)
@@ -158,6 +164,7 @@ class _Prover:
         }
 
     def groups(self) -> Iterator[_Group]:
+        """All edges, each with its four cases."""
         awaited = self._awaited()
         for edge in edges(self._inventory, self._text):
             yield from self._tls(edge.without(awaited))
@@ -170,15 +177,19 @@ class _Prover:
         yield from (each for each in self._foreign if each.path in self._unknown)
 
     def _text(self, path: str) -> bytes | None:
+        """A file as it will be after the step: by that the command lines, and so the edges, are found."""
         return content_at(self._states[Age.NEW].reader, path)
 
     def _are_known(self, *files: str | None) -> bool:
+        """Whether all of these files are in a tree, so that a verdict about them is possible."""
         return not any(file is None or file in self._unknown for file in files)
 
     @staticmethod
     def _group(
         presenter: Peer, judge: Peer, credential: Presented, ask: Callable[[Age, Age], str | None]
     ) -> _Group:
+        """Ask all four cases of an edge; where a file is damaged, the case counts as refused."""
+
         def refusal(presented: Age, trusted: Age) -> str | None:
             try:
                 return ask(presented, trusted)
@@ -211,6 +222,7 @@ class _Prover:
         }
 
     def _tls(self, edge: Edge) -> Iterator[_Group]:
+        """Both directions of a connection, each where there is a certificate and a bundle to judge it."""
         server, bundle = edge.server_certificate, edge.client_trust
         if server is not None and bundle is not None and self._are_known(server, bundle):
             refusal = partial(self._refusal, server, bundle, edge.names)
@@ -241,6 +253,7 @@ class _Prover:
         )
 
     def _read_chain(self, identifier: str, age: Age) -> Sequence[x509.Certificate] | str:
+        """A certificate and what is sent with it, as one tree has them, or why there is none."""
         state = self._states[age]
         item = state.inventory.certificates.get(identifier)
         if item is None and not self._is_named(identifier, state):
@@ -260,6 +273,7 @@ class _Prover:
         return path in state.inventory.paths or any(each.path == path for each in self._foreign)
 
     def _read_anchors(self, path: str, age: Age) -> Sequence[x509.Certificate] | str:
+        """The trust anchors of a bundle, as one tree has it, or why there are none."""
         found = observe_bundle(self._states[age].reader, path)
         return f"{found.path} {found.message}" if isinstance(found, Fault) else found
 
@@ -294,6 +308,7 @@ class _Prover:
     def _signing_refusal(
         self, files: tuple[str, str], bundle: str, presented: Age, trusted: Age
     ) -> str | None:
+        """Why an API server refuses what a controller manager signs; None where it accepts it."""
         signing = _found(self._anchors(files[0], presented))
         anchors = _found(self._anchors(bundle, trusted))
         if len(signing) != 1:
@@ -301,6 +316,8 @@ class _Prover:
             return f"{files[0]} holds {len(signing)} certificates; the controller manager accepts exactly one"
         if _found(self._key(files[1], presented)) != public_der(signing[0].public_key()):
             return f"{files[1]} is not the key of {files[0]}"
+        # The certificate itself, not its subject: generations of a CA have
+        # different keys, and may share a name.
         if signing[0] in anchors:
             return None
         subject = signing[0].subject.rfc4514_string()
@@ -309,6 +326,7 @@ class _Prover:
     # -- service account tokens -----------------------------------------------------------------------
 
     def _tokens(self) -> Iterator[_Group]:
+        """Every signer of tokens against every API server: a token is presented to whichever is reached."""
         for signer in self._cluster.control_plane:
             for component, flag in (
                 ("kube-apiserver", "service-account-signing-key-file"),
@@ -318,6 +336,7 @@ class _Prover:
                     yield from self._tokens_between(signer, component, flag, judge)
 
     def _tokens_between(self, signer: Node, component: str, flag: str, judge: Node) -> Iterator[_Group]:
+        """Tokens of a signer before an API server, which may have new files and still its old flags."""
         presenter = Peer(component=component, node=signer.name)
         # Files arrive before manifests and flags: an API server may start with new ones and its old flags.
         for name, flagged in (("kube-apiserver", None), ("kube-apiserver with its old flags", Age.OLD)):
@@ -331,8 +350,10 @@ class _Prover:
     def _token_refusal(
         self, signer: tuple[Node, str, str], judge: Node, flagged: Age | None, presented: Age, trusted: Age
     ) -> str | None:
+        """Why an API server refuses a token of a signer; None where one of its keys verifies it."""
         if signer[:2] == (judge, "kube-apiserver") and (presented, trusted) == _NOT_YET:
             return None
+        # Of a flag that is given twice, the last value counts (pflag).
         signing = self._files(*signer, presented)[-1:]  # the one that counts
         accepted = self._files(judge, "kube-apiserver", "service-account-key-file", flagged or trusted)
         if not all(map(self._is_ours, (*signing, *accepted))):
@@ -385,6 +406,8 @@ class _Prover:
         content = self._content(path, age)
         if isinstance(content, str):
             return content
+        # The signing end has a private key, the verifying end usually a public
+        # one; kube-apiserver reads both.
         for load in (load_own_private, load_public):
             try:
                 return public_der(load(content))
@@ -410,8 +433,10 @@ class _Prover:
             )
 
     def _secret_refusal(self, writer: str, judge: str, presented: Age, trusted: Age) -> str | None:
+        """Why an API server cannot read what another one encrypts; None where it has the key."""
         if writer == judge and (presented, trusted) == _NOT_YET:
             return None
+        # Kubernetes writes with the first key of the list, and reads with any.
         first, *_ = self._encryption_keys(writer, presented)
         if first in self._encryption_keys(judge, trusted):
             return None
@@ -420,10 +445,12 @@ class _Prover:
     def _encryption_keys(self, path: str, age: Age) -> list[bytes]:
         """What identifies each key of an encryption configuration."""
         data = _found(self._content(path, age))
+        # Digests, so that no key stays in memory, or gets into a message, for longer than it is read.
         found = [hashlib.sha256(secret).digest() for secret in _ENCRYPTION_KEY.findall(data)]
         return _found(found or f"{path} holds no key")
 
     def _content(self, path: str, age: Age) -> bytes | str:
+        """A file's bytes as one tree has them, or why there are none."""
         content = read_file(self._states[age].reader, path)
         return f"{path} {content.message}" if isinstance(content, Fault) else content.data
 

@@ -107,6 +107,7 @@ def require_rotatable(inventory: Inventory, identifiers: Iterable[str]) -> None:
 
 
 def _require_rotatable_ca(inventory: Inventory, ca: CA) -> None:
+    """Refuse a CA whose key is not here, or that this cluster has not."""
     if inventory.ca_keys is CAKeys.OFFLINE:
         raise RotationError(
             "the CA keys are at the offline authority (caKeys: offline): no step of a rotation can be "
@@ -136,6 +137,7 @@ def propose(
         RotationError: Other changes are pending, the step is out of turn, or a successor has to be brought.
         AuthorityError: A CA is half there or unfit.
     """
+    # First of all: with an exchanged CA, everything that follows would be signed by a stranger.
     _require_recorded(store, wanted)
     before, settled = _settled(planner.at(store), store, wanted)
     if _is_taken(before.inventory, store, wanted):
@@ -143,6 +145,7 @@ def propose(
     rotations = before.inventory.rotations
     step = wanted.step or phases.proposed(rotations, wanted.identifiers)
     after = before.under(phases.after(rotations, wanted.identifiers, step))
+    # Before planning, which would otherwise make a successor of its own.
     if step is RotationStep.PREPARE:
         _require_successors(before.inventory, store, wanted.identifiers)
     plan = after.plan(
@@ -218,6 +221,7 @@ def carry_out(
         if inspect is not None:
             inspect(view)
 
+    # Before the change: afterwards the files of the state before it are gone.
     known = _discovery_hashes(proposed.before, store)
     applied = apply.apply_plan(
         proposed.plan,
@@ -228,6 +232,7 @@ def carry_out(
         inspect=look_at,
     )
     found = _discovery_hashes(proposed.after, store)
+    # The staged tree is inspected exactly once, or nothing was committed.
     (proof,) = proofs
     return CompletedStep(applied=applied, proof=proof, discovery_hashes=found if found != known else ())
 

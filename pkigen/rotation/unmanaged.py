@@ -45,6 +45,8 @@ def unmanaged(
 
 
 class _Unmanaged:
+    """The flags of the spec's own, compared with what a rotation changes."""
+
     def __init__(self, inventory: Inventory, reader: Reader, step: RotationStep) -> None:
         self._inventory = inventory
         self._reader = reader
@@ -85,6 +87,7 @@ class _Unmanaged:
                 )
 
     def _accepts_next(self, reference: FileReference) -> bool:
+        """Whether a file of token keys is the next one, or a file of the operator's own that holds it."""
         match self._items.get(reference.path):
             case DesiredCopy(material=MaterialKind.SA_PUBLIC_KEY, slot=slot):
                 return slot is Slot.NEXT
@@ -95,6 +98,7 @@ class _Unmanaged:
                 return False
 
     def _public(self, path: str) -> bytes | None:
+        """The public key in a file of the tree; None where there is none."""
         text = self._text(path)
         try:
             return public_der(load_public(text)) if text is not None else None
@@ -108,6 +112,8 @@ class _Unmanaged:
             case Use.TRUST | Use.KUBECONFIG:
                 return self._trusts_next(reference) if item is None else _is_trust_of(item, reference.owner)
             case Use.SIGNER:
+                # The controller manager stops at start if the file holds two
+                # certificates (`signer/ca_provider.go`).
                 return item is None or _is_copy(item, MaterialKind.SIGNING_CERTIFICATE)
             case Use.SECRETS:
                 return isinstance(item, DesiredFile) and item.kind is FileKind.ENCRYPTION_CONFIGURATION
@@ -140,10 +146,12 @@ _NEVER_FIT = {
 
 
 def _is_copy(item: Desired, material: MaterialKind) -> bool:
+    """Whether pkigen makes this file as a copy of that kind."""
     return isinstance(item, DesiredCopy) and item.material is material
 
 
 def _is_trust_of(item: Desired, owner: str) -> bool:
+    """Whether pkigen makes this file so that it holds every generation of a CA that is trusted."""
     match item:
         case DesiredKubeconfig(trust=ca):
             return ca_id(ca) == owner
