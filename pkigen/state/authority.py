@@ -149,6 +149,7 @@ def _indistinct(one: x509.Certificate, other: x509.Certificate) -> str | None:
 
 
 def _key_identifier(certificate: x509.Certificate) -> bytes | None:
+    """The SKI that leaves name their issuer by; None where the CA has none."""
     identifier = extension_of(certificate, x509.SubjectKeyIdentifier)
     return None if identifier is None else identifier.value.digest
 
@@ -168,6 +169,7 @@ def _load_generation(
             f"{location.key} exists, but the spec keeps the CA keys at the offline authority",
             hint="move it there; for CA keys at the site, set caKeys: site",
         )
+    # Asked after the key's place: a key that must not be here is told of even where nothing else is.
     if observed.certificate is None:
         _require_nothing(observed, location)
         return None
@@ -256,6 +258,7 @@ def observe_rotations(reader: Reader) -> Rotations:
         paths = {slot: ca_location(ca, slot).certificate for slot in Slot}
         phases[ca_id(ca)] = _phase(reader, paths)
         next_names[ca_id(ca)] = _next_name(reader, ca)
+    # The private key decides: the public half is made from it, and may lag behind.
     phases[SA] = _phase(reader, {slot: sa_path(slot, layout.SA_PRIVATE_KEY) for slot in Slot})
     phases[ENCRYPTION_KEY] = _phase(reader, {slot: encryption_key_path(slot) for slot in Slot})
     return Rotations(
@@ -376,6 +379,7 @@ def look_at_all(
             present[ca] = certificates
     fault = shared_key(present)
     if fault is not None:
+        # Reported with one of the two, and never in place of a fault of its own.
         faults.setdefault(next(iter(present)), fault)
     return present, faults
 
@@ -390,6 +394,7 @@ def shared_key(authorities: Mapping[CA, CACertificates]) -> str | None:
     for ca, certificate in (
         (ca, anchor) for ca, certificates in authorities.items() for anchor in certificates.anchors
     ):
+        # By public key, not by certificate: a CA that was cross-signed or renewed is still the same one.
         other = seen.setdefault(public_der(certificate.public_key()), ca)
         if other is not ca:
             return (

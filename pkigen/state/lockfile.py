@@ -79,6 +79,7 @@ def with_authority(data: bytes, authority: dict[str, str]) -> bytes:
     """A lock file that was read, with other keys of the authority and nothing else changed."""
     content = json.loads(data)
     entries = {}
+    # In the place where `reconcile.lock_builder` puts it: the same state has the same bytes.
     for key, value in content.items():
         entries[key] = value
         if key == "ledger":
@@ -127,6 +128,8 @@ def lock_digest(data: bytes) -> str:
         ValueError: It is not JSON.
     """
     content = json.loads(data)
+    # The ledger's line holds this digest, and its hash goes into the lock file: with
+    # it, each needs the other first.
     content.pop("ledger", None)
     return hashlib.sha256(json_text(content)).hexdigest()
 
@@ -138,6 +141,7 @@ def _templates(content: dict[str, str] | None) -> OverrideRecord | None:
 
 
 def _authority(content: dict[str, str] | None) -> dict[str, str] | None:
+    """The authority's keys as texts, whatever stands there; None is kept apart from none."""
     return None if content is None else {str(path): str(identity) for path, identity in content.items()}
 
 

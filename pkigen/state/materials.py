@@ -95,6 +95,8 @@ class Materials:
         slots = rotations.slots(ENCRYPTION_KEY)
         keys = tuple(self.secret(encryption_key_path(slot), ENCRYPTION_KEY_SIZE) for slot in slots)
         present = tuple(key for key in keys if key is not None)
+        # All or nothing: with one key fewer, Secrets would be written that others
+        # cannot read, or not be readable.
         return present if len(present) == len(keys) else None
 
     def encryption_keys_in(self, rotations: Rotations, text: bytes) -> tuple[bytes, ...] | None:
@@ -109,6 +111,7 @@ class Materials:
         for slot in rotations.slots(ENCRYPTION_KEY):
             content = self._read(encryption_key_path(slot))
             sealed = self._sealed(content) if content is not None else None
+            # The digest finds the key in a node's file, without opening the authority.
             word = words.get(sealed.sha256) if sealed is not None else content
             if word is None:
                 return None
@@ -116,6 +119,7 @@ class Materials:
         return tuple(found)
 
     def _sealed(self, content: bytes) -> SealedKey | None:
+        """What is known of a sealed file; None for one that lies open."""
         return sealed_key(self._reader, content) if is_sealed(content) else None
 
     def _load(self, kind: MaterialKind, ca: CA | None, slot: Slot) -> bytes | None:
@@ -130,6 +134,7 @@ class Materials:
                 return self._read(sa_path(slot, layout.SA_PRIVATE_KEY))
 
     def _of_ca(self, kind: MaterialKind, ca: CA, certificates: CACertificates) -> bytes | None:
+        """The trust bundle, the one certificate that signs, or the key of a CA."""
         match kind:
             case MaterialKind.TRUST_BUNDLE:
                 return certificates.trust_bundle
@@ -139,6 +144,7 @@ class Materials:
                 return self._read(ca_location(ca).key)
 
     def _read(self, path: str) -> bytes | None:
+        """The bytes of a file; None where nothing can be read, for the plan to make it."""
         try:
             return self._reader.read(path).data
         except (MissingError, UnreadableError):

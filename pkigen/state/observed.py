@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from pkigen.desired.generations import Location
 
+# In bytes; far more than any certificate, key or manifest has.
 _LARGEST_FILE = 1 << 20
 # Chains and trust bundles have a handful.
 _MOST_CERTIFICATES = 16
@@ -155,6 +156,7 @@ def observe_certificate(reader: Reader, location: Location) -> ObservedCertifica
             key_fault = content
         else:
             modes.append((location.key, content.mode))
+            # Only its public half is kept: no observed state can leak a private key.
             identity = _key_identity(reader, content.data)
             if isinstance(identity, str):
                 key_fault = _unreadable(location.key, identity)
@@ -248,6 +250,7 @@ def _unfit_text(data: bytes, blocks: list[bytes]) -> str | None:
 
 
 def _parsed(block: bytes) -> x509.Certificate | str:
+    """One certificate, of which everything that is asked later can be read; or why not, as a sentence."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pyca's, about names that stricter authorities would not give
@@ -321,6 +324,7 @@ def _in_kubeconfig(reader: Reader, path: str) -> ObservedCertificate:
         else:
             public_key = identity
         start, end = key.span(1)
+        # The digest leaves the key out, so that it can be in plans and records that others read.
         masked = content.data[:start] + base64.b64encode(KEY_PLACEHOLDER) + content.data[end:]
         skeleton = hashlib.sha256(masked).digest()
     return ObservedCertificate(
@@ -335,6 +339,7 @@ def _in_kubeconfig(reader: Reader, path: str) -> ObservedCertificate:
 
 
 def _without_certificate(fault: Fault, *, modes: tuple[tuple[str, int], ...]) -> ObservedCertificate:
+    """A kubeconfig from which neither certificate nor key can be had, for the same reason."""
     return ObservedCertificate(
         certificate=None, chain=(), public_key=None, certificate_fault=fault, key_fault=fault, modes=modes
     )
@@ -383,10 +388,12 @@ def _key_identity(reader: Reader, data: bytes) -> bytes | str:
 
 
 def _unreadable(path: str, message: str) -> Fault:
+    """Something is there, and it is of no use."""
     return Fault(path=path, kind=FaultKind.UNREADABLE, message=message)
 
 
 def _public_half(pem: bytes) -> bytes | str:
+    """The SPKI DER of a private key, or why there is none; the reason never quotes it."""
     if not pem.strip():
         return "is empty"
     try:

@@ -157,6 +157,8 @@ class SealedVault:
     def open(self, path: str, data: bytes) -> bytes:
         """The content, once it is found to be what the record says."""
         if not is_sealed(data):
+            # Not sealed yet, such as a CA that the user brought; `unlock` has
+            # refused one in a sealed key's place.
             return data
         try:
             content = self._identity.open(data)
@@ -176,6 +178,7 @@ class SealedVault:
 
     def files(self, present: Collection[str]) -> dict[str, bytes]:
         """The sealed identity, and the record of what there is."""
+        # Entries of files that are gone would vouch for an old key that somebody puts back.
         self._record = self._record.only(present)
         return {IDENTITY_PATH: self._sealed_identity, RECORD_PATH: self.record}
 
@@ -240,6 +243,7 @@ def _private_content(reader: Reader) -> dict[str, bytes]:
 
 
 def _require_record(reader: Reader) -> SealRecord:
+    """Read the record of the seals; raises `AuthorityError` where it is missing or in any other form."""
     found = read_file(reader, RECORD_PATH, limit=LARGEST_RECORD)
     record = None if isinstance(found, Fault) else decode_record(found.data)
     if record is None:
