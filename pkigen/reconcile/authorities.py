@@ -113,6 +113,8 @@ class Authorities:
         anchor = self.require(item.issuer).certificate
         if not has_name_constraints(anchor):
             return
+        # A wildcard is no name that a client connects to; any other of the names
+        # shows whether the CA permits them.
         name = next((name for name in item.sans.texts() if not name.startswith("*.")), None)
         refusal = (
             self._verifier.client((certificate,), (anchor,))
@@ -127,6 +129,7 @@ class Authorities:
 
 
 def _present(content: bytes | None, material: MaterialKind, path: str) -> bytes:
+    """Refuse to write a file without what makes it safe or of use."""
     if content is None:
         raise AuthorityError(f"the authority has no {material} for {path}")
     return content

@@ -95,6 +95,7 @@ def issuer_known(case: Case) -> Finding | None:
     certificate = case.observed.certificate
     if certificate is None or case.issuer is None:
         return None
+    # Before the present issuer: two generations may share a name, and only the signature tells them apart.
     if case.previous_issuer is not None and _signed_by(certificate, case.previous_issuer):
         return Finding(
             reason=Reason.ISSUER_REPLACED,
@@ -265,6 +266,7 @@ def examine(case: Case) -> tuple[Finding, ...]:
     """Run every check; the first finding is the one that decides."""
     findings = [finding for check in CHECKS if (finding := check(case)) is not None]
     reasons = {finding.reason for finding in findings}
+    # Of what is not there, everything else would be found wrong as well.
     absent = reasons & {Reason.MISSING, Reason.AWAITS_REQUEST}
     if absent:
         return tuple(finding for finding in findings if finding.reason in absent)
@@ -272,12 +274,14 @@ def examine(case: Case) -> tuple[Finding, ...]:
 
 
 def _difference(wanted: Sequence[x509.GeneralName], found: Sequence[x509.GeneralName]) -> str:
+    """The names that come and go, in the form of a diff."""
     added = "".join(f" + {name_text(name)}" for name in wanted if name not in found)
     removed = "".join(f" - {name_text(name)}" for name in found if name not in wanted)
     return f"{added}{removed}"
 
 
 def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether an issuer's key made the signature; an issuer of another name is none."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, ValueError, TypeError):

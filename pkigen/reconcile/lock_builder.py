@@ -33,6 +33,8 @@ class LockBuilder:
         if surveyed.action.reason is Reason.AWAITS_REQUEST:
             return  # nothing is there yet
         for path in surveyed.action.paths:
+            # Every path is listed, for removal when the spec no longer asks for
+            # it; digests of public files only.
             self._files.setdefault(path, {})
         match item:
             case DesiredCertificate() if surveyed.observed is not None and surveyed.observed.certificate:

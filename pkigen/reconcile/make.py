@@ -154,6 +154,7 @@ def needs_key(item: Desired, action: Action, bench: Workbench) -> bool:
         return False
     if isinstance(item, DesiredKeyPair):
         return True
+    # The keys are handed out by this answer: `certificate` must take one in exactly these cases.
     if not isinstance(item, DesiredCertificate) or item.key_is_elsewhere:
         return False
     if item.issuer is None and isinstance(action, Renew):
@@ -165,6 +166,7 @@ def needs_key(item: Desired, action: Action, bench: Workbench) -> bool:
 
 def _reused_key(item: DesiredCertificate, action: Action, bench: Workbench) -> PrivateKey | None:
     """The key of the present certificate, where the next one is to be for the same."""
+    # A key is reused only where it is not the reason: never where it is missing, damaged or of another kind.
     replaced = isinstance(action, Reissue) and action.reason is Reason.ISSUER_REPLACED
     if not bench.source.reuses_keys or not (isinstance(action, Renew) or replaced):
         return None
@@ -212,6 +214,7 @@ def certificate(
 
 def _rewrite(item: DesiredCertificate, action: Action, bench: Workbench) -> None:
     """The certificate and its key stay; the modes or the kubeconfig around them change."""
+    # The content is right: it is staged again as it is.
     if action.reason is Reason.MODE:
         bench.staging.set_modes(certificate_modes(item))
         return
@@ -278,8 +281,10 @@ def _issue(item: DesiredCertificate, action: Action, bench: Workbench, keys: Ite
 def _place_issued(
     item: DesiredCertificate, issued: Issued, key: bytes | None, action: Action, bench: Workbench
 ) -> None:
+    """Stage a new certificate with what is sent after it, and put it on record."""
     chain = bench.authorities.chain_after(item)
     _place(item, certificate_pem(issued.certificate, *chain), key, bench)
+    # After signing: what name constraints allow is asked of the certificate as it is.
     bench.authorities.require_permitted(item, issued.certificate)
     if issued.capped:
         bench.made.capped.append(item.id)
@@ -362,6 +367,7 @@ def token(item: DesiredToken, action: Action, bench: Workbench) -> None:
 
 
 def _token_in_place(item: DesiredToken, bench: Workbench) -> str:
+    """The token that stays while its kubeconfig is written again."""
     text = in_kubeconfig(bench.staging.view.read(item.path).data)
     if text is None:
         raise AuthorityError(f"{item.path} holds no token")
@@ -369,6 +375,7 @@ def _token_in_place(item: DesiredToken, bench: Workbench) -> str:
 
 
 def _signed(item: DesiredToken, bench: Workbench) -> str:
+    """A new token, signed with the current service account key and good from now on."""
     path = sa_path(Slot.CURRENT, layout.SA_PRIVATE_KEY)
     key = load_own_private(bench.staging.opened.read(path).data)
     claims = Claims(

@@ -87,6 +87,8 @@ class Planner:
         known, lock = self.inventory, read_lock(tree)
         rotations, etcd = observe_rotations(tree), known.etcd
         if lock is not None:
+            # Who founded etcd is known from the past only: a member that comes
+            # later joins, and is admitted first.
             etcd = lock.etcd.grown([member.name for member in known.cluster.etcd_members])
         if (rotations, etcd) == (known.rotations, known.etcd):
             return self
@@ -322,6 +324,7 @@ def removals(inventory: Inventory, existing: Iterable[str], owned: frozenset[str
     Files of other origin in the trees of present nodes are not touched.
     """
     nodes = {node.name for node in inventory.cluster.spec.nodes}
+    # By node, so that a plan says once that a node goes, and not for each of its files.
     gone: dict[str, list[str]] = {}
     for path in existing:
         if path in inventory.paths:
@@ -330,6 +333,7 @@ def removals(inventory: Inventory, existing: Iterable[str], owned: frozenset[str
         node = rest.partition("/")[0] if top == layout.NODES and "/" in rest else None
         if node is not None and node not in nodes:
             gone.setdefault(node, []).append(path)
+        # What pkigen did not write is not pkigen's to remove, wherever it lies.
         elif path in owned:
             yield Remove(
                 id=path,

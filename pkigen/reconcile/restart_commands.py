@@ -34,18 +34,22 @@ def _removal_commands(step: Restart) -> Iterator[str]:
     """Stop what ran the component until now."""
     for path in step.removes:
         if path.endswith(".service"):
+            # Stopped before its unit goes: systemd cannot stop by name what it no longer knows.
             yield f"systemctl disable --now {step.component}"
             yield f"rm -f {shlex.quote(path)}"
         else:
             yield f"rm -f {shlex.quote(path)}"
+            # The kubelet takes a while; two of one component at once would fight for its port.
             yield _gone(step.component)
 
 
 def _gone(component: ComponentName) -> str:
+    """A command that waits until the container runtime has no container of this name any more."""
     return f"while crictl ps --quiet --name '^{component}$' | grep -q .; do sleep 1; done"
 
 
 def _start_commands(step: Restart, runtime: Runtime) -> tuple[str, ...]:
+    """Start what has not run yet, or restart what does not take its files up by itself."""
     if step.effect not in {Effect.STARTS, Effect.RESTART}:
         return ()
     if step.effect is Effect.STARTS:
@@ -67,6 +71,7 @@ def _arrived(step: Restart, cluster: ClusterSpec) -> Iterator[str]:
     """A command that fails while the node has not got the files of a member that moves."""
     if not step.moves:
         return
+    # The new address is in the file that starts etcd, so it tells old files from new ones.
     place = f"{layout.MANIFESTS_DIRECTORY}/etcd.yaml"
     if cluster.spec.runtime is Runtime.SYSTEMD:
         place = f"{layout.FLAGS_DIRECTORY}/etcd.env"
@@ -75,6 +80,7 @@ def _arrived(step: Restart, cluster: ClusterSpec) -> Iterator[str]:
 
 
 def _recreated(component: ComponentName) -> tuple[str, ...]:
+    """Have the kubelet stop a static Pod and start it again, by taking its manifest away for a while."""
     manifest = f"{layout.MANIFESTS_DIRECTORY}/{component}.yaml"
     # The kubelet stops the Pod when its manifest goes and starts a new one when it comes back.
     return (
@@ -109,6 +115,7 @@ def _membership_commands(step: Restart, cluster: ClusterSpec) -> tuple[str, ...]
 
 
 def _member(cluster: ClusterSpec, name: str) -> Node:
+    """The node of that name among etcd's members."""
     return next(each for each in cluster.etcd_members if each.name == name)
 
 
@@ -145,6 +152,7 @@ def health_check(step: Restart, cluster: ClusterSpec) -> str:
 
 
 def _health_url(step: Restart, cluster: ClusterSpec) -> str:
+    """Where a component answers on its own node, without credentials."""
     match step.component:
         case ComponentName.ETCD:
             node = next(each for each in cluster.spec.nodes if each.name == step.node)

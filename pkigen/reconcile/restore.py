@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pkigen.reconcile.plan import Action
     from pkigen.store import BackupInfo, FileContent, Store
 
+# In bytes; the lock file of a large cluster is the largest file that goes back.
 _LARGEST = 1 << 28
 _LARGEST_READ = 1 << 20
 
@@ -156,6 +157,7 @@ def roll_back(store: Store, rollback: Rollback, *, now: datetime, keep_backups: 
     view = RestoredView(store, rollback)
     with store.transaction() as transaction:
         for restore in rollback.restores:
+            # It goes back below, with the ledger's new end in it.
             if restore.path != layout.LOCK_FILE:
                 content = kept_content(store, restore)
                 transaction.stage(restore.path, mode=content.mode, content=content.data)
@@ -170,6 +172,7 @@ def roll_back(store: Store, rollback: Rollback, *, now: datetime, keep_backups: 
                 "removed": list(rollback.removes),
             },
         )
+        # The ledger never goes back: it says that the directory was put back, and keeps what was undone.
         existing, known = read_ledger(store), read_lock(store)
         gap = mismatch(existing, known.ledger) if known is not None else None
         entries = [*([gap] if gap else []), entry]
@@ -208,6 +211,8 @@ def kept_content(store: Store, restore: Restore) -> FileContent:
 
 
 def _asked(store: Store, restore: Restore) -> Demands:
+    """What the change of a file asks for in both directions; nothing where no component is started by it."""
+    # Only of a file that is there before and after can a change be told.
     if restore.is_back or not (defines_component(restore.path) or restore.path.endswith(KUBELET_KUBECONFIG)):
         return Demands()
     kept, present = kept_content(store, restore).data, store.read(restore.path).data
@@ -215,6 +220,7 @@ def _asked(store: Store, restore: Restore) -> Demands:
 
 
 def _demand(path: str, old: bytes, new: bytes) -> Reason | None:
+    """Why the change of one file from old to new needs more than a restart; None where it does not."""
     if path.endswith(KUBELET_KUBECONFIG):
         is_other = client_certificate_pem(old) != client_certificate_pem(new)
         return Reason.CREDENTIAL_CHANGED if is_other else None
@@ -223,12 +229,14 @@ def _demand(path: str, old: bytes, new: bytes) -> Reason | None:
 
 
 def _action(kind: type[Action], path: str, *, reason: Reason | None = None) -> Action:
+    """An action on one path, as the restart map takes it."""
     top, _, rest = path.partition("/")
     node = rest.partition("/")[0] if top == layout.NODES else None
     return kind(id=path, paths=(path,), node=node, reason=reason)
 
 
 def _exists(store: Store, path: str) -> bool:
+    """Whether there is a file; one that cannot be read raises, and is not taken for missing."""
     try:
         store.read(path, limit=_LARGEST)
     except MissingError:

@@ -56,12 +56,14 @@ def _require_lasting(inventory: Inventory, reader: Reader, now: datetime) -> Non
 
 
 def _is_due(inventory: Inventory, reader: Reader, ca: CA, now: datetime) -> bool:
+    """Whether a CA is renewed with its own key; raises where one has ended and cannot be renewed here."""
     location = ca_location(ca)
     certificate = observe_certificate(reader, location).certificate
     wanted = inventory.certificates[ca_id(ca)]
     if certificate is None or now < certificate.not_valid_after_utc - wanted.renew_before:
         return False
     ended = now >= certificate.not_valid_after_utc
+    # Before its end an intermediate is no obstacle: what it has signed still holds.
     if certificate.subject != certificate.issuer:
         if not ended:
             return False

@@ -82,6 +82,8 @@ class Staging:
         targets = {move.target for move in moves}
         for move in moves:
             if move.target is not None:
+                # From the tree, not from the view: both places of an exchange are
+                # read before either is written.
                 content = self._store.read(move.source)
                 self.stage(move.target, content.mode, content.data)
         for move in moves:
@@ -99,6 +101,8 @@ class Staging:
                 if not is_sealed(data):
                     self.stage_private(path, data)
         present = self._private_files()
+        # Every one is opened, not only the new ones: a key that does not open must not
+        # be committed, whoever wrote it.
         for path, data in present.items():
             self._vault.open(path, data)
         for path, wanted in self._vault.files({digest(data) for data in present.values()}).items():
@@ -111,6 +115,7 @@ class Staging:
         existing, known = read_ledger(self._store), read_lock(self._store)
         gap = mismatch(existing, known.ledger) if known is not None else None
         authority = observe_authority(self.view)
+        # The digest leaves the ledger's end out, so the line can be written before the lock file names it.
         written = recorded_entry(lock_digest(lock.encode(EMPTY, authority)), authority)
         ledger, head = appended(existing, [*([gap] if gap else []), *self._entries, written], now=now)
         self._transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)

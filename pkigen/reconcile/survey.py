@@ -91,6 +91,7 @@ class Survey:
                     yield self._files.look(item)
 
     def _certificate(self, item: DesiredCertificate) -> Surveyed:
+        """Look at one certificate, and decide what is to be done to it."""
         observed = observe_certificate(self.reader, item.location)
         issuer = self.authorities.get(item.issuer) if item.issuer is not None else None
         decision = decide(
@@ -125,6 +126,8 @@ class Survey:
         self, item: DesiredCertificate, observed: ObservedCertificate, issuer: CACertificates | None
     ) -> tuple[Finding, ...]:
         """What is wrong with the certificate and its key, as far as it is to be acted on."""
+        # Only servers send what stands above them: clients are verified by the CA
+        # itself (`CACertificates.anchors`).
         chain = issuer.chain if issuer is not None and PROFILES[item.profile].sends_chain else ()
         case = Case(
             desired=item,
@@ -143,6 +146,7 @@ class Survey:
         return findings
 
     def _signer(self, item: DesiredCertificate, observed: ObservedCertificate) -> Signer:
+        """Who can give a certificate a successor, the most restrictive answer first."""
         if item.issuer is None and observed.certificate is not None:
             return Signer.NOBODY
         if item.key_is_elsewhere and item.id not in self.selection.requested:
@@ -156,6 +160,7 @@ class Survey:
         observed: ObservedCertificate,
         issuer: CACertificates | None,
     ) -> Action:
+        """The action that a decision stands for, with what a reviewer needs to know."""
         gets_another = issubclass(decision.kind, Create | Renew | Reissue | Await)
         return decision.kind(
             id=item.id,
@@ -169,6 +174,7 @@ class Survey:
     def _reissuance(
         self, item: DesiredCertificate, observed: ObservedCertificate, issuer: CACertificates | None
     ) -> Reissuance:
+        """What the next certificate will be like, before it is made."""
         # What the CA allows; a CA that is about to be made allows at least as much.
         is_older = issuer is not None and item.issuer not in self._renewed
         latest = issuer.certificate.not_valid_after_utc if issuer and is_older else END_OF_TIME
@@ -192,11 +198,13 @@ class Survey:
         )
 
     def _unsealed_key(self, item: DesiredCertificate) -> Finding | None:
+        """An unencrypted key of a CA where the authority is encrypted; leaves' keys are never sealed."""
         if item.issuer is not None or not isinstance(item.location, KeyPairFiles):
             return None
         return self._files.unsealed(item.location.key)
 
     def _kubeconfig_around(self, item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
+        """A difference in a kubeconfig outside of its certificate and key."""
         if not isinstance(item.location, InKubeconfig) or observed.certificate is None:
             return None
         kubeconfig = self.inventory.kubeconfigs[item.location.kubeconfig]
@@ -208,6 +216,7 @@ class Survey:
                 certificate=certificate_pem(observed.certificate, *observed.chain),
                 key=KEY_PLACEHOLDER,
             )
+            # Both with a placeholder for the key, so the comparison needs no private bytes.
             if hashlib.sha256(wanted).digest() == observed.skeleton:
                 return None
         detail = f"{item.location.kubeconfig} has another server, name or CA than the spec gives"

@@ -108,6 +108,7 @@ class FileSurvey:
         return replace(_kept(item, wrong), sha256=hashlib.sha256(observed.public or b"").digest())
 
     def _secret(self, item: DesiredSecret) -> Surveyed:
+        """A random secret of the authority: made anew where it is missing or of another size."""
         observed = observe_file(self.reader, item.path)
         if not self.materials.has_secret(item.path, item.size):
             if isinstance(observed, Fault):
@@ -120,6 +121,7 @@ class FileSurvey:
     # -- tokens ---------------------------------------------------------------------------------------
 
     def _token(self, item: DesiredToken) -> Surveyed:
+        """A service account's token and the kubeconfig around it."""
         observed = observe_token(self.reader, item.path)
         within = item.renew_before if self.selection.within is None else self.selection.within
         key = self.materials.of(MaterialKind.SA_PUBLIC_KEY)
@@ -154,8 +156,11 @@ class FileSurvey:
     # -- copies and rendered files --------------------------------------------------------------------
 
     def _copy(self, item: DesiredCopy) -> Surveyed:
+        """A copy of the authority's on a node, which must hold the same bytes."""
         what = item.material if item.ca is None else f"{item.ca.certificate_name} {item.material}"
+        # A renewed CA has a new certificate and its old key, so every copy but that of the key changes.
         changes = item.ca in self.renewed and item.material is not MaterialKind.CA_KEY
+        # Not known yet: the CA's new certificate is made while the plan is carried out.
         digest = None if changes else self.materials.digest_for_copy(item)
         surveyed = self._bytes(item, digest, f"is not the {what} of the authority")
         if digest is not None and item.material is MaterialKind.TRUST_BUNDLE and surveyed.findings:
@@ -173,6 +178,7 @@ class FileSurvey:
         return _rewritten(item, Finding(reason=Reason.ORDER_CHANGED, detail=detail))
 
     def _file(self, item: DesiredFile) -> Surveyed:
+        """A rendered file, compared with what the spec and the templates give now."""
         secrets = self._secrets(item) if item.secret else ()
         wanted = None if secrets is None else self.renderer.file(item, secrets=secrets)
         digest = None if wanted is None else hashlib.sha256(wanted).digest()
@@ -227,6 +233,7 @@ class FileSurvey:
             detail = f"{item.path} {difference}"
             return _rewritten(item, Finding(reason=Reason.CONTENT_CHANGED, detail=detail))
         surveyed = _kept(item, wrong_modes(((item.path, observed.mode),), {item.path: item.mode}))
+        # The digest goes into `pki.lock`, which is public: of a secret there is none.
         return surveyed if is_secret(item) else replace(surveyed, sha256=observed.sha256)
 
 
@@ -243,10 +250,12 @@ def with_diff(surveyed: Surveyed, diff: tuple[str, ...]) -> Surveyed:
 
 
 def _made_anew(item: _NoCertificate, *findings: Finding) -> Surveyed:
+    """An object that is made again, for the first of its findings."""
     return _changed(item, issuing(findings[0].reason), *findings)
 
 
 def _rewritten(item: _NoCertificate, finding: Finding) -> Surveyed:
+    """An object whose file is written again with what it has to hold."""
     return _changed(item, Rewrite, finding)
 
 
@@ -256,6 +265,7 @@ def _kept(item: _NoCertificate, wrong: Finding | None) -> Surveyed:
 
 
 def _changed(item: _NoCertificate, kind: type[Action], *findings: Finding) -> Surveyed:
+    """An object with its action; without findings it is kept."""
     action = kind(
         id=item.id,
         paths=item.paths,

@@ -122,6 +122,8 @@ def verify(inventory: Inventory, store: Store, renderer: Renderer, *, now: datet
 
 
 class _Verification:
+    """One pass over the tree; `objects` and `edges` count what was looked at."""
+
     def __init__(self, inventory: Inventory, store: Store, renderer: Renderer, now: datetime) -> None:
         self._inventory = inventory
         self._store = store
@@ -140,6 +142,7 @@ class _Verification:
         self.edges = 0
 
     def observations(self) -> Iterator[Observation]:
+        """Everything that was seen, object by object, then files, records and edges."""
         authorities, faults = look_at_all(self._store, self._inventory, now=self._now)
         yield from _of_authorities(authorities, faults)
         survey = Survey(
@@ -188,6 +191,7 @@ class _Verification:
                 return
         if key is None:
             return
+        # By a digest of the public half: it is short, and memory holds one for every object of the cluster.
         owner = self._keys.setdefault(hashlib.sha256(key).digest(), surveyed.action.id)
         if owner != surveyed.action.id:
             yield Observation(
@@ -208,6 +212,7 @@ class _Verification:
                 yield from self._stranger(path)
 
     def _stranger(self, path: str) -> Iterator[Observation]:
+        """What is wrong with a file that nobody asked for."""
         # What else people keep beside our trees is their affair.
         is_ours = path.partition("/")[0] in _OWN_TREES
         try:
@@ -249,12 +254,15 @@ class _Verification:
     # -- records --------------------------------------------------------------------------------------
 
     def _records(self, lock: LockBuilder) -> Iterator[Observation]:
+        """Whether lock file, ledger and authority agree with the tree and with one another."""
         known = read_lock(self._store)
         if known is None:
             yield _of_lock_file(Reason.MISSING, "is missing or cannot be understood")
         yield from self._ledger(known.ledger if known is not None else None)
         if known is not None:
             written = self._store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
+            # With its own word for the ledger and the authority: these two are
+            # compared below, each by itself.
             if written != lock.encode(known.ledger, known.authority):
                 yield _of_lock_file(Reason.CONTENT_CHANGED, "does not describe this tree")
         for change in compare_authority(self._store).alarms:
@@ -271,6 +279,7 @@ class _Verification:
         except UnreadableError as error:
             yield _of_ledger(Reason.UNREADABLE, f"{layout.LEDGER_FILE} {error.reason}")
             return
+        # Stricter is fine; what matters is whom it lets in.
         if file.mode & ~layout.SECRET_MODE:
             yield _of_ledger(
                 Reason.MODE,
@@ -284,6 +293,7 @@ class _Verification:
     # -- edges ----------------------------------------------------------------------------------------
 
     def _edges(self) -> Iterator[Observation]:
+        """Every connection whose two ends do not trust each other, and what cannot be judged."""
         unknown = [each for each in self._references if each.path in self._unknown]
         for sentence in not_judged(unknown):
             yield Observation(
@@ -341,6 +351,7 @@ class _Verification:
         return (observed.certificate, *observed.chain)
 
     def _read_anchors(self, path: str) -> Sequence[x509.Certificate] | str:
+        """The trust anchors of a bundle, or why there are none."""
         found = observe_bundle(self._store, path)
         return f"{found.path} {found.message}" if isinstance(found, Fault) else found
 
