@@ -110,6 +110,7 @@ def ca_id(ca: CA) -> str:
     return ca.certificate_name
 
 
+# The ids of what is no CA; sizes are in bytes.
 SA = "sa"
 
 

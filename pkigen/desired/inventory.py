@@ -45,6 +45,8 @@ class EtcdMembership:
     def grown(self, members: Collection[str]) -> EtcdMembership:
         """The membership once these are the members: who is new joins, unless nobody is left to be joined."""
         known = {*self.founders, *self.joined}
+        # None of the known members is left: nobody could admit the others, so
+        # they found a cluster of their own.
         if not known.intersection(members):
             return EtcdMembership(founders=tuple(sorted(members)))
         return EtcdMembership(

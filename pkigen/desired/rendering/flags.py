@@ -76,11 +76,13 @@ def localhost(node: Node) -> str:
 
 
 def _url(host: IPAddress | str, port: int, scheme: str = "https") -> str:
+    """A URL; an IPv6 address stands in brackets (RFC 3986 3.2.2)."""
     text = str(host)
     return f"{scheme}://{f'[{text}]' if ':' in text else text}:{port}"
 
 
 def _member_url(node: Node, port: int) -> str:
+    """The https URL of a member at its advertise address."""
     return f"https://{host_text(node.advertise_address)}:{port}"
 
 
@@ -95,6 +97,7 @@ def peer_url(node: Node) -> str:
 
 
 def _joined(networks: Iterable[object]) -> str:
+    """A list as flags take it."""
     return ",".join(str(network) for network in networks)
 
 
@@ -173,6 +176,7 @@ def kube_controller_manager(cluster: ClusterSpec, _node: Node) -> tuple[Flag, ..
     flags = {
         "authentication-kubeconfig": CONTROLLER_MANAGER_KUBECONFIG,
         "authorization-kubeconfig": CONTROLLER_MANAGER_KUBECONFIG,
+        # Only the node's own probes ask it; its metrics need no other interface (CIS 1.3.7).
         "bind-address": "127.0.0.1",
         "client-ca-file": f"{directory}/ca.crt",
         "cluster-name": cluster.name,
@@ -216,6 +220,7 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> tuple[
     flags = {
         "advertise-client-urls": client_url(node),
         "cert-file": f"{directory}/server.crt",
+        # etcd has no users here: whoever shows a certificate of its CA may read and write everything.
         "client-cert-auth": "true",
         "data-dir": spec.etcd.data_dir,
         "initial-advertise-peer-urls": peer_url(node),
@@ -234,6 +239,7 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> tuple[
         "snapshot-count": "10000",
         "trusted-ca-file": f"{directory}/ca.crt",
     }
+    # Otherwise it would wait for a new cluster of these members instead of joining the running one.
     if node.name in membership.joined:
         flags["initial-cluster-state"] = "existing"
     if versions.etcd_has_feature_gates(spec.kubernetes_version, spec.etcd.image_tag):
@@ -249,6 +255,7 @@ def kubelet(cluster: ClusterSpec, node: Node) -> tuple[Flag, ...]:
     """What the kubelet gets on top of the command line of its package's unit."""
     common = cluster.spec.kubelet.extra_args
     own = {arg.name for arg in node.kubelet_extra_args}
+    # A node's own flag replaces every common one of that name, as an extra one replaces a default.
     extra = (*(arg for arg in common if arg.name not in own), *node.kubelet_extra_args)
     defaults: dict[str, str | list[str]] = {"hostname-override": node.name}
     if node.addresses:

@@ -119,6 +119,7 @@ def scheduler_settings(text: bytes) -> Mapping[str, str]:
 
 
 def _at(content: Any, keys: tuple[str, ...]) -> Any:
+    """The value at a path of keys; None where there is none, or no scalar."""
     for key in keys:
         content = content.get(key) if isinstance(content, dict) else None
     return content if isinstance(content, str | int) else None
@@ -126,6 +127,7 @@ def _at(content: Any, keys: tuple[str, ...]) -> Any:
 
 @singledispatch
 def _compare(context: object, text: str) -> None:
+    """Other objects by their kind only: what is in them is the template's affair."""
     kinds = _KINDS[type(context)]
     for document in documents(text):
         if (
@@ -162,6 +164,7 @@ def _commands(text: str, component: str) -> tuple[tuple[Any, ...], list[Any]]:
 
 
 def _variables(text: str, component: str) -> set[tuple[str, str]]:
+    """The environment of a container, as pairs of name and value."""
     try:
         return {
             (str(each["name"]), str(each.get("value", "")))
@@ -279,6 +282,7 @@ def environment(text: str) -> dict[str, list[str]]:
             position = text.find("\n", position) + 1 or len(text)
             continue
         match = _ASSIGNMENT.match(text, position)
+        # Of a variable that is set twice systemd takes the last one: a template could hide it below.
         if match is None or match[1] in result:
             raise _Mismatch('it does not render an environment file of the form NAME="…", each name once')
         result[match[1]] = list(_arguments(_ESCAPE.sub(_unescaped, match[2])))
@@ -320,6 +324,7 @@ def _arguments(value: str) -> Iterator[str]:
 def unit_settings(text: str) -> Iterator[tuple[str, str, str]]:
     """Section, key and value of every setting of a unit file."""
     section = ""
+    # A backslash at the end of a line continues it (systemd.syntax(7)).
     for line in text.replace("\\\n", " ").splitlines():
         if line.startswith("[") and line.endswith("]"):
             section = line[1:-1]

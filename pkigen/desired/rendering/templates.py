@@ -137,6 +137,7 @@ class Templates:
 
 
 def _environment(language: Language, loader: jinja2.BaseLoader) -> _Environment:
+    """Jinja for one language: every value is quoted, and a variable that is not there is an error."""
     quote = _QUOTING[language]
 
     def finalize(value: object) -> object:
@@ -152,6 +153,7 @@ def _environment(language: Language, loader: jinja2.BaseLoader) -> _Environment:
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        # A run renders everything from the same templates, whatever happens to the folder meanwhile.
         auto_reload=False,
     )
     # These make Markup, which is for HTML; its text would be quoted as a value, but it is no use here.
@@ -189,6 +191,7 @@ def _listing(folder: Path) -> bytes:
 
 
 def _names(folder: Path) -> set[str]:
+    """The templates below a folder, by their relative names."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob(f"*{SUFFIX}")}
 
 
