@@ -68,6 +68,7 @@ def compare(
         Change(path=entry.path, difference=_difference(reader, entry.path, entry.mode, entry.sha256))
         for entry in manifest.files
     ]
+    # Only what an earlier bundle has put there: everything else on the node belongs to somebody else.
     gone = sorted(set(installed.paths) - wanted) if installed is not None else []
     require_known(gone, directory=directory, whose=f"/{RECORD}")
     changes.extend(Change(path=path, difference=Difference.REMOVE) for path in gone if exists(reader, path))
@@ -118,6 +119,7 @@ def install(bundle: Bundle, store: Store, changes: Iterable[Change]) -> str | No
                 case _:
                     mode = entries[change.path].mode
                     transaction.stage(change.path, mode=mode, content=bundle.files[change.path])
+        # In the same change as the files: a host never trusts a bundle of which it has only a part.
         content = record.encode()
         present = read_file(store, RECORD)
         if isinstance(present, Fault) or present.data != content:

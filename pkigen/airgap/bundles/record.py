@@ -17,6 +17,7 @@ from pkigen.store import MissingError, UnreadableError
 if TYPE_CHECKING:
     from pkigen.state.observed import Reader
 
+# In bytes.
 _LARGEST = 1 << 20
 
 

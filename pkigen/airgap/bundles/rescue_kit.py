@@ -81,6 +81,7 @@ def unpack_kit(kit: Bundle, store: Store) -> bool:
     Raises:
         BundleError: Something else is there.
     """
+    # Only an empty directory is filled: a kit is older than whatever has been signed since.
     if not next(iter(store.walk()), None):
         with store.transaction() as transaction:
             for entry in kit.manifest.files:
@@ -88,6 +89,7 @@ def unpack_kit(kit: Bundle, store: Store) -> bool:
             transaction.commit()
         return True
     present = read_file(store, layout.LEDGER_FILE, limit=LARGEST_LEDGER)
+    # A ledger is only appended to, so one that begins with the kit's came from it and went on.
     if isinstance(present, Fault) or not present.data.startswith(kit.files[layout.LEDGER_FILE]):
         raise BundleError(
             f"{store.root} exists, and was not restored from this kit",

@@ -17,6 +17,7 @@ from pkigen.errors import BundleError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+# The bounds, in bytes, are what a bundle can cost its reader before anything is known of it.
 LARGEST_FILE = 1 << 20
 LARGEST_ARCHIVE = 1 << 26
 MOST_FILES = 1024
@@ -83,6 +84,7 @@ def decode(data: bytes, *, largest: int = LARGEST_FILE) -> Iterator[Member]:
         block = data[offset : offset + _BLOCK]
         if data[offset:] == _END:
             return
+        # One after the other: a reader that stops has not parsed what follows.
         member = _member(block, data, offset + _BLOCK, largest)
         yield member
         offset += _BLOCK + len(_padded(member.data))
@@ -96,6 +98,7 @@ def _member(block: bytes, data: bytes, start: int, largest: int) -> Member:
     path = _path(block)
     size = _size(block, path, largest)
     mode = _mode(block, path)
+    # Whatever was not looked at, the checksum included, is compared here: one header for each member.
     if block != _header(path, size, mode):
         raise BundleError(f"the archive's header of {path} is not what pkigen writes")
     content = data[start : start + size]
@@ -121,6 +124,7 @@ def _require_file(block: bytes) -> None:
 
 
 def _path(block: bytes) -> str:
+    """The path of a header; refused where it could lead anywhere else."""
     path = _joined_path(block)
     fault = path_fault(path)
     if fault is not None:
@@ -136,6 +140,7 @@ def _size(block: bytes, path: str, largest: int) -> int:
 
 
 def _mode(block: bytes, path: str) -> int:
+    """One of the two modes that files of a bundle have."""
     mode = next((mode for mode in MODES if block[100:108] == _octal(mode, 8)), None)
     if mode is None:
         raise BundleError(f"the archive gives {path} a mode that no file of a node has")
@@ -181,8 +186,10 @@ def _header(path: str, size: int, mode: int) -> bytes:
 
 
 def _octal(number: int, width: int) -> bytes:
+    """A number as ustar has it: octal digits, then NUL."""
     return f"{number:0{width - 1}o}\0".encode()
 
 
 def _padded(data: bytes) -> bytes:
+    """Content up to the next whole block."""
     return data + bytes(-len(data) % _BLOCK)

@@ -71,6 +71,8 @@ def read_file(path: Path, *, limit: int, private: bool = False) -> bytes:
     try:
         descriptor = os.open(path, _READ)
         try:
+            # Of what was opened, not of what has the name now. O_NONBLOCK keeps a
+            # FIFO from holding us up before.
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise UsageError(f"{path} is not a regular file")
@@ -92,4 +94,5 @@ def read_file(path: Path, *, limit: int, private: bool = False) -> bytes:
 
 
 def _reason(error: OSError) -> str:
+    """The system's reason in lower case."""
     return (error.strerror or "input/output error").lower()

@@ -22,6 +22,7 @@ PENDING = f"{STATE_DIRECTORY}/pending.json"
 """The keys that a node has made, until the answer to its request is installed."""
 MODES = (layout.KEY_MODE, layout.CERTIFICATE_MODE)
 
+# No name begins with a dot: the kubelet and people who list a directory pass over such files.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9@_-]*(?:\.[A-Za-z0-9@_-]+)*"
 _UNITS = "etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubelet|kube-proxy"
 _PEM = rf"(?:etcd/)?{_NAME}\.(?:crt|key|pub)"
@@ -89,6 +90,7 @@ def require_safe(
             fault = stranger
         if fault is not None:
             raise BundleError(f"{whose} names {path!r}, which {fault}", hint=hint)
+        # A medium's file system, such as FAT, does not tell case apart.
         other = seen.setdefault(path.lower(), path)
         if other is not path:
             same = "twice" if other == path else f"beside {other!r}, which differs only in case"

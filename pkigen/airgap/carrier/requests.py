@@ -190,6 +190,7 @@ def _require_label(envelope: Envelope, label: Label) -> None:
 
 
 def _encode_requests(requests: RequestSet) -> bytes:
+    """The one form of a set of requests."""
     return json_text(
         {
             "purpose": requests.purpose,
@@ -201,6 +202,7 @@ def _encode_requests(requests: RequestSet) -> bytes:
 
 
 def _encode_answers(answers: AnswerSet) -> bytes:
+    """The one form of a set of certificates."""
     return json_text(
         {
             **_head_fields(answers),
@@ -223,6 +225,7 @@ def _listed(pems: tuple[tuple[str, bytes], ...], what: str) -> list[dict[str, st
 
 
 def _requests(content: dict[str, Any]) -> RequestSet:
+    """Read a set of requests; `ValueError`, `TypeError` or `KeyError` where it is none."""
     recipient = content["recipient"]
     return RequestSet(
         **_read_head(content),
@@ -233,6 +236,7 @@ def _requests(content: dict[str, Any]) -> RequestSet:
 
 
 def _answers(content: dict[str, Any]) -> AnswerSet:
+    """Read a set of certificates, likewise."""
     return AnswerSet(
         **_read_head(content),
         certificates=_by_id(content["certificates"], "certificate", _LARGEST_CHAIN),
@@ -240,6 +244,7 @@ def _answers(content: dict[str, Any]) -> AnswerSet:
 
 
 def _read_head(content: dict[str, Any]) -> dict[str, Any]:
+    """The fields that both have."""
     return {
         "cluster": cluster_name_of(content["cluster"]),
         "origin": cluster_name_of(content["origin"]),

@@ -152,6 +152,7 @@ def admit(data: bytes, inventory: Inventory, known: Approvals, *, pins: Pins, no
         UsageError: The spec does not leave this node's keys to the node.
     """
     # Whose signature it must be depends on the node that the signed label names.
+    # Any signer so far: nothing that the file says is acted on before the signer is compared below.
     envelope = open_envelope(data, kind=BundleKind.REQUEST, pin=None)
     label, cluster = envelope.label, inventory.cluster
     if label.cluster != cluster.name:
@@ -275,6 +276,7 @@ def review_petitions(
         reviewed = review_all(asked, wanted(inventory, petition.node), known)
         deviations.extend(reviewed.deviations)
         for identifier, key in reviewed.keys.items():
+            # Known from here on: the next node's request must not bring the same key.
             keys[identifier] = key
             known.setdefault(spki_fingerprint(public_der(key)), identifier)
     if deviations:

@@ -102,6 +102,7 @@ def ask(
     """
     items = wanted(inventory, wish.node)
     pending = None if wish.anew else read_pending(store)
+    # The same request again, with its keys: a second one would make the first one's answer useless.
     if pending is not None:
         return _again(pending, items, inventory.cluster.name, now)
     with store.transaction() as transaction:
@@ -125,6 +126,7 @@ def ask(
         )
         file = write_requests(asked, key)
         content = encode_pending(PendingEnrolment(keys=tuple(made), request=file))
+        # No backup: a request that is discarded takes its keys with it.
         transaction.stage(PENDING, mode=KEY_MODE, content=content, backup=False)
         transaction.commit(keep_backups=KEPT_BACKUPS)
     return Asked(requests=asked, file=file, signer=fingerprint(key.public), is_new=True)
@@ -149,6 +151,7 @@ def _again(
 
 
 def _request_key(store: Store, transaction: Transaction, entropy: Entropy) -> BundleKey:
+    """The key that this node signs its requests with, made with the first one."""
     found = read_file(store, REQUEST_KEY)
     if not isinstance(found, Fault):
         return BundleKey.of_file(found.data, f"/{REQUEST_KEY}")

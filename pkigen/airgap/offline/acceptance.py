@@ -108,6 +108,7 @@ def delivery_of(
             f"it is for another cluster: {answer.cluster}, and the pending request is for {requests.cluster}",
             hint=_UNCHANGED,
         )
+    # An old answer, played back, would bring back certificates for keys that are gone.
     if answer.nonce != requests.nonce:
         raise BundleError(
             f"it answers another request, {answer.nonce[:8]}; {requests.nonce[:8]} is pending",
@@ -227,6 +228,7 @@ class _Acceptance:
 
     def checked(self) -> dict[str, Delivered]:
         """What is to be put in place, by id."""
+        # In this order: later checks rely on every certificate being one that was asked for, and readable.
         self._require_same_spec()
         _require(self._wrong_ids())
         _require(self._unreadable())
@@ -266,6 +268,7 @@ class _Acceptance:
         return {ca_id(ca) for ca in self._inventory.authorities} if keyless else set()
 
     def _wrong_ids(self) -> Iterator[str]:
+        """Certificates that are missing, and those that nobody asked for."""
         expected = self._asked.keys() | self._own_authorities()
         for identifier in sorted(expected - self._pems.keys()):
             yield f"{identifier}: its certificate is missing"
@@ -273,6 +276,7 @@ class _Acceptance:
             yield f"{identifier}: it was not requested"
 
     def _unreadable(self) -> Iterator[str]:
+        """Certificates that cannot be read; the others are kept for the checks after this."""
         for identifier, pem in self._pems.items():
             parsed = parse_certificates(pem)
             if isinstance(parsed, str):
@@ -365,6 +369,7 @@ class _Acceptance:
         issuer: x509.Certificate | None,
         sent: tuple[x509.Certificate, ...],
     ) -> Case:
+        """A certificate of the answer as if it were on the disk already."""
         observed = ObservedCertificate(
             certificate=chain[0],
             chain=chain[1:],

@@ -142,6 +142,7 @@ def _keys_of_cas(authority: OfflineAuthority) -> dict[str, str]:
 
 
 def _answerable(inventory: Inventory, identifier: str) -> DesiredCertificate | None:
+    """The certificate that a request is for, if this side issues it."""
     item = inventory.certificates.get(identifier)
     if item is None or not inventory.is_signed_offline(item) or _is_kept_here(inventory, item):
         return None
@@ -166,6 +167,7 @@ def _strangers(asked: dict[str, bytes], inventory: Inventory) -> Iterator[str]:
 
 
 def _issuer_name(authority: OfflineAuthority, item: DesiredCertificate) -> str:
+    """Who would sign, for people."""
     return authority.issuer_of(item).certificate.subject.rfc4514_string()
 
 
@@ -246,7 +248,9 @@ def answer(
         )
     )
     with store.transaction() as transaction:
+        # Kept, so that a request that is carried twice gets the same certificates and no others.
         transaction.stage(_answer_path(requests.nonce), mode=layout.PUBLIC_MODE, content=file)
+        # Trusted from the first answer on: somebody has compared the fingerprint for it.
         if known_site(store) is None:
             transaction.stage(SITE_PIN, mode=layout.PUBLIC_MODE, content=f"{pin}\n".encode())
         record_entries(store, transaction, entries, now=tools.now)
@@ -327,4 +331,5 @@ def _answered(reader: Reader, nonce: str) -> str | None:
 
 
 def _answer_path(nonce: str) -> str:
+    """Where an answer is kept; the nonce is hexadecimal, so it leads nowhere else."""
     return f"answers/{nonce}.answer"

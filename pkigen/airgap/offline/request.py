@@ -97,6 +97,7 @@ def ask(inventory: Inventory, store: Store, identifiers: Iterable[str], tools: T
         ),
         now=tools.now,
         keep_backups=inventory.cluster.spec.backups.keep,
+        # With the line that says so, in one change: a request that left without keys could never be answered.
         files={layout.PENDING_REQUEST: (layout.SECRET_MODE, encode_pending(pending))},
     )
     return pending
