@@ -97,6 +97,7 @@ class FileSurvey:
     # -- the authority's own --------------------------------------------------------------------------
 
     def _key_pair(self, item: DesiredKeyPair) -> Surveyed:
+        """The service account key: made anew if the private half cannot be read, else what is around it."""
         observed = observe_key_pair(self.reader, item.private_path, item.public_path)
         if observed.private_fault is not None:
             return _made_anew(item, fault_finding(observed.private_fault))

@@ -86,6 +86,7 @@ def spec_of(cluster: MappingNode, found: Documents, host: HostFacts, notes: Note
 
 
 def _version(cluster: MappingNode, notes: Notes) -> YAMLNode | None:
+    """The version, where it is one: for a label kubeadm asks the internet."""
     version = child(cluster, "kubernetesVersion")
     path = f"{CLUSTER}.kubernetesVersion"
     if version is None:
@@ -119,6 +120,7 @@ def _image_repositories(cluster: MappingNode, entries: dict[str, YAMLNode]) -> N
 
 
 def _networking(cluster: MappingNode) -> YAMLNode:
+    """Subnets, which kubeadm has as one text with commas, as lists."""
     given = child(cluster, "networking")
     entries: dict[str, YAMLNode] = {}
     copy_entry(given, "dnsDomain", entries, "dnsDomain")
@@ -130,6 +132,7 @@ def _networking(cluster: MappingNode) -> YAMLNode:
 
 
 def _etcd(cluster: MappingNode, notes: Notes) -> YAMLNode:
+    """The settings of members, or an external etcd: kubeadm takes one of the two."""
     local, external = child(cluster, "etcd", "local"), child(cluster, "etcd", "external")
     if external is None:
         return local or mapping({}, at=cluster)
@@ -204,6 +207,7 @@ def _in_whole_units(period: YAMLNode) -> YAMLNode:
 
 
 def _is_longer(leaf: YAMLNode, authority: YAMLNode | None) -> bool:
+    """Whether a leaf is to outlive its CA."""
     try:
         return parse_period(leaf.value) > parse_period(
             _DEFAULT_CA_VALIDITY if authority is None else authority.value
