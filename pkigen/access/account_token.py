@@ -86,6 +86,7 @@ def claims_of(
 
 
 def _declared_uid(cluster: ClusterSpec, namespace: str, name: str) -> str | None:
+    """The UID that the spec gives a service account; None where it gives none."""
     for user in cluster.spec.users:
         if user.is_service_account and (user.namespace, user.name) == (namespace, name):
             return user.uid

@@ -150,6 +150,8 @@ def _system_claim(name: x509.Name, allowed: Subject | None) -> str | None:
 
 
 def _asked(name: x509.Name) -> Subject:
+    """CN and O as they are asked for; nothing in them is granted by this."""
+
     def values(oid: x509.ObjectIdentifier) -> tuple[str, ...]:
         return tuple(text_of(attribute) for attribute in name.get_attributes_for_oid(oid))
 

@@ -102,6 +102,7 @@ def _must_ask(session: Session) -> bool:
 
 
 def _vault(session: Session, store: Store, locking: Locking | None) -> Vault:
+    """How a first run keeps private files: in a new vault where that is asked for, else as they are kept."""
     if locking is None or sealed_identity(store) is not None:
         return session.unlocking.vault(store)
     return SealedVault.new(locking.seal())

@@ -73,6 +73,7 @@ class Unlocking:
         return self.file is not None or self.descriptor is not None or self.identity is not None
 
     def _key(self, sealed: bytes) -> Unseal:
+        """What opens the authority, by how it was closed; raises `UsageError` where the other was given."""
         if is_passphrase_sealed(sealed):
             if self.identity is not None:
                 raise UsageError(
