@@ -51,6 +51,7 @@ def ca_certificate(
         node=None,
         issuer=None,
         subject=Subject(common_name=common_name),
+        # As kubeadm does (`pki_helpers.go` NewSelfSignedCACert).
         sans=SANs.of(common_name),
         profile=Profile.INTERMEDIATE if is_intermediate else kind.profile,
         validity=terms.validity,

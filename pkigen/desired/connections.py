@@ -143,6 +143,7 @@ def endpoints(inventory: Inventory, read: ReadText | None = None) -> Iterator[En
             place = _listening(line.value(f"listen-{prefix}-urls"), node, port)
             found.append((component, node, place, line.file(flag)))
     for node in sorted(cluster.spec.nodes, key=lambda node: node.name):
+        # A worker may have none in the spec: then nobody here can dial its kubelet.
         if not node.kubelet_addresses:
             continue
         line = lines.of(ComponentName.KUBELET, node)
@@ -183,6 +184,7 @@ def _listening(text: str, node: Node, default: int) -> tuple[IPv4Address | IPv6A
         for url in https_urls(text)
     ]
     own = str(node.advertise_address)
+    # Its own address before any other, and a loopback one, which leads nowhere from elsewhere, last.
     places.sort(key=lambda place: (place[2] != own, place[2] in {"127.0.0.1", "::1", "localhost"}))
     return places[0][:2] if places else (node.advertise_address, default)
 
@@ -226,6 +228,7 @@ class _Edges:
         """Which certificate an API server shows to whom, by the name that is asked for."""
         line = self._api_server(node)
         default = self._certificate(line, "tls-cert-file")
+        # SNI: a client that asks for one of these names is shown another certificate.
         special = self._special[node.name]
         if not special:
             # One edge for all names: without other pairs they all get the same certificate.

@@ -92,6 +92,7 @@ def _service_account(cluster: ClusterSpec, user: User) -> Iterator[Desired]:
             audiences=user.audiences or cluster.api_audiences,
             validity=user.validity,
             longest=cluster.spec.service_accounts.max_token_lifetime,
+            # As for certificates: a short-lived token would otherwise be due from its first hour on.
             renew_before=min(cluster.spec.certificates.renew_before, user.validity / 3),
         )
     yield _access(user)

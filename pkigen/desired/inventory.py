@@ -51,6 +51,7 @@ class EtcdMembership:
             return EtcdMembership(founders=tuple(sorted(members)))
         return EtcdMembership(
             founders=tuple(name for name in self.founders if name in members),
+            # In the order in which they joined: each was started with those before it.
             joined=(*(name for name in self.joined if name in members), *sorted(set(members) - known)),
         )
 

@@ -73,6 +73,7 @@ def apply_plan(
         _stage(plan, bench, held)
         _look_again(bench, held)
         if inspect is not None:
+            # After our own look and before the commit: the proof of a rotation decides here.
             inspect(bench.staging.view)
         backup = transaction.commit(keep_backups=inventory.cluster.spec.backups.keep)
         return Applied(issued=tuple(bench.made.issued), capped=tuple(bench.made.capped), backup=backup)

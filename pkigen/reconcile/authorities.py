@@ -41,6 +41,7 @@ class Authorities:
         self._verifier = PathVerifier(now)
         self._certificates: dict[CA, CACertificates] = {}
         self._issuers: dict[CA, Issuer] = {}
+        # Opened: components read keys in the clear, however the authority keeps them.
         self._materials = Materials(staging.opened, self.require)
 
     def require(self, ca: CA) -> CACertificates:
@@ -111,6 +112,7 @@ class Authorities:
         if item.issuer is None:
             return
         anchor = self.require(item.issuer).certificate
+        # Hardly any CA has them, and verifying a path costs more than signing.
         if not has_name_constraints(anchor):
             return
         # A wildcard is no name that a client connects to; any other of the names

@@ -134,6 +134,7 @@ def sans_same(case: Case) -> Finding | None:
     extension = extension_of(certificate, x509.SubjectAlternativeName)
     wanted = general_names(case.desired.sans)
     found = list(extension.value) if extension is not None else []
+    # As sets: neither their order nor repeats mean anything to who verifies.
     if set(wanted) != set(found):
         # An address in a DNS name reads like the address, but clients do not find it there (RFC 6125 1.7.2).
         return Finding(reason=Reason.SANS_CHANGED, detail=f"SANs{_difference(wanted, found)}")
@@ -234,6 +235,7 @@ def not_due(case: Case) -> Finding | None:
         return None
     left = certificate.not_valid_after_utc - case.now
     window = case.desired.renew_before if case.renew_within is None else case.renew_within
+    # What has ended is `not_expired`'s to tell.
     if left > window or left <= timedelta():
         return None
     if case.issuer is not None and certificate.not_valid_after_utc >= case.issuer.not_valid_after_utc:
@@ -245,6 +247,8 @@ def not_due(case: Case) -> Finding | None:
     )
 
 
+# The first reason is the one that is told: what makes a certificate useless comes before what merely differs
+# from the spec, and its age comes last.
 CHECKS: tuple[Callable[[Case], Finding | None], ...] = (
     readable,
     key_readable,

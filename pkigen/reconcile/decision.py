@@ -56,6 +56,7 @@ def decide(
         # The chain is public and here: no signature is needed to put it right.
         if _is_of_chain_only(findings):
             return Decision(kind=Rewrite, causes=findings[:1], findings=findings)
+        # It can wait until somebody carries a request; what is wrong cannot.
         is_merely_due = all(finding.reason in TIME_REASONS for finding in findings)
         if signer is Signer.HERE or requested or not is_merely_due:
             return Decision(kind=issuing(findings[0].reason), causes=findings, findings=findings)

@@ -59,6 +59,7 @@ class LockBuilder:
             "apiVersion": FORMAT,
             "kind": "Lock",
             "cluster": self.inventory.cluster.name,
+            # So that later commands need no spec file, and a change of the spec alone is seen.
             "spec": spec_facts(self.inventory.cluster),
             **_templates(self.templates),
             **_rotations(self.inventory),

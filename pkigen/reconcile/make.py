@@ -157,6 +157,7 @@ def needs_key(item: Desired, action: Action, bench: Workbench) -> bool:
     # The keys are handed out by this answer: `certificate` must take one in exactly these cases.
     if not isinstance(item, DesiredCertificate) or item.key_is_elsewhere:
         return False
+    # With another key, nothing that the CA has signed would verify any more.
     if item.issuer is None and isinstance(action, Renew):
         return False
     if bench.inventory.is_signed_offline(item):
@@ -296,6 +297,7 @@ def _place(item: DesiredCertificate, pem: bytes, key: bytes | None, bench: Workb
     staging = bench.staging
     if isinstance(item.location, InKubeconfig):
         kubeconfig = bench.inventory.kubeconfigs[item.location.kubeconfig]
+        # The kubeconfig is written as a whole, so the key that stays has to be read.
         if key is None:
             key = KEY_PLACEHOLDER if item.key_is_elsewhere else _key_pem(item, bench)
         trust = bench.authorities.trust_bundle(kubeconfig.trust, kubeconfig.path)

@@ -127,6 +127,7 @@ class Planner:
             tree,
             self.renderer,
             now=self.now,
+            # Without a lock file nothing is known to be pkigen's, and so nothing is removed.
             owned=lock.paths if lock is not None else frozenset(),
             selection=selection,
             moves=moves,
@@ -292,6 +293,7 @@ def _lock_file(reader: Reader, lock: LockBuilder, authority: AuthorityComparison
         kind: type[Action] = Create if found.kind is FaultKind.MISSING else Rewrite
         reason = Reason.MISSING if found.kind is FaultKind.MISSING else Reason.UNREADABLE
         detail = f"{found.path} {found.message}"
+    # A new successor is recorded with the step that takes it up.
     elif any(change.difference is not AuthorityDifference.NEW for change in authority.changes):
         kind, reason = Rewrite, Reason.CONTENT_CHANGED
         detail = f"{layout.LOCK_FILE} or the ledger records another authority"

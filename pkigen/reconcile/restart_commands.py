@@ -76,6 +76,7 @@ def _arrived(step: Restart, cluster: ClusterSpec) -> Iterator[str]:
     if cluster.spec.runtime is Runtime.SYSTEMD:
         place = f"{layout.FLAGS_DIRECTORY}/etcd.env"
     url = shlex.quote(_peer_urls(cluster, _member(cluster, step.node)))
+    # `-F`, because a URL is no pattern; `-e`, because no text of a spec may become an option.
     yield f"grep -q -F -e {url} {place}  # the files must be there by now"
 
 
@@ -105,6 +106,7 @@ def _membership_commands(step: Restart, cluster: ClusterSpec) -> tuple[str, ...]
         # etcd's image brings the program; the API server, and so `kubectl exec`, may be away just now.
         etcdctl = f"crictl exec \"$(crictl ps --quiet --name '^etcd$')\" {etcdctl}"
     name = shlex.quote(str(step.member))
+    # Members have a number, which only the running cluster knows.
     listed = f"{etcdctl} member list | awk -F', ' -v name={name} '$3 == name {{print $1}}'"
     if step.effect is Effect.EXPELS:
         return (f'{etcdctl} member remove "$({listed})"',)
@@ -129,6 +131,7 @@ def _client_url(cluster: ClusterSpec, host: str) -> str:
     port = ETCD_CLIENT_PORT
     for url in (last_value(cluster.spec.etcd.extra_args, "listen-client-urls") or "").split(","):
         found = urlsplit(url)
+        # Only an https one: etcdctl is given certificates.
         if found.scheme == "https" and found.port:
             port = found.port
             break

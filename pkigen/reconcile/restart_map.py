@@ -143,6 +143,7 @@ def restart_map(inventory: Inventory, changes: Iterable[Action]) -> tuple[Restar
     changes = tuple(changes)
     asked = _asked_of_components(inventory, changes)
     newcomers = _newcomers(inventory, asked)
+    # One that only joins now has had no address that could change.
     movers = _nodes_with(changes, Reason.MEMBER_MOVES) - newcomers
     steps = _ordered(
         asked,
@@ -189,6 +190,7 @@ def _one_by_one(steps: Iterable[Restart], movers: Collection[str], inventory: In
             yield Restart(
                 node=step.node, component=step.component, effect=Effect.MOVES, files=(), member=step.node
             )
+        # The kubelet restarts a static Pod as soon as its manifest changes; a unit waits to be restarted.
         is_away = moves or (several and step.effect is Effect.RECREATED)
         yield replace(step, copies=is_away, moves=moves)
 
@@ -197,6 +199,7 @@ def _asked_of_components(
     inventory: Inventory, changes: Collection[Action]
 ) -> dict[_Running, dict[Effect, list[str]]]:
     """The files that changed for each component on each node, by what they ask of it."""
+    # The same certificates in another order: who has read them need not read them again.
     changed = _paths(each for each in changes if each.reason is not Reason.ORDER_CHANGED)
     reads = tuple(_reads(inventory))
     asked: dict[_Running, dict[Effect, list[str]]] = {}
@@ -343,6 +346,7 @@ def _ordered(
             effect=_weightiest(effects),
             files=tuple(sorted(files)),
             removes=removes.get((component, node), ()),
+            # One that has never run has nothing of its own yet.
             forgets=() if Effect.STARTS in effects else forgets.get((component, node), ()),
         )
 
@@ -365,6 +369,7 @@ def _with_admissions(
 def _membership(inventory: Inventory, effect: Effect, member: str, movers: Collection[str] = ()) -> Restart:
     """A step at the member that has been there longest, and stays where it is if any does."""
     members = (*inventory.etcd.founders, *inventory.etcd.joined)
+    # One that moves itself may be away when it is asked.
     asked = next((each for each in members if each not in movers), members[0])
     return Restart(node=asked, component=ComponentName.ETCD, effect=effect, files=(), member=member)
 

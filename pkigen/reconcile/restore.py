@@ -128,6 +128,7 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
     chosen = ids[0] if backup is None else backup
     if chosen not in ids:
         raise UsageError(f"there is no backup {chosen!r}", hint=f"choose one of {', '.join(ids)}")
+    # With every later one: a state between two changes never was, and no proof covers it.
     undone = kept[: ids.index(chosen) + 1]
     # Older backups come later and win: they hold the state that is wanted.
     states = {entry.path: (each, entry) for each in undone for entry in each.entries}
@@ -201,6 +202,7 @@ def kept_content(store: Store, restore: Restore) -> FileContent:
     Raises:
         StoreError: It is not the one that was put there, or cannot be read.
     """
+    # The backup lies where others may have written: it is compared with what its manifest says.
     content = store.read_backup(restore.backup, restore.path, limit=_LARGEST)
     if hashlib.sha256(content.data).hexdigest() != restore.sha256:
         raise StoreError(

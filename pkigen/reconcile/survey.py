@@ -140,6 +140,7 @@ class Survey:
             renew_within=self.selection.within,
         )
         findings = self.selection.chosen(item.id, examine(case))
+        # What its holder sends contains the CA's certificate, which is about to be another one.
         if not findings and chain and item.issuer in self._renewed:
             detail = f"its CA {item.issuer} has a new certificate"
             return (Finding(reason=Reason.CHAIN_CHANGED, detail=detail),)

@@ -105,6 +105,7 @@ class FileSurvey:
             detail = f"{item.public_path} is not the public half of {item.private_path}"
             return _rewritten(item, Finding(reason=Reason.CONTENT_CHANGED, detail=detail))
         modes = {item.private_path: layout.KEY_MODE, item.public_path: layout.PUBLIC_MODE}
+        # Sealing writes the file again, with its mode.
         wrong = self.unsealed(item.private_path) or wrong_modes(observed.modes, modes)
         return replace(_kept(item, wrong), sha256=hashlib.sha256(observed.public or b"").digest())
 
@@ -173,6 +174,7 @@ class FileSurvey:
         present, meant = observe_bundle(self.reader, item.path), parse_certificates(wanted)
         if isinstance(present, Fault) or isinstance(meant, str) or set(present) != set(meant):
             return surveyed
+        # A file that is missing or has a wrong mode is told as such.
         if surveyed.findings[0].reason is not Reason.CONTENT_CHANGED:
             return surveyed
         detail = f"{item.path} does not have the signing CA first"

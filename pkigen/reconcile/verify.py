@@ -133,6 +133,7 @@ class _Verification:
         self._keys: dict[bytes, str] = {}
         self._awaited: dict[str, str] = {}
         self._references = foreign_files(inventory, self._text)
+        # A file with a private key stays unexpected, whichever flag names it.
         self._foreign = {each.path for each in self._references if each.use not in SECRET_USES}
         self._unknown = {each.path for each in self._references if self._text(each.path) is None}
         # Edges share certificates and bundles, and follow one another by node.

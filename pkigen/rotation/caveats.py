@@ -127,6 +127,7 @@ class Caveats:
             )
         if self._wanted.distributed:
             return None
+        # No handshake shows what only clients present, nor the keys of tokens and Secrets.
         hidden = [identifier for identifier in self._wanted.identifiers if identifier not in OBSERVABLE]
         if seen is None:
             return RotationError(

@@ -108,6 +108,7 @@ def _dropped_keys(case: _RollbackCase) -> Iterator[str]:
     """A key goes that is or was in use; a successor that was never promoted is not."""
     ledger = read_ledger(case.store)
     for path, identity in case.dropped.items():
+        # It does not rotate: nodes pin it, so it has no place of its own among the generations.
         if path == BUNDLE_KEY_PATH:
             yield f"it takes away {path}: nodes that trust it refuse bundles of another key"
         if path not in _PLACES:
@@ -131,6 +132,7 @@ def _returning_keys(case: _RollbackCase) -> Iterator[str]:
 
 def _broken_connections(case: _RollbackCase) -> Iterator[str]:
     """While some nodes have the files of before, and some those of after, connections break."""
+    # With the same keys no mixture of generations can arise.
     if case.present == case.restored:
         return
     old = State(inventory=case.before.inventory, reader=case.store)

@@ -158,6 +158,7 @@ def look(
     pool = ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(wanted)))
     try:
         asked = [pool.submit(ask, endpoint, view.identity(endpoint)) for endpoint in wanted]
+        # One bound for all: each handshake has its own, but thousands of them queue for few threads.
         wait(asked, timeout=seconds)
         late = f"no answer within the {seconds:g} s for all endpoints"
         answers = [answer.result() if answer.done() else late for answer in asked]
@@ -233,6 +234,7 @@ class _LiveLook:
     def identity(self, endpoint: Endpoint) -> ServedIdentity | None:
         """A client certificate for etcd, which lets nobody in without one."""
         item = self._inventory.certificates.get(ETCD_HEALTHCHECK_CLIENT.id_on(endpoint.node))
+        # A key that is on the node alone cannot be shown from here.
         if item is None or item.key_is_elsewhere or _issuer_id(self._inventory, endpoint) != ca_id(CA.ETCD):
             return None
         if not isinstance(item.location, KeyPairFiles):

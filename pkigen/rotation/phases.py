@@ -140,6 +140,7 @@ def is_taken(rotations: Rotations, identifiers: Iterable[str], step: RotationSte
         RotationStep.PROMOTE: Phase.PROMOTED,
         RotationStep.FINISH: Phase.STABLE,
     }
+    # `rollback` is in no row: each phase that it leads to can be reached in another way, too.
     return all(rotations.phase(identifier) is wanted.get(step) for identifier in identifiers)
 
 

@@ -104,6 +104,7 @@ def _broken(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
     """What a step breaks; an edge that does not hold before it need only hold after it."""
     was_broken = verdicts[0].refusal is not None
     for verdict in verdicts:
+        # Once every end has its new files it must hold, whatever was broken before.
         is_after = (verdict.presented, verdict.trusted) == (Age.NEW, Age.NEW)
         if verdict.refusal is not None and (is_after or not was_broken):
             yield verdict
@@ -297,9 +298,11 @@ class _Prover:
         """What a controller manager signs with, each once, and by which flag an API server judges that."""
         line = self._lines.of(ComponentName.CONTROLLER_MANAGER, signer)
         found: dict[tuple[tuple[str, str], str], None] = {}
+        # The common pair, then those of single signers, any of which may be another CA.
         for name in ("", *(f"{each}-" for each in SIGNERS)):
             certificate = line.file(f"cluster-signing-{name}cert-file")
             key = line.file(f"cluster-signing-{name}key-file")
+            # API servers dial kubelets; certificates of the other signers are presented to API servers.
             judged_by = "kubelet-certificate-authority" if name == "kubelet-serving-" else "client-ca-file"
             if certificate is not None and key is not None:
                 found[(certificate, key), judged_by] = None
@@ -355,6 +358,7 @@ class _Prover:
             return None
         # Of a flag that is given twice, the last value counts (pflag).
         signing = self._files(*signer, presented)[-1:]  # the one that counts
+        # By the flags that it was started with, which may be older than the files that they name.
         accepted = self._files(judge, "kube-apiserver", "service-account-key-file", flagged or trusted)
         if not all(map(self._is_ours, (*signing, *accepted))):
             return self._unless_same(signing, accepted)

@@ -139,7 +139,9 @@ def propose(
     """
     # First of all: with an exchanged CA, everything that follows would be signed by a stranger.
     _require_recorded(store, wanted)
+    # From a tree that is what the spec asks for: two changes at once could not be told apart in the proof.
     before, settled = _settled(planner.at(store), store, wanted)
+    # Before the phase is looked at: after an interruption it is the next one already.
     if _is_taken(before.inventory, store, wanted):
         return TakenStep(planner=before, plan=settled)
     rotations = before.inventory.rotations
@@ -154,6 +156,7 @@ def propose(
         rotated={identifier: str(step) for identifier in wanted.identifiers},
     )
     seen: Live | None = None
+    # Only where the step relies on it: it may take a minute.
     if step in {RotationStep.PROMOTE, RotationStep.FINISH} and wanted.live:
         seen = look(before.inventory, store, now=before.now, dial=dial, only=wanted.identifiers)
     caveats = Caveats(before, store, wanted)

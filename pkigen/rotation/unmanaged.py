@@ -62,6 +62,7 @@ class _Unmanaged:
                 yield _refusal(each, _NEVER_FIT[each.use])
             elif each.path not in self._items and self._text(each.path) is None:
                 yield _refusal(each, "which pkigen does not manage: it would not rotate with the rest")
+        # Only before anything is distributed: at a later step the nodes trust the next generation, or not.
         if self._step is RotationStep.PREPARE:
             yield from self._left_behind(references)
             if SA in identifiers:

@@ -201,6 +201,7 @@ def _way_out(ca: CA, chain: tuple[x509.Certificate, ...], now: datetime, keys: C
     if unfit_in_time(chain, now) is not None:
         return f"{clock}; if it is right, ask whoever issued the CA"
     roots = [each for each in chain if is_self_issued(each)]
+    # People who rotate by hand put both roots into one file, as a trust bundle has them.
     if len(roots) > 1:
         current, previous = (ca_location(ca, slot).certificate for slot in (Slot.CURRENT, Slot.PREVIOUS))
         return (
@@ -273,6 +274,7 @@ def _phase(reader: Reader, paths: Mapping[Slot, str]) -> Phase:
     def present(slot: Slot) -> bool:
         return not isinstance(observe_file(reader, paths[slot]), Fault)
 
+    # One transaction moves both generations, so no mixture of them is ever on the disk.
     if present(Slot.PREVIOUS):
         return Phase.PROMOTED
     return Phase.PREPARED if present(Slot.NEXT) else Phase.STABLE
@@ -336,6 +338,7 @@ def load_all(
     Raises:
         AuthorityError: One of them is half there or unfit, or two of them share a key.
     """
+    # All before any is used: a half of one CA stops the run before another signs anything.
     loaded = {
         ca: certificates_of(
             reader, inventory, ca, now=_while_valid(reader, ca, now) if ca in revived else now

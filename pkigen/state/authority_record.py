@@ -127,6 +127,7 @@ class AuthorityComparison:
     @property
     def is_lost(self) -> bool:
         """Whether nothing is left of an authority that is recorded."""
+        # A ledger that is gone by itself is an alarm, and no lost authority.
         keys = [change for change in self.alarms if change.path != layout.LEDGER_FILE]
         return self.is_empty and bool(keys)
 
@@ -177,6 +178,7 @@ def _secret_identity(reader: Reader, path: str) -> Iterator[tuple[str, str]]:
     if is_sealed(found.data) and sealed is None:
         yield path, UNREADABLE
         return
+    # Of the content, not of the file: encrypting the authority changes nobody's identity.
     content = sealed.sha256 if sealed is not None else hashlib.sha256(found.data).digest()
     yield path, f"hmac-sha256:{hmac.digest(_SECRET_CONTEXT, content, hashlib.sha256).hex()}"
 
@@ -278,6 +280,7 @@ def _earlier(history: tuple[Identities, ...]) -> dict[str, set[str]]:
     earlier: dict[str, set[str]] = {}
     for identities in history:
         for path, identity in identities.items():
+            # Every one of them, not only the last: a backup may be from before several changes.
             earlier.setdefault(path, set()).add(identity)
     return earlier
 
@@ -308,6 +311,7 @@ def compare(
 
 def _difference(before: str | None, now: str | None, earlier: set[str]) -> AuthorityDifference:
     """What happened to one key that is not as recorded."""
+    # A file that is there and not to be read counts as another key (`UNREADABLE`), not as missing.
     if now is None:
         return AuthorityDifference.MISSING
     if before is None:

@@ -141,5 +141,6 @@ def record(
             transaction.stage(path, mode=mode, content=content)
         for path in hidden:
             transaction.remove(path)
+        # Without files a rollback has nothing to put back, and the ledger never goes back.
         update.stage(transaction, lock_in_backup=bool(files))
         transaction.commit(keep_backups=keep_backups)

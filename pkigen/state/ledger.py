@@ -93,6 +93,7 @@ def appended(existing: bytes, entries: Iterable[LedgerEntry], *, now: datetime) 
                 **entry.facts,
                 "pkigen": __version__,
             },
+            # No reader's encoding can change the bytes that the next line's hash is over.
             ensure_ascii=True,
         ).encode()
         previous = hashlib.sha256(line).hexdigest()
@@ -244,6 +245,7 @@ def head_at(ledger: bytes, entries: int) -> Head:
     position = -1
     for _ in range(entries):
         position = ledger.find(b"\n", position + 1)
+        # Shorter than the lock file says: its present end differs from what is expected there.
         if position < 0:
             return head_of(ledger)
     return head_of(ledger[: position + 1])

@@ -96,6 +96,7 @@ def spec_facts(cluster: ClusterSpec) -> dict[str, Any]:
     """The spec as it was understood, nodes and users by name, without what is default anyway."""
     content: dict[str, Any] = cluster.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     content = {"apiVersion": cluster.api_version, "kind": cluster.kind, **content}
+    # Moving a node within the spec changes nothing, and so must not change the lock file.
     for key in ("nodes", "users"):
         if key in content["spec"]:
             content["spec"][key].sort(key=lambda each: each["name"])
@@ -153,6 +154,7 @@ def read_lock(reader: Reader) -> Lock | None:
     """
     try:
         content = json.loads(reader.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data)
+        # Where it names none, the whole ledger counts as what has come since.
         ledger = content.get("ledger", {})
         head = Head(entries=int(ledger["entries"]), hash=str(ledger["head"])) if ledger else EMPTY
         lock = Lock(

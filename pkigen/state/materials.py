@@ -60,6 +60,7 @@ class Materials:
     def of(self, kind: MaterialKind, ca: CA | None = None, slot: Slot = Slot.CURRENT) -> bytes | None:
         """The bytes of one material; None while the authority does not have it (yet)."""
         key = (kind, ca, slot)
+        # A thousand nodes ask for the same bundle.
         if key not in self._known:
             self._known[key] = self._load(kind, ca, slot)
         return self._known[key]

@@ -175,6 +175,7 @@ def observe_certificate(reader: Reader, location: Location) -> ObservedCertifica
 def observe_presented(reader: Reader, file: str) -> ObservedCertificate:
     """A certificate that is none of the inventory's, by its file: a PEM file or a kubeconfig."""
     content = read_file(reader, file)
+    # By its content: an operator may call the file of a flag what he likes.
     is_kubeconfig = not isinstance(content, Fault) and b"client-certificate-data" in content.data
     return observe_certificate(
         reader, InKubeconfig(kubeconfig=file) if is_kubeconfig else CertificateFile(certificate=file)
@@ -221,6 +222,7 @@ def parse_certificates(data: bytes) -> tuple[x509.Certificate, ...] | str:
     """The certificates of a PEM file in their order, or a sentence saying why there are none."""
     blocks = _PEM_CERTIFICATE.findall(data)
     fault = _unfit_text(data, blocks)
+    # No certificate of a damaged file counts: a bundle that lost one would refuse half of the cluster.
     if fault is not None:
         return fault
     certificates = []

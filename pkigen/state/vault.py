@@ -110,6 +110,8 @@ class SealedVault:
         Args:
             seal: Closes the identity: a passphrase, or the recipient of whoever is to open it.
         """
+        # A key pair between passphrase and keys: new keys are closed without the passphrase, and many are
+        # opened with one run of scrypt.
         identity = Identity.generate()
         record = SealRecord(recipient=identity.recipient.text, keys={})
         return cls(identity, seal.close(f"{identity.text}\n".encode()), record)
@@ -141,6 +143,7 @@ class SealedVault:
         if record.recipient != identity.recipient.text:
             raise AuthorityError(f"{RECORD_PATH} belongs to another {IDENTITY_PATH}")
         _require_nothing_laid_over(reader, record)
+        # The sealed identity is kept as it is: sealing it again would give other bytes with every run.
         return cls(identity, sealed_identity, record)
 
     @property

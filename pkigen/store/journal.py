@@ -136,6 +136,8 @@ def recover(anchor: Anchor) -> Recovery | None:
         backups.empty_trash(anchor)
         if is_committed(anchor):
             record = _read_record(anchor)
+            # All of it before the first rename: what cannot be finished stays
+            # untouched, for a person to decide.
             _verify(anchor, record)
             roll_forward(anchor, record)
             return _recovery(Outcome.FINISHED, record.begun, len(record.operations))
@@ -151,6 +153,8 @@ def roll_forward(anchor: Anchor, record: Record) -> None:
             backups.install(anchor, staging_fd, BACKUP, record.backup)
         synced = Synced.for_changes(len(record.operations))
         with Descent(anchor.fs, anchor.root_fd, synced=synced) as live:
+            # In the order of the tree, in which the record has them: each
+            # directory is opened and synced once.
             for operation in record.operations:
                 _do(anchor, staging_fd, live, operation)
             live.flush()
@@ -178,6 +182,7 @@ def discard(anchor: Anchor) -> Recovery | None:
     try:
         # Nothing in the tree was touched yet, so there is only what was added to take away again.
         names = [entry.name for entry in fs.scan(staging_fd)]
+        # Only for the message: undoing does not need to know whose change it was.
         begun = UNKNOWN
         if _BEGUN in names:
             begun = Begun.decode(_read_own(anchor, staging_fd, _BEGUN, limit=_BEGUN_MAX))

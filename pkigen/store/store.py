@@ -119,6 +119,7 @@ class Store:
         for _ in range(_ROUNDS):
             with suppress(lock.LockGoneError), explained(root, "", "open"), ExitStack() as resources:
                 anchor = _open_for_writing(fs, root, resources, private, born)
+                # Before the lock and before recovery: nothing at all is done with somebody else's keys.
                 _require_own_authority(anchor)
                 lock_fd = lock.lock_for_writing(anchor)
                 _own(anchor, lock_fd, resources)
@@ -153,6 +154,7 @@ class Store:
         for _ in range(_ROUNDS):
             with suppress(lock.LockGoneError), explained(root, "", "open"), ExitStack() as resources:
                 anchor = _open_for_reading(fs, root, resources, private)
+                # Nobody has written here yet, so there is neither a lock to share nor a change to finish.
                 if not anchor.has_private:
                     return cls(anchor, resources.pop_all())
                 with ExitStack() as shared:
@@ -162,6 +164,8 @@ class Store:
                     if not journal.is_committed(anchor):
                         resources.push(shared.pop_all())
                         return cls(anchor, resources.pop_all())
+                # The shared lock is let go first: two readers that both wait for
+                # the other's could never write.
                 recovered = _finish_for_reading(anchor, resources)
                 return cls(anchor, resources.pop_all(), recovered=recovered)
         raise _always_going(root)

@@ -247,6 +247,7 @@ class Transaction:
         # One wait for all files, before anything relies on them.
         if Synced.for_changes(len(self._operations)) is Synced.TOGETHER:
             anchor.fs.syncfs(staging_fd)
+        # So that consecutive files share their directories, and a file is next to what would be below it.
         operations = sorted(self._operations.values(), key=lambda operation: in_tree_order(operation.path))
         _require_no_file_above(anchor, operations)
         # No rename crosses mounts, not even two of one file system (rename(2), EXDEV).
@@ -271,6 +272,7 @@ class Transaction:
                     _require_writable(anchor, level, parts)
                     apart = anchor.fs.mount(level.fd) != mount
                     checked = level
+                # A removal needs no rename.
                 if apart and isinstance(operation, WriteFile):
                     operations[number] = replace(operation, beside=True)
                 _back_up(backup, operation, status, level)

@@ -36,6 +36,7 @@ def require_admissible(
         BundleError: It is for another use, cluster or node, is expired, too old, made in the future, or
             older than what is installed.
     """
+    # First what it is, then whose, then when: each message is about the first thing that is wrong.
     if label.kind is not kind:
         raise BundleError(f"it is a {label.kind} bundle, not a {kind} bundle", hint=_UNCHANGED)
     if host.installed is not None and label.cluster != host.installed.label.cluster:
@@ -49,6 +50,7 @@ def require_admissible(
             hint=f"{_UNCHANGED}; if the host's name is not the node's, give --node {label.node}",
         )
     _require_timely(label, host.now, max_age)
+    # By the ledger's length first: it only grows, while a clock can be set back.
     if host.installed is not None and not allow_older:
         _require_no_older(label, host.installed.label)
 

@@ -75,6 +75,7 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
         text = runbook(node, told, inventory).encode()
         members = [_member(reader, path, prefix) for path in paths]
         members.append(Member(path=RUNBOOK, mode=CERTIFICATE_MODE, data=text))
+        # One order, so that the same tree gives the same bytes.
         members.sort(key=lambda member: member.path)
         manifest = Manifest(
             kind=kind_of(inventory, node),

@@ -94,6 +94,7 @@ def _difference(reader: Reader, path: str, mode: int, sha256: str) -> Difference
         return Difference.REPLACE
     if hashlib.sha256(present.data).hexdigest() != sha256:
         return Difference.REPLACE
+    # Only root can give files to root: everybody else's are his own, as in tests and dry runs.
     owned = os.geteuid() != 0 or (present.uid, present.gid) == (0, 0)
     return Difference.KEEP if present.mode == mode and owned else Difference.MODE
 

@@ -84,6 +84,7 @@ def parse_pin(text: str) -> str:
     Raises:
         UsageError: It is none.
     """
+    # A person types it from paper or the telephone.
     pin = text.strip().lower()
     if not _FINGERPRINT.fullmatch(pin):
         raise UsageError(

@@ -112,6 +112,7 @@ def review_all(
     deviations: list[Deviation] = []
     owners: dict[str, str] = {}
     for identifier, item in desired.items():
+        # Missing ones, too: a request for half of a node's certificates would leave a node half enrolled.
         if identifier not in requests:
             deviations.append(
                 Deviation(id=identifier, fault=RequestFault.MISSING, detail="it was not requested")

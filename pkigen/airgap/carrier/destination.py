@@ -138,6 +138,7 @@ def _write_into(descriptor: int, data: bytes) -> None:
 
 def _replace(path: Path, data: bytes, *, mode: int) -> None:
     """Put a regular file in place by a rename, so that it is there whole or not at all."""
+    # In the same directory: a rename does not cross file systems.
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as stream:

@@ -81,6 +81,7 @@ def unwrap(data: bytes, *, pin: str | None) -> Envelope:
         raise BundleError(
             "its signature is invalid: it was changed after it was signed", hint=_NOTHING_WRITTEN
         )
+    # Only now, after the signature: nothing that an attacker writes is parsed.
     length = int.from_bytes(body[:_LENGTH], "big")
     if length > min(LARGEST_LABEL, len(body) - _LENGTH):
         raise BundleError("its label is cut off", hint=_NOTHING_WRITTEN)

@@ -185,6 +185,7 @@ def decoded(
         found: Said | None = read(json.loads(data))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         found = None
+    # Two texts with one meaning could be shown as one and signed as the other.
     if found is None or write(found) != data:
         raise BundleError(f"the bundle's {what} is not in pkigen's canonical form")
     return found

@@ -76,6 +76,7 @@ def read_file(path: Path, *, limit: int, private: bool = False) -> bytes:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise UsageError(f"{path} is not a regular file")
+            # Refused, not mended: whoever could read it may have done so.
             if private and status.st_mode & 0o077:
                 raise UsageError(
                     f"{path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o})",

@@ -97,6 +97,7 @@ def require_safe(
             raise BundleError(f"{whose} names {path!r} {same}")
     for path in seen:
         above = path
+        # Otherwise it would depend on the order which of the two is installed.
         while above := above.rpartition("/")[0]:
             if above in seen:
                 raise BundleError(f"{whose} names {above!r} as a file and as a directory")

@@ -224,6 +224,7 @@ def admit_all(
         try:
             petition = admit(data, inventory, known, pins=pins, now=now)
         except (BundleError, UsageError) as error:
+            # One by itself is refused with its own words and hint.
             if len(carried) == 1:
                 raise
             refusals.append(f"{file}: {error}")

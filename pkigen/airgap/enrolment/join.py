@@ -137,6 +137,7 @@ class _Joining:
         if wanted in self._made:
             self.used.add(wanted)
             return self._made[wanted]
+        # A kubeconfig that never had its key put in.
         if installed is None or installed == KEY_PLACEHOLDER:
             return None
         try:

@@ -106,6 +106,7 @@ def ask(
     if pending is not None:
         return _again(pending, items, inventory.cluster.name, now)
     with store.transaction() as transaction:
+        # The same for every request of this node: it is what people have compared once.
         key = _request_key(store, transaction, entropy)
         recipient = wish.recipient or (identity_of(store) or stage_identity(transaction)).recipient
         made, requests = [], []

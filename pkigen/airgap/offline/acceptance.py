@@ -391,6 +391,7 @@ class _Acceptance:
     @staticmethod
     def _too_long(item: DesiredCertificate, certificate: x509.Certificate) -> Iterator[str]:
         """Beyond what the spec allows, but for the minutes by which certificates are backdated."""
+        # Not from now on: an answer may have been carried for days.
         life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
         if life > item.validity + BACKDATE:
             yield f"it is valid for longer than the {format_duration(item.validity)} of the spec"

@@ -106,6 +106,7 @@ def proposals(
             item=item,
             key=reviewed.keys[identifier],
             issuer=_issuer_name(authority, item),
+            # As it will be issued: what a person agrees to must be what is signed.
             until=min(
                 end_of_validity(now, item.validity),
                 authority.issuer_of(item).certificate.not_valid_after_utc,

@@ -69,6 +69,7 @@ def ask(inventory: Inventory, store: Store, identifiers: Iterable[str], tools: T
             new.append(item)
         else:
             requests[item.id] = request_for(*present)
+    # Before any key is made: nothing of it must come into being.
     if tools.vault.seals:
         _require_no_new_ca(new)
     keys: dict[str, bytes] = {}

@@ -86,6 +86,7 @@ def _own_rules(user: User | IAMMapping) -> dict[str | None, tuple[PolicyRule, ..
     rules: dict[str | None, tuple[PolicyRule, ...]] = {None: user.rules} if user.rules else {}
     for role in user.roles:
         if role.rules:
+            # Two entries for one namespace become one Role: its name is the user's, so there is one in each.
             rules[role.namespace] = (*rules.get(role.namespace, ()), *role.rules)
     return rules
 

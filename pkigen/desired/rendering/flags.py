@@ -109,15 +109,18 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> tu
         "advertise-address": str(node.advertise_address),
         "allow-privileged": "true",
         "client-ca-file": f"{directory}/ca.crt",
+        # Keeps a kubelet to its own Node and the Pods bound to it.
         "enable-admission-plugins": "NodeRestriction",
         "enable-bootstrap-token-auth": "true",
         # Ours: kubeadm leaves kubelets' serving certificates unverified (CIS 1.2.5).
         "kubelet-certificate-authority": f"{directory}/ca.crt",
         "kubelet-client-certificate": f"{directory}/apiserver-kubelet-client.crt",
         "kubelet-client-key": f"{directory}/apiserver-kubelet-client.key",
+        # Addresses first: they are what the kubelets' serving certificates name.
         "kubelet-preferred-address-types": "InternalIP,ExternalIP,Hostname",
         "proxy-client-cert-file": f"{directory}/front-proxy-client.crt",
         "proxy-client-key-file": f"{directory}/front-proxy-client.key",
+        # Empty, it would let every certificate of this CA speak in anybody's name.
         "requestheader-allowed-names": FRONT_PROXY_CLIENT.common_name,
         "requestheader-client-ca-file": f"{directory}/front-proxy-ca.crt",
         "requestheader-extra-headers-prefix": "X-Remote-Extra-",
@@ -136,6 +139,7 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> tu
         flags["encryption-provider-config"] = f"{directory}/{layout.ENCRYPTION_CONFIGURATION}"
     extra = spec.api_server.extra_args
     replaced = versions.authorization_config_replaces_mode(spec.kubernetes_version)
+    # Both at once are refused (`versions`).
     if not replaced or last_value(extra, "authorization-config") is None:
         flags["authorization-mode"] = "Node,RBAC"
     return merged(flags, extra)
@@ -180,12 +184,14 @@ def kube_controller_manager(cluster: ClusterSpec, _node: Node) -> tuple[Flag, ..
         "bind-address": "127.0.0.1",
         "client-ca-file": f"{directory}/ca.crt",
         "cluster-name": cluster.name,
+        # These two are off by default, and nodes that join need them.
         "controllers": "*,bootstrapsigner,tokencleaner",
         "kubeconfig": CONTROLLER_MANAGER_KUBECONFIG,
         "leader-elect": "true",
         "requestheader-client-ca-file": f"{directory}/front-proxy-ca.crt",
         "root-ca-file": f"{directory}/ca.crt",
         "service-account-private-key-file": f"{directory}/{layout.SA_PRIVATE_KEY}",
+        # Each controller acts with rights of its own, and not with those of all.
         "use-service-account-credentials": "true",
     }
     # Without a CA's key it signs nothing, which kubeadm says with empty flags (controlplane/manifests.go).

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from pkigen.desired.items import FileKind
 
+# libyaml where PyYAML was built with it: a cluster has thousands of files.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KINDS: dict[type, frozenset[str]] = {
     ClusterAdmins: frozenset({"ClusterRoleBinding"}),
@@ -147,6 +148,7 @@ def _(context: StaticPod, text: str) -> None:
         raise _Mismatch(msg)
     if commands != [[context.component, *context.arguments]]:
         raise _Mismatch("the command is not the program with exactly its flags: extraArgs change flags")
+    # A template may add variables of its own, and take none away.
     if not {(each.name, each.value) for each in context.environment} <= _variables(text, context.component):
         raise _Mismatch("the environment lacks a variable of extraEnvs")
 

@@ -211,6 +211,7 @@ class Renderer:
             case _ if item.node is not None:
                 file = _NODE_FILES[item.kind]
                 if item.kind is FileKind.KUBELET_FLAGS and not nodes.runs_units(self._cluster):
+                    # There the unit is the package's, which reads the flags from a variable of kubeadm's.
                     file = _STATIC_POD_KUBELET_FLAGS
                 context = file.context(self._inventory, self._nodes[item.node])
                 return self._render(file.template, context, file.language)

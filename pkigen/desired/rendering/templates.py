@@ -147,6 +147,7 @@ def _environment(language: Language, loader: jinja2.BaseLoader) -> _Environment:
 
     environment = _Environment(
         loader=loader,
+        # A misspelt variable would otherwise render nothing, in silence.
         undefined=jinja2.StrictUndefined,
         finalize=finalize,
         autoescape=False,  # HTML escaping would not make YAML safe; finalize does
