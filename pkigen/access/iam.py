@@ -193,7 +193,11 @@ def _document(data: bytes, file: str) -> Mapping[str, Value]:
 
 
 def _listed(text: str, key: str, file: str) -> Iterator[Mapping[str, Value]]:
-    """The mappings of one key, whose value is a text that is itself YAML (`pkg/mapper/configmap`)."""
+    """The mappings of one key, whose value is a text that is itself YAML (`pkg/mapper/configmap`).
+
+    Raises:
+        AccessError: It is not such a text.
+    """
     documents = parse(text.encode(), f"{file}: {key}")
     content = documents[0].value if documents else []
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):

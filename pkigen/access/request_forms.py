@@ -60,7 +60,11 @@ def _of_der(data: bytes) -> bytes | None:
 
 
 def _in_manifest(data: bytes) -> bytes:
-    """What `spec.request` of the one CertificateSigningRequest holds (`certificates.k8s.io/v1`), base64."""
+    """What `spec.request` of the one CertificateSigningRequest holds (`certificates.k8s.io/v1`), base64.
+
+    Raises:
+        AccessError: There are several, or it holds no request.
+    """
     try:
         documents, problems = read_documents(data, file="the request")
     except SpecError as error:

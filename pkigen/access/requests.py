@@ -79,7 +79,11 @@ def read_request(data: bytes, *, allowed: Subject | None = None) -> Request:
 
 
 def _read(data: bytes, allowed: Subject | None) -> Request:
-    """In an order that tells first what makes all else worthless: whoever asks may not hold the key."""
+    """In an order that tells first what makes all else worthless: whoever asks may not hold the key.
+
+    Raises:
+        AccessError: The request is refused for the first of these reasons.
+    """
     request = parse_request(data)
     key = key_of(request, hint=_BETTER_KEY)
     for check in (unproven, _unfit_subject, _unfit_extensions):

@@ -109,7 +109,7 @@ def _vault(session: Session, store: Store, locking: Locking | None) -> Vault:
 
 
 def _require_kept(session: Session, locking: Locking | None) -> None:
-    """Who asks for an encrypted authority must not take an open one for it."""
+    """Refuse to take an open authority for the encrypted one that was asked for."""
     if locking is None:
         return
     with session.reading() as store:

@@ -78,7 +78,11 @@ def read_identity(path: Path) -> Identity:
 
 
 def _from_descriptor(descriptor: int) -> bytes:
-    """All that an open descriptor gives, up to the limit; it is closed, for no child to inherit."""
+    """All that an open descriptor gives, up to the limit; it is closed, for no child to inherit.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
     data = b""
     try:
         while len(data) <= _LARGEST and (chunk := os.read(descriptor, _LARGEST)):
@@ -93,7 +97,11 @@ def _from_descriptor(descriptor: int) -> bytes:
 
 
 def _first_line(data: bytes) -> str:
-    """The first line of a file: editors end it with a line feed, which is no part of the passphrase."""
+    """The first line of a file: editors end it with a line feed, which is no part of the passphrase.
+
+    Raises:
+        UsageError: It is not UTF-8.
+    """
     try:
         return data.decode().partition("\n")[0].removesuffix("\r")
     except UnicodeDecodeError:
@@ -101,7 +109,11 @@ def _first_line(data: bytes) -> str:
 
 
 def _asked(question: str, what: str) -> str:
-    """Ask at the terminal itself; what is typed is not shown."""
+    """Ask at the terminal itself; what is typed is not shown.
+
+    Raises:
+        PkigenError: There is no terminal, or nobody answers.
+    """
     try:
         with Path(TERMINAL).open():
             pass

@@ -102,7 +102,11 @@ class Identity:
         return Recipient(str(self._key().to_public()))
 
     def open(self, sealed: bytes) -> bytes:
-        """What was closed for this identity."""
+        """What was closed for this identity.
+
+        Raises:
+            BundleError: It is sealed with a passphrase or to somebody else, or is damaged.
+        """
         # Asked first: the library would say no more than that no identity fits.
         if _header(sealed).is_for_passphrase:
             raise BundleError("it is sealed with a passphrase, not to an identity")
@@ -138,7 +142,11 @@ class Passphrase:
         return age_scrypt.encrypt(data, self.text)
 
     def open(self, sealed: bytes) -> bytes:
-        """What was closed with this passphrase."""
+        """What was closed with this passphrase.
+
+        Raises:
+            BundleError: It is sealed to an identity, with another passphrase, or is damaged.
+        """
         if not _header(sealed).is_for_passphrase:
             raise BundleError("it is sealed to an identity, not with a passphrase")
         try:

@@ -174,7 +174,7 @@ class _Child:
         return key
 
     def _read(self, size: int) -> bytes:
-        """Read exactly so many bytes; a pipe that ends before says that the child is dead."""
+        """Read exactly so many bytes; raises `PkigenError` where the pipe ends before: the child is dead."""
         data = b""
         while len(data) < size:
             more = self._pipe.read(size - len(data))

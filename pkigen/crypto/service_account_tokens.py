@@ -244,7 +244,7 @@ def _registry(key: PrivateKey) -> JWSRegistry:
 
 
 def _padded(part: str) -> bytes:
-    """Base64url without padding (RFC 7515 2); Python wants the padding back."""
+    """Decode base64url without padding (RFC 7515 2), which Python wants back; raises `ValueError`."""
     try:
         return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except binascii.Error:

@@ -163,8 +163,8 @@ def _api_server_names(cluster: ClusterSpec, node: Node) -> SANs:
         "kubernetes.default",
         "kubernetes.default.svc",
         f"kubernetes.default.svc.{spec.networking.dns_domain}",
-        # The API server gives the Service `kubernetes` the first address; kubeadm names that of the first
-        # subnet only (`GetAPIServerAltNames`), so IPv6 clients of a dual stack cluster would be refused.
+        # The API server gives the Service `kubernetes` the first address of a subnet. kubeadm names that of
+        # the first subnet only (`GetAPIServerAltNames`); docs/kubeadm.md has this difference.
         *(subnet[1] for subnet in spec.networking.service_subnets),
         *node.addresses,
         *endpoint,

@@ -226,7 +226,11 @@ def _rewrite(item: DesiredCertificate, action: Action, bench: Workbench) -> None
 
 
 def _deliver(item: DesiredCertificate, action: Action, bench: Workbench) -> None:
-    """Put a certificate of the offline authority in place."""
+    """Put a certificate of the offline authority in place.
+
+    Raises:
+        AuthorityError: The source does not bring it, or it cannot be read.
+    """
     delivered = bench.source.delivered(item.id)
     certificates = parse_certificates(delivered.certificate)
     if isinstance(certificates, str):
@@ -236,7 +240,11 @@ def _deliver(item: DesiredCertificate, action: Action, bench: Workbench) -> None
 
 
 def _renew_authority(item: DesiredCertificate, action: Action, bench: Workbench) -> None:
-    """The same key and subject with a new validity: whatever the CA has signed stays good."""
+    """The same key and subject with a new validity: whatever the CA has signed stays good.
+
+    Raises:
+        AuthorityError: Somebody else has signed it.
+    """
     present = observe_certificate(bench.staging.view, item.location).certificate
     if present is None or present.subject != present.issuer:
         raise AuthorityError(
@@ -369,7 +377,7 @@ def token(item: DesiredToken, action: Action, bench: Workbench) -> None:
 
 
 def _token_in_place(item: DesiredToken, bench: Workbench) -> str:
-    """The token that stays while its kubeconfig is written again."""
+    """The token that stays while its kubeconfig is written again; `AuthorityError` where there is none."""
     text = in_kubeconfig(bench.staging.view.read(item.path).data)
     if text is None:
         raise AuthorityError(f"{item.path} holds no token")

@@ -38,7 +38,7 @@ def revival(inventory: Inventory, reader: Reader, *, now: datetime) -> Selection
 
 
 def _require_lasting(inventory: Inventory, reader: Reader, now: datetime) -> None:
-    """What the offline authority signs, only that can renew."""
+    """Refuse CAs that have ended where only the offline authority can renew them."""
     ended = [
         ca_id(ca)
         for ca in inventory.authorities

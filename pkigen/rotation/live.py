@@ -176,6 +176,9 @@ def handshake(
     The `ssl` module counts the time of a whole handshake, so bytes that come one by one do not prolong it.
     Nothing is verified here: what was presented is judged afterwards, whatever it is. A server that demands a
     client certificate says so, in TLS 1.3, after it has presented its own: no refusal hides what it serves.
+
+    Raises:
+        OSError: Nobody answers, the handshake fails, or nothing was presented.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

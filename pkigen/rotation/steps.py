@@ -260,6 +260,9 @@ def _settled(found: Planner, store: Store, wanted: WantedStep) -> tuple[Planner,
     """The state that the step starts from, and its plan: what the spec asks for, with nothing else to change.
 
     A next generation that an operator put into the authority is not prepared before the tree trusts it.
+
+    Raises:
+        RotationError: Other changes are pending.
     """
     if wanted.step in {None, RotationStep.PREPARE}:
         rotations = phases.before_preparing(found.inventory.rotations, wanted.identifiers)
@@ -319,7 +322,10 @@ def _is_taken(inventory: Inventory, store: Store, wanted: WantedStep) -> bool:
 
 
 def _require_successors(inventory: Inventory, store: Store, identifiers: Iterable[str]) -> None:
-    """An intermediate's successor is signed by whoever signed the intermediate, which is not this machine."""
+    """Refuse to prepare an intermediate whose successor is missing.
+
+    It is signed by whoever signed the intermediate, which is not this machine.
+    """
     for ca in (ca for ca in CA if ca_id(ca) in identifiers):
         certificate = observe_certificate(store, ca_location(ca)).certificate
         successor = ca_location(ca, Slot.NEXT)

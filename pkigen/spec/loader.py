@@ -89,7 +89,11 @@ def _content(path: Path) -> bytes:
 
 
 def _await_writer(pipe: int) -> None:
-    """Let a shell's `<(…)` take its time, but do not wait for a writer that never comes."""
+    """Let a shell's `<(…)` take its time, but do not wait for a writer that never comes.
+
+    Raises:
+        OSError: Nobody has the pipe open for writing.
+    """
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     if poll.poll(_PATIENCE):
@@ -162,7 +166,11 @@ def _dialect(documents: list[YAMLNode]) -> Dialect:
 
 
 def _own(documents: list[YAMLNode], file: str) -> SpecSource:
-    """The one document of pkigen's own format."""
+    """The one document of pkigen's own format.
+
+    Raises:
+        SpecError: It is of another format.
+    """
     root = documents[0]
     problems = [
         extra.problem("a second document begins here: one file describes one cluster", file=file, path="")

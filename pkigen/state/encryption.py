@@ -87,7 +87,7 @@ def reseal(
 
 
 def _require_no_waiting_key(what: Resealing, inventory: Inventory, store: Store) -> None:
-    """The pending key of a CA is unencrypted until the offline authority's answer is accepted."""
+    """Refuse while a CA's key waits for its answer: it is unencrypted until that is accepted."""
     waits = not isinstance(read_file(store, layout.PENDING_REQUEST, limit=1 << 30), Fault)
     if waits and what is not Resealing.DECRYPT and inventory.ca_keys is CAKeys.SITE:
         raise AuthorityError(

@@ -79,7 +79,11 @@ class PlainVault:
         return content
 
     def open(self, path: str, data: bytes) -> bytes:
-        """The content itself."""
+        """The content itself.
+
+        Raises:
+            AuthorityError: It is sealed, and nothing is left that opens it.
+        """
         if is_sealed(data):
             raise AuthorityError(
                 f"{path} is sealed, and {IDENTITY_PATH} is missing",
@@ -158,7 +162,11 @@ class SealedVault:
         return sealed
 
     def open(self, path: str, data: bytes) -> bytes:
-        """The content, once it is found to be what the record says."""
+        """The content, once it is found to be what the record says.
+
+        Raises:
+            AuthorityError: It does not open, or is not what the record says.
+        """
         if not is_sealed(data):
             # Not sealed yet, such as a CA that the user brought; `unlock` has
             # refused one in a sealed key's place.

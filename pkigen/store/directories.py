@@ -78,6 +78,10 @@ def open_directory(
         dir_fd: The parent.
         parts: The whole path, relative to the root, for the rule and the messages.
         rule: What the directory must satisfy.
+
+    Raises:
+        ObstacleError: Something else stands there, or the rule refuses it.
+        OSError: The system does; `FileNotFoundError` where nothing is there.
     """
     path = "/".join(parts)
     try:

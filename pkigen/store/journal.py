@@ -319,7 +319,10 @@ def _holds(
 
 
 def _require_made_by_us(status: os.stat_result, path: str) -> None:
-    """What pkigen stages is its user's and has one name; while it waits there, its mode opens nothing."""
+    """Refuse what another user owns, or knows by a second name: what pkigen stages is its user's alone.
+
+    While it waits there, its mode opens nothing to anybody.
+    """
     reason = foreign(status) or (f"has {status.st_nlink} names (hard links)" if status.st_nlink > 1 else "")
     if reason:
         raise ObstacleError(path, f"{reason}, and is part of an unfinished change", hint=_NOT_OURS)

@@ -340,7 +340,11 @@ def _open_for_reading(fs: FileSystem, root: Path, resources: ExitStack, private:
 
 
 def _open_parent(fs: FileSystem, root: Path, resources: ExitStack) -> tuple[int, str]:
-    """Open the directory that holds the root, through links if need be, and give the root's name there."""
+    """Open the directory that holds the root, through links if need be, and give the root's name there.
+
+    Raises:
+        MissingError: There is no such directory.
+    """
     # Only a real name can be created in its parent, and removed from it.
     place = root if root.name not in {"", ".."} else root.resolve()
     try:
@@ -355,7 +359,11 @@ def _open_parent(fs: FileSystem, root: Path, resources: ExitStack) -> tuple[int,
 
 
 def _open_root(fs: FileSystem, parent_fd: int, name: str, resources: ExitStack) -> int:
-    """Open the root itself, which may not be a link: it could be pointed elsewhere between two commands."""
+    """Open the root itself, which may not be a link: it could be pointed elsewhere between two commands.
+
+    Raises:
+        ObstacleError: It is a link, or no directory.
+    """
     try:
         root_fd = fs.open(name, FLAGS, 0, parent_fd)
     except NotADirectoryError as error:
@@ -412,7 +420,11 @@ def _own(anchor: Anchor, lock_fd: int, resources: ExitStack) -> None:
 
 
 def _finish_for_reading(anchor: Anchor, resources: ExitStack) -> Recovery | None:
-    """A reader must see a decided change whole, so it finishes one; then it shares the lock again."""
+    """A reader must see a decided change whole, so it finishes one; then it shares the lock again.
+
+    Raises:
+        StoreError: It cannot be written from here, or cannot be finished.
+    """
     # A journal that somebody planted in a tree of his own must not make a reader write.
     require_ours(anchor.fs.fstat(anchor.root_fd), "")
     require_ours(anchor.fs.fstat(anchor.private_fd), anchor.private_path)

@@ -201,6 +201,7 @@ class Transaction:
         return writable_parts(path)
 
     def _require_open(self) -> None:
+        """Refuse operations after the end of the change."""
         if not self._open:
             raise StoreError(f"the change of {self._anchor.root} is over")
 
@@ -222,6 +223,7 @@ class Transaction:
         return self._staging_fd
 
     def _stage(self, path: str, mode: int, chunks: Iterable[bytes], *, backup: bool) -> None:
+        """Write a file into the staging directory, and note what it is to become; refuse odd modes."""
         if mode & ~_MODE_BITS:
             raise UnsafePathError(f"{shown(self._anchor.root, path)} cannot have mode {mode:04o}")
         # A number is never too long for a name, and leads nowhere.
@@ -327,7 +329,7 @@ def _replaceable(anchor: Anchor, level: Level, parts: Parts) -> os.stat_result |
 
 
 def _require_writable(anchor: Anchor, level: Level, parts: Parts) -> None:
-    """Check before the commit that the renames after it will succeed."""
+    """Refuse a directory in which the renames after the commit would fail."""
     where = "/".join(parts[:-1])
     if not anchor.fs.writable(level.fd):
         raise ObstacleError(where or ".", "is not writable", hint="run as its owner, or change its mode")

@@ -56,7 +56,7 @@ def require_admissible(
 
 
 def _require_timely(label: Label, now: datetime, max_age: timedelta) -> None:
-    """By this host's clock, which may be wrong: a bundle from the future tells so."""
+    """Refuse a bundle that is from the future, has expired or is too old, by this host's clock."""
     if label.created > now + SKEW:
         raise BundleError(
             f"it was made {label.created:%Y-%m-%d %H:%M} UTC, in the future of this host's "
@@ -76,7 +76,7 @@ def _require_timely(label: Label, now: datetime, max_age: timedelta) -> None:
 
 
 def _require_no_older(label: Label, installed: Label) -> None:
-    """An old bundle, played back by whoever has the medium, would bring back what was replaced since."""
+    """Refuse a bundle from before what is installed: it would bring back what was replaced since."""
     if label.order < installed.order:
         raise BundleError(
             f"it is older than what is installed: serial {label.serial} of {timestamp(label.created)}, "

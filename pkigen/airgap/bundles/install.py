@@ -130,7 +130,7 @@ def install(bundle: Bundle, store: Store, changes: Iterable[Change]) -> str | No
 
 
 def _look_again(transaction: Transaction, modes: dict[str, int], files: dict[str, bytes]) -> None:
-    """What was staged must be what the bundle holds, with its mode and, for root, its owner."""
+    """Refuse what was staged otherwise than the bundle has it, in content, mode or, for root, its owner."""
     for path in transaction.staged_paths:
         if path == RECORD:
             continue

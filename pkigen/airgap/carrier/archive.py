@@ -93,7 +93,11 @@ def decode(data: bytes, *, largest: int = LARGEST_FILE) -> Iterator[Member]:
 
 
 def _member(block: bytes, data: bytes, start: int, largest: int) -> Member:
-    """The file of one header, after the header was found to be the only one that says the same."""
+    """The file of one header, after the header was found to be the only one that says the same.
+
+    Raises:
+        BundleError: It is not what pkigen writes, or the content after it is not whole.
+    """
     _require_file(block)
     path = _path(block)
     size = _size(block, path, largest)
@@ -109,7 +113,7 @@ def _member(block: bytes, data: bytes, start: int, largest: int) -> Member:
 
 
 def _require_file(block: bytes) -> None:
-    """See that a block is the header of a regular file; ustar's fields are at fixed places (POSIX pax)."""
+    """Refuse a block that is no header of a regular file; ustar's fields are at fixed places (POSIX pax)."""
     if len(block) < _BLOCK:
         raise BundleError("the archive is cut off")
     if not any(block):
@@ -133,14 +137,14 @@ def _path(block: bytes) -> str:
 
 
 def _size(block: bytes, path: str, largest: int) -> int:
-    """Octal digits alone: GNU tar's base-256 form would let a size be told in a second way."""
+    """The size in a header, in octal digits alone; refused where it is too large or told in another way."""
     if not _OCTAL.fullmatch(block[124:136]) or int(block[124:135], 8) > largest:
         raise BundleError(f"the archive says that {path} is larger than {largest} bytes")
     return int(block[124:135], 8)
 
 
 def _mode(block: bytes, path: str) -> int:
-    """One of the two modes that files of a bundle have."""
+    """One of the two modes that files of a bundle have; any other is refused."""
     mode = next((mode for mode in MODES if block[100:108] == _octal(mode, 8)), None)
     if mode is None:
         raise BundleError(f"the archive gives {path} a mode that no file of a node has")
@@ -155,7 +159,11 @@ def _joined_path(block: bytes) -> str:
 
 
 def _header(path: str, size: int, mode: int) -> bytes:
-    """The one header that says this: root's, of no time, with the longest prefix that fits."""
+    """The one header that says this: root's, of no time, with the longest prefix that fits.
+
+    Raises:
+        BundleError: The path does not fit.
+    """
     name, prefix = path.encode("ascii"), b""
     if len(name) > _SHORT_NAME:
         # The longest prefix that fits: there must be one way only.

@@ -83,6 +83,9 @@ def _resolved(path: Path) -> Path | int:
     A descriptor such as `/dev/stdout` is written to as it is: opened anew, a redirection would begin at its
     start once more. Another user's link would choose for us what is overwritten (fs.protected_symlinks in
     proc_sys_fs(5) is about this, in sticky directories only).
+
+    Raises:
+        OSError: A link is another user's, or there are too many.
     """
     for _ in range(_MOST_LINKS):
         above = Path(os.path.realpath(path.parent))
@@ -107,7 +110,11 @@ def _require_ours(status: os.stat_result, what: str) -> None:
 
 
 def _opened(path: Path) -> int:
-    """Open what is no regular file; a FIFO waits here for its reader, as in a shell."""
+    """Open what is no regular file; a FIFO waits here for its reader, as in a shell.
+
+    Raises:
+        OSError: It is never written into, is not open to us, or is a regular file by now.
+    """
     _require_open_to_us(path)
     descriptor = os.open(path, _WRITE)
     # Writing into a regular file would leave half of it behind after a crash; it is to be replaced.

@@ -251,7 +251,7 @@ def _manifest(content: dict[str, Any]) -> Manifest:
 
 
 def _entry(content: dict[str, Any]) -> ManifestEntry:
-    """One file of a manifest, with a mode that files of nodes have."""
+    """One file of a manifest; raises `ValueError` for a mode that no file of a node has."""
     mode = int(content["mode"], 8)
     if mode not in MODES:
         raise ValueError
@@ -294,7 +294,7 @@ def _plain_texts(values: Iterable[object]) -> tuple[str, ...]:
 
 
 def _number(value: object) -> int:
-    """A number that is one: JSON's `true` is an int in Python."""
+    """A number from 0 on; `ValueError` for others, and for JSON's `true`, which is an int in Python."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_SERIAL:
         return value
     raise ValueError

@@ -184,7 +184,7 @@ def require_timely(requests: RequestSet, *, newest: str | None, now: datetime, a
 
 
 def _require_label(envelope: Envelope, label: Label) -> None:
-    """The label is read before the content and acted on: it must not say anything else."""
+    """Refuse a label that says anything else than the content: it was read before, and acted on."""
     if envelope.label != label:
         raise BundleError("its label and content differ")
 
@@ -254,7 +254,7 @@ def _read_head(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _by_id(content: list[dict[str, Any]], what: str, limit: int) -> tuple[tuple[str, bytes], ...]:
-    """PEM texts by id, each id once and in order: there is one way to write a set."""
+    """PEM texts by id, each once and in order, the one way to write a set; `ValueError` for others."""
     found = tuple((plain_text(each["id"]), _pem(each[what], limit)) for each in content)
     identifiers = [identifier for identifier, _ in found]
     if len(found) > MOST_REQUESTS or identifiers != sorted(set(identifiers)):

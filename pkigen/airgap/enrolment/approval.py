@@ -241,7 +241,10 @@ def admit_all(
 
 
 def _recipient(requests: RequestSet, inventory: Inventory) -> str:
-    """The spec decides where it names one: else whoever has the medium could have it sealed for himself."""
+    """Whom the answer is sealed to; refuse another recipient than the spec names for the node.
+
+    Whoever has the medium could otherwise have the answer sealed for himself.
+    """
     node = next(each for each in inventory.cluster.spec.nodes if each.name == requests.origin)
     if requests.recipient is None:
         raise BundleError("it names no recipient for the answer", hint=_UNCHANGED)

@@ -136,7 +136,11 @@ def ask(
 def _again(
     pending: PendingEnrolment, items: dict[str, DesiredCertificate], cluster: str, now: datetime
 ) -> Asked:
-    """The same file once more, if its answer could still be installed: with new keys it could not be."""
+    """The same file once more, if its answer could still be installed: with new keys it could not be.
+
+    Raises:
+        BundleError: It is too old, of another node or cluster, or asks for something else than the spec.
+    """
     envelope = unwrap(pending.request, pin=None)
     asked = read_requests(envelope)
     when = f"a request of {asked.created:%Y-%m-%d %H:%M} UTC is pending"

@@ -252,7 +252,7 @@ class _Acceptance:
         }
 
     def _require_same_spec(self) -> None:
-        """An answer is checked against what was asked for, which must be what the spec asks for still."""
+        """Refuse an answer to what the spec no longer asks for: it is checked against what was asked for."""
         desired = {
             identifier: as_asked(item, pem)
             for identifier, pem in self._asked.items()
@@ -328,7 +328,11 @@ class _Acceptance:
         yield from self._too_long(item, certificate)
 
     def _key(self, item: DesiredCertificate) -> bytes | None:
-        """The public half of the key that a certificate must be for; None where that key is elsewhere."""
+        """The public half of the key that a certificate must be for; None where that key is elsewhere.
+
+        Raises:
+            BundleError: The key that waits for the certificate cannot be read.
+        """
         pem = self._pending.keys.get(item.id)
         if pem is None:  # a CA that is renewed keeps its key
             return observe_certificate(self._reader, item.location).public_key
@@ -398,7 +402,7 @@ class _Acceptance:
 
 
 def _require(faults: Iterable[str]) -> None:
-    """All faults at once: a medium that has to be carried again is a day's work."""
+    """Refuse an answer with any faults, telling all at once: carrying a medium again is a day's work."""
     found = tuple(faults)
     if found:
         raise RefusedAnswerError(found)

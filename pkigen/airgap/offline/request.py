@@ -126,7 +126,11 @@ def _require_no_new_ca(new: Iterable[DesiredCertificate]) -> None:
 
 
 def _current(item: DesiredCertificate, reader: Reader) -> tuple[DesiredCertificate, PrivateKey] | None:
-    """A CA that is there, as it calls itself, and its key: renewing it must not change either."""
+    """A CA that is there, as it calls itself, and its key: renewing it must not change either.
+
+    Raises:
+        AuthorityError: Its key cannot be read.
+    """
     if item.issuer is not None:
         return None
     certificate = observe_certificate(reader, item.location).certificate

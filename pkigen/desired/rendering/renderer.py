@@ -290,7 +290,11 @@ def _without_credential(item: DesiredKubeconfig | DesiredToken, trust_bundle: by
 
 
 def _encryption_key(secret: bytes) -> EncryptionKey:
-    """A key under a name of its own: stored data names its key, so the name must follow when that rotates."""
+    """A key under a name of its own: stored data names its key, so the name must follow when that rotates.
+
+    Raises:
+        TemplateError: It is not such a key.
+    """
     try:
         key = base64.b64decode(secret, validate=True)
     except binascii.Error:

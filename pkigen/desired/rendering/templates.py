@@ -166,7 +166,10 @@ def _environment(language: Language, loader: jinja2.BaseLoader) -> _Environment:
 
 
 def _require_overrides(overrides: Path, built_in: Path) -> None:
-    """A misspelt file would override nothing, in silence; partials are only reached from other files."""
+    """Refuse a folder with a file that overrides nothing: misspelt, it would have no effect, in silence.
+
+    Partials are only reached from other files.
+    """
     if not overrides.is_dir():
         msg = f"{overrides} is not a directory of templates"
         raise TemplateError(msg)
