@@ -268,7 +268,7 @@ def _uid(claims: dict[str, object]) -> object:
 
 
 def _is_for_clients(certificate: x509.Certificate) -> bool:
-    """Stricter than Go's checkChainForKeyUsage, which lets pass what lacks the extension."""
+    """Whether it is for clients: stricter than Go's checkChainForKeyUsage, which needs no usage."""
     extension = extension_of(certificate, x509.ExtendedKeyUsage)
     usages = set(extension.value) if extension is not None else set()
     return bool(usages & {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})

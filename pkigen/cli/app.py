@@ -182,7 +182,7 @@ def run(arguments: Sequence[str], *, system: System | None = None) -> int:
 
 
 def _is_panic(problem: BaseException) -> bool:
-    """A panic of a library in Rust: pyo3 raises no `Exception`, and its module cannot be imported."""
+    """Whether a library in Rust panicked: pyo3 raises no `Exception`, and its module is not importable."""
     return type(problem).__module__ == "pyo3_runtime"
 
 

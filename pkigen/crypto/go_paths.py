@@ -136,7 +136,7 @@ def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def _unfit_leaf(leaf: x509.Certificate, usage: ObjectIdentifier, now: datetime) -> str | None:
-    """As `path_verifier` asks of a leaf."""
+    """Why a leaf is refused by itself, as `path_verifier` would; None where it is not."""
     constraints, key_usage = extension_of(leaf, x509.BasicConstraints), extension_of(leaf, x509.KeyUsage)
     usages = extension_of(leaf, x509.ExtendedKeyUsage)
     if constraints is not None and constraints.value.ca:
@@ -151,7 +151,7 @@ def _unfit_leaf(leaf: x509.Certificate, usage: ObjectIdentifier, now: datetime) 
 
 
 def _misnamed(leaf: x509.Certificate, name: str) -> str | None:
-    """RFC 9525 6.3 and 6.4: addresses as addresses, and `*` for the whole first label."""
+    """Why a leaf is not for a name: addresses are no names, `*` is one label (RFC 9525 6.3 and 6.4)."""
     try:
         address = ip_address(name)
     except ValueError:
@@ -196,14 +196,14 @@ def _unhandled(certificate: x509.Certificate) -> str | None:
 
 
 def _out_of_time(certificate: x509.Certificate, now: datetime) -> str | None:
-    """Both bounds included: a certificate is valid up to and with its notAfter (RFC 5280 4.1.2.5)."""
+    """Why a certificate is not valid now; its notAfter still is (RFC 5280 4.1.2.5)."""
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         return "a certificate of the path is not valid at this time"
     return None
 
 
 def _not_permitted(ca: x509.Certificate, below: _Path) -> str | None:
-    """Every name of every certificate below a CA against its constraints (RFC 5280 4.2.1.10)."""
+    """Why a CA's constraints forbid a name below it (RFC 5280 4.2.1.10); None where none is forbidden."""
     names = (name for each in below for name in (*_dns_names(each), *_addresses(each)))
     return next((fault for name in names if (fault := _outside(ca, name)) is not None), None)
 
@@ -234,7 +234,10 @@ def _covers(subtree: _Subtree, name: str | IPv4Address | IPv6Address, *, excludi
 
 
 def _holds(subtree: str, name: str, *, excluding: bool) -> bool:
-    """By labels from the right; a leading dot wants one label more (Go's matchDomainConstraint)."""
+    """Whether a DNS name is in a subtree, by labels from the right (Go's matchDomainConstraint).
+
+    A leading dot wants one label more.
+    """
     # An empty subtree holds every DNS name.
     if not subtree:
         return True

@@ -54,7 +54,10 @@ class PathVerifier:
     def _remembered(
         self, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str
     ) -> str | None:
-        """By the digests of all certificates and the name; the bar keeps chain and anchors apart."""
+        """The verdict of before, or a new one; it is known by all certificates and the name.
+
+        The bar keeps chain and anchors apart.
+        """
         key = (name.encode(), *(_digest(each) for each in chain), b"|", *(_digest(each) for each in anchors))
         if key not in self._verdicts:
             self._verdicts[key] = self._verify(chain, anchors, name)

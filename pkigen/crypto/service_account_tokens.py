@@ -94,7 +94,7 @@ class Token:
         return self._moment("nbf")
 
     def _moment(self, claim: str) -> datetime | None:
-        """Any number may stand there: one that is no time on this machine counts as none."""
+        """A claim as a moment; None where no clock has it, for any number may stand there."""
         try:
             return datetime.fromtimestamp(int(self.claims[claim]), UTC)
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
@@ -211,7 +211,7 @@ def token_facts(token: Token | str) -> dict[str, str | int | list[str]]:
 
 
 def in_kubeconfig(content: bytes) -> str | None:
-    """The token of a kubeconfig that pkigen wrote."""
+    """The token of a kubeconfig that pkigen wrote; None where it holds none."""
     match = _IN_KUBECONFIG.search(content)
     return match[1].decode("ascii", "replace") if match else None
 

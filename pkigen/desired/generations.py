@@ -96,7 +96,7 @@ class Rotations:
         return self.phases.get(identifier, Phase.STABLE)
 
     def other(self, identifier: str) -> Slot | None:
-        """Which generation is trusted beside the current one."""
+        """Which generation is trusted beside the current one; None while nothing rotates."""
         return OTHER_SLOT.get(self.phase(identifier))
 
     def slots(self, identifier: str) -> tuple[Slot, ...]:

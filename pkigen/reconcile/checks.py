@@ -53,7 +53,7 @@ class Case:
 
 
 def readable(case: Case) -> Finding | None:
-    """The certificate is there and can be parsed."""
+    """Whether the certificate is there and can be parsed; the finding where not, as of every check."""
     fault = case.observed.certificate_fault
     if fault is None:
         return None
@@ -67,7 +67,7 @@ def readable(case: Case) -> Finding | None:
 
 
 def key_readable(case: Case) -> Finding | None:
-    """The private key is there and can be parsed."""
+    """Whether the private key is there and can be parsed."""
     fault = case.observed.key_fault
     if fault is None or case.desired.key_is_elsewhere:
         return None
@@ -76,7 +76,7 @@ def key_readable(case: Case) -> Finding | None:
 
 
 def key_matches(case: Case) -> Finding | None:
-    """The private key belongs to the certificate."""
+    """Whether the private key belongs to the certificate."""
     certificate, public_key = case.observed.certificate, case.observed.public_key
     if certificate is None or public_key is None or case.desired.key_is_elsewhere:
         return None
@@ -89,7 +89,7 @@ def key_matches(case: Case) -> Finding | None:
 
 
 def issuer_known(case: Case) -> Finding | None:
-    """The certificate is signed by the CA that the inventory names."""
+    """Whether the certificate is signed by the CA that the inventory names."""
     if case.issuer_replaced:
         return Finding(reason=Reason.ISSUER_REPLACED, detail=f"its CA {case.desired.issuer} is replaced")
     certificate = case.observed.certificate
@@ -113,7 +113,7 @@ def issuer_known(case: Case) -> Finding | None:
 
 
 def subject_same(case: Case) -> Finding | None:
-    """CN and O are those of the spec."""
+    """Whether CN and O are those of the spec."""
     certificate = case.observed.certificate
     if certificate is None or case.desired.issuer is None:
         # A CA is called what whoever made it called it; nothing looks CAs up by a fixed name.
@@ -127,7 +127,7 @@ def subject_same(case: Case) -> Finding | None:
 
 
 def sans_same(case: Case) -> Finding | None:
-    """The subject alternative names are those of the spec."""
+    """Whether the subject alternative names are those of the spec."""
     certificate = case.observed.certificate
     if certificate is None or case.desired.issuer is None:
         return None
@@ -145,7 +145,7 @@ def sans_same(case: Case) -> Finding | None:
 
 
 def algorithm_same(case: Case) -> Finding | None:
-    """The key is of the algorithm that the spec asks for."""
+    """Whether the key is of the algorithm that the spec asks for."""
     certificate = case.observed.certificate
     if certificate is None or case.desired.issuer is None:
         return None
@@ -159,7 +159,7 @@ def algorithm_same(case: Case) -> Finding | None:
 
 
 def extensions_same(case: Case) -> Finding | None:
-    """Usages, constraints and key identifiers are those of the profile, with the right criticality."""
+    """Whether usages, constraints and key identifiers are the profile's, with the right criticality."""
     certificate = case.observed.certificate
     if certificate is None or case.issuer is None:
         return None
@@ -182,7 +182,7 @@ def extensions_same(case: Case) -> Finding | None:
 
 
 def chain_same(case: Case) -> Finding | None:
-    """The file holds the leaf and just the intermediates that peers need."""
+    """Whether the file holds the leaf and just the intermediates that peers need."""
     if case.observed.certificate is None or case.desired.issuer is None or case.issuer is None:
         return None
     if case.observed.chain == case.chain:
@@ -195,7 +195,7 @@ def chain_same(case: Case) -> Finding | None:
 
 
 def within_issuer(case: Case) -> Finding | None:
-    """No leaf outlives its CA."""
+    """Whether the certificate ends with its CA or before."""
     certificate = case.observed.certificate
     if certificate is None or case.issuer is None:
         return None
@@ -209,7 +209,7 @@ def within_issuer(case: Case) -> Finding | None:
 
 
 def begun(case: Case) -> Finding | None:
-    """The certificate is valid already."""
+    """Whether the certificate is valid already."""
     certificate = case.observed.certificate
     if certificate is None or certificate.not_valid_before_utc <= case.now:
         return None
@@ -221,7 +221,7 @@ def begun(case: Case) -> Finding | None:
 
 
 def not_expired(case: Case) -> Finding | None:
-    """The certificate is still valid."""
+    """Whether the certificate is still valid."""
     certificate = case.observed.certificate
     if certificate is None or case.now < certificate.not_valid_after_utc:
         return None
@@ -229,7 +229,7 @@ def not_expired(case: Case) -> Finding | None:
 
 
 def not_due(case: Case) -> Finding | None:
-    """The certificate has longer to live than `renewBefore`."""
+    """Whether the certificate has longer to live than `renewBefore`."""
     certificate = case.observed.certificate
     if certificate is None:
         return None

@@ -166,7 +166,7 @@ def needs_key(item: Desired, action: Action, bench: Workbench) -> bool:
 
 
 def _reused_key(item: DesiredCertificate, action: Action, bench: Workbench) -> PrivateKey | None:
-    """The key of the present certificate, where the next one is to be for the same."""
+    """The present certificate's key, where the next one is to be for the same; None for a new one."""
     # A key is reused only where it is not the reason: never where it is missing, damaged or of another kind.
     replaced = isinstance(action, Reissue) and action.reason is Reason.ISSUER_REPLACED
     if not bench.source.reuses_keys or not (isinstance(action, Renew) or replaced):

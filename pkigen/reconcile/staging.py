@@ -123,7 +123,7 @@ class Staging:
         self._transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=content)
 
     def _may_be_kept(self, path: str) -> bool:
-        """Where keys are sealed, an open one that is replaced must not live on in a backup."""
+        """Whether a backup may hold what is replaced: not an open key where keys are sealed."""
         present = read_file(self._store, path)
         return not self._vault.seals or isinstance(present, Fault) or is_sealed(present.data)
 

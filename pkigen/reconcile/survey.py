@@ -199,13 +199,13 @@ class Survey:
         )
 
     def _unsealed_key(self, item: DesiredCertificate) -> Finding | None:
-        """An unencrypted key of a CA where the authority is encrypted; leaves' keys are never sealed."""
+        """The finding that a CA's key is open in an encrypted authority; leaves' keys are never sealed."""
         if item.issuer is not None or not isinstance(item.location, KeyPairFiles):
             return None
         return self._files.unsealed(item.location.key)
 
     def _kubeconfig_around(self, item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
-        """A difference in a kubeconfig outside of its certificate and key."""
+        """The finding that a kubeconfig differs outside of certificate and key; None where not."""
         if not isinstance(item.location, InKubeconfig) or observed.certificate is None:
             return None
         kubeconfig = self.inventory.kubeconfigs[item.location.kubeconfig]
@@ -225,7 +225,7 @@ class Survey:
 
 
 def _key_beside(item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
-    """A private key in a kubeconfig whose key is to be the node's alone."""
+    """The finding that a kubeconfig holds a key that is to be the node's alone; None where not."""
     if (
         not item.key_is_elsewhere
         or observed.public_key is None

@@ -79,7 +79,10 @@ class FileSurvey:
                 return self._file(item)
 
     def unsealed(self, path: str) -> Finding | None:
-        """An unencrypted private file of an encrypted authority: provided by its owner, or restored."""
+        """The finding that a private file of an encrypted authority is open; None where it is not.
+
+        Its owner has provided it, or a backup was restored.
+        """
         if not self.encrypted:
             return None
         content = read_file(self.reader, path)
@@ -146,7 +149,7 @@ class FileSurvey:
         )
 
     def _around_token(self, item: DesiredToken, observed: ObservedToken) -> Finding | None:
-        """The token stays; what about the kubeconfig around it?"""
+        """What is wrong with the kubeconfig around a token that stays; None where nothing."""
         trust = self.trust_bundle(item.trust)
         if trust is not None:
             wanted = self.renderer.token_kubeconfig(item, trust_bundle=trust, token=TOKEN_PLACEHOLDER)
@@ -218,7 +221,7 @@ class FileSurvey:
         return _rewritten(item, Finding(reason=change.reason, detail=change.detail))
 
     def _secrets(self, item: DesiredFile) -> tuple[bytes, ...] | None:
-        """The encryption keys; sealed ones are recognised in the file that is there."""
+        """The encryption keys, sealed ones as they stand in the present file; None while one is not known."""
         if not self.encrypted:
             return self.materials.encryption_keys(self.rotations)
         present = read_file(self.reader, item.path)

@@ -89,7 +89,7 @@ class Caveats:
                 yield identifier
 
     def _unreadable_secrets(self) -> RotationError | None:
-        """An encryption key that has been in use is dropped only once no Secret needs it any more."""
+        """Why a next encryption key that was in use must stay; None where no Secret needs it any more."""
         if self._wanted.distributed or ENCRYPTION_KEY not in self._promoted_before():
             return None
         return RotationError(
@@ -117,7 +117,7 @@ class Caveats:
         return promoted + longest if promoted is not None else None
 
     def _undistributed(self, step: RotationStep, seen: Live | None) -> RotationError | None:
-        """No step after the first can be seen to be safe from here: the nodes must have caught up."""
+        """Why the nodes may lack the step before; None where they are seen to have it, or vouched for."""
         state, earlier, served = _BEFORE[step]
         # Before the operator's word: what an endpoint shows outweighs what somebody believes.
         if seen is not None and seen.findings:

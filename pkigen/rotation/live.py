@@ -235,7 +235,7 @@ class _LiveLook:
         self._names = _names(inventory, store)
 
     def identity(self, endpoint: Endpoint) -> ServedIdentity | None:
-        """A client certificate for etcd, which lets nobody in without one."""
+        """A client certificate for etcd, which lets nobody in without one; None for the others."""
         item = self._inventory.certificates.get(ETCD_HEALTHCHECK_CLIENT.id_on(endpoint.node))
         # A key that is on the node alone cannot be shown from here.
         if item is None or item.key_is_elsewhere or _issuer_id(self._inventory, endpoint) != ca_id(CA.ETCD):
@@ -302,7 +302,7 @@ class _LiveLook:
         return str(certificate_facts(certificate)["fingerprint"]) if certificate is not None else None
 
     def _issued(self, fingerprint: str) -> tuple[str, str] | None:
-        """What the ledger knows of a certificate: its id and when it was issued."""
+        """The id and the time of a certificate that the ledger records; None where it does not."""
         needle = json.dumps(fingerprint).encode()
         # From the end: the certificate that an endpoint should have replaced is a recent one. The text is
         # searched before it is parsed, since a ledger of years has many lines.

@@ -384,7 +384,10 @@ class _Prover:
         return age if path in self._states[age].inventory.paths else Age.OLD
 
     def _unless_same(self, *files: Sequence[str]) -> str | None:
-        """No step of ours changes the operator's own files; so neither may what the other end has."""
+        """Why keys of the operator's own cannot be judged; None where they stay as they are.
+
+        No step of ours changes his files, so neither may what the other end has.
+        """
         for path in filter(self._is_ours, itertools.chain(*files)):
             if self._key(path, Age.OLD) != self._key(path, Age.NEW):
                 return "the key files of the other end are not managed by pkigen (see extraArgs in the spec)"

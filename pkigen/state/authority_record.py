@@ -358,7 +358,7 @@ def _reaches(ledger: bytes, head: Head) -> bool:
 
 
 def _ledger_change(ledger: bytes, lock: Lock | None) -> AuthorityChange | None:
-    """A ledger that is not the one whose end the lock file knows, nor one that goes on from there."""
+    """How the ledger is not the one that the lock file knows; None where it is, or goes on from it."""
     if lock is None or _reaches(ledger, lock.ledger):
         return None
     there = head_of(ledger)

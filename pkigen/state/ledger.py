@@ -277,7 +277,7 @@ def problems(ledger: bytes, *, head: Head | None = None) -> Iterator[str]:
 
 
 def mismatch(ledger: bytes, head: Head) -> LedgerEntry | None:
-    """The line that says, for good, that the ledger before it is not the one that `pki.lock` knew."""
+    """The line that says for good that the ledger before it is another than `pki.lock` knew, if it is."""
     found = head_of(ledger)
     if found == head:
         return None

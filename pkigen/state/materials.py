@@ -66,7 +66,7 @@ class Materials:
         return self._known[key]
 
     def for_copy(self, copy: DesiredCopy) -> bytes | None:
-        """What a copy on a node must hold."""
+        """What a copy on a node must hold; None while the authority does not have it."""
         return self.of(copy.material, copy.ca, copy.slot)
 
     def digest_for_copy(self, copy: DesiredCopy) -> bytes | None:
@@ -124,7 +124,7 @@ class Materials:
         return sealed_key(self._reader, content) if is_sealed(content) else None
 
     def _load(self, kind: MaterialKind, ca: CA | None, slot: Slot) -> bytes | None:
-        """Nothing of a CA that is still to be made; keys as they lie on the disk, sealed or not."""
+        """The bytes of a material as they lie on the disk, sealed or not; None while its CA is to be made."""
         if ca is not None:
             certificates = self._authority(ca)
             return self._of_ca(kind, ca, certificates) if certificates is not None else None
@@ -135,7 +135,7 @@ class Materials:
                 return self._read(sa_path(slot, layout.SA_PRIVATE_KEY))
 
     def _of_ca(self, kind: MaterialKind, ca: CA, certificates: CACertificates) -> bytes | None:
-        """The trust bundle, the one certificate that signs, or the key of a CA."""
+        """The trust bundle, the signing certificate or the key of a CA; None while one is not there."""
         match kind:
             case MaterialKind.TRUST_BUNDLE:
                 return certificates.trust_bundle

@@ -95,7 +95,7 @@ def _remove(anchor: Anchor) -> None:
 
 
 def _take_mark(anchor: Anchor, private_fd: int) -> bool:
-    """Only one of several that end at the same time takes it, and that one removes the root."""
+    """Whether we have taken the mark: of several that end at once only one does, and removes the root."""
     try:
         anchor.fs.unlink(MARK, private_fd)
     except FileNotFoundError:

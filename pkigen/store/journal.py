@@ -304,7 +304,10 @@ def _require_whole(anchor: Anchor, staging_fd: int, operation: WriteFile) -> Non
 def _holds(
     anchor: Anchor, name: str, dir_fd: int, operation: WriteFile, path: str, *, rule: FileRule = anybodys
 ) -> bool:
-    """By content, too: a file of the same name may be of before the change, or of somebody else."""
+    """Whether a name has the content and mode that an operation writes.
+
+    The name alone says nothing: the file may be of before the change, or of somebody else.
+    """
     try:
         with plain_file(anchor.fs, name, dir_fd, path) as (fd, status):
             rule(status, path)

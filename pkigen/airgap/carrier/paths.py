@@ -135,7 +135,7 @@ def path_fault(path: str) -> str | None:
 
 
 def _is_known(path: str, directory: str | None) -> bool:
-    """Another directory of certificates is taken from a person only, never from the bundle itself."""
+    """Whether a node has such a path; another directory of certificates is for a person to name."""
     if _KNOWN.fullmatch(path):
         return True
     prefix = f"{directory.strip('/')}/" if directory else None

@@ -107,7 +107,7 @@ class Pins:
         return cls(alone=alone, by_node=said)
 
     def of(self, node: str) -> str | None:
-        """What was said about a node."""
+        """What was said about a node; None where nothing was."""
         return self.by_node.get(node, self.alone)
 
 

@@ -131,7 +131,7 @@ class _Joining:
         return found[0]
 
     def _key_for(self, certificate: x509.Certificate, installed: bytes | None) -> bytes | None:
-        """A key of the waiting request before the one in use: both may stand there while a request is out."""
+        """The node's key for a certificate, that of the pending request first; None where it has none."""
         wanted = public_der(certificate.public_key())
         # By public key, not by name: a certificate for another key would be of no use beside this one.
         if wanted in self._made:

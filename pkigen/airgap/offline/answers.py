@@ -151,7 +151,7 @@ def _answerable(inventory: Inventory, identifier: str) -> DesiredCertificate | N
 
 
 def _is_kept_here(inventory: Inventory, item: DesiredCertificate) -> bool:
-    """A CA whose key never leaves this side: a request for it would be for somebody else's key."""
+    """Whether a certificate is a CA's whose key never leaves this side: nobody else may ask for it."""
     return item.issuer is None and inventory.ca_keys is CAKeys.OFFLINE
 
 
