@@ -58,6 +58,7 @@ def remarks(certificate: x509.Certificate) -> tuple[str, ...]:
 
 def _unfit_link(chain: tuple[x509.Certificate, ...]) -> str | None:
     """What is wrong with a certificate by itself, that of the signing CA first; None where nothing is."""
+    # Check by check over all links: the message is about what weighs most, not about what stands lowest.
     for check in _FITNESS:
         for link in chain:
             fault = check(link)

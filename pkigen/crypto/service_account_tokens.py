@@ -42,6 +42,7 @@ LEEWAY = timedelta(minutes=1)
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 TOKEN_PLACEHOLDER = "token-withheld"  # noqa: S105 -- stands where a token was
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+# As `token-kubeconfig.yaml` writes it.
 _IN_KUBECONFIG = re.compile(rb"(?m)^    token: (\S+)$")
 
 

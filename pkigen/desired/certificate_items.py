@@ -93,6 +93,7 @@ def node_certificate(
         renew_before=terms.renew_before,
         key_algorithm=terms.key_algorithm,
         location=location,
+        # By node, not by kind: a node makes all of its keys itself, or none.
         key_home=cluster.key_home(node),
     )
 

@@ -163,6 +163,7 @@ def extensions_same(case: Case) -> Finding | None:
     certificate = case.observed.certificate
     if certificate is None or case.issuer is None:
         return None
+    # The names have a check of their own, whose reason says more.
     wanted = {
         extension.oid: extension
         for extension in extensions(content_of(case.desired), certificate.public_key(), case.issuer)

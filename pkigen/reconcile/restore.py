@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # In bytes; the lock file of a large cluster is the largest file that goes back.
 _LARGEST = 1 << 28
+# As much as the store reads where nobody says otherwise.
 _LARGEST_READ = 1 << 20
 
 

@@ -121,6 +121,7 @@ class Delivery(IssuedHere):
         """What has waited for the delivery is spent."""
         for path, content in self.files.items():
             staging.stage(path, layout.PUBLIC_MODE, content)
+        # In the same change: an answer is accepted once.
         staging.remove(self.spent)
         staging.record(self.entry)
 

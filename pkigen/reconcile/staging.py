@@ -58,6 +58,7 @@ class Staging:
     def stage_private(self, path: str, content: bytes) -> None:
         """Stage a private file of the authority: no byte of it reaches the disk but through the vault."""
         sealed = self._vault.close(path, content)
+        # What is replaced here may be the open key of an authority that is just being encrypted.
         backup = self._may_be_kept(path)
         self._transaction.stage(path, mode=layout.KEY_MODE, content=sealed, backup=backup)
         self.view.note(path)

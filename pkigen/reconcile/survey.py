@@ -189,7 +189,7 @@ class Survey:
         )
 
     def _around(self, item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
-        """The certificate stays; what about the kubeconfig around it and its files' modes?"""
+        """What is wrong around a certificate that stays: its kubeconfig, its files' modes; None if right."""
         # Content comes first: writing it again also gives it its mode.
         return (
             self._kubeconfig_around(item, observed)

@@ -163,6 +163,7 @@ class _Verification:
         yield from self._open_in_backups()
         yield from self._lapses()
         yield from self._records(lock)
+        # After the objects, which say what is still to be asked for and so shown to nobody.
         yield from self._edges()
 
     # -- objects --------------------------------------------------------------------------------------
@@ -322,6 +323,7 @@ class _Verification:
 
     def _refused(self, identifier: str, trust: str, whose: str, names: Iterable[str] | None) -> Iterator[str]:
         """Why a certificate is refused, as a server's for each of `names`, or as a client's where None."""
+        # It is reported once, as not judged.
         if self._unknown.intersection((identifier, trust)):
             return
         chain, anchors = self._chain(identifier), self._anchors(trust)
@@ -376,6 +378,7 @@ def _of_authorities(
 def _of_stranger(path: str, data: bytes) -> Iterator[Observation]:
     """What is wrong with a file that is not of the inventory, going by what it holds and where it lies."""
     tree = path.partition("/")[0]
+    # By what it holds, whatever it is called.
     if b"PRIVATE KEY" in data or b"client-key-data" in data:
         yield Observation(
             subject=path,

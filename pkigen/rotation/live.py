@@ -257,6 +257,7 @@ class _LiveLook:
             return self._nothing(endpoint, f"what it presents {chain}")
         fingerprint = str(certificate_facts(chain[0])["fingerprint"])
         sight, findings = self._compared(endpoint, fingerprint)
+        # Also of the expected certificate: it may have ended, or lack a name.
         findings += [
             LiveFinding(endpoint=endpoint, flaw=flaw, detail=detail)
             for flaw, detail in self._flaws(endpoint, chain)

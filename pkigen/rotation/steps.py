@@ -272,6 +272,7 @@ def _settled(found: Planner, store: Store, wanted: WantedStep) -> tuple[Planner,
             if not plan.changes:
                 return earlier, plan
     plan = found.plan(store)
+    # With force another authority is accepted, and the lock file is what records it.
     changes = [each for each in plan.changes if not (wanted.force and each.id == layout.LOCK_FILE)]
     if changes:
         first = changes[0]

@@ -212,6 +212,7 @@ def build(source: SpecSource, *, file: str) -> Built:
         if problems is None:
             # Those of the first attempt only: later ones are about a tree that has stand-ins in it.
             problems = tuple(_problems(errors, tree, source, file))
+        # Without what is wrong, so that the next attempt, and then the rules, can look at the rest.
         smaller = tree.without(errors)
         if smaller is None:
             break

@@ -160,6 +160,7 @@ def _dialect(documents: list[YAMLNode]) -> Dialect:
     """Which format a file has, by the groups of its documents' `apiVersion`."""
     versions = [version.value for document in documents if (version := child(document, "apiVersion"))]
     groups = [str(version).partition("/")[0] for version in versions]
+    # After a document of our own, one of kubeadm's is a second document, and told as such.
     if KUBEADM_GROUP in groups and groups[0] != API_VERSION.partition("/")[0]:
         return Dialect.KUBEADM
     return Dialect.PKIGEN

@@ -62,6 +62,7 @@ UNREADABLE = "unreadable"
 # Part of every digest of a secret, so that it equals no digest made of it for another purpose.
 _SECRET_CONTEXT = b"pkigen authority record 1\0"
 _CHAIN = " (chain)"
+# `sha256:` and sixteen digits.
 _SHOWN = 23
 
 

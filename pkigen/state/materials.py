@@ -152,7 +152,7 @@ class Materials:
             return None
 
     def _public_half(self, path: str) -> bytes | None:
-        """Nodes get the public key that belongs to the private one, whatever `sa.pub` says."""
+        """The public key of a private one, whatever `sa.pub` says; None where it cannot be read."""
         private = self._read(path)
         if private is None:
             return None

@@ -44,6 +44,7 @@ _CA_DATA = re.compile(rb"(?m)^    certificate-authority-data: ([A-Za-z0-9+/=]+)$
 _CLIENT_KEY = re.compile(rb"(?m)^    client-key-data: ([A-Za-z0-9+/=]+)$")
 
 _T61_STRING = 20
+# Below it are control characters, which no name has.
 _FIRST_LETTER = 0x20
 
 KEY_PLACEHOLDER = b"-----PRIVATE KEY WITHHELD-----\n"
@@ -214,6 +215,7 @@ def observe_key_pair(reader: Reader, private_path: str, public_path: str) -> Obs
     content = read_file(reader, public_path)
     if not isinstance(content, Fault):
         modes.append((public_path, content.mode))
+        # As it is: that it is the right half is seen by comparing it with what the private one gives.
         public = content.data
     return ObservedKeyPair(private=private, public=public, private_fault=private_fault, modes=tuple(modes))
 

@@ -281,6 +281,7 @@ def sealed_key_of(path: str, content: bytes) -> SealedKey:
         secret = base64.b64decode(content, validate=True)
     except binascii.Error:
         raise AuthorityError(f"{path} is not a secret that pkigen made", hint="it must be base64") from None
+    # By its path: an encryption key has the same size, and any such bytes are an Ed25519 seed.
     is_bundle_key = path == BUNDLE_KEY_PATH and len(secret) == BUNDLE_KEY_SIZE
     public = ed25519_public(secret) if is_bundle_key else None
     return SealedKey(sha256=sha256, public=public, size=len(secret))

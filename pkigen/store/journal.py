@@ -211,6 +211,7 @@ def _do(anchor: Anchor, staging_fd: int | None, live: Descent, operation: Operat
     *parents, name = operation.path.split("/")
     match operation:
         case WriteFile():
+            # Not `enter`: somebody may have removed an empty directory since the change was prepared.
             level = live.make(tuple(parents))
             _require_replaceable(anchor, level, name, operation.path)
             with beside.staged_in(anchor, staging_fd, level, operation) as source_fd:

@@ -118,6 +118,7 @@ class Record:
             line = _line(fields)
             digest.update(line)
             yield line
+        # Last, so that a record that was cut off has none.
         yield _line({"paths": len(self.operations), "sha256": digest.hexdigest()})
 
     @classmethod

@@ -180,6 +180,7 @@ class Store:
 
     def close(self) -> None:
         """Undo an open transaction, release the lock, and remove a root that was created for nothing."""
+        # The resources last, whatever fails before: the lock is let go in any case.
         with explained(self.root, "", "close"), self._resources:
             self._reading.close()
             if self._transaction is not None:

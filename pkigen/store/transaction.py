@@ -79,6 +79,7 @@ class Transaction:
         """
         parts = self._claim(path)
         with explained(self._anchor.root, path, "write"):
+            # For its refusal only: before the commit it is looked at once more.
             self._existing(parts)
             self._stage(path, mode, (content,), backup=backup)
 
@@ -93,6 +94,7 @@ class Transaction:
             if self._existing(parts) is None:
                 raise _missing(self._anchor, path)
             level = self._live.enter(parts[:-1])
+            # Not fchmod(2): as a new file, a mode is part of the one rename that decides, and of the backup.
             with plain_file(self._anchor.fs, parts[-1], level.fd, path) as (fd, _):
                 self._stage(path, mode, chunks_of(self._anchor.fs, fd), backup=True)
 

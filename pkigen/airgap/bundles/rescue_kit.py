@@ -48,6 +48,7 @@ def pack_kit(
         Member(path=KIT_RUNBOOK, mode=layout.PUBLIC_MODE, data=runbook.encode()),
         _member(tree, layout.LOCK_FILE, LARGEST_LOCK),
         _member(tree, layout.LEDGER_FILE, LARGEST_LEDGER),
+        # All of it, whatever it is called: a generation that is left out is one that nobody can bring back.
         *(_member(tree, path, LARGEST_LOCK) for path in tree.walk(layout.AUTHORITY)),
         *(
             Member(path=f"{KIT_TEMPLATES}/{path}", mode=layout.PUBLIC_MODE, data=data)

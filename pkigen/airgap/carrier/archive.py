@@ -82,6 +82,8 @@ def decode(data: bytes, *, largest: int = LARGEST_FILE) -> Iterator[Member]:
     offset = 0
     for _ in range(MOST_FILES):
         block = data[offset : offset + _BLOCK]
+        # Exactly the end, and nothing after it: what follows would be seen by
+        # some programs and not by others.
         if data[offset:] == _END:
             return
         # One after the other: a reader that stops has not parsed what follows.

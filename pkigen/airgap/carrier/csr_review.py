@@ -125,6 +125,7 @@ def review_all(
             continue
         keys[identifier] = key
         spki = spki_fingerprint(public_der(key))
+        # Within the same requests, too: none of these keys is known yet.
         owner = owners.setdefault(spki, identifier)
         # A key that two certificates share would let one holder stand for the other.
         other = owner if owner != identifier else known.get(spki, identifier)

@@ -168,6 +168,7 @@ def _request_key(store: Store, transaction: Transaction, entropy: Entropy) -> Bu
 def _installed_key(reader: Reader, node: str, item: DesiredCertificate) -> PrivateKey | None:
     """The key that the node uses now, if it is of the kind that the spec asks for."""
     location = item.location
+    # The inventory's paths are those of the PKI directory; on the node they begin at its root.
     prefix = node_path(node, "/")
     if isinstance(location, CertificateFile):  # pragma: no cover -- that is a CA whose key is elsewhere
         return None

@@ -321,6 +321,7 @@ class _Acceptance:
             yield f"it is called {subject_of(certificate)}, but {item.subject} was requested"
         if sans_of(certificate) != item.sans.texts():
             yield f"its names are {', '.join(sans_of(certificate)) or 'none'}, but others were requested"
+        # A root that stands above it came along with it.
         case = self._case(item, chain, key, issuer=chain[1] if len(chain) > 1 else None, sent=())
         finding = extensions_same(case)
         if finding is not None:
@@ -389,6 +390,7 @@ class _Acceptance:
             issuer_replaced=False,
             chain=sent,
             now=self._now,
+            # Nothing that has only just come is due.
             renew_within=timedelta(),
         )
 

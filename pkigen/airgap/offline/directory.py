@@ -208,6 +208,7 @@ def renew_all(
     wishes = {wish.id: wish for wish in _planned_cas(inventory, root_validity)}
     entries: list[LedgerEntry] = []
     with store.transaction() as transaction:
+        # A name that is given twice is renewed once.
         for identifier in dict.fromkeys(identifiers):
             wish, issuer = wishes[identifier], authority.issuers[identifier]
             if not is_self_issued(issuer.certificate):

@@ -138,6 +138,7 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> St
             Target(_probed(str(node.advertise_address)), port, "HTTPS"),
             ProbePaths("/livez", "/readyz", "/livez"),
         ),
+        # The requests are kubeadm's, here and below; it sets no limits.
         cpu="250m",
         memory=None,
         mounts=_with_extra(paths, spec.api_server.extra_volumes),

@@ -23,6 +23,7 @@ _YAML_BLOCK_WORD = re.compile(r"(?:--)?[A-Za-z/_](?:[A-Za-z0-9/_.@:+=,*\[\]-]*[A
 # YAML 1.1 reads these as booleans and nulls, in several spellings (yaml.org/type/bool.html, null.html).
 _YAML_RESERVED = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
+# UTF-8 cannot hold one (RFC 3629 3).
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SYSTEMD_WORD = re.compile(r"[A-Za-z0-9/_.@:+=,-]+")
 _ARGUMENT_WORD = re.compile(r"[A-Za-z0-9/_.@:+=,*\[\]%-]+")

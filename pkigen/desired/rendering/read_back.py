@@ -244,6 +244,7 @@ def documents(text: str) -> list[Any]:
     try:
         while loader.check_node():
             node = loader.get_node()
+            # Before it is constructed: of two keys only the last is left then.
             _refuse_repeats(node)
             result.append(loader.construct_document(node))
     except yaml.YAMLError as error:
@@ -303,6 +304,7 @@ def _arguments(value: str) -> Iterator[str]:
     """Split at white space outside of quotes; a backslash takes the next character as it is."""
     word: list[str] = []
     begun, quote = False, ""
+    # An iterator, so that a backslash can take the next character along.
     characters = iter(value)
     for character in characters:
         if not quote and character in " \t\n\r":
