@@ -202,6 +202,7 @@ def _require_text(value: object, where: str) -> None:
 
 
 def _require_flag(value: object, where: str) -> None:
+    """Refuse what is not `true` or `false`: client-go does not take words for them."""
     if not isinstance(value, bool):
         msg = f"{where} is neither true nor false"
         raise _Bad(msg)

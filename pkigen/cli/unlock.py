@@ -94,6 +94,7 @@ def _unlocked(
     passphrase_fd: AuthorityFdOption = None,
     identity: AuthorityIdentityOption = None,
 ) -> Unlocking:
+    """How an encrypted authority is opened, from the options that several commands share."""
     return Unlocking(file=passphrase_file, descriptor=passphrase_fd, identity=identity)
 
 
@@ -103,6 +104,7 @@ def _unlocked_beside(
     authority_passphrase_fd: _OtherFdOption = None,
     authority_identity: _OtherIdentityOption = None,
 ) -> Unlocking:
+    """The same where the plain names are taken by what else the command opens."""
     return Unlocking(
         file=authority_passphrase_file, descriptor=authority_passphrase_fd, identity=authority_identity
     )

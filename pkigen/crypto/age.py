@@ -177,6 +177,7 @@ def _header(sealed: bytes) -> Header:
 
 
 def _unfit(error: HeaderError) -> BundleError:
+    """A refusal before anything was computed: what the header asks for may cost a lot."""
     return BundleError(
         f"{error}", hint="it was changed on the way, or pkigen has not made it; nothing was computed from it"
     )

@@ -191,6 +191,7 @@ def _unfit_ca(ca: x509.Certificate, below: _Path, usage: ObjectIdentifier) -> st
 
 
 def _unhandled(certificate: x509.Certificate) -> str | None:
+    """Why a certificate of the path is refused whatever else it says; None where Go handles all of it."""
     name = unhandled_critical(certificate)
     return name and f"a certificate of the path has the critical extension {name}, which Go does not handle"
 
@@ -254,11 +255,13 @@ def _has_leading_dot(subtree: _Subtree) -> bool:
 
 
 def _permitted(certificate: x509.Certificate) -> Sequence[_Subtree]:
+    """The names that a CA may sign for; empty where nothing limits them."""
     constraints = extension_of(certificate, x509.NameConstraints)
     return () if constraints is None else constraints.value.permitted_subtrees or ()
 
 
 def _excluded(certificate: x509.Certificate) -> Sequence[_Subtree]:
+    """The names that a CA must not sign for."""
     constraints = extension_of(certificate, x509.NameConstraints)
     return () if constraints is None else constraints.value.excluded_subtrees or ()
 

@@ -313,6 +313,7 @@ def _digest(content: bytes) -> bytes:
 
 
 def _why_unwanted(path: str, node: str | None, cluster: ClusterSpec) -> str:
+    """Why a file goes, for whoever reviews it: a CA's key goes from nodes and stays in the authority."""
     keys = {pki_path(cluster, node, f"{ca}.key"): ca for ca in CA} if node is not None else {}
     if path not in keys or cluster.spec.certificates.ca_keys is CAKeys.OFFLINE:
         return "it is no longer in the spec"

@@ -342,6 +342,7 @@ class _Verification:
                     yield f"{whose} for {name}: {refusal}"
 
     def _read_chain(self, identifier: str) -> Sequence[x509.Certificate] | str:
+        """A certificate and what is sent with it, or why there is none."""
         item = self._inventory.certificates.get(identifier)
         observed = (
             observe_presented(self._store, identifier)  # what a flag names may be any file
@@ -402,4 +403,5 @@ def _of_lock_file(reason: Reason, what: str) -> Observation:
 def _of_ledger(
     reason: Reason | Anomaly, detail: str, severity: ObservationSeverity = ObservationSeverity.FINDING
 ) -> Observation:
+    """An observation about the ledger."""
     return Observation(subject=layout.LEDGER_FILE, reason=reason, detail=detail, severity=severity)

@@ -232,6 +232,7 @@ def _phases(rotations: Rotations, identifiers: Iterable[str]) -> str:
 
 
 def _way_out(present: Phase, step: RotationStep) -> str:
+    """What may be done instead of a step that is out of turn."""
     if step is RotationStep.ROLLBACK:
         return (
             "no rotation is in progress; what a finished rotation replaced is in the backups: `pkigen "

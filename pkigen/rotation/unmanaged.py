@@ -167,6 +167,7 @@ def _refusal(reference: FileReference, why: str) -> RotationError:
 
 
 def _way_out(reference: FileReference) -> str:
+    """What an operator can do: give the flag up, or bring the next generation himself."""
     if reference.use is Use.CONFIGURATION:
         return f"take {reference.flag} out of extraArgs, or out of extraEnvs, and `pkigen apply`"
     if reference.use is Use.OTHER_KEY:

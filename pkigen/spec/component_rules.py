@@ -125,6 +125,7 @@ def _encryption(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _signers(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Files of a single signer and the common ones exclude one another, or no controller starts."""
     # cmd/kube-controller-manager/app/certificates.go: it starts no controller at all then.
     given = spec.spec.controller_manager.extra_args
     whole = {f"cluster-signing-{kind}-file": spec.signs_on_nodes for kind in ("cert", "key")}

@@ -453,6 +453,7 @@ def _remove_if_empty(fs: FileSystem, parent_fd: int, name: str) -> None:
 
 
 def _always_going(root: Path) -> UnsafePathError:
+    """What is told after many attempts: another program creates and removes the directory."""
     return UnsafePathError(
         f"{shown(root, '')} is repeatedly created and removed",
         hint="stop the other program that does it",

@@ -90,6 +90,7 @@ def _expired(rollback: Rollback, view: Reader, now: datetime) -> Iterator[str]:
 
 
 def _has_expired(path: str, view: Reader, now: datetime) -> bool:
+    """Whether a file that comes back holds a certificate that has ended."""
     data = _bytes(path, view) if path.endswith(".crt") else None
     certificates = parse_certificates(data) if data is not None else ()
     return not isinstance(certificates, str) and any(each.not_valid_after_utc <= now for each in certificates)

@@ -399,6 +399,7 @@ def _chain(reader: Reader, files: KeyPairFiles, *, now: datetime | None) -> tupl
 
 
 def _private_key(reader: Reader, path: str) -> PrivateKey:
+    """The key of a CA; raises `AuthorityError` where it cannot sign."""
     try:
         return load_private(reader.read(path).data)
     except UnsupportedKeyError as error:

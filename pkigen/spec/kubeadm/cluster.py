@@ -144,6 +144,7 @@ def _etcd(cluster: MappingNode, notes: Notes) -> YAMLNode:
 
 
 def _certificates(cluster: MappingNode, notes: Notes) -> YAMLNode:
+    """The settings of certificates, with kubeadm's defaults where pkigen's are others."""
     entries: dict[str, YAMLNode] = {
         "keyAlgorithm": scalar(KeyAlgorithm.RSA_2048, at=cluster),
         "distributeCAKeys": _own_cas(cluster),
@@ -167,6 +168,7 @@ def _certificates(cluster: MappingNode, notes: Notes) -> YAMLNode:
         else:
             near = "" if name in KNOWN_GATES else suggestion(name, KNOWN_GATES)
             notes.add_warning(key, here, f"is not used: it is about a run of kubeadm{near}")
+    # kubeadm lets it pass, and makes leaves that fail with their CA; the model refuses it.
     leaf, authority = entries.get("validity"), entries.get("caValidity")
     if leaf is not None and _is_longer(leaf, authority):
         what = "is longer than the CA's: no certificate outlives its CA, so the CA's is used"
