@@ -181,6 +181,7 @@ def _unfit_ca(ca: x509.Certificate, below: _Path, usage: ObjectIdentifier) -> st
         return "the issuer is not a CA"
     if key_usage is not None and not key_usage.value.key_cert_sign:
         return "the issuer may not sign certificates"
+    # CAs that are issued to themselves do not count (RFC 5280 4.2.1.9).
     limit = constraints.value.path_length
     if limit is not None and sum(not is_self_issued(each) for each in below[1:]) > limit:
         return "there are more CAs below the issuer than its pathLenConstraint allows"

@@ -259,6 +259,7 @@ class _Edges:
 
     def _kubelet(self, node: Node) -> tuple[str | None, str | None]:
         """What a kubelet serves, and by what it judges clients."""
+        # Every API server dials every kubelet.
         if node.name not in self._kubelets:
             line = self._lines.of(ComponentName.KUBELET, node)
             self._kubelets[node.name] = (

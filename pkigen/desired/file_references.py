@@ -281,6 +281,7 @@ def foreign_files(inventory: Inventory, read: ReadText | None = None) -> tuple[F
     return tuple(each for each in file_references(inventory, lines) if each.path not in inventory.paths)
 
 
+# How many nodes a sentence names before it only counts them.
 _NAMED = 3
 
 

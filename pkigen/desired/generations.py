@@ -117,6 +117,7 @@ SA = "sa"
 ENCRYPTION_KEY = "encryption-key"
 
 
+# In bytes: secretbox takes no other size, and AES takes this one.
 ENCRYPTION_KEY_SIZE = 32
 
 

@@ -100,6 +100,7 @@ class Inventory:
         """Whether only the offline authority can issue this certificate."""
         if self.cluster.spec.certificates.authority is Authority.LOCAL:
             return False
+        # With the CA keys at the site, only the CAs themselves are signed elsewhere.
         return item.issuer is None or self.ca_keys is CAKeys.OFFLINE
 
     @cached_property

@@ -87,6 +87,7 @@ def rehearse(
         bench = _workbench(inventory, store, transaction, tools, ISSUED_HERE)
         _stage(plan, bench, frozenset())
         _look_again(bench, frozenset())
+        # Without a commit: leaving the transaction discards everything.
         inspect(bench.staging.view)
 
 

@@ -57,6 +57,7 @@ def readable(case: Case) -> Finding | None:
     fault = case.observed.certificate_fault
     if fault is None:
         return None
+    # It cannot be made here: the node has to ask for it first.
     if fault.kind is FaultKind.MISSING and case.desired.key_is_elsewhere:
         return Finding(
             reason=Reason.AWAITS_REQUEST,
@@ -78,6 +79,7 @@ def key_readable(case: Case) -> Finding | None:
 def key_matches(case: Case) -> Finding | None:
     """Whether the private key belongs to the certificate."""
     certificate, public_key = case.observed.certificate, case.observed.public_key
+    # What cannot be read has a finding of its own.
     if certificate is None or public_key is None or case.desired.key_is_elsewhere:
         return None
     key = certificate.public_key()

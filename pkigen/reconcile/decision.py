@@ -68,6 +68,7 @@ def _meanwhile(findings: tuple[Finding, ...], signer: Signer, around: Finding | 
     # Whoever waits for a signature still gets right modes, and the right server in the kubeconfig.
     if around is not None:
         return Decision(kind=Rewrite, causes=(around,), findings=(*findings, around))
+    # A CA that is there is kept whatever was found: replacing it is a rotation.
     if not findings or signer is Signer.NOBODY:
         return Decision(kind=Keep, causes=(), findings=findings)
     if signer is Signer.OFFLINE:

@@ -48,10 +48,12 @@ def flag_change(path: str, old: bytes, new: bytes) -> FlagChange | None:
     if after in {before, ""}:
         return None
     if kind in _ETCD:
+        # A member that is new has no address that its peers know.
         if not before:
             return None
         detail = f"{path}: the peer URLs of the etcd member change from {before} to {after}"
         return FlagChange(reason=Reason.MEMBER_MOVES, detail=detail)
+    # It verified them already, by whichever file.
     if before:
         return None
     detail = f"{path}: the API server begins to verify kubelets (--{flag})"

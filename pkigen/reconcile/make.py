@@ -354,6 +354,7 @@ def secret(item: DesiredSecret, action: Action, bench: Workbench) -> None:
     if action.reason is Reason.MODE:
         bench.staging.set_modes({item.path: layout.SECRET_MODE})
         return
+    # In base64, as an EncryptionConfiguration has keys.
     bench.staging.stage_private(item.path, base64.b64encode(bench.tools.entropy(item.size)))
     bench.record(Event.KEY_MADE, item.id, action, {})
 
@@ -394,6 +395,7 @@ def _signed(item: DesiredToken, bench: Workbench) -> str:
         account=item.account,
         uid=item.uid,
         audiences=item.audiences,
+        # Tokens count whole seconds.
         not_before=bench.tools.now.replace(microsecond=0),
         validity=item.validity,
     )

@@ -162,6 +162,7 @@ def make_plan(
         AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
         PkigenError: A CA would be made beside one that lies there under a name that is not read.
     """
+    # As it is after the moves: a promoted generation is looked for where it will be.
     moved = MovedView(tree, moves)
     if is_encrypted(moved):
         require_no_ca_keys_on_nodes(inventory)

@@ -49,6 +49,7 @@ def ids_of(inventory: Inventory, name: str) -> tuple[str, ...]:
         raise UsageError(
             f"there is no certificate {name!r} in this cluster", hint=_what_was_meant(inventory, name)
         )
+    # `ca-next` and the like, which exist only while a rotation is in progress.
     if any(certificates[identifier].issuer is None and identifier not in AUTHORITIES for identifier in found):
         raise UsageError(
             f"{name} is a CA of a rotation in progress", hint="finish the rotation, or roll it back"
@@ -107,6 +108,7 @@ def require_renewable(planner: Planner, reader: Reader, ids: Collection[str], *,
             hint="renew the other certificates afterwards",
         )
     inventory = planner.inventory
+    # Also those that have ended: these are what is to be renewed.
     authorities, _ = look_at_all(reader, inventory, now=planner.now)
     for ca in (ca for ca in authorities if ca_id(ca) in ids):
         name = ca.certificate_name

@@ -57,6 +57,7 @@ def _start_commands(step: Restart, runtime: Runtime) -> tuple[str, ...]:
             return ("systemctl daemon-reload", f"systemctl enable --now {step.component}")
         return ("systemctl enable --now kubelet",)  # which starts the static Pods
     if runtime is Runtime.SYSTEMD or step.component in {ComponentName.KUBELET, ComponentName.KUBE_PROXY}:
+        # Its unit is new then: a static Pod has run it until now.
         enabled = (f"systemctl enable {step.component}",) if step.removes else ()
         return ("systemctl daemon-reload", *enabled, f"systemctl restart {step.component}")
     return _recreated(step.component)

@@ -306,6 +306,7 @@ def _outdated_credentials(inventory: Inventory, changes: Iterable[Action]) -> di
 def own_kubelet_certificate(cluster: ClusterSpec, node: Node) -> str | None:
     """Where a kubelet keeps the client certificate that it renews itself, if it does (`--cert-dir`)."""
     extra = (*cluster.spec.kubelet.extra_args, *node.kubelet_extra_args)
+    # A flag counts more than the configuration file.
     renews = last_value(extra, "rotate-certificates") or str(cluster.spec.kubelet.rotate_certificates)
     if renews.lower() not in _TRUE:
         return None

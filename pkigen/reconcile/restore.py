@@ -140,6 +140,7 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
         if entry.action is not BackupAction.CREATED:
             restore = Restore(path=path, backup=origin.id, sha256=entry.sha256, is_back=not is_there)
             restores.append(replace(restore, asks=_asked(store, restore)))
+        # Otherwise one of these changes has made it, and a later one has removed it again.
         elif is_there:
             removes.append(path)
     return Rollback(

@@ -60,6 +60,7 @@ def _is_due(inventory: Inventory, reader: Reader, ca: CA, now: datetime) -> bool
     location = ca_location(ca)
     certificate = observe_certificate(reader, location).certificate
     wanted = inventory.certificates[ca_id(ca)]
+    # One that is missing is made, and not renewed.
     if certificate is None or now < certificate.not_valid_after_utc - wanted.renew_before:
         return False
     ended = now >= certificate.not_valid_after_utc

@@ -108,6 +108,7 @@ class Staging:
             self._vault.open(path, data)
         for path, wanted in self._vault.files({digest(data) for data in present.values()}).items():
             before = read_file(self._store, path, limit=LARGEST_RECORD)
+            # Only if it differs: every file that is written leaves an older one in the backup.
             if isinstance(before, Fault) or before.data != wanted:
                 self.stage(path, layout.SECRET_MODE, wanted)
 

@@ -235,6 +235,7 @@ class FileSurvey:
         if isinstance(observed, Fault):
             kind = Create if observed.kind is FaultKind.MISSING else Rewrite
             return _changed(item, kind, fault_finding(observed))
+        # What cannot be known yet changes with this plan.
         if wanted is None or wanted != observed.sha256:
             detail = f"{item.path} {difference}"
             return _rewritten(item, Finding(reason=Reason.CONTENT_CHANGED, detail=detail))

@@ -93,6 +93,7 @@ def _signature(token: Token, key: bytes | None) -> Iterator[Finding]:
 
 def _content(desired: DesiredToken, token: Token) -> Iterator[Finding]:
     """Whether it is for this account, issuer and audience."""
+    # With its UID: an account that was deleted and made again has another, and the API server compares it.
     account = {"name": desired.account, "uid": desired.uid}
     wanted: dict[str, object] = {
         "iss": desired.issuer,

@@ -222,9 +222,11 @@ class _Verification:
         except UnreadableError as error:
             if is_ours:
                 yield Observation(subject=path, reason=Reason.UNREADABLE, detail=f"{path} {error.reason}")
+        # Nothing is concluded from what cannot be read; `verify` must not call it right.
         except RefusedError:
             if is_ours:
                 raise
+        # Gone since it was listed, or of a name that no path here has.
         except (MissingError, UnsafePathError):
             return
         else:

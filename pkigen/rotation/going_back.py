@@ -111,6 +111,7 @@ def _dropped_keys(case: _RollbackCase) -> Iterator[str]:
         # It does not rotate: nodes pin it, so it has no place of its own among the generations.
         if path == BUNDLE_KEY_PATH:
             yield f"it takes away {path}: nodes that trust it refuse bundles of another key"
+        # The chain above a CA, or a file that does not rotate.
         if path not in _PLACES:
             continue
         identifier, slot = _PLACES[path]

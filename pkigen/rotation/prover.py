@@ -84,6 +84,7 @@ def prove(old: State, new: State, *, now: datetime) -> Proof:
     for kind, verdicts in prover.groups():
         count += 1
         number += len(verdicts)
+        # The four cases, and behind them the number of edges.
         row = rows.setdefault(kind, [0] * (len(CASES) + 1))
         row[-1] += 1
         for case, verdict in enumerate(verdicts):
@@ -332,6 +333,7 @@ class _Prover:
     def _tokens(self) -> Iterator[_Group]:
         """Every signer of tokens against every API server: a token is presented to whichever is reached."""
         for signer in self._cluster.control_plane:
+            # Both sign: API servers for `TokenRequest`, controller managers for token Secrets.
             for component, flag in (
                 ("kube-apiserver", "service-account-signing-key-file"),
                 ("kube-controller-manager", "service-account-private-key-file"),

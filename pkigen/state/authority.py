@@ -164,6 +164,7 @@ def _load_generation(
     """
     location = ca_location(ca, slot)
     observed = observe_certificate(reader, location)
+    # What is here can be taken from here, whatever the spec says of it.
     if keys is CAKeys.OFFLINE and _is_there(observed.key_fault):
         raise AuthorityError(
             f"{location.key} exists, but the spec keeps the CA keys at the offline authority",

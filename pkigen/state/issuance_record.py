@@ -127,6 +127,7 @@ def record(
     """
     contents = {path: data for path, (_, data) in (files or {}).items()}
     hidden = frozenset(removes)
+    # Most records change no key, and looking at all of them costs more than the line.
     changed = any(path.startswith(f"{layout.AUTHORITY}/") for path in (*contents, *hidden))
     # As it will be: the record must be true in the same instant as the change.
     authority = observe_authority(ChangedView(store, contents, hidden)) if changed else None

@@ -151,6 +151,7 @@ def observe_certificate(reader: Reader, location: Location) -> ObservedCertifica
             certificate_fault = _unreadable(location.certificate, parsed)
         else:
             certificates = parsed
+    # Otherwise its key is elsewhere for good, and none is looked for.
     if not isinstance(location, CertificateFile):
         content = read_file(reader, location.key)
         if isinstance(content, Fault):

@@ -109,6 +109,7 @@ def open_bundle(envelope: Envelope, unseal: Unseal, *, directory: str | None = N
     if not manifest.agrees_with(envelope.label):
         raise BundleError("the bundle's label and manifest differ")
     paths = (entry.path for entry in manifest.files)
+    # A kit goes into a PKI directory, every other bundle over a node's root.
     if manifest.kind is BundleKind.RESCUE:
         require_rescue(paths)
     else:

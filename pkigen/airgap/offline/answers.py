@@ -286,6 +286,7 @@ def earlier_answer(reader: Reader, requests: RequestSet, carried: bytes) -> byte
     digest = _answered(reader, requests.nonce)
     if digest is None:
         return None
+    # A nonce is random: two requests with one are no accident.
     if digest != hashlib.sha256(carried).hexdigest():
         raise BundleError(
             f"another request with the number {requests.nonce[:8]} was answered before", hint=_NOTHING_SIGNED

@@ -107,6 +107,7 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> tu
     directory = spec.certificates.directory
     flags: dict[str, str | list[str]] = {
         "advertise-address": str(node.advertise_address),
+        # kube-proxy and most network plugins run privileged Pods.
         "allow-privileged": "true",
         "client-ca-file": f"{directory}/ca.crt",
         # Keeps a kubelet to its own Node and the Pods bound to it.
@@ -235,6 +236,7 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> tuple[
         ),
         "key-file": f"{directory}/server.key",
         "listen-client-urls": f"{_url(localhost(node), ETCD_CLIENT_PORT)},{client_url(node)}",
+        # Plain HTTP on the loopback address: the kubelet's probes show no certificate.
         "listen-metrics-urls": _url(localhost(node), ETCD_METRICS_PORT, "http"),
         "listen-peer-urls": peer_url(node),
         "name": node.name,
@@ -263,6 +265,7 @@ def kubelet(cluster: ClusterSpec, node: Node) -> tuple[Flag, ...]:
     own = {arg.name for arg in node.kubelet_extra_args}
     # A node's own flag replaces every common one of that name, as an extra one replaces a default.
     extra = (*(arg for arg in common if arg.name not in own), *node.kubelet_extra_args)
+    # Certificates name the node as the spec does, whatever the host itself is called.
     defaults: dict[str, str | list[str]] = {"hostname-override": node.name}
     if node.addresses:
         defaults["node-ip"] = _node_ip(node)
