@@ -176,6 +176,7 @@ def of_entry(entry: NamedEntry, read: Callable[[Path], bytes | str], *, now: dat
 
 
 def _with(found: Credential, *, faults: tuple[str, ...], details: tuple[str, ...]) -> Credential:
+    """The same credential with other remarks."""
     return Credential(
         kind=found.kind,
         user=found.user,
@@ -198,6 +199,7 @@ def content(entry: NamedEntry, name: str, read: Callable[[Path], bytes | str]) -
 def _certificate(
     entry: NamedEntry, read: Callable[[Path], bytes | str]
 ) -> tuple[x509.Certificate | None, tuple[str, ...]]:
+    """The client certificate of a kubeconfig's user, and why there is none that can be read."""
     data = content(entry, "client-certificate", read)
     if data is None:
         return None, ()
@@ -266,7 +268,7 @@ def _uid(claims: dict[str, object]) -> object:
 
 
 def _is_for_clients(certificate: x509.Certificate) -> bool:
-    """Stricter than Go's checkChainForKeyUsage, which lets pass what lacks the extension."""
+    """Whether it is for clients: stricter than Go's checkChainForKeyUsage, which needs no usage."""
     extension = extension_of(certificate, x509.ExtendedKeyUsage)
     usages = set(extension.value) if extension is not None else set()
     return bool(usages & {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})

@@ -58,6 +58,7 @@ def lacking(failure: Cannot, inventory: Inventory | None) -> Iterator[str]:
 
 
 def _declared(failure: Cannot, user: User | IAMMapping, where: str, addon: str) -> Iterator[str]:
+    """What to do about a denial of somebody whom the spec knows: apply what it grants, or grant it."""
     if _is_given(user, failure):
         yield "the spec grants this permission, but its file was not applied, or was changed since"
         yield f"next: `kubectl apply -f {addon}`"
@@ -81,6 +82,7 @@ _OWN = {
 
 
 def _node(inventory: Inventory, name: str) -> Iterator[str]:
+    """What the Node authorizer denies has nothing to do with RBAC: it is the node's name, mostly."""
     node = name.removeprefix("system:node:")
     yield "the Node authorizer allows a kubelet only its own node and the Pods bound to it"
     if node not in {each.name for each in inventory.cluster.spec.nodes}:

@@ -328,6 +328,7 @@ def _wrong_usage(match: re.Match[str]) -> Failure:
 
 
 def _wrong_name(match: re.Match[str]) -> Failure:
+    """The name that was asked for, and those that the certificate has, as far as the message tells."""
     named = {key: value for key, value in match.groupdict().items() if value is not None}
     names = frozenset(filter(None, (each.strip() for each in named.pop("names", "").split(","))))
     said = None if "unsaid" in named else next(iter(named.values())).strip(".[]")
@@ -354,6 +355,7 @@ def _kubelet_cannot(match: re.Match[str]) -> Failure:
 
 
 def _unauthorized(match: re.Match[str]) -> Failure:
+    """Which of the API server's reasons stands around the message; `kubectl` shows none of them."""
     found = (why for why, pattern in _REFUSALS.items() if pattern.search(match.string))
     return Unauthorized(why=next(found, Refusal.UNKNOWN))
 

@@ -123,6 +123,7 @@ def flush() -> None:
 
 @contextmanager
 def _told() -> Iterator[None]:
+    """Turn failures of standard output into words; a reader who has gone away is no failure to tell of."""
     try:
         yield
     except BrokenPipeError:

@@ -102,13 +102,14 @@ def _must_ask(session: Session) -> bool:
 
 
 def _vault(session: Session, store: Store, locking: Locking | None) -> Vault:
+    """How a first run keeps private files: in a new vault where that is asked for, else as they are kept."""
     if locking is None or sealed_identity(store) is not None:
         return session.unlocking.vault(store)
     return SealedVault.new(locking.seal())
 
 
 def _require_kept(session: Session, locking: Locking | None) -> None:
-    """Who asks for an encrypted authority must not take an open one for it."""
+    """Refuse to take an open authority for the encrypted one that was asked for."""
     if locking is None:
         return
     with session.reading() as store:

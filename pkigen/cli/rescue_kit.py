@@ -60,6 +60,7 @@ def make_kit(
 
 
 def _templates(directory: Path | None) -> dict[str, bytes]:
+    """The overrides that a cluster is rendered with, by their path: without them, others are rendered."""
     if directory is None:
         return {}
     return {

@@ -156,17 +156,20 @@ def _moved_actions(before: object, now: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _moved_values(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    """Every value that is another than when the plan was saved."""
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
             yield f"{name}: {_change(before.get(name), now.get(name))}"
 
 
 def _digests(observed: object) -> dict[str, Any]:
+    """The digests of a saved plan, as far as they can be read."""
     entries = observed if isinstance(observed, list) else []
     return {str(each.get("name")): each.get("digest") for each in entries if isinstance(each, dict)}
 
 
 def _by_id(actions: object) -> dict[str, dict[str, Any]]:
+    """Actions by their id, without what changes with the clock alone; nothing of what is no action."""
     entries = actions if isinstance(actions, list) else []
     return {str(each.get("id")): _timeless(each) for each in entries if isinstance(each, dict)}
 

@@ -102,7 +102,11 @@ class Identity:
         return Recipient(str(self._key().to_public()))
 
     def open(self, sealed: bytes) -> bytes:
-        """What was closed for this identity."""
+        """What was closed for this identity.
+
+        Raises:
+            BundleError: It is sealed with a passphrase or to somebody else, or is damaged.
+        """
         # Asked first: the library would say no more than that no identity fits.
         if _header(sealed).is_for_passphrase:
             raise BundleError("it is sealed with a passphrase, not to an identity")
@@ -115,6 +119,7 @@ class Identity:
             ) from None
 
     def _key(self) -> pyrage.x25519.Identity:
+        """The library's form; raises `UsageError`, which never quotes it, where the checksum is wrong."""
         try:
             return pyrage.x25519.Identity.from_str(self.text)
         except pyrage.IdentityError:
@@ -137,7 +142,11 @@ class Passphrase:
         return age_scrypt.encrypt(data, self.text)
 
     def open(self, sealed: bytes) -> bytes:
-        """What was closed with this passphrase."""
+        """What was closed with this passphrase.
+
+        Raises:
+            BundleError: It is sealed to an identity, with another passphrase, or is damaged.
+        """
         if not _header(sealed).is_for_passphrase:
             raise BundleError("it is sealed to an identity, not with a passphrase")
         try:
@@ -160,6 +169,7 @@ def is_passphrase_sealed(sealed: bytes) -> bool:
 
 
 def _header(sealed: bytes) -> Header:
+    """The header, read before any library sees the file; raises `BundleError` for one not accepted."""
     try:
         return read_header(sealed)
     except HeaderError as error:
@@ -167,6 +177,7 @@ def _header(sealed: bytes) -> Header:
 
 
 def _unfit(error: HeaderError) -> BundleError:
+    """A refusal before anything was computed: what the header asks for may cost a lot."""
     return BundleError(
         f"{error}", hint="it was changed on the way, or pkigen has not made it; nothing was computed from it"
     )

@@ -167,7 +167,7 @@ def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def _unfit_leaf(leaf: x509.Certificate, usage: ObjectIdentifier, now: datetime) -> str | None:
-    """As `path_verifier` asks of a leaf."""
+    """Why a leaf is refused by itself, as `path_verifier` would; None where it is not."""
     constraints, key_usage = extension_of(leaf, x509.BasicConstraints), extension_of(leaf, x509.KeyUsage)
     usages = extension_of(leaf, x509.ExtendedKeyUsage)
     if constraints is not None and constraints.value.ca:
@@ -182,7 +182,7 @@ def _unfit_leaf(leaf: x509.Certificate, usage: ObjectIdentifier, now: datetime) 
 
 
 def _misnamed(leaf: x509.Certificate, name: str) -> str | None:
-    """RFC 9525 6.3 and 6.4: addresses as addresses, and `*` for the whole first label."""
+    """Why a leaf is not for a name: addresses are no names, `*` is one label (RFC 9525 6.3 and 6.4)."""
     try:
         address = ip_address(name)
     except ValueError:
@@ -211,6 +211,7 @@ def _unfit_ca(ca: x509.Certificate, below: _Path, usage: ObjectIdentifier) -> st
         return "the issuer is not a CA"
     if key_usage is not None and not key_usage.value.key_cert_sign:
         return "the issuer may not sign certificates"
+    # CAs that are issued to themselves do not count (RFC 5280 4.2.1.9).
     limit = constraints.value.path_length
     if limit is not None and sum(not is_self_issued(each) for each in below[1:]) > limit:
         return "there are more CAs below the issuer than its pathLenConstraint allows"
@@ -220,6 +221,7 @@ def _unfit_ca(ca: x509.Certificate, below: _Path, usage: ObjectIdentifier) -> st
 
 
 def _unhandled(certificate: x509.Certificate) -> str | None:
+    """Why a certificate of the path is refused whatever else it says; None where Go handles all of it."""
     name = unhandled_critical(certificate)
     return name and f"a certificate of the path has the critical extension {name}, which Go does not handle"
 
@@ -230,14 +232,14 @@ def _may_be_used(certificate: x509.Certificate, usage: ObjectIdentifier) -> bool
 
 
 def _out_of_time(certificate: x509.Certificate, now: datetime) -> str | None:
-    """Both bounds included: a certificate is valid up to and with its notAfter (RFC 5280 4.1.2.5)."""
+    """Why a certificate is not valid now; its notAfter still is (RFC 5280 4.1.2.5)."""
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         return OUT_OF_TIME
     return None
 
 
 def _not_permitted(ca: x509.Certificate, below: _Path) -> str | None:
-    """Every name of every certificate below a CA against its constraints (RFC 5280 4.2.1.10)."""
+    """Why a CA's constraints forbid a name below it (RFC 5280 4.2.1.10); None where none is forbidden."""
     names = (name for each in below for name in (*_dns_names(each), *_addresses(each)))
     return next((fault for name in names if (fault := _outside(ca, name)) is not None), None)
 
@@ -268,7 +270,10 @@ def _covers(subtree: _Subtree, name: str | IPv4Address | IPv6Address, *, excludi
 
 
 def _holds(subtree: str, name: str, *, excluding: bool) -> bool:
-    """By labels from the right; a leading dot wants one label more (Go's matchDomainConstraint)."""
+    """Whether a DNS name is in a subtree, by labels from the right (Go's matchDomainConstraint).
+
+    A leading dot wants one label more.
+    """
     # An empty subtree holds every DNS name.
     if not subtree:
         return True
@@ -285,11 +290,13 @@ def _has_leading_dot(subtree: _Subtree) -> bool:
 
 
 def _permitted(certificate: x509.Certificate) -> Sequence[_Subtree]:
+    """The names that a CA may sign for; empty where nothing limits them."""
     constraints = extension_of(certificate, x509.NameConstraints)
     return () if constraints is None else constraints.value.permitted_subtrees or ()
 
 
 def _excluded(certificate: x509.Certificate) -> Sequence[_Subtree]:
+    """The names that a CA must not sign for."""
     constraints = extension_of(certificate, x509.NameConstraints)
     return () if constraints is None else constraints.value.excluded_subtrees or ()
 

@@ -111,6 +111,7 @@ class CommandLines:
         )
 
     def _make(self, component: ComponentName, node: Node) -> EffectiveFlags:
+        """The flags of one component, and what of the host its Pod sees."""
         cluster, inventory = self._cluster, self._inventory
         match component:
             case ComponentName.API_SERVER:
@@ -166,6 +167,7 @@ class CommandLines:
         return replace(line, flags=(), settings={"config-file": configuration}) if configuration else line
 
     def _of_kubelet(self, node: Node) -> EffectiveFlags:
+        """A kubelet's flags, and the settings of the configuration file that they name."""
         # Where the unit is the package's, it names the same two files first (10-kubeadm.conf).
         flags = rendered.kubelet_of_systemd(self._cluster, node)
         plain = EffectiveFlags(component=ComponentName.KUBELET, node=node, flags=flags)
@@ -178,13 +180,16 @@ class CommandLines:
         )
 
     def _settings(self, path: str) -> Mapping[str, str]:
+        """What a kubelet's configuration says, in the tree or as it would be rendered."""
         text = self._read(path) if self._read is not None else None
         found = read_back.kubelet_settings(text) if text is not None else None
+        # What the tree has counts; without one, what pkigen would render.
         if found is not None:
             return found
         return self._rendered_settings() if path in self._inventory.paths else {}
 
     def _rendered_settings(self) -> Mapping[str, str]:
+        """The settings of pkigen's own configuration, the same on every node."""
         configuration = nodes.kubelet_configuration(self._cluster, self._cluster.spec.nodes[0])
         return {
             "client-ca-file": configuration.client_ca_file,

@@ -189,6 +189,7 @@ def _is_other_key(line: EffectiveFlags, flag: str, keys: Mapping[str, str]) -> b
 
 
 def _nodes_with(component: ComponentName, cluster: ClusterSpec) -> Iterable[Node]:
+    """The nodes that run a component, in an order that does not depend on the spec."""
     match component:
         case ComponentName.ETCD:
             return cluster.etcd_members
@@ -201,6 +202,7 @@ def _nodes_with(component: ComponentName, cluster: ClusterSpec) -> Iterable[Node
 def _references(
     line: EffectiveFlags, flag: str, use: Use, owner: str, cluster: ClusterSpec
 ) -> Iterator[FileReference]:
+    """What one flag of one component names, file by file."""
     is_server = use is Use.SERVER
     for named in _strangers(line, flag, cluster) if is_server else _files(line, flag, use):
         yield FileReference(
@@ -219,6 +221,7 @@ def https_urls(text: str) -> Iterator[SplitResult]:
     for each in text.split(","):
         try:
             url = urlsplit(each.strip())
+            # `urlsplit` looks at the port only when it is asked for.
             port = url.port  # a ValueError where it is none
         except ValueError:
             continue
@@ -251,6 +254,7 @@ def _strangers(line: EffectiveFlags, flag: str, cluster: ClusterSpec) -> tuple[s
 
 
 def _files(line: EffectiveFlags, flag: str, use: Use) -> tuple[str, ...]:
+    """The files that a flag names: all where it may be repeated, else the last, and SNI pairs."""
     given = line.values(flag) if use is Use.TOKEN_KEYS else (line.value(flag),)
     pairs = sni_pairs(line) if flag == "tls-cert-file" else ()
     return tuple(filter(None, (*given, *(pair.certificate for pair in pairs))))
@@ -277,6 +281,7 @@ def foreign_files(inventory: Inventory, read: ReadText | None = None) -> tuple[F
     return tuple(each for each in file_references(inventory, lines) if each.path not in inventory.paths)
 
 
+# How many nodes a sentence names before it only counts them.
 _NAMED = 3
 
 

@@ -102,6 +102,7 @@ def _created(plan: Plan) -> Iterator[str]:
 
 
 def _meant(path: str) -> Iterator[str]:
+    """The name under which pkigen would read a file, by the ending that other tools give it."""
     for ending, name in _READ_AS:
         if path.endswith(ending):
             meant = path.removesuffix(ending) + name

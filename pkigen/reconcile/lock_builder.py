@@ -33,6 +33,8 @@ class LockBuilder:
         if surveyed.action.reason is Reason.AWAITS_REQUEST:
             return  # nothing is there yet
         for path in surveyed.action.paths:
+            # Every path is listed, for removal when the spec no longer asks for
+            # it; digests of public files only.
             self._files.setdefault(path, {})
         match item:
             case DesiredCertificate() if surveyed.observed is not None and surveyed.observed.certificate:
@@ -57,6 +59,7 @@ class LockBuilder:
             "apiVersion": FORMAT,
             "kind": "Lock",
             "cluster": self.inventory.cluster.name,
+            # So that later commands need no spec file, and a change of the spec alone is seen.
             "spec": spec_facts(self.inventory.cluster),
             **_templates(self.templates),
             **_rotations(self.inventory),

@@ -93,6 +93,8 @@ class Planner:
         known, lock = self.inventory, read_lock(tree)
         rotations, etcd = observe_rotations(tree), known.etcd
         if lock is not None:
+            # Who founded etcd is known from the past only: a member that comes
+            # later joins, and is admitted first.
             etcd = lock.etcd.grown([member.name for member in known.cluster.etcd_members])
         if (rotations, etcd) == (known.rotations, known.etcd):
             return self
@@ -131,6 +133,7 @@ class Planner:
             tree,
             self.renderer,
             now=self.now,
+            # Without a lock file nothing is known to be pkigen's, and so nothing is removed.
             owned=lock.paths if lock is not None else frozenset(),
             selection=selection,
             moves=moves,
@@ -165,6 +168,7 @@ def make_plan(
         AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
         PkigenError: A CA would be made beside one that lies there under a name that is not read.
     """
+    # As it is after the moves: a promoted generation is looked for where it will be.
     moved = MovedView(tree, moves)
     if is_encrypted(moved):
         require_no_ca_keys_on_nodes(inventory)
@@ -298,6 +302,7 @@ def _lock_file(reader: Reader, lock: LockBuilder, authority: AuthorityComparison
         kind: type[Action] = Create if found.kind is FaultKind.MISSING else Rewrite
         reason = Reason.MISSING if found.kind is FaultKind.MISSING else Reason.UNREADABLE
         detail = f"{found.path} {found.message}"
+    # A new successor is recorded with the step that takes it up.
     elif any(change.difference is not AuthorityDifference.NEW for change in authority.changes):
         kind, reason = Rewrite, Reason.CONTENT_CHANGED
         detail = f"{layout.LOCK_FILE} or the ledger records another authority"
@@ -317,6 +322,7 @@ def _digest(content: bytes) -> bytes:
 
 
 def _why_unwanted(path: str, node: str | None, cluster: ClusterSpec) -> str:
+    """Why a file goes, for whoever reviews it: a CA's key goes from nodes and stays in the authority."""
     keys = {pki_path(cluster, node, f"{ca}.key"): ca for ca in CA} if node is not None else {}
     if path not in keys or cluster.spec.certificates.ca_keys is CAKeys.OFFLINE:
         return "it is no longer in the spec"
@@ -330,6 +336,7 @@ def removals(inventory: Inventory, existing: Iterable[str], owned: frozenset[str
     Files of other origin in the trees of present nodes are not touched.
     """
     nodes = {node.name for node in inventory.cluster.spec.nodes}
+    # By node, so that a plan says once that a node goes, and not for each of its files.
     gone: dict[str, list[str]] = {}
     for path in existing:
         if path in inventory.paths:
@@ -338,6 +345,7 @@ def removals(inventory: Inventory, existing: Iterable[str], owned: frozenset[str
         node = rest.partition("/")[0] if top == layout.NODES and "/" in rest else None
         if node is not None and node not in nodes:
             gone.setdefault(node, []).append(path)
+        # What pkigen did not write is not pkigen's to remove, wherever it lies.
         elif path in owned:
             yield Remove(
                 id=path,

@@ -137,6 +137,8 @@ def verify(inventory: Inventory, store: Store, renderer: Renderer, *, now: datet
 
 
 class _Verification:
+    """One pass over the tree; `objects` and `edges` count what was looked at."""
+
     def __init__(self, inventory: Inventory, store: Store, renderer: Renderer, now: datetime) -> None:
         self._inventory = inventory
         self._store = store
@@ -148,6 +150,7 @@ class _Verification:
         self._keys: dict[bytes, str] = {}
         self._awaited: dict[str, str] = {}
         self._references = foreign_files(inventory, self._text)
+        # A file with a private key stays unexpected, whichever flag names it.
         self._foreign = {each.path for each in self._references if each.use not in SECRET_USES}
         self._unknown = {each.path for each in self._references if self._text(each.path) is None}
         # Edges share certificates and bundles, and follow one another by node.
@@ -224,6 +227,7 @@ class _Verification:
                 return
         if key is None:
             return
+        # By a digest of the public half: it is short, and memory holds one for every object of the cluster.
         owner = self._keys.setdefault(hashlib.sha256(key).digest(), surveyed.action.id)
         if owner != surveyed.action.id:
             yield Observation(
@@ -244,6 +248,7 @@ class _Verification:
                 yield from self._stranger(path)
 
     def _stranger(self, path: str) -> Iterator[Observation]:
+        """What is wrong with a file that nobody asked for."""
         # What else people keep beside our trees is their affair.
         is_ours = path.partition("/")[0] in _OWN_TREES
         try:
@@ -251,9 +256,11 @@ class _Verification:
         except UnreadableError as error:
             if is_ours:
                 yield Observation(subject=path, reason=Reason.UNREADABLE, detail=f"{path} {error.reason}")
+        # Nothing is concluded from what cannot be read; `verify` must not call it right.
         except RefusedError:
             if is_ours:
                 raise
+        # Gone since it was listed, or of a name that no path here has.
         except (MissingError, UnsafePathError):
             return
         else:
@@ -285,12 +292,15 @@ class _Verification:
     # -- records --------------------------------------------------------------------------------------
 
     def _records(self, lock: LockBuilder) -> Iterator[Observation]:
+        """Whether lock file, ledger and authority agree with the tree and with one another."""
         known = read_lock(self._store)
         if known is None:
             yield _of_lock_file(Reason.MISSING, "is missing or cannot be understood")
         yield from self._ledger(known.ledger if known is not None else None)
         if known is not None:
             written = self._store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
+            # With its own word for the ledger and the authority: these two are
+            # compared below, each by itself.
             if written != lock.encode(known.ledger, known.authority):
                 yield _of_lock_file(Reason.CONTENT_CHANGED, "does not describe this tree")
         for change in compare_authority(self._store).alarms:
@@ -307,6 +317,7 @@ class _Verification:
         except UnreadableError as error:
             yield _of_ledger(Reason.UNREADABLE, f"{layout.LEDGER_FILE} {error.reason}")
             return
+        # Stricter is fine; what matters is whom it lets in.
         if file.mode & ~layout.SECRET_MODE:
             yield _of_ledger(
                 Reason.MODE,
@@ -320,6 +331,7 @@ class _Verification:
     # -- edges ----------------------------------------------------------------------------------------
 
     def _edges(self) -> Iterator[Observation]:
+        """Every connection whose two ends do not trust each other, and what cannot be judged."""
         unknown = [each for each in self._references if each.path in self._unknown]
         for sentence in not_judged(unknown):
             yield Observation(
@@ -370,6 +382,7 @@ class _Verification:
         return any(is_withheld(self._tree, path) for path in (trust, item.file if item else identifier))
 
     def _read_chain(self, identifier: str) -> Sequence[x509.Certificate] | str:
+        """A certificate and what is sent with it, or why there is none."""
         item = self._inventory.certificates.get(identifier)
         observed = (
             observe_presented(self._tree, identifier)  # what a flag names may be any file
@@ -405,6 +418,7 @@ def _of_authorities(
 def _of_stranger(path: str, data: bytes) -> Iterator[Observation]:
     """What is wrong with a file that is not of the inventory, going by what it holds and where it lies."""
     tree = path.partition("/")[0]
+    # By what it holds, whatever it is called.
     if b"PRIVATE KEY" in data or b"client-key-data" in data:
         yield Observation(
             subject=path,
@@ -428,4 +442,5 @@ def _of_lock_file(reason: Reason, what: str) -> Observation:
 def _of_ledger(
     reason: Reason | Anomaly, detail: str, severity: ObservationSeverity = ObservationSeverity.FINDING
 ) -> Observation:
+    """An observation about the ledger."""
     return Observation(subject=layout.LEDGER_FILE, reason=reason, detail=detail, severity=severity)

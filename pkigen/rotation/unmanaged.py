@@ -45,6 +45,8 @@ def unmanaged(
 
 
 class _Unmanaged:
+    """The flags of the spec's own, compared with what a rotation changes."""
+
     def __init__(self, inventory: Inventory, reader: Reader, step: RotationStep) -> None:
         self._inventory = inventory
         self._reader = reader
@@ -60,6 +62,7 @@ class _Unmanaged:
                 yield _refusal(each, _NEVER_FIT[each.use])
             elif each.path not in self._items and self._text(each.path) is None:
                 yield _refusal(each, "which pkigen does not manage: it would not rotate with the rest")
+        # Only before anything is distributed: at a later step the nodes trust the next generation, or not.
         if self._step is RotationStep.PREPARE:
             yield from self._left_behind(references)
             if SA in identifiers:
@@ -85,6 +88,7 @@ class _Unmanaged:
                 )
 
     def _accepts_next(self, reference: FileReference) -> bool:
+        """Whether a file of token keys is the next one, or a file of the operator's own that holds it."""
         match self._items.get(reference.path):
             case DesiredCopy(material=MaterialKind.SA_PUBLIC_KEY, slot=slot):
                 return slot is Slot.NEXT
@@ -95,6 +99,7 @@ class _Unmanaged:
                 return False
 
     def _public(self, path: str) -> bytes | None:
+        """The public key in a file of the tree; None where there is none."""
         text = self._text(path)
         try:
             return public_der(load_public(text)) if text is not None else None
@@ -108,6 +113,8 @@ class _Unmanaged:
             case Use.TRUST | Use.KUBECONFIG:
                 return self._trusts_next(reference) if item is None else _is_trust_of(item, reference.owner)
             case Use.SIGNER:
+                # The controller manager stops at start if the file holds two
+                # certificates (`signer/ca_provider.go`).
                 return item is None or _is_copy(item, MaterialKind.SIGNING_CERTIFICATE)
             case Use.SECRETS:
                 return isinstance(item, DesiredFile) and item.kind is FileKind.ENCRYPTION_CONFIGURATION
@@ -140,10 +147,12 @@ _NEVER_FIT = {
 
 
 def _is_copy(item: Desired, material: MaterialKind) -> bool:
+    """Whether pkigen makes this file as a copy of that kind."""
     return isinstance(item, DesiredCopy) and item.material is material
 
 
 def _is_trust_of(item: Desired, owner: str) -> bool:
+    """Whether pkigen makes this file so that it holds every generation of a CA that is trusted."""
     match item:
         case DesiredKubeconfig(trust=ca):
             return ca_id(ca) == owner
@@ -158,6 +167,7 @@ def _refusal(reference: FileReference, why: str) -> RotationError:
 
 
 def _way_out(reference: FileReference) -> str:
+    """What an operator can do: give the flag up, or bring the next generation himself."""
     if reference.use is Use.CONFIGURATION:
         return f"take {reference.flag} out of extraArgs, or out of extraEnvs, and `pkigen apply`"
     if reference.use is Use.OTHER_KEY:

@@ -69,6 +69,7 @@ _ENDPOINT_URL: Final = r"https?://([^/?#@\s]+)/?"
 
 
 def _text(value: object, what: str) -> str:
+    """The text of a value; `ValueError` where YAML has read it as something else."""
     if not isinstance(value, str):
         msg = f"must be {what}, in quotes where YAML would read it as something else"
         raise ValueError(msg)  # noqa: TRY004 -- pydantic gathers ValueErrors
@@ -227,6 +228,7 @@ def parse_address(value: object) -> IPAddress:
 
 
 def _is_address(text: str) -> bool:
+    """Whether this is an IPv4 address in its usual form."""
     try:
         IPv4Address(text)
     except ValueError:

@@ -59,9 +59,11 @@ def ledger_update(
     if known is None:
         return None
     existing = read_ledger(store)
+    # Before the new line, which would otherwise give a ledger that was cut off a good end again.
     gap = mismatch(existing, known.ledger)
     lock = store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
     entries = [*([gap] if gap else []), entry]
+    # The lock's digest leaves out where the ledger ends, or neither could be written before the other.
     if authority is not None:
         lock = with_authority(lock, authority)
         entries.append(recorded_entry(lock_digest(lock), authority))
@@ -125,7 +127,9 @@ def record(
     """
     contents = {path: data for path, (_, data) in (files or {}).items()}
     hidden = frozenset(removes)
+    # Most records change no key, and looking at all of them costs more than the line.
     changed = any(path.startswith(f"{layout.AUTHORITY}/") for path in (*contents, *hidden))
+    # As it will be: the record must be true in the same instant as the change.
     authority = observe_authority(ChangedView(store, contents, hidden)) if changed else None
     update = ledger_update(store, entry, now=now, authority=authority)
     if update is None:
@@ -138,5 +142,6 @@ def record(
             transaction.stage(path, mode=mode, content=content)
         for path in hidden:
             transaction.remove(path)
+        # Without files a rollback has nothing to put back, and the ledger never goes back.
         update.stage(transaction, lock_in_backup=bool(files))
         transaction.commit(keep_backups=keep_backups)

@@ -70,6 +70,7 @@ class MovedView(View):
         super().__init__(beneath)
         self._tree = beneath
         self._sources = {move.target: move.source for move in moves if move.target is not None}
+        # A source that is also a target is not gone: a promotion moves one generation to where another was.
         self._gone = {move.source for move in moves} - self._sources.keys()
 
     def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
@@ -157,6 +158,7 @@ class StagedView(View):
 
     def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
         """Read the file that will stand at `path`."""
+        # First: what is removed may have been staged before.
         if path in self._hidden:
             raise _missing(path)
         if path in self._staged:
@@ -229,8 +231,10 @@ def _group(path: str) -> str:
 
 
 def _missing(path: str) -> MissingError:
+    """What the store says of a missing file, so that no reader has to tell a view from the store."""
     return MissingError(f"{path} is missing")
 
 
 def _in_memory(data: bytes) -> FileContent:
+    """A file that is on no disk yet, with the owner and the strictest mode that it could have."""
     return FileContent(data=data, mode=layout.SECRET_MODE, size=len(data), uid=0, gid=0, links=1)

@@ -184,12 +184,13 @@ def require_timely(requests: RequestSet, *, newest: str | None, now: datetime, a
 
 
 def _require_label(envelope: Envelope, label: Label) -> None:
-    """The label is read before the content and acted on: it must not say anything else."""
+    """Refuse a label that says anything else than the content: it was read before, and acted on."""
     if envelope.label != label:
         raise BundleError("its label and content differ")
 
 
 def _encode_requests(requests: RequestSet) -> bytes:
+    """The one form of a set of requests."""
     return json_text(
         {
             "purpose": requests.purpose,
@@ -201,6 +202,7 @@ def _encode_requests(requests: RequestSet) -> bytes:
 
 
 def _encode_answers(answers: AnswerSet) -> bytes:
+    """The one form of a set of certificates."""
     return json_text(
         {
             **_head_fields(answers),
@@ -223,6 +225,7 @@ def _listed(pems: tuple[tuple[str, bytes], ...], what: str) -> list[dict[str, st
 
 
 def _requests(content: dict[str, Any]) -> RequestSet:
+    """Read a set of requests; `ValueError`, `TypeError` or `KeyError` where it is none."""
     recipient = content["recipient"]
     return RequestSet(
         **_read_head(content),
@@ -233,6 +236,7 @@ def _requests(content: dict[str, Any]) -> RequestSet:
 
 
 def _answers(content: dict[str, Any]) -> AnswerSet:
+    """Read a set of certificates, likewise."""
     return AnswerSet(
         **_read_head(content),
         certificates=_by_id(content["certificates"], "certificate", _LARGEST_CHAIN),
@@ -240,6 +244,7 @@ def _answers(content: dict[str, Any]) -> AnswerSet:
 
 
 def _read_head(content: dict[str, Any]) -> dict[str, Any]:
+    """The fields that both have."""
     return {
         "cluster": cluster_name_of(content["cluster"]),
         "origin": cluster_name_of(content["origin"]),
@@ -249,7 +254,7 @@ def _read_head(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _by_id(content: list[dict[str, Any]], what: str, limit: int) -> tuple[tuple[str, bytes], ...]:
-    """PEM texts by id, each id once and in order: there is one way to write a set."""
+    """PEM texts by id, each once and in order, the one way to write a set; `ValueError` for others."""
     found = tuple((plain_text(each["id"]), _pem(each[what], limit)) for each in content)
     identifiers = [identifier for identifier, _ in found]
     if len(found) > MOST_REQUESTS or identifiers != sorted(set(identifiers)):

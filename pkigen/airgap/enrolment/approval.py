@@ -107,7 +107,7 @@ class Pins:
         return cls(alone=alone, by_node=said)
 
     def of(self, node: str) -> str | None:
-        """What was said about a node."""
+        """What was said about a node; None where nothing was."""
         return self.by_node.get(node, self.alone)
 
 
@@ -152,6 +152,7 @@ def admit(data: bytes, inventory: Inventory, known: Approvals, *, pins: Pins, no
         UsageError: The spec does not leave this node's keys to the node.
     """
     # Whose signature it must be depends on the node that the signed label names.
+    # Any signer so far: nothing that the file says is acted on before the signer is compared below.
     envelope = open_envelope(data, kind=BundleKind.REQUEST, pin=None)
     label, cluster = envelope.label, inventory.cluster
     if label.cluster != cluster.name:
@@ -223,6 +224,7 @@ def admit_all(
         try:
             petition = admit(data, inventory, known, pins=pins, now=now)
         except (BundleError, UsageError) as error:
+            # One by itself is refused with its own words and hint.
             if len(carried) == 1:
                 raise
             refusals.append(f"{file}: {error}")
@@ -239,7 +241,10 @@ def admit_all(
 
 
 def _recipient(requests: RequestSet, inventory: Inventory) -> str:
-    """The spec decides where it names one: else whoever has the medium could have it sealed for himself."""
+    """Whom the answer is sealed to; refuse another recipient than the spec names for the node.
+
+    Whoever has the medium could otherwise have the answer sealed for himself.
+    """
     node = next(each for each in inventory.cluster.spec.nodes if each.name == requests.origin)
     if requests.recipient is None:
         raise BundleError("it names no recipient for the answer", hint=_UNCHANGED)
@@ -275,6 +280,7 @@ def review_petitions(
         reviewed = review_all(asked, wanted(inventory, petition.node), known)
         deviations.extend(reviewed.deviations)
         for identifier, key in reviewed.keys.items():
+            # Known from here on: the next node's request must not bring the same key.
             keys[identifier] = key
             known.setdefault(spki_fingerprint(public_der(key)), identifier)
     if deviations:

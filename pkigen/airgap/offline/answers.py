@@ -106,6 +106,7 @@ def proposals(
             item=item,
             key=reviewed.keys[identifier],
             issuer=_issuer_name(authority, item),
+            # As it will be issued: what a person agrees to must be what is signed.
             until=min(
                 end_of_validity(now, item.validity),
                 authority.issuer_of(item).certificate.not_valid_after_utc,
@@ -142,6 +143,7 @@ def _keys_of_cas(authority: OfflineAuthority) -> dict[str, str]:
 
 
 def _answerable(inventory: Inventory, identifier: str) -> DesiredCertificate | None:
+    """The certificate that a request is for, if this side issues it."""
     item = inventory.certificates.get(identifier)
     if item is None or not inventory.is_signed_offline(item) or _is_kept_here(inventory, item):
         return None
@@ -149,7 +151,7 @@ def _answerable(inventory: Inventory, identifier: str) -> DesiredCertificate | N
 
 
 def _is_kept_here(inventory: Inventory, item: DesiredCertificate) -> bool:
-    """A CA whose key never leaves this side: a request for it would be for somebody else's key."""
+    """Whether a certificate is a CA's whose key never leaves this side: nobody else may ask for it."""
     return item.issuer is None and inventory.ca_keys is CAKeys.OFFLINE
 
 
@@ -166,6 +168,7 @@ def _strangers(asked: dict[str, bytes], inventory: Inventory) -> Iterator[str]:
 
 
 def _issuer_name(authority: OfflineAuthority, item: DesiredCertificate) -> str:
+    """Who would sign, for people."""
     return authority.issuer_of(item).certificate.subject.rfc4514_string()
 
 
@@ -246,7 +249,9 @@ def answer(
         )
     )
     with store.transaction() as transaction:
+        # Kept, so that a request that is carried twice gets the same certificates and no others.
         transaction.stage(_answer_path(requests.nonce), mode=layout.PUBLIC_MODE, content=file)
+        # Trusted from the first answer on: somebody has compared the fingerprint for it.
         if known_site(store) is None:
             transaction.stage(SITE_PIN, mode=layout.PUBLIC_MODE, content=f"{pin}\n".encode())
         record_entries(store, transaction, entries, now=tools.now)
@@ -281,6 +286,7 @@ def earlier_answer(reader: Reader, requests: RequestSet, carried: bytes) -> byte
     digest = _answered(reader, requests.nonce)
     if digest is None:
         return None
+    # A nonce is random: two requests with one are no accident.
     if digest != hashlib.sha256(carried).hexdigest():
         raise BundleError(
             f"another request with the number {requests.nonce[:8]} was answered before", hint=_NOTHING_SIGNED
@@ -327,4 +333,5 @@ def _answered(reader: Reader, nonce: str) -> str | None:
 
 
 def _answer_path(nonce: str) -> str:
+    """Where an answer is kept; the nonce is hexadecimal, so it leads nowhere else."""
     return f"answers/{nonce}.answer"

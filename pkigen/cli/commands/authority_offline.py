@@ -102,6 +102,7 @@ def init(
 
 
 def _root_lifetime(session: Session, given: str | None) -> timedelta:
+    """How long a root is to live, by the option or by what the spec gives its CAs."""
     lifetime = duration(given, "--root-validity") if given is not None else None
     return root_validity_of(session.inventory, lifetime)
 

@@ -115,6 +115,7 @@ def create(
 
 
 def _chosen(session: Session, names: list[str] | None) -> tuple[Node, ...]:
+    """The nodes that are named, or all of them; raises `UsageError` for a name that is none."""
     every = {
         node.name: node for node in sorted(session.inventory.cluster.spec.nodes, key=lambda each: each.name)
     }

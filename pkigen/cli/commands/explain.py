@@ -84,12 +84,14 @@ def explain(
 
 
 def _message(text: str) -> str:
+    """A message as an argument, or from standard input for `-`."""
     if text != "-":
         return text
     return read_bounded(Path("-"), limit=LARGEST_REQUEST).decode("utf-8", "replace")
 
 
 def _place(spec: Path | None) -> Path | None:
+    """Where a cluster is looked up: what is given, or a PKI directory that one stands in."""
     if spec is not None:
         return spec
     return Path() if Path(layout.LOCK_FILE).is_file() else None

@@ -154,6 +154,7 @@ def _kubeconfig(session: Session, signed: Signed, identity: ApprovedIdentity, wa
 
 
 def _lifetime(validity: str | None, person: User | None) -> timedelta:
+    """How long a certificate lives: as the option says, else the spec, else the default."""
     if validity is not None:
         return duration(validity, "--validity")
     return person.validity if person is not None else DEFAULT_VALIDITY

@@ -137,6 +137,7 @@ class Templates:
 
 
 def _environment(language: Language, loader: jinja2.BaseLoader) -> _Environment:
+    """Jinja for one language: every value is quoted, and a variable that is not there is an error."""
     quote = _QUOTING[language]
 
     def finalize(value: object) -> object:
@@ -146,12 +147,14 @@ def _environment(language: Language, loader: jinja2.BaseLoader) -> _Environment:
 
     environment = _Environment(
         loader=loader,
+        # A misspelt variable would otherwise render nothing, in silence.
         undefined=jinja2.StrictUndefined,
         finalize=finalize,
         autoescape=False,  # HTML escaping would not make YAML safe; finalize does
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        # A run renders everything from the same templates, whatever happens to the folder meanwhile.
         auto_reload=False,
     )
     # These make Markup, which is for HTML; its text would be quoted as a value, but it is no use here.
@@ -163,7 +166,10 @@ def _environment(language: Language, loader: jinja2.BaseLoader) -> _Environment:
 
 
 def _require_overrides(overrides: Path, built_in: Path) -> None:
-    """A misspelt file would override nothing, in silence; partials are only reached from other files."""
+    """Refuse a folder with a file that overrides nothing: misspelt, it would have no effect, in silence.
+
+    Partials are only reached from other files.
+    """
     if not overrides.is_dir():
         msg = f"{overrides} is not a directory of templates"
         raise TemplateError(msg)
@@ -189,6 +195,7 @@ def _listing(folder: Path) -> bytes:
 
 
 def _names(folder: Path) -> set[str]:
+    """The templates below a folder, by their relative names."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob(f"*{SUFFIX}")}
 
 
