@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pkigen.access.messages import HandshakeFailure, UnknownAuthority, WrongName, WrongUsage
+    from pkigen.desired.connections import Endpoint
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import DesiredCertificate
     from pkigen.state.authority import CACertificates
@@ -299,18 +300,21 @@ def _likeness(item: DesiredCertificate, names: frozenset[str]) -> tuple[int, flo
 
 def _at(inventory: Inventory, failure: WrongName) -> list[DesiredCertificate]:
     """The certificates that are served where a message says, which may be no more than a port."""
-    items = inventory.certificates
-    found = list(endpoints(inventory))
-    exact = [each for each in found if each.address == failure.server]
-    if failure.listener is not None:
+    everything = list(endpoints(inventory))
+    exact = [each for each in everything if each.address == failure.server]
+    found = exact or _of_listener(everything, failure)
+    return [
+        inventory.certificates[identifier] for identifier in dict.fromkeys(each.certificate for each in found)
+    ]
+
+
+def _of_listener(everything: list[Endpoint], failure: WrongName) -> list[Endpoint]:
+    """Those that a message may mean where it has no whole address: by what listens, by the port, or all."""
+    if failure.listener is not None or (failure.server is None and not failure.names):
         component = _served(failure.listener).component
-        found = [each for each in found if each.component == component]
-    elif failure.server is not None:
-        port = failure.server.rpartition(":")[2]
-        found = [each for each in found if str(each.port) == port] or found
-    elif not failure.names:
-        found = [each for each in found if each.component == _API_SERVER.component]
-    return [items[identifier] for identifier in dict.fromkeys(each.certificate for each in exact or found)]
+        return [each for each in everything if each.component == component]
+    port = (failure.server or "").rpartition(":")[2]
+    return [each for each in everything if str(each.port) == port] or everything
 
 
 def _expired(known: Known | None) -> Iterator[str]:

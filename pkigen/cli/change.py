@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.plan import Plan
     from pkigen.reconcile.surveyed import Selection
+    from pkigen.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +59,7 @@ def change(
     with session.writing(command) as store:
         session = session.at(store)
         require_private_files(store, session.inventory)
-        made = session.plan(store, selection)
-        held = saved.require_current_in(session, store, made) if saved is not None else frozenset()
-        if held:
-            note(f"note: {len(held)} changes that the saved plan could not judge stay for `pkigen plan`")
-            made = replace(made, actions=tuple(each for each in made.actions if each.id not in held))
+        made, held = _reviewed(session.plan(store, selection), saved, session, store)
         if review is not None:
             if not consent.force:
                 require_unchanged(made.authority)  # with another authority, more than that is pending
@@ -89,6 +86,21 @@ def change(
     say_applied(session, made, applied, output)
     if runbook is not None:
         write_runbook(runbook, session.inventory, made.changes)
+
+
+def _reviewed(
+    made: Plan, saved: SavedPlan | None, session: Session, store: Store
+) -> tuple[Plan, frozenset[str]]:
+    """What was reviewed of a plan, and the ids of what a saved plan could not judge.
+
+    Raises:
+        PkigenError: The saved plan is stale.
+    """
+    held = saved.require_current_in(session, store, made) if saved is not None else frozenset()
+    if held:
+        note(f"note: {len(held)} changes that the saved plan could not judge stay for `pkigen plan`")
+        made = replace(made, actions=tuple(each for each in made.actions if each.id not in held))
+    return made, held
 
 
 def say_applied(session: Session, made: Plan, applied: Applied, output: Format) -> None:
