@@ -38,7 +38,7 @@ def tree(pkigen: InProcess, tmp_path: Path) -> Path:
 
 def planned(pkigen: InProcess, tree: Path, users: str) -> Result:
     (tree.parent / "after.yaml").write_text(NODES + users)
-    return pkigen("plan", tree.parent / "after.yaml", "--out", tree)
+    return pkigen("plan", tree.parent / "after.yaml", "--out", tree, "--full")
 
 
 def lines_below(result: Result, action: str) -> list[str]:
