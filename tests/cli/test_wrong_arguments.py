@@ -20,7 +20,6 @@ SPEC_COMMANDS = [
 ]  # fmt: skip
 BY_OPTION = [("rollback",), ("rollback", "--list"), ("changes",)]
 BY_ARGUMENT = [("authority", "encrypt"), ("authority", "decrypt"), ("authority", "rekey")]
-WITH_SPEC_OPTION = [("status",), ("verify",)]
 EITHER = [("sign", "--csr", "x.csr", "--user", "x"), ("bootstrap-token",), ("rescue",), ("iam",)]
 
 
@@ -61,10 +60,9 @@ def test_a_record_in_place_of_a_spec(pkigen: InProcess, command: tuple[str, ...]
     [
         (BY_OPTION, "name the PKI directory{} with --out"),
         (BY_ARGUMENT, "name the PKI directory{}"),
-        (WITH_SPEC_OPTION, "name the PKI directory{}, or give the spec with --spec"),
         (EITHER, "name the PKI directory{}, or the file of its spec"),
     ],
-    ids=["option", "argument", "spec-option", "either"],
+    ids=["option", "argument", "either"],
 )
 def test_a_directory_that_is_none(
     pkigen: InProcess, here: Path, commands: list[tuple[str, ...]], hint: str
