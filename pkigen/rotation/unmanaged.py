@@ -57,16 +57,20 @@ class _Unmanaged:
         """One for each flag that leads elsewhere, the first to be told."""
         lines = CommandLines(self._inventory, self._text)
         references = [each for each in file_references(self._inventory, lines) if each.owner in identifiers]
-        for each in references:
-            if each.use in _NEVER_FIT:
-                yield _refusal(each, _NEVER_FIT[each.use])
-            elif each.path not in self._items and self._text(each.path) is None:
-                yield _refusal(each, "which pkigen does not manage: it would not rotate with the rest")
+        yield from self._foreign(references)
         # Only before anything is distributed: at a later step the nodes trust the next generation, or not.
         if self._step is RotationStep.PREPARE:
             yield from self._left_behind(references)
             if SA in identifiers:
                 yield from self._of_token_keys([each for each in references if each.use is Use.TOKEN_KEYS])
+
+    def _foreign(self, references: list[FileReference]) -> Iterator[RotationError]:
+        """What rotates in no step, or is not to be seen here."""
+        for each in references:
+            if each.use in _NEVER_FIT:
+                yield _refusal(each, _NEVER_FIT[each.use])
+            elif each.path not in self._items and self._text(each.path) is None:
+                yield _refusal(each, "which pkigen does not manage: it would not rotate with the rest")
 
     def _left_behind(self, references: list[FileReference]) -> Iterator[RotationError]:
         """Who would not take up the next generation, although nothing breaks yet."""
