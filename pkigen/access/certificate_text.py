@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pkigen.desired.items import DesiredCertificate
 
 
-class _Use(enum.StrEnum):
+class _PresentedAs(enum.StrEnum):
     """What a certificate can be presented as."""
 
     CA = "a CA certificate"
@@ -52,24 +52,24 @@ def of_chain(
             *_signed_by(chain, own, cluster),
             *(explanation.explain(cluster, own.id) or ()),
         )
-    if use is _Use.CLIENT and _issuer(chain, use, cluster) in {None, CA.KUBERNETES}:
+    if use is _PresentedAs.CLIENT and _issuer(chain, use, cluster) in {None, CA.KUBERNETES}:
         found = of_certificate(leaf, now=now)
         lines = (*credential_lines(found, now=now), *explanation.of_credential(found, cluster))
         return (use, *(f"  {line}" for line in lines))
     return (use, *_described(leaf, now), *_foreign(chain, use, cluster))
 
 
-def _use(certificate: x509.Certificate) -> _Use:
+def _use(certificate: x509.Certificate) -> _PresentedAs:
     """By its extensions; one without extended key usages is a client's until somebody serves with it."""
     constraints = extension_of(certificate, x509.BasicConstraints)
     if constraints is not None and constraints.value.ca:
-        return _Use.CA
+        return _PresentedAs.CA
     usages = extension_of(certificate, x509.ExtendedKeyUsage)
     found = set(usages.value) if usages is not None else set()
     serves = ExtendedKeyUsageOID.SERVER_AUTH in found
     if serves:
-        return _Use.PEER if ExtendedKeyUsageOID.CLIENT_AUTH in found else _Use.SERVER
-    return _Use.CLIENT
+        return _PresentedAs.PEER if ExtendedKeyUsageOID.CLIENT_AUTH in found else _PresentedAs.SERVER
+    return _PresentedAs.CLIENT
 
 
 def _own(leaf: x509.Certificate, cluster: explanation.Cluster | None) -> DesiredCertificate | None:
@@ -102,17 +102,19 @@ def _signed_by(
 
 
 def _foreign(
-    chain: Sequence[x509.Certificate], use: _Use, cluster: explanation.Cluster | None
+    chain: Sequence[x509.Certificate], use: _PresentedAs, cluster: explanation.Cluster | None
 ) -> Iterator[str]:
     """What is none of this cluster's own, or of no cluster that is known."""
-    if use is _Use.CA:
+    if use is _PresentedAs.CA:
         yield "  verifies:     everything it has signed; it is never presented itself"
         if cluster is not None:
             yield f"  this cluster: {_other_ca(chain[0], cluster)}"
         return
-    presented = "its clients" if use is _Use.SERVER else "its clients, and the servers that it connects to"
+    presented = (
+        "its clients" if use is _PresentedAs.SERVER else "its clients, and the servers that it connects to"
+    )
     issuer = _issuer(chain, use, cluster)
-    if use is _Use.CLIENT and issuer is not None:
+    if use is _PresentedAs.CLIENT and issuer is not None:
         presented = _JUDGES[issuer]
     yield f"  presented to: {presented}"
     if cluster is None:
@@ -141,7 +143,9 @@ def _other_ca(certificate: x509.Certificate, cluster: explanation.Cluster) -> st
     return "it is none of its CAs"
 
 
-def _issuer(chain: Sequence[x509.Certificate], use: _Use, cluster: explanation.Cluster | None) -> CA | None:
+def _issuer(
+    chain: Sequence[x509.Certificate], use: _PresentedAs, cluster: explanation.Cluster | None
+) -> CA | None:
     """Which of the cluster's CAs signed it."""
     if cluster is None:
         return None
@@ -149,12 +153,12 @@ def _issuer(chain: Sequence[x509.Certificate], use: _Use, cluster: explanation.C
 
 
 def _refusal(
-    chain: Sequence[x509.Certificate], use: _Use, ca: CA, cluster: explanation.Cluster
+    chain: Sequence[x509.Certificate], use: _PresentedAs, ca: CA, cluster: explanation.Cluster
 ) -> str | None:
     """Why whoever trusts a CA refuses a certificate; a server's under one of its own names."""
     anchors = dict(explanation.trust_bundles(cluster)).get(ca, ())
     names = extension_of(chain[0], x509.SubjectAlternativeName)
     verifier = PathVerifier(cluster.now)
-    if use in {_Use.SERVER, _Use.PEER} and names is not None:
+    if use in {_PresentedAs.SERVER, _PresentedAs.PEER} and names is not None:
         return verifier.server(chain, anchors, name_text(next(iter(names.value))).removeprefix("*."))
     return verifier.client(chain, anchors)

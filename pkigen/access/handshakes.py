@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pkigen.access.messages import HandshakeFailure, UnknownAuthority, WrongName, WrongUsage
+    from pkigen.desired.connections import Endpoint
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import DesiredCertificate
     from pkigen.state.authority import CACertificates
@@ -299,18 +300,24 @@ def _likeness(item: DesiredCertificate, names: frozenset[str]) -> tuple[int, flo
 
 def _at(inventory: Inventory, failure: WrongName) -> list[DesiredCertificate]:
     """The certificates that are served where a message says, which may be no more than a port."""
-    items = inventory.certificates
-    found = list(endpoints(inventory))
-    exact = [each for each in found if each.address == failure.server]
+    known = list(endpoints(inventory))
+    exact = [each for each in known if each.address == failure.server]
+    found = dict.fromkeys(each.certificate for each in exact or _at_port(known, failure))
+    return [inventory.certificates[identifier] for identifier in found]
+
+
+def _at_port(known: list[Endpoint], failure: WrongName) -> list[Endpoint]:
+    """Without a port and without names it is an API server's, which people meet first."""
     if failure.listener is not None:
-        component = _served(failure.listener).component
-        found = [each for each in found if each.component == component]
-    elif failure.server is not None:
-        port = failure.server.rpartition(":")[2]
-        found = [each for each in found if str(each.port) == port] or found
-    elif not failure.names:
-        found = [each for each in found if each.component == _API_SERVER.component]
-    return [items[identifier] for identifier in dict.fromkeys(each.certificate for each in exact or found)]
+        return _of_component(known, failure.listener)
+    if failure.server is None:
+        return known if failure.names else _of_component(known, Listener.API_SERVER)
+    port = failure.server.rpartition(":")[2]
+    return [each for each in known if str(each.port) == port] or known
+
+
+def _of_component(known: list[Endpoint], listener: Listener) -> list[Endpoint]:
+    return [each for each in known if each.component == _SERVED[listener].component]
 
 
 def _expired(known: Known | None) -> Iterator[str]:
