@@ -150,7 +150,7 @@ def of_entry(entry: NamedEntry, read: Callable[[Path], bytes | str], *, now: dat
             faults=("it needs an auth-provider, which kubectl no longer has since 1.26",),
         )
     certificate, certificate_faults = _certificate(entry, read)
-    token, token_faults = _token(entry, read)
+    token, token_faults = token_of(entry, read)
     # Certificates are tried before tokens (kubeapiserver/authenticator/config.go).
     if certificate is not None:
         found = of_certificate(certificate, now=now)
@@ -245,8 +245,11 @@ def _only_keys(data: bytes) -> bytes:
     )
 
 
-def _token(entry: NamedEntry, read: Callable[[Path], bytes | str]) -> tuple[str, tuple[str, ...]]:
-    """Of both, the file counts: client-go keeps reading it while it runs (`transport/token_source.go`)."""
+def token_of(entry: NamedEntry, read: Callable[[Path], bytes | str]) -> tuple[str, tuple[str, ...]]:
+    """A user's token, empty without one, and what is wrong with its file.
+
+    Of both, the file counts: client-go keeps reading it while it runs (`transport/token_source.go`).
+    """
     path = entry.text("tokenFile")
     if path:
         data = read(Path(entry.origin.parent / path))

@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from pkigen import layout
+from pkigen.access.default_roles import allows
 from pkigen.access.explanation import bindings
 from pkigen.access.identities import declared
 from pkigen.crypto.service_account_tokens import SERVICE_ACCOUNT_PREFIX
@@ -117,7 +118,12 @@ def _is_given(user: User | IAMMapping, failure: Cannot) -> bool:
         if role.namespace == failure.namespace:
             rules += role.rules
             roles += [role.cluster_role] if role.cluster_role is not None else []
-    return "cluster-admin" in roles or any(_covers(rule, failure) for rule in rules)
+    return any(_allows(role, failure) for role in roles) or any(_covers(rule, failure) for rule in rules)
+
+
+def _allows(role: str, failure: Cannot) -> bool:
+    """Whether a default role has the right; of paths, cluster-admin has all and the others none."""
+    return allows(role, failure.verb, failure.group, failure.resource or "")
 
 
 def _covers(rule: PolicyRule, failure: Cannot) -> bool:

@@ -26,6 +26,12 @@ def explain(text: str, known: Known | None) -> tuple[str, ...] | None:
 
 def _explained(failure: messages.Failure, known: Known | None) -> Iterator[str]:
     match failure:
+        case messages.NoKubeconfig():
+            yield from _NO_KUBECONFIG
+        case messages.NoCredential():
+            yield from _NO_CREDENTIAL
+        case messages.NoMappings():
+            yield from _NO_MAPPINGS
         case messages.Anonymous():
             yield from _anonymous(known)
         case messages.Cannot():
@@ -34,6 +40,29 @@ def _explained(failure: messages.Failure, known: Known | None) -> Iterator[str]:
             yield from _unauthorized(failure.why, known)
         case _:
             yield from handshakes.explained(failure, known)
+
+
+_NO_KUBECONFIG = (
+    "kubectl has no kubeconfig, or none with a current context: it tries localhost:8080, and nothing listens",
+    (
+        "next: give one with --kubeconfig or $KUBECONFIG (admin.conf on a control-plane node, "
+        "users/NAME.conf of the PKI directory); `pkigen kubeconfig show FILE` says what is in it"
+    ),
+)
+_NO_CREDENTIAL = (
+    "the kubeconfig's user has no credential: kubectl asks for a password, which API servers do not accept",
+    (
+        "next: `pkigen kubeconfig show FILE` says what its user has; take users/NAME.conf of the PKI "
+        "directory, or make one with `pkigen user kubeconfig`"
+    ),
+)
+_NO_MAPPINGS = (
+    "the cluster has no ConfigMap kube-system/aws-auth: no user of AWS IAM is known to it",
+    (
+        "next: `pkigen iam SPEC` renders it from spec.iam; apply it with the mappings of the nodes, where "
+        "nodes come in through IAM too"
+    ),
+)
 
 
 def _anonymous(known: Known | None) -> Iterator[str]:
@@ -79,4 +108,13 @@ def _unauthorized(why: messages.Refusal, known: Known | None) -> Iterator[str]:
     yield what
     if why is messages.Refusal.AUDIENCE and known is not None:
         yield f"this cluster's API servers are {', '.join(known.inventory.cluster.api_audiences)}"
+    if why is messages.Refusal.UNKNOWN and known is not None and known.inventory.cluster.spec.iam:
+        roles = ", ".join(mapping.arn for mapping in known.inventory.cluster.spec.iam[:_MOST_SHOWN])
+        yield (
+            f"with a token of AWS IAM (`aws eks get-token`) the role must be in spec.iam ({roles}) and in "
+            "the ConfigMap kube-system/aws-auth: `pkigen iam SPEC`"
+        )
     yield f"next: {step}"
+
+
+_MOST_SHOWN = 5

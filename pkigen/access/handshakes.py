@@ -300,21 +300,24 @@ def _likeness(item: DesiredCertificate, names: frozenset[str]) -> tuple[int, flo
 
 def _at(inventory: Inventory, failure: WrongName) -> list[DesiredCertificate]:
     """The certificates that are served where a message says, which may be no more than a port."""
-    everything = list(endpoints(inventory))
-    exact = [each for each in everything if each.address == failure.server]
-    found = exact or _of_listener(everything, failure)
-    return [
-        inventory.certificates[identifier] for identifier in dict.fromkeys(each.certificate for each in found)
-    ]
+    known = list(endpoints(inventory))
+    exact = [each for each in known if each.address == failure.server]
+    found = dict.fromkeys(each.certificate for each in exact or _at_port(known, failure))
+    return [inventory.certificates[identifier] for identifier in found]
 
 
-def _of_listener(everything: list[Endpoint], failure: WrongName) -> list[Endpoint]:
-    """Those that a message may mean where it has no whole address: by what listens, by the port, or all."""
-    if failure.listener is not None or (failure.server is None and not failure.names):
-        component = _served(failure.listener).component
-        return [each for each in everything if each.component == component]
-    port = (failure.server or "").rpartition(":")[2]
-    return [each for each in everything if str(each.port) == port] or everything
+def _at_port(known: list[Endpoint], failure: WrongName) -> list[Endpoint]:
+    """Without a port and without names it is an API server's, which people meet first."""
+    if failure.listener is not None:
+        return _of_component(known, failure.listener)
+    if failure.server is None:
+        return known if failure.names else _of_component(known, Listener.API_SERVER)
+    port = failure.server.rpartition(":")[2]
+    return [each for each in known if str(each.port) == port] or known
+
+
+def _of_component(known: list[Endpoint], listener: Listener) -> list[Endpoint]:
+    return [each for each in known if each.component == _SERVED[listener].component]
 
 
 def _expired(known: Known | None) -> Iterator[str]:

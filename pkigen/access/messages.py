@@ -102,6 +102,21 @@ class Expired:
     """A certificate has expired or is not yet valid, or a clock is wrong."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoKubeconfig:
+    """kubectl has no kubeconfig, and dials its default: localhost:8080 (clientcmd)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoCredential:
+    """The kubeconfig's user has no credential: kubectl asks for a password, which no API server takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoMappings:
+    """The ConfigMap that maps AWS IAM to users is not in the cluster."""
+
+
 class Refusal(enum.Enum):
     """Why an API server refuses a credential, by its log (`pkg/serviceaccount/claims.go`, `jwt.go`)."""
 
@@ -122,7 +137,7 @@ class Unauthorized:
 HandshakeFailure = (
     UnknownAuthority | RefusedClient | RefusedServer | WrongUsage | NotServing | WrongName | Expired
 )
-Failure = HandshakeFailure | Anonymous | Cannot | Unauthorized
+Failure = HandshakeFailure | NoKubeconfig | NoCredential | NoMappings | Anonymous | Cannot | Unauthorized
 
 
 def recognise(text: str) -> Failure | None:
@@ -238,6 +253,13 @@ _ANONYMOUS = _pattern(
     r'"system:anonymous" cannot\b',
     r"user=system:anonymous\b",
 )
+_NO_KUBECONFIG = _pattern(
+    r"\b(?:localhost|127\.0\.0\.1|\[::1\]):8080\b.{0,80}\brefused",
+    r"no configuration has been provided",
+    r"invalid configuration: no server found",
+)
+_NO_CREDENTIAL = _pattern(r"please enter (?:username|password)", r"enter username:")
+_NO_MAPPINGS = _pattern(r'configmaps? "aws-auth" not found')
 _CANNOT = re.compile(
     r"User \"(?P<user>[^\"\n]{1,253})\" cannot (?P<verb>[^\s\"]{1,60})"
     r"(?: resource \"(?P<resource>[^\"\n]{1,253})\" in API group \"(?P<group>[^\"\n]{0,253})\""
@@ -369,6 +391,9 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Failure]], ...
     (_WRONG_NAME, _wrong_name),
     (_EXPIRED, lambda _: Expired()),
     (_UNKNOWN_AUTHORITY, _unknown_authority),
+    (_NO_KUBECONFIG, lambda _: NoKubeconfig()),
+    (_NO_CREDENTIAL, lambda _: NoCredential()),
+    (_NO_MAPPINGS, lambda _: NoMappings()),
     (_ANONYMOUS, lambda _: Anonymous()),
     (_CANNOT, _cannot),
     (_KUBELET_CANNOT, _kubelet_cannot),

@@ -160,7 +160,39 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         "its file was not applied, or was changed since\nnext: `kubectl apply -f addons/user-dev1.yaml`",
     ),
     "another namespace": (cannot("patch", "deployments", "apps", "prod"), "then bind", "namespace: prod"),
-    "another verb": (cannot("get", "deployments", "apps", "web"), "then bind", "verbs: [get]"),
+    "another verb": (cannot("delete", "deployments", "apps", "web"), "then bind", "verbs: [delete]"),
+    "what view allows everywhere": (
+        cannot("watch", "pods/log", "", "prod"),
+        "then bind",
+        "its file was not applied, or was changed since\nnext: `kubectl apply -f addons/user-dev1.yaml`",
+    ),
+    "what view does not allow": (cannot("get", "secrets", "", "web"), "then bind", "next: add this to dev1"),
+    "what edit allows in a namespace": (
+        cannot("create", "pods/exec", "", "web", user="system:serviceaccount:web:deployer"),
+        "then bind",
+        "next: `kubectl apply -f addons/user-web.deployer.yaml`",
+    ),
+    "what edit allows in another namespace": (
+        cannot("create", "pods/exec", "", "prod", user="system:serviceaccount:web:deployer"),
+        "then bind",
+        "next: add this to web.deployer in spec.users",
+    ),
+    "what only admin allows": (
+        cannot("create", "rolebindings", "rbac.authorization.k8s.io", "web", user="bob"),
+        "then bind",
+        "next: add this to arn:aws:iam::111122223333:user/div/Bob in spec.iam",
+    ),
+    "no kubeconfig": (
+        "The connection to the server localhost:8080 was refused - did you specify the right host or port?",
+        "kubectl has no kubeconfig",
+        "next: give one with --kubeconfig",
+    ),
+    "no credential in it": ("Please enter Username: ", "has no credential", "`pkigen kubeconfig show FILE`"),
+    "no ConfigMap of IAM": (
+        'Error from server (NotFound): configmaps "aws-auth" not found',
+        "no user of AWS IAM is known",
+        "`pkigen iam SPEC` renders it",
+    ),
     "a path": (
         METRICS.format("/healthz"),
         "then bind",
@@ -173,7 +205,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     ),
     "no more than a verb": ('User "dev1" cannot impersonate', "then bind", 'nonResourceURLs: ["/…"]'),
     "a service account": (
-        cannot("get", "secrets", "", "web", user="system:serviceaccount:web:deployer"),
+        cannot("get", "nodes", "", user="system:serviceaccount:web:deployer"),
         "then bind",
         "next: add this to web.deployer in spec.users",
     ),
@@ -198,7 +230,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         "spec.iam makes admin:ann@example.com of arn:aws:iam::111122223333:role/Admin",
     ),
     "one of IAM": (
-        cannot("get", "secrets", "", user="bob"),
+        cannot("get", "nodes", "", user="bob"),
         "then bind",
         "next: add this to arn:aws:iam::111122223333:user/div/Bob in spec.iam, `pkigen apply`, `kubectl ",
     ),
@@ -281,7 +313,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "unauthorized": (
         "error: You must be logged in to the server (Unauthorized)",
         "the API server refuses the credential",
-        "`pkigen apply` makes a new one",
+        "the role must be in spec.iam (arn:aws:iam::111122223333:role/Admin, ",
     ),
 }
 

@@ -14,6 +14,9 @@ from pkigen.access.messages import (
     Expired,
     Failure,
     Listener,
+    NoCredential,
+    NoKubeconfig,
+    NoMappings,
     NotServing,
     Refusal,
     RefusedClient,
@@ -280,6 +283,17 @@ WORDINGS: list[tuple[str, Failure]] = [
     ('tls: "10.0.0.12" does not match any of DNSNames ["etcd-1"]', named("10.0.0.12", at=Listener.ETCD_PEER)),
     ("x509: certificate relies on legacy Common Name field, use SANs instead", named(None)),
     ("verify error:num=62:hostname mismatch", named(None)),
+    # -- no way in at all
+    (
+        "The connection to the server localhost:8080 was refused - did you specify the right host?",
+        NoKubeconfig(),
+    ),
+    (
+        'Get "http://localhost:8080/api?timeout=32s": dial tcp [::1]:8080: connect: connection refused',
+        NoKubeconfig(),
+    ),
+    ("Please enter Username: ", NoCredential()),
+    ('Error from server (NotFound): configmaps "aws-auth" not found', NoMappings()),
     # -- nobody
     (
         'Error from server (Forbidden): nodes is forbidden: User "system:anonymous" cannot list resource "nodes"',

@@ -107,8 +107,8 @@ def _failure(system: System, text: str, spec: Path | None, pki: Path | None) -> 
     if found is None:
         raise AccessError(
             "pkigen does not know this message",
-            hint="it recognizes unknown authorities, wrong names, system:anonymous, Unauthorized and "
-            "Forbidden",
+            hint="it recognizes unknown authorities, wrong names and usages, system:anonymous, Unauthorized, "
+            "Forbidden, and a missing kubeconfig",
         )
     return found
 
