@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.media import require_place
 from pkigen.cli.console import agreed, aside_lines, note, say, say_line, say_lines
-from pkigen.cli.options import Format
+from pkigen.cli.options import Format, PlanFormat
 from pkigen.cli.outputs import write_runbook
+from pkigen.cli.plan_view import save_plan, show_plan
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_document import PlanDocument
 from pkigen.cli.reports.plan_lines import plan_lines
 from pkigen.cli.reports.plan_text import waiting_text
-from pkigen.cli.saved_plan import SavedPlan
+from pkigen.cli.saved_plan import PlanRequest, SavedPlan, plan_content
 from pkigen.cli.session import Session
 from pkigen.errors import PkigenError
 from pkigen.reconcile.apply import Applied, apply_plan
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.plan import Plan
     from pkigen.reconcile.surveyed import Selection
+    from pkigen.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,23 +53,30 @@ def change(
     review: Callable[[Plan, Inventory], None] | None = None,
     reuse_keys: bool = False,
     runbook: Path | None = None,
+    save: Path | None = None,
 ) -> None:
-    """Plan, show, ask and apply, under one lock from the plan to the commit."""
+    """Plan, show, ask and apply, under one lock from the plan to the commit.
+
+    Where `saved` is given, it says what is asked for; where `save` is, the plan is shown and saved instead.
+    """
+    request = PlanRequest(selection=selection, reuses_keys=reuse_keys) if saved is None else saved.request
     if runbook is not None:
         require_place(runbook)  # it is written after the change
     with session.writing(command) as store:
         session = session.at(store)
         require_private_files(store, session.inventory)
-        made = session.plan(store, selection)
-        held = saved.require_current_in(session, store, made) if saved is not None else frozenset()
-        if held:
-            note(f"note: {len(held)} changes that the saved plan could not judge stay for `pkigen plan`")
-            made = replace(made, actions=tuple(each for each in made.actions if each.id not in held))
+        made = session.plan(store, request.selection)
+        made, held = _as_reviewed(made, session, store, saved)
         if review is not None:
             if not consent.force:
                 require_unchanged(made.authority)  # with another authority, more than that is pending
             review(made, session.inventory)
         require_signed_here(made, session.root)
+        if save is not None:
+            content = plan_content(made, session.inventory, store, request)
+            show_plan(content, PlanFormat(output))
+            save_plan(content, save, session.root)
+            return
         if made.awaited:
             note(
                 f"note: {len(made.awaited)} certificates are due for renewal by the offline authority: "
@@ -83,12 +92,26 @@ def change(
                 session.inventory,
                 store,
                 session.tools(vault),
-                source=IssuedHere(reuses_keys=reuse_keys),
+                source=IssuedHere(reuses_keys=request.reuses_keys),
                 held=held,
             )
     say_applied(session, made, applied, output)
     if runbook is not None:
         write_runbook(runbook, session.inventory, made.changes)
+
+
+def _as_reviewed(
+    made: Plan, session: Session, store: Store, saved: SavedPlan | None
+) -> tuple[Plan, frozenset[str]]:
+    """What is to be done, and the ids of what is left out because the saved plan could not judge it.
+
+    Raises:
+        PkigenError: The plan is another one than the saved one.
+    """
+    held = saved.require_current_in(session, store, made) if saved is not None else frozenset()
+    if held:
+        note(f"note: {len(held)} changes that the saved plan could not judge stay for `pkigen plan`")
+    return replace(made, actions=tuple(each for each in made.actions if each.id not in held)), held
 
 
 def say_applied(session: Session, made: Plan, applied: Applied, output: Format) -> None:
