@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.media import require_place
 from pkigen.cli.console import agreed, aside_lines, note, say, say_line, say_lines
-from pkigen.cli.options import Format
+from pkigen.cli.options import Format, PlanFormat
 from pkigen.cli.outputs import write_runbook
+from pkigen.cli.plan_view import save_plan, show_plan
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_document import PlanDocument
 from pkigen.cli.reports.plan_lines import plan_lines
 from pkigen.cli.reports.plan_text import waiting_text
-from pkigen.cli.saved_plan import SavedPlan
+from pkigen.cli.saved_plan import PlanRequest, SavedPlan, plan_content
 from pkigen.cli.session import Session
 from pkigen.errors import PkigenError
 from pkigen.reconcile.apply import Applied, apply_plan
@@ -52,19 +53,30 @@ def change(
     review: Callable[[Plan, Inventory], None] | None = None,
     reuse_keys: bool = False,
     runbook: Path | None = None,
+    save: Path | None = None,
 ) -> None:
-    """Plan, show, ask and apply, under one lock from the plan to the commit."""
+    """Plan, show, ask and apply, under one lock from the plan to the commit.
+
+    Where `saved` is given, it says what is asked for; where `save` is, the plan is shown and saved instead.
+    """
+    request = PlanRequest(selection=selection, reuses_keys=reuse_keys) if saved is None else saved.request
     if runbook is not None:
         require_place(runbook)  # it is written after the change
     with session.writing(command) as store:
         session = session.at(store)
         require_private_files(store, session.inventory)
-        made, held = _reviewed(session.plan(store, selection), saved, session, store)
+        made = session.plan(store, request.selection)
+        made, held = _as_reviewed(made, session, store, saved)
         if review is not None:
             if not consent.force:
                 require_unchanged(made.authority)  # with another authority, more than that is pending
             review(made, session.inventory)
         require_signed_here(made, session.root)
+        if save is not None:
+            content = plan_content(made, session.inventory, store, request)
+            show_plan(content, PlanFormat(output))
+            save_plan(content, save, session.root)
+            return
         if made.awaited:
             note(
                 f"note: {len(made.awaited)} certificates are due for renewal by the offline authority: "
@@ -80,7 +92,7 @@ def change(
                 session.inventory,
                 store,
                 session.tools(vault),
-                source=IssuedHere(reuses_keys=reuse_keys),
+                source=IssuedHere(reuses_keys=request.reuses_keys),
                 held=held,
             )
     say_applied(session, made, applied, output)
@@ -88,19 +100,18 @@ def change(
         write_runbook(runbook, session.inventory, made.changes)
 
 
-def _reviewed(
-    made: Plan, saved: SavedPlan | None, session: Session, store: Store
+def _as_reviewed(
+    made: Plan, session: Session, store: Store, saved: SavedPlan | None
 ) -> tuple[Plan, frozenset[str]]:
-    """What was reviewed of a plan, and the ids of what a saved plan could not judge.
+    """What is to be done, and the ids of what is left out because the saved plan could not judge it.
 
     Raises:
-        PkigenError: The saved plan is stale.
+        PkigenError: The plan is another one than the saved one.
     """
     held = saved.require_current_in(session, store, made) if saved is not None else frozenset()
     if held:
         note(f"note: {len(held)} changes that the saved plan could not judge stay for `pkigen plan`")
-        made = replace(made, actions=tuple(each for each in made.actions if each.id not in held))
-    return made, held
+    return replace(made, actions=tuple(each for each in made.actions if each.id not in held)), held
 
 
 def say_applied(session: Session, made: Plan, applied: Applied, output: Format) -> None:

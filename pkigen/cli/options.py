@@ -49,6 +49,10 @@ TemplatesOption = Annotated[
 FormatOption = Annotated[Format, typer.Option("--output", "-o", help="The output format.")]
 PlanFormatOption = Annotated[PlanFormat, typer.Option("--output", "-o", help="The output format.")]
 FullOption = Annotated[bool, typer.Option("--full", help="Show every object, with its details and diffs.")]
+SaveOption = Annotated[
+    Path | None,
+    typer.Option("--save", metavar="FILE", help="Save the plan for `apply --plan`; change nothing."),
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ForceOption = Annotated[
     bool,

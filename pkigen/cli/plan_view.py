@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from pkigen.cli.console import say, say_lines
+from pkigen.cli.console import note, say, say_lines
 from pkigen.cli.options import PlanFormat
+from pkigen.cli.outputs import write_text
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.lines import Line
 from pkigen.cli.reports.plan_document import PlanDocument
@@ -23,3 +25,9 @@ def show_plan(content: dict[str, Any], output: PlanFormat, *, full: bool = False
             say(plan_markdown(PlanDocument.of(content), full=full))
         case _:
             say(structured.dump(content, output))
+
+
+def save_plan(content: dict[str, Any], file: Path, root: Path) -> None:
+    """Write a plan for review, and say how exactly that is applied."""
+    write_text(file, structured.dump(content, "json") + "\n")
+    note(f"saved: apply exactly this plan with `pkigen apply SPEC --out {root} --plan {file}`")

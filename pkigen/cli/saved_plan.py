@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.console import note
 from pkigen.cli.reports import structured
+from pkigen.cli.reports.plan_document import PlanDocument
 from pkigen.errors import PkigenError, UsageError
 from pkigen.reconcile.checkout import without_secrets
 from pkigen.reconcile.plan import Keep
 from pkigen.reconcile.risks import risks
+from pkigen.reconcile.surveyed import Selection
 from pkigen.state.reasons import TIME_REASONS
 
 if TYPE_CHECKING:
@@ -31,12 +34,53 @@ _LEAD = 20  # of what is the same, in front of what differs
 _AGAIN = "run `pkigen plan --save` again and review the new plan"
 
 
-def plan_content(plan: Plan, inventory: Inventory, reader: Reader) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRequest:
+    """What a plan was asked for beside what the spec says: `renew` asks for more than `apply`."""
+
+    selection: Selection | None = None
+    reuses_keys: bool = False
+
+    @classmethod
+    def of(cls, content: dict[str, Any] | None) -> PlanRequest:
+        """What the field `selection` of a saved plan says."""
+        if content is None:
+            return cls()
+        within = content["within"]
+        selection = Selection(
+            within=None if within is None else timedelta(seconds=within),
+            ids=frozenset(content["ids"]),
+            only=content["only"],
+        )
+        return cls(selection=selection, reuses_keys=content["reuseKeys"])
+
+    @property
+    def content(self) -> dict[str, Any] | None:
+        """The field `selection` of a plan."""
+        wanted = self.selection
+        if wanted is None:
+            return None
+        within = None if wanted.within is None else wanted.within.total_seconds()
+        return {
+            "within": within,
+            "ids": sorted(wanted.ids),
+            "only": wanted.only,
+            "reuseKeys": self.reuses_keys,
+        }
+
+
+_OF_APPLY = PlanRequest()
+
+
+def plan_content(
+    plan: Plan, inventory: Inventory, reader: Reader, request: PlanRequest = _OF_APPLY
+) -> dict[str, Any]:
     """Everything that is reviewed of a plan, with the digest over it."""
     pending = read_pending(reader)
     content = {
         **structured.plan(plan, inventory, risks(plan, inventory)),
         "request": structured.request_out(pending.requests if pending is not None else None),
+        "selection": request.content,
     }
     return structured.bound(content)
 
@@ -70,7 +114,16 @@ class SavedPlan:
             raise UsageError(f"{path} is not a saved plan", hint="save one with `pkigen plan --save FILE`")
         if structured.bound(content)["digest"] != content["digest"]:
             raise PkigenError(f"{path} was changed after it was saved: its digest is another", hint=_AGAIN)
+        try:
+            PlanDocument.of(content)
+        except ValueError:
+            raise UsageError(f"{path} is not a plan of this version of pkigen", hint=_AGAIN) from None
         return cls(path=path, content=content)
+
+    @property
+    def request(self) -> PlanRequest:
+        """What it was asked for."""
+        return PlanRequest.of(self.content.get("selection"))
 
     @property
     def is_public(self) -> bool:
@@ -93,10 +146,12 @@ class SavedPlan:
         """
         view = without_secrets(tree, session.inventory) if self.is_public else None
         if view is None:
-            self.require_current(plan_content(made, session.inventory, tree))
+            self.require_current(plan_content(made, session.inventory, tree, self.request))
             return frozenset()
         seen = session.at(view)
-        self.require_current(plan_content(seen.plan(view), seen.inventory, view))
+        self.require_current(
+            plan_content(seen.plan(view, self.request.selection), seen.inventory, view, self.request)
+        )
         reviewed = {str(each["id"]): _verb(each) for each in self.content["actions"]}
         now = {each.id: f"{each.verb} ({each.reason})" for each in made.actions if not isinstance(each, Keep)}
         for identifier, verb in reviewed.items():

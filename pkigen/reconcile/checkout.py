@@ -44,6 +44,11 @@ def checkout(tree: Tree, inventory: Inventory) -> PublicView | None:
     return view if any(exists(tree, path) for path in public) else None
 
 
+def looked_at(tree: Tree, inventory: Inventory) -> Tree:
+    """A directory as it is to be judged: a checkout without secrets in its public view."""
+    return checkout(tree, inventory) or tree
+
+
 def require_private_files(tree: Tree, inventory: Inventory) -> None:
     """Refuse to change a checkout without secrets.
 

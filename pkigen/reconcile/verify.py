@@ -20,7 +20,7 @@ from pkigen.desired.connections import Edge, edges
 from pkigen.desired.file_references import SECRET_USES, foreign_files, not_judged
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair
 from pkigen.errors import UnsafePathError
-from pkigen.reconcile.checkout import checkout, withheld_ids
+from pkigen.reconcile.checkout import looked_at, withheld_ids
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.survey import Survey
 from pkigen.spec.model import Authority
@@ -142,7 +142,7 @@ class _Verification:
     def __init__(self, inventory: Inventory, store: Store, renderer: Renderer, now: datetime) -> None:
         self._inventory = inventory
         self._store = store
-        self._tree = checkout(store, inventory) or store
+        self._tree = looked_at(store, inventory)
         self._withheld = withheld_ids(inventory, self._tree)
         self._renderer = renderer
         self._now = now

@@ -236,3 +236,23 @@ def test_renew_asks(pkigen: InProcess, spec: Path, tree: Path, monkeypatch: pyte
     result = pkigen("renew", spec, "--all", "--out", tree)
     assert (result.code, result.error) == (1, "not applied")
     assert contents(tree) == before
+
+
+def test_a_saved_renewal_is_applied_exactly(
+    pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path
+) -> None:
+    saved = tmp_path / "plan.json"
+    before = contents(tree)
+    options = ("apiserver", "admin.conf", "--reuse-keys", "--save", saved)
+    shown = pkigen("renew", spec, *options, "--out", tree)
+    assert shown.code == 0
+    assert "~ renew apiserver on cp-1: valid until " in shown.out
+    assert contents(tree) == before
+    pkigen.now += 2 * DAY
+    place = ("apply", spec, "--out", tree, "--plan", saved, "--yes")
+    applied = pkigen(*place)
+    assert (applied.code, applied.error) == (0, "")
+    assert "applied: 2 issued, 2 changes" in applied.out
+    key = "nodes/cp-1/etc/kubernetes/pki/apiserver.key"
+    assert contents(tree)[key] == before[key], "--reuse-keys is part of what was reviewed"
+    assert "the saved plan is stale" in pkigen(*place).error

@@ -24,7 +24,7 @@ from pkigen.cli.reports import structured
 from pkigen.cli.saved_plan import plan_content
 from pkigen.cli.session import open_spec
 from pkigen.cli.system import system_of
-from pkigen.reconcile.checkout import checkout
+from pkigen.reconcile.checkout import looked_at
 
 app = typer.Typer(add_completion=False)
 
@@ -53,7 +53,7 @@ def plan(
     """
     session = open_spec(system_of(context), spec, out=out, templates=templates)
     with session.looking() as store:
-        tree = checkout(store, session.inventory) or store
+        tree = looked_at(store, session.inventory)
         session = session.at(tree)
         made = session.plan(tree)
         content = plan_content(made, session.inventory, tree)

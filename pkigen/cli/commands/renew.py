@@ -15,6 +15,7 @@ from pkigen.cli.options import (
     FormatOption,
     OutOption,
     RunbookOption,
+    SaveOption,
     SpecArgument,
     TemplatesOption,
     YesOption,
@@ -67,6 +68,7 @@ def renew(
         bool, typer.Option("--reuse-keys", help="Keep the private keys instead of making new ones.")
     ] = False,
     out: OutOption = None,
+    save: SaveOption = None,
     yes: YesOption = False,
     force: ForceOption = False,
     runbook: RunbookOption = None,
@@ -103,6 +105,7 @@ def renew(
         selection=Selection(within=window, ids=ids, only=bool(names)),
         reuse_keys=reuse_keys,
         runbook=runbook,
+        save=save,
     )
 
 

@@ -22,7 +22,7 @@ from pkigen.cli.session import Naming, Session, open_directory
 from pkigen.cli.system import System, system_of
 from pkigen.cli.values import duration
 from pkigen.notation import format_duration
-from pkigen.reconcile.checkout import checkout
+from pkigen.reconcile.checkout import looked_at
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -106,7 +106,7 @@ def _of_directory(
         reports_only=True,
     )
     with session.reading() as store:
-        tree = checkout(store, session.inventory) or store
+        tree = looked_at(store, session.inventory)
         session = session.at(tree)
         found = list(rows(session.inventory, tree, session.renderer, now=session.now))
         pending = read_pending(tree)

@@ -22,7 +22,7 @@ from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.errors import UsageError
 from pkigen.notation import format_duration
-from pkigen.reconcile.checkout import checkout
+from pkigen.reconcile.checkout import looked_at
 from pkigen.reconcile.verify import Verified
 from pkigen.reconcile.verify import verify as verify_tree
 from pkigen.rotation.live import DEADLINE, look
@@ -81,7 +81,7 @@ def verify(
         _verify_live(session, output, within=within)
         return
     with session.reading() as store:
-        session = session.at(checkout(store, session.inventory) or store)
+        session = session.at(looked_at(store, session.inventory))
         verified = verify_tree(session.inventory, store, session.renderer, now=session.now)
         verified = verified.with_tracked(tracked_secrets(session.root, store))
     _say_verified(verified, session, output)

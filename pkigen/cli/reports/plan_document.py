@@ -131,6 +131,15 @@ class ObservedDigest(_Piece):
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]+$")]
 
 
+class PlannedSelection(_Piece):
+    """What `renew` was asked for."""
+
+    within: Annotated[float | None, Field(description="Seconds; null for each one's own renewBefore.")]
+    ids: Annotated[list[str], Field(description="Renewed whatever their age.")]
+    only: Annotated[bool, Field(description="Whether nothing else is renewed.")]
+    reuse_keys: bool
+
+
 class PlanDocument(_Piece):
     """A pkigen plan."""
 
@@ -155,6 +164,9 @@ class PlanDocument(_Piece):
     authority: AuthorityState
     observed: list[ObservedDigest]
     request: OfflineRequest | None = None
+    selection: Annotated[
+        PlannedSelection | None, Field(description="What `renew` was asked for; null for `apply`.")
+    ] = None
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> Self:
