@@ -31,6 +31,7 @@ _BELOW: Final = {
 _LOOSE: Final = (".crt", ".pem", ".kubeconfig")
 _OWN: Final = frozenset({"pki.lock", ".pkigen"})
 _DEEPEST: Final = 3
+_MOST_DIRECTORIES: Final = 10_000
 _START: Final = 512
 _EVERYTHING: Final = ("/",)
 _USUAL: Final = (
@@ -68,30 +69,39 @@ def node_trees(path: Path) -> tuple[NodeTree, ...]:
     """
     if not path.is_dir():
         tree = ArchiveTree(_whole(path), name=path.name)
-        return tuple(_nodes(tree, (), path.name.partition(".")[0], 0))
+        return tuple(_nodes(tree, (), path.name.partition(".")[0], iter(range(_MOST_DIRECTORIES))))
     require_readable(path)
     whole = path.resolve()
     if whole.parts[-2:] == _KUBERNETES:
         root = whole.parent.parent
         mapped = (Mapped(path=(), steps=()),)
         return (NodeTree(root.name or "localhost", DirectoryTree(root), mapped, walked=_USUAL),)
-    return tuple(_nodes(DirectoryTree(path), (), whole.name or "localhost", 0))
+    return tuple(_nodes(DirectoryTree(path), (), whole.name or "localhost", iter(range(_MOST_DIRECTORIES))))
 
 
-def _nodes(tree: FileTree, steps: Steps, name: str, depth: int) -> Iterator[NodeTree]:
+def _nodes(tree: FileTree, steps: Steps, name: str, left: Iterator[int]) -> Iterator[NodeTree]:
+    """The nodes in a directory: itself, else those below it, else what certificates lie there.
+
+    Args:
+        tree: What was given.
+        steps: The directory.
+        name: What a node is called that it is.
+        left: Numbers the directories that are still looked into; somebody's whole home has too many.
+    """
     mapped = _mapped(tree, steps)
     if mapped:
         yield NodeTree(name, tree, mapped, walked=_EVERYTHING)
         return
-    below = [each for each in tree.names(steps) if _is_directory(tree, (*steps, each))]
-    found = (
-        [node for each in below for node in _nodes(tree, (*steps, each), each, depth + 1)]
-        if (depth < _DEEPEST)
-        else []
-    )
+    found = [node for each in _below(tree, steps, left) for node in _nodes(tree, (*steps, each), each, left)]
     if not found and any(each.endswith(_LOOSE) for each in tree.names(steps)):
         found = [NodeTree(name, tree, (Mapped(path=(), steps=steps),), walked=_EVERYTHING)]
     yield from found
+
+
+def _below(tree: FileTree, steps: Steps, left: Iterator[int]) -> Iterator[str]:
+    for name in tree.names(steps) if len(steps) < _DEEPEST else ():
+        if not name.startswith(".") and _is_directory(tree, (*steps, name)) and next(left, None) is not None:
+            yield name
 
 
 def _mapped(tree: FileTree, steps: Steps) -> tuple[Mapped, ...]:
