@@ -33,7 +33,6 @@ _OWN: Final = frozenset({"pki.lock", ".pkigen"})
 _DEEPEST: Final = 3
 _MOST_DIRECTORIES: Final = 10_000
 _START: Final = 512
-_EVERYTHING: Final = ("/",)
 _USUAL: Final = (
     "/etc/kubernetes",
     "/etc/ssl/etcd",
@@ -89,12 +88,12 @@ def _nodes(tree: FileTree, steps: Steps, name: str, left: Iterator[int]) -> Iter
         left: Numbers the directories that are still looked into; somebody's whole home has too many.
     """
     mapped = _mapped(tree, steps)
-    if mapped:
-        yield NodeTree(name, tree, mapped, walked=_EVERYTHING)
+    if mapped is not None:
+        yield _node(tree, name, mapped)
         return
     found = [node for each in _below(tree, steps, left) for node in _nodes(tree, (*steps, each), each, left)]
     if not found and any(each.endswith(_LOOSE) for each in tree.names(steps)):
-        found = [NodeTree(name, tree, (Mapped(path=(), steps=steps),), walked=_EVERYTHING)]
+        found = [_node(tree, name, Mapped(path=(), steps=steps))]
     yield from found
 
 
@@ -104,17 +103,20 @@ def _below(tree: FileTree, steps: Steps, left: Iterator[int]) -> Iterator[str]:
             yield name
 
 
-def _mapped(tree: FileTree, steps: Steps) -> tuple[Mapped, ...]:
-    """Which directory of a node this is, by its content; nothing where it is none."""
-    root = Mapped(path=(), steps=steps)
+def _mapped(tree: FileTree, steps: Steps) -> Mapped | None:
+    """Which directory of a node this is, by its content; None where it is none."""
     if _is_directory(tree, (*steps, *_KUBERNETES)):
-        return (root,)
+        return Mapped(path=(), steps=steps)
     names = set(tree.names(steps))
     if "nodes" in names:
-        return ()
+        return None
     if names & _KUBECONFIGS or any(marks & set(tree.names((*steps, each))) for each, marks in _BELOW.items()):
-        return (Mapped(path=_KUBERNETES, steps=steps), root)
-    return (Mapped(path=_PKI, steps=steps),) if names & _CAS else ()
+        return Mapped(path=_KUBERNETES, steps=steps)
+    return Mapped(path=_PKI, steps=steps) if names & _CAS else None
+
+
+def _node(tree: FileTree, name: str, mapped: Mapped) -> NodeTree:
+    return NodeTree(name, tree, (mapped,), walked=("/" + "/".join(mapped.path),))
 
 
 def _is_directory(tree: FileTree, steps: Steps) -> bool:

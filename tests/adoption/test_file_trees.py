@@ -168,7 +168,9 @@ def test_a_layout_is_recognized_by_what_is_in_it(name: str, tmp_path: Path) -> N
     assert is_foreign(top)
     trees = node_trees(top)
     assert [tree.name for tree in trees] == names
-    assert not found or trees[0].file(found) is not None
+    if found:
+        assert found in [file.path for file in trees[0].files()]
+        assert len({file.shown for file in trees[0].files()}) == len(list(trees[0].files()))
 
 
 def test_etc_kubernetes_by_its_name_reaches_the_rest_of_its_node(tmp_path: Path) -> None:
