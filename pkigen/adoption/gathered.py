@@ -31,8 +31,8 @@ _BELOW: Final = {
 _LOOSE: Final = (".crt", ".pem", ".kubeconfig")
 _OWN: Final = frozenset({"pki.lock", ".pkigen"})
 _DEEPEST: Final = 3
+_MOST_DIRECTORIES: Final = 10_000
 _START: Final = 512
-_EVERYTHING: Final = ("/",)
 _USUAL: Final = (
     "/etc/kubernetes",
     "/etc/ssl/etcd",
@@ -68,43 +68,55 @@ def node_trees(path: Path) -> tuple[NodeTree, ...]:
     """
     if not path.is_dir():
         tree = ArchiveTree(_whole(path), name=path.name)
-        return tuple(_nodes(tree, (), path.name.partition(".")[0], 0))
+        return tuple(_nodes(tree, (), path.name.partition(".")[0], iter(range(_MOST_DIRECTORIES))))
     require_readable(path)
     whole = path.resolve()
     if whole.parts[-2:] == _KUBERNETES:
         root = whole.parent.parent
         mapped = (Mapped(path=(), steps=()),)
         return (NodeTree(root.name or "localhost", DirectoryTree(root), mapped, walked=_USUAL),)
-    return tuple(_nodes(DirectoryTree(path), (), whole.name or "localhost", 0))
+    return tuple(_nodes(DirectoryTree(path), (), whole.name or "localhost", iter(range(_MOST_DIRECTORIES))))
 
 
-def _nodes(tree: FileTree, steps: Steps, name: str, depth: int) -> Iterator[NodeTree]:
+def _nodes(tree: FileTree, steps: Steps, name: str, left: Iterator[int]) -> Iterator[NodeTree]:
+    """The nodes in a directory: itself, else those below it, else what certificates lie there.
+
+    Args:
+        tree: What was given.
+        steps: The directory.
+        name: What a node is called that it is.
+        left: Numbers the directories that are still looked into; somebody's whole home has too many.
+    """
     mapped = _mapped(tree, steps)
-    if mapped:
-        yield NodeTree(name, tree, mapped, walked=_EVERYTHING)
+    if mapped is not None:
+        yield _node(tree, name, mapped)
         return
-    below = [each for each in tree.names(steps) if _is_directory(tree, (*steps, each))]
-    found = (
-        [node for each in below for node in _nodes(tree, (*steps, each), each, depth + 1)]
-        if (depth < _DEEPEST)
-        else []
-    )
+    found = [node for each in _below(tree, steps, left) for node in _nodes(tree, (*steps, each), each, left)]
     if not found and any(each.endswith(_LOOSE) for each in tree.names(steps)):
-        found = [NodeTree(name, tree, (Mapped(path=(), steps=steps),), walked=_EVERYTHING)]
+        found = [_node(tree, name, Mapped(path=(), steps=steps))]
     yield from found
 
 
-def _mapped(tree: FileTree, steps: Steps) -> tuple[Mapped, ...]:
-    """Which directory of a node this is, by its content; nothing where it is none."""
-    root = Mapped(path=(), steps=steps)
+def _below(tree: FileTree, steps: Steps, left: Iterator[int]) -> Iterator[str]:
+    for name in tree.names(steps) if len(steps) < _DEEPEST else ():
+        if not name.startswith(".") and _is_directory(tree, (*steps, name)) and next(left, None) is not None:
+            yield name
+
+
+def _mapped(tree: FileTree, steps: Steps) -> Mapped | None:
+    """Which directory of a node this is, by its content; None where it is none."""
     if _is_directory(tree, (*steps, *_KUBERNETES)):
-        return (root,)
+        return Mapped(path=(), steps=steps)
     names = set(tree.names(steps))
     if "nodes" in names:
-        return ()
+        return None
     if names & _KUBECONFIGS or any(marks & set(tree.names((*steps, each))) for each, marks in _BELOW.items()):
-        return (Mapped(path=_KUBERNETES, steps=steps), root)
-    return (Mapped(path=_PKI, steps=steps),) if names & _CAS else ()
+        return Mapped(path=_KUBERNETES, steps=steps)
+    return Mapped(path=_PKI, steps=steps) if names & _CAS else None
+
+
+def _node(tree: FileTree, name: str, mapped: Mapped) -> NodeTree:
+    return NodeTree(name, tree, (mapped,), walked=("/" + "/".join(mapped.path),))
 
 
 def _is_directory(tree: FileTree, steps: Steps) -> bool:

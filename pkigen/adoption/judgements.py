@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Program,
     )
 
+_KUBEADM_CA: Final = "/etc/kubernetes/pki/ca.crt"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _Running = tuple["ForeignNode", "Program"]
 
@@ -197,11 +198,18 @@ def _to_kubelets(cluster: ForeignCluster, running: _Running) -> Iterator[Judgeme
     shown = node.bundle(program, "kubelet-client-certificate")
     trust = node.bundle(program, "kubelet-certificate-authority")
     for other, kubelet in cluster.running(ComponentName.KUBELET):
-        yield from _client(str(kubelet), str(program), other.bundle(kubelet, "client-ca-file"), shown)
+        yield from _client(str(kubelet), str(program), _client_cas(other, kubelet), shown)
         for address in _addresses_of(other):
             yield from _server(
                 str(program), str(kubelet), trust, other.bundle(kubelet, "tls-cert-file"), address
             )
+
+
+def _client_cas(node: ForeignNode, kubelet: Program) -> FoundBundle | None:
+    """By what a kubelet judges clients; where its configuration was not copied, as kubeadm configures it."""
+    if kubelet.flags.settings or kubelet.flags.value("client-ca-file"):
+        return node.bundle(kubelet, "client-ca-file")
+    return node.bundle_at(_KUBEADM_CA)
 
 
 def _addresses_of(node: ForeignNode) -> tuple[str, ...]:

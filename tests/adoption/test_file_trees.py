@@ -168,7 +168,9 @@ def test_a_layout_is_recognized_by_what_is_in_it(name: str, tmp_path: Path) -> N
     assert is_foreign(top)
     trees = node_trees(top)
     assert [tree.name for tree in trees] == names
-    assert not found or trees[0].file(found) is not None
+    if found:
+        assert found in [file.path for file in trees[0].files()]
+        assert len({file.shown for file in trees[0].files()}) == len(list(trees[0].files()))
 
 
 def test_etc_kubernetes_by_its_name_reaches_the_rest_of_its_node(tmp_path: Path) -> None:
@@ -191,3 +193,13 @@ def test_what_holds_nothing_of_a_node_is_not_taken_for_one(tmp_path: Path) -> No
     (tmp_path / "interrupted/ca.crt").write_text("x")
     for name in ("empty", "notes.txt", "own", "interrupted", "absent"):
         assert not is_foreign(tmp_path / name), name
+
+
+def test_no_more_directories_than_some_are_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pkigen.adoption.gathered._MOST_DIRECTORIES", 3)
+    for number in range(5):
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}/ca.crt").write_text("x")
+    assert [tree.name for tree in node_trees(tmp_path)] == ["0", "1", "2"]

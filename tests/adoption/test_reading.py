@@ -214,3 +214,12 @@ def test_a_certificate_of_ed25519_is_judged(node: AlteredNode) -> None:
         if each.severity is not AuditSeverity.INFORMATION
     ]
     assert found == []
+
+
+def test_a_kubelet_whose_configuration_was_not_copied_is_taken_for_kubeadms(node: AlteredNode) -> None:
+    shutil.rmtree(node.root / "var")
+    node.reissue("apiserver-kubelet-client", new_ca("other", node.now))
+    found = [
+        each for each in audit(cluster_of(node.root, node.now)) if each.rule is AuditRule.REFUSED_CONNECTION
+    ]
+    assert [each.spot.path for each in found] == ["/etc/kubernetes/pki/apiserver-kubelet-client.crt"]
