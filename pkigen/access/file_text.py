@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pkigen.access.credentials import Credential
     from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry
 
+_SEQUENCE = b"\x30"  # X.690 8.9: every DER request begins with it
 _REQUESTS = (b"-----BEGIN CERTIFICATE REQUEST", b"-----BEGIN NEW CERTIFICATE REQUEST")
 
 
@@ -64,7 +65,9 @@ def _request(data: bytes) -> bytes | None:
     """A request as PEM, also out of a manifest as `csr manifest` writes it, of DER or of base64."""
     if any(begin in data for begin in _REQUESTS):
         return data
-    if b"-----BEGIN " in data or (b":" in data and b"CertificateSigningRequest" not in data):
+    is_der = data.startswith(_SEQUENCE)
+    is_yaml = not is_der and b":" in data
+    if b"-----BEGIN " in data or (is_yaml and b"CertificateSigningRequest" not in data):
         return None
     pem = request_pem(data)
     return pem if pem != data else None
