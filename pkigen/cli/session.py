@@ -29,7 +29,7 @@ from pkigen.state.lockfile import read_lock
 from pkigen.state.observed import Reader, Tree
 from pkigen.state.vault import Vault
 from pkigen.state.views import EmptyView, OpenedView
-from pkigen.store import Store
+from pkigen.store import Recovery, Store
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -51,6 +51,8 @@ class Session:
     unlocking: Unlocking = field(default_factory=Unlocking)
     is_of_lock: bool = False
     """Whether the spec is the one that `pki.lock` holds: who can write there has written it."""
+    recovered: Recovery | None = None
+    """What was finished or undone here when the command looked for what it needs before it began."""
 
     @property
     def inventory(self) -> Inventory:
@@ -106,15 +108,20 @@ class Session:
     def writing(self, command: str) -> Iterator[Store]:
         """The PKI directory, held alone; what an interrupted run left is finished or undone, and reported."""
         with Store.open(self.root, command=command, now=self.now, filesystem=self.system.filesystem) as store:
-            _say_recovery(store)
+            self._recovered(store)
             yield store
 
     @contextmanager
     def reading(self) -> Iterator[Store]:
         """The PKI directory as it is; nothing is written unless an interrupted run must be finished."""
         with Store.open_reading(self.root, filesystem=self.system.filesystem) as store:
-            _say_recovery(store)
+            self._recovered(store)
             yield store
+
+    def _recovered(self, store: Store) -> None:
+        """Say what an interrupted run left; what was said before still counts, and is not said again."""
+        _say_recovery(store)
+        store.recovered = store.recovered or self.recovered
 
     @contextmanager
     def looking(self) -> Iterator[Store | EmptyView]:
@@ -163,18 +170,21 @@ def session_of(
         TemplateError: The templates that the lock file records are missing, or are none.
         AuthorityError: The lock file that names them is not as pkigen wrote it.
     """
-    choice = _templates(system, templates, root=root, reports_only=reports_only)
+    choice, recovered = _templates(system, templates, root=root, reports_only=reports_only)
     planner = Planner.of(inventory, now=system.clock(), templates=choice.folder, templates_name=choice.name)
     choice.tell_changes(planner.renderer.overrides())
-    return Session(planner=planner, root=root, system=system, makers=makers)
+    return Session(planner=planner, root=root, system=system, makers=makers, recovered=recovered)
 
 
-def _templates(system: System, given: Path | None, *, root: Path, reports_only: bool) -> TemplateChoice:
+def _templates(
+    system: System, given: Path | None, *, root: Path, reports_only: bool
+) -> tuple[TemplateChoice, Recovery | None]:
+    """The templates, and what an interrupted run had left where they are looked up."""
     if given is not None or not (root / layout.LOCK_FILE).is_file():
-        return choose(given, None, root=root, reports_only=reports_only)
+        return choose(given, None, root=root, reports_only=reports_only), None
     with Store.open_reading(root, filesystem=system.filesystem) as store:
         _say_recovery(store)
-        return choose(None, store, root=root, reports_only=reports_only)
+        return choose(None, store, root=root, reports_only=reports_only), store.recovered
 
 
 class Naming(enum.Enum):
@@ -225,7 +235,7 @@ def open_directory(
     session = session_of(
         system, derive(loaded), root=directory, templates=templates, reports_only=reports_only
     )
-    return replace(session, is_of_lock=True)
+    return replace(session, is_of_lock=True, recovered=store.recovered or session.recovered)
 
 
 def _nearest(directory: Path) -> str:

@@ -288,6 +288,9 @@ def test_a_saved_plan_holds_wherever_the_directory_lies(
         assert "add --yes" in result.hint
 
 
+CREATED = "2026-11-22T03:00:00Z"
+
+
 def _without_first_action(content: dict[str, Any]) -> None:
     content["actions"] = content["actions"][1:]
 
@@ -304,8 +307,8 @@ def _without_first_action(content: dict[str, Any]) -> None:
         lambda content: content["summary"].update(keep=0),
         lambda content: content.update(cluster="other"),
         lambda content: content.update(observed=[]),
-        lambda content: content.update(request={"number": "1"}),
-        lambda content: content.pop("waiting"),
+        lambda content: content.update(request={"number": "1", "created": CREATED, "certificates": []}),
+        lambda content: content.update(waiting=content["actions"][:1]),
     ],
 )
 @pytest.mark.parametrize("is_signed_again", [False, True])

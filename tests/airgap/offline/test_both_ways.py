@@ -62,7 +62,8 @@ def test_a_request_is_all_that_init_makes(tmp_path: Path) -> None:
         places = OfflineSides.new(tmp_path / keys, keys)
         said = places.init()
         made = {name for name in snapshot(places.site) if not name.startswith(".pkigen/")}
-        assert made == {"pki/bundle.key", "pki/pending.json", "pki/sa.key", "pki/sa.pub", "pki.lock"}
+        files = {"pki/bundle.key", "pki/pending.json", "pki/sa.key", "pki/sa.pub"}
+        assert made == {*files, "pki.lock", ".gitignore"}
         assert (places.site / "pki/pending.json").stat().st_mode & 0o777 == 0o600
         assert (places.site / "pki").stat().st_mode & 0o777 == 0o700
         asked = {identifier for identifier, _ in places.requests().requests}
@@ -242,7 +243,7 @@ def test_what_is_due_waits_for_the_offline_side_and_blocks_nothing(cluster: Offl
         cluster.done("verify", cluster.site)
         return
     assert {"cp-1/apiserver", "cp-1/admin.conf", "worker-1/kubelet.conf"} <= due
-    text = cluster.done("plan", cluster.spec, "--out", cluster.site).out
+    text = cluster.done("plan", cluster.spec, "--out", cluster.site, "--full").out
     assert "= await cp-1/apiserver (expires-soon)" in text
     assert "come from the offline authority: `pkigen authority request SPEC`" in text
     assert cluster.pkigen("plan", cluster.spec, "--out", cluster.site, "--exit-code").code == 3
