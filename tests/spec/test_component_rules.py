@@ -42,7 +42,8 @@ REFUSED = [
         case(
             f"volume-over-{component}-{path}",
             spec(
-                f"{more}  {component}:\n    extraVolumes:\n    - {{name: x, hostPath: /a, mountPath: {path}}}\n"
+                f"{more}  {component}:\n    extraVolumes:\n"
+                f"    - {{name: x, hostPath: /a, mountPath: {path}}}\n"
             ),
             f"{9 + len(more.splitlines())}:42: spec.{component}.extraVolumes[0].mountPath: '{path}' is "
             f"mounted by pkigen already: Kubernetes refuses the Pod; name the volume {owner} ",
