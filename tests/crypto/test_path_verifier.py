@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pkigen.crypto.issuance import CertificateContent, Issuer, issue
@@ -210,7 +212,7 @@ CAS: dict[str, tuple[Extensions, str | None]] = {
     "no-basic-constraints": ({x509.BasicConstraints: None}, "lacks the extension basicConstraints"),
     "no-ca": (
         {x509.BasicConstraints: x509.BasicConstraints(ca=False, path_length=None)},
-        "cA must be asserted",
+        "the issuer is not a CA",
     ),
 }
 
@@ -242,3 +244,19 @@ def test_what_is_sent_along_is_no_anchor_to_remember(ca: CA) -> None:
     leaf, verifier = between.leaf(Profile.PEER, NAME), PathVerifier(NOW)
     assert verifier.client([leaf], [between.certificate, other.certificate]) is None
     assert verifier.client([leaf, between.certificate], [other.certificate]) is not None
+
+
+def test_what_only_the_library_refuses_is_told_in_words_of_our_own(ca: CA) -> None:
+    leaf = ca.leaf(Profile.SERVER, NAME)
+    builder = x509.CertificateBuilder(
+        leaf.issuer,
+        leaf.subject,
+        ec.generate_private_key(ec.SECP256K1()).public_key(),
+        leaf.serial_number,
+        leaf.not_valid_before_utc,
+        leaf.not_valid_after_utc,
+        list(leaf.extensions),
+    )
+    weak = builder.sign(ca.issuer.key, hashes.SHA256())
+    refusal = PathVerifier(NOW).server([weak], [ca.certificate], NAME)
+    assert (refusal or "").startswith("a certificate of the path is for a key ")
