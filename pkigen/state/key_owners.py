@@ -25,11 +25,7 @@ def key_owners(inventory: Inventory, reader: Reader, lock: Lock | None, *, now: 
     that are not here; CAs, whichever generation, and key pairs are looked at as well. Where a key has several
     owners, the cluster comes before people.
     """
-    owners = {
-        str(entry["spki"]): str(entry["id"])
-        for entry in lines_of(read_ledger(reader), Event.SIGNED)
-        if "spki" in entry and "id" in entry
-    }
+    owners = _signed(reader)
     if lock is not None:
         owners |= lock.keys
     for item in inventory.items:
@@ -43,3 +39,12 @@ def key_owners(inventory: Inventory, reader: Reader, lock: Lock | None, *, now: 
             for link in (found.certificate, *found.chain):
                 owners[spki_fingerprint(public_der(link.public_key()))] = ca.certificate_name
     return owners
+
+
+def _signed(reader: Reader) -> dict[str, str]:
+    """The keys that were certified on request, by the ledger, and the id of whom for."""
+    return {
+        str(entry["spki"]): str(entry["id"])
+        for entry in lines_of(read_ledger(reader), Event.SIGNED)
+        if "spki" in entry and "id" in entry
+    }
