@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,11 @@ from typing import TextIO
 from pkigen.cli.reports.lines import Line, Tone
 from pkigen.errors import PkigenError, Problem
 from pkigen.notation import printable
+
+
+def width() -> int | None:
+    """Columns of the terminal that results go to (`COLUMNS`, if set); None where they go elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def say(text: str) -> None:
