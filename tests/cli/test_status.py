@@ -391,3 +391,21 @@ def test_the_summary_counts_what_is_to_do(pkigen: InProcess, tree: Path) -> None
     assert summary == "17 certificates, 1 expired, 13 to renew, next: cp-1/admin.conf in 15d"
     pkigen.now += 20000 * DAY
     assert pkigen("status", tree).out.splitlines()[0] == "17 certificates, 17 expired"
+
+
+def test_colours_only_where_they_are_wanted(
+    pkigen: InProcess, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pkigen.now += 350 * DAY
+    plain = pkigen("status", tree).out
+    assert "\x1b" not in plain
+    monkeypatch.setenv("NO_COLOR", "1")
+    shown = pkigen("--color", "always", "status", tree).out
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == plain
+    tones = {line.split("m", 1)[0] for line in shown.splitlines() if "user:dev1" in line}
+    assert tones == {"\x1b[1;31"}, "what has expired"
+    assert "\x1b[33mcp-1  apiserver " in shown, "what is to be renewed"
+    assert "\x1b[33m-     ca " not in shown
+    assert pkigen("--color", "never", "status", tree).out == plain
+    assert pkigen("status", tree).out == plain, "the wish does not outlive its run"
+    assert pkigen("--color", "sometimes", "status", tree).code == 2
