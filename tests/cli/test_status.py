@@ -409,3 +409,32 @@ def test_colours_only_where_they_are_wanted(
     assert pkigen("--color", "never", "status", tree).out == plain
     assert pkigen("status", tree).out == plain, "the wish does not outlive its run"
     assert pkigen("--color", "sometimes", "status", tree).code == 2
+
+
+def test_some_nodes_in_some_order(pkigen: InProcess, tree: Path) -> None:
+    def listed(*options: str) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = pkigen("status", tree, "-o", "json", *options).json["certificates"]
+        return found
+
+    assert {each["node"] for each in listed("--node", "cp-1")} == {"cp-1"}
+    usual = listed()
+    by_expiry = listed("--sort", "expiry")
+    assert by_expiry[0]["id"] == "user:dev1"
+    assert [each["id"] for each in by_expiry[-1:]] == ["sa"]
+    ends = [each["effectiveExpiry"] for each in by_expiry[:-1]]
+    assert ends == sorted(ends)
+    names = [each["name"] for each in listed("--sort", "name")]
+    assert names == sorted(names)
+    by_node = [(each["node"] or "", each["name"]) for each in listed("--sort", "node")]
+    assert by_node == sorted(by_node)
+    assert sorted(by_node) != [(each["node"] or "", each["name"]) for each in usual]
+
+
+def test_a_node_that_is_not_there(pkigen: InProcess, tree: Path) -> None:
+    near = pkigen("status", tree, "--node", "cp-1", "--node", "cp1")
+    assert (near.code, near.error, near.hint) == (
+        2,
+        "there is no node 'cp1' in this cluster",
+        "did you mean cp-1?",
+    )
+    assert pkigen("status", tree, "--node", "xyz").hint == "choose from cp-1"

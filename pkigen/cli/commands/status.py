@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,12 +22,14 @@ from pkigen.cli.reports.plan_text import offline_text, rotations_text
 from pkigen.cli.reports.status import StatusRow, due, rows
 from pkigen.cli.reports.tables import page
 from pkigen.cli.session import Naming, Session, open_directory
+from pkigen.cli.status_choice import Order, chosen
 from pkigen.cli.system import System, system_of
 from pkigen.cli.values import duration
 from pkigen.notation import format_duration
 from pkigen.reconcile.checkout import looked_at
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from datetime import datetime, timedelta
 
     from pkigen.airgap.carrier.requests import RequestSet
@@ -73,6 +76,14 @@ def status(
             f"`{_RENEW_BEFORE}` within its own renewBefore.",
         ),
     ] = None,
+    nodes: Annotated[
+        list[str] | None,
+        typer.Option("--node", metavar="NAME", help="Show what is on this node alone; may be repeated."),
+    ] = None,
+    order: Annotated[
+        Order | None,
+        typer.Option("--sort", help="The order of the rows.  [default: that of the cluster]"),
+    ] = None,
     templates: TemplatesOption = None,
 ) -> None:
     """Show every certificate of every node, and when it expires.
@@ -83,12 +94,15 @@ def status(
     window = None if fail_within in {None, _RENEW_BEFORE} else duration(fail_within, "--fail-within")
     system = system_of(context)
     columns = width() if textfile is None else None
+    choice = partial(chosen, nodes=nodes or (), order=order)
     if spec is None and is_foreign(directory):
         now = system.clock()
-        found = foreign_rows(directory, now=now)
+        found = choice(foreign_rows(directory, now=now))
         content = _foreign(found, output, directory=directory, now=now, columns=columns)
     else:
-        found, content, now = _of_directory(system, directory, spec, templates, output, columns=columns)
+        found, content, now = _of_directory(
+            system, directory, spec, templates, output, columns=columns, choice=choice
+        )
     _deliver(content, textfile)
     if fail_within is not None:
         _fail_if_due(found, now, window)
@@ -112,6 +126,7 @@ def _of_directory(
     output: Form,
     *,
     columns: int | None,
+    choice: Callable[[Iterable[StatusRow]], list[StatusRow]],
 ) -> tuple[list[StatusRow], str | list[Line], datetime]:
     session = open_directory(
         system,
@@ -124,7 +139,7 @@ def _of_directory(
     with session.reading() as store:
         tree = looked_at(store, session.inventory)
         session = session.at(tree)
-        found = list(rows(session.inventory, tree, session.renderer, now=session.now))
+        found = choice(rows(session.inventory, tree, session.renderer, now=session.now))
         pending = read_pending(tree)
     content = _written(
         found, session, output, pending.requests if pending is not None else None, columns=columns
