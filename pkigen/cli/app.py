@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from pkigen import __version__
-from pkigen.cli.console import error, flush, note, silence
+from pkigen.cli.console import Colour, coloured, error, flush, note, silence
 from pkigen.cli.system import Invocation, System
 from pkigen.errors import PkigenError, SpecError, UsageError
 
@@ -142,6 +142,12 @@ def root(
             help="Log what is read, decided and written to standard error; -vv names every object and file.",
         ),
     ] = 0,
+    color: Annotated[
+        Colour,
+        typer.Option(
+            "--color", help="When to colour results; auto is on a terminal, unless NO_COLOR is set."
+        ),
+    ] = Colour.AUTO,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
     version: Annotated[  # noqa: ARG001 -- handled by its callback
         bool,
@@ -150,6 +156,7 @@ def root(
 ) -> None:
     """Kubernetes cluster PKI from one spec: certificates, kubeconfigs and manifests for every node."""
     context.obj.debug = debug
+    context.with_resource(coloured(color))
     if verbose:
         from pkigen.cli.verbosity import logging_to_stderr  # noqa: PLC0415 -- `logging` costs milliseconds
 
