@@ -145,6 +145,25 @@ def test_a_survey_knows_how_many_objects_it_looks_at(tmp_path: Path) -> None:
         assert len(survey) == sum(1 for _ in survey.objects()) < len(world.inventory.items)
 
 
+def test_what_is_surveyed_comes_with_its_issuer(world: World) -> None:
+    """`status` needs it: a certificate is not valid beyond the end of its CA."""
+    with world.writing() as store:
+        authorities = load_all(store, world.inventory, now=NOW)
+        survey = Survey(
+            inventory=world.inventory,
+            reader=store,
+            renderer=world.renderer,
+            authorities=authorities,
+            now=NOW,
+        )
+        issuers = {each.item.id: each.issuer for each in survey.objects()}
+    for identifier in ("cp-1/apiserver", "cp-1/admin.conf", "cp-1/etcd-server"):
+        ca = world.inventory.certificates[identifier].issuer
+        assert ca is not None
+        assert issuers[identifier] == authorities[ca]
+    assert issuers["ca"] is None
+
+
 # -- who can give a certificate a successor, and which ------------------------------------------------
 
 
