@@ -7,6 +7,8 @@ The names and modes on a node are kubeadm's (`cmd/kubeadm/app/constants/constant
 from __future__ import annotations
 
 LOCK_FILE = "pki.lock"
+SPEC_FILE = "cluster.yaml"
+"""The spec, byte for byte as it was given; whoever looks after the cluster edits it in place."""
 LEDGER_FILE = ".pkigen/ledger.jsonl"
 
 AUTHORITY = "pki"

@@ -79,7 +79,7 @@ def request_object(
         f"kubectl apply -f {shlex.quote(file)}",
         f"kubectl certificate approve {own}",
         f"kubectl get csr {own} -o jsonpath='{{.status.certificate}}' | base64 -d > {own}.crt",
-        f"pkigen user kubeconfig --certificate {own}.crt --key-path KEY SPEC > {own}.conf",
+        f"pkigen user kubeconfig --certificate {own}.crt --key-path KEY -C DIR > {own}.conf",
     )
     return RequestObject(name=own, manifest=manifest, steps=steps)
 

@@ -214,7 +214,7 @@ def _expired(known: Known | None) -> Iterator[str]:
         for ca, found in known.authorities.items():
             left = found.certificate.not_valid_after_utc - known.now
             yield f"the {ca.certificate_name} CA expires in {residual(left)}"
-    yield "next: `date` on both sides, then `pkigen status DIR` and `pkigen renew SPEC`"
+    yield "next: `date` on both sides, then `pkigen status` and `pkigen renew`"
 
 
 # -- credentials ------------------------------------------------------------------------------------------

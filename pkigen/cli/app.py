@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from pkigen import __version__
 from pkigen.cli.console import error, flush, note, silence
+from pkigen.cli.options import DirectoryOption
 from pkigen.cli.system import Invocation, System
 from pkigen.errors import PkigenError, SpecError, UsageError
 
@@ -140,6 +141,7 @@ def root(
             help="Log what is read, decided and written to standard error; -vv names every object and file.",
         ),
     ] = 0,
+    directory: DirectoryOption = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
     version: Annotated[  # noqa: ARG001 -- handled by its callback
         bool,
@@ -148,6 +150,7 @@ def root(
 ) -> None:
     """Kubernetes cluster PKI from one spec: certificates, kubeconfigs and manifests for every node."""
     context.obj.debug = debug
+    context.obj.directory = directory
     if verbose:
         from pkigen.cli.verbosity import logging_to_stderr  # noqa: PLC0415 -- `logging` costs milliseconds
 

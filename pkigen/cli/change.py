@@ -22,7 +22,7 @@ from pkigen.reconcile.source import IssuedHere
 from pkigen.state.authority_record import RESTORE, require_unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.plan import Plan
@@ -56,7 +56,7 @@ def change(
         session = session.at(store)
         made = session.plan(store, selection)
         if saved is not None:
-            saved.require_current(plan_content(made, session.inventory, store))
+            saved.require_current(plan_content(made, session.inventory, store, spec=session.arriving(store)))
         if review is not None:
             if not consent.force:
                 require_unchanged(made.authority)  # with another authority, more than that is pending
@@ -65,10 +65,11 @@ def change(
         if made.awaited:
             note(
                 f"note: {len(made.awaited)} certificates are due for renewal by the offline authority: "
-                f"`pkigen authority request SPEC --out {session.root}`"
+                f"`pkigen authority request -C {session.root}`"
             )
-        agree(made, session, consent, output)
-        if not made.changes:
+        is_new = session.arriving(store) is not None
+        agree(made, session, consent, output, others=is_new)
+        if not made.changes and not is_new:
             applied = Applied(issued=(), capped=(), backup=None)
         else:
             vault = session.unlocking.vault(store)
@@ -79,14 +80,16 @@ def change(
                 session.tools(vault),
                 source=IssuedHere(reuses_keys=reuse_keys),
             )
-    say_applied(session, made, applied, output)
+    say_applied(session, made, applied, output, others=is_new)
     if runbook is not None:
         write_runbook(runbook, session.inventory, made.changes)
 
 
-def say_applied(session: Session, made: Plan, applied: Applied, output: Format) -> None:
-    """Say what a plan has become."""
-    if output is Format.TEXT and not made.changes:
+def say_applied(
+    session: Session, made: Plan, applied: Applied, output: Format, *, others: bool = False
+) -> None:
+    """Say what a plan has become; with `others`, the spec has become the directory's own."""
+    if output is Format.TEXT and not made.changes and not others:
         say_line("nothing to do")
         for line in waiting_text(made):
             note(line)
@@ -105,22 +108,32 @@ def say_applied(session: Session, made: Plan, applied: Applied, output: Format) 
         say(structured.dump(structured.applied(applied, content, str(session.root)), output))
 
 
-def agree(plan: Plan, session: Session, consent: Consent, output: Format) -> None:
+def agree(plan: Plan, session: Session, consent: Consent, output: Format, *, others: bool = False) -> None:
     """Show a plan, refuse it where it is dangerous and nobody has forced it, and ask.
+
+    With `others`, the spec that is named is to become the directory's own, too.
 
     Raises:
         PkigenError: It is dangerous, or not agreed to.
     """
     found = risks(plan, session.inventory)
     text = plan_text(plan, session.inventory, found)
+    tell = say if output is Format.TEXT else aside
     if plan.changes:
-        (say if output is Format.TEXT else aside)(text)
-    if found and not consent.force:
+        tell(text)
+    if others:
+        tell(session.arrival)
+    if not consent.force:
+        _require_safe(plan, found)
+    if (plan.changes or others) and not consent.yes and not agreed("apply these changes?"):
+        raise PkigenError("not applied", hint="nothing was changed")
+
+
+def _require_safe(plan: Plan, found: Sequence[str]) -> None:
+    if found:
         raise PkigenError(
             f"the plan is dangerous: {found[0]}",
             hint=f"{RESTORE}; if the change is intended, add --force"
             if plan.alarms
             else "if this is intended, and all nodes can be changed at once, add --force",
         )
-    if plan.changes and not consent.yes and not agreed("apply these changes?"):
-        raise PkigenError("not applied", hint="nothing was changed")

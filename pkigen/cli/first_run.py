@@ -21,19 +21,16 @@ from pkigen.state.lockfile import read_lock
 from pkigen.state.vault import SealedVault, sealed_identity
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pkigen.cli.unlock import Locking
     from pkigen.state.vault import Vault
     from pkigen.store import Store
 
 
-def make(session: Session, spec: Path, output: Format, locking: Locking | None) -> None:
+def make(session: Session, output: Format, locking: Locking | None) -> None:
     """Make the whole tree, or say that it is there.
 
     Args:
         session: This run.
-        spec: Where the spec is, for hints.
         output: How the result is written.
         locking: Whom the authority is encrypted for; None leaves it open.
 
@@ -60,7 +57,7 @@ def make(session: Session, spec: Path, output: Format, locking: Locking | None) 
         session = session.at(store)
         plan = session.plan(store)
         require_recorded(store)
-        require_unchanged(plan, read_lock(store), root=session.root, spec=spec)
+        require_unchanged(plan, read_lock(store), root=session.root, words=session.words)
         require_own(plan, root=session.root)
         strangers = unread(store, session.inventory)
         require_read(plan, strangers)
@@ -117,7 +114,7 @@ def _require_kept(session: Session, locking: Locking | None) -> None:
         if sealed_identity(store) is None:
             raise PkigenError(
                 f"{session.root} exists, and its authority is not encrypted",
-                hint=f"`pkigen authority encrypt {session.root}` does it",
+                hint=f"`pkigen authority encrypt -C {session.root}` does it",
             )
 
 

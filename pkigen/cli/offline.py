@@ -94,7 +94,7 @@ def _say(session: Session, pending: PendingAnswer, target: Path, pin: str, *, is
     say_line(f"site key: {pin} (the authority pins it: `pkigen authority sign --pin`)")
     note(
         f"next: carry {target} and the spec to the authority; there `pkigen authority sign {target.name} "
-        f"--spec SPEC`; bring the answer back: `pkigen authority accept ANSWER SPEC --out {session.root}`"
+        f"--spec SPEC`; bring the answer back: `pkigen authority accept ANSWER -C {session.root}`"
     )
 
 

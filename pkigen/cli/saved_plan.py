@@ -27,11 +27,21 @@ _LEAD = 20  # of what is the same, in front of what differs
 _AGAIN = "run `pkigen plan --save` again and review the new plan"
 
 
-def plan_content(plan: Plan, inventory: Inventory, reader: Reader) -> dict[str, Any]:
-    """Everything that is reviewed of a plan, with the digest over it."""
+def plan_content(
+    plan: Plan, inventory: Inventory, reader: Reader, *, spec: str | None = None
+) -> dict[str, Any]:
+    """Everything that is reviewed of a plan, with the digest over it.
+
+    Args:
+        plan: What would be done.
+        inventory: What must exist.
+        reader: The directory.
+        spec: The SHA-256 of the spec that becomes the directory's own.
+    """
     pending = read_pending(reader)
     content = {
         **structured.plan(plan, inventory, risks(plan, inventory)),
+        "spec": spec,
         "request": structured.request_out(pending.requests if pending is not None else None),
     }
     return structured.bound(content)

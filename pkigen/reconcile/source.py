@@ -74,7 +74,7 @@ class IssuedHere:
         """Nothing was delivered."""
         raise AuthorityError(
             f"only the offline authority can issue {identifier}",
-            hint="request it: `pkigen authority request SPEC`",
+            hint="request it: `pkigen authority request`",
         )
 
     def requested_key(self, identifier: str) -> PublicKey:

@@ -321,7 +321,7 @@ def _require_successors(inventory: Inventory, store: Store, identifiers: Iterabl
         if inventory.is_signed_offline(inventory.certificates[ca_id(ca)]):
             raise RotationError(
                 f"the successor of the {ca.certificate_name} CA comes from the offline authority",
-                hint=f"request it: `pkigen authority request SPEC --next {ca_id(ca)} --out {store.root}`",
+                hint=f"request it: `pkigen authority request --next {ca_id(ca)} -C {store.root}`",
             )
         raise RotationError(
             f"the {ca.certificate_name} CA is an intermediate: pkigen cannot sign its successor",

@@ -296,7 +296,7 @@ def load_issuer(reader: Reader, ca: CA, certificates: CACertificates) -> Issuer:
     except MissingError:
         raise AuthorityError(
             f"{path} is missing: nothing can be signed with it here",
-            hint="if an offline authority has it, request the certificate: `pkigen authority request SPEC`",
+            hint="if an offline authority has it, request the certificate: `pkigen authority request`",
         ) from None
     # Whoever signs was to open the vault first (state.views.OpenedView).
     if is_sealed(data):

@@ -70,7 +70,7 @@ def test_the_object_for_the_cluster(place: TeamCluster) -> None:
         "# kubectl apply -f FILE",
         "# kubectl certificate approve users-dev1",
         "# kubectl get csr users-dev1 -o jsonpath='{.status.certificate}' | base64 -d > users-dev1.crt",
-        "# pkigen user kubeconfig --certificate users-dev1.crt --key-path KEY SPEC > users-dev1.conf",
+        "# pkigen user kubeconfig --certificate users-dev1.crt --key-path KEY -C DIR > users-dev1.conf",
     ]
     assert yaml.safe_load(result.out) == {
         "apiVersion": "certificates.k8s.io/v1",

@@ -84,26 +84,26 @@ WHO: dict[str, tuple[str, ...]] = {
 
 @pytest.mark.parametrize("who", WHO)
 def test_who(place: TeamCluster, who: str) -> None:
-    out = explained(place, who, place.tree)
+    out = explained(place, who, "-C", place.tree)
     for said in WHO[who]:
         assert said in out
 
 
 def test_cluster_admins_have_every_right(place: TeamCluster) -> None:
     place.replace("clusterRoles: [view]\n      roles:", "clusterRoles: [cluster-admin]\n      roles:")
-    said = explained(place, cannot("get", "secrets", "", "web"), place.spec, "--pki", place.tree)
+    said = explained(place, cannot("get", "secrets", "", "web"), place.spec, "-C", place.tree)
     assert "the spec grants this permission" in said
 
 
 def test_a_spec_alone_and_files_that_are_gone(place: TeamCluster) -> None:
-    assert "(is missing)" not in explained(place, "dev1", place.spec, "--pki", place.tree)
+    assert "(is missing)" not in explained(place, "dev1", place.spec, "-C", place.tree)
     (place.tree / "users/dev1.conf").unlink()
     (place.tree / "users/web.deployer.conf").unlink()
-    assert "users/dev1.conf (is missing)" in explained(place, "dev1", place.tree)
-    assert "(cannot be read)" in explained(place, "web/deployer", place.tree)
-    assert "(is missing)" in explained(place, "dev1", place.spec, "--pki", place.folder / "none")
+    assert "users/dev1.conf (is missing)" in explained(place, "dev1", "-C", place.tree)
+    assert "(cannot be read)" in explained(place, "web/deployer", "-C", place.tree)
+    assert "(is missing)" in explained(place, "dev1", place.spec)
     place.pkigen.now = NOW + timedelta(days=400)
-    assert "expired 35d ago" in explained(place, "apiserver", place.tree)
+    assert "expired 35d ago" in explained(place, "apiserver", "-C", place.tree)
 
 
 def test_many_nodes_are_not_all_listed(place: TeamCluster) -> None:
@@ -111,28 +111,28 @@ def test_many_nodes_are_not_all_listed(place: TeamCluster) -> None:
         f"    - {{name: w-{n}, roles: [worker], addresses: [10.0.1.{n}]}}\n" for n in range(10, 20)
     )
     place.replace("  users:\n", f"{more}  users:\n")
-    out = explained(place, "kubelet-serving", place.spec, "--pki", place.folder / "none")
+    out = explained(place, "kubelet-serving", place.spec)
     assert "… and on 4 more nodes" in out
 
 
 def test_a_generation_that_rotates(place: TeamCluster) -> None:
-    assert place.run("rotate", "ca", "kubernetes", place.spec, "--out", place.tree, "--yes").code == 0
-    out = explained(place, "ca-next", place.tree)
+    assert place.run("rotate", "ca", "kubernetes", place.spec, "-C", place.tree, "--yes").code == 0
+    out = explained(place, "ca-next", "-C", place.tree)
     assert "nothing: it is only trusted beside the signing CA" in out
-    said = explained(place, "--error", "x509: certificate signed by unknown authority", place.tree)
+    said = explained(place, "--error", "x509: certificate signed by unknown authority", "-C", place.tree)
     assert "a rotation of ca is prepared: both generations must be in every trust bundle" in said
 
 
 def test_a_ca_under_an_offline_root(place: TeamCluster) -> None:
     place.replace("  nodes:\n", "  certificates: {authority: offline}\n  nodes:\n")
-    out = explained(place, "etcd-ca", place.spec, "--pki", place.folder / "none")
+    out = explained(place, "etcd-ca", place.spec)
     assert "etcd-ca: a CA under the offline authority's root, CN=etcd-ca" in out
 
 
 def test_names_that_nobody_has(place: TeamCluster) -> None:
-    near = place.run("explain", "dev2", place.tree)
+    near = place.run("explain", "dev2", "-C", place.tree)
     assert (near.code, near.hint) == (2, "did you mean dev1?")
-    far = place.run("explain", "xxxxxxxx", place.tree)
+    far = place.run("explain", "xxxxxxxx", "-C", place.tree)
     assert far.hint == "`pkigen status` lists the certificates"
 
 
@@ -152,20 +152,22 @@ def test_files(place: TeamCluster) -> None:
     certificate = explained(place, place.folder / "ann.crt")
     assert "verified by:  kube-apiserver --client-ca-file" in certificate
     assert "`kubectl auth can-i --list`" in certificate
-    known = explained(place, place.folder / "ann.crt", place.tree)
+    known = explained(place, place.folder / "ann.crt", "-C", place.tree)
     assert "this cluster: its CA signed it" in known
     assert "not in spec.users" in known
-    kubeconfig = explained(place, place.tree / "users/dev1.conf", place.tree)
+    kubeconfig = explained(place, place.tree / "users/dev1.conf", "-C", place.tree)
     assert "context dev1@team (current)" in kubeconfig
     assert "permissions:  ClusterRole view in the whole cluster" in kubeconfig
-    own = explained(place, place.tree / "nodes/cp-1/etc/kubernetes/scheduler.conf", place.tree)
+    own = explained(place, place.tree / "nodes/cp-1/etc/kubernetes/scheduler.conf", "-C", place.tree)
     assert "permissions:  ClusterRole system:kube-scheduler" in own
-    etcd = explained(place, place.tree / "nodes/cp-1/etc/kubernetes/pki/etcd/server.crt", place.tree)
+    etcd = explained(place, place.tree / "nodes/cp-1/etc/kubernetes/pki/etcd/server.crt", "-C", place.tree)
     assert "this cluster: refuses it" in etcd
     asked = explained(place, place.write("a.csr", request(plain("ann"), None)))
     assert "a certificate signing request, CN=ann; key ECDSA-P256" in asked
-    token = place.write("token", place.run("token", "--service-account", "web/deployer", place.tree).out)
-    said = explained(place, token, place.tree)
+    token = place.write(
+        "token", place.run("token", "--service-account", "web/deployer", "-C", place.tree).out
+    )
+    said = explained(place, token, "-C", place.tree)
     assert "permissions:  ClusterRole edit in the namespace web" in said
     assert token.read_text().strip() not in said
     opaque = explained(place, place.write("token", "abcdef.0123456789abcdef"))
@@ -195,12 +197,12 @@ def test_files_that_cannot_be_read(place: TeamCluster) -> None:
     both += (place.tree / "nodes/cp-1/etc/kubernetes/pki/apiserver-kubelet-client.crt").read_bytes()
     assert "user:       kube-apiserver-kubelet-client" in explained(place, place.write("current.pem", both))
     assert place.run("explain", place.tree).error == f"{place.tree} is a directory"
-    assert "and there is no such file" in place.run("explain", place.folder / "none", place.tree).error
+    assert "and there is no such file" in place.run("explain", place.folder / "none", "-C", place.tree).error
     (place.tree / "pki/ca.crt").write_text("x")
     place.write(
         "c.crt", (place.tree / "nodes/cp-1/etc/kubernetes/pki/apiserver-kubelet-client.crt").read_bytes()
     )
-    assert "the trust bundle is empty" in explained(place, place.folder / "c.crt", place.tree)
+    assert "the trust bundle is empty" in explained(place, place.folder / "c.crt", "-C", place.tree)
 
 
 def cannot(verb: str, resource: str, group: str, namespace: str | None = None, *, user: str = "dev1") -> str:

@@ -139,7 +139,7 @@ def test_one_role_is_one_role_in_whatever_case(place: TeamCluster) -> None:
 
 def test_the_result_as_input_changes_nothing(place: TeamCluster) -> None:
     first = place.run("iam", place.spec, "--current", place.write("c", CURRENT), "--config-map").out
-    again = place.run("iam", place.tree, "--current", place.write("c", first), "--config-map")
+    again = place.run("iam", "-C", place.tree, "--current", place.write("c", first), "--config-map")
     assert again.out == first
 
 

@@ -28,7 +28,7 @@ def objects(place: TeamCluster) -> list[Any]:
         for path in (place.tree / "addons").glob("*.yaml")
         for document in documents(path.read_text())
     ]
-    place.run("bootstrap-token", place.tree, "--out", place.folder / "join")
+    place.run("bootstrap-token", "-C", place.tree, "--out", place.folder / "join")
     (manifest,) = (place.folder / "join").glob("*.yaml")
     found += documents(manifest.read_text())
     found += documents(place.run("iam", place.spec).out)

@@ -32,24 +32,24 @@ OPTIONS = {
     "example": ("[NAME]", "--list"),
     "validate": ("SPEC",),
     "schema": (),
-    "init": ("SPEC", "--out", "--dry-run", "--templates", "--output", "-o"),
-    "plan": ("SPEC", "--out", "--output", "--exit-code", "--save", "--runbook", "--templates"),
-    "apply": ("SPEC", "--out", "--plan", "--yes", "--force", "--runbook", "--templates", "--output"),
-    "renew": ("SPEC", "NAME", "--all", "--within", "--reuse-keys", "--out", "--yes", "--runbook", "--output"),
+    "init": ("SPEC", "-C", "--dry-run", "--templates", "--output", "-o"),
+    "plan": ("SPEC", "-C", "--output", "--exit-code", "--save", "--runbook", "--templates"),
+    "apply": ("SPEC", "-C", "--plan", "--yes", "--force", "--runbook", "--templates", "--output"),
+    "renew": ("SPEC", "NAME", "--all", "--within", "--reuse-keys", "-C", "--yes", "--runbook", "--output"),
     "rotate": ("ca", "sa", "encryption-key"),
-    "status": ("DIR", "--spec", "--output", "--textfile", "--fail-within", "--templates"),
-    "verify": ("DIR", "--spec", "--templates", "--output"),
-    "changes": ("ID", "--out", "--runbook", "--output"),
-    "rollback": ("ID", "--out", "--list", "--yes"),
-    "sign": ("SPEC|DIR", "--csr", "--user", "--group", "--validity", "--out", "--kubeconfig", "--key-path"),
+    "status": ("SPEC", "-C", "--output", "--textfile", "--fail-within", "--templates"),
+    "verify": ("SPEC", "-C", "--templates", "--output"),
+    "changes": ("ID", "-C", "--runbook", "--output"),
+    "rollback": ("ID", "-C", "--list", "--yes"),
+    "sign": ("SPEC", "--csr", "--user", "--group", "--validity", "--out", "--kubeconfig", "--key-path"),
     "csr": ("new", "manifest"),
     "user": ("kubeconfig",),
     "kubeconfig": ("merge", "show"),
-    "token": ("SPEC|DIR", "--service-account", "--uid", "--audience", "--validity", "--kubeconfig"),
+    "token": ("SPEC", "--service-account", "--uid", "--audience", "--validity", "--kubeconfig"),
     "oidc": ("configuration", "jwks", "write"),
-    "bootstrap-token": ("SPEC|DIR", "--out", "--validity", "--group", "--description", "--server"),
-    "iam": ("SPEC|DIR", "--current", "--config-map"),
-    "explain": ("WHO|FILE", "SPEC|DIR", "--error", "--pki"),
+    "bootstrap-token": ("SPEC", "--out", "--validity", "--group", "--description", "--server"),
+    "iam": ("SPEC", "--current", "--config-map"),
+    "explain": ("WHO|FILE", "SPEC", "--error", "-C"),
     "bundle": ("create", "verify", "inspect", "diff", "install", "rollback"),
     "authority": ("encrypt", "decrypt", "rekey", "init", "renew", "sign", "request", "accept"),
     "node": ("identity",),
@@ -91,7 +91,7 @@ def test_defaults_that_are_words_are_shown_at_any_width(
     for columns in ("40", "80", "200"):
         monkeypatch.setenv("COLUMNS", columns)
         words = " ".join(pkigen("sign", "--help").out.split())
-        for default in ("the spec's, else 720h", "./<cluster name>", "standard output"):
+        for default in ("the spec's, else 720h", "standard output"):
             assert f"[default: {default}]" in words
         assert "have the cluster sign them." in " ".join(pkigen("--help").out.split())
         listed = " ".join(pkigen("csr", "--help").out.split())
@@ -184,7 +184,7 @@ def test_a_command_imports_only_what_it_needs(arguments: list[str], unneeded: se
 
 
 def test_a_first_run_imports_only_what_it_needs(tmp_path: Path) -> None:
-    modules = imported("init", str(EXAMPLES / "single.yaml"), "--out", str(tmp_path / "tree"))
+    modules = imported("init", str(EXAMPLES / "single.yaml"), "-C", str(tmp_path / "tree"))
     assert "pkigen.reconcile.apply" in modules
     others = {
         "joserfc",

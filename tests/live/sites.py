@@ -60,7 +60,7 @@ class Site:
 
     def pin(self) -> str:
         """The fingerprint of the bundle key; on the telephone, not on the medium."""
-        init = ("init", "/srv/site.yaml", "--out", "/srv/site", "-o", "json")
+        init = ("init", "/srv/site.yaml", "-C", "/srv/site", "-o", "json")
         return str(json.loads(self.authority.run(*PKIGEN, *init))["bundleKey"])
 
     def carry(self, name: str, source: Machine, to: Machine) -> str:

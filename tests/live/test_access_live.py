@@ -131,7 +131,7 @@ def test_the_owner_of_a_signed_request_is_who_was_approved_and_may_what_the_spec
     assert _can(cluster, kubeconfig, "list", "pods", "-n", "kube-system")
     assert not _can(cluster, kubeconfig, "create", "configmaps", "-n", "kube-system")
     assert not _can(cluster, kubeconfig, "get", "secrets", "-n", "web")
-    pkigen("verify", cluster.out)
+    pkigen("verify", "-C", cluster.out)
 
 
 def test_an_ed25519_key_lets_its_owner_in(cluster: Cluster) -> None:
@@ -241,11 +241,11 @@ def test_a_declared_service_account_gets_its_kubeconfig_once_its_uid_is_known(
     document = yaml.safe_load(spec.read_text())
     document["spec"]["users"][1]["uid"] = uid
     spec.write_text(yaml.safe_dump(document))
-    pkigen("apply", spec, "--out", cluster.out, "--yes")
+    pkigen("apply", spec, "-C", cluster.out, "--yes")
     kubeconfig = cluster.out / "users" / "web.deployer.conf"
     assert cluster.whoami("cp-1", kubeconfig)[0] == "system:serviceaccount:web:deployer"
-    assert "nothing to do" in pkigen("plan", spec, "--out", cluster.out).stdout
-    pkigen("verify", cluster.out)
+    assert "nothing to do" in pkigen("plan", spec, "-C", cluster.out).stdout
+    pkigen("verify", "-C", cluster.out)
 
 
 def test_a_bootstrap_token_lets_a_node_ask(cluster: Cluster, admin: Path) -> None:

@@ -44,8 +44,8 @@ def site(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Site:
         nodes.append({"name": name, "roles": roles, "addresses": list(addresses), "ageRecipient": recipient})
     spec = spec_text("site", {"controlPlaneEndpoint": "api.site.example.com:6443", "nodes": nodes})
     made.authority.run("sh", "-c", "cat >/srv/site.yaml", stdin=spec)
-    made.authority.run(*PKIGEN, "init", "/srv/site.yaml", "--out", "/srv/site")
-    made.authority.run(*PKIGEN, "bundle", "create", "/srv/site.yaml", "--pki", "/srv/site", "--out", "/srv")
+    made.authority.run(*PKIGEN, "init", "/srv/site.yaml", "-C", "/srv/site")
+    made.authority.run(*PKIGEN, "bundle", "create", "/srv/site.yaml", "-C", "/srv/site", "--out", "/srv")
     return made
 
 

@@ -134,7 +134,7 @@ def _enrol(site: Site, way: Way, node: str, pin: str) -> None:
     request = site.carry(f"site.{node}.request", machine, site.authority)
     opening = _OPENING if way.encrypted else ()
     site.authority.run(
-        *(*PKIGEN, "node", "approve", "/srv/site.yaml", request, "--pki", "/srv/site", "--out", "/srv"),
+        *(*PKIGEN, "node", "approve", "/srv/site.yaml", request, "-C", "/srv/site", "--out", "/srv"),
         *("--pin", said_after(f"signed by {node}'s request key", said), "--yes", *opening),
     )
     site.install(node, pin)
@@ -167,7 +167,7 @@ def super_admin(enrolled: Enrolled) -> Path:
 
 
 def test_the_authority_finds_its_tree_right(enrolled: Enrolled) -> None:
-    verify = ("verify", "/srv/site", "--spec", "/srv/site.yaml")
+    verify = ("verify", "-C", "/srv/site", "/srv/site.yaml")
     enrolled.site.authority.run(*PKIGEN, *verify)
 
 

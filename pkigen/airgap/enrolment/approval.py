@@ -14,7 +14,7 @@ from pkigen.airgap.enrolment.request import wanted
 from pkigen.crypto.keys import public_der, spki_fingerprint
 from pkigen.desired.items import DesiredKeyPair
 from pkigen.errors import BundleError, UsageError
-from pkigen.notation import timestamp
+from pkigen.notation import suggestion, timestamp
 from pkigen.state.authority_record import require_unchanged
 from pkigen.state.ledger import Approval
 from pkigen.state.observed import observe_certificate, observe_key_pair
@@ -93,7 +93,7 @@ class Pins:
             name, equals, fingerprint = text.rpartition("=")
             pin = parse_pin(fingerprint)
             if equals and name not in nodes:
-                raise UsageError(f"--pin {text}: the spec has no node {name!r}")
+                raise UsageError(f"--pin {text}: the spec has no node {name!r}", hint=suggestion(name, nodes))
             known = said.setdefault(name, pin)
             if known != pin:
                 raise UsageError(f"--pin gives two keys for {name or 'one node'}: {known} and {pin}")
@@ -309,14 +309,14 @@ def certificates_for(petitions: Iterable[Petition], inventory: Inventory) -> dic
     }
 
 
-def require_nothing_else(plan: Plan, ids: Collection[str], *, root: Path, spec: Path) -> None:
+def require_nothing_else(plan: Plan, ids: Collection[str], *, root: Path, words: str) -> None:
     """Who approves requests has not reviewed anything else.
 
     Args:
         plan: What would be done.
         ids: What is asked for.
         root: The PKI directory, for the message.
-        spec: Where the spec is, for the hint.
+        words: How a command line names this cluster, for the hint.
 
     Raises:
         BundleError: Other changes are pending.
@@ -329,7 +329,7 @@ def require_nothing_else(plan: Plan, ids: Collection[str], *, root: Path, spec: 
         raise BundleError(
             f"{root} does not match the spec: {len(others)} other changes are pending, "
             f"the first is {first.verb} {first.id}",
-            hint=f"{_UNCHANGED}; `pkigen apply {spec} --out {root}` first",
+            hint=f"{_UNCHANGED}; `pkigen apply {words}` first",
         )
 
 

@@ -281,7 +281,7 @@ def earlier_answer(reader: Reader, requests: RequestSet, carried: bytes) -> byte
     except MissingError:
         raise BundleError(
             f"this request was answered before, but {_answer_path(requests.nonce)} is missing",
-            hint=f"{_NOTHING_SIGNED}; have the site make a new one: `pkigen authority request SPEC --again`",
+            hint=f"{_NOTHING_SIGNED}; have the site make a new one: `pkigen authority request --again`",
         ) from None
 
 

@@ -28,7 +28,7 @@ from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import BUNDLE_KEY_PATH, BUNDLE_KEY_SIZE, CA, KeyPairFiles, ca_id
 from pkigen.desired.items import content_of
 from pkigen.errors import AuthorityError, BundleError, UsageError
-from pkigen.notation import json_text
+from pkigen.notation import json_text, suggestion
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import CACertificates
 from pkigen.state.authority_record import observe_authority, require_recorded
@@ -155,7 +155,8 @@ def require_known(names: Collection[str], opened: OfflineAuthority) -> None:
     for name in names:
         if name not in opened.issuers:
             raise UsageError(
-                f"this authority has no CA {name!r}", hint=f"choose from {', '.join(opened.issuers)}"
+                f"this authority has no CA {name!r}",
+                hint=suggestion(name, opened.issuers) or f"choose from {', '.join(opened.issuers)}",
             )
 
 

@@ -40,6 +40,7 @@ from pkigen.cli.session import Session, open_spec
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.crypto.issuance import fingerprint as certificate_fingerprint
+from pkigen.desired.generations import certificate_named
 from pkigen.errors import PkigenError, UsageError
 from pkigen.rotation.successors import with_successors
 from pkigen.state.vault import PlainVault
@@ -68,7 +69,7 @@ RootValidityOption = Annotated[
 
 
 def _at_authority(context: typer.Context, spec: Path, directory: Path | None) -> Session:
-    session = open_spec(system_of(context), spec, out=directory, templates=None)
+    session = open_spec(system_of(context), spec, root=directory or Path())
     require_offline(session.inventory)
     if directory is not None:
         return session
@@ -140,6 +141,7 @@ def renew(
     The next answer contains it. A CA that another CA has signed is renewed by its issuer.
     """
     session = _at_authority(context, spec, directory)
+    names = [certificate_named(name) for name in names]
     lifetime = _root_lifetime(session, root_validity)
     with session.writing("authority renew") as store:
         require_own(store)
@@ -151,7 +153,7 @@ def renew(
             names, opened, session.inventory, store, session.tools(PlainVault()), root_validity=lifetime
         )
         _say_authority(session, open_authority(session.inventory, store, now=session.now))
-    note("next: at the site, `pkigen authority request SPEC NAME` requests the certificates to renew")
+    note("next: at the site, `pkigen authority request NAME` requests the certificates to renew")
 
 
 def sign(
@@ -222,4 +224,4 @@ def sign(
             )
     write_file(target, file, mode=0o644)
     say_line(f"answer: {target}, {len(found)} certificates, signed by {fingerprint(opened.key.public)}")
-    note(f"next: carry {target} to the site; there: `pkigen authority accept {target.name} SPEC`")
+    note(f"next: carry {target} to the site; there: `pkigen authority accept {target.name}`")

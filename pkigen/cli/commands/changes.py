@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pkigen import layout
 from pkigen.cli.console import say, say_line
-from pkigen.cli.options import Format, FormatOption, RunbookOption
+from pkigen.cli.options import DirectoryOption, Format, FormatOption, RunbookOption
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_text import consequences_text
-from pkigen.cli.session import Naming, open_directory
-from pkigen.cli.system import system_of
+from pkigen.cli.session import open_record
 from pkigen.cli.values import backup_id
 from pkigen.reconcile.restore import plan_rollback
 
@@ -40,7 +38,7 @@ def changes(
         ),
     ] = None,
     *,
-    directory: Annotated[Path, typer.Option("--out", metavar="DIR", help="The PKI directory.")] = Path(),
+    directory: DirectoryOption = None,
     runbook: RunbookOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
@@ -49,7 +47,7 @@ def changes(
     With an ID, that change and all since count as one, as for trees that are carried to the nodes once.
     `pkigen rollback --list` lists the IDs.
     """
-    session = open_directory(system_of(context), directory, naming=Naming.OPTION, reports_only=True)
+    session = open_record(context, None, directory, reports_only=True)
     with session.reading() as store:
         session = session.at(store)
         planned = plan_rollback(store, backup)

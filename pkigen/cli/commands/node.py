@@ -138,7 +138,7 @@ def request(
         "next: carry the file to the authority; give it the fingerprint by another channel "
         "(telephone, paper);"
     )
-    note(f"      there: `pkigen node approve SPEC {file.name} --pin {asked.signer} --out MEDIUM`")
+    note(f"      there: `pkigen node approve {file.name} --pin {asked.signer} --out MEDIUM`")
 
 
 app.command("approve")(approve)

@@ -10,13 +10,19 @@ import typer
 from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say
-from pkigen.cli.options import Format, FormatOption, OutOption, RunbookOption, SpecArgument, TemplatesOption
+from pkigen.cli.options import (
+    DirectoryOption,
+    Format,
+    FormatOption,
+    OwnSpecArgument,
+    RunbookOption,
+    TemplatesOption,
+)
 from pkigen.cli.outputs import write_runbook, write_text
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_text import offline_text, plan_text
 from pkigen.cli.saved_plan import plan_content
-from pkigen.cli.session import open_spec
-from pkigen.cli.system import system_of
+from pkigen.cli.session import open_cluster
 from pkigen.reconcile.risks import risks
 
 app = typer.Typer(add_completion=False)
@@ -25,9 +31,9 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def plan(
     context: typer.Context,
-    spec: SpecArgument,
-    out: OutOption = None,
+    spec: OwnSpecArgument = None,
     *,
+    directory: DirectoryOption = None,
     output: FormatOption = Format.TEXT,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help=f"Exit {ExitCode.CHANGES_PENDING} when changes are pending.")
@@ -43,22 +49,24 @@ def plan(
 
     Nothing is written there.
     """
-    session = open_spec(system_of(context), spec, out=out, templates=templates)
-    with session.looking() as store:
+    session = open_cluster(context, spec, directory, templates=templates, adopts=True)
+    with session.reading() as store:
         session = session.at(store)
         made = session.plan(store)
         pending = read_pending(store)
-        content = plan_content(made, session.inventory, store)
+        arriving = session.arriving(store)
+        content = plan_content(made, session.inventory, store, spec=arriving)
     found = risks(made, session.inventory)
     requests = pending.requests if pending is not None else None
     if output is Format.TEXT:
-        say("\n".join((plan_text(made, session.inventory, found), *offline_text(requests, made))))
+        spec_line = [session.arrival] if arriving is not None else []
+        say("\n".join((plan_text(made, session.inventory, found), *spec_line, *offline_text(requests, made))))
     else:
         say(structured.dump(content, output))
     if save is not None:
         write_text(save, structured.dump(content, "json") + "\n")
-        note(f"saved: apply exactly this plan with `pkigen apply {spec} --out {session.root} --plan {save}`")
+        note(f"saved: apply exactly this plan with `pkigen apply {session.words} --plan {save}`")
     if runbook is not None:
         write_runbook(runbook, session.inventory, made.changes)
-    if exit_code and (made.changes or made.awaited):
+    if exit_code and (made.changes or made.awaited or arriving is not None):
         raise typer.Exit(ExitCode.CHANGES_PENDING)

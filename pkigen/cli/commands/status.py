@@ -11,13 +11,12 @@ import typer
 from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say
-from pkigen.cli.options import TemplatesOption
+from pkigen.cli.options import DirectoryOption, RecordArgument, TemplatesOption
 from pkigen.cli.outputs import write_text
 from pkigen.cli.reports import status_forms, structured
 from pkigen.cli.reports.plan_text import offline_text, rotations_text
 from pkigen.cli.reports.status import StatusRow, due, rows
-from pkigen.cli.session import Naming, Session, open_directory
-from pkigen.cli.system import system_of
+from pkigen.cli.session import Session, open_record
 from pkigen.cli.values import duration
 from pkigen.notation import format_duration
 
@@ -44,12 +43,9 @@ class Form(enum.StrEnum):
 @app.command()
 def status(
     context: typer.Context,
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The PKI directory.")] = Path(),
+    spec: RecordArgument = None,
     *,
-    spec: Annotated[
-        Path | None,
-        typer.Option("--spec", metavar="SPEC", help="Use this spec instead of the one in pki.lock."),
-    ] = None,
+    directory: DirectoryOption = None,
     output: Annotated[Form, typer.Option("--output", "-o", help="The output format.")] = Form.TEXT,
     textfile: Annotated[
         Path | None,
@@ -75,14 +71,7 @@ def status(
     CAs, kubeconfigs, kubelets and the service account key are included.
     """
     window = None if fail_within in {None, _RENEW_BEFORE} else duration(fail_within, "--fail-within")
-    session = open_directory(
-        system_of(context),
-        directory,
-        naming=Naming.ARGUMENT_AND_SPEC,
-        spec=spec,
-        templates=templates,
-        reports_only=True,
-    )
+    session = open_record(context, spec, directory, templates=templates, reports_only=True)
     with session.reading() as store:
         session = session.at(store)
         found = list(rows(session.inventory, store, session.renderer, now=session.now))

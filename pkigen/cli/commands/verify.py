@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say, say_line
-from pkigen.cli.options import Format, FormatOption, TemplatesOption
+from pkigen.cli.options import DirectoryOption, Format, FormatOption, RecordArgument, TemplatesOption
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.live_text import live_text
-from pkigen.cli.session import Naming, Session, open_directory
-from pkigen.cli.system import system_of
+from pkigen.cli.session import Session, open_record
 from pkigen.cli.values import duration
 from pkigen.notation import format_duration
 from pkigen.reconcile.verify import verify as verify_tree
@@ -26,12 +24,9 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def verify(
     context: typer.Context,
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The PKI directory.")] = Path(),
-    spec: Annotated[
-        Path | None,
-        typer.Option("--spec", metavar="SPEC", help="Compare with this spec instead of the one in pki.lock."),
-    ] = None,
+    spec: RecordArgument = None,
     *,
+    directory: DirectoryOption = None,
     live: Annotated[
         bool,
         typer.Option(
@@ -56,14 +51,7 @@ def verify(
     The ledger and the lock file are verified too.
     """
     within = duration(timeout, "--timeout")
-    session = open_directory(
-        system_of(context),
-        directory,
-        naming=Naming.ARGUMENT_AND_SPEC,
-        spec=spec,
-        templates=templates,
-        reports_only=True,
-    )
+    session = open_record(context, spec, directory, templates=templates, reports_only=True)
     if live:
         _verify_live(session, output, within=within)
         return

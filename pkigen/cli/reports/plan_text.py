@@ -59,14 +59,14 @@ def waiting_text(plan: Plan) -> Iterator[str]:
         yield f"waiting for {node} to request {what} ({reason}): {some}"
     if gathered:
         yield "    there: `pkigen node request SPEC --out MEDIUM`; then here, for all requests:"
-        yield "    `pkigen node approve SPEC FILE… --out MEDIUM`"
+        yield "    `pkigen node approve FILE… --out MEDIUM`"
 
 
 def rotations_text(rotations: Rotations) -> Iterator[str]:
     """The rotations in progress, one line each."""
     for identifier, phase in sorted(rotations.phases.items()):
         yield (
-            f"rotation: {identifier} is {phase}; next: `pkigen rotate {COMMANDS[identifier]} SPEC "
+            f"rotation: {identifier} is {phase}; next: `pkigen rotate {COMMANDS[identifier]} "
             f"--phase {NEXT_STEP[phase]}`"
         )
 
@@ -84,7 +84,7 @@ def offline_text(requests: RequestSet | None, plan: Plan | None = None) -> Itera
         count = len(plan.offline) + len(plan.awaited)
         yield (
             f"offline: {count} certificate{' comes' if count == 1 else 's come'} from the offline authority: "
-            "`pkigen authority request SPEC`"
+            "`pkigen authority request`"
         )
 
 

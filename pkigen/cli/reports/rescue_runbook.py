@@ -73,9 +73,9 @@ class _RescueRunbook:
         return [
             "New trees, on the machine that has the authority or the rescue kit",
             "Check the clock first: certificates are valid from now on.",
-            f"  pkigen rescue {self._directory}",
-            f"  # or, from a kit: pkigen rescue KIT --out {self._directory}",
-            f"  pkigen verify {self._directory}",
+            f"  pkigen rescue -C {self._directory}",
+            f"  # or, from a kit: pkigen rescue KIT -C {self._directory}",
+            f"  pkigen verify -C {self._directory}",
             "No API server is contacted. A second run changes nothing.",
             *self._askers(),
         ]

@@ -66,7 +66,7 @@ def _next(inventory: Inventory, root: Path) -> Iterator[str]:
     if asking:
         some = ", ".join(sorted(asking)[:_NODES_ASKING]) + (", …" if len(asking) > _NODES_ASKING else "")
         yield f"next: on {some}: `pkigen node request SPEC --out MEDIUM`; then here, for all requests,"
-        yield f"      `pkigen node approve SPEC FILE… --pki {root} --out MEDIUM`; install the results there"
+        yield f"      `pkigen node approve FILE… -C {root} --out MEDIUM`; install the results there"
     if len(asking) < len(nodes):
         which = "each other node" if asking else "each node"
         yield f"next: copy {root}/nodes/NAME/ over the root directory of {which}, start the kubelets,"

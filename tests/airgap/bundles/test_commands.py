@@ -48,7 +48,7 @@ class Journey:
         spec = HOME.replace("[10.0.0.11]\n", f"[10.0.0.11]\n      ageRecipient: {self.recipient}\n")
         self.spec = place / "home.yaml"
         self.spec.write_text(spec)
-        result = pkigen("init", self.spec, "--out", place / "home")
+        result = pkigen("init", self.spec, "-C", place / "home")
         assert result.code == 0, result
         self.pin = next(line for line in result.out.splitlines() if line.startswith("bundle key: ")).split()[
             2
@@ -57,7 +57,7 @@ class Journey:
 
     def create(self, *more: object) -> str:
         result = self.pkigen(
-            "bundle", "create", self.spec, "--pki", self.place / "home", "--out", self.place / "media", *more
+            "bundle", "create", self.spec, "-C", self.place / "home", "--out", self.place / "media", *more
         )
         assert result.code == 0, result
         return result.out
@@ -96,7 +96,7 @@ def test_from_the_authority_to_the_node_and_back(journey: Journey, pkigen: InPro
             assert there[name.removeprefix("nodes/cp-1/")] == data
     again = journey.on_node("install", "--yes", pin=False)
     assert "0 files to change" in again.out
-    assert pkigen("renew", journey.spec, "apiserver", "--out", journey.place / "home", "--yes").code == 0
+    assert pkigen("renew", journey.spec, "apiserver", "-C", journey.place / "home", "--yes").code == 0
     pkigen.now += timedelta(hours=1)
     old = journey.file.read_bytes()
     journey.create("--node", "cp-1")
@@ -263,7 +263,7 @@ def test_equal_content_has_equal_digests(journey: Journey, pkigen: InProcess) ->
         shown = pkigen("bundle", "inspect", journey.file, "--root", journey.node)
         digests.append(next(line for line in shown.out.splitlines() if line.startswith("content SHA-256 ")))
     assert digests[0] == digests[1]
-    assert pkigen("renew", journey.spec, "apiserver", "--out", journey.place / "home", "--yes").code == 0
+    assert pkigen("renew", journey.spec, "apiserver", "-C", journey.place / "home", "--yes").code == 0
     journey.create()
     assert digests[0] not in pkigen("bundle", "inspect", journey.file, "--root", journey.node).out
 
@@ -273,8 +273,8 @@ def test_inspect_knows_whom_the_host_trusts(journey: Journey, pkigen: InProcess,
     assert journey.on_node("install", "--yes").code == 0
     known = pkigen("bundle", "inspect", journey.file, "--root", journey.node, "--label")
     assert known.err == ""
-    assert pkigen("init", journey.spec, "--out", tmp_path / "second").code == 0
-    made = pkigen("bundle", "create", journey.spec, "--pki", tmp_path / "second", "--out", tmp_path / "media")
+    assert pkigen("init", journey.spec, "-C", tmp_path / "second").code == 0
+    made = pkigen("bundle", "create", journey.spec, "-C", tmp_path / "second", "--out", tmp_path / "media")
     assert made.code == 0
     other = pkigen("bundle", "inspect", journey.file, "--root", journey.node, "--label")
     assert f"signed by another key than {journey.pin}, which this host trusts" in other.err
@@ -314,11 +314,12 @@ def test_a_host_without_an_identity(journey: Journey) -> None:
 def test_the_authority_must_be_settled(journey: Journey, pkigen: InProcess) -> None:
     journey.spec.write_text(journey.spec.read_text().replace("10.0.0.11", "10.0.0.12"))
     result = pkigen(
-        "bundle", "create", journey.spec, "--pki", journey.place / "home", "--out", journey.place / "media"
+        "bundle", "create", journey.spec, "-C", journey.place / "home", "--out", journey.place / "media"
     )
     assert "does not match the spec: " in result.error
     assert not (journey.place / "media").exists()
-    result = pkigen("bundle", "create", journey.spec, "--out", journey.place, "--node", "cp-9")
+    home = journey.place / "home"
+    result = pkigen("bundle", "create", "-C", home, "--out", journey.place, "--node", "cp-9")
     assert (result.code, result.error) == (2, "there is no node 'cp-9' in this cluster")
 
 
@@ -327,10 +328,10 @@ def test_a_passphrase_by_file_and_by_descriptor(pkigen: InProcess, tmp_path: Pat
     spec.write_text(HOME)
     root, node = tmp_path / "home", tmp_path / "node"
     node.mkdir()
-    assert pkigen("init", spec, "--out", root).code == 0
+    assert pkigen("init", spec, "-C", root).code == 0
     words = tmp_path / "words"
     words.write_text(f"{WORDS}\n")
-    command = ("bundle", "create", spec, "--pki", root, "--out", tmp_path, "--passphrase-file", words)
+    command = ("bundle", "create", spec, "-C", root, "--out", tmp_path, "--passphrase-file", words)
     assert "can be read by others" in pkigen(*command).error
     words.chmod(0o600)
     made = pkigen(*command)
@@ -511,7 +512,7 @@ def test_going_back_on_a_node_does_not_trust_again_in_silence(journey: Journey, 
         "ca",
         "kubernetes",
         journey.spec,
-        "--out",
+        "-C",
         journey.place / "home",
         "--yes",
         "--assume-distributed",
@@ -533,10 +534,10 @@ def test_going_back_on_a_node_does_not_trust_again_in_silence(journey: Journey, 
 def test_going_back_on_a_node_names_the_key_that_secrets_need(journey: Journey, pkigen: InProcess) -> None:
     text = journey.spec.read_text()
     journey.spec.write_text(text.replace("  users:", "  encryption: {}\n  users:"))
-    assert pkigen("apply", journey.spec, "--out", journey.place / "home", "--yes").code == 0
+    assert pkigen("apply", journey.spec, "-C", journey.place / "home", "--yes").code == 0
     journey.create()
     assert journey.on_node("install", "--yes").code == 0
-    words = ("encryption-key", journey.spec, "--out", journey.place / "home", "--yes", "--assume-distributed")
+    words = ("encryption-key", journey.spec, "-C", journey.place / "home", "--yes", "--assume-distributed")
     for step in ("prepare", "promote", "finish"):
         assert pkigen("rotate", *words, "--phase", step).code == 0
     journey.create()

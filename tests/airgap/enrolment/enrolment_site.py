@@ -82,7 +82,7 @@ class EnrolmentSite:
             if node.get("keys", home) != "node":
                 node["ageRecipient"] = places.good("node", "identity", "--root", root).out.strip()
         places.write_spec()
-        places.good("init", places.file, "--out", places.tree, *options)
+        places.good("init", places.file, "-C", places.tree, *options)
         return places
 
     @property
@@ -135,7 +135,7 @@ class EnrolmentSite:
     @property
     def pin(self) -> str:
         """The cluster's bundle key."""
-        done = self.good("init", self.file, "--out", self.tree, "-o", "json")
+        done = self.good("init", self.file, "-C", self.tree, "-o", "json")
         return str(done.json["bundleKey"])
 
     def request(self, node: str, *more: object) -> str:
@@ -153,7 +153,7 @@ class EnrolmentSite:
     def approving(self, node: str, *more: object) -> tuple[object, ...]:
         """The command line that approves at the authority."""
         request = self.medium / f"prod.{node}.request"
-        return ("node", "approve", self.file, request, "--pki", self.tree, "--out", self.medium, *more)
+        return ("node", "approve", self.file, request, "-C", self.tree, "--out", self.medium, *more)
 
     def installing(self, node: str, *more: object) -> tuple[object, ...]:
         """The command line that installs on the node."""

@@ -162,7 +162,7 @@ def test_nobody_agrees(border: Border) -> None:
 
 def test_another_recipient_than_the_specs(border: Border) -> None:
     border.write_spec(with_node(border.spec, "worker-1", ageRecipient=Identity.generate().recipient.text))
-    border.good("apply", border.file, "--out", border.tree, "--yes")
+    border.good("apply", border.file, "-C", border.tree, "--yes")
     assert "another age recipient than the spec" in border.refused().error
 
 

@@ -123,14 +123,14 @@ class OfflineSides:
 
     def init(self) -> Result:
         """At the site, once; its request goes on the medium."""
-        result = self.done("init", self.spec, "--out", self.site)
+        result = self.done("init", self.spec, "-C", self.site)
         shutil.move(f"{self.site}.request", self.request_file)
         return result
 
     def ask(self, *names: str) -> Result:
         """At the site, later."""
         return self.done(
-            *("authority", "request", self.spec, *names, "--out", self.site),
+            *("authority", "request", self.spec, *names, "-C", self.site),
             *("--request", self.request_file),
         )
 
@@ -147,7 +147,7 @@ class OfflineSides:
 
     def accept_arguments(self) -> tuple[object, ...]:
         """At the site."""
-        return ("authority", "accept", self.answer_file, self.spec, "--out", self.site, "--yes")
+        return ("authority", "accept", self.answer_file, self.spec, "-C", self.site, "--yes")
 
     def accept(self, *more: object) -> Result:
         """At the site."""

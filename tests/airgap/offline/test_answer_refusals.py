@@ -493,7 +493,7 @@ def test_a_damaged_request_in_the_directory(places: OfflineSides) -> None:
 
 
 def test_names_that_mean_nothing(cluster: OfflineSides) -> None:
-    ask = ("authority", "request", cluster.spec, "--out", cluster.site)
+    ask = ("authority", "request", cluster.spec, "-C", cluster.site)
     assert "there is no certificate 'apisever'" in refused(cluster, *ask, "apisever")[0]
     assert "there is no CA 'cb'" in refused(cluster, *ask, "--next", "cb")[0]
     if first_of(cluster) == "ca":
