@@ -37,34 +37,50 @@ class TerminatedError(KeyboardInterrupt):
     """SIGTERM came: end as tidily as after Ctrl-C."""
 
 
-COMMANDS = {
-    "example": "Print a commented spec to start from.",
-    "validate": "Check a spec, and report all of its problems at once.",
-    "schema": "Print the JSON Schema of the spec, for completion and checks in editors.",
-    "init": "Make a cluster's whole PKI from its spec.",
-    "plan": "Show what apply would do to the PKI directory, and why.",
-    "apply": "Show the plan, ask, and apply it: completely or not at all.",
-    "renew": "Renew certificates: the same content with a new validity.",
-    "rotate": "Replace CAs and signing keys without downtime, in phases.",
-    "status": "Show every certificate of every node, and when it expires.",
-    "verify": "Verify every file, every certificate and every TLS edge.",
-    "authority": "Encrypt the authority's private files, or work with an authority that is never connected.",
-    "rescue": "Recover a cluster whose certificates have all expired.",
-    "changes": "Show again what a change did, and what must restart on the nodes.",
-    "rollback": "Go back to the state before a change.",
-    "sign": "Sign a client certificate for a key that never leaves its owner.",
-    "csr": "Make certificate signing requests, and have the cluster sign them.",
-    "user": "Make kubeconfigs from an existing certificate or token.",
-    "kubeconfig": "Merge kubeconfigs as kubectl does, or explain one.",
-    "token": "Sign a service account's token offline, for bootstrap and break-glass.",
-    "oidc": "Render the OIDC discovery documents of the service account issuer.",
-    "bootstrap-token": "Make a bootstrap token, and everything that a node needs to join with it.",
-    "iam": "Render aws-auth and the bindings for users of AWS IAM.",
-    "explain": "Explain a user, a certificate, a kubeconfig, a component or an error.",
-    "bundle": "Pack node bundles for sites without a network, and install them there.",
-    "node": "Prepare a node: the key that its bundles are sealed to, and private keys that never leave it.",
+PANELS = {
+    "start": {
+        "example": "Print a commented spec to start from.",
+        "validate": "Check a spec, and report all of its problems at once.",
+        "schema": "Print the JSON Schema of the spec, for completion and checks in editors.",
+        "init": "Make a cluster's whole PKI from its spec.",
+    },
+    "keep": {
+        "plan": "Show what apply would do to the PKI directory, and why.",
+        "apply": "Show the plan, ask, and apply it: completely or not at all.",
+        "renew": "Renew certificates: the same content with a new validity.",
+        "rollback": "Go back to the state before a change.",
+        "rescue": "Recover a cluster whose certificates have all expired.",
+        "authority": "Encrypt the authority's private files, or work with an authority that is never "
+        "connected.",
+    },
+    "rotate": {
+        "rotate": "Replace CAs and signing keys without downtime, in phases.",
+    },
+    "people": {
+        "sign": "Sign a client certificate for a key that never leaves its owner.",
+        "csr": "Make certificate signing requests, and have the cluster sign them.",
+        "user": "Make kubeconfigs from an existing certificate or token.",
+        "kubeconfig": "Merge kubeconfigs as kubectl does, or explain one.",
+        "token": "Sign a service account's token offline, for bootstrap and break-glass.",
+        "bootstrap-token": "Make a bootstrap token, and everything that a node needs to join with it.",
+        "oidc": "Render the OIDC discovery documents of the service account issuer.",
+        "iam": "Render aws-auth and the bindings for users of AWS IAM.",
+    },
+    "air gap": {
+        "bundle": "Pack node bundles for sites without a network, and install them there.",
+        "node": "Prepare a node: the key that its bundles are sealed to, and private keys that never "
+        "leave it.",
+    },
+    "look": {
+        "status": "Show every certificate of every node, and when it expires.",
+        "verify": "Verify every file, every certificate and every TLS edge.",
+        "explain": "Explain a user, a certificate, a kubeconfig, a component or an error.",
+        "changes": "Show again what a change did, and what must restart on the nodes.",
+    },
 }
-"""In the order in which help lists them; each is a module of this package with an `app`."""
+"""As help groups them, in its order."""
+COMMANDS = {name: sentence for panel in PANELS.values() for name, sentence in panel.items()}
+"""Each is a module of this package with an `app`."""
 
 _COMPLETION = "_PKIGEN_COMPLETE"
 _UsageProblem = cast(
@@ -107,6 +123,14 @@ class LazyGroup(TyperGroup):
             for name, sentence in COMMANDS.items()
         }
         super().__init__(**attributes)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands panel by panel."""
+        del ctx
+        width = max(map(len, COMMANDS))
+        for panel, commands in PANELS.items():
+            with formatter.section(panel):
+                formatter.write_dl([(name.ljust(width), sentence) for name, sentence in commands.items()])
 
 
 app = typer.Typer(
