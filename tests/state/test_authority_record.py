@@ -99,9 +99,10 @@ def test_a_checkout_of_the_lock_file_alone_is_no_new_cluster(
 def test_an_empty_directory_says_that_the_authority_is_new(
     spec: Path, tmp_path: Path, pkigen: InProcess
 ) -> None:
-    said = pkigen("apply", spec, "-C", tmp_path / "new", "--yes")
+    said = pkigen("init", spec, "-C", tmp_path / "new", "--dry-run")
     assert said.code == 0
     assert "this makes a NEW authority: there is none here, and none is recorded" in said.out
+    assert pkigen("init", spec, "-C", tmp_path / "new").code == 0
     assert "NEW authority" not in pkigen("apply", spec, "-C", tmp_path / "new", "--yes").out
 
 
@@ -201,8 +202,9 @@ def test_a_brought_ca_is_taken_up(spec: Path, other: Path, tmp_path: Path, pkige
     (place / "pki").mkdir(parents=True, mode=0o700)
     for name in ("ca.crt", "ca.key"):
         shutil.copy(other / "pki" / name, place / "pki" / name)
-    said = pkigen("apply", spec, "-C", place, "--yes")
+    said = pkigen("init", spec, "-C", place, "--dry-run")
     assert (said.code, "NEW authority" in said.out) == (0, False)
+    assert pkigen("init", spec, "-C", place).code == 0
 
 
 def test_the_comparison() -> None:

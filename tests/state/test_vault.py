@@ -97,14 +97,14 @@ def test_no_private_byte_leaves_the_process_not_for_an_instant(tmp_path: Path, *
 
 READING: dict[str, tuple[str, ...]] = {
     "plan": ("plan", "SPEC", "-C", "ROOT", "--exit-code"),
-    "status": ("status", "ROOT"),
-    "verify": ("verify", "ROOT"),
+    "status": ("status", "-C", "ROOT"),
+    "verify": ("verify", "-C", "ROOT"),
     "init again": ("init", "SPEC", "-C", "ROOT"),
     "apply without changes": ("apply", "SPEC", "-C", "ROOT", "--yes"),
     "rollback --list": ("rollback", "-C", "ROOT", "--list"),
-    "oidc": ("oidc", "jwks", "ROOT"),
-    "explain": ("explain", "dev1", "ROOT"),
-    "bootstrap-token": ("bootstrap-token", "ROOT", "--out", "PLACE/join"),
+    "oidc": ("oidc", "jwks", "-C", "ROOT"),
+    "explain": ("explain", "dev1", "-C", "ROOT"),
+    "bootstrap-token": ("bootstrap-token", "-C", "ROOT", "--out", "PLACE/join"),
     "kubeconfig": ("kubeconfig", "show", "ROOT/users/dev1.conf"),
 }
 
@@ -117,8 +117,8 @@ SIGNING: dict[str, tuple[str, ...]] = {
     "rotate ca --prove": ("rotate", "ca", "kubernetes", "SPEC", "-C", "ROOT", "--prove"),
     "rotate sa": ("rotate", "sa", "SPEC", "-C", "ROOT", "--yes"),
     "rotate encryption-key": ("rotate", "encryption-key", "SPEC", "-C", "ROOT", "--yes"),
-    "sign": ("sign", "ROOT", "--csr", "PLACE/dev2.csr", "--user", "dev2"),
-    "token": ("token", "ROOT", "--service-account", "web/bot"),
+    "sign": ("sign", "-C", "ROOT", "--csr", "PLACE/dev2.csr", "--user", "dev2"),
+    "token": ("token", "-C", "ROOT", "--service-account", "web/bot"),
     "authority decrypt": ("authority", "decrypt", "-C", "ROOT", "--yes"),
 }
 
