@@ -273,7 +273,7 @@ def test_from_the_kit_alone(kit: EncryptedCluster, tmp_path: Path, pkigen: InPro
     for path in CAS:
         assert public_der(new[path].public_key()) == public_der(old[path].public_key())  # type: ignore[arg-type]
     assert (root / "users/dev1.conf").exists()
-    assert (root / "spec.yaml").read_text() == kit.spec.read_text()
+    assert (root / "cluster.yaml").read_text() == kit.spec.read_text()
     before = contents(root)
     assert "nothing to do" in from_kit(pkigen, kit, root).out
     assert contents(root) == before
@@ -288,7 +288,7 @@ def test_the_kit_holds_the_authority_as_it_is_and_no_node(kit: EncryptedCluster)
     bundle = open_bundle(unwrap(data, pin=None), Passphrase(WORDS))
     assert not any(secret in file for secret in secrets for file in bundle.files.values())
     assert {path.split("/")[0] for path in bundle.files} == {
-        *("pki", "pki.lock", ".pkigen", "spec.yaml", "rescue.txt")
+        *("pki", "pki.lock", ".pkigen", "cluster.yaml", "rescue.txt")
     }
     assert b"1. New trees" in bundle.files["rescue.txt"]
 
