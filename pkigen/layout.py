@@ -6,6 +6,8 @@ The names and modes on a node are kubeadm's (`cmd/kubeadm/app/constants/constant
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 LOCK_FILE = "pki.lock"
 SPEC_FILE = "cluster.yaml"
 """The spec, byte for byte as it was given; whoever looks after the cluster edits it in place."""
@@ -46,6 +48,30 @@ PENDING_REQUEST = "pki/pending.json"
 """What waits for the offline authority: the request that is out, and the keys that were made for it."""
 AUTHORITY_PIN = "pki/authority.pin"
 """The fingerprint of the offline authority's key, once a person has compared it."""
+
+
+PRIVATE_PATTERNS = ("*.key", "*.conf", ENCRYPTION_CONFIGURATION, "pending.json")
+"""The names of files that hold a private key, a token or an encryption key, wherever they stand."""
+
+
+GITIGNORE_FILE = ".gitignore"
+GITIGNORE = "\n".join(
+    (
+        "# Written by pkigen: nothing that is secret belongs in Git.",
+        *PRIVATE_PATTERNS,
+        "identity.age",
+        "/.pkigen/*",
+        f"!/{LEDGER_FILE}",
+        "",
+    )
+)
+"""What keeps private files, backups and unfinished changes out of a Git repository (gitignore(5))."""
+
+
+def is_private(path: str) -> bool:
+    """Whether a file of the PKI directory holds a secret, going by its name."""
+    name = path.rpartition("/")[2]
+    return any(fnmatchcase(name, pattern) for pattern in PRIVATE_PATTERNS)
 
 
 def authority_path(name: str) -> str:

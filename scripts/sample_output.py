@@ -53,8 +53,9 @@ def fresh(place: Path) -> None:
     lines = []
     for path in sorted(path for path in made.rglob("*") if path.is_file()):
         name = path.relative_to(made)
-        if name.as_posix() == ".pkigen/lock":
-            continue  # who held the directory last: a process of this machine
+        # Who held the directory last, a process of this machine; and what would hide the sample from Git.
+        if name.as_posix() in {".pkigen/lock", ".gitignore"}:
+            continue
         lines.append(f"{stat.S_IMODE(path.stat().st_mode):04o} {name}\n")
         target = place / TREE / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -86,6 +86,7 @@ def claims_of(
 
 
 def _declared_uid(cluster: ClusterSpec, namespace: str, name: str) -> str | None:
+    """The UID that the spec gives a service account; None where it gives none."""
     for user in cluster.spec.users:
         if user.is_service_account and (user.namespace, user.name) == (namespace, name):
             return user.uid
@@ -93,7 +94,7 @@ def _declared_uid(cluster: ClusterSpec, namespace: str, name: str) -> str | None
 
 
 def _require_bounded(validity: timedelta, longest: timedelta) -> None:
-    """No token may outlive what `pkigen rotate sa` waits for before it drops the key that signed it."""
+    """Refuse a token that would outlive what `pkigen rotate sa` waits for before it drops the key."""
     if validity > longest:
         raise UsageError(
             f"--validity is longer than {format_duration(longest)}, the limit of this cluster",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+# 16 of 36 characters are 82 bits: nobody guesses them at an API server within a token's life.
 _ID_LENGTH, _SECRET_LENGTH = 6, 16
 _TOKEN = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
 _GROUP = re.compile(r"system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]")
@@ -78,6 +79,7 @@ def secret_manifest(
         "token-id": token.id,
         "token-secret": token.secret,
         "usage-bootstrap-authentication": "true",
+        # Without it `kubeadm join` finds no signature on `cluster-info`, and cannot trust it by the token.
         "usage-bootstrap-signing": "true",
     }
     return dump(
@@ -171,6 +173,7 @@ def _binding(
     *,
     namespace: str | None = None,
 ) -> Mapping[str, Value]:
+    """A binding of one subject to one role; in a namespace, or for the whole cluster."""
     place = {} if namespace is None else {"namespace": namespace}
     return {
         "apiVersion": f"{_RBAC}/v1",

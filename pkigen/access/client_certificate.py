@@ -13,8 +13,9 @@ from pkigen.errors import AccessError
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import certificates_of, load_issuer
 from pkigen.state.issuance_record import record
-from pkigen.state.ledger import Event, LedgerEntry
-from pkigen.state.lockfile import certificate_facts
+from pkigen.state.key_owners import key_owners
+from pkigen.state.ledger import Event, LedgerEntry, lines_of, read_ledger
+from pkigen.state.lockfile import certificate_facts, read_lock
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -28,18 +29,22 @@ if TYPE_CHECKING:
     from pkigen.store import Store
 
 
+_REQUEST = "request:"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
     """A certificate for somebody who has its key.
 
     `pem` has the intermediates after the certificate where the CA is one; `capped` says that it was shortened
-    to its CA's end.
+    to its CA's end. `others` are other names that the same key was certified for before.
     """
 
     certificate: x509.Certificate
     pem: bytes
     trust_bundle: bytes
     capped: bool
+    others: tuple[str, ...]
 
 
 def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what is recorded
@@ -69,7 +74,7 @@ def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what is 
 
     Raises:
         AuthorityError: The CA cannot sign.
-        AccessError: There is no CA, or nothing can be put on record.
+        AccessError: There is no CA, the key is one of the cluster's own, or nothing can be put on record.
     """
     if inventory.ca_keys is CAKeys.OFFLINE:
         raise AccessError(
@@ -79,13 +84,21 @@ def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what is 
     authority = certificates_of(store, inventory, CA.KUBERNETES, now=now)
     if authority is None:
         raise AccessError("the PKI directory has no CA that could sign", hint="make it with `pkigen init`")
+    owner = key_owners(inventory, store, read_lock(store), now=now).get(request.key_fingerprint)
+    if owner is not None:
+        raise AccessError(
+            f"the key of this request is that of {owner}: whoever holds it could pass for that",
+            hint="nothing was signed; `pkigen csr new` makes a request with a key of its own",
+        )
     issuer = load_issuer(keys, CA.KUBERNETES, authority)
     content = CertificateContent(subject=subject, sans=SANs(), profile=Profile.CLIENT, validity=validity)
     issued = issue_for(content, public_key=request.key, issuer=issuer, now=now, entropy=entropy)
     facts = certificate_facts(issued.certificate)
     if because is not None:
         facts |= {"systemIdentity": because}
-    entry = LedgerEntry(event=Event.SIGNED, id=f"request:{subject.common_name}", reason=None, facts=facts)
+    identifier = f"{_REQUEST}{subject.common_name}"
+    entry = LedgerEntry(event=Event.SIGNED, id=identifier, reason=None, facts=facts)
+    others = _names_of(request.key_fingerprint, store) - {subject.common_name}
     record(store, entry, now=now, keep_backups=inventory.cluster.spec.backups.keep)
     chain = issuer.chain if PROFILES[Profile.CLIENT].sends_chain else ()
     return Signed(
@@ -93,4 +106,14 @@ def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what is 
         pem=certificate_pem(issued.certificate, *chain),
         trust_bundle=authority.trust_bundle or b"",
         capped=issued.capped,
+        others=tuple(sorted(others)),
     )
+
+
+def _names_of(key_fingerprint: str, reader: Reader) -> set[str]:
+    """The names that a key was certified for, by the ledger."""
+    return {
+        str(entry["id"]).removeprefix(_REQUEST)
+        for entry in lines_of(read_ledger(reader), Event.SIGNED)
+        if entry.get("spki") == key_fingerprint
+    }

@@ -150,7 +150,7 @@ def of_entry(entry: NamedEntry, read: Callable[[Path], bytes | str], *, now: dat
             faults=("it needs an auth-provider, which kubectl no longer has since 1.26",),
         )
     certificate, certificate_faults = _certificate(entry, read)
-    token, token_faults = _token(entry, read)
+    token, token_faults = token_of(entry, read)
     # Certificates are tried before tokens (kubeapiserver/authenticator/config.go).
     if certificate is not None:
         found = of_certificate(certificate, now=now)
@@ -176,6 +176,7 @@ def of_entry(entry: NamedEntry, read: Callable[[Path], bytes | str], *, now: dat
 
 
 def _with(found: Credential, *, faults: tuple[str, ...], details: tuple[str, ...]) -> Credential:
+    """The same credential with other remarks."""
     return Credential(
         kind=found.kind,
         user=found.user,
@@ -198,6 +199,7 @@ def content(entry: NamedEntry, name: str, read: Callable[[Path], bytes | str]) -
 def _certificate(
     entry: NamedEntry, read: Callable[[Path], bytes | str]
 ) -> tuple[x509.Certificate | None, tuple[str, ...]]:
+    """The client certificate of a kubeconfig's user, and why there is none that can be read."""
     data = content(entry, "client-certificate", read)
     if data is None:
         return None, ()
@@ -243,8 +245,11 @@ def _only_keys(data: bytes) -> bytes:
     )
 
 
-def _token(entry: NamedEntry, read: Callable[[Path], bytes | str]) -> tuple[str, tuple[str, ...]]:
-    """Of both, the file counts: client-go keeps reading it while it runs (`transport/token_source.go`)."""
+def token_of(entry: NamedEntry, read: Callable[[Path], bytes | str]) -> tuple[str, tuple[str, ...]]:
+    """A user's token, empty without one, and what is wrong with its file.
+
+    Of both, the file counts: client-go keeps reading it while it runs (`transport/token_source.go`).
+    """
     path = entry.text("tokenFile")
     if path:
         data = read(Path(entry.origin.parent / path))
@@ -266,7 +271,7 @@ def _uid(claims: dict[str, object]) -> object:
 
 
 def _is_for_clients(certificate: x509.Certificate) -> bool:
-    """Stricter than Go's checkChainForKeyUsage, which lets pass what lacks the extension."""
+    """Whether it is for clients: stricter than Go's checkChainForKeyUsage, which needs no usage."""
     extension = extension_of(certificate, x509.ExtendedKeyUsage)
     usages = set(extension.value) if extension is not None else set()
     return bool(usages & {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})

@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from pkigen import layout
+from pkigen.access.default_roles import allows
 from pkigen.access.explanation import bindings
 from pkigen.access.identities import declared
 from pkigen.crypto.service_account_tokens import SERVICE_ACCOUNT_PREFIX
@@ -58,6 +59,7 @@ def lacking(failure: Cannot, inventory: Inventory | None) -> Iterator[str]:
 
 
 def _declared(failure: Cannot, user: User | IAMMapping, where: str, addon: str) -> Iterator[str]:
+    """What to do about a denial of somebody whom the spec knows: apply what it grants, or grant it."""
     if _is_given(user, failure):
         yield "the spec grants this permission, but its file was not applied, or was changed since"
         yield f"next: `kubectl apply -f {addon}`"
@@ -81,6 +83,7 @@ _OWN = {
 
 
 def _node(inventory: Inventory, name: str) -> Iterator[str]:
+    """What the Node authorizer denies has nothing to do with RBAC: it is the node's name, mostly."""
     node = name.removeprefix("system:node:")
     yield "the Node authorizer allows a kubelet only its own node and the Pods bound to it"
     if node not in {each.name for each in inventory.cluster.spec.nodes}:
@@ -115,7 +118,12 @@ def _is_given(user: User | IAMMapping, failure: Cannot) -> bool:
         if role.namespace == failure.namespace:
             rules += role.rules
             roles += [role.cluster_role] if role.cluster_role is not None else []
-    return "cluster-admin" in roles or any(_covers(rule, failure) for rule in rules)
+    return any(_allows(role, failure) for role in roles) or any(_covers(rule, failure) for rule in rules)
+
+
+def _allows(role: str, failure: Cannot) -> bool:
+    """Whether a default role has the right; of paths, cluster-admin has all and the others none."""
+    return allows(role, failure.verb, failure.group, failure.resource or "")
 
 
 def _covers(rule: PolicyRule, failure: Cannot) -> bool:

@@ -92,6 +92,7 @@ def _default_uri(inventory: Inventory) -> str:
 
 
 def _public_key(reader: Reader, path: str) -> PublicKey:
+    """A public key of the tree; raises `AccessError` where it cannot be published."""
     content = read_file(reader, path)
     if isinstance(content, Fault):
         raise AccessError(f"{path} {content.message}", hint="make the PKI with `pkigen init` first")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen import layout
+from pkigen.access import groups
 from pkigen.access.credentials import CredentialKind
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import Profile
@@ -22,6 +23,8 @@ from pkigen.state.observed import Fault, observe_bundle, observe_certificate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
+
+    from cryptography import x509
 
     from pkigen.access.credentials import Credential
     from pkigen.desired.connections import Edge, Peer
@@ -70,6 +73,9 @@ def explain(cluster: Cluster, who: str) -> tuple[str, ...] | None:
     paragraphs = [tuple(each) for each in _paragraphs(cluster, who)]
     if not paragraphs and who == SA:
         paragraphs = [tuple(_service_account_key())]
+    group = groups.explain(cluster.inventory, who)
+    if group is not None:
+        paragraphs.append(group)
     lines = [line for paragraph in paragraphs for line in ("", *paragraph)]
     return tuple(lines[1:]) or None
 
@@ -115,10 +121,16 @@ _CREDENTIAL_VERIFIERS = {
 }
 
 
+def trust_bundles(cluster: Cluster) -> Iterator[tuple[CA, tuple[x509.Certificate, ...]]]:
+    """The CAs that each kind of peer trusts, as far as they can be read."""
+    for ca in CA:
+        found = observe_bundle(cluster.reader, ca_location(ca).certificate)
+        yield ca, () if isinstance(found, Fault) else tuple(found)
+
+
 def _in_cluster(credential: Credential, cluster: Cluster) -> Iterator[str]:
     if credential.certificate is not None:
-        found = observe_bundle(cluster.reader, ca_location(CA.KUBERNETES).certificate)
-        anchors = () if isinstance(found, Fault) else found
+        anchors = dict(trust_bundles(cluster))[CA.KUBERNETES]
         refusal = PathVerifier(cluster.now).client((credential.certificate,), anchors)
         taken = "its CA signed it" if refusal is None else f"refuses it: {refusal}"
         yield f"this cluster: {taken}"
@@ -146,7 +158,8 @@ def names(inventory: Inventory) -> tuple[str, ...]:
     found |= dict.fromkeys(user.name for user in inventory.cluster.spec.users)
     found |= dict.fromkeys(name for each in inventory.cluster.spec.iam for name in (each.arn, each.username))
     found |= dict.fromkeys(edge.client.component for edge in edges(inventory))
-    return (*found, SA)
+    found |= dict.fromkeys(item.subject.common_name for item in inventory.certificates.values())
+    return (*found, SA, *groups.names(inventory))
 
 
 def _account(user: User) -> str:
@@ -169,12 +182,19 @@ def _certificates(inventory: Inventory, who: str) -> Iterator[tuple[DesiredCerti
         yield (certificates[who],)
         return
     named = {item.id for item in certificates.values() if item.name == who or item.id == f"user:{who}"}
-    wanted = named or set(_held_by(inventory, who))
-    groups: dict[str, list[DesiredCertificate]] = {}
+    wanted = named or set(_held_by(inventory, who)) or set(_called(inventory, who))
+    by_name: dict[str, list[DesiredCertificate]] = {}
     for identifier, item in certificates.items():
         if identifier in wanted:
-            groups.setdefault(item.name, []).append(item)
-    yield from (tuple(group) for group in groups.values())
+            by_name.setdefault(item.name, []).append(item)
+    yield from (tuple(group) for group in by_name.values())
+
+
+def _called(inventory: Inventory, who: str) -> Iterator[str]:
+    """The ids of the client certificates that make somebody this user: kubernetes-admin, system:node:NAME."""
+    for item in inventory.certificates.values():
+        if item.profile is Profile.CLIENT and item.subject.common_name == who:
+            yield item.id
 
 
 def _held_by(inventory: Inventory, who: str) -> Iterator[str]:
@@ -224,8 +244,8 @@ def _leaf(cluster: Cluster, item: DesiredCertificate, ids: set[str]) -> Iterator
 
 
 def _identity(inventory: Inventory, item: DesiredCertificate) -> Iterator[str]:
-    groups = ", ".join(item.subject.organizations)
-    yield f"  identity:     user {item.subject.common_name}, {f'groups {groups}' if groups else 'no groups'}"
+    member = ", ".join(item.subject.organizations)
+    yield f"  identity:     user {item.subject.common_name}, {f'groups {member}' if member else 'no groups'}"
     person = item.kind.holder is Holder.PERSON
     rights = _user_rights(inventory, item.subject.common_name) if person else (item.kind.rights,)
     yield from (f"  permissions:  {right}" for right in rights if right)
@@ -328,8 +348,8 @@ def _token(cluster: Cluster, item: DesiredToken) -> Iterator[str]:
     yield f"  presented to: kube-apiserver, as bearer token; for {', '.join(item.audiences)}"
     yield "  verified by:  kube-apiserver --service-account-key-file and --service-account-issuer,"
     yield "                then by the UID of the live object"
-    groups = f"system:serviceaccounts, system:serviceaccounts:{user.namespace}"
-    yield f"  identity:     user {user.username}, groups {groups}"
+    accounts = f"system:serviceaccounts, system:serviceaccounts:{user.namespace}"
+    yield f"  identity:     user {user.username}, groups {accounts}"
     yield from (f"  permissions:  {right}" for right in _bindings(user))
     yield f"  signed by:    {SA}"
     yield "  on expiry:    the API server answers 401; deleting the service account revokes it at once"
@@ -343,11 +363,11 @@ def _waiting(user: User) -> Iterator[str]:
 
 
 def _from_iam(mapping: IAMMapping) -> Iterator[str]:
-    groups = ", ".join(dict.fromkeys(mapping.groups))
+    member = ", ".join(dict.fromkeys(mapping.groups))
     yield f"{mapping.arn}: authenticates through AWS IAM"
     yield "  presented to: kube-apiserver, as the token that `aws eks get-token` makes"
     yield "  verified by:  aws-iam-authenticator, by the ConfigMap kube-system/aws-auth (`pkigen iam`)"
-    yield f"  identity:     user {mapping.username}, {f'groups {groups}' if groups else 'no groups'}"
+    yield f"  identity:     user {mapping.username}, {f'groups {member}' if member else 'no groups'}"
     own = tuple(bindings(mapping, layout.addon_path("iam")))
     yield from (f"  permissions:  {right}" for right in own or (_NO_BINDING,))
     yield "  on expiry:    a token expires after 15 minutes; without the mapping the next one gets 401"

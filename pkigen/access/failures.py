@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pkigen.access import messages
+from pkigen.access import handshakes, messages
 from pkigen.access.denials import lacking
-from pkigen.crypto.profiles import Profile
-from pkigen.desired.certificates import API_SERVER
-from pkigen.desired.connections import KUBELET_PORT
-from pkigen.desired.generations import CA, Phase, ca_id
-from pkigen.desired.rendering.flags import ETCD_CLIENT_PORT, ETCD_PEER_PORT
-from pkigen.notation import residual
-from pkigen.state.materials import discovery_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Iterator
 
-    from pkigen.access.messages import UnknownAuthority, WrongName
-    from pkigen.desired.inventory import Inventory
-    from pkigen.desired.items import DesiredCertificate
-    from pkigen.state.authority import CACertificates
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What is known about the cluster that the message came from."""
-
-    inventory: Inventory
-    authorities: Mapping[CA, CACertificates]
-    now: datetime
+    from pkigen.access.handshakes import Known
 
 
 def explain(text: str, known: Known | None) -> tuple[str, ...] | None:
@@ -47,177 +26,43 @@ def explain(text: str, known: Known | None) -> tuple[str, ...] | None:
 
 def _explained(failure: messages.Failure, known: Known | None) -> Iterator[str]:
     match failure:
-        case messages.UnknownAuthority():
-            yield from _unknown_authority(failure, known)
-        case messages.RefusedClient():
-            yield from _refused_client(known)
-        case messages.RefusedServer():
-            yield from _refused_server(known)
-        case messages.WrongName():
-            yield from _wrong_name(failure, known)
+        case messages.NoKubeconfig():
+            yield from _NO_KUBECONFIG
+        case messages.NoCredential():
+            yield from _NO_CREDENTIAL
+        case messages.NoMappings():
+            yield from _NO_MAPPINGS
         case messages.Anonymous():
             yield from _anonymous(known)
         case messages.Cannot():
             yield from lacking(failure, known.inventory if known is not None else None)
-        case messages.Expired():
-            yield from _expired(known)
         case messages.Unauthorized():
             yield from _unauthorized(failure.why, known)
+        case _:
+            yield from handshakes.explained(failure, known)
 
 
-# -- certificates -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Served:
-    """Who is reached at a port: whose certificates it has, and by which setting its clients verify it."""
-
-    ca: CA
-    trust: str
-
-
-_ETCD = _Served(
-    ca=CA.ETCD, trust="kube-apiserver trusts --etcd-cafile, etcd's members trust --peer-trusted-ca-file"
-)
-_SERVED = {
-    f":{ETCD_CLIENT_PORT}": _ETCD,
-    f":{ETCD_PEER_PORT}": _ETCD,
-    f":{KUBELET_PORT}": _Served(
-        ca=CA.KUBERNETES,
-        trust="kube-apiserver trusts --kubelet-certificate-authority when it connects to kubelets",
+_NO_KUBECONFIG = (
+    "kubectl has no kubeconfig, or none with a current context: it tries localhost:8080, and nothing listens",
+    (
+        "next: give one with --kubeconfig or $KUBECONFIG (admin.conf on a control-plane node, "
+        "users/NAME.conf of the PKI directory); `pkigen kubeconfig show FILE` says what is in it"
     ),
-}
-_API_SERVER = _Served(
-    ca=CA.KUBERNETES,
-    trust="kubectl trusts certificate-authority-data of its kubeconfig, Pods trust their kube-root-ca.crt",
 )
-
-
-def _unknown_authority(failure: UnknownAuthority, known: Known | None) -> Iterator[str]:
-    """The port says which server it is, and so which CA should have signed and which setting trusts it."""
-    server = failure.server or ""
-    served = _SERVED.get(f":{server.rpartition(':')[2]}", _API_SERVER)
-    yield "the client got a certificate from a CA that is not in its trust bundle"
-    if failure.server is not None:
-        yield f"it connected to {server}"
-    yield served.trust
-    if failure.namesake is not None:
-        yield (
-            f"it trusts a CA of the same name, {failure.namesake}, with another key: that is an earlier "
-            "CA, or another cluster's"
-        )
-    if known is None:
-        yield (
-            "next: check which CA the client trusts, `pkigen kubeconfig show FILE`; then give DIR to this "
-            "command"
-        )
-        return
-    yield from _authority(known, served.ca)
-    place = server or known.inventory.cluster.cluster_server.removeprefix("https://")
-    yield (
-        f"next: check which CA the server presents with `openssl s_client -showcerts -connect {place}`; if "
-        "it is this one, give the client a new kubeconfig (`pkigen apply`), else copy the node's files again "
-        "and restart the server"
-    )
-
-
-def _authority(known: Known, ca: CA) -> Iterator[str]:
-    """Which CA it should be, and whether it is being replaced."""
-    for each in known.authorities:
-        phase = known.inventory.rotations.phase(ca_id(each))
-        if phase is not Phase.STABLE:
-            yield f"a rotation of {ca_id(each)} is {phase}: both generations must be in every trust bundle"
-    found = known.authorities.get(ca)
-    if found is not None:
-        own = "the cluster's CA" if ca is CA.KUBERNETES else f"{ca_id(ca)} of this cluster"
-        yield f"{own} is {discovery_hash(found.certificate)}"
-
-
-def _refused_client(known: Known | None) -> Iterator[str]:
-    yield "a server refuses the client's certificate: its CA is not in the server's trust bundle"
-    yield (
-        "that is --client-ca-file of kube-apiserver, clientCAFile of the kubelet, --trusted-ca-file of etcd, "
-        "--requestheader-client-ca-file for aggregated APIs"
-    )
-    if known is not None:
-        yield from _authority(known, CA.KUBERNETES)
-    yield (
-        "next: `pkigen explain FILE DIR` says whether this cluster's CA signed its certificate; if it "
-        "did, copy the node's files again (the server has an old bundle), else `pkigen apply` makes a new one"
-    )
-
-
-def _refused_server(known: Known | None) -> Iterator[str]:
-    yield "a client aborted: it does not trust the CA of this server's certificate"
-    if known is not None:
-        yield from _authority(known, CA.KUBERNETES)
-    yield (
-        "next: on the client, `pkigen kubeconfig show FILE` says which CA it trusts; give it a new "
-        "kubeconfig (`pkigen apply`), or the node's files again"
-    )
-
-
-def _wrong_name(failure: WrongName, known: Known | None) -> Iterator[str]:
-    name, names = failure.name, failure.names
-    if name is None:
-        yield "the client connects to a name that the server's certificate does not contain"
-        yield (
-            "next: `pkigen explain apiserver DIR` lists its names; add the one that the client uses to "
-            "spec.apiServer.certSANs, run `pkigen apply`, and copy the node's files"
-        )
-        return
-    yield f"the client connects to {name}, which is not among the names of the server's certificate"
-    if known is None:
-        dial = f"connect to {', '.join(sorted(names)[:5])}, or " if names else ""
-        yield (
-            f"next: {dial}set tls-server-name in the kubeconfig to a name that it has, or add {name} to "
-            "spec.apiServer.certSANs and run `pkigen apply`"
-        )
-        return
-    yield from _wrong_name_of(known.inventory, name, names)
-
-
-def _wrong_name_of(inventory: Inventory, name: str, names: frozenset[str]) -> Iterator[str]:
-    """Which of the cluster's certificates was presented, and where the name goes that it lacks."""
-    servers = _servers(inventory, names)
-    having = [each for each in servers if name in each.sans.texts()]
-    if having:
-        yield (
-            f"the spec gives {having[0].id} this name already: the running server has an older certificate; "
-            "next: `pkigen apply`, copy the node's files, and see what restarts in its list"
-        )
-        return
-    item = servers[0] if servers else None
-    kind = item.kind if item is not None else API_SERVER
-    if item is not None:
-        yield f"it is the certificate of {item.id}"
-    elif names:
-        yield "it is the certificate of a server that is not in this spec"
-    yield f"next: add {name} to {kind.san_field}, run `pkigen apply`, and copy the node's files"
-
-
-def _servers(inventory: Inventory, names: frozenset[str]) -> list[DesiredCertificate]:
-    """The serving certificates, the one with most of the names first; the API servers' where none is said."""
-    serving = [
-        item for item in inventory.certificates.values() if item.profile in {Profile.SERVER, Profile.PEER}
-    ]
-    if not names:
-        return [item for item in serving if item.kind is API_SERVER]
-    scored = [(len(names & set(item.sans.texts())), item) for item in serving]
-    best = sorted((pair for pair in scored if pair[0]), key=lambda pair: (-pair[0], pair[1].id))
-    return [item for _, item in best]
-
-
-def _expired(known: Known | None) -> Iterator[str]:
-    yield "a certificate in the chain has expired, or one side's clock is wrong"
-    if known is not None:
-        for ca, found in known.authorities.items():
-            left = found.certificate.not_valid_after_utc - known.now
-            yield f"the {ca.certificate_name} CA expires in {residual(left)}"
-    yield "next: `date` on both sides, then `pkigen status` and `pkigen renew`"
-
-
-# -- credentials ------------------------------------------------------------------------------------------
+_NO_CREDENTIAL = (
+    "the kubeconfig's user has no credential: kubectl asks for a password, which API servers do not accept",
+    (
+        "next: `pkigen kubeconfig show FILE` says what its user has; take users/NAME.conf of the PKI "
+        "directory, or make one with `pkigen user kubeconfig`"
+    ),
+)
+_NO_MAPPINGS = (
+    "the cluster has no ConfigMap kube-system/aws-auth: no user of AWS IAM is known to it",
+    (
+        "next: `pkigen iam` renders it from spec.iam; apply it with the mappings of the nodes, where "
+        "nodes come in through IAM too"
+    ),
+)
 
 
 def _anonymous(known: Known | None) -> Iterator[str]:
@@ -263,4 +108,13 @@ def _unauthorized(why: messages.Refusal, known: Known | None) -> Iterator[str]:
     yield what
     if why is messages.Refusal.AUDIENCE and known is not None:
         yield f"this cluster's API servers are {', '.join(known.inventory.cluster.api_audiences)}"
+    if why is messages.Refusal.UNKNOWN and known is not None and known.inventory.cluster.spec.iam:
+        roles = ", ".join(mapping.arn for mapping in known.inventory.cluster.spec.iam[:_MOST_SHOWN])
+        yield (
+            f"with a token of AWS IAM (`aws eks get-token`) the role must be in spec.iam ({roles}) and in "
+            "the ConfigMap kube-system/aws-auth: `pkigen iam`"
+        )
     yield f"next: {step}"
+
+
+_MOST_SHOWN = 5

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pkigen.access import explanation
-from pkigen.access.credentials import of_certificate, of_entry, of_token, only_certificates
+from pkigen.access import explanation, outcome
+from pkigen.access.certificate_text import of_chain
+from pkigen.access.credentials import of_entry, of_token, only_certificates, token_of
 from pkigen.access.kubeconfig_summary import credential_lines, lines
 from pkigen.access.kubeconfigs import Section, load
+from pkigen.access.request_forms import request_pem
 from pkigen.access.requests import read_request
 from pkigen.errors import AccessError
 from pkigen.state.observed import parse_certificates
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pkigen.access.credentials import Credential
-    from pkigen.access.kubeconfigs import Kubeconfig
+    from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry
 
+_SEQUENCE = b"\x30"  # X.690 8.9: every DER request begins with it
 _REQUESTS = (b"-----BEGIN CERTIFICATE REQUEST", b"-----BEGIN NEW CERTIFICATE REQUEST")
 
 
@@ -43,17 +46,37 @@ def file_text(
     Raises:
         AccessError: It is nothing that can be explained.
     """
-    if any(begin in data for begin in _REQUESTS):
-        return _of_request(path, data)
+    request = _request(data)
+    if request is not None:
+        return _of_request(path, request)
     if b"-----BEGIN CERTIFICATE-----" in data and b"kind:" not in data:
         parsed = parse_certificates(only_certificates(data))
         if isinstance(parsed, str):
             raise AccessError(f"{path} {parsed}")
-        return (f"{path}: a certificate", *_credential(of_certificate(parsed[0], now=now), cluster, now))
+        what, *said = of_chain(parsed, cluster, now=now)
+        return (f"{path}: {what}", *said)
     text = data.strip().decode("ascii", "replace")
     if _is_token(text):
-        return (f"{path}: a token", *_credential(of_token(text, now=now), cluster, now))
+        return (f"{path}: a token", *_token(text, cluster, now))
     return _of_kubeconfig(_kubeconfig(data, path), cluster, read, now)
+
+
+def _request(data: bytes) -> bytes | None:
+    """A request as PEM, also out of a manifest as `csr manifest` writes it, of DER or of base64."""
+    if any(begin in data for begin in _REQUESTS):
+        return data
+    is_der = data.startswith(_SEQUENCE)
+    is_yaml = not is_der and b":" in data
+    if b"-----BEGIN " in data or (is_yaml and b"CertificateSigningRequest" not in data):
+        return None
+    pem = request_pem(data)
+    return pem if pem != data else None
+
+
+def _token(text: str, cluster: explanation.Cluster | None, now: datetime) -> Iterator[str]:
+    yield from _credential(of_token(text, now=now), cluster, now)
+    if cluster is not None:
+        yield from (f"  {line}" for line in outcome.of_token(text, cluster))
 
 
 def _of_request(path: Path, data: bytes) -> tuple[str, ...]:
@@ -82,7 +105,25 @@ def _of_kubeconfig(
     if user is None:
         return shown
     found = of_entry(user, read, now=now)
-    return (*shown, *(f"  {line}" for line in explanation.of_credential(found, cluster)))
+    verdict = _verdict(config, context, user, cluster, read)
+    return (*shown, *(f"  {line}" for line in (*explanation.of_credential(found, cluster), *verdict)))
+
+
+def _verdict(
+    config: Kubeconfig,
+    context: NamedEntry | None,
+    user: NamedEntry,
+    cluster: explanation.Cluster | None,
+    read: Callable[[Path], bytes | str],
+) -> Iterator[str]:
+    """What this cluster would make of it."""
+    if cluster is None:
+        return
+    server = config.find(Section.CLUSTER, context.text("cluster")) if context is not None else None
+    if server is not None:
+        yield from outcome.of_server(server, read, cluster)
+    token, _ = token_of(user, read)
+    yield from outcome.of_token(token, cluster)
 
 
 def _kubeconfig(data: bytes, path: Path) -> Kubeconfig:
@@ -90,7 +131,7 @@ def _kubeconfig(data: bytes, path: Path) -> Kubeconfig:
     if b"PRIVATE KEY-----" in data:
         raise AccessError(f"{path} is a private key", hint="explain the certificate that belongs to it")
     if b"-----BEGIN PUBLIC KEY-----" in data:
-        raise AccessError(f"{path} is a public key", hint="`pkigen explain sa DIR` says what it verifies")
+        raise AccessError(f"{path} is a public key", hint="`pkigen explain sa` says what it verifies")
     try:
         return load(data, path)
     except AccessError:
@@ -98,7 +139,7 @@ def _kubeconfig(data: bytes, path: Path) -> Kubeconfig:
             raise
         raise AccessError(
             f"{path} is neither a kubeconfig nor a PEM certificate, a request or a token",
-            hint="a spec or a PKI directory is the second argument: `pkigen explain WHO SPEC`",
+            hint="a spec is the second argument, a cluster is named by its directory: `pkigen explain WHO -C DIR`",
         ) from None
 
 

@@ -107,6 +107,7 @@ def config_map(cluster: ClusterSpec, current: Current | None) -> ConfigMap:
 
 
 def _manifest(data: Mapping[str, Value]) -> Mapping[str, Value]:
+    """The ConfigMap that aws-iam-authenticator reads."""
     metadata: Mapping[str, Value] = {"name": NAME, "namespace": NAMESPACE}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
@@ -142,6 +143,7 @@ def _wanted(mappings: Sequence[IAMMapping], key: str) -> dict[str, Mapping[str, 
 
 
 def _entry(mapping: IAMMapping, arn_key: str) -> Mapping[str, Value]:
+    """One mapping as the ConfigMap has it; a role's ARN and a user's stand under different keys."""
     groups: list[Value] = list(dict.fromkeys(mapping.groups))
     return {arn_key: mapping.arn, "username": mapping.username, **({"groups": groups} if groups else {})}
 
@@ -177,11 +179,13 @@ def _removed(entry: Mapping[str, Value], arn_key: str) -> str:
 
 
 def _listing(entry: Mapping[str, Value]) -> str:
+    """An item of a YAML list: the ConfigMap's values are YAML texts themselves."""
     first, *rest = dump(entry).splitlines()
     return "".join(f"{line}\n" for line in (f"- {first}", *(f"  {line}" for line in rest)))
 
 
 def _document(data: bytes, file: str) -> Mapping[str, Value]:
+    """The one object of a file; raises `AccessError` where it is anything else."""
     documents = parse(data, file)
     if len(documents) != 1 or not isinstance(documents[0].value, dict):
         raise AccessError(f"{file} is not the ConfigMap {NAME}")
@@ -189,7 +193,11 @@ def _document(data: bytes, file: str) -> Mapping[str, Value]:
 
 
 def _listed(text: str, key: str, file: str) -> Iterator[Mapping[str, Value]]:
-    """The mappings of one key, whose value is a text that is itself YAML (`pkg/mapper/configmap`)."""
+    """The mappings of one key, whose value is a text that is itself YAML (`pkg/mapper/configmap`).
+
+    Raises:
+        AccessError: It is not such a text.
+    """
     documents = parse(text.encode(), f"{file}: {key}")
     content = documents[0].value if documents else []
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):

@@ -102,7 +102,7 @@ def approved_person(
 
 
 def reserved(user: str, groups: Iterable[str]) -> str | None:
-    """Which of the names belongs to Kubernetes itself."""
+    """Which of the names belongs to Kubernetes itself; None where none does."""
     if is_reserved_user(user):
         return f"the user {user[:80]!r} is reserved for Kubernetes"
     for group in groups:
@@ -120,7 +120,7 @@ def declared(inventory: Inventory, name: str) -> User | None:
 
 
 def _taken(user: str, inventory: Inventory) -> str | None:
-    """A certificate of this name would be taken for a component: users and components share the CN."""
+    """Why a certificate of this name would pass for a component's, by its CN; None where it would not."""
     for certificate in inventory.certificates.values():
         person = isinstance(certificate.location, InKubeconfig) and certificate.node is None
         own = certificate.issuer is CA.KUBERNETES and certificate.profile is Profile.CLIENT and not person

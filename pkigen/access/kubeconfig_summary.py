@@ -82,7 +82,7 @@ def credential_lines(credential: Credential, *, now: datetime) -> Iterator[str]:
     if credential.groups:
         yield f"groups:     {', '.join(credential.groups)}"
     if credential.expires is not None:
-        yield f"until:      {credential.expires:%Y-%m-%d %H:%M} UTC ({_left(credential.expires, now)})"
+        yield f"until:      {credential.expires:%Y-%m-%d %H:%M} UTC ({time_left(credential.expires, now)})"
     elif credential.kind is CredentialKind.SERVICE_ACCOUNT_TOKEN:
         yield "until:      never expires; deleting its Secret or the service account revokes it"
     yield from (f"            {detail}" for detail in credential.details)
@@ -122,10 +122,11 @@ def _cluster(
         return
     for certificate in parsed:
         end = certificate.not_valid_after_utc
-        yield f"trusts:     {subject_of(certificate)} until {end:%Y-%m-%d} ({_left(end, now)})"
+        yield f"trusts:     {subject_of(certificate)} until {end:%Y-%m-%d} ({time_left(end, now)})"
     last = max(certificate.not_valid_after_utc for certificate in parsed)
     endings.append(Ending(when=last, what="the CA expires, and kubectl refuses the server's certificate"))
 
 
-def _left(end: datetime, now: datetime) -> str:
+def time_left(end: datetime, now: datetime) -> str:
+    """How long until an end, or since when it is past."""
     return f"in {residual(end - now)}" if end > now else f"{residual(now - end)} ago"

@@ -166,6 +166,7 @@ def _anything(content: object, _where: str) -> Fields:
 
 
 def _mapping(content: object, where: str) -> Fields:
+    """A mapping, or `_Bad` with a sentence that names the place and no value."""
     if not isinstance(content, dict):
         msg = f"{where} is not a mapping"
         raise _Bad(msg)
@@ -173,6 +174,7 @@ def _mapping(content: object, where: str) -> Fields:
 
 
 def _text(value: object, where: str) -> str:
+    """A text, likewise."""
     if not isinstance(value, str):
         msg = f"{where} is not a string"
         raise _Bad(msg)
@@ -200,6 +202,7 @@ def _require_text(value: object, where: str) -> None:
 
 
 def _require_flag(value: object, where: str) -> None:
+    """Refuse what is not `true` or `false`: client-go does not take words for them."""
     if not isinstance(value, bool):
         msg = f"{where} is neither true nor false"
         raise _Bad(msg)

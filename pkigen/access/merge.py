@@ -149,7 +149,10 @@ def flattened(config: Kubeconfig, read: Callable[[Path], bytes]) -> Kubeconfig:
 
 
 def _blocks(content: bytes, key: str, path: str, whose: str) -> bytes:
+    """The certificates or the key of a file that a kubeconfig names; raises `AccessError` for other files."""
     what, label = _EMBEDDED[key]
+    # Only the kind of block that the field is for: a kubeconfig of somebody else's may name any file, and
+    # what is embedded is handed on.
     block = rb"-----BEGIN (%b)-----[ \t]*\r?\n[A-Za-z0-9+/=\s]+?-----END \1-----[ \t]*(?:\r?\n|\Z)" % label
     found = b"".join(match[0] for match in re.finditer(block, content))
     if what.encode().upper() not in found:
@@ -175,6 +178,7 @@ def relative_to(config: Kubeconfig, directory: Path) -> Kubeconfig:
 
 
 def _each(config: Kubeconfig, change: Callable[[Section, NamedEntry], NamedEntry]) -> Kubeconfig:
+    """A kubeconfig with every entry changed."""
     entries = {
         section: {name: change(section, entry) for name, entry in config.entries[section].items()}
         for section in Section
@@ -194,6 +198,7 @@ def _resolved(entry: NamedEntry, section: Section) -> NamedEntry:
 
 
 def _conflict(section: Section, first: NamedEntry, other: NamedEntry) -> str:
+    """A sentence about two entries of one name: the first counts, as with kubectl."""
     different = sorted(
         key
         for key in first.fields.keys() | other.fields.keys()

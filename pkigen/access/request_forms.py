@@ -51,6 +51,7 @@ def _of_base64(data: bytes) -> bytes | None:
 
 
 def _of_der(data: bytes) -> bytes | None:
+    """The request of a DER file as PEM; None where it is none."""
     refuse_private_key(data)
     try:
         return x509.load_der_x509_csr(data).public_bytes(Encoding.PEM)
@@ -59,7 +60,11 @@ def _of_der(data: bytes) -> bytes | None:
 
 
 def _in_manifest(data: bytes) -> bytes:
-    """What `spec.request` of the one CertificateSigningRequest holds (`certificates.k8s.io/v1`), base64."""
+    """What `spec.request` of the one CertificateSigningRequest holds (`certificates.k8s.io/v1`), base64.
+
+    Raises:
+        AccessError: There are several, or it holds no request.
+    """
     try:
         documents, problems = read_documents(data, file="the request")
     except SpecError as error:

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from pkigen.access.request_text import EXTENSION_REQUESTS, extension_lines, quoted, subject_text, text_of
 from pkigen.crypto.csr import key_of, parse_request, signed_request, unproven
 from pkigen.crypto.issuance import distinguished_name
-from pkigen.crypto.keys import describe
+from pkigen.crypto.keys import describe, public_der, spki_fingerprint
 from pkigen.crypto.names import Subject
 from pkigen.errors import AccessError
 from pkigen.spec.user_rules import is_reserved_group, is_reserved_user
@@ -48,6 +48,11 @@ class Request:
         return describe(self.key)
 
     @property
+    def key_fingerprint(self) -> str:
+        """SHA-256 of its SubjectPublicKeyInfo: `openssl pkey -pubin -outform DER | sha256sum` prints it."""
+        return spki_fingerprint(public_der(self.key))
+
+    @property
     def enciphers(self) -> bool:
         """Whether the key is one that can encipher other keys."""
         return isinstance(self.key, rsa.RSAPublicKey)
@@ -74,7 +79,11 @@ def read_request(data: bytes, *, allowed: Subject | None = None) -> Request:
 
 
 def _read(data: bytes, allowed: Subject | None) -> Request:
-    """In an order that tells first what makes all else worthless: whoever asks may not hold the key."""
+    """Read a request; refuse it first for what makes all else worthless: who asks may not hold the key.
+
+    Raises:
+        AccessError: It is refused.
+    """
     request = parse_request(data)
     key = key_of(request, hint=_BETTER_KEY)
     for check in (unproven, _unfit_subject, _unfit_extensions):
@@ -102,7 +111,7 @@ _BETTER_KEY = "`pkigen csr new` makes an ECDSA-P256 key and a request for it"
 
 
 def _unfit_subject(request: x509.CertificateSigningRequest) -> str | None:
-    """What Kubernetes and a person would read differently: Go takes the last common name (`pkix.Name`)."""
+    """Why Kubernetes and people would read it differently: Go takes the last common name (`pkix.Name`)."""
     for part in request.subject.rdns:
         if len(list(part)) > 1:
             shown = "+".join(attribute.rfc4514_string() for attribute in part)
@@ -120,7 +129,7 @@ def _unfit_subject(request: x509.CertificateSigningRequest) -> str | None:
 
 
 def _unfit_extensions(request: x509.CertificateSigningRequest) -> str | None:
-    """Extensions that cannot be shown whole, and a CA's: nobody could know what was approved."""
+    """Why nobody could know what was approved: an extension that cannot be shown whole, or a CA's."""
     try:
         lists = sum(attribute.oid in EXTENSION_REQUESTS for attribute in request.attributes)
         extensions = list(request.extensions)
@@ -134,7 +143,7 @@ def _unfit_extensions(request: x509.CertificateSigningRequest) -> str | None:
 
 
 def _system_claim(name: x509.Name, allowed: Subject | None) -> str | None:
-    """A name reserved for Kubernetes in any attribute, also in those that Kubernetes does not read."""
+    """Which name it asks for, in whatever attribute, that is reserved for Kubernetes; None for others."""
     expected = {allowed.common_name, *allowed.organizations} if allowed is not None else set()
     for attribute in name:
         value = text_of(attribute)
@@ -145,6 +154,8 @@ def _system_claim(name: x509.Name, allowed: Subject | None) -> str | None:
 
 
 def _asked(name: x509.Name) -> Subject:
+    """CN and O as they are asked for; nothing in them is granted by this."""
+
     def values(oid: x509.ObjectIdentifier) -> tuple[str, ...]:
         return tuple(text_of(attribute) for attribute in name.get_attributes_for_oid(oid))
 

@@ -46,6 +46,7 @@ def dump_all(values: Iterable[Mapping[str, Value]]) -> str:
 
 
 def _lines(value: Value) -> Iterator[str]:
+    """A value line by line, with sorted keys: the same objects give the same text."""
     match value:
         case Mapping() if value:
             for key in sorted(value):
@@ -60,6 +61,7 @@ def _lines(value: Value) -> Iterator[str]:
 
 
 def _entry(key: str, value: Value) -> Iterator[str]:
+    """A key and its value: on one line, as a block of text, or indented below."""
     match value:
         case str() if _is_text(value):
             yield f"{key}: |"

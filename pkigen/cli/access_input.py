@@ -96,6 +96,7 @@ def _reaching(
     tls_server_name: ServerNameOption = None,
     proxy_url: ProxyOption = None,
 ) -> Reaching:
+    """How a kubeconfig reaches its API server, from the options that several commands share."""
     return Reaching(namespace=namespace, server=server, tls_server_name=tls_server_name, proxy_url=proxy_url)
 
 

@@ -41,7 +41,8 @@ PANELS = {
     "start": {
         "example": "Print a commented spec to start from.",
         "validate": "Check a spec, and report all of its problems at once.",
-        "schema": "Print the JSON Schema of the spec, for completion and checks in editors.",
+        "schema": "Print the JSON Schema of the spec, for completion and checks in editors, or that of a "
+        "plan.",
         "init": "Make a cluster's whole PKI from its spec.",
     },
     "keep": {
@@ -136,6 +137,7 @@ class LazyGroup(TyperGroup):
 app = typer.Typer(
     cls=LazyGroup,
     pretty_exceptions_enable=False,
+    # Locals hold keys: some versions of Typer show them by default.
     pretty_exceptions_show_locals=False,
     rich_markup_mode=_MARKUP,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -143,6 +145,7 @@ app = typer.Typer(
 
 
 def _show_version(*, value: bool) -> None:
+    """Print the version and end, whatever else stands on the command line."""
     if value:
         typer.echo(f"pkigen {__version__}")
         raise typer.Exit
@@ -190,12 +193,14 @@ def run(arguments: Sequence[str], *, system: System | None = None) -> int:
                 _invoke(["--help"], invocation)
             return ExitCode.USAGE
         code = _invoke(arguments, invocation)
+        # Before success is reported: a full disk shows only when what is buffered goes out.
         flush()
     except BrokenPipeError:
         # The reader of our output went away, as `head` does; there is nobody left to tell.
         silence()
         return ExitCode.FAILED
     except BaseException as problem:  # the last resort: words, never locals
+        # SystemExit and the like are meant to end the program.
         if not (isinstance(problem, Exception | KeyboardInterrupt) or _is_panic(problem)):
             raise
         if invocation.debug:
@@ -205,7 +210,7 @@ def run(arguments: Sequence[str], *, system: System | None = None) -> int:
 
 
 def _is_panic(problem: BaseException) -> bool:
-    """A panic of a library in Rust: pyo3 raises no `Exception`, and its module cannot be imported."""
+    """Whether a library in Rust panicked: pyo3 raises no `Exception`, and its module is not importable."""
     return type(problem).__module__ == "pyo3_runtime"
 
 
@@ -256,6 +261,7 @@ def _report(problem: BaseException) -> int:
 
 
 def _report_usage(problem: typer.BadParameter) -> int:
+    """Say what is wrong with the command line, in one sentence, and where its help is."""
     context = getattr(problem, "ctx", None)
     command = context.command_path if context else "pkigen"
     if context is not None and type(problem).__name__ == _NO_ARGUMENTS:
@@ -267,6 +273,7 @@ def _report_usage(problem: typer.BadParameter) -> int:
 
 
 def _report_refusal(problem: PkigenError) -> int:
+    """Say why pkigen refuses, each problem of a spec on a line of its own."""
     for each in problem.problems if isinstance(problem, SpecError) else ():
         note(str(each))
     error(problem.message, hint=problem.hint)

@@ -134,7 +134,11 @@ class Visit:
         return joined.bundle, changes
 
     def unseal(self, envelope: Envelope) -> Unseal:
-        """What opens the bundle: the passphrase, or this host's identity."""
+        """What opens the bundle: the passphrase, or this host's identity.
+
+        Raises:
+            BundleError: This host has no identity that could open it.
+        """
         if is_passphrase_sealed(envelope.sealed):
             return self.source.read(str(self.file))
         if self.identity is not None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.media import require_place
-from pkigen.cli.console import agreed, aside, note, say, say_line
-from pkigen.cli.options import Format
+from pkigen.cli.console import agreed, aside_lines, note, say, say_line, say_lines
+from pkigen.cli.options import Format, PlanFormat
 from pkigen.cli.outputs import write_runbook
+from pkigen.cli.plan_view import save_plan, show_plan
 from pkigen.cli.reports import structured
-from pkigen.cli.reports.plan_text import plan_text, waiting_text
-from pkigen.cli.saved_plan import SavedPlan, plan_content
+from pkigen.cli.reports.lines import Line
+from pkigen.cli.reports.plan_document import PlanDocument
+from pkigen.cli.reports.plan_lines import plan_lines
+from pkigen.cli.reports.plan_text import waiting_text
+from pkigen.cli.saved_plan import PlanRequest, SavedPlan, plan_content
 from pkigen.cli.session import Session
 from pkigen.errors import PkigenError
 from pkigen.reconcile.apply import Applied, apply_plan
+from pkigen.reconcile.checkout import require_private_files
 from pkigen.reconcile.planner import require_signed_here
 from pkigen.reconcile.risks import risks
 from pkigen.reconcile.source import IssuedHere
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.plan import Plan
     from pkigen.reconcile.surveyed import Selection
+    from pkigen.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,20 +54,30 @@ def change(
     review: Callable[[Plan, Inventory], None] | None = None,
     reuse_keys: bool = False,
     runbook: Path | None = None,
+    save: Path | None = None,
 ) -> None:
-    """Plan, show, ask and apply, under one lock from the plan to the commit."""
+    """Plan, show, ask and apply, under one lock from the plan to the commit.
+
+    Where `saved` is given, it says what is asked for; where `save` is, the plan is shown and saved instead.
+    """
+    request = PlanRequest(selection=selection, reuses_keys=reuse_keys) if saved is None else saved.request
     if runbook is not None:
         require_place(runbook)  # it is written after the change
     with session.writing(command) as store:
         session = session.at(store)
-        made = session.plan(store, selection)
-        if saved is not None:
-            saved.require_current(plan_content(made, session.inventory, store, spec=session.arriving(store)))
+        require_private_files(store, session.inventory)
+        made = session.plan(store, request.selection)
+        made, held = _as_reviewed(made, session, store, saved)
         if review is not None:
             if not consent.force:
                 require_unchanged(made.authority)  # with another authority, more than that is pending
             review(made, session.inventory)
         require_signed_here(made, session.root)
+        if save is not None:
+            content = plan_content(made, session.inventory, store, request, spec=session.arriving(store))
+            show_plan(content, PlanFormat(output))
+            save_plan(content, save, session.words)
+            return
         if made.awaited:
             note(
                 f"note: {len(made.awaited)} certificates are due for renewal by the offline authority: "
@@ -78,11 +94,26 @@ def change(
                 session.inventory,
                 store,
                 session.tools(vault),
-                source=IssuedHere(reuses_keys=reuse_keys),
+                source=IssuedHere(reuses_keys=request.reuses_keys),
+                held=held,
             )
     say_applied(session, made, applied, output, others=is_new)
     if runbook is not None:
         write_runbook(runbook, session.inventory, made.changes)
+
+
+def _as_reviewed(
+    made: Plan, session: Session, store: Store, saved: SavedPlan | None
+) -> tuple[Plan, frozenset[str]]:
+    """What is to be done, and the ids of what is left out because the saved plan could not judge it.
+
+    Raises:
+        PkigenError: The plan is another one than the saved one.
+    """
+    held = saved.require_current_in(session, store, made) if saved is not None else frozenset()
+    if held:
+        note(f"note: {len(held)} changes that the saved plan could not judge stay for `pkigen plan`")
+    return replace(made, actions=tuple(each for each in made.actions if each.id not in held)), held
 
 
 def say_applied(
@@ -91,7 +122,7 @@ def say_applied(
     """Say what a plan has become; with `others`, the spec has become the directory's own."""
     if output is Format.TEXT and not made.changes and not others:
         say_line("nothing to do")
-        for line in waiting_text(made):
+        for line in waiting_text(made.waiting):
             note(line)
     elif output is Format.TEXT:
         for identifier in applied.capped:
@@ -117,12 +148,13 @@ def agree(plan: Plan, session: Session, consent: Consent, output: Format, *, oth
         PkigenError: It is dangerous, or not agreed to.
     """
     found = risks(plan, session.inventory)
-    text = plan_text(plan, session.inventory, found)
-    tell = say if output is Format.TEXT else aside
+    lines: list[Line] = []
     if plan.changes:
-        tell(text)
+        lines += plan_lines(PlanDocument.of(structured.plan(plan, session.inventory, found)))
     if others:
-        tell(session.arrival)
+        lines.append(Line(session.arrival))
+    if lines:
+        (say_lines if output is Format.TEXT else aside_lines)(lines)
     if not consent.force:
         _require_safe(plan, found)
     if (plan.changes or others) and not consent.yes and not agreed("apply these changes?"):

@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
+from pkigen.cli.reports.lines import Line, Tone
 from pkigen.errors import PkigenError, Problem
 from pkigen.notation import printable
 
@@ -25,6 +27,36 @@ def say_line(line: str) -> None:
 def aside(text: str) -> None:
     """Print lines that would be the result, were that not a document."""
     sys.stderr.write(_shown(text))
+
+
+def say_lines(lines: Iterable[Line]) -> None:
+    """Print lines of a result, on a terminal in their colours."""
+    with _told():
+        sys.stdout.write(_coloured(lines, sys.stdout))
+
+
+def aside_lines(lines: Iterable[Line]) -> None:
+    """Print lines that would be the result, were that not a document."""
+    sys.stderr.write(_coloured(lines, sys.stderr))
+
+
+_COLOURS = {
+    Tone.TITLE: "1",
+    Tone.RISK: "1;31",
+    Tone.CREATES: "32",
+    Tone.CHANGES: "33",
+    Tone.REPLACES: "35",
+    Tone.REMOVES: "31",
+    Tone.QUIET: "2",
+}
+"""How a terminal shows what a line is about (ECMA-48 8.3.117, select graphic rendition)."""
+
+
+def _coloured(lines: Iterable[Line], stream: TextIO) -> str:
+    # https://no-color.org: set, and not empty, whatever it holds.
+    is_plain = not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    texts = ((printable(line.text), None if is_plain else _COLOURS.get(line.tone)) for line in lines)
+    return "".join(f"\x1b[{colour}m{text}\x1b[0m\n" if colour else f"{text}\n" for text, colour in texts)
 
 
 def note(line: str) -> None:
@@ -91,6 +123,7 @@ def flush() -> None:
 
 @contextmanager
 def _told() -> Iterator[None]:
+    """Turn failures of standard output into words; a reader who has gone away is no failure to tell of."""
     try:
         yield
     except BrokenPipeError:

@@ -11,7 +11,7 @@ from pkigen.cli.reports.summary import cluster_summary
 from pkigen.cli.session import Session
 from pkigen.errors import PkigenError
 from pkigen.reconcile.apply import Applied, apply_plan
-from pkigen.reconcile.first_run import is_new, require_own, require_read, require_unchanged, unread
+from pkigen.reconcile.first_run import is_new, require_own, require_unchanged, unread
 from pkigen.reconcile.plan import Plan
 from pkigen.reconcile.planner import require_no_ca_keys_on_nodes
 from pkigen.reconcile.surveyed import Selection
@@ -59,9 +59,7 @@ def make(session: Session, output: Format, locking: Locking | None) -> None:
         require_recorded(store)
         require_unchanged(plan, read_lock(store), root=session.root, words=session.words)
         require_own(plan, root=session.root)
-        strangers = unread(store, session.inventory)
-        require_read(plan, strangers)
-        for path in strangers:
+        for path in unread(store, session.inventory):
             note(f"note: {path} is not read")
         tools = session.tools(_vault(session, store, locking))
         applied = apply_plan(plan, session.inventory, store, tools)
@@ -101,13 +99,14 @@ def _must_ask(session: Session) -> bool:
 
 
 def _vault(session: Session, store: Store, locking: Locking | None) -> Vault:
+    """How a first run keeps private files: in a new vault where that is asked for, else as they are kept."""
     if locking is None or sealed_identity(store) is not None:
         return session.unlocking.vault(store)
     return SealedVault.new(locking.seal())
 
 
 def _require_kept(session: Session, locking: Locking | None) -> None:
-    """Who asks for an encrypted authority must not take an open one for it."""
+    """Refuse to take an open authority for the encrypted one that was asked for."""
     if locking is None:
         return
     with session.reading() as store:

@@ -17,6 +17,15 @@ class Format(enum.StrEnum):
     YAML = "yaml"
 
 
+class PlanFormat(enum.StrEnum):
+    """How a plan is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+    MARKDOWN = "markdown"
+
+
 SpecArgument = Annotated[
     Path,
     typer.Argument(
@@ -34,11 +43,12 @@ OwnSpecArgument = Annotated[
         allow_dash=True,
     ),
 ]
-RecordArgument = Annotated[
+ExaminedArgument = Annotated[
     Path | None,
     typer.Argument(
-        metavar="SPEC",
-        help="Compare with this spec; - reads standard input.  [default: what pki.lock records]",
+        metavar="SPEC|TREE",
+        help="Compare with this spec (- reads standard input), or examine this directory or tar of nodes "
+        "that pkigen did not make, such as /etc/kubernetes.  [default: what pki.lock records]",
         show_default=False,
         allow_dash=True,
     ),
@@ -62,6 +72,12 @@ TemplatesOption = Annotated[
     ),
 ]
 FormatOption = Annotated[Format, typer.Option("--output", "-o", help="The output format.")]
+PlanFormatOption = Annotated[PlanFormat, typer.Option("--output", "-o", help="The output format.")]
+FullOption = Annotated[bool, typer.Option("--full", help="Show every object, with its details and diffs.")]
+SaveOption = Annotated[
+    Path | None,
+    typer.Option("--save", metavar="FILE", help="Save the plan for `apply --plan`; change nothing."),
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ForceOption = Annotated[
     bool,

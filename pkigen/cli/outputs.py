@@ -62,6 +62,7 @@ def require_writable(*paths: Path) -> None:
 
 
 def _there_already(path: Path) -> PkigenError:
+    """The refusal to replace a file that may hold the only copy of a key."""
     return PkigenError(
         f"{path} exists already",
         hint="it may be the only copy of a key: move it away, or choose another --out",
@@ -101,6 +102,7 @@ def write_all_new(*files: tuple[Path, str, int]) -> None:
         PkigenError: One is there, be it a link that leads nowhere, or cannot be written.
     """
     for path, _, _ in files:
+        # Not `exists`: a link that leads nowhere would be followed, and make a file elsewhere.
         if os.path.lexists(path):
             raise _there_already(path)
     made: list[Path] = []

@@ -14,6 +14,7 @@ from pkigen.airgap.carrier.media import read_file
 from pkigen.crypto.age import SHORTEST_PASSPHRASE, Identity, Passphrase
 from pkigen.errors import PkigenError, UsageError
 
+# In bytes; a passphrase file that is larger is another file.
 _LARGEST = 1 << 12
 TERMINAL = "/dev/tty"
 
@@ -63,6 +64,7 @@ class PassphraseSource:
             return _checked(_first_line(data), new=new)
         if self.descriptor is not None:
             return _checked(_first_line(_from_descriptor(self.descriptor)), new=new)
+        # Never echoed, and never as an argument: those are in the process list and in the shell's history.
         first = _asked(f"passphrase for {what}: ", what)
         passphrase = _checked(first, new=new)
         if new and _asked("repeat it: ", what) != first:
@@ -76,6 +78,11 @@ def read_identity(path: Path) -> Identity:
 
 
 def _from_descriptor(descriptor: int) -> bytes:
+    """All that an open descriptor gives, up to the limit; it is closed, for no child to inherit.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
     data = b""
     try:
         while len(data) <= _LARGEST and (chunk := os.read(descriptor, _LARGEST)):
@@ -90,6 +97,11 @@ def _from_descriptor(descriptor: int) -> bytes:
 
 
 def _first_line(data: bytes) -> str:
+    """The first line of a file: editors end it with a line feed, which is no part of the passphrase.
+
+    Raises:
+        UsageError: It is not UTF-8.
+    """
     try:
         return data.decode().partition("\n")[0].removesuffix("\r")
     except UnicodeDecodeError:
@@ -97,7 +109,11 @@ def _first_line(data: bytes) -> str:
 
 
 def _asked(question: str, what: str) -> str:
-    """Ask at the terminal itself; what is typed is not shown."""
+    """Ask at the terminal itself; what is typed is not shown.
+
+    Raises:
+        PkigenError: There is no terminal, or nobody answers.
+    """
     try:
         with Path(TERMINAL).open():
             pass
@@ -110,6 +126,7 @@ def _asked(question: str, what: str) -> str:
 
 
 def _checked(text: str, *, new: bool) -> Passphrase:
+    """Refuse an empty passphrase, and a short one where something is closed with it."""
     if not text:
         raise PkigenError("the passphrase is empty")
     if new and len(text) < SHORTEST_PASSPHRASE:

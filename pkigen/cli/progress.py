@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from pkigen.reconcile.make import Progress
 
+# Objects; fewer are done before a bar is drawn.
 _WORTH_A_BAR = 60
 
 

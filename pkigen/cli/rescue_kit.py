@@ -54,6 +54,7 @@ def make_kit(session: Session, out: Path, *, source: PassphraseSource, recipient
 
 
 def _templates(directory: Path | None) -> dict[str, bytes]:
+    """The overrides that a cluster is rendered with, by their path: without them, others are rendered."""
     if directory is None:
         return {}
     return {

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.console import note
 from pkigen.cli.reports import structured
+from pkigen.cli.reports.plan_document import PlanDocument
 from pkigen.errors import PkigenError, UsageError
+from pkigen.reconcile.checkout import without_secrets
+from pkigen.reconcile.plan import Keep
 from pkigen.reconcile.risks import risks
+from pkigen.reconcile.surveyed import Selection
+from pkigen.state.reasons import TIME_REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pkigen.cli.session import Session
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.plan import Plan
-    from pkigen.state.observed import Reader
+    from pkigen.state.observed import Reader, Tree
 
 _LARGEST_PLAN = 1 << 28
 _SHOWN = 10
@@ -27,8 +34,51 @@ _LEAD = 20  # of what is the same, in front of what differs
 _AGAIN = "run `pkigen plan --save` again and review the new plan"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRequest:
+    """What a plan was asked for beside what the spec says: `renew` asks for more than `apply`."""
+
+    selection: Selection | None = None
+    reuses_keys: bool = False
+
+    @classmethod
+    def of(cls, content: dict[str, Any] | None) -> PlanRequest:
+        """What the field `selection` of a saved plan says."""
+        if content is None:
+            return cls()
+        within = content["within"]
+        selection = Selection(
+            within=None if within is None else timedelta(seconds=within),
+            ids=frozenset(content["ids"]),
+            only=content["only"],
+        )
+        return cls(selection=selection, reuses_keys=content["reuseKeys"])
+
+    @property
+    def content(self) -> dict[str, Any] | None:
+        """The field `selection` of a plan."""
+        wanted = self.selection
+        if wanted is None:
+            return None
+        within = None if wanted.within is None else wanted.within.total_seconds()
+        return {
+            "within": within,
+            "ids": sorted(wanted.ids),
+            "only": wanted.only,
+            "reuseKeys": self.reuses_keys,
+        }
+
+
+_OF_APPLY = PlanRequest()
+
+
 def plan_content(
-    plan: Plan, inventory: Inventory, reader: Reader, *, spec: str | None = None
+    plan: Plan,
+    inventory: Inventory,
+    reader: Reader,
+    request: PlanRequest = _OF_APPLY,
+    *,
+    spec: str | None = None,
 ) -> dict[str, Any]:
     """Everything that is reviewed of a plan, with the digest over it.
 
@@ -36,6 +86,7 @@ def plan_content(
         plan: What would be done.
         inventory: What must exist.
         reader: The directory.
+        request: What it was asked for.
         spec: The SHA-256 of the spec that becomes the directory's own.
     """
     pending = read_pending(reader)
@@ -43,6 +94,7 @@ def plan_content(
         **structured.plan(plan, inventory, risks(plan, inventory)),
         "spec": spec,
         "request": structured.request_out(pending.requests if pending is not None else None),
+        "selection": request.content,
     }
     return structured.bound(content)
 
@@ -76,7 +128,56 @@ class SavedPlan:
             raise UsageError(f"{path} is not a saved plan", hint="save one with `pkigen plan --save FILE`")
         if structured.bound(content)["digest"] != content["digest"]:
             raise PkigenError(f"{path} was changed after it was saved: its digest is another", hint=_AGAIN)
+        try:
+            PlanDocument.of(content)
+        except ValueError:
+            raise UsageError(f"{path} is not a plan of this version of pkigen", hint=_AGAIN) from None
         return cls(path=path, content=content)
+
+    @property
+    def request(self) -> PlanRequest:
+        """What it was asked for."""
+        return PlanRequest.of(self.content.get("selection"))
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it was made without the private files, and leaves alone what it could not judge."""
+        return bool(self.content.get("withheld"))
+
+    def require_current_in(self, session: Session, tree: Tree, made: Plan) -> frozenset[str]:
+        """See that the plan of a directory is the one that was reviewed.
+
+        Args:
+            session: The command.
+            tree: The directory.
+            made: What is to be done there.
+
+        Returns:
+            The ids of what is to be done there and was not reviewed, because it could not be judged.
+
+        Raises:
+            PkigenError: It is another one; what is different is said.
+        """
+        view = without_secrets(tree, session.inventory) if self.is_public else None
+        if view is None:
+            arriving = session.arriving(tree)
+            self.require_current(plan_content(made, session.inventory, tree, self.request, spec=arriving))
+            return frozenset()
+        seen = session.at(view)
+        public = seen.plan(view, self.request.selection)
+        arriving = session.arriving(view)
+        self.require_current(plan_content(public, seen.inventory, view, self.request, spec=arriving))
+        reviewed = {str(each["id"]): _verb(each) for each in self.content["actions"]}
+        now = {each.id: f"{each.verb} ({each.reason})" for each in made.actions if not isinstance(each, Keep)}
+        for identifier, verb in reviewed.items():
+            if now.get(identifier) != verb:
+                found = now.get(identifier, "nothing")
+                raise PkigenError(
+                    f"the saved plan is stale: with the private files {identifier} is another change: "
+                    f"{verb} → {found}",
+                    hint=_AGAIN,
+                )
+        return frozenset(now.keys() - reviewed.keys())
 
     def require_current(self, content: dict[str, Any]) -> None:
         """See that the plan that would be made now is the one that was reviewed.
@@ -125,23 +226,28 @@ def _moved_actions(before: object, now: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _moved_values(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    """Every value that is another than when the plan was saved."""
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
             yield f"{name}: {_change(before.get(name), now.get(name))}"
 
 
 def _digests(observed: object) -> dict[str, Any]:
+    """The digests of a saved plan, as far as they can be read."""
     entries = observed if isinstance(observed, list) else []
     return {str(each.get("name")): each.get("digest") for each in entries if isinstance(each, dict)}
 
 
 def _by_id(actions: object) -> dict[str, dict[str, Any]]:
+    """Actions by their id, without what changes with the clock alone; nothing of what is no action."""
     entries = actions if isinstance(actions, list) else []
     return {str(each.get("id")): _timeless(each) for each in entries if isinstance(each, dict)}
 
 
 def _timeless(action: dict[str, Any]) -> dict[str, Any]:
     """An action without the end that it gives: that moves with the clock, and is no other plan."""
+    if action.get("reason") in TIME_REASONS:
+        action = {**action, "details": []}  # they count the days
     certificate = action.get("certificate")
     if not isinstance(certificate, dict):
         return action

@@ -17,6 +17,7 @@ from pkigen.cli.directory import find_directory, nearest
 from pkigen.cli.progress import progress
 from pkigen.cli.spec_input import read_spec, read_spec_text
 from pkigen.cli.system import System, directory_of, system_of
+from pkigen.cli.template_choice import TemplateChoice, choose
 from pkigen.cli.unlock import Unlocking
 from pkigen.desired.generations import CA
 from pkigen.desired.inventory import Inventory, derive
@@ -32,7 +33,7 @@ from pkigen.state.observed import Reader, Tree, exists
 from pkigen.state.spec_file import holds_spec, is_begun, spec_text
 from pkigen.state.vault import Vault
 from pkigen.state.views import EmptyView, OpenedView
-from pkigen.store import Store
+from pkigen.store import Recovery, Store
 
 if TYPE_CHECKING:
     import typer
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from pkigen.reconcile.plan import Plan
     from pkigen.reconcile.surveyed import Selection
     from pkigen.spec.model import ClusterSpec
-    from pkigen.store import Recovery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +111,10 @@ class Session:
         vault = self.unlocking.vault(store)
         require_recorded(store)
         return OpenedView(store, vault)
+
+    def after(self, recovered: Recovery | None) -> Session:
+        """The same command, which had finished or undone this before it was opened."""
+        return replace(self, recovered=recovered or self.recovered)
 
     def at(self, tree: Reader) -> Session:
         """The same command over what this directory's past adds: rotations in progress, members of etcd."""
@@ -181,6 +185,7 @@ def open_cluster(
     *,
     templates: Path | None = None,
     adopts: bool = False,
+    reports_only: bool = False,
 ) -> Session:
     """The cluster that a command works on, by its spec: the one that is named, else the directory's own.
 
@@ -192,6 +197,7 @@ def open_cluster(
         directory: What follows -C.
         templates: Templates that replace pkigen's own.
         adopts: Whether a spec that is named becomes the directory's own with what the command does.
+        reports_only: Whether nothing is issued by it: a lock file that somebody has edited may be looked at.
 
     Raises:
         SpecError: The spec is invalid.
@@ -206,16 +212,21 @@ def open_cluster(
     if loaded is not None:
         if not place.is_named:
             _require_same_cluster(loaded.spec, known.lock, place.root, spec)
-        session = session_of(system, derive(loaded.spec), root=place.root, templates=templates)
+        session = session_of(
+            system, derive(loaded.spec), root=place.root, templates=templates, reports_only=reports_only
+        )
         adopted = loaded.text if adopts else None
-        return replace(session, named=spec, text=loaded.text, adopted=adopted, recovered=known.recovered)
+        return replace(session, named=spec, text=loaded.text, adopted=adopted).after(known.recovered)
     if known.text is not None:
         loaded = read_spec_text(known.text, place.root / layout.SPEC_FILE)
         warn(loaded.warnings)
-        session = session_of(system, derive(loaded.spec), root=place.root, templates=templates)
-        return replace(session, text=known.text, recovered=known.recovered)
+        session = session_of(
+            system, derive(loaded.spec), root=place.root, templates=templates, reports_only=reports_only
+        )
+        return replace(session, text=known.text).after(known.recovered)
     note(f"note: {place.root} has no {layout.SPEC_FILE}: what {layout.LOCK_FILE} says of the spec is used")
-    return open_directory(system, place.root, templates=templates, recovered=known.recovered)
+    session = open_directory(system, place.root, templates=templates, reports_only=reports_only)
+    return session.after(known.recovered)
 
 
 def open_record(
@@ -234,7 +245,7 @@ def open_record(
         AuthorityError: The lock file is not the one that pkigen wrote.
     """
     if spec is not None:
-        return open_cluster(context, spec, directory, templates=templates)
+        return open_cluster(context, spec, directory, templates=templates, reports_only=reports_only)
     place = find_directory(directory_of(context, directory), None)
     return open_directory(system_of(context), place.root, templates=templates, reports_only=reports_only)
 
@@ -253,10 +264,29 @@ def session_of(
     root: Path,
     templates: Path | None,
     makers: KeyMakers | None = None,
+    reports_only: bool = False,
 ) -> Session:
-    """One command's view of a cluster whose spec is read."""
-    planner = Planner.of(inventory, now=system.clock(), templates=templates)
-    return Session(planner=planner, root=root, system=system, makers=makers)
+    """One command's view of a cluster whose spec is read.
+
+    Raises:
+        TemplateError: The templates that the lock file records are missing, or are none.
+        AuthorityError: The lock file that names them is not as pkigen wrote it.
+    """
+    choice, recovered = _templates(system, templates, root=root, reports_only=reports_only)
+    planner = Planner.of(inventory, now=system.clock(), templates=choice.folder, templates_name=choice.name)
+    choice.tell_changes(planner.renderer.overrides())
+    return Session(planner=planner, root=root, system=system, makers=makers, recovered=recovered)
+
+
+def _templates(
+    system: System, given: Path | None, *, root: Path, reports_only: bool
+) -> tuple[TemplateChoice, Recovery | None]:
+    """The templates, and what an interrupted run had left where they are looked up."""
+    if given is not None or not (root / layout.LOCK_FILE).is_file():
+        return choose(given, None, root=root, reports_only=reports_only), None
+    with Store.open_reading(root, filesystem=system.filesystem) as store:
+        _say_recovery(store)
+        return choose(None, store, root=root, reports_only=reports_only), store.recovered
 
 
 def open_directory(
@@ -265,7 +295,6 @@ def open_directory(
     *,
     templates: Path | None,
     reports_only: bool = False,
-    recovered: Recovery | None = None,
 ) -> Session:
     """Take the spec from the lock file of the directory.
 
@@ -274,7 +303,6 @@ def open_directory(
         directory: The PKI directory.
         templates: Templates that replace pkigen's own.
         reports_only: Whether nothing is issued by it: a lock file that somebody has edited may be looked at.
-        recovered: What this command has finished or undone here already.
 
     Raises:
         UsageError: There is no lock file.
@@ -282,7 +310,6 @@ def open_directory(
     """
     with Store.open_reading(directory, filesystem=system.filesystem) as store:
         _say_recovery(store)
-        recovered = store.recovered or recovered
         lock = read_lock(store)
         if lock is not None and not reports_only:
             require_written(store, root=directory)
@@ -291,8 +318,10 @@ def open_directory(
             f"{directory} has no readable {layout.LOCK_FILE} with its spec",
             hint=f"name the cluster's directory{nearest(directory)} with -C, or give its spec",
         )
-    session = session_of(system, derive(lock.cluster()), root=directory, templates=templates)
-    return replace(session, is_of_lock=True, recovered=recovered)
+    session = session_of(
+        system, derive(lock.cluster()), root=directory, templates=templates, reports_only=reports_only
+    )
+    return replace(session, is_of_lock=True, recovered=store.recovered or session.recovered)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,6 +73,7 @@ class Unlocking:
         return self.file is not None or self.descriptor is not None or self.identity is not None
 
     def _key(self, sealed: bytes) -> Unseal:
+        """What opens the authority, by how it was closed; raises `UsageError` where the other was given."""
         if is_passphrase_sealed(sealed):
             if self.identity is not None:
                 raise UsageError(
@@ -93,6 +94,7 @@ def _unlocked(
     passphrase_fd: AuthorityFdOption = None,
     identity: AuthorityIdentityOption = None,
 ) -> Unlocking:
+    """How an encrypted authority is opened, from the options that several commands share."""
     return Unlocking(file=passphrase_file, descriptor=passphrase_fd, identity=identity)
 
 
@@ -102,6 +104,7 @@ def _unlocked_beside(
     authority_passphrase_fd: _OtherFdOption = None,
     authority_identity: _OtherIdentityOption = None,
 ) -> Unlocking:
+    """The same where the plain names are taken by what else the command opens."""
     return Unlocking(
         file=authority_passphrase_file, descriptor=authority_passphrase_fd, identity=authority_identity
     )
@@ -139,9 +142,7 @@ class Locking:
         if self.identity is not None:
             return read_identity(self.identity).recipient
         if self.recipient is not None:
-            seal = Recipient(self.recipient)
-            seal.close(b"")  # whether it is one at all
-            return seal
+            return Recipient(self.recipient)
         return PassphraseSource(file=self.file, descriptor=self.descriptor).read(
             "the authority's keys", new=True
         )

@@ -70,6 +70,8 @@ def proxy_url(text: str | None) -> str | None:
 
 
 def _url(text: str, option: str, schemes: tuple[str, ...]) -> str:
+    """A URL of one of the schemes, with a host that can be one; raises `UsageError` naming the option."""
+
     def read(url: str) -> str:
         try:
             parts = urlsplit(url)
@@ -87,6 +89,7 @@ def _url(text: str, option: str, schemes: tuple[str, ...]) -> str:
 
 
 def _read(parse: Callable[[str], _T], text: str, option: str, *, hint: str = "") -> _T:
+    """Read an option's text; its `ValueError` becomes a `UsageError` about the option."""
     try:
         return parse(text)
     except ValueError as error:

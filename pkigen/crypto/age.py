@@ -10,10 +10,10 @@ import pyrage
 
 from pkigen.crypto import age_scrypt
 from pkigen.crypto.age_header import INTRODUCTION, SCRYPT, Header, HeaderError, read_header
+from pkigen.crypto.age_recipient import recipient_fault
 from pkigen.errors import BundleError, UsageError
 
 # Bech32 (BIP 173) of a 32-byte X25519 key; the alphabet is without 1, b, i and o.
-RECIPIENT = re.compile(r"age1[ac-hj-np-z02-9]{58}")
 _IDENTITY = re.compile(r"AGE-SECRET-KEY-1[AC-HJ-NP-Z02-9]{58}")
 # In characters. It guards a file that can be carried away, so nobody limits the guesses.
 SHORTEST_PASSPHRASE = 12
@@ -46,9 +46,18 @@ class Unseal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """The public half of a node's age key."""
+    """The public half of an age key.
+
+    Raises:
+        UsageError: Nothing can be sealed to it.
+    """
 
     text: str
+
+    def __post_init__(self) -> None:
+        fault = recipient_fault(self.text)
+        if fault is not None:
+            raise UsageError(f"{self.text!r} {fault}", hint="`pkigen node identity` makes one")
 
     @property
     def reader(self) -> str:
@@ -57,15 +66,7 @@ class Recipient:
 
     def close(self, data: bytes) -> bytes:
         """The age file (X25519)."""
-        return pyrage.encrypt(data, [self._key()])
-
-    def _key(self) -> pyrage.x25519.Recipient:
-        try:
-            return pyrage.x25519.Recipient.from_str(self.text)
-        except pyrage.RecipientError:
-            raise UsageError(
-                f"{self.text!r} is not an age recipient", hint="`pkigen node identity` makes one"
-            ) from None
+        return pyrage.encrypt(data, [pyrage.x25519.Recipient.from_str(self.text)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,11 @@ class Identity:
         return Recipient(str(self._key().to_public()))
 
     def open(self, sealed: bytes) -> bytes:
-        """What was closed for this identity."""
+        """What was closed for this identity.
+
+        Raises:
+            BundleError: It is sealed with a passphrase or to somebody else, or is damaged.
+        """
         # Asked first: the library would say no more than that no identity fits.
         if _header(sealed).is_for_passphrase:
             raise BundleError("it is sealed with a passphrase, not to an identity")
@@ -114,6 +119,7 @@ class Identity:
             ) from None
 
     def _key(self) -> pyrage.x25519.Identity:
+        """The library's form; raises `UsageError`, which never quotes it, where the checksum is wrong."""
         try:
             return pyrage.x25519.Identity.from_str(self.text)
         except pyrage.IdentityError:
@@ -136,7 +142,11 @@ class Passphrase:
         return age_scrypt.encrypt(data, self.text)
 
     def open(self, sealed: bytes) -> bytes:
-        """What was closed with this passphrase."""
+        """What was closed with this passphrase.
+
+        Raises:
+            BundleError: It is sealed to an identity, with another passphrase, or is damaged.
+        """
         if not _header(sealed).is_for_passphrase:
             raise BundleError("it is sealed to an identity, not with a passphrase")
         try:
@@ -159,6 +169,7 @@ def is_passphrase_sealed(sealed: bytes) -> bool:
 
 
 def _header(sealed: bytes) -> Header:
+    """The header, read before any library sees the file; raises `BundleError` for one not accepted."""
     try:
         return read_header(sealed)
     except HeaderError as error:
@@ -166,6 +177,7 @@ def _header(sealed: bytes) -> Header:
 
 
 def _unfit(error: HeaderError) -> BundleError:
+    """A refusal before anything was computed: what the header asks for may cost a lot."""
     return BundleError(
         f"{error}", hint="it was changed on the way, or pkigen has not made it; nothing was computed from it"
     )

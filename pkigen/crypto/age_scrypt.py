@@ -74,7 +74,11 @@ def decrypt(data: bytes, passphrase: str) -> bytes:
 
 
 def _for_passphrase(header: Header) -> tuple[bytes, int, bytes]:
-    """Salt, amount of work and wrapped file key of a header that has a passphrase's stanza, and no other."""
+    """Salt, amount of work and wrapped file key of a header that has a passphrase's stanza, and no other.
+
+    Raises:
+        HeaderError: It has other stanzas, is damaged, or asks for more work than is done.
+    """
     if len(header.stanzas) != 1 or not header.is_for_passphrase:
         raise HeaderError("a passphrase cannot be combined with other recipients")
     (stanza,) = header.stanzas
@@ -116,7 +120,12 @@ def _sealed(data: bytes, key: bytes) -> Iterator[bytes]:
 
 
 def _opened(payload: bytes, key: bytes) -> Iterator[bytes]:
-    """The same backwards; only an empty content has an empty last chunk."""
+    """The same backwards; only an empty content has an empty last chunk.
+
+    Raises:
+        NotOpenedError: The last chunk is empty, and not the only one.
+        InvalidTag: A chunk was changed, moved, dropped or cut off.
+    """
     cipher = ChaCha20Poly1305(key)
     size = _CHUNK + _TAG_SIZE
     last = max(len(payload) - 1, 0) // size
@@ -130,6 +139,7 @@ def _opened(payload: bytes, key: bytes) -> Iterator[bytes]:
 
 
 def _nonce(number: int, *, is_last: bool) -> bytes:
+    """Eleven octets count the chunks, the twelfth marks the last: none can be moved, dropped or cut off."""
     return number.to_bytes(11, "big") + bytes([is_last])
 
 

@@ -57,7 +57,8 @@ def remarks(certificate: x509.Certificate) -> tuple[str, ...]:
 
 
 def _unfit_link(chain: tuple[x509.Certificate, ...]) -> str | None:
-    """The first thing that is wrong with any certificate by itself, the one that signs before those above."""
+    """What is wrong with a certificate by itself, that of the signing CA first; None where nothing is."""
+    # Check by check over all links: the message is about what weighs most, not about what stands lowest.
     for check in _FITNESS:
         for link in chain:
             fault = check(link)
@@ -67,7 +68,7 @@ def _unfit_link(chain: tuple[x509.Certificate, ...]) -> str | None:
 
 
 def _unfit_constraints(certificate: x509.Certificate) -> str | None:
-    """RFC 5280 4.2.1.9 and 6.1.4 (k): without basicConstraints a version 3 certificate signs nothing."""
+    """Why it is not a CA: without basicConstraints it signs nothing (RFC 5280 4.2.1.9 and 6.1.4 (k))."""
     constraints = extension_of(certificate, x509.BasicConstraints)
     if constraints is None:
         return "it has no basicConstraints, so it is not a CA"
@@ -75,7 +76,7 @@ def _unfit_constraints(certificate: x509.Certificate) -> str | None:
 
 
 def _unfit_usage(certificate: x509.Certificate) -> str | None:
-    """Without keyUsage all is allowed; where there is one, 6.1.4 (n) and Go's CheckSignatureFrom heed it."""
+    """Why it may not sign: a keyUsage forbids it (RFC 5280 6.1.4 (n), Go's CheckSignatureFrom)."""
     usage = extension_of(certificate, x509.KeyUsage)
     if usage is None or usage.value.key_cert_sign:
         return None
@@ -83,7 +84,7 @@ def _unfit_usage(certificate: x509.Certificate) -> str | None:
 
 
 def _unfit_extended_usage(certificate: x509.Certificate) -> str | None:
-    """Go takes a CA's extendedKeyUsage for a limit on all below it (`crypto/x509` checkChainForKeyUsage)."""
+    """Why Go refuses some of what it signs: a CA's extendedKeyUsage is a limit (checkChainForKeyUsage)."""
     extension = extension_of(certificate, x509.ExtendedKeyUsage)
     if extension is None:
         return None
@@ -95,7 +96,7 @@ def _unfit_extended_usage(certificate: x509.Certificate) -> str | None:
 
 
 def _unfit_key(certificate: x509.Certificate) -> str | None:
-    """The kinds that Go's TLS and kubeadm's key files can both hold; Ed25519 is in no kubeadm key file."""
+    """Why Go's TLS, or kubeadm's key files, cannot hold its key; Ed25519 is in no kubeadm key file."""
     key = certificate.public_key()
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         return f"its key is {describe(key)}; RSA and ECDSA on P-256, P-384 or P-521 are accepted"
@@ -109,7 +110,7 @@ def _unfit_key(certificate: x509.Certificate) -> str | None:
 
 
 def _unfit_signature(certificate: x509.Certificate) -> str | None:
-    """Go has refused SHA-1 signatures since 1.18, and MD5 ones before (`crypto/x509` checkSignature)."""
+    """Why Go refuses its signature: SHA-1 since 1.18, and MD5 before (`crypto/x509` checkSignature)."""
     if is_self_issued(certificate):
         return None  # a path begins below its trust anchor, whose signature nobody verifies (RFC 5280 6.1)
     try:
@@ -123,7 +124,7 @@ def _unfit_signature(certificate: x509.Certificate) -> str | None:
 
 
 def _unfit_subject(certificate: x509.Certificate) -> str | None:
-    """A leaf names its issuer by this subject; RFC 5280 4.1.2.6 wants one in every CA."""
+    """Why no leaf can name it as its issuer: its subject is empty (RFC 5280 4.1.2.6)."""
     return None if list(certificate.subject) else "its subject is empty (RFC 5280 4.1.2.6)"
 
 
@@ -146,16 +147,17 @@ _FITNESS: tuple[Callable[[x509.Certificate], str | None], ...] = (
 
 def unfit_in_time(chain: tuple[x509.Certificate, ...], now: datetime) -> str | None:
     """Which of the certificates is not valid now; None where all are."""
-    for link in chain:
+    for depth, link in enumerate(chain):
+        subject = "it" if depth == 0 else f"{link.subject.rfc4514_string()} above it in the file"
         if now >= link.not_valid_after_utc:
-            return f"it expired {link.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+            return f"{subject} expired {link.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
         if now < link.not_valid_before_utc:
-            return f"it is not valid before {link.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+            return f"{subject} is not valid before {link.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
     return None
 
 
 def _unfit_chain(chain: tuple[x509.Certificate, ...], below: int) -> str | None:
-    """Each certificate signs the one before it, and none has more CAs below it than it allows (4.2.1.9)."""
+    """Why a chain breaks: a signature of somebody else's, or more CAs below one than it allows (4.2.1.9)."""
     for depth, (link, above) in enumerate(itertools.pairwise(chain)):
         try:
             link.verify_directly_issued_by(above)

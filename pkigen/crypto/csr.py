@@ -106,6 +106,7 @@ def refuse_private_key(data: bytes) -> None:
 
 
 def _is_text(data: bytes) -> bool:
+    """Whether a file is UTF-8 without NUL: binary data around a block is nothing that can be reviewed."""
     try:
         return "\0" not in data.decode()
     except UnicodeDecodeError:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
 from pkigen.crypto.names import extension_name, extension_of, is_self_issued
 
@@ -49,18 +49,16 @@ _HANDLED: Final = (
 _HANDLED_NAMES: Final = (x509.DNSName, x509.IPAddress, x509.RFC822Name, x509.UniformResourceIdentifier)
 _SOUND_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
+UNSIGNED: Final = "no trusted CA has signed it"
+OUT_OF_TIME: Final = "a certificate of the path is not valid at this time"
+
 _Subtree = x509.GeneralName
 _Path = tuple[x509.Certificate, ...]
 
 
 def is_beyond_pyca(certificate: x509.Certificate) -> bool:
     """Whether a CA is one that pyca's verifier refuses although Go accepts it."""
-    if any(
-        extension.critical and not isinstance(extension.value, _READ_BY_PYCA)
-        for extension in certificate.extensions
-    ):
-        return True
-    return any(
+    return _asks_for_more_than_pyca_reads(certificate) or any(
         not isinstance(subtree, x509.DNSName | x509.IPAddress) or _has_leading_dot(subtree)
         for subtree in (*_permitted(certificate), *_excluded(certificate))
     )
@@ -82,6 +80,18 @@ def _is_handled(value: x509.ExtensionType) -> bool:
     return isinstance(value, _HANDLED)
 
 
+def does_not_name(name: str) -> str:
+    """Why a client refuses a server's certificate that lacks the name which it connects to."""
+    return f"it does not name {name}"
+
+
+def _asks_for_more_than_pyca_reads(certificate: x509.Certificate) -> bool:
+    return any(
+        extension.critical and not isinstance(extension.value, _READ_BY_PYCA)
+        for extension in certificate.extensions
+    )
+
+
 def refusal(
     chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str, now: datetime
 ) -> str | None:
@@ -96,10 +106,34 @@ def refusal(
     leaf = chain[0]
     usage = ExtendedKeyUsageOID.SERVER_AUTH if name else ExtendedKeyUsageOID.CLIENT_AUTH
     fault = _unfit_leaf(leaf, usage, now) or (_misnamed(leaf, name) if name else None)
-    if fault is not None:
-        return fault
-    reason = "no trusted CA has signed it"
-    for path in _paths((leaf,), chain[1:], anchors):
+    return fault or _unfit_paths(chain, anchors, usage, now)
+
+
+def refusal_by_go(
+    chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str, now: datetime
+) -> str | None:
+    """The same by Go's rules alone: for certificates of somebody else, which pkigen would make otherwise.
+
+    Go wants of a leaf no keyUsage and no authorityKeyIdentifier, and takes one without extendedKeyUsage for
+    anything (`crypto/x509` Verify).
+    """
+    leaf = chain[0]
+    usage = ExtendedKeyUsageOID.SERVER_AUTH if name else ExtendedKeyUsageOID.CLIENT_AUTH
+    if not _may_be_used(leaf, usage):
+        return f"its extendedKeyUsage does not allow {usage._name}"  # noqa: SLF001 -- the only name table
+    fault = _unhandled(leaf) or _out_of_time(leaf, now) or (_misnamed(leaf, name) if name else None)
+    return fault or _unfit_paths(chain, anchors, usage, now)
+
+
+def _unfit_paths(
+    chain: Sequence[x509.Certificate],
+    anchors: Sequence[x509.Certificate],
+    usage: ObjectIdentifier,
+    now: datetime,
+) -> str | None:
+    """Why none of the paths to an anchor holds; None where one does."""
+    reason = UNSIGNED
+    for path in _paths((chain[0],), chain[1:], anchors):
         fault = _unfit_path(path, usage, now)
         if fault is None:
             return None
@@ -126,12 +160,14 @@ def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
+    if certificate.signature_algorithm_oid == SignatureAlgorithmOID.ED25519:
+        return True  # it has a hash within it
     # Not for the anchor itself: nobody verifies its own signature (RFC 5280 6.1).
     return isinstance(certificate.signature_hash_algorithm, _SOUND_HASHES)
 
 
 def _unfit_leaf(leaf: x509.Certificate, usage: ObjectIdentifier, now: datetime) -> str | None:
-    """As `path_verifier` asks of a leaf."""
+    """Why a leaf is refused by itself, as `path_verifier` would; None where it is not."""
     constraints, key_usage = extension_of(leaf, x509.BasicConstraints), extension_of(leaf, x509.KeyUsage)
     usages = extension_of(leaf, x509.ExtendedKeyUsage)
     if constraints is not None and constraints.value.ca:
@@ -146,7 +182,7 @@ def _unfit_leaf(leaf: x509.Certificate, usage: ObjectIdentifier, now: datetime) 
 
 
 def _misnamed(leaf: x509.Certificate, name: str) -> str | None:
-    """RFC 9525 6.3 and 6.4: addresses as addresses, and `*` for the whole first label."""
+    """Why a leaf is not for a name: addresses are no names, `*` is one label (RFC 9525 6.3 and 6.4)."""
     try:
         address = ip_address(name)
     except ValueError:
@@ -155,7 +191,7 @@ def _misnamed(leaf: x509.Certificate, name: str) -> str | None:
         found = any(each.lower() in {wanted, above} for each in _dns_names(leaf))
     else:
         found = address in _addresses(leaf)
-    return None if found else f"it does not name {name}"
+    return None if found else does_not_name(name)
 
 
 def _unfit_path(path: _Path, usage: ObjectIdentifier, now: datetime) -> str | None:
@@ -171,34 +207,39 @@ def _unfit_path(path: _Path, usage: ObjectIdentifier, now: datetime) -> str | No
 def _unfit_ca(ca: x509.Certificate, below: _Path, usage: ObjectIdentifier) -> str | None:
     """Why a CA may not stand above `below` in a path (RFC 5280 6.1.4); None where it may."""
     constraints, key_usage = extension_of(ca, x509.BasicConstraints), extension_of(ca, x509.KeyUsage)
-    usages = extension_of(ca, x509.ExtendedKeyUsage)
     if constraints is None or not constraints.value.ca:
         return "the issuer is not a CA"
     if key_usage is not None and not key_usage.value.key_cert_sign:
         return "the issuer may not sign certificates"
+    # CAs that are issued to themselves do not count (RFC 5280 4.2.1.9).
     limit = constraints.value.path_length
     if limit is not None and sum(not is_self_issued(each) for each in below[1:]) > limit:
         return "there are more CAs below the issuer than its pathLenConstraint allows"
-    allowed = {usage, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-    if usages is not None and not allowed & set(usages.value):
+    if not _may_be_used(ca, usage):
         return f"the issuer's extendedKeyUsage does not allow {usage._name}"  # noqa: SLF001 -- as above
     return _unhandled(ca)
 
 
 def _unhandled(certificate: x509.Certificate) -> str | None:
+    """Why a certificate of the path is refused whatever else it says; None where Go handles all of it."""
     name = unhandled_critical(certificate)
     return name and f"a certificate of the path has the critical extension {name}, which Go does not handle"
 
 
+def _may_be_used(certificate: x509.Certificate, usage: ObjectIdentifier) -> bool:
+    usages = extension_of(certificate, x509.ExtendedKeyUsage)
+    return usages is None or bool({usage, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usages.value))
+
+
 def _out_of_time(certificate: x509.Certificate, now: datetime) -> str | None:
-    """Both bounds included: a certificate is valid up to and with its notAfter (RFC 5280 4.1.2.5)."""
+    """Why a certificate is not valid now; its notAfter still is (RFC 5280 4.1.2.5)."""
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        return "a certificate of the path is not valid at this time"
+        return OUT_OF_TIME
     return None
 
 
 def _not_permitted(ca: x509.Certificate, below: _Path) -> str | None:
-    """Every name of every certificate below a CA against its constraints (RFC 5280 4.2.1.10)."""
+    """Why a CA's constraints forbid a name below it (RFC 5280 4.2.1.10); None where none is forbidden."""
     names = (name for each in below for name in (*_dns_names(each), *_addresses(each)))
     return next((fault for name in names if (fault := _outside(ca, name)) is not None), None)
 
@@ -229,7 +270,10 @@ def _covers(subtree: _Subtree, name: str | IPv4Address | IPv6Address, *, excludi
 
 
 def _holds(subtree: str, name: str, *, excluding: bool) -> bool:
-    """By labels from the right; a leading dot wants one label more (Go's matchDomainConstraint)."""
+    """Whether a DNS name is in a subtree, by labels from the right (Go's matchDomainConstraint).
+
+    A leading dot wants one label more.
+    """
     # An empty subtree holds every DNS name.
     if not subtree:
         return True
@@ -246,11 +290,13 @@ def _has_leading_dot(subtree: _Subtree) -> bool:
 
 
 def _permitted(certificate: x509.Certificate) -> Sequence[_Subtree]:
+    """The names that a CA may sign for; empty where nothing limits them."""
     constraints = extension_of(certificate, x509.NameConstraints)
     return () if constraints is None else constraints.value.permitted_subtrees or ()
 
 
 def _excluded(certificate: x509.Certificate) -> Sequence[_Subtree]:
+    """The names that a CA must not sign for."""
     constraints = extension_of(certificate, x509.NameConstraints)
     return () if constraints is None else constraints.value.excluded_subtrees or ()
 

@@ -123,6 +123,7 @@ def _issue(
     capped = False
     if issuer is not None:
         not_before = max(not_before, issuer.certificate.not_valid_before_utc)
+        # It is told, so that nobody counts on the validity that the spec gives.
         capped = not_after > issuer.certificate.not_valid_after_utc
         not_after = min(not_after, issuer.certificate.not_valid_after_utc)
     name = distinguished_name(request.subject)

@@ -113,6 +113,7 @@ class KeyMakers:
         """One key of a kind is as good as another: whichever child is done first delivers it."""
         if not self._children or not ALGORITHMS[name].slow_to_generate:
             return ALGORITHMS[name].generate()
+        # A child may deliver a key of another kind first: it waits for whoever asks for that.
         while not self._made[name]:
             ready, _, _ = select.select(self._children, [], [])
             for child in ready:
@@ -174,7 +175,7 @@ class _Child:
         return key
 
     def _read(self, size: int) -> bytes:
-        """Read exactly so many bytes; a pipe that ends before says that the child is dead."""
+        """Read exactly so many bytes; raises `PkigenError` where the pipe ends before: the child is dead."""
         data = b""
         while len(data) < size:
             more = self._pipe.read(size - len(data))

@@ -84,6 +84,7 @@ def name_text(name: x509.GeneralName) -> str:
 
 
 def _looks_like_an_address(text: str) -> bool:
+    """Whether a person would read this as an IP address."""
     try:
         ip_address(text)
     except ValueError:

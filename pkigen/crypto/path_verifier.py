@@ -5,6 +5,7 @@ What that verifier cannot read, although Go accepts it, `go_paths` verifies.
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from cryptography.x509.verification import (
 
 from pkigen.crypto import go_paths
 from pkigen.crypto.go_paths import is_beyond_pyca
+from pkigen.crypto.names import extension_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +54,10 @@ class PathVerifier:
     def _remembered(
         self, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str
     ) -> str | None:
-        """By the digests of all certificates and the name; the bar keeps chain and anchors apart."""
+        """The verdict of before, or a new one; it is known by all certificates and the name.
+
+        The bar keeps chain and anchors apart.
+        """
         key = (name.encode(), *(_digest(each) for each in chain), b"|", *(_digest(each) for each in anchors))
         if key not in self._verdicts:
             self._verdicts[key] = self._verify(chain, anchors, name)
@@ -61,7 +66,7 @@ class PathVerifier:
     def _verify(
         self, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str
     ) -> str | None:
-        """Why the path does not hold, in pyca's words; None where it does."""
+        """Why the path does not hold; None where it does."""
         # pyca has no empty store.
         if not anchors:
             return "the trust bundle is empty"
@@ -80,8 +85,34 @@ class PathVerifier:
                 builder = builder.extension_policies(ca_policy=_CA_POLICY, ee_policy=_CLIENT_POLICY)
                 builder.build_client_verifier().verify(leaf, rest)
         except VerificationError as error:
-            return str(error).removeprefix("validation failed: ")
+            return _in_words(str(error), name)
         return None
+
+
+# pyca's texts end with the `repr` of a certificate, whose names are anybody's.
+_OBJECT = re.compile(r"\s*\(encountered processing <.*", re.DOTALL)
+_OUTER = re.compile(
+    r"^(?:validation failed: |candidates exhausted: |Python extension validator failed: \w+: )+"
+)
+_EXTENSION = re.compile(r"^invalid extension: (?P<oid>[0-9.]{3,60}): (?P<fault>.*)")
+_WORDS = (
+    ("no interior errors", "no trusted CA has signed it"),
+    ("signature does not match", "a CA of the same name, but with another key, has signed it"),
+    ("not valid at validation time", "a certificate of the path is not valid at this time"),
+)
+
+
+def _in_words(text: str, name: str) -> str:
+    """A reason of pyca without its objects and exceptions, in `go_paths`' words where both find the same."""
+    plain = _OUTER.sub("", _OBJECT.sub("", text))
+    if name and "subjectAltName" in plain:
+        return go_paths.does_not_name(name)
+    extension = _EXTENSION.match(plain)
+    if extension is not None:
+        oid = x509.ObjectIdentifier(extension["oid"])
+        lacks = "missing" in extension["fault"]
+        return f"it {'lacks the' if lacks else 'has an unfit'} extension {extension_name(oid)}"
+    return next((words for theirs, words in _WORDS if theirs in plain), plain)
 
 
 def _digest(certificate: x509.Certificate) -> bytes:
@@ -97,37 +128,37 @@ def _subject(name: str) -> DNSName | IPAddress:
 
 
 def _require_ca(_: Policy, __: x509.Certificate, constraints: x509.BasicConstraints) -> None:
-    """RFC 5280 6.1.4 (k)."""
+    """Refuse an issuer that is not a CA (RFC 5280 6.1.4 (k))."""
     if not constraints.ca:
         raise ValueError("the issuer is not a CA")
 
 
 def _may_sign(_: Policy, __: x509.Certificate, usage: x509.KeyUsage | None) -> None:
-    """RFC 5280 6.1.4 (n); a CA without keyUsage may."""
+    """Refuse a CA whose keyUsage forbids signing (RFC 5280 6.1.4 (n)); one without keyUsage may sign."""
     if usage is not None and not usage.key_cert_sign:
         raise ValueError("the issuer may not sign certificates")
 
 
 def _require_leaf(_: Policy, __: x509.Certificate, constraints: x509.BasicConstraints | None) -> None:
-    """With a CA's certificate as its own, a server would hold a key that can sign for others."""
+    """Refuse a CA's certificate as a leaf: its key could sign for others, and should be on no server."""
     if constraints is not None and constraints.ca:
         raise ValueError("a CA certificate is presented as a leaf")
 
 
 def _require_signature(_: Policy, __: x509.Certificate, usage: x509.KeyUsage) -> None:
-    """TLS 1.3 proves every key by a signature (RFC 8446 4.4.2.2)."""
+    """Refuse a leaf whose key may not sign: TLS 1.3 proves every key so (RFC 8446 4.4.2.2)."""
     if not usage.digital_signature:
         raise ValueError("its keyUsage does not allow digital signatures")
 
 
 def _require_client(_: Policy, __: x509.Certificate, usages: x509.ExtendedKeyUsage) -> None:
-    """Kubernetes' servers verify clients with this usage alone (Go's `VerifyOptions.KeyUsages`)."""
+    """Refuse a client without clientAuth, the only usage that Kubernetes' servers take from one."""
     if ExtendedKeyUsageOID.CLIENT_AUTH not in usages:
         raise ValueError("its extendedKeyUsage does not allow clientAuth")
 
 
 def _require_server(_: Policy, __: x509.Certificate, usages: x509.ExtendedKeyUsage) -> None:
-    """Go's clients want this usage from every server."""
+    """Refuse a server without serverAuth, which Go's clients want of every one."""
     if ExtendedKeyUsageOID.SERVER_AUTH not in usages:
         raise ValueError("its extendedKeyUsage does not allow serverAuth")
 

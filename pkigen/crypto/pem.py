@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
+# What `>` of Windows PowerShell writes.
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SEQUENCE: Final = 0x30
 _PKCS_12: Final = bytes.fromhex("020103")  # its version, 3 (RFC 7292 4)

@@ -42,6 +42,7 @@ LEEWAY = timedelta(minutes=1)
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 TOKEN_PLACEHOLDER = "token-withheld"  # noqa: S105 -- stands where a token was
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+# As `token-kubeconfig.yaml` writes it.
 _IN_KUBECONFIG = re.compile(rb"(?m)^    token: (\S+)$")
 
 
@@ -94,7 +95,7 @@ class Token:
         return self._moment("nbf")
 
     def _moment(self, claim: str) -> datetime | None:
-        """Any number may stand there: one that is no time on this machine counts as none."""
+        """A claim as a moment; None where no clock has it, for any number may stand there."""
         try:
             return datetime.fromtimestamp(int(self.claims[claim]), UTC)
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
@@ -211,7 +212,7 @@ def token_facts(token: Token | str) -> dict[str, str | int | list[str]]:
 
 
 def in_kubeconfig(content: bytes) -> str | None:
-    """The token of a kubeconfig that pkigen wrote."""
+    """The token of a kubeconfig that pkigen wrote; None where it holds none."""
     match = _IN_KUBECONFIG.search(content)
     return match[1].decode("ascii", "replace") if match else None
 
@@ -244,7 +245,7 @@ def _registry(key: PrivateKey) -> JWSRegistry:
 
 
 def _padded(part: str) -> bytes:
-    """Base64url without padding (RFC 7515 2); Python wants the padding back."""
+    """Decode base64url without padding (RFC 7515 2), which Python wants back; raises `ValueError`."""
     try:
         return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except binascii.Error:

@@ -43,6 +43,7 @@ def ca_certificate(
     settings = cluster.spec.certificates
     terms = _terms(kind, cluster, settings.ca_validity)
     pair = ca_location(CA.of_id(kind.name), slot)
+    # An offline authority that lets the site keep CA keys signs them as intermediates below its root.
     is_intermediate = settings.authority is Authority.OFFLINE and settings.ca_keys is CAKeys.SITE
     return DesiredCertificate(
         kind=kind,
@@ -50,6 +51,7 @@ def ca_certificate(
         node=None,
         issuer=None,
         subject=Subject(common_name=common_name),
+        # As kubeadm does (`pki_helpers.go` NewSelfSignedCACert).
         sans=SANs.of(common_name),
         profile=Profile.INTERMEDIATE if is_intermediate else kind.profile,
         validity=terms.validity,
@@ -91,6 +93,7 @@ def node_certificate(
         renew_before=terms.renew_before,
         key_algorithm=terms.key_algorithm,
         location=location,
+        # By node, not by kind: a node makes all of its keys itself, or none.
         key_home=cluster.key_home(node),
     )
 
@@ -115,6 +118,7 @@ def user_certificate(cluster: ClusterSpec, user: User) -> Iterator[DesiredKubeco
         id=identifier,
         node=None,
         issuer=USER.issuer,
+        # Sorted and without repeats: the order of the groups means nothing to RBAC, and must not reissue.
         subject=Subject(common_name=user.name, organizations=tuple(sorted(set(user.groups)))),
         sans=SANs(),
         profile=USER.profile,
@@ -126,6 +130,7 @@ def user_certificate(cluster: ClusterSpec, user: User) -> Iterator[DesiredKubeco
 
 
 def _location(kind: CertificateKind, cluster: ClusterSpec, node: Node) -> KeyPairFiles | InKubeconfig:
+    """The files of a node's certificate: in the spec's directory, in one of its own, or in a kubeconfig."""
     match kind.place:
         case PairAt(directory=None, stem=stem):
             return pair_at(pki_path(cluster, node.name, stem))
@@ -137,6 +142,7 @@ def _location(kind: CertificateKind, cluster: ClusterSpec, node: Node) -> KeyPai
 
 
 def _server(server: Server, cluster: ClusterSpec, node: Node) -> str:
+    """The URL of the API server that a kubeconfig names."""
     if server is Server.NEAREST and node.has(Role.CONTROL_PLANE):
         return cluster.local_server(node)
     return cluster.cluster_server

@@ -82,6 +82,7 @@ class KubeconfigTo:
 
 
 def _no_names(_cluster: ClusterSpec, _node: Node) -> SANs:
+    """Clients need no names: servers verify who they are, not where."""
     return SANs()
 
 
@@ -136,18 +137,22 @@ class CertificateKind:
 
 
 def _etcd_names(node: Node, *own: str) -> SANs:
+    """The node and its loopback (kubeadm's `getAltNames`), and what the spec adds."""
     return SANs.of(node.name, *node.addresses, *sorted(node.cert_sans), *_LOCALHOST, *sorted(own))
 
 
 def _etcd_server_names(cluster: ClusterSpec, node: Node) -> SANs:
+    """The names of kubeadm's `GetEtcdAltNames`."""
     return _etcd_names(node, *cluster.spec.etcd.server_cert_sans)
 
 
 def _etcd_peer_names(cluster: ClusterSpec, node: Node) -> SANs:
+    """The names of kubeadm's `GetEtcdPeerAltNames`."""
     return _etcd_names(node, *cluster.spec.etcd.peer_cert_sans)
 
 
 def _api_server_names(cluster: ClusterSpec, node: Node) -> SANs:
+    """The names of kubeadm's `GetAPIServerAltNames`, with all addresses of node and Service `kubernetes`."""
     spec = cluster.spec
     endpoint: tuple[IPAddress | str, ...] = ()
     if spec.control_plane_endpoint is not None:
@@ -158,15 +163,19 @@ def _api_server_names(cluster: ClusterSpec, node: Node) -> SANs:
         "kubernetes.default",
         "kubernetes.default.svc",
         f"kubernetes.default.svc.{spec.networking.dns_domain}",
+        # The API server gives the Service `kubernetes` the first address of a subnet. kubeadm names that of
+        # the first subnet only (`GetAPIServerAltNames`); docs/kubeadm.md has this difference.
         *(subnet[1] for subnet in spec.networking.service_subnets),
         *node.addresses,
         *endpoint,
+        # Sorted, so that the order in the spec changes no certificate.
         *sorted(spec.api_server.cert_sans),
         *sorted(node.cert_sans),
     )
 
 
 def _kubelet_names(_cluster: ClusterSpec, node: Node) -> SANs:
+    """What API servers dial a kubelet by: its addresses, or its name where it has none."""
     return SANs.of(node.name, *node.kubelet_addresses, *sorted(node.cert_sans))
 
 

@@ -32,15 +32,14 @@ _ETCD_VARIABLE = "ETCD_"  # pkg/flags, FlagToEnv
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EffectiveFlags:
-    """What one component on one node is started with.
+class ProgramFlags:
+    """What one component is started with, wherever it runs.
 
     `mounts` are the host's paths that a static Pod sees; None for what sees the whole host. `settings` are
     those of its configuration file, by the flag that each stands for: a flag counts more.
     """
 
     component: ComponentName
-    node: Node
     flags: tuple[Flag, ...]
     mounts: tuple[HostPath, ...] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -54,6 +53,26 @@ class EffectiveFlags:
         given = self.values(name)
         return given[-1] if given else self.settings.get(name, "")
 
+    def host_path(self, value: str) -> str:
+        """Where a file that the component knows as `value` stands on its host."""
+        path = "/" + posixpath.normpath(f"/{value}").lstrip("/")
+        for mount in sorted(self.mounts or (), key=lambda mount: -len(mount.mount_path)):
+            inside = posixpath.relpath(path, mount.mount_path)
+            if inside != ".." and not inside.startswith("../"):
+                return posixpath.normpath(posixpath.join(mount.path, inside))
+        return path
+
+    def _spelt(self, flag: Flag) -> str:
+        """Kubernetes' programs take `_` for `-` (`WordSepNormalizeFunc`); etcd does not."""
+        return flag.name if self.component is ComponentName.ETCD else rendered.flag_name(flag.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectiveFlags(ProgramFlags):
+    """What one component on one node of the cluster is started with."""
+
+    node: Node
+
     def file(self, name: str) -> str | None:
         """Where the file that a flag names stands in the PKI directory; None where it names none."""
         value = self.value(name)
@@ -61,17 +80,7 @@ class EffectiveFlags:
 
     def place(self, value: str) -> str:
         """Where a file that the component knows as `value` stands in the PKI directory."""
-        path = "/" + posixpath.normpath(f"/{value}").lstrip("/")
-        for mount in sorted(self.mounts or (), key=lambda mount: -len(mount.mount_path)):
-            inside = posixpath.relpath(path, mount.mount_path)
-            if inside != ".." and not inside.startswith("../"):
-                path = posixpath.normpath(posixpath.join(mount.path, inside))
-                break
-        return layout.node_path(self.node.name, path)
-
-    def _spelt(self, flag: Flag) -> str:
-        """Kubernetes' programs take `_` for `-` (`WordSepNormalizeFunc`); etcd does not."""
-        return flag.name if self.component is ComponentName.ETCD else rendered.flag_name(flag.name)
+        return layout.node_path(self.node.name, self.host_path(value))
 
 
 class CommandLines:
@@ -102,6 +111,7 @@ class CommandLines:
         )
 
     def _make(self, component: ComponentName, node: Node) -> EffectiveFlags:
+        """The flags of one component, and what of the host its Pod sees."""
         cluster, inventory = self._cluster, self._inventory
         match component:
             case ComponentName.API_SERVER:
@@ -157,6 +167,7 @@ class CommandLines:
         return replace(line, flags=(), settings={"config-file": configuration}) if configuration else line
 
     def _of_kubelet(self, node: Node) -> EffectiveFlags:
+        """A kubelet's flags, and the settings of the configuration file that they name."""
         # Where the unit is the package's, it names the same two files first (10-kubeadm.conf).
         flags = rendered.kubelet_of_systemd(self._cluster, node)
         plain = EffectiveFlags(component=ComponentName.KUBELET, node=node, flags=flags)
@@ -169,13 +180,16 @@ class CommandLines:
         )
 
     def _settings(self, path: str) -> Mapping[str, str]:
+        """What a kubelet's configuration says, in the tree or as it would be rendered."""
         text = self._read(path) if self._read is not None else None
         found = read_back.kubelet_settings(text) if text is not None else None
+        # What the tree has counts; without one, what pkigen would render.
         if found is not None:
             return found
         return self._rendered_settings() if path in self._inventory.paths else {}
 
     def _rendered_settings(self) -> Mapping[str, str]:
+        """The settings of pkigen's own configuration, the same on every node."""
         configuration = nodes.kubelet_configuration(self._cluster, self._cluster.spec.nodes[0])
         return {
             "client-ca-file": configuration.client_ca_file,

@@ -143,6 +143,7 @@ def endpoints(inventory: Inventory, read: ReadText | None = None) -> Iterator[En
             place = _listening(line.value(f"listen-{prefix}-urls"), node, port)
             found.append((component, node, place, line.file(flag)))
     for node in sorted(cluster.spec.nodes, key=lambda node: node.name):
+        # A worker may have none in the spec: then nobody here can dial its kubelet.
         if not node.kubelet_addresses:
             continue
         line = lines.of(ComponentName.KUBELET, node)
@@ -163,6 +164,7 @@ def _by_file(inventory: Inventory) -> dict[str, str]:
 
 
 def _port(value: str, default: int) -> int:
+    """A port that a flag gives, or the default where it gives none that can be dialled."""
     return int(value) if value.isdecimal() and 0 < int(value) < 1 << 16 else default
 
 
@@ -182,11 +184,14 @@ def _listening(text: str, node: Node, default: int) -> tuple[IPv4Address | IPv6A
         for url in https_urls(text)
     ]
     own = str(node.advertise_address)
+    # Its own address before any other, and a loopback one, which leads nowhere from elsewhere, last.
     places.sort(key=lambda place: (place[2] != own, place[2] in {"127.0.0.1", "::1", "localhost"}))
     return places[0][:2] if places else (node.advertise_address, default)
 
 
 class _Edges:
+    """Derives the edges of one cluster from the flags of its components."""
+
     def __init__(self, inventory: Inventory, lines: CommandLines) -> None:
         self._cluster = inventory.cluster
         self._inventory = inventory
@@ -196,6 +201,7 @@ class _Edges:
         self._kubelets: dict[str, tuple[str | None, str | None]] = {}
 
     def all(self) -> Iterator[Edge]:
+        """Every edge: from API servers, from members of etcd, from nodes, and from people."""
         for node in self._cluster.control_plane:
             yield from self._from_api_server(node)
             yield from self._from_kubeconfigs(node, Holder.CONTROL_PLANE, Holder.FIRST_CONTROL_PLANE)
@@ -207,6 +213,7 @@ class _Edges:
     # -- what flags say -------------------------------------------------------------------------------
 
     def _api_server(self, node: Node) -> EffectiveFlags:
+        """The flags of the API server on a node."""
         return self._lines.of(ComponentName.API_SERVER, node)
 
     def _certificate(self, line: EffectiveFlags, flag: str) -> str | None:
@@ -214,17 +221,22 @@ class _Edges:
         return self._named(line.file(flag))
 
     def _named(self, path: str | None) -> str | None:
+        """The id of the certificate in a file, or the file where it is none of ours."""
         return path if path is None else self._by_file.get(path, path)
 
     def _served(self, node: Node, names: tuple[str, ...]) -> Iterator[tuple[str | None, tuple[str, ...]]]:
         """Which certificate an API server shows to whom, by the name that is asked for."""
         line = self._api_server(node)
         default = self._certificate(line, "tls-cert-file")
+        # SNI: a client that asks for one of these names is shown another certificate.
         special = self._special[node.name]
         if not special:
+            # One edge for all names: without other pairs they all get the same certificate.
             yield default, names
             return
         for name in names:
+            # The name itself, then a wildcard for its first label, as `GetCertificate`
+            # of Go's crypto/tls looks it up.
             first, _, parent = name.lower().partition(".")
             wild = f"*.{parent}" if first and parent else ""
             yield special.get(name.lower(), special.get(wild, default)), (name,)
@@ -241,11 +253,13 @@ class _Edges:
                 certificate = self._by_file.get(path, path)
                 item = self._inventory.certificates.get(certificate)
                 for name in pair.names or (item.sans.texts() if item is not None else ()):
+                    # Of two pairs for one name the earlier one counts.
                     own.setdefault(name.removeprefix("DNS:").removeprefix("IP:"), certificate)
         return found
 
     def _kubelet(self, node: Node) -> tuple[str | None, str | None]:
         """What a kubelet serves, and by what it judges clients."""
+        # Every API server dials every kubelet.
         if node.name not in self._kubelets:
             line = self._lines.of(ComponentName.KUBELET, node)
             self._kubelets[node.name] = (
@@ -257,6 +271,7 @@ class _Edges:
     # -- components -----------------------------------------------------------------------------------
 
     def _from_nodes_and_people(self) -> Iterator[Edge]:
+        """The edges of kubelets and kube-proxies, then those of people."""
         for node in sorted(self._spec.nodes, key=lambda node: node.name):
             yield from self._from_kubeconfigs(node, Holder.ETCD_MEMBER, Holder.NODE, Holder.KUBE_PROXY)
         yield from self._from_people()
@@ -295,6 +310,7 @@ class _Edges:
                 yield component.value, path
 
     def _from_api_server(self, node: Node) -> Iterator[Edge]:
+        """What an API server dials: the members of etcd that its flag names, and every kubelet."""
         client = Peer(component="kube-apiserver", node=node.name)
         line = self._api_server(node)
         for member, host in self._etcd_servers(line, node):
@@ -329,6 +345,7 @@ class _Edges:
         The leading controller manager publishes kube-root-ca.crt, and every API server adds its
         request-header CAs to the ConfigMap extension-apiserver-authentication.
         """
+        # While files are distributed, any of them may be the one whose copy everybody reads.
         for publisher in self._cluster.control_plane:
             for node in self._cluster.control_plane:
                 yield from self._from_pods(publisher, node)
@@ -345,8 +362,10 @@ class _Edges:
     # -- etcd -----------------------------------------------------------------------------------------
 
     def _between_members(self, member: Node) -> Iterator[Edge]:
+        """What a member of etcd dials: its peers, and itself through its gateway and its health check."""
         line = self._lines.of(ComponentName.ETCD, member)
         for other in self._cluster.etcd_members:
+            # A member does not dial itself at its peer port.
             if other.name == member.name:
                 continue
             theirs = self._lines.of(ComponentName.ETCD, other)
@@ -382,6 +401,7 @@ class _Edges:
     def _etcd_edge(
         self, client: Peer, trust: str | None, certificate: str | None, member: Node, host: str
     ) -> Edge:
+        """A client of a member, with the trust and certificate that this client has."""
         line = self._lines.of(ComponentName.ETCD, member)
         return Edge(
             client=client,
@@ -409,6 +429,7 @@ class _Edges:
             )
 
     def _by_endpoint(self, client: Peer, kubeconfig: str) -> Iterator[Edge]:
+        """A client of the control plane as a whole, which may reach any API server behind the endpoint."""
         endpoint = self._spec.control_plane_endpoint
         if endpoint is None:
             yield from self._to_api_server(client, self._cluster.control_plane[0], kubeconfig)
@@ -418,6 +439,7 @@ class _Edges:
             yield from self._to_api_server(client, node, kubeconfig, host)
 
     def _from_people(self) -> Iterator[Edge]:
+        """Users with a certificate, and service accounts outside of the cluster."""
         for user in sorted(self._spec.users, key=lambda user: user.stem):
             if not user.is_service_account:
                 person = Peer(component=f"user {user.name}", node=None)
@@ -435,6 +457,7 @@ class _Edges:
             yield from self._with_no_certificate(client, item.path, node, (name,))
 
     def _from_pods(self, publisher: Node, node: Node) -> Iterator[Edge]:
+        """Pods, which verify by the published root CA and reach API servers by the Service `kubernetes`."""
         networking = self._spec.networking
         names = (
             "kubernetes.default.svc",
@@ -448,6 +471,7 @@ class _Edges:
     def _with_no_certificate(
         self, client: Peer, trust: str | None, node: Node, names: tuple[str, ...]
     ) -> Iterator[Edge]:
+        """A client that shows a token: only the server's certificate is verified in the handshake."""
         for serving, some in self._served(node, names):
             yield Edge(
                 client=client,

@@ -44,10 +44,12 @@ def derived_items(cluster: ClusterSpec, rotations: Rotations) -> Iterator[Desire
 
 
 def _authority(cluster: ClusterSpec, rotations: Rotations) -> Iterator[Desired]:
+    """CAs, service account key, encryption key and bundle key, each in all its generations."""
     for kind in certificates.CERTIFICATES:
         if kind.holder is Holder.AUTHORITY and kind.absence(cluster) is None:
             for slot in rotations.slots(kind.name):
                 name = kind.common_name
+                # The others keep the name that their certificate has; a new generation gets one of its own.
                 if slot is Slot.NEXT:
                     name = rotations.next_names.get(kind.name, name)
                 yield ca_certificate(kind, cluster, slot, common_name=name)
@@ -68,12 +70,14 @@ def _authority(cluster: ClusterSpec, rotations: Rotations) -> Iterator[Desired]:
 
 
 def _person(cluster: ClusterSpec, user: User) -> Iterator[Desired]:
+    """A user's kubeconfig with its certificate, and the RBAC objects where the spec gives rights."""
     yield from user_certificate(cluster, user)
     if user.cluster_roles or user.roles or user.rules:
         yield _access(user)
 
 
 def _service_account(cluster: ClusterSpec, user: User) -> Iterator[Desired]:
+    """A token where the live object's uid is known, without which none can be signed; always its objects."""
     if user.uid is not None and user.namespace is not None:
         yield DesiredToken(
             id=f"serviceaccount:{user.namespace}:{user.name}",
@@ -88,16 +92,20 @@ def _service_account(cluster: ClusterSpec, user: User) -> Iterator[Desired]:
             audiences=user.audiences or cluster.api_audiences,
             validity=user.validity,
             longest=cluster.spec.service_accounts.max_token_lifetime,
+            # As for certificates: a short-lived token would otherwise be due from its first hour on.
             renew_before=min(cluster.spec.certificates.renew_before, user.validity / 3),
         )
     yield _access(user)
 
 
 def _access(user: User) -> DesiredFile:
+    """The RBAC objects of one user."""
     return _addon(f"user-{user.stem}", FileKind.ADDON_USER, user=user.stem)
 
 
 def _addons(cluster: ClusterSpec) -> Iterator[DesiredFile]:
+    """The RBAC objects without which what pkigen issues would get in, and could do nothing."""
+    # A mapping may give groups only, whose rights stand elsewhere: then there is nothing to bind.
     if any(mapping.cluster_roles or mapping.roles or mapping.rules for mapping in cluster.spec.iam):
         yield _addon("iam", FileKind.ADDON_IAM)
     yield _addon("cluster-admins", FileKind.ADDON_CLUSTER_ADMINS)
@@ -108,4 +116,5 @@ def _addons(cluster: ClusterSpec) -> Iterator[DesiredFile]:
 
 
 def _addon(name: str, kind: FileKind, *, user: str | None = None) -> DesiredFile:
+    """A file of the addons, which holds nothing secret."""
     return DesiredFile(path=layout.addon_path(name), node=None, mode=layout.PUBLIC_MODE, kind=kind, user=user)

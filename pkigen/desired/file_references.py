@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from urllib.parse import SplitResult
 
-    from pkigen.desired.command_lines import EffectiveFlags, ReadText
+    from pkigen.desired.command_lines import EffectiveFlags, ProgramFlags, ReadText
     from pkigen.desired.inventory import Inventory
     from pkigen.spec.model import ClusterSpec, Node
 
@@ -98,7 +98,7 @@ _CLIENT_CAS = {
 }
 _NOTHING = ""
 """The owner of what no rotation stops for: it is named, and what it says may lead to pkigen's files."""
-_FLAGS: dict[ComponentName, dict[str, tuple[Use, str]]] = {
+TRUST_FLAGS: dict[ComponentName, dict[str, tuple[Use, str]]] = {
     ComponentName.API_SERVER: {
         **_CLIENT_CAS,
         "peer-ca-file": (Use.TRUST, _KUBERNETES),
@@ -166,7 +166,7 @@ def file_references(inventory: Inventory, lines: CommandLines | None = None) -> 
     cluster = inventory.cluster
     lines = lines or CommandLines(inventory)
     keys = _keys(inventory)
-    for component, flags in _FLAGS.items():
+    for component, flags in TRUST_FLAGS.items():
         for node in _nodes_with(component, cluster):
             line = lines.of(component, node)
             for flag, (use, owner) in flags.items():
@@ -189,6 +189,7 @@ def _is_other_key(line: EffectiveFlags, flag: str, keys: Mapping[str, str]) -> b
 
 
 def _nodes_with(component: ComponentName, cluster: ClusterSpec) -> Iterable[Node]:
+    """The nodes that run a component, in an order that does not depend on the spec."""
     match component:
         case ComponentName.ETCD:
             return cluster.etcd_members
@@ -201,6 +202,7 @@ def _nodes_with(component: ComponentName, cluster: ClusterSpec) -> Iterable[Node
 def _references(
     line: EffectiveFlags, flag: str, use: Use, owner: str, cluster: ClusterSpec
 ) -> Iterator[FileReference]:
+    """What one flag of one component names, file by file."""
     is_server = use is Use.SERVER
     for named in _strangers(line, flag, cluster) if is_server else _files(line, flag, use):
         yield FileReference(
@@ -219,6 +221,7 @@ def https_urls(text: str) -> Iterator[SplitResult]:
     for each in text.split(","):
         try:
             url = urlsplit(each.strip())
+            # `urlsplit` looks at the port only when it is asked for.
             port = url.port  # a ValueError where it is none
         except ValueError:
             continue
@@ -251,6 +254,7 @@ def _strangers(line: EffectiveFlags, flag: str, cluster: ClusterSpec) -> tuple[s
 
 
 def _files(line: EffectiveFlags, flag: str, use: Use) -> tuple[str, ...]:
+    """The files that a flag names: all where it may be repeated, else the last, and SNI pairs."""
     given = line.values(flag) if use is Use.TOKEN_KEYS else (line.value(flag),)
     pairs = sni_pairs(line) if flag == "tls-cert-file" else ()
     return tuple(filter(None, (*given, *(pair.certificate for pair in pairs))))
@@ -264,7 +268,7 @@ class SNIPair:
     names: tuple[str, ...]
 
 
-def sni_pairs(line: EffectiveFlags) -> Iterator[SNIPair]:
+def sni_pairs(line: ProgramFlags) -> Iterator[SNIPair]:
     """The pairs of an API server beside `--tls-cert-file`: `cert,key` or `cert,key:name,name`."""
     for value in line.values("tls-sni-cert-key"):
         files, _, names = value.partition(":")
@@ -277,6 +281,7 @@ def foreign_files(inventory: Inventory, read: ReadText | None = None) -> tuple[F
     return tuple(each for each in file_references(inventory, lines) if each.path not in inventory.paths)
 
 
+# How many nodes a sentence names before it only counts them.
 _NAMED = 3
 
 

@@ -98,7 +98,7 @@ class Rotations:
         return self.phases.get(identifier, Phase.STABLE)
 
     def other(self, identifier: str) -> Slot | None:
-        """Which generation is trusted beside the current one."""
+        """Which generation is trusted beside the current one; None while nothing rotates."""
         return OTHER_SLOT.get(self.phase(identifier))
 
     def slots(self, identifier: str) -> tuple[Slot, ...]:
@@ -144,12 +144,14 @@ def ca_id(ca: CA) -> str:
     return ca.certificate_name
 
 
+# The ids of what is no CA; sizes are in bytes.
 SA = "sa"
 
 
 ENCRYPTION_KEY = "encryption-key"
 
 
+# In bytes: secretbox takes no other size, and AES takes this one.
 ENCRYPTION_KEY_SIZE = 32
 
 

@@ -45,10 +45,13 @@ class EtcdMembership:
     def grown(self, members: Collection[str]) -> EtcdMembership:
         """The membership once these are the members: who is new joins, unless nobody is left to be joined."""
         known = {*self.founders, *self.joined}
+        # None of the known members is left: nobody could admit the others, so
+        # they found a cluster of their own.
         if not known.intersection(members):
             return EtcdMembership(founders=tuple(sorted(members)))
         return EtcdMembership(
             founders=tuple(name for name in self.founders if name in members),
+            # In the order in which they joined: each was started with those before it.
             joined=(*(name for name in self.joined if name in members), *sorted(set(members) - known)),
         )
 
@@ -97,6 +100,7 @@ class Inventory:
         """Whether only the offline authority can issue this certificate."""
         if self.cluster.spec.certificates.authority is Authority.LOCAL:
             return False
+        # With the CA keys at the site, only the CAs themselves are signed elsewhere.
         return item.issuer is None or self.ca_keys is CAKeys.OFFLINE
 
     @cached_property

@@ -24,6 +24,7 @@ class NodeItems:
         self._rotations = rotations
         self._spec = cluster.spec
         self._members = {node.name for node in cluster.etcd_members}
+        # By name and not by the order in the spec: moving a line must not move the break-glass kubeconfig.
         self._first = min((node.name for node in cluster.control_plane), default="")
         self._kinds = [kind for kind in certificates.CERTIFICATES if kind.absence(cluster) is None]
         self._pairs = [kind for kind in self._kinds if isinstance(kind.place, PairAt)]
@@ -33,6 +34,7 @@ class NodeItems:
         """Every object of one node, what others lean on first."""
         control_plane, member = node.has(Role.CONTROL_PLANE), node.name in self._members
         yield self._copy(node, "ca.crt", MaterialKind.TRUST_BUNDLE, CA.KUBERNETES)
+        # API servers verify etcd too; with an external etcd there is no such CA.
         if member or (control_plane and self._members):
             yield self._copy(node, "etcd/ca.crt", MaterialKind.TRUST_BUNDLE, CA.ETCD)
         if member:
@@ -59,6 +61,7 @@ class NodeItems:
     # -- the control plane ----------------------------------------------------------------------------
 
     def _control_plane(self, node: Node) -> Iterator[Desired]:
+        """What a control-plane node has beside what every node has."""
         holders = [Holder.CONTROL_PLANE]
         if node.name == self._first:
             holders.append(Holder.FIRST_CONTROL_PLANE)
@@ -87,6 +90,7 @@ class NodeItems:
         yield from self._certificates(node, self._kubeconfigs, *holders)
 
     def _authority_copies(self, node: Node) -> Iterator[DesiredCopy]:
+        """The CAs' certificates, their keys if the spec wants them on nodes, and the service account keys."""
         keys = self._cluster.ca_keys_on_nodes
         if KubeadmCA.KUBERNETES in keys:
             yield self._copy(
@@ -110,6 +114,7 @@ class NodeItems:
         ca: CA | None = None,
         slot: Slot = Slot.CURRENT,
     ) -> DesiredCopy:
+        """A file of the authority on a node; keys are for root alone."""
         secret = material in {MaterialKind.CA_KEY, MaterialKind.SA_PRIVATE_KEY}
         return DesiredCopy(
             path=pki_path(self._cluster, node.name, name),
@@ -125,6 +130,7 @@ class NodeItems:
     def _component(
         self, node: Node, manifest: FileKind, unit: FileKind, flags: FileKind
     ) -> Iterator[DesiredFile]:
+        """What a component runs by: a unit and its flags, or a static Pod's manifest."""
         if self._spec.runtime is Runtime.SYSTEMD:
             yield _unit(node, unit)
             yield _flags(node, flags)
@@ -133,6 +139,7 @@ class NodeItems:
             yield _file(node, path, manifest, mode=layout.MANIFEST_MODE)
 
     def _kubelet_files(self, node: Node) -> Iterator[DesiredFile]:
+        """A kubelet's configuration and flags; its unit is ours only where systemd runs the control plane."""
         yield _file(node, f"{layout.KUBELET_DIRECTORY}/config.yaml", FileKind.KUBELET_CONFIGURATION)
         if self._spec.runtime is Runtime.SYSTEMD:
             yield _unit(node, FileKind.KUBELET_UNIT)
@@ -143,6 +150,7 @@ class NodeItems:
 
     @staticmethod
     def _kube_proxy_files(node: Node) -> Iterator[DesiredFile]:
+        """kube-proxy as a unit of the node's."""
         yield _file(node, f"{layout.KUBE_PROXY_DIRECTORY}/config.yaml", FileKind.KUBE_PROXY_CONFIGURATION)
         yield _unit(node, FileKind.KUBE_PROXY_UNIT)
         yield _flags(node, FileKind.KUBE_PROXY_FLAGS)

@@ -75,6 +75,7 @@ def apply_plan(
         _stage(plan, bench, held)
         _look_again(bench, held)
         if inspect is not None:
+            # After our own look and before the commit: the proof of a rotation decides here.
             inspect(bench.staging.view)
         backup = transaction.commit(keep_backups=inventory.cluster.spec.backups.keep)
         return Applied(issued=tuple(bench.made.issued), capped=tuple(bench.made.capped), backup=backup)
@@ -88,12 +89,14 @@ def rehearse(
         bench = _workbench(inventory, store, transaction, tools, ISSUED_HERE)
         _stage(plan, bench, frozenset())
         _look_again(bench, frozenset())
+        # Without a commit: leaving the transaction discards everything.
         inspect(bench.staging.view)
 
 
 def _workbench(
     inventory: Inventory, store: Store, transaction: Transaction, tools: Tools, source: CertificateSource
 ) -> Workbench:
+    """Bind a transaction to what is staged in it and to the CAs of the tree as it will be."""
     staging = Staging(inventory, store, transaction, tools.vault)
     return Workbench(
         inventory=inventory,
@@ -112,6 +115,7 @@ def _stage(plan: Plan, bench: Workbench, held: frozenset[str]) -> None:
         staging.record(
             LedgerEntry(event=Event.ROTATED, id=identifier, reason=Reason.ROTATION, facts={"step": step})
         )
+    # Moves first: what is made now may take the place of a generation that moves away.
     staging.move(plan.moves)
     changes = {action.id: action for action in plan.changes if action.id not in held}
     _make(changes, bench)
@@ -121,6 +125,7 @@ def _stage(plan: Plan, bench: Workbench, held: frozenset[str]) -> None:
     source.end(staging)
     if bench.tools.spec is not None and not holds_spec(staging.view, bench.tools.spec):
         staging.stage(layout.SPEC_FILE, layout.PUBLIC_MODE, bench.tools.spec)
+    # The vault's own files last: they list the private files that there are by then.
     staging.seal()
 
 
@@ -144,12 +149,14 @@ def _make(changes: Mapping[str, Action], bench: Workbench) -> None:
 def _algorithms(
     pending: Iterable[Desired], changes: Mapping[str, Action], bench: Workbench
 ) -> Iterator[KeyAlgorithm]:
+    """The algorithm of each new key, in the order in which `_make` takes them."""
     for item in pending:
         if isinstance(item, DesiredCertificate | DesiredKeyPair) and needs_key(item, changes[item.id], bench):
             yield item.key_algorithm
 
 
 def _remove(action: Remove, staging: Staging) -> None:
+    """Stage the removal of an object's files, on record like everything else."""
     for path in action.paths:
         staging.remove(path)
     staging.record(
@@ -172,9 +179,10 @@ def _look_again(bench: Workbench, held: frozenset[str]) -> None:
         renderer=tools.renderer,
         authorities=load_all(view, inventory, now=tools.now),
         now=tools.now,
+        # With `within` at nothing: a certificate that will be due soon is no fault of what was staged.
         selection=Selection(within=timedelta()),
     )
-    lock = LockBuilder(inventory=inventory)
+    lock = LockBuilder(inventory=inventory, templates=tools.renderer.overrides())
     issued = frozenset(bench.made.issued)
     with tools.progress.over("verifying", len(survey)) as step:
         for surveyed in survey.objects():
@@ -185,6 +193,7 @@ def _look_again(bench: Workbench, held: frozenset[str]) -> None:
                 raise StagedTreeError(action)
             lock.add(surveyed)
             step()
+    # Only a tree that is right gets a lock file, which describes what the survey saw.
     bench.staging.close(lock, now=tools.now)
 
 

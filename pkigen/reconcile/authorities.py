@@ -41,6 +41,7 @@ class Authorities:
         self._verifier = PathVerifier(now)
         self._certificates: dict[CA, CACertificates] = {}
         self._issuers: dict[CA, Issuer] = {}
+        # Opened: components read keys in the clear, however the authority keeps them.
         self._materials = Materials(staging.opened, self.require)
 
     def require(self, ca: CA) -> CACertificates:
@@ -111,8 +112,11 @@ class Authorities:
         if item.issuer is None:
             return
         anchor = self.require(item.issuer).certificate
+        # Hardly any CA has them, and verifying a path costs more than signing.
         if not has_name_constraints(anchor):
             return
+        # A wildcard is no name that a client connects to; any other of the names
+        # shows whether the CA permits them.
         name = next((name for name in item.sans.texts() if not name.startswith("*.")), None)
         refusal = (
             self._verifier.client((certificate,), (anchor,))
@@ -127,6 +131,7 @@ class Authorities:
 
 
 def _present(content: bytes | None, material: MaterialKind, path: str) -> bytes:
+    """Refuse to write a file without what makes it safe or of use."""
     if content is None:
         raise AuthorityError(f"the authority has no {material} for {path}")
     return content

@@ -53,10 +53,11 @@ class Case:
 
 
 def readable(case: Case) -> Finding | None:
-    """The certificate is there and can be parsed."""
+    """Whether the certificate is there and can be parsed; the finding where not, as of every check."""
     fault = case.observed.certificate_fault
     if fault is None:
         return None
+    # It cannot be made here: the node has to ask for it first.
     if fault.kind is FaultKind.MISSING and case.desired.key_is_elsewhere:
         return Finding(
             reason=Reason.AWAITS_REQUEST,
@@ -67,7 +68,7 @@ def readable(case: Case) -> Finding | None:
 
 
 def key_readable(case: Case) -> Finding | None:
-    """The private key is there and can be parsed."""
+    """Whether the private key is there and can be parsed."""
     fault = case.observed.key_fault
     if fault is None or case.desired.key_is_elsewhere:
         return None
@@ -76,8 +77,9 @@ def key_readable(case: Case) -> Finding | None:
 
 
 def key_matches(case: Case) -> Finding | None:
-    """The private key belongs to the certificate."""
+    """Whether the private key belongs to the certificate."""
     certificate, public_key = case.observed.certificate, case.observed.public_key
+    # What cannot be read has a finding of its own.
     if certificate is None or public_key is None or case.desired.key_is_elsewhere:
         return None
     key = certificate.public_key()
@@ -89,12 +91,13 @@ def key_matches(case: Case) -> Finding | None:
 
 
 def issuer_known(case: Case) -> Finding | None:
-    """The certificate is signed by the CA that the inventory names."""
+    """Whether the certificate is signed by the CA that the inventory names."""
     if case.issuer_replaced:
         return Finding(reason=Reason.ISSUER_REPLACED, detail=f"its CA {case.desired.issuer} is replaced")
     certificate = case.observed.certificate
     if certificate is None or case.issuer is None:
         return None
+    # Before the present issuer: two generations may share a name, and only the signature tells them apart.
     if case.previous_issuer is not None and _signed_by(certificate, case.previous_issuer):
         return Finding(
             reason=Reason.ISSUER_REPLACED,
@@ -112,7 +115,7 @@ def issuer_known(case: Case) -> Finding | None:
 
 
 def subject_same(case: Case) -> Finding | None:
-    """CN and O are those of the spec."""
+    """Whether CN and O are those of the spec."""
     certificate = case.observed.certificate
     if certificate is None or case.desired.issuer is None:
         # A CA is called what whoever made it called it; nothing looks CAs up by a fixed name.
@@ -126,13 +129,14 @@ def subject_same(case: Case) -> Finding | None:
 
 
 def sans_same(case: Case) -> Finding | None:
-    """The subject alternative names are those of the spec."""
+    """Whether the subject alternative names are those of the spec."""
     certificate = case.observed.certificate
     if certificate is None or case.desired.issuer is None:
         return None
     extension = extension_of(certificate, x509.SubjectAlternativeName)
     wanted = general_names(case.desired.sans)
     found = list(extension.value) if extension is not None else []
+    # As sets: neither their order nor repeats mean anything to who verifies.
     if set(wanted) != set(found):
         # An address in a DNS name reads like the address, but clients do not find it there (RFC 6125 1.7.2).
         return Finding(reason=Reason.SANS_CHANGED, detail=f"SANs{_difference(wanted, found)}")
@@ -143,7 +147,7 @@ def sans_same(case: Case) -> Finding | None:
 
 
 def algorithm_same(case: Case) -> Finding | None:
-    """The key is of the algorithm that the spec asks for."""
+    """Whether the key is of the algorithm that the spec asks for."""
     certificate = case.observed.certificate
     if certificate is None or case.desired.issuer is None:
         return None
@@ -157,10 +161,11 @@ def algorithm_same(case: Case) -> Finding | None:
 
 
 def extensions_same(case: Case) -> Finding | None:
-    """Usages, constraints and key identifiers are those of the profile, with the right criticality."""
+    """Whether usages, constraints and key identifiers are the profile's, with the right criticality."""
     certificate = case.observed.certificate
     if certificate is None or case.issuer is None:
         return None
+    # The names have a check of their own, whose reason says more.
     wanted = {
         extension.oid: extension
         for extension in extensions(content_of(case.desired), certificate.public_key(), case.issuer)
@@ -180,7 +185,7 @@ def extensions_same(case: Case) -> Finding | None:
 
 
 def chain_same(case: Case) -> Finding | None:
-    """The file holds the leaf and just the intermediates that peers need."""
+    """Whether the file holds the leaf and just the intermediates that peers need."""
     if case.observed.certificate is None or case.desired.issuer is None or case.issuer is None:
         return None
     if case.observed.chain == case.chain:
@@ -193,7 +198,7 @@ def chain_same(case: Case) -> Finding | None:
 
 
 def within_issuer(case: Case) -> Finding | None:
-    """No leaf outlives its CA."""
+    """Whether the certificate ends with its CA or before."""
     certificate = case.observed.certificate
     if certificate is None or case.issuer is None:
         return None
@@ -207,7 +212,7 @@ def within_issuer(case: Case) -> Finding | None:
 
 
 def begun(case: Case) -> Finding | None:
-    """The certificate is valid already."""
+    """Whether the certificate is valid already."""
     certificate = case.observed.certificate
     if certificate is None or certificate.not_valid_before_utc <= case.now:
         return None
@@ -219,7 +224,7 @@ def begun(case: Case) -> Finding | None:
 
 
 def not_expired(case: Case) -> Finding | None:
-    """The certificate is still valid."""
+    """Whether the certificate is still valid."""
     certificate = case.observed.certificate
     if certificate is None or case.now < certificate.not_valid_after_utc:
         return None
@@ -227,12 +232,13 @@ def not_expired(case: Case) -> Finding | None:
 
 
 def not_due(case: Case) -> Finding | None:
-    """The certificate has longer to live than `renewBefore`."""
+    """Whether the certificate has longer to live than `renewBefore`."""
     certificate = case.observed.certificate
     if certificate is None:
         return None
     left = certificate.not_valid_after_utc - case.now
     window = case.desired.renew_before if case.renew_within is None else case.renew_within
+    # What has ended is `not_expired`'s to tell.
     if left > window or left <= timedelta():
         return None
     if case.issuer is not None and certificate.not_valid_after_utc >= case.issuer.not_valid_after_utc:
@@ -244,6 +250,8 @@ def not_due(case: Case) -> Finding | None:
     )
 
 
+# The first reason is the one that is told: what makes a certificate useless comes before what merely differs
+# from the spec, and its age comes last.
 CHECKS: tuple[Callable[[Case], Finding | None], ...] = (
     readable,
     key_readable,
@@ -265,6 +273,7 @@ def examine(case: Case) -> tuple[Finding, ...]:
     """Run every check; the first finding is the one that decides."""
     findings = [finding for check in CHECKS if (finding := check(case)) is not None]
     reasons = {finding.reason for finding in findings}
+    # Of what is not there, everything else would be found wrong as well.
     absent = reasons & {Reason.MISSING, Reason.AWAITS_REQUEST}
     if absent:
         return tuple(finding for finding in findings if finding.reason in absent)
@@ -272,12 +281,14 @@ def examine(case: Case) -> tuple[Finding, ...]:
 
 
 def _difference(wanted: Sequence[x509.GeneralName], found: Sequence[x509.GeneralName]) -> str:
+    """The names that come and go, in the form of a diff."""
     added = "".join(f" + {name_text(name)}" for name in wanted if name not in found)
     removed = "".join(f" - {name_text(name)}" for name in found if name not in wanted)
     return f"{added}{removed}"
 
 
 def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether an issuer's key made the signature; an issuer of another name is none."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, ValueError, TypeError):

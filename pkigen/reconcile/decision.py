@@ -48,12 +48,15 @@ def decide(
         requested: Whether `renew` names it.
         around: What is wrong with the files that it stands in, though it may stay as it is.
     """
+    # A CA keeps its key and name: asked for or not, nothing else may be done to it here.
     if signer is Signer.NOBODY and requested:
         renewal = (Finding(reason=Reason.REQUESTED, detail="the same key and name, a new validity"),)
         return Decision(kind=Renew, causes=renewal, findings=renewal)
     if findings and signer in {Signer.HERE, Signer.OFFLINE}:
+        # The chain is public and here: no signature is needed to put it right.
         if _is_of_chain_only(findings):
             return Decision(kind=Rewrite, causes=findings[:1], findings=findings)
+        # It can wait until somebody carries a request; what is wrong cannot.
         is_merely_due = all(finding.reason in TIME_REASONS for finding in findings)
         if signer is Signer.HERE or requested or not is_merely_due:
             return Decision(kind=issuing(findings[0].reason), causes=findings, findings=findings)
@@ -62,8 +65,10 @@ def decide(
 
 def _meanwhile(findings: tuple[Finding, ...], signer: Signer, around: Finding | None) -> Decision:
     """What is done to a certificate that stays, for now or for good: what is around it is kept right."""
+    # Whoever waits for a signature still gets right modes, and the right server in the kubeconfig.
     if around is not None:
         return Decision(kind=Rewrite, causes=(around,), findings=(*findings, around))
+    # A CA that is there is kept whatever was found: replacing it is a rotation.
     if not findings or signer is Signer.NOBODY:
         return Decision(kind=Keep, causes=(), findings=findings)
     if signer is Signer.OFFLINE:

@@ -140,6 +140,7 @@ def _shown_field(line: str) -> str | None:
 
 
 def _withheld_field(line: str) -> str:
+    """A line of a secret file without its value, so that a difference shows where, and never what."""
     match = _FIELD.fullmatch(line)
     return f"{match[1]}{match[2]}: {WITHHELD}" if match is not None else f"{_indent(line)}{WITHHELD}"
 

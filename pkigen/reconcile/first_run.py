@@ -9,7 +9,7 @@ from pkigen.errors import PkigenError
 from pkigen.reconcile.plan import Create
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pkigen.desired.inventory import Inventory
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from pkigen.state.observed import Tree
 
 # cfssl and "Kubernetes the hard way" name them so; others by what is in them.
-_READ_AS = (("-key.pem", ".key"), (".key.pem", ".key"), (".pem", ".crt"), (".cer", ".crt"), (".der", ".crt"))
+_READ_AS = (
+    ("-key.pem", ".key"), (".key.pem", ".key"), (".pem", ".crt"), (".cer", ".crt"), (".der", ".crt"),
+    (".crt", ".crt"), (".key", ".key"),
+)  # fmt: skip
+_PLACES = (("pki/etcd-ca.", "pki/etcd/ca."), ("pki/front-proxy/ca.", "pki/front-proxy-ca."))
+"""Where people put CAs that pkigen reads elsewhere."""
 
 
 def is_new(lock: Lock | None, inventory: Inventory) -> bool:
@@ -67,17 +72,19 @@ def unread(tree: Tree, inventory: Inventory) -> tuple[str, ...]:
     return tuple(path for path in tree.walk(layout.AUTHORITY) if path not in inventory.paths)
 
 
-def require_read(plan: Plan, found: Iterable[str]) -> None:
+def require_read(plan: Plan, tree: Tree, inventory: Inventory) -> None:
     """Refuse to make a CA while one that somebody brought lies there under a name that is not read.
 
     Args:
         plan: What is about to be made.
-        found: What lies there unread.
+        tree: Where.
+        inventory: What is read.
 
     Raises:
         PkigenError: It does.
     """
-    made = {path for action in plan.changes if isinstance(action, Create) for path in action.paths}
+    made = {path for path in _created(plan) if path.startswith(f"{layout.AUTHORITY}/")}
+    found = unread(tree, inventory) if made else ()
     names = [(path, name) for path in found for name in _meant(path) if name in made]
     if names:
         listing = ", ".join(path for path, _ in names)
@@ -88,8 +95,18 @@ def require_read(plan: Plan, found: Iterable[str]) -> None:
         )
 
 
+def _created(plan: Plan) -> Iterator[str]:
+    for action in plan.changes:
+        if isinstance(action, Create):
+            yield from action.paths
+
+
 def _meant(path: str) -> Iterator[str]:
+    """The name under which pkigen would read a file, by the ending that other tools give it."""
     for ending, name in _READ_AS:
         if path.endswith(ending):
-            yield path.removesuffix(ending) + name
+            meant = path.removesuffix(ending) + name
+            for theirs, ours in _PLACES:
+                meant = meant.replace(theirs, ours)
+            yield meant
             return

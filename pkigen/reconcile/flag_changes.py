@@ -44,13 +44,16 @@ def flag_change(path: str, old: bytes, new: bytes) -> FlagChange | None:
         return None
     flag = "initial-advertise-peer-urls" if kind in _ETCD else "kubelet-certificate-authority"
     before, after = (_value(text, kind, flag) for text in (old, new))
+    # A flag that goes asks for nothing: etcd keeps the member's address, and no kubelet is refused.
     if after in {before, ""}:
         return None
     if kind in _ETCD:
+        # A member that is new has no address that its peers know.
         if not before:
             return None
         detail = f"{path}: the peer URLs of the etcd member change from {before} to {after}"
         return FlagChange(reason=Reason.MEMBER_MOVES, detail=detail)
+    # It verified them already, by whichever file.
     if before:
         return None
     detail = f"{path}: the API server begins to verify kubelets (--{flag})"
@@ -58,11 +61,13 @@ def flag_change(path: str, old: bytes, new: bytes) -> FlagChange | None:
 
 
 def _kind(path: str) -> FileKind | None:
+    """What a path defines, if it is in a node's tree; None for everything else."""
     found = (kind for place, kind in _DEFINITIONS.items() if path.endswith(place))
     return next(found, None) if path.startswith(f"{layout.NODES}/") else None
 
 
 def _value(text: bytes, kind: FileKind, flag: str) -> str:
+    """The last value of a flag, which is the one that counts; empty where it is not given."""
     given = read_back.arguments(text.decode(errors="replace"), kind) or ()
     pairs = (each.removeprefix("--").partition("=") for each in reversed(given))
     return next((value for name, _, value in pairs if flag_name(name) == flag), "")

@@ -12,6 +12,7 @@ from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
+    from pkigen.desired.overrides import OverrideRecord
     from pkigen.reconcile.surveyed import Surveyed
     from pkigen.state.authority_record import Identities
     from pkigen.state.ledger import Head
@@ -22,6 +23,7 @@ class LockBuilder:
     """Gathers what a survey of the finished tree sees."""
 
     inventory: Inventory
+    templates: OverrideRecord | None
     _certificates: dict[str, dict[str, Any]] = field(default_factory=dict)
     _files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -31,6 +33,8 @@ class LockBuilder:
         if surveyed.action.reason is Reason.AWAITS_REQUEST:
             return  # nothing is there yet
         for path in surveyed.action.paths:
+            # Every path is listed, for removal when the spec no longer asks for
+            # it; digests of public files only.
             self._files.setdefault(path, {})
         match item:
             case DesiredCertificate() if surveyed.observed is not None and surveyed.observed.certificate:
@@ -55,7 +59,9 @@ class LockBuilder:
             "apiVersion": FORMAT,
             "kind": "Lock",
             "cluster": self.inventory.cluster.name,
+            # So that later commands need no spec file, and a change of the spec alone is seen.
             "spec": spec_facts(self.inventory.cluster),
+            **_templates(self.templates),
             **_rotations(self.inventory),
             **_etcd(self.inventory),
             "ledger": head(ledger),
@@ -64,6 +70,11 @@ class LockBuilder:
             "files": dict(sorted(self._files.items())),
         }
         return json_text(content)
+
+
+def _templates(record: OverrideRecord | None) -> dict[str, dict[str, str]]:
+    """The templates that the files were rendered from: the next command uses them again."""
+    return {} if record is None else {"templates": {"directory": record.directory, "sha256": record.sha256}}
 
 
 def _rotations(inventory: Inventory) -> dict[str, dict[str, str]]:

@@ -155,8 +155,10 @@ def needs_key(item: Desired, action: Action, bench: Workbench) -> bool:
         return False
     if isinstance(item, DesiredKeyPair):
         return True
+    # The keys are handed out by this answer: `certificate` must take one in exactly these cases.
     if not isinstance(item, DesiredCertificate) or item.key_is_elsewhere:
         return False
+    # With another key, nothing that the CA has signed would verify any more.
     if item.issuer is None and isinstance(action, Renew):
         return False
     if bench.inventory.is_signed_offline(item):
@@ -165,7 +167,8 @@ def needs_key(item: Desired, action: Action, bench: Workbench) -> bool:
 
 
 def _reused_key(item: DesiredCertificate, action: Action, bench: Workbench) -> PrivateKey | None:
-    """The key of the present certificate, where the next one is to be for the same."""
+    """The present certificate's key, where the next one is to be for the same; None for a new one."""
+    # A key is reused only where it is not the reason: never where it is missing, damaged or of another kind.
     replaced = isinstance(action, Reissue) and action.reason is Reason.ISSUER_REPLACED
     if not bench.source.reuses_keys or not (isinstance(action, Renew) or replaced):
         return None
@@ -213,6 +216,7 @@ def certificate(
 
 def _rewrite(item: DesiredCertificate, action: Action, bench: Workbench) -> None:
     """The certificate and its key stay; the modes or the kubeconfig around them change."""
+    # The content is right: it is staged again as it is.
     if action.reason is Reason.MODE:
         bench.staging.set_modes(certificate_modes(item))
         return
@@ -223,7 +227,11 @@ def _rewrite(item: DesiredCertificate, action: Action, bench: Workbench) -> None
 
 
 def _deliver(item: DesiredCertificate, action: Action, bench: Workbench) -> None:
-    """Put a certificate of the offline authority in place."""
+    """Put a certificate of the offline authority in place.
+
+    Raises:
+        AuthorityError: The source does not bring it, or it cannot be read.
+    """
     delivered = bench.source.delivered(item.id)
     certificates = parse_certificates(delivered.certificate)
     if isinstance(certificates, str):
@@ -233,7 +241,11 @@ def _deliver(item: DesiredCertificate, action: Action, bench: Workbench) -> None
 
 
 def _renew_authority(item: DesiredCertificate, action: Action, bench: Workbench) -> None:
-    """The same key and subject with a new validity: whatever the CA has signed stays good."""
+    """The same key and subject with a new validity: whatever the CA has signed stays good.
+
+    Raises:
+        AuthorityError: Somebody else has signed it.
+    """
     present = observe_certificate(bench.staging.view, item.location).certificate
     if present is None or present.subject != present.issuer:
         raise AuthorityError(
@@ -279,8 +291,10 @@ def _issue(item: DesiredCertificate, action: Action, bench: Workbench, keys: Ite
 def _place_issued(
     item: DesiredCertificate, issued: Issued, key: bytes | None, action: Action, bench: Workbench
 ) -> None:
+    """Stage a new certificate with what is sent after it, and put it on record."""
     chain = bench.authorities.chain_after(item)
     _place(item, certificate_pem(issued.certificate, *chain), key, bench)
+    # After signing: what name constraints allow is asked of the certificate as it is.
     bench.authorities.require_permitted(item, issued.certificate)
     if issued.capped:
         bench.made.capped.append(item.id)
@@ -292,6 +306,7 @@ def _place(item: DesiredCertificate, pem: bytes, key: bytes | None, bench: Workb
     staging = bench.staging
     if isinstance(item.location, InKubeconfig):
         kubeconfig = bench.inventory.kubeconfigs[item.location.kubeconfig]
+        # The kubeconfig is written as a whole, so the key that stays has to be read.
         if key is None:
             key = KEY_PLACEHOLDER if item.key_is_elsewhere else _key_pem(item, bench)
         trust = bench.authorities.trust_bundle(kubeconfig.trust, kubeconfig.path)
@@ -340,6 +355,7 @@ def secret(item: DesiredSecret, action: Action, bench: Workbench) -> None:
     if action.reason is Reason.MODE:
         bench.staging.set_modes({item.path: layout.SECRET_MODE})
         return
+    # In base64, as an EncryptionConfiguration has keys.
     bench.staging.stage_private(item.path, base64.b64encode(bench.tools.entropy(item.size)))
     bench.record(Event.KEY_MADE, item.id, action, {})
 
@@ -363,6 +379,7 @@ def token(item: DesiredToken, action: Action, bench: Workbench) -> None:
 
 
 def _token_in_place(item: DesiredToken, bench: Workbench) -> str:
+    """The token that stays while its kubeconfig is written again; `AuthorityError` where there is none."""
     text = in_kubeconfig(bench.staging.view.read(item.path).data)
     if text is None:
         raise AuthorityError(f"{item.path} holds no token")
@@ -370,6 +387,7 @@ def _token_in_place(item: DesiredToken, bench: Workbench) -> str:
 
 
 def _signed(item: DesiredToken, bench: Workbench) -> str:
+    """A new token, signed with the current service account key and good from now on."""
     path = sa_path(Slot.CURRENT, layout.SA_PRIVATE_KEY)
     key = load_own_private(bench.staging.opened.read(path).data)
     claims = Claims(
@@ -378,6 +396,7 @@ def _signed(item: DesiredToken, bench: Workbench) -> str:
         account=item.account,
         uid=item.uid,
         audiences=item.audiences,
+        # Tokens count whole seconds.
         not_before=bench.tools.now.replace(microsecond=0),
         validity=item.validity,
     )

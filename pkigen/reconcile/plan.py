@@ -111,6 +111,8 @@ class Plan:
     rotated: Mapping[str, str] = field(default_factory=dict)
     authority: AuthorityComparison = UNCOMPARED
     """The authority beside what the lock file and the ledger record of it, before anything is changed."""
+    withheld: tuple[str, ...] = ()
+    """The ids of what could not be judged, because its private files are not in this checkout."""
 
     @property
     def changes(self) -> tuple[Action, ...]:

@@ -16,6 +16,8 @@ from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredCopy, MaterialKind
 from pkigen.desired.rendering import Renderer
 from pkigen.errors import AuthorityError, PkigenError
+from pkigen.reconcile.checkout import withheld_ids
+from pkigen.reconcile.first_run import require_read
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
 from pkigen.reconcile.remainders import with_remainders
@@ -23,12 +25,17 @@ from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import load_all, observe_rotations
-from pkigen.state.authority_record import AuthorityDifference, compare_authority, require_unchanged
+from pkigen.state.authority_record import (
+    UNCOMPARED,
+    AuthorityDifference,
+    compare_authority,
+    require_unchanged,
+)
 from pkigen.state.lockfile import LARGEST_LOCK, read_lock, spec_facts
 from pkigen.state.observed import Fault, FaultKind, observe_file
 from pkigen.state.reasons import Reason
 from pkigen.state.vault import is_encrypted
-from pkigen.state.views import HashedView, MovedView
+from pkigen.state.views import HashedView, MovedView, PublicView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -49,29 +56,45 @@ logger = logging.getLogger(__name__)
 class Planner:
     """What a plan of one cluster needs beside its directory: what must exist, how it is rendered, and when.
 
-    `templates` is the folder that replaces pkigen's own templates; None where there is none.
+    `templates` is the folder that replaces pkigen's own templates, None where there is none; the lock file
+    calls it `templates_name`.
     """
 
     inventory: Inventory
     renderer: Renderer
     now: datetime
     templates: Path | None
+    templates_name: str | None = None
 
     @classmethod
-    def of(cls, inventory: Inventory, *, now: datetime, templates: Path | None = None) -> Planner:
+    def of(
+        cls,
+        inventory: Inventory,
+        *,
+        now: datetime,
+        templates: Path | None = None,
+        templates_name: str | None = None,
+    ) -> Planner:
         """The planner of what must exist, with the renderer that goes with it.
 
         Raises:
             TemplateError: The folder of templates is none, or holds a file that replaces nothing.
         """
-        renderer = Renderer(inventory, overrides=templates)
-        return cls(inventory=inventory, renderer=renderer, now=now, templates=templates)
+        return cls(
+            inventory=inventory,
+            renderer=Renderer(inventory, overrides=templates, overrides_name=templates_name),
+            now=now,
+            templates=templates,
+            templates_name=templates_name,
+        )
 
     def at(self, tree: Reader) -> Planner:
         """The same over what a directory's past adds: rotations in progress, members of etcd."""
         known, lock = self.inventory, read_lock(tree)
         rotations, etcd = observe_rotations(tree), known.etcd
         if lock is not None:
+            # Who founded etcd is known from the past only: a member that comes
+            # later joins, and is admitted first.
             etcd = lock.etcd.grown([member.name for member in known.cluster.etcd_members])
         if (rotations, etcd) == (known.rotations, known.etcd):
             return self
@@ -86,7 +109,7 @@ class Planner:
         return self._over(derive(self.inventory.cluster, rotations, self.inventory.etcd))
 
     def _over(self, inventory: Inventory) -> Planner:
-        renderer = Renderer(inventory, overrides=self.templates)
+        renderer = Renderer(inventory, overrides=self.templates, overrides_name=self.templates_name)
         return replace(self, inventory=inventory, renderer=renderer)
 
     def plan(
@@ -110,6 +133,7 @@ class Planner:
             tree,
             self.renderer,
             now=self.now,
+            # Without a lock file nothing is known to be pkigen's, and so nothing is removed.
             owned=lock.paths if lock is not None else frozenset(),
             selection=selection,
             moves=moves,
@@ -142,7 +166,9 @@ def make_plan(
 
     Raises:
         AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
+        PkigenError: A CA would be made beside one that lies there under a name that is not read.
     """
+    # As it is after the moves: a promoted generation is looked for where it will be.
     moved = MovedView(tree, moves)
     if is_encrypted(moved):
         require_no_ca_keys_on_nodes(inventory)
@@ -152,7 +178,8 @@ def make_plan(
     reader.note("the templates", renderer.digest())
     reader.note("pkigen's version", __version__)
     # Not through the digest: a line of the ledger more is no other plan.
-    authority = compare_authority(tree)
+    is_whole = not isinstance(tree, PublicView)
+    authority = compare_authority(tree) if is_whole else UNCOMPARED
     wanted = selection or Selection()
     survey = Survey(
         inventory=inventory,
@@ -162,25 +189,28 @@ def make_plan(
         now=now,
         selection=wanted,
     )
-    lock = LockBuilder(inventory=inventory)
+    lock = LockBuilder(inventory=inventory, templates=renderer.overrides())
     actions = []
     for surveyed in survey.objects():
         actions.append(surveyed.action)
         lock.add(surveyed)
     actions.extend(_rotations(moves, rotated or {}))
     actions.extend(removals(inventory, moved.walk(), owned))
-    if all(isinstance(action, Keep) for action in actions):
+    if is_whole and all(isinstance(action, Keep) for action in actions):
         # With any change it is written again.
         actions.extend(_lock_file(reader, lock, authority))
     actions = list(with_remainders(actions, inventory, tree, renderer))
     _log(actions)
-    return Plan(
+    plan = Plan(
         actions=tuple(actions),
         observed=reader.digests,
         moves=moves,
         rotated=rotated or {},
         authority=authority,
+        withheld=withheld_ids(inventory, tree),
     )
+    require_read(plan, moved, inventory)
+    return plan
 
 
 def _log(actions: Iterable[Action]) -> None:
@@ -272,6 +302,7 @@ def _lock_file(reader: Reader, lock: LockBuilder, authority: AuthorityComparison
         kind: type[Action] = Create if found.kind is FaultKind.MISSING else Rewrite
         reason = Reason.MISSING if found.kind is FaultKind.MISSING else Reason.UNREADABLE
         detail = f"{found.path} {found.message}"
+    # A new successor is recorded with the step that takes it up.
     elif any(change.difference is not AuthorityDifference.NEW for change in authority.changes):
         kind, reason = Rewrite, Reason.CONTENT_CHANGED
         detail = f"{layout.LOCK_FILE} or the ledger records another authority"
@@ -291,6 +322,7 @@ def _digest(content: bytes) -> bytes:
 
 
 def _why_unwanted(path: str, node: str | None, cluster: ClusterSpec) -> str:
+    """Why a file goes, for whoever reviews it: a CA's key goes from nodes and stays in the authority."""
     keys = {pki_path(cluster, node, f"{ca}.key"): ca for ca in CA} if node is not None else {}
     if path not in keys or cluster.spec.certificates.ca_keys is CAKeys.OFFLINE:
         return "it is no longer in the spec"
@@ -304,6 +336,7 @@ def removals(inventory: Inventory, existing: Iterable[str], owned: frozenset[str
     Files of other origin in the trees of present nodes are not touched.
     """
     nodes = {node.name for node in inventory.cluster.spec.nodes}
+    # By node, so that a plan says once that a node goes, and not for each of its files.
     gone: dict[str, list[str]] = {}
     for path in existing:
         if path in inventory.paths:
@@ -312,6 +345,7 @@ def removals(inventory: Inventory, existing: Iterable[str], owned: frozenset[str
         node = rest.partition("/")[0] if top == layout.NODES and "/" in rest else None
         if node is not None and node not in nodes:
             gone.setdefault(node, []).append(path)
+        # What pkigen did not write is not pkigen's to remove, wherever it lies.
         elif path in owned:
             yield Remove(
                 id=path,

@@ -70,6 +70,7 @@ def with_remainders(
 
 
 def _remainders(action: Action, inventory: Inventory, reader: Reader, renderer: Renderer) -> Iterator[str]:
+    """What stays behind in the cluster, or with people, of what an action takes away here."""
     for path in action.paths:
         top = path.partition("/")[0]
         if top == layout.ADDONS:
@@ -97,6 +98,7 @@ def objects(manifest: bytes) -> tuple[ClusterObject, ...]:
 
 
 def _object(content: object) -> ClusterObject | None:
+    """What a document of an addon is about; None where it is no object of Kubernetes."""
     if not isinstance(content, dict) or not isinstance(content.get("metadata"), dict):
         return None
     kind, metadata = content.get("kind"), content["metadata"]
@@ -118,6 +120,7 @@ def _credential(reader: Reader, path: str) -> Iterator[str]:
 
 
 def _certificate(certificate: x509.Certificate, reader: Reader) -> str:
+    """A sentence about a person's certificates: removing the file does not end them."""
     subject = subject_of(certificate)
     ends = (certificate.not_valid_after_utc, *_issued(subject.common_name, reader))
     groups = f" and the groups {', '.join(subject.organizations)}" if subject.organizations else ""

@@ -50,6 +50,7 @@ def ids_of(inventory: Inventory, name: str) -> tuple[str, ...]:
         raise UsageError(
             f"there is no certificate {name!r} in this cluster", hint=_what_was_meant(inventory, name)
         )
+    # `ca-next` and the like, which exist only while a rotation is in progress.
     if any(certificates[identifier].issuer is None and identifier not in AUTHORITIES for identifier in found):
         raise UsageError(
             f"{name} is a CA of a rotation in progress", hint="finish the rotation, or roll it back"
@@ -58,6 +59,7 @@ def ids_of(inventory: Inventory, name: str) -> tuple[str, ...]:
 
 
 def _what_was_meant(inventory: Inventory, name: str) -> str:
+    """The hint for a name that means nothing: the nearest one, or all of them."""
     if name == "all":  # kubeadm's word for it
         return "every leaf is renewed by --all"
     certificates = inventory.certificates
@@ -107,6 +109,7 @@ def require_renewable(planner: Planner, reader: Reader, ids: Collection[str], *,
             hint="renew the other certificates afterwards",
         )
     inventory = planner.inventory
+    # Also those that have ended: these are what is to be renewed.
     authorities, _ = look_at_all(reader, inventory, now=planner.now)
     for ca in (ca for ca in authorities if ca_id(ca) in ids):
         name = ca.certificate_name
@@ -129,6 +132,7 @@ def require_renewable(planner: Planner, reader: Reader, ids: Collection[str], *,
 
 
 def _how_to_renew(inventory: Inventory, name: str, root: Path) -> str:
+    """Where a CA of the offline authority is renewed: from here by a request, or over there."""
     if inventory.ca_keys is CAKeys.SITE:
         return f"request it: `pkigen authority request {name} -C {root}`"
     return f"at the authority: `pkigen authority renew SPEC {name}`; the next answer contains it"
@@ -153,11 +157,13 @@ def require_renewals_only(plan: Plan, inventory: Inventory) -> None:
 
 
 def _is_of_a_renewal(action: Action, reached: Collection[str]) -> bool:
+    """Whether an action renews something, or only brings a renewed CA to a file that holds it."""
     return isinstance(action, Renew) or (isinstance(action, Rewrite) and action.id in reached)
 
 
 def ending_authorities(planner: Planner, reader: Reader) -> Iterator[tuple[CA, datetime]]:
     """The CAs that end sooner than a leaf would: what they sign now ends with them."""
+    # A leaf made today would reach that far.
     longest = planner.inventory.cluster.spec.certificates.validity
     authorities, _ = look_at_all(reader, planner.inventory, now=planner.now)
     for ca, found in authorities.items():

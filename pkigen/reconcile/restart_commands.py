@@ -34,18 +34,22 @@ def _removal_commands(step: Restart) -> Iterator[str]:
     """Stop what ran the component until now."""
     for path in step.removes:
         if path.endswith(".service"):
+            # Stopped before its unit goes: systemd cannot stop by name what it no longer knows.
             yield f"systemctl disable --now {step.component}"
             yield f"rm -f {shlex.quote(path)}"
         else:
             yield f"rm -f {shlex.quote(path)}"
+            # The kubelet takes a while; two of one component at once would fight for its port.
             yield _gone(step.component)
 
 
 def _gone(component: ComponentName) -> str:
+    """A command that waits until the container runtime has no container of this name any more."""
     return f"while crictl ps --quiet --name '^{component}$' | grep -q .; do sleep 1; done"
 
 
 def _start_commands(step: Restart, runtime: Runtime) -> tuple[str, ...]:
+    """Start what has not run yet, or restart what does not take its files up by itself."""
     if step.effect not in {Effect.STARTS, Effect.RESTART}:
         return ()
     if step.effect is Effect.STARTS:
@@ -53,6 +57,7 @@ def _start_commands(step: Restart, runtime: Runtime) -> tuple[str, ...]:
             return ("systemctl daemon-reload", f"systemctl enable --now {step.component}")
         return ("systemctl enable --now kubelet",)  # which starts the static Pods
     if runtime is Runtime.SYSTEMD or step.component in {ComponentName.KUBELET, ComponentName.KUBE_PROXY}:
+        # Its unit is new then: a static Pod has run it until now.
         enabled = (f"systemctl enable {step.component}",) if step.removes else ()
         return ("systemctl daemon-reload", *enabled, f"systemctl restart {step.component}")
     return _recreated(step.component)
@@ -67,14 +72,17 @@ def _arrived(step: Restart, cluster: ClusterSpec) -> Iterator[str]:
     """A command that fails while the node has not got the files of a member that moves."""
     if not step.moves:
         return
+    # The new address is in the file that starts etcd, so it tells old files from new ones.
     place = f"{layout.MANIFESTS_DIRECTORY}/etcd.yaml"
     if cluster.spec.runtime is Runtime.SYSTEMD:
         place = f"{layout.FLAGS_DIRECTORY}/etcd.env"
     url = shlex.quote(_peer_urls(cluster, _member(cluster, step.node)))
+    # `-F`, because a URL is no pattern; `-e`, because no text of a spec may become an option.
     yield f"grep -q -F -e {url} {place}  # the files must be there by now"
 
 
 def _recreated(component: ComponentName) -> tuple[str, ...]:
+    """Have the kubelet stop a static Pod and start it again, by taking its manifest away for a while."""
     manifest = f"{layout.MANIFESTS_DIRECTORY}/{component}.yaml"
     # The kubelet stops the Pod when its manifest goes and starts a new one when it comes back.
     return (
@@ -99,6 +107,7 @@ def _membership_commands(step: Restart, cluster: ClusterSpec) -> tuple[str, ...]
         # etcd's image brings the program; the API server, and so `kubectl exec`, may be away just now.
         etcdctl = f"crictl exec \"$(crictl ps --quiet --name '^etcd$')\" {etcdctl}"
     name = shlex.quote(str(step.member))
+    # Members have a number, which only the running cluster knows.
     listed = f"{etcdctl} member list | awk -F', ' -v name={name} '$3 == name {{print $1}}'"
     if step.effect is Effect.EXPELS:
         return (f'{etcdctl} member remove "$({listed})"',)
@@ -109,6 +118,7 @@ def _membership_commands(step: Restart, cluster: ClusterSpec) -> tuple[str, ...]
 
 
 def _member(cluster: ClusterSpec, name: str) -> Node:
+    """The node of that name among etcd's members."""
     return next(each for each in cluster.etcd_members if each.name == name)
 
 
@@ -122,6 +132,7 @@ def _client_url(cluster: ClusterSpec, host: str) -> str:
     port = ETCD_CLIENT_PORT
     for url in (last_value(cluster.spec.etcd.extra_args, "listen-client-urls") or "").split(","):
         found = urlsplit(url)
+        # Only an https one: etcdctl is given certificates.
         if found.scheme == "https" and found.port:
             port = found.port
             break
@@ -145,6 +156,7 @@ def health_check(step: Restart, cluster: ClusterSpec) -> str:
 
 
 def _health_url(step: Restart, cluster: ClusterSpec) -> str:
+    """Where a component answers on its own node, without credentials."""
     match step.component:
         case ComponentName.ETCD:
             node = next(each for each in cluster.spec.nodes if each.name == step.node)

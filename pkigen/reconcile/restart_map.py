@@ -81,6 +81,7 @@ _EFFECTS = {
 
 
 def _read_by(reading: Reading, *components: ComponentName) -> tuple[ReadBy, ...]:
+    """A row of readers that all read in the same way."""
     return tuple(ReadBy(component=component, reading=reading) for component in components)
 
 
@@ -142,6 +143,7 @@ def restart_map(inventory: Inventory, changes: Iterable[Action]) -> tuple[Restar
     changes = tuple(changes)
     asked = _asked_of_components(inventory, changes)
     newcomers = _newcomers(inventory, asked)
+    # One that only joins now has had no address that could change.
     movers = _nodes_with(changes, Reason.MEMBER_MOVES) - newcomers
     steps = _ordered(
         asked,
@@ -167,6 +169,7 @@ def _newcomers(inventory: Inventory, asked: Mapping[_Running, Collection[Effect]
 
 
 def _nodes_with(changes: Iterable[Action], reason: Reason) -> set[str]:
+    """The nodes on which something changes for a reason; one that only loses files is none."""
     return {
         change.node
         for change in changes
@@ -176,6 +179,7 @@ def _nodes_with(changes: Iterable[Action], reason: Reason) -> set[str]:
 
 def _one_by_one(steps: Iterable[Restart], movers: Collection[str], inventory: Inventory) -> Iterator[Restart]:
     """Members of etcd get their new files in turn: with all of them away at once there is no quorum."""
+    # With one member there is no order that keeps etcd up.
     several = len(inventory.cluster.etcd_members) > 1
     for step in steps:
         if step.component is not ComponentName.ETCD:
@@ -186,6 +190,7 @@ def _one_by_one(steps: Iterable[Restart], movers: Collection[str], inventory: In
             yield Restart(
                 node=step.node, component=step.component, effect=Effect.MOVES, files=(), member=step.node
             )
+        # The kubelet restarts a static Pod as soon as its manifest changes; a unit waits to be restarted.
         is_away = moves or (several and step.effect is Effect.RECREATED)
         yield replace(step, copies=is_away, moves=moves)
 
@@ -194,6 +199,7 @@ def _asked_of_components(
     inventory: Inventory, changes: Collection[Action]
 ) -> dict[_Running, dict[Effect, list[str]]]:
     """The files that changed for each component on each node, by what they ask of it."""
+    # The same certificates in another order: who has read them need not read them again.
     changed = _paths(each for each in changes if each.reason is not Reason.ORDER_CHANGED)
     reads = tuple(_reads(inventory))
     asked: dict[_Running, dict[Effect, list[str]]] = {}
@@ -201,6 +207,7 @@ def _asked_of_components(
         if touched := [_on_node(path, read.running[1]) for path in read.files if path in changed]:
             asked.setdefault(read.running, {}).setdefault(read.effect, []).extend(touched)
     for running in asked.keys() - _known(reads, changes):
+        # Only own files tell: a copy of a CA is new on a node whose component has run for long.
         asked[running][Effect.STARTS] = []
     return asked
 
@@ -225,6 +232,7 @@ class _Read:
 
 
 def _reads(inventory: Inventory) -> Iterator[_Read]:
+    """Which files each component on each node reads, and what a change of them asks of it."""
     present = _components(inventory)
     for item in inventory.items:
         if item.node is not None:
@@ -252,6 +260,7 @@ def leftovers(inventory: Inventory, changes: Iterable[Action]) -> dict[str, tupl
 
 
 def _removed_on_nodes(inventory: Inventory, changes: Iterable[Action]) -> Iterator[tuple[str, str]]:
+    """Files that go from nodes that stay, by node, as the node knows them."""
     nodes = {node.name for node in inventory.cluster.spec.nodes}
     for action in changes:
         if isinstance(action, Remove) and action.node in nodes:
@@ -297,6 +306,7 @@ def _outdated_credentials(inventory: Inventory, changes: Iterable[Action]) -> di
 def own_kubelet_certificate(cluster: ClusterSpec, node: Node) -> str | None:
     """Where a kubelet keeps the client certificate that it renews itself, if it does (`--cert-dir`)."""
     extra = (*cluster.spec.kubelet.extra_args, *node.kubelet_extra_args)
+    # A flag counts more than the configuration file.
     renews = last_value(extra, "rotate-certificates") or str(cluster.spec.kubelet.rotate_certificates)
     if renews.lower() not in _TRUE:
         return None
@@ -311,6 +321,7 @@ _Running = tuple[ComponentName, str]
 
 
 def _paths(actions: Iterable[Action]) -> set[str]:
+    """Every path that these actions write."""
     return {path for action in actions if not isinstance(action, Remove) for path in action.paths}
 
 
@@ -322,6 +333,8 @@ def _ordered(
     removes: Mapping[_Running, tuple[str, ...]],
     forgets: Mapping[_Running, tuple[str, ...]],
 ) -> Iterator[Restart]:
+    """One step for each component on each node: components in the safe order, newcomers after the others."""
+    # The enum is in the safe order; `sorted` is stable, so only the first one is moved.
     order = sorted(ComponentName, key=lambda component: component is not first)
     for component, node in sorted(
         asked, key=lambda running: (order.index(running[0]), running[1] in newcomers, running[1])
@@ -334,6 +347,7 @@ def _ordered(
             effect=_weightiest(effects),
             files=tuple(sorted(files)),
             removes=removes.get((component, node), ()),
+            # One that has never run has nothing of its own yet.
             forgets=() if Effect.STARTS in effects else forgets.get((component, node), ()),
         )
 
@@ -346,6 +360,7 @@ def admission(inventory: Inventory, member: str) -> Restart:
 def _with_admissions(
     steps: Iterable[Restart], newcomers: Collection[str], inventory: Inventory
 ) -> Iterator[Restart]:
+    """Put before each newcomer's start the step that has etcd admit it."""
     for step in steps:
         if step.component is ComponentName.ETCD and step.node in newcomers:
             yield admission(inventory, step.node)
@@ -355,6 +370,7 @@ def _with_admissions(
 def _membership(inventory: Inventory, effect: Effect, member: str, movers: Collection[str] = ()) -> Restart:
     """A step at the member that has been there longest, and stays where it is if any does."""
     members = (*inventory.etcd.founders, *inventory.etcd.joined)
+    # One that moves itself may be away when it is asked.
     asked = next((each for each in members if each not in movers), members[0])
     return Restart(node=asked, component=ComponentName.ETCD, effect=effect, files=(), member=member)
 
@@ -362,6 +378,7 @@ def _membership(inventory: Inventory, effect: Effect, member: str, movers: Colle
 def _former_members(changes: Iterable[Action], inventory: Inventory) -> list[str]:
     """The nodes whose etcd peer certificate goes, where somebody is left to be asked to let them go."""
     gone = (path for action in changes if isinstance(action, Remove) for path in action.paths)
+    # Every member has a peer certificate, and nothing else does.
     names = {path.split("/")[1] for path in gone if path.endswith("/etcd/peer.crt")}
     staying = {member.name for member in inventory.cluster.etcd_members}
     return sorted(names - staying) if staying else []
@@ -401,8 +418,10 @@ def _components(inventory: Inventory) -> dict[str, set[ComponentName]]:
 
 
 def _weightiest(effects: dict[Effect, list[str]]) -> Effect:
+    """The effect that includes all others: `Effect` lists them in that order."""
     return next(effect for effect in Effect if effect in effects)
 
 
 def _on_node(path: str, node: str) -> str:
+    """A path as the node knows it."""
     return path.removeprefix(f"nodes/{node}")

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from pkigen.reconcile.plan import Action
     from pkigen.store import BackupInfo, FileContent, Store
 
+# In bytes; the lock file of a large cluster is the largest file that goes back.
 _LARGEST = 1 << 28
+# As much as the store reads where nobody says otherwise.
 _LARGEST_READ = 1 << 20
 
 
@@ -127,6 +129,7 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
     chosen = ids[0] if backup is None else backup
     if chosen not in ids:
         raise UsageError(f"there is no backup {chosen!r}", hint=f"choose one of {', '.join(ids)}")
+    # With every later one: a state between two changes never was, and no proof covers it.
     undone = kept[: ids.index(chosen) + 1]
     # Older backups come later and win: they hold the state that is wanted.
     states = {entry.path: (each, entry) for each in undone for entry in each.entries}
@@ -137,6 +140,7 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
         if entry.action is not BackupAction.CREATED:
             restore = Restore(path=path, backup=origin.id, sha256=entry.sha256, is_back=not is_there)
             restores.append(replace(restore, asks=_asked(store, restore)))
+        # Otherwise one of these changes has made it, and a later one has removed it again.
         elif is_there:
             removes.append(path)
     return Rollback(
@@ -156,6 +160,7 @@ def roll_back(store: Store, rollback: Rollback, *, now: datetime, keep_backups: 
     view = RestoredView(store, rollback)
     with store.transaction() as transaction:
         for restore in rollback.restores:
+            # It goes back below, with the ledger's new end in it.
             if restore.path != layout.LOCK_FILE:
                 content = kept_content(store, restore)
                 transaction.stage(restore.path, mode=content.mode, content=content.data)
@@ -170,6 +175,7 @@ def roll_back(store: Store, rollback: Rollback, *, now: datetime, keep_backups: 
                 "removed": list(rollback.removes),
             },
         )
+        # The ledger never goes back: it says that the directory was put back, and keeps what was undone.
         existing, known = read_ledger(store), read_lock(store)
         gap = mismatch(existing, known.ledger) if known is not None else None
         entries = [*([gap] if gap else []), entry]
@@ -198,6 +204,7 @@ def kept_content(store: Store, restore: Restore) -> FileContent:
     Raises:
         StoreError: It is not the one that was put there, or cannot be read.
     """
+    # The backup lies where others may have written: it is compared with what its manifest says.
     content = store.read_backup(restore.backup, restore.path, limit=_LARGEST)
     if hashlib.sha256(content.data).hexdigest() != restore.sha256:
         raise StoreError(
@@ -208,6 +215,8 @@ def kept_content(store: Store, restore: Restore) -> FileContent:
 
 
 def _asked(store: Store, restore: Restore) -> Demands:
+    """What the change of a file asks for in both directions; nothing where no component is started by it."""
+    # Only of a file that is there before and after can a change be told.
     if restore.is_back or not (defines_component(restore.path) or restore.path.endswith(KUBELET_KUBECONFIG)):
         return Demands()
     kept, present = kept_content(store, restore).data, store.read(restore.path).data
@@ -215,6 +224,7 @@ def _asked(store: Store, restore: Restore) -> Demands:
 
 
 def _demand(path: str, old: bytes, new: bytes) -> Reason | None:
+    """Why the change of one file from old to new needs more than a restart; None where it does not."""
     if path.endswith(KUBELET_KUBECONFIG):
         is_other = client_certificate_pem(old) != client_certificate_pem(new)
         return Reason.CREDENTIAL_CHANGED if is_other else None
@@ -223,12 +233,14 @@ def _demand(path: str, old: bytes, new: bytes) -> Reason | None:
 
 
 def _action(kind: type[Action], path: str, *, reason: Reason | None = None) -> Action:
+    """An action on one path, as the restart map takes it."""
     top, _, rest = path.partition("/")
     node = rest.partition("/")[0] if top == layout.NODES else None
     return kind(id=path, paths=(path,), node=node, reason=reason)
 
 
 def _exists(store: Store, path: str) -> bool:
+    """Whether there is a file; one that cannot be read raises, and is not taken for missing."""
     try:
         store.read(path, limit=_LARGEST)
     except MissingError:

@@ -38,7 +38,7 @@ def revival(inventory: Inventory, reader: Reader, *, now: datetime) -> Selection
 
 
 def _require_lasting(inventory: Inventory, reader: Reader, now: datetime) -> None:
-    """What the offline authority signs, only that can renew."""
+    """Refuse CAs that have ended where only the offline authority can renew them."""
     ended = [
         ca_id(ca)
         for ca in inventory.authorities
@@ -56,12 +56,15 @@ def _require_lasting(inventory: Inventory, reader: Reader, now: datetime) -> Non
 
 
 def _is_due(inventory: Inventory, reader: Reader, ca: CA, now: datetime) -> bool:
+    """Whether a CA is renewed with its own key; raises where one has ended and cannot be renewed here."""
     location = ca_location(ca)
     certificate = observe_certificate(reader, location).certificate
     wanted = inventory.certificates[ca_id(ca)]
+    # One that is missing is made, and not renewed.
     if certificate is None or now < certificate.not_valid_after_utc - wanted.renew_before:
         return False
     ended = now >= certificate.not_valid_after_utc
+    # Before its end an intermediate is no obstacle: what it has signed still holds.
     if certificate.subject != certificate.issuer:
         if not ended:
             return False

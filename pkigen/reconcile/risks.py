@@ -72,6 +72,7 @@ def new_ca(case: RiskCase) -> Iterator[str]:
     issuers = {case.inventory.certificates[leaf.id].issuer for leaf in case.leaves}
     authorities = {ca_id(ca): ca for ca in CA}
     for action in case.plan.changes:
+        # Create as well: the CA's files are gone, and its leaves are still there.
         if isinstance(action, Create | Reissue) and authorities.get(action.id) in issuers:
             yield (
                 f"it makes a new {action.id} CA although certificates of the present one exist: "
@@ -109,6 +110,7 @@ def new_encryption_key(case: RiskCase) -> Iterator[str]:
     """The key that Secrets are encrypted with is replaced, and API servers have used the present one."""
     path = encryption_key_path(Slot.CURRENT)
     users = {item.path for item in case.inventory.items if isinstance(item, DesiredFile) and item.secret}
+    # Where no API server has such a file yet, nothing was encrypted with the key.
     if all(isinstance(action, Create) for action in case.plan.actions if action.id in users):
         return
     for action in case.plan.changes:
@@ -132,6 +134,7 @@ def new_bundle_key(case: RiskCase) -> Iterator[str]:
 def mass_reissue(case: RiskCase) -> Iterator[str]:
     """More than half of the leaves that exist change: a typing error in the spec looks like that."""
     reissued = [action for action in case.leaves if isinstance(action, Reissue)]
+    # A renewal of all is not counted: it is asked for, and changes no content.
     if len(reissued) * 2 > len(case.leaves):
         (commonest, _), *_ = Counter(str(action.reason) for action in reissued).most_common(1)
         yield (

@@ -71,14 +71,22 @@ class IssuedHere:
         """Nothing comes before."""
 
     def delivered(self, identifier: str) -> Delivered:
-        """Nothing was delivered."""
+        """Nothing was delivered.
+
+        Raises:
+            AuthorityError: Always.
+        """
         raise AuthorityError(
             f"only the offline authority can issue {identifier}",
             hint="request it: `pkigen authority request`",
         )
 
     def requested_key(self, identifier: str) -> PublicKey:
-        """No node has asked."""
+        """No node has asked.
+
+        Raises:
+            AuthorityError: Always.
+        """
         raise AuthorityError(
             f"only its node can request {identifier}, because only it has the private key",
             hint="request it there: `pkigen node request`",
@@ -113,6 +121,7 @@ class Delivery(IssuedHere):
         """What has waited for the delivery is spent."""
         for path, content in self.files.items():
             staging.stage(path, layout.PUBLIC_MODE, content)
+        # In the same change: an answer is accepted once.
         staging.remove(self.spent)
         staging.record(self.entry)
 

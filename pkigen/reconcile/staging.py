@@ -10,7 +10,7 @@ from pkigen.desired.inventory import private_paths
 from pkigen.state.authority_record import observe_authority
 from pkigen.state.ledger import EMPTY, LedgerEntry, appended, mismatch, read_ledger, recorded_entry
 from pkigen.state.lockfile import lock_digest, read_lock
-from pkigen.state.observed import Fault, read_file
+from pkigen.state.observed import Fault, exists, read_file
 from pkigen.state.seals import LARGEST_RECORD, digest
 from pkigen.state.views import OpenedView, StagedView
 
@@ -58,6 +58,7 @@ class Staging:
     def stage_private(self, path: str, content: bytes) -> None:
         """Stage a private file of the authority: no byte of it reaches the disk but through the vault."""
         sealed = self._vault.close(path, content)
+        # What is replaced here may be the open key of an authority that is just being encrypted.
         backup = self._may_be_kept(path)
         self._transaction.stage(path, mode=layout.KEY_MODE, content=sealed, backup=backup)
         self.view.note(path)
@@ -82,6 +83,8 @@ class Staging:
         targets = {move.target for move in moves}
         for move in moves:
             if move.target is not None:
+                # From the tree, not from the view: both places of an exchange are
+                # read before either is written.
                 content = self._store.read(move.source)
                 self.stage(move.target, content.mode, content.data)
         for move in moves:
@@ -99,10 +102,13 @@ class Staging:
                 if not is_sealed(data):
                     self.stage_private(path, data)
         present = self._private_files()
+        # Every one is opened, not only the new ones: a key that does not open must not
+        # be committed, whoever wrote it.
         for path, data in present.items():
             self._vault.open(path, data)
         for path, wanted in self._vault.files({digest(data) for data in present.values()}).items():
             before = read_file(self._store, path, limit=LARGEST_RECORD)
+            # Only if it differs: every file that is written leaves an older one in the backup.
             if isinstance(before, Fault) or before.data != wanted:
                 self.stage(path, layout.SECRET_MODE, wanted)
 
@@ -111,14 +117,18 @@ class Staging:
         existing, known = read_ledger(self._store), read_lock(self._store)
         gap = mismatch(existing, known.ledger) if known is not None else None
         authority = observe_authority(self.view)
+        # The digest leaves the ledger's end out, so the line can be written before the lock file names it.
         written = recorded_entry(lock_digest(lock.encode(EMPTY, authority)), authority)
         ledger, head = appended(existing, [*([gap] if gap else []), *self._entries, written], now=now)
         self._transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)
+        if known is None and not exists(self._store, layout.GITIGNORE_FILE):
+            ignored = layout.GITIGNORE.encode()
+            self._transaction.stage(layout.GITIGNORE_FILE, mode=layout.PUBLIC_MODE, content=ignored)
         content = lock.encode(head, authority)
         self._transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=content)
 
     def _may_be_kept(self, path: str) -> bool:
-        """Where keys are sealed, an open one that is replaced must not live on in a backup."""
+        """Whether a backup may hold what is replaced: not an open key where keys are sealed."""
         present = read_file(self._store, path)
         return not self._vault.seals or isinstance(present, Fault) or is_sealed(present.data)
 

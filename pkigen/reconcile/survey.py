@@ -27,6 +27,7 @@ from pkigen.state.observed import (
     ObservedCertificate,
     Reader,
     content_at,
+    is_withheld,
     observe_certificate,
 )
 from pkigen.state.reasons import Reason
@@ -91,6 +92,10 @@ class Survey:
                     yield self._files.look(item)
 
     def _certificate(self, item: DesiredCertificate) -> Surveyed:
+        if isinstance(item.location, InKubeconfig) and is_withheld(self.reader, item.file):
+            return Surveyed(
+                item=item, action=Keep(id=item.id, paths=item.read_paths, node=item.node, reason=None)
+            )
         observed = observe_certificate(self.reader, item.location)
         issuer = self.authorities.get(item.issuer) if item.issuer is not None else None
         decision = decide(
@@ -125,6 +130,8 @@ class Survey:
         self, item: DesiredCertificate, observed: ObservedCertificate, issuer: CACertificates | None
     ) -> tuple[Finding, ...]:
         """What is wrong with the certificate and its key, as far as it is to be acted on."""
+        # Only servers send what stands above them: clients are verified by the CA
+        # itself (`CACertificates.anchors`).
         chain = issuer.chain if issuer is not None and PROFILES[item.profile].sends_chain else ()
         case = Case(
             desired=item,
@@ -137,12 +144,14 @@ class Survey:
             renew_within=self.selection.within,
         )
         findings = self.selection.chosen(item.id, examine(case))
+        # What its holder sends contains the CA's certificate, which is about to be another one.
         if not findings and chain and item.issuer in self._renewed:
             detail = f"its CA {item.issuer} has a new certificate"
             return (Finding(reason=Reason.CHAIN_CHANGED, detail=detail),)
         return findings
 
     def _signer(self, item: DesiredCertificate, observed: ObservedCertificate) -> Signer:
+        """Who can give a certificate a successor, the most restrictive answer first."""
         if item.issuer is None and observed.certificate is not None:
             return Signer.NOBODY
         if item.key_is_elsewhere and item.id not in self.selection.requested:
@@ -156,6 +165,7 @@ class Survey:
         observed: ObservedCertificate,
         issuer: CACertificates | None,
     ) -> Action:
+        """The action that a decision stands for, with what a reviewer needs to know."""
         gets_another = issubclass(decision.kind, Create | Renew | Reissue | Await)
         return decision.kind(
             id=item.id,
@@ -169,6 +179,7 @@ class Survey:
     def _reissuance(
         self, item: DesiredCertificate, observed: ObservedCertificate, issuer: CACertificates | None
     ) -> Reissuance:
+        """What the next certificate will be like, before it is made."""
         # What the CA allows; a CA that is about to be made allows at least as much.
         is_older = issuer is not None and item.issuer not in self._renewed
         latest = issuer.certificate.not_valid_after_utc if issuer and is_older else END_OF_TIME
@@ -182,7 +193,7 @@ class Survey:
         )
 
     def _around(self, item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
-        """The certificate stays; what about the kubeconfig around it and its files' modes?"""
+        """What is wrong around a certificate that stays: its kubeconfig, its files' modes; None if right."""
         # Content comes first: writing it again also gives it its mode.
         return (
             self._kubeconfig_around(item, observed)
@@ -192,11 +203,13 @@ class Survey:
         )
 
     def _unsealed_key(self, item: DesiredCertificate) -> Finding | None:
+        """The finding that a CA's key is open in an encrypted authority; leaves' keys are never sealed."""
         if item.issuer is not None or not isinstance(item.location, KeyPairFiles):
             return None
         return self._files.unsealed(item.location.key)
 
     def _kubeconfig_around(self, item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
+        """The finding that a kubeconfig differs outside of certificate and key; None where not."""
         if not isinstance(item.location, InKubeconfig) or observed.certificate is None:
             return None
         kubeconfig = self.inventory.kubeconfigs[item.location.kubeconfig]
@@ -208,6 +221,7 @@ class Survey:
                 certificate=certificate_pem(observed.certificate, *observed.chain),
                 key=KEY_PLACEHOLDER,
             )
+            # Both with a placeholder for the key, so the comparison needs no private bytes.
             if hashlib.sha256(wanted).digest() == observed.skeleton:
                 return None
         detail = f"{item.location.kubeconfig} has another server, name or CA than the spec gives"
@@ -215,7 +229,7 @@ class Survey:
 
 
 def _key_beside(item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
-    """A private key in a kubeconfig whose key is to be the node's alone."""
+    """The finding that a kubeconfig holds a key that is to be the node's alone; None where not."""
     if (
         not item.key_is_elsewhere
         or observed.public_key is None

@@ -29,7 +29,9 @@ from pkigen.state.observed import (
     Fault,
     FaultKind,
     Reader,
+    WithheldContent,
     content_at,
+    is_withheld,
     observe_bundle,
     observe_file,
     observe_key_pair,
@@ -66,6 +68,8 @@ class FileSurvey:
 
     def look(self, item: _NoCertificate) -> Surveyed:
         """Look at one object."""
+        if not isinstance(item, DesiredKeyPair) and is_withheld(self.reader, item.path):
+            return _kept(item, None)
         match item:
             case DesiredKeyPair():
                 return self._key_pair(item)
@@ -79,11 +83,14 @@ class FileSurvey:
                 return self._file(item)
 
     def unsealed(self, path: str) -> Finding | None:
-        """An unencrypted private file of an encrypted authority: provided by its owner, or restored."""
+        """The finding that a private file of an encrypted authority is open; None where it is not.
+
+        Its owner has provided it, or a backup was restored.
+        """
         if not self.encrypted:
             return None
         content = read_file(self.reader, path)
-        if isinstance(content, Fault) or is_sealed(content.data):
+        if isinstance(content, Fault | WithheldContent) or is_sealed(content.data):
             return None
         return Finding(
             reason=Reason.NOT_SEALED,
@@ -97,6 +104,7 @@ class FileSurvey:
     # -- the authority's own --------------------------------------------------------------------------
 
     def _key_pair(self, item: DesiredKeyPair) -> Surveyed:
+        """The service account key: made anew if the private half cannot be read, else what is around it."""
         observed = observe_key_pair(self.reader, item.private_path, item.public_path)
         if observed.private_fault is not None:
             return _made_anew(item, fault_finding(observed.private_fault))
@@ -104,10 +112,12 @@ class FileSurvey:
             detail = f"{item.public_path} is not the public half of {item.private_path}"
             return _rewritten(item, Finding(reason=Reason.CONTENT_CHANGED, detail=detail))
         modes = {item.private_path: layout.KEY_MODE, item.public_path: layout.PUBLIC_MODE}
+        # Sealing writes the file again, with its mode.
         wrong = self.unsealed(item.private_path) or wrong_modes(observed.modes, modes)
         return replace(_kept(item, wrong), sha256=hashlib.sha256(observed.public or b"").digest())
 
     def _secret(self, item: DesiredSecret) -> Surveyed:
+        """A random secret of the authority: made anew where it is missing or of another size."""
         observed = observe_file(self.reader, item.path)
         if not self.materials.has_secret(item.path, item.size):
             if isinstance(observed, Fault):
@@ -120,6 +130,7 @@ class FileSurvey:
     # -- tokens ---------------------------------------------------------------------------------------
 
     def _token(self, item: DesiredToken) -> Surveyed:
+        """A service account's token and the kubeconfig around it."""
         observed = observe_token(self.reader, item.path)
         within = item.renew_before if self.selection.within is None else self.selection.within
         key = self.materials.of(MaterialKind.SA_PUBLIC_KEY)
@@ -142,7 +153,7 @@ class FileSurvey:
         )
 
     def _around_token(self, item: DesiredToken, observed: ObservedToken) -> Finding | None:
-        """The token stays; what about the kubeconfig around it?"""
+        """What is wrong with the kubeconfig around a token that stays; None where nothing."""
         trust = self.trust_bundle(item.trust)
         if trust is not None:
             wanted = self.renderer.token_kubeconfig(item, trust_bundle=trust, token=TOKEN_PLACEHOLDER)
@@ -154,8 +165,11 @@ class FileSurvey:
     # -- copies and rendered files --------------------------------------------------------------------
 
     def _copy(self, item: DesiredCopy) -> Surveyed:
+        """A copy of the authority's on a node, which must hold the same bytes."""
         what = item.material if item.ca is None else f"{item.ca.certificate_name} {item.material}"
+        # A renewed CA has a new certificate and its old key, so every copy but that of the key changes.
         changes = item.ca in self.renewed and item.material is not MaterialKind.CA_KEY
+        # Not known yet: the CA's new certificate is made while the plan is carried out.
         digest = None if changes else self.materials.digest_for_copy(item)
         surveyed = self._bytes(item, digest, f"is not the {what} of the authority")
         if digest is not None and item.material is MaterialKind.TRUST_BUNDLE and surveyed.findings:
@@ -167,12 +181,14 @@ class FileSurvey:
         present, meant = observe_bundle(self.reader, item.path), parse_certificates(wanted)
         if isinstance(present, Fault) or isinstance(meant, str) or set(present) != set(meant):
             return surveyed
+        # A file that is missing or has a wrong mode is told as such.
         if surveyed.findings[0].reason is not Reason.CONTENT_CHANGED:
             return surveyed
         detail = f"{item.path} does not have the signing CA first"
         return _rewritten(item, Finding(reason=Reason.ORDER_CHANGED, detail=detail))
 
     def _file(self, item: DesiredFile) -> Surveyed:
+        """A rendered file, compared with what the spec and the templates give now."""
         secrets = self._secrets(item) if item.secret else ()
         wanted = None if secrets is None else self.renderer.file(item, secrets=secrets)
         digest = None if wanted is None else hashlib.sha256(wanted).digest()
@@ -209,7 +225,7 @@ class FileSurvey:
         return _rewritten(item, Finding(reason=change.reason, detail=change.detail))
 
     def _secrets(self, item: DesiredFile) -> tuple[bytes, ...] | None:
-        """The encryption keys; sealed ones are recognised in the file that is there."""
+        """The encryption keys, sealed ones as they stand in the present file; None while one is not known."""
         if not self.encrypted:
             return self.materials.encryption_keys(self.rotations)
         present = read_file(self.reader, item.path)
@@ -223,10 +239,12 @@ class FileSurvey:
         if isinstance(observed, Fault):
             kind = Create if observed.kind is FaultKind.MISSING else Rewrite
             return _changed(item, kind, fault_finding(observed))
+        # What cannot be known yet changes with this plan.
         if wanted is None or wanted != observed.sha256:
             detail = f"{item.path} {difference}"
             return _rewritten(item, Finding(reason=Reason.CONTENT_CHANGED, detail=detail))
         surveyed = _kept(item, wrong_modes(((item.path, observed.mode),), {item.path: item.mode}))
+        # The digest goes into `pki.lock`, which is public: of a secret there is none.
         return surveyed if is_secret(item) else replace(surveyed, sha256=observed.sha256)
 
 
@@ -243,10 +261,12 @@ def with_diff(surveyed: Surveyed, diff: tuple[str, ...]) -> Surveyed:
 
 
 def _made_anew(item: _NoCertificate, *findings: Finding) -> Surveyed:
+    """An object that is made again, for the first of its findings."""
     return _changed(item, issuing(findings[0].reason), *findings)
 
 
 def _rewritten(item: _NoCertificate, finding: Finding) -> Surveyed:
+    """An object whose file is written again with what it has to hold."""
     return _changed(item, Rewrite, finding)
 
 
@@ -256,6 +276,7 @@ def _kept(item: _NoCertificate, wrong: Finding | None) -> Surveyed:
 
 
 def _changed(item: _NoCertificate, kind: type[Action], *findings: Finding) -> Surveyed:
+    """An object with its action; without findings it is kept."""
     action = kind(
         id=item.id,
         paths=item.paths,

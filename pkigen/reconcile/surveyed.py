@@ -38,6 +38,7 @@ class Selection:
         """What is found about an object, as far as it is to be acted on."""
         if not findings and identifier in self.ids | self.requested:
             return (Finding(reason=Reason.REQUESTED, detail="asked for"),)
+        # Age alone is no reason then; everything else still is.
         if self.only and identifier not in self.ids:
             return tuple(finding for finding in findings if finding.reason not in TIME_REASONS)
         return findings

@@ -83,6 +83,7 @@ def examine_token(
 
 
 def _signature(token: Token, key: bytes | None) -> Iterator[Finding]:
+    """Whether the current service account key has signed it: no other one may be accepted for much longer."""
     if key is None:
         yield Finding(reason=Reason.ISSUER_REPLACED, detail="the service account key is replaced")
     elif not is_signed_by(token, key):
@@ -91,6 +92,8 @@ def _signature(token: Token, key: bytes | None) -> Iterator[Finding]:
 
 
 def _content(desired: DesiredToken, token: Token) -> Iterator[Finding]:
+    """Whether it is for this account, issuer and audience."""
+    # With its UID: an account that was deleted and made again has another, and the API server compares it.
     account = {"name": desired.account, "uid": desired.uid}
     wanted: dict[str, object] = {
         "iss": desired.issuer,
@@ -104,7 +107,9 @@ def _content(desired: DesiredToken, token: Token) -> Iterator[Finding]:
 
 
 def _begun(token: Token, now: datetime) -> Iterator[Finding]:
+    """Whether it is valid already."""
     begins = token.not_before
+    # The API server grants the same leeway, so a clock that is a little behind is no reason.
     if begins is not None and begins > now + LEEWAY:
         detail = (
             f"its token is not valid before {begins:%Y-%m-%d %H:%M UTC}, in the future: "
@@ -127,6 +132,7 @@ def _bounded(token: Token, now: datetime, longest: timedelta) -> Iterator[Findin
 
 
 def _time(token: Token, now: datetime, renew_within: timedelta) -> Iterator[Finding]:
+    """Whether it still lives for long enough; one without an end is none of ours."""
     expires = token.expires
     if expires is None:
         yield Finding(reason=Reason.UNREADABLE, detail="its token has no expiry")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from pkigen.desired.connections import Edge, edges
 from pkigen.desired.file_references import SECRET_USES, foreign_files, not_judged
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair
 from pkigen.errors import UnsafePathError
+from pkigen.reconcile.checkout import looked_at, withheld_ids
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.survey import Survey
 from pkigen.spec.model import Authority
@@ -31,6 +32,7 @@ from pkigen.state.lockfile import LARGEST_LOCK, read_lock
 from pkigen.state.observed import (
     Fault,
     content_at,
+    is_withheld,
     observe_bundle,
     observe_certificate,
     observe_key_pair,
@@ -103,6 +105,19 @@ class Verified:
         """What does not."""
         return self._of(ObservationSeverity.REMARK)
 
+    def with_tracked(self, paths: Iterable[str]) -> Verified:
+        """The same with the private files that Git tracks: whoever clones the repository gets them."""
+        tracked = (
+            Observation(
+                subject=path,
+                reason=Anomaly.TRACKED,
+                detail=f"{path} is tracked by Git: its secret is in every clone; `git rm --cached` it, and "
+                "rotate what it holds if the repository was ever pushed",
+            )
+            for path in paths
+        )
+        return replace(self, observations=(*self.observations, *tracked))
+
     def _of(self, severity: ObservationSeverity) -> tuple[Observation, ...]:
         return tuple(each for each in self.observations if each.severity is severity)
 
@@ -122,15 +137,20 @@ def verify(inventory: Inventory, store: Store, renderer: Renderer, *, now: datet
 
 
 class _Verification:
+    """One pass over the tree; `objects` and `edges` count what was looked at."""
+
     def __init__(self, inventory: Inventory, store: Store, renderer: Renderer, now: datetime) -> None:
         self._inventory = inventory
         self._store = store
+        self._tree = looked_at(store, inventory)
+        self._withheld = withheld_ids(inventory, self._tree)
         self._renderer = renderer
         self._now = now
         self._verifier = PathVerifier(now)
         self._keys: dict[bytes, str] = {}
         self._awaited: dict[str, str] = {}
         self._references = foreign_files(inventory, self._text)
+        # A file with a private key stays unexpected, whichever flag names it.
         self._foreign = {each.path for each in self._references if each.use not in SECRET_USES}
         self._unknown = {each.path for each in self._references if self._text(each.path) is None}
         # Edges share certificates and bundles, and follow one another by node.
@@ -140,16 +160,16 @@ class _Verification:
         self.edges = 0
 
     def observations(self) -> Iterator[Observation]:
-        authorities, faults = look_at_all(self._store, self._inventory, now=self._now)
+        authorities, faults = look_at_all(self._tree, self._inventory, now=self._now)
         yield from _of_authorities(authorities, faults)
         survey = Survey(
             inventory=self._inventory,
-            reader=self._store,
+            reader=self._tree,
             renderer=self._renderer,
             authorities=authorities,
             now=self._now,
         )
-        lock = LockBuilder(inventory=self._inventory)
+        lock = LockBuilder(inventory=self._inventory, templates=self._renderer.overrides())
         for surveyed in survey.objects():
             self.objects += 1
             lock.add(surveyed)
@@ -157,9 +177,28 @@ class _Verification:
             yield from self._findings(surveyed)
         yield from self._unexpected()
         yield from self._open_in_backups()
-        yield from self._lapses()
-        yield from self._records(lock)
+        if self._tree is self._store:
+            yield from self._lapses()
+            yield from self._records(lock)
+        else:
+            yield from self._not_judged()
         yield from self._edges()
+
+    def _not_judged(self) -> Iterator[Observation]:
+        """What a checkout without private files does not show; Git keeps no modes and no owners either."""
+        for identifier in self._withheld:
+            yield Observation(
+                subject=identifier,
+                reason=Anomaly.NOT_JUDGED,
+                detail="not judged: its private files are not in this checkout",
+                severity=ObservationSeverity.REMARK,
+            )
+        yield Observation(
+            subject=layout.LOCK_FILE,
+            reason=Anomaly.NOT_JUDGED,
+            detail="not judged: the ledger, modes and owners, and the keys of the authority",
+            severity=ObservationSeverity.REMARK,
+        )
 
     # -- objects --------------------------------------------------------------------------------------
 
@@ -181,13 +220,14 @@ class _Verification:
         """No two objects have one key; least of all may that of a CA, or of tokens, be another's."""
         match surveyed.item:
             case DesiredKeyPair() as item:
-                key = observe_key_pair(self._store, item.private_path, item.public_path).private
+                key = observe_key_pair(self._tree, item.private_path, item.public_path).private
             case DesiredCertificate() if surveyed.observed and surveyed.observed.certificate:
                 key = public_der(surveyed.observed.certificate.public_key())
             case _:
                 return
         if key is None:
             return
+        # By a digest of the public half: it is short, and memory holds one for every object of the cluster.
         owner = self._keys.setdefault(hashlib.sha256(key).digest(), surveyed.action.id)
         if owner != surveyed.action.id:
             yield Observation(
@@ -208,6 +248,7 @@ class _Verification:
                 yield from self._stranger(path)
 
     def _stranger(self, path: str) -> Iterator[Observation]:
+        """What is wrong with a file that nobody asked for."""
         # What else people keep beside our trees is their affair.
         is_ours = path.partition("/")[0] in _OWN_TREES
         try:
@@ -215,9 +256,11 @@ class _Verification:
         except UnreadableError as error:
             if is_ours:
                 yield Observation(subject=path, reason=Reason.UNREADABLE, detail=f"{path} {error.reason}")
+        # Nothing is concluded from what cannot be read; `verify` must not call it right.
         except RefusedError:
             if is_ours:
                 raise
+        # Gone since it was listed, or of a name that no path here has.
         except (MissingError, UnsafePathError):
             return
         else:
@@ -249,12 +292,15 @@ class _Verification:
     # -- records --------------------------------------------------------------------------------------
 
     def _records(self, lock: LockBuilder) -> Iterator[Observation]:
+        """Whether lock file, ledger and authority agree with the tree and with one another."""
         known = read_lock(self._store)
         if known is None:
             yield _of_lock_file(Reason.MISSING, "is missing or cannot be understood")
         yield from self._ledger(known.ledger if known is not None else None)
         if known is not None:
             written = self._store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
+            # With its own word for the ledger and the authority: these two are
+            # compared below, each by itself.
             if written != lock.encode(known.ledger, known.authority):
                 yield _of_lock_file(Reason.CONTENT_CHANGED, "does not describe this tree")
         for change in compare_authority(self._store).alarms:
@@ -271,6 +317,7 @@ class _Verification:
         except UnreadableError as error:
             yield _of_ledger(Reason.UNREADABLE, f"{layout.LEDGER_FILE} {error.reason}")
             return
+        # Stricter is fine; what matters is whom it lets in.
         if file.mode & ~layout.SECRET_MODE:
             yield _of_ledger(
                 Reason.MODE,
@@ -284,6 +331,7 @@ class _Verification:
     # -- edges ----------------------------------------------------------------------------------------
 
     def _edges(self) -> Iterator[Observation]:
+        """Every connection whose two ends do not trust each other, and what cannot be judged."""
         unknown = [each for each in self._references if each.path in self._unknown]
         for sentence in not_judged(unknown):
             yield Observation(
@@ -298,7 +346,7 @@ class _Verification:
                 yield Observation(subject=str(edge), reason=Anomaly.BROKEN_EDGE, detail=detail)
 
     def _text(self, path: str) -> bytes | None:
-        return content_at(self._store, path)
+        return content_at(self._tree, path)
 
     def _broken(self, edge: Edge) -> Iterator[str]:
         """Why the two ends of an edge do not trust each other."""
@@ -311,7 +359,7 @@ class _Verification:
 
     def _refused(self, identifier: str, trust: str, whose: str, names: Iterable[str] | None) -> Iterator[str]:
         """Why a certificate is refused, as a server's for each of `names`, or as a client's where None."""
-        if self._unknown.intersection((identifier, trust)):
+        if self._unknown.intersection((identifier, trust)) or self._is_hidden(identifier, trust):
             return
         chain, anchors = self._chain(identifier), self._anchors(trust)
         if isinstance(chain, str):
@@ -328,12 +376,18 @@ class _Verification:
                 if refusal is not None:
                     yield f"{whose} for {name}: {refusal}"
 
+    def _is_hidden(self, identifier: str, trust: str) -> bool:
+        """Whether a certificate or what judges it stands in a private file that is not looked at."""
+        item = self._inventory.certificates.get(identifier)
+        return any(is_withheld(self._tree, path) for path in (trust, item.file if item else identifier))
+
     def _read_chain(self, identifier: str) -> Sequence[x509.Certificate] | str:
+        """A certificate and what is sent with it, or why there is none."""
         item = self._inventory.certificates.get(identifier)
         observed = (
-            observe_presented(self._store, identifier)  # what a flag names may be any file
+            observe_presented(self._tree, identifier)  # what a flag names may be any file
             if item is None
-            else observe_certificate(self._store, item.location)
+            else observe_certificate(self._tree, item.location)
         )
         if observed.certificate is None:
             fault = observed.certificate_fault
@@ -341,7 +395,7 @@ class _Verification:
         return (observed.certificate, *observed.chain)
 
     def _read_anchors(self, path: str) -> Sequence[x509.Certificate] | str:
-        found = observe_bundle(self._store, path)
+        found = observe_bundle(self._tree, path)
         return f"{found.path} {found.message}" if isinstance(found, Fault) else found
 
 
@@ -364,6 +418,7 @@ def _of_authorities(
 def _of_stranger(path: str, data: bytes) -> Iterator[Observation]:
     """What is wrong with a file that is not of the inventory, going by what it holds and where it lies."""
     tree = path.partition("/")[0]
+    # By what it holds, whatever it is called.
     if b"PRIVATE KEY" in data or b"client-key-data" in data:
         yield Observation(
             subject=path,
@@ -387,4 +442,5 @@ def _of_lock_file(reason: Reason, what: str) -> Observation:
 def _of_ledger(
     reason: Reason | Anomaly, detail: str, severity: ObservationSeverity = ObservationSeverity.FINDING
 ) -> Observation:
+    """An observation about the ledger."""
     return Observation(subject=layout.LEDGER_FILE, reason=reason, detail=detail, severity=severity)

@@ -49,6 +49,8 @@ class Caveats:
     def obstacle(self, step: RotationStep, seen: Live | None) -> RotationError | None:
         """Why the step must not be taken now; None where nothing stands against it."""
         match step:
+            # Force gives up the tokens of the old key, which Pods get anew when they are restarted. It is no
+            # way to drop a CA, or a key that Secrets need.
             case RotationStep.FINISH if self._wanted.identifiers == (SA,):
                 if self._wanted.force:
                     return None
@@ -65,6 +67,7 @@ class Caveats:
         if not self._wanted.force or self._wanted.identifiers != (SA,):
             return
         until = self._tokens_end()
+        # An unknown end counts as one that lies ahead.
         if until is None or until > self._before.now:
             yield (
                 f"tokens of the previous key that are valid until {_moment(until)} are refused from now "
@@ -86,7 +89,7 @@ class Caveats:
                 yield identifier
 
     def _unreadable_secrets(self) -> RotationError | None:
-        """An encryption key that has been in use is dropped only once no Secret needs it any more."""
+        """Why a next encryption key that was in use must stay; None where no Secret needs it any more."""
         if self._wanted.distributed or ENCRYPTION_KEY not in self._promoted_before():
             return None
         return RotationError(
@@ -96,6 +99,7 @@ class Caveats:
         )
 
     def _living_tokens(self) -> RotationError | None:
+        """Why the previous key of tokens must stay; None once the last token that it signed has ended."""
         until = self._tokens_end()
         if until is not None and until <= self._before.now:
             return None
@@ -113,8 +117,9 @@ class Caveats:
         return promoted + longest if promoted is not None else None
 
     def _undistributed(self, step: RotationStep, seen: Live | None) -> RotationError | None:
-        """No step after the first can be seen to be safe from here: the nodes must have caught up."""
+        """Why the nodes may lack the step before; None where they are seen to have it, or vouched for."""
         state, earlier, served = _BEFORE[step]
+        # Before the operator's word: what an endpoint shows outweighs what somebody believes.
         if seen is not None and seen.findings:
             return RotationError(
                 f"not every endpoint serves its {served} certificate: {seen.findings[0]}",
@@ -122,6 +127,7 @@ class Caveats:
             )
         if self._wanted.distributed:
             return None
+        # No handshake shows what only clients present, nor the keys of tokens and Secrets.
         hidden = [identifier for identifier in self._wanted.identifiers if identifier not in OBSERVABLE]
         if seen is None:
             return RotationError(

@@ -108,11 +108,14 @@ def _dropped_keys(case: _RollbackCase) -> Iterator[str]:
     """A key goes that is or was in use; a successor that was never promoted is not."""
     ledger = read_ledger(case.store)
     for path, identity in case.dropped.items():
+        # It does not rotate: nodes pin it, so it has no place of its own among the generations.
         if path == BUNDLE_KEY_PATH:
             yield f"it takes away {path}: nodes that trust it refuse bundles of another key"
+        # The chain above a CA, or a file that does not rotate.
         if path not in _PLACES:
             continue
         identifier, slot = _PLACES[path]
+        # Nothing was ever signed by it, and nothing was written with it.
         if slot is Slot.NEXT and not promoted_and_back(ledger, identifier):
             continue
         yield f"it takes away {path} ({_shown(identity)}): {_CONSEQUENCES[identifier]}"
@@ -130,6 +133,7 @@ def _returning_keys(case: _RollbackCase) -> Iterator[str]:
 
 def _broken_connections(case: _RollbackCase) -> Iterator[str]:
     """While some nodes have the files of before, and some those of after, connections break."""
+    # With the same keys no mixture of generations can arise.
     if case.present == case.restored:
         return
     old = State(inventory=case.before.inventory, reader=case.store)
@@ -146,6 +150,7 @@ def _expired(case: _RollbackCase) -> Iterator[str]:
     found = [
         item.id
         for item in case.after.inventory.certificates.values()
+        # Certificates of nodes, and CAs, which have no issuer in the inventory.
         if (item.node is not None or item.issuer is None)
         and paths & set(item.read_paths)
         and (present := observe_certificate(case.view, item.location)).certificate is not None
@@ -157,6 +162,7 @@ def _expired(case: _RollbackCase) -> Iterator[str]:
 
 
 def _shown(identity: str) -> str:
+    # As much of a digest as other messages show, to compare by eye.
     return identity.removeprefix("hmac-")[:23]
 
 

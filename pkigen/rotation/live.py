@@ -18,6 +18,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pkigen.crypto.go_paths import does_not_name
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.certificates import ETCD_HEALTHCHECK_CLIENT
 from pkigen.desired.connections import Endpoint, edges, endpoints
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
     from pkigen.state.authority import CACertificates
     from pkigen.store import Store
 
+# For one endpoint: connecting may take this long, and so may the handshake.
 _SECONDS = 5.0
+# Threads that wait for the network; a cluster of hundreds of nodes is seen in a few rounds.
 _AT_ONCE = 64
 DEADLINE = timedelta(minutes=1)
 """How long all endpoints together may take, where nobody says otherwise; thousands that answer take less."""
@@ -155,10 +158,12 @@ def look(
     pool = ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(wanted)))
     try:
         asked = [pool.submit(ask, endpoint, view.identity(endpoint)) for endpoint in wanted]
+        # One bound for all: each handshake has its own, but thousands of them queue for few threads.
         wait(asked, timeout=seconds)
         late = f"no answer within the {seconds:g} s for all endpoints"
         answers = [answer.result() if answer.done() else late for answer in asked]
     finally:
+        # Without waiting: a thread that still waits for an endpoint must not delay the answer for the others.
         pool.shutdown(wait=False, cancel_futures=True)
     return Live(seen=tuple(map(view.judged, wanted, answers)))
 
@@ -171,9 +176,13 @@ def handshake(
     The `ssl` module counts the time of a whole handshake, so bytes that come one by one do not prolong it.
     Nothing is verified here: what was presented is judged afterwards, whatever it is. A server that demands a
     client certificate says so, in TLS 1.3, after it has presented its own: no refusal hides what it serves.
+
+    Raises:
+        OSError: Nobody answers, the handshake fails, or nothing was presented.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
+    # After `check_hostname`, without which `ssl` refuses to turn verification off.
     context.verify_mode = ssl.CERT_NONE
     if identity is not None:
         context.load_cert_chain(identity.certificate, identity.key)
@@ -197,6 +206,8 @@ def _ask(
     try:
         try:
             return dial(endpoint, None)
+        # Again with a certificate only where it is needed: in TLS 1.2 etcd
+        # refuses before anything can be read.
         except ssl.SSLError:
             if identity is None:
                 raise
@@ -224,8 +235,9 @@ class _LiveLook:
         self._names = _names(inventory, store)
 
     def identity(self, endpoint: Endpoint) -> ServedIdentity | None:
-        """A client certificate for etcd, which lets nobody in without one."""
+        """A client certificate for etcd, which lets nobody in without one; None for the others."""
         item = self._inventory.certificates.get(ETCD_HEALTHCHECK_CLIENT.id_on(endpoint.node))
+        # A key that is on the node alone cannot be shown from here.
         if item is None or item.key_is_elsewhere or _issuer_id(self._inventory, endpoint) != ca_id(CA.ETCD):
             return None
         if not isinstance(item.location, KeyPairFiles):
@@ -245,6 +257,7 @@ class _LiveLook:
             return self._nothing(endpoint, f"what it presents {chain}")
         fingerprint = str(certificate_facts(chain[0])["fingerprint"])
         sight, findings = self._compared(endpoint, fingerprint)
+        # Also of the expected certificate: it may have ended, or lack a name.
         findings += [
             LiveFinding(endpoint=endpoint, flaw=flaw, detail=detail)
             for flaw, detail in self._flaws(endpoint, chain)
@@ -259,12 +272,14 @@ class _LiveLook:
 
     @staticmethod
     def _nothing(endpoint: Endpoint, why: str) -> Seen:
+        """An endpoint that presented nothing that can be read, and why."""
         finding = LiveFinding(endpoint=endpoint, flaw=Flaw.UNREACHABLE, detail=why)
         return Seen(
             endpoint=endpoint, sight=Sight.NOTHING, fingerprint=None, expires=None, findings=(finding,)
         )
 
     def _compared(self, endpoint: Endpoint, fingerprint: str) -> tuple[Sight, list[LiveFinding]]:
+        """Whether an endpoint serves what it should, something that was issued here earlier, or neither."""
         if fingerprint == self._expected(endpoint):
             return Sight.CURRENT, []
         issued = self._issued(fingerprint)
@@ -279,6 +294,7 @@ class _LiveLook:
         return Sight.OLD, [LiveFinding(endpoint=endpoint, flaw=Flaw.OLD_CERTIFICATE, detail=detail)]
 
     def _expected(self, endpoint: Endpoint) -> str | None:
+        """The fingerprint that an endpoint should serve: the recorded one, or else the tree's."""
         locked = self._locked.get(endpoint.certificate)
         if locked is not None:
             return locked
@@ -287,8 +303,10 @@ class _LiveLook:
         return str(certificate_facts(certificate)["fingerprint"]) if certificate is not None else None
 
     def _issued(self, fingerprint: str) -> tuple[str, str] | None:
-        """What the ledger knows of a certificate: its id and when it was issued."""
+        """The id and the time of a certificate that the ledger records; None where it does not."""
         needle = json.dumps(fingerprint).encode()
+        # From the end: the certificate that an endpoint should have replaced is a recent one. The text is
+        # searched before it is parsed, since a ledger of years has many lines.
         for line in reversed(read_ledger(self._store).split(b"\n")):
             if needle in line:
                 try:
@@ -299,7 +317,9 @@ class _LiveLook:
         return None
 
     def _flaws(self, endpoint: Endpoint, chain: tuple[x509.Certificate, ...]) -> Iterator[tuple[Flaw, str]]:
+        """What clients will refuse about a presented certificate, whether it is the current one or not."""
         certificate = chain[0]
+        # Alone: the path of a certificate that is not valid now fails for that reason, whatever else it is.
         if self._now >= certificate.not_valid_after_utc:
             yield Flaw.EXPIRED, f"expired {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
             return
@@ -312,23 +332,26 @@ class _LiveLook:
         authority = self._authority(endpoint)
         if authority is None:
             return
+        # Before Python 3.13 `ssl` does not give the intermediates that were sent: those of the tree stand in.
         above = chain[1:] or authority.chain
         for name in self._names.get(endpoint.certificate, (str(endpoint.host),)):
             refusal = self._judge.server((certificate, *above), authority.anchors, name)
             if refusal is None:
                 continue
-            if "subjectAltName" in refusal:
+            if refusal == does_not_name(name):
                 yield Flaw.NAME_MISSING, f"its certificate is not for {name}"
             else:
                 yield Flaw.UNTRUSTED, f"the trust bundle refuses it: {refusal}"
                 return
 
     def _authority(self, endpoint: Endpoint) -> CACertificates | None:
+        """The CA that clients of an endpoint trust; None where it is not to be read here."""
         issuer = self._inventory.certificates[endpoint.certificate].issuer
         return self._authorities.get(issuer) if issuer is not None else None
 
 
 def _issuer_id(inventory: Inventory, endpoint: Endpoint) -> str:
+    """The id of the CA that signs what an endpoint serves; empty where it signs that itself."""
     issuer = inventory.certificates[endpoint.certificate].issuer
     return ca_id(issuer) if issuer is not None else ""
 

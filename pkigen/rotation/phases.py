@@ -75,6 +75,7 @@ _OUTCOMES: dict[tuple[Phase, RotationStep], Phase] = {
 
 _MOVES: dict[tuple[Phase, RotationStep], tuple[tuple[Slot, Slot | None], ...]] = {
     (Phase.STABLE, RotationStep.PREPARE): (),
+    # The order matters: each place is emptied before the next move fills it.
     (Phase.PREPARED, RotationStep.PROMOTE): ((Slot.CURRENT, Slot.PREVIOUS), (Slot.NEXT, Slot.CURRENT)),
     (Phase.PROMOTED, RotationStep.FINISH): ((Slot.PREVIOUS, None),),
     (Phase.PREPARED, RotationStep.ROLLBACK): ((Slot.NEXT, None),),
@@ -123,6 +124,7 @@ def after(rotations: Rotations, identifiers: Iterable[str], step: RotationStep) 
     for identifier in identifiers:
         present = rotations.phase(identifier)
         outcome = _OUTCOMES.get((present, step))
+        # No step is skipped: nodes that lack the trust of one phase would refuse what the next one presents.
         if outcome is None:
             raise RotationError(
                 f"{identifier} is {present}: it cannot {step} now", hint=_way_out(present, step)
@@ -138,6 +140,7 @@ def is_taken(rotations: Rotations, identifiers: Iterable[str], step: RotationSte
         RotationStep.PROMOTE: Phase.PROMOTED,
         RotationStep.FINISH: Phase.STABLE,
     }
+    # `rollback` is in no row: each phase that it leads to can be reached in another way, too.
     return all(rotations.phase(identifier) is wanted.get(step) for identifier in identifiers)
 
 
@@ -153,6 +156,7 @@ def before_preparing(rotations: Rotations, identifiers: Iterable[str]) -> Rotati
 
 
 def _with_phases(rotations: Rotations, phases: dict[str, Phase]) -> Rotations:
+    """The same rotations in other phases; a stable one is not listed, so that equal states compare equal."""
     return Rotations(
         phases={identifier: phase for identifier, phase in phases.items() if phase is not Phase.STABLE},
         next_names=rotations.next_names,
@@ -163,6 +167,7 @@ def moves(
     tree: Tree, rotations: Rotations, identifiers: Iterable[str], step: RotationStep
 ) -> tuple[Move, ...]:
     """Which files of the authority change places in a step; those that are not there are left out."""
+    # A CA whose key is kept elsewhere has a certificate only.
     there = set(tree.walk(layout.AUTHORITY))
     return tuple(
         Move(source=source, target=target)
@@ -174,6 +179,7 @@ def moves(
 
 
 def _files(identifier: str, origin: Slot, destination: Slot | None) -> Iterator[tuple[str, str | None]]:
+    """Each file of a generation, with the path that it gets; None where the generation is dropped."""
     sources = files_of(identifier, origin)
     targets: Sequence[str | None] = [None] * len(sources)
     if destination is not None:
@@ -226,6 +232,7 @@ def _phases(rotations: Rotations, identifiers: Iterable[str]) -> str:
 
 
 def _way_out(present: Phase, step: RotationStep) -> str:
+    """What may be done instead of a step that is out of turn."""
     if step is RotationStep.ROLLBACK:
         return (
             "no rotation is in progress; what a finished rotation replaced is in the backups: `pkigen "

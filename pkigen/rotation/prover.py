@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Enough for what neighbouring edges share; without a bound, thousands of nodes' chains stay in memory.
 _REMEMBERED = 4096
 _TOKEN_FLAG_FILES = {
     FileKind.KUBE_APISERVER: "kube-apiserver",
@@ -83,10 +84,12 @@ def prove(old: State, new: State, *, now: datetime) -> Proof:
     for kind, verdicts in prover.groups():
         count += 1
         number += len(verdicts)
+        # The four cases, and behind them the number of edges.
         row = rows.setdefault(kind, [0] * (len(CASES) + 1))
         row[-1] += 1
         for case, verdict in enumerate(verdicts):
             row[case] += verdict.refusal is None
+        # The others are counted, not kept: a large cluster has hundreds of thousands.
         broken.extend(_broken(verdicts))
     table = tuple(
         ProofRow(edge=kind, count=row[-1], held=(row[0], row[1], row[2], row[3]))
@@ -102,6 +105,7 @@ def _broken(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
     """What a step breaks; an edge that does not hold before it need only hold after it."""
     was_broken = verdicts[0].refusal is not None
     for verdict in verdicts:
+        # Once every end has its new files it must hold, whatever was broken before.
         is_after = (verdict.presented, verdict.trusted) == (Age.NEW, Age.NEW)
         if verdict.refusal is not None and (is_after or not was_broken):
             yield verdict
@@ -139,6 +143,8 @@ class _Memory(Generic[_Value]):
 
 
 class _Prover:
+    """Asks of every edge whether it holds, in each mixture of the files before and after a step."""
+
     def __init__(self, old: State, new: State, now: datetime) -> None:
         self._states = {Age.OLD: old, Age.NEW: new}
         self._judge = PathVerifier(now)
@@ -146,6 +152,8 @@ class _Prover:
         self._cluster = new.inventory.cluster
         self._lines = CommandLines(new.inventory, self._text)
         self._foreign = foreign_files(new.inventory, self._text)
+        # What a flag names and is not in this directory cannot be judged: it is
+        # reported, not taken for broken.
         self._unknown = {each.path for each in self._foreign if self._text(each.path) is None}
         self._chain = _Memory(self._read_chain)
         self._anchors = _Memory(self._read_anchors)
@@ -158,6 +166,7 @@ class _Prover:
         }
 
     def groups(self) -> Iterator[_Group]:
+        """All edges, each with its four cases."""
         awaited = self._awaited()
         for edge in edges(self._inventory, self._text):
             yield from self._tls(edge.without(awaited))
@@ -170,15 +179,19 @@ class _Prover:
         yield from (each for each in self._foreign if each.path in self._unknown)
 
     def _text(self, path: str) -> bytes | None:
+        """A file as it will be after the step: by that the command lines, and so the edges, are found."""
         return content_at(self._states[Age.NEW].reader, path)
 
     def _are_known(self, *files: str | None) -> bool:
+        """Whether all of these files are in a tree, so that a verdict about them is possible."""
         return not any(file is None or file in self._unknown for file in files)
 
     @staticmethod
     def _group(
         presenter: Peer, judge: Peer, credential: Presented, ask: Callable[[Age, Age], str | None]
     ) -> _Group:
+        """Ask all four cases of an edge; where a file is damaged, the case counts as refused."""
+
         def refusal(presented: Age, trusted: Age) -> str | None:
             try:
                 return ask(presented, trusted)
@@ -211,6 +224,7 @@ class _Prover:
         }
 
     def _tls(self, edge: Edge) -> Iterator[_Group]:
+        """Both directions of a connection, each where there is a certificate and a bundle to judge it."""
         server, bundle = edge.server_certificate, edge.client_trust
         if server is not None and bundle is not None and self._are_known(server, bundle):
             refusal = partial(self._refusal, server, bundle, edge.names)
@@ -232,6 +246,7 @@ class _Prover:
             else (self._judge.client(chain, anchors),)
         )
         refusal = next((answer for answer in answers if answer is not None), None)
+        # pyca only says that there is no path; which CA is missing is what helps.
         subjects = {anchor.subject for anchor in anchors}
         if refusal is None or any(link.issuer in subjects for link in chain):
             return refusal
@@ -241,6 +256,7 @@ class _Prover:
         )
 
     def _read_chain(self, identifier: str, age: Age) -> Sequence[x509.Certificate] | str:
+        """A certificate and what is sent with it, as one tree has them, or why there is none."""
         state = self._states[age]
         item = state.inventory.certificates.get(identifier)
         if item is None and not self._is_named(identifier, state):
@@ -260,6 +276,7 @@ class _Prover:
         return path in state.inventory.paths or any(each.path == path for each in self._foreign)
 
     def _read_anchors(self, path: str, age: Age) -> Sequence[x509.Certificate] | str:
+        """The trust anchors of a bundle, as one tree has it, or why there are none."""
         found = observe_bundle(self._states[age].reader, path)
         return f"{found.path} {found.message}" if isinstance(found, Fault) else found
 
@@ -283,9 +300,11 @@ class _Prover:
         """What a controller manager signs with, each once, and by which flag an API server judges that."""
         line = self._lines.of(ComponentName.CONTROLLER_MANAGER, signer)
         found: dict[tuple[tuple[str, str], str], None] = {}
+        # The common pair, then those of single signers, any of which may be another CA.
         for name in ("", *(f"{each}-" for each in SIGNERS)):
             certificate = line.file(f"cluster-signing-{name}cert-file")
             key = line.file(f"cluster-signing-{name}key-file")
+            # API servers dial kubelets; certificates of the other signers are presented to API servers.
             judged_by = "kubelet-certificate-authority" if name == "kubelet-serving-" else "client-ca-file"
             if certificate is not None and key is not None:
                 found[(certificate, key), judged_by] = None
@@ -294,6 +313,7 @@ class _Prover:
     def _signing_refusal(
         self, files: tuple[str, str], bundle: str, presented: Age, trusted: Age
     ) -> str | None:
+        """Why an API server refuses what a controller manager signs; None where it accepts it."""
         signing = _found(self._anchors(files[0], presented))
         anchors = _found(self._anchors(bundle, trusted))
         if len(signing) != 1:
@@ -301,6 +321,8 @@ class _Prover:
             return f"{files[0]} holds {len(signing)} certificates; the controller manager accepts exactly one"
         if _found(self._key(files[1], presented)) != public_der(signing[0].public_key()):
             return f"{files[1]} is not the key of {files[0]}"
+        # The certificate itself, not its subject: generations of a CA have
+        # different keys, and may share a name.
         if signing[0] in anchors:
             return None
         subject = signing[0].subject.rfc4514_string()
@@ -309,7 +331,9 @@ class _Prover:
     # -- service account tokens -----------------------------------------------------------------------
 
     def _tokens(self) -> Iterator[_Group]:
+        """Every signer of tokens against every API server: a token is presented to whichever is reached."""
         for signer in self._cluster.control_plane:
+            # Both sign: API servers for `TokenRequest`, controller managers for token Secrets.
             for component, flag in (
                 ("kube-apiserver", "service-account-signing-key-file"),
                 ("kube-controller-manager", "service-account-private-key-file"),
@@ -318,6 +342,7 @@ class _Prover:
                     yield from self._tokens_between(signer, component, flag, judge)
 
     def _tokens_between(self, signer: Node, component: str, flag: str, judge: Node) -> Iterator[_Group]:
+        """Tokens of a signer before an API server, which may have new files and still its old flags."""
         presenter = Peer(component=component, node=signer.name)
         # Files arrive before manifests and flags: an API server may start with new ones and its old flags.
         for name, flagged in (("kube-apiserver", None), ("kube-apiserver with its old flags", Age.OLD)):
@@ -331,9 +356,12 @@ class _Prover:
     def _token_refusal(
         self, signer: tuple[Node, str, str], judge: Node, flagged: Age | None, presented: Age, trusted: Age
     ) -> str | None:
+        """Why an API server refuses a token of a signer; None where one of its keys verifies it."""
         if signer[:2] == (judge, "kube-apiserver") and (presented, trusted) == _NOT_YET:
             return None
+        # Of a flag that is given twice, the last value counts (pflag).
         signing = self._files(*signer, presented)[-1:]  # the one that counts
+        # By the flags that it was started with, which may be older than the files that they name.
         accepted = self._files(judge, "kube-apiserver", "service-account-key-file", flagged or trusted)
         if not all(map(self._is_ours, (*signing, *accepted))):
             return self._unless_same(signing, accepted)
@@ -359,7 +387,10 @@ class _Prover:
         return age if path in self._states[age].inventory.paths else Age.OLD
 
     def _unless_same(self, *files: Sequence[str]) -> str | None:
-        """No step of ours changes the operator's own files; so neither may what the other end has."""
+        """Why keys of the operator's own cannot be judged; None where they stay as they are.
+
+        No step of ours changes his files, so neither may what the other end has.
+        """
         for path in filter(self._is_ours, itertools.chain(*files)):
             if self._key(path, Age.OLD) != self._key(path, Age.NEW):
                 return "the key files of the other end are not managed by pkigen (see extraArgs in the spec)"
@@ -385,6 +416,8 @@ class _Prover:
         content = self._content(path, age)
         if isinstance(content, str):
             return content
+        # The signing end has a private key, the verifying end usually a public
+        # one; kube-apiserver reads both.
         for load in (load_own_private, load_public):
             try:
                 return public_der(load(content))
@@ -410,8 +443,10 @@ class _Prover:
             )
 
     def _secret_refusal(self, writer: str, judge: str, presented: Age, trusted: Age) -> str | None:
+        """Why an API server cannot read what another one encrypts; None where it has the key."""
         if writer == judge and (presented, trusted) == _NOT_YET:
             return None
+        # Kubernetes writes with the first key of the list, and reads with any.
         first, *_ = self._encryption_keys(writer, presented)
         if first in self._encryption_keys(judge, trusted):
             return None
@@ -420,10 +455,12 @@ class _Prover:
     def _encryption_keys(self, path: str, age: Age) -> list[bytes]:
         """What identifies each key of an encryption configuration."""
         data = _found(self._content(path, age))
+        # Digests, so that no key stays in memory, or gets into a message, for longer than it is read.
         found = [hashlib.sha256(secret).digest() for secret in _ENCRYPTION_KEY.findall(data)]
         return _found(found or f"{path} holds no key")
 
     def _content(self, path: str, age: Age) -> bytes | str:
+        """A file's bytes as one tree has them, or why there are none."""
         content = read_file(self._states[age].reader, path)
         return f"{path} {content.message}" if isinstance(content, Fault) else content.data
 

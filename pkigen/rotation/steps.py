@@ -107,6 +107,7 @@ def require_rotatable(inventory: Inventory, identifiers: Iterable[str]) -> None:
 
 
 def _require_rotatable_ca(inventory: Inventory, ca: CA) -> None:
+    """Refuse a CA whose key is not here, or that this cluster has not."""
     if inventory.ca_keys is CAKeys.OFFLINE:
         raise RotationError(
             "the CA keys are at the offline authority (caKeys: offline): no step of a rotation can be "
@@ -136,13 +137,17 @@ def propose(
         RotationError: Other changes are pending, the step is out of turn, or a successor has to be brought.
         AuthorityError: A CA is half there or unfit.
     """
+    # First of all: with an exchanged CA, everything that follows would be signed by a stranger.
     _require_recorded(store, wanted)
+    # From a tree that is what the spec asks for: two changes at once could not be told apart in the proof.
     before, settled = _settled(planner.at(store), store, wanted)
+    # Before the phase is looked at: after an interruption it is the next one already.
     if _is_taken(before.inventory, store, wanted):
         return TakenStep(planner=before, plan=settled)
     rotations = before.inventory.rotations
     step = wanted.step or phases.proposed(rotations, wanted.identifiers)
     after = before.under(phases.after(rotations, wanted.identifiers, step))
+    # Before planning, which would otherwise make a successor of its own.
     if step is RotationStep.PREPARE:
         _require_successors(before.inventory, store, wanted.identifiers)
     plan = after.plan(
@@ -151,6 +156,7 @@ def propose(
         rotated={identifier: str(step) for identifier in wanted.identifiers},
     )
     seen: Live | None = None
+    # Only where the step relies on it: it may take a minute.
     if step in {RotationStep.PROMOTE, RotationStep.FINISH} and wanted.live:
         seen = look(before.inventory, store, now=before.now, dial=dial, only=wanted.identifiers)
     caveats = Caveats(before, store, wanted)
@@ -218,6 +224,7 @@ def carry_out(
         if inspect is not None:
             inspect(view)
 
+    # Before the change: afterwards the files of the state before it are gone.
     known = _discovery_hashes(proposed.before, store)
     applied = apply.apply_plan(
         proposed.plan,
@@ -228,6 +235,7 @@ def carry_out(
         inspect=look_at,
     )
     found = _discovery_hashes(proposed.after, store)
+    # The staged tree is inspected exactly once, or nothing was committed.
     (proof,) = proofs
     return CompletedStep(applied=applied, proof=proof, discovery_hashes=found if found != known else ())
 
@@ -252,6 +260,9 @@ def _settled(found: Planner, store: Store, wanted: WantedStep) -> tuple[Planner,
     """The state that the step starts from, and its plan: what the spec asks for, with nothing else to change.
 
     A next generation that an operator put into the authority is not prepared before the tree trusts it.
+
+    Raises:
+        RotationError: Other changes are pending.
     """
     if wanted.step in {None, RotationStep.PREPARE}:
         rotations = phases.before_preparing(found.inventory.rotations, wanted.identifiers)
@@ -261,6 +272,7 @@ def _settled(found: Planner, store: Store, wanted: WantedStep) -> tuple[Planner,
             if not plan.changes:
                 return earlier, plan
     plan = found.plan(store)
+    # With force another authority is accepted, and the lock file is what records it.
     changes = [each for each in plan.changes if not (wanted.force and each.id == layout.LOCK_FILE)]
     if changes:
         first = changes[0]
@@ -311,7 +323,10 @@ def _is_taken(inventory: Inventory, store: Store, wanted: WantedStep) -> bool:
 
 
 def _require_successors(inventory: Inventory, store: Store, identifiers: Iterable[str]) -> None:
-    """An intermediate's successor is signed by whoever signed the intermediate, which is not this machine."""
+    """Refuse to prepare an intermediate whose successor is missing.
+
+    It is signed by whoever signed the intermediate, which is not this machine.
+    """
     for ca in (ca for ca in CA if ca_id(ca) in identifiers):
         certificate = observe_certificate(store, ca_location(ca)).certificate
         successor = ca_location(ca, Slot.NEXT)

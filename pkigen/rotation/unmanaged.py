@@ -15,6 +15,7 @@ from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.file_references import CERTIFICATE_OF, FileReference, Use, file_references
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Slot, ca_id, ca_location, sa_path
 from pkigen.desired.items import DesiredCopy, DesiredFile, DesiredKubeconfig, FileKind, MaterialKind
+from pkigen.desired.readers import ComponentName
 from pkigen.errors import RotationError
 from pkigen.rotation.phases import RotationStep
 from pkigen.state.observed import Fault, content_at, observe_bundle
@@ -44,6 +45,8 @@ def unmanaged(
 
 
 class _Unmanaged:
+    """The flags of the spec's own, compared with what a rotation changes."""
+
     def __init__(self, inventory: Inventory, reader: Reader, step: RotationStep) -> None:
         self._inventory = inventory
         self._reader = reader
@@ -54,36 +57,42 @@ class _Unmanaged:
         """One for each flag that leads elsewhere, the first to be told."""
         lines = CommandLines(self._inventory, self._text)
         references = [each for each in file_references(self._inventory, lines) if each.owner in identifiers]
+        yield from self._led_elsewhere(references)
+        # Only before anything is distributed: at a later step the nodes trust the next generation, or not.
+        if self._step is RotationStep.PREPARE:
+            yield from self._left_behind(references)
+            if SA in identifiers:
+                yield from self._of_token_keys([each for each in references if each.use is Use.TOKEN_KEYS])
+
+    def _led_elsewhere(self, references: list[FileReference]) -> Iterator[RotationError]:
+        """Files that never hold two generations, and files that are not pkigen's to rotate."""
         for each in references:
             if each.use in _NEVER_FIT:
                 yield _refusal(each, _NEVER_FIT[each.use])
             elif each.path not in self._items and self._text(each.path) is None:
                 yield _refusal(each, "which pkigen does not manage: it would not rotate with the rest")
-        if self._step is RotationStep.PREPARE:
-            yield from self._left_behind(references)
 
     def _left_behind(self, references: list[FileReference]) -> Iterator[RotationError]:
         """Who would not take up the next generation, although nothing breaks yet."""
         for each in references:
             if not self._follows(each):
                 yield _refusal(each, _LACKS[each.use].format(each.owner))
-        yield from self._of_token_keys([each for each in references if each.use is Use.TOKEN_KEYS])
 
     def _of_token_keys(self, references: list[FileReference]) -> Iterator[RotationError]:
         """An API server that takes no tokens of the next key, whatever files its flags name."""
-        by_node: dict[str, list[FileReference]] = {}
-        for each in references:
-            by_node.setdefault(each.node, []).append(each)
-        for found in by_node.values():
+        for node in self._inventory.cluster.control_plane:
+            found = [each for each in references if each.node == node.name]
             if not any(map(self._accepts_next, found)):
-                files = " and ".join(each.file for each in found)
+                files = " and ".join(each.file for each in found) or "no file"
                 yield RotationError(
-                    f"{found[0].component} on {found[0].node} takes tokens of the keys in {files} alone "
-                    f"(--{found[0].flag}): it would accept none of the next key",
-                    hint=_way_out(found[0]),
+                    f"{ComponentName.API_SERVER} on {node.name} takes tokens of the keys in {files} alone "
+                    f"(--{_ACCOUNT_KEYS}): it would accept none of the next key",
+                    hint=f"take {_ACCOUNT_KEYS} out of extraArgs and `pkigen apply`: pkigen sets it to its "
+                    "own files; or put a copy of your file, with the next key in it, into the node's tree",
                 )
 
     def _accepts_next(self, reference: FileReference) -> bool:
+        """Whether a file of token keys is the next one, or a file of the operator's own that holds it."""
         match self._items.get(reference.path):
             case DesiredCopy(material=MaterialKind.SA_PUBLIC_KEY, slot=slot):
                 return slot is Slot.NEXT
@@ -94,6 +103,7 @@ class _Unmanaged:
                 return False
 
     def _public(self, path: str) -> bytes | None:
+        """The public key in a file of the tree; None where there is none."""
         text = self._text(path)
         try:
             return public_der(load_public(text)) if text is not None else None
@@ -107,6 +117,8 @@ class _Unmanaged:
             case Use.TRUST | Use.KUBECONFIG:
                 return self._trusts_next(reference) if item is None else _is_trust_of(item, reference.owner)
             case Use.SIGNER:
+                # The controller manager stops at start if the file holds two
+                # certificates (`signer/ca_provider.go`).
                 return item is None or _is_copy(item, MaterialKind.SIGNING_CERTIFICATE)
             case Use.SECRETS:
                 return isinstance(item, DesiredFile) and item.kind is FileKind.ENCRYPTION_CONFIGURATION
@@ -131,6 +143,7 @@ _LACKS = {
 }
 
 
+_ACCOUNT_KEYS = "service-account-key-file"
 _NEVER_FIT = {
     Use.OTHER_KEY: "which does not change together with the certificate that it belongs to",
     Use.CONFIGURATION: "which counts more than every flag: nobody knows here what it says",
@@ -138,10 +151,12 @@ _NEVER_FIT = {
 
 
 def _is_copy(item: Desired, material: MaterialKind) -> bool:
+    """Whether pkigen makes this file as a copy of that kind."""
     return isinstance(item, DesiredCopy) and item.material is material
 
 
 def _is_trust_of(item: Desired, owner: str) -> bool:
+    """Whether pkigen makes this file so that it holds every generation of a CA that is trusted."""
     match item:
         case DesiredKubeconfig(trust=ca):
             return ca_id(ca) == owner
@@ -156,6 +171,7 @@ def _refusal(reference: FileReference, why: str) -> RotationError:
 
 
 def _way_out(reference: FileReference) -> str:
+    """What an operator can do: give the flag up, or bring the next generation himself."""
     if reference.use is Use.CONFIGURATION:
         return f"take {reference.flag} out of extraArgs, or out of extraEnvs, and `pkigen apply`"
     if reference.use is Use.OTHER_KEY:

@@ -91,6 +91,7 @@ class ValueTree:
         """Whether a finding is about something that was left out, or looked at it."""
         at = finding.at
         looked_at = [at, *finding.given]
+        # A finding about a mapping that names fields within it is about these, not about all of the mapping.
         if any(len(place) > len(at) and place[: len(at)] == at for place in finding.given):
             looked_at.remove(at)
         return any(self._is_void(place) for location in looked_at for place in self._places(location))
@@ -107,6 +108,7 @@ class ValueTree:
             yield from self._places((*above, index, *below))
 
     def _is_void(self, place: Location) -> bool:
+        """Whether a place was left out, or has something left out below it."""
         return place in self._above_void or any(place[:end] in self._void for end in range(len(place)))
 
     def without(self, errors: Iterable[ErrorDetails]) -> ValueTree | None:
@@ -120,6 +122,7 @@ class ValueTree:
                 if stand_in is not None:
                     added[location] = stand_in
                     continue
+                # Nothing stands in for it: what lacks it is left out as a whole.
                 location = location[:-1]
             if not location:
                 return None
@@ -207,7 +210,9 @@ def build(source: SpecSource, *, file: str) -> Built:
         else:
             return Built(spec=spec, tree=tree, problems=problems or ())
         if problems is None:
+            # Those of the first attempt only: later ones are about a tree that has stand-ins in it.
             problems = tuple(_problems(errors, tree, source, file))
+        # Without what is wrong, so that the next attempt, and then the rules, can look at the rest.
         smaller = tree.without(errors)
         if smaller is None:
             break
@@ -218,6 +223,7 @@ def build(source: SpecSource, *, file: str) -> Built:
 def _problems(
     errors: Iterable[ErrorDetails], tree: ValueTree, source: SpecSource, file: str
 ) -> Iterable[Problem]:
+    """The errors of pydantic as sentences, each at the place in the file that it is about."""
     unknown = 0
     for error in errors:
         location = error["loc"]
@@ -242,4 +248,5 @@ def _real_errors(error: ValidationError, tree: ValueTree) -> list[ErrorDetails]:
 
 
 def _has_items(node: YAMLNode | None) -> bool:
+    """Whether a list has items in the file, right or wrong."""
     return isinstance(node, SequenceNode) and bool(node.items)

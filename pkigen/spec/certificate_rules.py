@@ -37,6 +37,7 @@ _OVERRIDES: Final[Location] = (*_CERTIFICATES, "overrides")
 
 
 def _override_names(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> Iterator[SpecFinding]:
+    """Every name in `overrides` is that of a kind of certificate that this cluster has."""
     known = {kind.name: kind for kind in kinds}
     for name in spec.spec.certificates.overrides:
         at: Location = (*_OVERRIDES, name)
@@ -103,6 +104,7 @@ def _no_approver(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _lifetime(spec: ClusterSpec, name: str, kinds: Collection[OverridableKind]) -> timedelta:
+    """How long certificates of a kind are to live: by their own setting, or by that of CAs or leaves."""
     certificates = spec.spec.certificates
     override = certificates.overrides.get(name)
     if override is not None and override.validity is not None:
@@ -194,6 +196,7 @@ def _renewals(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> Iterator
 
 
 def _too_early(renew_before: timedelta, validity: timedelta) -> str:
+    """A sentence about a window of renewal that is as long as the life, or longer."""
     return (
         f"{format_duration(renew_before)} is not shorter than the validity ({format_duration(validity)}): "
         "the certificate would be renewed on every run"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def _external_files(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Certificate, key and CA of an external etcd go together, as kubeadm wants them."""
     # K/apis/kubeadm/validation/validation.go, ValidateEtcd
     external = spec.spec.etcd.external
     if external is None:
@@ -32,6 +33,7 @@ def _external_files(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _external_endpoints(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """The endpoints of an external etcd are https, all of them if any is."""
     # likewise
     external = spec.spec.etcd.external
     if external is None:
@@ -53,6 +55,7 @@ def _external_endpoints(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _settings_of_external_etcd(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Settings of members have no effect where etcd is external."""
     etcd = spec.spec.etcd
     if etcd.external is None:
         return
@@ -62,6 +65,7 @@ def _settings_of_external_etcd(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _volumes(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """No two extra volumes share a name or a mount path; units have none."""
     for key, component in _components(spec):
         volumes = component.extra_volumes
         at: Location = ("spec", key, "extraVolumes")
@@ -81,6 +85,7 @@ def _volumes(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _environments(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """A variable that is given twice has its last value; units take theirs from drop-ins."""
     environments = {key: component.extra_envs for key, component in _components(spec)}
     environments["etcd"] = spec.spec.etcd.extra_envs
     for key, variables in environments.items():
@@ -94,12 +99,14 @@ def _environments(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _startup(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Only static Pods have a startup probe, whose length this is."""
     if "startup_timeout" in spec.spec.model_fields_set and spec.spec.runtime is Runtime.SYSTEMD:
         why = "with the systemd runtime, units wait for their programs without limit"
         yield no_effect(("spec", "startupTimeout"), why, ("spec", "runtime"))
 
 
 def _components(spec: ClusterSpec) -> Iterable[tuple[str, Component]]:
+    """The components that take extra volumes and variables, by their key in the spec."""
     return (
         ("apiServer", spec.spec.api_server),
         ("controllerManager", spec.spec.controller_manager),
@@ -108,6 +115,7 @@ def _components(spec: ClusterSpec) -> Iterable[tuple[str, Component]]:
 
 
 def _encryption(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Two encryption configurations: the flag would win, and the other's key would never be used."""
     flag = last(spec.spec.api_server.extra_args, "encryption-provider-config")
     if spec.spec.encryption is not None and flag is not None:
         yield SpecFinding(
@@ -117,6 +125,7 @@ def _encryption(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _signers(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Files of a single signer and the common ones exclude one another, or no controller starts."""
     # cmd/kube-controller-manager/app/certificates.go: it starts no controller at all then.
     given = spec.spec.controller_manager.extra_args
     whole = {f"cluster-signing-{kind}-file": spec.signs_on_nodes for kind in ("cert", "key")}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# How long a pipe may stay without a writer.
 _PATIENCE = 1_000  # milliseconds
 _KEPT_BY_KUBEADM: Final = (
     "kubectl -n kube-system get configmap kubeadm-config -o jsonpath='{.data.ClusterConfiguration}'"
@@ -76,6 +77,7 @@ def _content(path: Path) -> bytes:
         OSError: It cannot be read; a named pipe also where nobody opens its other end.
         ValueError: This is no file name.
     """
+    # O_NONBLOCK: opening a FIFO must not wait for a writer that never comes.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
@@ -88,7 +90,11 @@ def _content(path: Path) -> bytes:
 
 
 def _await_writer(pipe: int) -> None:
-    """Let a shell's `<(…)` take its time, but do not wait for a writer that never comes."""
+    """Let a shell's `<(…)` take its time, but do not wait for a writer that never comes.
+
+    Raises:
+        OSError: Nobody has the pipe open for writing.
+    """
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     if poll.poll(_PATIENCE):
@@ -129,6 +135,7 @@ def load_text(
     problems.extend(built.problems)
     if built.spec is not None:
         for finding in findings(built.spec, kinds):
+            # What such a finding is about was left out or made up: its own problem is told already.
             if built.tree.concerns_void(finding):
                 continue
             place = built.tree.place(finding.at, on_key=finding.on_key)
@@ -151,15 +158,21 @@ def load_text(
 
 
 def _dialect(documents: list[YAMLNode]) -> Dialect:
+    """Which format a file has, by the groups of its documents' `apiVersion`."""
     versions = [version.value for document in documents if (version := child(document, "apiVersion"))]
     groups = [str(version).partition("/")[0] for version in versions]
+    # After a document of our own, one of kubeadm's is a second document, and told as such.
     if KUBEADM_GROUP in groups and groups[0] != API_VERSION.partition("/")[0]:
         return Dialect.KUBEADM
     return Dialect.PKIGEN
 
 
 def _own(documents: list[YAMLNode], file: str) -> SpecSource:
-    """The one document of pkigen's own format."""
+    """The one document of pkigen's own format.
+
+    Raises:
+        SpecError: It is of another format.
+    """
     root = documents[0]
     problems = [
         extra.problem("a second document begins here: one file describes one cluster", file=file, path="")

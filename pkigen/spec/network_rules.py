@@ -26,6 +26,7 @@ _API_PORTS: Final = frozenset({443, 6443, 8443})
 
 
 def _subnet_families(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Two subnets are of two families, and Services have Pods of their family."""
     networking = spec.spec.networking
     for key, subnets in (
         ("serviceSubnets", networking.service_subnets),
@@ -48,6 +49,7 @@ def _subnet_families(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _service_subnet_sizes(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """What kubeadm and the API server accept as a Service subnet."""
     # K/apis/kubeadm/validation/validation.go, ValidateIPNetFromString and ValidateServiceSubnetSize
     for index, subnet in enumerate(spec.spec.networking.service_subnets):
         at: Location = ("spec", "networking", "serviceSubnets", index)
@@ -62,6 +64,7 @@ def _service_subnet_sizes(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _pod_subnet_sizes(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """What kubeadm accepts as a Pod subnet, and what the controller manager can divide."""
     # K/apis/kubeadm/validation/validation.go, ValidatePodSubnetNodeMask
     arguments = spec.spec.controller_manager.extra_args
     allocates = last(arguments, "allocate-node-cidrs")
@@ -110,6 +113,7 @@ def _node_mask_flag(spec: ClusterSpec, subnet: IPNetwork) -> int | None:
 
 
 def _special_ranges(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Ranges that no Service, Pod or API server can be reached at."""
     # pkg/apis/core/validation/validation.go, ValidateEndpointIP: what no Endpoints or EndpointSlice may hold
     networking = spec.spec.networking
     places: list[tuple[Location, IPAddress | IPNetwork, str]] = [
@@ -139,6 +143,7 @@ def _special_ranges(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _overlaps(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Pods and Services have addresses of their own."""
     for index, pods in enumerate(spec.spec.networking.pod_subnets):
         for place, service in enumerate(spec.spec.networking.service_subnets):
             if _overlap(pods, service):
@@ -150,12 +155,14 @@ def _overlaps(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _overlap(one: IPNetwork, other: IPNetwork) -> bool:
+    """Whether two networks share an address; those of two families never do."""
     if isinstance(one, IPv4Network):
         return isinstance(other, IPv4Network) and one.overlaps(other)
     return not isinstance(other, IPv4Network) and one.overlaps(other)
 
 
 def _hosts_within_subnets(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """No host has an address that the cluster gives out itself."""
     hosts: list[tuple[Location, IPAddress | str]] = [
         ((*NODES, node, "addresses", index), address) for node, index, address in node_addresses(spec)
     ]
@@ -177,6 +184,7 @@ def _hosts_within_subnets(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _control_plane_endpoint(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """An endpoint for several API servers, written so that its port is one."""
     endpoint = spec.spec.control_plane_endpoint
     at: Location = ("spec", "controlPlaneEndpoint")
     if endpoint is None:
@@ -212,6 +220,7 @@ def _with_port(address: str, port: str) -> str:
 
 
 def _advertise_families(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """The API server's own address is of the first Service subnet's family, or it does not start."""
     # cmd/kube-apiserver/app/options/validation.go, validatePublicIPServiceClusterIPRangeIPFamilies; kubeadm
     # lets it pass, and with --endpoint-reconciler-type=none it is allowed.
     if last(spec.spec.api_server.extra_args, "endpoint-reconciler-type") is not None:

@@ -38,6 +38,7 @@ _ETCD_PORTS: Final = {2379: "etcd's clients", 2380: "etcd's peers", 2381: "etcd'
 
 
 def _node_names(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Every node has a name of its own."""
     first: dict[str, int] = {}
     for index, node in enumerate(spec.spec.nodes):
         before = first.setdefault(node.name, index)
@@ -49,6 +50,7 @@ def _node_names(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _unique_addresses(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """No address is given twice, be it to one node."""
     first: dict[IPAddress, tuple[int, int]] = {}
     for node, index, address in node_addresses(spec):
         before = first.setdefault(address, (node, index))
@@ -60,6 +62,7 @@ def _unique_addresses(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _addresses(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Nodes that others dial have an address."""
     members = {node.name for node in spec.etcd_members}
     for index, node in enumerate(spec.spec.nodes):
         at: Location = (*NODES, index, "addresses")
@@ -79,6 +82,7 @@ def _addresses(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _node_roles(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """There is a control plane, and no role or name twice; roles and ports fit together."""
     if not spec.control_plane:
         yield SpecFinding(
             at=NODES, message="no node has the role control-plane: give it to at least one", given=(ROLES,)
@@ -101,6 +105,7 @@ def _node_roles(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _etcd_members(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """A quorum is more than half, so an even number of members adds nothing."""
     members = len(spec.etcd_members)
     if members and members % 2 == 0:
         yield warning(
@@ -113,6 +118,7 @@ def _etcd_members(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _ports(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """The API server's port is no other component's on the same host."""
     members = {node.name for node in spec.etcd_members}
     for index, node in enumerate(spec.spec.nodes):
         if not node.has(Role.CONTROL_PLANE):

@@ -54,8 +54,10 @@ def is_reserved_group(name: str) -> bool:
 
 
 def _user_names(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """No two users have the same file."""
     first: dict[str, int] = {}
     for index, user in enumerate(spec.spec.users):
+        # In lower case: some file systems do not tell `Dev` from `dev`.
         before = first.setdefault(user.stem.lower(), index)
         if before != index:
             other = spec.spec.users[before].stem
@@ -78,6 +80,7 @@ def _user_names(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _service_accounts(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """What only service accounts have, and what they need for a token."""
     for index, user in enumerate(spec.spec.users):
         at: Location = ("spec", "users", index)
         kind: tuple[Location, ...] = ((*at, "kind"),)
@@ -106,6 +109,7 @@ def _service_accounts(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _system_identities(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Names and groups of Kubernetes' own are asked for on purpose, with a reason."""
     for index, user in enumerate(spec.spec.users):
         yield from _identity(("spec", "users", index), user)
     for index, mapping in enumerate(spec.spec.iam):
@@ -113,6 +117,7 @@ def _system_identities(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _identity(at: Location, user: User | IAMMapping) -> Iterator[SpecFinding]:
+    """What one user or mapping claims, and whether a reason is given for it."""
     claims = list(_claims(user))
     if user.allow_system_identity is None:
         for place, what in claims:
@@ -126,6 +131,7 @@ def _identity(at: Location, user: User | IAMMapping) -> Iterator[SpecFinding]:
 
 
 def _claims(user: User | IAMMapping) -> Iterator[tuple[Location, str]]:
+    """Every reserved name or group that somebody gets, and where it stands."""
     person = isinstance(user, User)
     key, name = ("name", user.name) if isinstance(user, User) else ("username", user.username)
     way_out = (
@@ -140,6 +146,7 @@ def _claims(user: User | IAMMapping) -> Iterator[tuple[Location, str]]:
 
 
 def _namespaced_roles(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Every role is given by exactly one of its ways."""
     for index, user in enumerate(spec.spec.users):
         yield from _roles_of(("spec", "users", index), user)
     for index, mapping in enumerate(spec.spec.iam):
@@ -147,6 +154,7 @@ def _namespaced_roles(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _roles_of(at: Location, user: User | IAMMapping) -> Iterator[SpecFinding]:
+    """The roles and rules of one user or mapping."""
     for number, role in enumerate(user.roles):
         given = _grants(role)
         if len(given) != 1:
@@ -160,11 +168,13 @@ def _roles_of(at: Location, user: User | IAMMapping) -> Iterator[SpecFinding]:
 
 
 def _grants(role: NamespacedRole) -> list[str]:
+    """In which ways a role is given."""
     given = {"clusterRole": role.cluster_role, "role": role.role, "rules": role.rules}
     return [key for key, value in given.items() if value]
 
 
 def _rules(at: Location, rules: Iterable[PolicyRule], *, namespaced: bool) -> Iterator[SpecFinding]:
+    """What the API server would refuse in a rule."""
     # pkg/apis/rbac/validation/validation.go, ValidatePolicyRule
     for index, rule in enumerate(rules):
         here: Location = (*at, index)
@@ -189,6 +199,7 @@ def _rules(at: Location, rules: Iterable[PolicyRule], *, namespaced: bool) -> It
 
 
 def _iam_arns(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """One ARN, one mapping, and all in one partition."""
     first: dict[str, int] = {}
     for index, mapping in enumerate(spec.spec.iam):
         at: Location = ("spec", "iam", index, "arn")
@@ -202,6 +213,7 @@ def _iam_arns(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _iam_usernames(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Variables of `aws-iam-authenticator` only, and no binding of a user name that has any."""
     for index, mapping in enumerate(spec.spec.iam):
         at: Location = ("spec", "iam", index)
         for variable in _VARIABLE.findall(mapping.username):

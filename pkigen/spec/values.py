@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final
 
 from pkigen import layout
+from pkigen.crypto.age_recipient import recipient_fault
 from pkigen.notation import IPAddress, parse_duration
 
 IPNetwork = IPv4Network | IPv6Network
@@ -42,7 +43,6 @@ _IDENTIFIERS: Final = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
 _PRE_RELEASE: Final = rf"(?:-(?!(?:[0-9A-Za-z-]+\.)*0[0-9]+(?:[.+]|\Z)){_IDENTIFIERS})?"
 _VERSION: Final = rf"v?{_NUMBERS}({_PRE_RELEASE}(?:\+{_IDENTIFIERS})?)"
 _PATH: Final = r"(?:/[A-Za-z0-9._@+-]+)+"
-_AGE_RECIPIENT: Final = r"age1[ac-hj-np-z02-9]{58}"
 _FLAG: Final = r"[a-z0-9][a-z0-9_-]*"
 _ENVIRONMENT_NAME: Final = r"[-._A-Za-z][-._A-Za-z0-9]*"
 _UID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -69,6 +69,7 @@ _ENDPOINT_URL: Final = r"https?://([^/?#@\s]+)/?"
 
 
 def _text(value: object, what: str) -> str:
+    """The text of a value; `ValueError` where YAML has read it as something else."""
     if not isinstance(value, str):
         msg = f"must be {what}, in quotes where YAML would read it as something else"
         raise ValueError(msg)  # noqa: TRY004 -- pydantic gathers ValueErrors
@@ -189,8 +190,10 @@ def parse_environment_name(value: str) -> str:
 
 def parse_age_recipient(value: str) -> str:
     """The public half of an age X25519 identity (age-encryption.org/v1)."""
-    if not re.fullmatch(_AGE_RECIPIENT, value):
-        raise ValueError("must be an age recipient (age1…), as `pkigen node identity` prints it on the node")
+    fault = recipient_fault(value)
+    if fault is not None:
+        msg = f"{fault}: `pkigen node identity` prints it on the node"
+        raise ValueError(msg)
     return value
 
 
@@ -225,6 +228,7 @@ def parse_address(value: object) -> IPAddress:
 
 
 def _is_address(text: str) -> bool:
+    """Whether this is an IPv4 address in its usual form."""
     try:
         IPv4Address(text)
     except ValueError:

@@ -15,6 +15,7 @@ _BOOLEANS = {
     "true": True, "True": True, "TRUE": True,
     "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
+# Most words of a spec begin otherwise, and need no pattern at all.
 _NUMBER_STARTS = frozenset("0123456789+-.")
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _BASED_INTEGER = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
@@ -40,6 +41,7 @@ class Disputed:
 Scalar = str | int | float | bool | Disputed | None
 
 _NUMBERS: Final[tuple[tuple[re.Pattern[str], Callable[[str], Scalar]], ...]] = (
+    # First: the patterns below would take it.
     (_LEADING_ZERO, Disputed),
     (_INTEGER, int),
     (_BASED_INTEGER, lambda text: int(text, 0)),

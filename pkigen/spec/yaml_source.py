@@ -29,6 +29,7 @@ _LONGEST_SCALAR: Final = 64 * 1024
 _MOST_VALUES: Final = 250_000  # 5,000 nodes with all their fields written out have half of it
 _DEEPEST: Final = 64
 _TOO_DEEP: Final = f"is nested more than {_DEEPEST} levels deep, which no spec needs"
+# A "billion laughs" file of some hundred bytes would otherwise expand to gigabytes.
 _MOST_ALIASED_VALUES: Final = 10_000
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -70,6 +71,7 @@ def read_documents(data: bytes, *, file: str) -> tuple[list[YAMLNode], list[Prob
 
 
 def _decoded(data: bytes, file: str) -> str:
+    """The text of a file; raises `SpecError` for one that is too large, not UTF-8, or not printable."""
     if len(data) > LARGEST_FILE:
         raise _refused_file(file, f"is larger than {LARGEST_FILE // 2**20} MiB, which no cluster needs")
     for encoding, mark in _OTHER_ENCODINGS.items():
@@ -100,15 +102,18 @@ def _decoded(data: bytes, file: str) -> str:
 
 
 def _place(before: str) -> tuple[int, int]:
+    """Line and column after some text, as readers of YAML 1.1 count lines."""
     lines = _LINE_END.split(before)
     return len(lines), len(lines[-1]) + 1
 
 
 def _problem(file: str, line: int, column: int, message: str) -> Problem:
+    """A problem of the text itself, which is below no key."""
     return Problem(file=file, line=line, column=column, path="", message=message)
 
 
 def _refused_file(file: str, message: str) -> SpecError:
+    """An error about the file as a whole."""
     return SpecError([_problem(file, 1, 1, message)])
 
 
@@ -147,6 +152,7 @@ class _YAMLReader:
         return roots, self.problems
 
     def _take(self, event: yaml.Event) -> None:
+        """Take up one event of the parser."""
         if isinstance(event, yaml.ScalarEvent):
             self._scalar(event)
         elif isinstance(event, yaml.AliasEvent):
@@ -161,13 +167,16 @@ class _YAMLReader:
             self.anchors = {}
 
     def _report(self, node: YAMLNode, message: str) -> None:
+        """Note a problem, and read on."""
         self.problems.append(node.problem(message, file=self.file, path=self._path()))
 
     def _stop(self, node: YAMLNode, message: str) -> _StopReading:
+        """Note a problem, and give what ends the reading."""
         self._report(node, message)
         return _StopReading()
 
     def _path(self) -> str:
+        """The way from the root to what is read now."""
         steps: list[str | int] = []
         for level in self.open:
             if isinstance(level.node, SequenceNode):
@@ -177,11 +186,13 @@ class _YAMLReader:
         return show_path(steps)
 
     def _count(self, node: YAMLNode) -> None:
+        """Count a value; raises `_StopReading` beyond what any cluster needs."""
         self.values += 1
         if self.values > _MOST_VALUES:
             raise self._stop(node, f"has more than {_MOST_VALUES} values, which no cluster needs")
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
+        """A value that is no collection: by the core schema where it is plain, else text."""
         text = event.value
         line, column = _start(event)
         plain = event.implicit[0] and event.tag is None  # the tag "!" means text
@@ -197,6 +208,7 @@ class _YAMLReader:
         self._place_in_parent(node)
 
     def _begin(self, event: yaml.CollectionStartEvent, node: SequenceNode | MappingNode) -> None:
+        """Open a collection; raises `_StopReading` where it would be too deep."""
         self._count(node)
         standard = "map" if isinstance(node, MappingNode) else "seq"
         if event.tag is not None and event.tag not in {"!", _STANDARD_TAGS + standard}:
@@ -204,11 +216,14 @@ class _YAMLReader:
         if len(self.open) >= _DEEPEST:
             raise self._stop(node, _TOO_DEEP)
         if event.anchor is not None:
+            # Known, and not complete: an alias within its own anchor would make a tree without an end.
             self.anchors[event.anchor] = None
         self.open.append(_Open(node, event.anchor))
 
     def _end(self) -> None:
+        """Close the innermost collection."""
         done = self.open.pop()
+        # At the end, when all of its own keys are known: those count more than merged ones.
         for source in done.merged:
             _add_missing(source, done.node)
         if done.anchor is not None and self.anchors.get(done.anchor) is None:
@@ -216,6 +231,7 @@ class _YAMLReader:
         self._place_in_parent(done.node)
 
     def _alias(self, event: yaml.AliasEvent) -> None:
+        """What an anchor stands for, in the place of its alias; bounded in size and depth."""
         here = ScalarNode(*_start(event), None)
         self._count(here)
         name = event.anchor or ""
@@ -226,14 +242,17 @@ class _YAMLReader:
             raise self._stop(
                 here, f"the alias *{name[:60]} stands within its own anchor: write the value out"
             )
+        # By what it stands for, not by one: the target may be large, and hold aliases itself.
         self.aliased_values += target.size
         if self.aliased_values > _MOST_ALIASED_VALUES:
             raise self._stop(here, f"aliases repeat more than {_MOST_ALIASED_VALUES} values: write them out")
+        # An alias brings the depth of its target along.
         if len(self.open) + target.height > _DEEPEST:
             raise self._stop(here, _TOO_DEEP)
         self._place_in_parent(target)
 
     def _place_in_parent(self, node: YAMLNode) -> None:
+        """Put a finished node where it belongs; it also adds to the size of what it is in."""
         if not self.open:
             self.roots.append(node)
             return
@@ -264,6 +283,7 @@ class _YAMLReader:
         return node
 
     def _entry(self, level: _Open, parent: MappingNode, node: YAMLNode) -> None:
+        """Complete an entry of a mapping, or note what its merge key brings."""
         if level.key is not None and level.key.plain and level.key.text == _MERGE_KEY:
             level.merged = self._mappings_to_merge(node)
         elif level.key is not None:
@@ -273,6 +293,7 @@ class _YAMLReader:
         level.awaits_value = False
 
     def _mappings_to_merge(self, node: YAMLNode) -> list[MappingNode]:
+        """The mappings of a merge key, the first of which counts most (yaml.org/type/merge.html)."""
         given = node.items if isinstance(node, SequenceNode) else [node]
         mappings = [each for each in given if isinstance(each, MappingNode)]
         if len(mappings) < len(given):
@@ -300,6 +321,7 @@ def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
 
 
 def _usual_mistake(problem: str, rest: str) -> str | None:
+    """A helpful sentence for what people often get wrong; None where it is none of these."""
     if rest == "\t" or "tab character" in problem:
         return "has a tab where YAML wants spaces: indent with spaces"
     if "maximum nesting" in problem:  # libyaml's own limit, where it looks ahead in a line
@@ -312,6 +334,7 @@ def _usual_mistake(problem: str, rest: str) -> str | None:
 
 
 def _context(error: yaml.YAMLError) -> str:
+    """What the parser was reading when it stumbled, and where that began."""
     context, begun = getattr(error, "context", None), getattr(error, "context_mark", None)
     if not context or not begun:
         return context or ""
@@ -319,10 +342,12 @@ def _context(error: yaml.YAMLError) -> str:
 
 
 def _start(event: yaml.Event) -> tuple[int, int]:
+    """Line and column at which an event begins."""
     mark = event.start_mark
     return (mark.line + 1, mark.column + 1) if mark else (0, 0)
 
 
 def _refused_tag(tag: str) -> str:
+    """A sentence about a tag, which could make a value of any type."""
     shown = "!!" + tag.removeprefix(_STANDARD_TAGS) if tag.startswith(_STANDARD_TAGS) else tag
     return f"the tag {shown[:60]} is not understood: remove it"

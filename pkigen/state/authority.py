@@ -149,6 +149,7 @@ def _indistinct(one: x509.Certificate, other: x509.Certificate) -> str | None:
 
 
 def _key_identifier(certificate: x509.Certificate) -> bytes | None:
+    """The SKI that leaves name their issuer by; None where the CA has none."""
     identifier = extension_of(certificate, x509.SubjectKeyIdentifier)
     return None if identifier is None else identifier.value.digest
 
@@ -163,11 +164,13 @@ def _load_generation(
     """
     location = ca_location(ca, slot)
     observed = observe_certificate(reader, location)
+    # What is here can be taken from here, whatever the spec says of it.
     if keys is CAKeys.OFFLINE and _is_there(observed.key_fault):
         raise AuthorityError(
             f"{location.key} exists, but the spec keeps the CA keys at the offline authority",
             hint="move it there; for CA keys at the site, set caKeys: site",
         )
+    # Asked after the key's place: a key that must not be here is told of even where nothing else is.
     if observed.certificate is None:
         _require_nothing(observed, location)
         return None
@@ -179,7 +182,7 @@ def _load_generation(
     if fault is not None:
         raise AuthorityError(
             f"{location.certificate} is unfit as the {ca.certificate_name} CA: {fault}",
-            hint=_way_out(ca, chain, now),
+            hint=_way_out(ca, chain, now, keys),
         )
     key_fault = observed.key_fault
     if key_fault is not None and keys is CAKeys.SITE:
@@ -191,14 +194,15 @@ def _load_generation(
     return chain
 
 
-def _way_out(ca: CA, chain: tuple[x509.Certificate, ...], now: datetime) -> str:
+def _way_out(ca: CA, chain: tuple[x509.Certificate, ...], now: datetime, keys: CAKeys) -> str:
     """What to do about an unfit CA. Its files stay: whoever trusts it would not trust a new one."""
     clock = f"this machine's clock says {timestamp(now)}: set it if that is wrong"
     if any(now >= each.not_valid_after_utc for each in chain):
-        return f"`pkigen rescue` renews an expired CA with the key that it has; {clock}"
+        return f"{_renewal(ca, chain, keys)}; {clock}"
     if unfit_in_time(chain, now) is not None:
         return f"{clock}; if it is right, ask whoever issued the CA"
     roots = [each for each in chain if is_self_issued(each)]
+    # People who rotate by hand put both roots into one file, as a trust bundle has them.
     if len(roots) > 1:
         current, previous = (ca_location(ca, slot).certificate for slot in (Slot.CURRENT, Slot.PREVIOUS))
         return (
@@ -206,6 +210,17 @@ def _way_out(ca: CA, chain: tuple[x509.Certificate, ...], now: datetime) -> str:
             f"{previous}, and its key beside it, as long as it is trusted (a rotation under way)"
         )
     return "provide a CA that is fit"
+
+
+def _renewal(ca: CA, chain: tuple[x509.Certificate, ...], keys: CAKeys) -> str:
+    """Who renews what has expired of a CA and its chain."""
+    if len(chain) == 1 and is_self_issued(chain[0]) and keys is CAKeys.SITE:
+        return "`pkigen rescue` renews an expired CA with the key that it has"
+    return (
+        "only whoever issued what has expired can renew it, for the same key: put it into "
+        f"{ca_location(ca).certificate} then; an offline authority is asked with "
+        f"`pkigen authority request {ca_id(ca)}`"
+    )
 
 
 def _is_there(fault: Fault | None) -> bool:
@@ -245,6 +260,7 @@ def observe_rotations(reader: Reader) -> Rotations:
         paths = {slot: ca_location(ca, slot).certificate for slot in Slot}
         phases[ca_id(ca)] = _phase(reader, paths)
         next_names[ca_id(ca)] = _next_name(reader, ca)
+    # The private key decides: the public half is made from it, and may lag behind.
     phases[SA] = _phase(reader, {slot: sa_path(slot, layout.SA_PRIVATE_KEY) for slot in Slot})
     phases[ENCRYPTION_KEY] = _phase(reader, {slot: encryption_key_path(slot) for slot in Slot})
     return Rotations(
@@ -259,6 +275,7 @@ def _phase(reader: Reader, paths: Mapping[Slot, str]) -> Phase:
     def present(slot: Slot) -> bool:
         return not isinstance(observe_file(reader, paths[slot]), Fault)
 
+    # One transaction moves both generations, so no mixture of them is ever on the disk.
     if present(Slot.PREVIOUS):
         return Phase.PROMOTED
     return Phase.PREPARED if present(Slot.NEXT) else Phase.STABLE
@@ -322,6 +339,7 @@ def load_all(
     Raises:
         AuthorityError: One of them is half there or unfit, or two of them share a key.
     """
+    # All before any is used: a half of one CA stops the run before another signs anything.
     loaded = {
         ca: certificates_of(
             reader, inventory, ca, now=_while_valid(reader, ca, now) if ca in revived else now
@@ -365,6 +383,7 @@ def look_at_all(
             present[ca] = certificates
     fault = shared_key(present)
     if fault is not None:
+        # Reported with one of the two, and never in place of a fault of its own.
         faults.setdefault(next(iter(present)), fault)
     return present, faults
 
@@ -379,6 +398,7 @@ def shared_key(authorities: Mapping[CA, CACertificates]) -> str | None:
     for ca, certificate in (
         (ca, anchor) for ca, certificates in authorities.items() for anchor in certificates.anchors
     ):
+        # By public key, not by certificate: a CA that was cross-signed or renewed is still the same one.
         other = seen.setdefault(public_der(certificate.public_key()), ca)
         if other is not ca:
             return (

@@ -59,8 +59,10 @@ Identities = dict[str, str]
 """The public identity of every key of an authority, by the file that holds it, sorted."""
 
 UNREADABLE = "unreadable"
+# Part of every digest of a secret, so that it equals no digest made of it for another purpose.
 _SECRET_CONTEXT = b"pkigen authority record 1\0"
 _CHAIN = " (chain)"
+# `sha256:` and sixteen digits.
 _SHOWN = 23
 
 
@@ -126,6 +128,7 @@ class AuthorityComparison:
     @property
     def is_lost(self) -> bool:
         """Whether nothing is left of an authority that is recorded."""
+        # A ledger that is gone by itself is an alarm, and no lost authority.
         keys = [change for change in self.alarms if change.path != layout.LEDGER_FILE]
         return self.is_empty and bool(keys)
 
@@ -147,6 +150,7 @@ def _ca_identities(reader: Reader, location: KeyPairFiles) -> Iterator[tuple[str
     observed = observe_certificate(reader, location)
     if observed.certificate is not None:
         yield path, _spki(public_der(observed.certificate.public_key()))
+        # Recorded apart, so that a CA whose chain changes is told from one that was replaced.
         if observed.chain:
             above = (_spki(public_der(link.public_key())) for link in observed.chain)
             yield path + _CHAIN, " ".join(above)
@@ -155,6 +159,7 @@ def _ca_identities(reader: Reader, location: KeyPairFiles) -> Iterator[tuple[str
 
 
 def _sa_identity(reader: Reader, slot: Slot) -> Iterator[tuple[str, str]]:
+    """The service account key by its public half; unreadable where something is there that is no key."""
     path = sa_path(slot, layout.SA_PRIVATE_KEY)
     observed = observe_key_pair(reader, path, sa_path(slot, layout.SA_PUBLIC_KEY))
     if observed.private is not None:
@@ -174,11 +179,13 @@ def _secret_identity(reader: Reader, path: str) -> Iterator[tuple[str, str]]:
     if is_sealed(found.data) and sealed is None:
         yield path, UNREADABLE
         return
+    # Of the content, not of the file: encrypting the authority changes nobody's identity.
     content = sealed.sha256 if sealed is not None else hashlib.sha256(found.data).digest()
     yield path, f"hmac-sha256:{hmac.digest(_SECRET_CONTEXT, content, hashlib.sha256).hex()}"
 
 
 def _bundle_key_identity(reader: Reader) -> Iterator[tuple[str, str]]:
+    """The key that signs bundles, by its public half; unreadable where it is no such key."""
     found = read_file(reader, BUNDLE_KEY_PATH)
     if isinstance(found, Fault):
         if _is_there(found):
@@ -189,6 +196,7 @@ def _bundle_key_identity(reader: Reader) -> Iterator[tuple[str, str]]:
 
 
 def _bundle_public(reader: Reader, data: bytes) -> bytes | None:
+    """The public half of the bundle key, sealed or not; None where it is not one."""
     if is_sealed(data):
         sealed = sealed_key(reader, data)
         return sealed.public if sealed is not None else None
@@ -258,6 +266,7 @@ def compare_authority(reader: Reader) -> AuthorityComparison:
     for witness in _witnesses(lock, ledger, history):
         seen = witness.known_of(found)
         for change in compare(witness.recorded, seen, earlier=earlier, witness=witness.name):
+            # The ledger speaks first: it never leaves this directory, and the lock file is in Git.
             changes.setdefault(change.path, change)
     gap = _ledger_change(ledger, lock)
     return AuthorityComparison(
@@ -272,6 +281,7 @@ def _earlier(history: tuple[Identities, ...]) -> dict[str, set[str]]:
     earlier: dict[str, set[str]] = {}
     for identities in history:
         for path, identity in identities.items():
+            # Every one of them, not only the last: a backup may be from before several changes.
             earlier.setdefault(path, set()).add(identity)
     return earlier
 
@@ -293,6 +303,7 @@ def compare(
     """
     for path in sorted(recorded.keys() | found.keys()):
         before, now = recorded.get(path), found.get(path)
+        # A chain that nothing records takes no other's place.
         if before == now or (before is None and path.endswith(_CHAIN)):
             continue
         difference = _difference(before, now, earlier.get(path, set()))
@@ -300,6 +311,8 @@ def compare(
 
 
 def _difference(before: str | None, now: str | None, earlier: set[str]) -> AuthorityDifference:
+    """What happened to one key that is not as recorded."""
+    # A file that is there and not to be read counts as another key (`UNREADABLE`), not as missing.
     if now is None:
         return AuthorityDifference.MISSING
     if before is None:
@@ -326,6 +339,7 @@ def _witnesses(lock: Lock | None, ledger: bytes, history: tuple[Identities, ...]
         yield _Witness(name="the ledger", recorded=history[-1])
     if lock is None:
         return
+    # A lock file that was restored alone, or checked out from Git, is older than the ledger and knows less.
     is_older = head_of(ledger) != lock.ledger and _reaches(ledger, lock.ledger)
     if lock.authority is not None and not (history and is_older):
         yield _Witness(name=layout.LOCK_FILE, recorded=lock.authority)
@@ -345,7 +359,7 @@ def _reaches(ledger: bytes, head: Head) -> bool:
 
 
 def _ledger_change(ledger: bytes, lock: Lock | None) -> AuthorityChange | None:
-    """A ledger that is not the one whose end the lock file knows, nor one that goes on from there."""
+    """How the ledger is not the one that the lock file knows; None where it is, or goes on from it."""
     if lock is None or _reaches(ledger, lock.ledger):
         return None
     there = head_of(ledger)
@@ -354,6 +368,8 @@ def _ledger_change(ledger: bytes, lock: Lock | None) -> AuthorityChange | None:
     )
     return AuthorityChange(
         path=layout.LEDGER_FILE,
+        # Fewer lines than the lock file knows is a restored backup; as many or more, but
+        # other ones, is another ledger.
         difference=difference if ledger else AuthorityDifference.MISSING,
         recorded=_head_text(lock.ledger),
         found=_head_text(there) if ledger else None,
@@ -366,6 +382,7 @@ def _head_text(head: Head) -> str:
 
 
 def _ledger(reader: Reader) -> bytes:
+    """The ledger's bytes; an unreadable one counts as none, which the lock file then tells of."""
     try:
         return read_ledger(reader)
     except UnreadableError:

@@ -62,6 +62,7 @@ def reseal(
         for path in paths:
             content = old.open(path, _read(store, path))
             kept = new.close(path, content)
+            # Opened again before anything is replaced: no backup is left from which it could be restored.
             if new.open(path, kept) != content:
                 raise AuthorityError(f"{path} could not be opened again: nothing was changed")
             transaction.stage(path, mode=layout.KEY_MODE, content=kept, backup=False)
@@ -69,6 +70,8 @@ def reseal(
         files = new.files(present)
         for path, data in files.items():
             transaction.stage(path, mode=layout.SECRET_MODE, content=data, backup=False)
+        # What is left over from the old vault: an identity without a record
+        # would be taken for a damaged vault.
         for path in {IDENTITY_PATH, RECORD_PATH} - files.keys():
             if not isinstance(read_file(store, path, limit=LARGEST_RECORD), Fault):
                 transaction.remove(path)
@@ -76,13 +79,15 @@ def reseal(
         update = ledger_update(store, entry, now=now)
         if update is None:
             raise AuthorityError(f"there is no readable {layout.LOCK_FILE}", hint="`pkigen apply` first")
+        # In the same transaction: keys that are sealed otherwise, and a ledger
+        # that does not say so, never meet.
         update.stage(transaction, lock_in_backup=False)
         transaction.commit()
     return paths
 
 
 def _require_no_waiting_key(what: Resealing, inventory: Inventory, store: Store) -> None:
-    """The pending key of a CA is unencrypted until the offline authority's answer is accepted."""
+    """Refuse while a CA's key waits for its answer: it is unencrypted until that is accepted."""
     waits = not isinstance(read_file(store, layout.PENDING_REQUEST, limit=1 << 30), Fault)
     if waits and what is not Resealing.DECRYPT and inventory.ca_keys is CAKeys.SITE:
         raise AuthorityError(
@@ -107,11 +112,13 @@ def open_in_backups(store: Store) -> tuple[str, ...]:
 
 
 def _is_private(path: str) -> bool:
+    """Whether a path in a backup is a private key of the authority, or a CA's on a node."""
     top, _, rest = path.partition("/")
     return rest.endswith(".key") if top == layout.AUTHORITY else rest.endswith("ca.key")
 
 
 def _read(store: Store, path: str) -> bytes:
+    """A private file's bytes; raises `AuthorityError` where there are none."""
     found = read_file(store, path)
     if isinstance(found, Fault):
         raise AuthorityError(f"{found.path} {found.message}", hint="`pkigen plan` shows what is to be done")

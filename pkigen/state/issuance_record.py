@@ -59,9 +59,11 @@ def ledger_update(
     if known is None:
         return None
     existing = read_ledger(store)
+    # Before the new line, which would otherwise give a ledger that was cut off a good end again.
     gap = mismatch(existing, known.ledger)
     lock = store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
     entries = [*([gap] if gap else []), entry]
+    # The lock's digest leaves out where the ledger ends, or neither could be written before the other.
     if authority is not None:
         lock = with_authority(lock, authority)
         entries.append(recorded_entry(lock_digest(lock), authority))
@@ -78,22 +80,27 @@ def require_written(reader: Reader, *, root: Path) -> None:
     Raises:
         AuthorityError: It was changed since, or the ledger cannot vouch for it.
     """
-    known, ledger = read_lock(reader), read_ledger(reader)
-    digest = recorded_lock(ledger)
-    data = reader.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
-    fault = None
-    if digest is not None and digest != lock_digest(data):
-        fault = "it is not what was written last"
-    elif known is not None and not ledger:
-        fault = "there is no ledger"
-    elif next(problems(ledger, head=known.ledger if known is not None else None), None) is not None:
-        fault = "the ledger itself was changed"
+    fault = unconfirmed(reader)
     if fault is not None:
         raise AuthorityError(
             f"the ledger does not confirm {root / layout.LOCK_FILE}: {fault}",
             hint=f"nothing is issued from it: give the spec's file instead; `pkigen apply SPEC -C {root}` "
             f"writes {layout.LOCK_FILE} again",
         )
+
+
+def unconfirmed(reader: Reader) -> str | None:
+    """Why the ledger does not confirm that `pki.lock` is as pkigen wrote it last; None where it does."""
+    known, ledger = read_lock(reader), read_ledger(reader)
+    digest = recorded_lock(ledger)
+    data = reader.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
+    if digest is not None and digest != lock_digest(data):
+        return "it is not what was written last"
+    if known is not None and not ledger:
+        return "there is no ledger"
+    if next(problems(ledger, head=known.ledger if known is not None else None), None) is not None:
+        return "the ledger itself was changed"
+    return None
 
 
 def record(
@@ -120,7 +127,9 @@ def record(
     """
     contents = {path: data for path, (_, data) in (files or {}).items()}
     hidden = frozenset(removes)
+    # Most records change no key, and looking at all of them costs more than the line.
     changed = any(path.startswith(f"{layout.AUTHORITY}/") for path in (*contents, *hidden))
+    # As it will be: the record must be true in the same instant as the change.
     authority = observe_authority(ChangedView(store, contents, hidden)) if changed else None
     update = ledger_update(store, entry, now=now, authority=authority)
     if update is None:
@@ -133,5 +142,6 @@ def record(
             transaction.stage(path, mode=mode, content=content)
         for path in hidden:
             transaction.remove(path)
+        # Without files a rollback has nothing to put back, and the ledger never goes back.
         update.stage(transaction, lock_in_backup=bool(files))
         transaction.commit(keep_backups=keep_backups)

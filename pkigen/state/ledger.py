@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pkigen.state.reasons import Reason
 
 _FIRST = "0" * 64
+# In bytes, a few million lines; the ledger is read whole.
 LARGEST_LEDGER = 1 << 30
 _REQUIRED = ("sequence", "previous", "time", "event", "id")
 
@@ -92,6 +93,7 @@ def appended(existing: bytes, entries: Iterable[LedgerEntry], *, now: datetime) 
                 **entry.facts,
                 "pkigen": __version__,
             },
+            # No reader's encoding can change the bytes that the next line's hash is over.
             ensure_ascii=True,
         ).encode()
         previous = hashlib.sha256(line).hexdigest()
@@ -148,6 +150,7 @@ def last_step(ledger: bytes, identifier: str) -> str | None:
 
 def promoted_and_back(ledger: bytes, identifier: str) -> bool:
     """Whether the generation that is prepared now has been promoted before, and was rolled back."""
+    # Rollbacks are passed over: before them stands the step that they took back.
     steps = (entry["step"] for entry in _steps(ledger, identifier))
     return next((step for step in steps if step != "rollback"), None) == "promote"
 
@@ -179,6 +182,7 @@ def recorded_lock(ledger: bytes) -> str | None:
 
 
 def _recorded_keys(entry: dict[str, Any]) -> dict[str, str]:
+    """The keys of one record by path; nothing where the line has none that can be read."""
     keys = entry.get("authority")
     pairs = (str(each).partition("=") for each in (keys if isinstance(keys, list) else ()))
     return {path: identity for path, _, identity in pairs}
@@ -208,15 +212,22 @@ class Approval:
         return LedgerEntry(event=Event.APPROVED, id=self.node, reason=None, facts=facts)
 
 
-def approvals(ledger: bytes) -> dict[str, Approval]:
-    """The last approved request of each node."""
-    found: dict[str, Approval] = {}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approvals:
+    """The approved requests: the last one of each node, and each by its number, which no other may have."""
+
+    last: Mapping[str, Approval]
+    numbered: Mapping[str, Approval]
+
+
+def approvals(ledger: bytes) -> Approvals:
+    """What was approved until now."""
+    found: list[Approval] = []
     for entry in lines_of(ledger, Event.APPROVED):
         with suppress(KeyError):
             facts = {key: str(entry[key]) for key in ("nonce", "created", "signer", "recipient")}
-            node = str(entry["id"])
-            found[node] = Approval(node=node, **facts)
-    return found
+            found.append(Approval(node=str(entry["id"]), **facts))
+    return Approvals(last={each.node: each for each in found}, numbered={each.nonce: each for each in found})
 
 
 def head_of(ledger: bytes) -> Head:
@@ -234,6 +245,7 @@ def head_at(ledger: bytes, entries: int) -> Head:
     position = -1
     for _ in range(entries):
         position = ledger.find(b"\n", position + 1)
+        # Shorter than the lock file says: its present end differs from what is expected there.
         if position < 0:
             return head_of(ledger)
     return head_of(ledger[: position + 1])
@@ -250,6 +262,8 @@ def problems(ledger: bytes, *, head: Head | None = None) -> Iterator[str]:
     lines = ledger.removesuffix(b"\n").split(b"\n") if ledger else []
     if ledger and not ledger.endswith(b"\n"):
         yield f"line {len(lines)}: is cut off"
+    # It goes on from what is there, so that a changed line is told of where it is, and
+    # not again in every line after it.
     for number, line in enumerate(lines, start=1):
         fault = _fault(line, number, previous)
         if fault is not None:
@@ -263,7 +277,7 @@ def problems(ledger: bytes, *, head: Head | None = None) -> Iterator[str]:
 
 
 def mismatch(ledger: bytes, head: Head) -> LedgerEntry | None:
-    """The line that says, for good, that the ledger before it is not the one that `pki.lock` knew."""
+    """The line that says for good that the ledger before it is another than `pki.lock` knew, if it is."""
     found = head_of(ledger)
     if found == head:
         return None
@@ -278,6 +292,7 @@ def mismatch(ledger: bytes, head: Head) -> LedgerEntry | None:
 def mismatches(ledger: bytes) -> Iterator[str]:
     """Every place in a ledger at which lines are known to have been added or taken away before it."""
     for number, line in enumerate(ledger.splitlines(), start=1):
+        # By its text: the line has been written by `appended`, in this one form.
         if b'"event": "mismatch"' in line:
             yield f"line {number} records that the lines before it were not those that pki.lock knew"
 
@@ -291,6 +306,7 @@ def _fault(line: bytes, number: int, previous: str) -> str | None:
     if not isinstance(content, dict) or any(key not in content for key in _REQUIRED):
         return "is not a ledger entry"
     if content["sequence"] != number:
+        # The chain would tell, too; the number says which kind of change it was.
         return f"has sequence {content['sequence']!r}: lines were removed or moved"
     if content["previous"] != previous:
         return "does not follow from the line before it: one of the two was changed"

@@ -17,6 +17,7 @@ from pkigen.crypto.issuance import fingerprint
 from pkigen.crypto.keys import describe, public_der, spki_fingerprint
 from pkigen.crypto.names import sans_of, subject_of
 from pkigen.desired.inventory import EtcdMembership
+from pkigen.desired.overrides import OverrideRecord
 from pkigen.errors import PkigenError
 from pkigen.notation import json_text, timestamp
 from pkigen.state.ledger import EMPTY, Head
@@ -45,6 +46,8 @@ class Lock:
     etcd: EtcdMembership
     keys: dict[str, str]
     """The id of the certificate that each public key (`spki_fingerprint`) belongs to."""
+    templates: OverrideRecord | None
+    """The templates that the files were rendered from, where they are not pkigen's own."""
     authority: dict[str, str] | None
     """The identity of each of the authority's keys, by path; None where an older pkigen has left it out."""
 
@@ -76,6 +79,7 @@ def with_authority(data: bytes, authority: dict[str, str]) -> bytes:
     """A lock file that was read, with other keys of the authority and nothing else changed."""
     content = json.loads(data)
     entries = {}
+    # In the place where `reconcile.lock_builder` puts it: the same state has the same bytes.
     for key, value in content.items():
         entries[key] = value
         if key == "ledger":
@@ -92,6 +96,7 @@ def spec_facts(cluster: ClusterSpec) -> dict[str, Any]:
     """The spec as it was understood, nodes and users by name, without what is default anyway."""
     content: dict[str, Any] = cluster.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     content = {"apiVersion": cluster.api_version, "kind": cluster.kind, **content}
+    # Moving a node within the spec changes nothing, and so must not change the lock file.
     for key in ("nodes", "users"):
         if key in content["spec"]:
             content["spec"][key].sort(key=lambda each: each["name"])
@@ -124,11 +129,20 @@ def lock_digest(data: bytes) -> str:
         ValueError: It is not JSON.
     """
     content = json.loads(data)
+    # The ledger's line holds this digest, and its hash goes into the lock file: with
+    # it, each needs the other first.
     content.pop("ledger", None)
     return hashlib.sha256(json_text(content)).hexdigest()
 
 
+def _templates(content: dict[str, str] | None) -> OverrideRecord | None:
+    if content is None:
+        return None
+    return OverrideRecord(directory=str(content["directory"]), sha256=str(content["sha256"]))
+
+
 def _authority(content: dict[str, str] | None) -> dict[str, str] | None:
+    """The authority's keys as texts, whatever stands there; None is kept apart from none."""
     return None if content is None else {str(path): str(identity) for path, identity in content.items()}
 
 
@@ -140,6 +154,7 @@ def read_lock(reader: Reader) -> Lock | None:
     """
     try:
         content = json.loads(reader.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data)
+        # Where it names none, the whole ledger counts as what has come since.
         ledger = content.get("ledger", {})
         head = Head(entries=int(ledger["entries"]), hash=str(ledger["head"])) if ledger else EMPTY
         lock = Lock(
@@ -157,6 +172,7 @@ def read_lock(reader: Reader) -> Lock | None:
                 str(facts["spki"]): str(identifier)
                 for identifier, facts in content.get("certificates", {}).items()
             },
+            templates=_templates(content.get("templates")),
             authority=_authority(content.get("authority")),
         )
     except (MissingError, UnreadableError):

@@ -23,7 +23,7 @@ from pkigen.desired.generations import (
     sa_path,
 )
 from pkigen.desired.items import DesiredCopy, MaterialKind
-from pkigen.state.observed import sealed_key
+from pkigen.state.observed import is_withheld, sealed_key
 from pkigen.store import MissingError, UnreadableError
 
 if TYPE_CHECKING:
@@ -60,12 +60,13 @@ class Materials:
     def of(self, kind: MaterialKind, ca: CA | None = None, slot: Slot = Slot.CURRENT) -> bytes | None:
         """The bytes of one material; None while the authority does not have it (yet)."""
         key = (kind, ca, slot)
+        # A thousand nodes ask for the same bundle.
         if key not in self._known:
             self._known[key] = self._load(kind, ca, slot)
         return self._known[key]
 
     def for_copy(self, copy: DesiredCopy) -> bytes | None:
-        """What a copy on a node must hold."""
+        """What a copy on a node must hold; None while the authority does not have it."""
         return self.of(copy.material, copy.ca, copy.slot)
 
     def digest_for_copy(self, copy: DesiredCopy) -> bytes | None:
@@ -95,6 +96,8 @@ class Materials:
         slots = rotations.slots(ENCRYPTION_KEY)
         keys = tuple(self.secret(encryption_key_path(slot), ENCRYPTION_KEY_SIZE) for slot in slots)
         present = tuple(key for key in keys if key is not None)
+        # All or nothing: with one key fewer, Secrets would be written that others
+        # cannot read, or not be readable.
         return present if len(present) == len(keys) else None
 
     def encryption_keys_in(self, rotations: Rotations, text: bytes) -> tuple[bytes, ...] | None:
@@ -109,6 +112,7 @@ class Materials:
         for slot in rotations.slots(ENCRYPTION_KEY):
             content = self._read(encryption_key_path(slot))
             sealed = self._sealed(content) if content is not None else None
+            # The digest finds the key in a node's file, without opening the authority.
             word = words.get(sealed.sha256) if sealed is not None else content
             if word is None:
                 return None
@@ -116,10 +120,11 @@ class Materials:
         return tuple(found)
 
     def _sealed(self, content: bytes) -> SealedKey | None:
+        """What is known of a sealed file; None for one that lies open."""
         return sealed_key(self._reader, content) if is_sealed(content) else None
 
     def _load(self, kind: MaterialKind, ca: CA | None, slot: Slot) -> bytes | None:
-        """Nothing of a CA that is still to be made; keys as they lie on the disk, sealed or not."""
+        """The bytes of a material as they lie on the disk, sealed or not; None while its CA is to be made."""
         if ca is not None:
             certificates = self._authority(ca)
             return self._of_ca(kind, ca, certificates) if certificates is not None else None
@@ -130,6 +135,7 @@ class Materials:
                 return self._read(sa_path(slot, layout.SA_PRIVATE_KEY))
 
     def _of_ca(self, kind: MaterialKind, ca: CA, certificates: CACertificates) -> bytes | None:
+        """The trust bundle, the signing certificate or the key of a CA; None while one is not there."""
         match kind:
             case MaterialKind.TRUST_BUNDLE:
                 return certificates.trust_bundle
@@ -139,6 +145,7 @@ class Materials:
                 return self._read(ca_location(ca).key)
 
     def _read(self, path: str) -> bytes | None:
+        """The bytes of a file; None where nothing can be read, for the plan to make it."""
         try:
             return self._reader.read(path).data
         except (MissingError, UnreadableError):
@@ -146,6 +153,8 @@ class Materials:
 
     def _public_half(self, path: str) -> bytes | None:
         """Nodes get the public key that belongs to the private one, whatever `sa.pub` says."""
+        if is_withheld(self._reader, path):
+            return self._read(path.removesuffix(".key") + ".pub")
         private = self._read(path)
         if private is None:
             return None

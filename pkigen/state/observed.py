@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from pkigen.desired.generations import Location
 
+# In bytes; far more than any certificate, key or manifest has.
 _LARGEST_FILE = 1 << 20
 # Chains and trust bundles have a handful.
 _MOST_CERTIFICATES = 16
@@ -43,7 +44,14 @@ _CA_DATA = re.compile(rb"(?m)^    certificate-authority-data: ([A-Za-z0-9+/=]+)$
 _CLIENT_KEY = re.compile(rb"(?m)^    client-key-data: ([A-Za-z0-9+/=]+)$")
 
 _T61_STRING = 20
+# Below it are control characters, which no name has.
 _FIRST_LETTER = 0x20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithheldContent(FileContent):
+    """What stands for a private file where only the public ones are looked at."""
+
 
 KEY_PLACEHOLDER = b"-----PRIVATE KEY WITHHELD-----\n"
 """Stands for the private key where a kubeconfig's bytes are compared."""
@@ -149,13 +157,18 @@ def observe_certificate(reader: Reader, location: Location) -> ObservedCertifica
             certificate_fault = _unreadable(location.certificate, parsed)
         else:
             certificates = parsed
+    # Otherwise its key is elsewhere for good, and none is looked for.
     if not isinstance(location, CertificateFile):
         content = read_file(reader, location.key)
         if isinstance(content, Fault):
             key_fault = content
         else:
             modes.append((location.key, content.mode))
-            identity = _key_identity(reader, content.data)
+            identity = (
+                public_der(certificates[0].public_key())
+                if isinstance(content, WithheldContent) and certificates
+                else _key_identity(reader, content.data)
+            )
             if isinstance(identity, str):
                 key_fault = _unreadable(location.key, identity)
             else:
@@ -173,6 +186,7 @@ def observe_certificate(reader: Reader, location: Location) -> ObservedCertifica
 def observe_presented(reader: Reader, file: str) -> ObservedCertificate:
     """A certificate that is none of the inventory's, by its file: a PEM file or a kubeconfig."""
     content = read_file(reader, file)
+    # By its content: an operator may call the file of a flag what he likes.
     is_kubeconfig = not isinstance(content, Fault) and b"client-certificate-data" in content.data
     return observe_certificate(
         reader, InKubeconfig(kubeconfig=file) if is_kubeconfig else CertificateFile(certificate=file)
@@ -203,7 +217,7 @@ def observe_key_pair(reader: Reader, private_path: str, public_path: str) -> Obs
         private_fault = content
     else:
         modes.append((private_path, content.mode))
-        identity = _key_identity(reader, content.data)
+        identity = b"" if isinstance(content, WithheldContent) else _key_identity(reader, content.data)
         if isinstance(identity, str):
             private_fault = _unreadable(private_path, identity)
         else:
@@ -211,6 +225,7 @@ def observe_key_pair(reader: Reader, private_path: str, public_path: str) -> Obs
     content = read_file(reader, public_path)
     if not isinstance(content, Fault):
         modes.append((public_path, content.mode))
+        # As it is: that it is the right half is seen by comparing it with what the private one gives.
         public = content.data
     return ObservedKeyPair(private=private, public=public, private_fault=private_fault, modes=tuple(modes))
 
@@ -219,6 +234,7 @@ def parse_certificates(data: bytes) -> tuple[x509.Certificate, ...] | str:
     """The certificates of a PEM file in their order, or a sentence saying why there are none."""
     blocks = _PEM_CERTIFICATE.findall(data)
     fault = _unfit_text(data, blocks)
+    # No certificate of a damaged file counts: a bundle that lost one would refuse half of the cluster.
     if fault is not None:
         return fault
     certificates = []
@@ -248,6 +264,7 @@ def _unfit_text(data: bytes, blocks: list[bytes]) -> str | None:
 
 
 def _parsed(block: bytes) -> x509.Certificate | str:
+    """One certificate, of which everything that is asked later can be read; or why not, as a sentence."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pyca's, about names that stricter authorities would not give
@@ -256,13 +273,13 @@ def _parsed(block: bytes) -> x509.Certificate | str:
             _ = certificate.extensions, certificate.subject, certificate.issuer, certificate.public_key()
             _ = certificate.not_valid_after_utc, certificate.not_valid_before_utc
             is_numbered = certificate.serial_number > 0
-    except Exception as error:  # noqa: BLE001 -- the parser raises many kinds; all mean the same here
+    except Exception:  # noqa: BLE001 -- the parser raises many kinds; all mean the same here
         if _has_foreign_letters(block):
             return (
                 "holds a certificate with a T61String that has letters outside of ASCII, which Kubernetes "
                 "reads and pkigen does not: reissue it with UTF8String (`string_mask = utf8only`)"
             )
-        return f"holds a certificate that cannot be read ({type(error).__name__})"
+        return "holds a certificate that cannot be read"
     if not is_numbered:
         return "holds a certificate whose serial number is not positive (RFC 5280 4.1.2.2)"
     return certificate
@@ -321,6 +338,7 @@ def _in_kubeconfig(reader: Reader, path: str) -> ObservedCertificate:
         else:
             public_key = identity
         start, end = key.span(1)
+        # The digest leaves the key out, so that it can be in plans and records that others read.
         masked = content.data[:start] + base64.b64encode(KEY_PLACEHOLDER) + content.data[end:]
         skeleton = hashlib.sha256(masked).digest()
     return ObservedCertificate(
@@ -335,6 +353,7 @@ def _in_kubeconfig(reader: Reader, path: str) -> ObservedCertificate:
 
 
 def _without_certificate(fault: Fault, *, modes: tuple[tuple[str, int], ...]) -> ObservedCertificate:
+    """A kubeconfig from which neither certificate nor key can be had, for the same reason."""
     return ObservedCertificate(
         certificate=None, chain=(), public_key=None, certificate_fault=fault, key_fault=fault, modes=modes
     )
@@ -348,6 +367,11 @@ def read_file(reader: Reader, path: str, *, limit: int = _LARGEST_FILE) -> FileC
         return Fault(path=path, kind=FaultKind.MISSING, message="is missing")
     except UnreadableError as error:
         return _unreadable(path, error.reason)
+
+
+def is_withheld(reader: Reader, path: str) -> bool:
+    """Whether a private file is not looked at."""
+    return isinstance(read_file(reader, path), WithheldContent)
 
 
 def content_at(reader: Reader, path: str) -> bytes | None:
@@ -383,10 +407,12 @@ def _key_identity(reader: Reader, data: bytes) -> bytes | str:
 
 
 def _unreadable(path: str, message: str) -> Fault:
+    """Something is there, and it is of no use."""
     return Fault(path=path, kind=FaultKind.UNREADABLE, message=message)
 
 
 def _public_half(pem: bytes) -> bytes | str:
+    """The SPKI DER of a private key, or why there is none; the reason never quotes it."""
     if not pem.strip():
         return "is empty"
     try:

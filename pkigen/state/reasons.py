@@ -53,6 +53,7 @@ class Anomaly(enum.StrEnum):
     LEDGER_GAP = "ledger-gap"
     BROKEN_EDGE = "broken-edge"
     NOT_JUDGED = "not-judged"
+    TRACKED = "tracked-secret"
 
 
 TIME_REASONS = frozenset({Reason.EXPIRED, Reason.EXPIRES_SOON, Reason.REQUESTED})

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
-from pkigen.crypto.age import RECIPIENT
+from pkigen.crypto.age_recipient import RECIPIENT
 from pkigen.errors import AuthorityError
 from pkigen.notation import json_text
 
@@ -97,10 +97,13 @@ class SealRecord:
         return json_text({**self._content(), "mac": self.mac.hex()})
 
     def _mac(self, identity: Identity) -> bytes:
+        """Keyed with the private half, which nobody has who can only write here."""
+        # The content is sorted and has one form (`decode_record`), so the MAC is over what was read.
         body = json.dumps(self._content()).encode()
         return hmac.digest(identity.text.encode(), _CONTEXT + body, hashlib.sha256)
 
     def _content(self) -> dict[str, Any]:
+        """What the MAC is over."""
         return {
             "apiVersion": "pkigen/v1",
             "kind": "SealedKeys",
@@ -125,10 +128,12 @@ def decode_record(data: bytes) -> SealRecord | None:
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    # Two spellings of one record would be two files with one MAC.
     return record if record.encode() == data else None
 
 
 def _facts(key: SealedKey) -> dict[str, Any]:
+    """One key's entry; what it has not is left out."""
     facts: dict[str, Any] = {"sha256": key.sha256.hex()}
     if key.public is not None:
         facts["public"] = base64.b64encode(key.public).decode()
@@ -138,6 +143,7 @@ def _facts(key: SealedKey) -> dict[str, Any]:
 
 
 def _key(facts: dict[str, Any]) -> SealedKey:
+    """Read an entry; raises `ValueError`, `TypeError` or `KeyError` for one that is damaged."""
     public = facts.get("public")
     size = facts.get("size")
     return SealedKey(
@@ -148,6 +154,7 @@ def _key(facts: dict[str, Any]) -> SealedKey:
 
 
 def _text(value: object, form: re.Pattern[str]) -> str:
+    """A text of the wanted form; raises `ValueError` for anything else."""
     if isinstance(value, str) and form.fullmatch(value):
         return value
     raise ValueError

@@ -79,7 +79,11 @@ class PlainVault:
         return content
 
     def open(self, path: str, data: bytes) -> bytes:
-        """The content itself."""
+        """The content itself.
+
+        Raises:
+            AuthorityError: It is sealed, and nothing is left that opens it.
+        """
         if is_sealed(data):
             raise AuthorityError(
                 f"{path} is sealed, and {IDENTITY_PATH} is missing",
@@ -110,6 +114,8 @@ class SealedVault:
         Args:
             seal: Closes the identity: a passphrase, or the recipient of whoever is to open it.
         """
+        # A key pair between passphrase and keys: new keys are closed without the passphrase, and many are
+        # opened with one run of scrypt.
         identity = Identity.generate()
         record = SealRecord(recipient=identity.recipient.text, keys={})
         return cls(identity, seal.close(f"{identity.text}\n".encode()), record)
@@ -141,6 +147,7 @@ class SealedVault:
         if record.recipient != identity.recipient.text:
             raise AuthorityError(f"{RECORD_PATH} belongs to another {IDENTITY_PATH}")
         _require_nothing_laid_over(reader, record)
+        # The sealed identity is kept as it is: sealing it again would give other bytes with every run.
         return cls(identity, sealed_identity, record)
 
     @property
@@ -155,8 +162,14 @@ class SealedVault:
         return sealed
 
     def open(self, path: str, data: bytes) -> bytes:
-        """The content, once it is found to be what the record says."""
+        """The content, once it is found to be what the record says.
+
+        Raises:
+            AuthorityError: It does not open, or is not what the record says.
+        """
         if not is_sealed(data):
+            # Not sealed yet, such as a CA that the user brought; `unlock` has
+            # refused one in a sealed key's place.
             return data
         try:
             content = self._identity.open(data)
@@ -176,6 +189,7 @@ class SealedVault:
 
     def files(self, present: Collection[str]) -> dict[str, bytes]:
         """The sealed identity, and the record of what there is."""
+        # Entries of files that are gone would vouch for an old key that somebody puts back.
         self._record = self._record.only(present)
         return {IDENTITY_PATH: self._sealed_identity, RECORD_PATH: self.record}
 
@@ -240,6 +254,7 @@ def _private_content(reader: Reader) -> dict[str, bytes]:
 
 
 def _require_record(reader: Reader) -> SealRecord:
+    """Read the record of the seals; raises `AuthorityError` where it is missing or in any other form."""
     found = read_file(reader, RECORD_PATH, limit=LARGEST_RECORD)
     record = None if isinstance(found, Fault) else decode_record(found.data)
     if record is None:
@@ -266,6 +281,7 @@ def sealed_key_of(path: str, content: bytes) -> SealedKey:
         secret = base64.b64decode(content, validate=True)
     except binascii.Error:
         raise AuthorityError(f"{path} is not a secret that pkigen made", hint="it must be base64") from None
+    # By its path: an encryption key has the same size, and any such bytes are an Ed25519 seed.
     is_bundle_key = path == BUNDLE_KEY_PATH and len(secret) == BUNDLE_KEY_SIZE
     public = ed25519_public(secret) if is_bundle_key else None
     return SealedKey(sha256=sha256, public=public, size=len(secret))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.crypto.age import is_sealed
 from pkigen.errors import StoreError
+from pkigen.state.observed import WithheldContent
 from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH
 from pkigen.store import FileContent, MissingError, UnreadableError
 
@@ -69,6 +70,7 @@ class MovedView(View):
         super().__init__(beneath)
         self._tree = beneath
         self._sources = {move.target: move.source for move in moves if move.target is not None}
+        # A source that is also a target is not gone: a promotion moves one generation to where another was.
         self._gone = {move.source for move in moves} - self._sources.keys()
 
     def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
@@ -106,6 +108,36 @@ class ChangedView(View):
         yield from sorted(there | {each for each in self._contents if each.startswith(path)})
 
 
+class PublicView(View):
+    """Shows a directory without its private files, as a checkout of its public ones is.
+
+    Args:
+        beneath: The directory, with or without its private files.
+        withheld: The private files that earlier runs wrote; they count as there, and right.
+        modes: The modes that files must have: Git keeps none.
+    """
+
+    def __init__(self, beneath: Tree, withheld: frozenset[str], modes: Mapping[str, int]) -> None:
+        super().__init__(beneath)
+        self._tree = beneath
+        self._modes = modes
+        self.withheld = withheld
+
+    def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
+        """Read a public file; of a private one, nothing is shown."""
+        if path in self.withheld:
+            return WithheldContent(data=b"", mode=layout.KEY_MODE, size=0, uid=0, gid=0, links=1)
+        if layout.is_private(path):
+            raise _missing(path)
+        content = super().read(path, limit=limit)
+        return replace(content, mode=self._modes.get(path, content.mode))
+
+    def walk(self, path: str = "") -> Iterator[str]:
+        """Every path, the withheld ones among them."""
+        withheld = (each for each in self.withheld if each.startswith(path))
+        yield from sorted({*self._tree.walk(path), *withheld})
+
+
 class StagedView(View):
     """Shows the PKI directory as it will be: what is staged lies over what is there."""
 
@@ -126,6 +158,7 @@ class StagedView(View):
 
     def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
         """Read the file that will stand at `path`."""
+        # First: what is removed may have been staged before.
         if path in self._hidden:
             raise _missing(path)
         if path in self._staged:
@@ -198,8 +231,10 @@ def _group(path: str) -> str:
 
 
 def _missing(path: str) -> MissingError:
+    """What the store says of a missing file, so that no reader has to tell a view from the store."""
     return MissingError(f"{path} is missing")
 
 
 def _in_memory(data: bytes) -> FileContent:
+    """A file that is on no disk yet, with the owner and the strictest mode that it could have."""
     return FileContent(data=data, mode=layout.SECRET_MODE, size=len(data), uid=0, gid=0, links=1)

@@ -285,6 +285,7 @@ def _ids(anchor: Anchor) -> list[str]:
 
 
 def _age(backup_id: str) -> tuple[str, int]:
+    """Sort key of a backup's name: its time, then its number as a number."""
     stamp, _, number = backup_id.partition("-")
     return stamp, int(number or 1)
 

@@ -40,6 +40,7 @@ def stage(anchor: Anchor, staging_fd: int, operations: Iterable[Operation]) -> N
     for operation in operations:
         if isinstance(operation, WriteFile) and operation.beside:
             wanted.setdefault(operation.directory, []).append(operation)
+    # Mostly everything is on one mount, and then nothing is written twice.
     if not wanted:
         return
     fs = anchor.fs

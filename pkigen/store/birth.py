@@ -78,6 +78,7 @@ def _remove(anchor: Anchor) -> None:
             with suppress(FileNotFoundError), ExitStack() as resources:
                 fd, _ = open_directory(fs, anchor.root_fd, (PRIVATE,))
                 resources.callback(fs.close, fd)
+                # Remembered over the rounds: the mark is gone after the first one that takes it.
                 is_new = _take_mark(anchor, fd) or is_new
                 if lstat_or_none(fs, LOCK, fd) is not None:
                     if is_new:
@@ -94,7 +95,7 @@ def _remove(anchor: Anchor) -> None:
 
 
 def _take_mark(anchor: Anchor, private_fd: int) -> bool:
-    """Only one of several that end at the same time takes it, and that one removes the root."""
+    """Whether we have taken the mark: of several that end at once only one does, and removes the root."""
     try:
         anchor.fs.unlink(MARK, private_fd)
     except FileNotFoundError:

@@ -78,6 +78,10 @@ def open_directory(
         dir_fd: The parent.
         parts: The whole path, relative to the root, for the rule and the messages.
         rule: What the directory must satisfy.
+
+    Raises:
+        ObstacleError: Something else stands there, or the rule refuses it.
+        OSError: The system does; `FileNotFoundError` where nothing is there.
     """
     path = "/".join(parts)
     try:
@@ -130,6 +134,7 @@ def require_ours(status: os.stat_result, path: str) -> None:
         )
     mode = stat.S_IMODE(status.st_mode)
     # In a sticky directory of root, such as /tmp, others can add names but not replace ours.
+    # Group counts like everybody: who is in it is not known here.
     if mode & 0o022 and not (status.st_uid == 0 and mode & _STICKY):
         raise ObstacleError(
             path or ".",
@@ -222,6 +227,7 @@ class Descent:
                 _close_to_others(self._fs, fd, status, path)
             except FileNotFoundError:
                 self._push(name, *make_directory(self._fs, parent.fd, path))
+                # Both: the name is in the parent, and the mode is the new directory's own.
                 parent.changed = self._levels[-1].changed = True
         return self._levels[-1]
 

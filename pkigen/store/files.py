@@ -102,6 +102,7 @@ def write_new(
             digest.update(chunk)
             size += len(chunk)
             write_all(fs, fd, chunk)
+        # Otherwise `Transaction._prepare` waits once for all of them.
         if synced is Synced.AT_ONCE:
             fs.fsync(fd)
     return Written(sha256=digest.hexdigest(), size=size)

@@ -136,7 +136,11 @@ class OsFileSystem:
         os.fsync(fd)
 
     def syncfs(self, fd: int) -> None:
-        """The system call `syncfs`, which reports write errors since `fd` was opened (Linux 5.8)."""
+        """The system call `syncfs`, which reports write errors since `fd` was opened (Linux 5.8).
+
+        Raises:
+            OSError: Something was not written.
+        """
         if _libc.syncfs(fd) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))

@@ -136,6 +136,8 @@ def recover(anchor: Anchor) -> Recovery | None:
         backups.empty_trash(anchor)
         if is_committed(anchor):
             record = _read_record(anchor)
+            # All of it before the first rename: what cannot be finished stays
+            # untouched, for a person to decide.
             _verify(anchor, record)
             roll_forward(anchor, record)
             return _recovery(Outcome.FINISHED, record.begun, len(record.operations))
@@ -151,6 +153,8 @@ def roll_forward(anchor: Anchor, record: Record) -> None:
             backups.install(anchor, staging_fd, BACKUP, record.backup)
         synced = Synced.for_changes(len(record.operations))
         with Descent(anchor.fs, anchor.root_fd, synced=synced) as live:
+            # In the order of the tree, in which the record has them: each
+            # directory is opened and synced once.
             for operation in record.operations:
                 _do(anchor, staging_fd, live, operation)
             live.flush()
@@ -178,6 +182,7 @@ def discard(anchor: Anchor) -> Recovery | None:
     try:
         # Nothing in the tree was touched yet, so there is only what was added to take away again.
         names = [entry.name for entry in fs.scan(staging_fd)]
+        # Only for the message: undoing does not need to know whose change it was.
         begun = UNKNOWN
         if _BEGUN in names:
             begun = Begun.decode(_read_own(anchor, staging_fd, _BEGUN, limit=_BEGUN_MAX))
@@ -206,6 +211,7 @@ def _do(anchor: Anchor, staging_fd: int | None, live: Descent, operation: Operat
     *parents, name = operation.path.split("/")
     match operation:
         case WriteFile():
+            # Not `enter`: somebody may have removed an empty directory since the change was prepared.
             level = live.make(tuple(parents))
             _require_replaceable(anchor, level, name, operation.path)
             with beside.staged_in(anchor, staging_fd, level, operation) as source_fd:
@@ -299,7 +305,10 @@ def _require_whole(anchor: Anchor, staging_fd: int, operation: WriteFile) -> Non
 def _holds(
     anchor: Anchor, name: str, dir_fd: int, operation: WriteFile, path: str, *, rule: FileRule = anybodys
 ) -> bool:
-    """By content, too: a file of the same name may be of before the change, or of somebody else."""
+    """Whether a name has the content and mode that an operation writes.
+
+    The name alone says nothing: the file may be of before the change, or of somebody else.
+    """
     try:
         with plain_file(anchor.fs, name, dir_fd, path) as (fd, status):
             rule(status, path)
@@ -314,7 +323,10 @@ def _holds(
 
 
 def _require_made_by_us(status: os.stat_result, path: str) -> None:
-    """What pkigen stages is its user's and has one name; while it waits there, its mode opens nothing."""
+    """Refuse what another user owns, or knows by a second name: what pkigen stages is its user's alone.
+
+    While it waits there, its mode opens nothing to anybody.
+    """
     reason = foreign(status) or (f"has {status.st_nlink} names (hard links)" if status.st_nlink > 1 else "")
     if reason:
         raise ObstacleError(path, f"{reason}, and is part of an unfinished change", hint=_NOT_OURS)

@@ -72,6 +72,7 @@ def directory_mode(parts: Parts) -> int:
 
 
 def _refused(path: str, reason: str) -> UnsafePathError:
+    """The refusal of a path, which is shown without the characters that could mislead."""
     return UnsafePathError(
         f"the path {printable(path) or '(empty)'} {reason}", hint="paths are relative to the PKI directory"
     )

@@ -118,6 +118,7 @@ class Record:
             line = _line(fields)
             digest.update(line)
             yield line
+        # Last, so that a record that was cut off has none.
         yield _line({"paths": len(self.operations), "sha256": digest.hexdigest()})
 
     @classmethod
@@ -173,7 +174,10 @@ def _backup(name: object) -> str | None:
 
 
 def _operation(fields: dict[str, Any]) -> Operation:
-    """Whoever can write the record could name any path: none is taken on trust."""
+    """Read one line; raises for a path or a staged name that no change of ours has.
+
+    Whoever can write the record could name any path: none is taken on trust.
+    """
     path = fields["path"]
     writable_parts(path)
     if fields.get("remove"):

@@ -119,6 +119,7 @@ class Store:
         for _ in range(_ROUNDS):
             with suppress(lock.LockGoneError), explained(root, "", "open"), ExitStack() as resources:
                 anchor = _open_for_writing(fs, root, resources, private, born)
+                # Before the lock and before recovery: nothing at all is done with somebody else's keys.
                 _require_own_authority(anchor)
                 lock_fd = lock.lock_for_writing(anchor)
                 _own(anchor, lock_fd, resources)
@@ -153,6 +154,7 @@ class Store:
         for _ in range(_ROUNDS):
             with suppress(lock.LockGoneError), explained(root, "", "open"), ExitStack() as resources:
                 anchor = _open_for_reading(fs, root, resources, private)
+                # Nobody has written here yet, so there is neither a lock to share nor a change to finish.
                 if not anchor.has_private:
                     return cls(anchor, resources.pop_all())
                 with ExitStack() as shared:
@@ -162,6 +164,8 @@ class Store:
                     if not journal.is_committed(anchor):
                         resources.push(shared.pop_all())
                         return cls(anchor, resources.pop_all())
+                # The shared lock is let go first: two readers that both wait for
+                # the other's could never write.
                 recovered = _finish_for_reading(anchor, resources)
                 return cls(anchor, resources.pop_all(), recovered=recovered)
         raise _always_going(root)
@@ -176,6 +180,7 @@ class Store:
 
     def close(self) -> None:
         """Undo an open transaction, release the lock, and remove a root that was created for nothing."""
+        # The resources last, whatever fails before: the lock is let go in any case.
         with explained(self.root, "", "close"), self._resources:
             self._reading.close()
             if self._transaction is not None:
@@ -336,7 +341,11 @@ def _open_for_reading(fs: FileSystem, root: Path, resources: ExitStack, private:
 
 
 def _open_parent(fs: FileSystem, root: Path, resources: ExitStack) -> tuple[int, str]:
-    """Open the directory that holds the root, through links if need be, and give the root's name there."""
+    """Open the directory that holds the root, through links if need be, and give the root's name there.
+
+    Raises:
+        MissingError: There is no such directory.
+    """
     # Only a real name can be created in its parent, and removed from it.
     place = root if root.name not in {"", ".."} else root.resolve()
     try:
@@ -351,7 +360,11 @@ def _open_parent(fs: FileSystem, root: Path, resources: ExitStack) -> tuple[int,
 
 
 def _open_root(fs: FileSystem, parent_fd: int, name: str, resources: ExitStack) -> int:
-    """Open the root itself, which may not be a link: it could be pointed elsewhere between two commands."""
+    """Open the root itself, which may not be a link: it could be pointed elsewhere between two commands.
+
+    Raises:
+        ObstacleError: It is a link, or no directory.
+    """
     try:
         root_fd = fs.open(name, FLAGS, 0, parent_fd)
     except NotADirectoryError as error:
@@ -408,7 +421,11 @@ def _own(anchor: Anchor, lock_fd: int, resources: ExitStack) -> None:
 
 
 def _finish_for_reading(anchor: Anchor, resources: ExitStack) -> Recovery | None:
-    """A reader must see a decided change whole, so it finishes one; then it shares the lock again."""
+    """A reader must see a decided change whole, so it finishes one; then it shares the lock again.
+
+    Raises:
+        StoreError: It cannot be written from here, or cannot be finished.
+    """
     # A journal that somebody planted in a tree of his own must not make a reader write.
     require_ours(anchor.fs.fstat(anchor.root_fd), "")
     require_ours(anchor.fs.fstat(anchor.private_fd), anchor.private_path)
@@ -436,6 +453,7 @@ def _remove_if_empty(fs: FileSystem, parent_fd: int, name: str) -> None:
 
 
 def _always_going(root: Path) -> UnsafePathError:
+    """What is told after many attempts: another program creates and removes the directory."""
     return UnsafePathError(
         f"{shown(root, '')} is repeatedly created and removed",
         hint="stop the other program that does it",

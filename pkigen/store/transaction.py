@@ -79,6 +79,7 @@ class Transaction:
         """
         parts = self._claim(path)
         with explained(self._anchor.root, path, "write"):
+            # For its refusal only: before the commit it is looked at once more.
             self._existing(parts)
             self._stage(path, mode, (content,), backup=backup)
 
@@ -93,6 +94,7 @@ class Transaction:
             if self._existing(parts) is None:
                 raise _missing(self._anchor, path)
             level = self._live.enter(parts[:-1])
+            # Not fchmod(2): as a new file, a mode is part of the one rename that decides, and of the backup.
             with plain_file(self._anchor.fs, parts[-1], level.fd, path) as (fd, _):
                 self._stage(path, mode, chunks_of(self._anchor.fs, fd), backup=True)
 
@@ -201,6 +203,7 @@ class Transaction:
         return writable_parts(path)
 
     def _require_open(self) -> None:
+        """Refuse operations after the end of the change."""
         if not self._open:
             raise StoreError(f"the change of {self._anchor.root} is over")
 
@@ -222,6 +225,7 @@ class Transaction:
         return self._staging_fd
 
     def _stage(self, path: str, mode: int, chunks: Iterable[bytes], *, backup: bool) -> None:
+        """Write a file into the staging directory, and note what it is to become; refuse odd modes."""
         if mode & ~_MODE_BITS:
             raise UnsafePathError(f"{shown(self._anchor.root, path)} cannot have mode {mode:04o}")
         # A number is never too long for a name, and leads nowhere.
@@ -247,6 +251,7 @@ class Transaction:
         # One wait for all files, before anything relies on them.
         if Synced.for_changes(len(self._operations)) is Synced.TOGETHER:
             anchor.fs.syncfs(staging_fd)
+        # So that consecutive files share their directories, and a file is next to what would be below it.
         operations = sorted(self._operations.values(), key=lambda operation: in_tree_order(operation.path))
         _require_no_file_above(anchor, operations)
         # No rename crosses mounts, not even two of one file system (rename(2), EXDEV).
@@ -271,6 +276,7 @@ class Transaction:
                     _require_writable(anchor, level, parts)
                     apart = anchor.fs.mount(level.fd) != mount
                     checked = level
+                # A removal needs no rename.
                 if apart and isinstance(operation, WriteFile):
                     operations[number] = replace(operation, beside=True)
                 _back_up(backup, operation, status, level)
@@ -325,7 +331,7 @@ def _replaceable(anchor: Anchor, level: Level, parts: Parts) -> os.stat_result |
 
 
 def _require_writable(anchor: Anchor, level: Level, parts: Parts) -> None:
-    """Check before the commit that the renames after it will succeed."""
+    """Refuse a directory in which the renames after the commit would fail."""
     where = "/".join(parts[:-1])
     if not anchor.fs.writable(level.fd):
         raise ObstacleError(where or ".", "is not writable", hint="run as its owner, or change its mode")

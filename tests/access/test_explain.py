@@ -1,16 +1,24 @@
 """`pkigen explain`: credentials, components and files in words."""
 
+# ruff: noqa: E501 -- lines stand here as they are printed
+
 from __future__ import annotations
 
+import base64
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.access.made_requests import plain, request
 from tests.cli.program import NOW
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.access.team_cluster import TeamCluster
 
 
@@ -79,6 +87,18 @@ WHO: dict[str, tuple[str, ...]] = {
     "arn:aws:iam::111122223333:role/Admin": ("user admin:{{SessionName}}, groups admins",),
     "etcd-ca": ("etcd's members and the API servers refuse one another",),
     "sa": ("sa: the key pair", "pkigen rotate sa"),
+    "kubernetes-admin": ("admin.conf: a client certificate", "kubeadm:cluster-admins"),
+    "system:node:worker-1": ("worker-1/kubelet.conf: a client certificate", "the Node authorizer"),
+    "system:masters": ("system:masters: a group of Kubernetes", "glass", "bypasses RBAC"),
+    "system:authenticated": ("everybody whom the API server has authenticated", "system:basic-user"),
+    "system:nodes": ("in this spec: cp-1/kubelet.conf, worker-1/kubelet.conf",),
+    "system:serviceaccounts:web": ("all service accounts of the namespace web",),
+    "kubeadm:cluster-admins": ("ClusterRole cluster-admin",),
+    "platform-team": ("platform-team: a group\n", "in this spec: dev1", "what the cluster binds to it"),
+    "admins": (
+        "admin:{{SessionName}} of arn:aws:iam::111122223333:role/Admin",
+        "ClusterRole view in the whole cluster (addons/iam.yaml)",
+    ),
 }
 
 
@@ -161,7 +181,8 @@ def test_files(place: TeamCluster) -> None:
     own = explained(place, place.tree / "nodes/cp-1/etc/kubernetes/scheduler.conf", "-C", place.tree)
     assert "permissions:  ClusterRole system:kube-scheduler" in own
     etcd = explained(place, place.tree / "nodes/cp-1/etc/kubernetes/pki/etcd/server.crt", "-C", place.tree)
-    assert "this cluster: refuses it" in etcd
+    assert "a certificate for serving and for clients: that of this cluster's cp-1/etcd-server\n" in etcd
+    assert "broken" not in etcd
     asked = explained(place, place.write("a.csr", request(plain("ann"), None)))
     assert "a certificate signing request, CN=ann; key ECDSA-P256" in asked
     token = place.write(
@@ -177,6 +198,152 @@ def test_files(place: TeamCluster) -> None:
     assert "verified by:  what the API server is configured with" in explained(
         place, place.write("token", "opaque")
     )
+
+
+# What a certificate of the tree is, without and with the cluster.
+CERTIFICATES: dict[str, tuple[str, str]] = {
+    "pki/ca.crt": ("a CA certificate\n", "a CA certificate: that of this cluster's ca\n"),
+    "pki/etcd/ca.crt": ("it is never presented itself", "this cluster's etcd-ca\n"),
+    "nodes/cp-1/etc/kubernetes/pki/apiserver.crt": (
+        "a serving certificate\n",
+        "a serving certificate: that of this cluster's cp-1/apiserver\n",
+    ),
+    "nodes/cp-1/etc/kubernetes/pki/apiserver-etcd-client.crt": (
+        "groups:     system:authenticated",
+        "presented to: etcd on cp-1",
+    ),
+    "nodes/cp-1/etc/kubernetes/pki/front-proxy-client.crt": (
+        "user:       front-proxy-client",
+        "presented to: aggregated API servers",
+    ),
+}
+
+
+@pytest.mark.parametrize("file", CERTIFICATES)
+def test_a_certificate_as_what_it_is(place: TeamCluster, file: str) -> None:
+    alone, known = CERTIFICATES[file]
+    for said, expected in (
+        (explained(place, place.tree / file), alone),
+        (explained(place, place.tree / file, place.tree), known),
+    ):
+        assert expected in said
+        assert "broken" not in said
+
+
+def test_a_certificate_of_another_cluster(place: TeamCluster) -> None:
+    other = place.folder / "other"
+    assert place.run("init", place.spec, "-C", other).code == 0
+    for file, expected in (
+        ("pki/ca.crt", "this cluster: it is not ca: the same name, with another key"),
+        (
+            "nodes/cp-1/etc/kubernetes/pki/apiserver.crt",
+            "this cluster: none of its CAs accepts it: a CA of the same name, but with another key",
+        ),
+        (
+            "nodes/cp-1/etc/kubernetes/pki/apiserver-etcd-client.crt",
+            "this cluster: refuses it: no trusted CA has signed it",
+        ),
+    ):
+        assert expected in explained(place, other / file, place.tree)
+
+
+def test_what_was_issued_before(place: TeamCluster) -> None:
+    """Certificates of the cluster's CAs that the tree no longer has, or never had."""
+    pki = place.tree / "nodes/cp-1/etc/kubernetes/pki"
+    kept = {name: (pki / name).read_bytes() for name in ("apiserver-etcd-client.crt", "etcd/server.crt")}
+    assert place.run("renew", "--all", place.spec, "-C", place.tree, "--yes").code == 0
+    etcd = explained(place, place.write("c.crt", kept["apiserver-etcd-client.crt"]), place.tree)
+    assert "presented to: etcd, by --trusted-ca-file" in etcd
+    assert "this cluster: its etcd-ca signed it" in etcd
+    served = explained(place, place.write("s.crt", kept["etcd/server.crt"]), place.tree)
+    assert "its etcd-ca signed it" in served
+
+
+def test_a_request_as_the_cluster_takes_it(place: TeamCluster) -> None:
+    """pkigen's own manifest, DER and base64: what `sign` reads is explained."""
+    pem = request(plain("ann", "dev"))
+    manifest = place.run("csr", "manifest", "--csr", place.write("ann.csr", pem)).out
+    der = x509.load_pem_x509_csr(pem).public_bytes(Encoding.DER)
+    assert "kind: CertificateSigningRequest" in manifest
+    for content in (manifest, der, base64.b64encode(pem), base64.b64encode(der)):
+        said = explained(place, place.write("asked", content))
+        assert "a certificate signing request, O=dev, CN=ann; key ECDSA-P256" in said
+
+
+def entry_of(place: TeamCluster, **changes: str | None) -> Path:
+    """dev1's kubeconfig with other fields in its cluster."""
+    config = yaml.safe_load((place.tree / "users/dev1.conf").read_text())
+    fields = config["clusters"][0]["cluster"]
+    fields |= {name.replace("_", "-"): value for name, value in changes.items()}
+    config["clusters"][0]["cluster"] = {name: value for name, value in fields.items() if value is not None}
+    return place.write("dev1.conf", yaml.safe_dump(config))
+
+
+SERVERS: dict[str, tuple[dict[str, str | None], str]] = {
+    "as it is": ({}, "kubectl accepts its API servers as 10.0.0.11"),
+    "a name that it has": (
+        {"server": "https://kubernetes:443"},
+        "kubectl accepts its API servers as kubernetes",
+    ),
+    "another name": (
+        {"server": "https://api.example.com"},
+        "kubectl refuses its API servers: no certificate has the name api.example.com; add it to spec.apiServer.",
+    ),
+    "another address": ({"server": "https://[::1]:6443"}, "no certificate has the address ::1"),
+    "named otherwise": (
+        {"server": "https://api.example.com", "tls_server_name": "kubernetes"},
+        "kubectl accepts its API servers as kubernetes",
+    ),
+    "no CA": (
+        {"certificate_authority_data": None},
+        "kubectl refuses its API servers: the kubeconfig has no CA",
+    ),
+    "no TLS": ({"server": "http://10.0.0.11:6443"}, "the server's address is not https://"),
+    "a CA that is not there": (
+        {"certificate_authority_data": None, "certificate_authority": "none.crt"},
+        "kubectl refuses its API servers: its CA ",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SERVERS)
+def test_what_kubectl_would_say_to_the_servers(place: TeamCluster, case: str) -> None:
+    changes, expected = SERVERS[case]
+    assert expected in explained(place, entry_of(place, **changes), place.tree)
+
+
+def test_a_kubeconfig_with_the_ca_of_another_cluster(place: TeamCluster) -> None:
+    other = place.folder / "other"
+    assert place.run("init", place.spec, "-C", other).code == 0
+    foreign = base64.b64encode((other / "pki/ca.crt").read_bytes()).decode()
+    said = explained(place, entry_of(place, certificate_authority_data=foreign), place.tree)
+    assert (
+        "kubectl refuses its API servers: a CA of the same name, but with another key, has signed it" in said
+    )
+    assert "this cluster: refuses it: " in explained(place, other / "users/dev1.conf", place.tree)
+
+
+def test_tokens_of_this_cluster_and_of_others(place: TeamCluster) -> None:
+    other = place.folder / "other"
+    assert place.run("init", place.spec, "-C", other).code == 0
+    own = place.run("token", "--service-account", "web/deployer", "-C", place.tree).out.strip()
+    head, _, signature = own.rpartition(".")
+    forged = f"{head}.{signature[:-8]}AAAAAAAA"
+    foreign = place.run("token", "--service-account", "web/deployer", other).out.strip()
+    vault = place.run(
+        "token", "--service-account", "web/deployer", "--audience", "vault", "-C", place.tree
+    ).out
+    for token, expected in (
+        (own, "this cluster: one of its service account keys has signed it"),
+        (forged, "this cluster: refuses it: none of its service account keys has signed it"),
+        (foreign, "this cluster: refuses it: none of its service account keys has signed it"),
+        (vault, "this cluster: refuses it: its API servers are https://kubernetes.default.svc"),
+    ):
+        assert expected in explained(place, place.write("token", token), place.tree)
+    used = explained(place, place.tree / "users/web.deployer.conf", place.tree)
+    assert "this cluster: one of its service account keys has signed it" in used
+    stolen = explained(place, other / "users/web.deployer.conf", place.tree)
+    assert "none of its service account keys has signed it" in stolen
 
 
 def test_files_that_cannot_be_read(place: TeamCluster) -> None:

@@ -1,5 +1,7 @@
 """`pkigen explain` of an error: what it means, and the next step out of it."""
 
+# ruff: noqa: E501 -- messages stand here as programs write them
+
 from __future__ import annotations
 
 import io
@@ -72,6 +74,71 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         "next: connect to 10.0.0.21, worker-1",
         "next: add worker-1.lan to certSANs of its node",
     ),
+    "a name that etcd has and the API server does not": (
+        f"certificate is valid for cp-1, {NAMES}, 10.0.0.11, not localhost",
+        "(`kubectl --tls-server-name`)",
+        (
+            "it is the certificate of cp-1/apiserver\nnext: add localhost to spec.apiServer.certSANs (or certSANs of "
+            "the node), run `pkigen apply`, and copy the node's files, or connect with `kubectl --tls-server-name cp-1`"
+        ),
+    ),
+    "a kubelet behind the API server": (
+        (
+            "Error from server: error dialing backend: tls: failed to verify certificate: x509: certificate is valid for "
+            "worker-1, 10.0.0.21, not worker-1.lan"
+        ),
+        "it is the certificate of a kubelet",
+        "it is the certificate of worker-1/kubelet-serving\nnext: add worker-1.lan to certSANs of its node",
+    ),
+    "a kubelet at its port": (
+        (
+            'Get "https://10.0.0.11:10250/pods": x509: cannot validate certificate for 10.0.0.11 because it '
+            "doesn't contain any IP SANs"
+        ),
+        "it is the certificate of a kubelet",
+        "it is the certificate of cp-1/kubelet-serving\nthe spec gives cp-1/kubelet-serving this name already",
+    ),
+    "a peer of etcd": (
+        (
+            'Get "https://10.0.0.11:2380/members": x509: certificate is valid for localhost, cp-1, 10.0.0.11, '
+            "127.0.0.1, ::1, not etcd-1"
+        ),
+        "it is the certificate of etcd, for its other members",
+        "it is the certificate of cp-1/etcd-peer\nnext: add etcd-1 to spec.etcd.peerCertSANs",
+    ),
+    "a webhook": (
+        "x509: certificate is valid for localhost.localdomain, not metrics-server.kube-system.svc",
+        "next: ",
+        "or a webhook or aggregated API server, whose certificates pkigen does not make",
+    ),
+    "a client that refuses etcd": (
+        'rejected connection from "10.0.0.11:1" (error "remote error: tls: bad certificate", ServerName "")',
+        "a client aborted: it does not trust the CA of this server's certificate",
+        "etcd-ca of this cluster is sha256:",
+    ),
+    "a client that etcd refuses": (
+        f'rejected connection on client endpoint","remote-addr":"10.0.0.11:1","error":"{UNKNOWN}"',
+        "that is --trusted-ca-file of etcd",
+        "etcd-ca of this cluster is sha256:",
+    ),
+    "a server's certificate as a client's": (
+        (
+            'rejected connection from "127.0.0.1:46322" (error "tls: failed to verify client\'s certificate: x509: '
+            'certificate specifies an incompatible key usage", ServerName "")'
+        ),
+        "the certificate that the client presents is not for clients: its extendedKeyUsage lacks clientAuth",
+        "etcd needs both usages in server.crt and peer.crt",
+    ),
+    "a client's certificate as a server's": (
+        'Get "https://10.0.0.21:10250/pods": x509: certificate specifies an incompatible key usage',
+        "the certificate that the server presents is not for servers: its extendedKeyUsage lacks serverAuth",
+        "for kubelet-serving",
+    ),
+    "a kubelet without a certificate": (
+        "Error from server: error dialing backend: remote error: tls: internal error",
+        "`kubectl certificate approve NAME`",
+        "the server has no certificate to present",
+    ),
     "anonymous": (
         ANONYMOUS,
         "no credential reached the API server",
@@ -93,7 +160,39 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         "its file was not applied, or was changed since\nnext: `kubectl apply -f addons/user-dev1.yaml`",
     ),
     "another namespace": (cannot("patch", "deployments", "apps", "prod"), "then bind", "namespace: prod"),
-    "another verb": (cannot("get", "deployments", "apps", "web"), "then bind", "verbs: [get]"),
+    "another verb": (cannot("delete", "deployments", "apps", "web"), "then bind", "verbs: [delete]"),
+    "what view allows everywhere": (
+        cannot("watch", "pods/log", "", "prod"),
+        "then bind",
+        "its file was not applied, or was changed since\nnext: `kubectl apply -f addons/user-dev1.yaml`",
+    ),
+    "what view does not allow": (cannot("get", "secrets", "", "web"), "then bind", "next: add this to dev1"),
+    "what edit allows in a namespace": (
+        cannot("create", "pods/exec", "", "web", user="system:serviceaccount:web:deployer"),
+        "then bind",
+        "next: `kubectl apply -f addons/user-web.deployer.yaml`",
+    ),
+    "what edit allows in another namespace": (
+        cannot("create", "pods/exec", "", "prod", user="system:serviceaccount:web:deployer"),
+        "then bind",
+        "next: add this to web.deployer in spec.users",
+    ),
+    "what only admin allows": (
+        cannot("create", "rolebindings", "rbac.authorization.k8s.io", "web", user="bob"),
+        "then bind",
+        "next: add this to arn:aws:iam::111122223333:user/div/Bob in spec.iam",
+    ),
+    "no kubeconfig": (
+        "The connection to the server localhost:8080 was refused - did you specify the right host or port?",
+        "kubectl has no kubeconfig",
+        "next: give one with --kubeconfig",
+    ),
+    "no credential in it": ("Please enter Username: ", "has no credential", "`pkigen kubeconfig show FILE`"),
+    "no ConfigMap of IAM": (
+        'Error from server (NotFound): configmaps "aws-auth" not found',
+        "no user of AWS IAM is known",
+        "`pkigen iam SPEC` renders it",
+    ),
     "a path": (
         METRICS.format("/healthz"),
         "then bind",
@@ -106,7 +205,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     ),
     "no more than a verb": ('User "dev1" cannot impersonate', "then bind", 'nonResourceURLs: ["/…"]'),
     "a service account": (
-        cannot("get", "secrets", "", "web", user="system:serviceaccount:web:deployer"),
+        cannot("get", "nodes", "", user="system:serviceaccount:web:deployer"),
         "then bind",
         "next: add this to web.deployer in spec.users",
     ),
@@ -131,7 +230,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         "spec.iam makes admin:ann@example.com of arn:aws:iam::111122223333:role/Admin",
     ),
     "one of IAM": (
-        cannot("get", "secrets", "", user="bob"),
+        cannot("get", "nodes", "", user="bob"),
         "then bind",
         "next: add this to arn:aws:iam::111122223333:user/div/Bob in spec.iam, `pkigen apply`, `kubectl ",
     ),
@@ -214,7 +313,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "unauthorized": (
         "error: You must be logged in to the server (Unauthorized)",
         "the API server refuses the credential",
-        "`pkigen apply` makes a new one",
+        "the role must be in spec.iam (arn:aws:iam::111122223333:role/Admin, ",
     ),
 }
 

@@ -13,12 +13,18 @@ from pkigen.access.messages import (
     Cannot,
     Expired,
     Failure,
+    Listener,
+    NoCredential,
+    NoKubeconfig,
+    NoMappings,
+    NotServing,
     Refusal,
     RefusedClient,
     RefusedServer,
     Unauthorized,
     UnknownAuthority,
     WrongName,
+    WrongUsage,
     recognise,
 )
 
@@ -34,12 +40,26 @@ API_SERVER_LOG = (
 )
 
 
-def unknown(server: str | None = None, namesake: str | None = None) -> UnknownAuthority:
-    return UnknownAuthority(server=server, namesake=namesake)
+def unknown(
+    server: str | None = None, namesake: str | None = None, *, at: Listener | None = None
+) -> UnknownAuthority:
+    return UnknownAuthority(listener=at, server=server, namesake=namesake)
 
 
-def named(name: str | None, *names: str) -> WrongName:
-    return WrongName(name=name, names=frozenset(names))
+def named(name: str | None, *names: str, at: Listener | None = None, server: str | None = None) -> WrongName:
+    return WrongName(listener=at, server=server, name=name, names=frozenset(names))
+
+
+def refused_client(at: Listener | None = None) -> RefusedClient:
+    return RefusedClient(listener=at)
+
+
+def refused_server(at: Listener = Listener.API_SERVER) -> RefusedServer:
+    return RefusedServer(listener=at)
+
+
+def usage(*, client: bool, at: Listener | None = None) -> WrongUsage:
+    return WrongUsage(listener=at, is_client=client)
 
 
 def cannot(
@@ -70,8 +90,8 @@ WORDINGS: list[tuple[str, Failure]] = [
         ),
         unknown("api.example.com:443", "kubernetes"),
     ),
-    (KUBELET_LOG, unknown("10.0.0.11:6443")),
-    (f'Post "https://[fd00::1]:10250/exec": {GO}{UNKNOWN}', unknown("[fd00::1]:10250")),
+    (KUBELET_LOG, unknown("10.0.0.11:6443", at=Listener.API_SERVER)),
+    (f'Post "https://[fd00::1]:10250/exec": {GO}{UNKNOWN}', unknown("[fd00::1]:10250", at=Listener.KUBELET)),
     ("curl: (60) SSL certificate problem: unable to get local issuer certificate\n", unknown()),
     ("curl: (60) SSL certificate problem: self-signed certificate in certificate chain", unknown()),
     ("curl: (60) SSL certificate problem: self signed certificate", unknown()),
@@ -102,30 +122,120 @@ WORDINGS: list[tuple[str, Failure]] = [
     ("x509: “kubernetes” certificate is not trusted", unknown()),
     ("verify error:num=20:unable to get local issuer certificate", unknown()),
     # -- the other way round: the server refuses the client, or a client the server
-    (f'{API_SERVER_LOG}[x509: {UNKNOWN}, invalid bearer token]"', RefusedClient()),
+    (f'{API_SERVER_LOG}[x509: {UNKNOWN}, invalid bearer token]"', refused_client()),
     (
         f'{API_SERVER_LOG}verifying certificate SN=1, SKID=, AKID=AA:BB failed: x509: {UNKNOWN}"',
-        RefusedClient(),
+        refused_client(),
     ),
     (
         (
             'rejected connection on client endpoint","remote-addr":"10.0.0.11:41526","server-name":"","error":'
             f'"{GO}{UNKNOWN}"'
         ),
-        RefusedClient(),
+        refused_client(Listener.ETCD),
     ),
-    ('Get "https://10.0.0.21:10250/pods": remote error: tls: bad certificate', RefusedClient()),
-    ("remote error: tls: unknown certificate authority", RefusedClient()),
-    ("curl: (56) OpenSSL SSL_read: sslv3 alert bad certificate, errno 0", RefusedClient()),
+    (
+        'Get "https://10.0.0.21:10250/pods": remote error: tls: bad certificate',
+        refused_client(Listener.KUBELET),
+    ),
+    ("remote error: tls: unknown certificate authority", refused_client()),
+    ("curl: (56) OpenSSL SSL_read: sslv3 alert bad certificate, errno 0", refused_client()),
     (
         "http: TLS handshake error from 10.0.0.21:52114: remote error: tls: bad certificate",
-        RefusedServer(),
+        refused_server(),
     ),
     (
         "http: TLS handshake error from 10.0.0.21:52114: remote error: tls: unknown certificate authority",
-        RefusedServer(),
+        refused_server(),
     ),
+    (
+        'rejected connection from "192.168.7.175:54810" (error "remote error: tls: bad certificate", ServerName "")',
+        refused_server(Listener.ETCD),
+    ),
+    (
+        (
+            '{"level":"warn","ts":"2022-08-09T10:28:48.597Z","caller":"embed/config_logging.go:169","msg":"rejected '
+            'connection","remote-addr":"172.30.214.50:39334","server-name":"etcd-0.etcd","error":"remote error: tls: '
+            'bad certificate"}'
+        ),
+        refused_server(Listener.ETCD),
+    ),
+    (
+        (
+            '{"level":"warn","msg":"rejected connection on peer endpoint","remote-addr":"10.0.0.12:39334",'
+            '"error":"remote error: tls: unknown certificate authority"}'
+        ),
+        refused_server(Listener.ETCD_PEER),
+    ),
+    (
+        f'"rejected connection on peer endpoint","remote-addr":"10.0.0.12:1","error":"{GO}{UNKNOWN}"',
+        refused_client(Listener.ETCD_PEER),
+    ),
+    (
+        f"http: TLS handshake error from 10.0.0.9:1: tls: failed to verify certificate: x509: {UNKNOWN}",
+        refused_client(),
+    ),
+    # -- certificates of the other side's kind
+    (
+        (
+            'rejected connection from "127.0.0.1:46322" (error "tls: failed to verify client\'s certificate: x509: '
+            'certificate specifies an incompatible key usage", ServerName "")'
+        ),
+        usage(client=True, at=Listener.ETCD),
+    ),
+    (
+        f'{API_SERVER_LOG}[x509: certificate specifies an incompatible key usage, invalid bearer token]"',
+        usage(client=True),
+    ),
+    (
+        f"Unable to connect to the server: {GO}certificate specifies an incompatible key usage",
+        usage(client=False),
+    ),
+    (
+        f'Get "https://10.0.0.21:10250/pods": {GO}certificate specifies an incompatible key usage',
+        usage(client=False, at=Listener.KUBELET),
+    ),
+    ("remote error: tls: unsupported certificate", usage(client=True)),
+    (
+        "http: TLS handshake error from 10.0.0.9:1: remote error: tls: unsupported certificate",
+        usage(client=False),
+    ),
+    ("curl: (60) SSL certificate problem: unsuitable certificate purpose", usage(client=False)),
+    (
+        "PKIX: Extended key usage does not permit use for TLS client authentication",
+        usage(client=True),
+    ),
+    ("Error from server: error dialing backend: remote error: tls: internal error", NotServing()),
     # -- wrong names
+    (
+        f"Error from server: error dialing backend: {GO}certificate is valid for worker-1, not 10.0.0.21",
+        named("10.0.0.21", "worker-1", at=Listener.KUBELET),
+    ),
+    (
+        (
+            f'Error from server: Get "https://10.0.0.21:10250/containerLogs/web/a/b": {GO}cannot validate '
+            "certificate for 10.0.0.21 because it doesn't contain any IP SANs"
+        ),
+        named("10.0.0.21", at=Listener.KUBELET, server="10.0.0.21:10250"),
+    ),
+    (
+        (
+            'grpc: addrConn.createTransport failed to connect to {Addr: "10.0.0.12:2379", ServerName: "x"}. Err: '
+            f'"{GO}certificate is valid for 10.0.0.11, not 10.0.0.12"'
+        ),
+        named("10.0.0.12", "10.0.0.11", at=Listener.ETCD, server="10.0.0.12:2379"),
+    ),
+    (
+        f"read tcp 10.0.0.9:4711->10.0.0.11:2380: {GO}certificate is valid for a, not b",
+        named("b", "a", at=Listener.ETCD_PEER, server="10.0.0.11:2380"),
+    ),
+    (
+        (
+            "curl: (60) SSL: no alternative certificate subject name matches target host name 'api.x'\n"
+            "More details here: https://curl.se/docs/sslcerts.html\n"
+        ),
+        named("api.x"),
+    ),
     (
         f"Unable to connect to the server: {GO}certificate is valid for {NAMES}, not 203.0.113.5",
         named("203.0.113.5", "kubernetes", "kubernetes.default", "10.96.0.1", "10.0.0.11"),
@@ -170,9 +280,20 @@ WORDINGS: list[tuple[str, Failure]] = [
         "Hostname/IP does not match certificate's altnames: Host: api.x. is not in the cert's altnames: DNS:a",
         named("api.x"),
     ),
-    ('tls: "10.0.0.12" does not match any of DNSNames ["etcd-1"]', named("10.0.0.12")),
+    ('tls: "10.0.0.12" does not match any of DNSNames ["etcd-1"]', named("10.0.0.12", at=Listener.ETCD_PEER)),
     ("x509: certificate relies on legacy Common Name field, use SANs instead", named(None)),
     ("verify error:num=62:hostname mismatch", named(None)),
+    # -- no way in at all
+    (
+        "The connection to the server localhost:8080 was refused - did you specify the right host?",
+        NoKubeconfig(),
+    ),
+    (
+        'Get "http://localhost:8080/api?timeout=32s": dial tcp [::1]:8080: connect: connection refused',
+        NoKubeconfig(),
+    ),
+    ("Please enter Username: ", NoCredential()),
+    ('Error from server (NotFound): configmaps "aws-auth" not found', NoMappings()),
     # -- nobody
     (
         'Error from server (Forbidden): nodes is forbidden: User "system:anonymous" cannot list resource "nodes"',

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import stat
 from datetime import timedelta
 
 import pytest
 import yaml
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pkigen.cli.system import System
+from pkigen.crypto.keys import load_private
+from pkigen.state.observed import client_key_pem
 from tests.access.made_requests import issued_certificate, issued_names, plain, request
 from tests.access.team_cluster import SPEC, TeamCluster
 from tests.cli.program import NOW, photograph
+
+LOCK = ".pkigen/lock"
 
 
 def test_only_the_approved_identity_is_issued(place: TeamCluster) -> None:
@@ -50,6 +57,32 @@ def test_only_the_approved_identity_is_issued(place: TeamCluster) -> None:
     last = place.ledger()[-1]
     assert (last["event"], last["id"], last["subject"]) == ("signed", "request:ann", "CN=ann,O=dev,O=ops")
     assert last["serial"] == f"{issued.serial_number:x}"
+
+
+@pytest.mark.parametrize("owner", ["ca", "etcd-ca", "sa", "cp-1/apiserver", "cp-1/admin.conf"])
+def test_a_key_of_the_cluster_is_certified_for_nobody(place: TeamCluster, owner: str) -> None:
+    paths = {"ca": "pki/ca.key", "etcd-ca": "pki/etcd/ca.key", "sa": "pki/sa.key"}
+    node = place.tree / "nodes/cp-1/etc/kubernetes"
+    if owner.endswith(".conf"):
+        key = client_key_pem((node / "admin.conf").read_bytes()) or b""
+    else:
+        key = (place.tree / paths.get(owner, "nodes/cp-1/etc/kubernetes/pki/apiserver.key")).read_bytes()
+    before = {**photograph(place.tree), LOCK: None}  # which was held
+    result = place.sign(request(None, load_private(key)))
+    assert (result.code, result.out) == (1, "")
+    assert f"error: the key of this request is that of {owner}: " in result.err
+    assert {**photograph(place.tree), LOCK: None} == before
+
+
+def test_a_key_that_was_certified_for_another_name(place: TeamCluster) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    for _ in range(2):  # the same name once more is a renewal
+        first = place.sign(request(None, key))
+        assert (first.code, "certified before" in first.err) == (0, False)
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert f"; key ECDSA-P256 sha256:{hashlib.sha256(spki).hexdigest()}\n" in first.err
+    second = place.sign(request(None, key), "--group", "dev", user="bob")
+    assert (second.code, "note: the same key was certified before for ann" in second.err) == (0, True)
 
 
 def test_a_kubeconfig_with_the_key_by_its_path(place: TeamCluster) -> None:

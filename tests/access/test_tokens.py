@@ -200,7 +200,7 @@ def test_status_shows_when_a_token_ends(place: TeamCluster) -> None:
     assert (row["expires"], row["path"]) == ("2026-12-22T03:00:00Z", CONF)
     metrics = place.run("status", "-C", place.tree, "-o", "prometheus").out
     assert f'id="serviceaccount:web:deployer"}} {int((NOW + timedelta(days=30)).timestamp())}' in metrics
-    assert "x509_read_errors 0" in metrics
+    assert f'x509_read_errors{{cluster="team",directory="{place.tree}"}} 0' in metrics
     place.pkigen.now = NOW + timedelta(days=29)
     assert place.run("status", "-C", place.tree, "--fail-within", "48h").code == 4
 

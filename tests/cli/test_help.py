@@ -201,11 +201,16 @@ def test_a_first_run_imports_only_what_it_needs(tmp_path: Path) -> None:
     assert modules & others == set()
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts(shell: str) -> None:
+_COMPLETES = {"bash": "complete_bash", "zsh": "complete_zsh", "fish": "complete_fish"}
+
+
+@pytest.mark.parametrize("shell", _COMPLETES)
+def test_completion_scripts(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Typer asks otherwise which shell has started it, and a test may have been started by none.
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     result = program("--show-completion", shell)
     assert result.code == 0
-    assert "_PKIGEN_COMPLETE" in result.out
+    assert f"_PKIGEN_COMPLETE={_COMPLETES[shell]}" in result.out
 
 
 @pytest.mark.parametrize(

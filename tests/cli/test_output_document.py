@@ -54,6 +54,7 @@ def contents(tmp_path: Path, pkigen: InProcess) -> list[dict[str, Any]]:
         pkigen("plan", *place, "-o", "json"),
         pkigen("status", "-C", tmp_path / "home", "-o", "json"),
         pkigen("verify", "-C", tmp_path / "home", "-o", "json"),
+        pkigen("verify", "-C", tmp_path / "home/nodes", "-o", "json"),
         pkigen("rotate", "ca", "kubernetes", *place, "--prove", "-o", "json"),
         pkigen("rotate", "ca", "kubernetes", *place, "--yes", "-o", "json"),
         pkigen("rotate", "ca", "kubernetes", *place, "--phase", "prepare", "--yes", "-o", "json"),
@@ -71,5 +72,5 @@ def test_every_field_is_documented(contents: list[dict[str, Any]]) -> None:
         missing = set(_fields(content)) - _documented(content["kind"])
         assert not missing, f"{content['kind']}: {sorted(missing)}"
         kinds.add(content["kind"])
-    assert kinds == {"Plan", "Applied", "Status", "Verification", "Proof", "Rotated", "Changes"}
+    assert kinds == {"Plan", "Applied", "Status", "Verification", "Audit", "Proof", "Rotated", "Changes"}
     assert "broken" not in _documented("Plan"), "each kind has its own"

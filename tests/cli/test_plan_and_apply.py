@@ -67,7 +67,9 @@ def test_a_plan_names_reasons_and_details(pkigen: InProcess, spec: Path, tree: P
     before = photograph(tree)
     result = pkigen("plan", spec, "-C", tree)
     assert result.code == 0
-    assert "! reissue cp-1/apiserver (sans-changed)\n    SANs + 10.0.0.12 - 10.0.0.11\n" in result.out
+    assert "  ! reissue apiserver on cp-1: SANs + 10.0.0.12 - 10.0.0.11, valid until " in result.out
+    full = pkigen("plan", spec, "-C", tree, "--full").out
+    assert "! reissue cp-1/apiserver (sans-changed)\n    SANs + 10.0.0.12 - 10.0.0.11\n" in full
     assert "after this is on the nodes:" in result.out
     assert "kube-apiserver" in result.out
     assert pkigen("plan", spec, "-C", tree, "--exit-code").code == 3
@@ -92,7 +94,17 @@ def test_a_structured_plan(
     )
     assert api_server["certificate"]["issuer"] == "ca"
     assert {step["node"] for step in content["restarts"]} == {"cp-1"}
-    keys = {"node", "component", "effect", "files", "commands", "member", "removes", "copiesInTurn"}
+    keys = {
+        "node",
+        "component",
+        "effect",
+        "files",
+        "commands",
+        "member",
+        "removes",
+        "copiesInTurn",
+        "sentence",
+    }
     assert content["restarts"][0].keys() == keys
     assert content["leftovers"] == []
 
@@ -134,7 +146,7 @@ def test_apply_asks(pkigen: InProcess, spec: Path, tree: Path, answering: Callab
         answering(answer)
         result = pkigen("apply", spec, "-C", tree)
         assert result.code == 1
-        assert "+ create worker-1/kubelet.conf" in result.out
+        assert "+ create kubelet.conf on worker-1" in result.out
         assert "apply these changes? [y/N]:" in result.err
         assert (result.error, result.hint) == ("not applied", "nothing was changed")
         assert contents(tree) == before
@@ -157,7 +169,7 @@ def test_nodes_that_leave_go_to_the_backup(pkigen: InProcess, spec: Path, tree: 
     assert pkigen("apply", spec, "-C", tree, "--yes").code == 0
     spec.write_text(HOME)
     plan = pkigen("plan", spec, "-C", tree).out
-    assert "- remove nodes/worker-1 (not-wanted)" in plan
+    assert "- remove nodes/worker-1: node worker-1 is not in the spec" in plan
     content = pkigen("apply", spec, "-C", tree, "--yes", "-o", "json").json
     assert contents(tree) == before | {"pki.lock": contents(tree)["pki.lock"]}
     kept = tree / ".pkigen/backups" / content["backup"]
@@ -174,7 +186,7 @@ def test_structured_output_and_a_question(
     result = pkigen("apply", spec, "-C", tree, "-o", "json")
     assert result.json["kind"] == "Applied"
     assert "worker-1/kubelet.conf" in result.json["issued"]
-    assert "+ create worker-1/kubelet.conf" in result.err
+    assert "+ create kubelet.conf on worker-1" in result.err
 
 
 def test_a_saved_plan_is_applied(pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path) -> None:
@@ -279,6 +291,9 @@ def test_a_saved_plan_holds_wherever_the_directory_lies(
         assert "add --yes" in result.hint
 
 
+CREATED = "2026-11-22T03:00:00Z"
+
+
 def _without_first_action(content: dict[str, Any]) -> None:
     content["actions"] = content["actions"][1:]
 
@@ -295,8 +310,8 @@ def _without_first_action(content: dict[str, Any]) -> None:
         lambda content: content["summary"].update(keep=0),
         lambda content: content.update(cluster="other"),
         lambda content: content.update(observed=[]),
-        lambda content: content.update(request={"number": "1"}),
-        lambda content: content.pop("waiting"),
+        lambda content: content.update(request={"number": "1", "created": CREATED, "certificates": []}),
+        lambda content: content.update(waiting=content["actions"][:1]),
     ],
 )
 @pytest.mark.parametrize("is_signed_again", [False, True])
@@ -385,7 +400,7 @@ def test_more_than_half_of_the_leaves_is_dangerous_unless_they_expire(
     pkigen.now += 350 * DAY
     result = pkigen("apply", spec, "-C", tree, "--yes")
     assert result.code == 0
-    assert "~ renew cp-1/apiserver (expires-soon)" in result.out
+    assert "~ renew (expires-soon)" in result.out
 
 
 def test_a_new_service_account_key_is_dangerous(pkigen: InProcess, spec: Path, tree: Path) -> None:

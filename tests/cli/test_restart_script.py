@@ -96,7 +96,7 @@ def test_the_order_is_safe(pkigen: InProcess, three: Path, tmp_path: Path) -> No
         )
         for node in where
     ]
-    text = pkigen("plan", three / "three.yaml", "-C", root).out
+    text = pkigen("plan", three / "three.yaml", "-C", root, "--full").out
     assert "  1. cp-1: etcd must restart\n  2. cp-2: etcd must restart\n" in text
 
 

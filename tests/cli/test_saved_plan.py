@@ -52,6 +52,7 @@ ACTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "reason": ({"reason": Reason.EXPIRED}, "reissue (sans-changed) → reissue (expired)"),
     "details": ({"details": ("10.0.0.11 becomes 10.0.0.13",)}, "details"),
     "reissuance": ({"reissuance": None}, "certificate"),
+    "diff": ({"diff": ("@@ -1 +1 @@", "-a", "+b")}, "diff"),
 }
 REISSUANCES: dict[str, dict[str, Any]] = {
     "issuer": {"issuer": "etcd-ca"},

@@ -161,6 +161,84 @@ def test_all_else_is_verified_as_by_pyca() -> None:
     )
 
 
+def below(issuer: Issuer, *extensions: x509.ExtensionType, path_length: int | None = None) -> Issuer:
+    """An intermediate with critical extensions of its own."""
+    key = ALGORITHMS[KeyAlgorithm.ECDSA_P256].generate()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"below {issuer.certificate.serial_number}")])
+    above = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    builder = (
+        x509.CertificateBuilder(
+            issuer.certificate.subject, name, key.public_key(), x509.random_serial_number()
+        )
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(above), critical=False)
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    return Issuer(certificate=builder.sign(issuer.key, hashes.SHA256()), key=key)  # type: ignore[arg-type]
+
+
+def test_one_that_pyca_cannot_read_is_enough_wherever_it_stands() -> None:
+    name, root, odd = "api.example.com", ca(), ca(POLICIES)
+    verifier = PathVerifier(NOW)
+    # Among several anchors …
+    own, _ = leaf(odd, name)
+    for anchors in ([root, odd], [odd, root]):
+        assert verifier.server([own], [each.certificate for each in anchors], name) is None
+    # … and first, last or in the midst of what is sent along.
+    for oddities in ((POLICIES, None, None), (None, POLICIES, None), (None, None, POLICIES)):
+        chain, issuer = [], root
+        for extension in oddities:
+            issuer = below(issuer, *([extension] if extension else []))
+            chain.append(issuer.certificate)
+        sent, _ = leaf(issuer, name)
+        client, _ = leaf(issuer, profile=Profile.CLIENT)
+        for order in (chain, chain[::-1]):
+            assert verifier.server([sent, *order], [root.certificate], name) is None
+            assert verifier.client([client, *order], [root.certificate]) is None
+            assert verifier.server([sent, *order[:-1]], [root.certificate], name) is not None
+
+
+def test_a_leaf_with_a_critical_extension_that_nobody_knows_is_refused_here_too() -> None:
+    """RFC 5280 4.2; Go calls it an unhandled critical extension, of a leaf as of a CA."""
+    root = ca(POLICIES)
+    good, _ = leaf(root, profile=Profile.CLIENT)
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0")
+
+    def with_unknown(*, critical: bool) -> x509.Certificate:
+        builder = x509.CertificateBuilder(
+            good.issuer,
+            good.subject,
+            good.public_key(),
+            good.serial_number,
+            good.not_valid_before_utc,
+            good.not_valid_after_utc,
+            list(good.extensions),
+        )
+        return builder.add_extension(unknown, critical=critical).sign(root.key, hashes.SHA256())  # type: ignore[arg-type]
+
+    verifier, anchors = PathVerifier(NOW), [root.certificate]
+    assert verifier.client([with_unknown(critical=False)], anchors) is None
+    told = "a certificate of the path has the critical extension 1.2.3.4, which Go does not handle"
+    assert verifier.client([with_unknown(critical=True)], anchors) == told
+
+
+def test_an_intermediate_has_no_more_below_it_than_it_allows() -> None:
+    """RFC 5280 4.2.1.9: how many intermediates may follow it on the way to the leaf."""
+    root, verifier = ca(POLICIES), PathVerifier(NOW)
+    for length, accepted in ((0, False), (1, True), (2, True)):
+        upper = below(root, path_length=length)
+        lower = below(upper)
+        chain = [leaf(lower, profile=Profile.CLIENT)[0], lower.certificate, upper.certificate]
+        assert (verifier.client(chain, [root.certificate]) is None) is accepted, length
+    alone = below(root, path_length=0)
+    chain = [leaf(alone, profile=Profile.CLIENT)[0], alone.certificate]
+    assert verifier.client(chain, [root.certificate]) is None
+
+
 @pytest.mark.parametrize("file", ["excluded-with-dot.crt", "critical-policies.crt"])
 def test_posted_cas_are_fit(file: str) -> None:
     certificate = x509.load_pem_x509_certificate((FILES / file).read_bytes())

@@ -168,7 +168,7 @@ LEAVES: dict[str, tuple[Extensions, str | None, str | None]] = {
         "a CA certificate is presented as a leaf",
     ),
     "no-authority-key-identifier": ({x509.AuthorityKeyIdentifier: None}, "extension", "extension"),
-    "no-name": ({x509.SubjectAlternativeName: None}, "extension", None),
+    "no-name": ({x509.SubjectAlternativeName: None}, "it does not name", None),
 }
 
 
@@ -193,11 +193,21 @@ def test_a_critical_key_identifier_is_refused(ca: CA) -> None:
     assert PathVerifier(NOW).client([same], [ca.certificate]) is not None
 
 
+def test_a_leaf_with_a_critical_extension_that_nobody_knows_is_refused(ca: CA) -> None:
+    """RFC 5280 4.2."""
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0")
+    leaf = ca.leaf(Profile.PEER, NAME)
+    known = x509.SubjectKeyIdentifier
+    strange = altered(leaf, ca.issuer.key, {known: unknown}, criticality=True)
+    assert PathVerifier(NOW).client([altered(leaf, ca.issuer.key, {known: None})], [ca.certificate]) is None
+    assert PathVerifier(NOW).client([strange], [ca.certificate]) is not None
+
+
 # Another extension of the CA: why what it signed is refused.
 CAS: dict[str, tuple[Extensions, str | None]] = {
     "no-key-usage": ({x509.KeyUsage: None}, None),
     "signs-nothing": ({x509.KeyUsage: usage(digital_signature=True)}, "may not sign certificates"),
-    "no-basic-constraints": ({x509.BasicConstraints: None}, "no basicConstraints"),
+    "no-basic-constraints": ({x509.BasicConstraints: None}, "lacks the extension basicConstraints"),
     "no-ca": (
         {x509.BasicConstraints: x509.BasicConstraints(ca=False, path_length=None)},
         "cA must be asserted",
@@ -222,3 +232,13 @@ def test_what_stands_between_is_sent_along(ca: CA) -> None:
     assert verifier.client([leaf, between.certificate], [ca.certificate]) is None
     assert verifier.server([leaf, between.certificate], [ca.certificate], NAME) is None
     assert verifier.client([leaf], [ca.certificate]) is not None
+
+
+def test_what_is_sent_along_is_no_anchor_to_remember(ca: CA) -> None:
+    """The same certificates in the same order, with another of them the first that is trusted."""
+    key, other = ALGORITHMS[KeyAlgorithm.ECDSA_P256].generate(), CA.made()
+    made = issue(content(Profile.INTERMEDIATE), key=key, issuer=ca.issuer, now=NOW, entropy=urandom)
+    between = CA(Issuer(certificate=made.certificate, key=key))
+    leaf, verifier = between.leaf(Profile.PEER, NAME), PathVerifier(NOW)
+    assert verifier.client([leaf], [between.certificate, other.certificate]) is None
+    assert verifier.client([leaf, between.certificate], [other.certificate]) is not None

@@ -31,6 +31,8 @@ ORDER = shown_order()
 CRYPTOGRAPHY = frozenset(
     {
         "access",
+        "adoption.checks",
+        "adoption.pem_blocks",
         "airgap.carrier",
         "airgap.enrolment",
         "crypto",

@@ -15,6 +15,7 @@ USED_BY_NAME = {
     "pydantic": ("model_config",),
     "with": ("kind_", "trace"),
     "a spec or an option that gives the value": ("AESCBC", "AESGCM", "JSON"),
+    "the published document of a plan": ("copies_in_turn",),
     "whoever wants all that stat says": ("links",),
 }
 REGISTERED = ["@app.command", "@app.callback", "@*.register"]

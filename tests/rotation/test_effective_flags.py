@@ -126,6 +126,7 @@ LED_ELSEWHERE: dict[str, tuple[str, str, str, list[tuple[str, str]]]] = {
         "service-account-key-file",
         [("service-account-key-file", f"{PKI}/sa.pub"), ("service-account-key-file", f"{PKI}/sa-pkcs8.pub")],
     ),
+    "no key at all": ("sa", "apiServer", "service-account-key-file", [("service-account-key-file", '""')]),
     "another etcd": ("etcd-ca", "apiServer", "etcd-servers", [("etcd-servers", "'https://10.9.9.9:2379'")]),
     "case 04, written out": (
         "sa",

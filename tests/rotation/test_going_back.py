@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pkigen.reconcile.planner import Planner
+from pkigen.reconcile.restore import plan_rollback
+from pkigen.reconcile.surveyed import Selection
+from pkigen.rotation.going_back import propose_rollback
+from tests.samples import CP1, NOW, World, spec
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.program import Result
     from tests.rotation.phases import Workshop
 
@@ -88,7 +97,67 @@ def test_connections_that_would_break_are_named(workshop: Workshop) -> None:
 def test_what_has_expired_meanwhile_is_named(workshop: Workshop) -> None:
     assert workshop.run("renew", workshop.spec, "--all", "-C", workshop.tree, "--yes").code == 0
     assert risks(workshop.run("rollback", "-C", workshop.tree)) == []
-    from datetime import timedelta  # noqa: PLC0415
-
     workshop.now += timedelta(days=400)
     assert "certificates that have expired, such as " in back(workshop).error
+
+
+def test_a_next_generation_that_has_signed_does_not_go_in_silence(workshop: Workshop) -> None:
+    """It was promoted, and taken back: what it has signed meanwhile is in use."""
+    rotated(workshop, "ca etcd", "prepare", "promote", "rollback")
+    refused = back(workshop, oldest_backup(workshop))
+    assert refused.code == 1
+    (gone,) = (each for each in risks(refused) if each.startswith("it takes away "))
+    assert gone.startswith("it takes away pki/etcd/ca-next.crt (sha256:")
+    assert gone.endswith("every certificate that it has signed is refused")
+
+
+# -- one change and its way back, without a command line ------------------------------------------------
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> World:
+    world = World(root=tmp_path / "prod", cluster=spec(CP1, users=[{"name": "dev1"}]))
+    world.apply()
+    return world
+
+
+def risks_of_going_back(world: World, days: float = 0) -> tuple[str, ...]:
+    planner = Planner.of(world.inventory, now=NOW + timedelta(days=days))
+    with world.writing() as store:
+        return propose_rollback(planner, store, plan_rollback(store, None)).risks
+
+
+def renewed(world: World, *identifiers: str) -> None:
+    later = World(root=world.root, cluster=world.cluster, now=NOW + timedelta(days=10))
+    later.apply(Selection(ids=frozenset(identifiers), only=True))
+
+
+def test_a_bundle_key_that_goes_is_named(small: World) -> None:
+    small.path("pki/bundle.key").write_bytes(b"damaged")
+    small.apply()
+    assert risks_of_going_back(small) == (
+        "it takes away pki/bundle.key: nodes that trust it refuse bundles of another key",
+    )
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "told"),
+    [
+        (("cp-1/apiserver",), "1 certificate that has expired, such as cp-1/apiserver"),
+        (
+            ("cp-1/apiserver", "cp-1/admin.conf"),
+            "2 certificates that have expired, such as cp-1/apiserver",
+        ),
+    ],
+)
+def test_a_certificate_has_expired_from_its_last_moment_on(
+    identifiers: tuple[str, ...], told: str, small: World
+) -> None:
+    renewed(small, *identifiers)
+    assert risks_of_going_back(small, 365 - 1 / 86400) == ()
+    assert risks_of_going_back(small, 365) == (f"it restores {told}",)
+
+
+def test_what_people_hold_is_short_lived_and_no_risk(small: World) -> None:
+    renewed(small, "user:dev1")
+    assert risks_of_going_back(small, 400) == ()

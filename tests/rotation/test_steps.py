@@ -8,8 +8,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from pkigen.cli.progress import Silence
+from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
+from pkigen.crypto.keys import private_pem
+from pkigen.crypto.names import SANs, Subject
+from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import ENCRYPTION_KEY, SA, Phase
 from pkigen.desired.inventory import derive
 from pkigen.errors import RotationError, UsageError
@@ -177,6 +182,92 @@ def test_leaves_may_keep_their_keys(tree: Path) -> None:
         carry_out(proposed_in(store, wanted("etcd-ca", distributed=True)), store, tools(), reuse_keys=True)
     assert files[0].read_bytes() != certificate
     assert files[1].read_bytes() == key
+
+
+def test_force_overlooks_the_lock_file_and_nothing_else(tree: Path) -> None:
+    (tree / "pki.lock").write_text("damaged")
+    with held(tree) as store:
+        with pytest.raises(RotationError, match=r"1 other changes are pending, .* pki\.lock"):
+            propose(PLANNER, store, wanted("etcd-ca"))
+        assert proposed_in(store, wanted("etcd-ca", force=True)).step is RotationStep.PREPARE
+    (tree / "nodes/worker-1/etc/kubernetes/kubelet.conf").unlink()
+    with (
+        held(tree) as store,
+        pytest.raises(RotationError, match=r"1 other changes .* worker-1/kubelet\.conf"),
+    ):
+        propose(PLANNER, store, wanted("etcd-ca", force=True))
+
+
+def made_ca(name: str, issuer: Issuer | None = None) -> Issuer:
+    """A CA that is not pkigen's: a root, or an intermediate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    content = CertificateContent(
+        subject=Subject(common_name=name),
+        sans=SANs(),
+        profile=Profile.CA if issuer is None else Profile.INTERMEDIATE,
+        validity=timedelta(days=3650),
+    )
+    made = issue(content, key=key, issuer=issuer, now=NOW, entropy=os.urandom)
+    return Issuer(certificate=made.certificate, key=key)
+
+
+def brought(tree: Path, ca: Issuer, stem: str = "ca-next") -> None:
+    """An operator puts an etcd CA of his own into the authority, the next one by default."""
+    (tree / f"pki/etcd/{stem}.crt").write_bytes(certificate_pem(ca.certificate))
+    (tree / f"pki/etcd/{stem}.key").write_bytes(private_pem(ca.key))
+    (tree / f"pki/etcd/{stem}.key").chmod(0o600)
+
+
+UNRECORDED = r"not the one that is recorded: pki/etcd/ca-next\.crt"
+
+
+@pytest.mark.parametrize("step", [None, RotationStep.PREPARE])
+def test_a_successor_that_is_brought_is_taken_up_where_it_is_prepared(
+    tree: Path, step: RotationStep | None
+) -> None:
+    brought(tree, made_ca("brought"))
+    with held(tree) as store:
+        found = proposed_in(store, wanted("etcd-ca", step=step))
+        assert (found.step, found.risks) == (RotationStep.PREPARE, ())
+        for wish in (wanted("front-proxy-ca"), wanted("etcd-ca", step=RotationStep.PROMOTE)):
+            with pytest.raises(RotationError, match=UNRECORDED):
+                propose(PLANNER, store, wish)
+
+
+def test_a_successor_that_was_exchanged_is_not_taken_up_again(tree: Path) -> None:
+    take(tree, wanted("etcd-ca"))
+    brought(tree, made_ca("another"))
+    with held(tree) as store, pytest.raises(RotationError, match=f"{UNRECORDED} was replaced"):
+        propose(PLANNER, store, wanted("etcd-ca", step=RotationStep.PREPARE))
+    with held(tree) as store, pytest.raises(RotationError, match="other changes are pending"):
+        propose(PLANNER, store, wanted("etcd-ca", step=RotationStep.PREPARE, force=True))
+
+
+def test_an_intermediate_waits_for_its_successor_and_hinders_no_other_ca(tree: Path) -> None:
+    company = made_ca("company")
+    brought(tree, made_ca("first", company), "ca")
+    with held(tree) as store:
+        planner = PLANNER.at(store)
+        apply_plan(planner.plan(store), planner.inventory, store, tools(planner))
+    with held(tree) as store:
+        assert proposed_in(store, wanted("ca", "front-proxy-ca")).step is RotationStep.PREPARE
+        for identifiers in (("etcd-ca",), ("ca", "etcd-ca"), ("etcd-ca", "front-proxy-ca")):
+            with pytest.raises(RotationError, match="the etcd-ca CA is an intermediate: pkigen cannot sign"):
+                propose(PLANNER, store, wanted(*identifiers))
+    brought(tree, made_ca("second", company))
+    with held(tree) as store:
+        assert proposed_in(store, wanted("etcd-ca")).step is RotationStep.PREPARE
+
+
+def test_only_what_was_rotated_has_been_finished(tree: Path) -> None:
+    promoted(tree, "etcd-ca")
+    finish = wanted("etcd-ca", step=RotationStep.FINISH, distributed=True)
+    take(tree, finish)
+    both = replace(finish, identifiers=("etcd-ca", "front-proxy-ca"))
+    with held(tree) as store:
+        assert isinstance(propose(PLANNER, store, finish), TakenStep)
+        with pytest.raises(RotationError, match="it cannot finish now"):
+            propose(PLANNER, store, both)
 
 
 # -- what stands against a step, and what it risks --------------------------------------------------

@@ -424,7 +424,7 @@ UNFIT: dict[str, tuple[Callable[[], Files], str, str]] = {
             ),
             KEY: pem_key(ec_key()),
         },
-        "it expired",
+        "CN=old above it in the file expired",
         CRT,
     ),
     "eku-restricted": (

@@ -127,4 +127,4 @@ def test_the_last_approval_of_each_node() -> None:
     found = [approval("cp-1", "1"), approval("worker-1", "2"), approval("cp-1", "3")]
     ledger, _ = appended(b"", [each.entry() for each in found], now=NOW)
     ledger += b'{"event": "approved", "id": "cp-1"}\n'
-    assert approvals(ledger) == {"cp-1": found[2], "worker-1": found[1]}
+    assert approvals(ledger).last == {"cp-1": found[2], "worker-1": found[1]}

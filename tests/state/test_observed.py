@@ -138,8 +138,8 @@ def test_what_is_said_of_a_bad_file(data: bytes, said: str) -> None:
     ("name", "said"),
     [
         ("negative-serial.crt", "holds a certificate whose serial number is not positive (RFC 5280 4.1.2.2)"),
-        ("unknown-curve.crt", "holds a certificate that cannot be read (UnsupportedAlgorithm)"),
-        ("san-garbage.crt", "holds a certificate that cannot be read (ValueError)"),
+        ("unknown-curve.crt", "holds a certificate that cannot be read"),
+        ("san-garbage.crt", "holds a certificate that cannot be read"),
     ],
 )
 def test_what_is_said_of_the_corpus(name: str, said: str) -> None:

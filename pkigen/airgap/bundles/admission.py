@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pkigen.airgap.carrier.requests import SKEW
 from pkigen.errors import BundleError
 from pkigen.notation import format_duration, timestamp
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from pkigen.airgap.bundles.record import Installed
     from pkigen.airgap.carrier.format import BundleKind, Label
-
-SKEW = timedelta(minutes=5)
-"""How far this host's clock may be behind: certificates, too, begin five minutes before they are made."""
 
 _UNCHANGED = "nothing was written"
 
@@ -37,6 +36,7 @@ def require_admissible(
         BundleError: It is for another use, cluster or node, is expired, too old, made in the future, or
             older than what is installed.
     """
+    # First what it is, then whose, then when: each message is about the first thing that is wrong.
     if label.kind is not kind:
         raise BundleError(f"it is a {label.kind} bundle, not a {kind} bundle", hint=_UNCHANGED)
     if host.installed is not None and label.cluster != host.installed.label.cluster:
@@ -50,12 +50,13 @@ def require_admissible(
             hint=f"{_UNCHANGED}; if the host's name is not the node's, give --node {label.node}",
         )
     _require_timely(label, host.now, max_age)
+    # By the ledger's length first: it only grows, while a clock can be set back.
     if host.installed is not None and not allow_older:
         _require_no_older(label, host.installed.label)
 
 
 def _require_timely(label: Label, now: datetime, max_age: timedelta) -> None:
-    """By this host's clock, which may be wrong: a bundle from the future tells so."""
+    """Refuse a bundle that is from the future, has expired or is too old, by this host's clock."""
     if label.created > now + SKEW:
         raise BundleError(
             f"it was made {label.created:%Y-%m-%d %H:%M} UTC, in the future of this host's "
@@ -75,7 +76,7 @@ def _require_timely(label: Label, now: datetime, max_age: timedelta) -> None:
 
 
 def _require_no_older(label: Label, installed: Label) -> None:
-    """An old bundle, played back by whoever has the medium, would bring back what was replaced since."""
+    """Refuse a bundle from before what is installed: it would bring back what was replaced since."""
     if label.order < installed.order:
         raise BundleError(
             f"it is older than what is installed: serial {label.serial} of {timestamp(label.created)}, "

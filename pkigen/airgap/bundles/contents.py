@@ -61,6 +61,7 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
         reader: A PKI directory that is what the inventory asks for.
         nodes: Whose bundles.
     """
+    # The ledger only grows, so its length orders the bundles of a directory without a counter of their own.
     serial = head_of(read_ledger(reader)).entries
     steps = restart_steps(inventory)
     items: dict[str, list[Desired]] = {}
@@ -74,6 +75,7 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
         text = runbook(node, told, inventory).encode()
         members = [_member(reader, path, prefix) for path in paths]
         members.append(Member(path=RUNBOOK, mode=CERTIFICATE_MODE, data=text))
+        # One order, so that the same tree gives the same bytes.
         members.sort(key=lambda member: member.path)
         manifest = Manifest(
             kind=kind_of(inventory, node),
@@ -129,6 +131,7 @@ def awaited(inventory: Inventory, reader: Reader, node: Node) -> tuple[str, ...]
 
 
 def _member(reader: Reader, path: str, prefix: str) -> Member:
+    """A file of the node's tree, under the path that it has on the node."""
     content = reader.read(path)
     return Member(path=path.removeprefix(prefix), mode=content.mode, data=content.data)
 

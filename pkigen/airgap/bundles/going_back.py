@@ -55,6 +55,7 @@ def _trust(path: str, before: Reader, after: Reader) -> Iterator[str]:
 
 
 def _anchors(path: str, reader: Reader) -> dict[str, str]:
+    """The CAs in a file, by public key: a renewed one is the same CA."""
     found = read_file(reader, path)
     certificates = () if isinstance(found, Fault) else parse_certificates(found.data)
     if isinstance(certificates, str):
@@ -81,6 +82,7 @@ def _account_keys(path: str, before: Reader, after: Reader) -> Iterator[str]:
 
 
 def _expired(rollback: Rollback, view: Reader, now: datetime) -> Iterator[str]:
+    """Certificates that come back although they have ended."""
     found = [each.path for each in rollback.restores if _has_expired(each.path, view, now)]
     if found:
         count = f"{len(found)} expired certificate{'' if len(found) == 1 else 's'}"
@@ -88,6 +90,7 @@ def _expired(rollback: Rollback, view: Reader, now: datetime) -> Iterator[str]:
 
 
 def _has_expired(path: str, view: Reader, now: datetime) -> bool:
+    """Whether a file that comes back holds a certificate that has ended."""
     data = _bytes(path, view) if path.endswith(".crt") else None
     certificates = parse_certificates(data) if data is not None else ()
     return not isinstance(certificates, str) and any(each.not_valid_after_utc <= now for each in certificates)

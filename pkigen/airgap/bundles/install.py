@@ -68,6 +68,7 @@ def compare(
         Change(path=entry.path, difference=_difference(reader, entry.path, entry.mode, entry.sha256))
         for entry in manifest.files
     ]
+    # Only what an earlier bundle has put there: everything else on the node belongs to somebody else.
     gone = sorted(set(installed.paths) - wanted) if installed is not None else []
     require_known(gone, directory=directory, whose=f"/{RECORD}")
     changes.extend(Change(path=path, difference=Difference.REMOVE) for path in gone if exists(reader, path))
@@ -93,6 +94,7 @@ def _difference(reader: Reader, path: str, mode: int, sha256: str) -> Difference
         return Difference.REPLACE
     if hashlib.sha256(present.data).hexdigest() != sha256:
         return Difference.REPLACE
+    # Only root can give files to root: everybody else's are his own, as in tests and dry runs.
     owned = os.geteuid() != 0 or (present.uid, present.gid) == (0, 0)
     return Difference.KEEP if present.mode == mode and owned else Difference.MODE
 
@@ -118,6 +120,7 @@ def install(bundle: Bundle, store: Store, changes: Iterable[Change]) -> str | No
                 case _:
                     mode = entries[change.path].mode
                     transaction.stage(change.path, mode=mode, content=bundle.files[change.path])
+        # In the same change as the files: a host never trusts a bundle of which it has only a part.
         content = record.encode()
         present = read_file(store, RECORD)
         if isinstance(present, Fault) or present.data != content:
@@ -127,7 +130,7 @@ def install(bundle: Bundle, store: Store, changes: Iterable[Change]) -> str | No
 
 
 def _look_again(transaction: Transaction, modes: dict[str, int], files: dict[str, bytes]) -> None:
-    """What was staged must be what the bundle holds, with its mode and, for root, its owner."""
+    """Refuse what was staged otherwise than the bundle has it, in content, mode or, for root, its owner."""
     for path in transaction.staged_paths:
         if path == RECORD:
             continue

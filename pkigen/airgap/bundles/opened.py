@@ -100,13 +100,16 @@ def open_bundle(envelope: Envelope, unseal: Unseal, *, directory: str | None = N
     """
     archive = unseal.open(envelope.sealed)
     members = decode(archive, largest=_largest(envelope.label.kind))
+    # The manifest first: it says what the archive may hold before any of that is kept.
     first = next(members, None)
     if first is None or first.path != MANIFEST:
         raise BundleError("the archive does not begin with its manifest")
     manifest = decode_manifest(first.data)
+    # The label is what was shown and admitted, the manifest what will be installed.
     if not manifest.agrees_with(envelope.label):
         raise BundleError("the bundle's label and manifest differ")
     paths = (entry.path for entry in manifest.files)
+    # A kit goes into a PKI directory, every other bundle over a node's root.
     if manifest.kind is BundleKind.RESCUE:
         require_rescue(paths)
     else:
@@ -116,6 +119,7 @@ def open_bundle(envelope: Envelope, unseal: Unseal, *, directory: str | None = N
     for member in members:
         found.append(member)
         files[member.path] = member.data
+    # All at once and in order: nothing more, nothing less, and every byte.
     if entries_of(found) != manifest.files:
         raise BundleError("the files in the archive differ from its manifest")
     return Bundle(

@@ -17,6 +17,7 @@ from pkigen.store import MissingError, UnreadableError
 if TYPE_CHECKING:
     from pkigen.state.observed import Reader
 
+# In bytes.
 _LARGEST = 1 << 20
 
 
@@ -38,6 +39,7 @@ class Installed:
         return json_text(
             {
                 "label": json.loads(encode_label(self.label)),
+                # The key itself, not only its fingerprint: 125 bits are for people to compare.
                 "key": base64_text(self.public),
                 "paths": list(self.paths),
             }

@@ -48,6 +48,7 @@ def pack_kit(
         Member(path=KIT_RUNBOOK, mode=layout.PUBLIC_MODE, data=runbook.encode()),
         _member(tree, layout.LOCK_FILE, LARGEST_LOCK),
         _member(tree, layout.LEDGER_FILE, LARGEST_LEDGER),
+        # All of it, whatever it is called: a generation that is left out is one that nobody can bring back.
         *(_member(tree, path, LARGEST_LOCK) for path in tree.walk(layout.AUTHORITY)),
         *(
             Member(path=f"{KIT_TEMPLATES}/{path}", mode=layout.PUBLIC_MODE, data=data)
@@ -81,6 +82,7 @@ def unpack_kit(kit: Bundle, store: Store) -> bool:
     Raises:
         BundleError: Something else is there.
     """
+    # Only an empty directory is filled: a kit is older than whatever has been signed since.
     if not next(iter(store.walk()), None):
         with store.transaction() as transaction:
             for entry in kit.manifest.files:
@@ -88,6 +90,7 @@ def unpack_kit(kit: Bundle, store: Store) -> bool:
             transaction.commit()
         return True
     present = read_file(store, layout.LEDGER_FILE, limit=LARGEST_LEDGER)
+    # A ledger is only appended to, so one that begins with the kit's came from it and went on.
     if isinstance(present, Fault) or not present.data.startswith(kit.files[layout.LEDGER_FILE]):
         raise BundleError(
             f"{store.root} exists, and was not restored from this kit",

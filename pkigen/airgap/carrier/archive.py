@@ -17,6 +17,7 @@ from pkigen.errors import BundleError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+# The bounds, in bytes, are what a bundle can cost its reader before anything is known of it.
 LARGEST_FILE = 1 << 20
 LARGEST_ARCHIVE = 1 << 26
 MOST_FILES = 1024
@@ -81,8 +82,11 @@ def decode(data: bytes, *, largest: int = LARGEST_FILE) -> Iterator[Member]:
     offset = 0
     for _ in range(MOST_FILES):
         block = data[offset : offset + _BLOCK]
+        # Exactly the end, and nothing after it: what follows would be seen by
+        # some programs and not by others.
         if data[offset:] == _END:
             return
+        # One after the other: a reader that stops has not parsed what follows.
         member = _member(block, data, offset + _BLOCK, largest)
         yield member
         offset += _BLOCK + len(_padded(member.data))
@@ -91,11 +95,16 @@ def decode(data: bytes, *, largest: int = LARGEST_FILE) -> Iterator[Member]:
 
 
 def _member(block: bytes, data: bytes, start: int, largest: int) -> Member:
-    """The file of one header, after the header was found to be the only one that says the same."""
+    """The file of one header, after the header was found to be the only one that says the same.
+
+    Raises:
+        BundleError: It is not what pkigen writes, or the content after it is not whole.
+    """
     _require_file(block)
     path = _path(block)
     size = _size(block, path, largest)
     mode = _mode(block, path)
+    # Whatever was not looked at, the checksum included, is compared here: one header for each member.
     if block != _header(path, size, mode):
         raise BundleError(f"the archive's header of {path} is not what pkigen writes")
     content = data[start : start + size]
@@ -106,7 +115,7 @@ def _member(block: bytes, data: bytes, start: int, largest: int) -> Member:
 
 
 def _require_file(block: bytes) -> None:
-    """See that a block is the header of a regular file; ustar's fields are at fixed places (POSIX pax)."""
+    """Refuse a block that is no header of a regular file; ustar's fields are at fixed places (POSIX pax)."""
     if len(block) < _BLOCK:
         raise BundleError("the archive is cut off")
     if not any(block):
@@ -121,6 +130,7 @@ def _require_file(block: bytes) -> None:
 
 
 def _path(block: bytes) -> str:
+    """The path of a header; refused where it could lead anywhere else."""
     path = _joined_path(block)
     fault = path_fault(path)
     if fault is not None:
@@ -129,13 +139,14 @@ def _path(block: bytes) -> str:
 
 
 def _size(block: bytes, path: str, largest: int) -> int:
-    """Octal digits alone: GNU tar's base-256 form would let a size be told in a second way."""
+    """The size in a header, in octal digits alone; refused where it is too large or told in another way."""
     if not _OCTAL.fullmatch(block[124:136]) or int(block[124:135], 8) > largest:
         raise BundleError(f"the archive says that {path} is larger than {largest} bytes")
     return int(block[124:135], 8)
 
 
 def _mode(block: bytes, path: str) -> int:
+    """One of the two modes that files of a bundle have; any other is refused."""
     mode = next((mode for mode in MODES if block[100:108] == _octal(mode, 8)), None)
     if mode is None:
         raise BundleError(f"the archive gives {path} a mode that no file of a node has")
@@ -150,7 +161,11 @@ def _joined_path(block: bytes) -> str:
 
 
 def _header(path: str, size: int, mode: int) -> bytes:
-    """The one header that says this: root's, of no time, with the longest prefix that fits."""
+    """The one header that says this: root's, of no time, with the longest prefix that fits.
+
+    Raises:
+        BundleError: The path does not fit.
+    """
     name, prefix = path.encode("ascii"), b""
     if len(name) > _SHORT_NAME:
         # The longest prefix that fits: there must be one way only.
@@ -181,8 +196,10 @@ def _header(path: str, size: int, mode: int) -> bytes:
 
 
 def _octal(number: int, width: int) -> bytes:
+    """A number as ustar has it: octal digits, then NUL."""
     return f"{number:0{width - 1}o}\0".encode()
 
 
 def _padded(data: bytes) -> bytes:
+    """Content up to the next whole block."""
     return data + bytes(-len(data) % _BLOCK)

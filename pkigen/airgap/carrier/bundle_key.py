@@ -59,6 +59,7 @@ class BundleKey:
         return self._key().sign(message)
 
     def _key(self) -> Ed25519PrivateKey:
+        """The library's form; it is made when it is used."""
         return Ed25519PrivateKey.from_private_bytes(self.seed)
 
 
@@ -83,6 +84,7 @@ def parse_pin(text: str) -> str:
     Raises:
         UsageError: It is none.
     """
+    # A person types it from paper or the telephone.
     pin = text.strip().lower()
     if not _FINGERPRINT.fullmatch(pin):
         raise UsageError(
@@ -111,6 +113,7 @@ def trusted_key(given: str | None, known: str | None, *, who: str, where: str) -
             f"no key of the {who} is pinned here",
             hint=f"give its fingerprint with --pin, {where}; compare it by another channel than the medium",
         )
+    # A pin given by mistake, or on somebody's advice, does not replace the one that was compared once.
     if pin is not None and known is not None and pin != known:
         raise BundleError(
             f"the key that is pinned here is {known}, not {pin}",

@@ -24,6 +24,11 @@ def bundle_key(reader: Reader) -> BundleKey:
 
 
 def _bundle_key_file(reader: Reader) -> bytes:
+    """The file as it lies on the disk, sealed or not.
+
+    Raises:
+        BundleError: There is none.
+    """
     try:
         return reader.read(BUNDLE_KEY_PATH).data
     except MissingError:

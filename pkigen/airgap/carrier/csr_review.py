@@ -112,6 +112,7 @@ def review_all(
     deviations: list[Deviation] = []
     owners: dict[str, str] = {}
     for identifier, item in desired.items():
+        # Missing ones, too: a request for half of a node's certificates would leave a node half enrolled.
         if identifier not in requests:
             deviations.append(
                 Deviation(id=identifier, fault=RequestFault.MISSING, detail="it was not requested")
@@ -124,7 +125,9 @@ def review_all(
             continue
         keys[identifier] = key
         spki = spki_fingerprint(public_der(key))
+        # Within the same requests, too: none of these keys is known yet.
         owner = owners.setdefault(spki, identifier)
+        # A key that two certificates share would let one holder stand for the other.
         other = owner if owner != identifier else known.get(spki, identifier)
         if other != identifier:
             detail = f"its key is that of {other}: each certificate needs its own key"
@@ -164,10 +167,12 @@ def _reviewed(data: bytes, desired: DesiredCertificate) -> Reviewed:
 
 
 def _refused(desired: DesiredCertificate, fault: RequestFault, detail: str) -> Reviewed:
+    """A request of which nothing is certified, with the one fault that decides."""
     return Reviewed(keys={}, deviations=(Deviation(id=desired.id, fault=fault, detail=detail),))
 
 
 def _other_algorithm(key: CertificatePublicKeyTypes, desired: DesiredCertificate) -> str:
+    """A sentence about a key of another kind than the spec has."""
     return f"its key is {describe(key)}, where the spec has {desired.key_algorithm}"
 
 
@@ -219,9 +224,11 @@ def _sans(found: _Extensions, wanted: _Extensions) -> Iterator[tuple[RequestFaul
 
 
 def _names(extension: x509.Extension[x509.ExtensionType] | None) -> list[x509.GeneralName]:
+    """The names of an extension; none where it is missing."""
     value = extension.value if extension is not None else None
     return list(value) if isinstance(value, x509.SubjectAlternativeName) else []
 
 
 def _attribute_name(oid: x509.ObjectIdentifier) -> str:
+    """An attribute's name for people; a challenge password is the common one."""
     return "challengePassword" if oid == AttributeOID.CHALLENGE_PASSWORD else oid.dotted_string

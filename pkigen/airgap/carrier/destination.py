@@ -17,6 +17,7 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 _PASSED_ON = re.compile(r"/proc/[0-9]+(?:/task/[0-9]+)?/fd")
+# O_NOCTTY: opening a terminal must not make it ours.
 _WRITE = os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC
 _MOST_LINKS = 40  # as the kernel, path_resolution(7)
 _CLOSED = {stat.S_IFBLK: "it is a block device", stat.S_IFSOCK: "it is a socket"}
@@ -72,6 +73,7 @@ def obstacle(path: Path) -> str | None:
 
 
 def _is_special(path: Path) -> bool:
+    """Whether something is there that is neither a file nor a directory."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
@@ -81,9 +83,13 @@ def _resolved(path: Path) -> Path | int:
     A descriptor such as `/dev/stdout` is written to as it is: opened anew, a redirection would begin at its
     start once more. Another user's link would choose for us what is overwritten (fs.protected_symlinks in
     proc_sys_fs(5) is about this, in sticky directories only).
+
+    Raises:
+        OSError: A link is another user's, or there are too many.
     """
     for _ in range(_MOST_LINKS):
         above = Path(os.path.realpath(path.parent))
+        # Only our own descriptors: another process' number means another file.
         if path.name.isdecimal() and _PASSED_ON.fullmatch(str(above)) and above.parts[2] == str(os.getpid()):
             return int(path.name)
         try:
@@ -98,14 +104,20 @@ def _resolved(path: Path) -> Path | int:
 
 
 def _require_ours(status: os.stat_result, what: str) -> None:
+    """Refuse what another user put there; `OSError`, as the system itself would raise."""
     if status.st_uid not in {os.geteuid(), 0}:
         raise OSError(errno.EACCES, f"it is a {what} of another user (uid {status.st_uid})")
 
 
 def _opened(path: Path) -> int:
-    """Open what is no regular file; a FIFO waits here for its reader, as in a shell."""
+    """Open what is no regular file; a FIFO waits here for its reader, as in a shell.
+
+    Raises:
+        OSError: It is never written into, is not open to us, or is a regular file by now.
+    """
     _require_open_to_us(path)
     descriptor = os.open(path, _WRITE)
+    # Writing into a regular file would leave half of it behind after a crash; it is to be replaced.
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EBUSY, "it was something else a moment ago")
@@ -113,6 +125,7 @@ def _opened(path: Path) -> int:
 
 
 def _require_open_to_us(path: Path) -> None:
+    """Refuse what is never written into, and what the system would not let us write into."""
     status = path.lstat()
     if reason := _CLOSED.get(stat.S_IFMT(status.st_mode)):
         raise OSError(errno.EINVAL, reason)
@@ -123,6 +136,7 @@ def _require_open_to_us(path: Path) -> None:
 
 
 def _write_into(descriptor: int, data: bytes) -> None:
+    """Write all of it; a pipe takes as much at a time as it likes."""
     with os.fdopen(descriptor, "wb", buffering=0) as stream:
         rest = memoryview(data)
         while rest:
@@ -130,9 +144,12 @@ def _write_into(descriptor: int, data: bytes) -> None:
 
 
 def _replace(path: Path, data: bytes, *, mode: int) -> None:
+    """Put a regular file in place by a rename, so that it is there whole or not at all."""
+    # In the same directory: a rename does not cross file systems.
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as stream:
+            # mkstemp(3) makes it 0600, and the mode comes before the content.
             os.fchmod(descriptor, mode)
             stream.write(data)
             stream.flush()
@@ -141,6 +158,7 @@ def _replace(path: Path, data: bytes, *, mode: int) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    # The new name is durable once its directory is: a medium may be pulled out after this.
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)

@@ -25,6 +25,7 @@ LARGEST_BUNDLE = LARGEST_ARCHIVE + (1 << 20)
 _LENGTH = 4
 _SIGNATURE = len(MAGIC) + KEY_SIZE
 _BODY = _SIGNATURE + SIGNATURE_SIZE
+# Signed with the message, so that no signature of this key for another purpose fits here.
 _CONTEXT = b"pkigen bundle signature 1\0"
 _NOTHING_WRITTEN = "nothing was written; make and carry it again"
 
@@ -70,14 +71,17 @@ def unwrap(data: bytes, *, pin: str | None) -> Envelope:
     if len(data) > LARGEST_BUNDLE:
         raise BundleError(f"it is larger than {LARGEST_BUNDLE} bytes", hint=_NOTHING_WRITTEN)
     public, signature, body = data[len(MAGIC) : _SIGNATURE], data[_SIGNATURE:_BODY], data[_BODY:]
+    # As a key, zeros are a point of small order, for which anybody can make signatures.
     if not any(signature) or not any(public):
         raise BundleError("it is not signed", hint=_NOTHING_WRITTEN)
+    # Whose key it is before what it has signed: a valid signature of somebody else's says nothing.
     if pin is not None:
         require_key(public, pin)
     if not is_signed(public, signature, _message(public, body)):
         raise BundleError(
             "its signature is invalid: it was changed after it was signed", hint=_NOTHING_WRITTEN
         )
+    # Only now, after the signature: nothing that an attacker writes is parsed.
     length = int.from_bytes(body[:_LENGTH], "big")
     if length > min(LARGEST_LABEL, len(body) - _LENGTH):
         raise BundleError("its label is cut off", hint=_NOTHING_WRITTEN)
@@ -100,4 +104,5 @@ def require_key(public: bytes, pin: str) -> None:
 
 
 def _message(public: bytes, body: bytes) -> bytes:
+    """What is signed: with the signer's own key in it, so that another key cannot claim the signature."""
     return b"".join((_CONTEXT, MAGIC, public, body))

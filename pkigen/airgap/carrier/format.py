@@ -30,6 +30,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 EVERYBODY = "everybody"
 """The reader of what is not sealed, because nothing in it is secret."""
 _READER = re.compile(rf"age1[a-z0-9]{{58}}|passphrase|nobody|{EVERYBODY}")
+# What every JSON reader holds exactly (RFC 8259 6).
 _LARGEST_SERIAL = 1 << 53
 _LONGEST_TEXT = 4096
 OWNER = "root:root"
@@ -184,6 +185,7 @@ def decoded(
         found: Said | None = read(json.loads(data))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         found = None
+    # Two texts with one meaning could be shown as one and signed as the other.
     if found is None or write(found) != data:
         raise BundleError(f"the bundle's {what} is not in pkigen's canonical form")
     return found
@@ -215,6 +217,7 @@ def read_own_file(
 
 
 def _label(content: dict[str, Any]) -> Label:
+    """Read a label's fields; raises like `decoded` expects for anything that is not of its form."""
     return Label(
         kind=BundleKind(content["kind"]),
         cluster=cluster_name_of(content["cluster"]),
@@ -227,6 +230,7 @@ def _label(content: dict[str, Any]) -> Label:
 
 
 def _manifest(content: dict[str, Any]) -> Manifest:
+    """Read a manifest's fields, likewise."""
     return Manifest(
         kind=BundleKind(content["kind"]),
         cluster=cluster_name_of(content["cluster"]),
@@ -247,6 +251,7 @@ def _manifest(content: dict[str, Any]) -> Manifest:
 
 
 def _entry(content: dict[str, Any]) -> ManifestEntry:
+    """One file of a manifest; raises `ValueError` for a mode that no file of a node has."""
     mode = int(content["mode"], 8)
     if mode not in MODES:
         raise ValueError
@@ -289,6 +294,7 @@ def _plain_texts(values: Iterable[object]) -> tuple[str, ...]:
 
 
 def _number(value: object) -> int:
+    """A number from 0 on; `ValueError` for others, and for JSON's `true`, which is an int in Python."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_SERIAL:
         return value
     raise ValueError

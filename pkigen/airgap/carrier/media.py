@@ -71,9 +71,12 @@ def read_file(path: Path, *, limit: int, private: bool = False) -> bytes:
     try:
         descriptor = os.open(path, _READ)
         try:
+            # Of what was opened, not of what has the name now. O_NONBLOCK keeps a
+            # FIFO from holding us up before.
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise UsageError(f"{path} is not a regular file")
+            # Refused, not mended: whoever could read it may have done so.
             if private and status.st_mode & 0o077:
                 raise UsageError(
                     f"{path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o})",
@@ -92,4 +95,5 @@ def read_file(path: Path, *, limit: int, private: bool = False) -> bytes:
 
 
 def _reason(error: OSError) -> str:
+    """The system's reason in lower case."""
     return (error.strerror or "input/output error").lower()

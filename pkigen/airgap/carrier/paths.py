@@ -22,6 +22,7 @@ PENDING = f"{STATE_DIRECTORY}/pending.json"
 """The keys that a node has made, until the answer to its request is installed."""
 MODES = (layout.KEY_MODE, layout.CERTIFICATE_MODE)
 
+# No name begins with a dot: the kubelet and people who list a directory pass over such files.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9@_-]*(?:\.[A-Za-z0-9@_-]+)*"
 _UNITS = "etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubelet|kube-proxy"
 _PEM = rf"(?:etcd/)?{_NAME}\.(?:crt|key|pub)"
@@ -89,12 +90,14 @@ def require_safe(
             fault = stranger
         if fault is not None:
             raise BundleError(f"{whose} names {path!r}, which {fault}", hint=hint)
+        # A medium's file system, such as FAT, does not tell case apart.
         other = seen.setdefault(path.lower(), path)
         if other is not path:
             same = "twice" if other == path else f"beside {other!r}, which differs only in case"
             raise BundleError(f"{whose} names {path!r} {same}")
     for path in seen:
         above = path
+        # Otherwise it would depend on the order which of the two is installed.
         while above := above.rpartition("/")[0]:
             if above in seen:
                 raise BundleError(f"{whose} names {above!r} as a file and as a directory")
@@ -132,7 +135,7 @@ def path_fault(path: str) -> str | None:
 
 
 def _is_known(path: str, directory: str | None) -> bool:
-    """Another directory of certificates is taken from a person only, never from the bundle itself."""
+    """Whether a node has such a path; another directory of certificates is for a person to name."""
     if _KNOWN.fullmatch(path):
         return True
     prefix = f"{directory.strip('/')}/" if directory else None

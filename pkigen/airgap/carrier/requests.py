@@ -23,7 +23,7 @@ from pkigen.airgap.carrier.format import (
     text_of,
     time_of,
 )
-from pkigen.crypto.age import RECIPIENT
+from pkigen.crypto.age_recipient import RECIPIENT
 from pkigen.crypto.csr import LARGEST_REQUEST
 from pkigen.errors import BundleError
 from pkigen.notation import json_text, timestamp
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 VALIDITY = timedelta(days=30)
 """How long a request may wait for its answer, and an answer for its install."""
+
+SKEW = timedelta(minutes=5)
+"""How far this host's clock may be behind: certificates, too, begin five minutes before they are made."""
 
 MOST_REQUESTS = 1 << 17
 _LARGEST_CHAIN = 64 << 10
@@ -149,13 +152,45 @@ def open_envelope(data: bytes, *, kind: BundleKind, pin: str | None) -> Envelope
     return envelope
 
 
+def require_timely(requests: RequestSet, *, newest: str | None, now: datetime, again: str) -> None:
+    """Refuse a request from the future, one that has expired, and one that is older than what was approved.
+
+    Args:
+        requests: What is asked.
+        newest: When the last request was made that was approved for the same asker (`timestamp`); None where
+            there is none but this one.
+        now: The present by this host's clock, in UTC.
+        again: How a new request is made.
+
+    Raises:
+        BundleError: It is one of these.
+    """
+    made, expires = timestamp(requests.created), requests.label.expires
+    if requests.created > now + SKEW:
+        raise BundleError(
+            f"it was made {made}, in the future of this host's clock ({timestamp(now)})",
+            hint="nothing was issued; set the clock that is wrong",
+        )
+    if now >= expires:
+        raise BundleError(
+            f"it has expired: made {made}, it could be approved until {timestamp(expires)}",
+            hint=f"nothing was issued; {again}",
+        )
+    if newest is not None and made < newest:
+        raise BundleError(
+            f"it was made {made}, and a newer one, of {newest}, was approved already",
+            hint=f"nothing was issued; {again}",
+        )
+
+
 def _require_label(envelope: Envelope, label: Label) -> None:
-    """The label is read before the content and acted on: it must not say anything else."""
+    """Refuse a label that says anything else than the content: it was read before, and acted on."""
     if envelope.label != label:
         raise BundleError("its label and content differ")
 
 
 def _encode_requests(requests: RequestSet) -> bytes:
+    """The one form of a set of requests."""
     return json_text(
         {
             "purpose": requests.purpose,
@@ -167,6 +202,7 @@ def _encode_requests(requests: RequestSet) -> bytes:
 
 
 def _encode_answers(answers: AnswerSet) -> bytes:
+    """The one form of a set of certificates."""
     return json_text(
         {
             **_head_fields(answers),
@@ -189,6 +225,7 @@ def _listed(pems: tuple[tuple[str, bytes], ...], what: str) -> list[dict[str, st
 
 
 def _requests(content: dict[str, Any]) -> RequestSet:
+    """Read a set of requests; `ValueError`, `TypeError` or `KeyError` where it is none."""
     recipient = content["recipient"]
     return RequestSet(
         **_read_head(content),
@@ -199,6 +236,7 @@ def _requests(content: dict[str, Any]) -> RequestSet:
 
 
 def _answers(content: dict[str, Any]) -> AnswerSet:
+    """Read a set of certificates, likewise."""
     return AnswerSet(
         **_read_head(content),
         certificates=_by_id(content["certificates"], "certificate", _LARGEST_CHAIN),
@@ -206,6 +244,7 @@ def _answers(content: dict[str, Any]) -> AnswerSet:
 
 
 def _read_head(content: dict[str, Any]) -> dict[str, Any]:
+    """The fields that both have."""
     return {
         "cluster": cluster_name_of(content["cluster"]),
         "origin": cluster_name_of(content["origin"]),
@@ -215,7 +254,7 @@ def _read_head(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _by_id(content: list[dict[str, Any]], what: str, limit: int) -> tuple[tuple[str, bytes], ...]:
-    """PEM texts by id, each id once and in order: there is one way to write a set."""
+    """PEM texts by id, each once and in order, the one way to write a set; `ValueError` for others."""
     found = tuple((plain_text(each["id"]), _pem(each[what], limit)) for each in content)
     identifiers = [identifier for identifier, _ in found]
     if len(found) > MOST_REQUESTS or identifiers != sorted(set(identifiers)):

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pkigen.airgap.bundles.admission import SKEW
 from pkigen.airgap.carrier.bundle_key import parse_pin
 from pkigen.airgap.carrier.csr_review import Reviewed, review_all
 from pkigen.airgap.carrier.format import BundleKind
-from pkigen.airgap.carrier.requests import Purpose, RequestSet, open_envelope, read_requests
+from pkigen.airgap.carrier.requests import Purpose, RequestSet, open_envelope, read_requests, require_timely
 from pkigen.airgap.enrolment.request import wanted
+from pkigen.crypto.age_recipient import recipient_fault
 from pkigen.crypto.keys import public_der, spki_fingerprint
-from pkigen.desired.items import DesiredKeyPair
 from pkigen.errors import BundleError, UsageError
 from pkigen.notation import suggestion, timestamp
 from pkigen.state.authority_record import require_unchanged
-from pkigen.state.ledger import Approval
-from pkigen.state.observed import observe_certificate, observe_key_pair
+from pkigen.state.key_owners import key_owners
+from pkigen.state.ledger import Approval, Approvals
+from pkigen.state.observed import observe_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pkigen.state.observed import Reader
 
 _UNCHANGED = "nothing was issued"
+_AGAIN = "`pkigen node request --anew` on the node makes another"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,7 @@ class Pins:
         return cls(alone=alone, by_node=said)
 
     def of(self, node: str) -> str | None:
-        """What was said about a node."""
+        """What was said about a node; None where nothing was."""
         return self.by_node.get(node, self.alone)
 
 
@@ -136,15 +137,13 @@ class DeviatingError(BundleError):
         self.deviations = deviations
 
 
-def admit(
-    data: bytes, inventory: Inventory, known: Mapping[str, Approval], *, pins: Pins, now: datetime
-) -> Petition:
+def admit(data: bytes, inventory: Inventory, known: Approvals, *, pins: Pins, now: datetime) -> Petition:
     """Read a node's request, and refuse what is not for this cluster, not of that node, or not for now.
 
     Args:
         data: The file.
         inventory: What this cluster asks for.
-        known: The last approved request of each node: whose signature is trusted, and what came before.
+        known: The requests that were approved: whose signature is trusted, and what came before.
         pins: The fingerprint of the key that the node signs with, as a person has it from there.
         now: The present, in UTC.
 
@@ -153,13 +152,14 @@ def admit(
         UsageError: The spec does not leave this node's keys to the node.
     """
     # Whose signature it must be depends on the node that the signed label names.
+    # Any signer so far: nothing that the file says is acted on before the signer is compared below.
     envelope = open_envelope(data, kind=BundleKind.REQUEST, pin=None)
     label, cluster = envelope.label, inventory.cluster
     if label.cluster != cluster.name:
         raise BundleError(
             f"it is for another cluster: {label.cluster}, and this is {cluster.name}", hint=_UNCHANGED
         )
-    last = known.get(label.node)
+    last = known.last.get(label.node)
     trusted = pins.of(label.node) or (last.signer if last is not None else None)
     if trusted is None:
         raise BundleError(
@@ -176,20 +176,37 @@ def admit(
     if requests.purpose is not Purpose.NODE:
         raise BundleError("it is not a node's request", hint=f"{_UNCHANGED}; see `pkigen authority sign`")
     wanted(inventory, label.node)
-    _require_timely(requests, envelope.label.expires, last, now)
-    return Petition(
+    earlier = known.numbered.get(requests.nonce)
+    require_timely(requests, newest=_made_last(requests, last), now=now, again=_AGAIN)
+    petition = Petition(
         requests=requests,
         recipient=_recipient(requests, inventory),
         signer=envelope.fingerprint,
-        approved_before=last is not None and last.nonce == requests.nonce,
+        approved_before=earlier is not None,
         former_signer=last.signer if last is not None and last.signer != envelope.fingerprint else None,
     )
+    _require_one_content(petition, earlier)
+    return petition
+
+
+def _made_last(requests: RequestSet, last: Approval | None) -> str | None:
+    """An approved request may come again (it gives the same answer); an older one never after a newer."""
+    return last.created if last is not None and last.nonce != requests.nonce else None
+
+
+def _require_one_content(petition: Petition, earlier: Approval | None) -> None:
+    """A number stands for one request: what was approved under it must not be taken for something else."""
+    if earlier is not None and earlier != petition.approval:
+        raise BundleError(
+            f"another request with the number {earlier.nonce[:8]} was approved before",
+            hint=f"{_UNCHANGED}; {_AGAIN}",
+        )
 
 
 def admit_all(
     carried: Sequence[tuple[Path, bytes]],
     inventory: Inventory,
-    known: Mapping[str, Approval],
+    known: Approvals,
     *,
     pins: Pins,
     now: datetime,
@@ -207,6 +224,7 @@ def admit_all(
         try:
             petition = admit(data, inventory, known, pins=pins, now=now)
         except (BundleError, UsageError) as error:
+            # One by itself is refused with its own words and hint.
             if len(carried) == 1:
                 raise
             refusals.append(f"{file}: {error}")
@@ -222,31 +240,20 @@ def admit_all(
     return tuple(petition for _, (_, petition) in sorted(found.items()))
 
 
-def _require_timely(requests: RequestSet, expires: datetime, last: Approval | None, now: datetime) -> None:
-    """An approved request may come again (it gives the same answer); an older one never after a newer."""
-    made = timestamp(requests.created)
-    if requests.created > now + SKEW:
-        raise BundleError(
-            f"it was made {made}, in the future of this host's clock ({timestamp(now)})",
-            hint=f"{_UNCHANGED}; set the clock that is wrong",
-        )
-    if now >= expires:
-        raise BundleError(
-            f"it has expired: made {made}, it could be approved until {timestamp(expires)}",
-            hint=f"{_UNCHANGED}; `pkigen node request --anew` on the node makes another",
-        )
-    if last is not None and requests.nonce != last.nonce and made <= last.created:
-        raise BundleError(
-            f"it was made {made}, and a newer one, of {last.created}, was approved already",
-            hint=f"{_UNCHANGED}; `pkigen node request` on the node makes a new one",
-        )
-
-
 def _recipient(requests: RequestSet, inventory: Inventory) -> str:
-    """The spec decides where it names one: else whoever has the medium could have it sealed for himself."""
+    """Whom the answer is sealed to; refuse another recipient than the spec names for the node.
+
+    Whoever has the medium could otherwise have the answer sealed for himself.
+    """
     node = next(each for each in inventory.cluster.spec.nodes if each.name == requests.origin)
     if requests.recipient is None:
         raise BundleError("it names no recipient for the answer", hint=_UNCHANGED)
+    fault = recipient_fault(requests.recipient)
+    if fault is not None:
+        raise BundleError(
+            f"no answer can be sealed to the recipient that it names: {requests.recipient} {fault}",
+            hint=f"{_UNCHANGED}; `pkigen node identity --show` on the node prints its own",
+        )
     if node.age_recipient is not None and node.age_recipient != requests.recipient:
         raise BundleError(
             f"it names another age recipient than the spec: {requests.recipient}",
@@ -256,7 +263,7 @@ def _recipient(requests: RequestSet, inventory: Inventory) -> str:
 
 
 def review_petitions(
-    asking: Sequence[Petition], inventory: Inventory, reader: Reader, lock: Lock | None
+    asking: Sequence[Petition], inventory: Inventory, reader: Reader, lock: Lock | None, *, now: datetime
 ) -> Reviewed:
     """Review all requests of some nodes against the spec.
 
@@ -265,12 +272,7 @@ def review_petitions(
     Raises:
         DeviatingError: Some are not what the spec asks for.
     """
-    known = dict(lock.keys) if lock is not None else {}
-    for item in inventory.items:
-        if isinstance(item, DesiredKeyPair):
-            pair = observe_key_pair(reader, item.private_path, item.public_path)
-            if pair.private is not None:
-                known[spki_fingerprint(pair.private)] = item.id
+    known = key_owners(inventory, reader, lock, now=now)
     keys: dict[str, PublicKey] = {}
     deviations: list[Deviation] = []
     for petition in asking:
@@ -278,6 +280,7 @@ def review_petitions(
         reviewed = review_all(asked, wanted(inventory, petition.node), known)
         deviations.extend(reviewed.deviations)
         for identifier, key in reviewed.keys.items():
+            # Known from here on: the next node's request must not bring the same key.
             keys[identifier] = key
             known.setdefault(spki_fingerprint(public_der(key)), identifier)
     if deviations:

@@ -34,6 +34,7 @@ def identity_of(node: Store) -> Identity | None:
             f"{path} belongs to another user (uid {found.uid})",
             hint="to make a new one, move it away; that user can open what is sealed to this one",
         )
+    # Not put right in silence: who could read it can open every bundle of this node.
     if found.mode & _OPEN:
         raise UsageError(
             f"{path} can be read by others (mode {found.mode:04o})",

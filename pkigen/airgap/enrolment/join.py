@@ -73,6 +73,8 @@ def join(bundle: Bundle, reader: Reader, *, directory: str | None = None) -> Joi
 
 
 class _Joining:
+    """One bundle beside the keys of its node; `files` is what will be installed."""
+
     def __init__(self, bundle: Bundle, reader: Reader, made: dict[bytes, bytes]) -> None:
         self._bundle = bundle
         self._reader = reader
@@ -83,6 +85,7 @@ class _Joining:
         self._without: list[str] = []
 
     def join(self) -> None:
+        """Find a key for every certificate; refuse the whole bundle where one has none."""
         for path, data in self._bundle.files.items():
             if path.endswith(_CERTIFICATE):
                 self._pair(path, data)
@@ -109,6 +112,7 @@ class _Joining:
             self.files[beside] = key
 
     def _kubeconfig(self, path: str, data: bytes) -> None:
+        """Put the key into a kubeconfig that came without it; where there is none, it is missed."""
         certificate = self._leaf(path, client_certificate_pem(data))
         found = read_file(self._reader, path)
         key = self._key_for(certificate, None if isinstance(found, Fault) else client_key_pem(found.data))
@@ -120,17 +124,20 @@ class _Joining:
 
     @staticmethod
     def _leaf(path: str, data: bytes) -> x509.Certificate:
+        """The first certificate of a file; raises `BundleError` where it cannot be read."""
         found = parse_certificates(data)
         if isinstance(found, str):
             raise BundleError(f"{path} in the bundle {found}", hint="nothing was written")
         return found[0]
 
     def _key_for(self, certificate: x509.Certificate, installed: bytes | None) -> bytes | None:
-        """A key of the waiting request before the one in use: both may stand there while a request is out."""
+        """The node's key for a certificate, that of the pending request first; None where it has none."""
         wanted = public_der(certificate.public_key())
+        # By public key, not by name: a certificate for another key would be of no use beside this one.
         if wanted in self._made:
             self.used.add(wanted)
             return self._made[wanted]
+        # A kubeconfig that never had its key put in.
         if installed is None or installed == KEY_PLACEHOLDER:
             return None
         try:
@@ -140,9 +147,11 @@ class _Joining:
 
 
 def _identified(pem: bytes) -> tuple[bytes, bytes]:
+    """A private key with its public half, by which it is found."""
     return public_der(load_own_private(pem)), pem
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:
+    """Whether a certificate is a CA's."""
     constraints = extension_of(certificate, x509.BasicConstraints)
     return constraints is not None and constraints.value.ca

@@ -56,6 +56,7 @@ def read_pending(reader: Reader) -> PendingEnrolment | None:
 
 
 def _pending(content: dict[str, Any]) -> PendingEnrolment:
+    """Read the file's fields; raises what `read_own_file` takes for damage."""
     return PendingEnrolment(
         keys=tuple((plain_text(each["id"]), _bytes(each["key"])) for each in content["keys"]),
         request=_bytes(content["request"]),

@@ -103,9 +103,11 @@ def ask(
     """
     items = wanted(inventory, wish.node)
     pending = None if wish.anew else read_pending(store)
+    # The same request again, with its keys: a second one would make the first one's answer useless.
     if pending is not None:
         return _again(pending, items, inventory.cluster.name, now)
     with store.transaction() as transaction:
+        # The same for every request of this node: it is what people have compared once.
         key = _request_key(store, transaction, entropy)
         recipient = wish.recipient or (identity_of(store) or stage_identity(transaction)).recipient
         made, requests = [], []
@@ -126,6 +128,7 @@ def ask(
         )
         file = write_requests(asked, key)
         content = encode_pending(PendingEnrolment(keys=tuple(made), request=file))
+        # No backup: a request that is discarded takes its keys with it.
         transaction.stage(PENDING, mode=KEY_MODE, content=content, backup=False)
         transaction.commit(keep_backups=KEPT_BACKUPS)
     return Asked(requests=asked, file=file, signer=fingerprint(key.public), is_new=True)
@@ -134,7 +137,11 @@ def ask(
 def _again(
     pending: PendingEnrolment, items: dict[str, DesiredCertificate], cluster: str, now: datetime
 ) -> Asked:
-    """The same file once more, if its answer could still be installed: with new keys it could not be."""
+    """The same file once more, if its answer could still be installed: with new keys it could not be.
+
+    Raises:
+        BundleError: It is too old, of another node or cluster, or asks for something else than the spec.
+    """
     envelope = unwrap(pending.request, pin=None)
     asked = read_requests(envelope)
     when = f"a request of {asked.created:%Y-%m-%d %H:%M} UTC is pending"
@@ -150,6 +157,7 @@ def _again(
 
 
 def _request_key(store: Store, transaction: Transaction, entropy: Entropy) -> BundleKey:
+    """The key that this node signs its requests with, made with the first one."""
     found = read_file(store, REQUEST_KEY)
     if not isinstance(found, Fault):
         return BundleKey.of_file(found.data, f"/{REQUEST_KEY}")
@@ -161,6 +169,7 @@ def _request_key(store: Store, transaction: Transaction, entropy: Entropy) -> Bu
 def _installed_key(reader: Reader, node: str, item: DesiredCertificate) -> PrivateKey | None:
     """The key that the node uses now, if it is of the kind that the spec asks for."""
     location = item.location
+    # The inventory's paths are those of the PKI directory; on the node they begin at its root.
     prefix = node_path(node, "/")
     if isinstance(location, CertificateFile):  # pragma: no cover -- that is a CA whose key is elsewhere
         return None

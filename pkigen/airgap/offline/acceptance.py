@@ -108,6 +108,7 @@ def delivery_of(
             f"it is for another cluster: {answer.cluster}, and the pending request is for {requests.cluster}",
             hint=_UNCHANGED,
         )
+    # An old answer, played back, would bring back certificates for keys that are gone.
     if answer.nonce != requests.nonce:
         raise BundleError(
             f"it answers another request, {answer.nonce[:8]}; {requests.nonce[:8]} is pending",
@@ -227,6 +228,7 @@ class _Acceptance:
 
     def checked(self) -> dict[str, Delivered]:
         """What is to be put in place, by id."""
+        # In this order: later checks rely on every certificate being one that was asked for, and readable.
         self._require_same_spec()
         _require(self._wrong_ids())
         _require(self._unreadable())
@@ -250,7 +252,7 @@ class _Acceptance:
         }
 
     def _require_same_spec(self) -> None:
-        """An answer is checked against what was asked for, which must be what the spec asks for still."""
+        """Refuse an answer to what the spec no longer asks for: it is checked against what was asked for."""
         desired = {
             identifier: as_asked(item, pem)
             for identifier, pem in self._asked.items()
@@ -266,6 +268,7 @@ class _Acceptance:
         return {ca_id(ca) for ca in self._inventory.authorities} if keyless else set()
 
     def _wrong_ids(self) -> Iterator[str]:
+        """Certificates that are missing, and those that nobody asked for."""
         expected = self._asked.keys() | self._own_authorities()
         for identifier in sorted(expected - self._pems.keys()):
             yield f"{identifier}: its certificate is missing"
@@ -273,6 +276,7 @@ class _Acceptance:
             yield f"{identifier}: it was not requested"
 
     def _unreadable(self) -> Iterator[str]:
+        """Certificates that cannot be read; the others are kept for the checks after this."""
         for identifier, pem in self._pems.items():
             parsed = parse_certificates(pem)
             if isinstance(parsed, str):
@@ -317,6 +321,7 @@ class _Acceptance:
             yield f"it is called {subject_of(certificate)}, but {item.subject} was requested"
         if sans_of(certificate) != item.sans.texts():
             yield f"its names are {', '.join(sans_of(certificate)) or 'none'}, but others were requested"
+        # A root that stands above it came along with it.
         case = self._case(item, chain, key, issuer=chain[1] if len(chain) > 1 else None, sent=())
         finding = extensions_same(case)
         if finding is not None:
@@ -324,7 +329,11 @@ class _Acceptance:
         yield from self._too_long(item, certificate)
 
     def _key(self, item: DesiredCertificate) -> bytes | None:
-        """The public half of the key that a certificate must be for; None where that key is elsewhere."""
+        """The public half of the key that a certificate must be for; None where that key is elsewhere.
+
+        Raises:
+            BundleError: The key that waits for the certificate cannot be read.
+        """
         pem = self._pending.keys.get(item.id)
         if pem is None:  # a CA that is renewed keeps its key
             return observe_certificate(self._reader, item.location).public_key
@@ -365,6 +374,7 @@ class _Acceptance:
         issuer: x509.Certificate | None,
         sent: tuple[x509.Certificate, ...],
     ) -> Case:
+        """A certificate of the answer as if it were on the disk already."""
         observed = ObservedCertificate(
             certificate=chain[0],
             chain=chain[1:],
@@ -380,19 +390,21 @@ class _Acceptance:
             issuer_replaced=False,
             chain=sent,
             now=self._now,
+            # Nothing that has only just come is due.
             renew_within=timedelta(),
         )
 
     @staticmethod
     def _too_long(item: DesiredCertificate, certificate: x509.Certificate) -> Iterator[str]:
         """Beyond what the spec allows, but for the minutes by which certificates are backdated."""
+        # Not from now on: an answer may have been carried for days.
         life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
         if life > item.validity + BACKDATE:
             yield f"it is valid for longer than the {format_duration(item.validity)} of the spec"
 
 
 def _require(faults: Iterable[str]) -> None:
-    """All faults at once: a medium that has to be carried again is a day's work."""
+    """Refuse an answer with any faults, telling all at once: carrying a medium again is a day's work."""
     found = tuple(faults)
     if found:
         raise RefusedAnswerError(found)

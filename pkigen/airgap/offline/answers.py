@@ -13,7 +13,7 @@ from pkigen import layout
 from pkigen.airgap.carrier.bundle_key import trusted_key
 from pkigen.airgap.carrier.csr_review import review_all
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE
-from pkigen.airgap.carrier.requests import AnswerSet, Purpose, write_answers
+from pkigen.airgap.carrier.requests import AnswerSet, Purpose, require_timely, write_answers
 from pkigen.airgap.offline.directory import KEEP_BACKUPS, ROOT, SITE_PIN, record_entries
 from pkigen.airgap.offline.generations import as_asked
 from pkigen.crypto.ca_fitness import unfit
@@ -23,6 +23,7 @@ from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.generations import Slot, ca_id
 from pkigen.desired.items import content_of
 from pkigen.errors import BundleError
+from pkigen.notation import timestamp
 from pkigen.spec.model import CAKeys
 from pkigen.state.ledger import Event, LedgerEntry, lines_of, read_ledger
 from pkigen.state.lockfile import certificate_facts
@@ -88,7 +89,7 @@ def proposals(
         BundleError: It is a node's request, or another cluster's.
         RefusedRequestError: The spec does not allow it.
     """
-    _require_for_us(requests, inventory.cluster.name)
+    _require_for_us(requests, inventory)
     asked = dict(requests.requests)
     desired = {
         identifier: as_asked(item, pem)
@@ -105,6 +106,7 @@ def proposals(
             item=item,
             key=reviewed.keys[identifier],
             issuer=_issuer_name(authority, item),
+            # As it will be issued: what a person agrees to must be what is signed.
             until=min(
                 end_of_validity(now, item.validity),
                 authority.issuer_of(item).certificate.not_valid_after_utc,
@@ -114,7 +116,8 @@ def proposals(
     )
 
 
-def _require_for_us(requests: RequestSet, cluster: str) -> None:
+def _require_for_us(requests: RequestSet, inventory: Inventory) -> None:
+    cluster = inventory.cluster.name
     if requests.purpose is not Purpose.AUTHORITY:
         raise BundleError(
             "it is a node's request, which the site itself answers",
@@ -125,6 +128,9 @@ def _require_for_us(requests: RequestSet, cluster: str) -> None:
             f"it is for another cluster: {requests.cluster}, where the spec is for {cluster}",
             hint=_NOTHING_SIGNED,
         )
+    # With the CAs' keys here, the answer to an empty request brings the site the CAs' own certificates.
+    if not requests.requests and inventory.ca_keys is not CAKeys.OFFLINE:
+        raise BundleError("it requests no certificate", hint=_NOTHING_SIGNED)
 
 
 def _keys_of_cas(authority: OfflineAuthority) -> dict[str, str]:
@@ -137,6 +143,7 @@ def _keys_of_cas(authority: OfflineAuthority) -> dict[str, str]:
 
 
 def _answerable(inventory: Inventory, identifier: str) -> DesiredCertificate | None:
+    """The certificate that a request is for, if this side issues it."""
     item = inventory.certificates.get(identifier)
     if item is None or not inventory.is_signed_offline(item) or _is_kept_here(inventory, item):
         return None
@@ -144,7 +151,7 @@ def _answerable(inventory: Inventory, identifier: str) -> DesiredCertificate | N
 
 
 def _is_kept_here(inventory: Inventory, item: DesiredCertificate) -> bool:
-    """A CA whose key never leaves this side: a request for it would be for somebody else's key."""
+    """Whether a certificate is a CA's whose key never leaves this side: nobody else may ask for it."""
     return item.issuer is None and inventory.ca_keys is CAKeys.OFFLINE
 
 
@@ -161,6 +168,7 @@ def _strangers(asked: dict[str, bytes], inventory: Inventory) -> Iterator[str]:
 
 
 def _issuer_name(authority: OfflineAuthority, item: DesiredCertificate) -> str:
+    """Who would sign, for people."""
     return authority.issuer_of(item).certificate.subject.rfc4514_string()
 
 
@@ -233,11 +241,17 @@ def answer(
             event=Event.ANSWERED,
             id=f"request:{requests.nonce}",
             reason=None,
-            facts={"requestSha256": hashlib.sha256(carried).hexdigest(), "site": pin},
+            facts={
+                "requestSha256": hashlib.sha256(carried).hexdigest(),
+                "created": timestamp(requests.created),
+                "site": pin,
+            },
         )
     )
     with store.transaction() as transaction:
+        # Kept, so that a request that is carried twice gets the same certificates and no others.
         transaction.stage(_answer_path(requests.nonce), mode=layout.PUBLIC_MODE, content=file)
+        # Trusted from the first answer on: somebody has compared the fingerprint for it.
         if known_site(store) is None:
             transaction.stage(SITE_PIN, mode=layout.PUBLIC_MODE, content=f"{pin}\n".encode())
         record_entries(store, transaction, entries, now=tools.now)
@@ -272,6 +286,7 @@ def earlier_answer(reader: Reader, requests: RequestSet, carried: bytes) -> byte
     digest = _answered(reader, requests.nonce)
     if digest is None:
         return None
+    # A nonce is random: two requests with one are no accident.
     if digest != hashlib.sha256(carried).hexdigest():
         raise BundleError(
             f"another request with the number {requests.nonce[:8]} was answered before", hint=_NOTHING_SIGNED
@@ -283,6 +298,18 @@ def earlier_answer(reader: Reader, requests: RequestSet, carried: bytes) -> byte
             f"this request was answered before, but {_answer_path(requests.nonce)} is missing",
             hint=f"{_NOTHING_SIGNED}; have the site make a new one: `pkigen authority request --again`",
         ) from None
+
+
+def require_current(requests: RequestSet, reader: Reader, *, now: datetime) -> None:
+    """Refuse a new request from the future, an expired one, and one older than the last that was answered.
+
+    Raises:
+        BundleError: It is one of these.
+    """
+    answered = lines_of(read_ledger(reader), Event.ANSWERED, newest_first=True)
+    newest = next((str(entry["created"]) for entry in answered if "created" in entry), None)
+    again = "at the site, `pkigen authority request --again` makes another"
+    require_timely(requests, newest=newest, now=now, again=again)
 
 
 def _certified(reader: Reader) -> dict[str, str]:
@@ -306,4 +333,5 @@ def _answered(reader: Reader, nonce: str) -> str | None:
 
 
 def _answer_path(nonce: str) -> str:
+    """Where an answer is kept; the nonce is hexadecimal, so it leads nowhere else."""
     return f"answers/{nonce}.answer"

@@ -105,6 +105,7 @@ def read_description(reader: Reader) -> Described | None:
 
 
 def _encode_description(described: Described) -> bytes:
+    """The one form of the description."""
     return json_text(
         {
             "apiVersion": "pkigen/v1",
@@ -116,6 +117,7 @@ def _encode_description(described: Described) -> bytes:
 
 
 def _described(content: dict[str, Any]) -> Described:
+    """Read a description; raises what `read_own_file` takes for damage."""
     return Described(cluster=cluster_name_of(content["cluster"]), ca_keys=CAKeys(content["caKeys"]))
 
 
@@ -207,6 +209,7 @@ def renew_all(
     wishes = {wish.id: wish for wish in _planned_cas(inventory, root_validity)}
     entries: list[LedgerEntry] = []
     with store.transaction() as transaction:
+        # A name that is given twice is renewed once.
         for identifier in dict.fromkeys(identifiers):
             wish, issuer = wishes[identifier], authority.issuers[identifier]
             if not is_self_issued(issuer.certificate):
@@ -242,6 +245,7 @@ class _PlannedCA:
 
 
 def _planned_cas(inventory: Inventory, root_validity: timedelta) -> Iterator[_PlannedCA]:
+    """The root, where the site has the CA keys, or else the CAs of the cluster themselves."""
     cluster = inventory.cluster
     if inventory.ca_keys is CAKeys.SITE:
         name = f"{cluster.name}-root"
@@ -283,6 +287,7 @@ def _is_brought(store: Store, files: KeyPairFiles, *, now: datetime) -> bool:
 
 
 def _make_authority(wish: _PlannedCA, transaction: Transaction, tools: Tools) -> LedgerEntry:
+    """Make a CA that signs itself, and the line that records it."""
     with generated((wish.key_algorithm,), tools.makers) as keys:
         key = next(keys)
     issued = issue(wish.content, key=key, issuer=None, now=tools.now, entropy=tools.entropy)
@@ -296,6 +301,7 @@ def _make_authority(wish: _PlannedCA, transaction: Transaction, tools: Tools) ->
 
 
 def _has(reader: Reader, path: str) -> bool:
+    """Whether there is a file; one that cannot be read raises."""
     try:
         reader.read(path)
     except MissingError:
@@ -394,6 +400,7 @@ def _chain(reader: Reader, files: KeyPairFiles, *, now: datetime | None) -> tupl
 
 
 def _private_key(reader: Reader, path: str) -> PrivateKey:
+    """The key of a CA; raises `AuthorityError` where it cannot sign."""
     try:
         return load_private(reader.read(path).data)
     except UnsupportedKeyError as error:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pkigen.state.observed import Reader
 
+# In bytes; the request, in base64, and a key for each of its certificates.
 _LARGEST = 4 * LARGEST_BUNDLE
 
 
@@ -74,5 +75,6 @@ def read_pending(reader: Reader) -> PendingAnswer | None:
 
 
 def _pending(content: dict[str, Any]) -> PendingAnswer:
+    """Read the file's fields; raises what `read_own_file` takes for damage."""
     keys = {plain_text(each): str(pem).encode("ascii") for each, pem in content["keys"].items()}
     return PendingAnswer(file=base64.b64decode(content["request"], validate=True), keys=keys)

@@ -69,6 +69,7 @@ def ask(inventory: Inventory, store: Store, identifiers: Iterable[str], tools: T
             new.append(item)
         else:
             requests[item.id] = request_for(*present)
+    # Before any key is made: nothing of it must come into being.
     if tools.vault.seals:
         _require_no_new_ca(new)
     keys: dict[str, bytes] = {}
@@ -97,6 +98,7 @@ def ask(inventory: Inventory, store: Store, identifiers: Iterable[str], tools: T
         ),
         now=tools.now,
         keep_backups=inventory.cluster.spec.backups.keep,
+        # With the line that says so, in one change: a request that left without keys could never be answered.
         files={layout.PENDING_REQUEST: (layout.SECRET_MODE, encode_pending(pending))},
     )
     return pending
@@ -124,7 +126,11 @@ def _require_no_new_ca(new: Iterable[DesiredCertificate]) -> None:
 
 
 def _current(item: DesiredCertificate, reader: Reader) -> tuple[DesiredCertificate, PrivateKey] | None:
-    """A CA that is there, as it calls itself, and its key: renewing it must not change either."""
+    """A CA that is there, as it calls itself, and its key: renewing it must not change either.
+
+    Raises:
+        AuthorityError: Its key cannot be read.
+    """
     if item.issuer is not None:
         return None
     certificate = observe_certificate(reader, item.location).certificate

@@ -19,6 +19,7 @@ from pkigen.airgap.offline.answers import (
     answer,
     earlier_answer,
     proposals,
+    require_current,
     trusted_site,
 )
 from pkigen.airgap.offline.directory import (
@@ -102,6 +103,7 @@ def init(
 
 
 def _root_lifetime(session: Session, given: str | None) -> timedelta:
+    """How long a root is to live, by the option or by what the spec gives its CAs."""
     lifetime = duration(given, "--root-validity") if given is not None else None
     return root_validity_of(session.inventory, lifetime)
 
@@ -198,13 +200,15 @@ def sign(
         requests = read_requests(open_envelope(carried, kind=BundleKind.REQUEST, pin=pinned))
         asked = (identifier for identifier, _ in requests.requests)
         session = session.over(with_successors(session.planner, asked))
+        file = earlier_answer(store, requests, carried)
+        if file is None:
+            require_current(requests, store, now=session.now)
         try:
             found = proposals(requests, session.inventory, opened, store, now=session.now)
         except RefusedRequestError as refusal:
             note_refused(refusal.faults)
             raise
         say(proposals_text(requests, found))
-        file = earlier_answer(store, requests, carried)
         if file is not None:
             note(
                 "note: this request was answered before: the same answer is written again, nothing is signed"

@@ -95,7 +95,7 @@ def create(
         require_settled(session.plan(store), root=session.root, words=session.words)
         key = bundle_key(session.opened(store))
         chosen = _enrolled(session, store, chosen, named=bool(nodes))
-        seals = _seals(chosen, source, approvals(read_ledger(store)))
+        seals = _seals(chosen, source, approvals(read_ledger(store)).last)
         rows = []
         with progress().over("packing", len(chosen)) as step:
             for packed in pack(session.inventory, store, chosen):
@@ -112,6 +112,7 @@ def create(
 
 
 def _chosen(session: Session, names: list[str] | None) -> tuple[Node, ...]:
+    """The nodes that are named, or all of them; raises `UsageError` for a name that is none."""
     every = {
         node.name: node for node in sorted(session.inventory.cluster.spec.nodes, key=lambda each: each.name)
     }

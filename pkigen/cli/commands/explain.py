@@ -12,6 +12,7 @@ import typer
 
 from pkigen.access import explanation, failures
 from pkigen.access.file_text import file_text
+from pkigen.access.handshakes import Known
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG
 from pkigen.cli.access_input import read_bounded, read_reference
 from pkigen.cli.console import say
@@ -77,6 +78,7 @@ def explain(
 
 
 def _message(text: str) -> str:
+    """A message as an argument, or from standard input for `-`."""
     if text != "-":
         return text
     return read_bounded(Path("-"), limit=LARGEST_REQUEST).decode("utf-8", "replace")
@@ -86,13 +88,13 @@ def _failure(text: str, cluster: explanation.Cluster | None) -> tuple[str, ...]:
     known = None
     if cluster is not None:
         authorities, _ = look_at_all(cluster.reader, cluster.inventory, now=cluster.now)
-        known = failures.Known(inventory=cluster.inventory, authorities=authorities, now=cluster.now)
+        known = Known(inventory=cluster.inventory, authorities=authorities, now=cluster.now)
     found = failures.explain(text, known)
     if found is None:
         raise AccessError(
             "pkigen does not know this message",
-            hint="it recognizes unknown authorities, wrong names, system:anonymous, Unauthorized and "
-            "Forbidden",
+            hint="it recognizes unknown authorities, wrong names and usages, system:anonymous, Unauthorized, "
+            "Forbidden, and a missing kubeconfig",
         )
     return found
 

@@ -49,6 +49,7 @@ def init(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be made; write nothing.")
     ] = False,
+    full: Annotated[bool, typer.Option("--full", help="With --dry-run: show every object.")] = False,
     encrypt_authority: Annotated[
         bool,
         typer.Option(
@@ -92,7 +93,7 @@ def init(
         if dry_run:
             from pkigen.cli import rehearsal  # noqa: PLC0415
 
-            rehearsal.show(session, output)
+            rehearsal.show(session, output, full=full)
         else:
             from pkigen.cli import first_run  # noqa: PLC0415
 

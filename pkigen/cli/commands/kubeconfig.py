@@ -114,6 +114,7 @@ def show(
 
 
 def _referenced(path: Path) -> bytes:
+    """A file that a kubeconfig names; raises `AccessError` where it is too large to be a certificate."""
     data = read_bounded(path, limit=LARGEST_REFERENCE)
     if len(data) > LARGEST_REFERENCE:
         raise AccessError(f"{path} is larger than {LARGEST_REFERENCE >> 20} MiB, the limit for a certificate")

@@ -27,7 +27,7 @@ from pkigen.airgap.enrolment.approval import (
 from pkigen.cli.console import agreed, note, say, say_line
 from pkigen.cli.options import DirectoryOption, TemplatesOption, YesOption
 from pkigen.cli.progress import progress
-from pkigen.cli.reports.node_listing import listed
+from pkigen.cli.reports.node_listing import keys_listed, listed
 from pkigen.cli.reports.tables import page
 from pkigen.cli.session import Session, open_cluster
 from pkigen.cli.spec_input import named_spec
@@ -94,7 +94,7 @@ def approve(
         session = session.at(store)
         petitions, reviewed = _reviewed(carried, session, store, pins)
         new = [petition for petition in petitions if not petition.approved_before]
-        plan = _agreed(session, store, new, yes=yes) if new else None
+        plan = _agreed(session, store, new, reviewed, yes=yes) if new else None
         vault = session.unlocking.vault(store)
         if plan is not None:
             entries = tuple(petition.approval.entry() for petition in new)
@@ -112,7 +112,7 @@ def _reviewed(
     inventory = session.inventory
     try:
         petitions = admit_all(carried, inventory, approvals(read_ledger(store)), pins=pins, now=session.now)
-        reviewed = review_petitions(petitions, inventory, store, read_lock(store))
+        reviewed = review_petitions(petitions, inventory, store, read_lock(store), now=session.now)
     except RefusedPetitionsError as error:
         for refusal in error.refusals:
             note(refusal)
@@ -129,12 +129,15 @@ def _reviewed(
     return petitions, reviewed
 
 
-def _agreed(session: Session, store: Store, petitions: list[Petition], *, yes: bool) -> Plan:
+def _agreed(
+    session: Session, store: Store, petitions: list[Petition], reviewed: Reviewed, *, yes: bool
+) -> Plan:
     """What is to be issued, once somebody has seen all of it and said yes."""
     items = certificates_for(petitions, session.inventory)
     plan = session.plan(store, Selection(requested=frozenset(items)))
     require_nothing_else(plan, items, root=session.root, words=session.words)
     say(listed(items.values(), plan))
+    say(keys_listed({identifier: reviewed.keys[identifier] for identifier in items}))
     for petition in petitions:
         node = petition.node
         if petition.former_signer is not None:

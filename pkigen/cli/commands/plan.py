@@ -7,23 +7,23 @@ from typing import Annotated
 
 import typer
 
-from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.app import ExitCode
-from pkigen.cli.console import note, say
+from pkigen.cli.console import note, say_line
 from pkigen.cli.options import (
     DirectoryOption,
-    Format,
-    FormatOption,
+    FullOption,
     OwnSpecArgument,
+    PlanFormat,
+    PlanFormatOption,
     RunbookOption,
     TemplatesOption,
 )
 from pkigen.cli.outputs import write_runbook, write_text
+from pkigen.cli.plan_view import show_plan
 from pkigen.cli.reports import structured
-from pkigen.cli.reports.plan_text import offline_text, plan_text
 from pkigen.cli.saved_plan import plan_content
 from pkigen.cli.session import open_cluster
-from pkigen.reconcile.risks import risks
+from pkigen.reconcile.checkout import looked_at
 
 app = typer.Typer(add_completion=False)
 
@@ -34,7 +34,8 @@ def plan(
     spec: OwnSpecArgument = None,
     *,
     directory: DirectoryOption = None,
-    output: FormatOption = Format.TEXT,
+    output: PlanFormatOption = PlanFormat.TEXT,
+    full: FullOption = False,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help=f"Exit {ExitCode.CHANGES_PENDING} when changes are pending.")
     ] = False,
@@ -51,18 +52,14 @@ def plan(
     """
     session = open_cluster(context, spec, directory, templates=templates, adopts=True)
     with session.reading() as store:
-        session = session.at(store)
-        made = session.plan(store)
-        pending = read_pending(store)
-        arriving = session.arriving(store)
-        content = plan_content(made, session.inventory, store, spec=arriving)
-    found = risks(made, session.inventory)
-    requests = pending.requests if pending is not None else None
-    if output is Format.TEXT:
-        spec_line = [session.arrival] if arriving is not None else []
-        say("\n".join((plan_text(made, session.inventory, found), *spec_line, *offline_text(requests, made))))
-    else:
-        say(structured.dump(content, output))
+        tree = looked_at(store, session.inventory)
+        session = session.at(tree)
+        made = session.plan(tree)
+        arriving = session.arriving(tree)
+        content = plan_content(made, session.inventory, tree, spec=arriving)
+    show_plan(content, output, full=full)
+    if arriving is not None and output is PlanFormat.TEXT:
+        say_line(session.arrival)
     if save is not None:
         write_text(save, structured.dump(content, "json") + "\n")
         note(f"saved: apply exactly this plan with `pkigen apply {session.words} --plan {save}`")

@@ -14,6 +14,7 @@ from pkigen.cli.options import (
     Format,
     FormatOption,
     RunbookOption,
+    SaveOption,
     TemplatesOption,
     YesOption,
 )
@@ -64,6 +65,7 @@ def renew(
     reuse_keys: Annotated[
         bool, typer.Option("--reuse-keys", help="Keep the private keys instead of making new ones.")
     ] = False,
+    save: SaveOption = None,
     yes: YesOption = False,
     force: ForceOption = False,
     runbook: RunbookOption = None,
@@ -99,6 +101,7 @@ def renew(
         selection=Selection(within=window, ids=ids, only=bool(names)),
         reuse_keys=reuse_keys,
         runbook=runbook,
+        save=save,
     )
 
 

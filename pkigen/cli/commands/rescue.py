@@ -125,6 +125,7 @@ def rescue(
 
 
 def _is_kit(place: Path) -> bool:
+    """Whether a path is a rescue kit, by how it begins, and not a spec."""
     if not place.is_file():
         return False
     try:
@@ -158,6 +159,7 @@ def _from_kit(
 
 
 def _opened(file: Path, *, pin: str | None, source: PassphraseSource, identity: Path | None) -> Bundle:
+    """Open a kit; one that is sealed to an identity must be signed by a pinned key."""
     envelope = unwrap(read_file(file, limit=LARGEST_BUNDLE), pin=parse_pin(pin) if pin is not None else None)
     if envelope.label.kind is not BundleKind.RESCUE:
         raise BundleError(f"{file} is a {envelope.label.kind} bundle, not a rescue kit")

@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
-from pkigen.cli.console import agreed, aside, note, say
+from pkigen.cli.console import agreed, aside, aside_lines, note, say, say_lines
 from pkigen.cli.options import AuthorityForceOption, Format, OwnSpecArgument
 from pkigen.cli.outputs import write_rotation_runbook
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.live_text import live_text
-from pkigen.cli.reports.plan_text import plan_text
+from pkigen.cli.reports.plan_document import PlanDocument
+from pkigen.cli.reports.plan_lines import plan_lines
 from pkigen.cli.reports.proof_text import proof_text
 from pkigen.cli.reports.rotation_step import done_content, done_text, next_text, taken_content, taken_text
 from pkigen.cli.rotation_input import RotationOptions, rotating
@@ -182,8 +183,8 @@ def _agree(proposed: ProposedStep, options: RotationOptions) -> None:
     if proposed.seen is not None:
         aside(live_text(proposed.seen, cluster=inventory.cluster.name))
     proposed.require()
-    tell = say if options.output is Format.TEXT else aside
-    tell(plan_text(proposed.plan, inventory, proposed.risks))
+    document = PlanDocument.of(structured.plan(proposed.plan, inventory, proposed.risks))
+    (say_lines if options.output is Format.TEXT else aside_lines)(plan_lines(document))
     if proposed.step is not RotationStep.PREPARE:
         for premise in proposed.premises:
             note(f"assumed: {premise}")

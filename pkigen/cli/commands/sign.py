@@ -149,6 +149,7 @@ def _kubeconfig(session: Session, signed: Signed, identity: ApprovedIdentity, wa
 
 
 def _lifetime(validity: str | None, person: User | None) -> timedelta:
+    """How long a certificate lives: as the option says, else the spec, else the default."""
     if validity is not None:
         return duration(validity, "--validity")
     return person.validity if person is not None else DEFAULT_VALIDITY
@@ -156,7 +157,7 @@ def _lifetime(validity: str | None, person: User | None) -> timedelta:
 
 def _say_request(request: Request, identity: ApprovedIdentity) -> None:
     subject, person = identity.subject, identity.person
-    note(f"requested: {request.subject}; key {request.key_description}")
+    note(f"requested: {request.subject}; key {request.key_description} {request.key_fingerprint}")
     for extension in request.extensions:
         note(f"requested: {extension} (not issued)")
     if request.asked != subject and (request.asked.common_name or request.asked.organizations):
@@ -170,5 +171,7 @@ def _say_issued(signed: Signed, subject: Subject, lifetime: timedelta, *, is_def
     default = " by default" if is_default else ""
     note(f"issued: {subject} until {end:%Y-%m-%d %H:%M} UTC ({format_duration(lifetime)}{default})")
     note("note: a client certificate cannot be revoked before it expires; remove its bindings instead")
+    for name in signed.others:
+        note(f"note: the same key was certified before for {name}: its holder can be both")
     if signed.capped:
         note("note: shortened to its CA's validity: no certificate outlives its CA")

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pkigen.adoption.gathered import is_foreign
 from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say
-from pkigen.cli.options import DirectoryOption, RecordArgument, TemplatesOption
+from pkigen.cli.foreign import foreign_rows, open_examined
+from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption
 from pkigen.cli.outputs import write_text
 from pkigen.cli.reports import status_forms, structured
 from pkigen.cli.reports.plan_text import offline_text, rotations_text
 from pkigen.cli.reports.status import StatusRow, due, rows
-from pkigen.cli.session import Session, open_record
+from pkigen.cli.session import Session
+from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.notation import format_duration
+from pkigen.reconcile.checkout import looked_at
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -43,7 +47,7 @@ class Form(enum.StrEnum):
 @app.command()
 def status(
     context: typer.Context,
-    spec: RecordArgument = None,
+    spec: ExaminedArgument = None,
     *,
     directory: DirectoryOption = None,
     output: Annotated[Form, typer.Option("--output", "-o", help="The output format.")] = Form.TEXT,
@@ -68,21 +72,33 @@ def status(
 ) -> None:
     """Show every certificate of every node, and when it expires.
 
-    CAs, kubeconfigs, kubelets and the service account key are included.
+    CAs, kubeconfigs, kubelets and the service account key are included. A directory or a tar that pkigen did
+    not make is read as it is, and what expires first comes first.
     """
     window = None if fail_within in {None, _RENEW_BEFORE} else duration(fail_within, "--fail-within")
-    session = open_record(context, spec, directory, templates=templates, reports_only=True)
-    with session.reading() as store:
-        session = session.at(store)
-        found = list(rows(session.inventory, store, session.renderer, now=session.now))
-        pending = read_pending(store)
-    content = _written(found, session, output, pending.requests if pending is not None else None)
+    if spec is not None and is_foreign(spec):
+        now = system_of(context).clock()
+        found = foreign_rows(spec, now=now)
+        content = _foreign(found, output, directory=spec, now=now)
+    else:
+        session = open_examined(context, spec, directory, templates=templates)
+        found, content, now = _of_cluster(session, output)
     if textfile is not None:
         write_text(textfile, content)
     else:
         say(content)
     if fail_within is not None:
-        _fail_if_due(found, session.now, window)
+        _fail_if_due(found, now, window)
+
+
+def _of_cluster(session: Session, output: Form) -> tuple[list[StatusRow], str, datetime]:
+    with session.reading() as store:
+        tree = looked_at(store, session.inventory)
+        session = session.at(tree)
+        found = list(rows(session.inventory, tree, session.renderer, now=session.now))
+        pending = read_pending(tree)
+    content = _written(found, session, output, pending.requests if pending is not None else None)
+    return found, content, session.now
 
 
 def _fail_if_due(found: list[StatusRow], now: datetime, window: timedelta | None) -> None:
@@ -100,7 +116,7 @@ def _written(found: list[StatusRow], session: Session, output: Form, requests: R
         case Form.TEXT:
             lines = [
                 status_forms.text(found, now=session.now),
-                *rotations_text(session.inventory.rotations),
+                *rotations_text(session.inventory.rotations.phases),
                 *offline_text(requests),
             ]
             return "\n".join(lines) + "\n"
@@ -115,3 +131,17 @@ def _written(found: list[StatusRow], session: Session, output: Form, requests: R
             content["rotations"] = structured.rotations(session.inventory.rotations)
             content["request"] = structured.request_out(requests)
             return structured.dump(content, output) + "\n"
+
+
+def _foreign(found: list[StatusRow], output: Form, *, directory: Path, now: datetime) -> str:
+    """The same of a cluster that pkigen did not make: its name is the directory's, nothing is in progress."""
+    name = directory.resolve().name
+    match output:
+        case Form.TEXT:
+            return status_forms.text(found, now=now) + "\n"
+        case Form.PROMETHEUS:
+            return status_forms.prometheus(found, cluster=name, now=now, root=str(directory.absolute()))
+        case Form.ICS:
+            return status_forms.calendar(found, cluster=name, now=now)
+        case _:
+            return structured.dump(status_forms.structure(found, cluster=name, now=now), output) + "\n"

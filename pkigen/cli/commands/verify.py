@@ -7,24 +7,34 @@ from typing import Annotated
 
 import typer
 
+from pkigen.adoption.gathered import is_foreign
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say, say_line
-from pkigen.cli.options import DirectoryOption, Format, FormatOption, RecordArgument, TemplatesOption
+from pkigen.cli.foreign import VerifyForm, VerifyFormOption, open_examined, say_report, verify_foreign
+from pkigen.cli.git_index import tracked_secrets
+from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption
 from pkigen.cli.reports import structured
+from pkigen.cli.reports.audit_forms import of_verified
 from pkigen.cli.reports.live_text import live_text
-from pkigen.cli.session import Session, open_record
+from pkigen.cli.session import Session
+from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
+from pkigen.errors import UsageError
 from pkigen.notation import format_duration
+from pkigen.reconcile.checkout import looked_at
+from pkigen.reconcile.verify import Verified
 from pkigen.reconcile.verify import verify as verify_tree
 from pkigen.rotation.live import DEADLINE, look
 
 app = typer.Typer(add_completion=False)
 
+_PLAIN = frozenset({VerifyForm.JSON, VerifyForm.YAML})
+
 
 @app.command()
 def verify(
     context: typer.Context,
-    spec: RecordArgument = None,
+    spec: ExaminedArgument = None,
     *,
     directory: DirectoryOption = None,
     live: Annotated[
@@ -44,38 +54,51 @@ def verify(
         ),
     ] = format_duration(DEADLINE),
     templates: TemplatesOption = None,
-    output: FormatOption = Format.TEXT,
+    output: VerifyFormOption = VerifyForm.TEXT,
 ) -> None:
     """Verify every file, every certificate and every TLS edge.
 
-    The ledger and the lock file are verified too.
+    The ledger and the lock file are verified too. A directory or a tar that pkigen did not make, such as
+    /etc/kubernetes of one node or a copy of several nodes, is examined as it is.
     """
     within = duration(timeout, "--timeout")
-    session = open_record(context, spec, directory, templates=templates, reports_only=True)
+    if spec is not None and not live and is_foreign(spec):
+        verify_foreign(system_of(context), spec, output)
+        return
+    session = open_examined(context, spec, directory, templates=templates)
     if live:
         _verify_live(session, output, within=within)
         return
     with session.reading() as store:
-        session = session.at(store)
+        session = session.at(looked_at(store, session.inventory))
         verified = verify_tree(session.inventory, store, session.renderer, now=session.now)
-    if output is Format.TEXT:
+        verified = verified.with_tracked(tracked_secrets(session.root, store))
+    _say_verified(verified, session, output)
+    if verified.findings:
+        raise typer.Exit(ExitCode.FINDINGS)
+
+
+def _say_verified(verified: Verified, session: Session, output: VerifyForm) -> None:
+    if output is VerifyForm.TEXT:
         for each in verified.remarks:
             note(f"remark: {each.subject}: {each.detail}")
         for each in verified.findings:
             say_line(f"{each.subject}: {each.reason}: {each.detail}")
         say_line(f"{verified.objects} objects, {verified.edges} TLS edges, {len(verified.findings)} findings")
-    else:
+    elif output in _PLAIN:
         say(structured.dump(structured.verified(verified), output))
-    if verified.findings:
-        raise typer.Exit(ExitCode.FINDINGS)
+    else:
+        say_report(of_verified(verified, directory=str(session.root), now=session.now), output)
 
 
-def _verify_live(session: Session, output: Format, *, within: timedelta) -> None:
+def _verify_live(session: Session, output: VerifyForm, *, within: timedelta) -> None:
+    if output not in _PLAIN and output is not VerifyForm.TEXT:
+        raise UsageError(f"--live has no form {output}", hint="use -o text, json or yaml")
     with session.reading() as store:
         session = session.at(store)
         seen = look(session.inventory, store, now=session.now, dial=session.system.dial, within=within)
     cluster = session.inventory.cluster.name
-    if output is Format.TEXT:
+    if output is VerifyForm.TEXT:
         say(live_text(seen, cluster=cluster))
     else:
         say(structured.dump(structured.live(seen, cluster=cluster), output))

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pkigen.cli.reports.tables import table
+from pkigen.cli.reports.tables import page, table
+from pkigen.crypto.keys import public_der, spki_fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from pkigen.crypto.keys import PublicKey
     from pkigen.desired.items import DesiredCertificate
     from pkigen.reconcile.plan import Plan
+
+
+def keys_listed(keys: Mapping[str, PublicKey]) -> str:
+    """The keys that would be certified, to compare with `openssl pkey -pubin -outform DER | sha256sum`."""
+    return page(
+        f"key of {identifier}: {spki_fingerprint(public_der(key))}" for identifier, key in keys.items()
+    )
 
 
 def listed(items: Iterable[DesiredCertificate], plan: Plan | None = None) -> str:

@@ -1,13 +1,12 @@
-"""A plan and a restart map as a person reads them."""
+"""What a plan asks of people, as they read it: a restart map, requests, rotations, the offline authority."""
 
 from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING
 
-from pkigen.cli.reports.structured import counts
 from pkigen.cli.reports.tables import page
-from pkigen.desired.file_references import foreign_files, not_judged
+from pkigen.desired.generations import Phase
 from pkigen.desired.readers import ComponentName
 from pkigen.reconcile.restart_commands import health_check, restart_commands
 from pkigen.reconcile.restart_map import Effect, leftovers, restart_map
@@ -15,42 +14,22 @@ from pkigen.rotation.phases import COMMANDS, NEXT_STEP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from pkigen.airgap.carrier.requests import RequestSet
-    from pkigen.desired.generations import Rotations
+    from pkigen.cli.reports.plan_document import PlannedAction
     from pkigen.desired.inventory import Inventory
-    from pkigen.reconcile.plan import Action, Plan
+    from pkigen.reconcile.plan import Action
     from pkigen.reconcile.restart_map import Restart
     from pkigen.spec.model import ClusterSpec
 
 _NAMED = 3
-_UNCHANGED = {"keep", "await", "ask"}
-_SIGNS = {"create": "+", "renew": "~", "reissue": "!", "rewrite": "~", "remove": "-", "await": "="}
 
 
-def plan_text(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> str:
-    """The whole plan: changes with reasons, then restarts, then risks, then the counts."""
-    lines = [line for each in (*plan.changes, *plan.awaited) for line in _action(each)]
-    consequences = tuple(consequences_text(inventory, plan.changes))
-    if consequences:
-        lines += ["", *consequences]
-    lines += waiting_text(plan)
-    if plan.makes_authority:
-        lines.append("this makes a NEW authority: there is none here, and none is recorded")
-    lines += not_judged(foreign_files(inventory))
-    lines += [f"risk: {risk}" for risk in risks]
-    if not plan.rotated:
-        lines += rotations_text(inventory.rotations)
-    if lines:
-        lines.append("")
-    lines.append(summary(plan))
-    return page(lines)
-
-
-def waiting_text(plan: Plan) -> Iterator[str]:
+def waiting_text(waiting: Iterable[Action | PlannedAction]) -> Iterator[str]:
     """What nodes have to ask for first, one line for each node and reason."""
     gathered: dict[tuple[str | None, str], list[str]] = {}
-    for action in plan.waiting:
+    for action in waiting:
         gathered.setdefault((action.node, str(action.reason)), []).append(action.id)
     for (node, reason), identifiers in gathered.items():
         some = ", ".join(identifiers[:_NAMED]) + (", …" if len(identifiers) > _NAMED else "")
@@ -62,41 +41,28 @@ def waiting_text(plan: Plan) -> Iterator[str]:
         yield "    `pkigen node approve FILE… --out MEDIUM`"
 
 
-def rotations_text(rotations: Rotations) -> Iterator[str]:
+def rotations_text(phases: Mapping[str, str]) -> Iterator[str]:
     """The rotations in progress, one line each."""
-    for identifier, phase in sorted(rotations.phases.items()):
+    for identifier, phase in sorted(phases.items()):
         yield (
             f"rotation: {identifier} is {phase}; next: `pkigen rotate {COMMANDS[identifier]} "
-            f"--phase {NEXT_STEP[phase]}`"
+            f"--phase {NEXT_STEP[Phase(phase)]}`"
         )
 
 
-def offline_text(requests: RequestSet | None, plan: Plan | None = None) -> Iterator[str]:
-    """What is between this directory and its offline authority, and what is to be done about it."""
-    if requests is not None:
-        count = len(requests.requests)
-        yield (
-            f"offline: request {requests.nonce[:8]} of {requests.created:%Y-%m-%d %H:%M} UTC for {count} "
-            f"certificate{'' if count == 1 else 's'} is pending; when the answer arrives: "
-            "`pkigen authority accept`"
-        )
-    elif plan is not None and (plan.offline or plan.awaited):
-        count = len(plan.offline) + len(plan.awaited)
-        yield (
-            f"offline: {count} certificate{' comes' if count == 1 else 's come'} from the offline authority: "
-            "`pkigen authority request`"
-        )
-
-
-def summary(plan: Plan) -> str:
-    """The counts on one line."""
-    numbers = counts(plan.actions)
-    changes = ", ".join(
-        f"{number} to {verb}" for verb, number in numbers.items() if number and verb not in _UNCHANGED
+def pending_text(number: str, created: datetime, count: int) -> str:
+    """The request that waits for the offline authority's answer, and what is to be done about it."""
+    return (
+        f"offline: request {number[:8]} of {created:%Y-%m-%d %H:%M} UTC for {count} "
+        f"certificate{'' if count == 1 else 's'} is pending; when the answer arrives: "
+        "`pkigen authority accept`"
     )
-    due = f", {numbers['await']} due at the offline authority" if numbers.get("await") else ""
-    waiting = f", {numbers['ask']} waiting for their nodes" if numbers["ask"] else ""
-    return f"{changes or 'nothing to do'}, {numbers['keep']} unchanged{due}{waiting}"
+
+
+def offline_text(requests: RequestSet | None) -> Iterator[str]:
+    """What is between this directory and its offline authority."""
+    if requests is not None:
+        yield pending_text(requests.nonce, requests.created, len(requests.requests))
 
 
 def consequences_text(inventory: Inventory, changes: Iterable[Action]) -> Iterator[str]:
@@ -206,16 +172,3 @@ def runbook_script(
 def _comment(text: str) -> str:
     """A comment of a shell script: on one line, whatever a name in it holds."""
     return f"# {''.join(each if each.isprintable() else '?' for each in text)}"
-
-
-def _action(action: Action) -> Iterator[str]:
-    yield f"{_SIGNS[action.verb]} {action.verb} {action.id} ({action.reason})"
-    for detail in action.details:
-        yield f"    {detail}"
-    change = action.reissuance
-    if change is not None:
-        before = f"{change.expires:%Y-%m-%d} → " if change.expires else ""
-        issuer = f", signed by {change.issuer}" if change.issuer else ", self-signed"
-        if change.offline:
-            issuer = f", from the offline authority{f' ({change.issuer})' if change.issuer else ''}"
-        yield f"    expires {before}{change.will_expire:%Y-%m-%d}, {change.key_algorithm}{issuer}"

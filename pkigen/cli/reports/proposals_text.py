@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.cli.reports.tables import page
+from pkigen.crypto.keys import public_der, spki_fingerprint
 from pkigen.crypto.profiles import PROFILES
 
 if TYPE_CHECKING:
@@ -17,12 +18,14 @@ def proposals_text(requests: RequestSet, found: tuple[Proposal, ...]) -> str:
     lines = [
         f"request {requests.nonce[:8]} of {requests.cluster}, made {requests.created:%Y-%m-%d %H:%M} UTC:"
     ]
+    if not found:
+        lines.append("no certificate; the answer holds those of the CAs")
     for each in found:
         lines += [
             each.item.id,
             f"    subject {each.item.subject}; names {', '.join(each.item.sans.texts()) or 'none'}",
             f"    {_usages(each)}; {each.item.key_algorithm}, until {each.until:%Y-%m-%d %H:%M} UTC",
-            f"    signed by {each.issuer}",
+            f"    key {spki_fingerprint(public_der(each.key))}; signed by {each.issuer}",
         ]
     return page(lines)
 

@@ -106,6 +106,7 @@ class _RescueRunbook:
     def _component(
         self, component: ComponentName, nodes: Iterable[Node], remark: str, took: _Check
     ) -> list[str]:
+        """Restart one component on its nodes in turn, each with what shows that it is back."""
         nodes = tuple(nodes)
         lines = [f"{component}: {remark}"]
         for node in nodes:

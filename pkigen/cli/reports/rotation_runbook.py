@@ -124,6 +124,7 @@ class _RotationRunbook:
     # -- on the nodes ---------------------------------------------------------------------------------
 
     def _before(self) -> list[str]:
+        """What the step takes for granted of the one before it."""
         lines = ["before anything else:"]
         if self._step is RotationStep.PREPARE:
             lines.append("nothing: every file of this step works with every file from before it")
@@ -305,6 +306,7 @@ class _RotationRunbook:
         return [*lines, "# every one of them must answer", f"{self._kubectl} get apiservices"]
 
     def _service_accounts(self) -> list[str]:
+        """What others who verify tokens must see before the step after this one."""
         kubectl = self._kubectl
         both = "both must be there" if self._inventory.rotations.phase(SA) is not Phase.STABLE else "one key"
         lines = [
@@ -329,6 +331,7 @@ class _RotationRunbook:
         return lines
 
     def _secrets(self) -> Iterator[list[str]]:
+        """Every Secret is written again once another key writes; only then may the old one go."""
         encryption = self._spec.encryption
         if self._step in {RotationStep.PREPARE, RotationStep.FINISH} or encryption is None:
             return
@@ -359,6 +362,7 @@ class _RotationRunbook:
 
 
 def _copy_commands(node: str, address: str) -> Iterator[str]:
+    """Two copies: files first, what names them last, so that nothing starts with flags that lead nowhere."""
     host = f"[{address}]" if ":" in address else address
     late = ("/etc/kubernetes/manifests", "/etc/kubernetes/flags", "/etc/systemd/system")
     excluded = " ".join(f"--exclude={path}" for path in late)

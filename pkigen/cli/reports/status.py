@@ -9,7 +9,8 @@ from pkigen.desired.generations import InKubeconfig
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair, DesiredToken
 from pkigen.reconcile.survey import Survey
 from pkigen.state.authority import look_at_all
-from pkigen.state.reasons import USELESS, Reason
+from pkigen.state.observed import is_withheld
+from pkigen.state.reasons import USELESS, Anomaly, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from pkigen.reconcile.surveyed import Surveyed
     from pkigen.state.authority import CACertificates
     from pkigen.state.observed import Reader
+
+
+_NOT_JUDGED = (str(Anomaly.NOT_JUDGED),)
+_NOT_HERE = ("its private file is not in this checkout",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +62,9 @@ def rows(inventory: Inventory, reader: Reader, renderer: Renderer, *, now: datet
     said = {ca.certificate_name: fault for ca, fault in faults.items()}
     for surveyed in survey.objects():
         if isinstance(surveyed.item, DesiredCertificate | DesiredKeyPair | DesiredToken):
-            yield _row(inventory, surveyed.item, surveyed, said.get(surveyed.item.id))
+            row = _row(inventory, surveyed.item, surveyed, said.get(surveyed.item.id))
+            is_hidden = row.expires is None and row.certificate is None and is_withheld(reader, row.path)
+            yield replace(row, reasons=_NOT_JUDGED, details=_NOT_HERE) if is_hidden else row
 
 
 def due(found: StatusRow, *, now: datetime, within: timedelta | None) -> bool:

@@ -196,6 +196,7 @@ def _folded(line: str) -> Iterator[str]:
 
 
 def _value(metric: str, certificate: x509.Certificate, now: datetime) -> int:
+    """One metric of one certificate, in seconds, by the names of x509-certificate-exporter."""
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     match metric:
         case "x509_cert_not_before":

@@ -6,9 +6,15 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from pkigen import layout
 from pkigen.airgap.carrier.format import OWNER
-from pkigen.desired.file_references import not_judged
+from pkigen.cli.reports.plan_document import Part
+from pkigen.cli.reports.plan_text import copying_text, step_text
+from pkigen.desired.file_references import foreign_files, not_judged
+from pkigen.desired.generations import InKubeconfig
+from pkigen.desired.items import DesiredCertificate, DesiredCopy, DesiredFile, DesiredToken
 from pkigen.notation import timestamp
+from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.restart_commands import restart_commands
 from pkigen.reconcile.restart_map import leftovers, restart_map
 from pkigen.rotation.proof import CASES
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
     from pkigen.airgap.carrier.requests import RequestSet
     from pkigen.desired.generations import Rotations
     from pkigen.desired.inventory import Inventory
+    from pkigen.desired.items import Desired
     from pkigen.reconcile.apply import Applied
     from pkigen.reconcile.plan import Action, Plan
     from pkigen.reconcile.restart_map import Restart
@@ -45,6 +52,11 @@ def dump(content: dict[str, Any], form: str) -> str:
 
 def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, Any]:
     """A plan: what changes, why, what then restarts, and what is dangerous about it."""
+    items = {item.id: item for item in inventory.items}
+
+    def planned(each: Action) -> dict[str, Any]:
+        return {**action(each), **_object(each, items.get(each.id))}
+
     content = {
         "apiVersion": _VERSION,
         "kind": "Plan",
@@ -52,11 +64,14 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         "digest": "",
         "rotations": rotations(inventory.rotations),
         "summary": {**counts(plan.actions)},
-        "actions": [action(each) for each in plan.changes],
-        "awaited": [action(each) for each in plan.awaited],
-        "waiting": [action(each) for each in plan.waiting],
+        "actions": [planned(each) for each in plan.changes],
+        "awaited": [planned(each) for each in plan.awaited],
+        "waiting": [planned(each) for each in plan.waiting],
+        "cautions": list(copying_text(restart_map(inventory, plan.changes))),
         **_consequences(plan.changes, inventory),
         "risks": list(risks),
+        "notJudged": list(not_judged(foreign_files(inventory))),
+        "withheld": list(plan.withheld),
         "authority": authority(plan),
         "observed": [{"name": name, "digest": digest} for name, digest in plan.observed.items()],
     }
@@ -133,6 +148,7 @@ def action(action: Action) -> dict[str, Any]:
         "reason": action.reason,
         "details": list(action.details),
         "paths": list(action.paths),
+        "diff": list(action.diff),
     }
     if action.reissuance is not None:
         change = action.reissuance
@@ -146,6 +162,24 @@ def action(action: Action) -> dict[str, Any]:
     return content
 
 
+def _object(action: Action, item: Desired | None) -> dict[str, str]:
+    """What kind of object an action is about, and what the same is called on every node."""
+    if isinstance(action, Remove):
+        part = Part.REMOVAL
+    elif isinstance(item, DesiredCertificate) and item.issuer is not None:
+        part = Part.KUBECONFIG if isinstance(item.location, InKubeconfig) else Part.CERTIFICATE
+    elif isinstance(item, DesiredToken):
+        part = Part.KUBECONFIG
+    elif isinstance(item, DesiredFile):
+        part = Part.CONFIGURATION
+    else:
+        part = Part.COPY if isinstance(item, DesiredCopy) else Part.AUTHORITY
+    name = action.id
+    if action.node is not None:
+        name = action.id.removeprefix(f"{action.node}/").removeprefix(f"{layout.NODES}/{action.node}")
+    return {"part": part, "name": name or action.id}
+
+
 def step(step: Restart, inventory: Inventory) -> dict[str, Any]:
     """One line of the restart map."""
     return {
@@ -156,6 +190,7 @@ def step(step: Restart, inventory: Inventory) -> dict[str, Any]:
         "member": step.member,
         "removes": list(step.removes),
         "copiesInTurn": step.copies,
+        "sentence": step_text(step),
         "commands": list(restart_commands(step, inventory.cluster)),
     }
 

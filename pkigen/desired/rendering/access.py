@@ -59,6 +59,7 @@ def _iam_subjects(mapping: IAMMapping) -> tuple[BindingSubject, ...]:
 
 
 def _access(own_name: str, subjects: tuple[BindingSubject, ...], user: User | IAMMapping) -> UserAccess:
+    """One user's objects: the roles made of its own rules, and the bindings to these and to others."""
     own_rules = _own_rules(user)
     own_bindings = (
         Binding(
@@ -74,6 +75,7 @@ def _access(own_name: str, subjects: tuple[BindingSubject, ...], user: User | IA
         roles=tuple(
             OwnRole(name=own_name, namespace=namespace, rules=rules) for namespace, rules in own_rules.items()
         ),
+        # A role that is given twice is one object: the second would only overwrite the first.
         bindings=tuple(dict.fromkeys((*_bindings_to_named_roles(own_name, user), *own_bindings))),
         service_account=any(subject.kind == "ServiceAccount" for subject in subjects),
     )
@@ -84,6 +86,7 @@ def _own_rules(user: User | IAMMapping) -> dict[str | None, tuple[PolicyRule, ..
     rules: dict[str | None, tuple[PolicyRule, ...]] = {None: user.rules} if user.rules else {}
     for role in user.roles:
         if role.rules:
+            # Two entries for one namespace become one Role: its name is the user's, so there is one in each.
             rules[role.namespace] = (*rules.get(role.namespace, ()), *role.rules)
     return rules
 

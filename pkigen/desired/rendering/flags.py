@@ -76,11 +76,13 @@ def localhost(node: Node) -> str:
 
 
 def _url(host: IPAddress | str, port: int, scheme: str = "https") -> str:
+    """A URL; an IPv6 address stands in brackets (RFC 3986 3.2.2)."""
     text = str(host)
     return f"{scheme}://{f'[{text}]' if ':' in text else text}:{port}"
 
 
 def _member_url(node: Node, port: int) -> str:
+    """The https URL of a member at its advertise address."""
     return f"https://{host_text(node.advertise_address)}:{port}"
 
 
@@ -95,6 +97,7 @@ def peer_url(node: Node) -> str:
 
 
 def _joined(networks: Iterable[object]) -> str:
+    """A list as flags take it."""
     return ",".join(str(network) for network in networks)
 
 
@@ -104,17 +107,21 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> tu
     directory = spec.certificates.directory
     flags: dict[str, str | list[str]] = {
         "advertise-address": str(node.advertise_address),
+        # kube-proxy and most network plugins run privileged Pods.
         "allow-privileged": "true",
         "client-ca-file": f"{directory}/ca.crt",
+        # Keeps a kubelet to its own Node and the Pods bound to it.
         "enable-admission-plugins": "NodeRestriction",
         "enable-bootstrap-token-auth": "true",
         # Ours: kubeadm leaves kubelets' serving certificates unverified (CIS 1.2.5).
         "kubelet-certificate-authority": f"{directory}/ca.crt",
         "kubelet-client-certificate": f"{directory}/apiserver-kubelet-client.crt",
         "kubelet-client-key": f"{directory}/apiserver-kubelet-client.key",
+        # Addresses first: they are what the kubelets' serving certificates name.
         "kubelet-preferred-address-types": "InternalIP,ExternalIP,Hostname",
         "proxy-client-cert-file": f"{directory}/front-proxy-client.crt",
         "proxy-client-key-file": f"{directory}/front-proxy-client.key",
+        # Empty, it would let every certificate of this CA speak in anybody's name.
         "requestheader-allowed-names": FRONT_PROXY_CLIENT.common_name,
         "requestheader-client-ca-file": f"{directory}/front-proxy-ca.crt",
         "requestheader-extra-headers-prefix": "X-Remote-Extra-",
@@ -133,6 +140,7 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> tu
         flags["encryption-provider-config"] = f"{directory}/{layout.ENCRYPTION_CONFIGURATION}"
     extra = spec.api_server.extra_args
     replaced = versions.authorization_config_replaces_mode(spec.kubernetes_version)
+    # Both at once are refused (`versions`).
     if not replaced or last_value(extra, "authorization-config") is None:
         flags["authorization-mode"] = "Node,RBAC"
     return merged(flags, extra)
@@ -173,15 +181,18 @@ def kube_controller_manager(cluster: ClusterSpec, _node: Node) -> tuple[Flag, ..
     flags = {
         "authentication-kubeconfig": CONTROLLER_MANAGER_KUBECONFIG,
         "authorization-kubeconfig": CONTROLLER_MANAGER_KUBECONFIG,
+        # Only the node's own probes ask it; its metrics need no other interface (CIS 1.3.7).
         "bind-address": "127.0.0.1",
         "client-ca-file": f"{directory}/ca.crt",
         "cluster-name": cluster.name,
+        # These two are off by default, and nodes that join need them.
         "controllers": "*,bootstrapsigner,tokencleaner",
         "kubeconfig": CONTROLLER_MANAGER_KUBECONFIG,
         "leader-elect": "true",
         "requestheader-client-ca-file": f"{directory}/front-proxy-ca.crt",
         "root-ca-file": f"{directory}/ca.crt",
         "service-account-private-key-file": f"{directory}/{layout.SA_PRIVATE_KEY}",
+        # Each controller acts with rights of its own, and not with those of all.
         "use-service-account-credentials": "true",
     }
     # Without a CA's key it signs nothing, which kubeadm says with empty flags (controlplane/manifests.go).
@@ -216,6 +227,7 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> tuple[
     flags = {
         "advertise-client-urls": client_url(node),
         "cert-file": f"{directory}/server.crt",
+        # etcd has no users here: whoever shows a certificate of its CA may read and write everything.
         "client-cert-auth": "true",
         "data-dir": spec.etcd.data_dir,
         "initial-advertise-peer-urls": peer_url(node),
@@ -224,6 +236,7 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> tuple[
         ),
         "key-file": f"{directory}/server.key",
         "listen-client-urls": f"{_url(localhost(node), ETCD_CLIENT_PORT)},{client_url(node)}",
+        # Plain HTTP on the loopback address: the kubelet's probes show no certificate.
         "listen-metrics-urls": _url(localhost(node), ETCD_METRICS_PORT, "http"),
         "listen-peer-urls": peer_url(node),
         "name": node.name,
@@ -234,6 +247,7 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> tuple[
         "snapshot-count": "10000",
         "trusted-ca-file": f"{directory}/ca.crt",
     }
+    # Otherwise it would wait for a new cluster of these members instead of joining the running one.
     if node.name in membership.joined:
         flags["initial-cluster-state"] = "existing"
     if versions.etcd_has_feature_gates(spec.kubernetes_version, spec.etcd.image_tag):
@@ -249,7 +263,9 @@ def kubelet(cluster: ClusterSpec, node: Node) -> tuple[Flag, ...]:
     """What the kubelet gets on top of the command line of its package's unit."""
     common = cluster.spec.kubelet.extra_args
     own = {arg.name for arg in node.kubelet_extra_args}
+    # A node's own flag replaces every common one of that name, as an extra one replaces a default.
     extra = (*(arg for arg in common if arg.name not in own), *node.kubelet_extra_args)
+    # Certificates name the node as the spec does, whatever the host itself is called.
     defaults: dict[str, str | list[str]] = {"hostname-override": node.name}
     if node.addresses:
         defaults["node-ip"] = _node_ip(node)

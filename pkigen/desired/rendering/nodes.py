@@ -68,6 +68,7 @@ def kubelet_configuration(cluster: ClusterSpec, _node: Node) -> KubeletConfigura
 
 def kube_proxy_configuration(cluster: ClusterSpec, node: Node) -> KubeProxyConfiguration:
     """What kubeadm's `componentconfigs/kubeproxy.go` sets, with this node's own kubeconfig and name."""
+    # A node may have no address in the spec; the Service network has the cluster's family all the same.
     addresses = node.addresses or (cluster.spec.networking.service_subnets[0].network_address,)
     ipv6 = isinstance(addresses[0], IPv6Address)
     return KubeProxyConfiguration(

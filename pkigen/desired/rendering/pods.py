@@ -138,6 +138,7 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> St
             Target(_probed(str(node.advertise_address)), port, "HTTPS"),
             ProbePaths("/livez", "/readyz", "/livez"),
         ),
+        # The requests are kubeadm's, here and below; it sets no limits.
         cpu="250m",
         memory=None,
         mounts=_with_extra(paths, spec.api_server.extra_volumes),
@@ -204,6 +205,7 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> Static
         ),
         cpu="100m",
         memory="100Mi",
+        # etcd writes its data; the certificates' mount is writable because kubeadm's is.
         mounts=(
             _host_path("etcd-data", spec.etcd.data_dir, read_only=False),
             _host_path("etcd-certs", f"{spec.certificates.directory}/etcd", read_only=False),
@@ -212,6 +214,7 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> Static
 
 
 def _image(cluster: ClusterSpec, component: str) -> str:
+    """The image of a Kubernetes component at the spec's version."""
     return f"{cluster.spec.image_repository}/{component}:{cluster.spec.kubernetes_version.image_tag}"
 
 
@@ -258,6 +261,7 @@ def _probes(cluster: ClusterSpec, target: Target, paths: ProbePaths) -> Probes:
 
 
 def _probed(address: str) -> str:
+    """The host of a probe: none where every address is bound, so that the kubelet uses the Pod's."""
     return "" if address in _UNSPECIFIED else address
 
 
@@ -272,12 +276,14 @@ def scheduler_target(cluster: ClusterSpec) -> Target:
 
 
 def _bound_target(extra: Iterable[ExtraArg], port: int) -> Target:
+    """Where a component answers that `bind-address` may move, at its fixed port."""
     address = flags.last_value(extra, "bind-address")
     return Target("127.0.0.1" if address is None else _probed(address), port, "HTTPS")
 
 
 def etcd_target(extra: Iterable[ExtraArg], localhost: str) -> Target:
     """Kubeadm's `GetEtcdProbeEndpoint`: the first URL of the flag, and what it leaves out by default."""
+    # What cannot be read as a URL is etcd's to refuse: the probe then goes where it goes by default.
     default = Target(localhost, flags.ETCD_METRICS_PORT, "HTTP")
     value = flags.last_value(extra, "listen-metrics-urls")
     if value is None:
@@ -295,10 +301,12 @@ def etcd_target(extra: Iterable[ExtraArg], localhost: str) -> Target:
 
 
 def _host_path(name: str, path: str, *, kind: str = _DIRECTORY, read_only: bool = True) -> HostPath:
+    """A path of the host, mounted under the same name."""
     return HostPath(name=name, path=path, mount_path=path, type=kind, read_only=read_only)
 
 
 def _certificate_paths(cluster: ClusterSpec) -> tuple[HostPath, ...]:
+    """The cluster's certificates, and the host's CAs for servers outside of the cluster."""
     return (
         _host_path("k8s-certs", cluster.spec.certificates.directory),
         _host_path("ca-certs", _CA_CERTIFICATES),
@@ -306,6 +314,7 @@ def _certificate_paths(cluster: ClusterSpec) -> tuple[HostPath, ...]:
 
 
 def _kubeconfig_path(path: str) -> HostPath:
+    """A component's kubeconfig. As a file: replacing it by a rename leaves the old one in a running Pod."""
     return _host_path("kubeconfig", path, kind=_FILE)
 
 
@@ -331,6 +340,7 @@ def _external_etcd_paths(external: ExternalEtcd | None, directory: str) -> Itera
     folders: set[str] = set()
     for file in (external.ca_file, external.cert_file, external.key_file):
         if file and not posixpath.dirname(file).startswith(covered):
+            # One mount for each folder that is not inside another.
             folders = _with_folder(folders, posixpath.dirname(file))
     for number, folder in enumerate(sorted(folders)):
         yield _host_path(f"etcd-certs-{number}", folder)

@@ -23,6 +23,7 @@ _YAML_BLOCK_WORD = re.compile(r"(?:--)?[A-Za-z/_](?:[A-Za-z0-9/_.@:+=,*\[\]-]*[A
 # YAML 1.1 reads these as booleans and nulls, in several spellings (yaml.org/type/bool.html, null.html).
 _YAML_RESERVED = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
+# UTF-8 cannot hold one (RFC 3629 3).
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SYSTEMD_WORD = re.compile(r"[A-Za-z0-9/_.@:+=,-]+")
 _ARGUMENT_WORD = re.compile(r"[A-Za-z0-9/_.@:+=,*\[\]%-]+")
@@ -63,8 +64,10 @@ def yaml_block_scalar(value: object) -> Rendered:
 
 
 def _yaml(value: object, word: re.Pattern[str]) -> Rendered:
+    """The value as it is, where every reader takes that for the same string, else in double quotes."""
     if isinstance(value, Rendered):
         return value
+    # Before `int`, which a bool is in Python, too.
     if isinstance(value, bool):
         return Rendered("true" if value else "false")
     if isinstance(value, int):
@@ -79,10 +82,12 @@ def _yaml(value: object, word: re.Pattern[str]) -> Rendered:
 
 
 def _double_quoted(text: str) -> str:
+    """The one YAML form that can hold any character."""
     return '"' + "".join(map(_yaml_character, text)) + '"'
 
 
 def _yaml_character(character: str) -> str:
+    """One character within double quotes (YAML 1.2 5.7)."""
     if character in '"\\':
         return "\\" + character
     if character.isprintable():
@@ -94,7 +99,9 @@ def _yaml_character(character: str) -> str:
 
 
 def _printable(value: object, language: str) -> str:
+    """The text of a value; raises `ValueError` for what the language cannot have, without showing it."""
     text = text_of(value)
+    # A line feed ends a setting, and what follows it would be one of its own.
     if not text.isprintable():
         msg = f"a value contains a character that {language} cannot have"
         raise ValueError(msg)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from pkigen.desired.items import FileKind
 
+# libyaml where PyYAML was built with it: a cluster has thousands of files.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KINDS: dict[type, frozenset[str]] = {
     ClusterAdmins: frozenset({"ClusterRoleBinding"}),
@@ -119,6 +120,7 @@ def scheduler_settings(text: bytes) -> Mapping[str, str]:
 
 
 def _at(content: Any, keys: tuple[str, ...]) -> Any:
+    """The value at a path of keys; None where there is none, or no scalar."""
     for key in keys:
         content = content.get(key) if isinstance(content, dict) else None
     return content if isinstance(content, str | int) else None
@@ -126,6 +128,7 @@ def _at(content: Any, keys: tuple[str, ...]) -> Any:
 
 @singledispatch
 def _compare(context: object, text: str) -> None:
+    """Other objects by their kind only: what is in them is the template's affair."""
     kinds = _KINDS[type(context)]
     for document in documents(text):
         if (
@@ -145,6 +148,7 @@ def _(context: StaticPod, text: str) -> None:
         raise _Mismatch(msg)
     if commands != [[context.component, *context.arguments]]:
         raise _Mismatch("the command is not the program with exactly its flags: extraArgs change flags")
+    # A template may add variables of its own, and take none away.
     if not {(each.name, each.value) for each in context.environment} <= _variables(text, context.component):
         raise _Mismatch("the environment lacks a variable of extraEnvs")
 
@@ -162,6 +166,7 @@ def _commands(text: str, component: str) -> tuple[tuple[Any, ...], list[Any]]:
 
 
 def _variables(text: str, component: str) -> set[tuple[str, str]]:
+    """The environment of a container, as pairs of name and value."""
     try:
         return {
             (str(each["name"]), str(each.get("value", "")))
@@ -239,6 +244,7 @@ def documents(text: str) -> list[Any]:
     try:
         while loader.check_node():
             node = loader.get_node()
+            # Before it is constructed: of two keys only the last is left then.
             _refuse_repeats(node)
             result.append(loader.construct_document(node))
     except yaml.YAMLError as error:
@@ -279,6 +285,7 @@ def environment(text: str) -> dict[str, list[str]]:
             position = text.find("\n", position) + 1 or len(text)
             continue
         match = _ASSIGNMENT.match(text, position)
+        # Of a variable that is set twice systemd takes the last one: a template could hide it below.
         if match is None or match[1] in result:
             raise _Mismatch('it does not render an environment file of the form NAME="…", each name once')
         result[match[1]] = list(_arguments(_ESCAPE.sub(_unescaped, match[2])))
@@ -297,6 +304,7 @@ def _arguments(value: str) -> Iterator[str]:
     """Split at white space outside of quotes; a backslash takes the next character as it is."""
     word: list[str] = []
     begun, quote = False, ""
+    # An iterator, so that a backslash can take the next character along.
     characters = iter(value)
     for character in characters:
         if not quote and character in " \t\n\r":
@@ -320,6 +328,7 @@ def _arguments(value: str) -> Iterator[str]:
 def unit_settings(text: str) -> Iterator[tuple[str, str, str]]:
     """Section, key and value of every setting of a unit file."""
     section = ""
+    # A backslash at the end of a line continues it (systemd.syntax(7)).
     for line in text.replace("\\\n", " ").splitlines():
         if line.startswith("[") and line.endswith("]"):
             section = line[1:-1]

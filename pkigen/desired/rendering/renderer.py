@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pkigen.desired.certificates import API_SERVER_KUBELET_CLIENT, CLUSTER_ADMINS, NODES_GROUP
 from pkigen.desired.generations import ENCRYPTION_KEY_SIZE
 from pkigen.desired.items import FileKind
+from pkigen.desired.overrides import OverrideRecord
 from pkigen.desired.rendering import access, flags, nodes, pods, read_back
 from pkigen.desired.rendering.contexts import (
     CertificateKubeconfig,
@@ -52,10 +53,13 @@ def _plain(context: Callable[[ClusterSpec, Node], Any]) -> Callable[[Inventory, 
 
 
 def _manifest(pod: Callable[[ClusterSpec, Node], StaticPod], component: str) -> _NodeFile:
+    """A static Pod's manifest."""
     return _NodeFile(f"manifests/{component}.yaml", Language.YAML, _plain(pod))
 
 
 def _unit(component: str) -> _NodeFile:
+    """A component's unit file."""
+
     def context(cluster: ClusterSpec, node: Node) -> Any:
         return nodes.unit(component, cluster, node)
 
@@ -63,6 +67,8 @@ def _unit(component: str) -> _NodeFile:
 
 
 def _flags(of_component: Callable[[ClusterSpec, Node], tuple[Flag, ...]], component: str) -> _NodeFile:
+    """A component's flags in an environment file, for its unit."""
+
     def context(cluster: ClusterSpec, node: Node) -> FlagFile:
         return _flag_file(component, of_component(cluster, node))
 
@@ -70,6 +76,7 @@ def _flags(of_component: Callable[[ClusterSpec, Node], tuple[Flag, ...]], compon
 
 
 def _flag_file(component: str, arguments: tuple[Flag, ...]) -> FlagFile:
+    """The context of an environment file with flags."""
     return FlagFile(variable=nodes.flags_variable(component), arguments=tuple(map(str, arguments)))
 
 
@@ -147,17 +154,21 @@ class Renderer:
     Args:
         inventory: What must exist.
         overrides: A folder of templates that is looked up first, file by file.
+        overrides_name: How the lock file names it; its path by default.
 
     Raises:
         TemplateError: The folder is none, or holds a file that overrides nothing.
     """
 
-    def __init__(self, inventory: Inventory, *, overrides: Path | None = None) -> None:
+    def __init__(
+        self, inventory: Inventory, *, overrides: Path | None = None, overrides_name: str | None = None
+    ) -> None:
         self._cluster = inventory.cluster
         self._inventory = inventory
         self._nodes = {node.name: node for node in inventory.cluster.spec.nodes}
         self._users = {user.stem: user for user in inventory.cluster.spec.users}
         self._templates = Templates(overrides)
+        self._overrides_name = overrides_name or str(overrides)
         # What the built-in templates render is checked by the tests, for every kind of file.
         self._checked = overrides is not None
 
@@ -168,6 +179,15 @@ class Renderer:
             TemplateError: One of them cannot be read.
         """
         return self._templates.digest()
+
+    def overrides(self) -> OverrideRecord | None:
+        """Which templates replace pkigen's own; None where none does.
+
+        Raises:
+            TemplateError: One of them cannot be read.
+        """
+        digest = self._templates.overrides_digest()
+        return None if digest is None else OverrideRecord(directory=self._overrides_name, sha256=digest)
 
     def file(self, item: DesiredFile, *, secrets: tuple[bytes, ...] = ()) -> bytes:
         """Render a file.
@@ -191,6 +211,7 @@ class Renderer:
             case _ if item.node is not None:
                 file = _NODE_FILES[item.kind]
                 if item.kind is FileKind.KUBELET_FLAGS and not nodes.runs_units(self._cluster):
+                    # There the unit is the package's, which reads the flags from a variable of kubeadm's.
                     file = _STATIC_POD_KUBELET_FLAGS
                 context = file.context(self._inventory, self._nodes[item.node])
                 return self._render(file.template, context, file.language)
@@ -234,6 +255,7 @@ class Renderer:
         return self._render("token-kubeconfig.yaml", context, secret=True)
 
     def _encryption_configuration(self, secrets: tuple[bytes, ...]) -> bytes:
+        """The configuration that API servers encrypt by; `TemplateError` where there is no key."""
         encryption = self._cluster.spec.encryption
         if encryption is None or not secrets:
             raise TemplateError("an EncryptionConfiguration needs spec.encryption and a key")
@@ -247,7 +269,9 @@ class Renderer:
     def _render(
         self, name: str, context: Any, language: Language = Language.YAML, *, secret: bool = False
     ) -> bytes:
+        """Run a template, and read the result back where the template is somebody's own."""
         text = self._templates.render(name, language, context, secret=secret)
+        # An override is a program of somebody else's: what it renders is read back before it is used.
         if self._checked:
             read_back.check(text, context, self._templates.place(name))
         return text.encode()
@@ -266,7 +290,11 @@ def _without_credential(item: DesiredKubeconfig | DesiredToken, trust_bundle: by
 
 
 def _encryption_key(secret: bytes) -> EncryptionKey:
-    """A key under a name of its own: stored data names its key, so the name must follow when that rotates."""
+    """A key under a name of its own: stored data names its key, so the name must follow when that rotates.
+
+    Raises:
+        TemplateError: It is not such a key.
+    """
     try:
         key = base64.b64decode(secret, validate=True)
     except binascii.Error:

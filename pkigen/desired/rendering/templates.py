@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import hashlib
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,14 +98,17 @@ class Templates:
         """
         digest = hashlib.sha256()
         for folder in self._folders:
-            for name in sorted(_names(folder)):
-                try:
-                    content = (folder / name).read_bytes()
-                except OSError as error:
-                    raise _explained(error, name, secret=False) from None
-                digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\0".encode())
-            digest.update(b"\0")
+            digest.update(_listing(folder) + b"\0")
         return digest.hexdigest()
+
+    def overrides_digest(self) -> str | None:
+        """The SHA-256 of every template of the override folder; None where none replaces anything.
+
+        Raises:
+            TemplateError: One of them cannot be read.
+        """
+        listing = b"" if self._overrides is None else _listing(self._overrides)
+        return hashlib.sha256(listing).hexdigest() if listing else None
 
     def render(self, name: str, language: Language, context: Any, *, secret: bool = False) -> str:
         """Render one template with the fields of a frozen dataclass as its variables.
@@ -133,6 +137,7 @@ class Templates:
 
 
 def _environment(language: Language, loader: jinja2.BaseLoader) -> _Environment:
+    """Jinja for one language: every value is quoted, and a variable that is not there is an error."""
     quote = _QUOTING[language]
 
     def finalize(value: object) -> object:
@@ -142,12 +147,14 @@ def _environment(language: Language, loader: jinja2.BaseLoader) -> _Environment:
 
     environment = _Environment(
         loader=loader,
+        # A misspelt variable would otherwise render nothing, in silence.
         undefined=jinja2.StrictUndefined,
         finalize=finalize,
         autoescape=False,  # HTML escaping would not make YAML safe; finalize does
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        # A run renders everything from the same templates, whatever happens to the folder meanwhile.
         auto_reload=False,
     )
     # These make Markup, which is for HTML; its text would be quoted as a value, but it is no use here.
@@ -159,7 +166,10 @@ def _environment(language: Language, loader: jinja2.BaseLoader) -> _Environment:
 
 
 def _require_overrides(overrides: Path, built_in: Path) -> None:
-    """A misspelt file would override nothing, in silence; partials are only reached from other files."""
+    """Refuse a folder with a file that overrides nothing: misspelt, it would have no effect, in silence.
+
+    Partials are only reached from other files.
+    """
     if not overrides.is_dir():
         msg = f"{overrides} is not a directory of templates"
         raise TemplateError(msg)
@@ -172,7 +182,20 @@ def _require_overrides(overrides: Path, built_in: Path) -> None:
         logger.info("read %s: overrides a built-in template", overrides / name)
 
 
+def _listing(folder: Path) -> bytes:
+    """The name and SHA-256 of every template in a folder."""
+    lines = []
+    for name in sorted(_names(folder)):
+        try:
+            content = (folder / name).read_bytes()
+        except OSError as error:
+            raise _explained(error, name, secret=False) from None
+        lines.append(f"{name}\0{hashlib.sha256(content).hexdigest()}\0")
+    return "".join(lines).encode()
+
+
 def _names(folder: Path) -> set[str]:
+    """The templates below a folder, by their relative names."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob(f"*{SUFFIX}")}
 
 
@@ -195,7 +218,12 @@ def _explained(error: Exception, name: str, *, secret: bool) -> TemplateError:
             return TemplateError(f"{error.filename or place} cannot be read: {reason}")
         case _:
             kind = type(error).__name__
-            return TemplateError(f"{place}: {kind if secret else str(error) or kind}")
+            text = _OBJECT.sub("a value", str(error))
+            return TemplateError(f"{place}: {kind if secret else text or kind}")
+
+
+# Python's `repr` of what has none of its own says where in memory it is, and nothing else.
+_OBJECT = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")
 
 
 def _place(error: Exception, name: str) -> str:

@@ -86,6 +86,7 @@ def spec_of(cluster: MappingNode, found: Documents, host: HostFacts, notes: Note
 
 
 def _version(cluster: MappingNode, notes: Notes) -> YAMLNode | None:
+    """The version, where it is one: for a label kubeadm asks the internet."""
     version = child(cluster, "kubernetesVersion")
     path = f"{CLUSTER}.kubernetesVersion"
     if version is None:
@@ -119,6 +120,7 @@ def _image_repositories(cluster: MappingNode, entries: dict[str, YAMLNode]) -> N
 
 
 def _networking(cluster: MappingNode) -> YAMLNode:
+    """Subnets, which kubeadm has as one text with commas, as lists."""
     given = child(cluster, "networking")
     entries: dict[str, YAMLNode] = {}
     copy_entry(given, "dnsDomain", entries, "dnsDomain")
@@ -130,6 +132,7 @@ def _networking(cluster: MappingNode) -> YAMLNode:
 
 
 def _etcd(cluster: MappingNode, notes: Notes) -> YAMLNode:
+    """The settings of members, or an external etcd: kubeadm takes one of the two."""
     local, external = child(cluster, "etcd", "local"), child(cluster, "etcd", "external")
     if external is None:
         return local or mapping({}, at=cluster)
@@ -141,6 +144,7 @@ def _etcd(cluster: MappingNode, notes: Notes) -> YAMLNode:
 
 
 def _certificates(cluster: MappingNode, notes: Notes) -> YAMLNode:
+    """The settings of certificates, with kubeadm's defaults where pkigen's are others."""
     entries: dict[str, YAMLNode] = {
         "keyAlgorithm": scalar(KeyAlgorithm.RSA_2048, at=cluster),
         "distributeCAKeys": _own_cas(cluster),
@@ -164,6 +168,7 @@ def _certificates(cluster: MappingNode, notes: Notes) -> YAMLNode:
         else:
             near = "" if name in KNOWN_GATES else suggestion(name, KNOWN_GATES)
             notes.add_warning(key, here, f"is not used: it is about a run of kubeadm{near}")
+    # kubeadm lets it pass, and makes leaves that fail with their CA; the model refuses it.
     leaf, authority = entries.get("validity"), entries.get("caValidity")
     if leaf is not None and _is_longer(leaf, authority):
         what = "is longer than the CA's: no certificate outlives its CA, so the CA's is used"
@@ -204,6 +209,7 @@ def _in_whole_units(period: YAMLNode) -> YAMLNode:
 
 
 def _is_longer(leaf: YAMLNode, authority: YAMLNode | None) -> bool:
+    """Whether a leaf is to outlive its CA."""
     try:
         return parse_period(leaf.value) > parse_period(
             _DEFAULT_CA_VALIDITY if authority is None else authority.value

@@ -109,6 +109,7 @@ def _note_foreign(document: MappingNode, version: YAMLNode, kind: str, notes: No
 
 
 def _keep(document: MappingNode, name: str, kind: YAMLNode, found: Documents, notes: Notes) -> None:
+    """Take a document up by its kind; of the kinds that there can be one of, a second is a problem."""
     before = {INIT: found.init, CLUSTER: found.cluster}.get(name)
     if before is not None:
         notes.add_problem(kind, "kind", f"{name} is given twice, first at line {before.line}: keep one")
@@ -145,6 +146,7 @@ def _inspected(node: MappingNode, fields: Fields, path: str, notes: Notes) -> Ma
 def _taken(
     value: YAMLNode, treatment: Taken | Each | Flags | Gates | Fields, path: str, notes: Notes
 ) -> YAMLNode | None:
+    """A value as its treatment wants it; None, with a problem, where it is of another shape."""
     match treatment, value:
         case (Taken(), _) | (Gates(), MappingNode()):
             return replace(value, shown=path)  # the model decides about it
@@ -160,6 +162,7 @@ def _taken(
 
 
 def _each(items: list[YAMLNode], fields: Fields, path: str, notes: Notes) -> Iterator[YAMLNode]:
+    """Every mapping of a list, inspected."""
     for index, item in enumerate(items):
         if isinstance(item, MappingNode):
             yield _inspected(item, fields, f"{path}[{index}]", notes)
@@ -168,6 +171,7 @@ def _each(items: list[YAMLNode], fields: Fields, path: str, notes: Notes) -> Ite
 
 
 def _is_zero(node: YAMLNode) -> bool:
+    """Whether kubeadm takes a value for one that is not given: Go's zero values, but for false."""
     return node.value is None or node.value == "" or (node.value == 0 and node.value is not False)
 
 

@@ -59,6 +59,7 @@ def kubelet_arguments(registration: YAMLNode | None, path: str, *, report: Repor
 def _flags_of_fields(
     registration: YAMLNode | None, path: str, report: Report
 ) -> Iterator[tuple[str, YAMLNode]]:
+    """Fields of `nodeRegistration` that kubeadm turns into flags of the kubelet."""
     for name, key, read in (
         (_ENDPOINT_FLAG, "criSocket", _socket_endpoint),
         (_TAINTS_FLAG, "taints", _taints),
@@ -77,6 +78,7 @@ def _flags_of_fields(
 
 
 def _socket_endpoint(socket: YAMLNode, path: str, report: Report) -> str | None:
+    """The container runtime's endpoint, unless it is the kubelet's own default."""
     text = socket.value
     if not isinstance(text, str):
         report(socket, path, f"must be text, not {value_kind(socket)}")
@@ -87,6 +89,7 @@ def _socket_endpoint(socket: YAMLNode, path: str, report: Report) -> str | None:
 
 
 def _taints(taints: YAMLNode, path: str, report: Report) -> str | None:
+    """The taints of a node as `register-with-taints` takes them; None where there are none."""
     items = taints.items if isinstance(taints, SequenceNode) else []
     return ",".join(_taint(item, f"{path}[{index}]", report) for index, item in enumerate(items)) or None
 

@@ -65,6 +65,7 @@ def _joining_node(join: MappingNode, place: Location, notes: Notes, *, has_port:
 
 
 def _first_node(init: MappingNode, host: HostFacts, notes: Notes) -> YAMLNode:
+    """The node of an InitConfiguration, with what kubeadm would ask the host for."""
     place: Location = ("spec", "nodes", 0)
     entries = _registration(init, place, notes)
     _add_control_plane(entries, child(init, "localAPIEndpoint"), init, place, notes)
@@ -86,6 +87,7 @@ def _first_node(init: MappingNode, host: HostFacts, notes: Notes) -> YAMLNode:
 
 
 def _registration(document: MappingNode, place: Location, notes: Notes) -> dict[str, YAMLNode]:
+    """What InitConfiguration and JoinConfiguration say alike of a node."""
     entries: dict[str, YAMLNode] = {}
     name = child(document, "nodeRegistration", "name")
     if name is None:
@@ -112,6 +114,7 @@ def _add_control_plane(
     place: Location,
     notes: Notes,
 ) -> None:
+    """Role, port and address of a control-plane node."""
     entries["roles"] = _only_role(Role.CONTROL_PLANE, document)
     copy_entry(endpoint, "bindPort", entries, "bindPort")
     address = child(endpoint, "advertiseAddress")
@@ -128,6 +131,7 @@ def _add_control_plane(
 
 
 def _add_worker(entries: dict[str, YAMLNode], join: MappingNode) -> None:
+    """Role and addresses of a worker, which kubeadm itself does not want to know."""
     entries["roles"] = _only_role(Role.WORKER, join)
     addresses = _node_ip(entries.get("kubeletExtraArgs"))
     if addresses:

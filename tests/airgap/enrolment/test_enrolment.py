@@ -401,7 +401,7 @@ def test_keys_that_the_authority_had_are_given_up(small: EnrolmentSite) -> None:
     small.now += DAY
     before = small.spec
     small.write_spec(with_node(small.spec, "cp-1", keys="node"))
-    planned = small.good("plan", small.file, "-C", small.tree)
+    planned = small.good("plan", small.file, "-C", small.tree, "--full")
     assert "remove nodes/cp-1/etc/kubernetes/pki/apiserver.key" in planned.out
     assert "rewrite cp-1/admin.conf (key-not-alone)" in planned.out
     small.good("apply", small.file, "-C", small.tree, "--yes")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pkigen.airgap.carrier.bundle_key import BundleKey, fingerprint
 from pkigen.airgap.carrier.csr_review import request_for
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from tests.cli.program import Result
 
 DAY = timedelta(days=1)
+# The point whose coordinate is 0, in Bech32: everybody shares the same secret with it.
+LOW_ORDER = "age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z"
 SERVING, CLIENT = "worker-1/kubelet-serving", "worker-1/kubelet.conf"
 P256 = ALGORITHMS[KeyAlgorithm.ECDSA_P256]
 
@@ -112,6 +117,8 @@ def test_each_refusal_has_its_own_message(border: Border) -> None:
     put("an unknown node", requests=replace(asked, origin="worker-9"))
     put("another purpose", requests=replace(asked, purpose=Purpose.AUTHORITY))
     put("no recipient", requests=replace(asked, recipient=None))
+    put("a recipient of low order", requests=replace(asked, recipient=LOW_ORDER))
+    put("a recipient with a typing error", requests=replace(asked, recipient=f"{LOW_ORDER[:-1]}q"))
     put("the future", requests=replace(asked, created=asked.created + DAY))
     put("expired", requests=replace(asked, created=asked.created - 31 * DAY))
     put("a deviation", requests=replace(asked, requests=asked.requests[:1]))
@@ -127,6 +134,8 @@ def test_each_refusal_has_its_own_message(border: Border) -> None:
         "another signer": "but the key of worker-1 is",
         "another cluster": "another cluster: staging, and this is prod",
         "an unknown node": "no node 'worker-9'",
+        "a recipient of low order": "no answer can be sealed to the recipient that it names",
+        "a recipient with a typing error": "a character is wrong or missing",
         "the future": "in the future of this host's clock",
         "expired": "expired",
     }.items():
@@ -246,6 +255,31 @@ def test_an_old_request_is_not_approved_again(border: Border) -> None:
     (border.medium / "prod.worker-1.bundle").unlink()
     border.path.write_bytes(old)
     assert "a newer one, of 2026-03-02T12:00:00Z, was approved already" in border.refused("--yes").error
+
+
+@pytest.mark.parametrize("ago", [timedelta(), DAY], ids=["the last one", "an older one"])
+def test_another_request_with_the_number_of_an_approved_one(border: Border, ago: timedelta) -> None:
+    border.good(*border.approving("worker-1", "--pin", border.signer, "--yes"))
+    first = border.asked
+    if ago:
+        border.good(*border.installing("worker-1", "--pin", border.pin, "--yes"))
+        border.now += ago
+        border.request("worker-1")
+        border.good(*border.approving("worker-1", "--yes"))
+    (border.medium / "prod.worker-1.bundle").unlink()
+    border.now += DAY
+    border.sign(replace(first, created=border.now))
+    said = border.refused("--yes").error
+    assert said == f"another request with the number {first.nonce[:8]} was approved before"
+
+
+def test_the_keys_are_shown_before_anybody_agrees(border: Border) -> None:
+    result = border.run(*border.approving("worker-1", "--pin", border.signer))
+    assert result.code == 1
+    for identifier, request in border.asked.requests:
+        key = x509.load_pem_x509_csr(request).public_key()
+        spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        assert f"key of {identifier}: sha256:{hashlib.sha256(spki).hexdigest()}\n" in result.out
 
 
 def test_a_request_that_was_approved_with_other_keys(border: Border) -> None:

@@ -227,8 +227,21 @@ def test_requests_from_elsewhere(asked: OfflineSides, tmp_path: Path) -> None:
     carry(places, {}, purpose=Purpose.NODE)
     assert refused(places, *sign)[0] == "it is a node's request, which the site itself answers"
 
+    for away, words in ((DAY, "in the future of this host's clock"), (-31 * DAY, "it has expired")):
+        places.request_file.write_bytes(good)
+        carry(places, {}, created=places.requests().created + away)
+        assert words in refused(places, *sign)[0]
+
+    places.request_file.write_bytes(good)
+    carry(places, dict.fromkeys(dict(places.requests().requests), b""))
+    if first(places) == "ca":  # with the CAs over there, an empty request is one for their certificates
+        assert refused(places, *sign)[0] == "it requests no certificate"
+
     places.request_file.write_bytes(good)
     places.done(*sign)
+    carry(places, {}, nonce="0" * 32, created=places.requests().created - DAY)
+    assert "and a newer one, of " in refused(places, *sign)[0]
+    places.request_file.write_bytes(good)
     # From now on the site's key is known, and another is refused although somebody names it.
     error, _ = refused(places, *places.sign_arguments(), "--pin", fingerprint(STRANGER.public))
     assert error.startswith("the key that is pinned here is ")

@@ -62,14 +62,8 @@ def test_a_request_is_all_that_init_makes(tmp_path: Path) -> None:
         places = OfflineSides.new(tmp_path / keys, keys)
         said = places.init()
         made = {name for name in snapshot(places.site) if not name.startswith(".pkigen/")}
-        assert made == {
-            "pki/bundle.key",
-            "pki/pending.json",
-            "pki/sa.key",
-            "pki/sa.pub",
-            "pki.lock",
-            "cluster.yaml",
-        }
+        files = {"pki/bundle.key", "pki/pending.json", "pki/sa.key", "pki/sa.pub"}
+        assert made == {*files, "pki.lock", "cluster.yaml", ".gitignore"}
         assert (places.site / "pki/pending.json").stat().st_mode & 0o777 == 0o600
         assert (places.site / "pki").stat().st_mode & 0o777 == 0o700
         asked = {identifier for identifier, _ in places.requests().requests}
@@ -206,19 +200,17 @@ def test_the_offline_side_shows_all_and_keeps_a_record(original: OfflineSides) -
     for identifier, _ in original.requests().requests:
         assert f"\n{identifier}\n    subject CN=" in shown
     if keys_are_here(original):
-        assert (
-            "CA, path length 0; ECDSA-P256, until 2036-11-21 12:00 UTC\n    signed by CN=prod-root" in shown
-        )
+        assert "CA, path length 0; ECDSA-P256, until 2036-11-21 12:00 UTC\n    key sha256:" in shown
+        assert "; signed by CN=prod-root" in shown
     else:
         assert "names cp-1, kubernetes, kubernetes.default, kubernetes.default.svc" in shown
-        assert (
-            "serverAuth, clientAuth; ECDSA-P256, until 2027-11-24 12:00 UTC\n    signed by CN=etcd-ca"
-            in shown
-        )
+        assert "serverAuth, clientAuth; ECDSA-P256, until 2027-11-24 12:00 UTC\n    key sha256:" in shown
+        assert "; signed by CN=etcd-ca" in shown
     lines = [
         json.loads(line) for line in (original.authority / ".pkigen/ledger.jsonl").read_text().splitlines()
     ]
     signed = {line["id"]: line for line in lines if line["event"] == "signed"}
+    assert all(f"    key {line['spki']}; signed by" in shown for line in signed.values())
     assert set(signed) == {identifier for identifier, _ in original.requests().requests}
     assert {line["request"] for line in signed.values()} == {original.requests().nonce}
     assert lines[-1]["event"] == "answered"
@@ -251,7 +243,7 @@ def test_what_is_due_waits_for_the_offline_side_and_blocks_nothing(cluster: Offl
         cluster.done("verify", "-C", cluster.site)
         return
     assert {"cp-1/apiserver", "cp-1/admin.conf", "worker-1/kubelet.conf"} <= due
-    text = cluster.done("plan", cluster.spec, "-C", cluster.site).out
+    text = cluster.done("plan", cluster.spec, "-C", cluster.site, "--full").out
     assert "= await cp-1/apiserver (expires-soon)" in text
     assert "come from the offline authority: `pkigen authority request`" in text
     assert cluster.pkigen("plan", cluster.spec, "-C", cluster.site, "--exit-code").code == 3

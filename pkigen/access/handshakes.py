@@ -1,0 +1,329 @@
+"""What a failed TLS handshake means, and the next step: by who serves, and who refused whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pkigen.access import messages
+from pkigen.access.messages import Listener
+from pkigen.desired.certificates import API_SERVER, CERTIFICATES
+from pkigen.desired.connections import endpoints
+from pkigen.desired.generations import CA, Phase, ca_id
+from pkigen.notation import residual
+from pkigen.state.materials import discovery_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from pkigen.access.messages import HandshakeFailure, UnknownAuthority, WrongName, WrongUsage
+    from pkigen.desired.connections import Endpoint
+    from pkigen.desired.inventory import Inventory
+    from pkigen.desired.items import DesiredCertificate
+    from pkigen.state.authority import CACertificates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known about the cluster that the message came from."""
+
+    inventory: Inventory
+    authorities: Mapping[CA, CACertificates]
+    now: datetime
+
+
+def explained(failure: HandshakeFailure, known: Known | None) -> Iterator[str]:
+    """What a failed handshake means, in lines, of which one says what is next.
+
+    Args:
+        failure: What a message says.
+        known: The cluster, where one is known.
+    """
+    match failure:
+        case messages.UnknownAuthority():
+            yield from _unknown_authority(failure, known)
+        case messages.RefusedClient():
+            yield from _refused_client(failure.listener, known)
+        case messages.RefusedServer():
+            yield from _refused_server(failure.listener, known)
+        case messages.WrongUsage():
+            yield from _wrong_usage(failure)
+        case messages.NotServing():
+            yield from _NOT_SERVING
+        case messages.WrongName():
+            yield from _wrong_name(failure, known)
+        case messages.Expired():
+            yield from _expired(known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Served:
+    """Who is reached: whose certificates it has, and by which settings each side verifies the other.
+
+    `component` is as `endpoints` names it, and `name` the certificate's in the inventory.
+    """
+
+    component: str
+    name: str
+    ca: CA
+    trust: str
+    client_trust: str
+
+
+_SERVED = {
+    Listener.API_SERVER: _Served(
+        component="kube-apiserver",
+        name="apiserver",
+        ca=CA.KUBERNETES,
+        trust="kubectl trusts certificate-authority-data of its kubeconfig, Pods trust their "
+        "kube-root-ca.crt",
+        client_trust="--client-ca-file of kube-apiserver",
+    ),
+    Listener.ETCD: _Served(
+        component="etcd",
+        name="etcd-server",
+        ca=CA.ETCD,
+        trust="kube-apiserver trusts --etcd-cafile, etcd's members trust --peer-trusted-ca-file",
+        client_trust="--trusted-ca-file of etcd",
+    ),
+    Listener.ETCD_PEER: _Served(
+        component="etcd peer",
+        name="etcd-peer",
+        ca=CA.ETCD,
+        trust="etcd's members trust --peer-trusted-ca-file, kube-apiserver trusts --etcd-cafile",
+        client_trust="--peer-trusted-ca-file of etcd",
+    ),
+    Listener.KUBELET: _Served(
+        component="kubelet",
+        name="kubelet-serving",
+        ca=CA.KUBERNETES,
+        trust="kube-apiserver trusts --kubelet-certificate-authority when it connects to kubelets",
+        client_trust="authentication.x509.clientCAFile of the kubelet",
+    ),
+}
+_API_SERVER = _SERVED[Listener.API_SERVER]
+_KINDS = {kind.name: kind for kind in CERTIFICATES}
+
+
+def _served(listener: Listener | None) -> _Served:
+    return _SERVED[listener] if listener is not None else _API_SERVER
+
+
+def _unknown_authority(failure: UnknownAuthority, known: Known | None) -> Iterator[str]:
+    """The port says which server it is, and so which CA should have signed and which setting trusts it."""
+    server = failure.server or ""
+    served = _served(failure.listener)
+    yield "the client got a certificate from a CA that is not in its trust bundle"
+    if failure.server is not None:
+        yield f"it connected to {server}"
+    yield served.trust
+    if failure.namesake is not None:
+        yield (
+            f"it trusts a CA of the same name, {failure.namesake}, with another key: that is an earlier "
+            "CA, or another cluster's"
+        )
+    if known is None:
+        yield (
+            "next: check which CA the client trusts, `pkigen kubeconfig show FILE`; then give DIR to this "
+            "command"
+        )
+        return
+    yield from _authority(known, served.ca)
+    place = server or known.inventory.cluster.cluster_server.removeprefix("https://")
+    yield (
+        f"next: check which CA the server presents with `openssl s_client -showcerts -connect {place}`; if "
+        "it is this one, give the client a new kubeconfig (`pkigen apply`), else copy the node's files again "
+        "and restart the server"
+    )
+
+
+def _authority(known: Known, ca: CA) -> Iterator[str]:
+    """Which CA it should be, and whether it is being replaced."""
+    for each in known.authorities:
+        phase = known.inventory.rotations.phase(ca_id(each))
+        if phase is not Phase.STABLE:
+            yield f"a rotation of {ca_id(each)} is {phase}: both generations must be in every trust bundle"
+    found = known.authorities.get(ca)
+    if found is not None:
+        own = "the cluster's CA" if ca is CA.KUBERNETES else f"{ca_id(ca)} of this cluster"
+        yield f"{own} is {discovery_hash(found.certificate)}"
+
+
+def _refused_client(listener: Listener | None, known: Known | None) -> Iterator[str]:
+    yield "a server refuses the client's certificate: its CA is not in the server's trust bundle"
+    yield (
+        f"that is {_served(listener).client_trust}"
+        if listener is not None
+        else (
+            "that is --client-ca-file of kube-apiserver, clientCAFile of the kubelet, --trusted-ca-file of "
+            "etcd, --requestheader-client-ca-file for aggregated APIs"
+        )
+    )
+    if known is not None:
+        yield from _authority(known, _served(listener).ca)
+    yield (
+        "next: `pkigen explain FILE DIR` says whether this cluster's CA signed its certificate; if it "
+        "did, copy the node's files again (the server has an old bundle), else `pkigen apply` makes a new one"
+    )
+
+
+def _refused_server(listener: Listener, known: Known | None) -> Iterator[str]:
+    served = _served(listener)
+    yield (
+        "a client aborted: it does not trust the CA of this server's certificate, or the name that it "
+        "connects to is not in it; the client's own log says which"
+    )
+    if listener is not Listener.API_SERVER:
+        yield served.trust
+    if known is not None:
+        yield from _authority(known, served.ca)
+    if listener is Listener.API_SERVER:
+        yield (
+            "next: on the client, `pkigen kubeconfig show FILE` says which CA it trusts; give it a new "
+            "kubeconfig (`pkigen apply`), or the node's files again"
+        )
+        return
+    yield (
+        "next: compare the CA that the client trusts with the one that signed this server's certificate "
+        "(`openssl x509 -noout -issuer -ext subjectAltName,authorityKeyIdentifier -in FILE`), and copy both "
+        "nodes' files again"
+    )
+
+
+def _wrong_usage(failure: WrongUsage) -> Iterator[str]:
+    """Go verifies a server's certificate for serverAuth, and a client's for clientAuth."""
+    served = _served(failure.listener)
+    side, usage = ("client", "clientAuth") if failure.is_client else ("server", "serverAuth")
+    yield f"the certificate that the {side} presents is not for {side}s: its extendedKeyUsage lacks {usage}"
+    if failure.listener in {Listener.ETCD, Listener.ETCD_PEER}:
+        yield (
+            "etcd needs both usages in server.crt and peer.crt: its members, and its own gRPC gateway, also "
+            "connect with them"
+        )
+    files = "the client's certificate" if failure.is_client else served.name
+    yield (
+        f"next: `openssl x509 -noout -subject -ext extendedKeyUsage -in FILE` for {files}; where another "
+        "tool made it, `pkigen apply` and copy the node's files again"
+    )
+
+
+_NOT_SERVING = (
+    (
+        "the server has no certificate to present: a kubelet whose request for a serving certificate "
+        "(serverTLSBootstrap) was not approved, or whose file cannot be read"
+    ),
+    (
+        "next: `kubectl get csr` and `kubectl certificate approve NAME`, or copy the node's files again, "
+        "with kubelet.crt and kubelet.key, and restart it"
+    ),
+)
+
+
+def _wrong_name(failure: WrongName, known: Known | None) -> Iterator[str]:
+    name, listener = failure.name, failure.listener
+    if name is None:
+        yield "the client connects to a name that the server's certificate does not contain"
+        served = _served(listener)
+        yield (
+            f"next: `pkigen explain {served.name} DIR` lists its names; add the one that the client uses to "
+            f"{_KINDS[served.name].san_field}, run `pkigen apply`, and copy the node's files"
+        )
+        return
+    yield f"the client connects to {name}, which is not among the names of the server's certificate"
+    if known is None:
+        yield from _wrong_name_of_unknown(name, failure)
+    else:
+        yield from _wrong_name_of(known.inventory, name, failure)
+
+
+def _wrong_name_of_unknown(name: str, failure: WrongName) -> Iterator[str]:
+    served = _served(failure.listener)
+    dial = f"connect to {', '.join(sorted(failure.names)[:5])}, or " if failure.names else ""
+    if served is _API_SERVER:
+        dial += (
+            "set tls-server-name in the kubeconfig to a name that it has (`kubectl --tls-server-name`), or "
+        )
+    else:
+        yield f"it is the certificate of {_SERVER_NAMES[served.name]}"
+    yield f"next: {dial}add {name} to {_KINDS[served.name].san_field} and run `pkigen apply`"
+
+
+_SERVER_NAMES = {
+    "etcd-server": "etcd, for its clients",
+    "etcd-peer": "etcd, for its other members",
+    "kubelet-serving": "a kubelet",
+}
+
+
+def _wrong_name_of(inventory: Inventory, name: str, failure: WrongName) -> Iterator[str]:
+    """Which of the cluster's certificates was presented, and where the name goes that it lacks."""
+    item = _presented(inventory, failure)
+    if item is None:
+        yield "it is the certificate of a server that is not in this spec"
+        place = failure.server or "HOST:PORT"
+        yield (
+            f"next: see who answers with `openssl s_client -showcerts -connect {place}`: another "
+            "cluster, a proxy, or a webhook or aggregated API server, whose certificates pkigen does not make"
+        )
+        return
+    yield f"it is the certificate of {item.id}"
+    if name in item.sans.texts():
+        yield (
+            f"the spec gives {item.id} this name already: the running server has an older certificate; "
+            "next: `pkigen apply`, copy the node's files, and see what restarts in its list"
+        )
+        return
+    other = (
+        f", or connect with `kubectl --tls-server-name {item.sans.texts()[0]}`"
+        if item.kind is API_SERVER
+        else ""
+    )
+    yield f"next: add {name} to {item.kind.san_field}, run `pkigen apply`, and copy the node's files{other}"
+
+
+def _presented(inventory: Inventory, failure: WrongName) -> DesiredCertificate | None:
+    """The certificate that a server presented: by where it serves, then by how many of the names agree."""
+    serving = _at(inventory, failure)
+    if not failure.names:
+        return serving[0] if serving else None
+    alike = [(_likeness(item, failure.names), item) for item in serving]
+    best = max((pair for pair in alike if pair[0][0]), key=lambda pair: pair[0], default=None)
+    return best[1] if best is not None else None
+
+
+def _likeness(item: DesiredCertificate, names: frozenset[str]) -> tuple[int, float]:
+    """How many names both have, then which share of all: localhost or a node's name alone is no match."""
+    own = set(item.sans.texts())
+    return len(own & names), len(own & names) / len(own | names)
+
+
+def _at(inventory: Inventory, failure: WrongName) -> list[DesiredCertificate]:
+    """The certificates that are served where a message says, which may be no more than a port."""
+    known = list(endpoints(inventory))
+    exact = [each for each in known if each.address == failure.server]
+    found = dict.fromkeys(each.certificate for each in exact or _at_port(known, failure))
+    return [inventory.certificates[identifier] for identifier in found]
+
+
+def _at_port(known: list[Endpoint], failure: WrongName) -> list[Endpoint]:
+    """Without a port and without names it is an API server's, which people meet first."""
+    if failure.listener is not None:
+        return _of_component(known, failure.listener)
+    if failure.server is None:
+        return known if failure.names else _of_component(known, Listener.API_SERVER)
+    port = failure.server.rpartition(":")[2]
+    return [each for each in known if str(each.port) == port] or known
+
+
+def _of_component(known: list[Endpoint], listener: Listener) -> list[Endpoint]:
+    return [each for each in known if each.component == _SERVED[listener].component]
+
+
+def _expired(known: Known | None) -> Iterator[str]:
+    yield "a certificate in the chain has expired, or one side's clock is wrong"
+    if known is not None:
+        for ca, found in known.authorities.items():
+            left = found.certificate.not_valid_after_utc - known.now
+            yield f"the {ca.certificate_name} CA expires in {residual(left)}"
+    yield "next: `date` on both sides, then `pkigen status` and `pkigen renew`"

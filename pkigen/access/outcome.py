@@ -1,0 +1,116 @@
+"""What would happen if a kubeconfig or a token were used against a cluster, without contacting it."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pkigen.access.credentials import content
+from pkigen.access.own_credential import is_foreign, service_account_keys
+from pkigen.crypto import service_account_tokens as tokens
+from pkigen.crypto.path_verifier import PathVerifier
+from pkigen.desired.certificates import API_SERVER
+from pkigen.state.observed import observe_certificate, parse_certificates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cryptography import x509
+
+    from pkigen.access.explanation import Cluster
+    from pkigen.access.kubeconfigs import NamedEntry
+
+
+def of_server(entry: NamedEntry, read: Callable[[Path], bytes | str], cluster: Cluster) -> Iterator[str]:
+    """Whether kubectl accepts this cluster's API servers by a kubeconfig's cluster entry.
+
+    Args:
+        entry: The cluster entry.
+        read: Gives the bytes of a file that it names, or a sentence saying why it cannot.
+        cluster: The cluster.
+    """
+    url = urlsplit(entry.text("server"))
+    name = entry.text("tls-server-name") or _host(url.netloc)
+    if url.scheme != "https":
+        yield "this cluster: its API servers serve HTTPS alone, and the server's address is not https://"
+        return
+    if entry.flag("insecure-skip-tls-verify"):
+        return
+    anchors = _anchors(entry, read)
+    if isinstance(anchors, str):
+        yield f"this cluster: kubectl refuses its API servers: {anchors}"
+        return
+    verifier = PathVerifier(cluster.now)
+    refusals = [verifier.server(chain, anchors, name) for chain in _api_servers(cluster)] if name else []
+    if None in refusals:
+        yield f"this cluster: kubectl accepts its API servers as {name}"
+    else:
+        for refusal in filter(None, refusals[:1]):
+            yield f"this cluster: kubectl refuses its API servers: {_reason(refusal, name)}"
+
+
+def _host(netloc: str) -> str:
+    """The host of an address, without its port: an IPv6 address stands in brackets."""
+    host = netloc.rpartition("@")[2]
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _reason(refusal: str, name: str) -> str:
+    if not refusal.startswith("it does not name"):
+        return refusal
+    field = API_SERVER.san_field
+    kind = "address" if _is_address(name) else "name"
+    return f"no certificate has the {kind} {name}; add it to {field}, or set tls-server-name: kubernetes"
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _anchors(entry: NamedEntry, read: Callable[[Path], bytes | str]) -> tuple[x509.Certificate, ...] | str:
+    data = content(entry, "certificate-authority", read)
+    if data is None:
+        return "the kubeconfig has no CA, and this machine's system does not trust the cluster's"
+    if isinstance(data, str):
+        return f"its CA {data}"
+    parsed = parse_certificates(data)
+    return f"its CA {parsed}" if isinstance(parsed, str) else tuple(parsed)
+
+
+def _api_servers(cluster: Cluster) -> Iterator[tuple[x509.Certificate, ...]]:
+    """What each API server presents, as far as it can be read."""
+    for item in cluster.inventory.certificates.values():
+        observed = observe_certificate(cluster.reader, item.location)
+        if item.kind is API_SERVER and observed.certificate is not None:
+            yield observed.certificate, *observed.chain
+
+
+def of_token(text: str, cluster: Cluster) -> Iterator[str]:
+    """Whether this cluster's API servers accept a token: its signature, issuer and audience."""
+    token = tokens.read(text.strip())
+    if isinstance(token, str) or not str(token.claims.get("sub", "")).startswith(
+        tokens.SERVICE_ACCOUNT_PREFIX
+    ):
+        return
+    keys = tuple(service_account_keys(cluster.inventory, cluster.reader))
+    cluster_spec = cluster.inventory.cluster
+    if keys and is_foreign(text.strip(), keys):
+        yield "this cluster: refuses it: none of its service account keys has signed it"
+    elif token.claims.get("iss") not in {cluster_spec.token_issuer, _LEGACY_ISSUER}:
+        yield f"this cluster: refuses it: its issuer is {cluster_spec.token_issuer}"
+    elif token.audiences and not set(token.audiences) & set(cluster_spec.api_audiences):
+        yield f"this cluster: refuses it: its API servers are {', '.join(cluster_spec.api_audiences)}"
+    elif keys:
+        yield "this cluster: one of its service account keys has signed it"
+
+
+# Of Secrets' tokens (pkg/serviceaccount/legacy.go), which the same keys sign.
+_LEGACY_ISSUER = "kubernetes/serviceaccount"

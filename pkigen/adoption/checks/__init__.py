@@ -1,0 +1,1 @@
+"""What is looked for on the nodes of a foreign cluster: one small function for each."""

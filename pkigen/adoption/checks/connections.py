@@ -1,0 +1,100 @@
+"""What the ends of connections refuse of each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pkigen.adoption.findings import AuditFinding, AuditRule
+from pkigen.adoption.judgements import judgements
+from pkigen.adoption.severity import AuditSeverity
+from pkigen.crypto.go_paths import OUT_OF_TIME, UNSIGNED, refusal_by_go
+from pkigen.crypto.keys import public_der
+from pkigen.crypto.names import subject_of
+from pkigen.desired.readers import ComponentName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from cryptography import x509
+
+    from pkigen.adoption.found import ForeignCluster, Spot
+    from pkigen.adoption.judgements import Judgement
+
+
+def refused_connections(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """Every judgement that ends in a refusal; what time alone refuses is told of the certificate itself."""
+    refused: dict[tuple[AuditRule, Spot, str], list[Judgement]] = {}
+    for each in judgements(cluster):
+        reason = refusal_by_go(each.shown.certificates, each.trust.certificates, each.name, cluster.now)
+        if reason is None or reason == OUT_OF_TIME:
+            continue
+        stale = bool(each.name) and reason == UNSIGNED and each.judge.startswith("who uses")
+        rule = AuditRule.STALE_CA if stale else AuditRule.REFUSED_CONNECTION
+        spot = each.trust.spot if stale else each.shown.spot
+        refused.setdefault((rule, spot, reason), []).append(each)
+    for (rule, spot, reason), refusals in refused.items():
+        yield AuditFinding(
+            rule=rule,
+            severity=min((one.severity for one in refusals), key=lambda one: one.rank),
+            spot=spot,
+            detail=_sentence(refusals, reason),
+        )
+
+
+def _sentence(refusals: list[Judgement], reason: str) -> str:
+    first = refusals[0]
+    by = (
+        f"judged by {first.trust.spot}"
+        if first.shown.spot != first.trust.spot
+        else "judged by its own CA data"
+    )
+    more = f", and {len(refusals) - 1} more" if len(refusals) > 1 else ""
+    subject = subject_of(first.shown.certificates[0])
+    return f"{first.judge} refuses {first.judged}, {subject}: {reason} ({by}{more})"
+
+
+def unverified_server(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """A kubeconfig that trusts whoever answers."""
+    for _, kubeconfig in cluster.each_kubeconfig():
+        for login in kubeconfig.logins:
+            if login.server.startswith("http://") or not login.verifies:
+                how = "has insecure-skip-tls-verify" if not login.verifies else f"dials {login.server}"
+                yield AuditFinding(
+                    rule=AuditRule.UNVERIFIED_SERVER,
+                    severity=AuditSeverity.ERROR,
+                    spot=kubeconfig.spot,
+                    detail=f"the context {login.name} {how}: nobody sees who answers",
+                )
+
+
+def signer_unusable(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """A controller manager's CA whose certificates the API servers refuse, or that it cannot read at all."""
+    for node, program in cluster.running(ComponentName.CONTROLLER_MANAGER):
+        signer = node.bundle(program, "cluster-signing-cert-file")
+        if signer is None:
+            continue
+        if len(signer.certificates) > 1:
+            yield AuditFinding(
+                rule=AuditRule.SIGNER_UNUSABLE,
+                severity=AuditSeverity.ERROR,
+                spot=signer.spot,
+                detail=f"it holds {len(signer.certificates)} certificates: {program} signs with exactly one",
+            )
+        for other, server in cluster.running(ComponentName.API_SERVER):
+            trust = other.bundle(server, "client-ca-file")
+            if trust is not None and not _covers(signer.certificates, trust.certificates):
+                yield AuditFinding(
+                    rule=AuditRule.SIGNER_UNUSABLE,
+                    severity=AuditSeverity.ERROR,
+                    spot=signer.spot,
+                    detail=f"{server} refuses what {program} signs with it: {trust.spot} lacks this CA",
+                )
+
+
+def _covers(signer: Iterable[x509.Certificate], anchors: Sequence[x509.Certificate]) -> bool:
+    """Whether a CA is one of the anchors, or is signed by one by its name."""
+    keys = {public_der(each.public_key()) for each in anchors}
+    return any(
+        public_der(each.public_key()) in keys or any(each.issuer == anchor.subject for anchor in anchors)
+        for each in signer
+    )

@@ -1,0 +1,88 @@
+"""What the components' own settings leave open, as far as it concerns certificates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from pkigen.adoption.findings import AuditFinding, AuditRule
+from pkigen.adoption.judgements import LOOPBACK
+from pkigen.adoption.severity import AuditSeverity
+from pkigen.desired.readers import ComponentName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pkigen.adoption.found import ForeignCluster, Program
+
+_ETCD: Final = (
+    ("client-cert-auth", "true", AuditSeverity.ERROR, "asks for no client certificate", "2.2"),
+    ("peer-client-cert-auth", "true", AuditSeverity.ERROR, "asks peers for no certificate", "2.5"),
+    ("auto-tls", "false", AuditSeverity.WARNING, "makes its serving certificate itself", "2.3"),
+    ("peer-auto-tls", "false", AuditSeverity.WARNING, "makes its peer certificate itself", "2.6"),
+)
+
+
+def etcd_unprotected(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """Ways into etcd that pass no certificate."""
+    for _, program in cluster.running(ComponentName.ETCD):
+        for flag, wanted, severity, what, cis in _ETCD:
+            default = "false"
+            if (program.flags.value(flag) or default) != wanted:
+                yield _finding(program, severity, f"etcd {what} (--{flag})", cis)
+        for flag, cis in (("listen-client-urls", "2.1"), ("listen-peer-urls", "2.4")):
+            for url in _plain(program.flags.value(flag)):
+                yield _finding(
+                    program, AuditSeverity.ERROR, f"etcd listens without TLS at {url} (--{flag})", cis
+                )
+    for _, program in cluster.running(ComponentName.API_SERVER):
+        for url in _plain(program.flags.value("etcd-servers")):
+            yield _finding(program, AuditSeverity.ERROR, f"the API server dials {url} without TLS", "2.1")
+
+
+def _plain(text: str) -> Iterator[str]:
+    """The URLs without TLS that lead beyond the node."""
+    for url in filter(None, text.split(",")):
+        try:
+            host = urlsplit(url).hostname
+        except ValueError:
+            continue
+        if url.startswith("http://") and host not in LOOPBACK:
+            yield url
+
+
+def _finding(program: Program, severity: AuditSeverity, detail: str, cis: str) -> AuditFinding:
+    return AuditFinding(
+        rule=AuditRule.ETCD_UNPROTECTED, severity=severity, spot=program.spot, detail=detail, cis=cis
+    )
+
+
+def kubelet_unverified(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """As kubeadm leaves it: its kubelets serve certificates that no CA has signed."""
+    for _, program in cluster.running(ComponentName.API_SERVER):
+        if not program.flags.value("kubelet-certificate-authority"):
+            yield AuditFinding(
+                rule=AuditRule.KUBELET_UNVERIFIED,
+                severity=AuditSeverity.INFORMATION,
+                spot=program.spot,
+                detail="--kubelet-certificate-authority is not set",
+            )
+
+
+def open_kubelet(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """A kubelet that lets anybody in."""
+    for _, program in cluster.running(ComponentName.KUBELET):
+        anonymous = program.flags.value("anonymous-auth") == "true"
+        unlimited = program.flags.value("authorization-mode") == "AlwaysAllow"
+        if anonymous or unlimited:
+            what = [
+                *(["lets in who shows no certificate (anonymous)"] if anonymous else []),
+                *(["allows everything to whom it lets in (AlwaysAllow)"] if unlimited else []),
+            ]
+            yield AuditFinding(
+                rule=AuditRule.OPEN_KUBELET,
+                severity=AuditSeverity.ERROR if anonymous and unlimited else AuditSeverity.WARNING,
+                spot=program.spot,
+                detail=f"the kubelet {' and '.join(what)}",
+                cis="4.2.1" if anonymous else "4.2.2",
+            )

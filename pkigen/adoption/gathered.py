@@ -1,0 +1,144 @@
+"""Which nodes a directory or an archive holds the files of, by what lies where in it."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING, Final
+
+from pkigen.adoption.archive_tree import LARGEST_ARCHIVE, ArchiveTree, is_archive
+from pkigen.adoption.file_tree import DirectoryTree, EntryKind, require_readable
+from pkigen.adoption.node_tree import Mapped, NodeTree
+from pkigen.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pkigen.adoption.file_tree import FileTree, Steps
+
+_KUBERNETES: Final = ("etc", "kubernetes")
+_PKI: Final = (*_KUBERNETES, "pki")
+_KUBECONFIGS: Final = frozenset(
+    {"admin.conf", "super-admin.conf", "kubelet.conf", "controller-manager.conf", "scheduler.conf"}
+)
+_CAS: Final = frozenset({"ca.crt", "ca.pem"})
+_BELOW: Final = {
+    "pki": _CAS,
+    "ssl": _CAS,
+    "manifests": frozenset({"kube-apiserver.yaml", "kube-controller-manager.yaml", "etcd.yaml"}),
+}
+"""What makes a directory /etc/kubernetes, by what is in the directories below it."""
+_LOOSE: Final = (".crt", ".pem", ".kubeconfig")
+_OWN: Final = frozenset({"pki.lock", ".pkigen"})
+_DEEPEST: Final = 3
+_MOST_DIRECTORIES: Final = 10_000
+_START: Final = 512
+_USUAL: Final = (
+    "/etc/kubernetes",
+    "/etc/ssl/etcd",
+    "/etc/etcd",
+    "/var/lib/kubelet/pki",
+    "/var/lib/kubernetes",
+    "/var/lib/minikube/certs",
+    "/var/lib/kube-proxy",
+)
+"""Where a running machine has its cluster's files; the rest of it is not looked at."""
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether this holds files of nodes that pkigen does not manage: a directory without a lock, or a tar."""
+    try:
+        if path.is_dir():
+            if any((path / name).is_symlink() or (path / name).exists() for name in _OWN):
+                return False
+            return bool(node_trees(path))
+        return path.is_file() and is_archive(_start(path))
+    except (OSError, StoreError):
+        return False
+
+
+def node_trees(path: Path) -> tuple[NodeTree, ...]:
+    """The nodes whose files lie in a directory or in a tar.
+
+    That is /etc/kubernetes of one node, a root directory that has it, a directory of certificates, or
+    directories and archives with one of these for each node.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    if not path.is_dir():
+        tree = ArchiveTree(_whole(path), name=path.name)
+        return tuple(_nodes(tree, (), path.name.partition(".")[0], iter(range(_MOST_DIRECTORIES))))
+    require_readable(path)
+    whole = path.resolve()
+    if whole.parts[-2:] == _KUBERNETES:
+        root = whole.parent.parent
+        mapped = (Mapped(path=(), steps=()),)
+        return (NodeTree(root.name or "localhost", DirectoryTree(root), mapped, walked=_USUAL),)
+    return tuple(_nodes(DirectoryTree(path), (), whole.name or "localhost", iter(range(_MOST_DIRECTORIES))))
+
+
+def _nodes(tree: FileTree, steps: Steps, name: str, left: Iterator[int]) -> Iterator[NodeTree]:
+    """The nodes in a directory: itself, else those below it, else what certificates lie there.
+
+    Args:
+        tree: What was given.
+        steps: The directory.
+        name: What a node is called that it is.
+        left: Numbers the directories that are still looked into; somebody's whole home has too many.
+    """
+    mapped = _mapped(tree, steps)
+    if mapped is not None:
+        yield _node(tree, name, mapped)
+        return
+    found = [node for each in _below(tree, steps, left) for node in _nodes(tree, (*steps, each), each, left)]
+    if not found and any(each.endswith(_LOOSE) for each in tree.names(steps)):
+        found = [_node(tree, name, Mapped(path=(), steps=steps))]
+    yield from found
+
+
+def _below(tree: FileTree, steps: Steps, left: Iterator[int]) -> Iterator[str]:
+    for name in tree.names(steps) if len(steps) < _DEEPEST else ():
+        if not name.startswith(".") and _is_directory(tree, (*steps, name)) and next(left, None) is not None:
+            yield name
+
+
+def _mapped(tree: FileTree, steps: Steps) -> Mapped | None:
+    """Which directory of a node this is, by its content; None where it is none."""
+    if _is_directory(tree, (*steps, *_KUBERNETES)):
+        return Mapped(path=(), steps=steps)
+    names = set(tree.names(steps))
+    if "nodes" in names:
+        return None
+    if names & _KUBECONFIGS or any(marks & set(tree.names((*steps, each))) for each, marks in _BELOW.items()):
+        return Mapped(path=_KUBERNETES, steps=steps)
+    return Mapped(path=_PKI, steps=steps) if names & _CAS else None
+
+
+def _node(tree: FileTree, name: str, mapped: Mapped) -> NodeTree:
+    return NodeTree(name, tree, (mapped,), walked=("/" + "/".join(mapped.path),))
+
+
+def _is_directory(tree: FileTree, steps: Steps) -> bool:
+    entry = tree.entry(steps)
+    return entry is not None and entry.kind is EntryKind.DIRECTORY
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(_START)
+
+
+def _whole(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST_ARCHIVE + 1)
+    except OSError as error:
+        reason = (error.strerror or "input/output error").lower()
+        raise StoreError(f"{path} cannot be read: {reason}") from None
+    return data
+
+
+def beside(path: str, name: str) -> str:
+    """The path of a file that another one names: what is relative is so to the directory of that one."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), name))

@@ -1,0 +1,294 @@
+"""What runs on a foreign node and how it is started: by static Pods, by units, by a kubelet's files."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from pkigen.adoption.found import Program, Spot, Unread
+from pkigen.desired.command_lines import ProgramFlags
+from pkigen.desired.readers import ComponentName
+from pkigen.desired.rendering.flags import Flag
+from pkigen.desired.rendering.pods import HostPath
+from pkigen.errors import SpecError
+from pkigen.spec.yaml_source import read_documents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pkigen.adoption.node_tree import FoundFile, NodeTree
+
+MANIFESTS: Final = "/etc/kubernetes/manifests"
+_UNITS: Final = ("/etc/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/system")
+_KUBELET_CONFIGURATION: Final = "/var/lib/kubelet/config.yaml"
+_KUBELET_KUBECONFIG: Final = "/etc/kubernetes/kubelet.conf"
+_KUBELET_ARGUMENTS: Final = (
+    "/var/lib/kubelet/kubeadm-flags.env",
+    "/etc/default/kubelet",
+    "/etc/sysconfig/kubelet",
+)
+_KUBELET_SETTINGS: Final = {
+    "anonymous-auth": ("authentication", "anonymous", "enabled"),
+    "authorization-mode": ("authorization", "mode"),
+    "client-ca-file": ("authentication", "x509", "clientCAFile"),
+    "pod-manifest-path": ("staticPodPath",),
+    "port": ("port",),
+    "rotate-certificates": ("rotateCertificates",),
+    "rotate-server-certificates": ("serverTLSBootstrap",),
+    "tls-cert-file": ("tlsCertFile",),
+    "tls-private-key-file": ("tlsPrivateKeyFile",),
+}
+_COMPONENTS: Final = {component.value: component for component in ComponentName}
+_VARIABLE: Final = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
+_ETCD_VARIABLE: Final = "ETCD_"
+
+
+def read_programs(tree: NodeTree) -> tuple[tuple[Program, ...], tuple[Unread, ...]]:
+    """The components of a node, and the files that should say more of them and cannot be read."""
+    unread: list[Unread] = []
+    of_units = dict(_of_units(tree))
+    programs = list(of_units.values())
+    kubelet = _kubelet(tree, of_units.get(ComponentName.KUBELET), unread)
+    if kubelet is not None:
+        programs = [each for each in programs if each.component is not ComponentName.KUBELET] + [kubelet]
+    manifests = kubelet.flags.value("pod-manifest-path") if kubelet is not None else ""
+    programs += _of_pods(tree, manifests or MANIFESTS, unread)
+    return tuple(programs), tuple(unread)
+
+
+def yaml_values(file: FoundFile) -> list[Any]:
+    """The documents of a file as plain values; none where it is no YAML."""
+    try:
+        found, _ = read_documents(file.data, file=file.path)
+    except SpecError:
+        return []
+    return [document.value for document in found]
+
+
+def at(content: Any, *keys: str) -> Any:
+    """What stands below these keys; None where a step is missing or no mapping."""
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content
+
+
+# -- static Pods ------------------------------------------------------------------------------------------
+
+
+def _of_pods(tree: NodeTree, directory: str, unread: list[Unread]) -> Iterator[Program]:
+    """The kubelet starts what every file of the directory says, but for hidden ones (config/file.go)."""
+    for name in tree.names(directory):
+        file = tree.file(posixpath.join(directory, name))
+        if not name.startswith(".") and file is not None and file.problem != "is a directory":
+            spot = Spot(node=tree.name, path=posixpath.join(directory, name), shown=file.shown)
+            yield from _of_manifest(file, spot, unread)
+
+
+def _of_manifest(file: FoundFile, spot: Spot, unread: list[Unread]) -> Iterator[Program]:
+    pods = [each for each in yaml_values(file) if at(each, "kind") == "Pod"]
+    if file.problem is not None or not pods:
+        unread.append(Unread(spot=spot, problem=file.problem or "is no manifest of a Pod"))
+    for pod in pods:
+        yield from _of_pod(pod, spot)
+
+
+def _of_pod(pod: Any, spot: Spot) -> Iterator[Program]:
+    containers = at(pod, "spec", "containers")
+    for container in containers if isinstance(containers, list) else ():
+        words = [*_texts(at(container, "command")), *_texts(at(container, "args"))]
+        component = _COMPONENTS.get(posixpath.basename(words[0])) if words else None
+        if component is None:
+            continue
+        yield Program(
+            spot=spot,
+            flags=ProgramFlags(
+                component=component,
+                flags=(*_of_environment(component, _environment_of(container)), *_flags(words[1:])),
+                mounts=tuple(_mounts(pod, container)),
+            ),
+            image=str(at(container, "image") or ""),
+            uids=_ids(pod, container, "runAsUser"),
+            gids=_ids(pod, container, "runAsGroup", "fsGroup") | _supplemental(pod),
+        )
+
+
+def _mounts(pod: Any, container: Any) -> Iterator[HostPath]:
+    volumes = at(pod, "spec", "volumes")
+    paths = {
+        str(at(volume, "name")): str(at(volume, "hostPath", "path"))
+        for volume in (volumes if isinstance(volumes, list) else ())
+        if at(volume, "hostPath", "path")
+    }
+    mounts = at(container, "volumeMounts")
+    for mount in mounts if isinstance(mounts, list) else ():
+        name, place = str(at(mount, "name")), at(mount, "mountPath")
+        if name in paths and isinstance(place, str):
+            yield HostPath(name=name, path=paths[name], mount_path=place, type="", read_only=True)
+
+
+def _ids(pod: Any, container: Any, *names: str) -> frozenset[int]:
+    found = [at(each, "securityContext", name) for each in (at(pod, "spec"), container) for name in names]
+    return frozenset({0, *(each for each in found if isinstance(each, int))})
+
+
+def _supplemental(pod: Any) -> frozenset[int]:
+    groups = at(pod, "spec", "securityContext", "supplementalGroups")
+    return frozenset(each for each in (groups if isinstance(groups, list) else ()) if isinstance(each, int))
+
+
+def _environment_of(container: Any) -> dict[str, str]:
+    variables = at(container, "env")
+    return {
+        str(at(each, "name")): str(at(each, "value") or "")
+        for each in (variables if isinstance(variables, list) else ())
+    }
+
+
+def _of_environment(component: ComponentName, variables: Mapping[str, str]) -> Iterator[Flag]:
+    """A member takes ETCD_CERT_FILE for --cert-file; a flag counts more, so these come first (pkg/flags)."""
+    if component is ComponentName.ETCD:
+        for name, value in variables.items():
+            if name.startswith(_ETCD_VARIABLE):
+                yield Flag(name.removeprefix(_ETCD_VARIABLE).lower().replace("_", "-"), value)
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else []
+
+
+def _flags(words: Iterable[str]) -> Iterator[Flag]:
+    """`--name=value`, `--name value` and `--name`, which means true (pflag)."""
+    waiting = ""
+    for word in words:
+        if word.startswith("-") and word.strip("-"):
+            if waiting:
+                yield Flag(waiting, "true")
+            name, separator, value = word.lstrip("-").partition("=")
+            waiting = "" if separator else name
+            if separator:
+                yield Flag(name, value)
+        elif waiting:
+            yield Flag(waiting, word)
+            waiting = ""
+    if waiting:
+        yield Flag(waiting, "true")
+
+
+# -- units ------------------------------------------------------------------------------------------------
+
+
+def _of_units(tree: NodeTree) -> Iterator[tuple[ComponentName, Program]]:
+    for component in ComponentName:
+        paths = (f"{directory}/{component}.service" for directory in reversed(_UNITS))
+        for file in filter(None, map(tree.file, paths)):
+            words = _command(tree, file)
+            if words and posixpath.basename(words[0]) == component:
+                variables = _variables(tree, _lines(file))
+                spot = Spot(node=tree.name, path=file.path, shown=file.shown)
+                flags = (*_of_environment(component, variables), *_flags(words[1:]))
+                yield component, Program(spot=spot, flags=ProgramFlags(component=component, flags=flags))
+
+
+def _lines(file: FoundFile) -> list[tuple[str, str]]:
+    text = file.data.decode(errors="replace").replace("\\\n", " ")
+    pairs = (line.partition("=") for line in text.splitlines() if not line.startswith(("#", ";")))
+    return [(key.strip(), value.strip()) for key, separator, value in pairs if separator]
+
+
+def _command(tree: NodeTree, unit: FoundFile) -> list[str]:
+    """The last ExecStart, with the variables of its environment files put in, as systemd does it."""
+    lines = _lines(unit)
+    commands = [value for key, value in lines if key == "ExecStart" and value]
+    variables = _variables(tree, lines)
+    words: list[str] = []
+    for word in _split(commands[-1]) if commands else ():
+        whole = _VARIABLE.fullmatch(word)
+        words += _split(variables.get(whole[1], "")) if whole else [word]
+    return words
+
+
+def _variables(tree: NodeTree, lines: Iterable[tuple[str, str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in lines:
+        if key == "EnvironmentFile":
+            file = tree.file(value.removeprefix("-"))
+            found |= dict(_assignments(file)) if file is not None else {}
+        elif key == "Environment":
+            found |= {name: text for name, _, text in (each.partition("=") for each in _split(value))}
+    return found
+
+
+def _assignments(file: FoundFile) -> Iterator[tuple[str, str]]:
+    for word in _split(file.data.decode(errors="replace").replace("\\\n", " ")):
+        name, separator, value = word.partition("=")
+        if separator:
+            yield name, value
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text, comments=True)
+    except ValueError:
+        return []
+
+
+# -- kubelets ---------------------------------------------------------------------------------------------
+
+
+def _kubelet(tree: NodeTree, unit: Program | None, unread: list[Unread]) -> Program | None:
+    """The kubelet as its unit starts it, else as the package's unit does (10-kubeadm.conf)."""
+    plain = ProgramFlags(component=ComponentName.KUBELET, flags=tuple(_kubelet_flags(tree, unit)))
+    file, kubeconfig = tree.file(plain.value("config")), tree.file(plain.value("kubeconfig"))
+    source = file or kubeconfig
+    if unit is None and source is None:
+        return None
+    settings = _settings(tree, file, unread) if file is not None and plain.value("config") else {}
+    return Program(
+        spot=unit.spot if unit is not None else _spot_of(tree, source),
+        flags=replace(plain, settings=settings),
+    )
+
+
+def _kubelet_flags(tree: NodeTree, unit: Program | None) -> Iterator[Flag]:
+    flags = unit.flags.flags if unit is not None else ()
+    if any(flag.name in {"config", "kubeconfig"} for flag in flags):
+        yield from flags
+        return
+    yield Flag("kubeconfig", _KUBELET_KUBECONFIG)
+    yield Flag("config", _KUBELET_CONFIGURATION)
+    yield from flags
+    yield from _kubelet_arguments(tree)
+
+
+def _spot_of(tree: NodeTree, file: FoundFile | None) -> Spot:
+    return Spot(
+        node=tree.name,
+        path=file.path if file is not None else "",
+        shown=file.shown if file is not None else "",
+    )
+
+
+def _kubelet_arguments(tree: NodeTree) -> Iterator[Flag]:
+    for path in _KUBELET_ARGUMENTS:
+        file = tree.file(path)
+        for _, value in _assignments(file) if file is not None else ():
+            yield from _flags(_split(value))
+
+
+def _settings(tree: NodeTree, file: FoundFile, unread: list[Unread]) -> dict[str, str]:
+    documents = [each for each in yaml_values(file) if at(each, "kind") == "KubeletConfiguration"]
+    if not documents:
+        spot = Spot(node=tree.name, path=file.path, shown=file.shown)
+        unread.append(Unread(spot=spot, problem=file.problem or "is no KubeletConfiguration"))
+        return {}
+    values = {flag: at(documents[0], *keys) for flag, keys in _KUBELET_SETTINGS.items()}
+    return {
+        flag: _text(value) for flag, value in values.items() if isinstance(value, str | int) and value != ""
+    }
+
+
+def _text(value: str | int) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

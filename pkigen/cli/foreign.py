@@ -1,0 +1,159 @@
+"""`verify` and `status` of clusters that pkigen did not make: what is read, and how it is shown."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pkigen.adoption.audit import audit
+from pkigen.adoption.checks.validity import notice_of
+from pkigen.adoption.findings import AuditRule
+from pkigen.adoption.gathered import node_trees
+from pkigen.adoption.inspection import inspect
+from pkigen.adoption.judgements import judgements
+from pkigen.adoption.severity import AuditSeverity
+from pkigen.cli.app import ExitCode
+from pkigen.cli.console import say
+from pkigen.cli.directory import NoClusterError
+from pkigen.cli.reports import audit_forms, structured
+from pkigen.cli.reports.status import StatusRow
+from pkigen.cli.session import open_record
+from pkigen.cli.system import System
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from pkigen.adoption.findings import AuditFinding
+    from pkigen.adoption.found import ForeignCluster, FoundCertificate
+    from pkigen.cli.reports.audit_forms import AuditReport
+    from pkigen.cli.session import Session
+
+
+class VerifyForm(enum.StrEnum):
+    """How the findings of `verify` are written."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+    SARIF = "sarif"
+    JUNIT = "junit"
+    MARKDOWN = "markdown"
+
+
+VerifyFormOption = Annotated[VerifyForm, typer.Option("--output", "-o", help="The output format.")]
+
+
+def open_examined(
+    context: typer.Context, spec: Path | None, directory: Path | None, *, templates: Path | None
+) -> Session:
+    """The cluster that `verify` and `status` look at, where they are not given files of nodes.
+
+    Raises:
+        NoClusterError: None is found; the hint names both things that can be looked at.
+        UsageError: There is no lock file.
+        SpecError: The spec is invalid.
+    """
+    try:
+        return open_record(context, spec, directory, templates=templates, reports_only=True)
+    except NoClusterError as error:
+        others = f"`pkigen {context.info_name} /etc/kubernetes`"
+        raise NoClusterError(
+            error.message,
+            hint=f"{error.hint}; name the files of nodes that pkigen did not make as {others} does",
+        ) from None
+
+
+def verify_foreign(system: System, directory: Path, form: VerifyForm) -> None:
+    """Say what is wrong with the files of a cluster that pkigen did not make.
+
+    Raises:
+        StoreError: They cannot be read.
+        typer.Exit: Something has to be done.
+    """
+    cluster = inspect(node_trees(directory), now=system.clock())
+    connections = sum(1 for _ in judgements(cluster))
+    report = audit_forms.of_foreign(
+        cluster, audit(cluster), directory=str(directory), connections=connections
+    )
+    say_report(report, form)
+    if not report.is_clean:
+        raise typer.Exit(ExitCode.FINDINGS)
+
+
+def say_report(report: AuditReport, form: VerifyForm) -> None:
+    """Print what was found."""
+    match form:
+        case VerifyForm.TEXT:
+            say(audit_forms.text(report))
+        case VerifyForm.SARIF:
+            say(audit_forms.sarif(report))
+        case VerifyForm.JUNIT:
+            say(audit_forms.junit(report))
+        case VerifyForm.MARKDOWN:
+            say(audit_forms.markdown(report))
+        case _:
+            say(structured.dump(audit_forms.structure(report), form))
+
+
+_DATED = frozenset({AuditRule.EXPIRED, AuditRule.NOT_YET_VALID})
+
+
+def foreign_rows(directory: Path, *, now: datetime) -> list[StatusRow]:
+    """Every certificate of a cluster that pkigen did not make, what expires first on top.
+
+    Raises:
+        StoreError: Its files cannot be read.
+    """
+    cluster = inspect(node_trees(directory), now=now)
+    found: dict[str, list[AuditFinding]] = {}
+    for finding in audit(cluster):
+        if finding.severity is not AuditSeverity.INFORMATION:
+            found.setdefault(str(finding.spot), []).append(finding)
+    ends = _ends(cluster)
+    rows = [_row(each, ends, found.get(str(each.spot), [])) for each in _listed(cluster)]
+    return sorted(rows, key=lambda row: (row.effective is None, row.effective, row.id))
+
+
+def _listed(cluster: ForeignCluster) -> Iterator[FoundCertificate]:
+    """All but the CAs that kubeconfigs repeat."""
+    for node in cluster.nodes:
+        in_files = {each.certificate for each in node.certificates if not each.spot.part}
+        for each in node.certificates:
+            if not (each.spot.part.startswith("cluster ") and each.certificate in in_files):
+                yield each
+
+
+def _row(found: FoundCertificate, ends: dict[x509.Name, datetime], findings: list[AuditFinding]) -> StatusRow:
+    certificate, spot = found.certificate, found.spot
+    end = certificate.not_valid_after_utc
+    number = f"#{found.position + 1}" if found.position else ""
+    issuer = certificate.issuer.rfc4514_string()
+    return StatusRow(
+        id=f"{spot}{number}",
+        node=spot.node,
+        name=f"{spot.path}{number}",
+        path=spot.shown or spot.path,
+        ca=issuer if certificate.issuer != certificate.subject else None,
+        embedded_key=spot.part.removeprefix("user ") if spot.part.startswith("user ") else None,
+        certificate=certificate,
+        expires=end,
+        effective=min(end, ends.get(certificate.issuer, end)),
+        due_from=end - notice_of(certificate),
+        reasons=tuple(dict.fromkeys(str(each.rule) for each in findings)),
+        details=tuple(each.detail for each in findings),
+        works=not any(each.rule in _DATED for each in findings),
+    )
+
+
+def _ends(cluster: ForeignCluster) -> dict[x509.Name, datetime]:
+    """When the last CA of each name ends."""
+    found: dict[x509.Name, datetime] = {}
+    for each in cluster.each_certificate():
+        end = each.certificate.not_valid_after_utc
+        found[each.certificate.subject] = max(end, found.get(each.certificate.subject, end))
+    return found

@@ -1,0 +1,191 @@
+"""A plan as a document: what `-o json` prints, what is saved, and what every view of a plan is made of.
+
+The models are its published JSON Schema (`pkigen schema plan`, docs/plan.schema.json). Fields are only ever
+added to a version; who reads a document passes over those that it does not know.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from pkigen.reconcile.restart_map import Effect
+from pkigen.state.authority_record import AuthorityDifference
+from pkigen.state.reasons import Reason
+
+
+class Part(enum.StrEnum):
+    """What an object is to those who read a plan."""
+
+    AUTHORITY = "authority"
+    CERTIFICATE = "certificate"
+    KUBECONFIG = "kubeconfig"
+    CONFIGURATION = "configuration"
+    COPY = "copy"
+    REMOVAL = "removal"
+
+
+class Verb(enum.StrEnum):
+    """What is to be done to an object, the gravest first."""
+
+    REMOVE = "remove"
+    REISSUE = "reissue"
+    REWRITE = "rewrite"
+    RENEW = "renew"
+    CREATE = "create"
+    AWAIT = "await"
+    ASK = "ask"
+
+
+_Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Piece(BaseModel):
+    """A part of the document."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, defer_build=True)
+
+
+class PlannedCertificate(_Piece):
+    """What changes from the present certificate to the next."""
+
+    issuer: Annotated[str | None, Field(description="The CA; null for one that signs itself.")]
+    key_algorithm: str
+    expires: Annotated[datetime | None, Field(description="When the present one expires.")]
+    will_expire: datetime
+    offline: Annotated[bool, Field(description="Whether only the offline authority can issue it.")]
+
+
+class PlannedAction(_Piece):
+    """What is to be done to one object, and why."""
+
+    action: Verb
+    id: str
+    node: Annotated[str | None, Field(description="The node that it is for.")]
+    part: Annotated[Part, Field(description="What kind of object it is.")]
+    name: Annotated[str, Field(description="What the same object is called on every node.")]
+    reason: Reason | None
+    details: list[str]
+    paths: Annotated[list[str], Field(description="Its files, relative to the PKI directory.")]
+    certificate: PlannedCertificate | None = None
+    diff: Annotated[
+        list[str],
+        Field(description="The hunks of a unified diff of its first file; no secret is in it."),
+    ]
+
+
+class PlannedRestart(_Piece):
+    """One step of the restart map; the steps are in a safe order."""
+
+    node: str
+    component: str
+    effect: Effect
+    files: list[str]
+    member: Annotated[str | None, Field(description="The etcd member that is added, removed or moved.")]
+    removes: list[str]
+    copies_in_turn: Annotated[bool, Field(description="Whether the node gets its files only at this step.")]
+    commands: list[str]
+    sentence: str
+
+
+class Leftovers(_Piece):
+    """Files on a node that nothing reads any more."""
+
+    node: str
+    files: list[str]
+
+
+class ChangedKey(_Piece):
+    """A key of the authority that is not the recorded one."""
+
+    path: str
+    difference: AuthorityDifference
+    recorded: str | None
+    found: str | None
+
+
+class AuthorityState(_Piece):
+    """The authority beside what is recorded of it."""
+
+    is_new: Annotated[bool, Field(description="There is no authority here, and none is recorded.")]
+    changes: list[ChangedKey]
+
+
+class OfflineRequest(_Piece):
+    """The request that waits for an offline authority's answer."""
+
+    number: str
+    created: datetime
+    certificates: list[str]
+
+
+class ObservedDigest(_Piece):
+    """The digest of something that the plan was made from."""
+
+    name: str
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]+$")]
+
+
+class PlannedSelection(_Piece):
+    """What `renew` was asked for."""
+
+    within: Annotated[float | None, Field(description="Seconds; null for each one's own renewBefore.")]
+    ids: Annotated[list[str], Field(description="Renewed whatever their age.")]
+    only: Annotated[bool, Field(description="Whether nothing else is renewed.")]
+    reuse_keys: bool
+
+
+class PlanDocument(_Piece):
+    """A pkigen plan."""
+
+    api_version: Literal["pkigen/v1"]
+    kind: Literal["Plan"]
+    cluster: str
+    digest: Annotated[_Digest, Field(description="SHA-256 over every other field.")]
+    rotations: Annotated[dict[str, str], Field(description="The phases of rotations in progress.")]
+    summary: dict[str, int]
+    actions: list[PlannedAction]
+    awaited: Annotated[list[PlannedAction], Field(description="What is due at the offline authority.")]
+    waiting: Annotated[list[PlannedAction], Field(description="What nodes have to request first.")]
+    cautions: Annotated[list[str], Field(description="What must not be copied before its step.")]
+    restarts: list[PlannedRestart]
+    leftovers: list[Leftovers]
+    risks: Annotated[list[str], Field(description="Why --force is needed.")]
+    not_judged: Annotated[list[str], Field(description="What the plan cannot know.")]
+    withheld: Annotated[
+        list[str],
+        Field(description="Ids of what could not be judged without its private files."),
+    ]
+    authority: AuthorityState
+    observed: list[ObservedDigest]
+    spec: Annotated[
+        _Digest | None,
+        Field(description="SHA-256 of the spec that becomes the directory's cluster.yaml; null for its own."),
+    ] = None
+    request: OfflineRequest | None = None
+    selection: Annotated[
+        PlannedSelection | None, Field(description="What `renew` was asked for; null for `apply`.")
+    ] = None
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Self:
+        """The document of a structure that `structured.plan` has made.
+
+        Raises:
+            ValueError: It is another structure.
+        """
+        return cls.model_validate_json(json.dumps(content))
+
+
+def plan_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a plan."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **PlanDocument.model_json_schema(by_alias=True),
+        "title": "pkigen plan, pkigen/v1",
+    }

@@ -1,0 +1,564 @@
+"""Defects to be found: what somebody did, and what is to be said of it, where, and how grave it is."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from pkigen.adoption.findings import AuditRule as Rule
+from pkigen.adoption.severity import AuditSeverity
+from pkigen.crypto.keys import private_pem, public_pem
+from tests.adoption.altered_nodes import (
+    CLIENT,
+    DAY,
+    SERVER,
+    Issuer,
+    alike,
+    name_of,
+    new_ca,
+    new_key,
+    pem_of,
+    sans,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.adoption.altered_nodes import AlteredNode
+
+ERROR, WARNING, INFORMATION = AuditSeverity
+SHA256_WITH_RSA = bytes.fromhex("06092a864886f70d01010b")
+SHA1_WITH_RSA = bytes.fromhex("06092a864886f70d010105")
+
+Nodes = dict[str, "AlteredNode"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defect:
+    """Something that is made wrong, and the finding that it must give; `path` ends the file's path."""
+
+    make: Callable[[Nodes], None]
+    rule: Rule
+    severity: AuditSeverity
+    path: str
+
+    @property
+    def name(self) -> str:
+        return self.make.__name__
+
+
+DEFECTS: list[Defect] = []
+
+
+def found(
+    rule: Rule, severity: AuditSeverity, path: str
+) -> Callable[[Callable[[Nodes], None]], Callable[[Nodes], None]]:
+    def add(make: Callable[[Nodes], None]) -> Callable[[Nodes], None]:
+        DEFECTS.append(Defect(make=make, rule=rule, severity=severity, path=path))
+        return make
+
+    return add
+
+
+def weak(certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> bytes:
+    """The same certificate signed with SHA-1, which the library itself does not do any more."""
+    body = certificate.tbs_certificate_bytes
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    changed = der.replace(SHA256_WITH_RSA, SHA1_WITH_RSA)
+    signature = key.sign(
+        body.replace(SHA256_WITH_RSA, SHA1_WITH_RSA),
+        padding.PKCS1v15(),
+        hashes.SHA1(),  # noqa: S303
+    )
+    changed = changed[: -len(signature)] + signature
+    return pem_of(x509.load_der_x509_certificate(changed))
+
+
+# -- time -------------------------------------------------------------------------------------------------
+
+
+@found(Rule.EXPIRED, ERROR, "pki/apiserver.crt")
+def an_api_servers_certificate_has_expired(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue("apiserver", node.issuer(), validity=(node.now - 30 * DAY, node.now - DAY))
+
+
+@found(Rule.EXPIRED, ERROR, "admin.conf")
+def an_administrators_certificate_has_expired(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue_login("admin.conf", node.issuer(), validity=(node.now - 30 * DAY, node.now - DAY))
+
+
+@found(Rule.EXPIRED, ERROR, "kubelet-client-")
+def a_kubelet_did_not_rotate_in_time(nodes: Nodes) -> None:
+    node = nodes["worker-1"]
+    issuer = nodes["cp-1"].issuer()
+    node.rotate_kubelet(issuer, days=1)
+    for file in (node.root / "var/lib/kubelet/pki").glob("kubelet-client-2*.pem"):
+        key = new_key()
+        old = x509.load_pem_x509_certificate(file.read_bytes())
+        validity = (node.now - 30 * DAY, node.now - DAY)
+        file.write_bytes(pem_of(alike(old, issuer, key, validity=validity)) + private_pem(key))
+
+
+@found(Rule.EXPIRES_SOON, WARNING, "pki/front-proxy-client.crt")
+def a_certificate_expires_next_week(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    validity = (node.now - 300 * DAY, node.now + 7 * DAY)
+    node.reissue("front-proxy-client", node.issuer("front-proxy-ca"), validity=validity)
+
+
+@found(Rule.EXPIRES_SOON, WARNING, "pki/etcd/ca.crt")
+def a_ca_expires_in_a_quarter(nodes: Nodes) -> None:
+    for name in ("cp-1", "cp-2", "cp-3"):
+        node = nodes[name]
+        key = nodes["cp-1"].key("pki/etcd/ca.key")
+        node.write("pki/etcd/ca.crt", new_ca("etcd-ca", node.now, key=key, days=90).pem)
+
+
+@found(Rule.NOT_YET_VALID, ERROR, "pki/apiserver-etcd-client.crt")
+def a_clock_was_ahead(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    validity = (node.now + DAY, node.now + 300 * DAY)
+    node.reissue("apiserver-etcd-client", node.issuer("etcd/ca"), validity=validity)
+
+
+# -- names, usages and CAs --------------------------------------------------------------------------------
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/apiserver.crt")
+def the_address_is_not_in_the_api_servers_certificate(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    names = sans("kubernetes.default.svc", "api.prod.example.com", "10.96.0.1", "10.0.0.99")
+    node.reissue("apiserver", node.issuer(), names=names)
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/apiserver.crt")
+def the_endpoint_is_not_in_one_api_servers_certificate(nodes: Nodes) -> None:
+    node = nodes["cp-2"]
+    names = sans("kubernetes.default.svc", "10.96.0.1", "10.0.0.12")
+    node.reissue("apiserver", node.issuer(), names=names)
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/apiserver.crt")
+def the_services_address_is_not_in_the_certificate(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    names = sans("kubernetes.default.svc", "api.prod.example.com", "10.0.0.11")
+    node.reissue("apiserver", node.issuer(), names=names)
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/etcd/server.crt")
+def etcds_certificate_lacks_the_loopback_address(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue("etcd/server", node.issuer("etcd/ca"), names=sans("cp-1", "10.0.0.11"))
+    node.set_flag("kube-apiserver", "etcd-servers", "https://127.0.0.1:2379")
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/etcd/peer.crt")
+def a_peer_has_another_nodes_names(nodes: Nodes) -> None:
+    node = nodes["cp-3"]
+    node.reissue("etcd/peer", node.issuer("etcd/ca"), names=sans("cp-2", "10.0.0.12"))
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/apiserver.crt")
+def a_server_has_only_clientAuth(nodes: Nodes) -> None:  # noqa: N802 -- the name of RFC 5280
+    node = nodes["cp-1"]
+    node.reissue("apiserver", node.issuer(), usages=[CLIENT])
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/apiserver-kubelet-client.crt")
+def a_client_has_only_serverAuth(nodes: Nodes) -> None:  # noqa: N802 -- likewise
+    node = nodes["cp-1"]
+    node.reissue("apiserver-kubelet-client", node.issuer(), usages=[SERVER])
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/etcd/peer.crt")
+def a_peer_has_no_clientAuth(nodes: Nodes) -> None:  # noqa: N802 -- likewise
+    node = nodes["cp-1"]
+    node.reissue("etcd/peer", node.issuer("etcd/ca"), usages=[SERVER])
+
+
+@found(Rule.REFUSED_CONNECTION, WARNING, "pki/etcd/server.crt")
+def etcds_gateway_cannot_be_a_client(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue("etcd/server", node.issuer("etcd/ca"), usages=[SERVER])
+
+
+@found(Rule.UNLIMITED_USAGE, WARNING, "pki/apiserver-etcd-client.crt")
+def a_leaf_has_no_usages(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue("apiserver-etcd-client", node.issuer("etcd/ca"), usages=None)
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/apiserver-etcd-client.crt")
+def etcds_client_is_of_the_wrong_ca(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue("apiserver-etcd-client", node.issuer("ca"))
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/etcd/healthcheck-client.crt")
+def the_health_check_is_of_the_wrong_ca(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue("etcd/healthcheck-client", node.issuer("front-proxy-ca"))
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/front-proxy-client.crt")
+def the_front_proxy_is_of_the_clusters_ca(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue("front-proxy-client", node.issuer("ca"))
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "scheduler.conf")
+def a_kubeconfig_is_of_another_cluster(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue_login("scheduler.conf", new_ca("kubernetes", node.now))
+
+
+@found(Rule.STALE_CA, ERROR, "controller-manager.conf")
+def a_kubeconfig_has_an_old_ca(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    data = base64.b64encode(new_ca("kubernetes", node.now).pem).decode()
+    node.set_cluster("controller-manager.conf", certificate_authority_data=data)
+
+
+@found(Rule.STALE_CA, ERROR, "kubelet.conf")
+def a_workers_kubeconfig_has_an_old_ca(nodes: Nodes) -> None:
+    node = nodes["worker-1"]
+    data = base64.b64encode(new_ca("kubernetes", node.now).pem).decode()
+    node.set_cluster("kubelet.conf", certificate_authority_data=data)
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "admin.conf")
+def a_ca_was_replaced_on_one_node(nodes: Nodes) -> None:
+    node = nodes["cp-2"]
+    replaced = new_ca("kubernetes", node.now)
+    node.write("pki/ca.crt", replaced.pem)
+    node.write("pki/ca.key", private_pem(replaced.key))
+
+
+@found(Rule.TRUST_DIFFERS, WARNING, "pki/ca.crt")
+def a_ca_was_added_on_one_node(nodes: Nodes) -> None:
+    node = nodes["cp-2"]
+    node.write("pki/ca.crt", node.path("pki/ca.crt").read_bytes() + new_ca("kubernetes", node.now).pem)
+
+
+@found(Rule.UNKNOWN_ANCHOR, WARNING, "pki/ca.crt")
+def an_unknown_ca_is_trusted(nodes: Nodes) -> None:
+    for node in nodes.values():
+        node.write("pki/ca.crt", node.path("pki/ca.crt").read_bytes() + new_ca("acme", node.now).pem)
+
+
+@found(Rule.EXPIRED, WARNING, "pki/etcd/ca.crt")
+def an_expired_ca_is_still_trusted(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    old = new_ca("etcd-ca", node.now, days=-10)
+    node.write("pki/etcd/ca.crt", node.path("pki/etcd/ca.crt").read_bytes() + old.pem)
+
+
+@found(Rule.CA_UNFIT, ERROR, "pki/ca.crt")
+def a_leaf_stands_in_the_trust_bundle(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    leaf = pem_of(node.certificate("pki/apiserver.crt"))
+    node.write("pki/ca.crt", node.path("pki/ca.crt").read_bytes() + leaf)
+
+
+@found(Rule.LEAF_IS_CA, ERROR, "pki/apiserver.crt")
+def a_serving_certificate_is_a_ca(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue("apiserver", node.issuer(), is_ca=True)
+
+
+@found(Rule.LEAF_IS_CA, ERROR, "scheduler.conf")
+def a_components_certificate_is_a_ca(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue_login("scheduler.conf", node.issuer(), is_ca=True)
+
+
+@found(Rule.SHARED_CA, WARNING, "pki/etcd/ca.crt")
+def etcd_trusts_the_clusters_ca(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.write("pki/etcd/ca.crt", node.path("pki/ca.crt").read_bytes())
+
+
+@found(Rule.SHARED_CA, WARNING, "pki/ca.crt")
+def one_ca_is_for_clients_and_front_proxies(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.set_flag("kube-apiserver", "requestheader-client-ca-file", "/etc/kubernetes/pki/ca.crt")
+    node.reissue("front-proxy-client", node.issuer("ca"))
+
+
+@found(Rule.SIGNER_UNUSABLE, ERROR, "pki/other-ca.crt")
+def the_controller_manager_signs_with_a_ca_that_nobody_trusts(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    other = new_ca("other", node.now)
+    node.write("pki/other-ca.crt", other.pem)
+    node.write("pki/other-ca.key", private_pem(other.key))
+    for end, kind in (("crt", "cert"), ("key", "key")):
+        path = f"/etc/kubernetes/pki/other-ca.{end}"
+        node.set_flag("kube-controller-manager", f"cluster-signing-{kind}-file", path)
+
+
+@found(Rule.SIGNER_UNUSABLE, ERROR, "pki/bundle.crt")
+def the_controller_manager_is_to_sign_with_two_cas(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.write("pki/bundle.crt", node.path("pki/ca.crt").read_bytes() + new_ca("kubernetes", node.now).pem)
+    path = "/etc/kubernetes/pki/bundle.crt"
+    node.set_flag("kube-controller-manager", "cluster-signing-cert-file", path)
+
+
+# -- keys -------------------------------------------------------------------------------------------------
+
+
+@found(Rule.KEY_MISMATCH, ERROR, "pki/apiserver.crt")
+def keys_were_swapped(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.copy_from(nodes["cp-2"], "pki/apiserver.key")
+
+
+@found(Rule.KEY_MISMATCH, ERROR, "admin.conf")
+def a_kubeconfig_has_another_key(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    content = node.kubeconfig("admin.conf")
+    content["users"][0]["user"]["client-key-data"] = base64.b64encode(private_pem(new_key())).decode()
+    node.write_kubeconfig("admin.conf", content)
+
+
+@found(Rule.KEY_MISMATCH, ERROR, "pki/etcd/ca.crt")
+def a_cas_key_is_that_of_another_ca(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.write("pki/etcd/ca.key", node.path("pki/front-proxy-ca.key").read_bytes())
+
+
+@found(Rule.WEAK_KEY, ERROR, "pki/apiserver-kubelet-client.crt")
+def a_key_has_1024_bits(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 -- on purpose
+    node.reissue("apiserver-kubelet-client", node.issuer(), key=key)
+
+
+@found(Rule.WEAK_KEY, ERROR, "pki/etcd/server.crt")
+def a_key_is_on_a_curve_that_tls_does_not_have(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue("etcd/server", node.issuer("etcd/ca"), key=ec.generate_private_key(ec.SECP224R1()))
+
+
+@found(Rule.WEAK_SIGNATURE, ERROR, "pki/apiserver.crt")
+def a_certificate_is_signed_with_sha1(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    root = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    authority = new_ca("kubernetes", node.now, key=root)
+    key = new_key()
+    certificate = alike(node.certificate("pki/apiserver.crt"), authority, key)
+    node.write("pki/apiserver.crt", weak(certificate, root))
+    node.write("pki/apiserver.key", private_pem(key))
+
+
+@found(Rule.DUPLICATE_SERIAL, WARNING, ".crt")
+def two_certificates_have_one_number(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    for name in ("apiserver", "apiserver-kubelet-client"):
+        node.reissue(name, node.issuer(), serial=4711)
+
+
+@found(Rule.KEY_REUSED, WARNING, "pki/apiserver.crt")
+def one_key_serves_on_two_nodes(nodes: Nodes) -> None:
+    nodes["cp-2"].copy_from(nodes["cp-1"], "pki/apiserver.crt", "pki/apiserver.key")
+
+
+@found(Rule.KEY_REUSED, ERROR, "pki/front-proxy-ca.crt")
+def two_cas_have_one_key(nodes: Nodes) -> None:
+    for name in ("cp-1", "cp-2", "cp-3"):
+        node = nodes[name]
+        key = nodes["cp-1"].key("pki/ca.key")
+        authority = Issuer(certificate=new_ca("front-proxy-ca", node.now, key=key).certificate, key=key)
+        node.write("pki/front-proxy-ca.crt", authority.pem)
+        node.write("pki/front-proxy-ca.key", private_pem(key))
+
+
+@found(Rule.KEY_REUSED, ERROR, "pki/sa.key")
+def tokens_are_signed_with_the_cas_key(nodes: Nodes) -> None:
+    for name in ("cp-1", "cp-2", "cp-3"):
+        key = nodes["cp-1"].key("pki/ca.key")
+        nodes[name].write("pki/sa.key", private_pem(key))
+        nodes[name].write("pki/sa.pub", public_pem(key))
+
+
+@found(Rule.TOKEN_KEY_UNKNOWN, ERROR, "pki/sa.key")
+def a_token_key_is_new_on_one_node(nodes: Nodes) -> None:
+    node, key = nodes["cp-2"], new_key()
+    node.write("pki/sa.key", private_pem(key))
+    node.write("pki/sa.pub", public_pem(key))
+
+
+@found(Rule.AUTHORITY_KEY_ON_WORKER, ERROR, "pki/ca.key")
+def a_worker_has_the_cas_key(nodes: Nodes) -> None:
+    nodes["worker-1"].copy_from(nodes["cp-1"], "pki/ca.key")
+
+
+# -- identities -------------------------------------------------------------------------------------------
+
+
+@found(Rule.WRONG_IDENTITY, ERROR, "kubelet.conf")
+def a_kubelet_is_not_in_its_group(nodes: Nodes) -> None:
+    node = nodes["worker-1"]
+    subject = name_of("system:node:worker-1", "workers")
+    node.reissue_login("kubelet.conf", nodes["cp-1"].issuer(), subject=subject)
+
+
+@found(Rule.WRONG_IDENTITY, ERROR, "kubelet.conf")
+def a_kubelet_is_another_node(nodes: Nodes) -> None:
+    node = nodes["cp-2"]
+    subject = name_of("system:node:cp-1", "system:nodes")
+    node.reissue_login("kubelet.conf", node.issuer(), subject=subject)
+
+
+@found(Rule.WRONG_IDENTITY, ERROR, "scheduler.conf")
+def a_scheduler_has_another_name(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue_login("scheduler.conf", node.issuer(), subject=name_of("kube-scheduler"))
+
+
+@found(Rule.WRONG_IDENTITY, ERROR, "controller-manager.conf")
+def a_controller_manager_is_a_scheduler(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    shutil.copy2(node.path("scheduler.conf"), node.path("controller-manager.conf"))
+
+
+@found(Rule.WRONG_IDENTITY, ERROR, "admin.conf")
+def an_administrator_is_in_no_group(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue_login("admin.conf", node.issuer(), subject=name_of("kubernetes-admin", "viewers"))
+
+
+@found(Rule.WRONG_IDENTITY, ERROR, "pki/front-proxy-client.crt")
+def the_front_proxy_has_a_name_that_is_not_allowed(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue("front-proxy-client", node.issuer("front-proxy-ca"), subject=name_of("aggregator"))
+
+
+@found(Rule.WRONG_POWER, WARNING, "scheduler.conf")
+def a_scheduler_is_an_administrator(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    subject = name_of("system:kube-scheduler", "system:masters")
+    node.reissue_login("scheduler.conf", node.issuer(), subject=subject)
+
+
+@found(Rule.LONG_LIVED_MASTERS, WARNING, "admin.conf")
+def an_administrator_lasts_ten_years(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    validity = (node.now - DAY, node.now + 3600 * DAY)
+    subject = name_of("kubernetes-admin", "system:masters")
+    node.reissue_login("admin.conf", node.issuer(), subject=subject, validity=validity)
+
+
+# -- modes and owners -------------------------------------------------------------------------------------
+
+
+@found(Rule.KEY_EXPOSED, ERROR, "pki/ca.key")
+def everybody_reads_the_cas_key(nodes: Nodes) -> None:
+    nodes["cp-1"].path("pki/ca.key").chmod(0o644)
+
+
+@found(Rule.KEY_EXPOSED, WARNING, "pki/apiserver.key")
+def a_group_reads_a_key(nodes: Nodes) -> None:
+    nodes["cp-1"].path("pki/apiserver.key").chmod(0o640)
+
+
+@found(Rule.KEY_EXPOSED, ERROR, "admin.conf")
+def everybody_reads_the_administrators_kubeconfig(nodes: Nodes) -> None:
+    nodes["cp-1"].path("admin.conf").chmod(0o644)
+
+
+@found(Rule.PERMISSIVE_MODE, ERROR, "pki/ca.crt")
+def everybody_writes_the_ca(nodes: Nodes) -> None:
+    nodes["cp-1"].path("pki/ca.crt").chmod(0o666)
+
+
+@found(Rule.PERMISSIVE_MODE, WARNING, "manifests/kube-apiserver.yaml")
+def everybody_reads_a_manifest(nodes: Nodes) -> None:
+    nodes["cp-1"].path("manifests/kube-apiserver.yaml").chmod(0o644)
+
+
+@found(Rule.PERMISSIVE_MODE, ERROR, "/pki")
+def everybody_writes_the_directory(nodes: Nodes) -> None:
+    nodes["cp-1"].path("pki").chmod(0o777)
+
+
+# -- settings and files -----------------------------------------------------------------------------------
+
+
+@found(Rule.FRONT_PROXY_NAMES, WARNING, "kube-apiserver.yaml")
+def any_name_is_allowed_to_front_proxies(nodes: Nodes) -> None:
+    nodes["cp-1"].set_flag("kube-apiserver", "requestheader-allowed-names", "")
+
+
+@found(Rule.FRONT_PROXY_NAMES, ERROR, "kube-apiserver.yaml")
+def every_client_is_a_front_proxy(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.set_flag("kube-apiserver", "requestheader-client-ca-file", "/etc/kubernetes/pki/ca.crt")
+    node.set_flag("kube-apiserver", "requestheader-allowed-names", None)
+
+
+@found(Rule.ETCD_UNPROTECTED, ERROR, "etcd.yaml")
+def etcd_asks_for_no_certificate(nodes: Nodes) -> None:
+    nodes["cp-1"].set_flag("etcd", "client-cert-auth", "false")
+
+
+@found(Rule.ETCD_UNPROTECTED, ERROR, "etcd.yaml")
+def etcd_listens_without_tls(nodes: Nodes) -> None:
+    nodes["cp-1"].set_flag("etcd", "listen-client-urls", "https://127.0.0.1:2379,http://10.0.0.11:2378")
+
+
+@found(Rule.OPEN_KUBELET, ERROR, "config.yaml")
+def a_kubelet_lets_everybody_in(nodes: Nodes) -> None:
+    nodes["worker-1"].set_kubelet(
+        {"authentication": {"anonymous": {"enabled": True}}, "authorization": {"mode": "AlwaysAllow"}}
+    )
+
+
+@found(Rule.UNVERIFIED_SERVER, ERROR, "kubelet.conf")
+def a_kubelet_does_not_verify_the_server(nodes: Nodes) -> None:
+    nodes["worker-1"].set_cluster(
+        "kubelet.conf", certificate_authority_data=None, insecure_skip_tls_verify=True
+    )
+
+
+@found(Rule.MISSING_FILE, ERROR, "pki/apiserver-etcd-client.key")
+def a_key_is_missing(nodes: Nodes) -> None:
+    nodes["cp-1"].path("pki/apiserver-etcd-client.key").unlink()
+
+
+@found(Rule.KEY_MISSING, ERROR, "scheduler.conf")
+def a_kubeconfig_has_no_key(nodes: Nodes) -> None:
+    content = nodes["cp-1"].kubeconfig("scheduler.conf")
+    del content["users"][0]["user"]["client-key-data"]
+    nodes["cp-1"].write_kubeconfig("scheduler.conf", content)
+
+
+@found(Rule.DAMAGED_FILE, ERROR, "pki/etcd/server.crt")
+def a_certificate_is_cut_off(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.write("pki/etcd/server.crt", node.path("pki/etcd/server.crt").read_bytes()[:300])
+
+
+@found(Rule.DAMAGED_FILE, ERROR, "scheduler.conf")
+def a_kubeconfig_is_no_yaml(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.write("scheduler.conf", node.path("scheduler.conf").read_bytes() + b"\n\tusers: [\n")
+
+
+@found(Rule.DAMAGED_FILE, ERROR, "kube-scheduler.yaml")
+def a_manifest_is_empty(nodes: Nodes) -> None:
+    nodes["cp-1"].write("manifests/kube-scheduler.yaml", b"")
+
+
+@found(Rule.OVERLAPPING_MANIFESTS, ERROR, "kube-apiserver.yaml.bak")
+def a_copy_of_a_manifest_is_beside_it(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    shutil.copy2(node.path("manifests/kube-apiserver.yaml"), node.path("manifests/kube-apiserver.yaml.bak"))
