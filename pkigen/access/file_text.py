@@ -139,7 +139,7 @@ def _kubeconfig(data: bytes, path: Path) -> Kubeconfig:
             raise
         raise AccessError(
             f"{path} is neither a kubeconfig nor a PEM certificate, a request or a token",
-            hint="a spec is the second argument, a cluster is named by its directory: `pkigen explain WHO -C DIR`",
+            hint="a spec is the second argument, a directory follows -C: `pkigen explain WHO -C DIR`",
         ) from None
 
 
