@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from pkigen.cli.app import PANELS
+from pkigen.cli.app import FAMILIES, PANELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,14 +32,22 @@ def leaves() -> Iterator[tuple[str, str, Any]]:
     """The panel, the words and the click command of everything that can be run."""
     for panel, names in PANELS.items():
         for name in names:
-            module = import_module(f"pkigen.cli.commands.{name.replace('-', '_')}")
-            command = typer.main.get_command(module.app)
-            below = getattr(command, "commands", None)
-            if below is None:
-                yield panel, name, command
-            else:
-                for each, leaf in below.items():
-                    yield panel, f"{name} {each}", leaf
+            if name not in FAMILIES:
+                yield from ((panel, words, leaf) for words, leaf in _within(name, name))
+                continue
+            for member in FAMILIES[name]:
+                yield from ((panel, words, leaf) for words, leaf in _within(member, f"{name} {member}"))
+
+
+def _within(name: str, words: str) -> Iterator[tuple[str, Any]]:
+    """A command, or those below it."""
+    module = import_module(f"pkigen.cli.commands.{name.replace('-', '_')}")
+    command = typer.main.get_command(module.app)
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield words, command
+    else:
+        yield from ((f"{words} {each}", leaf) for each, leaf in below.items())
 
 
 def reference() -> str:
@@ -55,7 +63,11 @@ def reference() -> str:
             each for each in command.params if each.param_type_name == "option" and each.name != "help"
         ]
         listed = ", ".join(f"`{' '.join(sorted(each.opts))}`" for each in options)
-        lines.append(f"| `{usage}` | {listed} |".replace("|KIT", "\\|KIT").replace("|FILE", "\\|FILE"))
+        lines.append(
+            f"| `{usage}` | {listed} |".replace("|KIT", "\\|KIT")
+            .replace("|FILE", "\\|FILE")
+            .replace("|TREE", "\\|TREE")
+        )
     return "\n".join(lines) + "\n"
 
 

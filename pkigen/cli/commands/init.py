@@ -11,6 +11,7 @@ import typer
 from pkigen import layout
 from pkigen.cli.console import warn
 from pkigen.cli.directory import first_directory
+from pkigen.cli.examples import ExampleOption, ExamplesOption
 from pkigen.cli.options import Format, FormatOption, SpecArgument, TemplatesOption
 from pkigen.cli.spec_input import read_spec
 from pkigen.cli.system import directory_of, system_of
@@ -63,6 +64,8 @@ def init(
     recipient: RecipientOption = None,
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
+    example: ExampleOption = None,  # noqa: ARG001 -- handled by its callback
+    examples: ExamplesOption = False,  # noqa: ARG001 -- the same
 ) -> None:
     """Make a cluster's whole PKI from its spec.
 
