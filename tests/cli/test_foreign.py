@@ -172,6 +172,26 @@ def test_no_private_byte_is_shown(broken: Path, pkigen: InProcess) -> None:
     assert all(body not in pkigen("verify", broken, "-o", form, "-v").out for form in FORMS)
 
 
+@pytest.mark.parametrize("command", ["verify", "status"])
+def test_without_a_cluster_both_things_to_look_at_are_named(
+    command: str, tmp_path: Path, pkigen: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = pkigen(command)
+    assert (result.code, result.out) == (2, "")
+    assert result.error.startswith(f"no cluster is here: neither {tmp_path} nor ")
+    assert result.hint.startswith("name the cluster's directory with -C DIR or in PKIGEN_DIR")
+    assert f"`pkigen {command} /etc/kubernetes`" in result.hint
+
+
+@pytest.mark.parametrize("command", ["verify", "status"])
+def test_a_spec_in_the_same_place_is_compared_with(
+    command: str, tree: Path, spec: Path, pkigen: InProcess
+) -> None:
+    assert pkigen(command, spec, "-C", tree).code == 0
+    assert pkigen(command, tree).error == f"{tree} is a cluster's directory, not a spec"
+
+
 def test_a_directory_without_anything_is_still_refused(tmp_path: Path, pkigen: InProcess) -> None:
     (tmp_path / "empty").mkdir()
     assert pkigen("verify", tmp_path / "empty").code == 2

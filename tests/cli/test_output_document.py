@@ -54,7 +54,7 @@ def contents(tmp_path: Path, pkigen: InProcess) -> list[dict[str, Any]]:
         pkigen("plan", *place, "-o", "json"),
         pkigen("status", "-C", tmp_path / "home", "-o", "json"),
         pkigen("verify", "-C", tmp_path / "home", "-o", "json"),
-        pkigen("verify", "-C", tmp_path / "home/nodes", "-o", "json"),
+        pkigen("verify", tmp_path / "home/nodes", "-o", "json"),
         pkigen("rotate", "ca", "kubernetes", *place, "--prove", "-o", "json"),
         pkigen("rotate", "ca", "kubernetes", *place, "--yes", "-o", "json"),
         pkigen("rotate", "ca", "kubernetes", *place, "--phase", "prepare", "--yes", "-o", "json"),

@@ -64,7 +64,8 @@ def test_an_identical_change_on_many_nodes_is_one_line(
         f"  ! reissue apiserver on cp-1, cp-2, cp-3: {change} (sans-changed)",
     ]
     assert len(lines) <= 20
-    assert lines[-1].startswith("3 to reissue, ")
+    assert lines[-2].startswith("3 to reissue, ")
+    assert lines[-1] == f"spec: {file} becomes {three / 'home/cluster.yaml'}"
 
 
 def test_the_diff_of_a_file_is_shown_once(pkigen: InProcess, three: Path, tmp_path: Path) -> None:

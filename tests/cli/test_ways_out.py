@@ -108,7 +108,7 @@ def test_what_pkigen_made_is_rescued(pkigen: InProcess, tmp_path: Path, spec: Pa
     assert pkigen("verify", "-C", root, spec).code == 0
 
 
-@pytest.mark.parametrize("command", [("init",), ("plan",), ("apply", "--yes")], ids=" ".join)
+@pytest.mark.parametrize("command", [("init",), ("init", "--dry-run")], ids=" ".join)
 @pytest.mark.parametrize(
     ("stem", "certificate", "key"),
     [
