@@ -83,7 +83,7 @@ def _of_request(path: Path, data: bytes) -> tuple[str, ...]:
     request = read_request(data)
     return (
         f"{path}: a certificate signing request, {request.subject}; key {request.key_description}",
-        "  it grants no access by itself: `pkigen sign` or the cluster makes a certificate from it",
+        "  it grants no access by itself: `pkigen access sign` or the cluster makes a certificate from it",
         *(f"  asks for:   {extension}" for extension in request.extensions),
     )
 

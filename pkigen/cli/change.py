@@ -81,7 +81,7 @@ def change(
         if made.awaited:
             note(
                 f"note: {len(made.awaited)} certificates are due for renewal by the offline authority: "
-                f"`pkigen authority request -C {session.root}`"
+                f"`pkigen airgap authority request -C {session.root}`"
             )
         is_new = session.arriving(store) is not None
         agree(made, session, consent, output, others=is_new)

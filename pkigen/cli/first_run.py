@@ -47,7 +47,7 @@ def make(session: Session, output: Format, locking: Locking | None) -> None:
         if locking is not None:
             raise PkigenError(
                 "the CA keys are unencrypted until the offline authority's answer is accepted",
-                hint="encrypt the authority then: `pkigen authority encrypt`",
+                hint="encrypt the authority then: `pkigen airgap authority encrypt`",
             )
         from pkigen.cli.offline import request_out  # noqa: PLC0415 -- few have an offline authority
 
@@ -67,7 +67,7 @@ def make(session: Session, output: Format, locking: Locking | None) -> None:
     if locking is not None:
         note(
             "note: the authority is encrypted: without its passphrase or identity nothing can be signed any "
-            "more; keep that, and a rescue kit (`pkigen bundle create --rescue`), in another place"
+            "more; keep that, and a rescue kit (`pkigen airgap bundle create --rescue`), in another place"
         )
 
 
@@ -113,7 +113,7 @@ def _require_kept(session: Session, locking: Locking | None) -> None:
         if sealed_identity(store) is None:
             raise PkigenError(
                 f"{session.root} exists, and its authority is not encrypted",
-                hint=f"`pkigen authority encrypt -C {session.root}` does it",
+                hint=f"`pkigen airgap authority encrypt -C {session.root}` does it",
             )
 
 
@@ -145,4 +145,4 @@ def _say_structured(session: Session, plan: Plan, applied: Applied, pin: str, ou
 
 
 def _pinned(pin: str) -> str:
-    return f"bundle key: {pin} (nodes pin it: `pkigen bundle install --pin`)"
+    return f"bundle key: {pin} (nodes pin it: `pkigen airgap bundle install --pin`)"

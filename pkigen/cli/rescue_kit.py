@@ -1,4 +1,4 @@
-"""`pkigen bundle create --rescue`: the kit, and the runbook to print and to keep with it."""
+"""`pkigen airgap bundle create --rescue`: the kit, and the runbook to print and to keep with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `pkigen authority encrypt`, `decrypt` and `rekey` share: show, ask, do, and remove the backups."""
+"""What `airgap authority encrypt`, `decrypt` and `rekey` share: show, ask, do, and remove the backups."""
 
 from __future__ import annotations
 

@@ -85,7 +85,8 @@ def require_keys_here(inventory: Inventory, names: Collection[str], ids: Collect
         raise UsageError(
             f"the private key of {', '.join(names)} is only on {', '.join(nodes)}: the node must request "
             "the certificate",
-            hint="`pkigen node request --out MEDIUM SPEC` there, then `pkigen node approve` here",
+            hint="`pkigen airgap node request --out MEDIUM SPEC` there, then "
+            "`pkigen airgap node approve` here",
         )
 
 
@@ -134,8 +135,8 @@ def require_renewable(planner: Planner, reader: Reader, ids: Collection[str], *,
 def _how_to_renew(inventory: Inventory, name: str, root: Path) -> str:
     """Where a CA of the offline authority is renewed: from here by a request, or over there."""
     if inventory.ca_keys is CAKeys.SITE:
-        return f"request it: `pkigen authority request {name} -C {root}`"
-    return f"at the authority: `pkigen authority renew SPEC {name}`; the next answer contains it"
+        return f"request it: `pkigen airgap authority request {name} -C {root}`"
+    return f"at the authority: `pkigen airgap authority renew SPEC {name}`; the next answer contains it"
 
 
 def require_renewals_only(plan: Plan, inventory: Inventory) -> None:

@@ -120,7 +120,7 @@ def load_text(
     """
     documents, problems = yaml_source.read_documents(text, file=file)
     if not documents:
-        what = "is empty: 'pkigen example' prints a spec to start from"
+        what = "is empty: 'pkigen init --example single' prints a spec to start from"
         raise SpecError([*problems, Problem(file=file, line=1, column=1, path="", message=what)])
     dialect = _dialect(documents)
     if dialect is Dialect.KUBEADM:

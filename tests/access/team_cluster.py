@@ -64,7 +64,7 @@ class TeamCluster:
 
     def sign(self, request: bytes | Path, *arguments: object, user: str = "ann") -> Result:
         path = request if not isinstance(request, bytes) else self.write("client.csr", request)
-        return self.run("sign", "--csr", path, "--user", user, *arguments, "-C", self.tree)
+        return self.run("access", "sign", "--csr", path, "--user", user, *arguments, "-C", self.tree)
 
     def write(self, name: str, content: bytes | str) -> Path:
         path = self.folder / name

@@ -186,7 +186,7 @@ def test_files(place: TeamCluster) -> None:
     asked = explained(place, place.write("a.csr", request(plain("ann"), None)))
     assert "a certificate signing request, CN=ann; key ECDSA-P256" in asked
     token = place.write(
-        "token", place.run("token", "--service-account", "web/deployer", "-C", place.tree).out
+        "token", place.run("access", "token", "--service-account", "web/deployer", "-C", place.tree).out
     )
     said = explained(place, token, "-C", place.tree)
     assert "permissions:  ClusterRole edit in the namespace web" in said
@@ -262,7 +262,7 @@ def test_what_was_issued_before(place: TeamCluster) -> None:
 def test_a_request_as_the_cluster_takes_it(place: TeamCluster) -> None:
     """pkigen's own manifest, DER and base64: what `sign` reads is explained."""
     pem = request(plain("ann", "dev"))
-    manifest = place.run("csr", "manifest", "--csr", place.write("ann.csr", pem)).out
+    manifest = place.run("access", "csr", "manifest", "--csr", place.write("ann.csr", pem)).out
     der = x509.load_pem_x509_csr(pem).public_bytes(Encoding.DER)
     assert "kind: CertificateSigningRequest" in manifest
     for content in (manifest, der, base64.b64encode(pem), base64.b64encode(der)):
@@ -326,12 +326,12 @@ def test_a_kubeconfig_with_the_ca_of_another_cluster(place: TeamCluster) -> None
 def test_tokens_of_this_cluster_and_of_others(place: TeamCluster) -> None:
     other = place.folder / "other"
     assert place.run("init", place.spec, "-C", other).code == 0
-    own = place.run("token", "--service-account", "web/deployer", "-C", place.tree).out.strip()
+    own = place.run("access", "token", "--service-account", "web/deployer", "-C", place.tree).out.strip()
     head, _, signature = own.rpartition(".")
     forged = f"{head}.{signature[:-8]}AAAAAAAA"
-    foreign = place.run("token", "--service-account", "web/deployer", other).out.strip()
+    foreign = place.run("access", "token", "--service-account", "web/deployer", other).out.strip()
     vault = place.run(
-        "token", "--service-account", "web/deployer", "--audience", "vault", "-C", place.tree
+        "access", "token", "--service-account", "web/deployer", "--audience", "vault", "-C", place.tree
     ).out
     for token, expected in (
         (own, "this cluster: one of its service account keys has signed it"),

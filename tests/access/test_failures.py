@@ -53,7 +53,7 @@ METRICS = 'Error from server (Forbidden): forbidden: User "dev1" cannot get path
 
 
 FAILURES: dict[str, tuple[str, str, str]] = {
-    "unknown authority": (UNKNOWN, "`pkigen kubeconfig show FILE`", "the cluster's CA is sha256:"),
+    "unknown authority": (UNKNOWN, "`pkigen access kubeconfig show FILE`", "the cluster's CA is sha256:"),
     "a wrong name": (
         WRONG,
         "or add api.example.com to spec.apiServer.certSANs",
@@ -187,11 +187,15 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         "kubectl has no kubeconfig",
         "next: give one with --kubeconfig",
     ),
-    "no credential in it": ("Please enter Username: ", "has no credential", "`pkigen kubeconfig show FILE`"),
+    "no credential in it": (
+        "Please enter Username: ",
+        "has no credential",
+        "`pkigen access kubeconfig show FILE`",
+    ),
     "no ConfigMap of IAM": (
         'Error from server (NotFound): configmaps "aws-auth" not found',
         "no user of AWS IAM is known",
-        "`pkigen iam SPEC` renders it",
+        "`pkigen access iam` renders it",
     ),
     "a path": (
         METRICS.format("/healthz"),

@@ -60,9 +60,16 @@ def test_kubectl_loads_what_pkigen_writes(place: TeamCluster) -> None:
         request(plain("users:dev1")), "--kubeconfig", place.folder / "s", "--key-path", "k", user="users:dev1"
     )
     place.run(
-        "token", "--service-account", "web/deployer", "--kubeconfig", place.folder / "t", "-C", place.tree
+        "access",
+        "token",
+        "--service-account",
+        "web/deployer",
+        "--kubeconfig",
+        place.folder / "t",
+        "-C",
+        place.tree,
     )
-    place.run("bootstrap-token", "-C", place.tree, "--out", place.folder)
+    place.run("access", "bootstrap-token", "-C", place.tree, "--out", place.folder)
     written = [place.folder / "s", place.folder / "t", place.folder / "bootstrap-kubelet.conf"]
     written += list((place.tree / "users").glob("*.conf"))
     for path in written:

@@ -1,4 +1,4 @@
-"""`pkigen sign`: what is issued, and what never is."""
+"""`pkigen access sign`: what is issued, and what never is."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_declared_person_has_groups_validity_and_namespace_of_the_spec(place: 
     assert other.code == 0
     assert "note: the spec gives dev1 other groups: platform-team" in other.err
     asked = place.write("glass.csr", request(plain("glass", "system:masters")))
-    words = ("sign", "--csr", asked, "--user", "glass")
+    words = ("access", "sign", "--csr", asked, "--user", "glass")
     assert place.run(*words, place.spec, "-C", place.tree).code == 0
     (place.tree / "cluster.yaml").unlink()
     refused = place.run(
@@ -150,7 +150,7 @@ def test_a_spec_with_its_directory_and_standard_input(
                 return request()[:limit]
 
     monkeypatch.setattr("sys.stdin", Stdin)
-    result = place.run("sign", "--csr", "-", "--user", "ann", place.spec, "-C", place.tree)
+    result = place.run("access", "sign", "--csr", "-", "--user", "ann", place.spec, "-C", place.tree)
     assert result.code == 0, result.err
     place.assert_clean()
 
@@ -161,7 +161,7 @@ def test_a_ledger_that_somebody_changed_is_put_on_record_first(place: TeamCluste
     (place.tree / "cluster.yaml").unlink()
     assert "the ledger does not confirm" in place.sign(request()).error
     asked = place.write("client.csr", request())
-    words = ("sign", "--csr", asked, "--user", "ann", place.spec, "-C", place.tree)
+    words = ("access", "sign", "--csr", asked, "--user", "ann", place.spec, "-C", place.tree)
     refused = place.run(*words)
     assert refused.error.startswith("the authority is not the one that is recorded: ")
     assert ".pkigen/ledger.jsonl is older than what pki.lock records" in refused.error
@@ -180,9 +180,9 @@ def test_a_lock_file_that_somebody_edited_decides_nothing(place: TeamCluster, ne
     (place.tree / "cluster.yaml").unlink()
     before = photograph(place.tree)
     for words in (
-        ("sign", "--csr", place.write("a.csr", request()), "--user", "dev1", "-C", place.tree),
-        ("token", "-C", place.tree, "--service-account", "web/bot"),
-        ("bootstrap-token", "-C", place.tree, "--out", place.folder / "tokens"),
+        ("access", "sign", "--csr", place.write("a.csr", request()), "--user", "dev1", "-C", place.tree),
+        ("access", "token", "-C", place.tree, "--service-account", "web/bot"),
+        ("access", "bootstrap-token", "-C", place.tree, "--out", place.folder / "tokens"),
     ):
         refused = place.run(*words)
         assert (refused.code, refused.out) == (1, "")
@@ -190,7 +190,7 @@ def test_a_lock_file_that_somebody_edited_decides_nothing(place: TeamCluster, ne
         assert "give the spec's file instead" in refused.hint
     assert photograph(place.tree) == before
     given = (place.spec, "-C", place.tree)
-    assert place.run("sign", "--csr", place.folder / "a.csr", "--user", "dev1", *given).code == 0
+    assert place.run("access", "sign", "--csr", place.folder / "a.csr", "--user", "dev1", *given).code == 0
     assert place.run("apply", place.spec, "-C", place.tree, "--yes").code == 0
     assert place.sign(request(), user="dev1").code == 0
 
@@ -237,27 +237,33 @@ def test_wrong_usage(place: TeamCluster) -> None:
         assert (wrong.code, wrong.out) == (2, "")
         assert wrong.error.startswith(f"{option} ")
         assert said in wrong.error
-    missing = place.run("sign", "--csr", place.folder / "none", "--user", "ann", "-C", place.tree)
+    missing = place.run("access", "sign", "--csr", place.folder / "none", "--user", "ann", "-C", place.tree)
     assert missing.error.endswith("none cannot be read: no such file or directory")
-    absent = place.run("sign", "--csr", "-", "--user", "ann", place.spec, "-C", place.folder / "none")
+    absent = place.run(
+        "access", "sign", "--csr", "-", "--user", "ann", place.spec, "-C", place.folder / "none"
+    )
     assert absent.error.endswith("none does not exist")
     (place.tree / "pki.lock").write_text("{}")
     broken = place.run(
-        "sign", "--csr", place.write("c", request()), "--user", "ann", place.spec, "-C", place.tree
+        "access", "sign", "--csr", place.write("c", request()), "--user", "ann", place.spec, "-C", place.tree
     )
     assert "no readable pki.lock" in broken.error
     (place.tree / "pki/ca.key").unlink()
     (place.tree / "pki/ca.crt").unlink()
-    gone = place.run("sign", "--csr", place.folder / "c", "--user", "ann", place.spec, "-C", place.tree)
+    gone = place.run(
+        "access", "sign", "--csr", place.folder / "c", "--user", "ann", place.spec, "-C", place.tree
+    )
     assert "pki/ca.crt is missing, and the ledger records it" in gone.error
     (place.tree / ".pkigen/ledger.jsonl").unlink()
-    gone = place.run("sign", "--csr", place.folder / "c", "--user", "ann", place.spec, "-C", place.tree)
+    gone = place.run(
+        "access", "sign", "--csr", place.folder / "c", "--user", "ann", place.spec, "-C", place.tree
+    )
     assert gone.error == "the PKI directory has no CA that could sign"
 
 
 def test_the_same_clock_and_randomness_give_the_same_certificate(place: TeamCluster) -> None:
     path = place.write("client.csr", request())
     system = System(clock=lambda: NOW, entropy=lambda count: bytes(range(count)))
-    arguments = ("sign", "--csr", path, "--user", "ann", "-C", place.tree)
+    arguments = ("access", "sign", "--csr", path, "--user", "ann", "-C", place.tree)
     assert place.pkigen(*arguments, system=system).out == place.pkigen(*arguments, system=system).out
     assert "team" in SPEC

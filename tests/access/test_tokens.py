@@ -1,4 +1,4 @@
-"""`pkigen token`, and the kubeconfigs of declared service accounts that plans keep in date."""
+"""`pkigen access token`, and the kubeconfigs of declared service accounts that plans keep in date."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CONF = "users/web.deployer.conf"
 
 
 def key_set(place: TeamCluster) -> KeySet:
-    return KeySet.import_key_set(place.run("oidc", "jwks", "-C", place.tree).json)
+    return KeySet.import_key_set(place.run("access", "oidc", "jwks", "-C", place.tree).json)
 
 
 def token_of(path: Path) -> str:
@@ -41,7 +41,7 @@ def token_of(path: Path) -> str:
 
 
 def test_a_token_says_what_the_api_servers_own_say(place: TeamCluster) -> None:
-    result = place.run("token", "--service-account", "web/deployer", "-C", place.tree)
+    result = place.run("access", "token", "--service-account", "web/deployer", "-C", place.tree)
     assert result.code == 0, result.err
     decoded = jwt.decode(result.out.strip(), key_set(place), algorithms=["ES256"])
     public = serialization.load_pem_public_key((place.tree / "pki/sa.pub").read_bytes())
@@ -72,7 +72,16 @@ def test_a_token_says_what_the_api_servers_own_say(place: TeamCluster) -> None:
 
 def test_what_a_token_cannot_do_is_said(place: TeamCluster) -> None:
     result = place.run(
-        "token", "--service-account", "web/other", "--audience", "vault", "--audience", "s3", "-C", place.tree
+        "access",
+        "token",
+        "--service-account",
+        "web/other",
+        "--audience",
+        "vault",
+        "--audience",
+        "s3",
+        "-C",
+        place.tree,
     )
     claims = jwt.decode(result.out.strip(), key_set(place), algorithms=["ES256"]).claims
     assert claims["aud"] == ["vault", "s3"]
@@ -89,6 +98,7 @@ def test_what_a_token_cannot_do_is_said(place: TeamCluster) -> None:
 def test_a_kubeconfig_instead(place: TeamCluster) -> None:
     out = place.folder / "t.conf"
     result = place.run(
+        "access",
         "token",
         "--service-account",
         "web/deployer",
@@ -125,14 +135,14 @@ def test_a_kubeconfig_instead(place: TeamCluster) -> None:
 )
 def test_wrong_usage(place: TeamCluster, options: list[str], said: str) -> None:
     before = photograph(place.tree)
-    result = place.run("token", *options, "-C", place.tree)
+    result = place.run("access", "token", *options, "-C", place.tree)
     assert (result.code, result.out) == (2, "")
     assert said in result.error
     assert photograph(place.tree) == before
 
 
 def test_a_token_ends_before_the_key_that_signed_it_may_go(place: TeamCluster) -> None:
-    longest = ("token", "--service-account", "web/x", "--validity", "8760h")
+    longest = ("access", "token", "--service-account", "web/x", "--validity", "8760h")
     assert place.run(*longest, "-C", place.tree).code == 0
     place.replace("  users:\n", "  serviceAccounts: {maxTokenLifetime: 24h}\n  users:\n")
     refused = place.run(*longest, place.spec, "-C", place.tree)
@@ -144,7 +154,7 @@ def test_a_token_ends_before_the_key_that_signed_it_may_go(place: TeamCluster) -
     assert refused.error == "--validity is longer than 24h, the limit of this cluster"
     out = place.folder / "none" / "t.conf"
     before = photograph(place.tree)
-    options = ("token", "--service-account", "web/deployer", "--kubeconfig", out, "-C", place.tree)
+    options = ("access", "token", "--service-account", "web/deployer", "--kubeconfig", out, "-C", place.tree)
     assert "cannot be written" in place.run(*options).error
     assert photograph(place.tree) == before, "no token is on record that nobody got"
 
@@ -161,7 +171,7 @@ def test_the_issuer_and_the_audiences_of_the_api_server(place: TeamCluster) -> N
     claims = _read(token_of(place.tree / CONF)).claims
     assert claims["iss"] == "https://oidc.example.com"
     assert claims["aud"] == ["https://oidc.example.com", "https://old.example.com"]
-    found = place.run("oidc", "configuration", "-C", place.tree).json
+    found = place.run("access", "oidc", "configuration", "-C", place.tree).json
     assert (found["issuer"], found["jwks_uri"]) == (
         "https://oidc.example.com",
         "https://oidc.example.com/keys",
@@ -327,7 +337,7 @@ def test_a_token_can_be_asked_for_and_follows_a_rotation_of_its_key(place: TeamC
     first = token_of(place.tree / CONF)
     assert place.run(*rotate).code == 0
     assert token_of(place.tree / CONF) == first
-    assert len(place.run("oidc", "jwks", "-C", place.tree).json["keys"]) == 2
+    assert len(place.run("access", "oidc", "jwks", "-C", place.tree).json["keys"]) == 2
     assert plan(place) == {}
     promoted = place.run(*rotate, "--assume-distributed")
     assert promoted.code == 0, promoted.err
@@ -338,7 +348,7 @@ def test_a_token_can_be_asked_for_and_follows_a_rotation_of_its_key(place: TeamC
     assert [key.kid for key in keys.keys] == [_read(first).key_id, _read(second).key_id]
     for token in (first, second):
         jwt.decode(token, keys, algorithms=["ES256"])
-    said = place.run("token", "--service-account", "web/deployer", "-C", place.tree).err
+    said = place.run("access", "token", "--service-account", "web/deployer", "-C", place.tree).err
     assert "API servers that lack the promoted key refuse it" in said
 
 
@@ -357,7 +367,7 @@ def test_a_token_is_renewed_when_asked_for(place: TeamCluster) -> None:
 
 def test_the_same_clock_and_randomness_give_the_same_token(place: TeamCluster) -> None:
     system = System(clock=lambda: NOW, entropy=lambda count: bytes(range(count)))
-    arguments = ("token", "--service-account", "web/deployer", "-C", place.tree)
+    arguments = ("access", "token", "--service-account", "web/deployer", "-C", place.tree)
     assert place.pkigen(*arguments, system=system).out == place.pkigen(*arguments, system=system).out
 
 

@@ -17,7 +17,7 @@ RENAMED = LARGER.replace("  nodes:", "  apiServer: {certSANs: [api.example.com]}
 
 def asked_again(pkigen: InProcess, tree: Path, *arguments: str) -> dict[str, Any]:
     before = photograph(tree)
-    result = pkigen("changes", *arguments, "-C", tree, "-o", "json")
+    result = pkigen("show", *arguments, "-C", tree, "-o", "json")
     assert (result.code, result.err) == (0, "")
     assert photograph(tree) == before
     content: dict[str, Any] = result.json
@@ -76,7 +76,7 @@ def test_several_changes_count_as_one(pkigen: InProcess, tree: Path, spec: Path)
 def test_as_text_and_as_a_runbook(pkigen: InProcess, tree: Path, spec: Path, tmp_path: Path) -> None:
     spec.write_text(LARGER)
     assert pkigen("apply", spec, "-C", tree, "--yes", "--runbook", tmp_path / "first").code == 0
-    result = pkigen("changes", "-C", tree, "--runbook", tmp_path / "again")
+    result = pkigen("show", "-C", tree, "--runbook", tmp_path / "again")
     assert result.code == 0
     assert "  + nodes/worker-1/etc/kubernetes/kubelet.conf\n" in result.out
     assert "  1. worker-1: kubelet starts for the first time\n" in result.out
@@ -86,7 +86,7 @@ def test_as_text_and_as_a_runbook(pkigen: InProcess, tree: Path, spec: Path, tmp
 
 
 def test_what_is_not_there(pkigen: InProcess, tree: Path, tmp_path: Path) -> None:
-    result = pkigen("changes", "-C", tree)
+    result = pkigen("show", "-C", tree)
     assert (result.code, result.error) == (2, f"{tree} has no backup")
-    assert pkigen("changes", "-C", tmp_path / "nowhere").code == 1
-    assert pkigen("changes", "20000101T000000Z", "-C", tree).code == 2
+    assert pkigen("show", "-C", tmp_path / "nowhere").code == 1
+    assert pkigen("show", "20000101T000000Z", "-C", tree).code == 2

@@ -89,7 +89,7 @@ def test_members_that_move_do_so_in_turn(pkigen: InProcess, tmp_path: Path, runt
     assert "copy no etcd member's files before the step that says so" in text
     assert "give cp1 its new address and copy its files there now, and no other member's before it" in text
     assert_sound(book / "restart.sh")
-    again = pkigen("changes", "-C", root, "-o", "json")
+    again = pkigen("show", "-C", root, "-o", "json")
     assert [(step["node"], step["effect"], step["member"]) for step in steps_of_etcd(again.json)] == shown
 
 

@@ -90,7 +90,7 @@ def test_names_in_a_kubeconfig(pkigen: InProcess, tmp_path: Path) -> None:
     }
     path = tmp_path / "config"
     path.write_text(json.dumps(config))
-    for command in (("kubeconfig", "show"), ("kubeconfig", "merge"), ("explain",)):
+    for command in (("access", "kubeconfig", "show"), ("access", "kubeconfig", "merge"), ("explain",)):
         assert_harmless(pkigen(*command, path))
 
 
@@ -108,7 +108,7 @@ def test_a_manifest_of_a_backup(pkigen: InProcess, spec: Path, tree: Path) -> No
     )
     for manifest in tree.glob(".pkigen/backups/*/manifest*"):
         manifest.write_text(manifest.read_text().replace("renew", "renew\\u001b[2J\\nnote: forged"))
-    assert_harmless(pkigen("changes", tree))
+    assert_harmless(pkigen("show", tree))
     assert_harmless(pkigen("rollback", "-C", tree, "--list"))
 
 

@@ -66,7 +66,7 @@ def test_a_second_run_touches_nothing(pkigen: InProcess, spec: Path, tree: Path)
     pin = pkigen("init", spec, "-C", tree, "-o", "json").json["bundleKey"]
     assert result.out.splitlines() == [
         f"{tree} matches the spec: nothing to do",
-        f"bundle key: {pin} (nodes pin it: `pkigen bundle install --pin`)",
+        f"bundle key: {pin} (nodes pin it: `pkigen airgap bundle install --pin`)",
     ]
     assert photograph(tree) == before
 

@@ -50,7 +50,7 @@ def contents(tmp_path: Path, pkigen: InProcess) -> list[dict[str, Any]]:
         pkigen("init", *place, "--dry-run", "-o", "json"),
         pkigen("init", *place, "-o", "json"),
         pkigen("renew", *place, "admin.conf", "--yes", "-o", "json"),
-        pkigen("changes", "-C", tmp_path / "home", "-o", "json"),
+        pkigen("show", "-C", tmp_path / "home", "-o", "json"),
         pkigen("plan", *place, "-o", "json"),
         pkigen("status", "-C", tmp_path / "home", "-o", "json"),
         pkigen("verify", "-C", tmp_path / "home", "-o", "json"),

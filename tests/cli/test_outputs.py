@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "status --textfile": ("status", "-C", "TREE", "-o", "prometheus", "--textfile", "FILE"),
     "plan --save": ("plan", "SPEC", "-C", "TREE", "--save", "FILE"),
-    "kubeconfig merge --out": ("kubeconfig", "merge", "TREE/users/dev1.conf", "--out", "FILE"),
+    "kubeconfig merge --out": ("access", "kubeconfig", "merge", "TREE/users/dev1.conf", "--out", "FILE"),
 }
 
 
@@ -105,14 +105,22 @@ def test_metrics_to_standard_output_follow_what_was_said(spec: Path, tree: Path,
 
 def test_a_secret_in_a_pipe_is_said(tree: Path) -> None:
     """It is how a key comes to a program without ever being on a disk."""
-    command = [*PROGRAM, "kubeconfig", "merge", str(tree / "users/dev1.conf"), "--out", "/dev/stdout"]
+    command = [
+        *PROGRAM,
+        "access",
+        "kubeconfig",
+        "merge",
+        str(tree / "users/dev1.conf"),
+        "--out",
+        "/dev/stdout",
+    ]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "kind: Config" in done.stdout
     assert "note: /dev/stdout is no regular file: whoever reads there gets the secret" in done.stderr
 
 
 def test_a_secret_in_a_file_is_not(tree: Path, tmp_path: Path) -> None:
-    done = program("kubeconfig", "merge", tree / "users/dev1.conf", "--out", tmp_path / "config")
+    done = program("access", "kubeconfig", "merge", tree / "users/dev1.conf", "--out", tmp_path / "config")
     assert (done.code, "whoever reads" in done.err) == (0, False)
     assert stat.S_IMODE((tmp_path / "config").stat().st_mode) == 0o600
 

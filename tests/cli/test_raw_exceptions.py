@@ -48,7 +48,7 @@ def test_damaged_files(pkigen: InProcess, tmp_path: Path, damage: str) -> None:
             ("plan", spec, "-C", tree),
             ("verify", "-C", tree, spec),
             ("explain", file, "-C", tree),
-            ("kubeconfig", "show", file),
+            ("access", "kubeconfig", "show", file),
         ):
             result = pkigen(*arguments)
             assert not [raw for raw in RAW if raw in result.out + result.err], result.out + result.err

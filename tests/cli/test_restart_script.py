@@ -285,7 +285,7 @@ def test_kubelets_serve_their_certificate_before_it_is_verified(pkigen: InProces
     steps = [(step["component"], step["node"]) for step in done.json["restarts"]]
     assert steps == [*kubelets, *servers]
     assert "only when every kubelet is done" in (book / "restart.txt").read_text()
-    again = pkigen("changes", "-C", root, "-o", "json").json["restarts"]
+    again = pkigen("show", "-C", root, "-o", "json").json["restarts"]
     assert [(step["component"], step["node"]) for step in again] == steps
     # The way back, and the control: nothing begins to be verified, so the usual order is safe.
     spec.write_text(THREE.replace("  users:", f"{unverified}{elsewhere}  users:"))

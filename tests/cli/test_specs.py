@@ -121,19 +121,19 @@ def test_validate_warns_on_stderr(pkigen: InProcess, tmp_path: Path) -> None:
 def test_every_example_is_printed_valid_and_accepted_by_the_schema(
     pkigen: InProcess, tmp_path: Path, name: str
 ) -> None:
-    printed = pkigen("example", name)
+    printed = pkigen("init", "--example", name)
     assert (printed.code, printed.err) == (0, "")
     assert printed.out == (EXAMPLES / f"{name}.yaml").read_text()
     path = tmp_path / "example.yaml"
     path.write_text(printed.out)
     assert pkigen("validate", path).code == 0
-    schema = json.loads(pkigen("schema").out)
+    schema = json.loads(pkigen("validate", "--schema", "spec").out)
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(yaml.safe_load(printed.out), schema, cls=jsonschema.Draft202012Validator)
 
 
 def test_the_schema_refuses_what_validate_refuses(pkigen: InProcess) -> None:
-    schema = pkigen("schema").json
+    schema = pkigen("validate", "--schema", "spec").json
     assert schema["title"] == "pkigen cluster spec"
     document = yaml.safe_load(HOME)
     jsonschema.validate(document, schema)
@@ -143,14 +143,14 @@ def test_the_schema_refuses_what_validate_refuses(pkigen: InProcess) -> None:
 
 
 def test_the_list_of_examples(pkigen: InProcess) -> None:
-    lines = pkigen("example", "--list").out.splitlines()
+    lines = pkigen("init", "--examples").out.splitlines()
     assert [line.partition(":")[0] for line in lines] == ALL_EXAMPLES
     assert all(line.partition(": ")[2] for line in lines)
-    assert pkigen("example").out == pkigen("example", "single").out
+    assert pkigen("init", "--example", "single").out == pkigen("init", "--example", "single").out
 
 
 def test_an_example_that_is_not_there(pkigen: InProcess) -> None:
-    result = pkigen("example", "nope")
+    result = pkigen("init", "--example", "nope")
     assert (result.code, result.error) == (2, "there is no example 'nope'")
     assert "single" in result.hint
 

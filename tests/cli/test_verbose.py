@@ -56,7 +56,7 @@ def test_a_proof_and_the_files_beside_the_tree_are_told_of(
     result = pkigen("-v", "rotate", "sa", spec, "-C", tree, "--yes", "--runbook", tmp_path / "book")
     assert re.search(r"^info: proved: \d+ cases of \d+ edges, 0 broken$", result.err, re.MULTILINE)
     assert f"info: wrote {tmp_path}/book/restart.sh: mode 0755" in result.err
-    made = pkigen("-v", "csr", "new", "--user", "dev2", "--out", tmp_path)
+    made = pkigen("-v", "access", "csr", "new", "--user", "dev2", "--out", tmp_path)
     assert f"info: wrote {tmp_path}/dev2.key: mode 0600" in made.err
 
 
@@ -87,14 +87,14 @@ def test_bundles_are_told_of(pkigen: InProcess, spec: Path, tree: Path, tmp_path
     media, node = tmp_path / "media", tmp_path / "node"
     node.mkdir()
     packed = pkigen(
-        *("-v", "bundle", "create", spec, "-C", tree, "--out", media, "--passphrase-file", secret)
+        *("-v", "airgap", "bundle", "create", spec, "-C", tree, "--out", media, "--passphrase-file", secret)
     )
     assert re.search(r"^info: packed cp-1: \d+ files, serial \d+$", packed.err, re.MULTILINE)
     assert f"info: wrote {media}/home.cp-1.bundle: mode 0600" in packed.err
     pin = re.search(r"signed by bundle key (\S+)", packed.out + packed.err)
     assert pin
     installed = pkigen(
-        *("-vv", "bundle", "install", media / "home.cp-1.bundle", "--root", node, "--node", "cp-1"),
+        *("-vv", "airgap", "bundle", "install", media / "home.cp-1.bundle", "--root", node, "--node", "cp-1"),
         *("--pin", pin[1], "--passphrase-file", secret, "--yes"),
     )
     assert re.search(
@@ -119,7 +119,7 @@ def test_no_secret_is_logged(pkigen: InProcess, spec: Path, tmp_path: Path) -> N
         ("rollback", "-C", tree, "--yes"),
         ("init", other, "-C", sealed, "--encrypt-authority", "--passphrase-file", secret),
         ("renew", other, "--all", "-C", sealed, "--yes", "--passphrase-file", secret),
-        ("authority", "decrypt", "-C", sealed, "--yes", "--passphrase-file", secret),
+        ("airgap", "authority", "decrypt", "-C", sealed, "--yes", "--passphrase-file", secret),
     ]
     text = ""
     for arguments in runs:

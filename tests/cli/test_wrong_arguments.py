@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pkigen.cli.app import COMMANDS
+from pkigen.cli.app import COMMANDS, LEAVES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 SPEC_COMMANDS = [
     ("validate",), ("init",), ("plan",), ("apply",), ("rotate", "sa"), ("status",), ("verify",),
-    ("rotate", "encryption-key"), ("authority", "init"), ("iam",),
-    ("bundle", "create", "--out", "medium"), ("node", "request", "--out", "medium"),
+    ("rotate", "encryption-key"), ("airgap", "authority", "init"), ("access", "iam"),
+    ("airgap", "bundle", "create", "--out", "medium"), ("airgap", "node", "request", "--out", "medium"),
 ]  # fmt: skip
 BY_RECORD = [
-    ("status",), ("verify",), ("rollback",), ("rollback", "--list"), ("changes",),
-    ("authority", "encrypt"), ("authority", "decrypt"), ("authority", "rekey"),
+    ("status",), ("verify",), ("rollback",), ("rollback", "--list"), ("show",),
+    ("airgap", "authority", "encrypt"), ("airgap", "authority", "decrypt"), ("airgap", "authority", "rekey"),
 ]  # fmt: skip
 BY_SPEC = [
-    ("plan",), ("apply",), ("rescue",), ("bootstrap-token",), ("sign", "--csr", "x", "--user", "x"),
+    ("plan",), ("apply",), ("rescue",), ("access", "bootstrap-token"), ("access", "sign", "--csr", "x", "--user", "x"),
     ("renew",), ("rotate", "sa"),
 ]  # fmt: skip
 
@@ -71,7 +71,7 @@ def test_a_directory_that_is_none(pkigen: InProcess, here: Path, command: tuple[
 
 
 @pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("command", [("rollback",), ("rollback", "--list"), ("changes",)], ids=" ".join)
+@pytest.mark.parametrize("command", [("rollback",), ("rollback", "--list"), ("show",)], ids=" ".join)
 def test_a_directory_in_place_of_a_backup(pkigen: InProcess, command: tuple[str, ...]) -> None:
     assert refused(pkigen(*command, "home")) == (
         "home is a directory, and no backup's ID",
@@ -79,8 +79,9 @@ def test_a_directory_in_place_of_a_backup(pkigen: InProcess, command: tuple[str,
     )
     assert pkigen("rollback", "--list", "-C", "home").code == 0
     assert refused(pkigen(*command, "home.yaml")) == (
-        "home.yaml is a file, and no backup's ID",
-        "`pkigen rollback --list` lists the IDs",
+        ("home.yaml is not a saved plan", "save one with `pkigen plan --save FILE`")
+        if command == ("show",)
+        else ("home.yaml is a file, and no backup's ID", "`pkigen rollback --list` lists the IDs")
     )
 
 
@@ -92,10 +93,41 @@ def test_a_choice_that_is_none_is_told_on_one_line(pkigen: InProcess) -> None:
 
 
 def test_a_group_without_its_command_names_them(pkigen: InProcess) -> None:
-    groups = [name for name in COMMANDS if "Commands:" in pkigen(name, "--help").out]
-    assert {"rotate", "bundle", "authority", "node", "csr"} <= set(groups)
-    for name in groups:
-        error, hint = refused(pkigen(name))
+    every = [*((name,) for name in COMMANDS), *LEAVES]
+    groups = {" ".join(words): words for words in every if "Commands:" in pkigen(*words, "--help").out}
+    assert {"rotate", "access", "airgap", "airgap bundle", "airgap authority", "access csr"} <= set(groups)
+    for name, words in groups.items():
+        error, hint = refused(pkigen(*words))
         assert error.startswith(f"`pkigen {name}` needs one of its commands: ")
         assert hint == f"see `pkigen {name} --help`"
-    assert refused(pkigen("csr"))[0] == "`pkigen csr` needs one of its commands: new, manifest"
+    assert (
+        refused(pkigen("access", "csr"))[0] == "`pkigen access csr` needs one of its commands: new, manifest"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("sign --csr x", "access sign"),
+        ("bootstrap-token", "access bootstrap-token"),
+        ("authority encrypt", "airgap authority"),
+        ("bundle create", "airgap bundle"),
+        ("changes", "show"),
+        ("schema", "validate --schema"),
+        ("example", "init --example"),
+        ("access bundle", "airgap bundle"),
+        ("airgap plan", "plan"),
+    ],
+)
+def test_a_command_of_another_group_is_told_where_it_is(pkigen: InProcess, line: str, place: str) -> None:
+    error, hint = refused(pkigen(*line.split()))
+    *group, word = line.partition(" -")[0].split()[: 2 if line.startswith(("access", "airgap")) else 1]
+    assert error == f"`{' '.join(['pkigen', *group])}` has no command {word!r}"
+    assert hint == f"it is `pkigen {place}`"
+
+
+def test_a_mistyped_command_of_another_group(pkigen: InProcess) -> None:
+    assert refused(pkigen("kubecnfig"))[1] == "did you mean `pkigen access kubeconfig`?"
+    assert refused(pkigen("access", "bundel"))[1] == "did you mean `pkigen airgap bundle`?"
+    assert refused(pkigen("aply"))[0] == "no such command 'aply'. Did you mean 'apply'?"
+    assert refused(pkigen("zzz")) == ("no such command 'zzz'", "see `pkigen --help`")

@@ -35,8 +35,8 @@ with Store.open(Path(sys.argv[1]), command="apply", now=datetime.now(UTC)):
 AT_ONCE = """
 import json, os, random, sys, time
 from importlib import import_module
-from pkigen.cli.app import COMMANDS, run
-for name in COMMANDS:
+from pkigen.cli.app import LEAVES, run
+for *_, name in LEAVES:
     import_module(f"pkigen.cli.commands.{name.replace('-', '_')}")
 waiting, go = os.pipe()
 children = []

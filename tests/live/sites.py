@@ -77,7 +77,7 @@ class Site:
     def install(self, node: str, pin: str) -> None:
         """Install a node's bundle, and keep a copy of what that has put there."""
         machine = self.cluster.machines[node]
-        said = machine.run(*PKIGEN, "bundle", "install", self.carried(node), "--pin", pin, "--yes")
+        said = machine.run(*PKIGEN, "airgap", "bundle", "install", self.carried(node), "--pin", pin, "--yes")
         assert "installed: " in said
         for place in ("/etc/kubernetes", "/var/lib/kubelet"):
             machine.run("cp", "-a", "--parents", place, self.cluster.node(node))

@@ -110,11 +110,13 @@ def _enrolled(scratch: Path, out: Path) -> Path:
     for name in ("cp-1", *MEMBERS):
         root = roots / name
         root.mkdir(parents=True)
-        asked = _pkigen("node", "request", spec, "--root", root, "--node", name, "--out", medium)
+        asked = _pkigen("airgap", "node", "request", spec, "--root", root, "--node", name, "--out", medium)
         signer = next(line for line in asked.splitlines() if line.startswith("signed by")).split()[-1]
         request, bundle = medium / f"etcd.{name}.request", medium / f"etcd.{name}.bundle"
-        _pkigen("node", "approve", spec, request, "-C", out, "--out", medium, "--pin", signer, "--yes")
-        _pkigen("bundle", "install", bundle, "--root", root, "--node", name, "--pin", pin, "--yes")
+        _pkigen(
+            "airgap", "node", "approve", spec, request, "-C", out, "--out", medium, "--pin", signer, "--yes"
+        )
+        _pkigen("airgap", "bundle", "install", bundle, "--root", root, "--node", name, "--pin", pin, "--yes")
     return roots
 
 

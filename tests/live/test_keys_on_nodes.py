@@ -111,7 +111,7 @@ def _make(site: Site, way: Way, network: Network) -> str:
         return done.stdout + done.stderr
     vault = unplugged(network, "vault", site.cluster.scratch)
     spec = site.carry("site.yaml", authority, vault)
-    made = vault.run(*PKIGEN, "authority", "init", spec, "--authority", "/srv/vault")
+    made = vault.run(*PKIGEN, "airgap", "authority", "init", spec, "--authority", "/srv/vault")
     asked = site.carry("site.request", authority, vault)
     vault.run(
         *(*PKIGEN, "authority", "sign", asked, "--spec", spec, "--authority", "/srv/vault", "--yes"),
@@ -130,7 +130,7 @@ def _enrol(site: Site, way: Way, node: str, pin: str) -> None:
     """Ask on the node, approve at the authority, install on the node."""
     machine = site.cluster.machines[node]
     spec = site.carry("site.yaml", site.authority, machine)
-    said = machine.run(*PKIGEN, "node", "request", spec, "--out", "/srv")
+    said = machine.run(*PKIGEN, "airgap", "node", "request", spec, "--out", "/srv")
     request = site.carry(f"site.{node}.request", machine, site.authority)
     opening = _OPENING if way.encrypted else ()
     site.authority.run(

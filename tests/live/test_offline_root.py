@@ -65,13 +65,13 @@ def _spec(scratch: Path, certificates_: dict[str, Any], *, rotating: bool = True
 def _by_file(scratch: Path, path: Path) -> Cluster:
     """Both sides, as two directories; what goes between them is two files."""
     out, vault = scratch / "out", scratch / "vault"
-    made = pkigen("authority", "init", path, "--authority", vault).stdout
+    made = pkigen("airgap", "authority", "init", path, "--authority", vault).stdout
     asked = pkigen("init", path, "-C", out).stdout
     site, authority = said_after("site key:", asked), said_after("authority key:", made)
     request, answer = scratch / "out.request", scratch / "answer"
-    sign = ("authority", "sign", request, "--spec", path, "--authority", vault, "--out", answer)
+    sign = ("airgap", "authority", "sign", request, "--spec", path, "--authority", vault, "--out", answer)
     pkigen(*sign, "--pin", site, "--yes")
-    pkigen("authority", "accept", answer, path, "-C", out, "--pin", authority, "--yes")
+    pkigen("airgap", "authority", "accept", answer, path, "-C", out, "--pin", authority, "--yes")
     pkigen("verify", "-C", out, "-C", path)
     return Cluster(out=out, scratch=scratch)
 

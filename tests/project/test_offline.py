@@ -77,7 +77,7 @@ def _works(program: Sequence[str | Path], place: Path) -> None:
     for arguments in (
         ("init", "home.yaml"),
         ("verify", "-C", "home"),
-        ("bundle", "create", "-C", "home", "--out", "media", "--passphrase-file", "words"),
+        ("airgap", "bundle", "create", "-C", "home", "--out", "media", "--passphrase-file", "words"),
     ):
         done = without_network(*program, *arguments, cwd=place)
         assert done.returncode == 0, done.stderr

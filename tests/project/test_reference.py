@@ -49,12 +49,14 @@ def fault(line: str) -> str | None:
     if name not in COMMANDS:
         return f"there is no command {name}"
     leaf = commands().get(name)
-    if leaf is None:
-        if len(words) == 1 or not re.fullmatch(r"[a-z][a-z-]*", words[1]):
+    while leaf is None:
+        rest = words[len(name.split()) :]
+        if not rest or not re.fullmatch(r"[a-z][a-z-]*", rest[0]):
             return None
-        leaf = commands().get(f"{name} {words[1]}")
-        if leaf is None:
-            return f"there is no command {name} {words[1]}"
+        name = f"{name} {rest[0]}"
+        leaf = commands().get(name)
+        if leaf is None and not any(each.startswith(f"{name} ") for each in commands()):
+            return f"there is no command {name}"
     known = {each for parameter in leaf.params for each in (*parameter.opts, *parameter.secondary_opts)}
     options = [word.rstrip(',;.)`"\\') for word in words if re.match(r"--?[A-Za-z]", word)]
     strange = [each for each in options if each not in known | ROOT_OPTIONS]

@@ -82,7 +82,7 @@ def run(program: Path | str, *arguments: str, cwd: Path) -> str:
 def main_job(program: Path | str, folder: Path) -> None:
     """What a newcomer does first."""
     assert run(program, "--version", cwd=folder) == f"pkigen {pkigen.__version__}\n"
-    spec = run(program, "example", cwd=folder)
+    spec = run(program, "init", "--example", "single", cwd=folder)
     assert spec.rstrip() == (TOP / "examples" / "single.yaml").read_text(encoding="utf-8").rstrip()
     (folder / "cluster.yaml").write_text(spec, encoding="utf-8")
     run(program, "init", "cluster.yaml", "-C", "home", cwd=folder)

@@ -247,7 +247,7 @@ def kit(original: EncryptedCluster, tmp_path_factory: pytest.TempPathFactory) ->
     words.write_text(WORDS)
     templates = place.root.parent / "templates"
     templates.mkdir()
-    command = ["bundle", "create", place.spec, "-C", place.root, "--rescue"]
+    command = ["airgap", "bundle", "create", place.spec, "-C", place.root, "--rescue"]
     command += ["--out", place.root.parent / "media", "--passphrase-file", words]
     command += ["--authority-identity", place.key, "--templates", templates]
     assert run([str(each) for each in command], system=System(clock=lambda: NOW)) == 0
@@ -304,7 +304,7 @@ def test_what_is_not_this_kit_is_refused_and_nothing_is_written(
     wrong.write_text(WORDS + "!")
     words = ("rescue", media / "home.rescue", "-C", root, "--yes", "--passphrase-file", wrong)
     assert "the passphrase is wrong" in pkigen(*words).error
-    other = pkigen("bundle", "install", media / "home.rescue", "--root", tmp_path, "--node", "cp-1")
+    other = pkigen("airgap", "bundle", "install", media / "home.rescue", "--root", tmp_path, "--node", "cp-1")
     assert other.code != 0
     assert not root.exists()
     foreign = tmp_path / "foreign"
@@ -332,7 +332,7 @@ def test_a_kit_for_a_recipient_needs_the_pin(
     identity = Identity.generate()
     key.touch(mode=0o600)
     key.write_text(identity.text)
-    command = ("bundle", "create", kit.spec, "-C", kit.root, "--rescue", "--out", tmp_path)
+    command = ("airgap", "bundle", "create", kit.spec, "-C", kit.root, "--rescue", "--out", tmp_path)
     made = pkigen(*command, "--recipient", identity.recipient.text, "--authority-identity", kit.key)
     assert made.code == 0, made
     pin = made.out.rstrip().rpartition(" ")[2]
@@ -344,7 +344,17 @@ def test_a_kit_for_a_recipient_needs_the_pin(
 
 def test_a_kit_is_of_a_settled_directory(place: EncryptedCluster, tmp_path: Path, pkigen: InProcess) -> None:
     place.spec.write_text(place.spec.read_text().replace("10.0.0.11", "10.0.0.12"))
-    command = ("bundle", "create", place.spec, "-C", place.root, "--rescue", "--out", tmp_path / "media")
+    command = (
+        "airgap",
+        "bundle",
+        "create",
+        place.spec,
+        "-C",
+        place.root,
+        "--rescue",
+        "--out",
+        tmp_path / "media",
+    )
     refused = pkigen(*command, "--authority-identity", place.key)
     assert "does not match the spec: " in refused.error
     assert not (tmp_path / "media").exists()

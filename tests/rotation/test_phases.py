@@ -287,7 +287,7 @@ def test_the_readme_shows_the_table_as_it_is(tmp_path: Path) -> None:
     (shown,) = re.findall(r"^\$ pkigen (rotate .+ --prove)\n((?:.+\n)+?)```", readme, re.MULTILINE)
     command, table = shown
     workshop = Workshop(place=tmp_path)
-    example = workshop.run("example", "ha").out
+    example = workshop.run("init", "--example", "ha").out
     workshop.made(example)
     names = command.split()[1:-2]
     printed = workshop.run("rotate", *names, workshop.spec, "--prove", "-C", workshop.tree).out.splitlines()

@@ -43,10 +43,10 @@ def test_there_and_back_and_nothing_in_the_backups(
     # Renewing the CA has left its key, in the open, in a backup.
     assert any(path.startswith(".pkigen/backups") for path in files_with(place.root, secrets))
     before = contents(place.root)
-    lone = pkigen("authority", "encrypt", "-C", place.root, *place.opening)
+    lone = pkigen("airgap", "authority", "encrypt", "-C", place.root, *place.opening)
     assert (lone.code, lone.error) == (1, "no answer: nothing was changed")
     assert contents(place.root) == before
-    done = pkigen("authority", "encrypt", "-C", place.root, "--yes", *place.opening)
+    done = pkigen("airgap", "authority", "encrypt", "-C", place.root, "--yes", *place.opening)
     assert done.code == 0, done
     assert "all backups removed" in done.out
     assert "not wiped" in done.err
@@ -54,9 +54,9 @@ def test_there_and_back_and_nothing_in_the_backups(
     assert {path: place.opened(path) for path in PRIVATE} == private
     assert changed(before, contents(place.root)) == {*PRIVATE, IDENTITY_PATH, RECORD_PATH, "pki.lock"}
     assert pkigen("verify", "-C", place.root).code == 0
-    again = pkigen("authority", "encrypt", "-C", place.root, "--yes", *place.opening)
+    again = pkigen("airgap", "authority", "encrypt", "-C", place.root, "--yes", *place.opening)
     assert "nothing to do" in again.out
-    assert pkigen("authority", "decrypt", "-C", place.root, "--yes", *place.opening).code == 0
+    assert pkigen("airgap", "authority", "decrypt", "-C", place.root, "--yes", *place.opening).code == 0
     assert {path: (place.root / path).read_bytes() for path in PRIVATE} == private
     assert changed(before, contents(place.root)) == {"pki.lock"}
     assert pkigen("verify", "-C", place.root).code == 0
@@ -74,7 +74,15 @@ def test_after_rekeying_the_old_key_opens_nothing(place: EncryptedCluster, pkige
     assert pkigen("renew", place.spec, "ca", "-C", place.root, "--yes", *place.opening).code == 0
     words = passphrase_file(place.root.parent)
     done = pkigen(
-        "authority", "rekey", "-C", place.root, "--yes", *place.opening, "--new-passphrase-file", words
+        "airgap",
+        "authority",
+        "rekey",
+        "-C",
+        place.root,
+        "--yes",
+        *place.opening,
+        "--new-passphrase-file",
+        words,
     )
     assert done.code == 0, done
     assert not any((place.root / ".pkigen/backups").glob("*/files/pki/*"))
@@ -97,7 +105,7 @@ def test_a_backup_from_before_is_a_finding(
     found = pkigen("verify", "-C", place.root, "-o", "json")
     assert found.code == 4
     assert [each["reason"] for each in found.json["findings"]] == ["not-sealed"]
-    done = pkigen("authority", "encrypt", "-C", place.root, "--yes", *place.opening)
+    done = pkigen("airgap", "authority", "encrypt", "-C", place.root, "--yes", *place.opening)
     assert "all backups removed" in done.out
     assert pkigen("verify", "-C", place.root).code == 0
 

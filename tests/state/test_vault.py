@@ -102,10 +102,10 @@ READING: dict[str, tuple[str, ...]] = {
     "init again": ("init", "SPEC", "-C", "ROOT"),
     "apply without changes": ("apply", "SPEC", "-C", "ROOT", "--yes"),
     "rollback --list": ("rollback", "-C", "ROOT", "--list"),
-    "oidc": ("oidc", "jwks", "-C", "ROOT"),
+    "oidc": ("access", "oidc", "jwks", "-C", "ROOT"),
     "explain": ("explain", "dev1", "-C", "ROOT"),
-    "bootstrap-token": ("bootstrap-token", "-C", "ROOT", "--out", "PLACE/join"),
-    "kubeconfig": ("kubeconfig", "show", "ROOT/users/dev1.conf"),
+    "bootstrap-token": ("access", "bootstrap-token", "-C", "ROOT", "--out", "PLACE/join"),
+    "kubeconfig": ("access", "kubeconfig", "show", "ROOT/users/dev1.conf"),
 }
 
 
@@ -117,9 +117,9 @@ SIGNING: dict[str, tuple[str, ...]] = {
     "rotate ca --prove": ("rotate", "ca", "kubernetes", "SPEC", "-C", "ROOT", "--prove"),
     "rotate sa": ("rotate", "sa", "SPEC", "-C", "ROOT", "--yes"),
     "rotate encryption-key": ("rotate", "encryption-key", "SPEC", "-C", "ROOT", "--yes"),
-    "sign": ("sign", "-C", "ROOT", "--csr", "PLACE/dev2.csr", "--user", "dev2"),
-    "token": ("token", "-C", "ROOT", "--service-account", "web/bot"),
-    "authority decrypt": ("authority", "decrypt", "-C", "ROOT", "--yes"),
+    "sign": ("access", "sign", "-C", "ROOT", "--csr", "PLACE/dev2.csr", "--user", "dev2"),
+    "token": ("access", "token", "-C", "ROOT", "--service-account", "web/bot"),
+    "authority decrypt": ("airgap", "authority", "decrypt", "-C", "ROOT", "--yes"),
 }
 
 
@@ -143,7 +143,7 @@ def test_who_only_reads_needs_no_key(name: str, place: EncryptedCluster, pkigen:
 def test_who_signs_must_open_it(name: str, place: EncryptedCluster, pkigen: InProcess) -> None:
     changed_spec = SPEC.replace("[10.0.0.11]\n", "[10.0.0.11, 10.0.0.12]\n")
     (place.root.parent / "changed.yaml").write_text(changed_spec)
-    assert pkigen("csr", "new", "--user", "dev2", "--out", place.root.parent).code == 0
+    assert pkigen("access", "csr", "new", "--user", "dev2", "--out", place.root.parent).code == 0
     words = line(SIGNING[name], place)
     before = contents(place.root)
     secrets = place.secrets()
@@ -168,16 +168,18 @@ def test_who_signs_must_open_it(name: str, place: EncryptedCluster, pkigen: InPr
 def test_bundles_are_signed_with_the_opened_key(place: EncryptedCluster, pkigen: InProcess) -> None:
     node = place.root.parent / "node"
     node.mkdir()
-    recipient = pkigen("node", "identity", "--root", node).out.strip()
+    recipient = pkigen("airgap", "node", "identity", "--root", node).out.strip()
     place.spec.write_text(SPEC.replace("[10.0.0.11]\n", f"[10.0.0.11]\n      ageRecipient: {recipient}\n"))
     assert pkigen("apply", place.spec, "-C", place.root, "--yes", *place.opening).code == 0
-    words = ("bundle", "create", place.spec, "-C", place.root, "--out", node.parent / "media")
+    words = ("airgap", "bundle", "create", place.spec, "-C", place.root, "--out", node.parent / "media")
     assert "encrypted for an age identity" in pkigen(*words).error
     assert not (node.parent / "media").exists()
     assert pkigen(*words, "--authority-identity", place.key).code == 0
     pin = pkigen("init", place.spec, "-C", place.root, "-o", "json").json["bundleKey"]
     file = node.parent / "media/home.cp-1.bundle"
-    assert pkigen("bundle", "verify", file, "--root", node, "--node", "cp-1", "--pin", pin).code == 0
+    assert (
+        pkigen("airgap", "bundle", "verify", file, "--root", node, "--node", "cp-1", "--pin", pin).code == 0
+    )
 
 
 def test_a_whole_rotation_leaves_nothing_open(place: EncryptedCluster, pkigen: InProcess) -> None:
@@ -247,7 +249,7 @@ def test_ca_keys_on_nodes_do_not_go_with_it(
     assert contents(place.root) == before
     other = plain.copied(tmp_path / "other")
     assert pkigen("apply", spec, "-C", other.root, "--yes").code == 0
-    refused = pkigen("authority", "encrypt", "-C", other.root, "--yes", *other.opening)
+    refused = pkigen("airgap", "authority", "encrypt", "-C", other.root, "--yes", *other.opening)
     assert "an unencrypted CA key" in refused.error
 
 
@@ -300,7 +302,7 @@ def test_with_a_damaged_file_nothing_is_written(
     before = contents(place.root)
     for words in (
         ("renew", place.spec, "--all", "-C", place.root, "--yes", *place.opening),
-        ("token", "-C", place.root, "--service-account", "web/bot", *place.opening),
+        ("access", "token", "-C", place.root, "--service-account", "web/bot", *place.opening),
     ):
         if words[0] == "token" and path in PRIVATE[:2]:
             continue
@@ -317,7 +319,7 @@ def test_an_exchanged_key_is_found_out(place: EncryptedCluster, pkigen: InProces
         vault = SealedVault.unlock(store, sealed, Identity(place.key.read_text().strip()))
     forged = vault.close("pki/sa.key", place.opened("pki/ca.key"))
     (place.root / "pki/sa.key").write_bytes(forged)
-    words = ("token", "-C", place.root, "--service-account", "web/bot", *place.opening)
+    words = ("access", "token", "-C", place.root, "--service-account", "web/bot", *place.opening)
     assert "pki/sa.key was replaced: it is unreadable" in pkigen(*words).error
     renewing = ("renew", place.spec, "--all", "--force", "-C", place.root, "--yes", *place.opening)
     assert pkigen(*renewing).code == 1
@@ -346,7 +348,7 @@ def test_an_open_key_that_is_laid_over_a_sealed_one_is_refused(
     for words in (
         ("apply", place.spec, "--yes", "--force", "-C", place.root),
         ("renew", place.spec, "--all", "--yes", "--force", "-C", place.root),
-        ("token", "-C", place.root, "--service-account", "web/bot"),
+        ("access", "token", "-C", place.root, "--service-account", "web/bot"),
     ):
         refused = pkigen(*words, *place.opening)
         assert refused.code == 1
@@ -370,7 +372,9 @@ def worded(plain: EncryptedCluster, tmp_path_factory: pytest.TempPathFactory) ->
     """An authority that a passphrase opens; never changed."""
     place = plain.copied(tmp_path_factory.mktemp("worded") / "place")
     words = passphrase_file(place.root.parent)
-    done = run_program("authority", "encrypt", "-C", place.root, "--yes", "--passphrase-file", words)
+    done = run_program(
+        "airgap", "authority", "encrypt", "-C", place.root, "--yes", "--passphrase-file", words
+    )
     assert done.code == 0, done
     return place
 
@@ -378,7 +382,7 @@ def worded(plain: EncryptedCluster, tmp_path_factory: pytest.TempPathFactory) ->
 def test_a_wrong_passphrase_is_refused(worded: EncryptedCluster, tmp_path: Path, pkigen: InProcess) -> None:
     before = contents(worded.root)
     wrong = passphrase_file(tmp_path, WORDS + "s")
-    token = ("token", "-C", worded.root, "--service-account", "web/bot", "--passphrase-file")
+    token = ("access", "token", "-C", worded.root, "--service-account", "web/bot", "--passphrase-file")
     refused = pkigen(*token, wrong)
     assert "the passphrase is wrong" in refused.error
     assert WORDS not in refused.err
@@ -401,6 +405,7 @@ def test_automation_hands_the_passphrase_over_by_a_descriptor(
         [
             *("strace", "-f", "-qq", "-v", "-s", "99999", "-o", trace, "-e", "trace=execve", *PROGRAM),
             *(
+                "access",
                 "token",
                 "-C",
                 str(place.root),

@@ -145,7 +145,9 @@ def require_own(store: Reader) -> None:
     Raises:
         AuthorityError: They are others.
     """
-    require_recorded(store, way="another authority is made in another directory: `pkigen authority init`")
+    require_recorded(
+        store, way="another authority is made in another directory: `pkigen airgap authority init`"
+    )
 
 
 def require_known(names: Collection[str], opened: OfflineAuthority) -> None:
@@ -350,7 +352,7 @@ def _require_description(reader: Reader, inventory: Inventory) -> Described:
     if described is None:
         raise BundleError(
             f"there is no {DESCRIPTION}: this is not the directory of an offline authority",
-            hint="make one with `pkigen authority init SPEC`, or give it with --authority",
+            hint="make one with `pkigen airgap authority init SPEC`, or give it with --authority",
         )
     cluster = inventory.cluster
     if described.cluster != cluster.name:

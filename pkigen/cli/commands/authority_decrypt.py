@@ -1,4 +1,4 @@
-"""`pkigen authority decrypt`: private files are unencrypted again."""
+"""`pkigen airgap authority decrypt`: private files are unencrypted again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pkigen authority encrypt`: unencrypted private files are sealed."""
+"""`pkigen airgap authority encrypt`: unencrypted private files are sealed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pkigen authority init`, `renew` and `sign`: on the machine that is never connected."""
+"""`pkigen airgap authority init`, `renew` and `sign`: on the machine that is never connected."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _say_authority(session: Session, opened: OfflineAuthority) -> None:
     say(table(("CA", "SUBJECT", "EXPIRES", "SHA-256 FINGERPRINT"), rows))
     say_line("")
     pin = fingerprint(opened.key.public)
-    say_line(f"authority key: {pin} (the site pins it: `pkigen authority accept --pin`)")
+    say_line(f"authority key: {pin} (the site pins it: `pkigen airgap authority accept --pin`)")
 
 
 def renew(
@@ -155,7 +155,7 @@ def renew(
             names, opened, session.inventory, store, session.tools(PlainVault()), root_validity=lifetime
         )
         _say_authority(session, open_authority(session.inventory, store, now=session.now))
-    note("next: at the site, `pkigen authority request NAME` requests the certificates to renew")
+    note("next: at the site, `pkigen airgap authority request NAME` requests the certificates to renew")
 
 
 def sign(
@@ -191,7 +191,7 @@ def sign(
     if not session.root.exists():
         raise UsageError(
             f"{session.root} does not exist",
-            hint="make the authority with `pkigen authority init SPEC`, or give it with --authority",
+            hint="make the authority with `pkigen airgap authority init SPEC`, or give it with --authority",
         )
     with session.writing("authority sign") as store:
         require_own(store)
@@ -228,4 +228,4 @@ def sign(
             )
     write_file(target, file, mode=0o644)
     say_line(f"answer: {target}, {len(found)} certificates, signed by {fingerprint(opened.key.public)}")
-    note(f"next: carry {target} to the site; there: `pkigen authority accept {target.name}`")
+    note(f"next: carry {target} to the site; there: `pkigen airgap authority accept {target.name}`")

@@ -1,4 +1,4 @@
-"""`pkigen authority rekey`: another passphrase or identity opens the authority."""
+"""`pkigen airgap authority rekey`: another passphrase or identity opens the authority."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def rekey(
         if sealed_identity(store) is None:
             raise UsageError(
                 f"the authority of {session.root} is not encrypted",
-                hint=f"`pkigen authority encrypt -C {session.root}` does it",
+                hint=f"`pkigen airgap authority encrypt -C {session.root}` does it",
             )
         return True
 

@@ -1,4 +1,4 @@
-"""`pkigen authority request` and `accept`: at the site, towards an authority that is never connected."""
+"""`airgap authority request` and `accept`: at the site, towards an authority that is never connected."""
 
 from __future__ import annotations
 

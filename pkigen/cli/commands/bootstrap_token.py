@@ -1,4 +1,4 @@
-"""`pkigen bootstrap-token`: what a node joins with."""
+"""`pkigen access bootstrap-token`: what a node joins with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pkigen bundle`: pack nodes for sites without a network, and install what was carried there."""
+"""`pkigen airgap bundle`: pack nodes for sites without a network, and install what was carried there."""
 
 from __future__ import annotations
 
@@ -108,7 +108,10 @@ def create(
                 rows.append((label.node, str(file), files, f"{label.expires:%Y-%m-%d}", reader_of(label)))
     say(table(("NODE", "BUNDLE", "FILES", "EXPIRES", "SEALED FOR"), rows))
     say_line(f"serial {label.serial}; signed by bundle key {fingerprint(key.public)}")
-    note("next: carry each file to its node, and to no other; there: `pkigen bundle install FILE --pin …`")
+    note(
+        "next: carry each file to its node, and to no other; there: "
+        "`pkigen airgap bundle install FILE --pin …`"
+    )
 
 
 def _chosen(session: Session, names: list[str] | None) -> tuple[Node, ...]:
@@ -136,7 +139,8 @@ def _enrolled(session: Session, store: Store, nodes: tuple[Node, ...], *, named:
         if named or not ready:
             raise BundleError(
                 sentence,
-                hint=f"`pkigen node request` on {name}, then `pkigen node approve` here, which packs it",
+                hint=f"`pkigen airgap node request` on {name}, then `pkigen airgap node approve` here, "
+                "which packs it",
             )
         note(f"note: {sentence}; no bundle for it")
     return ready

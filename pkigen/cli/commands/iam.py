@@ -1,4 +1,4 @@
-"""`pkigen iam`: users that AWS IAM vouches for."""
+"""`pkigen access iam`: users that AWS IAM vouches for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pkigen kubeconfig`: several kubeconfigs as one, and one in words."""
+"""`pkigen access kubeconfig`: several kubeconfigs as one, and one in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pkigen node approve`: what nodes request by file is reviewed, shown, issued, and answered by file."""
+"""`airgap node approve`: what nodes request by file is reviewed, shown, issued, and answered by file."""
 
 from __future__ import annotations
 
@@ -183,7 +183,8 @@ def _answer(session: Session, store: Reader, petitions: tuple[Petition, ...], ou
     say_line(f"signed by bundle key {fingerprint(key.public)}")
     if len(petitions) == 1:
         note(
-            f"next: carry the file to {petitions[0].node}; there: `pkigen bundle install {file.name} --pin …`"
+            f"next: carry the file to {petitions[0].node}; there: "
+            f"`pkigen airgap bundle install {file.name} --pin …`"
         )
     else:
-        note("next: carry each file to its node; there: `pkigen bundle install FILE --pin …`")
+        note("next: carry each file to its node; there: `pkigen airgap bundle install FILE --pin …`")

@@ -1,4 +1,4 @@
-"""`pkigen oidc`: what others verify the cluster's service account tokens by."""
+"""`pkigen access oidc`: what others verify the cluster's service account tokens by."""
 
 from __future__ import annotations
 

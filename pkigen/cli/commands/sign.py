@@ -1,4 +1,4 @@
-"""`pkigen sign`: a client certificate for somebody else's key."""
+"""`pkigen access sign`: a client certificate for somebody else's key."""
 
 from __future__ import annotations
 

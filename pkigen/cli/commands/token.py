@@ -1,4 +1,4 @@
-"""`pkigen token`: a service account's token, signed offline."""
+"""`pkigen access token`: a service account's token, signed offline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pkigen user`: kubeconfigs for people whose credential exists already."""
+"""`pkigen access user`: kubeconfigs for people whose credential exists already."""
 
 from __future__ import annotations
 

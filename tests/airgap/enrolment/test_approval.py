@@ -38,7 +38,7 @@ class Asked(EnrolmentSite):
     def approving_all(self, *more: object, pins: dict[str, str] | None = None) -> tuple[object, ...]:
         pins = self.signers if pins is None else pins
         return (
-            *("node", "approve", self.file, *map(self.file_of, NODES), "-C", self.tree),
+            *("airgap", "node", "approve", self.file, *map(self.file_of, NODES), "-C", self.tree),
             *("--out", self.medium, *more),
             *(word for node, pin in pins.items() for word in ("--pin", f"{node}={pin}")),
         )
@@ -208,7 +208,7 @@ def test_a_medium_that_fills_up_is_answered_by_running_it_again(
 
 
 def test_a_request_is_no_bundle(asked: Asked) -> None:
-    done = asked.run("bundle", "inspect", asked.file_of("cp-1"))
+    done = asked.run("airgap", "bundle", "inspect", asked.file_of("cp-1"))
     assert done.code == 1
     assert f"it is the request of cp-1 of prod, signed by {asked.signers['cp-1']}" in done.error
     assert "node approve" in done.hint

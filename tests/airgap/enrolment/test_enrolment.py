@@ -67,7 +67,7 @@ def test_a_tree_that_waits_for_its_nodes_is_right(small: EnrolmentSite) -> None:
     planned = small.run("plan", small.file, "-C", small.tree, "--exit-code")
     assert planned.code == 0
     assert "waiting for worker-1 to request 2 certificates (awaits-request)" in planned.out
-    assert "pkigen node request" in planned.out
+    assert "pkigen airgap node request" in planned.out
     structured = small.run("plan", small.file, "-C", small.tree, "-o", "json").json
     assert structured["summary"]["ask"] == 2
     assert [each["action"] for each in structured["waiting"]] == ["ask", "ask"]
@@ -81,7 +81,7 @@ def test_a_tree_that_waits_for_its_nodes_is_right(small: EnrolmentSite) -> None:
 
 
 def test_there_is_nothing_to_pack_yet(small: EnrolmentSite) -> None:
-    packing = ("bundle", "create", small.file, "-C", small.tree, "--out", small.medium)
+    packing = ("airgap", "bundle", "create", small.file, "-C", small.tree, "--out", small.medium)
     refused = small.run(*packing, "--node", "worker-1")
     assert refused.code == 1
     assert "worker-1 has not requested its certificates yet" in refused.error
@@ -95,7 +95,7 @@ def test_only_the_node_can_renew(small: EnrolmentSite) -> None:
     renewed = small.run("renew", small.file, "worker-1/kubelet.conf", "-C", small.tree, "--yes")
     assert renewed.code == 2
     assert "is only on worker-1: the node must request" in renewed.error
-    assert "pkigen node request" in renewed.hint
+    assert "pkigen airgap node request" in renewed.hint
 
 
 # -- the whole way ------------------------------------------------------------------------------------
@@ -107,11 +107,11 @@ def test_each_step_says_what_is_carried_where(small: EnrolmentSite) -> None:
     assert "the private keys stay in" in asked.out
     assert "next: carry the file to the authority" in asked.err
     signer = next(line for line in asked.out.splitlines() if line.startswith("signed by")).split()[-1]
-    assert f"pkigen node approve prod.worker-1.request --pin {signer}" in asked.err
+    assert f"pkigen airgap node approve prod.worker-1.request --pin {signer}" in asked.err
     approved = small.good(*small.approving("worker-1", "--pin", signer, "--yes"))
     for shown in ("worker-1/kubelet-serving", "worker-1/kubelet.conf", "server", "client", "10.0.0.21"):
         assert shown in approved.out
-    assert "next: carry the file to worker-1; there: `pkigen bundle install" in approved.err
+    assert "next: carry the file to worker-1; there: `pkigen airgap bundle install" in approved.err
     installed = small.good(*small.installing("worker-1", "--pin", small.pin, "--yes"))
     assert "create /var/lib/kubelet/pki/kubelet.key" in installed.out
     assert "remove /var/lib/pkigen/pending.json" in installed.out
@@ -276,7 +276,7 @@ def test_a_second_request_renews_with_new_keys_and_can_be_undone(small: Enrolmen
     assert all(first[name] != second[name] for name in first)
     assert all(not one & two for one, two in zip(keys(first), keys(second), strict=True) if one)
     assert small.run("verify", "-C", small.tree).code == 0
-    small.good("bundle", "rollback", "--root", small.root("worker-1"), "--yes")
+    small.good("airgap", "bundle", "rollback", "--root", small.root("worker-1"), "--yes")
     assert worker(small) == first
     assert (small.root("worker-1") / "var/lib/pkigen/pending.json").exists()
     small.good(*small.installing("worker-1", "--yes", "--allow-older"))
@@ -285,7 +285,7 @@ def test_a_second_request_renews_with_new_keys_and_can_be_undone(small: Enrolmen
 
 def test_the_first_install_can_be_undone(small: EnrolmentSite) -> None:
     small.enrol("worker-1")
-    rollback = ("bundle", "rollback", "--root", small.root("worker-1"), "--yes")
+    rollback = ("airgap", "bundle", "rollback", "--root", small.root("worker-1"), "--yes")
     assert "; what was replaced is in backup 2" in small.good(*rollback).out
     left = {path.name for path in files(small.root("worker-1")) if "store" not in path.parts}
     assert left == {"pending.json", "request.key", "identity.age"}
@@ -329,10 +329,10 @@ def test_what_is_around_the_keys_changes_without_a_request(small: EnrolmentSite)
     spec["spec"]["controlPlaneEndpoint"] = "api.prod.example.com:6443"
     small.write_spec(spec)
     small.good("apply", small.file, "-C", small.tree, "--yes")
-    packing = ("bundle", "create", small.file, "-C", small.tree, "--out", small.medium)
+    packing = ("airgap", "bundle", "create", small.file, "-C", small.tree, "--out", small.medium)
     small.good(*packing, "--node", "worker-1")  # sealed to the recipient that the node has named
     shown = small.good(
-        *("bundle", "diff", small.medium / "prod.worker-1.bundle"),
+        *("airgap", "bundle", "diff", small.medium / "prod.worker-1.bundle"),
         *("--root", small.root("worker-1"), "--node", "worker-1"),
     )
     assert "replace /etc/kubernetes/kubelet.conf" in shown.out
@@ -395,7 +395,7 @@ def test_the_same_request_is_handed_out_until_it_is_answered(small: EnrolmentSit
 def test_keys_that_the_authority_had_are_given_up(small: EnrolmentSite) -> None:
     """A node whose keys were made at the authority makes its own from now on."""
     small.enrol("worker-1")
-    packing = ("bundle", "create", small.file, "-C", small.tree, "--out", small.medium)
+    packing = ("airgap", "bundle", "create", small.file, "-C", small.tree, "--out", small.medium)
     small.good(*packing, "--node", "cp-1")
     small.good(*small.installing("cp-1", "--pin", small.pin, "--yes"))
     small.now += DAY
@@ -414,6 +414,7 @@ def test_keys_that_the_authority_had_are_given_up(small: EnrolmentSite) -> None:
     # What the node has still fits: files around its keys can be sent.
     small.good(*packing, "--node", "cp-1")
     diff = (
+        "airgap",
         "bundle",
         "diff",
         small.medium / "prod.cp-1.bundle",
@@ -464,7 +465,7 @@ def test_a_rotation_waits_for_the_nodes_that_ask(small: EnrolmentSite) -> None:
     runbook = small.base / "runbook"
     small.good(*rotate, "--phase", "promote", "--runbook", runbook)
     text = "".join(path.read_text() for path in files(runbook))
-    assert "pkigen bundle create --node worker-1" in text
+    assert "pkigen airgap bundle create --node worker-1" in text
     assert "rsync -rpt --delay-updates --chown=root:root nodes/worker-1/" not in text
     assert "nodes/cp-1/" in text
     assert small.run("verify", "-C", small.tree).code == 4  # its certificate is of the previous CA
@@ -497,14 +498,14 @@ def test_names_come_from_the_host_and_the_default_identity(
 ) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "WORKER-1")
     root = small.root("worker-1")
-    made = small.good("node", "identity", "--root", root).out.strip()
-    small.good("node", "request", small.file, "--root", root, "--out", small.medium)
+    made = small.good("airgap", "node", "identity", "--root", root).out.strip()
+    small.good("airgap", "node", "request", small.file, "--root", root, "--out", small.medium)
     request = (small.medium / "prod.worker-1.request").read_bytes()
     assert made.encode() in request
     other = small.base / "other.age"
     other.write_text(Identity.generate().text)
     other.chmod(0o600)
-    asked = ("node", "request", small.file, "--root", root, "--out", small.medium, "--anew")
+    asked = ("airgap", "node", "request", small.file, "--root", root, "--out", small.medium, "--anew")
     small.good(*asked, "--identity", other)
     assert made.encode() not in (small.medium / "prod.worker-1.request").read_bytes()
 

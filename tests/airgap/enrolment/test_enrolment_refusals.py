@@ -315,7 +315,16 @@ def refused_on_node(border: Border, *command: object) -> Result:
 
 
 def test_the_spec_must_leave_the_keys_to_the_node(border: Border) -> None:
-    command = ("node", "request", border.file, "--root", border.root("worker-1"), "--out", border.medium)
+    command = (
+        "airgap",
+        "node",
+        "request",
+        border.file,
+        "--root",
+        border.root("worker-1"),
+        "--out",
+        border.medium,
+    )
     said = {
         refused_on_node(border, *command, "--node", "cp-1").error,
         refused_on_node(border, *command, "--node", "worker-9").error,

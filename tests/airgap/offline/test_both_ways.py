@@ -83,8 +83,8 @@ def test_the_directory_says_what_it_waits_for(places: OfflineSides) -> None:
     refused = places.pkigen("apply", places.spec, "-C", places.site, "--yes")
     assert refused.code == 1
     assert "need a certificate from the offline authority, the first being create" in refused.error
-    assert "pkigen authority request" in refused.hint
-    assert places.pkigen("bundle", "create", places.spec, "-C", places.site, "--out", "x").code == 1
+    assert "pkigen airgap authority request" in refused.hint
+    assert places.pkigen("airgap", "bundle", "create", places.spec, "-C", places.site, "--out", "x").code == 1
     assert snapshot(places.site) == before
 
 
@@ -223,7 +223,15 @@ def test_nobody_is_asked_twice_and_no_is_no(places: OfflineSides, monkeypatch: p
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     before = snapshot(places.place)
     refused = places.pkigen(
-        "authority", "accept", places.answer_file, places.spec, "-C", places.site, "--pin", places.pins[1]
+        "airgap",
+        "authority",
+        "accept",
+        places.answer_file,
+        places.spec,
+        "-C",
+        places.site,
+        "--pin",
+        places.pins[1],
     )
     assert refused.error == "not applied"
     assert snapshot(places.place) == before
@@ -245,7 +253,7 @@ def test_what_is_due_waits_for_the_offline_side_and_blocks_nothing(cluster: Offl
     assert {"cp-1/apiserver", "cp-1/admin.conf", "worker-1/kubelet.conf"} <= due
     text = cluster.done("plan", cluster.spec, "-C", cluster.site, "--full").out
     assert "= await cp-1/apiserver (expires-soon)" in text
-    assert "come from the offline authority: `pkigen authority request`" in text
+    assert "come from the offline authority: `pkigen airgap authority request`" in text
     assert cluster.pkigen("plan", cluster.spec, "-C", cluster.site, "--exit-code").code == 3
     # A change that this machine can make is made meanwhile.
     changed = cluster.spec.read_text().replace(
@@ -316,12 +324,12 @@ def test_the_cas_live_on_with_the_same_key(cluster: OfflineSides) -> None:
     cluster.now = NOW + 20 * DAY
     refused = cluster.pkigen("renew", cluster.spec, "ca", "-C", cluster.site, "--yes")
     assert refused.error == "ca comes from the offline authority: only it can renew the certificate"
-    there = ("authority", "renew", cluster.spec_there, "--authority", cluster.authority, "--yes")
+    there = ("airgap", "authority", "renew", cluster.spec_there, "--authority", cluster.authority, "--yes")
     if keys_are_here(cluster):
-        assert "pkigen authority request ca" in refused.hint
+        assert "pkigen airgap authority request ca" in refused.hint
         cluster.done(*there, "root")
     else:
-        assert "pkigen authority renew SPEC ca" in refused.hint
+        assert "pkigen airgap authority renew SPEC ca" in refused.hint
         cluster.done(*there, *CAS)
     cluster.ask(*CAS)
     cluster.sign()
@@ -343,7 +351,7 @@ def test_a_cluster_whose_cas_have_ended_comes_back(cluster: OfflineSides) -> Non
     refused = cluster.pkigen("rescue", "-C", cluster.site, "--yes")
     assert refused.error == f"only the offline authority can renew what has expired: {', '.join(CAS)}"
     assert ("authority renew SPEC ca" in refused.hint) is not keys_are_here(cluster)
-    there = ("authority", "renew", cluster.spec_there, "--authority", cluster.authority, "--yes")
+    there = ("airgap", "authority", "renew", cluster.spec_there, "--authority", cluster.authority, "--yes")
     if keys_are_here(cluster):
         assert "pki/ca.crt is unfit" in cluster.pkigen("plan", cluster.spec, "-C", cluster.site).error
         cluster.ask(*CAS)
@@ -364,7 +372,7 @@ def test_rotating_a_ca(cluster: OfflineSides) -> None:
     refused = cluster.pkigen(*rotate)
     if not keys_are_here(cluster):
         assert "no step of a rotation can be signed here" in refused.error
-        assert cluster.pkigen("authority", "request", cluster.spec, "--next", "ca").code == 2
+        assert cluster.pkigen("airgap", "authority", "request", cluster.spec, "--next", "ca").code == 2
         return
     assert refused.error == "the successor of the ca CA comes from the offline authority"
     before = certificates_of(cluster)
@@ -436,14 +444,16 @@ def test_a_ca_key_that_turns_up_is_refused(cluster: OfflineSides) -> None:
 
 
 def test_signing_for_others_needs_the_key(cluster: OfflineSides) -> None:
-    cluster.done("csr", "new", "--user", "eve", "--out", cluster.place / "eve")
+    cluster.done("access", "csr", "new", "--user", "eve", "--out", cluster.place / "eve")
     request = next((cluster.place / "eve").glob("*.csr"), None) or next(cluster.place.glob("eve*.csr"))
-    result = cluster.pkigen("sign", cluster.spec, "-C", cluster.site, "--csr", request, "--user", "eve")
+    result = cluster.pkigen(
+        "access", "sign", cluster.spec, "-C", cluster.site, "--csr", request, "--user", "eve"
+    )
     if keys_are_here(cluster):
         assert result.code == 0, result
     else:
         assert "the CA's key is at the offline authority" in result.error
-        assert "pkigen authority request" in result.hint
+        assert "pkigen airgap authority request" in result.hint
 
 
 def identity_file(place: Path) -> Path:
@@ -462,10 +472,10 @@ def test_an_encrypted_authority_asks_and_takes_in(cluster: OfflineSides) -> None
         for path in (cluster.spec, cluster.spec_there):
             path.write_text(text)
         cluster.done("apply", cluster.spec, "-C", cluster.site, "--yes", "--force")
-    cluster.done("authority", "encrypt", "-C", cluster.site, *opened, "--yes")
+    cluster.done("airgap", "authority", "encrypt", "-C", cluster.site, *opened, "--yes")
     if keys_are_here(cluster):
         refused = cluster.pkigen(
-            "authority", "request", cluster.spec, "--next", "ca", "-C", cluster.site, *opened
+            "airgap", "authority", "request", cluster.spec, "--next", "ca", "-C", cluster.site, *opened
         )
         assert "the pending key of ca-next would be unencrypted" in refused.error
     before = certificates_of(cluster)
@@ -479,7 +489,16 @@ def test_an_encrypted_authority_asks_and_takes_in(cluster: OfflineSides) -> None
 
 
 def test_the_keys_of_cas_are_not_encrypted_while_they_wait(places: OfflineSides) -> None:
-    encrypt = ("authority", "encrypt", "-C", places.site, "--identity", identity_file(places.place), "--yes")
+    encrypt = (
+        "airgap",
+        "authority",
+        "encrypt",
+        "-C",
+        places.site,
+        "--identity",
+        identity_file(places.place),
+        "--yes",
+    )
     if keys_are_here(places):
         assert places.pkigen(*encrypt).code == 1
     places.accept("--pin", places.pins[1])
@@ -492,6 +511,6 @@ def test_a_local_authority_needs_none_of_this(tmp_path: Path) -> None:
         path.write_text(local)
     places.done("init", places.spec, "-C", places.site)
     for command in (("init", places.spec), ("request", "-C", places.site)):
-        refused = places.pkigen("authority", *command)
+        refused = places.pkigen("airgap", "authority", *command)
         assert refused.code == 2
         assert "this cluster's authority is local" in refused.error

@@ -41,24 +41,27 @@ class WithNodes(OfflineSides):
         for node in NODES:
             self.root(node).mkdir(parents=True, exist_ok=True)
             at = ("--root", self.root(node), "--node", node)
-            said = self.done("node", "request", self.spec, *at, "--out", medium).out
+            said = self.done("airgap", "node", "request", self.spec, *at, "--out", medium).out
             pins += ("--pin", f"{node}={said.split()[-1]}")
         files = [medium / f"prod.{node}.request" for node in NODES]
-        approve = ("node", "approve", self.spec, *files, "-C", self.site, "--out", medium, "--yes")
+        approve = ("airgap", "node", "approve", self.spec, *files, "-C", self.site, "--out", medium, "--yes")
         self.done(*approve, *pins, *self.opened)
         for node in NODES:
             self.install(node)
 
     def install(self, node: str) -> None:
         at = ("--root", self.root(node), "--node", node, "--pin", self.site_pin)
-        self.done("bundle", "install", self.bundle(node), *at, "--yes")
+        self.done("airgap", "bundle", "install", self.bundle(node), *at, "--yes")
 
     def send(self) -> None:
         """What is around the keys, without anybody having asked."""
         opened = (
             f"--authority-{str(word)[2:]}" if str(word).startswith("--") else word for word in self.opened
         )
-        self.done(*("bundle", "create", self.spec, "-C", self.site, "--out", self.place / "medium"), *opened)
+        self.done(
+            *("airgap", "bundle", "create", self.spec, "-C", self.site, "--out", self.place / "medium"),
+            *opened,
+        )
         for node in NODES:
             self.install(node)
 
@@ -86,7 +89,7 @@ def enrolled(places: WithNodes, tmp_path: Path) -> WithNodes:
     identity.write_text(f"{Identity.generate().text}\n")
     identity.chmod(0o600)
     places.opened = ("--identity", identity)
-    places.done("authority", "encrypt", "-C", places.site, *places.opened, "--yes")
+    places.done("airgap", "authority", "encrypt", "-C", places.site, *places.opened, "--yes")
     places.enrol()
     places.verified()
     return places
@@ -113,7 +116,7 @@ def test_rescue_needs_the_offline_side_for_what_has_ended_there(enrolled: WithNo
     refused = enrolled.pkigen("rescue", "-C", enrolled.site, "--yes", *enrolled.opened)
     assert refused.code == 1
     assert refused.error == f"only the offline authority can renew what has expired: {', '.join(CAS)}"
-    assert f"`pkigen authority request {' '.join(CAS)}` here" in refused.hint
+    assert f"`pkigen airgap authority request {' '.join(CAS)}` here" in refused.hint
     enrolled.ask(*CAS, *enrolled.opened)
     enrolled.sign()
     enrolled.accept(*enrolled.opened)
@@ -142,7 +145,7 @@ def test_a_ca_rotates_by_a_successor_from_there_and_requests_from_here(places: W
     places.ask("--next", "ca")
     places.sign()
     places.accept()
-    create = ("bundle", "create", places.spec, "-C", places.site, "--out", places.place / "medium")
+    create = ("airgap", "bundle", "create", places.spec, "-C", places.site, "--out", places.place / "medium")
     for phase in ("prepare", "promote"):
         places.now += DAY / 24
         places.done(*rotate, "--phase", phase)
