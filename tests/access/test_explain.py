@@ -224,7 +224,7 @@ def test_a_certificate_as_what_it_is(place: TeamCluster, file: str) -> None:
     alone, known = CERTIFICATES[file]
     for said, expected in (
         (explained(place, place.tree / file), alone),
-        (explained(place, place.tree / file, place.tree), known),
+        (explained(place, place.tree / file, "-C", place.tree), known),
     ):
         assert expected in said
         assert "broken" not in said
@@ -244,7 +244,7 @@ def test_a_certificate_of_another_cluster(place: TeamCluster) -> None:
             "this cluster: refuses it: no trusted CA has signed it",
         ),
     ):
-        assert expected in explained(place, other / file, place.tree)
+        assert expected in explained(place, other / file, "-C", place.tree)
 
 
 def test_what_was_issued_before(place: TeamCluster) -> None:
@@ -252,10 +252,10 @@ def test_what_was_issued_before(place: TeamCluster) -> None:
     pki = place.tree / "nodes/cp-1/etc/kubernetes/pki"
     kept = {name: (pki / name).read_bytes() for name in ("apiserver-etcd-client.crt", "etcd/server.crt")}
     assert place.run("renew", "--all", place.spec, "-C", place.tree, "--yes").code == 0
-    etcd = explained(place, place.write("c.crt", kept["apiserver-etcd-client.crt"]), place.tree)
+    etcd = explained(place, place.write("c.crt", kept["apiserver-etcd-client.crt"]), "-C", place.tree)
     assert "presented to: etcd, by --trusted-ca-file" in etcd
     assert "this cluster: its etcd-ca signed it" in etcd
-    served = explained(place, place.write("s.crt", kept["etcd/server.crt"]), place.tree)
+    served = explained(place, place.write("s.crt", kept["etcd/server.crt"]), "-C", place.tree)
     assert "its etcd-ca signed it" in served
 
 
@@ -309,18 +309,18 @@ SERVERS: dict[str, tuple[dict[str, str | None], str]] = {
 @pytest.mark.parametrize("case", SERVERS)
 def test_what_kubectl_would_say_to_the_servers(place: TeamCluster, case: str) -> None:
     changes, expected = SERVERS[case]
-    assert expected in explained(place, entry_of(place, **changes), place.tree)
+    assert expected in explained(place, entry_of(place, **changes), "-C", place.tree)
 
 
 def test_a_kubeconfig_with_the_ca_of_another_cluster(place: TeamCluster) -> None:
     other = place.folder / "other"
     assert place.run("init", place.spec, "-C", other).code == 0
     foreign = base64.b64encode((other / "pki/ca.crt").read_bytes()).decode()
-    said = explained(place, entry_of(place, certificate_authority_data=foreign), place.tree)
+    said = explained(place, entry_of(place, certificate_authority_data=foreign), "-C", place.tree)
     assert (
         "kubectl refuses its API servers: a CA of the same name, but with another key, has signed it" in said
     )
-    assert "this cluster: refuses it: " in explained(place, other / "users/dev1.conf", place.tree)
+    assert "this cluster: refuses it: " in explained(place, other / "users/dev1.conf", "-C", place.tree)
 
 
 def test_tokens_of_this_cluster_and_of_others(place: TeamCluster) -> None:
@@ -329,7 +329,7 @@ def test_tokens_of_this_cluster_and_of_others(place: TeamCluster) -> None:
     own = place.run("access", "token", "--service-account", "web/deployer", "-C", place.tree).out.strip()
     head, _, signature = own.rpartition(".")
     forged = f"{head}.{signature[:-8]}AAAAAAAA"
-    foreign = place.run("access", "token", "--service-account", "web/deployer", other).out.strip()
+    foreign = place.run("access", "token", "--service-account", "web/deployer", "-C", other).out.strip()
     vault = place.run(
         "access", "token", "--service-account", "web/deployer", "--audience", "vault", "-C", place.tree
     ).out
@@ -339,10 +339,10 @@ def test_tokens_of_this_cluster_and_of_others(place: TeamCluster) -> None:
         (foreign, "this cluster: refuses it: none of its service account keys has signed it"),
         (vault, "this cluster: refuses it: its API servers are https://kubernetes.default.svc"),
     ):
-        assert expected in explained(place, place.write("token", token), place.tree)
-    used = explained(place, place.tree / "users/web.deployer.conf", place.tree)
+        assert expected in explained(place, place.write("token", token), "-C", place.tree)
+    used = explained(place, place.tree / "users/web.deployer.conf", "-C", place.tree)
     assert "this cluster: one of its service account keys has signed it" in used
-    stolen = explained(place, other / "users/web.deployer.conf", place.tree)
+    stolen = explained(place, other / "users/web.deployer.conf", "-C", place.tree)
     assert "none of its service account keys has signed it" in stolen
 
 

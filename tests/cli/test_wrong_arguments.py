@@ -23,8 +23,8 @@ BY_RECORD = [
     ("airgap", "authority", "encrypt"), ("airgap", "authority", "decrypt"), ("airgap", "authority", "rekey"),
 ]  # fmt: skip
 BY_SPEC = [
-    ("plan",), ("apply",), ("rescue",), ("access", "bootstrap-token"), ("access", "sign", "--csr", "x", "--user", "x"),
-    ("renew",), ("rotate", "sa"),
+    ("plan",), ("apply",), ("rescue",), ("renew",), ("rotate", "sa"), ("access", "bootstrap-token"),
+    ("access", "sign", "--csr", "x", "--user", "x"),
 ]  # fmt: skip
 
 
