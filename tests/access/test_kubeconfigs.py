@@ -48,7 +48,7 @@ BAD = {
 def test_what_is_no_kubeconfig(place: TeamCluster, text: str) -> None:
     path = place.write("c", text)
     for command in ("merge", "show"):
-        result = place.run("kubeconfig", command, path)
+        result = place.run("access", "kubeconfig", command, path)
         assert (result.code, result.out) == (1, "")
         assert str(path) in result.error
         if "}x" not in text:

@@ -72,7 +72,7 @@ def test_a_bundle(pkigen: InProcess, tmp_path: Path, words: Path, command: str) 
     (tmp_path / "node").mkdir()
     at = ("--root", tmp_path / "node", "--pin", fingerprint(KEY.public), "--passphrase-file", words)
     named = () if command == "inspect" else ("--node", "cp-1")
-    done = pkigen("bundle", command, file, *at, *named)
+    done = pkigen("airgap", "bundle", command, file, *at, *named)
     assert (done.code, done.error) == (1, REFUSED)
     assert list((tmp_path / "node").rglob("*")) == []
 

@@ -146,7 +146,6 @@ def test_the_list_of_examples(pkigen: InProcess) -> None:
     lines = pkigen("init", "--examples").out.splitlines()
     assert [line.partition(":")[0] for line in lines] == ALL_EXAMPLES
     assert all(line.partition(": ")[2] for line in lines)
-    assert pkigen("init", "--example", "single").out == pkigen("init", "--example", "single").out
 
 
 def test_an_example_that_is_not_there(pkigen: InProcess) -> None:

@@ -258,7 +258,9 @@ def test_ctrl_c_at_the_question(spec: Path, tree: Path) -> None:
     assert contents(tree) == before
 
 
-@pytest.mark.parametrize("command", [["status"], ["schema"], ["example", "ha"], ["plan", "--help"]])
+@pytest.mark.parametrize(
+    "command", [["status"], ["validate", "--schema", "spec"], ["init", "--example", "ha"], ["plan", "--help"]]
+)
 def test_a_reader_that_goes_away(tree: Path, command: list[str]) -> None:
     shell = f"{' '.join([*PROGRAM, *command])} | head -1; echo ${{PIPESTATUS[0]}} >&2"
     done = subprocess.run(

@@ -60,7 +60,7 @@ def test_a_bundle_at_the_wrong_host_is_refused(site: Site, pin: str) -> None:
     """The host's own name decides, and its own key."""
     machine = site.cluster.machines["worker-1"]
     other = site.carry("site.cp-1.bundle", site.authority, machine)
-    command = (*PKIGEN, "bundle", "install", other, "--pin", pin, "--yes")
+    command = (*PKIGEN, "airgap", "bundle", "install", other, "--pin", pin, "--yes")
     refused = machine.attempt(*command)
     assert refused.returncode == 1
     assert "it is for another node: cp-1, and this host is worker-1" in refused.stderr

@@ -76,7 +76,9 @@ def test_what_is_quoted_is_right(path: Path) -> None:
         ("plans", "there is no command plans"),
         ("rotate cas", "there is no command rotate cas"),
         ("plan --out prod", "plan has no --out"),
-        ("csr new --user x --pki y", "csr has no --pki"),
+        ("access csr new --user x --pki y", "access csr new has no --pki"),
+        ("access csrs", "there is no command access csrs"),
+        ("csr new", "there is no command csr"),
         ("COMMAND", None),
     ],
 )

@@ -124,7 +124,7 @@ def test_killed_anywhere_it_is_the_old_authority_or_the_new_one(
     more = ("--recipient", Identity(place.key.read_text().strip()).recipient.text) if what == "rekey" else ()
 
     def words(tree: EncryptedCluster) -> tuple[object, ...]:
-        return ("authority", what, tree.root, "--yes", *tree.opening, *more)
+        return ("airgap", "authority", what, "-C", tree.root, "--yes", *tree.opening, *more)
 
     counting = CountingFileSystem()
     assert pkigen(*words(source.copied(tmp_path / "counted")), system=_system(counting)).code == 0

@@ -304,7 +304,7 @@ def test_with_a_damaged_file_nothing_is_written(
         ("renew", place.spec, "--all", "-C", place.root, "--yes", *place.opening),
         ("access", "token", "-C", place.root, "--service-account", "web/bot", *place.opening),
     ):
-        if words[0] == "token" and path in PRIVATE[:2]:
+        if "token" in words and path in PRIVATE[:2]:
             continue
         assert pkigen(*words).code == 1
     assert changed(before, contents(place.root)) == set()

@@ -65,7 +65,7 @@ def init(
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
     example: ExampleOption = None,  # noqa: ARG001 -- handled by its callback
-    examples: ExamplesOption = False,  # noqa: ARG001 -- the same
+    listing: ExamplesOption = False,  # noqa: ARG001 -- the same
 ) -> None:
     """Make a cluster's whole PKI from its spec.
 
