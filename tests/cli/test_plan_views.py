@@ -97,6 +97,23 @@ def test_a_first_plan_is_a_table(pkigen: InProcess, three: Path, tmp_path: Path)
     assert sum(line.startswith("+ create ") for line in full) == len(content["actions"]) > 70
 
 
+def test_a_saved_plan_is_shown_as_plan_showed_it(pkigen: InProcess, three: Path, tmp_path: Path) -> None:
+    file, saved = tmp_path / "three.yaml", tmp_path / "plan.json"
+    file.write_text(WIDER)
+    planned = pkigen("plan", file, "-C", three / "home", "--save", saved)
+    shown = pkigen("show", saved)
+    assert (shown.code, shown.err) == (0, "")
+    assert planned.out == f"{shown.out}spec: {file} becomes {three / 'home/cluster.yaml'}\n"
+    assert pkigen("show", saved, "-o", "json").json == json.loads(saved.read_text())
+    assert "- `! reissue apiserver on cp-1, cp-2, cp-3: " in pkigen("show", saved, "-o", "markdown").out
+    assert len(pkigen("show", saved, "--full").out.splitlines()) > len(shown.out.splitlines())
+    refused = pkigen("show", saved, "--runbook", tmp_path / "runbook")
+    assert (refused.code, refused.error) == (2, "--runbook needs a change")
+    assert pkigen("show", "-C", three / "home", "--full").error == "--full and -o markdown need a saved plan"
+    saved.write_text(saved.read_text().replace("api2", "api3"))
+    assert "was changed after it was saved" in pkigen("show", saved).error
+
+
 def test_risks_come_first(pkigen: InProcess, three: Path, tmp_path: Path) -> None:
     root = copy_of(three / "home", tmp_path / "home")
     for name in ("ca.crt", "ca.key"):

@@ -324,7 +324,7 @@ def test_debug_shows_where_an_error_comes_from(tmp_path: Path, spec: Path) -> No
 
 def test_no_core_file_could_hold_a_key() -> None:
     code = (
-        "import resource, sys; sys.argv = ['pkigen', 'example']\n"
+        "import resource, sys; sys.argv = ['pkigen', 'init', '--example', 'single']\n"
         "from pkigen.__main__ import main\n"
         "try: main()\n"
         "except SystemExit: print(resource.getrlimit(resource.RLIMIT_CORE), file=sys.stderr)\n"
