@@ -741,7 +741,7 @@ def test_renew_several_cas(workshop: Workshop) -> None:
     result = workshop.run(
         "renew", "ca", "etcd", "front-proxy", workshop.spec, "-C", workshop.tree, "--yes", "-o", "json"
     )
-    assert sorted(result.json["issued"]) == ["etcd-ca", "front-proxy-ca"]
+    assert sorted(result.json["issued"]) == ["ca", "etcd-ca", "front-proxy-ca"]
     verified(workshop)
 
 
