@@ -20,6 +20,8 @@ ADDONS = "addons"
 
 KUBERNETES_DIRECTORY = "/etc/kubernetes"
 MANIFESTS_DIRECTORY = "/etc/kubernetes/manifests"
+CONTROLLER_MANAGER_KUBECONFIG = "/etc/kubernetes/controller-manager.conf"
+SCHEDULER_KUBECONFIG = "/etc/kubernetes/scheduler.conf"
 FLAGS_DIRECTORY = "/etc/kubernetes/flags"
 SYSTEMD_DIRECTORY = "/etc/systemd/system"
 KUBELET_DIRECTORY = "/var/lib/kubelet"

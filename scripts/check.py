@@ -63,10 +63,18 @@ SLOW_FILES = {
     "tests/parity": "kubeadm's own output for the same clusters",
     "tests/rotation/test_phases.py": "whole rotations, phase by phase",
     "tests/rotation/test_runbook.py": "their runbooks",
+    "tests/rotation/test_effective_flags.py": "rotations of components whose flags lead elsewhere",
+    "tests/rotation/test_steps.py": "every step of a rotation, on whole trees",
     "tests/reconcile/test_verify.py": "a hundred and more damaged trees before `verify`",
     "tests/reconcile/test_revival.py": "rescue kits",
+    "tests/state/test_authority_record.py": "authorities that were replaced in every way",
     "tests/state/test_vault.py": "the encrypted authority: passphrases are slow on purpose",
+    "tests/airgap/enrolment": "keys that are made on the nodes, and their requests",
+    "tests/airgap/offline": "offline authorities, both sides of them",
+    "tests/adoption/test_defects.py": "defects in the trees of two makers",
     "tests/airgap/bundles/test_contents.py": "what bundles of all sample clusters hold",
+    "tests/cli/test_raw_exceptions.py": "damaged files before many commands",
+    "tests/cli/test_pull_requests.py": "two clones of one Git repository",
     "tests/cli/test_terminal.py": "terminals, signals, pipes",
 }
 ROOMY = 2 << 30

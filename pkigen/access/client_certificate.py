@@ -86,7 +86,8 @@ def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what is 
     if authority is None:
         raise AccessError("the PKI directory has no CA that could sign", hint="make it with `pkigen init`")
     owner = key_owners(inventory, store, read_lock(store), now=now).get(request.key_fingerprint)
-    if owner is not None:
+    # People may use one key for two names, which `others` tells; the cluster shares none of its own.
+    if owner is not None and not owner.startswith(_REQUEST):
         raise AccessError(
             f"the key of this request is that of {owner}: whoever holds it could pass for that",
             hint="nothing was signed; `pkigen access csr new` makes a request with a key of its own",

@@ -58,8 +58,8 @@ class ArchiveTree:
                     if number == _MOST_MEMBERS:
                         raise StoreError(f"{name} has more than {_MOST_MEMBERS} members")
                     self._take(archive, member)
-        except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-            raise StoreError(f"{name} is no tar archive: {error}", hint=_HINT) from None
+        except (tarfile.TarError, EOFError, ValueError, OverflowError):
+            raise StoreError(f"{name} is no tar archive, or is damaged", hint=_HINT) from None
 
     def entry(self, steps: Steps) -> TreeEntry | None:
         """What stands at a path."""

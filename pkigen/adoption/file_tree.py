@@ -70,6 +70,10 @@ _KINDS: Final = (
 )
 
 
+# A flag may name a path that no file can have: with a NUL, or with what is no text (`os.fsencode`).
+_NOTHING_THERE = (OSError, ValueError)
+
+
 class DirectoryTree:
     """A directory of this machine.
 
@@ -88,7 +92,7 @@ class DirectoryTree:
                 status = os.stat(steps[-1], dir_fd=directory, follow_symlinks=False)
                 is_link = stat.S_ISLNK(status.st_mode)
                 target = os.readlink(steps[-1], dir_fd=directory) if is_link else ""
-        except OSError:
+        except _NOTHING_THERE:
             return None
         return _entry(status, target)
 
@@ -97,7 +101,7 @@ class DirectoryTree:
         try:
             with self._opened(steps) as directory:
                 return tuple(sorted(os.listdir(directory)))  # noqa: PTH208 -- not by its path
-        except OSError:
+        except _NOTHING_THERE:
             return ()
 
     def content(self, steps: Steps) -> bytes | None:
@@ -109,7 +113,7 @@ class DirectoryTree:
                     if not stat.S_ISREG(os.fstat(file).st_mode):
                         return None
                     return stream.read(LARGEST_CONTENT)
-        except OSError:
+        except _NOTHING_THERE:
             return None
 
     @contextmanager

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from pkigen import __version__
-from pkigen.cli.console import error, flush, note, silence
+from pkigen.cli.console import Colour, coloured, error, flush, note, silence
 from pkigen.cli.options import DirectoryOption
 from pkigen.cli.system import Invocation, System
 from pkigen.errors import PkigenError, SpecError, UsageError
@@ -221,6 +221,12 @@ def root(
         ),
     ] = 0,
     directory: DirectoryOption = None,
+    color: Annotated[
+        Colour,
+        typer.Option(
+            "--color", help="When to colour results; auto is on a terminal, unless NO_COLOR is set."
+        ),
+    ] = Colour.AUTO,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
     version: Annotated[  # noqa: ARG001 -- handled by its callback
         bool,
@@ -230,6 +236,7 @@ def root(
     """Kubernetes cluster PKI from one spec: certificates, kubeconfigs and manifests for every node."""
     context.obj.debug = debug
     context.obj.directory = directory
+    context.with_resource(coloured(color))
     if verbose:
         from pkigen.cli.verbosity import logging_to_stderr  # noqa: PLC0415 -- `logging` costs milliseconds
 

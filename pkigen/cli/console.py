@@ -2,15 +2,56 @@
 
 from __future__ import annotations
 
+import enum
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TextIO
 
 from pkigen.cli.reports.lines import Line, Tone
 from pkigen.errors import PkigenError, Problem
 from pkigen.notation import printable
+
+
+class Colour(enum.StrEnum):
+    """When output is coloured; `auto` is on a terminal, unless NO_COLOR or TERM=dumb speaks against it."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+_colour: ContextVar[Colour] = ContextVar("colour", default=Colour.AUTO)
+
+
+@contextmanager
+def coloured(when: Colour) -> Iterator[None]:
+    """For one run of the program: when its output is coloured."""
+    token = _colour.set(when)
+    try:
+        yield
+    finally:
+        _colour.reset(token)
+
+
+def is_coloured(stream: TextIO) -> bool:
+    """Whether what goes there is coloured."""
+    match _colour.get():
+        case Colour.ALWAYS:
+            return True
+        case Colour.NEVER:
+            return False
+        case Colour.AUTO:
+            # https://no-color.org: set, and not empty, whatever it holds.
+            return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def width() -> int | None:
+    """Columns of the terminal that results go to (`COLUMNS`, if set); None where they go elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def say(text: str) -> None:
@@ -53,8 +94,7 @@ _COLOURS = {
 
 
 def _coloured(lines: Iterable[Line], stream: TextIO) -> str:
-    # https://no-color.org: set, and not empty, whatever it holds.
-    is_plain = not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    is_plain = not is_coloured(stream)
     texts = ((printable(line.text), None if is_plain else _COLOURS.get(line.tone)) for line in lines)
     return "".join(f"\x1b[{colour}m{text}\x1b[0m\n" if colour else f"{text}\n" for text, colour in texts)
 

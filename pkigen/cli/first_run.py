@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.cluster_key import bundle_fingerprint
-from pkigen.cli.console import note, say, say_line
+from pkigen.cli.console import note, say, say_line, width
 from pkigen.cli.options import Format
 from pkigen.cli.reports.summary import cluster_summary
 from pkigen.cli.session import Session
@@ -75,7 +75,11 @@ def say_made(session: Session, store: Store, plan: Plan, applied: Applied, outpu
     """Say what a cluster's first certificates are."""
     pin = bundle_fingerprint(store)
     if output is Format.TEXT:
-        say(cluster_summary(session.inventory, store, root=session.root, applied=applied, now=session.now))
+        say(
+            cluster_summary(
+                session.inventory, store, root=session.root, applied=applied, now=session.now, width=width()
+            )
+        )
         say(_pinned(pin))
     else:
         _say_structured(session, plan, applied, pin, output)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pkigen.cli.console import is_coloured
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -40,7 +42,9 @@ class Bars:
         from rich.console import Console  # noqa: PLC0415 -- only terminals pay for it
         from rich.progress import Progress  # noqa: PLC0415
 
-        with Progress(console=Console(stderr=True), transient=True) as bars:
+        with Progress(
+            console=Console(stderr=True, no_color=not is_coloured(sys.stderr)), transient=True
+        ) as bars:
             yield partial(bars.advance, bars.add_task(what, total=total))
 
 

@@ -85,34 +85,44 @@ class PathVerifier:
                 builder = builder.extension_policies(ca_policy=_CA_POLICY, ee_policy=_CLIENT_POLICY)
                 builder.build_client_verifier().verify(leaf, rest)
         except VerificationError as error:
-            return _in_words(str(error), name)
+            # What has no words here, Go's rules may have: a library's own text is never told.
+            words = _in_words(str(error), name) or go_paths.refusal(chain, anchors, name, self._now)
+            return words or "the path breaks a rule of RFC 5280"
         return None
 
 
 # pyca's texts end with the `repr` of a certificate, whose names are anybody's.
 _OBJECT = re.compile(r"\s*\(encountered processing <.*", re.DOTALL)
-_OUTER = re.compile(
-    r"^(?:validation failed: |candidates exhausted: |Python extension validator failed: \w+: )+"
-)
-_EXTENSION = re.compile(r"^invalid extension: (?P<oid>[0-9.]{3,60}): (?P<fault>.*)")
+_VALIDATOR = re.compile(r"Python extension validator failed: \w+: (?P<reason>.*)")
+_EXTENSION = re.compile(r"\binvalid extension: (?P<oid>[0-9.]{3,60}): (?P<fault>.*)")
 _WORDS = (
     ("no interior errors", "no trusted CA has signed it"),
     ("signature does not match", "a CA of the same name, but with another key, has signed it"),
     ("not valid at validation time", "a certificate of the path is not valid at this time"),
+    ("path length constraint", "there are more CAs below the issuer than its pathLenConstraint allows"),
+    ("forbidden public key algorithm", "a certificate of the path is for a key of an unfit kind or size"),
+    ("forbidden signature algorithm", "a certificate of the path is signed with an unfit algorithm"),
+    ("key too weak", "a certificate of the path is for a key that is too weak"),
+    ("serial number", "a serial number of the path is not positive, or has more than 20 octets"),
+    ("critical extensions", "a certificate of the path has a critical extension that is not known"),
 )
 
 
-def _in_words(text: str, name: str) -> str:
-    """A reason of pyca without its objects and exceptions, in `go_paths`' words where both find the same."""
-    plain = _OUTER.sub("", _OBJECT.sub("", text))
+def _in_words(text: str, name: str) -> str | None:
+    """A reason of pyca in `go_paths`' words where both find the same; None for one that has none here."""
+    plain = _OBJECT.sub("", text)
+    # A validator's reason is one of those below; our own policies refuse with them.
+    ours = _VALIDATOR.search(plain)
+    if ours is not None:
+        return ours["reason"]
     if name and "subjectAltName" in plain:
         return go_paths.does_not_name(name)
-    extension = _EXTENSION.match(plain)
+    extension = _EXTENSION.search(plain)
     if extension is not None:
         oid = x509.ObjectIdentifier(extension["oid"])
         lacks = "missing" in extension["fault"]
         return f"it {'lacks the' if lacks else 'has an unfit'} extension {extension_name(oid)}"
-    return next((words for theirs, words in _WORDS if theirs in plain), plain)
+    return next((words for theirs, words in _WORDS if theirs in plain.lower()), None)
 
 
 def _digest(certificate: x509.Certificate) -> bytes:

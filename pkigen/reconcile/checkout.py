@@ -16,7 +16,7 @@ from pkigen.state.observed import exists
 from pkigen.state.views import PublicView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pkigen.desired.inventory import Inventory
     from pkigen.state.observed import Tree
@@ -37,11 +37,16 @@ def checkout(tree: Tree, inventory: Inventory) -> PublicView | None:
     Where only some are missing, something is lost, and has to be planned.
     """
     view = without_secrets(tree, inventory)
-    if view is None or not view.withheld or any(exists(tree, path) for path in view.withheld):
+    if view is None or not view.withheld or _is_any_there(tree, view.withheld):
         return None
     lock = read_lock(tree)
     public = lock.paths - view.withheld if lock is not None else ()
-    return view if any(exists(tree, path) for path in public) else None
+    return view if _is_any_there(tree, public) else None
+
+
+def _is_any_there(tree: Tree, paths: Iterable[str]) -> bool:
+    """In order, so that the same directory is always read in the same way."""
+    return any(exists(tree, path) for path in sorted(paths))
 
 
 def looked_at(tree: Tree, inventory: Inventory) -> Tree:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from pkigen.spec import own_mounts
 from pkigen.spec.findings import EXTERNAL_ETCD, Location, SpecFinding, last, no_effect, repeats, warning
 from pkigen.spec.model import Component, Runtime
 from pkigen.spec.translation import quote
@@ -84,6 +85,27 @@ def _volumes(spec: ClusterSpec) -> Iterator[SpecFinding]:
             yield no_effect(at, why, ("spec", "runtime"))
 
 
+def _volumes_over_ours(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """No extra volume is mounted where one of pkigen's is; one with the same name takes its place."""
+    # pkg/apis/core/validation/validation.go, ValidateVolumeMounts: they are unique in a container.
+    ours = {
+        "apiServer": own_mounts.of_api_server(spec.spec),
+        "controllerManager": own_mounts.of_controller_manager(spec.spec),
+        "scheduler": own_mounts.of_scheduler(),
+    }
+    for key, component in _components(spec):
+        replaced = {volume.name for volume in component.extra_volumes}
+        taken = {path: name for name, path in ours[key].items() if name not in replaced}
+        for place, volume in enumerate(component.extra_volumes):
+            owner = taken.get(volume.mount_path)
+            if owner is not None and spec.spec.runtime is not Runtime.SYSTEMD:
+                yield SpecFinding(
+                    at=("spec", key, "extraVolumes", place, "mountPath"),
+                    message=f"{quote(volume.mount_path)} is mounted by pkigen already: Kubernetes refuses "
+                    f"the Pod; name the volume {owner} to have it in the place of pkigen's",
+                )
+
+
 def _environments(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """A variable that is given twice has its last value; units take theirs from drop-ins."""
     environments = {key: component.extra_envs for key, component in _components(spec)}
@@ -155,6 +177,7 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _external_endpoints,
     _settings_of_external_etcd,
     _volumes,
+    _volumes_over_ours,
     _environments,
     _startup,
     _encryption,

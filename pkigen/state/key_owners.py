@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pkigen.crypto.keys import public_der, spki_fingerprint
 from pkigen.desired.items import DesiredKeyPair
 from pkigen.state.authority import certificates_of
+from pkigen.state.ledger import Event, lines_of, read_ledger
 from pkigen.state.observed import observe_key_pair
 
 if TYPE_CHECKING:
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
 def key_owners(inventory: Inventory, reader: Reader, lock: Lock | None, *, now: datetime) -> dict[str, str]:
     """The keys of a cluster (`spki_fingerprint`), and the id of what each belongs to.
 
-    The lock file tells of certificates, also of those that are not here; CAs, whichever generation, and key
-    pairs are looked at as well.
+    The ledger tells of requests that were signed for people, the lock file of certificates, also of those
+    that are not here; CAs, whichever generation, and key pairs are looked at as well. Where a key has several
+    owners, the cluster comes before people.
     """
-    owners = dict(lock.keys) if lock is not None else {}
+    owners = _signed(reader)
+    if lock is not None:
+        owners |= lock.keys
     for item in inventory.items:
         if isinstance(item, DesiredKeyPair):
             pair = observe_key_pair(reader, item.private_path, item.public_path)
@@ -35,3 +39,12 @@ def key_owners(inventory: Inventory, reader: Reader, lock: Lock | None, *, now: 
             for link in (found.certificate, *found.chain):
                 owners[spki_fingerprint(public_der(link.public_key()))] = ca.certificate_name
     return owners
+
+
+def _signed(reader: Reader) -> dict[str, str]:
+    """The keys that were certified on request, by the ledger, and the id of whom for."""
+    return {
+        str(entry["spki"]): str(entry["id"])
+        for entry in lines_of(read_ledger(reader), Event.SIGNED)
+        if "spki" in entry and "id" in entry
+    }

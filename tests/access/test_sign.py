@@ -74,6 +74,24 @@ def test_a_key_of_the_cluster_is_certified_for_nobody(place: TeamCluster, owner:
     assert {**photograph(place.tree), LOCK: None} == before
 
 
+@pytest.mark.parametrize(
+    ("kind", "slot", "phases"),
+    [(kind, slot, phases) for kind in ("ca", "sa") for slot, phases in (("-next", 1), ("-previous", 2))],
+)
+def test_a_key_of_another_generation_is_certified_for_nobody(
+    place: TeamCluster, kind: str, slot: str, phases: int
+) -> None:
+    """What a rotation adds, and what it is about to remove, is trusted as much as the present."""
+    which = ("ca", "kubernetes") if kind == "ca" else ("sa",)
+    for more in ((), ("--assume-distributed",))[:phases]:
+        rotated = place.run("rotate", *which, place.spec, "-C", place.tree, "--yes", *more)
+        assert rotated.code == 0, rotated
+    key = load_private((place.tree / f"pki/{kind}{slot}.key").read_bytes())
+    result = place.sign(request(None, key))
+    assert (result.code, result.out) == (1, "")
+    assert f"error: the key of this request is that of {kind}" in result.err
+
+
 def test_a_key_that_was_certified_for_another_name(place: TeamCluster) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     for _ in range(2):  # the same name once more is a renewal

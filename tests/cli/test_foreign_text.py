@@ -115,3 +115,19 @@ def test_a_manifest_of_a_backup(pkigen: InProcess, spec: Path, tree: Path) -> No
 def test_what_a_person_names(pkigen: InProcess) -> None:
     for arguments in (("validate", HOSTILE), ("status", "-C", HOSTILE), (HOSTILE,), ("explain", HOSTILE)):
         assert_harmless(pkigen(*(each.replace("\x00", "") for each in arguments)))
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "json", "sarif", "junit"])
+@pytest.mark.parametrize("text", [HOSTILE.replace("\udcff", ""), "a\x00b", "a\x07\x1b[2Jb"])
+def test_flags_of_a_cluster_that_others_made(pkigen: InProcess, tmp_path: Path, text: str, form: str) -> None:
+    """Paths that no file can have, too: nothing stands there."""
+    manifests = tmp_path / "etc/kubernetes/manifests"
+    manifests.mkdir(parents=True)
+    (tmp_path / "etc/kubernetes/pki").mkdir()
+    command = ["kube-apiserver", f"--client-ca-file=/{text}", f"--{text}=1", f"--tls-cert-file={text}"]
+    container = {"name": "kube-apiserver", "image": text, "command": command}
+    pod = {"kind": "Pod", "metadata": {"name": text}, "spec": {"containers": [container]}}
+    (manifests / "kube-apiserver.yaml").write_text(json.dumps(pod))
+    result = pkigen("verify", tmp_path, "-o", form)
+    assert "internal error" not in result.err, result
+    assert_harmless(result)

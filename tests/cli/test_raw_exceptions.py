@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import re
+import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from pkigen.access.requests import make_request
+from pkigen.airgap.carrier.bundle_key import BundleKey
+from pkigen.crypto.names import Subject
 from tests.access.team_cluster import SPEC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.cli.program import InProcess
 
-RAW = ("<Certificate(", "<Name(", "Traceback", " at 0x", "ValueError", "TypeError", "Exception", "Error(")
+RAW = (
+    "<Certificate(",
+    "panicked",
+    "internal error",
+    "<Name(",
+    "Traceback",
+    " at 0x",
+    "ValueError",
+    "TypeError",
+    "Exception",
+    "Error(",
+)
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _: b"",
@@ -52,6 +69,52 @@ def test_damaged_files(pkigen: InProcess, tmp_path: Path, damage: str) -> None:
         ):
             result = pkigen(*arguments)
             assert not [raw for raw in RAW if raw in result.out + result.err], result.out + result.err
+        file.write_bytes(whole)
+
+
+def carried(folder: Path) -> Iterator[tuple[Path, tuple[object, ...]]]:
+    """Files that come from elsewhere, and what reads each of them."""
+    tree, key = folder / "team", ec.generate_private_key(ec.SECP256R1())
+    request = folder / "ann.csr"
+    request.write_bytes(make_request(Subject(common_name="ann"), key))
+    yield request, ("access", "sign", "--csr", request, "--user", "ann", "-C", tree)
+    yield request, ("access", "csr", "manifest", "--csr", request)
+    token = folder / "token"
+    found = re.search(r"token: (\S+)", (tree / "users/web.deployer.conf").read_text())
+    assert found is not None
+    token.write_text(found[1])
+    yield token, ("explain", token, "-C", tree)
+    archive = folder / "node.tar"
+    with tarfile.open(archive, "w") as made:
+        made.add(tree / "nodes/cp-1/etc", "etc")
+    yield archive, ("verify", archive)
+    template = folder / "templates/units/kubelet.service.j2"
+    template.parent.mkdir(parents=True)
+    template.write_text("{{ kubelet.no }} {% if MM %}MM{% endif %}\n")
+    yield template, ("plan", folder / "team.yaml", "-C", tree, "--templates", folder / "templates")
+    saved = folder / "saved.plan"
+    yield saved, ("apply", "--plan", saved, "-C", tree, "--yes")
+    yield folder / "team.yaml", ("validate", folder / "team.yaml")
+    aws = folder / "aws-auth.yaml"
+    aws.write_text("kind: ConfigMap\ndata: {mapRoles: 'MM: [', mapUsers: '3'}\n")
+    yield aws, ("access", "iam", "-C", tree, "--current", aws)
+    bundle = folder / "prod.cp-1.bundle"
+    bundle.write_bytes(BundleKey(seed=bytes(32)).public * 9)
+    yield bundle, ("airgap", "bundle", "inspect", bundle)
+    yield bundle, ("airgap", "node", "approve", folder / "team.yaml", bundle, "-C", tree, "--out", folder)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_files_from_elsewhere(pkigen: InProcess, tmp_path: Path, damage: str) -> None:
+    spec, tree = tmp_path / "team.yaml", tmp_path / "team"
+    spec.write_text(SPEC)
+    assert pkigen("init", spec, "-C", tree).code == 0
+    assert pkigen("renew", spec, "cp-1/apiserver", "-C", tree, "--save", tmp_path / "saved.plan").code == 0
+    for file, arguments in carried(tmp_path):
+        whole = file.read_bytes()
+        file.write_bytes(DAMAGES[damage](whole))
+        result = pkigen(*arguments)
+        assert not [raw for raw in RAW if raw in result.out + result.err], (arguments, result)
         file.write_bytes(whole)
 
 

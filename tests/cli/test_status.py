@@ -48,7 +48,9 @@ def test_the_table(pkigen: InProcess, tree: Path) -> None:
     before = photograph(tree)
     result = pkigen("status", "-C", tree)
     assert (result.code, result.err) == (0, "")
-    lines = [re.split(r" {2,}", line) for line in result.out.splitlines()]
+    summary, blank, *table = result.out.splitlines()
+    assert (summary, blank) == ("17 certificates, 0 expired, next: user:dev1 in 30d", "")
+    lines = [re.split(r" {2,}", line) for line in table]
     assert lines[0] == ["NODE", "CERTIFICATE", "EXPIRES", "RESIDUAL", "CA", "STATE"]
     rows = {(line[0], line[1]): line[2:] for line in lines[1:]}
     assert rows["cp-1", "apiserver"] == ["2027-11-22 03:00", "365d", "ca", "ok"]
@@ -283,7 +285,7 @@ def test_fail_within(pkigen: InProcess, tree: Path, later: int, window: str, cod
     result = pkigen("status", "-C", tree, "--fail-within", window)
     assert result.code == code
     assert result.err.count("finding: ") == overdue
-    assert result.out.startswith("NODE")
+    assert "\nNODE" in result.out
 
 
 @pytest.mark.parametrize(("later", "overdue"), [(0, 0), (9, 0), (21, 1), (334, 1), (336, 14), (3649, 17)])
@@ -382,3 +384,60 @@ def test_with_a_spec(pkigen: InProcess, tree: Path, spec: Path) -> None:
     result = pkigen("verify", "-C", tree, spec)
     assert result.code == 4
     assert "cp-1/apiserver: sans-changed: SANs + 10.0.0.12 - 10.0.0.11" in result.out
+
+
+def test_the_summary_counts_what_is_to_do(pkigen: InProcess, tree: Path) -> None:
+    pkigen.now += 350 * DAY
+    summary = pkigen("status", "-C", tree).out.splitlines()[0]
+    assert summary == "17 certificates, 1 expired, 13 to renew, next: cp-1/admin.conf in 15d"
+    pkigen.now += 20000 * DAY
+    assert pkigen("status", "-C", tree).out.splitlines()[0] == "17 certificates, 17 expired"
+
+
+def test_colours_only_where_they_are_wanted(
+    pkigen: InProcess, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pkigen.now += 350 * DAY
+    plain = pkigen("status", "-C", tree).out
+    assert "\x1b" not in plain
+    monkeypatch.setenv("NO_COLOR", "1")
+    shown = pkigen("--color", "always", "status", tree).out
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == plain
+    tones = {line.split("m", 1)[0] for line in shown.splitlines() if "user:dev1" in line}
+    assert tones == {"\x1b[1;31"}, "what has expired"
+    assert "\x1b[33mcp-1  apiserver " in shown, "what is to be renewed"
+    assert "\x1b[33m-     ca " not in shown
+    assert pkigen("--color", "never", "status", tree).out == plain
+    assert pkigen("status", "-C", tree).out == plain, "the wish does not outlive its run"
+    assert pkigen("--color", "sometimes", "status", tree).code == 2
+
+
+def test_some_nodes_in_some_order(pkigen: InProcess, tree: Path) -> None:
+    def listed(*options: str) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = pkigen("status", "-C", tree, "-o", "json", *options).json[
+            "certificates"
+        ]
+        return found
+
+    assert {each["node"] for each in listed("--node", "cp-1")} == {"cp-1"}
+    usual = listed()
+    by_expiry = listed("--sort", "expiry")
+    assert by_expiry[0]["id"] == "user:dev1"
+    assert [each["id"] for each in by_expiry[-1:]] == ["sa"]
+    ends = [each["effectiveExpiry"] for each in by_expiry[:-1]]
+    assert ends == sorted(ends)
+    names = [each["name"] for each in listed("--sort", "name")]
+    assert names == sorted(names)
+    by_node = [(each["node"] or "", each["name"]) for each in listed("--sort", "node")]
+    assert by_node == sorted(by_node)
+    assert sorted(by_node) != [(each["node"] or "", each["name"]) for each in usual]
+
+
+def test_a_node_that_is_not_there(pkigen: InProcess, tree: Path) -> None:
+    near = pkigen("status", "-C", tree, "--node", "cp-1", "--node", "cp1")
+    assert (near.code, near.error, near.hint) == (
+        2,
+        "there is no node 'cp1' in this cluster",
+        "did you mean cp-1?",
+    )
+    assert pkigen("status", "-C", tree, "--node", "xyz").hint == "choose from cp-1"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pkigen.crypto.issuance import CertificateContent, Issuer, issue
@@ -210,7 +211,7 @@ CAS: dict[str, tuple[Extensions, str | None]] = {
     "no-basic-constraints": ({x509.BasicConstraints: None}, "lacks the extension basicConstraints"),
     "no-ca": (
         {x509.BasicConstraints: x509.BasicConstraints(ca=False, path_length=None)},
-        "cA must be asserted",
+        "the issuer is not a CA",
     ),
 }
 
@@ -242,3 +243,20 @@ def test_what_is_sent_along_is_no_anchor_to_remember(ca: CA) -> None:
     leaf, verifier = between.leaf(Profile.PEER, NAME), PathVerifier(NOW)
     assert verifier.client([leaf], [between.certificate, other.certificate]) is None
     assert verifier.client([leaf, between.certificate], [other.certificate]) is not None
+
+
+def test_what_only_the_library_refuses_is_told_in_words_of_our_own(ca: CA) -> None:
+    """Its text for this has the `repr` of an object in it."""
+    leaf = ca.leaf(Profile.SERVER, NAME)
+    builder = x509.CertificateBuilder(
+        leaf.issuer,
+        leaf.subject,
+        leaf.public_key(),
+        leaf.serial_number,
+        leaf.not_valid_before_utc,
+        leaf.not_valid_after_utc,
+        list(leaf.extensions),
+    )
+    signed = builder.sign(ca.issuer.key, hashes.SHA224())
+    told = "a certificate of the path is signed with an unfit algorithm"
+    assert PathVerifier(NOW).server([signed], [ca.certificate], NAME) == told

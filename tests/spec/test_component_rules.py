@@ -17,6 +17,17 @@ def signers(*arguments: str) -> str:
 
 SIGNER = _signing("kubelet-client-cert", "/a")
 
+EXTERNAL = '  etcd: {external: {endpoints: ["https://e:2379"], caFile: /srv/e/ca.crt}}\n'
+OVER_OURS = (
+    ("apiServer", "/etc/ssl/certs", "ca-certs", ""),
+    ("apiServer", "/etc/kubernetes/pki", "k8s-certs", ""),
+    ("apiServer", "/srv/pki", "k8s-certs", "  certificates: {directory: /srv/pki}\n"),
+    ("apiServer", "/srv/e", "etcd-certs-0", EXTERNAL),
+    ("controllerManager", "/etc/kubernetes/pki", "k8s-certs", ""),
+    ("controllerManager", "/etc/kubernetes/controller-manager.conf", "kubeconfig", ""),
+    ("scheduler", "/etc/kubernetes/scheduler.conf", "kubeconfig", ""),
+)
+
 REFUSED = [
     case(
         "volume-twice",
@@ -26,6 +37,18 @@ REFUSED = [
         ),
         "10:14: spec.scheduler.extraVolumes[1].name: 'x' is the name of an earlier volume already",
         "10:42: spec.scheduler.extraVolumes[1].mountPath: '/b' is the mount path of an earlier",
+    ),
+    *(
+        case(
+            f"volume-over-{component}-{path}",
+            spec(
+                f"{more}  {component}:\n    extraVolumes:\n"
+                f"    - {{name: x, hostPath: /a, mountPath: {path}}}\n"
+            ),
+            f"{9 + len(more.splitlines())}:42: spec.{component}.extraVolumes[0].mountPath: '{path}' is "
+            f"mounted by pkigen already: Kubernetes refuses the Pod; name the volume {owner} ",
+        )
+        for component, path, owner, more in OVER_OURS
     ),
     case(
         "etcd-cert-alone",
@@ -105,6 +128,10 @@ HARMLESS = {
     "volumes of several components": spec(
         "  apiServer: {extraVolumes: [{name: x, hostPath: /a, mountPath: /a}]}\n"
         "  scheduler: {extraVolumes: [{name: x, hostPath: /a, mountPath: /a}]}\n"
+    ),
+    "a volume in the place of pkigen's own": spec(
+        "  scheduler: {extraVolumes: [{name: kubeconfig, hostPath: /a, mountPath: "
+        "/etc/kubernetes/scheduler.conf}]}\n"
     ),
     "no default signing certificate": signers(SIGNER, _signing("cert", '""')),
     "no default signing key": signers(_signing("key", '""'), SIGNER),

@@ -20,6 +20,7 @@ from pkigen.crypto.csr import key_of, parse_request, signed_request, unproven
 from pkigen.crypto.issuance import distinguished_name, extensions
 from pkigen.crypto.keys import describe, public_der, spki_fingerprint
 from pkigen.crypto.names import extension_name, name_text
+from pkigen.desired.generations import Slot
 from pkigen.desired.items import content_of
 from pkigen.errors import AccessError
 
@@ -129,7 +130,8 @@ def review_all(
         owner = owners.setdefault(spki, identifier)
         # A key that two certificates share would let one holder stand for the other.
         other = owner if owner != identifier else known.get(spki, identifier)
-        if other != identifier:
+        # A CA's successor takes its place, and its id with it.
+        if other not in {identifier, f"{identifier}{Slot.NEXT}"}:
             detail = f"its key is that of {other}: each certificate needs its own key"
             deviations.append(Deviation(id=identifier, fault=RequestFault.SHARED_KEY, detail=detail))
     deviations.extend(

@@ -20,7 +20,7 @@ from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import certificate_pem, end_of_validity, issue_for
 from pkigen.crypto.keys import public_der, spki_fingerprint
 from pkigen.crypto.profiles import PROFILES
-from pkigen.desired.generations import Slot, ca_id
+from pkigen.desired.generations import ca_id
 from pkigen.desired.items import content_of
 from pkigen.errors import BundleError
 from pkigen.notation import timestamp
@@ -314,14 +314,11 @@ def require_current(requests: RequestSet, reader: Reader, *, now: datetime) -> N
 
 
 def _certified(reader: Reader) -> dict[str, str]:
-    """The keys that were certified before (`spki_fingerprint`), and for which id.
-
-    The successor of a CA takes its place, and its id with it: its key is not held against it.
-    """
+    """The keys that were certified before (`spki_fingerprint`), a CA's successor's too, and for which id."""
     return {
         str(entry["spki"]): str(entry["id"])
         for entry in lines_of(read_ledger(reader), Event.SIGNED)
-        if "spki" in entry and not str(entry.get("id", Slot.NEXT)).endswith(Slot.NEXT)
+        if "spki" in entry and "id" in entry
     }
 
 

@@ -32,7 +32,7 @@ from pkigen.airgap.offline.directory import (
     root_validity_of,
 )
 from pkigen.airgap.offline.scope import require_offline
-from pkigen.cli.console import agreed, note, say, say_line
+from pkigen.cli.console import agreed, note, say, say_line, width
 from pkigen.cli.offline import note_refused
 from pkigen.cli.options import SpecArgument, YesOption
 from pkigen.cli.reports.proposals_text import proposals_text
@@ -121,7 +121,7 @@ def _say_authority(session: Session, opened: OfflineAuthority) -> None:
     described = opened.described
     say_line(f"offline authority of {described.cluster} in {session.root}, caKeys: {described.ca_keys}")
     say_line("")
-    say(table(("CA", "SUBJECT", "EXPIRES", "SHA-256 FINGERPRINT"), rows))
+    say(table(("CA", "SUBJECT", "EXPIRES", "SHA-256 FINGERPRINT"), rows, width=width()))
     say_line("")
     pin = fingerprint(opened.key.public)
     say_line(f"authority key: {pin} (the site pins it: `pkigen airgap authority accept --pin`)")

@@ -14,7 +14,7 @@ from pkigen.airgap.carrier.bundle_key import fingerprint
 from pkigen.airgap.carrier.cluster_key import bundle_key
 from pkigen.airgap.carrier.media import write_file
 from pkigen.cli.commands.bundle_install import diff, inspect, install, rollback, verify
-from pkigen.cli.console import note, say, say_line
+from pkigen.cli.console import note, say, say_line, width
 from pkigen.cli.options import DirectoryOption, OwnSpecArgument, TemplatesOption
 from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption, PassphraseSource
 from pkigen.cli.progress import progress
@@ -106,7 +106,7 @@ def create(
                 step()
                 files = str(len(packed.manifest.files))
                 rows.append((label.node, str(file), files, f"{label.expires:%Y-%m-%d}", reader_of(label)))
-    say(table(("NODE", "BUNDLE", "FILES", "EXPIRES", "SEALED FOR"), rows))
+    say(table(("NODE", "BUNDLE", "FILES", "EXPIRES", "SEALED FOR"), rows, width=width()))
     say_line(f"serial {label.serial}; signed by bundle key {fingerprint(key.public)}")
     note(
         "next: carry each file to its node, and to no other; there: "

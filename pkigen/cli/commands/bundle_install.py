@@ -17,7 +17,7 @@ from pkigen.airgap.bundles.record import read_installed
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE, Envelope, require_key, unwrap
 from pkigen.airgap.carrier.media import read_file
 from pkigen.cli.bundle_visit import DirectoryOption, FileArgument, PinOption, Visit, visit_of, visiting
-from pkigen.cli.console import agreed, note, say, say_line
+from pkigen.cli.console import agreed, note, say, say_line, width
 from pkigen.cli.host import IdentityOption, RootOption, changing, looking
 from pkigen.cli.options import ForceOption, Format, FormatOption, YesOption
 from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption
@@ -90,7 +90,7 @@ def inspect(
     if label_only:
         return
     bundle = visit.opened(envelope)
-    _say_all([runbook_of(bundle)] if runbook else content_text(bundle))
+    _say_all([runbook_of(bundle)] if runbook else content_text(bundle, width=width()))
 
 
 @visiting
@@ -158,7 +158,7 @@ def rollback(
     system = system_of(context)
     if listing:
         with looking(system, root) as store:
-            say(backups_text(store.backups()))
+            say(backups_text(store.backups(), width=width()))
         return
     with looking(system, root) as store:
         _say_recovery(store)

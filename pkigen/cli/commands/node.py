@@ -13,7 +13,7 @@ from pkigen.airgap.carrier.paths import IDENTITY, PENDING
 from pkigen.airgap.enrolment.identity import identity_of, stage_identity
 from pkigen.airgap.enrolment.request import EnrolmentOptions, ask, wanted
 from pkigen.cli.commands.node_approve import approve
-from pkigen.cli.console import note, say, say_line
+from pkigen.cli.console import note, say, say_line, width
 from pkigen.cli.host import IdentityOption, NodeOption, RootOption, changing, looking
 from pkigen.cli.options import SpecArgument
 from pkigen.cli.passphrases import read_identity
@@ -129,7 +129,8 @@ def request(
         asked = ask(inventory, wish, store, now=now, entropy=system.entropy)
     file = out / f"{inventory.cluster.file_name}.{name}.request"
     write_file(file, asked.file, mode=_PUBLIC)
-    say(listed(inventory.certificates[identifier] for identifier, _ in asked.requests.requests))
+    requested = (inventory.certificates[identifier] for identifier, _ in asked.requests.requests)
+    say(listed(requested, width=width()))
     if not asked.is_new:
         note(f"note: this is the pending request of {timestamp(asked.requests.created)}")
     say_line(f"{file}: {len(asked.requests.requests)} requests; the private keys stay in {root / PENDING}")

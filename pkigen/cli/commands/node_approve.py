@@ -24,7 +24,7 @@ from pkigen.airgap.enrolment.approval import (
     require_same,
     review_petitions,
 )
-from pkigen.cli.console import agreed, note, say, say_line
+from pkigen.cli.console import agreed, note, say, say_line, width
 from pkigen.cli.options import DirectoryOption, TemplatesOption, YesOption
 from pkigen.cli.progress import progress
 from pkigen.cli.reports.node_listing import keys_listed, listed
@@ -136,7 +136,7 @@ def _agreed(
     items = certificates_for(petitions, session.inventory)
     plan = session.plan(store, Selection(requested=frozenset(items)))
     require_nothing_else(plan, items, root=session.root, words=session.words)
-    say(listed(items.values(), plan))
+    say(listed(items.values(), plan, width=width()))
     say(keys_listed({identifier: reviewed.keys[identifier] for identifier in items}))
     for petition in petitions:
         node = petition.node

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pkigen.airgap.carrier.media import require_place
-from pkigen.cli.console import agreed, note, say, say_line
+from pkigen.cli.console import agreed, note, say, say_line, width
 from pkigen.cli.options import DirectoryOption, ForceOption, RunbookOption, YesOption
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.reports.backups_text import backups_text
@@ -44,7 +44,7 @@ def rollback(
     session = open_record(context, None, directory, reports_only=True)
     if listing:
         with session.reading() as store:
-            say(backups_text(store.backups()))
+            say(backups_text(store.backups(), width=width()))
         return
     if runbook is not None:
         require_place(runbook)

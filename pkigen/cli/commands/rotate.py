@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pkigen.cli.console import agreed, aside, aside_lines, note, say, say_lines
+from pkigen.cli.console import agreed, aside, aside_lines, note, say, say_lines, width
 from pkigen.cli.options import AuthorityForceOption, Format, OwnSpecArgument
 from pkigen.cli.outputs import write_rotation_runbook
 from pkigen.cli.reports import structured
@@ -168,7 +168,7 @@ def _taken(taken: TakenStep, wanted: WantedStep, root: Path, output: Format) -> 
 
 def _proven(proof: Proof, proposed: ProposedStep, output: Format) -> str:
     if output is Format.TEXT:
-        return proof_text(proof, proposed.premises)
+        return proof_text(proof, proposed.premises, width=width())
     return structured.dump({**structured.proof(proof), "premises": list(proposed.premises)}, output)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from pkigen.adoption.gathered import is_foreign
 from pkigen.cli.app import ExitCode
-from pkigen.cli.console import note, say, say_line
+from pkigen.cli.console import note, say, say_line, width
 from pkigen.cli.foreign import VerifyForm, VerifyFormOption, open_examined, say_report, verify_foreign
 from pkigen.cli.git_index import tracked_secrets
 from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption
@@ -99,7 +99,7 @@ def _verify_live(session: Session, output: VerifyForm, *, within: timedelta) -> 
         seen = look(session.inventory, store, now=session.now, dial=session.system.dial, within=within)
     cluster = session.inventory.cluster.name
     if output is VerifyForm.TEXT:
-        say(live_text(seen, cluster=cluster))
+        say(live_text(seen, cluster=cluster, width=width()))
     else:
         say(structured.dump(structured.live(seen, cluster=cluster), output))
     if seen.findings:

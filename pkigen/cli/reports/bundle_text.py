@@ -27,7 +27,7 @@ def label_text(label: Label, signer: str) -> Iterator[str]:
     yield f"signed by {signer}"
 
 
-def content_text(bundle: Bundle) -> Iterator[str]:
+def content_text(bundle: Bundle, *, width: int | None = None) -> Iterator[str]:
     """What is in a bundle, without the secrets."""
     rows = (
         (f"/{entry.path}", f"{entry.mode:04o}", OWNER, str(entry.size), entry.sha256)
@@ -35,7 +35,7 @@ def content_text(bundle: Bundle) -> Iterator[str]:
     )
     yield f"content SHA-256 {bundle.content}"
     yield ""
-    yield table(("PATH", "MODE", "OWNER", "BYTES", "SHA-256"), rows)
+    yield table(("PATH", "MODE", "OWNER", "BYTES", "SHA-256"), rows, width=width)
 
 
 def runbook_of(bundle: Bundle) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _SHOWN = 16
 
 
-def live_text(live: Live, *, cluster: str) -> str:
+def live_text(live: Live, *, cluster: str, width: int | None = None) -> str:
     """A table of endpoints, the findings, the nodes that are behind, and the counts."""
     header = ("NODE", "COMPONENT", "ENDPOINT", "SERVES", "SHA-256", "EXPIRES")
     rows = (
@@ -27,7 +27,7 @@ def live_text(live: Live, *, cluster: str) -> str:
         )
         for each in live.seen
     )
-    lines = [*table(header, rows).split("\n"), ""]
+    lines = [*table(header, rows, width=width).split("\n"), ""]
     lines += [str(finding) for finding in live.findings]
     behind, silent = live.nodes(Sight.OLD, Sight.UNKNOWN), live.nodes(Sight.NOTHING)
     if behind:

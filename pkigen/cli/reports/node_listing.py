@@ -22,7 +22,7 @@ def keys_listed(keys: Mapping[str, PublicKey]) -> str:
     )
 
 
-def listed(items: Iterable[DesiredCertificate], plan: Plan | None = None) -> str:
+def listed(items: Iterable[DesiredCertificate], plan: Plan | None = None, *, width: int | None = None) -> str:
     """What is asked for; with a plan, also who signs it and until when."""
     ends = {
         action.id: action.reissuance.will_expire
@@ -41,4 +41,4 @@ def listed(items: Iterable[DesiredCertificate], plan: Plan | None = None) -> str
             rows.append((*row, issuer, f"{ends[item.id]:%Y-%m-%d}", names))
     if plan is not None:
         head = ("CERTIFICATE", "SUBJECT", "USAGE", "KEY", "SIGNED BY", "UNTIL", "NAMES")
-    return table(head, rows)
+    return table(head, rows, width=width)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _BROKEN_SHOWN = 20
 
 
-def proof_text(proof: Proof, premises: Sequence[str] = ()) -> str:
+def proof_text(proof: Proof, premises: Sequence[str] = (), *, width: int | None = None) -> str:
     """The table, every broken case by name, what is assumed, and the count."""
     cases = (f"{presented} by {trusted}" for presented, trusted in CASES)
     header = ("CLIENT → SERVER: WHAT IS VERIFIED", "EDGES", *cases)
@@ -28,7 +28,7 @@ def proof_text(proof: Proof, premises: Sequence[str] = ()) -> str:
         )
         for row in proof.table
     )
-    lines = table(header, rows).split("\n")
+    lines = table(header, rows, width=width).split("\n")
     lines += ["", "columns: files of the presenting end by files of the verifying end"]
     lines += [f"broken: {verdict}" for verdict in proof.broken[:_BROKEN_SHOWN]]
     hidden = len(proof.broken) - _BROKEN_SHOWN

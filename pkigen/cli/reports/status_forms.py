@@ -7,7 +7,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pkigen import __version__
-from pkigen.cli.reports.tables import table
+from pkigen.cli.reports.lines import Line, Tone
+from pkigen.cli.reports.status import due
+from pkigen.cli.reports.tables import blocks
 from pkigen.notation import residual, timestamp
 
 if TYPE_CHECKING:
@@ -21,21 +23,60 @@ if TYPE_CHECKING:
 _HEADER = ("NODE", "CERTIFICATE", "EXPIRES", "RESIDUAL", "CA", "STATE")
 
 
-def text(found: Iterable[StatusRow], *, now: datetime) -> str:
-    """A table; the residual time is that of the chain."""
+_NARROW = ("CA", "STATE", "EXPIRES", "CERTIFICATE")
+"""What leaves the row first where a terminal is narrow."""
 
-    def line(row: StatusRow) -> tuple[str, ...]:
-        state = ", ".join(row.reasons) or "ok"
-        return (
+
+def lines(found: Iterable[StatusRow], *, now: datetime, width: int | None = None) -> Iterator[Line]:
+    """A summary and a table within the terminal's width; the residual time is that of the chain."""
+    listed = list(found)
+    yield Line(summary(listed, now=now), Tone.RISK if any(not row.works for row in listed) else Tone.PLAIN)
+    yield Line("")
+    tones = [Tone.TITLE, *(_tone(row, now) for row in listed)]
+    laid_out = blocks(_HEADER, _cells(listed, now), width=width, narrow=_NARROW)
+    for tone, block in zip(tones, laid_out, strict=True):
+        yield from (Line(each, tone) for each in block)
+
+
+def summary(found: Iterable[StatusRow], *, now: datetime) -> str:
+    """How many there are and how they are, and what stops working next."""
+    listed = list(found)
+    certificates = sum(row.is_certificate for row in listed)
+    ends = [(row.effective, row.id) for row in listed if row.effective is not None]
+    to_come = [each for each in ends if each[0] > now]
+    due_soon = sum(_is_due(row, now) for row in listed)
+    return ", ".join(
+        (
+            f"{certificates} certificate{'' if certificates == 1 else 's'}",
+            f"{len(ends) - len(to_come)} expired",
+            *((f"{due_soon} to renew",) if due_soon else ()),
+            *(f"next: {name} in {residual(end - now)}" for end, name in sorted(to_come)[:1]),
+        )
+    )
+
+
+def _is_due(row: StatusRow, now: datetime) -> bool:
+    """Whether something works that is to be renewed."""
+    return row.works and due(row, now=now, within=None)
+
+
+def _tone(row: StatusRow, now: datetime) -> Tone:
+    if not row.works or (row.effective is not None and row.effective <= now):
+        return Tone.RISK
+    return Tone.CHANGES if row.reasons or _is_due(row, now) else Tone.PLAIN
+
+
+def _cells(found: Iterable[StatusRow], now: datetime) -> Iterator[tuple[str, ...]]:
+
+    for row in found:
+        yield (
             row.node or "-",
             row.name if row.node else row.id,
             f"{row.expires:%Y-%m-%d %H:%M}" if row.expires else "-",
             residual(row.effective - now) if row.effective else "-",
             row.ca or "-",
-            state,
+            ", ".join(row.reasons) or "ok",
         )
-
-    return table(_HEADER, (line(row) for row in found))
 
 
 def structure(found: Iterable[StatusRow], *, cluster: str, now: datetime) -> dict[str, Any]:

@@ -32,23 +32,33 @@ _NODES_ASKING = 3
 
 
 def cluster_summary(
-    inventory: Inventory, reader: Reader, *, root: Path, applied: Applied, now: datetime
+    inventory: Inventory,
+    reader: Reader,
+    *,
+    root: Path,
+    applied: Applied,
+    now: datetime,
+    width: int | None = None,
 ) -> str:
-    """The summary of a finished tree."""
+    """The summary of a finished tree; `width` is the terminal's."""
     cluster = inventory.cluster
     authorities, _ = look_at_all(reader, inventory, now=now)
     lines = [
         f"cluster {cluster.name}, Kubernetes {cluster.spec.kubernetes_version}, in {root}",
         "",
-        table(("CA", "EXPIRES", "RESIDUAL", "SHA-256 FINGERPRINT"), _cas(authorities, now)),
+        table(("CA", "EXPIRES", "RESIDUAL", "SHA-256 FINGERPRINT"), _cas(authorities, now), width=width),
         "",
-        table(("NODE", "ROLES", "CERTIFICATES", "SHORTEST VALIDITY"), _nodes(inventory, authorities, now)),
+        table(
+            ("NODE", "ROLES", "CERTIFICATES", "SHORTEST VALIDITY"),
+            _nodes(inventory, authorities, now),
+            width=width,
+        ),
     ]
     hidden = len(cluster.spec.nodes) - _NODES_SHOWN
     if hidden > 0:
         lines.append(f"… and {hidden} more nodes")
     if cluster.spec.users:
-        lines += ["", table(("USER", "GROUPS", "VALIDITY", "KUBECONFIG"), _users(inventory))]
+        lines += ["", table(("USER", "GROUPS", "VALIDITY", "KUBECONFIG"), _users(inventory), width=width)]
     lines.extend(_waiting(inventory))
     lines.append("")
     lines.extend(f"shortened to its CA's validity: {identifier}" for identifier in applied.capped)

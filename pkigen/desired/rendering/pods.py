@@ -4,13 +4,13 @@ Sources: `cmd/kubeadm/app/phases/controlplane/{manifests,volumes}.go`, `phases/e
 `util/staticpod/utils.go`, `images/images.go`.
 
 Of the host's certificate folders only /etc/ssl/certs is mounted. kubeadm also mounts those of
-`_MORE_CA_CERTIFICATES` that the host has; pkigen does not see the host, and would have to create them there.
+`own_mounts.MORE_CA_CERTIFICATES` that the host has; pkigen does not see the host, and would have to create
+them there.
 A spec's `extraVolumes` adds what a host needs.
 """
 
 from __future__ import annotations
 
-import posixpath
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,16 +19,16 @@ from urllib.parse import urlsplit
 from pkigen.desired.rendering import flags, versions
 from pkigen.desired.rendering.versions import ProbePaths
 from pkigen.notation import host_text
+from pkigen.spec import own_mounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pkigen.desired.generations import Rotations
     from pkigen.desired.inventory import EtcdMembership
     from pkigen.spec.model import (
         ClusterSpec,
         EnvironmentVariable,
-        ExternalEtcd,
         ExtraArg,
         HostPathMount,
         Node,
@@ -37,14 +37,6 @@ if TYPE_CHECKING:
 _CONTROLLER_MANAGER_PORT, _SCHEDULER_PORT = 10257, 10259
 _STARTUP_PERIOD = 10  # seconds
 _UNSPECIFIED = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared with, not bound to
-_CA_CERTIFICATES = "/etc/ssl/certs"
-_MORE_CA_CERTIFICATES = (
-    "/etc/pki/ca-trust",
-    "/etc/pki/tls/certs",
-    "/etc/ca-certificates",
-    "/usr/share/ca-certificates",
-    "/usr/local/share/ca-certificates",
-)
 _DIRECTORY, _FILE = "DirectoryOrCreate", "FileOrCreate"
 
 
@@ -118,10 +110,6 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> St
     """The API server's Pod."""
     spec = cluster.spec
     port = cluster.api_port(node)
-    paths = (
-        *_certificate_paths(cluster),
-        *_external_etcd_paths(spec.etcd.external, spec.certificates.directory),
-    )
     return StaticPod(
         component="kube-apiserver",
         image=_image(cluster, "kube-apiserver"),
@@ -141,14 +129,13 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> St
         # The requests are kubeadm's, here and below; it sets no limits.
         cpu="250m",
         memory=None,
-        mounts=_with_extra(paths, spec.api_server.extra_volumes),
+        mounts=_with_extra(own_mounts.of_api_server(spec), spec.api_server.extra_volumes),
     )
 
 
 def kube_controller_manager(cluster: ClusterSpec, node: Node) -> StaticPod:
     """The controller manager's Pod."""
     component = cluster.spec.controller_manager
-    paths = (*_certificate_paths(cluster), _kubeconfig_path(flags.CONTROLLER_MANAGER_KUBECONFIG))
     return StaticPod(
         component="kube-controller-manager",
         image=_image(cluster, "kube-controller-manager"),
@@ -162,7 +149,7 @@ def kube_controller_manager(cluster: ClusterSpec, node: Node) -> StaticPod:
         ),
         cpu="200m",
         memory=None,
-        mounts=_with_extra(paths, component.extra_volumes),
+        mounts=_with_extra(own_mounts.of_controller_manager(cluster.spec), component.extra_volumes),
     )
 
 
@@ -182,7 +169,7 @@ def kube_scheduler(cluster: ClusterSpec, node: Node) -> StaticPod:
         ),
         cpu="100m",
         memory=None,
-        mounts=_with_extra((_kubeconfig_path(flags.SCHEDULER_KUBECONFIG),), component.extra_volumes),
+        mounts=_with_extra(own_mounts.of_scheduler(), component.extra_volumes),
     )
 
 
@@ -300,27 +287,16 @@ def etcd_target(extra: Iterable[ExtraArg], localhost: str) -> Target:
     )
 
 
-def _host_path(name: str, path: str, *, kind: str = _DIRECTORY, read_only: bool = True) -> HostPath:
+def _host_path(name: str, path: str, *, read_only: bool = True) -> HostPath:
     """A path of the host, mounted under the same name."""
+    # As a file: replacing a kubeconfig by a rename leaves the old one in a running Pod.
+    kind = _FILE if name == own_mounts.KUBECONFIG else _DIRECTORY
     return HostPath(name=name, path=path, mount_path=path, type=kind, read_only=read_only)
 
 
-def _certificate_paths(cluster: ClusterSpec) -> tuple[HostPath, ...]:
-    """The cluster's certificates, and the host's CAs for servers outside of the cluster."""
-    return (
-        _host_path("k8s-certs", cluster.spec.certificates.directory),
-        _host_path("ca-certs", _CA_CERTIFICATES),
-    )
-
-
-def _kubeconfig_path(path: str) -> HostPath:
-    """A component's kubeconfig. As a file: replacing it by a rename leaves the old one in a running Pod."""
-    return _host_path("kubeconfig", path, kind=_FILE)
-
-
-def _with_extra(defaults: Iterable[HostPath], extra: Iterable[HostPathMount]) -> tuple[HostPath, ...]:
-    """Defaults and the spec's, by name; of two with one name the later one stays."""
-    paths = {path.name: path for path in defaults}
+def _with_extra(own: Mapping[str, str], extra: Iterable[HostPathMount]) -> tuple[HostPath, ...]:
+    """Our own mounts and the spec's, by name; of two with one name the later one stays."""
+    paths = {name: _host_path(name, path) for name, path in own.items()}
     for mount in extra:
         paths[mount.name] = HostPath(
             name=mount.name,
@@ -330,24 +306,3 @@ def _with_extra(defaults: Iterable[HostPath], extra: Iterable[HostPathMount]) ->
             read_only=mount.read_only,
         )
     return tuple(sorted(paths.values(), key=lambda path: path.name))
-
-
-def _external_etcd_paths(external: ExternalEtcd | None, directory: str) -> Iterable[HostPath]:
-    """The folders of an external etcd's files that no other mount covers (kubeadm's `getEtcdCertVolumes`)."""
-    if external is None:
-        return
-    covered = (_CA_CERTIFICATES, *_MORE_CA_CERTIFICATES, directory)
-    folders: set[str] = set()
-    for file in (external.ca_file, external.cert_file, external.key_file):
-        if file and not posixpath.dirname(file).startswith(covered):
-            # One mount for each folder that is not inside another.
-            folders = _with_folder(folders, posixpath.dirname(file))
-    for number, folder in enumerate(sorted(folders)):
-        yield _host_path(f"etcd-certs-{number}", folder)
-
-
-def _with_folder(folders: set[str], folder: str) -> set[str]:
-    """The outermost of these folders and one more; kubeadm, too, compares the beginning of the text only."""
-    inside = any(folder.startswith(other) and not other.startswith(folder) for other in folders)
-    outside = {other for other in folders if not other.startswith(folder)}
-    return outside if inside else outside | {folder}

@@ -249,6 +249,9 @@ def test_a_set_is_reviewed_as_a_whole() -> None:
     assert found({APISERVER.id: good[APISERVER.id]}) == [(KUBELET.id, RequestFault.MISSING)]
     assert found({**good, "worker-2/kubelet.conf": b""}) == [("worker-2/kubelet.conf", RequestFault.UNKNOWN)]
     assert found({**good, KUBELET.id: request_for(KUBELET, key)}) == [(KUBELET.id, RequestFault.SHARED_KEY)]
+    assert (
+        review_all(good, wanted, {spki_fingerprint(public_der(key)): f"{APISERVER.id}-next"}).deviations == ()
+    )
     assert found(good, {spki_fingerprint(public_der(key)): "ca"}) == [(APISERVER.id, RequestFault.SHARED_KEY)]
     crossed = {APISERVER.id: good[KUBELET.id], KUBELET.id: good[APISERVER.id]}
     assert {identifier for identifier, _ in found(crossed)} == set(wanted)

@@ -12,6 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from pkigen.access.requests import make_request
 from pkigen.airgap.carrier.bundle_key import BundleKey, fingerprint
 from pkigen.airgap.carrier.csr_review import request_for
 from pkigen.airgap.carrier.envelope import unwrap, wrap
@@ -222,6 +223,18 @@ def test_all_deviations_are_said_at_once(border: Border) -> None:
     assert "in 3 places" in result.error
     assert f"{SERVING}: it was not requested" in result.err
     assert "worker-1/more.conf: the spec has no such certificate" in result.err
+
+
+def test_the_key_of_a_person(border: Border, tmp_path: Path) -> None:
+    """Whoever asked for himself with a key must not have it certified as a node's, too."""
+    key = P256.generate()
+    csr = tmp_path / "ann.csr"
+    csr.write_bytes(make_request(Subject(common_name="ann"), key))
+    border.good("access", "sign", "--csr", csr, "--user", "ann", "-C", border.tree)
+    border.good("apply", border.file, "-C", border.tree, "--yes")
+    asked = border.asked
+    border.sign(replace(asked, requests=(asked.requests[0], (CLIENT, request_for(item(CLIENT), key)))))
+    assert f"{CLIENT}: its key is that of request:ann" in border.refused().err
 
 
 def test_keys_of_others(border: Border) -> None:

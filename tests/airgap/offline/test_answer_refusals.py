@@ -182,6 +182,20 @@ def test_a_request_for_the_key_of_the_authority_itself(asked: OfflineSides, tmp_
     assert f"{identifier}: its key is that of the CA " in error
 
 
+def test_a_request_for_the_key_of_a_successor(cluster: OfflineSides) -> None:
+    """It will be that of a CA: nothing else may be certified for it, not even before it is in use."""
+    if first_of(cluster) != "ca":
+        pytest.skip("the authority's own CAs have no successor from elsewhere")
+    cluster.ask("--next", "ca")
+    cluster.sign()
+    cluster.accept()
+    key = load_private((cluster.site / "pki/ca-next.key").read_bytes())
+    cluster.ask("etcd-ca")
+    carry(cluster, {"etcd-ca": request_for(inventory_of(cluster)["etcd-ca"], key)})
+    error, _ = refused(cluster, *cluster.sign_arguments())
+    assert error.endswith("etcd-ca: its key is that of ca-next: each certificate needs its own key")
+
+
 def test_a_request_for_a_key_that_another_certificate_has(cluster: OfflineSides) -> None:
     """Also where that was certified long ago: the ledger knows every key."""
     earlier = dict(cluster.requests().requests)

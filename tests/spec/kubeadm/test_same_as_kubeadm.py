@@ -78,6 +78,9 @@ def _images() -> Iterator[str]:
         "[fd00::1]:5000/k8s",
         "localhost/x",
         "r.example/k8s/",
+        "registry...io",
+        "10.0.-0.1:5000",
+        "r-.example/k8s",
     ):
         yield configuration(f'imageRepository: "{repository}"\n')
 
