@@ -23,8 +23,8 @@ HEAD = """\
 # Every command
 
 Made by `python scripts/reference.py` from the program itself; `pkigen COMMAND --help` explains each. Which
-cluster a command works on is in [operations.md](operations.md). Before the command may stand `-C`, `-v`
-and `--debug`.
+cluster a command works on is in [operations.md](operations.md). Before the command may stand `-C`, `-v`,
+`--color` and `--debug`.
 """
 
 

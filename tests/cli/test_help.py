@@ -168,7 +168,7 @@ def imported(*arguments: str) -> set[str]:
         (["--help"], HEAVY - {"rich"} | {"pkigen.cli.commands.init"}),
         (
             ["init", "--example", "single"],
-            {"cryptography", "jinja2", "yaml", "rich", "pkigen.store", "pkigen.spec"},
+            {"jinja2", "rich", "pkigen.reconcile.planner", "pkigen.cli.session"},
         ),
         (
             ["validate", str(EXAMPLES / "single.yaml")],

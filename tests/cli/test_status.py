@@ -401,15 +401,15 @@ def test_colours_only_where_they_are_wanted(
     plain = pkigen("status", "-C", tree).out
     assert "\x1b" not in plain
     monkeypatch.setenv("NO_COLOR", "1")
-    shown = pkigen("--color", "always", "status", tree).out
+    shown = pkigen("--color", "always", "status", "-C", tree).out
     assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == plain
     tones = {line.split("m", 1)[0] for line in shown.splitlines() if "user:dev1" in line}
     assert tones == {"\x1b[1;31"}, "what has expired"
     assert "\x1b[33mcp-1  apiserver " in shown, "what is to be renewed"
     assert "\x1b[33m-     ca " not in shown
-    assert pkigen("--color", "never", "status", tree).out == plain
+    assert pkigen("--color", "never", "status", "-C", tree).out == plain
     assert pkigen("status", "-C", tree).out == plain, "the wish does not outlive its run"
-    assert pkigen("--color", "sometimes", "status", tree).code == 2
+    assert pkigen("--color", "sometimes", "status", "-C", tree).code == 2
 
 
 def test_some_nodes_in_some_order(pkigen: InProcess, tree: Path) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ROOT_OPTIONS = {"-C", "--dir", "-v", "-vv", "--verbose", "--debug", "--version", "--help", "-h"}
+ROOT_OPTIONS = {"-C", "--dir", "-v", "-vv", "--verbose", "--color", "--debug", "--version", "--help", "-h"}
 DOCUMENTS = sorted(
     path for path in (*TOP.glob("*.md"), *TOP.glob("docs/*.md"), *TOP.glob("*/README.md")) if path.is_file()
 )
