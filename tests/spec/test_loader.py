@@ -21,7 +21,7 @@ SMALLEST = (HEAD + NODE).encode()
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("init", "--example", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_examples_load_without_a_word(example: Path) -> None:
     found = load(example, kinds=CERTIFICATES)
     assert found.warnings == ()

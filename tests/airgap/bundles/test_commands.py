@@ -73,7 +73,7 @@ class Journey:
     def on_node(self, verb: str, *more: object, pin: bool = True, node: str = "cp-1") -> Result:
         pinned = ("--pin", self.pin) if pin else ()
         options = ("--root", self.node, "--node", node, *pinned)
-        return self.pkigen("bundle", verb, self.file, *options, *more)
+        return self.pkigen("airgap", "bundle", verb, self.file, *options, *more)
 
 
 @pytest.fixture
