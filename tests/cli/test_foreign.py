@@ -185,6 +185,14 @@ def test_without_a_cluster_both_things_to_look_at_are_named(
 
 
 @pytest.mark.parametrize("command", ["verify", "status"])
+def test_files_of_nodes_after_the_option_of_clusters(command: str, node: Path, pkigen: InProcess) -> None:
+    result = pkigen(command, "-C", node)
+    assert (result.code, result.out) == (2, "")
+    assert result.error == f"{node} is no cluster's directory: it has no pki.lock"
+    assert result.hint == f"files of nodes are named without -C: `pkigen {command} {node}`"
+
+
+@pytest.mark.parametrize("command", ["verify", "status"])
 def test_a_spec_in_the_same_place_is_compared_with(
     command: str, tree: Path, spec: Path, pkigen: InProcess
 ) -> None:
