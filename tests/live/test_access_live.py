@@ -112,7 +112,7 @@ def _signed(cluster: Cluster, stem: str, *arguments: str) -> Path:
     folder = cluster.scratch
     kubeconfig = folder / f"{stem}.conf"
     pkigen(
-        "access", "sign", "--csr", folder / f"{stem}.csr", "--user", "ann", *arguments, cluster.out,
+        "access", "sign", "--csr", folder / f"{stem}.csr", "--user", "ann", *arguments, "-C", cluster.out,
         "--kubeconfig", kubeconfig, "--key-path", folder / f"{stem}.key",
     )  # fmt: skip
     return kubeconfig
@@ -166,7 +166,7 @@ def test_through_the_cluster(cluster: Cluster, admin: Path) -> None:
     kubeconfig = folder / "bob.conf"
     pkigen(
         "access", "user", "kubeconfig", "--certificate", folder / "bob.crt", "--key-path", folder / "bob.key",
-        "--out", kubeconfig, cluster.out,
+        "--out", kubeconfig, "-C", cluster.out,
     )  # fmt: skip
     assert cluster.whoami("cp-1", kubeconfig) == ("bob", {"ops"})
     end = x509.load_pem_x509_certificate((folder / "bob.crt").read_bytes()).not_valid_after_utc
@@ -178,6 +178,7 @@ def _token(cluster: Cluster, *arguments: str) -> Path:
     pkigen(
         "access",
         "token",
+        "-C",
         cluster.out,
         "--service-account",
         "web/deployer",
@@ -238,9 +239,11 @@ def test_a_token_has_the_form_of_the_api_servers_own(cluster: Cluster, admin: Pa
 
 def test_the_discovery_documents_are_the_api_servers_own(cluster: Cluster, admin: Path) -> None:
     jwks = cluster.kubectl("cp-1", admin, "get", "--raw", "/openid/v1/jwks")
-    assert pkigen("access", "oidc", "jwks", cluster.out).stdout.strip() == jwks.strip()
+    assert pkigen("access", "oidc", "jwks", "-C", cluster.out).stdout.strip() == jwks.strip()
     configuration = cluster.kubectl("cp-1", admin, "get", "--raw", "/.well-known/openid-configuration")
-    assert pkigen("access", "oidc", "configuration", cluster.out).stdout.strip() == configuration.strip()
+    assert (
+        pkigen("access", "oidc", "configuration", "-C", cluster.out).stdout.strip() == configuration.strip()
+    )
 
 
 def test_a_declared_service_account_gets_its_kubeconfig_once_its_uid_is_known(
@@ -259,7 +262,7 @@ def test_a_declared_service_account_gets_its_kubeconfig_once_its_uid_is_known(
 
 def test_a_bootstrap_token_lets_a_node_ask(cluster: Cluster, admin: Path) -> None:
     folder = cluster.scratch / "join"
-    said = pkigen("access", "bootstrap-token", cluster.out, "--out", folder).stdout
+    said = pkigen("access", "bootstrap-token", "-C", cluster.out, "--out", folder).stdout
     (manifest,) = folder.glob("bootstrap-token-*.yaml")
     done = cluster.try_kubectl("cp-1", admin, "apply", "--validate=false", "-f", manifest)
     assert done.returncode == 0, done.stderr
@@ -328,12 +331,12 @@ def test_tokens_and_documents_while_an_rsa_key_rotates(tmp_path: Path) -> None:
         def token(name: str) -> Path:
             kubeconfig = tmp_path / f"{name}.conf"
             account = ("--service-account", "default/steady", "--uid", uid)
-            pkigen("access", "token", made.out, *account, "--kubeconfig", kubeconfig)
+            pkigen("access", "token", "-C", made.out, *account, "--kubeconfig", kubeconfig)
             return kubeconfig
 
         def shown() -> list[str]:
             published = made.kubectl("cp-1", admin, "get", "--raw", "/openid/v1/jwks").strip()
-            assert pkigen("access", "oidc", "jwks", made.out).stdout.strip() == published
+            assert pkigen("access", "oidc", "jwks", "-C", made.out).stdout.strip() == published
             return [key["kid"] for key in json.loads(published)["keys"]]
 
         first = token("first")

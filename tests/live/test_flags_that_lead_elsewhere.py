@@ -47,7 +47,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def test_the_ports_that_the_flags_name_are_dialled(cluster: Cluster) -> None:
-    done = pkigen_in(cluster.machines["cp-1"], "verify", "--live", cluster.out, "-o", "json")
+    done = pkigen_in(cluster.machines["cp-1"], "verify", "--live", "-C", cluster.out, "-o", "json")
     seen = {
         each["component"]: (each["address"], each["serves"]) for each in json.loads(done.stdout)["endpoints"]
     }

@@ -72,7 +72,7 @@ def _by_file(scratch: Path, path: Path) -> Cluster:
     sign = ("airgap", "authority", "sign", request, "--spec", path, "--authority", vault, "--out", answer)
     pkigen(*sign, "--pin", site, "--yes")
     pkigen("airgap", "authority", "accept", answer, path, "-C", out, "--pin", authority, "--yes")
-    pkigen("verify", "-C", out, "-C", path)
+    pkigen("verify", "-C", out, path)
     return Cluster(out=out, scratch=scratch)
 
 
@@ -107,7 +107,7 @@ def _brought(scratch: Path) -> Made:
     _put(pki / "front-proxy-ca", certificates.make_ca(scratch, "front-proxy", parent=None))
     path = _spec(scratch, dict(_HOURS))
     pkigen("init", path, "-C", scratch / "out")
-    pkigen("verify", "-C", scratch / "out", "-C", path)
+    pkigen("verify", "-C", scratch / "out", path)
     cluster = Cluster(out=scratch / "out", scratch=scratch)
     return Made(cluster=cluster, root=company.certificate, etcd_root=other.certificate)
 

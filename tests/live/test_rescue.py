@@ -68,7 +68,7 @@ def test_a_real_etcd_starts_again(tmp_path: Path) -> None:
             assert said.returncode != 0
             assert time.monotonic() < deadline, said.stderr + member.tail()
     key = (out / "pki/etcd/ca.key").read_bytes()
-    assert run(["rescue", str(out), "--yes"]) == 0
+    assert run(["rescue", "-C", str(out), "--yes"]) == 0
     assert run(["verify", "-C", str(out)]) == 0
     assert (out / "pki/etcd/ca.key").read_bytes() == key
     with started(tree, found, tmp_path / "after") as (client, member):
