@@ -9,6 +9,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 LOCK_FILE = "pki.lock"
+SPEC_FILE = "cluster.yaml"
+"""The spec, byte for byte as it was given; whoever looks after the cluster edits it in place."""
 LEDGER_FILE = ".pkigen/ledger.jsonl"
 
 AUTHORITY = "pki"

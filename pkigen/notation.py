@@ -10,12 +10,21 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
 _MOST_HOURS: Final = 200 * 8766
 _LONGEST_DURATION: Final = timedelta(hours=_MOST_HOURS)
 _DURATION: Final = r"(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?"  # \d is all of Unicode's digits
 _DAYS: Final = r"([0-9]{1,6})d"
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What somebody may have meant by a name that nothing has, as a hint; empty where nothing is near."""
+    from difflib import get_close_matches  # noqa: PLC0415 -- only who has mistyped something pays for it
+
+    near = get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else ""
 
 
 def parse_duration(text: str) -> timedelta:

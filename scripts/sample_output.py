@@ -49,7 +49,7 @@ def fresh(place: Path) -> None:
     """Run `pkigen init`, and keep what it made under `place`, without keys, with a list of all modes."""
     made = place / "made"
     pkigen = [sys.executable, "-m", "pkigen"]
-    subprocess.run([*pkigen, "init", str(SPEC), "--out", str(made)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*pkigen, "init", str(SPEC), "-C", str(made)], check=True, stdout=subprocess.DEVNULL)
     lines = []
     for path in sorted(path for path in made.rglob("*") if path.is_file()):
         name = path.relative_to(made)

@@ -21,7 +21,7 @@ settings.load_profile("any machine")
 # What a person may have set, and what would change words, times, colours, widths or targets.
 _FOREIGN = (
     *("COLUMNS", "LINES", "FORCE_COLOR", "CLICOLOR_FORCE", "NO_COLOR", "PY_COLORS"),
-    *("KUBECONFIG", "LANGUAGE", "PYTHONWARNINGS", "PYTHONOPTIMIZE", "SOURCE_DATE_EPOCH"),
+    *("KUBECONFIG", "LANGUAGE", "PKIGEN_DIR", "PYTHONWARNINGS", "PYTHONOPTIMIZE", "SOURCE_DATE_EPOCH"),
 )
 _OURS = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 # These take longest: begun first, nobody waits for them alone in the end.

@@ -79,7 +79,8 @@ def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what is 
     if inventory.ca_keys is CAKeys.OFFLINE:
         raise AccessError(
             "the CA's key is at the offline authority: nothing can be signed here",
-            hint="add the user to spec.users, then request the certificate: `pkigen authority request`",
+            hint="add the user to spec.users, then request the certificate: "
+            "`pkigen airgap authority request`",
         )
     authority = certificates_of(store, inventory, CA.KUBERNETES, now=now)
     if authority is None:
@@ -89,7 +90,7 @@ def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what is 
     if owner is not None and not owner.startswith(_REQUEST):
         raise AccessError(
             f"the key of this request is that of {owner}: whoever holds it could pass for that",
-            hint="nothing was signed; `pkigen csr new` makes a request with a key of its own",
+            hint="nothing was signed; `pkigen access csr new` makes a request with a key of its own",
         )
     issuer = load_issuer(keys, CA.KUBERNETES, authority)
     content = CertificateContent(subject=subject, sans=SANs(), profile=Profile.CLIENT, validity=validity)

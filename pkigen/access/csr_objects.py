@@ -51,7 +51,7 @@ def request_object(
     if not request.plain:
         raise AccessError(
             f"the request's subject has more than a user (CN) and groups (O): {request.subject}",
-            hint="the cluster copies the subject unchanged: make a plain one with `pkigen csr new`",
+            hint="the cluster copies the subject unchanged: make a plain one with `pkigen access csr new`",
         )
     if validity < SHORTEST:
         raise AccessError("the cluster issues no certificate for less than 10 minutes")
@@ -79,7 +79,7 @@ def request_object(
         f"kubectl apply -f {shlex.quote(file)}",
         f"kubectl certificate approve {own}",
         f"kubectl get csr {own} -o jsonpath='{{.status.certificate}}' | base64 -d > {own}.crt",
-        f"pkigen user kubeconfig --certificate {own}.crt --key-path KEY SPEC > {own}.conf",
+        f"pkigen access user kubeconfig --certificate {own}.crt --key-path KEY -C DIR > {own}.conf",
     )
     return RequestObject(name=own, manifest=manifest, steps=steps)
 

@@ -366,7 +366,7 @@ def _from_iam(mapping: IAMMapping) -> Iterator[str]:
     member = ", ".join(dict.fromkeys(mapping.groups))
     yield f"{mapping.arn}: authenticates through AWS IAM"
     yield "  presented to: kube-apiserver, as the token that `aws eks get-token` makes"
-    yield "  verified by:  aws-iam-authenticator, by the ConfigMap kube-system/aws-auth (`pkigen iam`)"
+    yield "  verified by:  aws-iam-authenticator, by the ConfigMap kube-system/aws-auth (`pkigen access iam`)"
     yield f"  identity:     user {mapping.username}, {f'groups {member}' if member else 'no groups'}"
     own = tuple(bindings(mapping, layout.addon_path("iam")))
     yield from (f"  permissions:  {right}" for right in own or (_NO_BINDING,))

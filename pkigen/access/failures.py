@@ -46,20 +46,20 @@ _NO_KUBECONFIG = (
     "kubectl has no kubeconfig, or none with a current context: it tries localhost:8080, and nothing listens",
     (
         "next: give one with --kubeconfig or $KUBECONFIG (admin.conf on a control-plane node, "
-        "users/NAME.conf of the PKI directory); `pkigen kubeconfig show FILE` says what is in it"
+        "users/NAME.conf of the PKI directory); `pkigen access kubeconfig show FILE` says what is in it"
     ),
 )
 _NO_CREDENTIAL = (
     "the kubeconfig's user has no credential: kubectl asks for a password, which API servers do not accept",
     (
-        "next: `pkigen kubeconfig show FILE` says what its user has; take users/NAME.conf of the PKI "
-        "directory, or make one with `pkigen user kubeconfig`"
+        "next: `pkigen access kubeconfig show FILE` says what its user has; take users/NAME.conf of the PKI "
+        "directory, or make one with `pkigen access user kubeconfig`"
     ),
 )
 _NO_MAPPINGS = (
     "the cluster has no ConfigMap kube-system/aws-auth: no user of AWS IAM is known to it",
     (
-        "next: `pkigen iam SPEC` renders it from spec.iam; apply it with the mappings of the nodes, where "
+        "next: `pkigen access iam` renders it from spec.iam; apply it with the mappings of the nodes, where "
         "nodes come in through IAM too"
     ),
 )
@@ -70,7 +70,8 @@ def _anonymous(known: Known | None) -> Iterator[str]:
     yield "no credential reached the API server: the request came without client certificate and token"
     yield "a certificate that it cannot verify gives 401 Unauthorized instead, so none was sent"
     yield (
-        "next: `pkigen kubeconfig show FILE` says what the kubeconfig presents; with curl, give --cert and "
+        "next: `pkigen access kubeconfig show FILE` says what the kubeconfig presents; with curl, give "
+        "--cert and "
         "--key; behind a proxy or load balancer that terminates TLS the certificate never arrives: pass TCP "
         "through"
     )
@@ -82,11 +83,11 @@ def _anonymous(known: Known | None) -> Iterator[str]:
 _REFUSALS = {
     messages.Refusal.UNKNOWN: (
         "the API server refuses the credential: expired, of another CA or key, or for another audience",
-        "`pkigen kubeconfig show FILE` shows until when it is valid; `pkigen apply` makes a new one",
+        "`pkigen access kubeconfig show FILE` shows until when it is valid; `pkigen apply` makes a new one",
     ),
     messages.Refusal.EXPIRED: (
         "the API server refuses the token: it has expired, or one side's clock is wrong",
-        "`pkigen apply` renews those of the spec; `kubectl create token` or `pkigen token` makes another",
+        "`pkigen apply` renews those of the spec; another: `kubectl create token`, `pkigen access token`",
     ),
     messages.Refusal.GONE: (
         "the API server refuses the token: its object was deleted, and a new one has another UID",
@@ -98,7 +99,7 @@ _REFUSALS = {
     ),
     messages.Refusal.KEY: (
         "the API server refuses the token: it does not have the key that signed it, or has another issuer",
-        "where `pkigen oidc jwks DIR` and `kubectl get --raw /openid/v1/jwks` differ, copy the files again",
+        "where `pkigen access oidc jwks` and `kubectl get --raw /openid/v1/jwks` differ, copy them again",
     ),
 }
 
@@ -112,7 +113,7 @@ def _unauthorized(why: messages.Refusal, known: Known | None) -> Iterator[str]:
         roles = ", ".join(mapping.arn for mapping in known.inventory.cluster.spec.iam[:_MOST_SHOWN])
         yield (
             f"with a token of AWS IAM (`aws eks get-token`) the role must be in spec.iam ({roles}) and in "
-            "the ConfigMap kube-system/aws-auth: `pkigen iam SPEC`"
+            "the ConfigMap kube-system/aws-auth: `pkigen access iam`"
         )
     yield f"next: {step}"
 

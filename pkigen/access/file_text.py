@@ -83,7 +83,7 @@ def _of_request(path: Path, data: bytes) -> tuple[str, ...]:
     request = read_request(data)
     return (
         f"{path}: a certificate signing request, {request.subject}; key {request.key_description}",
-        "  it grants no access by itself: `pkigen sign` or the cluster makes a certificate from it",
+        "  it grants no access by itself: `pkigen access sign` or the cluster makes a certificate from it",
         *(f"  asks for:   {extension}" for extension in request.extensions),
     )
 
@@ -131,7 +131,7 @@ def _kubeconfig(data: bytes, path: Path) -> Kubeconfig:
     if b"PRIVATE KEY-----" in data:
         raise AccessError(f"{path} is a private key", hint="explain the certificate that belongs to it")
     if b"-----BEGIN PUBLIC KEY-----" in data:
-        raise AccessError(f"{path} is a public key", hint="`pkigen explain sa DIR` says what it verifies")
+        raise AccessError(f"{path} is a public key", hint="`pkigen explain sa` says what it verifies")
     try:
         return load(data, path)
     except AccessError:
@@ -139,7 +139,7 @@ def _kubeconfig(data: bytes, path: Path) -> Kubeconfig:
             raise
         raise AccessError(
             f"{path} is neither a kubeconfig nor a PEM certificate, a request or a token",
-            hint="a spec or a PKI directory is the second argument: `pkigen explain WHO SPEC`",
+            hint="a spec is the second argument, a directory follows -C: `pkigen explain WHO -C DIR`",
         ) from None
 
 

@@ -125,7 +125,8 @@ def _unknown_authority(failure: UnknownAuthority, known: Known | None) -> Iterat
         )
     if known is None:
         yield (
-            "next: check which CA the client trusts, `pkigen kubeconfig show FILE`; then give DIR to this "
+            "next: check which CA the client trusts, `pkigen access kubeconfig show FILE`; then give DIR "
+            "to this "
             "command"
         )
         return
@@ -180,7 +181,8 @@ def _refused_server(listener: Listener, known: Known | None) -> Iterator[str]:
         yield from _authority(known, served.ca)
     if listener is Listener.API_SERVER:
         yield (
-            "next: on the client, `pkigen kubeconfig show FILE` says which CA it trusts; give it a new "
+            "next: on the client, `pkigen access kubeconfig show FILE` says which CA it trusts; give it "
+            "a new "
             "kubeconfig (`pkigen apply`), or the node's files again"
         )
         return
@@ -326,4 +328,4 @@ def _expired(known: Known | None) -> Iterator[str]:
         for ca, found in known.authorities.items():
             left = found.certificate.not_valid_after_utc - known.now
             yield f"the {ca.certificate_name} CA expires in {residual(left)}"
-    yield "next: `date` on both sides, then `pkigen status DIR` and `pkigen renew SPEC`"
+    yield "next: `date` on both sides, then `pkigen status` and `pkigen renew`"

@@ -87,7 +87,7 @@ def token_credential(data: bytes, file: Path, *, now: datetime) -> tuple[Credent
     if found.faults:
         raise AccessError(
             f"this cluster's API servers refuse it: {found.faults[0]}",
-            hint="make a new one with `kubectl create token` or `pkigen token`",
+            hint="make a new one with `kubectl create token` or `pkigen access token`",
         )
     return found, text
 

@@ -94,7 +94,7 @@ def _read(data: bytes, allowed: Subject | None) -> Request:
     if fault is not None:
         raise AccessError(
             f"the request asks for {fault}, which is reserved for Kubernetes",
-            hint="make a request for the user's own name and groups: `pkigen csr new`",
+            hint="make a request for the user's own name and groups: `pkigen access csr new`",
         )
     return Request(
         key=key,
@@ -107,7 +107,7 @@ def _read(data: bytes, allowed: Subject | None) -> Request:
     )
 
 
-_BETTER_KEY = "`pkigen csr new` makes an ECDSA-P256 key and a request for it"
+_BETTER_KEY = "`pkigen access csr new` makes an ECDSA-P256 key and a request for it"
 
 
 def _unfit_subject(request: x509.CertificateSigningRequest) -> str | None:

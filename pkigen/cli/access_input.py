@@ -9,14 +9,12 @@ from typing import Annotated
 
 import typer
 
-from pkigen import layout
 from pkigen.access.kubeconfigs import Access
 from pkigen.cli import values
 from pkigen.cli.grouped import grouped
-from pkigen.cli.session import Naming, Session, open_directory, open_spec
-from pkigen.cli.system import System
+from pkigen.cli.session import Session
 from pkigen.desired.generations import CA
-from pkigen.errors import AccessError, UsageError
+from pkigen.errors import AccessError
 from pkigen.spec.model import ClusterSpec
 from pkigen.state.authority import certificates_of
 from pkigen.state.authority_record import require_recorded
@@ -24,14 +22,6 @@ from pkigen.state.observed import Reader
 
 LARGEST_REFERENCE = 1 << 20
 
-ClusterArgument = Annotated[
-    Path,
-    typer.Argument(metavar="SPEC|DIR", help="The cluster: its spec, or its PKI directory.", allow_dash=True),
-]
-PkiOption = Annotated[
-    Path | None,
-    typer.Option("--pki", metavar="DIR", help="The PKI directory of SPEC.  [default: ./<cluster name>]"),
-]
 NamespaceOption = Annotated[
     str | None,
     typer.Option(
@@ -112,33 +102,6 @@ def _reaching(
 
 reaching = grouped(_reaching)
 """A command that is given a `Reaching`, and its options."""
-
-
-def open_cluster(
-    system: System, place: Path, *, pki: Path | None = None, reports_only: bool = False
-) -> Session:
-    """The cluster of a spec, or of a PKI directory that says itself what it was made from.
-
-    With `reports_only` nothing is issued by it, and an edited lock file may be looked at.
-    """
-    if place.is_dir():
-        if pki is not None:
-            raise UsageError("--pki can only be used with a spec", hint=f"{place} is a PKI directory already")
-        return open_directory(system, place, naming=Naming.ARGUMENT_OR_SPEC, reports_only=reports_only)
-    return open_spec(system, place, out=pki, templates=None, reports_only=reports_only)
-
-
-def require_pki(session: Session) -> None:
-    """Refuse to make a PKI directory where only one that is there can help.
-
-    Raises:
-        AccessError: There is none.
-    """
-    if not (session.root / layout.LOCK_FILE).exists():
-        raise AccessError(
-            f"{session.root} is not a PKI directory with a pki.lock",
-            hint="make it with `pkigen init`, or give it with --pki",
-        )
 
 
 def trust_bundle(session: Session, reader: Reader) -> bytes:

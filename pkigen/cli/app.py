@@ -6,7 +6,7 @@ import enum
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
 from typing import Annotated, Any, cast
@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from pkigen import __version__
 from pkigen.cli.console import Colour, coloured, error, flush, note, silence
+from pkigen.cli.options import DirectoryOption
 from pkigen.cli.system import Invocation, System
 from pkigen.errors import PkigenError, SpecError, UsageError
 
@@ -36,34 +37,68 @@ class TerminatedError(KeyboardInterrupt):
     """SIGTERM came: end as tidily as after Ctrl-C."""
 
 
-COMMANDS = {
-    "example": "Print a commented spec to start from.",
-    "validate": "Check a spec, and report all of its problems at once.",
-    "schema": "Print the JSON Schema of the spec, for completion and checks in editors, or that of a plan.",
-    "init": "Make a cluster's whole PKI from its spec.",
-    "plan": "Show what apply would do to the PKI directory, and why.",
-    "apply": "Show the plan, ask, and apply it: completely or not at all.",
-    "renew": "Renew certificates: the same content with a new validity.",
-    "rotate": "Replace CAs and signing keys without downtime, in phases.",
-    "status": "Show every certificate of every node, and when it expires.",
-    "verify": "Verify every file, every certificate and every TLS edge.",
-    "authority": "Encrypt the authority's private files, or work with an authority that is never connected.",
-    "rescue": "Recover a cluster whose certificates have all expired.",
-    "changes": "Show again what a change did, and what must restart on the nodes.",
-    "rollback": "Go back to the state before a change.",
-    "sign": "Sign a client certificate for a key that never leaves its owner.",
-    "csr": "Make certificate signing requests, and have the cluster sign them.",
-    "user": "Make kubeconfigs from an existing certificate or token.",
-    "kubeconfig": "Merge kubeconfigs as kubectl does, or explain one.",
-    "token": "Sign a service account's token offline, for bootstrap and break-glass.",
-    "oidc": "Render the OIDC discovery documents of the service account issuer.",
-    "bootstrap-token": "Make a bootstrap token, and everything that a node needs to join with it.",
-    "iam": "Render aws-auth and the bindings for users of AWS IAM.",
-    "explain": "Explain a user, a certificate, a kubeconfig, a component or an error.",
-    "bundle": "Pack node bundles for sites without a network, and install them there.",
-    "node": "Prepare a node: the key that its bundles are sealed to, and private keys that never leave it.",
+PANELS = {
+    "start": {
+        "validate": "Check a spec, and report all of its problems at once.",
+        "init": "Make a cluster's whole PKI from its spec.",
+    },
+    "keep": {
+        "plan": "Show what apply would do to the PKI directory, and why.",
+        "apply": "Show the plan, ask, and apply it: completely or not at all.",
+        "renew": "Renew certificates: the same content with a new validity.",
+        "rollback": "Go back to the state before a change.",
+        "rescue": "Recover a cluster whose certificates have all expired.",
+    },
+    "rotate": {
+        "rotate": "Replace CAs and signing keys without downtime, in phases.",
+    },
+    "people": {
+        "access": "Give people, nodes and workloads certificates, kubeconfigs and tokens.",
+    },
+    "air gap": {
+        "airgap": "Supply sites without a network, and keep the authority encrypted or apart.",
+    },
+    "look": {
+        "status": "Show every certificate of every node, and when it expires.",
+        "verify": "Verify every file, every certificate and every TLS edge.",
+        "explain": "Explain a user, a certificate, a kubeconfig, a component or an error.",
+        "show": "Show again what a change did, or what a saved plan would do.",
+    },
 }
-"""In the order in which help lists them; each is a module of this package with an `app`."""
+"""As help groups them, in its order."""
+FAMILIES = {
+    "access": {
+        "sign": "Sign a client certificate for a key that never leaves its owner.",
+        "csr": "Make certificate signing requests, and have the cluster sign them.",
+        "user": "Make kubeconfigs from an existing certificate or token.",
+        "kubeconfig": "Merge kubeconfigs as kubectl does, or explain one.",
+        "token": "Sign a service account's token offline, for bootstrap and break-glass.",
+        "bootstrap-token": "Make a bootstrap token, and everything that a node needs to join with it.",
+        "oidc": "Render the OIDC discovery documents of the service account issuer.",
+        "iam": "Render aws-auth and the bindings for users of AWS IAM.",
+    },
+    "airgap": {
+        "bundle": "Pack node bundles for sites without a network, and install them there.",
+        "node": "Prepare a node: the key that its bundles are sealed to, and private keys that never "
+        "leave it.",
+        "authority": "Encrypt the authority's private files, or work with an authority that is never "
+        "connected.",
+    },
+}
+"""Commands that hold others."""
+COMMANDS = {name: sentence for panel in PANELS.values() for name, sentence in panel.items()}
+LEAVES: dict[tuple[str, ...], str] = {
+    **{(name,): sentence for name, sentence in COMMANDS.items() if name not in FAMILIES},
+    **{(family, name): text for family, names in FAMILIES.items() for name, text in names.items()},
+}
+"""Where each is that does something; each is a module of this package with an `app`."""
+_PLACES: dict[str, str] = {
+    **{words[-1]: " ".join(words) for words in LEAVES},
+    "changes": "show",
+    "schema": "validate --schema",
+    "example": "init --example",
+}
+"""Where a word is that somebody may take for a command of another group."""
 
 _COMPLETION = "_PKIGEN_COMPLETE"
 _UsageProblem = cast(
@@ -100,12 +135,55 @@ def _sentence_of(command: Any) -> str:
 class LazyGroup(TyperGroup):
     """Knows every command by its name and its sentence only."""
 
-    def __init__(self, **attributes: Any) -> None:
+    def __init__(self, *, panels: Mapping[str, Mapping[str, str]] = PANELS, **attributes: Any) -> None:
+        self._panels = panels
         attributes["commands"] = {
-            name: LazyCommand(name=name, help=sentence, short_help=sentence)
-            for name, sentence in COMMANDS.items()
+            name: _lazy(name, sentence) for panel in panels.values() for name, sentence in panel.items()
         }
         super().__init__(**attributes)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find a command; where it is another group's, say where that is.
+
+        Raises:
+            UsageError: It is.
+        """
+        word = args[0]
+        hint = _elsewhere(word, self.commands) if word not in self.commands else ""
+        if hint:
+            raise UsageError(f"`{ctx.command_path}` has no command {word!r}", hint=hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands panel by panel."""
+        del ctx
+        width = max(map(len, self.commands))
+        for panel, commands in self._panels.items():
+            with formatter.section(panel):
+                formatter.write_dl([(name.ljust(width), sentence) for name, sentence in commands.items()])
+
+
+def _lazy(name: str, sentence: str) -> LazyCommand | LazyGroup:
+    if name not in FAMILIES:
+        return LazyCommand(name=name, help=sentence, short_help=sentence)
+    return LazyGroup(
+        name=name,
+        panels={"Commands": FAMILIES[name]},
+        help=sentence,
+        short_help=sentence,
+        no_args_is_help=True,
+        rich_markup_mode=_MARKUP,
+    )
+
+
+def _elsewhere(word: str, own: Iterable[str]) -> str:
+    """Where a command is that a group lacks, as a hint; empty where it is near one of the group's own."""
+    from difflib import get_close_matches  # noqa: PLC0415 -- only who has mistyped something pays for it
+
+    if word in _PLACES:
+        return f"it is `pkigen {_PLACES[word]}`"
+    near = [] if get_close_matches(word, list(own)) else get_close_matches(word, list(_PLACES), n=1)
+    return f"did you mean `pkigen {_PLACES[near[0]]}`?" if near else ""
 
 
 app = typer.Typer(
@@ -142,6 +220,7 @@ def root(
             help="Log what is read, decided and written to standard error; -vv names every object and file.",
         ),
     ] = 0,
+    directory: DirectoryOption = None,
     color: Annotated[
         Colour,
         typer.Option(
@@ -156,6 +235,7 @@ def root(
 ) -> None:
     """Kubernetes cluster PKI from one spec: certificates, kubeconfigs and manifests for every node."""
     context.obj.debug = debug
+    context.obj.directory = directory
     context.with_resource(coloured(color))
     if verbose:
         from pkigen.cli.verbosity import logging_to_stderr  # noqa: PLC0415 -- `logging` costs milliseconds

@@ -12,6 +12,7 @@ from pkigen.cli.options import Format, PlanFormat
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.plan_view import save_plan, show_plan
 from pkigen.cli.reports import structured
+from pkigen.cli.reports.lines import Line
 from pkigen.cli.reports.plan_document import PlanDocument
 from pkigen.cli.reports.plan_lines import plan_lines
 from pkigen.cli.reports.plan_text import waiting_text
@@ -26,7 +27,7 @@ from pkigen.reconcile.source import IssuedHere
 from pkigen.state.authority_record import RESTORE, require_unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.plan import Plan
@@ -73,17 +74,18 @@ def change(
             review(made, session.inventory)
         require_signed_here(made, session.root)
         if save is not None:
-            content = plan_content(made, session.inventory, store, request)
+            content = plan_content(made, session.inventory, store, request, spec=session.arriving(store))
             show_plan(content, PlanFormat(output))
-            save_plan(content, save, session.root)
+            save_plan(content, save, session.words)
             return
         if made.awaited:
             note(
                 f"note: {len(made.awaited)} certificates are due for renewal by the offline authority: "
-                f"`pkigen authority request SPEC --out {session.root}`"
+                f"`pkigen airgap authority request -C {session.root}`"
             )
-        agree(made, session, consent, output)
-        if not made.changes:
+        is_new = session.arriving(store) is not None
+        agree(made, session, consent, output, others=is_new)
+        if not made.changes and not is_new:
             applied = Applied(issued=(), capped=(), backup=None)
         else:
             vault = session.unlocking.vault(store)
@@ -95,7 +97,7 @@ def change(
                 source=IssuedHere(reuses_keys=request.reuses_keys),
                 held=held,
             )
-    say_applied(session, made, applied, output)
+    say_applied(session, made, applied, output, others=is_new)
     if runbook is not None:
         write_runbook(runbook, session.inventory, made.changes)
 
@@ -114,9 +116,11 @@ def _as_reviewed(
     return replace(made, actions=tuple(each for each in made.actions if each.id not in held)), held
 
 
-def say_applied(session: Session, made: Plan, applied: Applied, output: Format) -> None:
-    """Say what a plan has become."""
-    if output is Format.TEXT and not made.changes:
+def say_applied(
+    session: Session, made: Plan, applied: Applied, output: Format, *, others: bool = False
+) -> None:
+    """Say what a plan has become; with `others`, the spec has become the directory's own."""
+    if output is Format.TEXT and not made.changes and not others:
         say_line("nothing to do")
         for line in waiting_text(made.waiting):
             note(line)
@@ -135,22 +139,33 @@ def say_applied(session: Session, made: Plan, applied: Applied, output: Format) 
         say(structured.dump(structured.applied(applied, content, str(session.root)), output))
 
 
-def agree(plan: Plan, session: Session, consent: Consent, output: Format) -> None:
+def agree(plan: Plan, session: Session, consent: Consent, output: Format, *, others: bool = False) -> None:
     """Show a plan, refuse it where it is dangerous and nobody has forced it, and ask.
+
+    With `others`, the spec that is named is to become the directory's own, too.
 
     Raises:
         PkigenError: It is dangerous, or not agreed to.
     """
     found = risks(plan, session.inventory)
+    lines: list[Line] = []
     if plan.changes:
-        document = PlanDocument.of(structured.plan(plan, session.inventory, found))
-        (say_lines if output is Format.TEXT else aside_lines)(plan_lines(document))
-    if found and not consent.force:
+        lines += plan_lines(PlanDocument.of(structured.plan(plan, session.inventory, found)))
+    if others:
+        lines.append(Line(session.arrival))
+    if lines:
+        (say_lines if output is Format.TEXT else aside_lines)(lines)
+    if not consent.force:
+        _require_safe(plan, found)
+    if (plan.changes or others) and not consent.yes and not agreed("apply these changes?"):
+        raise PkigenError("not applied", hint="nothing was changed")
+
+
+def _require_safe(plan: Plan, found: Sequence[str]) -> None:
+    if found:
         raise PkigenError(
             f"the plan is dangerous: {found[0]}",
             hint=f"{RESTORE}; if the change is intended, add --force"
             if plan.alarms
             else "if this is intended, and all nodes can be changed at once, add --force",
         )
-    if plan.changes and not consent.yes and not agreed("apply these changes?"):
-        raise PkigenError("not applied", hint="nothing was changed")

@@ -21,19 +21,16 @@ from pkigen.state.lockfile import read_lock
 from pkigen.state.vault import SealedVault, sealed_identity
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pkigen.cli.unlock import Locking
     from pkigen.state.vault import Vault
     from pkigen.store import Store
 
 
-def make(session: Session, spec: Path, output: Format, locking: Locking | None) -> None:
+def make(session: Session, output: Format, locking: Locking | None) -> None:
     """Make the whole tree, or say that it is there.
 
     Args:
         session: This run.
-        spec: Where the spec is, for hints.
         output: How the result is written.
         locking: Whom the authority is encrypted for; None leaves it open.
 
@@ -50,7 +47,7 @@ def make(session: Session, spec: Path, output: Format, locking: Locking | None) 
         if locking is not None:
             raise PkigenError(
                 "the CA keys are unencrypted until the offline authority's answer is accepted",
-                hint="encrypt the authority then: `pkigen authority encrypt`",
+                hint="encrypt the authority then: `pkigen airgap authority encrypt`",
             )
         from pkigen.cli.offline import request_out  # noqa: PLC0415 -- few have an offline authority
 
@@ -60,7 +57,7 @@ def make(session: Session, spec: Path, output: Format, locking: Locking | None) 
         session = session.at(store)
         plan = session.plan(store)
         require_recorded(store)
-        require_unchanged(plan, read_lock(store), root=session.root, spec=spec)
+        require_unchanged(plan, read_lock(store), root=session.root, words=session.words)
         require_own(plan, root=session.root)
         for path in unread(store, session.inventory):
             note(f"note: {path} is not read")
@@ -70,7 +67,7 @@ def make(session: Session, spec: Path, output: Format, locking: Locking | None) 
     if locking is not None:
         note(
             "note: the authority is encrypted: without its passphrase or identity nothing can be signed any "
-            "more; keep that, and a rescue kit (`pkigen bundle create --rescue`), in another place"
+            "more; keep that, and a rescue kit (`pkigen airgap bundle create --rescue`), in another place"
         )
 
 
@@ -120,7 +117,7 @@ def _require_kept(session: Session, locking: Locking | None) -> None:
         if sealed_identity(store) is None:
             raise PkigenError(
                 f"{session.root} exists, and its authority is not encrypted",
-                hint=f"`pkigen authority encrypt {session.root}` does it",
+                hint=f"`pkigen airgap authority encrypt -C {session.root}` does it",
             )
 
 
@@ -152,4 +149,4 @@ def _say_structured(session: Session, plan: Plan, applied: Applied, pin: str, ou
 
 
 def _pinned(pin: str) -> str:
-    return f"bundle key: {pin} (nodes pin it: `pkigen bundle install --pin`)"
+    return f"bundle key: {pin} (nodes pin it: `pkigen airgap bundle install --pin`)"

@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def _rank(parameter: inspect.Parameter) -> tuple[int, bool]:
+    """Arguments before options, what must be given before what need not be, else as they stand."""
+    positional = parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return parameter.kind, positional and parameter.default is not inspect.Parameter.empty
+
+
 def grouped(make: Callable[..., object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give commands the parameters of a function, and what it makes of them.
 
@@ -29,7 +35,7 @@ def grouped(make: Callable[..., object]) -> Callable[[Callable[..., None]], Call
             for name, each in own.items()
             for parameter in (shared.parameters.values() if name == place else (each,))
         ]
-        parameters.sort(key=lambda parameter: parameter.kind)  # arguments before options, else as they stand
+        parameters.sort(key=_rank)
 
         @functools.wraps(command)
         def run(**given: Any) -> None:

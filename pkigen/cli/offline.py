@@ -91,10 +91,11 @@ def _say(session: Session, pending: PendingAnswer, target: Path, pin: str, *, is
         f"{what}: {target}, {requests.nonce[:8]}, requests {count} "
         f"certificate{'' if count == 1 else 's'} from the offline authority of {requests.cluster}"
     )
-    say_line(f"site key: {pin} (the authority pins it: `pkigen authority sign --pin`)")
+    say_line(f"site key: {pin} (the authority pins it: `pkigen airgap authority sign --pin`)")
     note(
-        f"next: carry {target} and the spec to the authority; there `pkigen authority sign {target.name} "
-        f"--spec SPEC`; bring the answer back: `pkigen authority accept ANSWER SPEC --out {session.root}`"
+        f"next: carry {target} and the spec to the authority; there "
+        f"`pkigen airgap authority sign {target.name} "
+        f"--spec SPEC`; bring the answer back: `pkigen airgap authority accept ANSWER -C {session.root}`"
     )
 
 

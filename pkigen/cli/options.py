@@ -34,9 +34,34 @@ SpecArgument = Annotated[
         allow_dash=True,
     ),
 ]
-OutOption = Annotated[
+OwnSpecArgument = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help="The PKI directory.  [default: ./<cluster name>]"),
+    typer.Argument(
+        metavar="SPEC",
+        help="Another spec than the cluster's own; - reads standard input.  [default: DIR/cluster.yaml]",
+        show_default=False,
+        allow_dash=True,
+    ),
+]
+ExaminedArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="SPEC|TREE",
+        help="Compare with this spec (- reads standard input), or examine this directory or tar of nodes "
+        "that pkigen did not make, such as /etc/kubernetes.  [default: what pki.lock records]",
+        show_default=False,
+        allow_dash=True,
+    ),
+]
+DirectoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--dir",
+        "-C",
+        metavar="DIR",
+        help="The cluster's directory.  [default: $PKIGEN_DIR, or the one around the current directory]",
+        show_default=False,
+    ),
 ]
 TemplatesOption = Annotated[
     Path | None,

@@ -27,7 +27,7 @@ def show_plan(content: dict[str, Any], output: PlanFormat, *, full: bool = False
             say(structured.dump(content, output))
 
 
-def save_plan(content: dict[str, Any], file: Path, root: Path) -> None:
-    """Write a plan for review, and say how exactly that is applied."""
+def save_plan(content: dict[str, Any], file: Path, words: str) -> None:
+    """Write a plan for review, and say how exactly that is applied to the cluster that these words name."""
     write_text(file, structured.dump(content, "json") + "\n")
-    note(f"saved: apply exactly this plan with `pkigen apply SPEC --out {root} --plan {file}`")
+    note(f"saved: apply exactly this plan with `pkigen apply {words} --plan {file}`")

@@ -11,15 +11,15 @@ from pkigen.cli.session import Session
 from pkigen.reconcile.risks import risks
 
 
-def show(session: Session, output: Format) -> None:
-    """Show what would be made; write nothing."""
+def show(session: Session, output: Format, *, full: bool) -> None:
+    """Show what would be made, in full every object; write nothing."""
     with session.looking() as store:
         session = session.at(store)
         plan = session.plan(store)
     found = risks(plan, session.inventory)
     content = structured.plan(plan, session.inventory, found)
     if output is Format.TEXT:
-        say_lines(plan_lines(PlanDocument.of(content)))
+        say_lines(plan_lines(PlanDocument.of(content), full=full))
         note("dry run: nothing was written")
     else:
         say(structured.dump(content, output))

@@ -1,4 +1,4 @@
-"""`pkigen bundle create --rescue`: the kit, and the runbook to print and to keep with it."""
+"""`pkigen airgap bundle create --rescue`: the kit, and the runbook to print and to keep with it."""
 
 from __future__ import annotations
 
@@ -17,31 +17,25 @@ from pkigen.cli.session import Session
 from pkigen.crypto.age import Recipient, Seal
 from pkigen.errors import UsageError
 
-_LARGEST_SPEC = 1 << 24
 _LARGEST_TEMPLATE = 1 << 20
 
 
-def make_kit(
-    session: Session, spec: Path, out: Path, *, source: PassphraseSource, recipient: str | None
-) -> None:
+def make_kit(session: Session, out: Path, *, source: PassphraseSource, recipient: str | None) -> None:
     """Seal the kit into a file of the medium, and print the runbook.
 
     Raises:
-        UsageError: The spec comes from standard input, or two readers are named.
+        UsageError: Two readers are named.
         BundleError: The PKI directory is not what the spec asks for.
     """
-    if str(spec) == "-":
-        raise UsageError("give the spec as a file: the kit contains it")
     if recipient is not None and source.is_given:
         raise UsageError("give either a passphrase or a recipient")
     templates = _templates(session.planner.templates)
     with session.reading() as store:
         session = session.at(store)
-        require_settled(session.plan(store), root=session.root, spec=spec)
+        require_settled(session.plan(store), root=session.root, words=session.words)
         key = bundle_key(session.opened(store))
         runbook = rescue_runbook(session.inventory, directory=str(session.root))
-        content = read_file(spec, limit=_LARGEST_SPEC)
-        packed = pack_kit(session.inventory, store, spec=content, templates=templates, runbook=runbook)
+        packed = pack_kit(session.inventory, store, spec=session.text, templates=templates, runbook=runbook)
         seal: Seal = (
             Recipient(recipient) if recipient is not None else source.read("the rescue kit", new=True)
         )

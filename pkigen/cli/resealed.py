@@ -1,12 +1,8 @@
-"""What `pkigen authority encrypt`, `decrypt` and `rekey` share: show, ask, do, and remove the backups."""
+"""What `airgap authority encrypt`, `decrypt` and `rekey` share: show, ask, do, and remove the backups."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from pkigen.cli.console import agreed, note, say, say_line
 from pkigen.cli.session import Session
@@ -16,8 +12,6 @@ from pkigen.reconcile.planner import require_nothing_pending
 from pkigen.state.encryption import Resealing, open_in_backups, reseal
 from pkigen.state.vault import Vault, is_encrypted
 from pkigen.store import Store
-
-DirectoryArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The PKI directory.")]
 
 
 def carry_out(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pkigen.cli.grouped import grouped
-from pkigen.cli.options import Format, FormatOption, OutOption, SpecArgument, TemplatesOption, YesOption
-from pkigen.cli.session import Session, open_spec
-from pkigen.cli.system import system_of
+from pkigen.cli.options import DirectoryOption, Format, FormatOption, TemplatesOption, YesOption
+from pkigen.cli.session import Session, open_cluster
 from pkigen.errors import UsageError
 from pkigen.rotation.phases import RotationStep, WantedStep
 
@@ -41,20 +40,25 @@ RunbookOption = Annotated[
 class RotationOptions:
     """What the command line says of a step, whatever rotates; `wanted` has no identifiers yet."""
 
-    session: Session
+    context: typer.Context = field(repr=False)
+    directory: Path | None
+    templates: Path | None
     wanted: WantedStep
     prove: bool
     yes: bool
     runbook: Path | None
     output: Format
 
+    def open(self, spec: Path | None) -> Session:
+        """The cluster that rotates."""
+        return open_cluster(self.context, spec, self.directory, templates=self.templates)
+
 
 def _rotating(
     context: typer.Context,
-    spec: SpecArgument,
     *,
     phase: PhaseOption = None,
-    out: OutOption = None,
+    directory: DirectoryOption = None,
     yes: YesOption = False,
     prove: ProveOption = False,
     assume_distributed: DistributedOption = False,
@@ -69,7 +73,9 @@ def _rotating(
             "step",
         )
     return RotationOptions(
-        session=open_spec(system_of(context), spec, out=out, templates=templates),
+        context=context,
+        directory=directory,
+        templates=templates,
         wanted=WantedStep(identifiers=(), step=phase, distributed=assume_distributed),
         prove=prove,
         yes=yes,

@@ -73,12 +73,26 @@ _OF_APPLY = PlanRequest()
 
 
 def plan_content(
-    plan: Plan, inventory: Inventory, reader: Reader, request: PlanRequest = _OF_APPLY
+    plan: Plan,
+    inventory: Inventory,
+    reader: Reader,
+    request: PlanRequest = _OF_APPLY,
+    *,
+    spec: str | None = None,
 ) -> dict[str, Any]:
-    """Everything that is reviewed of a plan, with the digest over it."""
+    """Everything that is reviewed of a plan, with the digest over it.
+
+    Args:
+        plan: What would be done.
+        inventory: What must exist.
+        reader: The directory.
+        request: What it was asked for.
+        spec: The SHA-256 of the spec that becomes the directory's own.
+    """
     pending = read_pending(reader)
     content = {
         **structured.plan(plan, inventory, risks(plan, inventory)),
+        "spec": spec,
         "request": structured.request_out(pending.requests if pending is not None else None),
         "selection": request.content,
     }
@@ -146,12 +160,13 @@ class SavedPlan:
         """
         view = without_secrets(tree, session.inventory) if self.is_public else None
         if view is None:
-            self.require_current(plan_content(made, session.inventory, tree, self.request))
+            arriving = session.arriving(tree)
+            self.require_current(plan_content(made, session.inventory, tree, self.request, spec=arriving))
             return frozenset()
         seen = session.at(view)
-        self.require_current(
-            plan_content(seen.plan(view, self.request.selection), seen.inventory, view, self.request)
-        )
+        public = seen.plan(view, self.request.selection)
+        arriving = session.arriving(view)
+        self.require_current(plan_content(public, seen.inventory, view, self.request, spec=arriving))
         reviewed = {str(each["id"]): _verb(each) for each in self.content["actions"]}
         now = {each.id: f"{each.verb} ({each.reason})" for each in made.actions if not isinstance(each, Keep)}
         for identifier, verb in reviewed.items():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import enum
+import hashlib
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,32 +13,37 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.cli.console import note, warn
+from pkigen.cli.directory import find_directory, nearest
 from pkigen.cli.progress import progress
-from pkigen.cli.spec_input import read_spec
-from pkigen.cli.system import System
+from pkigen.cli.spec_input import read_spec, read_spec_text
+from pkigen.cli.system import System, directory_of, system_of
 from pkigen.cli.template_choice import TemplateChoice, choose
 from pkigen.cli.unlock import Unlocking
 from pkigen.desired.generations import CA
 from pkigen.desired.inventory import Inventory, derive
 from pkigen.errors import UsageError
+from pkigen.notation import printable
 from pkigen.reconcile.make import Progress, Tools
 from pkigen.reconcile.planner import Planner
 from pkigen.state.authority import certificates_of
 from pkigen.state.authority_record import require_recorded
 from pkigen.state.issuance_record import require_written
-from pkigen.state.lockfile import read_lock
-from pkigen.state.observed import Reader, Tree
+from pkigen.state.lockfile import Lock, read_lock
+from pkigen.state.observed import Reader, Tree, exists
+from pkigen.state.spec_file import holds_spec, is_begun, spec_text
 from pkigen.state.vault import Vault
 from pkigen.state.views import EmptyView, OpenedView
 from pkigen.store import Recovery, Store
 
 if TYPE_CHECKING:
+    import typer
     from cryptography.x509 import Certificate
 
     from pkigen.crypto.key_makers import KeyMakers
     from pkigen.desired.rendering import Renderer
     from pkigen.reconcile.plan import Plan
     from pkigen.reconcile.surveyed import Selection
+    from pkigen.spec.model import ClusterSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +57,14 @@ class Session:
     unlocking: Unlocking = field(default_factory=Unlocking)
     is_of_lock: bool = False
     """Whether the spec is the one that `pki.lock` holds: who can write there has written it."""
+    named: Path | None = None
+    """The spec that the command line names; None for the directory's own."""
+    text: bytes | None = field(default=None, repr=False)
+    """What the spec was read from; None where only the lock file knows it."""
+    adopted: bytes | None = field(default=None, repr=False)
+    """The spec that becomes the directory's own with what the command does."""
     recovered: Recovery | None = None
-    """What was finished or undone here when the command looked for what it needs before it began."""
+    """What this command has finished or undone here before it opened the directory again."""
 
     @property
     def inventory(self) -> Inventory:
@@ -69,6 +81,23 @@ class Session:
         """The command's one moment, in UTC."""
         return self.planner.now
 
+    @property
+    def words(self) -> str:
+        """This cluster and this spec, as a command line says them."""
+        named = [str(self.named)] if self.named is not None else []
+        return shlex.join([*named, "-C", str(self.root)])
+
+    def arriving(self, reader: Reader) -> str | None:
+        """The SHA-256 of the spec that is to become the directory's own; None where it is so already."""
+        if self.adopted is None or holds_spec(reader, self.adopted):
+            return None
+        return hashlib.sha256(self.adopted).hexdigest()
+
+    @property
+    def arrival(self) -> str:
+        """That the spec that is named becomes the directory's own."""
+        return printable(f"spec: {self.named} becomes {self.root / layout.SPEC_FILE}")
+
     def with_keys(self, unlocking: Unlocking) -> Session:
         """The same command with what the command line says about opening an encrypted authority."""
         return replace(self, unlocking=unlocking)
@@ -82,6 +111,10 @@ class Session:
         vault = self.unlocking.vault(store)
         require_recorded(store)
         return OpenedView(store, vault)
+
+    def after(self, recovered: Recovery | None) -> Session:
+        """The same command, which had finished or undone this before it was opened."""
+        return replace(self, recovered=recovered or self.recovered)
 
     def at(self, tree: Reader) -> Session:
         """The same command over what this directory's past adds: rotations in progress, members of etcd."""
@@ -141,18 +174,87 @@ class Session:
             progress=listener or progress(),
             makers=self.makers,
             vault=vault,
+            spec=self.adopted,
         )
 
 
-def open_spec(
-    system: System, spec: Path, *, out: Path | None, templates: Path | None, reports_only: bool = False
+def open_cluster(
+    context: typer.Context,
+    spec: Path | None,
+    directory: Path | None,
+    *,
+    templates: Path | None = None,
+    adopts: bool = False,
+    reports_only: bool = False,
 ) -> Session:
-    """Load a spec, say its warnings, and derive what it asks for."""
+    """The cluster that a command works on, by its spec: the one that is named, else the directory's own.
+
+    A directory without a cluster.yaml is taken for what its lock file says that it was made from.
+
+    Args:
+        context: Holds the clock, the random source and the file system.
+        spec: The spec that the command line names.
+        directory: What follows -C.
+        templates: Templates that replace pkigen's own.
+        adopts: Whether a spec that is named becomes the directory's own with what the command does.
+        reports_only: Whether nothing is issued by it: a lock file that somebody has edited may be looked at.
+
+    Raises:
+        SpecError: The spec is invalid.
+        UsageError: No cluster's directory is found, or the spec is another cluster's.
+        AuthorityError: There is only a lock file, and it is not the one that pkigen wrote.
+    """
+    loaded = read_spec(spec) if spec is not None else None
+    system, place = system_of(context), find_directory(directory_of(context, directory), spec)
+    if loaded is not None:
+        warn(loaded.warnings)
+    known = _known(system, place.root, spec)
+    if loaded is not None:
+        if not place.is_named:
+            _require_same_cluster(loaded.spec, known.lock, place.root, spec)
+        session = session_of(
+            system, derive(loaded.spec), root=place.root, templates=templates, reports_only=reports_only
+        )
+        adopted = loaded.text if adopts else None
+        return replace(session, named=spec, text=loaded.text, adopted=adopted).after(known.recovered)
+    if known.text is not None:
+        loaded = read_spec_text(known.text, place.root / layout.SPEC_FILE)
+        warn(loaded.warnings)
+        session = session_of(
+            system, derive(loaded.spec), root=place.root, templates=templates, reports_only=reports_only
+        )
+        return replace(session, text=known.text).after(known.recovered)
+    note(f"note: {place.root} has no {layout.SPEC_FILE}: what {layout.LOCK_FILE} says of the spec is used")
+    session = open_directory(system, place.root, templates=templates, reports_only=reports_only)
+    return session.after(known.recovered)
+
+
+def open_record(
+    context: typer.Context,
+    spec: Path | None,
+    directory: Path | None,
+    *,
+    templates: Path | None = None,
+    reports_only: bool = False,
+) -> Session:
+    """The cluster as it was made last, by its lock file, unless a spec is named.
+
+    Raises:
+        SpecError: The spec is invalid.
+        UsageError: No cluster's directory is found, or it has no lock file.
+        AuthorityError: The lock file is not the one that pkigen wrote.
+    """
+    if spec is not None:
+        return open_cluster(context, spec, directory, templates=templates, reports_only=reports_only)
+    place = find_directory(directory_of(context, directory), None)
+    return open_directory(system_of(context), place.root, templates=templates, reports_only=reports_only)
+
+
+def open_spec(system: System, spec: Path, *, root: Path, templates: Path | None = None) -> Session:
+    """A spec, and a directory that need not be there yet."""
     loaded = read_spec(spec)
     warn(loaded.warnings)
-    inventory = derive(loaded.spec)
-    root = out or Path(loaded.spec.file_name)
-    return session_of(system, inventory, root=root, templates=templates, reports_only=reports_only)
+    return session_of(system, derive(loaded.spec), root=root, templates=templates)
 
 
 def session_of(
@@ -187,31 +289,18 @@ def _templates(
         return choose(None, store, root=root, reports_only=reports_only), store.recovered
 
 
-class Naming(enum.Enum):
-    """How a command is told which PKI directory it is about, for the hint of those that were not."""
-
-    ARGUMENT = "name the PKI directory{}"
-    ARGUMENT_OR_SPEC = "name the PKI directory{}, or the file of its spec"
-    ARGUMENT_AND_SPEC = "name the PKI directory{}, or give the spec with --spec"
-    OPTION = "name the PKI directory{} with --out"
-
-
 def open_directory(
     system: System,
     directory: Path,
     *,
-    naming: Naming,
-    spec: Path | None = None,
-    templates: Path | None = None,
+    templates: Path | None,
     reports_only: bool = False,
 ) -> Session:
-    """Take the spec from a file, or from the lock file of the directory itself.
+    """Take the spec from the lock file of the directory.
 
     Args:
         system: Clock, randomness, file system.
         directory: The PKI directory.
-        naming: How the command line names it.
-        spec: The spec's file; None for what the lock file holds.
         templates: Templates that replace pkigen's own.
         reports_only: Whether nothing is issued by it: a lock file that somebody has edited may be looked at.
 
@@ -219,8 +308,6 @@ def open_directory(
         UsageError: There is no lock file.
         AuthorityError: It is not the one that pkigen wrote.
     """
-    if spec is not None:
-        return open_spec(system, spec, out=directory, templates=templates, reports_only=reports_only)
     with Store.open_reading(directory, filesystem=system.filesystem) as store:
         _say_recovery(store)
         lock = read_lock(store)
@@ -228,22 +315,48 @@ def open_directory(
             require_written(store, root=directory)
     if lock is None:
         raise UsageError(
-            f"{directory} has no readable pki.lock with its spec",
-            hint=naming.value.format(_nearest(directory)),
+            f"{directory} has no readable {layout.LOCK_FILE} with its spec",
+            hint=f"name the cluster's directory{nearest(directory)} with -C, or give its spec",
         )
-    loaded = lock.cluster()
     session = session_of(
-        system, derive(loaded), root=directory, templates=templates, reports_only=reports_only
+        system, derive(lock.cluster()), root=directory, templates=templates, reports_only=reports_only
     )
     return replace(session, is_of_lock=True, recovered=store.recovered or session.recovered)
 
 
-def _nearest(directory: Path) -> str:
-    """The PKI directory that was meant, in parentheses: above a directory that is none, or alone in it."""
-    above = [each for each in directory.absolute().parents if (each / layout.LOCK_FILE).is_file()]
-    within = [each for each in directory.iterdir() if (each / layout.LOCK_FILE).is_file()]
-    meant = above[:1] or within
-    return f" ({meant[0]})" if len(meant) == 1 else ""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OwnRecord:
+    """What a cluster's directory says itself, once an interrupted change is finished."""
+
+    text: bytes | None
+    lock: Lock | None
+    recovered: Recovery | None
+
+
+def _known(system: System, root: Path, spec: Path | None) -> _OwnRecord:
+    with Store.open_reading(root, filesystem=system.filesystem) as store:
+        _say_recovery(store)
+        lock, text = read_lock(store), spec_text(store)
+        if lock is None and not exists(store, layout.LOCK_FILE) and not is_begun(store):
+            named = shlex.quote(str(spec)) if spec is not None else "SPEC"
+            raise UsageError(
+                f"{root} is no cluster's directory: it has no {layout.LOCK_FILE}",
+                hint=f"name the cluster's directory{nearest(root)} with -C; "
+                f"`pkigen init {named} -C {shlex.quote(str(root))}` makes a new one there",
+            )
+        return _OwnRecord(text=text, lock=lock, recovered=store.recovered)
+
+
+def _require_same_cluster(spec: ClusterSpec, lock: Lock | None, root: Path, file: Path | None) -> None:
+    """Who does not name the directory must not plan one cluster into another."""
+    if lock is None:
+        return
+    known = lock.cluster().name
+    if known != spec.name:
+        raise UsageError(
+            f"{file} is the spec of cluster {spec.name}, and {root} is cluster {known}",
+            hint=f"say which directory is meant with -C; if the cluster is to be renamed: -C {root}",
+        )
 
 
 def _say_recovery(store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pkigen.spec.dialects import HostFacts
 from pkigen.spec.loader import LoadedSpec, load, load_text
 
 _LARGEST_SPEC = 16 << 20
+_ENDINGS = (".yaml", ".yml", ".json")
 
 
 def read_spec(spec: Path) -> LoadedSpec:
@@ -23,17 +25,37 @@ def read_spec(spec: Path) -> LoadedSpec:
         UsageError: It is a directory.
         SpecError: It cannot be read or is invalid.
     """
-    kinds, host = certificates.CERTIFICATES, host_facts()
     if str(spec) == "-":
-        text = sys.stdin.buffer.read(_LARGEST_SPEC + 1)
-        return load_text(text, file="standard input", kinds=kinds, host=host)
+        return read_spec_text(sys.stdin.buffer.read(_LARGEST_SPEC + 1), "standard input")
     if spec.is_dir():
-        what = "a PKI directory" if (spec / layout.LOCK_FILE).is_file() else "a directory"
+        what = "a cluster's directory" if (spec / layout.LOCK_FILE).is_file() else "a directory"
         raise UsageError(
-            f"{spec} is {what}, not a spec",
-            hint="give the file of the spec; a directory goes with the option for it, such as --out",
+            f"{spec} is {what}, not a spec", hint=f"name a cluster's directory with -C: -C {spec}"
         )
-    return load(spec, kinds=kinds, host=host)
+    return load(spec, kinds=certificates.CERTIFICATES, host=host_facts())
+
+
+def named_spec(arguments: Iterable[str]) -> tuple[Path | None, list[str]]:
+    """The spec among arguments that name other things too, and those.
+
+    It is what ends like YAML or JSON, comes from a shell's `<(…)`, or is `-` for standard input.
+
+    Raises:
+        UsageError: There are two.
+    """
+    specs: list[str] = []
+    others: list[str] = []
+    for each in arguments:
+        is_spec = each == "-" or each.startswith("/dev/") or each.endswith(_ENDINGS)
+        (specs if is_spec else others).append(each)
+    if len(specs) > 1:
+        raise UsageError(f"{' and '.join(specs)} are two specs", hint="a command works on one cluster")
+    return (Path(specs[0]) if specs else None), others
+
+
+def read_spec_text(text: bytes, file: str | Path) -> LoadedSpec:
+    """Load a spec from bytes that were read already; problems name the file."""
+    return load_text(text, file=str(file), kinds=certificates.CERTIFICATES, host=host_facts())
 
 
 def host_facts() -> HostFacts:

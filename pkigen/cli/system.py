@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import typer
 
     from pkigen.rotation.live import Dial
@@ -39,9 +41,17 @@ class Invocation:
 
     system: System
     debug: bool = False
+    directory: Path | None = None
+    """The cluster's directory, where it is named before the command."""
 
 
 def system_of(context: typer.Context) -> System:
     """The system that this run was given."""
     invocation: Invocation = context.obj
     return invocation.system
+
+
+def directory_of(context: typer.Context, named: Path | None) -> Path | None:
+    """The directory that -C names, after the command or before it."""
+    invocation: Invocation = context.obj
+    return named if named is not None else invocation.directory

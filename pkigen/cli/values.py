@@ -35,7 +35,7 @@ def backup_id(text: str | None) -> str | None:
     """
     if text and Path(text).is_dir():
         raise UsageError(
-            f"{text} is a directory, and no backup's ID", hint=f"name the PKI directory with --out {text}"
+            f"{text} is a directory, and no backup's ID", hint=f"name the cluster's directory with -C {text}"
         )
     if text and Path(text).exists():
         raise UsageError(

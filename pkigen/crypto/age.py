@@ -57,7 +57,7 @@ class Recipient:
     def __post_init__(self) -> None:
         fault = recipient_fault(self.text)
         if fault is not None:
-            raise UsageError(f"{self.text!r} {fault}", hint="`pkigen node identity` makes one")
+            raise UsageError(f"{self.text!r} {fault}", hint="`pkigen airgap node identity` makes one")
 
     @property
     def reader(self) -> str:
@@ -77,7 +77,7 @@ class Identity:
 
     @classmethod
     def of_file(cls, content: bytes, name: str) -> Identity:
-        """Read a file as `age-keygen` and `pkigen node identity` write it.
+        """Read a file as `age-keygen` and `pkigen airgap node identity` write it.
 
         Raises:
             UsageError: There is no X25519 identity in it, or more than one.
@@ -87,7 +87,7 @@ class Identity:
         # Two identities would be two hosts' files in one: which of them a bundle is for must not be a guess.
         if len(found) != 1 or not _IDENTITY.fullmatch(found[0]):
             raise UsageError(
-                f"{name} is not a file with one age identity", hint="`pkigen node identity` makes one"
+                f"{name} is not a file with one age identity", hint="`pkigen airgap node identity` makes one"
             )
         return cls(found[0])
 
@@ -115,7 +115,7 @@ class Identity:
         except pyrage.DecryptError:
             raise BundleError(
                 "it is not sealed to this host's identity, or its content is damaged",
-                hint="compare the recipient that `pkigen bundle inspect` shows with the host's own",
+                hint="compare the recipient that `pkigen airgap bundle inspect` shows with the host's own",
             ) from None
 
     def _key(self) -> pyrage.x25519.Identity:

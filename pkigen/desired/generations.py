@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pkigen import layout
+from pkigen.errors import UsageError
+from pkigen.notation import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,6 +105,38 @@ class Rotations:
         """The generations that are there, the one that signs first."""
         other = self.other(identifier)
         return (Slot.CURRENT,) if other is None else (Slot.CURRENT, other)
+
+
+_CALLED = {"kubernetes": CA.KUBERNETES, "etcd": CA.ETCD, "front-proxy": CA.FRONT_PROXY}
+CA_NAMES = tuple(ca.certificate_name for ca in CA)
+"""What CAs are called on every command line: by their certificates' names, or as `_CALLED` has them."""
+
+
+def ca_named(name: str) -> CA | None:
+    """The CA that somebody means, by its certificate's name (`etcd-ca`) or as it is called (`etcd`)."""
+    called = {**_CALLED, **dict(zip(CA_NAMES, CA, strict=True))}
+    return called.get(name)
+
+
+def require_ca(name: str) -> CA:
+    """The same, of who must name one.
+
+    Raises:
+        UsageError: No CA has this name.
+    """
+    found = ca_named(name)
+    if found is None:
+        known = (*CA_NAMES, *_CALLED)
+        raise UsageError(
+            f"there is no CA {name!r}", hint=suggestion(name, known) or f"choose from {', '.join(CA_NAMES)}"
+        )
+    return found
+
+
+def certificate_named(name: str) -> str:
+    """The name of a CA's certificate for what the CA is called; every other name as it is."""
+    found = ca_named(name)
+    return name if found is None else ca_id(found)
 
 
 def ca_id(ca: CA) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from pkigen import layout
 from pkigen.crypto.key_makers import generated
 from pkigen.desired.items import Desired, DesiredCertificate, DesiredKeyPair, DesiredKubeconfig
 from pkigen.errors import StoreError
@@ -24,6 +25,7 @@ from pkigen.reconcile.surveyed import Selection
 from pkigen.state.authority import load_all
 from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.reasons import Reason
+from pkigen.state.spec_file import holds_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -121,6 +123,8 @@ def _stage(plan: Plan, bench: Workbench, held: frozenset[str]) -> None:
         if isinstance(action, Remove):
             _remove(action, staging)
     source.end(staging)
+    if bench.tools.spec is not None and not holds_spec(staging.view, bench.tools.spec):
+        staging.stage(layout.SPEC_FILE, layout.PUBLIC_MODE, bench.tools.spec)
     # The vault's own files last: they list the private files that there are by then.
     staging.seal()
 

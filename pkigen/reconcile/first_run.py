@@ -32,14 +32,14 @@ def is_new(lock: Lock | None, inventory: Inventory) -> bool:
     return lock is None or lock.fingerprints.keys() <= cas
 
 
-def require_unchanged(plan: Plan, lock: Lock | None, *, root: Path, spec: Path) -> None:
+def require_unchanged(plan: Plan, lock: Lock | None, *, root: Path, words: str) -> None:
     """Refuse to change with a first run what an earlier one has made.
 
     Args:
         plan: What the spec asks for.
         lock: What earlier runs have made.
         root: The PKI directory, for the message.
-        spec: Where the spec is, for the hint.
+        words: How a command line names this cluster, for the hint.
 
     Raises:
         PkigenError: The directory is there, and differs from the spec.
@@ -48,7 +48,7 @@ def require_unchanged(plan: Plan, lock: Lock | None, *, root: Path, spec: Path) 
         raise PkigenError(
             f"{root} exists and differs from the spec in {len(plan.changes)} places; "
             "init does not change what exists",
-            hint=f"see what would change with `pkigen plan {spec} --out {root}`, then run `pkigen apply`",
+            hint=f"see what would change with `pkigen plan {words}`, then run `pkigen apply`",
         )
 
 
@@ -63,7 +63,7 @@ def require_own(plan: Plan, *, root: Path) -> None:
         if not isinstance(action, Create) and not brought:
             raise PkigenError(
                 f"{root} holds files that pkigen did not write: {action.paths[0]}",
-                hint="choose another directory with --out, or move them away",
+                hint="choose another directory with -C, or move them away",
             )
 
 

@@ -76,7 +76,7 @@ class Tools:
     """What making things needs from outside: clock, random source, templates, and where progress goes.
 
     `makers` are processes that make keys already. `vault` opens the authority's private files and closes them
-    before they reach the disk.
+    before they reach the disk. `spec` is the file that becomes the directory's own with the change.
     """
 
     now: datetime
@@ -85,6 +85,7 @@ class Tools:
     progress: Progress
     makers: KeyMakers | None = None
     vault: Vault = field(default_factory=PlainVault)
+    spec: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(kw_only=True)

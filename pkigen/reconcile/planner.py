@@ -270,7 +270,7 @@ def require_signed_here(plan: Plan, root: Path) -> None:
         raise AuthorityError(
             f"{count} of the changes need{'s' if count == 1 else ''} a certificate from the offline "
             f"authority, the first being {first.verb} {first.id} ({first.reason}): nothing was changed",
-            hint=f"`pkigen authority request SPEC --out {root}` requests them; accepting its answer "
+            hint=f"`pkigen airgap authority request -C {root}` requests them; accepting its answer "
             "makes all changes at once",
         )
 

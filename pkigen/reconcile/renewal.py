@@ -5,12 +5,12 @@ A leaf is renewed whenever somebody asks. A CA is renewed alone, with its own ke
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from pkigen.desired.generations import CA, Phase, ca_id
+from pkigen.desired.generations import CA, Phase, ca_id, certificate_named
 from pkigen.desired.inventory import carriers
 from pkigen.errors import AuthorityError, PkigenError, RotationError, UsageError
+from pkigen.notation import suggestion
 from pkigen.reconcile.plan import Renew, Rewrite
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import look_at_all
@@ -41,6 +41,7 @@ def ids_of(inventory: Inventory, name: str) -> tuple[str, ...]:
     Raises:
         UsageError: There is nothing of that name, or it is a CA of a rotation in progress.
     """
+    name = certificate_named(name)
     if name in inventory.tokens:
         return (name,)
     certificates = inventory.certificates
@@ -63,8 +64,8 @@ def _what_was_meant(inventory: Inventory, name: str) -> str:
         return "every leaf is renewed by --all"
     certificates = inventory.certificates
     names = sorted({item.name for item in certificates.values() if item.issuer is not None})
-    near = get_close_matches(name, [*names, *certificates, *inventory.tokens], n=1)
-    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(names)}"
+    near = suggestion(name, [*names, *certificates, *inventory.tokens])
+    return near or f"choose from {', '.join(names)}"
 
 
 def require_keys_here(inventory: Inventory, names: Collection[str], ids: Collection[str]) -> None:
@@ -84,7 +85,8 @@ def require_keys_here(inventory: Inventory, names: Collection[str], ids: Collect
         raise UsageError(
             f"the private key of {', '.join(names)} is only on {', '.join(nodes)}: the node must request "
             "the certificate",
-            hint="`pkigen node request --out MEDIUM SPEC` there, then `pkigen node approve` here",
+            hint="`pkigen airgap node request --out MEDIUM SPEC` there, then "
+            "`pkigen airgap node approve` here",
         )
 
 
@@ -133,8 +135,8 @@ def require_renewable(planner: Planner, reader: Reader, ids: Collection[str], *,
 def _how_to_renew(inventory: Inventory, name: str, root: Path) -> str:
     """Where a CA of the offline authority is renewed: from here by a request, or over there."""
     if inventory.ca_keys is CAKeys.SITE:
-        return f"request it: `pkigen authority request SPEC {name} --out {root}`"
-    return f"at the authority: `pkigen authority renew SPEC {name}`; the next answer contains it"
+        return f"request it: `pkigen airgap authority request {name} -C {root}`"
+    return f"at the authority: `pkigen airgap authority renew SPEC {name}`; the next answer contains it"
 
 
 def require_renewals_only(plan: Plan, inventory: Inventory) -> None:

@@ -47,10 +47,14 @@ def _require_lasting(inventory: Inventory, reader: Reader, now: datetime) -> Non
     ]
     if ended:
         names = " ".join(ended)
-        before = "" if inventory.ca_keys is CAKeys.SITE else f"`pkigen authority renew SPEC {names}` there; "
+        before = (
+            ""
+            if inventory.ca_keys is CAKeys.SITE
+            else f"`pkigen airgap authority renew SPEC {names}` there; "
+        )
         raise AuthorityError(
             f"only the offline authority can renew what has expired: {', '.join(ended)}",
-            hint=f"{before}`pkigen authority request SPEC {names}` here, `sign` there, `accept` here; "
+            hint=f"{before}`pkigen airgap authority request {names}` here, `sign` there, `accept` here; "
             "then run this again",
         )
 

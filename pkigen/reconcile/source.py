@@ -78,7 +78,7 @@ class IssuedHere:
         """
         raise AuthorityError(
             f"only the offline authority can issue {identifier}",
-            hint="request it: `pkigen authority request SPEC`",
+            hint="request it: `pkigen airgap authority request`",
         )
 
     def requested_key(self, identifier: str) -> PublicKey:
@@ -89,7 +89,7 @@ class IssuedHere:
         """
         raise AuthorityError(
             f"only its node can request {identifier}, because only it has the private key",
-            hint="request it there: `pkigen node request`",
+            hint="request it there: `pkigen airgap node request`",
         )
 
     def end(self, staging: Staging) -> None:

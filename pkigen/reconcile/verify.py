@@ -273,7 +273,7 @@ class _Verification:
                 subject=place,
                 reason=Reason.NOT_SEALED,
                 detail="the authority is encrypted, but a backup contains this private file unencrypted; "
-                "`pkigen authority encrypt` removes it",
+                "`pkigen airgap authority encrypt` removes it",
             )
 
     def _lapses(self) -> Iterator[Observation]:

@@ -112,7 +112,7 @@ def _require_rotatable_ca(inventory: Inventory, ca: CA) -> None:
         raise RotationError(
             "the CA keys are at the offline authority (caKeys: offline): no step of a rotation can be "
             "signed here",
-            hint="a new validity for the same CA needs no rotation: `pkigen authority renew` there; "
+            hint="a new validity for the same CA needs no rotation: `pkigen airgap authority renew` there; "
             "another CA needs another authority, and every node must change at once",
         )
     if ca not in inventory.authorities:
@@ -336,7 +336,7 @@ def _require_successors(inventory: Inventory, store: Store, identifiers: Iterabl
         if inventory.is_signed_offline(inventory.certificates[ca_id(ca)]):
             raise RotationError(
                 f"the successor of the {ca.certificate_name} CA comes from the offline authority",
-                hint=f"request it: `pkigen authority request SPEC --next {ca_id(ca)} --out {store.root}`",
+                hint=f"request it: `pkigen airgap authority request --next {ca_id(ca)} -C {store.root}`",
             )
         raise RotationError(
             f"the {ca.certificate_name} CA is an intermediate: pkigen cannot sign its successor",

@@ -8,7 +8,7 @@ import logging
 import os
 import select
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from pkigen.errors import Problem, SpecError
@@ -35,16 +35,17 @@ _KEPT_BY_KUBEADM: Final = (
 )
 _RECORDS: Final = {
     "Lock": f"must be {KIND}: this is the lock file of a PKI directory, which is made from the spec",
-    "Plan": f"must be {KIND}: this is a saved plan, which `pkigen apply SPEC --plan FILE` takes",
+    "Plan": f"must be {KIND}: this is a saved plan, which `pkigen apply --plan FILE` takes",
 }
 _NO_FACTS = HostFacts(hostname=None, default_address=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSpec:
-    """A valid spec, and what its author should know nevertheless."""
+    """A valid spec, the bytes that it was read from, and what its author should know nevertheless."""
 
     spec: ClusterSpec
+    text: bytes = field(repr=False)
     warnings: tuple[Problem, ...]
     dialect: Dialect
 
@@ -119,7 +120,7 @@ def load_text(
     """
     documents, problems = yaml_source.read_documents(text, file=file)
     if not documents:
-        what = "is empty: 'pkigen example' prints a spec to start from"
+        what = "is empty: 'pkigen init --example single' prints a spec to start from"
         raise SpecError([*problems, Problem(file=file, line=1, column=1, path="", message=what)])
     dialect = _dialect(documents)
     if dialect is Dialect.KUBEADM:
@@ -153,7 +154,7 @@ def load_text(
         len(built.spec.spec.users),
         dialect.value,
     )
-    return LoadedSpec(spec=built.spec, warnings=_sorted(warnings), dialect=dialect)
+    return LoadedSpec(spec=built.spec, text=text, warnings=_sorted(warnings), dialect=dialect)
 
 
 def _dialect(documents: list[YAMLNode]) -> Dialect:

@@ -247,7 +247,7 @@ class Certificates(Strict):
     `kubeadm join` of another control-plane node needs all three there."""
     authority: Authority = Authority.LOCAL
     """Where the root of trust is: with local, this machine makes the CAs; with offline, a machine that is
-    never connected signs by file what this one cannot (`pkigen authority`)."""
+    never connected signs by file what this one cannot (`pkigen airgap authority`)."""
     ca_keys: CAKeys = CAKeys.SITE
     """With an offline authority: site makes the three CAs intermediates under its root, with their keys here;
     offline leaves their keys with it too, and it signs every certificate (kubeadm's external CA)."""
@@ -317,7 +317,7 @@ class Node(Strict):
     keys: KeyHome | None = None
     """Where the private keys of this node's certificates are made; certificates.nodeKeys by default."""
     age_recipient: AgeRecipient | None = None
-    """The public half of the node's age key: its bundles are sealed to it (`pkigen node identity`)."""
+    """The public half of the node's age key: its bundles are sealed to it (`pkigen airgap node identity`)."""
 
     @property
     def advertise_address(self) -> IPAddress:

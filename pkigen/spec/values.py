@@ -192,7 +192,7 @@ def parse_age_recipient(value: str) -> str:
     """The public half of an age X25519 identity (age-encryption.org/v1)."""
     fault = recipient_fault(value)
     if fault is not None:
-        msg = f"{fault}: `pkigen node identity` prints it on the node"
+        msg = f"{fault}: `pkigen airgap node identity` prints it on the node"
         raise ValueError(msg)
     return value
 

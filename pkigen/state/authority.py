@@ -219,7 +219,7 @@ def _renewal(ca: CA, chain: tuple[x509.Certificate, ...], keys: CAKeys) -> str:
     return (
         "only whoever issued what has expired can renew it, for the same key: put it into "
         f"{ca_location(ca).certificate} then; an offline authority is asked with "
-        f"`pkigen authority request SPEC {ca_id(ca)}`"
+        f"`pkigen airgap authority request {ca_id(ca)}`"
     )
 
 
@@ -313,7 +313,7 @@ def load_issuer(reader: Reader, ca: CA, certificates: CACertificates) -> Issuer:
     except MissingError:
         raise AuthorityError(
             f"{path} is missing: nothing can be signed with it here",
-            hint="if an offline authority has it, request the certificate: `pkigen authority request SPEC`",
+            hint="if an offline authority has it, request the certificate: `pkigen airgap authority request`",
         ) from None
     # Whoever signs was to open the vault first (state.views.OpenedView).
     if is_sealed(data):

@@ -394,7 +394,7 @@ def _ledger(reader: Reader) -> bytes:
 RESTORE = "restore pki/ and .pkigen/ together from the newest backup of this directory"
 
 
-_RECORDING = "if the change is intended, record it first: `pkigen apply SPEC --force`"
+_RECORDING = "if the change is intended, record it first: `pkigen apply --force`"
 
 
 def require_recorded(reader: Reader, *, way: str = _RECORDING) -> None:

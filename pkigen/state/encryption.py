@@ -92,7 +92,7 @@ def _require_no_waiting_key(what: Resealing, inventory: Inventory, store: Store)
     if waits and what is not Resealing.DECRYPT and inventory.ca_keys is CAKeys.SITE:
         raise AuthorityError(
             f"{layout.PENDING_REQUEST} may contain an unencrypted CA key until the offline authority answers",
-            hint="accept the answer first: `pkigen authority accept`",
+            hint="accept the answer first: `pkigen airgap authority accept`",
         )
 
 

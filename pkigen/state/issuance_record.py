@@ -84,7 +84,7 @@ def require_written(reader: Reader, *, root: Path) -> None:
     if fault is not None:
         raise AuthorityError(
             f"the ledger does not confirm {root / layout.LOCK_FILE}: {fault}",
-            hint=f"nothing is issued from it: give the spec's file instead; `pkigen apply SPEC --out {root}` "
+            hint=f"nothing is issued from it: give the spec's file instead; `pkigen apply SPEC -C {root}` "
             f"writes {layout.LOCK_FILE} again",
         )
 

@@ -237,7 +237,7 @@ def _require_nothing_laid_over(reader: Reader, record: SealRecord) -> None:
             raise AuthorityError(
                 f"{path} is not encrypted, and is another key than the sealed one that stood there",
                 hint="restore the sealed file from a backup: `pkigen rollback --list` shows them; to replace "
-                "a key, open the authority first (`pkigen authority decrypt`)",
+                "a key, open the authority first (`pkigen airgap authority decrypt`)",
             )
 
 

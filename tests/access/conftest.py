@@ -23,7 +23,7 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("access")
     (place / "team.yaml").write_text(SPEC)
     system = System(clock=lambda: NOW)
-    assert run(["init", str(place / "team.yaml"), "--out", str(place / "team")], system=system) == 0
+    assert run(["init", str(place / "team.yaml"), "-C", str(place / "team")], system=system) == 0
     return place
 
 

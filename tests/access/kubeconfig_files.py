@@ -32,9 +32,9 @@ def viewed(*paths: Path, flags: tuple[str, ...] = ()) -> Any:
 
 
 def shown(place: TeamCluster, content: str, *, later: timedelta = timedelta()) -> str:
-    """What `pkigen kubeconfig show` says of a kubeconfig, now or later."""
+    """What `pkigen access kubeconfig show` says of a kubeconfig, now or later."""
     place.pkigen.now = NOW + later
-    result = place.run("kubeconfig", "show", place.write("shown", content))
+    result = place.run("access", "kubeconfig", "show", place.write("shown", content))
     assert result.code == 0, result.err
     return result.out
 

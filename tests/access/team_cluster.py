@@ -64,7 +64,7 @@ class TeamCluster:
 
     def sign(self, request: bytes | Path, *arguments: object, user: str = "ann") -> Result:
         path = request if not isinstance(request, bytes) else self.write("client.csr", request)
-        return self.run("sign", "--csr", path, "--user", user, *arguments, self.tree)
+        return self.run("access", "sign", "--csr", path, "--user", user, *arguments, "-C", self.tree)
 
     def write(self, name: str, content: bytes | str) -> Path:
         path = self.folder / name
@@ -85,7 +85,7 @@ class TeamCluster:
 
     def assert_clean(self) -> None:
         """The tree is what the spec asks for, and every record of it is true."""
-        verified = self.run("verify", self.tree, "--spec", self.spec)
+        verified = self.run("verify", "-C", self.tree, self.spec)
         assert verified.code == 0, verified.out
-        planned = self.run("plan", self.spec, "--out", self.tree, "--exit-code")
+        planned = self.run("plan", self.spec, "-C", self.tree, "--exit-code")
         assert planned.code == 0, planned.out

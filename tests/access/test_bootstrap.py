@@ -27,7 +27,8 @@ def documents(text: str) -> list[Any]:
 def test_everything_that_a_node_joins_with(place: TeamCluster) -> None:
     out = place.folder / "join"
     result = place.run(
-        "bootstrap-token", place.tree, "--out", out, "--validity", "2h", "--description", "rack 2",
+        "access", "bootstrap-token", "-C", place.tree, "--out", out, "--validity", "2h",
+        "--description", "rack 2",
         "--group", "system:bootstrappers:rack2", "--server", "https://api:6443",
     )  # fmt: skip
     assert result.code == 0, result.err
@@ -89,7 +90,7 @@ def test_the_bindings_of_several_groups(place: TeamCluster) -> None:
     group = "system:bootstrappers:kubeadm:default-node-token"
     out = place.folder / "join"
     options = ("--group", group, "--group", "system:bootstrappers:a", "--group", group)
-    assert place.run("bootstrap-token", place.tree, "--out", out, *options).code == 0
+    assert place.run("access", "bootstrap-token", "-C", place.tree, "--out", out, *options).code == 0
     (manifest,) = out.glob("*.yaml")
     bound = {
         each["metadata"]["name"]: [subject["name"] for subject in each["subjects"]]
@@ -107,7 +108,7 @@ def test_the_bindings_of_several_groups(place: TeamCluster) -> None:
 def test_a_token_that_cannot_be_written_is_not_made(place: TeamCluster) -> None:
     before = (place.tree / ".pkigen/ledger.jsonl").read_bytes()
     (place.folder / "join/bootstrap-kubelet.conf").mkdir(parents=True)
-    result = place.run("bootstrap-token", place.tree, "--out", place.folder / "join")
+    result = place.run("access", "bootstrap-token", "-C", place.tree, "--out", place.folder / "join")
     assert (result.code, result.out) == (1, "")
     assert "cannot be written: is a directory" in result.error
     assert (place.tree / ".pkigen/ledger.jsonl").read_bytes() == before
@@ -115,7 +116,9 @@ def test_a_token_that_cannot_be_written_is_not_made(place: TeamCluster) -> None:
 
 def test_groups_that_no_bootstrap_token_may_have(place: TeamCluster) -> None:
     for group in ("system:masters", "system:bootstrappers", "system:bootstrappers:A"):
-        result = place.run("bootstrap-token", place.tree, "--out", place.folder / "join", "--group", group)
+        result = place.run(
+            "access", "bootstrap-token", "-C", place.tree, "--out", place.folder / "join", "--group", group
+        )
         assert (result.code, result.out) == (1, "")
         assert "is not a group for bootstrap tokens" in result.error
         assert not (place.folder / "join").exists()
@@ -139,7 +142,9 @@ def test_a_token_that_somebody_brought() -> None:
 
 @pytest.mark.parametrize(("validity", "said"), [("720h", False), ("721h", True), ("17520h", True)])
 def test_a_token_that_lives_for_long_is_warned_of(place: TeamCluster, validity: str, *, said: bool) -> None:
-    made = place.run("bootstrap-token", place.tree, "--out", place.folder / "join", "--validity", validity)
+    made = place.run(
+        "access", "bootstrap-token", "-C", place.tree, "--out", place.folder / "join", "--validity", validity
+    )
     assert made.code == 0
     warning = f"warning: whoever reads this token within {validity} can join a node"
     assert (warning in made.err) == said

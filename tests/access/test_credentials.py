@@ -87,4 +87,4 @@ def test_an_ed25519_key_is_no_fault(place: TeamCluster) -> None:
     out, form = place.folder / "ann.conf", serialization.PrivateFormat.PKCS8
     place.sign(asked.public_bytes(serialization.Encoding.PEM), "--kubeconfig", out, "--key-path", "ed.key")
     place.write("ed.key", key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
-    assert "broken" not in place.run("kubeconfig", "show", out).out
+    assert "broken" not in place.run("access", "kubeconfig", "show", out).out

@@ -1,4 +1,4 @@
-"""`pkigen csr`: a new key and its request, and the object for the cluster."""
+"""`pkigen access csr`: a new key and its request, and the object for the cluster."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def test_a_new_key_and_its_request(place: TeamCluster) -> None:
     result = place.run(
-        "csr", "new", "--user", "users:Dev1", "--group", "dev", "--out", place.folder / "k" / "new"
+        "access", "csr", "new", "--user", "users:Dev1", "--group", "dev", "--out", place.folder / "k" / "new"
     )
     folder = place.folder / "k" / "new"
     assert result.out == f"{folder}/users-dev1.csr\n"
@@ -37,40 +37,48 @@ def test_a_new_key_and_its_request(place: TeamCluster) -> None:
     assert made.public_key() == loaded.public_key()
     assert made.subject == plain("users:Dev1", "dev")
     assert not list(made.extensions)
-    again = place.run("csr", "new", "--user", "users:dev1", "--out", folder)
+    again = place.run("access", "csr", "new", "--user", "users:dev1", "--out", folder)
     assert again.error == f"{key} exists already"
     assert "only copy of a key" in again.hint
     key.unlink()
     asked = (folder / "users-dev1.csr").read_bytes()
-    again = place.run("csr", "new", "--user", "users:dev1", "--out", folder)
+    again = place.run("access", "csr", "new", "--user", "users:dev1", "--out", folder)
     assert again.error == f"{folder}/users-dev1.csr exists already"
     assert not key.exists(), "no key without its request"
     assert (folder / "users-dev1.csr").read_bytes() == asked
     signed = place.sign(folder / "users-dev1.csr", "--group", "dev", user="users:Dev1")
     assert issued_names(issued_certificate(signed.out)) == ("users:Dev1", {"dev"})
-    assert place.run("csr", "new", "--user", "system:x", "--out", folder).code == 1
+    assert place.run("access", "csr", "new", "--user", "system:x", "--out", folder).code == 1
 
 
 def test_new_keys_of_other_kinds_and_places(place: TeamCluster) -> None:
     assert (
-        place.run("csr", "new", "--user", "r", "--key-algorithm", "RSA-2048", "--out", place.folder).code == 0
+        place.run(
+            "access", "csr", "new", "--user", "r", "--key-algorithm", "RSA-2048", "--out", place.folder
+        ).code
+        == 0
     )
     made = x509.load_pem_x509_csr((place.folder / "r.csr").read_bytes())
     assert isinstance(made.public_key(), rsa.RSAPublicKey)
     place.write("file", "")
-    assert "cannot be" in place.run("csr", "new", "--user", "q", "--out", place.folder / "file").error
-    assert "cannot be made" in place.run("csr", "new", "--user", "q", "--out", place.folder / "file/x").error
+    assert (
+        "cannot be" in place.run("access", "csr", "new", "--user", "q", "--out", place.folder / "file").error
+    )
+    assert (
+        "cannot be made"
+        in place.run("access", "csr", "new", "--user", "q", "--out", place.folder / "file/x").error
+    )
 
 
 def test_the_object_for_the_cluster(place: TeamCluster) -> None:
     data = request(plain("users:Dev1", "dev"), rsa.generate_private_key(65537, 2048))
     path = place.write("client.csr", data)
-    result = place.run("csr", "manifest", "--csr", path, "--validity", "24h")
+    result = place.run("access", "csr", "manifest", "--csr", path, "--validity", "24h")
     assert result.out.splitlines()[:4] == [
         "# kubectl apply -f FILE",
         "# kubectl certificate approve users-dev1",
         "# kubectl get csr users-dev1 -o jsonpath='{.status.certificate}' | base64 -d > users-dev1.crt",
-        "# pkigen user kubeconfig --certificate users-dev1.crt --key-path KEY SPEC > users-dev1.conf",
+        "# pkigen access user kubeconfig --certificate users-dev1.crt --key-path KEY -C DIR > users-dev1.conf",  # noqa: E501 -- a line of a shell
     ]
     assert yaml.safe_load(result.out) == {
         "apiVersion": "certificates.k8s.io/v1",
@@ -85,14 +93,15 @@ def test_the_object_for_the_cluster(place: TeamCluster) -> None:
     }
     assert "approving it grants access to CN=users:Dev1,O=dev" in result.err
     out = place.folder / "csr.yaml"
-    named = place.run("csr", "manifest", "--csr", path, "--name", "a", "--out", out)
+    named = place.run("access", "csr", "manifest", "--csr", path, "--name", "a", "--out", out)
     assert named.out.startswith(f"kubectl apply -f {out}\nkubectl certificate approve a\n")
     assert yaml.safe_load(out.read_text())["metadata"] == {"name": "a"}
     spaced = place.folder / "a b; c.yaml"
     assert (
-        f"kubectl apply -f '{spaced}'\n" in place.run("csr", "manifest", "--csr", path, "--out", spaced).out
+        f"kubectl apply -f '{spaced}'\n"
+        in place.run("access", "csr", "manifest", "--csr", path, "--out", spaced).out
     )
-    wrong = place.run("csr", "manifest", "--csr", path, "--name", "a; rm -rf .")
+    wrong = place.run("access", "csr", "manifest", "--csr", path, "--name", "a; rm -rf .")
     assert (wrong.code, wrong.out) == (2, "")
     assert wrong.error.startswith("--name must be a lower-case DNS name")
 
@@ -121,6 +130,6 @@ def test_objects_that_the_cluster_would_refuse(
     place: TeamCluster, subject: x509.Name, options: list[str], said: str
 ) -> None:
     path = place.write("client.csr", request(subject))
-    result = place.run("csr", "manifest", "--csr", path, *options)
+    result = place.run("access", "csr", "manifest", "--csr", path, *options)
     assert (result.code, result.out) == (1, "")
     assert said in result.error

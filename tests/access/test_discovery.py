@@ -22,7 +22,9 @@ ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 def test_the_documents_are_written_where_verifiers_look(place: TeamCluster) -> None:
     out = place.folder / "www"
-    result = place.run("oidc", "write", place.tree, "--out", out, "--jwks-uri", "https://oidc.example/keys")
+    result = place.run(
+        "access", "oidc", "write", "-C", place.tree, "--out", out, "--jwks-uri", "https://oidc.example/keys"
+    )
     assert result.out.splitlines() == [
         f"{out}/.well-known/openid-configuration",
         f"{out}/openid/v1/jwks",
@@ -36,15 +38,15 @@ def test_the_documents_are_written_where_verifiers_look(place: TeamCluster) -> N
         "id_token_signing_alg_values_supported": ["ES256"],
     }
     assert "publish" in result.err
-    default = place.run("oidc", "configuration", place.tree).json
+    default = place.run("access", "oidc", "configuration", "-C", place.tree).json
     assert default["jwks_uri"] == "https://10.0.0.11:6443/openid/v1/jwks"
-    assert place.run("oidc", "configuration", place.tree, "--jwks-uri", "http://x").code == 1
+    assert place.run("access", "oidc", "configuration", "-C", place.tree, "--jwks-uri", "http://x").code == 1
 
 
 def test_rsa_keys_are_published_as_go_jose_writes_them(place: TeamCluster) -> None:
     key = rsa.generate_private_key(65537, 2048)
     (place.tree / "pki/sa.pub").write_bytes(public_pem(key))
-    (published,) = place.run("oidc", "jwks", place.tree).json["keys"]
+    (published,) = place.run("access", "oidc", "jwks", "-C", place.tree).json["keys"]
     assert list(published) == ["use", "kty", "kid", "alg", "n", "e"]
     assert (published["alg"], published["e"]) == ("RS256", "AQAB")
     assert (
@@ -55,9 +57,9 @@ def test_rsa_keys_are_published_as_go_jose_writes_them(place: TeamCluster) -> No
 
 def test_keys_that_cannot_be_published(place: TeamCluster) -> None:
     (place.tree / "pki/sa.pub").write_text("x")
-    assert "is not a PEM public key" in place.run("oidc", "jwks", place.tree).error
+    assert "is not a PEM public key" in place.run("access", "oidc", "jwks", "-C", place.tree).error
     (place.tree / "pki/sa.pub").unlink()
-    assert place.run("oidc", "jwks", place.tree).error == "pki/sa.pub is missing"
+    assert place.run("access", "oidc", "jwks", "-C", place.tree).error == "pki/sa.pub is missing"
 
 
 @pytest.mark.parametrize("linked", [".well-known", "openid", "openid/v1", "openid/v1/jwks"])
@@ -66,6 +68,8 @@ def test_the_documents_stay_below_their_directory(place: TeamCluster, linked: st
     outside.mkdir()
     (out / linked).parent.mkdir(parents=True)
     (out / linked).symlink_to(outside)
-    failed = place.run("oidc", "write", place.tree, "--out", out, "--jwks-uri", "https://oidc.example/keys")
+    failed = place.run(
+        "access", "oidc", "write", "-C", place.tree, "--out", out, "--jwks-uri", "https://oidc.example/keys"
+    )
     assert (failed.code, failed.error) == (1, f"{out / linked} is a symbolic link")
     assert list(outside.iterdir()) == []

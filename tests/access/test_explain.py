@@ -104,26 +104,26 @@ WHO: dict[str, tuple[str, ...]] = {
 
 @pytest.mark.parametrize("who", WHO)
 def test_who(place: TeamCluster, who: str) -> None:
-    out = explained(place, who, place.tree)
+    out = explained(place, who, "-C", place.tree)
     for said in WHO[who]:
         assert said in out
 
 
 def test_cluster_admins_have_every_right(place: TeamCluster) -> None:
     place.replace("clusterRoles: [view]\n      roles:", "clusterRoles: [cluster-admin]\n      roles:")
-    said = explained(place, cannot("get", "secrets", "", "web"), place.spec, "--pki", place.tree)
+    said = explained(place, cannot("get", "secrets", "", "web"), place.spec, "-C", place.tree)
     assert "the spec grants this permission" in said
 
 
 def test_a_spec_alone_and_files_that_are_gone(place: TeamCluster) -> None:
-    assert "(is missing)" not in explained(place, "dev1", place.spec, "--pki", place.tree)
+    assert "(is missing)" not in explained(place, "dev1", place.spec, "-C", place.tree)
     (place.tree / "users/dev1.conf").unlink()
     (place.tree / "users/web.deployer.conf").unlink()
-    assert "users/dev1.conf (is missing)" in explained(place, "dev1", place.tree)
-    assert "(cannot be read)" in explained(place, "web/deployer", place.tree)
-    assert "(is missing)" in explained(place, "dev1", place.spec, "--pki", place.folder / "none")
+    assert "users/dev1.conf (is missing)" in explained(place, "dev1", "-C", place.tree)
+    assert "(cannot be read)" in explained(place, "web/deployer", "-C", place.tree)
+    assert "(is missing)" in explained(place, "dev1", place.spec)
     place.pkigen.now = NOW + timedelta(days=400)
-    assert "expired 35d ago" in explained(place, "apiserver", place.tree)
+    assert "expired 35d ago" in explained(place, "apiserver", "-C", place.tree)
 
 
 def test_many_nodes_are_not_all_listed(place: TeamCluster) -> None:
@@ -131,28 +131,28 @@ def test_many_nodes_are_not_all_listed(place: TeamCluster) -> None:
         f"    - {{name: w-{n}, roles: [worker], addresses: [10.0.1.{n}]}}\n" for n in range(10, 20)
     )
     place.replace("  users:\n", f"{more}  users:\n")
-    out = explained(place, "kubelet-serving", place.spec, "--pki", place.folder / "none")
+    out = explained(place, "kubelet-serving", place.spec)
     assert "… and on 4 more nodes" in out
 
 
 def test_a_generation_that_rotates(place: TeamCluster) -> None:
-    assert place.run("rotate", "ca", "kubernetes", place.spec, "--out", place.tree, "--yes").code == 0
-    out = explained(place, "ca-next", place.tree)
+    assert place.run("rotate", "ca", "kubernetes", place.spec, "-C", place.tree, "--yes").code == 0
+    out = explained(place, "ca-next", "-C", place.tree)
     assert "nothing: it is only trusted beside the signing CA" in out
-    said = explained(place, "--error", "x509: certificate signed by unknown authority", place.tree)
+    said = explained(place, "--error", "x509: certificate signed by unknown authority", "-C", place.tree)
     assert "a rotation of ca is prepared: both generations must be in every trust bundle" in said
 
 
 def test_a_ca_under_an_offline_root(place: TeamCluster) -> None:
     place.replace("  nodes:\n", "  certificates: {authority: offline}\n  nodes:\n")
-    out = explained(place, "etcd-ca", place.spec, "--pki", place.folder / "none")
+    out = explained(place, "etcd-ca", place.spec)
     assert "etcd-ca: a CA under the offline authority's root, CN=etcd-ca" in out
 
 
 def test_names_that_nobody_has(place: TeamCluster) -> None:
-    near = place.run("explain", "dev2", place.tree)
+    near = place.run("explain", "dev2", "-C", place.tree)
     assert (near.code, near.hint) == (2, "did you mean dev1?")
-    far = place.run("explain", "xxxxxxxx", place.tree)
+    far = place.run("explain", "xxxxxxxx", "-C", place.tree)
     assert far.hint == "`pkigen status` lists the certificates"
 
 
@@ -172,21 +172,23 @@ def test_files(place: TeamCluster) -> None:
     certificate = explained(place, place.folder / "ann.crt")
     assert "verified by:  kube-apiserver --client-ca-file" in certificate
     assert "`kubectl auth can-i --list`" in certificate
-    known = explained(place, place.folder / "ann.crt", place.tree)
+    known = explained(place, place.folder / "ann.crt", "-C", place.tree)
     assert "this cluster: its CA signed it" in known
     assert "not in spec.users" in known
-    kubeconfig = explained(place, place.tree / "users/dev1.conf", place.tree)
+    kubeconfig = explained(place, place.tree / "users/dev1.conf", "-C", place.tree)
     assert "context dev1@team (current)" in kubeconfig
     assert "permissions:  ClusterRole view in the whole cluster" in kubeconfig
-    own = explained(place, place.tree / "nodes/cp-1/etc/kubernetes/scheduler.conf", place.tree)
+    own = explained(place, place.tree / "nodes/cp-1/etc/kubernetes/scheduler.conf", "-C", place.tree)
     assert "permissions:  ClusterRole system:kube-scheduler" in own
-    etcd = explained(place, place.tree / "nodes/cp-1/etc/kubernetes/pki/etcd/server.crt", place.tree)
+    etcd = explained(place, place.tree / "nodes/cp-1/etc/kubernetes/pki/etcd/server.crt", "-C", place.tree)
     assert "a certificate for serving and for clients: that of this cluster's cp-1/etcd-server\n" in etcd
     assert "broken" not in etcd
     asked = explained(place, place.write("a.csr", request(plain("ann"), None)))
     assert "a certificate signing request, CN=ann; key ECDSA-P256" in asked
-    token = place.write("token", place.run("token", "--service-account", "web/deployer", place.tree).out)
-    said = explained(place, token, place.tree)
+    token = place.write(
+        "token", place.run("access", "token", "--service-account", "web/deployer", "-C", place.tree).out
+    )
+    said = explained(place, token, "-C", place.tree)
     assert "permissions:  ClusterRole edit in the namespace web" in said
     assert token.read_text().strip() not in said
     opaque = explained(place, place.write("token", "abcdef.0123456789abcdef"))
@@ -222,7 +224,7 @@ def test_a_certificate_as_what_it_is(place: TeamCluster, file: str) -> None:
     alone, known = CERTIFICATES[file]
     for said, expected in (
         (explained(place, place.tree / file), alone),
-        (explained(place, place.tree / file, place.tree), known),
+        (explained(place, place.tree / file, "-C", place.tree), known),
     ):
         assert expected in said
         assert "broken" not in said
@@ -230,7 +232,7 @@ def test_a_certificate_as_what_it_is(place: TeamCluster, file: str) -> None:
 
 def test_a_certificate_of_another_cluster(place: TeamCluster) -> None:
     other = place.folder / "other"
-    assert place.run("init", place.spec, "--out", other).code == 0
+    assert place.run("init", place.spec, "-C", other).code == 0
     for file, expected in (
         ("pki/ca.crt", "this cluster: it is not ca: the same name, with another key"),
         (
@@ -242,25 +244,25 @@ def test_a_certificate_of_another_cluster(place: TeamCluster) -> None:
             "this cluster: refuses it: no trusted CA has signed it",
         ),
     ):
-        assert expected in explained(place, other / file, place.tree)
+        assert expected in explained(place, other / file, "-C", place.tree)
 
 
 def test_what_was_issued_before(place: TeamCluster) -> None:
     """Certificates of the cluster's CAs that the tree no longer has, or never had."""
     pki = place.tree / "nodes/cp-1/etc/kubernetes/pki"
     kept = {name: (pki / name).read_bytes() for name in ("apiserver-etcd-client.crt", "etcd/server.crt")}
-    assert place.run("renew", "--all", place.spec, "--out", place.tree, "--yes").code == 0
-    etcd = explained(place, place.write("c.crt", kept["apiserver-etcd-client.crt"]), place.tree)
+    assert place.run("renew", "--all", place.spec, "-C", place.tree, "--yes").code == 0
+    etcd = explained(place, place.write("c.crt", kept["apiserver-etcd-client.crt"]), "-C", place.tree)
     assert "presented to: etcd, by --trusted-ca-file" in etcd
     assert "this cluster: its etcd-ca signed it" in etcd
-    served = explained(place, place.write("s.crt", kept["etcd/server.crt"]), place.tree)
+    served = explained(place, place.write("s.crt", kept["etcd/server.crt"]), "-C", place.tree)
     assert "its etcd-ca signed it" in served
 
 
 def test_a_request_as_the_cluster_takes_it(place: TeamCluster) -> None:
     """pkigen's own manifest, DER and base64: what `sign` reads is explained."""
     pem = request(plain("ann", "dev"))
-    manifest = place.run("csr", "manifest", "--csr", place.write("ann.csr", pem)).out
+    manifest = place.run("access", "csr", "manifest", "--csr", place.write("ann.csr", pem)).out
     der = x509.load_pem_x509_csr(pem).public_bytes(Encoding.DER)
     assert "kind: CertificateSigningRequest" in manifest
     for content in (manifest, der, base64.b64encode(pem), base64.b64encode(der)):
@@ -307,38 +309,40 @@ SERVERS: dict[str, tuple[dict[str, str | None], str]] = {
 @pytest.mark.parametrize("case", SERVERS)
 def test_what_kubectl_would_say_to_the_servers(place: TeamCluster, case: str) -> None:
     changes, expected = SERVERS[case]
-    assert expected in explained(place, entry_of(place, **changes), place.tree)
+    assert expected in explained(place, entry_of(place, **changes), "-C", place.tree)
 
 
 def test_a_kubeconfig_with_the_ca_of_another_cluster(place: TeamCluster) -> None:
     other = place.folder / "other"
-    assert place.run("init", place.spec, "--out", other).code == 0
+    assert place.run("init", place.spec, "-C", other).code == 0
     foreign = base64.b64encode((other / "pki/ca.crt").read_bytes()).decode()
-    said = explained(place, entry_of(place, certificate_authority_data=foreign), place.tree)
+    said = explained(place, entry_of(place, certificate_authority_data=foreign), "-C", place.tree)
     assert (
         "kubectl refuses its API servers: a CA of the same name, but with another key, has signed it" in said
     )
-    assert "this cluster: refuses it: " in explained(place, other / "users/dev1.conf", place.tree)
+    assert "this cluster: refuses it: " in explained(place, other / "users/dev1.conf", "-C", place.tree)
 
 
 def test_tokens_of_this_cluster_and_of_others(place: TeamCluster) -> None:
     other = place.folder / "other"
-    assert place.run("init", place.spec, "--out", other).code == 0
-    own = place.run("token", "--service-account", "web/deployer", place.tree).out.strip()
+    assert place.run("init", place.spec, "-C", other).code == 0
+    own = place.run("access", "token", "--service-account", "web/deployer", "-C", place.tree).out.strip()
     head, _, signature = own.rpartition(".")
     forged = f"{head}.{signature[:-8]}AAAAAAAA"
-    foreign = place.run("token", "--service-account", "web/deployer", other).out.strip()
-    vault = place.run("token", "--service-account", "web/deployer", "--audience", "vault", place.tree).out
+    foreign = place.run("access", "token", "--service-account", "web/deployer", "-C", other).out.strip()
+    vault = place.run(
+        "access", "token", "--service-account", "web/deployer", "--audience", "vault", "-C", place.tree
+    ).out
     for token, expected in (
         (own, "this cluster: one of its service account keys has signed it"),
         (forged, "this cluster: refuses it: none of its service account keys has signed it"),
         (foreign, "this cluster: refuses it: none of its service account keys has signed it"),
         (vault, "this cluster: refuses it: its API servers are https://kubernetes.default.svc"),
     ):
-        assert expected in explained(place, place.write("token", token), place.tree)
-    used = explained(place, place.tree / "users/web.deployer.conf", place.tree)
+        assert expected in explained(place, place.write("token", token), "-C", place.tree)
+    used = explained(place, place.tree / "users/web.deployer.conf", "-C", place.tree)
     assert "this cluster: one of its service account keys has signed it" in used
-    stolen = explained(place, other / "users/web.deployer.conf", place.tree)
+    stolen = explained(place, other / "users/web.deployer.conf", "-C", place.tree)
     assert "none of its service account keys has signed it" in stolen
 
 
@@ -360,12 +364,12 @@ def test_files_that_cannot_be_read(place: TeamCluster) -> None:
     both += (place.tree / "nodes/cp-1/etc/kubernetes/pki/apiserver-kubelet-client.crt").read_bytes()
     assert "user:       kube-apiserver-kubelet-client" in explained(place, place.write("current.pem", both))
     assert place.run("explain", place.tree).error == f"{place.tree} is a directory"
-    assert "and there is no such file" in place.run("explain", place.folder / "none", place.tree).error
+    assert "and there is no such file" in place.run("explain", place.folder / "none", "-C", place.tree).error
     (place.tree / "pki/ca.crt").write_text("x")
     place.write(
         "c.crt", (place.tree / "nodes/cp-1/etc/kubernetes/pki/apiserver-kubelet-client.crt").read_bytes()
     )
-    assert "the trust bundle is empty" in explained(place, place.folder / "c.crt", place.tree)
+    assert "the trust bundle is empty" in explained(place, place.folder / "c.crt", "-C", place.tree)
 
 
 def cannot(verb: str, resource: str, group: str, namespace: str | None = None, *, user: str = "dev1") -> str:

@@ -53,7 +53,7 @@ METRICS = 'Error from server (Forbidden): forbidden: User "dev1" cannot get path
 
 
 FAILURES: dict[str, tuple[str, str, str]] = {
-    "unknown authority": (UNKNOWN, "`pkigen kubeconfig show FILE`", "the cluster's CA is sha256:"),
+    "unknown authority": (UNKNOWN, "`pkigen access kubeconfig show FILE`", "the cluster's CA is sha256:"),
     "a wrong name": (
         WRONG,
         "or add api.example.com to spec.apiServer.certSANs",
@@ -187,11 +187,15 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         "kubectl has no kubeconfig",
         "next: give one with --kubeconfig",
     ),
-    "no credential in it": ("Please enter Username: ", "has no credential", "`pkigen kubeconfig show FILE`"),
+    "no credential in it": (
+        "Please enter Username: ",
+        "has no credential",
+        "`pkigen access kubeconfig show FILE`",
+    ),
     "no ConfigMap of IAM": (
         'Error from server (NotFound): configmaps "aws-auth" not found',
         "no user of AWS IAM is known",
-        "`pkigen iam SPEC` renders it",
+        "`pkigen access iam` renders it",
     ),
     "a path": (
         METRICS.format("/healthz"),
@@ -323,15 +327,15 @@ def test_failures(place: TeamCluster, failure: str, monkeypatch: pytest.MonkeyPa
     text, alone, known = FAILURES[failure]
     monkeypatch.chdir(place.folder)
     assert alone in explained(place, "--error", text)
-    out = explained(place, text, place.tree)
+    out = explained(place, text, "-C", place.tree)
     assert known in out
-    assert out == explained(place, "--error", text, place.tree)
-    assert out == explained(place, "--error", text, place.spec, "--pki", place.tree)
+    assert out == explained(place, "--error", text, "-C", place.tree)
+    assert out == explained(place, "--error", text, place.spec, "-C", place.tree)
 
 
 def test_every_failure_says_what_to_do_next(place: TeamCluster) -> None:
     for text, _, _ in FAILURES.values():
-        for arguments in ((), (place.tree,)):
+        for arguments in ((), ("-C", place.tree)):
             assert "next: " in explained(place, "--error", text, *arguments)
 
 
@@ -348,7 +352,7 @@ def test_other_errors(place: TeamCluster, tmp_path: Path) -> None:
     assert (result.code, result.error) == (1, "pkigen does not know this message")
     (place.tree / "pki/ca.crt").unlink()
     (place.tree / "pki/ca.key").unlink()
-    assert "trust bundle" in explained(place, "--error", UNKNOWN, place.tree)
+    assert "trust bundle" in explained(place, "--error", UNKNOWN, "-C", place.tree)
     nobody = tmp_path / "nobody.yaml"
     nobody.write_text(place.spec.read_text().partition("  users:")[0])
     assert "users/<name>.conf" not in explained(place, "--error", ANONYMOUS, nobody)

@@ -45,7 +45,7 @@ data:
 
 def test_node_mappings_are_kept_and_people_are_the_specs(place: TeamCluster) -> None:
     path = place.write("current.yaml", CURRENT)
-    result = place.run("iam", place.spec, "--current", path, "--config-map")
+    result = place.run("access", "iam", place.spec, "--current", path, "--config-map")
     assert result.code == 0, result.err
     (made,) = documents(result.out)
     assert made["metadata"] == {"name": "aws-auth", "namespace": "kube-system"}
@@ -100,7 +100,9 @@ def test_what_only_calls_itself_a_node_goes_and_is_named(place: TeamCluster, kin
         "metadata": {"name": "aws-auth"},
         "data": {"mapRoles": json.dumps([NODE, IMPOSTORS[kind]])},
     }
-    result = place.run("iam", place.spec, "--current", place.write("c", json.dumps(content)), "--config-map")
+    result = place.run(
+        "access", "iam", place.spec, "--current", place.write("c", json.dumps(content)), "--config-map"
+    )
     assert result.code == 0, result.err
     (made,) = documents(result.out)
     roles = yaml.safe_load(made["data"]["mapRoles"])
@@ -120,7 +122,9 @@ def test_nodes_are_roles(place: TeamCluster) -> None:
         "metadata": {"name": "aws-auth"},
         "data": {"mapUsers": json.dumps([user, user | {"rolearn": NODE["rolearn"]}, NODE])},
     }
-    result = place.run("iam", place.spec, "--current", place.write("c", json.dumps(content)), "--config-map")
+    result = place.run(
+        "access", "iam", place.spec, "--current", place.write("c", json.dumps(content)), "--config-map"
+    )
     (made,) = documents(result.out)
     assert [entry["username"] for entry in yaml.safe_load(made["data"]["mapUsers"])] == ["bob"]
 
@@ -128,7 +132,7 @@ def test_nodes_are_roles(place: TeamCluster) -> None:
 def test_one_role_is_one_role_in_whatever_case(place: TeamCluster) -> None:
     # IAM's names differ in more than case, and aws-iam-authenticator compares them in lower case.
     current = CURRENT.replace("role/Admin", "role/ADMIN")
-    result = place.run("iam", place.spec, "--current", place.write("c", current), "--config-map")
+    result = place.run("access", "iam", place.spec, "--current", place.write("c", current), "--config-map")
     (made,) = documents(result.out)
     arns = [entry["rolearn"] for entry in yaml.safe_load(made["data"]["mapRoles"])]
     assert arns == [
@@ -138,13 +142,13 @@ def test_one_role_is_one_role_in_whatever_case(place: TeamCluster) -> None:
 
 
 def test_the_result_as_input_changes_nothing(place: TeamCluster) -> None:
-    first = place.run("iam", place.spec, "--current", place.write("c", CURRENT), "--config-map").out
-    again = place.run("iam", place.tree, "--current", place.write("c", first), "--config-map")
+    first = place.run("access", "iam", place.spec, "--current", place.write("c", CURRENT), "--config-map").out
+    again = place.run("access", "iam", "-C", place.tree, "--current", place.write("c", first), "--config-map")
     assert again.out == first
 
 
 def test_without_the_present_one_the_danger_is_said(place: TeamCluster) -> None:
-    result = place.run("iam", place.spec)
+    result = place.run("access", "iam", place.spec)
     kinds = [document["kind"] for document in documents(result.out)]
     assert kinds == ["ConfigMap", "ClusterRoleBinding", "ClusterRoleBinding"]
     assert "applying this locks them out" in result.err
@@ -152,11 +156,11 @@ def test_without_the_present_one_the_danger_is_said(place: TeamCluster) -> None:
 
 def test_the_role_of_nodes_is_not_for_people(place: TeamCluster) -> None:
     current = place.write("c", CURRENT.replace("role/nodes", "role/Admin", 1))
-    result = place.run("iam", place.spec, "--current", current)
+    result = place.run("access", "iam", place.spec, "--current", current)
     assert (result.code, result.out) == (1, "")
     assert "which is the role of nodes" in result.error
     place.replace("groups: [admins]", "groups: ['system:nodes'], allowSystemIdentity: theirs")
-    assert place.run("iam", place.spec, "--current", current, "--config-map").code == 0
+    assert place.run("access", "iam", place.spec, "--current", current, "--config-map").code == 0
 
 
 def test_users_alone(place: TeamCluster) -> None:
@@ -164,7 +168,7 @@ def test_users_alone(place: TeamCluster) -> None:
     place.spec.write_text(
         text[: text.index("    - {arn")] + text[text.index('    - {arn: "arn:aws:iam::111122223333:user') :]
     )
-    (made, _) = documents(place.run("iam", place.spec).out)
+    (made, _) = documents(place.run("access", "iam", place.spec).out)
     assert list(made["data"]) == ["mapUsers"]
 
 
@@ -173,10 +177,10 @@ def test_mappings_without_rights_and_no_mappings(place: TeamCluster) -> None:
     place.spec.write_text(
         text.replace(",\n       clusterRoles: [view]}", "}").replace(", clusterRoles: [edit]}", "}")
     )
-    result = place.run("iam", place.spec)
+    result = place.run("access", "iam", place.spec)
     assert [document["kind"] for document in documents(result.out)] == ["ConfigMap"]
     place.spec.write_text(text.partition("  iam:")[0])
-    assert place.run("iam", place.spec).error == "spec.iam is empty"
+    assert place.run("access", "iam", place.spec).error == "spec.iam is empty"
 
 
 @pytest.mark.parametrize(
@@ -204,13 +208,13 @@ def test_mappings_without_rights_and_no_mappings(place: TeamCluster) -> None:
     ],
 )
 def test_what_is_no_current_config_map(place: TeamCluster, text: str, said: str) -> None:
-    result = place.run("iam", place.spec, "--current", place.write("c", text))
+    result = place.run("access", "iam", place.spec, "--current", place.write("c", text))
     assert (result.code, result.out) == (1, "")
     assert said in result.error
 
 
 def test_an_empty_config_map_and_a_big_one(place: TeamCluster) -> None:
     empty = place.write("c", "kind: ConfigMap\nmetadata: {name: aws-auth}\n")
-    assert place.run("iam", place.spec, "--current", empty).code == 0
+    assert place.run("access", "iam", place.spec, "--current", empty).code == 0
     big = place.write("c", b" " * ((2 << 20) + 1))
-    assert "larger than any ConfigMap" in place.run("iam", place.spec, "--current", big).error
+    assert "larger than any ConfigMap" in place.run("access", "iam", place.spec, "--current", big).error

@@ -1,4 +1,4 @@
-"""What `pkigen kubeconfig show` says of a kubeconfig."""
+"""What `pkigen access kubeconfig show` says of a kubeconfig."""
 
 from __future__ import annotations
 

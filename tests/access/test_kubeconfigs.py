@@ -48,7 +48,7 @@ BAD = {
 def test_what_is_no_kubeconfig(place: TeamCluster, text: str) -> None:
     path = place.write("c", text)
     for command in ("merge", "show"):
-        result = place.run("kubeconfig", command, path)
+        result = place.run("access", "kubeconfig", command, path)
         assert (result.code, result.out) == (1, "")
         assert str(path) in result.error
         if "}x" not in text:
@@ -59,8 +59,17 @@ def test_kubectl_loads_what_pkigen_writes(place: TeamCluster) -> None:
     place.sign(
         request(plain("users:dev1")), "--kubeconfig", place.folder / "s", "--key-path", "k", user="users:dev1"
     )
-    place.run("token", "--service-account", "web/deployer", "--kubeconfig", place.folder / "t", place.tree)
-    place.run("bootstrap-token", place.tree, "--out", place.folder)
+    place.run(
+        "access",
+        "token",
+        "--service-account",
+        "web/deployer",
+        "--kubeconfig",
+        place.folder / "t",
+        "-C",
+        place.tree,
+    )
+    place.run("access", "bootstrap-token", "-C", place.tree, "--out", place.folder)
     written = [place.folder / "s", place.folder / "t", place.folder / "bootstrap-kubelet.conf"]
     written += list((place.tree / "users").glob("*.conf"))
     for path in written:

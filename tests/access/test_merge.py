@@ -77,7 +77,7 @@ def absolute(config: Any, folder: Path) -> Any:
 
 
 def test_a_merge_is_what_kubectl_makes_of_the_same_files(place: TeamCluster, two: tuple[Path, Path]) -> None:
-    result = place.run("kubeconfig", "merge", "--first-wins", *two)
+    result = place.run("access", "kubeconfig", "merge", "--first-wins", *two)
     assert result.code == 0, result.err
     merged = place.write("merged", result.out)
     theirs = absolute(viewed(*two, flags=("--merge",)), two[0].parent)
@@ -130,13 +130,13 @@ def opened(config: Any) -> dict[str, tuple[str, str]]:
 def test_names_that_mean_two_things_are_refused(place: TeamCluster) -> None:
     paths = [place.write(letter, of_kubeadm(letter)) for letter in "ab"]
     out = place.folder / "merged"
-    result = place.run("kubeconfig", "merge", *paths, "--out", out)
+    result = place.run("access", "kubeconfig", "merge", *paths, "--out", out)
     assert (result.code, result.out, out.exists()) == (1, "", False)
     for said in ("cluster 'kubernetes'", "user 'kubernetes-admin'", "context 'kubernetes-admin@kubernetes'"):
         assert f"the {said} of {paths[1]} is another one than that of {paths[0]}" in result.err
     assert result.error.startswith("3 names collide, the first: the cluster 'kubernetes' of ")
     assert "--rename" in result.hint
-    both = place.run("kubeconfig", "merge", "--rename", "--first-wins", *paths)
+    both = place.run("access", "kubeconfig", "merge", "--rename", "--first-wins", *paths)
     assert (both.code, both.error) == (2, "--rename and --first-wins exclude each other")
 
 
@@ -144,7 +144,7 @@ def test_renamed_nothing_is_lost(place: TeamCluster) -> None:
     taken = of_kubeadm("d").replace('"kubernetes"', '"kubernetes-2"')
     paths = [place.write(letter, of_kubeadm(letter)) for letter in "abc"]
     paths += [place.write("d", taken), place.write("e", of_kubeadm("b"))]  # the last is the second once more
-    result = place.run("kubeconfig", "merge", "--rename", *paths)
+    result = place.run("access", "kubeconfig", "merge", "--rename", *paths)
     assert result.code == 0, result.err
     config = viewed(place.write("merged", result.out))
     name = "kubernetes-admin@kubernetes"
@@ -164,7 +164,7 @@ def test_the_current_context_goes_with_its_new_name(place: TeamCluster) -> None:
     first = place.write(
         "a", of_kubeadm("a").replace('"current-context": "kubernetes-admin@kubernetes", ', "")
     )
-    result = place.run("kubeconfig", "merge", "--rename", first, place.write("b", of_kubeadm("b")))
+    result = place.run("access", "kubeconfig", "merge", "--rename", first, place.write("b", of_kubeadm("b")))
     assert yaml.safe_load(result.out)["current-context"] == "kubernetes-admin@kubernetes-2"
 
 
@@ -260,25 +260,25 @@ def test_a_flat_merge_of_any_files_is_what_kubectl_makes_of_them(
         of_each_kind(folder / "sub/f", f"below {number}")
         paths.append(folder / "config")
         paths[-1].write_text(json.dumps(content) if content else "# nothing\n")
-    result = place.run("kubeconfig", "merge", "--flatten", "--first-wins", *paths)
+    result = place.run("access", "kubeconfig", "merge", "--flatten", "--first-wins", *paths)
     assert result.code == 0, result.err
     assert viewed(place.write("merged", result.out)) == viewed(*paths, flags=("--flatten",))
 
 
 def test_a_current_context_of_nobody(place: TeamCluster) -> None:
-    result = place.run("kubeconfig", "merge", place.write("c", "current-context: x\n"))
+    result = place.run("access", "kubeconfig", "merge", place.write("c", "current-context: x\n"))
     assert "the current context 'x' is in none of the files" in result.err
 
 
 def test_the_order_decides(place: TeamCluster, two: tuple[Path, Path]) -> None:
-    content = yaml.safe_load(place.run("kubeconfig", "merge", "--first-wins", *reversed(two)).out)
+    content = yaml.safe_load(place.run("access", "kubeconfig", "merge", "--first-wins", *reversed(two)).out)
     servers = {entry["name"]: entry["cluster"]["server"] for entry in content["clusters"]}
     assert servers == {"1e3": "https://e:6443", "kubernetes": "https://b:6443"}
     assert content["extensions"] == [{"name": "x", "extension": {"other": 2}}]
 
 
 def test_a_file_with_itself_is_no_conflict(place: TeamCluster, two: tuple[Path, Path]) -> None:
-    result = place.run("kubeconfig", "merge", two[0], two[0])
+    result = place.run("access", "kubeconfig", "merge", two[0], two[0])
     assert result.err == ""
     assert viewed(place.write("merged", result.out)) == absolute(viewed(two[0]), two[0].parent)
 
@@ -289,12 +289,17 @@ def test_flattened_as_kubectl_does(place: TeamCluster, two: tuple[Path, Path]) -
     for path, field in (("ca.crt", "authority"), ("a.crt", "certificate"), ("a.key", "key")):
         of_each_kind(two[0].parent / "pki/x", path)
         (two[0].parent / f"pki/x.{field}").rename(two[0].parent / "pki" / path)
-    result = place.run("kubeconfig", "merge", "--flatten", two[0])
+    result = place.run("access", "kubeconfig", "merge", "--flatten", two[0])
     assert viewed(place.write("merged", result.out)) == viewed(two[0], flags=("--flatten",))
     two[0].write_text(text.replace("client-key: ", "client-key-data: AAAA, client-key: "))
-    assert "has both client-key and its data" in place.run("kubeconfig", "merge", "--flatten", two[0]).error
+    assert (
+        "has both client-key and its data"
+        in place.run("access", "kubeconfig", "merge", "--flatten", two[0]).error
+    )
     two[0].write_text(A)
-    assert "/abs/a.key cannot be read" in place.run("kubeconfig", "merge", "--flatten", two[0]).error
+    assert (
+        "/abs/a.key cannot be read" in place.run("access", "kubeconfig", "merge", "--flatten", two[0]).error
+    )
 
 
 SHADOW = b"root:$y$j9T$salt$hash:20000:0:99999:7:::\n"
@@ -322,11 +327,11 @@ def test_only_certificates_and_keys_get_into_a_flat_kubeconfig(
     secret = place.write("secret", content)
     section, key = ("clusters", "cluster") if field == "certificate-authority" else ("users", "user")
     config = place.write("c", json.dumps({section: [{"name": "x", key: {field: str(secret)}}]}))
-    failed = place.run("kubeconfig", "merge", "--flatten", config)
+    failed = place.run("access", "kubeconfig", "merge", "--flatten", config)
     what = "private key" if field == "client-key" else "certificate"
     assert (failed.code, failed.out) == (1, "")
     assert failed.error == f"{secret}, which the {key} 'x' names as its {field}, holds no {what} in PEM"
-    assert place.run("kubeconfig", "merge", config).code == 0, "without --flatten nothing is read"
+    assert place.run("access", "kubeconfig", "merge", config).code == 0, "without --flatten nothing is read"
 
 
 def test_of_a_file_with_more_in_it_only_what_was_asked_for_is_taken(place: TeamCluster) -> None:
@@ -338,7 +343,9 @@ def test_of_a_file_with_more_in_it_only_what_was_asked_for_is_taken(place: TeamC
     written = place.write("c", json.dumps({"users": [{"name": "x", "user": config}]}))
     ((_, user),) = (
         each.items()
-        for each in yaml.safe_load(place.run("kubeconfig", "merge", "--flatten", written).out)["users"]
+        for each in yaml.safe_load(place.run("access", "kubeconfig", "merge", "--flatten", written).out)[
+            "users"
+        ]
     )
     assert base64.b64decode(user[1]["client-certificate-data"]) == certificate
     assert base64.b64decode(user[1]["client-key-data"]) == key
@@ -348,12 +355,12 @@ def test_a_file_too_large_for_a_certificate_is_not_cut_off(place: TeamCluster) -
     of_each_kind(place.folder / "f", "x")
     big = place.write("big", (place.folder / "f.key").read_bytes() + b" " * (1 << 20))
     config = place.write("c", json.dumps({"users": [{"name": "x", "user": {"client-key": str(big)}}]}))
-    assert "is larger than 1 MiB" in place.run("kubeconfig", "merge", "--flatten", config).error
+    assert "is larger than 1 MiB" in place.run("access", "kubeconfig", "merge", "--flatten", config).error
 
 
 def test_into_a_file_whose_paths_are_relative_to_it(place: TeamCluster, two: tuple[Path, Path]) -> None:
     out = two[0].parent / "all"
-    result = place.run("kubeconfig", "merge", "--first-wins", *two, "--out", out)
+    result = place.run("access", "kubeconfig", "merge", "--first-wins", *two, "--out", out)
     assert (result.code, result.out) == (0, "")
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     content = yaml.safe_load(out.read_text())
@@ -368,28 +375,28 @@ def test_into_a_file_whose_paths_are_relative_to_it(place: TeamCluster, two: tup
 def test_programs_are_refused_unless_allowed(place: TeamCluster, key: str) -> None:
     fields = {"exec": "{apiVersion: v1, command: ./aws, args: [a]}", "auth-provider": "{name: gcp}"}[key]
     path = place.write("c", f"kind: Config\nusers: [{{name: u, user: {{{key}: {fields}}}}}]\n")
-    result = place.run("kubeconfig", "merge", path)
+    result = place.run("access", "kubeconfig", "merge", path)
     assert (result.code, result.out) == (1, "")
     assert result.error == f"the user 'u' of {path} runs a program ({key})"
-    allowed = place.run("kubeconfig", "merge", path, "--allow-exec")
+    allowed = place.run("access", "kubeconfig", "merge", path, "--allow-exec")
     assert key in allowed.out
 
 
 def test_bounds_and_missing_files(place: TeamCluster) -> None:
     big = place.write("c", b" " * ((4 << 20) + 1))
-    assert "larger than 4 MiB" in place.run("kubeconfig", "merge", big).error
-    assert "no such file" in place.run("kubeconfig", "merge", place.folder / "none").error
-    assert "is a directory" in place.run("kubeconfig", "show", place.folder).error
+    assert "larger than 4 MiB" in place.run("access", "kubeconfig", "merge", big).error
+    assert "no such file" in place.run("access", "kubeconfig", "merge", place.folder / "none").error
+    assert "is a directory" in place.run("access", "kubeconfig", "show", place.folder).error
 
 
 def test_what_kubectl_ignores_is_named_and_left_out(place: TeamCluster) -> None:
     path = place.write(
         "c", "kind: Config\nfoo: 1\nclusters: [{name: a, cluster: {servr: x, server: null}}]\n"
     )
-    result = place.run("kubeconfig", "merge", path)
+    result = place.run("access", "kubeconfig", "merge", path)
     assert f"note: {path}: foo is not understood by kubectl and left out" in result.err
     assert "clusters[a].servr is not understood" in result.err
     assert yaml.safe_load(result.out)["clusters"] == [{"name": "a", "cluster": {}}]
-    shown = place.run("kubeconfig", "show", path).out
+    shown = place.run("access", "kubeconfig", "show", path).out
     assert "foo is not understood by kubectl" in shown
     assert "it has no context: kubectl would talk to localhost:8080" in shown

@@ -28,12 +28,12 @@ def objects(place: TeamCluster) -> list[Any]:
         for path in (place.tree / "addons").glob("*.yaml")
         for document in documents(path.read_text())
     ]
-    place.run("bootstrap-token", place.tree, "--out", place.folder / "join")
+    place.run("access", "bootstrap-token", "-C", place.tree, "--out", place.folder / "join")
     (manifest,) = (place.folder / "join").glob("*.yaml")
     found += documents(manifest.read_text())
-    found += documents(place.run("iam", place.spec).out)
+    found += documents(place.run("access", "iam", place.spec).out)
     path = place.write("client.csr", request(plain("ann")))
-    return found + documents(place.run("csr", "manifest", "--csr", path).out)
+    return found + documents(place.run("access", "csr", "manifest", "--csr", path).out)
 
 
 @pytest.mark.sweep

@@ -71,7 +71,7 @@ def test_a_manifest_is_made_of_any_form(place: TeamCluster) -> None:
     pem = request()
     for form in ("pem", "der", "json"):
         path = place.write("client.csr", FORMS[form](pem))
-        result = place.run("csr", "manifest", "--csr", path)
+        result = place.run("access", "csr", "manifest", "--csr", path)
         assert result.code == 0, result.err
         carried = base64.b64decode(yaml.safe_load(result.out)["spec"]["request"])
         assert parse_request(carried) == parse_request(pem)

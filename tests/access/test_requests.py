@@ -201,7 +201,7 @@ def test_refuses(place: TeamCluster, kind: str) -> None:
     assert said in result.error
     assert "internal error: " not in result.err
     if "CA" not in kind and "two requests" not in kind:
-        assert place.run("csr", "manifest", "--csr", path).code == 1
+        assert place.run("access", "csr", "manifest", "--csr", path).code == 1
     assert photograph(place.folder) == before, "nothing was written"
 
 

@@ -1,4 +1,4 @@
-"""`pkigen sign`: what is issued, and what never is."""
+"""`pkigen access sign`: what is issued, and what never is."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_key_of_another_generation_is_certified_for_nobody(
     """What a rotation adds, and what it is about to remove, is trusted as much as the present."""
     which = ("ca", "kubernetes") if kind == "ca" else ("sa",)
     for more in ((), ("--assume-distributed",))[:phases]:
-        rotated = place.run("rotate", *which, place.spec, "--out", place.tree, "--yes", *more)
+        rotated = place.run("rotate", *which, place.spec, "-C", place.tree, "--yes", *more)
         assert rotated.code == 0, rotated
     key = load_private((place.tree / f"pki/{kind}{slot}.key").read_bytes())
     result = place.sign(request(None, key))
@@ -140,12 +140,15 @@ def test_a_declared_person_has_groups_validity_and_namespace_of_the_spec(place: 
     assert other.code == 0
     assert "note: the spec gives dev1 other groups: platform-team" in other.err
     asked = place.write("glass.csr", request(plain("glass", "system:masters")))
-    words = ("sign", "--csr", asked, "--user", "glass")
-    assert place.run(*words, place.spec, "--pki", place.tree).code == 0
-    refused = place.run(*words, place.tree)  # the reason of pki.lock, which others can write, does not count
+    words = ("access", "sign", "--csr", asked, "--user", "glass")
+    assert place.run(*words, place.spec, "-C", place.tree).code == 0
+    (place.tree / "cluster.yaml").unlink()
+    refused = place.run(
+        *words, "-C", place.tree
+    )  # the reason of pki.lock, which others can write, does not count
     assert (refused.code, refused.error) == (1, "the group 'system:masters' is reserved for Kubernetes")
     assert "pki.lock cannot vouch for it" in refused.hint
-    assert place.run(*words, place.tree, "--allow-system-identity", "break glass").code == 0
+    assert place.run(*words, "-C", place.tree, "--allow-system-identity", "break glass").code == 0
 
 
 def test_it_ends_with_its_ca_and_says_so(place: TeamCluster) -> None:
@@ -165,7 +168,7 @@ def test_a_spec_with_its_directory_and_standard_input(
                 return request()[:limit]
 
     monkeypatch.setattr("sys.stdin", Stdin)
-    result = place.run("sign", "--csr", "-", "--user", "ann", place.spec, "--pki", place.tree)
+    result = place.run("access", "sign", "--csr", "-", "--user", "ann", place.spec, "-C", place.tree)
     assert result.code == 0, result.err
     place.assert_clean()
 
@@ -173,13 +176,14 @@ def test_a_spec_with_its_directory_and_standard_input(
 def test_a_ledger_that_somebody_changed_is_put_on_record_first(place: TeamCluster) -> None:
     ledger = place.tree / ".pkigen/ledger.jsonl"
     ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:-1]))
+    (place.tree / "cluster.yaml").unlink()
     assert "the ledger does not confirm" in place.sign(request()).error
     asked = place.write("client.csr", request())
-    words = ("sign", "--csr", asked, "--user", "ann", place.spec, "--pki", place.tree)
+    words = ("access", "sign", "--csr", asked, "--user", "ann", place.spec, "-C", place.tree)
     refused = place.run(*words)
     assert refused.error.startswith("the authority is not the one that is recorded: ")
     assert ".pkigen/ledger.jsonl is older than what pki.lock records" in refused.error
-    applying = ("apply", place.spec, "--out", place.tree, "--yes")
+    applying = ("apply", place.spec, "-C", place.tree, "--yes")
     assert place.run(*applying).code == 1
     assert place.run(*applying, "--force").code == 0
     assert [entry["event"] for entry in place.ledger()[-2:]] == ["mismatch", "recorded"]
@@ -191,20 +195,21 @@ def test_a_lock_file_that_somebody_edited_decides_nothing(place: TeamCluster, ne
     lock = place.tree / "pki.lock"
     edited = lock.read_text().replace('"platform-team"', new)
     lock.write_text(edited)
+    (place.tree / "cluster.yaml").unlink()
     before = photograph(place.tree)
     for words in (
-        ("sign", "--csr", place.write("a.csr", request()), "--user", "dev1", place.tree),
-        ("token", place.tree, "--service-account", "web/bot"),
-        ("bootstrap-token", place.tree, "--out", place.folder / "tokens"),
+        ("access", "sign", "--csr", place.write("a.csr", request()), "--user", "dev1", "-C", place.tree),
+        ("access", "token", "-C", place.tree, "--service-account", "web/bot"),
+        ("access", "bootstrap-token", "-C", place.tree, "--out", place.folder / "tokens"),
     ):
         refused = place.run(*words)
         assert (refused.code, refused.out) == (1, "")
         assert refused.error == f"the ledger does not confirm {lock}: it is not what was written last"
         assert "give the spec's file instead" in refused.hint
     assert photograph(place.tree) == before
-    given = (place.spec, "--pki", place.tree)
-    assert place.run("sign", "--csr", place.folder / "a.csr", "--user", "dev1", *given).code == 0
-    assert place.run("apply", place.spec, "--out", place.tree, "--yes").code == 0
+    given = (place.spec, "-C", place.tree)
+    assert place.run("access", "sign", "--csr", place.folder / "a.csr", "--user", "dev1", *given).code == 0
+    assert place.run("apply", place.spec, "-C", place.tree, "--yes").code == 0
     assert place.sign(request(), user="dev1").code == 0
 
 
@@ -250,29 +255,33 @@ def test_wrong_usage(place: TeamCluster) -> None:
         assert (wrong.code, wrong.out) == (2, "")
         assert wrong.error.startswith(f"{option} ")
         assert said in wrong.error
-    missing = place.run("sign", "--csr", place.folder / "none", "--user", "ann", place.tree)
+    missing = place.run("access", "sign", "--csr", place.folder / "none", "--user", "ann", "-C", place.tree)
     assert missing.error.endswith("none cannot be read: no such file or directory")
-    absent = place.run("sign", "--csr", "-", "--user", "ann", place.spec, "--pki", place.folder / "none")
-    assert "is not a PKI directory" in absent.error
-    both = place.run("sign", "--csr", "-", "--user", "ann", place.tree, "--pki", place.tree)
-    assert (both.code, both.error) == (2, "--pki can only be used with a spec")
+    absent = place.run(
+        "access", "sign", "--csr", "-", "--user", "ann", place.spec, "-C", place.folder / "none"
+    )
+    assert absent.error.endswith("none does not exist")
     (place.tree / "pki.lock").write_text("{}")
     broken = place.run(
-        "sign", "--csr", place.write("c", request()), "--user", "ann", place.spec, "--pki", place.tree
+        "access", "sign", "--csr", place.write("c", request()), "--user", "ann", place.spec, "-C", place.tree
     )
     assert "no readable pki.lock" in broken.error
     (place.tree / "pki/ca.key").unlink()
     (place.tree / "pki/ca.crt").unlink()
-    gone = place.run("sign", "--csr", place.folder / "c", "--user", "ann", place.spec, "--pki", place.tree)
+    gone = place.run(
+        "access", "sign", "--csr", place.folder / "c", "--user", "ann", place.spec, "-C", place.tree
+    )
     assert "pki/ca.crt is missing, and the ledger records it" in gone.error
     (place.tree / ".pkigen/ledger.jsonl").unlink()
-    gone = place.run("sign", "--csr", place.folder / "c", "--user", "ann", place.spec, "--pki", place.tree)
+    gone = place.run(
+        "access", "sign", "--csr", place.folder / "c", "--user", "ann", place.spec, "-C", place.tree
+    )
     assert gone.error == "the PKI directory has no CA that could sign"
 
 
 def test_the_same_clock_and_randomness_give_the_same_certificate(place: TeamCluster) -> None:
     path = place.write("client.csr", request())
     system = System(clock=lambda: NOW, entropy=lambda count: bytes(range(count)))
-    arguments = ("sign", "--csr", path, "--user", "ann", place.tree)
+    arguments = ("access", "sign", "--csr", path, "--user", "ann", "-C", place.tree)
     assert place.pkigen(*arguments, system=system).out == place.pkigen(*arguments, system=system).out
     assert "team" in SPEC

@@ -1,4 +1,4 @@
-"""`pkigen token`, and the kubeconfigs of declared service accounts that plans keep in date."""
+"""`pkigen access token`, and the kubeconfigs of declared service accounts that plans keep in date."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CONF = "users/web.deployer.conf"
 
 
 def key_set(place: TeamCluster) -> KeySet:
-    return KeySet.import_key_set(place.run("oidc", "jwks", place.tree).json)
+    return KeySet.import_key_set(place.run("access", "oidc", "jwks", "-C", place.tree).json)
 
 
 def token_of(path: Path) -> str:
@@ -41,7 +41,7 @@ def token_of(path: Path) -> str:
 
 
 def test_a_token_says_what_the_api_servers_own_say(place: TeamCluster) -> None:
-    result = place.run("token", "--service-account", "web/deployer", place.tree)
+    result = place.run("access", "token", "--service-account", "web/deployer", "-C", place.tree)
     assert result.code == 0, result.err
     decoded = jwt.decode(result.out.strip(), key_set(place), algorithms=["ES256"])
     public = serialization.load_pem_public_key((place.tree / "pki/sa.pub").read_bytes())
@@ -72,7 +72,16 @@ def test_a_token_says_what_the_api_servers_own_say(place: TeamCluster) -> None:
 
 def test_what_a_token_cannot_do_is_said(place: TeamCluster) -> None:
     result = place.run(
-        "token", "--service-account", "web/other", "--audience", "vault", "--audience", "s3", place.tree
+        "access",
+        "token",
+        "--service-account",
+        "web/other",
+        "--audience",
+        "vault",
+        "--audience",
+        "s3",
+        "-C",
+        place.tree,
     )
     claims = jwt.decode(result.out.strip(), key_set(place), algorithms=["ES256"]).claims
     assert claims["aud"] == ["vault", "s3"]
@@ -89,6 +98,7 @@ def test_what_a_token_cannot_do_is_said(place: TeamCluster) -> None:
 def test_a_kubeconfig_instead(place: TeamCluster) -> None:
     out = place.folder / "t.conf"
     result = place.run(
+        "access",
         "token",
         "--service-account",
         "web/deployer",
@@ -97,7 +107,7 @@ def test_a_kubeconfig_instead(place: TeamCluster) -> None:
         "--uid",
         UID,
         place.spec,
-        "--pki",
+        "-C",
         place.tree,
     )
     assert (result.code, result.out) == (0, "")
@@ -125,26 +135,26 @@ def test_a_kubeconfig_instead(place: TeamCluster) -> None:
 )
 def test_wrong_usage(place: TeamCluster, options: list[str], said: str) -> None:
     before = photograph(place.tree)
-    result = place.run("token", *options, place.tree)
+    result = place.run("access", "token", *options, "-C", place.tree)
     assert (result.code, result.out) == (2, "")
     assert said in result.error
     assert photograph(place.tree) == before
 
 
 def test_a_token_ends_before_the_key_that_signed_it_may_go(place: TeamCluster) -> None:
-    longest = ("token", "--service-account", "web/x", "--validity", "8760h")
-    assert place.run(*longest, place.tree).code == 0
+    longest = ("access", "token", "--service-account", "web/x", "--validity", "8760h")
+    assert place.run(*longest, "-C", place.tree).code == 0
     place.replace("  users:\n", "  serviceAccounts: {maxTokenLifetime: 24h}\n  users:\n")
-    refused = place.run(*longest, place.spec, "--pki", place.tree)
+    refused = place.run(*longest, place.spec, "-C", place.tree)
     assert refused.code == 2
     assert "spec.users[3].validity: is longer than spec.serviceAccounts.maxTokenLifetime (24h)" in refused.err
     place.replace(f", uid: {UID}", f", validity: 24h, uid: {UID}")
     place.replace("namespace: web}\n  iam", "namespace: web, validity: 1h}\n  iam")
-    refused = place.run(*longest, place.spec, "--pki", place.tree)
+    refused = place.run(*longest, place.spec, "-C", place.tree)
     assert refused.error == "--validity is longer than 24h, the limit of this cluster"
     out = place.folder / "none" / "t.conf"
     before = photograph(place.tree)
-    options = ("token", "--service-account", "web/deployer", "--kubeconfig", out, place.tree)
+    options = ("access", "token", "--service-account", "web/deployer", "--kubeconfig", out, "-C", place.tree)
     assert "cannot be written" in place.run(*options).error
     assert photograph(place.tree) == before, "no token is on record that nobody got"
 
@@ -157,18 +167,18 @@ def test_the_issuer_and_the_audiences_of_the_api_server(place: TeamCluster) -> N
         "{name: service-account-jwks-uri, value: https://oidc.example.com/keys}]}\n  nodes:\n"
     )
     place.replace("  nodes:\n", flags)
-    assert place.run("apply", place.spec, "--out", place.tree, "--yes").code == 0
+    assert place.run("apply", place.spec, "-C", place.tree, "--yes").code == 0
     claims = _read(token_of(place.tree / CONF)).claims
     assert claims["iss"] == "https://oidc.example.com"
     assert claims["aud"] == ["https://oidc.example.com", "https://old.example.com"]
-    found = place.run("oidc", "configuration", place.tree).json
+    found = place.run("access", "oidc", "configuration", "-C", place.tree).json
     assert (found["issuer"], found["jwks_uri"]) == (
         "https://oidc.example.com",
         "https://oidc.example.com/keys",
     )
     place.replace("{name: service-account-jwks-uri,", "{name: api-audiences, value: 'a,b'}, {name: v,")
     place.replace("value: https://oidc.example.com/keys}", "value: '2'}")
-    assert place.run("apply", place.spec, "--out", place.tree, "--yes").code == 0
+    assert place.run("apply", place.spec, "-C", place.tree, "--yes").code == 0
     assert _read(token_of(place.tree / CONF)).claims["aud"] == ["a", "b"]
     place.assert_clean()
 
@@ -177,7 +187,7 @@ def test_the_issuer_and_the_audiences_of_the_api_server(place: TeamCluster) -> N
 
 
 def plan(place: TeamCluster) -> dict[str, Any]:
-    result = place.run("plan", place.spec, "--out", place.tree, "-o", "json")
+    result = place.run("plan", place.spec, "-C", place.tree, "-o", "json")
     content: dict[str, Any] = result.json
     return {action["id"]: (action["action"], action["reason"]) for action in content["actions"]}
 
@@ -195,14 +205,14 @@ def test_a_declared_account_has_a_kubeconfig_that_only_its_owner_reads(place: Te
 
 
 def test_status_shows_when_a_token_ends(place: TeamCluster) -> None:
-    rows = place.run("status", place.tree, "-o", "json").json["certificates"]
+    rows = place.run("status", "-C", place.tree, "-o", "json").json["certificates"]
     (row,) = [row for row in rows if row["id"] == "serviceaccount:web:deployer"]
     assert (row["expires"], row["path"]) == ("2026-12-22T03:00:00Z", CONF)
-    metrics = place.run("status", place.tree, "-o", "prometheus").out
+    metrics = place.run("status", "-C", place.tree, "-o", "prometheus").out
     assert f'id="serviceaccount:web:deployer"}} {int((NOW + timedelta(days=30)).timestamp())}' in metrics
     assert f'x509_read_errors{{cluster="team",directory="{place.tree}"}} 0' in metrics
     place.pkigen.now = NOW + timedelta(days=29)
-    assert place.run("status", place.tree, "--fail-within", "48h").code == 4
+    assert place.run("status", "-C", place.tree, "--fail-within", "48h").code == 4
 
 
 DAMAGE: dict[str, Callable[[str, str], str]] = {
@@ -260,7 +270,7 @@ def test_plans_keep_a_token_in_date(place: TeamCluster, how: str, expected: tupl
         assert found[CONF] == ("remove", "not-wanted")
     else:
         assert found["serviceaccount:web:deployer"] == expected
-    assert place.run("apply", place.spec, "--out", place.tree, "--yes").code == 0
+    assert place.run("apply", place.spec, "-C", place.tree, "--yes").code == 0
     assert plan(place) == {}
     assert (place.tree / CONF).exists() == (expected is not None)
     if expected is not None:
@@ -303,19 +313,19 @@ def test_times_that_no_token_of_ours_has_are_a_finding(
     place: TeamCluster, changes: dict[str, int | None], reason: str | None
 ) -> None:
     resigned(place, **changes)
-    verified = place.run("verify", place.tree)
+    verified = place.run("verify", "-C", place.tree)
     assert verified.code == (0 if reason is None else 4), verified
     assert (f"serviceaccount:web:deployer: {reason}: its token " in verified.out) == (reason is not None)
     if reason is not None:
         assert plan(place)["serviceaccount:web:deployer"] == ("reissue", reason)
-        assert place.run("apply", place.spec, "--out", place.tree, "--yes").code == 0
-    assert place.run("verify", place.tree).code == 0
+        assert place.run("apply", place.spec, "-C", place.tree, "--yes").code == 0
+    assert place.run("verify", "-C", place.tree).code == 0
 
 
 def test_a_bound_that_is_lowered_is_for_tokens_that_are_there_too(place: TeamCluster) -> None:
     resigned(place, exp=AT_NOW + 300 * DAYS)
     place.replace("  nodes:\n", "  serviceAccounts: {maxTokenLifetime: 2400h}\n  nodes:\n")
-    verified = place.run("verify", place.tree, "--spec", place.spec)
+    verified = place.run("verify", "-C", place.tree, place.spec)
     assert (
         "expires 2027-09-18 03:00 UTC, 300d after it becomes valid, and serviceAccounts.maxTokenLifetime is "
         "2400h" in (verified.out)
@@ -323,11 +333,11 @@ def test_a_bound_that_is_lowered_is_for_tokens_that_are_there_too(place: TeamClu
 
 
 def test_a_token_can_be_asked_for_and_follows_a_rotation_of_its_key(place: TeamCluster) -> None:
-    rotate = ("rotate", "sa", place.spec, "--out", place.tree, "--yes")
+    rotate = ("rotate", "sa", place.spec, "-C", place.tree, "--yes")
     first = token_of(place.tree / CONF)
     assert place.run(*rotate).code == 0
     assert token_of(place.tree / CONF) == first
-    assert len(place.run("oidc", "jwks", place.tree).json["keys"]) == 2
+    assert len(place.run("access", "oidc", "jwks", "-C", place.tree).json["keys"]) == 2
     assert plan(place) == {}
     promoted = place.run(*rotate, "--assume-distributed")
     assert promoted.code == 0, promoted.err
@@ -338,13 +348,13 @@ def test_a_token_can_be_asked_for_and_follows_a_rotation_of_its_key(place: TeamC
     assert [key.kid for key in keys.keys] == [_read(first).key_id, _read(second).key_id]
     for token in (first, second):
         jwt.decode(token, keys, algorithms=["ES256"])
-    said = place.run("token", "--service-account", "web/deployer", place.tree).err
+    said = place.run("access", "token", "--service-account", "web/deployer", "-C", place.tree).err
     assert "API servers that lack the promoted key refuse it" in said
 
 
 def test_a_token_is_renewed_when_asked_for(place: TeamCluster) -> None:
     first = token_of(place.tree / CONF)
-    renew = ("renew", place.spec, "--out", place.tree, "--yes")
+    renew = ("renew", place.spec, "-C", place.tree, "--yes")
     assert place.run(*renew, "serviceaccount:web:deployer").code == 0
     second = token_of(place.tree / CONF)
     assert second != first
@@ -357,7 +367,7 @@ def test_a_token_is_renewed_when_asked_for(place: TeamCluster) -> None:
 
 def test_the_same_clock_and_randomness_give_the_same_token(place: TeamCluster) -> None:
     system = System(clock=lambda: NOW, entropy=lambda count: bytes(range(count)))
-    arguments = ("token", "--service-account", "web/deployer", place.tree)
+    arguments = ("access", "token", "--service-account", "web/deployer", "-C", place.tree)
     assert place.pkigen(*arguments, system=system).out == place.pkigen(*arguments, system=system).out
 
 

@@ -1,4 +1,4 @@
-"""`pkigen user kubeconfig`: a kubeconfig of a certificate or token that came back."""
+"""`pkigen access user kubeconfig`: a kubeconfig of a certificate or token that came back."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 def test_a_certificate_that_came_back(place: TeamCluster) -> None:
     place.sign(request(), "--out", place.folder / "ann.crt", "--group", "dev")
-    result = place.run("user", "kubeconfig", "--certificate", place.folder / "ann.crt", place.tree)
+    result = place.run(
+        "access", "user", "kubeconfig", "--certificate", place.folder / "ann.crt", "-C", place.tree
+    )
     assert result.code == 0, result.err
     content = yaml.safe_load(result.out)
     assert content["users"][0]["user"]["client-key"] == "ann.key"
@@ -43,7 +45,16 @@ def test_a_certificate_that_came_back(place: TeamCluster) -> None:
     out = place.folder / "ann.conf"
     options = ("--key-path", "/k", "--namespace", "web", "--out", out)
     assert (
-        place.run("user", "kubeconfig", "--certificate", place.folder / "ann.crt", *options, place.tree).code
+        place.run(
+            "access",
+            "user",
+            "kubeconfig",
+            "--certificate",
+            place.folder / "ann.crt",
+            *options,
+            "-C",
+            place.tree,
+        ).code
         == 0
     )
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
@@ -52,7 +63,7 @@ def test_a_certificate_that_came_back(place: TeamCluster) -> None:
 
 def _key_and_certificate(place: TeamCluster, stem: str) -> Path:
     """What the owner has: a key, and the certificate that came back for it."""
-    place.run("csr", "new", "--user", stem, "--out", place.folder)
+    place.run("access", "csr", "new", "--user", stem, "--out", place.folder)
     certificate = place.folder / f"{stem}.crt"
     assert place.sign(place.folder / f"{stem}.csr", "--out", certificate, user=stem).code == 0
     return certificate
@@ -65,12 +76,21 @@ def test_the_key_must_be_the_certificates(place: TeamCluster) -> None:
 
     def made(*options: object) -> Result:
         return place.run(
-            "user", "kubeconfig", "--certificate", certificate, *options, "--out", out, place.tree
+            "access",
+            "user",
+            "kubeconfig",
+            "--certificate",
+            certificate,
+            *options,
+            "--out",
+            out,
+            "-C",
+            place.tree,
         )
 
     assert made().code == 0
     assert yaml.safe_load(out.read_text())["users"][0]["user"]["client-key"] == "ann.key"
-    assert "broken" not in place.run("kubeconfig", "show", out).out
+    assert "broken" not in place.run("access", "kubeconfig", "show", out).out
     before = out.read_bytes()
     for file, said in (
         (other, "does not match the certificate"),
@@ -82,8 +102,8 @@ def test_the_key_must_be_the_certificates(place: TeamCluster) -> None:
         assert result.error == f"the private key {file} {said}"
         assert out.read_bytes() == before
     (place.folder / "sub").mkdir()
-    elsewhere = ("--out", place.folder / "sub/x.conf", place.tree)
-    assert place.run("user", "kubeconfig", "--certificate", certificate, *elsewhere).code == 0
+    elsewhere = ("--out", place.folder / "sub/x.conf", "-C", place.tree)
+    assert place.run("access", "user", "kubeconfig", "--certificate", certificate, *elsewhere).code == 0
     written = yaml.safe_load((place.folder / "sub/x.conf").read_text())
     assert written["users"][0]["user"]["client-key"] == str(place.folder / "ann.key")
 
@@ -96,7 +116,7 @@ def _encrypted() -> bytes:
 
 def test_the_namespace_is_the_specs(place: TeamCluster) -> None:
     certificate = _key_and_certificate(place, "dev1")
-    options = ("user", "kubeconfig", "--certificate", certificate, place.tree)
+    options = ("access", "user", "kubeconfig", "--certificate", certificate, "-C", place.tree)
     for more, expected in (((), "web"), (("--namespace", "db"), "db")):
         content = yaml.safe_load(place.run(*options, *more).out)
         assert content["contexts"][0]["context"]["namespace"] == expected
@@ -106,15 +126,18 @@ def test_only_certificates_come_into_a_kubeconfig(place: TeamCluster) -> None:
     certificate = _key_and_certificate(place, "ann")
     text = certificate.read_bytes()
     certificate.write_bytes(b"Certificate:\n    Data:\n" + text + b"trailing\n")
-    result = place.run("user", "kubeconfig", "--certificate", certificate, place.tree)
+    result = place.run("access", "user", "kubeconfig", "--certificate", certificate, "-C", place.tree)
     embedded = yaml.safe_load(result.out)["users"][0]["user"]["client-certificate-data"]
     assert base64.b64decode(embedded) == text
     certificate.write_bytes(text + b" " * (256 << 10))
-    assert "larger" in place.run("user", "kubeconfig", "--certificate", certificate, place.tree).error
+    assert (
+        "larger"
+        in place.run("access", "user", "kubeconfig", "--certificate", certificate, "-C", place.tree).error
+    )
     certificate.write_bytes(text + certificate.with_suffix(".key").read_bytes())
     assert (
         "holds a private key"
-        in place.run("user", "kubeconfig", "--certificate", certificate, place.tree).error
+        in place.run("access", "user", "kubeconfig", "--certificate", certificate, "-C", place.tree).error
     )
 
 
@@ -131,10 +154,12 @@ def test_tokens_that_no_api_server_takes(
 ) -> None:
     account = "web/other" if "--uid" in arguments else "web/deployer"
     options = () if "--uid" in arguments else arguments
-    path = place.write("token", place.run("token", "--service-account", account, *options, place.tree).out)
+    path = place.write(
+        "token", place.run("access", "token", "--service-account", account, *options, "-C", place.tree).out
+    )
     out = place.folder / "x.conf"
     place.at(NOW + later)
-    result = place.run("user", "kubeconfig", "--token-file", path, "--out", out, place.tree)
+    result = place.run("access", "user", "kubeconfig", "--token-file", path, "--out", out, "-C", place.tree)
     assert (result.code, result.out) == (1, "")
     assert result.error == f"this cluster's API servers refuse it: {said}" + (
         ": the API server refuses it, other verifiers may accept it" if "UID" in said else ""
@@ -143,25 +168,31 @@ def test_tokens_that_no_api_server_takes(
 
 
 def test_a_token_of_another_key_is_put_up_with(place: TeamCluster) -> None:
-    text = place.run("token", "--service-account", "web/deployer", place.tree).out.strip()
-    options = ("user", "kubeconfig", "--token-file")
-    assert "warning" not in place.run(*options, place.write("token", text), place.tree).err
+    text = place.run("access", "token", "--service-account", "web/deployer", "-C", place.tree).out.strip()
+    options = ("access", "user", "kubeconfig", "--token-file")
+    assert "warning" not in place.run(*options, place.write("token", text), "-C", place.tree).err
     forged = text[:-8] + ("A" * 8)
-    said = place.run(*options, place.write("token", forged), place.tree).err
+    said = place.run(*options, place.write("token", forged), "-C", place.tree).err
     assert "none of this cluster's service account keys has signed the token" in said
     (place.tree / "pki/sa.pub").unlink()
-    assert "none of this cluster's" in place.run(*options, place.write("token", text), place.tree).err
+    assert "none of this cluster's" in place.run(*options, place.write("token", text), "-C", place.tree).err
 
 
 def test_a_token_that_kubectl_made(place: TeamCluster) -> None:
-    path = place.write("token", place.run("token", "--service-account", "web/deployer", place.tree).out)
-    result = place.run("user", "kubeconfig", "--token-file", path, place.tree)
+    path = place.write(
+        "token", place.run("access", "token", "--service-account", "web/deployer", "-C", place.tree).out
+    )
+    result = place.run("access", "user", "kubeconfig", "--token-file", path, "-C", place.tree)
     assert yaml.safe_load(result.out)["current-context"] == "web:deployer@team"
     assert yaml.safe_load(result.out)["contexts"][0]["context"]["namespace"] == "web"
-    opaque = place.run("user", "kubeconfig", "--token-file", place.write("token", "opaque"), place.tree)
+    opaque = place.run(
+        "access", "user", "kubeconfig", "--token-file", place.write("token", "opaque"), "-C", place.tree
+    )
     assert yaml.safe_load(opaque.out)["current-context"] == "token@team"
     for bad in ("", "a b", "a\x07"):
-        refused = place.run("user", "kubeconfig", "--token-file", place.write("token", bad), place.tree)
+        refused = place.run(
+            "access", "user", "kubeconfig", "--token-file", place.write("token", bad), "-C", place.tree
+        )
         assert "holds no token" in refused.error
 
 
@@ -189,20 +220,20 @@ def nameless(place: TeamCluster) -> bytes:
 
 def test_a_certificate_without_a_user(place: TeamCluster) -> None:
     path = place.write("c.crt", nameless(place))
-    result = place.run("user", "kubeconfig", "--certificate", path, place.tree)
+    result = place.run("access", "user", "kubeconfig", "--certificate", path, "-C", place.tree)
     assert "names no user (CN)" in result.error
     assert "has no common name: the API server finds no user in it" in place.run("explain", path).out
 
 
 def test_certificates_that_the_cluster_refuses(place: TeamCluster) -> None:
-    assert place.run("user", "kubeconfig", place.tree).code == 2
-    command = ("user", "kubeconfig", "--certificate")
-    assert "is empty" in place.run(*command, place.write("c", ""), place.tree).error
+    assert place.run("access", "user", "kubeconfig", "-C", place.tree).code == 2
+    command = ("access", "user", "kubeconfig", "--certificate")
+    assert "is empty" in place.run(*command, place.write("c", ""), "-C", place.tree).error
     serving = place.tree / "nodes/cp-1/etc/kubernetes/pki/apiserver.crt"
-    assert "API servers refuse the certificate" in place.run(*command, serving, place.tree).error
+    assert "API servers refuse the certificate" in place.run(*command, serving, "-C", place.tree).error
     etcd = place.tree / "nodes/cp-1/etc/kubernetes/pki/etcd/healthcheck-client.crt"
-    assert "API servers refuse the certificate" in place.run(*command, etcd, place.tree).error
+    assert "API servers refuse the certificate" in place.run(*command, etcd, "-C", place.tree).error
     (place.tree / "pki/ca.crt").unlink()
     (place.tree / "pki/ca.key").unlink()
-    gone = place.run(*command, serving, place.tree).error
+    gone = place.run(*command, serving, "-C", place.tree).error
     assert gone.startswith("the authority is not the one that is recorded: pki/ca.crt is missing")

@@ -99,7 +99,7 @@ def test_taken(item: str) -> None:
 
 
 def test_the_summary_says_how_long_everybody_is_let_in(place: TeamCluster) -> None:
-    result = place.run("init", place.spec, "--out", place.folder / "other")
+    result = place.run("init", place.spec, "-C", place.folder / "other")
     lines = {line.split()[0]: " ".join(line.split()[1:]) for line in result.out.splitlines() if line}
     assert lines["dev1"] == "platform-team 168h (7 days) users/dev1.conf"
     assert lines["plain"] == "- 720h (30 days, default) users/plain.conf"
@@ -108,7 +108,7 @@ def test_the_summary_says_how_long_everybody_is_let_in(place: TeamCluster) -> No
 
 
 def test_a_second_run_changes_nothing(place: TeamCluster) -> None:
-    assert "nothing to do" in place.run("init", place.spec, "--out", place.tree).out
+    assert "nothing to do" in place.run("init", place.spec, "-C", place.tree).out
     place.assert_clean()
 
 

@@ -63,6 +63,6 @@ def test_several_documents() -> None:
 
 def test_base64_is_on_one_line(place: TeamCluster) -> None:
     path = place.write("client.csr", request())
-    text = place.run("csr", "manifest", "--csr", path).out
+    text = place.run("access", "csr", "manifest", "--csr", path).out
     (line,) = [line for line in text.splitlines() if "  request: " in line]
     assert base64.b64decode(line.split()[1]) == path.read_bytes()

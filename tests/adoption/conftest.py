@@ -43,7 +43,7 @@ def of_pkigen(tmp_path_factory: pytest.TempPathFactory, now: datetime) -> Path:
     """The nodes of a cluster by pkigen, with the CAs' keys where kubeadm has them; never changed."""
     place = tmp_path_factory.mktemp("of-pkigen")
     (place / "spec.yaml").write_text(SPEC)
-    arguments = ["init", str(place / "spec.yaml"), "--out", str(place / "prod")]
+    arguments = ["init", str(place / "spec.yaml"), "-C", str(place / "prod")]
     assert run(arguments, system=System(clock=lambda: now)) == 0
     for node in ("cp-1", "cp-2", "cp-3"):
         pki = place / "prod/nodes" / node / "etc/kubernetes/pki"

@@ -23,7 +23,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("made")
     (place / "home.yaml").write_text(HOME)
     system = System(clock=lambda: NOW)
-    assert run(["init", str(place / "home.yaml"), "--out", str(place / "home")], system=system) == 0
+    assert run(["init", str(place / "home.yaml"), "-C", str(place / "home")], system=system) == 0
     return place
 
 

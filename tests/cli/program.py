@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pkigen.cli.app import run
 from pkigen.cli.system import System
+from pkigen.layout import SPEC_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,11 +132,11 @@ def photograph(root: Path) -> dict[str, tuple[int, int, bytes | None]]:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """The bytes of every file of the tree, without pkigen's own `.pkigen`."""
+    """The bytes of every file that is made from the spec: without the spec itself, and `.pkigen`."""
     return {
         name: data
         for name, (_, _, data) in photograph(root).items()
-        if data is not None and not name.startswith(".pkigen/")
+        if data is not None and name != SPEC_FILE and not name.startswith(".pkigen/")
     }
 
 

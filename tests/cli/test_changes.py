@@ -17,7 +17,7 @@ RENAMED = LARGER.replace("  nodes:", "  apiServer: {certSANs: [api.example.com]}
 
 def asked_again(pkigen: InProcess, tree: Path, *arguments: str) -> dict[str, Any]:
     before = photograph(tree)
-    result = pkigen("changes", *arguments, "--out", tree, "-o", "json")
+    result = pkigen("show", *arguments, "-C", tree, "-o", "json")
     assert (result.code, result.err) == (0, "")
     assert photograph(tree) == before
     content: dict[str, Any] = result.json
@@ -41,7 +41,7 @@ def test_a_change_asks_for_the_same_again(
     spec.write_text(text)
     verb, *more = command
     arguments = (verb, spec, *more) if verb == "renew" else (*command, spec)
-    done = pkigen(*arguments, "--out", tree, "--yes", "-o", "json").json
+    done = pkigen(*arguments, "-C", tree, "--yes", "-o", "json").json
     again = asked_again(pkigen, tree)
     assert again["restarts"] == done["restarts"] != []
     assert again["leftovers"] == done["leftovers"]
@@ -49,6 +49,7 @@ def test_a_change_asks_for_the_same_again(
     assert change["backup"] == done["backup"]
     assert change["command"].startswith(verb)
     files = {each["path"]: each["action"] for each in again["files"]}
+    assert files.pop("cluster.yaml", "rewrite") == "rewrite"
     assert files.keys() == {
         path for action in done["actions"] for path in action["paths"] if action["action"] != "keep"
     }
@@ -59,7 +60,7 @@ def test_several_changes_count_as_one(pkigen: InProcess, tree: Path, spec: Path)
     for text in (LARGER, RENAMED, LARGER):
         pkigen.now += DAY
         spec.write_text(text)
-        done.append(pkigen("apply", spec, "--out", tree, "--yes", "-o", "json").json)
+        done.append(pkigen("apply", spec, "-C", tree, "--yes", "-o", "json").json)
     first = done[0]["backup"]
     everything = asked_again(pkigen, tree, first)
     assert [each["backup"] for each in everything["changes"]] == [each["backup"] for each in reversed(done)]
@@ -74,8 +75,8 @@ def test_several_changes_count_as_one(pkigen: InProcess, tree: Path, spec: Path)
 
 def test_as_text_and_as_a_runbook(pkigen: InProcess, tree: Path, spec: Path, tmp_path: Path) -> None:
     spec.write_text(LARGER)
-    assert pkigen("apply", spec, "--out", tree, "--yes", "--runbook", tmp_path / "first").code == 0
-    result = pkigen("changes", "--out", tree, "--runbook", tmp_path / "again")
+    assert pkigen("apply", spec, "-C", tree, "--yes", "--runbook", tmp_path / "first").code == 0
+    result = pkigen("show", "-C", tree, "--runbook", tmp_path / "again")
     assert result.code == 0
     assert "  + nodes/worker-1/etc/kubernetes/kubelet.conf\n" in result.out
     assert "  1. worker-1: kubelet starts for the first time\n" in result.out
@@ -85,7 +86,7 @@ def test_as_text_and_as_a_runbook(pkigen: InProcess, tree: Path, spec: Path, tmp
 
 
 def test_what_is_not_there(pkigen: InProcess, tree: Path, tmp_path: Path) -> None:
-    result = pkigen("changes", "--out", tree)
+    result = pkigen("show", "-C", tree)
     assert (result.code, result.error) == (2, f"{tree} has no backup")
-    assert pkigen("changes", "--out", tmp_path / "nowhere").code == 1
-    assert pkigen("changes", "20000101T000000Z", "--out", tree).code == 2
+    assert pkigen("show", "-C", tmp_path / "nowhere").code == 1
+    assert pkigen("show", "20000101T000000Z", "-C", tree).code == 2

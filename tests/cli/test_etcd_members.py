@@ -37,10 +37,10 @@ def grow(pkigen: InProcess, tmp_path: Path) -> Any:
         spec.write_text(spec_of(*numbers, runtime=runtime))
         first = not root.exists()
         command = ("init",) if first else ("apply", "--yes", "--force")
-        result = pkigen(*command, spec, "--out", root, "-o", "json")
+        result = pkigen(*command, spec, "-C", root, "-o", "json")
         assert result.code == 0, result.err
-        assert pkigen("plan", spec, "--out", root, "--exit-code").code == 0
-        assert pkigen("verify", root).code == 0
+        assert pkigen("plan", spec, "-C", root, "--exit-code").code == 0
+        assert pkigen("verify", "-C", root).code == 0
         return result.json
 
     return apply
@@ -65,9 +65,9 @@ def steps_of_etcd(content: Any) -> list[Any]:
 def test_members_that_move_do_so_in_turn(pkigen: InProcess, tmp_path: Path, runtime: str) -> None:
     spec, root, book = tmp_path / "home.yaml", tmp_path / "home", tmp_path / "book"
     spec.write_text(renumbered("10.20.0.11", "10.20.0.12", "10.20.0.13", runtime=runtime))
-    assert pkigen("init", spec, "--out", root).code == 0
+    assert pkigen("init", spec, "-C", root).code == 0
     spec.write_text(renumbered("10.20.0.91", "10.20.0.12", "10.20.0.93", runtime=runtime))
-    done = pkigen("apply", spec, "--out", root, "--yes", "--force", "--runbook", book, "-o", "json")
+    done = pkigen("apply", spec, "-C", root, "--yes", "--force", "--runbook", book, "-o", "json")
     assert done.code == 0, done
     own = "recreated by the kubelet" if runtime == "static-pods" else "restart"
     shown = [(step["node"], step["effect"], step["member"]) for step in steps_of_etcd(done.json)]
@@ -89,7 +89,7 @@ def test_members_that_move_do_so_in_turn(pkigen: InProcess, tmp_path: Path, runt
     assert "copy no etcd member's files before the step that says so" in text
     assert "give cp1 its new address and copy its files there now, and no other member's before it" in text
     assert_sound(book / "restart.sh")
-    again = pkigen("changes", "--out", root, "-o", "json")
+    again = pkigen("show", "-C", root, "-o", "json")
     assert [(step["node"], step["effect"], step["member"]) for step in steps_of_etcd(again.json)] == shown
 
 
@@ -98,11 +98,11 @@ def test_flags_of_members_change_in_turn(pkigen: InProcess, tmp_path: Path) -> N
     spec, root = tmp_path / "home.yaml", tmp_path / "home"
     text = renumbered("10.20.0.11", "10.20.0.12", "10.20.0.13")
     spec.write_text(text)
-    assert pkigen("init", spec, "--out", root).code == 0
+    assert pkigen("init", spec, "-C", root).code == 0
     content = yaml.safe_load(text)
     content["spec"]["etcd"] = {"extraArgs": [{"name": "quota-backend-bytes", "value": "8589934592"}]}
     spec.write_text(yaml.safe_dump(content))
-    steps = steps_of_etcd(pkigen("plan", spec, "--out", root, "-o", "json").json)
+    steps = steps_of_etcd(pkigen("plan", spec, "-C", root, "-o", "json").json)
     assert [(step["node"], step["effect"], step["copiesInTurn"]) for step in steps] == [
         (node, "recreated by the kubelet", True) for node in ("cp1", "cp2", "cp3")
     ]
@@ -119,12 +119,12 @@ def test_a_peer_url_of_the_operators_own(pkigen: InProcess, tmp_path: Path) -> N
     spec, root = tmp_path / "home.yaml", tmp_path / "home"
     content = yaml.safe_load(renumbered("10.20.0.11"))
     spec.write_text(yaml.safe_dump(content))
-    assert pkigen("init", spec, "--out", root).code == 0
+    assert pkigen("init", spec, "-C", root).code == 0
     url = "https://10.20.0.11:12380"
     names = ("initial-advertise-peer-urls", "listen-peer-urls")
     content["spec"]["etcd"] = {"extraArgs": [{"name": name, "value": url} for name in names]}
     spec.write_text(yaml.safe_dump(content))
-    planned = pkigen("plan", spec, "--out", root, "-o", "json")
+    planned = pkigen("plan", spec, "-C", root, "-o", "json")
     update, _ = steps_of_etcd(planned.json)
     assert update["commands"][0].endswith(f" --peer-urls={url}")
     assert "member-moves" in {action["reason"] for action in planned.json["actions"]}
@@ -205,7 +205,7 @@ def test_the_script_is_sound(grow: Any, pkigen: InProcess, tmp_path: Path, runti
     grow(1, 2, runtime=runtime)
     spec, root, book = tmp_path / "home.yaml", tmp_path / "home", tmp_path / "book"
     spec.write_text(spec_of(2, 3, runtime=runtime))
-    assert pkigen("plan", spec, "--out", root, "--runbook", book).code == 0
+    assert pkigen("plan", spec, "-C", root, "--runbook", book).code == 0
     script = book / "restart.sh"
     assert_sound(script)
     text = (book / "restart.txt").read_text()

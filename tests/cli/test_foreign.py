@@ -101,7 +101,7 @@ def test_sarif_is_valid_by_the_published_schema(
     if not schema:
         pytest.skip("no SARIF_SCHEMA: the path of https://json.schemastore.org/sarif-2.1.0.json")
     (tree / "nodes/cp-1/etc/kubernetes/admin.conf").unlink()
-    result = pkigen("verify", broken if maker == "foreign" else tree, "-o", "sarif")
+    result = pkigen("verify", *([broken] if maker == "foreign" else ["-C", tree]), "-o", "sarif")
     assert result.code == 4
     jsonschema.validate(json.loads(result.out), json.loads(Path(schema).read_text(encoding="utf-8")))
 
@@ -114,22 +114,22 @@ def test_junit_is_valid_by_the_published_schema(
     if not schema or program is None:
         pytest.skip("no xmllint, or no JUNIT_SCHEMA: the path of junit-10.xsd of Jenkins' xunit plugin")
     (tree / "nodes/cp-1/etc/kubernetes/admin.conf").unlink()
-    result = pkigen("verify", broken if maker == "foreign" else tree, "-o", "junit")
+    result = pkigen("verify", *([broken] if maker == "foreign" else ["-C", tree]), "-o", "junit")
     (tmp_path / "report.xml").write_text(result.out)
     subprocess.run([program, "--noout", "--schema", schema, tmp_path / "report.xml"], check=True)
 
 
 @pytest.mark.parametrize("form", ["sarif", "junit", "markdown"])
 def test_pkigens_own_tree_has_every_form(form: str, tree: Path, pkigen: InProcess) -> None:
-    assert pkigen("verify", tree, "-o", form).code == 0
+    assert pkigen("verify", "-C", tree, "-o", form).code == 0
     (tree / "nodes/cp-1/etc/kubernetes/admin.conf").unlink()
-    result = pkigen("verify", tree, "-o", form)
+    result = pkigen("verify", "-C", tree, "-o", form)
     assert result.code == 4
     assert "admin.conf" in result.out
 
 
 def test_live_has_three_forms(tree: Path, pkigen: InProcess) -> None:
-    result = pkigen("verify", tree, "--live", "--timeout", "1s", "-o", "sarif")
+    result = pkigen("verify", "-C", tree, "--live", "--timeout", "1s", "-o", "sarif")
     assert (result.code, result.error) == (2, "--live has no form sarif")
 
 
@@ -170,6 +170,34 @@ def test_what_a_file_says_moves_no_cursor(node: Path, pkigen: InProcess) -> None
 def test_no_private_byte_is_shown(broken: Path, pkigen: InProcess) -> None:
     body = (broken / "etc/kubernetes/pki/apiserver.key").read_text().splitlines()[1]
     assert all(body not in pkigen("verify", broken, "-o", form, "-v").out for form in FORMS)
+
+
+@pytest.mark.parametrize("command", ["verify", "status"])
+def test_without_a_cluster_both_things_to_look_at_are_named(
+    command: str, tmp_path: Path, pkigen: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = pkigen(command)
+    assert (result.code, result.out) == (2, "")
+    assert result.error.startswith(f"no cluster is here: neither {tmp_path} nor ")
+    assert result.hint.startswith("name the cluster's directory with -C DIR or in PKIGEN_DIR")
+    assert f"`pkigen {command} /etc/kubernetes`" in result.hint
+
+
+@pytest.mark.parametrize("command", ["verify", "status"])
+def test_files_of_nodes_after_the_option_of_clusters(command: str, node: Path, pkigen: InProcess) -> None:
+    result = pkigen(command, "-C", node)
+    assert (result.code, result.out) == (2, "")
+    assert result.error == f"{node} is no cluster's directory: it has no pki.lock"
+    assert result.hint == f"files of nodes are named without -C: `pkigen {command} {node}`"
+
+
+@pytest.mark.parametrize("command", ["verify", "status"])
+def test_a_spec_in_the_same_place_is_compared_with(
+    command: str, tree: Path, spec: Path, pkigen: InProcess
+) -> None:
+    assert pkigen(command, spec, "-C", tree).code == 0
+    assert pkigen(command, tree).error == f"{tree} is a cluster's directory, not a spec"
 
 
 def test_a_directory_without_anything_is_still_refused(tmp_path: Path, pkigen: InProcess) -> None:

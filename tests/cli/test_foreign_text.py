@@ -90,30 +90,30 @@ def test_names_in_a_kubeconfig(pkigen: InProcess, tmp_path: Path) -> None:
     }
     path = tmp_path / "config"
     path.write_text(json.dumps(config))
-    for command in (("kubeconfig", "show"), ("kubeconfig", "merge"), ("explain",)):
+    for command in (("access", "kubeconfig", "show"), ("access", "kubeconfig", "merge"), ("explain",)):
         assert_harmless(pkigen(*command, path))
 
 
 def test_names_of_files(pkigen: InProcess, tree: Path) -> None:
     for name in ("x\nnote: forged", "\x1b[2J"):
         (tree / "nodes/cp-1" / name).write_text("-----BEGIN PRIVATE KEY-----")
-    result = pkigen("verify", tree)
+    result = pkigen("verify", "-C", tree)
     assert result.code == 4
     assert_harmless(result)
 
 
 def test_a_manifest_of_a_backup(pkigen: InProcess, spec: Path, tree: Path) -> None:
     pkigen(
-        "renew", spec, "cp-1/apiserver" if "nodes/cp-1" in str(contents(tree)) else "apiserver", "--out", tree
+        "renew", spec, "cp-1/apiserver" if "nodes/cp-1" in str(contents(tree)) else "apiserver", "-C", tree
     )
     for manifest in tree.glob(".pkigen/backups/*/manifest*"):
         manifest.write_text(manifest.read_text().replace("renew", "renew\\u001b[2J\\nnote: forged"))
-    assert_harmless(pkigen("changes", tree))
-    assert_harmless(pkigen("rollback", "--out", tree, "--list"))
+    assert_harmless(pkigen("show", tree))
+    assert_harmless(pkigen("rollback", "-C", tree, "--list"))
 
 
 def test_what_a_person_names(pkigen: InProcess) -> None:
-    for arguments in (("validate", HOSTILE), ("status", HOSTILE), (HOSTILE,), ("explain", HOSTILE)):
+    for arguments in (("validate", HOSTILE), ("status", "-C", HOSTILE), (HOSTILE,), ("explain", HOSTILE)):
         assert_harmless(pkigen(*(each.replace("\x00", "") for each in arguments)))
 
 

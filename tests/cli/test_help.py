@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from pkigen import __version__
-from pkigen.cli.app import COMMANDS, run
+from pkigen.cli.app import COMMANDS, FAMILIES, LEAVES, PANELS, run
 from tests.cli.program import EXAMPLES, PROGRAM, InProcess, program
 
 if TYPE_CHECKING:
@@ -29,27 +29,25 @@ HEAVY = frozenset(
     }
 )
 OPTIONS = {
-    "example": ("[NAME]", "--list"),
-    "validate": ("SPEC",),
-    "schema": (),
-    "init": ("SPEC", "--out", "--dry-run", "--templates", "--output", "-o"),
-    "plan": ("SPEC", "--out", "--output", "--exit-code", "--save", "--runbook", "--templates"),
-    "apply": ("SPEC", "--out", "--plan", "--yes", "--force", "--runbook", "--templates", "--output"),
-    "renew": ("SPEC", "NAME", "--all", "--within", "--reuse-keys", "--out", "--yes", "--runbook", "--output"),
+    "validate": ("SPEC", "--schema"),
+    "init": ("SPEC", "-C", "--dry-run", "--example", "--examples", "--templates", "-o"),
+    "plan": ("SPEC", "-C", "--output", "--exit-code", "--save", "--runbook", "--templates"),
+    "apply": ("SPEC", "-C", "--plan", "--yes", "--force", "--runbook", "--templates", "--output"),
+    "renew": ("SPEC", "NAME", "--all", "--within", "--reuse-keys", "-C", "--yes", "--runbook", "--output"),
     "rotate": ("ca", "sa", "encryption-key"),
-    "status": ("DIR", "--spec", "--output", "--textfile", "--fail-within", "--templates"),
-    "verify": ("DIR", "--spec", "--templates", "--output"),
-    "changes": ("ID", "--out", "--runbook", "--output"),
-    "rollback": ("ID", "--out", "--list", "--yes"),
-    "sign": ("SPEC|DIR", "--csr", "--user", "--group", "--validity", "--out", "--kubeconfig", "--key-path"),
+    "status": ("SPEC", "-C", "--output", "--textfile", "--fail-within", "--templates"),
+    "verify": ("SPEC", "-C", "--templates", "--output"),
+    "show": ("CHANGE-ID|FILE", "-C", "--full", "--runbook", "--output"),
+    "rollback": ("ID", "-C", "--list", "--yes"),
+    "sign": ("SPEC", "--csr", "--user", "--group", "--validity", "--out", "--kubeconfig", "--key-path"),
     "csr": ("new", "manifest"),
     "user": ("kubeconfig",),
     "kubeconfig": ("merge", "show"),
-    "token": ("SPEC|DIR", "--service-account", "--uid", "--audience", "--validity", "--kubeconfig"),
+    "token": ("SPEC", "--service-account", "--uid", "--audience", "--validity", "--kubeconfig"),
     "oidc": ("configuration", "jwks", "write"),
-    "bootstrap-token": ("SPEC|DIR", "--out", "--validity", "--group", "--description", "--server"),
-    "iam": ("SPEC|DIR", "--current", "--config-map"),
-    "explain": ("WHO|FILE", "SPEC|DIR", "--error", "--pki"),
+    "bootstrap-token": ("SPEC", "--out", "--validity", "--group", "--description", "--server"),
+    "iam": ("SPEC", "--current", "--config-map"),
+    "explain": ("WHO|FILE", "SPEC", "--error", "-C"),
     "bundle": ("create", "verify", "inspect", "diff", "install", "rollback"),
     "authority": ("encrypt", "decrypt", "rekey", "init", "renew", "sign", "request", "accept"),
     "node": ("identity",),
@@ -73,16 +71,25 @@ def test_no_arguments_are_a_usage_error_with_help(capsys: pytest.CaptureFixture[
     assert "rollback" in captured.err
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_help_of_a_command(pkigen: InProcess, name: str) -> None:
-    result = pkigen(name, "--help")
+def test_few_commands_at_the_top(pkigen: InProcess) -> None:
+    assert len(COMMANDS) <= 14, "of 16, with room for two more"
+    assert list(PANELS) == ["start", "keep", "rotate", "people", "air gap", "look"]
+    for family, names in FAMILIES.items():
+        words = " ".join(pkigen(family, "--help").out.split())
+        for name, sentence in names.items():
+            assert f"{name} {sentence}" in words
+
+
+@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+def test_the_help_of_a_command(pkigen: InProcess, words: tuple[str, ...]) -> None:
+    result = pkigen(*words, "--help")
     assert result.code == 0
-    words = " ".join(result.out.replace("│", " ").split())
-    assert f"Usage: pkigen {name}" in words
-    assert COMMANDS[name].rstrip(".") in words
-    for option in OPTIONS.get(name, ()):
-        assert option in words
-    assert "-completion" not in words, "completion is an option of the program, not of each command"
+    said = " ".join(result.out.replace("│", " ").split())
+    assert f"Usage: pkigen {' '.join(words)}" in said
+    assert LEAVES[words].rstrip(".") in said
+    for option in OPTIONS.get(words[-1], ()):
+        assert option in said
+    assert "-completion" not in said, "completion is an option of the program, not of each command"
 
 
 def test_defaults_that_are_words_are_shown_at_any_width(
@@ -90,11 +97,11 @@ def test_defaults_that_are_words_are_shown_at_any_width(
 ) -> None:
     for columns in ("40", "80", "200"):
         monkeypatch.setenv("COLUMNS", columns)
-        words = " ".join(pkigen("sign", "--help").out.split())
-        for default in ("the spec's, else 720h", "./<cluster name>", "standard output"):
+        words = " ".join(pkigen("access", "sign", "--help").out.split())
+        for default in ("the spec's, else 720h", "standard output"):
             assert f"[default: {default}]" in words
-        assert "have the cluster sign them." in " ".join(pkigen("--help").out.split())
-        listed = " ".join(pkigen("csr", "--help").out.split())
+        assert "have the cluster sign them." in " ".join(pkigen("access", "--help").out.split())
+        listed = " ".join(pkigen("access", "csr", "--help").out.split())
         assert "Render the CertificateSigningRequest of a request, with the kubectl lines." in listed
         assert "..." not in listed.replace("[ARGS]...", "")
 
@@ -105,15 +112,16 @@ def test_help_has_no_escape_sequences(
 ) -> None:
     for name, value in terminal.items():
         monkeypatch.setenv(name, value)
-    for arguments in (("--help",), ("sign", "--help"), ("rotate", "ca", "--help")):
+    for arguments in (("--help",), ("access", "sign", "--help"), ("rotate", "ca", "--help")):
         assert pkigen(*arguments).out.replace("\n", "").isprintable()
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_sentence_in_the_list_is_the_one_of_the_command(name: str) -> None:
-    command = typer.main.get_command(import_module(f"pkigen.cli.commands.{name.replace('-', '_')}").app)
+@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+def test_the_sentence_in_the_list_is_the_one_of_the_command(words: tuple[str, ...]) -> None:
+    name = words[-1].replace("-", "_")
+    command = typer.main.get_command(import_module(f"pkigen.cli.commands.{name}").app)
     assert command.help
-    assert command.help.partition("\n\n")[0] == COMMANDS[name]
+    assert command.help.partition("\n\n")[0] == LEAVES[words]
 
 
 def test_the_version(pkigen: InProcess) -> None:
@@ -158,13 +166,16 @@ def imported(*arguments: str) -> set[str]:
     [
         (["--version"], HEAVY | {"typer", "pkigen.cli.app"}),
         (["--help"], HEAVY - {"rich"} | {"pkigen.cli.commands.init"}),
-        (["example"], {"cryptography", "jinja2", "yaml", "rich", "pkigen.store", "pkigen.spec"}),
+        (
+            ["init", "--example", "single"],
+            {"jinja2", "rich", "pkigen.reconcile.planner", "pkigen.cli.session"},
+        ),
         (
             ["validate", str(EXAMPLES / "single.yaml")],
             {"jinja2", "rich", "pkigen.spec.kubeadm", "pkigen.store", "pkigen.reconcile.planner"},
         ),
         (
-            ["schema"],
+            ["validate", "--schema", "spec"],
             {"jinja2", "rich", "pkigen.store", "pkigen.reconcile.planner", "pkigen.desired.inventory"},
         ),
     ],
@@ -184,7 +195,7 @@ def test_a_command_imports_only_what_it_needs(arguments: list[str], unneeded: se
 
 
 def test_a_first_run_imports_only_what_it_needs(tmp_path: Path) -> None:
-    modules = imported("init", str(EXAMPLES / "single.yaml"), "--out", str(tmp_path / "tree"))
+    modules = imported("init", str(EXAMPLES / "single.yaml"), "-C", str(tmp_path / "tree"))
     assert "pkigen.reconcile.apply" in modules
     others = {
         "joserfc",
@@ -219,6 +230,8 @@ def test_completion_scripts(shell: str, monkeypatch: pytest.MonkeyPatch) -> None
         ("pkigen re", {"renew", "rescue"}),
         ("pkigen ", set(COMMANDS)),
         ("pkigen v", {"validate", "verify"}),
+        ("pkigen access b", {"bootstrap-token"}),
+        ("pkigen access csr ", {"new", "manifest"}),
         ("pkigen plan --ex", {"--exit-code"}),
     ],
 )

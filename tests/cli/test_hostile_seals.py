@@ -72,7 +72,7 @@ def test_a_bundle(pkigen: InProcess, tmp_path: Path, words: Path, command: str) 
     (tmp_path / "node").mkdir()
     at = ("--root", tmp_path / "node", "--pin", fingerprint(KEY.public), "--passphrase-file", words)
     named = () if command == "inspect" else ("--node", "cp-1")
-    done = pkigen("bundle", command, file, *at, *named)
+    done = pkigen("airgap", "bundle", command, file, *at, *named)
     assert (done.code, done.error) == (1, REFUSED)
     assert list((tmp_path / "node").rglob("*")) == []
 
@@ -80,7 +80,7 @@ def test_a_bundle(pkigen: InProcess, tmp_path: Path, words: Path, command: str) 
 def test_a_rescue_kit(pkigen: InProcess, tmp_path: Path, words: Path) -> None:
     """Here nothing is pinned: whoever hands over the file has signed it."""
     file = carried(tmp_path, BundleKind.RESCUE)
-    done = pkigen("rescue", file, "--out", tmp_path / "home", "--passphrase-file", words, "--yes")
+    done = pkigen("rescue", file, "-C", tmp_path / "home", "--passphrase-file", words, "--yes")
     assert (done.code, done.error) == (1, REFUSED)
     assert not (tmp_path / "home").exists()
 
@@ -88,7 +88,7 @@ def test_a_rescue_kit(pkigen: InProcess, tmp_path: Path, words: Path) -> None:
 def test_an_encrypted_authority(pkigen: InProcess, tmp_path: Path, words: Path) -> None:
     place = EncryptedCluster.made(tmp_path)
     (place.root / IDENTITY_PATH).write_bytes(EIGHT_GIB)
-    done = pkigen("renew", place.spec, "apiserver", "--out", place.root, "--passphrase-file", words, "--yes")
+    done = pkigen("renew", place.spec, "apiserver", "-C", place.root, "--passphrase-file", words, "--yes")
     assert (done.code, done.error) == (1, f"{IDENTITY_PATH} cannot be opened: {REFUSED}")
 
 

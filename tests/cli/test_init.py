@@ -18,7 +18,7 @@ CA_FILES = ("ca", "etcd/ca", "front-proxy-ca")
 
 def test_the_summary(pkigen: InProcess, spec: Path, tmp_path: Path) -> None:
     root = tmp_path / "home"
-    result = pkigen("init", spec, "--out", root)
+    result = pkigen("init", spec, "-C", root)
     assert (result.code, result.err) == (0, "")
     for part in ("cluster home, Kubernetes v1.36.2", "front-proxy-ca  2036-", "cp-1  control-plane", "dev1"):
         assert part in result.out
@@ -33,13 +33,13 @@ def test_the_summary(pkigen: InProcess, spec: Path, tmp_path: Path) -> None:
 def test_that_nothing_in_the_cluster_signs_is_said(pkigen: InProcess, spec: Path, tmp_path: Path) -> None:
     """Also where no kubelet wants anything signed."""
     sentence = "no node gets a CA key: the controller managers sign nothing"
-    assert sentence not in pkigen("init", spec, "--out", tmp_path / "with").out
+    assert sentence not in pkigen("init", spec, "-C", tmp_path / "with").out
     document = yaml.safe_load(spec.read_text())
     document["spec"]["certificates"] = {"distributeCAKeys": False}
     document["spec"]["kubelet"] = {"rotateCertificates": False}
     without = tmp_path / "without.yaml"
     without.write_text(yaml.safe_dump(document))
-    result = pkigen("init", without, "--out", tmp_path / "without")
+    result = pkigen("init", without, "-C", tmp_path / "without")
     assert sentence in result.out
     assert result.err == ""
 
@@ -47,26 +47,26 @@ def test_that_nothing_in_the_cluster_signs_is_said(pkigen: InProcess, spec: Path
 @pytest.mark.parametrize(("form", "read"), [("json", yaml.safe_load), ("yaml", yaml.safe_load)])
 def test_structured(pkigen: InProcess, spec: Path, tmp_path: Path, form: str, read: object) -> None:
     assert callable(read)
-    result = pkigen("init", spec, "--out", tmp_path / "home", "-o", form)
+    result = pkigen("init", spec, "-C", tmp_path / "home", "-o", form)
     content = read(result.out)
     assert content["kind"] == "Applied"
     assert content["apiVersion"] == "pkigen/v1"
     assert content["cluster"] == "home"
     assert {"ca", "sa", "cp-1/apiserver", "cp-1/kubelet.conf", "user:dev1"} <= set(content["issued"])
     assert content["backup"] is None
-    again = read(pkigen("init", spec, "--out", tmp_path / "home", "-o", form).out)
+    again = read(pkigen("init", spec, "-C", tmp_path / "home", "-o", form).out)
     assert (again["kind"], again["issued"], again["actions"]) == ("Applied", [], [])
     assert content.keys() == again.keys()
 
 
 def test_a_second_run_touches_nothing(pkigen: InProcess, spec: Path, tree: Path) -> None:
     before = photograph(tree)
-    result = pkigen("init", spec, "--out", tree)
+    result = pkigen("init", spec, "-C", tree)
     assert (result.code, result.err) == (0, "")
-    pin = pkigen("init", spec, "--out", tree, "-o", "json").json["bundleKey"]
+    pin = pkigen("init", spec, "-C", tree, "-o", "json").json["bundleKey"]
     assert result.out.splitlines() == [
         f"{tree} matches the spec: nothing to do",
-        f"bundle key: {pin} (nodes pin it: `pkigen bundle install --pin`)",
+        f"bundle key: {pin} (nodes pin it: `pkigen airgap bundle install --pin`)",
     ]
     assert photograph(tree) == before
 
@@ -74,24 +74,24 @@ def test_a_second_run_touches_nothing(pkigen: InProcess, spec: Path, tree: Path)
 def test_a_changed_spec_is_refused(pkigen: InProcess, spec: Path, tree: Path) -> None:
     spec.write_text(HOME.replace("10.0.0.11", "10.0.0.12"))
     before = contents(tree)
-    result = pkigen("init", spec, "--out", tree)
+    result = pkigen("init", spec, "-C", tree)
     assert (result.code, result.out) == (1, "")
     assert "init does not change what exists" in result.error
-    assert f"pkigen plan {spec} --out {tree}" in result.hint
+    assert f"pkigen plan {spec} -C {tree}" in result.hint
     assert contents(tree) == before
 
 
 def test_a_dry_run_writes_nothing(pkigen: InProcess, spec: Path, tmp_path: Path, tree: Path) -> None:
     root = tmp_path / "new"
-    result = pkigen("init", spec, "--out", root, "--dry-run")
+    result = pkigen("init", spec, "-C", root, "--dry-run")
     assert result.code == 0
     assert result.out.endswith(" to create, 0 unchanged\n")
     assert result.err == "dry run: nothing was written\n"
     assert not root.exists()
     before = photograph(tree)
-    assert pkigen("init", spec, "--out", tree, "--dry-run").out.startswith("nothing to do")
+    assert pkigen("init", spec, "-C", tree, "--dry-run").out.startswith("nothing to do")
     assert photograph(tree) == before
-    content = pkigen("init", spec, "--out", root, "--dry-run", "-o", "json").json
+    content = pkigen("init", spec, "-C", root, "--dry-run", "-o", "json").json
     assert content["kind"] == "Plan"
     assert {action["action"] for action in content["actions"]} == {"create"}
     assert not root.exists()
@@ -110,12 +110,12 @@ def test_a_brought_authority_is_used(pkigen: InProcess, spec: Path, made: Path, 
     root = tmp_path / "brought"
     bring(made, root)
     before = contents(root)
-    result = pkigen("init", spec, "--out", root, "-o", "json")
+    result = pkigen("init", spec, "-C", root, "-o", "json")
     assert result.code == 0, result.err
     assert not {"ca", "etcd-ca", "front-proxy-ca"} & set(result.json["issued"])
     after = contents(root)
     assert all(after[name] == data for name, data in before.items())
-    assert pkigen("verify", root).code == 0
+    assert pkigen("verify", "-C", root).code == 0
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_an_unfit_authority_is_refused(
     bring(made, root)
     spoil(root / "pki")
     before = contents(root)
-    result = pkigen("init", spec, "--out", root)
+    result = pkigen("init", spec, "-C", root)
     assert (result.code, result.out) == (1, "")
     assert sentence in result.error
     assert result.hint
@@ -145,7 +145,7 @@ def test_an_unfit_authority_is_refused(
 def test_an_expired_authority_is_refused(pkigen: InProcess, spec: Path, made: Path, tmp_path: Path) -> None:
     bring(made, tmp_path / "brought")
     pkigen.now += timedelta(days=4000)
-    result = pkigen("init", spec, "--out", tmp_path / "brought")
+    result = pkigen("init", spec, "-C", tmp_path / "brought")
     assert result.code == 1
     assert "it expired 2036-" in result.error
 
@@ -155,7 +155,7 @@ def test_leaves_are_shortened_to_their_ca_and_that_is_said(
 ) -> None:
     bring(made, tmp_path / "brought")
     pkigen.now += timedelta(days=3500)
-    result = pkigen("init", spec, "--out", tmp_path / "brought")
+    result = pkigen("init", spec, "-C", tmp_path / "brought")
     assert result.code == 0
     assert "shortened to its CA's validity: cp-1/apiserver" in result.out
 
@@ -165,7 +165,7 @@ def test_files_of_others_are_not_overwritten(pkigen: InProcess, spec: Path, tmp_
     manifest = root / "nodes/cp-1/etc/kubernetes/manifests/etcd.yaml"
     manifest.parent.mkdir(parents=True)
     manifest.write_text("mine")
-    result = pkigen("init", spec, "--out", root)
+    result = pkigen("init", spec, "-C", root)
     assert (result.code, result.out) == (1, "")
     assert (
         "holds files that pkigen did not write: nodes/cp-1/etc/kubernetes/manifests/etcd.yaml" in result.error
@@ -177,7 +177,7 @@ def test_the_same_spec_twice_makes_different_keys_and_the_same_rest(
     pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
-    assert pkigen("init", spec, "--out", other).code == 0
+    assert pkigen("init", spec, "-C", other).code == 0
     one, two = contents(tree), contents(other)
     assert one.keys() == two.keys()
     same = one.keys() - changed(one, two)
@@ -187,7 +187,7 @@ def test_the_same_spec_twice_makes_different_keys_and_the_same_rest(
 
 def test_a_copied_tree_is_complete(pkigen: InProcess, spec: Path, made: Path, tmp_path: Path) -> None:
     root = copy_of(made / "home", tmp_path / "copied")
-    assert "nothing to do" in pkigen("init", spec, "--out", root).out
+    assert "nothing to do" in pkigen("init", spec, "-C", root).out
 
 
 CFSSL_NAMES = {"ca.pem": "ca.crt", "ca-key.pem": "ca.key"}
@@ -201,7 +201,7 @@ def test_a_ca_under_names_that_are_not_read_is_told(
     for name, read in CFSSL_NAMES.items():
         shutil.copy(made / "home/pki" / read, root / "pki" / name)
     before = contents(root)
-    result = pkigen("init", spec, "--out", root)
+    result = pkigen("init", spec, "-C", root)
     assert (result.code, result.out) == (1, "")
     assert "pki/ca-key.pem, pki/ca.pem: not read under this name" in result.error
     assert "rename pki/ca-key.pem to pki/ca.key, pki/ca.pem to pki/ca.crt" in result.hint
@@ -209,7 +209,7 @@ def test_a_ca_under_names_that_are_not_read_is_told(
     for name, read in CFSSL_NAMES.items():
         (root / "pki" / name).rename(root / "pki" / read)
     (root / "pki/NOTES").write_text("from the safe")
-    result = pkigen("init", spec, "--out", root)
+    result = pkigen("init", spec, "-C", root)
     assert result.code == 0, result.err
     assert "note: pki/NOTES is not read" in result.err
 
@@ -218,21 +218,21 @@ def test_two_roots_in_one_file_are_a_rotation_under_way(
     pkigen: InProcess, spec: Path, made: Path, tmp_path: Path
 ) -> None:
     old = tmp_path / "old"
-    assert pkigen("init", spec, "--out", old).code == 0
+    assert pkigen("init", spec, "-C", old).code == 0
     root = tmp_path / "brought"
     bring(made, root)
     pki = root / "pki"
     (pki / "ca.crt").write_bytes((pki / "ca.crt").read_bytes() + (old / "pki/ca.crt").read_bytes())
-    result = pkigen("init", spec, "--out", root)
+    result = pkigen("init", spec, "-C", root)
     assert "the file holds two roots" in result.error
     assert "move the other to pki/ca-previous.crt, and its key beside it" in result.hint
     shutil.copy(made / "home/pki/ca.crt", pki / "ca.crt")
     shutil.copy(old / "pki/ca.crt", pki / "ca-previous.crt")
     shutil.copy(old / "pki/ca.key", pki / "ca-previous.key")
-    result = pkigen("init", spec, "--out", root)
+    result = pkigen("init", spec, "-C", root)
     assert result.code == 0, result.err
     assert (root / "nodes/cp-1/etc/kubernetes/pki/ca.crt").read_bytes().count(b"BEGIN CERTIFICATE") == 2
-    assert pkigen("verify", root).code == 0
+    assert pkigen("verify", "-C", root).code == 0
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_the_way_out_of_a_validity_is_never_a_new_ca(
     shutil.copytree(made / "home", root)
     pkigen.now += moved
     for command in (("plan",), ("apply",), ("renew",), ("renew", "ca"), ("rotate", "ca", "kubernetes")):
-        result = pkigen(*command, spec, "--out", root)
+        result = pkigen(*command, spec, "-C", root)
         told = result.error + result.hint
         assert said in told, command
         assert all(way in told for way in ways), command
@@ -271,7 +271,7 @@ def test_the_first_table_says_what_was_issued(
 ) -> None:
     bring(made, tmp_path / "brought")
     pkigen.now += timedelta(days=3640)
-    result = pkigen("init", spec, "--out", tmp_path / "brought")
+    result = pkigen("init", spec, "-C", tmp_path / "brought")
     assert result.code == 0
     [line] = [line for line in result.out.splitlines() if line.startswith("cp-1 ")]
     assert line.split()[-1] == "10d"

@@ -45,15 +45,15 @@ def _documented(kind: str) -> set[str]:
 def contents(tmp_path: Path, pkigen: InProcess) -> list[dict[str, Any]]:
     spec = tmp_path / "home.yaml"
     spec.write_text(HOME)
-    place = (spec, "--out", tmp_path / "home")
+    place = (spec, "-C", tmp_path / "home")
     every = [
         pkigen("init", *place, "--dry-run", "-o", "json"),
         pkigen("init", *place, "-o", "json"),
         pkigen("renew", *place, "admin.conf", "--yes", "-o", "json"),
-        pkigen("changes", "--out", tmp_path / "home", "-o", "json"),
+        pkigen("show", "-C", tmp_path / "home", "-o", "json"),
         pkigen("plan", *place, "-o", "json"),
-        pkigen("status", tmp_path / "home", "-o", "json"),
-        pkigen("verify", tmp_path / "home", "-o", "json"),
+        pkigen("status", "-C", tmp_path / "home", "-o", "json"),
+        pkigen("verify", "-C", tmp_path / "home", "-o", "json"),
         pkigen("verify", tmp_path / "home/nodes", "-o", "json"),
         pkigen("rotate", "ca", "kubernetes", *place, "--prove", "-o", "json"),
         pkigen("rotate", "ca", "kubernetes", *place, "--yes", "-o", "json"),
@@ -61,7 +61,7 @@ def contents(tmp_path: Path, pkigen: InProcess) -> list[dict[str, Any]]:
     ]
     spec.write_text(HOME.replace("groups: [dev]", "groups: [ops]"))
     every.append(pkigen("plan", *place, "-o", "json"))
-    every.append(pkigen("verify", tmp_path / "home", "--spec", spec, "-o", "json"))
+    every.append(pkigen("verify", "-C", tmp_path / "home", spec, "-o", "json"))
     return [result.json for result in every]
 
 

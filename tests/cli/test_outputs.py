@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from tests.cli.program import InProcess
 
 COMMANDS = {
-    "status --textfile": ("status", "TREE", "-o", "prometheus", "--textfile", "FILE"),
-    "plan --save": ("plan", "SPEC", "--out", "TREE", "--save", "FILE"),
-    "kubeconfig merge --out": ("kubeconfig", "merge", "TREE/users/dev1.conf", "--out", "FILE"),
+    "status --textfile": ("status", "-C", "TREE", "-o", "prometheus", "--textfile", "FILE"),
+    "plan --save": ("plan", "SPEC", "-C", "TREE", "--save", "FILE"),
+    "kubeconfig merge --out": ("access", "kubeconfig", "merge", "TREE/users/dev1.conf", "--out", "FILE"),
 }
 
 
@@ -57,7 +57,7 @@ def test_a_runbook_goes_through_what_stands_in_its_directory(
     got: list[str] = []
     reader = threading.Thread(target=lambda: got.append((book / "restart.txt").read_text()))
     reader.start()
-    assert pkigen("renew", spec, "apiserver", "--out", tree, "--yes", "--runbook", book).code == 0
+    assert pkigen("renew", spec, "apiserver", "-C", tree, "--yes", "--runbook", book).code == 0
     reader.join(10)
     assert got
     assert got[0].startswith("cluster home, one step after the other:")
@@ -86,7 +86,7 @@ def test_a_runbook_that_cannot_be_written_is_said_before_anything_changes(
             place.symlink_to("nowhere")
     before = photograph(tree)
     words = (str(spec) if word == "SPEC" else word for word in command)
-    failed = pkigen(*words, "--out", tree, "--yes", "--runbook", place)
+    failed = pkigen(*words, "-C", tree, "--yes", "--runbook", place)
     assert failed.code == 1
     assert failed.error.startswith(f"{place} cannot be ")
     assert photograph(tree) == before
@@ -96,7 +96,7 @@ def test_metrics_to_standard_output_follow_what_was_said(spec: Path, tree: Path,
     with (tmp_path / "all").open("w+b") as stream:
         stream.write(b"# before\n")
         stream.flush()
-        command = [*PROGRAM, "plan", str(spec), "--out", str(tree), "--save", "/dev/stdout"]
+        command = [*PROGRAM, "plan", str(spec), "-C", str(tree), "--save", "/dev/stdout"]
         subprocess.run(command, check=True, stdout=stream, stderr=subprocess.PIPE)
     text = (tmp_path / "all").read_text()
     assert text.startswith("# before\n")
@@ -105,14 +105,22 @@ def test_metrics_to_standard_output_follow_what_was_said(spec: Path, tree: Path,
 
 def test_a_secret_in_a_pipe_is_said(tree: Path) -> None:
     """It is how a key comes to a program without ever being on a disk."""
-    command = [*PROGRAM, "kubeconfig", "merge", str(tree / "users/dev1.conf"), "--out", "/dev/stdout"]
+    command = [
+        *PROGRAM,
+        "access",
+        "kubeconfig",
+        "merge",
+        str(tree / "users/dev1.conf"),
+        "--out",
+        "/dev/stdout",
+    ]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "kind: Config" in done.stdout
     assert "note: /dev/stdout is no regular file: whoever reads there gets the secret" in done.stderr
 
 
 def test_a_secret_in_a_file_is_not(tree: Path, tmp_path: Path) -> None:
-    done = program("kubeconfig", "merge", tree / "users/dev1.conf", "--out", tmp_path / "config")
+    done = program("access", "kubeconfig", "merge", tree / "users/dev1.conf", "--out", tmp_path / "config")
     assert (done.code, "whoever reads" in done.err) == (0, False)
     assert stat.S_IMODE((tmp_path / "config").stat().st_mode) == 0o600
 
@@ -144,7 +152,7 @@ def test_nothing_is_renewed_in_a_tree_of_another_user(
         path.chmod(0o777)
     before = photograph(tree)
     for line in (("renew", spec, "--all", "--yes"), ("init", spec), ("apply", spec, "--yes")):
-        failed = pkigen(*line, "--out", tree)
+        failed = pkigen(*line, "-C", tree)
         if line[0] == "renew":
             assert failed.error == f"{paths[0]} belongs to another user (uid 4711)"
             assert "chown -R" in failed.hint
@@ -152,6 +160,6 @@ def test_nothing_is_renewed_in_a_tree_of_another_user(
     assert {name: data for name, (_, _, data) in photograph(tree).items() if data} == {
         name: data for name, (_, _, data) in before.items() if data
     }
-    found = pkigen("verify", tree)
+    found = pkigen("verify", "-C", tree)
     assert found.code == 4
     assert "belongs to another user (uid 4711)" in found.out

@@ -41,34 +41,38 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 def test_nothing_to_plan(pkigen: InProcess, spec: Path, tree: Path) -> None:
     before = photograph(tree)
-    result = pkigen("plan", spec, "--out", tree, "--exit-code")
+    result = pkigen("plan", spec, "-C", tree, "--exit-code")
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith("nothing to do, ")
     assert photograph(tree) == before
 
 
 def test_a_plan_for_a_directory_that_is_not_there(pkigen: InProcess, spec: Path, tmp_path: Path) -> None:
-    result = pkigen("plan", spec, "--out", tmp_path / "new", "--exit-code")
-    assert result.code == 3
-    assert re.search(
-        r"^\+ create \(missing\) +cp-1 +\d+ certificates, \d+ kubeconfigs", result.out, re.MULTILINE
-    )
-    full = pkigen("plan", spec, "--out", tmp_path / "new", "--full")
-    assert "+ create cp-1/apiserver (missing)" in full.out
-    assert not (tmp_path / "new").exists()
+    for command in ("plan", "apply", "renew", "rescue", "status", "verify"):
+        result = pkigen(command, spec, "-C", tmp_path / "new")
+        assert (result.code, result.error) == (1, f"{tmp_path}/new does not exist")
+    (tmp_path / "new").mkdir()
+    for command in ("plan", "apply", "renew", "rescue", "status", "verify"):
+        result = pkigen(command, spec, "-C", tmp_path / "new")
+        assert (result.code, result.error) == (
+            2,
+            f"{tmp_path}/new is no cluster's directory: it has no pki.lock",
+        )
+        assert f"`pkigen init {spec} -C {tmp_path}/new` makes a new one there" in result.hint
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_a_plan_names_reasons_and_details(pkigen: InProcess, spec: Path, tree: Path) -> None:
     spec.write_text(MOVED)
     before = photograph(tree)
-    result = pkigen("plan", spec, "--out", tree)
+    result = pkigen("plan", spec, "-C", tree)
     assert result.code == 0
     assert "  ! reissue apiserver on cp-1: SANs + 10.0.0.12 - 10.0.0.11, valid until " in result.out
-    full = pkigen("plan", spec, "--out", tree, "--full").out
+    full = pkigen("plan", spec, "-C", tree, "--full").out
     assert "! reissue cp-1/apiserver (sans-changed)\n    SANs + 10.0.0.12 - 10.0.0.11\n" in full
     assert "after this is on the nodes:" in result.out
     assert "kube-apiserver" in result.out
-    assert pkigen("plan", spec, "--out", tree, "--exit-code").code == 3
+    assert pkigen("plan", spec, "-C", tree, "--exit-code").code == 3
     assert photograph(tree) == before
 
 
@@ -77,7 +81,7 @@ def test_a_structured_plan(
     pkigen: InProcess, spec: Path, tree: Path, form: str, read: Callable[[str], Any]
 ) -> None:
     spec.write_text(MOVED)
-    result = pkigen("plan", spec, "--out", tree, "-o", form, "--exit-code")
+    result = pkigen("plan", spec, "-C", tree, "-o", form, "--exit-code")
     assert (result.code, result.err) == (3, "")
     content = read(result.out)
     assert (content["apiVersion"], content["kind"], content["cluster"]) == ("pkigen/v1", "Plan", "home")
@@ -117,19 +121,19 @@ def test_what_is_wrong_on_disk_is_planned_and_repaired(
     pkigen: InProcess, spec: Path, tree: Path, disturb: Callable[[Path], None], reason: str
 ) -> None:
     disturb(tree / API_SERVER)
-    content = pkigen("plan", spec, "--out", tree, "-o", "json").json
+    content = pkigen("plan", spec, "-C", tree, "-o", "json").json
     assert [(action["id"], action["reason"]) for action in content["actions"]] == [("cp-1/apiserver", reason)]
-    assert pkigen("verify", tree).code == 4
-    result = pkigen("apply", spec, "--out", tree, "--yes")
+    assert pkigen("verify", "-C", tree).code == 4
+    result = pkigen("apply", spec, "-C", tree, "--yes")
     assert (result.code, result.err) == (0, "")
-    assert pkigen("plan", spec, "--out", tree, "--exit-code").code == 0
-    assert pkigen("verify", tree).code == 0
+    assert pkigen("plan", spec, "-C", tree, "--exit-code").code == 0
+    assert pkigen("verify", "-C", tree).code == 0
 
 
 def test_apply_nothing(pkigen: InProcess, spec: Path, tree: Path) -> None:
     before = contents(tree)
-    assert pkigen("apply", spec, "--out", tree).out == "nothing to do\n"
-    content = pkigen("apply", spec, "--out", tree, "-o", "json").json
+    assert pkigen("apply", spec, "-C", tree).out == "nothing to do\n"
+    content = pkigen("apply", spec, "-C", tree, "-o", "json").json
     assert (content["kind"], content["issued"], content["actions"]) == ("Applied", [], [])
     assert content["directory"] == str(tree)
     assert contents(tree) == before
@@ -140,18 +144,18 @@ def test_apply_asks(pkigen: InProcess, spec: Path, tree: Path, answering: Callab
     before = contents(tree)
     for answer in ("n\n", "\n", "nope\n"):
         answering(answer)
-        result = pkigen("apply", spec, "--out", tree)
+        result = pkigen("apply", spec, "-C", tree)
         assert result.code == 1
         assert "+ create kubelet.conf on worker-1" in result.out
         assert "apply these changes? [y/N]:" in result.err
         assert (result.error, result.hint) == ("not applied", "nothing was changed")
         assert contents(tree) == before
     answering("")
-    result = pkigen("apply", spec, "--out", tree)
+    result = pkigen("apply", spec, "-C", tree)
     assert (result.code, result.hint) == (1, "add --yes to continue without asking")
     assert contents(tree) == before
     answering("y\n")
-    result = pkigen("apply", spec, "--out", tree)
+    result = pkigen("apply", spec, "-C", tree)
     assert result.code == 0
     assert "applied: " in result.out
     assert (tree / "nodes/worker-1/etc/kubernetes/kubelet.conf").exists()
@@ -162,16 +166,16 @@ def test_apply_asks(pkigen: InProcess, spec: Path, tree: Path, answering: Callab
 def test_nodes_that_leave_go_to_the_backup(pkigen: InProcess, spec: Path, tree: Path) -> None:
     before = contents(tree)
     spec.write_text(TWO)
-    assert pkigen("apply", spec, "--out", tree, "--yes").code == 0
+    assert pkigen("apply", spec, "-C", tree, "--yes").code == 0
     spec.write_text(HOME)
-    plan = pkigen("plan", spec, "--out", tree).out
+    plan = pkigen("plan", spec, "-C", tree).out
     assert "- remove nodes/worker-1: node worker-1 is not in the spec" in plan
-    content = pkigen("apply", spec, "--out", tree, "--yes", "-o", "json").json
+    content = pkigen("apply", spec, "-C", tree, "--yes", "-o", "json").json
     assert contents(tree) == before | {"pki.lock": contents(tree)["pki.lock"]}
     kept = tree / ".pkigen/backups" / content["backup"]
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
     assert (kept / "files/nodes/worker-1/etc/kubernetes/kubelet.conf").exists()
-    assert pkigen("verify", tree).code == 0
+    assert pkigen("verify", "-C", tree).code == 0
 
 
 def test_structured_output_and_a_question(
@@ -179,7 +183,7 @@ def test_structured_output_and_a_question(
 ) -> None:
     spec.write_text(TWO)
     answering("yes\n")
-    result = pkigen("apply", spec, "--out", tree, "-o", "json")
+    result = pkigen("apply", spec, "-C", tree, "-o", "json")
     assert result.json["kind"] == "Applied"
     assert "worker-1/kubelet.conf" in result.json["issued"]
     assert "+ create kubelet.conf on worker-1" in result.err
@@ -188,17 +192,16 @@ def test_structured_output_and_a_question(
 def test_a_saved_plan_is_applied(pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path) -> None:
     spec.write_text(TWO)
     saved = tmp_path / "plan.json"
-    result = pkigen("plan", spec, "--out", tree, "--save", saved)
+    result = pkigen("plan", spec, "-C", tree, "--save", saved)
     assert result.code == 0
     assert (
-        result.err
-        == f"saved: apply exactly this plan with `pkigen apply {spec} --out {tree} --plan {saved}`\n"
+        result.err == f"saved: apply exactly this plan with `pkigen apply {spec} -C {tree} --plan {saved}`\n"
     )
     assert json.loads(saved.read_text())["kind"] == "Plan"
     assert list(tmp_path.glob(".plan.json*")) == []
-    result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
+    result = pkigen("apply", spec, "-C", tree, "--plan", saved, "--yes")
     assert (result.code, result.err) == (0, "")
-    again = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
+    again = pkigen("apply", spec, "-C", tree, "--plan", saved, "--yes")
     assert again.code == 1
     assert "the saved plan is stale: the same spec now gives another plan: " in again.error
     assert again.error.endswith("more)")
@@ -219,10 +222,10 @@ def test_a_saved_plan_is_refused_when_the_world_has_moved(
 ) -> None:
     spec.write_text(TWO)
     saved = tmp_path / "plan.json"
-    assert pkigen("plan", spec, "--out", tree, "--save", saved).code == 0
+    assert pkigen("plan", spec, "-C", tree, "--save", saved).code == 0
     move(spec, tree)
     before = contents(tree)
-    result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
+    result = pkigen("apply", spec, "-C", tree, "--plan", saved, "--yes")
     assert (result.code, result.out) == (1, "")
     assert "the saved plan is stale" in result.error
     assert "pkigen plan --save" in result.hint
@@ -238,16 +241,16 @@ def test_a_saved_plan_is_bound_to_its_templates(
     override = mine / "kubelet/config.yaml.j2"
     override.parent.mkdir(parents=True)
     override.write_text('{% extends "pkigen/kubelet/config.yaml.j2" %}\n')
-    assert pkigen("plan", spec, "--out", tree, "--save", saved, "--templates", mine).code == 0
+    assert pkigen("plan", spec, "-C", tree, "--save", saved, "--templates", mine).code == 0
     before = contents(tree)
-    result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
+    result = pkigen("apply", spec, "-C", tree, "--plan", saved, "--yes")
     assert "the saved plan is stale" in result.error
     override.write_text('{% extends "pkigen/kubelet/config.yaml.j2" %}{# edited #}\n')
-    result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes", "--templates", mine)
+    result = pkigen("apply", spec, "-C", tree, "--plan", saved, "--yes", "--templates", mine)
     assert "the saved plan is stale" in result.error
     assert contents(tree) == before
     override.write_text('{% extends "pkigen/kubelet/config.yaml.j2" %}\n')
-    result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes", "--templates", mine)
+    result = pkigen("apply", spec, "-C", tree, "--plan", saved, "--yes", "--templates", mine)
     assert (result.code, result.err) == (0, "")
 
 
@@ -255,14 +258,14 @@ def test_a_saved_plan_of_another_directory_or_another_day(
     pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
-    assert pkigen("init", spec, "--out", other).code == 0
+    assert pkigen("init", spec, "-C", other).code == 0
     spec.write_text(TWO)
     saved = tmp_path / "plan.json"
-    assert pkigen("plan", spec, "--out", tree, "--save", saved).code == 0
+    assert pkigen("plan", spec, "-C", tree, "--save", saved).code == 0
     for root, days in ((other, 0), (tree, 340)):
         before = contents(root)
         pkigen.now += days * DAY
-        result = pkigen("apply", spec, "--out", root, "--plan", saved, "--yes")
+        result = pkigen("apply", spec, "-C", root, "--plan", saved, "--yes")
         assert (result.code, result.out) == (1, "")
         assert "the saved plan is stale" in result.error
         assert contents(root) == before
@@ -277,13 +280,13 @@ def test_a_saved_plan_holds_wherever_the_directory_lies(
     (tree / API_SERVER).write_bytes(b"")
     saved = tmp_path / "plan.json"
     monkeypatch.chdir(tree.parent)
-    assert pkigen("plan", spec, "--out", tree.name, "--save", saved).code == 0
+    assert pkigen("plan", spec, "-C", tree.name, "--save", saved).code == 0
     assert str(tmp_path) not in saved.read_text()
     copy = tmp_path / "elsewhere/copy"
     copy.parent.mkdir()
     copy_of(tree, copy)
     for root in (copy, tree):
-        result = pkigen("apply", spec, "--out", root, "--plan", saved)
+        result = pkigen("apply", spec, "-C", root, "--plan", saved)
         assert "the saved plan" not in result.err
         assert "add --yes" in result.hint
 
@@ -323,12 +326,12 @@ def test_a_saved_plan_is_bound_to_every_field_that_was_reviewed(
 ) -> None:
     spec.write_text(TWO)
     saved = tmp_path / "plan.json"
-    assert pkigen("plan", spec, "--out", tree, "--save", saved).code == 0
+    assert pkigen("plan", spec, "-C", tree, "--save", saved).code == 0
     content = json.loads(saved.read_text())
     edit(content)
     saved.write_text(json.dumps(bound(content) if is_signed_again else content))
     before = contents(tree)
-    result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
+    result = pkigen("apply", spec, "-C", tree, "--plan", saved, "--yes")
     assert result.code == 1
     said = "the saved plan is stale" if is_signed_again else f"{saved} was changed after it was saved"
     assert said in result.error
@@ -338,9 +341,9 @@ def test_a_saved_plan_is_bound_to_every_field_that_was_reviewed(
 def test_a_stale_plan_says_what_moved(pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path) -> None:
     spec.write_text(TWO)
     saved = tmp_path / "plan.json"
-    assert pkigen("plan", spec, "--out", tree, "--save", saved).code == 0
+    assert pkigen("plan", spec, "-C", tree, "--save", saved).code == 0
     (tree / API_SERVER).unlink()
-    result = pkigen("apply", spec, "--out", tree, "--plan", saved, "--yes")
+    result = pkigen("apply", spec, "-C", tree, "--plan", saved, "--yes")
     assert "gives another plan: cp-1/apiserver: nothing → create (missing)" in result.error
     assert re.search(r"^changed since: nodes/cp-1: [0-9a-f]{32} → [0-9a-f]{32}$", result.err, re.MULTILINE)
 
@@ -351,22 +354,22 @@ def test_files_that_are_no_saved_plan(pkigen: InProcess, spec: Path, tree: Path,
     before = contents(tree)
     for content in (b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b"[" * 100_000, b'{"digest": null}', b"1"):
         path.write_bytes(content)
-        result = pkigen("apply", spec, "--out", tree, "--plan", path, "--yes")
+        result = pkigen("apply", spec, "-C", tree, "--plan", path, "--yes")
         assert result.code in {1, 2}, content
         assert str(path) in result.error or "the saved plan is stale" in result.error
-    result = pkigen("apply", spec, "--out", tree, "--plan", tmp_path / "nope", "--yes")
+    result = pkigen("apply", spec, "-C", tree, "--plan", tmp_path / "nope", "--yes")
     assert (result.code, result.error) == (2, f"{tmp_path}/nope cannot be read: no such file or directory")
-    assert pkigen("apply", spec, "--out", tree, "--plan", tmp_path, "--yes").code == 2
+    assert pkigen("apply", spec, "-C", tree, "--plan", tmp_path, "--yes").code == 2
     with path.open("wb") as sparse:
         sparse.truncate(1 << 29)
-    assert "too large" in pkigen("apply", spec, "--out", tree, "--plan", path, "--yes").error
+    assert "too large" in pkigen("apply", spec, "-C", tree, "--plan", path, "--yes").error
     assert contents(tree) == before
 
 
 def test_a_plan_that_cannot_be_saved(pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path) -> None:
     spec.write_text(TWO)
     for path in (tmp_path / "no/plan.json", tmp_path):
-        result = pkigen("plan", spec, "--out", tree, "--save", path)
+        result = pkigen("plan", spec, "-C", tree, "--save", path)
         assert result.code == 1
         assert f"{path} cannot be written: " in result.error
 
@@ -375,27 +378,27 @@ def test_dangerous_plans_need_force(pkigen: InProcess, spec: Path, tree: Path) -
     for name in ("ca.crt", "ca.key"):
         (tree / "pki" / name).unlink()
     before = contents(tree)
-    result = pkigen("apply", spec, "--out", tree, "--yes")
+    result = pkigen("apply", spec, "-C", tree, "--yes")
     assert result.code == 1
     assert result.error.startswith("the plan is dangerous: it makes a new ca CA")
     assert "--force" in result.hint
     assert "risk: it makes a new ca CA" in result.out
     assert contents(tree) == before
-    result = pkigen("apply", spec, "--out", tree, "--yes", "--force")
+    result = pkigen("apply", spec, "-C", tree, "--yes", "--force")
     assert (result.code, result.err) == (0, "")
-    assert pkigen("verify", tree).code == 0
+    assert pkigen("verify", "-C", tree).code == 0
 
 
 def test_more_than_half_of_the_leaves_is_dangerous_unless_they_expire(
     pkigen: InProcess, spec: Path, tree: Path
 ) -> None:
     spec.write_text(HOME.replace("  users:", "  certificates:\n    keyAlgorithm: RSA-2048\n  users:"))
-    result = pkigen("apply", spec, "--out", tree, "--yes")
+    result = pkigen("apply", spec, "-C", tree, "--yes")
     assert result.code == 1
     assert "for a reason other than expiry (algorithm-changed)" in result.error
     spec.write_text(HOME)
     pkigen.now += 350 * DAY
-    result = pkigen("apply", spec, "--out", tree, "--yes")
+    result = pkigen("apply", spec, "-C", tree, "--yes")
     assert result.code == 0
     assert "~ renew (expires-soon)" in result.out
 
@@ -403,7 +406,7 @@ def test_more_than_half_of_the_leaves_is_dangerous_unless_they_expire(
 def test_a_new_service_account_key_is_dangerous(pkigen: InProcess, spec: Path, tree: Path) -> None:
     (tree / "pki/sa.key").unlink()
     (tree / "pki/sa.pub").unlink()
-    result = pkigen("apply", spec, "--out", tree, "--yes")
+    result = pkigen("apply", spec, "-C", tree, "--yes")
     assert result.code == 1
     assert "service account key" in result.error
 
@@ -412,22 +415,16 @@ def test_runbooks(pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path) -> 
     spec.write_text(MOVED)
     for command, folder in (("plan", tmp_path / "a/b"), ("apply", tmp_path / "c")):
         arguments = ["--yes"] if command == "apply" else []
-        result = pkigen(command, spec, "--out", tree, "--runbook", folder, *arguments)
+        result = pkigen(command, spec, "-C", tree, "--runbook", folder, *arguments)
         assert result.code == 0, result.err
         assert result.err == f"runbook: {folder}/restart.txt and restart.sh\n"
         assert (folder / "restart.txt").read_text().startswith("cluster home, one step after the other:\n")
         assert stat.S_IMODE((folder / "restart.sh").stat().st_mode) == 0o755
     spec.write_text(HOME)
     (tmp_path / "file").write_text("")
-    result = pkigen("plan", spec, "--out", tree, "--runbook", tmp_path / "file")
+    result = pkigen("plan", spec, "-C", tree, "--runbook", tmp_path / "file")
     assert result.code == 1
     assert f"{tmp_path}/file cannot be made: " in result.error
-
-
-def test_apply_makes_a_first_tree_too(pkigen: InProcess, spec: Path, tmp_path: Path) -> None:
-    result = pkigen("apply", spec, "--out", tmp_path / "new", "--yes")
-    assert result.code == 0
-    assert pkigen("init", spec, "--out", tmp_path / "new").out.count("nothing to do") == 1
 
 
 def test_what_the_system_refuses_to_read_is_not_replaced(pkigen: InProcess, spec: Path, tree: Path) -> None:
@@ -444,7 +441,7 @@ def test_what_the_system_refuses_to_read_is_not_replaced(pkigen: InProcess, spec
         system = System(clock=lambda: pkigen.now, filesystem=Refusing())
         for command in ("init", "plan", "apply", "renew"):
             options = [] if command in {"init", "plan"} else ["--yes"]
-            result = pkigen(command, spec, "--out", tree, *options, system=system)
+            result = pkigen(command, spec, "-C", tree, *options, system=system)
             assert (result.code, result.out) == (1, ""), result
             assert f"{tree}/" in result.error
             assert f"{Path(path).name}: input/output error" in result.error

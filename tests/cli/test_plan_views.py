@@ -47,7 +47,7 @@ MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("three")
     (place / "three.yaml").write_text(THREE)
-    arguments = ["init", str(place / "three.yaml"), "--out", str(place / "home")]
+    arguments = ["init", str(place / "three.yaml"), "-C", str(place / "home")]
     assert run(arguments, system=System(clock=lambda: NOW)) == 0
     return place
 
@@ -57,21 +57,22 @@ def test_an_identical_change_on_many_nodes_is_one_line(
 ) -> None:
     file = tmp_path / "three.yaml"
     file.write_text(WIDER)
-    lines = pkigen("plan", file, "--out", three / "home").out.splitlines()
+    lines = pkigen("plan", file, "-C", three / "home").out.splitlines()
     change = f"SANs + api2.example.com, valid until {END}"
     assert lines[:2] == [
         "certificates:",
         f"  ! reissue apiserver on cp-1, cp-2, cp-3: {change} (sans-changed)",
     ]
     assert len(lines) <= 20
-    assert lines[-1].startswith("3 to reissue, ")
+    assert lines[-2].startswith("3 to reissue, ")
+    assert lines[-1] == f"spec: {file} becomes {three / 'home/cluster.yaml'}"
 
 
 def test_the_diff_of_a_file_is_shown_once(pkigen: InProcess, three: Path, tmp_path: Path) -> None:
     file = tmp_path / "three.yaml"
     arguments = "  apiServer:\n    extraArgs: [{name: profiling, value: 'false'}]\n  users:"
     file.write_text(THREE.replace("  users:", arguments))
-    short = pkigen("plan", file, "--out", three / "home").out.splitlines()
+    short = pkigen("plan", file, "-C", three / "home").out.splitlines()
     place = f"{MANIFEST} on cp-1, cp-2, cp-3"
     assert short[:4] == [
         "configuration files:",
@@ -79,29 +80,47 @@ def test_the_diff_of_a_file_is_shown_once(pkigen: InProcess, three: Path, tmp_pa
         f"{place}:",
         "  +    - --profiling=false",
     ]
-    full = pkigen("plan", file, "--out", three / "home", "--full").out
+    full = pkigen("plan", file, "-C", three / "home", "--full").out
     for node in ("cp-1", "cp-2", "cp-3"):
         path = f"nodes/{node}{MANIFEST}"
         assert f"    --- {path}\n    +++ {path}\n    @@ -" in full
 
 
 def test_a_first_plan_is_a_table(pkigen: InProcess, three: Path, tmp_path: Path) -> None:
-    lines = pkigen("plan", three / "three.yaml", "--out", tmp_path / "new").out.splitlines()
+    dry = ("init", three / "three.yaml", "-C", tmp_path / "new", "--dry-run")
+    lines = pkigen(*dry).out.splitlines()
     assert len(lines) <= 20
     assert [line for line in lines if "cp-1, cp-2, cp-3  " in line or "cp-2, cp-3  " in line]
     assert lines[-1].endswith(" to create, 0 unchanged")
-    full = pkigen("plan", three / "three.yaml", "--out", tmp_path / "new", "--full").out.splitlines()
-    content = pkigen("plan", three / "three.yaml", "--out", tmp_path / "new", "-o", "json").json
+    full = pkigen(*dry, "--full").out.splitlines()
+    content = pkigen(*dry, "-o", "json").json
     assert sum(line.startswith("+ create ") for line in full) == len(content["actions"]) > 70
+
+
+def test_a_saved_plan_is_shown_as_plan_showed_it(pkigen: InProcess, three: Path, tmp_path: Path) -> None:
+    file, saved = tmp_path / "three.yaml", tmp_path / "plan.json"
+    file.write_text(WIDER)
+    planned = pkigen("plan", file, "-C", three / "home", "--save", saved)
+    shown = pkigen("show", saved)
+    assert (shown.code, shown.err) == (0, "")
+    assert planned.out == f"{shown.out}spec: {file} becomes {three / 'home/cluster.yaml'}\n"
+    assert pkigen("show", saved, "-o", "json").json == json.loads(saved.read_text())
+    assert "- `! reissue apiserver on cp-1, cp-2, cp-3: " in pkigen("show", saved, "-o", "markdown").out
+    assert len(pkigen("show", saved, "--full").out.splitlines()) > len(shown.out.splitlines())
+    refused = pkigen("show", saved, "--runbook", tmp_path / "runbook")
+    assert (refused.code, refused.error) == (2, "--runbook needs a change")
+    assert pkigen("show", "-C", three / "home", "--full").error == "--full and -o markdown need a saved plan"
+    saved.write_text(saved.read_text().replace("api2", "api3"))
+    assert "was changed after it was saved" in pkigen("show", saved).error
 
 
 def test_risks_come_first(pkigen: InProcess, three: Path, tmp_path: Path) -> None:
     root = copy_of(three / "home", tmp_path / "home")
     for name in ("ca.crt", "ca.key"):
         (root / "pki" / name).unlink()
-    result = pkigen("plan", three / "three.yaml", "--out", root)
+    result = pkigen("plan", three / "three.yaml", "-C", root)
     assert result.out.startswith("risk: it makes a new ca CA")
-    assert "> [!CAUTION]" in pkigen("plan", three / "three.yaml", "--out", root, "-o", "markdown").out
+    assert "> [!CAUTION]" in pkigen("plan", three / "three.yaml", "-C", root, "-o", "markdown").out
 
 
 def test_colours_are_for_terminals(
@@ -226,7 +245,7 @@ def closed(schema: Any) -> Any:
 
 def test_the_published_schema_is_the_models(pkigen: InProcess) -> None:
     published = json.loads((REPOSITORY / "docs/plan.schema.json").read_text())
-    assert published == plan_schema() == pkigen("schema", "plan").json
+    assert published == plan_schema() == pkigen("validate", "--schema", "plan").json
     jsonschema.Draft202012Validator.check_schema(published)
 
 
@@ -235,11 +254,11 @@ def test_real_plans_of_every_kind_follow_the_schema(pkigen: InProcess, three: Pa
     file.write_text(THREE)
 
     def plan(*options: object) -> Any:
-        return pkigen("plan", file, "--out", root, "-o", "json", *options).json
+        return pkigen("plan", file, "-C", root, "-o", "json", *options).json
 
     plans = {
         "nothing": plan(),
-        "new": pkigen("init", file, "--out", tmp_path / "n", "--dry-run", "-o", "json").json,
+        "new": pkigen("init", file, "-C", tmp_path / "n", "--dry-run", "-o", "json").json,
     }
     file.write_text(WIDER.replace("name: cp-3", "name: cp-4"))
     plans["changed"] = plan()
@@ -247,7 +266,7 @@ def test_real_plans_of_every_kind_follow_the_schema(pkigen: InProcess, three: Pa
     pkigen.now += 340 * DAY
     plans["renewed"] = plan()
     pkigen.now -= 340 * DAY
-    assert pkigen("rotate", "ca", "kubernetes", file, "--out", root, "--yes").code == 0
+    assert pkigen("rotate", "ca", "kubernetes", file, "-C", root, "--yes").code == 0
     (root / "pki" / "sa.key").write_text("rubbish")
     plans["rotating"] = plan()
     (root / "pki" / "ca.key").unlink()
@@ -255,7 +274,7 @@ def test_real_plans_of_every_kind_follow_the_schema(pkigen: InProcess, three: Pa
     plans["dangerous"] = plan()
     offline = file.read_text().replace("  users:", "  certificates: {nodeKeys: node}\n  users:")
     file.write_text(offline)
-    plans["waiting"] = pkigen("plan", file, "--out", tmp_path / "none", "-o", "json").json
+    plans["waiting"] = pkigen("init", file, "-C", tmp_path / "none", "--dry-run", "-o", "json").json
     validator = jsonschema.Draft202012Validator(
         closed(plan_schema()), format_checker=jsonschema.FormatChecker()
     )

@@ -55,7 +55,7 @@ class Clones:
         git(place, "init", "-q", "--bare", str(self.origin))
         git(place, "clone", "-q", str(self.origin), str(self.machine))
         self.write(self.machine, ENCRYPTED)
-        assert pkigen("init", self.machine / "home.yaml", "--out", self.machine / "home").code == 0
+        assert pkigen("init", self.machine / "home.yaml", "-C", self.machine / "home").code == 0
         self.push("make the cluster")
         git(place, "clone", "-q", str(self.origin), str(self.runner))
 
@@ -68,7 +68,7 @@ class Clones:
         git(self.machine, "push", "-q", "origin", "HEAD")
 
     def plan(self, clone: Path, *options: object) -> str:
-        result = self.run("plan", clone / "home.yaml", "--out", clone / "home", *options)
+        result = self.run("plan", clone / "home.yaml", "-C", clone / "home", *options)
         assert result.code == 0, result.err
         return result.out
 
@@ -100,11 +100,11 @@ def test_a_plan_of_one_clone_is_applied_in_the_other(clones: Clones, tmp_path: P
     assert "not judged: " in markdown
     clones.run.now += DAY  # reviews take their time
     tree = clones.machine / "home"
-    applied = clones.run("apply", clones.machine / "home.yaml", "--out", tree, "--plan", saved, "--yes")
+    applied = clones.run("apply", clones.machine / "home.yaml", "-C", tree, "--plan", saved, "--yes")
     assert (applied.code, applied.error) == (0, "")
     assert "applied: 1 issued, 1 changes" in applied.out
     assert "nothing to do, " in clones.plan(clones.machine)
-    assert clones.run("verify", tree).code == 0
+    assert clones.run("verify", "-C", tree).code == 0
 
 
 def test_an_edit_after_the_review_is_refused(clones: Clones, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_an_edit_after_the_review_is_refused(clones: Clones, tmp_path: Path) -> 
     for clone in (clones.runner, clones.machine):
         clones.write(clone, WIDER)
     clones.plan(clones.runner, "--save", saved)
-    place = (clones.machine / "home.yaml", "--out", clones.machine / "home", "--plan", saved, "--yes")
+    place = (clones.machine / "home.yaml", "-C", clones.machine / "home", "--plan", saved, "--yes")
     clones.write(clones.machine, WIDER.replace("api2", "api3"))
     refused = clones.run("apply", *place)
     assert refused.code == 1
@@ -135,7 +135,7 @@ def test_what_could_not_be_judged_stays_for_another_plan(clones: Clones, tmp_pat
     assert {"cp-1/admin.conf", "cp-1/apiserver", "sa", "ca"} <= set(withheld)
     tree = clones.machine / "home"
     before = (tree / "nodes/cp-1/etc/kubernetes/admin.conf").read_bytes()
-    applied = clones.run("apply", clones.machine / "home.yaml", "--out", tree, "--plan", saved, "--yes")
+    applied = clones.run("apply", clones.machine / "home.yaml", "-C", tree, "--plan", saved, "--yes")
     assert applied.code == 0
     assert "changes that the saved plan could not judge stay for `pkigen plan`" in applied.err
     assert (tree / "nodes/cp-1/etc/kubernetes/admin.conf").read_bytes() == before
@@ -168,43 +168,43 @@ def test_the_documented_pipeline(tmp_path: Path) -> None:
     run(tmp_path, "git init -q --bare origin.git; git clone -q origin.git machine")
     (machine / "cluster.yaml").write_text(HOME)
     publish = "git add -A; git commit -qm change; git push -qu origin HEAD"
-    run(machine, f"pkigen init cluster.yaml --out prod; {publish}")
+    run(machine, f"pkigen init cluster.yaml -C prod; {publish}")
     run(tmp_path, f"git clone -q {origin} runner; cd runner; git checkout -qb wider")
-    (runner / "cluster.yaml").write_text(HOME.replace("  users:", f"{NAMED}  users:"))
+    (runner / "prod/cluster.yaml").write_text(HOME.replace("  users:", f"{NAMED}  users:"))
     run(runner, "\n".join(commands))
     assert "SANs + api2.example.com" in (runner / "plan.md").read_text()
-    (machine / "cluster.yaml").write_text((runner / "cluster.yaml").read_text())
+    (machine / "prod/cluster.yaml").write_text((runner / "prod/cluster.yaml").read_text())
     run(machine, publish)  # as merging does
     (machine / "plan.json").write_text((runner / "plan.json").read_text())
     run(machine, script)
-    run(machine, "pkigen verify prod")
-    run(runner, "git checkout -qf -; git pull -q; pkigen plan cluster.yaml --out prod --exit-code")
+    run(machine, "pkigen verify -C prod")
+    run(runner, "git checkout -qf -; git pull -q; pkigen plan -C prod --exit-code")
 
 
 def test_status_and_verify_judge_what_can_be_judged(clones: Clones) -> None:
     tree = clones.runner / "home"
-    rows = {each["id"]: each for each in clones.run("status", tree, "-o", "json").json["certificates"]}
+    rows = {each["id"]: each for each in clones.run("status", "-C", tree, "-o", "json").json["certificates"]}
     assert rows["cp-1/apiserver"]["expires"]
     assert (rows["cp-1/apiserver"]["reasons"], rows["ca"]["reasons"]) == ([], [])
     assert rows["cp-1/admin.conf"]["expires"] is None
     assert rows["cp-1/admin.conf"]["reasons"] == ["not-judged"]
-    assert clones.run("status", tree, "--fail-within", "24h").code == 0
-    verified = clones.run("verify", tree, "-o", "json")
+    assert clones.run("status", "-C", tree, "--fail-within", "24h").code == 0
+    verified = clones.run("verify", "-C", tree, "-o", "json")
     assert (verified.code, verified.json["findings"]) == (0, [])
     remarks = {each["subject"] for each in verified.json["remarks"]}
     assert {"cp-1/admin.conf", "cp-1/apiserver", "sa", "pki.lock"} <= remarks
     # What is public is judged as ever.
     (tree / "nodes/cp-1/etc/kubernetes/pki/apiserver.crt").write_text("rubbish")
-    broken = clones.run("verify", tree, "-o", "json")
+    broken = clones.run("verify", "-C", tree, "-o", "json")
     assert broken.code == 4
     assert {"unreadable", "broken-edge"} <= {each["reason"] for each in broken.json["findings"]}
     clones.run.now += 360 * DAY
-    assert clones.run("status", tree, "--fail-within", "720h").code == 4
+    assert clones.run("status", "-C", tree, "--fail-within", "720h").code == 4
 
 
 def test_nothing_is_issued_in_a_checkout(clones: Clones) -> None:
     clones.write(clones.runner, WIDER)
-    result = clones.run("apply", clones.runner / "home.yaml", "--out", clones.runner / "home", "--yes")
+    result = clones.run("apply", clones.runner / "home.yaml", "-C", clones.runner / "home", "--yes")
     assert result.error == "this is a checkout without private files: nothing can be issued here"
 
 
@@ -219,9 +219,9 @@ def test_a_directory_that_lost_some_keys_is_no_checkout(clones: Clones) -> None:
 
 def test_a_tracked_private_file_is_found(clones: Clones) -> None:
     tree = clones.machine / "home"
-    assert clones.run("verify", tree).code == 0
+    assert clones.run("verify", "-C", tree).code == 0
     git(clones.machine, "add", "-f", "home/pki/ca.key")
-    result = clones.run("verify", tree, "-o", "json")
+    result = clones.run("verify", "-C", tree, "-o", "json")
     assert result.code == 4
     assert [(each["subject"], each["reason"]) for each in result.json["findings"]] == [
         ("pki/ca.key", "tracked-secret")

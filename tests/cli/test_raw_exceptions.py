@@ -56,16 +56,16 @@ FILES = (
 def test_damaged_files(pkigen: InProcess, tmp_path: Path, damage: str) -> None:
     spec, tree = tmp_path / "team.yaml", tmp_path / "team"
     spec.write_text(SPEC)
-    assert pkigen("init", spec, "--out", tree).code == 0
+    assert pkigen("init", spec, "-C", tree).code == 0
     for name in FILES:
         file = tree / name
         whole = file.read_bytes()
         file.write_bytes(DAMAGES[damage](whole))
         for arguments in (
-            ("plan", spec, "--out", tree),
-            ("verify", tree, "--spec", spec),
-            ("explain", file, tree),
-            ("kubeconfig", "show", file),
+            ("plan", spec, "-C", tree),
+            ("verify", "-C", tree, spec),
+            ("explain", file, "-C", tree),
+            ("access", "kubeconfig", "show", file),
         ):
             result = pkigen(*arguments)
             assert not [raw for raw in RAW if raw in result.out + result.err], result.out + result.err
@@ -77,13 +77,13 @@ def carried(folder: Path) -> Iterator[tuple[Path, tuple[object, ...]]]:
     tree, key = folder / "team", ec.generate_private_key(ec.SECP256R1())
     request = folder / "ann.csr"
     request.write_bytes(make_request(Subject(common_name="ann"), key))
-    yield request, ("sign", "--csr", request, "--user", "ann", tree)
-    yield request, ("csr", "manifest", "--csr", request)
+    yield request, ("access", "sign", "--csr", request, "--user", "ann", "-C", tree)
+    yield request, ("access", "csr", "manifest", "--csr", request)
     token = folder / "token"
     found = re.search(r"token: (\S+)", (tree / "users/web.deployer.conf").read_text())
     assert found is not None
     token.write_text(found[1])
-    yield token, ("explain", token, tree)
+    yield token, ("explain", token, "-C", tree)
     archive = folder / "node.tar"
     with tarfile.open(archive, "w") as made:
         made.add(tree / "nodes/cp-1/etc", "etc")
@@ -91,25 +91,25 @@ def carried(folder: Path) -> Iterator[tuple[Path, tuple[object, ...]]]:
     template = folder / "templates/units/kubelet.service.j2"
     template.parent.mkdir(parents=True)
     template.write_text("{{ kubelet.no }} {% if MM %}MM{% endif %}\n")
-    yield template, ("plan", folder / "team.yaml", "--out", tree, "--templates", folder / "templates")
+    yield template, ("plan", folder / "team.yaml", "-C", tree, "--templates", folder / "templates")
     saved = folder / "saved.plan"
-    yield saved, ("apply", "--plan", saved, "--out", tree, "--yes")
+    yield saved, ("apply", "--plan", saved, "-C", tree, "--yes")
     yield folder / "team.yaml", ("validate", folder / "team.yaml")
     aws = folder / "aws-auth.yaml"
     aws.write_text("kind: ConfigMap\ndata: {mapRoles: 'MM: [', mapUsers: '3'}\n")
-    yield aws, ("iam", tree, "--current", aws)
+    yield aws, ("access", "iam", "-C", tree, "--current", aws)
     bundle = folder / "prod.cp-1.bundle"
     bundle.write_bytes(BundleKey(seed=bytes(32)).public * 9)
-    yield bundle, ("bundle", "inspect", bundle)
-    yield bundle, ("node", "approve", folder / "team.yaml", bundle, "--pki", tree, "--out", folder)
+    yield bundle, ("airgap", "bundle", "inspect", bundle)
+    yield bundle, ("airgap", "node", "approve", folder / "team.yaml", bundle, "-C", tree, "--out", folder)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_files_from_elsewhere(pkigen: InProcess, tmp_path: Path, damage: str) -> None:
     spec, tree = tmp_path / "team.yaml", tmp_path / "team"
     spec.write_text(SPEC)
-    assert pkigen("init", spec, "--out", tree).code == 0
-    assert pkigen("renew", spec, "cp-1/apiserver", "--out", tree, "--save", tmp_path / "saved.plan").code == 0
+    assert pkigen("init", spec, "-C", tree).code == 0
+    assert pkigen("renew", spec, "cp-1/apiserver", "-C", tree, "--save", tmp_path / "saved.plan").code == 0
     for file, arguments in carried(tmp_path):
         whole = file.read_bytes()
         file.write_bytes(DAMAGES[damage](whole))
@@ -122,7 +122,7 @@ def test_certificates_where_others_belong(pkigen: InProcess, tmp_path: Path) -> 
     """What the path verifier refuses, it refuses in words."""
     spec, tree = tmp_path / "team.yaml", tmp_path / "team"
     spec.write_text(SPEC)
-    assert pkigen("init", spec, "--out", tree).code == 0
+    assert pkigen("init", spec, "-C", tree).code == 0
     pki = tree / "nodes/cp-1/etc/kubernetes/pki"
     names = (
         "apiserver",
@@ -135,8 +135,12 @@ def test_certificates_where_others_belong(pkigen: InProcess, tmp_path: Path) -> 
     for name, other in zip(names, (*names[1:], names[0]), strict=True):
         for end, content in zip((".crt", ".key"), pairs[other], strict=True):
             (pki / f"{name}{end}").write_bytes(content)
-    told = pkigen("verify", tree, "--spec", spec)
+    told = pkigen("verify", "-C", tree, spec)
     assert told.code != 0
     assert "does not allow" in told.out
-    for result in (told, pkigen("plan", spec, "--out", tree), pkigen("explain", pki / "apiserver.crt", tree)):
+    for result in (
+        told,
+        pkigen("plan", spec, "-C", tree),
+        pkigen("explain", pki / "apiserver.crt", "-C", tree),
+    ):
         assert not [raw for raw in RAW if raw in result.out + result.err], result.out + result.err

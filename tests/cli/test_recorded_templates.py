@@ -27,7 +27,7 @@ def templates(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def templated(pkigen: InProcess, tree: Path, spec: Path, templates: Path) -> Path:
-    result = pkigen("apply", spec, "--out", tree, "--yes", "--templates", templates)
+    result = pkigen("apply", spec, "-C", tree, "--yes", "--templates", templates)
     assert result.code == 0, result.err
     assert ours(tree)
     return tree
@@ -50,13 +50,13 @@ def test_the_next_commands_use_them_and_say_so(
     assert recorded is not None
     assert recorded["directory"] == "../templates"
     for command in (
-        ("plan", spec, "--out", templated, "--exit-code"),
-        ("apply", spec, "--out", templated, "--yes"),
-        ("renew", spec, "apiserver", "--out", templated, "--yes"),
-        ("verify", templated),
-        ("verify", templated, "--spec", spec),
-        ("status", templated),
-        ("rotate", "sa", spec, "--out", templated, "--phase", "prepare", "--yes"),
+        ("plan", spec, "-C", templated, "--exit-code"),
+        ("apply", spec, "-C", templated, "--yes"),
+        ("renew", spec, "apiserver", "-C", templated, "--yes"),
+        ("verify", "-C", templated),
+        ("verify", "-C", templated, spec),
+        ("status", "-C", templated),
+        ("rotate", "sa", spec, "-C", templated, "--phase", "prepare", "--yes"),
     ):
         result = pkigen(*command)
         assert result.code == 0, (command, result)
@@ -73,7 +73,7 @@ def test_they_go_with_a_checkout_that_lies_elsewhere(
     shutil.copytree(tmp_path / "templates", moved / "templates")
     templated.rename(moved / "home")
     shutil.rmtree(tmp_path / "templates")
-    result = pkigen("plan", spec, "--out", moved / "home", "--exit-code")
+    result = pkigen("plan", spec, "-C", moved / "home", "--exit-code")
     assert result.code == 0
     assert f"the templates are those of {moved}/templates" in result.err
 
@@ -84,7 +84,7 @@ def test_a_checkout_of_the_lock_file_alone_is_planned_with_them(
     checkout = tmp_path / "checkout"
     checkout.mkdir()
     shutil.copy(templated / "pki.lock", checkout)
-    assert f"the templates are those of {tmp_path}/templates" in pkigen("plan", spec, "--out", checkout).err
+    assert f"the templates are those of {tmp_path}/templates" in pkigen("plan", spec, "-C", checkout).err
 
 
 def test_a_folder_far_away_is_recorded_whole(
@@ -92,7 +92,7 @@ def test_a_folder_far_away_is_recorded_whole(
 ) -> None:
     away = tmp_path_factory.mktemp("away") / "templates"
     templates.rename(away)
-    assert pkigen("apply", spec, "--out", tree, "--yes", "--templates", away).code == 0
+    assert pkigen("apply", spec, "-C", tree, "--yes", "--templates", away).code == 0
     assert (record(tree) or {})["directory"] == str(away)
 
 
@@ -101,13 +101,13 @@ def test_templates_that_changed_are_named(
 ) -> None:
     with (templates / "addons/cluster-admins.yaml.j2").open("a") as file:
         file.write("# and more\n")
-    result = pkigen("plan", spec, "--out", templated, "--exit-code")
+    result = pkigen("plan", spec, "-C", templated, "--exit-code")
     assert result.code == 3
     assert f"{templates}, as pki.lock records, and have changed since they were last applied" in result.err
     assert "~ rewrite addons/cluster-admins.yaml" in result.out
-    assert pkigen("verify", templated).code == 4
-    assert pkigen("apply", spec, "--out", templated, "--yes").code == 0
-    assert "have changed" not in pkigen("plan", spec, "--out", templated).err
+    assert pkigen("verify", "-C", templated).code == 4
+    assert pkigen("apply", spec, "-C", templated, "--yes").code == 0
+    assert "have changed" not in pkigen("plan", spec, "-C", templated).err
 
 
 def test_templates_that_are_missing_are_not_replaced_in_silence(
@@ -116,28 +116,30 @@ def test_templates_that_are_missing_are_not_replaced_in_silence(
     templates.rename(templates.with_name("gone"))
     missing = f"{templates} is missing: pki.lock records it as the templates of this directory"
     for command in (
-        ("plan", spec, "--out", templated),
-        ("apply", spec, "--out", templated, "--yes"),
-        ("renew", spec, "apiserver", "--out", templated, "--yes"),
-        ("rotate", "sa", spec, "--out", templated, "--phase", "prepare", "--yes"),
+        ("plan", spec, "-C", templated),
+        ("apply", spec, "-C", templated, "--yes"),
+        ("renew", spec, "apiserver", "-C", templated, "--yes"),
+        ("rotate", "sa", spec, "-C", templated, "--phase", "prepare", "--yes"),
     ):
         result = pkigen(*command)
         assert (result.code, result.error) == (1, missing)
         assert "--templates" in result.hint
     for name in ("status", "verify"):
-        assert f"warning: {missing}; files are compared with pkigen's own" in pkigen(name, templated).err
+        assert (
+            f"warning: {missing}; files are compared with pkigen's own" in pkigen(name, "-C", templated).err
+        )
     assert ours(templated)
-    assert pkigen("plan", spec, "--out", templated, "--templates", templates.with_name("gone")).code == 0
+    assert pkigen("plan", spec, "-C", templated, "--templates", templates.with_name("gone")).code == 0
 
 
 def test_an_empty_directory_goes_back_to_the_built_in_ones(
     pkigen: InProcess, templated: Path, spec: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "none").mkdir()
-    assert pkigen("apply", spec, "--out", templated, "--yes", "--templates", tmp_path / "none").code == 0
+    assert pkigen("apply", spec, "-C", templated, "--yes", "--templates", tmp_path / "none").code == 0
     assert not ours(templated)
     assert record(templated) is None
-    result = pkigen("plan", spec, "--out", templated, "--exit-code")
+    result = pkigen("plan", spec, "-C", templated, "--exit-code")
     assert (result.code, result.err) == (0, "")
 
 
@@ -148,7 +150,7 @@ def test_an_edited_lock_file_does_not_decide_what_runs_on_nodes(
     lock["templates"] = {"directory": "../templates", "sha256": "0" * 64}
     (tree / "pki.lock").write_text(json.dumps(lock, indent=1) + "\n")
     assert templates.is_dir()
-    result = pkigen("plan", spec, "--out", tree)
+    result = pkigen("plan", spec, "-C", tree)
     assert (result.code, result.out) == (1, "")
     assert result.error.startswith(f"the ledger does not confirm {tree}/pki.lock, which names templates: ")
     assert not ours(tree)
@@ -157,7 +159,7 @@ def test_an_edited_lock_file_does_not_decide_what_runs_on_nodes(
 def test_a_rollback_goes_back_to_the_templates_of_then(
     pkigen: InProcess, templated: Path, spec: Path
 ) -> None:
-    assert pkigen("rollback", "--out", templated, "--yes").code == 0
+    assert pkigen("rollback", "-C", templated, "--yes").code == 0
     assert record(templated) is None
     assert not ours(templated)
-    assert pkigen("plan", spec, "--out", templated, "--exit-code").code == 0
+    assert pkigen("plan", spec, "-C", templated, "--exit-code").code == 0

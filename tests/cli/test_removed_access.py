@@ -32,13 +32,13 @@ ACCESS = """\
 @pytest.fixture
 def tree(pkigen: InProcess, tmp_path: Path) -> Path:
     (tmp_path / "before.yaml").write_text(NODES + ACCESS)
-    assert pkigen("init", tmp_path / "before.yaml", "--out", tmp_path / "tree").code == 0
+    assert pkigen("init", tmp_path / "before.yaml", "-C", tmp_path / "tree").code == 0
     return tmp_path / "tree"
 
 
 def planned(pkigen: InProcess, tree: Path, users: str) -> Result:
     (tree.parent / "after.yaml").write_text(NODES + users)
-    return pkigen("plan", tree.parent / "after.yaml", "--out", tree, "--full")
+    return pkigen("plan", tree.parent / "after.yaml", "-C", tree, "--full")
 
 
 def lines_below(result: Result, action: str) -> list[str]:
@@ -101,11 +101,11 @@ def test_a_right_that_goes_stays_in_the_cluster_too(pkigen: InProcess, tree: Pat
 def test_the_latest_certificate_of_a_person_counts(pkigen: InProcess, tree: Path) -> None:
     pkigen.now += 5 * DAY
     spec = tree.parent / "before.yaml"
-    assert pkigen("renew", spec, "user:dev1", "--out", tree, "--yes").code == 0
+    assert pkigen("renew", spec, "user:dev1", "-C", tree, "--yes").code == 0
     # A shorter one later: the renewed one goes on working.
     pkigen.now += DAY
     spec.write_text(spec.read_text().replace("groups: [dev, web team]", "groups: [dev]\n      validity: 24h"))
-    assert pkigen("apply", spec, "--out", tree, "--yes").code == 0
+    assert pkigen("apply", spec, "-C", tree, "--yes").code == 0
     lines = lines_below(planned(pkigen, tree, ""), "- remove users/dev1.conf")
     assert "client certificates of dev1 work until 2026-12-27 03:00 UTC" in lines[1]
 

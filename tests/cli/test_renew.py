@@ -28,7 +28,7 @@ def certificates(before: dict[str, bytes], tree: Path) -> set[str]:
 
 def test_nothing_is_due(pkigen: InProcess, spec: Path, tree: Path) -> None:
     before = contents(tree)
-    result = pkigen("renew", spec, "--out", tree, "--yes")
+    result = pkigen("renew", spec, "-C", tree, "--yes")
     assert (result.code, result.out, result.err) == (0, "nothing to do\n", "")
     assert contents(tree) == before
 
@@ -46,17 +46,17 @@ def test_nothing_is_due(pkigen: InProcess, spec: Path, tree: Path) -> None:
 def test_by_name(pkigen: InProcess, spec: Path, tree: Path, name: str, written: set[str]) -> None:
     before = contents(tree)
     pkigen.now += 10 * DAY
-    result = pkigen("renew", spec, name, "--out", tree, "--yes", "-o", "json")
+    result = pkigen("renew", spec, name, "-C", tree, "--yes", "-o", "json")
     assert result.code == 0, result.err
     assert certificates(before, tree) == written
     assert {(action["action"], action["reason"]) for action in result.json["actions"]} == {
         ("renew", "requested")
     }
-    assert pkigen("verify", tree).code == 0
+    assert pkigen("verify", "-C", tree).code == 0
 
 
 def test_several_names(pkigen: InProcess, spec: Path, tree: Path) -> None:
-    result = pkigen("renew", spec, "apiserver", "scheduler.conf", "--out", tree, "--yes", "-o", "json")
+    result = pkigen("renew", spec, "apiserver", "scheduler.conf", "-C", tree, "--yes", "-o", "json")
     assert sorted(result.json["issued"]) == ["cp-1/apiserver", "cp-1/scheduler.conf"]
 
 
@@ -66,15 +66,15 @@ def test_a_name_renews_nothing_else_not_even_what_has_expired(
     """A person whose time is over does not get a new certificate because a server got one."""
     before = contents(tree)
     pkigen.now += 40 * DAY
-    result = pkigen("renew", spec, "apiserver", "--out", tree, "--yes", "-o", "json")
+    result = pkigen("renew", spec, "apiserver", "-C", tree, "--yes", "-o", "json")
     assert (result.code, result.json["issued"]) == (0, ["cp-1/apiserver"])
     assert certificates(before, tree) == {f"{NODE}/pki/apiserver.crt", f"{NODE}/pki/apiserver.key"}
-    assert pkigen("renew", spec, "ca", "--out", tree, "--yes").code == 0
-    result = pkigen("plan", spec, "--out", tree, "-o", "json")
+    assert pkigen("renew", spec, "ca", "-C", tree, "--yes").code == 0
+    result = pkigen("plan", spec, "-C", tree, "-o", "json")
     assert [(action["id"], action["reason"]) for action in result.json["actions"]] == [
         ("user:dev1", "expired")
     ]
-    result = pkigen("renew", spec, "--out", tree, "--yes", "-o", "json")
+    result = pkigen("renew", spec, "-C", tree, "--yes", "-o", "json")
     assert (result.code, result.json["issued"]) == (0, ["user:dev1"])
 
 
@@ -95,9 +95,9 @@ KUBEADMS = (
 
 
 def test_every_name_of_kubeadms(pkigen: InProcess, spec: Path, tree: Path) -> None:
-    result = pkigen("renew", spec, *KUBEADMS, "--out", tree, "--yes", "-o", "json")
+    result = pkigen("renew", spec, *KUBEADMS, "-C", tree, "--yes", "-o", "json")
     assert (result.code, sorted(result.json["issued"])) == (0, sorted(f"cp-1/{name}" for name in KUBEADMS))
-    result = pkigen("renew", spec, "all", "--out", tree, "--yes")
+    result = pkigen("renew", spec, "all", "-C", tree, "--yes")
     assert (result.code, result.hint) == (2, "every leaf is renewed by --all")
 
 
@@ -111,7 +111,7 @@ def test_all_with_new_keys_or_the_old_ones(
     before, old = contents(tree), certificate(tree)
     pkigen.now += 30 * DAY
     options = ["--reuse-keys"] if reuse else []
-    result = pkigen("renew", spec, "--all", "--out", tree, "--yes", "-o", "json", *options)
+    result = pkigen("renew", spec, "--all", "-C", tree, "--yes", "-o", "json", *options)
     assert result.code == 0, result.err
     assert len(result.json["issued"]) == LEAVES
     new = certificate(tree)
@@ -123,31 +123,31 @@ def test_all_with_new_keys_or_the_old_ones(
     assert any(name.endswith(".key") for name in written) is not reuse
     assert not any(name.startswith("pki/") for name in written)
     assert not any(name.endswith((".yaml", "ca.crt", "sa.key")) for name in written)
-    assert pkigen("verify", tree).code == 0
+    assert pkigen("verify", "-C", tree).code == 0
 
 
 def test_what_is_due(pkigen: InProcess, spec: Path, tree: Path) -> None:
     pkigen.now += 350 * DAY
-    result = pkigen("renew", spec, "--out", tree, "--yes")
+    result = pkigen("renew", spec, "-C", tree, "--yes")
     assert result.code == 0
     assert re.search(r"~ renew \(expires-soon\) +cp-1 +8 certificates, 5 kubeconfigs\n", result.out)
     assert f"applied: {LEAVES} issued" in result.out
-    assert pkigen("renew", spec, "--out", tree).out == "nothing to do\n"
+    assert pkigen("renew", spec, "-C", tree).out == "nothing to do\n"
 
 
 def test_within(pkigen: InProcess, spec: Path, tree: Path) -> None:
     pkigen.now += 5 * DAY
-    assert pkigen("renew", spec, "--out", tree, "--within", "24h").out == "nothing to do\n"
-    result = pkigen("renew", spec, "--out", tree, "--within", "8700h", "--yes", "-o", "json")
+    assert pkigen("renew", spec, "-C", tree, "--within", "24h").out == "nothing to do\n"
+    result = pkigen("renew", spec, "-C", tree, "--within", "8700h", "--yes", "-o", "json")
     assert len(result.json["issued"]) == LEAVES
-    assert pkigen("plan", spec, "--out", tree, "--exit-code").code == 0
+    assert pkigen("plan", spec, "-C", tree, "--exit-code").code == 0
 
 
 def test_expired_certificates(pkigen: InProcess, spec: Path, tree: Path) -> None:
     pkigen.now += 400 * DAY
-    result = pkigen("renew", spec, "--out", tree, "--yes")
+    result = pkigen("renew", spec, "-C", tree, "--yes")
     assert re.search(r"~ renew \(expired\) +cp-1 +8 certificates, 5 kubeconfigs\n", result.out)
-    assert pkigen("verify", tree).code == 0
+    assert pkigen("verify", "-C", tree).code == 0
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_wrong_usage(
     pkigen: InProcess, spec: Path, tree: Path, arguments: list[str], error: str, hint: str
 ) -> None:
     before = contents(tree)
-    result = pkigen("renew", spec, *arguments, "--out", tree, "--yes")
+    result = pkigen("renew", spec, *arguments, "-C", tree, "--yes")
     assert (result.code, result.out) == (2, "")
     assert result.error.startswith(error)
     assert hint in result.hint
@@ -178,7 +178,7 @@ def test_wrong_usage(
 
 
 def test_no_tree_to_renew(pkigen: InProcess, spec: Path, tmp_path: Path) -> None:
-    result = pkigen("renew", spec, "--all", "--out", tmp_path / "nope", "--yes")
+    result = pkigen("renew", spec, "--all", "-C", tmp_path / "nope", "--yes")
     assert (result.code, result.out) == (1, "")
     assert result.error == f"{tmp_path}/nope does not exist"
     assert not (tmp_path / "nope").exists()
@@ -200,7 +200,7 @@ def test_renew_makes_no_other_change(
 ) -> None:
     drift(spec, tree)
     before = contents(tree)
-    result = pkigen("renew", spec, *what, "--out", tree, "--yes")
+    result = pkigen("renew", spec, *what, "-C", tree, "--yes")
     assert (result.code, result.out) == (1, "")
     assert "renew only renews" in result.error
     assert "pkigen apply" in result.hint
@@ -209,20 +209,20 @@ def test_renew_makes_no_other_change(
 
 def test_a_ca_that_ends_soon_is_said(pkigen: InProcess, spec: Path, tree: Path) -> None:
     pkigen.now += 3500 * DAY
-    result = pkigen("renew", spec, "--out", tree, "--yes")
+    result = pkigen("renew", spec, "-C", tree, "--yes")
     assert result.code == 0
     assert "note: the ca CA itself expires 2036-11-19, in 150d" in result.err.replace("149d", "150d")
     assert "rotate it: `pkigen rotate ca`" in result.err
     assert "cp-1/apiserver was shortened to its CA's validity" in result.err
     assert certificate(tree).not_valid_after_utc == certificate(tree, "pki/ca.crt").not_valid_after_utc
     # What its CA shortens cannot be helped by renewing again.
-    assert pkigen("renew", spec, "--out", tree, "--yes").out == "nothing to do\n"
+    assert pkigen("renew", spec, "-C", tree, "--yes").out == "nothing to do\n"
 
 
 def test_an_expired_ca_cannot_renew(pkigen: InProcess, spec: Path, tree: Path) -> None:
     before = contents(tree)
     pkigen.now += 4000 * DAY
-    result = pkigen("renew", spec, "--all", "--out", tree, "--yes")
+    result = pkigen("renew", spec, "--all", "-C", tree, "--yes")
     assert (result.code, result.out) == (1, "")
     assert "it expired 2036-11-19" in result.error
     assert contents(tree) == before
@@ -233,7 +233,7 @@ def test_renew_asks(pkigen: InProcess, spec: Path, tree: Path, monkeypatch: pyte
 
     before = contents(tree)
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    result = pkigen("renew", spec, "--all", "--out", tree)
+    result = pkigen("renew", spec, "--all", "-C", tree)
     assert (result.code, result.error) == (1, "not applied")
     assert contents(tree) == before
 
@@ -244,12 +244,12 @@ def test_a_saved_renewal_is_applied_exactly(
     saved = tmp_path / "plan.json"
     before = contents(tree)
     options = ("apiserver", "admin.conf", "--reuse-keys", "--save", saved)
-    shown = pkigen("renew", spec, *options, "--out", tree)
+    shown = pkigen("renew", spec, *options, "-C", tree)
     assert shown.code == 0
     assert "~ renew apiserver on cp-1: valid until " in shown.out
     assert contents(tree) == before
     pkigen.now += 2 * DAY
-    place = ("apply", spec, "--out", tree, "--plan", saved, "--yes")
+    place = ("apply", spec, "-C", tree, "--plan", saved, "--yes")
     applied = pkigen(*place)
     assert (applied.code, applied.error) == (0, "")
     assert "applied: 2 issued, 2 changes" in applied.out

@@ -46,7 +46,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("three")
     (place / "three.yaml").write_text(THREE)
     system = System(clock=lambda: NOW)
-    assert run(["init", str(place / "three.yaml"), "--out", str(place / "home")], system=system) == 0
+    assert run(["init", str(place / "three.yaml"), "-C", str(place / "home")], system=system) == 0
     return place
 
 
@@ -54,7 +54,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_changed_file(pkigen: InProcess, three: Path, tmp_path: Path, path: str) -> None:
     root = copy_of(three / "home", tmp_path / "home")
     (root / "nodes" / path).unlink()
-    content = pkigen("plan", three / "three.yaml", "--out", root, "-o", "json").json
+    content = pkigen("plan", three / "three.yaml", "-C", root, "-o", "json").json
     node, _, on_node = path.partition("/")
     steps = content["restarts"]
     assert [(step["component"], step["effect"]) for step in steps] == TABLE[path]
@@ -71,7 +71,7 @@ def test_files_that_no_component_reads(pkigen: InProcess, three: Path, tmp_path:
     root = copy_of(three / "home", tmp_path / "home")
     for found in [root / path] if (root / path).exists() else sorted(root.glob("addons/*"))[:1]:
         found.unlink()
-    content = pkigen("plan", three / "three.yaml", "--out", root, "-o", "json").json
+    content = pkigen("plan", three / "three.yaml", "-C", root, "-o", "json").json
     assert content["actions"]
     assert content["restarts"] == []
 
@@ -83,7 +83,7 @@ def test_the_order_is_safe(pkigen: InProcess, three: Path, tmp_path: Path) -> No
             found.unlink()
     for found in root.glob("nodes/*/etc/kubernetes/*.conf"):
         found.unlink()
-    content = pkigen("plan", three / "three.yaml", "--out", root, "-o", "json").json
+    content = pkigen("plan", three / "three.yaml", "-C", root, "-o", "json").json
     nodes = ["cp-1", "cp-2", "cp-3"]
     assert [(step["component"], step["node"]) for step in content["restarts"]] == [
         (component, node)
@@ -96,7 +96,7 @@ def test_the_order_is_safe(pkigen: InProcess, three: Path, tmp_path: Path) -> No
         )
         for node in where
     ]
-    text = pkigen("plan", three / "three.yaml", "--out", root, "--full").out
+    text = pkigen("plan", three / "three.yaml", "-C", root, "--full").out
     assert "  1. cp-1: etcd must restart\n  2. cp-2: etcd must restart\n" in text
 
 
@@ -104,10 +104,10 @@ def test_the_order_is_safe(pkigen: InProcess, three: Path, tmp_path: Path) -> No
 def test_the_runbook(pkigen: InProcess, tmp_path: Path, runtime: str) -> None:
     spec, root, book = tmp_path / "three.yaml", tmp_path / "home", tmp_path / "book"
     spec.write_text(THREE.replace("  users:", f"{runtime}  users:"))
-    assert pkigen("init", spec, "--out", root).code == 0
+    assert pkigen("init", spec, "-C", root).code == 0
     for found in root.glob(f"nodes/cp-*/{PKI}/etcd/ca.crt"):
         found.unlink()
-    assert pkigen("plan", spec, "--out", root, "--runbook", book).code == 0
+    assert pkigen("plan", spec, "-C", root, "--runbook", book).code == 0
     text = (book / "restart.txt").read_text()
     assert "  1. cp-1: etcd must restart\n" in text
     script = book / "restart.sh"
@@ -141,7 +141,7 @@ def test_each_etcd_member_is_healthy_before_the_next_is_touched(
     root, book = copy_of(three / "home", tmp_path / "home"), tmp_path / "book"
     (root / f"nodes/cp-1/{PKI}/etcd/ca.crt").unlink()
     (root / "nodes/cp-2/etc/kubernetes/manifests/etcd.yaml").unlink()
-    assert pkigen("plan", three / "three.yaml", "--out", root, "--runbook", book).code == 0
+    assert pkigen("plan", three / "three.yaml", "-C", root, "--runbook", book).code == 0
     assert_sound(book / "restart.sh")
     cases = (book / "restart.sh").read_text().split(";;\n")
     health = (
@@ -167,9 +167,9 @@ def test_another_runtime_takes_the_former_one_away(
     kinds = [THREE, THREE.replace("  users:", "  runtime: systemd\n  users:")]
     before, after = kinds if to_units else reversed(kinds)
     spec.write_text(before)
-    assert pkigen("init", spec, "--out", root).code == 0
+    assert pkigen("init", spec, "-C", root).code == 0
     spec.write_text(after)
-    result = pkigen("apply", spec, "--out", root, "--yes", "-o", "json", "--runbook", book)
+    result = pkigen("apply", spec, "-C", root, "--yes", "-o", "json", "--runbook", book)
     assert result.code == 0
     manifest, unit = "/etc/kubernetes/manifests/etcd.yaml", "/etc/systemd/system/etcd.service"
     step = next(each for each in result.json["restarts"] if each["component"] == ETCD)
@@ -193,9 +193,9 @@ RECREATED_TEXT = "is recreated by the kubelet when its manifest arrives"
 def test_what_nodes_should_lose_is_named(pkigen: InProcess, tmp_path: Path) -> None:
     spec, root, book = tmp_path / "three.yaml", tmp_path / "home", tmp_path / "book"
     spec.write_text(THREE.replace("  users:", "  encryption: {}\n  users:"))
-    assert pkigen("init", spec, "--out", root).code == 0
+    assert pkigen("init", spec, "-C", root).code == 0
     spec.write_text(THREE)
-    result = pkigen("apply", spec, "--out", root, "--yes", "--force", "--runbook", book)
+    result = pkigen("apply", spec, "-C", root, "--yes", "--force", "--runbook", book)
     assert result.code == 0
     line = "  cp-2: /etc/kubernetes/pki/encryption-config.yaml"
     for text in (result.out, (book / "restart.txt").read_text()):
@@ -256,8 +256,8 @@ def test_a_kubelet_forgets_what_it_would_prefer_to_a_new_kubelet_conf(
     """kubernetes/kubeadm#2054: kubelet.conf is read only where the kubelet has no certificate of its own."""
     spec, root, book = tmp_path / "spec.yaml", tmp_path / "t", tmp_path / "book"
     spec.write_text(RENEWED)
-    assert pkigen("init", spec, "--out", root).code == 0
-    result = pkigen("renew", spec, "w1/kubelet.conf", "--out", root, "--yes", "--runbook", book, "-o", "json")
+    assert pkigen("init", spec, "-C", root).code == 0
+    result = pkigen("renew", spec, "w1/kubelet.conf", "-C", root, "--yes", "--runbook", book, "-o", "json")
     assert result.code == 0, result
     (step,) = result.json["restarts"]
     assert (step["component"], step["node"]) == ("kubelet", "w1")
@@ -267,7 +267,7 @@ def test_a_kubelet_forgets_what_it_would_prefer_to_a_new_kubelet_conf(
     assert_sound(book / "restart.sh")
     # The control: a kubeconfig that is only written anew has the certificate that it had.
     (root / "nodes/w1/etc/kubernetes/pki/ca.crt").unlink()
-    assert own not in pkigen("plan", spec, "--out", root).out
+    assert own not in pkigen("plan", spec, "-C", root).out
 
 
 def test_kubelets_serve_their_certificate_before_it_is_verified(pkigen: InProcess, tmp_path: Path) -> None:
@@ -276,20 +276,20 @@ def test_kubelets_serve_their_certificate_before_it_is_verified(pkigen: InProces
     unverified = "  apiServer: {extraArgs: [{name: kubelet-certificate-authority, value: ''}]}\n"
     elsewhere = "  kubelet: {extraArgs: [{name: tls-cert-file, value: /srv/own.crt}]}\n"
     spec.write_text(THREE.replace("  users:", f"{unverified}{elsewhere}  users:"))
-    assert pkigen("init", spec, "--out", root).code == 0
+    assert pkigen("init", spec, "-C", root).code == 0
     spec.write_text(THREE)
-    done = pkigen("apply", spec, "--out", root, "--yes", "--runbook", book, "-o", "json")
+    done = pkigen("apply", spec, "-C", root, "--yes", "--runbook", book, "-o", "json")
     assert done.code == 0, done
     kubelets = [("kubelet", node) for node in ("cp-1", "cp-2", "cp-3", "worker-1")]
     servers = [("kube-apiserver", node) for node in ("cp-1", "cp-2", "cp-3")]
     steps = [(step["component"], step["node"]) for step in done.json["restarts"]]
     assert steps == [*kubelets, *servers]
     assert "only when every kubelet is done" in (book / "restart.txt").read_text()
-    again = pkigen("changes", "--out", root, "-o", "json").json["restarts"]
+    again = pkigen("show", "-C", root, "-o", "json").json["restarts"]
     assert [(step["component"], step["node"]) for step in again] == steps
     # The way back, and the control: nothing begins to be verified, so the usual order is safe.
     spec.write_text(THREE.replace("  users:", f"{unverified}{elsewhere}  users:"))
-    back = pkigen("plan", spec, "--out", root, "-o", "json").json["restarts"]
+    back = pkigen("plan", spec, "-C", root, "-o", "json").json["restarts"]
     assert [(step["component"], step["node"]) for step in back] == [*servers, *kubelets]
 
 
@@ -310,6 +310,6 @@ def test_a_runbook_when_nothing_has_to_restart(pkigen: InProcess, three: Path, t
     root = copy_of(three / "home", tmp_path / "home")
     (root / "users/dev1.conf").unlink()
     book = tmp_path / "book"
-    assert pkigen("plan", three / "three.yaml", "--out", root, "--runbook", book).code == 0
+    assert pkigen("plan", three / "three.yaml", "-C", root, "--runbook", book).code == 0
     assert "nothing has to restart" in (book / "restart.txt").read_text()
     subprocess.run(["sh", "-n", book / "restart.sh"], check=True)

@@ -23,9 +23,9 @@ NODE = "control-plane-1.europe-west-4.clusters.example.com"
 def test_long_names_fit(tmp_path: Path, columns: int, locale: str) -> None:
     spec = tmp_path / "home.yaml"
     spec.write_text(HOME.replace("cp-1", NODE))
-    assert program("init", spec, "--out", tmp_path / "home").code == 0
+    assert program("init", spec, "-C", tmp_path / "home").code == 0
     tmux = ("tmux", "-S", str(tmp_path / "tmux"))
-    shown = f"LC_ALL={locale} {' '.join(PROGRAM)} status {tmp_path / 'home'}; echo exit=$?; sleep 600"
+    shown = f"LC_ALL={locale} {' '.join(PROGRAM)} status -C {tmp_path / 'home'}; echo exit=$?; sleep 600"
     size = ("-x", str(columns), "-y", "90")
     subprocess.run([*tmux, "new-session", "-d", *size, f"env -u COLUMNS sh -c '{shown}'"], check=True)
     try:

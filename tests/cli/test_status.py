@@ -46,7 +46,7 @@ def parsed(text: str) -> Samples:
 
 def test_the_table(pkigen: InProcess, tree: Path) -> None:
     before = photograph(tree)
-    result = pkigen("status", tree)
+    result = pkigen("status", "-C", tree)
     assert (result.code, result.err) == (0, "")
     summary, blank, *table = result.out.splitlines()
     assert (summary, blank) == ("17 certificates, 0 expired, next: user:dev1 in 30d", "")
@@ -64,7 +64,7 @@ def test_the_table(pkigen: InProcess, tree: Path) -> None:
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
 def test_structured(pkigen: InProcess, tree: Path, form: str) -> None:
-    content = yaml.safe_load(pkigen("status", tree, "-o", form).out)
+    content = yaml.safe_load(pkigen("status", "-C", tree, "-o", form).out)
     assert (content["apiVersion"], content["kind"], content["cluster"]) == ("pkigen/v1", "Status", "home")
     by_id = {each["id"]: each for each in content["certificates"]}
     assert len(by_id) >= 18
@@ -77,13 +77,13 @@ def test_structured(pkigen: InProcess, tree: Path, form: str) -> None:
 
 def test_the_effective_end_is_that_of_the_chain(pkigen: InProcess, tree: Path, spec: Path) -> None:
     pkigen.now += 3500 * DAY
-    assert pkigen("renew", spec, "--out", tree, "--yes").code == 0
-    by_id = {each["id"]: each for each in pkigen("status", tree, "-o", "json").json["certificates"]}
+    assert pkigen("renew", spec, "-C", tree, "--yes").code == 0
+    by_id = {each["id"]: each for each in pkigen("status", "-C", tree, "-o", "json").json["certificates"]}
     assert by_id["cp-1/apiserver"]["effectiveExpiry"] == by_id["ca"]["effectiveExpiry"]
 
 
 def test_prometheus(pkigen: InProcess, tree: Path) -> None:
-    result = pkigen("status", tree, "-o", "prometheus")
+    result = pkigen("status", "-C", tree, "-o", "prometheus")
     assert (result.code, result.err) == (0, "")
     samples = parsed(result.out)
     # The names and labels of enix/x509-certificate-exporter, so that its dashboards work.
@@ -146,8 +146,10 @@ def test_the_files_of_two_clusters_lie_side_by_side(
     namesake = copy_of(made / "home", tmp_path / "namesake")
     (tree / API_SERVER).write_bytes(b"nothing")  # one whose certificates cannot all be read
     spec.write_text(spec.read_text().replace("name: home", "name: away", 1))
-    assert pkigen("init", spec, "--out", tmp_path / "away").code == 0
-    texts = [pkigen("status", each, "-o", "prometheus").out for each in (tree, namesake, tmp_path / "away")]
+    assert pkigen("init", spec, "-C", tmp_path / "away").code == 0
+    texts = [
+        pkigen("status", "-C", each, "-o", "prometheus").out for each in (tree, namesake, tmp_path / "away")
+    ]
     samples = collected(*texts)
     assert {len(found) for name, found in samples.items() if name.startswith("x509_read")} == {3}
     for found in samples.values():
@@ -157,7 +159,7 @@ def test_the_files_of_two_clusters_lie_side_by_side(
 def test_prometheus_of_a_tree_that_is_not_well(pkigen: InProcess, tree: Path) -> None:
     (tree / API_SERVER).write_bytes(b"nothing")
     pkigen.now += 400 * DAY
-    samples = parsed(pkigen("status", tree, "-o", "prometheus").out)
+    samples = parsed(pkigen("status", "-C", tree, "-o", "prometheus").out)
     assert [value for _, value in samples["x509_read_errors"]] == [1]
     broken = [labels for labels, value in samples["x509_cert_error"] if value]
     place = {"cluster": "home", "filename": "apiserver.crt", "filepath": str(tree / API_SERVER)}
@@ -170,10 +172,10 @@ def test_labels_are_escaped(pkigen: InProcess, made: Path, tmp_path: Path) -> No
     from tests.cli.program import copy_of  # noqa: PLC0415
 
     odd = copy_of(made / "home", tmp_path / 'a "b" \\c')
-    samples = parsed(pkigen("status", odd, "-o", "prometheus").out)
+    samples = parsed(pkigen("status", "-C", odd, "-o", "prometheus").out)
     found = {
         sample.labels["filepath"]
-        for metric in text_string_to_metric_families(pkigen("status", odd, "-o", "prometheus").out)
+        for metric in text_string_to_metric_families(pkigen("status", "-C", odd, "-o", "prometheus").out)
         for sample in metric.samples
         if metric.name == "x509_cert_not_after"
     }
@@ -209,7 +211,7 @@ def calendar(raw: str) -> list[dict[str, str]]:
 
 
 def test_the_calendar(pkigen: InProcess, tree: Path) -> None:
-    events = calendar(pkigen("status", tree, "-o", "ics").out)
+    events = calendar(pkigen("status", "-C", tree, "-o", "ics").out)
     assert len(events) == 17
     assert len({event["VEVENT UID"] for event in events}) == 17
     for event in events:
@@ -224,13 +226,13 @@ def test_the_calendar(pkigen: InProcess, tree: Path) -> None:
 def test_a_calendar_that_is_read_again_moves_its_events(pkigen: InProcess, tree: Path, spec: Path) -> None:
     before = {
         event["VEVENT UID"]: event["VEVENT DTSTART"]
-        for event in calendar(pkigen("status", tree, "-o", "ics").out)
+        for event in calendar(pkigen("status", "-C", tree, "-o", "ics").out)
     }
     pkigen.now += 30 * DAY
-    assert pkigen("renew", spec, "apiserver", "--out", tree, "--yes").code == 0
+    assert pkigen("renew", spec, "apiserver", "-C", tree, "--yes").code == 0
     after = {
         event["VEVENT UID"]: event["VEVENT DTSTART"]
-        for event in calendar(pkigen("status", tree, "-o", "ics").out)
+        for event in calendar(pkigen("status", "-C", tree, "-o", "ics").out)
     }
     assert after.keys() == before.keys()
     assert {uid for uid in before if before[uid] != after[uid]} == {"home/cp-1/apiserver@pkigen"}
@@ -240,8 +242,8 @@ def test_a_calendar_that_is_read_again_moves_its_events(pkigen: InProcess, tree:
 def test_a_text_file_is_replaced_at_once(pkigen: InProcess, tree: Path, tmp_path: Path, form: str) -> None:
     target = tmp_path / "metrics" / "pkigen.prom"
     target.parent.mkdir()
-    printed = pkigen("status", tree, "-o", form).out
-    result = pkigen("status", tree, "-o", form, "--textfile", target)
+    printed = pkigen("status", "-C", tree, "-o", form).out
+    result = pkigen("status", "-C", tree, "-o", form, "--textfile", target)
     assert (result.code, result.out, result.err) == (0, "", "")
     assert target.read_bytes() == printed.encode()
     assert stat.S_IMODE(target.stat().st_mode) == 0o644
@@ -250,7 +252,7 @@ def test_a_text_file_is_replaced_at_once(pkigen: InProcess, tree: Path, tmp_path
 
 def test_a_reader_of_the_text_file_never_sees_half(pkigen: InProcess, tree: Path, tmp_path: Path) -> None:
     target = tmp_path / "pkigen.prom"
-    pkigen("status", tree, "-o", "prometheus", "--textfile", target)
+    pkigen("status", "-C", tree, "-o", "prometheus", "--textfile", target)
     whole = len(target.read_bytes())
     over = threading.Event()
     lengths: set[int] = set()
@@ -262,7 +264,7 @@ def test_a_reader_of_the_text_file_never_sees_half(pkigen: InProcess, tree: Path
     watcher = threading.Thread(target=watch)
     watcher.start()
     for _ in range(5):
-        pkigen("status", tree, "-o", "prometheus", "--textfile", target)
+        pkigen("status", "-C", tree, "-o", "prometheus", "--textfile", target)
     over.set()
     watcher.join()
     assert lengths == {whole}
@@ -270,7 +272,7 @@ def test_a_reader_of_the_text_file_never_sees_half(pkigen: InProcess, tree: Path
 
 def test_a_text_file_that_cannot_be_written(pkigen: InProcess, tree: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "no/x.prom", tmp_path):
-        result = pkigen("status", tree, "-o", "prometheus", "--textfile", path)
+        result = pkigen("status", "-C", tree, "-o", "prometheus", "--textfile", path)
         assert (result.code, result.out) == (1, "")
         assert f"{path} cannot be written" in result.error
 
@@ -280,7 +282,7 @@ def test_a_text_file_that_cannot_be_written(pkigen: InProcess, tree: Path, tmp_p
 )
 def test_fail_within(pkigen: InProcess, tree: Path, later: int, window: str, code: int, overdue: int) -> None:
     pkigen.now += later * DAY
-    result = pkigen("status", tree, "--fail-within", window)
+    result = pkigen("status", "-C", tree, "--fail-within", window)
     assert result.code == code
     assert result.err.count("finding: ") == overdue
     assert "\nNODE" in result.out
@@ -290,7 +292,7 @@ def test_fail_within(pkigen: InProcess, tree: Path, later: int, window: str, cod
 def test_fail_within_the_own_renew_before(pkigen: InProcess, tree: Path, later: int, overdue: int) -> None:
     """A user's certificate lives 30 days and is renewed 10 before its end, leaves one year, and 30."""
     pkigen.now += later * DAY
-    result = pkigen("status", tree, "--fail-within", "renewBefore")
+    result = pkigen("status", "-C", tree, "--fail-within", "renewBefore")
     assert (result.code, result.err.count("finding: ")) == (4 if overdue else 0, overdue)
 
 
@@ -298,18 +300,18 @@ def test_a_leaf_that_its_ca_shortens_is_due_in_the_last_third_of_its_life(
     pkigen: InProcess, tree: Path, spec: Path
 ) -> None:
     pkigen.now += 3643 * DAY
-    assert pkigen("renew", spec, "--all", "--out", tree, "--yes").code == 0
-    result = pkigen("status", tree, "--fail-within", "renewBefore")
+    assert pkigen("renew", spec, "--all", "-C", tree, "--yes").code == 0
+    result = pkigen("status", "-C", tree, "--fail-within", "renewBefore")
     assert "finding: ca: " in result.err  # a CA is not renewed with the leaves
     assert "finding: cp-1/apiserver: " not in result.err
     pkigen.now += 5 * DAY
-    result = pkigen("status", tree, "--fail-within", "renewBefore")
+    result = pkigen("status", "-C", tree, "--fail-within", "renewBefore")
     assert "finding: cp-1/apiserver: expires within its renewBefore" in result.err
 
 
 def test_fail_within_finds_what_is_broken_too(pkigen: InProcess, tree: Path) -> None:
     (tree / API_SERVER).unlink()
-    result = pkigen("status", tree, "--fail-within", "1h", "-o", "json")
+    result = pkigen("status", "-C", tree, "--fail-within", "1h", "-o", "json")
     assert result.code == 4
     assert f"finding: cp-1/apiserver: {API_SERVER} is missing" in result.err
     assert result.json["kind"] == "Status"
@@ -328,15 +330,15 @@ def test_fail_within_finds_what_is_of_no_use(
     pkigen: InProcess, tree: Path, harm: Callable[[Callable[[str], Path]], object], subject: str
 ) -> None:
     harm(lambda name: (tree / API_SERVER).parent / name)
-    result = pkigen("status", tree, "--fail-within", "1h")
+    result = pkigen("status", "-C", tree, "--fail-within", "1h")
     assert result.code == 4
     assert f"finding: {subject}: " in result.err
 
 
 def test_fail_within_is_not_about_what_works_all_the_same(pkigen: InProcess, tree: Path) -> None:
     (tree / API_SERVER).chmod(0o666)
-    assert pkigen("status", tree, "--fail-within", "1h").code == 0
-    assert pkigen("verify", tree).code == 4
+    assert pkigen("status", "-C", tree, "--fail-within", "1h").code == 0
+    assert pkigen("verify", "-C", tree).code == 4
 
 
 def test_what_is_recommended_is_green_on_the_first_trees_of_the_readme(
@@ -351,69 +353,70 @@ def test_what_is_recommended_is_green_on_the_first_trees_of_the_readme(
     assert recommended in readme
     for number, spec in enumerate((tmp_path / "cluster.yaml", REPOSITORY / "examples/ha.yaml")):
         tree = tmp_path / f"tree-{number}"
-        assert pkigen("init", spec, "--out", tree).code == 0
-        assert pkigen("status", tree, *recommended.split()).code == 0
+        assert pkigen("init", spec, "-C", tree).code == 0
+        assert pkigen("status", "-C", tree, *recommended.split()).code == 0
 
 
 @pytest.mark.parametrize("command", ["status", "verify", "rollback"])
 def test_directories_that_are_no_pki_directory(pkigen: InProcess, tmp_path: Path, command: str) -> None:
-    option = ["--out"] if command == "rollback" else []
     (tmp_path / "empty").mkdir()
-    result = pkigen(command, *option, tmp_path / "empty")
+    result = pkigen(command, "-C", tmp_path / "empty")
     assert (result.code, result.out) == (2, "")
     assert "has no readable pki.lock" in result.error
-    result = pkigen(command, *option, tmp_path / "nope")
+    result = pkigen(command, "-C", tmp_path / "nope")
     assert (result.code, result.error) == (1, f"{tmp_path}/nope does not exist")
     (tmp_path / "file").write_text("")
-    result = pkigen(command, *option, tmp_path / "file")
+    result = pkigen(command, "-C", tmp_path / "file")
     assert (result.code, result.error) == (1, f"{tmp_path}/file is a file")
     assert os.listdir(tmp_path / "empty") == []  # noqa: PTH208
 
 
 def test_a_wrong_duration(pkigen: InProcess, tree: Path) -> None:
-    result = pkigen("status", tree, "--fail-within", "soon")
+    result = pkigen("status", "-C", tree, "--fail-within", "soon")
     assert (result.code, result.out) == (2, "")
     assert result.error.startswith("--fail-within ")
 
 
 def test_with_a_spec(pkigen: InProcess, tree: Path, spec: Path) -> None:
-    assert pkigen("status", tree, "--spec", spec).out == pkigen("status", tree).out
+    assert pkigen("status", "-C", tree, spec).out == pkigen("status", "-C", tree).out
     spec.write_text(spec.read_text().replace("10.0.0.11", "10.0.0.12"))
-    assert "sans-changed" in pkigen("status", tree, "--spec", spec).out
-    result = pkigen("verify", tree, "--spec", spec)
+    assert "sans-changed" in pkigen("status", "-C", tree, spec).out
+    result = pkigen("verify", "-C", tree, spec)
     assert result.code == 4
     assert "cp-1/apiserver: sans-changed: SANs + 10.0.0.12 - 10.0.0.11" in result.out
 
 
 def test_the_summary_counts_what_is_to_do(pkigen: InProcess, tree: Path) -> None:
     pkigen.now += 350 * DAY
-    summary = pkigen("status", tree).out.splitlines()[0]
+    summary = pkigen("status", "-C", tree).out.splitlines()[0]
     assert summary == "17 certificates, 1 expired, 13 to renew, next: cp-1/admin.conf in 15d"
     pkigen.now += 20000 * DAY
-    assert pkigen("status", tree).out.splitlines()[0] == "17 certificates, 17 expired"
+    assert pkigen("status", "-C", tree).out.splitlines()[0] == "17 certificates, 17 expired"
 
 
 def test_colours_only_where_they_are_wanted(
     pkigen: InProcess, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pkigen.now += 350 * DAY
-    plain = pkigen("status", tree).out
+    plain = pkigen("status", "-C", tree).out
     assert "\x1b" not in plain
     monkeypatch.setenv("NO_COLOR", "1")
-    shown = pkigen("--color", "always", "status", tree).out
+    shown = pkigen("--color", "always", "status", "-C", tree).out
     assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == plain
     tones = {line.split("m", 1)[0] for line in shown.splitlines() if "user:dev1" in line}
     assert tones == {"\x1b[1;31"}, "what has expired"
     assert "\x1b[33mcp-1  apiserver " in shown, "what is to be renewed"
     assert "\x1b[33m-     ca " not in shown
-    assert pkigen("--color", "never", "status", tree).out == plain
-    assert pkigen("status", tree).out == plain, "the wish does not outlive its run"
-    assert pkigen("--color", "sometimes", "status", tree).code == 2
+    assert pkigen("--color", "never", "status", "-C", tree).out == plain
+    assert pkigen("status", "-C", tree).out == plain, "the wish does not outlive its run"
+    assert pkigen("--color", "sometimes", "status", "-C", tree).code == 2
 
 
 def test_some_nodes_in_some_order(pkigen: InProcess, tree: Path) -> None:
     def listed(*options: str) -> list[dict[str, str]]:
-        found: list[dict[str, str]] = pkigen("status", tree, "-o", "json", *options).json["certificates"]
+        found: list[dict[str, str]] = pkigen("status", "-C", tree, "-o", "json", *options).json[
+            "certificates"
+        ]
         return found
 
     assert {each["node"] for each in listed("--node", "cp-1")} == {"cp-1"}
@@ -431,10 +434,10 @@ def test_some_nodes_in_some_order(pkigen: InProcess, tree: Path) -> None:
 
 
 def test_a_node_that_is_not_there(pkigen: InProcess, tree: Path) -> None:
-    near = pkigen("status", tree, "--node", "cp-1", "--node", "cp1")
+    near = pkigen("status", "-C", tree, "--node", "cp-1", "--node", "cp1")
     assert (near.code, near.error, near.hint) == (
         2,
         "there is no node 'cp1' in this cluster",
         "did you mean cp-1?",
     )
-    assert pkigen("status", tree, "--node", "xyz").hint == "choose from cp-1"
+    assert pkigen("status", "-C", tree, "--node", "xyz").hint == "choose from cp-1"

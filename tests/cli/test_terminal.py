@@ -75,7 +75,7 @@ def test_a_person_answers_on_a_terminal(spec: Path, tree: Path) -> None:
     spec.write_text(FORTY)
     before = contents(tree)
     for answer, code in (("n\n", 1), ("y\n", 0)):
-        terminal = Terminal("apply", spec, "--out", tree)
+        terminal = Terminal("apply", spec, "-C", tree)
         assert terminal.until(r"apply these changes\? \[y/N\]: ")
         assert contents(tree) == before
         terminal.type(answer)
@@ -86,12 +86,12 @@ def test_a_person_answers_on_a_terminal(spec: Path, tree: Path) -> None:
 
 def test_bars_on_a_terminal_only(tmp_path: Path) -> None:
     (tmp_path / "forty.yaml").write_text(FORTY)
-    terminal = Terminal("init", tmp_path / "forty.yaml", "--out", tmp_path / "shown")
+    terminal = Terminal("init", tmp_path / "forty.yaml", "-C", tmp_path / "shown")
     assert terminal.end() == 0
     assert "issuing and rendering" in terminal.text
     assert "verifying" in terminal.text
     assert "━" in terminal.text
-    piped = program("init", tmp_path / "forty.yaml", "--out", tmp_path / "piped")
+    piped = program("init", tmp_path / "forty.yaml", "-C", tmp_path / "piped")
     assert (piped.code, piped.err) == (0, "")
     assert "━" not in piped.out
     assert "\x1b" not in piped.out
@@ -135,7 +135,7 @@ needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is no
 def test_what_a_person_sees_in_tmux(tmp_path: Path, spec: Path, content: str) -> None:
     spec.write_text(content)
     terminal = Tmux(
-        tmp_path, f"{' '.join(PROGRAM)} init {spec} --out {tmp_path / 'home'}; echo exit=$?; sleep 600"
+        tmp_path, f"{' '.join(PROGRAM)} init {spec} -C {tmp_path / 'home'}; echo exit=$?; sleep 600"
     )
     try:
         screen = terminal.screen_with("exit=")
@@ -154,7 +154,7 @@ def test_the_cursor_comes_back_after_an_interruption(tmp_path: Path, spec: Path)
     # The shell has to outlive the interrupt to say how the program ended.
     terminal = Tmux(
         tmp_path,
-        f"sh -c 'trap : INT; {' '.join(PROGRAM)} init {spec} --out {tmp_path / 'home'}; "
+        f"sh -c 'trap : INT; {' '.join(PROGRAM)} init {spec} -C {tmp_path / 'home'}; "
         "echo exit=$?; exec sleep 600'",
     )
     try:
@@ -186,7 +186,7 @@ def test_bars_end_whole_whatever_happens(
 
 
 def test_a_small_tree_needs_no_bar(tmp_path: Path, spec: Path) -> None:
-    terminal = Terminal("init", spec, "--out", tmp_path / "home")
+    terminal = Terminal("init", spec, "-C", tmp_path / "home")
     assert terminal.end() == 0
     assert "━" not in terminal.text
 
@@ -208,7 +208,7 @@ def test_a_signal_leaves_nothing_half_made(tmp_path: Path, number: signal.Signal
     spec, root = tmp_path / "slow.yaml", tmp_path / "home"
     spec.write_text(SLOW)
     with subprocess.Popen(
-        [*PROGRAM, "init", spec, "--out", root],
+        [*PROGRAM, "init", spec, "-C", root],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -233,7 +233,7 @@ def test_a_signal_during_a_change(tmp_path: Path, spec: Path, tree: Path) -> Non
     before = contents(tree)
     spec.write_text(SLOW)
     with subprocess.Popen(
-        [*PROGRAM, "apply", spec, "--out", tree, "--yes", "--force"],
+        [*PROGRAM, "apply", spec, "-C", tree, "--yes", "--force"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -250,7 +250,7 @@ def test_a_signal_during_a_change(tmp_path: Path, spec: Path, tree: Path) -> Non
 def test_ctrl_c_at_the_question(spec: Path, tree: Path) -> None:
     spec.write_text(FORTY)
     before = contents(tree)
-    terminal = Terminal("apply", spec, "--out", tree)
+    terminal = Terminal("apply", spec, "-C", tree)
     assert terminal.until(r"\[y/N\]: ")
     terminal.type("\x03")
     assert terminal.end() == 130
@@ -258,7 +258,9 @@ def test_ctrl_c_at_the_question(spec: Path, tree: Path) -> None:
     assert contents(tree) == before
 
 
-@pytest.mark.parametrize("command", [["status", "."], ["schema"], ["example", "ha"], ["plan", "--help"]])
+@pytest.mark.parametrize(
+    "command", [["status"], ["validate", "--schema", "spec"], ["init", "--example", "ha"], ["plan", "--help"]]
+)
 def test_a_reader_that_goes_away(tree: Path, command: list[str]) -> None:
     shell = f"{' '.join([*PROGRAM, *command])} | head -1; echo ${{PIPESTATUS[0]}} >&2"
     done = subprocess.run(
@@ -271,7 +273,7 @@ def test_a_reader_that_goes_away(tree: Path, command: list[str]) -> None:
 def test_a_result_that_cannot_be_written(tree: Path) -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123 -- a device
         done = subprocess.run(
-            [*PROGRAM, "status", tree], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            [*PROGRAM, "status", "-C", tree], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert done.returncode == 1
     assert done.stderr == (
@@ -290,27 +292,27 @@ def broken_entropy(_: int) -> bytes:
 def test_a_bug_is_told_in_one_line(capsys: pytest.CaptureFixture[str], spec: Path, tmp_path: Path) -> None:
     system = System(clock=lambda: NOW, entropy=broken_entropy)
     root = tmp_path / "home"
-    assert run(["init", str(spec), "--out", str(root)], system=system) == 1
+    assert run(["init", str(spec), "-C", str(root)], system=system) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == (
         "error: internal error: Broken\n"
         "hint: this is a bug: run again as `pkigen --debug …` and report the traceback\n"
     )
-    assert run(["--debug", "init", str(spec), "--out", str(root)], system=system) == 1
+    assert run(["--debug", "init", str(spec), "-C", str(root)], system=system) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("Traceback (most recent call last):")
     assert "in broken_entropy" in captured.err
     assert "BEGIN" not in captured.err
     assert not root.exists()
     # The wish for a traceback does not outlive its run.
-    assert run(["init", str(spec), "--out", str(root)], system=system) == 1
+    assert run(["init", str(spec), "-C", str(root)], system=system) == 1
     assert "Traceback" not in capsys.readouterr().err
 
 
 def test_debug_shows_where_an_error_comes_from(tmp_path: Path, spec: Path) -> None:
     done = subprocess.run(
-        [*PROGRAM, "--debug", "init", spec, "--out", tmp_path / "no/home"],
+        [*PROGRAM, "--debug", "init", spec, "-C", tmp_path / "no/home"],
         capture_output=True,
         text=True,
         check=False,
@@ -322,7 +324,7 @@ def test_debug_shows_where_an_error_comes_from(tmp_path: Path, spec: Path) -> No
 
 def test_no_core_file_could_hold_a_key() -> None:
     code = (
-        "import resource, sys; sys.argv = ['pkigen', 'example']\n"
+        "import resource, sys; sys.argv = ['pkigen', 'init', '--example', 'single']\n"
         "from pkigen.__main__ import main\n"
         "try: main()\n"
         "except SystemExit: print(resource.getrlimit(resource.RLIMIT_CORE), file=sys.stderr)\n"
@@ -333,9 +335,9 @@ def test_no_core_file_could_hold_a_key() -> None:
 
 def test_reading_commands_touch_nothing(pkigen: InProcess, tree: Path, spec: Path) -> None:
     before = photograph(tree)
-    for line in (["status", tree], ["verify", tree], ["plan", spec, "--out", tree]):
+    for line in (["status", "-C", tree], ["verify", "-C", tree], ["plan", spec, "-C", tree]):
         assert pkigen(*line).code == 0
-    assert pkigen("rollback", "--out", tree, "--list").code == 0
+    assert pkigen("rollback", "-C", tree, "--list").code == 0
     assert photograph(tree) == before
 
 
@@ -343,7 +345,7 @@ def test_an_incomplete_installation(tmp_path: Path, spec: Path) -> None:
     code = (
         "import sys; sys.modules['jinja2'] = None\n"
         "from pkigen.cli.app import run\n"
-        f"sys.exit(run(['init', {str(spec)!r}, '--out', {str(tmp_path / 'home')!r}]))\n"
+        f"sys.exit(run(['init', {str(spec)!r}, '-C', {str(tmp_path / 'home')!r}]))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -24,9 +24,9 @@ def logged(text: str) -> list[str]:
 
 
 def test_it_says_what_was_read_decided_and_written(pkigen: InProcess, spec: Path, tree: Path) -> None:
-    quiet = pkigen("plan", spec, "--out", tree)
+    quiet = pkigen("plan", spec, "-C", tree)
     assert logged(quiet.err) == []
-    result = pkigen("-v", "renew", spec, "apiserver", "--out", tree, "--yes")
+    result = pkigen("-v", "renew", spec, "apiserver", "-C", tree, "--yes")
     assert result.code == 0
     lines = logged(result.err)
     assert f"info: read {spec}: cluster home, Kubernetes v1.36.2, 1 nodes, 1 users (pkigen)" in lines
@@ -41,40 +41,44 @@ def test_it_says_what_was_read_decided_and_written(pkigen: InProcess, spec: Path
 
 
 def test_twice_names_every_object_and_file(pkigen: InProcess, spec: Path, tree: Path) -> None:
-    result = pkigen("-vv", "renew", spec, "apiserver", "--out", tree, "--yes")
+    result = pkigen("-vv", "renew", spec, "apiserver", "-C", tree, "--yes")
     assert "debug: planned: renew cp-1/apiserver (requested)" in result.err
     place = "nodes/cp-1/etc/kubernetes/pki/apiserver"
     assert re.search(rf"^debug: staged {place}\.key: mode 0600, \d+ bytes$", result.err, re.MULTILINE)
     assert re.search(rf"^debug: staged {place}\.crt: mode 0644, \d+ bytes$", result.err, re.MULTILINE)
     assert f"debug: committed {tree}: the journal names 4 files" in result.err
-    assert pkigen("--verbose", "--verbose", "status", tree).err.startswith("info: read pki.lock: ")
+    assert pkigen("--verbose", "--verbose", "status", "-C", tree).err.startswith("info: read pki.lock: ")
 
 
 def test_a_proof_and_the_files_beside_the_tree_are_told_of(
     pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path
 ) -> None:
-    result = pkigen("-v", "rotate", "sa", spec, "--out", tree, "--yes", "--runbook", tmp_path / "book")
+    result = pkigen("-v", "rotate", "sa", spec, "-C", tree, "--yes", "--runbook", tmp_path / "book")
     assert re.search(r"^info: proved: \d+ cases of \d+ edges, 0 broken$", result.err, re.MULTILINE)
     assert f"info: wrote {tmp_path}/book/restart.sh: mode 0755" in result.err
-    made = pkigen("-v", "csr", "new", "--user", "dev2", "--out", tmp_path)
+    made = pkigen("-v", "access", "csr", "new", "--user", "dev2", "--out", tmp_path)
     assert f"info: wrote {tmp_path}/dev2.key: mode 0600" in made.err
 
 
 def test_the_result_is_the_same(pkigen: InProcess, spec: Path, tree: Path) -> None:
-    for arguments in (("plan", spec, "--out", tree), ("status", tree, "-o", "json"), ("verify", tree)):
+    for arguments in (
+        ("plan", spec, "-C", tree),
+        ("status", "-C", tree, "-o", "json"),
+        ("verify", "-C", tree),
+    ):
         assert pkigen("-vv", *arguments).out == pkigen(*arguments).out
 
 
 def test_templates_and_removals_are_named(pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path) -> None:
     overrides = tmp_path / "mine"
     (overrides / "addons").mkdir(parents=True)
-    content = pkigen("-v", "plan", spec, "--out", tree, "--templates", tmp_path / "mine").err
+    content = pkigen("-v", "plan", spec, "-C", tree, "--templates", tmp_path / "mine").err
     assert "overrides" not in content
     (overrides / "kubeconfig.yaml.j2").write_text('{% extends "pkigen/kubeconfig.yaml.j2" %}')
-    content = pkigen("-v", "plan", spec, "--out", tree, "--templates", overrides).err
+    content = pkigen("-v", "plan", spec, "-C", tree, "--templates", overrides).err
     assert f"info: read {overrides}/kubeconfig.yaml.j2: overrides a built-in template" in content
     spec.write_text(HOME.partition("  users:")[0])
-    content = pkigen("-vv", "apply", spec, "--out", tree, "--yes", "--force").err
+    content = pkigen("-vv", "apply", spec, "-C", tree, "--yes", "--force").err
     assert "debug: users/dev1.conf is to be removed" in content
 
 
@@ -83,14 +87,14 @@ def test_bundles_are_told_of(pkigen: InProcess, spec: Path, tree: Path, tmp_path
     media, node = tmp_path / "media", tmp_path / "node"
     node.mkdir()
     packed = pkigen(
-        *("-v", "bundle", "create", spec, "--pki", tree, "--out", media, "--passphrase-file", secret)
+        *("-v", "airgap", "bundle", "create", spec, "-C", tree, "--out", media, "--passphrase-file", secret)
     )
     assert re.search(r"^info: packed cp-1: \d+ files, serial \d+$", packed.err, re.MULTILINE)
     assert f"info: wrote {media}/home.cp-1.bundle: mode 0600" in packed.err
     pin = re.search(r"signed by bundle key (\S+)", packed.out + packed.err)
     assert pin
     installed = pkigen(
-        *("-vv", "bundle", "install", media / "home.cp-1.bundle", "--root", node, "--node", "cp-1"),
+        *("-vv", "airgap", "bundle", "install", media / "home.cp-1.bundle", "--root", node, "--node", "cp-1"),
         *("--pin", pin[1], "--passphrase-file", secret, "--yes"),
     )
     assert re.search(
@@ -107,15 +111,15 @@ def test_no_secret_is_logged(pkigen: InProcess, spec: Path, tmp_path: Path) -> N
     tree, sealed, other = tmp_path / "tree", tmp_path / "sealed", tmp_path / "other.yaml"
     other.write_text(HOME.replace("  users:", "  certificates: {distributeCAKeys: false}\n  users:"))
     runs = [
-        ("init", spec, "--out", tree),
-        ("rotate", "sa", spec, "--out", tree, "--yes"),
-        ("rotate", "ca", "kubernetes", spec, "--out", tree, "--yes"),
-        ("apply", spec, "--out", tree, "--yes"),
-        ("verify", tree),
-        ("rollback", "--out", tree, "--yes"),
-        ("init", other, "--out", sealed, "--encrypt-authority", "--passphrase-file", secret),
-        ("renew", other, "--all", "--out", sealed, "--yes", "--passphrase-file", secret),
-        ("authority", "decrypt", sealed, "--yes", "--passphrase-file", secret),
+        ("init", spec, "-C", tree),
+        ("rotate", "sa", spec, "-C", tree, "--yes"),
+        ("rotate", "ca", "kubernetes", spec, "-C", tree, "--yes"),
+        ("apply", spec, "-C", tree, "--yes"),
+        ("verify", "-C", tree),
+        ("rollback", "-C", tree, "--yes"),
+        ("init", other, "-C", sealed, "--encrypt-authority", "--passphrase-file", secret),
+        ("renew", other, "--all", "-C", sealed, "--yes", "--passphrase-file", secret),
+        ("airgap", "authority", "decrypt", "-C", sealed, "--yes", "--passphrase-file", secret),
     ]
     text = ""
     for arguments in runs:
@@ -139,7 +143,7 @@ def test_control_characters_are_escaped_and_the_handler_goes(capsys: pytest.Capt
 def test_a_closed_standard_error_stops_no_work(spec: Path, tmp_path: Path) -> None:
     command = 'exec 2>/dev/full; exec "$@"'
     done = subprocess.run(
-        ["sh", "-c", command, "sh", *PROGRAM, "-vv", "init", spec, "--out", tmp_path / "full"],
+        ["sh", "-c", command, "sh", *PROGRAM, "-vv", "init", spec, "-C", tmp_path / "full"],
         capture_output=True,
         check=False,
     )

@@ -81,15 +81,15 @@ def test_only_its_issuer_renews_what_was_signed_elsewhere(
 ) -> None:
     root = tmp_path / "brought"
     bring_intermediate(root, CAS[ca], own=own, above=above)
-    assert pkigen("init", spec, "--out", root).code == 0
+    assert pkigen("init", spec, "-C", root).code == 0
     pkigen.now += 450 * DAY
     for command in COMMANDS:
-        result = pkigen(*command, spec, "--out", root)
+        result = pkigen(*command, spec, "-C", root)
         assert (result.code, result.error) == (1, f"{CAS[ca]}.crt is unfit as the {ca} CA: {said} 03:00 UTC")
         assert "only whoever issued what has expired can renew it, for the same key" in result.hint
         assert f"put it into {CAS[ca]}.crt" in result.hint
         assert "rescue" not in result.hint
-    refused = pkigen("rescue", spec, "--out", root, "--yes")
+    refused = pkigen("rescue", spec, "-C", root, "--yes")
     assert refused.code == 1
     assert "rescue" not in refused.hint
 
@@ -98,17 +98,17 @@ def test_only_its_issuer_renews_what_was_signed_elsewhere(
 def test_what_pkigen_made_is_rescued(pkigen: InProcess, tmp_path: Path, spec: Path, ca: str) -> None:
     spec.write_text(spec.read_text() + f"  certificates: {{overrides: {{{ca}: {{validity: 9000h}}}}}}\n")
     root = tmp_path / "short"
-    assert pkigen("init", spec, "--out", root).code == 0
+    assert pkigen("init", spec, "-C", root).code == 0
     pkigen.now += 400 * DAY
     for command in COMMANDS:
-        result = pkigen(*command, spec, "--out", root)
+        result = pkigen(*command, spec, "-C", root)
         assert f"{CAS[ca]}.crt is unfit as the {ca} CA: it expired" in result.error
         assert "`pkigen rescue` renews an expired CA" in result.hint
-    assert pkigen("rescue", spec, "--out", root, "--yes").code == 0
-    assert pkigen("verify", root, "--spec", spec).code == 0
+    assert pkigen("rescue", spec, "-C", root, "--yes").code == 0
+    assert pkigen("verify", "-C", root, spec).code == 0
 
 
-@pytest.mark.parametrize("command", [("init",), ("plan",), ("apply", "--yes")], ids=" ".join)
+@pytest.mark.parametrize("command", [("init",), ("init", "--dry-run")], ids=" ".join)
 @pytest.mark.parametrize(
     ("stem", "certificate", "key"),
     [
@@ -134,12 +134,12 @@ def test_no_ca_is_made_beside_one_that_lies_there_unread(
     for name, ours in ((certificate, f"{stem}.crt"), (key, f"{stem}.key")):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(made / "home" / ours, root / name)
-    result = pkigen(*command, spec, "--out", root)
+    result = pkigen(*command, spec, "-C", root)
     assert (result.code, result.out) == (1, "")
     assert "not read under this name, so a new CA would be made beside it" in result.error
     for name, ours in ((certificate, f"{stem}.crt"), (key, f"{stem}.key")):
         assert f"{name} to {ours}" in result.hint
         (root / ours).parent.mkdir(parents=True, exist_ok=True)
         (root / name).rename(root / ours)
-    assert pkigen("init", spec, "--out", root).code == 0
+    assert pkigen("init", spec, "-C", root).code == 0
     assert (root / f"{stem}.crt").read_bytes() == (made / "home" / f"{stem}.crt").read_bytes()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pkigen.cli.app import COMMANDS
+from pkigen.cli.app import COMMANDS, LEAVES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,13 +14,18 @@ if TYPE_CHECKING:
     from tests.cli.program import InProcess, Result
 
 SPEC_COMMANDS = [
-    ("validate",), ("init",), ("plan",), ("apply",), ("renew",), ("rotate", "sa"), ("rotate", "ca", "etcd"),
-    ("rotate", "encryption-key"), ("authority", "init"), ("authority", "request"),
-    ("bundle", "create", "--out", "medium"), ("node", "request", "--out", "medium"),
+    ("validate",), ("init",), ("plan",), ("apply",), ("rotate", "sa"), ("status",), ("verify",),
+    ("rotate", "encryption-key"), ("airgap", "authority", "init"), ("access", "iam"),
+    ("airgap", "bundle", "create", "--out", "medium"), ("airgap", "node", "request", "--out", "medium"),
 ]  # fmt: skip
-BY_OPTION = [("rollback",), ("rollback", "--list"), ("changes",)]
-BY_ARGUMENT = [("authority", "encrypt"), ("authority", "decrypt"), ("authority", "rekey")]
-EITHER = [("sign", "--csr", "x.csr", "--user", "x"), ("bootstrap-token",), ("rescue",), ("iam",)]
+BY_RECORD = [
+    ("status",), ("verify",), ("rollback",), ("rollback", "--list"), ("show",),
+    ("airgap", "authority", "encrypt"), ("airgap", "authority", "decrypt"), ("airgap", "authority", "rekey"),
+]  # fmt: skip
+BY_SPEC = [
+    ("plan",), ("apply",), ("rescue",), ("renew",), ("rotate", "sa"), ("access", "bootstrap-token"),
+    ("access", "sign", "--csr", "x", "--user", "x"),
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -39,8 +44,8 @@ def refused(result: Result) -> tuple[str, str]:
 @pytest.mark.parametrize("command", SPEC_COMMANDS, ids=" ".join)
 def test_a_directory_in_place_of_its_spec(pkigen: InProcess, here: Path, command: tuple[str, ...]) -> None:
     error, hint = refused(pkigen(*command, "home"))
-    assert error == "home is a PKI directory, not a spec"
-    assert hint == "give the file of the spec; a directory goes with the option for it, such as --out"
+    assert error == "home is a cluster's directory, not a spec"
+    assert hint == "name a cluster's directory with -C: -C home"
     (here / "other").mkdir()
     assert refused(pkigen(*command, "other"))[0] == "other is a directory, not a spec"
 
@@ -48,64 +53,81 @@ def test_a_directory_in_place_of_its_spec(pkigen: InProcess, here: Path, command
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("command", SPEC_COMMANDS, ids=" ".join)
 def test_a_record_in_place_of_a_spec(pkigen: InProcess, command: tuple[str, ...]) -> None:
-    assert pkigen("plan", "home.yaml", "--out", "home", "--save", "plan.json").code == 0
+    assert pkigen("plan", "home.yaml", "-C", "home", "--save", "plan.json").code == 0
     for file, said in (("home/pki.lock", "the lock file of a PKI directory"), ("plan.json", "a saved plan")):
         result = pkigen(*command, file)
         assert result.error == "1 problem in the spec"
         assert f"kind: must be Cluster: this is {said}" in result.err
 
 
-@pytest.mark.parametrize(
-    ("commands", "hint"),
-    [
-        (BY_OPTION, "name the PKI directory{} with --out"),
-        (BY_ARGUMENT, "name the PKI directory{}"),
-        (EITHER, "name the PKI directory{}, or the file of its spec"),
-    ],
-    ids=["option", "argument", "either"],
-)
-def test_a_directory_that_is_none(
-    pkigen: InProcess, here: Path, commands: list[tuple[str, ...]], hint: str
-) -> None:
+@pytest.mark.parametrize("command", [*BY_RECORD, *BY_SPEC], ids=" ".join)
+def test_a_directory_that_is_none(pkigen: InProcess, here: Path, command: tuple[str, ...]) -> None:
     (here / "empty").mkdir()
-    for command in commands:
-        words = (*command, "--out") if commands is BY_OPTION else command
-        for place, meant in ((".", " (home)"), ("home/pki", f" ({here}/home)"), ("empty", "")):
-            found = pkigen(*words, place)
-            assert refused(found) == (f"{place} has no readable pki.lock with its spec", hint.format(meant))
-            option = hint.rpartition(" ")[2]
-            if option.startswith("--"):
-                assert option in pkigen(*command[:1], "--help").out
+    for place, meant in ((".", " (home)"), ("home/pki", f" ({here}/home)"), ("empty", "")):
+        error, hint = refused(pkigen(*command, "-C", place))
+        assert error.startswith(f"{place} ")
+        assert "pki.lock" in error
+        assert hint.startswith(f"name the cluster's directory{meant} with -C")
 
 
 @pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("command", BY_OPTION, ids=" ".join)
+@pytest.mark.parametrize("command", [("rollback",), ("rollback", "--list"), ("show",)], ids=" ".join)
 def test_a_directory_in_place_of_a_backup(pkigen: InProcess, command: tuple[str, ...]) -> None:
     assert refused(pkigen(*command, "home")) == (
         "home is a directory, and no backup's ID",
-        "name the PKI directory with --out home",
+        "name the cluster's directory with -C home",
     )
-    assert pkigen("rollback", "--list", "--out", "home").code == 0
+    assert pkigen("rollback", "--list", "-C", "home").code == 0
     assert refused(pkigen(*command, "home.yaml")) == (
-        "home.yaml is a file, and no backup's ID",
-        "`pkigen rollback --list` lists the IDs",
+        ("home.yaml is not a saved plan", "save one with `pkigen plan --save FILE`")
+        if command == ("show",)
+        else ("home.yaml is a file, and no backup's ID", "`pkigen rollback --list` lists the IDs")
     )
 
 
 def test_a_choice_that_is_none_is_told_on_one_line(pkigen: InProcess) -> None:
-    assert refused(pkigen("rotate", "ca"))[0] == (
-        "missing argument 'CA'. Choose from: kubernetes, etcd, front-proxy"
-    )
+    assert refused(pkigen("rotate", "ca"))[0] == "missing argument '[SPEC] CA'"
     assert refused(pkigen("status", "-o", "foo"))[0].startswith(
         "invalid value for '--output' / '-o': 'foo' is not one of 'text', 'json'"
     )
 
 
 def test_a_group_without_its_command_names_them(pkigen: InProcess) -> None:
-    groups = [name for name in COMMANDS if "Commands:" in pkigen(name, "--help").out]
-    assert {"rotate", "bundle", "authority", "node", "csr"} <= set(groups)
-    for name in groups:
-        error, hint = refused(pkigen(name))
+    every = [*((name,) for name in COMMANDS), *LEAVES]
+    groups = {" ".join(words): words for words in every if "Commands:" in pkigen(*words, "--help").out}
+    assert {"rotate", "access", "airgap", "airgap bundle", "airgap authority", "access csr"} <= set(groups)
+    for name, words in groups.items():
+        error, hint = refused(pkigen(*words))
         assert error.startswith(f"`pkigen {name}` needs one of its commands: ")
         assert hint == f"see `pkigen {name} --help`"
-    assert refused(pkigen("csr"))[0] == "`pkigen csr` needs one of its commands: new, manifest"
+    assert (
+        refused(pkigen("access", "csr"))[0] == "`pkigen access csr` needs one of its commands: new, manifest"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("sign --csr x", "access sign"),
+        ("bootstrap-token", "access bootstrap-token"),
+        ("authority encrypt", "airgap authority"),
+        ("bundle create", "airgap bundle"),
+        ("changes", "show"),
+        ("schema", "validate --schema"),
+        ("example", "init --example"),
+        ("access bundle", "airgap bundle"),
+        ("airgap plan", "plan"),
+    ],
+)
+def test_a_command_of_another_group_is_told_where_it_is(pkigen: InProcess, line: str, place: str) -> None:
+    error, hint = refused(pkigen(*line.split()))
+    *group, word = line.partition(" -")[0].split()[: 2 if line.startswith(("access", "airgap")) else 1]
+    assert error == f"`{' '.join(['pkigen', *group])}` has no command {word!r}"
+    assert hint == f"it is `pkigen {place}`"
+
+
+def test_a_mistyped_command_of_another_group(pkigen: InProcess) -> None:
+    assert refused(pkigen("kubecnfig"))[1] == "did you mean `pkigen access kubeconfig`?"
+    assert refused(pkigen("access", "bundel"))[1] == "did you mean `pkigen airgap bundle`?"
+    assert refused(pkigen("aply"))[0] == "no such command 'aply'. Did you mean 'apply'?"
+    assert refused(pkigen("zzz")) == ("no such command 'zzz'", "see `pkigen --help`")

@@ -115,7 +115,7 @@ def made_up(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(certificates, "CERTIFICATES", (*CERTIFICATES, made.kind))
         system = System(clock=lambda: NOW)
-        assert run(["init", str(made.spec), "--out", str(made.tree)], system=system) == 0
+        assert run(["init", str(made.spec), "-C", str(made.tree)], system=system) == 0
         yield made
 
 
@@ -151,34 +151,34 @@ RESTARTS = {
 
 def test_it_is_planned_and_its_reader_is_in_the_restart_map(pkigen: InProcess, made_up: MadeUp) -> None:
     made_up.file.unlink()
-    plan = pkigen("plan", made_up.spec, "--out", made_up.tree, "-o", "json").json
+    plan = pkigen("plan", made_up.spec, "-C", made_up.tree, "-o", "json").json
     assert {(each["id"], each["reason"]) for each in plan["actions"]} == {
         (f"cp-1/{made_up.kind.name}", "missing")
     }
     (step,) = plan["restarts"]
     assert (step["node"], step["component"], step["effect"]) == ("cp-1", *RESTARTS[made_up.kind.name])
     assert f"/{MADE_UP[made_up.kind]}" in step["files"]
-    assert pkigen("apply", made_up.spec, "--out", made_up.tree, "--yes").code == 0
-    assert pkigen("plan", made_up.spec, "--out", made_up.tree, "-o", "json").json["actions"] == []
+    assert pkigen("apply", made_up.spec, "-C", made_up.tree, "--yes").code == 0
+    assert pkigen("plan", made_up.spec, "-C", made_up.tree, "-o", "json").json["actions"] == []
 
 
 def test_it_is_explained(pkigen: InProcess, made_up: MadeUp) -> None:
     kind = made_up.kind
-    out = pkigen("explain", kind.name, made_up.tree).out
+    out = pkigen("explain", kind.name, "-C", made_up.tree).out
     assert f"cp-1/{kind.name}: " in out
     assert f"file:         nodes/cp-1/{MADE_UP[kind]}, until " in out
     for said in (kind.given_by, kind.stops, kind.rights, f"signed by:    {kind.issuer_name}"):
         assert said in out
     if kind is CLOUD:
         assert "presented to: kube-apiserver on cp-1\n" in out
-        assert f"cp-1/{kind.name}" in pkigen("explain", "kube-controller-manager", made_up.tree).out
+        assert f"cp-1/{kind.name}" in pkigen("explain", "kube-controller-manager", "-C", made_up.tree).out
 
 
 def test_it_is_verified(pkigen: InProcess, made_up: MadeUp) -> None:
-    assert pkigen("verify", made_up.tree).code == 0
+    assert pkigen("verify", "-C", made_up.tree).code == 0
     content = made_up.file.read_bytes()
     made_up.file.unlink()
-    missed = pkigen("verify", made_up.tree, "-o", "json")
+    missed = pkigen("verify", "-C", made_up.tree, "-o", "json")
     made_up.file.write_bytes(content)
     assert missed.code == 4
     assert f"cp-1/{made_up.kind.name}" in missed.out

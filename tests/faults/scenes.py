@@ -89,13 +89,13 @@ class Scene:
     def arguments(self, root: Path) -> tuple[str, ...]:
         """The command line."""
         verb, *options = self.command
-        return (verb, str(self.spec), "--out", str(root), *options)
+        return (verb, str(self.spec), "-C", str(root), *options)
 
     def verdict(self, root: Path) -> str:
         """What a reader finds: `old`, `new` or `broken`, and why."""
         if not root.exists():
             return "old" if not self.old else "broken: the tree is gone"
-        status = pkigen("status", root)
+        status = pkigen("status", "-C", root)
         if status.code != 0 and (self.old or "has no readable pki.lock" not in status.error):
             return f"broken: {status.err}"
         files = files_of(root)
@@ -107,7 +107,7 @@ class Scene:
         different = frozenset(name for name in self.old | files if self.old.get(name) != files.get(name))
         if (frozenset(files), different) != (self.names, self.changes):
             return f"broken: {len(different)} of {len(self.changes)} changed"
-        for check in (("verify", root), ("plan", self.spec, "--out", root, "--exit-code")):
+        for check in (("verify", "-C", root), ("plan", self.spec, "-C", root, "--exit-code")):
             result = pkigen(*check)
             if result.code != 0:
                 return f"broken: {check[0]} says {result.out}{result.err}"
@@ -118,7 +118,7 @@ class Scene:
         result = pkigen(*self.arguments(root))
         assert result.code == 0, result
         assert frozenset(files_of(root)) == self.names
-        assert pkigen("verify", root).code == 0
+        assert pkigen("verify", "-C", root).code == 0
         left = {path.name for path in (root / ".pkigen").iterdir()}
         assert left <= {"lock", "ledger.jsonl", "backups"}, left
         return result.err
@@ -129,7 +129,7 @@ def scenes(place: Path) -> dict[str, Scene]:
     (place / "home.yaml").write_text(HOME)
     (place / "changed.yaml").write_text(CHANGED)
     original = place / "original"
-    assert pkigen("init", place / "home.yaml", "--out", original).code == 0
+    assert pkigen("init", place / "home.yaml", "-C", original).code == 0
     found = {}
     for name, spec, command in (
         ("init", "home.yaml", ("init",)),

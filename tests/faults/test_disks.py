@@ -96,9 +96,9 @@ def test_a_read_only_disk(scene: Scene, tmp_path: Path) -> None:
         assert "remount it writable" in result.hint
         if scene.old:
             for command in (
-                ("status", root),
-                ("verify", root),
-                ("plan", scene.spec, "--out", root),
-                ("rollback", "--out", root, "--list"),
+                ("status", "-C", root),
+                ("verify", "-C", root),
+                ("plan", scene.spec, "-C", root),
+                ("rollback", "-C", root, "--list"),
             ):
                 assert pkigen(*command).code == 0, command

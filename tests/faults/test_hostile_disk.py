@@ -109,11 +109,11 @@ def test_whatever_stands_there(all_scenes: dict[str, Scene], kind: str) -> None:
     lines = (
         ("verify", "ROOT"),
         ("status", "ROOT"),
-        ("plan", str(scene.spec), "--out", "ROOT"),
-        ("apply", str(scene.spec), "--out", "ROOT", "--yes"),
-        ("renew", str(scene.spec), "apiserver", "--out", "ROOT", "--yes"),
-        ("rollback", "--out", "ROOT", "--list"),
-        ("init", str(scene.spec), "--out", "ROOT"),
+        ("plan", str(scene.spec), "-C", "ROOT"),
+        ("apply", str(scene.spec), "-C", "ROOT", "--yes"),
+        ("renew", str(scene.spec), "apiserver", "-C", "ROOT", "--yes"),
+        ("rollback", "-C", "ROOT", "--list"),
+        ("init", str(scene.spec), "-C", "ROOT"),
     )
     codes: Counter[int] = Counter()
     shift = list(KINDS).index(kind)
@@ -131,8 +131,8 @@ def test_whatever_stands_there(all_scenes: dict[str, Scene], kind: str) -> None:
             if result.code in {1, 2} and before is not None:
                 assert files_of(root) == before, (path, line)
             if line[0] == "apply" and result.code == 0:
-                assert pkigen("plan", scene.spec, "--out", root, "--exit-code").code == 0, path
+                assert pkigen("plan", scene.spec, "-C", root, "--exit-code").code == 0, path
                 if not path.startswith(".pkigen"):
-                    assert pkigen("verify", root).code == 0, path
+                    assert pkigen("verify", "-C", root).code == 0, path
             shutil.rmtree(root)
     print(f"{kind} at {len(PATHS)} paths: exit codes {dict(codes)}")  # noqa: T201

@@ -131,7 +131,7 @@ def test_a_killed_program_leaves_the_old_tree_or_the_new_one(laboratory: Laborat
     for number, (root, status) in enumerate(laboratory.all(kill, len(places))):
         killed += status == KILLED
         if (root / ".pkigen/journal").exists():
-            said = pkigen("status", root).err
+            said = pkigen("status", "-C", root).err
             assert f"note: an interrupted `pkigen {scene.name}`" in said, places[number]
             assert "was finished: " in said, places[number]
         verdict = scene.verdict(root)

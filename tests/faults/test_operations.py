@@ -89,7 +89,7 @@ def test_a_crash_at_every_operation(scene: Scene, torn: bool) -> None:  # noqa: 
         prepared = (root / ".pkigen/staging").exists() and not (root / ".pkigen/journal").exists()
         committed = (root / ".pkigen/journal").exists()
         if committed:
-            reader = pkigen("status", root)
+            reader = pkigen("status", "-C", root)
             assert f"note: an interrupted `pkigen {scene.name}`" in reader.err, (at, reader)
             assert "was finished: " in reader.err
         verdict = scene.verdict(root)

@@ -128,9 +128,9 @@ def test_another_user_never_opens_a_secret(public: Path) -> None:
     while looks <= 20 or opened <= 100:  # the observer can read what is public, but may get little time
         root = public / f"home-{turn}"
         lines = (
-            ("init", spec, "--out", root),
-            ("renew", spec, "--all", "--out", root, "--yes"),
-            ("rollback", "--out", root, "--yes"),
+            ("init", spec, "-C", root),
+            ("renew", spec, "--all", "-C", root, "--yes"),
+            ("rollback", "-C", root, "--yes"),
         )
         more, files, secrets = observe(public, *([*PROGRAM, *map(str, line)] for line in lines))
         assert secrets == []
@@ -197,8 +197,12 @@ def test_no_key_in_any_traceback(all_scenes: dict[str, Scene]) -> None:
         for scene in (all_scenes["init"], all_scenes["apply"], all_scenes["renew"])
     ]
     root = str(all_scenes["apply"].place / "thrown")
-    lines += [("status", root), ("verify", root), ("plan", str(all_scenes["apply"].spec), "--out", root)]
-    lines += [("rollback", "--out", root, "--yes"), ("rollback", "--out", root, "--list")]
+    lines += [
+        ("status", "-C", root),
+        ("verify", "-C", root),
+        ("plan", str(all_scenes["apply"].spec), "-C", root),
+    ]
+    lines += [("rollback", "-C", root, "--yes"), ("rollback", "-C", root, "--list")]
     thrown = tracebacks = 0
     for line in lines:
         scene = all_scenes["init" if line[0] == "init" else "apply"]
@@ -249,7 +253,7 @@ def test_no_program_is_called_and_no_key_is_in_an_environment(memory: Path) -> N
                 "-e",
                 "trace=execve,execveat",
             ),
-            *(*PROGRAM, "init", spec, "--out", place / "home"),
+            *(*PROGRAM, "init", spec, "-C", place / "home"),
         ],
         check=True,
         capture_output=True,
@@ -267,9 +271,7 @@ def test_no_key_in_the_lock_file_the_ledger_or_a_saved_plan(all_scenes: dict[str
     root = scene.copy("papers")
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         assert run([*scene.arguments(root)]) == 0
-        assert (
-            run(["plan", str(scene.spec), "--out", str(root), "--save", str(scene.place / "plan.json")]) == 0
-        )
+        assert run(["plan", str(scene.spec), "-C", str(root), "--save", str(scene.place / "plan.json")]) == 0
     papers = [root / "pki.lock", root / ".pkigen/ledger.jsonl", scene.place / "plan.json"]
     papers += list(root.glob(".pkigen/backups/*/manifest.json"))
     secrets = canaries(root)

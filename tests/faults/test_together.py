@@ -35,8 +35,8 @@ with Store.open(Path(sys.argv[1]), command="apply", now=datetime.now(UTC)):
 AT_ONCE = """
 import json, os, random, sys, time
 from importlib import import_module
-from pkigen.cli.app import COMMANDS, run
-for name in COMMANDS:
+from pkigen.cli.app import LEAVES, run
+for *_, name in LEAVES:
     import_module(f"pkigen.cli.commands.{name.replace('-', '_')}")
 waiting, go = os.pipe()
 children = []
@@ -91,16 +91,16 @@ def two_specs(place: Path, count: int) -> list[list[str]]:
     specs[0].write_text(HOME)
     specs[1].write_text(CHANGED)
     root = place / "home"
-    assert pkigen("init", specs[0], "--out", root).code == 0
-    return [["apply", str(specs[number % 2]), "--out", str(root), "--yes"] for number in range(count)]
+    assert pkigen("init", specs[0], "-C", root).code == 0
+    return [["apply", str(specs[number % 2]), "-C", str(root), "--yes"] for number in range(count)]
 
 
 def assert_one_of_them(place: Path) -> None:
     """The tree is what one of the specs asks for."""
     root = place / "home"
-    plans = [pkigen("plan", place / name, "--out", root, "--exit-code").code for name in ("a.yaml", "b.yaml")]
+    plans = [pkigen("plan", place / name, "-C", root, "--exit-code").code for name in ("a.yaml", "b.yaml")]
     assert sorted(plans) == [0, 3]
-    assert pkigen("verify", root).code == 0
+    assert pkigen("verify", "-C", root).code == 0
 
 
 def test_twenty_of_two_specs(memory: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_killed_holder_blocks_nobody(memory: Path) -> None:
     spec = place / "home.yaml"
     spec.write_text(HOME)
     root = place / "home"
-    assert pkigen("init", spec, "--out", root).code == 0
+    assert pkigen("init", spec, "-C", root).code == 0
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, root],
         stdin=subprocess.PIPE,
@@ -151,19 +151,19 @@ def test_a_killed_holder_blocks_nobody(memory: Path) -> None:
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        result = pkigen("renew", spec, "apiserver", "--out", root, "--yes")
+        result = pkigen("renew", spec, "apiserver", "-C", root, "--yes")
         assert result.code == 1
         assert f"{root} is in use by `pkigen apply` (process {holder.pid}, since " in result.error
         # A reader waits for a writer that is about to end, and then says who it is.
-        result = pkigen("status", root)
+        result = pkigen("status", "-C", root)
         assert (result.code, f"process {holder.pid}" in result.error) == (1, True)
         holder.send_signal(signal.SIGKILL)
     with Store.open_reading(root):
         # The lock file still names the dead one, who is not to blame for what a reader holds.
-        result = pkigen("renew", spec, "apiserver", "--out", root, "--yes")
+        result = pkigen("renew", spec, "apiserver", "-C", root, "--yes")
         assert result.error == f"{root} is in use by another pkigen"
-    assert pkigen("renew", spec, "apiserver", "--out", root, "--yes").code == 0
-    assert pkigen("verify", root).code == 0
+    assert pkigen("renew", spec, "apiserver", "-C", root, "--yes").code == 0
+    assert pkigen("verify", "-C", root).code == 0
 
 
 def test_readers_do_not_disturb_each_other(memory: Path) -> None:
@@ -171,8 +171,8 @@ def test_readers_do_not_disturb_each_other(memory: Path) -> None:
     place.mkdir()
     (place / "home.yaml").write_text(HOME)
     root = place / "home"
-    assert pkigen("init", place / "home.yaml", "--out", root).code == 0
-    running = [start("verify", root) for _ in range(3)]
+    assert pkigen("init", place / "home.yaml", "-C", root).code == 0
+    running = [start("verify", "-C", root) for _ in range(3)]
     for each in running:
         out, err = each.communicate()
         assert (each.returncode, err) == (0, ""), out

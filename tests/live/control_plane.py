@@ -126,7 +126,7 @@ def make(scratch: Path, spec: str) -> Cluster:
     """Run `pkigen init` for a spec in this process, and let `pkigen verify` agree with the result."""
     path, out = scratch / "cluster.yaml", scratch / "out"
     path.write_text(spec)
-    for command in (("init", path, "--out", out), ("verify", out, "--spec", path)):
+    for command in (("init", path, "-C", out), ("verify", "-C", out, path)):
         done = scenes.pkigen(*command)
         assert done.code == 0, done
     return Cluster(out=out, scratch=scratch)

@@ -116,7 +116,7 @@ def rotate(cluster: Cluster, *arguments: str, machine: Machine | None = None) ->
     step = arguments[-1].split()
     vouched = ("--assume-distributed",) if step[0] == "promote" else ()
     command = ("rotate", *arguments[:-1], cluster.scratch / "cluster.yaml", "--phase", *step, *vouched)
-    done = pkigen_in(where, *command, "--out", cluster.out, "--yes", "-o", "json")
+    done = pkigen_in(where, *command, "-C", cluster.out, "--yes", "-o", "json")
     assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
     restarts: list[dict[str, Any]] = json.loads(done.stdout)["restarts"]
     return restarts

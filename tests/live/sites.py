@@ -60,7 +60,7 @@ class Site:
 
     def pin(self) -> str:
         """The fingerprint of the bundle key; on the telephone, not on the medium."""
-        init = ("init", "/srv/site.yaml", "--out", "/srv/site", "-o", "json")
+        init = ("init", "/srv/site.yaml", "-C", "/srv/site", "-o", "json")
         return str(json.loads(self.authority.run(*PKIGEN, *init))["bundleKey"])
 
     def carry(self, name: str, source: Machine, to: Machine) -> str:
@@ -77,7 +77,7 @@ class Site:
     def install(self, node: str, pin: str) -> None:
         """Install a node's bundle, and keep a copy of what that has put there."""
         machine = self.cluster.machines[node]
-        said = machine.run(*PKIGEN, "bundle", "install", self.carried(node), "--pin", pin, "--yes")
+        said = machine.run(*PKIGEN, "airgap", "bundle", "install", self.carried(node), "--pin", pin, "--yes")
         assert "installed: " in said
         for place in ("/etc/kubernetes", "/var/lib/kubelet"):
             machine.run("cp", "-a", "--parents", place, self.cluster.node(node))

@@ -112,7 +112,7 @@ def _signed(cluster: Cluster, stem: str, *arguments: str) -> Path:
     folder = cluster.scratch
     kubeconfig = folder / f"{stem}.conf"
     pkigen(
-        "sign", "--csr", folder / f"{stem}.csr", "--user", "ann", *arguments, cluster.out,
+        "access", "sign", "--csr", folder / f"{stem}.csr", "--user", "ann", *arguments, "-C", cluster.out,
         "--kubeconfig", kubeconfig, "--key-path", folder / f"{stem}.key",
     )  # fmt: skip
     return kubeconfig
@@ -121,7 +121,7 @@ def _signed(cluster: Cluster, stem: str, *arguments: str) -> Path:
 def test_the_owner_of_a_signed_request_is_who_was_approved_and_may_what_the_spec_says(
     cluster: Cluster,
 ) -> None:
-    pkigen("csr", "new", "--user", "ann", "--group", "dev", "--out", cluster.scratch)
+    pkigen("access", "csr", "new", "--user", "ann", "--group", "dev", "--out", cluster.scratch)
     kubeconfig = _signed(cluster, "ann", "--group", "dev")
     assert cluster.whoami("cp-1", kubeconfig) == ("ann", {"dev"})
     rights = cluster.kubectl("cp-1", kubeconfig, "auth", "can-i", "--list", "-n", "web")
@@ -131,7 +131,7 @@ def test_the_owner_of_a_signed_request_is_who_was_approved_and_may_what_the_spec
     assert _can(cluster, kubeconfig, "list", "pods", "-n", "kube-system")
     assert not _can(cluster, kubeconfig, "create", "configmaps", "-n", "kube-system")
     assert not _can(cluster, kubeconfig, "get", "secrets", "-n", "web")
-    pkigen("verify", cluster.out)
+    pkigen("verify", "-C", cluster.out)
 
 
 def test_an_ed25519_key_lets_its_owner_in(cluster: Cluster) -> None:
@@ -149,10 +149,10 @@ def test_an_ed25519_key_lets_its_owner_in(cluster: Cluster) -> None:
 def test_through_the_cluster(cluster: Cluster, admin: Path) -> None:
     programs.require("kube-controller-manager")
     folder = cluster.scratch
-    pkigen("csr", "new", "--user", "bob", "--group", "ops", "--out", folder)
+    pkigen("access", "csr", "new", "--user", "bob", "--group", "ops", "--out", folder)
     manifest = folder / "bob.yaml"
     steps = pkigen(
-        "csr", "manifest", "--csr", folder / "bob.csr", "--validity", "24h", "--out", manifest
+        "access", "csr", "manifest", "--csr", folder / "bob.csr", "--validity", "24h", "--out", manifest
     ).stdout
     assert steps.splitlines()[:2] == [f"kubectl apply -f {manifest}", "kubectl certificate approve bob"]
     cluster.kubectl("cp-1", admin, *CREATE, stdin=manifest.read_text())
@@ -165,8 +165,8 @@ def test_through_the_cluster(cluster: Cluster, admin: Path) -> None:
     (folder / "bob.crt").write_bytes(base64.b64decode(issued))
     kubeconfig = folder / "bob.conf"
     pkigen(
-        "user", "kubeconfig", "--certificate", folder / "bob.crt", "--key-path", folder / "bob.key",
-        "--out", kubeconfig, cluster.out,
+        "access", "user", "kubeconfig", "--certificate", folder / "bob.crt", "--key-path", folder / "bob.key",
+        "--out", kubeconfig, "-C", cluster.out,
     )  # fmt: skip
     assert cluster.whoami("cp-1", kubeconfig) == ("bob", {"ops"})
     end = x509.load_pem_x509_certificate((folder / "bob.crt").read_bytes()).not_valid_after_utc
@@ -175,7 +175,17 @@ def test_through_the_cluster(cluster: Cluster, admin: Path) -> None:
 
 def _token(cluster: Cluster, *arguments: str) -> Path:
     kubeconfig = cluster.scratch / "token.conf"
-    pkigen("token", cluster.out, "--service-account", "web/deployer", "--kubeconfig", kubeconfig, *arguments)
+    pkigen(
+        "access",
+        "token",
+        "-C",
+        cluster.out,
+        "--service-account",
+        "web/deployer",
+        "--kubeconfig",
+        kubeconfig,
+        *arguments,
+    )
     return kubeconfig
 
 
@@ -229,9 +239,11 @@ def test_a_token_has_the_form_of_the_api_servers_own(cluster: Cluster, admin: Pa
 
 def test_the_discovery_documents_are_the_api_servers_own(cluster: Cluster, admin: Path) -> None:
     jwks = cluster.kubectl("cp-1", admin, "get", "--raw", "/openid/v1/jwks")
-    assert pkigen("oidc", "jwks", cluster.out).stdout.strip() == jwks.strip()
+    assert pkigen("access", "oidc", "jwks", "-C", cluster.out).stdout.strip() == jwks.strip()
     configuration = cluster.kubectl("cp-1", admin, "get", "--raw", "/.well-known/openid-configuration")
-    assert pkigen("oidc", "configuration", cluster.out).stdout.strip() == configuration.strip()
+    assert (
+        pkigen("access", "oidc", "configuration", "-C", cluster.out).stdout.strip() == configuration.strip()
+    )
 
 
 def test_a_declared_service_account_gets_its_kubeconfig_once_its_uid_is_known(
@@ -241,16 +253,16 @@ def test_a_declared_service_account_gets_its_kubeconfig_once_its_uid_is_known(
     document = yaml.safe_load(spec.read_text())
     document["spec"]["users"][1]["uid"] = uid
     spec.write_text(yaml.safe_dump(document))
-    pkigen("apply", spec, "--out", cluster.out, "--yes")
+    pkigen("apply", spec, "-C", cluster.out, "--yes")
     kubeconfig = cluster.out / "users" / "web.deployer.conf"
     assert cluster.whoami("cp-1", kubeconfig)[0] == "system:serviceaccount:web:deployer"
-    assert "nothing to do" in pkigen("plan", spec, "--out", cluster.out).stdout
-    pkigen("verify", cluster.out)
+    assert "nothing to do" in pkigen("plan", spec, "-C", cluster.out).stdout
+    pkigen("verify", "-C", cluster.out)
 
 
 def test_a_bootstrap_token_lets_a_node_ask(cluster: Cluster, admin: Path) -> None:
     folder = cluster.scratch / "join"
-    said = pkigen("bootstrap-token", cluster.out, "--out", folder).stdout
+    said = pkigen("access", "bootstrap-token", "-C", cluster.out, "--out", folder).stdout
     (manifest,) = folder.glob("bootstrap-token-*.yaml")
     done = cluster.try_kubectl("cp-1", admin, "apply", "--validate=false", "-f", manifest)
     assert done.returncode == 0, done.stderr
@@ -319,12 +331,12 @@ def test_tokens_and_documents_while_an_rsa_key_rotates(tmp_path: Path) -> None:
         def token(name: str) -> Path:
             kubeconfig = tmp_path / f"{name}.conf"
             account = ("--service-account", "default/steady", "--uid", uid)
-            pkigen("token", made.out, *account, "--kubeconfig", kubeconfig)
+            pkigen("access", "token", "-C", made.out, *account, "--kubeconfig", kubeconfig)
             return kubeconfig
 
         def shown() -> list[str]:
             published = made.kubectl("cp-1", admin, "get", "--raw", "/openid/v1/jwks").strip()
-            assert pkigen("oidc", "jwks", made.out).stdout.strip() == published
+            assert pkigen("access", "oidc", "jwks", "-C", made.out).stdout.strip() == published
             return [key["kid"] for key in json.loads(published)["keys"]]
 
         first = token("first")

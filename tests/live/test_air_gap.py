@@ -39,13 +39,15 @@ def site(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Site:
     made = Site.plugged_in(network, tmp_path_factory.mktemp("air-gap"), {**NODES, **WORKER})
     nodes = []
     for name, addresses in {**NODES, **WORKER}.items():
-        recipient = made.cluster.machines[name].run(*PKIGEN, "node", "identity").strip()
+        recipient = made.cluster.machines[name].run(*PKIGEN, "airgap", "node", "identity").strip()
         roles = ["worker"] if name in WORKER else ["control-plane"]
         nodes.append({"name": name, "roles": roles, "addresses": list(addresses), "ageRecipient": recipient})
     spec = spec_text("site", {"controlPlaneEndpoint": "api.site.example.com:6443", "nodes": nodes})
     made.authority.run("sh", "-c", "cat >/srv/site.yaml", stdin=spec)
-    made.authority.run(*PKIGEN, "init", "/srv/site.yaml", "--out", "/srv/site")
-    made.authority.run(*PKIGEN, "bundle", "create", "/srv/site.yaml", "--pki", "/srv/site", "--out", "/srv")
+    made.authority.run(*PKIGEN, "init", "/srv/site.yaml", "-C", "/srv/site")
+    made.authority.run(
+        *PKIGEN, "airgap", "bundle", "create", "/srv/site.yaml", "-C", "/srv/site", "--out", "/srv"
+    )
     return made
 
 
@@ -58,7 +60,7 @@ def test_a_bundle_at_the_wrong_host_is_refused(site: Site, pin: str) -> None:
     """The host's own name decides, and its own key."""
     machine = site.cluster.machines["worker-1"]
     other = site.carry("site.cp-1.bundle", site.authority, machine)
-    command = (*PKIGEN, "bundle", "install", other, "--pin", pin, "--yes")
+    command = (*PKIGEN, "airgap", "bundle", "install", other, "--pin", pin, "--yes")
     refused = machine.attempt(*command)
     assert refused.returncode == 1
     assert "it is for another node: cp-1, and this host is worker-1" in refused.stderr
@@ -106,9 +108,9 @@ def test_what_was_installed_runs(site: Site, pin: str) -> None:
 def test_going_back_takes_everything_away(site: Site, pin: str) -> None:
     machine = site.cluster.machines["worker-1"]
     file = site.carried("worker-1")
-    machine.run(*PKIGEN, "bundle", "install", file, "--pin", pin, "--yes")
-    machine.run(*PKIGEN, "bundle", "rollback", "--yes")
+    machine.run(*PKIGEN, "airgap", "bundle", "install", file, "--pin", pin, "--yes")
+    machine.run(*PKIGEN, "airgap", "bundle", "rollback", "--yes")
     assert machine.attempt("ls", "/etc/kubernetes/kubelet.conf").returncode != 0
     assert machine.run("find", "/etc", "/var/lib", "-name", ".pkigen-staging") == ""
-    machine.run(*PKIGEN, "bundle", "install", file, "--pin", pin, "--yes")
+    machine.run(*PKIGEN, "airgap", "bundle", "install", file, "--pin", pin, "--yes")
     machine.run("test", "-f", "/etc/kubernetes/kubelet.conf")

@@ -71,7 +71,7 @@ def _takes(cluster: Cluster, token: str) -> bool:
 def _pkigen(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
     command, *rest = arguments
     spec = () if command == "rollback" else (cluster.scratch / "cluster.yaml",)
-    return pkigen_in(cluster.machines["cp-1"], command, *spec, *rest, "--out", cluster.out, "--yes")
+    return pkigen_in(cluster.machines["cp-1"], command, *spec, *rest, "-C", cluster.out, "--yes")
 
 
 def _step(cluster: Cluster, phase: str) -> None:
@@ -132,7 +132,7 @@ def _starts_in_vain(cluster: Cluster) -> None:
 def _other_authority(cluster: Cluster) -> Path:
     """Another authority of the same kind, whose keys are laid over this one's."""
     out = cluster.scratch / "other"
-    done = pkigen_in(cluster.machines["cp-1"], "init", cluster.scratch / "cluster.yaml", "--out", out)
+    done = pkigen_in(cluster.machines["cp-1"], "init", cluster.scratch / "cluster.yaml", "-C", out)
     assert done.returncode == 0, done.stderr
     return out
 

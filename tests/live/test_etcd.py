@@ -106,15 +106,17 @@ def _pkigen(*arguments: object) -> str:
 def _enrolled(scratch: Path, out: Path) -> Path:
     """Every node makes its own keys and asks by file; what it has installed is its tree."""
     spec, medium, roots = scratch / "cluster.yaml", scratch / "medium", scratch / "roots"
-    pin = json.loads(_pkigen("init", spec, "--out", out, "-o", "json"))["bundleKey"]
+    pin = json.loads(_pkigen("init", spec, "-C", out, "-o", "json"))["bundleKey"]
     for name in ("cp-1", *MEMBERS):
         root = roots / name
         root.mkdir(parents=True)
-        asked = _pkigen("node", "request", spec, "--root", root, "--node", name, "--out", medium)
+        asked = _pkigen("airgap", "node", "request", spec, "--root", root, "--node", name, "--out", medium)
         signer = next(line for line in asked.splitlines() if line.startswith("signed by")).split()[-1]
         request, bundle = medium / f"etcd.{name}.request", medium / f"etcd.{name}.bundle"
-        _pkigen("node", "approve", spec, request, "--pki", out, "--out", medium, "--pin", signer, "--yes")
-        _pkigen("bundle", "install", bundle, "--root", root, "--node", name, "--pin", pin, "--yes")
+        _pkigen(
+            "airgap", "node", "approve", spec, request, "-C", out, "--out", medium, "--pin", signer, "--yes"
+        )
+        _pkigen("airgap", "bundle", "install", bundle, "--root", root, "--node", name, "--pin", pin, "--yes")
     return roots
 
 
@@ -129,7 +131,7 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         program = programs.find(name)
         assert program is not None
         (found / name).symlink_to(program)
-    _pkigen("init", scratch / "cluster.yaml", "--out", out)
+    _pkigen("init", scratch / "cluster.yaml", "-C", out)
     trees = out / "nodes"
     if "certificates" in CLUSTERS[request.param]:
         trees = _enrolled(scratch, out)

@@ -67,7 +67,7 @@ class Site:
             "pkigen",
             command,
             str(spec),
-            "--out",
+            "-C",
             str(self.place / "out"),
             "-o",
             "json",

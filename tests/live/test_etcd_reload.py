@@ -35,7 +35,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         f"  kubernetesVersion: {'v1.33.7' if old else 'v1.36.2'}\n"
         f"  nodes: [{{name: cp-1, roles: [control-plane], addresses: [{_ADDRESS}]}}]\n"
     )
-    subprocess.run([sys.executable, "-m", "pkigen", "init", spec, "--out", out], check=True, timeout=_SECONDS)
+    subprocess.run([sys.executable, "-m", "pkigen", "init", spec, "-C", out], check=True, timeout=_SECONDS)
     found.mkdir()
     program = programs.find("etcd")
     assert program is not None

@@ -47,7 +47,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def test_the_ports_that_the_flags_name_are_dialled(cluster: Cluster) -> None:
-    done = pkigen_in(cluster.machines["cp-1"], "verify", "--live", cluster.out, "-o", "json")
+    done = pkigen_in(cluster.machines["cp-1"], "verify", "--live", "-C", cluster.out, "-o", "json")
     seen = {
         each["component"]: (each["address"], each["serves"]) for each in json.loads(done.stdout)["endpoints"]
     }
@@ -58,7 +58,7 @@ def test_the_ports_that_the_flags_name_are_dialled(cluster: Cluster) -> None:
 def test_a_signing_file_with_two_certificates(cluster: Cluster) -> None:
     """kubernetes/kubernetes#101965: the bundle of prepare would have been the signing file."""
     machine = cluster.machines["cp-1"]
-    command = ("rotate", "ca", "kubernetes", cluster.scratch / "cluster.yaml", "--out", cluster.out, "--yes")
+    command = ("rotate", "ca", "kubernetes", cluster.scratch / "cluster.yaml", "-C", cluster.out, "--yes")
     done = pkigen_in(machine, *command)
     assert done.returncode == 1
     assert f"kube-controller-manager on cp-1 reads {_PKI}/ca.crt (--cluster-signing-cert-file)" in done.stderr

@@ -105,21 +105,32 @@ def _make(site: Site, way: Way, network: Network) -> str:
             "sh", "-c", "umask 077; cat >/srv/passphrase", stdin="a passphrase that is long enough\n"
         )
         sealing = ("--encrypt-authority", *_OPENING)
-    done = authority.attempt(*PKIGEN, "init", "/srv/site.yaml", "--out", "/srv/site", *sealing)
+    done = authority.attempt(*PKIGEN, "init", "/srv/site.yaml", "-C", "/srv/site", *sealing)
     assert done.returncode == 0, done.stderr
     if not way.offline:
         return done.stdout + done.stderr
     vault = unplugged(network, "vault", site.cluster.scratch)
     spec = site.carry("site.yaml", authority, vault)
-    made = vault.run(*PKIGEN, "authority", "init", spec, "--authority", "/srv/vault")
+    made = vault.run(*PKIGEN, "airgap", "authority", "init", spec, "--authority", "/srv/vault")
     asked = site.carry("site.request", authority, vault)
     vault.run(
-        *(*PKIGEN, "authority", "sign", asked, "--spec", spec, "--authority", "/srv/vault", "--yes"),
+        *(
+            *PKIGEN,
+            "airgap",
+            "authority",
+            "sign",
+            asked,
+            "--spec",
+            spec,
+            "--authority",
+            "/srv/vault",
+            "--yes",
+        ),
         *("--pin", said_after("site key:", done.stdout), "--out", "/srv/site.answer"),
     )
     answer = site.carry("site.answer", vault, authority)
     accepted = authority.attempt(
-        *(*PKIGEN, "authority", "accept", answer, spec, "--out", "/srv/site", "--yes"),
+        *(*PKIGEN, "airgap", "authority", "accept", answer, spec, "-C", "/srv/site", "--yes"),
         *("--pin", said_after("authority key:", made)),
     )
     assert accepted.returncode == 0, accepted.stderr
@@ -130,11 +141,22 @@ def _enrol(site: Site, way: Way, node: str, pin: str) -> None:
     """Ask on the node, approve at the authority, install on the node."""
     machine = site.cluster.machines[node]
     spec = site.carry("site.yaml", site.authority, machine)
-    said = machine.run(*PKIGEN, "node", "request", spec, "--out", "/srv")
+    said = machine.run(*PKIGEN, "airgap", "node", "request", spec, "--out", "/srv")
     request = site.carry(f"site.{node}.request", machine, site.authority)
     opening = _OPENING if way.encrypted else ()
     site.authority.run(
-        *(*PKIGEN, "node", "approve", "/srv/site.yaml", request, "--pki", "/srv/site", "--out", "/srv"),
+        *(
+            *PKIGEN,
+            "airgap",
+            "node",
+            "approve",
+            "/srv/site.yaml",
+            request,
+            "-C",
+            "/srv/site",
+            "--out",
+            "/srv",
+        ),
         *("--pin", said_after(f"signed by {node}'s request key", said), "--yes", *opening),
     )
     site.install(node, pin)
@@ -167,7 +189,7 @@ def super_admin(enrolled: Enrolled) -> Path:
 
 
 def test_the_authority_finds_its_tree_right(enrolled: Enrolled) -> None:
-    verify = ("verify", "/srv/site", "--spec", "/srv/site.yaml")
+    verify = ("verify", "-C", "/srv/site", "/srv/site.yaml")
     enrolled.site.authority.run(*PKIGEN, *verify)
 
 

@@ -65,14 +65,14 @@ def _spec(scratch: Path, certificates_: dict[str, Any], *, rotating: bool = True
 def _by_file(scratch: Path, path: Path) -> Cluster:
     """Both sides, as two directories; what goes between them is two files."""
     out, vault = scratch / "out", scratch / "vault"
-    made = pkigen("authority", "init", path, "--authority", vault).stdout
-    asked = pkigen("init", path, "--out", out).stdout
+    made = pkigen("airgap", "authority", "init", path, "--authority", vault).stdout
+    asked = pkigen("init", path, "-C", out).stdout
     site, authority = said_after("site key:", asked), said_after("authority key:", made)
     request, answer = scratch / "out.request", scratch / "answer"
-    sign = ("authority", "sign", request, "--spec", path, "--authority", vault, "--out", answer)
+    sign = ("airgap", "authority", "sign", request, "--spec", path, "--authority", vault, "--out", answer)
     pkigen(*sign, "--pin", site, "--yes")
-    pkigen("authority", "accept", answer, path, "--out", out, "--pin", authority, "--yes")
-    pkigen("verify", out, "--spec", path)
+    pkigen("airgap", "authority", "accept", answer, path, "-C", out, "--pin", authority, "--yes")
+    pkigen("verify", "-C", out, path)
     return Cluster(out=out, scratch=scratch)
 
 
@@ -106,8 +106,8 @@ def _brought(scratch: Path) -> Made:
     _put(pki / "etcd/ca", etcd, other)
     _put(pki / "front-proxy-ca", certificates.make_ca(scratch, "front-proxy", parent=None))
     path = _spec(scratch, dict(_HOURS))
-    pkigen("init", path, "--out", scratch / "out")
-    pkigen("verify", scratch / "out", "--spec", path)
+    pkigen("init", path, "-C", scratch / "out")
+    pkigen("verify", "-C", scratch / "out", path)
     cluster = Cluster(out=scratch / "out", scratch=scratch)
     return Made(cluster=cluster, root=company.certificate, etcd_root=other.certificate)
 

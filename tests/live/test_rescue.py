@@ -35,7 +35,7 @@ def _made_long_ago(place: Path) -> Path:
         "  nodes: [{name: cp-1, roles: [control-plane], addresses: [10.77.0.1]}]\n"
     )
     past = System(clock=lambda: datetime.now(UTC) - YEARS_AGO)
-    assert run(["init", str(spec), "--out", str(place / "out")], system=past) == 0
+    assert run(["init", str(spec), "-C", str(place / "out")], system=past) == 0
     return place / "out"
 
 
@@ -59,7 +59,7 @@ def test_a_real_etcd_starts_again(tmp_path: Path) -> None:
         assert program is not None
         (found / name).symlink_to(program)
     tree = out / "nodes/cp-1"
-    assert run(["verify", str(out)]) == 4
+    assert run(["verify", "-C", str(out)]) == 4
     with started(tree, found, tmp_path / "before") as (client, member):
         # The control: with what has ended, nobody gets in.
         deadline = time.monotonic() + _START_SECONDS
@@ -68,8 +68,8 @@ def test_a_real_etcd_starts_again(tmp_path: Path) -> None:
             assert said.returncode != 0
             assert time.monotonic() < deadline, said.stderr + member.tail()
     key = (out / "pki/etcd/ca.key").read_bytes()
-    assert run(["rescue", str(out), "--yes"]) == 0
-    assert run(["verify", str(out)]) == 0
+    assert run(["rescue", "-C", str(out), "--yes"]) == 0
+    assert run(["verify", "-C", str(out)]) == 0
     assert (out / "pki/etcd/ca.key").read_bytes() == key
     with started(tree, found, tmp_path / "after") as (client, member):
         deadline = time.monotonic() + _START_SECONDS

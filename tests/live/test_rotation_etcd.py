@@ -151,7 +151,7 @@ def test_a_whole_rotation_under_load(cluster: Cluster) -> None:
         assert _carry_out(cluster, promoted, clients, ("cp-1", "etcd-1", "etcd-2")) == 0
         early = pkigen_in(
             first,
-            *("rotate", "ca", "etcd", cluster.scratch / "cluster.yaml", "--out", cluster.out),
+            *("rotate", "ca", "etcd", cluster.scratch / "cluster.yaml", "-C", cluster.out),
             *("--phase", "finish", "--live", "--yes"),
         )
         assert early.returncode == 1

@@ -88,7 +88,7 @@ def test_the_units_of_a_control_plane(tmp_path: Path) -> None:
     }
     document = {"apiVersion": "pkigen/v1", "kind": "Cluster", "metadata": {"name": "units"}, "spec": spec}
     (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(document))
-    _said(sys.executable, "-m", "pkigen", "init", tmp_path / "cluster.yaml", "--out", tmp_path / "out")
+    _said(sys.executable, "-m", "pkigen", "init", tmp_path / "cluster.yaml", "-C", tmp_path / "out")
     tree = tmp_path / "out/nodes/cp-1"
     policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}
     (tree / "etc/kubernetes/audit.yaml").write_text(yaml.safe_dump(policy))

@@ -44,7 +44,7 @@ def _compare(expected: Path, actual: Path) -> list[str]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_given_cases(case: str, tmp_path: Path) -> None:
-    result = program("init", HERE / case / "kubeadm.yaml", "--out", tmp_path / "tree")
+    result = program("init", HERE / case / "kubeadm.yaml", "-C", tmp_path / "tree")
     assert (result.code, result.err) == (0, "")
     kubernetes = tmp_path / "tree/nodes/cp1/etc/kubernetes"
     actual = _describe(kubernetes, tmp_path / "actual.json")
@@ -163,7 +163,7 @@ def test_a_real_kubeadm(name: str, tmp_path: Path) -> None:
     for phase in phases:
         command = [kubeadm, "init", "phase", *phase.split(), "--config", "/kubeadm.yaml", "--rootfs", root]
         subprocess.run(command, capture_output=True, check=True, timeout=600)
-    assert program("init", configuration, "--out", tmp_path / "tree").code == 0
+    assert program("init", configuration, "-C", tmp_path / "tree").code == 0
     folder = case.get("certificatesDir", PKI)
     theirs = _describe(_gather(root, folder), tmp_path / "expected.json")
     ours = _describe(_gather(tmp_path / "tree/nodes/cp1", folder), tmp_path / "actual.json")

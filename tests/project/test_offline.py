@@ -76,8 +76,8 @@ def _works(program: Sequence[str | Path], place: Path) -> None:
     words.chmod(0o600)
     for arguments in (
         ("init", "home.yaml"),
-        ("verify", "home"),
-        ("bundle", "create", "home.yaml", "--out", "media", "--passphrase-file", "words"),
+        ("verify", "-C", "home"),
+        ("airgap", "bundle", "create", "-C", "home", "--out", "media", "--passphrase-file", "words"),
     ):
         done = without_network(*program, *arguments, cwd=place)
         assert done.returncode == 0, done.stderr

@@ -82,11 +82,11 @@ def run(program: Path | str, *arguments: str, cwd: Path) -> str:
 def main_job(program: Path | str, folder: Path) -> None:
     """What a newcomer does first."""
     assert run(program, "--version", cwd=folder) == f"pkigen {pkigen.__version__}\n"
-    spec = run(program, "example", cwd=folder)
+    spec = run(program, "init", "--example", "single", cwd=folder)
     assert spec.rstrip() == (TOP / "examples" / "single.yaml").read_text(encoding="utf-8").rstrip()
     (folder / "cluster.yaml").write_text(spec, encoding="utf-8")
-    run(program, "init", "cluster.yaml", "--out", "home", cwd=folder)
-    run(program, "verify", "home", cwd=folder)
+    run(program, "init", "cluster.yaml", "-C", "home", cwd=folder)
+    run(program, "verify", "-C", "home", cwd=folder)
     assert (folder / "home/nodes/cp1/etc/kubernetes/manifests/kube-apiserver.yaml").is_file()
 
 
@@ -105,7 +105,7 @@ def test_a_user_overrides_a_template_of_the_wheel(installed: Path, tmp_path: Pat
     overrides.mkdir(parents=True)
     original = (TOP / "templates/manifests/kube-scheduler.yaml.j2").read_text(encoding="utf-8")
     (overrides / "kube-scheduler.yaml.j2").write_text(f"# ours\n{original}", encoding="utf-8")
-    arguments = ("init", str(TOP / "examples/single.yaml"), "--out", "home", "--templates", "mine")
+    arguments = ("init", str(TOP / "examples/single.yaml"), "-C", "home", "--templates", "mine")
     run(installed, *arguments, cwd=tmp_path)
     manifest = tmp_path / "home/nodes/cp1/etc/kubernetes/manifests/kube-scheduler.yaml"
     assert manifest.read_text(encoding="utf-8").startswith("# ours\n")

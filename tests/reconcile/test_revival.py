@@ -67,7 +67,7 @@ def certificates(root: Path) -> dict[str, x509.Certificate]:
 
 
 def rescue(pkigen: InProcess, place: EncryptedCluster, *more: object) -> Result:
-    return pkigen("rescue", place.root, "--yes", "--authority-identity", place.key, *more)
+    return pkigen("rescue", "-C", place.root, "--yes", "--authority-identity", place.key, *more)
 
 
 def test_when_everything_has_ended_it_comes_back(place: EncryptedCluster, pkigen: InProcess) -> None:
@@ -75,9 +75,9 @@ def test_when_everything_has_ended_it_comes_back(place: EncryptedCluster, pkigen
     before = certificates(place.root)
     assert all(each.not_valid_after_utc < pkigen.now for each in before.values())
     # What is there for ordinary days cannot do it.
-    refused = pkigen("apply", place.spec, "--out", place.root, "--yes", "--identity", place.key)
+    refused = pkigen("apply", place.spec, "-C", place.root, "--yes", "--identity", place.key)
     assert "it expired 20" in refused.error
-    assert pkigen("verify", place.root).code == 4
+    assert pkigen("verify", "-C", place.root).code == 4
     done = rescue(pkigen, place)
     assert done.code == 0, done
     after = certificates(place.root)
@@ -89,8 +89,8 @@ def test_when_everything_has_ended_it_comes_back(place: EncryptedCluster, pkigen
         assert after[path].not_valid_after_utc - pkigen.now > 9 * YEARS
     capped = {path for path, each in after.items() if each.not_valid_after_utc - pkigen.now < timedelta(364)}
     assert capped == set()
-    assert pkigen("verify", place.root).code == 0
-    assert pkigen("plan", place.spec, "--out", place.root, "--exit-code").code == 0
+    assert pkigen("verify", "-C", place.root).code == 0
+    assert pkigen("plan", place.spec, "-C", place.root, "--exit-code").code == 0
 
 
 def test_a_second_run_changes_nothing_and_says_the_runbook_again(
@@ -99,7 +99,7 @@ def test_a_second_run_changes_nothing_and_says_the_runbook_again(
     pkigen.now = NOW + 11 * YEARS
     assert rescue(pkigen, place).code == 0
     before = contents(place.root)
-    again = pkigen("rescue", place.root, "--yes")  # nothing is to be signed: nobody is asked
+    again = pkigen("rescue", "-C", place.root, "--yes")  # nothing is to be signed: nobody is asked
     assert again.code == 0
     assert "nothing to do" in again.out
     assert "1. New trees" in again.out
@@ -112,17 +112,17 @@ def test_cas_that_last_are_left_alone(place: EncryptedCluster, pkigen: InProcess
     assert rescue(pkigen, place).code == 0
     after = contents(place.root)
     assert {path for path in changed(before, after) if path.startswith("pki/")} == set()
-    assert pkigen("verify", place.root).code == 0
+    assert pkigen("verify", "-C", place.root).code == 0
 
 
 def test_without_encryption_nobody_is_asked(tmp_path: Path, pkigen: InProcess) -> None:
     (tmp_path / "home.yaml").write_text(HOME)
-    assert pkigen("init", tmp_path / "home.yaml", "--out", tmp_path / "home").code == 0
+    assert pkigen("init", tmp_path / "home.yaml", "-C", tmp_path / "home").code == 0
     pkigen.now = NOW + 11 * YEARS
-    done = pkigen("rescue", tmp_path / "home.yaml", "--out", tmp_path / "home", "--yes", "-o", "json")
+    done = pkigen("rescue", tmp_path / "home.yaml", "-C", tmp_path / "home", "--yes", "-o", "json")
     assert done.code == 0
     assert {"ca", "etcd-ca", "front-proxy-ca", "cp-1/apiserver"} <= set(done.json["issued"])
-    assert pkigen("verify", tmp_path / "home").code == 0
+    assert pkigen("verify", "-C", tmp_path / "home").code == 0
 
 
 @pytest.mark.faults
@@ -132,7 +132,7 @@ def test_killed_anywhere_the_next_run_ends_it(
     later = NOW + 11 * YEARS
 
     def run(tree: EncryptedCluster, filesystem: CountingFileSystem) -> Result:
-        words = ("rescue", tree.root, "--yes", "--authority-identity", tree.key)
+        words = ("rescue", "-C", tree.root, "--yes", "--authority-identity", tree.key)
         return pkigen(*words, system=System(clock=lambda: later, filesystem=filesystem))
 
     counting = CountingFileSystem()
@@ -143,7 +143,7 @@ def test_killed_anywhere_the_next_run_ends_it(
         with pytest.raises(SimulatedCrashError):
             run(tree, CrashingFileSystem(at))
         assert rescue(pkigen, tree).code == 0
-        assert pkigen("verify", tree.root).code == 0
+        assert pkigen("verify", "-C", tree.root).code == 0
         shutil.rmtree(tree.root.parent)
 
 
@@ -177,7 +177,7 @@ def test_an_intermediate_that_ended_is_not_ours_to_renew(place: EncryptedCluster
 
 
 def test_a_rotation_that_time_has_overtaken_is_refused(place: EncryptedCluster, pkigen: InProcess) -> None:
-    words = ("rotate", "ca", "etcd", place.spec, "--out", place.root, "--yes", "--identity", place.key)
+    words = ("rotate", "ca", "etcd", place.spec, "-C", place.root, "--yes", "--identity", place.key)
     assert pkigen(*words).code == 0
     pkigen.now = NOW + 11 * YEARS
     tree = contents(place.root)
@@ -187,7 +187,7 @@ def test_a_rotation_that_time_has_overtaken_is_refused(place: EncryptedCluster, 
     for path in place.root.glob("pki/etcd/ca-next.*"):
         path.unlink()
     assert rescue(pkigen, place).code == 0
-    assert pkigen("verify", place.root).code == 0
+    assert pkigen("verify", "-C", place.root).code == 0
 
 
 # -- the runbook ----------------------------------------------------------------------------------------
@@ -197,9 +197,9 @@ def test_the_runbook_is_in_the_order_in_which_things_need_one_another(
     tmp_path: Path, pkigen: InProcess
 ) -> None:
     (tmp_path / "prod.yaml").write_text(HA)
-    assert pkigen("init", tmp_path / "prod.yaml", "--out", tmp_path / "prod").code == 0
+    assert pkigen("init", tmp_path / "prod.yaml", "-C", tmp_path / "prod").code == 0
     pkigen.now = NOW + 11 * YEARS
-    done = pkigen("rescue", tmp_path / "prod", "--yes", "--runbook", tmp_path / "book")
+    done = pkigen("rescue", "-C", tmp_path / "prod", "--yes", "--runbook", tmp_path / "book")
     book = (tmp_path / "book/rescue.txt").read_text()
     assert book.strip() in done.out
     assert (tmp_path / "book/restart.sh").exists()
@@ -222,12 +222,12 @@ def test_the_runbook_is_in_the_order_in_which_things_need_one_another(
 def test_who_holds_keys_elsewhere_has_to_ask(tmp_path: Path, pkigen: InProcess) -> None:
     spec = HA.replace("addresses: [10.0.0.21]}", "addresses: [10.0.0.21], keys: node}")
     (tmp_path / "prod.yaml").write_text(spec)
-    assert pkigen("init", tmp_path / "prod.yaml", "--out", tmp_path / "prod").code == 0
+    assert pkigen("init", tmp_path / "prod.yaml", "-C", tmp_path / "prod").code == 0
     pkigen.now = NOW + 11 * YEARS
-    done = pkigen("rescue", tmp_path / "prod", "--yes")
+    done = pkigen("rescue", "-C", tmp_path / "prod", "--yes")
     assert done.code == 0, done
     assert "Nodes that hold their own keys request certificates again: worker-1." in done.out
-    again = pkigen("rescue", tmp_path / "prod", "--yes")
+    again = pkigen("rescue", "-C", tmp_path / "prod", "--yes")
     assert "nothing to do" in again.out
 
 
@@ -247,7 +247,7 @@ def kit(original: EncryptedCluster, tmp_path_factory: pytest.TempPathFactory) ->
     words.write_text(WORDS)
     templates = place.root.parent / "templates"
     templates.mkdir()
-    command = ["bundle", "create", place.spec, "--pki", place.root, "--rescue"]
+    command = ["airgap", "bundle", "create", place.spec, "-C", place.root, "--rescue"]
     command += ["--out", place.root.parent / "media", "--passphrase-file", words]
     command += ["--authority-identity", place.key, "--templates", templates]
     assert run([str(each) for each in command], system=System(clock=lambda: NOW)) == 0
@@ -256,7 +256,7 @@ def kit(original: EncryptedCluster, tmp_path_factory: pytest.TempPathFactory) ->
 
 def from_kit(pkigen: InProcess, kit: EncryptedCluster, root: Path, *more: object) -> Result:
     folder = kit.root.parent
-    words = ("rescue", folder / "media/home.rescue", "--out", root, "--passphrase-file", folder / "words")
+    words = ("rescue", folder / "media/home.rescue", "-C", root, "--passphrase-file", folder / "words")
     return pkigen(*words, "--authority-identity", kit.key, "--yes", *more)
 
 
@@ -267,13 +267,13 @@ def test_from_the_kit_alone(kit: EncryptedCluster, tmp_path: Path, pkigen: InPro
     done = from_kit(pkigen, kit, root)
     assert done.code == 0, done
     assert "is restored from the kit" in done.err
-    assert pkigen("verify", root).code == 0
+    assert pkigen("verify", "-C", root).code == 0
     old, new = certificates(kit.root), certificates(root)
     assert old.keys() == new.keys()
     for path in CAS:
         assert public_der(new[path].public_key()) == public_der(old[path].public_key())  # type: ignore[arg-type]
     assert (root / "users/dev1.conf").exists()
-    assert (root / "spec.yaml").read_text() == kit.spec.read_text()
+    assert (root / "cluster.yaml").read_text() == kit.spec.read_text()
     before = contents(root)
     assert "nothing to do" in from_kit(pkigen, kit, root).out
     assert contents(root) == before
@@ -288,7 +288,7 @@ def test_the_kit_holds_the_authority_as_it_is_and_no_node(kit: EncryptedCluster)
     bundle = open_bundle(unwrap(data, pin=None), Passphrase(WORDS))
     assert not any(secret in file for secret in secrets for file in bundle.files.values())
     assert {path.split("/")[0] for path in bundle.files} == {
-        *("pki", "pki.lock", ".pkigen", "spec.yaml", "rescue.txt")
+        *("pki", "pki.lock", ".pkigen", "cluster.yaml", "rescue.txt")
     }
     assert b"1. New trees" in bundle.files["rescue.txt"]
 
@@ -302,9 +302,9 @@ def test_what_is_not_this_kit_is_refused_and_nothing_is_written(
     wrong = tmp_path / "wrong"
     wrong.touch(mode=0o600)
     wrong.write_text(WORDS + "!")
-    words = ("rescue", media / "home.rescue", "--out", root, "--yes", "--passphrase-file", wrong)
+    words = ("rescue", media / "home.rescue", "-C", root, "--yes", "--passphrase-file", wrong)
     assert "the passphrase is wrong" in pkigen(*words).error
-    other = pkigen("bundle", "install", media / "home.rescue", "--root", tmp_path, "--node", "cp-1")
+    other = pkigen("airgap", "bundle", "install", media / "home.rescue", "--root", tmp_path, "--node", "cp-1")
     assert other.code != 0
     assert not root.exists()
     foreign = tmp_path / "foreign"
@@ -332,11 +332,11 @@ def test_a_kit_for_a_recipient_needs_the_pin(
     identity = Identity.generate()
     key.touch(mode=0o600)
     key.write_text(identity.text)
-    command = ("bundle", "create", kit.spec, "--pki", kit.root, "--rescue", "--out", tmp_path)
+    command = ("airgap", "bundle", "create", kit.spec, "-C", kit.root, "--rescue", "--out", tmp_path)
     made = pkigen(*command, "--recipient", identity.recipient.text, "--authority-identity", kit.key)
     assert made.code == 0, made
     pin = made.out.rstrip().rpartition(" ")[2]
-    words = ("rescue", tmp_path / "home.rescue", "--out", tmp_path / "back", "--yes", "--identity", key)
+    words = ("rescue", tmp_path / "home.rescue", "-C", tmp_path / "back", "--yes", "--identity", key)
     assert "no bundle key is pinned for the kit" in pkigen(*words).error
     assert not (tmp_path / "back").exists()
     assert pkigen(*words, "--pin", pin, "--authority-identity", kit.key).code == 0
@@ -344,7 +344,17 @@ def test_a_kit_for_a_recipient_needs_the_pin(
 
 def test_a_kit_is_of_a_settled_directory(place: EncryptedCluster, tmp_path: Path, pkigen: InProcess) -> None:
     place.spec.write_text(place.spec.read_text().replace("10.0.0.11", "10.0.0.12"))
-    command = ("bundle", "create", place.spec, "--pki", place.root, "--rescue", "--out", tmp_path / "media")
+    command = (
+        "airgap",
+        "bundle",
+        "create",
+        place.spec,
+        "-C",
+        place.root,
+        "--rescue",
+        "--out",
+        tmp_path / "media",
+    )
     refused = pkigen(*command, "--authority-identity", place.key)
     assert "does not match the spec: " in refused.error
     assert not (tmp_path / "media").exists()

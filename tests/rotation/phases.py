@@ -122,7 +122,7 @@ class Workshop:
     def made(self, text: str | None = None) -> Workshop:
         """Make the tree."""
         self.spec.write_text(text or spec_text())
-        result = self.run("init", self.spec, "--out", self.tree)
+        result = self.run("init", self.spec, "-C", self.tree)
         assert result.code == 0, result
         return self
 
@@ -131,7 +131,7 @@ class Workshop:
         names = [each for each in what if not str(each).startswith("-")]
         options = [each for each in what if str(each).startswith("-")]
         flat = [part for option in options for part in str(option).split(" ", 1)]
-        where = ("--out", self.tree) if out else ()
+        where = ("-C", self.tree) if out else ()
         return self.run("rotate", *names, self.spec, *where, "--yes", *flat)
 
     def step(self, what: str, step: str, *options: str) -> Result:
@@ -148,7 +148,7 @@ class Workshop:
 
     def phases(self) -> dict[str, str]:
         """What `status` says."""
-        found: dict[str, str] = self.run("status", self.tree, "-o", "json").json["rotations"]
+        found: dict[str, str] = self.run("status", "-C", self.tree, "-o", "json").json["rotations"]
         return found
 
 

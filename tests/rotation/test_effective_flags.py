@@ -213,7 +213,7 @@ def test_a_configuration_that_nobody_has_here_is_named(tmp_path: Path, component
     workshop = Workshop(place=tmp_path).made(native(**{component: extra((flag, "/srv/mine"))}))
     program = "kubelet on cp1, w1" if component == "kubelet" else "kube-scheduler on cp1"
     line = f"not judged: {program} reads /srv/mine (--{flag}), which pkigen does not manage"
-    assert line in workshop.run("plan", workshop.spec, "--out", workshop.tree).out
+    assert line in workshop.run("plan", workshop.spec, "-C", workshop.tree).out
     result = workshop.rotate("ca", "kubernetes", "--phase prepare")
     assert (result.code, line in result.out + result.err) == (0, True)
 
@@ -261,21 +261,21 @@ def kubelet_edges() -> list[Edge]:
 def test_a_file_of_the_operators_own_is_judged_by_what_it_holds(tmp_path: Path) -> None:
     """Case 02, with the file in the tree: it holds the present CA, and takes part in no rotation."""
     workshop = Workshop(place=tmp_path).made(kubeadm("apiServer", ("client-ca-file", f"{PKI}/mul_ca.crt")))
-    verified = workshop.run("verify", workshop.tree)
+    verified = workshop.run("verify", "-C", workshop.tree)
     line = (
         f"not judged: kube-apiserver on cp1 reads {PKI}/mul_ca.crt (--client-ca-file), "
         "which pkigen does not manage"
     )
     assert (verified.code, line in verified.out + verified.err) == (0, True)
-    assert line in workshop.run("plan", workshop.spec, "--out", workshop.tree).out
-    assert line in workshop.run("rotate", "ca", "etcd", workshop.spec, "--out", workshop.tree, "--prove").out
+    assert line in workshop.run("plan", workshop.spec, "-C", workshop.tree).out
+    assert line in workshop.run("rotate", "ca", "etcd", workshop.spec, "-C", workshop.tree, "--prove").out
     own = workshop.tree / f"nodes/cp1{PKI}/mul_ca.crt"
     own.write_bytes((workshop.tree / "pki/etcd/ca.crt").read_bytes())
-    wrong = workshop.run("verify", workshop.tree)
+    wrong = workshop.run("verify", "-C", workshop.tree)
     assert wrong.code == 4
     assert "mul_ca.crt) refuses the certificate cp1/super-admin.conf" in wrong.out
     own.write_bytes((workshop.tree / "pki/ca.crt").read_bytes())
-    assert workshop.run("verify", workshop.tree).code == 0
+    assert workshop.run("verify", "-C", workshop.tree).code == 0
     said = refused(workshop, "ca", "client-ca-file")
     assert said == (
         f"kube-apiserver on cp1 reads {PKI}/mul_ca.crt (--client-ca-file), which does not hold two "
@@ -362,7 +362,7 @@ def test_a_file_of_ours_that_is_nothing_to_show(
 ) -> None:
     """A CA, a key, a manifest where a certificate is wanted: a finding, and no step is taken."""
     workshop = Workshop(place=tmp_path).made(native(**{component: extra((flag, value))}))
-    verified = workshop.run("verify", workshop.tree)
+    verified = workshop.run("verify", "-C", workshop.tree)
     assert verified.code == 4
     assert "broken-edge" in verified.out
     assert "PRIVATE KEY" not in verified.out + verified.err
@@ -403,7 +403,7 @@ def test_a_kubelets_configuration_of_the_operators_own(tmp_path: Path) -> None:
     (templates / "config.yaml.j2").write_text(changed)
     workshop = Workshop(place=tmp_path)
     workshop.spec.write_text(native())
-    where = (workshop.spec, "--out", workshop.tree, "--templates", templates.parent)
+    where = (workshop.spec, "-C", workshop.tree, "--templates", templates.parent)
     assert workshop.run("init", *where).code == 0
     result = workshop.run("rotate", "ca", "kubernetes", *where, "--yes")
     assert result.code == 1

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def back(workshop: Workshop, *options: object) -> Result:
-    return workshop.run("rollback", "--out", workshop.tree, "--yes", *options)
+    return workshop.run("rollback", "-C", workshop.tree, "--yes", *options)
 
 
 def risks(result: Result) -> list[str]:
@@ -63,8 +63,8 @@ def test_a_whole_rotation_is_not_undone_unasked(
     assert refused.error == f"the rollback is dangerous: {found[0]}"
     assert workshop.photograph().files == before
     assert back(workshop, first, "--force").code == 0
-    assert workshop.run("verify", workshop.tree).code == 0
-    plan = workshop.run("plan", workshop.spec, "--out", workshop.tree, "-o", "json").json
+    assert workshop.run("verify", "-C", workshop.tree).code == 0
+    plan = workshop.run("plan", workshop.spec, "-C", workshop.tree, "-o", "json").json
     assert (plan["actions"], plan["authority"]["changes"]) == ([], [])
 
 
@@ -80,7 +80,7 @@ def test_a_step_that_harms_nothing_goes_back_as_it_did(workshop: Workshop) -> No
     done = back(workshop)
     assert (done.code, risks(done)) == (0, [])
     assert workshop.phases() == {}
-    assert workshop.run("verify", workshop.tree).code == 0
+    assert workshop.run("verify", "-C", workshop.tree).code == 0
 
 
 def test_connections_that_would_break_are_named(workshop: Workshop) -> None:
@@ -95,8 +95,8 @@ def test_connections_that_would_break_are_named(workshop: Workshop) -> None:
 
 
 def test_what_has_expired_meanwhile_is_named(workshop: Workshop) -> None:
-    assert workshop.run("renew", workshop.spec, "--all", "--out", workshop.tree, "--yes").code == 0
-    assert risks(workshop.run("rollback", "--out", workshop.tree)) == []
+    assert workshop.run("renew", workshop.spec, "--all", "-C", workshop.tree, "--yes").code == 0
+    assert risks(workshop.run("rollback", "-C", workshop.tree)) == []
     workshop.now += timedelta(days=400)
     assert "certificates that have expired, such as " in back(workshop).error
 

@@ -76,7 +76,7 @@ def servers(workshop: Workshop) -> Servers:
 
 
 def test_everything_is_current(workshop: Workshop, servers: Servers) -> None:
-    result = workshop.run("verify", "--live", workshop.tree)
+    result = workshop.run("verify", "--live", "-C", workshop.tree)
     assert (result.code, result.err) == (0, "")
     lines = [re.split(r" {2,}", line) for line in result.out.splitlines()]
     assert lines[0] == ["NODE", "COMPONENT", "ENDPOINT", "SERVES", "SHA-256", "EXPIRES"]
@@ -95,7 +95,7 @@ def test_who_still_serves_the_old_certificate(workshop: Workshop, servers: Serve
     workshop.now += DAY
     workshop.step("ca kubernetes", "promote")
     servers.take_up("cp-1", "worker-1")
-    result = workshop.run("verify", "--live", workshop.tree)
+    result = workshop.run("verify", "--live", "-C", workshop.tree)
     assert result.code == 4
     assert "not serving the certificate in pki.lock: cp-2, worker-2\n" in result.out
     assert (
@@ -103,7 +103,7 @@ def test_who_still_serves_the_old_certificate(workshop: Workshop, servers: Serve
         "2026-11-22T03:00:00Z; it lacks the new files or a restart\n" in result.out
     )
     assert f"cluster prod: {ENDPOINTS} endpoints, {ENDPOINTS - 3} current, 3 findings\n" in result.out
-    content = workshop.run("verify", "--live", workshop.tree, "-o", "json").json
+    content = workshop.run("verify", "--live", "-C", workshop.tree, "-o", "json").json
     assert content["kind"] == "LiveVerification"
     serves = {(each["component"], each["node"]): each["serves"] for each in content["endpoints"]}
     assert serves["kubelet", "worker-2"] == serves["kube-apiserver", "cp-2"] == "old"
@@ -168,7 +168,7 @@ def test_everything_that_can_be_wrong(workshop: Workshop, servers: Servers, tmp_
     servers.served["kubelet", "cp-2"] = (b"no certificate",)
     servers.served["etcd", "cp-1"] = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
     servers.served["etcd", "cp-2"] = ConnectionError("it presented no certificate")
-    result = workshop.run("verify", "--live", workshop.tree)
+    result = workshop.run("verify", "--live", "-C", workshop.tree)
     assert result.code == 4
     for expected in (
         r"kube-apiserver on cp-1 \(10\.0\.0\.11:6443\): unknown-certificate: serves sha256:[0-9a-f]{64}, ",
@@ -185,7 +185,9 @@ def test_everything_that_can_be_wrong(workshop: Workshop, servers: Servers, tmp_
     ):
         assert re.search(f"^{expected}", result.out, re.MULTILINE), (expected, result.out)
     assert ("etcd", "cp-1", True) in servers.asked
-    assert yaml.safe_load(workshop.run("verify", "--live", workshop.tree, "-o", "yaml").out)["endpoints"]
+    assert yaml.safe_load(workshop.run("verify", "--live", "-C", workshop.tree, "-o", "yaml").out)[
+        "endpoints"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +196,7 @@ def test_everything_that_can_be_wrong(workshop: Workshop, servers: Servers, tmp_
 def test_time(workshop: Workshop, servers: Servers, days: int, flaw: str) -> None:
     assert servers.served
     workshop.now += days * DAY
-    result = workshop.run("verify", "--live", workshop.tree)
+    result = workshop.run("verify", "--live", "-C", workshop.tree)
     assert result.code == 4
     assert f"kubelet on worker-2 (10.0.0.22:10250): {flaw}" in result.out
 
@@ -202,10 +204,10 @@ def test_time(workshop: Workshop, servers: Servers, days: int, flaw: str) -> Non
 def test_without_a_lock_file_the_tree_is_compared(workshop: Workshop, servers: Servers) -> None:
     assert servers.served
     (workshop.tree / "pki.lock").unlink()
-    result = workshop.run("verify", "--live", workshop.tree, "--spec", workshop.spec)
+    result = workshop.run("verify", "--live", "-C", workshop.tree, workshop.spec)
     assert f"{ENDPOINTS} current, 0 findings" in result.out
     (workshop.tree / f"nodes/cp-1/{PKI}/apiserver.crt").unlink()
-    result = workshop.run("verify", "--live", workshop.tree, "--spec", workshop.spec)
+    result = workshop.run("verify", "--live", "-C", workshop.tree, workshop.spec)
     assert "kube-apiserver on cp-1 (10.0.0.11:6443): old-certificate" in result.out
 
 
@@ -216,7 +218,7 @@ def test_a_ledger_of_anything(workshop: Workshop, servers: Servers) -> None:
     )
     servers.served["kube-apiserver", "cp-1"] = servers.served["kube-apiserver", "cp-2"]
     (workshop.tree / ".pkigen/ledger.jsonl").write_text(f'["{fingerprint}"]\n{{"{fingerprint}"\n')
-    result = workshop.run("verify", "--live", workshop.tree)
+    result = workshop.run("verify", "--live", "-C", workshop.tree)
     assert "kube-apiserver on cp-1 (10.0.0.11:6443): unknown-certificate" in result.out
 
 
@@ -225,7 +227,7 @@ def test_an_authority_that_is_not_there(workshop: Workshop, servers: Servers) ->
     assert servers.served
     for path in ("pki/ca.crt", "pki/ca.key"):
         (workshop.tree / path).unlink()
-    assert workshop.run("verify", "--live", workshop.tree).code == 0
+    assert workshop.run("verify", "--live", "-C", workshop.tree).code == 0
 
 
 # -- real servers -----------------------------------------------------------------------------------
@@ -369,7 +371,7 @@ def test_all_endpoints_together_have_a_deadline(workshop: Workshop, servers: Ser
 
     workshop.dial = slow
     begun = time.monotonic()
-    result = workshop.run("verify", "--live", workshop.tree, "--timeout", "1s")
+    result = workshop.run("verify", "--live", "-C", workshop.tree, "--timeout", "1s")
     took = time.monotonic() - begun
     release.set()
     assert (result.code, took < 10) == (4, True)
@@ -383,7 +385,7 @@ def test_all_endpoints_together_have_a_deadline(workshop: Workshop, servers: Ser
 
 
 def test_a_deadline_of_nothing_is_refused(workshop: Workshop) -> None:
-    refused = workshop.run("verify", "--live", workshop.tree, "--timeout", "0s")
+    refused = workshop.run("verify", "--live", "-C", workshop.tree, "--timeout", "0s")
     assert (refused.code, refused.error) == (2, "--timeout must be longer than zero")
 
 

@@ -33,8 +33,8 @@ def name(certificate: x509.Certificate) -> str:
 
 def verified(workshop: Workshop) -> None:
     for command in (
-        ("verify", workshop.tree),
-        ("plan", workshop.spec, "--out", workshop.tree, "--exit-code"),
+        ("verify", "-C", workshop.tree),
+        ("plan", workshop.spec, "-C", workshop.tree, "--exit-code"),
     ):
         result = workshop.run(*command)
         assert result.code == 0, result
@@ -133,10 +133,10 @@ def test_without_a_phase_the_next_one_is_proposed(
     assert asked.code == 1
     assert asked.error.startswith("it is not confirmed that every node has the promoted files")
     monkeypatch.setattr("pkigen.cli.commands.rotate.agreed", lambda question: question == "finish etcd-ca?")
-    command = ("rotate", "ca", "etcd", workshop.spec, "--out", workshop.tree, "--assume-distributed")
+    command = ("rotate", "ca", "etcd", workshop.spec, "-C", workshop.tree, "--assume-distributed")
     assert workshop.run(*command).code == 0
     monkeypatch.setattr("pkigen.cli.commands.rotate.agreed", lambda _: False)
-    declined = workshop.run("rotate", "ca", "etcd", workshop.spec, "--out", workshop.tree)
+    declined = workshop.run("rotate", "ca", "etcd", workshop.spec, "-C", workshop.tree)
     assert (declined.code, declined.error, declined.hint) == (1, "not rotated", "nothing was changed")
     assert workshop.phases() == {"front-proxy-ca": "promoted"}
 
@@ -215,9 +215,9 @@ def test_after_finish_the_way_back_is_a_rollback_of_the_directory(workshop: Work
     assert "`pkigen rollback` restores what was archived" in said.err
     archived = {path.name for path in workshop.tree.glob(".pkigen/backups/*/files/pki/*")}
     assert {"ca-previous.crt", "ca-previous.key"} <= archived
-    refused = workshop.run("rollback", "--out", workshop.tree, "--yes")
+    refused = workshop.run("rollback", "-C", workshop.tree, "--yes")
     assert refused.error.startswith("the rollback is dangerous: it brings back pki/ca-previous.crt (sha256:")
-    assert workshop.run("rollback", "--out", workshop.tree, "--yes", "--force").code == 0
+    assert workshop.run("rollback", "-C", workshop.tree, "--yes", "--force").code == 0
     now = workshop.photograph().files
     assert {name for name in promoted if now[name] != promoted[name]} <= {"pki.lock", ".pkigen/ledger.jsonl"}
     assert workshop.phases() == {"ca": "promoted"}
@@ -227,13 +227,13 @@ def test_after_finish_the_way_back_is_a_rollback_of_the_directory(workshop: Work
 
 def test_status_plan_and_lock_show_the_phase(workshop: Workshop) -> None:
     workshop.step("ca etcd", "prepare")
-    line = "rotation: etcd-ca is prepared; next: `pkigen rotate ca etcd SPEC --phase promote`\n"
-    status = workshop.run("status", workshop.tree).out
+    line = "rotation: etcd-ca is prepared; next: `pkigen rotate ca etcd --phase promote`\n"
+    status = workshop.run("status", "-C", workshop.tree).out
     assert status.endswith(line)
     assert re.search(r"^- +etcd-ca-next ", status, re.MULTILINE)
-    plan = workshop.run("plan", workshop.spec, "--out", workshop.tree)
+    plan = workshop.run("plan", workshop.spec, "-C", workshop.tree)
     assert plan.out.startswith(line)
-    content = workshop.run("plan", workshop.spec, "--out", workshop.tree, "-o", "json").json
+    content = workshop.run("plan", workshop.spec, "-C", workshop.tree, "-o", "json").json
     assert content["rotations"] == {"etcd-ca": "prepared"}
     lock = json.loads((workshop.tree / "pki.lock").read_text())
     assert lock["rotations"] == {"etcd-ca": "prepared"}
@@ -253,7 +253,7 @@ def test_the_discovery_hash_is_told_when_it_changes(workshop: Workshop) -> None:
 
 def test_what_comes_next_is_told(workshop: Workshop) -> None:
     said = workshop.step("ca kubernetes etcd", "prepare").err
-    assert "then `pkigen rotate ca kubernetes etcd SPEC --phase promote`" in said
+    assert "then `pkigen rotate ca kubernetes etcd --phase promote`" in said
     assert "assumed: " not in said
     said = workshop.step("ca kubernetes etcd", "promote").err
     assert "assumed: every node has the present files, and has restarted what they required" in said
@@ -287,12 +287,10 @@ def test_the_readme_shows_the_table_as_it_is(tmp_path: Path) -> None:
     (shown,) = re.findall(r"^\$ pkigen (rotate .+ --prove)\n((?:.+\n)+?)```", readme, re.MULTILINE)
     command, table = shown
     workshop = Workshop(place=tmp_path)
-    example = workshop.run("example", "ha").out
+    example = workshop.run("init", "--example", "ha").out
     workshop.made(example)
     names = command.split()[1:-2]
-    printed = workshop.run(
-        "rotate", *names, workshop.spec, "--prove", "--out", workshop.tree
-    ).out.splitlines()
+    printed = workshop.run("rotate", *names, workshop.spec, "--prove", "-C", workshop.tree).out.splitlines()
     lines = [line for line in table.splitlines() if line != "…"]
     assert [line for line in printed if line in lines] == lines
     assert len(lines) > 8
@@ -308,7 +306,7 @@ def test_pending_changes_come_first(workshop: Workshop) -> None:
     )
     assert result.hint == "`pkigen apply` them first, and distribute them to every node"
     workshop.step("ca etcd", "prepare") if workshop.run(
-        "apply", workshop.spec, "--out", workshop.tree, "--yes"
+        "apply", workshop.spec, "-C", workshop.tree, "--yes"
     ).code == 0 else pytest.fail("apply")
     workshop.spec.write_text(spec_text())
     assert "other changes are pending" in workshop.rotate("ca", "etcd").error
@@ -367,7 +365,7 @@ def test_a_brought_root_is_taken_up(
 ) -> None:
     spec = {**SMALL, "certificates": {"validity": "2h", "renewBefore": "10m"}}
     workshop.spec.write_text(spec_text(spec))
-    assert workshop.run("apply", workshop.spec, "--out", workshop.tree, "--yes", "--force").code == 0
+    assert workshop.run("apply", workshop.spec, "-C", workshop.tree, "--yes", "--force").code == 0
     bring(workshop, brought)
     result = workshop.rotate("ca", "kubernetes", *options)
     assert result.code == 0, result
@@ -551,7 +549,7 @@ def test_the_service_account_key_goes_through_all_phases(workshop: Workshop) -> 
 def test_finish_waits_for_the_longest_token(workshop: Workshop) -> None:
     spec = {**SMALL, "serviceAccounts": {"maxTokenLifetime": "240h"}}
     workshop.spec.write_text(spec_text(spec))
-    assert workshop.run("apply", workshop.spec, "--out", workshop.tree, "--yes").code == 0
+    assert workshop.run("apply", workshop.spec, "-C", workshop.tree, "--yes").code == 0
     workshop.step("sa", "prepare")
     workshop.step("sa", "promote")
     workshop.now += timedelta(hours=239)
@@ -596,7 +594,7 @@ def test_a_promotion_that_the_ledger_does_not_know(workshop: Workshop) -> None:
     finish = ("sa", "--phase finish", "--assume-distributed")
     refused = workshop.rotate(*finish).error
     assert "is not the one that is recorded: .pkigen/ledger.jsonl is missing" in refused
-    assert workshop.run("apply", workshop.spec, "--out", workshop.tree, "--yes", "--force").code == 0
+    assert workshop.run("apply", workshop.spec, "-C", workshop.tree, "--yes", "--force").code == 0
     result = workshop.rotate(*finish)
     assert result.error.startswith("tokens of the previous key may be valid until an unknown time")
 
@@ -710,7 +708,7 @@ def test_renew_ca_keeps_the_key_and_reaches_every_bundle(workshop: Workshop, wor
     result = workshop.run(
         "renew",
         *(workshop.spec if word == "SPEC" else word for word in words),
-        "--out",
+        "-C",
         workshop.tree,
         "--yes",
     )
@@ -741,15 +739,15 @@ def test_renew_ca_keeps_the_key_and_reaches_every_bundle(workshop: Workshop, wor
 
 def test_renew_several_cas(workshop: Workshop) -> None:
     result = workshop.run(
-        "renew", "ca", "etcd", "front-proxy", workshop.spec, "--out", workshop.tree, "--yes", "-o", "json"
+        "renew", "ca", "etcd", "front-proxy", workshop.spec, "-C", workshop.tree, "--yes", "-o", "json"
     )
-    assert sorted(result.json["issued"]) == ["etcd-ca", "front-proxy-ca"]
+    assert sorted(result.json["issued"]) == ["ca", "etcd-ca", "front-proxy-ca"]
     verified(workshop)
 
 
 def test_renew_ca_waits_for_a_rotation(workshop: Workshop) -> None:
     workshop.step("ca kubernetes", "prepare")
-    result = workshop.run("renew", workshop.spec, "ca", "--out", workshop.tree, "--yes")
+    result = workshop.run("renew", workshop.spec, "ca", "-C", workshop.tree, "--yes")
     assert (result.code, result.error) == (1, "ca is being rotated (prepared)")
 
 
@@ -764,7 +762,7 @@ def test_renew_an_intermediate_is_not_pkigens_affair(tmp_path: Path) -> None:
     (authority / "ca.key").chmod(0o600)
     spec = {**SMALL, "certificates": {"validity": "2h", "renewBefore": "10m"}}
     workshop.made(spec_text(spec))
-    result = workshop.run("renew", workshop.spec, "ca", "--out", workshop.tree, "--yes")
+    result = workshop.run("renew", workshop.spec, "ca", "-C", workshop.tree, "--yes")
     assert (result.code, result.error) == (
         1,
         "ca is an intermediate: only its issuer can renew it",

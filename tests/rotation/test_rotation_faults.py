@@ -61,7 +61,7 @@ class Step(Scene):
     """A step of a rotation over the tree that the steps before it left."""
 
     def arguments(self, root: Path) -> tuple[str, ...]:
-        return ("rotate", *_with_spec(self.command, self.spec), "--out", str(root), "--yes")
+        return ("rotate", *_with_spec(self.command, self.spec), "-C", str(root), "--yes")
 
 
 def _with_spec(command: tuple[str, ...], spec: Path) -> tuple[str, ...]:
@@ -83,9 +83,9 @@ def step(request: pytest.FixtureRequest, memory: Path) -> Step:
     place.mkdir()
     spec, original = place / "home.yaml", place / "original"
     spec.write_text(SPEC)
-    assert pkigen("init", spec, "--out", original).code == 0
+    assert pkigen("init", spec, "-C", original).code == 0
     for each in before:
-        done = pkigen("rotate", *_with_spec(each, spec), "--out", original, "--yes")
+        done = pkigen("rotate", *_with_spec(each, spec), "-C", original, "--yes")
         assert done.code == 0, done
     old = files_of(original)
     scene = Step(
@@ -182,17 +182,17 @@ def test_what_cannot_be_read_is_no_verdict(memory: Path) -> None:
     """What a file holds that the system does not let be read is unknown: nobody calls it missing or wrong."""
     spec, tree = memory / "unread.yaml", memory / "unread"
     spec.write_text(SPEC)
-    assert pkigen("init", spec, "--out", tree).code == 0
+    assert pkigen("init", spec, "-C", tree).code == 0
     for what in (CAS, ("sa",), ("encryption-key",)):
-        done = pkigen("rotate", *what, spec, "--out", tree, "--phase", "prepare", "--yes")
+        done = pkigen("rotate", *what, spec, "-C", tree, "--phase", "prepare", "--yes")
         assert done.code == 0, done
     before = files_of(tree)
     commands = {
-        "verify": ("verify", tree),
-        "status": ("status", tree),
-        "plan": ("plan", spec, "--out", tree, "--exit-code"),
-        "rotate": ("rotate", "sa", spec, "--out", tree, "--phase", "promote", DISTRIBUTED, "--yes"),
-        "prove": ("rotate", *CAS, spec, "--out", tree, "--phase", "promote", DISTRIBUTED, "--prove"),
+        "verify": ("verify", "-C", tree),
+        "status": ("status", "-C", tree),
+        "plan": ("plan", spec, "-C", tree, "--exit-code"),
+        "rotate": ("rotate", "sa", spec, "-C", tree, "--phase", "promote", DISTRIBUTED, "--yes"),
+        "prove": ("rotate", *CAS, spec, "-C", tree, "--phase", "promote", DISTRIBUTED, "--prove"),
     }
     assert {name: pkigen(*command).code for name, command in commands.items() if name != "rotate"} == {
         "verify": 0,
@@ -215,9 +215,9 @@ def test_the_runbook_is_there_before_the_step_is_decided(tmp_path: Path) -> None
     """Whoever dies right after the commit finds the step taken, and must know what to do next."""
     spec, tree, book = tmp_path / "home.yaml", tmp_path / "tree", tmp_path / "book"
     spec.write_text(SPEC)
-    assert pkigen("init", spec, "--out", tree).code == 0
+    assert pkigen("init", spec, "-C", tree).code == 0
     shutil.copytree(tree, tmp_path / "kept")
-    arguments = ("rotate", "ca", "etcd", spec, "--out", tree, "--yes", "--runbook", book)
+    arguments = ("rotate", "ca", "etcd", spec, "-C", tree, "--yes", "--runbook", book)
     counting = CountingFileSystem()
     assert pkigen(*arguments, filesystem=counting).code == 0
     renames = [number for number, name in enumerate(counting.operations, start=1) if name == "rename"]
@@ -228,20 +228,20 @@ def test_the_runbook_is_there_before_the_step_is_decided(tmp_path: Path) -> None
         pkigen(*arguments, filesystem=CrashingFileSystem(renames[-1]))
     assert "after `prepare` of etcd-ca" in (book / "rotation.txt").read_text()
     assert pkigen(*arguments).code == 0
-    assert pkigen("verify", tree).code == 0
+    assert pkigen("verify", "-C", tree).code == 0
 
 
 def test_a_runbook_that_cannot_be_written_stops_the_step(tmp_path: Path) -> None:
     spec, tree, book = tmp_path / "home.yaml", tmp_path / "tree", tmp_path / "book"
     spec.write_text(SPEC)
     book.write_text("a file, not a directory")
-    assert pkigen("init", spec, "--out", tree).code == 0
+    assert pkigen("init", spec, "-C", tree).code == 0
     before = files_of(tree)
-    result = pkigen("rotate", "ca", "etcd", spec, "--out", tree, "--yes", "--runbook", book)
+    result = pkigen("rotate", "ca", "etcd", spec, "-C", tree, "--yes", "--runbook", book)
     assert result.code == 1
     assert str(book) in result.error
     assert files_of(tree) == before
-    both = pkigen("rotate", "ca", "etcd", spec, "--out", tree, "--prove", "--runbook", book)
+    both = pkigen("rotate", "ca", "etcd", spec, "-C", tree, "--prove", "--runbook", book)
     assert (both.code, both.error) == (2, "--prove and --runbook cannot be combined")
 
 
@@ -250,9 +250,9 @@ def test_what_was_interrupted_is_not_taken_twice(tmp_path: Path, command: tuple[
     """The same command finds its interrupted run committed: it finishes that, and goes no step further."""
     spec, tree = tmp_path / "home.yaml", tmp_path / "tree"
     spec.write_text(SPEC)
-    assert pkigen("init", spec, "--out", tree).code == 0
-    assert pkigen("rotate", "ca", "etcd", spec, "--out", tree, "--yes").code == 0
-    arguments = ("rotate", "ca", "etcd", str(spec), "--out", str(tree), "--yes", DISTRIBUTED)
+    assert pkigen("init", spec, "-C", tree).code == 0
+    assert pkigen("rotate", "ca", "etcd", spec, "-C", tree, "--yes").code == 0
+    arguments = ("rotate", "ca", "etcd", str(spec), "-C", str(tree), "--yes", DISTRIBUTED)
     if command:
         assert pkigen(*arguments).code == 0
     arguments = (*arguments, *command)

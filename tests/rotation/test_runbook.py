@@ -131,8 +131,8 @@ def test_what_is_to_be_done_in_the_cluster(workshop: Workshop) -> None:
         "rollout restart",
         "extension-apiserver-authentication",
         "it must count 2",
-        "forward: pkigen rotate ca kubernetes front-proxy SPEC --phase promote",
-        "back:    pkigen rotate ca kubernetes front-proxy SPEC --phase rollback",
+        "forward: pkigen rotate ca kubernetes front-proxy --phase promote",
+        "back:    pkigen rotate ca kubernetes front-proxy --phase rollback",
     ):
         assert expected in prepare, expected
     promote = runbook(workshop, "ca kubernetes front-proxy", "promote")

@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 from tests.spec.sources import HEAD, NODE, assert_starts, case, loaded, nodes, problems, spec
 
 REFUSED = [
-    case("empty", "", "1:1: is empty: 'pkigen example' prints a spec to start from"),
-    case("only-a-comment", "# nothing\n", "1:1: is empty: 'pkigen example' prints a spec to start from"),
-    case("only-null", "---\n...\n", "1:1: is empty: 'pkigen example' prints a spec to start from"),
+    case("empty", "", "1:1: is empty: 'pkigen init --example single' prints a spec to start from"),
+    case(
+        "only-a-comment",
+        "# nothing\n",
+        "1:1: is empty: 'pkigen init --example single' prints a spec to start from",
+    ),
+    case(
+        "only-null", "---\n...\n", "1:1: is empty: 'pkigen init --example single' prints a spec to start from"
+    ),
     case("scalar", "hello\n", "1:1: must be a mapping of keys to values, not 'hello'"),
     case("list", "- a\n", "1:1: must be a mapping of keys to values, not a list"),
     case(

@@ -47,7 +47,7 @@ class EncryptedCluster:
         key.write_text(Identity.generate().text + "\n")
         more = ("--encrypt-authority", "--identity", str(key)) if encrypted else ()
         system = System(clock=lambda: NOW, filesystem=Unsynced())
-        assert run(["init", str(spec), "--out", str(root), *more], system=system) == 0
+        assert run(["init", str(spec), "-C", str(root), *more], system=system) == 0
         return cls(root=root, spec=spec, key=key)
 
     def copied(self, to: Path) -> EncryptedCluster:

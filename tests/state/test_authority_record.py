@@ -30,19 +30,19 @@ def spec(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tree(spec: Path, tmp_path: Path, pkigen: InProcess) -> Path:
-    assert pkigen("init", spec, "--out", tmp_path / "home").code == 0
+    assert pkigen("init", spec, "-C", tmp_path / "home").code == 0
     return tmp_path / "home"
 
 
 @pytest.fixture
 def other(spec: Path, tmp_path: Path, pkigen: InProcess) -> Path:
     """Another cluster's directory of the same spec."""
-    assert pkigen("init", spec, "--out", tmp_path / "other").code == 0
+    assert pkigen("init", spec, "-C", tmp_path / "other").code == 0
     return tmp_path / "other"
 
 
 def apply(pkigen: InProcess, spec: Path, tree: Path, *options: str) -> tuple[int, str]:
-    done = pkigen("apply", spec, "--out", tree, "--yes", *options)
+    done = pkigen("apply", spec, "-C", tree, "--yes", *options)
     return int(done.code), done.error
 
 
@@ -63,21 +63,21 @@ def test_what_is_replaced_is_named_and_needs_force(
     for name in files:
         shutil.copy(other / "pki" / name, tree / "pki" / name)
     before = contents(tree)
-    shown = pkigen("plan", spec, "--out", tree)
+    shown = pkigen("plan", spec, "-C", tree)
     assert f"risk: pki/{files[0]} was replaced: it is " in shown.out
-    content = pkigen("plan", spec, "--out", tree, "-o", "json").json["authority"]
+    content = pkigen("plan", spec, "-C", tree, "-o", "json").json["authority"]
     assert [(each["path"], each["difference"]) for each in content["changes"]] == [
         (f"pki/{files[0]}", "replaced")
     ]
     for words in (("apply", spec), ("renew", spec, "--all"), ("rotate", "sa", spec)):
-        refused = pkigen(*words, "--out", tree, "--yes")
+        refused = pkigen(*words, "-C", tree, "--yes")
         assert refused.code == 1
         assert f"pki/{files[0]} was replaced" in refused.error + refused.out
         assert contents(tree) == before
-    assert f"pki/{files[0]}: changed-authority" in pkigen("verify", tree).out
+    assert f"pki/{files[0]}: changed-authority" in pkigen("verify", "-C", tree).out
     assert apply(pkigen, spec, tree, "--force")[0] == 0
     assert apply(pkigen, spec, tree) == (0, "")
-    assert "changed-authority" not in pkigen("verify", tree).out
+    assert "changed-authority" not in pkigen("verify", "-C", tree).out
 
 
 def test_a_checkout_of_the_lock_file_alone_is_no_new_cluster(
@@ -99,16 +99,17 @@ def test_a_checkout_of_the_lock_file_alone_is_no_new_cluster(
 def test_an_empty_directory_says_that_the_authority_is_new(
     spec: Path, tmp_path: Path, pkigen: InProcess
 ) -> None:
-    said = pkigen("apply", spec, "--out", tmp_path / "new", "--yes")
+    said = pkigen("init", spec, "-C", tmp_path / "new", "--dry-run")
     assert said.code == 0
     assert "this makes a NEW authority: there is none here, and none is recorded" in said.out
-    assert "NEW authority" not in pkigen("apply", spec, "--out", tmp_path / "new", "--yes").out
+    assert pkigen("init", spec, "-C", tmp_path / "new").code == 0
+    assert "NEW authority" not in pkigen("apply", spec, "-C", tmp_path / "new", "--yes").out
 
 
 def test_a_restored_backup_is_older(tree: Path, spec: Path, tmp_path: Path, pkigen: InProcess) -> None:
     copy_of(tree, tmp_path / "backup")
     for step in ("prepare", "promote", "finish"):
-        words = ("rotate", "ca", "etcd", spec, "--out", tree, "--yes", "--phase", step)
+        words = ("rotate", "ca", "etcd", spec, "-C", tree, "--yes", "--phase", step)
         assert pkigen(*words, "--assume-distributed").code == 0
     for name in ("ca.crt", "ca.key"):
         shutil.copy(tmp_path / "backup/pki/etcd" / name, tree / "pki/etcd" / name)
@@ -116,13 +117,12 @@ def test_a_restored_backup_is_older(tree: Path, spec: Path, tmp_path: Path, pkig
     code, error = apply(pkigen, spec, tree)
     assert code == 1
     assert (
-        "risk: pki/etcd/ca.crt is older than what the ledger records"
-        in pkigen("plan", spec, "--out", tree).out
+        "risk: pki/etcd/ca.crt is older than what the ledger records" in pkigen("plan", spec, "-C", tree).out
     )
     assert contents(tree) == before
     # The ledger went back with it: pki.lock, which is in Git, knows more.
     shutil.copy(tmp_path / "backup/.pkigen/ledger.jsonl", tree / ".pkigen/ledger.jsonl")
-    shown = pkigen("plan", spec, "--out", tree).out
+    shown = pkigen("plan", spec, "-C", tree).out
     assert "risk: .pkigen/ledger.jsonl is older than what pki.lock records" in shown
     assert "risk: pki/etcd/ca.crt is older than what pki.lock records" in shown
     assert apply(pkigen, spec, tree)[0] == 1
@@ -148,11 +148,11 @@ def strip(tree: Path) -> None:
 
 def test_older_records_are_brought_up_without_alarm(tree: Path, spec: Path, pkigen: InProcess) -> None:
     strip(tree)
-    assert "risk:" not in pkigen("plan", spec, "--out", tree).out
+    assert "risk:" not in pkigen("plan", spec, "-C", tree).out
     assert apply(pkigen, spec, tree) == (0, "")
     lock = json.loads((tree / "pki.lock").read_text())
     assert {f"pki/{files[0]}" for files in OBJECTS.values()} == set(lock["authority"])
-    assert pkigen("verify", tree).code == 0
+    assert pkigen("verify", "-C", tree).code == 0
 
 
 def test_older_records_know_the_cas(tree: Path, other: Path, spec: Path, pkigen: InProcess) -> None:
@@ -161,7 +161,7 @@ def test_older_records_know_the_cas(tree: Path, other: Path, spec: Path, pkigen:
         shutil.copy(other / "pki" / name, tree / "pki" / name)
     code, error = apply(pkigen, spec, tree)
     assert code == 1
-    assert "pki/ca.crt was replaced" in error + pkigen("plan", spec, "--out", tree).out
+    assert "pki/ca.crt was replaced" in error + pkigen("plan", spec, "-C", tree).out
 
 
 def test_nothing_secret_is_recorded(tree: Path) -> None:
@@ -179,11 +179,11 @@ def test_nothing_secret_is_recorded(tree: Path) -> None:
 
 ORDINARY: dict[str, Callable[[InProcess, Path, Path], list[tuple[object, ...]]]] = {
     "rotation": lambda _, spec, tree: [
-        ("rotate", what, *ca, spec, "--out", tree, "--yes", "--phase", step, "--assume-distributed")
+        ("rotate", what, *ca, spec, "-C", tree, "--yes", "--phase", step, "--assume-distributed")
         for what, ca in (("ca", ("kubernetes",)), ("encryption-key", ()))
         for step in ("prepare", "promote", "rollback", "promote", "finish")
     ],
-    "renewed-ca": lambda _, spec, tree: [("renew", "ca", spec, "--out", tree, "--yes")],
+    "renewed-ca": lambda _, spec, tree: [("renew", "ca", spec, "-C", tree, "--yes")],
 }
 
 
@@ -192,9 +192,9 @@ def test_ordinary_changes_raise_no_alarm(name: str, tree: Path, spec: Path, pkig
     for words in ORDINARY[name](pkigen, spec, tree):
         pkigen.now += DAY
         assert pkigen(*words).code == 0, words
-        assert pkigen("plan", spec, "--out", tree, "-o", "json").json["authority"]["changes"] == []
+        assert pkigen("plan", spec, "-C", tree, "-o", "json").json["authority"]["changes"] == []
     assert pkigen.now > NOW
-    assert pkigen("verify", tree).code == 0
+    assert pkigen("verify", "-C", tree).code == 0
 
 
 def test_a_brought_ca_is_taken_up(spec: Path, other: Path, tmp_path: Path, pkigen: InProcess) -> None:
@@ -202,8 +202,9 @@ def test_a_brought_ca_is_taken_up(spec: Path, other: Path, tmp_path: Path, pkige
     (place / "pki").mkdir(parents=True, mode=0o700)
     for name in ("ca.crt", "ca.key"):
         shutil.copy(other / "pki" / name, place / "pki" / name)
-    said = pkigen("apply", spec, "--out", place, "--yes")
+    said = pkigen("init", spec, "-C", place, "--dry-run")
     assert (said.code, "NEW authority" in said.out) == (0, False)
+    assert pkigen("init", spec, "-C", place).code == 0
 
 
 def test_the_comparison() -> None:
@@ -228,6 +229,6 @@ def test_init_takes_no_other_authority_for_its_own(
     for name in ("ca.crt", "ca.key"):
         shutil.copy(other / "pki" / name, tree / "pki" / name)
     before = contents(tree)
-    refused = pkigen("init", spec, "--out", tree)
+    refused = pkigen("init", spec, "-C", tree)
     assert "the authority is not the one that is recorded: pki/ca.crt was replaced" in refused.error
     assert contents(tree) == before

@@ -38,28 +38,28 @@ def test_there_and_back_and_nothing_in_the_backups(
 ) -> None:
     place = plain.copied(tmp_path / "place")
     private = place.sealed()
-    assert pkigen("renew", place.spec, "ca", "--out", place.root, "--yes").code == 0
+    assert pkigen("renew", place.spec, "ca", "-C", place.root, "--yes").code == 0
     secrets = {each for path in NEVER_ON_NODES for each in telling(private[path])}
     # Renewing the CA has left its key, in the open, in a backup.
     assert any(path.startswith(".pkigen/backups") for path in files_with(place.root, secrets))
     before = contents(place.root)
-    lone = pkigen("authority", "encrypt", place.root, *place.opening)
+    lone = pkigen("airgap", "authority", "encrypt", "-C", place.root, *place.opening)
     assert (lone.code, lone.error) == (1, "no answer: nothing was changed")
     assert contents(place.root) == before
-    done = pkigen("authority", "encrypt", place.root, "--yes", *place.opening)
+    done = pkigen("airgap", "authority", "encrypt", "-C", place.root, "--yes", *place.opening)
     assert done.code == 0, done
     assert "all backups removed" in done.out
     assert "not wiped" in done.err
     assert files_with(place.root, secrets) == set()
     assert {path: place.opened(path) for path in PRIVATE} == private
     assert changed(before, contents(place.root)) == {*PRIVATE, IDENTITY_PATH, RECORD_PATH, "pki.lock"}
-    assert pkigen("verify", place.root).code == 0
-    again = pkigen("authority", "encrypt", place.root, "--yes", *place.opening)
+    assert pkigen("verify", "-C", place.root).code == 0
+    again = pkigen("airgap", "authority", "encrypt", "-C", place.root, "--yes", *place.opening)
     assert "nothing to do" in again.out
-    assert pkigen("authority", "decrypt", place.root, "--yes", *place.opening).code == 0
+    assert pkigen("airgap", "authority", "decrypt", "-C", place.root, "--yes", *place.opening).code == 0
     assert {path: (place.root / path).read_bytes() for path in PRIVATE} == private
     assert changed(before, contents(place.root)) == {"pki.lock"}
-    assert pkigen("verify", place.root).code == 0
+    assert pkigen("verify", "-C", place.root).code == 0
     steps = [
         json.loads(each)["step"]
         for each in (place.root / ".pkigen/ledger.jsonl").read_text().splitlines()
@@ -71,12 +71,22 @@ def test_there_and_back_and_nothing_in_the_backups(
 def test_after_rekeying_the_old_key_opens_nothing(place: EncryptedCluster, pkigen: InProcess) -> None:
     private = {path: place.opened(path) for path in PRIVATE}
     old = place.sealed()
-    assert pkigen("renew", place.spec, "ca", "--out", place.root, "--yes", *place.opening).code == 0
+    assert pkigen("renew", place.spec, "ca", "-C", place.root, "--yes", *place.opening).code == 0
     words = passphrase_file(place.root.parent)
-    done = pkigen("authority", "rekey", place.root, "--yes", *place.opening, "--new-passphrase-file", words)
+    done = pkigen(
+        "airgap",
+        "authority",
+        "rekey",
+        "-C",
+        place.root,
+        "--yes",
+        *place.opening,
+        "--new-passphrase-file",
+        words,
+    )
     assert done.code == 0, done
     assert not any((place.root / ".pkigen/backups").glob("*/files/pki/*"))
-    refused = pkigen("renew", place.spec, "--all", "--out", place.root, "--yes", *place.opening)
+    refused = pkigen("renew", place.spec, "--all", "-C", place.root, "--yes", *place.opening)
     assert "encrypted with a passphrase" in refused.error
     identity = Passphrase(WORDS).open((place.root / IDENTITY_PATH).read_bytes()).decode().strip()
     for path in PRIVATE:
@@ -90,14 +100,14 @@ def test_a_backup_from_before_is_a_finding(
 ) -> None:
     """An encryption that dies between its commit and its end leaves the backups; the next run takes them."""
     other = plain.copied(tmp_path / "other")
-    assert pkigen("renew", other.spec, "ca", "--out", other.root, "--yes").code == 0
+    assert pkigen("renew", other.spec, "ca", "-C", other.root, "--yes").code == 0
     shutil.copytree(other.root / ".pkigen/backups", place.root / ".pkigen/backups")
-    found = pkigen("verify", place.root, "-o", "json")
+    found = pkigen("verify", "-C", place.root, "-o", "json")
     assert found.code == 4
     assert [each["reason"] for each in found.json["findings"]] == ["not-sealed"]
-    done = pkigen("authority", "encrypt", place.root, "--yes", *place.opening)
+    done = pkigen("airgap", "authority", "encrypt", "-C", place.root, "--yes", *place.opening)
     assert "all backups removed" in done.out
-    assert pkigen("verify", place.root).code == 0
+    assert pkigen("verify", "-C", place.root).code == 0
 
 
 # -- interrupted ----------------------------------------------------------------------------------------
@@ -114,7 +124,7 @@ def test_killed_anywhere_it_is_the_old_authority_or_the_new_one(
     more = ("--recipient", Identity(place.key.read_text().strip()).recipient.text) if what == "rekey" else ()
 
     def words(tree: EncryptedCluster) -> tuple[object, ...]:
-        return ("authority", what, tree.root, "--yes", *tree.opening, *more)
+        return ("airgap", "authority", what, "-C", tree.root, "--yes", *tree.opening, *more)
 
     counting = CountingFileSystem()
     assert pkigen(*words(source.copied(tmp_path / "counted")), system=_system(counting)).code == 0
@@ -124,7 +134,7 @@ def test_killed_anywhere_it_is_the_old_authority_or_the_new_one(
         tree = source.copied(tmp_path / f"{at}")
         with pytest.raises(SimulatedCrashError):
             pkigen(*words(tree), system=_system(CrashingFileSystem(at)))
-        assert pkigen("status", tree.root).code == 0  # whoever comes next finishes or undoes it
+        assert pkigen("status", "-C", tree.root).code == 0  # whoever comes next finishes or undoes it
         sealed = {path for path in PRIVATE if is_sealed((tree.root / path).read_bytes())}
         assert sealed in (set(), set(PRIVATE)), at
         if sealed and what != "decrypt":  # what that has staged waits for the next writer, as any change
@@ -132,7 +142,7 @@ def test_killed_anywhere_it_is_the_old_authority_or_the_new_one(
         assert {path: tree.opened_or_open(path) for path in PRIVATE} == private
         outcomes["sealed" if sealed else "open"] += 1
         assert pkigen(*words(tree)).code == 0
-        assert pkigen("verify", tree.root).code == 0
+        assert pkigen("verify", "-C", tree.root).code == 0
         shutil.rmtree(tree.root.parent)
     print(f"{what}: {outcomes}")  # noqa: T201
     assert what == "rekey" or len(outcomes) == 2

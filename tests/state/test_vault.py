@@ -74,7 +74,7 @@ def test_no_private_byte_leaves_the_process_not_for_an_instant(tmp_path: Path, *
     subprocess.run(
         [
             *("strace", "-f", "-qq", "-xx", "-v", "-s", "1000000", "-o", trace, "-e", calls),
-            *map(str, (*PROGRAM, "init", spec, "--out", tmp_path / "home", *more)),
+            *map(str, (*PROGRAM, "init", spec, "-C", tmp_path / "home", *more)),
         ],
         check=True,
         capture_output=True,
@@ -96,30 +96,30 @@ def test_no_private_byte_leaves_the_process_not_for_an_instant(tmp_path: Path, *
 # -- who has to open it ---------------------------------------------------------------------------------
 
 READING: dict[str, tuple[str, ...]] = {
-    "plan": ("plan", "SPEC", "--out", "ROOT", "--exit-code"),
-    "status": ("status", "ROOT"),
-    "verify": ("verify", "ROOT"),
-    "init again": ("init", "SPEC", "--out", "ROOT"),
-    "apply without changes": ("apply", "SPEC", "--out", "ROOT", "--yes"),
-    "rollback --list": ("rollback", "--out", "ROOT", "--list"),
-    "oidc": ("oidc", "jwks", "ROOT"),
-    "explain": ("explain", "dev1", "ROOT"),
-    "bootstrap-token": ("bootstrap-token", "ROOT", "--out", "PLACE/join"),
-    "kubeconfig": ("kubeconfig", "show", "ROOT/users/dev1.conf"),
+    "plan": ("plan", "SPEC", "-C", "ROOT", "--exit-code"),
+    "status": ("status", "-C", "ROOT"),
+    "verify": ("verify", "-C", "ROOT"),
+    "init again": ("init", "SPEC", "-C", "ROOT"),
+    "apply without changes": ("apply", "SPEC", "-C", "ROOT", "--yes"),
+    "rollback --list": ("rollback", "-C", "ROOT", "--list"),
+    "oidc": ("access", "oidc", "jwks", "-C", "ROOT"),
+    "explain": ("explain", "dev1", "-C", "ROOT"),
+    "bootstrap-token": ("access", "bootstrap-token", "-C", "ROOT", "--out", "PLACE/join"),
+    "kubeconfig": ("access", "kubeconfig", "show", "ROOT/users/dev1.conf"),
 }
 
 
 SIGNING: dict[str, tuple[str, ...]] = {
-    "apply": ("apply", "CHANGED", "--out", "ROOT", "--yes"),
-    "renew": ("renew", "SPEC", "--all", "--out", "ROOT", "--yes"),
-    "renew ca": ("renew", "SPEC", "ca", "--out", "ROOT", "--yes"),
-    "rotate ca": ("rotate", "ca", "etcd", "SPEC", "--out", "ROOT", "--yes"),
-    "rotate ca --prove": ("rotate", "ca", "kubernetes", "SPEC", "--out", "ROOT", "--prove"),
-    "rotate sa": ("rotate", "sa", "SPEC", "--out", "ROOT", "--yes"),
-    "rotate encryption-key": ("rotate", "encryption-key", "SPEC", "--out", "ROOT", "--yes"),
-    "sign": ("sign", "ROOT", "--csr", "PLACE/dev2.csr", "--user", "dev2"),
-    "token": ("token", "ROOT", "--service-account", "web/bot"),
-    "authority decrypt": ("authority", "decrypt", "ROOT", "--yes"),
+    "apply": ("apply", "CHANGED", "-C", "ROOT", "--yes"),
+    "renew": ("renew", "SPEC", "--all", "-C", "ROOT", "--yes"),
+    "renew ca": ("renew", "SPEC", "ca", "-C", "ROOT", "--yes"),
+    "rotate ca": ("rotate", "ca", "etcd", "SPEC", "-C", "ROOT", "--yes"),
+    "rotate ca --prove": ("rotate", "ca", "kubernetes", "SPEC", "-C", "ROOT", "--prove"),
+    "rotate sa": ("rotate", "sa", "SPEC", "-C", "ROOT", "--yes"),
+    "rotate encryption-key": ("rotate", "encryption-key", "SPEC", "-C", "ROOT", "--yes"),
+    "sign": ("access", "sign", "-C", "ROOT", "--csr", "PLACE/dev2.csr", "--user", "dev2"),
+    "token": ("access", "token", "-C", "ROOT", "--service-account", "web/bot"),
+    "authority decrypt": ("airgap", "authority", "decrypt", "-C", "ROOT", "--yes"),
 }
 
 
@@ -143,7 +143,7 @@ def test_who_only_reads_needs_no_key(name: str, place: EncryptedCluster, pkigen:
 def test_who_signs_must_open_it(name: str, place: EncryptedCluster, pkigen: InProcess) -> None:
     changed_spec = SPEC.replace("[10.0.0.11]\n", "[10.0.0.11, 10.0.0.12]\n")
     (place.root.parent / "changed.yaml").write_text(changed_spec)
-    assert pkigen("csr", "new", "--user", "dev2", "--out", place.root.parent).code == 0
+    assert pkigen("access", "csr", "new", "--user", "dev2", "--out", place.root.parent).code == 0
     words = line(SIGNING[name], place)
     before = contents(place.root)
     secrets = place.secrets()
@@ -159,7 +159,7 @@ def test_who_signs_must_open_it(name: str, place: EncryptedCluster, pkigen: InPr
     done = pkigen(*words, *place.opening)
     assert done.code == 0, done
     assert not any(secret.decode() in done.out + done.err for secret in secrets)
-    verified = pkigen("verify", place.root)
+    verified = pkigen("verify", "-C", place.root)
     assert (verified.code, verified.err) == (0, ""), "all that belongs to an encrypted authority is known"
     if name != "authority decrypt":
         assert files_with(place.root, place.secrets(NEVER_ON_NODES)) == set()
@@ -168,41 +168,43 @@ def test_who_signs_must_open_it(name: str, place: EncryptedCluster, pkigen: InPr
 def test_bundles_are_signed_with_the_opened_key(place: EncryptedCluster, pkigen: InProcess) -> None:
     node = place.root.parent / "node"
     node.mkdir()
-    recipient = pkigen("node", "identity", "--root", node).out.strip()
+    recipient = pkigen("airgap", "node", "identity", "--root", node).out.strip()
     place.spec.write_text(SPEC.replace("[10.0.0.11]\n", f"[10.0.0.11]\n      ageRecipient: {recipient}\n"))
-    assert pkigen("apply", place.spec, "--out", place.root, "--yes", *place.opening).code == 0
-    words = ("bundle", "create", place.spec, "--pki", place.root, "--out", node.parent / "media")
+    assert pkigen("apply", place.spec, "-C", place.root, "--yes", *place.opening).code == 0
+    words = ("airgap", "bundle", "create", place.spec, "-C", place.root, "--out", node.parent / "media")
     assert "encrypted for an age identity" in pkigen(*words).error
     assert not (node.parent / "media").exists()
     assert pkigen(*words, "--authority-identity", place.key).code == 0
-    pin = pkigen("init", place.spec, "--out", place.root, "-o", "json").json["bundleKey"]
+    pin = pkigen("init", place.spec, "-C", place.root, "-o", "json").json["bundleKey"]
     file = node.parent / "media/home.cp-1.bundle"
-    assert pkigen("bundle", "verify", file, "--root", node, "--node", "cp-1", "--pin", pin).code == 0
+    assert (
+        pkigen("airgap", "bundle", "verify", file, "--root", node, "--node", "cp-1", "--pin", pin).code == 0
+    )
 
 
 def test_a_whole_rotation_leaves_nothing_open(place: EncryptedCluster, pkigen: InProcess) -> None:
     seen = place.secrets(NEVER_ON_NODES)
     for _ in range(3):
-        words = ("rotate", "ca", "kubernetes", "etcd", place.spec, "--out", place.root, "--yes")
+        words = ("rotate", "ca", "kubernetes", "etcd", place.spec, "-C", place.root, "--yes")
         assert pkigen(*words, "--assume-distributed", *place.opening).code == 0
         paths = [str(path.relative_to(place.root)) for path in place.root.glob("pki/**/*ca*.key")]
         seen |= {each for path in paths for each in telling(place.opened(path))}
-        assert pkigen("verify", place.root).code == 0
+        assert pkigen("verify", "-C", place.root).code == 0
     assert files_with(place.root, seen) == set()
     record = decode_record((place.root / RECORD_PATH).read_bytes())
     assert record is not None
     assert len(record.keys) == len(PRIVATE), "the record forgets what is gone"
     # Going back needs no key: what is sealed is put back as it is.
-    assert pkigen("rollback", "--out", place.root, "--yes", "--force").code == 0
-    assert pkigen("verify", place.root).code == 0
+    assert pkigen("rollback", "-C", place.root, "--yes", "--force").code == 0
+    assert pkigen("verify", "-C", place.root).code == 0
     assert files_with(place.root, seen) == set()
 
 
 def test_a_saved_plan_is_the_plan_that_is_applied(place: EncryptedCluster, pkigen: InProcess) -> None:
     place.spec.write_text(SPEC.replace("[10.0.0.11]\n", "[10.0.0.11, 10.0.0.12]\n"))
     saved = place.root.parent / "plan.json"
-    assert pkigen("plan", place.spec, "--out", place.root, "--save", saved).code == 0
-    words = ("apply", place.spec, "--out", place.root, "--plan", saved, "--yes")
+    assert pkigen("plan", place.spec, "-C", place.root, "--save", saved).code == 0
+    words = ("apply", place.spec, "-C", place.root, "--plan", saved, "--yes")
     assert pkigen(*words, *place.opening).code == 0
 
 
@@ -216,19 +218,19 @@ def test_a_ca_of_ones_own_is_sealed_when_it_is_taken_up(
     for path, data in own.items():
         (place.root / path).write_bytes(data)
     (place.root / "pki/ca.key").chmod(0o644)
-    words = ("init", place.spec, "--out", place.root, "--encrypt-authority")
+    words = ("init", place.spec, "-C", place.root, "--encrypt-authority")
     assert pkigen(*words, *place.opening).code == 0
     assert place.opened("pki/ca.key") == own["pki/ca.key"]
     assert stat.S_IMODE((place.root / "pki/ca.key").stat().st_mode) == 0o600
     assert files_with(place.root, telling(own["pki/ca.key"])) == set()
     # Put there in the open, it is a finding, and the next change seals it.
     (place.root / "pki/ca.key").write_bytes(own["pki/ca.key"])
-    found = pkigen("verify", place.root, "-o", "json")
+    found = pkigen("verify", "-C", place.root, "-o", "json")
     assert found.code == 4
     assert {each["reason"] for each in found.json["findings"]} == {"not-sealed"}
-    assert pkigen("apply", place.spec, "--out", place.root, "--yes", *place.opening).code == 0
+    assert pkigen("apply", place.spec, "-C", place.root, "--yes", *place.opening).code == 0
     assert files_with(place.root, telling(own["pki/ca.key"])) == set()
-    assert pkigen("verify", place.root).code == 0
+    assert pkigen("verify", "-C", place.root).code == 0
 
 
 def test_ca_keys_on_nodes_do_not_go_with_it(
@@ -236,18 +238,18 @@ def test_ca_keys_on_nodes_do_not_go_with_it(
 ) -> None:
     spec = tmp_path / "distributed.yaml"
     spec.write_text(SPEC.replace("{distributeCAKeys: false}", "{}"))
-    fresh = pkigen("init", spec, "--out", tmp_path / "new", "--encrypt-authority", *place.opening)
+    fresh = pkigen("init", spec, "-C", tmp_path / "new", "--encrypt-authority", *place.opening)
     assert fresh.code == 1
     assert "an unencrypted CA key" in fresh.error
     assert "distributeCAKeys" in fresh.hint
     assert not (tmp_path / "new").exists()
     before = contents(place.root)
     for words in (("plan", spec), ("apply", spec, "--yes", *place.opening)):
-        assert "an unencrypted CA key" in pkigen(*words, "--out", place.root).error
+        assert "an unencrypted CA key" in pkigen(*words, "-C", place.root).error
     assert contents(place.root) == before
     other = plain.copied(tmp_path / "other")
-    assert pkigen("apply", spec, "--out", other.root, "--yes").code == 0
-    refused = pkigen("authority", "encrypt", other.root, "--yes", *other.opening)
+    assert pkigen("apply", spec, "-C", other.root, "--yes").code == 0
+    refused = pkigen("airgap", "authority", "encrypt", "-C", other.root, "--yes", *other.opening)
     assert "an unencrypted CA key" in refused.error
 
 
@@ -281,7 +283,7 @@ def test_any_flipped_bit_is_refused(place: EncryptedCluster, pkigen: InProcess) 
         data[bit // 8] ^= 1 << bit % 8
         (place.root / path).write_bytes(data)
         if path in PRIVATE and not data.startswith(b"age-encryption.org/v1\n"):
-            assert pkigen("plan", place.spec, "--out", place.root, "--exit-code").code != 0
+            assert pkigen("plan", place.spec, "-C", place.root, "--exit-code").code != 0
         else:
             assert not opens(place, (path,) if path in PRIVATE else ()), (path, bit)
         (place.root / path).write_bytes(whole[path])
@@ -299,10 +301,10 @@ def test_with_a_damaged_file_nothing_is_written(
     (place.root / path).write_bytes(data)
     before = contents(place.root)
     for words in (
-        ("renew", place.spec, "--all", "--out", place.root, "--yes", *place.opening),
-        ("token", place.root, "--service-account", "web/bot", *place.opening),
+        ("renew", place.spec, "--all", "-C", place.root, "--yes", *place.opening),
+        ("access", "token", "-C", place.root, "--service-account", "web/bot", *place.opening),
     ):
-        if words[0] == "token" and path in PRIVATE[:2]:
+        if "token" in words and path in PRIVATE[:2]:
             continue
         assert pkigen(*words).code == 1
     assert changed(before, contents(place.root)) == set()
@@ -317,11 +319,11 @@ def test_an_exchanged_key_is_found_out(place: EncryptedCluster, pkigen: InProces
         vault = SealedVault.unlock(store, sealed, Identity(place.key.read_text().strip()))
     forged = vault.close("pki/sa.key", place.opened("pki/ca.key"))
     (place.root / "pki/sa.key").write_bytes(forged)
-    words = ("token", place.root, "--service-account", "web/bot", *place.opening)
+    words = ("access", "token", "-C", place.root, "--service-account", "web/bot", *place.opening)
     assert "pki/sa.key was replaced: it is unreadable" in pkigen(*words).error
-    renewing = ("renew", place.spec, "--all", "--force", "--out", place.root, "--yes", *place.opening)
+    renewing = ("renew", place.spec, "--all", "--force", "-C", place.root, "--yes", *place.opening)
     assert pkigen(*renewing).code == 1
-    assert pkigen("verify", place.root).code == 4
+    assert pkigen("verify", "-C", place.root).code == 4
     record["keys"] = dict(sorted({**record["keys"], **json.loads(vault.record)["keys"]}.items()))
     (place.root / RECORD_PATH).write_bytes(json.dumps(record, indent=1).encode() + b"\n")
     assert "was changed by something that cannot open the authority" in pkigen(*words).error
@@ -344,21 +346,21 @@ def test_an_open_key_that_is_laid_over_a_sealed_one_is_refused(
         (place.root / path).write_bytes((plain.root / path).read_bytes())
     before = contents(place.root)
     for words in (
-        ("apply", place.spec, "--yes", "--force", "--out", place.root),
-        ("renew", place.spec, "--all", "--yes", "--force", "--out", place.root),
-        ("token", place.root, "--service-account", "web/bot"),
+        ("apply", place.spec, "--yes", "--force", "-C", place.root),
+        ("renew", place.spec, "--all", "--yes", "--force", "-C", place.root),
+        ("access", "token", "-C", place.root, "--service-account", "web/bot"),
     ):
         refused = pkigen(*words, *place.opening)
         assert refused.code == 1
         assert contents(place.root) == before
-    refused = pkigen("apply", place.spec, "--yes", "--force", "--out", place.root, *place.opening)
+    refused = pkigen("apply", place.spec, "--yes", "--force", "-C", place.root, *place.opening)
     assert refused.error.startswith(f"{paths[0]} is not encrypted, and is another key than the sealed one")
 
 
 def test_a_missing_identity_is_no_plain_authority(place: EncryptedCluster, pkigen: InProcess) -> None:
     (place.root / IDENTITY_PATH).unlink()
-    assert pkigen("status", place.root).code == 0
-    refused = pkigen("renew", place.spec, "--all", "--out", place.root, "--yes", *place.opening)
+    assert pkigen("status", "-C", place.root).code == 0
+    refused = pkigen("renew", place.spec, "--all", "-C", place.root, "--yes", *place.opening)
     assert "pki/identity.age is missing" in refused.error
 
 
@@ -370,7 +372,9 @@ def worded(plain: EncryptedCluster, tmp_path_factory: pytest.TempPathFactory) ->
     """An authority that a passphrase opens; never changed."""
     place = plain.copied(tmp_path_factory.mktemp("worded") / "place")
     words = passphrase_file(place.root.parent)
-    done = run_program("authority", "encrypt", place.root, "--yes", "--passphrase-file", words)
+    done = run_program(
+        "airgap", "authority", "encrypt", "-C", place.root, "--yes", "--passphrase-file", words
+    )
     assert done.code == 0, done
     return place
 
@@ -378,7 +382,7 @@ def worded(plain: EncryptedCluster, tmp_path_factory: pytest.TempPathFactory) ->
 def test_a_wrong_passphrase_is_refused(worded: EncryptedCluster, tmp_path: Path, pkigen: InProcess) -> None:
     before = contents(worded.root)
     wrong = passphrase_file(tmp_path, WORDS + "s")
-    token = ("token", worded.root, "--service-account", "web/bot", "--passphrase-file")
+    token = ("access", "token", "-C", worded.root, "--service-account", "web/bot", "--passphrase-file")
     refused = pkigen(*token, wrong)
     assert "the passphrase is wrong" in refused.error
     assert WORDS not in refused.err
@@ -400,7 +404,16 @@ def test_automation_hands_the_passphrase_over_by_a_descriptor(
     done = subprocess.run(
         [
             *("strace", "-f", "-qq", "-v", "-s", "99999", "-o", trace, "-e", "trace=execve", *PROGRAM),
-            *("token", str(place.root), "--service-account", "web/bot", "--passphrase-fd", str(reading)),
+            *(
+                "access",
+                "token",
+                "-C",
+                str(place.root),
+                "--service-account",
+                "web/bot",
+                "--passphrase-fd",
+                str(reading),
+            ),
         ],
         capture_output=True,
         text=True,

@@ -66,7 +66,8 @@ def _require_timely(label: Label, now: datetime, max_age: timedelta) -> None:
     if now >= label.expires:
         raise BundleError(
             f"it has expired: a certificate in it expired {label.expires:%Y-%m-%d %H:%M} UTC",
-            hint=f"{_UNCHANGED}; renew with `pkigen apply`, and pack again with `pkigen bundle create`",
+            hint=f"{_UNCHANGED}; renew with `pkigen apply`, and pack again with "
+            "`pkigen airgap bundle create`",
         )
     if now - label.created > max_age:
         raise BundleError(
@@ -81,5 +82,5 @@ def _require_no_older(label: Label, installed: Label) -> None:
         raise BundleError(
             f"it is older than what is installed: serial {label.serial} of {timestamp(label.created)}, "
             f"installed is {installed.serial} of {timestamp(installed.created)}",
-            hint=f"{_UNCHANGED}; to go back, use `pkigen bundle rollback`, or --allow-older",
+            hint=f"{_UNCHANGED}; to go back, use `pkigen airgap bundle rollback`, or --allow-older",
         )

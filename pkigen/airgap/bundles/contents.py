@@ -91,13 +91,13 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
         yield Packed(manifest=manifest, archive=archive)
 
 
-def require_settled(plan: Plan, *, root: Path, spec: Path) -> None:
+def require_settled(plan: Plan, *, root: Path, words: str) -> None:
     """Refuse to pack a directory that is not what the spec asks for.
 
     Args:
         plan: What the directory lacks.
         root: Where it is, for the message.
-        spec: Where the spec is, for the hint.
+        words: How a command line names this cluster, for the hint.
 
     Raises:
         BundleError: Changes are pending.
@@ -109,7 +109,7 @@ def require_settled(plan: Plan, *, root: Path, spec: Path) -> None:
         raise BundleError(
             f"{root} does not match the spec: {len(plan.changes)} changes are pending, "
             f"the first is {first.verb} {first.id}",
-            hint=f"`pkigen plan {spec} --out {root}` shows them, `pkigen apply` applies them",
+            hint=f"`pkigen plan {words}` shows them, `pkigen apply` applies them",
         )
 
 

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 _SHOWN_BY = {
-    BundleKind.REQUEST: "`pkigen node approve` or `pkigen authority sign` shows its content and asks "
+    BundleKind.REQUEST: "`pkigen airgap node approve` or `pkigen airgap authority sign` shows its "
+    "content and asks "
     "for approval",
-    BundleKind.ANSWER: "`pkigen authority accept` shows its content and asks for approval",
+    BundleKind.ANSWER: "`pkigen airgap authority accept` shows its content and asks for approval",
 }
 
 

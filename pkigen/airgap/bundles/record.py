@@ -68,5 +68,5 @@ def read_installed(reader: Reader) -> Installed | None:
     except (ValueError, KeyError, TypeError, RecursionError, BundleError):
         raise BundleError(
             f"/{RECORD} is damaged: the pinned key and the last serial are unknown",
-            hint="find out who changed it; `pkigen bundle rollback` restores its last state",
+            hint="find out who changed it; `pkigen airgap bundle rollback` restores its last state",
         ) from None

@@ -29,14 +29,14 @@ AUTHORITY = "authority"
 
 
 def pack_kit(
-    inventory: Inventory, tree: Tree, *, spec: bytes, templates: Mapping[str, bytes], runbook: str
+    inventory: Inventory, tree: Tree, *, spec: bytes | None, templates: Mapping[str, bytes], runbook: str
 ) -> Packed:
     """The kit of a PKI directory before it is sealed.
 
     Args:
         inventory: What there is.
         tree: The directory; an encrypted authority goes into the kit as it is.
-        spec: The file that it was made from.
+        spec: The spec's own text; None where only the lock file knows it.
         templates: Overrides, by their path below their directory.
         runbook: What is to be done, in order.
 
@@ -44,7 +44,7 @@ def pack_kit(
         BundleError: Something is too large or oddly named.
     """
     members = [
-        Member(path=KIT_SPEC, mode=layout.PUBLIC_MODE, data=spec),
+        *([Member(path=KIT_SPEC, mode=layout.PUBLIC_MODE, data=spec)] if spec is not None else []),
         Member(path=KIT_RUNBOOK, mode=layout.PUBLIC_MODE, data=runbook.encode()),
         _member(tree, layout.LOCK_FILE, LARGEST_LOCK),
         _member(tree, layout.LEDGER_FILE, LARGEST_LEDGER),
@@ -94,7 +94,7 @@ def unpack_kit(kit: Bundle, store: Store) -> bool:
     if isinstance(present, Fault) or not present.data.startswith(kit.files[layout.LEDGER_FILE]):
         raise BundleError(
             f"{store.root} exists, and was not restored from this kit",
-            hint="choose another directory with --out; to continue in this one, give it instead of the kit",
+            hint="choose another directory with -C; to continue in this one, leave the kit out",
         )
     return False
 

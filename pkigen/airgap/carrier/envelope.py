@@ -1,6 +1,6 @@
 """The outermost layer of a bundle: the signer and the signature, verified before anything is parsed.
 
-16 bytes  `pkigen bundle 1` and a line feed
+16 bytes  "pkigen bundle 1" and a line feed
 32 bytes  the signer's Ed25519 public key
 64 bytes  its signature over everything else in the file
  4 bytes  the length of the label

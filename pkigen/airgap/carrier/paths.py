@@ -37,7 +37,7 @@ _KNOWN = re.compile(
 _CERTIFICATE_FILES = re.compile(rf"(?:{_PEM}|{re.escape(layout.ENCRYPTION_CONFIGURATION)})")
 _LONGEST = 240
 
-KIT_SPEC = "spec.yaml"
+KIT_SPEC = layout.SPEC_FILE
 KIT_RUNBOOK = "rescue.txt"
 KIT_TEMPLATES = "templates"
 _ANY = r"[A-Za-z0-9_-][A-Za-z0-9@._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9@._-]*)*"

@@ -13,7 +13,7 @@ from pkigen.airgap.enrolment.request import wanted
 from pkigen.crypto.age_recipient import recipient_fault
 from pkigen.crypto.keys import public_der, spki_fingerprint
 from pkigen.errors import BundleError, UsageError
-from pkigen.notation import timestamp
+from pkigen.notation import suggestion, timestamp
 from pkigen.state.authority_record import require_unchanged
 from pkigen.state.key_owners import key_owners
 from pkigen.state.ledger import Approval, Approvals
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pkigen.state.observed import Reader
 
 _UNCHANGED = "nothing was issued"
-_AGAIN = "`pkigen node request --anew` on the node makes another"
+_AGAIN = "`pkigen airgap node request --anew` on the node makes another"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ class Pins:
             name, equals, fingerprint = text.rpartition("=")
             pin = parse_pin(fingerprint)
             if equals and name not in nodes:
-                raise UsageError(f"--pin {text}: the spec has no node {name!r}")
+                raise UsageError(f"--pin {text}: the spec has no node {name!r}", hint=suggestion(name, nodes))
             known = said.setdefault(name, pin)
             if known != pin:
                 raise UsageError(f"--pin gives two keys for {name or 'one node'}: {known} and {pin}")
@@ -132,7 +132,8 @@ class DeviatingError(BundleError):
         of = f"request of {petitions[0].node} does" if len(petitions) == 1 else "requests do"
         super().__init__(
             f"the {of} not match the spec in {count} {'place' if count == 1 else 'places'}",
-            hint=f"{_UNCHANGED}; carry the present spec to the node, and there: `pkigen node request --anew`",
+            hint=f"{_UNCHANGED}; carry the present spec to the node, and there: "
+            "`pkigen airgap node request --anew`",
         )
         self.deviations = deviations
 
@@ -164,7 +165,8 @@ def admit(data: bytes, inventory: Inventory, known: Approvals, *, pins: Pins, no
     if trusted is None:
         raise BundleError(
             f"no request key of {label.node} is pinned",
-            hint="give the fingerprint that `pkigen node request` printed there, received by another channel "
+            hint="give the fingerprint that `pkigen airgap node request` printed there, received by "
+            "another channel "
             "than the medium: --pin …",
         )
     if envelope.fingerprint != trusted:
@@ -174,7 +176,9 @@ def admit(data: bytes, inventory: Inventory, known: Approvals, *, pins: Pins, no
         )
     requests = read_requests(envelope)
     if requests.purpose is not Purpose.NODE:
-        raise BundleError("it is not a node's request", hint=f"{_UNCHANGED}; see `pkigen authority sign`")
+        raise BundleError(
+            "it is not a node's request", hint=f"{_UNCHANGED}; see `pkigen airgap authority sign`"
+        )
     wanted(inventory, label.node)
     earlier = known.numbered.get(requests.nonce)
     require_timely(requests, newest=_made_last(requests, last), now=now, again=_AGAIN)
@@ -252,12 +256,12 @@ def _recipient(requests: RequestSet, inventory: Inventory) -> str:
     if fault is not None:
         raise BundleError(
             f"no answer can be sealed to the recipient that it names: {requests.recipient} {fault}",
-            hint=f"{_UNCHANGED}; `pkigen node identity --show` on the node prints its own",
+            hint=f"{_UNCHANGED}; `pkigen airgap node identity --show` on the node prints its own",
         )
     if node.age_recipient is not None and node.age_recipient != requests.recipient:
         raise BundleError(
             f"it names another age recipient than the spec: {requests.recipient}",
-            hint=f"{_UNCHANGED}; `pkigen node identity --show` on the node prints its own",
+            hint=f"{_UNCHANGED}; `pkigen airgap node identity --show` on the node prints its own",
         )
     return requests.recipient
 
@@ -299,7 +303,7 @@ def require_same(reviewed: Reviewed, petition: Petition, inventory: Inventory, r
     if others:
         raise BundleError(
             f"this request was approved before, and {', '.join(others)} is now for another key",
-            hint=f"{_UNCHANGED}; `pkigen node request` on {petition.node} makes a new request",
+            hint=f"{_UNCHANGED}; `pkigen airgap node request` on {petition.node} makes a new request",
         )
 
 
@@ -312,14 +316,14 @@ def certificates_for(petitions: Iterable[Petition], inventory: Inventory) -> dic
     }
 
 
-def require_nothing_else(plan: Plan, ids: Collection[str], *, root: Path, spec: Path) -> None:
+def require_nothing_else(plan: Plan, ids: Collection[str], *, root: Path, words: str) -> None:
     """Who approves requests has not reviewed anything else.
 
     Args:
         plan: What would be done.
         ids: What is asked for.
         root: The PKI directory, for the message.
-        spec: Where the spec is, for the hint.
+        words: How a command line names this cluster, for the hint.
 
     Raises:
         BundleError: Other changes are pending.
@@ -332,7 +336,7 @@ def require_nothing_else(plan: Plan, ids: Collection[str], *, root: Path, spec: 
         raise BundleError(
             f"{root} does not match the spec: {len(others)} other changes are pending, "
             f"the first is {first.verb} {first.id}",
-            hint=f"{_UNCHANGED}; `pkigen apply {spec} --out {root}` first",
+            hint=f"{_UNCHANGED}; `pkigen apply {words}` first",
         )
 
 

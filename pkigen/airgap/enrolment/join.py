@@ -95,7 +95,7 @@ class _Joining:
             raise BundleError(
                 f"no key on this host matches the certificate in {', '.join(sorted(self._without))}",
                 hint="nothing was written; it answers another request than the pending one, if any: "
-                "`pkigen node request` makes one",
+                "`pkigen airgap node request` makes one",
             )
 
     def _pair(self, path: str, data: bytes) -> None:

@@ -47,7 +47,7 @@ def read_pending(reader: Reader) -> PendingEnrolment | None:
     """
     damaged = BundleError(
         f"/{PENDING} is damaged: the keys of the pending request cannot be read",
-        hint="`pkigen node request --anew` makes new keys and another request",
+        hint="`pkigen airgap node request --anew` makes new keys and another request",
     )
     try:
         return read_own_file(reader, PENDING, _pending, encode_pending, damaged=damaged, limit=_LARGEST)

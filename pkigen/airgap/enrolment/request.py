@@ -20,6 +20,7 @@ from pkigen.crypto.keys import ALGORITHMS, UnsupportedKeyError, algorithm_of, lo
 from pkigen.desired.generations import CertificateFile, InKubeconfig
 from pkigen.errors import BundleError, UsageError
 from pkigen.layout import KEY_MODE, node_path
+from pkigen.notation import suggestion
 from pkigen.state.observed import Fault, client_key_pem, read_file
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def wanted(inventory: Inventory, node: str) -> dict[str, DesiredCertificate]:
     if node not in nodes:
         raise UsageError(
             f"the spec has no node {node!r}",
-            hint="if the host's name is not the node's, give --node",
+            hint=suggestion(node, nodes) or "if the host's name is not the node's, give --node",
         )
     items = {
         identifier: item

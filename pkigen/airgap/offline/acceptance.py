@@ -64,7 +64,7 @@ class ChangedSpecError(BundleError):
         super().__init__(
             f"the spec has changed since the request was made: {detail}",
             hint=f"{_UNCHANGED}; restore that spec, or make a new request: "
-            "`pkigen authority request SPEC --again`",
+            "`pkigen airgap authority request --again`",
         )
 
 
@@ -74,7 +74,7 @@ class NothingPendingError(BundleError):
     def __init__(self, root: Path) -> None:
         super().__init__(
             f"{root} has no pending request",
-            hint=f"{_UNCHANGED}; an answer is accepted only once, `pkigen authority request SPEC` makes a "
+            hint=f"{_UNCHANGED}; an answer is accepted only once, `pkigen airgap authority request` makes a "
             "new request",
         )
 
@@ -195,7 +195,7 @@ def read_answer(data: bytes, *, pin: str, now: datetime) -> AnswerSet:
     if now >= envelope.label.expires:
         raise BundleError(
             f"it expired {envelope.label.expires:%Y-%m-%d %H:%M} UTC: an answer is valid for 30 days at most",
-            hint="nothing was changed; make a new request: `pkigen authority request SPEC --again`",
+            hint="nothing was changed; make a new request: `pkigen airgap authority request --again`",
         )
     return read_answers(envelope)
 

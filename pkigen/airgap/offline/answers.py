@@ -121,7 +121,7 @@ def _require_for_us(requests: RequestSet, inventory: Inventory) -> None:
     if requests.purpose is not Purpose.AUTHORITY:
         raise BundleError(
             "it is a node's request, which the site itself answers",
-            hint=f"{_NOTHING_SIGNED}; bring it to the PKI directory: `pkigen node approve`",
+            hint=f"{_NOTHING_SIGNED}; bring it to the PKI directory: `pkigen airgap node approve`",
         )
     if requests.cluster != cluster:
         raise BundleError(
@@ -296,7 +296,8 @@ def earlier_answer(reader: Reader, requests: RequestSet, carried: bytes) -> byte
     except MissingError:
         raise BundleError(
             f"this request was answered before, but {_answer_path(requests.nonce)} is missing",
-            hint=f"{_NOTHING_SIGNED}; have the site make a new one: `pkigen authority request SPEC --again`",
+            hint=f"{_NOTHING_SIGNED}; have the site make a new one: "
+            "`pkigen airgap authority request --again`",
         ) from None
 
 
@@ -308,7 +309,7 @@ def require_current(requests: RequestSet, reader: Reader, *, now: datetime) -> N
     """
     answered = lines_of(read_ledger(reader), Event.ANSWERED, newest_first=True)
     newest = next((str(entry["created"]) for entry in answered if "created" in entry), None)
-    again = "at the site, `pkigen authority request SPEC --again` makes another"
+    again = "at the site, `pkigen airgap authority request --again` makes another"
     require_timely(requests, newest=newest, now=now, again=again)
 
 

@@ -28,7 +28,7 @@ from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import BUNDLE_KEY_PATH, BUNDLE_KEY_SIZE, CA, KeyPairFiles, ca_id
 from pkigen.desired.items import content_of
 from pkigen.errors import AuthorityError, BundleError, UsageError
-from pkigen.notation import json_text
+from pkigen.notation import json_text, suggestion
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import CACertificates
 from pkigen.state.authority_record import observe_authority, require_recorded
@@ -145,7 +145,9 @@ def require_own(store: Reader) -> None:
     Raises:
         AuthorityError: They are others.
     """
-    require_recorded(store, way="another authority is made in another directory: `pkigen authority init`")
+    require_recorded(
+        store, way="another authority is made in another directory: `pkigen airgap authority init`"
+    )
 
 
 def require_known(names: Collection[str], opened: OfflineAuthority) -> None:
@@ -157,7 +159,8 @@ def require_known(names: Collection[str], opened: OfflineAuthority) -> None:
     for name in names:
         if name not in opened.issuers:
             raise UsageError(
-                f"this authority has no CA {name!r}", hint=f"choose from {', '.join(opened.issuers)}"
+                f"this authority has no CA {name!r}",
+                hint=suggestion(name, opened.issuers) or f"choose from {', '.join(opened.issuers)}",
             )
 
 
@@ -349,7 +352,7 @@ def _require_description(reader: Reader, inventory: Inventory) -> Described:
     if described is None:
         raise BundleError(
             f"there is no {DESCRIPTION}: this is not the directory of an offline authority",
-            hint="make one with `pkigen authority init SPEC`, or give it with --authority",
+            hint="make one with `pkigen airgap authority init SPEC`, or give it with --authority",
         )
     cluster = inventory.cluster
     if described.cluster != cluster.name:

@@ -67,7 +67,7 @@ def read_pending(reader: Reader) -> PendingAnswer | None:
     """
     damaged = BundleError(
         f"{layout.PENDING_REQUEST} is damaged",
-        hint="`pkigen authority request --again` makes a new request in its place",
+        hint="`pkigen airgap authority request --again` makes a new request in its place",
     )
     return read_own_file(
         reader, layout.PENDING_REQUEST, _pending, encode_pending, damaged=damaged, limit=_LARGEST

@@ -121,7 +121,8 @@ def _require_no_new_ca(new: Iterable[DesiredCertificate]) -> None:
         if item.issuer is None:
             raise AuthorityError(
                 f"the authority is encrypted, but the pending key of {item.id} would be unencrypted",
-                hint="`pkigen authority decrypt` first, and encrypt it again once the answer is accepted",
+                hint="`pkigen airgap authority decrypt` first, and encrypt it again once the answer is "
+                "accepted",
             )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.offline.generations import next_id
-from pkigen.desired.generations import CA, ca_id
+from pkigen.desired.generations import CA, ca_id, certificate_named
 from pkigen.errors import UsageError
+from pkigen.notation import suggestion
 from pkigen.reconcile.renewal import ids_of
 from pkigen.reconcile.surveyed import Selection
 from pkigen.spec.model import Authority, CAKeys
@@ -48,7 +49,7 @@ def asked_by_name(inventory: Inventory, names: Iterable[str], within: timedelta 
         if item is None or not inventory.is_signed_offline(item):
             raise UsageError(
                 f"{identifier} is not signed by the offline authority",
-                hint=f"`pkigen renew SPEC {identifier}` renews it",
+                hint=f"`pkigen renew {identifier}` renews it",
             )
     return selection_of(found, within)
 
@@ -65,11 +66,14 @@ def successor_ids(inventory: Inventory, names: Iterable[str]) -> frozenset[str]:
     Raises:
         UsageError: There is no such CA here, or its keys are with the offline authority.
     """
-    chosen = tuple(names)
+    chosen = tuple(map(certificate_named, names))
     known = {ca_id(ca) for ca in inventory.authorities}
     for name in chosen:
         if name not in known:
-            raise UsageError(f"there is no CA {name!r} here", hint=f"choose from {', '.join(sorted(known))}")
+            raise UsageError(
+                f"there is no CA {name!r} here",
+                hint=suggestion(name, known) or f"choose from {', '.join(sorted(known))}",
+            )
     if chosen and inventory.ca_keys is CAKeys.OFFLINE:
         raise UsageError(
             "--next can only be used with caKeys: site", hint="CAs whose keys are offline cannot be rotated"

@@ -9,18 +9,17 @@ import typer
 
 from pkigen.cli.change import Consent, change
 from pkigen.cli.options import (
+    DirectoryOption,
     ForceOption,
     Format,
     FormatOption,
-    OutOption,
+    OwnSpecArgument,
     RunbookOption,
-    SpecArgument,
     TemplatesOption,
     YesOption,
 )
 from pkigen.cli.saved_plan import SavedPlan
-from pkigen.cli.session import open_spec
-from pkigen.cli.system import system_of
+from pkigen.cli.session import open_cluster
 from pkigen.cli.unlock import Unlocking, unlocked
 
 app = typer.Typer(add_completion=False)
@@ -30,9 +29,9 @@ app = typer.Typer(add_completion=False)
 @unlocked
 def apply(
     context: typer.Context,
-    spec: SpecArgument,
-    out: OutOption = None,
+    spec: OwnSpecArgument = None,
     *,
+    directory: DirectoryOption = None,
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -50,7 +49,7 @@ def apply(
 
     What it replaces goes to a backup first.
     """
-    session = open_spec(system_of(context), spec, out=out, templates=templates)
+    session = open_cluster(context, spec, directory, templates=templates, adopts=True)
     session = session.with_keys(unlocking)
     saved = SavedPlan.read(plan) if plan is not None else None
     change(

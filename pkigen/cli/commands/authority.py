@@ -1,4 +1,4 @@
-"""`pkigen authority`: what is done to the authority itself, and with one that is never connected."""
+"""`pkigen airgap authority`: what is done to the authority itself, and with one that is never connected."""
 
 from __future__ import annotations
 

@@ -1,15 +1,12 @@
-"""`pkigen authority decrypt`: private files are unencrypted again."""
+"""`pkigen airgap authority decrypt`: private files are unencrypted again."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
 
-from pkigen.cli.options import YesOption
-from pkigen.cli.resealed import DirectoryArgument, carry_out
-from pkigen.cli.session import Naming, Session, open_directory
-from pkigen.cli.system import system_of
+from pkigen.cli.options import DirectoryOption, YesOption
+from pkigen.cli.resealed import carry_out
+from pkigen.cli.session import Session, open_record
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.state.encryption import Resealing
 from pkigen.state.vault import PlainVault, Vault, sealed_identity
@@ -19,8 +16,8 @@ from pkigen.store import Store
 @unlocked
 def decrypt(
     context: typer.Context,
-    directory: DirectoryArgument = Path(),
     *,
+    directory: DirectoryOption = None,
     unlocking: Unlocking,
     yes: YesOption = False,
 ) -> None:
@@ -32,6 +29,6 @@ def decrypt(
     def vaults(session: Session, store: Store) -> tuple[Vault, Vault]:
         return session.unlocking.vault(store), PlainVault()
 
-    session = open_directory(system_of(context), directory, naming=Naming.ARGUMENT)
+    session = open_record(context, None, directory)
     session = session.with_keys(unlocking)
     carry_out(session, Resealing.DECRYPT, ready=ready, vaults=vaults, yes=yes)

@@ -1,15 +1,12 @@
-"""`pkigen authority encrypt`: unencrypted private files are sealed."""
+"""`pkigen airgap authority encrypt`: unencrypted private files are sealed."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
 
-from pkigen.cli.options import YesOption
-from pkigen.cli.resealed import DirectoryArgument, carry_out
-from pkigen.cli.session import Naming, Session, open_directory
-from pkigen.cli.system import system_of
+from pkigen.cli.options import DirectoryOption, YesOption
+from pkigen.cli.resealed import carry_out
+from pkigen.cli.session import Session, open_record
 from pkigen.cli.unlock import (
     AuthorityFdOption,
     AuthorityFileOption,
@@ -25,8 +22,8 @@ from pkigen.store import Store
 
 def encrypt(
     context: typer.Context,
-    directory: DirectoryArgument = Path(),
     *,
+    directory: DirectoryOption = None,
     passphrase_file: AuthorityFileOption = None,
     passphrase_fd: AuthorityFdOption = None,
     identity: AuthorityIdentityOption = None,
@@ -47,5 +44,5 @@ def encrypt(
     def vaults(_session: Session, _store: Store) -> tuple[Vault, Vault]:
         return PlainVault(), SealedVault.new(locking.seal())
 
-    session = open_directory(system_of(context), directory, naming=Naming.ARGUMENT)
+    session = open_record(context, None, directory)
     carry_out(session, Resealing.ENCRYPT, ready=ready, vaults=vaults, yes=yes)

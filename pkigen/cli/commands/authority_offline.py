@@ -1,4 +1,4 @@
-"""`pkigen authority init`, `renew` and `sign`: on the machine that is never connected."""
+"""`pkigen airgap authority init`, `renew` and `sign`: on the machine that is never connected."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ from pkigen.cli.session import Session, open_spec
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.crypto.issuance import fingerprint as certificate_fingerprint
+from pkigen.desired.generations import certificate_named
 from pkigen.errors import PkigenError, UsageError
 from pkigen.rotation.successors import with_successors
 from pkigen.state.vault import PlainVault
@@ -69,7 +70,7 @@ RootValidityOption = Annotated[
 
 
 def _at_authority(context: typer.Context, spec: Path, directory: Path | None) -> Session:
-    session = open_spec(system_of(context), spec, out=directory, templates=None)
+    session = open_spec(system_of(context), spec, root=directory or Path())
     require_offline(session.inventory)
     if directory is not None:
         return session
@@ -123,7 +124,7 @@ def _say_authority(session: Session, opened: OfflineAuthority) -> None:
     say(table(("CA", "SUBJECT", "EXPIRES", "SHA-256 FINGERPRINT"), rows, width=width()))
     say_line("")
     pin = fingerprint(opened.key.public)
-    say_line(f"authority key: {pin} (the site pins it: `pkigen authority accept --pin`)")
+    say_line(f"authority key: {pin} (the site pins it: `pkigen airgap authority accept --pin`)")
 
 
 def renew(
@@ -142,6 +143,7 @@ def renew(
     The next answer contains it. A CA that another CA has signed is renewed by its issuer.
     """
     session = _at_authority(context, spec, directory)
+    names = [certificate_named(name) for name in names]
     lifetime = _root_lifetime(session, root_validity)
     with session.writing("authority renew") as store:
         require_own(store)
@@ -153,7 +155,7 @@ def renew(
             names, opened, session.inventory, store, session.tools(PlainVault()), root_validity=lifetime
         )
         _say_authority(session, open_authority(session.inventory, store, now=session.now))
-    note("next: at the site, `pkigen authority request SPEC NAME` requests the certificates to renew")
+    note("next: at the site, `pkigen airgap authority request NAME` requests the certificates to renew")
 
 
 def sign(
@@ -189,7 +191,7 @@ def sign(
     if not session.root.exists():
         raise UsageError(
             f"{session.root} does not exist",
-            hint="make the authority with `pkigen authority init SPEC`, or give it with --authority",
+            hint="make the authority with `pkigen airgap authority init SPEC`, or give it with --authority",
         )
     with session.writing("authority sign") as store:
         require_own(store)
@@ -226,4 +228,4 @@ def sign(
             )
     write_file(target, file, mode=0o644)
     say_line(f"answer: {target}, {len(found)} certificates, signed by {fingerprint(opened.key.public)}")
-    note(f"next: carry {target} to the site; there: `pkigen authority accept {target.name} SPEC`")
+    note(f"next: carry {target} to the site; there: `pkigen airgap authority accept {target.name}`")

@@ -1,4 +1,4 @@
-"""`pkigen authority rekey`: another passphrase or identity opens the authority."""
+"""`pkigen airgap authority rekey`: another passphrase or identity opens the authority."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from pkigen.cli.options import YesOption
-from pkigen.cli.resealed import DirectoryArgument, carry_out
-from pkigen.cli.session import Naming, Session, open_directory
-from pkigen.cli.system import system_of
+from pkigen.cli.options import DirectoryOption, YesOption
+from pkigen.cli.resealed import carry_out
+from pkigen.cli.session import Session, open_record
 from pkigen.cli.unlock import Locking, RecipientOption, Unlocking, unlocked
 from pkigen.errors import UsageError
 from pkigen.state.encryption import Resealing
@@ -21,8 +20,8 @@ from pkigen.store import Store
 @unlocked
 def rekey(
     context: typer.Context,
-    directory: DirectoryArgument = Path(),
     *,
+    directory: DirectoryOption = None,
     unlocking: Unlocking,
     new_passphrase_file: Annotated[
         Path | None,
@@ -56,7 +55,7 @@ def rekey(
         if sealed_identity(store) is None:
             raise UsageError(
                 f"the authority of {session.root} is not encrypted",
-                hint=f"`pkigen authority encrypt {session.root}` does it",
+                hint=f"`pkigen airgap authority encrypt -C {session.root}` does it",
             )
         return True
 
@@ -64,6 +63,6 @@ def rekey(
         old = session.unlocking.vault(store)
         return old, SealedVault.new(locking.seal())
 
-    session = open_directory(system_of(context), directory, naming=Naming.ARGUMENT)
+    session = open_record(context, None, directory)
     session = session.with_keys(unlocking)
     carry_out(session, Resealing.REKEY, ready=ready, vaults=vaults, yes=yes)

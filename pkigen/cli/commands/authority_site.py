@@ -1,4 +1,4 @@
-"""`pkigen authority request` and `accept`: at the site, towards an authority that is never connected."""
+"""`airgap authority request` and `accept`: at the site, towards an authority that is never connected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import typer
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE
 from pkigen.airgap.carrier.media import read_file, require_place
 from pkigen.airgap.offline.acceptance import (
-    NothingPendingError,
     RefusedAnswerError,
     delivery_of,
     put_successors,
@@ -27,18 +26,18 @@ from pkigen.cli.console import agreed, note, say_line
 from pkigen.cli.first_run import say_made
 from pkigen.cli.offline import note_refused, request_out
 from pkigen.cli.options import (
+    DirectoryOption,
     ForceOption,
     Format,
     FormatOption,
-    OutOption,
+    OwnSpecArgument,
     RunbookOption,
-    SpecArgument,
     TemplatesOption,
     YesOption,
 )
 from pkigen.cli.outputs import write_runbook
-from pkigen.cli.session import Session, open_spec
-from pkigen.cli.system import system_of
+from pkigen.cli.session import Session, open_cluster
+from pkigen.cli.spec_input import named_spec
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import duration
 from pkigen.errors import PkigenError, UsageError
@@ -59,16 +58,16 @@ if TYPE_CHECKING:
 @unlocked
 def request(
     context: typer.Context,
-    spec: SpecArgument,
-    names: Annotated[
+    arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME",
+            metavar="[SPEC] NAME",
             help="Also request these, even if they are not due: kubeadm's names, cp-1/apiserver, user:dev1, "
             "ca.",
         ),
     ] = None,
     *,
+    directory: DirectoryOption = None,
     file: Annotated[
         Path | None,
         typer.Option("--request", metavar="FILE", help="The request file.  [default: DIR.request]"),
@@ -89,7 +88,6 @@ def request(
         bool,
         typer.Option("--again", help="Make a new request; an answer to the pending one is then refused."),
     ] = False,
-    out: OutOption = None,
     unlocking: Unlocking,
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
@@ -99,7 +97,8 @@ def request(
     That is what is missing, changed, or due. The keys are made here and stay here; the tree stays as it is
     until the answer is accepted. While a request is pending, the same one is written again.
     """
-    session = open_spec(system_of(context), spec, out=out, templates=templates)
+    spec, names = named_spec(arguments or ())
+    session = open_cluster(context, spec, directory, templates=templates)
     session = session.with_keys(unlocking)
     require_offline(session.inventory)
     if following and (names or within):
@@ -107,7 +106,7 @@ def request(
             "--next cannot be combined with names or --within", hint="request other certificates separately"
         )
     window = duration(within, "--within") if within else None
-    selection = asked_by_name(session.inventory, names or (), window)
+    selection = asked_by_name(session.inventory, names, window)
     request_out(
         session,
         "authority request",
@@ -123,9 +122,9 @@ def request(
 def accept(
     context: typer.Context,
     answered: Annotated[Path, typer.Argument(metavar="ANSWER", help="The answer file.")],
-    spec: SpecArgument,
+    spec: OwnSpecArgument = None,
     *,
-    out: OutOption = None,
+    directory: DirectoryOption = None,
     pin: Annotated[
         str | None,
         typer.Option(
@@ -146,12 +145,10 @@ def accept(
     The answer must be to the pending request, complete, and signed by the authority's key; every certificate
     in it is compared with the spec and verified. What it replaces goes to a backup first.
     """
-    session = open_spec(system_of(context), spec, out=out, templates=templates)
+    session = open_cluster(context, spec, directory, templates=templates, adopts=True)
     session = session.with_keys(unlocking)
     require_offline(session.inventory)
     data = read_file(answered, limit=LARGEST_BUNDLE)
-    if not session.root.exists():
-        raise NothingPendingError(session.root)
     if runbook is not None:
         require_place(runbook)
     with session.writing("authority accept") as store:
@@ -200,4 +197,4 @@ def _put_successors(session: Session, store: Store, delivery: Delivery, *, yes: 
     put_successors(delivery, session.inventory, store, now=session.now)
     say_line(f"accepted: {len(delivery.certificates)} successors in {session.root}; nothing trusts them yet")
     for identifier in successors(delivery.certificates):
-        note(f"next: `pkigen rotate {COMMANDS[identifier]} SPEC --out {session.root}` prepares the rotation")
+        note(f"next: `pkigen rotate {COMMANDS[identifier]} -C {session.root}` prepares the rotation")

@@ -1,4 +1,4 @@
-"""`pkigen bootstrap-token`: what a node joins with."""
+"""`pkigen access bootstrap-token`: what a node joins with."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ import typer
 from pkigen.access import bootstrap
 from pkigen.access.kubeconfigs import Access, assemble
 from pkigen.cli.access_input import (
-    ClusterArgument,
-    PkiOption,
     ServerOption,
-    open_cluster,
-    require_pki,
     trust_bundle,
 )
 from pkigen.cli.console import note, say_line
+from pkigen.cli.options import DirectoryOption, OwnSpecArgument
 from pkigen.cli.outputs import make_directory, require_writable, write_secret
-from pkigen.cli.system import system_of
+from pkigen.cli.session import open_cluster
 from pkigen.cli.values import duration
 from pkigen.desired.generations import CA
 from pkigen.notation import format_duration, timestamp
@@ -37,8 +34,9 @@ _LONG = timedelta(days=30)
 @app.command("bootstrap-token")
 def bootstrap_token(
     context: typer.Context,
-    spec: ClusterArgument,
+    spec: OwnSpecArgument = None,
     *,
+    directory: DirectoryOption = None,
     out: Annotated[
         Path,
         typer.Option("--out", metavar="DIR", help="The directory for the two files (mode 0600)."),
@@ -50,7 +48,6 @@ def bootstrap_token(
     ] = None,
     description: Annotated[str, typer.Option("--description", help="A description.")] = "made by pkigen",
     server: ServerOption = None,
-    pki: PkiOption = None,
 ) -> None:
     """Make a bootstrap token, and everything that a node needs to join with it.
 
@@ -65,8 +62,7 @@ def bootstrap_token(
             "when nodes join, with a short --validity (kubeadm's are valid for 24h)"
         )
     groups = tuple(group) if group else (bootstrap.DEFAULT_GROUP,)
-    session = open_cluster(system_of(context), spec, pki=pki)
-    require_pki(session)
+    session = open_cluster(context, spec, directory)
     made = bootstrap.generate(session.system.entropy)
     expires = session.now + lifetime
     secret = bootstrap.secret_manifest(made, expires=expires, groups=groups, description=description)

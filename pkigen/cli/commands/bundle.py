@@ -1,4 +1,4 @@
-"""`pkigen bundle`: pack nodes for sites without a network, and install what was carried there."""
+"""`pkigen airgap bundle`: pack nodes for sites without a network, and install what was carried there."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pkigen.airgap.carrier.cluster_key import bundle_key
 from pkigen.airgap.carrier.media import write_file
 from pkigen.cli.commands.bundle_install import diff, inspect, install, rollback, verify
 from pkigen.cli.console import note, say, say_line, width
-from pkigen.cli.options import SpecArgument, TemplatesOption
+from pkigen.cli.options import DirectoryOption, OwnSpecArgument, TemplatesOption
 from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption, PassphraseSource
 from pkigen.cli.progress import progress
 from pkigen.cli.reports.bundle_text import reader_of
 from pkigen.cli.reports.tables import table
 from pkigen.cli.rescue_kit import make_kit
-from pkigen.cli.session import Session, open_spec
-from pkigen.cli.system import system_of
+from pkigen.cli.session import Session, open_cluster
 from pkigen.cli.unlock import Unlocking, unlocked_beside
 from pkigen.crypto.age import Passphrase, Recipient, Seal
 from pkigen.errors import BundleError, UsageError
+from pkigen.notation import suggestion
 from pkigen.spec.model import Node
 from pkigen.state.ledger import Approval, approvals, read_ledger
 from pkigen.store import Store
@@ -45,15 +45,12 @@ def bundle() -> None:
 @unlocked_beside
 def create(
     context: typer.Context,
-    spec: SpecArgument,
+    spec: OwnSpecArgument = None,
+    *,
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="The medium: one file per node goes there.")
     ],
-    *,
-    pki: Annotated[
-        Path | None,
-        typer.Option("--pki", metavar="DIR", help="The PKI directory.  [default: ./<cluster name>]"),
-    ] = None,
+    directory: DirectoryOption = None,
     nodes: Annotated[
         list[str] | None, typer.Option("--node", metavar="NAME", help="Only this node; may be repeated.")
     ] = None,
@@ -80,12 +77,12 @@ def create(
     A node with an ageRecipient in the spec gets its bundle sealed to that; the others' are sealed with a
     passphrase. The PKI directory must match the spec.
     """
-    session = open_spec(system_of(context), spec, out=pki, templates=templates).with_keys(unlocking)
+    session = open_cluster(context, spec, directory, templates=templates).with_keys(unlocking)
     source = PassphraseSource(file=passphrase_file, descriptor=passphrase_fd)
     if rescue:
         if nodes:
             raise UsageError("--rescue and --node cannot be combined: a kit is not for one node")
-        make_kit(session, spec, out, source=source, recipient=recipient)
+        make_kit(session, out, source=source, recipient=recipient)
         return
     if recipient is not None:
         raise UsageError(
@@ -95,7 +92,7 @@ def create(
     chosen = _chosen(session, nodes)
     with session.reading() as store:
         session = session.at(store)
-        require_settled(session.plan(store), root=session.root, spec=spec)
+        require_settled(session.plan(store), root=session.root, words=session.words)
         key = bundle_key(session.opened(store))
         chosen = _enrolled(session, store, chosen, named=bool(nodes))
         seals = _seals(chosen, source, approvals(read_ledger(store)).last)
@@ -111,7 +108,10 @@ def create(
                 rows.append((label.node, str(file), files, f"{label.expires:%Y-%m-%d}", reader_of(label)))
     say(table(("NODE", "BUNDLE", "FILES", "EXPIRES", "SEALED FOR"), rows, width=width()))
     say_line(f"serial {label.serial}; signed by bundle key {fingerprint(key.public)}")
-    note("next: carry each file to its node, and to no other; there: `pkigen bundle install FILE --pin …`")
+    note(
+        "next: carry each file to its node, and to no other; there: "
+        "`pkigen airgap bundle install FILE --pin …`"
+    )
 
 
 def _chosen(session: Session, names: list[str] | None) -> tuple[Node, ...]:
@@ -122,7 +122,8 @@ def _chosen(session: Session, names: list[str] | None) -> tuple[Node, ...]:
     for name in names or ():
         if name not in every:
             raise UsageError(
-                f"there is no node {name!r} in this cluster", hint=f"choose from {', '.join(every)}"
+                f"there is no node {name!r} in this cluster",
+                hint=suggestion(name, every) or f"choose from {', '.join(every)}",
             )
     return tuple(node for name, node in every.items() if not names or name in names)
 
@@ -138,7 +139,8 @@ def _enrolled(session: Session, store: Store, nodes: tuple[Node, ...], *, named:
         if named or not ready:
             raise BundleError(
                 sentence,
-                hint=f"`pkigen node request` on {name}, then `pkigen node approve` here, which packs it",
+                hint=f"`pkigen airgap node request` on {name}, then `pkigen airgap node approve` here, "
+                "which packs it",
             )
         note(f"note: {sentence}; no bundle for it")
     return ready

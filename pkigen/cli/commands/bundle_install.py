@@ -1,4 +1,4 @@
-"""`pkigen bundle verify`, `inspect`, `diff`, `install`, `rollback`: on the node that it was carried to."""
+"""`airgap bundle verify`, `inspect`, `diff`, `install`, `rollback`: on the node that it was carried to."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def diff(visit: Visit, *, output: FormatOption = Format.TEXT) -> None:
 def install(visit: Visit, *, yes: YesOption = False) -> None:
     """Check a bundle, show what it changes, ask, and install it: whole or not at all.
 
-    What is replaced goes to a backup first; `pkigen bundle rollback` brings it back.
+    What is replaced goes to a backup first; `pkigen airgap bundle rollback` brings it back.
     """
     with visit.reading() as store:
         _say_recovery(store)

@@ -1,4 +1,4 @@
-"""`pkigen csr`: requests for those without openssl, and their way through the cluster."""
+"""`pkigen access csr`: requests for those without openssl, and their way through the cluster."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def new(
 ) -> None:
     """Make a private key, and a request for it.
 
-    The key stays with its owner; the request goes to whoever runs `pkigen sign`.
+    The key stays with its owner; the request goes to whoever runs `pkigen access sign`.
     """
     subject = approved(user, group or (), inventory=None, reason=allow_system_identity)
     key = ALGORITHMS[key_algorithm].generate()

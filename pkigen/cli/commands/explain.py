@@ -5,24 +5,27 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pkigen import layout
 from pkigen.access import explanation, failures
 from pkigen.access.file_text import file_text
 from pkigen.access.handshakes import Known
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG
-from pkigen.cli.access_input import open_cluster, read_bounded, read_reference
+from pkigen.cli.access_input import read_bounded, read_reference
 from pkigen.cli.console import say
+from pkigen.cli.directory import NoClusterError
+from pkigen.cli.options import DirectoryOption, OwnSpecArgument
 from pkigen.cli.reports.tables import page
-from pkigen.cli.system import System, system_of
+from pkigen.cli.session import open_record, open_spec
+from pkigen.cli.system import system_of
 from pkigen.crypto.csr import LARGEST_REQUEST
 from pkigen.errors import AccessError, UsageError
+from pkigen.notation import suggestion
 from pkigen.state.authority import look_at_all
+from pkigen.state.views import EmptyView
 
 app = typer.Typer(add_completion=False)
 _LONGEST_NAME = 250
@@ -39,20 +42,11 @@ def explain(
             "a component (kubelet, etcd), a kubeconfig, certificate, request or token, or an error message.",
         ),
     ] = None,
-    spec: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="SPEC|DIR",
-            help="The cluster: its spec, or its PKI directory.  [default: . if it is one]",
-        ),
-    ] = None,
+    spec: OwnSpecArgument = None,
     *,
+    directory: DirectoryOption = None,
     error: Annotated[
         str | None, typer.Option("--error", metavar="TEXT", help="An error message; - reads standard input.")
-    ] = None,
-    pki: Annotated[
-        Path | None,
-        typer.Option("--pki", metavar="DIR", help="The PKI directory of SPEC.  [default: ./<cluster name>]"),
     ] = None,
 ) -> None:
     """Explain a user, a certificate, a kubeconfig, a component or an error.
@@ -60,27 +54,27 @@ def explain(
     Who presents it to whom, which setting verifies it, which identity and permissions result, when it expires
     and what then stops working; for an error, the next step.
     """
-    system = system_of(context)
-    now = system.clock()
     if error is not None:
-        # With --error, the one argument is the cluster.
-        place = spec if spec is not None or what is None else Path(what)
-        say(page(_failure(system, _message(error), place, pki)))
+        # With --error, the one argument is the spec.
+        spec = spec if spec is not None or what is None else Path(what)
+        with _known(context, spec, directory) as cluster:
+            say(page(_failure(_message(error), cluster)))
         return
     if what is None:
         raise UsageError("give what to explain: a name, a file or --error TEXT")
     name = what
     if len(name) < _LONGEST_NAME and Path(name).is_dir():
         raise UsageError(
-            f"{name} is a directory", hint=f"give a name too: `pkigen explain WHO {shlex.quote(name)}`"
+            f"{name} is a directory", hint=f"give a name too: `pkigen explain WHO -C {shlex.quote(name)}`"
         )
-    if len(name) < _LONGEST_NAME and Path(name).is_file():
-        with _known(system, _place(spec), pki) as cluster:
+    with _known(context, spec, directory) as cluster:
+        if len(name) < _LONGEST_NAME and Path(name).is_file():
             data = read_bounded(Path(name), limit=LARGEST_KUBECONFIG)
+            now = system_of(context).clock()
             say(page(file_text(Path(name), data, cluster, read=read_reference, now=now)))
-        return
-    found = failures.explain(name, None)
-    say(page(_failure(system, name, spec, pki) if found else _name(system, name, spec, pki)))
+            return
+        found = failures.explain(name, None)
+        say(page(_failure(name, cluster) if found else _name(name, cluster)))
 
 
 def _message(text: str) -> str:
@@ -90,19 +84,11 @@ def _message(text: str) -> str:
     return read_bounded(Path("-"), limit=LARGEST_REQUEST).decode("utf-8", "replace")
 
 
-def _place(spec: Path | None) -> Path | None:
-    """Where a cluster is looked up: what is given, or a PKI directory that one stands in."""
-    if spec is not None:
-        return spec
-    return Path() if Path(layout.LOCK_FILE).is_file() else None
-
-
-def _failure(system: System, text: str, spec: Path | None, pki: Path | None) -> tuple[str, ...]:
+def _failure(text: str, cluster: explanation.Cluster | None) -> tuple[str, ...]:
     known = None
-    with _known(system, _place(spec), pki) as cluster:
-        if cluster is not None:
-            authorities, _ = look_at_all(cluster.reader, cluster.inventory, now=cluster.now)
-            known = Known(inventory=cluster.inventory, authorities=authorities, now=cluster.now)
+    if cluster is not None:
+        authorities, _ = look_at_all(cluster.reader, cluster.inventory, now=cluster.now)
+        known = Known(inventory=cluster.inventory, authorities=authorities, now=cluster.now)
     found = failures.explain(text, known)
     if found is None:
         raise AccessError(
@@ -113,32 +99,34 @@ def _failure(system: System, text: str, spec: Path | None, pki: Path | None) -> 
     return found
 
 
-def _name(system: System, name: str, spec: Path | None, pki: Path | None) -> tuple[str, ...]:
-    place = _place(spec)
-    if place is None:
+def _name(name: str, cluster: explanation.Cluster | None) -> tuple[str, ...]:
+    if cluster is None:
         raise UsageError(
             f"{name[:80]!r} is not a file, and no cluster was given to look it up in",
-            hint="add its spec or its PKI directory",
+            hint="name the cluster's directory with -C DIR, or give its spec",
         )
-    with _known(system, place, pki) as cluster:
-        if cluster is None:  # pragma: no cover -- a place was given
-            raise AssertionError
-        found = explanation.explain(cluster, name)
-        known = explanation.names(cluster.inventory)
+    found = explanation.explain(cluster, name)
     if found is None:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else "`pkigen status` lists the certificates"
+        near = suggestion(name, explanation.names(cluster.inventory))
+        hint = near or "`pkigen status` lists the certificates"
         raise UsageError(f"this cluster has no {name[:80]!r}, and there is no such file", hint=hint)
     return found
 
 
 @contextmanager
-def _known(system: System, place: Path | None, pki: Path | None) -> Iterator[explanation.Cluster | None]:
-    """The cluster to look things up in, where one is given or this directory is one."""
-    if place is None:
-        yield None
+def _known(
+    context: typer.Context, spec: Path | None, directory: Path | None
+) -> Iterator[explanation.Cluster | None]:
+    """The cluster to look things up in, where there is one; a spec alone says what would be."""
+    try:
+        session = open_record(context, spec, directory, reports_only=True)
+    except NoClusterError:
+        if spec is None:
+            yield None
+            return
+        session = open_spec(system_of(context), spec, root=Path())
+        yield explanation.Cluster(inventory=session.inventory, reader=EmptyView(), now=session.now)
         return
-    session = open_cluster(system, place, pki=pki, reports_only=True)
-    with session.looking() as tree:
+    with session.reading() as tree:
         session = session.at(tree)
         yield explanation.Cluster(inventory=session.inventory, reader=tree, now=session.now)

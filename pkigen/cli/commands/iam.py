@@ -1,4 +1,4 @@
-"""`pkigen iam`: users that AWS IAM vouches for."""
+"""`pkigen access iam`: users that AWS IAM vouches for."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from pkigen.access.iam import LARGEST_CONFIG_MAP, config_map, read_current
-from pkigen.cli.access_input import ClusterArgument, open_cluster, read_bounded
+from pkigen.cli.access_input import read_bounded
 from pkigen.cli.console import note, say
+from pkigen.cli.options import DirectoryOption, OwnSpecArgument
+from pkigen.cli.session import Session, open_record, open_spec
 from pkigen.cli.system import system_of
 from pkigen.desired.items import DesiredFile, FileKind
 from pkigen.errors import AccessError
@@ -20,8 +22,9 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def iam(
     context: typer.Context,
-    spec: ClusterArgument,
+    spec: OwnSpecArgument = None,
     *,
+    directory: DirectoryOption = None,
     current: Annotated[
         Path | None,
         typer.Option(
@@ -37,7 +40,7 @@ def iam(
     ] = False,
 ) -> None:
     """Render aws-auth and the bindings for users of AWS IAM."""
-    session = open_cluster(system_of(context), spec)
+    session = _described(context, spec, directory)
     if not session.inventory.cluster.spec.iam:
         raise AccessError("spec.iam is empty", hint="each entry needs arn, username and groups")
     known = None
@@ -53,3 +56,10 @@ def iam(
     for item in () if only_config_map else session.inventory.items:
         if isinstance(item, DesiredFile) and item.kind is FileKind.ADDON_IAM:
             say(session.renderer.file(item).decode())
+
+
+def _described(context: typer.Context, spec: Path | None, directory: Path | None) -> Session:
+    """A spec alone will do: no file of the cluster is needed."""
+    if spec is None:
+        return open_record(context, None, directory)
+    return open_spec(system_of(context), spec, root=Path())

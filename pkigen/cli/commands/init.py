@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,11 @@ import typer
 
 from pkigen import layout
 from pkigen.cli.console import warn
-from pkigen.cli.options import Format, FormatOption, OutOption, SpecArgument, TemplatesOption
+from pkigen.cli.directory import first_directory
+from pkigen.cli.examples import ExampleOption, ExamplesOption
+from pkigen.cli.options import Format, FormatOption, SpecArgument, TemplatesOption
 from pkigen.cli.spec_input import read_spec
-from pkigen.cli.system import system_of
+from pkigen.cli.system import directory_of, system_of
 from pkigen.cli.unlock import (
     AuthorityFdOption,
     AuthorityFileOption,
@@ -33,11 +36,21 @@ app = typer.Typer(add_completion=False)
 def init(
     context: typer.Context,
     spec: SpecArgument,
-    out: OutOption = None,
     *,
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir",
+            "-C",
+            metavar="DIR",
+            help="The cluster's directory.  [default: $PKIGEN_DIR, or ./<cluster name>]",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be made; write nothing.")
     ] = False,
+    full: Annotated[bool, typer.Option("--full", help="With --dry-run: show every object.")] = False,
     encrypt_authority: Annotated[
         bool,
         typer.Option(
@@ -51,10 +64,13 @@ def init(
     recipient: RecipientOption = None,
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
+    example: ExampleOption = None,  # noqa: ARG001 -- handled by its callback
+    listing: ExamplesOption = False,  # noqa: ARG001 -- the same
 ) -> None:
     """Make a cluster's whole PKI from its spec.
 
-    That is CAs, certificates, kubeconfigs, manifests and flags, for every node.
+    That is CAs, certificates, kubeconfigs, manifests and flags, for every node, and the spec itself as
+    DIR/cluster.yaml: from then on that file is the cluster's spec, to be edited there.
 
     CAs that are already in DIR/pki are used. A second run with the same spec changes nothing; a changed spec
     is refused and left to `pkigen plan`.
@@ -65,24 +81,29 @@ def init(
     loaded = read_spec(spec)
     warn(loaded.warnings)
     inventory = derive(loaded.spec)
-    root = out or Path(loaded.spec.file_name)
+    root = first_directory(directory_of(context, directory), spec, loaded.spec.file_name)
     expected = () if dry_run or (root / layout.LOCK_FILE).exists() else _keys_of(inventory)
     with making(expected) as makers:
         # Imported only now: with RSA, other processes make the keys while this one reads its own code.
         from pkigen.cli.session import session_of  # noqa: PLC0415
 
-        session = session_of(system_of(context), inventory, root=root, templates=templates, makers=makers)
+        session = replace(
+            session_of(system_of(context), inventory, root=root, templates=templates, makers=makers),
+            named=spec,
+            text=loaded.text,
+            adopted=loaded.text,
+        )
         if dry_run:
             from pkigen.cli import rehearsal  # noqa: PLC0415
 
-            rehearsal.show(session, output)
+            rehearsal.show(session, output, full=full)
         else:
             from pkigen.cli import first_run  # noqa: PLC0415
 
             session = session.with_keys(
                 Unlocking(file=passphrase_file, descriptor=passphrase_fd, identity=identity)
             )
-            first_run.make(session, spec, output, locking if encrypt_authority else None)
+            first_run.make(session, output, locking if encrypt_authority else None)
 
 
 def _keys_of(inventory: Inventory) -> tuple[KeyAlgorithm, ...]:

@@ -1,4 +1,4 @@
-"""`pkigen kubeconfig`: several kubeconfigs as one, and one in words."""
+"""`pkigen access kubeconfig`: several kubeconfigs as one, and one in words."""
 
 from __future__ import annotations
 
@@ -39,13 +39,12 @@ def merge_kubeconfigs(
     flatten: Annotated[
         bool, typer.Option("--flatten", help="Embed certificates and keys from files.")
     ] = False,
-    exec_free: Annotated[
+    allow_exec: Annotated[
         bool,
         typer.Option(
-            "--exec-free/--allow-exec",
-            help="Refuse users whose credential comes from a program that kubectl would run.",
+            "--allow-exec", help="Keep users whose credential comes from a program that kubectl would run."
         ),
-    ] = True,
+    ] = False,
     rename: Annotated[
         bool,
         typer.Option("--rename", help="Give names that mean something else in a later file a number there."),
@@ -63,7 +62,7 @@ def merge_kubeconfigs(
     """
     precedence = _precedence(rename=rename, first_wins=first_wins)
     configs = [_read(path) for path in files]
-    if exec_free:
+    if not allow_exec:
         for config in configs:
             for fault in merge.programs(config):
                 raise AccessError(

@@ -1,4 +1,4 @@
-"""`pkigen node`: what is done on a node before anything is carried to it, and what comes of its requests."""
+"""`airgap node`: what is done on a node before anything is carried to it, and what comes of its requests."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _shown(system: System, root: Path) -> Identity:
     with looking(system, root) as store:
         found = identity_of(store)
     if found is None:
-        raise UsageError(f"{root / IDENTITY} does not exist", hint="`pkigen node identity` makes it")
+        raise UsageError(f"{root / IDENTITY} does not exist", hint="`pkigen airgap node identity` makes it")
     return found
 
 
@@ -139,7 +139,7 @@ def request(
         "next: carry the file to the authority; give it the fingerprint by another channel "
         "(telephone, paper);"
     )
-    note(f"      there: `pkigen node approve SPEC {file.name} --pin {asked.signer} --out MEDIUM`")
+    note(f"      there: `pkigen airgap node approve {file.name} --pin {asked.signer} --out MEDIUM`")
 
 
 app.command("approve")(approve)

@@ -1,4 +1,4 @@
-"""`pkigen node approve`: what nodes request by file is reviewed, shown, issued, and answered by file."""
+"""`airgap node approve`: what nodes request by file is reviewed, shown, issued, and answered by file."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from pkigen.airgap.enrolment.approval import (
     review_petitions,
 )
 from pkigen.cli.console import agreed, note, say, say_line, width
-from pkigen.cli.options import SpecArgument, TemplatesOption, YesOption
+from pkigen.cli.options import DirectoryOption, TemplatesOption, YesOption
 from pkigen.cli.progress import progress
 from pkigen.cli.reports.node_listing import keys_listed, listed
 from pkigen.cli.reports.tables import page
-from pkigen.cli.session import Session, open_spec
-from pkigen.cli.system import system_of
+from pkigen.cli.session import Session, open_cluster
+from pkigen.cli.spec_input import named_spec
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.crypto.age import Recipient
 from pkigen.errors import PkigenError
@@ -52,16 +52,18 @@ if TYPE_CHECKING:
 @unlocked
 def approve(
     context: typer.Context,
-    spec: SpecArgument,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Requests, one of each node.")],
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[SPEC] FILE",
+            help="Requests, one of each node; what ends in .yaml, .yml or .json is the spec.",
+        ),
+    ],
+    *,
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="The medium: one bundle for each node goes there.")
     ],
-    *,
-    pki: Annotated[
-        Path | None,
-        typer.Option("--pki", metavar="DIR", help="The PKI directory.  [default: ./<cluster name>]"),
-    ] = None,
+    directory: DirectoryOption = None,
     pin: Annotated[
         list[str] | None,
         typer.Option(
@@ -80,7 +82,9 @@ def approve(
     All of the requests are approved, or none. An answer is a bundle without the node's private keys, sealed
     to the node. Approving the same request again issues nothing: the answer is packed again.
     """
-    session = open_spec(system_of(context), spec, out=pki, templates=templates)
+    spec, names = named_spec(arguments)
+    files = [Path(name) for name in names]
+    session = open_cluster(context, spec, directory, templates=templates)
     session = session.with_keys(unlocking)
     nodes = {node.name for node in session.inventory.cluster.spec.nodes}
     pins = Pins.of_texts(pin or (), nodes=nodes, requests=len(files))
@@ -90,14 +94,14 @@ def approve(
         session = session.at(store)
         petitions, reviewed = _reviewed(carried, session, store, pins)
         new = [petition for petition in petitions if not petition.approved_before]
-        plan = _agreed(session, store, spec, new, reviewed, yes=yes) if new else None
+        plan = _agreed(session, store, new, reviewed, yes=yes) if new else None
         vault = session.unlocking.vault(store)
         if plan is not None:
             entries = tuple(petition.approval.entry() for petition in new)
             source = ApprovedKeys(keys=reviewed.keys, entries=entries)
             applied = apply_plan(plan, session.inventory, store, session.tools(vault), source=source)
             _say_kept_back(applied)
-        require_settled(session.plan(store), root=session.root, spec=spec)
+        require_settled(session.plan(store), root=session.root, words=session.words)
         _answer(session, OpenedView(store, vault), petitions, out)
 
 
@@ -126,12 +130,12 @@ def _reviewed(
 
 
 def _agreed(
-    session: Session, store: Store, spec: Path, petitions: list[Petition], reviewed: Reviewed, *, yes: bool
+    session: Session, store: Store, petitions: list[Petition], reviewed: Reviewed, *, yes: bool
 ) -> Plan:
     """What is to be issued, once somebody has seen all of it and said yes."""
     items = certificates_for(petitions, session.inventory)
     plan = session.plan(store, Selection(requested=frozenset(items)))
-    require_nothing_else(plan, items, root=session.root, spec=spec)
+    require_nothing_else(plan, items, root=session.root, words=session.words)
     say(listed(items.values(), plan, width=width()))
     say(keys_listed({identifier: reviewed.keys[identifier] for identifier in items}))
     for petition in petitions:
@@ -179,7 +183,8 @@ def _answer(session: Session, store: Reader, petitions: tuple[Petition, ...], ou
     say_line(f"signed by bundle key {fingerprint(key.public)}")
     if len(petitions) == 1:
         note(
-            f"next: carry the file to {petitions[0].node}; there: `pkigen bundle install {file.name} --pin …`"
+            f"next: carry the file to {petitions[0].node}; there: "
+            f"`pkigen airgap bundle install {file.name} --pin …`"
         )
     else:
-        note("next: carry each file to its node; there: `pkigen bundle install FILE --pin …`")
+        note("next: carry each file to its node; there: `pkigen airgap bundle install FILE --pin …`")

@@ -1,4 +1,4 @@
-"""`pkigen oidc`: what others verify the cluster's service account tokens by."""
+"""`pkigen access oidc`: what others verify the cluster's service account tokens by."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from pkigen.access import discovery
-from pkigen.cli.access_input import ClusterArgument, PkiOption, open_cluster, require_pki
 from pkigen.cli.console import note, say
+from pkigen.cli.options import DirectoryOption, OwnSpecArgument
 from pkigen.cli.outputs import make_directory, require_below, write_text
-from pkigen.cli.system import system_of
+from pkigen.cli.session import open_cluster
 
 app = typer.Typer(
     add_completion=False,
@@ -29,31 +29,35 @@ UriOption = Annotated[
 
 @app.command()
 def configuration(
-    context: typer.Context, spec: ClusterArgument, *, jwks_uri: UriOption = None, pki: PkiOption = None
+    context: typer.Context,
+    spec: OwnSpecArgument = None,
+    *,
+    directory: DirectoryOption = None,
+    jwks_uri: UriOption = None,
 ) -> None:
     """Print `.well-known/openid-configuration`, as the API server serves it."""
-    say(_documents(context, spec, pki, jwks_uri).configuration)
+    say(_documents(context, spec, directory, jwks_uri).configuration)
 
 
 @app.command()
-def jwks(context: typer.Context, spec: ClusterArgument, *, pki: PkiOption = None) -> None:
+def jwks(context: typer.Context, spec: OwnSpecArgument = None, *, directory: DirectoryOption = None) -> None:
     """Print the JSON Web Key Set, as the API server serves it; both keys while they rotate."""
-    say(_documents(context, spec, pki, None).jwks)
+    say(_documents(context, spec, directory, None).jwks)
 
 
 @app.command()
 def write(
     context: typer.Context,
-    spec: ClusterArgument,
+    spec: OwnSpecArgument = None,
     *,
+    directory: DirectoryOption = None,
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="The root directory of what is published.")
     ],
     jwks_uri: UriOption = None,
-    pki: PkiOption = None,
 ) -> None:
     """Write both documents below DIR, at the paths where verifiers look for them."""
-    found = _documents(context, spec, pki, jwks_uri or None)
+    found = _documents(context, spec, directory, jwks_uri or None)
     for name, content in (
         (discovery.CONFIGURATION_PATH, found.configuration),
         (discovery.JWKS_PATH, found.jwks),
@@ -67,9 +71,8 @@ def write(
 
 
 def _documents(
-    context: typer.Context, spec: Path, pki: Path | None, jwks_uri: str | None
+    context: typer.Context, spec: Path | None, directory: Path | None, jwks_uri: str | None
 ) -> discovery.Discovery:
-    session = open_cluster(system_of(context), spec, pki=pki)
-    require_pki(session)
+    session = open_cluster(context, spec, directory)
     with session.reading() as store:
         return discovery.documents(session.at(store).inventory, store, jwks_uri=jwks_uri)

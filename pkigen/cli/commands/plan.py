@@ -8,22 +8,21 @@ from typing import Annotated
 import typer
 
 from pkigen.cli.app import ExitCode
-from pkigen.cli.console import note
+from pkigen.cli.console import note, say_line
 from pkigen.cli.options import (
+    DirectoryOption,
     FullOption,
-    OutOption,
+    OwnSpecArgument,
     PlanFormat,
     PlanFormatOption,
     RunbookOption,
-    SpecArgument,
     TemplatesOption,
 )
 from pkigen.cli.outputs import write_runbook, write_text
 from pkigen.cli.plan_view import show_plan
 from pkigen.cli.reports import structured
 from pkigen.cli.saved_plan import plan_content
-from pkigen.cli.session import open_spec
-from pkigen.cli.system import system_of
+from pkigen.cli.session import open_cluster
 from pkigen.reconcile.checkout import looked_at
 
 app = typer.Typer(add_completion=False)
@@ -32,9 +31,9 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def plan(
     context: typer.Context,
-    spec: SpecArgument,
-    out: OutOption = None,
+    spec: OwnSpecArgument = None,
     *,
+    directory: DirectoryOption = None,
     output: PlanFormatOption = PlanFormat.TEXT,
     full: FullOption = False,
     exit_code: Annotated[
@@ -51,17 +50,20 @@ def plan(
 
     Nothing is written there.
     """
-    session = open_spec(system_of(context), spec, out=out, templates=templates)
-    with session.looking() as store:
+    session = open_cluster(context, spec, directory, templates=templates, adopts=True)
+    with session.reading() as store:
         tree = looked_at(store, session.inventory)
         session = session.at(tree)
         made = session.plan(tree)
-        content = plan_content(made, session.inventory, tree)
+        arriving = session.arriving(tree)
+        content = plan_content(made, session.inventory, tree, spec=arriving)
     show_plan(content, output, full=full)
+    if arriving is not None and output is PlanFormat.TEXT:
+        say_line(session.arrival)
     if save is not None:
         write_text(save, structured.dump(content, "json") + "\n")
-        note(f"saved: apply exactly this plan with `pkigen apply {spec} --out {session.root} --plan {save}`")
+        note(f"saved: apply exactly this plan with `pkigen apply {session.words} --plan {save}`")
     if runbook is not None:
         write_runbook(runbook, session.inventory, made.changes)
-    if exit_code and (made.changes or made.awaited):
+    if exit_code and (made.changes or made.awaited or arriving is not None):
         raise typer.Exit(ExitCode.CHANGES_PENDING)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,18 +9,17 @@ import typer
 from pkigen.cli.change import Consent, change
 from pkigen.cli.console import note
 from pkigen.cli.options import (
+    DirectoryOption,
     ForceOption,
     Format,
     FormatOption,
-    OutOption,
     RunbookOption,
     SaveOption,
-    SpecArgument,
     TemplatesOption,
     YesOption,
 )
-from pkigen.cli.session import Session, open_spec
-from pkigen.cli.system import system_of
+from pkigen.cli.session import Session, open_cluster
+from pkigen.cli.spec_input import named_spec
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import duration
 from pkigen.errors import UsageError
@@ -45,16 +43,16 @@ app = typer.Typer(add_completion=False)
 @unlocked
 def renew(
     context: typer.Context,
-    spec: SpecArgument,
-    names: Annotated[
+    arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME",
+            metavar="[SPEC] NAME",
             help="kubeadm's names (apiserver, admin.conf, …) for every node, cp-1/apiserver for one node's, "
             "user:dev1 for a person's, serviceaccount:web:bot for a token.",
         ),
     ] = None,
     *,
+    directory: DirectoryOption = None,
     every: Annotated[bool, typer.Option("--all", help="Renew every leaf certificate.")] = False,
     within: Annotated[
         str | None,
@@ -67,7 +65,6 @@ def renew(
     reuse_keys: Annotated[
         bool, typer.Option("--reuse-keys", help="Keep the private keys instead of making new ones.")
     ] = False,
-    out: OutOption = None,
     save: SaveOption = None,
     yes: YesOption = False,
     force: ForceOption = False,
@@ -80,11 +77,10 @@ def renew(
 
     Every kubeconfig that embeds one is written again.
     Without names, what is inside its renewBefore is renewed; with names, nothing else. A CA is renewed only
-    by its name (ca, etcd-ca, front-proxy-ca), alone, and keeps its key: `pkigen renew SPEC ca`, or
-    `pkigen renew ca SPEC`.
+    by its name (ca, etcd-ca, front-proxy-ca), alone, and keeps its key. SPEC ends in .yaml, .yml or .json.
     """
-    spec, names = _in_order(spec, names or [])
-    session = open_spec(system_of(context), spec, out=out, templates=templates)
+    spec, names = named_spec(arguments or ())
+    session = open_cluster(context, spec, directory, templates=templates)
     session = session.with_keys(unlocking)
     if (every or within) and names:
         raise UsageError("names cannot be combined with --all or --within", hint="give one of them")
@@ -107,19 +103,6 @@ def renew(
         runbook=runbook,
         save=save,
     )
-
-
-_PEOPLES_NAMES = {"kubernetes": "ca", "etcd": "etcd-ca", "front-proxy": "front-proxy-ca"}
-
-
-def _in_order(spec: Path, names: list[str]) -> tuple[Path, list[str]]:
-    """Take `renew ca SPEC` and `renew ca etcd SPEC` for what they say: the spec comes last there."""
-    if str(spec) not in AUTHORITIES or not names or spec.exists():
-        return spec, names
-    *more, last = names
-    if str(spec) == "ca" and more and all(name in _PEOPLES_NAMES for name in more):
-        return Path(last), [_PEOPLES_NAMES[name] for name in more]
-    return Path(last), [str(spec), *more]
 
 
 def _review_authorities(session: Session, store: Store, ids: frozenset[str]) -> None:

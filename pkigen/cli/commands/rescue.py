@@ -14,14 +14,14 @@ from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE, MAGIC, unwrap
 from pkigen.airgap.carrier.format import BundleKind
 from pkigen.airgap.carrier.media import read_file
 from pkigen.airgap.carrier.paths import KIT_TEMPLATES
-from pkigen.cli.access_input import open_cluster
 from pkigen.cli.change import Consent, change
 from pkigen.cli.console import note, say, say_line
+from pkigen.cli.directory import ClusterDirectory, named_directory
 from pkigen.cli.options import (
+    DirectoryOption,
     ForceOption,
     Format,
     FormatOption,
-    OutOption,
     RunbookOption,
     TemplatesOption,
     YesOption,
@@ -29,8 +29,8 @@ from pkigen.cli.options import (
 from pkigen.cli.outputs import make_directory, write_text
 from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption, PassphraseSource, read_identity
 from pkigen.cli.reports.rescue_runbook import rescue_runbook
-from pkigen.cli.session import Naming, Session, open_directory, open_spec
-from pkigen.cli.system import System, system_of
+from pkigen.cli.session import Session, open_cluster, open_directory
+from pkigen.cli.system import System, directory_of, system_of
 from pkigen.cli.unlock import Unlocking, unlocked_beside
 from pkigen.crypto.age import is_passphrase_sealed
 from pkigen.errors import BundleError, UsageError
@@ -46,13 +46,15 @@ app = typer.Typer(add_completion=False)
 def rescue(
     context: typer.Context,
     place: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
-            metavar="SPEC|DIR|KIT", help="The spec, its PKI directory, or a kit of `bundle create --rescue`."
+            metavar="SPEC|KIT",
+            help="Another spec than the cluster's own, or a kit of `bundle create --rescue`.",
+            allow_dash=True,
         ),
-    ],
-    out: OutOption = None,
+    ] = None,
     *,
+    directory: DirectoryOption = None,
     pin: Annotated[
         str | None,
         typer.Option(
@@ -82,9 +84,10 @@ def rescue(
     kit, the PKI directory is restored first. A second run changes nothing.
     """
     system = system_of(context)
-    if _is_kit(place):
+    if place is not None and _is_kit(place):
         source = PassphraseSource(file=passphrase_file, descriptor=passphrase_fd)
-        session = _from_kit(system, place, out, pin=pin, source=source, identity=identity)
+        named = named_directory(directory_of(context, directory))
+        session = _from_kit(system, place, named, pin=pin, source=source, identity=identity)
     else:
         if pin is not None:
             raise UsageError("--pin can only be used with a kit")
@@ -92,11 +95,7 @@ def rescue(
         if plain.is_given and unlocking.is_given:
             raise UsageError("without a kit, give only one passphrase or identity")
         unlocking = unlocking if unlocking.is_given else plain
-        session = (
-            open_cluster(system, place)
-            if place.is_dir()
-            else open_spec(system, place, out=out, templates=templates)
-        )
+        session = open_cluster(context, place, directory, templates=templates, adopts=True)
     session = session.with_keys(unlocking)
     with session.reading() as store:
         found = session.at(store)
@@ -139,7 +138,7 @@ def _is_kit(place: Path) -> bool:
 def _from_kit(
     system: System,
     file: Path,
-    out: Path | None,
+    place: ClusterDirectory | None,
     *,
     pin: str | None,
     source: PassphraseSource,
@@ -147,7 +146,7 @@ def _from_kit(
 ) -> Session:
     """Open a kit, and put its PKI directory back where that was not done before."""
     kit = _opened(file, pin=pin, source=source, identity=identity)
-    root = out or Path(kit.label.cluster)
+    root = place.root if place is not None else Path(kit.label.cluster)
     command = "rescue from a kit"
     with Store.open(root, command=command, now=system.clock(), filesystem=system.filesystem) as store:
         fresh = unpack_kit(kit, store)
@@ -156,9 +155,7 @@ def _from_kit(
         f"serial {kit.label.serial}: it does not contain what was issued or rotated later"
     )
     overrides = root / KIT_TEMPLATES
-    return open_directory(
-        system, root, naming=Naming.OPTION, templates=overrides if overrides.is_dir() else None
-    )
+    return open_directory(system, root, templates=overrides if overrides.is_dir() else None)
 
 
 def _opened(file: Path, *, pin: str | None, source: PassphraseSource, identity: Path | None) -> Bundle:

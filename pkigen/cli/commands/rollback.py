@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pkigen.airgap.carrier.media import require_place
 from pkigen.cli.console import agreed, note, say, say_line, width
-from pkigen.cli.options import ForceOption, RunbookOption, YesOption
+from pkigen.cli.options import DirectoryOption, ForceOption, RunbookOption, YesOption
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.reports.backups_text import backups_text
 from pkigen.cli.reports.plan_text import consequences_text
-from pkigen.cli.session import Naming, open_directory
-from pkigen.cli.system import system_of
+from pkigen.cli.session import open_record
 from pkigen.cli.values import backup_id
 from pkigen.errors import PkigenError
 from pkigen.reconcile.restore import plan_rollback, roll_back
@@ -32,7 +30,7 @@ def rollback(
         typer.Argument(metavar="ID", help="Which backup; the newest by default.", callback=backup_id),
     ] = None,
     *,
-    directory: Annotated[Path, typer.Option("--out", metavar="DIR", help="The PKI directory.")] = Path(),
+    directory: DirectoryOption = None,
     listing: Annotated[bool, typer.Option("--list", help="List the backups.")] = False,
     yes: YesOption = False,
     force: ForceOption = False,
@@ -43,7 +41,7 @@ def rollback(
     The change that left the backup is undone, and all since, as one change with a backup of its own. Keys of
     the authority that would come back or go, and connections that would break, are risks, as in any plan.
     """
-    session = open_directory(system_of(context), directory, naming=Naming.OPTION, reports_only=True)
+    session = open_record(context, None, directory, reports_only=True)
     if listing:
         with session.reading() as store:
             say(backups_text(store.backups(), width=width()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pkigen.cli.console import agreed, aside, aside_lines, note, say, say_lines, width
-from pkigen.cli.options import AuthorityForceOption, Format
+from pkigen.cli.options import AuthorityForceOption, Format, OwnSpecArgument
 from pkigen.cli.outputs import write_rotation_runbook
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.live_text import live_text
@@ -20,9 +19,10 @@ from pkigen.cli.reports.plan_lines import plan_lines
 from pkigen.cli.reports.proof_text import proof_text
 from pkigen.cli.reports.rotation_step import done_content, done_text, next_text, taken_content, taken_text
 from pkigen.cli.rotation_input import RotationOptions, rotating
+from pkigen.cli.spec_input import named_spec
 from pkigen.cli.unlock import Unlocking, unlocked
-from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, ca_id
-from pkigen.errors import PkigenError
+from pkigen.desired.generations import CA_NAMES, ENCRYPTION_KEY, SA, ca_id, require_ca
+from pkigen.errors import PkigenError, UsageError
 from pkigen.rotation.phases import RotationStep, WantedStep
 from pkigen.rotation.proof import Proof
 from pkigen.rotation.steps import ProposedStep, TakenStep, carry_out, propose, rehearse, require_rotatable
@@ -35,24 +35,17 @@ app = typer.Typer(
 )
 
 
-class CAName(enum.StrEnum):
-    """The CAs by the names that people use."""
-
-    KUBERNETES = "kubernetes"
-    ETCD = "etcd"
-    FRONT_PROXY = "front-proxy"
-
-    @property
-    def ca(self) -> CA:
-        """The CA."""
-        return {"kubernetes": CA.KUBERNETES, "etcd": CA.ETCD, "front-proxy": CA.FRONT_PROXY}[self]
-
-
 @app.command("ca")
 @rotating
 @unlocked
 def rotate_ca(
-    names: Annotated[list[CAName], typer.Argument(metavar="CA", help="kubernetes, etcd, front-proxy.")],
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[SPEC] CA",
+            help="ca, etcd-ca, front-proxy-ca, or kubernetes, etcd, front-proxy as they are called.",
+        ),
+    ],
     options: RotationOptions,
     *,
     live: Annotated[
@@ -78,17 +71,21 @@ def rotate_ca(
     connection in any partly distributed cluster is refused. A CA of your own is taken up by prepare from
     pki/ca-next.crt and .key (pki/etcd/ca-next.*, pki/front-proxy-ca-next.*).
     """
-    identifiers = tuple(dict.fromkeys(ca_id(name.ca) for name in names))
+    spec, names = named_spec(arguments)
+    if not names:
+        raise UsageError("no CA is named", hint=f"choose from {', '.join(CA_NAMES)}")
+    identifiers = tuple(dict.fromkeys(ca_id(require_ca(name)) for name in names))
     wanted = replace(options.wanted, identifiers=identifiers, live=live, force=force)
-    _rotate(options, wanted, unlocking, reuse_keys=reuse_keys)
+    _rotate(options, spec, wanted, unlocking, reuse_keys=reuse_keys)
 
 
 @app.command("sa")
 @rotating
 @unlocked
 def rotate_sa(
-    options: RotationOptions,
+    spec: OwnSpecArgument = None,
     *,
+    options: RotationOptions,
     force: Annotated[
         bool,
         typer.Option(
@@ -103,27 +100,36 @@ def rotate_sa(
 
     Finish is refused until the tokens of the old key have expired (serviceAccounts.maxTokenLifetime).
     """
-    _rotate(options, replace(options.wanted, identifiers=(SA,), force=force), unlocking)
+    _rotate(options, spec, replace(options.wanted, identifiers=(SA,), force=force), unlocking)
 
 
 @app.command("encryption-key")
 @rotating
 @unlocked
 def rotate_encryption_key(
-    options: RotationOptions, *, force: AuthorityForceOption = False, unlocking: Unlocking
+    spec: OwnSpecArgument = None,
+    *,
+    options: RotationOptions,
+    force: AuthorityForceOption = False,
+    unlocking: Unlocking,
 ) -> None:
     """Replace the key that encrypts Secrets in etcd: prepare → promote → finish, or rollback.
 
     Between promote and finish every Secret is written again; promote's runbook has the command.
     """
-    _rotate(options, replace(options.wanted, identifiers=(ENCRYPTION_KEY,), force=force), unlocking)
+    _rotate(options, spec, replace(options.wanted, identifiers=(ENCRYPTION_KEY,), force=force), unlocking)
 
 
 def _rotate(
-    options: RotationOptions, wanted: WantedStep, unlocking: Unlocking, *, reuse_keys: bool = False
+    options: RotationOptions,
+    spec: Path | None,
+    wanted: WantedStep,
+    unlocking: Unlocking,
+    *,
+    reuse_keys: bool = False,
 ) -> None:
     """Take one step: propose it, show it, ask, and carry it out in one transaction."""
-    session, output = options.session.with_keys(unlocking), options.output
+    session, output = options.open(spec).with_keys(unlocking), options.output
     require_rotatable(session.inventory, wanted.identifiers)
     if options.prove:
         wanted = replace(wanted, live=False)  # a proof is about files

@@ -1,4 +1,4 @@
-"""`pkigen sign`: a client certificate for somebody else's key."""
+"""`pkigen access sign`: a client certificate for somebody else's key."""
 
 from __future__ import annotations
 
@@ -16,18 +16,14 @@ from pkigen.access.kubeconfigs import assemble
 from pkigen.access.request_forms import request_pem
 from pkigen.access.requests import Request, read_request
 from pkigen.cli.access_input import (
-    ClusterArgument,
-    PkiOption,
     Reaching,
-    open_cluster,
     reaching,
     read_bounded,
-    require_pki,
 )
 from pkigen.cli.console import note, say
+from pkigen.cli.options import DirectoryOption, OwnSpecArgument
 from pkigen.cli.outputs import require_writable, write_secret, write_text
-from pkigen.cli.session import Session
-from pkigen.cli.system import system_of
+from pkigen.cli.session import Session, open_cluster
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import duration
 from pkigen.crypto.csr import LARGEST_REQUEST
@@ -46,8 +42,9 @@ DEFAULT_VALIDITY = timedelta(hours=720)
 @unlocked
 def sign(
     context: typer.Context,
-    spec: ClusterArgument,
+    spec: OwnSpecArgument = None,
     *,
+    directory: DirectoryOption = None,
     csr: Annotated[
         Path,
         typer.Option("--csr", metavar="FILE", help="The request; - reads standard input.", allow_dash=True),
@@ -88,7 +85,6 @@ def sign(
         ),
     ] = None,
     way: Reaching,
-    pki: PkiOption = None,
     unlocking: Unlocking,
 ) -> None:
     """Sign a client certificate for a key that never leaves its owner.
@@ -96,8 +92,7 @@ def sign(
     Whatever the request asks for is shown; only the approved user and groups are issued.
     """
     _require_places(out, kubeconfig, key_path)
-    session = open_cluster(system_of(context), spec, pki=pki).with_keys(unlocking)
-    require_pki(session)
+    session = open_cluster(context, spec, directory).with_keys(unlocking)
     reason = allow_system_identity
     identity = approved_person(
         user, group, inventory=session.inventory, reason=reason, spec_vouches=not session.is_of_lock

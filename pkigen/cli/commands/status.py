@@ -13,17 +13,17 @@ from pkigen.adoption.gathered import is_foreign
 from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say, say_lines, width
-from pkigen.cli.foreign import foreign_rows
-from pkigen.cli.options import TemplatesOption
+from pkigen.cli.foreign import foreign_rows, open_examined
+from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption
 from pkigen.cli.outputs import write_text
 from pkigen.cli.reports import status_forms, structured
 from pkigen.cli.reports.lines import Line
 from pkigen.cli.reports.plan_text import offline_text, rotations_text
 from pkigen.cli.reports.status import StatusRow, due, rows
 from pkigen.cli.reports.tables import page
-from pkigen.cli.session import Naming, Session, open_directory
+from pkigen.cli.session import Session
 from pkigen.cli.status_choice import Order, chosen
-from pkigen.cli.system import System, system_of
+from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.notation import format_duration
 from pkigen.reconcile.checkout import looked_at
@@ -52,12 +52,9 @@ class Form(enum.StrEnum):
 @app.command()
 def status(
     context: typer.Context,
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The PKI directory.")] = Path(),
+    spec: ExaminedArgument = None,
     *,
-    spec: Annotated[
-        Path | None,
-        typer.Option("--spec", metavar="SPEC", help="Use this spec instead of the one in pki.lock."),
-    ] = None,
+    directory: DirectoryOption = None,
     output: Annotated[Form, typer.Option("--output", "-o", help="The output format.")] = Form.TEXT,
     textfile: Annotated[
         Path | None,
@@ -92,17 +89,15 @@ def status(
     not make is read as it is, and what expires first comes first.
     """
     window = None if fail_within in {None, _RENEW_BEFORE} else duration(fail_within, "--fail-within")
-    system = system_of(context)
     columns = width() if textfile is None else None
     choice = partial(chosen, nodes=nodes or (), order=order)
-    if spec is None and is_foreign(directory):
-        now = system.clock()
-        found = choice(foreign_rows(directory, now=now))
-        content = _foreign(found, output, directory=directory, now=now, columns=columns)
+    if spec is not None and is_foreign(spec):
+        now = system_of(context).clock()
+        found = choice(foreign_rows(spec, now=now))
+        content = _foreign(found, output, directory=spec, now=now, columns=columns)
     else:
-        found, content, now = _of_directory(
-            system, directory, spec, templates, output, columns=columns, choice=choice
-        )
+        session = open_examined(context, spec, directory, templates=templates)
+        found, content, now = _of_cluster(session, output, columns=columns, choice=choice)
     _deliver(content, textfile)
     if fail_within is not None:
         _fail_if_due(found, now, window)
@@ -118,24 +113,13 @@ def _deliver(content: str | list[Line], textfile: Path | None) -> None:
         say_lines(content)
 
 
-def _of_directory(
-    system: System,
-    directory: Path,
-    spec: Path | None,
-    templates: Path | None,
+def _of_cluster(
+    session: Session,
     output: Form,
     *,
     columns: int | None,
     choice: Callable[[Iterable[StatusRow]], list[StatusRow]],
 ) -> tuple[list[StatusRow], str | list[Line], datetime]:
-    session = open_directory(
-        system,
-        directory,
-        naming=Naming.ARGUMENT_AND_SPEC,
-        spec=spec,
-        templates=templates,
-        reports_only=True,
-    )
     with session.reading() as store:
         tree = looked_at(store, session.inventory)
         session = session.at(tree)

@@ -1,4 +1,4 @@
-"""`pkigen token`: a service account's token, signed offline."""
+"""`pkigen access token`: a service account's token, signed offline."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import typer
 
 from pkigen.access.account_token import claims_of, parse_account, sign_token
 from pkigen.access.kubeconfigs import assemble
-from pkigen.cli.access_input import PkiOption, Reaching, open_cluster, reaching, require_pki, trust_bundle
+from pkigen.cli.access_input import Reaching, reaching, trust_bundle
 from pkigen.cli.console import note, say
+from pkigen.cli.options import DirectoryOption, OwnSpecArgument
 from pkigen.cli.outputs import require_writable, write_secret
-from pkigen.cli.session import Session
-from pkigen.cli.system import system_of
+from pkigen.cli.session import Session, open_cluster
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import duration
 from pkigen.crypto.service_account_tokens import Claims
@@ -28,10 +28,9 @@ app = typer.Typer(add_completion=False)
 @unlocked
 def token(
     context: typer.Context,
-    spec: Annotated[
-        Path, typer.Argument(metavar="SPEC|DIR", help="The cluster: its spec, or its PKI directory.")
-    ] = Path(),
+    spec: OwnSpecArgument = None,
     *,
+    directory: DirectoryOption = None,
     service_account: Annotated[
         str, typer.Option("--service-account", metavar="NAMESPACE/NAME", help="Whose token.")
     ],
@@ -57,7 +56,6 @@ def token(
         ),
     ] = None,
     way: Reaching,
-    pki: PkiOption = None,
     unlocking: Unlocking,
 ) -> None:
     """Sign a service account's token offline, for bootstrap and break-glass.
@@ -70,9 +68,8 @@ def token(
         raise UsageError("--audience must be printable text")
     if kubeconfig is not None:
         require_writable(kubeconfig)
-    session = open_cluster(system_of(context), spec, pki=pki)
+    session = open_cluster(context, spec, directory)
     session = session.with_keys(unlocking)
-    require_pki(session)
     cluster = session.inventory.cluster
     claims = claims_of(
         cluster, account, uid=uid, audiences=audience or (), validity=lifetime, now=session.now

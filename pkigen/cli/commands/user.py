@@ -1,4 +1,4 @@
-"""`pkigen user`: kubeconfigs for people whose credential exists already."""
+"""`pkigen access user`: kubeconfigs for people whose credential exists already."""
 
 from __future__ import annotations
 
@@ -20,19 +20,15 @@ from pkigen.access.own_credential import (
     token_credential,
 )
 from pkigen.cli.access_input import (
-    ClusterArgument,
-    PkiOption,
     Reaching,
-    open_cluster,
     reaching,
     read_bounded,
-    require_pki,
     trust_bundle,
 )
 from pkigen.cli.console import note, say
+from pkigen.cli.options import DirectoryOption, OwnSpecArgument
 from pkigen.cli.outputs import write_secret
-from pkigen.cli.session import Session
-from pkigen.cli.system import system_of
+from pkigen.cli.session import Session, open_cluster
 from pkigen.crypto.issuance import certificate_pem
 from pkigen.crypto.service_account_tokens import LONGEST_TOKEN, SERVICE_ACCOUNT_PREFIX
 from pkigen.errors import UsageError
@@ -55,8 +51,9 @@ def group() -> None:
 @reaching
 def kubeconfig(
     context: typer.Context,
-    spec: ClusterArgument,
+    spec: OwnSpecArgument = None,
     *,
+    directory: DirectoryOption = None,
     certificate: Annotated[
         Path | None,
         typer.Option("--certificate", metavar="FILE", help="The issued client certificate.", allow_dash=True),
@@ -81,7 +78,6 @@ def kubeconfig(
         ),
     ] = None,
     way: Reaching,
-    pki: PkiOption = None,
 ) -> None:
     """Put a certificate or a token into a kubeconfig for this cluster.
 
@@ -90,8 +86,7 @@ def kubeconfig(
     """
     if (certificate is None) == (token_file is None):
         raise UsageError("one of --certificate and --token-file is needed")
-    session = open_cluster(system_of(context), spec, pki=pki)
-    require_pki(session)
+    session = open_cluster(context, spec, directory)
     with session.reading() as store:
         session = session.at(store)
         bundle = trust_bundle(session, store)

@@ -2,19 +2,60 @@
 
 from __future__ import annotations
 
+import enum
+import json
+from typing import Annotated
+
 import typer
 
-from pkigen.cli.console import say_line, warn
+from pkigen.cli.console import say, say_line, warn
 from pkigen.cli.options import SpecArgument
-from pkigen.cli.spec_input import read_spec
-from pkigen.desired.inventory import derive
 
 app = typer.Typer(add_completion=False)
 
 
+class SchemaSubject(enum.StrEnum):
+    """What has a JSON Schema."""
+
+    SPEC = "spec"
+    PLAN = "plan"
+
+
+def _say_schema(subject: SchemaSubject | None) -> None:
+    """Print a schema and end, whatever else stands on the command line."""
+    if subject is None:
+        return
+    if subject is SchemaSubject.PLAN:
+        from pkigen.cli.reports.plan_document import plan_schema  # noqa: PLC0415 -- far more is read for it
+
+        content = plan_schema()
+    else:
+        from pkigen.spec.json_schema import json_schema  # noqa: PLC0415 -- a validation does not need it
+
+        content = json_schema()
+    say(json.dumps(content, indent=2))
+    raise typer.Exit
+
+
 @app.command()
-def validate(spec: SpecArgument) -> None:
+def validate(
+    spec: SpecArgument,
+    *,
+    schema: Annotated[  # noqa: ARG001 -- handled by its callback
+        SchemaSubject | None,
+        typer.Option(
+            "--schema",
+            help="Print the JSON Schema of the spec, for completion and checks in editors, or that of a plan "
+            "as `-o json` prints it; validate nothing.",
+            callback=_say_schema,
+            is_eager=True,
+        ),
+    ] = None,
+) -> None:
     """Check a spec, and report all of its problems at once."""
+    from pkigen.cli.spec_input import read_spec  # noqa: PLC0415 -- a schema needs none of it
+    from pkigen.desired.inventory import derive  # noqa: PLC0415 -- the same
+
     loaded = read_spec(spec)
     warn(loaded.warnings)
     inventory = derive(loaded.spec)

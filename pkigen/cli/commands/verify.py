@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,13 +10,13 @@ import typer
 from pkigen.adoption.gathered import is_foreign
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say, say_line, width
-from pkigen.cli.foreign import VerifyForm, VerifyFormOption, say_report, verify_foreign
+from pkigen.cli.foreign import VerifyForm, VerifyFormOption, open_examined, say_report, verify_foreign
 from pkigen.cli.git_index import tracked_secrets
-from pkigen.cli.options import TemplatesOption
+from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.audit_forms import of_verified
 from pkigen.cli.reports.live_text import live_text
-from pkigen.cli.session import Naming, Session, open_directory
+from pkigen.cli.session import Session
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.errors import UsageError
@@ -35,12 +34,9 @@ _PLAIN = frozenset({VerifyForm.JSON, VerifyForm.YAML})
 @app.command()
 def verify(
     context: typer.Context,
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The PKI directory.")] = Path(),
-    spec: Annotated[
-        Path | None,
-        typer.Option("--spec", metavar="SPEC", help="Compare with this spec instead of the one in pki.lock."),
-    ] = None,
+    spec: ExaminedArgument = None,
     *,
+    directory: DirectoryOption = None,
     live: Annotated[
         bool,
         typer.Option(
@@ -66,17 +62,10 @@ def verify(
     /etc/kubernetes of one node or a copy of several nodes, is examined as it is.
     """
     within = duration(timeout, "--timeout")
-    if spec is None and not live and is_foreign(directory):
-        verify_foreign(system_of(context), directory, output)
+    if spec is not None and not live and is_foreign(spec):
+        verify_foreign(system_of(context), spec, output)
         return
-    session = open_directory(
-        system_of(context),
-        directory,
-        naming=Naming.ARGUMENT_AND_SPEC,
-        spec=spec,
-        templates=templates,
-        reports_only=True,
-    )
+    session = open_examined(context, spec, directory, templates=templates)
     if live:
         _verify_live(session, output, within=within)
         return

@@ -1,4 +1,4 @@
-"""Nodes' certificates as `pkigen node` shows them: what is asked for, and what would be issued for it."""
+"""Nodes' certificates as `airgap node` shows them: what is asked for, and what would be issued for it."""
 
 from __future__ import annotations
 

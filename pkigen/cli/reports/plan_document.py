@@ -1,7 +1,7 @@
 """A plan as a document: what `-o json` prints, what is saved, and what every view of a plan is made of.
 
-The models are its published JSON Schema (`pkigen schema plan`, docs/plan.schema.json). Fields are only ever
-added to a version; who reads a document passes over those that it does not know.
+The models are its published JSON Schema (`pkigen validate --schema plan`, docs/plan.schema.json). Fields are
+only ever added to a version; who reads a document passes over those that it does not know.
 """
 
 from __future__ import annotations
@@ -163,6 +163,10 @@ class PlanDocument(_Piece):
     ]
     authority: AuthorityState
     observed: list[ObservedDigest]
+    spec: Annotated[
+        _Digest | None,
+        Field(description="SHA-256 of the spec that becomes the directory's cluster.yaml; null for its own."),
+    ] = None
     request: OfflineRequest | None = None
     selection: Annotated[
         PlannedSelection | None, Field(description="What `renew` was asked for; null for `apply`.")

@@ -232,5 +232,5 @@ def offline_text(plan: PlanDocument) -> Iterator[str]:
     if count:
         yield (
             f"offline: {count} certificate{' comes' if count == 1 else 's come'} from the offline authority: "
-            "`pkigen authority request SPEC`"
+            "`pkigen airgap authority request`"
         )

@@ -37,15 +37,15 @@ def waiting_text(waiting: Iterable[Action | PlannedAction]) -> Iterator[str]:
         what = f"{count} certificate{'' if count == 1 else 's'}"
         yield f"waiting for {node} to request {what} ({reason}): {some}"
     if gathered:
-        yield "    there: `pkigen node request SPEC --out MEDIUM`; then here, for all requests:"
-        yield "    `pkigen node approve SPEC FILE… --out MEDIUM`"
+        yield "    there: `pkigen airgap node request SPEC --out MEDIUM`; then here, for all requests:"
+        yield "    `pkigen airgap node approve FILE… --out MEDIUM`"
 
 
 def rotations_text(phases: Mapping[str, str]) -> Iterator[str]:
     """The rotations in progress, one line each."""
     for identifier, phase in sorted(phases.items()):
         yield (
-            f"rotation: {identifier} is {phase}; next: `pkigen rotate {COMMANDS[identifier]} SPEC "
+            f"rotation: {identifier} is {phase}; next: `pkigen rotate {COMMANDS[identifier]} "
             f"--phase {NEXT_STEP[Phase(phase)]}`"
         )
 
@@ -55,7 +55,7 @@ def pending_text(number: str, created: datetime, count: int) -> str:
     return (
         f"offline: request {number[:8]} of {created:%Y-%m-%d %H:%M} UTC for {count} "
         f"certificate{'' if count == 1 else 's'} is pending; when the answer arrives: "
-        "`pkigen authority accept`"
+        "`pkigen airgap authority accept`"
     )
 
 

@@ -73,9 +73,9 @@ class _RescueRunbook:
         return [
             "New trees, on the machine that has the authority or the rescue kit",
             "Check the clock first: certificates are valid from now on.",
-            f"  pkigen rescue {self._directory}",
-            f"  # or, from a kit: pkigen rescue KIT --out {self._directory}",
-            f"  pkigen verify {self._directory}",
+            f"  pkigen rescue -C {self._directory}",
+            f"  # or, from a kit: pkigen rescue KIT -C {self._directory}",
+            f"  pkigen verify -C {self._directory}",
             "No API server is contacted. A second run changes nothing.",
             *self._askers(),
         ]
@@ -83,13 +83,14 @@ class _RescueRunbook:
     def _askers(self) -> Iterator[str]:
         """Whoever signs or holds keys elsewhere has to be asked, and answers by file."""
         if self._spec.certificates.authority is Authority.OFFLINE:
-            yield "What the offline authority signs: `pkigen authority request` here, `sign` there, then"
-            yield "`accept` here."
+            yield "What the offline authority signs: `pkigen airgap authority request` here,"
+            yield "`sign` there, then `accept` here."
         nodes = sorted(self._spec.nodes, key=lambda node: node.name)
         own = [node.name for node in nodes if self._cluster.key_home(node) is KeyHome.NODE]
         if own:
             yield f"Nodes that hold their own keys request certificates again: {', '.join(own)}."
-            yield "On each `pkigen node request`, here `pkigen node approve`; the answers are installed next."
+            yield "On each `pkigen airgap node request`, here `pkigen airgap node approve`;"
+            yield "the answers are installed next."
 
     def _copy(self) -> list[str]:
         names = ", ".join(node.name for node in sorted(self._spec.nodes, key=lambda node: node.name))
@@ -97,7 +98,8 @@ class _RescueRunbook:
             "Every node's files, before anything is restarted",
             f"Nodes: {names}. To each its own tree, and no other's:",
             f"  rsync --archive --chown=root:root {self._directory}/nodes/NAME/ root@NAME:/",
-            "  # or, by medium: pkigen bundle create … here, pkigen bundle install … there",
+            "  # or, by medium: pkigen airgap bundle create … here,",
+            "  # pkigen airgap bundle install … there",
             "A node whose clock is wrong refuses valid certificates: compare `date` on each.",
             "Where a machine or its kubelet is off, `systemctl enable --now kubelet` starts all that is",
             "on it; go through the checks below in this order all the same.",
@@ -169,7 +171,7 @@ class _RescueRunbook:
             "restart`, beginning with the network plugin and kube-proxy",
             "joining nodes: kube-public/cluster-info contains the CA certificate too: write it again",
             f"proof: pkigen verify --live {self._directory}",
-            "then: make a new rescue kit (`pkigen bundle create --rescue`), and put",
+            "then: make a new rescue kit (`pkigen airgap bundle create --rescue`), and put",
             "`pkigen status --fail-within renewBefore` on a timer",
         ]
         return lines

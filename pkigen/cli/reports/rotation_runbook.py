@@ -178,8 +178,8 @@ class _RotationRunbook:
     def _to_node(self, node: Node) -> Iterator[str]:
         """Kubeconfigs without their keys must not be copied over those that have them."""
         if self._inventory.cluster.key_home(node) is KeyHome.NODE:
-            yield f"pkigen bundle create SPEC --node {node.name} --out MEDIUM   # its keys are there"
-            yield f"  and on {node.name}: pkigen bundle install FILE"
+            yield f"pkigen airgap bundle create --node {node.name} --out MEDIUM   # its keys are there"
+            yield f"  and on {node.name}: pkigen airgap bundle install FILE"
         else:
             yield from _copy_commands(node.name, node.host)
 
@@ -348,7 +348,7 @@ class _RotationRunbook:
     def _afterwards(self) -> list[str]:
         phase = self._inventory.rotations.phase(self._identifiers[0])
         first, *more = (COMMANDS[identifier] for identifier in self._identifiers)
-        command = " ".join(["pkigen rotate", first, *(each.removeprefix("ca ") for each in more), "SPEC"])
+        command = " ".join(["pkigen rotate", first, *(each.removeprefix("ca ") for each in more)])
         lines = ["when every node is done:"]
         if phase is Phase.STABLE:
             lines.append("nothing more is to be done")

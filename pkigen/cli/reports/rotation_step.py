@@ -54,7 +54,7 @@ def next_text(proposed: ProposedStep) -> Iterator[str]:
     if forward is not RotationStep.PREPARE:
         yield (
             "next: distribute the files to every node and restart what must restart (--runbook DIR says "
-            f"how), then `{_command(proposed.identifiers)} SPEC --phase {forward}`"
+            f"how), then `{_command(proposed.identifiers)} --phase {forward}`"
         )
     elif proposed.step is RotationStep.FINISH:
         yield (

@@ -75,8 +75,8 @@ def _next(inventory: Inventory, root: Path) -> Iterator[str]:
     asking = [node.name for node in nodes if inventory.cluster.key_home(node) is KeyHome.NODE]
     if asking:
         some = ", ".join(sorted(asking)[:_NODES_ASKING]) + (", …" if len(asking) > _NODES_ASKING else "")
-        yield f"next: on {some}: `pkigen node request SPEC --out MEDIUM`; then here, for all requests,"
-        yield f"      `pkigen node approve SPEC FILE… --pki {root} --out MEDIUM`; install the results there"
+        yield f"next: on {some}: `pkigen airgap node request SPEC --out MEDIUM`; then here, for all requests,"
+        yield f"      `pkigen airgap node approve FILE… -C {root} --out MEDIUM`; install the results there"
     if len(asking) < len(nodes):
         which = "each other node" if asking else "each node"
         yield f"next: copy {root}/nodes/NAME/ over the root directory of {which}, start the kubelets,"

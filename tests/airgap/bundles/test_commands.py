@@ -42,13 +42,13 @@ class Journey:
         self.place = place
         self.node = place / "node"
         self.node.mkdir()
-        made = pkigen("node", "identity", "--root", self.node)
+        made = pkigen("airgap", "node", "identity", "--root", self.node)
         assert made.code == 0
         self.recipient = made.out.strip()
         spec = HOME.replace("[10.0.0.11]\n", f"[10.0.0.11]\n      ageRecipient: {self.recipient}\n")
         self.spec = place / "home.yaml"
         self.spec.write_text(spec)
-        result = pkigen("init", self.spec, "--out", place / "home")
+        result = pkigen("init", self.spec, "-C", place / "home")
         assert result.code == 0, result
         self.pin = next(line for line in result.out.splitlines() if line.startswith("bundle key: ")).split()[
             2
@@ -57,7 +57,15 @@ class Journey:
 
     def create(self, *more: object) -> str:
         result = self.pkigen(
-            "bundle", "create", self.spec, "--pki", self.place / "home", "--out", self.place / "media", *more
+            "airgap",
+            "bundle",
+            "create",
+            self.spec,
+            "-C",
+            self.place / "home",
+            "--out",
+            self.place / "media",
+            *more,
         )
         assert result.code == 0, result
         return result.out
@@ -65,7 +73,7 @@ class Journey:
     def on_node(self, verb: str, *more: object, pin: bool = True, node: str = "cp-1") -> Result:
         pinned = ("--pin", self.pin) if pin else ()
         options = ("--root", self.node, "--node", node, *pinned)
-        return self.pkigen("bundle", verb, self.file, *options, *more)
+        return self.pkigen("airgap", "bundle", verb, self.file, *options, *more)
 
 
 @pytest.fixture
@@ -96,7 +104,7 @@ def test_from_the_authority_to_the_node_and_back(journey: Journey, pkigen: InPro
             assert there[name.removeprefix("nodes/cp-1/")] == data
     again = journey.on_node("install", "--yes", pin=False)
     assert "0 files to change" in again.out
-    assert pkigen("renew", journey.spec, "apiserver", "--out", journey.place / "home", "--yes").code == 0
+    assert pkigen("renew", journey.spec, "apiserver", "-C", journey.place / "home", "--yes").code == 0
     pkigen.now += timedelta(hours=1)
     old = journey.file.read_bytes()
     journey.create("--node", "cp-1")
@@ -108,34 +116,34 @@ def test_from_the_authority_to_the_node_and_back(journey: Journey, pkigen: InPro
     assert "older than what is installed" in older.error
     assert journey.on_node("install", "--yes", "--allow-older", pin=False).code == 0
     journey.file = new
-    listed = pkigen("bundle", "rollback", "--root", journey.node, "--list")
+    listed = pkigen("airgap", "bundle", "rollback", "--root", journey.node, "--list")
     assert listed.out.count("bundle install") == 2
-    back = pkigen("bundle", "rollback", "--root", journey.node, "--yes")
+    back = pkigen("airgap", "bundle", "rollback", "--root", journey.node, "--yes")
     assert back.code == 0, back
     assert "restore /etc/kubernetes/pki/apiserver.key" in back.out
     assert "remove" not in back.out.splitlines()[-1]
-    refused_again = pkigen("bundle", "rollback", "--root", journey.node)
+    refused_again = pkigen("airgap", "bundle", "rollback", "--root", journey.node)
     assert "no answer: nothing was changed" in refused_again.error
 
 
 def test_inspect_shows_no_secrets(journey: Journey, pkigen: InProcess) -> None:
     journey.create()
-    label = pkigen("bundle", "inspect", journey.file, "--label")
+    label = pkigen("airgap", "bundle", "inspect", journey.file, "--label")
     assert label.code == 0
     assert "the signer is only claimed, not verified" in label.err
     assert journey.recipient in label.out
-    whole = pkigen("bundle", "inspect", journey.file, "--root", journey.node, "--pin", journey.pin)
+    whole = pkigen("airgap", "bundle", "inspect", journey.file, "--root", journey.node, "--pin", journey.pin)
     assert "/etc/kubernetes/pki/apiserver.key" in whole.out
     assert "0600" in whole.out
     assert "BEGIN" not in whole.out
-    runbook = pkigen("bundle", "inspect", journey.file, "--root", journey.node, "--runbook")
+    runbook = pkigen("airgap", "bundle", "inspect", journey.file, "--root", journey.node, "--runbook")
     assert runbook.out.startswith("node cp-1 (")
 
 
 def test_inspect_and_diff_for_programs(journey: Journey, pkigen: InProcess) -> None:
     journey.create()
     host = ("--root", journey.node, "--pin", journey.pin)
-    shown = pkigen("bundle", "inspect", journey.file, *host, "-o", "json").json
+    shown = pkigen("airgap", "bundle", "inspect", journey.file, *host, "-o", "json").json
     assert (shown["kind"], shown["bundleKind"], shown["signer"]) == ("Bundle", "node", journey.pin)
     tree = contents(journey.place / "home/nodes/cp-1")
     listed = {each["path"].lstrip("/"): each for each in shown["files"]}
@@ -147,9 +155,9 @@ def test_inspect_and_diff_for_programs(journey: Journey, pkigen: InProcess) -> N
             listed[path]["mode"] == f"{(journey.place / 'home/nodes/cp-1' / path).stat().st_mode & 0o777:04o}"
         )
         assert (listed[path]["owner"], listed[path]["size"]) == ("root:root", len(data))
-    outside = pkigen("bundle", "inspect", journey.file, "--label", "-o", "yaml").out
+    outside = pkigen("airgap", "bundle", "inspect", journey.file, "--label", "-o", "yaml").out
     assert yaml.safe_load(outside) == {**shown, "content": None, "files": [], "restarts": []}
-    assert pkigen("bundle", "inspect", journey.file, *host, "--runbook", "-o", "json").code == 2
+    assert pkigen("airgap", "bundle", "inspect", journey.file, *host, "--runbook", "-o", "json").code == 2
     before = journey.on_node("diff", "-o", "json").json
     assert before["kind"] == "BundleDiff"
     assert {each["change"] for each in before["changes"]} == {"create"}
@@ -220,13 +228,13 @@ def test_a_root_that_is_not_there_is_not_made(journey: Journey, pkigen: InProces
         journey.spec.read_text().replace("spec:\n", "spec:\n  certificates: {nodeKeys: node}\n", 1)
     )
     for arguments in (
-        ("bundle", "install", journey.file, "--pin", journey.pin, "--node", "cp-1", "--yes"),
-        ("bundle", "verify", journey.file, "--pin", journey.pin, "--node", "cp-1"),
-        ("bundle", "rollback", "--yes"),
-        ("bundle", "rollback", "--list"),
-        ("node", "identity"),
-        ("node", "identity", "--show"),
-        ("node", "request", own_keys, "--node", "cp-1", "--out", journey.place),
+        ("airgap", "bundle", "install", journey.file, "--pin", journey.pin, "--node", "cp-1", "--yes"),
+        ("airgap", "bundle", "verify", journey.file, "--pin", journey.pin, "--node", "cp-1"),
+        ("airgap", "bundle", "rollback", "--yes"),
+        ("airgap", "bundle", "rollback", "--list"),
+        ("airgap", "node", "identity"),
+        ("airgap", "node", "identity", "--show"),
+        ("airgap", "node", "request", own_keys, "--node", "cp-1", "--out", journey.place),
     ):
         result = pkigen(*arguments, "--root", typo)
         assert (result.code, result.error) == (2, f"{typo} is not a directory"), result
@@ -236,7 +244,7 @@ def test_a_root_that_is_not_there_is_not_made(journey: Journey, pkigen: InProces
 def test_going_back_and_forth(journey: Journey, pkigen: InProcess) -> None:
     journey.create()
     assert journey.on_node("install", "--yes").code == 0
-    rollback = ("bundle", "rollback", "--root", journey.node, "--yes")
+    rollback = ("airgap", "bundle", "rollback", "--root", journey.node, "--yes")
     kept = pkigen(*rollback).out.split()[-1]
     again = pkigen(*rollback).out.splitlines()[-1]
     assert again == f"rolled back to before {kept}", "where nothing was replaced, no backup is named"
@@ -244,7 +252,7 @@ def test_going_back_and_forth(journey: Journey, pkigen: InProcess) -> None:
 
 def test_nothing_to_go_back_to_leaves_no_trace(journey: Journey, pkigen: InProcess) -> None:
     before = photograph(journey.node)
-    result = pkigen("bundle", "rollback", "--root", journey.node, "--yes")
+    result = pkigen("airgap", "bundle", "rollback", "--root", journey.node, "--yes")
     assert "has no backup" in result.error
     assert photograph(journey.node) == before
 
@@ -260,23 +268,25 @@ def test_equal_content_has_equal_digests(journey: Journey, pkigen: InProcess) ->
     for _ in range(2):
         pkigen.now += timedelta(hours=1)
         journey.create()
-        shown = pkigen("bundle", "inspect", journey.file, "--root", journey.node)
+        shown = pkigen("airgap", "bundle", "inspect", journey.file, "--root", journey.node)
         digests.append(next(line for line in shown.out.splitlines() if line.startswith("content SHA-256 ")))
     assert digests[0] == digests[1]
-    assert pkigen("renew", journey.spec, "apiserver", "--out", journey.place / "home", "--yes").code == 0
+    assert pkigen("renew", journey.spec, "apiserver", "-C", journey.place / "home", "--yes").code == 0
     journey.create()
-    assert digests[0] not in pkigen("bundle", "inspect", journey.file, "--root", journey.node).out
+    assert digests[0] not in pkigen("airgap", "bundle", "inspect", journey.file, "--root", journey.node).out
 
 
 def test_inspect_knows_whom_the_host_trusts(journey: Journey, pkigen: InProcess, tmp_path: Path) -> None:
     journey.create()
     assert journey.on_node("install", "--yes").code == 0
-    known = pkigen("bundle", "inspect", journey.file, "--root", journey.node, "--label")
+    known = pkigen("airgap", "bundle", "inspect", journey.file, "--root", journey.node, "--label")
     assert known.err == ""
-    assert pkigen("init", journey.spec, "--out", tmp_path / "second").code == 0
-    made = pkigen("bundle", "create", journey.spec, "--pki", tmp_path / "second", "--out", tmp_path / "media")
+    assert pkigen("init", journey.spec, "-C", tmp_path / "second").code == 0
+    made = pkigen(
+        "airgap", "bundle", "create", journey.spec, "-C", tmp_path / "second", "--out", tmp_path / "media"
+    )
     assert made.code == 0
-    other = pkigen("bundle", "inspect", journey.file, "--root", journey.node, "--label")
+    other = pkigen("airgap", "bundle", "inspect", journey.file, "--root", journey.node, "--label")
     assert f"signed by another key than {journey.pin}, which this host trusts" in other.err
 
 
@@ -287,7 +297,7 @@ def test_a_strangers_runbook_cannot_write_to_the_terminal(
         "pkigen.airgap.bundles.contents.runbook", lambda *_: "first\n\x1b]0;owned\x07\x9bsecond"
     )
     journey.create()
-    shown = pkigen("bundle", "inspect", journey.file, "--root", journey.node, "--runbook")
+    shown = pkigen("airgap", "bundle", "inspect", journey.file, "--root", journey.node, "--runbook")
     assert "first\n" in shown.out
     assert "\x1b" not in shown.out
     assert "\x9b" not in shown.out
@@ -299,7 +309,14 @@ def test_who_is_trusted(journey: Journey, pkigen: InProcess) -> None:
     assert "no bundle key is pinned on this host" in result.error
     assert journey.on_node("install", "--yes").code == 0
     result = pkigen(
-        "bundle", "verify", journey.file, "--root", journey.node, "--pin", "aaaaa-aaaaa-aaaaa-aaaaa-aaaaa"
+        "airgap",
+        "bundle",
+        "verify",
+        journey.file,
+        "--root",
+        journey.node,
+        "--pin",
+        "aaaaa-aaaaa-aaaaa-aaaaa-aaaaa",
     )
     assert "this host trusts" in result.error
 
@@ -314,11 +331,19 @@ def test_a_host_without_an_identity(journey: Journey) -> None:
 def test_the_authority_must_be_settled(journey: Journey, pkigen: InProcess) -> None:
     journey.spec.write_text(journey.spec.read_text().replace("10.0.0.11", "10.0.0.12"))
     result = pkigen(
-        "bundle", "create", journey.spec, "--pki", journey.place / "home", "--out", journey.place / "media"
+        "airgap",
+        "bundle",
+        "create",
+        journey.spec,
+        "-C",
+        journey.place / "home",
+        "--out",
+        journey.place / "media",
     )
     assert "does not match the spec: " in result.error
     assert not (journey.place / "media").exists()
-    result = pkigen("bundle", "create", journey.spec, "--out", journey.place, "--node", "cp-9")
+    home = journey.place / "home"
+    result = pkigen("airgap", "bundle", "create", "-C", home, "--out", journey.place, "--node", "cp-9")
     assert (result.code, result.error) == (2, "there is no node 'cp-9' in this cluster")
 
 
@@ -327,10 +352,10 @@ def test_a_passphrase_by_file_and_by_descriptor(pkigen: InProcess, tmp_path: Pat
     spec.write_text(HOME)
     root, node = tmp_path / "home", tmp_path / "node"
     node.mkdir()
-    assert pkigen("init", spec, "--out", root).code == 0
+    assert pkigen("init", spec, "-C", root).code == 0
     words = tmp_path / "words"
     words.write_text(f"{WORDS}\n")
-    command = ("bundle", "create", spec, "--pki", root, "--out", tmp_path, "--passphrase-file", words)
+    command = ("airgap", "bundle", "create", spec, "-C", root, "--out", tmp_path, "--passphrase-file", words)
     assert "can be read by others" in pkigen(*command).error
     words.chmod(0o600)
     made = pkigen(*command)
@@ -341,11 +366,11 @@ def test_a_passphrase_by_file_and_by_descriptor(pkigen: InProcess, tmp_path: Pat
     os.write(writing, f"{WORDS}\n".encode())
     os.close(writing)
     options = ("--root", node, "--node", "cp-1", "--pin", pin)
-    assert pkigen("bundle", "verify", file, *options, "--passphrase-fd", reading).code == 0
+    assert pkigen("airgap", "bundle", "verify", file, *options, "--passphrase-fd", reading).code == 0
     words.write_text("another one entirely\n")
-    wrong = pkigen("bundle", "verify", file, *options, "--passphrase-file", words)
+    wrong = pkigen("airgap", "bundle", "verify", file, *options, "--passphrase-file", words)
     assert "passphrase is wrong" in wrong.error
-    asked = pkigen("bundle", "verify", file, *options, "--passphrase-fd", 99)
+    asked = pkigen("airgap", "bundle", "verify", file, *options, "--passphrase-fd", 99)
     assert "--passphrase-fd 99 cannot be read" in asked.error
 
 
@@ -407,12 +432,12 @@ def test_a_prompt_at_a_real_terminal_shows_nothing() -> None:
 
 
 def test_the_identity_of_a_node(pkigen: InProcess, tmp_path: Path) -> None:
-    made = pkigen("node", "identity", "--root", tmp_path)
+    made = pkigen("airgap", "node", "identity", "--root", tmp_path)
     assert made.out.startswith("age1")
     assert "AGE-SECRET-KEY" not in made.out + made.err
     assert (tmp_path / "var/lib/pkigen/identity.age").stat().st_mode & 0o777 == 0o600
-    assert pkigen("node", "identity", "--root", tmp_path, "--show").out == made.out
-    assert "exists" in pkigen("node", "identity", "--root", tmp_path).error
+    assert pkigen("airgap", "node", "identity", "--root", tmp_path, "--show").out == made.out
+    assert "exists" in pkigen("airgap", "node", "identity", "--root", tmp_path).error
 
 
 @pytest.mark.parametrize("linked", ["var", "var/lib", "var/lib/pkigen", "var/lib/pkigen/identity.age"])
@@ -424,15 +449,25 @@ def test_no_path_leaves_the_root_of_an_image(
     """The image came from somebody else: what is linked in it leads into the system that it is mounted in."""
     image, outside = tmp_path / "image", tmp_path / "outside"
     image.mkdir()
-    assert pkigen("node", "identity", "--root", outside_with(outside)).code == 0
+    assert pkigen("airgap", "node", "identity", "--root", outside_with(outside)).code == 0
     (image / linked).parent.mkdir(parents=True, exist_ok=True)
     (image / linked).symlink_to(outside / (linked if kind == "elsewhere" else "none"))
     before = photograph(outside)
     at = ("--root", image)
     line = {
-        "make": ("node", "identity", *at),
-        "show": ("node", "identity", "--show", *at),
-        "install": ("bundle", "verify", sealed_bundle(tmp_path), "--node", "cp-1", "--pin", A_PIN, *at),
+        "make": ("airgap", "node", "identity", *at),
+        "show": ("airgap", "node", "identity", "--show", *at),
+        "install": (
+            "airgap",
+            "bundle",
+            "verify",
+            sealed_bundle(tmp_path),
+            "--node",
+            "cp-1",
+            "--pin",
+            A_PIN,
+            *at,
+        ),
     }[command]
     failed = pkigen(*line)
     assert failed.code in {1, 2}
@@ -470,21 +505,21 @@ def sealed_bundle(place: Path) -> Path:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_an_identity_that_somebody_else_has_is_none(pkigen: InProcess, tmp_path: Path) -> None:
-    pkigen("node", "identity", "--root", tmp_path)
+    pkigen("airgap", "node", "identity", "--root", tmp_path)
     path = tmp_path / "var/lib/pkigen/identity.age"
     os.chown(path, 4711, 4711)
-    failed = pkigen("node", "identity", "--root", tmp_path, "--show")
+    failed = pkigen("airgap", "node", "identity", "--root", tmp_path, "--show")
     assert failed.error == f"{path} belongs to another user (uid 4711)"
     os.chown(path, 0, 0)
     path.chmod(0o640)
-    failed = pkigen("node", "identity", "--root", tmp_path, "--show")
+    failed = pkigen("airgap", "node", "identity", "--root", tmp_path, "--show")
     assert failed.error == f"{path} can be read by others (mode 0640)"
     path.chmod(0o600)
-    assert pkigen("node", "identity", "--root", tmp_path, "--show").code == 0
+    assert pkigen("airgap", "node", "identity", "--root", tmp_path, "--show").code == 0
 
 
 def test_an_identity_that_was_never_made(pkigen: InProcess, tmp_path: Path) -> None:
-    failed = pkigen("node", "identity", "--root", tmp_path, "--show")
+    failed = pkigen("airgap", "node", "identity", "--root", tmp_path, "--show")
     assert (failed.code, failed.error) == (2, f"{tmp_path}/var/lib/pkigen/identity.age does not exist")
     assert list(tmp_path.iterdir()) == [], "who only looks leaves nothing"
 
@@ -511,7 +546,7 @@ def test_going_back_on_a_node_does_not_trust_again_in_silence(journey: Journey, 
         "ca",
         "kubernetes",
         journey.spec,
-        "--out",
+        "-C",
         journey.place / "home",
         "--yes",
         "--assume-distributed",
@@ -521,7 +556,7 @@ def test_going_back_on_a_node_does_not_trust_again_in_silence(journey: Journey, 
         journey.create()
         assert journey.on_node("install", "--yes").code == 0
     before = contents(journey.node)
-    going_back = ("bundle", "rollback", "--root", journey.node, "--yes")
+    going_back = ("airgap", "bundle", "rollback", "--root", journey.node, "--yes")
     refused = pkigen(*going_back)
     assert refused.code == 1
     assert refused.error.startswith("the rollback is dangerous: it brings back CA CN=kubernetes (sha256:")
@@ -533,13 +568,13 @@ def test_going_back_on_a_node_does_not_trust_again_in_silence(journey: Journey, 
 def test_going_back_on_a_node_names_the_key_that_secrets_need(journey: Journey, pkigen: InProcess) -> None:
     text = journey.spec.read_text()
     journey.spec.write_text(text.replace("  users:", "  encryption: {}\n  users:"))
-    assert pkigen("apply", journey.spec, "--out", journey.place / "home", "--yes").code == 0
+    assert pkigen("apply", journey.spec, "-C", journey.place / "home", "--yes").code == 0
     journey.create()
     assert journey.on_node("install", "--yes").code == 0
-    words = ("encryption-key", journey.spec, "--out", journey.place / "home", "--yes", "--assume-distributed")
+    words = ("encryption-key", journey.spec, "-C", journey.place / "home", "--yes", "--assume-distributed")
     for step in ("prepare", "promote", "finish"):
         assert pkigen("rotate", *words, "--phase", step).code == 0
     journey.create()
     assert journey.on_node("install", "--yes").code == 0
-    refused = pkigen("bundle", "rollback", "--root", journey.node, "--yes")
+    refused = pkigen("airgap", "bundle", "rollback", "--root", journey.node, "--yes")
     assert "it takes a key out of /etc/kubernetes/pki/encryption-config.yaml" in refused.error

@@ -101,10 +101,19 @@ class Scene:
 
     def arguments(self, root: Path) -> list[str]:
         if self.name == "rollback":
-            return ["bundle", "rollback", "--root", str(root), "--yes"]
+            return ["airgap", "bundle", "rollback", "--root", str(root), "--yes"]
         identity = self.second.place / "identity"
         options = ["--root", str(root), "--node", "worker-1", "--identity", str(identity)]
-        return ["bundle", "install", str(self.second.file), *options, "--max-age", "900000h", "--yes"]
+        return [
+            "airgap",
+            "bundle",
+            "install",
+            str(self.second.file),
+            *options,
+            "--max-age",
+            "900000h",
+            "--yes",
+        ]
 
     def begin(self) -> Path:
         """A node of its own."""

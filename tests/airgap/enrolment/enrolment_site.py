@@ -80,9 +80,9 @@ class EnrolmentSite:
             root = places.root(node["name"])
             root.mkdir(mode=0o755)
             if node.get("keys", home) != "node":
-                node["ageRecipient"] = places.good("node", "identity", "--root", root).out.strip()
+                node["ageRecipient"] = places.good("airgap", "node", "identity", "--root", root).out.strip()
         places.write_spec()
-        places.good("init", places.file, "--out", places.tree, *options)
+        places.good("init", places.file, "-C", places.tree, *options)
         return places
 
     @property
@@ -135,7 +135,7 @@ class EnrolmentSite:
     @property
     def pin(self) -> str:
         """The cluster's bundle key."""
-        done = self.good("init", self.file, "--out", self.tree, "-o", "json")
+        done = self.good("init", self.file, "-C", self.tree, "-o", "json")
         return str(done.json["bundleKey"])
 
     def request(self, node: str, *more: object) -> str:
@@ -146,19 +146,19 @@ class EnrolmentSite:
     def requesting(self, node: str) -> tuple[object, ...]:
         """The command line for that."""
         return (
-            *("node", "request", self.file, "--root", self.root(node)),
+            *("airgap", "node", "request", self.file, "--root", self.root(node)),
             *("--node", node, "--out", self.medium),
         )
 
     def approving(self, node: str, *more: object) -> tuple[object, ...]:
         """The command line that approves at the authority."""
         request = self.medium / f"prod.{node}.request"
-        return ("node", "approve", self.file, request, "--pki", self.tree, "--out", self.medium, *more)
+        return ("airgap", "node", "approve", self.file, request, "-C", self.tree, "--out", self.medium, *more)
 
     def installing(self, node: str, *more: object) -> tuple[object, ...]:
         """The command line that installs on the node."""
         bundle = self.medium / f"prod.{node}.bundle"
-        return ("bundle", "install", bundle, "--root", self.root(node), "--node", node, *more)
+        return ("airgap", "bundle", "install", bundle, "--root", self.root(node), "--node", node, *more)
 
     def enrol(self, node: str, *more: object) -> None:
         """All three steps."""

@@ -38,7 +38,7 @@ class Asked(EnrolmentSite):
     def approving_all(self, *more: object, pins: dict[str, str] | None = None) -> tuple[object, ...]:
         pins = self.signers if pins is None else pins
         return (
-            *("node", "approve", self.file, *map(self.file_of, NODES), "--pki", self.tree),
+            *("airgap", "node", "approve", self.file, *map(self.file_of, NODES), "-C", self.tree),
             *("--out", self.medium, *more),
             *(word for node, pin in pins.items() for word in ("--pin", f"{node}={pin}")),
         )
@@ -81,7 +81,7 @@ def test_all_are_issued_in_one_change_and_answered_one_by_one(asked: Asked) -> N
         assert f"requested by {node} at " in done.out
         assert f"signed by {signer}" in done.out
         asked.good(*asked.installing(node, "--pin", asked.pin, "--yes"))
-    assert asked.run("verify", asked.tree).code == 0
+    assert asked.run("verify", "-C", asked.tree).code == 0
     added = (asked.tree / ".pkigen/ledger.jsonl").read_text().removeprefix(before).splitlines()
     entries = [json.loads(line) for line in added]
     assert sorted(each["id"] for each in entries if each["event"] == "approved") == sorted(NODES)
@@ -109,7 +109,7 @@ def test_what_is_wrong_in_each_is_said_at_once(asked: Asked) -> None:
         with_node(asked.spec, "cp-1", addresses=["10.0.0.12"]), "worker-1", addresses=["10.0.0.9"]
     )
     asked.write_spec(spec)
-    asked.good("apply", asked.file, "--out", asked.tree, "--yes")
+    asked.good("apply", asked.file, "-C", asked.tree, "--yes")
     done = asked.refused(*asked.approving_all("--yes"))
     assert "cp-1/apiserver: " in done.err
     assert "worker-1/kubelet-serving: " in done.err
@@ -137,7 +137,7 @@ def test_two_nodes_cannot_have_one_key(asked: Asked) -> None:
     """A copied machine: the second one has the first one's keys."""
     spec = with_node(asked.spec, "worker-2", keys="node")
     asked.write_spec(spec)
-    asked.good("apply", asked.file, "--out", asked.tree, "--yes")
+    asked.good("apply", asked.file, "-C", asked.tree, "--yes")
     asked.request("worker-2")
     theirs = read_requests(unwrap(asked.file_of("worker-1").read_bytes(), pin=None)).requests
     renamed = tuple((identifier.replace("worker-1", "worker-2"), pem) for identifier, pem in theirs)
@@ -208,7 +208,7 @@ def test_a_medium_that_fills_up_is_answered_by_running_it_again(
 
 
 def test_a_request_is_no_bundle(asked: Asked) -> None:
-    done = asked.run("bundle", "inspect", asked.file_of("cp-1"))
+    done = asked.run("airgap", "bundle", "inspect", asked.file_of("cp-1"))
     assert done.code == 1
     assert f"it is the request of cp-1 of prod, signed by {asked.signers['cp-1']}" in done.error
     assert "node approve" in done.hint

@@ -57,31 +57,31 @@ def small(_small: EnrolmentSite, tmp_path: Path) -> EnrolmentSite:
 
 
 def test_a_tree_that_waits_for_its_nodes_is_right(small: EnrolmentSite) -> None:
-    assert small.run("verify", small.tree).code == 0
-    remarks = small.run("verify", small.tree, "-o", "json").json
+    assert small.run("verify", "-C", small.tree).code == 0
+    remarks = small.run("verify", "-C", small.tree, "-o", "json").json
     assert remarks["findings"] == []
     assert {each["subject"] for each in remarks["remarks"]} == {
         "worker-1/kubelet-serving",
         "worker-1/kubelet.conf",
     }
-    planned = small.run("plan", small.file, "--out", small.tree, "--exit-code")
+    planned = small.run("plan", small.file, "-C", small.tree, "--exit-code")
     assert planned.code == 0
     assert "waiting for worker-1 to request 2 certificates (awaits-request)" in planned.out
-    assert "pkigen node request" in planned.out
-    structured = small.run("plan", small.file, "--out", small.tree, "-o", "json").json
+    assert "pkigen airgap node request" in planned.out
+    structured = small.run("plan", small.file, "-C", small.tree, "-o", "json").json
     assert structured["summary"]["ask"] == 2
     assert [each["action"] for each in structured["waiting"]] == ["ask", "ask"]
     before = snapshot(small.tree)
-    assert "nothing to do" in small.good("apply", small.file, "--out", small.tree, "--yes").out
+    assert "nothing to do" in small.good("apply", small.file, "-C", small.tree, "--yes").out
     assert snapshot(small.tree) == before
-    assert small.run("status", small.tree, "--fail-within", "24h").code == 0
-    assert "awaits-request" in small.good("status", small.tree).out
+    assert small.run("status", "-C", small.tree, "--fail-within", "24h").code == 0
+    assert "awaits-request" in small.good("status", "-C", small.tree).out
     assert not list(small.tree.glob("nodes/worker-1/**/*.key"))
-    assert "made on worker-1, and only there" in small.good("explain", "kubelet.conf", small.tree).out
+    assert "made on worker-1, and only there" in small.good("explain", "kubelet.conf", "-C", small.tree).out
 
 
 def test_there_is_nothing_to_pack_yet(small: EnrolmentSite) -> None:
-    packing = ("bundle", "create", small.file, "--pki", small.tree, "--out", small.medium)
+    packing = ("airgap", "bundle", "create", small.file, "-C", small.tree, "--out", small.medium)
     refused = small.run(*packing, "--node", "worker-1")
     assert refused.code == 1
     assert "worker-1 has not requested its certificates yet" in refused.error
@@ -92,10 +92,10 @@ def test_there_is_nothing_to_pack_yet(small: EnrolmentSite) -> None:
 
 
 def test_only_the_node_can_renew(small: EnrolmentSite) -> None:
-    renewed = small.run("renew", small.file, "worker-1/kubelet.conf", "--out", small.tree, "--yes")
+    renewed = small.run("renew", small.file, "worker-1/kubelet.conf", "-C", small.tree, "--yes")
     assert renewed.code == 2
     assert "is only on worker-1: the node must request" in renewed.error
-    assert "pkigen node request" in renewed.hint
+    assert "pkigen airgap node request" in renewed.hint
 
 
 # -- the whole way ------------------------------------------------------------------------------------
@@ -107,16 +107,16 @@ def test_each_step_says_what_is_carried_where(small: EnrolmentSite) -> None:
     assert "the private keys stay in" in asked.out
     assert "next: carry the file to the authority" in asked.err
     signer = next(line for line in asked.out.splitlines() if line.startswith("signed by")).split()[-1]
-    assert f"pkigen node approve SPEC prod.worker-1.request --pin {signer}" in asked.err
+    assert f"pkigen airgap node approve prod.worker-1.request --pin {signer}" in asked.err
     approved = small.good(*small.approving("worker-1", "--pin", signer, "--yes"))
     for shown in ("worker-1/kubelet-serving", "worker-1/kubelet.conf", "server", "client", "10.0.0.21"):
         assert shown in approved.out
-    assert "next: carry the file to worker-1; there: `pkigen bundle install" in approved.err
+    assert "next: carry the file to worker-1; there: `pkigen airgap bundle install" in approved.err
     installed = small.good(*small.installing("worker-1", "--pin", small.pin, "--yes"))
     assert "create /var/lib/kubelet/pki/kubelet.key" in installed.out
     assert "remove /var/lib/pkigen/pending.json" in installed.out
-    assert small.run("verify", small.tree).code == 0
-    assert "nothing to do, 39 unchanged" in small.good("plan", small.file, "--out", small.tree).out
+    assert small.run("verify", "-C", small.tree).code == 0
+    assert "nothing to do, 39 unchanged" in small.good("plan", small.file, "-C", small.tree).out
 
 
 def leaves(places: EnrolmentSite, node: str) -> Iterator[tuple[str, bytes, bytes]]:
@@ -165,13 +165,13 @@ def test_the_installed_trees_pass_verification(enrolled: EnrolmentSite, tmp_path
     spec = copy.deepcopy(SPEC)
     del spec["spec"]["certificates"]["nodeKeys"]
     (tmp_path / "spec.json").write_text(json.dumps(spec))
-    before = enrolled.run("verify", tree, "--spec", tmp_path / "spec.json", "-o", "json")
+    before = enrolled.run("verify", "-C", tree, tmp_path / "spec.json", "-o", "json")
     assert "key-missing" in {each["reason"] for each in before.json["findings"]}  # the control
     for node in OWN:
         shutil.rmtree(tree / "nodes" / node)
         shutil.copytree(enrolled.root(node), tree / "nodes" / node)
         shutil.rmtree(tree / "nodes" / node / "var/lib/pkigen")
-    done = enrolled.run("verify", tree, "--spec", tmp_path / "spec.json", "-o", "json")
+    done = enrolled.run("verify", "-C", tree, tmp_path / "spec.json", "-o", "json")
     assert {each["subject"] for each in done.json["findings"]} == {"pki.lock"}  # it knows another spec
 
 
@@ -275,8 +275,8 @@ def test_a_second_request_renews_with_new_keys_and_can_be_undone(small: Enrolmen
     second = worker(small)
     assert all(first[name] != second[name] for name in first)
     assert all(not one & two for one, two in zip(keys(first), keys(second), strict=True) if one)
-    assert small.run("verify", small.tree).code == 0
-    small.good("bundle", "rollback", "--root", small.root("worker-1"), "--yes")
+    assert small.run("verify", "-C", small.tree).code == 0
+    small.good("airgap", "bundle", "rollback", "--root", small.root("worker-1"), "--yes")
     assert worker(small) == first
     assert (small.root("worker-1") / "var/lib/pkigen/pending.json").exists()
     small.good(*small.installing("worker-1", "--yes", "--allow-older"))
@@ -285,7 +285,7 @@ def test_a_second_request_renews_with_new_keys_and_can_be_undone(small: Enrolmen
 
 def test_the_first_install_can_be_undone(small: EnrolmentSite) -> None:
     small.enrol("worker-1")
-    rollback = ("bundle", "rollback", "--root", small.root("worker-1"), "--yes")
+    rollback = ("airgap", "bundle", "rollback", "--root", small.root("worker-1"), "--yes")
     assert "; what was replaced is in backup 2" in small.good(*rollback).out
     left = {path.name for path in files(small.root("worker-1")) if "store" not in path.parts}
     assert left == {"pending.json", "request.key", "identity.age"}
@@ -312,7 +312,7 @@ def test_keys_of_another_kind_are_not_kept(small: EnrolmentSite) -> None:
     spec["spec"]["certificates"] = {"overrides": {"kubelet-serving": {"keyAlgorithm": "ECDSA-P384"}}}
     small.now += DAY
     small.write_spec(spec)
-    small.good("apply", small.file, "--out", small.tree, "--yes", "--force")
+    small.good("apply", small.file, "-C", small.tree, "--yes", "--force")
     small.request("worker-1", "--reuse-keys")
     small.good(*small.approving("worker-1", "--yes"))
     small.good(*small.installing("worker-1", "--yes"))
@@ -328,11 +328,11 @@ def test_what_is_around_the_keys_changes_without_a_request(small: EnrolmentSite)
     spec = copy.deepcopy(small.spec)
     spec["spec"]["controlPlaneEndpoint"] = "api.prod.example.com:6443"
     small.write_spec(spec)
-    small.good("apply", small.file, "--out", small.tree, "--yes")
-    packing = ("bundle", "create", small.file, "--pki", small.tree, "--out", small.medium)
+    small.good("apply", small.file, "-C", small.tree, "--yes")
+    packing = ("airgap", "bundle", "create", small.file, "-C", small.tree, "--out", small.medium)
     small.good(*packing, "--node", "worker-1")  # sealed to the recipient that the node has named
     shown = small.good(
-        *("bundle", "diff", small.medium / "prod.worker-1.bundle"),
+        *("airgap", "bundle", "diff", small.medium / "prod.worker-1.bundle"),
         *("--root", small.root("worker-1"), "--node", "worker-1"),
     )
     assert "replace /etc/kubernetes/kubelet.conf" in shown.out
@@ -347,24 +347,24 @@ def test_a_changed_name_waits_for_the_node(small: EnrolmentSite) -> None:
     small.enrol("worker-1")
     small.now += DAY
     small.write_spec(with_node(small.spec, "worker-1", certSANs=["worker-1.example.com"]))
-    planned = small.good("plan", small.file, "--out", small.tree)
+    planned = small.good("plan", small.file, "-C", small.tree)
     assert "waiting for worker-1 to request 1 certificate (sans-changed)" in planned.out
-    small.good("apply", small.file, "--out", small.tree, "--yes")
+    small.good("apply", small.file, "-C", small.tree, "--yes")
     small.enrol("worker-1")
     certificate = worker(small)["var/lib/kubelet/pki/kubelet.crt"]
     names = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(
         x509.SubjectAlternativeName
     )
     assert "worker-1.example.com" in names.value.get_values_for_type(x509.DNSName)
-    assert small.run("verify", small.tree).code == 0
+    assert small.run("verify", "-C", small.tree).code == 0
 
 
 def test_what_is_due_waits_for_the_node(small: EnrolmentSite) -> None:
     small.enrol("worker-1")
     small.now += 350 * DAY
-    planned = small.good("plan", small.file, "--out", small.tree)
+    planned = small.good("plan", small.file, "-C", small.tree)
     assert "waiting for worker-1 to request 2 certificates (expires-soon)" in planned.out
-    assert small.run("status", small.tree, "--fail-within", "720h").code == 4
+    assert small.run("status", "-C", small.tree, "--fail-within", "720h").code == 4
 
 
 def test_approving_again_issues_nothing(small: EnrolmentSite) -> None:
@@ -395,17 +395,17 @@ def test_the_same_request_is_handed_out_until_it_is_answered(small: EnrolmentSit
 def test_keys_that_the_authority_had_are_given_up(small: EnrolmentSite) -> None:
     """A node whose keys were made at the authority makes its own from now on."""
     small.enrol("worker-1")
-    packing = ("bundle", "create", small.file, "--pki", small.tree, "--out", small.medium)
+    packing = ("airgap", "bundle", "create", small.file, "-C", small.tree, "--out", small.medium)
     small.good(*packing, "--node", "cp-1")
     small.good(*small.installing("cp-1", "--pin", small.pin, "--yes"))
     small.now += DAY
     before = small.spec
     small.write_spec(with_node(small.spec, "cp-1", keys="node"))
-    planned = small.good("plan", small.file, "--out", small.tree, "--full")
+    planned = small.good("plan", small.file, "-C", small.tree, "--full")
     assert "remove nodes/cp-1/etc/kubernetes/pki/apiserver.key" in planned.out
     assert "rewrite cp-1/admin.conf (key-not-alone)" in planned.out
-    small.good("apply", small.file, "--out", small.tree, "--yes")
-    assert small.run("verify", small.tree).code == 0
+    small.good("apply", small.file, "-C", small.tree, "--yes")
+    assert small.run("verify", "-C", small.tree).code == 0
     nodes = small.tree / "nodes/cp-1"
     assert not [
         path for path in files(nodes) if path.suffix == ".key" and "ca" not in path.stem and path.stem != "sa"
@@ -414,6 +414,7 @@ def test_keys_that_the_authority_had_are_given_up(small: EnrolmentSite) -> None:
     # What the node has still fits: files around its keys can be sent.
     small.good(*packing, "--node", "cp-1")
     diff = (
+        "airgap",
         "bundle",
         "diff",
         small.medium / "prod.cp-1.bundle",
@@ -432,11 +433,11 @@ def test_keys_that_the_authority_had_are_given_up(small: EnrolmentSite) -> None:
         for key in private_keys(path.read_bytes())
     }
     assert len(old & new) == 2  # the cluster CA's and the service accounts'
-    assert small.run("verify", small.tree).code == 0
+    assert small.run("verify", "-C", small.tree).code == 0
     # And back: the authority makes keys again.
     small.write_spec(before)
-    small.good("apply", small.file, "--out", small.tree, "--yes", "--force")
-    assert small.run("verify", small.tree).code == 0
+    small.good("apply", small.file, "-C", small.tree, "--yes", "--force")
+    assert small.run("verify", "-C", small.tree).code == 0
     assert (nodes / "etc/kubernetes/pki/apiserver.key").exists()
 
 
@@ -444,30 +445,30 @@ def test_a_key_that_strays_into_the_tree_is_found(small: EnrolmentSite) -> None:
     small.enrol("worker-1")
     root, tree = small.root("worker-1"), small.tree / "nodes/worker-1"
     shutil.copy(root / "var/lib/kubelet/pki/kubelet.key", tree / "var/lib/kubelet/pki/kubelet.key")
-    found = small.run("verify", small.tree)
+    found = small.run("verify", "-C", small.tree)
     assert found.code == 4
     assert "unexpected-key" in found.out
     (tree / "var/lib/kubelet/pki/kubelet.key").unlink()
     shutil.copy(root / "etc/kubernetes/kubelet.conf", tree / "etc/kubernetes/kubelet.conf")
-    found = small.run("verify", small.tree)
+    found = small.run("verify", "-C", small.tree)
     assert found.code == 4
     assert "key-not-alone" in found.out
-    small.good("apply", small.file, "--out", small.tree, "--yes")
-    assert small.run("verify", small.tree).code == 0
+    small.good("apply", small.file, "-C", small.tree, "--yes")
+    assert small.run("verify", "-C", small.tree).code == 0
 
 
 def test_a_rotation_waits_for_the_nodes_that_ask(small: EnrolmentSite) -> None:
-    rotate = ("rotate", "ca", "kubernetes", small.file, "--out", small.tree, "--yes", "--assume-distributed")
+    rotate = ("rotate", "ca", "kubernetes", small.file, "-C", small.tree, "--yes", "--assume-distributed")
     small.good(*rotate, "--phase", "prepare")  # a node that has not asked yet is in nobody's way
     small.enrol("worker-1")
     small.now += DAY
     runbook = small.base / "runbook"
     small.good(*rotate, "--phase", "promote", "--runbook", runbook)
     text = "".join(path.read_text() for path in files(runbook))
-    assert "pkigen bundle create SPEC --node worker-1" in text
+    assert "pkigen airgap bundle create --node worker-1" in text
     assert "rsync -rpt --delay-updates --chown=root:root nodes/worker-1/" not in text
     assert "nodes/cp-1/" in text
-    assert small.run("verify", small.tree).code == 4  # its certificate is of the previous CA
+    assert small.run("verify", "-C", small.tree).code == 4  # its certificate is of the previous CA
     refused = small.run(*rotate, "--phase", "finish")
     assert refused.code == 1
     assert "would break a connection" in refused.error
@@ -476,7 +477,7 @@ def test_a_rotation_waits_for_the_nodes_that_ask(small: EnrolmentSite) -> None:
     small.good(*small.approving("worker-1", "--yes"))
     small.good(*small.installing("worker-1", "--yes"))
     small.good(*rotate, "--phase", "finish")
-    assert small.run("verify", small.tree).code == 0
+    assert small.run("verify", "-C", small.tree).code == 0
 
 
 def test_without_ca_keys_nothing_secret_is_carried_but_the_service_account_key(tmp_path: Path) -> None:
@@ -489,7 +490,7 @@ def test_without_ca_keys_nothing_secret_is_carried_but_the_service_account_key(t
     envelope = unwrap((places.medium / "prod.cp-1.bundle").read_bytes(), pin=places.pin)
     carried = {key for member in decode(identity.open(envelope.sealed)) for key in private_keys(member.data)}
     assert carried == set(private_keys((places.tree / "pki/sa.key").read_bytes()))
-    assert places.run("verify", places.tree).code == 0
+    assert places.run("verify", "-C", places.tree).code == 0
 
 
 def test_names_come_from_the_host_and_the_default_identity(
@@ -497,14 +498,14 @@ def test_names_come_from_the_host_and_the_default_identity(
 ) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "WORKER-1")
     root = small.root("worker-1")
-    made = small.good("node", "identity", "--root", root).out.strip()
-    small.good("node", "request", small.file, "--root", root, "--out", small.medium)
+    made = small.good("airgap", "node", "identity", "--root", root).out.strip()
+    small.good("airgap", "node", "request", small.file, "--root", root, "--out", small.medium)
     request = (small.medium / "prod.worker-1.request").read_bytes()
     assert made.encode() in request
     other = small.base / "other.age"
     other.write_text(Identity.generate().text)
     other.chmod(0o600)
-    asked = ("node", "request", small.file, "--root", root, "--out", small.medium, "--anew")
+    asked = ("airgap", "node", "request", small.file, "--root", root, "--out", small.medium, "--anew")
     small.good(*asked, "--identity", other)
     assert made.encode() not in (small.medium / "prod.worker-1.request").read_bytes()
 
@@ -532,4 +533,4 @@ def test_an_encrypted_authority_is_opened_to_approve(tmp_path: Path) -> None:
     places.good(*places.installing("cp-1", "--pin", pin, "--yes"))
     assert not (places.root("cp-1") / PKI / "ca.key").exists()
     assert (places.root("cp-1") / PKI / "sa.key").read_bytes().startswith(b"-----BEGIN EC PRIVATE KEY-----")
-    assert places.run("verify", places.tree).code == 0
+    assert places.run("verify", "-C", places.tree).code == 0

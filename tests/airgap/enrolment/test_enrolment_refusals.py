@@ -172,7 +172,7 @@ def test_nobody_agrees(border: Border) -> None:
 
 def test_another_recipient_than_the_specs(border: Border) -> None:
     border.write_spec(with_node(border.spec, "worker-1", ageRecipient=Identity.generate().recipient.text))
-    border.good("apply", border.file, "--out", border.tree, "--yes")
+    border.good("apply", border.file, "-C", border.tree, "--yes")
     assert "another age recipient than the spec" in border.refused().error
 
 
@@ -230,8 +230,8 @@ def test_the_key_of_a_person(border: Border, tmp_path: Path) -> None:
     key = P256.generate()
     csr = tmp_path / "ann.csr"
     csr.write_bytes(make_request(Subject(common_name="ann"), key))
-    border.good("sign", "--csr", csr, "--user", "ann", border.tree)
-    border.good("apply", border.file, "--out", border.tree, "--yes")
+    border.good("access", "sign", "--csr", csr, "--user", "ann", "-C", border.tree)
+    border.good("apply", border.file, "-C", border.tree, "--yes")
     asked = border.asked
     border.sign(replace(asked, requests=(asked.requests[0], (CLIENT, request_for(item(CLIENT), key)))))
     assert f"{CLIENT}: its key is that of request:ann" in border.refused().err
@@ -328,7 +328,16 @@ def refused_on_node(border: Border, *command: object) -> Result:
 
 
 def test_the_spec_must_leave_the_keys_to_the_node(border: Border) -> None:
-    command = ("node", "request", border.file, "--root", border.root("worker-1"), "--out", border.medium)
+    command = (
+        "airgap",
+        "node",
+        "request",
+        border.file,
+        "--root",
+        border.root("worker-1"),
+        "--out",
+        border.medium,
+    )
     said = {
         refused_on_node(border, *command, "--node", "cp-1").error,
         refused_on_node(border, *command, "--node", "worker-9").error,

@@ -119,25 +119,25 @@ class OfflineSides:
 
     def make_authority(self) -> Result:
         """At the offline side, once."""
-        return self.done("authority", "init", self.spec_there, "--authority", self.authority)
+        return self.done("airgap", "authority", "init", self.spec_there, "--authority", self.authority)
 
     def init(self) -> Result:
         """At the site, once; its request goes on the medium."""
-        result = self.done("init", self.spec, "--out", self.site)
+        result = self.done("init", self.spec, "-C", self.site)
         shutil.move(f"{self.site}.request", self.request_file)
         return result
 
     def ask(self, *names: str) -> Result:
         """At the site, later."""
         return self.done(
-            *("authority", "request", self.spec, *names, "--out", self.site),
+            *("airgap", "authority", "request", self.spec, *names, "-C", self.site),
             *("--request", self.request_file),
         )
 
     def sign_arguments(self) -> tuple[object, ...]:
         """At the offline side."""
         return (
-            *("authority", "sign", self.request_file, "--spec", self.spec_there),
+            *("airgap", "authority", "sign", self.request_file, "--spec", self.spec_there),
             *("--authority", self.authority, "--yes"),
         )
 
@@ -147,7 +147,7 @@ class OfflineSides:
 
     def accept_arguments(self) -> tuple[object, ...]:
         """At the site."""
-        return ("authority", "accept", self.answer_file, self.spec, "--out", self.site, "--yes")
+        return ("airgap", "authority", "accept", self.answer_file, self.spec, "-C", self.site, "--yes")
 
     def accept(self, *more: object) -> Result:
         """At the site."""

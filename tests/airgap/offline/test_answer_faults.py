@@ -60,13 +60,13 @@ def operations(places: OfflineSides, arguments: tuple[object, ...]) -> list[str]
 
 def is_new(places: OfflineSides, before: dict[str, tuple[int, bytes]]) -> bool:
     """Whether the answer is in; if not, the tree must be the old one to the byte. The next run has looked."""
-    places.done("status", places.site)
+    places.done("status", "-C", places.site)
     if tree(places.site) == before:
         assert not (places.site / ".pkigen/journal").exists()
         return False
     assert not (places.site / "pki/pending.json").exists()
-    assert places.done("verify", places.site).out.endswith("0 findings\n")
-    assert places.done("plan", places.spec, "--out", places.site).out.startswith("nothing to do")
+    assert places.done("verify", "-C", places.site).out.endswith("0 findings\n")
+    assert places.done("plan", places.spec, "-C", places.site).out.startswith("nothing to do")
     return True
 
 
@@ -130,14 +130,14 @@ def test_a_crash_while_asking_and_while_signing(answered: OfflineSides, memory: 
     """A request that may have been carried is never forgotten; what may have been signed is on record."""
     fresh = OfflineSides.new(memory / f"{answered.place.name}-fresh", answered.place.name)
     fresh.make_authority()
-    init = ("init", fresh.spec, "--out", fresh.site)
+    init = ("init", fresh.spec, "-C", fresh.site)
     copy = fresh.copy(memory / "copy")
-    count = len(operations(copy, ("init", copy.spec, "--out", copy.site)))
+    count = len(operations(copy, ("init", copy.spec, "-C", copy.site)))
     shutil.rmtree(copy.place)
     for at in chosen(range(1, count + 1), wanted(SAMPLES)):
         places = fresh.copy(memory / f"asking-{at}")
         with pytest.raises(SimulatedCrashError):
-            places.pkigen("init", places.spec, "--out", places.site, filesystem=CrashingFileSystem(at))
+            places.pkigen("init", places.spec, "-C", places.site, filesystem=CrashingFileSystem(at))
         places.init()
         first = places.request_file.read_bytes()
         places.init()

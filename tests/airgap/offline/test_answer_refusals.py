@@ -292,7 +292,7 @@ def test_the_two_sides_have_different_specs(asked: OfflineSides, tmp_path: Path)
 def test_no_authority_there(asked: OfflineSides, tmp_path: Path) -> None:
     places = asked.copy(tmp_path / "places")
     elsewhere = tmp_path / "empty"
-    arguments = ["authority", "sign", places.request_file, "--spec", places.spec_there, "--yes"]
+    arguments = ["airgap", "authority", "sign", places.request_file, "--spec", places.spec_there, "--yes"]
     assert "does not exist" in refused(places, *arguments, "--authority", elsewhere)[0]
     elsewhere.mkdir()
     assert (
@@ -452,7 +452,9 @@ def test_another_ca_than_the_one_that_is_trusted(cluster: OfflineSides) -> None:
     for name in ("ca.crt", "ca.key"):
         (cluster.authority / "pki" / name).unlink()
     (cluster.authority / "authority.json").unlink()
-    unmade = cluster.pkigen("authority", "init", cluster.spec_there, "--authority", cluster.authority)
+    unmade = cluster.pkigen(
+        "airgap", "authority", "init", cluster.spec_there, "--authority", cluster.authority
+    )
     assert "is not the one that is recorded: pki/ca.crt is missing" in unmade.error
     (cluster.authority / ".pkigen/ledger.jsonl").unlink()
     cluster.make_authority()
@@ -520,13 +522,22 @@ def test_a_damaged_request_in_the_directory(places: OfflineSides) -> None:
 
 
 def test_names_that_mean_nothing(cluster: OfflineSides) -> None:
-    ask = ("authority", "request", cluster.spec, "--out", cluster.site)
+    ask = ("airgap", "authority", "request", cluster.spec, "-C", cluster.site)
     assert "there is no certificate 'apisever'" in refused(cluster, *ask, "apisever")[0]
     assert "there is no CA 'cb'" in refused(cluster, *ask, "--next", "cb")[0]
     if first_of(cluster) == "ca":
         assert (
             refused(cluster, *ask, "apiserver")[0] == "cp-1/apiserver is not signed by the offline authority"
         )
-    there = ("authority", "renew", cluster.spec_there, "nobody", "--authority", cluster.authority, "--yes")
+    there = (
+        "airgap",
+        "authority",
+        "renew",
+        cluster.spec_there,
+        "nobody",
+        "--authority",
+        cluster.authority,
+        "--yes",
+    )
     assert "this authority has no CA 'nobody'" in refused(cluster, *there)[0]
     assert set(CAS) >= {"ca"}

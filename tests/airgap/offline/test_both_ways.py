@@ -63,7 +63,7 @@ def test_a_request_is_all_that_init_makes(tmp_path: Path) -> None:
         said = places.init()
         made = {name for name in snapshot(places.site) if not name.startswith(".pkigen/")}
         files = {"pki/bundle.key", "pki/pending.json", "pki/sa.key", "pki/sa.pub"}
-        assert made == {*files, "pki.lock", ".gitignore"}
+        assert made == {*files, "pki.lock", "cluster.yaml", ".gitignore"}
         assert (places.site / "pki/pending.json").stat().st_mode & 0o777 == 0o600
         assert (places.site / "pki").stat().st_mode & 0o777 == 0o700
         asked = {identifier for identifier, _ in places.requests().requests}
@@ -76,15 +76,15 @@ def test_a_request_is_all_that_init_makes(tmp_path: Path) -> None:
 def test_the_directory_says_what_it_waits_for(places: OfflineSides) -> None:
     number = places.requests().nonce
     before = snapshot(places.site)
-    for arguments in (("status", places.site), ("plan", places.spec, "--out", places.site)):
+    for arguments in (("status", "-C", places.site), ("plan", places.spec, "-C", places.site)):
         said = places.done(*arguments)
         assert f"offline: request {number[:8]} of 2026-11-24 12:00 UTC for" in said.out
         assert places.done(*arguments, "-o", "json").json["request"]["number"] == number
-    refused = places.pkigen("apply", places.spec, "--out", places.site, "--yes")
+    refused = places.pkigen("apply", places.spec, "-C", places.site, "--yes")
     assert refused.code == 1
     assert "need a certificate from the offline authority, the first being create" in refused.error
-    assert "pkigen authority request SPEC" in refused.hint
-    assert places.pkigen("bundle", "create", places.spec, "--pki", places.site, "--out", "x").code == 1
+    assert "pkigen airgap authority request" in refused.hint
+    assert places.pkigen("airgap", "bundle", "create", places.spec, "-C", places.site, "--out", "x").code == 1
     assert snapshot(places.site) == before
 
 
@@ -112,11 +112,11 @@ def test_the_answer_makes_the_whole_cluster(places: OfflineSides) -> None:
     said = places.accept("--pin", places.pins[1])
     assert "discovery hash: sha256:" in said.out
     assert not (places.site / "pki/pending.json").exists()
-    verified = places.done("verify", places.site)
+    verified = places.done("verify", "-C", places.site)
     assert verified.out.endswith("0 findings\n")
     assert verified.err == "", "no remark either: all that an offline authority needs is known"
-    assert places.done("plan", places.spec, "--out", places.site).out.startswith("nothing to do")
-    assert "nothing to do" in places.done("init", places.spec, "--out", places.site).out
+    assert places.done("plan", places.spec, "-C", places.site).out.startswith("nothing to do")
+    assert "nothing to do" in places.done("init", places.spec, "-C", places.site).out
     assert "nothing to request: " in places.ask().out
     assert set(certificates_of(places)) == set(
         derive(load(places.spec, kinds=CERTIFICATES).spec).certificates
@@ -223,7 +223,15 @@ def test_nobody_is_asked_twice_and_no_is_no(places: OfflineSides, monkeypatch: p
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     before = snapshot(places.place)
     refused = places.pkigen(
-        "authority", "accept", places.answer_file, places.spec, "--out", places.site, "--pin", places.pins[1]
+        "airgap",
+        "authority",
+        "accept",
+        places.answer_file,
+        places.spec,
+        "-C",
+        places.site,
+        "--pin",
+        places.pins[1],
     )
     assert refused.error == "not applied"
     assert snapshot(places.place) == before
@@ -234,19 +242,19 @@ def test_nobody_is_asked_twice_and_no_is_no(places: OfflineSides, monkeypatch: p
 
 def test_what_is_due_waits_for_the_offline_side_and_blocks_nothing(cluster: OfflineSides) -> None:
     cluster.now = NOW + 345 * DAY
-    plan = cluster.done("plan", cluster.spec, "--out", cluster.site, "-o", "json").json
+    plan = cluster.done("plan", cluster.spec, "-C", cluster.site, "-o", "json").json
     due = {each["id"] for each in plan["awaited"]}
     if keys_are_here(cluster):
         assert not due
-        assert cluster.pkigen("plan", cluster.spec, "--out", cluster.site, "--exit-code").code == 3
-        cluster.done("renew", cluster.spec, "--out", cluster.site, "--yes")
-        cluster.done("verify", cluster.site)
+        assert cluster.pkigen("plan", cluster.spec, "-C", cluster.site, "--exit-code").code == 3
+        cluster.done("renew", cluster.spec, "-C", cluster.site, "--yes")
+        cluster.done("verify", "-C", cluster.site)
         return
     assert {"cp-1/apiserver", "cp-1/admin.conf", "worker-1/kubelet.conf"} <= due
-    text = cluster.done("plan", cluster.spec, "--out", cluster.site, "--full").out
+    text = cluster.done("plan", cluster.spec, "-C", cluster.site, "--full").out
     assert "= await cp-1/apiserver (expires-soon)" in text
-    assert "come from the offline authority: `pkigen authority request SPEC`" in text
-    assert cluster.pkigen("plan", cluster.spec, "--out", cluster.site, "--exit-code").code == 3
+    assert "come from the offline authority: `pkigen airgap authority request`" in text
+    assert cluster.pkigen("plan", cluster.spec, "-C", cluster.site, "--exit-code").code == 3
     # A change that this machine can make is made meanwhile.
     changed = cluster.spec.read_text().replace(
         "  kubelet:", "  apiServer: {extraArgs: [{name: v, value: '3'}]}\n  kubelet:"
@@ -254,10 +262,10 @@ def test_what_is_due_waits_for_the_offline_side_and_blocks_nothing(cluster: Offl
     for path in (cluster.spec, cluster.spec_there):
         path.write_text(changed)
     before = certificates_of(cluster)
-    said = cluster.done("apply", cluster.spec, "--out", cluster.site, "--yes")
+    said = cluster.done("apply", cluster.spec, "-C", cluster.site, "--yes")
     assert "certificates are due for renewal by the offline authority" in said.err
     assert certificates_of(cluster) == before
-    refused = cluster.pkigen("renew", cluster.spec, "apiserver", "--out", cluster.site, "--yes")
+    refused = cluster.pkigen("renew", cluster.spec, "apiserver", "-C", cluster.site, "--yes")
     assert "need a certificate from the offline authority" in refused.error.replace("needs", "need")
     cluster.ask()
     assert {identifier for identifier, _ in cluster.requests().requests} == due
@@ -266,10 +274,10 @@ def test_what_is_due_waits_for_the_offline_side_and_blocks_nothing(cluster: Offl
     after = certificates_of(cluster)
     assert {name for name in after if after[name] != before[name]} == due
     assert all(spki(after[name]) != spki(before[name]) for name in due)
-    assert cluster.done("verify", cluster.site).out.endswith("0 findings\n")
-    assert cluster.done("plan", cluster.spec, "--out", cluster.site).out.startswith("nothing to do")
+    assert cluster.done("verify", "-C", cluster.site).out.endswith("0 findings\n")
+    assert cluster.done("plan", cluster.spec, "-C", cluster.site).out.startswith("nothing to do")
     # Going back brings the old certificates and the request, which can be answered again.
-    cluster.done("rollback", "--out", cluster.site, "--yes")
+    cluster.done("rollback", "-C", cluster.site, "--yes")
     assert certificates_of(cluster) == before
     cluster.accept("--pin", cluster.pins[1])
     assert certificates_of(cluster) == after
@@ -283,7 +291,7 @@ def test_what_expired_since_the_request_does_not_hold_the_answer_up(cluster: Off
     cluster.accept()  # the user's certificate of 30 days has ended meanwhile
     if keys_are_here(cluster):
         return
-    awaited = cluster.done("plan", cluster.spec, "--out", cluster.site, "-o", "json").json["awaited"]
+    awaited = cluster.done("plan", cluster.spec, "-C", cluster.site, "-o", "json").json["awaited"]
     assert [(each["id"], each["reason"]) for each in awaited] == [("user:dev1", "expired")]
 
 
@@ -294,10 +302,10 @@ def test_a_changed_name_is_reissued_through_a_request(cluster: OfflineSides) -> 
     for path in (cluster.spec, cluster.spec_there):
         path.write_text(changed)
     if keys_are_here(cluster):
-        cluster.done("apply", cluster.spec, "--out", cluster.site, "--yes")
+        cluster.done("apply", cluster.spec, "-C", cluster.site, "--yes")
     else:
         before = snapshot(cluster.site)
-        refused = cluster.pkigen("apply", cluster.spec, "--out", cluster.site, "--yes")
+        refused = cluster.pkigen("apply", cluster.spec, "-C", cluster.site, "--yes")
         assert "the first being reissue cp-1/apiserver (sans-changed)" in refused.error
         assert snapshot(cluster.site) == before
         cluster.ask()
@@ -308,20 +316,20 @@ def test_a_changed_name_is_reissued_through_a_request(cluster: OfflineSides) -> 
         x509.SubjectAlternativeName
     )
     assert "api.example.com" in names.value.get_values_for_type(x509.DNSName)
-    cluster.done("verify", cluster.site)
+    cluster.done("verify", "-C", cluster.site)
 
 
 def test_the_cas_live_on_with_the_same_key(cluster: OfflineSides) -> None:
     before = certificates_of(cluster)
     cluster.now = NOW + 20 * DAY
-    refused = cluster.pkigen("renew", cluster.spec, "ca", "--out", cluster.site, "--yes")
+    refused = cluster.pkigen("renew", cluster.spec, "ca", "-C", cluster.site, "--yes")
     assert refused.error == "ca comes from the offline authority: only it can renew the certificate"
-    there = ("authority", "renew", cluster.spec_there, "--authority", cluster.authority, "--yes")
+    there = ("airgap", "authority", "renew", cluster.spec_there, "--authority", cluster.authority, "--yes")
     if keys_are_here(cluster):
-        assert "pkigen authority request SPEC ca" in refused.hint
+        assert "pkigen airgap authority request ca" in refused.hint
         cluster.done(*there, "root")
     else:
-        assert "pkigen authority renew SPEC ca" in refused.hint
+        assert "pkigen airgap authority renew SPEC ca" in refused.hint
         cluster.done(*there, *CAS)
     cluster.ask(*CAS)
     cluster.sign()
@@ -331,7 +339,7 @@ def test_the_cas_live_on_with_the_same_key(cluster: OfflineSides) -> None:
     for name in CAS:
         assert spki(after[name]) == spki(before[name])
         assert after[name].not_valid_after_utc - before[name].not_valid_after_utc == 20 * DAY
-    assert cluster.done("verify", cluster.site).out.endswith("0 findings\n")
+    assert cluster.done("verify", "-C", cluster.site).out.endswith("0 findings\n")
     node = cluster.site / "nodes/cp-1/etc/kubernetes/pki"
     assert bundle(node / "ca.crt") == [after["ca"]]
     if keys_are_here(cluster):
@@ -340,12 +348,12 @@ def test_the_cas_live_on_with_the_same_key(cluster: OfflineSides) -> None:
 
 def test_a_cluster_whose_cas_have_ended_comes_back(cluster: OfflineSides) -> None:
     cluster.now = NOW + 3651 * DAY
-    refused = cluster.pkigen("rescue", cluster.site, "--yes")
+    refused = cluster.pkigen("rescue", "-C", cluster.site, "--yes")
     assert refused.error == f"only the offline authority can renew what has expired: {', '.join(CAS)}"
     assert ("authority renew SPEC ca" in refused.hint) is not keys_are_here(cluster)
-    there = ("authority", "renew", cluster.spec_there, "--authority", cluster.authority, "--yes")
+    there = ("airgap", "authority", "renew", cluster.spec_there, "--authority", cluster.authority, "--yes")
     if keys_are_here(cluster):
-        assert "pki/ca.crt is unfit" in cluster.pkigen("plan", cluster.spec, "--out", cluster.site).error
+        assert "pki/ca.crt is unfit" in cluster.pkigen("plan", cluster.spec, "-C", cluster.site).error
         cluster.ask(*CAS)
     else:
         cluster.done(*there, *CAS)
@@ -356,15 +364,15 @@ def test_a_cluster_whose_cas_have_ended_comes_back(cluster: OfflineSides) -> Non
         cluster.ask()
         cluster.sign()
         cluster.accept()
-    assert cluster.done("verify", cluster.site).out.endswith("0 findings\n")
+    assert cluster.done("verify", "-C", cluster.site).out.endswith("0 findings\n")
 
 
 def test_rotating_a_ca(cluster: OfflineSides) -> None:
-    rotate = ("rotate", "ca", "kubernetes", cluster.spec, "--out", cluster.site, "--yes")
+    rotate = ("rotate", "ca", "kubernetes", cluster.spec, "-C", cluster.site, "--yes")
     refused = cluster.pkigen(*rotate)
     if not keys_are_here(cluster):
         assert "no step of a rotation can be signed here" in refused.error
-        assert cluster.pkigen("authority", "request", cluster.spec, "--next", "ca").code == 2
+        assert cluster.pkigen("airgap", "authority", "request", cluster.spec, "--next", "ca").code == 2
         return
     assert refused.error == "the successor of the ca CA comes from the offline authority"
     before = certificates_of(cluster)
@@ -378,11 +386,11 @@ def test_rotating_a_ca(cluster: OfflineSides) -> None:
     after = certificates_of(cluster)
     assert after["ca"].subject.rfc4514_string() == "CN=kubernetes-g2"
     assert spki(after["ca"]) != spki(before["ca"])
-    assert cluster.done("verify", cluster.site).out.endswith("0 findings\n")
+    assert cluster.done("verify", "-C", cluster.site).out.endswith("0 findings\n")
     cluster.ask("ca")
     assert "ca\n    subject CN=kubernetes-g2" in cluster.sign().out
     cluster.accept()
-    assert cluster.done("verify", cluster.site).out.endswith("0 findings\n")
+    assert cluster.done("verify", "-C", cluster.site).out.endswith("0 findings\n")
 
 
 def test_a_root_of_ones_own(tmp_path: Path, original: OfflineSides) -> None:
@@ -401,7 +409,7 @@ def test_a_root_of_ones_own(tmp_path: Path, original: OfflineSides) -> None:
             shutil.copy(original.authority / "pki" / name, pki / name)
         places.made()
         assert bundle(places.site / "pki/ca.crt") == bundle(original.authority / "pki/ca.crt")
-    places.done("verify", places.site)
+    places.done("verify", "-C", places.site)
 
 
 def test_a_cas_certificate_that_is_here_already(tmp_path: Path, original: OfflineSides) -> None:
@@ -417,33 +425,35 @@ def test_a_cas_certificate_that_is_here_already(tmp_path: Path, original: Offlin
     places.init()
     places.sign("--pin", places.site_pin)
     places.accept("--pin", places.pins[1])
-    places.done("verify", places.site)
+    places.done("verify", "-C", places.site)
 
 
 def test_a_ca_key_that_turns_up_is_refused(cluster: OfflineSides) -> None:
     if keys_are_here(cluster):
         (cluster.site / "pki/ca.key").unlink()
-        refused = cluster.pkigen("plan", cluster.spec, "--out", cluster.site)
+        refused = cluster.pkigen("plan", cluster.spec, "-C", cluster.site)
         assert "pki/ca.crt cannot sign without its key" in refused.error
         assert "caKeys: offline" in refused.hint
         return
     shutil.copy(cluster.authority / "pki/ca.key", cluster.site / "pki/ca.key")
-    refused = cluster.pkigen("plan", cluster.spec, "--out", cluster.site)
+    refused = cluster.pkigen("plan", cluster.spec, "-C", cluster.site)
     assert refused.error == "pki/ca.key exists, but the spec keeps the CA keys at the offline authority"
-    said = cluster.pkigen("verify", cluster.site)
+    said = cluster.pkigen("verify", "-C", cluster.site)
     assert said.code == 4
     assert "pki/ca.key contains a private key that is not in the spec" in said.out
 
 
 def test_signing_for_others_needs_the_key(cluster: OfflineSides) -> None:
-    cluster.done("csr", "new", "--user", "eve", "--out", cluster.place / "eve")
+    cluster.done("access", "csr", "new", "--user", "eve", "--out", cluster.place / "eve")
     request = next((cluster.place / "eve").glob("*.csr"), None) or next(cluster.place.glob("eve*.csr"))
-    result = cluster.pkigen("sign", cluster.spec, "--pki", cluster.site, "--csr", request, "--user", "eve")
+    result = cluster.pkigen(
+        "access", "sign", cluster.spec, "-C", cluster.site, "--csr", request, "--user", "eve"
+    )
     if keys_are_here(cluster):
         assert result.code == 0, result
     else:
         assert "the CA's key is at the offline authority" in result.error
-        assert "pkigen authority request" in result.hint
+        assert "pkigen airgap authority request" in result.hint
 
 
 def identity_file(place: Path) -> Path:
@@ -461,11 +471,11 @@ def test_an_encrypted_authority_asks_and_takes_in(cluster: OfflineSides) -> None
         text = cluster.spec.read_text().replace("caKeys: site", "caKeys: site, distributeCAKeys: false")
         for path in (cluster.spec, cluster.spec_there):
             path.write_text(text)
-        cluster.done("apply", cluster.spec, "--out", cluster.site, "--yes", "--force")
-    cluster.done("authority", "encrypt", cluster.site, *opened, "--yes")
+        cluster.done("apply", cluster.spec, "-C", cluster.site, "--yes", "--force")
+    cluster.done("airgap", "authority", "encrypt", "-C", cluster.site, *opened, "--yes")
     if keys_are_here(cluster):
         refused = cluster.pkigen(
-            "authority", "request", cluster.spec, "--next", "ca", "--out", cluster.site, *opened
+            "airgap", "authority", "request", cluster.spec, "--next", "ca", "-C", cluster.site, *opened
         )
         assert "the pending key of ca-next would be unencrypted" in refused.error
     before = certificates_of(cluster)
@@ -475,11 +485,20 @@ def test_an_encrypted_authority_asks_and_takes_in(cluster: OfflineSides) -> None
     cluster.accept(*opened)
     after = certificates_of(cluster)
     assert {each for each in after if after[each] != before[each]} == {name}
-    assert cluster.done("verify", cluster.site).out.endswith("0 findings\n")
+    assert cluster.done("verify", "-C", cluster.site).out.endswith("0 findings\n")
 
 
 def test_the_keys_of_cas_are_not_encrypted_while_they_wait(places: OfflineSides) -> None:
-    encrypt = ("authority", "encrypt", places.site, "--identity", identity_file(places.place), "--yes")
+    encrypt = (
+        "airgap",
+        "authority",
+        "encrypt",
+        "-C",
+        places.site,
+        "--identity",
+        identity_file(places.place),
+        "--yes",
+    )
     if keys_are_here(places):
         assert places.pkigen(*encrypt).code == 1
     places.accept("--pin", places.pins[1])
@@ -490,8 +509,8 @@ def test_a_local_authority_needs_none_of_this(tmp_path: Path) -> None:
     local = places.spec.read_text().replace("authority: offline, caKeys: site", "authority: local")
     for path in (places.spec, places.spec_there):
         path.write_text(local)
-    places.done("init", places.spec, "--out", places.site)
-    for command in ("init", "request"):
-        refused = places.pkigen("authority", command, places.spec)
+    places.done("init", places.spec, "-C", places.site)
+    for command in (("init", places.spec), ("request", "-C", places.site)):
+        refused = places.pkigen("airgap", "authority", *command)
         assert refused.code == 2
         assert "this cluster's authority is local" in refused.error

@@ -106,7 +106,7 @@ def test_servers_send_all_but_the_root_and_peers_trust_the_clusters_ca_alone(
 ) -> None:
     chain = company(tmp_path, HIERARCHIES[name])
     places = brought(tmp_path / "places", chain).made()
-    assert places.done("verify", places.site).err == ""
+    assert places.done("verify", "-C", places.site).err == ""
     node = places.site / PKI
     for ca, servers in (("ca.crt", ["apiserver.crt"]), ("etcd/ca.crt", ["etcd/server.crt", "etcd/peer.crt"])):
         (anchor,) = pem_of(node / ca)
@@ -134,7 +134,7 @@ def test_servers_send_all_but_the_root_and_peers_trust_the_clusters_ca_alone(
 def test_a_root_that_could_not_sign_a_ca_is_refused_before_anybody_travels(tmp_path: Path, name: str) -> None:
     places = brought(tmp_path / "places", company(tmp_path, TOO_SHORT[name]))
     before = snapshot(places.authority)
-    refused = places.pkigen("authority", "init", places.spec_there, "--authority", places.authority)
+    refused = places.pkigen("airgap", "authority", "init", places.spec_there, "--authority", places.authority)
     assert refused.code == 1
     assert "below it (pathLenConstraint)" in refused.error
     assert snapshot(places.authority) == before

@@ -41,17 +41,17 @@ class WithNodes(OfflineSides):
         for node in NODES:
             self.root(node).mkdir(parents=True, exist_ok=True)
             at = ("--root", self.root(node), "--node", node)
-            said = self.done("node", "request", self.spec, *at, "--out", medium).out
+            said = self.done("airgap", "node", "request", self.spec, *at, "--out", medium).out
             pins += ("--pin", f"{node}={said.split()[-1]}")
         files = [medium / f"prod.{node}.request" for node in NODES]
-        approve = ("node", "approve", self.spec, *files, "--pki", self.site, "--out", medium, "--yes")
+        approve = ("airgap", "node", "approve", self.spec, *files, "-C", self.site, "--out", medium, "--yes")
         self.done(*approve, *pins, *self.opened)
         for node in NODES:
             self.install(node)
 
     def install(self, node: str) -> None:
         at = ("--root", self.root(node), "--node", node, "--pin", self.site_pin)
-        self.done("bundle", "install", self.bundle(node), *at, "--yes")
+        self.done("airgap", "bundle", "install", self.bundle(node), *at, "--yes")
 
     def send(self) -> None:
         """What is around the keys, without anybody having asked."""
@@ -59,7 +59,8 @@ class WithNodes(OfflineSides):
             f"--authority-{str(word)[2:]}" if str(word).startswith("--") else word for word in self.opened
         )
         self.done(
-            *("bundle", "create", self.spec, "--pki", self.site, "--out", self.place / "medium"), *opened
+            *("airgap", "bundle", "create", self.spec, "-C", self.site, "--out", self.place / "medium"),
+            *opened,
         )
         for node in NODES:
             self.install(node)
@@ -68,7 +69,7 @@ class WithNodes(OfflineSides):
         return (self.root(node) / path).read_bytes()
 
     def verified(self) -> None:
-        verified = self.done("verify", self.site)
+        verified = self.done("verify", "-C", self.site)
         assert (verified.out.endswith("0 findings\n"), verified.err) == (True, "")
 
 
@@ -88,7 +89,7 @@ def enrolled(places: WithNodes, tmp_path: Path) -> WithNodes:
     identity.write_text(f"{Identity.generate().text}\n")
     identity.chmod(0o600)
     places.opened = ("--identity", identity)
-    places.done("authority", "encrypt", places.site, *places.opened, "--yes")
+    places.done("airgap", "authority", "encrypt", "-C", places.site, *places.opened, "--yes")
     places.enrol()
     places.verified()
     return places
@@ -112,10 +113,10 @@ def test_a_renewed_intermediate_reaches_nodes_without_a_request(enrolled: WithNo
 def test_rescue_needs_the_offline_side_for_what_has_ended_there(enrolled: WithNodes) -> None:
     """Eleven years on: the intermediates from there, the leaves by request, nothing from an API server."""
     enrolled.now += 4015 * DAY
-    refused = enrolled.pkigen("rescue", enrolled.site, "--yes", *enrolled.opened)
+    refused = enrolled.pkigen("rescue", "-C", enrolled.site, "--yes", *enrolled.opened)
     assert refused.code == 1
     assert refused.error == f"only the offline authority can renew what has expired: {', '.join(CAS)}"
-    assert f"`pkigen authority request SPEC {' '.join(CAS)}` here" in refused.hint
+    assert f"`pkigen airgap authority request {' '.join(CAS)}` here" in refused.hint
     enrolled.ask(*CAS, *enrolled.opened)
     enrolled.sign()
     enrolled.accept(*enrolled.opened)
@@ -136,7 +137,7 @@ def test_a_ca_rotates_by_a_successor_from_there_and_requests_from_here(places: W
         "ca",
         "kubernetes",
         places.spec,
-        "--out",
+        "-C",
         places.site,
         "--yes",
         "--assume-distributed",
@@ -144,7 +145,7 @@ def test_a_ca_rotates_by_a_successor_from_there_and_requests_from_here(places: W
     places.ask("--next", "ca")
     places.sign()
     places.accept()
-    create = ("bundle", "create", places.spec, "--pki", places.site, "--out", places.place / "medium")
+    create = ("airgap", "bundle", "create", places.spec, "-C", places.site, "--out", places.place / "medium")
     for phase in ("prepare", "promote"):
         places.now += DAY / 24
         places.done(*rotate, "--phase", phase)

@@ -1,0 +1,92 @@
+"""`pkigen show`: what earlier changes did and ask of the nodes, or what a saved plan would do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pkigen import layout
+from pkigen.cli.console import say, say_line
+from pkigen.cli.options import DirectoryOption, FullOption, PlanFormat, PlanFormatOption, RunbookOption
+from pkigen.cli.outputs import write_runbook
+from pkigen.cli.plan_view import show_plan
+from pkigen.cli.reports import structured
+from pkigen.cli.reports.plan_text import consequences_text
+from pkigen.cli.saved_plan import SavedPlan
+from pkigen.cli.session import open_record
+from pkigen.cli.values import backup_id
+from pkigen.errors import UsageError
+from pkigen.reconcile.restore import plan_rollback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pkigen.reconcile.plan import Action
+
+app = typer.Typer(add_completion=False)
+
+_MARKS = {"create": "+", "rewrite": "~", "remove": "-"}
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CHANGE-ID|FILE",
+            help="The change that left this backup, or a saved plan.  [default: the newest change]",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    directory: DirectoryOption = None,
+    full: FullOption = False,
+    runbook: RunbookOption = None,
+    output: PlanFormatOption = PlanFormat.TEXT,
+) -> None:
+    """Show again what a change did, or what a saved plan would do.
+
+    Of a change that is what must restart on the nodes, too. With a CHANGE-ID, that change and all since count
+    as one, as for trees that are carried to the nodes once. `pkigen rollback --list` lists the IDs.
+    """
+    if what is not None and Path(what).is_file():
+        if runbook is not None:
+            raise UsageError("--runbook needs a change", hint="`apply --plan` writes that of a saved plan")
+        show_plan(SavedPlan.read(Path(what)).content, output, full=full)
+        return
+    if full or output is PlanFormat.MARKDOWN:
+        raise UsageError("--full and -o markdown need a saved plan", hint="a change is shown as it is")
+    _show_change(context, backup_id(what), directory, runbook, output)
+
+
+def _show_change(
+    context: typer.Context,
+    backup: str | None,
+    directory: Path | None,
+    runbook: Path | None,
+    output: PlanFormat,
+) -> None:
+    session = open_record(context, None, directory, reports_only=True)
+    with session.reading() as store:
+        session = session.at(store)
+        planned = plan_rollback(store, backup)
+    done = tuple(
+        sorted((each for each in planned.undoes if each.id != layout.LOCK_FILE), key=lambda each: each.id)
+    )
+    if output is PlanFormat.TEXT:
+        for change in planned.undone:
+            say_line(f"{change.id} ({change.command})")
+        for line in (*_files(done), *consequences_text(session.inventory, done)):
+            say(line)
+    else:
+        say(structured.dump(structured.changes(planned.undone, done, session.inventory), output))
+    if runbook is not None:
+        write_runbook(runbook, session.inventory, done)
+
+
+def _files(done: tuple[Action, ...]) -> Iterator[str]:
+    for each in done:
+        yield f"  {_MARKS[each.verb]} {each.id}"
