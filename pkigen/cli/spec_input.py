@@ -46,7 +46,7 @@ def named_spec(arguments: Iterable[str]) -> tuple[Path | None, list[str]]:
     specs: list[str] = []
     others: list[str] = []
     for each in arguments:
-        is_spec = each == "-" or each.startswith("/dev/") or each.endswith(_ENDINGS)
+        is_spec = each == "-" or each.startswith(("/dev/fd/", "/dev/stdin")) or each.endswith(_ENDINGS)
         (specs if is_spec else others).append(each)
     if len(specs) > 1:
         raise UsageError(f"{' and '.join(specs)} are two specs", hint="a command works on one cluster")

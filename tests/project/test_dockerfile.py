@@ -83,7 +83,7 @@ def test_it_works_with_a_read_only_root(image: Path, tmp_path: Path) -> None:
     shutil.copy(TOP / "examples" / "single.yaml", tmp_path / "cluster.yaml")
     script = (
         'mount --bind "$2" "$2" && mount -o remount,bind,ro / && cd "$2" && '
-        'if touch /usr/probe 2>/dev/null; then exit 99; fi && "$1" init cluster.yaml && "$1" verify home'
+        'if touch /usr/probe 2>/dev/null; then exit 99; fi && "$1" init cluster.yaml && "$1" verify -C home'
     )
     alone = ["unshare", "--user", "--map-root-user", "--mount"]
     if subprocess.run(
