@@ -45,6 +45,7 @@ COMMANDS = {
     "apply": "Show the plan, ask, and apply it: completely or not at all.",
     "renew": "Renew certificates: the same content with a new validity.",
     "rotate": "Replace CAs and signing keys without downtime, in phases.",
+    "next": "Say the one thing to do now, with its command, or when something will be due.",
     "status": "Show every certificate of every node, and when it expires.",
     "verify": "Verify every file, every certificate and every TLS edge.",
     "authority": "Encrypt the authority's private files, or work with an authority that is never connected.",
@@ -127,6 +128,7 @@ def _show_version(*, value: bool) -> None:
 
 @app.callback(
     epilog="exit codes: 0 done, 1 failed, 2 usage or invalid spec, 3 changes pending (plan --exit-code), "
+    "or something to do (next), "
     "4 findings (verify, status --fail-within)"
 )
 def root(

@@ -39,6 +39,7 @@ OPTIONS = {
     "rotate": ("ca", "sa", "encryption-key"),
     "status": ("DIR", "--spec", "--output", "--textfile", "--fail-within", "--templates"),
     "verify": ("DIR", "--spec", "--templates", "--output"),
+    "next": ("DIR", "--spec", "--live", "--assume-distributed", "--templates", "--output"),
     "changes": ("ID", "--out", "--runbook", "--output"),
     "rollback": ("ID", "--out", "--list", "--yes"),
     "sign": ("SPEC|DIR", "--csr", "--user", "--group", "--validity", "--out", "--kubeconfig", "--key-path"),

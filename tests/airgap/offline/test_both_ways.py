@@ -495,3 +495,12 @@ def test_a_local_authority_needs_none_of_this(tmp_path: Path) -> None:
         refused = places.pkigen("authority", command, places.spec)
         assert refused.code == 2
         assert "this cluster's authority is local" in refused.error
+
+
+def test_the_next_task_is_to_accept_what_was_requested(cluster: OfflineSides) -> None:
+    assert cluster.pkigen("next", cluster.site, "--assume-distributed").code == 0
+    cluster.ask("front-proxy-ca")
+    waiting = cluster.pkigen("next", cluster.site)
+    assert waiting.code == 3
+    assert "to the offline authority is pending: " in waiting.out
+    assert f"\n  pkigen authority accept ANSWER SPEC --out {cluster.site}\n" in waiting.out
