@@ -12,6 +12,7 @@ from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.console import note
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_document import PlanDocument
+from pkigen.desired.generations import CA, ca_id
 from pkigen.errors import PkigenError, UsageError
 from pkigen.reconcile.checkout import without_secrets
 from pkigen.reconcile.plan import Keep
@@ -36,7 +37,7 @@ _AGAIN = "run `pkigen plan --save` again and review the new plan"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRequest:
-    """What a plan was asked for beside what the spec says: `renew` asks for more than `apply`."""
+    """What a plan was asked for beside what the spec says: `renew` and `rescue` ask for more than `apply`."""
 
     selection: Selection | None = None
     reuses_keys: bool = False
@@ -51,6 +52,7 @@ class PlanRequest:
             within=None if within is None else timedelta(seconds=within),
             ids=frozenset(content["ids"]),
             only=content["only"],
+            revived=frozenset(map(CA.of_id, content["revived"])),
         )
         return cls(selection=selection, reuses_keys=content["reuseKeys"])
 
@@ -66,6 +68,7 @@ class PlanRequest:
             "ids": sorted(wanted.ids),
             "only": wanted.only,
             "reuseKeys": self.reuses_keys,
+            "revived": sorted(map(ca_id, wanted.revived)),
         }
 
 

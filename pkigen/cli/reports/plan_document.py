@@ -132,12 +132,13 @@ class ObservedDigest(_Piece):
 
 
 class PlannedSelection(_Piece):
-    """What `renew` was asked for."""
+    """What `renew` or `rescue` was asked for."""
 
     within: Annotated[float | None, Field(description="Seconds; null for each one's own renewBefore.")]
     ids: Annotated[list[str], Field(description="Renewed whatever their age.")]
     only: Annotated[bool, Field(description="Whether nothing else is renewed.")]
     reuse_keys: bool
+    revived: Annotated[list[str], Field(description="CAs among them that may have expired: only `rescue`.")]
 
 
 class PlanDocument(_Piece):
@@ -165,7 +166,8 @@ class PlanDocument(_Piece):
     observed: list[ObservedDigest]
     request: OfflineRequest | None = None
     selection: Annotated[
-        PlannedSelection | None, Field(description="What `renew` was asked for; null for `apply`.")
+        PlannedSelection | None,
+        Field(description="What `renew` or `rescue` was asked for; null for `apply`."),
     ] = None
 
     @classmethod
