@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from pkigen.cli.grouped import grouped
-from pkigen.cli.options import Format, FormatOption, OutOption, SpecArgument, TemplatesOption, YesOption
+from pkigen.cli.options import (
+    Format,
+    FormatOption,
+    OutOption,
+    SaveOption,
+    SpecArgument,
+    TemplatesOption,
+    YesOption,
+)
 from pkigen.cli.session import Session, open_spec
 from pkigen.cli.system import system_of
 from pkigen.errors import UsageError
@@ -38,15 +46,23 @@ RunbookOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepTerms:
+    """What becomes of a step once it is planned."""
+
+    yes: bool
+    output: Format
+    prove: bool = False
+    runbook: Path | None = None
+    save: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RotationOptions:
     """What the command line says of a step, whatever rotates; `wanted` has no identifiers yet."""
 
     session: Session
     wanted: WantedStep
-    prove: bool
-    yes: bool
-    runbook: Path | None
-    output: Format
+    terms: StepTerms
 
 
 def _rotating(
@@ -59,6 +75,7 @@ def _rotating(
     prove: ProveOption = False,
     assume_distributed: DistributedOption = False,
     runbook: RunbookOption = None,
+    save: SaveOption = None,
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
 ) -> RotationOptions:
@@ -68,13 +85,15 @@ def _rotating(
             hint="the runbook contains fingerprints that only a real step issues: use --runbook with the "
             "step",
         )
+    if save is not None and (prove or runbook is not None):
+        raise UsageError(
+            f"--save and {'--prove' if prove else '--runbook'} cannot be combined",
+            hint="a saved step is proven, and its runbook written, when it is applied: `apply --plan`",
+        )
     return RotationOptions(
         session=open_spec(system_of(context), spec, out=out, templates=templates),
         wanted=WantedStep(identifiers=(), step=phase, distributed=assume_distributed),
-        prove=prove,
-        yes=yes,
-        runbook=runbook,
-        output=output,
+        terms=StepTerms(yes=yes, output=output, prove=prove, runbook=runbook, save=save),
     )
 
 

@@ -18,21 +18,24 @@ from pkigen.reconcile.checkout import without_secrets
 from pkigen.reconcile.plan import Keep
 from pkigen.reconcile.risks import risks
 from pkigen.reconcile.surveyed import Selection
+from pkigen.rotation.phases import WantedStep
 from pkigen.state.reasons import TIME_REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pkigen.cli.reports.plan_document import PlannedStep
     from pkigen.cli.session import Session
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.plan import Plan
+    from pkigen.rotation.steps import ProposedStep
     from pkigen.state.observed import Reader, Tree
 
 _LARGEST_PLAN = 1 << 28
 _SHOWN = 10
 _LONGEST = 80
 _LEAD = 20  # of what is the same, in front of what differs
-_AGAIN = "run `pkigen plan --save` again and review the new plan"
+_AGAIN = "run `pkigen plan --save`, or the command that it was saved with, again and review the new plan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,38 @@ class PlanRequest:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRequest:
+    """What `rotate` was asked for: the step, what the operator vouches for, and whether keys are kept."""
+
+    wanted: WantedStep
+    reuses_keys: bool = False
+
+    @classmethod
+    def of(cls, step: PlannedStep) -> StepRequest:
+        """What a saved plan says."""
+        wanted = WantedStep(
+            identifiers=tuple(step.identifiers),
+            step=step.step,
+            distributed=step.distributed,
+            force=step.force,
+            live=step.live,
+        )
+        return cls(wanted=wanted, reuses_keys=step.reuse_keys)
+
+    def content(self, proposed: ProposedStep) -> dict[str, Any]:
+        """The field `rotation` of a plan."""
+        return {
+            "identifiers": list(proposed.identifiers),
+            "step": str(proposed.step),
+            "distributed": self.wanted.distributed,
+            "live": self.wanted.live,
+            "force": self.wanted.force,
+            "reuseKeys": self.reuses_keys,
+            "premises": list(proposed.premises),
+        }
+
+
 _OF_APPLY = PlanRequest()
 
 
@@ -84,6 +119,18 @@ def plan_content(
         **structured.plan(plan, inventory, risks(plan, inventory)),
         "request": structured.request_out(pending.requests if pending is not None else None),
         "selection": request.content,
+        "rotation": None,
+    }
+    return structured.bound(content)
+
+
+def step_content(proposed: ProposedStep, reader: Reader, request: StepRequest) -> dict[str, Any]:
+    """The same of a step of a rotation."""
+    inventory = proposed.after.inventory
+    content = {
+        **plan_content(proposed.plan, inventory, reader),
+        "risks": list(proposed.risks),
+        "rotation": request.content(proposed),
     }
     return structured.bound(content)
 
@@ -97,7 +144,7 @@ class SavedPlan:
 
     @classmethod
     def read(cls, path: Path) -> SavedPlan:
-        """Read what `plan --save` wrote.
+        """Read what `--save` wrote.
 
         Raises:
             UsageError: It is something else.
@@ -127,6 +174,12 @@ class SavedPlan:
     def request(self) -> PlanRequest:
         """What it was asked for."""
         return PlanRequest.of(self.content.get("selection"))
+
+    @property
+    def step(self) -> StepRequest | None:
+        """The step of a rotation that it is; None for every other plan."""
+        found = PlanDocument.of(self.content).rotation
+        return StepRequest.of(found) if found is not None else None
 
     @property
     def is_public(self) -> bool:
@@ -186,6 +239,17 @@ class SavedPlan:
         raise PkigenError(
             f"the saved plan is stale: the same spec now gives another plan: {moved[0]}{more}", hint=_AGAIN
         )
+
+
+def require_forced(saved: SavedPlan, *, force: bool) -> None:
+    """Refuse a step with risks that whoever applies it has not agreed to.
+
+    Raises:
+        PkigenError: It has some.
+    """
+    risks = PlanDocument.of(saved.content).risks
+    if risks and not force:
+        raise PkigenError(f"the saved plan is dangerous: {risks[0]}", hint="if this is intended, add --force")
 
 
 def _moved(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pkigen.cli.change import Consent, change
+from pkigen.cli.commands.rotate import apply_saved
 from pkigen.cli.options import (
     ForceOption,
     Format,
@@ -18,7 +19,8 @@ from pkigen.cli.options import (
     TemplatesOption,
     YesOption,
 )
-from pkigen.cli.saved_plan import SavedPlan
+from pkigen.cli.rotation_input import StepTerms
+from pkigen.cli.saved_plan import SavedPlan, require_forced
 from pkigen.cli.session import open_spec
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import Unlocking, unlocked
@@ -53,6 +55,11 @@ def apply(
     session = open_spec(system_of(context), spec, out=out, templates=templates)
     session = session.with_keys(unlocking)
     saved = SavedPlan.read(plan) if plan is not None else None
+    step = saved.step if saved is not None else None
+    if saved is not None and step is not None:
+        require_forced(saved, force=force)
+        apply_saved(session, saved, step, StepTerms(yes=yes, output=output, runbook=runbook))
+        return
     change(
         session,
         "apply",

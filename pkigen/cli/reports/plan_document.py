@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from pkigen.reconcile.restart_map import Effect
+from pkigen.rotation.phases import RotationStep
 from pkigen.state.authority_record import AuthorityDifference
 from pkigen.state.reasons import Reason
 
@@ -141,6 +142,18 @@ class PlannedSelection(_Piece):
     revived: Annotated[list[str], Field(description="CAs among them that may have expired: only `rescue`.")]
 
 
+class PlannedStep(_Piece):
+    """The step of a rotation that `rotate` was asked for, and what was vouched for."""
+
+    identifiers: Annotated[list[str], Field(description="What rotates.")]
+    step: RotationStep
+    distributed: Annotated[bool, Field(description="Whether every node is assumed to have the step before.")]
+    live: Annotated[bool, Field(description="Whether the endpoints are looked at before the step.")]
+    force: bool
+    reuse_keys: bool
+    premises: Annotated[list[str], Field(description="What is assumed because no file shows it.")]
+
+
 class PlanDocument(_Piece):
     """A pkigen plan."""
 
@@ -167,8 +180,10 @@ class PlanDocument(_Piece):
     request: OfflineRequest | None = None
     selection: Annotated[
         PlannedSelection | None,
-        Field(description="What `renew` or `rescue` was asked for; null for `apply`."),
+        Field(description="What `renew` or `rescue` was asked for; null for others."),
     ] = None
+
+    rotation: Annotated[PlannedStep | None, Field(description="What `rotate` was asked for.")] = None
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> Self:
