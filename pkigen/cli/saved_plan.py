@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pkigen import layout
 from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.console import note
 from pkigen.cli.reports import structured
@@ -15,11 +16,13 @@ from pkigen.cli.reports.plan_document import PlanDocument
 from pkigen.desired.generations import CA, ca_id
 from pkigen.errors import PkigenError, UsageError
 from pkigen.reconcile.checkout import without_secrets
-from pkigen.reconcile.plan import Keep
+from pkigen.reconcile.plan import Keep, Plan
 from pkigen.reconcile.risks import risks
 from pkigen.reconcile.surveyed import Selection
 from pkigen.rotation.phases import WantedStep
+from pkigen.state.observed import observe_file
 from pkigen.state.reasons import TIME_REASONS
+from pkigen.state.views import HashedView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from pkigen.cli.reports.plan_document import PlannedStep
     from pkigen.cli.session import Session
     from pkigen.desired.inventory import Inventory
-    from pkigen.reconcile.plan import Plan
+    from pkigen.rotation.going_back import ProposedRollback
     from pkigen.rotation.steps import ProposedStep
     from pkigen.state.observed import Reader, Tree
 
@@ -119,6 +122,7 @@ def plan_content(
         **structured.plan(plan, inventory, risks(plan, inventory)),
         "request": structured.request_out(pending.requests if pending is not None else None),
         "selection": request.content,
+        "rollback": None,
         "rotation": None,
     }
     return structured.bound(content)
@@ -131,6 +135,24 @@ def step_content(proposed: ProposedStep, reader: Reader, request: StepRequest) -
         **plan_content(proposed.plan, inventory, reader),
         "risks": list(proposed.risks),
         "rotation": request.content(proposed),
+    }
+    return structured.bound(content)
+
+
+def rollback_content(proposed: ProposedRollback, reader: Reader) -> dict[str, Any]:
+    """The same of a rollback; it is made from what the backups hold, and from what stands in its place."""
+    rollback = proposed.rollback
+    present = HashedView(reader)
+    for action in rollback.changes:
+        # With each change of the ledger the lock file is another one: that is no other rollback.
+        if action.id != layout.LOCK_FILE:
+            observe_file(present, action.id, limit=_LARGEST_PLAN)
+    held = {f"{each.backup}/{each.path}": each.sha256 for each in rollback.restores}
+    plan = Plan(actions=rollback.changes, observed={**present.digests, **held})
+    content = {
+        **plan_content(plan, proposed.after.inventory, reader),
+        "risks": list(proposed.risks),
+        "rollback": {"backup": rollback.backup, "undoes": [each.id for each in rollback.undone]},
     }
     return structured.bound(content)
 
@@ -180,6 +202,12 @@ class SavedPlan:
         """The step of a rotation that it is; None for every other plan."""
         found = PlanDocument.of(self.content).rotation
         return StepRequest.of(found) if found is not None else None
+
+    @property
+    def backup(self) -> str | None:
+        """Before which change it goes back; None for every plan that is no rollback."""
+        found = PlanDocument.of(self.content).rollback
+        return found.backup if found is not None else None
 
     @property
     def is_public(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pkigen.cli.change import Consent, change
-from pkigen.cli.commands.rotate import apply_saved
+from pkigen.cli.commands import rollback, rotate
 from pkigen.cli.options import (
     ForceOption,
     Format,
@@ -55,10 +55,13 @@ def apply(
     session = open_spec(system_of(context), spec, out=out, templates=templates)
     session = session.with_keys(unlocking)
     saved = SavedPlan.read(plan) if plan is not None else None
-    step = saved.step if saved is not None else None
-    if saved is not None and step is not None:
+    terms = StepTerms(yes=yes, output=output, runbook=runbook)
+    if saved is not None and (backup := saved.backup) is not None:
+        rollback.apply_saved(session, saved, backup, terms, force=force)
+        return
+    if saved is not None and (step := saved.step) is not None:
         require_forced(saved, force=force)
-        apply_saved(session, saved, step, StepTerms(yes=yes, output=output, runbook=runbook))
+        rotate.apply_saved(session, saved, step, terms)
         return
     change(
         session,

@@ -154,6 +154,13 @@ class PlannedStep(_Piece):
     premises: Annotated[list[str], Field(description="What is assumed because no file shows it.")]
 
 
+class PlannedRollback(_Piece):
+    """The state that `rollback` goes back to."""
+
+    backup: Annotated[str, Field(description="The backup of the first change that is undone.")]
+    undoes: Annotated[list[str], Field(description="The backups of all of them, the newest first.")]
+
+
 class PlanDocument(_Piece):
     """A pkigen plan."""
 
@@ -183,6 +190,7 @@ class PlanDocument(_Piece):
         Field(description="What `renew` or `rescue` was asked for; null for others."),
     ] = None
 
+    rollback: Annotated[PlannedRollback | None, Field(description="What `rollback` was asked for.")] = None
     rotation: Annotated[PlannedStep | None, Field(description="What `rotate` was asked for.")] = None
 
     @classmethod
