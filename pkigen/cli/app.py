@@ -59,6 +59,7 @@ PANELS = {
         "airgap": "Supply sites without a network, and keep the authority encrypted or apart.",
     },
     "look": {
+        "next": "Say the one thing to do now, with its command, or when something will be due.",
         "status": "Show every certificate of every node, and when it expires.",
         "verify": "Verify every file, every certificate and every TLS edge.",
         "explain": "Explain a user, a certificate, a kubeconfig, a component or an error.",
@@ -205,6 +206,7 @@ def _show_version(*, value: bool) -> None:
 
 @app.callback(
     epilog="exit codes: 0 done, 1 failed, 2 usage or invalid spec, 3 changes pending (plan --exit-code), "
+    "or something to do (next), "
     "4 findings (verify, status --fail-within)"
 )
 def root(

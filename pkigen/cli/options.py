@@ -76,7 +76,7 @@ PlanFormatOption = Annotated[PlanFormat, typer.Option("--output", "-o", help="Th
 FullOption = Annotated[bool, typer.Option("--full", help="Show every object, with its details and diffs.")]
 SaveOption = Annotated[
     Path | None,
-    typer.Option("--save", metavar="FILE", help="Save the plan for `apply --plan`; change nothing."),
+    typer.Option("--save", metavar="FILE", help="Save the plan for review and `apply FILE`; change nothing."),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ForceOption = Annotated[

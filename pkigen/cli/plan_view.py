@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -30,4 +31,4 @@ def show_plan(content: dict[str, Any], output: PlanFormat, *, full: bool = False
 def save_plan(content: dict[str, Any], file: Path, words: str) -> None:
     """Write a plan for review, and say how exactly that is applied to the cluster that these words name."""
     write_text(file, structured.dump(content, "json") + "\n")
-    note(f"saved: apply exactly this plan with `pkigen apply {words} --plan {file}`")
+    note(f"saved: apply exactly this plan with `pkigen apply {shlex.quote(str(file))} {words}`")

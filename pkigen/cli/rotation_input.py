@@ -9,7 +9,14 @@ from typing import Annotated
 import typer
 
 from pkigen.cli.grouped import grouped
-from pkigen.cli.options import DirectoryOption, Format, FormatOption, TemplatesOption, YesOption
+from pkigen.cli.options import (
+    DirectoryOption,
+    Format,
+    FormatOption,
+    SaveOption,
+    TemplatesOption,
+    YesOption,
+)
 from pkigen.cli.session import Session, open_cluster
 from pkigen.errors import UsageError
 from pkigen.rotation.phases import RotationStep, WantedStep
@@ -37,6 +44,17 @@ RunbookOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepTerms:
+    """What becomes of a step once it is planned."""
+
+    yes: bool
+    output: Format
+    prove: bool = False
+    runbook: Path | None = None
+    save: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RotationOptions:
     """What the command line says of a step, whatever rotates; `wanted` has no identifiers yet."""
 
@@ -44,10 +62,7 @@ class RotationOptions:
     directory: Path | None
     templates: Path | None
     wanted: WantedStep
-    prove: bool
-    yes: bool
-    runbook: Path | None
-    output: Format
+    terms: StepTerms
 
     def open(self, spec: Path | None) -> Session:
         """The cluster that rotates."""
@@ -63,6 +78,7 @@ def _rotating(
     prove: ProveOption = False,
     assume_distributed: DistributedOption = False,
     runbook: RunbookOption = None,
+    save: SaveOption = None,
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
 ) -> RotationOptions:
@@ -72,15 +88,17 @@ def _rotating(
             hint="the runbook contains fingerprints that only a real step issues: use --runbook with the "
             "step",
         )
+    if save is not None and (prove or runbook is not None):
+        raise UsageError(
+            f"--save and {'--prove' if prove else '--runbook'} cannot be combined",
+            hint="a saved step is proven, and its runbook written, when it is applied: `pkigen apply FILE`",
+        )
     return RotationOptions(
         context=context,
         directory=directory,
         templates=templates,
         wanted=WantedStep(identifiers=(), step=phase, distributed=assume_distributed),
-        prove=prove,
-        yes=yes,
-        runbook=runbook,
-        output=output,
+        terms=StepTerms(yes=yes, output=output, prove=prove, runbook=runbook, save=save),
     )
 
 

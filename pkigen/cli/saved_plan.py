@@ -3,40 +3,50 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pkigen import layout
 from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.console import note
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_document import PlanDocument
+from pkigen.desired.generations import CA, ca_id
 from pkigen.errors import PkigenError, UsageError
 from pkigen.reconcile.checkout import without_secrets
-from pkigen.reconcile.plan import Keep
+from pkigen.reconcile.plan import Keep, Plan
 from pkigen.reconcile.risks import risks
 from pkigen.reconcile.surveyed import Selection
+from pkigen.rotation.phases import WantedStep
+from pkigen.state.observed import observe_file
 from pkigen.state.reasons import TIME_REASONS
+from pkigen.state.views import HashedView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pkigen.cli.reports.plan_document import PlannedStep
     from pkigen.cli.session import Session
     from pkigen.desired.inventory import Inventory
-    from pkigen.reconcile.plan import Plan
+    from pkigen.rotation.going_back import ProposedRollback
+    from pkigen.rotation.steps import ProposedStep
     from pkigen.state.observed import Reader, Tree
 
 _LARGEST_PLAN = 1 << 28
 _SHOWN = 10
+_BEGINNING_LENGTH = 512
+_BEGINNING = re.compile(rb'\s*\{.*"kind"\s*:\s*"Plan"', re.DOTALL)
 _LONGEST = 80
 _LEAD = 20  # of what is the same, in front of what differs
-_AGAIN = "run `pkigen plan --save` again and review the new plan"
+_AGAIN = "run `pkigen plan --save`, or the command that it was saved with, again and review the new plan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRequest:
-    """What a plan was asked for beside what the spec says: `renew` asks for more than `apply`."""
+    """What a plan was asked for beside what the spec says: `renew` and `rescue` ask for more than `apply`."""
 
     selection: Selection | None = None
     reuses_keys: bool = False
@@ -51,6 +61,7 @@ class PlanRequest:
             within=None if within is None else timedelta(seconds=within),
             ids=frozenset(content["ids"]),
             only=content["only"],
+            revived=frozenset(map(CA.of_id, content["revived"])),
         )
         return cls(selection=selection, reuses_keys=content["reuseKeys"])
 
@@ -66,6 +77,39 @@ class PlanRequest:
             "ids": sorted(wanted.ids),
             "only": wanted.only,
             "reuseKeys": self.reuses_keys,
+            "revived": sorted(map(ca_id, wanted.revived)),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRequest:
+    """What `rotate` was asked for: the step, what the operator vouches for, and whether keys are kept."""
+
+    wanted: WantedStep
+    reuses_keys: bool = False
+
+    @classmethod
+    def of(cls, step: PlannedStep) -> StepRequest:
+        """What a saved plan says."""
+        wanted = WantedStep(
+            identifiers=tuple(step.identifiers),
+            step=step.step,
+            distributed=step.distributed,
+            force=step.force,
+            live=step.live,
+        )
+        return cls(wanted=wanted, reuses_keys=step.reuse_keys)
+
+    def content(self, proposed: ProposedStep) -> dict[str, Any]:
+        """The field `rotation` of a plan."""
+        return {
+            "identifiers": list(proposed.identifiers),
+            "step": str(proposed.step),
+            "distributed": self.wanted.distributed,
+            "live": self.wanted.live,
+            "force": self.wanted.force,
+            "reuseKeys": self.reuses_keys,
+            "premises": list(proposed.premises),
         }
 
 
@@ -95,8 +139,50 @@ def plan_content(
         "spec": spec,
         "request": structured.request_out(pending.requests if pending is not None else None),
         "selection": request.content,
+        "rollback": None,
+        "rotation": None,
     }
     return structured.bound(content)
+
+
+def step_content(proposed: ProposedStep, reader: Reader, request: StepRequest) -> dict[str, Any]:
+    """The same of a step of a rotation."""
+    inventory = proposed.after.inventory
+    content = {
+        **plan_content(proposed.plan, inventory, reader),
+        "risks": list(proposed.risks),
+        "rotation": request.content(proposed),
+    }
+    return structured.bound(content)
+
+
+def rollback_content(proposed: ProposedRollback, reader: Reader) -> dict[str, Any]:
+    """The same of a rollback; it is made from what the backups hold, and from what stands in its place."""
+    rollback = proposed.rollback
+    present = HashedView(reader)
+    for action in rollback.changes:
+        # With each change of the ledger the lock file is another one: that is no other rollback.
+        if action.id != layout.LOCK_FILE:
+            observe_file(present, action.id, limit=_LARGEST_PLAN)
+    held = {f"{each.backup}/{each.path}": each.sha256 for each in rollback.restores}
+    plan = Plan(actions=rollback.changes, observed={**present.digests, **held})
+    content = {
+        **plan_content(plan, proposed.after.inventory, reader),
+        "risks": list(proposed.risks),
+        "rollback": {"backup": rollback.backup, "undoes": [each.id for each in rollback.undone]},
+    }
+    return structured.bound(content)
+
+
+def is_saved_plan(path: Path) -> bool:
+    """Whether a file begins as `--save` begins it; whoever reads it whole says what is wrong with it."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as stream:
+            return _BEGINNING.match(stream.read(_BEGINNING_LENGTH)) is not None
+    except OSError:
+        return False  # it is taken for a spec, and whoever reads that says why it cannot be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +194,7 @@ class SavedPlan:
 
     @classmethod
     def read(cls, path: Path) -> SavedPlan:
-        """Read what `plan --save` wrote.
+        """Read what `--save` wrote.
 
         Raises:
             UsageError: It is something else.
@@ -138,6 +224,18 @@ class SavedPlan:
     def request(self) -> PlanRequest:
         """What it was asked for."""
         return PlanRequest.of(self.content.get("selection"))
+
+    @property
+    def step(self) -> StepRequest | None:
+        """The step of a rotation that it is; None for every other plan."""
+        found = PlanDocument.of(self.content).rotation
+        return StepRequest.of(found) if found is not None else None
+
+    @property
+    def backup(self) -> str | None:
+        """Before which change it goes back; None for every plan that is no rollback."""
+        found = PlanDocument.of(self.content).rollback
+        return found.backup if found is not None else None
 
     @property
     def is_public(self) -> bool:
@@ -198,6 +296,17 @@ class SavedPlan:
         raise PkigenError(
             f"the saved plan is stale: the same spec now gives another plan: {moved[0]}{more}", hint=_AGAIN
         )
+
+
+def require_forced(saved: SavedPlan, *, force: bool) -> None:
+    """Refuse a step with risks that whoever applies it has not agreed to.
+
+    Raises:
+        PkigenError: It has some.
+    """
+    risks = PlanDocument.of(saved.content).risks
+    if risks and not force:
+        raise PkigenError(f"the saved plan is dangerous: {risks[0]}", hint="if this is intended, add --force")
 
 
 def _moved(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:

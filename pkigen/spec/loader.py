@@ -35,7 +35,7 @@ _KEPT_BY_KUBEADM: Final = (
 )
 _RECORDS: Final = {
     "Lock": f"must be {KIND}: this is the lock file of a PKI directory, which is made from the spec",
-    "Plan": f"must be {KIND}: this is a saved plan, which `pkigen apply --plan FILE` takes",
+    "Plan": f"must be {KIND}: this is a saved plan, which `pkigen apply FILE` carries out",
 }
 _NO_FACTS = HostFacts(hostname=None, default_address=None)
 

@@ -137,9 +137,16 @@ def lines_of(ledger: bytes, event: Event, *, newest_first: bool = False) -> Iter
 def promoted_at(ledger: bytes, identifier: str) -> datetime | None:
     """When the last promotion of a key or CA was recorded; None where the ledger does not say."""
     for entry in _steps(ledger, identifier):
-        if entry["step"] == "promote":
-            with suppress(ValueError, KeyError, TypeError):
-                return datetime.fromisoformat(entry["time"])
+        moment = moment_of(entry) if entry["step"] == "promote" else None
+        if moment is not None:
+            return moment
+    return None
+
+
+def moment_of(entry: dict[str, Any]) -> datetime | None:
+    """When a line was written; None where that cannot be read."""
+    with suppress(ValueError, KeyError, TypeError):
+        return datetime.fromisoformat(entry["time"])
     return None
 
 

@@ -52,6 +52,7 @@ def contents(tmp_path: Path, pkigen: InProcess) -> list[dict[str, Any]]:
         pkigen("renew", *place, "admin.conf", "--yes", "-o", "json"),
         pkigen("show", "-C", tmp_path / "home", "-o", "json"),
         pkigen("plan", *place, "-o", "json"),
+        pkigen("next", "-C", tmp_path / "home", "-o", "json"),
         pkigen("status", "-C", tmp_path / "home", "-o", "json"),
         pkigen("verify", "-C", tmp_path / "home", "-o", "json"),
         pkigen("verify", tmp_path / "home/nodes", "-o", "json"),
@@ -72,5 +73,15 @@ def test_every_field_is_documented(contents: list[dict[str, Any]]) -> None:
         missing = set(_fields(content)) - _documented(content["kind"])
         assert not missing, f"{content['kind']}: {sorted(missing)}"
         kinds.add(content["kind"])
-    assert kinds == {"Plan", "Applied", "Status", "Verification", "Audit", "Proof", "Rotated", "Changes"}
+    assert kinds == {
+        "Plan",
+        "Applied",
+        "Status",
+        "Verification",
+        "Audit",
+        "Proof",
+        "Rotated",
+        "Changes",
+        "Next",
+    }
     assert "broken" not in _documented("Plan"), "each kind has its own"

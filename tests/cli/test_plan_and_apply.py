@@ -194,14 +194,12 @@ def test_a_saved_plan_is_applied(pkigen: InProcess, spec: Path, tree: Path, tmp_
     saved = tmp_path / "plan.json"
     result = pkigen("plan", spec, "-C", tree, "--save", saved)
     assert result.code == 0
-    assert (
-        result.err == f"saved: apply exactly this plan with `pkigen apply {spec} -C {tree} --plan {saved}`\n"
-    )
+    assert result.err == f"saved: apply exactly this plan with `pkigen apply {saved} {spec} -C {tree}`\n"
     assert json.loads(saved.read_text())["kind"] == "Plan"
     assert list(tmp_path.glob(".plan.json*")) == []
-    result = pkigen("apply", spec, "-C", tree, "--plan", saved, "--yes")
+    result = pkigen("apply", spec, "-C", tree, saved, "--yes")
     assert (result.code, result.err) == (0, "")
-    again = pkigen("apply", spec, "-C", tree, "--plan", saved, "--yes")
+    again = pkigen("apply", spec, "-C", tree, saved, "--yes")
     assert again.code == 1
     assert "the saved plan is stale: the same spec now gives another plan: " in again.error
     assert again.error.endswith("more)")
@@ -225,7 +223,7 @@ def test_a_saved_plan_is_refused_when_the_world_has_moved(
     assert pkigen("plan", spec, "-C", tree, "--save", saved).code == 0
     move(spec, tree)
     before = contents(tree)
-    result = pkigen("apply", spec, "-C", tree, "--plan", saved, "--yes")
+    result = pkigen("apply", spec, "-C", tree, saved, "--yes")
     assert (result.code, result.out) == (1, "")
     assert "the saved plan is stale" in result.error
     assert "pkigen plan --save" in result.hint
@@ -243,14 +241,14 @@ def test_a_saved_plan_is_bound_to_its_templates(
     override.write_text('{% extends "pkigen/kubelet/config.yaml.j2" %}\n')
     assert pkigen("plan", spec, "-C", tree, "--save", saved, "--templates", mine).code == 0
     before = contents(tree)
-    result = pkigen("apply", spec, "-C", tree, "--plan", saved, "--yes")
+    result = pkigen("apply", spec, "-C", tree, saved, "--yes")
     assert "the saved plan is stale" in result.error
     override.write_text('{% extends "pkigen/kubelet/config.yaml.j2" %}{# edited #}\n')
-    result = pkigen("apply", spec, "-C", tree, "--plan", saved, "--yes", "--templates", mine)
+    result = pkigen("apply", spec, "-C", tree, saved, "--yes", "--templates", mine)
     assert "the saved plan is stale" in result.error
     assert contents(tree) == before
     override.write_text('{% extends "pkigen/kubelet/config.yaml.j2" %}\n')
-    result = pkigen("apply", spec, "-C", tree, "--plan", saved, "--yes", "--templates", mine)
+    result = pkigen("apply", spec, "-C", tree, saved, "--yes", "--templates", mine)
     assert (result.code, result.err) == (0, "")
 
 
@@ -265,7 +263,7 @@ def test_a_saved_plan_of_another_directory_or_another_day(
     for root, days in ((other, 0), (tree, 340)):
         before = contents(root)
         pkigen.now += days * DAY
-        result = pkigen("apply", spec, "-C", root, "--plan", saved, "--yes")
+        result = pkigen("apply", spec, "-C", root, saved, "--yes")
         assert (result.code, result.out) == (1, "")
         assert "the saved plan is stale" in result.error
         assert contents(root) == before
@@ -286,7 +284,7 @@ def test_a_saved_plan_holds_wherever_the_directory_lies(
     copy.parent.mkdir()
     copy_of(tree, copy)
     for root in (copy, tree):
-        result = pkigen("apply", spec, "-C", root, "--plan", saved)
+        result = pkigen("apply", spec, "-C", root, saved)
         assert "the saved plan" not in result.err
         assert "add --yes" in result.hint
 
@@ -331,7 +329,7 @@ def test_a_saved_plan_is_bound_to_every_field_that_was_reviewed(
     edit(content)
     saved.write_text(json.dumps(bound(content) if is_signed_again else content))
     before = contents(tree)
-    result = pkigen("apply", spec, "-C", tree, "--plan", saved, "--yes")
+    result = pkigen("apply", spec, "-C", tree, saved, "--yes")
     assert result.code == 1
     said = "the saved plan is stale" if is_signed_again else f"{saved} was changed after it was saved"
     assert said in result.error
@@ -343,7 +341,7 @@ def test_a_stale_plan_says_what_moved(pkigen: InProcess, spec: Path, tree: Path,
     saved = tmp_path / "plan.json"
     assert pkigen("plan", spec, "-C", tree, "--save", saved).code == 0
     (tree / API_SERVER).unlink()
-    result = pkigen("apply", spec, "-C", tree, "--plan", saved, "--yes")
+    result = pkigen("apply", spec, "-C", tree, saved, "--yes")
     assert "gives another plan: cp-1/apiserver: nothing → create (missing)" in result.error
     assert re.search(r"^changed since: nodes/cp-1: [0-9a-f]{32} → [0-9a-f]{32}$", result.err, re.MULTILINE)
 
@@ -354,15 +352,15 @@ def test_files_that_are_no_saved_plan(pkigen: InProcess, spec: Path, tree: Path,
     before = contents(tree)
     for content in (b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b"[" * 100_000, b'{"digest": null}', b"1"):
         path.write_bytes(content)
-        result = pkigen("apply", spec, "-C", tree, "--plan", path, "--yes")
+        result = pkigen("apply", spec, "-C", tree, path, "--yes")
         assert result.code in {1, 2}, content
         assert str(path) in result.error or "the saved plan is stale" in result.error
-    result = pkigen("apply", spec, "-C", tree, "--plan", tmp_path / "nope", "--yes")
+    result = pkigen("apply", spec, "-C", tree, tmp_path / "nope", "--yes")
     assert (result.code, result.error) == (2, f"{tmp_path}/nope cannot be read: no such file or directory")
-    assert pkigen("apply", spec, "-C", tree, "--plan", tmp_path, "--yes").code == 2
+    assert pkigen("apply", spec, "-C", tree, tmp_path, "--yes").code == 2
     with path.open("wb") as sparse:
         sparse.truncate(1 << 29)
-    assert "too large" in pkigen("apply", spec, "-C", tree, "--plan", path, "--yes").error
+    assert "too large" in pkigen("apply", spec, "-C", tree, path, "--yes").error
     assert contents(tree) == before
 
 

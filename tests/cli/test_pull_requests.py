@@ -100,7 +100,7 @@ def test_a_plan_of_one_clone_is_applied_in_the_other(clones: Clones, tmp_path: P
     assert "not judged: " in markdown
     clones.run.now += DAY  # reviews take their time
     tree = clones.machine / "home"
-    applied = clones.run("apply", clones.machine / "home.yaml", "-C", tree, "--plan", saved, "--yes")
+    applied = clones.run("apply", clones.machine / "home.yaml", "-C", tree, saved, "--yes")
     assert (applied.code, applied.error) == (0, "")
     assert "applied: 1 issued, 1 changes" in applied.out
     assert "nothing to do, " in clones.plan(clones.machine)
@@ -112,7 +112,7 @@ def test_an_edit_after_the_review_is_refused(clones: Clones, tmp_path: Path) -> 
     for clone in (clones.runner, clones.machine):
         clones.write(clone, WIDER)
     clones.plan(clones.runner, "--save", saved)
-    place = (clones.machine / "home.yaml", "-C", clones.machine / "home", "--plan", saved, "--yes")
+    place = (clones.machine / "home.yaml", "-C", clones.machine / "home", saved, "--yes")
     clones.write(clones.machine, WIDER.replace("api2", "api3"))
     refused = clones.run("apply", *place)
     assert refused.code == 1
@@ -135,7 +135,7 @@ def test_what_could_not_be_judged_stays_for_another_plan(clones: Clones, tmp_pat
     assert {"cp-1/admin.conf", "cp-1/apiserver", "sa", "ca"} <= set(withheld)
     tree = clones.machine / "home"
     before = (tree / "nodes/cp-1/etc/kubernetes/admin.conf").read_bytes()
-    applied = clones.run("apply", clones.machine / "home.yaml", "-C", tree, "--plan", saved, "--yes")
+    applied = clones.run("apply", clones.machine / "home.yaml", "-C", tree, saved, "--yes")
     assert applied.code == 0
     assert "changes that the saved plan could not judge stay for `pkigen plan`" in applied.err
     assert (tree / "nodes/cp-1/etc/kubernetes/admin.conf").read_bytes() == before

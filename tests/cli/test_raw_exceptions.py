@@ -93,7 +93,7 @@ def carried(folder: Path) -> Iterator[tuple[Path, tuple[object, ...]]]:
     template.write_text("{{ kubelet.no }} {% if MM %}MM{% endif %}\n")
     yield template, ("plan", folder / "team.yaml", "-C", tree, "--templates", folder / "templates")
     saved = folder / "saved.plan"
-    yield saved, ("apply", "--plan", saved, "-C", tree, "--yes")
+    yield saved, ("apply", saved, "-C", tree, "--yes")
     yield folder / "team.yaml", ("validate", folder / "team.yaml")
     aws = folder / "aws-auth.yaml"
     aws.write_text("kind: ConfigMap\ndata: {mapRoles: 'MM: [', mapUsers: '3'}\n")

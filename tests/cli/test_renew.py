@@ -249,7 +249,7 @@ def test_a_saved_renewal_is_applied_exactly(
     assert "~ renew apiserver on cp-1: valid until " in shown.out
     assert contents(tree) == before
     pkigen.now += 2 * DAY
-    place = ("apply", spec, "-C", tree, "--plan", saved, "--yes")
+    place = ("apply", spec, "-C", tree, saved, "--yes")
     applied = pkigen(*place)
     assert (applied.code, applied.error) == (0, "")
     assert "applied: 2 issued, 2 changes" in applied.out

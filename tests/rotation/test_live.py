@@ -402,3 +402,22 @@ def test_nothing_to_look_at(workshop: Workshop, servers: Servers) -> None:
         seen = live.look(inventory, store, now=NOW, dial=servers)
     assert {each.sight for each in seen.seen} == {Sight.CURRENT}
     assert Flaw.OLD_CERTIFICATE not in {finding.flaw for finding in seen.findings}
+
+
+def test_the_next_task_names_the_node_that_lacks_a_step(workshop: Workshop, servers: Servers) -> None:
+    workshop.step("ca kubernetes", "prepare")
+    ready = workshop.run("next", "-C", workshop.tree, "--live")
+    assert ready.code == 3
+    assert "the rotation of ca is prepared: promote\n" in ready.out
+    workshop.step("ca kubernetes", "promote")
+    servers.take_up("cp-1", "worker-1", "worker-2")
+    lagging = workshop.run("next", "-C", workshop.tree, "--live")
+    assert lagging.code == 3
+    assert lagging.out.startswith("cp-2 has not got promote of ca yet: ")
+    assert f"\n  pkigen show -C {workshop.tree}\n" in lagging.out
+    servers.take_up("cp-2")
+    done = workshop.run("next", "-C", workshop.tree, "--live")
+    assert f"\n  pkigen rotate ca kubernetes -C {workshop.tree} --live\n" in done.out
+    workshop.step("ca kubernetes", "finish")
+    last = workshop.run("next", "-C", workshop.tree, "--live")
+    assert (last.code, last.out[:13]) == (0, "nothing to do")

@@ -204,7 +204,7 @@ def test_a_saved_plan_is_the_plan_that_is_applied(place: EncryptedCluster, pkige
     place.spec.write_text(SPEC.replace("[10.0.0.11]\n", "[10.0.0.11, 10.0.0.12]\n"))
     saved = place.root.parent / "plan.json"
     assert pkigen("plan", place.spec, "-C", place.root, "--save", saved).code == 0
-    words = ("apply", place.spec, "-C", place.root, "--plan", saved, "--yes")
+    words = ("apply", place.spec, "-C", place.root, saved, "--yes")
     assert pkigen(*words, *place.opening).code == 0
 
 

@@ -1,4 +1,4 @@
-"""`pkigen apply`: make the PKI directory what the spec asks for."""
+"""`pkigen apply`: make the PKI directory what the spec asks for, or carry out a plan that was reviewed."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from typing import Annotated
 import typer
 
 from pkigen.cli.change import Consent, change
+from pkigen.cli.commands import rollback, rotate
 from pkigen.cli.options import (
     DirectoryOption,
     ForceOption,
     Format,
     FormatOption,
-    OwnSpecArgument,
     RunbookOption,
     TemplatesOption,
     YesOption,
 )
-from pkigen.cli.saved_plan import SavedPlan
-from pkigen.cli.session import open_cluster
+from pkigen.cli.rotation_input import StepTerms
+from pkigen.cli.saved_plan import SavedPlan, is_saved_plan, require_forced
+from pkigen.cli.session import open_cluster, open_record
 from pkigen.cli.unlock import Unlocking, unlocked
+from pkigen.errors import UsageError
 
 app = typer.Typer(add_completion=False)
 
@@ -29,15 +31,18 @@ app = typer.Typer(add_completion=False)
 @unlocked
 def apply(
     context: typer.Context,
-    spec: OwnSpecArgument = None,
-    *,
-    directory: DirectoryOption = None,
-    plan: Annotated[
-        Path | None,
-        typer.Option(
-            "--plan", metavar="FILE", help="Apply this saved plan; refused if it is stale or was changed."
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[SPEC] [PLAN]",
+            help="Another spec than the cluster's own (- reads standard input), and a saved plan, which is "
+            "carried out exactly, or refused if it is stale or was changed.",
+            show_default=False,
+            allow_dash=True,
         ),
     ] = None,
+    *,
+    directory: DirectoryOption = None,
     yes: YesOption = False,
     force: ForceOption = False,
     runbook: RunbookOption = None,
@@ -47,11 +52,23 @@ def apply(
 ) -> None:
     """Show the plan, ask, and apply it: completely or not at all.
 
-    What it replaces goes to a backup first.
+    What it replaces goes to a backup first. With a saved plan, whatever command it was saved by (plan, renew,
+    rotate, rollback, rescue), exactly that is done, or what has moved since is said.
     """
-    session = open_cluster(context, spec, directory, templates=templates, adopts=True)
-    session = session.with_keys(unlocking)
+    spec, plan = _told_apart(files or ())
     saved = SavedPlan.read(plan) if plan is not None else None
+    terms = StepTerms(yes=yes, output=output, runbook=runbook)
+    if saved is not None and (backup := saved.backup) is not None:
+        record = open_record(context, None, directory, reports_only=True)
+        rollback.apply_saved(record, saved, backup, terms, force=force)
+        return
+    step = saved.step if saved is not None else None
+    session = open_cluster(context, spec, directory, templates=templates, adopts=step is None)
+    session = session.with_keys(unlocking)
+    if saved is not None and step is not None:
+        require_forced(saved, force=force)
+        rotate.apply_saved(session, saved, step, terms)
+        return
     change(
         session,
         "apply",
@@ -60,3 +77,21 @@ def apply(
         output=output,
         runbook=runbook,
     )
+
+
+def _told_apart(files: list[Path] | tuple[()]) -> tuple[Path | None, Path | None]:
+    """The spec and the saved plan, by what they hold; where neither of two is a plan, the second should be.
+
+    Raises:
+        UsageError: There are two of one kind.
+    """
+    plans = [each for each in files if is_saved_plan(each)]
+    specs = [each for each in files if each not in plans]
+    if not plans:
+        specs, plans = specs[:1], specs[1:]
+    if len(specs) > 1 or len(plans) > 1:
+        raise UsageError(
+            f"{', '.join(map(str, files))}: more than a spec and a saved plan",
+            hint="name at most one of each",
+        )
+    return (specs[0] if specs else None), (plans[0] if plans else None)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pkigen.cli.app import ExitCode
-from pkigen.cli.console import note, say_line
+from pkigen.cli.console import say_line
 from pkigen.cli.options import (
     DirectoryOption,
     FullOption,
@@ -16,11 +15,11 @@ from pkigen.cli.options import (
     PlanFormat,
     PlanFormatOption,
     RunbookOption,
+    SaveOption,
     TemplatesOption,
 )
-from pkigen.cli.outputs import write_runbook, write_text
-from pkigen.cli.plan_view import show_plan
-from pkigen.cli.reports import structured
+from pkigen.cli.outputs import write_runbook
+from pkigen.cli.plan_view import save_plan, show_plan
 from pkigen.cli.saved_plan import plan_content
 from pkigen.cli.session import open_cluster
 from pkigen.reconcile.checkout import looked_at
@@ -39,10 +38,7 @@ def plan(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help=f"Exit {ExitCode.CHANGES_PENDING} when changes are pending.")
     ] = False,
-    save: Annotated[
-        Path | None,
-        typer.Option("--save", metavar="FILE", help="Save the plan for review and `apply --plan`."),
-    ] = None,
+    save: SaveOption = None,
     runbook: RunbookOption = None,
     templates: TemplatesOption = None,
 ) -> None:
@@ -61,8 +57,7 @@ def plan(
     if arriving is not None and output is PlanFormat.TEXT:
         say_line(session.arrival)
     if save is not None:
-        write_text(save, structured.dump(content, "json") + "\n")
-        note(f"saved: apply exactly this plan with `pkigen apply {session.words} --plan {save}`")
+        save_plan(content, save, session.words)
     if runbook is not None:
         write_runbook(runbook, session.inventory, made.changes)
     if exit_code and (made.changes or made.awaited or arriving is not None):

@@ -23,6 +23,7 @@ from pkigen.cli.options import (
     Format,
     FormatOption,
     RunbookOption,
+    SaveOption,
     TemplatesOption,
     YesOption,
 )
@@ -71,6 +72,7 @@ def rescue(
     passphrase_file: PassphraseFileOption = None,
     passphrase_fd: PassphraseFdOption = None,
     unlocking: Unlocking,
+    save: SaveOption = None,
     yes: YesOption = False,
     force: ForceOption = False,
     runbook: RunbookOption = None,
@@ -85,6 +87,7 @@ def rescue(
     """
     system = system_of(context)
     if place is not None and _is_kit(place):
+        _require_unsaved(save)
         source = PassphraseSource(file=passphrase_file, descriptor=passphrase_fd)
         named = named_directory(directory_of(context, directory))
         session = _from_kit(system, place, named, pin=pin, source=source, identity=identity)
@@ -112,7 +115,29 @@ def rescue(
         output=output,
         selection=selection,
         runbook=runbook,
+        save=save,
     )
+    if save is not None:
+        note("      then `pkigen rescue` again: it changes nothing more, and says what to do on the nodes")
+        return
+    _tell(session, output, runbook)
+
+
+def _require_unsaved(save: Path | None) -> None:
+    """Refuse to review what a kit would do.
+
+    Raises:
+        UsageError: It is asked for.
+    """
+    if save is not None:
+        raise UsageError(
+            "--save cannot be combined with a kit, which restores the directory first",
+            hint="run it without --save, or name the restored directory",
+        )
+
+
+def _tell(session: Session, output: Format, runbook: Path | None) -> None:
+    """Say what to do on the nodes, in order."""
     with session.reading() as store:
         book = rescue_runbook(session.at(store).inventory, directory=str(session.root))
     if output is Format.TEXT:

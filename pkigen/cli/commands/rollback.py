@@ -9,11 +9,21 @@ import typer
 
 from pkigen.airgap.carrier.media import require_place
 from pkigen.cli.console import agreed, note, say, say_line, width
-from pkigen.cli.options import DirectoryOption, ForceOption, RunbookOption, YesOption
+from pkigen.cli.options import (
+    DirectoryOption,
+    ForceOption,
+    Format,
+    RunbookOption,
+    SaveOption,
+    YesOption,
+)
 from pkigen.cli.outputs import write_runbook
+from pkigen.cli.plan_view import save_plan
 from pkigen.cli.reports.backups_text import backups_text
 from pkigen.cli.reports.plan_text import consequences_text
-from pkigen.cli.session import open_record
+from pkigen.cli.rotation_input import StepTerms
+from pkigen.cli.saved_plan import SavedPlan, rollback_content
+from pkigen.cli.session import Session, open_record
 from pkigen.cli.values import backup_id
 from pkigen.errors import PkigenError
 from pkigen.reconcile.restore import plan_rollback, roll_back
@@ -32,6 +42,7 @@ def rollback(
     *,
     directory: DirectoryOption = None,
     listing: Annotated[bool, typer.Option("--list", help="List the backups.")] = False,
+    save: SaveOption = None,
     yes: YesOption = False,
     force: ForceOption = False,
     runbook: RunbookOption = None,
@@ -46,28 +57,58 @@ def rollback(
         with session.reading() as store:
             say(backups_text(store.backups(), width=width()))
         return
-    if runbook is not None:
-        require_place(runbook)
+    _take(session, backup, StepTerms(yes=yes, output=Format.TEXT, runbook=runbook, save=save), force=force)
+
+
+def apply_saved(session: Session, saved: SavedPlan, backup: str, terms: StepTerms, *, force: bool) -> None:
+    """Go back exactly as it was reviewed.
+
+    Raises:
+        PkigenError: It is another rollback now.
+    """
+    _take(session, backup, terms, force=force, saved=saved)
+
+
+def _take(
+    session: Session, backup: str | None, terms: StepTerms, *, force: bool, saved: SavedPlan | None = None
+) -> None:
+    if terms.runbook is not None:
+        require_place(terms.runbook)
     with session.writing("rollback") as store:
         session = session.at(store)
         planned = plan_rollback(store, backup)
         proposed = propose_rollback(session.planner, store, planned)
+        content = rollback_content(proposed, store)
+        if saved is not None:
+            saved.require_current(content)
         for line in _shown(proposed):
             say_line(line)
-        if proposed.risks and not force:
-            raise PkigenError(
-                f"the rollback is dangerous: {proposed.risks[0]}",
-                hint="a rotation in progress goes back with `pkigen rotate … --phase rollback`; if this is "
-                "intended, and all nodes can be changed at once, add --force",
-            )
-        if not yes and not agreed("go back?"):
-            raise PkigenError("not rolled back", hint="nothing was changed")
+        if terms.save is not None:
+            save_plan(content, terms.save, session.words)
+            return
+        _agree(proposed, yes=terms.yes, force=force)
         keep = session.inventory.cluster.spec.backups.keep
         left = roll_back(store, planned, now=session.now, keep_backups=keep)
     say_line(f"rolled back to before {planned.backup}; what was replaced is in backup {left}")
-    if runbook is not None:
-        write_runbook(runbook, proposed.after.inventory, planned.changes)
+    if terms.runbook is not None:
+        write_runbook(terms.runbook, proposed.after.inventory, planned.changes)
     note("note: the nodes still have their files; distribute the trees again, as after any change")
+
+
+def _agree(proposed: ProposedRollback, *, yes: bool, force: bool) -> None:
+    """Refuse what is dangerous and not forced, and ask.
+
+    Raises:
+        PkigenError: It is dangerous, or not agreed to.
+    """
+    if proposed.risks and not force:
+        raise PkigenError(
+            f"the rollback is dangerous: {proposed.risks[0]}",
+            hint="a rotation in progress goes back with `pkigen rotate … --phase rollback`; if this is "
+            "intended, and all nodes can be changed at once, add --force",
+        )
+    if not yes and not agreed("go back?"):
+        raise PkigenError("not rolled back", hint="nothing was changed")
 
 
 def _shown(proposed: ProposedRollback) -> Iterator[str]:

@@ -10,15 +10,18 @@ from typing import Annotated
 import typer
 
 from pkigen.cli.console import agreed, aside, aside_lines, note, say, say_lines, width
-from pkigen.cli.options import AuthorityForceOption, Format, OwnSpecArgument
+from pkigen.cli.options import AuthorityForceOption, Format, OwnSpecArgument, PlanFormat
 from pkigen.cli.outputs import write_rotation_runbook
+from pkigen.cli.plan_view import save_plan, show_plan
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.live_text import live_text
 from pkigen.cli.reports.plan_document import PlanDocument
 from pkigen.cli.reports.plan_lines import plan_lines
 from pkigen.cli.reports.proof_text import proof_text
 from pkigen.cli.reports.rotation_step import done_content, done_text, next_text, taken_content, taken_text
-from pkigen.cli.rotation_input import RotationOptions, rotating
+from pkigen.cli.rotation_input import RotationOptions, StepTerms, rotating
+from pkigen.cli.saved_plan import SavedPlan, StepRequest, step_content
+from pkigen.cli.session import Session
 from pkigen.cli.spec_input import named_spec
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.desired.generations import CA_NAMES, ENCRYPTION_KEY, SA, ca_id, require_ca
@@ -129,7 +132,23 @@ def _rotate(
     reuse_keys: bool = False,
 ) -> None:
     """Take one step: propose it, show it, ask, and carry it out in one transaction."""
-    session, output = options.open(spec).with_keys(unlocking), options.output
+    request = StepRequest(wanted=wanted, reuses_keys=reuse_keys)
+    _take(options.open(spec).with_keys(unlocking), request, options.terms)
+
+
+def apply_saved(session: Session, saved: SavedPlan, request: StepRequest, terms: StepTerms) -> None:
+    """Take exactly the step that was reviewed.
+
+    Raises:
+        PkigenError: It is another one now.
+    """
+    _take(session, request, terms, saved=saved)
+
+
+def _take(
+    session: Session, request: StepRequest, options: StepTerms, *, saved: SavedPlan | None = None
+) -> None:
+    wanted, output = request.wanted, options.output
     require_rotatable(session.inventory, wanted.identifiers)
     if options.prove:
         wanted = replace(wanted, live=False)  # a proof is about files
@@ -143,12 +162,20 @@ def _rotate(
             say(_proven(proof, proposed, output))
             proof.require()
             return
+        if saved is not None:
+            saved.require_current(step_content(proposed, store, request))
+        if options.save is not None:
+            proposed.require()
+            content = step_content(proposed, store, request)
+            show_plan(content, PlanFormat(output))
+            save_plan(content, options.save, session.words)
+            return
         _agree(proposed, options)
         done = carry_out(
             proposed,
             store,
             session.tools(session.unlocking.vault(store)),
-            reuse_keys=reuse_keys,
+            reuse_keys=request.reuses_keys,
             inspect=_runbook(proposed, options.runbook),
         )
     tell = say if output is Format.TEXT else aside
@@ -172,7 +199,7 @@ def _proven(proof: Proof, proposed: ProposedStep, output: Format) -> str:
     return structured.dump({**structured.proof(proof), "premises": list(proposed.premises)}, output)
 
 
-def _agree(proposed: ProposedStep, options: RotationOptions) -> None:
+def _agree(proposed: ProposedStep, options: StepTerms) -> None:
     """Show what a step would do, refuse it where something stands against it, and ask.
 
     Raises:

@@ -54,7 +54,7 @@ def show(
     """
     if what is not None and Path(what).is_file():
         if runbook is not None:
-            raise UsageError("--runbook needs a change", hint="`apply --plan` writes that of a saved plan")
+            raise UsageError("--runbook needs a change", hint="`apply FILE` writes that of a saved plan")
         show_plan(SavedPlan.read(Path(what)).content, output, full=full)
         return
     if full or output is PlanFormat.MARKDOWN:

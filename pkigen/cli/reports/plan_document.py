@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from pkigen.reconcile.restart_map import Effect
+from pkigen.rotation.phases import RotationStep
 from pkigen.state.authority_record import AuthorityDifference
 from pkigen.state.reasons import Reason
 
@@ -132,12 +133,32 @@ class ObservedDigest(_Piece):
 
 
 class PlannedSelection(_Piece):
-    """What `renew` was asked for."""
+    """What `renew` or `rescue` was asked for."""
 
     within: Annotated[float | None, Field(description="Seconds; null for each one's own renewBefore.")]
     ids: Annotated[list[str], Field(description="Renewed whatever their age.")]
     only: Annotated[bool, Field(description="Whether nothing else is renewed.")]
     reuse_keys: bool
+    revived: Annotated[list[str], Field(description="CAs among them that may have expired: only `rescue`.")]
+
+
+class PlannedStep(_Piece):
+    """The step of a rotation that `rotate` was asked for, and what was vouched for."""
+
+    identifiers: Annotated[list[str], Field(description="What rotates.")]
+    step: RotationStep
+    distributed: Annotated[bool, Field(description="Whether every node is assumed to have the step before.")]
+    live: Annotated[bool, Field(description="Whether the endpoints are looked at before the step.")]
+    force: bool
+    reuse_keys: bool
+    premises: Annotated[list[str], Field(description="What is assumed because no file shows it.")]
+
+
+class PlannedRollback(_Piece):
+    """The state that `rollback` goes back to."""
+
+    backup: Annotated[str, Field(description="The backup of the first change that is undone.")]
+    undoes: Annotated[list[str], Field(description="The backups of all of them, the newest first.")]
 
 
 class PlanDocument(_Piece):
@@ -169,8 +190,12 @@ class PlanDocument(_Piece):
     ] = None
     request: OfflineRequest | None = None
     selection: Annotated[
-        PlannedSelection | None, Field(description="What `renew` was asked for; null for `apply`.")
+        PlannedSelection | None,
+        Field(description="What `renew` or `rescue` was asked for; null for others."),
     ] = None
+
+    rollback: Annotated[PlannedRollback | None, Field(description="What `rollback` was asked for.")] = None
+    rotation: Annotated[PlannedStep | None, Field(description="What `rotate` was asked for.")] = None
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> Self:

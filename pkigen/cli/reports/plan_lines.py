@@ -207,6 +207,7 @@ def _consequences(plan: PlanDocument, *, full: bool) -> Iterator[Line]:
 def unjudged(plan: PlanDocument) -> Iterator[str]:
     """What the plan cannot know."""
     yield from plan.not_judged
+    yield from (f"assumed: {premise}" for premise in (plan.rotation.premises if plan.rotation else ()))
     if plan.withheld:
         yield (
             f"not judged: {len(plan.withheld)} objects whose private files are not in this checkout; "

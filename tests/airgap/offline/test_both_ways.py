@@ -514,3 +514,12 @@ def test_a_local_authority_needs_none_of_this(tmp_path: Path) -> None:
         refused = places.pkigen("airgap", "authority", *command)
         assert refused.code == 2
         assert "this cluster's authority is local" in refused.error
+
+
+def test_the_next_task_is_to_accept_what_was_requested(cluster: OfflineSides) -> None:
+    assert cluster.pkigen("next", "-C", cluster.site, "--assume-distributed").code == 0
+    cluster.ask("front-proxy-ca")
+    waiting = cluster.pkigen("next", "-C", cluster.site)
+    assert waiting.code == 3
+    assert "to the offline authority is pending: " in waiting.out
+    assert f"\n  pkigen airgap authority accept ANSWER -C {cluster.site}\n" in waiting.out
