@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from pkigen.reconcile.risks import risks
 from pkigen.reconcile.surveyed import Selection
 from pkigen.rotation.phases import WantedStep
 from pkigen.state.observed import observe_file
-from pkigen.state.reasons import TIME_REASONS
+from pkigen.state.reasons import TIME_REASONS, Reason
 from pkigen.state.views import HashedView
 
 if TYPE_CHECKING:
@@ -165,7 +165,8 @@ def rollback_content(proposed: ProposedRollback, reader: Reader) -> dict[str, An
         if action.id != layout.LOCK_FILE:
             observe_file(present, action.id, limit=_LARGEST_PLAN)
     held = {f"{each.backup}/{each.path}": each.sha256 for each in rollback.restores}
-    plan = Plan(actions=rollback.changes, observed={**present.digests, **held})
+    actions = tuple(replace(each, reason=each.reason or Reason.ROLLBACK) for each in rollback.changes)
+    plan = Plan(actions=actions, observed={**present.digests, **held})
     content = {
         **plan_content(plan, proposed.after.inventory, reader),
         "risks": list(proposed.risks),

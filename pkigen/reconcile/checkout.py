@@ -63,8 +63,8 @@ def require_private_files(tree: Tree, inventory: Inventory) -> None:
     if checkout(tree, inventory) is not None:
         raise PkigenError(
             "this is a checkout without private files: nothing can be issued here",
-            hint="save the plan with `pkigen plan --save FILE`, and apply it where the private files are; if "
-            "they are lost, restore them from a backup first",
+            hint="run it where the private files are, or `pkigen plan --save FILE` here and "
+            "`pkigen apply FILE` there; if they are lost, restore them from a backup first",
         )
 
 

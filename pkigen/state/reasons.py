@@ -34,6 +34,7 @@ class Reason(enum.StrEnum):
     ORDER_CHANGED = "order-changed"
     NOT_WANTED = "not-wanted"
     ROTATION = "rotation"
+    ROLLBACK = "rollback"
     NOT_SEALED = "not-sealed"
     AWAITS_REQUEST = "awaits-request"
     KEY_NOT_ALONE = "key-not-alone"

@@ -202,9 +202,12 @@ def test_status_and_verify_judge_what_can_be_judged(clones: Clones) -> None:
     assert clones.run("status", "-C", tree, "--fail-within", "720h").code == 4
 
 
-def test_nothing_is_issued_in_a_checkout(clones: Clones) -> None:
+@pytest.mark.parametrize(
+    "words", [("apply",), ("renew", "--all"), ("rescue",), ("rotate", "ca", "kubernetes"), ("rotate", "sa")]
+)
+def test_nothing_is_issued_in_a_checkout(clones: Clones, words: tuple[str, ...]) -> None:
     clones.write(clones.runner, WIDER)
-    result = clones.run("apply", clones.runner / "home.yaml", "-C", clones.runner / "home", "--yes")
+    result = clones.run(*words, clones.runner / "home.yaml", "-C", clones.runner / "home", "--yes")
     assert result.error == "this is a checkout without private files: nothing can be issued here"
 
 

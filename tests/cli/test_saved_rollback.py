@@ -46,6 +46,16 @@ def test_it_is_carried_out_in_another_copy_on_another_day(
     assert again.error.startswith("the saved plan is stale: ")
 
 
+def test_it_is_shown(pkigen: InProcess, saved: Path) -> None:
+    shown = pkigen("show", saved).out
+    assert "+ create" not in shown
+    assert "~ rewrite /etc/kubernetes/pki/apiserver.crt on cp-1 (rollback)" in shown
+    assert (
+        "None"
+        not in shown + pkigen("show", saved, "--full").out + pkigen("show", saved, "-o", "markdown").out
+    )
+
+
 def test_a_change_since_then_makes_it_stale(pkigen: InProcess, tree: Path, spec: Path, saved: Path) -> None:
     pkigen.now += DAY
     assert pkigen("renew", spec, "admin.conf", "-C", tree, "--yes").code == 0

@@ -55,6 +55,8 @@ def test_a_directory_in_place_of_its_spec(pkigen: InProcess, here: Path, command
 def test_a_record_in_place_of_a_spec(pkigen: InProcess, command: tuple[str, ...]) -> None:
     assert pkigen("plan", "home.yaml", "-C", "home", "--save", "plan.json").code == 0
     for file, said in (("home/pki.lock", "the lock file of a PKI directory"), ("plan.json", "a saved plan")):
+        if (command, file) == (("apply",), "plan.json"):
+            continue  # which carries it out
         result = pkigen(*command, file)
         assert result.error == "1 problem in the spec"
         assert f"kind: must be Cluster: this is {said}" in result.err

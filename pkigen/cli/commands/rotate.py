@@ -26,6 +26,7 @@ from pkigen.cli.spec_input import named_spec
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.desired.generations import CA_NAMES, ENCRYPTION_KEY, SA, ca_id, require_ca
 from pkigen.errors import PkigenError, UsageError
+from pkigen.reconcile.checkout import require_private_files
 from pkigen.rotation.phases import RotationStep, WantedStep
 from pkigen.rotation.proof import Proof
 from pkigen.rotation.steps import ProposedStep, TakenStep, carry_out, propose, rehearse, require_rotatable
@@ -153,6 +154,7 @@ def _take(
     if options.prove:
         wanted = replace(wanted, live=False)  # a proof is about files
     with session.writing(wanted.words) as store:
+        require_private_files(store, session.inventory)
         proposed = propose(session.planner, store, wanted, dial=session.system.dial)
         if isinstance(proposed, TakenStep):
             say(_taken(proposed, wanted, session.root, output))

@@ -12,7 +12,13 @@ from pkigen.cli.reports.plan_document import Part
 from pkigen.cli.reports.plan_text import copying_text, step_text
 from pkigen.desired.file_references import foreign_files, not_judged
 from pkigen.desired.generations import InKubeconfig
-from pkigen.desired.items import DesiredCertificate, DesiredCopy, DesiredFile, DesiredToken
+from pkigen.desired.items import (
+    DesiredCertificate,
+    DesiredCopy,
+    DesiredFile,
+    DesiredKubeconfig,
+    DesiredToken,
+)
 from pkigen.notation import timestamp
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.restart_commands import restart_commands
@@ -52,7 +58,8 @@ def dump(content: dict[str, Any], form: str) -> str:
 
 def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, Any]:
     """A plan: what changes, why, what then restarts, and what is dangerous about it."""
-    items = {item.id: item for item in inventory.items}
+    # A rollback names files; every other plan names objects.
+    items = {name: item for item in inventory.items for name in (*item.paths, item.id)}
 
     def planned(each: Action) -> dict[str, Any]:
         return {**action(each), **_object(each, items.get(each.id))}
@@ -168,7 +175,7 @@ def _object(action: Action, item: Desired | None) -> dict[str, str]:
         part = Part.REMOVAL
     elif isinstance(item, DesiredCertificate) and item.issuer is not None:
         part = Part.KUBECONFIG if isinstance(item.location, InKubeconfig) else Part.CERTIFICATE
-    elif isinstance(item, DesiredToken):
+    elif isinstance(item, DesiredToken | DesiredKubeconfig):
         part = Part.KUBECONFIG
     elif isinstance(item, DesiredFile):
         part = Part.CONFIGURATION
