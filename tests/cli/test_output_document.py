@@ -59,6 +59,8 @@ def contents(tmp_path: Path, pkigen: InProcess) -> list[dict[str, Any]]:
         pkigen("rotate", "ca", "kubernetes", *place, "--prove", "-o", "json"),
         pkigen("rotate", "ca", "kubernetes", *place, "--yes", "-o", "json"),
         pkigen("rotate", "ca", "kubernetes", *place, "--phase", "prepare", "--yes", "-o", "json"),
+        pkigen("rollback", "-C", tmp_path / "home", "--list", "-o", "json"),
+        pkigen("rollback", "-C", tmp_path / "home", "--yes", "-o", "json"),
     ]
     spec.write_text(HOME.replace("groups: [dev]", "groups: [ops]"))
     every.append(pkigen("plan", *place, "-o", "json"))
@@ -83,5 +85,6 @@ def test_every_field_is_documented(contents: list[dict[str, Any]]) -> None:
         "Rotated",
         "Changes",
         "Next",
+        "Backups",
     }
     assert "broken" not in _documented("Plan"), "each kind has its own"

@@ -445,3 +445,15 @@ def test_what_the_system_refuses_to_read_is_not_replaced(pkigen: InProcess, spec
             assert f"{Path(path).name}: input/output error" in result.error
             assert "dmesg" in result.hint
     assert contents(tree) == before
+
+
+def test_apply_saves_what_plan_saves(pkigen: InProcess, tree: Path, spec: Path, tmp_path: Path) -> None:
+    spec.write_text(HOME.replace("groups: [dev]", "groups: [ops]"))
+    first, second, before = tmp_path / "first.json", tmp_path / "second.json", contents(tree)
+    assert pkigen("plan", spec, "-C", tree, "--save", first).code == 0
+    assert pkigen("apply", spec, "-C", tree, "--save", second).code == 0
+    assert first.read_text() == second.read_text()
+    assert contents(tree) == before
+    refused = pkigen("apply", first, "-C", tree, "--save", second)
+    assert (refused.code, refused.hint) == (2, f"`pkigen show {first}` shows it")
+    assert pkigen("apply", first, spec, "-C", tree, "--yes").code == 0

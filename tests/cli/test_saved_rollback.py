@@ -56,6 +56,17 @@ def test_it_is_shown(pkigen: InProcess, saved: Path) -> None:
     )
 
 
+def test_it_is_reported_as_data(pkigen: InProcess, tree: Path, saved: Path) -> None:
+    content = json.loads(saved.read_text())
+    assert pkigen("rollback", "-C", tree, "--save", saved, "-o", "json").json == content
+    listed = pkigen("rollback", "-C", tree, "--list", "-o", "json").json["backups"]
+    assert listed[-1]["id"] == content["rollback"]["backup"]
+    done = pkigen("rollback", "-C", tree, "--yes", "-o", "json")
+    assert done.json["actions"] == content["actions"]
+    assert done.json["backup"] not in {each["id"] for each in listed}
+    assert "rolled back to before" in done.err
+
+
 def test_a_change_since_then_makes_it_stale(pkigen: InProcess, tree: Path, spec: Path, saved: Path) -> None:
     pkigen.now += DAY
     assert pkigen("renew", spec, "admin.conf", "-C", tree, "--yes").code == 0

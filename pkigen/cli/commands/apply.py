@@ -15,6 +15,7 @@ from pkigen.cli.options import (
     Format,
     FormatOption,
     RunbookOption,
+    SaveOption,
     TemplatesOption,
     YesOption,
 )
@@ -43,6 +44,7 @@ def apply(
     ] = None,
     *,
     directory: DirectoryOption = None,
+    save: SaveOption = None,
     yes: YesOption = False,
     force: ForceOption = False,
     runbook: RunbookOption = None,
@@ -56,6 +58,8 @@ def apply(
     rotate, rollback, rescue), exactly that is done, or what has moved since is said.
     """
     spec, plan = _told_apart(files or ())
+    if save is not None and plan is not None:
+        raise UsageError("--save cannot be combined with a saved plan", hint=f"`pkigen show {plan}` shows it")
     saved = SavedPlan.read(plan) if plan is not None else None
     terms = StepTerms(yes=yes, output=output, runbook=runbook)
     if saved is not None and (backup := saved.backup) is not None:
@@ -76,6 +80,7 @@ def apply(
         saved=saved,
         output=output,
         runbook=runbook,
+        save=save,
     )
 
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pkigen.airgap.carrier.media import require_place
-from pkigen.cli.console import agreed, note, say, say_line, width
+from pkigen.cli.console import agreed, aside, note, say, say_line, width
 from pkigen.cli.options import (
     DirectoryOption,
     ForceOption,
     Format,
+    FormatOption,
+    PlanFormat,
     RunbookOption,
     SaveOption,
     YesOption,
 )
 from pkigen.cli.outputs import write_runbook
-from pkigen.cli.plan_view import save_plan
+from pkigen.cli.plan_view import save_plan, show_plan
+from pkigen.cli.reports import structured
 from pkigen.cli.reports.backups_text import backups_text
 from pkigen.cli.reports.plan_text import consequences_text
 from pkigen.cli.rotation_input import StepTerms
@@ -26,8 +29,12 @@ from pkigen.cli.saved_plan import SavedPlan, rollback_content
 from pkigen.cli.session import Session, open_record
 from pkigen.cli.values import backup_id
 from pkigen.errors import PkigenError
+from pkigen.reconcile.apply import Applied
 from pkigen.reconcile.restore import plan_rollback, roll_back
 from pkigen.rotation.going_back import ProposedRollback, propose_rollback
+
+if TYPE_CHECKING:
+    from pkigen.store import BackupInfo
 
 app = typer.Typer(add_completion=False)
 
@@ -46,6 +53,7 @@ def rollback(
     yes: YesOption = False,
     force: ForceOption = False,
     runbook: RunbookOption = None,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Go back to the state before a change.
 
@@ -55,9 +63,16 @@ def rollback(
     session = open_record(context, None, directory, reports_only=True)
     if listing:
         with session.reading() as store:
-            say(backups_text(store.backups(), width=width()))
+            _list(store.backups(), output)
         return
-    _take(session, backup, StepTerms(yes=yes, output=Format.TEXT, runbook=runbook, save=save), force=force)
+    _take(session, backup, StepTerms(yes=yes, output=output, runbook=runbook, save=save), force=force)
+
+
+def _list(backups: tuple[BackupInfo, ...], output: Format) -> None:
+    if output is Format.TEXT:
+        say(backups_text(backups, width=width()))
+    else:
+        say(structured.dump(structured.backups(backups), output))
 
 
 def apply_saved(session: Session, saved: SavedPlan, backup: str, terms: StepTerms, *, force: bool) -> None:
@@ -81,15 +96,20 @@ def _take(
         content = rollback_content(proposed, store)
         if saved is not None:
             saved.require_current(content)
-        for line in _shown(proposed):
-            say_line(line)
         if terms.save is not None:
+            show_plan(content, PlanFormat(terms.output))
             save_plan(content, terms.save, session.words)
             return
+        tell = say_line if terms.output is Format.TEXT else aside
+        for line in _shown(proposed):
+            tell(line)
         _agree(proposed, yes=terms.yes, force=force)
         keep = session.inventory.cluster.spec.backups.keep
         left = roll_back(store, planned, now=session.now, keep_backups=keep)
-    say_line(f"rolled back to before {planned.backup}; what was replaced is in backup {left}")
+    tell(f"rolled back to before {planned.backup}; what was replaced is in backup {left}")
+    if terms.output is not Format.TEXT:
+        done = Applied(issued=(), capped=(), backup=left)
+        say(structured.dump(structured.applied(done, content, str(session.root)), terms.output))
     if terms.runbook is not None:
         write_runbook(terms.runbook, proposed.after.inventory, planned.changes)
     note("note: the nodes still have their files; distribute the trees again, as after any change")

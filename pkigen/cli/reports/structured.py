@@ -218,6 +218,23 @@ def applied(applied: Applied, plan_content: dict[str, Any], root: str) -> dict[s
     }
 
 
+def backups(backups: Iterable[BackupInfo]) -> dict[str, Any]:
+    """What `rollback --list` lists, the oldest first."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "Backups",
+        "backups": [
+            {
+                "id": each.id,
+                "command": each.command,
+                "time": timestamp(each.time) if each.time else None,
+                "files": list(each.paths),
+            }
+            for each in backups
+        ],
+    }
+
+
 def request_out(requests: RequestSet | None) -> dict[str, Any] | None:
     """The request that waits for an offline authority's answer, if there is one."""
     if requests is None:
