@@ -13,7 +13,7 @@ from pkigen.crypto.profiles import Profile
 from pkigen.desired.certificates import ADMIN, CLUSTER_ADMINS, MASTERS, MASTERS_RIGHTS, USER, Holder
 from pkigen.desired.connections import edges
 from pkigen.desired.generations import CA, SA, ca_location
-from pkigen.desired.items import DesiredToken
+from pkigen.desired.names import account, certificates_named, names_of, tokens_named
 from pkigen.desired.rendering.access import of_mapping, of_user
 from pkigen.notation import residual
 from pkigen.reconcile.token_checks import observe_token
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pkigen.access.credentials import Credential
     from pkigen.desired.connections import Edge, Peer
     from pkigen.desired.inventory import Inventory
-    from pkigen.desired.items import DesiredCertificate
+    from pkigen.desired.items import DesiredCertificate, DesiredToken
     from pkigen.spec.users import User
     from pkigen.state.observed import Reader
 
@@ -85,10 +85,10 @@ def _paragraphs(cluster: Cluster, who: str) -> Iterator[Iterable[str]]:
     spec = cluster.inventory.cluster.spec
     for group in _certificates(cluster.inventory, who):
         yield _certificate(cluster, group)
-    for token in _tokens(cluster.inventory, who):
+    for token in tokens_named(cluster.inventory, who):
         yield _token(cluster, token)
     for user in spec.users:
-        if user.is_service_account and user.uid is None and who in _names_of(user):
+        if user.is_service_account and user.uid is None and who in names_of(user):
             yield _waiting(user)
     for mapping in spec.iam:
         if who in {mapping.arn, mapping.username}:
@@ -162,57 +162,14 @@ def names(inventory: Inventory) -> tuple[str, ...]:
     return (*found, SA, *groups.names(inventory))
 
 
-def _account(user: User) -> str:
-    return f"{user.namespace}:{user.name}"
-
-
-def _names_of(user: User) -> set[str]:
-    own = {user.name, user.username, user.stem, f"user:{user.name}"}
-    return (
-        own | {f"{user.namespace}/{user.name}", f"serviceaccount:{_account(user)}"}
-        if user.is_service_account
-        else own
-    )
-
-
 def _certificates(inventory: Inventory, who: str) -> Iterator[tuple[DesiredCertificate, ...]]:
     """Certificates of one name together: they differ by their node alone."""
-    certificates = inventory.certificates
-    if who in certificates:
-        yield (certificates[who],)
-        return
-    named = {item.id for item in certificates.values() if item.name == who or item.id == f"user:{who}"}
-    wanted = named or set(_held_by(inventory, who)) or set(_called(inventory, who))
+    wanted = certificates_named(inventory, who)
     by_name: dict[str, list[DesiredCertificate]] = {}
-    for identifier, item in certificates.items():
+    for identifier, item in inventory.certificates.items():
         if identifier in wanted:
             by_name.setdefault(item.name, []).append(item)
     yield from (tuple(group) for group in by_name.values())
-
-
-def _called(inventory: Inventory, who: str) -> Iterator[str]:
-    """The ids of the client certificates that make somebody this user: kubernetes-admin, system:node:NAME."""
-    for item in inventory.certificates.values():
-        if item.profile is Profile.CLIENT and item.subject.common_name == who:
-            yield item.id
-
-
-def _held_by(inventory: Inventory, who: str) -> Iterator[str]:
-    """The ids of the certificates that a component, or one on a node, presents."""
-    for edge in edges(inventory):
-        for peer, identifier in (
-            (edge.client, edge.client_certificate),
-            (edge.server, edge.server_certificate),
-        ):
-            if identifier is not None and who in {peer.component, str(peer)}:
-                yield identifier
-
-
-def _tokens(inventory: Inventory, who: str) -> Iterator[DesiredToken]:
-    users = {_account(user): user for user in inventory.cluster.spec.users if user.is_service_account}
-    for item in inventory.items:
-        if isinstance(item, DesiredToken) and who in _names_of(users[item.user]):
-            yield item
 
 
 def _certificate(cluster: Cluster, group: tuple[DesiredCertificate, ...]) -> Iterator[str]:
@@ -340,7 +297,7 @@ _NO_BINDING = "none of its own; `kubectl auth can-i --list` shows those of its g
 
 
 def _token(cluster: Cluster, item: DesiredToken) -> Iterator[str]:
-    user = next(user for user in cluster.inventory.cluster.spec.users if _account(user) == item.user)
+    user = next(user for user in cluster.inventory.cluster.spec.users if account(user) == item.user)
     observed = observe_token(cluster.reader, item.path)
     ends = _until(observed.expires, cluster.now) if observed.expires is not None else " (cannot be read)"
     yield f"{item.id}: a service account token"
@@ -356,7 +313,7 @@ def _token(cluster: Cluster, item: DesiredToken) -> Iterator[str]:
 
 
 def _waiting(user: User) -> Iterator[str]:
-    yield f"serviceaccount:{_account(user)}: a service account whose token needs its UID"
+    yield f"serviceaccount:{account(user)}: a service account whose token needs its UID"
     yield from (f"  permissions:  {right}" for right in _bindings(user))
     uid = f"kubectl -n {user.namespace} get serviceaccount {user.name} -o jsonpath='{{.metadata.uid}}'"
     yield f"  next:         write what `{uid}` says into its uid, then `pkigen apply`"

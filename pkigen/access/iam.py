@@ -1,7 +1,8 @@
 """The ConfigMap `aws-auth`: which AWS IAM identity is which user (`aws-iam-authenticator/pkg/mapper`).
 
-The spec determines the mappings of people; those of nodes belong to the cloud provider and are kept. Anybody
-who can write the present ConfigMap can call an entry a node, so only an exact node mapping is kept.
+The spec determines the mappings of people; those of nodes belong to the cloud provider and are kept, and
+those of others unless somebody asks. Anybody who can write the present ConfigMap can call an entry a node, so
+only an exact node mapping counts as one.
 """
 
 from __future__ import annotations
@@ -75,8 +76,13 @@ def read_current(data: bytes, file: str) -> Current:
     )
 
 
-def config_map(cluster: ClusterSpec, current: Current | None) -> ConfigMap:
-    """The ConfigMap of a spec, with the node mappings of the present one.
+def config_map(cluster: ClusterSpec, current: Current | None, *, prunes: bool = False) -> ConfigMap:
+    """The ConfigMap of a spec, with the mappings of the present one that it says nothing about.
+
+    Args:
+        cluster: Whose `spec.iam` is rendered.
+        current: What is there now.
+        prunes: Whether mappings of others go. Those of nodes stay; what only calls itself a node always goes.
 
     Raises:
         AccessError: The spec maps the role of nodes to somebody else, which would lock the nodes out.
@@ -91,12 +97,8 @@ def config_map(cluster: ClusterSpec, current: Current | None) -> ConfigMap:
     data: dict[str, Value] = {}
     for key, arn_key in _ARN_KEYS.items():
         wanted = _wanted(cluster.spec.iam, key)
-        kept: list[Mapping[str, Value]] = []
-        for entry in _unmapped(known.entries[key], wanted, arn_key):
-            if key == _ROLES and _is_node(entry):
-                kept.append(entry)
-            else:
-                remarks.append(_removed(entry, arn_key))
+        kept, said = _others(_unmapped(known.entries[key], wanted, arn_key), key, prunes=prunes)
+        remarks += said
         entries = [*kept, *(wanted[arn] for arn in sorted(wanted))]
         if entries:
             data[key] = "".join(map(_listing, entries))
@@ -104,6 +106,23 @@ def config_map(cluster: ClusterSpec, current: Current | None) -> ConfigMap:
         data[_ACCOUNTS] = known.accounts
         remarks.append(f"{_ACCOUNTS} is kept: every IAM user of these accounts can authenticate")
     return ConfigMap(manifest=dump(_manifest(data)), remarks=tuple(remarks))
+
+
+def _others(
+    entries: Sequence[Mapping[str, Value]], key: str, *, prunes: bool
+) -> tuple[list[Mapping[str, Value]], list[str]]:
+    """Which of the entries that the spec says nothing about stay, and what is said of those of no node."""
+    kept: list[Mapping[str, Value]] = []
+    remarks: list[str] = []
+    for entry in entries:
+        if key == _ROLES and _is_node(entry):
+            kept.append(entry)
+        elif prunes or not _is_of_somebody(entry, _ARN_KEYS[key]):
+            remarks.append(_removed(entry, _ARN_KEYS[key]))
+        else:
+            kept.append(entry)
+            remarks.append(_kept(entry, _ARN_KEYS[key]))
+    return kept, remarks
 
 
 def _manifest(data: Mapping[str, Value]) -> Mapping[str, Value]:
@@ -160,8 +179,21 @@ def _is_node(entry: Mapping[str, Value]) -> bool:
 def _claims_to_be_a_node(entry: Mapping[str, Value]) -> bool:
     """Whether an entry lets kubelets in: the Node authorizer knows them by this group and user prefix."""
     groups = entry.get("groups")
-    in_group = isinstance(groups, list | tuple) and _NODE_GROUP in groups
+    in_group = _NODE_GROUP in (groups if isinstance(groups, list | tuple) else str(groups))
     return in_group or str(entry.get("username", "")).startswith(_NODE_USER)
+
+
+def _is_of_somebody(entry: Mapping[str, Value], arn_key: str) -> bool:
+    """Whether an entry is another person's or program's; one without ARN makes the whole list unreadable."""
+    return bool(_arn(entry, arn_key)) and not _claims_to_be_a_node(entry)
+
+
+def _kept(entry: Mapping[str, Value], arn_key: str) -> str:
+    """What is said of an entry of others that stays."""
+    groups = entry.get("groups")
+    is_admin = isinstance(groups, list | tuple) and "system:masters" in groups
+    grants = ", and grants every right (system:masters)" if is_admin else ""
+    return f"{_arn(entry, arn_key)} is not in the spec{grants}: it is kept; --prune removes it"
 
 
 def _removed(entry: Mapping[str, Value], arn_key: str) -> str:

@@ -19,6 +19,7 @@ from pkigen.desired.generations import (
 )
 from pkigen.desired.items import DesiredCertificate, DesiredKubeconfig
 from pkigen.spec.model import Authority, CAKeys, Override, Role
+from pkigen.spec.values import parse_dns_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,20 @@ def pki_path(cluster: ClusterSpec, node: str, name: str) -> str:
     return layout.node_path(node, f"{cluster.spec.certificates.directory}/{name}")
 
 
+def ca_name(kind: CertificateKind, cluster: ClusterSpec) -> str:
+    """What a CA is called in its first generation."""
+    own = cluster.spec.certificates.overrides.get(kind.name, Override())
+    return own.common_name or kind.common_name
+
+
+def ca_sans(common_name: str) -> SANs:
+    """A CA's name as a DNS name too, as kubeadm gives it (`pki_helpers.go` NewSelfSignedCACert)."""
+    try:
+        return SANs.of(parse_dns_name(common_name))
+    except ValueError:
+        return SANs()  # a name of somebody's own may be none
+
+
 def ca_certificate(
     kind: CertificateKind, cluster: ClusterSpec, slot: Slot, *, common_name: str
 ) -> DesiredCertificate:
@@ -51,8 +66,7 @@ def ca_certificate(
         node=None,
         issuer=None,
         subject=Subject(common_name=common_name),
-        # As kubeadm does (`pki_helpers.go` NewSelfSignedCACert).
-        sans=SANs.of(common_name),
+        sans=ca_sans(common_name),
         profile=Profile.INTERMEDIATE if is_intermediate else kind.profile,
         validity=terms.validity,
         renew_before=terms.renew_before,

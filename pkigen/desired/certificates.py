@@ -410,8 +410,3 @@ USER = CertificateKind(
     given_by="kubectl's kubeconfig",
     stops="the API server answers 401 Unauthorized to this user",
 )
-
-
-def ca_kind(ca: CA) -> CertificateKind:
-    """The row of a CA's own certificate."""
-    return next(kind for kind in CERTIFICATES if kind.name == ca_id(ca))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.desired import certificates
-from pkigen.desired.certificate_items import ca_certificate, user_certificate
+from pkigen.desired.certificate_items import ca_certificate, ca_name, user_certificate
 from pkigen.desired.certificates import Holder
 from pkigen.desired.generations import (
     BUNDLE_KEY,
@@ -48,10 +48,10 @@ def _authority(cluster: ClusterSpec, rotations: Rotations) -> Iterator[Desired]:
     for kind in certificates.CERTIFICATES:
         if kind.holder is Holder.AUTHORITY and kind.absence(cluster) is None:
             for slot in rotations.slots(kind.name):
-                name = kind.common_name
+                name = ca_name(kind, cluster)
                 # The others keep the name that their certificate has; a new generation gets one of its own.
-                if slot is Slot.NEXT:
-                    name = rotations.next_names.get(kind.name, name)
+                if slot is Slot.NEXT and kind.name in rotations.next_generations:
+                    name = f"{name}-g{rotations.next_generations[kind.name]}"
                 yield ca_certificate(kind, cluster, slot, common_name=name)
     for slot in rotations.slots(SA):
         yield DesiredKeyPair(

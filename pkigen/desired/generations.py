@@ -88,10 +88,10 @@ Location = KeyPairFiles | CertificateFile | InKubeconfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotations:
-    """Which rotations are in progress, by the id of what rotates; and what the next CA of each is called."""
+    """Which rotations are in progress, by the id of what rotates; and what number each CA's next one has."""
 
     phases: Mapping[str, Phase] = field(default_factory=dict)
-    next_names: Mapping[str, str] = field(default_factory=dict)
+    next_generations: Mapping[str, int] = field(default_factory=dict)
 
     def phase(self, identifier: str) -> Phase:
         """The phase of one CA, of `sa` or of `encryption-key`."""

@@ -11,6 +11,7 @@ import binascii
 import difflib
 import hashlib
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.issuance import fingerprint
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from pkigen.desired.items import DesiredFile
     from pkigen.desired.rendering import Renderer
 
+_CALLED = {
+    "certificate-authority-data": "CA",
+    "client-certificate-data": "certificate",
+    "name": "names",
+    "cluster": "names",
+    "user": "names",
+    "current-context": "names",
+}
+_SECRETS = frozenset({"client-key-data", "token"})
 WITHHELD = "(withheld)"
 """What stands where a secret is, or what may be one."""
 
@@ -57,6 +67,25 @@ def file_diff(before: bytes, after: bytes) -> tuple[str, ...]:
 def kubeconfig_diff(before: bytes, after: bytes) -> tuple[str, ...]:
     """The diff of a kubeconfig: its keys, tokens and passwords withheld, its certificates by fingerprint."""
     return content_diff(*("\n".join(_kubeconfig_view(_lines(content))) for content in (before, after)))
+
+
+def changed_fields(before: bytes, after: bytes) -> str:
+    """What differs between two kubeconfigs, by the names of their fields: `server, namespace`.
+
+    A key or token that both have is left out: one of the two has a placeholder in its place.
+    """
+    old, new = (Counter(_lines(content)) for content in (before, after))
+    there, wanted = (list(_field_names(lines)) for lines in (old - new, new - old))
+    secrets = _SECRETS.intersection(there, wanted)
+    names = dict.fromkeys(_CALLED.get(name, name) for name in (*wanted, *there) if name not in secrets)
+    return ", ".join(names) or "text"
+
+
+def _field_names(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        match = _FIELD.fullmatch(line)
+        if match is not None:
+            yield match[2]
 
 
 def encryption_diff(

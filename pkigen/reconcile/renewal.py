@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.desired.generations import CA, Phase, ca_id, certificate_named
 from pkigen.desired.inventory import carriers
+from pkigen.desired.names import certificates_named, tokens_named
 from pkigen.errors import AuthorityError, PkigenError, RotationError, UsageError
 from pkigen.notation import suggestion
 from pkigen.reconcile.plan import Renew, Rewrite
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pkigen.desired.inventory import Inventory
+    from pkigen.desired.items import DesiredCertificate
     from pkigen.reconcile.plan import Action, Plan
     from pkigen.reconcile.planner import Planner
     from pkigen.state.observed import Reader
@@ -36,26 +38,29 @@ def leaf_ids(inventory: Inventory) -> frozenset[str]:
 
 
 def ids_of(inventory: Inventory, name: str) -> tuple[str, ...]:
-    """What a name means: one node's certificate, all nodes' certificates of that name, a CA, or a token.
+    """What a name means: every name that `explain` knows of certificates and tokens, and CAs' own.
 
     Raises:
         UsageError: There is nothing of that name, or it is a CA of a rotation in progress.
     """
     name = certificate_named(name)
-    if name in inventory.tokens:
-        return (name,)
-    certificates = inventory.certificates
-    found = tuple(identifier for identifier, item in certificates.items() if name in {identifier, item.name})
+    certificates, wanted = inventory.certificates, certificates_named(inventory, name)
+    tokens = (token.id for token in tokens_named(inventory, name))
+    found = (*(identifier for identifier in certificates if identifier in wanted), *tokens)
     if not found:
         raise UsageError(
             f"there is no certificate {name!r} in this cluster", hint=_what_was_meant(inventory, name)
         )
     # `ca-next` and the like, which exist only while a rotation is in progress.
-    if any(certificates[identifier].issuer is None and identifier not in AUTHORITIES for identifier in found):
+    if any(_is_of_a_rotation(certificates[identifier]) for identifier in found if identifier in certificates):
         raise UsageError(
             f"{name} is a CA of a rotation in progress", hint="finish the rotation, or roll it back"
         )
     return found
+
+
+def _is_of_a_rotation(item: DesiredCertificate) -> bool:
+    return item.issuer is None and item.id not in AUTHORITIES
 
 
 def _what_was_meant(inventory: Inventory, name: str) -> str:

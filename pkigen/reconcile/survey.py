@@ -17,7 +17,7 @@ from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles, ca_id
 from pkigen.desired.items import DesiredCertificate, DesiredKubeconfig
 from pkigen.reconcile.checks import Case, Finding, examine
 from pkigen.reconcile.decision import Decision, Signer, decide
-from pkigen.reconcile.file_diffs import kubeconfig_diff
+from pkigen.reconcile.file_diffs import changed_fields, kubeconfig_diff
 from pkigen.reconcile.plan import Action, Await, Create, Keep, Reissuance, Reissue, Renew
 from pkigen.reconcile.survey_files import FileSurvey, with_diff
 from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, wrong_modes
@@ -224,7 +224,10 @@ class Survey:
             # Both with a placeholder for the key, so the comparison needs no private bytes.
             if hashlib.sha256(wanted).digest() == observed.skeleton:
                 return None
-        detail = f"{item.location.kubeconfig} has another server, name or CA than the spec gives"
+            different = changed_fields(content_at(self.reader, kubeconfig.path) or b"", wanted)
+        else:
+            different = "CA"
+        detail = f"{item.location.kubeconfig} has another {different} than the spec gives"
         return Finding(reason=Reason.CONTENT_CHANGED, detail=detail)
 
 

@@ -20,7 +20,7 @@ from pkigen.desired.items import (
 )
 from pkigen.reconcile.checks import Finding
 from pkigen.reconcile.decision import issuing
-from pkigen.reconcile.file_diffs import encryption_diff, file_diff, kubeconfig_diff
+from pkigen.reconcile.file_diffs import changed_fields, encryption_diff, file_diff, kubeconfig_diff
 from pkigen.reconcile.flag_changes import defines_component, flag_change
 from pkigen.reconcile.plan import Action, Create, Keep, Rewrite
 from pkigen.reconcile.surveyed import Selection, Surveyed, fault_finding, wrong_modes
@@ -159,7 +159,10 @@ class FileSurvey:
             wanted = self.renderer.token_kubeconfig(item, trust_bundle=trust, token=TOKEN_PLACEHOLDER)
             if hashlib.sha256(wanted).digest() == observed.skeleton:
                 return None
-        detail = f"{item.path} has another server, name or CA than the spec gives"
+            different = changed_fields(content_at(self.reader, item.path) or b"", wanted)
+        else:
+            different = "CA"
+        detail = f"{item.path} has another {different} than the spec gives"
         return Finding(reason=Reason.CONTENT_CHANGED, detail=detail)
 
     # -- copies and rendered files --------------------------------------------------------------------

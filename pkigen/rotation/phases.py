@@ -159,7 +159,7 @@ def _with_phases(rotations: Rotations, phases: dict[str, Phase]) -> Rotations:
     """The same rotations in other phases; a stable one is not listed, so that equal states compare equal."""
     return Rotations(
         phases={identifier: phase for identifier, phase in phases.items() if phase is not Phase.STABLE},
-        next_names=rotations.next_names,
+        next_generations=rotations.next_generations,
     )
 
 

@@ -11,7 +11,7 @@ from pkigen.spec.model import Authority, CAKeys, KeyHome, KubeadmCA
 from pkigen.spec.translation import quote, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import timedelta
 
     from pkigen.spec.model import ClusterSpec
@@ -23,6 +23,10 @@ class OverridableKind(Protocol):
     @property
     def name(self) -> str:
         """What `overrides` call it."""
+
+    @property
+    def common_name(self) -> str:
+        """The common name of its certificates, unless `overrides` say otherwise."""
 
     @property
     def issuer_name(self) -> str | None:
@@ -46,6 +50,32 @@ def _override_names(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> It
             yield SpecFinding(at=at, message=f"is not the name of a certificate{near}", on_key=True)
         elif (absence := known[name].absence(spec)) is not None:
             yield no_effect(at, absence, EXTERNAL_ETCD, ("spec", "runtime"))
+
+
+def _ca_names(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> Iterator[SpecFinding]:
+    """Only a CA is called as somebody likes, and no two alike: verifiers look issuers up by name."""
+    overrides = spec.spec.certificates.overrides
+    given = {name: override.common_name for name, override in overrides.items() if override.common_name}
+    called = {kind.name: given.get(kind.name, kind.common_name) for kind in kinds if kind.issuer_name is None}
+    leaves = {kind.name for kind in kinds} - called.keys()
+    for name in given:
+        if name in leaves:
+            at: Location = (*_OVERRIDES, name, "commonName")
+            yield SpecFinding(at=at, message="is for CAs only: Kubernetes decides what leaves are called")
+        else:
+            yield from _shared_name(name, given[name], called)
+
+
+def _shared_name(name: str, common_name: str, called: Mapping[str, str]) -> Iterator[SpecFinding]:
+    """A CA that is called like another one."""
+    for other, theirs in called.items():
+        if other != name and theirs == common_name:
+            yield SpecFinding(
+                at=(*_OVERRIDES, name, "commonName"),
+                message=f"{quote(common_name)} is what {other} is called: verifiers look CAs up by name",
+                given=((*_OVERRIDES, other, "commonName"),),
+            )
+            return
 
 
 def _no_signer(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -211,6 +241,7 @@ def rules(kinds: Collection[OverridableKind]) -> tuple[Callable[[ClusterSpec], I
     """
     return (
         partial(_override_names, kinds=kinds),
+        partial(_ca_names, kinds=kinds),
         _no_signer,
         _no_member,
         _no_approver,

@@ -22,6 +22,7 @@ from pkigen.spec.fields import (
     AbsolutePath,
     Address,
     AgeRecipient,
+    CAName,
     ClusterName,
     DirectoryPath,
     DNSLabel,
@@ -179,6 +180,9 @@ class Override(Strict):
     """How long before their end they are renewed; certificates.renewBefore by default."""
     key_algorithm: KeyAlgorithm | None = None
     """The algorithm of their keys; certificates.keyAlgorithm by default."""
+    common_name: CAName | None = None
+    """What a CA is called, in place of kubernetes, etcd-ca or front-proxy-ca; for CAs only. It counts where a
+    CA is made: by init, and by a rotation, whose generations are called NAME-g2, NAME-g3, …"""
 
 
 class Authority(enum.StrEnum):

@@ -84,7 +84,7 @@ class User(Strict):
 
     @property
     def stem(self) -> str:
-        """What the user's files and objects are called by: no colon for accounts, as $KUBECONFIG has them."""
+        """What the user's files and objects are called by: without colons, at which $KUBECONFIG is split."""
         return f"{self.namespace}.{self.name}" if self.is_service_account else person_stem(self.name)
 
 

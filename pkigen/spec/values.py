@@ -55,7 +55,7 @@ _IMAGE_REPOSITORY: Final = (
 )
 _IMAGE_TAG: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _IMAGE_DIGEST: Final = r"(?:@(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}))?"
-_OTHERS_IN_NAMES: Final = frozenset("._:@+-")
+_OTHERS_IN_NAMES: Final = frozenset("._@+-")
 _NO_PATH: Final = "must be an absolute path without '..'"
 _NO_PLAIN_PATH: Final = "must be an absolute path of letters, digits and . _ @ + -, without '..'"
 _PORT: Final = r"(?::([0-9]{1,5}))?"
@@ -140,11 +140,22 @@ def parse_person(value: str) -> str:
     return value
 
 
+def parse_ca_name(value: str) -> str:
+    """What a CA may be called: no generation of another one's, and nothing that cannot be read."""
+    parse_line(value)
+    if not value.strip() or value != value.strip():
+        raise ValueError("must be a name, without spaces around it")
+    if re.search(r"-g\d+\Z", value):
+        raise ValueError("must not end in -g and a number: so the generations of a rotation are called")
+    return value
+
+
 def person_stem(name: str) -> str:
     """A person's name as a part of file and object names; two names never become the same.
 
-    Letters, digits and, behind the first character, . _ : @ + - stay. The rest becomes `=` and its bytes, as
-    in RFC 2047 4.2: `/`, `%` and `,` cannot stand in an object's name, and others not in a file's.
+    Letters, digits and, behind the first character, . _ @ + - stay. The rest becomes `=` and its bytes, as
+    in RFC 2047 4.2: `/`, `%` and `,` cannot stand in an object's name, others not in a file's, and a colon
+    not in $KUBECONFIG.
     """
     return "".join(
         character

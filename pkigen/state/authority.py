@@ -20,7 +20,6 @@ from pkigen.crypto.ca_fitness import unfit, unfit_in_time
 from pkigen.crypto.issuance import Issuer, certificate_pem
 from pkigen.crypto.keys import UnsupportedKeyError, load_private, public_der
 from pkigen.crypto.names import extension_of, is_self_issued
-from pkigen.desired.certificates import ca_kind
 from pkigen.desired.generations import (
     CA,
     ENCRYPTION_KEY,
@@ -255,17 +254,17 @@ def observe_rotations(reader: Reader) -> Rotations:
     Nothing else records the phase, so whatever was interrupted, the files say where to go on.
     """
     phases: dict[str, Phase] = {}
-    next_names: dict[str, str] = {}
+    generations: dict[str, int] = {}
     for ca in CA:
         paths = {slot: ca_location(ca, slot).certificate for slot in Slot}
         phases[ca_id(ca)] = _phase(reader, paths)
-        next_names[ca_id(ca)] = _next_name(reader, ca)
+        generations[ca_id(ca)] = _next_generation(reader, ca)
     # The private key decides: the public half is made from it, and may lag behind.
     phases[SA] = _phase(reader, {slot: sa_path(slot, layout.SA_PRIVATE_KEY) for slot in Slot})
     phases[ENCRYPTION_KEY] = _phase(reader, {slot: encryption_key_path(slot) for slot in Slot})
     return Rotations(
         phases={identifier: phase for identifier, phase in phases.items() if phase is not Phase.STABLE},
-        next_names=next_names,
+        next_generations=generations,
     )
 
 
@@ -281,19 +280,16 @@ def _phase(reader: Reader, paths: Mapping[Slot, str]) -> Phase:
     return Phase.PREPARED if present(Slot.NEXT) else Phase.STABLE
 
 
-def _next_name(reader: Reader, ca: CA) -> str:
-    """What the next generation is called: after `kubernetes` comes `kubernetes-g2`, then `kubernetes-g3`.
+def _next_generation(reader: Reader, ca: CA) -> int:
+    """The number of the next generation: after `kubernetes` comes `kubernetes-g2`, then `kubernetes-g3`.
 
     Verifiers that look issuers up by name must never find the wrong generation.
     """
     certificate = observe_certificate(reader, ca_location(ca)).certificate
-    # A CA that the user brought has a name of its own, and counts as the first generation.
-    first, generation = ca_kind(ca).common_name, 1
-    if certificate is not None:
-        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        match = re.fullmatch(rf"{re.escape(first)}-g(\d{{1,6}})", str(names[0].value)) if names else None
-        generation = int(match[1]) if match else 1
-    return f"{first}-g{generation + 1}"
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME) if certificate is not None else []
+    match = re.fullmatch(r".*-g(\d{1,6})", str(names[0].value), re.DOTALL) if names else None
+    # Any other name, such as that of a CA that the user brought, counts as the first generation.
+    return int(match[1]) + 1 if match else 2
 
 
 def load_issuer(reader: Reader, ca: CA, certificates: CACertificates) -> Issuer:

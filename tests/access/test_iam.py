@@ -50,8 +50,9 @@ def test_node_mappings_are_kept_and_people_are_the_specs(place: TeamCluster) -> 
     (made,) = documents(result.out)
     assert made["metadata"] == {"name": "aws-auth", "namespace": "kube-system"}
     roles = yaml.safe_load(made["data"]["mapRoles"])
+    present = yaml.safe_load(yaml.safe_load(CURRENT)["data"]["mapRoles"])
     assert roles == [
-        *yaml.safe_load(yaml.safe_load(CURRENT)["data"]["mapRoles"])[:3],
+        *(entry for entry in present if entry.get("rolearn") and not entry["rolearn"].endswith("/Admin")),
         {
             "rolearn": "arn:aws:iam::111122223333:role/Admin",
             "username": "admin:{{SessionName}}",
@@ -62,8 +63,34 @@ def test_node_mappings_are_kept_and_people_are_the_specs(place: TeamCluster) -> 
         {"userarn": "arn:aws:iam::111122223333:user/div/Bob", "username": "bob"}
     ]
     assert yaml.safe_load(made["data"]["mapAccounts"]) == ["111122223333"]
-    for said in ("role/old is not in the spec and is removed", "an entry without ARN", "mapAccounts is kept"):
+    for said in (
+        "role/old is not in the spec: it is kept; --prune removes it",
+        "an entry without ARN is not in the spec and is removed",
+        "mapAccounts is kept",
+    ):
         assert said in result.err
+
+
+def test_others_go_where_somebody_asks(place: TeamCluster) -> None:
+    path = place.write("current.yaml", CURRENT)
+    result = place.run("access", "iam", place.spec, "--current", path, "--config-map", "--prune")
+    (made,) = documents(result.out)
+    roles = [entry["rolearn"].rpartition("/")[2] for entry in yaml.safe_load(made["data"]["mapRoles"])]
+    assert roles == ["nodes", "fargate", "windows", "Admin"]
+    assert "role/old is not in the spec and is removed" in result.err
+    alone = place.run("access", "iam", place.spec, "--prune")
+    assert (alone.code, alone.error) == (2, "--prune needs the current ConfigMap")
+
+
+def test_an_administrator_who_is_kept_is_named(place: TeamCluster) -> None:
+    admin = {"rolearn": "arn:aws:iam::111122223333:role/ops", "username": "ops", "groups": ["system:masters"]}
+    content = {
+        "kind": "ConfigMap",
+        "metadata": {"name": "aws-auth"},
+        "data": {"mapRoles": json.dumps([admin])},
+    }
+    result = place.run("access", "iam", place.spec, "--current", place.write("c", json.dumps(content)))
+    assert "role/ops is not in the spec, and grants every right (system:masters): it is kept" in result.err
 
 
 NODE = {
@@ -135,9 +162,8 @@ def test_one_role_is_one_role_in_whatever_case(place: TeamCluster) -> None:
     result = place.run("access", "iam", place.spec, "--current", place.write("c", current), "--config-map")
     (made,) = documents(result.out)
     arns = [entry["rolearn"] for entry in yaml.safe_load(made["data"]["mapRoles"])]
-    assert arns == [
-        f"arn:aws:iam::111122223333:role/{name}" for name in ("nodes", "fargate", "windows", "Admin")
-    ]
+    names = ("nodes", "fargate", "windows", "old", "Admin")
+    assert arns == [f"arn:aws:iam::111122223333:role/{name}" for name in names]
     assert "role/ADMIN is not in the spec" not in result.err
 
 

@@ -16,10 +16,12 @@ from pkigen.crypto.names import SANs, sans_of, subject_of
 from pkigen.crypto.profiles import Profile
 from pkigen.desired import certificates
 from pkigen.desired.certificates import CERTIFICATES, CertificateKind, Holder, KubeconfigTo, PairAt, Server
-from pkigen.desired.generations import CA, ca_id
+from pkigen.desired.generations import CA, Phase, Rotations, ca_id
+from pkigen.desired.inventory import derive
 from pkigen.desired.readers import ComponentName, ReadBy, Reading
 from pkigen.state.observed import client_certificate_pem
 from tests.cli.program import NOW, InProcess
+from tests.samples import spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -215,3 +217,22 @@ def test_a_row_says_everything_that_people_ask_for(kind: CertificateKind) -> Non
     assert bool(kind.given_by) is (kind.issuer is not None)  # nobody presents a CA
     # A client can do something; etcd's members are let in for what they are.
     assert bool(kind.rights) is (kind.profile is Profile.CLIENT)
+
+
+def test_cas_are_called_as_the_spec_says_in_every_generation() -> None:
+    named = spec(
+        certificates={"overrides": {"ca": {"commonName": "Acme: prod"}, "etcd-ca": {"commonName": "e1"}}}
+    )
+    inventory = derive(named, Rotations(phases={"ca": Phase.PREPARED}, next_generations={"ca": 3}))
+    names = {
+        item.id: item.subject.common_name for item in inventory.certificates.values() if item.issuer is None
+    }
+    assert names == {
+        "ca": "Acme: prod",
+        "ca-next": "Acme: prod-g3",
+        "etcd-ca": "e1",
+        "front-proxy-ca": "front-proxy-ca",
+    }
+    # kubeadm gives a CA its name as a DNS name too; this one is none.
+    assert inventory.certificates["ca"].sans == SANs()
+    assert inventory.certificates["etcd-ca"].sans == SANs.of("e1")

@@ -282,6 +282,46 @@ def test_a_bootstrap_token_lets_a_node_ask(cluster: Cluster, admin: Path) -> Non
     _discover(cluster, token, authority=kubeconfig)
 
 
+_KUBEADM = """\
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: InitConfiguration
+localAPIEndpoint: {advertiseAddress: ADDRESS}
+---
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: ClusterConfiguration
+kubernetesVersion: VERSION
+controlPlaneEndpoint: ADDRESS:6443
+"""
+
+
+def test_kubeadm_join_needs_two_config_maps_more(cluster: Cluster, admin: Path) -> None:
+    """As far as its preflight: it goes on on a host with a container runtime alone."""
+    programs.require("kubeadm", "kube-controller-manager")
+    folder, configuration = cluster.scratch / "kubeadm-join", cluster.scratch / "kubeadm.yaml"
+    configuration.write_text(
+        _KUBEADM.replace("ADDRESS", _ADDRESS).replace("VERSION", programs.kubernetes_version())
+    )
+    pkigen("access", "bootstrap-token", "-C", cluster.out, "--out", folder)
+    (manifest,) = folder.glob("bootstrap-token-*.yaml")
+    cluster.kubectl("cp-1", admin, "apply", "--validate=false", "-f", manifest)
+    (user,) = yaml.safe_load((folder / "bootstrap-kubelet.conf").read_text())["users"]
+    _discover(cluster, user["user"]["token"], authority=folder / "bootstrap-kubelet.conf")
+    join = (
+        *("kubeadm", "join", "phase", "preflight", f"{_ADDRESS}:6443", "--token", user["user"]["token"]),
+        *("--discovery-token-unsafe-skip-ca-verification", "--ignore-preflight-errors=all"),
+        *("--node-name", "worker-9"),
+    )
+    machine = cluster.machines["cp-1"]
+    before = machine.attempt(*join)
+    assert before.returncode == 1
+    assert "unable to fetch the kubeadm-config ConfigMap" in before.stderr
+    upload = ("kubeadm", "init", "phase", "upload-config", "all", "--config", configuration)
+    uploaded = machine.attempt(*upload, "--kubeconfig", cluster.kubeconfig("cp-1", "super-admin.conf"))
+    assert uploaded.returncode == 0, uploaded.stderr
+    after = machine.attempt(*join)
+    assert after.returncode == 0, after.stderr
+
+
 def _discover(cluster: Cluster, token: str, *, authority: Path) -> None:
     """What a joining node does first: trust nobody, read cluster-info, and believe its signature."""
     programs.require("kube-controller-manager")

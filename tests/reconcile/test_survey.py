@@ -54,7 +54,14 @@ CASES: dict[str, TreeCase] = {
         "cp-1/admin.conf",
         "rewrite",
         Reason.CONTENT_CHANGED,
-        "has another server, name or CA than the spec gives",
+        f"{ADMIN} has another server than the spec gives",
+    ),
+    "names-in-a-kubeconfig": (
+        lambda w: edit(w, ADMIN, b"kubernetes-admin@", b"me@"),
+        "cp-1/admin.conf",
+        "rewrite",
+        Reason.CONTENT_CHANGED,
+        f"{ADMIN} has another names than the spec gives",
     ),
 }
 
@@ -84,6 +91,7 @@ def test_every_reason_has_a_case() -> None:
     # Rotations, sealed authorities, keys that are on the nodes and the times of tokens have their own tests.
     elsewhere = {
         Reason.ROTATION,
+        Reason.ROLLBACK,
         Reason.NOT_SEALED,
         Reason.AWAITS_REQUEST,
         Reason.KEY_NOT_ALONE,

@@ -251,7 +251,7 @@ def test_what_nobody_could_read_is_no_name(name: str) -> None:
     ("name", "stem"),
     [
         ("dev1", "dev1"),
-        ("users:dev.1@example.com", "users:dev.1@example.com"),
+        ("users.dev-1@example.com", "users.dev-1@example.com"),
         ("CORP\\jane", "CORP=5Cjane"),
         ("Jane Doe", "Jane=20Doe"),
         ("/devs", "=2Fdevs"),
@@ -260,6 +260,7 @@ def test_what_nobody_could_read_is_no_name(name: str) -> None:
         ("a,b%", "a=2Cb=25"),
         ("a=2Cb=25", "a=3D2Cb=3D25"),
         ("-x", "=2Dx"),
+        ("users:jane", "users=3Ajane"),
         ("Jürgen", "Jürgen"),
     ],
 )

@@ -64,6 +64,21 @@ REFUSED = [
         "7:46: spec.certificates.caKeys: with offline, nobody at the site can approve the requests of",
     ),
     case(
+        "name-of-a-leaf",
+        spec("  certificates: {overrides: {apiserver: {commonName: api}}}\n"),
+        "7:54: spec.certificates.overrides.apiserver.commonName: is for CAs only",
+    ),
+    case(
+        "two-cas-of-one-name",
+        spec("  certificates: {overrides: {etcd-ca: {commonName: kubernetes}}}\n"),
+        "7:52: spec.certificates.overrides.etcd-ca.commonName: 'kubernetes' is what ca is called",
+    ),
+    case(
+        "another-cas-name",
+        spec("  certificates: {overrides: {ca: {commonName: etcd-ca}}}\n"),
+        "7:47: spec.certificates.overrides.ca.commonName: 'etcd-ca' is what etcd-ca is called",
+    ),
+    case(
         "override-name",
         spec("  certificates: {overrides: {api-server: {validity: 24h}}}\n"),
         "7:30: spec.certificates.overrides.api-server: is not the name of a certificate; did you mean",

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.csr import subject_asked
-from pkigen.crypto.names import SANs
+from pkigen.desired.certificate_items import ca_sans
 from pkigen.desired.generations import CA, Slot, ca_id
 
 if TYPE_CHECKING:
@@ -40,5 +40,5 @@ def as_asked(item: DesiredCertificate, request: bytes) -> DesiredCertificate:
 
 
 def renamed(item: DesiredCertificate, name: str) -> DesiredCertificate:
-    """A CA under another name; kubeadm gives a CA its name as a DNS name, too."""
-    return replace(item, subject=replace(item.subject, common_name=name), sans=SANs.of(name))
+    """A CA under another name."""
+    return replace(item, subject=replace(item.subject, common_name=name), sans=ca_sans(name))

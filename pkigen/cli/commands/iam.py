@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from pkigen.access.iam import LARGEST_CONFIG_MAP, config_map, read_current
+from pkigen.access.iam import LARGEST_CONFIG_MAP, Current, config_map, read_current
 from pkigen.cli.access_input import read_bounded
 from pkigen.cli.console import note, say
 from pkigen.cli.options import DirectoryOption, OwnSpecArgument
 from pkigen.cli.session import Session, open_record, open_spec
 from pkigen.cli.system import system_of
 from pkigen.desired.items import DesiredFile, FileKind
-from pkigen.errors import AccessError
+from pkigen.errors import AccessError, UsageError
 
 app = typer.Typer(add_completion=False)
 
@@ -30,10 +30,14 @@ def iam(
         typer.Option(
             "--current",
             metavar="FILE",
-            help="The current ConfigMap, whose node mappings are kept; - reads standard input.",
+            help="The current ConfigMap, whose other mappings are kept; - reads standard input.",
             allow_dash=True,
         ),
     ] = None,
+    prune: Annotated[
+        bool,
+        typer.Option("--prune", help="Remove mappings that are not in the spec; those of nodes stay."),
+    ] = False,
     only_config_map: Annotated[
         bool,
         typer.Option("--config-map", help="Leave the bindings out; `apply` writes them to addons/iam.yaml."),
@@ -43,19 +47,24 @@ def iam(
     session = _described(context, spec, directory)
     if not session.inventory.cluster.spec.iam:
         raise AccessError("spec.iam is empty", hint="each entry needs arn, username and groups")
-    known = None
-    if current is not None:
-        data = read_bounded(current, limit=LARGEST_CONFIG_MAP)
-        if len(data) > LARGEST_CONFIG_MAP:
-            raise AccessError(f"{current} is larger than any ConfigMap")
-        known = read_current(data, "standard input" if str(current) == "-" else str(current))
-    made = config_map(session.inventory.cluster, known)
+    if prune and current is None:
+        raise UsageError("--prune needs the current ConfigMap", hint="give it with --current")
+    known = _known(current) if current is not None else None
+    made = config_map(session.inventory.cluster, known, prunes=prune)
     for remark in made.remarks:
         note(f"note: {remark}")
     say(made.manifest)
     for item in () if only_config_map else session.inventory.items:
         if isinstance(item, DesiredFile) and item.kind is FileKind.ADDON_IAM:
             say(session.renderer.file(item).decode())
+
+
+def _known(file: Path) -> Current:
+    """The cluster's present ConfigMap."""
+    data = read_bounded(file, limit=LARGEST_CONFIG_MAP)
+    if len(data) > LARGEST_CONFIG_MAP:
+        raise AccessError(f"{file} is larger than any ConfigMap")
+    return read_current(data, "standard input" if str(file) == "-" else str(file))
 
 
 def _described(context: typer.Context, spec: Path | None, directory: Path | None) -> Session:

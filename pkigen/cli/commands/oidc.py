@@ -65,7 +65,7 @@ def write(
         path = out / name
         require_below(out, path)
         make_directory(path.parent)
-        write_text(path, content + "\n")
+        write_text(path, content)
         say(str(path))
     note(f"note: publish {out} at {found.issuer}; verifiers fetch the keys from {found.jwks_uri}")
 
