@@ -58,12 +58,12 @@ def _ca_names(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> Iterator
     given = {name: override.common_name for name, override in overrides.items() if override.common_name}
     called = {kind.name: given.get(kind.name, kind.common_name) for kind in kinds if kind.issuer_name is None}
     leaves = {kind.name for kind in kinds} - called.keys()
-    for name in given:
+    for name, common_name in given.items():
         if name in leaves:
             at: Location = (*_OVERRIDES, name, "commonName")
             yield SpecFinding(at=at, message="is for CAs only: Kubernetes decides what leaves are called")
         else:
-            yield from _shared_name(name, given[name], called)
+            yield from _shared_name(name, common_name, called)
 
 
 def _shared_name(name: str, common_name: str, called: Mapping[str, str]) -> Iterator[SpecFinding]:
