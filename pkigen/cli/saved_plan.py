@@ -97,6 +97,7 @@ class StepRequest:
             distributed=step.distributed,
             force=step.force,
             live=step.live,
+            cross_sign=step.cross_sign,
         )
         return cls(wanted=wanted, reuses_keys=step.reuse_keys)
 
@@ -108,6 +109,7 @@ class StepRequest:
             "distributed": self.wanted.distributed,
             "live": self.wanted.live,
             "force": self.wanted.force,
+            "crossSign": self.wanted.cross_sign,
             "reuseKeys": self.reuses_keys,
             "premises": list(proposed.premises),
         }

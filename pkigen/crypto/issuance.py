@@ -141,11 +141,11 @@ def _issue(
     signer = None if issuer is None else issuer.certificate
     for extension in extensions(request, public_key, signer):
         builder = builder.add_extension(extension.value, critical=extension.critical)
-    return Issued(certificate=_signed(builder, signing_key), capped=capped)
+    return Issued(certificate=signed(builder, signing_key), capped=capped)
 
 
-def _signed(builder: x509.CertificateBuilder, key: PrivateKey) -> x509.Certificate:
-    """Sign so that the same content and key give the same bytes, also with ECDSA (RFC 6979)."""
+def signed(builder: x509.CertificateBuilder, key: PrivateKey) -> x509.Certificate:
+    """Sign a certificate so that the same content and key give the same bytes, also with ECDSA (RFC 6979)."""
     algorithm = signature_hash(key)
     if isinstance(key, ec.EllipticCurvePrivateKey):
         # A cryptography that was built against OpenSSL before 3.2 can only sign with a random nonce.
@@ -173,7 +173,7 @@ def renew_root(
     # As they are, criticality included: whoever verified with the old certificate verifies with the new one.
     for extension in certificate.extensions:
         builder = builder.add_extension(extension.value, critical=extension.critical)
-    return Issued(certificate=_signed(builder, key), capped=False)
+    return Issued(certificate=signed(builder, key), capped=False)
 
 
 def end_of_validity(now: datetime, validity: timedelta) -> datetime:

@@ -16,11 +16,21 @@ from pkigen.desired.generations import (
     ENCRYPTION_KEY,
     ENCRYPTION_KEY_SIZE,
     SA,
+    Phase,
     Slot,
+    ca_id,
+    cross_path,
     encryption_key_path,
     sa_path,
 )
-from pkigen.desired.items import DesiredFile, DesiredKeyPair, DesiredSecret, DesiredToken, FileKind
+from pkigen.desired.items import (
+    DesiredCrossCertificate,
+    DesiredFile,
+    DesiredKeyPair,
+    DesiredSecret,
+    DesiredToken,
+    FileKind,
+)
 from pkigen.desired.node_items import NodeItems
 
 if TYPE_CHECKING:
@@ -53,6 +63,8 @@ def _authority(cluster: ClusterSpec, rotations: Rotations) -> Iterator[Desired]:
                 if slot is Slot.NEXT and kind.name in rotations.next_generations:
                     name = f"{name}-g{rotations.next_generations[kind.name]}"
                 yield ca_certificate(kind, cluster, slot, common_name=name)
+            if kind.name in rotations.crossed:
+                yield _cross_certificate(CA.of_id(kind.name), rotations)
     for slot in rotations.slots(SA):
         yield DesiredKeyPair(
             id=f"{SA}{slot}",
@@ -67,6 +79,18 @@ def _authority(cluster: ClusterSpec, rotations: Rotations) -> Iterator[Desired]:
                 id=f"{ENCRYPTION_KEY}{slot}", path=encryption_key_path(slot), size=ENCRYPTION_KEY_SIZE
             )
     yield DesiredSecret(id=BUNDLE_KEY, path=BUNDLE_KEY_PATH, size=BUNDLE_KEY_SIZE)
+
+
+def _cross_certificate(ca: CA, rotations: Rotations) -> DesiredCrossCertificate:
+    """The certificate of the new generation by the old one, whichever of them signs leaves now."""
+    old, new = (
+        (Slot.CURRENT, Slot.NEXT)
+        if rotations.phase(ca_id(ca)) is Phase.PREPARED
+        else (Slot.PREVIOUS, Slot.CURRENT)
+    )
+    return DesiredCrossCertificate(
+        id=f"{ca_id(ca)}-cross", ca=ca, path=cross_path(ca), issuer=old, subject=new
+    )
 
 
 def _person(cluster: ClusterSpec, user: User) -> Iterator[Desired]:

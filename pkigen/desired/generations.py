@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -11,7 +11,7 @@ from pkigen.errors import UsageError
 from pkigen.notation import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 
 class CA(enum.StrEnum):
@@ -88,14 +88,27 @@ Location = KeyPairFiles | CertificateFile | InKubeconfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotations:
-    """Which rotations are in progress, by the id of what rotates; and what number each CA's next one has."""
+    """Which rotations are in progress, by the id of what rotates; and what number each CA's next one has.
+
+    `crossed` are the CAs whose new generation has a cross certificate by the old one (RFC 4949).
+    """
 
     phases: Mapping[str, Phase] = field(default_factory=dict)
     next_generations: Mapping[str, int] = field(default_factory=dict)
+    crossed: frozenset[str] = frozenset()
 
     def phase(self, identifier: str) -> Phase:
         """The phase of one CA, of `sa` or of `encryption-key`."""
         return self.phases.get(identifier, Phase.STABLE)
+
+    def with_crossed(self, paths: Collection[str]) -> Rotations:
+        """The same with the cross certificates that are among these paths: one that was lost is missed."""
+        known = {ca_id(ca) for ca in CA if cross_path(ca) in paths} & self.phases.keys()
+        return replace(self, crossed=self.crossed | known)
+
+    def crossing(self, identifiers: Iterable[str]) -> Rotations:
+        """The same with cross certificates for the next generations of these CAs."""
+        return replace(self, crossed=self.crossed | (set(identifiers) & self.phases.keys()))
 
     def other(self, identifier: str) -> Slot | None:
         """Which generation is trusted beside the current one; None while nothing rotates."""
@@ -183,6 +196,11 @@ def accepted_sa_keys(rotations: Rotations) -> tuple[tuple[str, Slot], ...]:
             return ((first, Slot.CURRENT), (second, Slot.NEXT))
         case Phase.PROMOTED:
             return ((first, Slot.PREVIOUS), (second, Slot.CURRENT))
+
+
+def cross_path(ca: CA) -> str:
+    """Where the authority keeps the certificate of a CA's new key by its old generation."""
+    return layout.authority_path(f"{ca}-cross.crt")
 
 
 def sa_path(slot: Slot, name: str) -> str:

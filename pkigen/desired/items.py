@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.issuance import CertificateContent
+from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.generations import CA, CertificateFile, InKubeconfig, KeyPairFiles, Location, Slot
 from pkigen.spec.model import KeyHome
 
@@ -115,6 +116,29 @@ class DesiredCertificate:
     def read_paths(self) -> tuple[str, ...]:
         """The files in which others read it: its own, or the kubeconfig that it stands in."""
         return self.paths or (self.file,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredCrossCertificate:
+    """A certificate of a CA's new key by its old generation: it carries those who know only the old one.
+
+    `issuer` and `subject` are the generations that sign and are certified.
+    """
+
+    id: str
+    ca: CA
+    path: str
+    issuer: Slot
+    subject: Slot
+
+    @property
+    def node(self) -> None:
+        """No node's: it is the authority's."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The one file."""
+        return (self.path,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,6 +295,7 @@ class DesiredToken:
 
 Desired = (
     DesiredCertificate
+    | DesiredCrossCertificate
     | DesiredKeyPair
     | DesiredSecret
     | DesiredCopy
@@ -278,6 +303,15 @@ Desired = (
     | DesiredToken
     | DesiredFile
 )
+
+
+def sends_cross(item: DesiredCertificate) -> bool:
+    """Whether a cross certificate stands behind this one: whoever judges it may never have been touched.
+
+    That is so of every server. Of clients it is so where other people's servers judge them: aggregated API
+    servers may have a copy of the front proxy's CA. Every other client's judge is pkigen's, and trusts both.
+    """
+    return PROFILES[item.profile].sends_chain or item.issuer is CA.FRONT_PROXY
 
 
 def content_of(item: DesiredCertificate) -> CertificateContent:

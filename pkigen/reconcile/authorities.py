@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from pkigen.crypto.ca_fitness import has_name_constraints
 from pkigen.crypto.path_verifier import PathVerifier
-from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.generations import CA, ca_id, ca_location
 from pkigen.desired.items import DesiredCertificate, DesiredCopy, DesiredFile, MaterialKind
 from pkigen.errors import AuthorityError
 from pkigen.state.authority import CACertificates, certificates_of, load_issuer
 from pkigen.state.materials import Materials
+from pkigen.state.observed import observe_certificate
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from pkigen.crypto.issuance import Issuer
+    from pkigen.desired.generations import Slot
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.staging import Staging
 
@@ -69,9 +70,29 @@ class Authorities:
 
     def chain_after(self, item: DesiredCertificate) -> tuple[x509.Certificate, ...]:
         """What the holder of a certificate sends after it."""
-        if item.issuer is None or not PROFILES[item.profile].sends_chain:
-            return ()
-        return self.require(item.issuer).chain
+        return () if item.issuer is None else self.require(item.issuer).sent_after(item)
+
+    def generation(self, ca: CA, slot: Slot) -> Issuer:
+        """One generation of a CA, with its key.
+
+        Raises:
+            AuthorityError: Its certificate or its key is not here.
+        """
+        certificate = self.certificate(ca, slot)
+        return load_issuer(
+            self._staging.opened, ca, CACertificates(certificate=certificate, chain=()), slot=slot
+        )
+
+    def certificate(self, ca: CA, slot: Slot) -> x509.Certificate:
+        """The certificate of one generation of a CA.
+
+        Raises:
+            AuthorityError: It is not here.
+        """
+        found = observe_certificate(self._staging.view, ca_location(ca, slot)).certificate
+        if found is None:
+            raise AuthorityError(f"{ca_location(ca, slot).certificate} cannot be read")
+        return found
 
     def trust_bundle(self, ca: CA, path: str) -> bytes:
         """The trust anchors that a kubeconfig embeds.

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pkigen.desired.items import DesiredCertificate, DesiredCopy, DesiredFile, DesiredKeyPair
+from pkigen.desired.items import (
+    DesiredCertificate,
+    DesiredCopy,
+    DesiredCrossCertificate,
+    DesiredFile,
+    DesiredKeyPair,
+)
 from pkigen.notation import json_text
 from pkigen.state.lockfile import FORMAT, certificate_facts, head, spec_facts
 from pkigen.state.reasons import Reason
@@ -43,7 +49,9 @@ class LockBuilder:
                     "issuer": item.issuer.certificate_name if item.issuer else None,
                     **certificate_facts(surveyed.observed.certificate),
                 }
-            case DesiredKeyPair() | DesiredCopy() | DesiredFile() if surveyed.sha256 is not None:
+            case DesiredCrossCertificate() | DesiredKeyPair() | DesiredCopy() | DesiredFile() if (
+                surveyed.sha256 is not None
+            ):
                 self._files[surveyed.action.paths[-1]] = {"sha256": surveyed.sha256.hex()}
             case _:
                 pass

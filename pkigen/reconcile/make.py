@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from pkigen import layout
+from pkigen.crypto.cross_certification import cross_certify
 from pkigen.crypto.issuance import certificate_pem, issue, issue_for, renew_root
 from pkigen.crypto.keys import (
     PrivateKey,
@@ -24,6 +25,7 @@ from pkigen.desired.items import (
     Desired,
     DesiredCertificate,
     DesiredCopy,
+    DesiredCrossCertificate,
     DesiredFile,
     DesiredKeyPair,
     DesiredSecret,
@@ -131,6 +133,8 @@ def carry_out(item: Desired, action: Action, bench: Workbench, keys: Iterator[Pr
     match item:
         case DesiredCertificate():
             certificate(item, action, bench, keys)
+        case DesiredCrossCertificate():
+            cross_certificate(item, action, bench)
         case DesiredKeyPair():
             key_pair(item, action, bench, keys)
         case DesiredSecret():
@@ -327,6 +331,21 @@ def _place_key(item: DesiredCertificate, path: str, key: bytes | None, staging: 
         staging.stage_private(path, key)
     else:
         staging.stage(path, layout.KEY_MODE, key)
+
+
+def cross_certificate(item: DesiredCrossCertificate, action: Action, bench: Workbench) -> None:
+    """Have the old generation of a CA certify the key of the new one."""
+    if action.reason is Reason.MODE:
+        bench.staging.set_modes({item.path: layout.CERTIFICATE_MODE})
+        return
+    issued = cross_certify(
+        bench.authorities.certificate(item.ca, item.subject),
+        issuer=bench.authorities.generation(item.ca, item.issuer),
+        now=bench.tools.now,
+        entropy=bench.tools.entropy,
+    )
+    bench.staging.stage(item.path, layout.CERTIFICATE_MODE, certificate_pem(issued.certificate))
+    bench.record(Event.ISSUED, item.id, action, certificate_facts(issued.certificate))
 
 
 # -- keys and secrets of the authority ----------------------------------------------------------------

@@ -96,6 +96,7 @@ class Planner:
             # Who founded etcd is known from the past only: a member that comes
             # later joins, and is admitted first.
             etcd = lock.etcd.grown([member.name for member in known.cluster.etcd_members])
+            rotations = rotations.with_crossed(lock.paths)
         if (rotations, etcd) == (known.rotations, known.etcd):
             return self
         return self._over(derive(known.cluster, rotations, etcd))

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.issuance import END_OF_TIME, certificate_pem, end_of_validity
-from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles, ca_id
-from pkigen.desired.items import DesiredCertificate, DesiredKubeconfig
+from pkigen.desired.items import DesiredCertificate, DesiredCrossCertificate, DesiredKubeconfig
 from pkigen.reconcile.checks import Case, Finding, examine
 from pkigen.reconcile.decision import Decision, Signer, decide
 from pkigen.reconcile.file_diffs import changed_fields, kubeconfig_diff
@@ -86,6 +85,8 @@ class Survey:
             match item:
                 case DesiredCertificate():
                     yield self._certificate(item)
+                case DesiredCrossCertificate():
+                    yield self._files.cross_certificate(item)
                 case DesiredKubeconfig():
                     pass  # looked at together with the certificate that it embeds
                 case _:
@@ -130,9 +131,7 @@ class Survey:
         self, item: DesiredCertificate, observed: ObservedCertificate, issuer: CACertificates | None
     ) -> tuple[Finding, ...]:
         """What is wrong with the certificate and its key, as far as it is to be acted on."""
-        # Only servers send what stands above them: clients are verified by the CA
-        # itself (`CACertificates.anchors`).
-        chain = issuer.chain if issuer is not None and PROFILES[item.profile].sends_chain else ()
+        chain = issuer.sent_after(item) if issuer is not None else ()
         case = Case(
             desired=item,
             observed=observed,
@@ -145,7 +144,8 @@ class Survey:
         )
         findings = self.selection.chosen(item.id, examine(case))
         # What its holder sends contains the CA's certificate, which is about to be another one.
-        if not findings and chain and item.issuer in self._renewed:
+        above = issuer is not None and issuer.certificate in chain
+        if not findings and above and item.issuer in self._renewed:
             detail = f"its CA {item.issuer} has a new certificate"
             return (Finding(reason=Reason.CHAIN_CHANGED, detail=detail),)
         return findings

@@ -12,6 +12,7 @@ from pkigen.crypto.service_account_tokens import TOKEN_PLACEHOLDER
 from pkigen.desired.generations import ENCRYPTION_KEY, ENCRYPTION_KEY_SIZE, encryption_key_path
 from pkigen.desired.items import (
     DesiredCopy,
+    DesiredCrossCertificate,
     DesiredFile,
     DesiredKeyPair,
     DesiredSecret,
@@ -19,6 +20,7 @@ from pkigen.desired.items import (
     MaterialKind,
 )
 from pkigen.reconcile.checks import Finding
+from pkigen.reconcile.cross_checks import examine_cross
 from pkigen.reconcile.decision import issuing
 from pkigen.reconcile.file_diffs import changed_fields, encryption_diff, file_diff, kubeconfig_diff
 from pkigen.reconcile.flag_changes import defines_component, flag_change
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from pkigen.state.materials import Materials
 
 _NoCertificate = DesiredKeyPair | DesiredSecret | DesiredToken | DesiredCopy | DesiredFile
+_Surveyable = _NoCertificate | DesiredCrossCertificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,17 @@ class FileSurvey:
     def trust_bundle(self, ca: CA) -> bytes | None:
         """What a kubeconfig embeds of a CA; None where that is about to change."""
         return None if ca in self.renewed else self.materials.of(MaterialKind.TRUST_BUNDLE, ca)
+
+    def cross_certificate(self, item: DesiredCrossCertificate) -> Surveyed:
+        """The certificate of a CA's new key by its old generation: made again where it would not serve."""
+        finding = examine_cross(item, self.reader, now=self.now)
+        if finding is not None:
+            return _made_anew(item, finding)
+        observed = observe_file(self.reader, item.path)
+        if isinstance(observed, Fault):
+            return _made_anew(item, fault_finding(observed))
+        wrong = wrong_modes(((item.path, observed.mode),), {item.path: layout.CERTIFICATE_MODE})
+        return replace(_kept(item, wrong), sha256=observed.sha256)
 
     # -- the authority's own --------------------------------------------------------------------------
 
@@ -263,22 +277,22 @@ def with_diff(surveyed: Surveyed, diff: tuple[str, ...]) -> Surveyed:
     return replace(surveyed, action=replace(surveyed.action, diff=diff)) if diff else surveyed
 
 
-def _made_anew(item: _NoCertificate, *findings: Finding) -> Surveyed:
+def _made_anew(item: _Surveyable, *findings: Finding) -> Surveyed:
     """An object that is made again, for the first of its findings."""
     return _changed(item, issuing(findings[0].reason), *findings)
 
 
-def _rewritten(item: _NoCertificate, finding: Finding) -> Surveyed:
+def _rewritten(item: _Surveyable, finding: Finding) -> Surveyed:
     """An object whose file is written again with what it has to hold."""
     return _changed(item, Rewrite, finding)
 
 
-def _kept(item: _NoCertificate, wrong: Finding | None) -> Surveyed:
+def _kept(item: _Surveyable, wrong: Finding | None) -> Surveyed:
     """An object that holds what it must; `wrong` is what is to be put right about the file all the same."""
     return _changed(item, Keep) if wrong is None else _rewritten(item, wrong)
 
 
-def _changed(item: _NoCertificate, kind: type[Action], *findings: Finding) -> Surveyed:
+def _changed(item: _Surveyable, kind: type[Action], *findings: Finding) -> Surveyed:
     """An object with its action; without findings it is kept."""
     action = kind(
         id=item.id,

@@ -22,6 +22,7 @@ from pkigen.desired.generations import (
     Slot,
     ca_id,
     ca_location,
+    cross_path,
     encryption_key_path,
     sa_path,
 )
@@ -50,7 +51,8 @@ class WantedStep:
     `identifiers` are the ids of what rotates; `step` is None for the next one. `distributed` says that every
     node has the files of the step before and has restarted what must restart; `force` that tokens of the old
     key may be refused, and that the authority may be another one than is recorded; `live` asks for a look at
-    what the endpoints serve before `promote` and `finish`.
+    what the endpoints serve before `promote` and `finish`; `cross_sign` has a CA certify the next generation
+    when that is prepared.
     """
 
     identifiers: tuple[str, ...]
@@ -58,6 +60,7 @@ class WantedStep:
     distributed: bool = False
     force: bool = False
     live: bool = False
+    cross_sign: bool = True
 
     @property
     def words(self) -> str:
@@ -157,9 +160,10 @@ def before_preparing(rotations: Rotations, identifiers: Iterable[str]) -> Rotati
 
 def _with_phases(rotations: Rotations, phases: dict[str, Phase]) -> Rotations:
     """The same rotations in other phases; a stable one is not listed, so that equal states compare equal."""
+    going = {identifier: phase for identifier, phase in phases.items() if phase is not Phase.STABLE}
+    # A cross certificate is of use for as long as both generations are trusted.
     return Rotations(
-        phases={identifier: phase for identifier, phase in phases.items() if phase is not Phase.STABLE},
-        next_generations=rotations.next_generations,
+        phases=going, next_generations=rotations.next_generations, crossed=rotations.crossed & going.keys()
     )
 
 
@@ -169,13 +173,15 @@ def moves(
     """Which files of the authority change places in a step; those that are not there are left out."""
     # A CA whose key is kept elsewhere has a certificate only.
     there = set(tree.walk(layout.AUTHORITY))
-    return tuple(
+    moved = [
         Move(source=source, target=target)
         for identifier in identifiers
         for origin, destination in _MOVES[rotations.phase(identifier), step]
         for source, target in _files(identifier, origin, destination)
-        if source in there
-    )
+    ]
+    ended = rotations.crossed - after(rotations, identifiers, step).crossed
+    moved += [Move(source=cross_path(CA.of_id(each)), target=None) for each in sorted(ended)]
+    return tuple(move for move in moved if move.source in there)
 
 
 def _files(identifier: str, origin: Slot, destination: Slot | None) -> Iterator[tuple[str, str | None]]:

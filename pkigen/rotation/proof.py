@@ -74,11 +74,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofRow:
-    """All edges of one kind: how many there are, and in how many of them each of the four cases holds."""
+    """All edges of one kind: how many there are, and in how many of them each of the four cases holds.
+
+    A row that is not `binding` is of those whose time ends with the step: no promise is broken there.
+    """
 
     edge: str
     count: int
     held: tuple[int, int, int, int]
+    binding: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

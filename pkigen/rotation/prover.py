@@ -21,6 +21,7 @@ import itertools
 import logging
 import re
 from collections import OrderedDict
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -29,7 +30,8 @@ from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.connections import Peer, edges
 from pkigen.desired.file_references import SIGNERS, foreign_files
-from pkigen.desired.items import DesiredFile, FileKind
+from pkigen.desired.generations import CA, Phase, Slot, ca_id, ca_location
+from pkigen.desired.items import DesiredCertificate, DesiredFile, FileKind, sends_cross
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import read_back
 from pkigen.errors import UnsafePathError
@@ -68,32 +70,43 @@ _TOKEN_FLAG_FILES = {
 _ENCRYPTION_KEY = re.compile(rb"(?m)^\s*secret: *['\"]?([A-Za-z0-9+/=]{16,})")
 
 
+_UNTOUCHED = "a client that was never touched"
+_UNTOUCHED_SERVER = "an aggregated API server that was never touched"
+
+
 _NOT_YET = (Age.NEW, Age.OLD)
 """What one process never shows to itself: it has its new keys for both uses from the same start on."""
 
-_Group = tuple[str, tuple[Verdict, ...]]
-"""The name of a row, and the four cases of one of its edges."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """The name of a row, and the four cases of one of its edges; one that is not `binding` may end."""
+
+    kind: str
+    verdicts: tuple[Verdict, ...]
+    binding: bool = True
 
 
 def prove(old: State, new: State, *, now: datetime) -> Proof:
     """Judge every edge in every mixture of the old and the new files."""
     broken: list[Verdict] = []
-    rows: dict[str, list[int]] = {}
+    rows: dict[tuple[str, bool], list[int]] = {}
     number = count = 0
     prover = _Prover(old, new, now)
-    for kind, verdicts in prover.groups():
+    for group in prover.groups():
         count += 1
-        number += len(verdicts)
+        number += len(group.verdicts)
         # The four cases, and behind them the number of edges.
-        row = rows.setdefault(kind, [0] * (len(CASES) + 1))
+        row = rows.setdefault((group.kind, group.binding), [0] * (len(CASES) + 1))
         row[-1] += 1
-        for case, verdict in enumerate(verdicts):
+        for case, verdict in enumerate(group.verdicts):
             row[case] += verdict.refusal is None
         # The others are counted, not kept: a large cluster has hundreds of thousands.
-        broken.extend(_broken(verdicts))
+        if group.binding:
+            broken.extend(_broken(group.verdicts))
     table = tuple(
-        ProofRow(edge=kind, count=row[-1], held=(row[0], row[1], row[2], row[3]))
-        for kind, row in rows.items()
+        ProofRow(edge=kind, count=row[-1], held=(row[0], row[1], row[2], row[3]), binding=binding)
+        for (kind, binding), row in rows.items()
     )
     logger.info("proved: %d cases of %d edges, %d broken", number, count, len(broken))
     return Proof(
@@ -147,6 +160,7 @@ class _Prover:
 
     def __init__(self, old: State, new: State, now: datetime) -> None:
         self._states = {Age.OLD: old, Age.NEW: new}
+        self._now = now
         self._judge = PathVerifier(now)
         self._inventory = new.inventory
         self._cluster = new.inventory.cluster
@@ -168,8 +182,12 @@ class _Prover:
     def groups(self) -> Iterator[_Group]:
         """All edges, each with its four cases."""
         awaited = self._awaited()
-        for edge in edges(self._inventory, self._text):
-            yield from self._tls(edge.without(awaited))
+        outside: dict[tuple[str, tuple[str, ...]], Peer] = {}
+        for edge in (edge.without(awaited) for edge in edges(self._inventory, self._text)):
+            yield from self._tls(edge)
+            outside.update(self._shown_outside(edge))
+        for (identifier, names), holder in outside.items():
+            yield from self._untouched(self._inventory.certificates[identifier], names, holder)
         yield from self._signing()
         yield from self._tokens()
         yield from self._secrets()
@@ -188,7 +206,12 @@ class _Prover:
 
     @staticmethod
     def _group(
-        presenter: Peer, judge: Peer, credential: Presented, ask: Callable[[Age, Age], str | None]
+        presenter: Peer,
+        judge: Peer,
+        credential: Presented,
+        ask: Callable[[Age, Age], str | None],
+        *,
+        binding: bool = True,
     ) -> _Group:
         """Ask all four cases of an edge; where a file is damaged, the case counts as refused."""
 
@@ -210,7 +233,8 @@ class _Prover:
             )
             for presented, trusted in CASES
         )
-        return f"{_kind(ends[0])} → {_kind(ends[1])}: {credential}", verdicts
+        kind = f"{_kind(ends[0])} → {_kind(ends[1])}: {credential}"
+        return _Group(kind=kind, verdicts=verdicts, binding=binding)
 
     # -- certificates ---------------------------------------------------------------------------------
 
@@ -233,6 +257,64 @@ class _Prover:
         if client is not None and trust is not None and self._are_known(client, trust):
             refusal = partial(self._refusal, client, trust, ())
             yield self._group(edge.client, edge.server, Presented.CLIENT, refusal)
+
+    def _shown_outside(self, edge: Edge) -> Iterator[tuple[tuple[str, tuple[str, ...]], Peer]]:
+        """What an edge shows to ends that are on nobody's list, too: they are given nothing at any step."""
+        for certificate, names, holder in (
+            (edge.server_certificate, edge.names, edge.server),
+            (edge.client_certificate, (), edge.client),
+        ):
+            item = self._inventory.certificates.get(certificate or "")
+            # A server's certificate as a client's, as members of etcd have it, is for other members.
+            if item is not None and sends_cross(item) and (names or item.issuer is CA.FRONT_PROXY):
+                yield (item.id, names), holder
+
+    def _untouched(self, item: DesiredCertificate, names: tuple[str, ...], holder: Peer) -> Iterator[_Group]:
+        """A certificate before somebody who trusts the old CA alone; nothing where its CA does not rotate."""
+        old = self._old_ca(item.issuer) if item.issuer is not None else None
+        if old is None or item.issuer is None:
+            return
+
+        def refusal(presented: Age, _: Age) -> str | None:
+            chain = _found(self._chain(item.id, presented))
+            answers = (
+                (self._judge.server(chain, (old,), name) for name in names)
+                if names
+                else (self._judge.client(chain, (old,)),)
+            )
+            return next((answer for answer in answers if answer is not None), None)
+
+        yield self._group(
+            holder,
+            Peer(component=_UNTOUCHED if names else _UNTOUCHED_SERVER, node=None),
+            Presented.SERVING if names else Presented.CLIENT,
+            refusal,
+            binding=self._carries(item.issuer),
+        )
+
+    def _old_ca(self, ca: CA) -> x509.Certificate | None:
+        """The generation that was there before a rotation; None where none is in progress."""
+        before, after = (self._states[age].inventory.rotations.phase(ca_id(ca)) for age in Age)
+        if before is after is Phase.STABLE:
+            return None
+        slot = Slot.PREVIOUS if before is Phase.PROMOTED else Slot.CURRENT
+        return observe_certificate(self._states[Age.OLD].reader, ca_location(ca, slot)).certificate
+
+    def _current(self, ca: CA) -> x509.Certificate | None:
+        """The generation that signs after the step."""
+        return observe_certificate(self._states[Age.NEW].reader, ca_location(ca)).certificate
+
+    def _carries(self, ca: CA) -> bool:
+        """Whether who was never touched must get on with this step's files."""
+        after = self._states[Age.NEW].inventory.rotations
+        match after.phase(ca_id(ca)):
+            case Phase.STABLE:
+                return self._current(ca) == self._old_ca(ca)  # taken back; a finish is the end
+            case Phase.PREPARED:
+                return True
+            case Phase.PROMOTED:
+                old = self._old_ca(ca)
+                return ca_id(ca) in after.crossed and old is not None and self._now < old.not_valid_after_utc
 
     def _refusal(
         self, certificate: str, trust: str, names: tuple[str, ...], presented: Age, trusted: Age

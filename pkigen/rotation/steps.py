@@ -16,6 +16,7 @@ from pkigen.reconcile import apply
 from pkigen.reconcile.source import IssuedHere
 from pkigen.rotation import phases
 from pkigen.rotation.caveats import Caveats
+from pkigen.rotation.crossing import Crossing
 from pkigen.rotation.live import look
 from pkigen.rotation.phases import RotationStep
 from pkigen.rotation.proof import Proof, State
@@ -146,7 +147,9 @@ def propose(
         return TakenStep(planner=before, plan=settled)
     rotations = before.inventory.rotations
     step = wanted.step or phases.proposed(rotations, wanted.identifiers)
-    after = before.under(phases.after(rotations, wanted.identifiers, step))
+    reached = phases.after(rotations, wanted.identifiers, step)
+    crossing = Crossing.of(store, wanted) if step is RotationStep.PREPARE else Crossing()
+    after = before.under(reached.crossing(crossing.identifiers))
     # Before planning, which would otherwise make a successor of its own.
     if step is RotationStep.PREPARE:
         _require_successors(before.inventory, store, wanted.identifiers)
@@ -167,7 +170,7 @@ def propose(
         after=after,
         plan=plan,
         premises=phases.premises(rotations, wanted.identifiers, step),
-        risks=(*map(str, _alarms(plan.authority, wanted)), *caveats.risks(step)),
+        risks=(*map(str, _alarms(plan.authority, wanted)), *caveats.risks(step), *crossing.risks),
         obstacle=unmanaged(after.inventory, store, wanted.identifiers, step) or caveats.obstacle(step, seen),
         seen=seen,
     )

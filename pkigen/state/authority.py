@@ -17,22 +17,27 @@ from cryptography.x509.oid import NameOID
 from pkigen import layout
 from pkigen.crypto.age import is_sealed
 from pkigen.crypto.ca_fitness import unfit, unfit_in_time
+from pkigen.crypto.cross_certification import certifies
 from pkigen.crypto.issuance import Issuer, certificate_pem
 from pkigen.crypto.keys import UnsupportedKeyError, load_private, public_der
 from pkigen.crypto.names import extension_of, is_self_issued
+from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.generations import (
     CA,
     ENCRYPTION_KEY,
     SA,
+    CertificateFile,
     KeyPairFiles,
     Phase,
     Rotations,
     Slot,
     ca_id,
     ca_location,
+    cross_path,
     encryption_key_path,
     sa_path,
 )
+from pkigen.desired.items import sends_cross
 from pkigen.errors import AuthorityError
 from pkigen.notation import timestamp
 from pkigen.spec.model import CAKeys
@@ -51,6 +56,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pkigen.desired.inventory import Inventory
+    from pkigen.desired.items import DesiredCertificate
 
 logger = logging.getLogger(__name__)
 
@@ -61,13 +67,15 @@ class CACertificates:
 
     `chain` is the issuing certificate and the intermediates above it, as servers send it after their own
     certificate; it is empty for a root. `other` is the generation that is trusted beside the signing one
-    while a rotation is in progress; `complete` is false while that one is still to be made.
+    while a rotation is in progress; `complete` is false while that one is still to be made. `cross` is the
+    certificate of this CA's key by the generation before it, as long as it serves.
     """
 
     certificate: x509.Certificate
     chain: tuple[x509.Certificate, ...]
     other: x509.Certificate | None = None
     complete: bool = True
+    cross: x509.Certificate | None = None
 
     @classmethod
     def of_chain(cls, chain: Sequence[x509.Certificate]) -> CACertificates:
@@ -84,6 +92,14 @@ class CACertificates:
         anchor (`crypto/x509/verify.go`), so an intermediate's root must not be among them.
         """
         return (self.certificate,) if self.other is None else (self.certificate, self.other)
+
+    def sent_after(self, item: DesiredCertificate) -> tuple[x509.Certificate, ...]:
+        """What the holder of a certificate of this CA sends after it.
+
+        Clients are verified by the CA itself, so only servers send what stands above them.
+        """
+        chain = self.chain if PROFILES[item.profile].sends_chain else ()
+        return (*chain, self.cross) if self.cross is not None and sends_cross(item) else chain
 
     @property
     def trust_bundle(self) -> bytes | None:
@@ -130,8 +146,20 @@ def certificates_of(reader: Reader, inventory: Inventory, ca: CA, *, now: dateti
     Raises:
         AuthorityError: As `load_certificates` does.
     """
-    other = inventory.rotations.other(ca_id(ca))
-    return load_certificates(reader, ca, now=now, keys=inventory.ca_keys, other=other)
+    rotations = inventory.rotations
+    found = load_certificates(reader, ca, now=now, keys=inventory.ca_keys, other=rotations.other(ca_id(ca)))
+    # Before the new generation signs, nothing needs a path to it.
+    if found is None or ca_id(ca) not in rotations.crossed or rotations.phase(ca_id(ca)) is Phase.PREPARED:
+        return found
+    return replace(found, cross=_cross(reader, ca, found, now))
+
+
+def _cross(reader: Reader, ca: CA, found: CACertificates, now: datetime) -> x509.Certificate | None:
+    """The cross certificate as it lies there; None where it serves nobody: damaged, or the old CA ended."""
+    cross = observe_certificate(reader, CertificateFile(certificate=cross_path(ca))).certificate
+    if cross is None or found.other is None or now >= cross.not_valid_after_utc:
+        return None
+    return cross if certifies(cross, issuer=found.other, subject=found.certificate) else None
 
 
 def _indistinct(one: x509.Certificate, other: x509.Certificate) -> str | None:
@@ -255,16 +283,21 @@ def observe_rotations(reader: Reader) -> Rotations:
     """
     phases: dict[str, Phase] = {}
     generations: dict[str, int] = {}
+    crossed: set[str] = set()
     for ca in CA:
         paths = {slot: ca_location(ca, slot).certificate for slot in Slot}
         phases[ca_id(ca)] = _phase(reader, paths)
         generations[ca_id(ca)] = _next_generation(reader, ca)
+        is_there = not isinstance(observe_file(reader, cross_path(ca)), Fault)
+        if is_there and phases[ca_id(ca)] is not Phase.STABLE:
+            crossed.add(ca_id(ca))
     # The private key decides: the public half is made from it, and may lag behind.
     phases[SA] = _phase(reader, {slot: sa_path(slot, layout.SA_PRIVATE_KEY) for slot in Slot})
     phases[ENCRYPTION_KEY] = _phase(reader, {slot: encryption_key_path(slot) for slot in Slot})
     return Rotations(
         phases={identifier: phase for identifier, phase in phases.items() if phase is not Phase.STABLE},
         next_generations=generations,
+        crossed=frozenset(crossed),
     )
 
 
@@ -292,18 +325,19 @@ def _next_generation(reader: Reader, ca: CA) -> int:
     return int(match[1]) + 1 if match else 2
 
 
-def load_issuer(reader: Reader, ca: CA, certificates: CACertificates) -> Issuer:
+def load_issuer(reader: Reader, ca: CA, certificates: CACertificates, *, slot: Slot = Slot.CURRENT) -> Issuer:
     """Read the private key of a CA whose certificates were found fit.
 
     Args:
         reader: The PKI directory; where the authority is encrypted, opened (`views.OpenedView`).
         ca: Which CA.
         certificates: Its certificates.
+        slot: Which generation they are.
 
     Raises:
         AuthorityError: The key has gone since, was never here, or is sealed.
     """
-    path = ca_location(ca).key
+    path = ca_location(ca, slot).key
     try:
         data = reader.read(path).data
     except MissingError:

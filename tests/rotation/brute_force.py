@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 import yaml
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -346,20 +345,24 @@ def spki(certificate: x509.Certificate) -> bytes:
 
 
 def accepts(presented: bytes, trusted: bytes, name: str | None) -> bool:
-    """Whether who trusts these CAs accepts that certificate: no path building, roots sign leaves directly."""
-    leaf = x509.load_pem_x509_certificate(_part(presented, b"client-certificate-data"))
+    """Whether who trusts these CAs accepts that certificate: it, or one sent with it, is signed by them."""
+    leaf, *above = x509.load_pem_x509_certificates(_part(presented, b"client-certificate-data"))
     if name is not None:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         known = {str(each) for each in names.get_values_for_type(x509.IPAddress)}
         if name not in known | set(names.get_values_for_type(x509.DNSName)):
             return False
-    for anchor in x509.load_pem_x509_certificates(_part(trusted, b"certificate-authority-data")):
-        try:
-            leaf.verify_directly_issued_by(anchor)
-        except (InvalidSignature, ValueError):
-            continue
-        return bool(anchor.fingerprint(hashes.SHA256()))
-    return False
+    anchors = x509.load_pem_x509_certificates(_part(trusted, b"certificate-authority-data"))
+    links = [leaf, *(link for link in above if _signed(leaf, link))]
+    return any(_signed(link, anchor) for link in links for anchor in anchors)
+
+
+def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def _part(data: bytes, key: bytes) -> bytes:

@@ -267,7 +267,10 @@ def test_structured(workshop: Workshop) -> None:
     assert result["proof"]["broken"] == 0
     assert result["proof"]["cases"] == 4 * result["proof"]["edges"]
     assert {each["component"] for each in result["restarts"]} >= {"kube-apiserver", "kubelet"}
-    assert yaml.safe_load(workshop.step("ca etcd", "prepare", "-o yaml").out)["issued"] == ["etcd-ca-next"]
+    assert yaml.safe_load(workshop.step("ca etcd", "prepare", "-o yaml").out)["issued"] == [
+        "etcd-ca-next",
+        "etcd-ca-cross",
+    ]
 
 
 def test_the_proof_is_shown_and_nothing_changes(workshop: Workshop) -> None:
@@ -289,7 +292,7 @@ def test_the_readme_shows_the_table_as_it_is(tmp_path: Path) -> None:
     workshop = Workshop(place=tmp_path)
     example = workshop.run("init", "--example", "ha").out
     workshop.made(example)
-    names = command.split()[1:-2]
+    names = command.split()[1:-1]
     printed = workshop.run("rotate", *names, workshop.spec, "--prove", "-C", workshop.tree).out.splitlines()
     lines = [line for line in table.splitlines() if line != "…"]
     assert [line for line in printed if line in lines] == lines
@@ -375,8 +378,9 @@ def test_a_brought_root_is_taken_up(
         "CN=next of the company",
     ]
     workshop.step("ca kubernetes", "promote")
-    (leaf,) = pem(workshop, f"nodes/cp-1/{PKI}/apiserver.crt")
+    leaf, cross = pem(workshop, f"nodes/cp-1/{PKI}/apiserver.crt")
     assert leaf.issuer.rfc4514_string() == "CN=next of the company"
+    assert (name(cross), cross.issuer.rfc4514_string()) == ("CN=next of the company", "CN=kubernetes")
 
 
 def test_an_intermediate_is_followed_by_what_the_operator_brings(

@@ -51,7 +51,7 @@ def test_every_step_and_its_way_back_breaks_nothing(
     found.require()
     assert found.broken == ()
     assert found.verdicts == 4 * found.edges
-    assert all(row.held == (row.count,) * 4 for row in found.table)
+    assert all(row.held == (row.count,) * 4 for row in found.table if row.binding)
 
 
 def test_back_from_finished_breaks_only_who_starts_amid_the_copying(cluster: ClusterSpec, life: Life) -> None:
@@ -90,22 +90,22 @@ def refused(found: Proof) -> str:
 
 
 def test_leaves_before_bundles(cluster: ClusterSpec, life: Life) -> None:
-    """From no rotation straight to promoted: who has not got the new bundle refuses the new certificate."""
+    """From no rotation straight to promoted: who has not got the new bundle refuses the new certificate.
+
+    A server carries its clients by the cross certificate; clients send none.
+    """
     found = proof(cluster, life["stable"], life["promoted"])
     assert refused(found).startswith("this step would break a connection: ")
     assert any(
         sentence.startswith(
-            "kubelet on worker-2 (old bundle) → kube-apiserver on cp-1 (new certificate): "
-            "cp-1/apiserver is signed by CN=kubernetes-g2, which "
-            "nodes/worker-2/etc/kubernetes/kubelet.conf does not contain (CN=kubernetes)"
+            "kubelet on worker-2 (new certificate) → kube-apiserver on cp-1 (old bundle): "
+            "worker-2/kubelet.conf is signed by CN=kubernetes-g2, which "
+            f"nodes/cp-1/{PKI}/ca.crt does not contain (CN=kubernetes)"
         )
         for sentence in sentences(found)
     )
-    assert any(
-        sentence.startswith("kubelet on worker-2 (new certificate) → kube-apiserver on cp-1 (old bundle): ")
-        for sentence in sentences(found)
-    )
-    certificates = {Presented.SERVING, Presented.CLIENT, Presented.SIGNED}
+    assert Presented.SERVING not in {each.credential for each in found.broken}
+    certificates = {Presented.CLIENT, Presented.SIGNED}
     assert {(each.presented, each.trusted) for each in found.broken if each.credential in certificates} == {
         ("new", "old")
     }
@@ -225,7 +225,7 @@ def test_an_edge_of_a_node_that_is_new(cluster: ClusterSpec, life: Life) -> None
 def test_the_table_names_what_breaks(cluster: ClusterSpec, life: Life) -> None:
     text = proof_text(proof(cluster, life["stable"], life["promoted"]), ("the sun rises",))
     assert re.search(
-        r"^kubelet → kube-apiserver: serving certificate +6 +ok +ok +6 BROKEN +ok$", text, re.MULTILINE
+        r"^kubelet → kube-apiserver: client certificate +6 +ok +ok +6 BROKEN +ok$", text, re.MULTILINE
     )
     assert len(re.findall(r"^broken: ", text, re.MULTILINE)) == 21
     assert re.search(r"^broken: \d+ more$", text, re.MULTILINE)
@@ -258,6 +258,9 @@ def compared(cluster: ClusterSpec, old: Photograph, new: Photograph) -> tuple[se
     """The edges that break: as proven, and as found in every state one by one."""
     proven = set()
     for verdict in proof(cluster, old, new).broken:
+        # No machine of the cluster's: what steps promise to it has tests of its own (test_crossing).
+        if "never touched" in str(verdict):
+            continue
         ends = [str(verdict.presenter), str(verdict.judge).replace(" with its old flags", "")]
         if verdict.credential is Presented.SERVING:
             ends.reverse()

@@ -98,7 +98,14 @@ def test_another_spec(workshop: Workshop) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("step", "promote"), ("distributed", True), ("live", True), ("force", True), ("reuseKeys", True)],
+    [
+        ("step", "promote"),
+        ("distributed", True),
+        ("live", True),
+        ("force", True),
+        ("reuseKeys", True),
+        ("crossSign", False),
+    ],
 )
 def test_all_that_was_reviewed_is_bound(workshop: Workshop, field: str, value: object) -> None:
     file, content = saved(workshop, "ca", "kubernetes", "")
@@ -138,3 +145,13 @@ def test_what_does_not_go_with_it(workshop: Workshop, other: str) -> None:
     place = (workshop.spec, "-C", workshop.tree, "--save", workshop.place / "step.json")
     refused = workshop.run("rotate", "sa", *place, *options)
     assert (refused.code, refused.error) == (2, f"--save and {other} cannot be combined")
+
+
+@pytest.mark.parametrize(("options", "crossed"), [((), True), (("--no-cross-sign",), False)])
+def test_whether_the_next_ca_is_certified_is_saved(
+    workshop: Workshop, options: tuple[str, ...], crossed: object
+) -> None:
+    file, content = saved(workshop, "ca", "kubernetes", *(options or ("",)))
+    assert content["rotation"]["crossSign"] is crossed
+    assert applied(workshop, file).code == 0
+    assert (workshop.tree / "pki/ca-cross.crt").exists() is crossed

@@ -110,7 +110,7 @@ def test_a_step_is_carried_out_and_proven(tree: Path) -> None:
     done = take(tree, wanted("ca"))
     assert phase(tree, "ca") is Phase.PREPARED
     assert done.proof.broken == ()
-    assert done.applied.issued == ("ca-next",)
+    assert done.applied.issued == ("ca-next", "ca-cross")
     assert len(done.discovery_hashes) == 2, "joining nodes pin both"
     take(tree, wanted("ca", distributed=True))
     assert phase(tree, "ca") is Phase.PROMOTED

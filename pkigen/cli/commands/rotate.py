@@ -66,20 +66,31 @@ def rotate_ca(
             help="Keep the leaves' private keys, so that no node ever has a new certificate with an old key.",
         ),
     ] = False,
+    no_cross_sign: Annotated[
+        bool,
+        typer.Option(
+            "--no-cross-sign",
+            help="At prepare, do not have the CA certify the next one: from promote on, whoever trusts the "
+            "old CA alone is refused.",
+        ),
+    ] = False,
     force: AuthorityForceOption = False,
     unlocking: Unlocking,
 ) -> None:
     """Replace CAs: prepare → promote → finish, or rollback.
 
     Between two steps the files must reach every node; the runbook says how. A step that would break a TLS
-    connection in any partly distributed cluster is refused. A CA of your own is taken up by prepare from
-    pki/ca-next.crt and .key (pki/etcd/ca-next.*, pki/front-proxy-ca-next.*).
+    connection in any partly distributed cluster is refused. Whoever trusts the old CA alone goes on until
+    finish: servers send a certificate of the new CA by the old one. A CA of your own is taken up by prepare
+    from pki/ca-next.crt and .key (pki/etcd/ca-next.*, pki/front-proxy-ca-next.*).
     """
     spec, names = named_spec(arguments)
     if not names:
         raise UsageError("no CA is named", hint=f"choose from {', '.join(CA_NAMES)}")
     identifiers = tuple(dict.fromkeys(ca_id(require_ca(name)) for name in names))
-    wanted = replace(options.wanted, identifiers=identifiers, live=live, force=force)
+    wanted = replace(
+        options.wanted, identifiers=identifiers, live=live, force=force, cross_sign=not no_cross_sign
+    )
     _rotate(options, spec, wanted, unlocking, reuse_keys=reuse_keys)
 
 

@@ -150,6 +150,7 @@ class PlannedStep(_Piece):
     distributed: Annotated[bool, Field(description="Whether every node is assumed to have the step before.")]
     live: Annotated[bool, Field(description="Whether the endpoints are looked at before the step.")]
     force: bool
+    cross_sign: Annotated[bool, Field(description="Whether a CA certifies its successor at *prepare*.")]
     reuse_keys: bool
     premises: Annotated[list[str], Field(description="What is assumed because no file shows it.")]
 

@@ -24,7 +24,10 @@ def proof_text(proof: Proof, premises: Sequence[str] = (), *, width: int | None 
         (
             row.edge,
             str(row.count),
-            *("ok" if held == row.count else f"{row.count - held} BROKEN" for held in row.held),
+            *(
+                "ok" if held == row.count else f"{row.count - held} {'BROKEN' if row.binding else 'refused'}"
+                for held in row.held
+            ),
         )
         for row in proof.table
     )

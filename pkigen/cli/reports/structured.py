@@ -323,6 +323,7 @@ def proof(proof: Proof) -> dict[str, Any]:
             {
                 "edge": row.edge,
                 "edges": row.count,
+                "binding": row.binding,
                 "held": {
                     f"{presented}-{trusted}": held
                     for (presented, trusted), held in zip(CASES, row.held, strict=True)
