@@ -36,6 +36,7 @@ from pkigen.desired.node_items import NodeItems
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pkigen.desired.certificates import CertificateKind
     from pkigen.desired.generations import Rotations
     from pkigen.desired.items import Desired
     from pkigen.spec.model import ClusterSpec
@@ -53,18 +54,23 @@ def derived_items(cluster: ClusterSpec, rotations: Rotations) -> Iterator[Desire
     yield from _addons(cluster)
 
 
+def _ca(kind: CertificateKind, cluster: ClusterSpec, rotations: Rotations) -> Iterator[Desired]:
+    """Every generation of a CA, and what ties two of them together."""
+    for slot in rotations.slots(kind.name):
+        name = ca_name(kind, cluster)
+        # The others keep the name that their certificate has; a new generation gets one of its own.
+        if slot is Slot.NEXT and kind.name in rotations.next_generations:
+            name = f"{name}-g{rotations.next_generations[kind.name]}"
+        yield ca_certificate(kind, cluster, slot, common_name=name)
+    if kind.name in rotations.crossed:
+        yield _cross_certificate(CA.of_id(kind.name), rotations)
+
+
 def _authority(cluster: ClusterSpec, rotations: Rotations) -> Iterator[Desired]:
     """CAs, service account key, encryption key and bundle key, each in all its generations."""
     for kind in certificates.CERTIFICATES:
         if kind.holder is Holder.AUTHORITY and kind.absence(cluster) is None:
-            for slot in rotations.slots(kind.name):
-                name = ca_name(kind, cluster)
-                # The others keep the name that their certificate has; a new generation gets one of its own.
-                if slot is Slot.NEXT and kind.name in rotations.next_generations:
-                    name = f"{name}-g{rotations.next_generations[kind.name]}"
-                yield ca_certificate(kind, cluster, slot, common_name=name)
-            if kind.name in rotations.crossed:
-                yield _cross_certificate(CA.of_id(kind.name), rotations)
+            yield from _ca(kind, cluster, rotations)
     for slot in rotations.slots(SA):
         yield DesiredKeyPair(
             id=f"{SA}{slot}",
