@@ -33,7 +33,11 @@ FORTY = HOME.replace(
     + "  users:",
 )
 SLOW = FORTY.replace("  users:", "  certificates: {keyAlgorithm: RSA-2048}\n  users:")
-ENVIRONMENT = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if name != "NO_COLOR"},
+    "TERM": "xterm-256color",
+    "COLUMNS": "100",
+}
 
 
 class Terminal:
