@@ -86,7 +86,7 @@ def aside_lines(lines: Iterable[Line]) -> None:
     sys.stderr.write(_coloured(lines, sys.stderr))
 
 
-_COLOURS = {
+COLOURS = {
     Tone.TITLE: "1",
     Tone.RISK: "1;38;5;196",
     Tone.CREATES: "38;5;28",
@@ -127,7 +127,7 @@ def _coloured(lines: Iterable[Line], stream: TextIO) -> str:
 
 def _painted(text: str, tone: Tone | None) -> str:
     """A text that prints, in the colour of what it is about."""
-    colour = _COLOURS.get(tone) if tone is not None else None
+    colour = COLOURS.get(tone) if tone is not None else None
     return f"\x1b[{colour}m{text}\x1b[0m" if colour else text
 
 

@@ -33,6 +33,7 @@ from pkigen.desired.items import DesiredFile, FileKind
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import read_back
 from pkigen.errors import UnsafePathError
+from pkigen.reconcile.progress import Silence
 from pkigen.rotation.proof import CASES, Age, Presented, Proof, ProofRow, State, Verdict
 from pkigen.state.observed import (
     Fault,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
     from pkigen.desired.connections import Edge
     from pkigen.desired.file_references import FileReference
+    from pkigen.reconcile.progress import Progress
     from pkigen.spec.model import Node
 
 logger = logging.getLogger(__name__)
@@ -75,12 +77,12 @@ _Group = tuple[str, tuple[Verdict, ...]]
 """The name of a row, and the four cases of one of its edges."""
 
 
-def prove(old: State, new: State, *, now: datetime) -> Proof:
+def prove(old: State, new: State, *, now: datetime, progress: Progress | None = None) -> Proof:
     """Judge every edge in every mixture of the old and the new files."""
     broken: list[Verdict] = []
     rows: dict[str, list[int]] = {}
     number = count = 0
-    prover = _Prover(old, new, now)
+    prover = _Prover(old, new, now, progress or Silence())
     for kind, verdicts in prover.groups():
         count += 1
         number += len(verdicts)
@@ -145,7 +147,8 @@ class _Memory(Generic[_Value]):
 class _Prover:
     """Asks of every edge whether it holds, in each mixture of the files before and after a step."""
 
-    def __init__(self, old: State, new: State, now: datetime) -> None:
+    def __init__(self, old: State, new: State, now: datetime, progress: Progress) -> None:
+        self._progress = progress
         self._states = {Age.OLD: old, Age.NEW: new}
         self._judge = PathVerifier(now)
         self._inventory = new.inventory
@@ -168,8 +171,11 @@ class _Prover:
     def groups(self) -> Iterator[_Group]:
         """All edges, each with its four cases."""
         awaited = self._awaited()
-        for edge in edges(self._inventory, self._text):
-            yield from self._tls(edge.without(awaited))
+        found = list(edges(self._inventory, self._text))
+        with self._progress.over("proving TLS edges", len(found)) as step:
+            for edge in found:
+                yield from self._tls(edge.without(awaited))
+                step()
         yield from self._signing()
         yield from self._tokens()
         yield from self._secrets()

@@ -52,7 +52,7 @@ def contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
 @pytest.mark.parametrize("ground", GROUNDS)
 def test_every_colour_can_be_read_on_light_and_on_dark(ground: str) -> None:
     assert contrast(rgb(16), (255, 255, 255)) == pytest.approx(21)
-    for tone, colour in console._COLOURS.items():
+    for tone, colour in console.COLOURS.items():
         found = re.search(r"38;5;(\d+)", colour)
         if found is None:
             assert (tone, colour) == (Tone.TITLE, "1"), "the terminal's own colour, bold"
@@ -62,7 +62,7 @@ def test_every_colour_can_be_read_on_light_and_on_dark(ground: str) -> None:
 
 
 def test_the_words_before_errors_have_their_colours(
-    pkigen: InProcess, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -92,7 +92,7 @@ def test_the_words_before_errors_have_their_colours(
     ],
     ids=["error", "never", "wrong command", "wrong option", "always"],
 )
-def test_a_choice_of_colour_is_one_of_errors_too(arguments: list[str], coloured: bool) -> None:
+def test_a_choice_of_colour_is_one_of_errors_too(arguments: list[str], *, coloured: bool) -> None:
     terminal = Terminal(*arguments)
     assert terminal.end() in {1, 2}
     assert "error:" in terminal.text

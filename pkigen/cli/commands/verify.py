@@ -73,7 +73,9 @@ def verify(
         return
     with session.reading() as store:
         session = session.at(looked_at(store, session.inventory))
-        verified = verify_tree(session.inventory, store, session.renderer, now=session.now)
+        verified = verify_tree(
+            session.inventory, store, session.renderer, now=session.now, progress=session.planner.progress
+        )
         verified = verified.with_tracked(tracked_secrets(session.root, store))
     _say_verified(verified, session, output)
     if verified.findings:
