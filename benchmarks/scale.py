@@ -21,12 +21,12 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from pkigen.cli.progress import Silence
 from pkigen.desired.inventory import Inventory, derive
 from pkigen.desired.rendering import Renderer
 from pkigen.reconcile.apply import Applied, apply_plan
 from pkigen.reconcile.make import Tools
 from pkigen.reconcile.planner import make_plan
+from pkigen.reconcile.progress import Silence
 from pkigen.reconcile.verify import verify
 from pkigen.spec.model import ClusterSpec
 from pkigen.store import Store

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from pkigen.cli.progress import Silence
 from pkigen.crypto.keys import public_der
 from pkigen.desired.certificates import CERTIFICATES
 from pkigen.desired.generations import InKubeconfig
@@ -24,6 +23,7 @@ from pkigen.desired.rendering.templates import Templates
 from pkigen.reconcile.apply import Applied, apply_plan
 from pkigen.reconcile.make import Tools
 from pkigen.reconcile.planner import make_plan
+from pkigen.reconcile.progress import Silence
 from pkigen.reconcile.source import IssuedHere
 from pkigen.reconcile.surveyed import Selection
 from pkigen.reconcile.verify import Verified, verify

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from pkigen import __version__
-from pkigen.cli.console import Colour, coloured, error, flush, note, silence
+from pkigen.cli.console import Colour, choose_colour, error, flush, note, one_run, silence
 from pkigen.cli.options import DirectoryOption
 from pkigen.cli.system import Invocation, System
 from pkigen.errors import PkigenError, SpecError, UsageError
@@ -204,6 +204,12 @@ def _show_version(*, value: bool) -> None:
         raise typer.Exit
 
 
+def _choose_colour(value: Colour) -> Colour:
+    """Take the choice while the command line is read."""
+    choose_colour(value)
+    return value
+
+
 @app.callback(
     epilog="exit codes: 0 done, 1 failed, 2 usage or invalid spec, 3 changes pending (plan --exit-code), "
     "or something to do (next), "
@@ -223,10 +229,14 @@ def root(
         ),
     ] = 0,
     directory: DirectoryOption = None,
-    color: Annotated[
+    color: Annotated[  # noqa: ARG001 -- handled by its callback
         Colour,
         typer.Option(
-            "--color", help="When to colour results; auto is on a terminal, unless NO_COLOR is set."
+            "--color",
+            help="When to colour output; auto is on a terminal, unless NO_COLOR is set.",
+            callback=_choose_colour,
+            # Before a wrong command is complained of.
+            is_eager=True,
         ),
     ] = Colour.AUTO,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
@@ -238,7 +248,6 @@ def root(
     """Kubernetes cluster PKI from one spec: certificates, kubeconfigs and manifests for every node."""
     context.obj.debug = debug
     context.obj.directory = directory
-    context.with_resource(coloured(color))
     if verbose:
         from pkigen.cli.verbosity import logging_to_stderr  # noqa: PLC0415 -- `logging` costs milliseconds
 
@@ -247,7 +256,11 @@ def root(
 
 def run(arguments: Sequence[str], *, system: System | None = None) -> int:
     """Run one command line; the exit code is the result."""
-    invocation = Invocation(system=system or System())
+    with one_run():
+        return _run(arguments, Invocation(system=system or System()))
+
+
+def _run(arguments: Sequence[str], invocation: Invocation) -> int:
     try:
         if not arguments and _COMPLETION not in os.environ:
             with redirect_stdout(sys.stderr):

@@ -28,13 +28,18 @@ _colour: ContextVar[Colour] = ContextVar("colour", default=Colour.AUTO)
 
 
 @contextmanager
-def coloured(when: Colour) -> Iterator[None]:
-    """For one run of the program: when its output is coloured."""
-    token = _colour.set(when)
+def one_run() -> Iterator[None]:
+    """For one run of the program, its errors included: what is chosen within ends with it."""
+    token = _colour.set(Colour.AUTO)
     try:
         yield
     finally:
         _colour.reset(token)
+
+
+def choose_colour(when: Colour) -> None:
+    """Say when the rest of this run's output is coloured."""
+    _colour.set(when)
 
 
 def is_coloured(stream: TextIO) -> bool:
@@ -81,27 +86,58 @@ def aside_lines(lines: Iterable[Line]) -> None:
     sys.stderr.write(_coloured(lines, sys.stderr))
 
 
-_COLOURS = {
+COLOURS = {
     Tone.TITLE: "1",
-    Tone.RISK: "1;31",
-    Tone.CREATES: "32",
-    Tone.CHANGES: "33",
-    Tone.REPLACES: "35",
-    Tone.REMOVES: "31",
-    Tone.QUIET: "2",
+    Tone.RISK: "1;38;5;196",
+    Tone.CREATES: "38;5;28",
+    Tone.CHANGES: "38;5;130",
+    Tone.REPLACES: "38;5;163",
+    Tone.REMOVES: "38;5;196",
+    Tone.WELL: "38;5;28",
+    Tone.HINT: "38;5;31",
+    Tone.QUIET: "38;5;243",
 }
-"""How a terminal shows what a line is about (ECMA-48 8.3.117, select graphic rendition)."""
+"""How a terminal shows what a line is about (ECMA-48 8.3.117, select graphic rendition).
+
+The sixteen named colours look different in every theme: yellow is lost on white, blue on black. Those of the
+cube of 256 are fixed, and these can be read on light and on dark ground alike.
+"""
+_LABELS = {
+    "error": Tone.RISK,
+    "refused": Tone.RISK,
+    "finding": Tone.RISK,
+    "warning": Tone.CHANGES,
+    "hint": Tone.HINT,
+    "next": Tone.HINT,
+    "note": Tone.QUIET,
+    "remark": Tone.QUIET,
+    "info": Tone.QUIET,
+    "debug": Tone.QUIET,
+}
+"""The words that lines on standard error begin with, and what each is about."""
 
 
 def _coloured(lines: Iterable[Line], stream: TextIO) -> str:
     is_plain = not is_coloured(stream)
-    texts = ((printable(line.text), None if is_plain else _COLOURS.get(line.tone)) for line in lines)
-    return "".join(f"\x1b[{colour}m{text}\x1b[0m\n" if colour else f"{text}\n" for text, colour in texts)
+    return "".join(
+        f"{text if is_plain else _painted(text, line.tone)}\n"
+        for line, text in ((line, printable(line.text)) for line in lines)
+    )
+
+
+def _painted(text: str, tone: Tone | None) -> str:
+    """A text that prints, in the colour of what it is about."""
+    colour = COLOURS.get(tone) if tone is not None else None
+    return f"\x1b[{colour}m{text}\x1b[0m" if colour else text
 
 
 def note(line: str) -> None:
-    """Print one line that is not the result."""
-    sys.stderr.write(f"{printable(line)}\n")
+    """Print one line that is not the result; on a terminal, the word before its colon in colour."""
+    text = printable(line)
+    label, colon, rest = text.partition(":")
+    if colon and label in _LABELS and is_coloured(sys.stderr):
+        text = f"{_painted(f'{label}:', _LABELS[label])}{rest}"
+    sys.stderr.write(f"{text}\n")
 
 
 def _shown(text: str) -> str:

@@ -20,7 +20,7 @@ from pkigen.adoption.inspection import inspect
 from pkigen.adoption.judgements import judgements
 from pkigen.adoption.severity import AuditSeverity
 from pkigen.cli.app import ExitCode
-from pkigen.cli.console import say
+from pkigen.cli.console import say, say_lines
 from pkigen.cli.directory import NoClusterError
 from pkigen.cli.reports import audit_forms, structured
 from pkigen.cli.reports.status import StatusRow
@@ -99,7 +99,7 @@ def say_report(report: AuditReport, form: VerifyForm) -> None:
     """Print what was found."""
     match form:
         case VerifyForm.TEXT:
-            say(audit_forms.text(report))
+            say_lines(audit_forms.lines(report))
         case VerifyForm.SARIF:
             say(audit_forms.sarif(report))
         case VerifyForm.JUNIT:

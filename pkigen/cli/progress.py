@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 from pkigen.cli.console import is_coloured
+from pkigen.reconcile.progress import Silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pkigen.reconcile.make import Progress
+    from rich.progress import Progress as Bar
 
-# Objects; fewer are done before a bar is drawn.
-_WORTH_A_BAR = 60
+    from pkigen.reconcile.progress import Progress
 
-
-class Silence:
-    """Says nothing."""
-
-    @contextmanager
-    def over(self, what: str, total: int) -> Iterator[Callable[[], None]]:  # noqa: ARG002 -- as Bars
-        """Nothing to say."""
-        yield _nothing
+# Seconds; what is over before is not worth a bar.
+_PATIENCE = 1.0
+# Up to this many of a unit, it is said in that unit.
+_MOST = 90
 
 
 class Bars:
     """One bar per piece of work, for work that takes long enough to be watched."""
+
+    def __init__(self, *, after: float) -> None:
+        self._after = after
 
     @contextmanager
     def over(self, what: str, total: int) -> Iterator[Callable[[], None]]:
@@ -36,22 +36,72 @@ class Bars:
 
         The bar goes away and the cursor comes back whichever way the work ends: done, failed, interrupted.
         """
-        if total < _WORTH_A_BAR:
-            yield _nothing
-            return
-        from rich.console import Console  # noqa: PLC0415 -- only terminals pay for it
-        from rich.progress import Progress  # noqa: PLC0415
+        work = _Work(what, total)
+        # A timer, for a single step may take seconds: a large RSA key, a slow disk.
+        timer = threading.Timer(self._after, work.show)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield work.step
+        finally:
+            timer.cancel()
+            timer.join()
+            work.close()
 
-        with Progress(
-            console=Console(stderr=True, no_color=not is_coloured(sys.stderr)), transient=True
-        ) as bars:
-            yield partial(bars.advance, bars.add_task(what, total=total))
+
+class _Work:
+    """A piece of work, how far it is, and its bar once that is shown."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what = what
+        self._total = total
+        self._done = 0
+        self._begun = time.monotonic()
+        self._bar: Bar | None = None
+
+    def step(self) -> None:
+        """One step is done."""
+        self._done += 1
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=self._done)
+
+    def show(self) -> None:
+        """Draw the bar from now on."""
+        from pkigen.cli.bars import bar  # noqa: PLC0415 -- only who waits pays for it
+
+        self._bar = bar(
+            self._what,
+            self._total,
+            self._done,
+            pace=lambda: pace(self._done, self._total, time.monotonic() - self._begun),
+            coloured=is_coloured(sys.stderr),
+            file=sys.stderr,
+        )
+        self._bar.start()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
 
 
-def _nothing() -> None:
-    """Take a step that nobody watches."""
+def pace(done: int, total: int, seconds: float) -> str:
+    """How fast a piece of work goes and how long the rest takes at that rate; empty before the first step."""
+    if not done or seconds <= 0:
+        return ""
+    rate, each = done / seconds, seconds / done
+    speed = f"{rate:.0f}/s" if rate >= 1 else f"{each:.0f} s each"
+    return f"{speed}, {_roughly((total - done) * each)} left"
+
+
+def _roughly(seconds: float) -> str:
+    """A time in its largest unit that says enough."""
+    if seconds <= _MOST:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes <= _MOST else f"{minutes / 60:.0f} h"
 
 
 def progress() -> Progress:
     """Bars on a terminal, silence otherwise."""
-    return Bars() if sys.stderr.isatty() else Silence()
+    return Bars(after=_PATIENCE) if sys.stderr.isatty() else Silence()

@@ -15,6 +15,7 @@ from pkigen import layout
 from pkigen.cli.console import note, warn
 from pkigen.cli.directory import find_directory, nearest
 from pkigen.cli.progress import progress
+from pkigen.cli.reports.status import StatusRow, rows
 from pkigen.cli.spec_input import read_spec, read_spec_text
 from pkigen.cli.system import System, directory_of, system_of
 from pkigen.cli.template_choice import TemplateChoice, choose
@@ -23,8 +24,9 @@ from pkigen.desired.generations import CA
 from pkigen.desired.inventory import Inventory, derive
 from pkigen.errors import UsageError
 from pkigen.notation import printable
-from pkigen.reconcile.make import Progress, Tools
+from pkigen.reconcile.make import Tools
 from pkigen.reconcile.planner import Planner
+from pkigen.reconcile.progress import Progress
 from pkigen.state.authority import certificates_of
 from pkigen.state.authority_record import require_recorded
 from pkigen.state.issuance_record import require_written
@@ -131,6 +133,10 @@ class Session:
             AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
         """
         return self.planner.plan(tree, selection=selection)
+
+    def rows(self, tree: Reader) -> Iterator[StatusRow]:
+        """Every certificate of this directory, in the inventory's order."""
+        return rows(self.inventory, tree, self.renderer, now=self.now, progress=self.planner.progress)
 
     def anchors(self, tree: Reader, ca: CA) -> tuple[Certificate, ...]:
         """The trust anchors of a CA as this directory has them."""
@@ -273,7 +279,13 @@ def session_of(
         AuthorityError: The lock file that names them is not as pkigen wrote it.
     """
     choice, recovered = _templates(system, templates, root=root, reports_only=reports_only)
-    planner = Planner.of(inventory, now=system.clock(), templates=choice.folder, templates_name=choice.name)
+    planner = Planner.of(
+        inventory,
+        now=system.clock(),
+        templates=choice.folder,
+        templates_name=choice.name,
+        progress=progress(),
+    )
     choice.tell_changes(planner.renderer.overrides())
     return Session(planner=planner, root=root, system=system, makers=makers, recovered=recovered)
 

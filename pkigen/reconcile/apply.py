@@ -181,18 +181,18 @@ def _look_again(bench: Workbench, held: frozenset[str]) -> None:
         now=tools.now,
         # With `within` at nothing: a certificate that will be due soon is no fault of what was staged.
         selection=Selection(within=timedelta()),
+        progress=tools.progress,
+        what="verifying",
     )
     lock = LockBuilder(inventory=inventory, templates=tools.renderer.overrides())
     issued = frozenset(bench.made.issued)
-    with tools.progress.over("verifying", len(survey)) as step:
-        for surveyed in survey.objects():
-            action = surveyed.action
-            # What has expired but was not asked for (`renew cp-1/apiserver`) is no fault.
-            left_alone = (isinstance(action, Renew) and action.id not in issued) or action.id in held
-            if not isinstance(action, Keep) and not left_alone:
-                raise StagedTreeError(action)
-            lock.add(surveyed)
-            step()
+    for surveyed in survey.objects():
+        action = surveyed.action
+        # What has expired but was not asked for (`renew cp-1/apiserver`) is no fault.
+        left_alone = (isinstance(action, Renew) and action.id not in issued) or action.id in held
+        if not isinstance(action, Keep) and not left_alone:
+            raise StagedTreeError(action)
+        lock.add(surveyed)
     # Only a tree that is right gets a lock file, which describes what the survey saw.
     bench.staging.close(lock, now=tools.now)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.crypto.cross_certification import cross_certify
@@ -47,8 +47,7 @@ from pkigen.state.reasons import Reason
 from pkigen.state.vault import PlainVault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
     from datetime import datetime
 
     from pkigen.crypto.issuance import Entropy, Issued
@@ -57,20 +56,10 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.rendering import Renderer
     from pkigen.reconcile.authorities import Authorities
+    from pkigen.reconcile.progress import Progress
     from pkigen.reconcile.source import CertificateSource
     from pkigen.reconcile.staging import Staging
     from pkigen.state.vault import Vault
-
-
-class Progress(Protocol):
-    """Is told how far a long piece of work is."""
-
-    def over(self, what: str, total: int) -> AbstractContextManager[Callable[[], None]]:
-        """A piece of work of `total` steps, for as long as the context lasts; each step calls what it gives.
-
-        Nothing of it stays on the screen after the context, however the work ends.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pkigen import __version__, layout
@@ -20,6 +20,7 @@ from pkigen.reconcile.checkout import withheld_ids
 from pkigen.reconcile.first_run import require_read
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
+from pkigen.reconcile.progress import Silence
 from pkigen.reconcile.remainders import with_remainders
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from pkigen.desired.generations import Rotations
     from pkigen.desired.inventory import Inventory
+    from pkigen.reconcile.progress import Progress
     from pkigen.spec.model import ClusterSpec
     from pkigen.state.authority_record import AuthorityComparison
     from pkigen.state.observed import Reader, Tree
@@ -57,7 +59,7 @@ class Planner:
     """What a plan of one cluster needs beside its directory: what must exist, how it is rendered, and when.
 
     `templates` is the folder that replaces pkigen's own templates, None where there is none; the lock file
-    calls it `templates_name`.
+    calls it `templates_name`. `progress` is told how far a look at the directory is.
     """
 
     inventory: Inventory
@@ -65,6 +67,7 @@ class Planner:
     now: datetime
     templates: Path | None
     templates_name: str | None = None
+    progress: Progress = field(default_factory=Silence, compare=False)
 
     @classmethod
     def of(
@@ -74,6 +77,7 @@ class Planner:
         now: datetime,
         templates: Path | None = None,
         templates_name: str | None = None,
+        progress: Progress | None = None,
     ) -> Planner:
         """The planner of what must exist, with the renderer that goes with it.
 
@@ -86,6 +90,7 @@ class Planner:
             now=now,
             templates=templates,
             templates_name=templates_name,
+            progress=progress or Silence(),
         )
 
     def at(self, tree: Reader) -> Planner:
@@ -139,10 +144,11 @@ class Planner:
             selection=selection,
             moves=moves,
             rotated=rotated,
+            progress=self.progress,
         )
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913 -- all that a plan depends on
     inventory: Inventory,
     tree: Tree,
     renderer: Renderer,
@@ -152,6 +158,7 @@ def make_plan(
     selection: Selection | None = None,
     moves: tuple[Move, ...] = (),
     rotated: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> Plan:
     """Plan everything that the spec asks for and the PKI directory does not hold.
 
@@ -164,6 +171,7 @@ def make_plan(
         selection: What `renew` asks for.
         moves: Files of the authority that a rotation puts elsewhere first.
         rotated: Which step of a rotation this is, by what rotates.
+        progress: Is told of each object that is looked at.
 
     Raises:
         AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
@@ -189,6 +197,7 @@ def make_plan(
         authorities=load_all(reader, inventory, now=now, revived=wanted.revived),
         now=now,
         selection=wanted,
+        progress=progress or Silence(),
     )
     lock = LockBuilder(inventory=inventory, templates=renderer.overrides())
     actions = []

@@ -18,6 +18,7 @@ from pkigen.reconcile.checks import Case, Finding, examine
 from pkigen.reconcile.decision import Decision, Signer, decide
 from pkigen.reconcile.file_diffs import changed_fields, kubeconfig_diff
 from pkigen.reconcile.plan import Action, Await, Create, Keep, Reissuance, Reissue, Renew
+from pkigen.reconcile.progress import Silence
 from pkigen.reconcile.survey_files import FileSurvey, with_diff
 from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, wrong_modes
 from pkigen.state.materials import Materials
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.rendering import Renderer
+    from pkigen.reconcile.progress import Progress
     from pkigen.state.authority import CACertificates
 
 
@@ -52,6 +54,8 @@ class Survey:
         authorities: The CAs that the authority has.
         now: The present, in UTC.
         selection: What `renew` asks for.
+        progress: Is told of each object.
+        what: What it is told that this is.
     """
 
     inventory: Inventory
@@ -60,6 +64,8 @@ class Survey:
     authorities: Mapping[CA, CACertificates]
     now: datetime
     selection: Selection = field(default_factory=Selection)
+    progress: Progress = field(default_factory=Silence)
+    what: str = "looking at"
 
     def __post_init__(self) -> None:
         # A CA that is there and named is renewed, so that whatever holds its certificate changes too.
@@ -81,16 +87,18 @@ class Survey:
 
     def objects(self) -> Iterator[Surveyed]:
         """Look at every object, issuers first."""
-        for item in self.inventory.items:
-            match item:
-                case DesiredCertificate():
-                    yield self._certificate(item)
-                case DesiredCrossCertificate():
-                    yield self._files.cross_certificate(item)
-                case DesiredKubeconfig():
-                    pass  # looked at together with the certificate that it embeds
-                case _:
-                    yield self._files.look(item)
+        with self.progress.over(self.what, len(self)) as step:
+            for item in self.inventory.items:
+                match item:
+                    case DesiredCertificate():
+                        yield self._certificate(item)
+                    case DesiredCrossCertificate():
+                        yield self._files.cross_certificate(item)
+                    case DesiredKubeconfig():
+                        continue  # looked at together with the certificate that it embeds
+                    case _:
+                        yield self._files.look(item)
+                step()
 
     def _certificate(self, item: DesiredCertificate) -> Surveyed:
         if isinstance(item.location, InKubeconfig) and is_withheld(self.reader, item.file):

@@ -22,6 +22,7 @@ from pkigen.desired.items import DesiredCertificate, DesiredKeyPair
 from pkigen.errors import UnsafePathError
 from pkigen.reconcile.checkout import looked_at, withheld_ids
 from pkigen.reconcile.lock_builder import LockBuilder
+from pkigen.reconcile.progress import Silence
 from pkigen.reconcile.survey import Survey
 from pkigen.spec.model import Authority
 from pkigen.state.authority import look_at_all
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from pkigen.desired.generations import CA
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.rendering import Renderer
+    from pkigen.reconcile.progress import Progress
     from pkigen.reconcile.surveyed import Surveyed
     from pkigen.state.authority import CACertificates
     from pkigen.state.ledger import Head
@@ -122,7 +124,9 @@ class Verified:
         return tuple(each for each in self.observations if each.severity is severity)
 
 
-def verify(inventory: Inventory, store: Store, renderer: Renderer, *, now: datetime) -> Verified:
+def verify(
+    inventory: Inventory, store: Store, renderer: Renderer, *, now: datetime, progress: Progress | None = None
+) -> Verified:
     """Verify a PKI directory against its inventory.
 
     Every object is examined with the planner's checks, every edge with an independent path verifier, and the
@@ -131,7 +135,7 @@ def verify(inventory: Inventory, store: Store, renderer: Renderer, *, now: datet
     Raises:
         RefusedError: The system does not let a file be read: whether the tree is right is not known.
     """
-    work = _Verification(inventory, store, renderer, now)
+    work = _Verification(inventory, store, renderer, now, progress or Silence())
     observations = tuple(work.observations())
     return Verified(objects=work.objects, edges=work.edges, observations=observations)
 
@@ -139,7 +143,10 @@ def verify(inventory: Inventory, store: Store, renderer: Renderer, *, now: datet
 class _Verification:
     """One pass over the tree; `objects` and `edges` count what was looked at."""
 
-    def __init__(self, inventory: Inventory, store: Store, renderer: Renderer, now: datetime) -> None:
+    def __init__(
+        self, inventory: Inventory, store: Store, renderer: Renderer, now: datetime, progress: Progress
+    ) -> None:
+        self._progress = progress
         self._inventory = inventory
         self._store = store
         self._tree = looked_at(store, inventory)
@@ -168,6 +175,8 @@ class _Verification:
             renderer=self._renderer,
             authorities=authorities,
             now=self._now,
+            progress=self._progress,
+            what="verifying objects",
         )
         lock = LockBuilder(inventory=self._inventory, templates=self._renderer.overrides())
         for surveyed in survey.objects():
@@ -340,10 +349,13 @@ class _Verification:
                 detail=sentence,
                 severity=ObservationSeverity.REMARK,
             )
-        for edge in edges(self._inventory, self._text):
-            self.edges += 1
-            for detail in self._broken(edge.without(self._awaited)):
-                yield Observation(subject=str(edge), reason=Anomaly.BROKEN_EDGE, detail=detail)
+        found = list(edges(self._inventory, self._text))
+        self.edges = len(found)
+        with self._progress.over("verifying TLS edges", len(found)) as step:
+            for edge in found:
+                for detail in self._broken(edge.without(self._awaited)):
+                    yield Observation(subject=str(edge), reason=Anomaly.BROKEN_EDGE, detail=detail)
+                step()
 
     def _text(self, path: str) -> bytes | None:
         return content_at(self._tree, path)

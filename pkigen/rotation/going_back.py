@@ -138,7 +138,7 @@ def _broken_connections(case: _RollbackCase) -> Iterator[str]:
         return
     old = State(inventory=case.before.inventory, reader=case.store)
     new = State(inventory=case.after.inventory, reader=case.view)
-    broken = prove(old, new, now=case.before.now).broken
+    broken = prove(old, new, now=case.before.now, progress=case.before.progress).broken
     if broken:
         more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         yield f"while its files reach the nodes, it breaks a connection: {broken[0]}{more}"

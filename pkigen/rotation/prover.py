@@ -35,6 +35,7 @@ from pkigen.desired.items import DesiredCertificate, DesiredFile, FileKind, send
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import read_back
 from pkigen.errors import UnsafePathError
+from pkigen.reconcile.progress import Silence
 from pkigen.rotation.proof import CASES, Age, Presented, Proof, ProofRow, State, Verdict
 from pkigen.state.observed import (
     Fault,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
     from pkigen.desired.connections import Edge
     from pkigen.desired.file_references import FileReference
+    from pkigen.reconcile.progress import Progress
     from pkigen.spec.model import Node
 
 logger = logging.getLogger(__name__)
@@ -87,12 +89,12 @@ class _Group:
     binding: bool = True
 
 
-def prove(old: State, new: State, *, now: datetime) -> Proof:
+def prove(old: State, new: State, *, now: datetime, progress: Progress | None = None) -> Proof:
     """Judge every edge in every mixture of the old and the new files."""
     broken: list[Verdict] = []
     rows: dict[tuple[str, bool], list[int]] = {}
     number = count = 0
-    prover = _Prover(old, new, now)
+    prover = _Prover(old, new, now, progress or Silence())
     for group in prover.groups():
         count += 1
         number += len(group.verdicts)
@@ -158,7 +160,8 @@ class _Memory(Generic[_Value]):
 class _Prover:
     """Asks of every edge whether it holds, in each mixture of the files before and after a step."""
 
-    def __init__(self, old: State, new: State, now: datetime) -> None:
+    def __init__(self, old: State, new: State, now: datetime, progress: Progress) -> None:
+        self._progress = progress
         self._states = {Age.OLD: old, Age.NEW: new}
         self._now = now
         self._judge = PathVerifier(now)
@@ -183,9 +186,12 @@ class _Prover:
         """All edges, each with its four cases."""
         awaited = self._awaited()
         outside: dict[tuple[str, tuple[str, ...]], Peer] = {}
-        for edge in (edge.without(awaited) for edge in edges(self._inventory, self._text)):
-            yield from self._tls(edge)
-            outside.update(self._shown_outside(edge))
+        found = [edge.without(awaited) for edge in edges(self._inventory, self._text)]
+        with self._progress.over("proving TLS edges", len(found)) as step:
+            for edge in found:
+                yield from self._tls(edge)
+                outside.update(self._shown_outside(edge))
+                step()
         for (identifier, names), holder in outside.items():
             yield from self._untouched(self._inventory.certificates[identifier], names, holder)
         yield from self._signing()

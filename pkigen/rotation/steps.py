@@ -247,7 +247,7 @@ def _proof(proposed: ProposedStep, store: Store, view: StagedView) -> Proof:
     """The proof over the tree that is there and the staged one."""
     old = State(inventory=proposed.before.inventory, reader=store)
     new = State(inventory=proposed.after.inventory, reader=view)
-    return prove(old, new, now=proposed.after.now)
+    return prove(old, new, now=proposed.after.now, progress=proposed.after.progress)
 
 
 def _discovery_hashes(planner: Planner, store: Store) -> tuple[str, ...]:

@@ -133,7 +133,7 @@ def test_colours_are_for_terminals(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     say_lines(lines)
-    assert capsys.readouterr().out == "\x1b[1;31mrisk: a\\x1b[2J\x1b[0m\nplain\n"
+    assert capsys.readouterr().out == "\x1b[1;38;5;196mrisk: a\\x1b[2J\x1b[0m\nplain\n"
     monkeypatch.setenv("NO_COLOR", "1")
     say_lines(lines)
     assert "\x1b" not in capsys.readouterr().out

@@ -404,9 +404,9 @@ def test_colours_only_where_they_are_wanted(
     shown = pkigen("--color", "always", "status", "-C", tree).out
     assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == plain
     tones = {line.split("m", 1)[0] for line in shown.splitlines() if "user:dev1" in line}
-    assert tones == {"\x1b[1;31"}, "what has expired"
-    assert "\x1b[33mcp-1  apiserver " in shown, "what is to be renewed"
-    assert "\x1b[33m-     ca " not in shown
+    assert tones == {"\x1b[1;38;5;196"}, "what has expired"
+    assert "\x1b[38;5;130mcp-1  apiserver " in shown, "what is to be renewed"
+    assert "\x1b[38;5;130m-     ca " not in shown
     assert pkigen("--color", "never", "status", "-C", tree).out == plain
     assert pkigen("status", "-C", tree).out == plain, "the wish does not outlive its run"
     assert pkigen("--color", "sometimes", "status", "-C", tree).code == 2

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pkigen.cli.app import run
-from pkigen.cli.progress import Bars
+from pkigen.cli.progress import Bars, pace
 from pkigen.cli.system import System
 from tests.cli.program import HOME, NOW, PROGRAM, InProcess, contents, photograph, program
 
@@ -33,17 +34,34 @@ FORTY = HOME.replace(
     + "  users:",
 )
 SLOW = FORTY.replace("  users:", "  certificates: {keyAlgorithm: RSA-2048}\n  users:")
-ENVIRONMENT = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if name != "NO_COLOR"},
+    "TERM": "xterm-256color",
+    "COLUMNS": "100",
+}
+
+
+IMPATIENT = (
+    sys.executable,
+    "-c",
+    "import pkigen.cli.progress as shown; shown._PATIENCE = 0; from pkigen.__main__ import main; main()",
+)
+"""The program, with its bars from the beginning: how long work takes is another matter on each machine."""
 
 
 class Terminal:
     """A program on a pseudo-terminal."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, program: tuple[str, ...] = PROGRAM) -> None:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:  # pragma: no cover -- becomes another program
-            os.execve(sys.executable, [*PROGRAM, *map(str, arguments)], ENVIRONMENT)  # noqa: S606
+            os.execve(sys.executable, [*program, *map(str, arguments)], ENVIRONMENT)  # noqa: S606
         self.text = ""
+
+    @property
+    def words(self) -> str:
+        """What it has shown, without colours."""
+        return re.sub(r"\x1b\[[0-9;]*m", "", self.text)
 
     def until(self, pattern: str, *, seconds: float = 60) -> bool:
         """Read until something is shown; whether it was."""
@@ -80,17 +98,21 @@ def test_a_person_answers_on_a_terminal(spec: Path, tree: Path) -> None:
         assert contents(tree) == before
         terminal.type(answer)
         assert terminal.end() == code, terminal.text
-        assert ("error: not applied" in terminal.text) is (code == 1)
+        assert ("error: not applied" in terminal.words) is (code == 1)
     assert contents(tree) != before
 
 
 def test_bars_on_a_terminal_only(tmp_path: Path) -> None:
     (tmp_path / "forty.yaml").write_text(FORTY)
-    terminal = Terminal("init", tmp_path / "forty.yaml", "-C", tmp_path / "shown")
+    terminal = Terminal("init", tmp_path / "forty.yaml", "-C", tmp_path / "shown", program=IMPATIENT)
     assert terminal.end() == 0
     assert "issuing and rendering" in terminal.text
     assert "verifying" in terminal.text
     assert "━" in terminal.text
+    for command, what in (("plan", "looking at"), ("status", "looking at"), ("verify", "verifying objects")):
+        terminal = Terminal(command, "-C", tmp_path / "shown", program=IMPATIENT)
+        assert terminal.end() == 0
+        assert what in terminal.text
     piped = program("init", tmp_path / "forty.yaml", "-C", tmp_path / "piped")
     assert (piped.code, piped.err) == (0, "")
     assert "━" not in piped.out
@@ -135,7 +157,7 @@ needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is no
 def test_what_a_person_sees_in_tmux(tmp_path: Path, spec: Path, content: str) -> None:
     spec.write_text(content)
     terminal = Tmux(
-        tmp_path, f"{' '.join(PROGRAM)} init {spec} -C {tmp_path / 'home'}; echo exit=$?; sleep 600"
+        tmp_path, f"{shlex.join(IMPATIENT)} init {spec} -C {tmp_path / 'home'}; echo exit=$?; sleep 600"
     )
     try:
         screen = terminal.screen_with("exit=")
@@ -154,8 +176,11 @@ def test_the_cursor_comes_back_after_an_interruption(tmp_path: Path, spec: Path)
     # The shell has to outlive the interrupt to say how the program ended.
     terminal = Tmux(
         tmp_path,
-        f"sh -c 'trap : INT; {' '.join(PROGRAM)} init {spec} -C {tmp_path / 'home'}; "
-        "echo exit=$?; exec sleep 600'",
+        "sh -c "
+        + shlex.quote(
+            f"trap : INT; {shlex.join(IMPATIENT)} init {spec} -C {tmp_path / 'home'}; "
+            "echo exit=$?; exec sleep 600"
+        ),
     )
     try:
         assert "issuing" in terminal.screen_with("issuing")
@@ -175,20 +200,44 @@ def test_bars_end_whole_whatever_happens(
 ) -> None:
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     for steps, error in ((100, None), (87, None), (40, ValueError)):
-        with suppress(ValueError), Bars().over("verifying", 100) as step:
+        shown = ""
+        with suppress(ValueError), Bars(after=0).over("verifying", 100) as step:
+            while "\x1b[?25l" not in shown:
+                shown += capfd.readouterr().err
             for _ in range(steps):
                 step()
             if error is not None:
                 raise error
-        shown = capfd.readouterr().err
+        shown += capfd.readouterr().err
         assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1
         assert shown.rfind("\x1b[?25h") > shown.rfind("━")
 
 
-def test_a_small_tree_needs_no_bar(tmp_path: Path, spec: Path) -> None:
-    terminal = Terminal("init", spec, "-C", tmp_path / "home")
-    assert terminal.end() == 0
-    assert "━" not in terminal.text
+def test_what_is_over_soon_needs_no_bar(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    with Bars(after=3600).over("verifying", 100) as step:
+        step()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("done", "seconds", "shown"),
+    [
+        (0, 5.0, ""),
+        (3, 0.0, ""),
+        (250, 10.0, "25/s, 30 s left"),
+        (1, 10.0, "10 s each, 3 h left"),
+        (999, 2.0, "500/s, 0 s left"),
+        (2, 20.0, "10 s each, 3 h left"),
+        (100, 100.0, "1/s, 15 min left"),
+        (10, 600.0, "60 s each, 16 h left"),
+        (1000, 10.0, "100/s, 0 s left"),
+    ],
+)
+def test_the_rate_and_the_time_left(done: int, seconds: float, shown: str) -> None:
+    assert pace(done, 1000, seconds) == shown
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
@@ -254,7 +303,7 @@ def test_ctrl_c_at_the_question(spec: Path, tree: Path) -> None:
     assert terminal.until(r"\[y/N\]: ")
     terminal.type("\x03")
     assert terminal.end() == 130
-    assert "error: interrupted" in terminal.text
+    assert "error: interrupted" in terminal.words
     assert contents(tree) == before
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pkigen.cli.progress import Silence
 from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
 from pkigen.crypto.keys import private_pem
 from pkigen.crypto.names import SANs, Subject
@@ -21,6 +20,7 @@ from pkigen.errors import RotationError, UsageError
 from pkigen.reconcile.apply import apply_plan
 from pkigen.reconcile.make import Tools
 from pkigen.reconcile.planner import Planner
+from pkigen.reconcile.progress import Silence
 from pkigen.rotation import steps
 from pkigen.rotation.phases import RotationStep, WantedStep
 from pkigen.rotation.steps import CompletedStep, ProposedStep, TakenStep, carry_out, propose, rehearse

@@ -23,7 +23,6 @@ from pkigen.cli.console import note, say
 from pkigen.cli.options import DirectoryOption, Format, FormatOption, OwnSpecArgument, TemplatesOption
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.agenda_forms import agenda_content, agenda_text
-from pkigen.cli.reports.status import rows
 from pkigen.cli.session import Session, open_cluster
 from pkigen.reconcile.checkout import looked_at
 from pkigen.rotation.live import look
@@ -101,7 +100,7 @@ def _situation(
 
 
 def _endings(session: Session, tree: Tree) -> Iterator[Lifetime]:
-    for row in rows(session.inventory, tree, session.renderer, now=session.now):
+    for row in session.rows(tree):
         if row.effective is not None and row.due_from is not None:
             yield Lifetime(id=row.id, name=row.name, node=row.node, ends=row.effective, due=row.due_from)
 

@@ -14,7 +14,7 @@ from pkigen.cli.options import AuthorityForceOption, Format, OwnSpecArgument, Pl
 from pkigen.cli.outputs import write_rotation_runbook
 from pkigen.cli.plan_view import save_plan, show_plan
 from pkigen.cli.reports import structured
-from pkigen.cli.reports.live_text import live_text
+from pkigen.cli.reports.live_text import live_lines
 from pkigen.cli.reports.plan_document import PlanDocument
 from pkigen.cli.reports.plan_lines import plan_lines
 from pkigen.cli.reports.proof_text import proof_text
@@ -221,7 +221,7 @@ def _agree(proposed: ProposedStep, options: StepTerms) -> None:
     """
     inventory = proposed.after.inventory
     if proposed.seen is not None:
-        aside(live_text(proposed.seen, cluster=inventory.cluster.name))
+        aside_lines(live_lines(proposed.seen, cluster=inventory.cluster.name))
     proposed.require()
     document = PlanDocument.of(structured.plan(proposed.plan, inventory, proposed.risks))
     (say_lines if options.output is Format.TEXT else aside_lines)(plan_lines(document))

@@ -19,7 +19,7 @@ from pkigen.cli.outputs import write_text
 from pkigen.cli.reports import status_forms, structured
 from pkigen.cli.reports.lines import Line
 from pkigen.cli.reports.plan_text import offline_text, rotations_text
-from pkigen.cli.reports.status import StatusRow, due, rows
+from pkigen.cli.reports.status import StatusRow, due
 from pkigen.cli.reports.tables import page
 from pkigen.cli.session import Session
 from pkigen.cli.status_choice import Order, chosen
@@ -123,7 +123,7 @@ def _of_cluster(
     with session.reading() as store:
         tree = looked_at(store, session.inventory)
         session = session.at(tree)
-        found = choice(rows(session.inventory, tree, session.renderer, now=session.now))
+        found = choice(session.rows(tree))
         pending = read_pending(tree)
     content = _written(
         found, session, output, pending.requests if pending is not None else None, columns=columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated
 
@@ -9,13 +10,14 @@ import typer
 
 from pkigen.adoption.gathered import is_foreign
 from pkigen.cli.app import ExitCode
-from pkigen.cli.console import note, say, say_line, width
+from pkigen.cli.console import note, say, say_lines, width
 from pkigen.cli.foreign import VerifyForm, VerifyFormOption, open_examined, say_report, verify_foreign
 from pkigen.cli.git_index import tracked_secrets
 from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.audit_forms import of_verified
-from pkigen.cli.reports.live_text import live_text
+from pkigen.cli.reports.lines import Line, Tone
+from pkigen.cli.reports.live_text import live_lines
 from pkigen.cli.session import Session
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
@@ -71,7 +73,9 @@ def verify(
         return
     with session.reading() as store:
         session = session.at(looked_at(store, session.inventory))
-        verified = verify_tree(session.inventory, store, session.renderer, now=session.now)
+        verified = verify_tree(
+            session.inventory, store, session.renderer, now=session.now, progress=session.planner.progress
+        )
         verified = verified.with_tracked(tracked_secrets(session.root, store))
     _say_verified(verified, session, output)
     if verified.findings:
@@ -82,13 +86,20 @@ def _say_verified(verified: Verified, session: Session, output: VerifyForm) -> N
     if output is VerifyForm.TEXT:
         for each in verified.remarks:
             note(f"remark: {each.subject}: {each.detail}")
-        for each in verified.findings:
-            say_line(f"{each.subject}: {each.reason}: {each.detail}")
-        say_line(f"{verified.objects} objects, {verified.edges} TLS edges, {len(verified.findings)} findings")
+        say_lines(_lines(verified))
     elif output in _PLAIN:
         say(structured.dump(structured.verified(verified), output))
     else:
         say_report(of_verified(verified, directory=str(session.root), now=session.now), output)
+
+
+def _lines(verified: Verified) -> Iterator[Line]:
+    for each in verified.findings:
+        yield Line(f"{each.subject}: {each.reason}: {each.detail}", Tone.RISK)
+    yield Line(
+        f"{verified.objects} objects, {verified.edges} TLS edges, {len(verified.findings)} findings",
+        Tone.RISK if verified.findings else Tone.WELL,
+    )
 
 
 def _verify_live(session: Session, output: VerifyForm, *, within: timedelta) -> None:
@@ -99,7 +110,7 @@ def _verify_live(session: Session, output: VerifyForm, *, within: timedelta) -> 
         seen = look(session.inventory, store, now=session.now, dial=session.system.dial, within=within)
     cluster = session.inventory.cluster.name
     if output is VerifyForm.TEXT:
-        say(live_text(seen, cluster=cluster, width=width()))
+        say_lines(live_lines(seen, cluster=cluster, width=width()))
     else:
         say(structured.dump(structured.live(seen, cluster=cluster), output))
     if seen.findings:

@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 from pkigen import __version__
 from pkigen.adoption.findings import RULES, AuditRule
 from pkigen.adoption.severity import AuditSeverity
+from pkigen.cli.reports.lines import Line, Tone
 from pkigen.cli.reports.tables import page
 from pkigen.notation import printable, timestamp
 
@@ -29,6 +30,11 @@ _LEVELS: Final = {
     AuditSeverity.ERROR: "error",
     AuditSeverity.WARNING: "warning",
     AuditSeverity.INFORMATION: "note",
+}
+_TONES: Final = {
+    AuditSeverity.ERROR: Tone.RISK,
+    AuditSeverity.WARNING: Tone.CHANGES,
+    AuditSeverity.INFORMATION: Tone.QUIET,
 }
 _WIDEST: Final = max(map(len, AuditSeverity))
 _SARIF: Final = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -114,18 +120,16 @@ def of_verified(verified: Verified, *, directory: str, now: datetime) -> AuditRe
     )
 
 
-def text(report: AuditReport) -> str:
+def lines(report: AuditReport) -> Iterator[Line]:
     """Lines for people: what to do stands once below each kind of finding that is more than information."""
-    return page([*_text_lines(report), _summary(report)])
-
-
-def _text_lines(report: AuditReport) -> Iterator[str]:
     for each in report.findings:
         number = f" (CIS {each.cis})" if each.cis else ""
-        yield f"{each.severity:<{_WIDEST}} {each.place}: {each.rule}: {each.detail}{number}"
+        text = f"{each.severity:<{_WIDEST}} {each.place}: {each.rule}: {each.detail}{number}"
+        yield Line(text, _TONES[each.severity])
         if each.why and each.severity is not AuditSeverity.INFORMATION:
-            yield f"    why: {each.why}"
-            yield f"    do:  {each.remedy}"
+            yield Line(f"    why: {each.why}")
+            yield Line(f"    do:  {each.remedy}")
+    yield Line(_summary(report), Tone.WELL if report.is_clean else Tone.RISK)
 
 
 def _summary(report: AuditReport) -> str:

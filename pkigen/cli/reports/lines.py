@@ -16,6 +16,8 @@ class Tone(enum.StrEnum):
     CHANGES = "changes"
     REPLACES = "replaces"
     REMOVES = "removes"
+    WELL = "well"
+    HINT = "hint"
     QUIET = "quiet"
 
 

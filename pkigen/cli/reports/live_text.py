@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pkigen.cli.reports.tables import page, table
+from pkigen.cli.reports.lines import Line, Tone
+from pkigen.cli.reports.tables import blocks
 from pkigen.rotation.live import Sight
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pkigen.rotation.live import Live
 
 _SHOWN = 16
 
 
-def live_text(live: Live, *, cluster: str, width: int | None = None) -> str:
+_TONES = {
+    Sight.CURRENT: Tone.PLAIN,
+    Sight.OLD: Tone.CHANGES,
+    Sight.UNKNOWN: Tone.RISK,
+    Sight.NOTHING: Tone.RISK,
+}
+
+
+def live_lines(live: Live, *, cluster: str, width: int | None = None) -> Iterator[Line]:
     """A table of endpoints, the findings, the nodes that are behind, and the counts."""
     header = ("NODE", "COMPONENT", "ENDPOINT", "SERVES", "SHA-256", "EXPIRES")
     rows = (
@@ -27,15 +38,18 @@ def live_text(live: Live, *, cluster: str, width: int | None = None) -> str:
         )
         for each in live.seen
     )
-    lines = [*table(header, rows, width=width).split("\n"), ""]
-    lines += [str(finding) for finding in live.findings]
+    tones = (Tone.TITLE, *(_TONES[each.sight] for each in live.seen))
+    for tone, block in zip(tones, blocks(header, rows, width=width), strict=True):
+        yield from (Line(each, tone) for each in block)
+    yield Line("")
+    yield from (Line(str(finding), Tone.RISK) for finding in live.findings)
     behind, silent = live.nodes(Sight.OLD, Sight.UNKNOWN), live.nodes(Sight.NOTHING)
     if behind:
-        lines.append(f"not serving the certificate in pki.lock: {', '.join(behind)}")
+        yield Line(f"not serving the certificate in pki.lock: {', '.join(behind)}")
     if silent:
-        lines.append(f"no answer from: {', '.join(silent)}")
+        yield Line(f"no answer from: {', '.join(silent)}")
     current = sum(each.sight is Sight.CURRENT for each in live.seen)
-    lines.append(
-        f"cluster {cluster}: {len(live.seen)} endpoints, {current} current, {len(live.findings)} findings"
+    yield Line(
+        f"cluster {cluster}: {len(live.seen)} endpoints, {current} current, {len(live.findings)} findings",
+        Tone.RISK if live.findings else Tone.WELL,
     )
-    return page(lines)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.desired.generations import InKubeconfig
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair, DesiredToken
+from pkigen.reconcile.progress import Progress, Silence
 from pkigen.reconcile.survey import Survey
 from pkigen.state.authority import look_at_all
 from pkigen.state.observed import is_withheld
@@ -55,10 +56,24 @@ class StatusRow:
     is_certificate: bool = True
 
 
-def rows(inventory: Inventory, reader: Reader, renderer: Renderer, *, now: datetime) -> Iterator[StatusRow]:
+def rows(
+    inventory: Inventory,
+    reader: Reader,
+    renderer: Renderer,
+    *,
+    now: datetime,
+    progress: Progress | None = None,
+) -> Iterator[StatusRow]:
     """Every certificate in the inventory's order."""
     authorities, faults = look_at_all(reader, inventory, now=now)
-    survey = Survey(inventory=inventory, reader=reader, renderer=renderer, authorities=authorities, now=now)
+    survey = Survey(
+        inventory=inventory,
+        reader=reader,
+        renderer=renderer,
+        authorities=authorities,
+        now=now,
+        progress=progress or Silence(),
+    )
     said = {ca.certificate_name: fault for ca, fault in faults.items()}
     for surveyed in survey.objects():
         if isinstance(surveyed.item, DesiredCertificate | DesiredKeyPair | DesiredToken):
