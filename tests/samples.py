@@ -23,7 +23,7 @@ from pkigen.desired.rendering.templates import Templates
 from pkigen.reconcile.apply import Applied, apply_plan
 from pkigen.reconcile.make import Tools
 from pkigen.reconcile.planner import make_plan
-from pkigen.reconcile.progress import Silence
+from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.source import IssuedHere
 from pkigen.reconcile.surveyed import Selection
 from pkigen.reconcile.verify import Verified, verify
@@ -133,7 +133,7 @@ class World:
 
     def tools(self) -> Tools:
         """Clock, randomness, templates."""
-        return Tools(now=self.now, entropy=self.entropy, renderer=self.renderer, progress=Silence())
+        return Tools(now=self.now, entropy=self.entropy, renderer=self.renderer, progress=SILENCE)
 
     def verify(self, *, now: datetime | None = None) -> Verified:
         """Verify the directory."""

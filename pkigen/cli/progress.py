@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pkigen.cli.console import is_coloured
-from pkigen.reconcile.progress import Silence
+from pkigen.reconcile.progress import SILENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,4 +104,4 @@ def _roughly(seconds: float) -> str:
 
 def progress() -> Progress:
     """Bars on a terminal, silence otherwise."""
-    return Bars(after=_PATIENCE) if sys.stderr.isatty() else Silence()
+    return Bars(after=_PATIENCE) if sys.stderr.isatty() else SILENCE

@@ -20,7 +20,7 @@ from pkigen.reconcile.checkout import withheld_ids
 from pkigen.reconcile.first_run import require_read
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
-from pkigen.reconcile.progress import Silence
+from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.remainders import with_remainders
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
@@ -67,7 +67,7 @@ class Planner:
     now: datetime
     templates: Path | None
     templates_name: str | None = None
-    progress: Progress = field(default_factory=Silence, compare=False)
+    progress: Progress = field(default=SILENCE, compare=False)
 
     @classmethod
     def of(
@@ -77,7 +77,7 @@ class Planner:
         now: datetime,
         templates: Path | None = None,
         templates_name: str | None = None,
-        progress: Progress | None = None,
+        progress: Progress = SILENCE,
     ) -> Planner:
         """The planner of what must exist, with the renderer that goes with it.
 
@@ -90,7 +90,7 @@ class Planner:
             now=now,
             templates=templates,
             templates_name=templates_name,
-            progress=progress or Silence(),
+            progress=progress,
         )
 
     def at(self, tree: Reader) -> Planner:
@@ -158,7 +158,7 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
     selection: Selection | None = None,
     moves: tuple[Move, ...] = (),
     rotated: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENCE,
 ) -> Plan:
     """Plan everything that the spec asks for and the PKI directory does not hold.
 
@@ -197,7 +197,7 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
         authorities=load_all(reader, inventory, now=now, revived=wanted.revived),
         now=now,
         selection=wanted,
-        progress=progress or Silence(),
+        progress=progress,
     )
     lock = LockBuilder(inventory=inventory, templates=renderer.overrides())
     actions = []

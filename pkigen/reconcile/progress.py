@@ -21,9 +21,7 @@ class Progress(Protocol):
         ...
 
 
-class Silence:
-    """Says nothing."""
-
+class _Silence:
     @contextmanager
     def over(self, what: str, total: int) -> Iterator[Callable[[], None]]:  # noqa: ARG002 -- as the protocol
         """Nothing to say."""
@@ -32,3 +30,7 @@ class Silence:
 
 def _nothing() -> None:
     """Take a step that nobody watches."""
+
+
+SILENCE: Progress = _Silence()
+"""Says nothing."""

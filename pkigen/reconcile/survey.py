@@ -18,7 +18,7 @@ from pkigen.reconcile.checks import Case, Finding, examine
 from pkigen.reconcile.decision import Decision, Signer, decide
 from pkigen.reconcile.file_diffs import changed_fields, kubeconfig_diff
 from pkigen.reconcile.plan import Action, Await, Create, Keep, Reissuance, Reissue, Renew
-from pkigen.reconcile.progress import Silence
+from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.survey_files import FileSurvey, with_diff
 from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, wrong_modes
 from pkigen.state.materials import Materials
@@ -64,7 +64,7 @@ class Survey:
     authorities: Mapping[CA, CACertificates]
     now: datetime
     selection: Selection = field(default_factory=Selection)
-    progress: Progress = field(default_factory=Silence)
+    progress: Progress = SILENCE
     what: str = "looking at"
 
     def __post_init__(self) -> None:

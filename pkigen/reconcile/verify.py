@@ -22,7 +22,7 @@ from pkigen.desired.items import DesiredCertificate, DesiredKeyPair
 from pkigen.errors import UnsafePathError
 from pkigen.reconcile.checkout import looked_at, withheld_ids
 from pkigen.reconcile.lock_builder import LockBuilder
-from pkigen.reconcile.progress import Silence
+from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.survey import Survey
 from pkigen.spec.model import Authority
 from pkigen.state.authority import look_at_all
@@ -125,7 +125,7 @@ class Verified:
 
 
 def verify(
-    inventory: Inventory, store: Store, renderer: Renderer, *, now: datetime, progress: Progress | None = None
+    inventory: Inventory, store: Store, renderer: Renderer, *, now: datetime, progress: Progress = SILENCE
 ) -> Verified:
     """Verify a PKI directory against its inventory.
 
@@ -135,7 +135,7 @@ def verify(
     Raises:
         RefusedError: The system does not let a file be read: whether the tree is right is not known.
     """
-    work = _Verification(inventory, store, renderer, now, progress or Silence())
+    work = _Verification(inventory, store, renderer, now, progress)
     observations = tuple(work.observations())
     return Verified(objects=work.objects, edges=work.edges, observations=observations)
 

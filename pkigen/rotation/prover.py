@@ -35,7 +35,7 @@ from pkigen.desired.items import DesiredCertificate, DesiredFile, FileKind, send
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import read_back
 from pkigen.errors import UnsafePathError
-from pkigen.reconcile.progress import Silence
+from pkigen.reconcile.progress import SILENCE
 from pkigen.rotation.proof import CASES, Age, Presented, Proof, ProofRow, State, Verdict
 from pkigen.state.observed import (
     Fault,
@@ -89,12 +89,12 @@ class _Group:
     binding: bool = True
 
 
-def prove(old: State, new: State, *, now: datetime, progress: Progress | None = None) -> Proof:
+def prove(old: State, new: State, *, now: datetime, progress: Progress = SILENCE) -> Proof:
     """Judge every edge in every mixture of the old and the new files."""
     broken: list[Verdict] = []
     rows: dict[tuple[str, bool], list[int]] = {}
     number = count = 0
-    prover = _Prover(old, new, now, progress or Silence())
+    prover = _Prover(old, new, now, progress)
     for group in prover.groups():
         count += 1
         number += len(group.verdicts)

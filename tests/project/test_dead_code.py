@@ -11,7 +11,14 @@ from vulture import Vulture  # type: ignore[import-untyped]
 TOP = Path(__file__).resolve().parents[2]
 # What is used by its name, by programs that vulture does not see.
 USED_BY_NAME = {
-    "typer": ("rich_markup_mode", "short_help", "format_commands", "__signature__", "__annotations__"),
+    "typer": (
+        "color",
+        "rich_markup_mode",
+        "short_help",
+        "format_commands",
+        "__signature__",
+        "__annotations__",
+    ),
     "pydantic": ("model_config",),
     "with": ("kind_", "trace"),
     "a spec or an option that gives the value": ("AESCBC", "AESGCM", "JSON"),

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pkigen.reconcile.file_diffs import WITHHELD, content_diff, file_diff, kubeconfig_diff
+from pkigen.desired.inventory import derive
+from pkigen.desired.items import DesiredFile
+from pkigen.desired.rendering import Renderer
+from pkigen.reconcile.file_diffs import WITHHELD, content_diff, encryption_diff, file_diff, kubeconfig_diff
 from tests.samples import CP1, W1, World, spec
 
 if TYPE_CHECKING:
@@ -22,6 +25,13 @@ CANARY = "Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5ISEhISE="
 
 def diffs(world: World) -> dict[str, list[str]]:
     return {path: list(action.diff) for action in world.plan().changes for path in action.paths[:1]}
+
+
+def encryption(settings: dict[str, object]) -> tuple[DesiredFile, Renderer]:
+    """The file of a cluster that encrypts so, and what renders it."""
+    inventory = derive(spec(CP1, encryption=settings))
+    (item,) = (each for each in inventory.items if isinstance(each, DesiredFile) and each.path == ENCRYPTION)
+    return item, Renderer(inventory)
 
 
 def changed(lines: list[str]) -> list[str]:
@@ -93,6 +103,19 @@ def test_an_encryption_configuration_shows_what_is_around_its_keys(world: World)
     world.follow(spec(CP1, W1, encryption={"resources": ["secrets", "configmaps"]}))
     lines = diffs(world)[ENCRYPTION]
     assert changed(lines) == ["+  - configmaps"]
+
+
+@pytest.mark.parametrize("first", ["+Xq1", "4yLB", "0nxJ", "kXq1", "/Xq1"])
+def test_a_key_that_begins_like_a_number_is_the_same_key(first: str) -> None:
+    """YAML wants the one in quotes, and the other not."""
+    secret = f"{first}eNVmNIcheGa1kcPI8OH2DQZaQ6FowgviskLq4w8=".encode()
+    (before, earlier), (after, renderer) = (
+        encryption({"resources": kinds}) for kinds in (["secrets"], ["secrets", "configmaps"])
+    )
+    text = earlier.file(before, secrets=(secret,))
+    assert (b'"%b"' % secret in text) is (first[0] in "+40")
+    lines = encryption_diff(text, after, renderer, known=(secret,), keys=1)
+    assert changed(list(lines)) == ["+  - configmaps"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from pkigen.errors import RotationError, UsageError
 from pkigen.reconcile.apply import apply_plan
 from pkigen.reconcile.make import Tools
 from pkigen.reconcile.planner import Planner
-from pkigen.reconcile.progress import Silence
+from pkigen.reconcile.progress import SILENCE
 from pkigen.rotation import steps
 from pkigen.rotation.phases import RotationStep, WantedStep
 from pkigen.rotation.steps import CompletedStep, ProposedStep, TakenStep, carry_out, propose, rehearse
@@ -57,7 +57,7 @@ def held(tree: Path, command: str = "test") -> Store:
 
 
 def tools(planner: Planner = PLANNER) -> Tools:
-    return Tools(now=planner.now, entropy=os.urandom, renderer=planner.renderer, progress=Silence())
+    return Tools(now=planner.now, entropy=os.urandom, renderer=planner.renderer, progress=SILENCE)
 
 
 def wanted(*identifiers: str, step: RotationStep | None = None, **vouched: bool) -> WantedStep:

@@ -26,6 +26,22 @@ _TONES = {
 
 def live_lines(live: Live, *, cluster: str, width: int | None = None) -> Iterator[Line]:
     """A table of endpoints, the findings, the nodes that are behind, and the counts."""
+    yield from _endpoints(live, width)
+    yield Line("")
+    yield from (Line(str(finding), Tone.RISK) for finding in live.findings)
+    behind, silent = live.nodes(Sight.OLD, Sight.UNKNOWN), live.nodes(Sight.NOTHING)
+    if behind:
+        yield Line(f"not serving the certificate in pki.lock: {', '.join(behind)}")
+    if silent:
+        yield Line(f"no answer from: {', '.join(silent)}")
+    current = sum(each.sight is Sight.CURRENT for each in live.seen)
+    yield Line(
+        f"cluster {cluster}: {len(live.seen)} endpoints, {current} current, {len(live.findings)} findings",
+        Tone.RISK if live.findings else Tone.WELL,
+    )
+
+
+def _endpoints(live: Live, width: int | None) -> Iterator[Line]:
     header = ("NODE", "COMPONENT", "ENDPOINT", "SERVES", "SHA-256", "EXPIRES")
     rows = (
         (
@@ -41,15 +57,3 @@ def live_lines(live: Live, *, cluster: str, width: int | None = None) -> Iterato
     tones = (Tone.TITLE, *(_TONES[each.sight] for each in live.seen))
     for tone, block in zip(tones, blocks(header, rows, width=width), strict=True):
         yield from (Line(each, tone) for each in block)
-    yield Line("")
-    yield from (Line(str(finding), Tone.RISK) for finding in live.findings)
-    behind, silent = live.nodes(Sight.OLD, Sight.UNKNOWN), live.nodes(Sight.NOTHING)
-    if behind:
-        yield Line(f"not serving the certificate in pki.lock: {', '.join(behind)}")
-    if silent:
-        yield Line(f"no answer from: {', '.join(silent)}")
-    current = sum(each.sight is Sight.CURRENT for each in live.seen)
-    yield Line(
-        f"cluster {cluster}: {len(live.seen)} endpoints, {current} current, {len(live.findings)} findings",
-        Tone.RISK if live.findings else Tone.WELL,
-    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.desired.generations import InKubeconfig
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair, DesiredToken
-from pkigen.reconcile.progress import Progress, Silence
+from pkigen.reconcile.progress import SILENCE, Progress
 from pkigen.reconcile.survey import Survey
 from pkigen.state.authority import look_at_all
 from pkigen.state.observed import is_withheld
@@ -62,7 +62,7 @@ def rows(
     renderer: Renderer,
     *,
     now: datetime,
-    progress: Progress | None = None,
+    progress: Progress = SILENCE,
 ) -> Iterator[StatusRow]:
     """Every certificate in the inventory's order."""
     authorities, faults = look_at_all(reader, inventory, now=now)
@@ -72,7 +72,7 @@ def rows(
         renderer=renderer,
         authorities=authorities,
         now=now,
-        progress=progress or Silence(),
+        progress=progress,
     )
     said = {ca.certificate_name: fault for ca, fault in faults.items()}
     for surveyed in survey.objects():
