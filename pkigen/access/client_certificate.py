@@ -85,13 +85,7 @@ def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what is 
     authority = certificates_of(store, inventory, CA.KUBERNETES, now=now)
     if authority is None:
         raise AccessError("the PKI directory has no CA that could sign", hint="make it with `pkigen init`")
-    owner = key_owners(inventory, store, read_lock(store), now=now).get(request.key_fingerprint)
-    # People may use one key for two names, which `others` tells; the cluster shares none of its own.
-    if owner is not None and not owner.startswith(_REQUEST):
-        raise AccessError(
-            f"the key of this request is that of {owner}: whoever holds it could pass for that",
-            hint="nothing was signed; `pkigen access csr new` makes a request with a key of its own",
-        )
+    require_own_key(request, inventory, store, now=now)
     issuer = load_issuer(keys, CA.KUBERNETES, authority)
     content = CertificateContent(subject=subject, sans=SANs(), profile=Profile.CLIENT, validity=validity)
     issued = issue_for(content, public_key=request.key, issuer=issuer, now=now, entropy=entropy)
@@ -110,6 +104,21 @@ def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what is 
         capped=issued.capped,
         others=tuple(sorted(others)),
     )
+
+
+def require_own_key(request: Request, inventory: Inventory, reader: Reader, *, now: datetime) -> None:
+    """Refuse to certify a key that is the cluster's, or was: whoever has it could pass for its owner.
+
+    Raises:
+        AccessError: It is.
+    """
+    owner = key_owners(inventory, reader, read_lock(reader), now=now).get(request.key_fingerprint)
+    # People may use one key for two names, which `Signed.others` tells; the cluster shares none of its own.
+    if owner is not None and not owner.startswith(_REQUEST):
+        raise AccessError(
+            f"the key of this request is that of {owner}: whoever holds it could pass for that",
+            hint="nothing was signed; `pkigen access csr new` makes a request with a key of its own",
+        )
 
 
 def _names_of(key_fingerprint: str, reader: Reader) -> set[str]:

@@ -17,15 +17,18 @@ if TYPE_CHECKING:
     from pkigen.state.lockfile import Lock
     from pkigen.state.observed import Reader
 
+_PERSON = "user:"
+"""How the ids of the spec's people begin."""
+
 
 def key_owners(inventory: Inventory, reader: Reader, lock: Lock | None, *, now: datetime) -> dict[str, str]:
     """The keys of a cluster (`spki_fingerprint`), and the id of what each belongs to.
 
-    The ledger tells of requests that were signed for people, the lock file of certificates, also of those
-    that are not here; CAs, whichever generation, and key pairs are looked at as well. Where a key has several
+    The ledger tells of what was certified before, the lock file of certificates, also of those that are not
+    here; CAs, whichever generation, and key pairs are looked at as well. Where a key has several
     owners, the cluster comes before people.
     """
-    owners = _signed(reader)
+    owners = _recorded(reader)
     if lock is not None:
         owners |= lock.keys
     for item in inventory.items:
@@ -41,10 +44,17 @@ def key_owners(inventory: Inventory, reader: Reader, lock: Lock | None, *, now: 
     return owners
 
 
-def _signed(reader: Reader) -> dict[str, str]:
-    """The keys that were certified on request, by the ledger, and the id of whom for."""
-    return {
-        str(entry["spki"]): str(entry["id"])
-        for entry in lines_of(read_ledger(reader), Event.SIGNED)
-        if "spki" in entry and "id" in entry
-    }
+def _recorded(reader: Reader) -> dict[str, str]:
+    """The keys of everything that was ever certified here, by the ledger, and the id of what for.
+
+    A renewal makes a new key, and the certificate of the old one stays valid until it expires. People may ask
+    again with a key that they had.
+    """
+    ledger = read_ledger(reader)
+    owners: dict[str, str] = {}
+    for event in (Event.SIGNED, Event.DELIVERED, Event.ISSUED):
+        for entry in lines_of(ledger, event):
+            is_persons = str(entry.get("id")).startswith(_PERSON)
+            if "spki" in entry and "id" in entry and not is_persons:
+                owners[str(entry["spki"])] = str(entry["id"])
+    return owners

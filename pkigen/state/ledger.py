@@ -122,7 +122,7 @@ def lines_of(ledger: bytes, event: Event, *, newest_first: bool = False) -> Iter
         newest_first: From the end of the ledger to its beginning.
     """
     lines = ledger.split(b"\n")
-    mark = json.dumps({"event": event})[1:-1].encode()  # few lines of a long ledger have to be parsed
+    mark = json.dumps(event).encode()  # few lines of a long ledger have to be parsed
     for line in reversed(lines) if newest_first else lines:
         if mark not in line:
             continue

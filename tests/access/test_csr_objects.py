@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import example, given, strategies
 
 from pkigen.access.csr_objects import object_name
+from pkigen.crypto.keys import load_private
 from pkigen.spec.values import parse_dns_name
 from tests.access.made_requests import issued_certificate, issued_names, name, plain, request
 
@@ -133,3 +134,13 @@ def test_objects_that_the_cluster_would_refuse(
     result = place.run("access", "csr", "manifest", "--csr", path, *options)
     assert (result.code, result.out) == (1, "")
     assert said in result.error
+
+
+def test_a_key_of_the_cluster_gets_no_object(place: TeamCluster) -> None:
+    key = load_private((place.tree / "nodes/cp-1/etc/kubernetes/pki/apiserver.key").read_bytes())
+    path = place.write("client.csr", request(plain("ann"), key))
+    arguments = ("access", "csr", "manifest", "--csr", path)
+    refused = place.run(*arguments, "-C", place.tree)
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.error.startswith("the key of this request is that of cp-1/apiserver: ")
+    assert place.run(*arguments).code == 0, "where no cluster is known, nothing can be compared"

@@ -92,6 +92,21 @@ def test_a_key_of_another_generation_is_certified_for_nobody(
     assert f"error: the key of this request is that of {kind}" in result.err
 
 
+def test_a_key_that_a_renewal_replaced_is_certified_for_nobody(place: TeamCluster) -> None:
+    """Its old certificate is valid until it expires."""
+    key = load_private((place.tree / "nodes/cp-1/etc/kubernetes/pki/apiserver.key").read_bytes())
+    assert place.run("renew", place.spec, "apiserver", "-C", place.tree, "--yes").code == 0
+    result = place.sign(request(None, key))
+    assert (result.code, result.out) == (1, "")
+    assert "error: the key of this request is that of cp-1/apiserver: " in result.err
+
+
+def test_people_may_ask_again_with_the_key_that_they_had(place: TeamCluster) -> None:
+    key = load_private(client_key_pem((place.tree / "users/plain.conf").read_bytes()) or b"")
+    assert place.run("renew", place.spec, "user:plain", "-C", place.tree, "--yes").code == 0
+    assert place.sign(request(None, key)).code == 0
+
+
 def test_a_key_that_was_certified_for_another_name(place: TeamCluster) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     for _ in range(2):  # the same name once more is a renewal

@@ -86,6 +86,18 @@ def test_sarif_names_rules_levels_and_files(broken: Path, pkigen: InProcess) -> 
     assert place == {"uri": "etc/kubernetes/pki/apiserver.key"}
 
 
+def test_junit_has_a_case_for_all_that_could_be_found(tree: Path, pkigen: InProcess) -> None:
+    clean = ET.fromstring(pkigen("verify", "-C", tree, "-o", "junit").out)[0]  # noqa: S314 -- our own
+    names = {case.get("name") for case in clean}
+    assert {"expired", "mode", "key-mismatch", "broken-edge", "tracked-secret", "remark"} <= names
+    assert (clean.get("tests"), clean.get("failures")) == (str(len(names)), "0")
+    assert not clean.findall("testcase/failure")
+    (tree / "nodes/cp-1/etc/kubernetes/pki/apiserver.key").chmod(0o644)
+    found = ET.fromstring(pkigen("verify", "-C", tree, "-o", "junit").out)[0]  # noqa: S314 -- our own
+    failed = [case.get("name") for case in found if case.find("failure") is not None]
+    assert (failed, len(found)) == (["mode"], len(names))
+
+
 def test_junit_fails_one_case(broken: Path, pkigen: InProcess) -> None:
     (suite,) = ET.fromstring(pkigen("verify", broken, "-o", "junit").out)  # noqa: S314 -- our own
     assert (suite.get("tests"), suite.get("failures")) == (str(len(AuditRule)), "1")

@@ -17,6 +17,7 @@ from pkigen.adoption.severity import AuditSeverity
 from pkigen.cli.reports.lines import Line, Tone
 from pkigen.cli.reports.tables import page
 from pkigen.notation import printable, timestamp
+from pkigen.state.reasons import Anomaly, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -36,6 +37,13 @@ _TONES: Final = {
     AuditSeverity.WARNING: Tone.CHANGES,
     AuditSeverity.INFORMATION: Tone.QUIET,
 }
+_REMARK: Final = "remark"
+_OWN_RULES: Final = (
+    *(str(each) for each in Reason if each not in {Reason.REQUESTED, Reason.ROTATION, Reason.ROLLBACK}),
+    *map(str, Anomaly),
+    _REMARK,
+)
+"""All that `verify` can report of a PKI directory of pkigen's own."""
 _WIDEST: Final = max(map(len, AuditSeverity))
 _SARIF: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _PROJECT: Final = "https://pypi.org/project/pkigen/"
@@ -106,13 +114,13 @@ def of_verified(verified: Verified, *, directory: str, now: datetime) -> AuditRe
     """A report on a PKI directory of pkigen's own."""
     findings = [
         *((AuditSeverity.ERROR, each.subject, str(each.reason), each.detail) for each in verified.findings),
-        *((AuditSeverity.INFORMATION, each.subject, "remark", each.detail) for each in verified.remarks),
+        *((AuditSeverity.INFORMATION, each.subject, _REMARK, each.detail) for each in verified.remarks),
     ]
     return AuditReport(
         directory=directory,
         time=now,
         counts={"objects": verified.objects, "connections": verified.edges},
-        rules={rule: "" for _, _, rule, _ in findings},
+        rules=dict.fromkeys(_OWN_RULES, ""),
         findings=tuple(
             Reported(rule=rule, severity=severity, place=subject, file="", detail=detail)
             for severity, subject, rule, detail in findings
