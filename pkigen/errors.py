@@ -84,3 +84,7 @@ class AccessError(PkigenError):
 
 class TemplateError(PkigenError):
     """A template is missing, does not render, or renders something that is not what it must be."""
+
+
+class AdoptionError(PkigenError):
+    """A cluster of another maker cannot be described or taken over as it is: nothing was written."""

@@ -67,7 +67,7 @@ def node_trees(path: Path) -> tuple[NodeTree, ...]:
         StoreError: It cannot be read.
     """
     if not path.is_dir():
-        tree = ArchiveTree(_whole(path), name=path.name)
+        tree = ArchiveTree(read_whole(path), name=path.name)
         return tuple(_nodes(tree, (), path.name.partition(".")[0], iter(range(_MOST_DIRECTORIES))))
     require_readable(path)
     whole = path.resolve()
@@ -129,7 +129,12 @@ def _start(path: Path) -> bytes:
         return stream.read(_START)
 
 
-def _whole(path: Path) -> bytes:
+def read_whole(path: Path) -> bytes:
+    """A file's bytes, at most one more than an archive may have.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
     try:
         with path.open("rb") as stream:
             data = stream.read(LARGEST_ARCHIVE + 1)

@@ -117,16 +117,22 @@ def _of_pod(pod: Any, spot: Spot) -> Iterator[Program]:
 
 def _mounts(pod: Any, container: Any) -> Iterator[HostPath]:
     volumes = at(pod, "spec", "volumes")
-    paths = {
-        str(at(volume, "name")): str(at(volume, "hostPath", "path"))
+    sources = {
+        str(at(volume, "name")): at(volume, "hostPath")
         for volume in (volumes if isinstance(volumes, list) else ())
         if at(volume, "hostPath", "path")
     }
     mounts = at(container, "volumeMounts")
     for mount in mounts if isinstance(mounts, list) else ():
         name, place = str(at(mount, "name")), at(mount, "mountPath")
-        if name in paths and isinstance(place, str):
-            yield HostPath(name=name, path=paths[name], mount_path=place, type="", read_only=True)
+        if name in sources and isinstance(place, str):
+            yield HostPath(
+                name=name,
+                path=str(at(sources[name], "path")),
+                mount_path=place,
+                type=str(at(sources[name], "type") or ""),
+                read_only=at(mount, "readOnly") is True,
+            )
 
 
 def _ids(pod: Any, container: Any, *names: str) -> frozenset[int]:

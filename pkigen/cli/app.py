@@ -41,6 +41,7 @@ PANELS = {
     "start": {
         "validate": "Check a spec, and report all of its problems at once.",
         "init": "Make a cluster's whole PKI from its spec.",
+        "adopt": "Take over a cluster that pkigen did not make, as it is.",
     },
     "keep": {
         "plan": "Show what apply would do to the PKI directory, and why.",

@@ -76,12 +76,12 @@ def find_directory(option: Path | None, spec: Path | None) -> ClusterDirectory:
     return ClusterDirectory(root=found)
 
 
-def first_directory(option: Path | None, spec: Path, name: str) -> Path:
+def first_directory(option: Path | None, spec: Path | None, name: str) -> Path:
     """Where a new cluster is made: what -C or PKIGEN_DIR names, else `./NAME`; never inside of another.
 
     Args:
         option: What follows -C.
-        spec: The spec that it is made from.
+        spec: The spec that it is made from; None where it is made from what runs.
         name: What the cluster's directory is called by default.
 
     Raises:
@@ -93,12 +93,13 @@ def first_directory(option: Path | None, spec: Path, name: str) -> Path:
     around = surrounding()
     if around is None:
         return Path(name)
-    if _beside(spec) is not None and around.samefile(spec.parent):
+    beside = _beside(spec)
+    if beside is not None and around.samefile(beside):
         return around
+    changes = f"`pkigen plan {spec}` shows what the spec would change there; " if spec is not None else ""
     raise UsageError(
         f"this directory is in a cluster's directory, {around}: {name} would be made inside of it",
-        hint=f"`pkigen plan {spec}` shows what the spec would change there; for another cluster, name its "
-        "directory with -C",
+        hint=f"{changes}for another cluster, name its directory with -C",
     )
 
 

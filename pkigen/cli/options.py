@@ -63,6 +63,16 @@ DirectoryOption = Annotated[
         show_default=False,
     ),
 ]
+FirstDirectoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--dir",
+        "-C",
+        metavar="DIR",
+        help="The cluster's directory.  [default: $PKIGEN_DIR, or ./<cluster name>]",
+        show_default=False,
+    ),
+]
 TemplatesOption = Annotated[
     Path | None,
     typer.Option(

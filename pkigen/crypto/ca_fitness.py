@@ -16,7 +16,7 @@ from pkigen.crypto.keys import describe, key_fault, odd_encoding, public_der
 from pkigen.crypto.names import extension_of, is_self_issued
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
 
@@ -174,3 +174,25 @@ def _unfit_chain(chain: tuple[x509.Certificate, ...], below: int) -> str | None:
                 "below it (pathLenConstraint)"
             )
     return None
+
+
+def chain_of(
+    signer: x509.Certificate, certificates: Sequence[x509.Certificate]
+) -> tuple[x509.Certificate, ...]:
+    """A CA, and of some certificates those that stand above it, one after the other."""
+    chain = [signer]
+    while (above := _issuer(chain[-1], certificates)) is not None and above not in chain:
+        chain.append(above)
+    return tuple(chain)
+
+
+def _issuer(one: x509.Certificate, among: Sequence[x509.Certificate]) -> x509.Certificate | None:
+    return next((each for each in among if each is not one and _has_signed(each, one)), None)
+
+
+def _has_signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+    return True

@@ -356,7 +356,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         stops="new Pods stay Pending",
         rights="ClusterRole system:kube-scheduler (made by the API server)",
     ),
-    CertificateKind(
+    KUBELET_SERVING := CertificateKind(
         name="kubelet-serving",
         issuer=CA.KUBERNETES,
         profile=Profile.SERVER,

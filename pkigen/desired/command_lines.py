@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
+from pkigen.desired.items import FileKind
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import flags as rendered
 from pkigen.desired.rendering import nodes, pods, read_back
-from pkigen.spec.model import Runtime
+from pkigen.spec.model import ManagedFiles, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     """What stands at a path of the PKI directory; None where nothing can be read."""
 
 
+_PODS = {
+    ComponentName.ETCD: FileKind.ETCD,
+    ComponentName.API_SERVER: FileKind.KUBE_APISERVER,
+    ComponentName.CONTROLLER_MANAGER: FileKind.KUBE_CONTROLLER_MANAGER,
+    ComponentName.SCHEDULER: FileKind.KUBE_SCHEDULER,
+}
+"""The components that static Pods run, by their manifests."""
 _ETCD_VARIABLE = "ETCD_"  # pkg/flags, FlagToEnv
 
 
@@ -91,24 +99,31 @@ class CommandLines:
         self._cluster = inventory.cluster
         self._read = read
         self._holds_pods = self._cluster.spec.runtime is Runtime.STATIC_PODS
+        self._manages_pods = not self._holds_pods or self._cluster.manages(ManagedFiles.MANIFESTS)
         self._made: dict[tuple[ComponentName, str], EffectiveFlags] = {}
 
     def of(self, component: ComponentName, node: Node) -> EffectiveFlags:
         """What a component is started with on a node that runs it."""
         key = component, node.name
         if key not in self._made:
-            self._made[key] = self._make(component, node)
+            made = self._make(component, node)
+            self._made[key] = made if self._manages_pods else self._observed(made)
         return self._made[key]
 
     def started_with(self, component: ComponentName, node: Node, arguments: Iterable[str]) -> EffectiveFlags:
         """The same for other arguments: those of the node's own manifest, say."""
-        pairs = (argument.removeprefix("--").partition("=") for argument in arguments)
         return EffectiveFlags(
-            component=component,
-            node=node,
-            flags=tuple(rendered.Flag(name, value) for name, _, value in pairs),
-            mounts=self.of(component, node).mounts,
+            component=component, node=node, flags=_flags(arguments), mounts=self.of(component, node).mounts
         )
+
+    def _observed(self, line: EffectiveFlags) -> EffectiveFlags:
+        """What somebody else's manifest starts a component with; as the spec has it without one."""
+        path = layout.node_path(line.node.name, f"{layout.MANIFESTS_DIRECTORY}/{line.component}.yaml")
+        text = self._read(path) if self._read is not None and line.component in _PODS else None
+        given = read_back.arguments(text.decode(errors="replace"), _PODS[line.component]) if text else None
+        if given is None:
+            return line
+        return replace(line, flags=_flags(given))
 
     def _make(self, component: ComponentName, node: Node) -> EffectiveFlags:
         """The flags of one component, and what of the host its Pod sees."""
@@ -196,3 +211,8 @@ class CommandLines:
             "tls-cert-file": configuration.tls_cert_file,
             "tls-private-key-file": configuration.tls_private_key_file,
         }
+
+
+def _flags(arguments: Iterable[str]) -> tuple[Flag, ...]:
+    pairs = (argument.removeprefix("--").partition("=") for argument in arguments)
+    return tuple(rendered.Flag(name, value) for name, _, value in pairs)

@@ -462,7 +462,8 @@ class _Edges:
         names = (
             "kubernetes.default.svc",
             f"kubernetes.default.svc.{networking.dns_domain}",
-            *(str(subnet[1]) for subnet in networking.service_subnets),
+            # The Service has one address, of the first subnet (K/pkg/controlplane/controller).
+            str(networking.service_subnets[0][1]),
         )
         trust = self._lines.of(ComponentName.CONTROLLER_MANAGER, publisher).file("root-ca-file")
         client = Peer(component="Pods, as published", node=publisher.name)

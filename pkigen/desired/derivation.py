@@ -32,6 +32,7 @@ from pkigen.desired.items import (
     FileKind,
 )
 from pkigen.desired.node_items import NodeItems
+from pkigen.spec.model import ManagedFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,6 +139,8 @@ def _addons(cluster: ClusterSpec) -> Iterator[DesiredFile]:
     # A mapping may give groups only, whose rights stand elsewhere: then there is nothing to bind.
     if any(mapping.cluster_roles or mapping.roles or mapping.rules for mapping in cluster.spec.iam):
         yield _addon("iam", FileKind.ADDON_IAM)
+    if not cluster.manages(ManagedFiles.ADDONS):
+        return
     yield _addon("cluster-admins", FileKind.ADDON_CLUSTER_ADMINS)
     yield _addon("apiserver-kubelet-client", FileKind.ADDON_KUBELET_CLIENT)
     if cluster.spec.kubelet.rotate_certificates:

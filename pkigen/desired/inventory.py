@@ -7,10 +7,11 @@ name, so that neither the order of nodes in the spec nor the run changes any out
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from pkigen.desired.adopted import ABSENT
 from pkigen.desired.certificate_items import pki_path
 from pkigen.desired.derivation import derived_items
 from pkigen.desired.generations import CA, KeyPairFiles, Rotations, ca_id
@@ -27,7 +28,9 @@ from pkigen.desired.items import (
 from pkigen.spec.model import Authority, CAKeys, ClusterSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
+
+    from pkigen.desired.adopted import Adopted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,13 @@ class Inventory:
     items: tuple[Desired, ...]
     rotations: Rotations
     etcd: EtcdMembership
+    adopted: Mapping[str, Adopted] = field(default_factory=dict)
+    """What was taken over as it was found, by id."""
+
+    @cached_property
+    def absent(self) -> frozenset[str]:
+        """The ids of what was not there when the cluster was taken over, and is not missed."""
+        return frozenset(identifier for identifier, each in self.adopted.items() if each.found == ABSENT)
 
     @cached_property
     def certificates(self) -> dict[str, DesiredCertificate]:
@@ -143,7 +153,10 @@ def carriers(inventory: Inventory, authorities: Collection[CA]) -> frozenset[str
 
 
 def derive(
-    cluster: ClusterSpec, rotations: Rotations | None = None, etcd: EtcdMembership | None = None
+    cluster: ClusterSpec,
+    rotations: Rotations | None = None,
+    etcd: EtcdMembership | None = None,
+    adopted: Mapping[str, Adopted] | None = None,
 ) -> Inventory:
     """Derive everything that must exist from a valid spec.
 
@@ -151,6 +164,7 @@ def derive(
         cluster: The spec.
         rotations: Those in progress.
         etcd: The membership before this spec; without it, all members begin together.
+        adopted: What was taken over from another maker.
     """
     known = rotations or Rotations()
     return Inventory(
@@ -158,4 +172,5 @@ def derive(
         items=tuple(derived_items(cluster, known)),
         rotations=known,
         etcd=(etcd or EtcdMembership()).grown([member.name for member in cluster.etcd_members]),
+        adopted=adopted or {},
     )

@@ -231,7 +231,10 @@ class DesiredKubeconfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredFile:
-    """A rendered file with no certificate in it; `secret` says that its bytes must not be shown or hashed."""
+    """A rendered file with no certificate in it; `secret` says that its bytes must not be shown or hashed.
+
+    One that is not `managed` is somebody else's: it is read where it is there, and never written or compared.
+    """
 
     path: str
     node: str | None
@@ -239,6 +242,7 @@ class DesiredFile:
     kind: FileKind
     user: str | None = None
     secret: bool = False
+    managed: bool = True
 
     @property
     def id(self) -> str:

@@ -10,7 +10,7 @@ from pkigen.desired.certificate_items import node_certificate, pki_path
 from pkigen.desired.certificates import CertificateKind, Holder, KubeconfigTo, PairAt
 from pkigen.desired.generations import CA, Rotations, Slot, accepted_sa_keys
 from pkigen.desired.items import Desired, DesiredCopy, DesiredFile, FileKind, MaterialKind
-from pkigen.spec.model import ClusterSpec, KubeadmCA, Node, Role, Runtime
+from pkigen.spec.model import ClusterSpec, KubeadmCA, ManagedFiles, Node, Role, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +27,8 @@ class NodeItems:
         # By name and not by the order in the spec: moving a line must not move the break-glass kubeconfig.
         self._first = min((node.name for node in cluster.control_plane), default="")
         self._kinds = [kind for kind in certificates.CERTIFICATES if kind.absence(cluster) is None]
+        self._manages_manifests = cluster.manages(ManagedFiles.MANIFESTS)
+        self._manages_kubelet = cluster.manages(ManagedFiles.KUBELET)
         self._pairs = [kind for kind in self._kinds if isinstance(kind.place, PairAt)]
         self._kubeconfigs = [kind for kind in self._kinds if isinstance(kind.place, KubeconfigTo)]
 
@@ -131,38 +133,48 @@ class NodeItems:
         self, node: Node, manifest: FileKind, unit: FileKind, flags: FileKind
     ) -> Iterator[DesiredFile]:
         """What a component runs by: a unit and its flags, or a static Pod's manifest."""
+        managed = self._manages_manifests
         if self._spec.runtime is Runtime.SYSTEMD:
-            yield _unit(node, unit)
-            yield _flags(node, flags)
+            yield _unit(node, unit, managed=managed)
+            yield _flags(node, flags, managed=managed)
         else:
             path = f"{layout.MANIFESTS_DIRECTORY}/{manifest}.yaml"
-            yield _file(node, path, manifest, mode=layout.MANIFEST_MODE)
+            yield _file(node, path, manifest, mode=layout.MANIFEST_MODE, managed=managed)
 
     def _kubelet_files(self, node: Node) -> Iterator[DesiredFile]:
         """A kubelet's configuration and flags; its unit is ours only where systemd runs the control plane."""
-        yield _file(node, f"{layout.KUBELET_DIRECTORY}/config.yaml", FileKind.KUBELET_CONFIGURATION)
+        managed = self._manages_kubelet
+        configuration = f"{layout.KUBELET_DIRECTORY}/config.yaml"
+        yield _file(node, configuration, FileKind.KUBELET_CONFIGURATION, managed=managed)
         if self._spec.runtime is Runtime.SYSTEMD:
-            yield _unit(node, FileKind.KUBELET_UNIT)
-            yield _flags(node, FileKind.KUBELET_FLAGS)
+            yield _unit(node, FileKind.KUBELET_UNIT, managed=managed)
+            yield _flags(node, FileKind.KUBELET_FLAGS, managed=managed)
         else:
             # The kubelet package's own unit reads this file (kubeadm-flags.env).
-            yield _file(node, f"{layout.KUBELET_DIRECTORY}/kubeadm-flags.env", FileKind.KUBELET_FLAGS)
+            flags = f"{layout.KUBELET_DIRECTORY}/kubeadm-flags.env"
+            yield _file(node, flags, FileKind.KUBELET_FLAGS, managed=managed)
 
-    @staticmethod
-    def _kube_proxy_files(node: Node) -> Iterator[DesiredFile]:
+    def _kube_proxy_files(self, node: Node) -> Iterator[DesiredFile]:
         """kube-proxy as a unit of the node's."""
-        yield _file(node, f"{layout.KUBE_PROXY_DIRECTORY}/config.yaml", FileKind.KUBE_PROXY_CONFIGURATION)
-        yield _unit(node, FileKind.KUBE_PROXY_UNIT)
-        yield _flags(node, FileKind.KUBE_PROXY_FLAGS)
+        managed = self._manages_manifests
+        configuration = f"{layout.KUBE_PROXY_DIRECTORY}/config.yaml"
+        yield _file(node, configuration, FileKind.KUBE_PROXY_CONFIGURATION, managed=managed)
+        yield _unit(node, FileKind.KUBE_PROXY_UNIT, managed=managed)
+        yield _flags(node, FileKind.KUBE_PROXY_FLAGS, managed=managed)
 
 
-def _unit(node: Node, kind: FileKind) -> DesiredFile:
-    return _file(node, f"{layout.SYSTEMD_DIRECTORY}/{kind}", kind)
+def _unit(node: Node, kind: FileKind, *, managed: bool) -> DesiredFile:
+    return _file(node, f"{layout.SYSTEMD_DIRECTORY}/{kind}", kind, managed=managed)
 
 
-def _flags(node: Node, kind: FileKind) -> DesiredFile:
-    return _file(node, f"{layout.FLAGS_DIRECTORY}/{kind.removesuffix('.flags')}.env", kind)
+def _flags(node: Node, kind: FileKind, *, managed: bool) -> DesiredFile:
+    path = f"{layout.FLAGS_DIRECTORY}/{kind.removesuffix('.flags')}.env"
+    return _file(node, path, kind, managed=managed)
 
 
-def _file(node: Node, path: str, kind: FileKind, *, mode: int = layout.PUBLIC_MODE) -> DesiredFile:
-    return DesiredFile(path=layout.node_path(node.name, path), node=node.name, mode=mode, kind=kind)
+def _file(
+    node: Node, path: str, kind: FileKind, *, managed: bool, mode: int = layout.PUBLIC_MODE
+) -> DesiredFile:
+    return DesiredFile(
+        path=layout.node_path(node.name, path), node=node.name, mode=mode, kind=kind, managed=managed
+    )

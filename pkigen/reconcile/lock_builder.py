@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pkigen.desired.adopted import ABSENT
 from pkigen.desired.items import (
     DesiredCertificate,
     DesiredCopy,
@@ -32,12 +33,17 @@ class LockBuilder:
     templates: OverrideRecord | None
     _certificates: dict[str, dict[str, Any]] = field(default_factory=dict)
     _files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _adopted: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def add(self, surveyed: Surveyed) -> None:
         """Take up one object."""
         item = surveyed.item
         if surveyed.action.reason is Reason.AWAITS_REQUEST:
             return  # nothing is there yet
+        if surveyed.adopted is not None:
+            self._adopted[item.id] = asdict(surveyed.adopted)
+            if surveyed.adopted.found == ABSENT:
+                return  # and nothing is missed
         for path in surveyed.action.paths:
             # Every path is listed, for removal when the spec no longer asks for
             # it; digests of public files only.
@@ -74,6 +80,7 @@ class LockBuilder:
             **_etcd(self.inventory),
             "ledger": head(ledger),
             **({} if authority is None else {"authority": authority}),
+            **({"adopted": dict(sorted(self._adopted.items()))} if self._adopted else {}),
             "certificates": dict(sorted(self._certificates.items())),
             "files": dict(sorted(self._files.items())),
         }

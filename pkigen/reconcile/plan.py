@@ -125,6 +125,11 @@ class Plan:
         return tuple(action for action in self.actions if isinstance(action, Ask))
 
     @property
+    def advice(self) -> tuple[Action, ...]:
+        """What was taken over from another maker, is not as pkigen makes it, and is kept until it is due."""
+        return tuple(each for each in self.actions if type(each) is Keep and each.reason is not None)
+
+    @property
     def offline(self) -> tuple[Action, ...]:
         """The changes that need a certificate from the offline authority."""
         return tuple(action for action in self.changes if action.reissuance and action.reissuance.offline)

@@ -96,15 +96,16 @@ class Planner:
     def at(self, tree: Reader) -> Planner:
         """The same over what a directory's past adds: rotations in progress, members of etcd."""
         known, lock = self.inventory, read_lock(tree)
-        rotations, etcd = observe_rotations(tree), known.etcd
+        rotations, etcd, adopted = observe_rotations(tree), known.etcd, known.adopted
         if lock is not None:
             # Who founded etcd is known from the past only: a member that comes
             # later joins, and is admitted first.
             etcd = lock.etcd.grown([member.name for member in known.cluster.etcd_members])
             rotations = rotations.with_crossed(lock.paths)
-        if (rotations, etcd) == (known.rotations, known.etcd):
+            adopted = lock.adopted
+        if (rotations, etcd, adopted) == (known.rotations, known.etcd, known.adopted):
             return self
-        return self._over(derive(known.cluster, rotations, etcd))
+        return self._over(derive(known.cluster, rotations, etcd, adopted))
 
     def of_spec(self, cluster: ClusterSpec) -> Planner:
         """The same over another spec."""
@@ -112,7 +113,8 @@ class Planner:
 
     def under(self, rotations: Rotations) -> Planner:
         """The same with rotations in these phases."""
-        return self._over(derive(self.inventory.cluster, rotations, self.inventory.etcd))
+        known = self.inventory
+        return self._over(derive(known.cluster, rotations, known.etcd, known.adopted))
 
     def _over(self, inventory: Inventory) -> Planner:
         renderer = Renderer(inventory, overrides=self.templates, overrides_name=self.templates_name)

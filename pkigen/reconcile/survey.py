@@ -8,12 +8,21 @@ certificate is looked at in `survey_files`.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.issuance import END_OF_TIME, certificate_pem, end_of_validity
+from pkigen.crypto.profiles import PROFILES
+from pkigen.desired.certificates import KUBELET_SERVING
 from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles, ca_id
-from pkigen.desired.items import DesiredCertificate, DesiredCrossCertificate, DesiredKubeconfig
+from pkigen.desired.items import (
+    DesiredCertificate,
+    DesiredCopy,
+    DesiredCrossCertificate,
+    DesiredKubeconfig,
+    MaterialKind,
+)
+from pkigen.reconcile.adopted_state import TOLERATED, certificate_state
 from pkigen.reconcile.checks import Case, Finding, examine
 from pkigen.reconcile.decision import Decision, Signer, decide
 from pkigen.reconcile.file_diffs import changed_fields, kubeconfig_diff
@@ -21,6 +30,7 @@ from pkigen.reconcile.plan import Action, Await, Create, Keep, Reissuance, Reiss
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.survey_files import FileSurvey, with_diff
 from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, wrong_modes
+from pkigen.spec.model import ManagedFiles
 from pkigen.state.materials import Materials
 from pkigen.state.observed import (
     KEY_PLACEHOLDER,
@@ -34,9 +44,12 @@ from pkigen.state.reasons import Reason
 from pkigen.state.vault import is_encrypted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
+    from cryptography import x509
+
+    from pkigen.desired.adopted import Adopted
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.rendering import Renderer
     from pkigen.reconcile.progress import Progress
@@ -96,22 +109,85 @@ class Survey:
                         yield self._files.cross_certificate(item)
                     case DesiredKubeconfig():
                         continue  # looked at together with the certificate that it embeds
+                    case DesiredCopy():
+                        yield self._copy(item)
                     case _:
                         yield self._files.look(item)
                 step()
 
+    def _copy(self, item: DesiredCopy) -> Surveyed:
+        """A copy of the authority's; one that was taken over is kept while it is what it was."""
+        surveyed, known = self._files.look(item), self.inventory.adopted.get(item.id)
+        if known is None or not surveyed.findings:
+            return surveyed
+        state = self.state_of_copy(item)
+        if not known.stands(state) or not _tolerated(surveyed.findings, known, state):
+            return surveyed
+        return _advised(replace(surveyed, action=_kept(item), findings=(), adopted=known), surveyed.findings)
+
+    def state_of_copy(self, item: DesiredCopy) -> Adopted:
+        """What a copy of the authority's is, and what is asked of it."""
+        is_signing = item.material is MaterialKind.SIGNING_CERTIFICATE
+        named = is_signing and self.inventory.cluster.manages(ManagedFiles.MANIFESTS)
+        return self._files.state_of(item, named=named)
+
+    def state_of(self, item: DesiredCertificate, observed: ObservedCertificate) -> Adopted:
+        """What a certificate is, and what is asked of it."""
+        kubeconfig = self.inventory.kubeconfigs.get(item.file)
+        return certificate_state(
+            item,
+            observed,
+            reader=self.reader,
+            kubeconfig=kubeconfig,
+            trust_bundle=self._files.trust_bundle(kubeconfig.trust) if kubeconfig is not None else None,
+            issuer=self.authorities.get(item.issuer) if item.issuer is not None else None,
+            named=item.kind is KUBELET_SERVING and self.inventory.cluster.manages(ManagedFiles.KUBELET),
+        )
+
     def _certificate(self, item: DesiredCertificate) -> Surveyed:
         if isinstance(item.location, InKubeconfig) and is_withheld(self.reader, item.file):
-            return Surveyed(
-                item=item, action=Keep(id=item.id, paths=item.read_paths, node=item.node, reason=None)
-            )
+            return Surveyed(item=item, action=_kept(item))
         observed = observe_certificate(self.reader, item.location)
         issuer = self.authorities.get(item.issuer) if item.issuer is not None else None
+        found, around = self._examined(item, observed, issuer), self._around(item, observed)
+        adopted = self._adopted(item, observed, issuer, found, around)
+        return adopted or self._decided(item, observed, issuer, found, around)
+
+    def _adopted(
+        self,
+        item: DesiredCertificate,
+        observed: ObservedCertificate,
+        issuer: CACertificates | None,
+        found: tuple[Finding, ...],
+        around: Finding | None,
+    ) -> Surveyed | None:
+        """A certificate that was taken over, while it and its wish are what they were; None where not."""
+        known = self.inventory.adopted.get(item.id)
+        if known is None or not known.stands(state := self.state_of(item, observed)):
+            return None
+        advice = _tolerated((*found, *((around,) if around is not None else ())), known, state)
+        if observed.certificate is None:
+            # Whatever is asked for: it is not there, or its kubelet renews it by itself.
+            surveyed = Surveyed(item=item, action=_kept(item), observed=observed, issuer=issuer)
+        else:
+            left = tuple(each for each in found if each not in advice)
+            surveyed = self._decided(item, observed, issuer, left, None if around in advice else around)
+        return _advised(replace(surveyed, adopted=known), advice)
+
+    def _decided(
+        self,
+        item: DesiredCertificate,
+        observed: ObservedCertificate,
+        issuer: CACertificates | None,
+        found: tuple[Finding, ...],
+        around: Finding | None,
+    ) -> Surveyed:
+        """What is to be done for what was found of a certificate and around it."""
         decision = decide(
-            self._findings(item, observed, issuer),
+            self._findings(item, issuer, found),
             signer=self._signer(item, observed),
             requested=item.id in self.selection.ids,
-            around=self._around(item, observed),
+            around=around,
         )
         action = self._action(item, decision, observed, issuer)
         surveyed = Surveyed(
@@ -135,23 +211,29 @@ class Survey:
         )
         return kubeconfig_diff(present, wanted)
 
-    def _findings(
+    def _examined(
         self, item: DesiredCertificate, observed: ObservedCertificate, issuer: CACertificates | None
     ) -> tuple[Finding, ...]:
-        """What is wrong with the certificate and its key, as far as it is to be acted on."""
-        chain = issuer.sent_after(item) if issuer is not None else ()
+        """What is wrong with the certificate and its key."""
         case = Case(
             desired=item,
             observed=observed,
             issuer=issuer.certificate if issuer is not None else None,
             issuer_replaced=item.issuer is not None and issuer is None,
             previous_issuer=issuer.other if issuer is not None else None,
-            chain=chain,
+            chain=issuer.sent_after(item) if issuer is not None else (),
             now=self.now,
             renew_within=self.selection.within,
         )
-        findings = self.selection.chosen(item.id, examine(case))
+        return examine(case)
+
+    def _findings(
+        self, item: DesiredCertificate, issuer: CACertificates | None, found: tuple[Finding, ...]
+    ) -> tuple[Finding, ...]:
+        """What was found, as far as it is to be acted on."""
+        findings = self.selection.chosen(item.id, found)
         # What its holder sends contains the CA's certificate, which is about to be another one.
+        chain = issuer.sent_after(item) if issuer is not None else ()
         above = issuer is not None and issuer.certificate in chain
         if not findings and above and item.issuer in self._renewed:
             detail = f"its CA {item.issuer} has a new certificate"
@@ -237,6 +319,33 @@ class Survey:
             different = "CA"
         detail = f"{item.location.kubeconfig} has another {different} than the spec gives"
         return Finding(reason=Reason.CONTENT_CHANGED, detail=detail)
+
+
+def _chain(item: DesiredCertificate, issuer: CACertificates | None) -> tuple[x509.Certificate, ...]:
+    """What its holder sends after it."""
+    # Only servers send what stands above them: clients are verified by the CA itself
+    # (`CACertificates.anchors`).
+    return issuer.chain if issuer is not None and PROFILES[item.profile].sends_chain else ()
+
+
+def _advised(surveyed: Surveyed, advice: tuple[Finding, ...]) -> Surveyed:
+    """An adopted object; one that is kept says in its plan what pkigen would make otherwise."""
+    action = surveyed.action
+    if isinstance(action, Keep) and action.reason is None and advice:
+        details = tuple(finding.detail for finding in advice)
+        action = replace(action, reason=advice[0].reason, details=details)
+    return replace(surveyed, action=action, advice=advice)
+
+
+def _tolerated(findings: Iterable[Finding], known: Adopted, state: Adopted) -> tuple[Finding, ...]:
+    """In what an adopted object may differ; in modes only if it had the same ones then."""
+    allowed = TOLERATED if known.modes == state.modes else TOLERATED - {Reason.MODE}
+    return tuple(finding for finding in findings if finding.reason in allowed)
+
+
+def _kept(item: DesiredCertificate | DesiredCopy) -> Keep:
+    paths = item.read_paths if isinstance(item, DesiredCertificate) else item.paths
+    return Keep(id=item.id, paths=paths, node=item.node, reason=None)
 
 
 def _key_beside(item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:

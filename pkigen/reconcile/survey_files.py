@@ -19,6 +19,7 @@ from pkigen.desired.items import (
     DesiredToken,
     MaterialKind,
 )
+from pkigen.reconcile.adopted_state import copy_state
 from pkigen.reconcile.checks import Finding
 from pkigen.reconcile.cross_checks import examine_cross
 from pkigen.reconcile.decision import issuing
@@ -45,6 +46,7 @@ from pkigen.state.reasons import Reason
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from pkigen.desired.adopted import Adopted
     from pkigen.desired.generations import CA, Rotations
     from pkigen.desired.rendering import Renderer
     from pkigen.state.materials import Materials
@@ -179,6 +181,10 @@ class FileSurvey:
         detail = f"{item.path} has another {different} than the spec gives"
         return Finding(reason=Reason.CONTENT_CHANGED, detail=detail)
 
+    def state_of(self, item: DesiredCopy, *, named: bool) -> Adopted:
+        """What a copy is, and what is asked of it."""
+        return copy_state(item, reader=self.reader, wanted=self.materials.for_copy(item), named=named)
+
     # -- copies and rendered files --------------------------------------------------------------------
 
     def _copy(self, item: DesiredCopy) -> Surveyed:
@@ -205,7 +211,9 @@ class FileSurvey:
         return _rewritten(item, Finding(reason=Reason.ORDER_CHANGED, detail=detail))
 
     def _file(self, item: DesiredFile) -> Surveyed:
-        """A rendered file, compared with what the spec and the templates give now."""
+        """A rendered file, compared with what the spec and the templates give now, where it is pkigen's."""
+        if not item.managed:
+            return _kept(item, None)
         secrets = self._secrets(item) if item.secret else ()
         wanted = None if secrets is None else self.renderer.file(item, secrets=secrets)
         digest = None if wanted is None else hashlib.sha256(wanted).digest()

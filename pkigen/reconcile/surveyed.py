@@ -14,6 +14,7 @@ from pkigen.state.reasons import TIME_REASONS, Reason
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from pkigen.desired.adopted import Adopted
     from pkigen.desired.items import Desired, DesiredCertificate
     from pkigen.reconcile.plan import Action
     from pkigen.state.authority import CACertificates
@@ -55,6 +56,10 @@ class Surveyed:
     issuer: CACertificates | None = None
     sha256: bytes | None = None
     expires: datetime | None = None
+    adopted: Adopted | None = None
+    """The record of its being taken over, where it stands as it was found then."""
+    advice: tuple[Finding, ...] = ()
+    """In what such an object is not as pkigen makes it: nothing is done about that before it is due."""
 
 
 def certificate_modes(item: DesiredCertificate) -> dict[str, int]:

@@ -16,6 +16,7 @@ from pkigen import layout
 from pkigen.crypto.ca_fitness import remarks
 from pkigen.crypto.keys import public_der
 from pkigen.crypto.path_verifier import PathVerifier
+from pkigen.desired.adopted import ABSENT
 from pkigen.desired.connections import Edge, edges
 from pkigen.desired.file_references import SECRET_USES, foreign_files, not_judged
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
+    from pkigen.desired.adopted import Adopted
     from pkigen.desired.generations import CA
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.rendering import Renderer
@@ -224,6 +226,17 @@ class _Verification:
             )
             if finding.reason is Reason.AWAITS_REQUEST:
                 self._awaited[action.id] = action.paths[0]
+        if surveyed.adopted is not None:
+            self._leave_out(surveyed, surveyed.adopted)
+
+    def _leave_out(self, surveyed: Surveyed, adopted: Adopted) -> None:
+        """What was not there when the cluster was taken over is on no edge, nor is a kubelet's own file."""
+        path = surveyed.action.paths[0]
+        if not isinstance(surveyed.item, DesiredCertificate):
+            self._unknown |= {path} if adopted.found == ABSENT else set()
+        elif surveyed.observed is not None and surveyed.observed.certificate is None:
+            # Whom a kubeconfig trusts is judged all the same, where there is one.
+            self._awaited[surveyed.action.id] = path if adopted.found == ABSENT else ""
 
     def _shared_key(self, surveyed: Surveyed) -> Iterator[Observation]:
         """No two objects have one key; least of all may that of a CA, or of tokens, be another's."""

@@ -18,6 +18,7 @@ from pkigen.desired.items import DesiredCopy, DesiredFile, DesiredKubeconfig, Fi
 from pkigen.desired.readers import ComponentName
 from pkigen.errors import RotationError
 from pkigen.rotation.phases import RotationStep
+from pkigen.spec.model import ManagedFiles
 from pkigen.state.observed import Fault, content_at, observe_bundle
 
 if TYPE_CHECKING:
@@ -41,7 +42,13 @@ def unmanaged(
     """
     if step is RotationStep.ROLLBACK:
         return None
-    return next(_Unmanaged(inventory, reader, step).obstacles(identifiers), None)
+    obstacle = next(_Unmanaged(inventory, reader, step).obstacles(identifiers), None)
+    if obstacle is None or inventory.cluster.manages(ManagedFiles.MANIFESTS):
+        return obstacle
+    return RotationError(
+        obstacle.message,
+        hint="add manifests to `manage` in the spec and `pkigen apply`: pkigen's name files of their own",
+    )
 
 
 class _Unmanaged:

@@ -355,6 +355,14 @@ class Runtime(enum.StrEnum):
     SYSTEMD = "systemd"
 
 
+class ManagedFiles(enum.StrEnum):
+    """The files beside certificates, keys and kubeconfigs, by what they are."""
+
+    MANIFESTS = "manifests"
+    KUBELET = "kubelet"
+    ADDONS = "addons"
+
+
 class Spec(Strict):
     """What the cluster is."""
 
@@ -390,6 +398,10 @@ class Spec(Strict):
     """What pkigen has to know of service accounts' tokens."""
     backups: Backups = Backups.model_construct()
     """What is kept of what changes replaced."""
+    manage: tuple[ManagedFiles, ...] = tuple(ManagedFiles)
+    """Which files pkigen writes beside certificates, keys and kubeconfigs: manifests (of static Pods, or
+    units with their flags), kubelet (its configuration and flags), addons (RBAC objects). All by default;
+    what is left out is somebody else's, and stays as it is on the nodes (`pkigen adopt`)."""
     nodes: tuple[Node, ...] = Field(min_length=1)
     """The hosts that the cluster consists of."""
     users: tuple[User, ...] = ()
@@ -450,6 +462,10 @@ class ClusterSpec(Strict):
     def signs_on_nodes(self) -> bool:
         """Whether the control plane has `ca.key`, and so a controller manager that signs."""
         return KubeadmCA.KUBERNETES in self.ca_keys_on_nodes
+
+    def manages(self, files: ManagedFiles) -> bool:
+        """Whether pkigen writes these files; what it does not write it may still read."""
+        return files in self.spec.manage
 
     @property
     def token_issuer(self) -> str:

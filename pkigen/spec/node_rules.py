@@ -15,7 +15,7 @@ from pkigen.spec.findings import (
     repeats,
     warning,
 )
-from pkigen.spec.model import Role
+from pkigen.spec.model import ManagedFiles, Role
 from pkigen.spec.translation import quote
 from pkigen.spec.values import parse_node_ip
 
@@ -71,7 +71,7 @@ def _addresses(spec: ClusterSpec) -> Iterator[SpecFinding]:
         if node.has(Role.CONTROL_PLANE) or node.name in members:
             message = "must not be empty: the other nodes reach this one at the first address"
             yield SpecFinding(at=at, message=message, given=((*NODES, index, "roles"),))
-        else:
+        elif spec.manages(ManagedFiles.KUBELET):
             yield warning(
                 at,
                 f"names no address of {quote(node.name)} (node-ip among the kubelet's flags), and so its "

@@ -34,6 +34,8 @@ class Event(enum.StrEnum):
     """What a line records."""
 
     ISSUED = "issued"
+    ADOPTED = "adopted"
+    """Another maker has issued it; it was taken over as it was."""
     KEY_MADE = "key-made"
     SIGNED = "signed"
     SEALED = "sealed"

@@ -16,6 +16,7 @@ from pkigen import layout
 from pkigen.crypto.issuance import fingerprint
 from pkigen.crypto.keys import describe, public_der, spki_fingerprint
 from pkigen.crypto.names import sans_of, subject_of
+from pkigen.desired.adopted import Adopted
 from pkigen.desired.inventory import EtcdMembership
 from pkigen.desired.overrides import OverrideRecord
 from pkigen.errors import PkigenError
@@ -46,6 +47,8 @@ class Lock:
     etcd: EtcdMembership
     keys: dict[str, str]
     """The id of the certificate that each public key (`spki_fingerprint`) belongs to."""
+    adopted: dict[str, Adopted]
+    """What was taken over from another maker and stands as it was found, by id."""
     templates: OverrideRecord | None
     """The templates that the files were rendered from, where they are not pkigen's own."""
     authority: dict[str, str] | None
@@ -171,6 +174,12 @@ def read_lock(reader: Reader) -> Lock | None:
             keys={
                 str(facts["spki"]): str(identifier)
                 for identifier, facts in content.get("certificates", {}).items()
+            },
+            adopted={
+                str(identifier): Adopted(
+                    **{field: str(record[field]) for field in ("found", "wanted", "modes")}
+                )
+                for identifier, record in content.get("adopted", {}).items()
             },
             templates=_templates(content.get("templates")),
             authority=_authority(content.get("authority")),

@@ -167,7 +167,7 @@ def observe_certificate(reader: Reader, location: Location) -> ObservedCertifica
             identity = (
                 public_der(certificates[0].public_key())
                 if isinstance(content, WithheldContent) and certificates
-                else _key_identity(reader, content.data)
+                else key_identity(reader, content.data)
             )
             if isinstance(identity, str):
                 key_fault = _unreadable(location.key, identity)
@@ -217,7 +217,7 @@ def observe_key_pair(reader: Reader, private_path: str, public_path: str) -> Obs
         private_fault = content
     else:
         modes.append((private_path, content.mode))
-        identity = b"" if isinstance(content, WithheldContent) else _key_identity(reader, content.data)
+        identity = b"" if isinstance(content, WithheldContent) else key_identity(reader, content.data)
         if isinstance(identity, str):
             private_fault = _unreadable(private_path, identity)
         else:
@@ -396,7 +396,7 @@ def sealed_key(reader: Reader, data: bytes) -> SealedKey | None:
     return record.of(data) if record is not None else None
 
 
-def _key_identity(reader: Reader, data: bytes) -> bytes | str:
+def key_identity(reader: Reader, data: bytes) -> bytes | str:
     """The SPKI DER of a private key, also of one that is sealed; or why there is none."""
     if not is_sealed(data):
         return _public_half(data)

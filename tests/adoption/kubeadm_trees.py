@@ -97,3 +97,36 @@ def worker(
     kubeconfig["clusters"][0]["cluster"]["server"] = f"https://{endpoint}"
     (root / "etc/kubernetes/kubelet.conf").write_text(yaml.safe_dump(kubeconfig))
     return root
+
+
+def dedicated_etcd(place: Path, *, members: int) -> None:
+    """A control plane and members apart, as kubeadm's guide to an external etcd makes them."""
+    names = [f"etcd-{number}" for number in range(1, members + 1)]
+    addresses = {name: f"10.0.0.3{number}" for number, name in enumerate(names, 1)}
+    plain = {"encryptionAlgorithm": "ECDSA-P256"}
+    pki = "etc/kubernetes/pki"
+    for name, address in addresses.items():
+        root = new_root(place / name)
+        configure(root, name=name, address=address, cluster=plain)
+        if name == names[0]:
+            run(root, *["init", "phase", "certs", "etcd-ca", "--config", "/kubeadm.yaml"])
+        else:
+            shutil.copytree(place / names[0] / pki / "etcd", root / pki / "etcd", ignore=_all_but_the_ca)
+        for phase in (
+            *(f"certs {kind}" for kind in ("etcd-server", "etcd-peer", "etcd-healthcheck-client")),
+            *("certs apiserver-etcd-client", "etcd local"),
+        ):
+            run(root, "init", "phase", *phase.split(), "--config", "/kubeadm.yaml")
+    client = [f"{pki}/etcd/ca.crt", *(f"{pki}/apiserver-etcd-client.{end}" for end in ("crt", "key"))]
+    external = {
+        "endpoints": [f"https://{address}:2379" for address in addresses.values()],
+        **dict(zip(("caFile", "certFile", "keyFile"), (f"/{path}" for path in client), strict=True)),
+    }
+    first = control_plane(place / "cp-1", cluster={"etcd": {"external": external}})
+    (first / pki / "etcd").mkdir()
+    for path in client:
+        shutil.copy2(place / names[0] / path, first / path)
+
+
+def _all_but_the_ca(_: str, names: list[str]) -> set[str]:
+    return {name for name in names if not name.startswith("ca.")}

@@ -124,6 +124,7 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     ),
     "spec.nodes[0].keys": ("node", True),
     "spec.nodes[0].kubeletExtraArgs": ([ARGUMENT], [{"name": "V", "value": ""}]),
+    "spec.manage": (["manifests", "kubelet"], ["certificates"]),
     "spec.users": ([], {}),
     "spec.users[0].name": ("CORP\\dev 1", "dev\t1"),
     "spec.users[0].groups": (["Domain Users", "/devs"], ["a\u200bb"]),

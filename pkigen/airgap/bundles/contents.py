@@ -11,7 +11,7 @@ from pkigen.airgap.bundles.runbook import carried_steps, restart_steps, runbook
 from pkigen.airgap.carrier.archive import Member
 from pkigen.airgap.carrier.format import BundleKind, Label, Manifest
 from pkigen.airgap.carrier.paths import RUNBOOK
-from pkigen.desired.items import DesiredCertificate
+from pkigen.desired.items import DesiredCertificate, DesiredFile
 from pkigen.errors import BundleError
 from pkigen.layout import CERTIFICATE_MODE, NODES
 from pkigen.spec.model import KeyHome
@@ -70,7 +70,7 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
             items.setdefault(name, []).append(item)
     for node in nodes:
         prefix = f"{NODES}/{node.name}/"
-        paths = sorted({path for item in items[node.name] for path in item.paths})
+        paths = sorted({path for item in items[node.name] for path in _carried(item, inventory)})
         told = carried_steps(steps.get(node.name, ()), inventory)
         text = runbook(node, told, inventory).encode()
         members = [_member(reader, path, prefix) for path in paths]
@@ -89,6 +89,12 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
         archive = archive_of(manifest, {member.path: member.data for member in members})
         logger.info("packed %s: %d files, serial %d", node.name, len(members), serial)
         yield Packed(manifest=manifest, archive=archive)
+
+
+def _carried(item: Desired, inventory: Inventory) -> tuple[str, ...]:
+    """The files of an object that a bundle brings: none that is somebody else's, or that a node never had."""
+    is_foreign = isinstance(item, DesiredFile) and not item.managed
+    return () if is_foreign or item.id in inventory.absent else item.paths
 
 
 def require_settled(plan: Plan, *, root: Path, words: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from pkigen import layout
 from pkigen.cli.console import warn
 from pkigen.cli.directory import first_directory
 from pkigen.cli.examples import ExampleOption, ExamplesOption
-from pkigen.cli.options import Format, FormatOption, SpecArgument, TemplatesOption
+from pkigen.cli.options import FirstDirectoryOption, Format, FormatOption, SpecArgument, TemplatesOption
 from pkigen.cli.spec_input import read_spec
 from pkigen.cli.system import directory_of, system_of
 from pkigen.cli.unlock import (
@@ -37,16 +36,7 @@ def init(
     context: typer.Context,
     spec: SpecArgument,
     *,
-    directory: Annotated[
-        Path | None,
-        typer.Option(
-            "--dir",
-            "-C",
-            metavar="DIR",
-            help="The cluster's directory.  [default: $PKIGEN_DIR, or ./<cluster name>]",
-            show_default=False,
-        ),
-    ] = None,
+    directory: FirstDirectoryOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be made; write nothing.")
     ] = False,

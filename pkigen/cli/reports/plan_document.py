@@ -80,6 +80,15 @@ class PlannedAction(_Piece):
     ]
 
 
+class Advice(_Piece):
+    """What pkigen would make otherwise of an object that was adopted, and does once it is due."""
+
+    id: str
+    node: Annotated[str | None, Field(description="The node that it is for.")]
+    reason: Reason
+    details: list[str]
+
+
 class PlannedRestart(_Piece):
     """One step of the restart map; the steps are in a safe order."""
 
@@ -174,6 +183,10 @@ class PlanDocument(_Piece):
     actions: list[PlannedAction]
     awaited: Annotated[list[PlannedAction], Field(description="What is due at the offline authority.")]
     waiting: Annotated[list[PlannedAction], Field(description="What nodes have to request first.")]
+    advice: Annotated[
+        list[Advice],
+        Field(description="What was adopted, differs from what pkigen makes, and is kept until it is due."),
+    ] = []
     cautions: Annotated[list[str], Field(description="What must not be copied before its step.")]
     restarts: list[PlannedRestart]
     leftovers: list[Leftovers]

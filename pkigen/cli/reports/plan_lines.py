@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -200,8 +201,23 @@ def _consequences(plan: PlanDocument, *, full: bool) -> Iterator[Line]:
         yield Line("remove on the nodes, because copying a tree removes nothing:", Tone.TITLE)
     yield from (Line(f"  {each.node}: {' '.join(each.files)}") for each in plan.leftovers)
     yield from map(Line, waiting_text(plan.waiting))
+    yield from map(Line, advice_text(plan, full=full))
     yield from map(Line, unjudged(plan))
     yield from map(Line, next_steps(plan))
+
+
+def advice_text(plan: PlanDocument, *, full: bool) -> Iterator[str]:
+    """What was adopted and is not as pkigen makes it: how much for which reason, in full each of it."""
+    for reason, count in sorted(Counter(each.reason for each in plan.advice).items()):
+        yield advice_line(count, reason)
+        for each in plan.advice if full else ():
+            if each.reason is reason:
+                yield f"  {each.id}: {'; '.join(each.details)}"
+
+
+def advice_line(count: int, reason: Reason) -> str:
+    """How many adopted objects differ from pkigen's own in one way."""
+    return f"advice: {count} adopted object{'' if count == 1 else 's'} kept until due ({reason})"
 
 
 def unjudged(plan: PlanDocument) -> Iterator[str]:

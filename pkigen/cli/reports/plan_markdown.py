@@ -14,6 +14,7 @@ from pkigen.cli.reports.plan_document import Part
 from pkigen.cli.reports.plan_fold import nodes_text
 from pkigen.cli.reports.plan_lines import (
     SIGNS,
+    advice_text,
     compact,
     next_steps,
     objects_text,
@@ -158,7 +159,12 @@ def _consequences(plan: PlanDocument) -> Iterator[str]:
         yield "**Remove on the nodes, because copying a tree removes nothing**"
         yield ""
         yield from fenced(f"{each.node}: {' '.join(each.files)}" for each in plan.leftovers)
-    remarks = (*waiting_text(plan.waiting), *unjudged(plan), *next_steps(plan))
+    remarks = (
+        *waiting_text(plan.waiting),
+        *advice_text(plan, full=False),
+        *unjudged(plan),
+        *next_steps(plan),
+    )
     if remarks:
         yield ""
     yield from (f"- {code(remark)}" for remark in remarks)

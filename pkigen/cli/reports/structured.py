@@ -74,6 +74,8 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         "actions": [planned(each) for each in plan.changes],
         "awaited": [planned(each) for each in plan.awaited],
         "waiting": [planned(each) for each in plan.waiting],
+        # Only with an adopted cluster: every other plan stays as it was.
+        **({"advice": [_advice(each) for each in plan.advice]} if plan.advice else {}),
         "cautions": list(copying_text(restart_map(inventory, plan.changes))),
         **_consequences(plan.changes, inventory),
         "risks": list(risks),
@@ -83,6 +85,10 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         "observed": [{"name": name, "digest": digest} for name, digest in plan.observed.items()],
     }
     return bound(content)
+
+
+def _advice(each: Action) -> dict[str, Any]:
+    return {"id": each.id, "node": each.node, "reason": each.reason, "details": list(each.details)}
 
 
 def bound(content: dict[str, Any]) -> dict[str, Any]:

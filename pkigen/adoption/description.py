@@ -1,0 +1,354 @@
+"""The spec that describes a foreign cluster, from its manifests, certificates and kubeconfigs.
+
+What is as pkigen would have it anyway is left out.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from pkigen.access.yaml_text import dump
+from pkigen.adoption.foreign_flags import DifferingFlags
+from pkigen.adoption.foreign_users import users
+from pkigen.adoption.kubeadm_record import KubeadmRecord
+from pkigen.adoption.topology import KnownNode, known_nodes
+from pkigen.crypto.keys import KeyAlgorithm, describe
+from pkigen.crypto.names import sans_of
+from pkigen.desired.certificates import API_SERVER, CERTIFICATES
+from pkigen.desired.generations import CA
+from pkigen.desired.readers import ComponentName
+from pkigen.desired.rendering.versions import etcd_tag
+from pkigen.errors import AdoptionError, SpecError
+from pkigen.spec.loader import load_text
+from pkigen.spec.model import API_VERSION, KIND, KubeadmCA, Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pkigen.adoption.found import ForeignCluster, FoundLogin, Program
+    from pkigen.spec.loader import LoadedSpec
+
+_DIRECTORY: Final = "/etc/kubernetes/pki"
+_REPOSITORY: Final = "registry.k8s.io"
+_DNS_PREFIX: Final = "kubernetes.default.svc."
+_DNS_DOMAIN: Final = "cluster.local"
+_SERVICE_SUBNET: Final = "10.96.0.0/12"
+_PORT: Final = "6443"
+_HTTPS: Final = 443
+_DATA: Final = "/var/lib/etcd"
+_NAME: Final = "kubernetes"
+_SHARED_KUBECONFIGS: Final = ("/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf")
+_HEAD: Final = """\
+# What `pkigen adopt` found. With `manage: []`, manifests, the kubelets' settings and RBAC objects stay as
+# they are: add manifests, kubelet or addons, one after the other; `pkigen plan` shows what would change.
+"""
+_FILE: Final = "the description of the cluster"
+_KEYS: Final = {
+    KubeadmCA.KUBERNETES: f"{CA.KUBERNETES}.key",
+    KubeadmCA.ETCD: f"{CA.ETCD}.key",
+    KubeadmCA.FRONT_PROXY: f"{CA.FRONT_PROXY}.key",
+}
+_SAN_FIELDS: Final = (
+    ("etcd-server", ComponentName.ETCD, "cert-file", "serverCertSANs"),
+    ("etcd-peer", ComponentName.ETCD, "peer-cert-file", "peerCertSANs"),
+)
+
+Section = dict[str, Any]
+"""A section of a spec, as it is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """A spec in text, the same loaded, and what no spec can say."""
+
+    text: str
+    loaded: LoadedSpec
+    notes: tuple[str, ...] = ()
+
+
+def described(cluster: ForeignCluster, record: KubeadmRecord | None = None) -> Description:
+    """Describe a cluster.
+
+    Args:
+        cluster: Its nodes.
+        record: What kubeadm has recorded of it; it counts more than what the files let guess.
+
+    Raises:
+        AdoptionError: No API server is among them, or its version is not known.
+        SpecError: What is there cannot be said in a spec.
+    """
+    return _Describer(known_nodes(cluster), record or KubeadmRecord()).description()
+
+
+class _Describer:
+    def __init__(self, nodes: tuple[KnownNode, ...], record: KubeadmRecord) -> None:
+        self._nodes = nodes
+        self._record = record
+        self._control_plane = [node for node in nodes if node.program(ComponentName.API_SERVER)]
+        self._members = [node for node in nodes if node.program(ComponentName.ETCD)]
+        if not self._control_plane:
+            raise AdoptionError(
+                "no API server is among these nodes: what the cluster is, its manifest says",
+                hint="copy all of /etc/kubernetes, with manifests, of every control-plane node",
+            )
+        program = self._control_plane[0].program(ComponentName.API_SERVER)
+        assert program is not None  # noqa: S101 -- that is what makes it one of the control plane
+        self._api_server: Program = program
+        self._flag = program.flags.value
+
+    def description(self) -> Description:
+        """In two passes: what is given beside the defaults shows only once the rest is known."""
+        spec = self._spec()
+        plain = self._load(spec)
+        spec["certificates"] = {**spec["certificates"], **self._keys_on_nodes()}
+        self._add_names(spec, plain)
+        flags = DifferingFlags(plain.spec, self._nodes)
+        for section, entries in flags.sections():
+            spec[section] = {**spec.get(section, {}), **entries}
+        for node, entry in zip(self._nodes, spec["nodes"], strict=True):
+            entry.update(_given(kubeletExtraArgs=flags.of_kubelet(node)))
+        spec["users"] = list(users(self._nodes))
+        loaded = self._load(spec)
+        return Description(text=self._text(spec), loaded=loaded, notes=tuple(flags.notes()))
+
+    def _text(self, spec: Section) -> str:
+        content: Section = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": self._name()}}
+        # Without its empty sections: they say nothing.
+        given = {key: value for key, value in spec.items() if value}
+        return _HEAD + dump({**content, "spec": {**given, "manage": []}})
+
+    def _load(self, spec: Section) -> LoadedSpec:
+        try:
+            return load_text(self._text(spec).encode(), file=_FILE, kinds=CERTIFICATES)
+        except SpecError as error:
+            hint = "no spec can say what these nodes have; `pkigen verify` of the same files may say more"
+            raise SpecError(error.problems, hint=hint) from None
+
+    # -- what the flags say -----------------------------------------------------------------------------
+
+    def _spec(self) -> Section:
+        repository, _, _ = self._api_server.image.rpartition("/")
+        return {
+            "kubernetesVersion": self._version(),
+            **_given(
+                runtime=str(Runtime.SYSTEMD) if self._api_server.flags.mounts is None else "",
+                controlPlaneEndpoint=self._record.endpoint or self._endpoint(),
+                imageRepository=repository if repository != _REPOSITORY else "",
+            ),
+            "networking": self._networking(),
+            "apiServer": _given(bindPort=_number(self._flag("secure-port"), _PORT)),
+            "etcd": self._etcd(),
+            "kubelet": {"rotateCertificates": False} if self._never_rotates() else {},
+            "certificates": self._certificates(),
+            "nodes": [self._node(node) for node in self._nodes],
+        }
+
+    def _name(self) -> str:
+        named = (
+            program.flags.value("cluster-name")
+            for node in self._control_plane
+            for program in node.found.running(ComponentName.CONTROLLER_MANAGER)
+        )
+        return self._record.name or next(filter(None, named), "") or _NAME
+
+    def _version(self) -> str:
+        tag = _tag(self._api_server.image) or self._record.version
+        if not tag:
+            raise AdoptionError(
+                "which release of Kubernetes this is cannot be found: no image of the API server names it",
+                hint="give the cluster's ClusterConfiguration, which has it, with --kubeadm-config",
+            )
+        return tag
+
+    def _networking(self) -> Section:
+        services = self._flag("service-cluster-ip-range") or ",".join(self._record.service_subnets)
+        pods = ",".join(self._record.pod_subnets)
+        for node in self._control_plane:
+            manager = node.program(ComponentName.CONTROLLER_MANAGER)
+            if manager is not None and manager.flags.value("allocate-node-cidrs") == "true":
+                pods = manager.flags.value("cluster-cidr") or pods
+        domain = self._record.dns_domain or self._domain()
+        return _given(
+            serviceSubnets=services.split(",") if services not in {"", _SERVICE_SUBNET} else [],
+            podSubnets=pods.split(",") if pods else [],
+            dnsDomain=domain if domain != _DNS_DOMAIN else "",
+        )
+
+    def _domain(self) -> str:
+        """The suffix in the API server's own name in the cluster."""
+        pair = self._control_plane[0].pair(ComponentName.API_SERVER, "tls-cert-file")
+        names = sans_of(pair.certificate) if pair is not None else ()
+        return next((name.removeprefix(_DNS_PREFIX) for name in names if name.startswith(_DNS_PREFIX)), "")
+
+    def _endpoint(self) -> str:
+        """What kubeconfigs dial that is no node's own address."""
+        own = {str(address) for node in self._nodes for address in node.addresses}
+        for login in self._shared_logins():
+            url = _split(login.server)
+            if url is not None and url[0] not in own:
+                return f"{_bracketed(url[0])}:{url[1]}"
+        return ""
+
+    def _shared_logins(self) -> Iterator[FoundLogin]:
+        for path in _SHARED_KUBECONFIGS:
+            for node in self._nodes:
+                kubeconfig = node.found.kubeconfig(path)
+                if kubeconfig is not None and kubeconfig.current is not None:
+                    yield kubeconfig.current
+
+    def _never_rotates(self) -> bool:
+        settings = [
+            program.flags.value("rotate-certificates")
+            for node in self._nodes
+            for program in node.found.running(ComponentName.KUBELET)
+        ]
+        return bool(settings) and all(setting == "false" for setting in settings)
+
+    # -- etcd -------------------------------------------------------------------------------------------
+
+    def _etcd(self) -> Section:
+        if not self._members:
+            return {"external": self._external()}
+        program = self._members[0].program(ComponentName.ETCD)
+        assert program is not None  # noqa: S101 -- that is what makes it a member
+        repository, _, name = program.image.rpartition("/")
+        tag, data = _tag(program.image), program.flags.value("data-dir")
+        of_cluster, _, _ = self._api_server.image.rpartition("/")
+        default = self._default_etcd_tag()
+        return _given(
+            dataDir=data if data != _DATA else "",
+            imageRepository=repository if name and repository != of_cluster else "",
+            imageTag=tag if tag != default else "",
+        )
+
+    def _default_etcd_tag(self) -> str:
+        nodes = [self._node(self._control_plane[0])]
+        plain = self._load({"kubernetesVersion": self._version(), "nodes": nodes})
+        return etcd_tag(plain.spec.spec.kubernetes_version)
+
+    def _external(self) -> Section:
+        path = self._api_server.flags.host_path
+        files = {
+            key: path(self._flag(flag))
+            for key, flag in (
+                ("caFile", "etcd-cafile"),
+                ("certFile", "etcd-certfile"),
+                ("keyFile", "etcd-keyfile"),
+            )
+            if self._flag(flag)
+        }
+        return {"endpoints": self._flag("etcd-servers").split(","), **files}
+
+    # -- certificates -----------------------------------------------------------------------------------
+
+    def _directory(self) -> str:
+        named = self._api_server.flags.host_path(self._flag("client-ca-file"))
+        return posixpath.dirname(named) if self._flag("client-ca-file") else _DIRECTORY
+
+    def _certificates(self) -> Section:
+        directory = self._directory()
+        pair = self._control_plane[0].pair(ComponentName.API_SERVER, "tls-cert-file")
+        algorithm = describe(pair.certificate.public_key()) if pair is not None else ""
+        own = {str(each) for each in KeyAlgorithm} - {str(KeyAlgorithm.ECDSA_P256)}
+        return _given(
+            directory=directory if directory != _DIRECTORY else "",
+            keyAlgorithm=algorithm if algorithm in own else "",
+            validity=self._record.validity,
+            caValidity=self._record.ca_validity,
+        )
+
+    def _keys_on_nodes(self) -> Section:
+        """Which CA keys control-plane nodes have; where none has any, somebody else keeps them."""
+        held = {ca: self._holders(name) for ca, name in _KEYS.items()}
+        if not any(held.values()):
+            return {"authority": "offline", "caKeys": "offline"}
+        listed = [str(ca) for ca, holders in held.items() if self._is_everywhere(ca, holders)]
+        return {} if listed == [str(KubeadmCA.KUBERNETES)] else {"distributeCAKeys": listed}
+
+    def _is_everywhere(self, ca: KubeadmCA, holders: set[str]) -> bool:
+        """Whether every node that has a place for a CA's key has it; for etcd's only members have one."""
+        places = {node.name for node in self._control_plane}
+        if ca is KubeadmCA.ETCD:
+            places &= {node.name for node in self._members}
+        return bool(places) and places <= holders
+
+    def _holders(self, name: str) -> set[str]:
+        path = f"{self._directory()}/{name}"
+        return {
+            node.name
+            for node in self._nodes
+            if (content := node.found.content(path)) is not None and content.private
+        }
+
+    def _add_names(self, spec: Section, plain: LoadedSpec) -> None:
+        """The names in serving certificates that follow from nothing else."""
+        served = self._extra_names(plain, API_SERVER.name, ComponentName.API_SERVER, "tls-cert-file")
+        counted = Counter(name for names in served.values() for name in names)
+        common = sorted(name for name, count in counted.items() if count == len(served))
+        spec["apiServer"] |= _given(certSANs=common)
+        for entry in spec["nodes"]:
+            own = sorted(set(served.get(entry["name"], ())) - set(common))
+            entry.update(_given(certSANs=own))
+        for kind, component, flag, key in _SAN_FIELDS:
+            extra = self._extra_names(plain, kind, component, flag).values()
+            spec["etcd"] |= _given(**{key: sorted({name for names in extra for name in names})})
+
+    def _extra_names(
+        self, plain: LoadedSpec, kind_name: str, component: ComponentName, flag: str
+    ) -> Mapping[str, frozenset[str]]:
+        kind = next(kind for kind in CERTIFICATES if kind.name == kind_name)
+        places = {node.name: node for node in plain.spec.spec.nodes}
+        found = {}
+        for node in self._nodes:
+            pair = node.pair(component, flag)
+            if pair is not None:
+                wanted = kind.sans(plain.spec, places[node.name]).texts()
+                found[node.name] = frozenset(map(str.lower, sans_of(pair.certificate))) - frozenset(wanted)
+        return found
+
+    # -- nodes ------------------------------------------------------------------------------------------
+
+    def _node(self, node: KnownNode) -> Section:
+        program = node.program(ComponentName.API_SERVER)
+        common = self._flag("secure-port")
+        port = program.flags.value("secure-port") if program is not None else common
+        return {
+            "name": node.name,
+            "roles": [str(role) for role in node.roles],
+            "addresses": [str(address) for address in node.addresses],
+            **_given(bindPort=_number(port, common)),
+        }
+
+
+def _given(**entries: Any) -> Section:
+    """Entries of a section without those that say nothing."""
+    return {key: value for key, value in entries.items() if value}
+
+
+def _number(text: str, default: str) -> int | None:
+    return int(text) if text.isdigit() and text != default else None
+
+
+def _tag(image: str) -> str:
+    """The tag of an image; empty where it has none, whatever port its registry has."""
+    name = image.partition("@")[0].rpartition("/")[2]
+    return name.partition(":")[2]
+
+
+def _split(server: str) -> tuple[str, int] | None:
+    """Host and port of a URL; None where it is none."""
+    try:
+        url = urlsplit(server)
+        port = url.port or _HTTPS
+    except ValueError:
+        return None
+    return (url.hostname, port) if url.hostname else None
+
+
+def _bracketed(host: str) -> str:
+    """An IPv6 address in brackets, anything else as it is."""
+    return f"[{host}]" if ":" in host else host

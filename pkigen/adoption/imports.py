@@ -1,0 +1,208 @@
+"""Which files of a foreign cluster's nodes become which files of its PKI directory."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pkigen import layout
+from pkigen.adoption.foreign_users import people
+from pkigen.adoption.pem_blocks import read_pem
+from pkigen.crypto.ca_fitness import chain_of
+from pkigen.crypto.issuance import certificate_pem
+from pkigen.crypto.keys import load_own_private, public_der, public_pem
+from pkigen.desired.generations import CA, Slot, ca_id, ca_location, sa_path
+from pkigen.desired.items import (
+    DesiredCertificate,
+    DesiredCopy,
+    DesiredFile,
+    DesiredKeyPair,
+    DesiredKubeconfig,
+    DesiredSecret,
+)
+from pkigen.errors import AdoptionError
+from pkigen.reconcile.adopt import Import
+from pkigen.spec.model import CAKeys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cryptography import x509
+
+    from pkigen.adoption.node_tree import FoundFile
+    from pkigen.adoption.topology import KnownNode
+    from pkigen.crypto.issuance import Entropy
+    from pkigen.desired.inventory import Inventory
+    from pkigen.desired.items import Desired
+
+_PRIVATE_BITS: Final = 0o700
+
+
+def imports(inventory: Inventory, nodes: Sequence[KnownNode], *, entropy: Entropy) -> Iterator[Import]:
+    """Everything that an inventory asks for and that the nodes have.
+
+    Args:
+        inventory: What the description of the cluster asks for.
+        nodes: The nodes that were described.
+        entropy: For the one thing that only pkigen has: the key that seals bundles.
+
+    Raises:
+        AdoptionError: A CA or a key of the authority's is missing, or nodes disagree about one.
+    """
+    yield from _Imports(inventory, nodes).all(entropy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """A file of one node."""
+
+    node: str
+    file: FoundFile
+
+
+class _Imports:
+    def __init__(self, inventory: Inventory, nodes: Sequence[KnownNode]) -> None:
+        self._inventory = inventory
+        self._nodes = {node.name: node for node in nodes}
+        self._people = {f"user:{name}": found for name, found in people(nodes).items()}
+
+    def all(self, entropy: Entropy) -> Iterator[Import]:
+        """The authority's own first: what it lacks is told before anything else."""
+        missing = [name for name in map(self._missing_key, self._inventory.authorities) if name]
+        if missing and self._inventory.ca_keys is CAKeys.SITE:
+            raise AdoptionError(
+                f"no node has the private key of {' and '.join(missing)}",
+                hint="copy it from wherever it is to its place beside the certificate; a cluster whose CAs "
+                "are elsewhere for good (kubeadm's external CA) has none of these keys on its nodes",
+            )
+        for ca in self._inventory.authorities:
+            yield from self._authority(ca)
+        for item in self._inventory.items:
+            yield from self._of(item, entropy)
+
+    def _of(self, item: Desired, entropy: Entropy) -> Iterator[Import]:
+        match item:
+            case DesiredKeyPair():
+                yield from self._token_key()
+            case DesiredSecret():
+                key = base64.b64encode(entropy(item.size))
+                yield Import(path=item.path, mode=layout.SECRET_MODE, content=key, private=True)
+            case DesiredKubeconfig(node=None):
+                yield from self._of_person(item)
+            case DesiredCertificate(issuer=None):
+                pass
+            case DesiredCertificate() | DesiredCopy() | DesiredKubeconfig() | DesiredFile():
+                for path in item.paths if item.node is not None else ():
+                    yield from self._of_node(item.node or "", path)
+            case _:
+                pass
+
+    def _of_node(self, node: str, path: str) -> Iterator[Import]:
+        """A node's own file, with its mode; but what is private stays so, whatever it was there."""
+        file = self._nodes[node].found.tree.file(path.removeprefix(f"{layout.NODES}/{node}"))
+        if file is not None and file.problem is None:
+            mode = file.mode & _PRIVATE_BITS if layout.is_private(path) else file.mode
+            yield Import(path=path, mode=mode, content=file.data)
+
+    def _of_person(self, item: DesiredKubeconfig) -> Iterator[Import]:
+        found = self._people.get(item.id)
+        if found is not None:
+            node = next(each for each in self._nodes.values() if each.found.name == found.spot.node)
+            file = node.found.tree.file(found.spot.path)
+            if file is not None:
+                yield Import(path=item.path, mode=file.mode & _PRIVATE_BITS, content=file.data)
+
+    # -- the authority --------------------------------------------------------------------------------
+
+    def _held(self, name: str) -> Iterator[_Held]:
+        """A file of the directory of certificates, on every node that has it."""
+        directory = self._inventory.cluster.spec.certificates.directory
+        for node in self._nodes.values():
+            file = node.found.tree.file(f"{directory}/{name}")
+            if file is not None and file.problem is None:
+                yield _Held(node=node.name, file=file)
+
+    def _key_of(self, ca: CA) -> bytes | None:
+        return next((held.file.data for held in self._held(f"{ca}.key") if _public(held.file.data)), None)
+
+    def _missing_key(self, ca: CA) -> str | None:
+        directory = self._inventory.cluster.spec.certificates.directory
+        return f"{ca_id(ca)} ({directory}/{ca}.key)" if self._key_of(ca) is None else None
+
+    def _authority(self, ca: CA) -> Iterator[Import]:
+        """A CA with its chain and its key; a root that is trusted beside it is its previous generation."""
+        held = list(self._held(f"{ca}.crt"))
+        if not held:
+            raise AdoptionError(f"no node has the certificate of {ca_id(ca)} ({ca}.crt)")
+        certificates = _same(ca, held)
+        key = self._key_of(ca)
+        signer = _signer(ca, certificates, _public(key) if key is not None else b"")
+        chain = chain_of(signer, certificates)
+        others = [each for each in certificates if each not in chain]
+        whole = held[0].file.data if len(certificates) == 1 else certificate_pem(*chain)
+        yield Import(path=ca_location(ca).certificate, mode=layout.CERTIFICATE_MODE, content=whole)
+        if key is not None and self._inventory.ca_keys is CAKeys.SITE:
+            yield Import(path=ca_location(ca).key, mode=layout.KEY_MODE, content=key, private=True)
+        if len(others) > 1:
+            raise AdoptionError(
+                f"{held[0].node}: {ca}.crt has {len(others)} CAs beside the one that signs, not one",
+                hint="remove from it the CAs that no certificate of the cluster comes from any more",
+            )
+        for other in others:
+            path = ca_location(ca, Slot.PREVIOUS).certificate
+            yield Import(path=path, mode=layout.CERTIFICATE_MODE, content=certificate_pem(other))
+
+    def _token_key(self) -> Iterator[Import]:
+        """The key that signs service accounts' tokens, which all control-plane nodes share."""
+        held = list(self._held(layout.SA_PRIVATE_KEY))
+        if not held:
+            raise AdoptionError(
+                f"no node has {layout.SA_PRIVATE_KEY}, which signs service accounts' tokens",
+                hint="copy the whole directory of certificates of a control-plane node",
+            )
+        if len({_public(each.file.data) for each in held}) > 1:
+            names = " and ".join(each.node for each in held)
+            raise AdoptionError(
+                f"{names} have different {layout.SA_PRIVATE_KEY}: tokens of one are void on the other"
+            )
+        data = held[0].file.data
+        private, public = (
+            sa_path(Slot.CURRENT, layout.SA_PRIVATE_KEY),
+            sa_path(Slot.CURRENT, layout.SA_PUBLIC_KEY),
+        )
+        yield Import(path=private, mode=layout.KEY_MODE, content=data, private=True)
+        content = public_pem(load_own_private(data))
+        yield Import(path=public, mode=layout.PUBLIC_MODE, content=content)
+
+
+def _public(data: bytes) -> bytes:
+    """The public half of the private key in a file; empty where it holds none."""
+    return next(iter(read_pem(data).private), b"")
+
+
+def _same(ca: CA, held: Sequence[_Held]) -> tuple[x509.Certificate, ...]:
+    """The certificates of a CA's file, which must be the same on every node."""
+    first, *others = ((each.node, read_pem(each.file.data).certificates) for each in held)
+    for node, certificates in others:
+        if set(certificates) != set(first[1]):
+            raise AdoptionError(
+                f"{first[0]} and {node} have different CAs in {ca}.crt",
+                hint="`pkigen verify` of the same files says which connections that breaks",
+            )
+    if not first[1]:
+        raise AdoptionError(f"{first[0]}: {ca}.crt holds no certificate")
+    return first[1]
+
+
+def _signer(ca: CA, certificates: Sequence[x509.Certificate], public: bytes) -> x509.Certificate:
+    """The certificate whose key is here; without a key the first, which servers name first, too."""
+    if not public:
+        return certificates[0]
+    found = [each for each in certificates if public_der(each.public_key()) == public]
+    if not found:
+        raise AdoptionError(
+            f"the private key of {ca_id(ca)} does not belong to the certificate in {ca}.crt",
+            hint="`pkigen verify` of the same files shows on which node",
+        )
+    return found[0]

@@ -1,0 +1,141 @@
+"""`pkigen adopt`: take over a cluster that pkigen did not make."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pkigen.adoption.description import described
+from pkigen.adoption.gathered import node_trees, read_whole
+from pkigen.adoption.imports import imports
+from pkigen.adoption.inspection import inspect
+from pkigen.adoption.kubeadm_record import read_record
+from pkigen.adoption.topology import known_nodes, kubelet_name
+from pkigen.cli.console import note, say, say_line
+from pkigen.cli.directory import first_directory
+from pkigen.cli.options import FirstDirectoryOption
+from pkigen.cli.reports.plan_lines import advice_line
+from pkigen.cli.session import session_of
+from pkigen.cli.system import directory_of, system_of
+from pkigen.desired.inventory import derive
+from pkigen.errors import AdoptionError, UsageError
+from pkigen.layout import PUBLIC_MODE, SPEC_FILE
+from pkigen.reconcile.adopt import Import, TakenOver, take_over
+from pkigen.state.vault import PlainVault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pkigen.adoption.description import Description
+    from pkigen.adoption.found import ForeignCluster
+    from pkigen.adoption.node_tree import NodeTree
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def adopt(
+    context: typer.Context,
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NODE=]DIR…",
+            help="Copies of /etc/kubernetes and /var/lib/kubelet of every node: directories or tars, each of "
+            "one node or with one directory for each.",
+        ),
+    ],
+    *,
+    directory: FirstDirectoryOption = None,
+    kubeadm_config: Annotated[
+        Path | None,
+        typer.Option(
+            "--kubeadm-config",
+            metavar="FILE",
+            help="The cluster's ClusterConfiguration, or the ConfigMap kubeadm-config that holds it.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the spec that describes the cluster; write nothing.")
+    ] = False,
+) -> None:
+    """Take over a cluster that pkigen did not make, as it is.
+
+    Certificates, keys and kubeconfigs are taken over byte by byte, and nothing is issued or changed: what is
+    due is renewed by the next `pkigen apply`. Manifests and the kubelets' settings stay somebody else's until
+    `manage` in the spec names them.
+    """
+    system = system_of(context)
+    cluster = inspect(_trees(sources), now=system.clock())
+    _require_named(cluster, sources)
+    record = read_record(read_whole(kubeadm_config), file=str(kubeadm_config)) if kubeadm_config else None
+    description = described(cluster, record)
+    for each in description.notes:
+        note(f"note: {each}")
+    if dry_run:
+        say(description.text)
+        return
+    inventory = derive(description.loaded.spec)
+    root = first_directory(directory_of(context, directory), None, description.loaded.spec.file_name)
+    session = session_of(system, inventory, root=root, templates=None)
+    found = [
+        *imports(inventory, known_nodes(cluster), entropy=system.entropy),
+        Import(path=SPEC_FILE, mode=PUBLIC_MODE, content=description.text.encode()),
+    ]
+    with session.writing("adopt") as store:
+        taken = take_over(session.planner, found, store, session.tools(PlainVault()))
+    _say_taken(taken, description, root)
+
+
+def _trees(sources: Iterable[str]) -> Iterator[NodeTree]:
+    """The nodes of every source; one that is named has the files of that node alone."""
+    names: set[str] = set()
+    for source in sources:
+        name, separator, path = source.partition("=")
+        trees = node_trees(_existing(path if separator else source))
+        if separator and len(trees) != 1:
+            raise UsageError(
+                f"{path} has the files of {len(trees)} nodes, not of {name} alone",
+                hint="leave the name out: directories are taken for the names of nodes",
+            )
+        for tree in trees:
+            tree.name = name if separator else tree.name
+            if tree.name in names:
+                raise UsageError(f"the node {tree.name} is given twice", hint="name each: NODE=DIR")
+            names.add(tree.name)
+            yield tree
+
+
+def _existing(path: str) -> Path:
+    found = Path(path)
+    if not found.exists():
+        raise UsageError(f"{path} does not exist", hint="give a directory or a tar, or NODE=DIR")
+    return found
+
+
+def _require_named(cluster: ForeignCluster, sources: Iterable[str]) -> None:
+    """A name that was given is the one by which the node's kubelet comes in."""
+    given = {source.partition("=")[0] for source in sources if "=" in source}
+    for node in cluster.nodes:
+        known = kubelet_name(node)
+        if node.name in given and known is not None and known != node.name:
+            raise AdoptionError(
+                f"the files of {node.name} are those of {known}, by its kubelet.conf",
+                hint=f"write {known}=DIR, or find the files of {node.name}",
+            )
+
+
+def _say_taken(taken: TakenOver, description: Description, root: Path) -> None:
+    nodes = len(description.loaded.spec.spec.nodes)
+    spec = root / SPEC_FILE
+    say_line(
+        f"adopted {taken.objects} objects of {nodes} node{'' if nodes == 1 else 's'} into {root}; "
+        "nothing was issued"
+    )
+    for reason, count in taken.advice.items():
+        say_line(advice_line(count, reason))
+    for identifier in taken.due:
+        say_line(f"due: {identifier}")
+    say_line(f"next: read {spec}, then `{shlex.join(['pkigen', 'plan', '-C', str(root)])}`")

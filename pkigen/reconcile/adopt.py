@@ -1,0 +1,198 @@
+"""Takes over what another maker has made: as it was found, in one transaction; nothing is issued."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from pkigen.desired.adopted import ABSENT
+from pkigen.desired.certificates import KUBELET, KUBELET_SERVING
+from pkigen.desired.generations import CA
+from pkigen.desired.items import DesiredCertificate, DesiredCopy, MaterialKind
+from pkigen.errors import AdoptionError
+from pkigen.reconcile.adopted_state import TOLERATED
+from pkigen.reconcile.lock_builder import LockBuilder
+from pkigen.reconcile.plan import Keep
+from pkigen.reconcile.staging import Staging
+from pkigen.reconcile.survey import Survey
+from pkigen.spec.model import Role
+from pkigen.state.authority import load_all
+from pkigen.state.ledger import Event, LedgerEntry
+from pkigen.state.lockfile import certificate_facts, read_lock
+from pkigen.state.observed import content_at
+from pkigen.state.reasons import TIME_REASONS, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pkigen.desired.adopted import Adopted
+    from pkigen.reconcile.make import Tools
+    from pkigen.reconcile.planner import Planner
+    from pkigen.reconcile.surveyed import Surveyed
+    from pkigen.state.views import StagedView
+    from pkigen.store import Store
+
+_MOST_NAMED = 8
+_OWN_CERTIFICATE = b"kubelet-client-current.pem"
+_USELESS = frozenset({Reason.MISSING, Reason.UNREADABLE, Reason.KEY_MISSING, Reason.KEY_UNREADABLE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Import:
+    """A file as it is taken over; `private` says that it is one of the authority's own, kept by the vault."""
+
+    path: str
+    mode: int
+    content: bytes = field(repr=False)
+    private: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenOver:
+    """How many objects were taken over, which are due, and how many differ, by reason."""
+
+    objects: int
+    due: tuple[str, ...]
+    advice: Mapping[Reason, int]
+
+
+def take_over(planner: Planner, imports: Iterable[Import], store: Store, tools: Tools) -> TakenOver:
+    """Take a cluster over, wholly or not at all.
+
+    Args:
+        planner: What its description asks for, and when.
+        imports: Its files.
+        store: A PKI directory that is new, held exclusively.
+        tools: Clock and templates.
+
+    Raises:
+        AdoptionError: The directory is in use, or what was found is not what the description says.
+        AuthorityError: A CA is unfit.
+        StoreError: The tree could not be written; nothing was.
+    """
+    if read_lock(store) is not None or any(True for _ in store.walk()):
+        raise AdoptionError(
+            "the PKI directory is not empty: a cluster is taken over once, into a new one",
+            hint="give another directory with -C",
+        )
+    with store.transaction() as transaction:
+        staging = Staging(planner.inventory, store, transaction, tools.vault)
+        for each in imports:
+            if each.private:
+                staging.stage_private(each.path, each.content)
+            else:
+                staging.stage(each.path, each.mode, each.content)
+        staging.seal()
+        # With the rotation that is under way, where the nodes trust two generations.
+        planner = planner.at(staging.view)
+        records = dict(_records(planner, staging.view))
+        known = replace(planner, inventory=replace(planner.inventory, adopted=records))
+        lock = LockBuilder(inventory=known.inventory, templates=planner.renderer.overrides())
+        advice: Counter[Reason] = Counter()
+        due: list[str] = []
+        objects = 0
+        for surveyed in _survey(known, staging.view).objects():
+            lock.add(surveyed)
+            objects += 1
+            advice.update(finding.reason for finding in surveyed.advice[:1])
+            if not isinstance(surveyed.action, Keep):
+                due.append(surveyed.action.id)
+            _record(surveyed, staging)
+        staging.close(lock, now=tools.now)
+        transaction.commit()
+    return TakenOver(objects=objects, due=tuple(due), advice=dict(sorted(advice.items())))
+
+
+def _survey(planner: Planner, view: StagedView) -> Survey:
+    return Survey(
+        inventory=planner.inventory,
+        reader=view,
+        renderer=planner.renderer,
+        authorities=load_all(view, planner.inventory, now=planner.now),
+        now=planner.now,
+    )
+
+
+def _records(planner: Planner, view: StagedView) -> Iterator[tuple[str, Adopted]]:
+    """What each object that is not as pkigen would make it is taken over as.
+
+    Raises:
+        AdoptionError: Something that the cluster needs is missing, or does not work.
+    """
+    survey = _survey(planner, view)
+    nodes = planner.inventory.cluster.spec.nodes
+    outside = frozenset(node.name for node in nodes if node.roles == (Role.ETCD,))
+    faults: list[str] = []
+    for surveyed in survey.objects():
+        item = surveyed.item
+        faults.extend(_hard_faults(surveyed, view, outside))
+        if not surveyed.findings:
+            continue
+        if isinstance(item, DesiredCertificate) and surveyed.observed is not None:
+            yield item.id, survey.state_of(item, surveyed.observed)
+        elif isinstance(item, DesiredCopy):
+            yield item.id, survey.state_of_copy(item)
+    if faults:
+        rest = len(faults) - _MOST_NAMED
+        more = f" and {rest} more" if rest > 0 else ""
+        raise AdoptionError(
+            f"the cluster cannot be taken over as it is: {'; '.join(faults[:_MOST_NAMED])}{more}",
+            hint="`pkigen verify` of the same files says what is wrong with them; what is missing here "
+            "has to be copied from its node",
+        )
+
+
+def _hard_faults(surveyed: Surveyed, view: StagedView, outside: frozenset[str]) -> Iterator[str]:
+    """Why an object cannot be taken over: what is due is renewed later, and what only differs is kept."""
+    reasons = {finding.reason for finding in surveyed.findings}
+    is_excused = (
+        isinstance(surveyed.action, Keep)
+        or (Reason.MISSING in reasons and _may_be_absent(surveyed, outside))
+        or _is_of_kubelet(surveyed, view)
+    )
+    for finding in () if is_excused else surveyed.findings:
+        if finding.reason in _USELESS or finding.reason not in TOLERATED | TIME_REASONS:
+            is_named = surveyed.item.id in finding.detail
+            yield finding.detail if is_named else f"{surveyed.item.id}: {finding.detail}"
+
+
+def _is_of_kubelet(surveyed: Surveyed, view: StagedView) -> bool:
+    """Whether a kubelet has its certificate in a file of its own, which it renews through the cluster."""
+    match surveyed.item:
+        case DesiredCertificate(kind=kind) as item if kind is KUBELET and surveyed.observed is not None:
+            return _OWN_CERTIFICATE in (content_at(view, item.file) or b"")
+        case _:
+            return False
+
+
+def _may_be_absent(surveyed: Surveyed, outside: frozenset[str]) -> bool:
+    """Whether nothing that runs reads it by a file of another maker's.
+
+    `outside` are the nodes that run etcd alone, whose kubelets need not be in the cluster (kubeadm's guide to
+    an external etcd has them stand alone).
+    """
+    match surveyed.item:
+        case DesiredCertificate(kind=kind, node=node):
+            # Only a configuration of pkigen's leads a kubelet to the serving certificate.
+            return not kind.readers or kind is KUBELET_SERVING or (kind is KUBELET and node in outside)
+        case DesiredCopy(material=MaterialKind.TRUST_BUNDLE, ca=CA.KUBERNETES, node=node):
+            return node in outside
+        case DesiredCopy(material=material):
+            return material is MaterialKind.SIGNING_CERTIFICATE
+        case _:
+            return False
+
+
+def _record(surveyed: Surveyed, staging: Staging) -> None:
+    """A line for every certificate that was taken over."""
+    observed = surveyed.observed
+    if (
+        isinstance(surveyed.item, DesiredCertificate)
+        and observed is not None
+        and observed.certificate is not None
+    ):
+        facts = certificate_facts(observed.certificate)
+        staging.record(LedgerEntry(event=Event.ADOPTED, id=surveyed.item.id, reason=None, facts=facts))
+    elif surveyed.adopted is not None and surveyed.adopted.found != ABSENT:
+        staging.record(LedgerEntry(event=Event.ADOPTED, id=surveyed.item.id, reason=None, facts={}))

@@ -1,0 +1,461 @@
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from cryptography import x509
+
+from pkigen.cli.app import run
+from pkigen.cli.system import System
+from tests.adoption import kubeadm_trees
+from tests.adoption.altered_nodes import DAY, PKI, AlteredNode, name_of, new_ca, pem_of
+from tests.adoption.test_clean_trees import CLUSTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+
+class Adopted:
+    """A cluster that was taken over, and the commands on it at a moment."""
+
+    def __init__(self, place: Path, now: datetime, capsys: pytest.CaptureFixture[str]) -> None:
+        self.root, self.now, self._capsys = place / "prod", now, capsys
+        self.out = self.err = ""
+
+    @property
+    def spec(self) -> Path:
+        return self.root / "cluster.yaml"
+
+    def run(self, *arguments: str, after: timedelta = timedelta()) -> int:
+        code = run(list(arguments), system=System(clock=lambda: self.now + after))
+        self.out, self.err = self._capsys.readouterr()
+        return code
+
+    def adopt(self, *sources: object, options: tuple[str, ...] = ()) -> int:
+        return self.run("adopt", *map(str, sources), "-C", str(self.root), *options)
+
+    def planned(self, *, after: timedelta = timedelta()) -> list[tuple[str, str, str]]:
+        arguments = ("plan", "-C", str(self.root), "-o", "json")
+        assert self.run(*arguments, after=after) == 0, self.err
+        return [(each["action"], each["id"], each["reason"]) for each in json.loads(self.out)["actions"]]
+
+    def edit(self, **settings: object) -> None:
+        content = yaml.safe_load(self.spec.read_text())
+        content["spec"] |= settings
+        self.spec.write_text(yaml.safe_dump(content))
+
+    def apply(self, *, after: timedelta = timedelta()) -> None:
+        arguments = ("apply", "-C", str(self.root), "--yes")
+        assert self.run(*arguments, after=after) == 0, self.err
+
+    def ledger(self) -> list[dict[str, str]]:
+        return [json.loads(line) for line in (self.root / ".pkigen/ledger.jsonl").read_text().splitlines()]
+
+    def certificate(self, path: str) -> x509.Certificate:
+        return x509.load_pem_x509_certificate((self.root / "nodes" / path).read_bytes())
+
+
+@pytest.fixture
+def adopted(tmp_path: Path, now: datetime, capsys: pytest.CaptureFixture[str]) -> Adopted:
+    return Adopted(tmp_path, now, capsys)
+
+
+@pytest.fixture
+def copy(of_pkigen: Path, tmp_path: Path) -> Path:
+    """The nodes of a whole cluster, of one's own."""
+    shutil.copytree(of_pkigen, tmp_path / "nodes", symlinks=True)
+    return tmp_path / "nodes"
+
+
+def node_of(place: Path, now: datetime, name: str = "cp-1") -> AlteredNode:
+    return AlteredNode(root=place / name, now=now)
+
+
+def contents(root: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(path.relative_to(root)): (path.read_bytes(), path.stat().st_mode & 0o7777)
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+# -- as it is -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.live
+def test_nothing_of_a_cluster_by_kubeadm_is_changed(of_kubeadm: Path, adopted: Adopted) -> None:
+    assert adopted.adopt(of_kubeadm) == 0, adopted.err
+    assert adopted.planned() == []
+    for name in ("cp-1", "cp-2", "cp-3", "worker-1"):
+        found = contents(of_kubeadm / name / "etc/kubernetes")
+        taken = contents(adopted.root / "nodes" / name / "etc/kubernetes")
+        assert taken == {path: found[path] for path in taken}
+        # All of it but the break-glass kubeconfigs of other nodes than the first.
+        assert set(found) - set(taken) <= {"super-admin.conf"}
+    assert adopted.run("plan", "-C", str(adopted.root), "--full") == 0
+    assert "advice: 35 adopted objects kept until due (extensions-changed)\n" in adopted.out
+    assert "  cp-2/apiserver: differs in subjectKeyIdentifier, keyUsage\n" in adopted.out
+    assert adopted.err == ""
+    events = {line["event"] for line in adopted.ledger()}
+    assert events == {"adopted", "recorded"}
+    assert adopted.run("verify", "-C", str(adopted.root)) == 0, adopted.out
+    assert adopted.out.endswith(" 0 findings\n")
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_whatever_kubeadm_was_told(name: str, tmp_path: Path, adopted: Adopted) -> None:
+    kubeadm_trees.kubeadm()
+    address, cluster = CLUSTERS[name]
+    kubeadm_trees.control_plane(tmp_path / "nodes/cp-1", address=address, cluster=cluster)
+    assert adopted.adopt(tmp_path / "nodes") == 0, adopted.err
+    assert adopted.planned() == []
+
+
+@pytest.mark.live
+def test_what_kubeadm_made_is_renewed_when_it_is_due(of_kubeadm: Path, adopted: Adopted) -> None:
+    assert adopted.adopt(of_kubeadm) == 0
+    old = adopted.certificate(f"cp-1/{PKI}/apiserver.crt")
+    with pytest.raises(x509.ExtensionNotFound):
+        old.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    later = 340 * DAY
+    due = adopted.planned(after=later)
+    assert {(action, reason) for action, _, reason in due} == {("renew", "expires-soon")}
+    assert len(due) == 35  # every leaf of three control planes, and the worker's kubelet.conf
+    adopted.apply(after=later)
+    new = adopted.certificate(f"cp-1/{PKI}/apiserver.crt")
+    assert new.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    assert new.serial_number.bit_length() > 64
+    assert adopted.planned(after=later) == []
+    assert adopted.run("verify", "-C", str(adopted.root), after=later) == 0, adopted.out
+
+
+@pytest.mark.live
+def test_a_new_name_reissues_what_has_it_and_nothing_else(of_kubeadm: Path, adopted: Adopted) -> None:
+    assert adopted.adopt(of_kubeadm) == 0
+    adopted.edit(apiServer={"certSANs": ["api.example.com"]})
+    changes = adopted.planned()
+    assert changes == [("reissue", f"cp-{number}/apiserver", "sans-changed") for number in (1, 2, 3)]
+    adopted.apply()
+    assert adopted.planned() == []
+
+
+@pytest.mark.live
+def test_manifests_change_once_they_are_managed(of_kubeadm: Path, adopted: Adopted) -> None:
+    assert adopted.adopt(of_kubeadm) == 0
+    adopted.edit(manage=["manifests"])
+    changed = {(action, identifier.rpartition("/")[2]) for action, identifier, _ in adopted.planned()}
+    # The controller manager's new manifest names a file that kubeadm does not have.
+    assert changed == {
+        ("create", "ca-signing.crt"),
+        ("rewrite", "etcd.yaml"),
+        ("rewrite", "kube-apiserver.yaml"),
+        ("rewrite", "kube-controller-manager.yaml"),
+    }
+    adopted.edit(manage=["kubelet"])
+    changed = {(action, identifier.rpartition("/")[2]) for action, identifier, _ in adopted.planned()}
+    assert changed == {
+        ("create", "kubelet-serving"),
+        ("rewrite", "config.yaml"),
+        ("rewrite", "kubeadm-flags.env"),
+    }
+
+
+@pytest.mark.live
+def test_the_cas_of_an_adopted_cluster_rotate(of_kubeadm: Path, adopted: Adopted) -> None:
+    assert adopted.adopt(of_kubeadm) == 0
+    cas = ("kubernetes", "etcd", "front-proxy")
+    rotate = ("rotate", "ca", *cas, "-C", str(adopted.root), "--yes", "--phase")
+    # kubeadm's controller manager signs with ca.crt, of which it takes one certificate only.
+    assert adopted.run(*rotate, "prepare") == 1
+    assert "--cluster-signing-cert-file" in adopted.err
+    assert "`manage`" in adopted.err
+    adopted.edit(manage=["manifests"])
+    arguments = ("apply", "-C", str(adopted.root), "--yes", "--force")
+    assert adopted.run(*arguments) == 0, adopted.err
+    for phase in ("prepare", "promote", "finish"):
+        assert adopted.run(*rotate, phase, "--assume-distributed") == 0, adopted.err
+    assert adopted.planned() == []
+    assert adopted.run("verify", "-C", str(adopted.root)) == 0, adopted.out
+    new = x509.load_pem_x509_certificate((adopted.root / "pki/ca.crt").read_bytes())
+    adopted.certificate(f"cp-2/{PKI}/apiserver.crt").verify_directly_issued_by(new)
+
+
+@pytest.mark.live
+def test_members_apart_need_no_kubelet_in_the_cluster(tmp_path: Path, adopted: Adopted) -> None:
+    kubeadm_trees.kubeadm()
+    kubeadm_trees.dedicated_etcd(tmp_path / "nodes", members=3)
+    assert adopted.adopt(tmp_path / "nodes") == 0, adopted.err
+    assert adopted.planned() == []
+    roles = {
+        each["name"]: each["roles"] for each in yaml.safe_load(adopted.spec.read_text())["spec"]["nodes"]
+    }
+    assert roles == {"cp-1": ["control-plane"], **{f"etcd-{number}": ["etcd"] for number in (1, 2, 3)}}
+    assert adopted.run("verify", "-C", str(adopted.root)) == 0, adopted.out
+    arguments = ("renew", "etcd-server", "-C", str(adopted.root), "--yes")
+    assert adopted.run(*arguments) == 0, adopted.err
+    assert adopted.planned() == []
+
+
+@pytest.mark.live
+def test_kubelets_that_renew_their_own_certificate_go_on(
+    of_kubeadm: Path, tmp_path: Path, now: datetime, adopted: Adopted
+) -> None:
+    shutil.copytree(of_kubeadm, tmp_path / "nodes", symlinks=True)
+    issuer = node_of(of_kubeadm, now).issuer()
+    for name in ("cp-1", "cp-2", "worker-1"):
+        node_of(tmp_path / "nodes", now, name).rotate_kubelet(issuer)
+    assert adopted.adopt(tmp_path / "nodes") == 0, adopted.err
+    assert adopted.planned() == []
+    assert adopted.run("verify", "-C", str(adopted.root)) == 0, adopted.out
+    renewed = [identifier for _, identifier, _ in adopted.planned(after=350 * DAY)]
+    assert [each for each in renewed if each.endswith("/kubelet.conf")] == ["cp-3/kubelet.conf"]
+    arguments = ("renew", "--all", "-C", str(adopted.root), "--yes")
+    assert adopted.run(*arguments) == 0, adopted.err
+    named = adopted.root / "nodes/worker-1/etc/kubernetes/kubelet.conf"
+    assert "kubelet-client-current.pem" in named.read_text()
+
+
+def test_a_file_that_changes_afterwards_is_judged_like_any_other(
+    copy: Path, now: datetime, adopted: Adopted
+) -> None:
+    node = node_of(copy, now)
+    node.reissue("apiserver", node.issuer())  # as openssl would: without a subjectKeyIdentifier
+    node.path("pki/ca.crt").chmod(0o640)
+    node.path("pki/front-proxy-client.crt").chmod(0o600)  # as the CIS benchmark would have it
+    node.path("scheduler.conf").write_text(node.path("scheduler.conf").read_text() + "preferences: {}\n")
+    assert adopted.adopt(copy) == 0, adopted.err
+    assert adopted.planned() == []
+    (adopted.root / "nodes/cp-1" / PKI / "front-proxy-client.crt").chmod(0o640)
+    kubeconfig = adopted.root / "nodes/cp-1/etc/kubernetes/scheduler.conf"
+    kubeconfig.write_text(kubeconfig.read_text().replace("10.0.0.11", "10.0.0.12"))
+    (adopted.root / "nodes/cp-1" / PKI / "ca.crt").chmod(0o600)
+    node_of(adopted.root / "nodes", now).reissue("apiserver", node.issuer())
+    assert adopted.planned() == [
+        ("rewrite", f"nodes/cp-1/{PKI}/ca.crt", "mode"),
+        ("reissue", "cp-1/apiserver", "extensions-changed"),
+        ("rewrite", "cp-1/front-proxy-client", "mode"),
+        ("rewrite", "cp-1/scheduler.conf", "content-changed"),
+    ]
+
+
+def test_a_bundle_of_an_adopted_node_has_no_file_of_somebody_else(
+    copy: Path, tmp_path: Path, adopted: Adopted
+) -> None:
+    assert adopted.adopt(copy) == 0
+    (tmp_path / "word").write_text("correct horse battery staple\n")
+    (tmp_path / "word").chmod(0o600)
+    medium = tmp_path / "medium"
+    arguments = ("airgap", "bundle", "create", "-C", str(adopted.root), "--out", str(medium))
+    assert adopted.run(*arguments, "--passphrase-file", str(tmp_path / "word")) == 0, adopted.err
+    inspected = ("airgap", "bundle", "inspect", str(next(medium.glob("*worker-1*"))))
+    assert adopted.run(*inspected, "--passphrase-file", str(tmp_path / "word")) == 0, adopted.err
+    assert "/etc/kubernetes/kubelet.conf" in adopted.out
+    assert "/var/lib/kubelet/config.yaml" not in adopted.out
+
+
+def test_people_keep_their_kubeconfigs(copy: Path, now: datetime, adopted: Adopted) -> None:
+    node = node_of(copy, now, "cp-2")
+    for name, groups in (("jane", ("dev",)), ("root", ("system:masters",))):
+        node.write(f"{name}.conf", node.path("admin.conf").read_bytes())
+        node.reissue_login(f"{name}.conf", node.issuer(), subject=name_of(name, *groups))
+    assert adopted.adopt(copy) == 0, adopted.err
+    assert adopted.planned() == []
+    for name in ("jane", "root"):
+        assert (adopted.root / f"users/{name}.conf").read_bytes() == node.path(f"{name}.conf").read_bytes()
+    users = yaml.safe_load(adopted.spec.read_text())["spec"]["users"]
+    assert [(user["name"], user["groups"]) for user in users] == [
+        ("jane", ["dev"]),
+        ("root", ["system:masters"]),
+    ]
+    assert users[1]["allowSystemIdentity"] == "found on cp-2 in /etc/kubernetes/root.conf"
+    # The same name and groups later, with a key of its own.
+    arguments = ("renew", "user:jane", "-C", str(adopted.root), "--yes")
+    assert adopted.run(*arguments) == 0, adopted.err
+    assert adopted.planned() == []
+
+
+def test_an_older_administrator_is_kept_until_it_is_due(copy: Path, now: datetime, adopted: Adopted) -> None:
+    """Before v1.29 admin.conf was of system:masters."""
+    node = node_of(copy, now)
+    node.reissue_login("admin.conf", node.issuer(), subject=name_of("kubernetes-admin", "system:masters"))
+    assert adopted.adopt(copy) == 0, adopted.err
+    assert adopted.planned() == []
+    assert "advice: 1 adopted object kept until due (subject-changed)" in _advice(adopted)
+
+
+def _advice(adopted: Adopted) -> str:
+    adopted.run("plan", "-C", str(adopted.root))
+    return adopted.out
+
+
+def test_a_clone_without_secrets_says_the_same(copy: Path, now: datetime, adopted: Adopted) -> None:
+    node = node_of(copy, now)
+    node.reissue("apiserver", node.issuer())
+    for name in ("apiserver.crt", "sa.pub"):
+        node.path(f"pki/{name}").chmod(0o600)
+    assert adopted.adopt(copy) == 0, adopted.err
+    for path in [path for path in adopted.root.rglob("*") if path.is_file()]:
+        path.chmod(0o644)  # Git keeps no modes
+        if path.suffix in {".key", ".conf"}:
+            path.unlink()
+    assert adopted.planned() == []
+
+
+# -- the authority ------------------------------------------------------------------------------------------
+
+
+def remove_keys(copy: Path, *names: str) -> None:
+    for node in copy.iterdir():
+        for name in names:
+            (node / PKI / f"{name}.key").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("ca", "ca (/etc/kubernetes/pki/ca.key)"),
+        ("etcd/ca", "etcd-ca (/etc/kubernetes/pki/etcd/ca.key)"),
+        ("front-proxy-ca", "front-proxy-ca (/etc/kubernetes/pki/front-proxy-ca.key)"),
+    ],
+)
+def test_a_ca_key_that_no_node_has_is_asked_for_by_name(
+    name: str, told: str, copy: Path, adopted: Adopted
+) -> None:
+    remove_keys(copy, name)
+    assert adopted.adopt(copy) == 1
+    assert f"no node has the private key of {told}" in adopted.err
+    assert not adopted.root.exists()
+
+
+def test_a_ca_key_of_one_node_is_enough(copy: Path, adopted: Adopted) -> None:
+    kept = (copy / "cp-3" / PKI / "ca.key").read_bytes()
+    remove_keys(copy, "ca")
+    (copy / "cp-3" / PKI / "ca.key").write_bytes(kept)
+    assert adopted.adopt(copy) == 0, adopted.err
+    assert (adopted.root / "pki/ca.key").read_bytes() == kept
+    assert (adopted.root / "pki/ca.key").stat().st_mode & 0o777 == 0o600
+    assert adopted.planned() == []
+
+
+def test_an_external_ca_is_fine(copy: Path, adopted: Adopted) -> None:
+    remove_keys(copy, "ca", "etcd/ca", "front-proxy-ca")
+    assert adopted.adopt(copy) == 0, adopted.err
+    assert adopted.planned() == []
+    assert not list((adopted.root / "pki").rglob("ca.key"))
+    # What needs it says so.
+    assert adopted.run("plan", "-C", str(adopted.root), after=345 * DAY) == 0
+    assert "offline authority" in adopted.out
+
+
+def test_two_roots_are_a_rotation_under_way(copy: Path, now: datetime, adopted: Adopted) -> None:
+    second = new_ca("kubernetes-old", now)
+    for node in copy.iterdir():
+        bundle = node / PKI / "ca.crt"
+        bundle.write_bytes(bundle.read_bytes() + second.pem)
+    assert adopted.adopt(copy) == 0, adopted.err
+    assert (adopted.root / "pki/ca-previous.crt").read_bytes() == second.pem
+    assert adopted.planned() == []
+    assert adopted.run("plan", "-C", str(adopted.root), "-o", "json") == 0
+    document = json.loads(adopted.out)
+    assert document["rotations"] == {"ca": "promoted"}
+    # Nobody has the key of the CA that goes.
+    assert adopted.run("verify", "-C", str(adopted.root)) == 0, adopted.out
+
+
+def test_a_key_of_another_ca_is_refused(copy: Path, now: datetime, adopted: Adopted) -> None:
+    remove_keys(copy, "ca")
+    node = node_of(copy, now)
+    node.write("pki/ca.key", node.path("pki/front-proxy-ca.key").read_bytes())
+    assert adopted.adopt(copy) == 1
+    assert "the private key of ca does not belong to the certificate" in adopted.err
+
+
+def test_nodes_that_disagree_about_a_ca_are_refused(copy: Path, now: datetime, adopted: Adopted) -> None:
+    (copy / "cp-2" / PKI / "front-proxy-ca.crt").write_bytes(pem_of(new_ca("x", now).certificate))
+    assert adopted.adopt(copy) == 1
+    assert "cp-1 and cp-2 have different CAs in front-proxy-ca.crt" in adopted.err
+    assert not adopted.root.exists()
+
+
+def test_a_private_key_that_others_could_read_is_private_here(copy: Path, adopted: Adopted) -> None:
+    (copy / "cp-1" / PKI / "apiserver.key").chmod(0o644)
+    assert adopted.adopt(copy) == 0, adopted.err
+    taken = adopted.root / "nodes/cp-1" / PKI / "apiserver.key"
+    assert taken.stat().st_mode & 0o777 == 0o600
+
+
+# -- what is given ------------------------------------------------------------------------------------------
+
+
+def test_what_a_node_lacks_is_named_and_nothing_is_written(copy: Path, adopted: Adopted) -> None:
+    (copy / "cp-2" / PKI / "apiserver.crt").unlink()
+    (copy / "cp-3/etc/kubernetes/scheduler.conf").unlink()
+    assert adopted.adopt(copy) == 1
+    assert f"nodes/cp-2/{PKI}/apiserver.crt is missing" in adopted.err
+    assert "nodes/cp-3/etc/kubernetes/scheduler.conf is missing" in adopted.err
+    assert not adopted.root.exists()
+
+
+def test_a_certificate_without_its_key_is_refused(copy: Path, adopted: Adopted) -> None:
+    (copy / "cp-2" / PKI / "apiserver.key").write_bytes((copy / "cp-1" / PKI / "apiserver.key").read_bytes())
+    assert adopted.adopt(copy) == 1
+    assert "cp-2/apiserver: private key does not match" in adopted.err
+
+
+def test_an_expired_certificate_is_taken_over_and_then_due(
+    copy: Path, now: datetime, adopted: Adopted
+) -> None:
+    node = node_of(copy, now)
+    node.reissue("apiserver", node.issuer(), validity=(now - 400 * DAY, now - DAY))
+    assert adopted.adopt(copy) == 0, adopted.err
+    assert "due: cp-1/apiserver" in adopted.out
+    assert [identifier for _, identifier, _ in adopted.planned()] == ["cp-1/apiserver"]
+
+
+def test_tars_and_named_directories(copy: Path, tmp_path: Path, adopted: Adopted) -> None:
+    with tarfile.open(tmp_path / "first.tgz", "w:gz") as archive:
+        archive.add(copy / "cp-1", arcname="")
+    sources = [f"cp-1={tmp_path / 'first.tgz'}", *(f"{each.name}={each}" for each in _rest(copy))]
+    assert adopted.adopt(*sources) == 0, adopted.err
+    assert adopted.planned() == []
+
+
+def _rest(copy: Path) -> Iterator[Path]:
+    yield from (each for each in sorted(copy.iterdir()) if each.name != "cp-1")
+
+
+def test_a_wrong_name_is_refused(copy: Path, adopted: Adopted) -> None:
+    assert adopted.adopt(f"cp-2={copy / 'cp-1'}") == 1
+    assert "the files of cp-2 are those of cp-1" in adopted.err
+
+
+def test_a_node_is_given_once(copy: Path, adopted: Adopted) -> None:
+    assert adopted.adopt(copy, copy / "cp-1") == 2
+    assert "the node cp-1 is given twice" in adopted.err
+
+
+def test_what_is_not_there_is_a_wrong_argument(tmp_path: Path, adopted: Adopted) -> None:
+    assert adopted.adopt(tmp_path / "none") == 2
+    assert "none does not exist" in adopted.err
+
+
+def test_a_directory_in_use_is_left_alone(copy: Path, adopted: Adopted) -> None:
+    assert adopted.adopt(copy) == 0
+    before = contents(adopted.root)
+    assert adopted.adopt(copy) == 1
+    assert "the PKI directory is not empty" in adopted.err
+    assert contents(adopted.root) == before
+
+
+def test_a_description_alone(copy: Path, adopted: Adopted) -> None:
+    assert adopted.adopt(copy, options=("--dry-run",)) == 0
+    assert yaml.safe_load(adopted.out)["spec"]["manage"] == []
+    assert not adopted.root.exists()
