@@ -139,15 +139,16 @@ def _addons(cluster: ClusterSpec) -> Iterator[DesiredFile]:
     # A mapping may give groups only, whose rights stand elsewhere: then there is nothing to bind.
     if any(mapping.cluster_roles or mapping.roles or mapping.rules for mapping in cluster.spec.iam):
         yield _addon("iam", FileKind.ADDON_IAM)
-    if not cluster.manages(ManagedFiles.ADDONS):
-        return
-    yield _addon("cluster-admins", FileKind.ADDON_CLUSTER_ADMINS)
-    yield _addon("apiserver-kubelet-client", FileKind.ADDON_KUBELET_CLIENT)
+    # Listed although they may be somebody else's: who stops managing them keeps what is there.
+    managed = cluster.manages(ManagedFiles.ADDONS)
+    yield _addon("cluster-admins", FileKind.ADDON_CLUSTER_ADMINS, managed=managed)
+    yield _addon("apiserver-kubelet-client", FileKind.ADDON_KUBELET_CLIENT, managed=managed)
     if cluster.spec.kubelet.rotate_certificates:
         # Without it the kubelets' requests stay pending, and each keeps its first certificate to its end.
-        yield _addon("node-certificate-rotation", FileKind.ADDON_NODE_ROTATION)
+        yield _addon("node-certificate-rotation", FileKind.ADDON_NODE_ROTATION, managed=managed)
 
 
-def _addon(name: str, kind: FileKind, *, user: str | None = None) -> DesiredFile:
+def _addon(name: str, kind: FileKind, *, user: str | None = None, managed: bool = True) -> DesiredFile:
     """A file of the addons, which holds nothing secret."""
-    return DesiredFile(path=layout.addon_path(name), node=None, mode=layout.PUBLIC_MODE, kind=kind, user=user)
+    path = layout.addon_path(name)
+    return DesiredFile(path=path, node=None, mode=layout.PUBLIC_MODE, kind=kind, user=user, managed=managed)

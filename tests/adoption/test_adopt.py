@@ -459,3 +459,17 @@ def test_a_description_alone(copy: Path, adopted: Adopted) -> None:
     assert adopted.adopt(copy, options=("--dry-run",)) == 0
     assert yaml.safe_load(adopted.out)["spec"]["manage"] == []
     assert not adopted.root.exists()
+
+
+@pytest.mark.parametrize("kind", ["manifests", "kubelet", "addons"])
+def test_what_is_no_longer_managed_stays_where_it_is(copy: Path, adopted: Adopted, kind: str) -> None:
+    assert adopted.adopt(copy) == 0
+    adopted.edit(manage=[kind])
+    adopted.apply()
+    before = contents(adopted.root / "nodes") | contents(adopted.root / "addons")
+    assert kind != "addons" or "cluster-admins.yaml" in before
+    adopted.edit(manage=[])
+    # The record of the spec, and nothing else.
+    assert {identifier for _, identifier, _ in adopted.planned()} <= {"pki.lock"}
+    adopted.apply()
+    assert contents(adopted.root / "nodes") | contents(adopted.root / "addons") == before
