@@ -1,0 +1,193 @@
+"""A control plane that kubeadm made and real programs run: taken over, and its CAs and token key rotated.
+
+Clients ask without pause, with files of before anybody touched the cluster and with present ones; at the end
+the old CAs' credentials are refused. PKIGEN_TEST_CONTROL_PLANES=3 makes it three nodes, each with a member of
+etcd, instead of one, and goes back once in the middle, which takes minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.adoption import kubeadm_trees
+from tests.live import programs
+from tests.live.control_plane import Cluster, boot_static_pods, pkigen, plug_in, static_pods
+from tests.live.hosts import Network
+from tests.live.rotating import asking, deliver, end, pkigen_in, restart, restarts_of
+from tests.live.test_untouched_clients import _CONTROL_PLANES, Untouched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.live
+
+_NODES = {f"cp-{number}": f"10.81.0.{number}" for number in range(1, _CONTROL_PLANES + 1)}
+_SECONDS = 120
+_STEPS = (
+    ("prepare", "promote") if len(_NODES) == 1 else ("prepare", "promote", "rollback", "prepare", "promote")
+)
+_ALONE = {"kube-controller-manager": 10257, "kube-scheduler": 10259}
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Running as kubeadm made it, and taken over."""
+    programs.require(*programs.LEAST, "kube-controller-manager")
+    kubeadm_trees.kubeadm()
+    place = tmp_path / "kubeadm/nodes"
+    first, *others = _NODES.values()
+    settings = {"controlPlaneEndpoint": f"{first}:6443", "apiServer": {"certSANs": others}}
+    for name, address in _NODES.items():
+        known = place / "cp-1" if name != "cp-1" else None
+        root = kubeadm_trees.control_plane(
+            place / name, name=name, address=address, cluster=settings, first=known
+        )
+        _join(root / "etc/kubernetes/manifests/etcd.yaml")
+        (root / "kubeadm.yaml").unlink()
+    made = Cluster(out=place.parent, scratch=tmp_path)
+    with Network() as network:
+        plug_in(network, made, {name: (address,) for name, address in _NODES.items()})
+        boot_static_pods(made, elected_on="cp-1")
+        made.out = tmp_path / "out"
+        pkigen("adopt", place, "-C", made.out)
+        yield made
+
+
+def _join(manifest: Path) -> None:
+    """The members that a member's manifest names, once all have joined."""
+    members = ",".join(f"{name}=https://{address}:2380" for name, address in _NODES.items())
+    content = yaml.safe_load(manifest.read_text())
+    (container,) = content["spec"]["containers"]
+    container["command"] = [
+        f"--initial-cluster={members}" if word.startswith("--initial-cluster=") else word
+        for word in container["command"]
+    ]
+    manifest.write_text(yaml.safe_dump(content))
+
+
+class Operator:
+    """Does what the runbook says."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def manage(self, *kinds: str) -> None:
+        """Have pkigen write these kinds of files from now on."""
+        spec = self._cluster.out / "cluster.yaml"
+        content = yaml.safe_load(spec.read_text())
+        content["spec"]["manage"] = list(kinds)
+        spec.write_text(yaml.safe_dump(content))
+        self.carry_out(self.run("apply", "--force"))
+
+    def rotate(self, step: str, *more: str) -> None:
+        """Take a step with all CAs and the token key, and bring it to one node after the other."""
+        found = []
+        for what in (("ca", "kubernetes", "etcd", "front-proxy"), ("sa",)):
+            found += self.run("rotate", *what, "--phase", step, *more)
+        self.carry_out(found)
+
+    def run(self, *arguments: str) -> list[dict[str, Any]]:
+        """A command that changes the tree; what must restart."""
+        machine = self._cluster.machines["cp-1"]
+        done = pkigen_in(machine, *arguments, "-C", self._cluster.out, "--yes", "-o", "json")
+        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+        restarts: list[dict[str, Any]] = json.loads(done.stdout)["restarts"]
+        return restarts
+
+    def carry_out(self, restarts: list[dict[str, Any]]) -> None:
+        """Copy and restart, node by node."""
+        for node, address in _NODES.items():
+            deliver(self._cluster, node)
+            asked = restarts_of(restarts, node)
+            probes = {
+                "etcd": "http://127.0.0.1:2381/health",
+                "kube-apiserver": f"https://{address}:6443/readyz",
+            }
+            for component, probe in probes.items():
+                if component in asked:
+                    restart(self._cluster, node, component, probe)
+            for component in _ALONE if node == "cp-1" else ():
+                if component in asked:
+                    self._restart_alone(node, component)
+            time.sleep(1.5)  # what reloads by itself has done so after this
+
+    def _restart_alone(self, node: str, component: str) -> None:
+        """One that may have ended by itself, where its only API server was away for long."""
+        machine = self._cluster.machines[node]
+        if any(process.name == component and process.alive() for process in machine.processes):
+            end(machine, component)
+        process = machine.start(component, static_pods(self._cluster, node)[component].command)
+        probe = f"https://127.0.0.1:{_ALONE[component]}/healthz"
+        assert machine.request(probe, until=_SECONDS).status == 200, process.tail()
+
+
+class Present:
+    """A client that gets the files of now after every step."""
+
+    def __init__(self, untouched: Untouched) -> None:
+        self._untouched = untouched
+        self._number = 0
+        self._link = untouched.folder / "present"
+        self.series = {**self.update(), "name": "present", "folder": str(self._link)}
+
+    def update(self) -> dict[str, Any]:
+        """Give it the files of now, in one go."""
+        self._number += 1
+        series = self._untouched.hand_out(f"present-{self._number}")
+        new = self._link.with_suffix(".new")
+        new.symlink_to(series["folder"])
+        new.replace(self._link)
+        return series
+
+
+def test_its_cas_and_token_key_rotate_under_load(cluster: Cluster, tmp_path: Path) -> None:
+    untouched = Untouched(cluster=cluster, folder=tmp_path / "clients")
+    operator = Operator(cluster)
+    before = [untouched.hand_out("before"), untouched.start_pod("pod"), untouched.dump_etcd("backup")]
+    present = Present(untouched)
+    with (
+        asking(cluster.machines["cp-1"], before) as early,
+        asking(cluster.machines["cp-1"], [present.series]) as late,
+    ):
+        operator.manage("manifests")
+        for step in _STEPS:
+            operator.rotate(step, *(("--assume-distributed",) if step == "promote" else ()))
+            present.update()
+        figures = early.stop().series
+        assert _lets_in(cluster, tmp_path, untouched, "before")
+        operator.rotate("finish", "--assume-distributed", "--force")
+        figures |= late.stop().series
+    for name, found in figures.items():
+        counted = [f"{found[each]} {each}" for each in ("asked", "retried")]
+        counted += [f"{len(found[each])} {each}" for each in ("refused", "failed")]
+        print(f"{len(_NODES)} control planes, {name}: {', '.join(counted)}")  # noqa: T201
+    assert {name: found["refused"] + found["failed"] for name, found in figures.items()} == {
+        name: [] for name in ("before", "pod", "backup", "present")
+    }
+    assert all(found["asked"] > 20 for found in figures.values())
+    assert not _lets_in(cluster, tmp_path, untouched, "before"), "a certificate of the old CA"
+    assert not _lets_in(cluster, tmp_path, untouched, "pod"), "a token of the old key"
+    assert operator.run("apply") == []
+    assert pkigen_in(cluster.machines["cp-1"], "verify", "-C", cluster.out).returncode == 0
+
+
+def _lets_in(cluster: Cluster, scratch: Path, untouched: Untouched, name: str) -> bool:
+    """Whether the API servers let somebody in by what he has, who trusts the present CA."""
+    folder = untouched.folder / name
+    with_token = ("--token", (folder / "token").read_text()) if (folder / "token").exists() else ()
+    with_pair = ("--client-certificate", folder / "client.crt", "--client-key", folder / "client.key")
+    bare = scratch / "empty.conf"
+    bare.touch()
+    authority = ("--certificate-authority", cluster.pki("cp-1") / "ca.crt")
+    server = ("--server", untouched.urls["cp-1"])
+    done = cluster.try_kubectl(
+        "cp-1", bare, *server, *authority, *(with_token or with_pair), "auth", "whoami"
+    )
+    assert done.returncode == 0 or "nauthorized" in done.stderr, done.stderr
+    return done.returncode == 0
