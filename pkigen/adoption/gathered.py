@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import shlex
 from typing import TYPE_CHECKING, Final
 
 from pkigen.adoption.archive_tree import LARGEST_ARCHIVE, ArchiveTree, is_archive
@@ -43,6 +44,14 @@ _USUAL: Final = (
     "/var/lib/kube-proxy",
 )
 """Where a running machine has its cluster's files; the rest of it is not looked at."""
+_SETTINGS: Final = (
+    "/var/lib/kubelet/config.yaml",
+    "/var/lib/kubelet/kubeadm-flags.env",
+    "/var/lib/kubelet/kubeconfig",
+    "/etc/systemd/system/etcd.service",
+    "/etc/systemd/system/kube*.service*",
+)
+"""What else says how its programs run."""
 
 
 def is_foreign(path: Path) -> bool:
@@ -67,8 +76,7 @@ def node_trees(path: Path) -> tuple[NodeTree, ...]:
         StoreError: It cannot be read.
     """
     if not path.is_dir():
-        tree = ArchiveTree(read_whole(path), name=path.name)
-        return tuple(_nodes(tree, (), path.name.partition(".")[0], iter(range(_MOST_DIRECTORIES))))
+        return archived_trees(read_whole(path), name=path.name)
     require_readable(path)
     whole = path.resolve()
     if whole.parts[-2:] == _KUBERNETES:
@@ -76,6 +84,28 @@ def node_trees(path: Path) -> tuple[NodeTree, ...]:
         mapped = (Mapped(path=(), steps=()),)
         return (NodeTree(root.name or "localhost", DirectoryTree(root), mapped, walked=_USUAL),)
     return tuple(_nodes(DirectoryTree(path), (), whole.name or "localhost", iter(range(_MOST_DIRECTORIES))))
+
+
+def archived_trees(data: bytes, *, name: str) -> tuple[NodeTree, ...]:
+    """The nodes whose files a tar holds.
+
+    Args:
+        data: Its bytes.
+        name: The archive's; up to its first dot also the node's, where there is but one.
+
+    Raises:
+        StoreError: It is no tar.
+    """
+    tree = ArchiveTree(data, name=name)
+    return tuple(_nodes(tree, (), name.partition(".")[0], iter(range(_MOST_DIRECTORIES))))
+
+
+def gather_line(node: str) -> str:
+    """A line for a shell that brings a node's files here by ssh, as NODE.tar.gz, for its owner alone."""
+    places = " ".join(each.lstrip("/") for each in (*_USUAL, *_SETTINGS))
+    # Named one by one, as far as they are there: /var/lib/kubelet and /var/lib/etcd hold much else.
+    script = f"cd / && sudo tar -czf - $(sudo ls -d {places} 2>/dev/null)"
+    return f"(umask 077; ssh {shlex.quote(node)} {shlex.quote(script)} >{shlex.quote(f'{node}.tar.gz')})"
 
 
 def _nodes(tree: FileTree, steps: Steps, name: str, left: Iterator[int]) -> Iterator[NodeTree]:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
+import subprocess
 import tarfile
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -430,6 +433,49 @@ def test_tars_and_named_directories(copy: Path, tmp_path: Path, adopted: Adopted
 
 def _rest(copy: Path) -> Iterator[Path]:
     yield from (each for each in sorted(copy.iterdir()) if each.name != "cp-1")
+
+
+def test_a_tar_by_option_and_one_from_standard_input(
+    copy: Path, tmp_path: Path, adopted: Adopted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, nodes in (("first.tgz", ["cp-1", "cp-2"]), ("rest.tar", ["cp-3", "worker-1"])):
+        with tarfile.open(tmp_path / name, "w:gz" if name.endswith("z") else "w") as archive:
+            for node in nodes:
+                archive.add(copy / node, arcname=node)
+    with (tmp_path / "rest.tar").open("rb") as stream:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(stream))
+        assert adopted.adopt("-", options=("--from-tar", str(tmp_path / "first.tgz"))) == 0, adopted.err
+    assert adopted.planned() == []
+
+
+def test_the_line_that_gathers_a_node_brings_what_is_needed(
+    copy: Path, tmp_path: Path, adopted: Adopted
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    # In the place of a way to a node: that node's files, as they are here.
+    (programs / "ssh").write_text(
+        f'#!/bin/sh\nroot={copy}/$1\neval "$(echo "$2" | sed "s|cd /|cd $root|")"\n'
+    )
+    (programs / "sudo").write_text('#!/bin/sh\nexec "$@"\n')
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    nodes = [each.name for each in sorted(copy.iterdir())]
+    assert adopted.run("adopt", *(word for node in nodes for word in ("--gather", node))) == 0
+    lines = adopted.out.splitlines()
+    assert len(lines) == len(nodes)
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    for line in lines:
+        subprocess.run(["sh", "-ec", line], cwd=tmp_path, env=environment, check=True, timeout=60)
+    archives = [tmp_path / f"{node}.tar.gz" for node in nodes]
+    assert {each.stat().st_mode & 0o777 for each in archives} == {0o600}
+    assert adopted.adopt(*archives) == 0, adopted.err
+    assert adopted.planned() == []
+
+
+def test_without_files_it_says_how_to_get_them(adopted: Adopted) -> None:
+    assert adopted.adopt() == 2
+    assert "`pkigen adopt --gather NODE`" in adopted.err
 
 
 def test_a_wrong_name_is_refused(copy: Path, adopted: Adopted) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pkigen.adoption.archive_tree import LARGEST_ARCHIVE
 from pkigen.adoption.description import described
-from pkigen.adoption.gathered import node_trees, read_whole
+from pkigen.adoption.gathered import archived_trees, gather_line, node_trees, read_whole
 from pkigen.adoption.imports import imports
 from pkigen.adoption.inspection import inspect
 from pkigen.adoption.kubeadm_record import read_record
@@ -40,15 +42,29 @@ app = typer.Typer(add_completion=False)
 def adopt(
     context: typer.Context,
     sources: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="[NODE=]DIR…",
             help="Copies of /etc/kubernetes and /var/lib/kubelet of every node: directories or tars, each of "
-            "one node or with one directory for each.",
+            "one node or with one directory for each; - reads a tar from standard input.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     *,
     directory: FirstDirectoryOption = None,
+    from_tar: Annotated[
+        list[str] | None,
+        typer.Option("--from-tar", metavar="[NODE=]FILE", help="A tar of nodes' files; may be repeated."),
+    ] = None,
+    gather: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gather",
+            metavar="NODE",
+            help="Only print the line for a shell that brings this node's files here by ssh, as NODE.tar.gz; "
+            "may be repeated.",
+        ),
+    ] = None,
     kubeadm_config: Annotated[
         Path | None,
         typer.Option(
@@ -67,9 +83,18 @@ def adopt(
     due is renewed by the next `pkigen apply`. Manifests and the kubelets' settings stay somebody else's until
     `manage` in the spec names them.
     """
+    for node in gather or ():
+        say_line(gather_line(node))
+    if gather:
+        return
     system = system_of(context)
-    cluster = inspect(_trees(sources), now=system.clock())
-    _require_named(cluster, sources)
+    given = [*(sources or ()), *(from_tar or ())]
+    if not given:
+        raise UsageError(
+            "no node's files are named", hint="`pkigen adopt --gather NODE` prints how to bring them here"
+        )
+    cluster = inspect(_trees(given), now=system.clock())
+    _require_named(cluster, given)
     record = read_record(read_whole(kubeadm_config), file=str(kubeadm_config)) if kubeadm_config else None
     description = described(cluster, record)
     for each in description.notes:
@@ -94,7 +119,7 @@ def _trees(sources: Iterable[str]) -> Iterator[NodeTree]:
     names: set[str] = set()
     for source in sources:
         name, separator, path = source.partition("=")
-        trees = node_trees(_existing(path if separator else source))
+        trees = _read(path if separator else source)
         if separator and len(trees) != 1:
             raise UsageError(
                 f"{path} has the files of {len(trees)} nodes, not of {name} alone",
@@ -108,11 +133,19 @@ def _trees(sources: Iterable[str]) -> Iterator[NodeTree]:
             yield tree
 
 
-def _existing(path: str) -> Path:
+def _read(path: str) -> tuple[NodeTree, ...]:
+    """The nodes of one source.
+
+    Raises:
+        StoreError: It cannot be read.
+        UsageError: It is not there.
+    """
+    if path == "-":
+        return archived_trees(sys.stdin.buffer.read(LARGEST_ARCHIVE + 1), name="standard input")
     found = Path(path)
     if not found.exists():
         raise UsageError(f"{path} does not exist", hint="give a directory or a tar, or NODE=DIR")
-    return found
+    return node_trees(found)
 
 
 def _require_named(cluster: ForeignCluster, sources: Iterable[str]) -> None:
