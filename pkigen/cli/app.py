@@ -229,7 +229,7 @@ def root(
         ),
     ] = 0,
     directory: DirectoryOption = None,
-    color: Annotated[  # noqa: ARG001 -- handled by its callback
+    color: Annotated[
         Colour,
         typer.Option(
             "--color",
@@ -246,6 +246,7 @@ def root(
     ] = False,
 ) -> None:
     """Kubernetes cluster PKI from one spec: certificates, kubeconfigs and manifests for every node."""
+    del color  # its callback has chosen
     context.obj.debug = debug
     context.obj.directory = directory
     if verbose:
