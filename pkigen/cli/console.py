@@ -6,9 +6,10 @@ import enum
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import accumulate
 from typing import TextIO
 
 from pkigen.cli.reports.lines import Line, Tone
@@ -54,6 +55,11 @@ def is_coloured(stream: TextIO) -> bool:
             return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def moves_cursor(stream: TextIO) -> bool:
+    """Whether something can be drawn there over what was there before."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def width() -> int | None:
     """Columns of the terminal that results go to (`COLUMNS`, if set); None where they go elsewhere."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -81,11 +87,35 @@ def say_lines(lines: Iterable[Line]) -> None:
         sys.stdout.write(_coloured(lines, sys.stdout))
 
 
+def redraw(lines: Iterable[Line]) -> None:
+    """Show lines in place of all that the terminal shows, as many as it has room for."""
+    size = shutil.get_terminal_size()
+    shown = fitting(list(lines), columns=size.columns, rows=size.lines)
+    drawn = _coloured(shown, sys.stdout).replace("\n", f"{_TO_THE_END}\n")
+    with _told():
+        sys.stdout.write(f"{_HOME}{drawn}{_BELOW}")
+        sys.stdout.flush()
+
+
+def fitting(lines: Sequence[Line], *, columns: int, rows: int) -> list[Line]:
+    """As many lines as a terminal has room for, the first ones; what is left out is counted.
+
+    The last row stays free: to end a line there would move all of them.
+    """
+    heights = [max(1, -(-len(printable(line.text)) // columns)) for line in lines]
+    if sum(heights) < rows:
+        return list(lines)
+    kept = sum(total < rows - 1 for total in accumulate(heights))
+    return [*lines[:kept], Line(f"… and {len(lines) - kept} more lines; there is no room", Tone.QUIET)]
+
+
 def aside_lines(lines: Iterable[Line]) -> None:
     """Print lines that would be the result, were that not a document."""
     sys.stderr.write(_coloured(lines, sys.stderr))
 
 
+_HOME, _TO_THE_END, _BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+"""To the first column of the first row; erase the rest of the row; erase all below (ECMA-48 8.3)."""
 COLOURS = {
     Tone.TITLE: "1",
     Tone.RISK: "1;38;5;196",
