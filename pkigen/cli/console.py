@@ -25,6 +25,14 @@ class Colour(enum.StrEnum):
     NEVER = "never"
 
 
+class _Results(enum.Enum):
+    """Whether what is said is the result, or goes beside it."""
+
+    HERE = enum.auto()
+    ASIDE = enum.auto()
+
+
+_results: ContextVar[_Results] = ContextVar("results", default=_Results.HERE)
 _colour: ContextVar[Colour] = ContextVar("colour", default=Colour.AUTO)
 
 
@@ -36,6 +44,21 @@ def one_run() -> Iterator[None]:
         yield
     finally:
         _colour.reset(token)
+
+
+@contextmanager
+def said_aside() -> Iterator[None]:
+    """What is said within is no result: that is a document, which comes later."""
+    token = _results.set(_Results.ASIDE)
+    try:
+        yield
+    finally:
+        _results.reset(token)
+
+
+def _out() -> TextIO:
+    """Where results go."""
+    return sys.stderr if _results.get() is _Results.ASIDE else sys.stdout
 
 
 def choose_colour(when: Colour) -> None:
@@ -68,7 +91,7 @@ def width() -> int | None:
 def say(text: str) -> None:
     """Print a result: a document, or lines that `reports.tables` has made into one text."""
     with _told():
-        sys.stdout.write(_shown(text))
+        _out().write(_shown(text))
 
 
 def say_line(line: str) -> None:
@@ -84,7 +107,7 @@ def aside(text: str) -> None:
 def say_lines(lines: Iterable[Line]) -> None:
     """Print lines of a result, on a terminal in their colours."""
     with _told():
-        sys.stdout.write(_coloured(lines, sys.stdout))
+        _out().write(_coloured(lines, _out()))
 
 
 def redraw(lines: Iterable[Line]) -> None:

@@ -133,5 +133,19 @@ def test_a_command_of_another_group_is_told_where_it_is(pkigen: InProcess, line:
 def test_a_mistyped_command_of_another_group(pkigen: InProcess) -> None:
     assert refused(pkigen("kubecnfig"))[1] == "did you mean `pkigen access kubeconfig`?"
     assert refused(pkigen("access", "bundel"))[1] == "did you mean `pkigen airgap bundle`?"
-    assert refused(pkigen("aply"))[0] == "no such command 'aply'. Did you mean 'apply'?"
+    assert refused(pkigen("aply")) == ("no such command 'aply'", "did you mean 'apply'?")
+    assert refused(pkigen("rotate", "caa")) == ("no such command 'caa'", "did you mean 'ca'?")
+
+
+def test_a_mistyped_option(pkigen: InProcess) -> None:
+    assert refused(pkigen("status", "--nod", "x")) == (
+        "no such option: --nod",
+        "did you mean --dir or --node?",
+    )
+    assert refused(pkigen("plan", "--zzz"))[1] == "see `pkigen plan --help`"
+    assert refused(pkigen("access", "--color", "never", "sign"))[1].startswith("--color stands before the ")
+    assert refused(pkigen("status", "-v")) == (
+        "no such option: -v",
+        "-v stands before the command: `pkigen -v … status`",
+    )
     assert refused(pkigen("zzz")) == ("no such command 'zzz'", "see `pkigen --help`")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,9 @@ from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG
 from pkigen.cli.access_input import read_bounded, read_reference
 from pkigen.cli.console import say
 from pkigen.cli.directory import NoClusterError
-from pkigen.cli.options import DirectoryOption, OwnSpecArgument
+from pkigen.cli.document import document
+from pkigen.cli.options import DirectoryOption, Format, FormatOption, OwnSpecArgument
+from pkigen.cli.reports import outcomes
 from pkigen.cli.reports.tables import page
 from pkigen.cli.session import open_record, open_spec
 from pkigen.cli.system import system_of
@@ -48,6 +50,7 @@ def explain(
     error: Annotated[
         str | None, typer.Option("--error", metavar="TEXT", help="An error message; - reads standard input.")
     ] = None,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Explain a user, a certificate, a kubeconfig, a component or an error.
 
@@ -58,7 +61,7 @@ def explain(
         # With --error, the one argument is the spec.
         spec = spec if spec is not None or what is None else Path(what)
         with _known(context, spec, directory) as cluster:
-            say(page(_failure(_message(error), cluster)))
+            _say(error, _failure(_message(error), cluster), output)
         return
     if what is None:
         raise UsageError("give what to explain: a name, a file or --error TEXT")
@@ -71,10 +74,17 @@ def explain(
         if len(name) < _LONGEST_NAME and Path(name).is_file():
             data = read_bounded(Path(name), limit=LARGEST_KUBECONFIG)
             now = system_of(context).clock()
-            say(page(file_text(Path(name), data, cluster, read=read_reference, now=now)))
+            _say(name, file_text(Path(name), data, cluster, read=read_reference, now=now), output)
             return
         found = failures.explain(name, None)
-        say(page(_failure(name, cluster) if found else _name(name, cluster)))
+        _say(name, _failure(name, cluster) if found else _name(name, cluster), output)
+
+
+def _say(what: str, lines: Iterable[str], output: Format) -> None:
+    with document(output) as content:
+        said = list(lines)
+        say(page(said))
+        content.update(outcomes.explained(what, said))
 
 
 def _message(text: str) -> str:

@@ -101,7 +101,7 @@ def status(
     """
     window = None if fail_within in {None, _RENEW_BEFORE} else duration(fail_within, "--fail-within")
 
-    def look() -> _Seen:
+    def look() -> _StatusLook:
         columns = width() if textfile is None else None
         choice = partial(chosen, nodes=nodes or (), order=order)
         if spec is not None and is_foreign(spec):
@@ -127,7 +127,7 @@ def status(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
+class _StatusLook:
     """What one look has found, and how it is written."""
 
     rows: list[StatusRow]
@@ -170,7 +170,7 @@ def _of_cluster(
     *,
     columns: int | None,
     choice: _Choice,
-) -> _Seen:
+) -> _StatusLook:
     with session.reading() as store:
         tree = looked_at(store, session.inventory)
         session = session.at(tree)
@@ -179,7 +179,7 @@ def _of_cluster(
     content = _written(
         found, session, output, pending.requests if pending is not None else None, columns=columns
     )
-    return _Seen(rows=found, content=content, now=session.now)
+    return _StatusLook(rows=found, content=content, now=session.now)
 
 
 def _fail_if_due(found: list[StatusRow], now: datetime, window: timedelta | None) -> None:
@@ -220,11 +220,13 @@ def _written(
             return structured.dump(content, output) + "\n"
 
 
-def _foreign(directory: Path, output: Form, *, now: datetime, columns: int | None, choice: _Choice) -> _Seen:
+def _foreign(
+    directory: Path, output: Form, *, now: datetime, columns: int | None, choice: _Choice
+) -> _StatusLook:
     """The same of a cluster that pkigen did not make: its name is the directory's, nothing is in progress."""
     found = choice(foreign_rows(directory, now=now))
     content = _foreign_written(found, output, directory=directory, now=now, columns=columns)
-    return _Seen(rows=found, content=content, now=now)
+    return _StatusLook(rows=found, content=content, now=now)
 
 
 def _foreign_written(
