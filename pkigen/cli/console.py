@@ -232,6 +232,9 @@ def agreed(question: str) -> bool:
         answer = sys.stdin.readline()
     except OSError:  # the terminal is gone
         answer = ""
+    except KeyboardInterrupt:
+        note("")  # what is said about it has a line of its own
+        raise
     if not sys.stdin.isatty():
         note("")  # nobody's Enter ended the line
     if not answer:

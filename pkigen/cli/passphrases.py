@@ -118,6 +118,10 @@ def _asked(question: str, what: str) -> str:
         with Path(TERMINAL).open():
             pass
         return getpass.getpass(question)
+    except KeyboardInterrupt:
+        with Path(TERMINAL).open("w") as terminal:
+            terminal.write("\n")  # what is said about it has a line of its own
+        raise
     except (OSError, EOFError):
         raise PkigenError(
             f"a passphrase for {what} is needed, and there is no terminal to ask at",
