@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from itertools import accumulate
+from itertools import accumulate, chain
+from textwrap import wrap
 from typing import TextIO
 
 from pkigen.cli.reports.lines import Line, Tone
@@ -83,40 +85,61 @@ def moves_cursor(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def knows_unicode() -> bool:
+    """Whether the locale says that terminals show more than ASCII (POSIX.1-2024, 8.2)."""
+    said = (os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    return "utf" in next(filter(None, said), "").lower()
+
+
+_QUOTED = re.compile("`[^`]*`")
+_NO_BREAK = "\0"
+"""Which no text that is printed holds."""
+_CONTINUED = 4
+"""By how many columns what continues a line is indented."""
+_ASCII = str.maketrans({"→": ">", "…": "..."})
+"""pkigen's own signs, for terminals that show nothing else; a pipe always gets UTF-8."""
+
+
+def _write(stream: TextIO, text: str) -> None:
+    is_plain = stream.isatty() and not knows_unicode()
+    stream.write(text.translate(_ASCII) if is_plain else text)
+
+
 def width() -> int | None:
     """Columns of the terminal that results go to (`COLUMNS`, if set); None where they go elsewhere."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return _columns(sys.stdout)
 
 
 def say(text: str) -> None:
     """Print a result: a document, or lines that `reports.tables` has made into one text."""
     with _told():
-        _out().write(_shown(text))
+        _write(_out(), _shown(text))
 
 
 def say_line(line: str) -> None:
     """Print one line of a result."""
-    say(printable(line))
+    say_lines([Line(line)])
 
 
 def aside(text: str) -> None:
     """Print lines that would be the result, were that not a document."""
-    sys.stderr.write(_shown(text))
+    _write(sys.stderr, _shown(text))
 
 
 def say_lines(lines: Iterable[Line]) -> None:
     """Print lines of a result, on a terminal in their colours."""
     with _told():
-        _out().write(_coloured(lines, _out()))
+        _write(_out(), _coloured(lines, _out()))
 
 
 def redraw(lines: Iterable[Line]) -> None:
     """Show lines in place of all that the terminal shows, as many as it has room for."""
     size = shutil.get_terminal_size()
-    shown = fitting(list(lines), columns=size.columns, rows=size.lines)
+    folded = list(chain.from_iterable(_folded(line, size.columns) for line in lines))
+    shown = fitting(folded, columns=size.columns, rows=size.lines)
     drawn = _coloured(shown, sys.stdout).replace("\n", f"{_TO_THE_END}\n")
     with _told():
-        sys.stdout.write(f"{_HOME}{drawn}{_BELOW}")
+        _write(sys.stdout, f"{_HOME}{drawn}{_BELOW}")
         sys.stdout.flush()
 
 
@@ -134,7 +157,7 @@ def fitting(lines: Sequence[Line], *, columns: int, rows: int) -> list[Line]:
 
 def aside_lines(lines: Iterable[Line]) -> None:
     """Print lines that would be the result, were that not a document."""
-    sys.stderr.write(_coloured(lines, sys.stderr))
+    _write(sys.stderr, _coloured(lines, sys.stderr))
 
 
 _HOME, _TO_THE_END, _BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -172,10 +195,36 @@ _LABELS = {
 
 def _coloured(lines: Iterable[Line], stream: TextIO) -> str:
     is_plain = not is_coloured(stream)
+    columns = _columns(stream)
     return "".join(
-        f"{text if is_plain else _painted(text, line.tone)}\n"
-        for line, text in ((line, printable(line.text)) for line in lines)
+        f"{each.text if is_plain else _painted(each.text, each.tone)}\n"
+        for line in lines
+        for each in _folded(line, columns)
     )
+
+
+def _folded(line: Line, columns: int | None) -> Iterator[Line]:
+    """A line that prints; as several, where a terminal would break its words."""
+    text = printable(line.text)
+    if line.is_whole:
+        yield Line(text, line.tone)
+    else:
+        yield from (Line(part, line.tone) for part in _parts(text, columns))
+
+
+def _parts(text: str, columns: int | None) -> list[str]:
+    """A text in lines of a terminal; what stands between backquotes, such as a command, stays together."""
+    if columns is None or len(text) <= columns:
+        return [text]
+    kept = _QUOTED.sub(lambda found: found[0].replace(" ", _NO_BREAK), text)
+    indent = " " * (len(text) - len(text.lstrip()) + _CONTINUED)
+    parts = wrap(kept, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [part.replace(_NO_BREAK, " ") for part in parts]
+
+
+def _columns(stream: TextIO) -> int | None:
+    """How wide a terminal is; None for everything else."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 def _painted(text: str, tone: Tone | None) -> str:
@@ -186,11 +235,11 @@ def _painted(text: str, tone: Tone | None) -> str:
 
 def note(line: str) -> None:
     """Print one line that is not the result; on a terminal, the word before its colon in colour."""
-    text = printable(line)
+    text = "\n".join(_parts(printable(line), _columns(sys.stderr)))
     label, colon, rest = text.partition(":")
     if colon and label in _LABELS and is_coloured(sys.stderr):
         text = f"{_painted(f'{label}:', _LABELS[label])}{rest}"
-    sys.stderr.write(f"{text}\n")
+    _write(sys.stderr, f"{text}\n")
 
 
 def _shown(text: str) -> str:
