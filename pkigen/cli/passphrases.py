@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from pkigen.airgap.carrier.media import read_file
+from pkigen.cli.console import note
 from pkigen.crypto.age import SHORTEST_PASSPHRASE, Identity, Passphrase
 from pkigen.errors import PkigenError, UsageError
 
@@ -119,8 +120,7 @@ def _asked(question: str, what: str) -> str:
             pass
         return getpass.getpass(question)
     except KeyboardInterrupt:
-        with Path(TERMINAL).open("w") as terminal:
-            terminal.write("\n")  # what is said about it has a line of its own
+        note("")  # what is said about it has a line of its own
         raise
     except (OSError, EOFError):
         raise PkigenError(
