@@ -8,7 +8,9 @@ import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
+from copy import copy
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -110,6 +112,7 @@ _UsageProblem = cast(
 )
 
 
+_SUGGESTION = ". Did you mean "
 _NO_ARGUMENTS = "NoArgsIsHelpError"  # of the same copy
 
 # Help is plain text: Rich takes "[default: …]" for markup and drops it, and keeps the sources' line ends.
@@ -124,9 +127,26 @@ class LazyCommand(TyperCommand):
         module = import_module(f"pkigen.cli.commands.{str(self.name).replace('-', '_')}")
         module.app.rich_markup_mode = _MARKUP
         command = typer.main.get_command(module.app)
-        for each in getattr(command, "commands", {}).values():
+        below = getattr(command, "commands", {})
+        for each in below.values():
             each.short_help = _sentence_of(each)
+        if below and parent is not None:
+            command.params = [*command.params, _directory_of_group(parent)]
         return command.make_context(info_name, args, parent=parent, **extra)
+
+
+def _directory_of_group(parent: Any) -> Any:
+    """The option -C of the program, for a group: the directory may be named wherever a command has begun."""
+    option = copy(next(each for each in parent.find_root().command.params if each.name == "directory"))
+    option.expose_value = False
+    option.callback = _take_directory
+    return option
+
+
+def _take_directory(context: Any, _option: Any, value: Any) -> None:
+    """Keep what -C says for the command that follows; what stands nearer to it goes before."""
+    if value is not None:
+        context.obj.directory = Path(value)
 
 
 def _sentence_of(command: Any) -> str:
@@ -143,6 +163,12 @@ class LazyGroup(TyperGroup):
             name: _lazy(name, sentence) for panel in panels.values() for name, sentence in panel.items()
         }
         super().__init__(**attributes)
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Take -C also between a group and its command."""
+        if parent is not None:
+            self.params = [*self.params, _directory_of_group(parent)]
+        return super().make_context(info_name, args, parent=parent, **extra)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find a command; where it is another group's, say where that is.
@@ -230,7 +256,7 @@ def root(
         ),
     ] = 0,
     directory: DirectoryOption = None,
-    color: Annotated[  # noqa: ARG001 -- handled by its callback
+    color: Annotated[
         Colour,
         typer.Option(
             "--color",
@@ -247,6 +273,7 @@ def root(
     ] = False,
 ) -> None:
     """Kubernetes cluster PKI from one spec: certificates, kubeconfigs and manifests for every node."""
+    del color  # its callback has chosen
     context.obj.debug = debug
     context.obj.directory = directory
     if verbose:
@@ -336,15 +363,41 @@ def _report(problem: BaseException) -> int:
 
 
 def _report_usage(problem: typer.BadParameter) -> int:
-    """Say what is wrong with the command line, in one sentence, and where its help is."""
+    """Say what is wrong with the command line, in one sentence, and what may have been meant."""
     context = getattr(problem, "ctx", None)
     command = context.command_path if context else "pkigen"
-    if context is not None and type(problem).__name__ == _NO_ARGUMENTS:
+    help_ = f"see `{command} --help`"
+    # Without what the parser suggests: that is a hint.
+    sentence, _, suggested = _sentence(problem.message).partition(_SUGGESTION)
+    if context is not None and _lacks_command(problem, context):
         known = ", ".join(context.command.list_commands(context))
-        error(f"`{command}` needs one of its commands: {known}", hint=f"see `{command} --help`")
+        error(f"`{command}` needs one of its commands: {known}", hint=help_)
+    elif suggested:
+        error(sentence, hint=f"did you mean {suggested}")
+    elif getattr(problem, "option_name", None) is not None:
+        error(sentence, hint=_option_hint(problem, context) or help_)
     else:
-        error(_sentence(problem.format_message()), hint=f"see `{command} --help`")
+        error(_sentence(problem.format_message()), hint=help_)
     return ExitCode.USAGE
+
+
+def _lacks_command(problem: typer.BadParameter, context: Any) -> bool:
+    """Whether a group was run without saying which of its commands."""
+    if context.parent is None:
+        return False
+    is_missing = _sentence(problem.message) == "missing command"
+    return type(problem).__name__ == _NO_ARGUMENTS or is_missing
+
+
+def _option_hint(problem: Any, context: Any) -> str:
+    """Which option may have been meant, or where one of the program's belongs."""
+    name = problem.option_name
+    if context is not None and context.parent is not None:
+        own = {each for option in context.find_root().command.params for each in option.opts}
+        if name in own:
+            return f"{name} stands before the command: `pkigen {name} … {context.info_name}`"
+    near = sorted(problem.possibilities or ())
+    return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def _report_refusal(problem: PkigenError) -> int:

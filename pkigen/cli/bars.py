@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from rich.text import Text
 
+from pkigen.cli.console import knows_unicode
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TextIO
@@ -16,6 +18,15 @@ if TYPE_CHECKING:
 
 # Of the 256 fixed colours, as everywhere (`console`).
 _DONE, _TO_DO = "color(28)", "color(243)"
+
+
+class AsciiConsole(Console):
+    """For terminals that show nothing but ASCII."""
+
+    @property
+    def encoding(self) -> str:
+        """What bars are made of."""
+        return "ascii"
 
 
 class PaceColumn(ProgressColumn):
@@ -39,7 +50,7 @@ def bar(
         BarColumn(style=_TO_DO, complete_style=_DONE, finished_style=_DONE),
         TextColumn("{task.completed}/{task.total}"),
         PaceColumn(pace),
-        console=Console(file=file, no_color=not coloured),
+        console=(Console if knows_unicode() else AsciiConsole)(file=file, no_color=not coloured),
         transient=True,
     )
     drawn.add_task(what, total=total, completed=done)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import enum
 import os
+import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import accumulate, chain
+from textwrap import wrap
 from typing import TextIO
 
 from pkigen.cli.reports.lines import Line, Tone
@@ -24,6 +27,14 @@ class Colour(enum.StrEnum):
     NEVER = "never"
 
 
+class _Results(enum.Enum):
+    """Whether what is said is the result, or goes beside it."""
+
+    HERE = enum.auto()
+    ASIDE = enum.auto()
+
+
+_results: ContextVar[_Results] = ContextVar("results", default=_Results.HERE)
 _colour: ContextVar[Colour] = ContextVar("colour", default=Colour.AUTO)
 
 
@@ -35,6 +46,21 @@ def one_run() -> Iterator[None]:
         yield
     finally:
         _colour.reset(token)
+
+
+@contextmanager
+def said_aside() -> Iterator[None]:
+    """What is said within is no result: that is a document, which comes later."""
+    token = _results.set(_Results.ASIDE)
+    try:
+        yield
+    finally:
+        _results.reset(token)
+
+
+def _out() -> TextIO:
+    """Where results go."""
+    return sys.stderr if _results.get() is _Results.ASIDE else sys.stdout
 
 
 def choose_colour(when: Colour) -> None:
@@ -54,38 +80,88 @@ def is_coloured(stream: TextIO) -> bool:
             return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def moves_cursor(stream: TextIO) -> bool:
+    """Whether something can be drawn there over what was there before."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def knows_unicode() -> bool:
+    """Whether the locale says that terminals show more than ASCII (POSIX.1-2024, 8.2)."""
+    said = (os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    return "utf" in next(filter(None, said), "").lower()
+
+
+_QUOTED = re.compile("`[^`]*`")
+_NO_BREAK = "\0"
+"""Which no text that is printed holds."""
+_CONTINUED = 4
+"""By how many columns what continues a line is indented."""
+_ASCII = str.maketrans({"→": ">", "…": "..."})
+"""pkigen's own signs, for terminals that show nothing else; a pipe always gets UTF-8."""
+
+
+def _write(stream: TextIO, text: str) -> None:
+    is_plain = stream.isatty() and not knows_unicode()
+    stream.write(text.translate(_ASCII) if is_plain else text)
+
+
 def width() -> int | None:
     """Columns of the terminal that results go to (`COLUMNS`, if set); None where they go elsewhere."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return _columns(sys.stdout)
 
 
 def say(text: str) -> None:
     """Print a result: a document, or lines that `reports.tables` has made into one text."""
     with _told():
-        sys.stdout.write(_shown(text))
+        _write(_out(), _shown(text))
 
 
 def say_line(line: str) -> None:
     """Print one line of a result."""
-    say(printable(line))
+    say_lines([Line(line)])
 
 
 def aside(text: str) -> None:
     """Print lines that would be the result, were that not a document."""
-    sys.stderr.write(_shown(text))
+    _write(sys.stderr, _shown(text))
 
 
 def say_lines(lines: Iterable[Line]) -> None:
     """Print lines of a result, on a terminal in their colours."""
     with _told():
-        sys.stdout.write(_coloured(lines, sys.stdout))
+        _write(_out(), _coloured(lines, _out()))
+
+
+def redraw(lines: Iterable[Line]) -> None:
+    """Show lines in place of all that the terminal shows, as many as it has room for."""
+    size = shutil.get_terminal_size()
+    folded = list(chain.from_iterable(_folded(line, size.columns) for line in lines))
+    shown = fitting(folded, columns=size.columns, rows=size.lines)
+    drawn = _coloured(shown, sys.stdout).replace("\n", f"{_TO_THE_END}\n")
+    with _told():
+        _write(sys.stdout, f"{_HOME}{drawn}{_BELOW}")
+        sys.stdout.flush()
+
+
+def fitting(lines: Sequence[Line], *, columns: int, rows: int) -> list[Line]:
+    """As many lines as a terminal has room for, the first ones; what is left out is counted.
+
+    The last row stays free: to end a line there would move all of them.
+    """
+    heights = [max(1, -(-len(printable(line.text)) // columns)) for line in lines]
+    if sum(heights) < rows:
+        return list(lines)
+    kept = sum(total < rows - 1 for total in accumulate(heights))
+    return [*lines[:kept], Line(f"… and {len(lines) - kept} more lines; there is no room", Tone.QUIET)]
 
 
 def aside_lines(lines: Iterable[Line]) -> None:
     """Print lines that would be the result, were that not a document."""
-    sys.stderr.write(_coloured(lines, sys.stderr))
+    _write(sys.stderr, _coloured(lines, sys.stderr))
 
 
+_HOME, _TO_THE_END, _BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+"""To the first column of the first row; erase the rest of the row; erase all below (ECMA-48 8.3)."""
 COLOURS = {
     Tone.TITLE: "1",
     Tone.RISK: "1;38;5;196",
@@ -119,10 +195,36 @@ _LABELS = {
 
 def _coloured(lines: Iterable[Line], stream: TextIO) -> str:
     is_plain = not is_coloured(stream)
+    columns = _columns(stream)
     return "".join(
-        f"{text if is_plain else _painted(text, line.tone)}\n"
-        for line, text in ((line, printable(line.text)) for line in lines)
+        f"{each.text if is_plain else _painted(each.text, each.tone)}\n"
+        for line in lines
+        for each in _folded(line, columns)
     )
+
+
+def _folded(line: Line, columns: int | None) -> Iterator[Line]:
+    """A line that prints; as several, where a terminal would break its words."""
+    text = printable(line.text)
+    if line.is_whole:
+        yield Line(text, line.tone)
+    else:
+        yield from (Line(part, line.tone) for part in _parts(text, columns))
+
+
+def _parts(text: str, columns: int | None) -> list[str]:
+    """A text in lines of a terminal; what stands between backquotes, such as a command, stays together."""
+    if columns is None or len(text) <= columns:
+        return [text]
+    kept = _QUOTED.sub(lambda found: found[0].replace(" ", _NO_BREAK), text)
+    indent = " " * (len(text) - len(text.lstrip()) + _CONTINUED)
+    parts = wrap(kept, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [part.replace(_NO_BREAK, " ") for part in parts]
+
+
+def _columns(stream: TextIO) -> int | None:
+    """How wide a terminal is; None for everything else."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 def _painted(text: str, tone: Tone | None) -> str:
@@ -133,11 +235,11 @@ def _painted(text: str, tone: Tone | None) -> str:
 
 def note(line: str) -> None:
     """Print one line that is not the result; on a terminal, the word before its colon in colour."""
-    text = printable(line)
+    text = "\n".join(_parts(printable(line), _columns(sys.stderr)))
     label, colon, rest = text.partition(":")
     if colon and label in _LABELS and is_coloured(sys.stderr):
         text = f"{_painted(f'{label}:', _LABELS[label])}{rest}"
-    sys.stderr.write(f"{text}\n")
+    _write(sys.stderr, f"{text}\n")
 
 
 def _shown(text: str) -> str:
@@ -179,6 +281,9 @@ def agreed(question: str) -> bool:
         answer = sys.stdin.readline()
     except OSError:  # the terminal is gone
         answer = ""
+    except KeyboardInterrupt:
+        note("")  # what is said about it has a line of its own
+        raise
     if not sys.stdin.isatty():
         note("")  # nobody's Enter ended the line
     if not answer:

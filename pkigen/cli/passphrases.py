@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from pkigen.airgap.carrier.media import read_file
+from pkigen.cli.console import note
 from pkigen.crypto.age import SHORTEST_PASSPHRASE, Identity, Passphrase
 from pkigen.errors import PkigenError, UsageError
 
@@ -118,6 +119,9 @@ def _asked(question: str, what: str) -> str:
         with Path(TERMINAL).open():
             pass
         return getpass.getpass(question)
+    except KeyboardInterrupt:
+        note("")  # what is said about it has a line of its own
+        raise
     except (OSError, EOFError):
         raise PkigenError(
             f"a passphrase for {what} is needed, and there is no terminal to ask at",

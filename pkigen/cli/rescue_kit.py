@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pkigen.airgap.bundles.contents import require_settled
 from pkigen.airgap.bundles.opened import write_bundle
@@ -12,6 +13,7 @@ from pkigen.airgap.carrier.cluster_key import bundle_key
 from pkigen.airgap.carrier.media import read_file, write_file
 from pkigen.cli.console import note, say, say_line
 from pkigen.cli.passphrases import PassphraseSource
+from pkigen.cli.reports import outcomes
 from pkigen.cli.reports.rescue_runbook import rescue_runbook
 from pkigen.cli.session import Session
 from pkigen.crypto.age import Recipient, Seal
@@ -20,8 +22,10 @@ from pkigen.errors import UsageError
 _LARGEST_TEMPLATE = 1 << 20
 
 
-def make_kit(session: Session, out: Path, *, source: PassphraseSource, recipient: str | None) -> None:
-    """Seal the kit into a file of the medium, and print the runbook.
+def make_kit(
+    session: Session, out: Path, *, source: PassphraseSource, recipient: str | None
+) -> dict[str, Any]:
+    """Seal the kit into a file of the medium, print the runbook, and give what was made as a structure.
 
     Raises:
         UsageError: Two readers are named.
@@ -51,6 +55,7 @@ def make_kit(session: Session, out: Path, *, source: PassphraseSource, recipient
         f"next: print this, with {pin}; keep the kit and what opens it in different places, and make a new "
         "kit after every change of the authority (a rotation, a renewed CA, another passphrase)"
     )
+    return outcomes.bundles([(label, file, len(packed.manifest.files))], pin) | {"runbook": runbook}
 
 
 def _templates(directory: Path | None) -> dict[str, bytes]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pkigen.cli.console import agreed, note, say, say_line
+from pkigen.cli.document import document
+from pkigen.cli.options import Format
+from pkigen.cli.reports import outcomes
 from pkigen.cli.session import Session
 from pkigen.desired.inventory import private_paths
 from pkigen.errors import PkigenError
@@ -21,6 +24,7 @@ def carry_out(
     ready: Callable[[Session, Store], bool],
     vaults: Callable[[Session, Store], tuple[Vault, Vault]],
     yes: bool,
+    output: Format,
 ) -> None:
     """Show what would be done, ask, and do it.
 
@@ -30,15 +34,18 @@ def carry_out(
         ready: Whether there is anything to do; raises where it must not be done.
         vaults: How the files are kept now, and how they are to be kept.
         yes: Whether nobody is asked.
+        output: How the result is written.
     """
-    with session.writing(f"authority {what}") as store:
+    with document(output) as content, session.writing(f"authority {what}") as store:
         session = session.at(store)
         if not ready(session, store):
             sentence = f"nothing to do: {session.root} needs no `authority {what}`"
+            forgot = False
             if is_encrypted(store) and open_in_backups(store):
-                _forget(store, sentence)
+                forgot = _forget(store, sentence)
             else:
                 say(sentence)
+            content.update(outcomes.resealed(what, str(session.root), (), forgot=forgot))
             return
         require_nothing_pending(session.plan(store))
         for path in private_paths(session.inventory):
@@ -51,11 +58,12 @@ def carry_out(
             raise PkigenError(f"not {what}ed", hint="nothing was changed")
         old, new = vaults(session, store)
         paths = reseal(what, session.inventory, store, old=old, new=new, now=session.now)
-        _forget(store, f"{what}: done, {len(paths)} private files in {session.root}")
+        forgot = _forget(store, f"{what}: done, {len(paths)} private files in {session.root}")
+        content.update(outcomes.resealed(what, str(session.root), paths, forgot=forgot))
 
 
-def _forget(store: Store, sentence: str) -> None:
-    """Remove the backups, also those that an interrupted run has left."""
+def _forget(store: Store, sentence: str) -> bool:
+    """Remove the backups, also those that an interrupted run has left; whether there were any."""
     removed = store.forget_backups()
     say_line(f"{sentence}; all backups removed" if removed else sentence)
     if removed:
@@ -63,3 +71,4 @@ def _forget(store: Store, sentence: str) -> None:
             "note: removed files are not wiped: the raw disk, snapshots and copies may still contain the old "
             "ones; if that matters, rotate the CAs and the other keys"
         )
+    return bool(removed)

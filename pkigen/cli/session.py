@@ -323,12 +323,14 @@ def open_directory(
     with Store.open_reading(directory, filesystem=system.filesystem) as store:
         _say_recovery(store)
         lock = read_lock(store)
+        if lock is None and not exists(store, layout.LOCK_FILE):
+            raise _no_cluster(directory, None)
         if lock is not None and not reports_only:
             require_written(store, root=directory)
     if lock is None:
         raise UsageError(
             f"{directory} has no readable {layout.LOCK_FILE} with its spec",
-            hint=f"name the cluster's directory{nearest(directory)} with -C, or give its spec",
+            hint="restore it from Git or from a backup; if another directory is meant, name it with -C",
         )
     session = session_of(
         system, derive(lock.cluster()), root=directory, templates=templates, reports_only=reports_only
@@ -350,13 +352,17 @@ def _known(system: System, root: Path, spec: Path | None) -> _OwnRecord:
         _say_recovery(store)
         lock, text = read_lock(store), spec_text(store)
         if lock is None and not exists(store, layout.LOCK_FILE) and not is_begun(store):
-            named = shlex.quote(str(spec)) if spec is not None else "SPEC"
-            raise UsageError(
-                f"{root} is no cluster's directory: it has no {layout.LOCK_FILE}",
-                hint=f"name the cluster's directory{nearest(root)} with -C; "
-                f"`pkigen init {named} -C {shlex.quote(str(root))}` makes a new one there",
-            )
+            raise _no_cluster(root, spec)
         return _OwnRecord(text=text, lock=lock, recovered=store.recovered)
+
+
+def _no_cluster(root: Path, spec: Path | None) -> UsageError:
+    named = shlex.quote(str(spec)) if spec is not None else "SPEC"
+    return UsageError(
+        f"{root} is no cluster's directory: it has no {layout.LOCK_FILE}",
+        hint=f"name the cluster's directory{nearest(root)} with -C; "
+        f"`pkigen init {named} -C {shlex.quote(str(root))}` makes a new one there",
+    )
 
 
 def _require_same_cluster(spec: ClusterSpec, lock: Lock | None, root: Path, file: Path | None) -> None:

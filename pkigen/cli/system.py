@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,10 +28,14 @@ def present() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
-    """The clock, the random source, the PKI directory's system calls, the network (real ones when None)."""
+    """The clock, waiting, the random source, the PKI directory's system calls, the network.
+
+    The last two are the real ones when None.
+    """
 
     clock: Callable[[], datetime] = present
     entropy: Callable[[int], bytes] = os.urandom
+    sleep: Callable[[float], None] = time.sleep
     filesystem: FileSystem | None = None
     dial: Dial | None = None
 

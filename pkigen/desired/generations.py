@@ -123,6 +123,8 @@ class Rotations:
 _CALLED = {"kubernetes": CA.KUBERNETES, "etcd": CA.ETCD, "front-proxy": CA.FRONT_PROXY}
 CA_NAMES = tuple(ca.certificate_name for ca in CA)
 """What CAs are called on every command line: by their certificates' names, or as `_CALLED` has them."""
+CA_WORDS = (*CA_NAMES, *_CALLED)
+"""All of these."""
 
 
 def ca_named(name: str) -> CA | None:
@@ -139,9 +141,9 @@ def require_ca(name: str) -> CA:
     """
     found = ca_named(name)
     if found is None:
-        known = (*CA_NAMES, *_CALLED)
         raise UsageError(
-            f"there is no CA {name!r}", hint=suggestion(name, known) or f"choose from {', '.join(CA_NAMES)}"
+            f"there is no CA {name!r}",
+            hint=suggestion(name, CA_WORDS) or f"choose from {', '.join(CA_NAMES)}",
         )
     return found
 

@@ -41,6 +41,8 @@ _LONGEST_TEXT = 4000
 _CONTEXT = 3
 _FIELD = re.compile(r"( *(?:- )?)([A-Za-z][A-Za-z0-9-]*):(?: (.*))?")
 _PLAIN = re.compile(r"""(?:"[A-Za-z0-9:/._@ \[\]-]*"|[A-Za-z0-9][A-Za-z0-9:/._@ \[\]-]*|)""")
+_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
+"""The userinfo of a URL (RFC 3986, 3.2.1)."""
 _CERTIFICATES = {"certificate-authority-data", "client-certificate-data"}
 _SHOWN = frozenset(
     {
@@ -60,8 +62,12 @@ def content_diff(before: str, after: str) -> tuple[str, ...]:
 
 
 def file_diff(before: bytes, after: bytes) -> tuple[str, ...]:
-    """The diff of a file that holds no secret; a private key that somebody put there is withheld."""
-    return content_diff(*("\n".join(_without_keys(_lines(content))) for content in (before, after)))
+    """The diff of a file that holds no secret of pkigen's.
+
+    A private key that somebody put there is withheld, and the password in a URL, such as that of a proxy.
+    """
+    texts = ("\n".join(_without_keys(_lines(content))) for content in (before, after))
+    return content_diff(*(_PASSWORD.sub(rf"\1{WITHHELD}@", text) for text in texts))
 
 
 def kubeconfig_diff(before: bytes, after: bytes) -> tuple[str, ...]:

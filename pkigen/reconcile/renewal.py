@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pkigen.desired.generations import CA, Phase, ca_id, certificate_named
+from pkigen.desired.generations import CA, CA_WORDS, Phase, ca_id, certificate_named
 from pkigen.desired.inventory import carriers
 from pkigen.desired.names import certificates_named, tokens_named
 from pkigen.errors import AuthorityError, PkigenError, RotationError, UsageError
@@ -69,7 +69,7 @@ def _what_was_meant(inventory: Inventory, name: str) -> str:
         return "every leaf is renewed by --all"
     certificates = inventory.certificates
     names = sorted({item.name for item in certificates.values() if item.issuer is not None})
-    near = suggestion(name, [*names, *certificates, *inventory.tokens])
+    near = suggestion(name, [*names, *certificates, *inventory.tokens, *CA_WORDS])
     return near or f"choose from {', '.join(names)}"
 
 

@@ -99,6 +99,30 @@ def test_it_may_be_named_before_the_command(pkigen: InProcess, tree: Path, outsi
     assert pkigen("-C", outside, "plan", "-C", tree).code == 0
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("access", "oidc", "jwks"),
+        ("access", "token", "--service-account", "a/b", "--audience", "c", "--validity", "1h", "--uid", "1"),
+        ("rotate", "ca", "etcd", "--prove"),
+        ("airgap", "authority", "encrypt", "--yes"),
+    ],
+    ids=" ".join,
+)
+def test_it_may_be_named_behind_each_word(
+    pkigen: InProcess, tree: Path, outside: Path, words: tuple[str, ...]
+) -> None:
+    found = set()
+    for place in range(len(words) + 1):
+        if place and words[place - 1].startswith("-") and words[place - 1] not in {"--prove", "--yes"}:
+            continue  # the value of an option
+        result = pkigen(*words[:place], "-C", tree, *words[place:])
+        found.add((result.code, result.error))
+    assert len(found) == 1, found
+    assert str(tree.name) not in result.error or "no cluster" not in result.error
+    assert pkigen("-C", outside, words[0], "-C", tree, *words[1:]).error == result.error, "the nearest one"
+
+
 # -- its spec ----------------------------------------------------------------------------------------------
 
 

@@ -133,8 +133,8 @@ def test_the_version(pkigen: InProcess) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),
     [
-        (["ini"], "no such command 'ini'. Did you mean 'init'?", "see `pkigen --help`"),
-        (["stat"], "no such command 'stat'. Did you mean 'status'", "see `pkigen --help`"),
+        (["ini"], "no such command 'ini'", "did you mean 'init'?"),
+        (["stat"], "no such command 'stat'", "did you mean 'status', 'rotate'?"),
         (["--nope"], "no such option: --nope", "see `pkigen --help`"),
         (["init"], "missing argument 'SPEC'", "see `pkigen init --help`"),
         (["plan", "x", "--nope"], "no such option: --nope", "see `pkigen plan --help`"),

@@ -17,18 +17,18 @@ _FREE = frozenset({"phases", "rotations", "summary", "held"})
 """Fields whose own keys are identifiers, or values that the document lists."""
 
 
-def _fields(content: object) -> Iterator[str]:
+def fields(content: object) -> Iterator[str]:
     if isinstance(content, list):
         for item in content:
-            yield from _fields(item)
+            yield from fields(item)
     elif isinstance(content, dict):
         for key, value in content.items():
             yield key
             if key not in _FREE:
-                yield from _fields(value)
+                yield from fields(value)
 
 
-def _documented(kind: str) -> set[str]:
+def documented(kind: str) -> set[str]:
     """What the section of a kind names, and those that it refers to."""
     text = (REPOSITORY / "docs/output.md").read_text()
     found: set[str] = {"apiVersion", "kind", "cluster"}
@@ -72,7 +72,7 @@ def test_every_field_is_documented(contents: list[dict[str, Any]]) -> None:
     kinds = set()
     for content in contents:
         assert content["apiVersion"] == "pkigen/v1"
-        missing = set(_fields(content)) - _documented(content["kind"])
+        missing = set(fields(content)) - documented(content["kind"])
         assert not missing, f"{content['kind']}: {sorted(missing)}"
         kinds.add(content["kind"])
     assert kinds == {
@@ -87,4 +87,4 @@ def test_every_field_is_documented(contents: list[dict[str, Any]]) -> None:
         "Next",
         "Backups",
     }
-    assert "broken" not in _documented("Plan"), "each kind has its own"
+    assert "broken" not in documented("Plan"), "each kind has its own"

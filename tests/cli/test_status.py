@@ -362,7 +362,7 @@ def test_directories_that_are_no_pki_directory(pkigen: InProcess, tmp_path: Path
     (tmp_path / "empty").mkdir()
     result = pkigen(command, "-C", tmp_path / "empty")
     assert (result.code, result.out) == (2, "")
-    assert "has no readable pki.lock" in result.error
+    assert result.error == f"{tmp_path}/empty is no cluster's directory: it has no pki.lock"
     result = pkigen(command, "-C", tmp_path / "nope")
     assert (result.code, result.error) == (1, f"{tmp_path}/nope does not exist")
     (tmp_path / "file").write_text("")

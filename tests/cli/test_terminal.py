@@ -303,8 +303,19 @@ def test_ctrl_c_at_the_question(spec: Path, tree: Path) -> None:
     assert terminal.until(r"\[y/N\]: ")
     terminal.type("\x03")
     assert terminal.end() == 130
-    assert "error: interrupted" in terminal.words
+    assert "\nerror: interrupted\r\nhint: " in terminal.words
     assert contents(tree) == before
+
+
+@pytest.mark.parametrize("typed", ["", "half of it"])
+def test_ctrl_c_at_the_prompt_for_a_passphrase(tree: Path, tmp_path: Path, typed: str) -> None:
+    (tmp_path / "media").mkdir()
+    terminal = Terminal("airgap", "bundle", "create", "-C", tree, "--out", tmp_path / "media")
+    assert terminal.until("passphrase for .*: ")
+    terminal.type(f"{typed}\x03")
+    assert terminal.end() == 130
+    assert "\nerror: interrupted\r\nhint: " in terminal.words
+    assert not typed or typed not in terminal.words
 
 
 @pytest.mark.parametrize(

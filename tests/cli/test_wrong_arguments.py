@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pkigen.cli.app import COMMANDS, LEAVES
+from pkigen.desired.generations import CA_WORDS, certificate_named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,5 +134,71 @@ def test_a_command_of_another_group_is_told_where_it_is(pkigen: InProcess, line:
 def test_a_mistyped_command_of_another_group(pkigen: InProcess) -> None:
     assert refused(pkigen("kubecnfig"))[1] == "did you mean `pkigen access kubeconfig`?"
     assert refused(pkigen("access", "bundel"))[1] == "did you mean `pkigen airgap bundle`?"
-    assert refused(pkigen("aply"))[0] == "no such command 'aply'. Did you mean 'apply'?"
+    assert refused(pkigen("aply")) == ("no such command 'aply'", "did you mean 'apply'?")
+    assert refused(pkigen("rotate", "caa")) == ("no such command 'caa'", "did you mean 'ca'?")
+
+
+def test_a_mistyped_option(pkigen: InProcess) -> None:
+    assert refused(pkigen("status", "--nod", "x")) == (
+        "no such option: --nod",
+        "did you mean --dir or --node?",
+    )
+    assert refused(pkigen("plan", "--zzz"))[1] == "see `pkigen plan --help`"
+    assert refused(pkigen("access", "--color", "never", "sign"))[1].startswith("--color stands before the ")
+    assert refused(pkigen("status", "-v")) == (
+        "no such option: -v",
+        "-v stands before the command: `pkigen -v … status`",
+    )
     assert refused(pkigen("zzz")) == ("no such command 'zzz'", "see `pkigen --help`")
+
+
+@pytest.mark.parametrize("word", CA_WORDS)
+def test_a_ca_is_called_the_same_everywhere(pkigen: InProcess, tree: Path, word: str) -> None:
+    assert f"renew {certificate_named(word)}: " in pkigen("renew", word, "-C", tree, "--yes").out
+    assert pkigen("rotate", "ca", word, "-C", tree, "--prove").code == 0
+    if word != "etcd":  # which is the component
+        shown = pkigen("explain", word, "-C", tree).out
+        assert shown.startswith(f"{certificate_named(word)}: a CA, ")
+    for command in (("renew",), ("rotate", "ca"), ("explain",)):
+        mistyped = pkigen(*command, f"{word}x", "-C", tree)
+        assert (mistyped.code, mistyped.out) == (2, "")
+        assert mistyped.hint.startswith("did you mean "), mistyped
+
+
+def test_what_is_offered_exists(pkigen: InProcess, tree: Path) -> None:
+    for mistyped in ("kuberntes", "apiservr", "dev2", "schedulr.conf", "kubelt", "cp-1/etcd-per"):
+        hint = pkigen("explain", mistyped, "-C", tree).hint
+        assert hint.startswith("did you mean "), mistyped
+        assert pkigen("explain", hint.removeprefix("did you mean ").rstrip("?"), "-C", tree).code == 0
+    assert refused(pkigen("explain", "cp-1", "-C", tree)) == (
+        "cp-1 is a node",
+        "`pkigen status --node cp-1` shows what is on it",
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            "apply",
+            "explain apiserver",
+            "next",
+            "plan",
+            "renew",
+            "rescue",
+            "rollback",
+            "show",
+            "status",
+            "verify",
+        ),
+        *("access bootstrap-token", "access iam", "access oidc jwks", "access sign --csr x --user y"),
+        *("airgap authority encrypt", "airgap authority rekey", "airgap authority request"),
+        *("airgap bundle create --out x", "airgap node approve x --out y", "rotate sa", "rotate ca ca"),
+    ],
+)
+def test_a_directory_that_is_no_clusters(pkigen: InProcess, tmp_path: Path, command: str) -> None:
+    result = pkigen(*command.split(), "-C", tmp_path)
+    assert (result.code, result.out) == (2, "")
+    assert result.error == f"{tmp_path} is no cluster's directory: it has no pki.lock"
+    assert "with -C" in result.hint
+    assert list(tmp_path.iterdir()) == []

@@ -96,7 +96,7 @@ class Scene:
         if not root.exists():
             return "old" if not self.old else "broken: the tree is gone"
         status = pkigen("status", "-C", root)
-        if status.code != 0 and (self.old or "has no readable pki.lock" not in status.error):
+        if status.code != 0 and (self.old or "it has no pki.lock" not in status.error):
             return f"broken: {status.err}"
         files = files_of(root)
         if files == self.old:

@@ -12,10 +12,10 @@ TOP = Path(__file__).resolve().parents[2]
 # What is used by its name, by programs that vulture does not see.
 USED_BY_NAME = {
     "typer": (
-        "color",
         "rich_markup_mode",
         "short_help",
         "format_commands",
+        "expose_value",
         "__signature__",
         "__annotations__",
     ),

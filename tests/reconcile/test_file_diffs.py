@@ -67,6 +67,18 @@ def test_a_private_key_in_a_manifest_is_withheld(world: World) -> None:
     assert not any(part in "\n".join(lines) for part in key.splitlines()[1:-1])
 
 
+def test_a_password_in_a_url_is_withheld(world: World) -> None:
+    variables = [
+        {"name": "HTTPS_PROXY", "value": "http://joe:S3cretPw@proxy.example.com:3128"},
+        {"name": "NO_PROXY", "value": "10.0.0.0/8,example.com:443"},
+    ]
+    world.follow(spec(CP1, W1, encryption={}, apiServer={"extraEnvs": variables}))
+    lines = "\n".join(changed(diffs(world)[API_SERVER]))
+    assert f"http://joe:{WITHHELD}@proxy.example.com:3128" in lines
+    assert "10.0.0.0/8,example.com:443" in lines
+    assert "S3cretPw" not in lines
+
+
 def test_a_kubeconfig_with_another_server(world: World) -> None:
     endpoint = {"controlPlaneEndpoint": "api.example.com:6443"}
     world.follow(spec(CP1, W1, encryption={}, **endpoint))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pkigen.cli.options import DirectoryOption, YesOption
+from pkigen.cli.options import DirectoryOption, Format, FormatOption, YesOption
 from pkigen.cli.resealed import carry_out
 from pkigen.cli.session import Session, open_record
 from pkigen.cli.unlock import Unlocking, unlocked
@@ -20,6 +20,7 @@ def decrypt(
     directory: DirectoryOption = None,
     unlocking: Unlocking,
     yes: YesOption = False,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Decrypt an authority's private files: they are then as `pkigen init` makes them by default."""
 
@@ -31,4 +32,4 @@ def decrypt(
 
     session = open_record(context, None, directory)
     session = session.with_keys(unlocking)
-    carry_out(session, Resealing.DECRYPT, ready=ready, vaults=vaults, yes=yes)
+    carry_out(session, Resealing.DECRYPT, ready=ready, vaults=vaults, yes=yes, output=output)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pkigen.cli.options import DirectoryOption, YesOption
+from pkigen.cli.options import DirectoryOption, Format, FormatOption, YesOption
 from pkigen.cli.resealed import carry_out
 from pkigen.cli.session import Session, open_record
 from pkigen.cli.unlock import (
@@ -29,6 +29,7 @@ def encrypt(
     identity: AuthorityIdentityOption = None,
     recipient: RecipientOption = None,
     yes: YesOption = False,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Encrypt every private file of an unencrypted authority, all or none.
 
@@ -45,4 +46,4 @@ def encrypt(
         return PlainVault(), SealedVault.new(locking.seal())
 
     session = open_record(context, None, directory)
-    carry_out(session, Resealing.ENCRYPT, ready=ready, vaults=vaults, yes=yes)
+    carry_out(session, Resealing.ENCRYPT, ready=ready, vaults=vaults, yes=yes, output=output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,8 +33,10 @@ from pkigen.airgap.offline.directory import (
 )
 from pkigen.airgap.offline.scope import require_offline
 from pkigen.cli.console import agreed, note, say, say_line, width
+from pkigen.cli.document import document
 from pkigen.cli.offline import note_refused
-from pkigen.cli.options import SpecArgument, YesOption
+from pkigen.cli.options import Format, FormatOption, SpecArgument, YesOption
+from pkigen.cli.reports import outcomes
 from pkigen.cli.reports.proposals_text import proposals_text
 from pkigen.cli.reports.tables import table
 from pkigen.cli.session import Session, open_spec
@@ -83,6 +85,7 @@ def init(
     *,
     directory: AuthorityOption = None,
     root_validity: RootValidityOption = None,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Make the offline authority of a cluster, on the machine that is never connected.
 
@@ -91,13 +94,14 @@ def init(
     """
     session = _at_authority(context, spec, directory)
     lifetime = _root_lifetime(session, root_validity)
-    with session.writing("authority init") as store:
+    with document(output) as content, session.writing("authority init") as store:
         existed = read_description(store) is not None
         require_own(store)
         if not existed:
             make(session.inventory, store, session.tools(PlainVault()), root_validity=lifetime)
         opened = open_authority(session.inventory, store, now=session.now)
         _say_authority(session, opened)
+        content.update(outcomes.offline_authority(opened, str(session.root)))
     if existed:
         note("note: it exists already and is unchanged")
 
@@ -137,6 +141,7 @@ def renew(
     directory: AuthorityOption = None,
     root_validity: RootValidityOption = None,
     yes: YesOption = False,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Give the root or a CA a new validity: the same key and name, so everything it signed stays valid.
 
@@ -145,7 +150,7 @@ def renew(
     session = _at_authority(context, spec, directory)
     names = [certificate_named(name) for name in names]
     lifetime = _root_lifetime(session, root_validity)
-    with session.writing("authority renew") as store:
+    with document(output) as content, session.writing("authority renew") as store:
         require_own(store)
         opened = open_authority(session.inventory, store, now=session.now, revived=names)
         require_known(names, opened)
@@ -154,7 +159,9 @@ def renew(
         renew_all(
             names, opened, session.inventory, store, session.tools(PlainVault()), root_validity=lifetime
         )
-        _say_authority(session, open_authority(session.inventory, store, now=session.now))
+        opened = open_authority(session.inventory, store, now=session.now)
+        _say_authority(session, opened)
+        content.update(outcomes.offline_authority(opened, str(session.root)))
     note("next: at the site, `pkigen airgap authority request NAME` requests the certificates to renew")
 
 
@@ -179,6 +186,7 @@ def sign(
         ),
     ] = None,
     yes: YesOption = False,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Show every certificate that a request would get, ask, and sign.
 
@@ -186,6 +194,11 @@ def sign(
     gets the same answer again.
     """
     session = _at_authority(context, spec, directory)
+    with document(output) as content:
+        content.update(_sign(session, request, out=out, pin=pin, yes=yes))
+
+
+def _sign(session: Session, request: Path, *, out: Path | None, pin: str | None, yes: bool) -> dict[str, Any]:
     target = out or request.with_suffix(".answer")
     carried = read_file(request, limit=LARGEST_BUNDLE)
     if not session.root.exists():
@@ -209,6 +222,7 @@ def sign(
             note_refused(refusal.faults)
             raise
         say(proposals_text(requests, found))
+        is_new = file is None
         if file is not None:
             note(
                 "note: this request was answered before: the same answer is written again, nothing is signed"
@@ -229,3 +243,5 @@ def sign(
     write_file(target, file, mode=0o644)
     say_line(f"answer: {target}, {len(found)} certificates, signed by {fingerprint(opened.key.public)}")
     note(f"next: carry {target} to the site; there: `pkigen airgap authority accept {target.name}`")
+    certificates = (identifier for identifier, _ in requests.requests)
+    return outcomes.answered(target, certificates, fingerprint(opened.key.public), is_new=is_new)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pkigen.cli.options import DirectoryOption, YesOption
+from pkigen.cli.options import DirectoryOption, Format, FormatOption, YesOption
 from pkigen.cli.resealed import carry_out
 from pkigen.cli.session import Session, open_record
 from pkigen.cli.unlock import Locking, RecipientOption, Unlocking, unlocked
@@ -41,6 +41,7 @@ def rekey(
     ] = None,
     recipient: RecipientOption = None,
     yes: YesOption = False,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Change the passphrase of an encrypted authority, or the identity that opens it.
 
@@ -65,4 +66,4 @@ def rekey(
 
     session = open_record(context, None, directory)
     session = session.with_keys(unlocking)
-    carry_out(session, Resealing.REKEY, ready=ready, vaults=vaults, yes=yes)
+    carry_out(session, Resealing.REKEY, ready=ready, vaults=vaults, yes=yes, output=output)

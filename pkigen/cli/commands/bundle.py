@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,12 +12,15 @@ from pkigen.airgap.bundles.contents import awaited, pack, require_settled
 from pkigen.airgap.bundles.opened import write_bundle
 from pkigen.airgap.carrier.bundle_key import fingerprint
 from pkigen.airgap.carrier.cluster_key import bundle_key
+from pkigen.airgap.carrier.format import Label
 from pkigen.airgap.carrier.media import write_file
 from pkigen.cli.commands.bundle_install import diff, inspect, install, rollback, verify
 from pkigen.cli.console import note, say, say_line, width
-from pkigen.cli.options import DirectoryOption, OwnSpecArgument, TemplatesOption
+from pkigen.cli.document import document
+from pkigen.cli.options import DirectoryOption, Format, FormatOption, OwnSpecArgument, TemplatesOption
 from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption, PassphraseSource
 from pkigen.cli.progress import progress
+from pkigen.cli.reports import outcomes
 from pkigen.cli.reports.bundle_text import reader_of
 from pkigen.cli.reports.tables import table
 from pkigen.cli.rescue_kit import make_kit
@@ -71,6 +74,7 @@ def create(
     passphrase_fd: PassphraseFdOption = None,
     unlocking: Unlocking,
     templates: TemplatesOption = None,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Pack one sealed and signed bundle for each node.
 
@@ -82,21 +86,29 @@ def create(
     if rescue:
         if nodes:
             raise UsageError("--rescue and --node cannot be combined: a kit is not for one node")
-        make_kit(session, out, source=source, recipient=recipient)
+        with document(output) as content:
+            content.update(make_kit(session, out, source=source, recipient=recipient))
         return
     if recipient is not None:
         raise UsageError(
             "--recipient can only be used with --rescue",
             hint="a node's recipient is its ageRecipient in the spec",
         )
-    chosen = _chosen(session, nodes)
+    with document(output) as content:
+        content.update(_pack_all(session, _chosen(session, nodes), source, out, named=bool(nodes)))
+
+
+def _pack_all(
+    session: Session, chosen: tuple[Node, ...], source: PassphraseSource, out: Path, *, named: bool
+) -> dict[str, Any]:
+    """Pack the bundles of nodes, say where they are, and give that as a structure."""
+    files: list[tuple[Label, Path, int]] = []
     with session.reading() as store:
         session = session.at(store)
         require_settled(session.plan(store), root=session.root, words=session.words)
         key = bundle_key(session.opened(store))
-        chosen = _enrolled(session, store, chosen, named=bool(nodes))
+        chosen = _enrolled(session, store, chosen, named=named)
         seals = _seals(chosen, source, approvals(read_ledger(store)).last)
-        rows = []
         with progress().over("packing", len(chosen)) as step:
             for packed in pack(session.inventory, store, chosen):
                 seal = seals[packed.manifest.node]
@@ -104,14 +116,18 @@ def create(
                 file = out / f"{label.cluster}.{label.node}.bundle"
                 write_file(file, write_bundle(label, packed.archive, seal=seal, key=key))
                 step()
-                files = str(len(packed.manifest.files))
-                rows.append((label.node, str(file), files, f"{label.expires:%Y-%m-%d}", reader_of(label)))
+                files.append((label, file, len(packed.manifest.files)))
+    rows = (
+        (each.node, str(file), str(count), f"{each.expires:%Y-%m-%d}", reader_of(each))
+        for each, file, count in files
+    )
     say(table(("NODE", "BUNDLE", "FILES", "EXPIRES", "SEALED FOR"), rows, width=width()))
     say_line(f"serial {label.serial}; signed by bundle key {fingerprint(key.public)}")
     note(
         "next: carry each file to its node, and to no other; there: "
         "`pkigen airgap bundle install FILE --pin …`"
     )
+    return outcomes.bundles(files, fingerprint(key.public))
 
 
 def _chosen(session: Session, names: list[str] | None) -> tuple[Node, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,13 +15,16 @@ from pkigen.airgap.bundles.install import affected, plan_going_back, require_our
 from pkigen.airgap.bundles.install import install as put
 from pkigen.airgap.bundles.opened import require_sealed
 from pkigen.airgap.bundles.record import read_installed
+from pkigen.airgap.carrier.bundle_key import fingerprint
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE, Envelope, require_key, unwrap
 from pkigen.airgap.carrier.media import read_file
 from pkigen.cli.bundle_visit import DirectoryOption, FileArgument, PinOption, Visit, visit_of, visiting
 from pkigen.cli.console import agreed, note, say, say_line, width
+from pkigen.cli.document import document
 from pkigen.cli.host import IdentityOption, RootOption, changing, looking
 from pkigen.cli.options import ForceOption, Format, FormatOption, YesOption
 from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption
+from pkigen.cli.reports import outcomes, structured
 from pkigen.cli.reports.backups_text import backups_text
 from pkigen.cli.reports.bundle_text import (
     changes_text,
@@ -30,19 +34,20 @@ from pkigen.cli.reports.bundle_text import (
     runbook_of,
     steps_text,
 )
-from pkigen.cli.system import system_of
+from pkigen.cli.system import System, system_of
 from pkigen.errors import PkigenError, UsageError
 from pkigen.reconcile.restore import Rollback
 from pkigen.store import Store
 
 
 @visiting
-def verify(visit: Visit) -> None:
+def verify(visit: Visit, *, output: FormatOption = Format.TEXT) -> None:
     """Check all of what install checks, and write nothing."""
-    with visit.reading() as store:
+    with document(output) as content, visit.reading() as store:
         bundle, installed = visit.admitted(store)
         bundle, _ = visit.changes(bundle, store, installed)
-    say_line(f"{visit.file} is valid for {bundle.label.node} of {bundle.label.cluster}: {facts(bundle)}")
+        say_line(f"{visit.file} is valid for {bundle.label.node} of {bundle.label.cluster}: {facts(bundle)}")
+        content.update(structured.bundle(bundle.label, fingerprint(bundle.public), bundle))
 
 
 def inspect(
@@ -80,8 +85,6 @@ def inspect(
         _say_whose(visit, envelope)
     require_sealed(envelope)
     if output is not Format.TEXT:
-        from pkigen.cli.reports import structured  # noqa: PLC0415 -- only these forms pay for it
-
         inside = None if label_only else visit.opened(envelope)
         say(structured.dump(structured.bundle(envelope.label, envelope.fingerprint, inside), output))
         return
@@ -102,19 +105,22 @@ def diff(visit: Visit, *, output: FormatOption = Format.TEXT) -> None:
         left = strangers(bundle.manifest, store, installed)
     steps = affected(bundle.manifest.steps, changes)
     if output is not Format.TEXT:
-        from pkigen.cli.reports import structured  # noqa: PLC0415 -- only these forms pay for it
-
         say(structured.dump(structured.bundle_diff(bundle.label, changes, left, steps), output))
         return
     _say_all((*changes_text(changes, left), *steps_text(steps)))
 
 
 @visiting
-def install(visit: Visit, *, yes: YesOption = False) -> None:
+def install(visit: Visit, *, yes: YesOption = False, output: FormatOption = Format.TEXT) -> None:
     """Check a bundle, show what it changes, ask, and install it: whole or not at all.
 
     What is replaced goes to a backup first; `pkigen airgap bundle rollback` brings it back.
     """
+    with document(output) as content:
+        content.update(_install(visit, yes=yes))
+
+
+def _install(visit: Visit, *, yes: bool) -> dict[str, Any]:
     with visit.reading() as store:
         _say_recovery(store)
         carried, installed = visit.admitted(store)
@@ -136,6 +142,8 @@ def install(visit: Visit, *, yes: YesOption = False) -> None:
     _say_all(steps_text(affected(bundle.manifest.steps, changes)))
     kept = f"; what was replaced is in backup {backup}" if backup else ""
     say_line(f"installed: {facts(bundle)}{kept}")
+    steps = affected(bundle.manifest.steps, changes)
+    return outcomes.installed(structured.bundle_diff(bundle.label, changes, left, steps), backup)
 
 
 def rollback(
@@ -149,6 +157,7 @@ def rollback(
     certificates_dir: DirectoryOption = None,
     yes: YesOption = False,
     force: ForceOption = False,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Go back to the state before an install.
 
@@ -156,14 +165,31 @@ def rollback(
     that would come back, and keys that would go, are risks.
     """
     system = system_of(context)
-    if listing:
-        with looking(system, root) as store:
-            say(backups_text(store.backups(), width=width()))
-        return
+    with document(output) as content:
+        if listing:
+            with looking(system, root) as store:
+                say(backups_text(store.backups(), width=width()))
+                content.update(structured.backups(store.backups()))
+            return
+        place = _BundleHost(system=system, root=root, certificates=certificates_dir)
+        content.update(_go_back(place, backup, yes=yes, force=force))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _BundleHost:
+    """Where something is undone."""
+
+    system: System
+    root: Path
+    certificates: str | None
+
+
+def _go_back(place: _BundleHost, backup: str | None, *, yes: bool, force: bool) -> dict[str, Any]:
+    system, root = place.system, place.root
     with looking(system, root) as store:
         _say_recovery(store)
         planned = plan_going_back(store, backup)
-        require_ours(planned, directory=certificates_dir)
+        require_ours(planned, directory=place.certificates)
         risks = risks_of(planned, store, now=system.clock())
     for line in _going_back_text(planned, risks):
         say_line(line)
@@ -179,6 +205,7 @@ def rollback(
     kept = f"; what was replaced is in backup {left}" if left else ""
     say_line(f"rolled back to before {planned.backup}{kept}")
     note("note: restart the components that read these files, as after an install")
+    return outcomes.went_back(planned, left)
 
 
 def _going_back_text(planned: Rollback, risks: Iterable[str]) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -17,18 +18,22 @@ from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG
 from pkigen.cli.access_input import read_bounded, read_reference
 from pkigen.cli.console import say
 from pkigen.cli.directory import NoClusterError
-from pkigen.cli.options import DirectoryOption, OwnSpecArgument
+from pkigen.cli.document import document
+from pkigen.cli.options import DirectoryOption, Format, FormatOption, OwnSpecArgument
+from pkigen.cli.reports import outcomes
 from pkigen.cli.reports.tables import page
 from pkigen.cli.session import open_record, open_spec
 from pkigen.cli.system import system_of
 from pkigen.crypto.csr import LARGEST_REQUEST
+from pkigen.desired.generations import CA_WORDS, certificate_named
 from pkigen.errors import AccessError, UsageError
-from pkigen.notation import suggestion
 from pkigen.state.authority import look_at_all
 from pkigen.state.views import EmptyView
 
 app = typer.Typer(add_completion=False)
 _LONGEST_NAME = 250
+_TRIED = 5
+"""How many names that are near are looked up."""
 
 
 @app.command()
@@ -48,6 +53,7 @@ def explain(
     error: Annotated[
         str | None, typer.Option("--error", metavar="TEXT", help="An error message; - reads standard input.")
     ] = None,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Explain a user, a certificate, a kubeconfig, a component or an error.
 
@@ -58,7 +64,7 @@ def explain(
         # With --error, the one argument is the spec.
         spec = spec if spec is not None or what is None else Path(what)
         with _known(context, spec, directory) as cluster:
-            say(page(_failure(_message(error), cluster)))
+            _say(error, _failure(_message(error), cluster), output)
         return
     if what is None:
         raise UsageError("give what to explain: a name, a file or --error TEXT")
@@ -71,10 +77,17 @@ def explain(
         if len(name) < _LONGEST_NAME and Path(name).is_file():
             data = read_bounded(Path(name), limit=LARGEST_KUBECONFIG)
             now = system_of(context).clock()
-            say(page(file_text(Path(name), data, cluster, read=read_reference, now=now)))
+            _say(name, file_text(Path(name), data, cluster, read=read_reference, now=now), output)
             return
         found = failures.explain(name, None)
-        say(page(_failure(name, cluster) if found else _name(name, cluster)))
+        _say(name, _failure(name, cluster) if found else _name(name, cluster), output)
+
+
+def _say(what: str, lines: Iterable[str], output: Format) -> None:
+    with document(output) as content:
+        said = list(lines)
+        say(page(said))
+        content.update(outcomes.explained(what, said))
 
 
 def _message(text: str) -> str:
@@ -105,12 +118,25 @@ def _name(name: str, cluster: explanation.Cluster | None) -> tuple[str, ...]:
             f"{name[:80]!r} is not a file, and no cluster was given to look it up in",
             hint="name the cluster's directory with -C DIR, or give its spec",
         )
-    found = explanation.explain(cluster, name)
+    found = _found(cluster, name)
     if found is None:
-        near = suggestion(name, explanation.names(cluster.inventory))
-        hint = near or "`pkigen status` lists the certificates"
+        if any(node.name == name for node in cluster.inventory.cluster.spec.nodes):
+            raise UsageError(f"{name} is a node", hint=f"`pkigen status --node {name}` shows what is on it")
+        hint = _meant(cluster, name) or "`pkigen status` lists the certificates"
         raise UsageError(f"this cluster has no {name[:80]!r}, and there is no such file", hint=hint)
     return found
+
+
+def _found(cluster: explanation.Cluster, name: str) -> tuple[str, ...] | None:
+    """What is known of a name. What is a name of a CA only is that CA; `etcd` is the component."""
+    return explanation.explain(cluster, name) or explanation.explain(cluster, certificate_named(name))
+
+
+def _meant(cluster: explanation.Cluster, name: str) -> str:
+    """The nearest name that can be explained, as a hint; empty where none is near."""
+    known = (*explanation.names(cluster.inventory), *CA_WORDS)
+    near = (each for each in get_close_matches(name, known, n=_TRIED) if _found(cluster, each) is not None)
+    return next((f"did you mean {each}?" for each in near), "")
 
 
 @contextmanager

@@ -13,7 +13,10 @@ from pkigen.access.kubeconfig_summary import lines
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG, Kubeconfig, encode, load
 from pkigen.cli.access_input import LARGEST_REFERENCE, read_bounded, read_reference
 from pkigen.cli.console import note, say
+from pkigen.cli.document import document
+from pkigen.cli.options import Format, FormatOption
 from pkigen.cli.outputs import write_secret
+from pkigen.cli.reports import outcomes
 from pkigen.cli.reports.tables import page
 from pkigen.cli.system import system_of
 from pkigen.errors import AccessError, UsageError
@@ -106,11 +109,16 @@ def show(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A kubeconfig; - reads standard input.", allow_dash=True)
     ],
+    *,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Show the user and groups of a kubeconfig, until when it is valid, and what breaks next."""
     config = _read(file)
     now = system_of(context).clock()
-    say(page(lines(config, read_reference, now=now)))
+    with document(output) as content:
+        shown = list(lines(config, read_reference, now=now))
+        say(page(shown))
+        content.update(outcomes.explained(str(file), shown))
 
 
 def _referenced(path: Path) -> bytes:

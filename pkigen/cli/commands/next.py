@@ -19,10 +19,10 @@ from pkigen.agenda.situation import (
 from pkigen.agenda.tasks import next_task, outlook
 from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.app import ExitCode
-from pkigen.cli.console import note, say
+from pkigen.cli.console import note, say, say_lines
 from pkigen.cli.options import DirectoryOption, Format, FormatOption, OwnSpecArgument, TemplatesOption
 from pkigen.cli.reports import structured
-from pkigen.cli.reports.agenda_forms import agenda_content, agenda_text
+from pkigen.cli.reports.agenda_forms import agenda_content, agenda_lines
 from pkigen.cli.session import Session, open_cluster
 from pkigen.reconcile.checkout import looked_at
 from pkigen.rotation.live import look
@@ -64,7 +64,7 @@ def next_(
     task, later = next_task(situation), outlook(situation)
     withheld = situation.plan.withheld if situation.plan is not None else ()
     if output is Format.TEXT:
-        say(f"{agenda_text(task, later)}\n")
+        say_lines(agenda_lines(task, later))
         if withheld:
             note(f"note: {len(withheld)} objects cannot be judged without the private files")
     else:

@@ -11,17 +11,19 @@ import typer
 from pkigen.airgap.carrier.media import require_place, write_file
 from pkigen.airgap.carrier.paths import IDENTITY, PENDING
 from pkigen.airgap.enrolment.identity import identity_of, stage_identity
-from pkigen.airgap.enrolment.request import EnrolmentOptions, ask, wanted
+from pkigen.airgap.enrolment.request import Asked, EnrolmentOptions, ask, wanted
 from pkigen.cli.commands.node_approve import approve
 from pkigen.cli.console import note, say, say_line, width
+from pkigen.cli.document import document
 from pkigen.cli.host import IdentityOption, NodeOption, RootOption, changing, looking
-from pkigen.cli.options import SpecArgument
+from pkigen.cli.options import Format, FormatOption, SpecArgument
 from pkigen.cli.passphrases import read_identity
+from pkigen.cli.reports import outcomes
 from pkigen.cli.reports.node_listing import listed
 from pkigen.cli.spec_input import read_spec
 from pkigen.cli.system import System, system_of
 from pkigen.crypto.age import Identity
-from pkigen.desired.inventory import derive
+from pkigen.desired.inventory import Inventory, derive
 from pkigen.errors import PkigenError, UsageError
 from pkigen.notation import timestamp
 
@@ -46,13 +48,17 @@ def identity(
     show: Annotated[
         bool, typer.Option("--show", help="Only show the recipient of the existing key.")
     ] = False,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Make this node's age key, and print its public half for the spec's ageRecipient.
 
     The private half stays in ROOT/var/lib/pkigen/identity.age and is never shown.
     """
     system = system_of(context)
-    say((_shown(system, root) if show else _made(system, root)).recipient.text)
+    with document(output) as content:
+        recipient = (_shown(system, root) if show else _made(system, root)).recipient.text
+        say(recipient)
+        content.update(outcomes.node_identity(recipient))
 
 
 def _shown(system: System, root: Path) -> Identity:
@@ -103,6 +109,7 @@ def request(
         bool,
         typer.Option("--anew", help="Discard the pending request, and make a new one."),
     ] = False,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Make the keys that this node needs, and one signed file that requests their certificates.
 
@@ -129,6 +136,12 @@ def request(
         asked = ask(inventory, wish, store, now=now, entropy=system.entropy)
     file = out / f"{inventory.cluster.file_name}.{name}.request"
     write_file(file, asked.file, mode=_PUBLIC)
+    with document(output) as content:
+        _say_request(asked, inventory, name, file=file, root=root)
+        content.update(outcomes.node_request(asked, name, file))
+
+
+def _say_request(asked: Asked, inventory: Inventory, name: str, *, file: Path, root: Path) -> None:
     requested = (inventory.certificates[identifier] for identifier, _ in asked.requests.requests)
     say(listed(requested, width=width()))
     if not asked.is_new:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,8 +25,10 @@ from pkigen.airgap.enrolment.approval import (
     review_petitions,
 )
 from pkigen.cli.console import agreed, note, say, say_line, width
-from pkigen.cli.options import DirectoryOption, TemplatesOption, YesOption
+from pkigen.cli.document import document
+from pkigen.cli.options import DirectoryOption, Format, FormatOption, TemplatesOption, YesOption
 from pkigen.cli.progress import progress
+from pkigen.cli.reports import outcomes
 from pkigen.cli.reports.node_listing import keys_listed, listed
 from pkigen.cli.reports.tables import page
 from pkigen.cli.session import Session, open_cluster
@@ -45,6 +47,7 @@ from pkigen.store import Store
 
 if TYPE_CHECKING:
     from pkigen.airgap.carrier.csr_review import Reviewed
+    from pkigen.airgap.carrier.format import Label
     from pkigen.reconcile.plan import Plan
     from pkigen.state.observed import Reader
 
@@ -76,6 +79,7 @@ def approve(
     yes: YesOption = False,
     unlocking: Unlocking,
     templates: TemplatesOption = None,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Compare nodes' requests with the spec, show what would be issued, ask, issue, and pack the answers.
 
@@ -90,19 +94,21 @@ def approve(
     pins = Pins.of_texts(pin or (), nodes=nodes, requests=len(files))
     require_place(out)
     carried = [(file, read_file(file, limit=LARGEST_BUNDLE)) for file in files]
-    with session.writing("node approve") as store:
+    with document(output) as content, session.writing("node approve") as store:
         session = session.at(store)
         petitions, reviewed = _reviewed(carried, session, store, pins)
         new = [petition for petition in petitions if not petition.approved_before]
         plan = _agreed(session, store, new, reviewed, yes=yes) if new else None
         vault = session.unlocking.vault(store)
+        applied = None
         if plan is not None:
             entries = tuple(petition.approval.entry() for petition in new)
             source = ApprovedKeys(keys=reviewed.keys, entries=entries)
             applied = apply_plan(plan, session.inventory, store, session.tools(vault), source=source)
             _say_kept_back(applied)
         require_settled(session.plan(store), root=session.root, words=session.words)
-        _answer(session, OpenedView(store, vault), petitions, out)
+        answers = _answer(session, OpenedView(store, vault), petitions, out)
+        content.update(outcomes.approved(answers, applied))
 
 
 def _reviewed(
@@ -158,11 +164,12 @@ def _say_kept_back(applied: Applied) -> None:
         )
 
 
-def _answer(session: Session, store: Reader, petitions: tuple[Petition, ...], out: Path) -> None:
+def _answer(session: Session, store: Reader, petitions: tuple[Petition, ...], out: Path) -> dict[str, Any]:
     nodes = {node.name: node for node in session.inventory.cluster.spec.nodes}
     key = bundle_key(store)
     packed = pack(session.inventory, store, tuple(nodes[petition.node] for petition in petitions))
-    said = []
+    said: list[str] = []
+    files: list[tuple[Label, Path, int]] = []
     with progress().over("packing", len(petitions)) as step:
         for petition, each in zip(petitions, packed, strict=True):
             seal = Recipient(petition.recipient)
@@ -176,6 +183,7 @@ def _answer(session: Session, store: Reader, petitions: tuple[Petition, ...], ou
                     hint="the certificates are issued: run this again to pack the answers",
                 ) from None
             step()
+            files.append((label, file, len(each.manifest.files)))
             said.append(
                 f"{file}: {len(each.manifest.files)} files, serial {label.serial}, sealed for {seal.reader}"
             )
@@ -188,3 +196,4 @@ def _answer(session: Session, store: Reader, petitions: tuple[Petition, ...], ou
         )
     else:
         note("next: carry each file to its node; there: `pkigen airgap bundle install FILE --pin …`")
+    return outcomes.bundles(files, fingerprint(key.public))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 
 from pkigen.adoption.gathered import is_foreign
 from pkigen.airgap.offline.pending import read_pending
+from pkigen.cli import watch
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say, say_lines, width
 from pkigen.cli.foreign import foreign_rows, open_examined
@@ -25,14 +27,17 @@ from pkigen.cli.session import Session
 from pkigen.cli.status_choice import Order, chosen
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
+from pkigen.errors import UsageError
 from pkigen.notation import format_duration
 from pkigen.reconcile.checkout import looked_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime, timedelta
 
     from pkigen.airgap.carrier.requests import RequestSet
+
+    _Choice = Callable[[Iterable[StatusRow]], list[StatusRow]]
 
 app = typer.Typer(add_completion=False)
 
@@ -81,6 +86,12 @@ def status(
         Order | None,
         typer.Option("--sort", help="The order of the rows.  [default: that of the cluster]"),
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help=f"Show it again every {watch.SECONDS} seconds, until Ctrl-C; on a terminal only."
+        ),
+    ] = False,
     templates: TemplatesOption = None,
 ) -> None:
     """Show every certificate of every node, and when it expires.
@@ -89,18 +100,58 @@ def status(
     not make is read as it is, and what expires first comes first.
     """
     window = None if fail_within in {None, _RENEW_BEFORE} else duration(fail_within, "--fail-within")
-    columns = width() if textfile is None else None
-    choice = partial(chosen, nodes=nodes or (), order=order)
-    if spec is not None and is_foreign(spec):
-        now = system_of(context).clock()
-        found = choice(foreign_rows(spec, now=now))
-        content = _foreign(found, output, directory=spec, now=now, columns=columns)
-    else:
+
+    def look() -> _StatusLook:
+        columns = width() if textfile is None else None
+        choice = partial(chosen, nodes=nodes or (), order=order)
+        if spec is not None and is_foreign(spec):
+            return _foreign(spec, output, now=system_of(context).clock(), columns=columns, choice=choice)
         session = open_examined(context, spec, directory, templates=templates)
-        found, content, now = _of_cluster(session, output, columns=columns, choice=choice)
-    _deliver(content, textfile)
+        return _of_cluster(session, output, columns=columns, choice=choice)
+
+    if again:
+        _require_watchable(
+            spec,
+            {
+                "--output": output is not Form.TEXT,
+                "--textfile": textfile is not None,
+                "--fail-within": fail_within is not None,
+            },
+        )
+        watch.watch(lambda: look().lines, system_of(context))
+        return
+    seen = look()
+    _deliver(seen.content, textfile)
     if fail_within is not None:
-        _fail_if_due(found, now, window)
+        _fail_if_due(seen.rows, seen.now, window)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StatusLook:
+    """What one look has found, and how it is written."""
+
+    rows: list[StatusRow]
+    content: str | list[Line]
+    now: datetime
+
+    @property
+    def lines(self) -> list[Line]:
+        """It, for a person."""
+        return self.content if isinstance(self.content, list) else []
+
+
+def _require_watchable(spec: Path | None, others: Mapping[str, bool]) -> None:
+    """Refuse what makes no sense again and again.
+
+    Raises:
+        UsageError: It would, or there is no terminal.
+    """
+    for option, is_given in others.items():
+        if is_given:
+            raise UsageError(f"--watch and {option} cannot be combined")
+    if spec is not None and str(spec) == "-":
+        raise UsageError("--watch cannot read the spec from standard input again", hint="name its file")
+    watch.require_terminal()
 
 
 def _deliver(content: str | list[Line], textfile: Path | None) -> None:
@@ -118,8 +169,8 @@ def _of_cluster(
     output: Form,
     *,
     columns: int | None,
-    choice: Callable[[Iterable[StatusRow]], list[StatusRow]],
-) -> tuple[list[StatusRow], str | list[Line], datetime]:
+    choice: _Choice,
+) -> _StatusLook:
     with session.reading() as store:
         tree = looked_at(store, session.inventory)
         session = session.at(tree)
@@ -128,7 +179,7 @@ def _of_cluster(
     content = _written(
         found, session, output, pending.requests if pending is not None else None, columns=columns
     )
-    return found, content, session.now
+    return _StatusLook(rows=found, content=content, now=session.now)
 
 
 def _fail_if_due(found: list[StatusRow], now: datetime, window: timedelta | None) -> None:
@@ -170,9 +221,17 @@ def _written(
 
 
 def _foreign(
+    directory: Path, output: Form, *, now: datetime, columns: int | None, choice: _Choice
+) -> _StatusLook:
+    """The same of a cluster that pkigen did not make: its name is the directory's, nothing is in progress."""
+    found = choice(foreign_rows(directory, now=now))
+    content = _foreign_written(found, output, directory=directory, now=now, columns=columns)
+    return _StatusLook(rows=found, content=content, now=now)
+
+
+def _foreign_written(
     found: list[StatusRow], output: Form, *, directory: Path, now: datetime, columns: int | None
 ) -> str | list[Line]:
-    """The same of a cluster that pkigen did not make: its name is the directory's, nothing is in progress."""
     name = directory.resolve().name
     match output:
         case Form.TEXT:

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from pkigen.cli.console import say, say_line, warn
-from pkigen.cli.options import SpecArgument
+from pkigen.cli.document import document
+from pkigen.cli.options import Format, FormatOption, SpecArgument
+from pkigen.errors import SpecError
 
 app = typer.Typer(add_completion=False)
 
@@ -51,17 +53,26 @@ def validate(
             is_eager=True,
         ),
     ] = None,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Check a spec, and report all of its problems at once."""
+    from pkigen.cli.reports import outcomes  # noqa: PLC0415 -- the same
     from pkigen.cli.spec_input import read_spec  # noqa: PLC0415 -- a schema needs none of it
     from pkigen.desired.inventory import derive  # noqa: PLC0415 -- the same
 
-    loaded = read_spec(spec)
+    try:
+        loaded = read_spec(spec)
+    except SpecError as error:
+        with document(output) as content:
+            content.update(outcomes.invalid(str(spec), error.problems))
+        raise
     warn(loaded.warnings)
     inventory = derive(loaded.spec)
     cluster = loaded.spec
     nodes, certificates = len(cluster.spec.nodes), len(inventory.certificates)
-    say_line(
-        f"{spec} is valid: cluster {cluster.name}, Kubernetes {cluster.spec.kubernetes_version}, "
-        f"{nodes} node{'s' if nodes != 1 else ''}, {certificates} certificates"
-    )
+    with document(output) as content:
+        say_line(
+            f"{spec} is valid: cluster {cluster.name}, Kubernetes {cluster.spec.kubernetes_version}, "
+            f"{nodes} node{'s' if nodes != 1 else ''}, {certificates} certificates"
+        )
+        content.update(outcomes.validated(str(spec), inventory, loaded.warnings))

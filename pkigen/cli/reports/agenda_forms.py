@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pkigen.cli.reports.lines import Line, Tone
 from pkigen.notation import timestamp
 
 if TYPE_CHECKING:
     from pkigen.agenda.tasks import Outlook, Task
 
 
-def agenda_text(task: Task | None, later: Outlook | None) -> str:
+def agenda_lines(task: Task | None, later: Outlook | None) -> list[Line]:
     """The task and its command on a line of its own; or that there is none, and until when."""
     if task is not None:
-        return f"{task.sentence}\n\n  {task.command}"
+        return [Line(task.sentence), Line(""), Line(f"  {task.command}", Tone.TITLE, is_whole=True)]
     if later is None:
-        return "nothing to do"
-    return f"nothing to do until {later.time:%Y-%m-%d %H:%M} UTC: then {later.sentence}"
+        return [Line("nothing to do", Tone.WELL)]
+    return [Line(f"nothing to do until {later.time:%Y-%m-%d %H:%M} UTC: then {later.sentence}", Tone.WELL)]
 
 
 def agenda_content(

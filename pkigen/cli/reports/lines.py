@@ -23,7 +23,12 @@ class Tone(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line; whatever it holds stays within it."""
+    """One line; whatever it holds stays within it.
+
+    One that is too long for a terminal is folded at its spaces, unless it is whole: to be copied or compared,
+    as a command or a line of a file.
+    """
 
     text: str
     tone: Tone = Tone.PLAIN
+    is_whole: bool = False

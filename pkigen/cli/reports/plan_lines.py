@@ -143,7 +143,7 @@ def _short_diffs(entries: Iterable[Entry]) -> Iterator[Line]:
     fits = sum(len(list(changed_lines(entry.diff))) for entry in diffs) <= _MOST_DIFF
     for entry in diffs if fits else ():
         yield Line(f"{entry.place}:", Tone.TITLE)
-        yield from (Line(f"  {line}", _diff_tone(line)) for line in changed_lines(entry.diff))
+        yield from (Line(f"  {line}", _diff_tone(line), is_whole=True) for line in changed_lines(entry.diff))
     if diffs and not fits:
         yield Line(f"({len(diffs)} files change in their text; --full shows how)", Tone.QUIET)
 
@@ -174,7 +174,7 @@ def _object(action: PlannedAction) -> Iterator[Line]:
         yield Line(
             f"    expires {before}{certificate.will_expire:%Y-%m-%d}, {certificate.key_algorithm}{issuer}"
         )
-    yield from (Line(f"    {line}", _diff_tone(line)) for line in unified(action))
+    yield from (Line(f"    {line}", _diff_tone(line), is_whole=True) for line in unified(action))
 
 
 def unified(action: PlannedAction) -> tuple[str, ...]:

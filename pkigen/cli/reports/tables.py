@@ -50,11 +50,24 @@ def blocks(
     beside = [column for column in range(len(header)) if column not in below]
     return [
         [
-            (" " * _GAP).join(line[each].ljust(widths[each]) for each in beside).rstrip(),
+            *_fitted((" " * _GAP).join(line[each].ljust(widths[each]) for each in beside).rstrip(), width),
             *(() if line is lines[0] else _beneath(header, line, below, width)),
         ]
         for line in lines
     ]
+
+
+def _fitted(line: str, width: int | None) -> list[str]:
+    """A row within the terminal, broken at its spaces only."""
+    if width is None or len(line) <= width:
+        return [line]
+    return textwrap.wrap(
+        line,
+        width=max(width, 2 * len(_INDENT)),
+        subsequent_indent=_INDENT * 2,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _beneath(
