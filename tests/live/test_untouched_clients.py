@@ -23,7 +23,7 @@ import yaml
 from tests.live import programs
 from tests.live.control_plane import CREATE, Cluster, boot_static_pods, make, plug_in, spec_text, static_pods
 from tests.live.hosts import Network
-from tests.live.rotating import asking, deliver, end, restart, restarts_of, rotate
+from tests.live.rotating import asking, deliver, end, pkigen_in, restart, restarts_of, rotate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +37,9 @@ _CAS = ("ca", "kubernetes", "etcd", "front-proxy")
 _REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
 _REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _SECONDS = 120
+_POLICY = "/etc/kubernetes/audit-policy.yaml"
+_LOG = "/etc/kubernetes/audit.log"
+_METADATA = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}
 
 
 _CONTROL_PLANES = int(os.environ.get("PKIGEN_TEST_CONTROL_PLANES", "1"))
@@ -53,13 +56,21 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     first, *others = addresses.values()
     spec = {
         "controlPlaneEndpoint": f"{first}:6443",
-        "apiServer": {"certSANs": others},
+        "apiServer": {
+            "certSANs": others,
+            "extraArgs": [
+                {"name": "audit-policy-file", "value": _POLICY},
+                {"name": "audit-log-path", "value": _LOG},
+            ],
+        },
         "kubelet": {"rotateCertificates": False},
         "nodes": nodes,
     }
     made = make(tmp_path, spec_text("untouched", spec))
     with Network() as network:
         plug_in(network, made, {name: (address,) for name, address in addresses.items()})
+        for machine in made.machines.values():
+            machine.run("sh", "-c", f"cat >{_POLICY}", stdin=yaml.safe_dump(_METADATA))
         boot_static_pods(made, elected_on="cp-1")
         yield made
 
@@ -203,10 +214,28 @@ def test_they_go_on_until_finish(cluster: Cluster, tmp_path: Path) -> None:
     assert all(found["asked"] > 20 for found in figures.values())
     assert _aggregated(cluster, tmp_path, front_proxy), "an aggregated API server with the old CA alone"
     assert _works(cluster, untouched, "before")
+    _assert_named(cluster, tmp_path)
     _take(cluster, untouched, "finish --assume-distributed")
     assert not _works(cluster, untouched, "before")
     assert not _works(cluster, untouched, "between"), "its certificate is of the old CA"
     assert not _aggregated(cluster, tmp_path, front_proxy)
+
+
+def _assert_named(cluster: Cluster, scratch: Path) -> None:
+    """The audit logs name who would be refused, by the file that he has the like of."""
+    logs: list[Path] = []
+    for name, machine in cluster.machines.items():
+        logs.append(scratch / f"{name}-audit.log")
+        logs[-1].write_text(machine.run("cat", _LOG))
+    evidence = (word for log in logs for word in ("--evidence", log))
+    command = ("rotate", "ca", "kubernetes", "-C", cluster.out, "--phase", "finish", "--yes", *evidence)
+    refused = pkigen_in(cluster.machines["cp-1"], *command)
+    assert refused.returncode == 1, refused
+    assert "error: the previous CA is still in use: " in refused.stderr
+    named = [line for line in refused.stderr.splitlines() if line.startswith("would be refused: ")]
+    print("\n".join(named))  # noqa: T201
+    (holder,) = (line for line in named if "kubernetes-super-admin" in line)
+    assert "(nodes/cp-1/etc/kubernetes/super-admin.conf)" in holder
 
 
 def _works(cluster: Cluster, untouched: Untouched, name: str) -> bool:
