@@ -49,6 +49,7 @@ class FileKind(enum.StrEnum):
     ADDON_CLUSTER_ADMINS = "addon-cluster-admins"
     ADDON_KUBELET_CLIENT = "addon-kubelet-client"
     ADDON_NODE_ROTATION = "addon-node-rotation"
+    ADDON_TRUST_BUNDLE = "addon-trust-bundle"
     ADDON_USER = "addon-user"
     ADDON_IAM = "addon-iam"
 
@@ -231,7 +232,10 @@ class DesiredKubeconfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredFile:
-    """A rendered file with no certificate in it; `secret` says that its bytes must not be shown or hashed."""
+    """A rendered file without a leaf; `secret` says that its bytes must not be shown or hashed.
+
+    `trust` is the CA whose trust bundle it holds, None for most.
+    """
 
     path: str
     node: str | None
@@ -239,6 +243,7 @@ class DesiredFile:
     kind: FileKind
     user: str | None = None
     secret: bool = False
+    trust: CA | None = None
 
     @property
     def id(self) -> str:

@@ -20,6 +20,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from pkigen.desired.inventory import derive
+from pkigen.desired.items import DesiredFile
+from pkigen.desired.rendering import Renderer
+from pkigen.spec.model import ClusterSpec
 from tests.live import programs
 from tests.live.control_plane import CREATE, Cluster, boot_static_pods, make, plug_in, spec_text, static_pods
 from tests.live.hosts import Network
@@ -37,6 +41,11 @@ _CAS = ("ca", "kubernetes", "etcd", "front-proxy")
 _REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
 _REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _SECONDS = 120
+_LATER = {
+    "kubernetesVersion": "v1.37.0",
+    "nodes": [{"name": "cp-1", "roles": ["control-plane"], "addresses": ["10.81.0.1"]}],
+}
+_TRUST_BUNDLES = "certificates.k8s.io/v1beta1/clustertrustbundles"
 _POLICY = "/etc/kubernetes/audit-policy.yaml"
 _LOG = "/etc/kubernetes/audit.log"
 _METADATA = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}
@@ -61,6 +70,9 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             "extraArgs": [
                 {"name": "audit-policy-file", "value": _POLICY},
                 {"name": "audit-log-path", "value": _LOG},
+                # Off by default until v1.37.
+                {"name": "feature-gates", "value": "ClusterTrustBundle=true"},
+                {"name": "runtime-config", "value": f"{_TRUST_BUNDLES}=true"},
             ],
         },
         "kubelet": {"rotateCertificates": False},
@@ -176,6 +188,21 @@ def _take(cluster: Cluster, untouched: Untouched, step: str) -> None:
         if "kube-controller-manager" in asked and number == 0:
             _restart_controller_manager(cluster, node)
         time.sleep(1.5)  # what reloads by itself has done so after this
+    _publish(cluster)
+
+
+def _publish(cluster: Cluster) -> None:
+    """Apply the ClusterTrustBundle of v1.37 as far as this API server serves it, and read it back."""
+    inventory = derive(ClusterSpec.model_validate({"metadata": {"name": "untouched"}, "spec": _LATER}))
+    (item,) = (each for each in inventory.items if isinstance(each, DesiredFile) and each.trust is not None)
+    bundle = (cluster.pki("cp-1") / "ca.crt").read_bytes()
+    text = Renderer(inventory).file(item, trust_bundle=bundle).decode()
+    if programs.version("kube-apiserver") < (1, 37):
+        text = text.replace("certificates.k8s.io/v1\n", "certificates.k8s.io/v1beta1\n")
+    admin = cluster.kubeconfig("cp-1", "super-admin.conf")
+    cluster.kubectl("cp-1", admin, "apply", "--validate=false", "-f", "-", stdin=text)
+    words = ("get", "clustertrustbundle", "pkigen-kubernetes-ca", "-o", "jsonpath={.spec.trustBundle}")
+    assert cluster.kubectl("cp-1", admin, *words).encode() == bundle
 
 
 def _restart_controller_manager(cluster: Cluster, node: str) -> None:
