@@ -44,6 +44,11 @@ if TYPE_CHECKING:
     from pkigen.spec.users import User
 
 
+# kubernetes#139437 (v1.37): certificates.k8s.io/v1 has it and Pods can project it, both by default. It is not
+# in `rendering.versions`, which takes the template engine in: whoever only derives needs none.
+_CLUSTER_TRUST_BUNDLE_SINCE = 37
+
+
 def derived_items(cluster: ClusterSpec, rotations: Rotations) -> Iterator[Desired]:
     """Every object that must exist: of the authority, of nodes by name, of users by name, and the addons."""
     yield from _authority(cluster, rotations)
@@ -146,9 +151,22 @@ def _addons(cluster: ClusterSpec) -> Iterator[DesiredFile]:
     if cluster.spec.kubelet.rotate_certificates:
         # Without it the kubelets' requests stay pending, and each keeps its first certificate to its end.
         yield _addon("node-certificate-rotation", FileKind.ADDON_NODE_ROTATION, managed=managed)
+    if cluster.spec.kubernetes_version.minor >= _CLUSTER_TRUST_BUNDLE_SINCE:
+        yield _addon(
+            "cluster-trust-bundle", FileKind.ADDON_TRUST_BUNDLE, trust=CA.KUBERNETES, managed=managed
+        )
 
 
-def _addon(name: str, kind: FileKind, *, user: str | None = None, managed: bool = True) -> DesiredFile:
+def _addon(
+    name: str, kind: FileKind, *, user: str | None = None, trust: CA | None = None, managed: bool = True
+) -> DesiredFile:
     """A file of the addons, which holds nothing secret."""
-    path = layout.addon_path(name)
-    return DesiredFile(path=path, node=None, mode=layout.PUBLIC_MODE, kind=kind, user=user, managed=managed)
+    return DesiredFile(
+        path=layout.addon_path(name),
+        node=None,
+        mode=layout.PUBLIC_MODE,
+        kind=kind,
+        user=user,
+        trust=trust,
+        managed=managed,
+    )

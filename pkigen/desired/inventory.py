@@ -19,6 +19,7 @@ from pkigen.desired.items import (
     Desired,
     DesiredCertificate,
     DesiredCopy,
+    DesiredFile,
     DesiredKeyPair,
     DesiredKubeconfig,
     DesiredSecret,
@@ -148,8 +149,11 @@ def carriers(inventory: Inventory, authorities: Collection[CA]) -> frozenset[str
         and item.ca in authorities
         and item.material is not MaterialKind.CA_KEY
     )
+    published = (
+        item.path for item in inventory.items if isinstance(item, DesiredFile) and item.trust in authorities
+    )
     kubeconfigs = (each.certificate for each in inventory.kubeconfigs.values() if each.trust in authorities)
-    return frozenset((*copies, *kubeconfigs))
+    return frozenset((*copies, *published, *kubeconfigs))
 
 
 def derive(

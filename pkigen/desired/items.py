@@ -49,6 +49,7 @@ class FileKind(enum.StrEnum):
     ADDON_CLUSTER_ADMINS = "addon-cluster-admins"
     ADDON_KUBELET_CLIENT = "addon-kubelet-client"
     ADDON_NODE_ROTATION = "addon-node-rotation"
+    ADDON_TRUST_BUNDLE = "addon-trust-bundle"
     ADDON_USER = "addon-user"
     ADDON_IAM = "addon-iam"
 
@@ -231,9 +232,10 @@ class DesiredKubeconfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredFile:
-    """A rendered file with no certificate in it; `secret` says that its bytes must not be shown or hashed.
+    """A rendered file without a leaf; `secret` says that its bytes must not be shown or hashed.
 
     One that is not `managed` is somebody else's: it is read where it is there, and never written or compared.
+    `trust` is the CA whose trust bundle it holds, None for most.
     """
 
     path: str
@@ -243,6 +245,7 @@ class DesiredFile:
     user: str | None = None
     secret: bool = False
     managed: bool = True
+    trust: CA | None = None
 
     @property
     def id(self) -> str:

@@ -22,6 +22,8 @@ class Reading(enum.Enum):
 
     AT_START = enum.auto()
     ON_CHANGE = enum.auto()
+    BY_CLIENT_GO = enum.auto()
+    """A CA file that client-go verifies servers with: every five minutes where its version reads it again."""
     PER_CONNECTION = enum.auto()
     """Also in the moment in which a certificate is new and its key is not yet."""
 

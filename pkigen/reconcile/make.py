@@ -133,7 +133,10 @@ def carry_out(item: Desired, action: Action, bench: Workbench, keys: Iterator[Pr
         case DesiredCopy():
             bench.staging.stage(item.path, item.mode, bench.authorities.material(item))
         case DesiredFile():
-            content = bench.tools.renderer.file(item, secrets=bench.authorities.encryption_keys(item))
+            trust = b"" if item.trust is None else bench.authorities.trust_bundle(item.trust, item.path)
+            content = bench.tools.renderer.file(
+                item, secrets=bench.authorities.encryption_keys(item), trust_bundle=trust
+            )
             bench.staging.stage(item.path, item.mode, content)
         case _:  # pragma: no cover -- kubeconfigs have no action of their own
             raise AssertionError(item)

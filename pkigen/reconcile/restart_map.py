@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.desired.certificates import KUBELET
-from pkigen.desired.generations import CA
+from pkigen.desired.command_lines import CommandLines
+from pkigen.desired.generations import CA, Phase, ca_id
 from pkigen.desired.items import (
     DesiredCertificate,
     DesiredCopy,
@@ -24,6 +25,7 @@ from pkigen.desired.items import (
 )
 from pkigen.desired.readers import ComponentName, ReadBy, Reading
 from pkigen.desired.rendering.flags import last_value
+from pkigen.desired.rendering.versions import client_go_reads_ca_files_again
 from pkigen.reconcile.plan import Create, Remove
 from pkigen.state.reasons import Reason
 
@@ -76,6 +78,7 @@ class Restart:
 _EFFECTS = {
     Reading.AT_START: Effect.RESTART,
     Reading.ON_CHANGE: Effect.RELOADS,
+    Reading.BY_CLIENT_GO: Effect.RESTART,
     Reading.PER_CONNECTION: Effect.RELOADS,
 }
 
@@ -87,8 +90,9 @@ def _read_by(reading: Reading, *components: ComponentName) -> tuple[ReadBy, ...]
 
 _MATERIAL_READERS: dict[tuple[MaterialKind, CA | None], tuple[ReadBy, ...]] = {
     (MaterialKind.TRUST_BUNDLE, CA.KUBERNETES): (
-        # --client-ca-file reloads, --kubelet-certificate-authority only from 1.36 on, --root-ca-file never.
-        *_read_by(Reading.AT_START, ComponentName.API_SERVER, ComponentName.CONTROLLER_MANAGER),
+        # --client-ca-file reloads, --kubelet-certificate-authority from 1.36 on, --root-ca-file never.
+        *_read_by(Reading.BY_CLIENT_GO, ComponentName.API_SERVER),
+        *_read_by(Reading.AT_START, ComponentName.CONTROLLER_MANAGER),
         *_read_by(Reading.ON_CHANGE, ComponentName.KUBELET),
     ),
     (MaterialKind.TRUST_BUNDLE, CA.ETCD): _read_by(
@@ -233,10 +237,10 @@ class _Read:
 
 def _reads(inventory: Inventory) -> Iterator[_Read]:
     """Which files each component on each node reads, and what a change of them asks of it."""
-    present = _components(inventory)
+    present, rereading = _components(inventory), _rereading(inventory)
     for item in inventory.items:
         if item.node is not None:
-            for component, effect in _readers(item, present):
+            for component, effect in _readers(item, present, rereading):
                 yield _Read(
                     running=(component, item.node),
                     effect=effect,
@@ -385,7 +389,7 @@ def _former_members(changes: Iterable[Action], inventory: Inventory) -> list[str
 
 
 def _readers(
-    item: Desired, present: Mapping[str, set[ComponentName]]
+    item: Desired, present: Mapping[str, set[ComponentName]], rereading: Collection[_Running]
 ) -> Iterator[tuple[ComponentName, Effect]]:
     """Who reads an item, and what a change of it asks of them; a KeyError where the tables do not know it."""
     match item:
@@ -395,11 +399,32 @@ def _readers(
         case DesiredCopy():
             for reader in _MATERIAL_READERS[item.material, item.ca]:
                 if reader.component in present[item.node]:
-                    yield reader.component, _EFFECTS[reader.reading]
+                    again = (reader.component, item.node) in rereading
+                    reloads = again and reader.reading is Reading.BY_CLIENT_GO
+                    yield reader.component, Effect.RELOADS if reloads else _EFFECTS[reader.reading]
         case DesiredFile():
             yield _FILE_READERS[item.kind]
         case _:
             pass  # a kubeconfig's certificate speaks for it; everything else is on no node
+
+
+def _rereading(inventory: Inventory) -> set[_Running]:
+    """The API servers that read the CA of kubelets again while they run.
+
+    They do so every five minutes. Until then the cross certificate carries what `promote` brings: without it
+    there is no telling when that is safe, short of a restart.
+    """
+    rotations, ca = inventory.rotations, ca_id(CA.KUBERNETES)
+    if rotations.phase(ca) is Phase.PREPARED and ca not in rotations.crossed:
+        return set()
+    lines, version = CommandLines(inventory), inventory.cluster.spec.kubernetes_version
+    return {
+        (ComponentName.API_SERVER, node.name)
+        for node in inventory.cluster.control_plane
+        if client_go_reads_ca_files_again(
+            version, lines.of(ComponentName.API_SERVER, node).values("feature-gates")
+        )
+    }
 
 
 def _components(inventory: Inventory) -> dict[str, set[ComponentName]]:

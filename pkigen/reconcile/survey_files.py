@@ -214,14 +214,21 @@ class FileSurvey:
         """A rendered file, compared with what the spec and the templates give now, where it is pkigen's."""
         if not item.managed:
             return _kept(item, None)
-        secrets = self._secrets(item) if item.secret else ()
-        wanted = None if secrets is None else self.renderer.file(item, secrets=secrets)
+        wanted = self._rendered(item)
         digest = None if wanted is None else hashlib.sha256(wanted).digest()
         surveyed = self._bytes(item, digest, "differs from what the spec and the templates give")
         if not surveyed.findings:
             return surveyed
         explained = self._explained(surveyed, item, wanted) if wanted is not None else surveyed
         return with_diff(explained, self._file_diff(item, wanted))
+
+    def _rendered(self, item: DesiredFile) -> bytes | None:
+        """What a rendered file must hold; None where that cannot be known yet."""
+        secrets = self._secrets(item) if item.secret else ()
+        trust = b"" if item.trust is None else self.trust_bundle(item.trust)
+        if secrets is None or trust is None:
+            return None
+        return self.renderer.file(item, secrets=secrets, trust_bundle=trust)
 
     def _file_diff(self, item: DesiredFile, wanted: bytes | None) -> tuple[str, ...]:
         """What changes in a file that is there."""

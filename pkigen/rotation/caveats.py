@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pkigen.desired.generations import ENCRYPTION_KEY, SA, Phase
+from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Phase, ca_id
 from pkigen.errors import RotationError
+from pkigen.rotation.evidence import Evidence, weigh
 from pkigen.rotation.live import OBSERVABLE
 from pkigen.rotation.phases import RotationStep
 from pkigen.state.ledger import promoted_and_back, promoted_at, read_ledger
@@ -127,6 +128,8 @@ class Caveats:
             )
         if self._wanted.distributed:
             return None
+        if self._wanted.evidence is not None:
+            return self._unproven()
         # No handshake shows what only clients present, nor the keys of tokens and Secrets.
         hidden = [identifier for identifier in self._wanted.identifiers if identifier not in OBSERVABLE]
         if seen is None:
@@ -142,6 +145,39 @@ class Caveats:
                 hint="follow the runbook, then confirm it with --assume-distributed",
             )
         return None
+
+    def evidence(self) -> Evidence | None:
+        """What the audit logs say, if there are any; None where no client certificate is in them."""
+        log = self._wanted.evidence
+        if log is None:
+            return None
+        ledger, inventory = read_ledger(self._store), self._before.inventory
+        return weigh(log, ledger, inventory, identifier=ca_id(CA.KUBERNETES), now=self._before.now)
+
+    def _unproven(self) -> RotationError | None:
+        """Why the audit logs do not show that nobody needs the previous generation; None where they do."""
+        others = [each for each in self._wanted.identifiers if each != ca_id(CA.KUBERNETES)]
+        if others:
+            return RotationError(
+                f"an audit log shows nothing of {' and '.join(others)}: API servers log their own clients",
+                hint=f"finish {ca_id(CA.KUBERNETES)} by itself with --evidence, and the others "
+                "with --live or --assume-distributed",
+            )
+        found = self.evidence()
+        if found is None:
+            return RotationError(
+                "the audit log names no client certificate",
+                hint="the credential's id is in every event since Kubernetes v1.32, unless the audit policy "
+                "leaves the event out",
+            )
+        if found.obstacle is None:
+            return None
+        return RotationError(
+            found.obstacle,
+            hint="give whoever it is the present file; come back with a log that has a day without it"
+            if found.outdated
+            else "give the logs of all API servers from an hour before the promotion until now",
+        )
 
 
 _BEFORE = {

@@ -9,7 +9,7 @@ so there is no progress file that could be wrong: whatever was interrupted, the 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -32,6 +32,7 @@ from pkigen.state.views import Move
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from pkigen.rotation.audit_log import AuditLog
     from pkigen.state.observed import Tree
 
 
@@ -52,7 +53,7 @@ class WantedStep:
     node has the files of the step before and has restarted what must restart; `force` that tokens of the old
     key may be refused, and that the authority may be another one than is recorded; `live` asks for a look at
     what the endpoints serve before `promote` and `finish`; `cross_sign` has a CA certify the next generation
-    when that is prepared.
+    when that is prepared; `evidence` is what audit logs say of who still uses the old generation.
     """
 
     identifiers: tuple[str, ...]
@@ -61,6 +62,7 @@ class WantedStep:
     force: bool = False
     live: bool = False
     cross_sign: bool = True
+    evidence: AuditLog | None = field(default=None, repr=False)
 
     @property
     def words(self) -> str:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pkigen.reconcile.make import Tools
     from pkigen.reconcile.plan import Plan
     from pkigen.reconcile.planner import Planner
+    from pkigen.rotation.evidence import Evidence
     from pkigen.rotation.live import Dial, Live
     from pkigen.rotation.phases import WantedStep
     from pkigen.state.authority_record import AuthorityChange, AuthorityComparison
@@ -59,7 +60,8 @@ class ProposedStep:
 
     `before` and `after` are the desired state around it, and `plan` leads from one to the other. `premises`
     are assumed because no file shows them; `risks` is what may break that no proof can see.
-    `obstacle` is why the step must not be taken now, and `seen` what the endpoints serve, if anybody asked.
+    `obstacle` is why the step must not be taken now, `seen` what the endpoints serve, if anybody asked, and
+    `evidence` what audit logs say of who still uses the old generation.
     """
 
     step: RotationStep
@@ -71,6 +73,7 @@ class ProposedStep:
     risks: tuple[str, ...]
     obstacle: RotationError | None
     seen: Live | None
+    evidence: Evidence | None = None
 
     def require(self) -> None:
         """Go on only if nothing stands against it.
@@ -150,6 +153,7 @@ def propose(
     reached = phases.after(rotations, wanted.identifiers, step)
     crossing = Crossing.of(store, wanted) if step is RotationStep.PREPARE else Crossing()
     after = before.under(reached.crossing(crossing.identifiers))
+    _require_of_use(wanted, step)
     # Before planning, which would otherwise make a successor of its own.
     if step is RotationStep.PREPARE:
         _require_successors(before.inventory, store, wanted.identifiers)
@@ -173,7 +177,21 @@ def propose(
         risks=(*map(str, _alarms(plan.authority, wanted)), *caveats.risks(step), *crossing.risks),
         obstacle=unmanaged(after.inventory, store, wanted.identifiers, step) or caveats.obstacle(step, seen),
         seen=seen,
+        evidence=caveats.evidence(),
     )
+
+
+def _require_of_use(wanted: WantedStep, step: RotationStep) -> None:
+    """Refuse audit logs where they would say nothing.
+
+    Raises:
+        UsageError: The step drops no CA.
+    """
+    if wanted.evidence is not None and step is not RotationStep.FINISH:
+        raise UsageError(
+            f"--evidence is about finish, and the next step is {step}",
+            hint="leave it out; it shows who still uses the CA that finish drops",
+        )
 
 
 def rehearse(proposed: ProposedStep, store: Store, tools: Tools) -> Proof:

@@ -35,7 +35,7 @@ PKI = "etc/kubernetes/pki"
 TABLE: dict[str, list[tuple[str, str]]] = {
     f"cp-1/{PKI}/etcd/healthcheck-client.crt": [],
     f"cp-1/{PKI}/front-proxy-client.key": [(API, RELOADS)],
-    f"cp-1/{PKI}/ca.crt": [(API, RESTART), (MANAGER, RESTART), ("kubelet", RELOADS)],
+    f"cp-1/{PKI}/ca.crt": [(API, RELOADS), (MANAGER, RESTART), ("kubelet", RELOADS)],
     "worker-1/etc/kubernetes/kubelet.conf": [("kubelet", RESTART)],
     "cp-1/etc/kubernetes/manifests/etcd.yaml": [(ETCD, RECREATED)],
 }

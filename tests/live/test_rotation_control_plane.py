@@ -213,7 +213,9 @@ def test_everything_rotates_under_load(cluster: Cluster, tmp_path: Path) -> None
     try:
         with asking(cluster.machines["worker-1"], fleet.series()) as clients:
             assert fleet.keys() == [{first_key}] * 2
-            assert _step(cluster, fleet, kubelet, "prepare", forward) == (2, 2)
+            # From 1.36 on they take up the kubelets' CA while they run; new token keys ask for a restart.
+            of_cas = 0 if programs.version("kube-apiserver") >= (1, 36) else 2
+            assert _step(cluster, fleet, kubelet, "prepare", forward) == (of_cas, 2)
             both = fleet.keys()
             assert both[0] == both[1]
             assert len(both[0]) == 2
@@ -223,9 +225,9 @@ def test_everything_rotates_under_load(cluster: Cluster, tmp_path: Path) -> None
             time.sleep(1)
             fleet.sign("old")  # the last token of the old key has ended before `finish`
             time.sleep(1)
-            assert _step(cluster, fleet, kubelet, "finish", forward) == (2, 2)
+            assert _step(cluster, fleet, kubelet, "finish", forward) == (of_cas, 2)
             assert fleet.keys() == [{second_key}] * 2
-            _expect(clients, "prepare, promote, finish: 10 restarts of API servers")
+            _expect(clients, f"prepare, promote, finish: {2 * of_cas + 6} restarts")
     finally:
         kubelet.close()
 

@@ -20,10 +20,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from pkigen.desired.inventory import derive
+from pkigen.desired.items import DesiredFile
+from pkigen.desired.rendering import Renderer
+from pkigen.spec.model import ClusterSpec
 from tests.live import programs
 from tests.live.control_plane import CREATE, Cluster, boot_static_pods, make, plug_in, spec_text, static_pods
 from tests.live.hosts import Network
-from tests.live.rotating import asking, deliver, end, restart, restarts_of, rotate
+from tests.live.rotating import asking, deliver, end, pkigen_in, restart, restarts_of, rotate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +41,14 @@ _CAS = ("ca", "kubernetes", "etcd", "front-proxy")
 _REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
 _REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _SECONDS = 120
+_LATER = {
+    "kubernetesVersion": "v1.37.0",
+    "nodes": [{"name": "cp-1", "roles": ["control-plane"], "addresses": ["10.81.0.1"]}],
+}
+_TRUST_BUNDLES = "certificates.k8s.io/v1beta1/clustertrustbundles"
+_POLICY = "/etc/kubernetes/audit-policy.yaml"
+_LOG = "/etc/kubernetes/audit.log"
+_METADATA = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}
 
 
 _CONTROL_PLANES = int(os.environ.get("PKIGEN_TEST_CONTROL_PLANES", "1"))
@@ -53,13 +65,24 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     first, *others = addresses.values()
     spec = {
         "controlPlaneEndpoint": f"{first}:6443",
-        "apiServer": {"certSANs": others},
+        "apiServer": {
+            "certSANs": others,
+            "extraArgs": [
+                {"name": "audit-policy-file", "value": _POLICY},
+                {"name": "audit-log-path", "value": _LOG},
+                # Off by default until v1.37.
+                {"name": "feature-gates", "value": "ClusterTrustBundle=true"},
+                {"name": "runtime-config", "value": f"{_TRUST_BUNDLES}=true"},
+            ],
+        },
         "kubelet": {"rotateCertificates": False},
         "nodes": nodes,
     }
     made = make(tmp_path, spec_text("untouched", spec))
     with Network() as network:
         plug_in(network, made, {name: (address,) for name, address in addresses.items()})
+        for machine in made.machines.values():
+            machine.run("sh", "-c", f"cat >{_POLICY}", stdin=yaml.safe_dump(_METADATA))
         boot_static_pods(made, elected_on="cp-1")
         yield made
 
@@ -165,6 +188,21 @@ def _take(cluster: Cluster, untouched: Untouched, step: str) -> None:
         if "kube-controller-manager" in asked and number == 0:
             _restart_controller_manager(cluster, node)
         time.sleep(1.5)  # what reloads by itself has done so after this
+    _publish(cluster)
+
+
+def _publish(cluster: Cluster) -> None:
+    """Apply the ClusterTrustBundle of v1.37 as far as this API server serves it, and read it back."""
+    inventory = derive(ClusterSpec.model_validate({"metadata": {"name": "untouched"}, "spec": _LATER}))
+    (item,) = (each for each in inventory.items if isinstance(each, DesiredFile) and each.trust is not None)
+    bundle = (cluster.pki("cp-1") / "ca.crt").read_bytes()
+    text = Renderer(inventory).file(item, trust_bundle=bundle).decode()
+    if programs.version("kube-apiserver") < (1, 37):
+        text = text.replace("certificates.k8s.io/v1\n", "certificates.k8s.io/v1beta1\n")
+    admin = cluster.kubeconfig("cp-1", "super-admin.conf")
+    cluster.kubectl("cp-1", admin, "apply", "--validate=false", "-f", "-", stdin=text)
+    words = ("get", "clustertrustbundle", "pkigen-kubernetes-ca", "-o", "jsonpath={.spec.trustBundle}")
+    assert cluster.kubectl("cp-1", admin, *words).encode() == bundle
 
 
 def _restart_controller_manager(cluster: Cluster, node: str) -> None:
@@ -203,10 +241,28 @@ def test_they_go_on_until_finish(cluster: Cluster, tmp_path: Path) -> None:
     assert all(found["asked"] > 20 for found in figures.values())
     assert _aggregated(cluster, tmp_path, front_proxy), "an aggregated API server with the old CA alone"
     assert _works(cluster, untouched, "before")
+    _assert_named(cluster, tmp_path)
     _take(cluster, untouched, "finish --assume-distributed")
     assert not _works(cluster, untouched, "before")
     assert not _works(cluster, untouched, "between"), "its certificate is of the old CA"
     assert not _aggregated(cluster, tmp_path, front_proxy)
+
+
+def _assert_named(cluster: Cluster, scratch: Path) -> None:
+    """The audit logs name who would be refused, by the file that he has the like of."""
+    logs: list[Path] = []
+    for name, machine in cluster.machines.items():
+        logs.append(scratch / f"{name}-audit.log")
+        logs[-1].write_text(machine.run("cat", _LOG))
+    evidence = (word for log in logs for word in ("--evidence", log))
+    command = ("rotate", "ca", "kubernetes", "-C", cluster.out, "--phase", "finish", "--yes", *evidence)
+    refused = pkigen_in(cluster.machines["cp-1"], *command)
+    assert refused.returncode == 1, refused
+    assert "error: the previous CA is still in use: " in refused.stderr
+    named = [line for line in refused.stderr.splitlines() if line.startswith("would be refused: ")]
+    print("\n".join(named))  # noqa: T201
+    (holder,) = (line for line in named if "kubernetes-super-admin" in line)
+    assert "(nodes/cp-1/etc/kubernetes/super-admin.conf)" in holder
 
 
 def _works(cluster: Cluster, untouched: Untouched, name: str) -> bool:

@@ -72,8 +72,8 @@ OBSERVED: dict[tuple[ComponentName, str], Observation] = {
     (API_SERVER, "proxy-client-key-file"): takes_up("S/kube-aggregator/pkg/apiserver/apiserver.go:306"),
     (API_SERVER, "kubelet-client-certificate"): takes_up(_ROTATED_LIVE),
     (API_SERVER, "kubelet-client-key"): takes_up(_ROTATED_LIVE),
-    (API_SERVER, "kubelet-certificate-authority"): keeps(
-        "S/client-go/transport/ca_rotation.go:150: taken up from 1.36 on only, behind a feature gate"
+    (API_SERVER, "kubelet-certificate-authority"): takes_up(
+        "tests/live/test_reload_by_path.py: 1.36.2 within five minutes, before that never"
     ),
     (API_SERVER, "etcd-certfile"): takes_up("etcd client/pkg/transport/listener.go:493: per handshake"),
     (API_SERVER, "etcd-keyfile"): takes_up("etcd client/pkg/transport/listener.go:493: per handshake"),
@@ -231,3 +231,40 @@ def test_the_order_is_safe(name: str) -> None:
     order = [ETCD, API_SERVER, MANAGER, SCHEDULER, KUBELET, KUBE_PROXY]
     steps = [(order.index(step.component), step.node) for step in restart_map(inventory, changes)]
     assert steps == sorted(set(steps))
+
+
+def _of_kubelets(**settings: Any) -> Effect:
+    """What a new CA of the kubelets asks of an API server."""
+    rotations = settings.pop("rotations", Rotations())
+    inventory = derive(spec(CP1, W1, **settings), rotations)
+    return asked(inventory, "nodes/cp-1/etc/kubernetes/pki/ca.crt")[API_SERVER]
+
+
+@pytest.mark.parametrize(
+    ("version", "gates", "effect"),
+    [
+        ("v1.35.9", None, Effect.RESTART),
+        ("v1.36.0", None, Effect.RELOADS),
+        ("v1.37.0", "AllAlpha=true", Effect.RELOADS),
+        ("v1.36.2", "ClientsAllowCARotation=false", Effect.RESTART),
+        ("v1.36.2", "WatchList=true,ClientsAllowCARotation=False", Effect.RESTART),
+        ("v1.36.2", "AllBeta=false", Effect.RESTART),
+        ("v1.36.2", "ClientsAllowCARotation=true,AllBeta=false", Effect.RELOADS),
+        ("v1.35.9", "ClientsAllowCARotation=true", Effect.RESTART),
+    ],
+)
+def test_an_api_server_reads_the_ca_of_kubelets_again_from_a_version_on(
+    version: str, gates: str | None, effect: Effect
+) -> None:
+    more = {"extraArgs": [{"name": "feature-gates", "value": gates}]} if gates else {}
+    assert _of_kubelets(kubernetesVersion=version, apiServer=more) is effect
+
+
+@pytest.mark.parametrize(("crossed", "effect"), [(True, Effect.RELOADS), (False, Effect.RESTART)])
+def test_without_a_cross_certificate_it_must_have_both_cas_before_promote(
+    crossed: object, effect: Effect
+) -> None:
+    rotations = Rotations(phases={"ca": Phase.PREPARED}, crossed=frozenset(["ca"] if crossed else []))
+    assert _of_kubelets(rotations=rotations) is effect
+    promoted = Rotations(phases={"ca": Phase.PROMOTED})
+    assert _of_kubelets(rotations=promoted) is Effect.RELOADS, "it has had both for long"

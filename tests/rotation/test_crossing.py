@@ -255,3 +255,17 @@ def test_a_tree_of_an_older_pkigen_goes_on_without(workshop: Workshop) -> None:
     for step in ("promote", "finish"):
         workshop.step("ca kubernetes", step)
     verified(workshop)
+
+
+def test_undoing_finish_brings_it_back(workshop: Workshop) -> None:
+    for step in ("prepare", "promote"):
+        workshop.step("ca kubernetes", step)
+    cross = (workshop.tree / CROSS[0]).read_bytes()
+    workshop.now += DAY
+    workshop.step("ca kubernetes", "finish")
+    assert not (workshop.tree / CROSS[0]).exists()
+    undone = workshop.run("rollback", "-C", workshop.tree, "--yes", "--force")
+    assert undone.code == 0, undone
+    assert (workshop.tree / CROSS[0]).read_bytes() == cross
+    assert len(chain(workshop.photograph(), SENT[0])) == 2
+    verified(workshop)

@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
+from pkigen.cli.audit_logs import read_audit_logs
 from pkigen.cli.console import agreed, aside, aside_lines, note, say, say_lines, width
 from pkigen.cli.options import AuthorityForceOption, Format, OwnSpecArgument, PlanFormat
 from pkigen.cli.outputs import write_rotation_runbook
 from pkigen.cli.plan_view import save_plan, show_plan
 from pkigen.cli.reports import structured
+from pkigen.cli.reports.evidence_text import evidence_text
 from pkigen.cli.reports.live_text import live_lines
 from pkigen.cli.reports.plan_document import PlanDocument
 from pkigen.cli.reports.plan_lines import plan_lines
@@ -66,6 +68,15 @@ def rotate_ca(
             help="Keep the leaves' private keys, so that no node ever has a new certificate with an old key.",
         ),
     ] = False,
+    evidence: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--evidence",
+            metavar="AUDIT-LOG",
+            help="Finish if these audit logs of API servers show that nobody uses the CA that is dropped; it "
+            "says who does. May be given several times.",
+        ),
+    ] = None,
     no_cross_sign: Annotated[
         bool,
         typer.Option(
@@ -89,8 +100,18 @@ def rotate_ca(
         raise UsageError("no CA is named", hint=f"choose from {', '.join(CA_NAMES)}")
     identifiers = tuple(dict.fromkeys(ca_id(require_ca(name)) for name in names))
     wanted = replace(
-        options.wanted, identifiers=identifiers, live=live, force=force, cross_sign=not no_cross_sign
+        options.wanted,
+        identifiers=identifiers,
+        live=live,
+        force=force,
+        cross_sign=not no_cross_sign,
+        evidence=read_audit_logs(evidence) if evidence else None,
     )
+    if evidence and options.terms.save is not None:
+        raise UsageError(
+            "--save and --evidence cannot be combined",
+            hint="look at the logs first, then save the step with --assume-distributed",
+        )
     _rotate(options, spec, wanted, unlocking, reuse_keys=reuse_keys)
 
 
@@ -222,6 +243,8 @@ def _agree(proposed: ProposedStep, options: StepTerms) -> None:
     inventory = proposed.after.inventory
     if proposed.seen is not None:
         aside_lines(live_lines(proposed.seen, cluster=inventory.cluster.name))
+    if proposed.evidence is not None:
+        aside(evidence_text(proposed.evidence))
     proposed.require()
     document = PlanDocument.of(structured.plan(proposed.plan, inventory, proposed.risks))
     (say_lines if options.output is Format.TEXT else aside_lines)(plan_lines(document))

@@ -268,6 +268,10 @@ class _RotationRunbook:
                 "-o custom-columns=N:.metadata.namespace,K:.kind,M:.metadata.name | "
                 f'while read -r n k m; do {kubectl} -n "$n" rollout restart "$k/$m" </dev/null; done'
             )
+        published = layout.addon_path("cluster-trust-bundle")
+        if published in self._inventory.paths:
+            yield "# the ClusterTrustBundle (here, in this PKI directory), for Pods that project it"
+            yield f"{kubectl} apply -f {published}"
         yield "# legacy token Secrets contain the CA too; the controller manager updates it"
         yield f"{kubectl} get secret -A --field-selector type=kubernetes.io/service-account-token"
         yield (

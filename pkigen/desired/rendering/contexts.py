@@ -158,6 +158,13 @@ class KubeletClient:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedTrust:
+    """`addons/cluster-trust-bundle.yaml`; `trust_bundle` is PEM."""
+
+    trust_bundle: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRotation:
     """`addons/node-certificate-rotation.yaml`."""
 

@@ -23,6 +23,9 @@ _YAML_BLOCK_WORD = re.compile(r"(?:--)?[A-Za-z/_](?:[A-Za-z0-9/_.@:+=,*\[\]-]*[A
 # YAML 1.1 reads these as booleans and nulls, in several spellings (yaml.org/type/bool.html, null.html).
 _YAML_RESERVED = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
+# RFC 7468 3: base64 and the lines around it; none of these characters ends a block or a document.
+_PEM_LINE = re.compile(r"[A-Za-z0-9+/=]+|-----(?:BEGIN|END) [A-Z0-9 ]+-----")
+
 # UTF-8 cannot hold one (RFC 3629 3).
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SYSTEMD_WORD = re.compile(r"[A-Za-z0-9/_.@:+=,-]+")
@@ -61,6 +64,19 @@ def yaml_scalar(value: object) -> Rendered:
 def yaml_block_scalar(value: object) -> Rendered:
     """A YAML scalar for the end of a line: commas and brackets stay bare, as kubeadm writes flags."""
     return _yaml(value, _YAML_BLOCK_WORD)
+
+
+def yaml_pem(value: object) -> Rendered:
+    """PEM as a literal block, four blanks in: people compare it line by line.
+
+    Raises:
+        ValueError: It holds a character that PEM has not.
+    """
+    lines = text_of(value).splitlines()
+    if not all(_PEM_LINE.fullmatch(line) for line in lines):
+        raise ValueError("a value is not PEM")
+    # With no line an empty string: a block without content would take in what follows it.
+    return Rendered("|\n" + "\n".join(f"    {line}" for line in lines) if lines else '""')
 
 
 def _yaml(value: object, word: re.Pattern[str]) -> Rendered:

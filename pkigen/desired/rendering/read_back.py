@@ -21,6 +21,7 @@ from pkigen.desired.rendering.contexts import (
     KubeletConfiguration,
     KubeProxyConfiguration,
     NodeRotation,
+    PublishedTrust,
     TokenKubeconfig,
     Unit,
     UserAccess,
@@ -42,6 +43,7 @@ _KINDS: dict[type, frozenset[str]] = {
     KubeletConfiguration: frozenset({"KubeletConfiguration"}),
     KubeProxyConfiguration: frozenset({"KubeProxyConfiguration"}),
     NodeRotation: frozenset({"ClusterRoleBinding"}),
+    PublishedTrust: frozenset({"ClusterTrustBundle"}),
     IAMAccess: frozenset({"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}),
     UserAccess: frozenset({"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount"}),
 }

@@ -21,6 +21,7 @@ from pkigen.desired.rendering.contexts import (
     FlagFile,
     KubeletClient,
     NodeRotation,
+    PublishedTrust,
     TokenKubeconfig,
 )
 from pkigen.desired.rendering.templates import Language, Templates
@@ -189,13 +190,14 @@ class Renderer:
         digest = self._templates.overrides_digest()
         return None if digest is None else OverrideRecord(directory=self._overrides_name, sha256=digest)
 
-    def file(self, item: DesiredFile, *, secrets: tuple[bytes, ...] = ()) -> bytes:
+    def file(self, item: DesiredFile, *, secrets: tuple[bytes, ...] = (), trust_bundle: bytes = b"") -> bytes:
         """Render a file.
 
         Args:
             item: From the inventory.
             secrets: The encryption keys as base64, the one that writes first, for the
                 EncryptionConfiguration only.
+            trust_bundle: PEM, of the CA that the file publishes (`DesiredFile.trust`).
 
         Raises:
             TemplateError: With the template's file and line.
@@ -206,6 +208,9 @@ class Renderer:
             case kind if kind in _ADDONS:
                 addon = _ADDONS[kind]
                 return self._render(f"addons/{addon.template}.yaml", addon.context(self._cluster))
+            case FileKind.ADDON_TRUST_BUNDLE:
+                context = PublishedTrust(trust_bundle=trust_bundle.decode("ascii"))
+                return self._render("addons/cluster-trust-bundle.yaml", context)
             case FileKind.ADDON_USER if item.user is not None:
                 return self._render("addons/user.yaml", access.of_user(self._users[item.user]))
             case _ if item.node is not None:
@@ -213,8 +218,8 @@ class Renderer:
                 if item.kind is FileKind.KUBELET_FLAGS and not nodes.runs_units(self._cluster):
                     # There the unit is the package's, which reads the flags from a variable of kubeadm's.
                     file = _STATIC_POD_KUBELET_FLAGS
-                context = file.context(self._inventory, self._nodes[item.node])
-                return self._render(file.template, context, file.language)
+                of_node = file.context(self._inventory, self._nodes[item.node])
+                return self._render(file.template, of_node, file.language)
             case _:
                 msg = f"{item.path} belongs to no node and no user"
                 raise TemplateError(msg)

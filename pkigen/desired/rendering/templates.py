@@ -19,6 +19,7 @@ from pkigen.desired.rendering.quoting import (
     environment_argument,
     unit_word,
     yaml_block_scalar,
+    yaml_pem,
     yaml_scalar,
 )
 from pkigen.errors import TemplateError
@@ -162,6 +163,7 @@ def _environment(language: Language, loader: jinja2.BaseLoader) -> _Environment:
         del environment.filters[name]
     if language is Language.YAML:
         environment.filters["block"] = yaml_block_scalar
+        environment.filters["pem"] = yaml_pem
     return environment
 
 

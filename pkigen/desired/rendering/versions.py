@@ -10,6 +10,8 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pkigen.spec.values import KubernetesVersion
 
 
@@ -63,6 +65,9 @@ _AUTHORIZATION_CONFIG_SINCE: Final = 30
 # the etcd version, as here; before, kubeadm always wrote the old ones, since v1.36 the new ones (#135701).
 _ETCD_FEATURE_GATES_SINCE: Final = (3, 6, 0)
 
+# kubernetes#132922 (v1.36): the feature gate ClientsAllowCARotation is on by default.
+_CA_FILES_READ_AGAIN_SINCE: Final = 36
+
 _TAG: Final = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:\D.*)?")
 _SOME_LATE_PATCH: Final = "99"
 
@@ -115,3 +120,21 @@ def probe_port_name(version: KubernetesVersion) -> str | None:
 def authorization_config_replaces_mode(version: KubernetesVersion) -> bool:
     """Whether the default of `--authorization-mode` gives way to `--authorization-config`."""
     return version.minor >= _AUTHORIZATION_CONFIG_SINCE
+
+
+def client_go_reads_ca_files_again(version: KubernetesVersion, gates: Iterable[str]) -> bool:
+    """Whether a component takes up another CA that it verifies servers with while it runs.
+
+    Args:
+        version: Of Kubernetes.
+        gates: The values of its `--feature-gates`, in order.
+    """
+    chosen = dict(gate.strip().partition("=")[::2] for value in gates for gate in value.split(","))
+    # A gate that is named counts more than all of its stage (component-base `featuregate`).
+    default = "AllBeta" not in chosen or _is_true(chosen["AllBeta"])
+    named = chosen.get("ClientsAllowCARotation")
+    return version.minor >= _CA_FILES_READ_AGAIN_SINCE and (default if named is None else _is_true(named))
+
+
+def _is_true(value: str) -> bool:
+    return value.strip().lower() in {"1", "t", "true"}
