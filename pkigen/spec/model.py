@@ -377,6 +377,9 @@ class Spec(Strict):
     startup_timeout: Duration = timedelta(minutes=4)
     """How long a component of the control plane may take to start until the kubelet restarts it (static Pods
     only; kubeadm's timeouts.controlPlaneComponentHealthCheck)."""
+    allow_unknown_flags: StrictBool = False
+    """Whether extraArgs may hold flags that pkigen does not know, such as those of programs of one's own;
+    false by default. Flags that Kubernetes has removed are refused all the same."""
     # Defaults are constructed, not called for: to check one, pydantic would build its schema at import.
     networking: Networking = Networking.model_construct()
     """The cluster's subnets and its DNS suffix."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pkigen.spec import certificate_rules, component_rules, network_rules, node_rules, user_rules
+from pkigen.spec import certificate_rules, component_rules, flag_rules, network_rules, node_rules, user_rules
 from pkigen.spec.findings import Location, Severity, SpecFinding
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def findings(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> Iterator[
         network_rules.RULES,
         node_rules.RULES,
         component_rules.RULES,
+        flag_rules.RULES,
         certificate_rules.rules(kinds),
         user_rules.RULES,
     ):

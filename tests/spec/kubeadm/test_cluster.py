@@ -106,11 +106,11 @@ WARNED = [
         "etcd-local",
         cluster(
             "etcd: {local: {dataDir: /x, imageRepository: y, imageTag: z, extraArgs: "
-            "[{name: a, value: b}], extraEnvs: [{name: x}, {name: y, valueFrom: {fieldRef: {fieldPath: "
+            "[{name: wal-dir, value: b}], extraEnvs: [{name: x}, {name: y, valueFrom: {fieldRef: {fieldPath: "
             "status.podIP}}}, {name: x}], serverCertSANs: [A.b], peerCertSANs: [1.2.3.4]}}\n"
         ),
-        "9:129: ClusterConfiguration.etcd.local.extraEnvs[1].valueFrom: is not used: pkigen sets plain",
-        "9:187: ClusterConfiguration.etcd.local.extraEnvs[2].name: 'x' is given twice: this one",
+        "9:135: ClusterConfiguration.etcd.local.extraEnvs[1].valueFrom: is not used: pkigen sets plain",
+        "9:193: ClusterConfiguration.etcd.local.extraEnvs[2].name: 'x' is given twice: this one",
     ),
 ]
 

@@ -34,14 +34,14 @@ def test_v1beta3_differs_in_its_flags() -> None:
     spec = loaded(
         old_cluster(
             'apiServer: {extraArgs: {v: "2", audit-log-path: /a}, timeoutForControlPlane: 5m0s}\n'
-            'etcd: {local: {extraArgs: {x: ""}}}\n'
+            'etcd: {local: {extraArgs: {wal-dir: ""}}}\n'
         ).replace("{name: cp1}", '{name: cp1, kubeletExtraArgs: {node-ip: "::", v: "4"}}')
     ).spec
     assert [(a.name, a.value) for a in spec.spec.api_server.extra_args] == [
         ("audit-log-path", "/a"),
         ("v", "2"),
     ]
-    assert [(a.name, a.value) for a in spec.spec.etcd.extra_args] == [("x", "")]
+    assert [(a.name, a.value) for a in spec.spec.etcd.extra_args] == [("wal-dir", "")]
     node = spec.spec.nodes[0]
     assert [(a.name, a.value) for a in node.kubelet_extra_args] == [("node-ip", "::"), ("v", "4")]
     assert node.kubelet_addresses == node.addresses

@@ -110,10 +110,10 @@ REFUSED = [
     case(
         "args-old",
         old_cluster(
-            'apiServer: {extraArgs: {b: "2", a: "1", c: 3}, timeoutForControlPlane: 4m}\n'
+            'apiServer: {extraArgs: {v: "2", profiling: "1", event-ttl: 3}, timeoutForControlPlane: 4m}\n'
             "scheduler: {extraArgs: [x]}\n"
         ),
-        '9:44: ClusterConfiguration.apiServer.extraArgs.c: must be text: put it in quotes, "3"',
+        '9:60: ClusterConfiguration.apiServer.extraArgs.event-ttl: must be text: put it in quotes, "3"',
         "10:24: ClusterConfiguration.scheduler.extraArgs: must be a mapping of flags to values (the",
     ),
 ]

@@ -22,7 +22,9 @@ HOST = HostFacts(hostname="cp1", default_address=ip_address("192.0.2.7"))
 DIGEST = "0" * 64
 INIT = "localAPIEndpoint: {advertiseAddress: 10.20.0.11}\n"
 NODE = "nodeRegistration: {name: cp1}\n"
-FLAGS = 'apiServer: {extraArgs: &a {x: "1", w: "1"}}\nscheduler: {extraArgs: &b {w: "2", z: "2"}}\n'
+FLAGS = (
+    'apiServer: {extraArgs: &a {profiling: "1", v: "1"}}\nscheduler: {extraArgs: &b {v: "2", vmodule: "2"}}\n'
+)
 
 
 def configuration(
@@ -87,7 +89,7 @@ def _images() -> Iterator[str]:
 
 def _flags() -> Iterator[str]:
     for component in ("apiServer", "controllerManager", "scheduler"):
-        for name in ("audit_log_path", "v", "feature-gates", ""):
+        for name in ("feature_gates", "v", "feature-gates", ""):
             yield configuration(f'{component}: {{extraArgs: [{{name: "{name}", value: "2"}}]}}\n')
     yield configuration("etcd: {local: {extraArgs: [{name: quota_backend_bytes, value: '8589934592'}]}}\n")
     argument = "{name: node_ip, value: 10.20.0.11}"
@@ -96,8 +98,9 @@ def _flags() -> Iterator[str]:
 
 def _merges() -> Iterator[str]:
     for merged in (
-        "{<<: *a, k: own}", "{k: own, <<: *a}", "{<<: [*a, {z: '3'}]}", "*a", "{<<: {<<: *a}, k: j}",
-        "{<<: null}", "{<<: foo}", "{x: a, x: b}", "{<<: [*a, foo]}", "{<<: *a, <<: *b}",
+        "{<<: *a, kubeconfig: own}", "{kubeconfig: own, <<: *a}",
+        "{<<: [*a, {vmodule: '3'}]}", "*a", "{<<: {<<: *a}, kubeconfig: j}",
+        "{<<: null}", "{<<: foo}", "{v: a, v: b}", "{<<: [*a, foo]}", "{<<: *a, <<: *b}",
     ):  # fmt: skip
         yield configuration(f"{FLAGS}controllerManager: {{extraArgs: {merged}}}\n", api="v1beta3")
 

@@ -1,0 +1,59 @@
+"""Which flags the components know, by the version of Kubernetes: what `component_flags.json` says of them.
+
+`scripts/component_flags.py` writes that file and names its sources.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Final
+
+_DATA: Final = "component_flags.json"
+
+
+class KnownProgram(enum.StrEnum):
+    """A component that takes `extraArgs`, by its program's name."""
+
+    API_SERVER = "kube-apiserver"
+    CONTROLLER_MANAGER = "kube-controller-manager"
+    SCHEDULER = "kube-scheduler"
+    KUBELET = "kubelet"
+    ETCD = "etcd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownFlags:
+    """The flags of one program.
+
+    `removed` has, for each flag that is gone, the first minor version of Kubernetes 1 without it; `None`
+    where all that is known is that no supported version has it.
+    """
+
+    current: frozenset[str]
+    removed: dict[str, int | None]
+
+    def at(self, minor: int) -> frozenset[str]:
+        """What the program takes in a minor version of Kubernetes 1, as far as is known."""
+        kept = {flag for flag, since in self.removed.items() if since is not None and minor < since}
+        return self.current | kept
+
+
+@cache
+def known_flags(program: KnownProgram) -> KnownFlags:
+    """What is known of a program's flags."""
+    entry = json.loads(_text())["components"][program]
+    removed = {
+        flag: int(group["version"].removeprefix("1.")) if group["version"] else None
+        for group in entry["removed"]
+        for flag in group["flags"]
+    }
+    return KnownFlags(current=frozenset(entry["flags"]), removed=removed)
+
+
+@cache
+def _text() -> str:
+    return resources.files("pkigen.spec").joinpath(_DATA).read_text("utf-8")

@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Write `pkigen/spec/component_flags.json`: the flags that programs know, and those that are gone.
+
+    python scripts/component_flags.py /opt/k8s/bin
+
+The flags of today are asked of the programs in that directory: what `--help` lists, and which of `_HIDDEN`
+they take although it does not. Flags that are gone stand in `_REMOVED`, each group with the change that
+removed it; the script stops if a program still takes one of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+_DATA: Final = Path(__file__).parents[1] / "pkigen" / "spec" / "component_flags.json"
+_LISTED: Final = re.compile(r"^\s+(?:-\w, )?--([A-Za-z0-9][\w.-]*)", re.MULTILINE)
+_UNKNOWN: Final = ("unknown flag: ", "flag provided but not defined: ")
+_APISERVER, _KCM, _SCHEDULER = "kube-apiserver", "kube-controller-manager", "kube-scheduler"
+_KUBELET, _ETCD = "kubelet", "etcd"
+
+# What `MarkHidden` and `MarkDeprecated` name in Kubernetes' source, and what etcd 3.5 had besides.
+_HIDDEN: Final = [
+    "admission-control",
+    "allow-untagged-cloud",
+    "apiserver-count",
+    "audit-webhook-batch-initial-backoff",
+    "default-watch-cache-size",
+    "enable-logs-handler",
+    "healthz-port",
+    "kubelet-port",
+    "kubelet-read-only-port",
+    "maximum-dead-containers",
+    "maximum-dead-containers-per-container",
+    "minimum-container-ttl-duration",
+    "node-sync-period",
+    "experimental-allocatable-ignore-eviction",
+    "experimental-mounter-path",
+    "config-file",
+    "enable-v2",
+    "v2-deprecation",
+    "discovery",
+    "discovery-proxy",
+    "discovery-fallback",
+    "enable-pprof",
+]
+
+_KLOG: Final = [
+    "add-dir-header",
+    "alsologtostderr",
+    "log-backtrace-at",
+    "log-dir",
+    "log-file",
+    "log-file-max-size",
+    "logtostderr",
+    "one-output",
+    "skip-headers",
+    "skip-log-headers",
+    "stderrthreshold",
+]
+
+# (programs, the first version without the flags, the source, the flags); the version is "" where all that is
+# known is that the newest of these programs takes none of them (`_check` asks it).
+_REMOVED: Final = (
+    ((_APISERVER, _KCM, _SCHEDULER, _KUBELET), "1.26", "kubernetes#112120", _KLOG),
+    ((_APISERVER,), "1.11", "kubernetes#58968, #61386", ["tls-ca-file"]),
+    ((_APISERVER,), "1.22", "kubernetes#101178", ["kubelet-https"]),
+    (
+        (_APISERVER,),
+        "1.24",
+        "CHANGELOG-1.20 and CHANGELOG-1.24 (kubernetes#95856)",
+        ["address", "insecure-bind-address", "insecure-port", "port"],
+    ),
+    ((_APISERVER,), "1.25", "kubernetes#108624", ["service-account-api-audiences"]),
+    ((_APISERVER,), "1.26", "kubernetes#112797", ["master-service-namespace"]),
+    ((_APISERVER,), "1.33", "CHANGELOG-1.33", ["cloud-config", "cloud-provider"]),
+    (
+        (_APISERVER,),
+        "",
+        "v1.36.2 does not take them",
+        [
+            "basic-auth-file",
+            "enable-swagger-ui",
+            "etcd-quorum-read",
+            "portal-net",
+            "repair-malformed-updates",
+            "ssh-keyfile",
+            "ssh-user",
+            "storage-versions",
+        ],
+    ),
+    ((_KCM,), "1.24", "CHANGELOG-1.24", ["address", "port"]),
+    ((_SCHEDULER,), "1.24", "kubernetes#106865", ["address", "port"]),
+    ((_KCM,), "1.25", "kubernetes#108476", ["experimental-cluster-signing-duration"]),
+    ((_KCM,), "1.25", "CHANGELOG-1.25", ["deleting-pods-burst", "deleting-pods-qps", "register-retry-count"]),
+    (
+        (_KCM,),
+        "1.31",
+        "kubernetes#124017, #124948",
+        [
+            "horizontal-pod-autoscaler-downscale-delay",
+            "horizontal-pod-autoscaler-upscale-delay",
+            "volume-host-allow-local-loopback",
+            "volume-host-cidr-denylist",
+        ],
+    ),
+    ((_KCM,), "1.27", "kubernetes#111411, #113710", ["enable-taint-manager", "pod-eviction-timeout"]),
+    (
+        (_SCHEDULER,),
+        "1.23",
+        "kubernetes#105424",
+        ["policy-config-file", "policy-configmap", "policy-configmap-namespace", "use-legacy-policy-config"],
+    ),
+    ((_KUBELET,), "", "v1.36.2 does not take them", ["allow-privileged", "dynamic-config-dir"]),
+    (
+        (_KUBELET,),
+        "1.24",
+        "kubernetes#106907",
+        [
+            "cni-bin-dir",
+            "cni-cache-dir",
+            "cni-conf-dir",
+            "docker-endpoint",
+            "experimental-dockershim-root-directory",
+            "image-pull-progress-deadline",
+            "network-plugin",
+            "network-plugin-mtu",
+        ],
+    ),
+    ((_KUBELET,), "1.27", "kubernetes#114017, #116015", ["container-runtime", "master-service-namespace"]),
+    (
+        (_KUBELET,),
+        "1.31",
+        "kubernetes#122082, #122363",
+        ["iptables-drop-bit", "iptables-masquerade-bit", "keep-terminated-pod-volumes"],
+    ),
+    ((_KUBELET,), "1.35", "kubernetes#133779", ["pod-infra-container-image"]),
+    (
+        (_ETCD,),
+        "1.34",
+        "not in etcd 3.6.14; v1.34 is the first with etcd 3.6",
+        [
+            "enable-v2",
+            "experimental-enable-v2v3",
+            "proxy",
+            "proxy-dial-timeout",
+            "proxy-failure-wait",
+            "proxy-read-timeout",
+            "proxy-refresh-interval",
+            "proxy-write-timeout",
+        ],
+    ),
+)
+# etcd 3.6 deprecated them, 3.7 refuses them (kubernetes#132838); v1.37 is the first with etcd 3.7 (#140333).
+_EXPERIMENTAL: Final = "experimental-"
+
+
+def main() -> None:
+    """Ask the programs and write the file."""
+    directory = Path(sys.argv[1])
+    components = {
+        program: _component(directory / program)
+        for program in (_APISERVER, _KCM, _SCHEDULER, _KUBELET, _ETCD)
+    }
+    _DATA.write_text(json.dumps({"components": components}, indent=1) + "\n")
+
+
+def _component(program: Path) -> dict[str, object]:
+    listed = set(_LISTED.findall(_answer(program)))
+    known = listed | {flag for flag in _HIDDEN if _takes(program, flag)}
+    gone = [
+        {"version": version, "source": source, "flags": sorted(flags)}
+        for programs, version, source, flags in _REMOVED
+        if program.name in programs
+    ]
+    _check(program, {flag for group in gone for flag in group["flags"]})
+    going = _going(program, known)
+    if going:
+        gone.append({"version": "1.37", "source": "kubernetes#132838, #140333", "flags": sorted(going)})
+    return {"flags": sorted(known - going), "removed": gone}
+
+
+def _going(program: Path, known: set[str]) -> set[str]:
+    return {flag for flag in known if program.name == _ETCD and flag.startswith(_EXPERIMENTAL)}
+
+
+def _check(program: Path, gone: set[str]) -> None:
+    """Stop if the program takes a flag that is said to be gone."""
+    back = sorted(flag for flag in gone if _takes(program, flag))
+    if back:
+        sys.exit(f"error: {program.name} still takes {', '.join(back)}")
+
+
+def _takes(program: Path, flag: str) -> bool:
+    """Whether the program knows the flag, of whatever value."""
+    return not any(text in _answer(program, f"--{flag}=1") for text in _UNKNOWN)
+
+
+def _answer(program: Path, *arguments: str) -> str:
+    command = [str(program), *arguments, "--help"]
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return result.stdout + result.stderr
+
+
+if __name__ == "__main__":
+    main()
