@@ -1,7 +1,8 @@
 """What every component is started with, after `extraArgs` and with its configuration file: what really runs.
 
-The flags are those of `rendering.flags`; no template can render others (`rendering.read_back`). A kubelet's
-configuration may be a template of the operator's own, so it is read where there is a tree.
+The flags are those of `rendering.flags`; a template can render others for the API server only
+(`rendering.read_back`). Its manifest and a kubelet's configuration may come of a template of the operator's
+own, so they are read where there is a tree.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
+from pkigen.desired.items import FileKind
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import flags as rendered
 from pkigen.desired.rendering import nodes, pods, read_back
@@ -28,7 +30,17 @@ if TYPE_CHECKING:
     """What stands at a path of the PKI directory; None where nothing can be read."""
 
 
+_API_SERVER_FILES = {
+    FileKind.KUBE_APISERVER: f"{layout.MANIFESTS_DIRECTORY}/kube-apiserver.yaml",
+    FileKind.KUBE_APISERVER_FLAGS: f"{layout.FLAGS_DIRECTORY}/kube-apiserver.env",
+}
 _ETCD_VARIABLE = "ETCD_"  # pkg/flags, FlagToEnv
+
+
+def _as_flags(arguments: Iterable[str]) -> tuple[Flag, ...]:
+    """Arguments of the form `--NAME=VALUE`."""
+    pairs = (argument.removeprefix("--").partition("=") for argument in arguments)
+    return tuple(rendered.Flag(name, value) for name, _, value in pairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +114,10 @@ class CommandLines:
 
     def started_with(self, component: ComponentName, node: Node, arguments: Iterable[str]) -> EffectiveFlags:
         """The same for other arguments: those of the node's own manifest, say."""
-        pairs = (argument.removeprefix("--").partition("=") for argument in arguments)
         return EffectiveFlags(
             component=component,
             node=node,
-            flags=tuple(rendered.Flag(name, value) for name, _, value in pairs),
+            flags=_as_flags(arguments),
             mounts=self.of(component, node).mounts,
         )
 
@@ -115,7 +126,7 @@ class CommandLines:
         cluster, inventory = self._cluster, self._inventory
         match component:
             case ComponentName.API_SERVER:
-                flags = rendered.kube_apiserver(cluster, node, inventory.rotations)
+                flags = self._of_api_server(node)
                 pod = pods.kube_apiserver(cluster, node, inventory.rotations)
             case ComponentName.CONTROLLER_MANAGER:
                 flags = rendered.kube_controller_manager(cluster, node)
@@ -127,6 +138,15 @@ class CommandLines:
             case _:
                 return self._of_kubelet(node)
         return EffectiveFlags(component=component, node=node, flags=flags, mounts=self._mounts(pod))
+
+    def _of_api_server(self, node: Node) -> tuple[Flag, ...]:
+        """What the tree's manifest or flag file says, which may come of an operator's own template."""
+        kind = FileKind.KUBE_APISERVER if self._holds_pods else FileKind.KUBE_APISERVER_FLAGS
+        text = self._read(layout.node_path(node.name, _API_SERVER_FILES[kind])) if self._read else None
+        found = read_back.arguments(text.decode(errors="replace"), kind) if text is not None else None
+        if found is None:
+            return rendered.kube_apiserver(self._cluster, node, self._inventory.rotations)
+        return _as_flags(found)
 
     def _mounts(self, pod: StaticPod) -> tuple[HostPath, ...] | None:
         return pod.mounts if self._holds_pods else None
