@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -18,7 +19,7 @@ from pkigen.desired.rendering.access import of_mapping, of_user
 from pkigen.notation import residual
 from pkigen.reconcile.token_checks import observe_token
 from pkigen.spec.users import IAMMapping
-from pkigen.state.observed import Fault, observe_bundle, observe_certificate
+from pkigen.state.observed import Fault, content_at, observe_bundle, observe_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -193,7 +194,7 @@ def _ca(item: DesiredCertificate) -> Iterator[str]:
 
 def _leaf(cluster: Cluster, item: DesiredCertificate, ids: set[str]) -> Iterator[str]:
     yield f"  given by:     {item.kind.given_by}"
-    yield from _presented(cluster.inventory, ids)
+    yield from _presented(cluster, ids)
     if item.profile in {Profile.CLIENT, Profile.PEER}:
         yield from _identity(cluster.inventory, item)
     yield f"  signed by:    {item.kind.issuer_name}"
@@ -236,10 +237,10 @@ def _until(end: datetime, now: datetime) -> str:
     return f", until {end:%Y-%m-%d %H:%M} UTC ({left})"
 
 
-def _presented(inventory: Inventory, ids: set[str]) -> Iterator[str]:
+def _presented(cluster: Cluster, ids: set[str]) -> Iterator[str]:
     """To whom, and by which setting of theirs it is verified."""
     shown: dict[str, set[str]] = {}
-    for edge in edges(inventory):
+    for edge in edges(cluster.inventory, partial(content_at, cluster.reader)):
         for judge, verifier in _judges(edge, ids):
             shown.setdefault(verifier, set()).add(judge)
     for verifier, judges in shown.items():

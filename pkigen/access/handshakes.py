@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pkigen.access.messages import HandshakeFailure, UnknownAuthority, WrongName, WrongUsage
+    from pkigen.desired.command_lines import ReadText
     from pkigen.desired.connections import Endpoint
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import DesiredCertificate
@@ -31,6 +32,8 @@ class Known:
     inventory: Inventory
     authorities: Mapping[CA, CACertificates]
     now: datetime
+    read: ReadText
+    """Reads the tree, for where its components serve."""
 
 
 def explained(failure: HandshakeFailure, known: Known | None) -> Iterator[str]:
@@ -236,7 +239,7 @@ def _wrong_name(failure: WrongName, known: Known | None) -> Iterator[str]:
     if known is None:
         yield from _wrong_name_of_unknown(name, failure)
     else:
-        yield from _wrong_name_of(known.inventory, name, failure)
+        yield from _wrong_name_of(known, name, failure)
 
 
 def _wrong_name_of_unknown(name: str, failure: WrongName) -> Iterator[str]:
@@ -258,9 +261,9 @@ _SERVER_NAMES = {
 }
 
 
-def _wrong_name_of(inventory: Inventory, name: str, failure: WrongName) -> Iterator[str]:
+def _wrong_name_of(known: Known, name: str, failure: WrongName) -> Iterator[str]:
     """Which of the cluster's certificates was presented, and where the name goes that it lacks."""
-    item = _presented(inventory, failure)
+    item = _presented(known, failure)
     if item is None:
         yield "it is the certificate of a server that is not in this spec"
         place = failure.server or "HOST:PORT"
@@ -284,9 +287,9 @@ def _wrong_name_of(inventory: Inventory, name: str, failure: WrongName) -> Itera
     yield f"next: add {name} to {item.kind.san_field}, run `pkigen apply`, and copy the node's files{other}"
 
 
-def _presented(inventory: Inventory, failure: WrongName) -> DesiredCertificate | None:
+def _presented(known: Known, failure: WrongName) -> DesiredCertificate | None:
     """The certificate that a server presented: by where it serves, then by how many of the names agree."""
-    serving = _at(inventory, failure)
+    serving = _at(known, failure)
     if not failure.names:
         return serving[0] if serving else None
     alike = [(_likeness(item, failure.names), item) for item in serving]
@@ -300,12 +303,12 @@ def _likeness(item: DesiredCertificate, names: frozenset[str]) -> tuple[int, flo
     return len(own & names), len(own & names) / len(own | names)
 
 
-def _at(inventory: Inventory, failure: WrongName) -> list[DesiredCertificate]:
+def _at(known: Known, failure: WrongName) -> list[DesiredCertificate]:
     """The certificates that are served where a message says, which may be no more than a port."""
-    known = list(endpoints(inventory))
-    exact = [each for each in known if each.address == failure.server]
-    found = dict.fromkeys(each.certificate for each in exact or _at_port(known, failure))
-    return [inventory.certificates[identifier] for identifier in found]
+    serving = list(endpoints(known.inventory, known.read))
+    exact = [each for each in serving if each.address == failure.server]
+    found = dict.fromkeys(each.certificate for each in exact or _at_port(serving, failure))
+    return [known.inventory.certificates[identifier] for identifier in found]
 
 
 def _at_port(known: list[Endpoint], failure: WrongName) -> list[Endpoint]:

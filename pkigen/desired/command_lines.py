@@ -1,7 +1,8 @@
 """What every component is started with, after `extraArgs` and with its configuration file: what really runs.
 
-The flags are those of `rendering.flags`; no template can render others (`rendering.read_back`). A kubelet's
-configuration may be a template of the operator's own, so it is read where there is a tree.
+The flags are those of `rendering.flags`; a template can render others for the API server only
+(`rendering.read_back`). Its manifest and a kubelet's configuration may come of a template of the operator's
+own, so they are read where there is a tree.
 """
 
 from __future__ import annotations
@@ -36,7 +37,17 @@ _PODS = {
     ComponentName.SCHEDULER: FileKind.KUBE_SCHEDULER,
 }
 """The components that static Pods run, by their manifests."""
+_API_SERVER_FILES = {
+    FileKind.KUBE_APISERVER: f"{layout.MANIFESTS_DIRECTORY}/kube-apiserver.yaml",
+    FileKind.KUBE_APISERVER_FLAGS: f"{layout.FLAGS_DIRECTORY}/kube-apiserver.env",
+}
 _ETCD_VARIABLE = "ETCD_"  # pkg/flags, FlagToEnv
+
+
+def _as_flags(arguments: Iterable[str]) -> tuple[Flag, ...]:
+    """Arguments of the form `--NAME=VALUE`."""
+    pairs = (argument.removeprefix("--").partition("=") for argument in arguments)
+    return tuple(rendered.Flag(name, value) for name, _, value in pairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +124,10 @@ class CommandLines:
     def started_with(self, component: ComponentName, node: Node, arguments: Iterable[str]) -> EffectiveFlags:
         """The same for other arguments: those of the node's own manifest, say."""
         return EffectiveFlags(
-            component=component, node=node, flags=_flags(arguments), mounts=self.of(component, node).mounts
+            component=component,
+            node=node,
+            flags=_as_flags(arguments),
+            mounts=self.of(component, node).mounts,
         )
 
     def _observed(self, line: EffectiveFlags) -> EffectiveFlags:
@@ -123,14 +137,14 @@ class CommandLines:
         given = read_back.arguments(text.decode(errors="replace"), _PODS[line.component]) if text else None
         if given is None:
             return line
-        return replace(line, flags=_flags(given))
+        return replace(line, flags=_as_flags(given))
 
     def _make(self, component: ComponentName, node: Node) -> EffectiveFlags:
         """The flags of one component, and what of the host its Pod sees."""
         cluster, inventory = self._cluster, self._inventory
         match component:
             case ComponentName.API_SERVER:
-                flags = rendered.kube_apiserver(cluster, node, inventory.rotations)
+                flags = self._of_api_server(node)
                 pod = pods.kube_apiserver(cluster, node, inventory.rotations)
             case ComponentName.CONTROLLER_MANAGER:
                 flags = rendered.kube_controller_manager(cluster, node)
@@ -142,6 +156,15 @@ class CommandLines:
             case _:
                 return self._of_kubelet(node)
         return EffectiveFlags(component=component, node=node, flags=flags, mounts=self._mounts(pod))
+
+    def _of_api_server(self, node: Node) -> tuple[Flag, ...]:
+        """What the tree's manifest or flag file says, which may come of an operator's own template."""
+        kind = FileKind.KUBE_APISERVER if self._holds_pods else FileKind.KUBE_APISERVER_FLAGS
+        text = self._read(layout.node_path(node.name, _API_SERVER_FILES[kind])) if self._read else None
+        found = read_back.arguments(text.decode(errors="replace"), kind) if text is not None else None
+        if found is None:
+            return rendered.kube_apiserver(self._cluster, node, self._inventory.rotations)
+        return _as_flags(found)
 
     def _mounts(self, pod: StaticPod) -> tuple[HostPath, ...] | None:
         return pod.mounts if self._holds_pods else None
@@ -211,8 +234,3 @@ class CommandLines:
             "tls-cert-file": configuration.tls_cert_file,
             "tls-private-key-file": configuration.tls_private_key_file,
         }
-
-
-def _flags(arguments: Iterable[str]) -> tuple[Flag, ...]:
-    pairs = (argument.removeprefix("--").partition("=") for argument in arguments)
-    return tuple(rendered.Flag(name, value) for name, _, value in pairs)

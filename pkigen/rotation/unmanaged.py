@@ -69,7 +69,9 @@ class _Unmanaged:
         if self._step is RotationStep.PREPARE:
             yield from self._left_behind(references)
             if SA in identifiers:
-                yield from self._of_token_keys([each for each in references if each.use is Use.TOKEN_KEYS])
+                # The tree has the flags of before this step; what a template makes of them, the proof reads.
+                coming = file_references(self._inventory)
+                yield from self._of_token_keys([each for each in coming if each.use is Use.TOKEN_KEYS])
 
     def _led_elsewhere(self, references: list[FileReference]) -> Iterator[RotationError]:
         """Files that never hold two generations, and files that are not pkigen's to rotate."""

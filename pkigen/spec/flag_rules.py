@@ -21,7 +21,7 @@ def _flags(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """A component gets flags that it knows: not removed ones, and unknown ones only where that is allowed."""
     for program, at, arguments in _given(spec):
         for place, argument in enumerate(arguments):
-            message = _fault(spec, program, argument.name)
+            message = flag_fault(spec, program, argument.name)
             if message is not None:
                 yield SpecFinding(at=(*at, place, "name"), message=message, given=(_VERSION, _PERMISSION))
 
@@ -43,7 +43,7 @@ def _given(spec: ClusterSpec) -> Iterator[tuple[KnownProgram, Location, tuple[Ex
         yield KnownProgram.KUBELET, (*NODES, index, "kubeletExtraArgs"), node.kubelet_extra_args
 
 
-def _fault(spec: ClusterSpec, program: KnownProgram, name: str) -> str | None:
+def flag_fault(spec: ClusterSpec, program: KnownProgram, name: str) -> str | None:
     """What is wrong with the name of a flag, if anything."""
     known, minor = known_flags(program), spec.spec.kubernetes_version.minor
     # An image of one's own may hold any version of etcd.

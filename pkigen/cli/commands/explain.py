@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,7 @@ from pkigen.crypto.csr import LARGEST_REQUEST
 from pkigen.desired.generations import CA_WORDS, certificate_named
 from pkigen.errors import AccessError, UsageError
 from pkigen.state.authority import look_at_all
+from pkigen.state.observed import content_at
 from pkigen.state.views import EmptyView
 
 app = typer.Typer(add_completion=False)
@@ -101,7 +103,12 @@ def _failure(text: str, cluster: explanation.Cluster | None) -> tuple[str, ...]:
     known = None
     if cluster is not None:
         authorities, _ = look_at_all(cluster.reader, cluster.inventory, now=cluster.now)
-        known = Known(inventory=cluster.inventory, authorities=authorities, now=cluster.now)
+        known = Known(
+            inventory=cluster.inventory,
+            authorities=authorities,
+            now=cluster.now,
+            read=partial(content_at, cluster.reader),
+        )
     found = failures.explain(text, known)
     if found is None:
         raise AccessError(

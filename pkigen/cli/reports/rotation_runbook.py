@@ -22,7 +22,7 @@ from pkigen.spec.model import KeyHome
 from pkigen.state.authority import look_at_all
 from pkigen.state.lockfile import certificate_facts
 from pkigen.state.materials import discovery_hash
-from pkigen.state.observed import observe_certificate
+from pkigen.state.observed import content_at, observe_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -201,15 +201,18 @@ class _RotationRunbook:
     def _steps(self) -> tuple[Restart, ...]:
         return restart_map(self._inventory, self._changes)
 
+    def _text(self, path: str) -> bytes | None:
+        return content_at(self._reader, path)
+
     def _see(self) -> list[str]:
         lines = ["check: each endpoint must now serve this certificate (SHA-256):"]
-        for endpoint in endpoints(self._inventory):
+        for endpoint in endpoints(self._inventory, self._text):
             item = self._inventory.certificates[endpoint.certificate]
             certificate = observe_certificate(self._reader, item.location).certificate
             if certificate is not None:
                 fingerprint = str(certificate_facts(certificate)["fingerprint"]).removeprefix("sha256:")
                 lines.append(f"{endpoint.component} on {endpoint.node}, {endpoint.address}: {fingerprint}")
-        first = next(endpoints(self._inventory))
+        first = next(endpoints(self._inventory, self._text))
         lines += [
             "all at once: pkigen verify --live",
             (

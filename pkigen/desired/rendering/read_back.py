@@ -26,11 +26,13 @@ from pkigen.desired.rendering.contexts import (
     Unit,
     UserAccess,
 )
+from pkigen.desired.rendering.flags import flag_name
+from pkigen.desired.rendering.nodes import flags_variable
 from pkigen.desired.rendering.pods import StaticPod
 from pkigen.errors import TemplateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pkigen.desired.items import FileKind
 
@@ -50,6 +52,11 @@ _KINDS: dict[type, frozenset[str]] = {
 _ASSIGNMENT = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"\n', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _FLAGS = ".flags"
+_API_SERVER = "kube-apiserver"
+"""The one component whose flags a template may change."""
+_PORT = "secure-port"
+# With the value in the next argument, what is a flag would depend on which of them take none.
+_ONE_ARGUMENT = re.compile(r"--[A-Za-z0-9][A-Za-z0-9_.-]*=[^\0\n]*", re.DOTALL)
 _KEPT_BACKSLASH = '"\\$`'
 
 
@@ -148,11 +155,52 @@ def _(context: StaticPod, text: str) -> None:
     if named != (1, "Pod", context.component, "kube-system"):
         msg = f"it does not render one Pod {context.component} in kube-system"
         raise _Mismatch(msg)
-    if commands != [[context.component, *context.arguments]]:
+    if context.component == _API_SERVER:
+        _compare_flags(context.arguments, _after_program(commands))
+    elif commands != [[context.component, *context.arguments]]:
         raise _Mismatch("the command is not the program with exactly its flags: extraArgs change flags")
     # A template may add variables of its own, and take none away.
     if not {(each.name, each.value) for each in context.environment} <= _variables(text, context.component):
         raise _Mismatch("the environment lacks a variable of extraEnvs")
+
+
+def _after_program(commands: list[Any]) -> list[Any]:
+    """The arguments of the API server's only command."""
+    match commands:
+        case [[program, *arguments]] if program == _API_SERVER:
+            return arguments
+        case _:
+            msg = f"the command is not {_API_SERVER} with its flags"
+            raise _Mismatch(msg)
+
+
+def _compare_flags(defaults: tuple[str, ...], found: list[Any]) -> None:
+    """The API server's flags may be more, have other values and another order; none of them may be missing.
+
+    A template that was copied once would otherwise leave out what a later version, a rotation or the
+    encryption of Secrets adds.
+    """
+    if not all(isinstance(each, str) and _ONE_ARGUMENT.fullmatch(each) for each in found):
+        raise _Mismatch("it renders an argument of kube-apiserver that is not of the form --NAME=VALUE")
+    missing = {_name(each) for each in defaults} - {_name(each) for each in found}
+    if missing:
+        msg = f"the command lacks --{', --'.join(sorted(missing))}: a template may change a flag, not drop it"
+        raise _Mismatch(msg)
+
+    ports = [_last(_PORT, arguments) for arguments in (defaults, found)]
+    if ports[0] != ports[1]:
+        msg = f"it changes --{_PORT}: set it in extraArgs, from where kubeconfigs and probes take it too"
+        raise _Mismatch(msg)
+
+
+def _last(name: str, arguments: Iterable[str]) -> str:
+    """The value that counts of a flag that is given."""
+    return [each.partition("=")[2] for each in arguments if _name(each) == name][-1]
+
+
+def _name(argument: str) -> str:
+    """The name of the flag in `--NAME=VALUE`, as the API server knows it."""
+    return flag_name(argument.removeprefix("--").partition("=")[0])
 
 
 def _commands(text: str, component: str) -> tuple[tuple[Any, ...], list[Any]]:
@@ -220,7 +268,10 @@ def _compare_kubeconfig(
 
 @_compare.register
 def _(context: FlagFile, text: str) -> None:
-    if environment(text) != {context.variable: list(context.arguments)}:
+    found = environment(text)
+    if context.variable == flags_variable(_API_SERVER) and found.keys() == {context.variable}:
+        _compare_flags(context.arguments, found[context.variable])
+    elif found != {context.variable: list(context.arguments)}:
         msg = f"it does not set {context.variable} to exactly the flags: extraArgs change flags"
         raise _Mismatch(msg)
 

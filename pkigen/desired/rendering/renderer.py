@@ -27,6 +27,8 @@ from pkigen.desired.rendering.contexts import (
 from pkigen.desired.rendering.templates import Language, Templates
 from pkigen.errors import TemplateError
 from pkigen.notation import base64_text
+from pkigen.spec.component_flags import KnownProgram
+from pkigen.spec.flag_rules import flag_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,6 +131,9 @@ _NODE_FILES = {
 }
 
 
+_API_SERVER_FLAGS = frozenset({FileKind.KUBE_APISERVER, FileKind.KUBE_APISERVER_FLAGS})
+
+
 @dataclass(frozen=True, slots=True)
 class _Addon:
     """Objects of the whole cluster: their template and how its context is made."""
@@ -218,11 +223,23 @@ class Renderer:
                 if item.kind is FileKind.KUBELET_FLAGS and not nodes.runs_units(self._cluster):
                     # There the unit is the package's, which reads the flags from a variable of kubeadm's.
                     file = _STATIC_POD_KUBELET_FLAGS
-                of_node = file.context(self._inventory, self._nodes[item.node])
-                return self._render(file.template, of_node, file.language)
+                context = file.context(self._inventory, self._nodes[item.node])
+                content = self._render(file.template, context, file.language)
+                if self._checked and item.kind in _API_SERVER_FLAGS:
+                    self._require_known_flags(content, item.kind, file.template)
+                return content
             case _:
                 msg = f"{item.path} belongs to no node and no user"
                 raise TemplateError(msg)
+
+    def _require_known_flags(self, content: bytes, kind: FileKind, template: str) -> None:
+        """The API server stops at a flag that it does not know, from a template as from `extraArgs`."""
+        for argument in read_back.arguments(content.decode(), kind) or ():
+            name = flags.flag_name(argument.removeprefix("--").partition("=")[0])
+            fault = flag_fault(self._cluster, KnownProgram.API_SERVER, name)
+            if fault is not None:
+                msg = f"{self._templates.place(template)}: {fault}"
+                raise TemplateError(msg, hint="correct the name of the flag, or take it out of the template")
 
     def kubeconfig(
         self, item: DesiredKubeconfig, *, trust_bundle: bytes, certificate: bytes, key: bytes
