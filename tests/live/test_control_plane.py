@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pkigen.spec.values import person_stem
 from tests.live import certificates, programs
 from tests.live.control_plane import CREATE, Cluster, apply_addons, boot_static_pods, make, plug_in, spec_text
 from tests.live.hosts import Identity, Network
@@ -124,7 +125,7 @@ def test_every_kubeconfig_is_who_it_says(
 
 @pytest.mark.parametrize(("name", "groups"), [("dev1", {"platform-team"}), ("ci:deploy", set())])
 def test_every_users_kubeconfig_is_who_it_says(cluster: Cluster, name: str, groups: set[str]) -> None:
-    assert cluster.whoami("cp-1", cluster.out / "users" / f"{name}.conf") == (name, groups)
+    assert cluster.whoami("cp-1", cluster.out / "users" / f"{person_stem(name)}.conf") == (name, groups)
 
 
 def test_admin_may_nothing_until_the_addons_are_applied(before_addons: str) -> None:
@@ -159,7 +160,7 @@ def test_users_may_what_the_spec_declares_and_no_more(
         )  # it fills `view` and `edit` with the rules that they gather
 
     def ask() -> str:
-        asker = cluster.out / "users" / f"{name}.conf"
+        asker = cluster.out / "users" / f"{person_stem(name)}.conf"
         return cluster.try_kubectl("cp-1", asker, "auth", "can-i", *question.split()).stdout.strip()
 
     deadline = time.monotonic() + 180
