@@ -340,7 +340,10 @@ class Node(Strict):
         A kubeadm configuration has one address for the API server and, with dual stack, two in that flag.
         """
         flags = [arg.value for arg in self.kubelet_extra_args if arg.name == "node-ip"]
-        more = parse_node_ip(flags[-1]) if flags else ()
+        try:
+            more = parse_node_ip(flags[-1]) if flags else ()
+        except ValueError:
+            more = ()  # a rule of its own reports it; the others look at the rest
         return tuple(dict.fromkeys((*self.addresses, *more)))
 
     def has(self, role: Role) -> bool:

@@ -78,6 +78,12 @@ REFUSED = [
         "12:83: JoinConfiguration.nodeRegistration.kubeletExtraArgs[0].value: must be an IP address,",
     ),
     case(
+        "join-worker-wrong-ip-alone",
+        join('nodeRegistration: {name: w1, kubeletExtraArgs: [{name: node-ip, value: "10:20"}]}\n'),
+        "12:72: JoinConfiguration.nodeRegistration.kubeletExtraArgs[0].value: must be an IP address,",
+        "12:73: JoinConfiguration.nodeRegistration.kubeletExtraArgs[0].value: must be an IP address,",
+    ),
+    case(
         "join-cp-empty",
         join("controlPlane: {}\n"),
         "10:1: JoinConfiguration.nodeRegistration.name: is missing, and kubeadm would ask the host:",
