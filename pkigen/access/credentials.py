@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pkigen.crypto import service_account_tokens as tokens
 from pkigen.crypto.keys import UnsupportedKeyError, public_der, public_half
-from pkigen.crypto.names import common_names, extension_of
+from pkigen.crypto.names import common_names, extension_of, is_ca
 from pkigen.state.observed import parse_certificates
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def of_certificate(certificate: x509.Certificate, *, now: datetime) -> Credentia
     faults = []
     if not subject.common_name:
         faults.append("the client certificate has no common name: the API server finds no user in it")
+    if is_ca(certificate):
+        faults.append("the client certificate is a CA's: nobody should hold its key beside kubectl")
     if not _is_for_clients(certificate):
         faults.append("the client certificate is not for clients: its extendedKeyUsage lacks clientAuth")
     if now >= certificate.not_valid_after_utc:
@@ -271,7 +273,10 @@ def _uid(claims: dict[str, object]) -> object:
 
 
 def _is_for_clients(certificate: x509.Certificate) -> bool:
-    """Whether it is for clients: stricter than Go's checkChainForKeyUsage, which needs no usage."""
+    """Whether it is for clients, as Go's checkChainForKeyUsage has it: one that names no usage is for all."""
     extension = extension_of(certificate, x509.ExtendedKeyUsage)
-    usages = set(extension.value) if extension is not None else set()
-    return bool(usages & {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
+    if extension is None:
+        return True
+    return bool(
+        set(extension.value) & {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    )

@@ -132,6 +132,8 @@ def parse_cluster_name(value: str) -> str:
 def parse_person(value: str) -> str:
     """The name of a user or a group, as identity providers have them and a certificate can carry it."""
     parse_line(value)
+    if not value:
+        raise ValueError("must not be empty")
     if value != value.strip():
         raise ValueError("must not begin or end with a space, which nobody would see")
     if len(value) > _LONGEST_COMMON_NAME:

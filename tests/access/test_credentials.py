@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from tests.access.kubeconfig_files import shown, written
 from tests.access.made_requests import plain
 from tests.access.team_cluster import UID, TeamCluster
+from tests.cli.program import NOW
 
 # -- show --------------------------------------------------------------------------------------------------
 
@@ -65,7 +66,7 @@ def jwt(**claims: object) -> str:
         ("tokenFile: none, token: opaque", "only the cluster knows"),
         ("client-certificate: none", "broken:     its certificate"),
         ("client-certificate: token", "its certificate is empty"),
-        ("client-certificate: ca.crt", "is not for clients: its extendedKeyUsage lacks clientAuth"),
+        ("client-certificate: ca.crt", "the client certificate is a CA's"),
         ("client-certificate: ca.crt, token: x", "there is also a token"),
         ("client-certificate: ca.crt, client-key: none", "its private key"),
         ("client-certificate: ca.crt, client-key: token", "is not a PEM private key"),
@@ -79,6 +80,23 @@ def test_credentials_of_all_kinds(place: TeamCluster, user: str, said: str) -> N
     for file, source in (("ca.crt", "pki/ca.crt"), ("sa.key", "pki/sa.key"), ("server.crt", server)):
         place.write(file, (place.tree / source).read_bytes())
     assert said in shown(place, written(user))
+
+
+def test_a_certificate_that_names_no_usage_is_for_clients_too(place: TeamCluster) -> None:
+    """As Go's verifier, and so the API server, has it."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(plain())
+        .issuer_name(plain())
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=1))
+        .sign(key, None)
+    )
+    place.write("ann.crt", made.public_bytes(serialization.Encoding.PEM))
+    assert "is not for clients" not in shown(place, written("client-certificate: ann.crt"))
 
 
 def test_an_ed25519_key_is_no_fault(place: TeamCluster) -> None:
