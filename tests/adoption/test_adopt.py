@@ -123,6 +123,19 @@ def test_whatever_kubeadm_was_told(name: str, tmp_path: Path, adopted: Adopted) 
 
 
 @pytest.mark.live
+def test_what_was_taken_over_as_data(of_kubeadm: Path, adopted: Adopted) -> None:
+    assert adopted.adopt(of_kubeadm, options=("-o", "json")) == 0, adopted.err
+    said = json.loads(adopted.out)
+    assert (said["kind"], said["directory"], said["nodes"], said["due"]) == (
+        "Adopted",
+        str(adopted.root),
+        4,
+        [],
+    )
+    assert said["objects"] == 95
+    assert said["advice"]["extensions-changed"] == 35
+
+
 def test_what_kubeadm_made_is_renewed_when_it_is_due(of_kubeadm: Path, adopted: Adopted) -> None:
     assert adopted.adopt(of_kubeadm) == 0
     old = adopted.certificate(f"cp-1/{PKI}/apiserver.crt")

@@ -18,7 +18,8 @@ from pkigen.adoption.kubeadm_record import read_record
 from pkigen.adoption.topology import known_nodes, kubelet_name
 from pkigen.cli.console import note, say, say_line
 from pkigen.cli.directory import first_directory
-from pkigen.cli.options import FirstDirectoryOption
+from pkigen.cli.options import FirstDirectoryOption, Format, FormatOption
+from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_lines import advice_line
 from pkigen.cli.session import session_of
 from pkigen.cli.system import directory_of, system_of
@@ -31,7 +32,6 @@ from pkigen.state.vault import PlainVault
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pkigen.adoption.description import Description
     from pkigen.adoption.found import ForeignCluster
     from pkigen.adoption.node_tree import NodeTree
 
@@ -76,6 +76,7 @@ def adopt(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the spec that describes the cluster; write nothing.")
     ] = False,
+    output: FormatOption = Format.TEXT,
 ) -> None:
     """Take over a cluster that pkigen did not make, as it is.
 
@@ -111,7 +112,12 @@ def adopt(
     ]
     with session.writing("adopt") as store:
         taken = take_over(session.planner, found, store, session.tools(PlainVault()))
-    _say_taken(taken, description, root)
+    nodes = len(description.loaded.spec.spec.nodes)
+    if output is Format.TEXT:
+        _say_taken(taken, nodes, root)
+    else:
+        content = structured.adopted(taken, session.inventory.cluster.name, nodes, str(root))
+        say(structured.dump(content, output))
 
 
 def _trees(sources: Iterable[str]) -> Iterator[NodeTree]:
@@ -160,8 +166,7 @@ def _require_named(cluster: ForeignCluster, sources: Iterable[str]) -> None:
             )
 
 
-def _say_taken(taken: TakenOver, description: Description, root: Path) -> None:
-    nodes = len(description.loaded.spec.spec.nodes)
+def _say_taken(taken: TakenOver, nodes: int, root: Path) -> None:
     spec = root / SPEC_FILE
     say_line(
         f"adopted {taken.objects} objects of {nodes} node{'' if nodes == 1 else 's'} into {root}; "

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pkigen.desired.generations import Rotations
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import Desired
+    from pkigen.reconcile.adopt import TakenOver
     from pkigen.reconcile.apply import Applied
     from pkigen.reconcile.plan import Action, Plan
     from pkigen.reconcile.restart_map import Restart
@@ -221,6 +222,20 @@ def applied(applied: Applied, plan_content: dict[str, Any], root: str) -> dict[s
         "actions": plan_content["actions"],
         "restarts": plan_content["restarts"],
         "leftovers": plan_content["leftovers"],
+    }
+
+
+def adopted(taken: TakenOver, cluster: str, nodes: int, root: str) -> dict[str, Any]:
+    """What `adopt` has taken over."""
+    return {
+        "apiVersion": _VERSION,
+        "kind": "Adopted",
+        "cluster": cluster,
+        "directory": root,
+        "nodes": nodes,
+        "objects": taken.objects,
+        "due": list(taken.due),
+        "advice": {str(reason): count for reason, count in taken.advice.items()},
     }
 
 
