@@ -55,7 +55,7 @@ def _of_der(data: bytes) -> bytes | None:
     refuse_private_key(data)
     try:
         return x509.load_der_x509_csr(data).public_bytes(Encoding.PEM)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):  # the second is no ValueError
         return None
 
 

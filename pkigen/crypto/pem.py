@@ -43,7 +43,7 @@ def _of_der(data: bytes) -> str | None:
         return "PKCS #12: `openssl pkcs12 -in FILE -nodes` shows what is in it as PEM"
     try:
         x509.load_der_x509_certificate(data)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):  # the second is no ValueError
         return (
             "a private key as DER: `openssl pkey -inform DER -in FILE -out NEW` makes PEM of it"
             if (is_private_key(data))

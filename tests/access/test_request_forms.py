@@ -120,3 +120,13 @@ def test_a_private_key_is_refused_in_every_form(data: bytes) -> None:
 def test_what_is_no_single_request(data: bytes, said: str) -> None:
     with pytest.raises(AccessError, match=said):
         parse_request(request_pem(data))
+
+
+def test_a_request_of_an_unknown_version_is_none() -> None:
+    """The library's exception for it is no ValueError."""
+    odd = bytearray(der(request()))
+    version = odd.index(b"\x02\x01\x00")  # the first INTEGER (RFC 2986 4.1)
+    odd[version + 2] = 79
+    for data in (bytes(odd), base64.b64encode(odd)):
+        with pytest.raises(AccessError, match="holds no PEM block"):
+            parse_request(request_pem(data))

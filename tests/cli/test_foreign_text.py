@@ -7,8 +7,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from pkigen.cli import console
+from pkigen.cli.reports import structured
 from pkigen.cli.reports.tables import page, table
 from pkigen.errors import Problem
 from pkigen.notation import printable
@@ -131,3 +133,13 @@ def test_flags_of_a_cluster_that_others_made(pkigen: InProcess, tmp_path: Path, 
     result = pkigen("verify", tmp_path, "-o", form)
     assert "internal error" not in result.err, result
     assert_harmless(result)
+
+
+@pytest.mark.parametrize(
+    "text", ["x\nnote: forged", "a" * 90 + " note: forged", "b " * 60 + "\nnote: forged " * 9, "\n"]
+)
+def test_no_line_of_yaml_begins_with_what_others_wrote(text: str) -> None:
+    content = {"text": text, "list": [{"text": text}]}
+    dumped = structured.dump(content, "yaml")
+    assert yaml.safe_load(dumped) == content
+    assert not any(line.lstrip().startswith("note") for line in dumped.split("\n"))

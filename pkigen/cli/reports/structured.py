@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
@@ -52,8 +53,17 @@ def dump(content: dict[str, Any], form: str) -> str:
     if form == "yaml":
         import yaml  # noqa: PLC0415 -- only this form pays for it
 
+        class Lines(yaml.SafeDumper):
+            """Begins no line with what others wrote: a line feed is an escape, and nothing is folded."""
+
+        def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+            style = '"' if "\n" in value else None
+            return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+        Lines.add_representer(str, text)
         # Through JSON, which turns enums into plain strings.
-        return yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False, allow_unicode=False)
+        plain = json.loads(json.dumps(content))
+        return yaml.dump(plain, Dumper=Lines, sort_keys=False, allow_unicode=False, width=sys.maxsize)
     return json.dumps(content, indent=2)
 
 
