@@ -275,9 +275,10 @@ def agreed(question: str) -> bool:
     Raises:
         PkigenError: Nobody is there to answer.
     """
-    sys.stderr.write(f"{printable(question)} [y/N]: ")
-    sys.stderr.flush()
     try:
+        # Within: who sees the question may already interrupt.
+        sys.stderr.write(f"{printable(question)} [y/N]: ")
+        sys.stderr.flush()
         answer = sys.stdin.readline()
     except OSError:  # the terminal is gone
         answer = ""
