@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from pkigen.state.lockfile import Lock
     from pkigen.state.observed import Reader
 
-_PERSON = "user:"
-"""How the ids of the spec's people begin."""
-
 
 def key_owners(inventory: Inventory, reader: Reader, lock: Lock | None, *, now: datetime) -> dict[str, str]:
     """The keys of a cluster (`spki_fingerprint`), and the id of what each belongs to.
@@ -47,14 +44,12 @@ def key_owners(inventory: Inventory, reader: Reader, lock: Lock | None, *, now: 
 def _recorded(reader: Reader) -> dict[str, str]:
     """The keys of everything that was ever certified here, by the ledger, and the id of what for.
 
-    A renewal makes a new key, and the certificate of the old one stays valid until it expires. People may ask
-    again with a key that they had.
+    A renewal makes a new key, and the certificate of the old one stays valid until it expires.
     """
     ledger = read_ledger(reader)
     owners: dict[str, str] = {}
     for event in (Event.SIGNED, Event.DELIVERED, Event.ISSUED):
         for entry in lines_of(ledger, event):
-            is_persons = str(entry.get("id")).startswith(_PERSON)
-            if "spki" in entry and "id" in entry and not is_persons:
+            if "spki" in entry and "id" in entry:
                 owners[str(entry["spki"])] = str(entry["id"])
     return owners

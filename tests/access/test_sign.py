@@ -101,10 +101,15 @@ def test_a_key_that_a_renewal_replaced_is_certified_for_nobody(place: TeamCluste
     assert "error: the key of this request is that of cp-1/apiserver: " in result.err
 
 
-def test_people_may_ask_again_with_the_key_that_they_had(place: TeamCluster) -> None:
+def test_a_key_that_pkigen_made_for_a_person_is_certified_for_nobody_else(place: TeamCluster) -> None:
+    """Neither while it is in the kubeconfig nor when a renewal has replaced it."""
     key = load_private(client_key_pem((place.tree / "users/plain.conf").read_bytes()) or b"")
-    assert place.run("renew", place.spec, "user:plain", "-C", place.tree, "--yes").code == 0
-    assert place.sign(request(None, key)).code == 0
+    for renews in (False, True):
+        if renews:
+            assert place.run("renew", place.spec, "user:plain", "-C", place.tree, "--yes").code == 0
+        result = place.sign(request(None, key))
+        assert (result.code, result.out) == (1, "")
+        assert "error: the key of this request is that of user:plain: " in result.err
 
 
 def test_a_key_that_was_certified_for_another_name(place: TeamCluster) -> None:
