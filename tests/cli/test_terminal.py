@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -21,9 +21,6 @@ from pkigen.cli.app import run
 from pkigen.cli.progress import Bars, pace
 from pkigen.cli.system import System
 from tests.cli.program import HOME, NOW, PROGRAM, InProcess, contents, photograph, program
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FORTY = HOME.replace(
     "  users:",
@@ -73,6 +70,12 @@ class Terminal:
 
     def type(self, keys: str) -> None:
         os.write(self.fd, keys.encode())
+
+    def interrupt(self, keys: str = "") -> None:
+        """Type Ctrl-C once the program sleeps, waiting for what is typed: as late as a person does."""
+        while Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2][0] != "S":
+            time.sleep(0.05)
+        self.type(f"{keys}\x03")
 
     def end(self) -> int:
         """Read the rest, and give the exit code."""
@@ -301,7 +304,7 @@ def test_ctrl_c_at_the_question(spec: Path, tree: Path) -> None:
     before = contents(tree)
     terminal = Terminal("apply", spec, "-C", tree)
     assert terminal.until(r"\[y/N\]: ")
-    terminal.type("\x03")
+    terminal.interrupt()
     assert terminal.end() == 130
     assert "\nerror: interrupted\r\nhint: " in terminal.words
     assert contents(tree) == before
@@ -312,7 +315,7 @@ def test_ctrl_c_at_the_prompt_for_a_passphrase(tree: Path, tmp_path: Path, typed
     (tmp_path / "media").mkdir()
     terminal = Terminal("airgap", "bundle", "create", "-C", tree, "--out", tmp_path / "media")
     assert terminal.until("passphrase for .*: ")
-    terminal.type(f"{typed}\x03")
+    terminal.interrupt(typed)
     assert terminal.end() == 130
     assert "\nerror: interrupted\r\nhint: " in terminal.words
     assert not typed or typed not in terminal.words
