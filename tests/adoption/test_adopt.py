@@ -172,9 +172,12 @@ def test_manifests_change_once_they_are_managed(of_kubeadm: Path, adopted: Adopt
     assert changed == {
         ("create", "ca-signing.crt"),
         ("rewrite", "etcd.yaml"),
-        ("rewrite", "kube-apiserver.yaml"),
         ("rewrite", "kube-controller-manager.yaml"),
     }
+    # API servers verify kubelets whose serving certificates are pkigen's, and no others.
+    adopted.edit(manage=["manifests", "kubelet"])
+    changed |= {(action, identifier.rpartition("/")[2]) for action, identifier, _ in adopted.planned()}
+    assert ("rewrite", "kube-apiserver.yaml") in changed
     adopted.edit(manage=["kubelet"])
     changed = {(action, identifier.rpartition("/")[2]) for action, identifier, _ in adopted.planned()}
     assert changed == {

@@ -105,10 +105,20 @@ def test_it_says_what_kubeadm_was_told(name: str, tmp_path: Path, now: datetime)
     assert set(spec.spec.api_server.cert_sans) == set(told.spec.api_server.cert_sans)
     for component in ("api_server", "controller_manager", "scheduler"):
         assert getattr(spec.spec, component).extra_volumes == getattr(told.spec, component).extra_volumes
-    assert started_with(spec) == started_with(told)
+    # Whoever leaves kubelets to others does not have them verified.
+    as_adopted = told.model_copy(update={"spec": told.spec.model_copy(update={"manage": ()})})
+    assert started_with(spec) == started_with(as_adopted)
     assert spec.spec.certificates.directory == told.spec.certificates.directory
     assert spec.spec.certificates.key_algorithm is told.spec.certificates.key_algorithm
     assert spec.spec.manage == ()
+
+
+def test_who_has_kubelets_verified_goes_on_to(node: AlteredNode, now: datetime) -> None:
+    """By the same file that pkigen would name: then, too, it is said, and managed manifests keep it."""
+    authority = ("kubelet-certificate-authority", "/etc/kubernetes/pki/ca.crt")
+    node.set_flag("kube-apiserver", *authority)
+    given = describe(node.root.parent, now).loaded.spec.spec.api_server.extra_args
+    assert authority in {(each.name, each.value) for each in given}
 
 
 @pytest.mark.live

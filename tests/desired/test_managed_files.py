@@ -69,3 +69,13 @@ def test_somebody_elses_manifest_says_what_runs(managed: str, text: bytes | None
     lines = CommandLines(derive(known), {place: text}.get)
     flags = lines.of(ComponentName.CONTROLLER_MANAGER, known.control_plane[0])
     assert flags.value("cluster-signing-cert-file") == signing
+
+
+@pytest.mark.parametrize(
+    ("managed", "authority"), [("manifests", ""), ("manifests, kubelet", "/etc/kubernetes/pki/ca.crt")]
+)
+def test_kubelets_of_others_are_not_verified(managed: str, authority: str) -> None:
+    """They serve certificates that they signed themselves: `kubectl logs` and `exec` would fail."""
+    known = cluster(managed)
+    flags = CommandLines(derive(known)).of(ComponentName.API_SERVER, known.control_plane[0])
+    assert flags.value("kubelet-certificate-authority") == authority

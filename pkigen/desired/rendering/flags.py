@@ -15,6 +15,7 @@ from pkigen.desired.certificates import FRONT_PROXY_CLIENT
 from pkigen.desired.generations import accepted_sa_keys
 from pkigen.desired.rendering import versions
 from pkigen.notation import host_text
+from pkigen.spec.model import ManagedFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -113,8 +114,6 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> tu
         # Keeps a kubelet to its own Node and the Pods bound to it.
         "enable-admission-plugins": "NodeRestriction",
         "enable-bootstrap-token-auth": "true",
-        # Ours: kubeadm leaves kubelets' serving certificates unverified (CIS 1.2.5).
-        "kubelet-certificate-authority": f"{directory}/ca.crt",
         "kubelet-client-certificate": f"{directory}/apiserver-kubelet-client.crt",
         "kubelet-client-key": f"{directory}/apiserver-kubelet-client.key",
         # Addresses first: they are what the kubelets' serving certificates name.
@@ -136,6 +135,10 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> tu
         "tls-private-key-file": f"{directory}/apiserver.key",
         **_etcd_client(cluster, node),
     }
+    if cluster.manages(ManagedFiles.KUBELET):
+        # Ours: kubeadm leaves kubelets' serving certificates unverified (CIS 1.2.5). Kubelets that others
+        # look after go on with certificates that they signed themselves.
+        flags["kubelet-certificate-authority"] = f"{directory}/ca.crt"
     if spec.encryption is not None:
         flags["encryption-provider-config"] = f"{directory}/{layout.ENCRYPTION_CONFIGURATION}"
     extra = spec.api_server.extra_args
