@@ -194,6 +194,7 @@ class SavedPlan:
 
     path: Path
     content: dict[str, Any]
+    document: PlanDocument
 
     @classmethod
     def read(cls, path: Path) -> SavedPlan:
@@ -218,10 +219,10 @@ class SavedPlan:
         if structured.bound(content)["digest"] != content["digest"]:
             raise PkigenError(f"{path} was changed after it was saved: its digest is another", hint=_AGAIN)
         try:
-            PlanDocument.of(content)
+            document = PlanDocument.of(content)
         except ValueError:
             raise UsageError(f"{path} is not a plan of this version of pkigen", hint=_AGAIN) from None
-        return cls(path=path, content=content)
+        return cls(path=path, content=content, document=document)
 
     @property
     def request(self) -> PlanRequest:
@@ -231,13 +232,13 @@ class SavedPlan:
     @property
     def step(self) -> StepRequest | None:
         """The step of a rotation that it is; None for every other plan."""
-        found = PlanDocument.of(self.content).rotation
+        found = self.document.rotation
         return StepRequest.of(found) if found is not None else None
 
     @property
     def backup(self) -> str | None:
         """Before which change it goes back; None for every plan that is no rollback."""
-        found = PlanDocument.of(self.content).rollback
+        found = self.document.rollback
         return found.backup if found is not None else None
 
     @property
@@ -307,7 +308,7 @@ def require_forced(saved: SavedPlan, *, force: bool) -> None:
     Raises:
         PkigenError: It has some.
     """
-    risks = PlanDocument.of(saved.content).risks
+    risks = saved.document.risks
     if risks and not force:
         raise PkigenError(f"the saved plan is dangerous: {risks[0]}", hint="if this is intended, add --force")
 

@@ -18,10 +18,11 @@ from pkigen.adoption.kubeadm_record import read_record
 from pkigen.adoption.topology import known_nodes, kubelet_name
 from pkigen.cli.console import note, say, say_line
 from pkigen.cli.directory import first_directory
+from pkigen.cli.document import document
 from pkigen.cli.options import FirstDirectoryOption, Format, FormatOption
-from pkigen.cli.reports import structured
+from pkigen.cli.reports import outcomes
 from pkigen.cli.reports.plan_lines import advice_line
-from pkigen.cli.session import Session, session_of
+from pkigen.cli.session import session_of
 from pkigen.cli.system import directory_of, system_of
 from pkigen.desired.inventory import derive
 from pkigen.errors import AdoptionError, UsageError
@@ -112,7 +113,10 @@ def adopt(
     ]
     with session.writing("adopt") as store:
         taken = take_over(session.planner, found, store, session.tools(PlainVault()))
-    _tell(taken, session, output)
+    with document(output) as content:
+        nodes = len(description.loaded.spec.spec.nodes)
+        _say_taken(taken, nodes, root)
+        content.update(outcomes.adopted(taken, inventory.cluster.name, nodes, str(root)))
 
 
 def _trees(sources: Iterable[str]) -> Iterator[NodeTree]:
@@ -159,16 +163,6 @@ def _require_named(cluster: ForeignCluster, sources: Iterable[str]) -> None:
                 f"the files of {node.name} are those of {known}, by its kubelet.conf",
                 hint=f"write {known}=DIR, or find the files of {node.name}",
             )
-
-
-def _tell(taken: TakenOver, session: Session, output: Format) -> None:
-    """Say what was taken over, in the form that was asked for."""
-    cluster = session.inventory.cluster
-    nodes = len(cluster.spec.nodes)
-    if output is Format.TEXT:
-        _say_taken(taken, nodes, session.root)
-    else:
-        say(structured.dump(structured.adopted(taken, cluster.name, nodes, str(session.root)), output))
 
 
 def _say_taken(taken: TakenOver, nodes: int, root: Path) -> None:

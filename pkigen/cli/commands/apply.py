@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -84,7 +85,7 @@ def apply(
     )
 
 
-def _told_apart(files: list[Path] | tuple[()]) -> tuple[Path | None, Path | None]:
+def _told_apart(files: Sequence[Path]) -> tuple[Path | None, Path | None]:
     """The spec and the saved plan, by what they hold; where neither of two is a plan, the second should be.
 
     Raises:

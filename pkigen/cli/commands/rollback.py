@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pkigen.airgap.carrier.media import require_place
-from pkigen.cli.console import agreed, aside, note, say, say_line, width
+from pkigen.cli.console import agreed, note, say, say_line, width
+from pkigen.cli.document import document
 from pkigen.cli.options import (
     DirectoryOption,
     ForceOption,
@@ -32,9 +33,6 @@ from pkigen.errors import PkigenError
 from pkigen.reconcile.apply import Applied
 from pkigen.reconcile.restore import plan_rollback, roll_back
 from pkigen.rotation.going_back import ProposedRollback, propose_rollback
-
-if TYPE_CHECKING:
-    from pkigen.store import BackupInfo
 
 app = typer.Typer(add_completion=False)
 
@@ -63,16 +61,15 @@ def rollback(
     session = open_record(context, None, directory, reports_only=True)
     if listing:
         with session.reading() as store:
-            _list(store.backups(), output)
+            backups = store.backups()
+        is_text = output is Format.TEXT
+        say(
+            backups_text(backups, width=width())
+            if is_text
+            else structured.dump(structured.backups(backups), output)
+        )
         return
     _take(session, backup, StepTerms(yes=yes, output=output, runbook=runbook, save=save), force=force)
-
-
-def _list(backups: tuple[BackupInfo, ...], output: Format) -> None:
-    if output is Format.TEXT:
-        say(backups_text(backups, width=width()))
-    else:
-        say(structured.dump(structured.backups(backups), output))
 
 
 def apply_saved(session: Session, saved: SavedPlan, backup: str, terms: StepTerms, *, force: bool) -> None:
@@ -100,16 +97,15 @@ def _take(
             show_plan(content, PlanFormat(terms.output))
             save_plan(content, terms.save, session.words)
             return
-        tell = say_line if terms.output is Format.TEXT else aside
-        for line in _shown(proposed):
-            tell(line)
-        _agree(proposed, yes=terms.yes, force=force)
-        keep = session.inventory.cluster.spec.backups.keep
-        left = roll_back(store, planned, now=session.now, keep_backups=keep)
-    tell(f"rolled back to before {planned.backup}; what was replaced is in backup {left}")
-    if terms.output is not Format.TEXT:
-        done = Applied(issued=(), capped=(), backup=left)
-        say(structured.dump(structured.applied(done, content, str(session.root)), terms.output))
+        with document(terms.output) as said:
+            for line in _shown(proposed):
+                say_line(line)
+            _agree(proposed, yes=terms.yes, force=force)
+            keep = session.inventory.cluster.spec.backups.keep
+            left = roll_back(store, planned, now=session.now, keep_backups=keep)
+            say_line(f"rolled back to before {planned.backup}; what was replaced is in backup {left}")
+            done = Applied(issued=(), capped=(), backup=left)
+            said.update(structured.applied(done, content, str(session.root)))
     if terms.runbook is not None:
         write_runbook(terms.runbook, proposed.after.inventory, planned.changes)
     note("note: the nodes still have their files; distribute the trees again, as after any change")

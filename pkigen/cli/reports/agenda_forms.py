@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pkigen.cli.reports.lines import Line, Tone
+from pkigen.cli.reports.version import API_VERSION
 from pkigen.notation import timestamp
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def agenda_content(
 ) -> dict[str, Any]:
     """The structure of `-o json` (docs/output.md, Next)."""
     return {
-        "apiVersion": "pkigen/v1",
+        "apiVersion": API_VERSION,
         "kind": "Next",
         "cluster": cluster,
         "task": None

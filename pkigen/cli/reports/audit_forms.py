@@ -16,6 +16,7 @@ from pkigen.adoption.findings import RULES, AuditRule
 from pkigen.adoption.severity import AuditSeverity
 from pkigen.cli.reports.lines import Line, Tone
 from pkigen.cli.reports.tables import page
+from pkigen.cli.reports.version import API_VERSION
 from pkigen.notation import printable, timestamp
 from pkigen.state.reasons import Anomaly, Reason
 
@@ -151,7 +152,7 @@ def _summary(report: AuditReport) -> str:
 def structure(report: AuditReport) -> dict[str, Any]:
     """The stable structure behind `-o json` and `-o yaml`."""
     return {
-        "apiVersion": "pkigen/v1",
+        "apiVersion": API_VERSION,
         "kind": "Audit",
         "directory": report.directory,
         "time": timestamp(report.time),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pkigen.airgap.carrier.bundle_key import fingerprint as bundle_fingerprint
+from pkigen.cli.reports.version import API_VERSION
 from pkigen.crypto.issuance import fingerprint
 from pkigen.notation import timestamp
 
@@ -17,17 +18,16 @@ if TYPE_CHECKING:
     from pkigen.airgap.offline.directory import OfflineAuthority
     from pkigen.desired.inventory import Inventory
     from pkigen.errors import Problem
+    from pkigen.reconcile.adopt import TakenOver
     from pkigen.reconcile.apply import Applied
     from pkigen.reconcile.restore import Rollback
     from pkigen.state.encryption import Resealing
-
-VERSION = "pkigen/v1"
 
 
 def bundles(packed: Iterable[tuple[Label, Path, int]], signer: str) -> dict[str, Any]:
     """The bundles that were written to a medium: each one's label, file and number of files."""
     return {
-        "apiVersion": VERSION,
+        "apiVersion": API_VERSION,
         "kind": "Bundles",
         "signer": signer,
         "bundles": [
@@ -54,7 +54,7 @@ def installed(diff: dict[str, Any], backup: str | None) -> dict[str, Any]:
 def went_back(planned: Rollback, left: str | None) -> dict[str, Any]:
     """What going back before an installation has changed on a host."""
     return {
-        "apiVersion": VERSION,
+        "apiVersion": API_VERSION,
         "kind": "WentBack",
         "before": planned.backup,
         "restored": [f"/{restore.path}" for restore in planned.restores],
@@ -65,13 +65,13 @@ def went_back(planned: Rollback, left: str | None) -> dict[str, Any]:
 
 def node_identity(recipient: str) -> dict[str, Any]:
     """The public half of a node's age key."""
-    return {"apiVersion": VERSION, "kind": "NodeIdentity", "recipient": recipient}
+    return {"apiVersion": API_VERSION, "kind": "NodeIdentity", "recipient": recipient}
 
 
 def node_request(asked: Asked, node: str, file: Path) -> dict[str, Any]:
     """A node's request for certificates."""
     return {
-        "apiVersion": VERSION,
+        "apiVersion": API_VERSION,
         "kind": "NodeRequest",
         "node": node,
         "file": str(file),
@@ -95,7 +95,7 @@ def approved(answers: dict[str, Any], applied: Applied | None) -> dict[str, Any]
 def resealed(what: Resealing, directory: str, files: Iterable[str], *, forgot: bool) -> dict[str, Any]:
     """Private files of an authority that are kept otherwise now."""
     return {
-        "apiVersion": VERSION,
+        "apiVersion": API_VERSION,
         "kind": "Resealed",
         "action": what,
         "directory": directory,
@@ -107,7 +107,7 @@ def resealed(what: Resealing, directory: str, files: Iterable[str], *, forgot: b
 def offline_authority(opened: OfflineAuthority, directory: str) -> dict[str, Any]:
     """The CAs of an authority that is never connected, and the key that signs its answers."""
     return {
-        "apiVersion": VERSION,
+        "apiVersion": API_VERSION,
         "kind": "OfflineAuthority",
         "cluster": opened.described.cluster,
         "directory": directory,
@@ -128,7 +128,7 @@ def offline_authority(opened: OfflineAuthority, directory: str) -> dict[str, Any
 def answered(file: Path, certificates: Iterable[str], signer: str, *, is_new: bool) -> dict[str, Any]:
     """The answer of an offline authority."""
     return {
-        "apiVersion": VERSION,
+        "apiVersion": API_VERSION,
         "kind": "Answered",
         "file": str(file),
         "certificates": list(certificates),
@@ -139,7 +139,7 @@ def answered(file: Path, certificates: Iterable[str], signer: str, *, is_new: bo
 
 def explained(what: str, lines: Iterable[str]) -> dict[str, Any]:
     """Something in words."""
-    return {"apiVersion": VERSION, "kind": "Explanation", "what": what, "lines": list(lines)}
+    return {"apiVersion": API_VERSION, "kind": "Explanation", "what": what, "lines": list(lines)}
 
 
 def validated(file: str, inventory: Inventory, warnings: Iterable[Problem]) -> dict[str, Any]:
@@ -161,9 +161,23 @@ def invalid(file: str, problems: Iterable[Problem]) -> dict[str, Any]:
     return {**_validation(file, ()), "valid": False, "problems": list(map(_problem, problems))}
 
 
+def adopted(taken: TakenOver, cluster: str, nodes: int, root: str) -> dict[str, Any]:
+    """What `adopt` has taken over."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Adopted",
+        "cluster": cluster,
+        "directory": root,
+        "nodes": nodes,
+        "objects": taken.objects,
+        "due": list(taken.due),
+        "advice": {str(reason): count for reason, count in taken.advice.items()},
+    }
+
+
 def _validation(file: str, warnings: Iterable[Problem]) -> dict[str, Any]:
     return {
-        "apiVersion": VERSION,
+        "apiVersion": API_VERSION,
         "kind": "Validation",
         "file": file,
         "warnings": list(map(_problem, warnings)),

@@ -10,6 +10,7 @@ from pkigen import __version__
 from pkigen.cli.reports.lines import Line, Tone
 from pkigen.cli.reports.status import due
 from pkigen.cli.reports.tables import blocks
+from pkigen.cli.reports.version import API_VERSION
 from pkigen.notation import residual, timestamp
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _cells(found: Iterable[StatusRow], now: datetime) -> Iterator[tuple[str, ...
 def structure(found: Iterable[StatusRow], *, cluster: str, now: datetime) -> dict[str, Any]:
     """The stable structure behind `-o json` and `-o yaml`."""
     return {
-        "apiVersion": "pkigen/v1",
+        "apiVersion": API_VERSION,
         "kind": "Status",
         "cluster": cluster,
         "time": timestamp(now),

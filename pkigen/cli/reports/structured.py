@@ -11,6 +11,7 @@ from pkigen import layout
 from pkigen.airgap.carrier.format import OWNER
 from pkigen.cli.reports.plan_document import Part
 from pkigen.cli.reports.plan_text import copying_text, step_text
+from pkigen.cli.reports.version import API_VERSION
 from pkigen.desired.file_references import foreign_files, not_judged
 from pkigen.desired.generations import InKubeconfig
 from pkigen.desired.items import (
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from pkigen.desired.generations import Rotations
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import Desired
-    from pkigen.reconcile.adopt import TakenOver
     from pkigen.reconcile.apply import Applied
     from pkigen.reconcile.plan import Action, Plan
     from pkigen.reconcile.restart_map import Restart
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from pkigen.rotation.live import Live
     from pkigen.rotation.proof import Proof
     from pkigen.store import BackupInfo
-
-_VERSION = "pkigen/v1"
 
 
 def dump(content: dict[str, Any], form: str) -> str:
@@ -76,7 +74,7 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         return {**action(each), **_object(each, items.get(each.id))}
 
     content = {
-        "apiVersion": _VERSION,
+        "apiVersion": API_VERSION,
         "kind": "Plan",
         "cluster": inventory.cluster.name,
         "digest": "",
@@ -128,7 +126,7 @@ def authority(plan: Plan) -> dict[str, Any]:
 def changes(undone: Iterable[BackupInfo], done: tuple[Action, ...], inventory: Inventory) -> dict[str, Any]:
     """What earlier changes did, newest first, and what they ask of the nodes together."""
     return {
-        "apiVersion": _VERSION,
+        "apiVersion": API_VERSION,
         "kind": "Changes",
         "cluster": inventory.cluster.name,
         "changes": [
@@ -222,7 +220,7 @@ def step(step: Restart, inventory: Inventory) -> dict[str, Any]:
 def applied(applied: Applied, plan_content: dict[str, Any], root: str) -> dict[str, Any]:
     """What `init`, `apply` and `renew` did."""
     return {
-        "apiVersion": _VERSION,
+        "apiVersion": API_VERSION,
         "kind": "Applied",
         "cluster": plan_content["cluster"],
         "directory": root,
@@ -235,24 +233,10 @@ def applied(applied: Applied, plan_content: dict[str, Any], root: str) -> dict[s
     }
 
 
-def adopted(taken: TakenOver, cluster: str, nodes: int, root: str) -> dict[str, Any]:
-    """What `adopt` has taken over."""
-    return {
-        "apiVersion": _VERSION,
-        "kind": "Adopted",
-        "cluster": cluster,
-        "directory": root,
-        "nodes": nodes,
-        "objects": taken.objects,
-        "due": list(taken.due),
-        "advice": {str(reason): count for reason, count in taken.advice.items()},
-    }
-
-
 def backups(backups: Iterable[BackupInfo]) -> dict[str, Any]:
     """What `rollback --list` lists, the oldest first."""
     return {
-        "apiVersion": _VERSION,
+        "apiVersion": API_VERSION,
         "kind": "Backups",
         "backups": [
             {
@@ -282,7 +266,7 @@ def requested(
 ) -> dict[str, Any]:
     """A request to the offline authority; its fields are null where there is nothing to ask for."""
     return {
-        "apiVersion": _VERSION,
+        "apiVersion": API_VERSION,
         "kind": "Requested",
         "directory": root,
         "cluster": requests.cluster if requests else None,
@@ -296,7 +280,7 @@ def requested(
 def verified(verified: Verified) -> dict[str, Any]:
     """A verification."""
     return {
-        "apiVersion": _VERSION,
+        "apiVersion": API_VERSION,
         "kind": "Verification",
         "objects": verified.objects,
         "edges": verified.edges,
@@ -311,7 +295,7 @@ def verified(verified: Verified) -> dict[str, Any]:
 def live(live: Live, *, cluster: str) -> dict[str, Any]:
     """What running endpoints serve."""
     return {
-        "apiVersion": _VERSION,
+        "apiVersion": API_VERSION,
         "kind": "LiveVerification",
         "cluster": cluster,
         "endpoints": [
@@ -335,7 +319,7 @@ def live(live: Live, *, cluster: str) -> dict[str, Any]:
 def proof(proof: Proof) -> dict[str, Any]:
     """The proof of a rotation's step."""
     return {
-        "apiVersion": _VERSION,
+        "apiVersion": API_VERSION,
         "kind": "Proof",
         "edges": proof.edges,
         "cases": proof.verdicts,
@@ -369,7 +353,7 @@ def proof(proof: Proof) -> dict[str, Any]:
 def bundle(label: Label, signer: str, inside: Bundle | None) -> dict[str, Any]:
     """A bundle: its outside, and its manifest where it was opened."""
     return {
-        "apiVersion": _VERSION,
+        "apiVersion": API_VERSION,
         "kind": "Bundle",
         "bundleKind": label.kind,
         "cluster": label.cluster,
@@ -399,7 +383,7 @@ def bundle_diff(
 ) -> dict[str, Any]:
     """What installing a bundle would change on a host, and what would have to be done then."""
     return {
-        "apiVersion": _VERSION,
+        "apiVersion": API_VERSION,
         "kind": "BundleDiff",
         "cluster": label.cluster,
         "node": label.node,
