@@ -20,7 +20,7 @@ from pkigen.errors import SpecError
 from pkigen.reconcile.plan import Keep, Remove
 from pkigen.reconcile.token_checks import observe_token
 from pkigen.spec.yaml_source import read_documents
-from pkigen.state.ledger import Event, lines_of, read_ledger
+from pkigen.state.ledger import CERTIFYING, lines_of, read_ledger
 from pkigen.state.observed import content_at, observe_certificate
 
 if TYPE_CHECKING:
@@ -132,10 +132,10 @@ def _certificate(certificate: x509.Certificate, reader: Reader) -> str:
 
 def _issued(person: str, reader: Reader) -> Iterator[datetime]:
     """The ends of all certificates that were ever issued to a person: renewed ones, and those of `sign`."""
-    ledger = read_ledger(reader)
-    for event, identifier in ((Event.ISSUED, f"user:{person}"), (Event.SIGNED, f"request:{person}")):
+    ledger, ids = read_ledger(reader), {f"user:{person}", f"request:{person}"}
+    for event in CERTIFYING:
         for entry in lines_of(ledger, event):
-            if entry.get("id") == identifier:
+            if entry.get("id") in ids:
                 with suppress(ValueError, KeyError, TypeError):
                     yield datetime.fromisoformat(entry["notAfter"]).astimezone(UTC)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pkigen.state.ledger import Event, lines_of, moment_of, promoted_at
+from pkigen.state.ledger import CERTIFYING, lines_of, moment_of, promoted_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +24,6 @@ QUIET = timedelta(days=1)
 """How long nobody may have used an outdated certificate: as long as most jobs take to come round."""
 BEFORE = timedelta(hours=1)
 """How far a log has to reach back before *promote*: kubelets renew their lease every ten seconds."""
-_EVENTS = (Event.ISSUED, Event.SIGNED, Event.DELIVERED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +110,7 @@ def _gap(log: AuditLog, promoted: datetime | None, now: datetime) -> str | None:
 
 def _issued(ledger: bytes) -> Iterator[tuple[str, tuple[str, datetime]]]:
     """Whose each certificate is and when it was issued, by fingerprint."""
-    for event in _EVENTS:
+    for event in CERTIFYING:
         for entry in lines_of(ledger, event):
             moment = moment_of(entry)
             fingerprint = str(entry.get("fingerprint", "")).removeprefix("sha256:")

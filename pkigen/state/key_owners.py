@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pkigen.crypto.keys import public_der, spki_fingerprint
 from pkigen.desired.items import DesiredKeyPair
 from pkigen.state.authority import certificates_of
-from pkigen.state.ledger import Event, lines_of, read_ledger
+from pkigen.state.ledger import CERTIFYING, lines_of, read_ledger
 from pkigen.state.observed import observe_key_pair
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _recorded(reader: Reader) -> dict[str, str]:
     """
     ledger = read_ledger(reader)
     owners: dict[str, str] = {}
-    for event in (Event.SIGNED, Event.DELIVERED, Event.ISSUED):
+    for event in CERTIFYING:
         for entry in lines_of(ledger, event):
             if "spki" in entry and "id" in entry:
                 owners[str(entry["spki"])] = str(entry["id"])

@@ -51,6 +51,10 @@ class Event(enum.StrEnum):
     """What the lock file says from now on, and which keys the authority has."""
 
 
+CERTIFYING = (Event.SIGNED, Event.DELIVERED, Event.ADOPTED, Event.ISSUED)
+"""The events that tell of a certificate, those that may be people's first."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
     """One line to be: which object, what happened and why; never a key.

@@ -13,8 +13,11 @@ import pytest
 import yaml
 from cryptography import x509
 
+from pkigen.access.requests import make_request
 from pkigen.cli.app import run
 from pkigen.cli.system import System
+from pkigen.crypto.keys import load_private
+from pkigen.crypto.names import Subject
 from tests.adoption import kubeadm_trees
 from tests.adoption.altered_nodes import DAY, PKI, AlteredNode, name_of, new_ca, pem_of
 from tests.adoption.test_clean_trees import CLUSTERS
@@ -122,20 +125,28 @@ def test_whatever_kubeadm_was_told(name: str, tmp_path: Path, adopted: Adopted) 
     assert adopted.planned() == []
 
 
+def test_a_key_that_was_taken_over_and_renewed_is_certified_for_nobody(copy: Path, adopted: Adopted) -> None:
+    """Its old certificate is valid until it expires; the ledger alone still knows of it."""
+    assert adopted.adopt(copy) == 0, adopted.err
+    key = load_private((adopted.root / "nodes/cp-1" / PKI / "apiserver.key").read_bytes())
+    assert adopted.run("renew", "cp-1/apiserver", "-C", str(adopted.root), "--yes") == 0, adopted.err
+    asked = adopted.root.parent / "jane.csr"
+    asked.write_bytes(make_request(Subject(common_name="jane"), key))
+    assert adopted.run("access", "sign", "--csr", str(asked), "--user", "jane", "-C", str(adopted.root)) == 1
+    assert "the key of this request is that of cp-1/apiserver" in adopted.err
+
+
 @pytest.mark.live
 def test_what_was_taken_over_as_data(of_kubeadm: Path, adopted: Adopted) -> None:
     assert adopted.adopt(of_kubeadm, options=("-o", "json")) == 0, adopted.err
     said = json.loads(adopted.out)
-    assert (said["kind"], said["directory"], said["nodes"], said["due"]) == (
-        "Adopted",
-        str(adopted.root),
-        4,
-        [],
-    )
+    assert (said["kind"], said["directory"], said["nodes"]) == ("Adopted", str(adopted.root), 4)
+    assert said["due"] == []
     assert said["objects"] == 95
     assert said["advice"]["extensions-changed"] == 35
 
 
+@pytest.mark.live
 def test_what_kubeadm_made_is_renewed_when_it_is_due(of_kubeadm: Path, adopted: Adopted) -> None:
     assert adopted.adopt(of_kubeadm) == 0
     old = adopted.certificate(f"cp-1/{PKI}/apiserver.crt")
