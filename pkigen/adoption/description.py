@@ -78,9 +78,16 @@ def described(cluster: ForeignCluster, record: KubeadmRecord | None = None) -> D
         record: What kubeadm has recorded of it; it counts more than what the files let guess.
 
     Raises:
-        AdoptionError: No API server is among them, or its version is not known.
+        AdoptionError: No API server is among them, its version is not known, or a file that should say what
+            runs cannot be read.
         SpecError: What is there cannot be said in a spec.
     """
+    for node in cluster.nodes:
+        for each in node.unread_programs:
+            raise AdoptionError(
+                f"{each.spot} {each.problem}: without it nobody knows what runs there",
+                hint="repair the copy, or remove the file from it if the node does not need it",
+            )
     return _Describer(known_nodes(cluster), record or KubeadmRecord()).description()
 
 

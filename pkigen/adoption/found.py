@@ -143,6 +143,8 @@ class ForeignNode:
     pairs: tuple[FoundPair, ...]
     certificates: tuple[FoundCertificate, ...]
     unread: tuple[Unread, ...]
+    unread_programs: tuple[Unread, ...] = ()
+    """Those that should say what runs here, and how."""
 
     def running(self, component: ComponentName) -> Iterator[Program]:
         """What runs of a component: no more than one, where nobody left a copy of its manifest."""

@@ -11,7 +11,7 @@ from pkigen.adoption.foreign_users import people
 from pkigen.adoption.pem_blocks import read_pem
 from pkigen.crypto.ca_fitness import chain_of
 from pkigen.crypto.issuance import certificate_pem
-from pkigen.crypto.keys import load_own_private, public_der, public_pem
+from pkigen.crypto.keys import UnsupportedKeyError, load_private, public_der, public_pem
 from pkigen.desired.generations import CA, Slot, ca_id, ca_location, sa_path
 from pkigen.desired.items import (
     DesiredCertificate,
@@ -167,12 +167,18 @@ class _Imports:
                 f"{names} have different {layout.SA_PRIVATE_KEY}: tokens of one are void on the other"
             )
         data = held[0].file.data
+        try:
+            content = public_pem(load_private(data))
+        except UnsupportedKeyError as error:
+            raise AdoptionError(
+                f"{held[0].node}: {layout.SA_PRIVATE_KEY} {error}",
+                hint="copy it again from its node: it signs service accounts' tokens",
+            ) from None
         private, public = (
             sa_path(Slot.CURRENT, layout.SA_PRIVATE_KEY),
             sa_path(Slot.CURRENT, layout.SA_PUBLIC_KEY),
         )
         yield Import(path=private, mode=layout.KEY_MODE, content=data, private=True)
-        content = public_pem(load_own_private(data))
         yield Import(path=public, mode=layout.PUBLIC_MODE, content=content)
 
 
@@ -191,7 +197,9 @@ def _same(ca: CA, held: Sequence[_Held]) -> tuple[x509.Certificate, ...]:
                 hint="`pkigen verify` of the same files says which connections that breaks",
             )
     if not first[1]:
-        raise AdoptionError(f"{first[0]}: {ca}.crt holds no certificate")
+        raise AdoptionError(
+            f"{first[0]}: {ca}.crt holds no certificate", hint="copy it again from its node, as PEM"
+        )
     return first[1]
 
 

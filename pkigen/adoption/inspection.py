@@ -114,6 +114,7 @@ class _Inspection:
             pairs=tuple(self._found.pairs.values()),
             certificates=tuple(self._found.certificates),
             unread=tuple(self._found.unread),
+            unread_programs=unread,
         )
 
     def _named(self, programs: Iterable[Program]) -> Iterator[FoundFile]:

@@ -42,7 +42,8 @@ TOLERATED: Final = frozenset(
     }
 )
 """What an adopted object may be; nothing of it says that it does not work, or that its time is over."""
-_KEY_DATA: Final = re.compile(rb"(client-key-data\"?:\s*\"?)[A-Za-z0-9+/=]+")
+_SECRETS: Final = re.compile(rb"((?:client-key-data|token|password)[\"']?\s*:).*")
+"""To the end of the line: in JSON that may be more than the secret, and never less."""
 
 
 def certificate_state(
@@ -89,7 +90,7 @@ def _found(item: DesiredCertificate, observed: ObservedCertificate, reader: Read
         if fault is not None and fault.kind is FaultKind.MISSING:
             return ABSENT
         content = read_file(reader, item.file)
-        masked = b"" if isinstance(content, Fault) else _KEY_DATA.sub(rb"\1", content.data)
+        masked = b"" if isinstance(content, Fault) else _SECRETS.sub(rb"\1", content.data)
         return hashlib.sha256(masked).hexdigest()
     return _digest(
         [fingerprint(each) for each in (observed.certificate, *observed.chain)],

@@ -415,6 +415,51 @@ def test_nodes_that_disagree_about_a_ca_are_refused(copy: Path, now: datetime, a
     assert not adopted.root.exists()
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "is not a PEM private key"),
+        (b"garbage", "is not a PEM private key"),
+        (b"-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n", ""),
+    ],
+)
+def test_a_token_key_that_nobody_can_use_is_refused(
+    copy: Path, adopted: Adopted, data: bytes, said: str
+) -> None:
+    for key in copy.glob(f"*/{PKI}/sa.key"):
+        key.write_bytes(data)
+    assert adopted.adopt(copy) == 1
+    assert f"cp-1: sa.key {said}" in adopted.err
+    assert "internal error" not in adopted.err
+    assert not adopted.root.exists()
+
+
+@pytest.mark.parametrize("name", ["etcd", "kube-apiserver", "kube-scheduler"])
+def test_a_manifest_that_cannot_be_read_hides_no_component(copy: Path, adopted: Adopted, name: str) -> None:
+    """Without its member, a cluster would pass for one with an etcd that is elsewhere."""
+    (copy / f"cp-2/etc/kubernetes/manifests/{name}.yaml").write_text("spec: [")
+    assert adopted.adopt(copy) == 1
+    assert f"cp-2:/etc/kubernetes/manifests/{name}.yaml is no manifest of a Pod" in adopted.err
+    assert not adopted.root.exists()
+
+
+@pytest.mark.parametrize("secret", ["token", "password", "client-key-data"])
+def test_no_secret_of_a_kubeconfig_decides_what_the_lock_file_says(
+    copy: Path, now: datetime, adopted: Adopted, secret: str
+) -> None:
+    """The digest of a password would be as good as the password."""
+    node, found = node_of(copy, now), []
+    node.rotate_kubelet(node.issuer())
+    for value in ("hunter2", "hunter3"):
+        content = node.kubeconfig("kubelet.conf")
+        content["users"][0]["user"][secret] = value
+        node.write_kubeconfig("kubelet.conf", content)
+        assert adopted.adopt(copy) == 0, adopted.err
+        found.append(json.loads((adopted.root / "pki.lock").read_text())["adopted"]["cp-1/kubelet.conf"])
+        shutil.rmtree(adopted.root)
+    assert found[0] == found[1]
+
+
 def test_a_private_key_that_others_could_read_is_private_here(copy: Path, adopted: Adopted) -> None:
     (copy / "cp-1" / PKI / "apiserver.key").chmod(0o644)
     assert adopted.adopt(copy) == 0, adopted.err
