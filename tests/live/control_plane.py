@@ -91,6 +91,17 @@ class Cluster:
         found.key.write_bytes(base64.b64decode(user["client-key-data"]))
         return found
 
+    def unpack(self, kubeconfig: Path, place: Path) -> None:
+        """What a kubeconfig embeds, as files: `client.crt`, `client.key` and `ca.crt`."""
+        content = yaml.safe_load(kubeconfig.read_text())
+        user, authority = content["users"][0]["user"], content["clusters"][0]["cluster"]
+        for file, data in (
+            ("client.crt", user["client-certificate-data"]),
+            ("client.key", user["client-key-data"]),
+            ("ca.crt", authority["certificate-authority-data"]),
+        ):
+            (place / file).write_bytes(base64.b64decode(data))
+
     def kubectl(self, node: str, kubeconfig: Path, *arguments: str | Path, stdin: str = "") -> str:
         """Run kubectl on a node's machine; it must succeed."""
         done = self.try_kubectl(node, kubeconfig, *arguments, stdin=stdin)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from pkigen.desired.readers import ComponentName
 from tests.live import programs
@@ -80,14 +79,7 @@ class Fleet:
         self.number += 1
         place = self.folder / f"{name}-{self.number}"
         place.mkdir(parents=True)
-        content = yaml.safe_load(self.cluster.kubeconfig("cp-1", "super-admin.conf").read_text())
-        user, authority = content["users"][0]["user"], content["clusters"][0]["cluster"]
-        for file, data in (
-            ("client.crt", user["client-certificate-data"]),
-            ("client.key", user["client-key-data"]),
-            ("ca.crt", authority["certificate-authority-data"]),
-        ):
-            (place / file).write_bytes(base64.b64decode(data))
+        self.cluster.unpack(self.cluster.kubeconfig("cp-1", "super-admin.conf"), place)
         for suffix in ("crt", "key"):
             shutil.copy(self.cluster.pki("cp-1") / f"front-proxy-client.{suffix}", place)
         link = self.folder / f"{name}.link"

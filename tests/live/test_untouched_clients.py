@@ -8,7 +8,6 @@ PKIGEN_TEST_CONTROL_PLANES=3 makes it three nodes instead of one.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shutil
@@ -105,14 +104,7 @@ class Untouched:
         """Copy a kubeconfig, for somebody who keeps it."""
         place = self.folder / name
         place.mkdir(parents=True)
-        content = yaml.safe_load(self.cluster.kubeconfig("cp-1", "super-admin.conf").read_text())
-        user, authority = content["users"][0]["user"], content["clusters"][0]["cluster"]
-        for file, data in (
-            ("client.crt", user["client-certificate-data"]),
-            ("client.key", user["client-key-data"]),
-            ("ca.crt", authority["certificate-authority-data"]),
-        ):
-            (place / file).write_bytes(base64.b64decode(data))
+        self.cluster.unpack(self.cluster.kubeconfig("cp-1", "super-admin.conf"), place)
         shutil.copy(self.cluster.kubeconfig("cp-1", "super-admin.conf"), place / "kubeconfig")
         return {
             **self._common(place, name),
