@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 _DATA: Final = "component_flags.json"
 
@@ -45,7 +45,7 @@ class KnownFlags:
 @cache
 def known_flags(program: KnownProgram) -> KnownFlags:
     """What is known of a program's flags."""
-    entry = json.loads(_text())["components"][program]
+    entry = _components()[program]
     removed = {
         flag: int(group["version"].removeprefix("1.")) if group["version"] else None
         for group in entry["removed"]
@@ -55,5 +55,7 @@ def known_flags(program: KnownProgram) -> KnownFlags:
 
 
 @cache
-def _text() -> str:
-    return resources.files("pkigen.spec").joinpath(_DATA).read_text("utf-8")
+def _components() -> dict[str, Any]:
+    text = resources.files("pkigen.spec").joinpath(_DATA).read_text("utf-8")
+    found: dict[str, Any] = json.loads(text)["components"]
+    return found
