@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import enum
-import shlex
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from pkigen import layout
 from pkigen.adoption.audit import audit
 from pkigen.adoption.checks.validity import notice_of
 from pkigen.adoption.findings import AuditRule
-from pkigen.adoption.gathered import is_foreign, node_trees
+from pkigen.adoption.gathered import node_trees
 from pkigen.adoption.inspection import inspect
 from pkigen.adoption.judgements import judgements
 from pkigen.adoption.severity import AuditSeverity
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import say, say_lines
-from pkigen.cli.directory import NoClusterError
+from pkigen.cli.examined import VerifyForm
 from pkigen.cli.reports import audit_forms, structured
 from pkigen.cli.reports.status import StatusRow
-from pkigen.cli.session import open_record
-from pkigen.cli.system import System, directory_of
-from pkigen.errors import UsageError
+from pkigen.cli.system import System
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -34,48 +29,6 @@ if TYPE_CHECKING:
     from pkigen.adoption.findings import AuditFinding
     from pkigen.adoption.found import ForeignCluster, FoundCertificate
     from pkigen.cli.reports.audit_forms import AuditReport
-    from pkigen.cli.session import Session
-
-
-class VerifyForm(enum.StrEnum):
-    """How the findings of `verify` are written."""
-
-    TEXT = "text"
-    JSON = "json"
-    YAML = "yaml"
-    SARIF = "sarif"
-    JUNIT = "junit"
-    MARKDOWN = "markdown"
-
-
-VerifyFormOption = Annotated[VerifyForm, typer.Option("--output", "-o", help="The output format.")]
-
-
-def open_examined(
-    context: typer.Context, spec: Path | None, directory: Path | None, *, templates: Path | None
-) -> Session:
-    """The cluster that `verify` and `status` look at, where they are not given files of nodes.
-
-    Raises:
-        NoClusterError: None is found; the hint names both things that can be looked at.
-        UsageError: There is no lock file; the hint knows files of nodes.
-        SpecError: The spec is invalid.
-    """
-    named = directory_of(context, directory)
-    if named is not None and is_foreign(named):
-        raise UsageError(
-            f"{named} is no cluster's directory: it has no {layout.LOCK_FILE}",
-            hint=f"files of nodes are named without -C: `pkigen {context.info_name} "
-            f"{shlex.quote(str(named))}`",
-        )
-    try:
-        return open_record(context, spec, directory, templates=templates, reports_only=True)
-    except NoClusterError as error:
-        others = f"`pkigen {context.info_name} /etc/kubernetes`"
-        raise NoClusterError(
-            error.message,
-            hint=f"{error.hint}; for nodes that pkigen did not make, name the path of their files: {others}",
-        ) from None
 
 
 def verify_foreign(system: System, directory: Path, form: VerifyForm) -> None:

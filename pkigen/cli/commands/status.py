@@ -15,7 +15,7 @@ from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli import watch
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say, say_lines, width
-from pkigen.cli.foreign import foreign_rows, open_examined
+from pkigen.cli.examined import open_examined
 from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption
 from pkigen.cli.outputs import write_text
 from pkigen.cli.reports import status_forms, structured
@@ -224,6 +224,8 @@ def _foreign(
     directory: Path, output: Form, *, now: datetime, columns: int | None, choice: _Choice
 ) -> _StatusLook:
     """The same of a cluster that pkigen did not make: its name is the directory's, nothing is in progress."""
+    from pkigen.cli.foreign import foreign_rows  # noqa: PLC0415 -- only others' files need it
+
     found = choice(foreign_rows(directory, now=now))
     content = _foreign_written(found, output, directory=directory, now=now, columns=columns)
     return _StatusLook(rows=found, content=content, now=now)

@@ -11,11 +11,9 @@ import typer
 from pkigen.adoption.gathered import is_foreign
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say, say_lines, width
-from pkigen.cli.foreign import VerifyForm, VerifyFormOption, open_examined, say_report, verify_foreign
+from pkigen.cli.examined import VerifyForm, VerifyFormOption, open_examined
 from pkigen.cli.git_index import tracked_secrets
 from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption
-from pkigen.cli.reports import structured
-from pkigen.cli.reports.audit_forms import of_verified
 from pkigen.cli.reports.lines import Line, Tone
 from pkigen.cli.reports.live_text import live_lines
 from pkigen.cli.session import Session
@@ -65,6 +63,8 @@ def verify(
     """
     within = duration(timeout, "--timeout")
     if spec is not None and not live and is_foreign(spec):
+        from pkigen.cli.foreign import verify_foreign  # noqa: PLC0415 -- only others' files need it
+
         verify_foreign(system_of(context), spec, output)
         return
     session = open_examined(context, spec, directory, templates=templates)
@@ -88,8 +88,13 @@ def _say_verified(verified: Verified, session: Session, output: VerifyForm) -> N
             note(f"remark: {each.subject}: {each.detail}")
         say_lines(_lines(verified))
     elif output in _PLAIN:
+        from pkigen.cli.reports import structured  # noqa: PLC0415 -- only these forms pay for it
+
         say(structured.dump(structured.verified(verified), output))
     else:
+        from pkigen.cli.foreign import say_report  # noqa: PLC0415 -- only these forms pay for it
+        from pkigen.cli.reports.audit_forms import of_verified  # noqa: PLC0415
+
         say_report(of_verified(verified, directory=str(session.root), now=session.now), output)
 
 
@@ -112,6 +117,8 @@ def _verify_live(session: Session, output: VerifyForm, *, within: timedelta) -> 
     if output is VerifyForm.TEXT:
         say_lines(live_lines(seen, cluster=cluster, width=width()))
     else:
+        from pkigen.cli.reports import structured  # noqa: PLC0415 -- only these forms pay for it
+
         say(structured.dump(structured.live(seen, cluster=cluster), output))
     if seen.findings:
         raise typer.Exit(ExitCode.FINDINGS)
