@@ -130,17 +130,45 @@ class LazyCommand(TyperCommand):
         below = getattr(command, "commands", {})
         for each in below.values():
             each.short_help = _sentence_of(each)
-        if below and parent is not None:
-            command.params = [*command.params, _directory_of_group(parent)]
+        if parent is not None:
+            for each in below.values() or (command,):
+                _refuse_unused_directory(each, parent)
+            if below:
+                command.params = [*command.params, _directory_of_group(parent)]
         return command.make_context(info_name, args, parent=parent, **extra)
 
 
 def _directory_of_group(parent: Any) -> Any:
     """The option -C of the program, for a group: the directory may be named wherever a command has begun."""
+    return _directory_option(parent, _take_directory)
+
+
+def _refuse_unused_directory(command: Any, parent: Any) -> None:
+    """Let a command that works on no cluster say so where -C is given, before or behind its name."""
+    if all(each.name != "directory" for each in command.params):
+        option = _directory_option(parent, _refuse_directory)
+        option.hidden = True
+        command.params = [*command.params, option]
+
+
+def _directory_option(parent: Any, callback: Any) -> Any:
     option = copy(next(each for each in parent.find_root().command.params if each.name == "directory"))
     option.expose_value = False
-    option.callback = _take_directory
+    option.callback = callback
     return option
+
+
+def _refuse_directory(context: Any, _option: Any, value: Any) -> None:
+    """Refuse -C: what it names would not be looked at.
+
+    Raises:
+        UsageError: It is given.
+    """
+    if value is not None or context.obj.directory is not None:
+        raise UsageError(
+            f"`{context.command_path}` takes no cluster's directory",
+            hint=f"leave -C out; `{context.command_path} --help` shows what it takes",
+        )
 
 
 def _take_directory(context: Any, _option: Any, value: Any) -> None:

@@ -126,6 +126,31 @@ def test_it_may_be_named_behind_each_word(
 # -- its spec ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-C", "elsewhere", "validate", "cluster.yaml"],
+        ["validate", "-C", "elsewhere", "cluster.yaml"],
+        ["access", "-C", "elsewhere", "kubeconfig", "show", "admin.conf"],
+        ["access", "kubeconfig", "show", "--dir", "elsewhere", "admin.conf"],
+        ["-C", "elsewhere", "airgap", "bundle", "inspect", "cp-1.pkigen"],
+    ],
+)
+def test_a_command_that_works_on_no_cluster_refuses_it(pkigen: InProcess, words: list[str]) -> None:
+    """It would not be looked at."""
+    result = pkigen(*words)
+    assert result.code == 2
+    assert "takes no cluster's directory" in result.error
+    assert "leave -C out" in result.hint
+
+
+def test_the_variable_is_for_the_commands_that_use_it(
+    pkigen: InProcess, spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PKIGEN_DIR", "elsewhere")
+    assert pkigen("validate", spec).code == 0
+
+
 def test_init_keeps_the_spec_byte_for_byte(pkigen: InProcess, tmp_path: Path) -> None:
     text = b"# of mine\r\n" + HOME.encode()
     (tmp_path / "s.yaml").write_bytes(text)
