@@ -44,6 +44,7 @@ PANELS = {
         "validate": "Check a spec, and report all of its problems at once.",
         "init": "Make a cluster's whole PKI from its spec.",
         "adopt": "Take over a cluster that pkigen did not make, as it is.",
+        "export": "Write the CAs as another distribution of Kubernetes takes them.",
     },
     "keep": {
         "plan": "Show what apply would do to the PKI directory, and why.",
