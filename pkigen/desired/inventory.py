@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from pkigen.desired.adopted import Adopted
+    from pkigen.desired.revocations import Revocation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,8 @@ class Inventory:
     etcd: EtcdMembership
     adopted: Mapping[str, Adopted] = field(default_factory=dict)
     """What was taken over as it was found, by id."""
+    revoked: tuple[Revocation, ...] = ()
+    """The credentials that API servers must refuse."""
 
     @cached_property
     def absent(self) -> frozenset[str]:
@@ -161,6 +164,7 @@ def derive(
     rotations: Rotations | None = None,
     etcd: EtcdMembership | None = None,
     adopted: Mapping[str, Adopted] | None = None,
+    revoked: tuple[Revocation, ...] = (),
 ) -> Inventory:
     """Derive everything that must exist from a valid spec.
 
@@ -169,6 +173,7 @@ def derive(
         rotations: Those in progress.
         etcd: The membership before this spec; without it, all members begin together.
         adopted: What was taken over from another maker.
+        revoked: What API servers must refuse.
     """
     known = rotations or Rotations()
     return Inventory(
@@ -177,4 +182,5 @@ def derive(
         rotations=known,
         etcd=(etcd or EtcdMembership()).grown([member.name for member in cluster.etcd_members]),
         adopted=adopted or {},
+        revoked=revoked,
     )
