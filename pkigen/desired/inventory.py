@@ -26,13 +26,13 @@ from pkigen.desired.items import (
     DesiredToken,
     MaterialKind,
 )
+from pkigen.desired.revocations import NOBODY, RevocationList
 from pkigen.spec.model import Authority, CAKeys, ClusterSpec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from pkigen.desired.adopted import Adopted
-    from pkigen.desired.revocations import Revocation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class Inventory:
     etcd: EtcdMembership
     adopted: Mapping[str, Adopted] = field(default_factory=dict)
     """What was taken over as it was found, by id."""
-    revoked: tuple[Revocation, ...] = ()
+    revocations: RevocationList = NOBODY
     """The credentials that API servers must refuse."""
 
     @cached_property
@@ -164,7 +164,7 @@ def derive(
     rotations: Rotations | None = None,
     etcd: EtcdMembership | None = None,
     adopted: Mapping[str, Adopted] | None = None,
-    revoked: tuple[Revocation, ...] = (),
+    revocations: RevocationList = NOBODY,
 ) -> Inventory:
     """Derive everything that must exist from a valid spec.
 
@@ -173,7 +173,7 @@ def derive(
         rotations: Those in progress.
         etcd: The membership before this spec; without it, all members begin together.
         adopted: What was taken over from another maker.
-        revoked: What API servers must refuse.
+        revocations: What API servers must refuse.
     """
     known = rotations or Rotations()
     return Inventory(
@@ -182,5 +182,5 @@ def derive(
         rotations=known,
         etcd=(etcd or EtcdMembership()).grown([member.name for member in cluster.etcd_members]),
         adopted=adopted or {},
-        revoked=revoked,
+        revocations=revocations,
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -148,6 +148,43 @@ def _moment(text: object) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("has a moment without a zone")
     return moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationChange:
+    """What is revoked from now on, and what is not any more."""
+
+    revoked: tuple[Revocation, ...] = ()
+    lifted: tuple[Revocation, ...] = ()
+
+
+UNCHANGED: Final = RevocationChange()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationList:
+    """What must be refused, and what was until it expired, and may stand in files still."""
+
+    active: tuple[Revocation, ...] = ()
+    over: tuple[Revocation, ...] = ()
+
+    @classmethod
+    def of(cls, revocations: Iterable[Revocation], *, now: datetime) -> RevocationList:
+        """Both, of all that is recorded and was not lifted."""
+        found = in_order(revocations)
+        return cls(
+            active=tuple(each for each in found if not each.is_over(now)),
+            over=tuple(each for each in found if each.is_over(now)),
+        )
+
+    def changed(self, change: RevocationChange) -> RevocationList:
+        """The list with a change."""
+        lifted = {each.credential for each in change.lifted}
+        kept = (each for each in self.active if each.credential not in lifted)
+        return replace(self, active=in_order((*kept, *change.revoked)))
+
+
+NOBODY: Final = RevocationList()
 
 
 def in_order(revocations: Iterable[Revocation]) -> tuple[Revocation, ...]:

@@ -20,6 +20,7 @@ from pkigen.desired.adopted import ABSENT
 from pkigen.desired.connections import Edge, edges
 from pkigen.desired.file_references import SECRET_USES, foreign_files, not_judged
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair
+from pkigen.desired.revocations import RevocationList, in_order
 from pkigen.errors import UnsafePathError
 from pkigen.reconcile.checkout import looked_at, withheld_ids
 from pkigen.reconcile.lock_builder import LockBuilder
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 4096
 _NOT_JUDGED = re.compile("^not judged: | reads | dials ")
-_REMARKS = frozenset({Reason.EXPIRES_SOON, Reason.AWAITS_REQUEST})
+_REMARKS = frozenset({Reason.EXPIRES_SOON, Reason.AWAITS_REQUEST, Reason.REVOCATION_OVER})
 _OWN_TREES = frozenset({layout.AUTHORITY, layout.NODES, layout.USERS, layout.ADDONS})
 _WITH_AN_OFFLINE_AUTHORITY = frozenset({layout.PENDING_REQUEST, layout.AUTHORITY_PIN})
 _OWN_FILES = frozenset({layout.LOCK_FILE, IDENTITY_PATH, RECORD_PATH})
@@ -321,6 +322,9 @@ class _Verification:
         yield from self._ledger(known.ledger if known is not None else None)
         if known is not None:
             written = self._store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
+            # What has expired comes off with the next change, and is no fault until then.
+            listed = (*self._inventory.revocations.active, *known.over(self._now))
+            lock.inventory = replace(self._inventory, revocations=RevocationList(active=in_order(listed)))
             # With its own word for the ledger and the authority: these two are
             # compared below, each by itself.
             if written != lock.encode(known.ledger, known.authority):

@@ -102,7 +102,7 @@ def _etcd_flags(inventory: Inventory, node: Node) -> FlagFile:
 
 
 def _authorization(inventory: Inventory, _node: Node) -> AuthorizationConfiguration:
-    return context_of(inventory.cluster, inventory.revoked)
+    return context_of(inventory.cluster, inventory.revocations.active)
 
 
 def _kubelet_flags(cluster: ClusterSpec, node: Node) -> FlagFile:

@@ -13,7 +13,7 @@ import yaml
 
 from pkigen.desired.inventory import derive
 from pkigen.desired.rendering import authorization
-from pkigen.desired.revocations import CredentialId, Revocation, marker
+from pkigen.desired.revocations import CredentialId, Revocation, RevocationList, marker
 from pkigen.errors import TemplateError
 from tests.desired.rendering.clusters import cluster, one, render
 
@@ -39,7 +39,9 @@ def certificates(count: int) -> list[str]:
 
 
 def configuration(*credentials: str) -> Any:
-    return yaml.safe_load(one(render(derive(cluster(), revoked=revoked(*credentials))), FILE))
+    return yaml.safe_load(
+        one(render(derive(cluster(), revocations=RevocationList(active=revoked(*credentials)))), FILE)
+    )
 
 
 def test_an_empty_list_is_node_and_rbac() -> None:
@@ -179,7 +181,7 @@ def _overridden(tmp_path: Path, text: str, name: str = FILE) -> None:
     folder = tmp_path / "own"
     folder.mkdir()
     (folder / f"{name}.j2").write_text(text)
-    render(derive(cluster(), revoked=revoked(*certificates(1))), overrides=folder)
+    render(derive(cluster(), revocations=RevocationList(active=revoked(*certificates(1)))), overrides=folder)
 
 
 EMPTY = """\
