@@ -6,7 +6,13 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pkigen.desired.authorization import CONFIG_FLAG, STABLE_SINCE, configuration_path, is_structured
+from pkigen.desired.authorization import (
+    CONFIG_FLAG,
+    STABLE_SINCE,
+    configuration_path,
+    is_managed,
+    is_structured,
+)
 from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.items import DesiredFile, FileKind
 from pkigen.desired.readers import ComponentName
@@ -89,7 +95,8 @@ def require_enforced(inventory: Inventory, reader: Reader) -> None:
             hint="remove what RBAC binds to the user (`pkigen explain USER` names it), or rotate the CA: "
             "`pkigen rotate ca kubernetes`",
         )
-    refusal = _not_reading(inventory, reader) if is_structured(cluster) else _by_flags(inventory)
+    is_ours = is_structured(cluster) and is_managed(cluster)
+    refusal = _not_reading(inventory, reader) if is_ours else _by_flags(inventory)
     if refusal is not None:
         raise refusal
 
@@ -102,7 +109,7 @@ _ONCE = (
 def _by_flags(inventory: Inventory) -> AccessError:
     """Why API servers do not read pkigen's file by this spec, and the way out."""
     given = {each.name: each.value for each in inventory.cluster.spec.api_server.extra_args}
-    if CONFIG_FLAG in given:
+    if CONFIG_FLAG in given and not is_structured(inventory.cluster):
         return AccessError(
             f"API servers authorize by {given[CONFIG_FLAG]} (--{CONFIG_FLAG} in spec.apiServer.extraArgs), "
             "which is not pkigen's to write",
@@ -133,8 +140,8 @@ def _not_reading(inventory: Inventory, reader: Reader) -> AccessError | None:
         if not value or line.host_path(value) != wanted:
             return AccessError(
                 f"the API server on {node.name} does not run with --{CONFIG_FLAG}={wanted} yet",
-                hint="`pkigen apply` first, where pkigen writes the manifests; else put the flag into them in "
-                "place of --authorization-mode, and restart the API servers one after the other",
+                hint="`pkigen apply` first, where pkigen writes the manifests; else put the flag into them "
+                "in place of --authorization-mode, and restart the API servers one after the other",
             )
     return None
 

@@ -20,10 +20,12 @@ from pkigen.cli.options import (
     TemplatesOption,
     YesOption,
 )
+from pkigen.cli.revision import Revising, revise
 from pkigen.cli.rotation_input import StepTerms
 from pkigen.cli.saved_plan import SavedPlan, is_saved_plan, require_forced
 from pkigen.cli.session import open_cluster, open_record
 from pkigen.cli.unlock import Unlocking, unlocked
+from pkigen.desired.revocations import UNCHANGED
 from pkigen.errors import UsageError
 
 app = typer.Typer(add_completion=False)
@@ -66,6 +68,12 @@ def apply(
     if saved is not None and (backup := saved.backup) is not None:
         record = open_record(context, None, directory, reports_only=True)
         rollback.apply_saved(record, saved, backup, terms, force=force)
+        return
+    if saved is not None and saved.request.revocation != UNCHANGED:
+        change_of_list = saved.request.revocation
+        record = open_record(context, None, directory, templates=templates).with_keys(unlocking)
+        revising = Revising(yes=yes, output=output)
+        revise(record, "apply", lambda _session, _store: change_of_list, revising, saved=saved)
         return
     step = saved.step if saved is not None else None
     session = open_cluster(context, spec, directory, templates=templates, adopts=step is None)

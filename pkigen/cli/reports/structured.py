@@ -21,6 +21,7 @@ from pkigen.desired.items import (
     DesiredKubeconfig,
     DesiredToken,
 )
+from pkigen.desired.revocations import UNCHANGED
 from pkigen.notation import timestamp
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.restart_commands import restart_commands
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from pkigen.desired.generations import Rotations
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import Desired
+    from pkigen.desired.revocations import Revocation, RevocationChange
     from pkigen.reconcile.apply import Applied
     from pkigen.reconcile.plan import Action, Plan
     from pkigen.reconcile.restart_map import Restart
@@ -92,8 +94,26 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         "withheld": list(plan.withheld),
         "authority": authority(plan),
         "observed": [{"name": name, "digest": digest} for name, digest in plan.observed.items()],
+        **_revocation(plan.revocation),
     }
     return bound(content)
+
+
+def _revocation(change: RevocationChange) -> dict[str, Any]:
+    """What is revoked by a plan; nothing in every other one, which stays as it was."""
+    if change == UNCHANGED:
+        return {}
+    return {
+        "revocation": {
+            "revoked": list(map(revocation, change.revoked)),
+            "lifted": list(map(revocation, change.lifted)),
+        }
+    }
+
+
+def revocation(each: Revocation) -> dict[str, str]:
+    """One revoked credential."""
+    return {"credential": str(each.credential), **each.facts}
 
 
 def _advice(each: Action) -> dict[str, Any]:
