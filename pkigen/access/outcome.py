@@ -100,6 +100,10 @@ def of_token(text: str, cluster: Cluster) -> Iterator[str]:
         tokens.SERVICE_ACCOUNT_PREFIX
     ):
         return
+    identifier = f"JTI={token.claims.get('jti')}"
+    for each in cluster.inventory.revocations.active:
+        if str(each.credential) == identifier:
+            yield f"revoked: {each.revoked:%Y-%m-%d %H:%M} UTC: {each.reason}; API servers refuse it"
     keys = tuple(service_account_keys(cluster.inventory, cluster.reader))
     cluster_spec = cluster.inventory.cluster
     if keys and is_foreign(text.strip(), keys):

@@ -116,7 +116,7 @@ def copying(inventory: Inventory, root: Path) -> tuple[str, ...]:
     path = configuration_path(inventory.cluster)
     nodes = [node.name for node in inventory.cluster.control_plane]
     return (
-        f"copy one file to each control-plane node ({', '.join(nodes)}), in place of the one that is there:",
+        f"copy one file to each control-plane node ({', '.join(nodes)}), in place of the one there:",
         f"  {root / layout.NODES}/NODE{path} → {path}",
-        "API servers read it at once, or within a minute, without a restart: `pkigen verify --live` asks them",
+        "API servers read it at once or within a minute, without a restart: `pkigen verify --live` asks them",
     )

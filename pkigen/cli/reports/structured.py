@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from pkigen.reconcile.restart_map import Restart
     from pkigen.reconcile.verify import Verified
     from pkigen.rotation.live import Live
+    from pkigen.rotation.live_revocations import Held
     from pkigen.rotation.proof import Proof
     from pkigen.store import BackupInfo
 
@@ -312,8 +313,8 @@ def verified(verified: Verified) -> dict[str, Any]:
     }
 
 
-def live(live: Live, *, cluster: str) -> dict[str, Any]:
-    """What running endpoints serve."""
+def live(live: Live, held: Iterable[Held], *, cluster: str) -> dict[str, Any]:
+    """What running endpoints serve, and which API servers refuse what is revoked."""
     return {
         "apiVersion": API_VERSION,
         "kind": "LiveVerification",
@@ -332,6 +333,10 @@ def live(live: Live, *, cluster: str) -> dict[str, Any]:
                 ],
             }
             for each in live.seen
+        ],
+        "revocations": [
+            {"node": each.node, "address": each.address, "list": str(each.hold), "detail": each.detail}
+            for each in held
         ],
     }
 
