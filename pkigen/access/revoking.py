@@ -36,7 +36,7 @@ from pkigen.state.ledger import read_ledger
 from pkigen.state.observed import Fault, observe_bundle, parse_certificates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -61,7 +61,7 @@ MASTERS_HINT: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class NamedCredential:
     """A credential that a word means; `note` is what whoever revokes it should know."""
 
     credential: CredentialId
@@ -92,7 +92,7 @@ class RevocationScope:
         own = {node.name for node in self.inventory.cluster.spec.nodes}
         return frozenset(own | {each.of.partition("/")[0] for each in self.issued if "/" in each.of})
 
-    def found(self, word: str, *, before: datetime | None) -> tuple[Found, ...]:
+    def found(self, word: str, *, before: datetime | None) -> tuple[NamedCredential, ...]:
         """The credentials that a word means.
 
         Args:
@@ -110,7 +110,7 @@ class RevocationScope:
 
     # -- what means one credential -------------------------------------------------------------------------
 
-    def _exact(self, word: str) -> tuple[Found, ...] | None:
+    def _exact(self, word: str) -> tuple[NamedCredential, ...] | None:
         """An id, a digest or a file; None where the word is a name."""
         if "=" in word and word.partition("=")[0] in set(CredentialIdKind):
             return (self._by_id(word),)
@@ -119,7 +119,7 @@ class RevocationScope:
             return (self._by_id(f"{CredentialIdKind.CERTIFICATE}={plain}"),)
         return self._by_serial(plain)
 
-    def _by_id(self, text: str) -> Found:
+    def _by_id(self, text: str) -> NamedCredential:
         try:
             credential = CredentialId.parse(text)
         except ValueError as error:
@@ -132,10 +132,10 @@ class RevocationScope:
         known = next((each for each in self.issued if each.credential == credential), None)
         if known is None:
             note = f"{short(credential)} is not in the ledger: it stays on the list until it is unrevoked"
-            return Found(credential=credential, of="unknown", expires=None, note=note)
+            return NamedCredential(credential=credential, of="unknown", expires=None, note=note)
         return self._of_known(known)
 
-    def _by_serial(self, text: str) -> tuple[Found, ...] | None:
+    def _by_serial(self, text: str) -> tuple[NamedCredential, ...] | None:
         """A certificate by its serial number, with or without colons and leading zeros."""
         digits = text.removeprefix("0x").lstrip("0")
         if len(digits) < _SHORTEST_SERIAL or not _HEXADECIMAL.fullmatch(digits):
@@ -143,14 +143,14 @@ class RevocationScope:
         known = [each for each in self.issued if each.serial == digits]
         return tuple(map(self._of_known, known)) or None
 
-    def _of_known(self, known: IssuedCredential) -> Found:
+    def _of_known(self, known: IssuedCredential) -> NamedCredential:
         if known.refusal is not None:
             raise AccessError(f"{known.of} {known.refusal}")
         return _as_found(known)
 
     # -- files ---------------------------------------------------------------------------------------------
 
-    def of_file(self, path: Path, data: bytes) -> tuple[Found, ...]:
+    def of_file(self, path: Path, data: bytes) -> tuple[NamedCredential, ...]:
         """What a certificate, a kubeconfig or a token in a file is known by.
 
         Raises:
@@ -169,7 +169,7 @@ class RevocationScope:
             raise AccessError(f"{path} has no certificate and no token in it")
         return found
 
-    def _of_kubeconfig(self, path: Path, data: bytes) -> Iterator[Found]:
+    def _of_kubeconfig(self, path: Path, data: bytes) -> Iterator[NamedCredential]:
         """Of every user in it: whoever has the file has all of them."""
         config = load(data, path)
         for name, entry in config.entries[Section.USER].items():
@@ -180,7 +180,7 @@ class RevocationScope:
             if token:
                 yield self._of_token(token, f"{path}, user {name}")
 
-    def _of_certificate(self, certificate: x509.Certificate, place: str) -> Found:
+    def _of_certificate(self, certificate: x509.Certificate, place: str) -> NamedCredential:
         credential = CredentialId.of_certificate(fingerprint(certificate))
         known = next((each for each in self.issued if each.credential == credential), None)
         if known is not None:
@@ -197,7 +197,7 @@ class RevocationScope:
                 hint="there is nothing to revoke; is it another cluster's?",
             )
         subject = common_names(certificate.subject)
-        return Found(
+        return NamedCredential(
             credential=credential,
             of=f"CN={subject.common_name}",
             expires=certificate.not_valid_after_utc,
@@ -205,7 +205,7 @@ class RevocationScope:
             note=f"the certificate of {place} is not in the ledger: the cluster has signed it itself",
         )
 
-    def _of_token(self, text: str, place: str) -> Found:
+    def _of_token(self, text: str, place: str) -> NamedCredential:
         token = tokens.read(text)
         if isinstance(token, str):
             raise AccessError(f"what is in {place} is no token of a service account: it {token}")
@@ -219,27 +219,52 @@ class RevocationScope:
             credential = CredentialId.parse(f"{CredentialIdKind.TOKEN}={jti}")
         except ValueError as error:
             raise AccessError(f"the id of the token of {place} {error}") from None
-        return Found(credential=credential, of=str(token.claims.get("sub", place)), expires=token.expires)
+        return NamedCredential(
+            credential=credential, of=str(token.claims.get("sub", place)), expires=token.expires
+        )
 
     # -- names -----------------------------------------------------------------------------------------------
 
-    def _named(self, word: str, before: datetime | None) -> Iterator[Found]:
+    def _named(self, word: str, before: datetime | None) -> Iterator[NamedCredential]:
         """Everything of a user, of a node, or of one id that has not expired."""
-        name = word.removeprefix(_NODE)
-        users = [] if name != word else [each for each in self.issued if _is_of_user(each.of, word)]
-        is_node = name in self.nodes
-        if users and is_node:
+        name = self._node_meant(word)
+        if name is None:
+            yield from self._of_all(
+                [each for each in self.issued if _is_of_user(each.of, word)], word, before
+            )
+            return
+        yield from map(
+            _as_found, self._current([each for each in self.issued if each.of.startswith(f"{name}/")], before)
+        )
+        yield self._every_credential_of(name)
+
+    def _node_meant(self, word: str) -> str | None:
+        """The node that a word means; None where it means something else.
+
+        Raises:
+            UsageError: It means both a node and a user.
+        """
+        if word.startswith(_NODE):
+            name = word.removeprefix(_NODE)
+            if name not in self.nodes:
+                raise UsageError(f"there is no node {name[:80]!r}", hint=self._meant(name))
+            return name
+        if word not in self.nodes:
+            return None
+        if any(_is_of_user(each.of, word) for each in self.issued):
             raise UsageError(
                 f"{word!r} is a user and a node", hint=f"say which: {PERSON}{word} or {_NODE}{word}"
             )
-        wanted = [each for each in self.issued if each.of.startswith(f"{name}/")] if is_node else users
+        return word
+
+    def _of_all(
+        self, wanted: Sequence[IssuedCredential], word: str, before: datetime | None
+    ) -> Iterator[NamedCredential]:
         if not wanted:
             raise UsageError(f"nothing here is called {word[:80]!r}", hint=self._meant(word))
-        if len({each.of for each in wanted}) == 1 and wanted[0].refusal is not None:
+        if all(each.refusal is not None for each in wanted):
             raise AccessError(f"{wanted[0].of} {wanted[0].refusal}")
-        yield from (_as_found(each) for each in self._current(wanted, before))
-        if is_node:
-            yield self._every_credential_of(name)
+        yield from map(_as_found, self._current(wanted, before))
 
     def _current(
         self, wanted: Iterable[IssuedCredential], before: datetime | None
@@ -250,9 +275,9 @@ class RevocationScope:
             if each.refusal is None and not is_over and not is_later:
                 yield each
 
-    def _every_credential_of(self, node: str) -> Found:
+    def _every_credential_of(self, node: str) -> NamedCredential:
         """A kubelet renews its certificate at the cluster itself, and the ledger knows nothing of that."""
-        return Found(
+        return NamedCredential(
             credential=CredentialId(CredentialIdKind.USER, f"system:node:{node}"),
             of=f"{_NODE}{node}",
             expires=(self.now + self._signing_duration()).replace(microsecond=0),
@@ -288,8 +313,10 @@ def _is_of_user(identifier: str, word: str) -> bool:
     return identifier in accounts | people
 
 
-def _as_found(known: IssuedCredential) -> Found:
-    return Found(credential=known.credential, of=known.of, expires=known.expires, is_masters=known.is_masters)
+def _as_found(known: IssuedCredential) -> NamedCredential:
+    return NamedCredential(
+        credential=known.credential, of=known.of, expires=known.expires, is_masters=known.is_masters
+    )
 
 
 def require_reason(text: str) -> str:
@@ -305,7 +332,12 @@ def require_reason(text: str) -> str:
 
 
 def revoked_by(
-    found: Iterable[Found], present: Iterable[Revocation], *, reason: str, now: datetime, force: bool
+    found: Iterable[NamedCredential],
+    present: Iterable[Revocation],
+    *,
+    reason: str,
+    now: datetime,
+    force: bool,
 ) -> tuple[Revocation, ...]:
     """What is new on the list; what is on it already, or has expired, is left out.
 
@@ -344,21 +376,25 @@ def lifted_by(
         UsageError: Nothing of it.
     """
     present, known = tuple(present), set(ids)
-    name = word.removeprefix(_NODE)
-    owners = {word, f"{PERSON}{word}", f"{REQUESTED}{word}", f"{ACCOUNT}{word.replace('/', ':')}"}
-    digits = word.removeprefix(f"{CredentialIdKind.CERTIFICATE}=").removeprefix("sha256:").lower()
-    is_digits = len(digits) >= _SHORTEST_SERIAL and _HEXADECIMAL.fullmatch(digits) is not None
     found = tuple(
         each
         for each in present
-        if each.credential in known
-        or each.of in owners
-        or each.of == f"{_NODE}{name}"
-        or each.of.startswith(f"{name}/")
-        or str(each.credential) == word
-        or (is_digits and each.credential.value.startswith(digits))
+        if each.credential in known or _is_owner(each.of, word) or _is_id(each.credential, word)
     )
     if not found:
         listed = ", ".join(sorted({each.of for each in present})) or "nothing"
         raise UsageError(f"nothing that is revoked is called {word[:80]!r}", hint=f"revoked: {listed}")
     return found
+
+
+def _is_owner(whose: str, word: str) -> bool:
+    """Whether what stands on the list is of somebody, or of a node, of this name."""
+    name = word.removeprefix(_NODE)
+    return _is_of_user(whose, word) or whose == f"{_NODE}{name}" or whose.startswith(f"{name}/")
+
+
+def _is_id(credential: CredentialId, word: str) -> bool:
+    """Whether a word is an id, or the beginning of a SHA-256 that is long enough to mean one."""
+    digits = word.removeprefix(f"{CredentialIdKind.CERTIFICATE}=").removeprefix("sha256:").lower()
+    is_digits = len(digits) >= _SHORTEST_SERIAL and _HEXADECIMAL.fullmatch(digits) is not None
+    return str(credential) == word or (is_digits and credential.value.startswith(digits))

@@ -111,6 +111,16 @@ def revise(
             say_line(line)
 
 
+def revise_saved(session: Session, saved: SavedPlan, terms: Revising) -> None:
+    """Carry out a plan that was saved.
+
+    Raises:
+        PkigenError: It is stale, or was not agreed to.
+    """
+    change = saved.request.revocation
+    revise(session, "apply", lambda _session, _store: change, terms, saved=saved)
+
+
 def copying(inventory: Inventory, root: Path) -> tuple[str, ...]:
     """What has to go where: one file, and nothing restarts."""
     path = configuration_path(inventory.cluster)

@@ -262,6 +262,11 @@ class SavedPlan:
         return StepRequest.of(found) if found is not None else None
 
     @property
+    def changes_list(self) -> bool:
+        """Whether it revokes credentials, or lets some pass again, and does nothing else."""
+        return self.document.revocation is not None
+
+    @property
     def backup(self) -> str | None:
         """Before which change it goes back; None for every plan that is no rollback."""
         found = self.document.rollback

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pkigen import layout
 from pkigen.desired.authorization import (
     CONFIG_FLAG,
     STABLE_SINCE,
@@ -36,21 +37,27 @@ _LIST_KINDS = frozenset({FileKind.AUTHORIZATION_CONFIGURATION, FileKind.AUTHORIZ
 
 def list_change(reader: Reader, path: str, wanted: RevocationList) -> Finding | None:
     """Why the file that API servers authorize by changes; None where that is not the list of credentials."""
-    before = _listed(content_at(reader, path) or b"")
+    before = listed(content_at(reader, path) or b"")
     active = {str(each.credential): each for each in wanted.active}
-    over = [each for each in wanted.over if str(each.credential) in before]
+    over = {str(each.credential): each for each in wanted.over}
     added = [active[each] for each in sorted(active.keys() - before)]
-    lifted = before - active.keys() - {str(each.credential) for each in wanted.over}
-    # A marker goes with every change; nothing was lifted where it is alone.
-    lifted_count = len(lifted) - (1 if before else 0)
-    if added or lifted_count > 0:
-        gone = f"{lifted_count} fewer" if lifted_count > 0 else ""
-        more = f"refuses {_told(added)}" if added else ""
-        return Finding(reason=Reason.REVOKED, detail="; ".join(filter(None, (more, gone))))
-    if over:
-        detail = f"what has expired comes off the list: {_told(over)}"
-        return Finding(reason=Reason.REVOCATION_OVER, detail=detail)
-    return None
+    lifted = _without_marker(before - active.keys() - over.keys(), before)
+    if added or lifted:
+        told = (f"refuses {_told(added)}" if added else "", f"{lifted} fewer" if lifted else "")
+        return Finding(reason=Reason.REVOKED, detail="; ".join(filter(None, told)))
+    return _of_expired([over[each] for each in sorted(over.keys() & before)])
+
+
+def _of_expired(expired: Sequence[Revocation]) -> Finding | None:
+    if not expired:
+        return None
+    detail = f"what has expired comes off the list: {_told(expired)}"
+    return Finding(reason=Reason.REVOCATION_OVER, detail=detail)
+
+
+def _without_marker(gone: set[str], before: set[str]) -> int:
+    """How many ids are gone from a list but its marker, which goes with every change."""
+    return len(gone) - 1 if before and gone else len(gone)
 
 
 _TOLD = 3
@@ -61,8 +68,8 @@ def _told(revocations: Sequence[Revocation]) -> str:
     return ", ".join(f"{short(each.credential)} of {each.of}" for each in revocations[:_TOLD]) + more
 
 
-def _listed(data: bytes) -> set[str]:
-    """The ids in a file, the marker among them; users as `USER=…`."""
+def listed(data: bytes) -> set[str]:
+    """The ids in a file that API servers authorize by, the marker among them; users as `USER=…`."""
     found = (match.decode("ascii", "replace") for match in _LISTED.findall(data))
     return {f"USER={each}" if each.startswith("system:") else each for each in found}
 
@@ -90,7 +97,7 @@ def require_enforced(inventory: Inventory, reader: Reader) -> None:
     version = cluster.spec.kubernetes_version
     if version.minor < STABLE_SINCE:
         raise AccessError(
-            f"API servers of Kubernetes {version} cannot refuse a single credential: that is stable from "
+            f"the API servers of Kubernetes {version} cannot refuse a single credential: that is stable from "
             f"v1.{STABLE_SINCE} on",
             hint="remove what RBAC binds to the user (`pkigen explain USER` names it), or rotate the CA: "
             "`pkigen rotate ca kubernetes`",
@@ -111,20 +118,20 @@ def _by_flags(inventory: Inventory) -> AccessError:
     given = {each.name: each.value for each in inventory.cluster.spec.api_server.extra_args}
     if CONFIG_FLAG in given and not is_structured(inventory.cluster):
         return AccessError(
-            f"API servers authorize by {given[CONFIG_FLAG]} (--{CONFIG_FLAG} in spec.apiServer.extraArgs), "
-            "which is not pkigen's to write",
+            f"the API servers authorize by {given[CONFIG_FLAG]} (--{CONFIG_FLAG} in "
+            "spec.apiServer.extraArgs), which is not pkigen's to write",
             hint="take the flag out of extraArgs, so that pkigen writes the file, or put an authorizer that "
             "refuses the credential into your own: docs/revocation.md shows it",
         )
     named = next((each for each in given if each.startswith("authorization-")), None)
     if named is not None:
         return AccessError(
-            f"API servers authorize by flags (--{named} in spec.apiServer.extraArgs)",
+            f"the API servers authorize by flags (--{named} in spec.apiServer.extraArgs)",
             hint=f"take the flags of authorization out of extraArgs, {_ONCE}",
         )
     path = configuration_path(inventory.cluster)
     return AccessError(
-        "API servers authorize by flags (spec.apiServer.structuredAuthorization)",
+        "the API servers authorize by flags (spec.apiServer.structuredAuthorization)",
         hint="set spec.apiServer.structuredAuthorization: true (in a kubeadm configuration: the extraArg "
         f"{CONFIG_FLAG} with {path}), {_ONCE}",
     )
@@ -144,6 +151,16 @@ def _not_reading(inventory: Inventory, reader: Reader) -> AccessError | None:
                 "in place of --authorization-mode, and restart the API servers one after the other",
             )
     return None
+
+
+def let_in(path: str, before: bytes, after: bytes) -> str | None:
+    """What a file of before would let in again, as a risk; None where nothing."""
+    if not path.endswith(f"/{layout.AUTHORIZATION_CONFIGURATION}"):
+        return None
+    present = listed(before)
+    count = _without_marker(present - listed(after), present)
+    what = f"{count} revoked credential{'' if count == 1 else 's'}"
+    return f"it lets {what} pass again, by {path}" if count > 0 else None
 
 
 def require_bearable(inventory: Inventory) -> None:

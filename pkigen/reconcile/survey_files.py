@@ -256,7 +256,13 @@ class FileSurvey:
         """A change of a flag that asks for more than a restart says so."""
         if item.kind is FileKind.AUTHORIZATION_CONFIGURATION:
             finding = list_change(self.reader, item.path, self.revocations)
-            return surveyed if finding is None else _rewritten(item, finding)
+            if finding is None:
+                return surveyed
+            # Until then the file is the one that the lock file describes: nobody has changed it.
+            found = content_at(self.reader, item.path) or b""
+            is_kept = finding.reason is Reason.REVOCATION_OVER
+            digest = hashlib.sha256(found).digest() if is_kept else None
+            return replace(_rewritten(item, finding), sha256=digest)
         present = content_at(self.reader, item.path) if defines_component(item.path) else None
         change = flag_change(item.path, present, wanted) if present is not None else None
         if change is None:

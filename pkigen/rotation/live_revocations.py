@@ -12,7 +12,6 @@ import base64
 import enum
 import http.client
 import json
-import os
 import re
 import ssl
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from pkigen.desired.generations import CA, ca_location
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.revocations import CredentialId, CredentialIdKind, marker, short
 from pkigen.state.observed import KEY_PLACEHOLDER, content_at
+from pkigen.store.anonymous import anonymous_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,7 +53,7 @@ class Hold(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class ServerList:
     """One API server: what it knows of the list, and why, in words, that is not all of it."""
 
     node: str
@@ -74,7 +74,7 @@ Raises:
 """
 
 
-def ask_all(inventory: Inventory, store: Store, *, within: timedelta, ask: Ask) -> tuple[Held, ...]:
+def ask_all(inventory: Inventory, store: Store, *, within: timedelta, ask: Ask) -> tuple[ServerList, ...]:
     """Ask every API server; nothing where no list concerns them.
 
     Args:
@@ -104,20 +104,20 @@ def ask_all(inventory: Inventory, store: Store, *, within: timedelta, ask: Ask) 
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _unknown(endpoint: Endpoint, why: str) -> Held:
-    return Held(node=endpoint.node, address=endpoint.address, hold=Hold.UNKNOWN, detail=why)
+def _unknown(endpoint: Endpoint, why: str) -> ServerList:
+    return ServerList(node=endpoint.node, address=endpoint.address, hold=Hold.UNKNOWN, detail=why)
 
 
-def _held(endpoint: Endpoint, active: Sequence[Revocation], ask: Ask) -> Held:
+def _held(endpoint: Endpoint, active: Sequence[Revocation], ask: Ask) -> ServerList:
     """What one API server refuses."""
     try:
         if _is_refused(ask(endpoint, _review(marker(active)))):
-            return Held(node=endpoint.node, address=endpoint.address, hold=Hold.CURRENT)
+            return ServerList(node=endpoint.node, address=endpoint.address, hold=Hold.CURRENT)
         newest = sorted(active, key=lambda each: each.revoked, reverse=True)[:_TOLD]
         passing = [each for each in newest if not _is_refused(ask(endpoint, _review(each.credential)))]
     except (OSError, http.client.HTTPException, ValueError) as error:
         return _unknown(endpoint, f"cannot be asked: {_words(error)}")
-    return Held(
+    return ServerList(
         node=endpoint.node, address=endpoint.address, hold=Hold.BEHIND, detail=_told(passing, len(active))
     )
 
@@ -226,12 +226,8 @@ class Reviewer:
         context = ssl.create_default_context(cadata=(bundle or b"").decode("ascii", "replace"))
         # The address is the spec's, and names are checked by the other look at the same endpoint.
         context.check_hostname = False
-        descriptor = os.memfd_create("pkigen")
-        try:
-            os.write(descriptor, certificate.rstrip() + b"\n" + key)
-            context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-        finally:
-            os.close(descriptor)
+        with anonymous_file(certificate.rstrip() + b"\n" + key) as path:
+            context.load_cert_chain(path)
         return context
 
 

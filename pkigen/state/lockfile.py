@@ -153,6 +153,10 @@ def _templates(content: dict[str, str] | None) -> OverrideRecord | None:
     return OverrideRecord(directory=str(content["directory"]), sha256=str(content["sha256"]))
 
 
+def _revoked(content: dict[str, Any]) -> tuple[Revocation, ...]:
+    return tuple(Revocation.read(str(credential), facts) for credential, facts in content.items())
+
+
 def _authority(content: dict[str, str] | None) -> dict[str, str] | None:
     """The authority's keys as texts, whatever stands there; None is kept apart from none."""
     return None if content is None else {str(path): str(identity) for path, identity in content.items()}
@@ -191,10 +195,7 @@ def read_lock(reader: Reader) -> Lock | None:
                 for identifier, record in content.get("adopted", {}).items()
             },
             templates=_templates(content.get("templates")),
-            revoked=tuple(
-                Revocation.read(str(credential), facts)
-                for credential, facts in content.get("revoked", {}).items()
-            ),
+            revoked=_revoked(content.get("revoked", {})),
             authority=_authority(content.get("authority")),
         )
     except (MissingError, UnreadableError):

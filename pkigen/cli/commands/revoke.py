@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG
-from pkigen.access.revoking import Found, RevocationScope, require_reason, revoked_by
+from pkigen.access.revoking import NamedCredential, RevocationScope, require_reason, revoked_by
 from pkigen.cli.access_input import read_bounded, read_reference
 from pkigen.cli.console import note
 from pkigen.cli.options import DirectoryOption, TemplatesOption
@@ -90,7 +90,7 @@ def scope_of(session: Session, store: Store) -> RevocationScope:
     return RevocationScope(inventory=session.inventory, reader=store, now=session.now, read=read_reference)
 
 
-def found_of(word: str, scope: RevocationScope, *, before: datetime | None) -> tuple[Found, ...]:
+def found_of(word: str, scope: RevocationScope, *, before: datetime | None) -> tuple[NamedCredential, ...]:
     """What a word means: a file where there is one, else a name.
 
     Raises:
@@ -107,7 +107,7 @@ def found_of(word: str, scope: RevocationScope, *, before: datetime | None) -> t
 
 
 def _notes(
-    new: tuple[Revocation, ...], found: list[Found], inventory: Inventory, store: Store
+    new: tuple[Revocation, ...], found: list[NamedCredential], inventory: Inventory, store: Store
 ) -> tuple[str, ...]:
     """What whoever revokes these should know."""
     lock = read_lock(store)

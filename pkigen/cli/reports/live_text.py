@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pkigen.rotation.live import Live
-    from pkigen.rotation.live_revocations import Held
+    from pkigen.rotation.live_revocations import ServerList
 
 _SHOWN = 16
 
@@ -43,7 +43,7 @@ def live_lines(live: Live, *, cluster: str, width: int | None = None) -> Iterato
     )
 
 
-def held_lines(held: Iterable[Held], *, count: int) -> Iterator[Line]:
+def held_lines(held: Iterable[ServerList], *, count: int) -> Iterator[Line]:
     """Which API servers refuse what is revoked; those that do not are named, with what still passes."""
     held = tuple(held)
     yield from (Line(str(each), Tone.RISK) for each in held if each.hold is not Hold.CURRENT)

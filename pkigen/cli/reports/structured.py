@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pkigen.reconcile.restart_map import Restart
     from pkigen.reconcile.verify import Verified
     from pkigen.rotation.live import Live
-    from pkigen.rotation.live_revocations import Held
+    from pkigen.rotation.live_revocations import ServerList
     from pkigen.rotation.proof import Proof
     from pkigen.store import BackupInfo
 
@@ -251,6 +251,7 @@ def applied(applied: Applied, plan_content: dict[str, Any], root: str) -> dict[s
         "actions": plan_content["actions"],
         "restarts": plan_content["restarts"],
         "leftovers": plan_content["leftovers"],
+        **({"revocation": plan_content["revocation"]} if "revocation" in plan_content else {}),
     }
 
 
@@ -313,7 +314,7 @@ def verified(verified: Verified) -> dict[str, Any]:
     }
 
 
-def live(live: Live, held: Iterable[Held], *, cluster: str) -> dict[str, Any]:
+def live(live: Live, held: Iterable[ServerList], *, cluster: str) -> dict[str, Any]:
     """What running endpoints serve, and which API servers refuse what is revoked."""
     return {
         "apiVersion": API_VERSION,
