@@ -18,11 +18,11 @@ from pkigen.access.issued_credentials import (
 )
 from pkigen.access.kubeconfigs import Section, load
 from pkigen.crypto import service_account_tokens as tokens
+from pkigen.crypto.go_paths import refusal_by_go
 from pkigen.crypto.issuance import fingerprint
 from pkigen.crypto.names import common_names
-from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.certificates import MASTERS
-from pkigen.desired.generations import CA, ca_location
+from pkigen.desired.generations import CA, ca_id, ca_location
 from pkigen.desired.revocations import (
     LONGEST_REASON,
     CredentialId,
@@ -145,7 +145,7 @@ class RevocationScope:
 
     def _of_known(self, known: IssuedCredential) -> NamedCredential:
         if known.refusal is not None:
-            raise AccessError(f"{known.of} {known.refusal}")
+            raise AccessError(f"the certificate of {known.of} {known.refusal}")
         return _as_found(known)
 
     # -- files ---------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class RevocationScope:
             parsed = parse_certificates(only_certificates(data))
             if isinstance(parsed, str):
                 raise AccessError(f"{path} {parsed}")
-            return (self._of_certificate(parsed[0], str(path)),)
+            return (self._of_certificate(parsed, str(path)),)
         text = data.strip().decode("ascii", "replace")
         if len(text.split()) == 1 and text.isascii():
             return (self._of_token(text, str(path)),)
@@ -175,22 +175,27 @@ class RevocationScope:
         for name, entry in config.entries[Section.USER].items():
             certificate = of_entry(entry, self.read, now=self.now).certificate
             if certificate is not None:
-                yield self._of_certificate(certificate, f"{path}, user {name}")
+                yield self._of_certificate((certificate,), f"{path}, user {name}")
             token, _ = token_of(entry, self.read)
             if token:
                 yield self._of_token(token, f"{path}, user {name}")
 
-    def _of_certificate(self, certificate: x509.Certificate, place: str) -> NamedCredential:
+    def _anchors(self) -> tuple[x509.Certificate, ...]:
+        """Every generation of the CA that API servers may accept clients of."""
+        slots = self.inventory.rotations.slots(ca_id(CA.KUBERNETES))
+        bundles = (
+            observe_bundle(self.reader, ca_location(CA.KUBERNETES, slot).certificate) for slot in slots
+        )
+        return tuple(each for bundle in bundles if not isinstance(bundle, Fault) for each in bundle)
+
+    def _of_certificate(self, chain: Sequence[x509.Certificate], place: str) -> NamedCredential:
+        certificate = chain[0]
         credential = CredentialId.of_certificate(fingerprint(certificate))
         known = next((each for each in self.issued if each.credential == credential), None)
         if known is not None:
             return self._of_known(known)
-        anchors = observe_bundle(self.reader, ca_location(CA.KUBERNETES).certificate)
-        refusal = (
-            "there is no CA here"
-            if isinstance(anchors, Fault)
-            else PathVerifier(self.now).client((certificate,), anchors)
-        )
+        # By Go's rules: what API servers let in can be revoked, whoever has made it.
+        refusal = refusal_by_go(chain, self._anchors(), "", self.now)
         if refusal is not None:
             raise AccessError(
                 f"the certificate of {place} lets nobody into this cluster: {refusal}",
@@ -263,7 +268,7 @@ class RevocationScope:
         if not wanted:
             raise UsageError(f"nothing here is called {word[:80]!r}", hint=self._meant(word))
         if all(each.refusal is not None for each in wanted):
-            raise AccessError(f"{wanted[0].of} {wanted[0].refusal}")
+            raise AccessError(f"the certificate of {wanted[0].of} {wanted[0].refusal}")
         yield from map(_as_found, self._current(wanted, before))
 
     def _current(
@@ -348,7 +353,9 @@ def revoked_by(
     new = {each.credential: each for each in found if each.credential not in listed}
     for each in new.values():
         if each.is_masters and not force:
-            raise AccessError(f"{each.of} cannot be revoked: {_MASTERS_MESSAGE}", hint=MASTERS_HINT)
+            raise AccessError(
+                f"the credential of {each.of} cannot be revoked: {_MASTERS_MESSAGE}", hint=MASTERS_HINT
+            )
     revocations = (
         Revocation(
             credential=each.credential,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MOST: Final = 10_000
 """How many credentials one file bears: measured, docs/revocation.md."""
 LONGEST_REASON: Final = 200
+_LONGEST_TEXT: Final = 1000
 # What a token's `exp` is exceeded by (go-jose's leeway of a minute), and what clocks differ by.
 _GRACE: Final = timedelta(minutes=5)
 
@@ -119,7 +120,7 @@ class Revocation:
             ValueError: It is something else.
         """
         try:
-            reason, whose = str(facts["reason"]), str(facts["of"])
+            reason, whose = _told(facts["reason"]), _told(facts["of"])
             revoked, expires = _moment(facts["revoked"]), facts.get("notAfter")
         except (KeyError, TypeError, AttributeError):
             raise ValueError("is no record of a revocation") from None
@@ -140,6 +141,13 @@ def short(credential: CredentialId) -> str:
     """An id as people compare it: 16 digits of a fingerprint."""
     text = str(credential)
     return f"{text[:27]}…" if credential.kind is CredentialIdKind.CERTIFICATE else text
+
+
+def _told(text: object) -> str:
+    """A text that is shown to people: others may have written the record."""
+    if not isinstance(text, str) or not text.isprintable() or len(text) > _LONGEST_TEXT:
+        raise ValueError("has a text that is not one line")
+    return text
 
 
 def _moment(text: object) -> datetime:

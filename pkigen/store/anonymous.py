@@ -12,8 +12,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def anonymous_file(data: bytes) -> Iterator[str]:
-    """The path of a file without a name on any disk, for this process alone, until the block ends."""
-    descriptor = os.memfd_create("pkigen", os.MFD_CLOEXEC)
+    """The path of a file without a name on any disk, for this process alone, until the block ends.
+
+    Raises:
+        OSError: The system has no such files; Linux has (memfd_create(2)).
+    """
+    create = getattr(os, "memfd_create", None)
+    if create is None:
+        raise OSError("this system keeps no file in memory alone")
+    descriptor = create("pkigen")
     try:
         view = memoryview(data)
         while view:

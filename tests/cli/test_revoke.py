@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from dataclasses import replace
@@ -11,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pkigen.cli.system import System
 from tests.cli.program import DAY, InProcess, Result, changed, contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from pathlib import Path
 
 TEAM = """\
@@ -54,8 +58,6 @@ def made(pkigen: InProcess, place: Path, text: str) -> Path:
 
 def fingerprint(kubeconfig: Path) -> str:
     content = yaml.safe_load(kubeconfig.read_text())
-    import base64  # noqa: PLC0415 -- only here
-
     pem = base64.b64decode(content["users"][0]["user"]["client-certificate-data"])
     return x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256()).hex()
 
@@ -175,8 +177,6 @@ def _serial(tree: Path) -> str:
 
 
 def _pem(tree: Path) -> str:
-    import base64  # noqa: PLC0415 -- only here
-
     content = yaml.safe_load((tree / "users/dev1.conf").read_text())
     file = tree.parent / "dev1.crt"
     file.write_bytes(base64.b64decode(content["users"][0]["user"]["client-certificate-data"]))
@@ -388,6 +388,66 @@ def test_a_file_without_a_credential(
     result = pkigen("access", "revoke", tmp_path / "file", *WHY, "-C", team)
     assert result.code in {1, 2}, result
     assert error in result.error or error.startswith("neither")
+
+
+def _signed_by_the_cluster(tree: Path, now: datetime, *groups: str) -> bytes:
+    """What a controller manager signs: the ledger does not know it."""
+    authority = x509.load_pem_x509_certificate((tree / "pki/ca.crt").read_bytes())
+    key = serialization.load_pem_private_key((tree / "pki/ca.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    names = [(NameOID.COMMON_NAME, "ci"), *((NameOID.ORGANIZATION_NAME, each) for each in groups)]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(*each) for each in names]))
+        .issuer_name(authority.subject)
+        .public_key(ec.generate_private_key(ec.SECP256R1()).public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - DAY)
+        .not_valid_after(now + 100 * DAY)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def test_a_certificate_that_the_cluster_has_signed_itself(
+    pkigen: InProcess, team: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "ci.crt").write_bytes(_signed_by_the_cluster(team, pkigen.now))
+    result = pkigen("access", "revoke", tmp_path / "ci.crt", *WHY, "-C", team)
+    assert (result.code, "the cluster has signed it itself" in result.err) == (0, True), result
+    assert "of CN=ci, valid until 2027-03-02" in result.out
+    (tmp_path / "root.crt").write_bytes(_signed_by_the_cluster(team, pkigen.now, "system:masters"))
+    masters = pkigen("access", "revoke", tmp_path / "root.crt", *WHY, "-C", team)
+    assert (masters.code, "passes before every authorizer" in masters.error) == (1, True)
+    forced = pkigen("access", "revoke", tmp_path / "root.crt", "--force", *WHY, "-C", team)
+    assert (forced.code, len(listed(team))) == (0, 2)
+
+
+def test_a_kubeconfig_gives_away_every_user_in_it(pkigen: InProcess, team: Path, tmp_path: Path) -> None:
+    merged = yaml.safe_load((team / "users/dev1.conf").read_text())
+    merged["users"] += yaml.safe_load((team / "users/web.bot.conf").read_text())["users"]
+    (tmp_path / "merged.conf").write_text(yaml.safe_dump(merged))
+    assert pkigen("access", "revoke", tmp_path / "merged.conf", *WHY, "-C", team).code == 0
+    assert {each.partition("=")[0] for each in listed(team)} == {"X509SHA256", "JTI"}
+
+
+@pytest.mark.parametrize(
+    ("claims", "code", "error"),
+    [
+        ({"sub": "system:serviceaccount:web:bot"}, 1, "has no id (jti)"),
+        ({"sub": "system:serviceaccount:web:bot", "jti": "it's"}, 1, "the id of the token of"),
+        ({"sub": "system:serviceaccount:web:bot", "jti": "8b2f", "exp": 4102444800}, 0, ""),
+    ],
+)
+def test_a_token_of_somebody_else(
+    claims: dict[str, Any], code: int, error: str, pkigen: InProcess, team: Path, tmp_path: Path
+) -> None:
+    parts = ({"alg": "RS256"}, claims)
+    text = [base64.urlsafe_b64encode(json.dumps(each).encode()).decode().rstrip("=") for each in parts]
+    (tmp_path / "token").write_text(".".join([*text, "c2ln"]))
+    result = pkigen("access", "revoke", tmp_path / "token", *WHY, "-C", team)
+    assert (result.code, error in result.error) == (code, True), result
 
 
 def test_nothing_of_that_name_is_revoked(pkigen: InProcess, team: Path) -> None:

@@ -70,12 +70,16 @@ def test_a_record_reads_back() -> None:
         {},
         {"of": "a", "reason": "b"},
         {"of": "a", "reason": "b", "revoked": "yesterday"},
+        {"of": "a", "reason": "b\x1b[2J", "revoked": "2026-11-27T12:00:00Z"},
+        {"of": "a\nb", "reason": "b", "revoked": "2026-11-27T12:00:00Z"},
+        {"of": "a" * 1001, "reason": "b", "revoked": "2026-11-27T12:00:00Z"},
+        {"of": 5, "reason": "b", "revoked": "2026-11-27T12:00:00Z"},
         {"of": "a", "reason": "b", "revoked": "2026-11-27T12:00:00"},
         {"of": "a", "reason": "b", "revoked": "2026-11-27T12:00:00Z", "notAfter": 5},
     ],
 )
 def test_a_damaged_record_is_none(facts: object) -> None:
-    with pytest.raises(ValueError, match=r"no record|isoformat|without a zone"):
+    with pytest.raises(ValueError, match=r"no record|isoformat|without a zone|not one line"):
         Revocation.read("JTI=x", facts)
 
 
