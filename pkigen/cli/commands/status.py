@@ -20,7 +20,7 @@ from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOptio
 from pkigen.cli.outputs import write_text
 from pkigen.cli.reports import status_forms, structured
 from pkigen.cli.reports.lines import Line
-from pkigen.cli.reports.plan_text import offline_text, rotations_text
+from pkigen.cli.reports.plan_text import offline_text, revoked_text, rotations_text
 from pkigen.cli.reports.status import StatusRow, due
 from pkigen.cli.reports.tables import page
 from pkigen.cli.session import Session
@@ -205,6 +205,7 @@ def _written(
             return [
                 *status_forms.lines(found, now=session.now, width=columns),
                 *map(Line, rotations_text(session.inventory.rotations.phases)),
+                *map(Line, revoked_text(session.inventory.revocations.active)),
                 *map(Line, offline_text(requests)),
             ]
         case Form.PROMETHEUS:
@@ -216,6 +217,7 @@ def _written(
         case _:
             content = status_forms.structure(found, cluster=cluster, now=session.now)
             content["rotations"] = structured.rotations(session.inventory.rotations)
+            content["revoked"] = list(map(structured.revocation, session.inventory.revocations.active))
             content["request"] = structured.request_out(requests)
             return structured.dump(content, output) + "\n"
 
