@@ -20,12 +20,13 @@ USED_BY_NAME = {
         "__annotations__",
     ),
     "pydantic": ("model_config",),
+    "Python": ("dont_write_bytecode",),
     "with": ("kind_", "trace"),
     "a spec or an option that gives the value": ("AESCBC", "AESGCM", "JSON"),
     "the published document of a plan": ("copies_in_turn",),
     "whoever wants all that stat says": ("links",),
 }
-REGISTERED = ["@app.command", "@app.callback", "@*.register"]
+REGISTERED = ["@app.command", "@app.callback", "@*.register", "@pytest.hookimpl"]
 
 
 def unused(code: str = "") -> list[str]:
