@@ -166,6 +166,11 @@ def test_a_clock_that_went_back_is_noticed(tmp_path: Path) -> None:
     assert world.plan(after=-timedelta(minutes=5)).changes == ()
 
 
+def test_the_last_moment_that_a_certificate_can_name() -> None:
+    # RFC 5280 4.1.2.5: 99991231235959Z
+    assert END_OF_TIME.strftime("%Y%m%d%H%M%SZ") == "99991231235959Z"
+
+
 def test_backdating_is_kubeadms() -> None:
     assert timedelta(minutes=5) == BACKDATE
 
