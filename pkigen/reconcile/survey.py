@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.issuance import END_OF_TIME, certificate_pem, end_of_validity
-from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.certificates import KUBELET_SERVING
 from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles, ca_id
 from pkigen.desired.items import (
@@ -46,8 +45,6 @@ from pkigen.state.vault import is_encrypted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
-
-    from cryptography import x509
 
     from pkigen.desired.adopted import Adopted
     from pkigen.desired.inventory import Inventory
@@ -319,13 +316,6 @@ class Survey:
             different = "CA"
         detail = f"{item.location.kubeconfig} has another {different} than the spec gives"
         return Finding(reason=Reason.CONTENT_CHANGED, detail=detail)
-
-
-def _chain(item: DesiredCertificate, issuer: CACertificates | None) -> tuple[x509.Certificate, ...]:
-    """What its holder sends after it."""
-    # Only servers send what stands above them: clients are verified by the CA itself
-    # (`CACertificates.anchors`).
-    return issuer.chain if issuer is not None and PROFILES[item.profile].sends_chain else ()
 
 
 def _advised(surveyed: Surveyed, advice: tuple[Finding, ...]) -> Surveyed:
