@@ -118,6 +118,7 @@ class Survey:
         if known is None or not surveyed.findings:
             return surveyed
         state = self.state_of_copy(item)
+        # The first deviation, of the file or of the wish, ends what was tolerated since it was taken over.
         if not known.stands(state) or not _tolerated(surveyed.findings, known, state):
             return surveyed
         return _advised(replace(surveyed, action=_kept(item), findings=(), adopted=known), surveyed.findings)
@@ -142,6 +143,7 @@ class Survey:
         )
 
     def _certificate(self, item: DesiredCertificate) -> Surveyed:
+        # In a checkout without private files a kubeconfig counts as there and right.
         if isinstance(item.location, InKubeconfig) and is_withheld(self.reader, item.file):
             return Surveyed(item=item, action=_kept(item))
         observed = observe_certificate(self.reader, item.location)
@@ -198,6 +200,7 @@ class Survey:
             return ()
         kubeconfig = self.inventory.kubeconfigs[item.location.kubeconfig]
         present = content_at(self.reader, kubeconfig.path)
+        # Nothing to compare with: the whole file is new.
         if present is None or observed.certificate is None:
             return ()
         wanted = self.renderer.kubeconfig(
@@ -239,10 +242,12 @@ class Survey:
 
     def _signer(self, item: DesiredCertificate, observed: ObservedCertificate) -> Signer:
         """Who can give a certificate a successor, the most restrictive answer first."""
+        # A CA that is there is never replaced unasked: `rotate` does that, with both generations trusted.
         if item.issuer is None and observed.certificate is not None:
             return Signer.NOBODY
         if item.key_is_elsewhere and item.id not in self.selection.requested:
             return Signer.NODE
+        # The node comes first: without its request there is nothing that any authority could sign.
         return Signer.OFFLINE if self.inventory.is_signed_offline(item) else Signer.HERE
 
     def _action(
@@ -253,6 +258,7 @@ class Survey:
         issuer: CACertificates | None,
     ) -> Action:
         """The action that a decision stands for, with what a reviewer needs to know."""
+        # Await is among them: a reviewer sees what the offline authority will be asked for.
         gets_another = issubclass(decision.kind, Create | Renew | Reissue | Await)
         return decision.kind(
             id=item.id,
@@ -291,6 +297,7 @@ class Survey:
 
     def _unsealed_key(self, item: DesiredCertificate) -> Finding | None:
         """The finding that a CA's key is open in an encrypted authority; leaves' keys are never sealed."""
+        # An offline CA has no key here that could be open.
         if item.issuer is not None or not isinstance(item.location, KeyPairFiles):
             return None
         return self._files.unsealed(item.location.key)
