@@ -59,7 +59,10 @@ class FileKind(enum.StrEnum):
 class MaterialKind(enum.StrEnum):
     """What of the authority is copied to nodes."""
 
+    # All generations of a CA that are trusted now: what verifies others reads it.
     TRUST_BUNDLE = "trust bundle"
+    # One certificate alone: the controller manager refuses a file of two (pkg/controller/certificates/signer,
+    # ca_provider.go).
     SIGNING_CERTIFICATE = "signing certificate"
     CA_KEY = "CA key"
     SA_PRIVATE_KEY = "service account signing key"
@@ -118,6 +121,7 @@ class DesiredCertificate:
     @property
     def read_paths(self) -> tuple[str, ...]:
         """The files in which others read it: its own, or the kubeconfig that it stands in."""
+        # Whoever restarts for a certificate restarts for this file.
         return self.paths or (self.file,)
 
 
@@ -229,6 +233,7 @@ class DesiredKubeconfig:
     @property
     def context(self) -> str:
         """The context's name, as kubeadm forms it."""
+        # kubeconfig.CreateBasic (cmd/kubeadm/app/util/kubeconfig).
         return f"{self.user}@{self.cluster}"
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from pkigen.state.views import StagedView
     from pkigen.store import Store
 
+# An operator mends the first few, and asks again: a cluster of a hundred nodes has all faults a hundred
+# times.
 _MOST_NAMED = 8
 _OWN_CERTIFICATE = b"kubelet-client-current.pem"
 _USELESS = frozenset({Reason.MISSING, Reason.UNREADABLE, Reason.KEY_MISSING, Reason.KEY_UNREADABLE})

@@ -29,6 +29,7 @@ class Reissuance:
     key_algorithm: str
     expires: datetime | None
     will_expire: datetime
+    # The hint of whoever applies it depends on that, not its reason.
     offline: bool = False
 
 

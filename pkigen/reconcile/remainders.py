@@ -73,10 +73,14 @@ def _remainders(action: Action, inventory: Inventory, reader: Reader, renderer: 
     """What stays behind in the cluster, or with people, of what an action takes away here."""
     for path in action.paths:
         top = path.partition("/")[0]
+        # Nothing here reaches the cluster: `kubectl apply` of a file that lacks an object does not delete it,
+        # and neither does a file that is gone.
         if top == layout.ADDONS:
+            # A manifest that goes altogether keeps nothing; one that is rewritten keeps what it still has.
             wanted = (item for item in inventory.items if isinstance(item, DesiredFile) and item.path == path)
             kept = {each for item in wanted for each in objects(renderer.file(item))}
             yield from _objects(reader, path, kept)
+        # A credential that is replaced is another matter: the renewed one takes its place.
         elif top == layout.USERS and isinstance(action, Remove):
             yield from _credential(reader, path)
 
@@ -91,6 +95,7 @@ def _objects(reader: Reader, path: str, kept: set[ClusterObject]) -> Iterator[st
 def objects(manifest: bytes) -> tuple[ClusterObject, ...]:
     """The objects of a manifest, as far as it can be read."""
     try:
+        # Somebody may have edited it: what cannot be read leaves nothing that could be named.
         documents, _ = read_documents(manifest, file="")
     except SpecError:
         return ()
@@ -122,6 +127,7 @@ def _credential(reader: Reader, path: str) -> Iterator[str]:
 def _certificate(certificate: x509.Certificate, reader: Reader) -> str:
     """A sentence about a person's certificates: removing the file does not end them."""
     subject = subject_of(certificate)
+    # Also earlier ones: Kubernetes checks no CRL, so each works until it expires.
     ends = (certificate.not_valid_after_utc, *_issued(subject.common_name, reader))
     groups = f" and the groups {', '.join(subject.organizations)}" if subject.organizations else ""
     return (

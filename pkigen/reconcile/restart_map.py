@@ -44,6 +44,7 @@ class Effect(enum.StrEnum):
     The first three are asked of an etcd member because one leaves, comes or moves, which the step names.
     """
 
+    # A member that is gone counts for the quorum until it is removed, so that comes first.
     EXPELS = "removes a member"
     ADMITS = "adds a member"
     MOVES = "updates a member"
@@ -78,6 +79,7 @@ class Restart:
 _EFFECTS = {
     Reading.AT_START: Effect.RESTART,
     Reading.ON_CHANGE: Effect.RELOADS,
+    # Only some versions read them again, see `_rereading`.
     Reading.BY_CLIENT_GO: Effect.RESTART,
     Reading.PER_CONNECTION: Effect.RELOADS,
 }
@@ -98,6 +100,7 @@ _MATERIAL_READERS: dict[tuple[MaterialKind, CA | None], tuple[ReadBy, ...]] = {
     (MaterialKind.TRUST_BUNDLE, CA.ETCD): _read_by(
         Reading.AT_START, ComponentName.ETCD, ComponentName.API_SERVER
     ),
+    # --requestheader-client-ca-file (apiserver, dynamiccertificates).
     (MaterialKind.TRUST_BUNDLE, CA.FRONT_PROXY): _read_by(
         Reading.ON_CHANGE, ComponentName.API_SERVER, ComponentName.CONTROLLER_MANAGER
     ),
@@ -108,6 +111,7 @@ _MATERIAL_READERS: dict[tuple[MaterialKind, CA | None], tuple[ReadBy, ...]] = {
     # kubeadm's `certs renew` signs with these; no component reads them.
     (MaterialKind.CA_KEY, CA.ETCD): (),
     (MaterialKind.CA_KEY, CA.FRONT_PROXY): (),
+    # Both sign tokens: the API server bound ones, the controller manager those of Secrets.
     (MaterialKind.SA_PRIVATE_KEY, None): _read_by(
         Reading.AT_START, ComponentName.API_SERVER, ComponentName.CONTROLLER_MANAGER
     ),
@@ -271,6 +275,7 @@ def _removed_on_nodes(inventory: Inventory, changes: Iterable[Action]) -> Iterat
     """Files that go from nodes that stay, by node, as the node knows them."""
     nodes = {node.name for node in inventory.cluster.spec.nodes}
     for action in changes:
+        # A node that leaves the spec keeps its files: nobody copies a tree to it any more.
         if isinstance(action, Remove) and action.node in nodes:
             for path in action.paths:
                 yield action.node, _on_node(path, action.node)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.issuance import END_OF_TIME, certificate_pem, end_of_validity
-from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.certificates import KUBELET_SERVING
 from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles, ca_id
 from pkigen.desired.items import (
@@ -46,8 +45,6 @@ from pkigen.state.vault import is_encrypted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
-
-    from cryptography import x509
 
     from pkigen.desired.adopted import Adopted
     from pkigen.desired.inventory import Inventory
@@ -122,6 +119,7 @@ class Survey:
         if known is None or not surveyed.findings:
             return surveyed
         state = self.state_of_copy(item)
+        # The first deviation, of the file or of the wish, ends what was tolerated since it was taken over.
         if not known.stands(state) or not _tolerated(surveyed.findings, known, state):
             return surveyed
         return _advised(replace(surveyed, action=_kept(item), findings=(), adopted=known), surveyed.findings)
@@ -146,6 +144,7 @@ class Survey:
         )
 
     def _certificate(self, item: DesiredCertificate) -> Surveyed:
+        # In a checkout without private files a kubeconfig counts as there and right.
         if isinstance(item.location, InKubeconfig) and is_withheld(self.reader, item.file):
             return Surveyed(item=item, action=_kept(item))
         observed = observe_certificate(self.reader, item.location)
@@ -202,6 +201,7 @@ class Survey:
             return ()
         kubeconfig = self.inventory.kubeconfigs[item.location.kubeconfig]
         present = content_at(self.reader, kubeconfig.path)
+        # Nothing to compare with: the whole file is new.
         if present is None or observed.certificate is None:
             return ()
         wanted = self.renderer.kubeconfig(
@@ -243,10 +243,12 @@ class Survey:
 
     def _signer(self, item: DesiredCertificate, observed: ObservedCertificate) -> Signer:
         """Who can give a certificate a successor, the most restrictive answer first."""
+        # A CA that is there is never replaced unasked: `rotate` does that, with both generations trusted.
         if item.issuer is None and observed.certificate is not None:
             return Signer.NOBODY
         if item.key_is_elsewhere and item.id not in self.selection.requested:
             return Signer.NODE
+        # The node comes first: without its request there is nothing that any authority could sign.
         return Signer.OFFLINE if self.inventory.is_signed_offline(item) else Signer.HERE
 
     def _action(
@@ -257,6 +259,7 @@ class Survey:
         issuer: CACertificates | None,
     ) -> Action:
         """The action that a decision stands for, with what a reviewer needs to know."""
+        # Await is among them: a reviewer sees what the offline authority will be asked for.
         gets_another = issubclass(decision.kind, Create | Renew | Reissue | Await)
         return decision.kind(
             id=item.id,
@@ -295,6 +298,7 @@ class Survey:
 
     def _unsealed_key(self, item: DesiredCertificate) -> Finding | None:
         """The finding that a CA's key is open in an encrypted authority; leaves' keys are never sealed."""
+        # An offline CA has no key here that could be open.
         if item.issuer is not None or not isinstance(item.location, KeyPairFiles):
             return None
         return self._files.unsealed(item.location.key)
@@ -320,13 +324,6 @@ class Survey:
             different = "CA"
         detail = f"{item.location.kubeconfig} has another {different} than the spec gives"
         return Finding(reason=Reason.CONTENT_CHANGED, detail=detail)
-
-
-def _chain(item: DesiredCertificate, issuer: CACertificates | None) -> tuple[x509.Certificate, ...]:
-    """What its holder sends after it."""
-    # Only servers send what stands above them: clients are verified by the CA itself
-    # (`CACertificates.anchors`).
-    return issuer.chain if issuer is not None and PROFILES[item.profile].sends_chain else ()
 
 
 def _advised(surveyed: Surveyed, advice: tuple[Finding, ...]) -> Surveyed:

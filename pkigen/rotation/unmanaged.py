@@ -43,6 +43,7 @@ def unmanaged(
     if step is RotationStep.ROLLBACK:
         return None
     obstacle = next(_Unmanaged(inventory, reader, step).obstacles(identifiers), None)
+    # Where pkigen writes the manifests, the flag is in the spec, and the first hint holds.
     if obstacle is None or inventory.cluster.manages(ManagedFiles.MANIFESTS):
         return obstacle
     return RotationError(
@@ -78,6 +79,7 @@ class _Unmanaged:
         for each in references:
             if each.use in _NEVER_FIT:
                 yield _refusal(each, _NEVER_FIT[each.use])
+            # A file of the operator's own that is in the tree is judged by what it holds (`_left_behind`).
             elif each.path not in self._items and self._text(each.path) is None:
                 yield _refusal(each, "which pkigen does not manage: it would not rotate with the rest")
 
@@ -104,6 +106,7 @@ class _Unmanaged:
         """Whether a file of token keys is the next one, or a file of the operator's own that holds it."""
         match self._items.get(reference.path):
             case DesiredCopy(material=MaterialKind.SA_PUBLIC_KEY, slot=slot):
+                # The file of the current key is accepted already; it is the next one that must be named.
                 return slot is Slot.NEXT
             case None:
                 wanted = self._public(sa_path(Slot.NEXT, layout.SA_PUBLIC_KEY))
@@ -129,6 +132,8 @@ class _Unmanaged:
                 # The controller manager stops at start if the file holds two
                 # certificates (`signer/ca_provider.go`).
                 return item is None or _is_copy(item, MaterialKind.SIGNING_CERTIFICATE)
+            # Of pkigen's own the renderer lists every generation of the key; any other file has its one key
+            # only.
             case Use.SECRETS:
                 return isinstance(item, DesiredFile) and item.kind is FileKind.ENCRYPTION_CONFIGURATION
             case _:
@@ -183,6 +188,7 @@ def _way_out(reference: FileReference) -> str:
     """What an operator can do: give the flag up, or bring the next generation himself."""
     if reference.use is Use.CONFIGURATION:
         return f"take {reference.flag} out of extraArgs, or out of extraEnvs, and `pkigen apply`"
+    # One flag of a pair alone would leave a certificate beside a key that is not its own.
     if reference.use is Use.OTHER_KEY:
         return (
             f"take {reference.flag} out of extraArgs, {CERTIFICATE_OF[reference.flag]} too, and "

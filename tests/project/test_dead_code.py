@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -20,12 +21,13 @@ USED_BY_NAME = {
         "__annotations__",
     ),
     "pydantic": ("model_config",),
+    "Python": ("dont_write_bytecode",),
     "with": ("kind_", "trace"),
     "a spec or an option that gives the value": ("AESCBC", "AESGCM", "JSON"),
     "the published document of a plan": ("copies_in_turn",),
     "whoever wants all that stat says": ("links",),
 }
-REGISTERED = ["@app.command", "@app.callback", "@*.register"]
+REGISTERED = ["@app.command", "@app.callback", "@*.register", "@pytest.hookimpl"]
 
 
 def unused(code: str = "") -> list[str]:
@@ -45,8 +47,25 @@ def unused(code: str = "") -> list[str]:
     ]
 
 
+def unused_here(code: str) -> set[str]:
+    """Private functions, methods and classes that their own module does not use: vulture looks in all."""
+    tree = ast.parse(code)
+    nodes = tuple(ast.walk(tree))
+    defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    used |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return {name for name in defined - used if name.strip("_") and re.match("_[^_]", name)}
+
+
 def test_all_code_is_used() -> None:
     assert unused() == []
+
+
+def test_private_code_is_used_where_it_is() -> None:
+    sources = [path for folder in ("pkigen", "scripts") for path in (TOP / folder).rglob("*.py")]
+    assert len(sources) > 100
+    assert {path.name: found for path in sources if (found := unused_here(path.read_text("utf-8")))} == {}
+    assert unused_here("def _left() -> None: ...\ndef _used() -> None: _used()") == {"_left"}
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,12 @@ if TYPE_CHECKING:
         Node,
     )
 
+# The secure ports of both (kubeadm, constants.KubeControllerManagerPort and KubeSchedulerPort).
 _CONTROLLER_MANAGER_PORT, _SCHEDULER_PORT = 10257, 10259
+# kubeadm counts the tries of its startup probe by it (StartupProbe).
 _STARTUP_PERIOD = 10  # seconds
 _UNSPECIFIED = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared with, not bound to
+# hostPath types: made if absent, and refused by the kubelet if it is something else.
 _DIRECTORY, _FILE = "DirectoryOrCreate", "FileOrCreate"
 
 
@@ -118,6 +121,8 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> St
         annotations=(
             Annotation(
                 name="kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint",
+                # kubeadm finds the API server of a node by it, on the Pods of the cluster
+                # (util/config/cluster.go).
                 value=f"{host_text(node.advertise_address)}:{port}",
             ),
         ),
@@ -144,6 +149,7 @@ def kube_controller_manager(cluster: ClusterSpec, node: Node) -> StaticPod:
         annotations=(),
         probes=_probes(
             cluster,
+            # One path for both, and no readiness probe (kubeadm, phases/controlplane/manifests.go).
             controller_manager_target(cluster),
             ProbePaths("/healthz", None, "/healthz"),
         ),
@@ -235,6 +241,7 @@ def _probes(cluster: ClusterSpec, target: Target, paths: ProbePaths) -> Probes:
         port=target.port,
         port_name=versions.probe_port_name(cluster.spec.kubernetes_version),
         scheme=target.scheme,
+        # Eight failures, ten seconds apart: a component that is slow for a minute is not restarted.
         liveness=Probe(path=paths.liveness, delay=10, period=10, failures=8),
         readiness=readiness,
         startup=Probe(

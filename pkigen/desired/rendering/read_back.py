@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 # libyaml where PyYAML was built with it: a cluster has thousands of files.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# A template of an addon may hold several objects, but of no other kind: each would be applied with them.
 _KINDS: dict[type, frozenset[str]] = {
     ClusterAdmins: frozenset({"ClusterRoleBinding"}),
     EncryptionConfiguration: frozenset({"EncryptionConfiguration"}),
@@ -190,6 +191,7 @@ def _compare_flags(defaults: tuple[str, ...], found: list[Any]) -> None:
         msg = f"the command lacks --{', --'.join(sorted(missing))}: a template may change a flag, not drop it"
         raise _Mismatch(msg)
 
+    # Each flag may stand several times, and the last one counts (pflag).
     ports = [_last(_PORT, arguments) for arguments in (defaults, found)]
     if ports[0] != ports[1]:
         msg = f"it changes --{_PORT}: set it in extraArgs, from where kubeconfigs and probes take it too"
@@ -262,6 +264,8 @@ def _compare_kubeconfig(
         "contexts": [{"name": context.context, "context": in_context}],
         "users": [{"name": context.user, "user": credential}],
     }
+    # The order of keys, comments and quoting are the template's affair: what is compared is what a client
+    # reads.
     found = documents(text)
     if found and isinstance(found[0], dict) and found[0].get("preferences") == {}:
         del found[0]["preferences"]  # older clients write it
@@ -308,12 +312,14 @@ def _(context: FlagFile, text: str) -> None:
 @_compare.register
 def _(context: Unit, text: str) -> None:
     settings = list(unit_settings(text))
+    # Only a oneshot service may have several, and none of these is one (systemd.service(5)).
     commands = [
         value.split() for section, key, value in settings if (section, key) == ("Service", "ExecStart")
     ]
     if commands != [[context.program, f"${context.variable}"]]:
         msg = f"ExecStart is not {context.program} ${context.variable}"
         raise _Mismatch(msg)
+    # Another file beside it could set the same variable again.
     if ("Service", "EnvironmentFile", context.environment_file) not in settings:
         msg = f"EnvironmentFile is not {context.environment_file}"
         raise _Mismatch(msg)
