@@ -89,6 +89,15 @@ def node_path(node: str, path: str) -> str:
     return f"{NODES}/{node}{path}"
 
 
+def credentials_directory(directory: str, kubeconfig: str) -> str:
+    """Where the files stand that a component's kubeconfig names, below the directory of certificates.
+
+    A directory of its own: a Pod in which it is mounted sees files that are replaced by rename, and sees
+    nobody else's keys.
+    """
+    return f"{directory}/{kubeconfig.rpartition('/')[2].removesuffix('.conf')}"
+
+
 def user_path(user: str) -> str:
     """The kubeconfig of a person."""
     return f"{USERS}/{user}.conf"
