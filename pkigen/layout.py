@@ -20,6 +20,8 @@ ADDONS = "addons"
 
 KUBERNETES_DIRECTORY = "/etc/kubernetes"
 MANIFESTS_DIRECTORY = "/etc/kubernetes/manifests"
+CERTIFICATES_DIRECTORY = "/etc/kubernetes/pki"
+"""Where certificates stand on a node, unless a spec says otherwise."""
 CONTROLLER_MANAGER_KUBECONFIG = "/etc/kubernetes/controller-manager.conf"
 SCHEDULER_KUBECONFIG = "/etc/kubernetes/scheduler.conf"
 FLAGS_DIRECTORY = "/etc/kubernetes/flags"

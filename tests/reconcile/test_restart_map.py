@@ -111,8 +111,8 @@ OBSERVED: dict[tuple[ComponentName, str], Observation] = {
     **{
         (component, f"kubeconfig: {field}"): takes_up(source)
         for component, source in (
-            (MANAGER, "tests/live/test_credentials_by_path.py: within five minutes"),
-            (SCHEDULER, "tests/live/test_credentials_by_path.py: within five minutes"),
+            (MANAGER, "tests/live/test_reload_by_path.py: within five minutes"),
+            (SCHEDULER, "tests/live/test_reload_by_path.py: within five minutes"),
             (
                 KUBELET,
                 "cmd/kubelet/app/server.go:1060: without rotateCertificates, client-go's own transport",
