@@ -229,3 +229,34 @@ def test_a_rollback_brings_the_kubeconfigs_back(embedding: Tree, pkigen: InProce
     assert done.code == 0, done.err
     assert embedding.credentials() == before
     assert "client-key-data" in (embedding.root / NODE / "scheduler.conf").read_text()
+
+
+def test_what_a_kubeconfig_of_the_tree_names_is_found_there(naming: Tree, pkigen: InProcess) -> None:
+    kubeconfig = naming.root / NODE / "scheduler.conf"
+    for done in (
+        pkigen("explain", kubeconfig, "-C", naming.root),
+        pkigen("access", "kubeconfig", "show", kubeconfig),
+    ):
+        assert done.code == 0, done.err
+        assert "user:       system:kube-scheduler" in done.out
+        assert "cannot be read" not in done.out
+
+
+def test_a_kubelet_forgets_its_own_certificate_for_one_that_is_brought_back(
+    naming: Tree, pkigen: InProcess
+) -> None:
+    assert pkigen("renew", "kubelet.conf", "-C", naming.root, "--yes").code == 0
+    done = pkigen("rollback", "-C", naming.root, "--yes", "-o", "json")
+    assert done.code == 0, done.err
+    (step,) = (each for each in done.json["restarts"] if each["component"] == "kubelet")
+    assert "rm -f /var/lib/kubelet/pki/kubelet-client-current.pem" in json.dumps(step)
+
+
+def test_the_runbook_of_a_rotation_says_how_long_to_wait(
+    naming: Tree, pkigen: InProcess, tmp_path: Path
+) -> None:
+    book = tmp_path / "book"
+    done = pkigen("rotate", "ca", "kubernetes", "-C", naming.root, "--yes", "--runbook", book)
+    assert done.code == 0, done.err
+    said = "".join(path.read_text() for path in sorted(book.rglob("*")) if path.is_file())
+    assert "looked at every five minutes: wait that long" in said
