@@ -409,18 +409,23 @@ def _readers(
         case DesiredCertificate():
             for reader in item.kind.readers:
                 yield reader.component, _effect_of(item, reader, inventory.cluster)
-        case DesiredCopy(reader=ComponentName() as alone):
-            yield alone, Effect.RELOADS if (alone, item.node) in rereading else Effect.RESTART
         case DesiredCopy():
-            for reader in _MATERIAL_READERS[item.material, item.ca]:
-                if reader.component in present[item.node]:
-                    again = (reader.component, item.node) in rereading
-                    reloads = again and reader.reading is Reading.BY_CLIENT_GO
-                    yield reader.component, Effect.RELOADS if reloads else _EFFECTS[reader.reading]
+            for reader in _readers_of_copy(item, present):
+                again = (reader.component, item.node) in rereading
+                reloads = again and reader.reading is Reading.BY_CLIENT_GO
+                yield reader.component, Effect.RELOADS if reloads else _EFFECTS[reader.reading]
         case DesiredFile():
             yield _FILE_READERS[item.kind]
         case _:
             pass  # a kubeconfig's certificate speaks for it; everything else is on no node
+
+
+def _readers_of_copy(item: DesiredCopy, present: Mapping[str, set[ComponentName]]) -> tuple[ReadBy, ...]:
+    """Who reads a copy of the authority's on its node."""
+    if item.reader is not None:
+        return _read_by(Reading.BY_CLIENT_GO, item.reader)
+    readers = _MATERIAL_READERS[item.material, item.ca]
+    return tuple(reader for reader in readers if reader.component in present[item.node])
 
 
 def _effect_of(item: DesiredCertificate, reader: ReadBy, cluster: ClusterSpec) -> Effect:
