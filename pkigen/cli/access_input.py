@@ -140,7 +140,7 @@ def read_bounded(path: Path, *, limit: int) -> bytes:
 
 def reference_reader(kubeconfig: Path) -> Callable[[Path], bytes | str]:
     """What reads the files that a kubeconfig names, or says why there are none."""
-    return lambda path: _read_reference(_at_node(kubeconfig, path))
+    return lambda path: read_reference(_at_node(kubeconfig, path))
 
 
 def _at_node(kubeconfig: Path, path: Path) -> Path:
@@ -152,7 +152,8 @@ def _at_node(kubeconfig: Path, path: Path) -> Path:
     return inside if inside.is_file() else path
 
 
-def _read_reference(path: Path) -> bytes | str:
+def read_reference(path: Path) -> bytes | str:
+    """The bytes of a file that a kubeconfig names by its path here, or why there are none."""
     try:
         data = read_bounded(path, limit=LARGEST_REFERENCE)
     except AccessError as error:
