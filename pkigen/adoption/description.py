@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from pkigen import layout
+from pkigen.access.kubeconfigs import Section as KubeconfigSection
 from pkigen.access.yaml_text import dump
 from pkigen.adoption.foreign_flags import DifferingFlags
 from pkigen.adoption.foreign_users import users
+from pkigen.adoption.gathered import beside
 from pkigen.adoption.kubeadm_record import KubeadmRecord
 from pkigen.adoption.topology import KnownNode, known_nodes
 from pkigen.crypto.keys import KeyAlgorithm, describe
@@ -24,15 +27,15 @@ from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering.versions import etcd_tag
 from pkigen.errors import AdoptionError, SpecError
 from pkigen.spec.loader import load_text
-from pkigen.spec.model import API_VERSION, KIND, KubeadmCA, Runtime
+from pkigen.spec.model import API_VERSION, KIND, KubeadmCA, Kubeconfigs, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pkigen.adoption.found import ForeignCluster, FoundLogin, Program
+    from pkigen.adoption.found import ForeignCluster, FoundKubeconfig, FoundLogin, Program
     from pkigen.spec.loader import LoadedSpec
 
-_DIRECTORY: Final = "/etc/kubernetes/pki"
+_DIRECTORY: Final = layout.CERTIFICATES_DIRECTORY
 _REPOSITORY: Final = "registry.k8s.io"
 _DNS_PREFIX: Final = "kubernetes.default.svc."
 _DNS_DOMAIN: Final = "cluster.local"
@@ -41,6 +44,7 @@ _PORT: Final = "6443"
 _HTTPS: Final = 443
 _DATA: Final = "/var/lib/etcd"
 _NAME: Final = "kubernetes"
+_COMPONENT_KUBECONFIGS: Final = (layout.SCHEDULER_KUBECONFIG, layout.CONTROLLER_MANAGER_KUBECONFIG)
 _SHARED_KUBECONFIGS: Final = ("/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf")
 _HEAD: Final = """\
 # What `pkigen adopt` found. With `manage: []`, manifests, the kubelets' settings and RBAC objects stay as
@@ -264,10 +268,32 @@ class _Describer:
         own = {str(each) for each in KeyAlgorithm} - {str(KeyAlgorithm.ECDSA_P256)}
         return _given(
             directory=directory if directory != _DIRECTORY else "",
+            kubeconfigs=str(Kubeconfigs.FILES) if self._names_files(directory) else "",
             keyAlgorithm=algorithm if algorithm in own else "",
             validity=self._record.validity,
             caValidity=self._record.ca_validity,
         )
+
+    def _names_files(self, directory: str) -> bool:
+        """Whether the kubeconfigs of schedulers and controller managers name their credentials by path.
+
+        Raises:
+            AdoptionError: Some do, and not as pkigen does: they would be taken for damaged.
+        """
+        found = [
+            (f"{node.name}: {path}", named, f"{layout.credentials_directory(directory, path)}/client.crt")
+            for node in self._control_plane
+            for path in _COMPONENT_KUBECONFIGS
+            for named in _named_certificates(node.found.kubeconfig(path))
+        ]
+        for spot, named, own in found:
+            if named != own:
+                raise AdoptionError(
+                    f"{spot} names its client certificate by path, {named}, which is elsewhere than pkigen's",
+                    hint="embed it (`kubectl config view --raw --flatten`), or put CA, certificate and key "
+                    f"into {own.removesuffix('client.crt')}, as ca.crt, client.crt and client.key",
+                )
+        return bool(found)
 
     def _keys_on_nodes(self) -> Section:
         """Which CA keys control-plane nodes have; where none has any, somebody else keeps them."""
@@ -360,3 +386,12 @@ def _split(server: str) -> tuple[str, int] | None:
 def _bracketed(host: str) -> str:
     """An IPv6 address in brackets, anything else as it is."""
     return f"[{host}]" if ":" in host else host
+
+
+def _named_certificates(kubeconfig: FoundKubeconfig | None) -> Iterator[str]:
+    """The client certificates that a kubeconfig names by path, as its node knows them."""
+    if kubeconfig is None:
+        return
+    for user in kubeconfig.content.entries[KubeconfigSection.USER].values():
+        if not user.text("client-certificate-data") and (named := user.text("client-certificate")):
+            yield beside(kubeconfig.spot.path, named)

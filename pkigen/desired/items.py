@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pkigen.crypto.names import SANs, Subject
     from pkigen.crypto.profiles import Profile
     from pkigen.desired.certificates import CertificateKind
+    from pkigen.desired.readers import ComponentName
 
 
 class FileKind(enum.StrEnum):
@@ -45,6 +46,10 @@ class FileKind(enum.StrEnum):
     KUBE_PROXY_FLAGS = "kube-proxy.flags"
     KUBELET_CONFIGURATION = "kubelet-configuration"
     KUBE_PROXY_CONFIGURATION = "kube-proxy-configuration"
+    CONTROLLER_MANAGER_KUBECONFIG = "controller-manager.conf"
+    SCHEDULER_KUBECONFIG = "scheduler.conf"
+    KUBELET_KUBECONFIG = "kubelet.conf"
+    KUBE_PROXY_KUBECONFIG = "kube-proxy.conf"
     ENCRYPTION_CONFIGURATION = "encryption-configuration"
     AUTHORIZATION_CONFIGURATION = "authorization-configuration"
     AUTHORIZATION_WEBHOOK = "authorization-webhook"
@@ -54,6 +59,17 @@ class FileKind(enum.StrEnum):
     ADDON_TRUST_BUNDLE = "addon-trust-bundle"
     ADDON_USER = "addon-user"
     ADDON_IAM = "addon-iam"
+
+
+KUBECONFIG_KINDS = frozenset(
+    {
+        FileKind.CONTROLLER_MANAGER_KUBECONFIG,
+        FileKind.SCHEDULER_KUBECONFIG,
+        FileKind.KUBELET_KUBECONFIG,
+        FileKind.KUBE_PROXY_KUBECONFIG,
+    }
+)
+"""The kubeconfigs that name credentials by path; they are called as the certificates that they name are."""
 
 
 class MaterialKind(enum.StrEnum):
@@ -75,7 +91,7 @@ class DesiredCertificate:
 
     `id` is unique (`cp-1/apiserver`); `issuer` is None for a root CA. `renew_before` counts back from the end
     of validity. Where `key_home` is the node, the PKI directory holds the certificate alone, and kubeconfigs
-    without their key.
+    without their key. `former` is where it may still stand, from before the spec wanted it elsewhere.
     """
 
     kind: CertificateKind = field(repr=False)
@@ -89,6 +105,7 @@ class DesiredCertificate:
     renew_before: timedelta
     key_algorithm: KeyAlgorithm
     location: Location
+    former: Location | None = None
     key_home: KeyHome = KeyHome.AUTHORITY
 
     @property
@@ -191,7 +208,7 @@ class DesiredSecret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredCopy:
-    """A file on a node whose bytes are the authority's."""
+    """A file on a node whose bytes are the authority's; `reader` is the only component that it is for."""
 
     path: str
     node: str
@@ -199,6 +216,7 @@ class DesiredCopy:
     material: MaterialKind
     ca: CA | None = None
     slot: Slot = Slot.CURRENT
+    reader: ComponentName | None = None
 
     @property
     def id(self) -> str:
@@ -209,6 +227,12 @@ class DesiredCopy:
     def paths(self) -> tuple[str, ...]:
         """The one file."""
         return (self.path,)
+
+
+def context_name(user: str, cluster: str) -> str:
+    """What a kubeconfig's context is called, as kubeadm forms it."""
+    # kubeconfig.CreateBasic (cmd/kubeadm/app/util/kubeconfig).
+    return f"{user}@{cluster}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,9 +256,8 @@ class DesiredKubeconfig:
 
     @property
     def context(self) -> str:
-        """The context's name, as kubeadm forms it."""
-        # kubeconfig.CreateBasic (cmd/kubeadm/app/util/kubeconfig).
-        return f"{self.user}@{self.cluster}"
+        """The context's name."""
+        return context_name(self.user, self.cluster)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,7 +327,7 @@ class DesiredToken:
     @property
     def context(self) -> str:
         """The context's name."""
-        return f"{self.user}@{self.cluster}"
+        return context_name(self.user, self.cluster)
 
 
 Desired = (

@@ -35,6 +35,11 @@ _LARGEST = 1 << 28
 _LARGEST_READ = 1 << 20
 
 
+_NAMED_BY_KUBELET = f"{layout.credentials_directory('', KUBELET_KUBECONFIG)}/client.crt"
+_OF_KUBELET = (KUBELET_KUBECONFIG, _NAMED_BY_KUBELET)
+"""Where a kubelet finds the certificate that it shows, unless it has one of its own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demands:
     """What a change of a file asks for beside a restart, on the way back and on the way there."""
@@ -217,7 +222,7 @@ def kept_content(store: Store, restore: Restore) -> FileContent:
 def _asked(store: Store, restore: Restore) -> Demands:
     """What the change of a file asks for in both directions; nothing where no component is started by it."""
     # Only of a file that is there before and after can a change be told.
-    if restore.is_back or not (defines_component(restore.path) or restore.path.endswith(KUBELET_KUBECONFIG)):
+    if restore.is_back or not (defines_component(restore.path) or restore.path.endswith(_OF_KUBELET)):
         return Demands()
     kept, present = kept_content(store, restore).data, store.read(restore.path).data
     return Demands(back=_demand(restore.path, present, kept), forth=_demand(restore.path, kept, present))
@@ -225,6 +230,8 @@ def _asked(store: Store, restore: Restore) -> Demands:
 
 def _demand(path: str, old: bytes, new: bytes) -> Reason | None:
     """Why the change of one file from old to new needs more than a restart; None where it does not."""
+    if path.endswith(_NAMED_BY_KUBELET):
+        return Reason.CREDENTIAL_CHANGED if old != new else None
     if path.endswith(KUBELET_KUBECONFIG):
         is_other = client_certificate_pem(old) != client_certificate_pem(new)
         return Reason.CREDENTIAL_CHANGED if is_other else None

@@ -18,6 +18,7 @@ from pkigen.desired.items import (
     DesiredCertificate,
     DesiredCopy,
     DesiredCrossCertificate,
+    DesiredFile,
     DesiredKubeconfig,
     MaterialKind,
 )
@@ -25,7 +26,7 @@ from pkigen.reconcile.adopted_state import TOLERATED, certificate_state
 from pkigen.reconcile.checks import Case, Finding, examine
 from pkigen.reconcile.decision import Decision, Signer, decide
 from pkigen.reconcile.file_diffs import changed_fields, kubeconfig_diff
-from pkigen.reconcile.plan import Action, Await, Create, Keep, Reissuance, Reissue, Renew
+from pkigen.reconcile.plan import Action, Await, Create, Keep, Reissuance, Reissue, Renew, Rewrite
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.survey_files import FileSurvey, with_diff
 from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, wrong_modes
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pkigen.desired.adopted import Adopted
+    from pkigen.desired.generations import Location
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.rendering import Renderer
     from pkigen.reconcile.progress import Progress
@@ -80,6 +82,8 @@ class Survey:
     def __post_init__(self) -> None:
         # A CA that is there and named is renewed, so that whatever holds its certificate changes too.
         self._renewed = frozenset(ca for ca in self.authorities if ca_id(ca) in self.selection.ids)
+        # The kubeconfigs that certificates move out of.
+        self._left: set[str] = set()
         self._files = FileSurvey(
             reader=self.reader,
             renderer=self.renderer,
@@ -109,6 +113,8 @@ class Survey:
                         continue  # looked at together with the certificate that it embeds
                     case DesiredCopy():
                         yield self._copy(item)
+                    case DesiredFile() if item.path in self._left and is_withheld(self.reader, item.path):
+                        yield self._files.differs(item)
                     case _:
                         yield self._files.look(item)
                 step()
@@ -144,14 +150,30 @@ class Survey:
         )
 
     def _certificate(self, item: DesiredCertificate) -> Surveyed:
-        # In a checkout without private files a kubeconfig counts as there and right.
-        if isinstance(item.location, InKubeconfig) and is_withheld(self.reader, item.file):
+        former = self._moves_from(item)
+        if former is None and _is_unseen(self.reader, item.location):
             return Surveyed(item=item, action=_kept(item))
-        observed = observe_certificate(self.reader, item.location)
+        if isinstance(former, InKubeconfig):
+            self._left.add(former.kubeconfig)
+        if former is not None and _is_unseen(self.reader, former):
+            return _moved(item, former)
+        observed = observe_certificate(self.reader, former or item.location)
         issuer = self.authorities.get(item.issuer) if item.issuer is not None else None
-        found, around = self._examined(item, observed, issuer), self._around(item, observed)
+        found = self._examined(item, observed, issuer)
+        around = self._around(item, observed) if former is None else _elsewhere(item, former)
         adopted = self._adopted(item, observed, issuer, found, around)
         return adopted or self._decided(item, observed, issuer, found, around)
+
+    def _moves_from(self, item: DesiredCertificate) -> Location | None:
+        """Where a certificate stands that must move; None where it is right, or nowhere."""
+        if item.former is None or self._has_certificate(item.location):
+            return None
+        is_there = _is_unseen(self.reader, item.former) or self._has_certificate(item.former)
+        return item.former if is_there else None
+
+    def _has_certificate(self, location: Location) -> bool:
+        """Whether a certificate is seen there."""
+        return observe_certificate(self.reader, location).certificate is not None
 
     def _adopted(
         self,
@@ -344,6 +366,27 @@ def _tolerated(findings: Iterable[Finding], known: Adopted, state: Adopted) -> t
 def _kept(item: DesiredCertificate | DesiredCopy) -> Keep:
     paths = item.read_paths if isinstance(item, DesiredCertificate) else item.paths
     return Keep(id=item.id, paths=paths, node=item.node, reason=None)
+
+
+def _is_unseen(reader: Reader, location: Location) -> bool:
+    """Whether it is a kubeconfig that is not looked at: without private files it is taken for right."""
+    return isinstance(location, InKubeconfig) and is_withheld(reader, location.kubeconfig)
+
+
+def _elsewhere(item: DesiredCertificate, former: Location) -> Finding:
+    """The finding that a certificate stands where another spec wanted it."""
+    file = former.kubeconfig if isinstance(former, InKubeconfig) else former.certificate
+    what = "it and its key move" if not item.key_is_elsewhere else "it moves"
+    return Finding(reason=Reason.LOCATION_CHANGED, detail=f"{what} from {file} to {item.file}")
+
+
+def _moved(item: DesiredCertificate, former: Location) -> Surveyed:
+    """A certificate that moves, and that cannot be looked at here."""
+    finding = _elsewhere(item, former)
+    action = Rewrite(
+        id=item.id, paths=item.read_paths, node=item.node, reason=finding.reason, details=(finding.detail,)
+    )
+    return Surveyed(item=item, action=action, findings=(finding,))
 
 
 def _key_beside(item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:

@@ -14,7 +14,14 @@ from pkigen.crypto.keys import UnsupportedKeyError, load_public, public_der
 from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.file_references import CERTIFICATE_OF, FileReference, Use, file_references
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Slot, ca_id, ca_location, sa_path
-from pkigen.desired.items import DesiredCopy, DesiredFile, DesiredKubeconfig, FileKind, MaterialKind
+from pkigen.desired.items import (
+    KUBECONFIG_KINDS,
+    DesiredCopy,
+    DesiredFile,
+    DesiredKubeconfig,
+    FileKind,
+    MaterialKind,
+)
 from pkigen.desired.readers import ComponentName
 from pkigen.errors import RotationError
 from pkigen.rotation.phases import RotationStep
@@ -176,6 +183,8 @@ def _is_trust_of(item: Desired, owner: str) -> bool:
             return ca_id(ca) == owner
         case DesiredCopy(material=MaterialKind.TRUST_BUNDLE, ca=CA() as ca):
             return ca_id(ca) == owner
+        case DesiredFile(kind=kind) if kind in KUBECONFIG_KINDS:
+            return owner == ca_id(CA.KUBERNETES)  # what it names rotates
         case _:
             return False
 

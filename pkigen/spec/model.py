@@ -233,6 +233,13 @@ class KeyHome(enum.StrEnum):
     NODE = "node"
 
 
+class Kubeconfigs(enum.StrEnum):
+    """How the kubeconfigs of a node's components hold their credentials."""
+
+    EMBEDDED = "embedded"
+    FILES = "files"
+
+
 class Certificates(Strict):
     """Keys and lifetimes."""
 
@@ -262,6 +269,11 @@ class Certificates(Strict):
     offline leaves their keys with it too, and it signs every certificate (kubeadm's external CA)."""
     node_keys: KeyHome = KeyHome.AUTHORITY
     """Where the private keys of nodes' certificates are made, where a node does not say otherwise."""
+    kubeconfigs: Kubeconfigs = Kubeconfigs.EMBEDDED
+    """How the kubeconfigs of the controller manager, the scheduler, kubelets and kube-proxy hold CA,
+    certificate and key: in themselves (embedded), or in files that they name, in a directory of each
+    component's below the directory of certificates (files), which are taken up without a restart. Kubeconfigs
+    of people, such as admin.conf, are handed out, and so have everything in them."""
     overrides: dict[StrictStr, Override] = Field(default_factory=dict)
     """What single kinds of certificates have of their own, by kubeadm's names: apiserver, etcd-server,
     admin.conf, ca, …"""

@@ -32,6 +32,7 @@ class Reason(enum.StrEnum):
     VERIFIES_KUBELETS = "verifies-kubelets"
     CREDENTIAL_CHANGED = "credential-changed"
     ORDER_CHANGED = "order-changed"
+    LOCATION_CHANGED = "location-changed"
     NOT_WANTED = "not-wanted"
     ROTATION = "rotation"
     ROLLBACK = "rollback"

@@ -176,3 +176,29 @@ def test_a_signature_by_another_key_of_the_same_name_does_not_certify() -> None:
 def test_a_ca_without_basic_constraints_is_not_refused_for_them() -> None:
     # Whether it is a CA at all is asked elsewhere (`ca_fitness`).
     assert unable_to_certify(certificate()) is None
+
+
+def intermediate(above: Issuer, common_name: str) -> Issuer:
+    key = ec.generate_private_key(ec.SECP256R1())
+    content = CertificateContent(
+        subject=Subject(common_name=common_name),
+        sans=SANs(),
+        profile=Profile.INTERMEDIATE,
+        validity=timedelta(days=365),
+    )
+    made = issue(content, key=key, issuer=above, now=NOW, entropy=entropy)
+    return Issuer(certificate=made.certificate, key=key)
+
+
+def test_nothing_that_a_root_signs_carries_who_trusts_one_of_its_intermediates_alone() -> None:
+    """Why an offline authority is not asked for a cross certificate: only the old intermediate could help."""
+    above = root("root")
+    old, new = intermediate(above, "kubernetes"), intermediate(above, "kubernetes-g2")
+    judge, anchor = PathVerifier(NOW), (old.certificate,)
+    assert judge.server((leaf(old),), anchor, "10.0.0.11") is None
+    by_root = (new.certificate, old.certificate, above.certificate)
+    for sent in ((), by_root[:1], by_root):
+        assert judge.server((leaf(new), *sent), anchor, "10.0.0.11") is not None
+    # That one may sign leaves only, and who trusts it sees that.
+    assert unable_to_certify(old.certificate) is not None
+    assert judge.server((leaf(new), crossed(old, new)), anchor, "10.0.0.11") is not None

@@ -100,6 +100,7 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     "spec.certificates.authority": ("offline", "remote"),
     "spec.certificates.caKeys": ("offline", "here", {"authority": "offline"}),
     "spec.certificates.nodeKeys": ("node", "tpm"),
+    "spec.certificates.kubeconfigs": ("files", "paths"),
     "spec.certificates.directory": ("/srv/pki", "pki"),
     "spec.certificates.overrides": ({"ca": {"keyAlgorithm": "RSA-3072"}}, []),
     "spec.certificates.overrides.apiserver": ({}, "90d"),

@@ -18,7 +18,7 @@ from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.restart_commands import health_check, restart_commands
 from pkigen.reconcile.restart_map import Effect, restart_map
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP, RotationStep
-from pkigen.spec.model import KeyHome
+from pkigen.spec.model import KeyHome, Kubeconfigs
 from pkigen.state.authority import look_at_all
 from pkigen.state.lockfile import certificate_facts
 from pkigen.state.materials import discovery_hash
@@ -195,6 +195,11 @@ class _RotationRunbook:
                 lines += [*(f"  {command}" for command in commands), health]
         if len(lines) == 1:
             lines.append("nothing has to restart")
+        if self._spec.certificates.kubeconfigs is Kubeconfigs.FILES:
+            lines += [
+                "credentials that kubeconfigs name by path are looked at every five minutes: wait that long",
+                "before the next step",
+            ]
         lines.append("the same as a script: restart.sh NODE STEP")
         return lines
 

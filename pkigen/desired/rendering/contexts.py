@@ -30,6 +30,19 @@ class CertificateKubeconfig(KubeconfigContext):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamingKubeconfig:
+    """`naming-kubeconfig.yaml`; the last three are paths on the node."""
+
+    server: str
+    cluster: str
+    user: str
+    context: str
+    trust_bundle: str
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenKubeconfig(KubeconfigContext):
     """`token-kubeconfig.yaml`."""
 

@@ -175,7 +175,7 @@ def kube_scheduler(cluster: ClusterSpec, node: Node) -> StaticPod:
         ),
         cpu="100m",
         memory=None,
-        mounts=_with_extra(own_mounts.of_scheduler(), component.extra_volumes),
+        mounts=_with_extra(own_mounts.of_scheduler(cluster.spec), component.extra_volumes),
     )
 
 

@@ -23,6 +23,7 @@ from pkigen.desired.rendering.contexts import (
     KubeletClient,
     KubeletConfiguration,
     KubeProxyConfiguration,
+    NamingKubeconfig,
     NodeRotation,
     PublishedTrust,
     TokenKubeconfig,
@@ -235,21 +236,32 @@ def _variables(text: str, component: str) -> set[tuple[str, str]]:
 
 @_compare.register
 def _(context: CertificateKubeconfig, text: str) -> None:
+    trust = {"certificate-authority-data": context.trust_bundle}
     credential = {"client-certificate-data": context.certificate, "client-key-data": context.key}
-    _compare_kubeconfig(context, credential, text)
+    _compare_kubeconfig(context, trust, credential, text)
 
 
 @_compare.register
 def _(context: TokenKubeconfig, text: str) -> None:
-    _compare_kubeconfig(context, {"token": context.token}, text)
+    trust = {"certificate-authority-data": context.trust_bundle}
+    _compare_kubeconfig(context, trust, {"token": context.token}, text)
+
+
+@_compare.register
+def _(context: NamingKubeconfig, text: str) -> None:
+    credential = {"client-certificate": context.certificate, "client-key": context.key}
+    _compare_kubeconfig(context, {"certificate-authority": context.trust_bundle}, credential, text)
 
 
 def _compare_kubeconfig(
-    context: CertificateKubeconfig | TokenKubeconfig, credential: dict[str, str], text: str
+    context: CertificateKubeconfig | NamingKubeconfig | TokenKubeconfig,
+    trust: dict[str, str],
+    credential: dict[str, str],
+    text: str,
 ) -> None:
     """All of it, not only what should be there: a second user or cluster would be somebody's way in."""
     in_context = {"cluster": context.cluster, "user": context.user}
-    if context.namespace is not None:
+    if not isinstance(context, NamingKubeconfig) and context.namespace is not None:
         in_context["namespace"] = context.namespace
     expected = {
         "apiVersion": "v1",
@@ -258,7 +270,7 @@ def _compare_kubeconfig(
         "clusters": [
             {
                 "name": context.cluster,
-                "cluster": {"server": context.server, "certificate-authority-data": context.trust_bundle},
+                "cluster": {"server": context.server, **trust},
             }
         ],
         "contexts": [{"name": context.context, "context": in_context}],

@@ -8,9 +8,15 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pkigen.desired.certificates import API_SERVER_KUBELET_CLIENT, CLUSTER_ADMINS, NODES_GROUP
+from pkigen.desired.certificate_items import named_files, server_of
+from pkigen.desired.certificates import (
+    API_SERVER_KUBELET_CLIENT,
+    CERTIFICATES,
+    CLUSTER_ADMINS,
+    NODES_GROUP,
+)
 from pkigen.desired.generations import ENCRYPTION_KEY_SIZE
-from pkigen.desired.items import FileKind
+from pkigen.desired.items import KUBECONFIG_KINDS, FileKind, context_name
 from pkigen.desired.overrides import OverrideRecord
 from pkigen.desired.rendering import access, flags, nodes, pods, read_back
 from pkigen.desired.rendering.authorization import context_of, webhook_context
@@ -22,6 +28,7 @@ from pkigen.desired.rendering.contexts import (
     EncryptionKey,
     FlagFile,
     KubeletClient,
+    NamingKubeconfig,
     NodeRotation,
     PublishedTrust,
     TokenKubeconfig,
@@ -109,6 +116,25 @@ def _kubelet_flags(cluster: ClusterSpec, node: Node) -> FlagFile:
     return FlagFile(variable=nodes.KUBEADM_ARGUMENTS, arguments=tuple(map(str, flags.kubelet(cluster, node))))
 
 
+def _naming_kubeconfig(name: str) -> _NodeFile:
+    """A kubeconfig that names its credentials by path."""
+    (kind,) = (each for each in CERTIFICATES if each.name == name)
+
+    def context(cluster: ClusterSpec, node: Node) -> NamingKubeconfig:
+        user, files = kind.subject(node.name).common_name, named_files(kind, cluster)
+        return NamingKubeconfig(
+            server=server_of(kind, cluster, node),
+            cluster=cluster.name,
+            user=user,
+            context=context_name(user, cluster.name),
+            trust_bundle=files.trust,
+            certificate=files.pair.certificate,
+            key=files.pair.key,
+        )
+
+    return _NodeFile("naming-kubeconfig.yaml", Language.YAML, _plain(context))
+
+
 _STATIC_POD_KUBELET_FLAGS = _NodeFile("flags/kubeadm-flags.env", Language.ENVIRONMENT, _plain(_kubelet_flags))
 
 _NODE_FILES = {
@@ -140,6 +166,7 @@ _NODE_FILES = {
     FileKind.KUBE_PROXY_CONFIGURATION: _NodeFile(
         "kube-proxy/config.yaml", Language.YAML, _plain(nodes.kube_proxy_configuration)
     ),
+    **{kind: _naming_kubeconfig(kind) for kind in KUBECONFIG_KINDS},
 }
 
 

@@ -113,6 +113,13 @@ TOPOLOGIES: dict[str, dict[str, Any]] = {
             }
         },
     },
+    "by-path": {
+        "nodes": [
+            *_control_plane("10.0.0.11"),
+            {"name": "worker-1", "roles": ["worker"], "addresses": ["10.0.0.21"]},
+        ],
+        "certificates": {"kubeconfigs": "files", "directory": "/etc/kubernetes/own"},
+    },
     "ipv6": {
         "nodes": [
             {
