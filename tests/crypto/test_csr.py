@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import NameOID
@@ -131,7 +132,7 @@ def refusal(key: Any, *, encoded: bytes | None = None) -> str | None:
 
 
 @pytest.mark.parametrize("bits", [2048, 8192])
-@pytest.mark.parametrize("exponent", [65537, 65539, (1 << 31) - 1])
+@pytest.mark.parametrize("exponent", [65537, 65541, (1 << 31) - 1])
 def test_rsa_keys_that_may_be_certified(bits: int, exponent: int) -> None:
     assert refusal(rsa_key(bits, exponent)) is None
 
@@ -166,7 +167,33 @@ def test_other_kinds_of_key() -> None:
 def test_a_key_that_is_encoded_as_go_does_not_read_it() -> None:
     key = KEY.public_key()
     compressed = key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint)
-    assert "encoded in a way that Kubernetes cannot read" in (refusal(key, encoded=compressed) or "")
+    found = refusal(key, encoded=compressed)
+    assert found == "the request's key is encoded in a way that Kubernetes cannot read; make another one"
+
+
+@pytest.mark.parametrize("raised", [ValueError, UnsupportedAlgorithm])
+def test_a_key_that_cannot_be_read(raised: type[Exception]) -> None:
+    class Unreadable(Asked):
+        def public_key(self) -> CertificatePublicKeyTypes:
+            raise raised("no")
+
+    request: Any = Unreadable(KEY.public_key())
+    with pytest.raises(AccessError, match="is of a kind that cannot be read") as info:
+        key_of(request, hint="make another one")
+    assert info.value.hint == "make another one"
+
+
+@pytest.mark.parametrize("raised", [InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError])
+def test_a_signature_that_cannot_be_verified(raised: type[Exception]) -> None:
+    class Unverifiable:
+        signature_hash_algorithm = None
+
+        @property
+        def is_signature_valid(self) -> bool:
+            raise raised("no")
+
+    request: Any = Unverifiable()
+    assert unproven(request) == "is signed in a way that cannot be verified"
 
 
 def signed_with(algorithm: Any) -> x509.CertificateSigningRequest:

@@ -178,6 +178,22 @@ def test_a_plan_knows_what_earlier_runs_wrote(world: World) -> None:
     assert not [each for each in actions_of(plan, Remove) if not each.startswith("nodes/")]
 
 
+def test_a_saved_plan_is_bound_to_what_no_action_shows(world: World) -> None:
+    with Store.open_reading(world.root) as store:
+        plan = planner(world).at(store).plan(store)
+        other = planner(world.follow(spec(CP1, W2))).at(store).plan(store)
+    assert {"the spec", "the templates", "pkigen's version"} <= plan.observed.keys()
+    changed = {name for name in plan.observed if plan.observed[name] != other.observed.get(name)}
+    assert "the spec" in changed
+    assert not changed & {"the templates", "pkigen's version"}
+
+
+def test_an_encrypted_authority_is_planned_with_no_open_ca_key_beside_it(world: World) -> None:
+    world.path("pki/sealed.json").write_bytes(b"{}")
+    with pytest.raises(AuthorityError, match="an encrypted authority does not allow"):
+        world.plan()
+
+
 def test_what_is_pending_is_refused_where_nothing_may_be(world: World) -> None:
     require_nothing_pending(world.plan())
     world.path(f"{PKI}/apiserver.crt").unlink()
