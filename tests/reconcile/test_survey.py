@@ -97,6 +97,7 @@ def test_every_reason_has_a_case() -> None:
         Reason.KEY_NOT_ALONE,
         Reason.LIVES_TOO_LONG,
         Reason.CREDENTIAL_CHANGED,  # of what is shown again: test_changes
+        *(Reason.REVOKED, Reason.REVOCATION_OVER),  # test_revoke
     }
     assert set(Reason) - covered <= elsewhere
 
