@@ -98,6 +98,7 @@ def test_every_reason_has_a_case() -> None:
         Reason.LIVES_TOO_LONG,
         Reason.CREDENTIAL_CHANGED,  # of what is shown again: test_changes
         Reason.LOCATION_CHANGED,  # of what another spec wanted elsewhere: test_kubeconfig_files
+        *(Reason.REVOKED, Reason.REVOCATION_OVER),  # test_revoke
     }
     assert set(Reason) - covered <= elsewhere
 
