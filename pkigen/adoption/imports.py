@@ -124,7 +124,19 @@ class _Imports:
                 yield _Held(node=node.name, file=file)
 
     def _key_of(self, ca: CA) -> bytes | None:
-        return next((held.file.data for held in self._held(f"{ca}.key") if _public(held.file.data)), None)
+        """The private key of a CA; where one CA is two, it may lie beside the other's certificate only."""
+        own = next((held.file.data for held in self._held(f"{ca}.key") if _public(held.file.data)), None)
+        return own or next(self._keys_of_others(ca), None)
+
+    def _keys_of_others(self, ca: CA) -> Iterator[bytes]:
+        certificates = [
+            each for held in self._held(f"{ca}.crt") for each in read_pem(held.file.data).certificates
+        ]
+        wanted = {public_der(each.public_key()) for each in certificates}
+        for other in CA:
+            for held in self._held(f"{other}.key"):
+                if _public(held.file.data) in wanted:
+                    yield held.file.data
 
     def _missing_key(self, ca: CA) -> str | None:
         directory = self._inventory.cluster.spec.certificates.directory

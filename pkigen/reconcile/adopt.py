@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from pkigen.crypto.keys import public_der
 from pkigen.desired.adopted import ABSENT
 from pkigen.desired.certificates import KUBELET, KUBELET_SERVING
 from pkigen.desired.generations import CA
@@ -109,7 +110,7 @@ def _survey(planner: Planner, view: StagedView) -> Survey:
         inventory=planner.inventory,
         reader=view,
         renderer=planner.renderer,
-        authorities=load_all(view, planner.inventory, now=planner.now),
+        authorities=load_all(view, planner.inventory, now=planner.now, taking_over=True),
         now=planner.now,
     )
 
@@ -121,18 +122,23 @@ def _records(planner: Planner, view: StagedView) -> Iterator[tuple[str, Adopted]
         AdoptionError: Something that the cluster needs is missing, or does not work.
     """
     survey = _survey(planner, view)
+    keys: set[bytes] = set()
     nodes = planner.inventory.cluster.spec.nodes
     outside = frozenset(node.name for node in nodes if node.roles == (Role.ETCD,))
     faults: list[str] = []
     for surveyed in survey.objects():
         item = surveyed.item
         faults.extend(_hard_faults(surveyed, view, outside))
-        if not surveyed.findings:
+        if not (_repeats(surveyed, keys) or surveyed.findings):
             continue
         if isinstance(item, DesiredCertificate) and surveyed.observed is not None:
             yield item.id, survey.state_of(item, surveyed.observed)
         elif isinstance(item, DesiredCopy):
             yield item.id, survey.state_of_copy(item)
+    _require_none(faults)
+
+
+def _require_none(faults: list[str]) -> None:
     if faults:
         rest = len(faults) - _MOST_NAMED
         more = f" and {rest} more" if rest > 0 else ""
@@ -141,6 +147,20 @@ def _records(planner: Planner, view: StagedView) -> Iterator[tuple[str, Adopted]
             hint="`pkigen verify` of the same files says what is wrong with them; what is missing here "
             "has to be copied from its node",
         )
+
+
+def _repeats(surveyed: Surveyed, keys: set[bytes]) -> bool:
+    """Whether a certificate has the key of one before it, as other makers give one pair to several."""
+    # CAs keep their keys, whatever is recorded of them (`unrecorded_sharing`).
+    item = surveyed.item
+    if not isinstance(item, DesiredCertificate) or item.issuer is None:
+        return False
+    if surveyed.observed is None or surveyed.observed.certificate is None:
+        return False
+    key = public_der(surveyed.observed.certificate.public_key())
+    is_known = key in keys
+    keys.add(key)
+    return is_known
 
 
 def _hard_faults(surveyed: Surveyed, view: StagedView, outside: frozenset[str]) -> Iterator[str]:

@@ -31,6 +31,7 @@ from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.survey_files import FileSurvey, with_diff
 from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, wrong_modes
 from pkigen.spec.model import ManagedFiles
+from pkigen.state.authority import sharing
 from pkigen.state.materials import Materials
 from pkigen.state.observed import (
     KEY_PLACEHOLDER,
@@ -82,6 +83,7 @@ class Survey:
 
     def __post_init__(self) -> None:
         # A CA that is there and named is renewed, so that whatever holds its certificate changes too.
+        self._sharing = sharing(self.authorities)
         self._renewed = frozenset(ca for ca in self.authorities if ca_id(ca) in self.selection.ids)
         self._files = FileSurvey(
             reader=self.reader,
@@ -152,7 +154,8 @@ class Survey:
         issuer = self.authorities.get(item.issuer) if item.issuer is not None else None
         found, around = self._examined(item, observed, issuer), self._around(item, observed)
         adopted = self._adopted(item, observed, issuer, found, around)
-        return adopted or self._decided(item, observed, issuer, found, around)
+        surveyed = adopted or self._decided(item, observed, issuer, found, around)
+        return _advised(surveyed, (*self._shared_key(item), *surveyed.advice))
 
     def _adopted(
         self,
@@ -173,7 +176,7 @@ class Survey:
         else:
             left = tuple(each for each in found if each not in advice)
             surveyed = self._decided(item, observed, issuer, left, None if around in advice else around)
-        return _advised(replace(surveyed, adopted=known), advice)
+        return replace(surveyed, adopted=known, advice=advice)
 
     def _decided(
         self,
@@ -227,6 +230,16 @@ class Survey:
             renew_within=self.selection.within,
         )
         return examine(case)
+
+    def _shared_key(self, item: DesiredCertificate) -> Iterator[Finding]:
+        """The advice about a CA that is another one at the same time, as some makers have one for all."""
+        for ca, other in self._sharing.items():
+            if item.id == ca_id(ca):
+                detail = (
+                    f"has the key of {ca_id(other)}: a client of one is a client of the other; "
+                    f"`pkigen rotate ca {ca_id(ca)}` separates them"
+                )
+                yield Finding(reason=Reason.SHARED_KEY, detail=detail)
 
     def _findings(
         self, item: DesiredCertificate, issuer: CACertificates | None, found: tuple[Finding, ...]
@@ -330,9 +343,9 @@ def _chain(item: DesiredCertificate, issuer: CACertificates | None) -> tuple[x50
 
 
 def _advised(surveyed: Surveyed, advice: tuple[Finding, ...]) -> Surveyed:
-    """An adopted object; one that is kept says in its plan what pkigen would make otherwise."""
+    """An object that is kept as it was taken over: its plan says what pkigen would make otherwise."""
     action = surveyed.action
-    if isinstance(action, Keep) and action.reason is None and advice:
+    if isinstance(action, Keep) and advice:
         details = tuple(finding.detail for finding in advice)
         action = replace(action, reason=advice[0].reason, details=details)
     return replace(surveyed, action=action, advice=advice)
