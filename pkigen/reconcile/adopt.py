@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pkigen.desired.adopted import Adopted
+    from pkigen.desired.certificates import CertificateKind
+    from pkigen.desired.readers import ComponentName
     from pkigen.reconcile.make import Tools
     from pkigen.reconcile.planner import Planner
     from pkigen.reconcile.surveyed import Surveyed
@@ -58,7 +60,27 @@ class TakenOver:
     advice: Mapping[Reason, int]
 
 
-def take_over(planner: Planner, imports: Iterable[Import], store: Store, tools: Tools) -> TakenOver:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outside:
+    """What the cluster does without: CAs, the kubelets of some nodes, what does not run on which node."""
+
+    cas: frozenset[CA]
+    apart: frozenset[str]
+    idle: Mapping[str, frozenset[ComponentName]]
+
+    def is_unread(self, kind: CertificateKind, node: str) -> bool:
+        """Whether nothing that runs on a node reads certificates of a kind."""
+        return {read.component for read in kind.readers} <= self.idle.get(node, frozenset())
+
+
+def take_over(
+    planner: Planner,
+    imports: Iterable[Import],
+    store: Store,
+    tools: Tools,
+    *,
+    idle: Mapping[str, frozenset[ComponentName]],
+) -> TakenOver:
     """Take a cluster over, wholly or not at all.
 
     Args:
@@ -66,6 +88,7 @@ def take_over(planner: Planner, imports: Iterable[Import], store: Store, tools: 
         imports: Its files.
         store: A PKI directory that is new, held exclusively.
         tools: Clock and templates.
+        idle: The components that do not run on each node: what only they read may be missing there.
 
     Raises:
         AdoptionError: The directory is in use, or what was found is not what the description says.
@@ -87,7 +110,7 @@ def take_over(planner: Planner, imports: Iterable[Import], store: Store, tools: 
         staging.seal()
         # With the rotation that is under way, where the nodes trust two generations.
         planner = planner.at(staging.view)
-        records = dict(_records(planner, staging.view))
+        records = dict(_records(planner, staging.view, idle))
         known = replace(planner, inventory=replace(planner.inventory, adopted=records))
         lock = LockBuilder(inventory=known.inventory, templates=planner.renderer.overrides())
         advice: Counter[Reason] = Counter()
@@ -115,7 +138,9 @@ def _survey(planner: Planner, view: StagedView) -> Survey:
     )
 
 
-def _records(planner: Planner, view: StagedView) -> Iterator[tuple[str, Adopted]]:
+def _records(
+    planner: Planner, view: StagedView, idle: Mapping[str, frozenset[ComponentName]]
+) -> Iterator[tuple[str, Adopted]]:
     """What each object that is not as pkigen would make it is taken over as.
 
     Raises:
@@ -124,7 +149,9 @@ def _records(planner: Planner, view: StagedView) -> Iterator[tuple[str, Adopted]
     survey = _survey(planner, view)
     keys: set[bytes] = set()
     nodes = planner.inventory.cluster.spec.nodes
-    outside = frozenset(node.name for node in nodes if node.roles == (Role.ETCD,))
+    apart = frozenset(node.name for node in nodes if node.roles == (Role.ETCD,))
+    cas = frozenset(planner.inventory.authorities) - survey.authorities.keys()
+    outside = _Outside(cas=cas, apart=apart, idle=idle)
     faults: list[str] = []
     for surveyed in survey.objects():
         item = surveyed.item
@@ -163,7 +190,7 @@ def _repeats(surveyed: Surveyed, keys: set[bytes]) -> bool:
     return is_known
 
 
-def _hard_faults(surveyed: Surveyed, view: StagedView, outside: frozenset[str]) -> Iterator[str]:
+def _hard_faults(surveyed: Surveyed, view: StagedView, outside: _Outside) -> Iterator[str]:
     """Why an object cannot be taken over: what is due is renewed later, and what only differs is kept."""
     reasons = {finding.reason for finding in surveyed.findings}
     is_excused = (
@@ -186,18 +213,23 @@ def _is_of_kubelet(surveyed: Surveyed, view: StagedView) -> bool:
             return False
 
 
-def _may_be_absent(surveyed: Surveyed, outside: frozenset[str]) -> bool:
+def _may_be_absent(surveyed: Surveyed, outside: _Outside) -> bool:
     """Whether nothing that runs reads it by a file of another maker's.
 
-    `outside` are the nodes that run etcd alone, whose kubelets need not be in the cluster (kubeadm's guide to
-    an external etcd has them stand alone).
+    Kubelets of nodes that run etcd alone need not be in the cluster (kubeadm's guide to an external etcd has
+    them stand alone).
     """
     match surveyed.item:
         case DesiredCertificate(kind=kind, node=node):
             # Only a configuration of pkigen's leads a kubelet to the serving certificate.
-            return not kind.readers or kind is KUBELET_SERVING or (kind is KUBELET and node in outside)
+            if kind is KUBELET_SERVING or (kind is KUBELET and node in outside.apart):
+                return True
+            # Of a CA that the cluster does without, nobody has a certificate.
+            return kind.issuer in outside.cas or outside.is_unread(kind, node or "")
         case DesiredCopy(material=MaterialKind.TRUST_BUNDLE, ca=CA.KUBERNETES, node=node):
-            return node in outside
+            return node in outside.apart
+        case DesiredCopy(ca=CA() as ca) if ca in outside.cas:
+            return True
         case DesiredCopy(material=material):
             return material is MaterialKind.SIGNING_CERTIFICATE
         case _:

@@ -130,9 +130,20 @@ class Survey:
 
     def state_of_copy(self, item: DesiredCopy) -> Adopted:
         """What a copy of the authority's is, and what is asked of it."""
-        is_signing = item.material is MaterialKind.SIGNING_CERTIFICATE
-        named = is_signing and self.inventory.cluster.manages(ManagedFiles.MANIFESTS)
+        is_new = item.material is MaterialKind.SIGNING_CERTIFICATE or self._lacks(item.ca)
+        named = is_new and self.inventory.cluster.manages(ManagedFiles.MANIFESTS)
         return self._files.state_of(item, named=named)
+
+    def _lacks(self, ca: CA | None) -> bool:
+        """Whether the cluster does without a CA, as those made by hand do without a front proxy's."""
+        return ca is not None and ca not in self.authorities
+
+    def _is_led_to(self, item: DesiredCertificate) -> bool:
+        """Whether a file that pkigen writes leads a component to what another maker does without."""
+        if item.kind is KUBELET_SERVING:
+            return self.inventory.cluster.manages(ManagedFiles.KUBELET)
+        ca = item.issuer or next((each for each in CA if ca_id(each) == item.id), None)
+        return self._lacks(ca) and self.inventory.cluster.manages(ManagedFiles.MANIFESTS)
 
     def state_of(self, item: DesiredCertificate, observed: ObservedCertificate) -> Adopted:
         """What a certificate is, and what is asked of it."""
@@ -144,7 +155,7 @@ class Survey:
             kubeconfig=kubeconfig,
             trust_bundle=self._files.trust_bundle(kubeconfig.trust) if kubeconfig is not None else None,
             issuer=self.authorities.get(item.issuer) if item.issuer is not None else None,
-            named=item.kind is KUBELET_SERVING and self.inventory.cluster.manages(ManagedFiles.KUBELET),
+            named=self._is_led_to(item),
         )
 
     def _certificate(self, item: DesiredCertificate) -> Surveyed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import timedelta
 from itertools import permutations
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from pkigen.access.requests import make_request
 from pkigen.crypto.keys import load_private, private_pem, public_der
 from pkigen.crypto.names import Subject
 from tests.adoption import kubeadm_trees
-from tests.adoption.altered_nodes import DAY, PKI, AlteredNode, new_ca
+from tests.adoption.altered_nodes import DAY, PKI, AlteredNode, moment, new_ca
 from tests.adoption.test_adopt import Adopted, adopted, contents, remove_keys
 
 if TYPE_CHECKING:
@@ -212,6 +213,7 @@ def test_what_kubeadm_makes_of_one_ca(tmp_path: Path, now: datetime, adopted: Ad
         (given / f"{name}.crt").write_bytes(ca.pem)
         (given / f"{name}.key").write_bytes(private_pem(ca.key))
     kubeadm_trees.control_plane(tmp_path / "nodes/cp-1", first=tmp_path / "given")
+    adopted.now = moment() + timedelta(minutes=1)  # after kubeadm's own clock
     assert adopted.adopt(tmp_path / "nodes") == 0, adopted.err
     assert adopted.planned() == []
     assert advised(adopted) == ["etcd-ca", "front-proxy-ca"]

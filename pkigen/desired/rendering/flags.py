@@ -17,6 +17,7 @@ from pkigen.desired.generations import accepted_sa_keys
 from pkigen.desired.rendering import versions
 from pkigen.notation import host_text
 from pkigen.spec.model import ManagedFiles
+from pkigen.spec.values import NODE_PLACEHOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -161,8 +162,8 @@ def _etcd_client(cluster: ClusterSpec, node: Node) -> dict[str, str]:
         if etcd.external.ca_file:
             flags["etcd-cafile"] = etcd.external.ca_file
         if etcd.external.cert_file and etcd.external.key_file:
-            flags["etcd-certfile"] = etcd.external.cert_file
-            flags["etcd-keyfile"] = etcd.external.key_file
+            flags["etcd-certfile"] = etcd.external.cert_file.replace(NODE_PLACEHOLDER, node.name)
+            flags["etcd-keyfile"] = etcd.external.key_file.replace(NODE_PLACEHOLDER, node.name)
         return flags
     members = cluster.etcd_members
     servers = last_value(etcd.extra_args, "advertise-client-urls")
