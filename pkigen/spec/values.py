@@ -371,9 +371,10 @@ def parse_endpoint_url(value: str) -> str:
 
 
 def parse_absolute_path(value: str) -> str:
-    """A path that every tool takes as it is, unquoted; `{node}` in it stands for the name of each node."""
+    """A path that every tool takes as it is, unquoted; `{node}` in the file's name stands for each node's."""
     path = _clean_path(value, otherwise=_NO_PLAIN_PATH)
-    if not re.fullmatch(_PATH, path.replace(NODE_PLACEHOLDER, "node")):
+    folder, separator, name = path.rpartition("/")
+    if not re.fullmatch(_PATH, folder + separator + name.replace(NODE_PLACEHOLDER, "node")):
         raise ValueError(_NO_PLAIN_PATH)
     return path
 

@@ -13,7 +13,8 @@ from pkigen.adoption.audit import audit
 from pkigen.adoption.gathered import node_trees
 from pkigen.adoption.inspection import inspect
 from pkigen.adoption.severity import AuditSeverity
-from tests.adoption import makers
+from pkigen.desired.readers import ComponentName
+from tests.adoption import kubeadm_trees, makers
 from tests.adoption.altered_nodes import DAY, moment
 from tests.adoption.test_adopt import Adopted, contents
 
@@ -183,3 +184,64 @@ def test_one_of_minikube(copy: Path, adopted: Adopted) -> None:
     assert adopted.run("verify", "-C", str(adopted.root)) == 0, adopted.out
     assert adopted.run("renew", "--all", "-C", str(adopted.root), "--yes") == 0, adopted.err
     assert adopted.planned() == []
+
+
+def test_an_etcd_without_certificates_is_external(tmp_path: Path, adopted: Adopted) -> None:
+    (tmp_path / "work").mkdir()
+    maker = makers.OpenSSL(place=tmp_path / "work")
+    makers.by_hand(tmp_path / "nodes", maker, home="/var/lib/kubernetes", ends=(".crt", ".key"))
+    units = tmp_path / "nodes/controller-0/etc/systemd/system"
+    listening = "--listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379"
+    (units / "etcd.service").write_bytes(makers.unit("etcd", "--name controller-0", listening))
+    lines = (units / "kube-apiserver.service").read_text().splitlines(keepends=True)
+    text = "".join(line for line in lines if not line.startswith(("  --etcd-c", "  --etcd-k")))
+    (units / "kube-apiserver.service").write_text(
+        text.replace(f"https://{makers.ADDRESS}:2379", "http://127.0.0.1:2379")
+    )
+    assert adopted.adopt(tmp_path / "nodes", options=VERSION) == 0, adopted.err
+    assert "(it has no certificates)" in adopted.err
+    assert adopted.planned() == []
+    assert spec_of(adopted)["etcd"] == {"external": {"endpoints": ["http://127.0.0.1:2379"]}}
+
+
+@pytest.mark.live
+def test_one_of_kind(tmp_path: Path, adopted: Adopted) -> None:
+    """kubeadm's in /etc/kubernetes, with names and flags of kind's own."""
+    kubeadm_trees.kubeadm()
+    settings = {
+        "clusterName": "kind",
+        "controlPlaneEndpoint": "kind-control-plane:6443",
+        "networking": {"podSubnet": "10.244.0.0/16", "serviceSubnet": "10.96.0.0/16"},
+        "apiServer": {"certSANs": ["localhost", "127.0.0.1"]},
+        "controllerManager": {"extraArgs": [{"name": "enable-hostpath-provisioner", "value": "true"}]},
+    }
+    nodes, name = tmp_path / "nodes", "kind-control-plane"
+    first = kubeadm_trees.control_plane(nodes / name, name=name, address="172.18.0.2", cluster=settings)
+    kubeadm_trees.worker(
+        nodes / "kind-worker", first, name="kind-worker", address="172.18.0.3", cluster=settings
+    )
+    adopted.now = moment() + timedelta(minutes=1)
+    assert adopted.adopt(nodes) == 0, adopted.err
+    assert adopted.planned() == []
+    assert adopted.run("verify", "-C", str(adopted.root)) == 0, adopted.out
+    assert adopted.run("renew", "--all", "-C", str(adopted.root), "--yes") == 0, adopted.err
+    assert adopted.planned() == []
+
+
+def test_a_unit_is_read_with_its_drop_ins_and_environment(tmp_path: Path) -> None:
+    """As minikube starts its kubelet: the last ExecStart counts, and what files say of its variables."""
+    node = makers.Node()
+    node.files |= {
+        "/lib/systemd/system/kubelet.service": makers.unit("kubelet", "--kubeconfig=/old.conf"),
+        "/etc/systemd/system/kubelet.service.d/20-own.conf": b"[Service]\n"
+        b"Environment=MORE=--node-ip=10.0.0.9\n",
+        "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf": b"[Service]\n"
+        b"EnvironmentFile=-/etc/kubernetes/kubelet.env\nExecStart=\n"
+        b"ExecStart=/opt/bin/kubelet $FILES \\\n  ${MORE} --hostname-override=m01\n",
+        "/etc/kubernetes/kubelet.env": b'FILES="--config=/k.yaml \\\n  --kubeconfig=/new.conf"\n',
+    }
+    node.write(tmp_path / "m01")
+    (found,) = inspect(node_trees(tmp_path), now=moment()).nodes
+    (kubelet,) = found.running(ComponentName.KUBELET)
+    names = ("config", "kubeconfig", "node-ip", "hostname-override")
+    assert [kubelet.flags.value(name) for name in names] == ["/k.yaml", "/new.conf", "10.0.0.9", "m01"]
