@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -18,7 +18,8 @@ from pkigen.adoption.foreign_flags import DifferingFlags
 from pkigen.adoption.foreign_users import users
 from pkigen.adoption.gathered import beside
 from pkigen.adoption.kubeadm_record import KubeadmRecord
-from pkigen.adoption.topology import KnownNode, known_nodes
+from pkigen.adoption.places import signing_key
+from pkigen.adoption.topology import KnownNode, known_nodes, members_apart
 from pkigen.crypto.keys import KeyAlgorithm, describe
 from pkigen.crypto.names import sans_of
 from pkigen.desired.certificates import API_SERVER, CERTIFICATES
@@ -28,6 +29,7 @@ from pkigen.desired.rendering.versions import etcd_tag
 from pkigen.errors import AdoptionError, SpecError
 from pkigen.spec.loader import load_text
 from pkigen.spec.model import API_VERSION, KIND, KubeadmCA, Kubeconfigs, Runtime
+from pkigen.spec.values import NODE_PLACEHOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,7 +95,8 @@ def described(cluster: ForeignCluster, record: KubeadmRecord | None = None) -> D
                 f"{each.spot} {each.problem}: without it nobody knows what runs there",
                 hint="repair the copy, or remove the file from it if the node does not need it",
             )
-    return _Describer(known_nodes(cluster), record or KubeadmRecord()).description()
+    found = _Describer(known_nodes(cluster), record or KubeadmRecord()).description()
+    return replace(found, notes=(*members_apart(cluster), *found.notes))
 
 
 class _Describer:
@@ -172,7 +175,8 @@ class _Describer:
         if not tag:
             raise AdoptionError(
                 "which release of Kubernetes this is cannot be found: no image of the API server names it",
-                hint="give the cluster's ClusterConfiguration, which has it, with --kubeadm-config",
+                hint="say it with --kubernetes-version, or give the cluster's ClusterConfiguration with "
+                "--kubeadm-config",
             )
         return tag
 
@@ -243,9 +247,8 @@ class _Describer:
         return etcd_tag(plain.spec.spec.kubernetes_version)
 
     def _external(self) -> Section:
-        path = self._api_server.flags.host_path
         files = {
-            key: path(self._flag(flag))
+            key: self._path_on_all(flag)
             for key, flag in (
                 ("caFile", "etcd-cafile"),
                 ("certFile", "etcd-certfile"),
@@ -254,6 +257,14 @@ class _Describer:
             if self._flag(flag)
         }
         return {"endpoints": self._flag("etcd-servers").split(","), **files}
+
+    def _path_on_all(self, flag: str) -> str:
+        """The file that a flag of every API server names, with a placeholder where it has the node's name."""
+        programs = [(node, node.program(ComponentName.API_SERVER)) for node in self._control_plane]
+        named = [(node.name, each.flags.host_path(each.flags.value(flag))) for node, each in programs if each]
+        forms = {path.replace(name, NODE_PLACEHOLDER) for name, path in named}
+        # Where all have it under one name, that it holds the name of a node means nothing.
+        return forms.pop() if len({path for _, path in named}) > 1 and len(forms) == 1 else named[0][1]
 
     # -- certificates -----------------------------------------------------------------------------------
 
@@ -311,11 +322,13 @@ class _Describer:
         return bool(places) and places <= holders
 
     def _holders(self, name: str) -> set[str]:
+        """The nodes that have the key of a CA, under kubeadm's name or where its own flags lead."""
         path = f"{self._directory()}/{name}"
         return {
             node.name
             for node in self._nodes
-            if (content := node.found.content(path)) is not None and content.private
+            for file in (path, *(signing_key(node.found) if name == f"{CA.KUBERNETES}.key" else ()))
+            if (content := node.found.content(file)) is not None and content.private
         }
 
     def _add_names(self, spec: Section, plain: LoadedSpec) -> None:

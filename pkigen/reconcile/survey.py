@@ -31,6 +31,7 @@ from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.survey_files import FileSurvey, with_diff
 from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, wrong_modes
 from pkigen.spec.model import ManagedFiles
+from pkigen.state.authority import sharing
 from pkigen.state.materials import Materials
 from pkigen.state.observed import (
     KEY_PLACEHOLDER,
@@ -81,6 +82,7 @@ class Survey:
 
     def __post_init__(self) -> None:
         # A CA that is there and named is renewed, so that whatever holds its certificate changes too.
+        self._sharing = sharing(self.authorities)
         self._renewed = frozenset(ca for ca in self.authorities if ca_id(ca) in self.selection.ids)
         # The kubeconfigs that certificates move out of.
         self._left: set[str] = set()
@@ -132,9 +134,20 @@ class Survey:
 
     def state_of_copy(self, item: DesiredCopy) -> Adopted:
         """What a copy of the authority's is, and what is asked of it."""
-        is_signing = item.material is MaterialKind.SIGNING_CERTIFICATE
-        named = is_signing and self.inventory.cluster.manages(ManagedFiles.MANIFESTS)
+        is_new = item.material is MaterialKind.SIGNING_CERTIFICATE or self._lacks(item.ca)
+        named = is_new and self.inventory.cluster.manages(ManagedFiles.MANIFESTS)
         return self._files.state_of(item, named=named)
+
+    def _lacks(self, ca: CA | None) -> bool:
+        """Whether the cluster does without a CA, as those made by hand do without a front proxy's."""
+        return ca is not None and ca not in self.authorities
+
+    def _is_led_to(self, item: DesiredCertificate) -> bool:
+        """Whether a file that pkigen writes leads a component to what another maker does without."""
+        if item.kind is KUBELET_SERVING:
+            return self.inventory.cluster.manages(ManagedFiles.KUBELET)
+        ca = item.issuer or next((each for each in CA if ca_id(each) == item.id), None)
+        return self._lacks(ca) and self.inventory.cluster.manages(ManagedFiles.MANIFESTS)
 
     def state_of(self, item: DesiredCertificate, observed: ObservedCertificate) -> Adopted:
         """What a certificate is, and what is asked of it."""
@@ -146,7 +159,7 @@ class Survey:
             kubeconfig=kubeconfig,
             trust_bundle=self._files.trust_bundle(kubeconfig.trust) if kubeconfig is not None else None,
             issuer=self.authorities.get(item.issuer) if item.issuer is not None else None,
-            named=item.kind is KUBELET_SERVING and self.inventory.cluster.manages(ManagedFiles.KUBELET),
+            named=self._is_led_to(item),
         )
 
     def _certificate(self, item: DesiredCertificate) -> Surveyed:
@@ -162,7 +175,8 @@ class Survey:
         found = self._examined(item, observed, issuer)
         around = self._around(item, observed) if former is None else _elsewhere(item, former)
         adopted = self._adopted(item, observed, issuer, found, around)
-        return adopted or self._decided(item, observed, issuer, found, around)
+        surveyed = adopted or self._decided(item, observed, issuer, found, around)
+        return _advised(surveyed, (*self._shared_key(item), *surveyed.advice))
 
     def _moves_from(self, item: DesiredCertificate) -> Location | None:
         """Where a certificate stands that must move; None where it is right, or nowhere."""
@@ -194,7 +208,7 @@ class Survey:
         else:
             left = tuple(each for each in found if each not in advice)
             surveyed = self._decided(item, observed, issuer, left, None if around in advice else around)
-        return _advised(replace(surveyed, adopted=known), advice)
+        return replace(surveyed, adopted=known, advice=advice)
 
     def _decided(
         self,
@@ -249,6 +263,16 @@ class Survey:
             renew_within=self.selection.within,
         )
         return examine(case)
+
+    def _shared_key(self, item: DesiredCertificate) -> Iterator[Finding]:
+        """The advice about a CA that is another one at the same time, as some makers have one for all."""
+        for ca, other in self._sharing.items():
+            if item.id == ca_id(ca):
+                detail = (
+                    f"has the key of {ca_id(other)}: a client of one is a client of the other; "
+                    f"`pkigen rotate ca {ca_id(ca)}` separates them"
+                )
+                yield Finding(reason=Reason.SHARED_KEY, detail=detail)
 
     def _findings(
         self, item: DesiredCertificate, issuer: CACertificates | None, found: tuple[Finding, ...]
@@ -349,9 +373,9 @@ class Survey:
 
 
 def _advised(surveyed: Surveyed, advice: tuple[Finding, ...]) -> Surveyed:
-    """An adopted object; one that is kept says in its plan what pkigen would make otherwise."""
+    """An object that is kept as it was taken over: its plan says what pkigen would make otherwise."""
     action = surveyed.action
-    if isinstance(action, Keep) and action.reason is None and advice:
+    if isinstance(action, Keep) and advice:
         details = tuple(finding.detail for finding in advice)
         action = replace(action, reason=advice[0].reason, details=details)
     return replace(surveyed, action=action, advice=advice)

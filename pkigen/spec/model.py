@@ -141,9 +141,10 @@ class ExternalEtcd(Strict):
     ca_file: AbsolutePath | None = None
     """The path, on the control-plane nodes, of the CA certificate that etcd's own are signed by."""
     cert_file: AbsolutePath | None = None
-    """The path, on the control-plane nodes, of the API server's client certificate for etcd."""
+    """The path, on the control-plane nodes, of the API server's client certificate for etcd; {node} in the
+    file's name is the node's, where each has a file of its own name (kubespray's node-NAME.pem)."""
     key_file: AbsolutePath | None = None
-    """The path, on the control-plane nodes, of that certificate's private key."""
+    """The path, on the control-plane nodes, of that certificate's private key; {node} as above."""
 
 
 class Etcd(Strict):

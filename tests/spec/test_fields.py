@@ -86,7 +86,11 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     "spec.etcd.external": (ENDPOINT, {}),
     "spec.etcd.external.endpoints": (["http://etcd.example:2379/"], []),
     "spec.etcd.external.caFile": ("/etc/etcd/ca.crt", "ca.crt", ENDPOINT),
-    "spec.etcd.external.certFile": ("/c.crt", "c.crt", {**ENDPOINT, "caFile": "/a", "keyFile": "/k"}),
+    "spec.etcd.external.certFile": (
+        "/c/{node}.crt",
+        "/{node}/c.crt",
+        {**ENDPOINT, "caFile": "/a", "keyFile": "/k"},
+    ),
     "spec.etcd.external.keyFile": ("/k.key", "k.key", {**ENDPOINT, "caFile": "/a", "certFile": "/c"}),
     "spec.kubelet": ({}, []),
     "spec.kubelet.rotateCertificates": (False, "no"),

@@ -244,7 +244,9 @@ def advice_text(plan: PlanDocument, *, full: bool) -> Iterator[str]:
 
 def advice_line(count: int, reason: Reason) -> str:
     """How many adopted objects differ from pkigen's own in one way."""
-    return f"advice: {count} adopted object{'' if count == 1 else 's'} kept until due ({reason})"
+    # A CA is kept whatever its age.
+    until = "rotated" if reason is Reason.SHARED_KEY else "due"
+    return f"advice: {count} adopted object{'' if count == 1 else 's'} kept until {until} ({reason})"
 
 
 def unjudged(plan: PlanDocument) -> Iterator[str]:

@@ -17,6 +17,7 @@ from pkigen.desired.generations import accepted_sa_keys
 from pkigen.desired.rendering import versions
 from pkigen.notation import host_text
 from pkigen.spec.model import ManagedFiles
+from pkigen.spec.values import NODE_PLACEHOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -157,13 +158,12 @@ def _etcd_client(cluster: ClusterSpec, node: Node) -> dict[str, str]:
     """The local member where there is one, as kubeadm does; else every member, or an external etcd."""
     etcd, directory = cluster.spec.etcd, cluster.spec.certificates.directory
     if etcd.external is not None:
-        flags = {"etcd-servers": ",".join(etcd.external.endpoints)}
-        if etcd.external.ca_file:
-            flags["etcd-cafile"] = etcd.external.ca_file
-        if etcd.external.cert_file and etcd.external.key_file:
-            flags["etcd-certfile"] = etcd.external.cert_file
-            flags["etcd-keyfile"] = etcd.external.key_file
-        return flags
+        external = etcd.external
+        files = {"etcd-cafile": external.ca_file}
+        if external.cert_file and external.key_file:
+            files |= {"etcd-certfile": external.cert_file, "etcd-keyfile": external.key_file}
+        named = {flag: path.replace(NODE_PLACEHOLDER, node.name) for flag, path in files.items() if path}
+        return {"etcd-servers": ",".join(external.endpoints), **named}
     members = cluster.etcd_members
     servers = last_value(etcd.extra_args, "advertise-client-urls")
     if servers is None:
