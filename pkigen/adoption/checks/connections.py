@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from pkigen.adoption.findings import AuditFinding, AuditRule
 from pkigen.adoption.judgements import judgements
 from pkigen.adoption.severity import AuditSeverity
-from pkigen.crypto.go_paths import OUT_OF_TIME, UNSIGNED, refusal_by_go
+from pkigen.crypto.go_paths import OUT_OF_TIME, UNSIGNED, refusal
 from pkigen.crypto.keys import public_der
 from pkigen.crypto.names import subject_of
 from pkigen.desired.readers import ComponentName
@@ -25,7 +25,7 @@ def refused_connections(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     """Every judgement that ends in a refusal; what time alone refuses is told of the certificate itself."""
     refused: dict[tuple[AuditRule, Spot, str], list[Judgement]] = {}
     for each in judgements(cluster):
-        reason = refusal_by_go(each.shown.certificates, each.trust.certificates, each.name, cluster.now)
+        reason = refusal(each.shown.certificates, each.trust.certificates, each.name, cluster.now)
         if reason is None or reason == OUT_OF_TIME:
             continue
         stale = bool(each.name) and reason == UNSIGNED and each.judge.startswith("who uses")

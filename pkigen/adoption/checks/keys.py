@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from pkigen.adoption.found import ForeignCluster, ForeignNode, FoundPair, Program, Spot
 
+_ETCD_CLIENT: Final = "apiserver-etcd-client.crt"
 _WEAK_HASHES: Final = (hashes.MD5, hashes.SHA1)
 _TOKEN_SIGNERS: Final = {
     ComponentName.CONTROLLER_MANAGER: "service-account-private-key-file",
@@ -147,10 +149,18 @@ def key_reused(cluster: ForeignCluster) -> Iterator[AuditFinding]:
         for spot, is_authority in others:
             yield AuditFinding(
                 rule=AuditRule.KEY_REUSED,
-                severity=AuditSeverity.ERROR if first_is_authority or is_authority else AuditSeverity.WARNING,
+                severity=_weight(first, spot, is_authority=first_is_authority or is_authority),
                 spot=spot,
                 detail=f"its private key is also that of {first}",
             )
+
+
+def _weight(first: Spot, other: Spot, *, is_authority: bool) -> AuditSeverity:
+    """One client of etcd is on every control plane where kubeadm's guide to an external etcd was followed."""
+    if is_authority:
+        return AuditSeverity.ERROR
+    names = {posixpath.basename(spot.path) for spot in (first, other)}
+    return AuditSeverity.INFORMATION if names == {_ETCD_CLIENT} else AuditSeverity.WARNING
 
 
 def key_copied(cluster: ForeignCluster) -> Iterator[AuditFinding]:
