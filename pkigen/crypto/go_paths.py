@@ -34,6 +34,7 @@ _SMALLEST_RSA_BITS: Final = 1024  # since Go 1.24 (crypto/rsa checkKeySize)
 _HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_][a-z0-9_-]*(?:\.[a-z0-9_][a-z0-9_-]*)*")
 
 UNSIGNED: Final = "no trusted CA has signed it"
+OTHER_KEY: Final = "a CA of the same name, but with another key, has signed it"
 OUT_OF_TIME: Final = "a certificate of the path is not valid at this time"
 
 _Path = tuple[x509.Certificate, ...]
@@ -91,8 +92,15 @@ def _unfit_paths(
         if fault is None:
             return None
         reason = fault
-    is_weak = reason == UNSIGNED and not all(_has_sound_signature(each) for each in chain)
-    return "a certificate of the path is signed with an unfit algorithm" if is_weak else reason
+    return _why_unsigned(chain, anchors) if reason == UNSIGNED else reason
+
+
+def _why_unsigned(chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate]) -> str:
+    """What stands in the way of a path, as far as it can be seen."""
+    if not all(_has_sound_signature(each) for each in chain):
+        return "a certificate of the path is signed with an unfit algorithm"
+    subjects = {each.subject for each in anchors}
+    return OTHER_KEY if any(each.issuer in subjects for each in chain) else UNSIGNED
 
 
 def _paths(
