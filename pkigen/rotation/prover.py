@@ -336,7 +336,7 @@ class _Prover:
             else (self._judge.client(chain, anchors),)
         )
         refusal = next((answer for answer in answers if answer is not None), None)
-        # pyca only says that there is no path; which CA is missing is what helps.
+        # That there is no path is not enough: which CA is missing is what helps.
         subjects = {anchor.subject for anchor in anchors}
         if refusal is None or any(link.issuer in subjects for link in chain):
             return refusal
