@@ -23,7 +23,9 @@ from pkigen.reconcile.staging import Staging
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
 from pkigen.state.authority import load_all
+from pkigen.state.cluster_objects import entries, superseded
 from pkigen.state.ledger import Event, LedgerEntry
+from pkigen.state.observed import content_at
 from pkigen.state.reasons import Reason
 from pkigen.state.spec_file import holds_spec
 
@@ -73,6 +75,7 @@ def apply_plan(
     with store.transaction() as transaction:
         bench = _workbench(inventory, store, transaction, tools, source)
         _stage(plan, bench, held)
+        _remember(plan, bench, held)
         _look_again(bench, held)
         if inspect is not None:
             # After our own look and before the commit: the proof of a rotation decides here.
@@ -164,6 +167,14 @@ def _remove(action: Remove, staging: Staging) -> None:
             event=Event.REMOVED, id=action.id, reason=action.reason, facts={"paths": list(action.paths)}
         )
     )
+
+
+def _remember(plan: Plan, bench: Workbench, held: frozenset[str]) -> None:
+    """Put on record what the cluster may hold that the addons no longer make, until it is told otherwise."""
+    given = {path: manifests for path, manifests in plan.given.items() if path not in held}
+    after = {path: content_at(bench.staging.view, path) for path in given}
+    for entry in entries(superseded(given, after)):
+        bench.staging.record(entry)
 
 
 def _look_again(bench: Workbench, held: frozenset[str]) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from pkigen.reconcile.cluster_changes import ClusterStep
     from pkigen.state.authority_record import AuthorityChange
     from pkigen.state.reasons import Reason
     from pkigen.state.views import Move
@@ -113,6 +114,10 @@ class Plan:
     """The authority beside what the lock file and the ledger record of it, before anything is changed."""
     withheld: tuple[str, ...] = ()
     """The ids of what could not be judged, because its private files are not in this checkout."""
+    given: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
+    """What the cluster may have been given of the addons that change, by path."""
+    in_cluster: tuple[ClusterStep, ...] = ()
+    """What has to be done in the running cluster after it, with what was left to do there before."""
 
     @property
     def changes(self) -> tuple[Action, ...]:

@@ -19,6 +19,7 @@ from pkigen.cli.examined import open_examined
 from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption
 from pkigen.cli.outputs import write_text
 from pkigen.cli.reports import status_forms, structured
+from pkigen.cli.reports.cluster_text import cluster_lines
 from pkigen.cli.reports.lines import Line
 from pkigen.cli.reports.plan_text import offline_text, rotations_text
 from pkigen.cli.reports.status import StatusRow, due
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from pkigen.airgap.carrier.requests import RequestSet
+    from pkigen.reconcile.cluster_changes import ClusterStep
 
     _Choice = Callable[[Iterable[StatusRow]], list[StatusRow]]
 
@@ -176,10 +178,19 @@ def _of_cluster(
         session = session.at(tree)
         found = choice(session.rows(tree))
         pending = read_pending(tree)
-    content = _written(
-        found, session, output, pending.requests if pending is not None else None, columns=columns
-    )
+        beside = _Beside(
+            requests=pending.requests if pending is not None else None, in_cluster=session.in_cluster(tree)
+        )
+    content = _written(found, session, output, beside, columns=columns)
     return _StatusLook(rows=found, content=content, now=session.now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Beside:
+    """What there is beside certificates and tokens."""
+
+    requests: RequestSet | None
+    in_cluster: tuple[ClusterStep, ...]
 
 
 def _fail_if_due(found: list[StatusRow], now: datetime, window: timedelta | None) -> None:
@@ -195,7 +206,7 @@ def _written(
     found: list[StatusRow],
     session: Session,
     output: Form,
-    requests: RequestSet | None,
+    beside: _Beside,
     *,
     columns: int | None,
 ) -> str | list[Line]:
@@ -205,7 +216,8 @@ def _written(
             return [
                 *status_forms.lines(found, now=session.now, width=columns),
                 *map(Line, rotations_text(session.inventory.rotations.phases)),
-                *map(Line, offline_text(requests)),
+                *map(Line, offline_text(beside.requests)),
+                *cluster_lines(beside.in_cluster, str(session.root)),
             ]
         case Form.PROMETHEUS:
             return status_forms.prometheus(
@@ -216,7 +228,8 @@ def _written(
         case _:
             content = status_forms.structure(found, cluster=cluster, now=session.now)
             content["rotations"] = structured.rotations(session.inventory.rotations)
-            content["request"] = structured.request_out(requests)
+            content["request"] = structured.request_out(beside.requests)
+            content["inCluster"] = structured.in_cluster(beside.in_cluster)
             return structured.dump(content, output) + "\n"
 
 
