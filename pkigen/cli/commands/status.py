@@ -18,7 +18,7 @@ from pkigen.cli.console import note, say, say_lines, width
 from pkigen.cli.examined import open_examined
 from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption
 from pkigen.cli.outputs import write_text
-from pkigen.cli.reports import status_forms, structured
+from pkigen.cli.reports import signed_forms, status_forms, structured
 from pkigen.cli.reports.cluster_text import cluster_lines
 from pkigen.cli.reports.lines import Line
 from pkigen.cli.reports.plan_text import offline_text, rotations_text
@@ -31,6 +31,7 @@ from pkigen.cli.values import duration
 from pkigen.errors import UsageError
 from pkigen.notation import format_duration
 from pkigen.reconcile.checkout import looked_at
+from pkigen.state.signed_certificates import signed_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from pkigen.airgap.carrier.requests import RequestSet
     from pkigen.reconcile.cluster_changes import ClusterStep
+    from pkigen.state.signed_certificates import SignedCertificate
 
     _Choice = Callable[[Iterable[StatusRow]], list[StatusRow]]
 
@@ -179,7 +181,9 @@ def _of_cluster(
         found = choice(session.rows(tree))
         pending = read_pending(tree)
         beside = _Beside(
-            requests=pending.requests if pending is not None else None, in_cluster=session.in_cluster(tree)
+            requests=pending.requests if pending is not None else None,
+            in_cluster=session.in_cluster(tree),
+            signed=signed_certificates(tree, now=session.now),
         )
     content = _written(found, session, output, beside, columns=columns)
     return _StatusLook(rows=found, content=content, now=session.now)
@@ -191,6 +195,7 @@ class _Beside:
 
     requests: RequestSet | None
     in_cluster: tuple[ClusterStep, ...]
+    signed: tuple[SignedCertificate, ...]
 
 
 def _fail_if_due(found: list[StatusRow], now: datetime, window: timedelta | None) -> None:
@@ -215,6 +220,7 @@ def _written(
         case Form.TEXT:
             return [
                 *status_forms.lines(found, now=session.now, width=columns),
+                *signed_forms.lines(beside.signed, now=session.now, width=columns),
                 *map(Line, rotations_text(session.inventory.rotations.phases)),
                 *map(Line, offline_text(beside.requests)),
                 *cluster_lines(beside.in_cluster, str(session.root)),
@@ -222,7 +228,7 @@ def _written(
         case Form.PROMETHEUS:
             return status_forms.prometheus(
                 found, cluster=cluster, now=session.now, root=str(session.root.absolute())
-            )
+            ) + signed_forms.prometheus(beside.signed, cluster=cluster)
         case Form.ICS:
             return status_forms.calendar(found, cluster=cluster, now=session.now)
         case _:
@@ -230,6 +236,7 @@ def _written(
             content["rotations"] = structured.rotations(session.inventory.rotations)
             content["request"] = structured.request_out(beside.requests)
             content["inCluster"] = structured.in_cluster(beside.in_cluster)
+            content["signed"] = signed_forms.structure(beside.signed)
             return structured.dump(content, output) + "\n"
 
 
