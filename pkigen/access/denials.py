@@ -42,16 +42,8 @@ def lacking(
         who = shlex.quote(name)
         yield f"next: list its permissions with `kubectl auth can-i --list --as {who}`, then bind a role"
         return
-    user, mapping = _user(inventory, name), _mapping(inventory, name)
-    certified = [each for each in signed if each.user == name]
-    groups = _groups(user or mapping, certified)
-    if user is not None:
-        yield from _declared(failure, user, f"{user.stem} in spec.users", inventory, groups)
-    elif mapping is not None:
-        yield f"spec.iam makes {name} of {mapping.arn}"
-        yield from _declared(failure, mapping, f"{mapping.arn} in spec.iam", inventory, groups)
-    elif certified:
-        yield from _undeclared(failure, certified[0], inventory, groups)
+    if people := tuple(_to_people(failure, inventory, signed)):
+        yield from people
     elif name.startswith("system:node:"):
         yield from _node(inventory, name)
     elif name in _OWN:
@@ -63,6 +55,21 @@ def lacking(
             "next: add it there with the permissions it should have, or bind it yourself: "
             f"{_kubectl(failure)}"
         )
+
+
+def _to_people(failure: Cannot, inventory: Inventory, signed: Sequence[SignedCertificate]) -> Iterator[str]:
+    """What to do about a denial of somebody whom the spec or the ledger knows; nothing for others."""
+    name = failure.user
+    user, mapping = _user(inventory, name), _mapping(inventory, name)
+    certified = [each for each in signed if each.user == name]
+    groups = _groups(user or mapping, certified)
+    if user is not None:
+        yield from _declared(failure, user, f"{user.stem} in spec.users", inventory, groups)
+    elif mapping is not None:
+        yield f"spec.iam makes {name} of {mapping.arn}"
+        yield from _declared(failure, mapping, f"{mapping.arn} in spec.iam", inventory, groups)
+    elif certified:
+        yield from _undeclared(failure, certified[0], inventory, groups)
 
 
 def _groups(who: User | IAMMapping | None, signed: Sequence[SignedCertificate]) -> tuple[str, ...]:

@@ -155,9 +155,11 @@ def _rights_in(inventory: Inventory, credential: Credential) -> tuple[str, ...] 
     by_group = tuple(by_groups(inventory, credential.groups))
     if not own and all(user.username != name for user in inventory.cluster.spec.users):
         return by_group or None
-    kinds = dict.fromkeys(item.kind.rights for item in own if item.kind.rights)
-    user_rights = [right for right in _user_rights(inventory, name) if right != _NO_BINDING or not by_group]
-    return tuple(dict.fromkeys((*user_rights, *by_group, *kinds)))
+    kinds = (item.kind.rights for item in own if item.kind.rights)
+    rights = dict.fromkeys((*_user_rights(inventory, name), *by_group, *kinds))
+    if by_group:
+        rights.pop(_NO_BINDING, None)
+    return tuple(rights)
 
 
 def names(inventory: Inventory) -> tuple[str, ...]:

@@ -52,11 +52,6 @@ def signed_certificates(reader: Reader, *, now: datetime) -> tuple[SignedCertifi
     )
 
 
-def signed_for(reader: Reader, user: str, *, now: datetime) -> tuple[SignedCertificate, ...]:
-    """Those of one user."""
-    return tuple(each for each in signed_certificates(reader, now=now) if each.user == user)
-
-
 def _of_line(line: dict[str, Any]) -> SignedCertificate:
     """What a line says; a token, which has no such id, is none."""
     if not str(line["id"]).startswith(REQUEST):
