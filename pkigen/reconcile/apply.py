@@ -15,6 +15,7 @@ from pkigen.crypto.key_makers import generated
 from pkigen.desired.items import Desired, DesiredCertificate, DesiredKeyPair, DesiredKubeconfig
 from pkigen.errors import StoreError
 from pkigen.reconcile.authorities import Authorities
+from pkigen.reconcile.cluster_changes import manifests
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.make import Tools, Workbench, carry_out, needs_key
 from pkigen.reconcile.plan import Action, Keep, Plan, Remove, Renew
@@ -25,7 +26,6 @@ from pkigen.reconcile.surveyed import Selection
 from pkigen.state.authority import load_all
 from pkigen.state.cluster_objects import entries, superseded
 from pkigen.state.ledger import Event, LedgerEntry
-from pkigen.state.observed import content_at
 from pkigen.state.reasons import Reason
 from pkigen.state.spec_file import holds_spec
 
@@ -171,8 +171,8 @@ def _remove(action: Remove, staging: Staging) -> None:
 
 def _remember(plan: Plan, bench: Workbench, held: frozenset[str]) -> None:
     """Put on record what the cluster may hold that the addons no longer make, until it is told otherwise."""
-    given = {path: manifests for path, manifests in plan.given.items() if path not in held}
-    after = {path: content_at(bench.staging.view, path) for path in given}
+    given = {path: earlier for path, earlier in plan.given.items() if path not in held}
+    after = manifests(given, bench.staging.view, bench.inventory.cluster)
     for entry in entries(superseded(given, after)):
         bench.staging.record(entry)
 

@@ -7,6 +7,7 @@ one of both. Of what goes, bindings go first: at that moment the right is gone, 
 from __future__ import annotations
 
 import enum
+import json
 import shlex
 from dataclasses import dataclass
 from posixpath import join
@@ -28,9 +29,13 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.rendering import Renderer
     from pkigen.reconcile.plan import Action
+    from pkigen.spec.model import ClusterSpec
     from pkigen.state.lockfile import Lock
     from pkigen.state.observed import Reader
 
+MAPPINGS = "spec.iam"
+"""Stands for a manifest where there is none: `mappings` makes it."""
+MAPPING = "IAMMapping"
 _GOES_FIRST = ("ClusterRoleBinding", "RoleBinding", "ClusterRole", "Role", "ServiceAccount")
 
 
@@ -39,6 +44,8 @@ class ClusterVerb(enum.StrEnum):
 
     APPLY = "apply"
     DELETE = "delete"
+    MAP = "map"
+    """Not kubectl's alone: `pkigen access iam` merges spec.iam into the ConfigMap that it has got."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +63,8 @@ class ClusterStep:
 
     def command(self, root: str = "") -> str:
         """The command, run where `root` leads to the PKI directory."""
+        if self.verb is ClusterVerb.MAP:
+            return self._mapping(root)
         words = ["kubectl", "--kubeconfig", join(root, self.kubeconfig), str(self.verb)]
         if self.file is not None:
             words += ["-f", join(root, self.file)]
@@ -65,6 +74,12 @@ class ClusterStep:
             # Whoever does not know whether it was done does it again.
             words.append("--ignore-not-found")
         return shlex.join(words)
+
+    def _mapping(self, root: str) -> str:
+        kubectl = shlex.join(("kubectl", "--kubeconfig", join(root, self.kubeconfig)))
+        merge = shlex.join(("pkigen", "access", "iam", "--current", "-", "--config-map", "-C", root or "."))
+        current = "get configmap aws-auth --namespace kube-system -o yaml"
+        return f"{kubectl} {current} | {merge} | {kubectl} apply -f -"
 
 
 # -- what a plan changes ----------------------------------------------------------------------------------
@@ -86,7 +101,38 @@ def given_until_now(
         path: tuple(dict.fromkeys(each for each in (present.get(path), recorded.get(path)) if each))
         for path in dict.fromkeys((*changed, *recorded))
     }
-    return found if lock is not None or any(found.values()) else {}
+    if lock is None:
+        return found if any(found.values()) else {}
+    return found | _given_mappings(lock, inventory)
+
+
+def _given_mappings(lock: Lock, inventory: Inventory) -> dict[str, tuple[bytes, ...]]:
+    """The mappings of AWS IAM that the last spec asked for, where they were others."""
+    if lock.spec.get("spec", {}).get("iam") == spec_facts(inventory.cluster)["spec"].get("iam"):
+        return {}
+    try:
+        return {MAPPINGS: (mappings(lock.cluster()),)}
+    except PkigenError:
+        return {}  # an older pkigen's spec
+
+
+def manifests(paths: Iterable[str], reader: Reader, cluster: ClusterSpec) -> dict[str, bytes | None]:
+    """What each path holds; that of the mappings of AWS IAM, which is none, what the spec says."""
+    return {path: mappings(cluster) if path == MAPPINGS else content_at(reader, path) for path in paths}
+
+
+def mappings(cluster: ClusterSpec) -> bytes:
+    """The mappings of AWS IAM, each as if it were an object: their ConfigMap is not pkigen's alone."""
+    documents = (
+        {
+            "kind": MAPPING,
+            "metadata": {"name": each.arn.lower()},
+            "username": each.username,
+            "groups": sorted(set(each.groups)),
+        }
+        for each in cluster.spec.iam
+    )
+    return "".join(f"---\n{json.dumps(each)}\n" for each in documents).encode()
 
 
 def _changed(actions: Iterable[Action]) -> set[str]:
@@ -132,6 +178,7 @@ def planned_objects(
         return {}
     changed = _changed(actions)
     after = {path: _content(item, renderer, reader, changed) for path, item in _addons(inventory).items()}
+    after[MAPPINGS] = mappings(inventory.cluster)
     return superseded(given, {path: after.get(path) for path in given})
 
 
@@ -160,6 +207,12 @@ def remembered(reader: Reader) -> Held:
     return unconfirmed(read_ledger(reader))
 
 
+def unmapped(reader: Reader, cluster: ClusterSpec) -> frozenset[str]:
+    """The ARNs, in lower case, that the spec has given up and the ConfigMap may still map."""
+    wanted = {each.arn.lower() for each in cluster.spec.iam}
+    return frozenset(each.name for each in remembered(reader) if each.kind == MAPPING) - wanted
+
+
 def cluster_steps(
     held: Held, inventory: Inventory, reader: Reader, renderer: Renderer
 ) -> tuple[ClusterStep, ...]:
@@ -175,7 +228,11 @@ def cluster_steps(
         return ()
     wanted = _wanted(held, inventory, reader, renderer)
     place = _kubeconfig(held, inventory)
-    gone = [each for each, forms in held.items() if each not in wanted and forms != {None}]
+    gone = [
+        each
+        for each, forms in held.items()
+        if each not in wanted and forms != {None} and each.kind != MAPPING
+    ]
     anew: dict[str, list[ClusterObject]] = {}
     for each, (path, form) in wanted.items():
         anew.setdefault(path, [])
@@ -191,6 +248,8 @@ def cluster_steps(
         for path in sorted(anew, key=lambda each: (bool(anew[each]), each)):
             yield from deletions(anew[path])
             yield ClusterStep(verb=ClusterVerb.APPLY, file=path, kubeconfig=place.path, node=place.node)
+        if any(each.kind == MAPPING for each in held):
+            yield ClusterStep(verb=ClusterVerb.MAP, kubeconfig=place.path, node=place.node)
         yield from deletions(gone)
 
     return tuple(steps())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.desired.generations import BUNDLE_KEY_PATH, CA, ENCRYPTION_KEY, SA, Slot, ca_id
 from pkigen.errors import PkigenError
-from pkigen.reconcile.cluster_changes import cluster_steps, given_until_now, remembered
+from pkigen.reconcile.cluster_changes import cluster_steps, given_until_now, manifests, remembered
 from pkigen.reconcile.restore import RestoredView
 from pkigen.rotation.proof import State
 from pkigen.rotation.prover import prove
@@ -20,7 +20,7 @@ from pkigen.state.authority_record import generation_path, observe_authority
 from pkigen.state.cluster_objects import merged, superseded
 from pkigen.state.ledger import promoted_and_back, read_ledger
 from pkigen.state.lockfile import read_lock
-from pkigen.state.observed import content_at, observe_certificate
+from pkigen.state.observed import observe_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,7 +76,7 @@ def propose_rollback(planner: Planner, store: Store, rollback: Rollback) -> Prop
 def _superseded(case: _RollbackCase) -> Held:
     """What of the addons the cluster may have been given that is not what it should hold then."""
     given = given_until_now(case.rollback.changes, case.store, case.before.renderer, case.after.inventory)
-    return superseded(given, {path: content_at(case.view, path) for path in given})
+    return superseded(given, manifests(given, case.view, case.after.inventory.cluster))
 
 
 def _after(planner: Planner, view: RestoredView) -> Planner:

@@ -148,7 +148,13 @@ def test_everybody_who_goes(place: Place) -> None:
     place.apply(rights)
     place.told()
     # Bindings before roles, and both before the account: the first command takes the right.
-    assert place.commands(place.apply("").out) == [
+    mapped, *deletions = place.commands(place.apply("").out)
+    kubectl = f"kubectl --kubeconfig {place.tree}/nodes/cp-1/etc/kubernetes/admin.conf"
+    assert mapped == (
+        "get configmap aws-auth --namespace kube-system -o yaml | "
+        f"pkigen access iam --current - --config-map -C {place.tree} | {kubectl} apply -f -"
+    )
+    assert deletions == [
         f"delete {each} --ignore-not-found"
         for each in (
             "clusterrolebinding pkigen:group:team",
@@ -301,3 +307,42 @@ def test_the_spec_that_is_edited_already_does_not_count_yet(place: Place) -> Non
     # Only what `apply` has done is a matter of the cluster.
     assert place.commands(place.run("status").out) == [place.apply_line(), OLD]
     assert place.commands(place.run("access", "applied", "--yes").out) == [place.apply_line(), OLD]
+
+
+def test_a_mapping_that_is_given_up_is_not_taken_for_somebody_elses(place: Place) -> None:
+    role = "arn:aws:iam::111122223333:role/"
+    place.apply(f"  iam: [{{arn: '{role}Ops', username: ops, groups: [ops]}}]\n")
+    place.told()
+    assert place.run("access", "iam", "--config-map").out.count("Ops") == 1
+    current = place.folder / "current.yaml"
+    listed = "".join(
+        f"    - {{rolearn: '{role}{name}', username: {name}, groups: [ops]}}\n" for name in ("Ops", "Other")
+    )
+    current.write_text(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: aws-auth, namespace: kube-system}\n"
+        f"data:\n  mapRoles: |\n{listed}"
+    )
+    done = place.apply("")
+    assert len(place.commands(done.out)) == 1
+    made = place.run("access", "iam", "--current", current, "--config-map")
+    assert f"{role}Ops was taken out of the spec and is removed" in made.err
+    assert (f"{role}Ops" in made.out, f"{role}Other" in made.out) == (False, True)
+    place.told()
+    # From then on it is somebody else's, if it comes again.
+    place.apply(f"  iam: [{{arn: '{role}Third', username: third}}]\n")
+    assert f"{role}Ops" in place.run("access", "iam", "--current", current, "--config-map").out
+    empty = place.folder / "empty.yaml"
+    empty.write_text("")
+    assert "is empty: kubectl has failed" in place.run("access", "iam", "--current", empty).error
+
+
+def test_a_mapping_that_changes(place: Place) -> None:
+    mapping = "  iam: [{{arn: 'arn:aws:iam::111122223333:role/Ops', username: ops, groups: [{}]}}]\n"
+    place.apply(mapping.format("a, b"))
+    place.told()
+    assert place.commands(place.apply(mapping.format("b, a")).out) == []
+    assert len(place.commands(place.apply(mapping.format("b")).out)) == 1
+    place.pkigen.now += DAY
+    assert len(place.commands(place.run("show").out)) == 1
+    place.told()
+    assert len(place.commands(place.run("rollback", "--yes").out)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,10 +19,11 @@ from pkigen.cli.reports.plan_text import consequences_text
 from pkigen.cli.saved_plan import SavedPlan
 from pkigen.cli.session import Session, open_record
 from pkigen.cli.values import backup_id
-from pkigen.errors import UsageError
-from pkigen.reconcile.cluster_changes import cluster_steps, remembered
+from pkigen.errors import PkigenError, UsageError
+from pkigen.reconcile.cluster_changes import MAPPINGS, cluster_steps, manifests, mappings, remembered
 from pkigen.reconcile.restore import RestoredView, Rollback, plan_rollback
 from pkigen.state.cluster_objects import superseded
+from pkigen.state.lockfile import read_lock
 from pkigen.state.observed import content_at
 from pkigen.store import Store
 
@@ -100,7 +102,10 @@ def _in_cluster(session: Session, store: Store, planned: Rollback) -> tuple[tupl
     before = RestoredView(store, planned)
     paths = [each.id for each in planned.undoes if each.id.startswith(f"{layout.ADDONS}/")]
     given = {path: tuple(filter(None, (content_at(before, path),))) for path in paths}
-    held = superseded(given, {path: content_at(store, path) for path in paths})
+    lock = read_lock(before)
+    with suppress(PkigenError):  # an older pkigen's spec
+        given |= {MAPPINGS: (mappings(lock.cluster()),)} if lock is not None else {}
+    held = superseded(given, manifests(given, store, session.inventory.cluster))
     steps = cluster_steps(held, session.inventory, store, session.renderer)
     return steps, not held.keys() & remembered(store).keys()
 

@@ -44,8 +44,8 @@ def confirming(root: str) -> str:
 
 def cluster_summary_text(steps: Sequence[ClusterStep]) -> str:
     """How much there is to do."""
-    applied = sum(step.verb is ClusterVerb.APPLY for step in steps)
-    deleted = len(steps) - applied
+    deleted = sum(step.verb is ClusterVerb.DELETE for step in steps)
+    applied = len(steps) - deleted
     parts = (_counted(applied, "manifest") + " to apply", _counted(deleted, "object") + " to delete")
     return " and ".join(part for part, number in zip(parts, (applied, deleted), strict=True) if number)
 
