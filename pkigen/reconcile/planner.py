@@ -229,7 +229,7 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
     if is_whole and all(isinstance(action, Keep) for action in actions):
         # With any change it is written again.
         actions.extend(_lock_file(reader, lock, authority))
-    actions = list(with_remainders(actions, tree))
+    actions = list(with_remainders(actions, tree, inventory))
     _log(actions)
     given = given_until_now(actions, tree, renderer, inventory)
     held = merged(remembered(tree), planned_objects(given, actions, inventory, tree, renderer))

@@ -12,30 +12,39 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.crypto.names import subject_of
+from pkigen.desired.certificates import Holder
 from pkigen.desired.generations import InKubeconfig
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.token_checks import observe_token
 from pkigen.state.ledger import CERTIFYING, lines_of, read_ledger
 from pkigen.state.observed import observe_certificate
+from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from cryptography import x509
 
+    from pkigen.desired.inventory import Inventory
+    from pkigen.desired.items import DesiredCertificate
     from pkigen.reconcile.plan import Action
     from pkigen.state.observed import Reader
 
 
-def with_remainders(actions: Iterable[Action], reader: Reader) -> Iterator[Action]:
+def with_remainders(actions: Iterable[Action], reader: Reader, inventory: Inventory) -> Iterator[Action]:
     """The same actions; those that leave something behind with people say what.
 
     Args:
         actions: What a plan does.
         reader: The PKI directory before it.
+        inventory: What must exist after it.
     """
     for action in actions:
-        details = tuple(_remainders(action, reader)) if isinstance(action, Remove) else ()
+        details: tuple[str, ...] = ()
+        if isinstance(action, Remove):
+            details = tuple(_remainders(action, reader))
+        elif action.reason is Reason.SUBJECT_CHANGED:
+            details = tuple(_lost_groups(inventory.certificates[action.id], reader))
         yield replace(action, details=(*action.details, *details)) if details else action
 
 
@@ -55,6 +64,20 @@ def _credential(reader: Reader, path: str) -> Iterator[str]:
         yield f"the token in it works {end}, or until its ServiceAccount is deleted"
     elif certificate is not None:
         yield _certificate(certificate, reader)
+
+
+def _lost_groups(item: DesiredCertificate, reader: Reader) -> Iterator[str]:
+    """The groups that earlier certificates of a person have, and the next one has not."""
+    if item.kind.holder is not Holder.PERSON:
+        return
+    present = observe_certificate(reader, item.location).certificate
+    groups = set(subject_of(present).organizations) if present is not None else set()
+    if present is not None and (lost := sorted(groups - set(item.subject.organizations))):
+        ends = (present.not_valid_after_utc, *_issued(item.subject.common_name, reader))
+        yield (
+            f"earlier certificates of {item.subject.common_name} are in {', '.join(lost)} until "
+            f"{_minute(max(ends))} and cannot be revoked; only what is bound there can be taken away"
+        )
 
 
 def _certificate(certificate: x509.Certificate, reader: Reader) -> str:

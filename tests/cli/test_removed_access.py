@@ -86,3 +86,14 @@ def test_files_that_cannot_be_read_say_nothing(pkigen: InProcess, tree: Path, co
     assert lines_below(result, "- remove users/dev1.conf") == ["it is no longer in the spec"]
     # What the spec asked for until now is known all the same.
     assert " delete clusterrolebinding pkigen:dev1,clusterrole:view --ignore-not-found\n" in result.out
+
+
+def test_a_group_that_goes_stays_in_earlier_certificates(pkigen: InProcess, tree: Path) -> None:
+    result = planned(pkigen, tree, ACCESS.replace("[dev, web team]", "[dev]"))
+    lines = lines_below(result, "! reissue user:dev1")
+    assert (
+        "earlier certificates of dev1 are in web team until 2026-12-22 03:00 UTC and cannot be revoked; only "
+        "what is bound there can be taken away"
+    ) in lines
+    result = planned(pkigen, tree, ACCESS.replace("[dev, web team]", "[dev, web team, more]"))
+    assert "earlier certificates" not in result.out

@@ -78,12 +78,18 @@ def test_a_changed_right_is_told_everywhere_until_it_was_done(place: Place, tmp_
         assert place.commands(place.run(*command).out) == wanted, command
     for name in ("restart.txt", "cluster.sh"):
         assert place.commands((tmp_path / "book" / name).read_text()) == wanted
+    rescue = place.run("rescue", "--yes").out
+    assert all(command in rescue for command in wanted)
+    rotated = place.run("rotate", "ca", "kubernetes", "--yes", "--runbook", tmp_path / "turn")
+    assert place.commands(rotated.out) == wanted
+    assert place.run("rotate", "ca", "kubernetes", "--phase", "rollback", "--yes").code == 0
+    assert all(command in (tmp_path / "turn/rotation.txt").read_text() for command in wanted)
     task = place.run("next", "-o", "json")
     assert (task.code, task.json["task"]["kind"]) == (3, "addons")
     assert task.json["task"]["command"] == f"pkigen access applied -C {place.tree}"
 
     place.told()
-    assert place.run("next", "-o", "json").json["task"] is None
+    assert place.run("next", "-o", "json").json["task"]["kind"] == "distribute"
     for command in (("plan",), ("apply", "--yes"), ("status",)):
         assert place.commands(place.run(*command).out) == [], command
     assert "nothing to do\n" in place.run("apply", "--yes").out
