@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,8 +25,8 @@ from tests.live.control_plane import (
 from tests.live.hosts import Network
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.live
 
@@ -86,12 +88,17 @@ def _run(cluster: Cluster, text: str) -> list[str]:
     """Run every kubectl line of a text as it stands there."""
     lines = [line.strip() for line in text.splitlines() if line.strip().startswith("kubectl ")]
     for line in lines:
-        done = cluster.machines["cp-1"].attempt(*shlex.split(line))
+        done = _shell(cluster, line)
         if "failed to download openapi" in done.stderr:
             # As in `apply_addons`: some builds of the API server cannot serve their own OpenAPI document.
-            done = cluster.machines["cp-1"].attempt(*shlex.split(line), "--validate=false")
+            done = _shell(cluster, f"{line} --validate=false")
         assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
     return lines
+
+
+def _shell(cluster: Cluster, line: str) -> subprocess.CompletedProcess[str]:
+    here = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
+    return cluster.machines["cp-1"].attempt("sh", "-c", f"{here}; {line}")
 
 
 def _without(*names: str) -> list[dict[str, Any]]:
@@ -184,6 +191,37 @@ def test_who_keeps_a_key_of_their_own_has_the_rights_of_the_spec(cluster: Cluste
         time.sleep(0.2)
     # The certificate itself goes on working: it only opens nothing any more.
     assert cluster.whoami("cp-1", kubeconfig) == ("eve", {"guests"})
+    pkigen("access", "applied", "-C", cluster.out, "--yes")
+
+
+_ROLE = "arn:aws:iam::111122223333:role/"
+_MAPPED = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: aws-auth, namespace: kube-system}
+data:
+  mapRoles: |
+    - {rolearn: "ROLENodes", username: "system:node:{{EC2PrivateDNSName}}",
+       groups: ["system:bootstrappers", "system:nodes"]}
+    - {rolearn: "ROLEOps", username: ops, groups: [ops]}
+    - {rolearn: "ROLEOthers", username: other, groups: [ops]}
+"""
+
+
+def test_a_mapping_of_aws_iam_goes_and_those_of_others_stay(cluster: Cluster) -> None:
+    admin = cluster.kubeconfig("cp-1", "admin.conf")
+    mapping = {"arn": f"{_ROLE}Ops", "username": "ops", "groups": ["ops"], "clusterRoles": ["cluster-admin"]}
+    cluster.kubectl("cp-1", admin, *CREATE, stdin=_MAPPED.replace("ROLE", _ROLE))
+    _run(cluster, _change(cluster, iam=[mapping]))
+    pkigen("access", "applied", "-C", cluster.out, "--yes")
+    _until(cluster, "*", "*", "--as=ops", says="yes")
+    said = _change(cluster, iam=[])
+    found = ("get", "configmap", "aws-auth", "-n", "kube-system", "-o", "jsonpath={.data.mapRoles}")
+    assert "role/Ops" in cluster.kubectl("cp-1", admin, *found)
+    _run(cluster, said)
+    left = cluster.kubectl("cp-1", admin, *found)
+    assert [name in left for name in ("role/Ops", "role/Others", "role/Nodes")] == [False, True, True]
+    _until(cluster, "*", "*", "--as=ops", says="no")
     pkigen("access", "applied", "-C", cluster.out, "--yes")
 
 
