@@ -232,14 +232,15 @@ class Renderer:
                     self._require_known_flags(content, item.kind, file.template)
                 return content
             case _:
-                msg = f"{item.path} belongs to no node and no user"
-                raise TemplateError(msg)
+                raise _nobodys(item)
 
     def _rights(self, item: DesiredFile) -> bytes:
         """The RBAC objects of one user or group."""
         if item.group is not None:
             return self._render("addons/group.yaml", access.of_group(self._groups[item.group]))
-        return self._render("addons/user.yaml", access.of_user(self._users[item.user or ""]))
+        if item.user is not None:
+            return self._render("addons/user.yaml", access.of_user(self._users[item.user]))
+        raise _nobodys(item)
 
     def addons(self, cluster: ClusterSpec) -> Iterator[tuple[str, bytes]]:
         """The addons of any spec by path, but for what publishes a CA.
@@ -320,6 +321,11 @@ class Renderer:
         if self._checked:
             read_back.check(text, context, self._templates.place(name))
         return text.encode()
+
+
+def _nobodys(item: DesiredFile) -> TemplateError:
+    """The refusal to render what no entry of the spec stands for."""
+    return TemplateError(f"{item.path} belongs to no node and no user")
 
 
 def _without_credential(item: DesiredKubeconfig | DesiredToken, trust_bundle: bytes) -> dict[str, Any]:
