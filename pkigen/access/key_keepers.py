@@ -48,7 +48,8 @@ def _paragraph(
         yield f"                … and {len(signed) - _MOST_SHOWN} more"
     if not signed:
         yield f"  certificate:  none on record: `pkigen access sign --csr FILE --user {name}`, or through the"
-        yield "                cluster, `pkigen access csr manifest` and `pkigen access user kubeconfig`"
+        yield "                cluster, `pkigen access csr manifest` and `pkigen access user kubeconfig`; or"
+        yield "                another authenticator, such as OIDC, vouches for the name"
     yield "  presented to: kube-apiserver"
     yield "  verified by:  kube-apiserver --client-ca-file"
     groups = _groups(person, signed)

@@ -61,7 +61,7 @@ class User(Strict):
     known, a kubeconfig with a token."""
     credential: UserCredential = UserCredential.ISSUED
     """With issued, the default, pkigen makes a key, a certificate and a kubeconfig; with external, rights
-    alone: the person has a key already, and `pkigen access sign` or the cluster certifies it."""
+    alone: the person keeps a key that `pkigen access sign` or the cluster certifies, or comes in by OIDC."""
     groups: tuple[PersonName, ...] = ()
     """Become the certificate's organizations, and so the groups. A service account has its own."""
     validity: Duration = timedelta(hours=720)

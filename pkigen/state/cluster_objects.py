@@ -17,7 +17,7 @@ from pkigen.spec.yaml_source import read_documents
 from pkigen.state.ledger import Event, LedgerEntry, lines_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 _ABSENT = "absent"
 
@@ -79,7 +79,7 @@ def _object(content: object) -> tuple[ClusterObject, ObjectForm] | None:
     )
 
 
-def superseded(before: Mapping[str, Iterable[bytes]], after: Mapping[str, bytes | None]) -> Held:
+def superseded(before: Mapping[str, Collection[bytes]], after: Mapping[str, bytes | None]) -> Held:
     """What a change leaves the cluster with, until its manifests are applied.
 
     Args:
@@ -87,11 +87,13 @@ def superseded(before: Mapping[str, Iterable[bytes]], after: Mapping[str, bytes 
         after: By path, what the change makes of it; None where it goes.
     """
     old: dict[ClusterObject, set[ObjectForm | None]] = {}
-    for manifests in before.values():
-        for manifest in manifests:
+    # Reading what stays the same costs most of the time with many users.
+    changed = [path for path, manifests in before.items() if set(manifests) != {after.get(path)}]
+    for path in changed:
+        for manifest in before[path]:
             for each, form in objects(manifest).items():
                 old.setdefault(each, set()).add(form)
-    new = {each: form for manifest in after.values() for each, form in objects(manifest).items()}
+    new = {each: form for path in changed for each, form in objects(after.get(path)).items()}
     found: Held = {}
     for each in (*old, *(each for each in new if each not in old)):
         outdated = frozenset(old.get(each, {None})) - {new.get(each)}

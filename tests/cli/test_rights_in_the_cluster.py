@@ -262,6 +262,9 @@ def test_a_saved_plan_is_not_outdated_by_what_was_told(place: Place, tmp_path: P
     saved = tmp_path / "saved.json"
     assert place.run("plan", tmp_path / "spec.yaml", "--save", saved).code == 0
     assert len(json.loads(saved.read_text())["inCluster"]) == 2
+    shown = place.run("show", saved).out
+    assert "in the cluster, in this order, from the PKI directory:" in shown
+    assert "  kubectl --kubeconfig nodes/cp-1/etc/kubernetes/admin.conf apply -f addons/" in shown
     place.told()
     assert place.run("apply", tmp_path / "spec.yaml", saved, "--yes").code == 0
 

@@ -26,8 +26,9 @@ def cluster_lines(
         told: Whether somebody has said that they were run.
         asks: Whether that is asked next.
     """
+    from_here = "" if root else ", from the PKI directory"
     if steps:
-        yield Line(f"in the cluster, in this order{_place(steps)}:", Tone.TITLE)
+        yield Line(f"in the cluster, in this order{from_here}{_place(steps)}:", Tone.TITLE)
     for step in steps:
         tone = Tone.REMOVES if step.verb is ClusterVerb.DELETE else Tone.CHANGES
         yield Line(f"  {step.command(root)}", tone, is_whole=True)
