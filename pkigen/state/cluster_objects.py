@@ -86,19 +86,25 @@ def superseded(before: Mapping[str, Collection[bytes]], after: Mapping[str, byte
         before: By path, every content that the cluster may have been given.
         after: By path, what the change makes of it; None where it goes.
     """
-    old: dict[ClusterObject, set[ObjectForm | None]] = {}
     # Reading what stays the same costs most of the time with many users.
     changed = [path for path, manifests in before.items() if set(manifests) != {after.get(path)}]
-    for path in changed:
-        for manifest in before[path]:
-            for each, form in objects(manifest).items():
-                old.setdefault(each, set()).add(form)
-    new = {each: form for path in changed for each, form in objects(after.get(path)).items()}
+    old = _gathered(manifest for path in changed for manifest in before[path])
+    new = _gathered(after.get(path) for path in changed)
     found: Held = {}
     for each in (*old, *(each for each in new if each not in old)):
-        outdated = frozenset(old.get(each, {None})) - {new.get(each)}
+        # What is to be there and has been before is no reason to do anything.
+        outdated = old.get(each, frozenset({None})) - new.get(each, frozenset({None}))
         if outdated:
             found[each] = outdated
+    return found
+
+
+def _gathered(manifests: Iterable[bytes | None]) -> Held:
+    """All forms of each object of several manifests."""
+    found: Held = {}
+    for manifest in manifests:
+        for each, form in objects(manifest).items():
+            found[each] = found.get(each, frozenset()) | {form}
     return found
 
 
