@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from pkigen.access import groups, key_keepers
 from pkigen.access.credentials import CredentialKind
 from pkigen.access.rights import bindings, by_groups
+from pkigen.crypto.issuance import fingerprint
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.certificates import ADMIN, CLUSTER_ADMINS, MASTERS, MASTERS_RIGHTS, USER, Holder
 from pkigen.desired.connections import edges
 from pkigen.desired.generations import CA, SA, ca_location
 from pkigen.desired.names import account, certificates_named, names_of, tokens_named
+from pkigen.desired.revocations import CredentialId
 from pkigen.notation import residual
 from pkigen.reconcile.token_checks import observe_token
 from pkigen.state.observed import Fault, content_at, observe_bundle, observe_certificate
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from pkigen.desired.connections import Edge, Peer
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import DesiredCertificate, DesiredToken
+    from pkigen.desired.revocations import Revocation
     from pkigen.spec.users import IAMMapping, User
     from pkigen.state.observed import Reader
     from pkigen.state.signed_certificates import SignedCertificate
@@ -141,6 +144,9 @@ def _in_cluster(credential: Credential, cluster: Cluster) -> Iterator[str]:
         refusal = PathVerifier(cluster.now).client((credential.certificate,), anchors)
         taken = "its CA signed it" if refusal is None else f"refuses it: {refusal}"
         yield f"this cluster: {taken}"
+        own = revocation_of(credential.certificate, cluster.inventory)
+        if own is not None:
+            yield f"revoked:      {own.revoked:%Y-%m-%d %H:%M} UTC: {own.reason}; API servers refuse it"
     rights = _rights_in(cluster.inventory, credential)
     if rights is None:
         yield "permissions:  not in spec.users: `kubectl auth can-i --list` shows its permissions"
@@ -191,9 +197,28 @@ def _certificate(cluster: Cluster, group: tuple[DesiredCertificate, ...]) -> Ite
         yield f"  file:         {item.file}{_ends(cluster, item)}"
         if item.key_is_elsewhere:
             yield f"  key:          made on {item.node}, and only there"
+        yield from _revoked(cluster, item)
     if len(group) > _PEERS_SHOWN:
         yield f"                … and on {len(group) - _PEERS_SHOWN} more nodes"
     yield from _ca(first) if first.issuer is None else _leaf(cluster, first, {item.id for item in group})
+
+
+def _revoked(cluster: Cluster, item: DesiredCertificate) -> Iterator[str]:
+    """The present certificate, where API servers refuse it, and how many earlier ones they refuse."""
+    present = observe_certificate(cluster.reader, item.location).certificate
+    own = revocation_of(present, cluster.inventory) if present is not None else None
+    if own is not None:
+        yield f"  revoked:      {own.revoked:%Y-%m-%d %H:%M} UTC: {own.reason}"
+    listed = (each for each in cluster.inventory.revocations.active if each.of == item.id)
+    earlier = sum(each != own for each in listed)
+    if earlier:
+        yield f"  revoked:      {earlier} earlier certificate{'' if earlier == 1 else 's'} of it"
+
+
+def revocation_of(certificate: x509.Certificate, inventory: Inventory) -> Revocation | None:
+    """The entry of the list that a certificate is refused by."""
+    credential = CredentialId.of_certificate(fingerprint(certificate))
+    return next((each for each in inventory.revocations.active if each.credential == credential), None)
 
 
 def _ca(item: DesiredCertificate) -> Iterator[str]:

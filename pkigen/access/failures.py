@@ -32,6 +32,8 @@ def _explained(failure: messages.Failure, known: Known | None) -> Iterator[str]:
             yield from _NO_CREDENTIAL
         case messages.NoMappings():
             yield from _NO_MAPPINGS
+        case messages.Revoked():
+            yield from _revoked(known)
         case messages.Anonymous():
             yield from _anonymous(known)
         case messages.Cannot():
@@ -63,6 +65,17 @@ _NO_MAPPINGS = (
         "nodes come in through IAM too"
     ),
 )
+
+
+def _revoked(known: Known | None) -> Iterator[str]:
+    """The API server answers 500: it could not ask the webhook, and so it refuses."""
+    yield "the credential was revoked: API servers refuse it on purpose, as an internal error (500)"
+    yield (
+        "next: who looks after the cluster says why (`pkigen status`), and makes another credential "
+        "(`pkigen renew`), or lets this one pass again (`pkigen access unrevoke`)"
+    )
+    for each in known.inventory.revocations.active[:_MOST_SHOWN] if known is not None else ():
+        yield f"revoked in this cluster: {each}"
 
 
 def _anonymous(known: Known | None) -> Iterator[str]:

@@ -117,6 +117,11 @@ class NoMappings:
     """The ConfigMap that maps AWS IAM to users is not in the cluster."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked:
+    """The credential is on the list that API servers refuse: pkigen's webhook, which leads nowhere."""
+
+
 class Refusal(enum.Enum):
     """Why an API server refuses a credential, by its log (`pkg/serviceaccount/claims.go`, `jwt.go`)."""
 
@@ -137,7 +142,9 @@ class Unauthorized:
 HandshakeFailure = (
     UnknownAuthority | RefusedClient | RefusedServer | WrongUsage | NotServing | WrongName | Expired
 )
-Failure = HandshakeFailure | NoKubeconfig | NoCredential | NoMappings | Anonymous | Cannot | Unauthorized
+Failure = (
+    HandshakeFailure | NoKubeconfig | NoCredential | NoMappings | Revoked | Anonymous | Cannot | Unauthorized
+)
 
 
 def recognise(text: str) -> Failure | None:
@@ -175,6 +182,7 @@ _REFUSED_CLIENT = _pattern(
     r"alert (?:bad certificate|unknown ca)\b",  # OpenSSL
 )
 # The alert that a server's log quotes was sent by its client (RFC 8446 6.2): "remote error".
+_REVOKED = _pattern(r"127\.0\.0\.1:0/this-credential-is-revoked")  # desired/rendering/authorization
 _REFUSED_SERVER = _pattern(
     r"(?:tls handshake error from|rejected connection|failed to serve tls).{0,500}?"
     r"remote error: tls: (?:bad|unknown|revoked) certificate"
@@ -394,6 +402,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Failure]], ...
     (_NO_KUBECONFIG, lambda _: NoKubeconfig()),
     (_NO_CREDENTIAL, lambda _: NoCredential()),
     (_NO_MAPPINGS, lambda _: NoMappings()),
+    (_REVOKED, lambda _: Revoked()),
     (_ANONYMOUS, lambda _: Anonymous()),
     (_CANNOT, _cannot),
     (_KUBELET_CANNOT, _kubelet_cannot),

@@ -11,6 +11,7 @@ from pkigen.access.own_credential import is_foreign, service_account_keys
 from pkigen.crypto import service_account_tokens as tokens
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.certificates import API_SERVER
+from pkigen.desired.revocations import CredentialIdKind
 from pkigen.state.observed import observe_certificate, parse_certificates
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def of_token(text: str, cluster: Cluster) -> Iterator[str]:
         tokens.SERVICE_ACCOUNT_PREFIX
     ):
         return
+    yield from _revoked(token, cluster)
     keys = tuple(service_account_keys(cluster.inventory, cluster.reader))
     cluster_spec = cluster.inventory.cluster
     if keys and is_foreign(text.strip(), keys):
@@ -110,6 +112,13 @@ def of_token(text: str, cluster: Cluster) -> Iterator[str]:
         yield f"this cluster: refuses it: its API servers are {', '.join(cluster_spec.api_audiences)}"
     elif keys:
         yield "this cluster: one of its service account keys has signed it"
+
+
+def _revoked(token: tokens.Token, cluster: Cluster) -> Iterator[str]:
+    identifier = f"{CredentialIdKind.TOKEN}={token.claims.get('jti')}"
+    for each in cluster.inventory.revocations.active:
+        if str(each.credential) == identifier:
+            yield f"revoked: {each.revoked:%Y-%m-%d %H:%M} UTC: {each.reason}; API servers refuse it"
 
 
 # Of Secrets' tokens (pkg/serviceaccount/legacy.go), which the same keys sign.

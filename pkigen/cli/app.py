@@ -44,6 +44,7 @@ PANELS = {
         "validate": "Check a spec, and report all of its problems at once.",
         "init": "Make a cluster's whole PKI from its spec.",
         "adopt": "Take over a cluster that pkigen did not make, as it is.",
+        "export": "Write the CAs as another distribution of Kubernetes takes them.",
     },
     "keep": {
         "plan": "Show what apply would do to the PKI directory, and why.",
@@ -77,6 +78,8 @@ FAMILIES = {
         "user": "Make kubeconfigs from an existing certificate or token.",
         "kubeconfig": "Merge kubeconfigs as kubectl does, or explain one.",
         "token": "Sign a service account's token offline, for bootstrap and break-glass.",
+        "revoke": "Have API servers refuse a credential at once, without a restart.",
+        "unrevoke": "Let a revoked credential pass again.",
         "bootstrap-token": "Make a bootstrap token, and everything that a node needs to join with it.",
         "oidc": "Render the OIDC discovery documents of the service account issuer.",
         "iam": "Render aws-auth and the bindings for users of AWS IAM.",

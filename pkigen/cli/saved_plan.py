@@ -15,6 +15,7 @@ from pkigen.cli.console import note
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_document import PlanDocument
 from pkigen.desired.generations import CA, ca_id
+from pkigen.desired.revocations import UNCHANGED, CredentialId, Revocation, RevocationChange
 from pkigen.errors import PkigenError, UsageError
 from pkigen.reconcile.checkout import without_secrets
 from pkigen.reconcile.plan import Keep, Plan
@@ -28,7 +29,7 @@ from pkigen.state.views import HashedView
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pkigen.cli.reports.plan_document import PlannedStep
+    from pkigen.cli.reports.plan_document import PlannedRevocation, PlannedStep, RevocationRequest
     from pkigen.cli.session import Session
     from pkigen.desired.inventory import Inventory
     from pkigen.rotation.going_back import ProposedRollback
@@ -50,10 +51,13 @@ class PlanRequest:
 
     selection: Selection | None = None
     reuses_keys: bool = False
+    revocation: RevocationChange = UNCHANGED
 
     @classmethod
-    def of(cls, content: dict[str, Any] | None) -> PlanRequest:
-        """What the field `selection` of a saved plan says."""
+    def of(cls, content: dict[str, Any] | None, revocation: RevocationRequest | None = None) -> PlanRequest:
+        """What the fields `selection` and `revocation` of a saved plan say."""
+        if revocation is not None:
+            return cls(revocation=revocation_change(revocation))
         if content is None:
             return cls()
         within = content["within"]
@@ -113,6 +117,27 @@ class StepRequest:
             "reuseKeys": self.reuses_keys,
             "premises": list(proposed.premises),
         }
+
+
+def revocation_change(request: RevocationRequest) -> RevocationChange:
+    """What a saved plan puts on the list of revoked credentials, or takes off it.
+
+    Raises:
+        ValueError: It names no credential.
+    """
+    return RevocationChange(
+        revoked=tuple(map(_revocation, request.revoked)), lifted=tuple(map(_revocation, request.lifted))
+    )
+
+
+def _revocation(planned: PlannedRevocation) -> Revocation:
+    return Revocation(
+        credential=CredentialId.parse(planned.credential),
+        of=planned.of,
+        reason=planned.reason,
+        revoked=planned.revoked,
+        expires=planned.not_after,
+    )
 
 
 _OF_APPLY = PlanRequest()
@@ -220,6 +245,7 @@ class SavedPlan:
             raise PkigenError(f"{path} was changed after it was saved: its digest is another", hint=_AGAIN)
         try:
             document = PlanDocument.of(content)
+            PlanRequest.of(None, document.revocation)
         except ValueError:
             raise UsageError(f"{path} is not a plan of this version of pkigen", hint=_AGAIN) from None
         return cls(path=path, content=content, document=document)
@@ -227,13 +253,18 @@ class SavedPlan:
     @property
     def request(self) -> PlanRequest:
         """What it was asked for."""
-        return PlanRequest.of(self.content.get("selection"))
+        return PlanRequest.of(self.content.get("selection"), self.document.revocation)
 
     @property
     def step(self) -> StepRequest | None:
         """The step of a rotation that it is; None for every other plan."""
         found = self.document.rotation
         return StepRequest.of(found) if found is not None else None
+
+    @property
+    def changes_list(self) -> bool:
+        """Whether it revokes credentials, or lets some pass again, and does nothing else."""
+        return self.document.revocation is not None
 
     @property
     def backup(self) -> str | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import typer
 
     from pkigen.rotation.live import Dial
+    from pkigen.rotation.live_revocations import Ask
     from pkigen.store import FileSystem
 
 
@@ -30,7 +31,7 @@ def present() -> datetime:
 class System:
     """The clock, waiting, the random source, the PKI directory's system calls, the network.
 
-    The last two are the real ones when None.
+    The last three are the real ones when None.
     """
 
     clock: Callable[[], datetime] = present
@@ -38,6 +39,7 @@ class System:
     sleep: Callable[[float], None] = time.sleep
     filesystem: FileSystem | None = None
     dial: Dial | None = None
+    ask: Ask | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -57,6 +58,23 @@ def namespace(text: str | None) -> str | None:
 def server_name(text: str | None) -> str | None:
     """A name or an address that a serving certificate can have."""
     return None if text is None else _read(parse_san, text, "--tls-server-name")
+
+
+def moment(text: str | None, option: str, *, now: datetime) -> datetime | None:
+    """A moment in time as RFC 3339 has it, with its zone, or `now`; None where none is given."""
+
+    def read(given: str) -> datetime:
+        if given == "now":
+            return now
+        try:
+            found = datetime.fromisoformat(given)
+        except ValueError:
+            found = None
+        if found is None or found.tzinfo is None:
+            raise ValueError("must be `now`, or a time with its zone, such as 2026-11-27T12:00:00Z")
+        return found
+
+    return None if text is None else _read(read, text, option)
 
 
 def server_url(text: str | None) -> str | None:

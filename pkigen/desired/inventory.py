@@ -26,6 +26,7 @@ from pkigen.desired.items import (
     DesiredToken,
     MaterialKind,
 )
+from pkigen.desired.revocations import NOBODY, RevocationList
 from pkigen.spec.model import Authority, CAKeys, ClusterSpec
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class Inventory:
     etcd: EtcdMembership
     adopted: Mapping[str, Adopted] = field(default_factory=dict)
     """What was taken over as it was found, by id."""
+    revocations: RevocationList = NOBODY
+    """The credentials that API servers must refuse."""
 
     @cached_property
     def absent(self) -> frozenset[str]:
@@ -161,6 +164,7 @@ def derive(
     rotations: Rotations | None = None,
     etcd: EtcdMembership | None = None,
     adopted: Mapping[str, Adopted] | None = None,
+    revocations: RevocationList = NOBODY,
 ) -> Inventory:
     """Derive everything that must exist from a valid spec.
 
@@ -169,6 +173,7 @@ def derive(
         rotations: Those in progress.
         etcd: The membership before this spec; without it, all members begin together.
         adopted: What was taken over from another maker.
+        revocations: What API servers must refuse.
     """
     known = rotations or Rotations()
     return Inventory(
@@ -177,4 +182,5 @@ def derive(
         rotations=known,
         etcd=(etcd or EtcdMembership()).grown([member.name for member in cluster.etcd_members]),
         adopted=adopted or {},
+        revocations=revocations,
     )

@@ -46,6 +46,8 @@ class FileKind(enum.StrEnum):
     KUBELET_CONFIGURATION = "kubelet-configuration"
     KUBE_PROXY_CONFIGURATION = "kube-proxy-configuration"
     ENCRYPTION_CONFIGURATION = "encryption-configuration"
+    AUTHORIZATION_CONFIGURATION = "authorization-configuration"
+    AUTHORIZATION_WEBHOOK = "authorization-webhook"
     ADDON_CLUSTER_ADMINS = "addon-cluster-admins"
     ADDON_KUBELET_CLIENT = "addon-kubelet-client"
     ADDON_NODE_ROTATION = "addon-node-rotation"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.desired import certificates
+from pkigen.desired import authorization, certificates
 from pkigen.desired.certificate_items import node_certificate, pki_path
 from pkigen.desired.certificates import CertificateKind, Holder, KubeconfigTo, PairAt
 from pkigen.desired.generations import CA, Rotations, Slot, accepted_sa_keys
@@ -77,6 +77,7 @@ class NodeItems:
                 kind=FileKind.ENCRYPTION_CONFIGURATION,
                 secret=True,
             )
+        yield from self._authorization(node)
         yield from self._component(
             node, FileKind.KUBE_APISERVER, FileKind.KUBE_APISERVER_UNIT, FileKind.KUBE_APISERVER_FLAGS
         )
@@ -90,6 +91,16 @@ class NodeItems:
             node, FileKind.KUBE_SCHEDULER, FileKind.KUBE_SCHEDULER_UNIT, FileKind.KUBE_SCHEDULER_FLAGS
         )
         yield from self._certificates(node, self._kubeconfigs, *holders)
+
+    def _authorization(self, node: Node) -> Iterator[DesiredFile]:
+        """What an API server authorizes by; the kubeconfig first, without which it refuses the other file."""
+        if authorization.is_structured(self._cluster):
+            managed = authorization.is_managed(self._cluster)
+            for path, kind in (
+                (authorization.webhook_path(self._cluster), FileKind.AUTHORIZATION_WEBHOOK),
+                (authorization.configuration_path(self._cluster), FileKind.AUTHORIZATION_CONFIGURATION),
+            ):
+                yield _file(node, path, kind, managed=managed)
 
     def _authority_copies(self, node: Node) -> Iterator[DesiredCopy]:
         """The CAs' certificates, their keys if the spec wants them on nodes, and the service account keys."""

@@ -27,6 +27,7 @@ from pkigen.state.authority import load_all
 from pkigen.state.cluster_objects import entries, superseded
 from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.reasons import Reason
+from pkigen.state.revocations import lifted_entry, revoked_entry
 from pkigen.state.spec_file import holds_spec
 
 if TYPE_CHECKING:
@@ -118,6 +119,10 @@ def _stage(plan: Plan, bench: Workbench, held: frozenset[str]) -> None:
         staging.record(
             LedgerEntry(event=Event.ROTATED, id=identifier, reason=Reason.ROTATION, facts={"step": step})
         )
+    for revocation in plan.revocation.revoked:
+        staging.record(revoked_entry(revocation))
+    for revocation in plan.revocation.lifted:
+        staging.record(lifted_entry(revocation))
     # Moves first: what is made now may take the place of a generation that moves away.
     staging.move(plan.moves)
     changes = {action.id: action for action in plan.changes if action.id not in held}

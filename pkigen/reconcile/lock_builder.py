@@ -80,6 +80,7 @@ class LockBuilder:
             **_etcd(self.inventory),
             "ledger": head(ledger),
             **({} if authority is None else {"authority": authority}),
+            **_revoked(self.inventory),
             **({"adopted": dict(sorted(self._adopted.items()))} if self._adopted else {}),
             "certificates": dict(sorted(self._certificates.items())),
             "files": dict(sorted(self._files.items())),
@@ -96,6 +97,12 @@ def _rotations(inventory: Inventory) -> dict[str, dict[str, str]]:
     """The phases of the rotations in progress."""
     phases = {identifier: str(phase) for identifier, phase in sorted(inventory.rotations.phases.items())}
     return {"rotations": phases} if phases else {}
+
+
+def _revoked(inventory: Inventory) -> dict[str, dict[str, dict[str, str]]]:
+    """Which credentials API servers must refuse."""
+    found = {str(each.credential): each.facts for each in inventory.revocations.active}
+    return {"revoked": found} if found else {}
 
 
 def _etcd(inventory: Inventory) -> dict[str, dict[str, list[str]]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from pkigen.desired.generations import CA, ca_id
+from pkigen.desired.revocations import UNCHANGED, RevocationChange
 from pkigen.state.authority_record import UNCOMPARED, AuthorityComparison
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ class Plan:
     rotated: Mapping[str, str] = field(default_factory=dict)
     authority: AuthorityComparison = UNCOMPARED
     """The authority beside what the lock file and the ledger record of it, before anything is changed."""
+    revocation: RevocationChange = UNCHANGED
+    """What `access revoke` puts on the list, or takes off it."""
     withheld: tuple[str, ...] = ()
     """The ids of what could not be judged, because its private files are not in this checkout."""
     given: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)

@@ -38,6 +38,7 @@ from pkigen.state.cluster_objects import merged
 from pkigen.state.lockfile import LARGEST_LOCK, read_lock, spec_facts
 from pkigen.state.observed import Fault, FaultKind, observe_file
 from pkigen.state.reasons import Reason
+from pkigen.state.revocations import revocations
 from pkigen.state.vault import is_encrypted
 from pkigen.state.views import HashedView, MovedView, PublicView
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from pkigen.desired.generations import Rotations
     from pkigen.desired.inventory import Inventory
+    from pkigen.desired.revocations import RevocationChange
     from pkigen.reconcile.cluster_changes import ClusterStep
     from pkigen.reconcile.progress import Progress
     from pkigen.spec.model import ClusterSpec
@@ -101,15 +103,17 @@ class Planner:
         """The same over what a directory's past adds: rotations in progress, members of etcd."""
         known, lock = self.inventory, read_lock(tree)
         rotations, etcd, adopted = observe_rotations(tree), known.etcd, known.adopted
+        revoked = revocations(tree, lock, now=self.now)
         if lock is not None:
             # Who founded etcd is known from the past only: a member that comes
             # later joins, and is admitted first.
             etcd = lock.etcd.grown([member.name for member in known.cluster.etcd_members])
             rotations = rotations.with_crossed(lock.paths)
             adopted = lock.adopted
-        if (rotations, etcd, adopted) == (known.rotations, known.etcd, known.adopted):
+        found = (rotations, etcd, adopted, revoked)
+        if found == (known.rotations, known.etcd, known.adopted, known.revocations):
             return self
-        return self._over(derive(known.cluster, rotations, etcd, adopted))
+        return self._over(derive(known.cluster, *found))
 
     def of_spec(self, cluster: ClusterSpec) -> Planner:
         """The same over another spec."""
@@ -118,7 +122,13 @@ class Planner:
     def under(self, rotations: Rotations) -> Planner:
         """The same with rotations in these phases."""
         known = self.inventory
-        return self._over(derive(known.cluster, rotations, known.etcd, known.adopted))
+        return self._over(derive(known.cluster, rotations, known.etcd, known.adopted, known.revocations))
+
+    def revoking(self, change: RevocationChange) -> Planner:
+        """The same with other credentials revoked."""
+        known = self.inventory
+        changed = known.revocations.changed(change)
+        return self._over(derive(known.cluster, known.rotations, known.etcd, known.adopted, changed))
 
     def in_cluster(self, tree: Tree) -> tuple[ClusterStep, ...]:
         """What earlier changes have left to do in the running cluster, by the ledger.

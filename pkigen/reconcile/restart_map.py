@@ -134,6 +134,10 @@ _FILE_READERS: dict[FileKind, tuple[ComponentName, Effect]] = {
     FileKind.KUBELET_CONFIGURATION: (ComponentName.KUBELET, Effect.RESTART),
     FileKind.KUBE_PROXY_CONFIGURATION: (ComponentName.KUBE_PROXY, Effect.RESTART),
     FileKind.ENCRYPTION_CONFIGURATION: (ComponentName.API_SERVER, Effect.RESTART),
+    # pkg/kubeapiserver/authorizer/reload.go: it watches the file, and looks again every minute.
+    FileKind.AUTHORIZATION_CONFIGURATION: (ComponentName.API_SERVER, Effect.RELOADS),
+    # Read again with the other file only; but what it says never changes.
+    FileKind.AUTHORIZATION_WEBHOOK: (ComponentName.API_SERVER, Effect.RELOADS),
 }
 
 

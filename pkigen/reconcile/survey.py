@@ -88,6 +88,7 @@ class Survey:
             renderer=self.renderer,
             materials=Materials(self.reader, self.authorities.get),
             rotations=self.inventory.rotations,
+            revocations=self.inventory.revocations,
             encrypted=is_encrypted(self.reader),
             renewed=self._renewed,
             now=self.now,

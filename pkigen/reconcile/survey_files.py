@@ -17,6 +17,7 @@ from pkigen.desired.items import (
     DesiredKeyPair,
     DesiredSecret,
     DesiredToken,
+    FileKind,
     MaterialKind,
 )
 from pkigen.reconcile.adopted_state import copy_state
@@ -26,6 +27,7 @@ from pkigen.reconcile.decision import issuing
 from pkigen.reconcile.file_diffs import changed_fields, encryption_diff, file_diff, kubeconfig_diff
 from pkigen.reconcile.flag_changes import defines_component, flag_change
 from pkigen.reconcile.plan import Action, Create, Keep, Rewrite
+from pkigen.reconcile.revocation_list import list_change
 from pkigen.reconcile.surveyed import Selection, Surveyed, fault_finding, wrong_modes
 from pkigen.reconcile.token_checks import ObservedToken, examine_token, observe_token
 from pkigen.state.observed import (
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from pkigen.desired.adopted import Adopted
     from pkigen.desired.generations import CA, Rotations
     from pkigen.desired.rendering import Renderer
+    from pkigen.desired.revocations import RevocationList
     from pkigen.state.materials import Materials
 
 _NoCertificate = DesiredKeyPair | DesiredSecret | DesiredToken | DesiredCopy | DesiredFile
@@ -66,6 +69,7 @@ class FileSurvey:
     renderer: Renderer
     materials: Materials
     rotations: Rotations
+    revocations: RevocationList
     encrypted: bool
     renewed: frozenset[CA]
     now: datetime
@@ -250,6 +254,15 @@ class FileSurvey:
 
     def _explained(self, surveyed: Surveyed, item: DesiredFile, wanted: bytes) -> Surveyed:
         """A change of a flag that asks for more than a restart says so."""
+        if item.kind is FileKind.AUTHORIZATION_CONFIGURATION:
+            finding = list_change(self.reader, item.path, self.revocations)
+            if finding is None:
+                return surveyed
+            # Until then the file is the one that the lock file describes: nobody has changed it.
+            found = content_at(self.reader, item.path) or b""
+            is_kept = finding.reason is Reason.REVOCATION_OVER
+            digest = hashlib.sha256(found).digest() if is_kept else None
+            return replace(_rewritten(item, finding), sha256=digest)
         present = content_at(self.reader, item.path) if defines_component(item.path) else None
         change = flag_change(item.path, present, wanted) if present is not None else None
         if change is None:

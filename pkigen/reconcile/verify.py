@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.crypto.ca_fitness import remarks
+from pkigen.crypto.issuance import fingerprint
 from pkigen.crypto.keys import public_der
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.adopted import ABSENT
 from pkigen.desired.connections import Edge, edges
 from pkigen.desired.file_references import SECRET_USES, foreign_files, not_judged
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair
+from pkigen.desired.revocations import CredentialId, RevocationList, in_order
 from pkigen.errors import UnsafePathError
 from pkigen.reconcile.checkout import looked_at, withheld_ids
 from pkigen.reconcile.lock_builder import LockBuilder
@@ -63,7 +65,7 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 4096
 _NOT_JUDGED = re.compile("^not judged: | reads | dials ")
-_REMARKS = frozenset({Reason.EXPIRES_SOON, Reason.AWAITS_REQUEST})
+_REMARKS = frozenset({Reason.EXPIRES_SOON, Reason.AWAITS_REQUEST, Reason.REVOCATION_OVER})
 _OWN_TREES = frozenset({layout.AUTHORITY, layout.NODES, layout.USERS, layout.ADDONS})
 _WITH_AN_OFFLINE_AUTHORITY = frozenset({layout.PENDING_REQUEST, layout.AUTHORITY_PIN})
 _OWN_FILES = frozenset({layout.LOCK_FILE, IDENTITY_PATH, RECORD_PATH})
@@ -186,6 +188,7 @@ class _Verification:
             lock.add(surveyed)
             yield from self._shared_key(surveyed)
             yield from self._findings(surveyed)
+            yield from self._revoked(surveyed)
         yield from self._unexpected()
         yield from self._open_in_backups()
         if self._tree is self._store:
@@ -228,6 +231,20 @@ class _Verification:
                 self._awaited[action.id] = action.paths[0]
         if surveyed.adopted is not None:
             self._leave_out(surveyed, surveyed.adopted)
+
+    def _revoked(self, surveyed: Surveyed) -> Iterator[Observation]:
+        """A certificate of the tree that API servers refuse: what it is for does not work with it."""
+        present = surveyed.observed.certificate if surveyed.observed is not None else None
+        listed = self._inventory.revocations.active
+        credential = CredentialId.of_certificate(fingerprint(present)) if present and listed else None
+        for each in listed:
+            if each.credential == credential:
+                yield Observation(
+                    subject=surveyed.action.id,
+                    reason=Reason.REVOKED,
+                    detail=f"is revoked ({each.reason}): `pkigen renew {surveyed.action.id}` makes another",
+                    severity=ObservationSeverity.REMARK,
+                )
 
     def _leave_out(self, surveyed: Surveyed, adopted: Adopted) -> None:
         """What was not there when the cluster was taken over is on no edge, nor is a kubelet's own file."""
@@ -321,6 +338,9 @@ class _Verification:
         yield from self._ledger(known.ledger if known is not None else None)
         if known is not None:
             written = self._store.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
+            # What has expired comes off with the next change, and is no fault until then.
+            listed = (*self._inventory.revocations.active, *known.over(self._now))
+            lock.inventory = replace(self._inventory, revocations=RevocationList(active=in_order(listed)))
             # With its own word for the ledger and the authority: these two are
             # compared below, each by itself.
             if written != lock.encode(known.ledger, known.authority):

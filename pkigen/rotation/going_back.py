@@ -14,13 +14,14 @@ from pkigen.desired.generations import BUNDLE_KEY_PATH, CA, ENCRYPTION_KEY, SA, 
 from pkigen.errors import PkigenError
 from pkigen.reconcile.cluster_changes import cluster_steps, given_until_now, manifests, remembered
 from pkigen.reconcile.restore import RestoredView
+from pkigen.reconcile.revocation_list import let_in
 from pkigen.rotation.proof import State
 from pkigen.rotation.prover import prove
 from pkigen.state.authority_record import generation_path, observe_authority
 from pkigen.state.cluster_objects import merged, superseded
 from pkigen.state.ledger import promoted_and_back, read_ledger
 from pkigen.state.lockfile import read_lock
-from pkigen.state.observed import observe_certificate
+from pkigen.state.observed import content_at, observe_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -183,6 +184,15 @@ def _expired(case: _RollbackCase) -> Iterator[str]:
         yield f"it restores {len(found)} {what} expired, such as {found[0]}"
 
 
+def _revoked(case: _RollbackCase) -> Iterator[str]:
+    """Somebody passes again whom API servers refuse now; the next plan would put that right."""
+    for restore in case.rollback.restores:
+        present, then = (content_at(reader, restore.path) or b"" for reader in (case.store, case.view))
+        found = let_in(restore.path, present, then)
+        if found is not None:
+            yield f"{found}, until `pkigen apply`: `pkigen access unrevoke` is the way"
+
+
 def _shown(identity: str) -> str:
     # As much of a digest as other messages show, to compare by eye.
     return identity.removeprefix("hmac-")[:23]
@@ -193,4 +203,5 @@ _RISKS: tuple[Callable[[_RollbackCase], Iterator[str]], ...] = (
     _returning_keys,
     _broken_connections,
     _expired,
+    _revoked,
 )

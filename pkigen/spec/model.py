@@ -126,6 +126,11 @@ class APIServer(Component):
     """Additional names and addresses in every API server's certificate."""
     bind_port: Port = 6443
     """The port every API server listens on; 6443 by default."""
+    structured_authorization: StrictBool | None = None
+    """Whether API servers take their authorizers from a file that pkigen writes (Kubernetes v1.32 or later),
+    so that `access revoke` needs no restart; by default where pkigen writes the manifests, too. Flags of
+    authorization in extraArgs count more. A kubeadm configuration means false, unless its extraArgs name that
+    file."""
 
 
 class ExternalEtcd(Strict):

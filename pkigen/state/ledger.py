@@ -51,6 +51,9 @@ class Event(enum.StrEnum):
     ROTATED = "rotated"
     APPROVED = "approved"
     MISMATCH = "mismatch"
+    REVOKED = "revoked"
+    """API servers refuse the credential from now on; the line's id is that of the credential."""
+    UNREVOKED = "unrevoked"
     RECORDED = "recorded"
     """What the lock file says from now on, and which keys the authority has."""
 

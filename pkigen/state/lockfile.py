@@ -19,12 +19,15 @@ from pkigen.crypto.names import sans_of, subject_of
 from pkigen.desired.adopted import Adopted
 from pkigen.desired.inventory import EtcdMembership
 from pkigen.desired.overrides import OverrideRecord
+from pkigen.desired.revocations import Revocation
 from pkigen.errors import PkigenError
 from pkigen.notation import json_text, timestamp
 from pkigen.state.ledger import EMPTY, Head
 from pkigen.store import MissingError, UnreadableError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from cryptography import x509
 
     from pkigen.spec.model import ClusterSpec
@@ -51,8 +54,14 @@ class Lock:
     """What was taken over from another maker and stands as it was found, by id."""
     templates: OverrideRecord | None
     """The templates that the files were rendered from, where they are not pkigen's own."""
+    revoked: tuple[Revocation, ...]
+    """The credentials that API servers must refuse."""
     authority: dict[str, str] | None
     """The identity of each of the authority's keys, by path; None where an older pkigen has left it out."""
+
+    def over(self, now: datetime) -> tuple[Revocation, ...]:
+        """What is still listed and has expired."""
+        return tuple(each for each in self.revoked if each.is_over(now))
 
     def cluster(self) -> ClusterSpec:
         """The spec that the directory was last made from.
@@ -144,6 +153,10 @@ def _templates(content: dict[str, str] | None) -> OverrideRecord | None:
     return OverrideRecord(directory=str(content["directory"]), sha256=str(content["sha256"]))
 
 
+def _revoked(content: dict[str, Any]) -> tuple[Revocation, ...]:
+    return tuple(Revocation.read(str(credential), facts) for credential, facts in content.items())
+
+
 def _authority(content: dict[str, str] | None) -> dict[str, str] | None:
     """The authority's keys as texts, whatever stands there; None is kept apart from none."""
     return None if content is None else {str(path): str(identity) for path, identity in content.items()}
@@ -182,6 +195,7 @@ def read_lock(reader: Reader) -> Lock | None:
                 for identifier, record in content.get("adopted", {}).items()
             },
             templates=_templates(content.get("templates")),
+            revoked=_revoked(content.get("revoked", {})),
             authority=_authority(content.get("authority")),
         )
     except (MissingError, UnreadableError):

@@ -38,6 +38,8 @@ class Reason(enum.StrEnum):
     NOT_SEALED = "not-sealed"
     AWAITS_REQUEST = "awaits-request"
     KEY_NOT_ALONE = "key-not-alone"
+    REVOKED = "revoked"
+    REVOCATION_OVER = "revocation-over"
 
 
 class Anomaly(enum.StrEnum):

@@ -21,6 +21,7 @@ from pkigen.access.messages import (
     Refusal,
     RefusedClient,
     RefusedServer,
+    Revoked,
     Unauthorized,
     UnknownAuthority,
     WrongName,
@@ -294,6 +295,11 @@ WORDINGS: list[tuple[str, Failure]] = [
     ),
     ("Please enter Username: ", NoCredential()),
     ('Error from server (NotFound): configmaps "aws-auth" not found', NoMappings()),
+    # -- refused on purpose
+    (
+        'Internal Server Error: "/api/v1/pods": Post "https://127.0.0.1:0/this-credential-is-revoked?timeout=1s": dial tcp 127.0.0.1:0: connect: connection refused',
+        Revoked(),
+    ),
     # -- nobody
     (
         'Error from server (Forbidden): nodes is forbidden: User "system:anonymous" cannot list resource "nodes"',

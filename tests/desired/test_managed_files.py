@@ -44,7 +44,13 @@ def cluster(managed: str) -> ClusterSpec:
     ("managed", "written"),
     [
         ("", set()),
-        ("manifests", {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}),
+        (
+            "manifests",
+            {
+                *("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"),
+                *("authorization-configuration", "authorization-webhook"),
+            },
+        ),
         ("kubelet", {"kubelet-configuration", "kubelet.flags"}),
         ("addons", {"addon-cluster-admins", "addon-kubelet-client", "addon-node-rotation"}),
     ],

@@ -71,7 +71,7 @@ def swap(one: str, other: str) -> Callable[[Path], object]:
 NODE = "prod/nodes/cp-1/etc/kubernetes"
 
 CHANGES: dict[str, Callable[[Path], object]] = {
-    "a flag": change(f"{NODE}/manifests/kube-apiserver.yaml", "--authorization-mode=", "--authorization="),
+    "a flag": change(f"{NODE}/manifests/kube-apiserver.yaml", "--authorization-config=", "--authorization="),
     "a mode": change("modes.txt", "0600 nodes/cp-1/etc/kubernetes/admin.conf", "0644 nodes/cp-1/x"),
     "an executable file": lambda place: (place / NODE / "admin.conf").chmod(0o755),
     "a missing file": lambda place: (place / NODE / "admin.conf").unlink(),

@@ -85,6 +85,7 @@ OBSERVED: dict[tuple[ComponentName, str], Observation] = {
     (API_SERVER, "encryption-provider-config"): keeps(
         "S/apiserver/pkg/server/options/etcd.go: --encryption-provider-config-automatic-reload is off"
     ),
+    (API_SERVER, "authorization-config"): takes_up("pkg/kubeapiserver/authorizer/reload.go:168"),
     (MANAGER, "client-ca-file"): takes_up("S/apiserver/pkg/server/options/authentication.go:164"),
     (MANAGER, "requestheader-client-ca-file"): takes_up(
         "S/apiserver/pkg/server/options/authentication.go:201"
@@ -168,6 +169,9 @@ def expectations(inventory: Inventory) -> dict[str, dict[ComponentName, Effect]]
         if isinstance(item, DesiredFile) and item.kind in DEFINITIONS:
             component, effect = DEFINITIONS[item.kind]
             found[item.path] = {component: effect}
+        # No flag names it but the configuration, with which it is read (authorizer/reload.go:126).
+        if isinstance(item, DesiredFile) and item.kind is FileKind.AUTHORIZATION_WEBHOOK:
+            found[item.path] = {API_SERVER: Effect.RELOADS}
     return found
 
 

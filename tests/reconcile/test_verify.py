@@ -519,7 +519,24 @@ FILES: dict[str, tuple[Callable[[World], object], str]] = {
         edit(f"{PKI}/encryption-config.yaml", lambda d: d.replace(b"identity", b"identitx") + b"#"),
         f"{PKI}/encryption-config.yaml",
     ),
-    "manifest-anonymous": (edit(MANIFEST, lambda d: d.replace(b"Node,RBAC", b"AlwaysAllow")), MANIFEST),
+    "manifest-anonymous": (
+        edit(
+            MANIFEST,
+            lambda d: d.replace(
+                b"--authorization-config=/etc/kubernetes/pki/authorization-config.yaml",
+                b"--authorization-mode=AlwaysAllow",
+            ),
+        ),
+        MANIFEST,
+    ),
+    "authorization-anonymous": (
+        edit(f"{PKI}/authorization-config.yaml", lambda d: d.replace(b"RBAC", b"AlwaysAllow")),
+        f"{PKI}/authorization-config.yaml",
+    ),
+    "authorization-answered": (
+        edit(f"{PKI}/authorization-webhook.yaml", lambda d: d.replace(b"127.0.0.1:0", b"10.0.0.9:443")),
+        f"{PKI}/authorization-webhook.yaml",
+    ),
     "manifest-missing": (lambda w: w.path(MANIFEST).unlink(), MANIFEST),
     "kubelet-config-edited": (
         edit("nodes/worker-1/var/lib/kubelet/config.yaml", lambda d: d + b"readOnlyPort: 10255\n"),

@@ -30,7 +30,7 @@ def kubeadm(component: str, *flags: tuple[str, str]) -> str:
         "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n"
         "localAPIEndpoint: {advertiseAddress: 10.77.0.10}\nnodeRegistration: {name: cp1}\n---\n"
         "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nclusterName: case\n"
-        f"kubernetesVersion: v1.36.2\n{component}:\n  extraArgs:\n{extra}\n"
+        f"kubernetesVersion: v1.36.2\nencryptionAlgorithm: ECDSA-P256\n{component}:\n  extraArgs:\n{extra}\n"
     )
 
 

@@ -55,6 +55,7 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     "spec.apiServer": ({"bindPort": 7443}, None),
     "spec.apiServer.certSANs": (["*.example.com", "192.0.2.8"], ["exa_mple"]),
     "spec.apiServer.bindPort": (443, 0),
+    "spec.apiServer.structuredAuthorization": (False, "no"),
     "spec.apiServer.extraArgs": ([ARGUMENT, ARGUMENT], {"v": "2"}),
     "spec.apiServer.extraArgs[0].name": ("audit-log-path", "--audit-log-path", {"value": ""}),
     "spec.apiServer.extraArgs[0].value": ("", 2, {"name": "v"}),

@@ -9,6 +9,7 @@ from pkigen import layout
 from pkigen.crypto.keys import public_der, spki_fingerprint
 from pkigen.crypto.names import is_ca
 from pkigen.reconcile.restore import RestoredView
+from pkigen.reconcile.revocation_list import let_in
 from pkigen.state.observed import Fault, parse_certificates, read_file
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def risks_of(rollback: Rollback, store: Store, *, now: datetime) -> tuple[str, .
     view = RestoredView(store, rollback)
     return tuple(
         sentence
-        for risk in (_trust, _secrets, _account_keys)
+        for risk in (_trust, _secrets, _account_keys, _revoked)
         for path in paths
         for sentence in risk(path, store, view)
     ) + tuple(_expired(rollback, view, now))
@@ -73,6 +74,13 @@ def _secrets(path: str, before: Reader, after: Reader) -> Iterator[str]:
         gone = _matches(_SECRET, path, before) - _matches(_SECRET, path, after)
         if gone:
             yield f"it takes a key out of /{path}: Secrets that are encrypted with it cannot be read any more"
+
+
+def _revoked(path: str, before: Reader, after: Reader) -> Iterator[str]:
+    """Credentials that the API server refuses now."""
+    found = let_in(f"/{path}", _bytes(path, before) or b"", _bytes(path, after) or b"")
+    if found is not None:
+        yield found
 
 
 def _account_keys(path: str, before: Reader, after: Reader) -> Iterator[str]:

@@ -26,15 +26,25 @@ MODES = (layout.KEY_MODE, layout.CERTIFICATE_MODE)
 _NAME = r"[A-Za-z0-9][A-Za-z0-9@_-]*(?:\.[A-Za-z0-9@_-]+)*"
 _UNITS = "etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubelet|kube-proxy"
 _PEM = rf"(?:etcd/)?{_NAME}\.(?:crt|key|pub)"
+_CONFIGURATIONS = "|".join(
+    map(
+        re.escape,
+        (
+            layout.ENCRYPTION_CONFIGURATION,
+            layout.AUTHORIZATION_CONFIGURATION,
+            layout.AUTHORIZATION_WEBHOOK,
+        ),
+    )
+)
 _KNOWN = re.compile(
-    rf"etc/kubernetes/(?:pki/(?:{_PEM}|{re.escape(layout.ENCRYPTION_CONFIGURATION)})"
+    rf"etc/kubernetes/(?:pki/(?:{_PEM}|{_CONFIGURATIONS})"
     rf"|{_NAME}\.conf|manifests/{_NAME}\.yaml|flags/{_NAME}\.env)"
     rf"|etc/systemd/system/(?:{_UNITS})\.service"
     r"|var/lib/kubelet/(?:config\.yaml|kubeadm-flags\.env|pki/kubelet\.(?:crt|key))"
     r"|var/lib/kube-proxy/config\.yaml"
     rf"|{re.escape(RUNBOOK)}"
 )
-_CERTIFICATE_FILES = re.compile(rf"(?:{_PEM}|{re.escape(layout.ENCRYPTION_CONFIGURATION)})")
+_CERTIFICATE_FILES = re.compile(rf"(?:{_PEM}|{_CONFIGURATIONS})")
 _LONGEST = 240
 
 KIT_SPEC = layout.SPEC_FILE

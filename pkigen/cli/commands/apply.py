@@ -20,9 +20,10 @@ from pkigen.cli.options import (
     TemplatesOption,
     YesOption,
 )
+from pkigen.cli.revision import Revising, revise_saved
 from pkigen.cli.rotation_input import StepTerms
 from pkigen.cli.saved_plan import SavedPlan, is_saved_plan, require_forced
-from pkigen.cli.session import open_cluster, open_record
+from pkigen.cli.session import Session, open_cluster, open_record
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.errors import UsageError
 
@@ -63,16 +64,12 @@ def apply(
         raise UsageError("--save cannot be combined with a saved plan", hint=f"`pkigen show {plan}` shows it")
     saved = SavedPlan.read(plan) if plan is not None else None
     terms = StepTerms(yes=yes, output=output, runbook=runbook)
-    if saved is not None and (backup := saved.backup) is not None:
-        record = open_record(context, None, directory, reports_only=True)
-        rollback.apply_saved(record, saved, backup, terms, force=force)
+    if saved is not None and _of_record(context, directory, saved, terms, templates, unlocking, force=force):
         return
-    step = saved.step if saved is not None else None
-    session = open_cluster(context, spec, directory, templates=templates, adopts=step is None)
+    is_step = saved is not None and saved.step is not None
+    session = open_cluster(context, spec, directory, templates=templates, adopts=not is_step)
     session = session.with_keys(unlocking)
-    if saved is not None and step is not None:
-        require_forced(saved, force=force)
-        rotate.apply_saved(session, saved, step, terms)
+    if saved is not None and _is_step(session, saved, terms, force=force):
         return
     change(
         session,
@@ -83,6 +80,38 @@ def apply(
         runbook=runbook,
         save=save,
     )
+
+
+def _of_record(
+    context: typer.Context,
+    directory: Path | None,
+    saved: SavedPlan,
+    terms: StepTerms,
+    templates: Path | None,
+    unlocking: Unlocking,
+    *,
+    force: bool,
+) -> bool:
+    """Whether a saved plan is about the cluster as it was made last; it is carried out then."""
+    if saved.backup is not None:
+        record = open_record(context, None, directory, reports_only=True)
+        rollback.apply_saved(record, saved, saved.backup, terms, force=force)
+    elif saved.changes_list:
+        record = open_record(context, None, directory, templates=templates).with_keys(unlocking)
+        revise_saved(record, saved, Revising(yes=terms.yes, output=terms.output))
+    else:
+        return False
+    return True
+
+
+def _is_step(session: Session, saved: SavedPlan, terms: StepTerms, *, force: bool) -> bool:
+    """Whether a saved plan is a step of a rotation; it is taken then."""
+    step = saved.step
+    if step is None:
+        return False
+    require_forced(saved, force=force)
+    rotate.apply_saved(session, saved, step, terms)
+    return True
 
 
 def _told_apart(files: Sequence[Path]) -> tuple[Path | None, Path | None]:

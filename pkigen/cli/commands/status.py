@@ -21,7 +21,7 @@ from pkigen.cli.outputs import write_text
 from pkigen.cli.reports import signed_forms, status_forms, structured
 from pkigen.cli.reports.cluster_text import cluster_lines
 from pkigen.cli.reports.lines import Line
-from pkigen.cli.reports.plan_text import offline_text, rotations_text
+from pkigen.cli.reports.plan_text import offline_text, revoked_text, rotations_text
 from pkigen.cli.reports.status import StatusRow, due
 from pkigen.cli.reports.tables import page
 from pkigen.cli.session import Session
@@ -222,6 +222,7 @@ def _written(
                 *status_forms.lines(found, now=session.now, width=columns),
                 *signed_forms.lines(beside.signed, now=session.now, width=columns),
                 *map(Line, rotations_text(session.inventory.rotations.phases)),
+                *map(Line, revoked_text(session.inventory.revocations.active)),
                 *map(Line, offline_text(beside.requests)),
                 *cluster_lines(beside.in_cluster, str(session.root)),
             ]
@@ -234,6 +235,7 @@ def _written(
         case _:
             content = status_forms.structure(found, cluster=cluster, now=session.now)
             content["rotations"] = structured.rotations(session.inventory.rotations)
+            content["revoked"] = list(map(structured.revocation, session.inventory.revocations.active))
             content["request"] = structured.request_out(beside.requests)
             content["inCluster"] = structured.in_cluster(beside.in_cluster)
             content["signed"] = signed_forms.structure(beside.signed)

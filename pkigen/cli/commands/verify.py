@@ -15,7 +15,7 @@ from pkigen.cli.examined import VerifyForm, VerifyFormOption, open_examined
 from pkigen.cli.git_index import tracked_secrets
 from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption
 from pkigen.cli.reports.lines import Line, Tone
-from pkigen.cli.reports.live_text import live_lines
+from pkigen.cli.reports.live_text import held_lines, live_lines
 from pkigen.cli.session import Session
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
@@ -25,6 +25,7 @@ from pkigen.reconcile.checkout import looked_at
 from pkigen.reconcile.verify import Verified
 from pkigen.reconcile.verify import verify as verify_tree
 from pkigen.rotation.live import DEADLINE, look
+from pkigen.rotation.live_revocations import Hold, Reviewer, ask_all
 
 app = typer.Typer(add_completion=False)
 
@@ -113,12 +114,15 @@ def _verify_live(session: Session, output: VerifyForm, *, within: timedelta) -> 
     with session.reading() as store:
         session = session.at(store)
         seen = look(session.inventory, store, now=session.now, dial=session.system.dial, within=within)
+        ask = session.system.ask or Reviewer(session.inventory, store)
+        held = ask_all(session.inventory, store, within=within, ask=ask)
     cluster = session.inventory.cluster.name
     if output is VerifyForm.TEXT:
+        say_lines(held_lines(held, count=len(session.inventory.revocations.active)))
         say_lines(live_lines(seen, cluster=cluster, width=width()))
     else:
         from pkigen.cli.reports import structured  # noqa: PLC0415 -- only these forms pay for it
 
-        say(structured.dump(structured.live(seen, cluster=cluster), output))
-    if seen.findings:
+        say(structured.dump(structured.live(seen, held, cluster=cluster), output))
+    if seen.findings or any(each.hold is not Hold.CURRENT for each in held):
         raise typer.Exit(ExitCode.FINDINGS)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from pkigen.cli.reports.lines import Line, Tone
 from pkigen.cli.reports.tables import blocks
 from pkigen.rotation.live import Sight
+from pkigen.rotation.live_revocations import Hold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pkigen.rotation.live import Live
+    from pkigen.rotation.live_revocations import ServerList
 
 _SHOWN = 16
 
@@ -39,6 +41,19 @@ def live_lines(live: Live, *, cluster: str, width: int | None = None) -> Iterato
         f"cluster {cluster}: {len(live.seen)} endpoints, {current} current, {len(live.findings)} findings",
         Tone.RISK if live.findings else Tone.WELL,
     )
+
+
+def held_lines(held: Iterable[ServerList], *, count: int) -> Iterator[Line]:
+    """Which API servers refuse what is revoked; those that do not are named, with what still passes."""
+    held = tuple(held)
+    yield from (Line(str(each), Tone.RISK) for each in held if each.hold is not Hold.CURRENT)
+    if held:
+        current = sum(each.hold is Hold.CURRENT for each in held)
+        yield Line(
+            f"revocations: {count}, refused by {current} of {len(held)} API servers",
+            Tone.WELL if current == len(held) else Tone.RISK,
+        )
+        yield Line("")
 
 
 def _endpoints(live: Live, width: int | None) -> Iterator[Line]:

@@ -196,6 +196,23 @@ class PlannedRollback(_Piece):
     undoes: Annotated[list[str], Field(description="The backups of all of them, the newest first.")]
 
 
+class PlannedRevocation(_Piece):
+    """One credential that is revoked, or not any more."""
+
+    credential: Annotated[str, Field(description="X509SHA256=…, JTI=… or USER=….")]
+    of: Annotated[str, Field(description="Whose it is.")]
+    reason: str
+    revoked: datetime
+    not_after: Annotated[datetime | None, Field(description="When it would end by itself.")] = None
+
+
+class RevocationRequest(_Piece):
+    """What `access revoke` or `access unrevoke` was asked for."""
+
+    revoked: list[PlannedRevocation]
+    lifted: list[PlannedRevocation]
+
+
 class PlanDocument(_Piece):
     """A pkigen plan."""
 
@@ -239,6 +256,9 @@ class PlanDocument(_Piece):
 
     rollback: Annotated[PlannedRollback | None, Field(description="What `rollback` was asked for.")] = None
     rotation: Annotated[PlannedStep | None, Field(description="What `rotate` was asked for.")] = None
+    revocation: Annotated[
+        RevocationRequest | None, Field(description="What is revoked, or not any more; null for others.")
+    ] = None
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> Self:

@@ -60,6 +60,7 @@ def plan_lines(plan: PlanDocument, *, full: bool = False, root: str | None = Non
     """
     lines = [
         *_warnings(plan),
+        *_revocations(plan, full=full),
         *(_full(plan) if full else _short(plan)),
         *_consequences(plan, full=full),
         *_in_cluster(plan, root),
@@ -121,6 +122,27 @@ def _warnings(plan: PlanDocument) -> Iterator[Line]:
     yield from (Line(f"risk: {risk}", Tone.RISK) for risk in plan.risks)
     if plan.authority.is_new:
         yield Line("this makes a NEW authority: there is none here, and none is recorded", Tone.RISK)
+
+
+def _revocations(plan: PlanDocument, *, full: bool) -> Iterator[Line]:
+    for sign, text in revocations_text(plan, full=full):
+        yield Line(f"{sign} {text}", Tone.REMOVES if sign == "-" else Tone.CREATES)
+
+
+def revocations_text(plan: PlanDocument, *, full: bool) -> Iterator[tuple[str, str]]:
+    """What is revoked and what passes again, each with its sign."""
+    if plan.revocation is None:
+        return
+    for sign, verb, planned in (
+        ("-", "revoke", plan.revocation.revoked),
+        ("+", "unrevoke", plan.revocation.lifted),
+    ):
+        shown = planned if full else planned[:_MOST_ENTRIES]
+        for each in shown:
+            ends = f", valid until {each.not_after:%Y-%m-%d %H:%M} UTC" if each.not_after else ""
+            yield sign, f"{verb} {each.credential} of {each.of}{ends}: {each.reason}"
+        if len(planned) > len(shown):
+            yield sign, f"{verb} {len(planned) - len(shown)} more (--full of `pkigen show` lists every one)"
 
 
 def _short(plan: PlanDocument) -> Iterator[Line]:

@@ -18,6 +18,7 @@ from pkigen.cli.reports.plan_lines import (
     compact,
     next_steps,
     objects_text,
+    revocations_text,
     steps_text,
     summary,
     unjudged,
@@ -54,6 +55,7 @@ def plan_markdown(plan: PlanDocument, *, full: bool = False) -> str:
     listed, numbers = compact(plan)
     parts = (
         _head(plan),
+        (f"- {code(f'{sign} {text}')}" for sign, text in revocations_text(plan, full=full)),
         _changes(listed),
         _counts(numbers),
         _diffs(listed, room=None if full else _ROOM),

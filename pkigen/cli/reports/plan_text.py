@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from pkigen.airgap.carrier.requests import RequestSet
     from pkigen.cli.reports.plan_document import PlannedAction
     from pkigen.desired.inventory import Inventory
+    from pkigen.desired.revocations import Revocation
     from pkigen.reconcile.plan import Action
     from pkigen.reconcile.restart_map import Restart
     from pkigen.spec.model import ClusterSpec
 
 _NAMED = 3
+_REVOKED_SHOWN = 10
 
 
 def waiting_text(waiting: Iterable[Action | PlannedAction]) -> Iterator[str]:
@@ -48,6 +50,14 @@ def rotations_text(phases: Mapping[str, str]) -> Iterator[str]:
             f"rotation: {identifier} is {phase}; next: `pkigen rotate {COMMANDS[identifier]} "
             f"--phase {NEXT_STEP[Phase(phase)]}`"
         )
+
+
+def revoked_text(revoked: Sequence[Revocation]) -> Iterator[str]:
+    """What API servers must refuse, one line each, the newest first; of many the rest is counted."""
+    newest = sorted(revoked, key=lambda each: (each.revoked, str(each.credential)), reverse=True)
+    yield from (f"revoked: {each}" for each in newest[:_REVOKED_SHOWN])
+    if len(newest) > _REVOKED_SHOWN:
+        yield f"revoked: {len(newest) - _REVOKED_SHOWN} more (-o json lists every one)"
 
 
 def pending_text(number: str, created: datetime, count: int) -> str:

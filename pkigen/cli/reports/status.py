@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pkigen.crypto.issuance import fingerprint
 from pkigen.desired.generations import InKubeconfig
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair, DesiredToken
+from pkigen.desired.revocations import CredentialId
 from pkigen.reconcile.progress import SILENCE, Progress
 from pkigen.reconcile.survey import Survey
 from pkigen.state.authority import look_at_all
@@ -78,8 +80,21 @@ def rows(
     for surveyed in survey.objects():
         if isinstance(surveyed.item, DesiredCertificate | DesiredKeyPair | DesiredToken):
             row = _row(inventory, surveyed.item, surveyed, said.get(surveyed.item.id))
+            row = _with_revocation(row, inventory)
             is_hidden = row.expires is None and row.certificate is None and is_withheld(reader, row.path)
             yield replace(row, reasons=_NOT_JUDGED, details=_NOT_HERE) if is_hidden else row
+
+
+def _with_revocation(row: StatusRow, inventory: Inventory) -> StatusRow:
+    """A certificate that API servers refuse says so; it works no less with whoever is none."""
+    if row.certificate is None or not inventory.revocations.active:
+        return row
+    credential = CredentialId.of_certificate(fingerprint(row.certificate))
+    found = [each for each in inventory.revocations.active if each.credential == credential]
+    reasons = (*row.reasons, *(str(Reason.REVOKED) for _ in found))
+    return replace(
+        row, reasons=reasons, details=(*row.details, *(f"is revoked: {each.reason}" for each in found))
+    )
 
 
 def due(found: StatusRow, *, now: datetime, within: timedelta | None) -> bool:

@@ -21,6 +21,7 @@ from pkigen.desired.items import (
     DesiredKubeconfig,
     DesiredToken,
 )
+from pkigen.desired.revocations import UNCHANGED
 from pkigen.notation import timestamp
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.restart_commands import restart_commands
@@ -37,12 +38,14 @@ if TYPE_CHECKING:
     from pkigen.desired.generations import Rotations
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import Desired
+    from pkigen.desired.revocations import Revocation, RevocationChange
     from pkigen.reconcile.apply import Applied
     from pkigen.reconcile.cluster_changes import ClusterStep
     from pkigen.reconcile.plan import Action, Plan
     from pkigen.reconcile.restart_map import Restart
     from pkigen.reconcile.verify import Verified
     from pkigen.rotation.live import Live
+    from pkigen.rotation.live_revocations import ServerList
     from pkigen.rotation.proof import Proof
     from pkigen.state.cluster_objects import ClusterObject
     from pkigen.store import BackupInfo
@@ -95,8 +98,26 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         "withheld": list(plan.withheld),
         "authority": authority(plan),
         "observed": [{"name": name, "digest": digest} for name, digest in plan.observed.items()],
+        **_revocation(plan.revocation),
     }
     return bound(content)
+
+
+def _revocation(change: RevocationChange) -> dict[str, Any]:
+    """What is revoked by a plan; nothing in every other one, which stays as it was."""
+    if change == UNCHANGED:
+        return {}
+    return {
+        "revocation": {
+            "revoked": list(map(revocation, change.revoked)),
+            "lifted": list(map(revocation, change.lifted)),
+        }
+    }
+
+
+def revocation(each: Revocation) -> dict[str, str]:
+    """One revoked credential."""
+    return {"credential": str(each.credential), **each.facts}
 
 
 def _advice(each: Action) -> dict[str, Any]:
@@ -268,6 +289,7 @@ def applied(applied: Applied, plan_content: dict[str, Any], root: str) -> dict[s
         "restarts": plan_content["restarts"],
         "leftovers": plan_content["leftovers"],
         "inCluster": plan_content.get("inCluster", []),
+        **({"revocation": plan_content["revocation"]} if "revocation" in plan_content else {}),
     }
 
 
@@ -330,8 +352,8 @@ def verified(verified: Verified) -> dict[str, Any]:
     }
 
 
-def live(live: Live, *, cluster: str) -> dict[str, Any]:
-    """What running endpoints serve."""
+def live(live: Live, held: Iterable[ServerList], *, cluster: str) -> dict[str, Any]:
+    """What running endpoints serve, and which API servers refuse what is revoked."""
     return {
         "apiVersion": API_VERSION,
         "kind": "LiveVerification",
@@ -350,6 +372,10 @@ def live(live: Live, *, cluster: str) -> dict[str, Any]:
                 ],
             }
             for each in live.seen
+        ],
+        "revocations": [
+            {"node": each.node, "address": each.address, "list": str(each.hold), "detail": each.detail}
+            for each in held
         ],
     }
 

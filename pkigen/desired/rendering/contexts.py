@@ -54,6 +54,29 @@ class EncryptionConfiguration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefusingAuthorizer:
+    """An authorizer that refuses whom all of its conditions hold for."""
+
+    name: str
+    conditions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationConfiguration:
+    """`authorization-config.yaml`; `webhook` is the path of the kubeconfig that leads nowhere."""
+
+    webhook: str
+    refusals: tuple[RefusingAuthorizer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationWebhook:
+    """`authorization-webhook.yaml`."""
+
+    server: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KubeletConfiguration:
     """`kubelet/config.yaml`."""
 

@@ -11,6 +11,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from pkigen import layout
+from pkigen.desired import authorization
 from pkigen.desired.certificates import FRONT_PROXY_CLIENT
 from pkigen.desired.generations import accepted_sa_keys
 from pkigen.desired.rendering import versions
@@ -144,7 +145,10 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> tu
     extra = spec.api_server.extra_args
     replaced = versions.authorization_config_replaces_mode(spec.kubernetes_version)
     # Both at once are refused (`versions`).
-    if not replaced or last_value(extra, "authorization-config") is None:
+    if authorization.is_structured(cluster):
+        # Ours: it can be changed without a restart, which is how credentials are revoked.
+        flags[authorization.CONFIG_FLAG] = authorization.configuration_path(cluster)
+    elif not replaced or last_value(extra, authorization.CONFIG_FLAG) is None:
         flags["authorization-mode"] = "Node,RBAC"
     return merged(flags, extra)
 

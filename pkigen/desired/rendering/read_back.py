@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pkigen.desired.rendering import authorization
 from pkigen.desired.rendering.contexts import (
+    AuthorizationConfiguration,
+    AuthorizationWebhook,
     CertificateKubeconfig,
     ClusterAdmins,
     EncryptionConfiguration,
@@ -264,6 +267,32 @@ def _compare_kubeconfig(
         del found[0]["preferences"]  # older clients write it
     if found != [expected]:
         raise _Mismatch("the kubeconfig is not exactly its cluster, context and user")
+
+
+@_compare.register
+def _(context: AuthorizationConfiguration, text: str) -> None:
+    """By the API server's own rules: it would not start with a file that breaks one of them."""
+    found = documents(text)
+    if len(found) != 1:
+        raise _Mismatch("it is not one document")
+    fault = next(authorization.faults(found[0]), None) or authorization.missing(found[0], context)
+    if fault is not None:
+        msg = f"an API server would not take this AuthorizationConfiguration: {fault}"
+        raise _Mismatch(msg)
+
+
+@_compare.register
+def _(context: AuthorizationWebhook, text: str) -> None:
+    """Exactly what leads nowhere: whoever answers there could let in what is revoked."""
+    expected = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "nowhere",
+        "clusters": [{"name": "nowhere", "cluster": {"server": context.server}}],
+        "contexts": [{"name": "nowhere", "context": {"cluster": "nowhere", "user": ""}}],
+    }
+    if documents(text) != [expected]:
+        raise _Mismatch("the webhook's kubeconfig does not lead nowhere")
 
 
 @_compare.register

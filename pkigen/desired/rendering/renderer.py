@@ -15,7 +15,9 @@ from pkigen.desired.generations import ENCRYPTION_KEY_SIZE
 from pkigen.desired.items import FileKind
 from pkigen.desired.overrides import OverrideRecord
 from pkigen.desired.rendering import access, flags, nodes, pods, read_back
+from pkigen.desired.rendering.authorization import context_of, webhook_context
 from pkigen.desired.rendering.contexts import (
+    AuthorizationConfiguration,
     CertificateKubeconfig,
     ClusterAdmins,
     EncryptionConfiguration,
@@ -101,6 +103,10 @@ def _etcd_flags(inventory: Inventory, node: Node) -> FlagFile:
     return _flag_file("etcd", flags.etcd(inventory.cluster, node, inventory.etcd))
 
 
+def _authorization(inventory: Inventory, _node: Node) -> AuthorizationConfiguration:
+    return context_of(inventory.cluster, inventory.revocations.active)
+
+
 def _kubelet_flags(cluster: ClusterSpec, node: Node) -> FlagFile:
     return FlagFile(variable=nodes.KUBEADM_ARGUMENTS, arguments=tuple(map(str, flags.kubelet(cluster, node))))
 
@@ -124,6 +130,12 @@ _NODE_FILES = {
     FileKind.KUBE_SCHEDULER_FLAGS: _flags(flags.kube_scheduler, "kube-scheduler"),
     FileKind.KUBELET_FLAGS: _flags(flags.kubelet_of_systemd, "kubelet"),
     FileKind.KUBE_PROXY_FLAGS: _flags(flags.kube_proxy, "kube-proxy"),
+    FileKind.AUTHORIZATION_CONFIGURATION: _NodeFile(
+        "authorization-config.yaml", Language.YAML, _authorization
+    ),
+    FileKind.AUTHORIZATION_WEBHOOK: _NodeFile(
+        "authorization-webhook.yaml", Language.YAML, _plain(lambda _cluster, _node: webhook_context())
+    ),
     FileKind.KUBELET_CONFIGURATION: _NodeFile(
         "kubelet/config.yaml", Language.YAML, _plain(nodes.kubelet_configuration)
     ),
@@ -317,8 +329,9 @@ class Renderer:
     ) -> bytes:
         """Run a template, and read the result back where the template is somebody's own."""
         text = self._templates.render(name, language, context, secret=secret)
-        # An override is a program of somebody else's: what it renders is read back before it is used.
-        if self._checked:
+        # An override is a program of somebody else's: what it renders is read back before it is used. What an
+        # API server would not start with is never written, whoever has rendered it.
+        if self._checked or isinstance(context, AuthorizationConfiguration):
             read_back.check(text, context, self._templates.place(name))
         return text.encode()
 

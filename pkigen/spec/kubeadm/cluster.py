@@ -74,6 +74,8 @@ def spec_of(cluster: MappingNode, found: Documents, host: HostFacts, notes: Note
         entries["startupTimeout"] = _in_whole_units(timeout)
     if port is not None:
         server["bindPort"] = port
+    # As kubeadm has it; who wants the file names it in extraArgs.
+    server["structuredAuthorization"] = scalar(value=False, at=cluster)
     entries["apiServer"] = mapping(
         server, at=child(cluster, "apiServer") or cluster, shown=f"{CLUSTER}.apiServer"
     )

@@ -63,7 +63,7 @@ def test_what_is_rendered_is_what_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ("    - --allow-privileged=true\n", "lacks --advertise-address, --authorization-mode"),
+        ("    - --allow-privileged=true\n", "lacks --advertise-address, --authorization-config"),
         ("{{ super() }}    - --insecure-port=0\n", "not a flag of kube-apiserver since v1.24"),
         ("{{ super() }}    - --anonymus-auth=false\n", "anonymous-auth"),
         ("{{ super() }}    - --anonymous-auth\n", "not of the form --NAME=VALUE"),

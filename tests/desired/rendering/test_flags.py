@@ -345,6 +345,54 @@ def test_authorization_mode_gives_way_to_a_configuration(version: str, left_out:
     assert ("authorization-mode" not in _command(version, "kube-apiserver", apiServer=api)) is left_out
 
 
+OWN = "/etc/kubernetes/pki/authorization-config.yaml"
+
+
+@pytest.mark.parametrize(
+    ("version", "api", "mode", "config"),
+    [
+        ("v1.31.9", {}, "Node,RBAC", None),
+        ("v1.32.0", {}, None, OWN),
+        ("v1.37.0", {}, None, OWN),
+        ("v1.36.2", {"structuredAuthorization": False}, "Node,RBAC", None),
+        ("v1.36.2", {"extraArgs": _extra(("authorization-mode", "Node,RBAC,ABAC"))}, "Node,RBAC,ABAC", None),
+        (
+            "v1.36.2",
+            {"extraArgs": _extra(("authorization-webhook-version", "v1"))},
+            "Node,RBAC",
+            None,
+        ),
+        ("v1.36.2", {"extraArgs": _extra(("authorization-config", "/etc/own.yaml"))}, None, "/etc/own.yaml"),
+        (
+            "v1.36.2",
+            {"extraArgs": _extra(("authorization-config", OWN)), "structuredAuthorization": False},
+            None,
+            OWN,
+        ),
+        (
+            "v1.31.0",
+            {"extraArgs": _extra(("authorization-config", OWN))},
+            None,
+            OWN,
+        ),
+    ],
+)
+def test_how_an_api_server_is_told_to_authorize(
+    version: str, api: dict[str, Any], mode: str | None, config: str | None
+) -> None:
+    spec = cluster(version=version, apiServer=api)
+    flags = values(arguments(spec, "kube-apiserver"))
+    assert (flags.get("authorization-mode"), flags.get("authorization-config")) == (mode, config)
+    # The file is written exactly where it is read, and can be read.
+    written = {path for path in render(spec) if "authorization-" in path}
+    is_own = config == OWN and version != "v1.31.0"
+    assert written == (
+        {f"nodes/cp-1/etc/kubernetes/pki/authorization-{what}.yaml" for what in ("config", "webhook")}
+        if is_own
+        else set()
+    )
+
+
 @pytest.mark.parametrize(
     ("version", "component", "paths"),
     [
@@ -400,9 +448,11 @@ def test_flags_differ_from_version_to_version_only_where_the_tables_say() -> Non
         "watch-progress-notify-interval",
     )
     before = {**newest, "etcd": newest["etcd"] - {new, new_interval} | {old, old_interval}}
+    api = newest["kube-apiserver"] - {"authorization-config"} | {"authorization-mode"}
     for minor in MINORS:
         found = {name: set(_command(f"v1.{minor}.0", name)) for name in COMPONENTS}
-        assert found == (newest if minor >= 34 else before), minor  # etcd 3.6
+        expected = newest if minor >= 34 else before  # etcd 3.6
+        assert found == (expected if minor >= 32 else {**expected, "kube-apiserver": api}), minor
 
 
 def test_manifests_are_as_long_as_those_of_kubeadm_1_37() -> None:
@@ -424,7 +474,11 @@ def test_manifests_are_as_long_as_those_of_kubeadm_1_37() -> None:
         name="k8s-lab",
         version="v1.37.0",
         networking={"podSubnets": ["10.244.0.0/16"], "serviceSubnets": ["10.96.0.0/16"]},
-        apiServer={"extraArgs": _extra(("runtime-config", "")), "extraVolumes": volumes},
+        apiServer={
+            "extraArgs": _extra(("runtime-config", "")),
+            "extraVolumes": volumes,
+            "structuredAuthorization": False,
+        },
         controllerManager={
             "extraArgs": _extra(("enable-hostpath-provisioner", "true")),
             "extraVolumes": volumes,

@@ -17,6 +17,7 @@ spec:
     dnsDomain: k8s.example
   apiServer:
     bindPort: 7443
+    structuredAuthorization: false
     certSANs: [api.internal, 192.0.2.10]
     extraArgs: [{name: audit-log-path, value: /var/log/audit.log}, {name: v, value: "2"}]
     extraVolumes: [{name: logs, hostPath: /var/log, mountPath: /var/log, readOnly: true, pathType: Directory}]

@@ -1,0 +1,74 @@
+"""`pkigen export`: the authority as another distribution of Kubernetes takes it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pkigen.cli.console import note, say_line
+from pkigen.cli.options import DirectoryOption, OwnSpecArgument
+from pkigen.cli.outputs import make_directory, write_all_new
+from pkigen.cli.session import open_cluster
+from pkigen.cli.unlock import Unlocking, unlocked
+from pkigen.cli.values import namespace as object_namespace
+from pkigen.cli.values import object_name
+from pkigen.distributions.authority_files import read_authority
+from pkigen.distributions.formats import ROWS, Distribution, files_for
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+@unlocked
+def export(
+    context: typer.Context,
+    spec: OwnSpecArgument = None,
+    *,
+    directory: DirectoryOption = None,
+    distribution: Annotated[Distribution, typer.Option("--as", help="Who takes it up.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="The directory for the files.  [default: ./NAME-AS]"),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="The Cluster object's name.  [default: the cluster's]"),
+    ] = None,
+    namespace: Annotated[
+        str, typer.Option("--namespace", metavar="NAMESPACE", help="The Cluster object's namespace.")
+    ] = "default",
+    unlocking: Unlocking,
+) -> None:
+    """Write the CAs as another distribution of Kubernetes takes them.
+
+    The service account key is with them. That distribution then makes its cluster below this authority,
+    instead of one of its own. The files hold the private keys, unencrypted, readable only by you: whoever
+    has them is the cluster.
+    """
+    session = open_cluster(context, spec, directory).with_keys(unlocking)
+    called = object_name(name or session.inventory.cluster.file_name)
+    place = object_namespace(namespace)
+    row = ROWS[distribution]
+    with session.reading() as store:
+        session = session.at(store)
+        authority = read_authority(
+            session.opened(store), session.inventory, now=session.now, during_rotation=row.during_rotation
+        )
+    target = out or Path(f"{called}-{distribution}")
+    files = files_for(distribution, authority, name=str(called), namespace=str(place))
+    make_directory(target, mode=0o700)
+    for each in files:
+        # As they are at their destination: who copies them with their modes locks nobody out.
+        make_directory((target / each.path).parent)
+    write_all_new(
+        *(
+            (target / each.path, each.content.decode("ascii"), 0o600 if each.is_secret else 0o644)
+            for each in files
+        )
+    )
+    for each in files:
+        say_line(f"{target / each.path}{' (secret)' if each.is_secret else ''}")
+    note("next: " + row.next_step.format(out=shlex.quote(str(target)), name=called))

@@ -1,0 +1,62 @@
+"""`pkigen access unrevoke`: let a credential pass again that was revoked."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pkigen.access.revoking import lifted_by
+from pkigen.cli.commands.revoke import found_of, scope_of
+from pkigen.cli.options import DirectoryOption, TemplatesOption
+from pkigen.cli.revision import Revising, revise, revising
+from pkigen.cli.session import Session, open_record
+from pkigen.cli.unlock import Unlocking, unlocked
+from pkigen.desired.revocations import CredentialId, Revocation, RevocationChange, in_order
+from pkigen.errors import PkigenError
+from pkigen.store import Store
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+@unlocked
+@revising
+def unrevoke(
+    context: typer.Context,
+    who: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WHO…",
+            help="Whose credentials, one by its id or the beginning of its SHA-256, or a file that holds it.",
+        ),
+    ],
+    *,
+    directory: DirectoryOption = None,
+    templates: TemplatesOption = None,
+    unlocking: Unlocking,
+    terms: Revising,
+) -> None:
+    """Let a revoked credential pass again.
+
+    One file has to be copied to each control-plane node; nothing restarts. What has expired comes off the
+    list by itself.
+    """
+    session = open_record(context, None, directory, templates=templates).with_keys(unlocking)
+
+    def wanted(session: Session, store: Store) -> RevocationChange:
+        present = session.inventory.revocations.active
+        lifted: list[Revocation] = []
+        for word in who:
+            lifted += lifted_by(word, _ids(word, session, store), present)
+        return RevocationChange(lifted=in_order(lifted))
+
+    revise(session, "access unrevoke", wanted, terms)
+
+
+def _ids(word: str, session: Session, store: Store) -> tuple[CredentialId, ...]:
+    """What a word is known to mean; nothing where it is only on the list."""
+    try:
+        return tuple(each.credential for each in found_of(word, scope_of(session, store), before=None))
+    except PkigenError:
+        return ()

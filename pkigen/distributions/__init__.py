@@ -1,0 +1,1 @@
+"""A cluster's authority in the form in which other distributions of Kubernetes take it."""
