@@ -460,7 +460,7 @@ class _Edges:
     def _from_people(self) -> Iterator[Edge]:
         """Users with a certificate, and service accounts outside of the cluster."""
         for user in sorted(self._spec.users, key=lambda user: user.stem):
-            if not user.is_service_account:
+            if not user.is_service_account and not user.keeps_key:
                 person = Peer(component=f"user {user.name}", node=None)
                 yield from self._by_endpoint(person, self._inventory.certificates[f"user:{user.name}"].file)
         for item in self._inventory.items:

@@ -58,6 +58,7 @@ class FileKind(enum.StrEnum):
     ADDON_NODE_ROTATION = "addon-node-rotation"
     ADDON_TRUST_BUNDLE = "addon-trust-bundle"
     ADDON_USER = "addon-user"
+    ADDON_GROUP = "addon-group"
     ADDON_IAM = "addon-iam"
 
 
@@ -265,7 +266,8 @@ class DesiredFile:
     """A rendered file without a leaf; `secret` says that its bytes must not be shown or hashed.
 
     One that is not `managed` is somebody else's: it is read where it is there, and never written or compared.
-    `trust` is the CA whose trust bundle it holds, None for most.
+    `trust` is the CA whose trust bundle it holds, None for most; `user` and `group` are the stem of whose
+    rights it gives.
     """
 
     path: str
@@ -273,6 +275,7 @@ class DesiredFile:
     mode: int
     kind: FileKind
     user: str | None = None
+    group: str | None = None
     secret: bool = False
     managed: bool = True
     trust: CA | None = None

@@ -14,6 +14,7 @@ from pkigen.desired.rendering.flags import KUBELET_KUBECONFIG
 from pkigen.errors import StoreError, UsageError
 from pkigen.reconcile.flag_changes import defines_component, flag_change
 from pkigen.reconcile.plan import Create, Remove, Rewrite
+from pkigen.state import cluster_objects
 from pkigen.state.authority_record import observe_authority
 from pkigen.state.ledger import Event, LedgerEntry, appended, mismatch, read_ledger, recorded_entry
 from pkigen.state.lockfile import LARGEST_LOCK, lock_digest, read_lock, with_authority, with_ledger
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pkigen.reconcile.plan import Action
+    from pkigen.state.cluster_objects import Held
     from pkigen.store import BackupInfo, FileContent, Store
 
 # In bytes; the lock file of a large cluster is the largest file that goes back.
@@ -156,8 +158,17 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
     )
 
 
-def roll_back(store: Store, rollback: Rollback, *, now: datetime, keep_backups: int) -> str | None:
+def roll_back(
+    store: Store, rollback: Rollback, *, superseded: Held, now: datetime, keep_backups: int
+) -> str | None:
     """Carry a rollback out, wholly or not at all; the result is the id of its own backup.
+
+    Args:
+        store: The PKI directory, held alone.
+        rollback: What goes back.
+        superseded: What the cluster will hold that it should not; it is put on record.
+        now: The present, in UTC.
+        keep_backups: How many backups stay.
 
     Raises:
         StoreError: A backup does not hold what it was given, or the system refuses; nothing is changed.
@@ -183,7 +194,7 @@ def roll_back(store: Store, rollback: Rollback, *, now: datetime, keep_backups: 
         # The ledger never goes back: it says that the directory was put back, and keeps what was undone.
         existing, known = read_ledger(store), read_lock(store)
         gap = mismatch(existing, known.ledger) if known is not None else None
-        entries = [*([gap] if gap else []), entry]
+        entries = [*([gap] if gap else []), entry, *cluster_objects.entries(superseded)]
         lock = _lock_of(view)
         if lock is not None:
             entries.append(recorded_entry(lock_digest(lock), observe_authority(view)))

@@ -44,7 +44,7 @@ from pkigen.spec.fields import (
     Text,
     Version,
 )
-from pkigen.spec.users import IAMMapping, User
+from pkigen.spec.users import IAMMapping, User, UserGroup
 from pkigen.spec.values import parse_node_ip, split_host_port
 
 API_VERSION: Final = "pkigen/v1"
@@ -429,7 +429,10 @@ class Spec(Strict):
     nodes: tuple[Node, ...] = Field(min_length=1)
     """The hosts that the cluster consists of."""
     users: tuple[User, ...] = ()
-    """People, programs and service accounts that get a kubeconfig."""
+    """People, programs and service accounts, with what they may do; they get a kubeconfig, unless they
+    keep a key of their own."""
+    groups: tuple[UserGroup, ...] = ()
+    """Groups of users, with what everybody in them may do."""
     iam: tuple[IAMMapping, ...] = ()
     """IAM roles and users of AWS that come in through aws-iam-authenticator, as on EKS."""
 

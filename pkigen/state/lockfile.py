@@ -108,11 +108,11 @@ def head(ledger: Head) -> dict[str, int | str]:
 
 
 def spec_facts(cluster: ClusterSpec) -> dict[str, Any]:
-    """The spec as it was understood, nodes and users by name, without what is default anyway."""
+    """The spec as it was understood, nodes, users and groups by name, without what is default anyway."""
     content: dict[str, Any] = cluster.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     content = {"apiVersion": cluster.api_version, "kind": cluster.kind, **content}
     # Moving a node within the spec changes nothing, and so must not change the lock file.
-    for key in ("nodes", "users"):
+    for key in ("nodes", "users", "groups"):
         if key in content["spec"]:
             content["spec"][key].sort(key=lambda each: each["name"])
     certificates = content["spec"].get("certificates", {})

@@ -31,6 +31,7 @@ UID = "3f2b0c1e-8d5a-4c07-9b6e-2a1d4f5e6c7b"
 ACCOUNT = {"kind": "ServiceAccount", "namespace": "web"}
 ARN = "arn:aws:iam::111122223333:role/Admin"
 MAPPING = {"arn": ARN, "username": "ann"}
+GROUP = {"name": "dev"}
 RULE = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 ENDPOINT = {"endpoints": ["https://192.0.2.9:2379"]}
 
@@ -150,6 +151,17 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     "spec.users[0].rules[0].resourceNames": (["x"], "x", RULE),
     "spec.users[0].rules[0].nonResourceURLs": (["/metrics"], ["/m\n"], {"verbs": ["get"]}),
     "spec.users[0].kind": ("ServiceAccount", "Group", {"namespace": "web"}),
+    "spec.users[0].credential": ("external", "kept"),
+    "spec.groups": ([], {}),
+    "spec.groups[0].name": ("Domain Users", "system:masters", {"clusterRoles": ["view"]}),
+    "spec.groups[0].clusterRoles": (["view"], [".."], GROUP),
+    "spec.groups[0].roles": ([{"namespace": "web", "clusterRole": "edit"}], [{"clusterRole": "edit"}], GROUP),
+    "spec.groups[0].rules": ([RULE], [[]], GROUP),
+    "spec.groups[0].allowSystemIdentity": (
+        "whoever logs in may see what there is",
+        "",
+        {"name": "system:authenticated", "clusterRoles": ["view"]},
+    ),
     "spec.users[0].uid": (UID, "7", ACCOUNT),
     "spec.users[0].audiences": (["https://vault.example"], [""], ACCOUNT),
     "spec.iam": ([], {}),
@@ -237,6 +249,8 @@ def _fields(model: type[BaseModel], above: str) -> list[str]:
                 "spec.controllerManager",
                 "spec.scheduler",
                 "spec.users[0].roles[0].rules",
+                "spec.groups[0].roles",
+                "spec.groups[0].rules",
                 "spec.iam[0].roles",
                 "spec.iam[0].rules",
             )

@@ -110,6 +110,7 @@ def _failure(text: str, cluster: explanation.Cluster | None) -> tuple[str, ...]:
             authorities=authorities,
             now=cluster.now,
             read=partial(content_at, cluster.reader),
+            signed=cluster.signed,
         )
     found = failures.explain(text, known)
     if found is None:

@@ -161,7 +161,7 @@ class BindingSubject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserAccess:
-    """`addons/user.yaml`, and `addons/iam.yaml` for several of them.
+    """`addons/user.yaml`, `addons/group.yaml`, and `addons/iam.yaml` for several of them.
 
     `service_account` says that the one subject is one, whose object is made, too.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from pkigen.desired.certificates import (
     CLUSTER_ADMINS,
     NODES_GROUP,
 )
+from pkigen.desired.derivation import addon_files
 from pkigen.desired.generations import ENCRYPTION_KEY_SIZE
 from pkigen.desired.items import KUBECONFIG_KINDS, FileKind, context_name
 from pkigen.desired.overrides import OverrideRecord
@@ -40,7 +42,7 @@ from pkigen.spec.component_flags import KnownProgram
 from pkigen.spec.flag_rules import flag_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pkigen.desired.inventory import Inventory
@@ -212,6 +214,7 @@ class Renderer:
         self._inventory = inventory
         self._nodes = {node.name: node for node in inventory.cluster.spec.nodes}
         self._users = {user.stem: user for user in inventory.cluster.spec.users}
+        self._groups = {group.stem: group for group in inventory.cluster.spec.groups}
         self._templates = Templates(overrides)
         self._overrides_name = overrides_name or str(overrides)
         # What the built-in templates render is checked by the tests, for every kind of file.
@@ -255,8 +258,8 @@ class Renderer:
             case FileKind.ADDON_TRUST_BUNDLE:
                 context = PublishedTrust(trust_bundle=trust_bundle.decode("ascii"))
                 return self._render("addons/cluster-trust-bundle.yaml", context)
-            case FileKind.ADDON_USER if item.user is not None:
-                return self._render("addons/user.yaml", access.of_user(self._users[item.user]))
+            case FileKind.ADDON_USER | FileKind.ADDON_GROUP:
+                return self._rights(item)
             case _ if item.node is not None:
                 file = _NODE_FILES[item.kind]
                 if item.kind is FileKind.KUBELET_FLAGS and not nodes.runs_units(self._cluster):
@@ -268,8 +271,29 @@ class Renderer:
                     self._require_known_flags(content, item.kind, file.template)
                 return content
             case _:
-                msg = f"{item.path} belongs to no node and no user"
-                raise TemplateError(msg)
+                raise _nobodys(item)
+
+    def _rights(self, item: DesiredFile) -> bytes:
+        """The RBAC objects of one user or group."""
+        if item.group is not None:
+            return self._render("addons/group.yaml", access.of_group(self._groups[item.group]))
+        if item.user is not None:
+            return self._render("addons/user.yaml", access.of_user(self._users[item.user]))
+        raise _nobodys(item)
+
+    def addons(self, cluster: ClusterSpec) -> Iterator[tuple[str, bytes]]:
+        """The addons of any spec by path, but for what publishes a CA.
+
+        Raises:
+            TemplateError: With the template's file and line.
+        """
+        other = copy(self)
+        other._cluster = cluster  # noqa: SLF001 -- it is one of these
+        other._users = {user.stem: user for user in cluster.spec.users}  # noqa: SLF001
+        other._groups = {group.stem: group for group in cluster.spec.groups}  # noqa: SLF001
+        for item in addon_files(cluster):
+            if item.managed and item.trust is None:
+                yield item.path, other.file(item)
 
     def _require_known_flags(self, content: bytes, kind: FileKind, template: str) -> None:
         """The API server stops at a flag that it does not know, from a template as from `extraArgs`."""
@@ -337,6 +361,11 @@ class Renderer:
         if self._checked or isinstance(context, AuthorizationConfiguration):
             read_back.check(text, context, self._templates.place(name))
         return text.encode()
+
+
+def _nobodys(item: DesiredFile) -> TemplateError:
+    """The refusal to render what no entry of the spec stands for."""
+    return TemplateError(f"{item.path} belongs to no node and no user")
 
 
 def _without_credential(item: DesiredKubeconfig | DesiredToken, trust_bundle: bytes) -> dict[str, Any]:

@@ -50,6 +50,13 @@ _USERS: list[dict[str, Any]] = [
     },
     {"name": "waiting", "kind": "ServiceAccount", "namespace": "web"},
 ]
+_GROUPS: list[dict[str, Any]] = [
+    {
+        "name": "Domain Users",
+        "clusterRoles": ["view"],
+        "rules": [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}],
+    }
+]
 _IAM: list[dict[str, Any]] = [
     {
         "arn": "arn:aws:iam::111122223333:role/Admin",
@@ -75,7 +82,7 @@ def _control_plane(*addresses: str, **more: Any) -> list[dict[str, Any]]:
 
 
 TOPOLOGIES: dict[str, dict[str, Any]] = {
-    "single": {"nodes": _control_plane("10.0.0.11"), "users": _USERS, "iam": _IAM},
+    "single": {"nodes": _control_plane("10.0.0.11"), "users": _USERS, "groups": _GROUPS, "iam": _IAM},
     "ha": {
         "nodes": [
             *_control_plane("10.0.0.13", "10.0.0.11", "10.0.0.12"),
