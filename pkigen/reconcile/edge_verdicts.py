@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.path_verifier import PathVerifier
@@ -54,6 +54,7 @@ class EdgeVerdicts:
         self._chain = lru_cache(_REMEMBERED)(self._read_chain)
         self._anchors = lru_cache(_REMEMBERED)(self._read_anchors)
         self._names = lru_cache(_REMEMBERED)(self._names_of)
+        self._is_withheld = lru_cache(_REMEMBERED)(partial(is_withheld, tree))
         self._generations = self._known_generations()
 
     def connection(self, edge: Edge) -> Connection:
@@ -133,7 +134,7 @@ class EdgeVerdicts:
     def _is_hidden(self, identifier: str, trust: str) -> bool:
         """Whether a certificate or what judges it stands in a private file that is not looked at."""
         item = self._inventory.certificates.get(identifier)
-        return any(is_withheld(self._tree, path) for path in (trust, item.file if item else identifier))
+        return any(self._is_withheld(path) for path in (trust, item.file if item else identifier))
 
     def _read_chain(self, identifier: str) -> Sequence[x509.Certificate] | str:
         """A certificate and what is sent with it, or why there is none."""

@@ -117,7 +117,7 @@ def _drawn_box(box: Box, arrows: Sequence[Arrow]) -> DrawnBox:
     _add(drawn, box.title, "title")
     if box.where:
         _add(drawn, box.where, "where")
-    arriving = [each for each in arrows if each.server is box or each.server == box]
+    arriving = [each for each in arrows if each.server == box and each.client != box]
     leaving = [each for each in arrows if each.client == box]
     if arriving and box.serves:
         _say(drawn, arriving, Shower.SERVER)
@@ -144,7 +144,8 @@ def _say(drawn: DrawnBox, arrows: Sequence[Arrow], end: Shower) -> None:
     shown = [each for arrow in arrows for each in arrow.presented_by(end)]
     judged = [each for arrow in arrows for each in arrow.presented_by(other)]
     what = listed(certificate_name(each.certificate) for each in shown)
-    _add(drawn, f"shows {what}" if what else "shows no certificate", "shows")
+    if what or end is Shower.CLIENT:
+        _add(drawn, f"shows {what or 'no certificate'}", "shows")
     bundle = listed(bundle_name(each.bundle) for each in judged)
     if bundle:
         _add(drawn, f"judges by {bundle}", "judges")

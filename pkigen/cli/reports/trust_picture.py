@@ -51,7 +51,7 @@ _SERVED_BY = {"etcd peer": "etcd"}
 """What is one program under two names."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Box:
     """A component on one node or several; `nodes` are empty where it is on none of ours."""
 
@@ -71,7 +71,7 @@ class Box:
         return some(self.nodes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Arrow:
     """Connections from one box to another, and what the ends present."""
 
@@ -125,12 +125,18 @@ def picture(graph: TrustGraph, *, full: bool = False) -> Picture:
         (_End.of(each.client, Role.CLIENT), _End.of(each.server, Role.SERVER)) for each in graph.connections
     ]
     nodes, apart = _instances(graph.connections, ends, full=full)
-    boxes = {end: _box(end, nodes[end.label], apart[end.label]) for pair in ends for end in pair}
+    drawn: dict[tuple[_Label, str], Box] = {}
+    boxes: dict[_End, Box] = {}
+    for end in dict.fromkeys(end for pair in ends for end in pair):
+        group = (end.label, end.node if end.node in apart[end.label] else "")
+        if group not in drawn:
+            drawn[group] = _box(end, nodes[end.label], apart[end.label])
+        boxes[end] = drawn[group]
     arrows: dict[tuple[Box, Box], list[Connection]] = {}
     for (client, server), connection in zip(ends, graph.connections, strict=True):
         arrows.setdefault((boxes[client], boxes[server]), []).append(connection)
     return Picture(
-        boxes=tuple(sorted(set(boxes.values()), key=_order)),
+        boxes=tuple(sorted(drawn.values(), key=_order)),
         arrows=tuple(
             Arrow(client=client, server=server, connections=tuple(found))
             for (client, server), found in sorted(
@@ -221,8 +227,8 @@ _PLACES = (
     "kube-apiserver",
     "etcd health check",
     "etcd gateway",
-    "etcd",
     "aggregated API servers",
+    "etcd",
 )
 """From the top of a column to its bottom; what is not named stands below."""
 
@@ -253,7 +259,7 @@ def bundle_name(path: str) -> str:
     """What a bundle is called on its node; that of a kubeconfig is embedded in it."""
     name = _PART.sub("", path)
     if name.endswith((".conf", ".kubeconfig")) or "/" not in name:
-        return f"CA data of {name.rpartition('/')[2]}"
+        return "its own CA data"
     _, found, below = name.rpartition("/pki/")
     return below if found else name.rpartition("/")[2]
 
