@@ -79,16 +79,17 @@ def places(context: typer.Context, named: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def _clusters_of(place: Path) -> tuple[Path, ...]:
-    if is_cluster(place) or is_foreign(place):
+    if is_cluster(place):
         return (place,)
+    # Before files of nodes are looked for: the clusters below have those, too.
     below = sorted(each for each in place.iterdir() if is_cluster(each)) if place.is_dir() else []
-    if not below:
+    if not below and not is_foreign(place):
         raise UsageError(
             f"{place} is no cluster's directory, holds none, and has no files of nodes",
             hint="name a cluster's directory, a directory of clusters, or files of nodes such as "
             "/etc/kubernetes or a tar",
         )
-    return tuple(below)
+    return tuple(below) or (place,)
 
 
 def examine(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pkigen.desired.connections import Edge
     from pkigen.desired.inventory import Inventory
-    from pkigen.state.observed import Tree
+    from pkigen.state.observed import Reader
 
 _REMEMBERED = 4096
 _NOTICE = timedelta(days=30)
@@ -35,7 +35,7 @@ class EdgeVerdicts:
     """Judges edges with pyca's path verifier, against the files that each end has."""
 
     def __init__(
-        self, inventory: Inventory, tree: Tree, *, now: datetime, unknown: Collection[str] = ()
+        self, inventory: Inventory, tree: Reader, *, now: datetime, unknown: Collection[str] = ()
     ) -> None:
         """Take what edges are judged by.
 

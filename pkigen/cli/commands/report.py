@@ -10,7 +10,7 @@ import typer
 
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say
-from pkigen.cli.examined import Examined, examine, places
+from pkigen.cli.examination import Examined, examine, places
 from pkigen.cli.options import DirectoryOption
 from pkigen.cli.outputs import write_text
 from pkigen.cli.reports.overview import page

@@ -130,25 +130,3 @@ def axis(found: Sequence[Life], *, now: datetime) -> Axis:
     start, end = min((now, *begins)), max((now + _YEAR / 4, *ends))
     margin = (end - start) / _MARGIN
     return Axis(start=start - margin, end=end + margin)
-
-
-_FULL, _DUE, _PAST, _TODAY, _NONE = "█", "▓", "░", "│", " "
-
-
-def bar(life: Life, over: Axis, *, now: datetime, columns: int) -> str:
-    """The life in block characters: lived, to come, the window of renewal, and today."""
-    cells = []
-    for number in range(columns):
-        moment = over.start + (over.end - over.start) * ((number + 0.5) / columns)
-        cells.append(_cell(life, moment, now))
-    today = min(int(over.share(now) * columns), columns - 1)
-    cells[today] = _TODAY
-    return "".join(cells)
-
-
-def _cell(life: Life, moment: datetime, now: datetime) -> str:
-    if not life.begins <= moment < life.ends:
-        return _NONE
-    if moment < now:
-        return _PAST
-    return _DUE if moment >= life.due else _FULL

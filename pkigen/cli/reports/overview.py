@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from pkigen.agenda.tasks import Task
-    from pkigen.cli.examined import Examined
+    from pkigen.cli.examination import Examined
     from pkigen.cli.reports.changes import PastChange
     from pkigen.cli.reports.lifelines import Axis, Life
     from pkigen.cli.reports.status import StatusRow
