@@ -65,21 +65,25 @@ def _presentation(by: Shower, alike: Sequence[Judgement], *, now: datetime) -> P
     """What is judged by one bundle under several names is presented once."""
     first = alike[0]
     refusals = tuple(dict.fromkeys(text for each in alike if (text := _refusal(each, now))))
-    chain, anchors = first.shown.certificates, first.trust.certificates
-    above = [each.not_valid_after_utc for each in anchors if each.subject == chain[-1].issuer]
-    own = [each.not_valid_after_utc for each in chain]
-    ends = min((*own, max(above)) if above else own)
-    is_due = ends <= now + notice_of(chain[0])
+    ends = _end(first)
+    is_due = ends <= now + notice_of(first.shown.certificates[0])
     return Presentation(
         shown_by=by,
         certificate=str(first.shown.spot),
         bundle=str(first.trust.spot),
         names=tuple(dict.fromkeys(each.name for each in alike if each.name)),
-        anchors=tuple(dict.fromkeys(each.subject.rfc4514_string() for each in anchors)),
+        anchors=tuple(dict.fromkeys(each.subject.rfc4514_string() for each in first.trust.certificates)),
         ends=ends,
         health=Health.BROKEN if refusals else Health.SOON if is_due else Health.HOLDS,
         refusals=refusals,
     )
+
+
+def _end(judged: Judgement) -> datetime:
+    """The earliest end along the chain, that of the CA in the bundle included."""
+    chain, anchors = judged.shown.certificates, judged.trust.certificates
+    above = [each.not_valid_after_utc for each in anchors if each.subject == chain[-1].issuer]
+    return min((*(each.not_valid_after_utc for each in chain), *sorted(above)[-1:]))
 
 
 def _refusal(judged: Judgement, now: datetime) -> str:

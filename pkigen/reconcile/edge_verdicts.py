@@ -174,5 +174,4 @@ class EdgeVerdicts:
 def _end(chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate]) -> datetime:
     """The earliest end along the chain, that of the CA in the bundle included."""
     above = [each.not_valid_after_utc for each in anchors if each.subject == chain[-1].issuer]
-    ends = [each.not_valid_after_utc for each in chain]
-    return min((*ends, max(above)) if above else ends)
+    return min((*(each.not_valid_after_utc for each in chain), *sorted(above)[-1:]))

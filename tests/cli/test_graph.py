@@ -168,7 +168,7 @@ def test_the_text_is_a_small_picture(pkigen: InProcess, tree: Path) -> None:
     lines = pkigen("graph", tree, "--from", "apiserver", "--to", "etcd").out.splitlines()
     assert lines == [
         "kube-apiserver (cp-1) ── apiserver-etcd-client ───▶ etcd (cp-1)",
-        "                       ◀─ etcd-server ──────────────",
+        "                      ◀─ etcd-server ──────────────",
         "  etcd judges by etcd/ca.crt: holds, until 2027-11-22 03:00 UTC",
         "  kube-apiserver judges by etcd/ca.crt: holds, until 2027-11-22 03:00 UTC",
     ]

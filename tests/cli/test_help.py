@@ -228,7 +228,7 @@ def test_completion_scripts(shell: str, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("pkigen re", {"renew", "rescue"}),
+        ("pkigen re", {"renew", "report", "rescue"}),
         ("pkigen ", set(COMMANDS)),
         ("pkigen v", {"validate", "verify"}),
         ("pkigen access b", {"bootstrap-token"}),

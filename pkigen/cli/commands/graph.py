@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pkigen.cli.console import say, say_lines
-from pkigen.cli.examination import examine, places
+from pkigen.cli.examination import Examined, examine, places
 from pkigen.cli.options import DirectoryOption
 from pkigen.cli.reports import graph_forms, structured
 from pkigen.cli.reports.trust_drawing import svg
@@ -81,25 +81,36 @@ def graph(
     if others:
         raise UsageError(f"{named} holds {len(others) + 1} clusters", hint=f"name one, such as {place}")
     seen = examine(context, place)
-    found = seen.graph
-    for wanted, role in ((from_, "client"), (to, "server")):
-        if wanted is not None:
-            found = _of_component(found, wanted, role)
+    found = _chosen(seen.graph, client=from_, server=to, nodes=nodes or (), ca=trusting)
+    if output is GraphForm.TEXT:
+        say_lines(graph_forms.lines(found, full=full))
+    else:
+        say(_written(found, output, seen, full=full))
+
+
+def _written(found: TrustGraph, output: GraphForm, seen: Examined, *, full: bool) -> str:
+    match output:
+        case GraphForm.SVG:
+            return svg(picture(found, full=full), cluster=seen.name, standalone=True)
+        case GraphForm.DOT:
+            return graph_forms.dot(picture(found, full=full), cluster=seen.name)
+        case GraphForm.MERMAID:
+            return graph_forms.mermaid(picture(found, full=full))
+        case _:
+            return structured.dump(graph_forms.structure(found, cluster=seen.name, now=seen.now), output)
+
+
+def _chosen(
+    found: TrustGraph, *, client: str | None, server: str | None, nodes: Iterable[str], ca: str | None
+) -> TrustGraph:
+    """The connections that all choices leave."""
+    if client is not None:
+        found = _of_component(found, client, "client")
+    if server is not None:
+        found = _of_component(found, server, "server")
     if nodes:
         found = _of_nodes(found, nodes)
-    if trusting is not None:
-        found = _trusting(found, trusting)
-    match output:
-        case GraphForm.TEXT:
-            say_lines(graph_forms.lines(found, full=full))
-        case GraphForm.SVG:
-            say(svg(picture(found, full=full), cluster=seen.name, standalone=True))
-        case GraphForm.DOT:
-            say(graph_forms.dot(picture(found, full=full), cluster=seen.name))
-        case GraphForm.MERMAID:
-            say(graph_forms.mermaid(picture(found, full=full)))
-        case _:
-            say(structured.dump(graph_forms.structure(found, cluster=seen.name, now=seen.now), output))
+    return found if ca is None else _trusting(found, ca)
 
 
 def _of_component(graph: TrustGraph, wanted: str, role: str) -> TrustGraph:

@@ -47,7 +47,7 @@ STATES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Headline:
     """The sentence on top: `level` is how it is meant."""
 
     level: Health
@@ -127,7 +127,7 @@ class MatrixRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class ToldFinding:
     """One thing that is wrong, and the way out."""
 
     level: Health
@@ -177,7 +177,7 @@ class Overview:
 
     anchor: str
     examined: Examined
-    verdict: Verdict
+    verdict: Headline
     task: Task | None
     first: str
     lately: str
@@ -189,7 +189,7 @@ class Overview:
     trusts: tuple[Trust, ...]
     columns: tuple[str, ...]
     matrix: tuple[MatrixRow, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[ToldFinding, ...]
     more: int
     rotations: tuple[RotationState, ...]
     reached: tuple[Reached, ...]
@@ -277,37 +277,44 @@ def _named(box: Box) -> str:
 # -- the sentence on top ----------------------------------------------------------------------------------
 
 
-def _verdict(examined: Examined, found: Sequence[Life]) -> Verdict:
+def _verdict(examined: Examined, found: Sequence[Life]) -> Headline:
     """Whether all is well, or what is not."""
-    errors = [each for each in examined.audit.findings if each.severity is AuditSeverity.ERROR]
-    warnings = [each for each in examined.audit.findings if each.severity is AuditSeverity.WARNING]
+    of = Counter(each.severity for each in examined.audit.findings)
     refused = sum(each.health is Health.BROKEN for each in examined.graph.connections)
     expired = sum(len(each.rows) for each in found if each.ends <= examined.now)
-    if errors or refused or expired:
-        parts = [
-            *([_plural(len(errors), "finding")] if errors else []),
-            *([f"{_plural(refused, 'connection')} refused"] if refused else []),
-            *([f"{_plural(expired, 'certificate')} expired"] if expired else []),
-        ]
-        first = f" First: {errors[0].place}: {errors[0].detail}." if errors else ""
-        return Verdict(level=Health.BROKEN, word="Broken", sentence=f"{', '.join(parts)}.{first}")
-    due = sum(len(each.rows) for each in found if each.health is Health.SOON)
-    if due or warnings:
-        parts = [
-            *([f"{_plural(due, 'certificate')} to renew"] if due else []),
-            *([_plural(len(warnings), "warning")] if warnings else []),
-        ]
-        end = first_end(found, now=examined.now)
-        return Verdict(
-            level=Health.SOON, word="Look here", sentence=f"It works, with {' and '.join(parts)}. {end}"
+    broken = _counted(
+        (of[AuditSeverity.ERROR], "finding", ""),
+        (refused, "connection", " refused"),
+        (expired, "certificate", " expired"),
+    )
+    end = first_end(found, now=examined.now)
+    if broken:
+        return Headline(
+            level=Health.BROKEN, word="Broken", sentence=f"{', '.join(broken)}.{_gravest(examined)} {end}"
         )
-    return Verdict(
+    due = sum(len(each.rows) for each in found if each.health is Health.SOON)
+    soon = _counted((due, "certificate", " to renew"), (of[AuditSeverity.WARNING], "warning", ""))
+    if soon:
+        return Headline(
+            level=Health.SOON, word="Look here", sentence=f"It works, with {' and '.join(soon)}. {end}"
+        )
+    return Headline(
         level=Health.HOLDS,
         word="All is well",
         sentence=f"{_plural(len(examined.rows), 'object')} and "
-        f"{_plural(len(examined.graph.connections), 'connection')} verified, and nothing is wrong. "
-        f"{first_end(found, now=examined.now)}",
+        f"{_plural(len(examined.graph.connections), 'connection')} verified, and nothing is wrong. {end}",
     )
+
+
+def _counted(*counts: tuple[int, str, str]) -> list[str]:
+    """What there is some of."""
+    return [f"{_plural(number, noun)}{how}" for number, noun, how in counts if number]
+
+
+def _gravest(examined: Examined) -> str:
+    """The first error."""
+    errors = (each for each in examined.audit.findings if each.severity is AuditSeverity.ERROR)
+    return next((f" First: {each.place}: {each.detail}." for each in errors), "")
 
 
 def _plural(number: int, noun: str) -> str:
@@ -408,9 +415,9 @@ _LEVELS = {
 }
 
 
-def _findings(examined: Examined) -> Iterator[Finding]:
+def _findings(examined: Examined) -> Iterator[ToldFinding]:
     for each in examined.audit.findings:
-        yield Finding(
+        yield ToldFinding(
             level=_LEVELS[each.severity],
             severity=str(each.severity),
             rule=each.rule,

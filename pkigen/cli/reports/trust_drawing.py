@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pkigen.cli.reports.trust_picture import Arrow, Box, Picture
+    from pkigen.desired.trust_graph import Presentation
 
 _WIDTH = 250
 _STEP = 340
@@ -117,38 +118,50 @@ def _drawn_box(box: Box, arrows: Sequence[Arrow]) -> DrawnBox:
     _add(drawn, box.title, "title")
     if box.where:
         _add(drawn, box.where, "where")
-    arriving = [each for each in arrows if each.server == box and each.client != box]
-    leaving = [each for each in arrows if each.client == box]
-    if arriving and box.serves:
+    touching = [each for each in arrows if box in {each.client, each.server}]
+    arriving = [each for each in touching if each.client is not box]
+    if arriving:
         _say(drawn, arriving, Shower.SERVER)
-    among = [each for each in leaving if each.server == box]
-    onward = [each for each in leaving if each.server != box]
-    for arrow in (*among, *onward):
-        drawn.ports[arrow] = drawn.height + _LINE / 2
-        if arrow in among:
-            _add(drawn, "among themselves", "to")
-        elif box.serves or len(onward) > 1:
-            _add(drawn, f"to {arrow.server.title}", "to")
-        _say(drawn, [arrow], Shower.CLIENT)
-        if _is_bad(arrow):
-            _add(drawn, f"{_MARKS[arrow.health]} {arrow.state}", str(arrow.health))
+    _add_leaving(drawn, box, [each for each in touching if each.client is box])
     drawn.height += 2 * _PADDING
-    touching = [each.health for each in (*arriving, *leaving)]
-    drawn.health = min(touching, key=lambda each: each.rank, default=Health.HOLDS)
+    drawn.health = min((each.health for each in touching), key=lambda each: each.rank)
     return drawn
+
+
+def _add_leaving(drawn: DrawnBox, box: Box, leaving: Sequence[Arrow]) -> None:
+    """Where a component dials: among themselves first, then others."""
+    says_whereto = box.serves or len(leaving) > 1
+    for arrow in sorted(leaving, key=lambda each: each.server is not box):
+        if arrow.server is box:
+            _leave(drawn, arrow, "among themselves")
+        else:
+            _leave(drawn, arrow, f"to {arrow.server.title}" if says_whereto else "")
+
+
+def _leave(drawn: DrawnBox, arrow: Arrow, whereto: str) -> None:
+    """What a component shows where it dials, and how that fares."""
+    drawn.ports[arrow] = drawn.height + _LINE / 2
+    if whereto:
+        _add(drawn, whereto, "to")
+    _say(drawn, [arrow], Shower.CLIENT)
+    if _is_bad(arrow):
+        _add(drawn, f"{_MARKS[arrow.health]} {arrow.state}", str(arrow.health))
 
 
 def _say(drawn: DrawnBox, arrows: Sequence[Arrow], end: Shower) -> None:
     """What a component shows as a client or as a server, and by what it judges who answers or asks."""
     other = Shower.CLIENT if end is Shower.SERVER else Shower.SERVER
-    shown = [each for arrow in arrows for each in arrow.presented_by(end)]
-    judged = [each for arrow in arrows for each in arrow.presented_by(other)]
+    shown, judged = _presented(arrows, end), _presented(arrows, other)
     what = listed(certificate_name(each.certificate) for each in shown)
     if what or end is Shower.CLIENT:
         _add(drawn, f"shows {what or 'no certificate'}", "shows")
     bundle = listed(bundle_name(each.bundle) for each in judged)
     if bundle:
         _add(drawn, f"judges by {bundle}", "judges")
+
+
+def _presented(arrows: Sequence[Arrow], end: Shower) -> list[Presentation]:
+    return [each for arrow in arrows for each in arrow.presented_by(end)]
 
 
 def _add(drawn: DrawnBox, text: str, look: str) -> None:
@@ -178,7 +191,7 @@ def _height(boxes: Sequence[DrawnBox]) -> float:
 
 def _curves(arrows: Sequence[Arrow], boxes: dict[Box, DrawnBox]) -> Iterator[Curve]:
     """From each port to the left edge of the server's box; arrows arrive in the order of their ports."""
-    between = [each for each in arrows if each.client != each.server]
+    between = [each for each in arrows if each.client is not each.server]
     by_server: dict[Box, list[Arrow]] = {}
     for arrow in between:
         by_server.setdefault(arrow.server, []).append(arrow)

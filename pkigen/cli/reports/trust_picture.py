@@ -30,13 +30,6 @@ _PEOPLE = "user "
 _ACCOUNTS = "service account "
 
 
-class Role(enum.Enum):
-    """What a component is in a connection."""
-
-    CLIENT = enum.auto()
-    SERVER = enum.auto()
-
-
 class Column(enum.IntEnum):
     """Where a box stands."""
 
@@ -122,10 +115,11 @@ class Picture:
 def picture(graph: TrustGraph, *, full: bool = False) -> Picture:
     """Fold the nodes of each component; with `full`, none."""
     ends = [
-        (_End.of(each.client, Role.CLIENT), _End.of(each.server, Role.SERVER)) for each in graph.connections
+        (_End.of(each.client, Shower.CLIENT), _End.of(each.server, Shower.SERVER))
+        for each in graph.connections
     ]
     nodes, apart = _instances(graph.connections, ends, full=full)
-    drawn: dict[tuple[_Label, str], Box] = {}
+    drawn: dict[tuple[_BoxKind, str], Box] = {}
     boxes: dict[_End, Box] = {}
     for end in dict.fromkeys(end for pair in ends for end in pair):
         group = (end.label, end.node if end.node in apart[end.label] else "")
@@ -147,7 +141,7 @@ def picture(graph: TrustGraph, *, full: bool = False) -> Picture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Label:
+class _BoxKind:
     """What boxes of one kind are called, and where they stand."""
 
     component: str
@@ -159,11 +153,11 @@ class _Label:
 class _End:
     """One end of a connection."""
 
-    label: _Label
+    label: _BoxKind
     node: str
 
     @classmethod
-    def of(cls, peer: Peer, role: Role) -> _End:
+    def of(cls, peer: Peer, role: Shower) -> _End:
         component, node = peer.component, peer.node or ""
         if component.endswith(_PUBLISHED):
             # The node is whose copy of the CA is published, not where they run.
@@ -175,20 +169,20 @@ class _End:
         return cls(label=_label(component, role), node=node)
 
 
-def _label(component: str, role: Role) -> _Label:
+def _label(component: str, role: Shower) -> _BoxKind:
     if component in _MIDDLE:
-        return _Label(component=component, column=Column.API_SERVERS, serves=component == "kube-apiserver")
-    if role is Role.SERVER or component in _ALWAYS_BEHIND:
-        return _Label(component=component, column=Column.BEHIND, serves=True)
-    return _Label(component=component, column=Column.CLIENTS, serves=False)
+        return _BoxKind(component=component, column=Column.API_SERVERS, serves=component == "kube-apiserver")
+    if role is Shower.SERVER or component in _ALWAYS_BEHIND:
+        return _BoxKind(component=component, column=Column.BEHIND, serves=True)
+    return _BoxKind(component=component, column=Column.CLIENTS, serves=False)
 
 
 def _instances(
     connections: Sequence[Connection], ends: Sequence[tuple[_End, _End]], *, full: bool
-) -> tuple[Mapping[_Label, set[str]], Mapping[_Label, set[str]]]:
+) -> tuple[Mapping[_BoxKind, set[str]], Mapping[_BoxKind, set[str]]]:
     """The nodes of each component, and those of them that stand apart."""
-    nodes: dict[_Label, set[str]] = {}
-    worse: dict[_Label, set[str]] = {}
+    nodes: dict[_BoxKind, set[str]] = {}
+    worse: dict[_BoxKind, set[str]] = {}
     for pair, connection in zip(ends, connections, strict=True):
         for end in pair:
             nodes.setdefault(end.label, set()).add(end.node)
