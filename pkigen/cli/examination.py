@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pkigen.adoption.audit import audit
 from pkigen.adoption.gathered import is_foreign, node_trees
-from pkigen.adoption.inspection import inspect
-from pkigen.adoption.trust import trust_graph
 from pkigen.cli.directory import find_directory, is_cluster
-from pkigen.cli.foreign import open_examined, rows_of
+from pkigen.cli.examined import open_examined
 from pkigen.cli.git_index import tracked_secrets
 from pkigen.cli.reports.audit_forms import of_foreign, of_verified
 from pkigen.cli.situation_input import situation_of
@@ -111,6 +108,12 @@ def examine(
 
 
 def _foreign(place: Path, *, now: datetime) -> Examined:
+    # Only for files of other makers; who looks at a cluster of pkigen's does not pay for it.
+    from pkigen.adoption.audit import audit  # noqa: PLC0415
+    from pkigen.adoption.inspection import inspect  # noqa: PLC0415
+    from pkigen.adoption.trust import trust_graph  # noqa: PLC0415
+    from pkigen.cli.foreign import rows_of  # noqa: PLC0415
+
     cluster = inspect(node_trees(place), now=now)
     graph = trust_graph(cluster)
     return Examined(
