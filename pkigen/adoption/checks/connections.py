@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from pkigen.adoption.found import ForeignCluster, Program, Spot
+    from pkigen.adoption.found import ForeignCluster, FoundLogin, Program, Spot
     from pkigen.adoption.judgements import Judgement
 
 
@@ -78,8 +78,13 @@ def trust_missing(cluster: ForeignCluster) -> Iterator[AuditFinding]:
                     yield _without_trust(program.spot, f"{program} {what}: --{flag} is not set")
     for _, kubeconfig in cluster.each_kubeconfig():
         for login in kubeconfig.logins:
-            if login.pair is not None and login.verifies and not login.names_trust:
+            if _trusts_nobody(login):
                 yield _without_trust(login.spot, f"the context {login.name} names no CA for {login.server}")
+
+
+def _trusts_nobody(login: FoundLogin) -> bool:
+    """Whether a context that shows a certificate verifies the server by the operating system's CAs."""
+    return login.pair is not None and login.verifies and not login.names_trust
 
 
 _JUDGES: Final = {
