@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write `pkigen/spec/component_flags.json`: the flags that programs know, and those that are gone.
 
-    python scripts/component_flags.py /opt/k8s/bin
+    python scripts/component_flags.py DIR
 
 The flags of today are asked of the programs in that directory: what `--help` lists, and which of `_HIDDEN`
 they take although it does not. Flags that are gone stand in `_REMOVED`, each group with the change that
