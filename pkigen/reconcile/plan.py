@@ -118,7 +118,7 @@ class Plan:
     """What `access revoke` puts on the list, or takes off it."""
     withheld: tuple[str, ...] = ()
     """The ids of what could not be judged, because its private files are not in this checkout."""
-    given: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
+    given: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
     """What the cluster may have been given of the addons that change, by path."""
     in_cluster: tuple[ClusterStep, ...] = ()
     """What has to be done in the running cluster after it, with what was left to do there before."""
