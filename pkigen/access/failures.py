@@ -121,7 +121,7 @@ def _unauthorized(why: messages.Refusal, known: Known | None) -> Iterator[str]:
     what, step = _REFUSALS[why]
     yield what
     if why is messages.Refusal.AUDIENCE and known is not None:
-        yield f"this cluster's API servers are {', '.join(known.inventory.cluster.api_audiences)}"
+        yield f"this cluster's API servers are {', '.join(known.inventory.token_trust.audiences)}"
     if why is messages.Refusal.UNKNOWN and known is not None and known.inventory.cluster.spec.iam:
         roles = ", ".join(mapping.arn for mapping in known.inventory.cluster.spec.iam[:_MOST_SHOWN])
         yield (

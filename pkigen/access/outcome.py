@@ -103,13 +103,13 @@ def of_token(text: str, cluster: Cluster) -> Iterator[str]:
         return
     yield from _revoked(token, cluster)
     keys = tuple(service_account_keys(cluster.inventory, cluster.reader))
-    cluster_spec = cluster.inventory.cluster
+    trust = cluster.inventory.token_trust
     if keys and is_foreign(text.strip(), keys):
         yield "this cluster: refuses it: none of its service account keys has signed it"
-    elif token.claims.get("iss") not in {cluster_spec.token_issuer, _LEGACY_ISSUER}:
-        yield f"this cluster: refuses it: its issuer is {cluster_spec.token_issuer}"
-    elif token.audiences and not set(token.audiences) & set(cluster_spec.api_audiences):
-        yield f"this cluster: refuses it: its API servers are {', '.join(cluster_spec.api_audiences)}"
+    elif token.claims.get("iss") not in {trust.issuer, _LEGACY_ISSUER}:
+        yield f"this cluster: refuses it: its issuer is {trust.issuer}"
+    elif token.audiences and not set(token.audiences) & set(trust.audiences):
+        yield f"this cluster: refuses it: its API servers are {', '.join(trust.audiences)}"
     elif keys:
         yield "this cluster: one of its service account keys has signed it"
 
