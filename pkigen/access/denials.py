@@ -41,7 +41,7 @@ def lacking(failure: Cannot, inventory: Inventory | None) -> Iterator[str]:
     user, mapping = _user(inventory, name), _mapping(inventory, name)
     if user is not None:
         addon = layout.addon_path(f"user-{user.stem}")
-        yield from _declared(failure, user, f"{user.stem} in spec.users", addon)
+        yield from _declared(failure, user, f"{_entry(user)} in spec.users", addon)
     elif mapping is not None:
         yield f"spec.iam makes {name} of {mapping.arn}"
         yield from _declared(failure, mapping, f"{mapping.arn} in spec.iam", layout.addon_path("iam"))
@@ -49,13 +49,36 @@ def lacking(failure: Cannot, inventory: Inventory | None) -> Iterator[str]:
         yield from _node(inventory, name)
     elif name in _OWN:
         yield _OWN[name]
+    elif name.startswith(_BOOTSTRAP):
+        yield _JOINING
     else:
-        own = ": it is reserved for Kubernetes" if name.startswith(SYSTEM_PREFIX) else ""
-        yield f"{name} is not in spec.users{own}"
+        yield from _stranger(failure)
+
+
+def _entry(user: User) -> str:
+    """What an entry of the spec is found by."""
+    return f"{user.namespace}/{user.name}" if user.is_service_account else user.name
+
+
+def _stranger(failure: Cannot) -> Iterator[str]:
+    """What to do for somebody whom the spec does not know."""
+    name = failure.user
+    account = name.startswith(SERVICE_ACCOUNT_PREFIX)
+    if name.startswith(SYSTEM_PREFIX) and not account:
+        yield f"{name} is not in spec.users: it is reserved for Kubernetes, which binds its own users itself"
         yield (
-            "next: add it there with the permissions it should have, or bind it yourself: "
+            "next: `kubectl get clusterrolebindings -l kubernetes.io/bootstrapping=rbac-defaults -o wide` "
+            "shows "
+            "these; the API server puts back what lacks when it starts; or bind it yourself: "
             f"{_kubectl(failure)}"
         )
+        return
+    yield f"{name} is not in spec.users"
+    kind = ", as kind ServiceAccount," if account else ""
+    yield (
+        f"next: add it there{kind} with the permissions it should have, or bind it yourself: "
+        f"{_kubectl(failure)}"
+    )
 
 
 def _declared(failure: Cannot, user: User | IAMMapping, where: str, addon: str) -> Iterator[str]:
@@ -79,7 +102,18 @@ _OWN = {
         f"next: `kubectl apply -f {layout.addon_path('apiserver-kubelet-client')}`: without it the kubelets "
         "give the API server no logs, exec and metrics"
     ),
+    "kubernetes-super-admin": (
+        "next: `pkigen access kubeconfig show FILE` says whether its certificate has the group "
+        "system:masters, "
+        "of which the API server refuses nothing by RBAC: make it again with `pkigen apply`"
+    ),
 }
+_BOOTSTRAP = "system:bootstrap:"
+_JOINING = (
+    "next: a node with a bootstrap token: `kubectl apply -f FILE` with what `pkigen access bootstrap-token` "
+    "wrote, "
+    "whose bindings let its group ask for a kubelet's certificate"
+)
 
 
 def _node(inventory: Inventory, name: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.access import handshakes, messages
+from pkigen.access.circumstances import ANSWERS
 from pkigen.access.denials import lacking
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def _explained(failure: messages.Failure, known: Known | None) -> Iterator[str]:
             yield from _NO_MAPPINGS
         case messages.Revoked():
             yield from _revoked(known)
+        case messages.Circumstance():
+            yield from ANSWERS[failure]
         case messages.Anonymous():
             yield from _anonymous(known)
         case messages.Cannot():
