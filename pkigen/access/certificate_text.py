@@ -11,9 +11,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from pkigen.access import explanation
 from pkigen.access.credentials import of_certificate
 from pkigen.access.kubeconfig_summary import credential_lines, time_left
+from pkigen.crypto.go_paths import explained_by_go
 from pkigen.crypto.keys import public_der
 from pkigen.crypto.names import extension_of, name_text, subject_of
-from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.generations import CA, ca_id
 from pkigen.state.observed import observe_certificate
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pkigen.desired.items import DesiredCertificate
+
+
+_MOST_SHOWN = 5
 
 
 class _CertificateRole(enum.StrEnum):
@@ -43,6 +46,20 @@ def of_chain(
         cluster: Where to look it up; None where no cluster is given.
         now: The present, in UTC.
     """
+    return (*_of_first(chain, cluster, now), *_others(chain))
+
+
+def _others(chain: Sequence[x509.Certificate]) -> Iterator[str]:
+    """What else a file holds, which nobody who takes the first looks at."""
+    subjects = [str(subject_of(each)) for each in chain[1:]]
+    if subjects:
+        more = f" and {len(subjects) - _MOST_SHOWN} more" if len(subjects) > _MOST_SHOWN else ""
+        yield f"  holds, too:   {'; '.join(subjects[:_MOST_SHOWN])}{more}"
+
+
+def _of_first(
+    chain: Sequence[x509.Certificate], cluster: explanation.Cluster | None, now: datetime
+) -> tuple[str, ...]:
     leaf, use = chain[0], _use(chain[0])
     own = _own(leaf, cluster)
     if own is not None and cluster is not None:
@@ -160,7 +177,7 @@ def _refusal(
     """Why whoever trusts a CA refuses a certificate; a server's under one of its own names."""
     anchors = dict(explanation.trust_bundles(cluster)).get(ca, ())
     names = extension_of(chain[0], x509.SubjectAlternativeName)
-    verifier = PathVerifier(cluster.now)
+    name = ""
     if use in {_CertificateRole.SERVER, _CertificateRole.PEER} and names is not None:
-        return verifier.server(chain, anchors, name_text(next(iter(names.value))).removeprefix("*."))
-    return verifier.client(chain, anchors)
+        name = name_text(next(iter(names.value))).removeprefix("*.")
+    return explained_by_go(chain, anchors, name, cluster.now)

@@ -38,6 +38,13 @@ ANSWERS: Final = {
             "whom it acts"
         ),
     ),
+    Circumstance.NO_CONTEXT: (
+        "the kubeconfig has no context of that name",
+        (
+            "next: `pkigen access kubeconfig show FILE` lists its contexts; choose one with `kubectl config "
+            "use-context NAME`, or --context"
+        ),
+    ),
     Circumstance.KEY_MISMATCH: (
         "a certificate was given with a private key that is not its own",
         (

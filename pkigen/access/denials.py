@@ -123,7 +123,8 @@ def _node(inventory: Inventory, name: str) -> Iterator[str]:
     if node not in {each.name for each in inventory.cluster.spec.nodes}:
         yield f"no node of the spec is called {node}"
     yield (
-        f"next: check that the Node object is called {node} (`kubectl get nodes`; the kubelet's "
+        f"next: for yourself, take admin.conf; for the kubelet, check that the Node object is called {node} "
+        f"(`kubectl get nodes`; the kubelet's "
         "--hostname-override), and that kube-apiserver has --authorization-mode=Node,RBAC"
     )
 

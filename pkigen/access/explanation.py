@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.access import groups
 from pkigen.access.credentials import CredentialKind
+from pkigen.crypto.go_paths import explained_by_go
 from pkigen.crypto.issuance import fingerprint
-from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.certificates import ADMIN, CLUSTER_ADMINS, MASTERS, MASTERS_RIGHTS, USER, Holder
 from pkigen.desired.connections import edges
@@ -135,7 +135,7 @@ def trust_bundles(cluster: Cluster) -> Iterator[tuple[CA, tuple[x509.Certificate
 def _in_cluster(credential: Credential, cluster: Cluster) -> Iterator[str]:
     if credential.certificate is not None:
         anchors = dict(trust_bundles(cluster))[CA.KUBERNETES]
-        refusal = PathVerifier(cluster.now).client((credential.certificate,), anchors)
+        refusal = explained_by_go((credential.certificate,), anchors, "", cluster.now)
         taken = "its CA signed it" if refusal is None else f"refuses it: {refusal}"
         yield f"this cluster: {taken}"
         own = revocation_of(credential.certificate, cluster.inventory)

@@ -147,6 +147,7 @@ class Circumstance(enum.Enum):
     """The program of a kubeconfig's user and kubectl speak other versions."""
     EXEC_MISSING = enum.auto()
     EXEC_FAILED = enum.auto()
+    NO_CONTEXT = enum.auto()
     KEY_MISMATCH = enum.auto()
     ROTATES = enum.auto()
     """A kubelet says that it renews its certificate: no error."""
@@ -351,6 +352,9 @@ _CIRCUMSTANCES = {
         r"exec: executable \S{1,500} not found", r"client-go credential plugin that is"
     ),
     Circumstance.EXEC_FAILED: _pattern(r"exec: executable \S{1,500} failed with exit code"),
+    Circumstance.NO_CONTEXT: _pattern(
+        r"context was not found for specified context", r'context "[^"\n]{1,253}" does not exist'
+    ),
     Circumstance.KEY_MISMATCH: _pattern(r"private key does not match public key", r"key values mismatch"),
     Circumstance.KUBELET_EXPIRED: _pattern(
         r"existing bootstrap client certificate in \S{1,500} is expired",
@@ -438,6 +442,22 @@ def _dialled(text: str) -> str | None:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _line(match: re.Match[str]) -> str:
+    """The line of the failure: what other lines of a log dial is something else."""
+    text = match.string
+    end = text.find("\n", match.end())
+    return text[text.rfind("\n", 0, match.start()) + 1 : end if end >= 0 else len(text)]
+
+
+def _server(match: re.Match[str]) -> str | None:
+    """What the client connected to, by the line of the failure, else by those around it."""
+    return _dialled(_line(match)) or _dialled(match.string)
+
+
+def _listening(match: re.Match[str]) -> Listener | None:
+    return _listener(_line(match)) or _listener(match.string)
+
+
 def _listener(text: str) -> Listener | None:
     """Who the server is, where a port or the words of its clients say it."""
     if _KUBELET.search(text):
@@ -454,19 +474,19 @@ def _listener(text: str) -> Listener | None:
 def _unknown_authority(match: re.Match[str]) -> Failure:
     namesake = _NAMESAKE.search(match.string)
     return UnknownAuthority(
-        listener=_listener(match.string),
-        server=_dialled(match.string),
+        listener=_listening(match),
+        server=_server(match),
         namesake=namesake[1] if namesake is not None else None,
     )
 
 
 def _refused_client(match: re.Match[str]) -> Failure:
-    return RefusedClient(listener=_listener(match.string))
+    return RefusedClient(listener=_listening(match))
 
 
 def _refused_server(match: re.Match[str]) -> Failure:
     """net/http's words are those of the API server and the kubelet, which cannot be told apart."""
-    return RefusedServer(listener=_listener(match.string) or Listener.API_SERVER)
+    return RefusedServer(listener=_listening(match) or Listener.API_SERVER)
 
 
 def _wrong_usage(match: re.Match[str]) -> Failure:
@@ -475,7 +495,7 @@ def _wrong_usage(match: re.Match[str]) -> Failure:
     is_judged_here = _SERVER_LOG.search(text) is not None
     is_client = is_judged_here != (_REMOTE.search(text) is not None)
     return WrongUsage(
-        listener=_listener(text), is_client=is_client or _CLIENT_CERTIFICATE.search(text) is not None
+        listener=_listening(match), is_client=is_client or _CLIENT_CERTIFICATE.search(text) is not None
     )
 
 
@@ -486,8 +506,8 @@ def _wrong_name(match: re.Match[str]) -> Failure:
     names = frozenset(filter(None, (each.strip(" '") for each in listed.split(","))))
     ((kind, said),) = named.items()
     return WrongName(
-        listener=_listener(match.string),
-        server=_dialled(match.string),
+        listener=_listening(match),
+        server=_server(match),
         name=None if kind.endswith("unsaid") else said.strip(".[]") or None,
         names=names,
         lacks=_LACKS.get(kind),
@@ -495,7 +515,7 @@ def _wrong_name(match: re.Match[str]) -> Failure:
 
 
 def _no_certificate(match: re.Match[str]) -> Failure:
-    return NoCertificate(listener=_listener(match.string))
+    return NoCertificate(listener=_listening(match))
 
 
 def _circumstance(circumstance: Circumstance) -> Callable[[re.Match[str]], Failure]:

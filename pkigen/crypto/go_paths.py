@@ -50,6 +50,8 @@ _HANDLED_NAMES: Final = (x509.DNSName, x509.IPAddress, x509.RFC822Name, x509.Uni
 _SOUND_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 UNSIGNED: Final = "no trusted CA has signed it"
+NAMESAKE: Final = "a CA of the same name, but with another key, has signed it"
+EMPTY: Final = "the trust bundle is empty"
 OUT_OF_TIME: Final = "a certificate of the path is not valid at this time"
 
 _Subtree = x509.GeneralName
@@ -123,6 +125,19 @@ def refusal_by_go(
         return f"its extendedKeyUsage does not allow {usage._name}"  # noqa: SLF001 -- the only name table
     fault = _unhandled(leaf) or _out_of_time(leaf, now) or (_misnamed(leaf, name) if name else None)
     return fault or _unfit_paths(chain, anchors, usage, now)
+
+
+def explained_by_go(
+    chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], name: str, now: datetime
+) -> str | None:
+    """The same, and of what no anchor has signed, what may be behind it."""
+    reason = refusal_by_go(chain, anchors, name, now)
+    if reason != UNSIGNED:
+        return reason
+    if not anchors:
+        return EMPTY
+    names = {each.subject for each in anchors}
+    return NAMESAKE if any(each.issuer in names for each in chain) else UNSIGNED
 
 
 def _unfit_paths(

@@ -69,7 +69,7 @@ class PathVerifier:
         """Why the path does not hold; None where it does."""
         # pyca has no empty store.
         if not anchors:
-            return "the trust bundle is empty"
+            return go_paths.EMPTY
         # A whole path goes to one verifier or the other: half of each would prove nothing.
         if any(is_beyond_pyca(each) for each in (*chain[1:], *anchors)):
             return go_paths.refusal(chain, anchors, name, self._now)
@@ -96,9 +96,9 @@ _OBJECT = re.compile(r"\s*\(encountered processing <.*", re.DOTALL)
 _VALIDATOR = re.compile(r"Python extension validator failed: \w+: (?P<reason>.*)")
 _EXTENSION = re.compile(r"\binvalid extension: (?P<oid>[0-9.]{3,60}): (?P<fault>.*)")
 _WORDS = (
-    ("no interior errors", "no trusted CA has signed it"),
-    ("signature does not match", "a CA of the same name, but with another key, has signed it"),
-    ("not valid at validation time", "a certificate of the path is not valid at this time"),
+    ("no interior errors", go_paths.UNSIGNED),
+    ("signature does not match", go_paths.NAMESAKE),
+    ("not valid at validation time", go_paths.OUT_OF_TIME),
     ("path length constraint", "there are more CAs below the issuer than its pathLenConstraint allows"),
     ("forbidden public key algorithm", "a certificate of the path is for a key of an unfit kind or size"),
     ("forbidden signature algorithm", "a certificate of the path is signed with an unfit algorithm"),

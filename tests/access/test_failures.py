@@ -251,7 +251,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "a kubelet": (
         cannot("get", "nodes", "", user="system:node:worker-1"),
         "then bind",
-        "next: check that the Node object is called worker-1",
+        "for the kubelet, check that the Node object is called worker-1",
     ),
     "a kubelet of another node": (
         cannot("get", "nodes", "", user="system:node:worker-9"),
