@@ -137,7 +137,7 @@ def _foreign(
         presented = _JUDGES[issuer]
     yield f"  presented to: {presented}"
     if cluster is None:
-        yield "  next:         give DIR too: whether the cluster's CA signed it"
+        yield "  next:         give -C DIR too: whether the cluster's CA signed it"
     elif issuer is None:
         reason = _refusal(chain, use, CA.KUBERNETES, cluster)
         yield f"  this cluster: none of its CAs accepts it: {reason}"

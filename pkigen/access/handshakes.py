@@ -126,7 +126,7 @@ def _unknown_authority(failure: UnknownAuthority, known: Known | None) -> Iterat
         )
     if known is None:
         yield (
-            "next: check which CA the client trusts, `pkigen access kubeconfig show FILE`; then give DIR "
+            "next: check which CA the client trusts, `pkigen access kubeconfig show FILE`; then give -C DIR "
             "to this "
             "command"
         )
@@ -165,7 +165,7 @@ def _refused_client(listener: Listener | None, known: Known | None) -> Iterator[
     if known is not None:
         yield from _authority(known, _served(listener).ca)
     yield (
-        "next: `pkigen explain FILE DIR` says whether this cluster's CA signed its certificate; if it "
+        "next: `pkigen explain FILE -C DIR` says whether this cluster's CA signed its certificate; if it "
         "did, copy the node's files again (the server has an old bundle), else `pkigen apply` makes a new one"
     )
 
@@ -240,7 +240,8 @@ def _wrong_name(failure: WrongName, known: Known | None) -> Iterator[str]:
         yield "the client connects to a name that the server's certificate does not contain"
         served = _served(listener)
         yield (
-            f"next: `pkigen explain {served.name} DIR` lists its names; add the one that the client uses to "
+            f"next: `pkigen explain {served.name} -C DIR` lists its names; add the one that the client uses "
+            f"to "
             f"{_KINDS[served.name].san_field}, run `pkigen apply`, and copy the node's files"
         )
         return

@@ -115,6 +115,11 @@ def _cluster(
         if data is not None:
             yield "broken:     kubectl refuses a CA beside insecure-skip-tls-verify"
         return
+    yield from _trusts(data, endings, now)
+
+
+def _trusts(data: bytes | str | None, endings: list[Ending], now: datetime) -> Iterator[str]:
+    """Whom kubectl verifies the server by."""
     if data is None:
         yield "trusts:     the CAs of this machine's system"
         return

@@ -423,3 +423,20 @@ def test_tokens_that_would_be_refused(place: TeamCluster) -> None:
     place.at(NOW + 400 * DAY)
     said = explained(place, place.write("good", good), "-C", place.tree)
     assert "this cluster: refuses it: the token expired" in said
+
+
+GROUPS = {
+    "system:authenticated": "in this spec: everybody, and every component",
+    "system:unauthenticated": "in this spec: nobody",
+    "system:serviceaccounts": "in this spec: web/deployer, web/robot",
+    "system:serviceaccounts:web": "in this spec: web/deployer, web/robot",
+    "system:serviceaccounts:kube-system": "in this spec: nobody",
+    "system:bootstrappers:kubeadm:default-node-token": "members:      whoever has a bootstrap token",
+    "system:monitoring": "permissions:  /healthz, /livez, /metrics and /readyz",
+    "platform-team": "in this spec: dev1",
+}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_who_of_the_spec_is_in_a_group(place: TeamCluster, group: str) -> None:
+    assert GROUPS[group] in explained(place, group, "-C", place.tree)

@@ -291,7 +291,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     ),
     "a name that openssl does not say": (
         "verify error:num=62:hostname mismatch",
-        "`pkigen explain apiserver DIR` lists its names",
+        "`pkigen explain apiserver -C DIR` lists its names",
         "next: ",
     ),
     "a name that curl says": (
