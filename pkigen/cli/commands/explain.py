@@ -114,7 +114,7 @@ def _failure(text: str, cluster: explanation.Cluster | None) -> tuple[str, ...]:
         raise AccessError(
             "pkigen does not know this message",
             hint="it recognizes unknown authorities, wrong names and usages, missing certificates, "
-            "system:anonymous, Unauthorized, Forbidden, exec plugins, renewals of kubelets, and no kubeconfig",
+            "system:anonymous, Unauthorized, Forbidden, exec plugins, kubelets that renew, no kubeconfig",
         )
     return found
 
