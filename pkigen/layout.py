@@ -20,6 +20,8 @@ ADDONS = "addons"
 
 KUBERNETES_DIRECTORY = "/etc/kubernetes"
 MANIFESTS_DIRECTORY = "/etc/kubernetes/manifests"
+CERTIFICATES_DIRECTORY = "/etc/kubernetes/pki"
+"""Where certificates stand on a node, unless a spec says otherwise."""
 CONTROLLER_MANAGER_KUBECONFIG = "/etc/kubernetes/controller-manager.conf"
 SCHEDULER_KUBECONFIG = "/etc/kubernetes/scheduler.conf"
 FLAGS_DIRECTORY = "/etc/kubernetes/flags"
@@ -87,6 +89,15 @@ def authority_path(name: str) -> str:
 def node_path(node: str, path: str) -> str:
     """Where a file that a node has at the absolute `path` stands in the PKI directory."""
     return f"{NODES}/{node}{path}"
+
+
+def credentials_directory(directory: str, kubeconfig: str) -> str:
+    """Where the files stand that a component's kubeconfig names, below the directory of certificates.
+
+    A directory of its own: a Pod in which it is mounted sees files that are replaced by rename, and sees
+    nobody else's keys.
+    """
+    return f"{directory}/{kubeconfig.rpartition('/')[2].removesuffix('.conf')}"
 
 
 def user_path(user: str) -> str:

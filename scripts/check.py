@@ -48,35 +48,45 @@ STATIC = (
     Check("mypy, the package", ("mypy",)),
     Check("mypy, the scripts", ("mypy", "scripts", "benchmarks/run.py")),
 )
-# One worker more than processors: the tests with real programs wait more than they work. Who is done
-# early takes over from the others. The tests hold the import rules, look for dead code, build the wheel.
-PYTEST = ("pytest", "-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
+# The tests hold the import rules, look for dead code and build the wheel.
+PYTEST = ("pytest", "--dist", "worksteal")
 MEASURED = ("--cov", "--cov-report=term-missing:skip-covered")
 SLOW_MARKERS = {
     "live": "real etcd and Kubernetes programs",
     "faults": "faults and kills at many points of every command",
     "sweep": "very many cases of one kind, fuzzing, whole programs that judge certificates",
 }
-SLOW_FILES = {
+SLOW_PLACES = {
     "tests/project/test_wheel.py": "the wheel, built and installed",
     "tests/project/test_offline.py": "the offline kit",
+    "tests/project/test_mutants.py::test_survivors_are_told_from_what_is_noticed": "a run of the mutants",
     "tests/parity": "kubeadm's own output for the same clusters",
     "tests/rotation/test_phases.py": "whole rotations, phase by phase",
     "tests/rotation/test_runbook.py": "their runbooks",
+    "tests/rotation/test_crossing.py": "cross certificates in every phase, on whole trees",
+    "tests/rotation/test_saved_steps.py": "steps that are saved and carried out in another copy",
+    "tests/rotation/test_going_back.py": "the ways back, at every step",
+    "tests/rotation/test_live.py": "what endpoints serve before a step",
+    "tests/rotation/test_cluster_trust_bundle.py": "the trust bundle that is published in the cluster",
     "tests/rotation/test_effective_flags.py": "rotations of components whose flags lead elsewhere",
     "tests/rotation/test_steps.py": "every step of a rotation, on whole trees",
     "tests/reconcile/test_verify.py": "a hundred and more damaged trees before `verify`",
     "tests/reconcile/test_revival.py": "rescue kits",
+    "tests/reconcile/test_apply.py::test_from_any_spec_to_any_other": "changes between specs of every kind",
+    "tests/reconcile/test_apply.py::test_life_after_years": "years of renewals",
     "tests/state/test_authority_record.py": "authorities that were replaced in every way",
     "tests/state/test_vault.py": "the encrypted authority: passphrases are slow on purpose",
+    "tests/state/test_encryption.py": "encrypting it, and giving it other keys",
     "tests/airgap/enrolment": "keys that are made on the nodes, and their requests",
     "tests/airgap/offline": "offline authorities, both sides of them",
+    "tests/airgap/bundles/test_install.py": "bundles installed while everything fails",
     "tests/adoption/test_defects.py": "defects in the trees of two makers",
     "tests/airgap/bundles/test_contents.py": "what bundles of all sample clusters hold",
     "tests/cli/test_raw_exceptions.py": "damaged files before many commands",
     "tests/cli/test_pull_requests.py": "two clones of one Git repository",
     "tests/cli/test_terminal.py": "terminals, signals, pipes",
 }
+"""What a quick check leaves out beside the markers: folders, files, and single tests (with `::`)."""
 ROOMY = 2 << 30
 """Bytes of memory that the trees of all tests may take; each goes with its test."""
 
@@ -100,13 +110,23 @@ def check(*, quick: bool) -> int:
     failed = [each.name for each in STATIC if not passes(each)]
     print(f"static checks: {len(STATIC) - len(failed)} of {len(STATIC)} passed; the tests follow", flush=True)
     with in_memory() as place:
-        tests = run((*PYTEST, *place, *(without_slow() if quick else MEASURED))).returncode
+        asked = (*workers(quick=quick), *place, *(without_slow() if quick else MEASURED))
+        tests = run((*PYTEST, *asked)).returncode
     if quick:
         print_left_out()
     # Otherwise pytest's own summary stays the last thing on standard output.
     for name in failed:
         print(f"error: {name} failed, see above", file=sys.stderr)
     return tests or int(bool(failed))
+
+
+def workers(*, quick: bool) -> tuple[str, ...]:
+    """How many processes run the tests; with `worksteal`, who is done early takes over from the others.
+
+    One more than processors where tests with real programs wait more than they work. Without these, another
+    one would only import and collect everything, and make the shared trees, once more.
+    """
+    return ("-n", str((os.cpu_count() or 1) + (0 if quick else 1)))
 
 
 @contextmanager
@@ -123,13 +143,14 @@ def in_memory() -> Iterator[tuple[str, ...]]:
 def without_slow() -> tuple[str, ...]:
     """The arguments of pytest that leave out what takes long."""
     markers = " or ".join(SLOW_MARKERS)
-    return ("-m", f"not ({markers})", *(f"--ignore={file}" for file in SLOW_FILES), "--quiet", "-r", "fE")
+    places = (f"--{'deselect' if '::' in place else 'ignore'}={place}" for place in SLOW_PLACES)
+    return ("-m", f"not ({markers})", *places, "--quiet", "-r", "fE")
 
 
 def print_left_out() -> None:
     """Say what a quick check has not looked at."""
     print("left out, run `python3 scripts/check.py` before you propose a change:")
-    for name, what in {**SLOW_MARKERS, **SLOW_FILES}.items():
+    for name, what in {**SLOW_MARKERS, **SLOW_PLACES}.items():
         print(f"  {name}: {what}")
     print("  coverage: at least 95 %")
 

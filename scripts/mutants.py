@@ -3,10 +3,11 @@
 
     python scripts/mutants.py MODULE [--every N] [--only N,N…] TEST…
 
-Each changed module (a *mutant*) is put into a copy of the checkout, and pytest runs what `TEST…` names there,
-up to the first failure. A mutant that all of them pass *survives*: either it means the same, or a test is
-missing. `--every 4` tries one mutant of four, `--only 7,12` those numbers. Wording (strings with a blank in
-them), annotations and lines of the log are left as they are.
+Each changed module (a *mutant*) is put into a copy of the checkout, and what `TEST…` names runs there, up to
+the first failure; of a change within one function, only the tests that enter this function in their process.
+A mutant that all of them pass *survives*: either it means the same, or a test is missing. `--every 4` tries
+one mutant of four, `--only 7,12` those numbers. Wording (strings with a blank in them), annotations and lines
+of the log are left as they are.
 """
 
 from __future__ import annotations
@@ -16,20 +17,21 @@ import ast
 import copy
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from mutant_trials import Trials
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _Item = TypeVar("_Item")
 TOP = Path(__file__).resolve().parent.parent
-PATIENCE = 600
-"""Seconds after which a mutant that keeps the tests from ending counts as noticed."""
+
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis")
 
 _OPPOSITES: dict[type[ast.AST], type[ast.AST]] = {
@@ -230,21 +232,46 @@ def _without(items: list[_Item], index: int) -> list[_Item]:
 def main(arguments: list[str]) -> int:
     """Try the mutants that are asked for, and print those that survive; the exit code is 1 if any does."""
     asked = _asked(arguments)
-    module = Path(asked.module)
-    numbered = list(enumerate(mutants((TOP / module).read_text(encoding="utf-8"))))
+    numbered = list(enumerate(mutants((TOP / asked.module).read_text(encoding="utf-8"))))
     chosen = [(number, each) for number, each in numbered if _is_chosen(number, asked)]
-    with tempfile.TemporaryDirectory(prefix="pkigen-mutants-") as place:
-        checkout = shutil.copytree(TOP, Path(place) / "checkout", ignore=LEFT_OUT)
-        if not _pass(checkout, asked.tests):
+    survivors: list[int] = []
+    with tempfile.TemporaryDirectory(prefix="pkigen-mutants-") as place, _log(Path(place)) as show:
+
+        def try_all(trials: Trials) -> None:
+            for number, mutant in chosen:
+                if trials.survives(mutant.source):
+                    survivors.append(number)
+                    show(f"{number}: {mutant}")
+
+        checkout = Path(shutil.copytree(TOP, Path(place) / "checkout", ignore=LEFT_OUT))
+        _work_in(checkout)
+        if Trials(checkout / asked.module, asked.tests, try_all).run():
+            show((Path(place) / "log").read_text(encoding="utf-8", errors="replace")[-2000:])
             sys.exit("error: the tests do not pass without any mutant")
-        survivors = 0
-        for number, mutant in chosen:
-            (checkout / module).write_text(mutant.source, encoding="utf-8")
-            if _pass(checkout, asked.tests):
-                survivors += 1
-                print(f"{number}: {mutant}", flush=True)
-    print(f"{module}: {survivors} of {len(chosen)} survived; it has {len(numbered)} mutants")
-    return int(survivors > 0)
+        show(f"{asked.module}: {len(survivors)} of {len(chosen)} survived; it has {len(numbered)} mutants")
+    return int(bool(survivors))
+
+
+@contextmanager
+def _log(place: Path) -> Iterator[Callable[[str], None]]:
+    """Have everything that is printed go to a file; what is yielded prints a line as before."""
+    with (place / "log").open("wb") as log, os.fdopen(os.dup(1), "w", encoding="utf-8") as terminal:
+        errors = os.dup(2)
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield lambda line: print(line, file=terminal, flush=True)
+        finally:
+            os.dup2(errors, 2)
+            os.close(errors)
+
+
+def _work_in(checkout: Path) -> None:
+    """Have this process, and those that it starts, import from a checkout and write no compiled modules."""
+    sys.path.insert(0, str(checkout))
+    sys.dont_write_bytecode = True
+    os.environ |= {"PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
+    os.chdir(checkout)
 
 
 def _asked(arguments: list[str]) -> argparse.Namespace:
@@ -264,19 +291,6 @@ def _numbers(text: str) -> frozenset[int]:
 
 def _is_chosen(number: int, asked: argparse.Namespace) -> bool:
     return number in asked.only if asked.only else number % asked.every == 0
-
-
-def _pass(checkout: Path, tests: list[str]) -> bool:
-    """Whether pytest passes in a checkout; what never ends does not."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(
-            command, cwd=checkout, env=environment, capture_output=True, timeout=PATIENCE, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ WIDER: Final = SPEC.replace(
     "  users:", "  apiServer: {certSANs: [api2.example.com], bindPort: 7443}\n  users:"
 )
 _BEGIN, _LATER, _TOO_LATE = "2026-11-22T03:00", "2027-08-20T03:00", "2028-01-01T03:00"
-_PROGRAM: Final = (
+PROGRAM: Final = (
     "import sys; from datetime import datetime, UTC; from pkigen.cli.app import run; "
     "from pkigen.cli.system import System; "
     "moment = datetime.fromisoformat(sys.argv[1]).replace(tzinfo=UTC); "
@@ -64,7 +64,7 @@ class Scene:
     @property
     def command(self) -> list[str]:
         """As a program of its own."""
-        return [sys.executable, "-c", _PROGRAM, self.moment, *shlex.split(self.words)]
+        return [sys.executable, "-c", PROGRAM, self.moment, *shlex.split(self.words)]
 
 
 SCENES: Final = {

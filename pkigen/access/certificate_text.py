@@ -11,9 +11,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from pkigen.access import explanation
 from pkigen.access.credentials import of_certificate
 from pkigen.access.kubeconfig_summary import credential_lines, time_left
-from pkigen.crypto.go_paths import explained_by_go
 from pkigen.crypto.keys import public_der
 from pkigen.crypto.names import extension_of, name_text, subject_of
+from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.generations import CA, ca_id
 from pkigen.state.observed import observe_certificate
 
@@ -180,4 +180,5 @@ def _refusal(
     name = ""
     if use in {_CertificateRole.SERVER, _CertificateRole.PEER} and names is not None:
         name = name_text(next(iter(names.value))).removeprefix("*.")
-    return explained_by_go(chain, anchors, name, cluster.now)
+    verifier = PathVerifier(cluster.now)
+    return verifier.server(chain, anchors, name) if name else verifier.client(chain, anchors)

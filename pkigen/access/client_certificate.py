@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.issuance import CertificateContent, Entropy, certificate_pem, issue_for
-from pkigen.crypto.names import SANs
+from pkigen.crypto.names import SANs, subject_of
 from pkigen.crypto.profiles import PROFILES, Profile
 from pkigen.desired.generations import CA
 from pkigen.errors import AccessError
@@ -14,8 +14,9 @@ from pkigen.spec.model import CAKeys
 from pkigen.state.authority import certificates_of, load_issuer
 from pkigen.state.issuance_record import record
 from pkigen.state.key_owners import key_owners
-from pkigen.state.ledger import Event, LedgerEntry, lines_of, read_ledger
+from pkigen.state.ledger import CERTIFYING, Event, LedgerEntry, lines_of, read_ledger
 from pkigen.state.lockfile import certificate_facts, read_lock
+from pkigen.state.signed_certificates import BY_CLUSTER, REQUEST
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.state.observed import Reader
     from pkigen.store import Store
-
-
-_REQUEST = "request:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +90,7 @@ def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what is 
     facts = certificate_facts(issued.certificate)
     if because is not None:
         facts |= {"systemIdentity": because}
-    identifier = f"{_REQUEST}{subject.common_name}"
+    identifier = f"{REQUEST}{subject.common_name}"
     entry = LedgerEntry(event=Event.SIGNED, id=identifier, reason=None, facts=facts)
     others = _names_of(request.key_fingerprint, store) - {subject.common_name}
     record(store, entry, now=now, keep_backups=inventory.cluster.spec.backups.keep)
@@ -106,6 +104,30 @@ def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what is 
     )
 
 
+def take_note(certificate: x509.Certificate, *, store: Store, now: datetime, keep_backups: int) -> bool:
+    """Put a certificate on record that the cluster itself has signed; false where it is known.
+
+    Args:
+        certificate: A person's, as it came from the cluster; one of the cluster's CA has signed it.
+        store: The PKI directory, held alone.
+        now: The present, in UTC.
+        keep_backups: How many backups stay.
+
+    Raises:
+        AccessError: Nothing can be put on record.
+    """
+    facts, ledger = certificate_facts(certificate), read_ledger(store)
+    known = (line for event in CERTIFYING for line in lines_of(ledger, event))
+    if any(line.get("fingerprint") == facts["fingerprint"] for line in known):
+        return False
+    identifier = f"{REQUEST}{subject_of(certificate).common_name}"
+    entry = LedgerEntry(
+        event=Event.SIGNED, id=identifier, reason=None, facts={**facts, BY_CLUSTER: "cluster"}
+    )
+    record(store, entry, now=now, keep_backups=keep_backups)
+    return True
+
+
 def require_own_key(request: Request, inventory: Inventory, reader: Reader, *, now: datetime) -> None:
     """Refuse to certify a key that is the cluster's, or was: whoever has it could pass for its owner.
 
@@ -114,7 +136,7 @@ def require_own_key(request: Request, inventory: Inventory, reader: Reader, *, n
     """
     owner = key_owners(inventory, reader, read_lock(reader), now=now).get(request.key_fingerprint)
     # People may use one key for two names, which `Signed.others` tells; the cluster shares none of its own.
-    if owner is not None and not owner.startswith(_REQUEST):
+    if owner is not None and not owner.startswith(REQUEST):
         raise AccessError(
             f"the key of this request is that of {owner}: whoever holds it could pass for that",
             hint="nothing was signed; `pkigen access csr new` makes a request with a key of its own",
@@ -124,7 +146,7 @@ def require_own_key(request: Request, inventory: Inventory, reader: Reader, *, n
 def _names_of(key_fingerprint: str, reader: Reader) -> set[str]:
     """The names that a key was certified for, by the ledger."""
     return {
-        str(entry["id"]).removeprefix(_REQUEST)
+        str(entry["id"]).removeprefix(REQUEST)
         for entry in lines_of(read_ledger(reader), Event.SIGNED)
         if entry.get("spki") == key_fingerprint
     }

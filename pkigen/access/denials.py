@@ -8,26 +8,30 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.access.default_roles import allows
-from pkigen.access.explanation import bindings
 from pkigen.access.identities import declared
+from pkigen.access.rights import addon_of, bindings, bound_groups, by_groups
 from pkigen.crypto.service_account_tokens import SERVICE_ACCOUNT_PREFIX
 from pkigen.desired.rendering.quoting import yaml_scalar
 from pkigen.spec.user_rules import SYSTEM_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pkigen.access.messages import Cannot
     from pkigen.desired.inventory import Inventory
-    from pkigen.spec.users import IAMMapping, PolicyRule, User
+    from pkigen.spec.users import IAMMapping, PolicyRule, User, UserGroup
+    from pkigen.state.signed_certificates import SignedCertificate
 
 
-def lacking(failure: Cannot, inventory: Inventory | None) -> Iterator[str]:
+def lacking(
+    failure: Cannot, inventory: Inventory | None, signed: Sequence[SignedCertificate] = ()
+) -> Iterator[str]:
     """Why a user may not do something, and the line that would grant it.
 
     Args:
         failure: What it could not do.
         inventory: The cluster's, where one is known.
+        signed: What was signed for keys that people keep.
     """
     name = failure.user
     yield (
@@ -38,13 +42,8 @@ def lacking(failure: Cannot, inventory: Inventory | None) -> Iterator[str]:
         who = shlex.quote(name)
         yield f"next: list its permissions with `kubectl auth can-i --list --as {who}`, then bind a role"
         return
-    user, mapping = _user(inventory, name), _mapping(inventory, name)
-    if user is not None:
-        addon = layout.addon_path(f"user-{user.stem}")
-        yield from _declared(failure, user, f"{_entry(user)} in spec.users", addon)
-    elif mapping is not None:
-        yield f"spec.iam makes {name} of {mapping.arn}"
-        yield from _declared(failure, mapping, f"{mapping.arn} in spec.iam", layout.addon_path("iam"))
+    if people := tuple(_to_people(failure, inventory, signed)):
+        yield from people
     elif name.startswith("system:node:"):
         yield from _node(inventory, name)
     elif name in _OWN:
@@ -81,15 +80,76 @@ def _stranger(failure: Cannot) -> Iterator[str]:
     )
 
 
-def _declared(failure: Cannot, user: User | IAMMapping, where: str, addon: str) -> Iterator[str]:
+def _to_people(failure: Cannot, inventory: Inventory, signed: Sequence[SignedCertificate]) -> Iterator[str]:
+    """What to do about a denial of somebody whom the spec or the ledger knows; nothing for others."""
+    name = failure.user
+    user, mapping = _user(inventory, name), _mapping(inventory, name)
+    certified = [each for each in signed if each.user == name]
+    groups = _groups(user or mapping, certified)
+    if user is not None:
+        yield from _declared(failure, user, f"{_entry(user)} in spec.users", inventory, groups)
+    elif mapping is not None:
+        yield f"spec.iam makes {name} of {mapping.arn}"
+        yield from _declared(failure, mapping, f"{mapping.arn} in spec.iam", inventory, groups)
+    elif certified:
+        yield from _undeclared(failure, certified[0], inventory, groups)
+
+
+def _groups(who: User | IAMMapping | None, signed: Sequence[SignedCertificate]) -> tuple[str, ...]:
+    """The groups that somebody may come in with: those of the spec, and of certificates for their own key."""
+    found = [*(who.groups if who is not None else ())]
+    found += [group for each in signed for group in each.subject.organizations]
+    return tuple(dict.fromkeys(found))
+
+
+def _declared(
+    failure: Cannot, user: User | IAMMapping, where: str, inventory: Inventory, groups: tuple[str, ...]
+) -> Iterator[str]:
     """What to do about a denial of somebody whom the spec knows: apply what it grants, or grant it."""
     if _is_given(user, failure):
         yield "the spec grants this permission, but its file was not applied, or was changed since"
-        yield f"next: `kubectl apply -f {addon}`"
+        yield f"next: `kubectl apply -f {addon_of(user)}`"
         return
-    yield from (f"bound by the spec: {each}" for each in bindings(user, addon))
-    yield f"next: add this to {where}, `pkigen apply`, `kubectl apply -f {addon}`:"
+    if (by_group := tuple(_by_group(failure, inventory, groups))) != ():
+        yield from by_group
+        return
+    yield from (f"bound by the spec: {each}" for each in (*bindings(user), *by_groups(inventory, groups)))
+    yield f"next: add this to {where}, `pkigen apply`, `kubectl apply -f {addon_of(user)}`:"
     yield f"  {_spec_line(failure)}"
+
+
+def _by_group(failure: Cannot, inventory: Inventory, groups: tuple[str, ...]) -> Iterator[str]:
+    """What to do where the spec grants it to a group that somebody should be in."""
+    given = [group for group in bound_groups(inventory, groups) if _is_given(group, failure)]
+    if given:
+        yield (
+            f"the spec grants this permission to the group {given[0].name}, but its file was not applied, or "
+            "the credential does not have the group: `kubectl auth whoami` shows it"
+        )
+        yield f"next: `kubectl apply -f {addon_of(given[0])}`, or a new credential with the group"
+
+
+def _undeclared(
+    failure: Cannot, newest: SignedCertificate, inventory: Inventory, groups: tuple[str, ...]
+) -> Iterator[str]:
+    """What to do about a denial of somebody for whose key a certificate was signed, and no more."""
+    member = ", ".join(groups)
+    yield (
+        f"a certificate for a key of their own was signed for {newest.user}, until "
+        f"{newest.expires:%Y-%m-%d %H:%M} UTC, {f'with the groups {member}' if member else 'without groups'}"
+    )
+    if (by_group := tuple(_by_group(failure, inventory, groups))) != ():
+        yield from by_group
+        return
+    yield f"{newest.user} is not in spec.users"
+    yield from (f"bound by the spec: {each}" for each in by_groups(inventory, groups))
+    yield (
+        "next: add this to spec.users, `pkigen apply`, and run the kubectl command that it prints; no second "
+        "key is made:"
+    )
+    name = yaml_scalar(newest.user)
+    given = f", groups: [{', '.join(map(yaml_scalar, groups))}]" if groups else ""
+    yield f"  {{name: {name}, credential: external{given}, {_spec_line(failure)}}}"
 
 
 # What the control plane's own clients need before they may do anything (kubeadm makes the same bindings).
@@ -146,7 +206,7 @@ def _mapping(inventory: Inventory, name: str) -> IAMMapping | None:
     return None
 
 
-def _is_given(user: User | IAMMapping, failure: Cannot) -> bool:
+def _is_given(user: User | UserGroup | IAMMapping, failure: Cannot) -> bool:
     """Whether the spec's own rules have the right; what the cluster's roles have, only the cluster knows."""
     rules, roles = list(user.rules), list(user.cluster_roles)
     for role in user.roles:

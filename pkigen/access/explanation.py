@@ -6,22 +6,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pkigen import layout
-from pkigen.access import groups
+from pkigen.access import groups, key_keepers
 from pkigen.access.credentials import CredentialKind
-from pkigen.crypto.go_paths import explained_by_go
+from pkigen.access.rights import bindings, by_groups
 from pkigen.crypto.issuance import fingerprint
+from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.certificates import ADMIN, CLUSTER_ADMINS, MASTERS, MASTERS_RIGHTS, USER, Holder
 from pkigen.desired.connections import edges
 from pkigen.desired.generations import CA, SA, ca_location
 from pkigen.desired.names import account, certificates_named, names_of, tokens_named
-from pkigen.desired.rendering.access import of_mapping, of_user
 from pkigen.desired.revocations import CredentialId
 from pkigen.notation import residual
 from pkigen.reconcile.token_checks import observe_token
-from pkigen.spec.users import IAMMapping
 from pkigen.state.observed import Fault, content_at, observe_bundle, observe_certificate
+from pkigen.state.signed_certificates import signed_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,8 +33,9 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import DesiredCertificate, DesiredToken
     from pkigen.desired.revocations import Revocation
-    from pkigen.spec.users import User
+    from pkigen.spec.users import IAMMapping, User
     from pkigen.state.observed import Reader
+    from pkigen.state.signed_certificates import SignedCertificate
 
 _PEERS_SHOWN = 8
 
@@ -66,6 +66,11 @@ class Cluster:
     reader: Reader
     now: datetime
 
+    @property
+    def signed(self) -> tuple[SignedCertificate, ...]:
+        """What was signed for keys that others have, and still works."""
+        return signed_certificates(self.reader, now=self.now)
+
 
 def explain(cluster: Cluster, who: str) -> tuple[str, ...] | None:
     """Everything about a user, a certificate or a component; None where the cluster has none of that name.
@@ -77,7 +82,8 @@ def explain(cluster: Cluster, who: str) -> tuple[str, ...] | None:
     paragraphs = [tuple(each) for each in _paragraphs(cluster, who)]
     if not paragraphs and who == SA:
         paragraphs = [tuple(_service_account_key())]
-    group = groups.explain(cluster.inventory, who)
+    paragraphs += key_keepers.explain(cluster.inventory, cluster.signed, who, now=cluster.now)
+    group = groups.explain(cluster.inventory, cluster.signed, who)
     if group is not None:
         paragraphs.append(group)
     lines = [line for paragraph in paragraphs for line in ("", *paragraph)]
@@ -93,10 +99,10 @@ def _paragraphs(cluster: Cluster, who: str) -> Iterator[Iterable[str]]:
         yield _token(cluster, token)
     for user in spec.users:
         if user.is_service_account and user.uid is None and who in names_of(user):
-            yield _waiting(user)
+            yield _waiting(cluster.inventory, user)
     for mapping in spec.iam:
         if who in {mapping.arn, mapping.username}:
-            yield _from_iam(mapping)
+            yield _from_iam(cluster.inventory, mapping)
 
 
 def of_credential(credential: Credential, cluster: Cluster | None) -> Iterator[str]:
@@ -135,26 +141,31 @@ def trust_bundles(cluster: Cluster) -> Iterator[tuple[CA, tuple[x509.Certificate
 def _in_cluster(credential: Credential, cluster: Cluster) -> Iterator[str]:
     if credential.certificate is not None:
         anchors = dict(trust_bundles(cluster))[CA.KUBERNETES]
-        refusal = explained_by_go((credential.certificate,), anchors, "", cluster.now)
+        refusal = PathVerifier(cluster.now).client((credential.certificate,), anchors)
         taken = "its CA signed it" if refusal is None else f"refuses it: {refusal}"
         yield f"this cluster: {taken}"
         own = revocation_of(credential.certificate, cluster.inventory)
         if own is not None:
             yield f"revoked:      {own.revoked:%Y-%m-%d %H:%M} UTC: {own.reason}; API servers refuse it"
-    rights = _rights_in(cluster.inventory, credential.user)
+    rights = _rights_in(cluster.inventory, credential)
     if rights is None:
         yield "permissions:  not in spec.users: `kubectl auth can-i --list` shows its permissions"
     else:
         yield from (f"permissions:  {right}" for right in rights)
 
 
-def _rights_in(inventory: Inventory, name: str) -> tuple[str, ...] | None:
-    """What the spec gives to whoever goes by a name, people and components; None where it knows nobody."""
+def _rights_in(inventory: Inventory, credential: Credential) -> tuple[str, ...] | None:
+    """What the spec gives to whoever presents it, people and components; None where it knows nobody."""
+    name = credential.user
     own = [item for item in inventory.certificates.values() if item.subject.common_name == name]
+    by_group = tuple(by_groups(inventory, credential.groups))
     if not own and all(user.username != name for user in inventory.cluster.spec.users):
-        return None
-    kinds = dict.fromkeys(item.kind.rights for item in own if item.kind.rights)
-    return (*_user_rights(inventory, name), *kinds)
+        return by_group or None
+    kinds = (item.kind.rights for item in own if item.kind.rights)
+    rights = dict.fromkeys((*_user_rights(inventory, name), *by_group, *kinds))
+    if by_group:
+        rights.pop(_NO_BINDING, None)
+    return tuple(rights)
 
 
 def names(inventory: Inventory) -> tuple[str, ...]:
@@ -291,29 +302,22 @@ def _judges(edge: Edge, ids: set[str]) -> Iterator[tuple[str, str]]:
         )
 
 
-def _rights(user: User) -> Iterator[str]:
+def _rights(inventory: Inventory, user: User) -> Iterator[str]:
     if MASTERS in user.groups:
         yield MASTERS_RIGHTS
     if CLUSTER_ADMINS in user.groups:
         yield ADMIN.rights
-    yield from _bindings(user)
+    yield from _bindings(inventory, user)
 
 
 def _user_rights(inventory: Inventory, name: str) -> Iterator[str]:
     for user in inventory.cluster.spec.users:
         if user.username == name:
-            yield from _rights(user)
+            yield from _rights(inventory, user)
 
 
-def bindings(user: User | IAMMapping, addon: str) -> Iterator[str]:
-    """What the spec binds for somebody, and the file of the addons that does so."""
-    for binding in of_mapping(user).bindings if isinstance(user, IAMMapping) else of_user(user).bindings:
-        where = f"in the namespace {binding.namespace}" if binding.namespace else "in the whole cluster"
-        yield f"{binding.role_kind} {binding.role_name} {where} ({addon})"
-
-
-def _bindings(user: User) -> Iterator[str]:
-    own = tuple(bindings(user, layout.addon_path(f"user-{user.stem}")))
+def _bindings(inventory: Inventory, user: User) -> Iterator[str]:
+    own = (*bindings(user), *by_groups(inventory, user.groups))
     yield from own
     if not own:
         yield _NO_BINDING
@@ -333,25 +337,25 @@ def _token(cluster: Cluster, item: DesiredToken) -> Iterator[str]:
     yield "                then by the UID of the live object"
     accounts = f"system:serviceaccounts, system:serviceaccounts:{user.namespace}"
     yield f"  identity:     user {user.username}, groups {accounts}"
-    yield from (f"  permissions:  {right}" for right in _bindings(user))
+    yield from (f"  permissions:  {right}" for right in _bindings(cluster.inventory, user))
     yield f"  signed by:    {SA}"
     yield "  on expiry:    the API server answers 401; deleting the service account revokes it at once"
 
 
-def _waiting(user: User) -> Iterator[str]:
+def _waiting(inventory: Inventory, user: User) -> Iterator[str]:
     yield f"serviceaccount:{account(user)}: a service account whose token needs its UID"
-    yield from (f"  permissions:  {right}" for right in _bindings(user))
+    yield from (f"  permissions:  {right}" for right in _bindings(inventory, user))
     uid = f"kubectl -n {user.namespace} get serviceaccount {user.name} -o jsonpath='{{.metadata.uid}}'"
     yield f"  next:         write what `{uid}` says into its uid, then `pkigen apply`"
 
 
-def _from_iam(mapping: IAMMapping) -> Iterator[str]:
+def _from_iam(inventory: Inventory, mapping: IAMMapping) -> Iterator[str]:
     member = ", ".join(dict.fromkeys(mapping.groups))
     yield f"{mapping.arn}: authenticates through AWS IAM"
     yield "  presented to: kube-apiserver, as the token that `aws eks get-token` makes"
     yield "  verified by:  aws-iam-authenticator, by the ConfigMap kube-system/aws-auth (`pkigen access iam`)"
     yield f"  identity:     user {mapping.username}, {f'groups {member}' if member else 'no groups'}"
-    own = tuple(bindings(mapping, layout.addon_path("iam")))
+    own = (*bindings(mapping), *by_groups(inventory, mapping.groups))
     yield from (f"  permissions:  {right}" for right in own or (_NO_BINDING,))
     yield "  on expiry:    a token expires after 15 minutes; without the mapping the next one gets 401"
 

@@ -40,7 +40,7 @@ def _explained(failure: messages.Failure, known: Known | None) -> Iterator[str]:
         case messages.Anonymous():
             yield from _anonymous(known)
         case messages.Cannot():
-            yield from lacking(failure, known.inventory if known is not None else None)
+            yield from lacking(failure, known.inventory, known.signed) if known else lacking(failure, None)
         case messages.Unauthorized():
             yield from _unauthorized(failure.why, known)
         case _:

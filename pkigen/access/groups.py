@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from pkigen import layout
 from pkigen.access.bootstrap import DEFAULT_GROUP
+from pkigen.access.rights import bindings, bound_groups
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.certificates import ADMIN, CLUSTER_ADMINS, MASTERS, MASTERS_RIGHTS, NODES_GROUP, Holder
 from pkigen.desired.rendering.access import of_mapping
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pkigen.desired.inventory import Inventory
+    from pkigen.state.signed_certificates import SignedCertificate
 
 _MOST_SHOWN = 8
 _EVERYBODY = "system:authenticated"
@@ -55,14 +57,21 @@ _GIVEN: Final = {
 def names(inventory: Inventory) -> tuple[str, ...]:
     """All groups that can be explained."""
     spec = inventory.cluster.spec
-    found = [group for user in spec.users for group in user.groups]
+    found = [group.name for group in spec.groups]
+    found += [group for user in spec.users for group in user.groups]
     found += [group for mapping in spec.iam for group in mapping.groups]
     found += [group for item in inventory.certificates.values() for group in item.subject.organizations]
     return tuple(dict.fromkeys((*found, *_GIVEN)))
 
 
-def explain(inventory: Inventory, name: str) -> tuple[str, ...] | None:
-    """Who is in a group and what it may do; None where neither the spec nor Kubernetes has the group."""
+def explain(inventory: Inventory, signed: Sequence[SignedCertificate], name: str) -> tuple[str, ...] | None:
+    """Who is in a group and what it may do; None where neither the spec nor Kubernetes has the group.
+
+    Args:
+        inventory: The cluster's.
+        signed: The certificates of people who keep their key.
+        name: The group.
+    """
     namespace = name.removeprefix(f"{_ACCOUNTS}:")
     if namespace != name and namespace:
         lines = (
@@ -71,14 +80,14 @@ def explain(inventory: Inventory, name: str) -> tuple[str, ...] | None:
             *_bound(inventory, name),
         )
         return (f"{name}: a group of Kubernetes", *lines)
-    if name not in names(inventory):
+    if name not in names(inventory) and all(name not in each.subject.organizations for each in signed):
         return None
     given = _GIVEN.get(name)
     whose = "a group of Kubernetes" if given is not None else "a group"
-    return (f"{name}: {whose}", *_members(inventory, name), *_bound(inventory, name))
+    return (f"{name}: {whose}", *_members(inventory, signed, name), *_bound(inventory, name))
 
 
-def _members(inventory: Inventory, name: str) -> Iterator[str]:
+def _members(inventory: Inventory, signed: Sequence[SignedCertificate], name: str) -> Iterator[str]:
     if name in _GIVEN:
         yield f"  members:      {_GIVEN[name][0]}"
     if name == _EVERYBODY:
@@ -86,6 +95,10 @@ def _members(inventory: Inventory, name: str) -> Iterator[str]:
         return
     accounts = _accounts(inventory, None) if name == _ACCOUNTS else ()
     yield _in_spec((*_people(inventory, name), *_components(inventory, name), *accounts))
+    others = dict.fromkeys(each.user for each in signed if name in each.subject.organizations)
+    if others:
+        more = f" and {len(others) - _MOST_SHOWN} more" if len(others) > _MOST_SHOWN else ""
+        yield f"  signed for:   {', '.join(list(others)[:_MOST_SHOWN])}{more}"
 
 
 def _in_spec(shown: Sequence[str]) -> str:
@@ -118,6 +131,7 @@ def _bound(inventory: Inventory, name: str) -> Iterator[str]:
     """The rights: Kubernetes' own, and what the addons bind to the group."""
     rights = [_GIVEN[name][1]] if name in _GIVEN else []
     rights += [ADMIN.rights] if name == CLUSTER_ADMINS else []
+    rights += [right for group in bound_groups(inventory, (name,)) for right in bindings(group)]
     rights += _from_iam(inventory, name)
     for right in rights or [_ELSEWHERE]:
         yield f"  permissions:  {right}"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import DesiredCertificate
     from pkigen.state.authority import CACertificates
+    from pkigen.state.signed_certificates import SignedCertificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class Known:
     now: datetime
     read: ReadText
     """Reads the tree, for where its components serve."""
+    signed: tuple[SignedCertificate, ...] = ()
+    """What was signed for keys that people keep."""
 
 
 def explained(failure: HandshakeFailure, known: Known | None) -> Iterator[str]:

@@ -76,13 +76,20 @@ def read_current(data: bytes, file: str) -> Current:
     )
 
 
-def config_map(cluster: ClusterSpec, current: Current | None, *, prunes: bool = False) -> ConfigMap:
+def config_map(
+    cluster: ClusterSpec,
+    current: Current | None,
+    *,
+    prunes: bool = False,
+    given_up: frozenset[str] = frozenset(),
+) -> ConfigMap:
     """The ConfigMap of a spec, with the mappings of the present one that it says nothing about.
 
     Args:
         cluster: Whose `spec.iam` is rendered.
         current: What is there now.
         prunes: Whether mappings of others go. Those of nodes stay; what only calls itself a node always goes.
+        given_up: The ARNs, in lower case, that an earlier spec had: these are not others'.
 
     Raises:
         AccessError: The spec maps the role of nodes to somebody else, which would lock the nodes out.
@@ -97,7 +104,9 @@ def config_map(cluster: ClusterSpec, current: Current | None, *, prunes: bool = 
     data: dict[str, Value] = {}
     for key, arn_key in _ARN_KEYS.items():
         wanted = _wanted(cluster.spec.iam, key)
-        kept, said = _others(_unmapped(known.entries[key], wanted, arn_key), key, prunes=prunes)
+        kept, said = _others(
+            _unmapped(known.entries[key], wanted, arn_key), key, prunes=prunes, given_up=given_up
+        )
         remarks += said
         entries = [*kept, *(wanted[arn] for arn in sorted(wanted))]
         if entries:
@@ -109,14 +118,17 @@ def config_map(cluster: ClusterSpec, current: Current | None, *, prunes: bool = 
 
 
 def _others(
-    entries: Sequence[Mapping[str, Value]], key: str, *, prunes: bool
+    entries: Sequence[Mapping[str, Value]], key: str, *, prunes: bool, given_up: frozenset[str]
 ) -> tuple[list[Mapping[str, Value]], list[str]]:
     """Which of the entries that the spec says nothing about stay, and what is said of those of no node."""
     kept: list[Mapping[str, Value]] = []
     remarks: list[str] = []
     for entry in entries:
+        arn = _arn(entry, _ARN_KEYS[key])
         if key == _ROLES and _is_node(entry):
             kept.append(entry)
+        elif arn.lower() in given_up:
+            remarks.append(f"{arn} was taken out of the spec and is removed")
         elif prunes or not _is_of_somebody(entry, _ARN_KEYS[key]):
             remarks.append(_removed(entry, _ARN_KEYS[key]))
         else:

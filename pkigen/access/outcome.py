@@ -10,7 +10,7 @@ from pkigen.access.credentials import CredentialKind, content, token_faults, uid
 from pkigen.access.credentials import of_token as of_text
 from pkigen.access.own_credential import is_foreign, service_account_keys
 from pkigen.crypto import service_account_tokens as tokens
-from pkigen.crypto.go_paths import explained_by_go
+from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.certificates import API_SERVER
 from pkigen.desired.revocations import CredentialIdKind
 from pkigen.state.observed import observe_certificate, parse_certificates
@@ -45,7 +45,8 @@ def of_server(entry: NamedEntry, read: Callable[[Path], bytes | str], cluster: C
         yield f"this cluster: kubectl refuses its API servers: {anchors}"
         return
     chains = _api_servers(cluster) if name else ()
-    refusals = [explained_by_go(chain, anchors, name, cluster.now) for chain in chains]
+    verifier = PathVerifier(cluster.now)
+    refusals = [verifier.server(chain, anchors, name) for chain in chains]
     if None in refusals:
         yield f"this cluster: kubectl accepts its API servers as {name}"
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.access.credentials import key_fault, of_certificate, of_token
 from pkigen.access.identities import declared
-from pkigen.crypto.go_paths import explained_by_go
+from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.service_account_tokens import (
     LONGEST_TOKEN,
     SERVICE_ACCOUNT_PREFIX,
@@ -51,7 +51,7 @@ def certificate_credential(
     if isinstance(chain, str):
         raise AccessError(f"{file} {chain}")
     anchors = parse_certificates(trust_bundle)
-    refusal = "" if isinstance(anchors, str) else explained_by_go(chain, anchors, "", now)
+    refusal = "" if isinstance(anchors, str) else PathVerifier(now).client(chain, anchors)
     if refusal:
         raise AccessError(
             f"this cluster's API servers refuse the certificate in {file}: {refusal}",

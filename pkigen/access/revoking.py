@@ -18,7 +18,7 @@ from pkigen.access.issued_credentials import (
 )
 from pkigen.access.kubeconfigs import Section, load
 from pkigen.crypto import service_account_tokens as tokens
-from pkigen.crypto.go_paths import refusal_by_go
+from pkigen.crypto.go_paths import refusal as refusal_of_path
 from pkigen.crypto.issuance import fingerprint
 from pkigen.crypto.names import common_names
 from pkigen.desired.certificates import MASTERS
@@ -195,7 +195,7 @@ class RevocationScope:
         if known is not None:
             return self._of_known(known)
         # By Go's rules: what API servers let in can be revoked, whoever has made it.
-        refusal = refusal_by_go(chain, self._anchors(), "", self.now)
+        refusal = refusal_of_path(chain, self._anchors(), "", self.now)
         if refusal is not None:
             raise AccessError(
                 f"the certificate of {place} lets nobody into this cluster: {refusal}",

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from pkigen import layout
+from pkigen.access.kubeconfigs import Section as KubeconfigSection
 from pkigen.access.yaml_text import dump
 from pkigen.adoption.foreign_flags import DifferingFlags
 from pkigen.adoption.foreign_users import users
+from pkigen.adoption.gathered import beside
 from pkigen.adoption.kubeadm_record import KubeadmRecord
-from pkigen.adoption.topology import KnownNode, known_nodes
+from pkigen.adoption.places import signing_key
+from pkigen.adoption.topology import KnownNode, known_nodes, members_apart
 from pkigen.crypto.keys import KeyAlgorithm, describe
 from pkigen.crypto.names import sans_of
 from pkigen.desired.certificates import API_SERVER, CERTIFICATES
@@ -24,15 +28,16 @@ from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering.versions import etcd_tag
 from pkigen.errors import AdoptionError, SpecError
 from pkigen.spec.loader import load_text
-from pkigen.spec.model import API_VERSION, KIND, KubeadmCA, Runtime
+from pkigen.spec.model import API_VERSION, KIND, KubeadmCA, Kubeconfigs, Runtime
+from pkigen.spec.values import NODE_PLACEHOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pkigen.adoption.found import ForeignCluster, FoundLogin, Program
+    from pkigen.adoption.found import ForeignCluster, FoundKubeconfig, FoundLogin, Program
     from pkigen.spec.loader import LoadedSpec
 
-_DIRECTORY: Final = "/etc/kubernetes/pki"
+_DIRECTORY: Final = layout.CERTIFICATES_DIRECTORY
 _REPOSITORY: Final = "registry.k8s.io"
 _DNS_PREFIX: Final = "kubernetes.default.svc."
 _DNS_DOMAIN: Final = "cluster.local"
@@ -41,6 +46,7 @@ _PORT: Final = "6443"
 _HTTPS: Final = 443
 _DATA: Final = "/var/lib/etcd"
 _NAME: Final = "kubernetes"
+_COMPONENT_KUBECONFIGS: Final = (layout.SCHEDULER_KUBECONFIG, layout.CONTROLLER_MANAGER_KUBECONFIG)
 _SHARED_KUBECONFIGS: Final = ("/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf")
 _HEAD: Final = """\
 # What `pkigen adopt` found. With `manage: []`, manifests, the kubelets' settings and RBAC objects stay as
@@ -89,7 +95,8 @@ def described(cluster: ForeignCluster, record: KubeadmRecord | None = None) -> D
                 f"{each.spot} {each.problem}: without it nobody knows what runs there",
                 hint="repair the copy, or remove the file from it if the node does not need it",
             )
-    return _Describer(known_nodes(cluster), record or KubeadmRecord()).description()
+    found = _Describer(known_nodes(cluster), record or KubeadmRecord()).description()
+    return replace(found, notes=(*members_apart(cluster), *found.notes))
 
 
 class _Describer:
@@ -168,7 +175,8 @@ class _Describer:
         if not tag:
             raise AdoptionError(
                 "which release of Kubernetes this is cannot be found: no image of the API server names it",
-                hint="give the cluster's ClusterConfiguration, which has it, with --kubeadm-config",
+                hint="say it with --kubernetes-version, or give the cluster's ClusterConfiguration with "
+                "--kubeadm-config",
             )
         return tag
 
@@ -239,9 +247,8 @@ class _Describer:
         return etcd_tag(plain.spec.spec.kubernetes_version)
 
     def _external(self) -> Section:
-        path = self._api_server.flags.host_path
         files = {
-            key: path(self._flag(flag))
+            key: self._path_on_all(flag)
             for key, flag in (
                 ("caFile", "etcd-cafile"),
                 ("certFile", "etcd-certfile"),
@@ -250,6 +257,14 @@ class _Describer:
             if self._flag(flag)
         }
         return {"endpoints": self._flag("etcd-servers").split(","), **files}
+
+    def _path_on_all(self, flag: str) -> str:
+        """The file that a flag of every API server names, with a placeholder where it has the node's name."""
+        programs = [(node, node.program(ComponentName.API_SERVER)) for node in self._control_plane]
+        named = [(node.name, each.flags.host_path(each.flags.value(flag))) for node, each in programs if each]
+        forms = {path.replace(name, NODE_PLACEHOLDER) for name, path in named}
+        # Where all have it under one name, that it holds the name of a node means nothing.
+        return forms.pop() if len({path for _, path in named}) > 1 and len(forms) == 1 else named[0][1]
 
     # -- certificates -----------------------------------------------------------------------------------
 
@@ -264,10 +279,32 @@ class _Describer:
         own = {str(each) for each in KeyAlgorithm} - {str(KeyAlgorithm.ECDSA_P256)}
         return _given(
             directory=directory if directory != _DIRECTORY else "",
+            kubeconfigs=str(Kubeconfigs.FILES) if self._names_files(directory) else "",
             keyAlgorithm=algorithm if algorithm in own else "",
             validity=self._record.validity,
             caValidity=self._record.ca_validity,
         )
+
+    def _names_files(self, directory: str) -> bool:
+        """Whether the kubeconfigs of schedulers and controller managers name their credentials by path.
+
+        Raises:
+            AdoptionError: Some do, and not as pkigen does: they would be taken for damaged.
+        """
+        found = [
+            (f"{node.name}: {path}", named, f"{layout.credentials_directory(directory, path)}/client.crt")
+            for node in self._control_plane
+            for path in _COMPONENT_KUBECONFIGS
+            for named in _named_certificates(node.found.kubeconfig(path))
+        ]
+        for spot, named, own in found:
+            if named != own:
+                raise AdoptionError(
+                    f"{spot} names its client certificate by path, {named}, which is elsewhere than pkigen's",
+                    hint="embed it (`kubectl config view --raw --flatten`), or put CA, certificate and key "
+                    f"into {own.removesuffix('client.crt')}, as ca.crt, client.crt and client.key",
+                )
+        return bool(found)
 
     def _keys_on_nodes(self) -> Section:
         """Which CA keys control-plane nodes have; where none has any, somebody else keeps them."""
@@ -285,11 +322,13 @@ class _Describer:
         return bool(places) and places <= holders
 
     def _holders(self, name: str) -> set[str]:
+        """The nodes that have the key of a CA, under kubeadm's name or where its own flags lead."""
         path = f"{self._directory()}/{name}"
         return {
             node.name
             for node in self._nodes
-            if (content := node.found.content(path)) is not None and content.private
+            for file in (path, *(signing_key(node.found) if name == f"{CA.KUBERNETES}.key" else ()))
+            if (content := node.found.content(file)) is not None and content.private
         }
 
     def _add_names(self, spec: Section, plain: LoadedSpec) -> None:
@@ -360,3 +399,12 @@ def _split(server: str) -> tuple[str, int] | None:
 def _bracketed(host: str) -> str:
     """An IPv6 address in brackets, anything else as it is."""
     return f"[{host}]" if ":" in host else host
+
+
+def _named_certificates(kubeconfig: FoundKubeconfig | None) -> Iterator[str]:
+    """The client certificates that a kubeconfig names by path, as its node knows them."""
+    if kubeconfig is None:
+        return
+    for user in kubeconfig.content.entries[KubeconfigSection.USER].values():
+        if not user.text("client-certificate-data") and (named := user.text("client-certificate")):
+            yield beside(kubeconfig.spot.path, named)

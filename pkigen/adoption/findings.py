@@ -46,6 +46,7 @@ class AuditRule(enum.StrEnum):
     STALE_CA = "stale-ca"
     TOKEN_KEY_UNKNOWN = "token-key-unknown"  # noqa: S105 -- no password
     TRUST_DIFFERS = "trust-differs"
+    TRUST_MISSING = "trust-missing"
     UNKNOWN_ANCHOR = "unknown-anchor"
     UNLIMITED_USAGE = "unlimited-usage"
     UNVERIFIED_SERVER = "unverified-server"
@@ -175,6 +176,11 @@ RULES: Final = {
     AuditRule.TRUST_DIFFERS: RuleText(
         "what one node accepts another refuses, depending on where a client lands",
         "distribute the same file to every node; during a rotation, finish the phase",
+    ),
+    AuditRule.TRUST_MISSING: RuleText(
+        "without a CA of its own it judges by those of the operating system, which know nobody of the "
+        "cluster, or lets nobody in by certificate",
+        "name the CA: the flag or field that is missing, with the file that the other nodes have there",
     ),
     AuditRule.UNKNOWN_ANCHOR: RuleText(
         "whoever holds this CA's key can be anybody in the cluster",

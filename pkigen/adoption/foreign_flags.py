@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from pkigen import layout
 from pkigen.desired.command_lines import CommandLines
+from pkigen.desired.file_references import TRUST_FLAGS
 from pkigen.desired.inventory import derive
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering.flags import Flag, flag_name
@@ -32,10 +34,8 @@ _NOT_OF_A_SPEC: Final = {
     ComponentName.CONTROLLER_MANAGER: frozenset({"cluster-signing-cert-file", "cluster-signing-key-file"}),
     # How the members came together; it counts once, when a member starts for the first time.
     ComponentName.ETCD: frozenset({"initial-cluster", "initial-cluster-state", "initial-cluster-token"}),
-    # The unit of the kubelet's package gives them.
-    ComponentName.KUBELET: frozenset(
-        {"config", "kubeconfig", "bootstrap-kubeconfig", "hostname-override", "node-ip"}
-    ),
+    # The unit of the kubelet's package gives it, and the spec says the other two itself.
+    ComponentName.KUBELET: frozenset({"bootstrap-kubeconfig", "hostname-override", "node-ip"}),
 }
 
 
@@ -51,7 +51,8 @@ class DifferingFlags:
         """
         self._cluster = cluster
         self._nodes = nodes
-        self._lines = CommandLines(derive(cluster))
+        self._inventory = derive(cluster)
+        self._lines = CommandLines(self._inventory)
         self._places = {node.name: node for node in cluster.spec.nodes}
 
     def sections(self) -> Iterator[tuple[str, dict[str, list[dict[str, Any]]]]]:
@@ -74,10 +75,28 @@ class DifferingFlags:
         """The flags that differ from node to node, which a spec cannot say of the control plane."""
         for component in (each for each in SECTIONS if each is not ComponentName.KUBELET):
             common = self._common(component)
+            yield from self._elsewhere(component, common)
             for node, program in self._running(component):
                 for flag in self._own(node, program):
                     if flag not in common:
                         yield f"{component} of {node.name} alone has {flag}: it is not in the spec"
+
+    def _elsewhere(self, component: ComponentName, common: Sequence[Flag]) -> Iterator[str]:
+        """The flags that lead to files under names which are not pkigen's."""
+        trusted = TRUST_FLAGS.get(component, {})
+        named = [flag for flag in common if flag.name in trusted and self._is_elsewhere(flag)]
+        if named:
+            flags = ", ".join(f"--{flag.name}={flag.value}" for flag in named)
+            yield (
+                f"{component} reads files under names of their own ({flags}): copies of them are taken "
+                "over, and pkigen's are read once these flags are gone from "
+                f"{SECTIONS[component]}.extraArgs and `manage` has manifests"
+            )
+
+    def _is_elsewhere(self, flag: Flag) -> bool:
+        """Whether a flag names a file that no node has from pkigen."""
+        places = (layout.node_path(name, flag.value) for name in self._places)
+        return flag.value.startswith("/") and not self._inventory.paths.intersection(places)
 
     def _running(self, component: ComponentName) -> Iterator[tuple[KnownNode, Program]]:
         for node in self._nodes:

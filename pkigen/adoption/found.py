@@ -76,7 +76,10 @@ class FoundBundle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundLogin:
-    """One context of a kubeconfig: whom it dials, whom it trusts and what it shows."""
+    """One context of a kubeconfig: whom it dials, whom it trusts and what it shows.
+
+    `names_trust` says that it names a CA, also where that file is not here.
+    """
 
     spot: Spot
     name: str
@@ -84,6 +87,7 @@ class FoundLogin:
     server: str
     tls_server_name: str
     verifies: bool
+    names_trust: bool
     trust: FoundBundle | None
     pair: FoundPair | None
 

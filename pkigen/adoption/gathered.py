@@ -23,6 +23,17 @@ _KUBECONFIGS: Final = frozenset(
     {"admin.conf", "super-admin.conf", "kubelet.conf", "controller-manager.conf", "scheduler.conf"}
 )
 _CAS: Final = frozenset({"ca.crt", "ca.pem"})
+_ROOTS: Final = (
+    _KUBERNETES,
+    ("etc", "etcd"),
+    ("etc", "ssl", "etcd"),
+    ("etc", "systemd", "system"),
+    ("var", "lib", "kubelet"),
+    ("var", "lib", "kubernetes"),
+    ("var", "lib", "minikube"),
+    ("srv", "kubernetes"),
+)
+"""What makes a directory the root of a node's file system."""
 _BELOW: Final = {
     "pki": _CAS,
     "ssl": _CAS,
@@ -42,13 +53,17 @@ _USUAL: Final = (
     "/var/lib/kubernetes",
     "/var/lib/minikube/certs",
     "/var/lib/kube-proxy",
+    "/srv/kubernetes",
 )
 """Where a running machine has its cluster's files; the rest of it is not looked at."""
 _SETTINGS: Final = (
     "/var/lib/kubelet/config.yaml",
     "/var/lib/kubelet/kubeadm-flags.env",
     "/var/lib/kubelet/kubeconfig",
-    "/etc/systemd/system/etcd.service",
+    "/var/lib/kubelet/*.pem",
+    "/var/lib/kubelet/*.yaml",
+    "/etc/etcd.env",
+    "/etc/systemd/system/etcd.service*",
     "/etc/systemd/system/kube*.service*",
 )
 """What else says how its programs run."""
@@ -135,7 +150,7 @@ def _below(tree: FileTree, steps: Steps, left: Iterator[int]) -> Iterator[str]:
 
 def _mapped(tree: FileTree, steps: Steps) -> Mapped | None:
     """Which directory of a node this is, by its content; None where it is none."""
-    if _is_directory(tree, (*steps, *_KUBERNETES)):
+    if any(_is_directory(tree, (*steps, *place)) for place in _ROOTS):
         return Mapped(path=(), steps=steps)
     names = set(tree.names(steps))
     if "nodes" in names:

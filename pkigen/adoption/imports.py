@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pkigen import layout
 from pkigen.adoption.foreign_users import people
 from pkigen.adoption.pem_blocks import read_pem
+from pkigen.adoption.places import Places, ca_key
 from pkigen.crypto.ca_fitness import chain_of
 from pkigen.crypto.issuance import certificate_pem
 from pkigen.crypto.keys import UnsupportedKeyError, load_private, public_der, public_pem
@@ -21,6 +22,7 @@ from pkigen.desired.items import (
     DesiredKubeconfig,
     DesiredSecret,
 )
+from pkigen.desired.readers import ComponentName
 from pkigen.errors import AdoptionError
 from pkigen.reconcile.adopt import Import
 from pkigen.spec.model import CAKeys
@@ -65,21 +67,35 @@ class _Imports:
     def __init__(self, inventory: Inventory, nodes: Sequence[KnownNode]) -> None:
         self._inventory = inventory
         self._nodes = {node.name: node for node in nodes}
+        self._places = Places(inventory, nodes)
         self._people = {f"user:{name}": found for name, found in people(nodes).items()}
 
     def all(self, entropy: Entropy) -> Iterator[Import]:
         """The authority's own first: what it lacks is told before anything else."""
-        missing = [name for name in map(self._missing_key, self._inventory.authorities) if name]
+        present = [
+            ca for ca in self._inventory.authorities if ca is not CA.FRONT_PROXY or self._has_front_proxy
+        ]
+        missing = [name for name in map(self._missing_key, present) if name]
         if missing and self._inventory.ca_keys is CAKeys.SITE:
             raise AdoptionError(
                 f"no node has the private key of {' and '.join(missing)}",
                 hint="copy it from wherever it is to its place beside the certificate; a cluster whose CAs "
                 "are elsewhere for good (kubeadm's external CA) has none of these keys on its nodes",
             )
-        for ca in self._inventory.authorities:
+        for ca in present:
             yield from self._authority(ca)
         for item in self._inventory.items:
             yield from self._of(item, entropy)
+
+    @property
+    def _has_front_proxy(self) -> bool:
+        """Whether API servers judge front proxies, which clusters made by hand do without."""
+        judged = (
+            program.flags.value("requestheader-client-ca-file")
+            for node in self._nodes.values()
+            for program in node.found.running(ComponentName.API_SERVER)
+        )
+        return any(judged) or any(self._held(f"{CA.FRONT_PROXY}.crt"))
 
     def _of(self, item: Desired, entropy: Entropy) -> Iterator[Import]:
         match item:
@@ -100,8 +116,8 @@ class _Imports:
 
     def _of_node(self, node: str, path: str) -> Iterator[Import]:
         """A node's own file, with its mode; but what is private stays so, whatever it was there."""
-        file = self._nodes[node].found.tree.file(path.removeprefix(f"{layout.NODES}/{node}"))
-        if file is not None and file.problem is None:
+        file = self._places.file(node, path.removeprefix(f"{layout.NODES}/{node}"))
+        if file is not None:
             mode = file.mode & _PRIVATE_BITS if layout.is_private(path) else file.mode
             yield Import(path=path, mode=mode, content=file.data)
 
@@ -116,15 +132,24 @@ class _Imports:
     # -- the authority --------------------------------------------------------------------------------
 
     def _held(self, name: str) -> Iterator[_Held]:
-        """A file of the directory of certificates, on every node that has it."""
+        """A file of the directory of certificates, on every node that has it, whatever its name is there."""
         directory = self._inventory.cluster.spec.certificates.directory
         for node in self._nodes.values():
-            file = node.found.tree.file(f"{directory}/{name}")
-            if file is not None and file.problem is None:
+            file = self._places.file(node.name, f"{directory}/{name}")
+            if file is not None:
                 yield _Held(node=node.name, file=file)
 
     def _key_of(self, ca: CA) -> bytes | None:
-        return next((held.file.data for held in self._held(f"{ca}.key") if _public(held.file.data)), None)
+        """The private key of a CA: where it belongs, else wherever a node has it."""
+        own = next((held.file.data for held in self._held(f"{ca}.key") if _public(held.file.data)), None)
+        return own or next(self._keys_elsewhere(ca), None)
+
+    def _keys_elsewhere(self, ca: CA) -> Iterator[bytes]:
+        directory = self._inventory.cluster.spec.certificates.directory
+        for node in self._nodes.values():
+            file = ca_key(node.found, ca, f"{directory}/{ca}.key")
+            if file is not None:
+                yield file.data
 
     def _missing_key(self, ca: CA) -> str | None:
         directory = self._inventory.cluster.spec.certificates.directory

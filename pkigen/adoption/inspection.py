@@ -278,6 +278,9 @@ class _Inspection:
             self._unread(spot, f"its {name}, {path}, is missing")
 
 
+_TRUST_FIELDS: Final = ("certificate-authority-data", "certificate-authority")
+
+
 def _login(
     spot: Spot,
     content: Kubeconfig,
@@ -294,6 +297,7 @@ def _login(
         server=cluster.text("server") if cluster is not None else "",
         tls_server_name=cluster.text("tls-server-name") if cluster is not None else "",
         verifies=cluster is None or not cluster.flag("insecure-skip-tls-verify"),
+        names_trust=cluster is None or any(map(cluster.text, _TRUST_FIELDS)),
         trust=trusted.get(context.text("cluster")),
         pair=users.get(context.text("user")),
     )

@@ -17,7 +17,7 @@ from pkigen.errors import SpecError
 from pkigen.spec.yaml_source import read_documents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pkigen.adoption.node_tree import FoundFile, NodeTree
 
@@ -41,6 +41,8 @@ _KUBELET_SETTINGS: Final = {
     "tls-cert-file": ("tlsCertFile",),
     "tls-private-key-file": ("tlsPrivateKeyFile",),
 }
+_NAME_THEIR_KUBECONFIG: Final = frozenset({ComponentName.SCHEDULER, ComponentName.KUBE_PROXY})
+"""Those whose configuration file says which kubeconfig is theirs."""
 _COMPONENTS: Final = {component.value: component for component in ComponentName}
 _VARIABLE: Final = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _ETCD_VARIABLE: Final = "ETCD_"
@@ -56,7 +58,21 @@ def read_programs(tree: NodeTree) -> tuple[tuple[Program, ...], tuple[Unread, ..
         programs = [each for each in programs if each.component is not ComponentName.KUBELET] + [kubelet]
     manifests = kubelet.flags.value("pod-manifest-path") if kubelet is not None else ""
     programs += _of_pods(tree, manifests or MANIFESTS, unread)
-    return tuple(programs), tuple(unread)
+    return tuple(_with_settings(tree, each) for each in programs), tuple(unread)
+
+
+def _with_settings(tree: NodeTree, program: Program) -> Program:
+    """With the kubeconfig that its configuration file names."""
+    named = program.flags.value("config")
+    if program.component not in _NAME_THEIR_KUBECONFIG or not named:
+        return program
+    file = tree.file(program.flags.host_path(named))
+    for document in yaml_values(file) if file is not None else ():
+        kubeconfig = at(document, "clientConnection", "kubeconfig")
+        if isinstance(kubeconfig, str) and kubeconfig:
+            flags = replace(program.flags, settings={**program.flags.settings, "kubeconfig": kubeconfig})
+            return replace(program, flags=flags)
+    return program
 
 
 def yaml_values(file: FoundFile) -> list[Any]:
@@ -190,12 +206,26 @@ def _of_units(tree: NodeTree) -> Iterator[tuple[ComponentName, Program]]:
     for component in ComponentName:
         paths = (f"{directory}/{component}.service" for directory in reversed(_UNITS))
         for file in filter(None, map(tree.file, paths)):
-            words = _command(tree, file)
+            lines = [*_lines(file), *_of_drop_ins(tree, file.path)]
+            words = _command(tree, lines)
             if words and posixpath.basename(words[0]) == component:
-                variables = _variables(tree, _lines(file))
+                variables = _variables(tree, lines)
                 spot = Spot(node=tree.name, path=file.path, shown=file.shown)
                 flags = (*_of_environment(component, variables), *_flags(words[1:]))
                 yield component, Program(spot=spot, flags=ProgramFlags(component=component, flags=flags))
+
+
+def _of_drop_ins(tree: NodeTree, unit: str) -> Iterator[tuple[str, str]]:
+    """What the files of a unit's drop-in directories add to it, by their names (systemd.unit(5))."""
+    name = posixpath.basename(unit)
+    paths = {
+        file: posixpath.join(directory, f"{name}.d", file)
+        for directory in reversed(_UNITS)
+        for file in tree.names(posixpath.join(directory, f"{name}.d"))
+        if file.endswith(".conf")
+    }
+    for file in filter(None, (tree.file(paths[each]) for each in sorted(paths))):
+        yield from _lines(file)
 
 
 def _lines(file: FoundFile) -> list[tuple[str, str]]:
@@ -204,9 +234,8 @@ def _lines(file: FoundFile) -> list[tuple[str, str]]:
     return [(key.strip(), value.strip()) for key, separator, value in pairs if separator]
 
 
-def _command(tree: NodeTree, unit: FoundFile) -> list[str]:
+def _command(tree: NodeTree, lines: Sequence[tuple[str, str]]) -> list[str]:
     """The last ExecStart, with the variables of its environment files put in, as systemd does it."""
-    lines = _lines(unit)
     commands = [value for key, value in lines if key == "ExecStart" and value]
     variables = _variables(tree, lines)
     words: list[str] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ from pkigen.desired.readers import ComponentName
 from pkigen.spec.model import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pkigen.adoption.found import ForeignCluster, ForeignNode, FoundPair, Program
     from pkigen.notation import IPAddress
@@ -45,7 +45,9 @@ class KnownNode:
 
 
 def known_nodes(cluster: ForeignCluster) -> tuple[KnownNode, ...]:
-    """Every node, by name."""
+    """Every node, by name; without members of an etcd that is not the control plane's own."""
+    if _has_etcd_apart(cluster):
+        cluster = replace(cluster, nodes=tuple(_without_etcd(cluster)))
     control_plane = {node.name for node, _ in cluster.running(ComponentName.API_SERVER)}
     members = {node.name for node, _ in cluster.running(ComponentName.ETCD)}
     # Where there are members apart, only nodes with the role etcd are members.
@@ -60,6 +62,51 @@ def known_nodes(cluster: ForeignCluster) -> tuple[KnownNode, ...]:
         for node in cluster.nodes
     ]
     return tuple(sorted(nodes, key=lambda node: node.name))
+
+
+def _has_etcd_apart(cluster: ForeignCluster) -> bool:
+    """Whether others look after etcd: by units beside static Pods, as kubespray, or without certificates."""
+    servers = cluster.running(ComponentName.API_SERVER)
+    in_pods = any(program.flags.mounts is not None for _, program in servers)
+    members = [program for _, program in cluster.running(ComponentName.ETCD)]
+    return any(
+        (in_pods and program.flags.mounts is None) or not program.flags.value("cert-file")
+        for program in members
+    )
+
+
+def _without_etcd(cluster: ForeignCluster) -> Iterator[ForeignNode]:
+    """The nodes without their members; those that run nothing else are none of the cluster's."""
+    for node in cluster.nodes:
+        left = tuple(each for each in node.programs if each.component is not ComponentName.ETCD)
+        if left or not node.programs:
+            yield replace(node, programs=left)
+
+
+def members_apart(cluster: ForeignCluster) -> Iterator[str]:
+    """Which files of an etcd that is looked after apart stay somebody else's, member by member."""
+    for node, program in cluster.running(ComponentName.ETCD) if _has_etcd_apart(cluster) else ():
+        named = [program.flags.value(flag) for flag in ("cert-file", "peer-cert-file", "trusted-ca-file")]
+        files = ", ".join(dict.fromkeys(filter(None, named))) or "it has no certificates"
+        yield (
+            f"etcd on {node.name} is run by {program.spot.path}, apart from the control plane: the spec has "
+            f"it as external, and what it reads is not taken over ({files}); renew that with what made it"
+        )
+
+
+def idle_components(nodes: Iterable[KnownNode]) -> dict[str, frozenset[ComponentName]]:
+    """The components of which a node has nothing that would start them.
+
+    A node with static Pods has a kubelet, whether its files were copied or not.
+    """
+    idle = {}
+    for node in nodes:
+        running = {each.component for each in node.found.programs}
+        if any(each.flags.mounts is not None for each in node.found.programs):
+            running.add(ComponentName.KUBELET)
+        if running:
+            idle[node.name] = frozenset(ComponentName) - running
+    return idle
 
 
 def kubelet_name(node: ForeignNode) -> str | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pkigen.desired.generations import Rotations
+    from pkigen.reconcile.cluster_changes import ClusterStep
     from pkigen.reconcile.plan import Plan
     from pkigen.rotation.live import Live
     from pkigen.store import BackupInfo
@@ -68,14 +69,15 @@ class Situation:
     """All of it.
 
     `spec` and `directory` are how a command line names the cluster. `plan` is None where a CA has expired:
-    nothing can be planned then. `live` is what the endpoints serve, if anybody looked; `distributed` says
-    that the operator vouches for the nodes.
+    nothing can be planned then. `in_cluster` is what earlier changes have left to do there. `live` is what
+    the endpoints serve, if anybody looked; `distributed` says that the operator vouches for the nodes.
     """
 
     now: datetime
     spec: str
     directory: str
     plan: Plan | None
+    in_cluster: tuple[ClusterStep, ...] = ()
     endings: tuple[Lifetime, ...] = ()
     rotating: tuple[Rotating, ...] = ()
     request: PendingRequest | None = None

@@ -33,6 +33,7 @@ class TaskKind(enum.StrEnum):
     REQUEST = "request"
     RENEW = "renew"
     APPLY = "apply"
+    ADDONS = "addons"
     DISTRIBUTE = "distribute"
     ROTATE = "rotate"
     ASK = "ask"
@@ -154,6 +155,21 @@ def pending_changes(situation: Situation) -> Task | None:
     )
 
 
+def unapplied_addons(situation: Situation) -> Task | None:
+    """Nobody has said yet that the cluster has got what changed of the addons."""
+    steps = situation.in_cluster
+    if not steps:
+        return None
+    gone = [str(step.object) for step in steps if step.object is not None]
+    held = f"the cluster may still hold {_some(gone)}"
+    lacks = f"the cluster may not have got {_some(step.file for step in steps if step.file is not None)} yet"
+    return Task(
+        kind=TaskKind.ADDONS,
+        sentence=f"{held if gone else lacks}: run the kubectl commands that this shows, then confirm it",
+        command=f"pkigen access applied {situation.directory}",
+    )
+
+
 def lagging_nodes(situation: Situation) -> Task | None:
     """Endpoints do not serve what they should: their nodes lack a change, or a step of a rotation."""
     live = situation.live
@@ -248,6 +264,7 @@ RULES: tuple[Callable[[Situation], Task | None], ...] = (
     offline_request,
     due_certificates,
     pending_changes,
+    unapplied_addons,
     lagging_nodes,
     unfinished_rotation,
     asking_nodes,

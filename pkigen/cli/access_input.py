@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -137,8 +138,22 @@ def read_bounded(path: Path, *, limit: int) -> bytes:
         ) from None
 
 
+def reference_reader(kubeconfig: Path) -> Callable[[Path], bytes | str]:
+    """What reads the files that a kubeconfig names, or says why there are none."""
+    return lambda path: read_reference(_at_node(kubeconfig, path))
+
+
+def _at_node(kubeconfig: Path, path: Path) -> Path:
+    """Where a file stands that a kubeconfig names: in a node's tree, or a copy of it, below its root."""
+    root = next((each for each in kubeconfig.absolute().parents if each.name == "etc"), None)
+    if root is None or not path.is_absolute():
+        return path
+    inside = root.parent / path.relative_to("/")
+    return inside if inside.is_file() else path
+
+
 def read_reference(path: Path) -> bytes | str:
-    """The bytes of a file that a kubeconfig refers to, or why there are none."""
+    """The bytes of a file that a kubeconfig names by its path here, or why there are none."""
     try:
         data = read_bounded(path, limit=LARGEST_REFERENCE)
     except AccessError as error:

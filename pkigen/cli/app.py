@@ -83,6 +83,7 @@ FAMILIES = {
         "bootstrap-token": "Make a bootstrap token, and everything that a node needs to join with it.",
         "oidc": "Render the OIDC discovery documents of the service account issuer.",
         "iam": "Render aws-auth and the bindings for users of AWS IAM.",
+        "applied": "Say that what changed of people's rights was done in the cluster, too.",
     },
     "airgap": {
         "bundle": "Pack node bundles for sites without a network, and install them there.",

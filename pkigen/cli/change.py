@@ -12,6 +12,7 @@ from pkigen.cli.options import Format, PlanFormat
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.plan_view import save_plan, show_plan
 from pkigen.cli.reports import structured
+from pkigen.cli.reports.cluster_text import cluster_lines
 from pkigen.cli.reports.lines import Line
 from pkigen.cli.reports.plan_document import PlanDocument
 from pkigen.cli.reports.plan_lines import plan_lines
@@ -75,7 +76,7 @@ def change(
         require_signed_here(made, session.root)
         if save is not None:
             content = plan_content(made, session.inventory, store, request, spec=session.arriving(store))
-            show_plan(content, PlanFormat(output))
+            show_plan(content, PlanFormat(output), root=str(session.root))
             save_plan(content, save, session.words)
             return
         if made.awaited:
@@ -97,9 +98,10 @@ def change(
                 source=IssuedHere(reuses_keys=request.reuses_keys),
                 held=held,
             )
+        made = replace(made, in_cluster=session.in_cluster(store))
     say_applied(session, made, applied, output, others=is_new)
     if runbook is not None:
-        write_runbook(runbook, session.inventory, made.changes)
+        write_runbook(runbook, session, made.changes, made.in_cluster)
 
 
 def _as_reviewed(
@@ -121,9 +123,10 @@ def say_applied(
 ) -> None:
     """Say what a plan has become; with `others`, the spec has become the directory's own."""
     if output is Format.TEXT and not made.changes and not others:
-        say_line("nothing to do")
+        say_line("nothing to do here" if made.in_cluster else "nothing to do")
         for line in waiting_text(made.waiting):
             note(line)
+        say_lines(cluster_lines(made.in_cluster, str(session.root)))
     elif output is Format.TEXT:
         for identifier in applied.capped:
             note(
@@ -134,6 +137,7 @@ def say_applied(
         say_line(
             f"applied: {len(applied.issued)} issued, {len(made.changes)} changes in {session.root}{backup}"
         )
+        say_lines(cluster_lines(made.in_cluster, str(session.root)))
     else:
         content = structured.plan(made, session.inventory, ())
         say(structured.dump(structured.applied(applied, content, str(session.root)), output))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.destination import is_stream, obstacle, put
 from pkigen.cli.console import flush, note
+from pkigen.cli.reports.cluster_text import cluster_lines, cluster_script
 from pkigen.cli.reports.plan_text import copying_text, leftovers_text, restart_text, runbook_script
 from pkigen.cli.reports.rotation_runbook import rotation_runbook
 from pkigen.cli.reports.tables import page
@@ -17,10 +18,10 @@ from pkigen.reconcile.restart_map import leftovers, restart_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
-    from pkigen.desired.inventory import Inventory
-    from pkigen.reconcile.plan import Action
+    from pkigen.cli.session import Session
+    from pkigen.reconcile.cluster_changes import ClusterStep
+    from pkigen.reconcile.plan import Action, Plan
     from pkigen.rotation.phases import RotationStep
     from pkigen.state.observed import Reader
 
@@ -159,37 +160,62 @@ def require_below(directory: Path, path: Path) -> None:
             )
 
 
-def write_runbook(directory: Path, inventory: Inventory, changes: Iterable[Action]) -> None:
-    """Write the restart map as text and as a script."""
-    changes = tuple(changes)
+def write_runbook(
+    directory: Path,
+    session: Session,
+    changes: Iterable[Action],
+    in_cluster: Sequence[ClusterStep],
+) -> None:
+    """Write the restart map as text and as a script, and what is to be done in the cluster likewise.
+
+    Args:
+        directory: Where to.
+        session: Of what must exist after these changes.
+        changes: What is distributed.
+        in_cluster: The commands that change the running cluster.
+    """
+    changes, inventory = tuple(changes), session.inventory
+    root = str(session.root.absolute())  # whoever reads it may stand anywhere
     steps = restart_map(inventory, changes)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PkigenError(f"{directory} cannot be made: {_reason(error)}") from None
     restarts = restart_text(steps) if steps else ("  nothing has to restart",)
-    text = page((*copying_text(steps), *restarts, *leftovers_text(inventory, changes)))
+    after = (line.text for line in cluster_lines(in_cluster, root))
+    text = page((*copying_text(steps), *restarts, *leftovers_text(inventory, changes), *after))
     write_text(
         directory / "restart.txt", f"cluster {inventory.cluster.name}, one step after the other:\n{text}\n"
     )
     script = runbook_script(steps, inventory.cluster, leftovers(inventory, changes))
     write_text(directory / "restart.sh", script, mode=0o755)
-    note(f"runbook: {directory}/restart.txt and restart.sh")
+    files = "restart.txt and restart.sh"
+    if in_cluster:
+        commands = cluster_script(in_cluster, inventory.cluster.name, root)
+        write_text(directory / "cluster.sh", page(commands) + "\n", mode=0o755)
+        files = "restart.txt, restart.sh and cluster.sh"
+    note(f"runbook: {directory}/{files}")
 
 
 def write_rotation_runbook(
     directory: Path,
-    inventory: Inventory,
+    session: Session,
     reader: Reader,
-    changes: Iterable[Action],
+    plan: Plan,
     *,
     identifiers: Sequence[str],
     step: RotationStep,
-    now: datetime,
 ) -> None:
     """Write what is to be done after a step of a rotation, and the restart script that goes with it."""
-    changes = tuple(changes)
-    write_runbook(directory, inventory, changes)
-    text = rotation_runbook(inventory, reader, changes, identifiers=identifiers, step=step, now=now)
+    write_runbook(directory, session, plan.changes, plan.in_cluster)
+    text = rotation_runbook(
+        session.inventory,
+        reader,
+        plan,
+        identifiers=identifiers,
+        step=step,
+        now=session.now,
+        root=str(session.root.absolute()),
+    )
     write_text(directory / "rotation.txt", text)
     note(f"runbook: {directory}/rotation.txt says what to do, in order")

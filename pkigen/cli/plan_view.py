@@ -16,12 +16,12 @@ from pkigen.cli.reports.plan_lines import offline_text, plan_lines
 from pkigen.cli.reports.plan_markdown import plan_markdown
 
 
-def show_plan(content: dict[str, Any], output: PlanFormat, *, full: bool = False) -> None:
-    """Show the plan that a structure holds."""
+def show_plan(content: dict[str, Any], output: PlanFormat, *, full: bool = False, root: str = "") -> None:
+    """Show the plan that a structure holds; `root` leads to the PKI directory."""
     match output:
         case PlanFormat.TEXT:
             document = PlanDocument.of(content)
-            say_lines((*plan_lines(document, full=full), *map(Line, offline_text(document))))
+            say_lines((*plan_lines(document, full=full, root=root), *map(Line, offline_text(document))))
         case PlanFormat.MARKDOWN:
             say(plan_markdown(PlanDocument.of(content), full=full))
         case _:

@@ -38,7 +38,8 @@ def make_kit(
         session = session.at(store)
         require_settled(session.plan(store), root=session.root, words=session.words)
         key = bundle_key(session.opened(store))
-        runbook = rescue_runbook(session.inventory, directory=str(session.root))
+        in_cluster = session.in_cluster(store)
+        runbook = rescue_runbook(session.inventory, in_cluster, directory=str(session.root))
         packed = pack_kit(session.inventory, store, spec=session.text, templates=templates, runbook=runbook)
         seal: Seal = (
             Recipient(recipient) if recipient is not None else source.read("the rescue kit", new=True)

@@ -193,7 +193,7 @@ def rollback_content(proposed: ProposedRollback, reader: Reader) -> dict[str, An
             observe_file(present, action.id, limit=_LARGEST_PLAN)
     held = {f"{each.backup}/{each.path}": each.sha256 for each in rollback.restores}
     actions = tuple(replace(each, reason=each.reason or Reason.ROLLBACK) for each in rollback.changes)
-    plan = Plan(actions=actions, observed={**present.digests, **held})
+    plan = Plan(actions=actions, observed={**present.digests, **held}, in_cluster=proposed.in_cluster)
     content = {
         **plan_content(plan, proposed.after.inventory, reader),
         "risks": list(proposed.risks),
@@ -350,7 +350,8 @@ def _moved(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     for name in names:
         yield from _moved_actions(before.get(name), now[name])
     yield from _moved_values(_digests(before.get("observed")), _digests(now["observed"]))
-    told = {*names, "observed", "digest"} & before.keys()
+    # What the cluster has yet to be given changes when somebody says that it was: that is no other plan.
+    told = {*names, "observed", "digest", "inCluster"}
     for name in sorted((before.keys() | now.keys()) - told):
         if name not in before or before[name] != now.get(name):
             yield f"{name} {_change(before.get(name), now.get(name))}"

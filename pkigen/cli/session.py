@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from pkigen.crypto.key_makers import KeyMakers
     from pkigen.desired.rendering import Renderer
+    from pkigen.reconcile.cluster_changes import ClusterStep
     from pkigen.reconcile.plan import Plan
     from pkigen.reconcile.surveyed import Selection
     from pkigen.spec.model import ClusterSpec
@@ -133,6 +134,10 @@ class Session:
             AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
         """
         return self.planner.plan(tree, selection=selection)
+
+    def in_cluster(self, tree: Tree) -> tuple[ClusterStep, ...]:
+        """What earlier changes have left to do in the running cluster."""
+        return self.planner.in_cluster(tree)
 
     def rows(self, tree: Reader) -> Iterator[StatusRow]:
         """Every certificate of this directory, in the inventory's order."""

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from pkigen.crypto.go_paths import unhandled_critical
+from pkigen.crypto.go_certificates import unhandled_critical
 from pkigen.crypto.keys import describe, key_fault, odd_encoding, public_der
 from pkigen.crypto.names import extension_of, is_self_issued
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pkigen.notation import IPAddress
 
 _SEPARATOR = re.compile(r"[,\\]")
+_PART = re.compile(r"(CN|O)=((?:[^,\\]|\\.)*)(?:,|\Z)", re.DOTALL)
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
@@ -108,6 +109,23 @@ class Subject:
         """Within a name a backslash stands before `,` (RFC 4514 2.4): no name looks like two."""
         values = [("CN", self.common_name), *(("O", name) for name in self.organizations)]
         return ",".join(key + "=" + _SEPARATOR.sub(r"\\\g<0>", value) for key, value in values)
+
+
+def parse_subject(text: str) -> Subject:
+    """The subject that `str` has made a text of.
+
+    Raises:
+        ValueError: It has made none of that kind.
+    """
+    parts = [(found[1], re.sub(r"\\(.)", r"\1", found[2])) for found in _PART.finditer(text)]
+    subject = Subject(
+        common_name=next((value for key, value in parts if key == "CN"), ""),
+        organizations=tuple(value for key, value in parts if key == "O"),
+    )
+    if str(subject) != text:
+        msg = f"{text!r} is no subject of CN and O"
+        raise ValueError(msg)
+    return subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

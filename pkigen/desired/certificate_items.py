@@ -17,7 +17,14 @@ from pkigen.desired.generations import (
     ca_location,
     pair_at,
 )
-from pkigen.desired.items import DesiredCertificate, DesiredKubeconfig
+from pkigen.desired.items import (
+    DesiredCertificate,
+    DesiredCopy,
+    DesiredFile,
+    DesiredKubeconfig,
+    FileKind,
+    MaterialKind,
+)
 from pkigen.spec.model import Authority, CAKeys, Override, Role
 from pkigen.spec.values import parse_dns_name
 
@@ -27,7 +34,8 @@ if TYPE_CHECKING:
 
     from pkigen.crypto.keys import KeyAlgorithm
     from pkigen.desired.certificates import CertificateKind
-    from pkigen.desired.generations import Slot
+    from pkigen.desired.generations import Location, Slot
+    from pkigen.desired.items import Desired
     from pkigen.spec.model import ClusterSpec, Node
     from pkigen.spec.users import User
 
@@ -77,36 +85,72 @@ def ca_certificate(
     )
 
 
-def node_certificate(
-    kind: CertificateKind, cluster: ClusterSpec, node: Node
-) -> Iterator[DesiredKubeconfig | DesiredCertificate]:
-    """A node's certificate of one kind, after the kubeconfig that it stands in, where it stands in one."""
-    identifier, subject = kind.id_on(node.name), kind.subject(node.name)
-    location = _location(kind, cluster, node)
-    if isinstance(location, InKubeconfig) and isinstance(kind.place, KubeconfigTo):
-        yield DesiredKubeconfig(
-            id=identifier,
-            path=location.kubeconfig,
+def node_certificate(kind: CertificateKind, cluster: ClusterSpec, node: Node) -> Iterator[Desired]:
+    """A node's certificate of one kind, with the kubeconfig that it stands in or that names its file."""
+    if not isinstance(kind.place, KubeconfigTo):
+        yield _node_certificate(kind, cluster, node, _pair(kind.place, cluster, node))
+        return
+    embedded = InKubeconfig(kubeconfig=kubeconfig_path(kind, node))
+    named = named_files(kind, cluster)
+    pair = KeyPairFiles(
+        certificate=layout.node_path(node.name, named.pair.certificate),
+        key=layout.node_path(node.name, named.pair.key),
+    )
+    if kind.is_by_path(cluster):
+        (reader,) = kind.readers
+        yield DesiredCopy(
+            path=layout.node_path(node.name, named.trust),
             node=node.name,
-            server=_server(kind.place.server, cluster, node),
-            cluster=cluster.name,
-            user=subject.common_name,
-            trust=CA.KUBERNETES,
-            certificate=identifier,
+            mode=layout.CERTIFICATE_MODE,
+            material=MaterialKind.TRUST_BUNDLE,
+            ca=CA.KUBERNETES,
+            reader=reader.component,
         )
-    terms = _terms(kind, cluster, cluster.spec.certificates.validity)
-    yield DesiredCertificate(
-        kind=kind,
+        yield _node_certificate(kind, cluster, node, pair, former=embedded)
+        yield DesiredFile(
+            path=embedded.kubeconfig,
+            node=node.name,
+            mode=layout.KUBECONFIG_MODE,
+            kind=FileKind(kind.name),
+        )
+        return
+    identifier = kind.id_on(node.name)
+    yield DesiredKubeconfig(
         id=identifier,
+        path=embedded.kubeconfig,
+        node=node.name,
+        server=server_of(kind, cluster, node),
+        cluster=cluster.name,
+        user=kind.subject(node.name).common_name,
+        trust=CA.KUBERNETES,
+        certificate=identifier,
+    )
+    yield _node_certificate(kind, cluster, node, embedded, former=pair if kind.readers else None)
+
+
+def _node_certificate(
+    kind: CertificateKind,
+    cluster: ClusterSpec,
+    node: Node,
+    location: Location,
+    *,
+    former: Location | None = None,
+) -> DesiredCertificate:
+    """The certificate itself."""
+    terms = _terms(kind, cluster, cluster.spec.certificates.validity)
+    return DesiredCertificate(
+        kind=kind,
+        id=kind.id_on(node.name),
         node=node.name,
         issuer=kind.issuer,
-        subject=subject,
+        subject=kind.subject(node.name),
         sans=kind.sans(cluster, node),
         profile=kind.profile,
         validity=terms.validity,
         renew_before=terms.renew_before,
         key_algorithm=terms.key_algorithm,
         location=location,
+        former=former,
         # By node, not by kind: a node makes all of its keys itself, or none.
         key_home=cluster.key_home(node),
     )
@@ -143,21 +187,43 @@ def user_certificate(cluster: ClusterSpec, user: User) -> Iterator[DesiredKubeco
     )
 
 
-def _location(kind: CertificateKind, cluster: ClusterSpec, node: Node) -> KeyPairFiles | InKubeconfig:
-    """The files of a node's certificate: in the spec's directory, in one of its own, or in a kubeconfig."""
-    match kind.place:
-        case PairAt(directory=None, stem=stem):
-            return pair_at(pki_path(cluster, node.name, stem))
-        case PairAt(directory=directory, stem=stem):
-            return pair_at(layout.node_path(node.name, f"{directory}/{stem}"))
-        case KubeconfigTo():
-            path = layout.node_path(node.name, f"{layout.KUBERNETES_DIRECTORY}/{kind.name}")
-            return InKubeconfig(kubeconfig=path)
+def _pair(place: PairAt, cluster: ClusterSpec, node: Node) -> KeyPairFiles:
+    """The files of a node's certificate: in the spec's directory, or in one of its own."""
+    if place.directory is None:
+        return pair_at(pki_path(cluster, node.name, place.stem))
+    return pair_at(layout.node_path(node.name, f"{place.directory}/{place.stem}"))
 
 
-def _server(server: Server, cluster: ClusterSpec, node: Node) -> str:
+def kubeconfig_path(kind: CertificateKind, node: Node) -> str:
+    """Where the kubeconfig of a node's component, or of its people, stands in the PKI directory."""
+    return layout.node_path(node.name, f"{layout.KUBERNETES_DIRECTORY}/{kind.name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedFiles:
+    """The files that a component's kubeconfig names."""
+
+    trust: str
+    pair: KeyPairFiles
+
+
+def named_files(kind: CertificateKind, cluster: ClusterSpec) -> NamedFiles:
+    """What the kubeconfig of a kind names where it embeds nothing, as its node knows it."""
+    directory = layout.credentials_directory(cluster.spec.certificates.directory, kind.name)
+    return NamedFiles(trust=f"{directory}/ca.crt", pair=pair_at(f"{directory}/client"))
+
+
+def trust_of(item: DesiredCertificate) -> str:
+    """The file with the CAs by which whoever shows a client certificate of a kubeconfig judges servers."""
+    if isinstance(item.location, KeyPairFiles):
+        return f"{item.file.rpartition('/')[0]}/ca.crt"
+    return item.file
+
+
+def server_of(kind: CertificateKind, cluster: ClusterSpec, node: Node) -> str:
     """The URL of the API server that a kubeconfig names."""
-    if server is Server.NEAREST and node.has(Role.CONTROL_PLANE):
+    is_nearest = isinstance(kind.place, KubeconfigTo) and kind.place.server is Server.NEAREST
+    if is_nearest and node.has(Role.CONTROL_PLANE):
         return cluster.local_server(node)
     return cluster.cluster_server
 

@@ -19,7 +19,7 @@ from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import CA, ca_id
 from pkigen.desired.readers import ComponentName, ReadBy, Reading
-from pkigen.spec.model import Runtime
+from pkigen.spec.model import Kubeconfigs, Runtime
 from pkigen.spec.values import split_host_port
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class PairAt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubeconfigTo:
-    """A kubeconfig with certificate and key embedded, which is called as the kind is."""
+    """A kubeconfig, which is called as the kind is: it embeds certificate and key, or names their files."""
 
     server: Server
 
@@ -121,6 +121,11 @@ class CertificateKind:
     def subject(self, node: str = "") -> Subject:
         """The subject of the one on a node."""
         return Subject(common_name=self.common_name.format(node=node), organizations=self.organizations)
+
+    def is_by_path(self, cluster: ClusterSpec) -> bool:
+        """Whether it stands in files that its kubeconfig names; people's are handed out, and embed it."""
+        is_component = isinstance(self.place, KubeconfigTo) and bool(self.readers)
+        return is_component and cluster.spec.certificates.kubeconfigs is Kubeconfigs.FILES
 
     @property
     def issuer_name(self) -> str | None:
@@ -338,8 +343,8 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         common_name="system:kube-controller-manager",
         holder=Holder.CONTROL_PLANE,
         place=KubeconfigTo(server=Server.NEAREST),
-        # client-go/transport: data that is embedded in a kubeconfig is read once
-        readers=(ReadBy(component=ComponentName.CONTROLLER_MANAGER, reading=Reading.AT_START),),
+        # client-go/transport: `ReloadTLSFiles` where a kubeconfig embeds nothing
+        readers=(ReadBy(component=ComponentName.CONTROLLER_MANAGER, reading=Reading.BY_KUBECONFIG),),
         given_by="kube-controller-manager --kubeconfig",
         stops="no controller works: Deployments, nodes, tokens and certificates stay as they are",
         rights="ClusterRole system:kube-controller-manager (made by the API server)",
@@ -351,7 +356,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         common_name="system:kube-scheduler",
         holder=Holder.CONTROL_PLANE,
         place=KubeconfigTo(server=Server.NEAREST),
-        readers=(ReadBy(component=ComponentName.SCHEDULER, reading=Reading.AT_START),),
+        readers=(ReadBy(component=ComponentName.SCHEDULER, reading=Reading.BY_KUBECONFIG),),
         given_by="kube-scheduler --kubeconfig",
         stops="new Pods stay Pending",
         rights="ClusterRole system:kube-scheduler (made by the API server)",
@@ -379,7 +384,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         organizations=(NODES_GROUP,),
         holder=Holder.NODE,
         place=KubeconfigTo(server=Server.NEAREST),
-        readers=(ReadBy(component=ComponentName.KUBELET, reading=Reading.AT_START),),
+        readers=(ReadBy(component=ComponentName.KUBELET, reading=Reading.BY_KUBECONFIG),),
         given_by="kubelet --kubeconfig",
         stops="the node becomes NotReady after 40 seconds, and its Pods are moved after 5 minutes",
         rights="the Node authorizer: what belongs to this node and its Pods",
@@ -391,7 +396,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         common_name="system:kube-proxy",
         holder=Holder.KUBE_PROXY,
         place=KubeconfigTo(server=Server.SHARED),
-        readers=(ReadBy(component=ComponentName.KUBE_PROXY, reading=Reading.AT_START),),
+        readers=(ReadBy(component=ComponentName.KUBE_PROXY, reading=Reading.BY_KUBECONFIG),),
         given_by="kube-proxy's kubeconfig",
         stops="Services of this node keep their last endpoints",
         rights="ClusterRole system:node-proxier (made by the API server)",

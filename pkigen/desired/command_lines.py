@@ -72,12 +72,15 @@ class ProgramFlags:
 
     def value(self, name: str) -> str:
         """The value that counts: the last one, as pflag has it; empty where none is given."""
+        # A configuration file stands behind every flag (`settings`).
         given = self.values(name)
         return given[-1] if given else self.settings.get(name, "")
 
     def host_path(self, value: str) -> str:
         """Where a file that the component knows as `value` stands on its host."""
+        # Two leading slashes are one path on Linux, but `normpath` keeps them (POSIX leaves them open).
         path = "/" + posixpath.normpath(f"/{value}").lstrip("/")
+        # The innermost mount is the one that a container sees: the longest path first.
         for mount in sorted(self.mounts or (), key=lambda mount: -len(mount.mount_path)):
             inside = posixpath.relpath(path, mount.mount_path)
             if inside != ".." and not inside.startswith("../"):
@@ -197,6 +200,7 @@ class CommandLines:
 
     def _of_etcd(self, node: Node) -> EffectiveFlags:
         """Its variables count where there is no flag; with a configuration file neither do (etcdmain)."""
+        # The environment file of a unit holds its flags and nothing else.
         extra = self._cluster.spec.etcd.extra_envs if self._holds_pods else ()
         line = EffectiveFlags(
             component=ComponentName.ETCD,

@@ -1,8 +1,8 @@
 """Every TLS edge of the cluster: who presents which certificate to whom, and which trust bundle verifies it.
 
 The edges are derived from what each component is started with, after `extraArgs` and templates. They are
-verified with pyca's path verifier, which shares no code with the components' own (Go's `crypto/x509`),
-against the files that each end really has.
+verified by the rules that the components have (Go's `crypto/x509`), against the files that each end really
+has.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.desired import certificates
+from pkigen.desired.certificate_items import kubeconfig_path, trust_of
 from pkigen.desired.certificates import (
     ETCD_HEALTHCHECK_CLIENT,
     Holder,
@@ -22,6 +23,7 @@ from pkigen.desired.certificates import (
 )
 from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.file_references import https_urls, members_at, sni_pairs
+from pkigen.desired.generations import InKubeconfig
 from pkigen.desired.items import DesiredToken
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering.flags import (
@@ -189,6 +191,14 @@ def _listening(text: str, node: Node, default: int) -> tuple[IPv4Address | IPv6A
     return places[0][:2] if places else (node.advertise_address, default)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Named:
+    """What a kubeconfig names by path: a file of CAs, and a certificate by its id."""
+
+    trust: str
+    certificate: str
+
+
 class _Edges:
     """Derives the edges of one cluster from the flags of its components."""
 
@@ -209,6 +219,15 @@ class _Edges:
         for member in self._cluster.etcd_members:
             yield from self._between_members(member)
         yield from self._from_nodes_and_people()
+
+    @cached_property
+    def _by_path(self) -> dict[str, _Named]:
+        """What the kubeconfigs name that embed nothing, by their own paths."""
+        found: dict[str, _Named] = {}
+        for item in self._inventory.certificates.values():
+            if isinstance(item.former, InKubeconfig):
+                found[item.former.kubeconfig] = _Named(trust=trust_of(item), certificate=item.id)
+        return found
 
     # -- what flags say -------------------------------------------------------------------------------
 
@@ -287,7 +306,7 @@ class _Edges:
             ):
                 continue
             nearest = kind.place.server is Server.NEAREST and node.has(Role.CONTROL_PLANE)
-            file = self._inventory.certificates[identifier].file
+            file = kubeconfig_path(kind, node)
             readers = [reader.component for reader in kind.readers]
             for name, path in self._readers_of(file, readers, node) if readers else ((kind.name, file),):
                 client = Peer(component=name, node=node.name)
@@ -416,15 +435,16 @@ class _Edges:
     # -- towards API servers --------------------------------------------------------------------------
 
     def _to_api_server(self, client: Peer, node: Node, kubeconfig: str, name: str = "") -> Iterator[Edge]:
-        """Somebody with a kubeconfig, which holds both the certificate and the CAs."""
+        """Somebody with a kubeconfig, which holds both the certificate and the CAs, or names their files."""
+        named = self._by_path.get(kubeconfig)
         for serving, names in self._served(node, (name or str(node.advertise_address),)):
             yield Edge(
                 client=client,
                 server=Peer(component="kube-apiserver", node=node.name),
                 names=names,
                 server_certificate=serving,
-                client_trust=kubeconfig,
-                client_certificate=self._named(kubeconfig),
+                client_trust=named.trust if named is not None else kubeconfig,
+                client_certificate=named.certificate if named is not None else self._named(kubeconfig),
                 server_trust=self._api_server(node).file("client-ca-file"),
             )
 
@@ -441,7 +461,7 @@ class _Edges:
     def _from_people(self) -> Iterator[Edge]:
         """Users with a certificate, and service accounts outside of the cluster."""
         for user in sorted(self._spec.users, key=lambda user: user.stem):
-            if not user.is_service_account:
+            if not user.is_service_account and not user.keeps_key:
                 person = Peer(component=f"user {user.name}", node=None)
                 yield from self._by_endpoint(person, self._inventory.certificates[f"user:{user.name}"].file)
         for item in self._inventory.items:

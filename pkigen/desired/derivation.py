@@ -33,6 +33,7 @@ from pkigen.desired.items import (
 )
 from pkigen.desired.node_items import NodeItems
 from pkigen.spec.model import ManagedFiles
+from pkigen.spec.users import gives_rights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,9 +112,9 @@ def _cross_certificate(ca: CA, rotations: Rotations) -> DesiredCrossCertificate:
 
 def _person(cluster: ClusterSpec, user: User) -> Iterator[Desired]:
     """A user's kubeconfig with its certificate, and the RBAC objects where the spec gives rights."""
-    yield from user_certificate(cluster, user)
-    if user.cluster_roles or user.roles or user.rules:
-        yield _access(user)
+    if not user.keeps_key:
+        yield from user_certificate(cluster, user)
+    yield from _rights(user)
 
 
 def _service_account(cluster: ClusterSpec, user: User, trust: TokenTrust) -> Iterator[Desired]:
@@ -135,18 +136,28 @@ def _service_account(cluster: ClusterSpec, user: User, trust: TokenTrust) -> Ite
             # As for certificates: a short-lived token would otherwise be due from its first hour on.
             renew_before=min(cluster.spec.certificates.renew_before, user.validity / 3),
         )
-    yield _access(user)
+    yield from _rights(user)
 
 
-def _access(user: User) -> DesiredFile:
-    """The RBAC objects of one user."""
-    return _addon(f"user-{user.stem}", FileKind.ADDON_USER, user=user.stem)
+def addon_files(cluster: ClusterSpec) -> Iterator[DesiredFile]:
+    """Every file of the addons, those of users too."""
+    for user in cluster.spec.users:
+        yield from _rights(user)
+    yield from _addons(cluster)
+
+
+def _rights(user: User) -> Iterator[DesiredFile]:
+    """The RBAC objects of one user, if there are any, and a service account's own."""
+    if user.is_service_account or gives_rights(user):
+        yield _addon(f"user-{user.stem}", FileKind.ADDON_USER, user=user.stem)
 
 
 def _addons(cluster: ClusterSpec) -> Iterator[DesiredFile]:
     """The RBAC objects without which what pkigen issues would get in, and could do nothing."""
+    for group in sorted(cluster.spec.groups, key=lambda group: group.stem):
+        yield _addon(f"group-{group.stem}", FileKind.ADDON_GROUP, group=group.stem)
     # A mapping may give groups only, whose rights stand elsewhere: then there is nothing to bind.
-    if any(mapping.cluster_roles or mapping.roles or mapping.rules for mapping in cluster.spec.iam):
+    if any(map(gives_rights, cluster.spec.iam)):
         yield _addon("iam", FileKind.ADDON_IAM)
     # Listed although they may be somebody else's: who stops managing them keeps what is there.
     managed = cluster.manages(ManagedFiles.ADDONS)
@@ -162,7 +173,13 @@ def _addons(cluster: ClusterSpec) -> Iterator[DesiredFile]:
 
 
 def _addon(
-    name: str, kind: FileKind, *, user: str | None = None, trust: CA | None = None, managed: bool = True
+    name: str,
+    kind: FileKind,
+    *,
+    user: str | None = None,
+    group: str | None = None,
+    trust: CA | None = None,
+    managed: bool = True,
 ) -> DesiredFile:
     """A file of the addons, which holds nothing secret."""
     return DesiredFile(
@@ -171,6 +188,7 @@ def _addon(
         mode=layout.PUBLIC_MODE,
         kind=kind,
         user=user,
+        group=group,
         trust=trust,
         managed=managed,
     )

@@ -99,6 +99,8 @@ _CLIENT_CAS = {
 }
 _NOTHING = ""
 """The owner of what no rotation stops for: it is named, and what it says may lead to pkigen's files."""
+# Every flag of these programs that names a file of keys, certificates or CAs (their options.go and flags.go);
+# what is not in it is judged by nobody, see `not_judged`.
 TRUST_FLAGS: dict[ComponentName, dict[str, tuple[Use, str]]] = {
     ComponentName.API_SERVER: {
         **_CLIENT_CAS,
@@ -115,6 +117,8 @@ TRUST_FLAGS: dict[ComponentName, dict[str, tuple[Use, str]]] = {
         "etcd-keyfile": (Use.OTHER_KEY, _ETCD),
         "etcd-servers": (Use.SERVER, _ETCD),
         "etcd-servers-overrides": (Use.SERVER, _ETCD),
+        # Given at least once, or tokens are signed elsewhere (kubeapiserver/options/authentication.go,
+        # Validate).
         "service-account-key-file": (Use.TOKEN_KEYS, SA),
         "service-account-signing-key-file": (Use.SIGNING_KEY, SA),
         "encryption-provider-config": (Use.SECRETS, ENCRYPTION_KEY),
@@ -172,7 +176,9 @@ def file_references(inventory: Inventory, lines: CommandLines | None = None) -> 
             line = lines.of(component, node)
             for flag, (use, owner) in flags.items():
                 if owner == _ETCD and not cluster.etcd_members:
+                    # No etcd of this cluster, no member that could be named.
                     continue  # an external etcd's files are its operator's
+                # A key beside its own certificate rotates with it, and needs no row of its own.
                 if use is not Use.OTHER_KEY or _is_other_key(line, flag, keys):
                     yield from _references(line, flag, use, owner, cluster)
 
@@ -256,6 +262,7 @@ def _strangers(line: EffectiveFlags, flag: str, cluster: ClusterSpec) -> tuple[s
 
 def _files(line: EffectiveFlags, flag: str, use: Use) -> tuple[str, ...]:
     """The files that a flag names: all where it may be repeated, else the last, and SNI pairs."""
+    # pflag: a plain flag that is given again replaces its value; a list grows.
     given = line.values(flag) if use is Use.TOKEN_KEYS else (line.value(flag),)
     pairs = sni_pairs(line) if flag == "tls-cert-file" else ()
     return tuple(filter(None, (*given, *(pair.certificate for pair in pairs))))
@@ -272,6 +279,7 @@ class SNIPair:
 def sni_pairs(line: ProgramFlags) -> Iterator[SNIPair]:
     """The pairs of an API server beside `--tls-cert-file`: `cert,key` or `cert,key:name,name`."""
     for value in line.values("tls-sni-cert-key"):
+        # As `NamedCertKey.Set` reads it (component-base, cli/flag).
         files, _, names = value.partition(":")
         yield SNIPair(files.partition(",")[0], tuple(filter(None, names.lower().split(","))))
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class CA(enum.StrEnum):
     """The three root CAs, by kubeadm's file names."""
 
+    # kubeadm's certificatesDir: pki/ca.crt, pki/etcd/ca.crt, pki/front-proxy-ca.crt (certlist.go).
     KUBERNETES = "ca"
     ETCD = "etcd/ca"
     FRONT_PROXY = "front-proxy-ca"
@@ -51,6 +52,7 @@ class Phase(enum.StrEnum):
 class Slot(enum.StrEnum):
     """Where the authority keeps the generations of one thing: the suffix of its file names."""
 
+    # The current one keeps the name that components and kubeadm know: a rotation changes no flag.
     CURRENT = ""
     NEXT = "-next"
     PREVIOUS = "-previous"
@@ -103,6 +105,8 @@ class Rotations:
 
     def with_crossed(self, paths: Collection[str]) -> Rotations:
         """The same with the cross certificates that are among these paths: one that was lost is missed."""
+        # The lock file lists what was written: a cross certificate whose file is lost is still wanted, and is
+        # made again.
         known = {ca_id(ca) for ca in CA if cross_path(ca) in paths} & self.phases.keys()
         return replace(self, crossed=self.crossed | known)
 
@@ -117,6 +121,7 @@ class Rotations:
     def slots(self, identifier: str) -> tuple[Slot, ...]:
         """The generations that are there, the one that signs first."""
         other = self.other(identifier)
+        # Bundles are written in this order: what reads only the first certificate reads the one that signs.
         return (Slot.CURRENT,) if other is None else (Slot.CURRENT, other)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pkigen.crypto.names import SANs, Subject
     from pkigen.crypto.profiles import Profile
     from pkigen.desired.certificates import CertificateKind
+    from pkigen.desired.readers import ComponentName
 
 
 class FileKind(enum.StrEnum):
@@ -45,6 +46,10 @@ class FileKind(enum.StrEnum):
     KUBE_PROXY_FLAGS = "kube-proxy.flags"
     KUBELET_CONFIGURATION = "kubelet-configuration"
     KUBE_PROXY_CONFIGURATION = "kube-proxy-configuration"
+    CONTROLLER_MANAGER_KUBECONFIG = "controller-manager.conf"
+    SCHEDULER_KUBECONFIG = "scheduler.conf"
+    KUBELET_KUBECONFIG = "kubelet.conf"
+    KUBE_PROXY_KUBECONFIG = "kube-proxy.conf"
     ENCRYPTION_CONFIGURATION = "encryption-configuration"
     AUTHORIZATION_CONFIGURATION = "authorization-configuration"
     AUTHORIZATION_WEBHOOK = "authorization-webhook"
@@ -53,13 +58,28 @@ class FileKind(enum.StrEnum):
     ADDON_NODE_ROTATION = "addon-node-rotation"
     ADDON_TRUST_BUNDLE = "addon-trust-bundle"
     ADDON_USER = "addon-user"
+    ADDON_GROUP = "addon-group"
     ADDON_IAM = "addon-iam"
+
+
+KUBECONFIG_KINDS = frozenset(
+    {
+        FileKind.CONTROLLER_MANAGER_KUBECONFIG,
+        FileKind.SCHEDULER_KUBECONFIG,
+        FileKind.KUBELET_KUBECONFIG,
+        FileKind.KUBE_PROXY_KUBECONFIG,
+    }
+)
+"""The kubeconfigs that name credentials by path; they are called as the certificates that they name are."""
 
 
 class MaterialKind(enum.StrEnum):
     """What of the authority is copied to nodes."""
 
+    # All generations of a CA that are trusted now: what verifies others reads it.
     TRUST_BUNDLE = "trust bundle"
+    # One certificate alone: the controller manager refuses a file of two (pkg/controller/certificates/signer,
+    # ca_provider.go).
     SIGNING_CERTIFICATE = "signing certificate"
     CA_KEY = "CA key"
     SA_PRIVATE_KEY = "service account signing key"
@@ -72,7 +92,7 @@ class DesiredCertificate:
 
     `id` is unique (`cp-1/apiserver`); `issuer` is None for a root CA. `renew_before` counts back from the end
     of validity. Where `key_home` is the node, the PKI directory holds the certificate alone, and kubeconfigs
-    without their key.
+    without their key. `former` is where it may still stand, from before the spec wanted it elsewhere.
     """
 
     kind: CertificateKind = field(repr=False)
@@ -86,6 +106,7 @@ class DesiredCertificate:
     renew_before: timedelta
     key_algorithm: KeyAlgorithm
     location: Location
+    former: Location | None = None
     key_home: KeyHome = KeyHome.AUTHORITY
 
     @property
@@ -118,6 +139,7 @@ class DesiredCertificate:
     @property
     def read_paths(self) -> tuple[str, ...]:
         """The files in which others read it: its own, or the kubeconfig that it stands in."""
+        # Whoever restarts for a certificate restarts for this file.
         return self.paths or (self.file,)
 
 
@@ -187,7 +209,7 @@ class DesiredSecret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredCopy:
-    """A file on a node whose bytes are the authority's."""
+    """A file on a node whose bytes are the authority's; `reader` is the only component that it is for."""
 
     path: str
     node: str
@@ -195,6 +217,7 @@ class DesiredCopy:
     material: MaterialKind
     ca: CA | None = None
     slot: Slot = Slot.CURRENT
+    reader: ComponentName | None = None
 
     @property
     def id(self) -> str:
@@ -205,6 +228,12 @@ class DesiredCopy:
     def paths(self) -> tuple[str, ...]:
         """The one file."""
         return (self.path,)
+
+
+def context_name(user: str, cluster: str) -> str:
+    """What a kubeconfig's context is called, as kubeadm forms it."""
+    # kubeconfig.CreateBasic (cmd/kubeadm/app/util/kubeconfig).
+    return f"{user}@{cluster}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,8 +257,8 @@ class DesiredKubeconfig:
 
     @property
     def context(self) -> str:
-        """The context's name, as kubeadm forms it."""
-        return f"{self.user}@{self.cluster}"
+        """The context's name."""
+        return context_name(self.user, self.cluster)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +266,8 @@ class DesiredFile:
     """A rendered file without a leaf; `secret` says that its bytes must not be shown or hashed.
 
     One that is not `managed` is somebody else's: it is read where it is there, and never written or compared.
-    `trust` is the CA whose trust bundle it holds, None for most.
+    `trust` is the CA whose trust bundle it holds, None for most; `user` and `group` are the stem of whose
+    rights it gives.
     """
 
     path: str
@@ -245,6 +275,7 @@ class DesiredFile:
     mode: int
     kind: FileKind
     user: str | None = None
+    group: str | None = None
     secret: bool = False
     managed: bool = True
     trust: CA | None = None
@@ -299,7 +330,7 @@ class DesiredToken:
     @property
     def context(self) -> str:
         """The context's name."""
-        return f"{self.user}@{self.cluster}"
+        return context_name(self.user, self.cluster)
 
 
 Desired = (

@@ -24,6 +24,9 @@ class Reading(enum.Enum):
     ON_CHANGE = enum.auto()
     BY_CLIENT_GO = enum.auto()
     """A CA file that client-go verifies servers with: every five minutes where its version reads it again."""
+    BY_KUBECONFIG = enum.auto()
+    """At start where a kubeconfig embeds it; where one names it by path, client-go reads it again for each
+    new connection, and every five minutes for those that are open."""
     PER_CONNECTION = enum.auto()
     """Also in the moment in which a certificate is new and its key is not yet."""
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from pkigen.crypto.keys import public_der
 from pkigen.desired.adopted import ABSENT
 from pkigen.desired.certificates import KUBELET, KUBELET_SERVING
 from pkigen.desired.generations import CA
@@ -27,12 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pkigen.desired.adopted import Adopted
+    from pkigen.desired.certificates import CertificateKind
+    from pkigen.desired.readers import ComponentName
     from pkigen.reconcile.make import Tools
     from pkigen.reconcile.planner import Planner
     from pkigen.reconcile.surveyed import Surveyed
     from pkigen.state.views import StagedView
     from pkigen.store import Store
 
+# An operator mends the first few, and asks again: a cluster of a hundred nodes has all faults a hundred
+# times.
 _MOST_NAMED = 8
 _OWN_CERTIFICATE = b"kubelet-client-current.pem"
 _USELESS = frozenset({Reason.MISSING, Reason.UNREADABLE, Reason.KEY_MISSING, Reason.KEY_UNREADABLE})
@@ -57,7 +62,27 @@ class TakenOver:
     advice: Mapping[Reason, int]
 
 
-def take_over(planner: Planner, imports: Iterable[Import], store: Store, tools: Tools) -> TakenOver:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outside:
+    """What the cluster does without: CAs, the kubelets of some nodes, what does not run on which node."""
+
+    cas: frozenset[CA]
+    apart: frozenset[str]
+    idle: Mapping[str, frozenset[ComponentName]]
+
+    def is_unread(self, kind: CertificateKind, node: str) -> bool:
+        """Whether nothing that runs on a node reads certificates of a kind."""
+        return {read.component for read in kind.readers} <= self.idle.get(node, frozenset())
+
+
+def take_over(
+    planner: Planner,
+    imports: Iterable[Import],
+    store: Store,
+    tools: Tools,
+    *,
+    idle: Mapping[str, frozenset[ComponentName]],
+) -> TakenOver:
     """Take a cluster over, wholly or not at all.
 
     Args:
@@ -65,6 +90,7 @@ def take_over(planner: Planner, imports: Iterable[Import], store: Store, tools: 
         imports: Its files.
         store: A PKI directory that is new, held exclusively.
         tools: Clock and templates.
+        idle: The components that do not run on each node: what only they read may be missing there.
 
     Raises:
         AdoptionError: The directory is in use, or what was found is not what the description says.
@@ -86,7 +112,7 @@ def take_over(planner: Planner, imports: Iterable[Import], store: Store, tools: 
         staging.seal()
         # With the rotation that is under way, where the nodes trust two generations.
         planner = planner.at(staging.view)
-        records = dict(_records(planner, staging.view))
+        records = dict(_records(planner, staging.view, idle))
         known = replace(planner, inventory=replace(planner.inventory, adopted=records))
         lock = LockBuilder(inventory=known.inventory, templates=planner.renderer.overrides())
         advice: Counter[Reason] = Counter()
@@ -109,30 +135,39 @@ def _survey(planner: Planner, view: StagedView) -> Survey:
         inventory=planner.inventory,
         reader=view,
         renderer=planner.renderer,
-        authorities=load_all(view, planner.inventory, now=planner.now),
+        authorities=load_all(view, planner.inventory, now=planner.now, taking_over=True),
         now=planner.now,
     )
 
 
-def _records(planner: Planner, view: StagedView) -> Iterator[tuple[str, Adopted]]:
+def _records(
+    planner: Planner, view: StagedView, idle: Mapping[str, frozenset[ComponentName]]
+) -> Iterator[tuple[str, Adopted]]:
     """What each object that is not as pkigen would make it is taken over as.
 
     Raises:
         AdoptionError: Something that the cluster needs is missing, or does not work.
     """
     survey = _survey(planner, view)
+    keys: set[bytes] = set()
     nodes = planner.inventory.cluster.spec.nodes
-    outside = frozenset(node.name for node in nodes if node.roles == (Role.ETCD,))
+    apart = frozenset(node.name for node in nodes if node.roles == (Role.ETCD,))
+    cas = frozenset(planner.inventory.authorities) - survey.authorities.keys()
+    outside = _Outside(cas=cas, apart=apart, idle=idle)
     faults: list[str] = []
     for surveyed in survey.objects():
         item = surveyed.item
         faults.extend(_hard_faults(surveyed, view, outside))
-        if not surveyed.findings:
+        if not (_repeats(surveyed, keys) or surveyed.findings):
             continue
         if isinstance(item, DesiredCertificate) and surveyed.observed is not None:
             yield item.id, survey.state_of(item, surveyed.observed)
         elif isinstance(item, DesiredCopy):
             yield item.id, survey.state_of_copy(item)
+    _require_none(faults)
+
+
+def _require_none(faults: list[str]) -> None:
     if faults:
         rest = len(faults) - _MOST_NAMED
         more = f" and {rest} more" if rest > 0 else ""
@@ -143,7 +178,21 @@ def _records(planner: Planner, view: StagedView) -> Iterator[tuple[str, Adopted]
         )
 
 
-def _hard_faults(surveyed: Surveyed, view: StagedView, outside: frozenset[str]) -> Iterator[str]:
+def _repeats(surveyed: Surveyed, keys: set[bytes]) -> bool:
+    """Whether a certificate has the key of one before it, as other makers give one pair to several."""
+    # CAs keep their keys, whatever is recorded of them (`unrecorded_sharing`).
+    item = surveyed.item
+    if not isinstance(item, DesiredCertificate) or item.issuer is None:
+        return False
+    if surveyed.observed is None or surveyed.observed.certificate is None:
+        return False
+    key = public_der(surveyed.observed.certificate.public_key())
+    is_known = key in keys
+    keys.add(key)
+    return is_known
+
+
+def _hard_faults(surveyed: Surveyed, view: StagedView, outside: _Outside) -> Iterator[str]:
     """Why an object cannot be taken over: what is due is renewed later, and what only differs is kept."""
     reasons = {finding.reason for finding in surveyed.findings}
     is_excused = (
@@ -166,18 +215,23 @@ def _is_of_kubelet(surveyed: Surveyed, view: StagedView) -> bool:
             return False
 
 
-def _may_be_absent(surveyed: Surveyed, outside: frozenset[str]) -> bool:
+def _may_be_absent(surveyed: Surveyed, outside: _Outside) -> bool:
     """Whether nothing that runs reads it by a file of another maker's.
 
-    `outside` are the nodes that run etcd alone, whose kubelets need not be in the cluster (kubeadm's guide to
-    an external etcd has them stand alone).
+    Kubelets of nodes that run etcd alone need not be in the cluster (kubeadm's guide to an external etcd has
+    them stand alone).
     """
     match surveyed.item:
         case DesiredCertificate(kind=kind, node=node):
             # Only a configuration of pkigen's leads a kubelet to the serving certificate.
-            return not kind.readers or kind is KUBELET_SERVING or (kind is KUBELET and node in outside)
+            if kind is KUBELET_SERVING or (kind is KUBELET and node in outside.apart):
+                return True
+            # Of a CA that the cluster does without, nobody has a certificate.
+            return kind.issuer in outside.cas or outside.is_unread(kind, node or "")
         case DesiredCopy(material=MaterialKind.TRUST_BUNDLE, ca=CA.KUBERNETES, node=node):
-            return node in outside
+            return node in outside.apart
+        case DesiredCopy(ca=CA() as ca) if ca in outside.cas:
+            return True
         case DesiredCopy(material=material):
             return material is MaterialKind.SIGNING_CERTIFICATE
         case _:

@@ -15,6 +15,7 @@ from pkigen.crypto.key_makers import generated
 from pkigen.desired.items import Desired, DesiredCertificate, DesiredKeyPair, DesiredKubeconfig
 from pkigen.errors import StoreError
 from pkigen.reconcile.authorities import Authorities
+from pkigen.reconcile.cluster_changes import manifests
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.make import Tools, Workbench, carry_out, needs_key
 from pkigen.reconcile.plan import Action, Keep, Plan, Remove, Renew
@@ -23,6 +24,7 @@ from pkigen.reconcile.staging import Staging
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
 from pkigen.state.authority import load_all
+from pkigen.state.cluster_objects import entries, superseded
 from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.reasons import Reason
 from pkigen.state.revocations import lifted_entry, revoked_entry
@@ -74,6 +76,7 @@ def apply_plan(
     with store.transaction() as transaction:
         bench = _workbench(inventory, store, transaction, tools, source)
         _stage(plan, bench, held)
+        _remember(plan, bench, held)
         _look_again(bench, held)
         if inspect is not None:
             # After our own look and before the commit: the proof of a rotation decides here.
@@ -169,6 +172,14 @@ def _remove(action: Remove, staging: Staging) -> None:
             event=Event.REMOVED, id=action.id, reason=action.reason, facts={"paths": list(action.paths)}
         )
     )
+
+
+def _remember(plan: Plan, bench: Workbench, held: frozenset[str]) -> None:
+    """Put on record what the cluster may hold that the addons no longer make, until it is told otherwise."""
+    given = {path: earlier for path, earlier in plan.given.items() if path not in held}
+    after = manifests(given, bench.staging.view, bench.inventory.cluster)
+    for entry in entries(superseded(given, after)):
+        bench.staging.record(entry)
 
 
 def _look_again(bench: Workbench, held: frozenset[str]) -> None:

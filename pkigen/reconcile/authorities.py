@@ -64,6 +64,7 @@ class Authorities:
         Raises:
             AuthorityError: Its certificate or its key is not here.
         """
+        # Opening a sealed key, and checking that it fits its certificate, is done once for all leaves.
         if ca not in self._issuers:
             self._issuers[ca] = load_issuer(self._staging.opened, ca, self.require(ca))
         return self._issuers[ca]
@@ -140,6 +141,7 @@ class Authorities:
         # shows whether the CA permits them.
         name = next((name for name in item.sans.texts() if not name.startswith("*.")), None)
         refusal = (
+            # A certificate without names can still be refused for its CA: the path is what is verified.
             self._verifier.client((certificate,), (anchor,))
             if name is None
             else self._verifier.server((certificate,), (anchor,), name)

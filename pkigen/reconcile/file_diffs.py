@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _CALLED = {
     "certificate-authority-data": "CA",
     "client-certificate-data": "certificate",
+    "certificate-authority": "CA",
+    "client-certificate": "certificate",
+    "client-key": "key",
     "name": "names",
     "cluster": "names",
     "user": "names",
@@ -41,9 +44,12 @@ _LONGEST_TEXT = 4000
 _CONTEXT = 3
 _FIELD = re.compile(r"( *(?:- )?)([A-Za-z][A-Za-z0-9-]*):(?: (.*))?")
 _PLAIN = re.compile(r"""(?:"[A-Za-z0-9:/._@ \[\]-]*"|[A-Za-z0-9][A-Za-z0-9:/._@ \[\]-]*|)""")
+_PATH = re.compile(r"/[A-Za-z0-9._/@-]*")
 _PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 """The userinfo of a URL (RFC 3986, 3.2.1)."""
 _CERTIFICATES = {"certificate-authority-data", "client-certificate-data"}
+_FILES = frozenset({"certificate-authority", "client-certificate", "client-key"})
+"""The fields of a kubeconfig that name files."""
 _SHOWN = frozenset(
     {
         *("apiVersion", "kind", "clusters", "cluster", "server", "name"),
@@ -172,8 +178,15 @@ def _shown_field(line: str) -> str | None:
     if name in _CERTIFICATES:
         text = _certificates(value)
         return None if text is None else f"{start}{name}: {text}"
+    return line if _is_public(name, value) else None
+
+
+def _is_public(name: str, value: str) -> bool:
+    """Whether a value is one that pkigen writes into a kubeconfig and that is public."""
+    if name in _FILES:
+        return _PATH.fullmatch(value) is not None
     is_password = name == "server" and "@" in value
-    return line if name in _SHOWN and _PLAIN.fullmatch(value) and not is_password else None
+    return name in _SHOWN and _PLAIN.fullmatch(value) is not None and not is_password
 
 
 def _withheld_field(line: str) -> str:

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from pkigen.crypto.issuance import Entropy, Issued
     from pkigen.crypto.key_makers import KeyMakers
-    from pkigen.desired.generations import CA
+    from pkigen.desired.generations import CA, Location
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.rendering import Renderer
     from pkigen.reconcile.authorities import Authorities
@@ -179,7 +179,7 @@ def _key_pem(item: DesiredCertificate, bench: Workbench) -> bytes:
         AuthorityError: There is none here.
     """
     key: bytes | None = None
-    match item.location:
+    match _present_location(item, bench):
         case KeyPairFiles() as files:
             key = bench.staging.opened.read(files.key).data
         case InKubeconfig() as place:
@@ -189,6 +189,15 @@ def _key_pem(item: DesiredCertificate, bench: Workbench) -> bytes:
     if key is None:
         raise AuthorityError(f"the private key of {item.id} is not here")
     return key
+
+
+def _present_location(item: DesiredCertificate, bench: Workbench) -> Location:
+    """Where a certificate stands now: where the spec wants it, or where another spec wanted it."""
+    view = bench.staging.view
+    if item.former is None or observe_certificate(view, item.location).certificate is not None:
+        return item.location
+    is_former = observe_certificate(view, item.former).certificate is not None
+    return item.former if is_former else item.location
 
 
 # -- certificates -------------------------------------------------------------------------------------
@@ -211,15 +220,18 @@ def certificate(
 
 
 def _rewrite(item: DesiredCertificate, action: Action, bench: Workbench) -> None:
-    """The certificate and its key stay; the modes or the kubeconfig around them change."""
+    """The certificate and its key stay; the modes, the kubeconfig around them, or their place change."""
     # The content is right: it is staged again as it is.
     if action.reason is Reason.MODE:
         bench.staging.set_modes(certificate_modes(item))
         return
-    observed = observe_certificate(bench.staging.view, item.location)
+    location = _present_location(item, bench)
+    observed = observe_certificate(bench.staging.view, location)
     if observed.certificate is not None:
         chain = bench.authorities.chain_after(item)
-        _place(item, certificate_pem(observed.certificate, *chain), None, bench)
+        moves = location != item.location and not item.key_is_elsewhere
+        key = _key_pem(item, bench) if moves else None
+        _place(item, certificate_pem(observed.certificate, *chain), key, bench)
 
 
 def _deliver(item: DesiredCertificate, action: Action, bench: Workbench) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from pkigen.reconcile.cluster_changes import ClusterStep
     from pkigen.state.authority_record import AuthorityChange
     from pkigen.state.reasons import Reason
     from pkigen.state.views import Move
@@ -29,6 +30,7 @@ class Reissuance:
     key_algorithm: str
     expires: datetime | None
     will_expire: datetime
+    # The hint of whoever applies it depends on that, not its reason.
     offline: bool = False
 
 
@@ -116,6 +118,10 @@ class Plan:
     """What `access revoke` puts on the list, or takes off it."""
     withheld: tuple[str, ...] = ()
     """The ids of what could not be judged, because its private files are not in this checkout."""
+    given: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
+    """What the cluster may have been given of the addons that change, by path."""
+    in_cluster: tuple[ClusterStep, ...] = ()
+    """What has to be done in the running cluster after it, with what was left to do there before."""
 
     @property
     def changes(self) -> tuple[Action, ...]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from pkigen.desired.rendering.templates import Templates
 from pkigen.desired.token_trust import rendered_with
 from pkigen.errors import AuthorityError, PkigenError
 from pkigen.reconcile.checkout import withheld_ids
+from pkigen.reconcile.cluster_changes import cluster_steps, given_until_now, planned_objects, remembered
 from pkigen.reconcile.first_run import require_read
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
@@ -34,6 +36,7 @@ from pkigen.state.authority_record import (
     compare_authority,
     require_unchanged,
 )
+from pkigen.state.cluster_objects import merged
 from pkigen.state.lockfile import LARGEST_LOCK, read_lock, spec_facts
 from pkigen.state.observed import Fault, FaultKind, observe_file
 from pkigen.state.reasons import Reason
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from pkigen.desired.generations import Rotations
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.revocations import RevocationChange
+    from pkigen.reconcile.cluster_changes import ClusterStep
     from pkigen.reconcile.progress import Progress
     from pkigen.spec.model import ClusterSpec
     from pkigen.state.authority_record import AuthorityComparison
@@ -131,6 +135,20 @@ class Planner:
         known = self.inventory
         changed = known.revocations.changed(change)
         return self._over(derive(known.cluster, known.rotations, known.etcd, known.adopted, changed))
+
+    def in_cluster(self, tree: Tree) -> tuple[ClusterStep, ...]:
+        """What earlier changes have left to do in the running cluster, by the ledger.
+
+        That is about the spec that the directory was made from last, whatever the spec asks for by now.
+        """
+        held = remembered(tree)
+        if not held:
+            return ()
+        lock, last = read_lock(tree), self
+        if lock is not None and lock.spec != spec_facts(self.inventory.cluster):
+            with suppress(PkigenError):  # an older pkigen's spec
+                last = self.of_spec(lock.cluster()).at(tree)
+        return cluster_steps(held, last.inventory, tree, last.renderer)
 
     def _over(self, inventory: Inventory) -> Planner:
         templates = self.inventory.templates
@@ -230,8 +248,10 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
     if is_whole and all(isinstance(action, Keep) for action in actions):
         # With any change it is written again.
         actions.extend(_lock_file(reader, lock, authority))
-    actions = list(with_remainders(actions, inventory, tree, renderer))
+    actions = list(with_remainders(actions, tree, inventory))
     _log(actions)
+    given = given_until_now(actions, tree, renderer, inventory)
+    held = merged(remembered(tree), planned_objects(given, actions, inventory, tree, renderer))
     plan = Plan(
         actions=tuple(actions),
         observed=reader.digests,
@@ -239,6 +259,8 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
         rotated=rotated or {},
         authority=authority,
         withheld=withheld_ids(inventory, tree),
+        given=given,
+        in_cluster=cluster_steps(held, inventory, tree, renderer),
     )
     require_read(plan, moved, inventory)
     return plan

@@ -1,27 +1,24 @@
-"""What a change leaves in the cluster: objects that nobody deletes, credentials that work to their end.
+"""What a change leaves with people: credentials that work to their end, since Kubernetes knows no revocation.
 
-`kubectl apply` deletes nothing that a manifest no longer holds, and Kubernetes knows no revocation: what the
-spec takes back from a person stays until somebody deletes it there.
+What it leaves in the cluster, commands take away (`cluster_changes`).
 """
 
 from __future__ import annotations
 
-import shlex
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.crypto.names import subject_of
+from pkigen.desired.certificates import Holder
 from pkigen.desired.generations import InKubeconfig
-from pkigen.desired.items import DesiredFile
-from pkigen.errors import SpecError
-from pkigen.reconcile.plan import Keep, Remove
+from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.token_checks import observe_token
-from pkigen.spec.yaml_source import read_documents
 from pkigen.state.ledger import CERTIFYING, lines_of, read_ledger
-from pkigen.state.observed import content_at, observe_certificate
+from pkigen.state.observed import observe_certificate
+from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,83 +26,33 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from pkigen.desired.inventory import Inventory
-    from pkigen.desired.rendering import Renderer
+    from pkigen.desired.items import DesiredCertificate
     from pkigen.reconcile.plan import Action
     from pkigen.state.observed import Reader
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterObject:
-    """An object that a manifest makes; `namespace` is None for the whole cluster's."""
-
-    kind: str
-    name: str
-    namespace: str | None
-
-    def __str__(self) -> str:
-        place = "" if self.namespace is None else f" in namespace {self.namespace}"
-        return f"{self.kind} {self.name}{place}"
-
-    @property
-    def deletion(self) -> str:
-        """The command that deletes it."""
-        place = () if self.namespace is None else ("--namespace", self.namespace)
-        return shlex.join(("kubectl", "delete", self.kind.lower(), self.name, *place))
-
-
-def with_remainders(
-    actions: Iterable[Action], inventory: Inventory, reader: Reader, renderer: Renderer
-) -> Iterator[Action]:
-    """The same actions; those that leave something behind say what.
+def with_remainders(actions: Iterable[Action], reader: Reader, inventory: Inventory) -> Iterator[Action]:
+    """The same actions; those that leave something behind with people say what.
 
     Args:
         actions: What a plan does.
-        inventory: What must exist after it.
         reader: The PKI directory before it.
-        renderer: Says what the manifests will hold.
+        inventory: What must exist after it.
     """
     for action in actions:
-        details = () if isinstance(action, Keep) else tuple(_remainders(action, inventory, reader, renderer))
+        details: tuple[str, ...] = ()
+        if isinstance(action, Remove):
+            details = tuple(_remainders(action, reader))
+        elif action.reason is Reason.SUBJECT_CHANGED:
+            details = tuple(_lost_groups(inventory.certificates[action.id], reader))
         yield replace(action, details=(*action.details, *details)) if details else action
 
 
-def _remainders(action: Action, inventory: Inventory, reader: Reader, renderer: Renderer) -> Iterator[str]:
-    """What stays behind in the cluster, or with people, of what an action takes away here."""
+def _remainders(action: Remove, reader: Reader) -> Iterator[str]:
+    """The credentials that stay with people of what goes here."""
     for path in action.paths:
-        top = path.partition("/")[0]
-        if top == layout.ADDONS:
-            wanted = (item for item in inventory.items if isinstance(item, DesiredFile) and item.path == path)
-            kept = {each for item in wanted for each in objects(renderer.file(item))}
-            yield from _objects(reader, path, kept)
-        elif top == layout.USERS and isinstance(action, Remove):
+        if path.startswith(f"{layout.USERS}/"):
             yield from _credential(reader, path)
-
-
-def _objects(reader: Reader, path: str, kept: set[ClusterObject]) -> Iterator[str]:
-    """The objects of a manifest that its next content does not have."""
-    for each in objects(content_at(reader, path) or b""):
-        if each not in kept:
-            yield f"{each} stays in the cluster until it is deleted: `{each.deletion}`"
-
-
-def objects(manifest: bytes) -> tuple[ClusterObject, ...]:
-    """The objects of a manifest, as far as it can be read."""
-    try:
-        documents, _ = read_documents(manifest, file="")
-    except SpecError:
-        return ()
-    return tuple(found for document in documents if (found := _object(document.value)) is not None)
-
-
-def _object(content: object) -> ClusterObject | None:
-    """What a document of an addon is about; None where it is no object of Kubernetes."""
-    if not isinstance(content, dict) or not isinstance(content.get("metadata"), dict):
-        return None
-    kind, metadata = content.get("kind"), content["metadata"]
-    name, namespace = metadata.get("name"), metadata.get("namespace")
-    if not isinstance(kind, str) or not isinstance(name, str):
-        return None
-    return ClusterObject(kind=kind, name=name, namespace=namespace if isinstance(namespace, str) else None)
 
 
 def _credential(reader: Reader, path: str) -> Iterator[str]:
@@ -119,9 +66,24 @@ def _credential(reader: Reader, path: str) -> Iterator[str]:
         yield _certificate(certificate, reader)
 
 
+def _lost_groups(item: DesiredCertificate, reader: Reader) -> Iterator[str]:
+    """The groups that earlier certificates of a person have, and the next one has not."""
+    if item.kind.holder is not Holder.PERSON:
+        return
+    present = observe_certificate(reader, item.location).certificate
+    groups = set(subject_of(present).organizations) if present is not None else set()
+    if present is not None and (lost := sorted(groups - set(item.subject.organizations))):
+        ends = (present.not_valid_after_utc, *_issued(item.subject.common_name, reader))
+        yield (
+            f"earlier certificates of {item.subject.common_name} are in {', '.join(lost)} until "
+            f"{_minute(max(ends))} and cannot be revoked; only what is bound there can be taken away"
+        )
+
+
 def _certificate(certificate: x509.Certificate, reader: Reader) -> str:
     """A sentence about a person's certificates: removing the file does not end them."""
     subject = subject_of(certificate)
+    # Also earlier ones: Kubernetes checks no CRL, so each works until it expires.
     ends = (certificate.not_valid_after_utc, *_issued(subject.common_name, reader))
     groups = f" and the groups {', '.join(subject.organizations)}" if subject.organizations else ""
     return (

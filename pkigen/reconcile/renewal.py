@@ -90,6 +90,7 @@ def require_keys_here(inventory: Inventory, names: Collection[str], ids: Collect
         UsageError: Nodes have the keys of all that was named.
     """
     items = [inventory.certificates[identifier] for identifier in ids if identifier in inventory.certificates]
+    # With `--all` nothing was named: what is only on nodes is left to them.
     if names and items and all(item.key_is_elsewhere for item in items):
         nodes = sorted({str(item.node) for item in items})
         raise UsageError(
@@ -114,6 +115,7 @@ def require_renewable(planner: Planner, reader: Reader, ids: Collection[str], *,
         RotationError: The CA is being rotated.
         AuthorityError: Only whoever signed the CA can renew it.
     """
+    # A renewed CA has to reach every bundle first, and that is a plan of its own to review.
     if not AUTHORITIES.issuperset(ids):
         raise UsageError(
             "a CA cannot be renewed together with other certificates",
@@ -135,6 +137,7 @@ def require_renewable(planner: Planner, reader: Reader, ids: Collection[str], *,
                 f"{name} comes from the offline authority: only it can renew the certificate",
                 hint=_how_to_renew(inventory, name, root),
             )
+        # Renewing one here would make a root of it: the key would sign what its issuer has to.
         if certificate.subject != certificate.issuer:
             raise AuthorityError(
                 f"{name} is an intermediate: only its issuer can renew it",

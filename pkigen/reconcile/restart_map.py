@@ -27,6 +27,7 @@ from pkigen.desired.readers import ComponentName, ReadBy, Reading
 from pkigen.desired.rendering.flags import last_value
 from pkigen.desired.rendering.versions import client_go_reads_ca_files_again
 from pkigen.reconcile.plan import Create, Remove
+from pkigen.spec.model import ManagedFiles
 from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Effect(enum.StrEnum):
     The first three are asked of an etcd member because one leaves, comes or moves, which the step names.
     """
 
+    # A member that is gone counts for the quorum until it is removed, so that comes first.
     EXPELS = "removes a member"
     ADMITS = "adds a member"
     MOVES = "updates a member"
@@ -78,7 +80,9 @@ class Restart:
 _EFFECTS = {
     Reading.AT_START: Effect.RESTART,
     Reading.ON_CHANGE: Effect.RELOADS,
+    # Only some versions read them again, see `_rereading`.
     Reading.BY_CLIENT_GO: Effect.RESTART,
+    Reading.BY_KUBECONFIG: Effect.RESTART,
     Reading.PER_CONNECTION: Effect.RELOADS,
 }
 
@@ -98,6 +102,7 @@ _MATERIAL_READERS: dict[tuple[MaterialKind, CA | None], tuple[ReadBy, ...]] = {
     (MaterialKind.TRUST_BUNDLE, CA.ETCD): _read_by(
         Reading.AT_START, ComponentName.ETCD, ComponentName.API_SERVER
     ),
+    # --requestheader-client-ca-file (apiserver, dynamiccertificates).
     (MaterialKind.TRUST_BUNDLE, CA.FRONT_PROXY): _read_by(
         Reading.ON_CHANGE, ComponentName.API_SERVER, ComponentName.CONTROLLER_MANAGER
     ),
@@ -108,6 +113,7 @@ _MATERIAL_READERS: dict[tuple[MaterialKind, CA | None], tuple[ReadBy, ...]] = {
     # kubeadm's `certs renew` signs with these; no component reads them.
     (MaterialKind.CA_KEY, CA.ETCD): (),
     (MaterialKind.CA_KEY, CA.FRONT_PROXY): (),
+    # Both sign tokens: the API server bound ones, the controller manager those of Secrets.
     (MaterialKind.SA_PRIVATE_KEY, None): _read_by(
         Reading.AT_START, ComponentName.API_SERVER, ComponentName.CONTROLLER_MANAGER
     ),
@@ -133,6 +139,10 @@ _FILE_READERS: dict[FileKind, tuple[ComponentName, Effect]] = {
     FileKind.KUBE_PROXY_FLAGS: (ComponentName.KUBE_PROXY, Effect.RESTART),
     FileKind.KUBELET_CONFIGURATION: (ComponentName.KUBELET, Effect.RESTART),
     FileKind.KUBE_PROXY_CONFIGURATION: (ComponentName.KUBE_PROXY, Effect.RESTART),
+    FileKind.CONTROLLER_MANAGER_KUBECONFIG: (ComponentName.CONTROLLER_MANAGER, Effect.RESTART),
+    FileKind.SCHEDULER_KUBECONFIG: (ComponentName.SCHEDULER, Effect.RESTART),
+    FileKind.KUBELET_KUBECONFIG: (ComponentName.KUBELET, Effect.RESTART),
+    FileKind.KUBE_PROXY_KUBECONFIG: (ComponentName.KUBE_PROXY, Effect.RESTART),
     FileKind.ENCRYPTION_CONFIGURATION: (ComponentName.API_SERVER, Effect.RESTART),
     # pkg/kubeapiserver/authorizer/reload.go: it watches the file, and looks again every minute.
     FileKind.AUTHORIZATION_CONFIGURATION: (ComponentName.API_SERVER, Effect.RELOADS),
@@ -244,7 +254,7 @@ def _reads(inventory: Inventory) -> Iterator[_Read]:
     present, rereading = _components(inventory), _rereading(inventory)
     for item in inventory.items:
         if item.node is not None:
-            for component, effect in _readers(item, present, rereading):
+            for component, effect in _readers(item, inventory, present, rereading):
                 yield _Read(
                     running=(component, item.node),
                     effect=effect,
@@ -271,6 +281,7 @@ def _removed_on_nodes(inventory: Inventory, changes: Iterable[Action]) -> Iterat
     """Files that go from nodes that stay, by node, as the node knows them."""
     nodes = {node.name for node in inventory.cluster.spec.nodes}
     for action in changes:
+        # A node that leaves the spec keeps its files: nobody copies a tree to it any more.
         if isinstance(action, Remove) and action.node in nodes:
             for path in action.paths:
                 yield action.node, _on_node(path, action.node)
@@ -393,29 +404,56 @@ def _former_members(changes: Iterable[Action], inventory: Inventory) -> list[str
 
 
 def _readers(
-    item: Desired, present: Mapping[str, set[ComponentName]], rereading: Collection[_Running]
+    item: Desired,
+    inventory: Inventory,
+    present: Mapping[str, set[ComponentName]],
+    rereading: Collection[_Running],
 ) -> Iterator[tuple[ComponentName, Effect]]:
     """Who reads an item, and what a change of it asks of them; a KeyError where the tables do not know it."""
     match item:
         case DesiredCertificate():
             for reader in item.kind.readers:
-                yield reader.component, _EFFECTS[reader.reading]
+                yield reader.component, _effect_of(item, reader, inventory.cluster)
         case DesiredCopy():
-            for reader in _MATERIAL_READERS[item.material, item.ca]:
-                if reader.component in present[item.node]:
-                    again = (reader.component, item.node) in rereading
-                    reloads = again and reader.reading is Reading.BY_CLIENT_GO
-                    yield reader.component, Effect.RELOADS if reloads else _EFFECTS[reader.reading]
+            for reader in _readers_of_copy(item, present):
+                again = (reader.component, item.node) in rereading
+                reloads = again and reader.reading is Reading.BY_CLIENT_GO
+                yield reader.component, Effect.RELOADS if reloads else _EFFECTS[reader.reading]
         case DesiredFile():
             yield _FILE_READERS[item.kind]
         case _:
             pass  # a kubeconfig's certificate speaks for it; everything else is on no node
 
 
-def _rereading(inventory: Inventory) -> set[_Running]:
-    """The API servers that read the CA of kubelets again while they run.
+def _readers_of_copy(item: DesiredCopy, present: Mapping[str, set[ComponentName]]) -> tuple[ReadBy, ...]:
+    """Who reads a copy of the authority's on its node."""
+    if item.reader is not None:
+        return _read_by(Reading.BY_CLIENT_GO, item.reader)
+    readers = _MATERIAL_READERS[item.material, item.ca]
+    return tuple(reader for reader in readers if reader.component in present[item.node])
 
-    They do so every five minutes. Until then the cross certificate carries what `promote` brings: without it
+
+def _effect_of(item: DesiredCertificate, reader: ReadBy, cluster: ClusterSpec) -> Effect:
+    """What another certificate asks of who reads it."""
+    by_path = reader.reading is Reading.BY_KUBECONFIG and item.kind.is_by_path(cluster)
+    if not by_path or (reader.component is ComponentName.KUBELET and _keeps_its_own(item.node, cluster)):
+        return _EFFECTS[reader.reading]
+    return Effect.RELOADS
+
+
+def _keeps_its_own(node: str | None, cluster: ClusterSpec) -> bool:
+    """Whether a kubelet has a certificate of its own, and with it the CA that it read at start.
+
+    pkg/kubelet/certificate/transport.go: its own transport takes the place of client-go's, which reads again.
+    """
+    named = next(each for each in cluster.spec.nodes if each.name == node)
+    return not cluster.manages(ManagedFiles.KUBELET) or own_kubelet_certificate(cluster, named) is not None
+
+
+def _rereading(inventory: Inventory) -> set[_Running]:
+    """Who reads the CA files by which it judges servers again while it runs.
+
+    That is so every five minutes. Until then the cross certificate carries what `promote` brings: without it
     there is no telling when that is safe, short of a restart.
     """
     rotations, ca = inventory.rotations, ca_id(CA.KUBERNETES)
@@ -423,12 +461,32 @@ def _rereading(inventory: Inventory) -> set[_Running]:
         return set()
     lines, version = CommandLines(inventory), inventory.cluster.spec.kubernetes_version
     return {
-        (ComponentName.API_SERVER, node.name)
-        for node in inventory.cluster.control_plane
-        if client_go_reads_ca_files_again(
-            version, lines.of(ComponentName.API_SERVER, node).values("feature-gates")
-        )
+        (component, node.name)
+        for component, node in _with_ca_files(inventory.cluster)
+        if client_go_reads_ca_files_again(version, _gates(lines, component, node))
     }
+
+
+def _with_ca_files(cluster: ClusterSpec) -> Iterator[tuple[ComponentName, Node]]:
+    """What judges servers by a CA file that client-go reads."""
+    for node in cluster.control_plane:
+        for component in (
+            ComponentName.API_SERVER,
+            ComponentName.CONTROLLER_MANAGER,
+            ComponentName.SCHEDULER,
+        ):
+            yield component, node
+    for node in cluster.spec.nodes:
+        yield ComponentName.KUBE_PROXY, node
+        if not _keeps_its_own(node.name, cluster):
+            yield ComponentName.KUBELET, node
+
+
+def _gates(lines: CommandLines, component: ComponentName, node: Node) -> tuple[str, ...]:
+    """The feature gates that a component is started with; kube-proxy's flags name its configuration alone."""
+    if component is ComponentName.KUBE_PROXY:
+        return ()
+    return lines.of(component, node).values("feature-gates")
 
 
 def _components(inventory: Inventory) -> dict[str, set[ComponentName]]:

@@ -14,6 +14,7 @@ from pkigen.desired.rendering.flags import KUBELET_KUBECONFIG
 from pkigen.errors import StoreError, UsageError
 from pkigen.reconcile.flag_changes import defines_component, flag_change
 from pkigen.reconcile.plan import Create, Remove, Rewrite
+from pkigen.state import cluster_objects
 from pkigen.state.authority_record import observe_authority
 from pkigen.state.ledger import Event, LedgerEntry, appended, mismatch, read_ledger, recorded_entry
 from pkigen.state.lockfile import LARGEST_LOCK, lock_digest, read_lock, with_authority, with_ledger
@@ -27,12 +28,18 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pkigen.reconcile.plan import Action
+    from pkigen.state.cluster_objects import Held
     from pkigen.store import BackupInfo, FileContent, Store
 
 # In bytes; the lock file of a large cluster is the largest file that goes back.
 _LARGEST = 1 << 28
 # As much as the store reads where nobody says otherwise.
 _LARGEST_READ = 1 << 20
+
+
+_NAMED_BY_KUBELET = f"{layout.credentials_directory('', KUBELET_KUBECONFIG)}/client.crt"
+_OF_KUBELET = (KUBELET_KUBECONFIG, _NAMED_BY_KUBELET)
+"""Where a kubelet finds the certificate that it shows, unless it has one of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +158,17 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
     )
 
 
-def roll_back(store: Store, rollback: Rollback, *, now: datetime, keep_backups: int) -> str | None:
+def roll_back(
+    store: Store, rollback: Rollback, *, superseded: Held, now: datetime, keep_backups: int
+) -> str | None:
     """Carry a rollback out, wholly or not at all; the result is the id of its own backup.
+
+    Args:
+        store: The PKI directory, held alone.
+        rollback: What goes back.
+        superseded: What the cluster will hold that it should not; it is put on record.
+        now: The present, in UTC.
+        keep_backups: How many backups stay.
 
     Raises:
         StoreError: A backup does not hold what it was given, or the system refuses; nothing is changed.
@@ -178,7 +194,7 @@ def roll_back(store: Store, rollback: Rollback, *, now: datetime, keep_backups: 
         # The ledger never goes back: it says that the directory was put back, and keeps what was undone.
         existing, known = read_ledger(store), read_lock(store)
         gap = mismatch(existing, known.ledger) if known is not None else None
-        entries = [*([gap] if gap else []), entry]
+        entries = [*([gap] if gap else []), entry, *cluster_objects.entries(superseded)]
         lock = _lock_of(view)
         if lock is not None:
             entries.append(recorded_entry(lock_digest(lock), observe_authority(view)))
@@ -217,7 +233,7 @@ def kept_content(store: Store, restore: Restore) -> FileContent:
 def _asked(store: Store, restore: Restore) -> Demands:
     """What the change of a file asks for in both directions; nothing where no component is started by it."""
     # Only of a file that is there before and after can a change be told.
-    if restore.is_back or not (defines_component(restore.path) or restore.path.endswith(KUBELET_KUBECONFIG)):
+    if restore.is_back or not (defines_component(restore.path) or restore.path.endswith(_OF_KUBELET)):
         return Demands()
     kept, present = kept_content(store, restore).data, store.read(restore.path).data
     return Demands(back=_demand(restore.path, present, kept), forth=_demand(restore.path, kept, present))
@@ -225,6 +241,8 @@ def _asked(store: Store, restore: Restore) -> Demands:
 
 def _demand(path: str, old: bytes, new: bytes) -> Reason | None:
     """Why the change of one file from old to new needs more than a restart; None where it does not."""
+    if path.endswith(_NAMED_BY_KUBELET):
+        return Reason.CREDENTIAL_CHANGED if old != new else None
     if path.endswith(KUBELET_KUBECONFIG):
         is_other = client_certificate_pem(old) != client_certificate_pem(new)
         return Reason.CREDENTIAL_CHANGED if is_other else None

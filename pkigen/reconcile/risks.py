@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from pkigen.desired.inventory import Inventory
 
+# What does not exist yet cannot break by being made.
 _ABSENT = frozenset({Reason.MISSING, Reason.AWAITS_REQUEST})
 _CA_KEYS = frozenset(ca_location(ca).key for ca in CA)
 
@@ -73,6 +74,7 @@ def new_ca(case: RiskCase) -> Iterator[str]:
     authorities = {ca_id(ca): ca for ca in CA}
     for action in case.plan.changes:
         # Create as well: the CA's files are gone, and its leaves are still there.
+        # A renewal keeps the key, so that everything that the CA has signed stays valid.
         if isinstance(action, Create | Reissue) and authorities.get(action.id) in issuers:
             yield (
                 f"it makes a new {action.id} CA although certificates of the present one exist: "

@@ -121,6 +121,7 @@ class Delivery(IssuedHere):
         """What has waited for the delivery is spent."""
         for path, content in self.files.items():
             staging.stage(path, layout.PUBLIC_MODE, content)
+        # Who was waiting for it must not be able to accept another answer to the same request.
         # In the same change: an answer is accepted once.
         staging.remove(self.spent)
         staging.record(self.entry)

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.issuance import END_OF_TIME, certificate_pem, end_of_validity
-from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.certificates import KUBELET_SERVING
 from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles, ca_id
 from pkigen.desired.items import (
     DesiredCertificate,
     DesiredCopy,
     DesiredCrossCertificate,
+    DesiredFile,
     DesiredKubeconfig,
     MaterialKind,
 )
@@ -26,11 +26,12 @@ from pkigen.reconcile.adopted_state import TOLERATED, certificate_state
 from pkigen.reconcile.checks import Case, Finding, examine
 from pkigen.reconcile.decision import Decision, Signer, decide
 from pkigen.reconcile.file_diffs import changed_fields, kubeconfig_diff
-from pkigen.reconcile.plan import Action, Await, Create, Keep, Reissuance, Reissue, Renew
+from pkigen.reconcile.plan import Action, Await, Create, Keep, Reissuance, Reissue, Renew, Rewrite
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.survey_files import FileSurvey, with_diff
 from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, wrong_modes
 from pkigen.spec.model import ManagedFiles
+from pkigen.state.authority import sharing
 from pkigen.state.materials import Materials
 from pkigen.state.observed import (
     KEY_PLACEHOLDER,
@@ -47,9 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from cryptography import x509
-
     from pkigen.desired.adopted import Adopted
+    from pkigen.desired.generations import Location
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.rendering import Renderer
     from pkigen.reconcile.progress import Progress
@@ -82,7 +82,10 @@ class Survey:
 
     def __post_init__(self) -> None:
         # A CA that is there and named is renewed, so that whatever holds its certificate changes too.
+        self._sharing = sharing(self.authorities)
         self._renewed = frozenset(ca for ca in self.authorities if ca_id(ca) in self.selection.ids)
+        # The kubeconfigs that certificates move out of.
+        self._left: set[str] = set()
         self._files = FileSurvey(
             reader=self.reader,
             renderer=self.renderer,
@@ -112,6 +115,8 @@ class Survey:
                         continue  # looked at together with the certificate that it embeds
                     case DesiredCopy():
                         yield self._copy(item)
+                    case DesiredFile() if item.path in self._left and is_withheld(self.reader, item.path):
+                        yield self._files.differs(item)
                     case _:
                         yield self._files.look(item)
                 step()
@@ -122,15 +127,27 @@ class Survey:
         if known is None or not surveyed.findings:
             return surveyed
         state = self.state_of_copy(item)
+        # The first deviation, of the file or of the wish, ends what was tolerated since it was taken over.
         if not known.stands(state) or not _tolerated(surveyed.findings, known, state):
             return surveyed
         return _advised(replace(surveyed, action=_kept(item), findings=(), adopted=known), surveyed.findings)
 
     def state_of_copy(self, item: DesiredCopy) -> Adopted:
         """What a copy of the authority's is, and what is asked of it."""
-        is_signing = item.material is MaterialKind.SIGNING_CERTIFICATE
-        named = is_signing and self.inventory.cluster.manages(ManagedFiles.MANIFESTS)
+        is_new = item.material is MaterialKind.SIGNING_CERTIFICATE or self._lacks(item.ca)
+        named = is_new and self.inventory.cluster.manages(ManagedFiles.MANIFESTS)
         return self._files.state_of(item, named=named)
+
+    def _lacks(self, ca: CA | None) -> bool:
+        """Whether the cluster does without a CA, as those made by hand do without a front proxy's."""
+        return ca is not None and ca not in self.authorities
+
+    def _is_led_to(self, item: DesiredCertificate) -> bool:
+        """Whether a file that pkigen writes leads a component to what another maker does without."""
+        if item.kind is KUBELET_SERVING:
+            return self.inventory.cluster.manages(ManagedFiles.KUBELET)
+        ca = item.issuer or next((each for each in CA if ca_id(each) == item.id), None)
+        return self._lacks(ca) and self.inventory.cluster.manages(ManagedFiles.MANIFESTS)
 
     def state_of(self, item: DesiredCertificate, observed: ObservedCertificate) -> Adopted:
         """What a certificate is, and what is asked of it."""
@@ -142,17 +159,35 @@ class Survey:
             kubeconfig=kubeconfig,
             trust_bundle=self._files.trust_bundle(kubeconfig.trust) if kubeconfig is not None else None,
             issuer=self.authorities.get(item.issuer) if item.issuer is not None else None,
-            named=item.kind is KUBELET_SERVING and self.inventory.cluster.manages(ManagedFiles.KUBELET),
+            named=self._is_led_to(item),
         )
 
     def _certificate(self, item: DesiredCertificate) -> Surveyed:
-        if isinstance(item.location, InKubeconfig) and is_withheld(self.reader, item.file):
+        former = self._moves_from(item)
+        if former is None and _is_unseen(self.reader, item.location):
             return Surveyed(item=item, action=_kept(item))
-        observed = observe_certificate(self.reader, item.location)
+        if isinstance(former, InKubeconfig):
+            self._left.add(former.kubeconfig)
+        if former is not None and _is_unseen(self.reader, former):
+            return _moved(item, former)
+        observed = observe_certificate(self.reader, former or item.location)
         issuer = self.authorities.get(item.issuer) if item.issuer is not None else None
-        found, around = self._examined(item, observed, issuer), self._around(item, observed)
+        found = self._examined(item, observed, issuer)
+        around = self._around(item, observed) if former is None else _elsewhere(item, former)
         adopted = self._adopted(item, observed, issuer, found, around)
-        return adopted or self._decided(item, observed, issuer, found, around)
+        surveyed = adopted or self._decided(item, observed, issuer, found, around)
+        return _advised(surveyed, (*self._shared_key(item), *surveyed.advice))
+
+    def _moves_from(self, item: DesiredCertificate) -> Location | None:
+        """Where a certificate stands that must move; None where it is right, or nowhere."""
+        if item.former is None or self._has_certificate(item.location):
+            return None
+        is_there = _is_unseen(self.reader, item.former) or self._has_certificate(item.former)
+        return item.former if is_there else None
+
+    def _has_certificate(self, location: Location) -> bool:
+        """Whether a certificate is seen there."""
+        return observe_certificate(self.reader, location).certificate is not None
 
     def _adopted(
         self,
@@ -173,7 +208,7 @@ class Survey:
         else:
             left = tuple(each for each in found if each not in advice)
             surveyed = self._decided(item, observed, issuer, left, None if around in advice else around)
-        return _advised(replace(surveyed, adopted=known), advice)
+        return replace(surveyed, adopted=known, advice=advice)
 
     def _decided(
         self,
@@ -202,6 +237,7 @@ class Survey:
             return ()
         kubeconfig = self.inventory.kubeconfigs[item.location.kubeconfig]
         present = content_at(self.reader, kubeconfig.path)
+        # Nothing to compare with: the whole file is new.
         if present is None or observed.certificate is None:
             return ()
         wanted = self.renderer.kubeconfig(
@@ -228,6 +264,16 @@ class Survey:
         )
         return examine(case)
 
+    def _shared_key(self, item: DesiredCertificate) -> Iterator[Finding]:
+        """The advice about a CA that is another one at the same time, as some makers have one for all."""
+        for ca, other in self._sharing.items():
+            if item.id == ca_id(ca):
+                detail = (
+                    f"has the key of {ca_id(other)}: a client of one is a client of the other; "
+                    f"`pkigen rotate ca {ca_id(ca)}` separates them"
+                )
+                yield Finding(reason=Reason.SHARED_KEY, detail=detail)
+
     def _findings(
         self, item: DesiredCertificate, issuer: CACertificates | None, found: tuple[Finding, ...]
     ) -> tuple[Finding, ...]:
@@ -243,10 +289,12 @@ class Survey:
 
     def _signer(self, item: DesiredCertificate, observed: ObservedCertificate) -> Signer:
         """Who can give a certificate a successor, the most restrictive answer first."""
+        # A CA that is there is never replaced unasked: `rotate` does that, with both generations trusted.
         if item.issuer is None and observed.certificate is not None:
             return Signer.NOBODY
         if item.key_is_elsewhere and item.id not in self.selection.requested:
             return Signer.NODE
+        # The node comes first: without its request there is nothing that any authority could sign.
         return Signer.OFFLINE if self.inventory.is_signed_offline(item) else Signer.HERE
 
     def _action(
@@ -257,6 +305,7 @@ class Survey:
         issuer: CACertificates | None,
     ) -> Action:
         """The action that a decision stands for, with what a reviewer needs to know."""
+        # Await is among them: a reviewer sees what the offline authority will be asked for.
         gets_another = issubclass(decision.kind, Create | Renew | Reissue | Await)
         return decision.kind(
             id=item.id,
@@ -295,6 +344,7 @@ class Survey:
 
     def _unsealed_key(self, item: DesiredCertificate) -> Finding | None:
         """The finding that a CA's key is open in an encrypted authority; leaves' keys are never sealed."""
+        # An offline CA has no key here that could be open.
         if item.issuer is not None or not isinstance(item.location, KeyPairFiles):
             return None
         return self._files.unsealed(item.location.key)
@@ -322,17 +372,10 @@ class Survey:
         return Finding(reason=Reason.CONTENT_CHANGED, detail=detail)
 
 
-def _chain(item: DesiredCertificate, issuer: CACertificates | None) -> tuple[x509.Certificate, ...]:
-    """What its holder sends after it."""
-    # Only servers send what stands above them: clients are verified by the CA itself
-    # (`CACertificates.anchors`).
-    return issuer.chain if issuer is not None and PROFILES[item.profile].sends_chain else ()
-
-
 def _advised(surveyed: Surveyed, advice: tuple[Finding, ...]) -> Surveyed:
-    """An adopted object; one that is kept says in its plan what pkigen would make otherwise."""
+    """An object that is kept as it was taken over: its plan says what pkigen would make otherwise."""
     action = surveyed.action
-    if isinstance(action, Keep) and action.reason is None and advice:
+    if isinstance(action, Keep) and advice:
         details = tuple(finding.detail for finding in advice)
         action = replace(action, reason=advice[0].reason, details=details)
     return replace(surveyed, action=action, advice=advice)
@@ -347,6 +390,27 @@ def _tolerated(findings: Iterable[Finding], known: Adopted, state: Adopted) -> t
 def _kept(item: DesiredCertificate | DesiredCopy) -> Keep:
     paths = item.read_paths if isinstance(item, DesiredCertificate) else item.paths
     return Keep(id=item.id, paths=paths, node=item.node, reason=None)
+
+
+def _is_unseen(reader: Reader, location: Location) -> bool:
+    """Whether it is a kubeconfig that is not looked at: without private files it is taken for right."""
+    return isinstance(location, InKubeconfig) and is_withheld(reader, location.kubeconfig)
+
+
+def _elsewhere(item: DesiredCertificate, former: Location) -> Finding:
+    """The finding that a certificate stands where another spec wanted it."""
+    file = former.kubeconfig if isinstance(former, InKubeconfig) else former.certificate
+    what = "it and its key move" if not item.key_is_elsewhere else "it moves"
+    return Finding(reason=Reason.LOCATION_CHANGED, detail=f"{what} from {file} to {item.file}")
+
+
+def _moved(item: DesiredCertificate, former: Location) -> Surveyed:
+    """A certificate that moves, and that cannot be looked at here."""
+    finding = _elsewhere(item, former)
+    action = Rewrite(
+        id=item.id, paths=item.read_paths, node=item.node, reason=finding.reason, details=(finding.detail,)
+    )
+    return Surveyed(item=item, action=action, findings=(finding,))
 
 
 def _key_beside(item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:

@@ -11,6 +11,7 @@ from pkigen.crypto.age import is_sealed
 from pkigen.crypto.service_account_tokens import TOKEN_PLACEHOLDER
 from pkigen.desired.generations import ENCRYPTION_KEY, ENCRYPTION_KEY_SIZE, encryption_key_path
 from pkigen.desired.items import (
+    KUBECONFIG_KINDS,
     DesiredCopy,
     DesiredCrossCertificate,
     DesiredFile,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from pkigen.desired.revocations import RevocationList
     from pkigen.state.materials import Materials
 
+_DIFFERS = "differs from what the spec and the templates give"
 _NoCertificate = DesiredKeyPair | DesiredSecret | DesiredToken | DesiredCopy | DesiredFile
 _Surveyable = _NoCertificate | DesiredCrossCertificate
 
@@ -220,11 +222,15 @@ class FileSurvey:
             return _kept(item, None)
         wanted = self._rendered(item)
         digest = None if wanted is None else hashlib.sha256(wanted).digest()
-        surveyed = self._bytes(item, digest, "differs from what the spec and the templates give")
+        surveyed = self._bytes(item, digest, _DIFFERS)
         if not surveyed.findings:
             return surveyed
         explained = self._explained(surveyed, item, wanted) if wanted is not None else surveyed
         return with_diff(explained, self._file_diff(item, wanted))
+
+    def differs(self, item: DesiredFile) -> Surveyed:
+        """A rendered file that is not looked at, and that is known to hold something else than it must."""
+        return _rewritten(item, Finding(reason=Reason.CONTENT_CHANGED, detail=f"{item.path} {_DIFFERS}"))
 
     def _rendered(self, item: DesiredFile) -> bytes | None:
         """What a rendered file must hold; None where that cannot be known yet."""
@@ -243,7 +249,11 @@ class FileSurvey:
             slots = len(self.rotations.slots(ENCRYPTION_KEY))
             known = self._known_keys(present)
             return encryption_diff(present, item, self.renderer, known=known, keys=slots)
-        return file_diff(present, wanted) if wanted is not None else ()
+        if wanted is None:
+            return ()
+        # What is there may embed a key: it is from before the spec wanted files.
+        compare = kubeconfig_diff if item.kind in KUBECONFIG_KINDS else file_diff
+        return compare(present, wanted)
 
     def _known_keys(self, present: bytes) -> tuple[bytes | None, ...]:
         """The encryption keys that a file may hold, as far as they are known."""

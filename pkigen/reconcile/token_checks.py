@@ -46,6 +46,7 @@ def observe_token(reader: Reader, path: str) -> ObservedToken:
         message = found if text is None else f"its token {found}"
         fault = Fault(path=path, kind=FaultKind.UNREADABLE, message=message)
         return ObservedToken(token=None, fault=fault, mode=content.mode)
+    # The rest of the kubeconfig is compared without the token, which is never shown or stored.
     skeleton = hashlib.sha256(withheld(content.data)).digest()
     return ObservedToken(token=found, fault=None, mode=content.mode, skeleton=skeleton)
 
@@ -84,6 +85,7 @@ def examine_token(
 
 def _signature(token: Token, key: bytes | None) -> Iterator[Finding]:
     """Whether the current service account key has signed it: no other one may be accepted for much longer."""
+    # As with a CA: what a replaced key has signed goes with it, in the same plan.
     if key is None:
         yield Finding(reason=Reason.ISSUER_REPLACED, detail="the service account key is replaced")
     elif not is_signed_by(token, key):
@@ -122,6 +124,7 @@ def _bounded(token: Token, now: datetime, longest: timedelta) -> Iterator[Findin
     """None lives longer than a rotation of its key waits for; one that did would still work after it."""
     if token.expires is None:
         return
+    # From now on where it began earlier than now it says: `nbf` is whatever its signer has written.
     lifetime = token.expires - min(token.not_before or now, now)
     if lifetime > longest:
         detail = (

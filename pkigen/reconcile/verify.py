@@ -28,7 +28,7 @@ from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.survey import Survey
 from pkigen.spec.model import Authority
-from pkigen.state.authority import look_at_all
+from pkigen.state.authority import look_at_all, unrecorded_sharing
 from pkigen.state.authority_record import compare_authority
 from pkigen.state.encryption import open_in_backups
 from pkigen.state.ledger import LARGEST_LEDGER, mismatches, problems
@@ -159,6 +159,7 @@ class _Verification:
         self._now = now
         self._verifier = PathVerifier(now)
         self._keys: dict[bytes, str] = {}
+        self._may_share: frozenset[str] = frozenset()
         self._awaited: dict[str, str] = {}
         self._references = foreign_files(inventory, self._text)
         # A file with a private key stays unexpected, whichever flag names it.
@@ -173,6 +174,10 @@ class _Verification:
     def observations(self) -> Iterator[Observation]:
         authorities, faults = look_at_all(self._tree, self._inventory, now=self._now)
         yield from _of_authorities(authorities, faults)
+        if not any(unrecorded_sharing(self._tree, authorities)):
+            # One that was taken over may be several CAs, and it is recorded that it is.
+            cas = (item.id for item in self._inventory.certificates.values() if item.issuer is None)
+            self._may_share = frozenset(cas)
         survey = Survey(
             inventory=self._inventory,
             reader=self._tree,
@@ -268,11 +273,14 @@ class _Verification:
             return
         # By a digest of the public half: it is short, and memory holds one for every object of the cluster.
         owner = self._keys.setdefault(hashlib.sha256(key).digest(), surveyed.action.id)
-        if owner != surveyed.action.id:
+        if owner != surveyed.action.id and not {owner, surveyed.action.id} <= self._may_share:
             yield Observation(
                 subject=surveyed.action.id,
-                reason=Anomaly.SHARED_KEY,
+                reason=Reason.SHARED_KEY,
                 detail=f"has the same private key as {owner}",
+                severity=ObservationSeverity.FINDING
+                if surveyed.adopted is None
+                else ObservationSeverity.REMARK,
             )
 
     # -- files ----------------------------------------------------------------------------------------

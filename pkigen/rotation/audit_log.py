@@ -18,10 +18,13 @@ from pkigen.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# The API server puts it there for every client certificate since Kubernetes 1.32
+# (authentication/request/x509).
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 _MARK = b"X509SHA256="
 _FINGERPRINT = re.compile(r"X509SHA256=([0-9a-f]{64})")
 _KIND = "audit.k8s.io/"
+# A request may hold 3 MiB (apiserver, MaxRequestBodyBytes), and an answer far more.
 LONGEST_EVENT = 1 << 24
 """In bytes: an event holds at most what one request and its answer hold."""
 
@@ -68,6 +71,8 @@ class AuditLog:
         Raises:
             UsageError: It is no audit log; the first line that is none is named.
         """
+        # A line that is not JSON is an error only if another one follows: the API server may be writing the
+        # last.
         cut: tuple[int, str] | None = None
         for number, line in enumerate(lines, start=1):
             if cut is not None:
@@ -81,6 +86,7 @@ class AuditLog:
                 continue
             if not isinstance(event, dict) or not str(event.get("apiVersion")).startswith(_KIND):
                 raise _no_event(name, number, "is no event of audit.k8s.io")
+            # Most events come by tokens: the bytes are looked at before the structure.
             if _MARK in line:
                 self._add(event, name, number)
         # A file of one line that is not JSON is no log that is just written to.
@@ -93,6 +99,7 @@ class AuditLog:
         extra = user.get("extra") if isinstance(user, dict) else None
         ids = extra.get(CREDENTIAL_ID) if isinstance(extra, dict) else None
         found = [match[1] for each in (ids if isinstance(ids, list) else ()) if (match := _match(each))]
+        # Tokens, and certificates before 1.32, leave no fingerprint.
         if not found or not isinstance(user, dict):
             return
         moment = _moment(event.get("requestReceivedTimestamp"))

@@ -86,6 +86,8 @@ class Caveats:
         ledger = read_ledger(self._store)
         rotations = self._before.inventory.rotations
         for identifier in self._wanted.identifiers:
+            # The files of a prepared and of a promoted and taken back generation are the same: the ledger
+            # knows.
             if rotations.phase(identifier) is Phase.PREPARED and promoted_and_back(ledger, identifier):
                 yield identifier
 
@@ -102,6 +104,7 @@ class Caveats:
     def _living_tokens(self) -> RotationError | None:
         """Why the previous key of tokens must stay; None once the last token that it signed has ended."""
         until = self._tokens_end()
+        # Where the ledger does not say, nobody knows that they have ended.
         if until is not None and until <= self._before.now:
             return None
         return RotationError(
@@ -115,6 +118,7 @@ class Caveats:
         """When the last token of the previous key ends; None where the ledger does not say."""
         promoted = promoted_at(read_ledger(self._store), SA)
         longest = self._before.inventory.cluster.spec.service_accounts.max_token_lifetime
+        # From the promotion on the next key signs; the last token before it has at most the longest lifetime.
         return promoted + longest if promoted is not None else None
 
     def _undistributed(self, step: RotationStep, seen: Live | None) -> RotationError | None:
@@ -156,6 +160,7 @@ class Caveats:
 
     def _unproven(self) -> RotationError | None:
         """Why the audit logs do not show that nobody needs the previous generation; None where they do."""
+        # etcd writes no such log, and aggregated API servers log elsewhere what the front proxy brings.
         others = [each for each in self._wanted.identifiers if each != ca_id(CA.KUBERNETES)]
         if others:
             return RotationError(

@@ -101,8 +101,10 @@ def _gap(log: AuditLog, promoted: datetime | None, now: datetime) -> str | None:
     """Why the logs say too little."""
     if promoted is None:
         return "the ledger does not say when the CA was promoted"
+    # Who has gone on with the old certificate since the log ended would not be seen.
     if log.ends < now - QUIET:
         return f"the audit log ends at {log.ends:%Y-%m-%d %H:%M} UTC, more than a day ago"
+    # Uses before the promotion say nothing: there was no other certificate to use.
     if log.ends - max(log.begins, promoted) < QUIET:
         return "the audit log covers less than a day since the promotion"
     return None
@@ -132,6 +134,7 @@ class _Scales:
         self._issued = issued
         self._promoted = promoted
         self._files = files
+        # Only then is a certificate that the log first sees after the promotion a new one.
         self._reaches_back = log.begins <= promoted - BEFORE
 
     def outdated(self) -> Iterator[Outdated]:
@@ -165,6 +168,7 @@ class _Scales:
     def _is_present(self, use: CredentialUse) -> bool:
         """Whether the generation that stays has signed it."""
         known = self._issued.get(use.fingerprint)
+        # The ledger knows when it was issued, and since the promotion the present CA signs.
         if known is not None:
             return known[1] >= self._promoted
         return self._reaches_back and use.first >= self._promoted
@@ -173,8 +177,10 @@ class _Scales:
         """Why somebody still has it; None where it was given up for another one."""
         if use.fingerprint not in self._issued and use.first >= self._promoted:
             return "the log does not reach back before the promotion, so nobody knows which CA has signed it"
+        # A process that keeps its old certificate in memory shows here, whatever stands on its disk.
         if use.last > self._log.ends - QUIET:
             return "it was used within the last day of the log"
+        # Silence alone is no proof: a job that runs once a month is silent, too.
         if not any(other.last > use.last for other in present):
             return "no certificate of the present CA has taken its place"
         return None

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from pkigen.desired.generations import BUNDLE_KEY_PATH, CA, ENCRYPTION_KEY, SA, Slot, ca_id
 from pkigen.errors import PkigenError
+from pkigen.reconcile.cluster_changes import cluster_steps, given_until_now, manifests, remembered
 from pkigen.reconcile.restore import RestoredView
 from pkigen.reconcile.revocation_list import let_in
 from pkigen.rotation.proof import State
 from pkigen.rotation.prover import prove
 from pkigen.state.authority_record import generation_path, observe_authority
+from pkigen.state.cluster_objects import merged, superseded
 from pkigen.state.ledger import promoted_and_back, read_ledger
 from pkigen.state.lockfile import read_lock
 from pkigen.state.observed import content_at, observe_certificate
@@ -24,19 +26,26 @@ from pkigen.state.observed import content_at, observe_certificate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pkigen.reconcile.cluster_changes import ClusterStep
     from pkigen.reconcile.planner import Planner
     from pkigen.reconcile.restore import Rollback
     from pkigen.state.authority_record import Identities
+    from pkigen.state.cluster_objects import Held
     from pkigen.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedRollback:
-    """What a rollback would do: `after` is the desired state of the directory then."""
+    """What a rollback would do: `after` is the desired state of the directory then.
+
+    `superseded` is what the cluster will hold that is not so; `in_cluster` is how that is put right.
+    """
 
     rollback: Rollback
     after: Planner
     risks: tuple[str, ...]
+    superseded: Held
+    in_cluster: tuple[ClusterStep, ...]
 
 
 def propose_rollback(planner: Planner, store: Store, rollback: Rollback) -> ProposedRollback:
@@ -55,7 +64,20 @@ def propose_rollback(planner: Planner, store: Store, rollback: Rollback) -> Prop
         before=planner.at(store), after=_after(planner, view), store=store, view=view, rollback=rollback
     )
     risks = tuple(sentence for risk in _RISKS for sentence in risk(case))
-    return ProposedRollback(rollback=rollback, after=case.after, risks=risks)
+    held, after = _superseded(case), case.after
+    return ProposedRollback(
+        rollback=rollback,
+        after=after,
+        risks=risks,
+        superseded=held,
+        in_cluster=cluster_steps(merged(remembered(store), held), after.inventory, view, after.renderer),
+    )
+
+
+def _superseded(case: _RollbackCase) -> Held:
+    """What of the addons the cluster may have been given that is not what it should hold then."""
+    given = given_until_now(case.rollback.changes, case.store, case.before.renderer, case.after.inventory)
+    return superseded(given, manifests(given, case.view, case.after.inventory.cluster))
 
 
 def _after(planner: Planner, view: RestoredView) -> Planner:

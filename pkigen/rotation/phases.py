@@ -70,6 +70,7 @@ class WantedStep:
         return f"rotate {' '.join(self.identifiers)} {self.step or 'next'}"
 
 
+# Every other pair is out of turn; a rollback undoes one step, not the whole rotation.
 _OUTCOMES: dict[tuple[Phase, RotationStep], Phase] = {
     (Phase.STABLE, RotationStep.PREPARE): Phase.PREPARED,
     (Phase.PREPARED, RotationStep.PROMOTE): Phase.PROMOTED,

@@ -172,6 +172,7 @@ class _Prover:
         # What a flag names and is not in this directory cannot be judged: it is
         # reported, not taken for broken.
         self._unknown = {each.path for each in self._foreign if self._text(each.path) is None}
+        self._unknown |= {path for path in new.inventory.absent if self._text(path) is None}
         self._chain = _Memory(self._read_chain)
         self._anchors = _Memory(self._read_anchors)
         self._key = _Memory(self._read_key)
@@ -245,12 +246,13 @@ class _Prover:
     # -- certificates ---------------------------------------------------------------------------------
 
     def _awaited(self) -> dict[str, str]:
-        """The certificates that their nodes have not asked for yet; nobody shows them to anybody."""
+        """The certificates that nobody shows to anybody: that nodes have not asked for, or never had."""
         reader = self._states[Age.NEW].reader
         return {
             item.id: item.file
             for item in self._inventory.certificates.values()
-            if item.key_is_elsewhere and isinstance(observe_file(reader, item.file), Fault)
+            if (item.key_is_elsewhere or item.id in self._inventory.absent)
+            and isinstance(observe_file(reader, item.file), Fault)
         }
 
     def _tls(self, edge: Edge) -> Iterator[_Group]:
@@ -334,7 +336,7 @@ class _Prover:
             else (self._judge.client(chain, anchors),)
         )
         refusal = next((answer for answer in answers if answer is not None), None)
-        # pyca only says that there is no path; which CA is missing is what helps.
+        # That there is no path is not enough: which CA is missing is what helps.
         subjects = {anchor.subject for anchor in anchors}
         if refusal is None or any(link.issuer in subjects for link in chain):
             return refusal

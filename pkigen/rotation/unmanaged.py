@@ -14,7 +14,14 @@ from pkigen.crypto.keys import UnsupportedKeyError, load_public, public_der
 from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.file_references import CERTIFICATE_OF, FileReference, Use, file_references
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Slot, ca_id, ca_location, sa_path
-from pkigen.desired.items import DesiredCopy, DesiredFile, DesiredKubeconfig, FileKind, MaterialKind
+from pkigen.desired.items import (
+    KUBECONFIG_KINDS,
+    DesiredCopy,
+    DesiredFile,
+    DesiredKubeconfig,
+    FileKind,
+    MaterialKind,
+)
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering.flags import flag_name
 from pkigen.errors import RotationError
@@ -44,6 +51,7 @@ def unmanaged(
     if step is RotationStep.ROLLBACK:
         return None
     obstacle = next(_Unmanaged(inventory, reader, step).obstacles(identifiers), None)
+    # Where pkigen writes the manifests, the flag is in the spec, and the first hint holds.
     if obstacle is None or inventory.cluster.manages(ManagedFiles.MANIFESTS):
         return obstacle
     return RotationError(
@@ -79,6 +87,7 @@ class _Unmanaged:
         for each in references:
             if each.use in _NEVER_FIT:
                 yield self._refusal(each, _NEVER_FIT[each.use])
+            # A file of the operator's own that is in the tree is judged by what it holds (`_left_behind`).
             elif each.path not in self._items and self._text(each.path) is None:
                 yield self._refusal(each, "which pkigen does not manage: it would not rotate with the rest")
 
@@ -106,6 +115,7 @@ class _Unmanaged:
         """Whether a file of token keys is the next one, or a file of the operator's own that holds it."""
         match self._items.get(reference.path):
             case DesiredCopy(material=MaterialKind.SA_PUBLIC_KEY, slot=slot):
+                # The file of the current key is accepted already; it is the next one that must be named.
                 return slot is Slot.NEXT
             case None:
                 wanted = self._public(sa_path(Slot.NEXT, layout.SA_PUBLIC_KEY))
@@ -131,6 +141,8 @@ class _Unmanaged:
                 # The controller manager stops at start if the file holds two
                 # certificates (`signer/ca_provider.go`).
                 return item is None or _is_copy(item, MaterialKind.SIGNING_CERTIFICATE)
+            # Of pkigen's own the renderer lists every generation of the key; any other file has its one key
+            # only.
             case Use.SECRETS:
                 return isinstance(item, DesiredFile) and item.kind is FileKind.ENCRYPTION_CONFIGURATION
             case _:
@@ -186,6 +198,8 @@ def _is_trust_of(item: Desired, owner: str) -> bool:
             return ca_id(ca) == owner
         case DesiredCopy(material=MaterialKind.TRUST_BUNDLE, ca=CA() as ca):
             return ca_id(ca) == owner
+        case DesiredFile(kind=kind) if kind in KUBECONFIG_KINDS:
+            return owner == ca_id(CA.KUBERNETES)  # what it names rotates
         case _:
             return False
 
@@ -194,6 +208,7 @@ def _way_out(reference: FileReference, place: str) -> str:
     """What an operator can do: give the flag up, or bring the next generation himself."""
     if reference.use is Use.CONFIGURATION:
         return f"take {reference.flag} out of extraArgs, or out of extraEnvs, and `pkigen apply`"
+    # One flag of a pair alone would leave a certificate beside a key that is not its own.
     if reference.use is Use.OTHER_KEY:
         return (
             f"take {reference.flag} out of {place}, {CERTIFICATE_OF[reference.flag]} too, and "

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
+from pkigen import layout
 from pkigen.notation import format_duration
 from pkigen.spec.findings import EVERY, EXTERNAL_ETCD, NODES, ROLES, Location, SpecFinding, no_effect, warning
-from pkigen.spec.model import Authority, CAKeys, KeyHome, KubeadmCA
+from pkigen.spec.model import Authority, CAKeys, KeyHome, KubeadmCA, Kubeconfigs, ManagedFiles, Runtime
 from pkigen.spec.translation import quote, suggestion
 
 if TYPE_CHECKING:
@@ -107,6 +108,20 @@ def _ca_keys(spec: ClusterSpec) -> Iterator[SpecFinding]:
             at=(*_CERTIFICATES, "distributeCAKeys"),
             message="must be empty with caKeys: offline, where this site has no CA keys",
             given=((*_CERTIFICATES, "caKeys"),),
+        )
+
+
+def _unseen_credentials(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """A Pod sees what its manifest mounts, and somebody else's manifest need not mount what pkigen makes."""
+    certificates = spec.spec.certificates
+    by_path = certificates.kubeconfigs is Kubeconfigs.FILES
+    if by_path and spec.spec.runtime is Runtime.STATIC_PODS and not spec.manages(ManagedFiles.MANIFESTS):
+        directory = layout.credentials_directory(certificates.directory, layout.SCHEDULER_KUBECONFIG)
+        yield warning(
+            (*_CERTIFICATES, "kubeconfigs"),
+            f"pkigen does not manage the manifests: the scheduler's Pod must mount {directory}, as pkigen's "
+            "does, or it does not start",
+            ("spec", "manage"),
         )
 
 
@@ -244,6 +259,7 @@ def rules(kinds: Collection[OverridableKind]) -> tuple[Callable[[ClusterSpec], I
         partial(_ca_names, kinds=kinds),
         _no_signer,
         _no_member,
+        _unseen_credentials,
         _no_approver,
         _ca_keys,
         _leaf_validity,

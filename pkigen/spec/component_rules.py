@@ -91,7 +91,7 @@ def _volumes_over_ours(spec: ClusterSpec) -> Iterator[SpecFinding]:
     ours = {
         "apiServer": own_mounts.of_api_server(spec.spec),
         "controllerManager": own_mounts.of_controller_manager(spec.spec),
-        "scheduler": own_mounts.of_scheduler(),
+        "scheduler": own_mounts.of_scheduler(spec.spec),
     }
     for key, component in _components(spec):
         replaced = {volume.name for volume in component.extra_volumes}

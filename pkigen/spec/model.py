@@ -44,7 +44,7 @@ from pkigen.spec.fields import (
     Text,
     Version,
 )
-from pkigen.spec.users import IAMMapping, User
+from pkigen.spec.users import IAMMapping, User, UserGroup
 from pkigen.spec.values import parse_node_ip, split_host_port
 
 API_VERSION: Final = "pkigen/v1"
@@ -141,9 +141,10 @@ class ExternalEtcd(Strict):
     ca_file: AbsolutePath | None = None
     """The path, on the control-plane nodes, of the CA certificate that etcd's own are signed by."""
     cert_file: AbsolutePath | None = None
-    """The path, on the control-plane nodes, of the API server's client certificate for etcd."""
+    """The path, on the control-plane nodes, of the API server's client certificate for etcd; {node} in the
+    file's name is the node's, where each has a file of its own name (kubespray's node-NAME.pem)."""
     key_file: AbsolutePath | None = None
-    """The path, on the control-plane nodes, of that certificate's private key."""
+    """The path, on the control-plane nodes, of that certificate's private key; {node} as above."""
 
 
 class Etcd(Strict):
@@ -233,6 +234,13 @@ class KeyHome(enum.StrEnum):
     NODE = "node"
 
 
+class Kubeconfigs(enum.StrEnum):
+    """How the kubeconfigs of a node's components hold their credentials."""
+
+    EMBEDDED = "embedded"
+    FILES = "files"
+
+
 class Certificates(Strict):
     """Keys and lifetimes."""
 
@@ -262,6 +270,11 @@ class Certificates(Strict):
     offline leaves their keys with it too, and it signs every certificate (kubeadm's external CA)."""
     node_keys: KeyHome = KeyHome.AUTHORITY
     """Where the private keys of nodes' certificates are made, where a node does not say otherwise."""
+    kubeconfigs: Kubeconfigs = Kubeconfigs.EMBEDDED
+    """How the kubeconfigs of the controller manager, the scheduler, kubelets and kube-proxy hold CA,
+    certificate and key: in themselves (embedded), or in files that they name, in a directory of each
+    component's below the directory of certificates (files), which are taken up without a restart. Kubeconfigs
+    of people, such as admin.conf, are handed out, and so have everything in them."""
     overrides: dict[StrictStr, Override] = Field(default_factory=dict)
     """What single kinds of certificates have of their own, by kubeadm's names: apiserver, etcd-server,
     admin.conf, ca, …"""
@@ -416,7 +429,10 @@ class Spec(Strict):
     nodes: tuple[Node, ...] = Field(min_length=1)
     """The hosts that the cluster consists of."""
     users: tuple[User, ...] = ()
-    """People, programs and service accounts that get a kubeconfig."""
+    """People, programs and service accounts, with what they may do; they get a kubeconfig, unless they
+    keep a key of their own."""
+    groups: tuple[UserGroup, ...] = ()
+    """Groups of users, with what everybody in them may do."""
     iam: tuple[IAMMapping, ...] = ()
     """IAM roles and users of AWS that come in through aws-iam-authenticator, as on EKS."""
 

@@ -9,6 +9,7 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from pkigen import layout
+from pkigen.spec.model import Kubeconfigs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pkigen.spec.model import ExternalEtcd, Spec
 
 KUBECONFIG = "kubeconfig"
+_SCHEDULER_CREDENTIALS = "scheduler-credentials"
 _CA_CERTIFICATES = "/etc/ssl/certs"
 MORE_CA_CERTIFICATES = (
     "/etc/pki/ca-trust",
@@ -36,9 +38,11 @@ def of_controller_manager(spec: Spec) -> Mapping[str, str]:
     return {**_certificates(spec), KUBECONFIG: layout.CONTROLLER_MANAGER_KUBECONFIG}
 
 
-def of_scheduler() -> Mapping[str, str]:
+def of_scheduler(spec: Spec) -> Mapping[str, str]:
     """The paths in the scheduler's Pod, by the volumes' names."""
-    return {KUBECONFIG: layout.SCHEDULER_KUBECONFIG}
+    named = spec.certificates.kubeconfigs is Kubeconfigs.FILES
+    directory = layout.credentials_directory(spec.certificates.directory, layout.SCHEDULER_KUBECONFIG)
+    return {KUBECONFIG: layout.SCHEDULER_KUBECONFIG, **({_SCHEDULER_CREDENTIALS: directory} if named else {})}
 
 
 def _certificates(spec: Spec) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""Rules about users and IAM mappings: names, identities that are not theirs, and RBAC rules."""
+"""Rules about users, groups and IAM mappings: names, identities that are not theirs, and RBAC rules."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 from pkigen.notation import format_duration
 from pkigen.spec.findings import Location, SpecFinding, repeats, warning
 from pkigen.spec.translation import quote
-from pkigen.spec.users import User
+from pkigen.spec.users import User, gives_rights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from datetime import timedelta
 
     from pkigen.spec.model import ClusterSpec
-    from pkigen.spec.users import IAMMapping, NamespacedRole, PolicyRule
+    from pkigen.spec.users import IAMMapping, NamespacedRole, PolicyRule, UserGroup
 
 
 SYSTEM_PREFIX: Final = "system:"
@@ -31,6 +32,7 @@ RESERVED_USERS: Final = frozenset(
     {"kubernetes-admin", "kubernetes-super-admin", "kube-apiserver", "kube-apiserver-kubelet-client"}
 )
 RESERVED_GROUPS: Final = frozenset({"kubeadm:cluster-admins"})
+_MASTERS: Final = "system:masters"
 # Letters of other alphabets, and other colons, that look like those of `system:` and stay apart under NFKD
 # (Unicode's confusables.txt).
 _CONFUSABLE: Final = str.maketrans("ѕꜱуүʏтτᴛеєᴇмᴍ꞉∶׃։ː", "ssyyyttteeemm:::::")  # noqa: RUF001 -- they are meant
@@ -83,29 +85,36 @@ def _service_accounts(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """What only service accounts have, and what they need for a token."""
     for index, user in enumerate(spec.spec.users):
         at: Location = ("spec", "users", index)
-        kind: tuple[Location, ...] = ((*at, "kind"),)
-        if not user.is_service_account:
-            for field in ("uid", "audiences"):
-                if getattr(user, field):
-                    message = "is only for service accounts: write kind: ServiceAccount, or remove it"
-                    yield SpecFinding(at=(*at, field), message=message, given=kind, on_key=True)
+        if user.is_service_account:
+            yield from _service_account(at, user, spec.spec.service_accounts.max_token_lifetime)
             continue
-        if user.namespace is None:
-            yield SpecFinding(
-                at=(*at, "namespace"), message="is missing: a service account needs a namespace", given=kind
-            )
-        if not _SUBDOMAIN.fullmatch(user.name) or len(user.name) > _LONGEST_SUBDOMAIN:
-            message = "a service account's name has lower-case letters, digits, '-' and '.' only"
-            yield SpecFinding(at=(*at, "name"), message=message, given=kind)
-        if user.groups:
-            message = "the API server gives service accounts their groups: bind roles to the account itself"
-            yield SpecFinding(at=(*at, "groups"), message=message, given=kind)
-        longest = spec.spec.service_accounts.max_token_lifetime
-        if user.validity > longest:
-            # `pkigen rotate sa` drops the old key when the longest token that it signed is over.
-            given = (*kind, ("spec", "serviceAccounts", "maxTokenLifetime"))
-            message = f"is longer than spec.serviceAccounts.maxTokenLifetime ({format_duration(longest)})"
-            yield SpecFinding(at=(*at, "validity"), message=message, given=given)
+        for field in ("uid", "audiences"):
+            if getattr(user, field):
+                message = "is only for service accounts: write kind: ServiceAccount, or remove it"
+                yield SpecFinding(at=(*at, field), message=message, given=((*at, "kind"),), on_key=True)
+
+
+def _service_account(at: Location, user: User, longest: timedelta) -> Iterator[SpecFinding]:
+    """What one of them needs and cannot have."""
+    kind: tuple[Location, ...] = ((*at, "kind"),)
+    if user.keeps_key:
+        message = "is for people: a service account without a uid gets no token from pkigen anyway"
+        yield SpecFinding(at=(*at, "credential"), message=message, given=kind, on_key=True)
+    if user.namespace is None:
+        yield SpecFinding(
+            at=(*at, "namespace"), message="is missing: a service account needs a namespace", given=kind
+        )
+    if not _SUBDOMAIN.fullmatch(user.name) or len(user.name) > _LONGEST_SUBDOMAIN:
+        message = "a service account's name has lower-case letters, digits, '-' and '.' only"
+        yield SpecFinding(at=(*at, "name"), message=message, given=kind)
+    if user.groups:
+        message = "the API server gives service accounts their groups: bind roles to the account itself"
+        yield SpecFinding(at=(*at, "groups"), message=message, given=kind)
+    if user.validity > longest:
+        # `pkigen rotate sa` drops the old key when the longest token that it signed is over.
+        given = (*kind, ("spec", "serviceAccounts", "maxTokenLifetime"))
+        message = f"is longer than spec.serviceAccounts.maxTokenLifetime ({format_duration(longest)})"
+        yield SpecFinding(at=(*at, "validity"), message=message, given=given)
 
 
 def _system_identities(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -145,15 +154,61 @@ def _claims(user: User | IAMMapping) -> Iterator[tuple[Location, str]]:
             yield ("groups", index), f"{quote(group)} is reserved for Kubernetes: {way_out}"
 
 
+def _group_names(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """No two groups have the same file."""
+    first: dict[str, int] = {}
+    for index, group in enumerate(spec.spec.groups):
+        before = first.setdefault(group.stem.lower(), index)
+        if before != index:
+            other = quote(spec.spec.groups[before].name)
+            message = f"{quote(group.name)} has an entry already: write all its rights there"
+            if group.name != spec.spec.groups[before].name:
+                message = (
+                    f"{quote(group.name)} differs only in case from {other}: their files would be the same"
+                )
+            yield SpecFinding(at=("spec", "groups", index, "name"), message=message)
+
+
+def _group_rights(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Groups that are given something, and may be."""
+    for index, group in enumerate(spec.spec.groups):
+        at: Location = ("spec", "groups", index)
+        if not gives_rights(group):
+            given = tuple((*at, key) for key in ("clusterRoles", "roles", "rules"))
+            message = "is given nothing: write clusterRoles, roles or rules, or remove the entry"
+            yield SpecFinding(at=at, message=message, given=given)
+        fault = _reserved_for_rights(group)
+        if fault is not None:
+            given = ((*at, "allowSystemIdentity"),)
+            yield SpecFinding(at=(*at, "name"), message=f"{quote(group.name)} {fault}", given=given)
+        elif group.allow_system_identity is not None and not is_reserved_group(group.name):
+            yield warning((*at, "allowSystemIdentity"), "is not needed: the group is an ordinary one")
+
+
+def _reserved_for_rights(group: UserGroup) -> str | None:
+    """Why nothing should be bound to a group; None where it may be."""
+    if group.name == _MASTERS:
+        # authorizer/rbac is never asked: genericapiserver puts NewPrivilegedGroups before it.
+        return "bypasses RBAC: what is bound to it gives and takes nothing"
+    if group.allow_system_identity is None and is_reserved_group(group.name):
+        return (
+            "is reserved for Kubernetes, which decides who is in it: choose another group, or write the "
+            "reason into allowSystemIdentity"
+        )
+    return None
+
+
 def _namespaced_roles(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Every role is given by exactly one of its ways."""
     for index, user in enumerate(spec.spec.users):
         yield from _roles_of(("spec", "users", index), user)
+    for index, group in enumerate(spec.spec.groups):
+        yield from _roles_of(("spec", "groups", index), group)
     for index, mapping in enumerate(spec.spec.iam):
         yield from _roles_of(("spec", "iam", index), mapping)
 
 
-def _roles_of(at: Location, user: User | IAMMapping) -> Iterator[SpecFinding]:
+def _roles_of(at: Location, user: User | UserGroup | IAMMapping) -> Iterator[SpecFinding]:
     """The roles and rules of one user or mapping."""
     for number, role in enumerate(user.roles):
         given = _grants(role)
@@ -231,6 +286,8 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _user_names,
     _service_accounts,
     _system_identities,
+    _group_names,
+    _group_rights,
     _namespaced_roles,
     _iam_arns,
     _iam_usernames,

@@ -16,6 +16,13 @@ class UserKind(enum.StrEnum):
     SERVICE_ACCOUNT = "ServiceAccount"
 
 
+class UserCredential(enum.StrEnum):
+    """Who makes what a person comes in with."""
+
+    ISSUED = "issued"
+    EXTERNAL = "external"
+
+
 class PolicyRule(Strict):
     """An RBAC rule (`rbac.authorization.k8s.io/v1` PolicyRule)."""
 
@@ -52,6 +59,9 @@ class User(Strict):
     kind: UserKind = UserKind.USER
     """A User gets a client certificate; a ServiceAccount gets its object, bindings and, once its UID is
     known, a kubeconfig with a token."""
+    credential: UserCredential = UserCredential.ISSUED
+    """With issued, the default, pkigen makes a key, a certificate and a kubeconfig; with external, rights
+    alone: the person keeps a key that `pkigen access sign` or the cluster certifies, or comes in by OIDC."""
     groups: tuple[PersonName, ...] = ()
     """Become the certificate's organizations, and so the groups. A service account has its own."""
     validity: Duration = timedelta(hours=720)
@@ -78,6 +88,11 @@ class User(Strict):
         return self.kind is UserKind.SERVICE_ACCOUNT
 
     @property
+    def keeps_key(self) -> bool:
+        """Whether this is a person whose key pkigen never has."""
+        return self.credential is UserCredential.EXTERNAL
+
+    @property
     def username(self) -> str:
         """Who the API server says that this is (apiserver `serviceaccount.MakeUsername`)."""
         return f"system:serviceaccount:{self.namespace}:{self.name}" if self.is_service_account else self.name
@@ -86,6 +101,26 @@ class User(Strict):
     def stem(self) -> str:
         """What the user's files and objects are called by: without colons, at which $KUBECONFIG is split."""
         return f"{self.namespace}.{self.name}" if self.is_service_account else person_stem(self.name)
+
+
+class UserGroup(Strict):
+    """What everybody in a group may do, wherever their credential comes from."""
+
+    name: PersonName
+    """The group: an organization of client certificates, or what another authenticator gives."""
+    cluster_roles: tuple[RoleName, ...] = ()
+    """Names of existing ClusterRoles, bound for the group across the cluster."""
+    roles: tuple[NamespacedRole, ...] = ()
+    """What the group may do in single namespaces."""
+    rules: tuple[PolicyRule, ...] = ()
+    """Rules from which a ClusterRole of the group's own is made."""
+    allow_system_identity: Text | None = None
+    """The reason why rights are given to a group that is reserved for Kubernetes."""
+
+    @property
+    def stem(self) -> str:
+        """What the group's files and objects are called by."""
+        return person_stem(self.name)
 
 
 class IAMMapping(Strict):
@@ -111,3 +146,8 @@ class IAMMapping(Strict):
     def has_variables(self) -> bool:
         """Whether the user name is different in each session."""
         return "{{" in self.username
+
+
+def gives_rights(who: User | UserGroup | IAMMapping) -> bool:
+    """Whether anything is bound for somebody by the spec."""
+    return bool(who.cluster_roles or who.roles or who.rules)

@@ -42,6 +42,7 @@ _IDENTIFIERS: Final = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
 # apimachinery util/version, ParseSemantic: within a pre-release, no number has a leading zero.
 _PRE_RELEASE: Final = rf"(?:-(?!(?:[0-9A-Za-z-]+\.)*0[0-9]+(?:[.+]|\Z)){_IDENTIFIERS})?"
 _VERSION: Final = rf"v?{_NUMBERS}({_PRE_RELEASE}(?:\+{_IDENTIFIERS})?)"
+NODE_PLACEHOLDER: Final = "{node}"
 _PATH: Final = r"(?:/[A-Za-z0-9._@+-]+)+"
 _FLAG: Final = r"[a-z0-9][a-z0-9_-]*"
 _ENVIRONMENT_NAME: Final = r"[-._A-Za-z][-._A-Za-z0-9]*"
@@ -370,9 +371,10 @@ def parse_endpoint_url(value: str) -> str:
 
 
 def parse_absolute_path(value: str) -> str:
-    """A path that every tool takes as it is, unquoted."""
+    """A path that every tool takes as it is, unquoted; `{node}` in the file's name stands for each node's."""
     path = _clean_path(value, otherwise=_NO_PLAIN_PATH)
-    if not re.fullmatch(_PATH, path):
+    folder, separator, name = path.rpartition("/")
+    if not re.fullmatch(_PATH, folder + separator + name.replace(NODE_PLACEHOLDER, "node")):
         raise ValueError(_NO_PLAIN_PATH)
     return path
 

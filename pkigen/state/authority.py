@@ -19,7 +19,7 @@ from pkigen.crypto.age import is_sealed
 from pkigen.crypto.ca_fitness import unfit, unfit_in_time
 from pkigen.crypto.cross_certification import certifies
 from pkigen.crypto.issuance import Issuer, certificate_pem
-from pkigen.crypto.keys import UnsupportedKeyError, load_private, public_der
+from pkigen.crypto.keys import UnsupportedKeyError, load_private, public_der, spki_fingerprint
 from pkigen.crypto.names import extension_of, is_self_issued
 from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.generations import (
@@ -41,6 +41,7 @@ from pkigen.desired.items import sends_cross
 from pkigen.errors import AuthorityError
 from pkigen.notation import timestamp
 from pkigen.spec.model import CAKeys
+from pkigen.state.authority_record import recorded_cas
 from pkigen.state.observed import (
     Fault,
     FaultKind,
@@ -52,7 +53,7 @@ from pkigen.state.observed import (
 from pkigen.store import MissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from pkigen.desired.inventory import Inventory
@@ -356,7 +357,12 @@ def load_issuer(reader: Reader, ca: CA, certificates: CACertificates, *, slot: S
 
 
 def load_all(
-    reader: Reader, inventory: Inventory, *, now: datetime, revived: Collection[CA] = ()
+    reader: Reader,
+    inventory: Inventory,
+    *,
+    now: datetime,
+    revived: Collection[CA] = (),
+    taking_over: bool = False,
 ) -> dict[CA, CACertificates]:
     """Read every CA that the authority has.
 
@@ -365,9 +371,11 @@ def load_all(
         inventory: What must exist.
         now: The present, in UTC.
         revived: CAs that are about to get a new validity: that they have ended is no obstacle.
+        taking_over: Whether another maker has made them: then two of them may share a key.
 
     Raises:
-        AuthorityError: One of them is half there or unfit, or two of them share a key.
+        AuthorityError: One of them is half there or unfit, or two of them share a key, of which nothing is
+            recorded.
     """
     # All before any is used: a half of one CA stops the run before another signs anything.
     loaded = {
@@ -377,8 +385,7 @@ def load_all(
         for ca in inventory.authorities
     }
     present = {ca: certificates for ca, certificates in loaded.items() if certificates is not None}
-    fault = shared_key(present)
-    if fault is not None:
+    for fault in () if taking_over else unrecorded_sharing(reader, present):
         raise AuthorityError(fault, hint="give each CA a key of its own")
     for ca, certificates in present.items():
         until = certificates.certificate.not_valid_after_utc
@@ -411,28 +418,39 @@ def look_at_all(
                 certificates = CACertificates.of_chain((observed.certificate, *observed.chain))
         if certificates is not None:
             present[ca] = certificates
-    fault = shared_key(present)
-    if fault is not None:
+    for fault in unrecorded_sharing(reader, present):
         # Reported with one of the two, and never in place of a fault of its own.
         faults.setdefault(next(iter(present)), fault)
     return present, faults
 
 
-def shared_key(authorities: Mapping[CA, CACertificates]) -> str | None:
-    """Which two CAs have the same key: whoever one lets in, the other would let in too.
+def sharing(authorities: Mapping[CA, CACertificates]) -> dict[CA, CA]:
+    """The CAs whose signing key is another one's too, and whose."""
+    first: dict[bytes, CA] = {}
+    owners = {
+        ca: first.setdefault(public_der(found.certificate.public_key()), ca)
+        for ca, found in authorities.items()
+    }
+    return {ca: owner for ca, owner in owners.items() if owner is not ca}
 
-    kube-apiserver 1.36 itself refuses a request-header CA that is the client CA.
+
+def unrecorded_sharing(reader: Reader, authorities: Mapping[CA, CACertificates]) -> Iterator[str]:
+    """Which CAs have the same key: whoever one lets in, the other would let in too.
+
+    One that was taken over may be two CAs at once, or all three, until a rotation separates them. That it is
+    so is recorded, as every key of the authority is; what nothing records is refused.
     """
-    # Every anchor counts, those of a rotation's other generation included.
-    seen: dict[bytes, CA] = {}
-    for ca, certificate in (
-        (ca, anchor) for ca, certificates in authorities.items() for anchor in certificates.anchors
-    ):
-        # By public key, not by certificate: a CA that was cross-signed or renewed is still the same one.
-        other = seen.setdefault(public_der(certificate.public_key()), ca)
-        if other is not ca:
-            return (
-                f"{ca_location(other).certificate} and {ca_location(ca).certificate} have the same key: "
-                "every client of one would be accepted by the other"
-            )
-    return None
+    # By public key, not by certificate: a CA that was cross-signed or renewed is still the same one. Every
+    # anchor counts, those of a rotation's other generation included.
+    holders: dict[bytes, dict[CA, None]] = {}
+    for ca, found in authorities.items():
+        for anchor in found.anchors:
+            holders.setdefault(public_der(anchor.public_key()), {})[ca] = None
+    for public, (first, *others) in holders.items():
+        known = recorded_cas(reader, spki_fingerprint(public)) if others else frozenset()
+        for ca in others:
+            if not {first, ca} <= known:
+                yield (
+                    f"{ca_location(first).certificate} and {ca_location(ca).certificate} have the same key: "
+                    "every client of one would be accepted by the other"
+                )

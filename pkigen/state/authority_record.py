@@ -347,6 +347,18 @@ def _witnesses(lock: Lock | None, ledger: bytes, history: tuple[Identities, ...]
         yield _Witness(name=layout.LOCK_FILE, recorded=_recorded_cas(lock), knows_all=False)
 
 
+def recorded_cas(reader: Reader, identity: str) -> frozenset[CA]:
+    """The CAs one of whose generations is recorded with this key (`spki_fingerprint`)."""
+    lock, ledger = read_lock(reader), _ledger(reader)
+    recorded = {
+        path
+        for witness in _witnesses(lock, ledger, recorded_authorities(ledger))
+        for path, each in witness.recorded.items()
+        if each == identity
+    }
+    return frozenset(ca for ca in CA if recorded & {ca_location(ca, slot).certificate for slot in Slot})
+
+
 def _recorded_cas(lock: Lock) -> Identities:
     """What a lock file says that has no record of the authority: its CAs are among the certificates."""
     paths = {ca_id(ca): ca_location(ca).certificate for ca in CA}

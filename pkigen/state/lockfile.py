@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# In bytes: it is read whole, and its like is written for thousands of nodes.
 LARGEST_LOCK = 1 << 28
+# A later pkigen that writes something else calls it otherwise.
 FORMAT = "pkigen/v1"
 
 
@@ -73,6 +75,7 @@ class Lock:
 
         try:
             return ClusterSpec.model_validate(self.spec)
+        # A pkigen that is older or newer may know other fields; the spec itself is with whoever applies it.
         except ValueError:
             raise PkigenError(
                 f"the spec in {layout.LOCK_FILE} is not valid for this pkigen",
@@ -105,11 +108,11 @@ def head(ledger: Head) -> dict[str, int | str]:
 
 
 def spec_facts(cluster: ClusterSpec) -> dict[str, Any]:
-    """The spec as it was understood, nodes and users by name, without what is default anyway."""
+    """The spec as it was understood, nodes, users and groups by name, without what is default anyway."""
     content: dict[str, Any] = cluster.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     content = {"apiVersion": cluster.api_version, "kind": cluster.kind, **content}
     # Moving a node within the spec changes nothing, and so must not change the lock file.
-    for key in ("nodes", "users"):
+    for key in ("nodes", "users", "groups"):
         if key in content["spec"]:
             content["spec"][key].sort(key=lambda each: each["name"])
     certificates = content["spec"].get("certificates", {})
@@ -125,6 +128,7 @@ def certificate_facts(certificate: x509.Certificate) -> dict[str, Any]:
     return {
         "subject": str(subject),
         "sans": list(sans_of(certificate)),
+        # In hex, as openssl and browsers show it.
         "serial": f"{certificate.serial_number:x}",
         "notBefore": timestamp(certificate.not_valid_before_utc),
         "notAfter": timestamp(certificate.not_valid_after_utc),
@@ -198,9 +202,11 @@ def read_lock(reader: Reader) -> Lock | None:
             revoked=_revoked(content.get("revoked", {})),
             authority=_authority(content.get("authority")),
         )
+    # Not RefusedError: what the system withholds must not be taken for a directory that is new.
     except (MissingError, UnreadableError):
         logger.debug("%s is missing or unreadable", layout.LOCK_FILE)
         return None
+    # Whatever it holds, it is made again from the tree, and nothing that it does not name is removed.
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         logger.debug("%s is no lock file", layout.LOCK_FILE)
         return None

@@ -41,6 +41,7 @@ _WORDS = re.compile(rb"[A-Za-z0-9+/=]{24,}")
 
 def discovery_hash(certificate: x509.Certificate) -> str:
     """What a joining node pins the cluster's CA by (`discovery-token-ca-cert-hash`)."""
+    # As kubeadm computes it: over the public key, so that a renewed CA keeps it (util/pubkeypin).
     return f"sha256:{hashlib.sha256(public_der(certificate.public_key())).hexdigest()}"
 
 
@@ -81,6 +82,7 @@ class Materials:
         """Whether there is a random secret of that many bytes."""
         content = self._read(path)
         sealed = self._sealed(content) if content is not None else None
+        # A sealed file says its size in the record, so nobody is asked for the passphrase.
         return sealed.size == size if sealed is not None else self.secret(path, size) is not None
 
     def secret(self, path: str, size: int) -> bytes | None:
@@ -107,6 +109,7 @@ class Materials:
             rotations: Which of them there are.
             text: The file; what in it has the digest of a key is that key.
         """
+        # Every word is tried: a template may put the keys anywhere in the file.
         words = {hashlib.sha256(word).digest(): word for word in set(_WORDS.findall(text))}
         found = []
         for slot in rotations.slots(ENCRYPTION_KEY):
@@ -154,6 +157,7 @@ class Materials:
     def _public_half(self, path: str) -> bytes | None:
         """Nodes get the public key that belongs to the private one, whatever `sa.pub` says."""
         if is_withheld(self._reader, path):
+            # In a checkout without private files the public half is all that there is.
             return self._read(path.removesuffix(".key") + ".pub")
         private = self._read(path)
         if private is None:

@@ -32,6 +32,7 @@ class Reason(enum.StrEnum):
     VERIFIES_KUBELETS = "verifies-kubelets"
     CREDENTIAL_CHANGED = "credential-changed"
     ORDER_CHANGED = "order-changed"
+    LOCATION_CHANGED = "location-changed"
     NOT_WANTED = "not-wanted"
     ROTATION = "rotation"
     ROLLBACK = "rollback"
@@ -40,6 +41,7 @@ class Reason(enum.StrEnum):
     KEY_NOT_ALONE = "key-not-alone"
     REVOKED = "revoked"
     REVOCATION_OVER = "revocation-over"
+    SHARED_KEY = "shared-key"
 
 
 class Anomaly(enum.StrEnum):
@@ -48,7 +50,6 @@ class Anomaly(enum.StrEnum):
     UNFIT_AUTHORITY = "unfit-authority"
     UNUSUAL_AUTHORITY = "unusual-authority"
     CHANGED_AUTHORITY = "changed-authority"
-    SHARED_KEY = "shared-key"
     UNEXPECTED_KEY = "unexpected-key"
     UNEXPECTED_FILE = "unexpected-file"
     OWNER = "owner"

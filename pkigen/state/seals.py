@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 IDENTITY_PATH = layout.authority_path("identity.age")
 RECORD_PATH = layout.authority_path("sealed.json")
 LARGEST_RECORD = 1 << 20
+# No other MAC that is ever made with this identity can be taken for one of these.
 _CONTEXT = b"pkigen sealed keys 1\0"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -66,6 +67,7 @@ class SealRecord:
 
     def of(self, sealed: bytes) -> SealedKey | None:
         """What is in a sealed file; None where the record does not know it."""
+        # By what it is, not where: a rotation moves sealed files, and their entries stay true.
         return self.keys.get(digest(sealed))
 
     def with_key(self, sealed: bytes, key: SealedKey) -> SealRecord:
@@ -86,6 +88,7 @@ class SealRecord:
         Raises:
             AuthorityError: It was changed by somebody else.
         """
+        # In constant time: whoever can write here could otherwise guess the MAC byte by byte.
         if not hmac.compare_digest(self.mac, self._mac(identity)):
             raise AuthorityError(
                 f"{RECORD_PATH} was changed by something that cannot open the authority",

@@ -125,8 +125,11 @@ class PublicView(View):
 
     def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
         """Read a public file; of a private one, nothing is shown."""
+        # It counts as there: whoever reviews a change has no private file, and must not plan to make them
+        # anew.
         if path in self.withheld:
             return WithheldContent(data=b"", mode=layout.KEY_MODE, size=0, uid=0, gid=0, links=1)
+        # A private file that no earlier run wrote is not looked at, even where it lies there.
         if layout.is_private(path):
             raise _missing(path)
         content = super().read(path, limit=limit)
@@ -183,6 +186,7 @@ class OpenedView(View):
             AuthorityError: It is sealed, and does not open.
         """
         content = super().read(path, limit=limit)
+        # The identity is what all else is sealed to: only the vault opens it.
         if path == IDENTITY_PATH or not is_sealed(content.data):
             return content
         return replace(content, data=self._vault.open(path, content.data))
@@ -208,9 +212,11 @@ class HashedView(View):
         try:
             content = super().read(path, limit=limit)
         except StoreError as error:
+            # Only what stands there, never where: the messages of errors name the directory.
             reason = error.reason if isinstance(error, UnreadableError) else ""
             self._update(_group(path), f"{path}\0{type(error).__name__}\0{reason}")
             raise
+        # Owner and times are left out: a copy of the directory has the same digests.
         digest = hashlib.sha256(content.data).hexdigest()
         self._update(_group(path), f"{path}\0{content.mode:o}\0{digest}")
         return content

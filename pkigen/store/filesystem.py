@@ -188,14 +188,18 @@ class OsFileSystem:
 
     def writable(self, dir_fd: int) -> bool:
         """The system call `faccessat` with the effective user."""
+        # Of the effective user, as the system calls that follow will have it; `access` alone asks for the
+        # real one.
         return os.access(".", os.W_OK | os.X_OK, dir_fd=dir_fd, effective_ids=True)
 
     def mount(self, dir_fd: int) -> int:
         """The system call `statx` (Linux 5.8); where there is none, the file system stands for the mount."""
+        # struct statx of <linux/stat.h>: 256 bytes, stx_mask first, stx_mnt_id at 144.
         answer = ctypes.create_string_buffer(_STATX_SIZE)
         statx = getattr(_libc, "statx", None)
         if statx is None or statx(dir_fd, b"", _AT_EMPTY_PATH, _STATX_MNT_ID, answer) != 0:
             return os.fstat(dir_fd).st_dev
+        # The kernel says in stx_mask which fields it has filled: before 5.8 this one is not among them.
         if not int.from_bytes(answer.raw[:4], sys.byteorder) & _STATX_MNT_ID:
             return os.fstat(dir_fd).st_dev
         end = _STATX_MNT_ID_OFFSET + 8

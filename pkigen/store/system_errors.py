@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+# Every command can be run again: the journal finishes or undoes what was begun.
 _AGAIN = "then run the command again"
 _HINTS = {
     errno.ENOSPC: f"free space (and inodes) on the file system of {{root}}, {_AGAIN}",
@@ -22,6 +23,7 @@ _HINTS = {
     errno.EFBIG: f"the limit on file sizes is too low: raise it (`ulimit -f unlimited`), {_AGAIN}",
     errno.EROFS: f"the file system of {{root}} is mounted read-only: remount it writable, {_AGAIN}",
     errno.EIO: f"the disk reports an error: check `dmesg` and the disk, {_AGAIN}",
+    # rename(2) and link(2) work within one mount only, see `FileSystem.mount`.
     errno.EXDEV: f"a mount point below {{root}} appeared or disappeared: check what is mounted, {_AGAIN}",
     errno.EMFILE: f"too few open files are allowed: raise the limit (`ulimit -n 1024`), {_AGAIN}",
     errno.ENFILE: f"the system has no open files left: close other programs, {_AGAIN}",
@@ -66,6 +68,7 @@ def shown(root: Path, path: str) -> str:
 
 def kind(status: os.stat_result) -> str:
     """Say what a file is when it is not a plain one, or an empty string when it is."""
+    # A FIFO would block whoever opens it, and a device may do anything: only the kind is looked at.
     return {
         stat.S_IFREG: "",
         stat.S_IFDIR: "is a directory",
@@ -100,6 +103,7 @@ def close_after(error: BaseException | None, close: Callable[[], None], note: Ca
     try:
         close()
     except StoreError as second:
+        # The first error is the cause; the second is added to it, since it may say that a lock is still held.
         if error is None:
             raise
         error.add_note(note(str(second)))

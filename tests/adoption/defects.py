@@ -293,6 +293,36 @@ def one_ca_is_for_clients_and_front_proxies(nodes: Nodes) -> None:
     node.reissue("front-proxy-client", node.issuer("ca"))
 
 
+@found(Rule.TRUST_MISSING, ERROR, "kube-apiserver.yaml")
+def an_api_server_has_no_ca_for_clients(nodes: Nodes) -> None:
+    nodes["cp-1"].set_flag("kube-apiserver", "client-ca-file", None)
+
+
+@found(Rule.TRUST_MISSING, ERROR, "kube-apiserver.yaml")
+def an_api_server_has_no_ca_for_etcd(nodes: Nodes) -> None:
+    nodes["cp-1"].set_flag("kube-apiserver", "etcd-cafile", None)
+
+
+@found(Rule.TRUST_MISSING, ERROR, "etcd.yaml")
+def a_member_has_no_ca_for_clients(nodes: Nodes) -> None:
+    nodes["cp-1"].set_flag("etcd", "trusted-ca-file", None)
+
+
+@found(Rule.TRUST_MISSING, ERROR, "etcd.yaml")
+def a_member_has_no_ca_for_its_peers(nodes: Nodes) -> None:
+    nodes["cp-1"].set_flag("etcd", "peer-trusted-ca-file", None)
+
+
+@found(Rule.TRUST_MISSING, ERROR, "config.yaml")
+def a_kubelet_has_no_ca_for_the_api_server(nodes: Nodes) -> None:
+    nodes["worker-1"].set_kubelet({"authentication": {"anonymous": {"enabled": False}}})
+
+
+@found(Rule.TRUST_MISSING, ERROR, "scheduler.conf")
+def a_kubeconfig_has_no_ca(nodes: Nodes) -> None:
+    nodes["cp-1"].set_cluster("scheduler.conf", certificate_authority_data=None)
+
+
 @found(Rule.SIGNER_UNUSABLE, ERROR, "pki/other-ca.crt")
 def the_controller_manager_signs_with_a_ca_that_nobody_trusts(nodes: Nodes) -> None:
     node = nodes["cp-1"]
@@ -396,6 +426,24 @@ def a_token_key_is_new_on_one_node(nodes: Nodes) -> None:
     node.write("pki/sa.pub", public_pem(key))
 
 
+@found(Rule.TOKEN_KEY_UNKNOWN, ERROR, "pki/other.key")
+def an_api_server_signs_tokens_that_it_refuses(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.write("pki/other.key", private_pem(new_key()))
+    path = "/etc/kubernetes/pki/other.key"
+    node.set_flag("kube-apiserver", "service-account-signing-key-file", path)
+
+
+@found(Rule.KEY_REUSED, WARNING, "pki/apiserver-copy.key")
+def a_key_lies_in_two_places(nodes: Nodes) -> None:
+    shutil.copy2(nodes["cp-1"].path("pki/apiserver.key"), nodes["cp-1"].path("pki/apiserver-copy.key"))
+
+
+@found(Rule.KEY_REUSED, WARNING, "kubernetes/copy.key")
+def a_cas_key_lies_in_two_places(nodes: Nodes) -> None:
+    shutil.copy2(nodes["cp-1"].path("pki/etcd/ca.key"), nodes["cp-1"].path("copy.key"))
+
+
 @found(Rule.AUTHORITY_KEY_ON_WORKER, ERROR, "pki/ca.key")
 def a_worker_has_the_cas_key(nodes: Nodes) -> None:
     nodes["worker-1"].copy_from(nodes["cp-1"], "pki/ca.key")
@@ -490,6 +538,11 @@ def everybody_writes_the_directory(nodes: Nodes) -> None:
     nodes["cp-1"].path("pki").chmod(0o777)
 
 
+@found(Rule.PERMISSIVE_MODE, ERROR, "/etc/kubernetes")
+def everybody_writes_the_directory_of_kubeconfigs(nodes: Nodes) -> None:
+    nodes["cp-1"].path("").chmod(0o777)
+
+
 # -- settings and files -----------------------------------------------------------------------------------
 
 
@@ -551,6 +604,20 @@ def a_certificate_is_cut_off(nodes: Nodes) -> None:
 def a_kubeconfig_is_no_yaml(nodes: Nodes) -> None:
     node = nodes["cp-1"]
     node.write("scheduler.conf", node.path("scheduler.conf").read_bytes() + b"\n\tusers: [\n")
+
+
+@found(Rule.DAMAGED_FILE, ERROR, "scheduler.conf")
+def a_kubeconfigs_context_is_not_in_it(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.write_kubeconfig("scheduler.conf", node.kubeconfig("scheduler.conf") | {"current-context": "other"})
+
+
+@found(Rule.DAMAGED_FILE, ERROR, "scheduler.conf")
+def a_kubeconfigs_user_is_not_in_it(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    content = node.kubeconfig("scheduler.conf")
+    content["contexts"][0]["context"]["user"] = "other"
+    node.write_kubeconfig("scheduler.conf", content)
 
 
 @found(Rule.DAMAGED_FILE, ERROR, "kube-scheduler.yaml")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from tests.adoption.altered_nodes import AlteredNode, moment, new_ca, pem_of
 from tests.desired.rendering.reference_programs import find, need_root
+
+if TYPE_CHECKING:
+    from tests.adoption.altered_nodes import Issuer
 
 _SHARED = ("ca", "front-proxy-ca", "etcd/ca")
 _PHASES = ("certs all", "kubeconfig all", "control-plane all", "etcd local", "kubelet-start")
@@ -75,6 +81,9 @@ def control_plane(
     for phase in _PHASES:
         if phase != "etcd local" or "external" not in cluster.get("etcd", {}):
             run(root, "init", "phase", *phase.split(), "--config", "/kubeadm.yaml")
+    if first is not None:
+        # `kubeadm join` makes none.
+        (root / "etc/kubernetes/super-admin.conf").unlink()
     return root
 
 
@@ -92,11 +101,97 @@ def worker(
     (root / "etc/kubernetes/pki").mkdir()
     (root / "etc/kubernetes/pki/ca.crt").write_bytes(authority)
     (root / "etc/kubernetes/manifests").mkdir()
-    kubeconfig = yaml.safe_load((root / "etc/kubernetes/kubelet.conf").read_text())
+    kubeconfig = root / "etc/kubernetes/kubelet.conf"
     endpoint = (cluster or {}).get("controlPlaneEndpoint", "10.0.0.11:6443")
-    kubeconfig["clusters"][0]["cluster"]["server"] = f"https://{endpoint}"
-    (root / "etc/kubernetes/kubelet.conf").write_text(yaml.safe_dump(kubeconfig))
+    text = re.sub(r"server: \S+", f"server: https://{endpoint}", kubeconfig.read_text())
+    kubeconfig.write_text(text)
     return root
+
+
+def rotated_kubelet(root: Path, issuer: Issuer) -> None:
+    """What a kubelet has once it has renewed its certificate, with the kubeconfig that kubeadm then makes."""
+    node = AlteredNode(root=root, now=moment())
+    before = node.path("kubelet.conf").read_bytes()
+    node.rotate_kubelet(issuer)
+    node.write("kubelet.conf", before)
+    phase = "init phase kubelet-finalize enable-client-cert-rotation"
+    run(root, *phase.split(), "--config", "/kubeadm.yaml")
+    assert b"kubelet-client-current.pem" in node.path("kubelet.conf").read_bytes()
+
+
+def external_etcd_client(root: Path) -> None:
+    """What the operator of an external etcd puts there; kubeadm does not make it."""
+    pki = root / "etc/etcd/pki"
+    pki.mkdir(parents=True)
+    node = AlteredNode(root=root, now=moment())
+    ca = new_ca("etcd-ca", node.now)
+    (pki / "ca.crt").write_bytes(ca.pem)
+    node.write("pki/client.crt", pem_of(node.certificate("pki/apiserver-kubelet-client.crt")))
+    node.write("pki/client.key", node.path("pki/apiserver-kubelet-client.key").read_bytes())
+    node.reissue("client", ca)
+    for name in ("client.crt", "client.key"):
+        shutil.move(node.path(f"pki/{name}"), pki / name)
+
+
+_CLIENTS = {
+    "apiserver-etcd-client",
+    "apiserver-kubelet-client",
+    "front-proxy-client",
+    "etcd/healthcheck-client",
+}
+
+
+def external_ca(root: Path, authority: Path) -> Path:
+    """kubeadm's external CA mode: its requests, which the CA's machine (another root) signs with openssl."""
+    cluster = {"encryptionAlgorithm": "ECDSA-P256"}
+    new_root(authority)
+    configure(authority, name="ca", address="10.0.0.9", cluster=cluster)
+    for kind in ("ca", "front-proxy-ca", "etcd-ca"):
+        run(authority, *f"init phase certs {kind} --config /kubeadm.yaml".split())
+    new_root(root)
+    configure(root, name="cp-1", address="10.0.0.11", cluster=cluster)
+    run(root, *["certs", "generate-csr", "--config", "/kubeadm.yaml"])
+    run(root, *["init", "phase", "certs", "sa", "--config", "/kubeadm.yaml"])
+    for name in _SHARED:
+        shutil.copy2(
+            authority / "etc/kubernetes/pki" / f"{name}.crt", root / "etc/kubernetes/pki" / f"{name}.crt"
+        )
+    kubernetes = root / "etc/kubernetes"
+    for request in sorted(kubernetes.rglob("*.csr")):
+        name = str(request.relative_to(kubernetes)).removeprefix("pki/").removesuffix(".csr")
+        certificate = _signed(request, name, authority / "etc/kubernetes/pki")
+        if name.endswith(".conf"):
+            _complete(kubernetes / name, certificate, kubernetes / "pki/ca.crt")
+        else:
+            request.with_suffix(".crt").write_bytes(certificate)
+        request.unlink()
+    for phase in ("control-plane all", "etcd local", "kubelet-start"):
+        run(root, "init", "phase", *phase.split(), "--config", "/kubeadm.yaml")
+    return root
+
+
+def _signed(request: Path, name: str, pki: Path) -> bytes:
+    is_client = name in _CLIENTS or name.endswith(".conf")
+    ca = "etcd/ca" if "etcd" in name else "front-proxy-ca" if "front-proxy" in name else "ca"
+    usages = "clientAuth" if is_client else "serverAuth,clientAuth" if "etcd/" in name else "serverAuth"
+    extensions = request.with_suffix(".ext")
+    extensions.write_text(f"keyUsage=critical,digitalSignature\nextendedKeyUsage={usages}\n")
+    command = ["openssl", "x509", "-req", "-in", str(request), "-days", "365", "-sha256"]
+    command += ["-CA", str(pki / f"{ca}.crt"), "-CAkey", str(pki / f"{ca}.key"), "-CAcreateserial"]
+    command += ["-copy_extensions", "copy", "-extfile", str(extensions)]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    extensions.unlink()
+    return done.stdout
+
+
+def _complete(kubeconfig: Path, certificate: bytes, ca: Path) -> None:
+    """A partial kubeconfig with the certificate and the CA that kubeadm's guide has its reader put in."""
+    content = yaml.safe_load(kubeconfig.read_text())
+    content["users"][0]["user"]["client-certificate-data"] = base64.b64encode(certificate).decode()
+    cluster = content["clusters"][0]["cluster"]
+    cluster["certificate-authority-data"] = base64.b64encode(ca.read_bytes()).decode()
+    kubeconfig.write_text(yaml.safe_dump(content))
 
 
 def dedicated_etcd(place: Path, *, members: int) -> None:

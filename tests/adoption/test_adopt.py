@@ -20,6 +20,7 @@ from pkigen.crypto.keys import load_private
 from pkigen.crypto.names import Subject
 from tests.adoption import kubeadm_trees
 from tests.adoption.altered_nodes import DAY, PKI, AlteredNode, name_of, new_ca, pem_of
+from tests.adoption.conftest import SPEC
 from tests.adoption.test_clean_trees import CLUSTERS
 
 if TYPE_CHECKING:
@@ -289,6 +290,43 @@ def test_a_bundle_of_an_adopted_node_has_no_file_of_somebody_else(
     assert adopted.run(*inspected, "--passphrase-file", str(tmp_path / "word")) == 0, adopted.err
     assert "/etc/kubernetes/kubelet.conf" in adopted.out
     assert "/var/lib/kubelet/config.yaml" not in adopted.out
+
+
+def test_kubeconfigs_that_name_files_go_on_to(tmp_path: Path, now: datetime, adopted: Adopted) -> None:
+    """A cluster of pkigen's own, whose directory is lost: nothing of it changes, and it renews there."""
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(SPEC.replace("keyAlgorithm: ECDSA-P256", "kubeconfigs: files"))
+    assert adopted.run("init", str(spec), "-C", str(tmp_path / "lost")) == 0
+    for node in ("cp-1", "cp-2", "cp-3"):
+        pki = tmp_path / "lost/nodes" / node / "etc/kubernetes/pki"
+        for name in ("front-proxy-ca", "etcd/ca"):
+            shutil.copy2(tmp_path / "lost/pki" / f"{name}.key", pki / f"{name}.key")
+    assert adopted.adopt(tmp_path / "lost/nodes") == 0, adopted.err
+    assert "kubeconfigs: files" in adopted.spec.read_text()
+    assert adopted.planned() == []
+    assert adopted.run("verify", "-C", str(adopted.root)) == 0, adopted.out
+    adopted.apply(after=350 * DAY)
+    renewed = adopted.certificate("cp-2/etc/kubernetes/pki/scheduler/client.crt")
+    assert renewed.not_valid_before_utc > now + 300 * DAY
+
+
+def test_kubeconfigs_that_name_files_elsewhere_are_refused(copy: Path, adopted: Adopted) -> None:
+    path = copy / "cp-2/etc/kubernetes/scheduler.conf"
+    content = yaml.safe_load(path.read_text())
+    content["users"][0]["user"] = {"client-certificate": "tls/s.crt", "client-key": "tls/s.key"}
+    path.write_text(yaml.safe_dump(content))
+    assert adopted.adopt(copy) == 1
+    assert adopted.err.splitlines() == [
+        (
+            "error: cp-2: /etc/kubernetes/scheduler.conf names its client certificate by path, "
+            "/etc/kubernetes/tls/s.crt, which is elsewhere than pkigen's"
+        ),
+        (
+            "hint: embed it (`kubectl config view --raw --flatten`), or put CA, certificate and key into "
+            "/etc/kubernetes/pki/scheduler/, as ca.crt, client.crt and client.key"
+        ),
+    ]
+    assert not adopted.root.exists()
 
 
 def test_people_keep_their_kubeconfigs(copy: Path, now: datetime, adopted: Adopted) -> None:

@@ -11,7 +11,7 @@ from pkigen.adoption.gathered import node_trees
 from pkigen.adoption.inspection import inspect
 from pkigen.adoption.judgements import judgements
 from tests.adoption import kubeadm_trees
-from tests.adoption.altered_nodes import AlteredNode, moment, new_ca, pem_of
+from tests.adoption.altered_nodes import AlteredNode, moment, new_ca
 from tests.adoption.defects import INFORMATION
 
 if TYPE_CHECKING:
@@ -71,28 +71,8 @@ def test_nothing_is_found_in_what_kubeadm_makes(name: str, tmp_path: Path) -> No
     address, cluster = CLUSTERS[name]
     root = kubeadm_trees.control_plane(tmp_path / "cp-1", address=address, cluster=cluster)
     if name == "external etcd":
-        _external_client(root)
+        kubeadm_trees.external_etcd_client(root)
     assert remarkable(root, moment()) == []
-
-
-def _external_client(root: Path) -> None:
-    """What its operator puts there; kubeadm does not make it."""
-    pki = root / "etc/etcd/pki"
-    pki.mkdir(parents=True)
-    kubeadm_trees.run(root, "init", "phase", "certs", "etcd-ca", "--cert-dir", "/etc/etcd/pki")
-    authority = pki / "etcd/ca.crt"
-    shutil.move(authority, pki / "ca.crt")
-    shutil.move(pki / "etcd/ca.key", pki / "ca.key")
-    node = AlteredNode(root=root, now=moment())
-    ca = new_ca("etcd-ca", node.now)
-    (pki / "ca.crt").write_bytes(ca.pem)
-    (pki / "ca.key").unlink()
-    node.write("pki/client.crt", pem_of(node.certificate("pki/apiserver-kubelet-client.crt")))
-    node.write("pki/client.key", node.path("pki/apiserver-kubelet-client.key").read_bytes())
-    node.reissue("client", ca)
-    for name in ("client.crt", "client.key"):
-        shutil.move(node.path(f"pki/{name}"), pki / name)
-    shutil.rmtree(pki / "etcd")
 
 
 def test_nothing_is_found_in_several_nodes(of_kubeadm: Path, now: datetime) -> None:

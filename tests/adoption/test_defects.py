@@ -89,6 +89,12 @@ def test_a_copy_that_belongs_to_one_person_says_nothing_of_owners(node: AlteredN
     assert [each for each in found if each.rule is AuditRule.WRONG_OWNER] == []
 
 
+def test_there_are_more_than_sixty() -> None:
+    """As many as are promised; each is found in trees of both makers, by the two tests above."""
+    names = {defect.name for defect in DEFECTS}
+    assert len(names) == len(DEFECTS) >= 60
+
+
 def test_every_rule_says_why_and_what_to_do() -> None:
     assert set(RULES) == set(AuditRule)
     assert all(each.why and each.remedy for each in RULES.values())

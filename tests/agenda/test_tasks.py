@@ -14,9 +14,11 @@ from pkigen.agenda.situation import LastChange, Lifetime, PendingRequest, Rotati
 from pkigen.agenda.tasks import TaskKind, next_task, outlook
 from pkigen.desired.connections import Endpoint
 from pkigen.desired.generations import Phase
+from pkigen.reconcile.cluster_changes import ClusterStep, ClusterVerb
 from pkigen.reconcile.plan import Action, Ask, Await, Keep, Plan, Reissuance, Renew, Rewrite
 from pkigen.rotation.live import Flaw, Live, LiveFinding, Seen, Sight
 from pkigen.state.authority_record import AuthorityChange, AuthorityComparison, AuthorityDifference
+from pkigen.state.cluster_objects import ClusterObject
 from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:
@@ -87,6 +89,14 @@ DUE = planned(
 )
 CHANGED = planned(action(Renew, Reason.EXPIRED, reissuance=reissuance()), action(Rewrite, Reason.MODE, "a/b"))
 LAGGING = replace(QUIET, live=Live(seen=(seen("cp-1", Sight.CURRENT), seen("cp-2", Sight.OLD))))
+GIVEN = ClusterStep(verb=ClusterVerb.APPLY, kubeconfig="admin.conf", file="addons/user-dev1.yaml")
+TAKEN = ClusterStep(
+    verb=ClusterVerb.DELETE,
+    kubeconfig="admin.conf",
+    object=ClusterObject(kind="RoleBinding", name="pkigen:dev1", namespace="web"),
+)
+STILL_HELD = replace(QUIET, in_cluster=(GIVEN, TAKEN))
+NOT_GIVEN = replace(QUIET, in_cluster=(GIVEN,))
 PREPARED = replace(QUIET, rotating=(Rotating(id="ca", phase=Phase.PREPARED),))
 WAITING = planned(action(Ask, Reason.AWAITS_REQUEST, "worker-1/kubelet"))
 RECENT = replace(QUIET, change=LastChange(time=NOW - 7 * DAY, command="apply", nodes=("cp-1",)))
@@ -142,6 +152,20 @@ CASES: dict[str, tuple[Callable[[Situation], Task | None], Situation, TaskKind, 
         TaskKind.APPLY,
         "renew cp-1/apiserver",
         "apply -C prod",
+    ),
+    "a right in the cluster": (
+        tasks.unapplied_addons,
+        STILL_HELD,
+        TaskKind.ADDONS,
+        "may still hold RoleBinding pkigen:dev1 in namespace web",
+        "access applied -C prod",
+    ),
+    "a right not in the cluster": (
+        tasks.unapplied_addons,
+        NOT_GIVEN,
+        TaskKind.ADDONS,
+        "may not have got addons/user-dev1.yaml yet",
+        "access applied -C prod",
     ),
     "lagging": (
         tasks.lagging_nodes,

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from pkigen.crypto.cross_certification import certifies, cross_certify, unable_to_certify
-from pkigen.crypto.issuance import CertificateContent, Issuer, issue
+from pkigen.crypto.issuance import BACKDATE, CertificateContent, Issuer, issue, key_usage
 from pkigen.crypto.names import SANs, Subject, extension_of
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import Profile
@@ -79,7 +79,28 @@ def test_the_new_cas_name_key_and_identifier_by_the_old_one() -> None:
     usage = extension_of(cross, x509.KeyUsage)
     assert usage is not None
     assert usage.critical
-    assert usage.value.key_cert_sign
+    assert usage.value == key_usage(is_ca=True, enciphers_keys=False)
+    # Key identifiers must not be critical (RFC 5280 4.2.1.1, 4.2.1.2).
+    assert not found.critical
+    identifier = extension_of(cross, x509.SubjectKeyIdentifier)
+    assert identifier is not None
+    assert not identifier.critical
+
+
+def test_it_has_the_identifier_by_which_the_leaves_of_the_new_ca_name_it() -> None:
+    odd = x509.SubjectKeyIdentifier(b"made in another way")
+    successor = certificate(x509.BasicConstraints(ca=True, path_length=None), odd, subject=name("next"))
+    made = cross_certify(successor, issuer=root("old"), now=NOW, entropy=entropy)
+    found = extension_of(made.certificate, x509.SubjectKeyIdentifier)
+    assert found is not None
+    assert found.value == odd
+    assert not made.capped
+
+
+def test_a_fraction_of_a_second_is_dropped() -> None:
+    old = root("old", since=NOW - DAY)
+    cross = crossed(old, root("new"), now=NOW + timedelta(microseconds=7))
+    assert cross.not_valid_before_utc == NOW - BACKDATE
 
 
 @pytest.mark.parametrize(("old_days", "new_days", "end"), [(30, 3650, 30), (3650, 40, 40)])
@@ -132,3 +153,52 @@ def test_a_certificate_certifies_one_key_and_name_by_one_ca() -> None:
         subject=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "renamed")]),
     )
     assert not certifies(cross, issuer=old.certificate, subject=renamed), "another name"
+
+
+def test_a_name_alone_or_a_key_alone_is_not_certified() -> None:
+    old, new = root("old"), root("new")
+    cross = crossed(old, new)
+    key = new.key
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    basic = x509.BasicConstraints(ca=True, path_length=None)
+    renamed = certificate(basic, subject=name("renamed"), key=key, signed_by=key)
+    assert not certifies(cross, issuer=old.certificate, subject=renamed)
+    assert certifies(
+        cross, issuer=old.certificate, subject=certificate(basic, subject=name("new"), key=key, signed_by=key)
+    )
+
+
+def test_a_signature_by_another_key_of_the_same_name_does_not_certify() -> None:
+    old, new = root("old"), root("new")
+    assert not certifies(crossed(old, new), issuer=root("old").certificate, subject=new.certificate)
+
+
+def test_a_ca_without_basic_constraints_is_not_refused_for_them() -> None:
+    # Whether it is a CA at all is asked elsewhere (`ca_fitness`).
+    assert unable_to_certify(certificate()) is None
+
+
+def intermediate(above: Issuer, common_name: str) -> Issuer:
+    key = ec.generate_private_key(ec.SECP256R1())
+    content = CertificateContent(
+        subject=Subject(common_name=common_name),
+        sans=SANs(),
+        profile=Profile.INTERMEDIATE,
+        validity=timedelta(days=365),
+    )
+    made = issue(content, key=key, issuer=above, now=NOW, entropy=entropy)
+    return Issuer(certificate=made.certificate, key=key)
+
+
+def test_nothing_that_a_root_signs_carries_who_trusts_one_of_its_intermediates_alone() -> None:
+    """Why an offline authority is not asked for a cross certificate: only the old intermediate could help."""
+    above = root("root")
+    old, new = intermediate(above, "kubernetes"), intermediate(above, "kubernetes-g2")
+    judge, anchor = PathVerifier(NOW), (old.certificate,)
+    assert judge.server((leaf(old),), anchor, "10.0.0.11") is None
+    by_root = (new.certificate, old.certificate, above.certificate)
+    for sent in ((), by_root[:1], by_root):
+        assert judge.server((leaf(new), *sent), anchor, "10.0.0.11") is not None
+    # That one may sign leaves only, and who trusts it sees that.
+    assert unable_to_certify(old.certificate) is not None
+    assert judge.server((leaf(new), crossed(old, new)), anchor, "10.0.0.11") is not None

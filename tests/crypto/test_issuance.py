@@ -23,7 +23,10 @@ from pkigen.crypto.issuance import (
     Issued,
     Issuer,
     certificate_pem,
+    end_of_validity,
     issue,
+    issue_for,
+    renew_root,
     serial_number,
 )
 from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, PrivateKey, signature_hash
@@ -163,6 +166,11 @@ def test_a_clock_that_went_back_is_noticed(tmp_path: Path) -> None:
     assert world.plan(after=-timedelta(minutes=5)).changes == ()
 
 
+def test_the_last_moment_that_a_certificate_can_name() -> None:
+    # RFC 5280 4.1.2.5: 99991231235959Z
+    assert END_OF_TIME.strftime("%Y%m%d%H%M%SZ") == "99991231235959Z"
+
+
 def test_backdating_is_kubeadms() -> None:
     assert timedelta(minutes=5) == BACKDATE
 
@@ -246,6 +254,84 @@ def test_only_bytes_of_new_files_differ_between_two_runs(tmp_path: Path) -> None
     assert trees[0].keys() == trees[1].keys()
     same = {path for path in trees[0] if trees[0][path] == trees[1][path]}
     assert {path for path in trees[0] if "/manifests/" in path or path.startswith("addons/")} <= same
+
+
+# -- what is written -----------------------------------------------------------------------------------
+
+
+def as_written(made: x509.Certificate) -> dict[x509.ObjectIdentifier, bool]:
+    """The extensions of a certificate, in their order, and whether they are critical."""
+    return {each.oid: each.critical for each in made.extensions}
+
+
+@pytest.mark.parametrize("algorithm", [KeyAlgorithm.ECDSA_P256, KeyAlgorithm.RSA_2048])
+def test_what_is_critical_and_what_a_key_is_for(algorithm: KeyAlgorithm) -> None:
+    key = key_of(algorithm, 3)
+    root = authority(algorithm)
+    made = issue(request(), key=key, issuer=root, now=NOW, entropy=os.urandom).certificate
+    assert as_written(root.certificate) == {
+        ExtensionOID.BASIC_CONSTRAINTS: True,  # RFC 5280 4.2.1.9
+        ExtensionOID.KEY_USAGE: True,  # 4.2.1.3
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER: False,  # 4.2.1.2
+    }
+    assert as_written(made) == {
+        ExtensionOID.BASIC_CONSTRAINTS: True,
+        ExtensionOID.KEY_USAGE: True,
+        ExtensionOID.EXTENDED_KEY_USAGE: False,
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER: False,
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER: False,  # 4.2.1.1
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME: False,  # 4.2.1.6
+    }
+    usages = ("digital_signature", "key_encipherment", "key_cert_sign", "crl_sign")
+    rest = ("content_commitment", "data_encipherment", "key_agreement")
+    enciphers = algorithm is KeyAlgorithm.RSA_2048
+    for each, expected in (
+        (root.certificate, (True, False, True, True)),
+        (made, (True, enciphers, False, False)),
+    ):
+        found = each.extensions.get_extension_for_class(x509.KeyUsage).value
+        assert tuple(getattr(found, usage) for usage in usages) == expected
+        assert not any(getattr(found, usage) for usage in rest)
+
+
+def test_a_key_that_somebody_else_has_is_certified_alike() -> None:
+    key, root = key_of(KeyAlgorithm.ECDSA_P256, 4), authority()
+
+    def entropy(count: int) -> bytes:
+        return bytes(range(count))
+
+    made = issue(request(), key=key, issuer=root, now=NOW, entropy=entropy)
+    public_key = key.public_key()
+    assert issue_for(request(), public_key=public_key, issuer=root, now=NOW, entropy=entropy) == made
+
+
+def test_a_fraction_of_a_second_is_dropped() -> None:
+    moment = NOW + timedelta(microseconds=7)
+    made = leaf(authority(now=NOW - timedelta(hours=1)), now=moment).certificate
+    assert made.not_valid_before_utc == NOW - BACKDATE
+    assert made.not_valid_after_utc == NOW + timedelta(hours=100)
+    assert end_of_validity(moment, timedelta(hours=1)) == NOW + timedelta(hours=1)
+
+
+def test_a_renewed_root_is_the_same_but_for_its_time_and_number() -> None:
+    old = authority()
+    later = NOW + timedelta(hours=500, microseconds=7)
+    made = renew_root(
+        old.certificate, key=old.key, validity=timedelta(hours=1000), now=later, entropy=os.urandom
+    )
+    new = made.certificate
+    assert (new.subject, new.issuer) == (old.certificate.subject, old.certificate.subject)
+    assert new.public_key() == old.certificate.public_key()
+    assert list(new.extensions) == list(old.certificate.extensions)
+    assert new.serial_number != old.certificate.serial_number
+    assert new.not_valid_before_utc == NOW + timedelta(hours=500) - BACKDATE
+    assert new.not_valid_after_utc == NOW + timedelta(hours=1500)
+    assert not made.capped
+    leaf(old).certificate.verify_directly_issued_by(new)
+
+
+def test_the_key_of_an_issuer_is_not_printed() -> None:
+    assert "key=" not in repr(authority())
 
 
 # -- names --------------------------------------------------------------------------------------------

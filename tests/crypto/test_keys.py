@@ -52,6 +52,7 @@ def pkcs8(key: object) -> bytes:
 @pytest.mark.parametrize("algorithm", list(KeyAlgorithm))
 def test_keys_are_written_as_kubeadm_writes_them_and_read_back(algorithm: KeyAlgorithm) -> None:
     key = keys.ALGORITHMS[algorithm].generate()
+    assert algorithm_of(key) is algorithm, "of the size or on the curve that it is called by"
     pem = private_pem(key)
     # kubeadm's forms (client-go `keyutil/key.go`): PKCS #1 and SEC 1
     label = b"RSA PRIVATE KEY" if algorithm.startswith("RSA") else b"EC PRIVATE KEY"
@@ -237,3 +238,28 @@ def test_key_material_in_the_hands_of_dataclasses(tmp_path: Path) -> None:
     assert body not in told
     assert secret not in told
     assert "PRIVATE KEY-----" not in told
+
+
+@pytest.mark.parametrize(
+    ("bits", "exponent", "fault"),
+    [
+        (2048, 3, None),
+        (8192, 65537, None),
+        (2048, 2**31 - 1, None),
+        (2047, 65537, "is RSA with 2047 bits; 2048 to 8192 are accepted"),
+        (8193, 65537, "is RSA with 8193 bits; 2048 to 8192 are accepted"),
+        (2048, 2**31 + 1, "is RSA with an exponent of more than 31 bits, which Go refuses"),
+    ],
+)
+def test_which_rsa_keys_go_can_use(bits: int, exponent: int, fault: str | None) -> None:
+    # The modulus is an odd number of that many bits: nobody signs with it.
+    key = rsa.RSAPublicNumbers(exponent, (1 << bits) - 1).public_key()
+    assert keys.key_fault(key) == fault
+
+
+def test_which_curves_go_can_use() -> None:
+    for curve in (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()):
+        assert keys.key_fault(ec.generate_private_key(curve).public_key()) is None
+    assert "P-256, P-384 and P-521 are accepted" in (
+        keys.key_fault(ec.generate_private_key(ec.SECP224R1()).public_key()) or ""
+    )

@@ -86,10 +86,6 @@ def test_clients_need_no_name_but_the_right_usage(ca: CA) -> None:
     assert verifier.client([ca.leaf(Profile.CLIENT)], [CA.made().certificate]) is not None
 
 
-def test_a_ca_is_no_leaf(ca: CA) -> None:
-    assert PathVerifier(NOW).client([ca.certificate], [ca.certificate]) is not None
-
-
 @pytest.mark.parametrize("moment", [NOW - timedelta(hours=1), NOW + YEAR + timedelta(hours=1)])
 def test_outside_of_its_validity_nothing_is_accepted(ca: CA, moment: datetime) -> None:
     assert PathVerifier(moment).client([ca.leaf(Profile.CLIENT)], [ca.certificate]) is not None
@@ -145,7 +141,7 @@ def usage(**changes: bool) -> x509.KeyUsage:
 # What another extension makes of a certificate for servers and clients: why each is refused.
 LEAVES: dict[str, tuple[Extensions, str | None, str | None]] = {
     "as-it-is": ({}, None, None),
-    "no-extended-key-usage": ({x509.ExtendedKeyUsage: None}, "extension", "extension"),
+    "no-extended-key-usage": ({x509.ExtendedKeyUsage: None}, None, None),
     "server-only": (
         {x509.ExtendedKeyUsage: x509.ExtendedKeyUsage(BOTH_USAGES[:1])},
         None,
@@ -156,19 +152,15 @@ LEAVES: dict[str, tuple[Extensions, str | None, str | None]] = {
         "its extendedKeyUsage does not allow serverAuth",
         None,
     ),
-    "no-key-usage": ({x509.KeyUsage: None}, "extension", "extension"),
-    "no-signatures": (
-        {x509.KeyUsage: usage(key_encipherment=True)},
-        "its keyUsage does not allow digital signatures",
-        "its keyUsage does not allow digital signatures",
-    ),
+    "no-key-usage": ({x509.KeyUsage: None}, None, None),
+    "no-signatures": ({x509.KeyUsage: usage(key_encipherment=True)}, None, None),
     "no-basic-constraints": ({x509.BasicConstraints: None}, None, None),
     "a-ca": (
         {x509.BasicConstraints: x509.BasicConstraints(ca=True, path_length=None)},
-        "a CA certificate is presented as a leaf",
-        "a CA certificate is presented as a leaf",
+        None,
+        None,
     ),
-    "no-authority-key-identifier": ({x509.AuthorityKeyIdentifier: None}, "extension", "extension"),
+    "no-authority-key-identifier": ({x509.AuthorityKeyIdentifier: None}, None, None),
     "no-name": ({x509.SubjectAlternativeName: None}, "it does not name", None),
 }
 
@@ -208,7 +200,7 @@ def test_a_leaf_with_a_critical_extension_that_nobody_knows_is_refused(ca: CA) -
 CAS: dict[str, tuple[Extensions, str | None]] = {
     "no-key-usage": ({x509.KeyUsage: None}, None),
     "signs-nothing": ({x509.KeyUsage: usage(digital_signature=True)}, "may not sign certificates"),
-    "no-basic-constraints": ({x509.BasicConstraints: None}, "lacks the extension basicConstraints"),
+    "no-basic-constraints": ({x509.BasicConstraints: None}, "the issuer is not a CA"),
     "no-ca": (
         {x509.BasicConstraints: x509.BasicConstraints(ca=False, path_length=None)},
         "the issuer is not a CA",
@@ -245,8 +237,7 @@ def test_what_is_sent_along_is_no_anchor_to_remember(ca: CA) -> None:
     assert verifier.client([leaf, between.certificate], [other.certificate]) is not None
 
 
-def test_what_only_the_library_refuses_is_told_in_words_of_our_own(ca: CA) -> None:
-    """Its text for this has the `repr` of an object in it."""
+def test_a_hash_that_go_does_not_know_is_told(ca: CA) -> None:
     leaf = ca.leaf(Profile.SERVER, NAME)
     builder = x509.CertificateBuilder(
         leaf.issuer,

@@ -45,7 +45,11 @@ ENCRYPTED = KEY.private_bytes(Encoding.DER, PrivateFormat.PKCS8, BestAvailableEn
         (PLAIN, "a private key as DER"),
         (ENCRYPTED, "a private key as DER"),
         (pkcs12.serialize_key_and_certificates(b"a", KEY, CERTIFICATE, None, NoEncryption()), "PKCS #12"),
+        (b"-----BEGIN TRUSTED CERTIFICATE-----\n", "a TRUSTED CERTIFICATE"),
+        (b"-----BEGIN X509 CERTIFICATE-----\n", "an X509 CERTIFICATE"),
+        (b"-----BEGIN PKCS7-----\n", "PKCS #7"),
         (b"-----BEGIN CERTIFICATE REQUEST-----\n", "a certificate request"),
+        (b"-----BEGIN NEW CERTIFICATE REQUEST-----\n", "a certificate request"),
         (b"-----BEGIN PUBLIC KEY-----\n", "a public key"),
     ],
 )
@@ -56,6 +60,23 @@ def test_another_form_is_named(data: bytes, form: str) -> None:
 @pytest.mark.parametrize("data", [b"", b"0", b"0\x00", b"hello", PLAIN[1:]])
 def test_what_is_not_recognized_has_no_name(data: bytes) -> None:
     assert other_form(data) is None
+
+
+def test_pkcs_12_is_known_by_its_version_whatever_its_length() -> None:
+    # The tag, and a length of one to five octets (X.690 8.1.3); behind it stands the version.
+    for length in (b"\x05", b"\x81\x85", b"\x82\x01\x05", b"\x84\x00\x00\x01\x05"):
+        assert (other_form(b"\x30" + length + bytes.fromhex("020103")) or "").startswith("PKCS #12")
+    assert other_form(b"\x30\x85\x00\x00\x00\x01\x05" + bytes.fromhex("020103")) is None
+
+
+def test_structures_that_nothing_can_be_made_of_have_no_name() -> None:
+    version = bytes.fromhex("a003020102")  # v3, within a certificate; 10 is none
+    assert version in CERTIFICATE.public_bytes(Encoding.DER)
+    odd = CERTIFICATE.public_bytes(Encoding.DER).replace(version, bytes.fromhex("a00302010a"), 1)
+    assert other_form(odd) is None
+    curve = bytes.fromhex("06082a8648ce3d030107")  # prime256v1; what stands last is no curve
+    assert curve in PLAIN
+    assert other_form(PLAIN.replace(curve, curve[:-1] + b"\x63")) is None
 
 
 def test_an_encrypted_key_is_a_private_key() -> None:

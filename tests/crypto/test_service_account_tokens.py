@@ -182,3 +182,39 @@ def test_the_token_of_a_kubeconfig() -> None:
     assert tokens.in_kubeconfig(content) == "a.b-c.d_e"
     assert tokens.withheld(content) == content.replace(b"a.b-c.d_e", b"token-withheld")
     assert tokens.in_kubeconfig(content.replace(b"a.b", b"\xff")) == "\ufffd-c.d_e"
+
+
+def test_when_a_token_ends_and_whom_it_is_for() -> None:
+    claims = tokens.Claims(
+        issuer="i", namespace="n", account="a", uid=None, audiences=(), not_before=NOW, validity=timedelta(1)
+    )
+    assert claims.expires == NOW + timedelta(1)
+    assert _read(_jwt({}, {"aud": "one"})).audiences == ("one",), "a text by itself is one audience"
+    assert _read(_jwt({}, {"aud": ["one", 2]})).audiences == ("one", "2")
+
+
+@pytest.mark.parametrize("moment", [None, [], "soon", "1e3", 1e400, 10**30, -(10**15)])
+def test_a_moment_that_no_clock_has_is_none(moment: object) -> None:
+    assert tokens.Token(text="a.b.c", key_id=None, algorithm="", claims={"exp": moment}).expires is None
+
+
+def test_the_longest_token() -> None:
+    assert tokens.LONGEST_TOKEN == 16_384
+    head = "e30.e30."  # two empty objects
+    assert isinstance(tokens.read(head + "A" * (tokens.LONGEST_TOKEN - len(head))), tokens.Token)
+    assert tokens.read(head + "A" * (tokens.LONGEST_TOKEN - len(head) + 1)) == "is longer than any token"
+
+
+def test_the_leeway_is_the_api_servers() -> None:
+    # go-jose v2 and v4, jwt/validation.go: DefaultLeeway
+    assert timedelta(seconds=60) == tokens.LEEWAY
+
+
+def test_a_token_is_not_printed() -> None:
+    assert "a.b.c" not in repr(tokens.Token(text="a.b.c", key_id=None, algorithm="", claims={}))
+
+
+def test_a_part_that_is_nested_too_deeply_is_damaged() -> None:
+    deep = base64.urlsafe_b64encode(b"[" * 6000).decode().rstrip("=")
+    assert tokens.read(f"{deep}.e30.AA") == "is a damaged JSON Web Token"
+    assert tokens.read("A.e30.AA") == "is a damaged JSON Web Token", "no base64"

@@ -169,6 +169,16 @@ def test_through_the_cluster(cluster: Cluster, admin: Path) -> None:
         "--out", kubeconfig, "-C", cluster.out,
     )  # fmt: skip
     assert cluster.whoami("cp-1", kubeconfig) == ("bob", {"ops"})
+    (known,) = (
+        each
+        for each in json.loads(pkigen("status", "-C", cluster.out, "-o", "json").stdout)["signed"]
+        if each["user"] == "bob"
+    )
+    assert (known["groups"], known["signedBy"]) == (["ops"], "cluster")
+    denial = cluster.try_kubectl("cp-1", kubeconfig, "get", "secrets", "-n", "web").stderr
+    told = pkigen("explain", "--error", denial, "-C", cluster.out).stdout
+    assert "a certificate for a key of their own was signed for bob" in told
+    assert "{name: bob, credential: external, groups: [ops]" in told
     end = x509.load_pem_x509_certificate((folder / "bob.crt").read_bytes()).not_valid_after_utc
     assert 23 * 3600 < end.timestamp() - time.time() <= 24 * 3600
 

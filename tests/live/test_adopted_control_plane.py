@@ -1,23 +1,30 @@
 """A control plane that kubeadm made and real programs run: taken over, and its CAs and token key rotated.
 
 Clients ask without pause, with files of before anybody touched the cluster and with present ones; at the end
-the old CAs' credentials are refused. PKIGEN_TEST_CONTROL_PLANES=3 makes it three nodes, each with a member of
-etcd, instead of one, and goes back once in the middle, which takes minutes.
+the old CAs' credentials are refused: a kubeconfig, a token, a client of etcd, a member of etcd as its peers
+know it, and a front proxy. Once more where kubeadm was given one CA for all three purposes.
+PKIGEN_TEST_CONTROL_PLANES=3 makes it three nodes, each with a member of etcd, instead of one, and goes back
+once in the middle, which takes minutes.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from cryptography import x509
 
+from pkigen.crypto.keys import private_pem, public_der
 from tests.adoption import kubeadm_trees
+from tests.adoption.altered_nodes import PKI, moment, new_ca
 from tests.live import programs
 from tests.live.control_plane import Cluster, boot_static_pods, pkigen, plug_in, static_pods
-from tests.live.hosts import Network
+from tests.live.hosts import Identity, Network
 from tests.live.rotating import asking, deliver, end, pkigen_in, restart, restarts_of
 from tests.live.test_untouched_clients import _CONTROL_PLANES, Untouched
 
@@ -35,16 +42,21 @@ _STEPS = (
 _ALONE = {"kube-controller-manager": 10257, "kube-scheduler": 10259}
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+_CAS = ("ca", "etcd/ca", "front-proxy-ca")
+_REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+
+
+@pytest.fixture(params=["a CA for each purpose", "one CA for all"])
+def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
     """Running as kubeadm made it, and taken over."""
     programs.require(*programs.LEAST, "kube-controller-manager")
     kubeadm_trees.kubeadm()
     place = tmp_path / "kubeadm/nodes"
     first, *others = _NODES.values()
     settings = {"controlPlaneEndpoint": f"{first}:6443", "apiServer": {"certSANs": others}}
+    given = _one_ca(tmp_path / "given") if request.param == "one CA for all" else None
     for name, address in _NODES.items():
-        known = place / "cp-1" if name != "cp-1" else None
+        known = place / "cp-1" if name != "cp-1" else given
         root = kubeadm_trees.control_plane(
             place / name, name=name, address=address, cluster=settings, first=known
         )
@@ -57,6 +69,22 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         made.out = tmp_path / "out"
         pkigen("adopt", place, "-C", made.out)
         yield made
+
+
+def _one_ca(root: Path) -> Path:
+    """One CA in the three places from which kubeadm takes what is there."""
+    ca, pki = new_ca("company", moment()), root / PKI
+    (pki / "etcd").mkdir(parents=True)
+    for name in _CAS:
+        (pki / f"{name}.crt").write_bytes(ca.pem)
+        (pki / f"{name}.key").write_bytes(private_pem(ca.key))
+    return root
+
+
+def _keys(cluster: Cluster) -> set[bytes]:
+    """The keys of the three CAs."""
+    files = (cluster.out / f"pki/{name}.crt" for name in _CAS)
+    return {public_der(x509.load_pem_x509_certificate(file.read_bytes()).public_key()) for file in files}
 
 
 def _join(manifest: Path) -> None:
@@ -146,11 +174,65 @@ class Present:
         return series
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Certificates of the present CAs that somebody copies and keeps: of etcd, and of the front proxy."""
+
+    cluster: Cluster
+    folder: Path
+
+    @classmethod
+    def of(cls, cluster: Cluster, folder: Path) -> Kept:
+        for name in ("etcd/healthcheck-client", "etcd/peer", "apiserver-etcd-client", "front-proxy-client"):
+            for suffix in ("crt", "key"):
+                target = folder / f"{name}.{suffix}"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(cluster.pki("cp-1") / f"{name}.{suffix}", target)
+        return cls(cluster=cluster, folder=folder)
+
+    def let_in(self) -> set[str]:
+        """Who is let in on every node, by whom: the judges' own certificates are not what is asked."""
+        found = {
+            "a client of etcd": self._all("2379", "/version", "etcd/healthcheck-client"),
+            "an API server at etcd": self._all("2379", "/version", "apiserver-etcd-client"),
+            "a peer of etcd": self._all("2380", "/members", "etcd/peer"),
+            "a front proxy": self._all("6443", _REVIEWS, "front-proxy-client"),
+        }
+        assert all(len(set(each)) == 1 for each in found.values()), found
+        return {who for who, answers in found.items() if answers[0]}
+
+    def _all(self, port: str, path: str, name: str) -> list[bool]:
+        stem = self.folder / name
+        identity = Identity(certificate=stem.with_suffix(".crt"), key=stem.with_suffix(".key"))
+        is_proxy = port == "6443"
+        answers = [
+            machine.request(
+                f"https://{_NODES[node]}:{port}{path}",
+                identity=identity,
+                headers={"X-Remote-User": "somebody", "X-Remote-Group": "system:masters"} if is_proxy else {},
+                body=_REVIEW if is_proxy else None,
+            )
+            for node, machine in self.cluster.machines.items()
+        ]
+        wanted = 201 if is_proxy else 200
+        # Nothing else counts as refused: neither a server that is not there, nor one that is not ready. A
+        # member ends the connection of a peer that it does not know without an alert.
+        assert all(each.status in {wanted, 401} or "SSL" in (each.error or "") for each in answers), answers
+        assert all('"somebody"' in each.body for each in answers if is_proxy and each.status == wanted)
+        return [each.status == wanted for each in answers]
+
+
+_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+_EVERYBODY = {"a client of etcd", "an API server at etcd", "a peer of etcd", "a front proxy"}
+
+
 def test_its_cas_and_token_key_rotate_under_load(cluster: Cluster, tmp_path: Path) -> None:
     untouched = Untouched(cluster=cluster, folder=tmp_path / "clients")
     operator = Operator(cluster)
     before = [untouched.hand_out("before"), untouched.start_pod("pod"), untouched.dump_etcd("backup")]
     present = Present(untouched)
+    kept = Kept.of(cluster, tmp_path / "kept")
+    assert kept.let_in() == _EVERYBODY
     with (
         asking(cluster.machines["cp-1"], before) as early,
         asking(cluster.machines["cp-1"], [present.series]) as late,
@@ -161,6 +243,7 @@ def test_its_cas_and_token_key_rotate_under_load(cluster: Cluster, tmp_path: Pat
             present.update()
         figures = early.stop().series
         assert _lets_in(cluster, tmp_path, untouched, "before")
+        assert kept.let_in() == _EVERYBODY, "before the old CAs go"
         operator.rotate("finish", "--assume-distributed", "--force")
         figures |= late.stop().series
     for name, found in figures.items():
@@ -173,6 +256,10 @@ def test_its_cas_and_token_key_rotate_under_load(cluster: Cluster, tmp_path: Pat
     assert all(found["asked"] > 20 for found in figures.values())
     assert not _lets_in(cluster, tmp_path, untouched, "before"), "a certificate of the old CA"
     assert not _lets_in(cluster, tmp_path, untouched, "pod"), "a token of the old key"
+    assert kept.let_in() == set(), "certificates of the old CAs of etcd and of the front proxy"
+    # The same questions with what they have now.
+    assert Kept.of(cluster, tmp_path / "new").let_in() == _EVERYBODY
+    assert len(_keys(cluster)) == len(_CAS)
     assert operator.run("apply") == []
     assert pkigen_in(cluster.machines["cp-1"], "verify", "-C", cluster.out).returncode == 0
 

@@ -1,9 +1,12 @@
-"""Which process takes up which file while it runs: a rotation of the kubernetes CA in which nothing restarts.
+"""A rotation of the kubernetes CA in which only what must restarts, and certificates that end afterwards.
 
-The scheduler and the controller manager have kubeconfigs that name their credentials by path; files are
-replaced by rename. Audit logs say which certificate each of them presents. There is no cross certificate, so
-whoever keeps the old CA is refused. client-go looks at its files every five minutes, and so this takes up to
-twenty: PKIGEN_TEST_RELOADS=1 runs it.
+`certificates.kubeconfigs: files` has the scheduler and the controller manager read their credentials by path;
+files are replaced by rename, and restarted is what the restart map names. Certificates live for minutes, so
+that whoever has not taken up new ones is refused before the test ends. Audit logs say which certificate each
+component presents. The broken control is a scheduler with the same credentials in its kubeconfig.
+
+client-go looks at its files every five minutes, and so this takes half an hour: PKIGEN_TEST_RELOADS=1 runs
+it.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import json
 import os
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +28,7 @@ from cryptography.hazmat.primitives import hashes
 from tests.live import programs
 from tests.live.control_plane import CREATE, Cluster, make, plug_in, spec_text, static_pods
 from tests.live.hosts import Network
-from tests.live.rotating import deliver, rotate
+from tests.live.rotating import current, deliver, pkigen_in, restart, restarts_of, rotate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,17 +38,34 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.live,
     pytest.mark.skipif(
-        "PKIGEN_TEST_RELOADS" not in os.environ, reason="takes minutes: set PKIGEN_TEST_RELOADS=1"
+        "PKIGEN_TEST_RELOADS" not in os.environ, reason="takes half an hour: set PKIGEN_TEST_RELOADS=1"
     ),
 ]
 
 _ADDRESSES = {"cp-1": "10.82.0.1", "worker-1": "10.82.0.21"}
 _STAND_IN = Path(__file__).with_name("stand_in_kubelet.py")
-_PLACE = "/etc/kubernetes/by-path"
 _POLICY, _LOG = "/etc/kubernetes/audit-policy.yaml", "/etc/kubernetes/audit.log"
 _BY_PATH = ("scheduler", "controller-manager")
+_CONTROL = "embedding"
+_VALIDITY = "16m"
+"""A third of it is the time in which client-go takes up what was renewed, and some."""
+_RENEWALS = 2
+_WHILE = 30
+"""In seconds."""
 _LONGEST = 330
 """In seconds: client-go's five minutes, and some."""
+_DEPLOYMENT: dict[str, Any] = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "spec": {
+        "template": {
+            "spec": {
+                "containers": [{"name": "a", "image": "registry.example/a"}],
+                "tolerations": [{"operator": "Exists"}],
+            }
+        }
+    },
+}
 
 
 @dataclass
@@ -66,45 +87,74 @@ class Observed:
             "omitStages": ["RequestReceived"],
             "rules": [{"level": "Metadata"}],
         }
-        self.machine.run("sh", "-c", f"mkdir {_PLACE}; cat >{_POLICY}", stdin=yaml.safe_dump(policy))
+        self.machine.run("sh", "-c", f"cat >{_POLICY}", stdin=yaml.safe_dump(policy))
         pods = static_pods(self.cluster, "cp-1")
         for name in ("etcd", "kube-apiserver", *(f"kube-{each}" for each in _BY_PATH)):
-            component = name.removeprefix("kube-")
-            if component in _BY_PATH:
-                self.place(component)
-                self.machine.run("sh", "-c", f"cat >{_PLACE}/{component}.conf", stdin=_by_path(component))
-            own = f"/etc/kubernetes/{component}.conf"
-            words = (word.replace(own, f"{_PLACE}/{component}.conf") for word in pods[name].command)
-            self.processes[name] = process = self.machine.start(name, tuple(words))
+            self.processes[name] = process = self.machine.start(name, pods[name].command)
             assert self.machine.request(pods[name].probe, until=300).status == 200, process.tail()
-        status = {"addresses": [{"type": "InternalIP", "address": _ADDRESSES["worker-1"]}]}
+        self.start_control(pods["kube-scheduler"].command)
+        status = {
+            "addresses": [{"type": "InternalIP", "address": _ADDRESSES["worker-1"]}],
+            "allocatable": {"cpu": "4", "memory": "4Gi", "pods": "100"},
+        }
         node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker-1"}, "status": status}
         self.cluster.kubectl("cp-1", self.admin, *CREATE, stdin=json.dumps(node))
         self.serve_kubelet()
+
+    def start_control(self, command: tuple[str, ...]) -> None:
+        """A scheduler that leads nobody but itself, and has its credentials in its kubeconfig."""
+        place = "/etc/kubernetes/embedding.conf"
+        self.machine.run("sh", "-c", f"cat >{place}", stdin=self.embedding())
+        words = [word.replace("/etc/kubernetes/scheduler.conf", place) for word in command]
+        words += ["--leader-elect-resource-namespace=default", "--secure-port=10269"]
+        self.processes[_CONTROL] = process = self.machine.start(_CONTROL, words)
+        answer = self.machine.request("https://127.0.0.1:10269/healthz", until=300)
+        assert answer.status == 200, process.tail()
+
+    def embedding(self) -> str:
+        """The scheduler's kubeconfig with everything in it."""
+        content = yaml.safe_load(self.cluster.kubeconfig("cp-1", "scheduler.conf").read_text())
+        for part in (content["clusters"][0]["cluster"], content["users"][0]["user"]):
+            for name in [name for name, value in part.items() if value.startswith("/")]:
+                data = (self.cluster.node("cp-1") / part.pop(name).lstrip("/")).read_bytes()
+                part[f"{name}-data"] = base64.b64encode(data).decode()
+        return yaml.safe_dump(content)
 
     @property
     def admin(self) -> Path:
         return self.cluster.kubeconfig("cp-1", "super-admin.conf")
 
-    def step(self, name: str, *options: str) -> None:
-        """A step whose files come, and whose restarts do not."""
-        rotate(self.cluster, "ca", "kubernetes", " ".join((name, *options)))
+    def step(self, name: str) -> set[str]:
+        """A step, with the restarts that it asks for; these components."""
+        return self.distribute(rotate(self.cluster, "ca", "kubernetes", name))
+
+    def renew(self) -> set[str]:
+        """What is due, with the restarts that it asks for."""
+        done = pkigen_in(self.machine, "apply", "-C", self.cluster.out, "--yes", "-o", "json")
+        assert done.returncode == 0, done
+        return self.distribute(json.loads(done.stdout)["restarts"])
+
+    def distribute(self, restarts: list[dict[str, Any]]) -> set[str]:
         for node in self.cluster.machines:
             deliver(self.cluster, node)
-        for component in _BY_PATH:
-            self.place(component)
         self.serve_kubelet()
+        asked = restarts_of(restarts, "cp-1")
+        if "kube-controller-manager" in asked:
+            time.sleep(_WHILE)
+            assert not self.publishes(), "it would not have to restart"
+        for component in asked:
+            restart(self.cluster, "cp-1", component, static_pods(self.cluster, "cp-1")[component].probe)
+            until = time.monotonic() + 4 * _WHILE
+            while not self.publishes():
+                assert time.monotonic() < until, current(self.machine, component).tail()
+                time.sleep(1)
+        return asked | restarts_of(restarts, "worker-1")
 
-    def place(self, component: str) -> None:
-        """Put a component's credentials in place by rename, as `mv` does on one file system."""
-        user = _user(self.cluster, component)
-        pairs = (("crt", "client-certificate-data"), ("key", "client-key-data"))
-        for suffix, key in pairs:
-            text = base64.b64decode(user[key]).decode()
-            self.machine.run("sh", "-c", f"cat >{_PLACE}/{component}.{suffix}.new", stdin=text)
-        for suffix, _ in pairs:
-            stem = f"{_PLACE}/{component}.{suffix}"
-            self.machine.run("mv", f"{stem}.new", stem)
+    def publishes(self) -> bool:
+        """Whether Pods are given the CAs that are on the disk: the exception, read at start alone."""
+        words = ("get", "configmap", "kube-root-ca.crt", "-o", "jsonpath={.data.ca\\.crt}")
+        published = self.cluster.kubectl("cp-1", self.admin, *words).strip()
+        return published == (self.cluster.pki("cp-1") / "ca.crt").read_text().strip()
 
     def serve_kubelet(self) -> None:
         """A kubelet's server takes its files up at once."""
@@ -120,14 +170,16 @@ class Observed:
             self.kubelet.__exit__(None, None, None)
 
     def used(self) -> dict[str, set[str]]:
-        """Which certificates each component has presented since the last look."""
+        """Which certificates each component has presented since the last look, the control left out."""
         lines = self.machine.run("tail", "-n", f"+{self.read + 1}", _LOG).splitlines()
         self.read += len(lines)
         found: dict[str, set[str]] = {}
         for line in lines:
-            user = json.loads(line)["user"]
-            for each in user.get("extra", {}).get("authentication.kubernetes.io/credential-id", ()):
-                component = user["username"].removeprefix("system:kube-")
+            event = json.loads(line)
+            if "/namespaces/default/leases" in event["requestURI"]:
+                continue
+            for each in event["user"].get("extra", {}).get("authentication.kubernetes.io/credential-id", ()):
+                component = event["user"]["username"].removeprefix("system:kube-")
                 found.setdefault(component, set()).add(each.removeprefix("X509SHA256="))
         return found
 
@@ -136,45 +188,39 @@ class Observed:
         words = ("get", "--raw", "/api/v1/nodes/worker-1/proxy/healthz")
         return self.cluster.try_kubectl("cp-1", self.admin, *words).returncode == 0
 
+    def certificate(self, component: str) -> x509.Certificate:
+        """What a component's kubeconfig names."""
+        return x509.load_pem_x509_certificate(
+            (self.cluster.pki("cp-1") / component / "client.crt").read_bytes()
+        )
+
     def settled(self) -> float:
         """Wait until everybody presents what is on the disk, and the API server reaches the kubelet."""
-        wanted = {each: {_fingerprint(_user(self.cluster, each))} for each in _BY_PATH}
+        wanted = {each: self.certificate(each).fingerprint(hashes.SHA256()).hex() for each in _BY_PATH}
         began = time.monotonic()
         self.used()
         while True:
             time.sleep(15)
             used = self.used()
-            if {each: used.get(each) for each in _BY_PATH} == wanted and self.answers():
+            if all(wanted[each] in used.get(each, ()) for each in _BY_PATH) and self.answers():
                 return time.monotonic() - began
             assert time.monotonic() - began < _LONGEST, (used, wanted)
 
+    def works(self, name: str) -> None:
+        """Both components do their work: what is asked for gets Pods, and these get a node."""
+        labels = {"app": name}
+        deployment = {**_DEPLOYMENT, "metadata": {"name": name}}
+        template = {**_DEPLOYMENT["spec"]["template"], "metadata": {"labels": labels}}
+        deployment["spec"] = {"selector": {"matchLabels": labels}, "template": template}
+        self.cluster.kubectl("cp-1", self.admin, *CREATE, stdin=json.dumps(deployment))
+        words = ("get", "pods", "-l", f"app={name}", "-o", "jsonpath={.items[*].spec.nodeName}")
+        until = time.monotonic() + 60
+        while self.cluster.kubectl("cp-1", self.admin, *words).strip() != "worker-1":
+            assert time.monotonic() < until, self.processes["kube-scheduler"].tail()
+            time.sleep(1)
 
-def _by_path(component: str) -> str:
-    cluster = {
-        "server": f"https://{_ADDRESSES['cp-1']}:6443",
-        "certificate-authority": "/etc/kubernetes/pki/ca.crt",
-    }
-    user = {"client-certificate": f"{_PLACE}/{component}.crt", "client-key": f"{_PLACE}/{component}.key"}
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "a", "cluster": cluster}],
-        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
-        "users": [{"name": "a", "user": user}],
-        "current-context": "a",
-    }
-    return yaml.safe_dump(config)
-
-
-def _user(cluster: Cluster, component: str) -> dict[str, str]:
-    content = yaml.safe_load(cluster.kubeconfig("cp-1", f"{component}.conf").read_text())
-    found: dict[str, str] = content["users"][0]["user"]
-    return found
-
-
-def _fingerprint(user: dict[str, str]) -> str:
-    pem = base64.b64decode(user["client-certificate-data"])
-    return x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256()).hex()
+    def say(self, what: str) -> None:
+        print(what)  # noqa: T201 -- docs/rotation.md has it
 
 
 @pytest.fixture
@@ -184,6 +230,7 @@ def observed(tmp_path: Path) -> Iterator[Observed]:
         pytest.skip("client-go reads CA files again from 1.36 on")
     spec = {
         "controlPlaneEndpoint": f"{_ADDRESSES['cp-1']}:6443",
+        "certificates": {"kubeconfigs": "files", "validity": _VALIDITY},
         "kubelet": {"rotateCertificates": False},
         "apiServer": {
             "extraArgs": [
@@ -207,16 +254,36 @@ def observed(tmp_path: Path) -> Iterator[Observed]:
             found.close()
 
 
-def test_nothing_restarts(observed: Observed) -> None:
-    observed.step("prepare", "--no-cross-sign")
-    time.sleep(_LONGEST)  # whoever verifies with a CA file has looked at it since
-    for step in ("promote", "finish --assume-distributed"):
-        observed.step(step)
-        print(f"{step}: everything is taken up after {observed.settled():.0f} s")  # noqa: T201
-    for name, process in observed.processes.items():
+def test_only_what_must_restarts(observed: Observed) -> None:
+    manager, control = "kube-controller-manager", observed.processes[_CONTROL]
+    for step, restarted in (("prepare", {manager}), ("promote", set())):
+        assert observed.step(step) == restarted
+        observed.say(f"{step}: restarted {', '.join(restarted) or 'nothing'}")
+    observed.say(f"promote: everything is taken up after {observed.settled():.0f} s")
+    assert control.alive(), control.tail()
+    assert observed.step("finish --assume-distributed") == {manager}
+    observed.say(f"finish: restarted {manager}, everything is taken up after {observed.settled():.0f} s")
+    control.popen.wait(timeout=_LONGEST)
+    observed.say("the scheduler whose kubeconfig embeds its credentials has ended")
+    assert "unauthorized" in control.tail().lower() or "x509" in control.tail(), control.tail()
+    lived = current(observed.machine, manager)
+    for number in range(1, _RENEWALS + 1):
+        until = observed.certificate("scheduler").not_valid_after_utc
+        # A third of its life before its end, it is due.
+        _sleep_until(until.timestamp() - 16 * 60 / 3 + 5)
+        assert observed.renew() == set()
+        _sleep_until(until.timestamp() + 5)
+        taken = observed.settled()
+        observed.works(f"renewed-{number}")
+        observed.say(f"renewal {number}: restarted nothing; works after the former certificates ended")
+        assert taken < _LONGEST
+    for name in ("etcd", "kube-apiserver", "kube-scheduler"):
+        process = observed.processes[name]
         assert process.alive(), process.tail()
-        print(f"{name}: process {process.popen.pid}, from the beginning to the end")  # noqa: T201
-    # The exception: what Pods are given is what the controller manager read when it started.
-    words = ("get", "configmap", "kube-root-ca.crt", "-o", "jsonpath={.data.ca\\.crt}")
-    published = observed.cluster.kubectl("cp-1", observed.admin, *words)
-    assert published.strip() != (observed.cluster.pki("cp-1") / "ca.crt").read_text().strip()
+        observed.say(f"{name}: process {process.popen.pid}, from the beginning to the end")
+    assert lived.alive(), lived.tail()
+    observed.say(f"{manager}: process {lived.popen.pid}, from the restart after finish to the end")
+
+
+def _sleep_until(moment: float) -> None:
+    time.sleep(max(0, moment - datetime.now(UTC).timestamp()))

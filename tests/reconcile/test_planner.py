@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pkigen.reconcile.plan import Keep
+from pkigen import layout
+from pkigen.desired.generations import CA, Phase, Rotations
+from pkigen.desired.inventory import EtcdMembership, derive
+from pkigen.errors import AuthorityError, PkigenError
+from pkigen.reconcile.plan import Keep, Plan, Reissuance, Remove, Renew
+from pkigen.reconcile.planner import (
+    Planner,
+    require_no_ca_keys_on_nodes,
+    require_nothing_pending,
+    require_signed_here,
+)
 from pkigen.reconcile.restart_map import leftovers, restart_map
 from pkigen.reconcile.risks import risks
 from pkigen.state.reasons import Reason
+from pkigen.state.views import Move
+from pkigen.store import Store
 from tests.reconcile.altered_trees import PKI, TreeCase, assert_planned, assert_put_right, follow
-from tests.samples import CP1, W1, W2, World, node, snapshot, spec
+from tests.samples import CP1, CP2, ENDPOINT, NOW, W1, W2, World, node, snapshot, spec
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pkigen.reconcile.plan import Action, Plan
+    from pkigen.reconcile.plan import Action
 
 
 CASES: dict[str, TreeCase] = {
@@ -122,3 +133,118 @@ def actions_of(plan: Plan, kind: type[Action]) -> list[str]:
 def test_a_plan_without_changes_keeps_everything(world: World) -> None:
     plan = world.plan()
     assert len(actions_of(plan, Keep)) == len(plan.actions) > 0
+
+
+# -- the planner of a directory --------------------------------------------------------------------------
+
+
+def planner(world: World, **more: Any) -> Planner:
+    return Planner.of(world.inventory, now=world.now, **more)
+
+
+def test_over_another_spec_or_in_other_phases(world: World, tmp_path: Path) -> None:
+    folder = tmp_path / "templates"
+    (folder / "manifests").mkdir(parents=True)
+    (folder / "manifests" / "etcd.yaml.j2").write_text("# ours")
+    world.follow(spec(CP1, CP2, W1, **ENDPOINT))
+    ours = planner(world, templates=folder, templates_name="ours")
+    with Store.open_reading(world.root) as store:
+        assert ours.at(store) is not ours, "the lock file knows who founded etcd"
+        known = ours.at(store)
+        assert known.at(store) is known
+    assert known.inventory.etcd == EtcdMembership(founders=("cp-1",), joined=("cp-2",))
+    assert known.inventory.cluster is ours.inventory.cluster
+    other = ours.of_spec(spec(CP1, W2))
+    assert other.inventory == derive(spec(CP1, W2))
+    rotations = Rotations(phases={CA.KUBERNETES.certificate_name: Phase.PREPARED})
+    rotating = known.under(rotations)
+    assert (rotating.inventory.rotations, rotating.inventory.etcd) == (rotations, known.inventory.etcd)
+    for each in (ours, known, other, rotating):
+        assert (each.templates, each.templates_name, each.now) == (folder, "ours", world.now)
+        assert each.renderer.overrides() == ours.renderer.overrides()
+    assert ours.renderer.overrides() != planner(world).renderer.overrides()
+
+
+def test_a_plan_knows_what_earlier_runs_wrote(world: World) -> None:
+    follow(world, CP1)
+    with Store.open_reading(world.root) as store:
+        plan = planner(world).at(store).plan(store)
+    assert actions_of(plan, Remove)
+    world.path(layout.LOCK_FILE).unlink()
+    mine = world.path("pki/mine.txt")
+    mine.write_text("mine")
+    with Store.open_reading(world.root) as store:
+        plan = planner(world).plan(store)
+    assert not [each for each in actions_of(plan, Remove) if not each.startswith("nodes/")]
+
+
+def test_a_saved_plan_is_bound_to_what_no_action_shows(world: World) -> None:
+    with Store.open_reading(world.root) as store:
+        plan = planner(world).at(store).plan(store)
+        other = planner(world.follow(spec(CP1, W2))).at(store).plan(store)
+    assert {"the spec", "the templates", "pkigen's version"} <= plan.observed.keys()
+    changed = {name for name in plan.observed if plan.observed[name] != other.observed.get(name)}
+    assert "the spec" in changed
+    assert not changed & {"the templates", "pkigen's version"}
+
+
+def test_an_encrypted_authority_is_planned_with_no_open_ca_key_beside_it(world: World) -> None:
+    world.path("pki/sealed.json").write_bytes(b"{}")
+    with pytest.raises(AuthorityError, match="an encrypted authority does not allow"):
+        world.plan()
+
+
+def test_what_is_pending_is_refused_where_nothing_may_be(world: World) -> None:
+    require_nothing_pending(world.plan())
+    world.path(f"{PKI}/apiserver.crt").unlink()
+    with pytest.raises(
+        PkigenError, match=r"^1 changes are pending, the first is create cp-1/apiserver"
+    ) as info:
+        require_nothing_pending(world.plan())
+    assert info.value.hint == "`pkigen apply` them first"
+
+
+def test_an_encrypted_authority_has_no_open_ca_keys_beside_it() -> None:
+    offline = spec(CP1, certificates={"distributeCAKeys": False})
+    require_no_ca_keys_on_nodes(derive(offline))
+    with pytest.raises(AuthorityError, match="an unencrypted CA key") as info:
+        require_no_ca_keys_on_nodes(derive(spec(CP1)))
+    assert "distributeCAKeys" in (info.value.hint or "")
+
+
+def test_what_a_rotation_does_to_the_authority_is_read_in_the_plan(world: World) -> None:
+    for name in ("one", "other"):
+        world.path(f"pki/{name}").write_text("mine")
+    moves = (Move(source="pki/one", target="pki/two"), Move(source="pki/other", target=None))
+    with Store.open_reading(world.root) as store:
+        plan = planner(world).at(store).plan(store, moves=moves, rotated={"ca": "promote"})
+    (action,) = plan.changes
+    assert (action.verb, action.id, action.node, action.reason) == (
+        *("rewrite", "rotation of ca", None, Reason.ROTATION),
+    )
+    assert action.paths == ("pki/one", "pki/two", "pki/other")
+    assert action.details == (*("promote", "pki/one becomes pki/two", "pki/other is moved to the backup"),)
+    assert (plan.moves, plan.rotated) == (moves, {"ca": "promote"})
+
+
+@pytest.mark.parametrize(("count", "need"), [(1, "1 of the changes needs"), (2, "2 of the changes need")])
+def test_what_waits_for_the_offline_authority_is_refused_before_anybody_is_asked(
+    count: int, need: str
+) -> None:
+    def renewed(number: int, *, offline: bool) -> Renew:
+        terms = Reissuance(
+            issuer="ca", key_algorithm="RSA-2048", expires=NOW, will_expire=NOW, offline=offline
+        )
+        name = f"cp-{number}/apiserver"
+        return Renew(id=name, paths=(), node=f"cp-{number}", reason=Reason.EXPIRED, reissuance=terms)
+
+    here = renewed(0, offline=False)
+    require_signed_here(Plan(actions=(here,)), Path("prod"))
+    there = [renewed(number, offline=True) for number in range(1, count + 1)]
+    with pytest.raises(AuthorityError) as info:
+        require_signed_here(Plan(actions=(here, *there)), Path("prod"))
+    assert str(info.value) == (
+        f"{need} a certificate from the offline authority, "
+        "the first being renew cp-1/apiserver (expired): nothing was changed"
+    )
+    assert "`pkigen airgap authority request -C prod`" in (info.value.hint or "")

@@ -15,7 +15,7 @@ import yaml
 
 from pkigen.desired.generations import SA, Phase, Rotations
 from pkigen.desired.inventory import Inventory, derive
-from pkigen.desired.items import DesiredFile, FileKind
+from pkigen.desired.items import KUBECONFIG_KINDS, DesiredFile, FileKind
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import Renderer, read_back
 from pkigen.reconcile.plan import Rewrite
@@ -107,6 +107,26 @@ OBSERVED: dict[tuple[ComponentName, str], Observation] = {
     (KUBELET, "tlsCertFile"): takes_up("pkg/kubelet/kubelet.go:951: on since 1.31"),
     (KUBELET, "tlsPrivateKeyFile"): takes_up("pkg/kubelet/kubelet.go:951"),
     (KUBE_PROXY, "clientConnection.kubeconfig"): keeps(_EMBEDDED),
+    # What a kubeconfig names by path.
+    **{
+        (component, f"kubeconfig: {field}"): takes_up(source)
+        for component, source in (
+            (MANAGER, "tests/live/test_reload_by_path.py: within five minutes"),
+            (SCHEDULER, "tests/live/test_reload_by_path.py: within five minutes"),
+            (
+                KUBELET,
+                "cmd/kubelet/app/server.go:1060: without rotateCertificates, client-go's own transport",
+            ),
+            (KUBE_PROXY, "cmd/kube-proxy/app/server.go: client-go's own transport"),
+        )
+        for field in ("certificate-authority", "client-certificate", "client-key")
+    },
+    **{
+        (KUBELET, f"kubeconfig: {field}, with rotateCertificates"): keeps(
+            "pkg/kubelet/certificate/transport.go:166: its own certificate, and the CA of its start"
+        )
+        for field in ("certificate-authority", "client-certificate", "client-key")
+    },
 }
 
 # What a component runs by: the kubelet starts a static Pod anew whose manifest has changed
@@ -130,10 +150,15 @@ DEFINITIONS = {
     FileKind.KUBE_PROXY_FLAGS: (KUBE_PROXY, Effect.RESTART),
     FileKind.KUBELET_CONFIGURATION: (KUBELET, Effect.RESTART),
     FileKind.KUBE_PROXY_CONFIGURATION: (KUBE_PROXY, Effect.RESTART),
+    FileKind.CONTROLLER_MANAGER_KUBECONFIG: (MANAGER, Effect.RESTART),
+    FileKind.SCHEDULER_KUBECONFIG: (SCHEDULER, Effect.RESTART),
+    FileKind.KUBELET_KUBECONFIG: (KUBELET, Effect.RESTART),
+    FileKind.KUBE_PROXY_KUBECONFIG: (KUBE_PROXY, Effect.RESTART),
 }
 _CONFIGURATIONS = {FileKind.KUBELET_CONFIGURATION, FileKind.KUBE_PROXY_CONFIGURATION}
 _UNITS = {kind for kind in DEFINITIONS if kind.endswith(".service")}
 
+_FILES, _FIXED = {"kubeconfigs": "files"}, {"rotateCertificates": False}
 _ETCD_1 = node("etcd-1", "10.0.0.31", "etcd")
 CLUSTERS = {
     "static-pods": derive(spec(CP1, CP2, W1, encryption={}, **ENDPOINT)),
@@ -141,6 +166,9 @@ CLUSTERS = {
     "dedicated-etcd": derive(spec(CP1, _ETCD_1)),
     "external-etcd": derive(spec(CP1, etcd={"external": {"endpoints": ["http://10.0.1.1:2379"]}})),
     "no-ca-keys": derive(spec(CP1, certificates={"distributeCAKeys": False})),
+    "by-path": derive(spec(CP1, CP2, W1, certificates=_FILES, kubelet=_FIXED, **ENDPOINT)),
+    "by-path-renewing": derive(spec(CP1, W1, certificates=_FILES)),
+    "by-path-units": derive(spec(CP1, W1, runtime="systemd", certificates=_FILES, kubelet=_FIXED)),
     "two-token-keys": derive(spec(CP1, W1), Rotations(phases={SA: Phase.PREPARED})),
 }
 
@@ -183,7 +211,11 @@ def settings(inventory: Inventory) -> Iterator[tuple[ComponentName, str, str, st
             continue
         component, _ = DEFINITIONS[item.kind]
         text = "" if item.kind in _UNITS else renderer.file(item).decode()
-        if item.kind in _CONFIGURATIONS:
+        if item.kind in KUBECONFIG_KINDS:
+            for setting, value in named(yaml.safe_load(text)):
+                renews = component is KUBELET and inventory.cluster.spec.kubelet.rotate_certificates
+                yield component, item.node, f"{setting}{', with rotateCertificates' * renews}", value
+        elif item.kind in _CONFIGURATIONS:
             for setting, value in flattened(yaml.safe_load(text)):
                 yield component, item.node, setting, value
         elif text:
@@ -195,6 +227,13 @@ def settings(inventory: Inventory) -> Iterator[tuple[ComponentName, str, str, st
         if item.kind is FileKind.KUBELET_CONFIGURATION:
             # Of static Pods' kubelets, the unit that the package brings says so (10-kubeadm.conf).
             yield component, item.node, "kubeconfig", "/etc/kubernetes/kubelet.conf"
+
+
+def named(kubeconfig: Any) -> Iterator[tuple[str, str]]:
+    """What a kubeconfig names by path."""
+    for field, value in {**kubeconfig["clusters"][0]["cluster"], **kubeconfig["users"][0]["user"]}.items():
+        if value.startswith("/"):
+            yield f"kubeconfig: {field}", value
 
 
 def flattened(content: Any, above: str = "") -> Iterator[tuple[str, str]]:
@@ -272,3 +311,48 @@ def test_without_a_cross_certificate_it_must_have_both_cas_before_promote(
     assert _of_kubelets(rotations=rotations) is effect
     promoted = Rotations(phases={"ca": Phase.PROMOTED})
     assert _of_kubelets(rotations=promoted) is Effect.RELOADS, "it has had both for long"
+
+
+_OF_COMPONENTS = {
+    MANAGER: "nodes/cp-1/etc/kubernetes/pki/controller-manager",
+    SCHEDULER: "nodes/cp-1/etc/kubernetes/pki/scheduler",
+    KUBELET: "nodes/cp-1/etc/kubernetes/pki/kubelet",
+    KUBE_PROXY: "nodes/cp-1/etc/kubernetes/pki/kube-proxy",
+}
+
+
+@pytest.mark.parametrize("component", _OF_COMPONENTS)
+@pytest.mark.parametrize(
+    ("version", "crossed", "effect"),
+    [
+        ("v1.36.2", True, Effect.RELOADS),
+        ("v1.36.2", False, Effect.RESTART),
+        ("v1.35.9", True, Effect.RESTART),
+    ],
+)
+def test_files_that_kubeconfigs_name_are_read_again(
+    component: ComponentName, version: str, crossed: object, effect: Effect
+) -> None:
+    """Certificates in every version; CAs from v1.36 on, at *prepare* only with a cross certificate."""
+    rotations = Rotations(phases={"ca": Phase.PREPARED}, crossed=frozenset(["ca"] if crossed else []))
+    inventory = derive(
+        spec(CP1, W1, kubernetesVersion=version, runtime="systemd", certificates=_FILES, kubelet=_FIXED),
+        rotations,
+    )
+    directory = _OF_COMPONENTS[component]
+    assert asked(inventory, f"{directory}/ca.crt") == {component: effect}
+    for file in ("client.crt", "client.key"):
+        assert asked(inventory, f"{directory}/{file}") == {component: Effect.RELOADS}
+
+
+def test_a_gate_of_a_component_is_its_own() -> None:
+    gate = {"extraArgs": [{"name": "feature-gates", "value": "ClientsAllowCARotation=false"}]}
+    inventory = derive(spec(CP1, W1, certificates=_FILES, scheduler=gate))
+    assert asked(inventory, f"{_OF_COMPONENTS[SCHEDULER]}/ca.crt") == {SCHEDULER: Effect.RESTART}
+    assert asked(inventory, f"{_OF_COMPONENTS[MANAGER]}/ca.crt") == {MANAGER: Effect.RELOADS}
+
+
+def test_of_kubelets_that_somebody_else_configures_nothing_is_known() -> None:
+    inventory = derive(spec(CP1, W1, certificates=_FILES, kubelet=_FIXED, manage=["manifests"]))
+    assert asked(inventory, f"{_OF_COMPONENTS[KUBELET]}/ca.crt") == {KUBELET: Effect.RESTART}
+    assert asked(inventory, f"{_OF_COMPONENTS[KUBELET]}/client.crt") == {KUBELET: Effect.RESTART}

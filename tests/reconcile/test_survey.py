@@ -96,7 +96,10 @@ def test_every_reason_has_a_case() -> None:
         Reason.AWAITS_REQUEST,
         Reason.KEY_NOT_ALONE,
         Reason.LIVES_TOO_LONG,
+        Reason.SHARED_KEY,  # of clusters that were taken over: tests/adoption/test_one_ca
         Reason.CREDENTIAL_CHANGED,  # of what is shown again: test_changes
+        Reason.LOCATION_CHANGED,  # of what another spec wanted elsewhere: test_kubeconfig_files
+        *(Reason.REVOKED, Reason.REVOCATION_OVER),  # test_revoke
     }
     assert set(Reason) - covered <= elsewhere
 

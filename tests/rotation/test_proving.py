@@ -15,7 +15,7 @@ from pkigen.rotation.prover import prove
 from pkigen.spec.model import ClusterSpec
 from tests.faults.scenes import wanted
 from tests.rotation.brute_force import Cluster
-from tests.rotation.phases import NOW, PKI, Photograph, Workshop, lives, spec_text
+from tests.rotation.phases import NOW, PKI, SMALL, Photograph, Workshop, lives, spec_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -371,3 +371,42 @@ def test_brute_force_agrees_on_anything(
             continue  # the cluster does not work before the step: nothing is to be proven
         proven, found = compared(cluster, old, new)
         assert proven == found
+
+
+# -- kubeconfigs that name their credentials by path ------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def naming() -> ClusterSpec:
+    return ClusterSpec.model_validate({"metadata": {"name": "prod"}, "spec": _NAMING})
+
+
+@pytest.fixture(scope="module")
+def naming_life(tmp_path_factory: pytest.TempPathFactory) -> Life:
+    place = tmp_path_factory.mktemp("naming")
+    return lives(Workshop(place=place).made(spec_text(_NAMING)), "ca kubernetes")
+
+
+_NAMING = {**SMALL, "certificates": {"kubeconfigs": "files"}}
+_TRUST = f"nodes/cp-1/{PKI}/scheduler/ca.crt"
+
+
+@pytest.mark.parametrize(("old", "new"), [*pairwise(ORDER), ("prepared", "stable"), ("promoted", "prepared")])
+def test_files_that_kubeconfigs_name_are_proven_as_what_they_embed(
+    naming: ClusterSpec, naming_life: Life, cluster: ClusterSpec, life: Life, old: str, new: str
+) -> None:
+    found = proof(naming, naming_life[old], naming_life[new])
+    found.require()
+    rows = {row.edge: row.count for row in proof(cluster, life[old], life[new]).table}
+    for row in found.table:
+        assert row.held == (row.count,) * 4 or not row.binding, row
+        assert rows[row.edge] == row.count, row
+
+
+def test_a_ca_file_that_a_kubeconfig_names_breaks_its_connection(
+    naming: ClusterSpec, naming_life: Life
+) -> None:
+    behind = Photograph({**naming_life["finished"].files, _TRUST: naming_life["stable"].files[_TRUST]})
+    found = sentences(proof(naming, naming_life["promoted"], behind))
+    assert found
+    assert all("kube-scheduler on cp-1" in sentence and _TRUST in sentence for sentence in found)

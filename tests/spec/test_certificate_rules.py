@@ -110,6 +110,12 @@ WARNED = [
         "7:41: spec.certificates.distributeCAKeys[1]: has no effect: no control-plane node runs etcd",
     ),
     case(
+        "files-that-no-pod-need-mount",
+        spec("  certificates: {kubeconfigs: files}\n  manage: [kubelet]\n"),
+        "7:31: spec.certificates.kubeconfigs: pkigen does not manage the manifests: the scheduler's Pod must "
+        "mount /etc/kubernetes/pki/scheduler",
+    ),
+    case(
         "override-no-effect",
         spec("  certificates: {overrides: {kube-proxy.conf: {validity: 24h}}}\n"),
         '7:30: spec.certificates.overrides["kube-proxy.conf"]: has no effect: kube-proxy runs in the',
@@ -126,6 +132,10 @@ HARMLESS = {
     ),
     "keys born on the nodes": spec("  certificates: {authority: offline, nodeKeys: node}\n"),
     "intermediates under an offline root": spec("  certificates: {authority: offline, caKeys: site}\n"),
+    "files that pkigen's own Pods mount": spec("  certificates: {kubeconfigs: files}\n"),
+    "files that units see anyway": spec(
+        "  certificates: {kubeconfigs: files}\n  runtime: systemd\n  manage: []\n"
+    ),
     "no CA keys, and no kubelet that needs them": spec(
         "  certificates: {authority: offline, caKeys: offline}\n  kubelet: {rotateCertificates: false}\n"
     ),

@@ -31,6 +31,7 @@ UID = "3f2b0c1e-8d5a-4c07-9b6e-2a1d4f5e6c7b"
 ACCOUNT = {"kind": "ServiceAccount", "namespace": "web"}
 ARN = "arn:aws:iam::111122223333:role/Admin"
 MAPPING = {"arn": ARN, "username": "ann"}
+GROUP = {"name": "dev"}
 RULE = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 ENDPOINT = {"endpoints": ["https://192.0.2.9:2379"]}
 
@@ -86,7 +87,11 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     "spec.etcd.external": (ENDPOINT, {}),
     "spec.etcd.external.endpoints": (["http://etcd.example:2379/"], []),
     "spec.etcd.external.caFile": ("/etc/etcd/ca.crt", "ca.crt", ENDPOINT),
-    "spec.etcd.external.certFile": ("/c.crt", "c.crt", {**ENDPOINT, "caFile": "/a", "keyFile": "/k"}),
+    "spec.etcd.external.certFile": (
+        "/c/{node}.crt",
+        "/{node}/c.crt",
+        {**ENDPOINT, "caFile": "/a", "keyFile": "/k"},
+    ),
     "spec.etcd.external.keyFile": ("/k.key", "k.key", {**ENDPOINT, "caFile": "/a", "certFile": "/c"}),
     "spec.kubelet": ({}, []),
     "spec.kubelet.rotateCertificates": (False, "no"),
@@ -100,6 +105,7 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     "spec.certificates.authority": ("offline", "remote"),
     "spec.certificates.caKeys": ("offline", "here", {"authority": "offline"}),
     "spec.certificates.nodeKeys": ("node", "tpm"),
+    "spec.certificates.kubeconfigs": ("files", "paths"),
     "spec.certificates.directory": ("/srv/pki", "pki"),
     "spec.certificates.overrides": ({"ca": {"keyAlgorithm": "RSA-3072"}}, []),
     "spec.certificates.overrides.apiserver": ({}, "90d"),
@@ -145,6 +151,17 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     "spec.users[0].rules[0].resourceNames": (["x"], "x", RULE),
     "spec.users[0].rules[0].nonResourceURLs": (["/metrics"], ["/m\n"], {"verbs": ["get"]}),
     "spec.users[0].kind": ("ServiceAccount", "Group", {"namespace": "web"}),
+    "spec.users[0].credential": ("external", "kept"),
+    "spec.groups": ([], {}),
+    "spec.groups[0].name": ("Domain Users", "system:masters", {"clusterRoles": ["view"]}),
+    "spec.groups[0].clusterRoles": (["view"], [".."], GROUP),
+    "spec.groups[0].roles": ([{"namespace": "web", "clusterRole": "edit"}], [{"clusterRole": "edit"}], GROUP),
+    "spec.groups[0].rules": ([RULE], [[]], GROUP),
+    "spec.groups[0].allowSystemIdentity": (
+        "whoever logs in may see what there is",
+        "",
+        {"name": "system:authenticated", "clusterRoles": ["view"]},
+    ),
     "spec.users[0].uid": (UID, "7", ACCOUNT),
     "spec.users[0].audiences": (["https://vault.example"], [""], ACCOUNT),
     "spec.iam": ([], {}),
@@ -232,6 +249,8 @@ def _fields(model: type[BaseModel], above: str) -> list[str]:
                 "spec.controllerManager",
                 "spec.scheduler",
                 "spec.users[0].roles[0].rules",
+                "spec.groups[0].roles",
+                "spec.groups[0].rules",
                 "spec.iam[0].roles",
                 "spec.iam[0].rules",
             )

@@ -8,6 +8,7 @@ import shutil
 import ssl
 import stat
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -20,9 +21,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from pkigen.crypto.issuance import certificate_pem
 from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.items import DesiredCopy, MaterialKind
 from pkigen.errors import AuthorityError
+from pkigen.state.authority import CACertificates
 from pkigen.state.reasons import Reason
 from tests.samples import CP1, W1, World, snapshot, spec
 
@@ -615,6 +618,43 @@ def test_a_signature_algorithm_that_nobody_knows_is_refused_in_words(world: Worl
     world.path(KEY).write_bytes(pem_key(ec_key()))
     with pytest.raises(AuthorityError, match="it is signed with an unknown hash, which Go refuses"):
         world.plan()
+
+
+# -- what is sent and what is trusted ---------------------------------------------------------------------
+
+
+def ca_named(subject: str, *, by: str | None = None) -> x509.Certificate:
+    """A certificate of a CA, by another one or by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each)]) for each in (subject, by or subject)]
+    builder = x509.CertificateBuilder(names[1], names[0], key.public_key(), 1)
+    builder = builder.not_valid_before(NOW).not_valid_after(NOW + timedelta(days=1))
+    return builder.sign(key, hashes.SHA256())
+
+
+def test_servers_send_what_stands_above_them_and_what_carries_those_of_before() -> None:
+    issuing, above, root = ca_named("issuing", by="above"), ca_named("above", by="root"), ca_named("root")
+    cross = ca_named("issuing", by="old")
+    alone = CACertificates.of_chain((issuing, above, root))
+    crossed = replace(alone, cross=cross)
+    items = World(root=Path("prod"), cluster=CLUSTER).inventory.certificates
+    server, client = items["cp-1/apiserver"], items["cp-1/apiserver-kubelet-client"]
+    proxy = items["cp-1/front-proxy-client"]
+    assert alone.sent_after(server) == (issuing, above), "peers have the root"
+    assert crossed.sent_after(server) == (issuing, above, cross)
+    assert alone.sent_after(client) == crossed.sent_after(client) == ()
+    # Aggregated API servers may have a copy of the old CA, and are nobody's to change.
+    assert (alone.sent_after(proxy), crossed.sent_after(proxy)) == ((), (cross,))
+    assert CACertificates.of_chain((root,)).sent_after(server) == ()
+
+
+def test_anchors_are_the_issuing_cas_and_nothing_above_them() -> None:
+    issuing, above, other = ca_named("issuing", by="above"), ca_named("above", by="root"), ca_named("other")
+    one = CACertificates.of_chain((issuing, above))
+    assert (one.anchors, one.trust_bundle) == ((issuing,), certificate_pem(issuing))
+    two = replace(one, other=other)
+    assert (two.anchors, two.trust_bundle) == ((issuing, other), certificate_pem(issuing, other))
+    assert replace(one, complete=False).trust_bundle is None
 
 
 @pytest.mark.parametrize("obstacle", ["directory", "link", "fifo"])

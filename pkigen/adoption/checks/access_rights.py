@@ -112,7 +112,8 @@ def _of_file(node: ForeignNode, file: FoundFile) -> Iterator[AuditFinding]:
 
 def _of_directories(node: ForeignNode) -> Iterator[AuditFinding]:
     """Who can write a directory can replace what is in it."""
-    paths = {posixpath.dirname(path) for path in node.contents} | {MANIFESTS}
+    secrets = (*node.contents, *(each.spot.path for each in node.kubeconfigs))
+    paths = {posixpath.dirname(path) for path in secrets} | {MANIFESTS}
     for path in sorted(paths):
         entry = node.tree.directory(path)
         if entry is not None and entry.mode & (_OTHERS_WRITE | _GROUP_WRITES):

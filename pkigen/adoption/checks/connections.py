@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pkigen.adoption.findings import AuditFinding, AuditRule
 from pkigen.adoption.judgements import judgements
 from pkigen.adoption.severity import AuditSeverity
-from pkigen.crypto.go_paths import OUT_OF_TIME, UNSIGNED, refusal_by_go
+from pkigen.crypto.go_paths import OTHER_KEY, OUT_OF_TIME, UNSIGNED, refusal
 from pkigen.crypto.keys import public_der
 from pkigen.crypto.names import subject_of
 from pkigen.desired.readers import ComponentName
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from pkigen.adoption.found import ForeignCluster, Spot
+    from pkigen.adoption.found import ForeignCluster, Program, Spot
     from pkigen.adoption.judgements import Judgement
 
 
@@ -25,10 +25,10 @@ def refused_connections(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     """Every judgement that ends in a refusal; what time alone refuses is told of the certificate itself."""
     refused: dict[tuple[AuditRule, Spot, str], list[Judgement]] = {}
     for each in judgements(cluster):
-        reason = refusal_by_go(each.shown.certificates, each.trust.certificates, each.name, cluster.now)
+        reason = refusal(each.shown.certificates, each.trust.certificates, each.name, cluster.now)
         if reason is None or reason == OUT_OF_TIME:
             continue
-        stale = bool(each.name) and reason == UNSIGNED and each.judge.startswith("who uses")
+        stale = bool(each.name) and reason in {UNSIGNED, OTHER_KEY} and each.judge.startswith("who uses")
         rule = AuditRule.STALE_CA if stale else AuditRule.REFUSED_CONNECTION
         spot = each.trust.spot if stale else each.shown.spot
         refused.setdefault((rule, spot, reason), []).append(each)
@@ -65,6 +65,51 @@ def unverified_server(cluster: ForeignCluster) -> Iterator[AuditFinding]:
                     spot=kubeconfig.spot,
                     detail=f"the context {login.name} {how}: nobody sees who answers",
                 )
+
+
+def trust_missing(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """Who is to judge others by a CA, and is given none."""
+    for node in cluster.nodes:
+        for program in node.programs:
+            for flag, what in _JUDGES.get(program.component, ()):
+                if not program.flags.value(flag) and _is_to_judge(program, flag):
+                    yield _without_trust(program.spot, f"{program} {what}: --{flag} is not set")
+    for _, kubeconfig in cluster.each_kubeconfig():
+        for login in kubeconfig.logins:
+            if login.pair is not None and login.verifies and not login.names_trust:
+                yield _without_trust(login.spot, f"the context {login.name} names no CA for {login.server}")
+
+
+_JUDGES: Final = {
+    ComponentName.API_SERVER: (
+        ("client-ca-file", "knows no client by its certificate"),
+        ("etcd-cafile", "cannot verify etcd"),
+    ),
+    ComponentName.ETCD: (
+        ("trusted-ca-file", "cannot verify its clients"),
+        ("peer-trusted-ca-file", "cannot verify its peers"),
+    ),
+    ComponentName.KUBELET: (("client-ca-file", "does not know the API server by its certificate"),),
+}
+
+
+def _is_to_judge(program: Program, flag: str) -> bool:
+    """Whether a component is to use certificates where it has no CA for them."""
+    value = program.flags.value
+    match flag:
+        case "etcd-cafile":
+            return "https://" in value("etcd-servers")
+        case "trusted-ca-file":
+            return value("client-cert-auth") == "true"
+        case "peer-trusted-ca-file":
+            return value("peer-client-cert-auth") == "true"
+        case _:
+            # Without its file of settings, which may not have been copied, nothing is known of a kubelet.
+            return program.component is not ComponentName.KUBELET or bool(program.flags.settings)
+
+
+def _without_trust(spot: Spot, detail: str) -> AuditFinding:
+    return AuditFinding(rule=AuditRule.TRUST_MISSING, severity=AuditSeverity.ERROR, spot=spot, detail=detail)
 
 
 def signer_unusable(cluster: ForeignCluster) -> Iterator[AuditFinding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from pkigen.adoption.checks.validity import is_put_away, is_rotated
 from pkigen.adoption.findings import AuditFinding, AuditRule
+from pkigen.adoption.inspection import named_files
 from pkigen.adoption.severity import AuditSeverity
 from pkigen.crypto.keys import describe, key_fault, public_der
 from pkigen.crypto.names import is_ca, is_self_issued, subject_of
@@ -21,7 +24,12 @@ if TYPE_CHECKING:
 
     from pkigen.adoption.found import ForeignCluster, ForeignNode, FoundPair, Program, Spot
 
+_ETCD_CLIENT: Final = "apiserver-etcd-client.crt"
 _WEAK_HASHES: Final = (hashes.MD5, hashes.SHA1)
+_TOKEN_SIGNERS: Final = {
+    ComponentName.CONTROLLER_MANAGER: "service-account-private-key-file",
+    ComponentName.API_SERVER: "service-account-signing-key-file",
+}
 
 
 def key_mismatch(cluster: ForeignCluster) -> Iterator[AuditFinding]:
@@ -141,10 +149,47 @@ def key_reused(cluster: ForeignCluster) -> Iterator[AuditFinding]:
         for spot, is_authority in others:
             yield AuditFinding(
                 rule=AuditRule.KEY_REUSED,
-                severity=AuditSeverity.ERROR if first_is_authority or is_authority else AuditSeverity.WARNING,
+                severity=_weight(first, spot, is_authority=first_is_authority or is_authority),
                 spot=spot,
                 detail=f"its private key is also that of {first}",
             )
+
+
+def _weight(first: Spot, other: Spot, *, is_authority: bool) -> AuditSeverity:
+    """One client of etcd is on every control plane where kubeadm's guide to an external etcd was followed."""
+    if is_authority:
+        return AuditSeverity.ERROR
+    names = {posixpath.basename(spot.path) for spot in (first, other)}
+    return AuditSeverity.INFORMATION if names == {_ETCD_CLIENT} else AuditSeverity.WARNING
+
+
+def key_copied(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """A key that lies on one node in a second file, which no flag names.
+
+    A copy beside its certificate is one of a whole directory, as people keep for the way back.
+    """
+    for node in cluster.nodes:
+        named = {
+            node.spot(program.flags.host_path(value)).path
+            for program in node.programs
+            for value in named_files(program)
+        }
+        paired = {pair.key_spot.path for pair in node.pairs}
+        places: dict[bytes, list[str]] = defaultdict(list)
+        for path, content in node.contents.items():
+            for key in () if is_rotated(path) else content.private:
+                places[key].append(path)
+        for paths in places.values():
+            first, *others = sorted(paths, key=lambda path: (path not in named, path not in paired, path))
+            for other in others:
+                if other not in named:
+                    kept = other in paired or is_put_away(other)
+                    yield AuditFinding(
+                        rule=AuditRule.KEY_REUSED,
+                        severity=AuditSeverity.INFORMATION if kept else AuditSeverity.WARNING,
+                        spot=node.spot(other),
+                        detail=f"it is a copy of the private key in {first}",
+                    )
 
 
 def _holders(cluster: ForeignCluster) -> Iterator[tuple[bytes, tuple[str, bytes], Spot, bool]]:
@@ -165,12 +210,14 @@ def _is_persons(pair: FoundPair) -> bool:
 
 
 def _token_keys(node: ForeignNode) -> Iterator[tuple[Spot, bytes]]:
-    for program in node.running(ComponentName.CONTROLLER_MANAGER):
-        value = program.flags.value("service-account-private-key-file")
-        path = program.flags.host_path(value)
-        content = node.content(path) if value else None
-        if content is not None:
-            yield from ((node.spot(path), key) for key in content.private)
+    """What a node's controller manager and API server sign tokens with."""
+    for component, flag in _TOKEN_SIGNERS.items():
+        for program in node.running(component):
+            value = program.flags.value(flag)
+            path = program.flags.host_path(value)
+            content = node.content(path) if value else None
+            if content is not None:
+                yield from ((node.spot(path), key) for key in content.private)
 
 
 def token_key_unknown(cluster: ForeignCluster) -> Iterator[AuditFinding]:

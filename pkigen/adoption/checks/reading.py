@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
+from pkigen.access.kubeconfigs import Section
 from pkigen.adoption.checks.validity import is_put_away
 from pkigen.adoption.findings import AuditFinding, AuditRule
 from pkigen.adoption.inspection import named_files
@@ -70,6 +71,28 @@ def _absent(node: ForeignNode, program: Program, path: str) -> AuditFinding:
         spot=node.spot(path),
         detail=f"{program} reads it, and its directory is not here",
     )
+
+
+def dangling_context(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """A kubeconfig whose current context leads to nothing in it: who uses it is nobody, or dials nobody."""
+    for _, kubeconfig in cluster.each_kubeconfig():
+        content = kubeconfig.content
+        context = content.entries[Section.CONTEXT].get(content.current_context)
+        if context is None:
+            lacking = [f"the context {content.current_context}"] if content.current_context else []
+        else:
+            lacking = [
+                f"the {section} {context.text(section)}"
+                for section in (Section.CLUSTER, Section.USER)
+                if context.text(section) and content.find(section, context.text(section)) is None
+            ]
+        if lacking:
+            yield AuditFinding(
+                rule=AuditRule.DAMAGED_FILE,
+                severity=AuditSeverity.ERROR,
+                spot=kubeconfig.spot,
+                detail=f"its current-context leads to {' and '.join(lacking)}, which it does not have",
+            )
 
 
 def overlapping_manifests(cluster: ForeignCluster) -> Iterator[AuditFinding]:

@@ -82,6 +82,11 @@ def is_put_away(path: str) -> bool:
     return _PUT_AWAY.search(path) is not None
 
 
+def is_rotated(path: str) -> bool:
+    """Whether a kubelet has written a file when it rotated; its link to the newest may have become a copy."""
+    return _ROTATED.search(path) is not None
+
+
 def is_leftover(cluster: ForeignCluster, found: FoundCertificate) -> bool:
     """Whether a certificate is one that a kubelet has replaced, or lies where people put copies away."""
     if is_put_away(found.spot.path):
@@ -92,7 +97,7 @@ def is_leftover(cluster: ForeignCluster, found: FoundCertificate) -> bool:
         for login in kubeconfig.logins
         if login.pair is not None and login.pair.spot.node == found.spot.node
     }
-    return _ROTATED.search(found.spot.path) is not None and found.spot.path not in shown
+    return is_rotated(found.spot.path) and found.spot.path not in shown
 
 
 def _weight(cluster: ForeignCluster, found: FoundCertificate) -> AuditSeverity:

@@ -25,7 +25,8 @@ MODES = (layout.KEY_MODE, layout.CERTIFICATE_MODE)
 # No name begins with a dot: the kubelet and people who list a directory pass over such files.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9@_-]*(?:\.[A-Za-z0-9@_-]+)*"
 _UNITS = "etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubelet|kube-proxy"
-_PEM = rf"(?:etcd/)?{_NAME}\.(?:crt|key|pub)"
+# What kubeconfigs name by path lies in a directory of its component's.
+_PEM = rf"(?:(?:etcd|controller-manager|scheduler|kubelet|kube-proxy)/)?{_NAME}\.(?:crt|key|pub)"
 _CONFIGURATIONS = "|".join(
     map(
         re.escape,

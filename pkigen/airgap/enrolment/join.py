@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from pkigen import layout
 from pkigen.airgap.bundles.opened import entries_of
 from pkigen.airgap.carrier.archive import Member
 from pkigen.airgap.carrier.format import BundleKind
@@ -60,7 +61,7 @@ def join(bundle: Bundle, reader: Reader, *, directory: str | None = None) -> Joi
         return Joined(bundle=bundle, answers=False)
     pending = read_pending(reader)
     made = dict(_identified(pem) for _, pem in pending.keys) if pending is not None else {}
-    work = _Joining(bundle, reader, made)
+    work = _Joining(bundle, reader, made, directory or layout.CERTIFICATES_DIRECTORY)
     work.join()
     require_known(work.files, directory=directory)
     members = [
@@ -75,8 +76,9 @@ def join(bundle: Bundle, reader: Reader, *, directory: str | None = None) -> Joi
 class _Joining:
     """One bundle beside the keys of its node; `files` is what will be installed."""
 
-    def __init__(self, bundle: Bundle, reader: Reader, made: dict[bytes, bytes]) -> None:
+    def __init__(self, bundle: Bundle, reader: Reader, made: dict[bytes, bytes], directory: str) -> None:
         self._bundle = bundle
+        self._directory = directory
         self._reader = reader
         self._made = made
         self.files = dict(bundle.files)
@@ -104,8 +106,9 @@ class _Joining:
         beside = path.removesuffix(_CERTIFICATE) + _KEY
         if _is_authority(certificate) or beside in self._bundle.files:
             return
-        found = read_file(self._reader, beside)
-        key = self._key_for(certificate, None if isinstance(found, Fault) else found.data)
+        # It may still be in the kubeconfig that embedded it until now.
+        kubeconfig = f"{layout.KUBERNETES_DIRECTORY}/{path.split('/')[-2]}.conf".lstrip("/")
+        key = self._key_for(certificate, self._in_file(beside), self._in_kubeconfig(kubeconfig))
         if key is None:
             self._without.append(f"/{path}")
         else:
@@ -114,8 +117,9 @@ class _Joining:
     def _kubeconfig(self, path: str, data: bytes) -> None:
         """Put the key into a kubeconfig that came without it; where there is none, it is missed."""
         certificate = self._leaf(path, client_certificate_pem(data))
-        found = read_file(self._reader, path)
-        key = self._key_for(certificate, None if isinstance(found, Fault) else client_key_pem(found.data))
+        # It may still be in the file that the kubeconfig named until now.
+        named = f"{layout.credentials_directory(self._directory, path)}/client.key".lstrip("/")
+        key = self._key_for(certificate, self._in_kubeconfig(path), self._in_file(named))
         complete = with_client_key(data, key) if key is not None else None
         if complete is None:
             self._without.append(f"/{path}")
@@ -130,20 +134,35 @@ class _Joining:
             raise BundleError(f"{path} in the bundle {found}", hint="nothing was written")
         return found[0]
 
-    def _key_for(self, certificate: x509.Certificate, installed: bytes | None) -> bytes | None:
+    def _in_file(self, path: str) -> bytes | None:
+        """What a file of this host holds; None where there is none."""
+        found = read_file(self._reader, path)
+        return None if isinstance(found, Fault) else found.data
+
+    def _in_kubeconfig(self, path: str) -> bytes | None:
+        """The key that a kubeconfig of this host embeds."""
+        content = self._in_file(path)
+        return None if content is None else client_key_pem(content)
+
+    def _key_for(self, certificate: x509.Certificate, *installed: bytes | None) -> bytes | None:
         """The node's key for a certificate, that of the pending request first; None where it has none."""
         wanted = public_der(certificate.public_key())
         # By public key, not by name: a certificate for another key would be of no use beside this one.
         if wanted in self._made:
             self.used.add(wanted)
             return self._made[wanted]
-        # A kubeconfig that never had its key put in.
-        if installed is None or installed == KEY_PLACEHOLDER:
-            return None
-        try:
-            return installed if _identified(installed)[0] == wanted else None
-        except UnsupportedKeyError:
-            return None
+        return next((pem for pem in installed if pem is not None and _is_key_of(wanted, pem)), None)
+
+
+def _is_key_of(public: bytes, pem: bytes) -> bool:
+    """Whether it is the private key for a public one."""
+    # A kubeconfig that never had its key put in.
+    if pem == KEY_PLACEHOLDER:
+        return False
+    try:
+        return _identified(pem)[0] == public
+    except UnsupportedKeyError:
+        return False
 
 
 def _identified(pem: bytes) -> tuple[bytes, bytes]:

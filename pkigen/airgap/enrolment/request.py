@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pkigen.crypto.age import Recipient
     from pkigen.crypto.issuance import Entropy
     from pkigen.crypto.keys import PrivateKey
+    from pkigen.desired.generations import Location
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import DesiredCertificate
     from pkigen.state.observed import Reader
@@ -168,7 +169,14 @@ def _request_key(store: Store, transaction: Transaction, entropy: Entropy) -> Bu
 
 def _installed_key(reader: Reader, node: str, item: DesiredCertificate) -> PrivateKey | None:
     """The key that the node uses now, if it is of the kind that the spec asks for."""
-    location = item.location
+    key = _key_at(reader, node, item.location)
+    if key is None and item.former is not None:
+        key = _key_at(reader, node, item.former)
+    return key if key is not None and algorithm_of(key) is item.key_algorithm else None
+
+
+def _key_at(reader: Reader, node: str, location: Location) -> PrivateKey | None:
+    """The key that stands at one place of the node; None where there is none."""
     # The inventory's paths are those of the PKI directory; on the node they begin at its root.
     prefix = node_path(node, "/")
     if isinstance(location, CertificateFile):  # pragma: no cover -- that is a CA whose key is elsewhere
@@ -180,7 +188,6 @@ def _installed_key(reader: Reader, node: str, item: DesiredCertificate) -> Priva
         found = read_file(reader, location.key.removeprefix(prefix))
         pem = None if isinstance(found, Fault) else found.data
     try:
-        key = load_own_private(pem) if pem is not None else None
+        return load_own_private(pem) if pem is not None else None
     except UnsupportedKeyError:
         return None
-    return key if key is not None and algorithm_of(key) is item.key_algorithm else None

@@ -23,7 +23,7 @@ from pkigen.notation import format_duration
 from pkigen.reconcile.checks import Case, examine, extensions_same
 from pkigen.reconcile.source import Delivered, Delivery
 from pkigen.spec.model import CAKeys
-from pkigen.state.authority import CACertificates, load_certificates, shared_key
+from pkigen.state.authority import CACertificates, load_certificates, unrecorded_sharing
 from pkigen.state.issuance_record import record
 from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.observed import ObservedCertificate, observe_certificate, parse_certificates
@@ -297,8 +297,7 @@ class _Acceptance:
             present = load_certificates(self._reader, ca, now=self._now, keys=self._inventory.ca_keys)
             if present is not None:
                 found[ca] = present
-        shared = shared_key(found)
-        _require(() if shared is None else (shared,))
+        _require(tuple(unrecorded_sharing(self._reader, found)))
         return found
 
     def _authority(self, desired: DesiredCertificate, chain: tuple[x509.Certificate, ...]) -> Iterator[str]:

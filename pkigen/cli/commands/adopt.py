@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +15,8 @@ from pkigen.adoption.description import described
 from pkigen.adoption.gathered import archived_trees, gather_line, node_trees, read_whole
 from pkigen.adoption.imports import imports
 from pkigen.adoption.inspection import inspect
-from pkigen.adoption.kubeadm_record import read_record
-from pkigen.adoption.topology import known_nodes, kubelet_name
+from pkigen.adoption.kubeadm_record import KubeadmRecord, read_record
+from pkigen.adoption.topology import idle_components, known_nodes, kubelet_name
 from pkigen.cli.console import note, say, say_line
 from pkigen.cli.directory import first_directory
 from pkigen.cli.document import document
@@ -74,6 +75,14 @@ def adopt(
             help="The cluster's ClusterConfiguration, or the ConfigMap kubeadm-config that holds it.",
         ),
     ] = None,
+    kubernetes_version: Annotated[
+        str | None,
+        typer.Option(
+            "--kubernetes-version",
+            metavar="VERSION",
+            help="The release that runs, such as v1.36.2, where no image of the API server names it.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the spec that describes the cluster; write nothing.")
     ] = False,
@@ -97,26 +106,36 @@ def adopt(
         )
     cluster = inspect(_trees(given), now=system.clock())
     _require_named(cluster, given)
-    record = read_record(read_whole(kubeadm_config), file=str(kubeadm_config)) if kubeadm_config else None
-    description = described(cluster, record)
+    description = described(cluster, _record(kubeadm_config, kubernetes_version))
     for each in description.notes:
         note(f"note: {each}")
     if dry_run:
         say(description.text)
         return
-    inventory = derive(description.loaded.spec)
+    inventory, nodes = derive(description.loaded.spec), known_nodes(cluster)
     root = first_directory(directory_of(context, directory), None, description.loaded.spec.file_name)
     session = session_of(system, inventory, root=root, templates=None)
     found = [
-        *imports(inventory, known_nodes(cluster), entropy=system.entropy),
+        *imports(inventory, nodes, entropy=system.entropy),
         Import(path=SPEC_FILE, mode=PUBLIC_MODE, content=description.text.encode()),
     ]
     with session.writing("adopt") as store:
-        taken = take_over(session.planner, found, store, session.tools(PlainVault()))
+        taken = take_over(
+            session.planner, found, store, session.tools(PlainVault()), idle=idle_components(nodes)
+        )
     with document(output) as content:
-        nodes = len(description.loaded.spec.spec.nodes)
-        _say_taken(taken, nodes, root)
-        content.update(outcomes.adopted(taken, inventory.cluster.name, nodes, str(root)))
+        _say_taken(taken, len(nodes), root)
+        content.update(outcomes.adopted(taken, inventory.cluster.name, len(nodes), str(root)))
+
+
+def _record(kubeadm_config: Path | None, version: str | None) -> KubeadmRecord:
+    """What is said of the cluster beside its files."""
+    given = (
+        read_record(read_whole(kubeadm_config), file=str(kubeadm_config))
+        if kubeadm_config
+        else KubeadmRecord()
+    )
+    return replace(given, version=version) if version is not None else given
 
 
 def _trees(sources: Iterable[str]) -> Iterator[NodeTree]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -170,10 +171,11 @@ def accept(
         applied = apply_plan(plan, session.inventory, store, tools, source=delivery)
         if is_first:
             say_made(session, store, plan, applied, output)
+        in_cluster = session.in_cluster(store)
     if not is_first:
-        say_applied(session, plan, applied, output)
+        say_applied(session, replace(plan, in_cluster=in_cluster), applied, output)
     if runbook is not None:
-        write_runbook(runbook, session.inventory, plan.changes)
+        write_runbook(runbook, session, plan.changes, in_cluster)
 
 
 def _delivered(

@@ -16,7 +16,7 @@ from pkigen.access import explanation, failures
 from pkigen.access.file_text import file_text
 from pkigen.access.handshakes import Known
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG
-from pkigen.cli.access_input import read_bounded, read_reference
+from pkigen.cli.access_input import read_bounded, reference_reader
 from pkigen.cli.console import say
 from pkigen.cli.directory import NoClusterError
 from pkigen.cli.document import document
@@ -79,7 +79,9 @@ def explain(
         if len(name) < _LONGEST_NAME and Path(name).is_file():
             data = read_bounded(Path(name), limit=LARGEST_KUBECONFIG)
             now = system_of(context).clock()
-            _say(name, file_text(Path(name), data, cluster, read=read_reference, now=now), output)
+            _say(
+                name, file_text(Path(name), data, cluster, read=reference_reader(Path(name)), now=now), output
+            )
             return
         found = failures.explain(name, None)
         _say(name, _failure(name, cluster) if found else _name(name, cluster), output)
@@ -108,6 +110,7 @@ def _failure(text: str, cluster: explanation.Cluster | None) -> tuple[str, ...]:
             authorities=authorities,
             now=cluster.now,
             read=partial(content_at, cluster.reader),
+            signed=cluster.signed,
         )
     found = failures.explain(text, known)
     if found is None:

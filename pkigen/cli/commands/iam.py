@@ -15,6 +15,7 @@ from pkigen.cli.session import Session, open_record, open_spec
 from pkigen.cli.system import system_of
 from pkigen.desired.items import DesiredFile, FileKind
 from pkigen.errors import AccessError, UsageError
+from pkigen.reconcile.cluster_changes import unmapped
 
 app = typer.Typer(add_completion=False)
 
@@ -45,12 +46,11 @@ def iam(
 ) -> None:
     """Render aws-auth and the bindings for users of AWS IAM."""
     session = _described(context, spec, directory)
-    if not session.inventory.cluster.spec.iam:
-        raise AccessError("spec.iam is empty", hint="each entry needs arn, username and groups")
+    given_up = _given_up(session, spec)
     if prune and current is None:
         raise UsageError("--prune needs the current ConfigMap", hint="give it with --current")
     known = _known(current) if current is not None else None
-    made = config_map(session.inventory.cluster, known, prunes=prune)
+    made = config_map(session.inventory.cluster, known, prunes=prune, given_up=given_up)
     for remark in made.remarks:
         note(f"note: {remark}")
     say(made.manifest)
@@ -64,7 +64,31 @@ def _known(file: Path) -> Current:
     data = read_bounded(file, limit=LARGEST_CONFIG_MAP)
     if len(data) > LARGEST_CONFIG_MAP:
         raise AccessError(f"{file} is larger than any ConfigMap")
-    return read_current(data, "standard input" if str(file) == "-" else str(file))
+    if not data:
+        raise AccessError(
+            f"{_named(file)} is empty: kubectl has failed, or the cluster has no ConfigMap aws-auth",
+            hint="if the cluster has none, leave --current out",
+        )
+    return read_current(data, _named(file))
+
+
+def _named(file: Path) -> str:
+    return "standard input" if str(file) == "-" else str(file)
+
+
+def _given_up(session: Session, spec: Path | None) -> frozenset[str]:
+    """What an earlier spec had mapped, as long as nobody has said that the cluster was told.
+
+    Raises:
+        AccessError: There is nothing to map, and nothing to take out.
+    """
+    found: frozenset[str] = frozenset()
+    if spec is None:
+        with session.reading() as store:
+            found = unmapped(store, session.inventory.cluster)
+    if not session.inventory.cluster.spec.iam and not found:
+        raise AccessError("spec.iam is empty", hint="each entry needs arn, username and groups")
+    return found
 
 
 def _described(context: typer.Context, spec: Path | None, directory: Path | None) -> Session:

@@ -86,6 +86,7 @@ def _situation(
         spec=session.words,
         directory=shlex.join(["-C", str(session.root)]),
         plan=None if has_expired_ca(endings, now=now) else session.plan(tree),
+        in_cluster=session.in_cluster(tree),
         endings=endings,
         rotating=rotating(
             inventory.rotations,

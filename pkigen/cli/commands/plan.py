@@ -53,12 +53,12 @@ def plan(
         made = session.plan(tree)
         arriving = session.arriving(tree)
         content = plan_content(made, session.inventory, tree, spec=arriving)
-    show_plan(content, output, full=full)
+    show_plan(content, output, full=full, root=str(session.root))
     if arriving is not None and output is PlanFormat.TEXT:
         say_line(session.arrival)
     if save is not None:
         save_plan(content, save, session.words)
     if runbook is not None:
-        write_runbook(runbook, session.inventory, made.changes)
+        write_runbook(runbook, session, made.changes, made.in_cluster)
     if exit_code and (made.changes or made.awaited or arriving is not None):
         raise typer.Exit(ExitCode.CHANGES_PENDING)

@@ -139,7 +139,8 @@ def _require_unsaved(save: Path | None) -> None:
 def _tell(session: Session, output: Format, runbook: Path | None) -> None:
     """Say what to do on the nodes, in order."""
     with session.reading() as store:
-        book = rescue_runbook(session.at(store).inventory, directory=str(session.root))
+        session = session.at(store)
+        book = rescue_runbook(session.inventory, session.in_cluster(store), directory=str(session.root))
     if output is Format.TEXT:
         say_line("")
         say(book)

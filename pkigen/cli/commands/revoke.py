@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG
 from pkigen.access.revoking import NamedCredential, RevocationScope, require_reason, revoked_by
-from pkigen.cli.access_input import read_bounded, read_reference
+from pkigen.cli.access_input import read_bounded, read_reference, reference_reader
 from pkigen.cli.console import note
 from pkigen.cli.options import DirectoryOption, TemplatesOption
 from pkigen.cli.revision import Revising, revise, revising
@@ -102,7 +103,7 @@ def found_of(word: str, scope: RevocationScope, *, before: datetime | None) -> t
         data = read_bounded(path, limit=LARGEST_KUBECONFIG)
         if len(data) > LARGEST_KUBECONFIG:
             raise AccessError(f"{path} is too large to be a credential")
-        return scope.of_file(path, data)
+        return replace(scope, read=reference_reader(path)).of_file(path, data)
     return scope.found(word, before=before)
 
 

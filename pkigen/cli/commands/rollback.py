@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pkigen.airgap.carrier.media import require_place
-from pkigen.cli.console import agreed, note, say, say_line, width
+from pkigen.cli.console import agreed, note, say, say_line, say_lines, width
 from pkigen.cli.document import document
 from pkigen.cli.options import (
     DirectoryOption,
@@ -24,6 +24,7 @@ from pkigen.cli.outputs import write_runbook
 from pkigen.cli.plan_view import save_plan, show_plan
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.backups_text import backups_text
+from pkigen.cli.reports.cluster_text import cluster_lines, cluster_summary_text
 from pkigen.cli.reports.plan_text import consequences_text
 from pkigen.cli.rotation_input import StepTerms
 from pkigen.cli.saved_plan import SavedPlan, rollback_content
@@ -94,7 +95,7 @@ def _take(
         if saved is not None:
             saved.require_current(content)
         if terms.save is not None:
-            show_plan(content, PlanFormat(terms.output))
+            show_plan(content, PlanFormat(terms.output), root=str(session.root))
             save_plan(content, terms.save, session.words)
             return
         with document(terms.output) as said:
@@ -102,12 +103,15 @@ def _take(
                 say_line(line)
             _agree(proposed, yes=terms.yes, force=force)
             keep = session.inventory.cluster.spec.backups.keep
-            left = roll_back(store, planned, now=session.now, keep_backups=keep)
+            left = roll_back(
+                store, planned, superseded=proposed.superseded, now=session.now, keep_backups=keep
+            )
             say_line(f"rolled back to before {planned.backup}; what was replaced is in backup {left}")
+            say_lines(cluster_lines(proposed.in_cluster, str(session.root)))
             done = Applied(issued=(), capped=(), backup=left)
             said.update(structured.applied(done, content, str(session.root)))
     if terms.runbook is not None:
-        write_runbook(terms.runbook, proposed.after.inventory, planned.changes)
+        write_runbook(terms.runbook, session.over(proposed.after), planned.changes, proposed.in_cluster)
     note("note: the nodes still have their files; distribute the trees again, as after any change")
 
 
@@ -137,5 +141,7 @@ def _shown(proposed: ProposedRollback) -> Iterator[str]:
     for path in rollback.removes:
         yield f"  remove {path}"
     yield from consequences_text(proposed.after.inventory, rollback.changes)
+    if proposed.in_cluster:
+        yield f"then in the cluster: {cluster_summary_text(proposed.in_cluster)}"
     for risk in proposed.risks:
         yield f"risk: {risk}"

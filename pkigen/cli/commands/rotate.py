@@ -15,6 +15,7 @@ from pkigen.cli.options import AuthorityForceOption, Format, OwnSpecArgument, Pl
 from pkigen.cli.outputs import write_rotation_runbook
 from pkigen.cli.plan_view import save_plan, show_plan
 from pkigen.cli.reports import structured
+from pkigen.cli.reports.cluster_text import cluster_lines
 from pkigen.cli.reports.evidence_text import evidence_text
 from pkigen.cli.reports.live_text import live_lines
 from pkigen.cli.reports.plan_document import PlanDocument
@@ -31,7 +32,15 @@ from pkigen.errors import PkigenError, UsageError
 from pkigen.reconcile.checkout import require_private_files
 from pkigen.rotation.phases import RotationStep, WantedStep
 from pkigen.rotation.proof import Proof
-from pkigen.rotation.steps import ProposedStep, TakenStep, carry_out, propose, rehearse, require_rotatable
+from pkigen.rotation.steps import (
+    CompletedStep,
+    ProposedStep,
+    TakenStep,
+    carry_out,
+    propose,
+    rehearse,
+    require_rotatable,
+)
 from pkigen.state.views import StagedView
 
 app = typer.Typer(
@@ -201,7 +210,7 @@ def _take(
         if options.save is not None:
             proposed.require()
             content = step_content(proposed, store, request)
-            show_plan(content, PlanFormat(output))
+            show_plan(content, PlanFormat(output), root=str(session.root))
             save_plan(content, options.save, session.words)
             return
         _agree(proposed, options)
@@ -210,11 +219,19 @@ def _take(
             store,
             session.tools(session.unlocking.vault(store)),
             reuse_keys=request.reuses_keys,
-            inspect=_runbook(proposed, options.runbook),
+            inspect=_runbook(session, proposed, options.runbook),
         )
+    _tell(session, proposed, done, output)
+
+
+def _tell(session: Session, proposed: ProposedStep, done: CompletedStep, output: Format) -> None:
+    """Say what was done, and what is to be done next."""
     tell = say if output is Format.TEXT else aside
     for line in done_text(proposed, done):
         tell(line)
+    (say_lines if output is Format.TEXT else aside_lines)(
+        cluster_lines(proposed.plan.in_cluster, str(session.root))
+    )
     for line in next_text(proposed):
         note(line)
     if output is not Format.TEXT:
@@ -255,7 +272,9 @@ def _agree(proposed: ProposedStep, options: StepTerms) -> None:
         raise PkigenError("not rotated", hint="nothing was changed")
 
 
-def _runbook(proposed: ProposedStep, directory: Path | None) -> Callable[[StagedView], None] | None:
+def _runbook(
+    session: Session, proposed: ProposedStep, directory: Path | None
+) -> Callable[[StagedView], None] | None:
     """Writes the runbook before the commit: who is interrupted right after it must not be left without."""
     if directory is None:
         return None
@@ -263,12 +282,11 @@ def _runbook(proposed: ProposedStep, directory: Path | None) -> Callable[[Staged
     def write(view: StagedView) -> None:
         write_rotation_runbook(
             directory,
-            proposed.after.inventory,
+            session.over(proposed.after),
             view,
-            proposed.plan.changes,
+            proposed.plan,
             identifiers=proposed.identifiers,
             step=proposed.step,
-            now=proposed.after.now,
         )
 
     return write

@@ -18,7 +18,8 @@ from pkigen.cli.console import note, say, say_lines, width
 from pkigen.cli.examined import open_examined
 from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption
 from pkigen.cli.outputs import write_text
-from pkigen.cli.reports import status_forms, structured
+from pkigen.cli.reports import signed_forms, status_forms, structured
+from pkigen.cli.reports.cluster_text import cluster_lines
 from pkigen.cli.reports.lines import Line
 from pkigen.cli.reports.plan_text import offline_text, revoked_text, rotations_text
 from pkigen.cli.reports.status import StatusRow, due
@@ -30,12 +31,15 @@ from pkigen.cli.values import duration
 from pkigen.errors import UsageError
 from pkigen.notation import format_duration
 from pkigen.reconcile.checkout import looked_at
+from pkigen.state.signed_certificates import signed_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime, timedelta
 
     from pkigen.airgap.carrier.requests import RequestSet
+    from pkigen.reconcile.cluster_changes import ClusterStep
+    from pkigen.state.signed_certificates import SignedCertificate
 
     _Choice = Callable[[Iterable[StatusRow]], list[StatusRow]]
 
@@ -176,10 +180,22 @@ def _of_cluster(
         session = session.at(tree)
         found = choice(session.rows(tree))
         pending = read_pending(tree)
-    content = _written(
-        found, session, output, pending.requests if pending is not None else None, columns=columns
-    )
+        beside = _Beside(
+            requests=pending.requests if pending is not None else None,
+            in_cluster=session.in_cluster(tree),
+            signed=signed_certificates(tree, now=session.now),
+        )
+    content = _written(found, session, output, beside, columns=columns)
     return _StatusLook(rows=found, content=content, now=session.now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Beside:
+    """What there is beside certificates and tokens."""
+
+    requests: RequestSet | None
+    in_cluster: tuple[ClusterStep, ...]
+    signed: tuple[SignedCertificate, ...]
 
 
 def _fail_if_due(found: list[StatusRow], now: datetime, window: timedelta | None) -> None:
@@ -195,7 +211,7 @@ def _written(
     found: list[StatusRow],
     session: Session,
     output: Form,
-    requests: RequestSet | None,
+    beside: _Beside,
     *,
     columns: int | None,
 ) -> str | list[Line]:
@@ -204,21 +220,25 @@ def _written(
         case Form.TEXT:
             return [
                 *status_forms.lines(found, now=session.now, width=columns),
+                *signed_forms.lines(beside.signed, now=session.now, width=columns),
                 *map(Line, rotations_text(session.inventory.rotations.phases)),
                 *map(Line, revoked_text(session.inventory.revocations.active)),
-                *map(Line, offline_text(requests)),
+                *map(Line, offline_text(beside.requests)),
+                *cluster_lines(beside.in_cluster, str(session.root)),
             ]
         case Form.PROMETHEUS:
             return status_forms.prometheus(
                 found, cluster=cluster, now=session.now, root=str(session.root.absolute())
-            )
+            ) + signed_forms.prometheus(beside.signed, cluster=cluster)
         case Form.ICS:
             return status_forms.calendar(found, cluster=cluster, now=session.now)
         case _:
             content = status_forms.structure(found, cluster=cluster, now=session.now)
             content["rotations"] = structured.rotations(session.inventory.rotations)
             content["revoked"] = list(map(structured.revocation, session.inventory.revocations.active))
-            content["request"] = structured.request_out(requests)
+            content["request"] = structured.request_out(beside.requests)
+            content["inCluster"] = structured.in_cluster(beside.in_cluster)
+            content["signed"] = signed_forms.structure(beside.signed)
             return structured.dump(content, output) + "\n"
 
 

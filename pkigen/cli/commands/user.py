@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pkigen.access.client_certificate import take_note
 from pkigen.access.credentials import Credential
 from pkigen.access.kubeconfig_summary import credential_lines
 from pkigen.access.kubeconfigs import assemble
@@ -31,8 +32,11 @@ from pkigen.cli.outputs import write_secret
 from pkigen.cli.session import Session, open_cluster
 from pkigen.crypto.issuance import certificate_pem
 from pkigen.crypto.service_account_tokens import LONGEST_TOKEN, SERVICE_ACCOUNT_PREFIX
-from pkigen.errors import UsageError
+from pkigen.errors import PkigenError, UsageError
 from pkigen.notation import base64_text
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 app = typer.Typer(
     add_completion=False,
@@ -103,6 +107,8 @@ def kubeconfig(
     home = home_of(session.inventory, found)
     access = way.access(session.inventory.cluster, trust_bundle=bundle, user=user, home=home)
     content = assemble(access, credential)
+    if found.certificate is not None:
+        _take_note(session, found.certificate)
     if out is not None:
         write_secret(out, content)
         note(f"kubeconfig: {out}")
@@ -122,6 +128,17 @@ def _of_certificate(
         note(f"note: its private key must be at {folder / key}")
     # Without what may stand around the certificates: `openssl x509 -text` writes more than kubectl needs.
     return found, {"client-certificate-data": base64_text(certificate_pem(*chain)), "client-key": str(key)}
+
+
+def _take_note(session: Session, certificate: Certificate) -> None:
+    """Have the certificate on record, where that can be, so that `status` and `explain` know of it."""
+    try:
+        with session.writing("access user kubeconfig") as store:
+            keep = session.inventory.cluster.spec.backups.keep
+            if take_note(certificate, store=store, now=session.now, keep_backups=keep):
+                note("on record: `pkigen status` shows until when it is valid")
+    except PkigenError as error:
+        note(f"note: {error.message}: `pkigen status` will not show this certificate")
 
 
 def _key_beside(certificate: Path, folder: Path) -> Path:

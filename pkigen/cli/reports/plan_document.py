@@ -14,9 +14,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from pkigen.reconcile.cluster_changes import ClusterStep, ClusterVerb
 from pkigen.reconcile.restart_map import Effect
 from pkigen.rotation.phases import RotationStep
 from pkigen.state.authority_record import AuthorityDifference
+from pkigen.state.cluster_objects import ClusterObject
 from pkigen.state.reasons import Reason
 
 
@@ -108,6 +110,29 @@ class Leftovers(_Piece):
 
     node: str
     files: list[str]
+
+
+class PlannedInCluster(_Piece):
+    """A command that changes the running cluster; its paths are relative to the PKI directory."""
+
+    action: ClusterVerb
+    file: Annotated[str | None, Field(description="The manifest that is applied.")]
+    kind: Annotated[str | None, Field(description="What kind of object is deleted.")]
+    name: str | None
+    namespace: str | None
+    kubeconfig: Annotated[str, Field(description="Whose rights it needs.")]
+    node: Annotated[str | None, Field(description="Where it has to run; null for here.")]
+    command: str
+
+    @property
+    def step(self) -> ClusterStep:
+        """The command as the plan has it."""
+        gone = None
+        if self.kind is not None and self.name is not None:
+            gone = ClusterObject(kind=self.kind, name=self.name, namespace=self.namespace)
+        return ClusterStep(
+            verb=self.action, file=self.file, object=gone, kubeconfig=self.kubeconfig, node=self.node
+        )
 
 
 class ChangedKey(_Piece):
@@ -207,6 +232,10 @@ class PlanDocument(_Piece):
     cautions: Annotated[list[str], Field(description="What must not be copied before its step.")]
     restarts: list[PlannedRestart]
     leftovers: list[Leftovers]
+    in_cluster: Annotated[
+        list[PlannedInCluster],
+        Field(description="What is to be done in the running cluster then, in an order that is safe."),
+    ] = []
     risks: Annotated[list[str], Field(description="Why --force is needed.")]
     not_judged: Annotated[list[str], Field(description="What the plan cannot know.")]
     withheld: Annotated[

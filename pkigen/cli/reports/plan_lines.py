@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from pkigen.cli.reports.cluster_text import cluster_lines, cluster_summary_text
 from pkigen.cli.reports.lines import Line, Tone
 from pkigen.cli.reports.plan_document import Part, Verb
 from pkigen.cli.reports.plan_fold import Entry, changed_lines, counted, folded, nodes_text
@@ -49,14 +50,20 @@ _PLURALS = {
 }
 
 
-def plan_lines(plan: PlanDocument, *, full: bool = False) -> Iterator[Line]:
-    """The plan in about twenty lines; in full, every object with its files, details and diffs."""
-    objects = _full(plan) if full else _short(plan)
+def plan_lines(plan: PlanDocument, *, full: bool = False, root: str | None = None) -> Iterator[Line]:
+    """The plan in about twenty lines; in full, every object with its files, details and diffs.
+
+    Args:
+        plan: The plan.
+        full: Whether nothing is left out.
+        root: Leads to the PKI directory, for the commands to run in the cluster; None where these come later.
+    """
     lines = [
         *_warnings(plan),
         *_revocations(plan, full=full),
-        *objects,
+        *(_full(plan) if full else _short(plan)),
         *_consequences(plan, full=full),
+        *_in_cluster(plan, root),
     ]
     yield from lines
     if lines:
@@ -233,6 +240,14 @@ def _consequences(plan: PlanDocument, *, full: bool) -> Iterator[Line]:
     yield from map(Line, next_steps(plan))
 
 
+def _in_cluster(plan: PlanDocument, root: str | None) -> Iterator[Line]:
+    steps = [each.step for each in plan.in_cluster]
+    if root is not None:
+        yield from cluster_lines(steps, root)
+    elif steps:
+        yield Line(f"then in the cluster: {cluster_summary_text(steps)}")
+
+
 def advice_text(plan: PlanDocument, *, full: bool) -> Iterator[str]:
     """What was adopted and is not as pkigen makes it: how much for which reason, in full each of it."""
     for reason, count in sorted(Counter(each.reason for each in plan.advice).items()):
@@ -244,7 +259,9 @@ def advice_text(plan: PlanDocument, *, full: bool) -> Iterator[str]:
 
 def advice_line(count: int, reason: Reason) -> str:
     """How many adopted objects differ from pkigen's own in one way."""
-    return f"advice: {count} adopted object{'' if count == 1 else 's'} kept until due ({reason})"
+    # A CA is kept whatever its age.
+    until = "rotated" if reason is Reason.SHARED_KEY else "due"
+    return f"advice: {count} adopted object{'' if count == 1 else 's'} kept until {until} ({reason})"
 
 
 def unjudged(plan: PlanDocument) -> Iterator[str]:

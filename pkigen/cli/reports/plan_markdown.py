@@ -161,6 +161,11 @@ def _consequences(plan: PlanDocument) -> Iterator[str]:
         yield "**Remove on the nodes, because copying a tree removes nothing**"
         yield ""
         yield from fenced(f"{each.node}: {' '.join(each.files)}" for each in plan.leftovers)
+    if plan.in_cluster:
+        yield ""
+        yield "**In the cluster, in this order**"
+        yield ""
+        yield from fenced((each.command for each in plan.in_cluster), "sh")
     remarks = (
         *waiting_text(plan.waiting),
         *advice_text(plan, full=False),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pkigen.cli.reports.cluster_text import cluster_lines
 from pkigen.cli.reports.tables import page
 from pkigen.desired.readers import ComponentName
 from pkigen.layout import KUBERNETES_DIRECTORY
@@ -18,23 +19,25 @@ from pkigen.reconcile.restart_map import Effect, Restart, own_kubelet_certificat
 from pkigen.spec.model import Authority, KeyHome, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pkigen.desired.inventory import Inventory
+    from pkigen.reconcile.cluster_changes import ClusterStep
     from pkigen.spec.model import Node
 
 _KUBELET_PORT = 10250
 _ETCD_PORT = 2379
 
 
-def rescue_runbook(inventory: Inventory, *, directory: str) -> str:
+def rescue_runbook(inventory: Inventory, in_cluster: Sequence[ClusterStep], *, directory: str) -> str:
     """The runbook as numbered text.
 
     Args:
         inventory: Of this cluster.
+        in_cluster: What earlier changes have left to do in the running cluster.
         directory: Where the PKI directory is.
     """
-    book = _RescueRunbook(inventory, directory)
+    book = _RescueRunbook(inventory, in_cluster, directory)
     lines = [f"cluster {inventory.cluster.name}: after its certificates have expired", ""]
     for number, (title, *body) in enumerate(book.sections(), start=1):
         lines += [f"{number}. {title}", *(f"   {line}".rstrip() for line in body), ""]
@@ -42,7 +45,8 @@ def rescue_runbook(inventory: Inventory, *, directory: str) -> str:
 
 
 class _RescueRunbook:
-    def __init__(self, inventory: Inventory, directory: str) -> None:
+    def __init__(self, inventory: Inventory, in_cluster: Sequence[ClusterStep], directory: str) -> None:
+        self._in_cluster = in_cluster
         self._cluster = inventory.cluster
         self._spec = inventory.cluster.spec
         self._directory = directory
@@ -166,6 +170,7 @@ class _RescueRunbook:
         admin = f"nodes/{self._cluster.control_plane[0].name}{KUBERNETES_DIRECTORY}/super-admin.conf"
         lines += [
             f"RBAC: kubectl --kubeconfig {self._directory}/{admin} apply -f {self._directory}/addons/",
+            *(line.text for line in cluster_lines(self._in_cluster, self._directory)),
             f"people: distribute {self._directory}/users/*.conf again, and every admin.conf that was copied",
             "Pods: those that read the CA or their token at start only must start again: `kubectl rollout",
             "restart`, beginning with the network plugin and kube-proxy",

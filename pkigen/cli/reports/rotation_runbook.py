@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen import layout
+from pkigen.cli.reports.cluster_text import cluster_lines
 from pkigen.cli.reports.plan_text import restart_text
 from pkigen.cli.reports.tables import page
 from pkigen.desired.certificates import ADMIN
@@ -18,18 +19,18 @@ from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.restart_commands import health_check, restart_commands
 from pkigen.reconcile.restart_map import Effect, restart_map
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP, RotationStep
-from pkigen.spec.model import KeyHome
+from pkigen.spec.model import KeyHome, Kubeconfigs
 from pkigen.state.authority import look_at_all
 from pkigen.state.lockfile import certificate_facts
 from pkigen.state.materials import discovery_hash
 from pkigen.state.observed import content_at, observe_certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from pkigen.desired.inventory import Inventory
-    from pkigen.reconcile.plan import Action
+    from pkigen.reconcile.plan import Plan
     from pkigen.reconcile.restart_map import Restart
     from pkigen.spec.model import Node
     from pkigen.state.observed import Reader
@@ -73,14 +74,15 @@ _CA_BUNDLE_PATHS = (
 def rotation_runbook(
     inventory: Inventory,
     reader: Reader,
-    changes: Iterable[Action],
+    plan: Plan,
     *,
     identifiers: Sequence[str],
     step: RotationStep,
     now: datetime,
+    root: str,
 ) -> str:
     """The runbook of one step, as numbered text."""
-    book = _RotationRunbook(inventory, reader, tuple(changes), identifiers, step, now)
+    book = _RotationRunbook(inventory, reader, plan, identifiers, step, now, root)
     lines = [f"cluster {inventory.cluster.name}: after `{step}` of {', '.join(identifiers)}", ""]
     for number, (title, *body) in enumerate(book.sections(), start=1):
         lines += [f"{number}. {title}", *(f"   {line}".rstrip() for line in body), ""]
@@ -92,14 +94,17 @@ class _RotationRunbook:
         self,
         inventory: Inventory,
         reader: Reader,
-        changes: tuple[Action, ...],
+        plan: Plan,
         identifiers: Sequence[str],
         step: RotationStep,
         now: datetime,
+        root: str,
     ) -> None:
         self._inventory = inventory
         self._reader = reader
-        self._changes = changes
+        self._changes = plan.changes
+        self._in_cluster_steps = plan.in_cluster
+        self._root = root
         self._identifiers = identifiers
         self._step = step
         self._now = now
@@ -195,6 +200,11 @@ class _RotationRunbook:
                 lines += [*(f"  {command}" for command in commands), health]
         if len(lines) == 1:
             lines.append("nothing has to restart")
+        if self._spec.certificates.kubeconfigs is Kubeconfigs.FILES:
+            lines += [
+                "credentials that kubeconfigs name by path are looked at every five minutes: wait that long",
+                "before the next step",
+            ]
         lines.append("the same as a script: restart.sh NODE STEP")
         return lines
 
@@ -237,6 +247,10 @@ class _RotationRunbook:
             yield self._service_accounts()
         if ENCRYPTION_KEY in self._identifiers:
             yield from self._secrets()
+        # The ClusterTrustBundle among them, for Pods that project it.
+        if self._in_cluster_steps:
+            lines = cluster_lines(self._in_cluster_steps, self._root)
+            yield ["the addons, once every API server has the new files:", *(line.text for line in lines)]
 
     def _discovery(self) -> list[str]:
         authorities, _ = look_at_all(self._reader, self._inventory, now=self._now)
@@ -271,10 +285,6 @@ class _RotationRunbook:
                 "-o custom-columns=N:.metadata.namespace,K:.kind,M:.metadata.name | "
                 f'while read -r n k m; do {kubectl} -n "$n" rollout restart "$k/$m" </dev/null; done'
             )
-        published = layout.addon_path("cluster-trust-bundle")
-        if published in self._inventory.paths:
-            yield "# the ClusterTrustBundle (here, in this PKI directory), for Pods that project it"
-            yield f"{kubectl} apply -f {published}"
         yield "# legacy token Secrets contain the CA too; the controller manager updates it"
         yield f"{kubectl} get secret -A --field-selector type=kubernetes.io/service-account-token"
         yield (

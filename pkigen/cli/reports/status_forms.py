@@ -150,32 +150,32 @@ def _certificate_gauges(found: list[StatusRow], now: datetime, places: _PlaceLab
         for row in found
         if row.certificate is not None
     ]
-    unreadable = [_labels(places.of(row)) for row in found if row.certificate is None]
+    unreadable = [labels_text(places.of(row)) for row in found if row.certificate is None]
     for metric, explanation in _METRICS.items():
         samples = ((labels, _value(metric, certificate, now)) for labels, certificate in readable)
-        yield from _gauge(metric, explanation, samples)
+        yield from gauge(metric, explanation, samples)
     faults = [*((labels, 0) for labels, _ in readable), *((labels, 1) for labels in unreadable)]
-    yield from _gauge("x509_cert_error", "1 if the certificate cannot be read, 0 otherwise.", faults)
+    yield from gauge("x509_cert_error", "1 if the certificate cannot be read, 0 otherwise.", faults)
 
 
 def _token_gauge(found: list[StatusRow], places: _PlaceLabels) -> Iterator[str]:
     """The exporter knows no tokens, so this name is pkigen's own; without a token there is no such metric."""
     tokens = [
-        (_labels({**places.of(row), "id": row.id}), int(row.expires.timestamp()))
+        (labels_text({**places.of(row), "id": row.id}), int(row.expires.timestamp()))
         for row in found
         if row.expires is not None
     ]
     if tokens:
-        yield from _gauge("pkigen_token_not_after", "Unix timestamp of the token's expiry.", tokens)
+        yield from gauge("pkigen_token_not_after", "Unix timestamp of the token's expiry.", tokens)
 
 
 def _reading_gauges(found: list[StatusRow], now: datetime, places: _PlaceLabels) -> Iterator[str]:
     unreadable = sum(row.certificate is None and row.is_certificate for row in found)
-    labels = _labels({"cluster": places.cluster, "directory": str(places.root)})
-    yield from _gauge(
+    labels = labels_text({"cluster": places.cluster, "directory": str(places.root)})
+    yield from gauge(
         "x509_read_errors", "Number of certificates that cannot be read.", [(labels, unreadable)]
     )
-    yield from _gauge(
+    yield from gauge(
         "x509_read_timestamp", "Unix timestamp of this reading.", [(labels, int(now.timestamp()))]
     )
 
@@ -184,7 +184,8 @@ _ATTRIBUTES = frozenset({"C", "ST", "L", "O", "OU", "CN"})
 _LINE = 75  # octets
 
 
-def _gauge(metric: str, explanation: str, samples: Iterable[tuple[str, int]]) -> Iterator[str]:
+def gauge(metric: str, explanation: str, samples: Iterable[tuple[str, int]]) -> Iterator[str]:
+    """The lines of one metric: what it is, and each of its samples."""
     yield f"# HELP {metric} {explanation}"
     yield f"# TYPE {metric} gauge"
     for labels, value in samples:
@@ -254,7 +255,7 @@ def _value(metric: str, certificate: x509.Certificate, now: datetime) -> int:
 
 
 def _certificate_labels(row: StatusRow, certificate: x509.Certificate, places: _PlaceLabels) -> str:
-    return _labels(
+    return labels_text(
         {
             **places.of(row),
             "serial_number": str(certificate.serial_number),
@@ -273,7 +274,8 @@ def _names(prefix: str, name: x509.Name) -> dict[str, str]:
     return found
 
 
-def _labels(labels: dict[str, str]) -> str:
+def labels_text(labels: dict[str, str]) -> str:
+    """Labels in braces, in the order of their names."""
     return "{" + ",".join(f'{key}="{_quoted(value)}"' for key, value in sorted(labels.items())) + "}"
 
 

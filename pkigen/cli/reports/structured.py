@@ -40,12 +40,14 @@ if TYPE_CHECKING:
     from pkigen.desired.items import Desired
     from pkigen.desired.revocations import Revocation, RevocationChange
     from pkigen.reconcile.apply import Applied
+    from pkigen.reconcile.cluster_changes import ClusterStep
     from pkigen.reconcile.plan import Action, Plan
     from pkigen.reconcile.restart_map import Restart
     from pkigen.reconcile.verify import Verified
     from pkigen.rotation.live import Live
     from pkigen.rotation.live_revocations import ServerList
     from pkigen.rotation.proof import Proof
+    from pkigen.state.cluster_objects import ClusterObject
     from pkigen.store import BackupInfo
 
 
@@ -90,6 +92,7 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         **({"advice": [_advice(each) for each in plan.advice]} if plan.advice else {}),
         "cautions": list(copying_text(restart_map(inventory, plan.changes))),
         **_consequences(plan.changes, inventory),
+        **({"inCluster": in_cluster(plan.in_cluster)} if plan.in_cluster else {}),
         "risks": list(risks),
         "notJudged": list(not_judged(foreign_files(inventory))),
         "withheld": list(plan.withheld),
@@ -144,8 +147,41 @@ def authority(plan: Plan) -> dict[str, Any]:
     }
 
 
-def changes(undone: Iterable[BackupInfo], done: tuple[Action, ...], inventory: Inventory) -> dict[str, Any]:
-    """What earlier changes did, newest first, and what they ask of the nodes together."""
+def in_cluster(steps: Iterable[ClusterStep]) -> list[dict[str, Any]]:
+    """What is to be done in the running cluster, from the PKI directory."""
+    return [
+        {
+            "action": each.verb,
+            "file": each.file,
+            "kind": each.object.kind if each.object else None,
+            "name": each.object.name if each.object else None,
+            "namespace": each.object.namespace if each.object else None,
+            "kubeconfig": each.kubeconfig,
+            "node": each.node,
+            "command": each.command(),
+        }
+        for each in steps
+    ]
+
+
+def told_applied(held: Iterable[ClusterObject], steps: Iterable[ClusterStep], root: str) -> dict[str, Any]:
+    """What somebody has said of the running cluster: it holds these objects as it should."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "AppliedInCluster",
+        "directory": root,
+        "objects": [str(each) for each in held],
+        "inCluster": in_cluster(steps),
+    }
+
+
+def changes(
+    undone: Iterable[BackupInfo],
+    done: tuple[Action, ...],
+    inventory: Inventory,
+    steps: Iterable[ClusterStep],
+) -> dict[str, Any]:
+    """What earlier changes did, newest first, and what they ask of the nodes and of the cluster together."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Changes",
@@ -156,6 +192,7 @@ def changes(undone: Iterable[BackupInfo], done: tuple[Action, ...], inventory: I
         ],
         "files": [{"action": each.verb, "path": each.id} for each in done],
         **_consequences(done, inventory),
+        "inCluster": in_cluster(steps),
     }
 
 
@@ -251,6 +288,7 @@ def applied(applied: Applied, plan_content: dict[str, Any], root: str) -> dict[s
         "actions": plan_content["actions"],
         "restarts": plan_content["restarts"],
         "leftovers": plan_content["leftovers"],
+        "inCluster": plan_content.get("inCluster", []),
         **({"revocation": plan_content["revocation"]} if "revocation" in plan_content else {}),
     }
 

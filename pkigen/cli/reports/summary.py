@@ -121,8 +121,8 @@ def _nodes(
 
 def _users(inventory: Inventory) -> Iterator[tuple[str, ...]]:
     for user in sorted(inventory.cluster.spec.users, key=lambda user: user.stem):
-        path = layout.user_path(user.stem)
-        waiting = path not in inventory.paths
+        path = "keeps their own key" if user.keeps_key else layout.user_path(user.stem)
+        waiting = user.is_service_account and path not in inventory.paths
         shown = f"{format_duration(user.validity)}{_in_days(user)}"
         yield user.username, ",".join(user.groups) or "-", shown, "needs its uid" if waiting else path
 

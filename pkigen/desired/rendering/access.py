@@ -1,4 +1,4 @@
-"""The RBAC objects of the users and the IAM mappings of the spec.
+"""The RBAC objects of the users, groups and IAM mappings of the spec.
 
 Their names are the user's stem, then what is bound: `pkigen:dev1`, `pkigen:dev1,clusterrole:view`. A stem
 cannot have a comma, so two users never share an object.
@@ -10,12 +10,13 @@ import re
 from typing import TYPE_CHECKING
 
 from pkigen.desired.rendering.contexts import Binding, BindingSubject, IAMAccess, OwnRole, UserAccess
+from pkigen.spec.users import gives_rights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pkigen.spec.model import ClusterSpec
-    from pkigen.spec.users import IAMMapping, PolicyRule, User
+    from pkigen.spec.users import IAMMapping, PolicyRule, User, UserGroup
 
 _CLUSTER_ROLE, _ROLE = "ClusterRole", "Role"
 
@@ -29,13 +30,19 @@ def of_user(user: User) -> UserAccess:
     return _access(f"pkigen:{user.stem}", (BindingSubject(kind="User", name=user.name),), user)
 
 
+def of_group(group: UserGroup) -> UserAccess:
+    """What everybody in a group may do."""
+    # A person's stem has no colon, so no person has these names.
+    return _access(f"pkigen:group:{group.stem}", (BindingSubject(kind="Group", name=group.name),), group)
+
+
 def of_iam(cluster: ClusterSpec) -> IAMAccess:
     """What those who come from IAM may do; a user name with variables cannot be bound, its groups can."""
     return IAMAccess(
         mappings=tuple(
             of_mapping(mapping)
             for mapping in sorted(cluster.spec.iam, key=lambda mapping: mapping.arn)
-            if mapping.cluster_roles or mapping.roles or mapping.rules
+            if gives_rights(mapping)
         )
     )
 
@@ -58,7 +65,9 @@ def _iam_subjects(mapping: IAMMapping) -> tuple[BindingSubject, ...]:
     return (BindingSubject(kind="User", name=mapping.username),)
 
 
-def _access(own_name: str, subjects: tuple[BindingSubject, ...], user: User | IAMMapping) -> UserAccess:
+def _access(
+    own_name: str, subjects: tuple[BindingSubject, ...], user: User | UserGroup | IAMMapping
+) -> UserAccess:
     """One user's objects: the roles made of its own rules, and the bindings to these and to others."""
     own_rules = _own_rules(user)
     own_bindings = (
@@ -81,7 +90,7 @@ def _access(own_name: str, subjects: tuple[BindingSubject, ...], user: User | IA
     )
 
 
-def _own_rules(user: User | IAMMapping) -> dict[str | None, tuple[PolicyRule, ...]]:
+def _own_rules(user: User | UserGroup | IAMMapping) -> dict[str | None, tuple[PolicyRule, ...]]:
     """The rules that stand in the spec itself, by namespace; None is the whole cluster."""
     rules: dict[str | None, tuple[PolicyRule, ...]] = {None: user.rules} if user.rules else {}
     for role in user.roles:
@@ -91,7 +100,7 @@ def _own_rules(user: User | IAMMapping) -> dict[str | None, tuple[PolicyRule, ..
     return rules
 
 
-def _bindings_to_named_roles(own_name: str, user: User | IAMMapping) -> Iterator[Binding]:
+def _bindings_to_named_roles(own_name: str, user: User | UserGroup | IAMMapping) -> Iterator[Binding]:
     """Bindings to roles that are there already, such as `view`, or that somebody else makes."""
 
     def binding(namespace: str | None, kind: str, role: str) -> Binding:

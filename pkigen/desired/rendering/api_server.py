@@ -15,6 +15,7 @@ from pkigen.errors import TemplateError
 from pkigen.spec.component_flags import KnownProgram
 from pkigen.spec.flag_rules import flag_fault
 from pkigen.spec.model import ManagedFiles
+from pkigen.spec.values import NODE_PLACEHOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,6 +90,11 @@ def _api_server_values(cluster: ClusterSpec, node: Node, rotations: Rotations) -
     )
 
 
+def _named(path: str | None, node: Node) -> str | None:
+    """A file whose name may have the node's in it."""
+    return path.replace(NODE_PLACEHOLDER, node.name) if path else None
+
+
 def _etcd_client(cluster: ClusterSpec, node: Node) -> EtcdClient:
     """The local member where there is one, as kubeadm does; else every member, or an external etcd."""
     etcd, directory = cluster.spec.etcd, cluster.spec.certificates.directory
@@ -96,9 +102,9 @@ def _etcd_client(cluster: ClusterSpec, node: Node) -> EtcdClient:
         paired = etcd.external.cert_file and etcd.external.key_file
         return EtcdClient(
             servers=tuple(etcd.external.endpoints),
-            ca_file=etcd.external.ca_file,
-            cert_file=etcd.external.cert_file if paired else None,
-            key_file=etcd.external.key_file if paired else None,
+            ca_file=_named(etcd.external.ca_file, node),
+            cert_file=_named(etcd.external.cert_file, node) if paired else None,
+            key_file=_named(etcd.external.key_file, node) if paired else None,
         )
     members = cluster.etcd_members
     given = flags.last_value(etcd.extra_args, "advertise-client-urls")

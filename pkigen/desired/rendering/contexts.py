@@ -32,6 +32,19 @@ class CertificateKubeconfig(KubeconfigContext):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamingKubeconfig:
+    """`naming-kubeconfig.yaml`; the last three are paths on the node."""
+
+    server: str
+    cluster: str
+    user: str
+    context: str
+    trust_bundle: str
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenKubeconfig(KubeconfigContext):
     """`token-kubeconfig.yaml`."""
 
@@ -178,7 +191,7 @@ class BindingSubject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserAccess:
-    """`addons/user.yaml`, and `addons/iam.yaml` for several of them.
+    """`addons/user.yaml`, `addons/group.yaml`, and `addons/iam.yaml` for several of them.
 
     `service_account` says that the one subject is one, whose object is made, too.
     """

@@ -33,9 +33,12 @@ if TYPE_CHECKING:
         Node,
     )
 
+# The secure ports of both (kubeadm, constants.KubeControllerManagerPort and KubeSchedulerPort).
 _CONTROLLER_MANAGER_PORT, _SCHEDULER_PORT = 10257, 10259
+# kubeadm counts the tries of its startup probe by it (StartupProbe).
 _STARTUP_PERIOD = 10  # seconds
 _UNSPECIFIED = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared with, not bound to
+# hostPath types: made if absent, and refused by the kubelet if it is something else.
 _DIRECTORY, _FILE = "DirectoryOrCreate", "FileOrCreate"
 
 
@@ -117,6 +120,8 @@ def kube_apiserver(cluster: ClusterSpec, node: Node, given: tuple[flags.Flag, ..
         annotations=(
             Annotation(
                 name="kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint",
+                # kubeadm finds the API server of a node by it, on the Pods of the cluster
+                # (util/config/cluster.go).
                 value=f"{host_text(node.advertise_address)}:{port}",
             ),
         ),
@@ -143,6 +148,7 @@ def kube_controller_manager(cluster: ClusterSpec, node: Node) -> StaticPod:
         annotations=(),
         probes=_probes(
             cluster,
+            # One path for both, and no readiness probe (kubeadm, phases/controlplane/manifests.go).
             controller_manager_target(cluster),
             ProbePaths("/healthz", None, "/healthz"),
         ),
@@ -168,7 +174,7 @@ def kube_scheduler(cluster: ClusterSpec, node: Node) -> StaticPod:
         ),
         cpu="100m",
         memory=None,
-        mounts=_with_extra(own_mounts.of_scheduler(), component.extra_volumes),
+        mounts=_with_extra(own_mounts.of_scheduler(cluster.spec), component.extra_volumes),
     )
 
 
@@ -234,6 +240,7 @@ def _probes(cluster: ClusterSpec, target: Target, paths: ProbePaths) -> Probes:
         port=target.port,
         port_name=versions.probe_port_name(cluster.spec.kubernetes_version),
         scheme=target.scheme,
+        # Eight failures, ten seconds apart: a component that is slow for a minute is not restarted.
         liveness=Probe(path=paths.liveness, delay=10, period=10, failures=8),
         readiness=readiness,
         startup=Probe(

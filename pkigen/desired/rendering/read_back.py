@@ -23,6 +23,7 @@ from pkigen.desired.rendering.contexts import (
     KubeletClient,
     KubeletConfiguration,
     KubeProxyConfiguration,
+    NamingKubeconfig,
     NodeRotation,
     PublishedTrust,
     TokenKubeconfig,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 # libyaml where PyYAML was built with it: a cluster has thousands of files.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# A template of an addon may hold several objects, but of no other kind: each would be applied with them.
 _KINDS: dict[type, frozenset[str]] = {
     ClusterAdmins: frozenset({"ClusterRoleBinding"}),
     EncryptionConfiguration: frozenset({"EncryptionConfiguration"}),
@@ -215,6 +217,7 @@ def _compare_flags(defaults: tuple[str, ...], found: list[Any]) -> None:
         msg = f"the command lacks --{some}{more}: a template may change a flag, not drop it"
         raise _Mismatch(msg)
 
+    # Each flag may stand several times, and the last one counts (pflag).
     ports = [_last(_PORT, arguments) for arguments in (defaults, found)]
     if ports[0] != ports[1]:
         msg = f"it changes --{_PORT}: set it in extraArgs, from where kubeconfigs and probes take it too"
@@ -274,21 +277,32 @@ def _variables(text: str, component: str) -> set[tuple[str, str]]:
 
 @_compare.register
 def _(context: CertificateKubeconfig, text: str) -> None:
+    trust = {"certificate-authority-data": context.trust_bundle}
     credential = {"client-certificate-data": context.certificate, "client-key-data": context.key}
-    _compare_kubeconfig(context, credential, text)
+    _compare_kubeconfig(context, trust, credential, text)
 
 
 @_compare.register
 def _(context: TokenKubeconfig, text: str) -> None:
-    _compare_kubeconfig(context, {"token": context.token}, text)
+    trust = {"certificate-authority-data": context.trust_bundle}
+    _compare_kubeconfig(context, trust, {"token": context.token}, text)
+
+
+@_compare.register
+def _(context: NamingKubeconfig, text: str) -> None:
+    credential = {"client-certificate": context.certificate, "client-key": context.key}
+    _compare_kubeconfig(context, {"certificate-authority": context.trust_bundle}, credential, text)
 
 
 def _compare_kubeconfig(
-    context: CertificateKubeconfig | TokenKubeconfig, credential: dict[str, str], text: str
+    context: CertificateKubeconfig | NamingKubeconfig | TokenKubeconfig,
+    trust: dict[str, str],
+    credential: dict[str, str],
+    text: str,
 ) -> None:
     """All of it, not only what should be there: a second user or cluster would be somebody's way in."""
     in_context = {"cluster": context.cluster, "user": context.user}
-    if context.namespace is not None:
+    if not isinstance(context, NamingKubeconfig) and context.namespace is not None:
         in_context["namespace"] = context.namespace
     expected = {
         "apiVersion": "v1",
@@ -297,12 +311,14 @@ def _compare_kubeconfig(
         "clusters": [
             {
                 "name": context.cluster,
-                "cluster": {"server": context.server, "certificate-authority-data": context.trust_bundle},
+                "cluster": {"server": context.server, **trust},
             }
         ],
         "contexts": [{"name": context.context, "context": in_context}],
         "users": [{"name": context.user, "user": credential}],
     }
+    # The order of keys, comments and quoting are the template's affair: what is compared is what a client
+    # reads.
     found = documents(text)
     if found and isinstance(found[0], dict) and found[0].get("preferences") == {}:
         del found[0]["preferences"]  # older clients write it
@@ -349,12 +365,14 @@ def _(context: FlagFile, text: str) -> None:
 @_compare.register
 def _(context: Unit, text: str) -> None:
     settings = list(unit_settings(text))
+    # Only a oneshot service may have several, and none of these is one (systemd.service(5)).
     commands = [
         value.split() for section, key, value in settings if (section, key) == ("Service", "ExecStart")
     ]
     if commands != [[context.program, f"${context.variable}"]]:
         msg = f"ExecStart is not {context.program} ${context.variable}"
         raise _Mismatch(msg)
+    # Another file beside it could set the same variable again.
     if ("Service", "EnvironmentFile", context.environment_file) not in settings:
         msg = f"EnvironmentFile is not {context.environment_file}"
         raise _Mismatch(msg)

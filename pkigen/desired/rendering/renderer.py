@@ -5,12 +5,20 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pkigen.desired.certificates import API_SERVER_KUBELET_CLIENT, CLUSTER_ADMINS, NODES_GROUP
+from pkigen.desired.certificate_items import named_files, server_of
+from pkigen.desired.certificates import (
+    API_SERVER_KUBELET_CLIENT,
+    CERTIFICATES,
+    CLUSTER_ADMINS,
+    NODES_GROUP,
+)
+from pkigen.desired.derivation import addon_files
 from pkigen.desired.generations import ENCRYPTION_KEY_SIZE
-from pkigen.desired.items import FileKind
+from pkigen.desired.items import KUBECONFIG_KINDS, FileKind, context_name
 from pkigen.desired.overrides import OverrideRecord
 from pkigen.desired.rendering import access, api_server, flags, nodes, pods, read_back
 from pkigen.desired.rendering.authorization import context_of, webhook_context
@@ -22,6 +30,7 @@ from pkigen.desired.rendering.contexts import (
     EncryptionKey,
     FlagFile,
     KubeletClient,
+    NamingKubeconfig,
     NodeRotation,
     PublishedTrust,
     TokenKubeconfig,
@@ -31,7 +40,7 @@ from pkigen.errors import TemplateError
 from pkigen.notation import base64_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import DesiredFile, DesiredKubeconfig, DesiredToken
@@ -108,6 +117,25 @@ def _kubelet_flags(cluster: ClusterSpec, node: Node) -> FlagFile:
     return FlagFile(variable=nodes.KUBEADM_ARGUMENTS, arguments=tuple(map(str, flags.kubelet(cluster, node))))
 
 
+def _naming_kubeconfig(name: str) -> _NodeFile:
+    """A kubeconfig that names its credentials by path."""
+    (kind,) = (each for each in CERTIFICATES if each.name == name)
+
+    def context(cluster: ClusterSpec, node: Node) -> NamingKubeconfig:
+        user, files = kind.subject(node.name).common_name, named_files(kind, cluster)
+        return NamingKubeconfig(
+            server=server_of(kind, cluster, node),
+            cluster=cluster.name,
+            user=user,
+            context=context_name(user, cluster.name),
+            trust_bundle=files.trust,
+            certificate=files.pair.certificate,
+            key=files.pair.key,
+        )
+
+    return _NodeFile("naming-kubeconfig.yaml", Language.YAML, _plain(context))
+
+
 _STATIC_POD_KUBELET_FLAGS = _NodeFile("flags/kubeadm-flags.env", Language.ENVIRONMENT, _plain(_kubelet_flags))
 
 _NODE_FILES = {
@@ -139,6 +167,7 @@ _NODE_FILES = {
     FileKind.KUBE_PROXY_CONFIGURATION: _NodeFile(
         "kube-proxy/config.yaml", Language.YAML, _plain(nodes.kube_proxy_configuration)
     ),
+    **{kind: _naming_kubeconfig(kind) for kind in KUBECONFIG_KINDS},
 }
 
 
@@ -178,6 +207,7 @@ class Renderer:
         self._inventory = inventory
         self._nodes = {node.name: node for node in inventory.cluster.spec.nodes}
         self._users = {user.stem: user for user in inventory.cluster.spec.users}
+        self._groups = {group.stem: group for group in inventory.cluster.spec.groups}
         self._templates = inventory.templates or Templates(None)
         self._overrides_name = overrides_name or str(self._templates.folder)
         # What the built-in templates render is checked by the tests, for every kind of file.
@@ -221,13 +251,34 @@ class Renderer:
             case FileKind.ADDON_TRUST_BUNDLE:
                 context = PublishedTrust(trust_bundle=trust_bundle.decode("ascii"))
                 return self._render("addons/cluster-trust-bundle.yaml", context)
-            case FileKind.ADDON_USER if item.user is not None:
-                return self._render("addons/user.yaml", access.of_user(self._users[item.user]))
+            case FileKind.ADDON_USER | FileKind.ADDON_GROUP:
+                return self._rights(item)
             case _ if item.node is not None:
                 return self.node_file(item.kind, self._nodes[item.node])
             case _:
-                msg = f"{item.path} belongs to no node and no user"
-                raise TemplateError(msg)
+                raise _nobodys(item)
+
+    def _rights(self, item: DesiredFile) -> bytes:
+        """The RBAC objects of one user or group."""
+        if item.group is not None:
+            return self._render("addons/group.yaml", access.of_group(self._groups[item.group]))
+        if item.user is not None:
+            return self._render("addons/user.yaml", access.of_user(self._users[item.user]))
+        raise _nobodys(item)
+
+    def addons(self, cluster: ClusterSpec) -> Iterator[tuple[str, bytes]]:
+        """The addons of any spec by path, but for what publishes a CA.
+
+        Raises:
+            TemplateError: With the template's file and line.
+        """
+        other = copy(self)
+        other._cluster = cluster  # noqa: SLF001 -- it is one of these
+        other._users = {user.stem: user for user in cluster.spec.users}  # noqa: SLF001
+        other._groups = {group.stem: group for group in cluster.spec.groups}  # noqa: SLF001
+        for item in addon_files(cluster):
+            if item.managed and item.trust is None:
+                yield item.path, other.file(item)
 
     def node_file(self, kind: FileKind, node: Node) -> bytes:
         """Render a file of one node, whether or not it is to be written.
@@ -303,6 +354,11 @@ class Renderer:
         if self._checked or isinstance(context, AuthorizationConfiguration):
             read_back.check(text, context, self._templates.place(name))
         return text.encode()
+
+
+def _nobodys(item: DesiredFile) -> TemplateError:
+    """The refusal to render what no entry of the spec stands for."""
+    return TemplateError(f"{item.path} belongs to no node and no user")
 
 
 def _without_credential(item: DesiredKubeconfig | DesiredToken, trust_bundle: bytes) -> dict[str, Any]:

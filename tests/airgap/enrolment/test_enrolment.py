@@ -26,6 +26,7 @@ from tests.samples import private_keys, snapshot
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import Any
 
 OWN = ("cp-1", "etcd-1", "worker-1")
 DAY = timedelta(days=1)
@@ -341,6 +342,42 @@ def test_what_is_around_the_keys_changes_without_a_request(small: EnrolmentSite)
     second = worker(small)
     assert b"api.prod.example.com" in second["etc/kubernetes/kubelet.conf"]
     assert keys(first) == keys(second)
+
+
+@pytest.mark.parametrize("began", ["embedded", "files"])
+def test_a_key_moves_on_its_node_when_its_place_changes(tmp_path: Path, began: str) -> None:
+    """Without a request: from the kubeconfig to the file that it names from now on, or back."""
+    places = EnrolmentSite.made(tmp_path / "site", with_kubeconfigs(SMALL, began))
+    places.enrol("worker-1")
+    first = client_key(places.root("worker-1"))
+    places.now += DAY
+    places.write_spec(with_kubeconfigs(places.spec, {"embedded": "files", "files": "embedded"}[began]))
+    planned = places.run("plan", places.file, "-C", places.tree, "--full")
+    assert "rewrite worker-1/kubelet.conf (location-changed)" in planned.out
+    assert "    it moves from " in planned.out
+    places.good("apply", places.file, "-C", places.tree, "--yes")
+    packing = ("airgap", "bundle", "create", places.file, "-C", places.tree, "--out", places.medium)
+    places.good(*packing, "--node", "worker-1")
+    places.good(*places.installing("worker-1", "--yes"))
+    assert client_key(places.root("worker-1")) == first
+    assert places.run("verify", "-C", places.tree).code == 0
+
+
+def with_kubeconfigs(spec: dict[str, Any], how: str) -> dict[str, Any]:
+    changed = copy.deepcopy(spec)
+    changed["spec"]["certificates"] = {"kubeconfigs": how}
+    return changed
+
+
+def client_key(root: Path) -> bytes:
+    """The key that a kubelet's kubeconfig embeds or names, which is in one place alone."""
+    embedded = client_key_pem((root / "etc/kubernetes/kubelet.conf").read_bytes())
+    named = root / PKI / "kubelet/client.key"
+    assert (embedded is None) is named.exists()
+    if embedded is not None:
+        return embedded
+    assert stat.S_IMODE(named.stat().st_mode) == 0o600
+    return named.read_bytes()
 
 
 def test_a_changed_name_waits_for_the_node(small: EnrolmentSite) -> None:

@@ -52,6 +52,13 @@ _USERS: list[dict[str, Any]] = [
     },
     {"name": "waiting", "kind": "ServiceAccount", "namespace": "web"},
 ]
+_GROUPS: list[dict[str, Any]] = [
+    {
+        "name": "Domain Users",
+        "clusterRoles": ["view"],
+        "rules": [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}],
+    }
+]
 _IAM: list[dict[str, Any]] = [
     {
         "arn": "arn:aws:iam::111122223333:role/Admin",
@@ -77,7 +84,7 @@ def _control_plane(*addresses: str, **more: Any) -> list[dict[str, Any]]:
 
 
 TOPOLOGIES: dict[str, dict[str, Any]] = {
-    "single": {"nodes": _control_plane("10.0.0.11"), "users": _USERS, "iam": _IAM},
+    "single": {"nodes": _control_plane("10.0.0.11"), "users": _USERS, "groups": _GROUPS, "iam": _IAM},
     "ha": {
         "nodes": [
             *_control_plane("10.0.0.13", "10.0.0.11", "10.0.0.12"),
@@ -114,6 +121,13 @@ TOPOLOGIES: dict[str, dict[str, Any]] = {
                 "keyFile": "/etc/etcd/tls/client/c.key",
             }
         },
+    },
+    "by-path": {
+        "nodes": [
+            *_control_plane("10.0.0.11"),
+            {"name": "worker-1", "roles": ["worker"], "addresses": ["10.0.0.21"]},
+        ],
+        "certificates": {"kubeconfigs": "files", "directory": "/etc/kubernetes/own"},
     },
     "ipv6": {
         "nodes": [

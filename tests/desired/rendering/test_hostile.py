@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from ipaddress import ip_address
 from typing import Any
@@ -37,7 +38,7 @@ from pkigen.spec.model import (
     Node,
     Runtime,
 )
-from pkigen.spec.users import NamespacedRole, PolicyRule, User
+from pkigen.spec.users import NamespacedRole, PolicyRule, User, UserGroup
 from pkigen.spec.values import person_stem
 from tests.desired.rendering.clusters import ENCRYPTION_KEY, cluster
 from tests.desired.rendering.hostile_strings import every, texts
@@ -79,6 +80,9 @@ def _spec(value: str, *, runtime: Runtime) -> ClusterSpec:
         ),
         rules=(rule,),
     )
+    group = UserGroup.model_construct(
+        name=value, cluster_roles=user.cluster_roles, roles=user.roles, rules=user.rules
+    )
     networking = Networking.model_construct(
         service_subnets=base.networking.service_subnets,
         pod_subnets=(),
@@ -106,6 +110,7 @@ def _spec(value: str, *, runtime: Runtime) -> ClusterSpec:
             ),
             "nodes": (node,),
             "users": (user,),
+            "groups": (group,),
         }
     )
     metadata = cluster().metadata.model_copy(update={"name": value})
@@ -119,7 +124,8 @@ def _reference(kind: FileKind) -> dict[str, Any]:
 
 
 def _file(kind: FileKind, value: str) -> DesiredFile:
-    return DesiredFile(path="x", node=value, mode=0o644, kind=kind, user=person_stem(value))
+    group = person_stem(value) if kind is FileKind.ADDON_GROUP else None
+    return DesiredFile(path="x", node=value, mode=0o644, kind=kind, user=person_stem(value), group=group)
 
 
 _YAML_KINDS = (
@@ -131,6 +137,7 @@ _YAML_KINDS = (
     FileKind.KUBE_PROXY_CONFIGURATION,
     FileKind.ENCRYPTION_CONFIGURATION,
     FileKind.ADDON_USER,
+    FileKind.ADDON_GROUP,
 )
 _SYSTEMD_KINDS = (
     FileKind.ETCD_UNIT,
@@ -186,7 +193,8 @@ def _check_yaml(kind: FileKind, value: str, loader: Any = LOADERS[-1]) -> None:
     shape, found = _shape(text, loader)
     assert shape == expected_shape
     # Objects are called after a person's stem. Volumes stand by name, so the order may differ.
-    named = [text.replace("pkigen:harmless", f"pkigen:{person_stem(value)}") for text in expected_texts]
+    own = re.compile("(pkigen:(?:group:)?)harmless")
+    named = [own.sub(lambda found: f"{found[1]}{person_stem(value)}", text) for text in expected_texts]
     assert sorted(found) == sorted(text.replace("harmless", value) for text in named)
     assert len(text.splitlines()) == text.count("\n") == _harmless(kind).count("\n")
 
