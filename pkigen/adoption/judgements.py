@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from pkigen.adoption.severity import AuditSeverity
+from pkigen.desired.connections import Peer
 from pkigen.desired.file_references import https_urls, sni_pairs
 from pkigen.desired.readers import ComponentName
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 _KUBEADM_CA: Final = "/etc/kubernetes/pki/ca.crt"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+USER_OF: Final = "who uses "
+"""What stands before a kubeconfig in the name of whoever has it."""
+_PODS: Final = Peer(component="Pods", node=None)
+_AGGREGATED: Final = Peer(component="aggregated API servers", node=None)
 _Running = tuple["ForeignNode", "Program"]
 
 
@@ -36,8 +41,8 @@ class Judgement:
     `name` is what a client has dialled; empty where a server verifies a client.
     """
 
-    judge: str
-    judged: str
+    judge: Peer
+    judged: Peer
     trust: FoundBundle
     shown: FoundBundle
     name: str = ""
@@ -63,8 +68,8 @@ def judgements(cluster: ForeignCluster) -> Iterator[Judgement]:
 
 
 def _client(
-    judge: str,
-    judged: str,
+    judge: Peer,
+    judged: Peer,
     trust: FoundBundle | None,
     shown: FoundBundle | None,
     severity: AuditSeverity = AuditSeverity.ERROR,
@@ -74,7 +79,7 @@ def _client(
 
 
 def _server(
-    judge: str, judged: str, trust: FoundBundle | None, shown: FoundBundle | None, name: str
+    judge: Peer, judged: Peer, trust: FoundBundle | None, shown: FoundBundle | None, name: str
 ) -> Iterator[Judgement]:
     if trust is not None and shown is not None and name:
         yield Judgement(judge=judge, judged=judged, trust=trust, shown=shown, name=name)
@@ -102,13 +107,13 @@ def _of_login(
     servers: _Servers, node: ForeignNode, kubeconfig: FoundKubeconfig, login: FoundLogin
 ) -> Iterator[Judgement]:
     host = host_of(login.server)
-    who = f"who uses {kubeconfig.spot}"
+    who = Peer(component=f"{USER_OF}{kubeconfig.spot.path}", node=node.name)
     for at, program in servers.at(node, host):
         if login.verifies:
             name = login.tls_server_name or host
-            yield from _server(who, str(program), login.trust, _serving(at, program, name), name)
+            yield from _server(who, _peer(program), login.trust, _serving(at, program, name), name)
         if login.pair is not None:
-            yield from _client(str(program), who, at.bundle(program, "client-ca-file"), login.pair.shown)
+            yield from _client(_peer(program), who, at.bundle(program, "client-ca-file"), login.pair.shown)
 
 
 def host_of(url: str) -> str:
@@ -143,7 +148,7 @@ def _from_pods(cluster: ForeignCluster, running: _Running) -> Iterator[Judgement
     for publisher, manager in cluster.running(ComponentName.CONTROLLER_MANAGER):
         trust = publisher.bundle(manager, "root-ca-file")
         for name in names:
-            yield from _server("Pods", str(program), trust, _serving(node, program, name), name)
+            yield from _server(_PODS, _peer(program), trust, _serving(node, program, name), name)
 
 
 def _service_address(text: str) -> str:
@@ -163,14 +168,14 @@ def _to_members(cluster: ForeignCluster, running: _Running) -> Iterator[Judgemen
             host = url.hostname or ""
             for member, etcd in _members_at(cluster, node, host):
                 yield from _server(
-                    str(program),
-                    str(etcd),
+                    _peer(program),
+                    _peer(etcd),
                     node.bundle(program, "etcd-cafile"),
                     member.bundle(etcd, "cert-file"),
                     host,
                 )
                 yield from _client_of_member(
-                    member, etcd, str(program), node.bundle(program, "etcd-certfile")
+                    member, etcd, _peer(program), node.bundle(program, "etcd-certfile")
                 )
 
 
@@ -185,12 +190,12 @@ def _members_at(cluster: ForeignCluster, node: ForeignNode, host: str) -> Iterat
 def _client_of_member(
     member: ForeignNode,
     etcd: Program,
-    judged: str,
+    judged: Peer,
     shown: FoundBundle | None,
     severity: AuditSeverity = AuditSeverity.ERROR,
 ) -> Iterator[Judgement]:
     if etcd.flags.value("client-cert-auth") == "true":
-        yield from _client(str(etcd), judged, member.bundle(etcd, "trusted-ca-file"), shown, severity)
+        yield from _client(_peer(etcd), judged, member.bundle(etcd, "trusted-ca-file"), shown, severity)
 
 
 def _to_kubelets(cluster: ForeignCluster, running: _Running) -> Iterator[Judgement]:
@@ -198,10 +203,10 @@ def _to_kubelets(cluster: ForeignCluster, running: _Running) -> Iterator[Judgeme
     shown = node.bundle(program, "kubelet-client-certificate")
     trust = node.bundle(program, "kubelet-certificate-authority")
     for other, kubelet in cluster.running(ComponentName.KUBELET):
-        yield from _client(str(kubelet), str(program), _client_cas(other, kubelet), shown)
+        yield from _client(_peer(kubelet), _peer(program), _client_cas(other, kubelet), shown)
         for address in _addresses_of(other):
             yield from _server(
-                str(program), str(kubelet), trust, other.bundle(kubelet, "tls-cert-file"), address
+                _peer(program), _peer(kubelet), trust, other.bundle(kubelet, "tls-cert-file"), address
             )
 
 
@@ -232,7 +237,7 @@ def _to_aggregated(cluster: ForeignCluster, running: _Running) -> Iterator[Judge
     shown = node.bundle(program, "proxy-client-cert-file")
     for publisher, other in cluster.running(ComponentName.API_SERVER):
         trust = publisher.bundle(other, "requestheader-client-ca-file")
-        yield from _client("aggregated API servers", str(program), trust, shown)
+        yield from _client(_AGGREGATED, _peer(program), trust, shown)
 
 
 # -- etcd -------------------------------------------------------------------------------------------------
@@ -243,22 +248,28 @@ def _between_members(cluster: ForeignCluster, running: _Running) -> Iterator[Jud
     node, etcd = running
     for other, theirs in cluster.running(ComponentName.ETCD):
         shown = other.bundle(theirs, "peer-cert-file")
+        peer = Peer(component="etcd peer", node=other.name)
         for url in https_urls(theirs.flags.value("initial-advertise-peer-urls")):
             trust = node.bundle(etcd, "peer-trusted-ca-file")
-            yield from _server(str(etcd), f"the peer {theirs}", trust, shown, url.hostname or "")
+            yield from _server(_peer(etcd), peer, trust, shown, url.hostname or "")
         if etcd.flags.value("peer-client-cert-auth") == "true":
-            yield from _client(
-                str(etcd), f"the peer {theirs}", node.bundle(etcd, "peer-trusted-ca-file"), shown
-            )
+            yield from _client(_peer(etcd), peer, node.bundle(etcd, "peer-trusted-ca-file"), shown)
 
 
 def _of_own_member(running: _Running) -> Iterator[Judgement]:
     """The health check that kubeadm makes, and etcd's own gateway, which nobody needs (embed/serve.go)."""
     node, etcd = running
     own = node.bundle(etcd, "cert-file")
-    yield from _client_of_member(node, etcd, "its own gateway", own, AuditSeverity.WARNING)
+    gateway = Peer(component="etcd gateway", node=node.name)
+    yield from _client_of_member(node, etcd, gateway, own, AuditSeverity.WARNING)
     trusted = etcd.flags.value("trusted-ca-file")
     if trusted:
         directory = posixpath.dirname(etcd.flags.host_path(trusted))
         shown = node.bundle_at(posixpath.join(directory, "healthcheck-client.crt"))
-        yield from _client_of_member(node, etcd, "the health check", shown)
+        check = Peer(component="etcd health check", node=node.name)
+        yield from _client_of_member(node, etcd, check, shown)
+
+
+def _peer(program: Program) -> Peer:
+    """A component on its node."""
+    return Peer(component=str(program.component), node=program.spot.node)

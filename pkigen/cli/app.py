@@ -66,6 +66,8 @@ PANELS = {
         "next": "Say the one thing to do now, with its command, or when something will be due.",
         "status": "Show every certificate of every node, and when it expires.",
         "verify": "Verify every file, every certificate and every TLS edge.",
+        "report": "Write a page that shows a cluster: what ends when, who trusts whom, what is wrong.",
+        "graph": "Draw who presents which certificate to whom, and which bundle judges it.",
         "explain": "Explain a user, a certificate, a kubeconfig, a component or an error.",
         "show": "Show again what a change did, or what a saved plan would do.",
     },

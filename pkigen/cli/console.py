@@ -96,7 +96,9 @@ _NO_BREAK = "\0"
 """Which no text that is printed holds."""
 _CONTINUED = 4
 """By how many columns what continues a line is indented."""
-_ASCII = str.maketrans({"→": ">", "…": "..."})
+_ASCII = str.maketrans(
+    {"→": ">", "…": "...", "─": "-", "▶": ">", "◀": "<", "│": "|", "░": ".", "█": "#", "▒": "="}
+)
 """pkigen's own signs, for terminals that show nothing else; a pipe always gets UTF-8."""
 
 

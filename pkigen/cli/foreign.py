@@ -72,14 +72,19 @@ def foreign_rows(directory: Path, *, now: datetime) -> list[StatusRow]:
     Raises:
         StoreError: Its files cannot be read.
     """
-    cluster = inspect(node_trees(directory), now=now)
+    rows = rows_of(inspect(node_trees(directory), now=now))
+    return sorted(rows, key=lambda row: (row.effective is None, row.effective, row.id))
+
+
+def rows_of(cluster: ForeignCluster) -> Iterator[StatusRow]:
+    """Every certificate of a cluster that pkigen did not make, node by node."""
     found: dict[str, list[AuditFinding]] = {}
     for finding in audit(cluster):
         if finding.severity is not AuditSeverity.INFORMATION:
             found.setdefault(str(finding.spot), []).append(finding)
     ends = _ends(cluster)
-    rows = [_row(each, ends, found.get(str(each.spot), [])) for each in _listed(cluster)]
-    return sorted(rows, key=lambda row: (row.effective is None, row.effective, row.id))
+    for each in _listed(cluster):
+        yield _row(each, ends, found.get(str(each.spot), []))
 
 
 def _listed(cluster: ForeignCluster) -> Iterator[FoundCertificate]:

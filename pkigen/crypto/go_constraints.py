@@ -41,15 +41,17 @@ def _fault(
     if compared is None:
         return f"{name.value} cannot be compared with the name constraints of its CA"
     # Constraints on names of another kind say nothing about this one.
-    kind = type(name)
-    excluding = [each for each in excluded if isinstance(each, kind)]
+    excluding, permitting = _of_kind(name, excluded), _of_kind(name, permitted)
     found = next((each for each in excluding if _covers(each, compared, excluding=True)), None)
     if found is not None:
         return f"{name.value} is within the excluded subtree {found.value} of its CA"
-    same_kind = [each for each in permitted if isinstance(each, kind)]
-    if same_kind and not any(_covers(each, compared, excluding=False) for each in same_kind):
+    if permitting and not any(_covers(each, compared, excluding=False) for each in permitting):
         return f"{name.value} is in no permitted subtree of its CA"
     return None
+
+
+def _of_kind(name: x509.GeneralName, subtrees: Sequence[x509.GeneralName]) -> list[x509.GeneralName]:
+    return [each for each in subtrees if isinstance(each, type(name))]
 
 
 def _compared(name: x509.GeneralName) -> str | _Address | None:
@@ -59,13 +61,16 @@ def _compared(name: x509.GeneralName) -> str | _Address | None:
             return address if isinstance(address, _Address) else None
         case x509.UniformResourceIdentifier(value=uri):
             host = host_of(uri)
-            return host if host and is_domain(host) and not _is_address(host) else None
+            return None if not host or _is_address(host) else _domain(host)
         case x509.RFC822Name(value=mailbox):
             local, at, domain = mailbox.rpartition("@")
             return f"{local}@{domain.lower()}" if at and is_domain(domain) else None
         case _:
-            text = str(name.value)
-            return text if is_domain(text) else None
+            return _domain(str(name.value))
+
+
+def _domain(text: str) -> str | None:
+    return text if is_domain(text) else None
 
 
 def _is_address(text: str) -> bool:

@@ -9,21 +9,21 @@ import enum
 import hashlib
 import re
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.crypto.ca_fitness import remarks
 from pkigen.crypto.issuance import fingerprint
 from pkigen.crypto.keys import public_der
-from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.adopted import ABSENT
-from pkigen.desired.connections import Edge, edges
+from pkigen.desired.connections import edges
 from pkigen.desired.file_references import SECRET_USES, foreign_files, not_judged
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair
 from pkigen.desired.revocations import CredentialId, RevocationList, in_order
+from pkigen.desired.trust_graph import TrustGraph
 from pkigen.errors import UnsafePathError
 from pkigen.reconcile.checkout import looked_at, withheld_ids
+from pkigen.reconcile.edge_verdicts import EdgeVerdicts
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.survey import Survey
@@ -34,13 +34,8 @@ from pkigen.state.encryption import open_in_backups
 from pkigen.state.ledger import LARGEST_LEDGER, mismatches, problems
 from pkigen.state.lockfile import LARGEST_LOCK, read_lock
 from pkigen.state.observed import (
-    Fault,
     content_at,
-    is_withheld,
-    observe_bundle,
-    observe_certificate,
     observe_key_pair,
-    observe_presented,
 )
 from pkigen.state.reasons import Anomaly, Reason
 from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH
@@ -48,22 +43,20 @@ from pkigen.state.vault import is_encrypted
 from pkigen.store import Lapse, MissingError, RefusedError, UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
-
-    from cryptography import x509
 
     from pkigen.desired.adopted import Adopted
     from pkigen.desired.generations import CA
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.rendering import Renderer
+    from pkigen.desired.trust_graph import Connection
     from pkigen.reconcile.progress import Progress
     from pkigen.reconcile.surveyed import Surveyed
     from pkigen.state.authority import CACertificates
     from pkigen.state.ledger import Head
     from pkigen.store import Store
 
-_REMEMBERED = 4096
 _NOT_JUDGED = re.compile("^not judged: | reads | dials ")
 _REMARKS = frozenset({Reason.EXPIRES_SOON, Reason.AWAITS_REQUEST, Reason.REVOCATION_OVER})
 _OWN_TREES = frozenset({layout.AUTHORITY, layout.NODES, layout.USERS, layout.ADDONS})
@@ -98,8 +91,13 @@ class Verified:
     """What a verification looked at and found."""
 
     objects: int
-    edges: int
     observations: tuple[Observation, ...]
+    graph: TrustGraph
+
+    @property
+    def edges(self) -> int:
+        """How many connections were judged."""
+        return len(self.graph.connections)
 
     @property
     def findings(self) -> tuple[Observation, ...]:
@@ -141,11 +139,12 @@ def verify(
     """
     work = _Verification(inventory, store, renderer, now, progress)
     observations = tuple(work.observations())
-    return Verified(objects=work.objects, edges=work.edges, observations=observations)
+    graph = TrustGraph(connections=tuple(work.connections))
+    return Verified(objects=work.objects, observations=observations, graph=graph)
 
 
 class _Verification:
-    """One pass over the tree; `objects` and `edges` count what was looked at."""
+    """One pass over the tree; `objects` counts what was looked at, `connections` are the edges."""
 
     def __init__(
         self, inventory: Inventory, store: Store, renderer: Renderer, now: datetime, progress: Progress
@@ -157,7 +156,6 @@ class _Verification:
         self._withheld = withheld_ids(inventory, self._tree)
         self._renderer = renderer
         self._now = now
-        self._verifier = PathVerifier(now)
         self._keys: dict[bytes, str] = {}
         self._may_share: frozenset[str] = frozenset()
         self._awaited: dict[str, str] = {}
@@ -165,11 +163,8 @@ class _Verification:
         # A file with a private key stays unexpected, whichever flag names it.
         self._foreign = {each.path for each in self._references if each.use not in SECRET_USES}
         self._unknown = {each.path for each in self._references if self._text(each.path) is None}
-        # Edges share certificates and bundles, and follow one another by node.
-        self._chain = lru_cache(_REMEMBERED)(self._read_chain)
-        self._anchors = lru_cache(_REMEMBERED)(self._read_anchors)
         self.objects = 0
-        self.edges = 0
+        self.connections: list[Connection] = []
 
     def observations(self) -> Iterator[Observation]:
         authorities, faults = look_at_all(self._tree, self._inventory, now=self._now)
@@ -391,65 +386,18 @@ class _Verification:
                 severity=ObservationSeverity.REMARK,
             )
         found = list(edges(self._inventory, self._text))
-        self.edges = len(found)
+        verdicts = EdgeVerdicts(self._inventory, self._tree, now=self._now, unknown=self._unknown)
         with self._progress.over("verifying TLS edges", len(found)) as step:
             for edge in found:
-                for detail in self._broken(edge.without(self._awaited)):
-                    yield Observation(subject=str(edge), reason=Anomaly.BROKEN_EDGE, detail=detail)
+                connection = verdicts.connection(edge.without(self._awaited))
+                self.connections.append(connection)
+                for shown in connection.presentations:
+                    for detail in shown.refusals:
+                        yield Observation(subject=str(connection), reason=Anomaly.BROKEN_EDGE, detail=detail)
                 step()
 
     def _text(self, path: str) -> bytes | None:
         return content_at(self._tree, path)
-
-    def _broken(self, edge: Edge) -> Iterator[str]:
-        """Why the two ends of an edge do not trust each other."""
-        if edge.server_certificate is not None and edge.client_trust is not None:
-            whose = f"{edge.client} ({edge.client_trust}) refuses the certificate {edge.server_certificate}"
-            yield from self._refused(edge.server_certificate, edge.client_trust, whose, edge.names)
-        if edge.client_certificate is not None and edge.server_trust is not None:
-            whose = f"{edge.server} ({edge.server_trust}) refuses the certificate {edge.client_certificate}"
-            yield from self._refused(edge.client_certificate, edge.server_trust, whose, None)
-
-    def _refused(self, identifier: str, trust: str, whose: str, names: Iterable[str] | None) -> Iterator[str]:
-        """Why a certificate is refused, as a server's for each of `names`, or as a client's where None."""
-        if self._unknown.intersection((identifier, trust)) or self._is_hidden(identifier, trust):
-            return
-        chain, anchors = self._chain(identifier), self._anchors(trust)
-        if isinstance(chain, str):
-            yield chain
-        elif isinstance(anchors, str):
-            yield anchors
-        elif names is None:
-            refusal = self._verifier.client(chain, anchors)
-            if refusal is not None:
-                yield f"{whose}: {refusal}"
-        else:
-            for name in names:
-                refusal = self._verifier.server(chain, anchors, name)
-                if refusal is not None:
-                    yield f"{whose} for {name}: {refusal}"
-
-    def _is_hidden(self, identifier: str, trust: str) -> bool:
-        """Whether a certificate or what judges it stands in a private file that is not looked at."""
-        item = self._inventory.certificates.get(identifier)
-        return any(is_withheld(self._tree, path) for path in (trust, item.file if item else identifier))
-
-    def _read_chain(self, identifier: str) -> Sequence[x509.Certificate] | str:
-        """A certificate and what is sent with it, or why there is none."""
-        item = self._inventory.certificates.get(identifier)
-        observed = (
-            observe_presented(self._tree, identifier)  # what a flag names may be any file
-            if item is None
-            else observe_certificate(self._tree, item.location)
-        )
-        if observed.certificate is None:
-            fault = observed.certificate_fault
-            return f"{fault.path} {fault.message}" if fault else f"{identifier} cannot be read"
-        return (observed.certificate, *observed.chain)
-
-    def _read_anchors(self, path: str) -> Sequence[x509.Certificate] | str:
-        found = observe_bundle(self._tree, path)
-        return f"{found.path} {found.message}" if isinstance(found, Fault) else found
 
 
 def _of_authorities(

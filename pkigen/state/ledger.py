@@ -136,15 +136,24 @@ def lines_of(ledger: bytes, event: Event, *, newest_first: bool = False) -> Iter
     """
     lines = ledger.split(b"\n")
     mark = json.dumps(event).encode()  # few lines of a long ledger have to be parsed
-    for line in reversed(lines) if newest_first else lines:
-        if mark not in line:
-            continue
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(entry, dict) and entry.get("event") == event:
-            yield entry
+    marked = (line for line in (reversed(lines) if newest_first else lines) if mark in line)
+    yield from (
+        entry for entry in map(_entry_of, marked) if entry is not None and entry.get("event") == event
+    )
+
+
+def newest_lines(ledger: bytes) -> Iterator[dict[str, Any]]:
+    """What all lines say, the last one first, as far as they can be read."""
+    yield from (entry for entry in map(_entry_of, reversed(ledger.split(b"\n"))) if entry is not None)
+
+
+def _entry_of(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None where it cannot be read."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) else None
 
 
 def promoted_at(ledger: bytes, identifier: str) -> datetime | None:

@@ -126,7 +126,7 @@ def made_by_hand(root: Path, now: datetime) -> None:
 def test_a_cluster_made_by_hand_is_understood(tmp_path: Path, now: datetime) -> None:
     made_by_hand(tmp_path / "controller-0", now)
     cluster = inspect(node_trees(tmp_path), now=now)
-    examined = {each.judged for each in judgements(cluster)}
+    examined = {str(each.judged) for each in judgements(cluster)}
     assert {"etcd on controller-0", "kube-apiserver on controller-0"} <= examined
     found = [each for each in audit(cluster) if each.severity is not AuditSeverity.INFORMATION]
     assert [(each.rule.value, each.severity.value, each.spot.path) for each in found] == [

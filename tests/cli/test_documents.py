@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 OWN_DOCUMENTS = {
     *("access sign", "access csr new", "access csr manifest", "access user kubeconfig"),
     *("access kubeconfig merge", "access token", "access bootstrap-token", "access iam"),
-    *("access oidc configuration", "access oidc jwks", "access oidc write"),
+    *("access oidc configuration", "access oidc jwks", "access oidc write", "export"),
 }
-"""Their result is a certificate, a request, a token, a kubeconfig, a manifest or a JSON document itself."""
+"""Their result is a certificate, a request, a token, a kubeconfig, a manifest or another document itself."""
 NODE_KEYS = HOME.replace("  users:", "  certificates: {nodeKeys: node}\n  users:")
 OFFLINE = HOME.replace("  users:", "  certificates: {authority: offline, caKeys: site}\n  users:")
 QUIET_KEYS = HOME.replace("  users:", "  certificates: {distributeCAKeys: false}\n  users:")

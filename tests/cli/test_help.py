@@ -73,7 +73,7 @@ def test_no_arguments_are_a_usage_error_with_help(capsys: pytest.CaptureFixture[
 
 
 def test_few_commands_at_the_top(pkigen: InProcess) -> None:
-    assert len(COMMANDS) <= 17
+    assert len(COMMANDS) <= 19
     assert list(PANELS) == ["start", "keep", "rotate", "people", "air gap", "look"]
     for family, names in FAMILIES.items():
         words = " ".join(pkigen(family, "--help").out.split())
@@ -228,7 +228,7 @@ def test_completion_scripts(shell: str, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("pkigen re", {"renew", "rescue"}),
+        ("pkigen re", {"renew", "report", "rescue"}),
         ("pkigen ", set(COMMANDS)),
         ("pkigen v", {"validate", "verify"}),
         ("pkigen access b", {"bootstrap-token"}),

@@ -46,7 +46,8 @@ def unused() -> tuple[str, ...]:
     vulture = Vulture(ignore_names=names, ignore_decorators=REGISTERED)
     vulture.scavenge([str(TOP / folder) for folder in ("pkigen", "scripts", "benchmarks")])
     # The fields of a template's context are used where the template names them.
-    for template in (TOP / "templates").rglob("*.j2"):
+    pages = TOP / "pkigen/cli/reports/pages"
+    for template in (*(TOP / "templates").rglob("*.j2"), *pages.glob("*.html"), *pages.glob("*.svg")):
         words = re.findall(r"[a-z_]+", template.read_text(encoding="utf-8"))
         vulture.used_names.update(words)
     vulture.scan("\n".join(FORGOTTEN.values()))

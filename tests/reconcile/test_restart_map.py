@@ -18,11 +18,11 @@ from pkigen.desired.inventory import Inventory, derive
 from pkigen.desired.items import KUBECONFIG_KINDS, DesiredFile, FileKind
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import Renderer, read_back
-from pkigen.reconcile.plan import Rewrite
+from pkigen.reconcile.plan import Remove, Rewrite
 from pkigen.reconcile.restart_commands import restart_commands
-from pkigen.reconcile.restart_map import Effect, restart_map
+from pkigen.reconcile.restart_map import Effect, leftovers, own_kubelet_certificate, restart_map
 from pkigen.state.reasons import Reason
-from tests.samples import CP1, CP2, ENDPOINT, W1, node, spec
+from tests.samples import CP1, CP2, CP3, ENDPOINT, W1, node, spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -356,3 +356,77 @@ def test_of_kubelets_that_somebody_else_configures_nothing_is_known() -> None:
     inventory = derive(spec(CP1, W1, certificates=_FILES, kubelet=_FIXED, manage=["manifests"]))
     assert asked(inventory, f"{_OF_COMPONENTS[KUBELET]}/ca.crt") == {KUBELET: Effect.RESTART}
     assert asked(inventory, f"{_OF_COMPONENTS[KUBELET]}/client.crt") == {KUBELET: Effect.RESTART}
+
+
+# -- in which order, and with what around it --------------------------------------------------------------
+
+ETCD_MANIFEST = "/etc/kubernetes/manifests/etcd.yaml"
+
+
+def rewritten(node_name: str, path: str, reason: Reason = Reason.CONTENT_CHANGED) -> Rewrite:
+    here = f"nodes/{node_name}{path}"
+    return Rewrite(id=here, paths=(here,), node=node_name, reason=reason)
+
+
+def test_members_of_etcd_get_their_files_in_turn_and_one_that_moves_is_told_to_the_others() -> None:
+    inventory = derive(spec(CP1, CP2, CP3, W1, **ENDPOINT))
+    changes = (
+        rewritten("cp-2", ETCD_MANIFEST, Reason.MEMBER_MOVES),
+        rewritten("cp-1", ETCD_MANIFEST),
+        rewritten("cp-1", "/etc/kubernetes/manifests/kube-apiserver.yaml"),
+    )
+    found = [
+        (each.component, each.node, each.effect, each.member, each.copies, each.moves)
+        for each in restart_map(inventory, changes)
+    ]
+    assert found == [
+        (ETCD, "cp-1", Effect.RECREATED, None, True, False),
+        (ETCD, "cp-2", Effect.MOVES, "cp-2", False, False),
+        (ETCD, "cp-2", Effect.RECREATED, None, True, True),
+        (API_SERVER, "cp-1", Effect.RECREATED, None, False, False),
+    ]
+
+
+def test_a_single_member_need_not_wait_for_its_files() -> None:
+    (step,) = restart_map(derive(spec(CP1, W1)), (rewritten("cp-1", ETCD_MANIFEST),))
+    assert (step.effect, step.copies) == (Effect.RECREATED, False)
+
+
+def test_what_is_removed_is_left_to_a_step_or_told_by_node() -> None:
+    inventory = derive(spec(CP1, W1, runtime="systemd"))
+    gone = [
+        f"nodes/{name}" for name in ("cp-1/etc/kubernetes/manifests/etcd.yaml", "cp-1/etc/x", "old/etc/x")
+    ]
+    removals = tuple(
+        Remove(id=path, paths=(path,), node=path.split("/")[1], reason=Reason.NOT_WANTED) for path in gone
+    )
+    changes = (*removals, rewritten("cp-1", "/etc/systemd/system/etcd.service"))
+    (step,) = restart_map(inventory, changes)
+    assert step.removes == (ETCD_MANIFEST,)
+    assert leftovers(inventory, changes) == {"cp-1": ("/etc/x",)}
+    assert leftovers(inventory, removals) == {"cp-1": (ETCD_MANIFEST, "/etc/x")}
+
+
+@pytest.mark.parametrize(
+    ("cluster_flags", "node_flags", "expected"),
+    [
+        ({}, {}, "/var/lib/kubelet/pki"),
+        ({"rotate-certificates": "false"}, {}, None),
+        ({"rotate-certificates": "false"}, {"rotate-certificates": "T"}, "/var/lib/kubelet/pki"),
+        ({"rotate-certificates": "1", "cert-dir": "/a"}, {}, "/a"),
+        ({"cert-dir": "/a"}, {"cert-dir": "/b", "rotate-certificates": "TRUE"}, "/b"),
+        ({}, {"rotate-certificates": "0"}, None),
+    ],
+)
+def test_where_a_kubelet_keeps_the_certificate_that_it_renews(
+    cluster_flags: dict[str, str], node_flags: dict[str, str], expected: str | None
+) -> None:
+    def given(flags: dict[str, str]) -> list[dict[str, str]]:
+        return [{"name": name, "value": value} for name, value in flags.items()]
+
+    one = node("worker-1", "10.0.0.21", kubeletExtraArgs=given(node_flags))
+    cluster = spec(CP1, one, kubelet={"extraArgs": given(cluster_flags)})
+    found = own_kubelet_certificate(
+        cluster, next(each for each in cluster.spec.nodes if each.name == "worker-1")
+    )
+    assert found == (None if expected is None else f"{expected}/kubelet-client-current.pem")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pkigen.adoption.findings import AuditFinding, AuditRule
-from pkigen.adoption.judgements import judgements
+from pkigen.adoption.judgements import USER_OF, judgements
 from pkigen.adoption.severity import AuditSeverity
 from pkigen.crypto.go_paths import OTHER_KEY, OUT_OF_TIME, UNSIGNED, refusal
 from pkigen.crypto.keys import public_der
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from pkigen.adoption.found import ForeignCluster, Program, Spot
+    from pkigen.adoption.found import ForeignCluster, FoundLogin, Program, Spot
     from pkigen.adoption.judgements import Judgement
 
 
@@ -28,7 +28,9 @@ def refused_connections(cluster: ForeignCluster) -> Iterator[AuditFinding]:
         reason = refusal(each.shown.certificates, each.trust.certificates, each.name, cluster.now)
         if reason is None or reason == OUT_OF_TIME:
             continue
-        stale = bool(each.name) and reason in {UNSIGNED, OTHER_KEY} and each.judge.startswith("who uses")
+        stale = (
+            bool(each.name) and reason in {UNSIGNED, OTHER_KEY} and each.judge.component.startswith(USER_OF)
+        )
         rule = AuditRule.STALE_CA if stale else AuditRule.REFUSED_CONNECTION
         spot = each.trust.spot if stale else each.shown.spot
         refused.setdefault((rule, spot, reason), []).append(each)
@@ -76,8 +78,13 @@ def trust_missing(cluster: ForeignCluster) -> Iterator[AuditFinding]:
                     yield _without_trust(program.spot, f"{program} {what}: --{flag} is not set")
     for _, kubeconfig in cluster.each_kubeconfig():
         for login in kubeconfig.logins:
-            if login.pair is not None and login.verifies and not login.names_trust:
+            if _trusts_nobody(login):
                 yield _without_trust(login.spot, f"the context {login.name} names no CA for {login.server}")
+
+
+def _trusts_nobody(login: FoundLogin) -> bool:
+    """Whether a context that shows a certificate verifies the server by the operating system's CAs."""
+    return login.pair is not None and login.verifies and not login.names_trust
 
 
 _JUDGES: Final = {

@@ -169,27 +169,36 @@ def key_copied(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     A copy beside its certificate is one of a whole directory, as people keep for the way back.
     """
     for node in cluster.nodes:
-        named = {
-            node.spot(program.flags.host_path(value)).path
-            for program in node.programs
-            for value in named_files(program)
-        }
+        named = _named_paths(node)
         paired = {pair.key_spot.path for pair in node.pairs}
-        places: dict[bytes, list[str]] = defaultdict(list)
-        for path, content in node.contents.items():
-            for key in () if is_rotated(path) else content.private:
-                places[key].append(path)
-        for paths in places.values():
+        for paths in _places(node).values():
             first, *others = sorted(paths, key=lambda path: (path not in named, path not in paired, path))
-            for other in others:
-                if other not in named:
-                    kept = other in paired or is_put_away(other)
-                    yield AuditFinding(
-                        rule=AuditRule.KEY_REUSED,
-                        severity=AuditSeverity.INFORMATION if kept else AuditSeverity.WARNING,
-                        spot=node.spot(other),
-                        detail=f"it is a copy of the private key in {first}",
-                    )
+            for other in set(others) - named:
+                kept = other in paired or is_put_away(other)
+                yield AuditFinding(
+                    rule=AuditRule.KEY_REUSED,
+                    severity=AuditSeverity.INFORMATION if kept else AuditSeverity.WARNING,
+                    spot=node.spot(other),
+                    detail=f"it is a copy of the private key in {first}",
+                )
+
+
+def _named_paths(node: ForeignNode) -> set[str]:
+    """The files that a node's components are led to."""
+    return {
+        node.spot(program.flags.host_path(value)).path
+        for program in node.programs
+        for value in named_files(program)
+    }
+
+
+def _places(node: ForeignNode) -> dict[bytes, list[str]]:
+    """Where each private key lies, but for the files of a kubelet that rotates."""
+    places: dict[bytes, list[str]] = defaultdict(list)
+    for path, content in node.contents.items():
+        for key in () if is_rotated(path) else content.private:
+            places[key].append(path)
+    return places
 
 
 def _holders(cluster: ForeignCluster) -> Iterator[tuple[bytes, tuple[str, bytes], Spot, bool]]:

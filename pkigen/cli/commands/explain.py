@@ -22,12 +22,18 @@ from pkigen.cli.directory import NoClusterError
 from pkigen.cli.document import document
 from pkigen.cli.options import DirectoryOption, Format, FormatOption, OwnSpecArgument
 from pkigen.cli.reports import outcomes
+from pkigen.cli.reports.graph_forms import small_picture
 from pkigen.cli.reports.tables import page
+from pkigen.cli.reports.trust_picture import picture
 from pkigen.cli.session import open_record, open_spec
 from pkigen.cli.system import system_of
 from pkigen.crypto.csr import LARGEST_REQUEST
+from pkigen.desired.connections import edges
 from pkigen.desired.generations import CA_WORDS, certificate_named
+from pkigen.desired.names import certificates_named
+from pkigen.desired.trust_graph import TrustGraph
 from pkigen.errors import AccessError, UsageError
+from pkigen.reconcile.edge_verdicts import EdgeVerdicts
 from pkigen.state.authority import look_at_all
 from pkigen.state.observed import content_at
 from pkigen.state.views import EmptyView
@@ -134,7 +140,24 @@ def _name(name: str, cluster: explanation.Cluster | None) -> tuple[str, ...]:
             raise UsageError(f"{name} is a node", hint=f"`pkigen status --node {name}` shows what is on it")
         hint = _meant(cluster, name) or "`pkigen status` lists the certificates"
         raise UsageError(f"this cluster has no {name[:80]!r}, and there is no such file", hint=hint)
-    return found
+    return (*found, *_pictures(cluster, name))
+
+
+def _pictures(cluster: explanation.Cluster, name: str) -> Iterator[str]:
+    """Each kind of connection on which it is shown, as a small picture; none of a CA, which nobody shows."""
+    if isinstance(cluster.reader, EmptyView):
+        return  # a spec alone has no certificates
+    ids = certificates_named(cluster.inventory, name)
+    read = partial(content_at, cluster.reader)
+    verdicts = EdgeVerdicts(cluster.inventory, cluster.reader, now=cluster.now)
+    shown = [
+        verdicts.connection(edge)
+        for edge in edges(cluster.inventory, read)
+        if {edge.client_certificate, edge.server_certificate} & set(ids)
+    ]
+    for arrow in picture(TrustGraph(connections=tuple(shown))).arrows:
+        yield ""
+        yield from (line.text for line in small_picture(arrow))
 
 
 def _found(cluster: explanation.Cluster, name: str) -> tuple[str, ...] | None:

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
-from pkigen.agenda.situation import (
-    Lifetime,
-    PendingRequest,
-    Situation,
-    has_expired_ca,
-    last_change,
-    rotating,
-)
 from pkigen.agenda.tasks import next_task, outlook
-from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say, say_lines
 from pkigen.cli.options import DirectoryOption, Format, FormatOption, OwnSpecArgument, TemplatesOption
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.agenda_forms import agenda_content, agenda_lines
-from pkigen.cli.session import Session, open_cluster
+from pkigen.cli.session import open_cluster
+from pkigen.cli.situation_input import situation_of
 from pkigen.reconcile.checkout import looked_at
 from pkigen.rotation.live import look
-from pkigen.state.ledger import read_ledger
-from pkigen.state.observed import Tree
-from pkigen.store import Store
 
 app = typer.Typer(add_completion=False)
 
@@ -60,7 +47,15 @@ def next_(
     with session.reading() as store:
         tree = looked_at(store, session.inventory)
         session = session.at(tree)
-        situation = _situation(session, store, tree, live=live, assume_distributed=assume_distributed)
+        seen = look(session.inventory, store, now=session.now, dial=session.system.dial) if live else None
+        situation = situation_of(
+            session,
+            store,
+            tree,
+            rows=session.rows(tree),
+            live=seen,
+            assume_distributed=assume_distributed,
+        )
     task, later = next_task(situation), outlook(situation)
     withheld = situation.plan.withheld if situation.plan is not None else ()
     if output is Format.TEXT:
@@ -73,42 +68,3 @@ def next_(
         say(f"{structured.dump(content, output)}\n")
     if task is not None:
         raise typer.Exit(ExitCode.CHANGES_PENDING)
-
-
-def _situation(
-    session: Session, store: Store, tree: Tree, *, live: bool, assume_distributed: bool
-) -> Situation:
-    """Read all that the next task is decided from."""
-    inventory, now = session.inventory, session.now
-    endings, ledger = tuple(_endings(session, tree)), read_ledger(tree)
-    return Situation(
-        now=now,
-        spec=session.words,
-        directory=shlex.join(["-C", str(session.root)]),
-        plan=None if has_expired_ca(endings, now=now) else session.plan(tree),
-        in_cluster=session.in_cluster(tree),
-        endings=endings,
-        rotating=rotating(
-            inventory.rotations,
-            ledger,
-            longest_token=inventory.cluster.spec.service_accounts.max_token_lifetime,
-        ),
-        request=_request(tree),
-        change=last_change(store.backups(), ledger),
-        live=look(inventory, store, now=now, dial=session.system.dial) if live else None,
-        distributed=assume_distributed,
-    )
-
-
-def _endings(session: Session, tree: Tree) -> Iterator[Lifetime]:
-    for row in session.rows(tree):
-        if row.effective is not None and row.due_from is not None:
-            yield Lifetime(id=row.id, name=row.name, node=row.node, ends=row.effective, due=row.due_from)
-
-
-def _request(tree: Tree) -> PendingRequest | None:
-    pending = read_pending(tree)
-    if pending is None:
-        return None
-    requests = pending.requests
-    return PendingRequest(number=requests.nonce, created=requests.created, ids=pending.asked)

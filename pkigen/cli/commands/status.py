@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +18,7 @@ from pkigen.cli.console import note, say, say_lines, width
 from pkigen.cli.examined import open_examined
 from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption
 from pkigen.cli.outputs import write_text
-from pkigen.cli.reports import signed_forms, status_forms, structured
+from pkigen.cli.reports import signed_forms, status_forms, structured, timeline_text
 from pkigen.cli.reports.cluster_text import cluster_lines
 from pkigen.cli.reports.lines import Line
 from pkigen.cli.reports.plan_text import offline_text, revoked_text, rotations_text
@@ -96,6 +96,12 @@ def status(
             "--watch", help=f"Show it again every {watch.SECONDS} seconds, until Ctrl-C; on a terminal only."
         ),
     ] = False,
+    timeline: Annotated[
+        bool,
+        typer.Option(
+            "--timeline", help="Show how long each lasts as a bar, alike ones together, and what stops then."
+        ),
+    ] = False,
     templates: TemplatesOption = None,
 ) -> None:
     """Show every certificate of every node, and when it expires.
@@ -104,14 +110,18 @@ def status(
     not make is read as it is, and what expires first comes first.
     """
     window = None if fail_within in {None, _RENEW_BEFORE} else duration(fail_within, "--fail-within")
+    if timeline and output is not Form.TEXT:
+        raise UsageError(f"--timeline and -o {output} cannot be combined")
 
     def look() -> _StatusLook:
         columns = width() if textfile is None else None
         choice = partial(chosen, nodes=nodes or (), order=order)
         if spec is not None and is_foreign(spec):
-            return _foreign(spec, output, now=system_of(context).clock(), columns=columns, choice=choice)
-        session = open_examined(context, spec, directory, templates=templates)
-        return _of_cluster(session, output, columns=columns, choice=choice)
+            seen = _foreign(spec, output, now=system_of(context).clock(), columns=columns, choice=choice)
+        else:
+            session = open_examined(context, spec, directory, templates=templates)
+            seen = _of_cluster(session, output, columns=columns, choice=choice)
+        return seen.as_timeline(columns) if timeline else seen
 
     if again:
         _require_watchable(
@@ -137,6 +147,10 @@ class _StatusLook:
     rows: list[StatusRow]
     content: str | list[Line]
     now: datetime
+
+    def as_timeline(self, columns: int | None) -> _StatusLook:
+        """The same, drawn."""
+        return replace(self, content=list(timeline_text.lines(self.rows, now=self.now, width=columns)))
 
     @property
     def lines(self) -> list[Line]:

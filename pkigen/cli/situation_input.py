@@ -1,0 +1,80 @@
+"""What `next` decides from and a report tells: where a cluster stands, read from its directory."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from pkigen.agenda.situation import (
+    Lifetime,
+    PendingRequest,
+    Situation,
+    has_expired_ca,
+    last_change,
+    rotating,
+)
+from pkigen.airgap.offline.pending import read_pending
+from pkigen.state.ledger import read_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pkigen.cli.reports.status import StatusRow
+    from pkigen.cli.session import Session
+    from pkigen.rotation.live import Live
+    from pkigen.state.observed import Tree
+    from pkigen.store import Store
+
+
+def situation_of(
+    session: Session,
+    store: Store,
+    tree: Tree,
+    *,
+    rows: Iterable[StatusRow],
+    live: Live | None,
+    assume_distributed: bool = False,
+) -> Situation:
+    """Read all that the next task is decided from.
+
+    Args:
+        session: The command, over the tree.
+        store: The PKI directory.
+        tree: The same, as it is to be judged.
+        rows: Its certificates.
+        live: What its endpoints serve, if anybody has looked.
+        assume_distributed: Whether the operator vouches for the nodes.
+    """
+    inventory, now = session.inventory, session.now
+    endings, ledger = tuple(_endings(rows)), read_ledger(tree)
+    return Situation(
+        now=now,
+        spec=session.words,
+        directory=shlex.join(["-C", str(session.root)]),
+        plan=None if has_expired_ca(endings, now=now) else session.plan(tree),
+        in_cluster=session.in_cluster(tree),
+        endings=endings,
+        rotating=rotating(
+            inventory.rotations,
+            ledger,
+            longest_token=inventory.cluster.spec.service_accounts.max_token_lifetime,
+        ),
+        request=_request(tree),
+        change=last_change(store.backups(), ledger),
+        live=live,
+        distributed=assume_distributed,
+    )
+
+
+def _endings(rows: Iterable[StatusRow]) -> Iterator[Lifetime]:
+    for row in rows:
+        if row.effective is not None and row.due_from is not None:
+            yield Lifetime(id=row.id, name=row.name, node=row.node, ends=row.effective, due=row.due_from)
+
+
+def _request(tree: Tree) -> PendingRequest | None:
+    pending = read_pending(tree)
+    if pending is None:
+        return None
+    requests = pending.requests
+    return PendingRequest(number=requests.nonce, created=requests.created, ids=pending.asked)

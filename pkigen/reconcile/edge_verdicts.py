@@ -1,0 +1,177 @@
+"""What each end of a TLS edge presents to the other, and whether it is accepted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+from pkigen.crypto.path_verifier import PathVerifier
+from pkigen.desired.trust_graph import Connection, Health, Presentation, Shower
+from pkigen.state.observed import (
+    Fault,
+    is_withheld,
+    observe_bundle,
+    observe_certificate,
+    observe_presented,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from datetime import datetime
+
+    from cryptography import x509
+
+    from pkigen.desired.connections import Edge
+    from pkigen.desired.inventory import Inventory
+    from pkigen.state.observed import Reader
+
+_REMEMBERED = 4096
+_NOTICE = timedelta(days=30)
+"""How long before its end a certificate is to be renewed that is none of the inventory's."""
+
+
+class EdgeVerdicts:
+    """Judges edges with pyca's path verifier, against the files that each end has."""
+
+    def __init__(
+        self, inventory: Inventory, tree: Reader, *, now: datetime, unknown: Collection[str] = ()
+    ) -> None:
+        """Take what edges are judged by.
+
+        Args:
+            inventory: The cluster.
+            tree: Its files.
+            now: The moment that counts.
+            unknown: Files that nobody can judge by, because they are not in this directory.
+        """
+        self._inventory = inventory
+        self._tree = tree
+        self._now = now
+        self._unknown = frozenset(unknown)
+        self._verifier = PathVerifier(now)
+        # Edges share certificates and bundles, and follow one another by node.
+        self._chain = lru_cache(_REMEMBERED)(self._read_chain)
+        self._anchors = lru_cache(_REMEMBERED)(self._read_anchors)
+        self._names = lru_cache(_REMEMBERED)(self._names_of)
+        self._is_withheld = lru_cache(_REMEMBERED)(partial(is_withheld, tree))
+        self._generations = self._known_generations()
+
+    def connection(self, edge: Edge) -> Connection:
+        """Both ends of an edge, as far as they present something and are judged by something."""
+        return Connection(
+            client=edge.client, server=edge.server, presentations=tuple(self._presentations(edge))
+        )
+
+    def _presentations(self, edge: Edge) -> Iterator[Presentation]:
+        if edge.server_certificate is not None and edge.client_trust is not None:
+            whose = f"{edge.client} ({edge.client_trust}) refuses the certificate {edge.server_certificate}"
+            yield self._judged(
+                Shower.SERVER, edge.server_certificate, edge.client_trust, whose=whose, names=edge.names
+            )
+        if edge.client_certificate is not None and edge.server_trust is not None:
+            whose = f"{edge.server} ({edge.server_trust}) refuses the certificate {edge.client_certificate}"
+            yield self._judged(Shower.CLIENT, edge.client_certificate, edge.server_trust, whose=whose)
+
+    def _judged(
+        self, by: Shower, identifier: str, trust: str, *, whose: str, names: tuple[str, ...] = ()
+    ) -> Presentation:
+        if self._unknown.intersection((identifier, trust)) or self._is_hidden(identifier, trust):
+            return Presentation(
+                shown_by=by, certificate=identifier, bundle=trust, names=names, health=Health.UNKNOWN
+            )
+        chain, anchors = self._chain(identifier), self._anchors(trust)
+        unread = chain if isinstance(chain, str) else anchors
+        if isinstance(chain, str) or isinstance(anchors, str):
+            return Presentation(
+                shown_by=by,
+                certificate=identifier,
+                bundle=trust,
+                names=names,
+                anchors=() if isinstance(anchors, str) else self._names(trust),
+                health=Health.BROKEN,
+                refusals=(str(unread),),
+            )
+        refusals = tuple(self._refusals(by, chain, anchors, whose=whose, names=names))
+        ends = _end(chain, anchors)
+        return Presentation(
+            shown_by=by,
+            certificate=identifier,
+            bundle=trust,
+            names=names,
+            anchors=self._names(trust),
+            ends=ends,
+            health=Health.BROKEN if refusals else self._health(identifier, chain, ends),
+            refusals=refusals,
+        )
+
+    def _refusals(
+        self,
+        by: Shower,
+        chain: Sequence[x509.Certificate],
+        anchors: Sequence[x509.Certificate],
+        *,
+        whose: str,
+        names: tuple[str, ...],
+    ) -> Iterator[str]:
+        if by is Shower.CLIENT:
+            refusal = self._verifier.client(chain, anchors)
+            if refusal is not None:
+                yield f"{whose}: {refusal}"
+            return
+        for name in names:
+            refusal = self._verifier.server(chain, anchors, name)
+            if refusal is not None:
+                yield f"{whose} for {name}: {refusal}"
+
+    def _health(self, identifier: str, chain: Sequence[x509.Certificate], ends: datetime) -> Health:
+        """Whether what is accepted is to be renewed: by `renewBefore`, at most a third of a life."""
+        item = self._inventory.certificates.get(identifier)
+        notice = item.renew_before if item is not None else _NOTICE
+        due = ends - min(notice, (ends - chain[0].not_valid_before_utc) / 3)
+        return Health.SOON if due <= self._now else Health.HOLDS
+
+    def _is_hidden(self, identifier: str, trust: str) -> bool:
+        """Whether a certificate or what judges it stands in a private file that is not looked at."""
+        item = self._inventory.certificates.get(identifier)
+        return any(self._is_withheld(path) for path in (trust, item.file if item else identifier))
+
+    def _read_chain(self, identifier: str) -> Sequence[x509.Certificate] | str:
+        """A certificate and what is sent with it, or why there is none."""
+        item = self._inventory.certificates.get(identifier)
+        observed = (
+            observe_presented(self._tree, identifier)  # what a flag names may be any file
+            if item is None
+            else observe_certificate(self._tree, item.location)
+        )
+        if observed.certificate is None:
+            fault = observed.certificate_fault
+            return f"{fault.path} {fault.message}" if fault else f"{identifier} cannot be read"
+        return (observed.certificate, *observed.chain)
+
+    def _read_anchors(self, path: str) -> Sequence[x509.Certificate] | str:
+        found = observe_bundle(self._tree, path)
+        return f"{found.path} {found.message}" if isinstance(found, Fault) else found
+
+    def _known_generations(self) -> dict[x509.Certificate, str]:
+        """The CAs of the inventory, by their certificates: generations may share a name."""
+        found: dict[x509.Certificate, str] = {}
+        for identifier, item in self._inventory.certificates.items():
+            if item.kind.issuer is None:
+                certificate = observe_certificate(self._tree, item.location).certificate
+                if certificate is not None:
+                    found[certificate] = identifier
+        return found
+
+    def _names_of(self, path: str) -> tuple[str, ...]:
+        """What the CAs of a bundle are called: their ids, or else their subjects."""
+        found = self._anchors(path)
+        if isinstance(found, str):
+            return ()
+        return tuple(self._generations.get(each, each.subject.rfc4514_string()) for each in found)
+
+
+def _end(chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate]) -> datetime:
+    """The earliest end along the chain, that of the CA in the bundle included."""
+    above = [each.not_valid_after_utc for each in anchors if each.subject == chain[-1].issuer]
+    return min((*(each.not_valid_after_utc for each in chain), *sorted(above)[-1:]))
