@@ -45,7 +45,7 @@ def parse_account(text: str) -> tuple[str, str]:
 
 
 def claims_of(
-    cluster: ClusterSpec,
+    inventory: Inventory,
     account: tuple[str, str],
     *,
     uid: str | None,
@@ -56,7 +56,7 @@ def claims_of(
     """What a token says.
 
     Args:
-        cluster: Whose API servers verify it.
+        inventory: Of the cluster whose API servers verify it.
         account: The namespace and the name of the service account.
         uid: The account's own UID; the spec's, where it is None.
         audiences: Whom it is for; the API server, where it is nobody.
@@ -67,6 +67,7 @@ def claims_of(
         UsageError: The UID is none, or the token would outlive what rotating the key waits for.
     """
     namespace, name = account
+    cluster, trust = inventory.cluster, inventory.token_trust
     known = uid or _declared_uid(cluster, namespace, name)
     if known is not None:
         try:
@@ -75,11 +76,11 @@ def claims_of(
             raise UsageError(f"--uid {error}") from None
     _require_bounded(validity, cluster.spec.service_accounts.max_token_lifetime)
     return Claims(
-        issuer=cluster.token_issuer,
+        issuer=trust.issuer,
         namespace=namespace,
         account=name,
         uid=known,
-        audiences=tuple(audiences) or cluster.api_audiences,
+        audiences=tuple(audiences) or trust.audiences,
         not_before=now.replace(microsecond=0),
         validity=validity,
     )

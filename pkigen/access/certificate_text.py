@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from pkigen.desired.items import DesiredCertificate
 
 
+_MOST_SHOWN = 5
+
+
 class _CertificateRole(enum.StrEnum):
     """What a certificate can be presented as."""
 
@@ -43,6 +46,20 @@ def of_chain(
         cluster: Where to look it up; None where no cluster is given.
         now: The present, in UTC.
     """
+    return (*_of_first(chain, cluster, now), *_others(chain))
+
+
+def _others(chain: Sequence[x509.Certificate]) -> Iterator[str]:
+    """What else a file holds, which nobody who takes the first looks at."""
+    subjects = [str(subject_of(each)) for each in chain[1:]]
+    if subjects:
+        more = f" and {len(subjects) - _MOST_SHOWN} more" if len(subjects) > _MOST_SHOWN else ""
+        yield f"  holds, too:   {'; '.join(subjects[:_MOST_SHOWN])}{more}"
+
+
+def _of_first(
+    chain: Sequence[x509.Certificate], cluster: explanation.Cluster | None, now: datetime
+) -> tuple[str, ...]:
     leaf, use = chain[0], _use(chain[0])
     own = _own(leaf, cluster)
     if own is not None and cluster is not None:
@@ -120,7 +137,7 @@ def _foreign(
         presented = _JUDGES[issuer]
     yield f"  presented to: {presented}"
     if cluster is None:
-        yield "  next:         give DIR too: whether the cluster's CA signed it"
+        yield "  next:         give -C DIR too: whether the cluster's CA signed it"
     elif issuer is None:
         reason = _refusal(chain, use, CA.KUBERNETES, cluster)
         yield f"  this cluster: none of its CAs accepts it: {reason}"
@@ -160,7 +177,8 @@ def _refusal(
     """Why whoever trusts a CA refuses a certificate; a server's under one of its own names."""
     anchors = dict(explanation.trust_bundles(cluster)).get(ca, ())
     names = extension_of(chain[0], x509.SubjectAlternativeName)
-    verifier = PathVerifier(cluster.now)
+    name = ""
     if use in {_CertificateRole.SERVER, _CertificateRole.PEER} and names is not None:
-        return verifier.server(chain, anchors, name_text(next(iter(names.value))).removeprefix("*."))
-    return verifier.client(chain, anchors)
+        name = name_text(next(iter(names.value))).removeprefix("*.")
+    verifier = PathVerifier(cluster.now)
+    return verifier.server(chain, anchors, name) if name else verifier.client(chain, anchors)

@@ -17,7 +17,7 @@ from pkigen.crypto.names import common_names, extension_of, is_ca
 from pkigen.state.observed import parse_certificates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from pkigen.access.kubeconfigs import NamedEntry
@@ -61,8 +61,6 @@ def of_certificate(certificate: x509.Certificate, *, now: datetime) -> Credentia
     faults = []
     if not subject.common_name:
         faults.append("the client certificate has no common name: the API server finds no user in it")
-    if is_ca(certificate):
-        faults.append("the client certificate is a CA's: nobody should hold its key beside kubectl")
     if not _is_for_clients(certificate):
         faults.append("the client certificate is not for clients: its extendedKeyUsage lacks clientAuth")
     if now >= certificate.not_valid_after_utc:
@@ -75,6 +73,8 @@ def of_certificate(certificate: x509.Certificate, *, now: datetime) -> Credentia
         user=subject.common_name,
         groups=(*subject.organizations, _AUTHENTICATED),
         expires=certificate.not_valid_after_utc,
+        # It works all the same.
+        details=("it is a CA's: nobody should hold its key beside kubectl",) if is_ca(certificate) else (),
         faults=tuple(faults),
         certificate=certificate,
     )
@@ -95,7 +95,7 @@ def of_token(text: str, *, now: datetime) -> Credential:
         return Credential(kind=CredentialKind.OPAQUE_TOKEN, details=("only the cluster knows its user",))
     subject = str(token.claims.get("sub", ""))
     expires = token.expires
-    faults = tuple(_token_faults(token, now))
+    faults = tuple(token_faults(token, now))
     details = [f"issued by {token.claims.get('iss', 'nobody')}"]
     details += [f"for {', '.join(token.audiences)}"] if token.audiences else []
     details += [f"signed with the key {token.key_id}"] if token.key_id else []
@@ -109,7 +109,7 @@ def of_token(text: str, *, now: datetime) -> Credential:
             details=tuple(details),
             faults=faults,
         )
-    if not _uid(token.claims):
+    if not uid_of(token.claims):
         faults = (
             *faults,
             "the token contains no UID: the API server refuses it, other verifiers may accept it",
@@ -126,8 +126,8 @@ def of_token(text: str, *, now: datetime) -> Credential:
     )
 
 
-def _token_faults(token: tokens.Token, now: datetime) -> Iterator[str]:
-    """The leeway is for a token that begins; one that has ended is told at once."""
+def token_faults(token: tokens.Token, now: datetime) -> Iterator[str]:
+    """Why it is not valid now: the leeway is for a token that begins; one that has ended is told at once."""
     if token.expires is not None and token.expires <= now:
         yield f"the token expired {token.expires:%Y-%m-%d %H:%M} UTC"
     if token.not_before is not None and token.not_before > now + tokens.LEEWAY:
@@ -168,12 +168,13 @@ def of_entry(entry: NamedEntry, read: Callable[[Path], bytes | str], *, now: dat
             kind=CredentialKind.PASSWORD,
             faults=("it is a password, which API servers have not accepted since 1.19",),
         )
+    asks = ("kubectl asks for a user name and a password, which API servers do not accept",)
     # Where it is allowed, whoever shows nothing has this name (authentication/request/anonymous).
     return Credential(
         kind=CredentialKind.NOTHING,
         user="system:anonymous",
         groups=("system:unauthenticated",),
-        faults=faults,
+        faults=faults or asks,
     )
 
 
@@ -261,8 +262,8 @@ def token_of(entry: NamedEntry, read: Callable[[Path], bytes | str]) -> tuple[st
     return entry.text("token"), ()
 
 
-def _uid(claims: dict[str, object]) -> object:
-    """Bound tokens have it in their private claims (`claims.go`), those of Secrets beside (`legacy.go`)."""
+def uid_of(claims: Mapping[str, object]) -> object:
+    """The account's UID: in the private claims of bound tokens (`claims.go`), else beside (`legacy.go`)."""
     private = claims.get("kubernetes.io")
     account = private.get("serviceaccount") if isinstance(private, dict) else None
     return (

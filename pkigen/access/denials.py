@@ -48,13 +48,36 @@ def lacking(
         yield from _node(inventory, name)
     elif name in _OWN:
         yield _OWN[name]
+    elif name.startswith(_BOOTSTRAP):
+        yield _JOINING
     else:
-        own = ": it is reserved for Kubernetes" if name.startswith(SYSTEM_PREFIX) else ""
-        yield f"{name} is not in spec.users{own}"
+        yield from _stranger(failure)
+
+
+def _entry(user: User) -> str:
+    """What an entry of the spec is found by."""
+    return f"{user.namespace}/{user.name}" if user.is_service_account else user.name
+
+
+def _stranger(failure: Cannot) -> Iterator[str]:
+    """What to do for somebody whom the spec does not know."""
+    name = failure.user
+    account = name.startswith(SERVICE_ACCOUNT_PREFIX)
+    if name.startswith(SYSTEM_PREFIX) and not account:
+        yield f"{name} is not in spec.users: it is reserved for Kubernetes, which binds its own users itself"
         yield (
-            "next: add it there with the permissions it should have, or bind it yourself: "
+            "next: `kubectl get clusterrolebindings -l kubernetes.io/bootstrapping=rbac-defaults -o wide` "
+            "shows "
+            "these; the API server puts back what lacks when it starts; or bind it yourself: "
             f"{_kubectl(failure)}"
         )
+        return
+    yield f"{name} is not in spec.users"
+    kind = ", as kind ServiceAccount," if account else ""
+    yield (
+        f"next: add it there{kind} with the permissions it should have, or bind it yourself: "
+        f"{_kubectl(failure)}"
+    )
 
 
 def _to_people(failure: Cannot, inventory: Inventory, signed: Sequence[SignedCertificate]) -> Iterator[str]:
@@ -64,7 +87,7 @@ def _to_people(failure: Cannot, inventory: Inventory, signed: Sequence[SignedCer
     certified = [each for each in signed if each.user == name]
     groups = _groups(user or mapping, certified)
     if user is not None:
-        yield from _declared(failure, user, f"{user.stem} in spec.users", inventory, groups)
+        yield from _declared(failure, user, f"{_entry(user)} in spec.users", inventory, groups)
     elif mapping is not None:
         yield f"spec.iam makes {name} of {mapping.arn}"
         yield from _declared(failure, mapping, f"{mapping.arn} in spec.iam", inventory, groups)
@@ -139,7 +162,18 @@ _OWN = {
         f"next: `kubectl apply -f {layout.addon_path('apiserver-kubelet-client')}`: without it the kubelets "
         "give the API server no logs, exec and metrics"
     ),
+    "kubernetes-super-admin": (
+        "next: `pkigen access kubeconfig show FILE` says whether its certificate has the group "
+        "system:masters, "
+        "of which the API server refuses nothing by RBAC: make it again with `pkigen apply`"
+    ),
 }
+_BOOTSTRAP = "system:bootstrap:"
+_JOINING = (
+    "next: a node with a bootstrap token: `kubectl apply -f FILE` with what `pkigen access bootstrap-token` "
+    "wrote, "
+    "whose bindings let its group ask for a kubelet's certificate"
+)
 
 
 def _node(inventory: Inventory, name: str) -> Iterator[str]:
@@ -149,7 +183,8 @@ def _node(inventory: Inventory, name: str) -> Iterator[str]:
     if node not in {each.name for each in inventory.cluster.spec.nodes}:
         yield f"no node of the spec is called {node}"
     yield (
-        f"next: check that the Node object is called {node} (`kubectl get nodes`; the kubelet's "
+        f"next: for yourself, take admin.conf; for the kubelet, check that the Node object is called {node} "
+        f"(`kubectl get nodes`; the kubelet's "
         "--hostname-override), and that kube-apiserver has --authorization-mode=Node,RBAC"
     )
 

@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from pkigen import layout
 from pkigen.crypto.keys import UnsupportedKeyError, load_public
 from pkigen.crypto.service_account_tokens import algorithm, key_id
+from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.generations import accepted_sa_keys, sa_path
+from pkigen.desired.readers import ComponentName
 from pkigen.errors import AccessError
 from pkigen.state.observed import Fault, read_file
 
@@ -54,7 +56,7 @@ def documents(inventory: Inventory, reader: Reader, *, jwks_uri: str | None) -> 
     # In the order of the API servers' flags: the documents are compared with theirs byte for byte.
     slots = [slot for _, slot in accepted_sa_keys(inventory.rotations)]
     keys = [_public_key(reader, sa_path(slot, layout.SA_PUBLIC_KEY)) for slot in slots]
-    issuer = inventory.cluster.token_issuer
+    issuer = inventory.token_trust.issuer
     uri = jwks_uri or _default_uri(inventory)
     _require_https_url("the issuer", issuer)
     _require_https_url("the JWKS URI", uri)
@@ -83,12 +85,9 @@ def _require_https_url(what: str, url: str) -> None:
 def _default_uri(inventory: Inventory) -> str:
     """What the API server publishes: the last of its flags, else where it is itself reached."""
     cluster = inventory.cluster
-    given = [
-        arg.value for arg in cluster.spec.api_server.extra_args if arg.name == "service-account-jwks-uri"
-    ]
-    if given:
-        return given[-1]
-    return f"{cluster.local_server(cluster.control_plane[0])}/{JWKS_PATH}"
+    node = cluster.control_plane[0]
+    given = CommandLines(inventory).of(ComponentName.API_SERVER, node).value("service-account-jwks-uri")
+    return given or f"{cluster.local_server(node)}/{JWKS_PATH}"
 
 
 def _public_key(reader: Reader, path: str) -> PublicKey:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.access import handshakes, messages
+from pkigen.access.circumstances import ANSWERS
 from pkigen.access.denials import lacking
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def _explained(failure: messages.Failure, known: Known | None) -> Iterator[str]:
             yield from _NO_MAPPINGS
         case messages.Revoked():
             yield from _revoked(known)
+        case messages.Circumstance():
+            yield from ANSWERS[failure]
         case messages.Anonymous():
             yield from _anonymous(known)
         case messages.Cannot():
@@ -121,7 +124,7 @@ def _unauthorized(why: messages.Refusal, known: Known | None) -> Iterator[str]:
     what, step = _REFUSALS[why]
     yield what
     if why is messages.Refusal.AUDIENCE and known is not None:
-        yield f"this cluster's API servers are {', '.join(known.inventory.cluster.api_audiences)}"
+        yield f"this cluster's API servers are {', '.join(known.inventory.token_trust.audiences)}"
     if why is messages.Refusal.UNKNOWN and known is not None and known.inventory.cluster.spec.iam:
         roles = ", ".join(mapping.arn for mapping in known.inventory.cluster.spec.iam[:_MOST_SHOWN])
         yield (

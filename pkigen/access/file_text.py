@@ -11,6 +11,7 @@ from pkigen.access.kubeconfig_summary import credential_lines, lines
 from pkigen.access.kubeconfigs import Section, load
 from pkigen.access.request_forms import request_pem
 from pkigen.access.requests import read_request
+from pkigen.crypto.pem import certificate_as_pem, other_form
 from pkigen.errors import AccessError
 from pkigen.state.observed import parse_certificates
 
@@ -46,6 +47,10 @@ def file_text(
     Raises:
         AccessError: It is nothing that can be explained.
     """
+    if not data.strip():
+        raise AccessError(f"{path} is empty")
+    if b"-----BEGIN " not in data:
+        data = certificate_as_pem(data) or data
     request = _request(data)
     if request is not None:
         return _of_request(path, request)
@@ -137,6 +142,9 @@ def _kubeconfig(data: bytes, path: Path) -> Kubeconfig:
     except AccessError:
         if b"clusters" in data or b"contexts" in data:
             raise
+        form = other_form(data)
+        if form is not None:
+            raise AccessError(f"{path} holds {form}") from None
         raise AccessError(
             f"{path} is neither a kubeconfig nor a PEM certificate, a request or a token",
             hint="a spec is the second argument, a directory follows -C: `pkigen explain WHO -C DIR`",

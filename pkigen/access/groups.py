@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pkigen import layout
+from pkigen.access.bootstrap import DEFAULT_GROUP
 from pkigen.access.rights import bindings, bound_groups
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.certificates import ADMIN, CLUSTER_ADMINS, MASTERS, MASTERS_RIGHTS, NODES_GROUP, Holder
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
     from pkigen.state.signed_certificates import SignedCertificate
 
 _MOST_SHOWN = 8
+_EVERYBODY = "system:authenticated"
 _ACCOUNTS = "system:serviceaccounts"
 # Members and rights of the groups that Kubernetes itself gives (authentication/user, bootstrappolicy).
 _GIVEN: Final = {
     MASTERS: ("whoever has a client certificate with this organization", MASTERS_RIGHTS),
-    "system:authenticated": (
+    _EVERYBODY: (
         "everybody whom the API server has authenticated",
         "discovery and the review of one's own rights (system:basic-user, system:discovery)",
     ),
@@ -36,6 +38,17 @@ _GIVEN: Final = {
     "system:bootstrappers": (
         "whoever has a bootstrap token",
         "what is bound to it: to request a kubelet's certificate, where TLS bootstrapping is set up",
+    ),
+    DEFAULT_GROUP: (
+        "whoever has a bootstrap token of kubeadm's or of `pkigen access bootstrap-token`",
+        (
+            "to request a kubelet's certificate, which is approved, and to read its own Node "
+            "(the bindings stand beside the token's Secret)"
+        ),
+    ),
+    "system:monitoring": (
+        "whoever has a client certificate with this organization",
+        "/healthz, /livez, /metrics and /readyz (system:monitoring)",
     ),
     _ACCOUNTS: ("all service accounts", "service account issuer discovery, and what is bound to it"),
 }
@@ -63,6 +76,7 @@ def explain(inventory: Inventory, signed: Sequence[SignedCertificate], name: str
     if namespace != name and namespace:
         lines = (
             f"  members:      all service accounts of the namespace {namespace}",
+            _in_spec(tuple(_accounts(inventory, namespace))),
             *_bound(inventory, name),
         )
         return (f"{name}: a group of Kubernetes", *lines)
@@ -76,13 +90,27 @@ def explain(inventory: Inventory, signed: Sequence[SignedCertificate], name: str
 def _members(inventory: Inventory, signed: Sequence[SignedCertificate], name: str) -> Iterator[str]:
     if name in _GIVEN:
         yield f"  members:      {_GIVEN[name][0]}"
-    shown = (*_people(inventory, name), *_components(inventory, name))
-    more = f" and {len(shown) - _MOST_SHOWN} more" if len(shown) > _MOST_SHOWN else ""
-    yield f"  in this spec: {', '.join(shown[:_MOST_SHOWN]) or 'nobody'}{more}"
+    if name == _EVERYBODY:
+        yield "  in this spec: everybody, and every component"
+        return
+    accounts = _accounts(inventory, None) if name == _ACCOUNTS else ()
+    yield _in_spec((*_people(inventory, name), *_components(inventory, name), *accounts))
     others = dict.fromkeys(each.user for each in signed if name in each.subject.organizations)
     if others:
         more = f" and {len(others) - _MOST_SHOWN} more" if len(others) > _MOST_SHOWN else ""
         yield f"  signed for:   {', '.join(list(others)[:_MOST_SHOWN])}{more}"
+
+
+def _in_spec(shown: Sequence[str]) -> str:
+    more = f" and {len(shown) - _MOST_SHOWN} more" if len(shown) > _MOST_SHOWN else ""
+    return f"  in this spec: {', '.join(shown[:_MOST_SHOWN]) or 'nobody'}{more}"
+
+
+def _accounts(inventory: Inventory, namespace: str | None) -> Iterator[str]:
+    """The service accounts of a namespace, or of all."""
+    for user in inventory.cluster.spec.users:
+        if user.is_service_account and namespace in {None, user.namespace}:
+            yield f"{user.namespace}/{user.name}"
 
 
 def _people(inventory: Inventory, name: str) -> Iterator[str]:

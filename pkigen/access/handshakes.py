@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.access import messages
+from pkigen.access.candidates import candidates
 from pkigen.access.messages import Listener
 from pkigen.desired.certificates import API_SERVER, CERTIFICATES
-from pkigen.desired.connections import endpoints
 from pkigen.desired.generations import CA, Phase, ca_id
 from pkigen.notation import residual
 from pkigen.state.materials import discovery_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from pkigen.access.messages import HandshakeFailure, UnknownAuthority, WrongName, WrongUsage
     from pkigen.desired.command_lines import ReadText
-    from pkigen.desired.connections import Endpoint
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import DesiredCertificate
     from pkigen.state.authority import CACertificates
@@ -47,6 +46,10 @@ def explained(failure: HandshakeFailure, known: Known | None) -> Iterator[str]:
         known: The cluster, where one is known.
     """
     match failure:
+        case messages.UnknownAuthority() | messages.WrongName() if failure.listener in _SIGNED_BY_THEMSELVES:
+            yield from _signed_by_itself(failure.listener)
+        case messages.NoCertificate():
+            yield from _no_certificate(failure.listener)
         case messages.UnknownAuthority():
             yield from _unknown_authority(failure, known)
         case messages.RefusedClient():
@@ -67,10 +70,9 @@ def explained(failure: HandshakeFailure, known: Known | None) -> Iterator[str]:
 class _Served:
     """Who is reached: whose certificates it has, and by which settings each side verifies the other.
 
-    `component` is as `endpoints` names it, and `name` the certificate's in the inventory.
+    `name` is the certificate's in the inventory.
     """
 
-    component: str
     name: str
     ca: CA
     trust: str
@@ -79,7 +81,6 @@ class _Served:
 
 _SERVED = {
     Listener.API_SERVER: _Served(
-        component="kube-apiserver",
         name="apiserver",
         ca=CA.KUBERNETES,
         trust="kubectl trusts certificate-authority-data of its kubeconfig, Pods trust their "
@@ -87,21 +88,18 @@ _SERVED = {
         client_trust="--client-ca-file of kube-apiserver",
     ),
     Listener.ETCD: _Served(
-        component="etcd",
         name="etcd-server",
         ca=CA.ETCD,
         trust="kube-apiserver trusts --etcd-cafile, etcd's members trust --peer-trusted-ca-file",
         client_trust="--trusted-ca-file of etcd",
     ),
     Listener.ETCD_PEER: _Served(
-        component="etcd peer",
         name="etcd-peer",
         ca=CA.ETCD,
         trust="etcd's members trust --peer-trusted-ca-file, kube-apiserver trusts --etcd-cafile",
         client_trust="--peer-trusted-ca-file of etcd",
     ),
     Listener.KUBELET: _Served(
-        component="kubelet",
         name="kubelet-serving",
         ca=CA.KUBERNETES,
         trust="kube-apiserver trusts --kubelet-certificate-authority when it connects to kubelets",
@@ -113,7 +111,7 @@ _KINDS = {kind.name: kind for kind in CERTIFICATES}
 
 
 def _served(listener: Listener | None) -> _Served:
-    return _SERVED[listener] if listener is not None else _API_SERVER
+    return _API_SERVER if listener is None else _SERVED.get(listener, _API_SERVER)
 
 
 def _unknown_authority(failure: UnknownAuthority, known: Known | None) -> Iterator[str]:
@@ -131,7 +129,7 @@ def _unknown_authority(failure: UnknownAuthority, known: Known | None) -> Iterat
         )
     if known is None:
         yield (
-            "next: check which CA the client trusts, `pkigen access kubeconfig show FILE`; then give DIR "
+            "next: check which CA the client trusts, `pkigen access kubeconfig show FILE`; then give -C DIR "
             "to this "
             "command"
         )
@@ -170,8 +168,19 @@ def _refused_client(listener: Listener | None, known: Known | None) -> Iterator[
     if known is not None:
         yield from _authority(known, _served(listener).ca)
     yield (
-        "next: `pkigen explain FILE DIR` says whether this cluster's CA signed its certificate; if it "
+        "next: `pkigen explain FILE -C DIR` says whether this cluster's CA signed its certificate; if it "
         "did, copy the node's files again (the server has an old bundle), else `pkigen apply` makes a new one"
+    )
+
+
+def _no_certificate(listener: Listener | None) -> Iterator[str]:
+    yield "a server asks for a client certificate, and the client presented none"
+    if listener in {Listener.ETCD, Listener.ETCD_PEER}:
+        yield "etcd lets nobody in without one (--client-cert-auth, --peer-client-cert-auth)"
+    yield (
+        "next: give one: `etcdctl --cert FILE --key FILE` (etcd/healthcheck-client.crt on a member), `curl "
+        "--cert FILE "
+        "--key FILE`, --etcd-certfile and --etcd-keyfile of kube-apiserver"
     )
 
 
@@ -234,11 +243,14 @@ def _wrong_name(failure: WrongName, known: Known | None) -> Iterator[str]:
         yield "the client connects to a name that the server's certificate does not contain"
         served = _served(listener)
         yield (
-            f"next: `pkigen explain {served.name} DIR` lists its names; add the one that the client uses to "
+            f"next: `pkigen explain {served.name} -C DIR` lists its names; add the one that the client uses "
+            f"to "
             f"{_KINDS[served.name].san_field}, run `pkigen apply`, and copy the node's files"
         )
         return
     yield f"the client connects to {name}, which is not among the names of the server's certificate"
+    if failure.lacks is not None:
+        yield f"that certificate has no {failure.lacks.value} at all"
     if known is None:
         yield from _wrong_name_of_unknown(name, failure)
     else:
@@ -266,66 +278,78 @@ _SERVER_NAMES = {
 
 def _wrong_name_of(known: Known, name: str, failure: WrongName) -> Iterator[str]:
     """Which of the cluster's certificates was presented, and where the name goes that it lacks."""
-    item = _presented(known, failure)
-    if item is None:
+    found = candidates(known, failure)
+    if not found.items:
         yield "it is the certificate of a server that is not in this spec"
         place = failure.server or "HOST:PORT"
         yield (
             f"next: see who answers with `openssl s_client -showcerts -connect {place}`: another "
             "cluster, a proxy, or a webhook or aggregated API server, whose certificates pkigen does not make"
         )
-        return
-    yield f"it is the certificate of {item.id}"
-    if name in item.sans.texts():
+    elif found.expected is not None:
+        (item,), expected = found.items, found.expected
+        yield f"it is the certificate of {item.id}, and {failure.server} is where {expected.id} belongs"
         yield (
-            f"the spec gives {item.id} this name already: the running server has an older certificate; "
-            "next: `pkigen apply`, copy the node's files, and see what restarts in its list"
+            f"next: copy the files of {expected.node} to that node again, and restart what serves there; the "
+            f"address may lead to {item.node}, too"
         )
-        return
-    other = (
-        f", or connect with `kubectl --tls-server-name {item.sans.texts()[0]}`"
-        if item.kind is API_SERVER
-        else ""
+    else:
+        yield _which(found.items, failure)
+        yield _where_it_goes(found.items, name, failure)
+
+
+def _which(items: Sequence[DesiredCertificate], failure: WrongName) -> str:
+    some = ", ".join(item.id for item in items[:_MOST_CANDIDATES])
+    if failure.server is None and failure.listener is None and not failure.names:
+        return f"the message does not say who answered; if an API server did, it is the certificate of {some}"
+    return f"it is the certificate of {some if len(items) == 1 else f'one of {some}'}"
+
+
+def _where_it_goes(items: Sequence[DesiredCertificate], name: str, failure: WrongName) -> str:
+    first, *others = items
+    # Of several, one that has it is not the one that answered.
+    if all(name in item.sans.texts() for item in items):
+        whose = "them" if others else first.id
+        return (
+            f"the spec gives {whose} this name already: the running server has an older certificate; next: "
+            "`pkigen apply`, copy the node's files, and see what restarts in its list"
+        )
+    return (
+        f"next: add {name} to {first.kind.san_field}, run `pkigen apply`, and copy the node's files"
+        f"{_other_way(items, failure.names)}"
     )
-    yield f"next: add {name} to {item.kind.san_field}, run `pkigen apply`, and copy the node's files{other}"
 
 
-def _presented(known: Known, failure: WrongName) -> DesiredCertificate | None:
-    """The certificate that a server presented: by where it serves, then by how many of the names agree."""
-    serving = _at(known, failure)
-    if not failure.names:
-        return serving[0] if serving else None
-    alike = [(_likeness(item, failure.names), item) for item in serving]
-    best = max((pair for pair in alike if pair[0][0]), key=lambda pair: pair[0], default=None)
-    return best[1] if best is not None else None
+def _other_way(items: Sequence[DesiredCertificate], names: frozenset[str]) -> str:
+    """A name to verify instead, for who cannot wait: one that the certificate is known to have."""
+    first, *others = items
+    if first.kind is not API_SERVER:
+        return ""
+    own = [name for name in first.sans.texts() if all(name in item.sans.texts() for item in others)]
+    name = next((each for each in own if each in names), next(iter(own), None))
+    return f", or connect with `kubectl --tls-server-name {name}`" if name is not None else ""
 
 
-def _likeness(item: DesiredCertificate, names: frozenset[str]) -> tuple[int, float]:
-    """How many names both have, then which share of all: localhost or a node's name alone is no match."""
-    own = set(item.sans.texts())
-    return len(own & names), len(own & names) / len(own | names)
+_MOST_CANDIDATES = 3
+_SIGNED_BY_THEMSELVES = {
+    Listener.CONTROLLER_MANAGER: ("kube-controller-manager", 10257, "controllerManager"),
+    Listener.SCHEDULER: ("kube-scheduler", 10259, "scheduler"),
+}
 
 
-def _at(known: Known, failure: WrongName) -> list[DesiredCertificate]:
-    """The certificates that are served where a message says, which may be no more than a port."""
-    serving = list(endpoints(known.inventory, known.read))
-    exact = [each for each in serving if each.address == failure.server]
-    found = dict.fromkeys(each.certificate for each in exact or _at_port(serving, failure))
-    return [known.inventory.certificates[identifier] for identifier in found]
-
-
-def _at_port(known: list[Endpoint], failure: WrongName) -> list[Endpoint]:
-    """Without a port and without names it is an API server's, which people meet first."""
-    if failure.listener is not None:
-        return _of_component(known, failure.listener)
-    if failure.server is None:
-        return known if failure.names else _of_component(known, Listener.API_SERVER)
-    port = failure.server.rpartition(":")[2]
-    return [each for each in known if str(each.port) == port] or known
-
-
-def _of_component(known: list[Endpoint], listener: Listener) -> list[Endpoint]:
-    return [each for each in known if each.component == _SERVED[listener].component]
+def _signed_by_itself(listener: Listener) -> Iterator[str]:
+    """Both make one in memory where they are given none (`MaybeDefaultWithSelfSignedCerts`)."""
+    component, port, section = _SIGNED_BY_THEMSELVES[listener]
+    yield (
+        f"{component} makes its serving certificate itself, anew at each start, for localhost and "
+        f"127.0.0.1: no "
+        "CA that anybody trusts has signed it, and pkigen makes none for it"
+    )
+    yield (
+        f"next: on its node, `curl -k https://127.0.0.1:{port}/healthz`; or have a certificate of your own "
+        f"served, by "
+        f"tls-cert-file and tls-private-key-file in {section}.extraArgs"
+    )
 
 
 def _expired(known: Known | None) -> Iterator[str]:

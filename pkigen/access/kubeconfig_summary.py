@@ -109,10 +109,17 @@ def _cluster(
     ):
         if cluster.text(field):
             yield f"            {words} {cluster.text(field)}"
+    data = content(cluster, "certificate-authority", read)
     if cluster.flag("insecure-skip-tls-verify"):
         yield "            the server is not verified at all: anybody in between can impersonate it"
+        if data is not None:
+            yield "broken:     kubectl refuses a CA beside insecure-skip-tls-verify"
         return
-    data = content(cluster, "certificate-authority", read)
+    yield from _trusts(data, endings, now)
+
+
+def _trusts(data: bytes | str | None, endings: list[Ending], now: datetime) -> Iterator[str]:
+    """Whom kubectl verifies the server by."""
     if data is None:
         yield "trusts:     the CAs of this machine's system"
         return

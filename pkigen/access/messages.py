@@ -22,6 +22,8 @@ class Listener(enum.Enum):
     ETCD = enum.auto()
     ETCD_PEER = enum.auto()
     KUBELET = enum.auto()
+    CONTROLLER_MANAGER = enum.auto()
+    SCHEDULER = enum.auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,13 @@ class UnknownAuthority:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedClient:
     """The server does not trust the CA of the client's certificate, as its log or the client says."""
+
+    listener: Listener | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoCertificate:
+    """The server asks for a client certificate, and the client presents none."""
 
     listener: Listener | None
 
@@ -67,17 +76,26 @@ class NotServing:
     """The server has no certificate yet (RFC 8446 6.2, internal_error): a kubelet whose request waits."""
 
 
+class NameKind(enum.Enum):
+    """A kind of names in a certificate."""
+
+    ADDRESSES = "addresses"
+    DNS_NAMES = "DNS names"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrongName:
     """The server's certificate does not have the name that the client uses; a message may lack either.
 
-    `server` is what it connected to, where the message says it.
+    `server` is what it connected to, where the message says it. `lacks` says which kind of names the
+    certificate has none of at all.
     """
 
     listener: Listener | None
     server: str | None
     name: str | None
     names: frozenset[str]
+    lacks: NameKind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +140,24 @@ class Revoked:
     """The credential is on the list that API servers refuse: pkigen's webhook, which leads nowhere."""
 
 
+class Circumstance(enum.Enum):
+    """What a message says that names nothing of the cluster."""
+
+    EXEC_VERSION = enum.auto()
+    """The program of a kubeconfig's user and kubectl speak other versions."""
+    EXEC_MISSING = enum.auto()
+    EXEC_FAILED = enum.auto()
+    NO_CONTEXT = enum.auto()
+    KEY_MISMATCH = enum.auto()
+    ROTATES = enum.auto()
+    """A kubelet says that it renews its certificate: no error."""
+    ROTATION_WAITS = enum.auto()
+    KUBELET_EXPIRED = enum.auto()
+    """A kubelet has no valid kubeconfig, and nothing to ask for one with."""
+    ESCALATION = enum.auto()
+    UNKNOWN_KIND = enum.auto()
+
+
 class Refusal(enum.Enum):
     """Why an API server refuses a credential, by its log (`pkg/serviceaccount/claims.go`, `jwt.go`)."""
 
@@ -140,10 +176,25 @@ class Unauthorized:
 
 
 HandshakeFailure = (
-    UnknownAuthority | RefusedClient | RefusedServer | WrongUsage | NotServing | WrongName | Expired
+    UnknownAuthority
+    | RefusedClient
+    | NoCertificate
+    | RefusedServer
+    | WrongUsage
+    | NotServing
+    | WrongName
+    | Expired
 )
 Failure = (
-    HandshakeFailure | NoKubeconfig | NoCredential | NoMappings | Revoked | Anonymous | Cannot | Unauthorized
+    HandshakeFailure
+    | NoKubeconfig
+    | NoCredential
+    | NoMappings
+    | Revoked
+    | Circumstance
+    | Anonymous
+    | Cannot
+    | Unauthorized
 )
 
 
@@ -178,8 +229,17 @@ _REFUSED_CLIENT = _pattern(
     rf"verifying certificate sn=.{{0,500}}?{_UNKNOWN}",  # apiserver request/x509
     rf"(?:rejected connection|tls handshake error from).{{0,500}}?{_UNKNOWN}",  # etcd, net/http
     rf"failed to verify (?:the )?client(?:'s)? certificate.{{0,500}}?{_UNKNOWN}",  # crypto/tls
-    r"remote error: tls: (?:bad certificate|unknown certificate|certificate required)",
-    r"alert (?:bad certificate|unknown ca)\b",  # OpenSSL
+    r"\btls: (?:bad certificate|unknown certificate(?! in))",
+    r"alert (?:bad certificate|certificate unknown|unknown ca)\b",  # OpenSSL
+    r"received fatal alert: (?:bad_certificate|certificate_unknown|unknown_ca)",  # Java
+    r"received alert \[(?:42|46|48)\]",  # GnuTLS
+)
+_NO_CERTIFICATE = _pattern(
+    r"tls: certificate required",
+    r"tls: client didn't provide a certificate",
+    r"alert certificate required\b|peer did not return a certificate",  # OpenSSL
+    r"received fatal alert: certificate_required",  # Java
+    r"received alert \[116\]",  # GnuTLS
 )
 # The alert that a server's log quotes was sent by its client (RFC 8446 6.2): "remote error".
 _REVOKED = _pattern(r"127\.0\.0\.1:0/this-credential-is-revoked")  # desired/rendering/authorization
@@ -220,12 +280,21 @@ _UNKNOWN_AUTHORITY = _pattern(
 )
 _NAMESAKE = re.compile(r'candidate authority certificate "([^"\n]{1,253})"')
 _HOST = r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253})"
+_BARE = r"(?:[0-9A-Fa-f:.]{2,45}|[A-Za-z0-9.-]{1,253})"
 _DIALLED = re.compile(
     rf"\b(?:https|wss)://(?P<url>{_HOST})(?P<port>:\d{{1,5}})?"
     # The words of Go's dialler and of gRPC have no scheme; of "read tcp A->B" the server is B.
     rf"|\b(?:dial|read|write) tcp (?:{_HOST}:\d{{1,5}}->)?(?P<tcp>{_HOST}:\d{{1,5}})"
     rf'|(?:\bAddr: ?|"(?:endpoint|address)": ?)"(?P<grpc>{_HOST}:\d{{1,5}})'
+    rf"|\betcd-endpoints://[^\s\"/]{{1,40}}/(?P<etcd>{_HOST}:\d{{1,5}})"
+    rf"|\bhost='(?P<python>{_BARE})', port=(?P<python_port>\d{{1,5}})"
+    rf"|\bpeeraddr=(?P<ruby>{_HOST}:\d{{1,5}})"
+    rf"|\bConnected to (?P<curl>{_BARE}) \([^)\n]{{1,60}}\) port (?P<curl_port>\d{{1,5}})"
+    rf"|\bConnecting to '(?P<gnutls>{_BARE}):(?P<gnutls_port>\d{{1,5}})'"
+    rf"|\bConnecting to {_HOST} \([^)\n]{{1,60}}\)\|(?P<wget>{_BARE})\|:(?P<wget_port>\d{{1,5}})"
+    rf"|\bserver (?P<kubectl>{_HOST}:\d{{1,5}}) was refused"
 )
+_PORTS = ("port", "python_port", "curl_port", "gnutls_port", "wget_port")
 # Where a program sends people for help (curl, npm, pip) is not what it connected to.
 _HELP = re.compile(
     r"(?:\bsee|\bvisit|\bdetails? here|\bmore information[^:\n]{0,40}):?\s{1,4}https://\S{1,500}",
@@ -233,12 +302,16 @@ _HELP = re.compile(
 )
 _KUBELET = _pattern(r"error dialing backend", r":10250\b")
 _SAN_CHECK = r"does not match any of DNSNames"  # etcd's, of the members that connect to one
-_ETCD = _pattern(r"rejected connection", r"\betcdserver", r"\brafthttp\b", _SAN_CHECK)
-_PEER = _pattern(r"on peer endpoint", r"\brafthttp\b", _SAN_CHECK)
+_RAFT = r"\brafthttp\b|ROUND_TRIPPER|remote-peer-id"
+_ETCD = _pattern(r"rejected connection", r"\betcdserver", r"etcd-client", _RAFT, _SAN_CHECK)
+_PEER = _pattern(r"on peer endpoint", _RAFT, _SAN_CHECK)
 _LISTENERS = {
     "2379": Listener.ETCD,
     "2380": Listener.ETCD_PEER,
     "6443": Listener.API_SERVER,
+    "10250": Listener.KUBELET,
+    "10257": Listener.CONTROLLER_MANAGER,
+    "10259": Listener.SCHEDULER,
 }
 
 _NAME = r"[^\s\"',;]{1,253}"
@@ -253,9 +326,56 @@ _WRONG_NAME = _pattern(
     rf"no certificate subject alternative name matches\s+requested host name '(?P<wget>{_NAME})'",
     rf"no (?:subject alternative (?:dns )?names?|name) matching (?:ip address )?(?P<java>{_NAME}) found",
     rf"altnames: (?:host|ip): (?P<node>{_NAME}) is not ",
+    # Python before 3.7, urllib3
+    rf"hostname '(?P<python_old>{_NAME})' doesn't match (?:either of )?(?P<python_names>'[^\n]{{1,4000}}')",
+    rf"hostname (?P<okhttp>{_NAME}) not verified",  # Java: OkHttp, Apache's client
+    r"certificate for <(?P<apache>[^>\n]{1,253})> doesn't match any of the subject alternative names: "
+    r"\[(?P<apache_names>[^\]\n]{0,4000})\]",
+    rf"certificate common name '[^'\n]{{0,253}}' doesn't match requested host name '(?P<wget_cn>{_NAME})'",
+    rf"certificate's owner does not match host ?name '(?P<gnutls>{_NAME})'",
+    rf'certificate not valid for name "(?P<rust>{_NAME})"',
+    r"server ?name '?(?P<other>[^\s'\"]{1,253})'? does(?: not|n't) match",
+    r"(?P<rust_unsaid>invalid peer certificate: NotValidForName)",
+    r"(?P<gnutls_unsaid>name in the certificate does not match the expected)",
+    r"(?P<windows_unsaid>SEC_E_WRONG_PRINCIPAL|principal name is incorrect|RemoteCertificateNameMismatch)",
     rf'tls: "(?P<etcd>{_NAME})" does not match any of DNSNames',
     r"(?P<unsaid>hostname mismatch|ip address mismatch|certificate relies on legacy common name field)",
 )
+_LACKS = {"go_ip": NameKind.ADDRESSES, "go_none": NameKind.DNS_NAMES}
+_CIRCUMSTANCES = {
+    Circumstance.EXEC_VERSION: _pattern(
+        r"exec plugin: invalid apiVersion",
+        r"exec plugin is configured to use API version",
+        r'no kind "ExecCredential" is registered',
+    ),
+    Circumstance.EXEC_MISSING: _pattern(
+        r"exec: executable \S{1,500} not found", r"client-go credential plugin that is"
+    ),
+    Circumstance.EXEC_FAILED: _pattern(r"exec: executable \S{1,500} failed with exit code"),
+    Circumstance.NO_CONTEXT: _pattern(
+        r"context was not found for specified context", r'context "[^"\n]{1,253}" does not exist'
+    ),
+    Circumstance.KEY_MISMATCH: _pattern(r"private key does not match public key", r"key values mismatch"),
+    Circumstance.KUBELET_EXPIRED: _pattern(
+        r"existing bootstrap client certificate in \S{1,500} is expired",
+        r"unable to load bootstrap kubeconfig",
+        r"bootstrap-kubelet\.conf: no such file",
+    ),
+    Circumstance.ROTATION_WAITS: _pattern(
+        r"unable to rotate certs",
+        r"certificate request was not signed|certificate signing request.{0,200}(?:not approved|was denied)",
+        r"failed while requesting a signed certificate from the (?:control plane|master)",
+    ),
+    Circumstance.ROTATES: _pattern(
+        r"certificate rotation (?:is enabled|detected)",
+        r"rotating certificates",
+        r"certificate expiration is .{0,80}rotation deadline",
+    ),
+    Circumstance.ESCALATION: _pattern(r"is attempting to grant RBAC permissions not currently held"),
+    Circumstance.UNKNOWN_KIND: _pattern(
+        r'no kind "[^"\n]{1,253}" is registered for', r'no matches for kind "[^"\n]{1,253}" in '
+    ),
+}
 _ANONYMOUS = _pattern(
     r"forbidden.{0,200}system:anonymous",
     r'"system:anonymous" cannot\b',
@@ -313,7 +433,29 @@ def _dialled(text: str) -> str | None:
     match = _DIALLED.search(_HELP.sub("", text))
     if match is None:
         return None
-    return match["url"] + (match["port"] or ":443") if match["url"] else match["tcp"] or match["grpc"]
+    given = {key: value for key, value in match.groupdict().items() if value is not None}
+    port = next((given.pop(key).removeprefix(":") for key in _PORTS if key in given), None)
+    (place,) = given.values()
+    if port is None:
+        return f"{place}:443" if "url" in given else place
+    host = place.strip("[]")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _line(match: re.Match[str]) -> str:
+    """The line of the failure: what other lines of a log dial is something else."""
+    text = match.string
+    end = text.find("\n", match.end())
+    return text[text.rfind("\n", 0, match.start()) + 1 : end if end >= 0 else len(text)]
+
+
+def _server(match: re.Match[str]) -> str | None:
+    """What the client connected to, by the line of the failure, else by those around it."""
+    return _dialled(_line(match)) or _dialled(match.string)
+
+
+def _listening(match: re.Match[str]) -> Listener | None:
+    return _listener(_line(match)) or _listener(match.string)
 
 
 def _listener(text: str) -> Listener | None:
@@ -332,19 +474,19 @@ def _listener(text: str) -> Listener | None:
 def _unknown_authority(match: re.Match[str]) -> Failure:
     namesake = _NAMESAKE.search(match.string)
     return UnknownAuthority(
-        listener=_listener(match.string),
-        server=_dialled(match.string),
+        listener=_listening(match),
+        server=_server(match),
         namesake=namesake[1] if namesake is not None else None,
     )
 
 
 def _refused_client(match: re.Match[str]) -> Failure:
-    return RefusedClient(listener=_listener(match.string))
+    return RefusedClient(listener=_listening(match))
 
 
 def _refused_server(match: re.Match[str]) -> Failure:
     """net/http's words are those of the API server and the kubelet, which cannot be told apart."""
-    return RefusedServer(listener=_listener(match.string) or Listener.API_SERVER)
+    return RefusedServer(listener=_listening(match) or Listener.API_SERVER)
 
 
 def _wrong_usage(match: re.Match[str]) -> Failure:
@@ -353,17 +495,31 @@ def _wrong_usage(match: re.Match[str]) -> Failure:
     is_judged_here = _SERVER_LOG.search(text) is not None
     is_client = is_judged_here != (_REMOTE.search(text) is not None)
     return WrongUsage(
-        listener=_listener(text), is_client=is_client or _CLIENT_CERTIFICATE.search(text) is not None
+        listener=_listening(match), is_client=is_client or _CLIENT_CERTIFICATE.search(text) is not None
     )
 
 
 def _wrong_name(match: re.Match[str]) -> Failure:
     """The name that was asked for, and those that the certificate has, as far as the message tells."""
     named = {key: value for key, value in match.groupdict().items() if value is not None}
-    names = frozenset(filter(None, (each.strip() for each in named.pop("names", "").split(","))))
-    said = None if "unsaid" in named else next(iter(named.values())).strip(".[]")
-    server = _dialled(match.string)
-    return WrongName(listener=_listener(match.string), server=server, name=said or None, names=names)
+    listed = "".join(named.pop(key, "") for key in ("names", "python_names", "apache_names"))
+    names = frozenset(filter(None, (each.strip(" '") for each in listed.split(","))))
+    ((kind, said),) = named.items()
+    return WrongName(
+        listener=_listening(match),
+        server=_server(match),
+        name=None if kind.endswith("unsaid") else said.strip(".[]") or None,
+        names=names,
+        lacks=_LACKS.get(kind),
+    )
+
+
+def _no_certificate(match: re.Match[str]) -> Failure:
+    return NoCertificate(listener=_listening(match))
+
+
+def _circumstance(circumstance: Circumstance) -> Callable[[re.Match[str]], Failure]:
+    return lambda _: circumstance
 
 
 def _cannot(match: re.Match[str]) -> Failure:
@@ -394,6 +550,7 @@ def _unauthorized(match: re.Match[str]) -> Failure:
 _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Failure]], ...] = (
     (_REFUSED_SERVER, _refused_server),
     (_WRONG_USAGE, _wrong_usage),
+    (_NO_CERTIFICATE, _no_certificate),
     (_REFUSED_CLIENT, _refused_client),
     (_NOT_SERVING, lambda _: NotServing()),
     (_WRONG_NAME, _wrong_name),
@@ -405,6 +562,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Failure]], ...
     (_REVOKED, lambda _: Revoked()),
     (_ANONYMOUS, lambda _: Anonymous()),
     (_CANNOT, _cannot),
+    *((pattern, _circumstance(each)) for each, pattern in _CIRCUMSTANCES.items()),
     (_KUBELET_CANNOT, _kubelet_cannot),
     (_UNAUTHORIZED, _unauthorized),
 )

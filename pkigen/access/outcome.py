@@ -6,7 +6,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pkigen.access.credentials import content
+from pkigen.access.credentials import CredentialKind, content, token_faults, uid_of
+from pkigen.access.credentials import of_token as of_text
 from pkigen.access.own_credential import is_foreign, service_account_keys
 from pkigen.crypto import service_account_tokens as tokens
 from pkigen.crypto.path_verifier import PathVerifier
@@ -43,8 +44,9 @@ def of_server(entry: NamedEntry, read: Callable[[Path], bytes | str], cluster: C
     if isinstance(anchors, str):
         yield f"this cluster: kubectl refuses its API servers: {anchors}"
         return
+    chains = _api_servers(cluster) if name else ()
     verifier = PathVerifier(cluster.now)
-    refusals = [verifier.server(chain, anchors, name) for chain in _api_servers(cluster)] if name else []
+    refusals = [verifier.server(chain, anchors, name) for chain in chains]
     if None in refusals:
         yield f"this cluster: kubectl accepts its API servers as {name}"
     else:
@@ -95,21 +97,22 @@ def _api_servers(cluster: Cluster) -> Iterator[tuple[x509.Certificate, ...]]:
 
 
 def of_token(text: str, cluster: Cluster) -> Iterator[str]:
-    """Whether this cluster's API servers accept a token: its signature, issuer and audience."""
+    """Whether this cluster's API servers accept a token: signature, issuer, audience, time and account."""
+    found = of_text(text, now=cluster.now)
+    if found.kind is CredentialKind.OPAQUE_TOKEN and text.strip():
+        yield (
+            "this cluster: no key of pkigen's has signed it: only an authenticator that you have added can "
+            "know it (OIDC, a webhook, --token-auth-file)"
+        )
+        return
     token = tokens.read(text.strip())
-    if isinstance(token, str) or not str(token.claims.get("sub", "")).startswith(
-        tokens.SERVICE_ACCOUNT_PREFIX
-    ):
+    if isinstance(token, str):
         return
     yield from _revoked(token, cluster)
     keys = tuple(service_account_keys(cluster.inventory, cluster.reader))
-    cluster_spec = cluster.inventory.cluster
-    if keys and is_foreign(text.strip(), keys):
-        yield "this cluster: refuses it: none of its service account keys has signed it"
-    elif token.claims.get("iss") not in {cluster_spec.token_issuer, _LEGACY_ISSUER}:
-        yield f"this cluster: refuses it: its issuer is {cluster_spec.token_issuer}"
-    elif token.audiences and not set(token.audiences) & set(cluster_spec.api_audiences):
-        yield f"this cluster: refuses it: its API servers are {', '.join(cluster_spec.api_audiences)}"
+    refusal = _refusal(text.strip(), token, keys, cluster)
+    if refusal is not None:
+        yield f"this cluster: refuses it: {refusal}"
     elif keys:
         yield "this cluster: one of its service account keys has signed it"
 
@@ -119,6 +122,26 @@ def _revoked(token: tokens.Token, cluster: Cluster) -> Iterator[str]:
     for each in cluster.inventory.revocations.active:
         if str(each.credential) == identifier:
             yield f"revoked: {each.revoked:%Y-%m-%d %H:%M} UTC: {each.reason}; API servers refuse it"
+
+
+def _refusal(text: str, token: tokens.Token, keys: tuple[bytes, ...], cluster: Cluster) -> str | None:
+    """The first reason in the order in which the API server looks (`pkg/serviceaccount/jwt.go`)."""
+    trust = cluster.inventory.token_trust
+    if keys and is_foreign(text, keys):
+        return "none of its service account keys has signed it"
+    if token.claims.get("iss") not in {trust.issuer, _LEGACY_ISSUER}:
+        return f"its issuer is {trust.issuer}"
+    if token.audiences and not set(token.audiences) & set(trust.audiences):
+        return f"its API servers are {', '.join(trust.audiences)}"
+    return next(iter(token_faults(token, cluster.now)), None) or _other_account(token, cluster)
+
+
+def _other_account(token: tokens.Token, cluster: Cluster) -> str | None:
+    """Why its UID is not the account's, by the spec; of others only the cluster knows it."""
+    for user in cluster.inventory.cluster.spec.users:
+        if user.username == token.claims.get("sub") and user.uid not in {None, uid_of(token.claims)}:
+            return f"the account's UID is {user.uid} by the spec: this is one of before it was made again"
+    return None
 
 
 # Of Secrets' tokens (pkg/serviceaccount/legacy.go), which the same keys sign.

@@ -33,7 +33,7 @@ def make_kit(
     """
     if recipient is not None and source.is_given:
         raise UsageError("give either a passphrase or a recipient")
-    templates = _templates(session.planner.templates)
+    templates = _templates(session.planner.folder)
     with session.reading() as store:
         session = session.at(store)
         require_settled(session.plan(store), root=session.root, words=session.words)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import codecs
 from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_der_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key
 
 # What `>` of Windows PowerShell writes.
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
 _SEQUENCE: Final = 0x30
 _PKCS_12: Final = bytes.fromhex("020103")  # its version, 3 (RFC 7292 4)
 # In octets: the tag of a SEQUENCE and its length, for files of up to 4 GiB (X.690 8.1.3).
@@ -35,6 +38,27 @@ def other_form(data: bytes) -> str | None:
         if mark in data:
             return form
     return _of_der(data) if data[:1] == bytes([_SEQUENCE]) else None
+
+
+def certificate_as_pem(data: bytes) -> bytes | None:
+    """The PEM of a certificate that is there as DER, or as base64 of DER or PEM, as kubeconfigs have it.
+
+    None where it is none of these.
+    """
+    if data[:1] == bytes([_SEQUENCE]):
+        return _pem_of_der(data)
+    try:
+        decoded = base64.b64decode(b"".join(data.split()), validate=True)
+    except binascii.Error:
+        return None
+    return decoded if _CERTIFICATE in decoded else _pem_of_der(decoded)
+
+
+def _pem_of_der(data: bytes) -> bytes | None:
+    try:
+        return x509.load_der_x509_certificate(data).public_bytes(Encoding.PEM)
+    except (ValueError, x509.InvalidVersion):  # the second is no ValueError
+        return None
 
 
 def _of_der(data: bytes) -> str | None:

@@ -1,8 +1,8 @@
 """What every component is started with, after `extraArgs` and with its configuration file: what really runs.
 
-The flags are those of `rendering.flags`; a template can render others for the API server only
-(`rendering.read_back`). Its manifest and a kubelet's configuration may come of a template of the operator's
-own, so they are read where there is a tree.
+The flags are those of `rendering.flags` and `rendering.api_server`. The API server's manifest and a kubelet's
+configuration may come of a template of the operator's own, so they are read: in the tree where there is one,
+else as that template renders them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from pkigen.desired.items import FileKind
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import flags as rendered
 from pkigen.desired.rendering import nodes, pods, read_back
+from pkigen.desired.rendering.api_server import kube_apiserver
+from pkigen.desired.rendering.renderer import Renderer
+from pkigen.desired.rendering.templates import Templates
 from pkigen.spec.model import ManagedFiles, Runtime
 
 if TYPE_CHECKING:
@@ -114,6 +117,9 @@ class CommandLines:
         self._read = read
         self._holds_pods = self._cluster.spec.runtime is Runtime.STATIC_PODS
         self._manages_pods = not self._holds_pods or self._cluster.manages(ManagedFiles.MANIFESTS)
+        templates = inventory.templates or Templates(None)
+        self._templates = templates
+        self._own = Renderer(inventory) if templates.are_overridden else None
         self._made: dict[tuple[ComponentName, str], EffectiveFlags] = {}
 
     def of(self, component: ComponentName, node: Node) -> EffectiveFlags:
@@ -144,11 +150,11 @@ class CommandLines:
 
     def _make(self, component: ComponentName, node: Node) -> EffectiveFlags:
         """The flags of one component, and what of the host its Pod sees."""
-        cluster, inventory = self._cluster, self._inventory
+        cluster = self._cluster
         match component:
             case ComponentName.API_SERVER:
                 flags = self._of_api_server(node)
-                pod = pods.kube_apiserver(cluster, node, inventory.rotations)
+                pod = pods.kube_apiserver(cluster, node, flags)
             case ComponentName.CONTROLLER_MANAGER:
                 flags = rendered.kube_controller_manager(cluster, node)
                 pod = pods.kube_controller_manager(cluster, node)
@@ -164,9 +170,11 @@ class CommandLines:
         """What the tree's manifest or flag file says, which may come of an operator's own template."""
         kind = FileKind.KUBE_APISERVER if self._holds_pods else FileKind.KUBE_APISERVER_FLAGS
         text = self._read(layout.node_path(node.name, _API_SERVER_FILES[kind])) if self._read else None
+        if text is None and self._own is not None:
+            text = self._own.node_file(kind, node)
         found = read_back.arguments(text.decode(errors="replace"), kind) if text is not None else None
         if found is None:
-            return rendered.kube_apiserver(self._cluster, node, self._inventory.rotations)
+            return kube_apiserver(self._cluster, node, self._inventory.rotations, self._templates)
         return _as_flags(found)
 
     def _mounts(self, pod: StaticPod) -> tuple[HostPath, ...] | None:
@@ -218,12 +226,14 @@ class CommandLines:
             component=ComponentName.KUBELET,
             node=node,
             flags=flags,
-            settings=self._settings(configuration) if configuration else {},
+            settings=self._settings(configuration, node) if configuration else {},
         )
 
-    def _settings(self, path: str) -> Mapping[str, str]:
+    def _settings(self, path: str, node: Node) -> Mapping[str, str]:
         """What a kubelet's configuration says, in the tree or as it would be rendered."""
         text = self._read(path) if self._read is not None else None
+        if text is None and self._own is not None and path in self._inventory.paths:
+            text = self._own.node_file(FileKind.KUBELET_CONFIGURATION, node)
         found = read_back.kubelet_settings(text) if text is not None else None
         # What the tree has counts; without one, what pkigen would render.
         if found is not None:

@@ -1,7 +1,8 @@
 """Every TLS edge of the cluster: who presents which certificate to whom, and which trust bundle verifies it.
 
-The edges are derived from what each component is started with, after `extraArgs`. They are verified
-by the rules that the components have (Go's `crypto/x509`), against the files that each end really has.
+The edges are derived from what each component is started with, after `extraArgs` and templates. They are
+verified by the rules that the components have (Go's `crypto/x509`), against the files that each end really
+has.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from pkigen.desired.certificates import CertificateKind
     from pkigen.desired.generations import Rotations
+    from pkigen.desired.inventory import TokenTrust
     from pkigen.desired.items import Desired
     from pkigen.spec.model import ClusterSpec
     from pkigen.spec.users import User
@@ -50,14 +51,17 @@ if TYPE_CHECKING:
 _CLUSTER_TRUST_BUNDLE_SINCE = 37
 
 
-def derived_items(cluster: ClusterSpec, rotations: Rotations) -> Iterator[Desired]:
+def derived_items(cluster: ClusterSpec, rotations: Rotations, trust: TokenTrust) -> Iterator[Desired]:
     """Every object that must exist: of the authority, of nodes by name, of users by name, and the addons."""
     yield from _authority(cluster, rotations)
     node_items = NodeItems(cluster, rotations)
     for node in sorted(cluster.spec.nodes, key=lambda node: node.name):
         yield from node_items.of(node)
     for user in sorted(cluster.spec.users, key=lambda user: user.stem):
-        yield from _service_account(cluster, user) if user.is_service_account else _person(cluster, user)
+        if user.is_service_account:
+            yield from _service_account(cluster, user, trust)
+        else:
+            yield from _person(cluster, user)
     yield from _addons(cluster)
 
 
@@ -113,7 +117,7 @@ def _person(cluster: ClusterSpec, user: User) -> Iterator[Desired]:
     yield from _rights(user)
 
 
-def _service_account(cluster: ClusterSpec, user: User) -> Iterator[Desired]:
+def _service_account(cluster: ClusterSpec, user: User, trust: TokenTrust) -> Iterator[Desired]:
     """A token where the live object's uid is known, without which none can be signed; always its objects."""
     if user.uid is not None and user.namespace is not None:
         yield DesiredToken(
@@ -125,8 +129,8 @@ def _service_account(cluster: ClusterSpec, user: User) -> Iterator[Desired]:
             namespace=user.namespace,
             account=user.name,
             uid=user.uid,
-            issuer=cluster.token_issuer,
-            audiences=user.audiences or cluster.api_audiences,
+            issuer=trust.issuer,
+            audiences=user.audiences or trust.audiences,
             validity=user.validity,
             longest=cluster.spec.service_accounts.max_token_lifetime,
             # As for certificates: a short-lived token would otherwise be due from its first hour on.

@@ -1,7 +1,8 @@
 """Which files of trust the components read, by the flags that name them; and which of these are foreign.
 
-A flag of `extraArgs` may name a file that pkigen does not make: nothing that pkigen does changes it, so what
-depends on it is judged by what lies there, or not at all, and then it is called by its name.
+A flag of `extraArgs`, or of a template, may name a file that pkigen does not make: nothing that pkigen does
+changes it, so what depends on it is judged by what lies there, or not at all, and then it is called by its
+name.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from pkigen.desired.adopted import Adopted
+    from pkigen.desired.rendering.templates import Templates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,19 @@ class EtcdMembership:
         return (*self.founders, *self.joined[: self.joined.index(member) + 1])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenTrust:
+    """Whose service account tokens the API servers take, and whom these must be for."""
+
+    issuer: str
+    audiences: tuple[str, ...]
+
+    @classmethod
+    def of(cls, cluster: ClusterSpec) -> TokenTrust:
+        """By the spec alone."""
+        return cls(issuer=cluster.token_issuer, audiences=cluster.api_audiences)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Inventory:
     """Everything that must exist, issuers first."""
@@ -79,6 +93,14 @@ class Inventory:
     """What was taken over as it was found, by id."""
     revocations: RevocationList = NOBODY
     """The credentials that API servers must refuse."""
+    templates: Templates | None = field(default=None, compare=False, repr=False)
+    """What renders the files; None for pkigen's own templates."""
+    given_token_trust: TokenTrust | None = None
+
+    @property
+    def token_trust(self) -> TokenTrust:
+        """Whose tokens the API servers take, and whom these must be for."""
+        return self.given_token_trust or TokenTrust.of(self.cluster)
 
     @cached_property
     def absent(self) -> frozenset[str]:
@@ -165,6 +187,8 @@ def derive(
     etcd: EtcdMembership | None = None,
     adopted: Mapping[str, Adopted] | None = None,
     revocations: RevocationList = NOBODY,
+    *,
+    token_trust: TokenTrust | None = None,
 ) -> Inventory:
     """Derive everything that must exist from a valid spec.
 
@@ -174,13 +198,15 @@ def derive(
         etcd: The membership before this spec; without it, all members begin together.
         adopted: What was taken over from another maker.
         revocations: What API servers must refuse.
+        token_trust: Whose tokens the API servers take, where templates say so; by the spec without it.
     """
     known = rotations or Rotations()
     return Inventory(
         cluster=cluster,
-        items=tuple(derived_items(cluster, known)),
+        items=tuple(derived_items(cluster, known, token_trust or TokenTrust.of(cluster))),
         rotations=known,
         etcd=(etcd or EtcdMembership()).grown([member.name for member in cluster.etcd_members]),
         adopted=adopted or {},
         revocations=revocations,
+        given_token_trust=token_trust,
     )

@@ -16,6 +16,8 @@ from pkigen.desired.generations import CA
 from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredCopy, MaterialKind
 from pkigen.desired.rendering import Renderer
+from pkigen.desired.rendering.templates import Templates
+from pkigen.desired.token_trust import rendered_with
 from pkigen.errors import AuthorityError, PkigenError
 from pkigen.reconcile.checkout import withheld_ids
 from pkigen.reconcile.cluster_changes import cluster_steps, given_until_now, planned_objects, remembered
@@ -64,14 +66,13 @@ logger = logging.getLogger(__name__)
 class Planner:
     """What a plan of one cluster needs beside its directory: what must exist, how it is rendered, and when.
 
-    `templates` is the folder that replaces pkigen's own templates, None where there is none; the lock file
-    calls it `templates_name`. `progress` is told how far a look at the directory is.
+    `templates_name` is what the lock file calls the folder that replaces pkigen's own templates. `progress`
+    is told how far a look at the directory is.
     """
 
     inventory: Inventory
     renderer: Renderer
     now: datetime
-    templates: Path | None
     templates_name: str | None = None
     progress: Progress = field(default=SILENCE, compare=False)
 
@@ -90,14 +91,19 @@ class Planner:
         Raises:
             TemplateError: The folder of templates is none, or holds a file that replaces nothing.
         """
+        known = rendered_with(inventory, Templates(templates))
         return cls(
-            inventory=inventory,
-            renderer=Renderer(inventory, overrides=templates, overrides_name=templates_name),
+            inventory=known,
+            renderer=Renderer(known, overrides_name=templates_name),
             now=now,
-            templates=templates,
             templates_name=templates_name,
             progress=progress,
         )
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that replaces pkigen's own templates."""
+        return self.inventory.templates.folder if self.inventory.templates is not None else None
 
     def at(self, tree: Reader) -> Planner:
         """The same over what a directory's past adds: rotations in progress, members of etcd."""
@@ -145,8 +151,11 @@ class Planner:
         return cluster_steps(held, last.inventory, tree, last.renderer)
 
     def _over(self, inventory: Inventory) -> Planner:
-        renderer = Renderer(inventory, overrides=self.templates, overrides_name=self.templates_name)
-        return replace(self, inventory=inventory, renderer=renderer)
+        templates = self.inventory.templates
+        # The templates of a run stay what they were when it began.
+        known = inventory if templates is None else rendered_with(inventory, templates)
+        renderer = Renderer(known, overrides_name=self.templates_name)
+        return replace(self, inventory=known, renderer=renderer)
 
     def plan(
         self,

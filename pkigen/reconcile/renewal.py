@@ -43,10 +43,9 @@ def ids_of(inventory: Inventory, name: str) -> tuple[str, ...]:
     Raises:
         UsageError: There is nothing of that name, or it is a CA of a rotation in progress.
     """
-    name = certificate_named(name)
-    certificates, wanted = inventory.certificates, certificates_named(inventory, name)
-    tokens = (token.id for token in tokens_named(inventory, name))
-    found = (*(identifier for identifier in certificates if identifier in wanted), *tokens)
+    certificates = inventory.certificates
+    # What is a name of a CA only is that CA; `etcd` is the component.
+    found = _named(inventory, name) or _named(inventory, certificate_named(name))
     if not found:
         raise UsageError(
             f"there is no certificate {name!r} in this cluster", hint=_what_was_meant(inventory, name)
@@ -57,6 +56,12 @@ def ids_of(inventory: Inventory, name: str) -> tuple[str, ...]:
             f"{name} is a CA of a rotation in progress", hint="finish the rotation, or roll it back"
         )
     return found
+
+
+def _named(inventory: Inventory, name: str) -> tuple[str, ...]:
+    wanted = certificates_named(inventory, name)
+    tokens = (token.id for token in tokens_named(inventory, name))
+    return (*(identifier for identifier in inventory.certificates if identifier in wanted), *tokens)
 
 
 def _is_of_a_rotation(item: DesiredCertificate) -> bool:

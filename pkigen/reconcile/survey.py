@@ -368,7 +368,7 @@ class Survey:
             different = changed_fields(content_at(self.reader, kubeconfig.path) or b"", wanted)
         else:
             different = "CA"
-        detail = f"{item.location.kubeconfig} has another {different} than the spec gives"
+        detail = f"{item.location.kubeconfig} differs from what the spec gives in its {different}"
         return Finding(reason=Reason.CONTENT_CHANGED, detail=detail)
 
 

@@ -184,7 +184,7 @@ class FileSurvey:
             different = changed_fields(content_at(self.reader, item.path) or b"", wanted)
         else:
             different = "CA"
-        detail = f"{item.path} has another {different} than the spec gives"
+        detail = f"{item.path} differs from what the spec gives in its {different}"
         return Finding(reason=Reason.CONTENT_CHANGED, detail=detail)
 
     def state_of(self, item: DesiredCopy, *, named: bool) -> Adopted:

@@ -464,7 +464,7 @@ class _Prover:
         return f"{named} do not hold the key {hashlib.sha256(key).hexdigest()[:16]} that signs"
 
     def _is_ours(self, path: str) -> bool:
-        """Whether the tree has a file, or it is one of the operator's own that `extraArgs` name."""
+        """Whether the tree has a file, or it is one of the operator's own that flags name."""
         if any(path in state.inventory.paths for state in self._states.values()):
             return True
         try:
@@ -483,7 +483,9 @@ class _Prover:
         """
         for path in filter(self._is_ours, itertools.chain(*files)):
             if self._key(path, Age.OLD) != self._key(path, Age.NEW):
-                return "the key files of the other end are not managed by pkigen (see extraArgs in the spec)"
+                return (
+                    "the key files of the other end are not managed by pkigen (see the flags that name them)"
+                )
         return None
 
     def _files(self, node: Node, component: str, flag: str, age: Age) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from pkigen.desired.items import (
     MaterialKind,
 )
 from pkigen.desired.readers import ComponentName
+from pkigen.desired.rendering.flags import flag_name
 from pkigen.errors import RotationError
 from pkigen.rotation.phases import RotationStep
 from pkigen.spec.model import ManagedFiles
@@ -77,7 +78,7 @@ class _Unmanaged:
         if self._step is RotationStep.PREPARE:
             yield from self._left_behind(references)
             if SA in identifiers:
-                # The tree has the flags of before this step; what a template makes of them, the proof reads.
+                # The tree has the flags of before this step.
                 coming = file_references(self._inventory)
                 yield from self._of_token_keys([each for each in coming if each.use is Use.TOKEN_KEYS])
 
@@ -85,16 +86,16 @@ class _Unmanaged:
         """Files that never hold two generations, and files that are not pkigen's to rotate."""
         for each in references:
             if each.use in _NEVER_FIT:
-                yield _refusal(each, _NEVER_FIT[each.use])
+                yield self._refusal(each, _NEVER_FIT[each.use])
             # A file of the operator's own that is in the tree is judged by what it holds (`_left_behind`).
             elif each.path not in self._items and self._text(each.path) is None:
-                yield _refusal(each, "which pkigen does not manage: it would not rotate with the rest")
+                yield self._refusal(each, "which pkigen does not manage: it would not rotate with the rest")
 
     def _left_behind(self, references: list[FileReference]) -> Iterator[RotationError]:
         """Who would not take up the next generation, although nothing breaks yet."""
         for each in references:
             if not self._follows(each):
-                yield _refusal(each, _LACKS[each.use].format(each.owner))
+                yield self._refusal(each, _LACKS[each.use].format(each.owner))
 
     def _of_token_keys(self, references: list[FileReference]) -> Iterator[RotationError]:
         """An API server that takes no tokens of the next key, whatever files its flags name."""
@@ -102,10 +103,11 @@ class _Unmanaged:
             found = [each for each in references if each.node == node.name]
             if not any(map(self._accepts_next, found)):
                 files = " and ".join(each.file for each in found) or "no file"
+                place = self._set_in(ComponentName.API_SERVER, _ACCOUNT_KEYS)
                 yield RotationError(
                     f"{ComponentName.API_SERVER} on {node.name} takes tokens of the keys in {files} alone "
                     f"(--{_ACCOUNT_KEYS}): it would accept none of the next key",
-                    hint=f"take {_ACCOUNT_KEYS} out of extraArgs and `pkigen apply`: pkigen sets it to its "
+                    hint=f"take {_ACCOUNT_KEYS} out of {place} and `pkigen apply`: pkigen sets it to its "
                     "own files; or put a copy of your file, with the next key in it, into the node's tree",
                 )
 
@@ -152,6 +154,19 @@ class _Unmanaged:
         wanted, held = (observe_bundle(self._reader, path) for path in (successor, reference.path))
         return not isinstance(wanted, Fault) and not isinstance(held, Fault) and wanted[0] in held
 
+    def _refusal(self, reference: FileReference, why: str) -> RotationError:
+        place = self._set_in(reference.component, reference.flag)
+        return RotationError(f"{reference}, {why}", hint=_way_out(reference, place))
+
+    def _set_in(self, component: ComponentName, flag: str) -> str:
+        """Where somebody has set a flag of a component: in the spec, or in a template of his own."""
+        templates = self._inventory.templates
+        given = {flag_name(arg.name) for arg in self._inventory.cluster.spec.api_server.extra_args}
+        own = component is ComponentName.API_SERVER and flag not in given
+        if not own or templates is None or not templates.are_overridden:
+            return "extraArgs"
+        return f"the templates in {templates.folder}"
+
     def _text(self, path: str) -> bytes | None:
         return content_at(self._reader, path)
 
@@ -189,21 +204,17 @@ def _is_trust_of(item: Desired, owner: str) -> bool:
             return False
 
 
-def _refusal(reference: FileReference, why: str) -> RotationError:
-    return RotationError(f"{reference}, {why}", hint=_way_out(reference))
-
-
-def _way_out(reference: FileReference) -> str:
+def _way_out(reference: FileReference, place: str) -> str:
     """What an operator can do: give the flag up, or bring the next generation himself."""
     if reference.use is Use.CONFIGURATION:
         return f"take {reference.flag} out of extraArgs, or out of extraEnvs, and `pkigen apply`"
     # One flag of a pair alone would leave a certificate beside a key that is not its own.
     if reference.use is Use.OTHER_KEY:
         return (
-            f"take {reference.flag} out of extraArgs, {CERTIFICATE_OF[reference.flag]} too, and "
+            f"take {reference.flag} out of {place}, {CERTIFICATE_OF[reference.flag]} too, and "
             "`pkigen apply`: pkigen sets both to files of its own"
         )
-    hint = f"take {reference.flag} out of extraArgs and `pkigen apply`: pkigen sets it to a file of its own"
+    hint = f"take {reference.flag} out of {place} and `pkigen apply`: pkigen sets it to a file of its own"
     if reference.owner == ENCRYPTION_KEY:
         return hint
     what = "key" if reference.owner == SA else "CA"

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pkigen.spec.model import ClusterSpec, ExtraArg
 
 _VERSION: Final[Location] = ("spec", "kubernetesVersion")
+# component-base's verflag and cobra; a value of false would do nothing.
+_ENDING: Final = frozenset({"help", "version"})
 _PERMISSION: Final[Location] = ("spec", "allowUnknownFlags")
 
 
@@ -45,6 +47,8 @@ def _given(spec: ClusterSpec) -> Iterator[tuple[KnownProgram, Location, tuple[Ex
 
 def flag_fault(spec: ClusterSpec, program: KnownProgram, name: str) -> str | None:
     """What is wrong with the name of a flag, if anything."""
+    if name in _ENDING:
+        return f"{quote(name)} makes {program} print something and end: remove it"
     known, minor = known_flags(program), spec.spec.kubernetes_version.minor
     # An image of one's own may hold any version of etcd.
     own_etcd = program is KnownProgram.ETCD and spec.spec.etcd.image_tag is not None

@@ -66,7 +66,7 @@ def jwt(**claims: object) -> str:
         ("tokenFile: none, token: opaque", "only the cluster knows"),
         ("client-certificate: none", "broken:     its certificate"),
         ("client-certificate: token", "its certificate is empty"),
-        ("client-certificate: ca.crt", "the client certificate is a CA's"),
+        ("client-certificate: ca.crt", "it is a CA's: nobody should hold its key"),
         ("client-certificate: ca.crt, token: x", "there is also a token"),
         ("client-certificate: ca.crt, client-key: none", "its private key"),
         ("client-certificate: ca.crt, client-key: token", "is not a PEM private key"),

@@ -14,7 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.access.made_requests import plain, request
-from tests.cli.program import NOW
+from tests.access.team_cluster import UID
+from tests.cli.program import DAY, NOW
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -351,7 +352,11 @@ def test_files_that_cannot_be_read(place: TeamCluster) -> None:
     assert "holds a certificate that cannot be read" in place.run("explain", damaged).error
     for content, said in (
         ("a b c", "is neither a kubeconfig nor a PEM certificate, a request or a token"),
-        (b"\xff\xfe\0", "is neither a kubeconfig nor"),
+        (b"\xff\xfe\0", "holds UTF-16 text"),
+        (b"\xff\0", "is neither a kubeconfig nor"),
+        (b" \n", "is empty"),
+        (b"\x30\x82\x01\x00\x02\x01\x03", "holds PKCS #12: `openssl pkcs12"),
+        ("-----BEGIN PKCS7-----\n", "holds PKCS #7: `openssl pkcs7"),
         ("kind: Pod\n", "is neither a kubeconfig nor"),
         ("clusters: 7\n", "clusters is not a list"),
         ((place.tree / "pki/ca.key").read_bytes(), "is a private key"),
@@ -378,3 +383,60 @@ def cannot(verb: str, resource: str, group: str, namespace: str | None = None, *
         f'Error from server (Forbidden): x is forbidden: User "{user}" cannot {verb} resource "{resource}" '
         f'in API group "{group}" {where}'
     )
+
+
+def test_a_certificate_in_other_forms(place: TeamCluster) -> None:
+    """DER, and base64 of either, as the fields of a kubeconfig have it."""
+    pem = (place.tree / "nodes/cp-1/etc/kubernetes/pki/etcd/peer.crt").read_bytes()
+    der = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+    for name, content in (
+        ("a.der", der),
+        ("a.b64", base64.b64encode(der)),
+        ("a.txt", base64.encodebytes(pem)),
+    ):
+        said = explained(place, place.write(name, content), "-C", place.tree)
+        assert "a certificate for serving and for clients: that of this cluster's cp-1/etcd-peer" in said
+
+
+def test_everything_that_a_bundle_holds_is_named(place: TeamCluster) -> None:
+    both = (place.tree / "pki/ca.crt").read_bytes() + (place.tree / "pki/etcd/ca.crt").read_bytes()
+    said = explained(place, place.write("both.pem", both), "-C", place.tree)
+    assert "a CA certificate: that of this cluster's ca\n" in said
+    assert "  holds, too:   CN=etcd-ca\n" in said
+
+
+def _token(place: TeamCluster, *arguments: str) -> bytes:
+    done = place.run("access", "token", "--service-account", "web/deployer", *arguments, "-C", place.tree)
+    assert done.code == 0, done
+    return done.out.strip().encode()
+
+
+def test_tokens_that_would_be_refused(place: TeamCluster) -> None:
+    """One of before the account was made again, one that is over, and one that pkigen's keys do not sign."""
+    good, gone = _token(place), _token(place, "--uid", "00000000-0000-4000-8000-000000000000")
+    said = explained(place, place.write("good", good), "-C", place.tree)
+    assert "this cluster: one of its service account keys has signed it" in said
+    said = explained(place, place.write("gone", gone), "-C", place.tree)
+    assert f"this cluster: refuses it: the account's UID is {UID} by the spec" in said
+    said = explained(place, place.write("opaque", b"0123456789abcdef0123"), "-C", place.tree)
+    assert "this cluster: no key of pkigen's has signed it" in said
+    place.at(NOW + 400 * DAY)
+    said = explained(place, place.write("good", good), "-C", place.tree)
+    assert "this cluster: refuses it: the token expired" in said
+
+
+GROUPS = {
+    "system:authenticated": "in this spec: everybody, and every component",
+    "system:unauthenticated": "in this spec: nobody",
+    "system:serviceaccounts": "in this spec: web/deployer, web/robot",
+    "system:serviceaccounts:web": "in this spec: web/deployer, web/robot",
+    "system:serviceaccounts:kube-system": "in this spec: nobody",
+    "system:bootstrappers:kubeadm:default-node-token": "members:      whoever has a bootstrap token",
+    "system:monitoring": "permissions:  /healthz, /livez, /metrics and /readyz",
+    "platform-team": "in this spec: dev1",
+}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_who_of_the_spec_is_in_a_group(place: TeamCluster, group: str) -> None:
+    assert GROUPS[group] in explained(place, group, "-C", place.tree)

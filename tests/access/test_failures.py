@@ -175,7 +175,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "what edit allows in another namespace": (
         cannot("create", "pods/exec", "", "prod", user="system:serviceaccount:web:deployer"),
         "then bind",
-        "next: add this to web.deployer in spec.users",
+        "next: add this to web/deployer in spec.users",
     ),
     "what only admin allows": (
         cannot("create", "rolebindings", "rbac.authorization.k8s.io", "web", user="bob"),
@@ -211,7 +211,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "a service account": (
         cannot("get", "nodes", "", user="system:serviceaccount:web:deployer"),
         "then bind",
-        "next: add this to web.deployer in spec.users",
+        "next: add this to web/deployer in spec.users",
     ),
     "somebody else": (
         cannot("get", "secrets", "", "web", user="joe"),
@@ -251,7 +251,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "a kubelet": (
         cannot("get", "nodes", "", user="system:node:worker-1"),
         "then bind",
-        "next: check that the Node object is called worker-1",
+        "for the kubelet, check that the Node object is called worker-1",
     ),
     "a kubelet of another node": (
         cannot("get", "nodes", "", user="system:node:worker-9"),
@@ -291,7 +291,7 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     ),
     "a name that openssl does not say": (
         "verify error:num=62:hostname mismatch",
-        "`pkigen explain apiserver DIR` lists its names",
+        "`pkigen explain apiserver -C DIR` lists its names",
         "next: ",
     ),
     "a name that curl says": (
@@ -307,7 +307,55 @@ FAILURES: dict[str, tuple[str, str, str]] = {
     "Kubernetes itself": (
         cannot("get", "secrets", "", user="system:kube-scheduler"),
         "then bind",
-        "it is reserved for Kubernetes",
+        "it is reserved for Kubernetes, which binds its own users itself",
+    ),
+    "a token of a node that joins": (
+        cannot("create", "certificatesigningrequests", "certificates.k8s.io", user="system:bootstrap:abcdef"),
+        "then bind",
+        "what `pkigen access bootstrap-token` wrote",
+    ),
+    "super-admin.conf": (
+        cannot("get", "nodes", "", user="kubernetes-super-admin"),
+        "then bind",
+        "whether its certificate has the group system:masters",
+    ),
+    "a kubelet with another node's files": (
+        'Get "https://10.0.0.11:10250/pods": x509: certificate is valid for worker-1, 10.0.0.21, not 10.0.0.11',
+        "it is the certificate of a kubelet",
+        (
+            "it is the certificate of worker-1/kubelet-serving, and 10.0.0.11:10250 is where cp-1/kubelet-serving belongs\n"
+            "next: copy the files of cp-1 to that node again"
+        ),
+    ),
+    "a certificate without addresses at a strange place": (
+        'Get "https://10.0.0.5:6443/": x509: cannot validate certificate for 10.0.0.5 because it doesn\'t contain any IP SANs',
+        "that certificate has no addresses at all",
+        "it is the certificate of a server that is not in this spec",
+    ),
+    "the scheduler's own": (
+        'Get "https://127.0.0.1:10259/metrics": x509: certificate is valid for localhost, not 127.0.0.1',
+        "kube-scheduler makes its serving certificate itself",
+        "tls-cert-file and tls-private-key-file in scheduler.extraArgs",
+    ),
+    "the controller manager's own": (
+        f'Get "https://cp-1:10257/metrics": tls: failed to verify certificate: x509: {UNKNOWN}',
+        "kube-controller-manager makes its serving certificate itself",
+        "curl -k https://127.0.0.1:10257/healthz",
+    ),
+    "a client without a certificate": (
+        'rejected connection on client endpoint","error":"tls: client didn\'t provide a certificate"',
+        "a server asks for a client certificate, and the client presented none",
+        "etcd lets nobody in without one",
+    ),
+    "a name that the certificate has": (
+        f"certificate is valid for {NAMES}, 10.0.0.11, not kube.local",
+        "`kubectl --tls-server-name`",
+        "or connect with `kubectl --tls-server-name kubernetes`",
+    ),
+    "a certificate that a kubelet waits for": (
+        "kubernetes.io/kube-apiserver-client-kubelet: Reached backoff limit, still unable to rotate certs: timed out",
+        "a kubelet asks the cluster for a new client certificate, and gets none",
+        "`kubectl apply -f addons/node-certificate-rotation.yaml`",
     ),
     "expired": (
         "x509: certificate has expired or is not yet valid: current time",

@@ -11,9 +11,12 @@ from pkigen.access.failures import explain
 from pkigen.access.messages import (
     Anonymous,
     Cannot,
+    Circumstance,
     Expired,
     Failure,
     Listener,
+    NameKind,
+    NoCertificate,
     NoCredential,
     NoKubeconfig,
     NoMappings,
@@ -47,8 +50,18 @@ def unknown(
     return UnknownAuthority(listener=at, server=server, namesake=namesake)
 
 
-def named(name: str | None, *names: str, at: Listener | None = None, server: str | None = None) -> WrongName:
-    return WrongName(listener=at, server=server, name=name, names=frozenset(names))
+def named(
+    name: str | None,
+    *names: str,
+    at: Listener | None = None,
+    server: str | None = None,
+    lacks: NameKind | None = None,
+) -> WrongName:
+    return WrongName(listener=at, server=server, name=name, names=frozenset(names), lacks=lacks)
+
+
+def nothing(at: Listener | None = None) -> NoCertificate:
+    return NoCertificate(listener=at)
 
 
 def refused_client(at: Listener | None = None) -> RefusedClient:
@@ -217,7 +230,7 @@ WORDINGS: list[tuple[str, Failure]] = [
             f'Error from server: Get "https://10.0.0.21:10250/containerLogs/web/a/b": {GO}cannot validate '
             "certificate for 10.0.0.21 because it doesn't contain any IP SANs"
         ),
-        named("10.0.0.21", at=Listener.KUBELET, server="10.0.0.21:10250"),
+        named("10.0.0.21", at=Listener.KUBELET, server="10.0.0.21:10250", lacks=NameKind.ADDRESSES),
     ),
     (
         (
@@ -244,9 +257,12 @@ WORDINGS: list[tuple[str, Failure]] = [
     (f'err="{GO}certificate is valid for cp-1, not api.example.com"', named("api.example.com", "cp-1")),
     (
         f"{GO}cannot validate certificate for 10.0.0.5 because it doesn't contain any IP SANs",
-        named("10.0.0.5"),
+        named("10.0.0.5", lacks=NameKind.ADDRESSES),
     ),
-    (f"{GO}certificate is not valid for any names, but wanted to match api.x", named("api.x")),
+    (
+        f"{GO}certificate is not valid for any names, but wanted to match api.x",
+        named("api.x", lacks=NameKind.DNS_NAMES),
+    ),
     (
         "curl: (60) SSL: no alternative certificate subject name matches target host name 'api.x'",
         named("api.x"),
@@ -284,6 +300,125 @@ WORDINGS: list[tuple[str, Failure]] = [
     ('tls: "10.0.0.12" does not match any of DNSNames ["etcd-1"]', named("10.0.0.12", at=Listener.ETCD_PEER)),
     ("x509: certificate relies on legacy Common Name field, use SANs instead", named(None)),
     ("verify error:num=62:hostname mismatch", named(None)),
+    # -- the server's place in other programs' words
+    (
+        (
+            "HTTPSConnectionPool(host='localhost', port=2379): Max retries exceeded (Caused by SSLError("
+            'SSLCertVerificationError(1, "certificate verify failed: Hostname mismatch, certificate is not valid for '
+            "'localhost'.\")))"
+        ),
+        named("localhost", at=Listener.ETCD, server="localhost:2379"),
+    ),
+    (
+        (
+            "* Connected to fd00::12 (fd00::12) port 10250\ncurl: (60) SSL: no alternative certificate subject name "
+            "matches target ipv6 address 'fd00::12'"
+        ),
+        named("fd00::12", at=Listener.KUBELET, server="[fd00::12]:10250"),
+    ),
+    (
+        (
+            "Connecting to '10.0.0.12:2380'...\n- Status: The certificate is NOT trusted. The name in the certificate "
+            "does not match the expected."
+        ),
+        named(None, at=Listener.ETCD_PEER, server="10.0.0.12:2380"),
+    ),
+    (
+        "peeraddr=10.0.0.12:6443 state=error: certificate verify failed (hostname mismatch)",
+        named(None, at=Listener.API_SERVER, server="10.0.0.12:6443"),
+    ),
+    (
+        f'"target":"etcd-endpoints://0xc000/10.0.0.12:2379","error":"{GO}certificate is valid for cp-1, not x"',
+        named("x", "cp-1", at=Listener.ETCD, server="10.0.0.12:2379"),
+    ),
+    (
+        f'"round-tripper-name":"ROUND_TRIPPER_SNAPSHOT","error":"{GO}certificate is valid for cp-1, not x"',
+        named("x", "cp-1", at=Listener.ETCD_PEER),
+    ),
+    (
+        f'Get "https://127.0.0.1:10257/metrics": {GO}certificate is valid for localhost, not 127.0.0.1',
+        named("127.0.0.1", "localhost", at=Listener.CONTROLLER_MANAGER, server="127.0.0.1:10257"),
+    ),
+    (
+        f'Get "https://10.0.0.11:10259/metrics": {GO}{UNKNOWN}',
+        unknown("10.0.0.11:10259", at=Listener.SCHEDULER),
+    ),
+    # -- wrong names in still other words
+    ("ssl.CertificateError: hostname 'api.x' doesn't match 'kubernetes'", named("api.x", "kubernetes")),
+    (
+        "CertificateError(\"hostname '10.0.0.5' doesn't match either of 'worker-2', '10.0.0.22'\")",
+        named("10.0.0.5", "worker-2", "10.0.0.22"),
+    ),
+    ("javax.net.ssl.SSLPeerUnverifiedException: Hostname api.x not verified:", named("api.x")),
+    (
+        "Certificate for <10.0.0.5> doesn't match any of the subject alternative names: [cp-1, kubernetes]",
+        named("10.0.0.5", "cp-1", "kubernetes"),
+    ),
+    ("The certificate's owner does not match hostname 'api.x'", named("api.x")),
+    (
+        "ERROR: certificate common name ‘kube-apiserver’ doesn't match requested host name ‘api.x’.",  # noqa: RUF001
+        named("api.x"),
+    ),
+    (
+        'invalid peer certificate: certificate not valid for name "api.x"; certificate is only valid for DnsName("a")',
+        named("api.x"),
+    ),
+    ("invalid peer certificate: NotValidForName", named(None)),
+    ("schannel: SNI or certificate check failed: SEC_E_WRONG_PRINCIPAL (0x80090322)", named(None)),
+    # -- no certificate at all
+    ("remote error: tls: certificate required", nothing()),
+    (
+        'rejected connection on client endpoint","error":"tls: client didn\'t provide a certificate"',
+        nothing(Listener.ETCD),
+    ),
+    ("curl: (56) OpenSSL SSL_read: tlsv13 alert certificate required, errno 0", nothing()),
+    (
+        "*** Fatal error: A TLS fatal alert has been received.\n*** Received alert [116]: Certificate is required",
+        nothing(),
+    ),
+    ("javax.net.ssl.SSLHandshakeException: Received fatal alert: bad_certificate", refused_client()),
+    ("*** Received alert [48]: CA is unknown", refused_client()),
+    ("tls: bad certificate", refused_client()),
+    # -- what names nothing of a cluster
+    (
+        'error: exec plugin: invalid apiVersion "client.authentication.k8s.io/v1alpha1"',
+        Circumstance.EXEC_VERSION,
+    ),
+    (
+        'getting credentials: decoding stdout: no kind "ExecCredential" is registered for version "a/v1alpha1"',
+        Circumstance.EXEC_VERSION,
+    ),
+    (
+        "Unable to connect to the server: getting credentials: exec: executable gke not found",
+        Circumstance.EXEC_MISSING,
+    ),
+    ("getting credentials: exec: executable aws failed with exit code 255", Circumstance.EXEC_FAILED),
+    ("error: tls: private key does not match public key", Circumstance.KEY_MISMATCH),
+    (
+        (
+            'certificate_manager.go:440] "kubernetes.io/kube-apiserver-client-kubelet: Reached backoff limit, still '
+            'unable to rotate certs: timed out waiting for the condition"'
+        ),
+        Circumstance.ROTATION_WAITS,
+    ),
+    ("certificate_manager.go:356] Certificate rotation is enabled", Circumstance.ROTATES),
+    (
+        "bootstrap.go:265] part of the existing bootstrap client certificate in /etc/kubernetes/kubelet.conf is expired: x",
+        Circumstance.KUBELET_EXPIRED,
+    ),
+    (
+        'err="failed to run Kubelet: unable to load bootstrap kubeconfig: stat /b.conf: no such file or directory"',
+        Circumstance.KUBELET_EXPIRED,
+    ),
+    (
+        'user "x" (groups=["a"]) is attempting to grant RBAC permissions not currently held:\n{APIGroups:[""]}',
+        Circumstance.ESCALATION,
+    ),
+    (
+        'no matches for kind "ClusterTrustBundle" in version "certificates.k8s.io/v1"',
+        Circumstance.UNKNOWN_KIND,
+    ),
+    ('error: no kind "Pod" is registered for version "v2" in scheme "x.go:28"', Circumstance.UNKNOWN_KIND),
     # -- no way in at all
     (
         "The connection to the server localhost:8080 was refused - did you specify the right host?",

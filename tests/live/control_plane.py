@@ -232,10 +232,11 @@ def boot_static_pods(cluster: Cluster, *, elected_on: str | None = None) -> None
                 started.append((machine, machine.start(component, pod.command), pod))
         for machine, process, pod in started:
             for url in filter(None, (pod.probe, pod.readiness)):
-                _until_answered(machine, process, url)
+                until_answered(machine, process, url)
 
 
-def _until_answered(machine: Machine, process: Process, url: str) -> None:
+def until_answered(machine: Machine, process: Process, url: str) -> None:
+    """Wait until a program that was started answers with 200."""
     deadline = time.monotonic() + _BOOT_SECONDS
     while True:
         answer = machine.request(url, until=5)
@@ -323,7 +324,7 @@ def boot_units(cluster: Cluster) -> dict[str, set[str]]:
             started.append((name, machine.start(component, unit.command, environment), unit, notify))
         for name, process, unit, notify in started:
             with notify:
-                _until_answered(cluster.machines[name], process, unit.answers_at(component))
+                until_answered(cluster.machines[name], process, unit.answers_at(component))
                 if unit.notifies and _is_told(notify):
                     ready[name].add(component)
     return ready

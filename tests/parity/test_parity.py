@@ -103,7 +103,7 @@ REAL: dict[str, dict[str, Any]] = {
                 "keyFile": f"{PKI}/apiserver-etcd-client.key",
             }
         },
-        "apiServer": {"extraArgs": _flags(tls_cert_file=f"{PKI}/other.crt", v="4", empty="")},
+        "apiServer": {"extraArgs": _flags(tls_cert_file=f"{PKI}/other.crt", v="4", external_hostname="")},
     },
     "v1beta3": {
         "api": OLD_API,

@@ -54,14 +54,14 @@ CASES: dict[str, TreeCase] = {
         "cp-1/admin.conf",
         "rewrite",
         Reason.CONTENT_CHANGED,
-        f"{ADMIN} has another server than the spec gives",
+        f"{ADMIN} differs from what the spec gives in its server",
     ),
     "names-in-a-kubeconfig": (
         lambda w: edit(w, ADMIN, b"kubernetes-admin@", b"me@"),
         "cp-1/admin.conf",
         "rewrite",
         Reason.CONTENT_CHANGED,
-        f"{ADMIN} has another names than the spec gives",
+        f"{ADMIN} differs from what the spec gives in its names",
     ),
 }
 

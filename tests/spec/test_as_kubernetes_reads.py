@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.inventory import derive
-from pkigen.desired.rendering import flags
+from pkigen.desired.readers import ComponentName
 from pkigen.spec.user_rules import is_reserved_group, is_reserved_user
 from pkigen.spec.values import (
     parse_directory,
@@ -126,7 +127,7 @@ def test_a_flag_is_the_same_with_either_spelling() -> None:
         "apiServer: {extraArgs: [{name: secure_port, value: '7443'}, {name: etcd_servers, value: x}]}\n"
     )
     inventory = derive(loaded(text).spec)
-    made = flags.kube_apiserver(inventory.cluster, inventory.cluster.control_plane[0], inventory.rotations)
+    made = CommandLines(inventory).of(ComponentName.API_SERVER, inventory.cluster.control_plane[0]).flags
     assert [flag.value for flag in made if flag.name == "secure-port"] == ["7443"]
     assert [flag.value for flag in made if flag.name == "etcd-servers"] == ["x"]
     assert not [flag for flag in made if "_" in flag.name]

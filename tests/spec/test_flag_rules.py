@@ -23,6 +23,11 @@ def at(version: str, source: str) -> str:
 
 REFUSED = [
     case(
+        "ends-at-once",
+        extra("apiServer", "version"),
+        "7:34: spec.apiServer.extraArgs[0].name: 'version' makes kube-apiserver print something and end",
+    ),
+    case(
         "removed",
         extra("apiServer", "insecure-port"),
         "7:34: spec.apiServer.extraArgs[0].name: 'insecure-port' is not a flag of "

@@ -122,8 +122,8 @@ def _failure(text: str, cluster: explanation.Cluster | None) -> tuple[str, ...]:
     if found is None:
         raise AccessError(
             "pkigen does not know this message",
-            hint="it recognizes unknown authorities, wrong names and usages, system:anonymous, Unauthorized, "
-            "Forbidden, and a missing kubeconfig",
+            hint="it recognizes unknown authorities, wrong names and usages, missing certificates, "
+            "system:anonymous, Unauthorized, Forbidden, exec plugins, kubelets that renew, no kubeconfig",
         )
     return found
 

@@ -72,7 +72,7 @@ def token(
     session = session.with_keys(unlocking)
     cluster = session.inventory.cluster
     claims = claims_of(
-        cluster, account, uid=uid, audiences=audience or (), validity=lifetime, now=session.now
+        session.inventory, account, uid=uid, audiences=audience or (), validity=lifetime, now=session.now
     )
     with session.writing("token") as store:
         session = session.at(store)
@@ -106,7 +106,7 @@ def _say_limits(session: Session, claims: Claims) -> None:
             f"hint: --uid $(kubectl -n {claims.namespace} get serviceaccount {claims.account} "
             "-o jsonpath='{.metadata.uid}')"
         )
-    if not set(claims.audiences) & set(session.inventory.cluster.api_audiences):
+    if not set(claims.audiences) & set(session.inventory.token_trust.audiences):
         note("note: the API server itself refuses it: it is for other audiences")
     note("note: it is bound to no Pod, and it can only be revoked by deleting the service account")
     if session.inventory.rotations.phase(SA) is Phase.PROMOTED:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pkigen.notation import IPAddress
     from pkigen.spec.users import PolicyRule
+    from pkigen.spec.values import IPNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +126,36 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EtcdClient:
+    """How an API server reaches etcd; an external one may do without certificates."""
+
+    servers: tuple[str, ...]
+    ca_file: str | None
+    cert_file: str | None
+    key_file: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class APIServerFlags:
+    """`flags/kube-apiserver.j2`; `directory` is that of the certificates on the node."""
+
+    advertise_address: IPAddress
+    authorization_config: str | None
+    authorization_mode: str | None
+    directory: str
+    dns_domain: str
+    encrypts: bool
+    etcd: EtcdClient
+    front_proxy_client: str
+    secure_port: int
+    service_account_keys: tuple[str, ...]
+    service_subnets: tuple[IPNetwork, ...]
+    verifies_kubelets: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlagFile:
-    """The templates in `flags/`."""
+    """The environment files in `flags/`."""
 
     variable: str
     arguments: tuple[str, ...]

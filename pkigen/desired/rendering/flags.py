@@ -1,4 +1,4 @@
-"""The flags of every component: the one place that knows them; manifests and flag files derive from it.
+"""The flags of every component but the API server, whose template has them (`api_server`).
 
 They follow kubeadm (`cmd/kubeadm/app/phases/controlplane/manifests.go`, `phases/etcd/local.go`,
 `util/arguments.go`, `phases/kubelet/flags.go`); what is ours says so.
@@ -11,18 +11,12 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.desired import authorization
-from pkigen.desired.certificates import FRONT_PROXY_CLIENT
-from pkigen.desired.generations import accepted_sa_keys
 from pkigen.desired.rendering import versions
 from pkigen.notation import host_text
-from pkigen.spec.model import ManagedFiles
-from pkigen.spec.values import NODE_PLACEHOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pkigen.desired.generations import Rotations
     from pkigen.desired.inventory import EtcdMembership
     from pkigen.notation import IPAddress
     from pkigen.spec.model import ClusterSpec, ExtraArg, Node
@@ -51,20 +45,19 @@ def flag_name(name: str) -> str:
     return name.replace("_", "-")
 
 
-def merged(defaults: Mapping[str, str | list[str]], extra: Iterable[ExtraArg]) -> tuple[Flag, ...]:
-    """Defaults by name, then the extra flags as given; an extra flag drops every default of its name.
+def merged(defaults: Iterable[Flag], extra: Iterable[ExtraArg]) -> tuple[Flag, ...]:
+    """Defaults, then the extra flags as given; an extra flag drops every default of its name.
 
     kubeadm's `ArgumentsToCommand` (util/arguments.go, since v1.36; before, the whole was sorted).
     """
     added = tuple(Flag(arg.name, arg.value) for arg in extra)
     replaced = {flag.name for flag in added}
-    kept = (
-        Flag(name, value)
-        for name, values in sorted(defaults.items())
-        if name not in replaced
-        for value in ([values] if isinstance(values, str) else values)
-    )
-    return (*kept, *added)
+    return (*(flag for flag in defaults if flag.name not in replaced), *added)
+
+
+def _in_order(defaults: Mapping[str, str]) -> tuple[Flag, ...]:
+    """By name, as kubeadm writes its defaults."""
+    return tuple(Flag(name, value) for name, value in sorted(defaults.items()))
 
 
 def last_value(args: Iterable[ExtraArg], name: str) -> str | None:
@@ -94,6 +87,11 @@ def client_url(node: Node) -> str:
     return _member_url(node, ETCD_CLIENT_PORT)
 
 
+def loopback_url(node: Node) -> str:
+    """Where a member's clients on its own node reach it."""
+    return _url(localhost(node), ETCD_CLIENT_PORT)
+
+
 def peer_url(node: Node) -> str:
     """Where a member's peers reach it."""
     return _member_url(node, ETCD_PEER_PORT)
@@ -102,83 +100,6 @@ def peer_url(node: Node) -> str:
 def _joined(networks: Iterable[object]) -> str:
     """A list as flags take it."""
     return ",".join(str(network) for network in networks)
-
-
-def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> tuple[Flag, ...]:
-    """The API server's flags; while the service account key rotates, tokens of both keys are accepted."""
-    spec = cluster.spec
-    directory = spec.certificates.directory
-    flags: dict[str, str | list[str]] = {
-        "advertise-address": str(node.advertise_address),
-        # kube-proxy and most network plugins run privileged Pods.
-        "allow-privileged": "true",
-        "client-ca-file": f"{directory}/ca.crt",
-        # Keeps a kubelet to its own Node and the Pods bound to it.
-        "enable-admission-plugins": "NodeRestriction",
-        "enable-bootstrap-token-auth": "true",
-        "kubelet-client-certificate": f"{directory}/apiserver-kubelet-client.crt",
-        "kubelet-client-key": f"{directory}/apiserver-kubelet-client.key",
-        # Addresses first: they are what the kubelets' serving certificates name.
-        "kubelet-preferred-address-types": "InternalIP,ExternalIP,Hostname",
-        "proxy-client-cert-file": f"{directory}/front-proxy-client.crt",
-        "proxy-client-key-file": f"{directory}/front-proxy-client.key",
-        # Empty, it would let every certificate of this CA speak in anybody's name.
-        "requestheader-allowed-names": FRONT_PROXY_CLIENT.common_name,
-        "requestheader-client-ca-file": f"{directory}/front-proxy-ca.crt",
-        "requestheader-extra-headers-prefix": "X-Remote-Extra-",
-        "requestheader-group-headers": "X-Remote-Group",
-        "requestheader-username-headers": "X-Remote-User",
-        "secure-port": str(cluster.api_port(node)),
-        "service-account-issuer": f"https://kubernetes.default.svc.{spec.networking.dns_domain}",
-        "service-account-key-file": [f"{directory}/{name}" for name, _ in accepted_sa_keys(rotations)],
-        "service-account-signing-key-file": f"{directory}/{layout.SA_PRIVATE_KEY}",
-        "service-cluster-ip-range": _joined(spec.networking.service_subnets),
-        "tls-cert-file": f"{directory}/apiserver.crt",
-        "tls-private-key-file": f"{directory}/apiserver.key",
-        **_etcd_client(cluster, node),
-    }
-    if cluster.manages(ManagedFiles.KUBELET):
-        # Ours: kubeadm leaves kubelets' serving certificates unverified (CIS 1.2.5). Kubelets that others
-        # look after go on with certificates that they signed themselves.
-        flags["kubelet-certificate-authority"] = f"{directory}/ca.crt"
-    if spec.encryption is not None:
-        flags["encryption-provider-config"] = f"{directory}/{layout.ENCRYPTION_CONFIGURATION}"
-    extra = spec.api_server.extra_args
-    replaced = versions.authorization_config_replaces_mode(spec.kubernetes_version)
-    # Both at once are refused (`versions`).
-    if authorization.is_structured(cluster):
-        # Ours: it can be changed without a restart, which is how credentials are revoked.
-        flags[authorization.CONFIG_FLAG] = authorization.configuration_path(cluster)
-    elif not replaced or last_value(extra, authorization.CONFIG_FLAG) is None:
-        flags["authorization-mode"] = "Node,RBAC"
-    return merged(flags, extra)
-
-
-def _etcd_client(cluster: ClusterSpec, node: Node) -> dict[str, str]:
-    """The local member where there is one, as kubeadm does; else every member, or an external etcd."""
-    etcd, directory = cluster.spec.etcd, cluster.spec.certificates.directory
-    if etcd.external is not None:
-        external = etcd.external
-        files = {"etcd-cafile": external.ca_file}
-        if external.cert_file and external.key_file:
-            files |= {"etcd-certfile": external.cert_file, "etcd-keyfile": external.key_file}
-        named = {flag: path.replace(NODE_PLACEHOLDER, node.name) for flag, path in files.items() if path}
-        return {"etcd-servers": ",".join(external.endpoints), **named}
-    members = cluster.etcd_members
-    servers = last_value(etcd.extra_args, "advertise-client-urls")
-    if servers is None:
-        local = any(member.name == node.name for member in members)
-        servers = (
-            _url(localhost(node), ETCD_CLIENT_PORT)
-            if local
-            else ",".join(client_url(member) for member in members)
-        )
-    return {
-        "etcd-servers": servers,
-        "etcd-cafile": f"{directory}/etcd/ca.crt",
-        "etcd-certfile": f"{directory}/apiserver-etcd-client.crt",
-        "etcd-keyfile": f"{directory}/apiserver-etcd-client.key",
-    }
 
 
 def kube_controller_manager(cluster: ClusterSpec, _node: Node) -> tuple[Flag, ...]:
@@ -211,7 +132,7 @@ def kube_controller_manager(cluster: ClusterSpec, _node: Node) -> tuple[Flag, ..
         flags["allocate-node-cidrs"] = "true"
         flags["cluster-cidr"] = _joined(spec.networking.pod_subnets)
         flags["service-cluster-ip-range"] = _joined(spec.networking.service_subnets)
-    return merged(flags, spec.controller_manager.extra_args)
+    return merged(_in_order(flags), spec.controller_manager.extra_args)
 
 
 def kube_scheduler(cluster: ClusterSpec, _node: Node) -> tuple[Flag, ...]:
@@ -223,7 +144,7 @@ def kube_scheduler(cluster: ClusterSpec, _node: Node) -> tuple[Flag, ...]:
         "kubeconfig": SCHEDULER_KUBECONFIG,
         "leader-elect": "true",
     }
-    return merged(flags, cluster.spec.scheduler.extra_args)
+    return merged(_in_order(flags), cluster.spec.scheduler.extra_args)
 
 
 def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> tuple[Flag, ...]:
@@ -242,7 +163,7 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> tuple[
             f"{member.name}={peer_url(member)}" for member in cluster.etcd_members if member.name in known
         ),
         "key-file": f"{directory}/server.key",
-        "listen-client-urls": f"{_url(localhost(node), ETCD_CLIENT_PORT)},{client_url(node)}",
+        "listen-client-urls": f"{loopback_url(node)},{client_url(node)}",
         # Plain HTTP on the loopback address: the kubelet's probes show no certificate.
         "listen-metrics-urls": _url(localhost(node), ETCD_METRICS_PORT, "http"),
         "listen-peer-urls": peer_url(node),
@@ -263,7 +184,7 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> tuple[
     else:
         flags["experimental-initial-corrupt-check"] = "true"
         flags["experimental-watch-progress-notify-interval"] = "5s"
-    return merged(flags, spec.etcd.extra_args)
+    return merged(_in_order(flags), spec.etcd.extra_args)
 
 
 def kubelet(cluster: ClusterSpec, node: Node) -> tuple[Flag, ...]:
@@ -273,10 +194,10 @@ def kubelet(cluster: ClusterSpec, node: Node) -> tuple[Flag, ...]:
     # A node's own flag replaces every common one of that name, as an extra one replaces a default.
     extra = (*(arg for arg in common if arg.name not in own), *node.kubelet_extra_args)
     # Certificates name the node as the spec does, whatever the host itself is called.
-    defaults: dict[str, str | list[str]] = {"hostname-override": node.name}
+    defaults = {"hostname-override": node.name}
     if node.addresses:
         defaults["node-ip"] = _node_ip(node)
-    return merged(defaults, extra)
+    return merged(_in_order(defaults), extra)
 
 
 def kubelet_of_systemd(cluster: ClusterSpec, node: Node) -> tuple[Flag, ...]:

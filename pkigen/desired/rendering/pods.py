@@ -24,7 +24,6 @@ from pkigen.spec import own_mounts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pkigen.desired.generations import Rotations
     from pkigen.desired.inventory import EtcdMembership
     from pkigen.spec.model import (
         ClusterSpec,
@@ -109,14 +108,14 @@ class StaticPod:
     mounts: tuple[HostPath, ...]
 
 
-def kube_apiserver(cluster: ClusterSpec, node: Node, rotations: Rotations) -> StaticPod:
-    """The API server's Pod."""
+def kube_apiserver(cluster: ClusterSpec, node: Node, given: tuple[flags.Flag, ...]) -> StaticPod:
+    """The API server's Pod, with these flags."""
     spec = cluster.spec
     port = cluster.api_port(node)
     return StaticPod(
         component="kube-apiserver",
         image=_image(cluster, "kube-apiserver"),
-        arguments=tuple(map(str, flags.kube_apiserver(cluster, node, rotations))),
+        arguments=tuple(map(str, given)),
         environment=_environment(spec.api_server.extra_envs),
         annotations=(
             Annotation(

@@ -155,6 +155,22 @@ def argument_word(value: object) -> str:
     return '"' + _ESCAPED_IN_WORD.sub(r"\\\1", text) + '"'
 
 
+def argument_line(value: object) -> Rendered:
+    """Part of an argument on a line of its own; what makes a manifest or an environment file of it quotes it.
+
+    Raises:
+        ValueError: It holds a line feed, and would begin another argument.
+    """
+    if isinstance(value, Rendered):
+        return value
+    if isinstance(value, bool):
+        return Rendered("true" if value else "false")
+    text = text_of(value)
+    if "\n" in text:
+        raise ValueError("a value contains a line feed, which would begin another argument")
+    return Rendered(text)
+
+
 def environment_argument(value: object) -> Rendered:
     """One argument inside the double quotes of an environment file (systemd.exec(5), EnvironmentFile=).
 

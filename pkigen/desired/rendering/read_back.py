@@ -60,6 +60,9 @@ _FLAGS = ".flags"
 _API_SERVER = "kube-apiserver"
 """The one component whose flags a template may change."""
 _PORT = "secure-port"
+_MOST_NAMED = 5
+_EXCLUDED = {"authorization-config": "authorization-mode"}
+"""Flags that stand in the place of another, which the API server refuses beside them (`versions`)."""
 # With the value in the next argument, what is a flag would depend on which of them take none.
 _ONE_ARGUMENT = re.compile(r"--[A-Za-z0-9][A-Za-z0-9_.-]*=[^\0\n]*", re.DOTALL)
 _KEPT_BACKSLASH = '"\\$`'
@@ -82,6 +85,24 @@ def check(text: str, context: object, place: str) -> None:
     """
     try:
         _compare(context, text)
+    except _Mismatch as mismatch:
+        msg = f"{place}: {mismatch}"
+        raise TemplateError(msg, hint="compare it with the template that it overrides") from None
+
+
+def check_flags(defaults: tuple[str, ...], found: tuple[str, ...], place: str) -> None:
+    """Check what an operator's own template makes of the API server's flags.
+
+    Args:
+        defaults: The arguments of pkigen's template.
+        found: Those of the other.
+        place: Its file, for the message.
+
+    Raises:
+        TemplateError: One is no flag, one is missing, or one says what only the spec may.
+    """
+    try:
+        _compare_flags(defaults, list(found))
     except _Mismatch as mismatch:
         msg = f"{place}: {mismatch}"
         raise TemplateError(msg, hint="compare it with the template that it overrides") from None
@@ -185,11 +206,15 @@ def _compare_flags(defaults: tuple[str, ...], found: list[Any]) -> None:
     A template that was copied once would otherwise leave out what a later version, a rotation or the
     encryption of Secrets adds.
     """
-    if not all(isinstance(each, str) and _ONE_ARGUMENT.fullmatch(each) for each in found):
-        raise _Mismatch("it renders an argument of kube-apiserver that is not of the form --NAME=VALUE")
-    missing = {_name(each) for each in defaults} - {_name(each) for each in found}
+    _require_flags(found)
+    names = {_name(each) for each in found}
+    _refuse_both(names)
+    instead = {excluded for name, excluded in _EXCLUDED.items() if name in names}
+    missing = sorted({_name(each) for each in defaults} - names - instead)
     if missing:
-        msg = f"the command lacks --{', --'.join(sorted(missing))}: a template may change a flag, not drop it"
+        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+        some = ", --".join(missing[:_MOST_NAMED])
+        msg = f"the command lacks --{some}{more}: a template may change a flag, not drop it"
         raise _Mismatch(msg)
 
     # Each flag may stand several times, and the last one counts (pflag).
@@ -197,6 +222,22 @@ def _compare_flags(defaults: tuple[str, ...], found: list[Any]) -> None:
     if ports[0] != ports[1]:
         msg = f"it changes --{_PORT}: set it in extraArgs, from where kubeconfigs and probes take it too"
         raise _Mismatch(msg)
+
+
+def _require_flags(found: list[Any]) -> None:
+    """Every argument is a flag with its value."""
+    for number, each in enumerate(found, start=1):
+        if not isinstance(each, str) or not _ONE_ARGUMENT.fullmatch(each):
+            msg = f"argument {number} of {_API_SERVER} is not of the form --NAME=VALUE"
+            raise _Mismatch(msg)
+
+
+def _refuse_both(names: set[str]) -> None:
+    """Two flags that the API server does not take together."""
+    for name, excluded in _EXCLUDED.items():
+        if {name, excluded} <= names:
+            msg = f"--{name} excludes --{excluded}: leave that out of the template"
+            raise _Mismatch(msg)
 
 
 def _last(name: str, arguments: Iterable[str]) -> str:

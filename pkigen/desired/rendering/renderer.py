@@ -20,7 +20,7 @@ from pkigen.desired.derivation import addon_files
 from pkigen.desired.generations import ENCRYPTION_KEY_SIZE
 from pkigen.desired.items import KUBECONFIG_KINDS, FileKind, context_name
 from pkigen.desired.overrides import OverrideRecord
-from pkigen.desired.rendering import access, flags, nodes, pods, read_back
+from pkigen.desired.rendering import access, api_server, flags, nodes, pods, read_back
 from pkigen.desired.rendering.authorization import context_of, webhook_context
 from pkigen.desired.rendering.contexts import (
     AuthorizationConfiguration,
@@ -38,12 +38,9 @@ from pkigen.desired.rendering.contexts import (
 from pkigen.desired.rendering.templates import Language, Templates
 from pkigen.errors import TemplateError
 from pkigen.notation import base64_text
-from pkigen.spec.component_flags import KnownProgram
-from pkigen.spec.flag_rules import flag_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import DesiredFile, DesiredKubeconfig, DesiredToken
@@ -58,12 +55,12 @@ class _NodeFile:
 
     template: str
     language: Language
-    context: Callable[[Inventory, Node], Any]
+    context: Callable[[Inventory, Node, Templates], Any]
 
 
-def _plain(context: Callable[[ClusterSpec, Node], Any]) -> Callable[[Inventory, Node], Any]:
+def _plain(context: Callable[[ClusterSpec, Node], Any]) -> Callable[[Inventory, Node, Templates], Any]:
     """A context that the spec alone decides."""
-    return lambda inventory, node: context(inventory.cluster, node)
+    return lambda inventory, node, _: context(inventory.cluster, node)
 
 
 def _manifest(pod: Callable[[ClusterSpec, Node], StaticPod], component: str) -> _NodeFile:
@@ -94,23 +91,25 @@ def _flag_file(component: str, arguments: tuple[Flag, ...]) -> FlagFile:
     return FlagFile(variable=nodes.flags_variable(component), arguments=tuple(map(str, arguments)))
 
 
-def _api_server_pod(inventory: Inventory, node: Node) -> StaticPod:
-    return pods.kube_apiserver(inventory.cluster, node, inventory.rotations)
+def _api_server_pod(inventory: Inventory, node: Node, templates: Templates) -> StaticPod:
+    given = api_server.kube_apiserver(inventory.cluster, node, inventory.rotations, templates)
+    return pods.kube_apiserver(inventory.cluster, node, given)
 
 
-def _api_server_flags(inventory: Inventory, node: Node) -> FlagFile:
-    return _flag_file("kube-apiserver", flags.kube_apiserver(inventory.cluster, node, inventory.rotations))
+def _api_server_flags(inventory: Inventory, node: Node, templates: Templates) -> FlagFile:
+    given = api_server.kube_apiserver(inventory.cluster, node, inventory.rotations, templates)
+    return _flag_file("kube-apiserver", given)
 
 
-def _etcd_pod(inventory: Inventory, node: Node) -> StaticPod:
+def _etcd_pod(inventory: Inventory, node: Node, _: Templates) -> StaticPod:
     return pods.etcd(inventory.cluster, node, inventory.etcd)
 
 
-def _etcd_flags(inventory: Inventory, node: Node) -> FlagFile:
+def _etcd_flags(inventory: Inventory, node: Node, _: Templates) -> FlagFile:
     return _flag_file("etcd", flags.etcd(inventory.cluster, node, inventory.etcd))
 
 
-def _authorization(inventory: Inventory, _node: Node) -> AuthorizationConfiguration:
+def _authorization(inventory: Inventory, _node: Node, _: Templates) -> AuthorizationConfiguration:
     return context_of(inventory.cluster, inventory.revocations.active)
 
 
@@ -199,26 +198,20 @@ class Renderer:
     """Renders every file and kubeconfig of an inventory.
 
     Args:
-        inventory: What must exist.
-        overrides: A folder of templates that is looked up first, file by file.
-        overrides_name: How the lock file names it; its path by default.
-
-    Raises:
-        TemplateError: The folder is none, or holds a file that overrides nothing.
+        inventory: What must exist, and the templates that render it.
+        overrides_name: How the lock file names their folder; its path by default.
     """
 
-    def __init__(
-        self, inventory: Inventory, *, overrides: Path | None = None, overrides_name: str | None = None
-    ) -> None:
+    def __init__(self, inventory: Inventory, *, overrides_name: str | None = None) -> None:
         self._cluster = inventory.cluster
         self._inventory = inventory
         self._nodes = {node.name: node for node in inventory.cluster.spec.nodes}
         self._users = {user.stem: user for user in inventory.cluster.spec.users}
         self._groups = {group.stem: group for group in inventory.cluster.spec.groups}
-        self._templates = Templates(overrides)
-        self._overrides_name = overrides_name or str(overrides)
+        self._templates = inventory.templates or Templates(None)
+        self._overrides_name = overrides_name or str(self._templates.folder)
         # What the built-in templates render is checked by the tests, for every kind of file.
-        self._checked = overrides is not None
+        self._checked = self._templates.are_overridden
 
     def digest(self) -> str:
         """The SHA-256 of the templates.
@@ -261,15 +254,7 @@ class Renderer:
             case FileKind.ADDON_USER | FileKind.ADDON_GROUP:
                 return self._rights(item)
             case _ if item.node is not None:
-                file = _NODE_FILES[item.kind]
-                if item.kind is FileKind.KUBELET_FLAGS and not nodes.runs_units(self._cluster):
-                    # There the unit is the package's, which reads the flags from a variable of kubeadm's.
-                    file = _STATIC_POD_KUBELET_FLAGS
-                context = file.context(self._inventory, self._nodes[item.node])
-                content = self._render(file.template, context, file.language)
-                if self._checked and item.kind in _API_SERVER_FLAGS:
-                    self._require_known_flags(content, item.kind, file.template)
-                return content
+                return self.node_file(item.kind, self._nodes[item.node])
             case _:
                 raise _nobodys(item)
 
@@ -295,14 +280,22 @@ class Renderer:
             if item.managed and item.trust is None:
                 yield item.path, other.file(item)
 
-    def _require_known_flags(self, content: bytes, kind: FileKind, template: str) -> None:
-        """The API server stops at a flag that it does not know, from a template as from `extraArgs`."""
-        for argument in read_back.arguments(content.decode(), kind) or ():
-            name = flags.flag_name(argument.removeprefix("--").partition("=")[0])
-            fault = flag_fault(self._cluster, KnownProgram.API_SERVER, name)
-            if fault is not None:
-                msg = f"{self._templates.place(template)}: {fault}"
-                raise TemplateError(msg, hint="correct the name of the flag, or take it out of the template")
+    def node_file(self, kind: FileKind, node: Node) -> bytes:
+        """Render a file of one node, whether or not it is to be written.
+
+        Raises:
+            TemplateError: With the template's file and line.
+        """
+        file = _NODE_FILES[kind]
+        if kind is FileKind.KUBELET_FLAGS and not nodes.runs_units(self._cluster):
+            # There the unit is the package's, which reads the flags from a variable of kubeadm's.
+            file = _STATIC_POD_KUBELET_FLAGS
+        context = file.context(self._inventory, node, self._templates)
+        content = self._render(file.template, context, file.language)
+        if self._checked and kind in _API_SERVER_FLAGS:
+            given = read_back.arguments(content.decode(), kind) or ()
+            api_server.require_known(self._cluster, given, self._templates.place(file.template))
+        return content
 
     def kubeconfig(
         self, item: DesiredKubeconfig, *, trust_bundle: bytes, certificate: bytes, key: bytes

@@ -16,6 +16,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from pkigen.desired.rendering.quoting import (
     Rendered,
+    argument_line,
     environment_argument,
     unit_word,
     yaml_block_scalar,
@@ -41,12 +42,15 @@ class Language(enum.Enum):
     YAML = "yaml"
     UNIT = "unit"
     ENVIRONMENT = "environment"
+    ARGUMENTS = "arguments"
+    """One argument a line."""
 
 
 _QUOTING: dict[Language, Callable[[object], Rendered]] = {
     Language.YAML: yaml_scalar,
     Language.UNIT: unit_word,
     Language.ENVIRONMENT: environment_argument,
+    Language.ARGUMENTS: argument_line,
 }
 
 
@@ -90,6 +94,16 @@ class Templates:
         loader = jinja2.ChoiceLoader(loaders)
         self._environments = {language: _environment(language, loader) for language in Language}
         self._folders = (built_in, *([overrides] if overrides is not None else []))
+
+    @property
+    def are_overridden(self) -> bool:
+        """Whether some of them may be somebody else's."""
+        return self._overrides is not None
+
+    @property
+    def folder(self) -> Path | None:
+        """The override folder."""
+        return self._overrides
 
     def digest(self) -> str:
         """The SHA-256 of every template and its name: with other templates a plan means something else.

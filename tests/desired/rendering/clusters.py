@@ -11,6 +11,8 @@ import yaml
 from pkigen.desired.inventory import Inventory, derive
 from pkigen.desired.items import DesiredFile, DesiredKubeconfig, DesiredToken, FileKind
 from pkigen.desired.rendering import Renderer
+from pkigen.desired.rendering.templates import Templates
+from pkigen.desired.token_trust import rendered_with
 from pkigen.spec.model import ClusterSpec
 
 ENCRYPTION_KEY = base64.b64encode(bytes(range(32)))
@@ -158,11 +160,13 @@ def cluster(*, name: str = "prod", version: str = "v1.36.2", **spec: Any) -> Clu
     return ClusterSpec.model_validate(document)
 
 
-def render(inventory: Inventory | ClusterSpec, **options: Any) -> dict[str, bytes]:
+def render(inventory: Inventory | ClusterSpec, *, overrides: Path | None = None) -> dict[str, bytes]:
     """Every file and kubeconfig, by path."""
     if isinstance(inventory, ClusterSpec):
         inventory = derive(inventory)
-    renderer = Renderer(inventory, **options)
+    if overrides is not None:
+        inventory = rendered_with(inventory, Templates(overrides))
+    renderer = Renderer(inventory)
     result = {}
     for item in inventory.items:
         if isinstance(item, DesiredFile):

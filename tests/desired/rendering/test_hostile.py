@@ -176,7 +176,18 @@ def _render(kind: FileKind, value: str, runtime: Runtime = Runtime.STATIC_PODS) 
     return Renderer(inventory).file(_file(kind, value), secrets=(ENCRYPTION_KEY,)).decode()
 
 
+def _is_refused(kind: FileKind, value: str) -> bool:
+    """Whether a value cannot be part of an argument of the API server, whose template has one a line."""
+    if kind is not FileKind.KUBE_APISERVER or "\n" not in value:
+        return False
+    with pytest.raises(TemplateError, match="a line feed, which would begin another argument"):
+        _render(kind, value)
+    return True
+
+
 def _check_yaml(kind: FileKind, value: str, loader: Any = LOADERS[-1]) -> None:
+    if _is_refused(kind, value):
+        return
     text = _render(kind, value)
     expected_shape, expected_texts = _shape(_harmless(kind), loader)
     shape, found = _shape(text, loader)
@@ -197,6 +208,8 @@ def test_yaml_files_keep_their_shape(kind: FileKind) -> None:
 @pytest.mark.parametrize("value", STRINGS[::7], ids=ascii)
 def test_the_command_of_a_manifest(value: str) -> None:
     for kind in (FileKind.KUBE_APISERVER, FileKind.ETCD):
+        if _is_refused(kind, value):
+            continue
         pod = yaml.load(_render(kind, value), Loader=LOADERS[-1])  # noqa: S506 -- a safe loader
         container = pod["spec"]["containers"][0]
         assert container["command"][-1] == f"--extra={value}"

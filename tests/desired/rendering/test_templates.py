@@ -161,16 +161,20 @@ def test_values_are_quoted_where_the_author_forgot(overrides: Path) -> None:
         ("kubeconfig.yaml.j2", ("kind: Config", "kind: !a b"), "it does not render YAML, line 13"),
         (
             "manifests/static-pod.yaml.j2",
-            ("    image:", "    - --anonymous-auth=true\n    image:"),
-            "exactly its",
+            ("    image:", "    - --anonymous-auth\n    image:"),
+            "argument 29 of kube-apiserver is not of the form",
         ),
         (
             "manifests/static-pod.yaml.j2",
             ("  - command:", "  - args:"),
             "does not render a Pod with a container and its command",
         ),
-        ("manifests/static-pod.yaml.j2", ("kind: Pod", "kind: Job"), "does not render one Pod etcd"),
-        ("manifests/static-pod.yaml.j2", ("status: {}", "---\na: b"), "does not render one Pod etcd"),
+        (
+            "manifests/static-pod.yaml.j2",
+            ("kind: Pod", "kind: Job"),
+            "does not render one Pod kube-apiserver",
+        ),
+        ("manifests/static-pod.yaml.j2", ("status: {}", "---\na: b"), "does not render one Pod kube-api"),
         ("kubelet/config.yaml.j2", ("kind: Kubelet", "kind: Proxy"), "not a KubeletConfiguration"),
         ("addons/cluster-admins.yaml.j2", ("apiVersion", "version"), "not a ClusterRoleBinding"),
         ("addons/cluster-admins.yaml.j2", ("roleRef:", "- roleRef:"), "it does not render YAML"),
@@ -183,7 +187,8 @@ def test_what_is_rendered_is_read_back(
 ) -> None:
     file = _copy(overrides, name, change)
     error = _refused(overrides)
-    renders = f"{overrides}, in what manifests/etcd.yaml.j2 renders: "
+    # Every static Pod comes of it; the API server's is read before anything is made.
+    renders = f"{overrides}, in what manifests/kube-apiserver.yaml.j2 renders: "
     assert error.message.startswith(renders if "static-pod" in name else f"{file}: ")
     assert complaint in error.message
     assert error.hint
@@ -299,3 +304,11 @@ def test_the_folder_is_found_in_an_installed_package(tmp_path: Path, monkeypatch
     shutil.rmtree(package / "_templates")
     with pytest.raises(TemplateError, match="the templates are missing"):
         template_directory()
+
+
+def test_flags_of_other_components_are_changed_in_the_spec_alone(overrides: Path) -> None:
+    more = "{% if component == 'etcd' %}\n    - --auto-tls=true\n{% endif %}\n    image:"
+    _copy(overrides, "manifests/static-pod.yaml.j2", ("    image:", more))
+    error = _refused(overrides)
+    assert error.message.startswith(f"{overrides}, in what manifests/etcd.yaml.j2 renders: ")
+    assert "exactly its flags: extraArgs change flags" in error.message

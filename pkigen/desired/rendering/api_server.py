@@ -1,0 +1,118 @@
+"""The API server's flags: the lines of `templates/flags/kube-apiserver.j2`, and here the values they take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pkigen.desired import authorization
+from pkigen.desired.certificates import FRONT_PROXY_CLIENT
+from pkigen.desired.generations import accepted_sa_keys
+from pkigen.desired.rendering import flags, read_back, versions
+from pkigen.desired.rendering.contexts import APIServerFlags, EtcdClient
+from pkigen.desired.rendering.flags import Flag
+from pkigen.desired.rendering.templates import ORIGINALS, Language
+from pkigen.errors import TemplateError
+from pkigen.spec.component_flags import KnownProgram
+from pkigen.spec.flag_rules import flag_fault
+from pkigen.spec.model import ManagedFiles
+from pkigen.spec.values import NODE_PLACEHOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pkigen.desired.generations import Rotations
+    from pkigen.desired.rendering.templates import Templates
+    from pkigen.spec.model import ClusterSpec, Node
+
+_TEMPLATE = "flags/kube-apiserver"
+
+
+def kube_apiserver(
+    cluster: ClusterSpec, node: Node, rotations: Rotations, templates: Templates
+) -> tuple[Flag, ...]:
+    """The API server's flags: the lines of its template, and those of the spec.
+
+    Raises:
+        TemplateError: An operator's own template renders what is none, or leaves one out.
+    """
+    context = _api_server_values(cluster, node, rotations)
+    found = _lines(templates, _TEMPLATE, context)
+    if templates.are_overridden:
+        # An override is a program of somebody else's: what it renders is read before it is used.
+        place = templates.place(_TEMPLATE)
+        read_back.check_flags(_lines(templates, f"{ORIGINALS}/{_TEMPLATE}", context), found, place)
+        require_known(cluster, found, place)
+    given = (Flag(*line.removeprefix("--").split("=", 1)) for line in found)
+    return flags.merged(given, cluster.spec.api_server.extra_args)
+
+
+def require_known(cluster: ClusterSpec, arguments: Iterable[str], place: str) -> None:
+    """Refuse what a template renders and the API server does not know: it would stop at once.
+
+    Raises:
+        TemplateError: There is such a flag.
+    """
+    for argument in arguments:
+        name = flags.flag_name(argument.removeprefix("--").partition("=")[0])
+        fault = flag_fault(cluster, KnownProgram.API_SERVER, name)
+        if fault is not None:
+            msg = f"{place}: {fault}"
+            raise TemplateError(msg, hint="correct the name of the flag, or take it out of the template")
+
+
+def _lines(templates: Templates, name: str, context: APIServerFlags) -> tuple[str, ...]:
+    """The arguments that a template renders; lines may be indented, as within a condition, or empty."""
+    lines = (line.lstrip(" \t") for line in templates.render(name, Language.ARGUMENTS, context).split("\n"))
+    return tuple(line for line in lines if line)
+
+
+def _api_server_values(cluster: ClusterSpec, node: Node, rotations: Rotations) -> APIServerFlags:
+    """What the template of the API server's flags is rendered from."""
+    spec = cluster.spec
+    # Both at once are refused (`versions`).
+    structured = authorization.is_structured(cluster)
+    given = flags.last_value(spec.api_server.extra_args, authorization.CONFIG_FLAG) is not None
+    replaces_mode = given and versions.authorization_config_replaces_mode(spec.kubernetes_version)
+    return APIServerFlags(
+        advertise_address=node.advertise_address,
+        authorization_config=authorization.configuration_path(cluster) if structured else None,
+        authorization_mode=None if structured or replaces_mode else "Node,RBAC",
+        directory=spec.certificates.directory,
+        dns_domain=spec.networking.dns_domain,
+        encrypts=spec.encryption is not None,
+        etcd=_etcd_client(cluster, node),
+        front_proxy_client=FRONT_PROXY_CLIENT.common_name,
+        secure_port=cluster.api_port(node),
+        service_account_keys=tuple(name for name, _ in accepted_sa_keys(rotations)),
+        service_subnets=spec.networking.service_subnets,
+        # Kubelets that others look after go on with certificates that they signed themselves.
+        verifies_kubelets=cluster.manages(ManagedFiles.KUBELET),
+    )
+
+
+def _named(path: str | None, node: Node) -> str | None:
+    """A file whose name may have the node's in it."""
+    return path.replace(NODE_PLACEHOLDER, node.name) if path else None
+
+
+def _etcd_client(cluster: ClusterSpec, node: Node) -> EtcdClient:
+    """The local member where there is one, as kubeadm does; else every member, or an external etcd."""
+    etcd, directory = cluster.spec.etcd, cluster.spec.certificates.directory
+    if etcd.external is not None:
+        paired = etcd.external.cert_file and etcd.external.key_file
+        return EtcdClient(
+            servers=tuple(etcd.external.endpoints),
+            ca_file=_named(etcd.external.ca_file, node),
+            cert_file=_named(etcd.external.cert_file, node) if paired else None,
+            key_file=_named(etcd.external.key_file, node) if paired else None,
+        )
+    members = cluster.etcd_members
+    given = flags.last_value(etcd.extra_args, "advertise-client-urls")
+    local = any(member.name == node.name for member in members)
+    own = (flags.loopback_url(node),) if local else tuple(map(flags.client_url, members))
+    return EtcdClient(
+        servers=own if given is None else (given,),
+        ca_file=f"{directory}/etcd/ca.crt",
+        cert_file=f"{directory}/apiserver-etcd-client.crt",
+        key_file=f"{directory}/apiserver-etcd-client.key",
+    )
