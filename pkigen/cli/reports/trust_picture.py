@@ -2,7 +2,7 @@
 
 Nodes of one component share a box, unless a few of them have connections that do not hold: each of these has
 its own. A box stands in one of three columns: who dials the API servers, the API servers, what they dial
-(docs/adr/0021-the-trust-graph-in-three-columns.md).
+(docs/adr/0022-the-trust-graph-in-three-columns.md).
 """
 
 from __future__ import annotations
