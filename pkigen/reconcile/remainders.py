@@ -1,4 +1,4 @@
-"""What a change leaves with people: credentials that work to their end, since Kubernetes knows no revocation.
+"""What a change leaves with people: credentials that work to their end, unless they are revoked.
 
 What it leaves in the cluster, commands take away (`cluster_changes`).
 """
@@ -76,7 +76,8 @@ def _lost_groups(item: DesiredCertificate, reader: Reader) -> Iterator[str]:
         ends = (present.not_valid_after_utc, *_issued(item.subject.common_name, reader))
         yield (
             f"earlier certificates of {item.subject.common_name} are in {', '.join(lost)} until "
-            f"{_minute(max(ends))} and cannot be revoked; only what is bound there can be taken away"
+            f"{_minute(max(ends))}, unless `pkigen access revoke` ends them; what is bound there goes with "
+            "its binding"
         )
 
 
@@ -87,8 +88,8 @@ def _certificate(certificate: x509.Certificate, reader: Reader) -> str:
     ends = (certificate.not_valid_after_utc, *_issued(subject.common_name, reader))
     groups = f" and the groups {', '.join(subject.organizations)}" if subject.organizations else ""
     return (
-        f"client certificates of {subject.common_name} work until {_minute(max(ends))} and cannot be "
-        f"revoked; only what is bound to the name{groups} can be taken away"
+        f"client certificates of {subject.common_name} work until {_minute(max(ends))}, unless `pkigen "
+        f"access revoke` ends them; what is bound to the name{groups} goes with its binding"
     )
 
 

@@ -50,7 +50,7 @@ def test_only_the_approved_identity_is_issued(place: TeamCluster) -> None:
         "TLSFeature (not issued)",
         "only the approved one is issued",
         "until 2026-12-22 03:00 UTC (720h by default)",
-        "cannot be revoked",
+        "unless `pkigen access revoke` ends it",
     ):
         assert said in result.err
     place.assert_clean()

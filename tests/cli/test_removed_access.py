@@ -57,8 +57,8 @@ def test_what_stays_of_somebody_who_goes(pkigen: InProcess, tree: Path) -> None:
     result = planned(pkigen, tree, "")
     _, works = lines_below(result, "- remove users/dev1.conf")
     assert works == (
-        "client certificates of dev1 work until 2026-12-22 03:00 UTC and cannot be revoked; only what is "
-        "bound to the name and the groups dev, web team can be taken away"
+        "client certificates of dev1 work until 2026-12-22 03:00 UTC, unless `pkigen access revoke` ends "
+        "them; what is bound to the name and the groups dev, web team goes with its binding"
     )
     assert lines_below(result, "- remove users/ci.bot.conf")[1:] == [
         "the token in it works until 2026-12-22 03:00 UTC, or until its ServiceAccount is deleted"
@@ -92,8 +92,8 @@ def test_a_group_that_goes_stays_in_earlier_certificates(pkigen: InProcess, tree
     result = planned(pkigen, tree, ACCESS.replace("[dev, web team]", "[dev]"))
     lines = lines_below(result, "! reissue user:dev1")
     assert (
-        "earlier certificates of dev1 are in web team until 2026-12-22 03:00 UTC and cannot be revoked; only "
-        "what is bound there can be taken away"
+        "earlier certificates of dev1 are in web team until 2026-12-22 03:00 UTC, unless `pkigen access "
+        "revoke` ends them; what is bound there goes with its binding"
     ) in lines
     result = planned(pkigen, tree, ACCESS.replace("[dev, web team]", "[dev, web team, more]"))
     assert "earlier certificates" not in result.out

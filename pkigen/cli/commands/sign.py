@@ -170,7 +170,10 @@ def _say_issued(signed: Signed, subject: Subject, lifetime: timedelta, *, is_def
     end = signed.certificate.not_valid_after_utc
     default = " by default" if is_default else ""
     note(f"issued: {subject} until {end:%Y-%m-%d %H:%M} UTC ({format_duration(lifetime)}{default})")
-    note("note: a client certificate cannot be revoked before it expires; remove its bindings instead")
+    note(
+        "note: it works until it expires, unless `pkigen access revoke` ends it; "
+        "rights go with their bindings"
+    )
     for name in signed.others:
         note(f"note: the same key was certified before for {name}: its holder can be both")
     if signed.capped:
