@@ -43,7 +43,8 @@ def with_remainders(actions: Iterable[Action], reader: Reader, inventory: Invent
         details: tuple[str, ...] = ()
         if isinstance(action, Remove):
             details = tuple(_remainders(action, reader))
-        elif action.reason is Reason.SUBJECT_CHANGED:
+        # A token's subject changes too, with its issuer or its account; it has no groups.
+        elif action.reason is Reason.SUBJECT_CHANGED and action.id in inventory.certificates:
             details = tuple(_lost_groups(inventory.certificates[action.id], reader))
         yield replace(action, details=(*action.details, *details)) if details else action
 

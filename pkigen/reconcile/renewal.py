@@ -44,8 +44,8 @@ def ids_of(inventory: Inventory, name: str) -> tuple[str, ...]:
         UsageError: There is nothing of that name, or it is a CA of a rotation in progress.
     """
     certificates = inventory.certificates
-    # What is a name of a CA only is that CA; `etcd` is the component.
-    found = _named(inventory, name) or _named(inventory, certificate_named(name))
+    # A CA is called the same on every command line: `etcd` is its CA, `etcd-server` the component's.
+    found = _named(inventory, certificate_named(name))
     if not found:
         raise UsageError(
             f"there is no certificate {name!r} in this cluster", hint=_what_was_meant(inventory, name)

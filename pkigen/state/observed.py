@@ -13,13 +13,14 @@ import enum
 import hashlib
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from cryptography import x509
 
 from pkigen.crypto.age import is_sealed
 from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, public_der
+from pkigen.crypto.names import is_ca
 from pkigen.crypto.pem import other_form
 from pkigen.desired.generations import CertificateFile, InKubeconfig
 from pkigen.errors import UnsafePathError
@@ -184,13 +185,20 @@ def observe_certificate(reader: Reader, location: Location) -> ObservedCertifica
 
 
 def observe_presented(reader: Reader, file: str) -> ObservedCertificate:
-    """A certificate that is none of the inventory's, by its file: a PEM file or a kubeconfig."""
+    """A certificate that is none of the inventory's, by its file: a PEM file or a kubeconfig.
+
+    That of a CA is a fault: Go takes it for a leaf, but a CA's key is in no component's hands.
+    """
     content = read_file(reader, file)
     # By its content: an operator may call the file of a flag what he likes.
     is_kubeconfig = not isinstance(content, Fault) and b"client-certificate-data" in content.data
-    return observe_certificate(
+    observed = observe_certificate(
         reader, InKubeconfig(kubeconfig=file) if is_kubeconfig else CertificateFile(certificate=file)
     )
+    if observed.certificate is None or not is_ca(observed.certificate):
+        return observed
+    fault = _unreadable(file, "is the certificate of a CA, which is nothing to present")
+    return replace(observed, certificate=None, certificate_fault=fault)
 
 
 def observe_bundle(reader: Reader, path: str) -> tuple[x509.Certificate, ...] | Fault:

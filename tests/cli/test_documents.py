@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 OWN_DOCUMENTS = {
     *("access sign", "access csr new", "access csr manifest", "access user kubeconfig"),
     *("access kubeconfig merge", "access token", "access bootstrap-token", "access iam"),
-    *("access oidc configuration", "access oidc jwks", "access oidc write", "export"),
+    *("access oidc configuration", "access oidc jwks", "access oidc write", "export", "report"),
 }
 """Their result is a certificate, a request, a token, a kubeconfig, a manifest or another document itself."""
 NODE_KEYS = HOME.replace("  users:", "  certificates: {nodeKeys: node}\n  users:")

@@ -39,8 +39,6 @@ def test_nothing_is_due(pkigen: InProcess, spec: Path, tree: Path) -> None:
         ("apiserver", {f"{NODE}/pki/apiserver.crt", f"{NODE}/pki/apiserver.key"}),
         ("cp-1/apiserver", {f"{NODE}/pki/apiserver.crt", f"{NODE}/pki/apiserver.key"}),
         ("etcd-server", {f"{NODE}/pki/etcd/server.crt", f"{NODE}/pki/etcd/server.key"}),
-        # The component, as `explain` has it, and not its CA; a member alone has no peers.
-        ("etcd", {f"{NODE}/pki/etcd/server.crt", f"{NODE}/pki/etcd/server.key"}),
         ("admin.conf", {f"{NODE}/admin.conf"}),
         ("user:dev1", {"users/dev1.conf"}),
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from pkigen import layout
 from pkigen.desired.generations import CA, Phase, Rotations
-from pkigen.desired.inventory import EtcdMembership, derive
+from pkigen.desired.inventory import EtcdMembership, TokenTrust, derive
 from pkigen.errors import AuthorityError, PkigenError
 from pkigen.reconcile.plan import Keep, Plan, Reissuance, Remove, Renew
 from pkigen.reconcile.planner import (
@@ -155,12 +155,13 @@ def test_over_another_spec_or_in_other_phases(world: World, tmp_path: Path) -> N
     assert known.inventory.etcd == EtcdMembership(founders=("cp-1",), joined=("cp-2",))
     assert known.inventory.cluster is ours.inventory.cluster
     other = ours.of_spec(spec(CP1, W2))
-    assert other.inventory == derive(spec(CP1, W2))
+    trust = TokenTrust.of(spec(CP1, W2))
+    assert other.inventory == derive(spec(CP1, W2), token_trust=trust), "what the templates render is read"
     rotations = Rotations(phases={CA.KUBERNETES.certificate_name: Phase.PREPARED})
     rotating = known.under(rotations)
     assert (rotating.inventory.rotations, rotating.inventory.etcd) == (rotations, known.inventory.etcd)
     for each in (ours, known, other, rotating):
-        assert (each.templates, each.templates_name, each.now) == (folder, "ours", world.now)
+        assert (each.folder, each.templates_name, each.now) == (folder, "ours", world.now)
         assert each.renderer.overrides() == ours.renderer.overrides()
     assert ours.renderer.overrides() != planner(world).renderer.overrides()
 
