@@ -133,6 +133,17 @@ def test_what_changed_last_week(pkigen: InProcess, tree: Path) -> None:
 # -- what must never be in it -------------------------------------------------------------------------------
 
 
+def test_what_is_revoked(pkigen: InProcess, tree: Path) -> None:
+    """Who may not come in any more, that nothing has to be done about it, and when it was decided."""
+    assert "is revoked" not in Reader(page_of(pkigen, tree)).text()
+    revoked = pkigen("-C", tree, "access", "revoke", "dev1", "--reason", "laptop <stolen>", "--yes")
+    assert revoked.code == 0, revoked
+    text = Reader(page_of(pkigen, tree)).text()
+    assert "is revoked (laptop <stolen>)" in text
+    assert "nothing has to be done: it is as somebody wanted it" in text
+    assert "access revoke" in text
+
+
 def test_no_private_byte_and_nothing_changed(pkigen: InProcess, tree: Path) -> None:
     before = photograph(tree)
     page = page_of(pkigen, tree)

@@ -38,11 +38,11 @@ _TONES: Final = {
     AuditSeverity.WARNING: Tone.CHANGES,
     AuditSeverity.INFORMATION: Tone.QUIET,
 }
-_REMARK: Final = "remark"
+REMARK: Final = "remark"
 _OWN_RULES: Final = (
     *(str(each) for each in Reason if each not in {Reason.REQUESTED, Reason.ROTATION, Reason.ROLLBACK}),
     *map(str, Anomaly),
-    _REMARK,
+    REMARK,
 )
 """All that `verify` can report of a PKI directory of pkigen's own."""
 _WIDEST: Final = max(map(len, AuditSeverity))
@@ -115,7 +115,7 @@ def of_verified(verified: Verified, *, directory: str, now: datetime) -> AuditRe
     """A report on a PKI directory of pkigen's own."""
     findings = [
         *((AuditSeverity.ERROR, each.subject, str(each.reason), each.detail) for each in verified.findings),
-        *((AuditSeverity.INFORMATION, each.subject, _REMARK, each.detail) for each in verified.remarks),
+        *((AuditSeverity.INFORMATION, each.subject, REMARK, each.detail) for each in verified.remarks),
     ]
     return AuditReport(
         directory=directory,

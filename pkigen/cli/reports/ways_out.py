@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pkigen.cli.reports.audit_forms import REMARK
 from pkigen.state.reasons import Anomaly, Reason
 
 _APPLY = "`pkigen plan` shows how `pkigen apply` puts it right"
@@ -25,4 +26,6 @@ _WAYS = {
 
 def way_out(rule: str) -> str:
     """What to do about a finding, by its rule; what a plan puts right needs no other way."""
+    if rule == REMARK:
+        return "nothing has to be done: it is as somebody wanted it"
     return next((way for reason, way in _WAYS.items() if str(reason) == rule), _APPLY)
