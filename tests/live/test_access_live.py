@@ -307,6 +307,7 @@ controlPlaneEndpoint: ADDRESS:6443
 def test_kubeadm_join_needs_two_config_maps_more(cluster: Cluster, admin: Path) -> None:
     """As far as its preflight: it goes on on a host with a container runtime alone."""
     programs.require("kubeadm", "kube-controller-manager")
+    kubeadm = str(programs.find("kubeadm"))
     folder, configuration = cluster.scratch / "kubeadm-join", cluster.scratch / "kubeadm.yaml"
     configuration.write_text(
         _KUBEADM.replace("ADDRESS", _ADDRESS).replace("VERSION", programs.kubernetes_version())
@@ -317,7 +318,7 @@ def test_kubeadm_join_needs_two_config_maps_more(cluster: Cluster, admin: Path) 
     (user,) = yaml.safe_load((folder / "bootstrap-kubelet.conf").read_text())["users"]
     _discover(cluster, user["user"]["token"], authority=folder / "bootstrap-kubelet.conf")
     join = (
-        *("kubeadm", "join", "phase", "preflight", f"{_ADDRESS}:6443", "--token", user["user"]["token"]),
+        *(kubeadm, "join", "phase", "preflight", f"{_ADDRESS}:6443", "--token", user["user"]["token"]),
         *("--discovery-token-unsafe-skip-ca-verification", "--ignore-preflight-errors=all"),
         *("--node-name", "worker-9"),
     )
@@ -325,7 +326,7 @@ def test_kubeadm_join_needs_two_config_maps_more(cluster: Cluster, admin: Path) 
     before = machine.attempt(*join)
     assert before.returncode == 1
     assert "unable to fetch the kubeadm-config ConfigMap" in before.stderr
-    upload = ("kubeadm", "init", "phase", "upload-config", "all", "--config", configuration)
+    upload = (kubeadm, "init", "phase", "upload-config", "all", "--config", configuration)
     uploaded = machine.attempt(*upload, "--kubeconfig", cluster.kubeconfig("cp-1", "super-admin.conf"))
     assert uploaded.returncode == 0, uploaded.stderr
     after = machine.attempt(*join)
