@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import PublicKeyAlgorithmOID
 
+from pkigen.crypto.keys import LARGEST_RSA_BITS, LARGEST_RSA_EXPONENT, public_der
 from pkigen.crypto.names import extension_name, extension_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 # What processExtensions handles, those that must not be critical apart. policyConstraints, policyMappings and
 # inhibitAnyPolicy it handles since Go 1.24, which Kubernetes is built with since v1.33: older clusters refuse
@@ -32,6 +35,13 @@ _NEVER_CRITICAL: Final = (
     x509.AuthorityInformationAccess,
 )
 _HANDLED_NAMES: Final = (x509.DNSName, x509.IPAddress, x509.RFC822Name, x509.UniformResourceIdentifier)
+_KEYS: Final = (
+    PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5,
+    PublicKeyAlgorithmOID.EC_PUBLIC_KEY,
+    PublicKeyAlgorithmOID.ED25519,
+)
+_CURVES: Final = (ec.SECP224R1, ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+_SMALLEST_RSA_BITS: Final = 1024  # since Go 1.24 (crypto/rsa checkKeySize)
 _PRINTABLE: Final = range(33, 127)
 
 
@@ -46,6 +56,9 @@ def unreadable(certificate: x509.Certificate) -> str | None:
     for extension in certificate.extensions:
         if extension.critical and isinstance(extension.value, _NEVER_CRITICAL):
             return f"the extension {extension_name(extension.oid)} must not be critical"
+    fault = _unreadable_key(certificate)
+    if fault is not None:
+        return fault
     subtree = next((each for each in subtrees(certificate) if not _is_subtree(each)), None)
     return None if subtree is None else f"its name constraint {subtree.value} is none"
 
@@ -55,6 +68,45 @@ def _serial_number(certificate: x509.Certificate) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return certificate.serial_number
+
+
+def _unreadable_key(certificate: x509.Certificate) -> str | None:
+    """Why Go does not parse a key; of a kind that it does not know, it parses none (parsePublicKey)."""
+    if certificate.public_key_algorithm_oid not in _KEYS:
+        return None
+    key = certificate.public_key()
+    if isinstance(key, ec.EllipticCurvePublicKey) and not isinstance(key.curve, _CURVES):
+        return f"a key of the path is on the curve {key.curve.name}, which Go does not know"
+    # Compressed points, and RSA without the NULL that RFC 3279 2.3.1 wants.
+    if public_der(key) not in certificate.tbs_certificate_bytes:
+        return "a key of the path is encoded in a way that Go does not read"
+    return None
+
+
+def unfit_key(certificate: x509.Certificate) -> str | None:
+    """Why Go verifies no signature with the key of a certificate; None where it does."""
+    key = certificate.public_key()
+    if certificate.public_key_algorithm_oid not in _KEYS:
+        return "its key is neither RSA, ECDSA nor Ed25519"
+    if not isinstance(key, rsa.RSAPublicKey):
+        return None
+    if key.key_size < _SMALLEST_RSA_BITS:
+        return f"its key is RSA with {key.key_size} bits, which Go's TLS refuses"
+    if key.public_numbers().e > LARGEST_RSA_EXPONENT:
+        return "its key is RSA with an exponent that Go refuses"
+    return None
+
+
+def unfit_for_tls(chain: Sequence[x509.Certificate]) -> str | None:
+    """Why a handshake ends at the keys of what is sent, whoever has signed it; None where it goes on."""
+    for each in chain:
+        key = each.public_key()
+        if isinstance(key, rsa.RSAPublicKey) and key.key_size > LARGEST_RSA_BITS:
+            return f"its key is RSA with {key.key_size} bits, which Go's TLS refuses"
+    key = chain[0].public_key()
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP224R1):
+        return "its key is on the curve secp224r1, with which TLS 1.3 has no signatures (RFC 8446 4.2.3)"
+    return unfit_key(chain[0])
 
 
 def unhandled_critical(certificate: x509.Certificate) -> str | None:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
-from pkigen.crypto.go_certificates import unhandled_critical, unreadable
+from pkigen.crypto.go_certificates import unfit_for_tls, unfit_key, unhandled_critical, unreadable
 from pkigen.crypto.go_constraints import not_permitted
-from pkigen.crypto.keys import LARGEST_RSA_BITS, public_der
+from pkigen.crypto.keys import public_der
 from pkigen.crypto.names import extension_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _MOST_CANDIDATES: Final = 100  # maxChainSignatureChecks: CAs that sign each other make very many paths
 _SOUND_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
-_SMALLEST_RSA_BITS: Final = 1024  # since Go 1.24 (crypto/rsa checkKeySize)
 _HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_][a-z0-9_-]*(?:\.[a-z0-9_][a-z0-9_-]*)*")
 
 UNSIGNED: Final = "no trusted CA has signed it"
@@ -70,10 +69,7 @@ def refusal(
 
 def _unreadable(chain: Sequence[x509.Certificate]) -> str | None:
     """Why a handshake ends before there is a path: all that is sent is parsed first, useful or not."""
-    key = chain[0].public_key()
-    if isinstance(key, rsa.RSAPublicKey) and not _SMALLEST_RSA_BITS <= key.key_size <= LARGEST_RSA_BITS:
-        return f"its key is RSA with {key.key_size} bits, which Go's TLS refuses"
-    return next((fault for each in chain if (fault := unreadable(each)) is not None), None)
+    return next((fault for each in chain if (fault := unreadable(each)) is not None), unfit_for_tls(chain))
 
 
 def _unfit_paths(
@@ -193,13 +189,11 @@ def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
-    key = issuer.public_key()
-    is_weak = isinstance(key, rsa.RSAPublicKey) and key.key_size < _SMALLEST_RSA_BITS
-    return not is_weak and _has_sound_signature(certificate)
+    return unfit_key(issuer) is None and _has_sound_signature(certificate)
 
 
 def _has_sound_signature(certificate: x509.Certificate) -> bool:
-    """Whether Go knows the algorithm and trusts it; of RSA-PSS it takes one length of salt."""
+    """Whether Go knows the algorithm and trusts it; of RSA-PSS it takes one salt and one mask."""
     if certificate.signature_algorithm_oid == SignatureAlgorithmOID.ED25519:
         return True  # it has a hash within it
     try:
@@ -211,7 +205,9 @@ def _has_sound_signature(certificate: x509.Certificate) -> bool:
         return False
     if not isinstance(parameters, padding.PSS):
         return True
-    return parameters._salt_length == algorithm.digest_size  # noqa: SLF001 -- there is no other way to it
+    mask, salt = parameters._mgf, parameters._salt_length  # noqa: SLF001 -- there is no other way to them
+    own = mask._algorithm.name == algorithm.name  # noqa: SLF001 -- as above
+    return own and salt == algorithm.digest_size
 
 
 def _misnamed(leaf: x509.Certificate, name: str) -> str | None:
