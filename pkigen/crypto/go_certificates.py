@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import PublicKeyAlgorithmOID
 
 from pkigen.crypto.keys import LARGEST_RSA_BITS, LARGEST_RSA_EXPONENT, public_der
@@ -42,6 +45,27 @@ _KEYS: Final = (
 )
 _CURVES: Final = (ec.SECP224R1, ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _SMALLEST_RSA_BITS: Final = 1024  # since Go 1.24 (crypto/rsa checkKeySize)
+# The string types of names that parseASN1String knows; pyca itself looks at what a PrintableString holds.
+_STRINGS: Final = (
+    _ASN1Type.T61String,
+    _ASN1Type.PrintableString,
+    _ASN1Type.UTF8String,
+    _ASN1Type.BMPString,
+    _ASN1Type.IA5String,
+    _ASN1Type.NumericString,
+)
+_ESCAPED: Final = r"%[0-9A-Fa-f]{2}"
+_URI: Final = re.compile(
+    r"(?:[A-Za-z][A-Za-z0-9+.-]*:|(?![^/?#]*:))"
+    rf"(?://(?:(?:[A-Za-z0-9._:~!$&'()*+,;=@-]|{_ESCAPED})*@)?"
+    r"(?P<host>(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=<>\"-]*)(?::[0-9]*)?)(?=[/?#]|\Z)|(?!//))"
+    rf"(?:[^%?#\x00-\x1f\x7f]|{_ESCAPED})*(?:\?[^#\x00-\x1f\x7f]*)?(?:#(?:[^%\x00-\x1f\x7f]|{_ESCAPED})*)?"
+)
+_MAILBOX: Final = re.compile(
+    r"(?:\"(?P<quoted>(?:[\x01-\x08\x0b\x0c\x0e-\x21\x23-\x5b\x5d-\x7f]|\\[\x01-\x09\x0b\x0c\x0e-\x7f])*)\""
+    r"|(?P<plain>(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]|\\.)+))@(?P<domain>.*)",
+    re.DOTALL,
+)
 _PRINTABLE: Final = range(33, 127)
 
 
@@ -53,12 +77,19 @@ def unreadable(certificate: x509.Certificate) -> str | None:
     """
     if _serial_number(certificate) < 0:
         return "a serial number of the path is negative"
+    # Go looks at none of them, which is more than any of its users expects.
+    if certificate.version is x509.Version.v1 and list(certificate.extensions):
+        return "a certificate of version 1 has extensions, which Go does not read"
     for extension in certificate.extensions:
         if extension.critical and isinstance(extension.value, _NEVER_CRITICAL):
             return f"the extension {extension_name(extension.oid)} must not be critical"
-    fault = _unreadable_key(certificate)
+    fault = _unreadable_key(certificate) or _unreadable_names(certificate)
     if fault is not None:
         return fault
+    policies = extension_of(certificate, x509.CertificatePolicies)
+    named = [each.policy_identifier for each in policies.value] if policies is not None else []
+    if len(set(named)) < len(named):
+        return "a certificate of the path names a policy twice"
     subtree = next((each for each in subtrees(certificate) if not _is_subtree(each)), None)
     return None if subtree is None else f"its name constraint {subtree.value} is none"
 
@@ -68,6 +99,32 @@ def _serial_number(certificate: x509.Certificate) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return certificate.serial_number
+
+
+def _unreadable_names(certificate: x509.Certificate) -> str | None:
+    """Which name of a certificate ends Go's parsing (parseName, parseSANExtension)."""
+    attributes = (*certificate.subject, *certificate.issuer)
+    if not all(_is_text(each) for each in attributes):
+        return "a name of the path has a string type that Go does not read"
+    names = extension_of(certificate, x509.SubjectAlternativeName)
+    uris = () if names is None else names.value.get_values_for_type(x509.UniformResourceIdentifier)
+    wrong = next((each for each in uris if not _is_uri(each)), None)
+    return None if wrong is None else f"{wrong!r} is no URI for Go"
+
+
+def _is_text(attribute: x509.NameAttribute[str | bytes]) -> bool:
+    kind = attribute._type  # noqa: SLF001 -- there is no other way to it
+    is_numeric = kind is not _ASN1Type.NumericString or set(str(attribute.value)) <= set("0123456789 ")
+    return kind in _STRINGS and is_numeric
+
+
+def _is_uri(text: str) -> bool:
+    """Whether Go's net/url parses a URI, and x509 its host; a few odd ones that Go takes are none here."""
+    found = _URI.fullmatch(text)
+    host = (found["host"] or "") if found is not None else ""
+    return (
+        found is not None and is_domain(host) and ("[" not in host or is_address(host[1:].partition("]")[0]))
+    )
 
 
 def _unreadable_key(certificate: x509.Certificate) -> str | None:
@@ -139,12 +196,34 @@ def _subtrees(constraints: x509.NameConstraints) -> Iterator[x509.GeneralName]:
 def _is_subtree(subtree: x509.GeneralName) -> bool:
     """Whether a constraint on names is one that Go parses (domainNameValid)."""
     match subtree:
-        case x509.DNSName(value=text) | x509.UniformResourceIdentifier(value=text):
+        case x509.DNSName(value=text):
             return is_domain(text.removeprefix("."))
+        case x509.UniformResourceIdentifier(value=text):
+            return is_domain(text.removeprefix(".")) and not is_address(text)
         case x509.RFC822Name(value=text):
-            return is_domain(text.rpartition("@")[2].removeprefix("."))
+            return mailbox_of(text) is not None if "@" in text else is_domain(text.removeprefix("."))
         case _:
             return True
+
+
+def mailbox_of(text: str) -> tuple[str, str] | None:
+    """The local part and the domain, in lower case, of a mailbox of RFC 2821; None where it is none."""
+    found = _MAILBOX.fullmatch(text)
+    if found is None or not is_domain(found["domain"]):
+        return None
+    local = re.sub(r"\\(.)", r"\1", found["quoted"] or found["plain"] or "", flags=re.DOTALL)
+    if found["plain"] is not None and "" in local.split("."):
+        return None
+    return local, found["domain"].lower()
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an IP address, which a name is not."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
 
 
 def is_domain(name: str) -> bool:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pkigen.crypto.path_verifier import PathVerifier
-from tests.crypto.chains import DAY, Draft, Made, common_name, pool, sans, signed, tlv
+from tests.crypto.chains import DAY, Draft, Made, common_name, constraints, pool, sans, signed, tlv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,3 +169,151 @@ def test_signatures_of_rsa_pss(mask: hashes.HashAlgorithm, salt: int, *, accepte
     )
     trusted = x509.load_der_x509_certificate(anchor.der)
     assert (PathVerifier(NOW).client([leaf], [trusted]) is None) is accepted
+
+
+def limits(
+    permitted: Sequence[x509.GeneralName], excluded: Sequence[x509.GeneralName]
+) -> x509.NameConstraints:
+    return x509.NameConstraints(permitted or None, excluded or None)
+
+
+def under(constraints: x509.NameConstraints, *names: x509.GeneralName) -> str | None:
+    anchor = certificate("root", pool("P-256", 0), None, CA, constraints)
+    own = x509.SubjectAlternativeName([x509.DNSName(NAME), *names])
+    return refused([certificate("leaf", pool("P-256", 1), anchor, own)], [anchor])
+
+
+URIS = [
+    ("spiffe://cluster.example/ns/x/sa/y", True),
+    ("https://u:p@example.com:8443/a%20b?q=%zz#f", True),
+    ("https://[fd00::1]:8443/", True),
+    ("urn:uuid:1", True),
+    ("//example.com/x", True),
+    ("/path", True),
+    ("https://example.com./", False),
+    ("https://a..b/", False),
+    ("https://exa mple.com/", False),
+    ("https://example.com:x/", False),
+    ("https://fd00::1/", False),
+    ("https://[fd00::1/", False),
+    ("https://[fd00::1]x/", False),
+    ("https://[fd00]/", False),
+    ("https://%zz/", False),
+    ("https://example.com/%zz", False),
+    ("https://example.com/#%zz", False),
+    ("https://ex\tample.com/", False),
+    ("1a://x/", False),
+]
+
+
+@pytest.mark.parametrize(("uri", "accepted"), URIS)
+def test_uris_that_end_the_parsing(root: Made, uri: str, *, accepted: bool) -> None:
+    own = x509.SubjectAlternativeName([x509.DNSName(NAME), x509.UniformResourceIdentifier(uri)])
+    said = refused([certificate("leaf", pool("P-256", 1), root, own)], [root])
+    assert said is None if accepted else "is no URI" in (said or "")
+
+
+@pytest.mark.parametrize(
+    ("tag", "text", "accepted"),
+    [
+        (0x0C, b"leaf", True),
+        (0x12, b"12 3", True),
+        (0x12, b"1a", False),
+        (0x1A, b"leaf", False),
+        (0x1C, b"\0\0\0a", False),
+        (0x1E, b"\0a", True),
+        (0x16, b"a@b", True),
+        (0x14, b"leaf", True),
+    ],
+)
+def test_string_types_of_names(root: Made, tag: int, text: bytes, *, accepted: bool) -> None:
+    """UTF8String, NumericString, VisibleString, UniversalString, BMPString, IA5String and T61String."""
+    name = tlv(0x30, tlv(0x31, tlv(0x30, bytes.fromhex("0603550403"), tlv(tag, text))))
+    draft = Draft(subject=name, key=pool("P-256", 1), serial=4).having(sans(NAME))
+    said = refused([signed(draft, root, NOW)], [root])
+    assert said is None if accepted else "string type" in (said or "")
+
+
+def test_extensions_of_a_version_that_has_none_are_not_taken_for_any(root: Made) -> None:
+    spki = pool("P-256", 1).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    current = certificate("leaf", pool("P-256", 1), root, sans(NAME)).der
+    assert spki in current
+    # The version is the first field that is explicit.
+    body = x509.load_der_x509_certificate(current).tbs_certificate_bytes
+    inner = body[4:] if body[1] == 0x82 else body[3:]
+    older = tlv(0x30, inner.removeprefix(bytes.fromhex("a003020102")))
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")
+    signature = root.key.sign(older, ec.ECDSA(hashes.SHA256()))
+    leaf = Made(tlv(0x30, older, algorithm, tlv(3, b"\0", signature)), None, root.draft)
+    assert "version 1" in (refused([leaf], [root]) or "")
+
+
+MAIL = [
+    # permitted, name, and whether Go takes it
+    ("example.com", "a@EXAMPLE.com", True),
+    ("a@Example.com", "a@example.com", True),
+    ("a@example.com", '"a"@example.com', True),
+    ("a@example.com", r"\a@example.com", True),
+    ("a@example.com", "A@example.com", False),
+    ("a@example.com", "a@x.example.com", False),
+    ("example.com", '"a b"@example.com', True),
+    ("example.com", "a b@example.com", False),
+    ("example.com", "a.@example.com", False),
+    ("example.com", "a..b@example.com", False),
+    ("example.com", "@example.com", False),
+    ("a b@example.com", "a@example.com", False),
+    ("@example.com", "a@example.com", False),
+]
+
+
+@pytest.mark.parametrize(("permitted", "mailbox", "accepted"), MAIL)
+def test_constraints_on_mailboxes(permitted: str, mailbox: str, *, accepted: bool) -> None:
+    said = under(limits([x509.RFC822Name(permitted)], []), x509.RFC822Name(mailbox))
+    assert (said is None) is accepted
+
+
+@pytest.mark.parametrize(
+    ("permitted", "excluded", "name", "accepted"),
+    [
+        ("", "b.example.org", "*.example.org", False),
+        ("", "b.example.org", "*x.example.org", False),
+        ("", "b.example.org", "a.example.org", True),
+        ("", ".example.org", "example.org", True),
+        ("", "org", "*", True),
+        (".com example.org", "", "example.org", True),
+        (".com example.org", "", "a.b.example.org", True),
+        (".com example.org", "", "anexample.org", False),
+        ("example.com 10.0.0.0/8 fd00::/16", "10.1.0.0/16", "10.0.0.1", True),
+        ("example.com 10.0.0.0/8 fd00::/16", "10.1.0.0/16", "10.1.0.1", False),
+        ("example.com 10.0.0.0/8 fd00::/16", "10.1.0.0/16", "fd00::1", True),
+        ("example.com 10.0.0.0/8", "", "fd00::1", False),
+        ("::/0", "", "::ffff:10.0.0.1", False),
+        ("", "::/0", "::ffff:10.0.0.1", True),
+        ("::ffff:0:0/96", "", "::ffff:10.0.0.1", True),
+    ],
+)
+def test_constraints_on_domains_and_addresses(
+    permitted: str, excluded: str, name: str, *, accepted: bool
+) -> None:
+    said = under(constraints(permitted, excluded), *sans(name))
+    assert (said is None) is accepted
+
+
+def test_an_address_is_no_constraint_on_uris() -> None:
+    assert under(limits([x509.UniformResourceIdentifier("10.0.0.1")], [])) is not None
+
+
+def test_thousands_of_names_under_thousands_of_constraints() -> None:
+    """Each name is looked up: compared with every constraint, these were a hundred million comparisons."""
+    excluded = [x509.DNSName(f"x{number}.example.org") for number in range(10_000)]
+    names = [x509.DNSName(f"a.y{number}.example.org") for number in range(10_000)]
+    assert under(limits([], excluded), *names) is None
+    said = under(limits([], excluded), *names, x509.DNSName("a.X7.example.org"))
+    assert said == "a.X7.example.org is within the excluded subtree x7.example.org of its CA"
+
+
+def test_a_policy_that_stands_there_twice(root: Made) -> None:
+    one, other = (x509.PolicyInformation(x509.ObjectIdentifier(f"1.2.3.{each}"), None) for each in (4, 5))
+    for policies, accepted in (([one, other], True), ([one, one], False)):
+        leaf = certificate("leaf", pool("P-256", 1), root, sans(NAME), x509.CertificatePolicies(policies))
+        assert (refused([leaf], [root]) is None) is accepted
