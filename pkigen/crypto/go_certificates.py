@@ -77,19 +77,34 @@ def unreadable(certificate: x509.Certificate) -> str | None:
     """
     if _serial_number(certificate) < 0:
         return "a serial number of the path is negative"
-    # Go looks at none of them, which is more than any of its users expects.
+    checks = (
+        _unreadable_extension,
+        _unreadable_key,
+        _unreadable_name,
+        _unreadable_policy,
+        _unreadable_subtree,
+    )
+    return next((fault for check in checks if (fault := check(certificate)) is not None), None)
+
+
+def _unreadable_extension(certificate: x509.Certificate) -> str | None:
+    # Go passes over these, where pyca would find names, usages and constraints.
     if certificate.version is x509.Version.v1 and list(certificate.extensions):
         return "a certificate of version 1 has extensions, which Go does not read"
-    for extension in certificate.extensions:
-        if extension.critical and isinstance(extension.value, _NEVER_CRITICAL):
-            return f"the extension {extension_name(extension.oid)} must not be critical"
-    fault = _unreadable_key(certificate) or _unreadable_names(certificate)
-    if fault is not None:
-        return fault
-    policies = extension_of(certificate, x509.CertificatePolicies)
-    named = [each.policy_identifier for each in policies.value] if policies is not None else []
-    if len(set(named)) < len(named):
-        return "a certificate of the path names a policy twice"
+    found = (
+        each for each in certificate.extensions if each.critical and isinstance(each.value, _NEVER_CRITICAL)
+    )
+    wrong = next(found, None)
+    return None if wrong is None else f"the extension {extension_name(wrong.oid)} must not be critical"
+
+
+def _unreadable_policy(certificate: x509.Certificate) -> str | None:
+    extension = extension_of(certificate, x509.CertificatePolicies)
+    policies = [each.policy_identifier for each in extension.value] if extension is not None else []
+    return None if len(set(policies)) == len(policies) else "a certificate of the path names a policy twice"
+
+
+def _unreadable_subtree(certificate: x509.Certificate) -> str | None:
     subtree = next((each for each in subtrees(certificate) if not _is_subtree(each)), None)
     return None if subtree is None else f"its name constraint {subtree.value} is none"
 
@@ -101,7 +116,7 @@ def _serial_number(certificate: x509.Certificate) -> int:
         return certificate.serial_number
 
 
-def _unreadable_names(certificate: x509.Certificate) -> str | None:
+def _unreadable_name(certificate: x509.Certificate) -> str | None:
     """Which name of a certificate ends Go's parsing (parseName, parseSANExtension)."""
     attributes = (*certificate.subject, *certificate.issuer)
     if not all(_is_text(each) for each in attributes):

@@ -28,14 +28,12 @@ class _Subtrees:
     def __init__(self, values: Sequence[object], *, excluding: bool) -> None:
         self._are_any = bool(values)
         self._networks = {each for each in values if isinstance(each, IPv4Network | IPv6Network)}
-        self._lengths = sorted({(each.version, each.prefixlen) for each in self._networks})
+        self._lengths = sorted(set(map(_length, self._networks)))
         texts = [each for each in values if isinstance(each, str)]
         self._mailboxes = {mailbox_of(each) for each in texts if "@" in each}
-        domains = {each.lower() for each in texts if "@" not in each}
-        self._domains = {each for each in domains if not each.startswith(".")}
-        self._above = {each for each in domains if each.startswith(".")}
-        # A wildcard that could become an excluded name is excluded, too.
-        self._siblings = {_parent(each): each for each in domains if _parent(each)} if excluding else {}
+        # With their leading dots, which want one label more.
+        self._domains = {each.lower() for each in texts if "@" not in each}
+        self._siblings = _siblings(self._domains if excluding else set())
 
     def __bool__(self) -> bool:
         return self._are_any
@@ -51,25 +49,34 @@ class _Subtrees:
 
     def _domain(self, name: str) -> str | None:
         """A domain that holds another one: a leading dot wants one label more."""
-        own = next((each for each in ("", name) if each in self._domains), None)
-        if own is not None:
-            return own
+        if "" in self._domains:
+            return ""
+        if name in self._domains:
+            return name
         if name.startswith("*") and _parent(name) in self._siblings:
             return self._siblings[_parent(name)]
-        rest = name
-        while rest := _parent(rest):
-            if rest in self._above:
-                return rest
-            rest = rest[1:]
-            if rest in self._domains:
-                return rest
+        above = name
+        while above := _parent(above):
+            for each in (above, above[1:]):
+                if each in self._domains:
+                    return each
+            above = above[1:]
         return None
+
+
+def _siblings(domains: set[str]) -> dict[str, str]:
+    """Excluded domains by their parents: a wildcard that could become one is excluded, too."""
+    return {_parent(each): each for each in domains if _parent(each)}
 
 
 def _parent(name: str) -> str:
     """A domain without its first label, from the dot on; empty where there is no dot."""
     _, dot, rest = name.partition(".")
     return dot + rest
+
+
+def _length(network: IPv4Network | IPv6Network) -> tuple[int, int]:
+    return network.version, network.prefixlen
 
 
 def _network(address: _Address, length: tuple[int, int]) -> IPv4Network | IPv6Network | None:
