@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
-from pkigen.crypto.go_certificates import unhandled_critical, unreadable
+from pkigen.crypto.go_certificates import unfit_for_tls, unfit_key, unhandled_critical, unreadable
 from pkigen.crypto.go_constraints import not_permitted
-from pkigen.crypto.keys import LARGEST_RSA_BITS, public_der
+from pkigen.crypto.keys import public_der
 from pkigen.crypto.names import extension_of
 
 if TYPE_CHECKING:
@@ -27,15 +27,14 @@ if TYPE_CHECKING:
 
     from cryptography.x509.oid import ObjectIdentifier
 
-# Certificates below the anchor; it ends the search where CAs that sign each other make many paths.
-_DEEPEST: Final = 8
+_MOST_CANDIDATES: Final = 100  # maxChainSignatureChecks: CAs that sign each other make very many paths
 _SOUND_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
-_SMALLEST_RSA_BITS: Final = 1024  # since Go 1.24 (crypto/rsa checkKeySize)
 _HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_][a-z0-9_-]*(?:\.[a-z0-9_][a-z0-9_-]*)*")
 
 UNSIGNED: Final = "no trusted CA has signed it"
 OTHER_KEY: Final = "a CA of the same name, but with another key, has signed it"
 OUT_OF_TIME: Final = "a certificate of the path is not valid at this time"
+TOO_MANY: Final = f"there are more than {_MOST_CANDIDATES} candidates for its issuers, and Go gives up"
 
 _Path = tuple[x509.Certificate, ...]
 
@@ -70,10 +69,7 @@ def refusal(
 
 def _unreadable(chain: Sequence[x509.Certificate]) -> str | None:
     """Why a handshake ends before there is a path: all that is sent is parsed first, useful or not."""
-    key = chain[0].public_key()
-    if isinstance(key, rsa.RSAPublicKey) and not _SMALLEST_RSA_BITS <= key.key_size <= LARGEST_RSA_BITS:
-        return f"its key is RSA with {key.key_size} bits, which Go's TLS refuses"
-    return next((fault for each in chain if (fault := unreadable(each)) is not None), None)
+    return next((fault for each in chain if (fault := unreadable(each)) is not None), unfit_for_tls(chain))
 
 
 def _unfit_paths(
@@ -86,13 +82,14 @@ def _unfit_paths(
     # What is trusted itself needs nobody above it.
     if chain[0] in anchors:
         return None
-    reason = UNSIGNED
-    for path in _paths((chain[0],), chain[1:], anchors):
-        fault = _unfit_path(path, usage, now)
+    search = _Search(chain[1:], anchors, now)
+    reason = None
+    for path in search.paths((chain[0],)):
+        fault = _unfit_path(path, usage)
         if fault is None:
             return None
         reason = fault
-    return _why_unsigned(chain, anchors) if reason == UNSIGNED else reason
+    return reason or search.fault or _why_unsigned(chain, anchors)
 
 
 def _why_unsigned(chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate]) -> str:
@@ -103,27 +100,82 @@ def _why_unsigned(chain: Sequence[x509.Certificate], anchors: Sequence[x509.Cert
     return OTHER_KEY if any(each.issuer in subjects for each in chain) else UNSIGNED
 
 
-def _paths(
-    path: _Path, between: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate]
-) -> Iterator[_Path]:
-    """Every way from the end of a path upwards to an anchor."""
-    for anchor in anchors:
-        if not _is_in(path, anchor) and _signed(path[-1], anchor):
-            yield (*path, anchor)
-    if len(path) < _DEEPEST:
-        for certificate in between:
-            if not _is_in(path, certificate) and _signed(path[-1], certificate):
-                yield from _paths((*path, certificate), between, anchors)
+class _Search:
+    """The ways from a leaf upwards to the anchors, as Go looks for them (buildChains)."""
+
+    def __init__(
+        self, between: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], now: datetime
+    ) -> None:
+        self._between = _by_subject(between)
+        self._anchors = _by_subject(anchors)
+        self._now = now
+        self._left = _MOST_CANDIDATES
+        self.fault: str | None = None
+        """Why the last CA that would have led on may not."""
+
+    def paths(self, path: _Path) -> Iterator[_Path]:
+        """Every way that goes on from a path: to the anchors first, then over what was sent."""
+        for anchor in _candidates(path[-1], self._anchors):
+            if self._leads_on(path, anchor, is_anchor=True):
+                yield (*path, anchor)
+        for ca in _candidates(path[-1], self._between):
+            if self._leads_on(path, ca, is_anchor=False):
+                yield from self.paths((*path, ca))
+
+    def _leads_on(self, path: _Path, ca: x509.Certificate, *, is_anchor: bool) -> bool:
+        """Whether a CA may stand above a path; the number of times that this is asked is limited."""
+        if self._left == 0:
+            self.fault = TOO_MANY
+            return False
+        self._left -= 1
+        if _is_in(path, ca) or not _signed(path[-1], ca):
+            return False
+        fault = _unfit_ca(ca, path, is_anchor=is_anchor) or _out_of_time(ca, self._now)
+        self.fault = fault or self.fault
+        return fault is None
+
+
+def _by_subject(cas: Sequence[x509.Certificate]) -> dict[bytes, list[x509.Certificate]]:
+    """A pool of Go's: what is in it twice is in it once, and names are compared byte by byte."""
+    found: dict[bytes, list[x509.Certificate]] = {}
+    for each in dict.fromkeys(cas):
+        found.setdefault(each.subject.public_bytes(), []).append(each)
+    return found
+
+
+def _candidates(
+    certificate: x509.Certificate, pool: dict[bytes, list[x509.Certificate]]
+) -> list[x509.Certificate]:
+    """Who may have signed a certificate, the most plausible first (findPotentialParents)."""
+    wanted = extension_of(certificate, x509.AuthorityKeyIdentifier)
+    identifier = (wanted.value.key_identifier if wanted is not None else None) or b""
+
+    def implausibility(ca: x509.Certificate) -> int:
+        extension = extension_of(ca, x509.SubjectKeyIdentifier)
+        own = extension.value.digest if extension is not None else b""
+        return 0 if own == identifier else 1 if not own or not identifier else 2
+
+    return sorted(pool.get(certificate.issuer.public_bytes(), []), key=implausibility)
 
 
 def _is_in(path: _Path, certificate: x509.Certificate) -> bool:
-    """Whether a CA stands in a path already: the same name and key, whoever signed it (alreadyInChain)."""
-    return any(
-        each.subject == certificate.subject
-        and public_der(each.public_key()) == public_der(certificate.public_key())
-        and _san_of(each) == _san_of(certificate)
-        for each in path
-    )
+    """Whether a CA stands in a path already: the same name and key, whoever signed it (alreadyInChain).
+
+    Where only one of them has a subjectAltName, Go looks no further.
+    """
+    own = _san_of(certificate)
+    for each in path:
+        if _name_and_key(each) == _name_and_key(certificate):
+            other = _san_of(each)
+            if own == other:
+                return True
+            if own is None or other is None:
+                return False
+    return False
+
+
+def _name_and_key(certificate: x509.Certificate) -> tuple[bytes, bytes]:
+    return certificate.subject.public_bytes(), public_der(certificate.public_key())
 
 
 def _san_of(certificate: x509.Certificate) -> x509.SubjectAlternativeName | None:
@@ -137,13 +189,11 @@ def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
-    key = issuer.public_key()
-    is_weak = isinstance(key, rsa.RSAPublicKey) and key.key_size < _SMALLEST_RSA_BITS
-    return not is_weak and _has_sound_signature(certificate)
+    return unfit_key(issuer) is None and _has_sound_signature(certificate)
 
 
 def _has_sound_signature(certificate: x509.Certificate) -> bool:
-    """Whether Go knows the algorithm and trusts it; of RSA-PSS it takes one length of salt."""
+    """Whether Go knows the algorithm and trusts it; of RSA-PSS it takes one salt and one mask."""
     if certificate.signature_algorithm_oid == SignatureAlgorithmOID.ED25519:
         return True  # it has a hash within it
     try:
@@ -155,7 +205,9 @@ def _has_sound_signature(certificate: x509.Certificate) -> bool:
         return False
     if not isinstance(parameters, padding.PSS):
         return True
-    return parameters._salt_length == algorithm.digest_size  # noqa: SLF001 -- there is no other way to it
+    mask, salt = parameters._mgf, parameters._salt_length  # noqa: SLF001 -- there is no other way to them
+    own = mask._algorithm.name == algorithm.name  # noqa: SLF001 -- as above
+    return own and salt == algorithm.digest_size
 
 
 def _misnamed(leaf: x509.Certificate, name: str) -> str | None:
@@ -182,19 +234,18 @@ def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
 
 
-def _unfit_path(path: _Path, usage: ObjectIdentifier, now: datetime) -> str | None:
-    """The first fault of any CA of a path, from the leaf upwards; None where the path holds."""
+def _unfit_path(path: _Path, usage: ObjectIdentifier) -> str | None:
+    """What only a whole path is judged by: the first fault from the leaf upwards; None where it holds."""
     for depth, ca in enumerate(path[1:]):
-        below = path[: depth + 1]
-        is_anchor = depth == len(path) - 2
-        fault = _unfit_ca(ca, below, usage, is_anchor=is_anchor) or _out_of_time(ca, now)
-        fault = fault or not_permitted(ca, below)
+        if not _may_be_used(ca, usage):
+            return f"the issuer's extendedKeyUsage does not allow {usage._name}"  # noqa: SLF001 -- as above
+        fault = not_permitted(ca, path[: depth + 1])
         if fault is not None:
             return fault
     return None
 
 
-def _unfit_ca(ca: x509.Certificate, below: _Path, usage: ObjectIdentifier, *, is_anchor: bool) -> str | None:
+def _unfit_ca(ca: x509.Certificate, below: _Path, *, is_anchor: bool) -> str | None:
     """Why a CA may not stand above `below` in a path (RFC 5280 6.1.4); None where it may."""
     constraints = extension_of(ca, x509.BasicConstraints)
     # An anchor of version 1 has no extensions at all, and is taken for what it is trusted as.
@@ -208,8 +259,6 @@ def _unfit_ca(ca: x509.Certificate, below: _Path, usage: ObjectIdentifier, *, is
     limit = constraints.value.path_length
     if limit is not None and len(below) - 1 > limit:
         return "there are more CAs below the issuer than its pathLenConstraint allows"
-    if not _may_be_used(ca, usage):
-        return f"the issuer's extendedKeyUsage does not allow {usage._name}"  # noqa: SLF001 -- as above
     return _unhandled(ca)
 
 

@@ -291,7 +291,7 @@ def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether an issuer's key made the signature; an issuer of another name is none."""
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError):
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
 

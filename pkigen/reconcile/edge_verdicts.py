@@ -32,7 +32,7 @@ _NOTICE = timedelta(days=30)
 
 
 class EdgeVerdicts:
-    """Judges edges by the rules of Go, against the files that each end has."""
+    """Judges edges by Go's rules, against the files that each end has."""
 
     def __init__(
         self, inventory: Inventory, tree: Reader, *, now: datetime, unknown: Collection[str] = ()

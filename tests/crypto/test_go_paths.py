@@ -16,12 +16,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
+from pkigen.crypto import go_paths
 from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
 from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, private_pem
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import Profile
+from tests.crypto.chains import DAY, Draft, Made, common_name, pool, sans, signed
 from tests.desired.rendering.reference_programs import find
 
 if TYPE_CHECKING:
@@ -291,3 +293,81 @@ class _Server:
 
     def __exit__(self, *_: object) -> None:
         self._listening.close()
+
+
+def made(name: str, key: object, issuer: Made | None = None, *extensions: x509.ExtensionType) -> Made:
+    """A CA, unless its extensions say otherwise; without an issuer it signs itself."""
+    draft = Draft(subject=common_name(name), key=key, serial=9, end=90 * DAY)
+    draft = draft.having(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    return signed(draft.having(*extensions), issuer, NOW)
+
+
+def refused(sent: Sequence[Made], anchors: Sequence[Made], name: str = "api.example.com") -> str | None:
+    """What pkigen says; what a real Go says stands in the tests, by Go 1.26's own Verify."""
+    shown, trusted = ([x509.load_der_x509_certificate(each.der) for each in some] for some in (sent, anchors))
+    return PathVerifier(NOW).server(shown, trusted, name)
+
+
+SERVED = sans("api.example.com")
+
+
+@pytest.mark.parametrize(("depth", "refusal"), [(8, None), (60, None), (99, None), (100, go_paths.TOO_MANY)])
+def test_a_path_is_as_long_as_go_follows_it(depth: int, refusal: str | None) -> None:
+    """Each CA is one candidate, the anchor too."""
+    root = made("0", pool("P-256", 0))
+    between = [root]
+    for number in range(1, depth + 1):
+        between.insert(0, made(f"{number}", pool("P-256", number), between[0]))
+    leaf = made("leaf", pool("P-256", 99), between[0], SERVED)
+    assert refused([leaf, *between[:-1]], [root]) == refusal
+
+
+def test_cas_that_sign_each_other_end_the_search() -> None:
+    """Nine CAs of one name, each signed by each: tens of thousands of ways, and none leads to an anchor."""
+    own = [made("ca", pool("P-256", number)) for number in range(9)]
+    crossed = [made("ca", each.key, other) for each in own for other in own if each is not other]
+    leaf = made("leaf", pool("P-256", 99), own[0], SERVED)
+    stranger = made("ca", pool("P-256", 60))
+    assert refused([leaf, *crossed], [stranger]) == go_paths.TOO_MANY
+    # An anchor is asked before what is sent, and what is sent twice is one candidate.
+    assert refused([leaf, *crossed], [own[0]]) is None
+    assert refused([leaf, *([own[1]] * 200)], [stranger]) == go_paths.OTHER_KEY
+
+
+def test_the_candidate_whose_key_is_named_comes_first() -> None:
+    """Of 121 CAs of one name the last has signed: Go finds it by authorityKeyIdentifier, or not at all."""
+    strangers = [
+        made("ca", pool("P-256", 1), None, sans(f"{number}.example.com"), x509.SubjectKeyIdentifier(b"other"))
+        for number in range(120)
+    ]
+    issuer = made("ca", pool("P-256", 2), None, x509.SubjectKeyIdentifier(b"replaced by signed()"))
+    named = x509.AuthorityKeyIdentifier.from_issuer_public_key(pool("P-256", 2).public_key())
+    with_name, without = (made("leaf", pool("P-256", 99), issuer, SERVED, *more) for more in ([named], []))
+    assert refused([with_name], [*strangers, issuer]) is None
+    assert refused([without], [*strangers, issuer]) == go_paths.TOO_MANY
+    assert refused([without], [issuer, *strangers]) is None
+
+
+def test_a_ca_that_expired_is_told_though_nobody_known_has_signed_it() -> None:
+    key = pool("P-256", 1)
+    expired = signed(
+        Draft(subject=common_name("old"), key=key, serial=3, begin=-9 * DAY, end=-DAY).having(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        ),
+        made("unknown", pool("P-256", 2)),
+        NOW,
+    )
+    leaf = made("leaf", pool("P-256", 99), expired, SERVED)
+    assert refused([leaf, expired], [made("root", pool("P-256", 3))]) == go_paths.OUT_OF_TIME
+
+
+def test_a_ca_twice_in_a_path_is_known_by_its_alternative_names_too() -> None:
+    """A loop over the same name and key ends, unless only one of the two has alternative names."""
+    first, second, root = (pool("P-256", number) for number in range(3))
+    anchor = made("root", root)
+    upper = made("b", second, anchor)
+    looped = made("a", first, upper, sans("one.example.com"))
+    plain = made("a", first, Made(b"", second, upper.draft))
+    leaf = made("leaf", pool("P-256", 99), looped, SERVED)
+    for each in (looped, plain):
+        assert refused([leaf, each, upper], [anchor]) is None
