@@ -67,7 +67,7 @@ def control_plane(
     cluster: dict[str, Any] | None = None,
     first: Path | None = None,
 ) -> Path:
-    """A control-plane node; with `first`, one that has that node's CAs."""
+    """A control-plane node; with `first`, one that has that node's CAs, or those that were put there."""
     cluster = {"encryptionAlgorithm": "ECDSA-P256", **(cluster or {})}
     new_root(root)
     configure(root, name=name, address=address, cluster=cluster)
@@ -81,7 +81,7 @@ def control_plane(
     for phase in _PHASES:
         if phase != "etcd local" or "external" not in cluster.get("etcd", {}):
             run(root, "init", "phase", *phase.split(), "--config", "/kubeadm.yaml")
-    if first is not None:
+    if first is not None and (first / "etc/kubernetes/admin.conf").exists():
         # `kubeadm join` makes none.
         (root / "etc/kubernetes/super-admin.conf").unlink()
     return root
