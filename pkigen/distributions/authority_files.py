@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.crypto.issuance import certificate_pem
 from pkigen.crypto.keys import UnsupportedKeyError, load_private, private_pem, public_pem
-from pkigen.desired.generations import CA, SA, Phase, Slot, ca_id, ca_location, sa_path
+from pkigen.desired.generations import CA, SA, Phase, Slot, ca_id, sa_path
 from pkigen.errors import AuthorityError
-from pkigen.state.authority import certificates_of
+from pkigen.state.authority import certificates_of, load_issuer
 from pkigen.state.observed import content_at
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
+    from pkigen.crypto.keys import PrivateKey
     from pkigen.desired.inventory import Inventory
     from pkigen.state.observed import Reader
 
@@ -46,26 +47,30 @@ class AuthorityFiles:
     """The CAs that are the cluster's own, and what its service account tokens are signed with.
 
     Attributes:
-        name: The cluster's.
+        name: What the cluster is called where it goes.
+        namespace: The namespace of its object there.
         cas: One for each CA whose key is at the site; etcd's is not among them where etcd is external.
         sa_keys: PEM of the key that signs, and of the one before it while that is still accepted.
         sa_public: PEM of the signing key's public half.
     """
 
     name: str
+    namespace: str
     cas: dict[CA, CAFiles]
     sa_keys: tuple[bytes, ...] = field(repr=False)
     sa_public: bytes
 
 
 def read_authority(
-    reader: Reader, inventory: Inventory, *, now: datetime, during_rotation: bool
+    reader: Reader, inventory: Inventory, *, name: str, namespace: str, now: datetime, during_rotation: bool
 ) -> AuthorityFiles:
     """Read everything that leaves.
 
     Args:
         reader: The PKI directory, with the authority's private files opened.
         inventory: The cluster's.
+        name: What the cluster is called where it goes.
+        namespace: The namespace of its object there.
         now: The present, in UTC.
         during_rotation: Whether the form that is wanted has a place for two generations of a CA.
 
@@ -74,14 +79,14 @@ def read_authority(
             cannot be carried over.
     """
     _require_carried(inventory, during_rotation=during_rotation)
-    current = _private(reader, sa_path(Slot.CURRENT, layout.SA_PRIVATE_KEY), "the service account key")
-    previous = content_at(reader, sa_path(Slot.PREVIOUS, layout.SA_PRIVATE_KEY))
-    older = () if previous is None else (private_pem(load_private(previous)),)
+    # The one that signs first.
+    keys = [_signing_key(reader, slot) for slot in inventory.rotations.slots(SA)]
     return AuthorityFiles(
-        name=inventory.cluster.name,
+        name=name,
+        namespace=namespace,
         cas={ca: _ca(reader, inventory, ca, now=now) for ca in inventory.authorities},
-        sa_keys=(current, *older),
-        sa_public=public_pem(load_private(current)),
+        sa_keys=tuple(map(private_pem, keys)),
+        sa_public=public_pem(keys[0]),
     )
 
 
@@ -104,13 +109,12 @@ def _ca(reader: Reader, inventory: Inventory, ca: CA, *, now: datetime) -> CAFil
         raise AuthorityError(
             f"the {ca.certificate_name} CA is not there", hint="`pkigen apply` makes what is missing"
         )
-    key = _private(reader, ca_location(ca).key, f"the key of the {ca.certificate_name} CA")
     return CAFiles(
         certificate=certificate_pem(found.certificate),
         above=_pem(*found.chain[1:]),
         cross=_pem(found.cross),
         before=_pem(found.other),
-        key=key,
+        key=private_pem(load_issuer(reader, ca, found).key),
     )
 
 
@@ -118,14 +122,15 @@ def _pem(*certificates: x509.Certificate | None) -> bytes:
     return b"".join(certificate_pem(each) for each in certificates if each is not None)
 
 
-def _private(reader: Reader, path: str, what: str) -> bytes:
+def _signing_key(reader: Reader, slot: Slot) -> PrivateKey:
+    """One generation of the service account key; raises `AuthorityError` where there is none to be had."""
+    path = sa_path(slot, layout.SA_PRIVATE_KEY)
     content = content_at(reader, path)
     if content is None:
         raise AuthorityError(
-            f"{what} is not here: {path} does not exist",
-            hint="another distribution signs with it: export from the directory that has it",
+            f"{path} is missing: no token can be signed with it", hint="export from the directory that has it"
         )
     try:
-        return private_pem(load_private(content))
+        return load_private(content)
     except UnsupportedKeyError as error:
         raise AuthorityError(f"{path} {error}") from None

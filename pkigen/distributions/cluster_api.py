@@ -22,29 +22,27 @@ _LABEL: Final = "cluster.x-k8s.io/cluster-name"
 _TYPE: Final = "cluster.x-k8s.io/secret"
 
 
-def secrets(authority: AuthorityFiles, name: str, namespace: str) -> tuple[ExportedFile, ...]:
-    """One file with a Secret for each CA, and one for the service account key.
-
-    Args:
-        authority: What the cluster is rooted in.
-        name: That of the Cluster object.
-        namespace: The Cluster object's.
-    """
-    pairs = {_SUFFIXES[ca]: (files.certificate, files.key) for ca, files in authority.cas.items()} | {
-        "sa": (authority.sa_public, authority.sa_keys[0])
-    }
-    documents = (_secret(name, namespace, suffix, *each) for suffix, each in pairs.items())
+def secrets(authority: AuthorityFiles) -> tuple[ExportedFile, ...]:
+    """One file with a Secret for each CA, and one for the service account key."""
+    pairs = {_SUFFIXES[ca]: (files.certificate, files.key) for ca, files in authority.cas.items()}
+    pairs["sa"] = (authority.sa_public, authority.sa_keys[0])
+    documents = (_secret(authority, suffix, *each) for suffix, each in pairs.items())
     content = "---\n".join(documents).encode()
-    return (ExportedFile(path=f"{name}-secrets.yaml", content=content, is_secret=True),)
+    return (ExportedFile(path=f"{authority.name}-secrets.yaml", content=content, is_secret=True),)
 
 
-def _secret(name: str, namespace: str, suffix: str, certificate: bytes, key: bytes) -> str:
+def _secret(authority: AuthorityFiles, suffix: str, certificate: bytes, key: bytes) -> str:
+    name = authority.name
     return dump(
         {
             "apiVersion": "v1",
             "data": {"tls.crt": base64_text(certificate), "tls.key": base64_text(key)},
             "kind": "Secret",
-            "metadata": {"labels": {_LABEL: name}, "name": f"{name}-{suffix}", "namespace": namespace},
+            "metadata": {
+                "labels": {_LABEL: name},
+                "name": f"{name}-{suffix}",
+                "namespace": authority.namespace,
+            },
             "type": _TYPE,
         }
     )

@@ -35,13 +35,13 @@ class ExportRow:
     """How one distribution takes an authority up.
 
     Attributes:
-        files: What is written, from the authority, the cluster's name there and its namespace.
+        files: What is written.
         next_step: What to do with the files; `{out}` is where they are, `{name}` the cluster.
         needs_etcd: Whether it cannot do without the etcd CA.
         during_rotation: Whether it has a place for two generations of a CA.
     """
 
-    files: Callable[[AuthorityFiles, str, str], tuple[ExportedFile, ...]]
+    files: Callable[[AuthorityFiles], tuple[ExportedFile, ...]]
     next_step: str
     needs_etcd: bool = True
     during_rotation: bool = False
@@ -61,41 +61,39 @@ ROWS: Final[Mapping[Distribution, ExportRow]] = {
     Distribution.CLUSTER_API: _SECRETS,
     Distribution.K0SMOTRON: _SECRETS,
     Distribution.TALOS: ExportRow(
-        files=lambda authority, _name, _namespace: directories.kubeadm_names(authority),
+        files=directories.kubeadm_names,
         next_step="`talosctl gen secrets --from-kubernetes-pki {out} --kubernetes-bootstrap-token TOKEN`",
     ),
     Distribution.K3S: ExportRow(
-        files=lambda authority, _name, _namespace: directories.k3s(authority),
+        files=directories.k3s,
         next_step=_RANCHER.replace("{program}", "k3s"),
         during_rotation=True,
     ),
     Distribution.RKE2: ExportRow(
-        files=lambda authority, _name, _namespace: directories.k3s(authority),
+        files=directories.k3s,
         next_step=_RANCHER.replace("{program}", "rke2"),
         during_rotation=True,
     ),
     Distribution.K0S: ExportRow(
-        files=lambda authority, _name, _namespace: directories.kubeadm_names(authority),
+        files=directories.kubeadm_names,
         next_step="before the first start, copy {out}/ to /var/lib/k0s/pki of the first controller",
         needs_etcd=False,
     ),
     Distribution.KUBESPRAY: ExportRow(
-        files=lambda authority, _name, _namespace: directories.kubespray(authority),
+        files=directories.kubespray,
         next_step="before the playbook runs, copy {out}/etc to /etc of the first control-plane node, and of "
         "the first node of etcd",
         needs_etcd=False,
     ),
     Distribution.K8S_SNAP: ExportRow(
-        files=lambda authority, _name, _namespace: k8s_snap.bootstrap_file(authority),
+        files=k8s_snap.bootstrap_file,
         next_step="`k8s bootstrap --file {out}/bootstrap.yaml`",
         needs_etcd=False,
     ),
 }
 
 
-def files_for(
-    distribution: Distribution, authority: AuthorityFiles, *, name: str, namespace: str
-) -> tuple[ExportedFile, ...]:
+def files_for(distribution: Distribution, authority: AuthorityFiles) -> tuple[ExportedFile, ...]:
     """What a distribution is given.
 
     Raises:
@@ -107,4 +105,4 @@ def files_for(
             f"{distribution} needs the CA of etcd, and this cluster's etcd is external",
             hint="its etcd's CA is elsewhere: this cluster cannot be moved there as a whole",
         )
-    return row.files(authority, name, namespace)
+    return row.files(authority)

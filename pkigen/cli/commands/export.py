@@ -49,16 +49,21 @@ def export(
     has them is the cluster.
     """
     session = open_cluster(context, spec, directory).with_keys(unlocking)
-    called = object_name(name or session.inventory.cluster.file_name)
-    place = object_namespace(namespace)
+    called = str(object_name(name or session.inventory.cluster.file_name))
+    place = str(object_namespace(namespace))
     row = ROWS[distribution]
     with session.reading() as store:
         session = session.at(store)
         authority = read_authority(
-            session.opened(store), session.inventory, now=session.now, during_rotation=row.during_rotation
+            session.opened(store),
+            session.inventory,
+            name=called,
+            namespace=place,
+            now=session.now,
+            during_rotation=row.during_rotation,
         )
     target = out or Path(f"{called}-{distribution}")
-    files = files_for(distribution, authority, name=str(called), namespace=str(place))
+    files = files_for(distribution, authority)
     make_directory(target, mode=0o700)
     for each in files:
         # As they are at their destination: who copies them with their modes locks nobody out.
