@@ -31,6 +31,32 @@ _NOTICE = timedelta(days=30)
 """How long before its end a certificate is to be renewed that is none of the inventory's."""
 
 
+def chain_of(inventory: Inventory, tree: Reader, identifier: str) -> Sequence[x509.Certificate] | str:
+    """A certificate and what is sent with it, or why there is none.
+
+    Args:
+        inventory: The cluster.
+        tree: Its files.
+        identifier: An id of the inventory, or the path of a file that a flag names.
+    """
+    item = inventory.certificates.get(identifier)
+    observed = (
+        observe_presented(tree, identifier)  # what a flag names may be any file
+        if item is None
+        else observe_certificate(tree, item.location)
+    )
+    if observed.certificate is None:
+        fault = observed.certificate_fault
+        return f"{fault.path} {fault.message}" if fault else f"{identifier} cannot be read"
+    return (observed.certificate, *observed.chain)
+
+
+def anchors_in(tree: Reader, path: str) -> Sequence[x509.Certificate] | str:
+    """The trust anchors of a bundle, or why there are none."""
+    found = observe_bundle(tree, path)
+    return f"{found.path} {found.message}" if isinstance(found, Fault) else found
+
+
 class EdgeVerdicts:
     """Judges edges by Go's rules, against the files that each end has."""
 
@@ -51,8 +77,8 @@ class EdgeVerdicts:
         self._unknown = frozenset(unknown)
         self._verifier = PathVerifier(now)
         # Edges share certificates and bundles, and follow one another by node.
-        self._chain = lru_cache(_REMEMBERED)(self._read_chain)
-        self._anchors = lru_cache(_REMEMBERED)(self._read_anchors)
+        self._chain = lru_cache(_REMEMBERED)(partial(chain_of, inventory, tree))
+        self._anchors = lru_cache(_REMEMBERED)(partial(anchors_in, tree))
         self._names = lru_cache(_REMEMBERED)(self._names_of)
         self._is_withheld = lru_cache(_REMEMBERED)(partial(is_withheld, tree))
         self._generations = self._known_generations()
@@ -135,23 +161,6 @@ class EdgeVerdicts:
         """Whether a certificate or what judges it stands in a private file that is not looked at."""
         item = self._inventory.certificates.get(identifier)
         return any(self._is_withheld(path) for path in (trust, item.file if item else identifier))
-
-    def _read_chain(self, identifier: str) -> Sequence[x509.Certificate] | str:
-        """A certificate and what is sent with it, or why there is none."""
-        item = self._inventory.certificates.get(identifier)
-        observed = (
-            observe_presented(self._tree, identifier)  # what a flag names may be any file
-            if item is None
-            else observe_certificate(self._tree, item.location)
-        )
-        if observed.certificate is None:
-            fault = observed.certificate_fault
-            return f"{fault.path} {fault.message}" if fault else f"{identifier} cannot be read"
-        return (observed.certificate, *observed.chain)
-
-    def _read_anchors(self, path: str) -> Sequence[x509.Certificate] | str:
-        found = observe_bundle(self._tree, path)
-        return f"{found.path} {found.message}" if isinstance(found, Fault) else found
 
     def _known_generations(self) -> dict[x509.Certificate, str]:
         """The CAs of the inventory, by their certificates: generations may share a name."""

@@ -35,15 +35,14 @@ from pkigen.desired.items import DesiredCertificate, DesiredFile, FileKind, send
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import read_back
 from pkigen.errors import UnsafePathError
+from pkigen.reconcile.edge_verdicts import anchors_in, chain_of
 from pkigen.reconcile.progress import SILENCE
 from pkigen.rotation.proof import CASES, Age, Presented, Proof, ProofRow, State, Verdict
 from pkigen.state.observed import (
     Fault,
     content_at,
-    observe_bundle,
     observe_certificate,
     observe_file,
-    observe_presented,
     read_file,
 )
 
@@ -348,18 +347,9 @@ class _Prover:
     def _read_chain(self, identifier: str, age: Age) -> Sequence[x509.Certificate] | str:
         """A certificate and what is sent with it, as one tree has them, or why there is none."""
         state = self._states[age]
-        item = state.inventory.certificates.get(identifier)
-        if item is None and not self._is_named(identifier, state):
+        if identifier not in state.inventory.certificates and not self._is_named(identifier, state):
             return f"there is no {identifier}"
-        observed = (
-            observe_presented(state.reader, identifier)
-            if item is None
-            else observe_certificate(state.reader, item.location)
-        )
-        if observed.certificate is None:
-            fault = observed.certificate_fault
-            return f"{fault.path} {fault.message}" if fault else f"{identifier} cannot be read"
-        return (observed.certificate, *observed.chain)
+        return chain_of(state.inventory, state.reader, identifier)
 
     def _is_named(self, path: str, state: State) -> bool:
         """Whether it is a file that a flag names, be it one of ours that is no certificate."""
@@ -367,8 +357,7 @@ class _Prover:
 
     def _read_anchors(self, path: str, age: Age) -> Sequence[x509.Certificate] | str:
         """The trust anchors of a bundle, as one tree has it, or why there are none."""
-        found = observe_bundle(self._states[age].reader, path)
-        return f"{found.path} {found.message}" if isinstance(found, Fault) else found
+        return anchors_in(self._states[age].reader, path)
 
     # -- what the controller manager signs ------------------------------------------------------------
 
