@@ -88,6 +88,14 @@ SaveOption = Annotated[
     Path | None,
     typer.Option("--save", metavar="FILE", help="Save the plan for review and `apply FILE`; change nothing."),
 ]
+TimeoutOption = Annotated[
+    str,
+    typer.Option(
+        "--timeout",
+        metavar="DURATION",
+        help="With --live: how long it may take; who has not answered by then counts as unreachable.",
+    ),
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ForceOption = Annotated[
     bool,

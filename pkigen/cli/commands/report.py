@@ -11,7 +11,7 @@ import typer
 from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say
 from pkigen.cli.examination import Examined, examine, places
-from pkigen.cli.options import DirectoryOption
+from pkigen.cli.options import DirectoryOption, TimeoutOption
 from pkigen.cli.outputs import write_text
 from pkigen.cli.reports.overview import page
 from pkigen.cli.system import directory_of, system_of
@@ -21,6 +21,7 @@ from pkigen.notation import format_duration, printable
 from pkigen.rotation.live import DEADLINE
 
 app = typer.Typer(add_completion=False)
+_DEADLINE = format_duration(DEADLINE)
 
 
 @app.command()
@@ -45,14 +46,7 @@ def report(
         bool,
         typer.Option("--live", help="Also look at what every endpoint serves: what has reached which node."),
     ] = False,
-    timeout: Annotated[
-        str,
-        typer.Option(
-            "--timeout",
-            metavar="DURATION",
-            help="With --live: how long it may take; who has not answered by then counts as unreachable.",
-        ),
-    ] = format_duration(DEADLINE),
+    timeout: TimeoutOption = _DEADLINE,
 ) -> None:
     """Write a page that shows a cluster: what ends when, who trusts whom, what is wrong.
 

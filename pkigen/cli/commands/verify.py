@@ -13,7 +13,7 @@ from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say, say_lines, width
 from pkigen.cli.examined import VerifyForm, VerifyFormOption, open_examined
 from pkigen.cli.git_index import tracked_secrets
-from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption
+from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption, TimeoutOption
 from pkigen.cli.reports.lines import Line, Tone
 from pkigen.cli.reports.live_text import held_lines, live_lines
 from pkigen.cli.session import Session
@@ -28,6 +28,7 @@ from pkigen.rotation.live import DEADLINE, look
 from pkigen.rotation.live_revocations import Hold, Reviewer, ask_all
 
 app = typer.Typer(add_completion=False)
+_DEADLINE = format_duration(DEADLINE)
 
 _PLAIN = frozenset({VerifyForm.JSON, VerifyForm.YAML})
 
@@ -46,14 +47,7 @@ def verify(
             "they serve what pki.lock says.",
         ),
     ] = False,
-    timeout: Annotated[
-        str,
-        typer.Option(
-            "--timeout",
-            metavar="DURATION",
-            help="With --live: how long it may take; who has not answered by then counts as unreachable.",
-        ),
-    ] = format_duration(DEADLINE),
+    timeout: TimeoutOption = _DEADLINE,
     templates: TemplatesOption = None,
     output: VerifyFormOption = VerifyForm.TEXT,
 ) -> None:
