@@ -12,6 +12,7 @@ import yaml
 from cryptography import x509
 
 from pkigen.crypto.keys import load_private, public_der
+from pkigen.desired.generations import Slot, sa_path
 from pkigen.distributions.formats import ROWS, Distribution
 from tests.cli.program import HOME, InProcess, contents, photograph
 from tests.live.programs import find
@@ -235,6 +236,19 @@ def test_a_rotation_is_carried_into_k3s(pkigen: InProcess, tmp_path: Path) -> No
         assert refused.code == 1, distribution
         assert "finished" in refused.hint
     assert not (tmp_path / "half").exists()
+
+
+def test_a_damaged_key_is_named(pkigen: InProcess, tmp_path: Path) -> None:
+    """Also the one before the key that signs, which is still accepted."""
+    workshop = Workshop(place=tmp_path).made()
+    workshop.step("sa", "prepare")
+    workshop.step("sa", "promote")
+    damaged = workshop.tree / sa_path(Slot.PREVIOUS, "sa.key")
+    damaged.write_text("no key")
+    refused = pkigen("-C", workshop.tree, "export", "--as", "k3s", "--out", tmp_path / "out")
+    assert refused.code == 1
+    assert damaged.name in refused.error
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_encrypted_authority_is_opened(pkigen: InProcess, tmp_path: Path) -> None:
