@@ -33,7 +33,7 @@ from tests.samples import Unsynced, snapshot
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pkigen.desired.connections import Endpoint
+    from pkigen.desired.endpoints import Endpoint
     from pkigen.desired.inventory import Inventory
     from pkigen.rotation.live import ServedIdentity
     from pkigen.state.views import StagedView

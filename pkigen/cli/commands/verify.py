@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from pkigen.adoption.gathered import is_foreign
-from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say, say_lines, width
 from pkigen.cli.examined import VerifyForm, VerifyFormOption, open_examined
 from pkigen.cli.git_index import tracked_secrets
 from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption, TimeoutOption
+from pkigen.cli.problems import ExitCode
 from pkigen.cli.reports.lines import Line, Tone
 from pkigen.cli.reports.live_text import held_lines, live_lines
 from pkigen.cli.session import Session

@@ -12,7 +12,7 @@ from pkigen.cli.reports.cluster_text import cluster_lines
 from pkigen.cli.reports.plan_text import restart_text
 from pkigen.cli.reports.tables import page
 from pkigen.desired.certificates import ADMIN
-from pkigen.desired.connections import endpoints
+from pkigen.desired.endpoints import endpoints
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, KeyPairFiles, Phase, ca_id
 from pkigen.desired.readers import Reading
 from pkigen.reconcile.plan import Remove
