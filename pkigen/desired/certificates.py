@@ -169,7 +169,7 @@ def _api_server_names(cluster: ClusterSpec, node: Node) -> SANs:
         "kubernetes.default.svc",
         f"kubernetes.default.svc.{spec.networking.dns_domain}",
         # The API server gives the Service `kubernetes` the first address of a subnet. kubeadm names that of
-        # the first subnet only (`GetAPIServerAltNames`); docs/kubeadm.md has this difference.
+        # the first subnet only (`GetAPIServerAltNames`); docs/reference/kubeadm.md has this difference.
         *(subnet[1] for subnet in spec.networking.service_subnets),
         *node.addresses,
         *endpoint,

@@ -1,4 +1,4 @@
-"""The stable, documented structures behind `-o json` and `-o yaml` (docs/output.md)."""
+"""The stable, documented structures behind `-o json` and `-o yaml` (docs/reference/output.md)."""
 
 from __future__ import annotations
 
