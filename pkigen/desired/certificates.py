@@ -19,8 +19,8 @@ from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import CA, ca_id
 from pkigen.desired.readers import ComponentName, ReadBy, Reading
+from pkigen.spec.addresses import split_host_port
 from pkigen.spec.model import Kubeconfigs, Runtime
-from pkigen.spec.values import split_host_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
