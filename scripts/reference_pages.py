@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pkigen.cli.app import ExitCode
+from pkigen.cli.problems import ExitCode
 from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.certificates import CERTIFICATES, USER, Holder, KubeconfigTo
 from pkigen.desired.connections import edges
