@@ -269,7 +269,7 @@ _METRICS_HEAD = """\
 
 Made by `python scripts/reference.py` from what `pkigen status -o prometheus` prints of a cluster with a service account's
 token. Names and labels are those of x509-certificate-exporter, versions 3 and 4, and `cluster`.
-[Monitoring](../how-to/operations.md#alerts-and-a-dashboard) has the alerts and the dashboard.
+[Monitoring](../how-to/monitoring.md#alerts-and-a-dashboard) has the alerts and the dashboard.
 
 | metric | meaning | labels |
 |---|---|---|

@@ -11,6 +11,7 @@ A comment above a block, which no reader sees, says how it is run:
     <!-- setup: COMMAND -->   runs first, whatever it says; stands alone
     <!-- later: 30d -->       from here on the clock is that far ahead; stands alone
     <!-- boot: DIRECTORY -->  the cluster of this directory is started, where one can be; stands alone
+    <!-- deliver: DIRECTORY -->  its files are copied, and what must restart does; stands alone
     <!-- in a cluster -->     runs only before a real API server
     <!-- run by: TEST -->     that test runs it, and needs more than is here
     <!-- not run: REASON -->  cannot be run here
@@ -35,7 +36,7 @@ _PART = re.compile(
 )
 _PROMPT = re.compile(r"^(?P<host>[a-z][a-z0-9-]*)?(?P<sign>[$#]) (?P<command>.*)$")
 _CONTINUED = "\\"
-_STANDING_ALONE = frozenset({"setup", "later", "boot"})
+_STANDING_ALONE = frozenset({"setup", "later", "boot", "deliver"})
 _OF_BLOCKS = frozenset({"file", "in a cluster", "run by", "not run"})
 
 
@@ -57,6 +58,13 @@ class Later:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boot:
     """A cluster is started from its directory."""
+
+    directory: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deliver:
+    """The files of a directory reach the cluster that was started from it."""
 
     directory: str
 
@@ -87,7 +95,7 @@ class RunElsewhere:
     text: str
 
 
-Step = WrittenFile | Later | Boot | Command | NotRun | RunElsewhere
+Step = WrittenFile | Later | Boot | Deliver | Command | NotRun | RunElsewhere
 
 
 def steps(page: Path) -> list[Step]:
@@ -114,6 +122,8 @@ def _alone(word: str, rest: str) -> Step:
         return Command(words=rest, shown=None)
     if word == "boot":
         return Boot(directory=rest)
+    if word == "deliver":
+        return Deliver(directory=rest)
     return Later(days=int(rest.removesuffix("d")))
 
 

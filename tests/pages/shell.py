@@ -5,19 +5,29 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tests.cli.program import REPOSITORY
-from tests.pages.blocks import Boot, Command, Later, NotRun, RunElsewhere, WrittenFile, compare
+from tests.pages.blocks import Boot, Command, Deliver, Later, NotRun, RunElsewhere, WrittenFile, compare
 from tests.pages.warm_program import AHEAD, HOST, ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from tests.pages.blocks import Step
 
 _SECONDS = 300
+
+
+class RunningCluster(Protocol):
+    """A cluster that is started from a directory that the page has made."""
+
+    def boot(self, directory: Path) -> tuple[str, ...]:
+        """Start it; what is returned runs a command on one of its machines."""
+
+    def deliver(self, directory: Path) -> None:
+        """Copy the files, and restart what the last change requires."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,8 +36,8 @@ class PageShell:
 
     place: Path
     programs: Path
-    boot: Callable[[Path], tuple[str, ...]] | None = None
-    """Starts the cluster of a directory; what is returned runs a command on one of its machines."""
+    running: RunningCluster | None = None
+    """Where commands that need a cluster are run; without one they are left out."""
     days: int = 0
     exported: dict[str, str] = field(default_factory=dict)
     machine: tuple[str, ...] = ()
@@ -45,11 +55,13 @@ class PageShell:
                     file.write_text(step.text, encoding="utf-8")
                 case Later():
                     self.days += step.days
-                case Boot() if self.boot is not None:
-                    self.machine = self.boot(self.place / step.directory)
+                case Boot() if self.running is not None:
+                    self.machine = self.running.boot(self.place / step.directory)
+                case Deliver() if self.running is not None:
+                    self.running.deliver(self.place / step.directory)
                 case Command() if self.machine or not step.in_cluster:
                     self._run(step)
-                case Boot() | Command() | NotRun() | RunElsewhere():
+                case Boot() | Deliver() | Command() | NotRun() | RunElsewhere():
                     pass
 
     def _run(self, command: Command) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.program import REPOSITORY as TOP
-from tests.pages.blocks import Boot, Command, NotRun, RunElsewhere, compare, steps
+from tests.pages.blocks import Command, NotRun, RunElsewhere, compare, steps
 from tests.pages.shell import PageShell
 from tests.pages.warm_program import WarmProgram
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGES = [TOP / "README.md", TOP / "docs/README.md", *sorted((TOP / "docs").glob("*/*.md"))]
-ELSEWHERE = {TOP / "docs/how-to/adopt.md": "tests/adoption/test_adopt_page.py"}
-"""Pages that begin with files of a cluster that is not pkigen's, and the tests that make these."""
+ELSEWHERE = {
+    TOP / "docs/how-to/adopt.md": "tests/adoption/test_adopt_page.py",
+    TOP / "docs/tutorial/rotated-ca.md": "tests/live/test_pages_live.py",
+}
+"""Pages that begin with what another page or another program has made, and the tests that begin there."""
 NOT_RUN = 15
 """How many blocks of all pages cannot be run: installations, other machines, terminals, foreign programs."""
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -26,12 +29,7 @@ _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 def is_run_here(page: Path) -> bool:
     commands = [step for step in steps(page) if isinstance(step, Command) and not step.in_cluster]
-    return bool(commands) and page not in ELSEWHERE and not is_booted_first(page)
-
-
-def is_booted_first(page: Path) -> bool:
-    """Whether nothing of a page can be run without a control plane."""
-    return page.parent.name == "tutorial"
+    return bool(commands) and page not in ELSEWHERE
 
 
 RUN_HERE = [page for page in PAGES if is_run_here(page)]
@@ -67,11 +65,11 @@ def test_every_block_with_commands_is_run() -> None:
 
 
 def test_what_needs_a_cluster_is_run_before_one() -> None:
-    """A page with such blocks has a cluster that is started; `tests/live/test_pages_live.py` runs it."""
+    """`tests/live/test_pages_live.py` names every page that has such blocks."""
+    live = (TOP / "tests/live/test_pages_live.py").read_text()
     for page in PAGES:
-        every = steps(page)
-        needs = any(isinstance(step, Command) and step.in_cluster for step in every)
-        assert needs == any(isinstance(step, Boot) for step in every), page
+        needs = any(isinstance(step, Command) and step.in_cluster for step in steps(page))
+        assert needs == (f'"{page.parent.name}/{page.name}"' in live), page
 
 
 @pytest.mark.parametrize(
