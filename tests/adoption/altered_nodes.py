@@ -250,6 +250,9 @@ class AlteredNode:
         content["users"][0]["user"] = {"client-certificate": named, "client-key": named}
         self.write_kubeconfig("kubelet.conf", content)
 
+    def copy_from_own(self, name: str, other: str) -> None:
+        shutil.copy2(self.path(name), self.path(other))
+
     def copy_from(self, other: AlteredNode, *names: str) -> None:
         for name in names:
             shutil.copy2(other.path(name), self.path(name))

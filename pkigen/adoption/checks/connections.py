@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from pkigen.adoption.findings import AuditFinding, AuditRule
 from pkigen.adoption.judgements import USER_OF, judgements
+from pkigen.adoption.put_away import is_put_away
 from pkigen.adoption.severity import AuditSeverity
 from pkigen.crypto.go_paths import OTHER_KEY, OUT_OF_TIME, UNSIGNED, refusal
 from pkigen.crypto.keys import public_der
@@ -24,12 +25,20 @@ if TYPE_CHECKING:
 def refused_connections(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     """Every judgement that ends in a refusal; what time alone refuses is told of the certificate itself."""
     refused: dict[tuple[AuditRule, Spot, str], list[Judgement]] = {}
-    for each in judgements(cluster):
-        reason = refusal(each.shown.certificates, each.trust.certificates, each.name, cluster.now)
+    judged = [
+        (each, refusal(each.shown.certificates, each.trust.certificates, each.name, cluster.now))
+        for each in judgements(cluster)
+    ]
+    accepted = {each.shown.spot for each, reason in judged if reason not in _UNTRUSTED}
+    for each, reason in judged:
         if reason is None or reason == OUT_OF_TIME:
             continue
+        # What nobody accepts is itself what is wrong, such as a certificate without its intermediate CA.
         stale = (
-            bool(each.name) and reason in {UNSIGNED, OTHER_KEY} and each.judge.component.startswith(USER_OF)
+            bool(each.name)
+            and reason in _UNTRUSTED
+            and each.judge.component.startswith(USER_OF)
+            and each.shown.spot in accepted
         )
         rule = AuditRule.STALE_CA if stale else AuditRule.REFUSED_CONNECTION
         spot = each.trust.spot if stale else each.shown.spot
@@ -37,10 +46,19 @@ def refused_connections(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     for (rule, spot, reason), refusals in refused.items():
         yield AuditFinding(
             rule=rule,
-            severity=min((one.severity for one in refusals), key=lambda one: one.rank),
+            severity=min(map(_weight, refusals), key=lambda one: one.rank),
             spot=spot,
             detail=_sentence(refusals, reason),
         )
+
+
+_UNTRUSTED: Final = frozenset({UNSIGNED, OTHER_KEY})
+
+
+def _weight(refused: Judgement) -> AuditSeverity:
+    """A copy that somebody has put away connects to nobody."""
+    spots = (refused.trust.spot, refused.shown.spot)
+    return AuditSeverity.INFORMATION if any(is_put_away(each.path) for each in spots) else refused.severity
 
 
 def _sentence(refusals: list[Judgement], reason: str) -> str:
