@@ -13,6 +13,7 @@ import json
 import shutil
 import time
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -176,18 +177,21 @@ class Present:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """Certificates of the present CAs that somebody copies and keeps: of etcd, and of the front proxy."""
+    """Certificates of the present CAs that somebody copies and keeps: of etcd, and of the front proxy.
+
+    Of each node its own: a member lets in a peer from the addresses that its certificate names alone.
+    """
 
     cluster: Cluster
     folder: Path
 
     @classmethod
     def of(cls, cluster: Cluster, folder: Path) -> Kept:
-        for name in ("etcd/healthcheck-client", "etcd/peer", "apiserver-etcd-client", "front-proxy-client"):
-            for suffix in ("crt", "key"):
-                target = folder / f"{name}.{suffix}"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(cluster.pki("cp-1") / f"{name}.{suffix}", target)
+        names = ("etcd/healthcheck-client", "etcd/peer", "apiserver-etcd-client", "front-proxy-client")
+        for node, name, suffix in product(_NODES, names, ("crt", "key")):
+            target = folder / node / f"{name}.{suffix}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(cluster.pki(node) / f"{name}.{suffix}", target)
         return cls(cluster=cluster, folder=folder)
 
     def let_in(self) -> set[str]:
@@ -202,13 +206,13 @@ class Kept:
         return {who for who, answers in found.items() if answers[0]}
 
     def _all(self, port: str, path: str, name: str) -> list[bool]:
-        stem = self.folder / name
-        identity = Identity(certificate=stem.with_suffix(".crt"), key=stem.with_suffix(".key"))
         is_proxy = port == "6443"
         answers = [
             machine.request(
                 f"https://{_NODES[node]}:{port}{path}",
-                identity=identity,
+                identity=Identity(
+                    certificate=self.folder / node / f"{name}.crt", key=self.folder / node / f"{name}.key"
+                ),
                 headers={"X-Remote-User": "somebody", "X-Remote-Group": "system:masters"} if is_proxy else {},
                 body=_REVIEW if is_proxy else None,
             )
