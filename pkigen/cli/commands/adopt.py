@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pkigen.adoption.archive_tree import LARGEST_ARCHIVE
+from pkigen.adoption.bare_pki import bare_pkis
 from pkigen.adoption.description import described
 from pkigen.adoption.gathered import archived_trees, gather_line, node_trees, read_whole
-from pkigen.adoption.imports import imports
+from pkigen.adoption.imports import imports, left_out
 from pkigen.adoption.inspection import inspect
 from pkigen.adoption.kubeadm_record import KubeadmRecord, read_record
 from pkigen.adoption.topology import idle_components, known_nodes, kubelet_name
@@ -34,10 +35,12 @@ from pkigen.state.vault import PlainVault
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pkigen.adoption.found import ForeignCluster
+    from pkigen.adoption.found import ForeignCluster, ForeignNode, Spot
     from pkigen.adoption.node_tree import NodeTree
 
 app = typer.Typer(add_completion=False)
+
+_MOST_NAMED = 8
 
 
 @app.command()
@@ -115,10 +118,13 @@ def adopt(
     inventory, nodes = derive(description.loaded.spec), known_nodes(cluster)
     root = first_directory(directory_of(context, directory), None, description.loaded.spec.file_name)
     session = session_of(system, inventory, root=root, templates=None)
+    apart = bare_pkis(cluster)
     found = [
-        *imports(inventory, nodes, entropy=system.entropy),
+        *imports(inventory, nodes, apart, entropy=system.entropy),
         Import(path=SPEC_FILE, mode=PUBLIC_MODE, content=description.text.encode()),
     ]
+    for each in (*_of_apart(apart), *_of_left_out(left_out(cluster, found))):
+        note(f"note: {each}")
     with session.writing("adopt") as store:
         taken = take_over(
             session.planner, found, store, session.tools(PlainVault()), idle=idle_components(nodes)
@@ -126,6 +132,20 @@ def adopt(
     with document(output) as content:
         _say_taken(taken, len(nodes), root)
         content.update(outcomes.adopted(taken, inventory.cluster.name, len(nodes), str(root)))
+
+
+def _of_apart(apart: Iterable[ForeignNode]) -> Iterator[str]:
+    for node in apart:
+        yield f"{node.name} is taken for a PKI, not for a node: nothing in it says what runs there"
+
+
+def _of_left_out(left: Iterable[Spot]) -> Iterator[str]:
+    """What stays where it is: nobody renews it here, nor rotates what it trusts."""
+    spots = [str(each) for each in left]
+    named, rest = spots[:_MOST_NAMED], len(spots) - _MOST_NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    if spots:
+        yield f"not taken over, and not renewed here: {', '.join(named)}{more}"
 
 
 def _record(kubeadm_config: Path | None, version: str | None) -> KubeadmRecord:
