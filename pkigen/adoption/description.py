@@ -15,6 +15,7 @@ from pkigen import layout
 from pkigen.access.kubeconfigs import Section as KubeconfigSection
 from pkigen.access.yaml_text import dump
 from pkigen.adoption.bare_pki import bare_pkis, require_api_server
+from pkigen.adoption.bound_subjects import kept_subjects
 from pkigen.adoption.foreign_flags import DifferingFlags
 from pkigen.adoption.foreign_users import users
 from pkigen.adoption.gathered import beside
@@ -301,6 +302,7 @@ class _Describer:
             keyAlgorithm=algorithm if algorithm in own else "",
             validity=self._record.validity,
             caValidity=self._record.ca_validity,
+            overrides=kept_subjects(self._control_plane),
         )
 
     def _names_files(self, directory: str) -> bool:
