@@ -192,7 +192,14 @@ class _Imports:
 
     def _missing_key(self, ca: CA) -> str | None:
         directory = self._inventory.cluster.spec.certificates.directory
-        return f"{ca_id(ca)} ({directory}/{ca}.key)" if self._key_of(ca) is None else None
+        if self._key_of(ca) is not None:
+            return None
+        damaged = (
+            f"; that of {held.node} {fault}"
+            for held in self._held(f"{ca}.key")
+            for fault in read_pem(held.file.data).faults
+        )
+        return f"{ca_id(ca)} ({directory}/{ca}.key{next(damaged, '')})"
 
     def _authority(self, ca: CA) -> Iterator[Import]:
         """A CA with its chain and its key; a root that is trusted beside it is its previous generation."""

@@ -403,6 +403,13 @@ def test_a_ca_key_that_no_node_has_is_asked_for_by_name(
     assert not adopted.root.exists()
 
 
+def test_a_ca_key_that_nobody_can_read_is_told(copy: Path, adopted: Adopted) -> None:
+    remove_keys(copy, "ca")
+    (copy / "cp-2" / PKI / "ca.key").write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMA==\n-----END")
+    assert adopted.adopt(copy) == 1
+    assert "ca (/etc/kubernetes/pki/ca.key; that of cp-2 " in adopted.err
+
+
 def test_a_ca_key_of_one_node_is_enough(copy: Path, adopted: Adopted) -> None:
     kept = (copy / "cp-3" / PKI / "ca.key").read_bytes()
     remove_keys(copy, "ca")
