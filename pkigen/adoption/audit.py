@@ -30,6 +30,7 @@ CHECKS: Final[tuple[Callable[[ForeignCluster], Iterator[AuditFinding]], ...]] = 
     validity.expires_soon,
     validity.not_yet_valid,
     connections.refused_connections,
+    connections.record_differs,
     connections.unverified_server,
     connections.trust_missing,
     connections.signer_unusable,

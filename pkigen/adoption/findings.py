@@ -41,6 +41,7 @@ class AuditRule(enum.StrEnum):
     OPEN_KUBELET = "open-kubelet"
     OVERLAPPING_MANIFESTS = "overlapping-manifests"
     PERMISSIVE_MODE = "permissive-mode"
+    RECORD_DIFFERS = "record-differs"
     REFUSED_CONNECTION = "refused-connection"
     SHARED_CA = "shared-ca"
     SIGNER_UNUSABLE = "signer-unusable"
@@ -161,6 +162,11 @@ RULES: Final = {
     AuditRule.PERMISSIVE_MODE: RuleText(
         "others on this machine can read or change what decides about access",
         "chmod it as the benchmark says",
+    ),
+    AuditRule.RECORD_DIFFERS: RuleText(
+        "kubeadm puts names of its ClusterConfiguration into a certificate only when it makes it, and its "
+        "renewals keep what the certificate has",
+        "reissue it: move the pair away, then `kubeadm init phase certs apiserver --config FILE`",
     ),
     AuditRule.REFUSED_CONNECTION: RuleText(
         "the connection fails as soon as it is made anew",

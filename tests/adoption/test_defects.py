@@ -104,5 +104,6 @@ def test_every_rule_has_a_defect_or_a_test_of_its_own() -> None:
         AuditRule.WRONG_OWNER,
         AuditRule.NOT_COPIED,
         AuditRule.KUBELET_UNVERIFIED,
+        AuditRule.RECORD_DIFFERS,
     }
     assert set(AuditRule) - {defect.rule for defect in DEFECTS} == elsewhere

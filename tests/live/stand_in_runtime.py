@@ -6,14 +6,15 @@ Argument: the path of its socket. It ends when its standard input does. The mess
 
 from __future__ import annotations
 
+import importlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
-
-import grpc
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+grpc: Any = importlib.import_module("grpc")  # has no types of its own
 
 
 def _varint(number: int) -> Iterator[int]:
@@ -36,23 +37,26 @@ def _ready(condition: str) -> bytes:
 
 
 _DISK = field(1, 1) + field(2, field(1, "/")) + field(3, field(1, 1)) + field(4, field(1, 1))
-_ANSWERS = {
+_RUNTIME = {
     "Version": field(1, "0.1.0") + field(2, "stand-in") + field(3, "1.0.0") + field(4, "v1"),
     "Status": field(1, _ready("RuntimeReady") + _ready("NetworkReady")),
     "RuntimeConfig": field(1, field(1, 1)),  # CGROUPFS
-    "ImageFsInfo": field(1, _DISK) + field(2, _DISK),
+    **dict.fromkeys(("ListPodSandbox", "ListContainers", "ListPodSandboxStats", "ListContainerStats"), b""),
+    "UpdateRuntimeConfig": b"",
 }
+_IMAGES = {"ImageFsInfo": field(1, _DISK) + field(2, _DISK), "ListImages": b""}
 
 
-class _Runtime(grpc.GenericRpcHandler):
-    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
-        answer = _ANSWERS.get(call.method.rpartition("/")[2], b"")
-        return grpc.unary_unary_rpc_method_handler(lambda _request, _context: answer)
+def _answering(answer: bytes) -> Any:
+    return grpc.unary_unary_rpc_method_handler(lambda _request, _context: answer)
 
 
 def main() -> None:
     server = grpc.server(ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers((_Runtime(),))
+    for service, answers in (("RuntimeService", _RUNTIME), ("ImageService", _IMAGES)):
+        methods = {name: _answering(answer) for name, answer in answers.items()}
+        handler = grpc.method_handlers_generic_handler(f"runtime.v1.{service}", methods)
+        server.add_generic_rpc_handlers((handler,))
     server.add_insecure_port(f"unix:{sys.argv[1]}")
     server.start()
     print("listening", flush=True)  # noqa: T201 -- whoever started it waits for this

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pkigen.adoption.findings import AuditFinding, AuditRule
-from pkigen.adoption.judgements import USER_OF, judgements
+from pkigen.adoption.judgements import USER_OF, host_of, judgements
 from pkigen.adoption.put_away import is_put_away
 from pkigen.adoption.severity import AuditSeverity
-from pkigen.crypto.go_paths import OTHER_KEY, OUT_OF_TIME, UNSIGNED, refusal
+from pkigen.crypto.go_paths import OTHER_KEY, OUT_OF_TIME, UNSIGNED, name_refusal, refusal
 from pkigen.crypto.keys import public_der
 from pkigen.crypto.names import subject_of
 from pkigen.desired.readers import ComponentName
@@ -71,6 +71,28 @@ def _sentence(refusals: list[Judgement], reason: str) -> str:
     more = f", and {len(refusals) - 1} more" if len(refusals) > 1 else ""
     subject = subject_of(first.shown.certificates[0])
     return f"{first.judge} refuses {first.judged}, {subject}: {reason} ({by}{more})"
+
+
+def record_differs(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """An API server's certificate without a name that kubeadm's record of the cluster has."""
+    record = cluster.record
+    if record is None:
+        return
+    endpoint = host_of(record.endpoint) if record.endpoint else ""
+    for node, program in cluster.running(ComponentName.API_SERVER):
+        shown = node.bundle(program, "tls-cert-file")
+        lacking = [
+            name
+            for name in dict.fromkeys(filter(None, (*record.api_server_names, endpoint)))
+            if shown is not None and name_refusal(shown.certificates[0], name) is not None
+        ]
+        if shown is not None and lacking:
+            yield AuditFinding(
+                rule=AuditRule.RECORD_DIFFERS,
+                severity=AuditSeverity.WARNING,
+                spot=shown.spot,
+                detail=f"it does not name {', '.join(lacking)}, as kubeadm's ClusterConfiguration has it",
+            )
 
 
 def unverified_server(cluster: ForeignCluster) -> Iterator[AuditFinding]:

@@ -17,6 +17,7 @@ from pkigen.adoption.gathered import archived_trees, gather_line, node_trees, re
 from pkigen.adoption.imports import imports, left_out
 from pkigen.adoption.inspection import inspect
 from pkigen.adoption.kubeadm_record import KubeadmRecord, read_record
+from pkigen.adoption.recorded import record_beside
 from pkigen.adoption.topology import idle_components, known_nodes, kubelet_name
 from pkigen.cli.console import note, say, say_line
 from pkigen.cli.directory import first_directory
@@ -109,7 +110,7 @@ def adopt(
         )
     cluster = inspect(_trees(given), now=system.clock())
     _require_named(cluster, given)
-    description = described(cluster, _record(kubeadm_config, kubernetes_version))
+    description = described(cluster, _record(kubeadm_config, kubernetes_version, given))
     for each in description.notes:
         note(f"note: {each}")
     if dry_run:
@@ -148,13 +149,13 @@ def _of_left_out(left: Iterable[Spot]) -> Iterator[str]:
         yield f"not taken over, and not renewed here: {', '.join(named)}{more}"
 
 
-def _record(kubeadm_config: Path | None, version: str | None) -> KubeadmRecord:
-    """What is said of the cluster beside its files."""
-    given = (
-        read_record(read_whole(kubeadm_config), file=str(kubeadm_config))
-        if kubeadm_config
-        else KubeadmRecord()
-    )
+def _record(kubeadm_config: Path | None, version: str | None, sources: Iterable[str]) -> KubeadmRecord:
+    """What is said of the cluster beside its files: as is told, else what lies beside one of the nodes."""
+    if kubeadm_config is not None:
+        given = read_record(read_whole(kubeadm_config), file=str(kubeadm_config))
+    else:
+        paths = [Path(each.rpartition("=")[2]) for each in sources if each != "-"]
+        given = next(filter(None, map(record_beside, paths)), KubeadmRecord())
     return replace(given, version=version) if version is not None else given
 
 
