@@ -10,6 +10,10 @@ from pkigen.desired.readers import ComponentName
 from pkigen.errors import AdoptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from cryptography import x509
+
     from pkigen.adoption.found import ForeignCluster, ForeignNode
 
 _MOST_NAMED: Final = 4
@@ -52,14 +56,16 @@ def require_api_server(cluster: ForeignCluster) -> None:
 
 def _named(cluster: ForeignCluster) -> str:
     """The CAs of a PKI, by name, and how many certificates there are beside them."""
-    held = {key for node in cluster.nodes for content in node.contents.values() for key in content.private}
     certificates = dict.fromkeys(found.certificate for found in cluster.each_certificate())
-    authorities = [each for each in certificates if is_ca(each)]
-    named = [
-        f"{subject_of(each)} ({'with' if public_der(each.public_key()) in held else 'without'} its key)"
-        for each in authorities
-    ]
+    named = list(_authorities(cluster, certificates))
     more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
     cas = ", ".join(named[:_MOST_NAMED]) + more or "none"
-    others = len(certificates) - len(authorities)
+    others = len(certificates) - len(named)
     return f"this is a PKI (CAs: {cas}; {others} other certificate{'' if others == 1 else 's'})"
+
+
+def _authorities(cluster: ForeignCluster, certificates: Iterable[x509.Certificate]) -> Iterator[str]:
+    held = {key for node in cluster.nodes for content in node.contents.values() for key in content.private}
+    for each in filter(is_ca, certificates):
+        known = public_der(each.public_key()) in held
+        yield f"{subject_of(each)} ({'with' if known else 'without'} its key)"

@@ -77,11 +77,15 @@ def left_out(cluster: ForeignCluster, found: Iterable[Import]) -> Iterator[Spot]
     for node in (each for each in cluster.nodes if each not in bare):
         known = taken[kubelet_name(node) or node.name] | taken[""]
         for file in node.files:
-            content = node.contents.get(file.path)
-            is_private = content.private if content is not None else node.kubeconfig(file.path) is not None
-            own = file.path.startswith(f"{_KUBELET_PKI}/") or is_put_away(file.path)
-            if is_private and not own and file.data not in known:
+            if _is_credential(node, file) and file.data not in known:
                 yield node.spot(file.path)
+
+
+def _is_credential(node: ForeignNode, file: FoundFile) -> bool:
+    if file.path.startswith(f"{_KUBELET_PKI}/") or is_put_away(file.path):
+        return False
+    content = node.contents.get(file.path)
+    return bool(content.private) if content is not None else node.kubeconfig(file.path) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +188,10 @@ class _Imports:
             file = ca_key(node.found, ca, f"{directory}/{ca}.key")
             if file is not None:
                 yield file.data
+        yield from self._keys_apart(ca)
+
+    def _keys_apart(self, ca: CA) -> Iterator[bytes]:
+        """The same of the PKIs that were given beside the nodes."""
         files = (held.file.data for held in self._held(f"{ca}.crt"))
         wanted = {public_der(each.public_key()) for data in files for each in read_pem(data).certificates}
         for other in self._apart:

@@ -275,14 +275,13 @@ def _is_signed_by_any(certificate: x509.Certificate, anchors: Iterable[x509.Cert
 
 def authority_key_on_worker(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     """The private key of a CA, or of tokens, on a node that runs none of the control plane."""
-    trusted = {key for _, _, _, bundle in _trusted(cluster) for key in _keys(bundle)}
     tokens = {key for node in cluster.nodes for key in _judging_keys(node)}
+    keys = dict.fromkeys(tokens, "that signs service accounts' tokens")
+    trusted = {key for _, _, _, bundle in _trusted(cluster) for key in _keys(bundle)}
+    keys |= dict.fromkeys(trusted, "of a CA that the cluster trusts")
     for node in filter(is_worker, cluster.nodes):
         for path, content in node.contents.items():
-            what = "of a CA that the cluster trusts" if trusted & set(content.private) else ""
-            if not what and tokens & set(content.private):
-                what = "that signs service accounts' tokens"
-            if what:
+            for what in dict.fromkeys(keys[key] for key in content.private if key in keys):
                 yield AuditFinding(
                     rule=AuditRule.AUTHORITY_KEY_ON_WORKER,
                     severity=AuditSeverity.ERROR,

@@ -24,25 +24,16 @@ if TYPE_CHECKING:
 
 def refused_connections(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     """Every judgement that ends in a refusal; what time alone refuses is told of the certificate itself."""
-    refused: dict[tuple[AuditRule, Spot, str], list[Judgement]] = {}
     judged = [
         (each, refusal(each.shown.certificates, each.trust.certificates, each.name, cluster.now))
         for each in judgements(cluster)
     ]
     accepted = {each.shown.spot for each, reason in judged if reason not in _UNTRUSTED}
+    refused: dict[tuple[AuditRule, Spot, str], list[Judgement]] = {}
     for each, reason in judged:
-        if reason is None or reason == OUT_OF_TIME:
-            continue
-        # What nobody accepts is itself what is wrong, such as a certificate without its intermediate CA.
-        stale = (
-            bool(each.name)
-            and reason in _UNTRUSTED
-            and each.judge.component.startswith(USER_OF)
-            and each.shown.spot in accepted
-        )
-        rule = AuditRule.STALE_CA if stale else AuditRule.REFUSED_CONNECTION
-        spot = each.trust.spot if stale else each.shown.spot
-        refused.setdefault((rule, spot, reason), []).append(each)
+        if reason is not None and reason != OUT_OF_TIME:
+            rule, spot = _blamed(each, reason, accepted)
+            refused.setdefault((rule, spot, reason), []).append(each)
     for (rule, spot, reason), refusals in refused.items():
         yield AuditFinding(
             rule=rule,
@@ -50,6 +41,17 @@ def refused_connections(cluster: ForeignCluster) -> Iterator[AuditFinding]:
             spot=spot,
             detail=_sentence(refusals, reason),
         )
+
+
+def _blamed(refused: Judgement, reason: str, accepted: set[Spot]) -> tuple[AuditRule, Spot]:
+    """What is wrong: the certificate, or the CA that a kubeconfig has.
+
+    A certificate that nobody accepts is itself what is wrong, such as one without its intermediate CA.
+    """
+    is_persons = bool(refused.name) and refused.judge.component.startswith(USER_OF)
+    if is_persons and reason in _UNTRUSTED and refused.shown.spot in accepted:
+        return AuditRule.STALE_CA, refused.trust.spot
+    return AuditRule.REFUSED_CONNECTION, refused.shown.spot
 
 
 _UNTRUSTED: Final = frozenset({UNSIGNED, OTHER_KEY})

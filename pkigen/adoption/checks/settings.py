@@ -75,16 +75,17 @@ def open_kubelet(cluster: ForeignCluster) -> Iterator[AuditFinding]:
         given = {name: program.flags.value(name) or default for name, default in _defaults(program)}
         anonymous = given["anonymous-auth"] == "true"
         unlimited = given["authorization-mode"] == "AlwaysAllow"
-        if anonymous or unlimited:
-            what = [
-                *(["lets in who shows no certificate (anonymous)"] if anonymous else []),
-                *(["allows everything to whom it lets in (AlwaysAllow)"] if unlimited else []),
-            ]
-            severity = AuditSeverity.ERROR if anonymous and unlimited else AuditSeverity.WARNING
-            yield _of_kubelet(program, severity, " and ".join(what), "4.2.1" if anonymous else "4.2.2")
+        told = [text for text, holds in ((_ANONYMOUS, anonymous), (_UNLIMITED, unlimited)) if holds]
+        if told:
+            severity = AuditSeverity.ERROR if len(told) > 1 else AuditSeverity.WARNING
+            yield _of_kubelet(program, severity, " and ".join(told), "4.2.1" if anonymous else "4.2.2")
         if given["read-only-port"] != "0":
-            told = f"tells everybody of its Pods at port {given['read-only-port']} (readOnlyPort)"
-            yield _of_kubelet(program, AuditSeverity.WARNING, told, "4.2.4")
+            port = f"tells everybody of its Pods at port {given['read-only-port']} (readOnlyPort)"
+            yield _of_kubelet(program, AuditSeverity.WARNING, port, "4.2.4")
+
+
+_ANONYMOUS: Final = "lets in who shows no certificate (anonymous)"
+_UNLIMITED: Final = "allows everything to whom it lets in (AlwaysAllow)"
 
 
 def _defaults(program: Program) -> tuple[tuple[str, str], ...]:
