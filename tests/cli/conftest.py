@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from tests.cli.program import HOME, NOW, InProcess, copy_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
 
 @pytest.fixture
@@ -38,3 +40,9 @@ def spec(tmp_path: Path) -> Path:
 def tree(made: Path, tmp_path: Path) -> Path:
     """A tree of one's own."""
     return copy_of(made / "home", tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def jsonschema() -> ModuleType:
+    """Imported only where it is used: it compiles grammars meanwhile, which takes seconds."""
+    return importlib.import_module("jsonschema")
