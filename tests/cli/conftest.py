@@ -7,7 +7,7 @@ import pytest
 
 from pkigen.cli.app import run
 from pkigen.cli.system import System
-from tests.cli.program import HOME, NOW, InProcess, copy_of
+from tests.cli.program import HOME, NOW, InProcess, MadeTrees, copy_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     system = System(clock=lambda: NOW)
     assert run(["init", str(place / "home.yaml"), "-C", str(place / "home")], system=system) == 0
     return place
+
+
+@pytest.fixture(scope="session")
+def made_trees(tmp_path_factory: pytest.TempPathFactory) -> MadeTrees:
+    return MadeTrees(tmp_path_factory.mktemp("trees"))
 
 
 @pytest.fixture
