@@ -29,7 +29,9 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Until there is something to be undone, a signal simply ends the process, without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from pkigen.cli.app import TerminatedError, run  # noqa: PLC0415 -- `--version` must not pay for it
+    # `--version` must not pay for these.
+    from pkigen.cli.app import run  # noqa: PLC0415
+    from pkigen.cli.problems import TerminatedError  # noqa: PLC0415
 
     def terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
         raise TerminatedError

@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""Makes docs/reference.md: every command with its arguments and options, as the program itself declares them.
+"""Makes what the documentation says of the program from the program itself.
 
-python scripts/reference.py [--check]
+python scripts/reference.py
+
+docs/reference/commands.md has every command, docs/*.schema.json are the JSON Schemas for editors and for
+other programs, and docs/adr/README.md lists the decisions.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -14,17 +18,19 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from pkigen.cli.app import FAMILIES, PANELS
+from pkigen.cli.reports.plan_document import plan_schema
+from pkigen.spec.json_schema import json_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FILE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 HEAD = """\
 # Every command
 
 Made by `python scripts/reference.py` from the program itself; `pkigen COMMAND --help` explains each. Which
-cluster a command works on is in [operations.md](operations.md). Before the command may stand `-C`, `-v`,
-`--color` and `--debug`.
+cluster a command works on is in [operations.md](../how-to/operations.md). Before the command may stand `-C`,
+`-v`, `--color` and `--debug`.
 """
 
 
@@ -78,12 +84,33 @@ def _argument(argument: Any) -> str:
     return shown if argument.required else f"[{shown}]"
 
 
+def decisions() -> str:
+    """The list of the decisions, by the headings of their pages."""
+    lines = [
+        "# Decisions\n",
+        "What a reader of the code would otherwise have to guess: what was decided, why, what else was",
+        "possible, and what it costs.\n",
+    ]
+    for page in sorted((DOCS / "adr").glob("[0-9]*.md")):
+        heading = page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        lines.append(f"- [{heading.removeprefix('ADR ')}]({page.name})")
+    return "\n".join(lines) + "\n"
+
+
+def generated() -> dict[str, str]:
+    """Every page and file that is made here, by its path below docs/."""
+    return {
+        "reference/commands.md": reference(),
+        "adr/README.md": decisions(),
+        "cluster.schema.json": json.dumps(json_schema(), indent=2) + "\n",
+        "plan.schema.json": json.dumps(plan_schema(), indent=2) + "\n",
+    }
+
+
 def main() -> int:
-    """Write the page, or compare it."""
-    text = reference()
-    if "--check" in sys.argv:
-        return 0 if FILE.read_text(encoding="utf-8") == text else 1
-    FILE.write_text(text, encoding="utf-8")
+    """Write them all."""
+    for name, text in generated().items():
+        (DOCS / name).write_text(text, encoding="utf-8")
     return 0
 
 

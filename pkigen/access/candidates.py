@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pkigen.access.messages import Listener, NameKind
-from pkigen.desired.connections import endpoints
+from pkigen.access.failure_kinds import Listener, NameKind
+from pkigen.desired.endpoints import endpoints
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pkigen.access.failure_kinds import WrongName
     from pkigen.access.handshakes import Known
-    from pkigen.access.messages import WrongName
-    from pkigen.desired.connections import Endpoint
+    from pkigen.desired.endpoints import Endpoint
     from pkigen.desired.items import DesiredCertificate
 
 _COMPONENTS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pkigen import layout
-from pkigen.access.messages import Circumstance
+from pkigen.access.failure_kinds import Circumstance
 
 ANSWERS: Final = {
     Circumstance.EXEC_VERSION: (

@@ -17,7 +17,7 @@ from pkigen.spec.user_rules import SYSTEM_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pkigen.access.messages import Cannot
+    from pkigen.access.failure_kinds import Cannot
     from pkigen.desired.inventory import Inventory
     from pkigen.spec.users import IAMMapping, PolicyRule, User, UserGroup
     from pkigen.state.signed_certificates import SignedCertificate

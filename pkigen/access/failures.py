@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pkigen.access import handshakes, messages
+from pkigen.access import failure_kinds, handshakes, messages
 from pkigen.access.circumstances import ANSWERS
 from pkigen.access.denials import lacking
 
@@ -25,23 +25,23 @@ def explain(text: str, known: Known | None) -> tuple[str, ...] | None:
     return None if failure is None else tuple(_explained(failure, known))
 
 
-def _explained(failure: messages.Failure, known: Known | None) -> Iterator[str]:
+def _explained(failure: failure_kinds.Failure, known: Known | None) -> Iterator[str]:
     match failure:
-        case messages.NoKubeconfig():
+        case failure_kinds.NoKubeconfig():
             yield from _NO_KUBECONFIG
-        case messages.NoCredential():
+        case failure_kinds.NoCredential():
             yield from _NO_CREDENTIAL
-        case messages.NoMappings():
+        case failure_kinds.NoMappings():
             yield from _NO_MAPPINGS
-        case messages.Revoked():
+        case failure_kinds.Revoked():
             yield from _revoked(known)
-        case messages.Circumstance():
+        case failure_kinds.Circumstance():
             yield from ANSWERS[failure]
-        case messages.Anonymous():
+        case failure_kinds.Anonymous():
             yield from _anonymous(known)
-        case messages.Cannot():
+        case failure_kinds.Cannot():
             yield from lacking(failure, known.inventory, known.signed) if known else lacking(failure, None)
-        case messages.Unauthorized():
+        case failure_kinds.Unauthorized():
             yield from _unauthorized(failure.why, known)
         case _:
             yield from handshakes.explained(failure, known)
@@ -97,35 +97,35 @@ def _anonymous(known: Known | None) -> Iterator[str]:
 
 
 _REFUSALS = {
-    messages.Refusal.UNKNOWN: (
+    failure_kinds.Refusal.UNKNOWN: (
         "the API server refuses the credential: expired, of another CA or key, or for another audience",
         "`pkigen access kubeconfig show FILE` shows until when it is valid; `pkigen apply` makes a new one",
     ),
-    messages.Refusal.EXPIRED: (
+    failure_kinds.Refusal.EXPIRED: (
         "the API server refuses the token: it has expired, or one side's clock is wrong",
         "`pkigen apply` renews those of the spec; another: `kubectl create token`, `pkigen access token`",
     ),
-    messages.Refusal.GONE: (
+    failure_kinds.Refusal.GONE: (
         "the API server refuses the token: its object was deleted, and a new one has another UID",
         "put the UID (`kubectl -n NAMESPACE get serviceaccount NAME -o yaml`) into the spec, `pkigen apply`",
     ),
-    messages.Refusal.AUDIENCE: (
+    failure_kinds.Refusal.AUDIENCE: (
         "the API server refuses the token: it is for other audiences",
         "make one without --audience, or with one of --api-audiences",
     ),
-    messages.Refusal.KEY: (
+    failure_kinds.Refusal.KEY: (
         "the API server refuses the token: it does not have the key that signed it, or has another issuer",
         "where `pkigen access oidc jwks` and `kubectl get --raw /openid/v1/jwks` differ, copy them again",
     ),
 }
 
 
-def _unauthorized(why: messages.Refusal, known: Known | None) -> Iterator[str]:
+def _unauthorized(why: failure_kinds.Refusal, known: Known | None) -> Iterator[str]:
     what, step = _REFUSALS[why]
     yield what
-    if why is messages.Refusal.AUDIENCE and known is not None:
+    if why is failure_kinds.Refusal.AUDIENCE and known is not None:
         yield f"this cluster's API servers are {', '.join(known.inventory.token_trust.audiences)}"
-    if why is messages.Refusal.UNKNOWN and known is not None and known.inventory.cluster.spec.iam:
+    if why is failure_kinds.Refusal.UNKNOWN and known is not None and known.inventory.cluster.spec.iam:
         roles = ", ".join(mapping.arn for mapping in known.inventory.cluster.spec.iam[:_MOST_SHOWN])
         yield (
             f"with a token of AWS IAM (`aws eks get-token`) the role must be in spec.iam ({roles}) and in "

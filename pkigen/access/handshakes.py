@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pkigen.access import messages
+from pkigen.access import failure_kinds
 from pkigen.access.candidates import candidates
-from pkigen.access.messages import Listener
+from pkigen.access.failure_kinds import Listener
 from pkigen.desired.certificates import API_SERVER, CERTIFICATES
 from pkigen.desired.generations import CA, Phase, ca_id
 from pkigen.notation import residual
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from pkigen.access.messages import HandshakeFailure, UnknownAuthority, WrongName, WrongUsage
+    from pkigen.access.failure_kinds import HandshakeFailure, UnknownAuthority, WrongName, WrongUsage
     from pkigen.desired.command_lines import ReadText
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import DesiredCertificate
@@ -46,23 +46,25 @@ def explained(failure: HandshakeFailure, known: Known | None) -> Iterator[str]:
         known: The cluster, where one is known.
     """
     match failure:
-        case messages.UnknownAuthority() | messages.WrongName() if failure.listener in _SIGNED_BY_THEMSELVES:
+        case failure_kinds.UnknownAuthority() | failure_kinds.WrongName() if (
+            failure.listener in _SIGNED_BY_THEMSELVES
+        ):
             yield from _signed_by_itself(failure.listener)
-        case messages.NoCertificate():
+        case failure_kinds.NoCertificate():
             yield from _no_certificate(failure.listener)
-        case messages.UnknownAuthority():
+        case failure_kinds.UnknownAuthority():
             yield from _unknown_authority(failure, known)
-        case messages.RefusedClient():
+        case failure_kinds.RefusedClient():
             yield from _refused_client(failure.listener, known)
-        case messages.RefusedServer():
+        case failure_kinds.RefusedServer():
             yield from _refused_server(failure.listener, known)
-        case messages.WrongUsage():
+        case failure_kinds.WrongUsage():
             yield from _wrong_usage(failure)
-        case messages.NotServing():
+        case failure_kinds.NotServing():
             yield from _NOT_SERVING
-        case messages.WrongName():
+        case failure_kinds.WrongName():
             yield from _wrong_name(failure, known)
-        case messages.Expired():
+        case failure_kinds.Expired():
             yield from _expired(known)
 
 

@@ -56,7 +56,7 @@ _MASTERS_MESSAGE: Final = (
 )
 MASTERS_HINT: Final = (
     "rotate the CA, which ends every certificate of it: `pkigen rotate ca kubernetes`, step by step; --force "
-    "lists it all the same, which changes nothing for it (docs/revocation.md)"
+    "lists it all the same, which changes nothing for it (docs/how-to/revocation.md)"
 )
 
 

@@ -51,7 +51,7 @@ _SHARED_KUBECONFIGS: Final = ("/etc/kubernetes/admin.conf", "/etc/kubernetes/kub
 _HEAD: Final = """\
 # What `pkigen adopt` found. With `manage: []`, manifests, the kubelets' settings and RBAC objects stay as
 # they are: add manifests, kubelet or addons, one after the other; `pkigen plan` shows what would change.
-# With apiServer.structuredAuthorization: true, credentials can be revoked (docs/revocation.md).
+# With apiServer.structuredAuthorization: true, credentials can be revoked (docs/how-to/revocation.md).
 """
 _FILE: Final = "the description of the cluster"
 _KEYS: Final = {

@@ -16,9 +16,9 @@ from pkigen.adoption.gathered import node_trees
 from pkigen.adoption.inspection import inspect
 from pkigen.adoption.judgements import judgements
 from pkigen.adoption.severity import AuditSeverity
-from pkigen.cli.app import ExitCode
 from pkigen.cli.console import say, say_lines
 from pkigen.cli.examined import VerifyForm
+from pkigen.cli.problems import ExitCode
 from pkigen.cli.reports import audit_forms, structured
 from pkigen.cli.reports.status import StatusRow
 from pkigen.cli.system import System

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from pkigen.errors import UsageError
 from pkigen.notation import parse_duration
-from pkigen.spec.values import parse_dns_label, parse_dns_name, parse_host_port, parse_san
+from pkigen.spec.addresses import parse_host_port, parse_san
+from pkigen.spec.values import parse_dns_label, parse_dns_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pkigen.cli.app import TerminatedError
 from pkigen.cli.console import moves_cursor, redraw
+from pkigen.cli.problems import TerminatedError
 from pkigen.cli.reports.lines import Line, Tone
 from pkigen.errors import PkigenError, UsageError
 

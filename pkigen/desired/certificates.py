@@ -19,8 +19,8 @@ from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import CA, ca_id
 from pkigen.desired.readers import ComponentName, ReadBy, Reading
+from pkigen.spec.addresses import split_host_port
 from pkigen.spec.model import Kubeconfigs, Runtime
-from pkigen.spec.values import split_host_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +169,7 @@ def _api_server_names(cluster: ClusterSpec, node: Node) -> SANs:
         "kubernetes.default.svc",
         f"kubernetes.default.svc.{spec.networking.dns_domain}",
         # The API server gives the Service `kubernetes` the first address of a subnet. kubeadm names that of
-        # the first subnet only (`GetAPIServerAltNames`); docs/kubeadm.md has this difference.
+        # the first subnet only (`GetAPIServerAltNames`); docs/reference/kubeadm.md has this difference.
         *(subnet[1] for subnet in spec.networking.service_subnets),
         *node.addresses,
         *endpoint,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -22,20 +21,18 @@ from pkigen.desired.certificates import (
     Server,
 )
 from pkigen.desired.command_lines import CommandLines
+from pkigen.desired.endpoints import _by_file
 from pkigen.desired.file_references import https_urls, members_at, sni_pairs
 from pkigen.desired.generations import InKubeconfig
 from pkigen.desired.items import DesiredToken
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering.flags import (
     CONTROLLER_MANAGER_KUBECONFIG,
-    ETCD_CLIENT_PORT,
-    ETCD_PEER_PORT,
     KUBELET_KUBECONFIG,
     SCHEDULER_KUBECONFIG,
 )
-from pkigen.notation import host_text
+from pkigen.spec.addresses import split_host_port
 from pkigen.spec.model import Node, Role
-from pkigen.spec.values import split_host_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -100,95 +97,6 @@ def edges(inventory: Inventory, read: ReadText | None = None) -> Iterator[Edge]:
         read: Reads the tree, for the kubelets' configuration; without it, it is as pkigen writes it.
     """
     return _Edges(inventory, CommandLines(inventory, read)).all()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """An address at which a component serves one of our certificates."""
-
-    component: str
-    node: str
-    host: IPv4Address | IPv6Address
-    port: int
-    certificate: str
-
-    @property
-    def address(self) -> str:
-        """`host:port`."""
-        return f"{host_text(self.host)}:{self.port}"
-
-
-KUBELET_PORT = 10250
-
-
-def endpoints(inventory: Inventory, read: ReadText | None = None) -> Iterator[Endpoint]:
-    """Every endpoint of the cluster that serves one of our certificates, by component and node.
-
-    Where it serves is what its flags say; a certificate that is not ours is left out.
-    """
-    lines = CommandLines(inventory, read)
-    cluster, certificates_by_file = inventory.cluster, _by_file(inventory)
-    found: list[tuple[str, Node, tuple[IPv4Address | IPv6Address, int], str | None]] = []
-    for node in cluster.control_plane:
-        line = lines.of(ComponentName.API_SERVER, node)
-        place = (
-            _bound(line.value("bind-address"), node.advertise_address),
-            _port(line.value("secure-port"), 6443),
-        )
-        found.append(("kube-apiserver", node, place, line.file("tls-cert-file")))
-    for node in cluster.etcd_members:
-        line = lines.of(ComponentName.ETCD, node)
-        for component, prefix, port, flag in (
-            ("etcd", "client", ETCD_CLIENT_PORT, "cert-file"),
-            ("etcd peer", "peer", ETCD_PEER_PORT, "peer-cert-file"),
-        ):
-            place = _listening(line.value(f"listen-{prefix}-urls"), node, port)
-            found.append((component, node, place, line.file(flag)))
-    for node in sorted(cluster.spec.nodes, key=lambda node: node.name):
-        # A worker may have none in the spec: then nobody here can dial its kubelet.
-        if not node.kubelet_addresses:
-            continue
-        line = lines.of(ComponentName.KUBELET, node)
-        place = (
-            _bound(line.value("address"), node.kubelet_addresses[0]),
-            _port(line.value("port"), KUBELET_PORT),
-        )
-        found.append(("kubelet", node, place, line.file("tls-cert-file")))
-    for component, node, (host, port), file in found:
-        certificate = certificates_by_file.get(file or "")
-        if certificate is not None:
-            yield Endpoint(component=component, node=node.name, host=host, port=port, certificate=certificate)
-
-
-def _by_file(inventory: Inventory) -> dict[str, str]:
-    """The ids of the certificates, by the file that each stands in."""
-    return {item.file: item.id for item in inventory.certificates.values()}
-
-
-def _port(value: str, default: int) -> int:
-    """A port that a flag gives, or the default where it gives none that can be dialled."""
-    return int(value) if value.isdecimal() and 0 < int(value) < 1 << 16 else default
-
-
-def _bound(value: str, own: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The address to dial: what is bound, or the node's own if that is every address or a loopback one."""
-    try:
-        host = ip_address(value.strip("[]"))
-    except ValueError:
-        return own
-    return own if host.is_unspecified or host.is_loopback else host
-
-
-def _listening(text: str, node: Node, default: int) -> tuple[IPv4Address | IPv6Address, int]:
-    """Where a member of etcd can be dialled from elsewhere: its own address, else any that leads to it."""
-    places = [
-        (_bound(url.hostname or "", node.advertise_address), url.port or default, url.hostname)
-        for url in https_urls(text)
-    ]
-    own = str(node.advertise_address)
-    # Its own address before any other, and a loopback one, which leads nowhere from elsewhere, last.
-    places.sort(key=lambda place: (place[2] != own, place[2] in {"127.0.0.1", "::1", "localhost"}))
-    return places[0][:2] if places else (node.advertise_address, default)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

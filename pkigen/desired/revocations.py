@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST: Final = 10_000
-"""How many credentials one file bears: measured, docs/revocation.md."""
+"""How many credentials one file bears: measured, docs/how-to/revocation.md."""
 LONGEST_REASON: Final = 200
 _LONGEST_TEXT: Final = 1000
 # What a token's `exp` is exceeded by (go-jose's leeway of a minute), and what clocks differ by.

@@ -121,7 +121,7 @@ def _by_flags(inventory: Inventory) -> AccessError:
             f"the API servers authorize by {given[CONFIG_FLAG]} (--{CONFIG_FLAG} in "
             "spec.apiServer.extraArgs), which is not pkigen's to write",
             hint="take the flag out of extraArgs, so that pkigen writes the file, or put an authorizer that "
-            "refuses the credential into your own: docs/revocation.md shows it",
+            "refuses the credential into your own: docs/how-to/revocation.md shows it",
         )
     named = next((each for each in given if each.startswith("authorization-")), None)
     if named is not None:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 from pkigen.crypto.go_paths import does_not_name
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.certificates import ETCD_HEALTHCHECK_CLIENT
-from pkigen.desired.connections import Endpoint, edges, endpoints
+from pkigen.desired.connections import edges
+from pkigen.desired.endpoints import Endpoint, endpoints
 from pkigen.desired.generations import CA, KeyPairFiles, ca_id
 from pkigen.state.authority import look_at_all
 from pkigen.state.ledger import read_ledger

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from pkigen.desired.connections import Endpoint, endpoints
+from pkigen.desired.endpoints import Endpoint, endpoints
 from pkigen.desired.generations import CA, ca_location
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.revocations import CredentialId, CredentialIdKind, marker, short

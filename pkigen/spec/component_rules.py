@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from pkigen.spec import own_mounts
 from pkigen.spec.findings import EXTERNAL_ETCD, Location, SpecFinding, last, no_effect, repeats, warning
-from pkigen.spec.model import Component, Runtime
+from pkigen.spec.model import Runtime
 from pkigen.spec.translation import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from pkigen.spec.components import Component
     from pkigen.spec.model import ClusterSpec
 
 

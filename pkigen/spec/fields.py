@@ -19,8 +19,9 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import core_schema
 
 from pkigen.notation import IPAddress, format_duration
-from pkigen.spec import values
-from pkigen.spec.values import IPNetwork, KubernetesVersion
+from pkigen.spec import addresses, values
+from pkigen.spec.addresses import IPNetwork
+from pkigen.spec.values import KubernetesVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,12 +73,12 @@ MountPath = Annotated[StrictStr, AfterValidator(values.parse_mount_path)]
 DirectoryPath = Annotated[StrictStr, AfterValidator(values.parse_directory)]
 ImageRepository = Annotated[StrictStr, AfterValidator(values.parse_image_repository), Field(max_length=255)]
 ImageTag = Annotated[StrictStr, AfterValidator(values.parse_image_tag)]
-HostPort = Annotated[StrictStr, AfterValidator(values.parse_host_port)]
-EndpointURL = Annotated[StrictStr, AfterValidator(values.parse_endpoint_url)]
+HostPort = Annotated[StrictStr, AfterValidator(addresses.parse_host_port)]
+EndpointURL = Annotated[StrictStr, AfterValidator(addresses.parse_endpoint_url)]
 Port = Annotated[StrictInt, Field(ge=1, le=65535)]
-SAN = Annotated[str, *_read_by(values.parse_san, example="api.internal")]
-Address = Annotated[IPAddress, *_read_by(values.parse_host_address, example="10.0.0.11")]
-Network = Annotated[IPNetwork, *_read_by(values.parse_network, example="10.96.0.0/12")]
+SAN = Annotated[str, *_read_by(addresses.parse_san, example="api.internal")]
+Address = Annotated[IPAddress, *_read_by(addresses.parse_host_address, example="10.0.0.11")]
+Network = Annotated[IPNetwork, *_read_by(addresses.parse_network, example="10.96.0.0/12")]
 Duration = Annotated[
     timedelta,
     *_read_by(

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pkigen.notation import IPAddress
-    from pkigen.spec.model import ClusterSpec, ExtraArg
+    from pkigen.spec.components import ExtraArg
+    from pkigen.spec.model import ClusterSpec
 
 Location = tuple[str | int, ...]
 

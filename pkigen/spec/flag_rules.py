@@ -11,7 +11,8 @@ from pkigen.spec.translation import quote, suggestion
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pkigen.spec.model import ClusterSpec, ExtraArg
+    from pkigen.spec.components import ExtraArg
+    from pkigen.spec.model import ClusterSpec
 
 _VERSION: Final[Location] = ("spec", "kubernetesVersion")
 # component-base's verflag and cobra; a value of false would do nothing.

@@ -1,7 +1,8 @@
 """The cluster spec as frozen types, in the order of the file; editors get its JSON Schema.
 
-What a single value may be stands in `values`. Rules that concern several values at once (overlapping subnets,
-duplicate names, …) stand in `validation`. The text below a field is its description in the JSON Schema.
+What a single value may be stands in `values` and `addresses`, components in `components`. Rules that concern
+several values at once (overlapping subnets, duplicate names, …) stand in `validation`. The
+text below a field is its description in the JSON Schema.
 
 Annotations are evaluated here, not postponed: pydantic would compile the text of each one again.
 """
@@ -17,35 +18,27 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, 
 
 from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.notation import IPAddress, host_text
+from pkigen.spec.addresses import parse_node_ip, split_host_port
+from pkigen.spec.components import APIServer, Component, Etcd, ExtraArg, Kubelet
 from pkigen.spec.fields import (
     SAN,
-    AbsolutePath,
     Address,
     AgeRecipient,
     CAName,
     ClusterName,
     DirectoryPath,
-    DNSLabel,
     DNSName,
     Duration,
-    EndpointURL,
-    EnvironmentName,
-    FlagName,
-    HostPath,
     HostPort,
     ImageRepository,
-    ImageTag,
-    MountPath,
     Network,
     NodeName,
-    PlainValue,
     Port,
     Strict,
     Text,
     Version,
 )
 from pkigen.spec.users import IAMMapping, User, UserGroup
-from pkigen.spec.values import parse_node_ip, split_host_port
 
 API_VERSION: Final = "pkigen/v1"
 KIND: Final = "Cluster"
@@ -71,110 +64,6 @@ class Networking(Strict):
     """Given to the controller manager to allocate; empty leaves that to the network plugin."""
     dns_domain: DNSName = "cluster.local"
     """The cluster's DNS suffix."""
-
-
-class ExtraArg(Strict):
-    """A flag that replaces the default of the same name, as kubeadm's extraArgs do."""
-
-    name: FlagName
-    """The flag's name without dashes in front, such as audit-log-path."""
-    value: PlainValue
-    """The flag's value; may be empty."""
-
-
-class EnvironmentVariable(Strict):
-    """A variable in the environment of a static Pod (kubeadm's extraEnvs)."""
-
-    name: EnvironmentName
-    """The variable's name, such as HTTPS_PROXY."""
-    value: PlainValue = ""
-    """The variable's value; empty by default."""
-
-
-class HostPathMount(Strict):
-    """A host directory or file mounted into a static Pod (kubeadm's extraVolumes)."""
-
-    name: DNSLabel
-    """The name of the volume in the Pod."""
-    host_path: HostPath
-    """The path on the host."""
-    mount_path: MountPath
-    """The path in the container."""
-    read_only: StrictBool = False
-    """Whether the program may only read there; false by default."""
-    path_type: Literal[
-        "", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"
-    ] = ""
-    """What must be on the host, as in Kubernetes' hostPath volumes; empty, the default, checks nothing."""
-
-
-class Component(Strict):
-    """A control-plane component's own settings."""
-
-    extra_args: tuple[ExtraArg, ...] = ()
-    """Flags that replace or add to the defaults."""
-    extra_volumes: tuple[HostPathMount, ...] = ()
-    """Host paths that those flags need (static Pods only)."""
-    extra_envs: tuple[EnvironmentVariable, ...] = ()
-    """The program's environment, such as a proxy; of two of one name the later counts (static Pods only)."""
-
-
-class APIServer(Component):
-    """The API server's settings."""
-
-    cert_sans: tuple[SAN, ...] = Field(default=(), alias="certSANs")
-    """Additional names and addresses in every API server's certificate."""
-    bind_port: Port = 6443
-    """The port every API server listens on; 6443 by default."""
-    structured_authorization: StrictBool | None = None
-    """Whether API servers take their authorizers from a file that pkigen writes (Kubernetes v1.32 or later),
-    so that `access revoke` needs no restart; by default where pkigen writes the manifests, too. Flags of
-    authorization in extraArgs count more. A kubeadm configuration means false, unless its extraArgs name that
-    file."""
-
-
-class ExternalEtcd(Strict):
-    """An etcd that pkigen does not build."""
-
-    endpoints: tuple[EndpointURL, ...] = Field(min_length=1)
-    """The URLs of its members, such as https://10.0.0.31:2379."""
-    ca_file: AbsolutePath | None = None
-    """The path, on the control-plane nodes, of the CA certificate that etcd's own are signed by."""
-    cert_file: AbsolutePath | None = None
-    """The path, on the control-plane nodes, of the API server's client certificate for etcd; {node} in the
-    file's name is the node's, where each has a file of its own name (kubespray's node-NAME.pem)."""
-    key_file: AbsolutePath | None = None
-    """The path, on the control-plane nodes, of that certificate's private key; {node} as above."""
-
-
-class Etcd(Strict):
-    """The cluster's etcd: on the control-plane nodes, on nodes with the role etcd, or external."""
-
-    data_dir: DirectoryPath = "/var/lib/etcd"
-    """The directory on the members in which etcd keeps its data."""
-    image_repository: ImageRepository | None = None
-    """Where etcd's image comes from, if not from spec.imageRepository like the others."""
-    image_tag: ImageTag | None = None
-    """Replaces the etcd image's tag that belongs to the Kubernetes version."""
-    server_cert_sans: tuple[SAN, ...] = Field(default=(), alias="serverCertSANs")
-    """Additional names and addresses in the certificates that etcd shows its clients."""
-    peer_cert_sans: tuple[SAN, ...] = Field(default=(), alias="peerCertSANs")
-    """Additional names and addresses in the certificates that etcd's members show each other."""
-    extra_args: tuple[ExtraArg, ...] = ()
-    """Flags that replace or add to etcd's defaults."""
-    extra_envs: tuple[EnvironmentVariable, ...] = ()
-    """etcd's environment (static Pods only)."""
-    external: ExternalEtcd | None = None
-    """An etcd cluster that exists already; then pkigen makes none."""
-
-
-class Kubelet(Strict):
-    """The kubelets' settings."""
-
-    rotate_certificates: StrictBool = True
-    """Whether a kubelet renews its own client certificate through the cluster, as kubeadm's do."""
-    extra_args: tuple[ExtraArg, ...] = ()
-    """Flags for every kubelet."""
 
 
 class Override(Strict):

@@ -5,16 +5,16 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Final
 
+from pkigen.spec.addresses import parse_host_address, split_host_port
 from pkigen.spec.findings import EVERY, NODES, ROLES, Location, SpecFinding, last, node_addresses, warning
 from pkigen.spec.model import Role
-from pkigen.spec.values import parse_host_address, split_host_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pkigen.notation import IPAddress
+    from pkigen.spec.addresses import IPNetwork
     from pkigen.spec.model import ClusterSpec
-    from pkigen.spec.values import IPNetwork
 
 
 _FEWEST_SERVICE_ADDRESSES: Final = 10  # K/constants/constants.go, MinimumAddressesInServiceSubnet

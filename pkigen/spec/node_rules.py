@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pkigen.spec.addresses import parse_node_ip
 from pkigen.spec.findings import (
     EXTERNAL_ETCD,
     NODES,
@@ -17,7 +18,6 @@ from pkigen.spec.findings import (
 )
 from pkigen.spec.model import ManagedFiles, Role
 from pkigen.spec.translation import quote
-from pkigen.spec.values import parse_node_ip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,8 @@ from pkigen.spec.model import Kubeconfigs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pkigen.spec.model import ExternalEtcd, Spec
+    from pkigen.spec.components import ExternalEtcd
+    from pkigen.spec.model import Spec
 
 KUBECONFIG = "kubeconfig"
 _SCHEDULER_CREDENTIALS = "scheduler-credentials"

@@ -11,14 +11,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from pkigen import layout
 from pkigen.crypto.age_recipient import recipient_fault
-from pkigen.notation import IPAddress, parse_duration
-
-IPNetwork = IPv4Network | IPv6Network
+from pkigen.notation import parse_duration
 
 OLDEST_MINOR: Final = 29
 NEWEST_MINOR: Final = 37
@@ -27,9 +24,7 @@ _KUBELET_USER_PREFIX: Final = "system:node:"
 _LONGEST_DNS_NAME: Final = 253  # RFC 1123 section 2.1
 _LONGEST_PATH: Final = 4095  # PATH_MAX of Linux without its final NUL
 _LONGEST_FILE_NAME: Final = 255  # NAME_MAX
-_LAST_PORT: Final = 65535
 _LARGEST_BARE_NUMBER: Final = 10**7  # above, a number is no duration that lacks its unit
-_BROADCAST: Final = IPv4Address("255.255.255.255")
 _PARTITIONS: Final = (
     "aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f", "aws-eusc",
 )  # fmt: skip
@@ -59,17 +54,9 @@ _IMAGE_DIGEST: Final = r"(?:@(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[
 _OTHERS_IN_NAMES: Final = frozenset("._@+-")
 _NO_PATH: Final = "must be an absolute path without '..'"
 _NO_PLAIN_PATH: Final = "must be an absolute path of letters, digits and . _ @ + -, without '..'"
-_PORT: Final = r"(?::([0-9]{1,5}))?"
-_BRACKETED_HOST_PORT: Final = rf"\[([^\[\]\s]+)\]{_PORT}"
-_HOST_PORT: Final = rf"([A-Za-z0-9.-]+){_PORT}"
-_DOTTED_NUMBERS: Final = r"[0-9.]+"
-_ADDRESS_LIKE: Final = r"[0-9.]+|[0-9a-f.]*:[0-9a-f:.]*:[0-9a-f:.]*(?:%.*)?"
-_AROUND_HOSTS: Final = frozenset("[]:/@")
-_SCHEME: Final = r"^[a-z][a-z0-9+.-]*://"
-_ENDPOINT_URL: Final = r"https?://([^/?#@\s]+)/?"
 
 
-def _text(value: object, what: str) -> str:
+def text_of(value: object, what: str) -> str:
     """The text of a value; `ValueError` where YAML has read it as something else."""
     if not isinstance(value, str):
         msg = f"must be {what}, in quotes where YAML would read it as something else"
@@ -211,162 +198,6 @@ def parse_age_recipient(value: str) -> str:
     return value
 
 
-# Addresses, networks, and names that may be either
-
-
-def parse_address(value: object) -> IPAddress:
-    """An IP address as text; mapped and scoped ones are refused.
-
-    Go refuses to parse certificates with an IPv4-mapped address (crypto/x509 parseSANExtension).
-    """
-    if isinstance(value, IPv4Address | IPv6Address):
-        return value
-    text = _text(value, "an IP address")
-    try:
-        address: IPAddress = IPv6Address(text) if ":" in text else IPv4Address(text)
-    except ValueError:
-        plain = re.sub(r"(^|\.)0+(?=[0-9])", r"\1", text) if re.fullmatch(_DOTTED_NUMBERS, text) else text
-        if plain != text and _is_address(plain):
-            # Kubernetes' ParseIPSloppy reads decimals, inet_aton of C octals.
-            msg = f"must not have leading zeros, which others read as octal: write {plain}"
-            raise ValueError(msg) from None
-        msg = f"must be an IP address, not {text[:60]!r}"
-        raise ValueError(msg) from None
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            msg = f"is an IPv4-mapped IPv6 address, which the API server refuses: write {address.ipv4_mapped}"
-            raise ValueError(msg)
-        if address.scope_id is not None:
-            raise ValueError("must not have a zone ('%'): certificates cannot name one")
-    return address
-
-
-def _is_address(text: str) -> bool:
-    """Whether this is an IPv4 address in its usual form."""
-    try:
-        IPv4Address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def parse_host_address(value: object) -> IPAddress:
-    """An IP address that one host can have."""
-    address = parse_address(value)
-    if address.is_unspecified or address.is_multicast or address == _BROADCAST:
-        raise ValueError("must be the address of one host")
-    return address
-
-
-def parse_node_ip(value: str) -> tuple[IPAddress, ...]:
-    """The addresses in the kubelet's flag `node-ip`; unspecified ones mean "find out" and are left out."""
-    addresses = (parse_address(part.strip()) for part in value.split(",") if part.strip())
-    return tuple(address for address in addresses if not address.is_unspecified)
-
-
-def parse_network(value: object) -> IPNetwork:
-    """A subnet in CIDR notation, without host bits."""
-    if isinstance(value, IPv4Network | IPv6Network):
-        return value
-    text = _text(value, "a subnet such as 10.96.0.0/12")
-    try:
-        meant = ip_network(text, strict=False)
-    except ValueError:
-        msg = f"must be a subnet such as 10.96.0.0/12, not {text[:60]!r}"
-        raise ValueError(msg) from None
-    if isinstance(meant, IPv6Network):
-        parse_address(str(meant.network_address))  # neither mapped nor with a zone
-    prefix = text.partition("/")[2]
-    if not prefix:
-        msg = f"needs a prefix length, such as {text}/{meant.max_prefixlen // 2}"
-        raise ValueError(msg)
-    if prefix != str(meant.prefixlen):
-        msg = f"must have a prefix length after the '/': write {meant}"
-        raise ValueError(msg)
-    if ip_address(text.partition("/")[0]) != meant.network_address:
-        msg = f"has host bits set: write {meant}"
-        raise ValueError(msg)
-    return meant
-
-
-def parse_san(value: object) -> str:
-    """A subject alternative name: an IP address, a lower-case DNS name or `*.` and a DNS name."""
-    text = _text(value, "a DNS name or an IP address").lower()
-    more = _host_within(text)
-    if more is not None:
-        msg = f"must be a name or an address alone, without scheme, port and path: write {more}"
-        raise ValueError(msg)
-    if re.fullmatch(_ADDRESS_LIKE, text):
-        return str(parse_address(text))
-    try:
-        parse_dns_name(text.removeprefix("*."))
-    except ValueError:
-        alone = " without scheme, port, brackets and path," if set(text) & _AROUND_HOSTS else ""
-        msg = f"must be an IP address, a DNS name or *. and a DNS name,{alone} not {text[:60]!r}"
-        raise ValueError(msg) from None
-    return text
-
-
-def _host_within(text: str) -> str | None:
-    """The host of text that has a scheme, a port, brackets or a path as well; None where it has none."""
-    authority = re.sub(_SCHEME, "", text).split("/")[0]
-    try:
-        host, port = split_host_port(authority.removeprefix("*."))
-        name = parse_dns_name(host) if isinstance(host, str) else str(host)
-    except ValueError:
-        return None
-    if authority == text and port is None and not authority.startswith("["):
-        return None
-    return f"*.{name}" if authority.startswith("*.") else name
-
-
-def split_host_port(value: str) -> tuple[IPAddress | str, int | None]:
-    """Split `host`, `host:port` or `[address]:port`; the host comes back as an address where it is one.
-
-    Raises:
-        ValueError: It is none of these.
-    """
-    scheme = re.match(_SCHEME, value.lower())
-    if scheme:
-        msg = f"must be a host or host:port alone, without {scheme[0]} in front"
-        raise ValueError(msg)
-    bracketed = re.fullmatch(_BRACKETED_HOST_PORT, value)
-    if bracketed:
-        return parse_address(bracketed[1]), int(bracketed[2]) if bracketed[2] else None
-    if value.count(":") > 1:
-        try:
-            return parse_address(value), None
-        except ValueError:
-            raise ValueError("must be a host or host:port; write IPv6 as [address]:port") from None
-    plain = re.fullmatch(_HOST_PORT, value)
-    if not plain:
-        raise ValueError("must be a host or host:port, such as api.example.com:6443")
-    port = int(plain[2]) if plain[2] else None
-    host = plain[1].lower()
-    return (parse_address(host) if re.fullmatch(_DOTTED_NUMBERS, host) else host), port
-
-
-def parse_host_port(value: str) -> str:
-    """A host that clients can reach, as a DNS name or an address, with or without a port."""
-    host, port = split_host_port(value)
-    if port is not None and not 1 <= port <= _LAST_PORT:
-        raise ValueError("must have a port between 1 and 65535")
-    if isinstance(host, str):
-        parse_dns_name(host)
-    elif host.is_unspecified or host.is_multicast:
-        raise ValueError("must be an address that clients can reach")
-    return value
-
-
-def parse_endpoint_url(value: str) -> str:
-    """The URL of one etcd member: a scheme, a host and a port, no path."""
-    match = re.fullmatch(_ENDPOINT_URL, value)
-    if not match:
-        raise ValueError("must be a URL such as https://10.0.0.31:2379")
-    parse_host_port(match[1])
-    return value
-
-
 # Paths and images
 
 
@@ -465,7 +296,7 @@ def parse_version(value: object) -> KubernetesVersion:
     """A release of Kubernetes whose flags pkigen knows."""
     if isinstance(value, KubernetesVersion):
         return value
-    match = re.fullmatch(_VERSION, _text(value, "a version such as v1.36.2"))
+    match = re.fullmatch(_VERSION, text_of(value, "a version such as v1.36.2"))
     if match is None:
         raise ValueError("must be an exact version such as v1.36.2, v1.36.0-rc.1 or v1.36.2+vendor.1")
     major, minor, patch = (int(part) for part in match.groups()[:3])
@@ -489,7 +320,7 @@ def parse_period(value: object) -> timedelta:
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST_BARE_NUMBER:
         msg = f"needs a unit: write {value}h, {value}m or {value}s"
         raise ValueError(msg)
-    return parse_duration(_text(value, "a duration such as 8760h"))
+    return parse_duration(text_of(value, "a duration such as 8760h"))
 
 
 # ARNs of AWS

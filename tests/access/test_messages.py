@@ -7,8 +7,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given, strategies
 
-from pkigen.access.failures import explain
-from pkigen.access.messages import (
+from pkigen.access.failure_kinds import (
     Anonymous,
     Cannot,
     Circumstance,
@@ -29,8 +28,9 @@ from pkigen.access.messages import (
     UnknownAuthority,
     WrongName,
     WrongUsage,
-    recognise,
 )
+from pkigen.access.failures import explain
+from pkigen.access.messages import recognise
 
 GO = "tls: failed to verify certificate: x509: "
 UNKNOWN = "certificate signed by unknown authority"

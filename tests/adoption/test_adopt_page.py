@@ -1,4 +1,4 @@
-"""docs/adopt.md shows what its commands say of a cluster that a real kubeadm has made."""
+"""docs/how-to/adopt.md shows what its commands say of a cluster that a real kubeadm has made."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CUT = "…"
 def steps() -> list[tuple[str, list[str]]]:
     """The commands that run on the gathered files, and what the page shows of each."""
     found: list[tuple[str, list[str]]] = []
-    for block in _BLOCK.findall((REPOSITORY / "docs/adopt.md").read_text(encoding="utf-8")):
+    for block in _BLOCK.findall((REPOSITORY / "docs/how-to/adopt.md").read_text(encoding="utf-8")):
         for line in block.splitlines():
             if line.startswith("$ "):
                 found.append((line.removeprefix("$ "), []))

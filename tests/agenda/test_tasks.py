@@ -12,7 +12,7 @@ import pytest
 from pkigen.agenda import tasks
 from pkigen.agenda.situation import LastChange, Lifetime, PendingRequest, Rotating, Situation
 from pkigen.agenda.tasks import TaskKind, next_task, outlook
-from pkigen.desired.connections import Endpoint
+from pkigen.desired.endpoints import Endpoint
 from pkigen.desired.generations import Phase
 from pkigen.reconcile.cluster_changes import ClusterStep, ClusterVerb
 from pkigen.reconcile.plan import Action, Ask, Await, Keep, Plan, Reissuance, Renew, Rewrite

@@ -1,4 +1,4 @@
-"""docs/output.md names every field that the commands print."""
+"""docs/reference/output.md names every field that the commands print."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fields(content: object) -> Iterator[str]:
 
 def documented(kind: str) -> set[str]:
     """What the section of a kind names, and those that it refers to."""
-    text = (REPOSITORY / "docs/output.md").read_text()
+    text = (REPOSITORY / "docs/reference/output.md").read_text()
     found: set[str] = {"apiVersion", "kind", "cluster"}
     wanted = [kind]
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))

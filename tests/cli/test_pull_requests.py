@@ -145,8 +145,8 @@ def test_what_could_not_be_judged_stays_for_another_plan(clones: Clones, tmp_pat
 
 
 def test_the_documented_pipeline(tmp_path: Path) -> None:
-    """The commands of docs/pull-requests.md, as a runner and the protected machine run them."""
-    text = (REPOSITORY / "docs/pull-requests.md").read_text()
+    """The commands of docs/how-to/pull-requests.md, as a runner and the protected machine run them."""
+    text = (REPOSITORY / "docs/how-to/pull-requests.md").read_text()
     pipeline, script = re.findall(r"^```(?:yaml|sh)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     steps = [str(step.get("run", "")) for step in yaml.safe_load(pipeline)["jobs"]["plan"]["steps"]]
     commands = [step for step in steps if step.startswith("pkigen ")]

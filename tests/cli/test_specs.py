@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.cli.program import EXAMPLES, HOME, PROGRAM, InProcess, photograph, program
+from tests.cli.program import EXAMPLES, HOME, PROGRAM, REPOSITORY, InProcess, photograph, program
 
 KUBEADM = """\
 apiVersion: kubeadm.k8s.io/v1beta4
@@ -130,6 +130,11 @@ def test_every_example_is_printed_valid_and_accepted_by_the_schema(
     schema = json.loads(pkigen("validate", "--schema", "spec").out)
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(yaml.safe_load(printed.out), schema, cls=jsonschema.Draft202012Validator)
+
+
+def test_the_published_schema_is_the_models(pkigen: InProcess) -> None:
+    published = (REPOSITORY / "docs/cluster.schema.json").read_text()
+    assert published == pkigen("validate", "--schema", "spec").out, "run `python scripts/reference.py`"
 
 
 def test_the_schema_refuses_what_validate_refuses(pkigen: InProcess) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pkigen.cli.app import TerminatedError
 from pkigen.cli.console import fitting
+from pkigen.cli.problems import TerminatedError
 from pkigen.cli.reports.lines import Line
 from pkigen.cli.system import System
 from tests.cli.program import DAY, HOME, PROGRAM, InProcess

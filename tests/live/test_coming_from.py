@@ -1,4 +1,4 @@
-"""The commands of other programs in docs/coming-from.md are ones that those programs have."""
+"""The commands of other programs in docs/how-to/coming-from.md are ones that those programs have."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.cli.program import REPOSITORY
 from tests.live.programs import find
 
-_PAGE = (REPOSITORY / "docs/coming-from.md").read_text()
+_PAGE = (REPOSITORY / "docs/how-to/coming-from.md").read_text()
 _OPTION = re.compile(r"--[a-z-]+")
 
 

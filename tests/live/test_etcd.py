@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from pkigen.desired.rendering import read_back
+from pkigen.desired.rendering import file_syntax
 from tests.faults.scenes import pkigen
 from tests.live import programs
 from tests.live.hosts import Identity, Machine, Network
@@ -75,9 +75,9 @@ def rendered_command(tree: Path, component: str) -> list[str]:
         command: list[str] = yaml.safe_load(manifest.read_text())["spec"]["containers"][0]["command"]
         return command
     unit = (tree / f"etc/systemd/system/{component}.service").read_text()
-    settings = {(section, key): value for section, key, value in read_back.unit_settings(unit)}
+    settings = {(section, key): value for section, key, value in file_syntax.unit_settings(unit)}
     program, variable = settings["Service", "ExecStart"].split()
-    flags = read_back.environment((tree / settings["Service", "EnvironmentFile"].lstrip("/")).read_text())
+    flags = file_syntax.environment((tree / settings["Service", "EnvironmentFile"].lstrip("/")).read_text())
     return [program, *flags[variable.removeprefix("$")]]
 
 

@@ -220,7 +220,7 @@ class Observed:
             time.sleep(1)
 
     def say(self, what: str) -> None:
-        print(what)  # noqa: T201 -- docs/rotation.md has it
+        print(what)  # noqa: T201 -- docs/how-to/rotation.md has it
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pkigen.desired.command_lines import EffectiveFlags
-from pkigen.desired.connections import Edge, edges, endpoints
+from pkigen.desired.connections import Edge, edges
+from pkigen.desired.endpoints import endpoints
 from pkigen.desired.inventory import Inventory, derive
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering.flags import Flag

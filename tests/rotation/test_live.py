@@ -18,7 +18,7 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from pkigen.desired.connections import Endpoint
+from pkigen.desired.endpoints import Endpoint
 from pkigen.desired.inventory import derive
 from pkigen.rotation import live
 from pkigen.rotation.live import Flaw, ServedIdentity, Sight, handshake

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pkigen.desired.connections import Endpoint
+from pkigen.desired.endpoints import Endpoint
 from pkigen.desired.inventory import derive
 from pkigen.desired.revocations import CredentialId, Revocation, RevocationList, marker
 from pkigen.rotation.live_revocations import Hold, Reviewer, ServerList, ask_all

@@ -7,6 +7,7 @@ import pytest
 from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.inventory import derive
 from pkigen.desired.readers import ComponentName
+from pkigen.spec.addresses import parse_san
 from pkigen.spec.user_rules import is_reserved_group, is_reserved_user
 from pkigen.spec.values import (
     parse_directory,
@@ -16,7 +17,6 @@ from pkigen.spec.values import (
     parse_image_tag,
     parse_mount_path,
     parse_person,
-    parse_san,
     parse_version,
     person_stem,
 )

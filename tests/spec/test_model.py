@@ -10,15 +10,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from pkigen.spec.model import (
-    Certificates,
-    ClusterSpec,
-    ExtraArg,
-    Networking,
-    Node,
-    Role,
-    Spec,
-)
+from pkigen.spec.components import ExtraArg
+from pkigen.spec.model import Certificates, ClusterSpec, Networking, Node, Role, Spec
 from pkigen.spec.values import KubernetesVersion
 from tests.spec.sources import HEAD, NODE, loaded, nodes, spec
 

@@ -7,8 +7,9 @@ import re
 import pytest
 from pydantic import ValidationError
 
+from pkigen.spec.addresses import parse_host_port, parse_san
 from pkigen.spec.model import Certificates
-from pkigen.spec.values import parse_host_port, parse_period, parse_san
+from pkigen.spec.values import parse_period
 from tests.spec.sources import assert_starts, case, more_nodes, problems, spec, swapped, users
 
 REFUSED = [

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from pkigen.agenda.tasks import next_task, outlook
-from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say, say_lines
 from pkigen.cli.options import DirectoryOption, Format, FormatOption, OwnSpecArgument, TemplatesOption
+from pkigen.cli.problems import ExitCode
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.agenda_forms import agenda_content, agenda_lines
 from pkigen.cli.session import open_cluster

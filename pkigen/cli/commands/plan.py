@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from pkigen.cli.app import ExitCode
 from pkigen.cli.console import say_line
 from pkigen.cli.options import (
     DirectoryOption,
@@ -20,6 +19,7 @@ from pkigen.cli.options import (
 )
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.plan_view import save_plan, show_plan
+from pkigen.cli.problems import ExitCode
 from pkigen.cli.saved_plan import plan_content
 from pkigen.cli.session import open_cluster
 from pkigen.reconcile.checkout import looked_at

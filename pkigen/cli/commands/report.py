@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say
 from pkigen.cli.examination import Examined, examine, places
 from pkigen.cli.options import DirectoryOption, TimeoutOption
 from pkigen.cli.outputs import write_text
+from pkigen.cli.problems import ExitCode
 from pkigen.cli.reports.overview import page
 from pkigen.cli.system import directory_of, system_of
 from pkigen.cli.values import duration

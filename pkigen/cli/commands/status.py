@@ -13,11 +13,11 @@ import typer
 from pkigen.adoption.gathered import is_foreign
 from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli import watch
-from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say, say_lines, width
 from pkigen.cli.examined import open_examined
 from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption
 from pkigen.cli.outputs import write_text
+from pkigen.cli.problems import ExitCode
 from pkigen.cli.reports import signed_forms, status_forms, structured, timeline_text
 from pkigen.cli.reports.cluster_text import cluster_lines
 from pkigen.cli.reports.lines import Line

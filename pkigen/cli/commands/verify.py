@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from pkigen.adoption.gathered import is_foreign
-from pkigen.cli.app import ExitCode
 from pkigen.cli.console import note, say, say_lines, width
 from pkigen.cli.examined import VerifyForm, VerifyFormOption, open_examined
 from pkigen.cli.git_index import tracked_secrets
 from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption, TimeoutOption
+from pkigen.cli.problems import ExitCode
 from pkigen.cli.reports.lines import Line, Tone
 from pkigen.cli.reports.live_text import held_lines, live_lines
 from pkigen.cli.session import Session
@@ -22,7 +22,7 @@ from pkigen.cli.values import duration
 from pkigen.errors import UsageError
 from pkigen.notation import format_duration
 from pkigen.reconcile.checkout import looked_at
-from pkigen.reconcile.verify import Verified
+from pkigen.reconcile.observations import Verified
 from pkigen.reconcile.verify import verify as verify_tree
 from pkigen.rotation.live import DEADLINE, look
 from pkigen.rotation.live_revocations import Hold, Reviewer, ask_all

@@ -24,7 +24,7 @@ def agenda_lines(task: Task | None, later: Outlook | None) -> list[Line]:
 def agenda_content(
     task: Task | None, later: Outlook | None, *, cluster: str, withheld: tuple[str, ...]
 ) -> dict[str, Any]:
-    """The structure of `-o json` (docs/output.md, Next)."""
+    """The structure of `-o json` (docs/reference/output.md, Next)."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Next",

@@ -36,7 +36,7 @@ _REFUSALS = 5
 
 
 def structure(graph: TrustGraph, *, cluster: str, now: datetime) -> dict[str, Any]:
-    """The stable structure behind `-o json` and `-o yaml` (docs/output.md, TrustGraph)."""
+    """The stable structure behind `-o json` and `-o yaml` (docs/reference/output.md, TrustGraph)."""
     return {
         "apiVersion": API_VERSION,
         "kind": "TrustGraph",

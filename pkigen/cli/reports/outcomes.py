@@ -1,4 +1,7 @@
-"""The structures behind `-o json` of commands that say in a few sentences what they did (docs/output.md)."""
+"""The structures behind `-o json` of commands that say in a few sentences what they did.
+
+docs/reference/output.md describes them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every document of results says of its form (docs/output.md)."""
+"""What every document of results says of its form (docs/reference/output.md)."""
 
 from __future__ import annotations
 

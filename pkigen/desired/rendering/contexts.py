@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pkigen.notation import IPAddress
+    from pkigen.spec.addresses import IPNetwork
     from pkigen.spec.users import PolicyRule
-    from pkigen.spec.values import IPNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

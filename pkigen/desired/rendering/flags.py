@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from pkigen.desired.inventory import EtcdMembership
     from pkigen.notation import IPAddress
-    from pkigen.spec.model import ClusterSpec, ExtraArg, Node
+    from pkigen.spec.components import ExtraArg
+    from pkigen.spec.model import ClusterSpec, Node
 
 ETCD_CLIENT_PORT, ETCD_PEER_PORT, ETCD_METRICS_PORT = 2379, 2380, 2381
 CONTROLLER_MANAGER_KUBECONFIG = layout.CONTROLLER_MANAGER_KUBECONFIG

@@ -25,13 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pkigen.desired.inventory import EtcdMembership
-    from pkigen.spec.model import (
-        ClusterSpec,
-        EnvironmentVariable,
-        ExtraArg,
-        HostPathMount,
-        Node,
-    )
+    from pkigen.spec.components import EnvironmentVariable, ExtraArg, HostPathMount
+    from pkigen.spec.model import ClusterSpec, Node
 
 # The secure ports of both (kubeadm, constants.KubeControllerManagerPort and KubeSchedulerPort).
 _CONTROLLER_MANAGER_PORT, _SCHEDULER_PORT = 10257, 10259

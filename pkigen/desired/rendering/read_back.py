@@ -9,8 +9,6 @@ import re
 from functools import lru_cache, singledispatch
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from pkigen.desired.rendering import authorization
 from pkigen.desired.rendering.contexts import (
     AuthorizationConfiguration,
@@ -30,18 +28,17 @@ from pkigen.desired.rendering.contexts import (
     Unit,
     UserAccess,
 )
+from pkigen.desired.rendering.file_syntax import Mismatch, documents, environment, unit_settings
 from pkigen.desired.rendering.flags import flag_name
 from pkigen.desired.rendering.nodes import flags_variable
 from pkigen.desired.rendering.pods import StaticPod
 from pkigen.errors import TemplateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from pkigen.desired.items import FileKind
 
-# libyaml where PyYAML was built with it: a cluster has thousands of files.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # A template of an addon may hold several objects, but of no other kind: each would be applied with them.
 _KINDS: dict[type, frozenset[str]] = {
     ClusterAdmins: frozenset({"ClusterRoleBinding"}),
@@ -54,8 +51,6 @@ _KINDS: dict[type, frozenset[str]] = {
     IAMAccess: frozenset({"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}),
     UserAccess: frozenset({"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount"}),
 }
-_ASSIGNMENT = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"\n', re.DOTALL)
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _FLAGS = ".flags"
 _API_SERVER = "kube-apiserver"
 """The one component whose flags a template may change."""
@@ -65,11 +60,6 @@ _EXCLUDED = {"authorization-config": "authorization-mode"}
 """Flags that stand in the place of another, which the API server refuses beside them (`versions`)."""
 # With the value in the next argument, what is a flag would depend on which of them take none.
 _ONE_ARGUMENT = re.compile(r"--[A-Za-z0-9][A-Za-z0-9_.-]*=[^\0\n]*", re.DOTALL)
-_KEPT_BACKSLASH = '"\\$`'
-
-
-class _Mismatch(Exception):  # noqa: N818 -- a finding on its way to becoming a TemplateError
-    """What is wrong with the text, without any of its values."""
 
 
 def check(text: str, context: object, place: str) -> None:
@@ -85,7 +75,7 @@ def check(text: str, context: object, place: str) -> None:
     """
     try:
         _compare(context, text)
-    except _Mismatch as mismatch:
+    except Mismatch as mismatch:
         msg = f"{place}: {mismatch}"
         raise TemplateError(msg, hint="compare it with the template that it overrides") from None
 
@@ -103,7 +93,7 @@ def check_flags(defaults: tuple[str, ...], found: tuple[str, ...], place: str) -
     """
     try:
         _compare_flags(defaults, list(found))
-    except _Mismatch as mismatch:
+    except Mismatch as mismatch:
         msg = f"{place}: {mismatch}"
         raise TemplateError(msg, hint="compare it with the template that it overrides") from None
 
@@ -117,7 +107,7 @@ def arguments(text: str, kind: FileKind) -> tuple[str, ...] | None:
             return tuple(given)
         _, (command,) = _commands(text, component)
         return tuple(str(each) for each in command[1:])
-    except (_Mismatch, ValueError, TypeError):
+    except (Mismatch, ValueError, TypeError):
         return None
 
 
@@ -138,7 +128,7 @@ def kubelet_settings(text: bytes) -> Mapping[str, str] | None:
     """
     try:
         (configuration,) = documents(text.decode())
-    except (_Mismatch, ValueError):
+    except (Mismatch, ValueError):
         return None
     found = {flag: _at(configuration, keys) for flag, keys in _KUBELET_SETTINGS.items()}
     return {flag: str(value) for flag, value in found.items() if value not in {None, ""}}
@@ -148,7 +138,7 @@ def scheduler_settings(text: bytes) -> Mapping[str, str]:
     """The kubeconfig that a scheduler's configuration names, by its flag; nothing where it names none."""
     try:
         (configuration,) = documents(text.decode())
-    except (_Mismatch, ValueError):
+    except (Mismatch, ValueError):
         return {}
     named = _at(configuration, ("clientConnection", "kubeconfig"))
     return {"kubeconfig": named} if isinstance(named, str) and named else {}
@@ -172,7 +162,7 @@ def _compare(context: object, text: str) -> None:
             or "apiVersion" not in document
         ):
             msg = f"it renders an object that is not a {' or '.join(sorted(kinds))}"
-            raise _Mismatch(msg)
+            raise Mismatch(msg)
 
 
 @_compare.register
@@ -180,14 +170,14 @@ def _(context: StaticPod, text: str) -> None:
     named, commands = _commands(text, context.component)
     if named != (1, "Pod", context.component, "kube-system"):
         msg = f"it does not render one Pod {context.component} in kube-system"
-        raise _Mismatch(msg)
+        raise Mismatch(msg)
     if context.component == _API_SERVER:
         _compare_flags(context.arguments, _after_program(commands))
     elif commands != [[context.component, *context.arguments]]:
-        raise _Mismatch("the command is not the program with exactly its flags: extraArgs change flags")
+        raise Mismatch("the command is not the program with exactly its flags: extraArgs change flags")
     # A template may add variables of its own, and take none away.
     if not {(each.name, each.value) for each in context.environment} <= _variables(text, context.component):
-        raise _Mismatch("the environment lacks a variable of extraEnvs")
+        raise Mismatch("the environment lacks a variable of extraEnvs")
 
 
 def _after_program(commands: list[Any]) -> list[Any]:
@@ -197,7 +187,7 @@ def _after_program(commands: list[Any]) -> list[Any]:
             return arguments
         case _:
             msg = f"the command is not {_API_SERVER} with its flags"
-            raise _Mismatch(msg)
+            raise Mismatch(msg)
 
 
 def _compare_flags(defaults: tuple[str, ...], found: list[Any]) -> None:
@@ -215,13 +205,13 @@ def _compare_flags(defaults: tuple[str, ...], found: list[Any]) -> None:
         more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
         some = ", --".join(missing[:_MOST_NAMED])
         msg = f"the command lacks --{some}{more}: a template may change a flag, not drop it"
-        raise _Mismatch(msg)
+        raise Mismatch(msg)
 
     # Each flag may stand several times, and the last one counts (pflag).
     ports = [_last(_PORT, arguments) for arguments in (defaults, found)]
     if ports[0] != ports[1]:
         msg = f"it changes --{_PORT}: set it in extraArgs, from where kubeconfigs and probes take it too"
-        raise _Mismatch(msg)
+        raise Mismatch(msg)
 
 
 def _require_flags(found: list[Any]) -> None:
@@ -229,7 +219,7 @@ def _require_flags(found: list[Any]) -> None:
     for number, each in enumerate(found, start=1):
         if not isinstance(each, str) or not _ONE_ARGUMENT.fullmatch(each):
             msg = f"argument {number} of {_API_SERVER} is not of the form --NAME=VALUE"
-            raise _Mismatch(msg)
+            raise Mismatch(msg)
 
 
 def _refuse_both(names: set[str]) -> None:
@@ -237,7 +227,7 @@ def _refuse_both(names: set[str]) -> None:
     for name, excluded in _EXCLUDED.items():
         if {name, excluded} <= names:
             msg = f"--{name} excludes --{excluded}: leave that out of the template"
-            raise _Mismatch(msg)
+            raise Mismatch(msg)
 
 
 def _last(name: str, arguments: Iterable[str]) -> str:
@@ -259,7 +249,7 @@ def _commands(text: str, component: str) -> tuple[tuple[Any, ...], list[Any]]:
         containers = pod["spec"]["containers"]
         return named, [each["command"] for each in containers if each["name"] == component]
     except (AttributeError, IndexError, KeyError, TypeError):
-        raise _Mismatch("it does not render a Pod with a container and its command") from None
+        raise Mismatch("it does not render a Pod with a container and its command") from None
 
 
 def _variables(text: str, component: str) -> set[tuple[str, str]]:
@@ -272,7 +262,7 @@ def _variables(text: str, component: str) -> set[tuple[str, str]]:
             for each in container.get("env") or ()
         }
     except (AttributeError, KeyError, TypeError):
-        raise _Mismatch("it renders an environment that is not a list of variables") from None
+        raise Mismatch("it renders an environment that is not a list of variables") from None
 
 
 @_compare.register
@@ -323,7 +313,7 @@ def _compare_kubeconfig(
     if found and isinstance(found[0], dict) and found[0].get("preferences") == {}:
         del found[0]["preferences"]  # older clients write it
     if found != [expected]:
-        raise _Mismatch("the kubeconfig is not exactly its cluster, context and user")
+        raise Mismatch("the kubeconfig is not exactly its cluster, context and user")
 
 
 @_compare.register
@@ -331,11 +321,11 @@ def _(context: AuthorizationConfiguration, text: str) -> None:
     """By the API server's own rules: it would not start with a file that breaks one of them."""
     found = documents(text)
     if len(found) != 1:
-        raise _Mismatch("it is not one document")
+        raise Mismatch("it is not one document")
     fault = next(authorization.faults(found[0]), None) or authorization.missing(found[0], context)
     if fault is not None:
         msg = f"an API server would not take this AuthorizationConfiguration: {fault}"
-        raise _Mismatch(msg)
+        raise Mismatch(msg)
 
 
 @_compare.register
@@ -349,7 +339,7 @@ def _(context: AuthorizationWebhook, text: str) -> None:
         "contexts": [{"name": "nowhere", "context": {"cluster": "nowhere", "user": ""}}],
     }
     if documents(text) != [expected]:
-        raise _Mismatch("the webhook's kubeconfig does not lead nowhere")
+        raise Mismatch("the webhook's kubeconfig does not lead nowhere")
 
 
 @_compare.register
@@ -359,7 +349,7 @@ def _(context: FlagFile, text: str) -> None:
         _compare_flags(context.arguments, found[context.variable])
     elif found != {context.variable: list(context.arguments)}:
         msg = f"it does not set {context.variable} to exactly the flags: extraArgs change flags"
-        raise _Mismatch(msg)
+        raise Mismatch(msg)
 
 
 @_compare.register
@@ -371,110 +361,8 @@ def _(context: Unit, text: str) -> None:
     ]
     if commands != [[context.program, f"${context.variable}"]]:
         msg = f"ExecStart is not {context.program} ${context.variable}"
-        raise _Mismatch(msg)
+        raise Mismatch(msg)
     # Another file beside it could set the same variable again.
     if ("Service", "EnvironmentFile", context.environment_file) not in settings:
         msg = f"EnvironmentFile is not {context.environment_file}"
-        raise _Mismatch(msg)
-
-
-def documents(text: str) -> list[Any]:
-    """Every document of a YAML text; a key that stands twice is refused, where PyYAML would keep the last."""
-    loader = _Loader(text)
-    result = []
-    try:
-        while loader.check_node():
-            node = loader.get_node()
-            # Before it is constructed: of two keys only the last is left then.
-            _refuse_repeats(node)
-            result.append(loader.construct_document(node))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1} of the result" if mark else ""
-        msg = f"it does not render YAML{where}"
-        raise _Mismatch(msg) from None
-    finally:
-        loader.dispose()
-    return result
-
-
-def _refuse_repeats(node: yaml.Node) -> None:
-    """Of a key that stands twice, PyYAML would keep the last without a word."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            name = str(key.value)
-            if name in seen:
-                msg = f"a key is given twice, line {key.start_mark.line + 1} of the result"
-                raise _Mismatch(msg)
-            seen.add(name)
-            _refuse_repeats(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_repeats(value)
-
-
-def environment(text: str) -> dict[str, list[str]]:
-    """The variables of an environment file, each split into arguments as systemd does it.
-
-    The subset that pkigen writes: NAME="…" with escapes, comments and empty lines.
-    """
-    result: dict[str, list[str]] = {}
-    position = 0
-    while position < len(text):
-        if text[position] in "#\n":
-            position = text.find("\n", position) + 1 or len(text)
-            continue
-        match = _ASSIGNMENT.match(text, position)
-        # Of a variable that is set twice systemd takes the last one: a template could hide it below.
-        if match is None or match[1] in result:
-            raise _Mismatch('it does not render an environment file of the form NAME="…", each name once')
-        result[match[1]] = list(_arguments(_ESCAPE.sub(_unescaped, match[2])))
-        position = match.end()
-    return result
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    """A backslash counts before few characters, and joins lines (systemd.exec(5), EnvironmentFile=)."""
-    if match[1] == "\n":
-        return ""
-    return match[1] if match[1] in _KEPT_BACKSLASH else match[0]
-
-
-def _arguments(value: str) -> Iterator[str]:
-    """Split at white space outside of quotes; a backslash takes the next character as it is."""
-    word: list[str] = []
-    begun, quote = False, ""
-    # An iterator, so that a backslash can take the next character along.
-    characters = iter(value)
-    for character in characters:
-        if not quote and character in " \t\n\r":
-            if begun:
-                yield "".join(word)
-            word, begun = [], False
-            continue
-        begun = True
-        if character == "\\":
-            word.append(next(characters, ""))
-        elif character == quote:
-            quote = ""
-        elif not quote and character in "\"'":
-            quote = character
-        else:
-            word.append(character)
-    if begun:
-        yield "".join(word)
-
-
-def unit_settings(text: str) -> Iterator[tuple[str, str, str]]:
-    """Section, key and value of every setting of a unit file."""
-    section = ""
-    # A backslash at the end of a line continues it (systemd.syntax(7)).
-    for line in text.replace("\\\n", " ").splitlines():
-        if line.startswith("[") and line.endswith("]"):
-            section = line[1:-1]
-        elif line and not line.startswith(("#", ";")):
-            key, separator, value = line.partition("=")
-            if not separator or not section:
-                raise _Mismatch("it renders a line that is not a setting of a unit file")
-            yield section, key.strip(), value.strip()
+        raise Mismatch(msg)

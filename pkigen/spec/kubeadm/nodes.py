@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from pkigen.spec.addresses import parse_address
 from pkigen.spec.kubeadm.kubelet import kubelet_arguments
 from pkigen.spec.kubeadm.treatments import INIT, JOIN
 from pkigen.spec.model import Role
 from pkigen.spec.translation import quote
-from pkigen.spec.values import flag_name, parse_address
+from pkigen.spec.values import flag_name
 from pkigen.spec.yaml_nodes import (
     MappingNode,
     ScalarNode,

@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from pkigen.desired.command_lines import CommandLines
-from pkigen.desired.connections import endpoints
+from pkigen.desired.endpoints import endpoints
 from pkigen.desired.file_references import foreign_files
 from pkigen.desired.inventory import derive
 from pkigen.desired.readers import ComponentName
-from pkigen.desired.rendering import read_back, template_directory
+from pkigen.desired.rendering import file_syntax, template_directory
 from pkigen.desired.rendering.templates import Templates
 from pkigen.desired.token_trust import rendered_with
 from pkigen.errors import TemplateError
@@ -147,7 +147,7 @@ def test_ones_own_list_of_flags(runtime: str, tmp_path: Path) -> None:
     assert after == ["--anonymous-auth=false", *before[:-2], more, *before[-2:]]
     files = render(spec, overrides=tmp_path / "own")
     if runtime == "systemd":
-        (found,) = read_back.environment(one(files, "flags/kube-apiserver.env")).values()
+        (found,) = file_syntax.environment(one(files, "flags/kube-apiserver.env")).values()
         assert found == after
     else:
         assert _command(one(files, MANIFEST)) == after

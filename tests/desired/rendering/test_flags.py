@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pkigen.desired.rendering import read_back
+from pkigen.desired.rendering import file_syntax
 from pkigen.errors import TemplateError
 from tests.desired.rendering.clusters import (
     MINORS,
@@ -82,7 +82,7 @@ def test_a_control_plane_node_that_is_a_member_asks_its_own() -> None:
     servers = [
         next(flag for flag in flags if flag.startswith("--etcd-servers="))
         for name in ("cp-1", "cp-2")
-        for flags in read_back.environment(
+        for flags in file_syntax.environment(
             one(files, f"{name}/etc/kubernetes/flags/kube-apiserver.env")
         ).values()
     ]
@@ -281,7 +281,7 @@ def test_flags_of_the_kubelet(runtime: str, topology: str, expected: str) -> Non
 
 def test_the_kubelets_own_files_may_be_overridden() -> None:
     spec = cluster(runtime="systemd", kubelet={"extraArgs": _extra(("config", "/etc/kubelet.yaml"))})
-    (flags,) = read_back.environment(one(render(spec), "flags/kubelet.env")).values()
+    (flags,) = file_syntax.environment(one(render(spec), "flags/kubelet.env")).values()
     assert [flag for flag in flags if flag.startswith("--config=")] == ["--config=/etc/kubelet.yaml"]
 
 

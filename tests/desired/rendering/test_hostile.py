@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from pkigen.desired.generations import CA, Rotations
 from pkigen.desired.inventory import EtcdMembership, Inventory
 from pkigen.desired.items import DesiredFile, DesiredKubeconfig, FileKind
-from pkigen.desired.rendering import Renderer, read_back
+from pkigen.desired.rendering import Renderer, file_syntax
 from pkigen.desired.rendering.quoting import (
     argument_word,
     environment_argument,
@@ -23,17 +23,12 @@ from pkigen.desired.rendering.quoting import (
     yaml_scalar,
 )
 from pkigen.errors import TemplateError
+from pkigen.spec.components import APIServer, EnvironmentVariable, Etcd, ExtraArg, HostPathMount, Kubelet
 from pkigen.spec.model import (
-    APIServer,
     Certificates,
     ClusterSpec,
     Encryption,
     EncryptionProvider,
-    EnvironmentVariable,
-    Etcd,
-    ExtraArg,
-    HostPathMount,
-    Kubelet,
     Networking,
     Node,
     Runtime,
@@ -266,12 +261,12 @@ def test_systemd_files_hold_the_value_or_refuse_it(kind: FileKind) -> None:
         text = _render(kind, value, Runtime.SYSTEMD)
         assert len(text.splitlines()) == len(reference.splitlines())
         if kind is FileKind.ETCD_UNIT:
-            keys = [setting[:2] for setting in read_back.unit_settings(text)]
-            assert keys == [setting[:2] for setting in read_back.unit_settings(reference)]
+            keys = [setting[:2] for setting in file_syntax.unit_settings(text)]
+            assert keys == [setting[:2] for setting in file_syntax.unit_settings(reference)]
             assert f"RequiresMountsFor={unit_word(value)}\n" in text
         else:
-            ((name, flags),) = read_back.environment(text).items()
-            ((same_name, same_flags),) = read_back.environment(reference).items()
+            ((name, flags),) = file_syntax.environment(text).items()
+            ((same_name, same_flags),) = file_syntax.environment(reference).items()
             assert name == same_name
             assert flags == [flag.replace("harmless", value) for flag in same_flags]
     assert refused > 20
@@ -298,7 +293,7 @@ def test_any_text_is_one_yaml_scalar_everywhere(value: str) -> None:
 def test_any_printable_text_is_one_argument(value: str) -> None:
     if value.isprintable():
         line = f'F="--a={environment_argument(value)} {environment_argument("--b=" + value)}"\n'
-        assert read_back.environment(line) == {"F": ["--a=" + value, "--b=" + value]}
+        assert file_syntax.environment(line) == {"F": ["--a=" + value, "--b=" + value]}
     else:
         with pytest.raises(ValueError, match="cannot have"):
             argument_word(value)

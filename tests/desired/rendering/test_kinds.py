@@ -9,7 +9,7 @@ import yaml
 
 from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredFile, FileKind
-from pkigen.desired.rendering import read_back, renderer
+from pkigen.desired.rendering import file_syntax, read_back, renderer
 from tests.desired.rendering.clusters import MINORS, RUNTIMES, TOPOLOGIES, cluster, one, render
 
 
@@ -74,7 +74,7 @@ def test_static_pods_and_units_have_the_same_flags() -> None:
         command = yaml.safe_load(one(pods, f"/manifests/{component}.yaml"))["spec"]["containers"][0][
             "command"
         ]
-        (flags,) = read_back.environment(one(units, f"/flags/{component}.env")).values()
+        (flags,) = file_syntax.environment(one(units, f"/flags/{component}.env")).values()
         assert command == [component, *flags]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pkigen.desired.rendering import read_back
+from pkigen.desired.rendering import file_syntax
 from pkigen.desired.rendering.quoting import environment_argument
 from tests.desired.rendering.clusters import MINORS, TOPOLOGIES, cluster, render
 from tests.desired.rendering.hostile_strings import every
@@ -73,7 +73,7 @@ def test_a_program_knows_every_flag_that_it_is_given(component: str) -> None:
         files = render(cluster(version=version, runtime="systemd", **topology))
         for path, content in files.items():
             if path.endswith(f"/flags/{component}.env"):
-                (flags,) = read_back.environment(content.decode()).values()
+                (flags,) = file_syntax.environment(content.decode()).values()
                 assert _unknown(help_text, flags) == []
                 seen.update(flags)
     assert seen

@@ -11,7 +11,8 @@ from pkigen.spec.model import KubeadmCA
 from tests.spec.kubeadm.configurations import EVERYTHING_ELSE, NEW, SAME
 
 if TYPE_CHECKING:
-    from pkigen.spec.model import ClusterSpec, ExtraArg
+    from pkigen.spec.components import ExtraArg
+    from pkigen.spec.model import ClusterSpec
 from tests.spec.sources import assert_starts, cluster, loaded, old_cluster, warnings
 
 

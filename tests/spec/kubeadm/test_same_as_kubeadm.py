@@ -134,7 +134,7 @@ def _others() -> Iterator[str]:
 
 KINDS = (_names, _versions, _paths, _images, _flags, _merges, _networks, _others)
 STRICTER = {
-    # docs/kubeadm.md, "What pkigen refuses although kubeadm reads it"
+    # docs/reference/kubeadm.md, "What pkigen refuses although kubeadm reads it"
     configuration(version="v1.38.0"): "is not supported: this pkigen knows the flags of v1.29 to v1.37",
     configuration('clusterName: "a\\nb"\n'): "must be one line of printable text, without U+000A",
     configuration("certificatesDir: /opt/my pki\n"): "must be an absolute path of letters, digits",
