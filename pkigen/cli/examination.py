@@ -73,7 +73,7 @@ def places(context: typer.Context, named: Sequence[Path]) -> tuple[Path, ...]:
     """
     if not named:
         return (find_directory(directory_of(context, None), None).root,)
-    return tuple(found for each in named for found in _clusters_of(each))
+    return tuple(dict.fromkeys(found for each in named for found in _clusters_of(each)))
 
 
 def _clusters_of(place: Path) -> tuple[Path, ...]:
