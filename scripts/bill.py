@@ -2,7 +2,8 @@
 """Bills of materials, as CycloneDX 1.6: what is in a wheel, a kit, a package, an environment, by version.
 
     python scripts/bill.py                     requirements/pkigen.cdx.json, which the wheel carries (PEP 770)
-    python -I bill.py --installed DIRECTORY    of an environment or a zipapp's packages, to standard output
+    python -I bill.py --wheels DIRECTORY       of a directory of wheels, to standard output
+    python -I bill.py --installed DIRECTORY    of an environment, or of a directory of packages, likewise
 
 Only the standard library is used: the offline kit carries this file, and its install script runs it. The same
 files give the same text.
@@ -156,14 +157,28 @@ def _own(components: Iterable[dict[str, Any]]) -> dict[str, Any]:
     raise SystemExit(f"error: there is no {OWN} here")
 
 
+def _whole(purl: str | None) -> dict[str, Any] | None:
+    """What the packages are part of: `pkg:deb/pkigen@1.0?arch=amd64`."""
+    if purl is None:
+        return None
+    version = purl.partition("@")[2].partition("?")[0]
+    return {"type": "application", "bom-ref": purl, "name": OWN, "version": version, "purl": purl}
+
+
 def main() -> int:
     """Write the wheel's bill, or print that of an environment."""
     parser = argparse.ArgumentParser(description="Write a bill of materials.")
-    parser.add_argument("--installed", type=Path, metavar="DIRECTORY", help="what is described")
-    place: Path | None = parser.parse_args().installed
+    parser.add_argument("--wheels", type=Path, metavar="DIRECTORY", help="the wheels that are described")
+    parser.add_argument("--installed", type=Path, metavar="DIRECTORY", help="the packages that are described")
+    parser.add_argument("--part-of", metavar="PURL", help="what the packages are part of [pkigen]")
+    options = parser.parse_args()
+    if options.wheels is not None:
+        sys.stdout.write(of_wheels(sorted(options.wheels.glob("*.whl"))))
+        return 0
+    place: Path | None = options.installed
     if place is not None:
         packages = sorted(place.glob("lib/python*/site-packages")) or [place]
-        sys.stdout.write(of_installed(packages))
+        sys.stdout.write(of_installed(packages, main=_whole(options.part_of)))
         return 0
     top = Path(__file__).resolve().parents[1]
     stated = re.search(r'__version__ = "(.+)"', (top / OWN / "__init__.py").read_text(encoding="utf-8"))

@@ -59,6 +59,8 @@ SLOW_MARKERS = {
 SLOW_PLACES = {
     "tests/project/test_wheel.py": "the wheel, built and installed",
     "tests/project/test_offline.py": "the offline kit",
+    "tests/project/test_pages.py::test_the_site_is_built_and_loads_nothing_from_elsewhere": "the site",
+    "tests/pages/test_shown.py::test_commands_say_what_is_shown": "what the documentation shows, run",
     "tests/project/test_mutants.py::test_survivors_are_told_from_what_is_noticed": "a run of the mutants",
     "tests/parity": "kubeadm's own output for the same clusters",
     "tests/rotation/test_phases.py": "whole rotations, phase by phase",

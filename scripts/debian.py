@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
+import json
 import os
 import platform
 import re
@@ -27,12 +28,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING
-
-from bill import needed, of_installed
-
-if TYPE_CHECKING:
-    from importlib.metadata import Distribution
+from typing import Any
 
 TOP = Path(__file__).resolve().parent.parent
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -174,11 +170,11 @@ def _make(kit: Path, out: Path, target: Target) -> Path:
     with tempfile.TemporaryDirectory() as place:
         root = Path(place) / "root"
         _install(kit, root / LIBRARY, target)
-        packages = needed([root / LIBRARY])
-        version = _debian(next(each.version for each in packages if each.metadata["Name"] == "pkigen"))
+        (own,) = (root / LIBRARY).glob("pkigen-*.dist-info")
+        version = _debian(own.name.removesuffix(".dist-info").partition("-")[2])
         name = f"pkigen_{version}_{target.architecture}"
         sbom = _bill(root / LIBRARY, version, target)
-        _place(root, version, packages, target, sbom)
+        _place(root, version, target, sbom)
         _control(root, version, target)
         _settle(root, target.epoch)
         package = out / f"{name}.deb"
@@ -220,18 +216,20 @@ def _install(kit: Path, library: Path, target: Target) -> None:
 
 def _bill(library: Path, version: str, target: Target) -> str:
     purl = f"pkg:deb/pkigen@{version}?arch={target.architecture}"
-    main = {"type": "application", "bom-ref": purl, "name": "pkigen", "version": version, "purl": purl}
-    return of_installed([library], main=main)
+    command = (sys.executable, "-I", TOP / "scripts" / "bill.py", "--installed", library, "--part-of", purl)
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 # -- what stands where ------------------------------------------------------------------------------------
 
 
-def _place(root: Path, version: str, packages: list[Distribution], target: Target, sbom: str) -> None:
+def _place(root: Path, version: str, target: Target, sbom: str) -> None:
     """Debian's places for what is no module."""
     library, documents = root / LIBRARY, root / "usr/share/doc/pkigen"
     documents.mkdir(parents=True)
-    (documents / "copyright").write_text(_copyright(library, packages), encoding="utf-8")
+    (documents / "copyright").write_text(
+        _copyright(library, json.loads(sbom)["components"]), encoding="utf-8"
+    )
     (documents / "pkigen.cdx.json").write_text(sbom, encoding="utf-8")
     _pack(documents / "changelog.gz", _changelog(version, target))
     _pack(documents / "NEWS.gz", (TOP / "CHANGELOG.md").read_text(encoding="utf-8"))
@@ -259,7 +257,7 @@ _APACHE = "TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION"
 _COMMON = "    The Apache License 2.0: /usr/share/common-licenses/Apache-2.0"
 
 
-def _copyright(library: Path, packages: list[Distribution]) -> str:
+def _copyright(library: Path, packages: list[dict[str, Any]]) -> str:
     """Whose each part is, with the licences that the parts bring."""
     lines = [
         "pkigen is distributed under the Apache License 2.0; on Debian its text is in",
@@ -267,12 +265,11 @@ def _copyright(library: Path, packages: list[Distribution]) -> str:
         "",
         f"Below {LIBRARY} are Python packages of others, each under its own licence.",
     ]
-    for each in sorted(packages, key=lambda found: found.metadata["Name"].lower()):
-        if each.metadata["Name"] == "pkigen":
+    for each in packages:
+        if each["name"] == "pkigen":
             continue
-        stated = [each.metadata[key] for key in ("License-Expression", "License") if key in each.metadata]
-        said = next(iter(stated), "see below").splitlines()[0]
-        lines += ["", f"{each.metadata['Name']} {each.version}: {said}"]
+        said = each["licenses"][0]["expression"] if "licenses" in each else "see below"
+        lines += ["", f"{each['name']} {each['version']}: {said}"]
         for path in sorted(_licences(library, each)):
             text = path.read_text(encoding="utf-8").rstrip()
             # Debian has this long one in one place, and asks that it is not repeated (Policy 12.5).
@@ -280,8 +277,8 @@ def _copyright(library: Path, packages: list[Distribution]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _licences(library: Path, package: Distribution) -> list[Path]:
-    wheel = library / f"{package.metadata['Name'].replace('-', '_')}-{package.version}.dist-info"
+def _licences(library: Path, package: dict[str, Any]) -> list[Path]:
+    wheel = library / f"{package['name'].replace('-', '_')}-{package['version']}.dist-info"
     found = [each for each in library.glob("*.dist-info") if each.name.lower() == wheel.name.lower()]
     names = re.compile(r"licen[cs]e|copying|notice|authors", re.IGNORECASE)
     return [path for each in found for path in each.rglob("*") if path.is_file() and names.match(path.name)]

@@ -16,10 +16,9 @@ from contextlib import chdir, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from browser import LOOKS, Browser
-
 from pkigen.cli.app import run
 from pkigen.cli.system import System
+from scripts.browser import LOOKS, Browser
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
 SPEC = """\

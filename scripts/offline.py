@@ -22,8 +22,6 @@ import tempfile
 from itertools import product
 from pathlib import Path
 
-from bill import of_installed, of_wheels
-
 TOP = Path(__file__).resolve().parent.parent
 LOCK = TOP / "requirements" / "runtime.txt"
 TOOLS = TOP / "requirements" / "build.txt"
@@ -149,7 +147,7 @@ def _make(out: Path, pythons: list[str], machines: list[str]) -> None:
         (out / "requirements.txt").write_text(text, encoding="utf-8")
         script = INSTALL.format(pythons=" ".join(pythons), machines=" ".join(machines))
         (out / "install.sh").write_text(script, encoding="utf-8")
-        (out / "sbom.json").write_text(of_wheels(sorted(wheelhouse.glob("*.whl"))), encoding="utf-8")
+        (out / "sbom.json").write_text(_bill("--wheels", wheelhouse), encoding="utf-8")
         shutil.copyfile(TOP / "scripts" / "bill.py", out / "bill.py")
         if RUNNING in pythons and platform.machine() in machines:
             _zipapp(tools, out, Path(place) / "site")
@@ -198,7 +196,13 @@ def _zipapp(tools: Path, out: Path, site: Path) -> None:
         *(tools / "python", "-I", tools / "shiv", "--site-packages", site, "--console-script", "pkigen"),
         *("--reproducible", "--python", f"/usr/bin/env python{RUNNING}", "--output-file", out / "pkigen.pyz"),
     )
-    (out / "pkigen.pyz.cdx.json").write_text(of_installed([site]), encoding="utf-8")
+    (out / "pkigen.pyz.cdx.json").write_text(_bill("--installed", site), encoding="utf-8")
+
+
+def _bill(*words: str | Path) -> str:
+    """What the script says that the kit carries, too."""
+    command = (sys.executable, "-I", TOP / "scripts" / "bill.py", *words)
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def _sha256(path: Path) -> str:

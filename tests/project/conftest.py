@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parents[2]
-# What the scripts share with one another. Behind the rest: one of them is called like a module of Python's.
-sys.path.append(str(TOP / "scripts"))
 
 
 @pytest.fixture(scope="session")

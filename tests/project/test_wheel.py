@@ -121,6 +121,8 @@ def test_the_wheel_holds_every_template_and_example(archives: Path) -> None:
     assert "pkigen/py.typed" in names
     for schema in ("cluster.schema.json", "plan.schema.json"):
         assert f"pkigen-{pkigen.__version__}.data/data/share/pkigen/{schema}" in names
+    shared = f"pkigen-{pkigen.__version__}.data/data/share"
+    assert {f"{shared}/man/man1/{page.name}" for page in (TOP / "docs/man").iterdir()} <= names
     assert not {name for name in names if name.startswith(("tests/", "templates/"))}
 
 
