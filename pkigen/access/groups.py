@@ -57,7 +57,7 @@ _GIVEN: Final = {
 def names(inventory: Inventory) -> tuple[str, ...]:
     """All groups that can be explained."""
     spec = inventory.cluster.spec
-    found = [group.name for group in spec.groups]
+    found = [group.name for group in inventory.cluster.groups]
     found += [group for user in spec.users for group in user.groups]
     found += [group for mapping in spec.iam for group in mapping.groups]
     found += [group for item in inventory.certificates.values() for group in item.subject.organizations]

@@ -24,7 +24,7 @@ from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.endpoints import _by_file
 from pkigen.desired.file_references import https_urls, members_at, sni_pairs
 from pkigen.desired.generations import InKubeconfig
-from pkigen.desired.items import DesiredToken
+from pkigen.desired.items import DesiredFile, DesiredToken, FileKind
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering.flags import (
     CONTROLLER_MANAGER_KUBECONFIG,
@@ -374,15 +374,17 @@ class _Edges:
                 yield from self._by_endpoint(person, self._inventory.certificates[f"user:{user.name}"].file)
         for item in self._inventory.items:
             if isinstance(item, DesiredToken):
-                yield from self._with_token(item)
+                yield from self._with_token(f"service account {item.namespace}/{item.account}", item.path)
+            elif isinstance(item, DesiredFile) and item.kind is FileKind.LOGIN_KUBECONFIG:
+                yield from self._with_token(f"people of {item.user}", item.path)
 
-    def _with_token(self, item: DesiredToken) -> Iterator[Edge]:
-        """A service account outside of the cluster: it shows no certificate, but verifies the server's."""
+    def _with_token(self, who: str, kubeconfig: str) -> Iterator[Edge]:
+        """Somebody outside of the cluster who shows no certificate, but verifies the server's."""
         endpoint = self._spec.control_plane_endpoint
         for node in self._cluster.control_plane if endpoint is not None else self._cluster.control_plane[:1]:
             name = str(split_host_port(endpoint)[0]) if endpoint else str(node.advertise_address)
-            client = Peer(component=f"service account {item.namespace}/{item.account}", node=None)
-            yield from self._with_no_certificate(client, item.path, node, (name,))
+            client = Peer(component=who, node=None)
+            yield from self._with_no_certificate(client, kubeconfig, node, (name,))
 
     def _from_pods(self, publisher: Node, node: Node) -> Iterator[Edge]:
         """Pods, which verify by the published root CA and reach API servers by the Service `kubernetes`."""

@@ -144,6 +144,8 @@ _FILE_READERS: dict[FileKind, tuple[ComponentName, Effect]] = {
     FileKind.KUBELET_KUBECONFIG: (ComponentName.KUBELET, Effect.RESTART),
     FileKind.KUBE_PROXY_KUBECONFIG: (ComponentName.KUBE_PROXY, Effect.RESTART),
     FileKind.ENCRYPTION_CONFIGURATION: (ComponentName.API_SERVER, Effect.RESTART),
+    # kubernetes#123525 (v1.30, the first that reads it): it watches the file; see `_at_start_alone`.
+    FileKind.AUTHENTICATION_CONFIGURATION: (ComponentName.API_SERVER, Effect.RELOADS),
     # pkg/kubeapiserver/authorizer/reload.go: it watches the file, and looks again every minute.
     FileKind.AUTHORIZATION_CONFIGURATION: (ComponentName.API_SERVER, Effect.RELOADS),
     # Read again with the other file only; but what it says never changes.
@@ -219,15 +221,26 @@ def _asked_of_components(
     """The files that changed for each component on each node, by what they ask of it."""
     # The same certificates in another order: who has read them need not read them again.
     changed = _paths(each for each in changes if each.reason is not Reason.ORDER_CHANGED)
+    at_start = _at_start_alone(changes)
     reads = tuple(_reads(inventory))
     asked: dict[_Running, dict[Effect, list[str]]] = {}
     for read in reads:
-        if touched := [_on_node(path, read.running[1]) for path in read.files if path in changed]:
-            asked.setdefault(read.running, {}).setdefault(read.effect, []).extend(touched)
+        if touched := [path for path in read.files if path in changed]:
+            effect = Effect.RESTART if at_start.intersection(touched) else read.effect
+            names = [_on_node(path, read.running[1]) for path in touched]
+            asked.setdefault(read.running, {}).setdefault(effect, []).extend(names)
     for running in asked.keys() - _known(reads, changes):
         # Only own files tell: a copy of a CA is new on a node whose component has run for long.
         asked[running][Effect.STARTS] = []
     return asked
+
+
+def _at_start_alone(changes: Iterable[Action]) -> set[str]:
+    """Files that are read again when they change, but not for what changes in them now.
+
+    pkg/kubeapiserver/options/authentication.go refuses all of a file whose `anonymous` has changed.
+    """
+    return _paths(each for each in changes if each.reason is Reason.ANONYMOUS_CHANGED)
 
 
 def _known(reads: Iterable[_Read], changes: Iterable[Action]) -> set[_Running]:

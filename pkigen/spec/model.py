@@ -1,7 +1,7 @@
 """The cluster spec as frozen types, in the order of the file; editors get its JSON Schema.
 
-What a single value may be stands in `values` and `addresses`. Rules that concern several values at once (overlapping subnets,
-duplicate names, …) stand in `validation`. The text below a field is its description in the JSON Schema.
+What a single value may be stands in `values` and `addresses`. Rules that concern several values at once
+(overlapping subnets, duplicate names, …) stand in `validation`. The text below a field is its description in the JSON Schema.
 
 Annotations are evaluated here, not postponed: pydantic would compile the text of each one again.
 """
@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, 
 from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.notation import IPAddress, host_text
 from pkigen.spec.addresses import parse_node_ip, split_host_port
+from pkigen.spec.authentication import Authentication
 from pkigen.spec.components import APIServer, Component, Etcd, ExtraArg, Kubelet
 from pkigen.spec.fields import (
     SAN,
@@ -304,6 +305,10 @@ class Spec(Strict):
     """What all kubelets have in common."""
     certificates: Certificates = Certificates.model_construct()
     """Which keys certificates have, how long they are valid, and who signs them."""
+    authentication: Authentication | None = None
+    """Whom API servers let in beside certificates: people of an issuer of tokens (OIDC), and who shows no
+    credential. It is a file of the API servers' (--authentication-config); {} makes an empty one, so that
+    the first issuer needs no restart."""
     encryption: Encryption | None = None
     """Encryption of Secrets at rest; without it, etcd holds them in clear text."""
     service_accounts: ServiceAccounts = ServiceAccounts.model_construct()
@@ -382,6 +387,17 @@ class ClusterSpec(Strict):
         """Whether pkigen writes these files; what it does not write it may still read."""
         return files in self.spec.manage
 
+    @cached_property
+    def groups(self) -> tuple[UserGroup, ...]:
+        """All groups that get rights, by their names in the cluster: the spec's, and those of issuers."""
+        authentication = self.spec.authentication
+        return (*self.spec.groups, *(authentication.groups if authentication is not None else ()))
+
+    @property
+    def service_account_issuers(self) -> tuple[str, ...]:
+        """Whose service account tokens API servers take, the one that signs first."""
+        return self._api_server_arguments("service-account-issuer") or (self.token_issuer,)
+
     @property
     def token_issuer(self) -> str:
         """Who signs service account tokens: the first --service-account-issuer."""
@@ -394,7 +410,7 @@ class ClusterSpec(Strict):
         given = self._api_server_arguments("api-audiences")
         if given:
             return tuple(audience for value in given for audience in value.split(","))
-        return self._api_server_arguments("service-account-issuer") or (self.token_issuer,)
+        return self.service_account_issuers
 
     def _api_server_arguments(self, name: str) -> tuple[str, ...]:
         return tuple(arg.value for arg in self.spec.api_server.extra_args if arg.name == name)
