@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pkigen.access import groups, key_keepers
+from pkigen.access import groups, key_keepers, ways_in
 from pkigen.access.credentials import CredentialKind
 from pkigen.access.rights import bindings, by_groups
 from pkigen.crypto.issuance import fingerprint
@@ -83,6 +83,12 @@ def explain(cluster: Cluster, who: str) -> tuple[str, ...] | None:
     if not paragraphs and who == SA:
         paragraphs = [tuple(_service_account_key())]
     paragraphs += key_keepers.explain(cluster.inventory, cluster.signed, who, now=cluster.now)
+    known = bool(paragraphs)
+    paragraphs += ways_in.explain(cluster.inventory, who)
+    if known and any(user.username == who for user in cluster.inventory.cluster.spec.users):
+        paragraphs += [
+            (f"{who}: may also come in by {way}",) for way in ways_in.others(cluster.inventory, who)
+        ]
     group = groups.explain(cluster.inventory, cluster.signed, who)
     if group is not None:
         paragraphs.append(group)
@@ -177,7 +183,7 @@ def names(inventory: Inventory) -> tuple[str, ...]:
     found |= dict.fromkeys(name for each in inventory.cluster.spec.iam for name in (each.arn, each.username))
     found |= dict.fromkeys(edge.client.component for edge in edges(inventory))
     found |= dict.fromkeys(item.subject.common_name for item in inventory.certificates.values())
-    return (*found, SA, *groups.names(inventory))
+    return (*found, SA, *ways_in.names(inventory), *groups.names(inventory))
 
 
 def _certificates(inventory: Inventory, who: str) -> Iterator[tuple[DesiredCertificate, ...]]:
