@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from pkigen.cli.reports.tables import page
 from pkigen.desired.generations import Phase
 from pkigen.desired.readers import ComponentName
+from pkigen.reconcile.file_readers import Effect
 from pkigen.reconcile.restart_commands import health_check, restart_commands
-from pkigen.reconcile.restart_map import Effect, leftovers, restart_map
+from pkigen.reconcile.restart_map import leftovers, restart_map
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from pkigen.desired.certificates import ADMIN
 from pkigen.desired.endpoints import endpoints
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, KeyPairFiles, Phase, ca_id
 from pkigen.desired.readers import Reading
+from pkigen.reconcile.file_readers import Effect
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.restart_commands import health_check, restart_commands
-from pkigen.reconcile.restart_map import Effect, restart_map
+from pkigen.reconcile.restart_map import restart_map
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP, RotationStep
 from pkigen.spec.model import KeyHome, Kubeconfigs
 from pkigen.state.authority import look_at_all
