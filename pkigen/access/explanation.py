@@ -83,12 +83,7 @@ def explain(cluster: Cluster, who: str) -> tuple[str, ...] | None:
     if not paragraphs and who == SA:
         paragraphs = [tuple(_service_account_key())]
     paragraphs += key_keepers.explain(cluster.inventory, cluster.signed, who, now=cluster.now)
-    known = bool(paragraphs)
     paragraphs += ways_in.explain(cluster.inventory, who)
-    if known and any(user.username == who for user in cluster.inventory.cluster.spec.users):
-        paragraphs += [
-            (f"{who}: may also come in by {way}",) for way in ways_in.others(cluster.inventory, who)
-        ]
     group = groups.explain(cluster.inventory, cluster.signed, who)
     if group is not None:
         paragraphs.append(group)

@@ -96,9 +96,7 @@ def _members(inventory: Inventory, signed: Sequence[SignedCertificate], name: st
         return
     accounts = _accounts(inventory, None) if name == _ACCOUNTS else ()
     yield _in_spec((*_people(inventory, name), *_components(inventory, name), *accounts))
-    for issuer in ways_in.issuers(inventory.cluster):
-        if any(issuer.bound(group).name == name for group in issuer.groups):
-            yield f"  by tokens:    whoever is in it by the issuer {issuer.name}, {issuer.issuer.url}"
+    yield from ways_in.members(inventory, name)
     others = dict.fromkeys(each.user for each in signed if name in each.subject.organizations)
     if others:
         more = f" and {len(others) - _MOST_SHOWN} more" if len(others) > _MOST_SHOWN else ""

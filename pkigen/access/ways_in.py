@@ -31,15 +31,9 @@ ANONYMOUS: Final = "system:anonymous"
 _EVERYWHERE: Final = "every path; RBAC decides what it may see (system:public-info-viewer)"
 
 
-def issuers(cluster: ClusterSpec) -> tuple[JWTIssuer, ...]:
-    """The issuers whose tokens are accepted."""
-    authentication = cluster.spec.authentication
-    return authentication.jwt if authentication is not None else ()
-
-
 def names(inventory: Inventory) -> tuple[str, ...]:
     """What can be asked for, for suggestions."""
-    own = (name for each in issuers(inventory.cluster) for name in (each.name, each.issuer.url))
+    own = (name for each in inventory.cluster.token_issuers for name in (each.name, each.issuer.url))
     return (TOPIC, ANONYMOUS, *own)
 
 
@@ -53,11 +47,17 @@ def explain(inventory: Inventory, who: str) -> Iterator[tuple[str, ...]]:
     cluster = inventory.cluster
     if who == TOPIC:
         yield tuple(_all(inventory))
-    for each in issuers(cluster):
+    for each in cluster.token_issuers:
         if who in {each.name, each.kubeconfig_stem, each.issuer.url, f"people of {each.kubeconfig_stem}"}:
             yield tuple(_issuer(inventory, each, None))
         elif _makes(each, who) and all(group.name != who for group in cluster.groups):
             yield tuple(_issuer(inventory, each, who))
+    yield from ((line,) for line in others(inventory, who))
+    yield from _built_in(cluster, who)
+
+
+def _built_in(cluster: ClusterSpec, who: str) -> Iterator[tuple[str, ...]]:
+    """Users whom Kubernetes' own ways in make."""
     if who == ANONYMOUS:
         yield (f"{ANONYMOUS}: whoever shows no credential", *_anonymous(cluster))
     if who.startswith(_BOOTSTRAP):
@@ -76,6 +76,13 @@ def explain(inventory: Inventory, who: str) -> Iterator[tuple[str, ...]]:
         )
 
 
+def members(inventory: Inventory, group: str) -> Iterator[str]:
+    """Who is in a group because an issuer says so."""
+    for each in inventory.cluster.token_issuers:
+        if any(each.bound(own).name == group for own in each.groups):
+            yield f"  by tokens:    whoever is in it by the issuer {each.name}, {each.issuer.url}"
+
+
 def _makes(each: JWTIssuer, who: str) -> bool:
     """Whether an issuer's tokens may make this user, as far as a name tells it."""
     mapping = each.claim_mappings.username
@@ -86,11 +93,13 @@ def _makes(each: JWTIssuer, who: str) -> bool:
 
 
 def others(inventory: Inventory, who: str) -> Iterator[str]:
-    """What else may make the user, where nothing in front of an issuer's names keeps it apart."""
-    for each in issuers(inventory.cluster):
+    """What else may make a user of the spec, where nothing in front of an issuer's names keeps it apart."""
+    if all(user.username != who for user in inventory.cluster.spec.users):
+        return
+    for each in inventory.cluster.token_issuers:
         mapping = each.claim_mappings.username
         if not mapping.prefix_text and (each.allow_system_identity is not None or not is_reserved_user(who)):
-            yield f"a token of the issuer {each.name} whose {_claim(mapping)} is this name"
+            yield f"{who}: may also come in by a token of the issuer {each.name}, by its {_claim(mapping)}"
 
 
 def _claim(mapping: PrefixedClaim) -> str:
@@ -113,6 +122,11 @@ def _issuer(inventory: Inventory, each: JWTIssuer, who: str | None) -> Iterator[
     yield f"  verified by:  kube-apiserver --authentication-config ({configuration_path(cluster)}):"
     keys, audiences = issuer.discovery_url or issuer.url, ", ".join(issuer.audiences)
     yield f"                by the keys of {keys}, for {audiences}"
+    yield from _identity(inventory, each, who)
+    yield "  on expiry:    the API server answers 401; the issuer gives the next token, or does not any more"
+
+
+def _identity(inventory: Inventory, each: JWTIssuer, who: str | None) -> Iterator[str]:
     mappings = each.claim_mappings
     user = who or f"{mappings.username.prefix_text}<{_claim(mappings.username)}>"
     member = "no groups"
@@ -120,7 +134,7 @@ def _issuer(inventory: Inventory, each: JWTIssuer, who: str | None) -> Iterator[
         member = f"groups {mappings.groups.prefix_text}<{_claim(mappings.groups)}>"
     yield f"  identity:     user {user}, {member}"
     rights = [right for group in each.groups for right in _rights(inventory, each.bound(group).name)]
-    for person in cluster.spec.users:
+    for person in inventory.cluster.spec.users:
         if person.name == who:
             rights += bindings(person)
     yield from (
@@ -160,7 +174,7 @@ def _all(inventory: Inventory) -> Iterator[str]:
     yield "                front-proxy CA whose name is in --requestheader-allowed-names"
     yield "  certificates: --client-ca-file; spec.users, nodes and components"
     yield "  tokens:       of service accounts (--service-account-key-file) and bootstrap tokens"
-    for each in issuers(cluster):
+    for each in cluster.token_issuers:
         yield f"                of the issuer {each.name}, {each.issuer.url} (--authentication-config)"
     if "authentication-token-webhook-config-file" in given:
         yield "                and whatever the webhook knows (--authentication-token-webhook-config-file)"
@@ -186,7 +200,7 @@ def _by_flags(given: dict[str, str]) -> Iterator[str]:
 def of_token(token: Token, inventory: Inventory, now: datetime) -> tuple[str, ...]:
     """What this cluster makes of a token of one of its issuers; nothing where it is of none."""
     each = next(
-        (each for each in issuers(inventory.cluster) if each.issuer.url == token.claims.get("iss")), None
+        (each for each in inventory.cluster.token_issuers if each.issuer.url == token.claims.get("iss")), None
     )
     if each is None:
         return ()
@@ -206,7 +220,7 @@ def _refusal(token: Token, each: JWTIssuer, now: datetime) -> str | None:
     if not set(token.audiences) & set(each.issuer.audiences):
         meant, wanted = ", ".join(token.audiences) or "nobody", " or ".join(each.issuer.audiences)
         return f"it is for {meant}, and must be for {wanted}"
-    faults = (*token_faults(token, now), *_claim_faults(token, each))
+    faults = (*token_faults(token, now), *_claim_faults(token, each), *_reserved(token, each))
     return next(iter(faults), None)
 
 
@@ -221,11 +235,16 @@ def _claim_faults(token: Token, each: JWTIssuer) -> Iterator[str]:
     # oidc.go: an address that is said not to be verified names nobody.
     if claim == "email" and token.claims.get("email_verified", True) is not True:
         yield "its email is not verified"
-    if each.allow_system_identity is None:
-        if is_reserved_user(_user(token, each)):
-            yield f"the user {_user(token, each)} is reserved for Kubernetes"
-        for group in filter(is_reserved_group, _groups(token, each)):
-            yield f"the group {group} is reserved for Kubernetes"
+
+
+def _reserved(token: Token, each: JWTIssuer) -> Iterator[str]:
+    """What the rules refuse that pkigen puts last."""
+    if each.allow_system_identity is not None:
+        return
+    if is_reserved_user(_user(token, each)):
+        yield f"the user {_user(token, each)} is reserved for Kubernetes"
+    for group in filter(is_reserved_group, _groups(token, each)):
+        yield f"the group {group} is reserved for Kubernetes"
 
 
 def _user(token: Token, each: JWTIssuer) -> str:

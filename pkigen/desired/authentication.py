@@ -18,7 +18,4 @@ def configuration_path(cluster: ClusterSpec) -> str:
 
 def trusts_cluster_ca(cluster: ClusterSpec) -> bool:
     """Whether an issuer's server is verified by the CA of this cluster, which the file holds then."""
-    authentication = cluster.spec.authentication
-    return authentication is not None and any(
-        each.issuer.certificate_authority == CLUSTER_CA for each in authentication.jwt
-    )
+    return any(each.issuer.certificate_authority == CLUSTER_CA for each in cluster.token_issuers)

@@ -68,7 +68,7 @@ def derived_items(cluster: ClusterSpec, rotations: Rotations, trust: TokenTrust)
 
 def _logins(cluster: ClusterSpec) -> Iterator[DesiredFile]:
     """A kubeconfig for the people of each issuer that wants one."""
-    for each in cluster.spec.authentication.jwt if cluster.spec.authentication is not None else ():
+    for each in cluster.token_issuers:
         if each.kubeconfig is not None:
             yield DesiredFile(
                 path=layout.user_path(each.kubeconfig_stem),

@@ -5,7 +5,6 @@ The fields of an issuer are those of Kubernetes' AuthenticationConfiguration (`a
 `allowSystemIdentity` are pkigen's.
 """
 
-from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, StrictStr
@@ -54,7 +53,7 @@ Prefix = Annotated[Line, Field(max_length=64)]
 Expression = Text
 
 
-class Issuer(Strict):
+class IssuerSettings(Strict):
     """Who signs the tokens, and where the API server gets the keys to verify them."""
 
     url: IssuerURL
@@ -157,7 +156,7 @@ class JWTIssuer(Strict):
 
     name: DNSLabel
     """What pkigen calls the issuer: its kubeconfig is users/oidc-NAME.conf."""
-    issuer: Issuer
+    issuer: IssuerSettings
     """Who signs the tokens."""
     claim_mappings: ClaimMappings
     """What of a token makes which user."""
@@ -198,7 +197,7 @@ class AnonymousCondition(Strict):
     """The whole path, such as /livez."""
 
 
-class Anonymous(Strict):
+class AnonymousRequests(Strict):
     """Whether requests without a credential are let in, as system:anonymous."""
 
     enabled: StrictBool
@@ -212,10 +211,5 @@ class Authentication(Strict):
 
     jwt: tuple[JWTIssuer, ...] = Field(default=(), max_length=64)
     """The issuers whose tokens are accepted beside those of the cluster's service accounts."""
-    anonymous: Anonymous | None = None
+    anonymous: AnonymousRequests | None = None
     """Requests without a credential (Kubernetes v1.32 or later); without it, they are let in everywhere."""
-
-    @property
-    def groups(self) -> Iterator[UserGroup]:
-        """The groups that are bound for any issuer's people, by their names in the cluster."""
-        return (each.bound(group) for each in self.jwt for group in each.groups)

@@ -25,9 +25,9 @@ from pkigen.spec.user_rules import is_reserved_user
 from pkigen.spec.values import parse_person
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from pkigen.spec.authentication import ClaimMappings, JWTIssuer, PlainClaim
+    from pkigen.spec.authentication import ClaimMappings, ClaimValidationRule, JWTIssuer, PlainClaim
     from pkigen.spec.model import ClusterSpec
 
 _AT: Final[Location] = ("spec", "authentication")
@@ -68,13 +68,19 @@ def _versions(spec: ClusterSpec) -> Iterator[SpecFinding]:
             "not switched off in feature-gates",
             given=given,
         )
-    for index, each in enumerate(authentication.jwt):
-        off = _gate(spec, "StructuredAuthenticationConfigurationEgressSelector") is False
-        if each.issuer.egress_selector_type is not None and (minor < EGRESS_SINCE or off):
+
+
+def _egress(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Egress selectors came later than the file."""
+    off = _gate(spec, "StructuredAuthenticationConfigurationEgressSelector") is False
+    if spec.spec.kubernetes_version.minor >= EGRESS_SINCE and not off:
+        return
+    for index, each in enumerate(spec.token_issuers):
+        if each.issuer.egress_selector_type is not None:
             yield SpecFinding(
                 at=(*_JWT, index, "issuer", "egressSelectorType"),
                 message=f"needs Kubernetes v1.{EGRESS_SINCE} or later",
-                given=given,
+                given=(_VERSION, _FLAGS),
             )
 
 
@@ -87,7 +93,7 @@ def _gate(spec: ClusterSpec, name: str) -> bool | None:
 
 def _issuers(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """No two issuers are the same, and none is the one of the cluster's own tokens."""
-    issuers = spec.spec.authentication.jwt if spec.spec.authentication is not None else ()
+    issuers = spec.token_issuers
     for key, values in (
         (("name",), [each.name for each in issuers]),
         (("issuer", "url"), [each.issuer.url for each in issuers]),
@@ -122,12 +128,12 @@ def _issuer(at: Location, each: JWTIssuer) -> Iterator[SpecFinding]:
 
 def _mappings(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """What makes users out of tokens."""
-    for index, each in enumerate(spec.spec.authentication.jwt if spec.spec.authentication else ()):
+    for index, each in enumerate(spec.token_issuers):
         at: Location = (*_JWT, index, "claimMappings")
         mappings = each.claim_mappings
-        yield from _claim((*at, "username"), mappings.username, needed=True)
-        yield from _claim((*at, "groups"), mappings.groups, needed=mappings.groups is not None)
-        yield from _claim((*at, "uid"), mappings.uid, needed=mappings.uid is not None)
+        yield from _claim((*at, "username"), mappings.username)
+        yield from _claim((*at, "groups"), mappings.groups)
+        yield from _claim((*at, "uid"), mappings.uid)
         yield from _extra((*at, "extra"), mappings)
         yield from _email(at, each)
         if each.allow_system_identity is None:
@@ -139,26 +145,28 @@ def _mappings(spec: ClusterSpec) -> Iterator[SpecFinding]:
             )
 
 
-def _claim(
-    at: Location, mapping: PrefixedClaim | PlainClaim | None, *, needed: bool
-) -> Iterator[SpecFinding]:
+def _claim(at: Location, mapping: PrefixedClaim | PlainClaim | None) -> Iterator[SpecFinding]:
     """A claim or an expression, and a prefix beside a claim alone."""
     if mapping is None:
         return
-    prefix = mapping.prefix if isinstance(mapping, PrefixedClaim) else None
     if mapping.claim is not None and mapping.expression is not None:
         yield SpecFinding(at=at, message="has both claim and expression: give one of them")
     elif mapping.claim is None and mapping.expression is None:
-        if needed:
-            yield SpecFinding(at=at, message="names no claim: give claim and prefix, or an expression")
-    elif isinstance(mapping, PrefixedClaim) and mapping.claim is not None and prefix is None:
+        yield SpecFinding(at=at, message="names no claim: give claim and prefix, or an expression")
+    if isinstance(mapping, PrefixedClaim):
+        yield from _prefix(at, mapping)
+    if mapping.expression is not None:
+        yield from _expression((*at, "expression"), mapping.expression)
+
+
+def _prefix(at: Location, mapping: PrefixedClaim) -> Iterator[SpecFinding]:
+    """A prefix stands beside a claim, always, and never beside an expression."""
+    if mapping.expression is None and mapping.claim is not None and mapping.prefix is None:
         message = 'lacks prefix, such as "oidc:": write prefix: "" to have the claim as it is'
         yield SpecFinding(at=at, message=message)
-    if mapping.expression is not None:
-        if prefix is not None:
-            message = "does not go together with expression, which makes the whole name"
-            yield SpecFinding(at=(*at, "prefix"), message=message)
-        yield from _expression((*at, "expression"), mapping.expression)
+    if mapping.expression is not None and mapping.prefix is not None:
+        message = "does not go together with expression, which makes the whole name"
+        yield SpecFinding(at=(*at, "prefix"), message=message)
 
 
 def _expression(at: Location, expression: str) -> Iterator[SpecFinding]:
@@ -221,25 +229,28 @@ def _prefixes(at: Location, mappings: ClaimMappings) -> Iterator[SpecFinding]:
 
 def _validation_rules(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """What must hold for claims and users."""
-    for index, each in enumerate(spec.spec.authentication.jwt if spec.spec.authentication else ()):
+    for index, each in enumerate(spec.token_issuers):
         at: Location = (*_JWT, index, "claimValidationRules")
         yield from _repeated(at, "claim", [rule.claim for rule in each.claim_validation_rules])
         yield from _repeated(at, "expression", [rule.expression for rule in each.claim_validation_rules])
         for place, rule in enumerate(each.claim_validation_rules):
-            here: Location = (*at, place)
-            if (rule.claim is None) == (rule.expression is None):
-                yield SpecFinding(at=here, message="must have claim or expression, and not both")
-            elif rule.claim is not None and rule.message is not None:
-                message = "goes together with expression alone"
-                yield SpecFinding(at=(*here, "message"), message=message)
-            elif rule.expression is not None and rule.required_value is not None:
-                yield SpecFinding(at=(*here, "requiredValue"), message="goes together with claim alone")
-            if rule.expression is not None:
-                yield from _expression((*here, "expression"), rule.expression)
+            yield from _claim_rule((*at, place), rule)
         at = (*_JWT, index, "userValidationRules")
         yield from _repeated(at, "expression", [rule.expression for rule in each.user_validation_rules])
         for place, user_rule in enumerate(each.user_validation_rules):
             yield from _expression((*at, place, "expression"), user_rule.expression)
+
+
+def _claim_rule(at: Location, rule: ClaimValidationRule) -> Iterator[SpecFinding]:
+    """A claim with a value, or an expression with a message."""
+    if (rule.claim is None) == (rule.expression is None):
+        yield SpecFinding(at=at, message="must have claim or expression, and not both")
+    elif rule.claim is not None and rule.message is not None:
+        yield SpecFinding(at=(*at, "message"), message="goes together with expression alone")
+    elif rule.expression is not None and rule.required_value is not None:
+        yield SpecFinding(at=(*at, "requiredValue"), message="goes together with claim alone")
+    if rule.expression is not None:
+        yield from _expression((*at, "expression"), rule.expression)
 
 
 def _repeated(at: Location, key: str, values: Iterable[str | None]) -> Iterator[SpecFinding]:
@@ -251,7 +262,7 @@ def _repeated(at: Location, key: str, values: Iterable[str | None]) -> Iterator[
 
 def _groups(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Groups are bound by names that tokens can give."""
-    for index, each in enumerate(spec.spec.authentication.jwt if spec.spec.authentication else ()):
+    for index, each in enumerate(spec.token_issuers):
         at: Location = (*_JWT, index)
         if each.groups and each.claim_mappings.groups is None:
             message = "nobody is in them: write claimMappings.groups"
@@ -265,7 +276,7 @@ def _groups(spec: ClusterSpec) -> Iterator[SpecFinding]:
                     at=(*at, "groups", place, "name"), message=f"with its prefix {error}", given=(at,)
                 )
     stems = {user.stem: place for place, user in enumerate(spec.spec.users)}
-    for index, each in enumerate(spec.spec.authentication.jwt if spec.spec.authentication else ()):
+    for index, each in enumerate(spec.token_issuers):
         if each.kubeconfig is not None and each.kubeconfig_stem in stems:
             yield SpecFinding(
                 at=(*_JWT, index, "name"),
@@ -277,13 +288,6 @@ def _groups(spec: ClusterSpec) -> Iterator[SpecFinding]:
 def _anonymous(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Who shows nothing: the kubelet's probes, which restart an API server that refuses them, too."""
     anonymous = spec.spec.authentication.anonymous if spec.spec.authentication is not None else None
-    given = ((*_ANONYMOUS, "enabled"), (*_ANONYMOUS, "conditions"), ("spec", "runtime"))
-    is_probed = spec.spec.runtime is Runtime.STATIC_PODS
-    why = "the kubelet's probes show no credential, and it restarts an API server that refuses them"
-    flag = last(spec.spec.api_server.extra_args, "anonymous-auth")
-    if flag is not None and is_probed and spec.spec.api_server.extra_args[flag].value.lower() not in _TRUE:
-        message = f"{why}: with spec.authentication.anonymous {' and '.join(_PROBED)} stay open"
-        yield warning((*_FLAGS, flag), message, ("spec", "runtime"))
     if anonymous is None:
         return
     if not anonymous.enabled and anonymous.conditions:
@@ -293,13 +297,33 @@ def _anonymous(spec: ClusterSpec) -> Iterator[SpecFinding]:
     for place in repeats(paths):
         message = f"{quote(paths[place])} stands there already"
         yield warning((*_ANONYMOUS, "conditions", place, "path"), message)
+    if spec.spec.runtime is Runtime.STATIC_PODS:
+        yield from _probed(paths, enabled=anonymous.enabled)
+
+
+_WHY: Final = "the kubelet's probes show no credential, and it restarts an API server that refuses them"
+
+
+def _probed(paths: Sequence[str], *, enabled: bool) -> Iterator[SpecFinding]:
+    """What the kubelet asks for stays open."""
+    given = ((*_ANONYMOUS, "enabled"), (*_ANONYMOUS, "conditions"), ("spec", "runtime"))
     lacking = [path for path in _PROBED if path not in paths]
-    if is_probed and not anonymous.enabled:
-        message = f"must be true: {why}; conditions may let them in alone ({', '.join(_PROBED)})"
+    if not enabled:
+        message = f"must be true: {_WHY}; conditions may let them in alone ({', '.join(_PROBED)})"
         yield SpecFinding(at=(*_ANONYMOUS, "enabled"), message=message, given=given)
-    elif is_probed and paths and lacking:
-        message = f"lack {' and '.join(lacking)}: {why}"
+    elif paths and lacking:
+        message = f"lack {' and '.join(lacking)}: {_WHY}"
         yield SpecFinding(at=(*_ANONYMOUS, "conditions"), message=message, given=given)
+
+
+def _anonymous_flag(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """The flag closes everything, and with it the probes."""
+    flag = last(spec.spec.api_server.extra_args, "anonymous-auth")
+    if flag is None or spec.spec.runtime is not Runtime.STATIC_PODS:
+        return
+    if spec.spec.api_server.extra_args[flag].value.lower() not in _TRUE:
+        message = f"{_WHY}: with spec.authentication.anonymous {' and '.join(_PROBED)} stay open"
+        yield warning((*_FLAGS, flag), message, ("spec", "runtime"))
 
 
 def _conflicts(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -343,11 +367,13 @@ def _static_tokens(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _versions,
+    _egress,
     _issuers,
     _mappings,
     _validation_rules,
     _groups,
     _anonymous,
+    _anonymous_flag,
     _conflicts,
     _static_tokens,
 )

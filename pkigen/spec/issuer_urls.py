@@ -16,7 +16,7 @@ _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 def parse_issuer_url(value: str) -> str:
     """A URL by the API server's rules (`validateURL` of `pkg/apis/apiserver/validation`), and with a host."""
     parse_line(value)
-    if any(character.isspace() for character in value):
+    if value.split() != [value]:
         raise ValueError("must be a URL without spaces")
     try:
         url = urlsplit(value)
@@ -26,15 +26,17 @@ def parse_issuer_url(value: str) -> str:
         raise ValueError(msg) from error
     if url.scheme != "https":
         raise ValueError("must begin with https://: the API server takes no other")
-    if not host or not _HOST.fullmatch(host):
+    if not _HOST.fullmatch(host or ""):
         raise ValueError(_SUCH_AS)
     # Go's net/url reads no other.
     if _BROKEN_ESCAPE.search(value):
         raise ValueError("has a % that two hexadecimal digits do not follow")
-    if url.username is not None or url.password is not None:
-        raise ValueError("must not contain a user name or a password")
-    if url.query:
-        raise ValueError("must not contain a query")
-    if url.fragment:
-        raise ValueError("must not contain a fragment")
+    for part, what in (
+        (url.username or url.password, "a user name or a password"),
+        (url.query, "a query"),
+        (url.fragment, "a fragment"),
+    ):
+        if part:
+            msg = f"must not contain {what}"
+            raise ValueError(msg)
     return value

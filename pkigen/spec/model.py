@@ -19,7 +19,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, 
 from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.notation import IPAddress, host_text
 from pkigen.spec.addresses import parse_node_ip, split_host_port
-from pkigen.spec.authentication import Authentication
+from pkigen.spec.authentication import Authentication, JWTIssuer
 from pkigen.spec.components import APIServer, Component, Etcd, ExtraArg, Kubelet
 from pkigen.spec.fields import (
     SAN,
@@ -388,11 +388,19 @@ class ClusterSpec(Strict):
         """Whether pkigen writes these files; what it does not write it may still read."""
         return files in self.spec.manage
 
+    @property
+    def token_issuers(self) -> tuple[JWTIssuer, ...]:
+        """The issuers whose tokens API servers take beside their own."""
+        authentication = self.spec.authentication
+        return authentication.jwt if authentication is not None else ()
+
     @cached_property
     def groups(self) -> tuple[UserGroup, ...]:
         """All groups that get rights, by their names in the cluster: the spec's, and those of issuers."""
-        authentication = self.spec.authentication
-        return (*self.spec.groups, *(authentication.groups if authentication is not None else ()))
+        return (
+            *self.spec.groups,
+            *(each.bound(group) for each in self.token_issuers for group in each.groups),
+        )
 
     @property
     def service_account_issuers(self) -> tuple[str, ...]:

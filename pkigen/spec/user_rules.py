@@ -173,7 +173,7 @@ def _groups(spec: ClusterSpec) -> Iterator[tuple[Location, UserGroup]]:
     """Every group that is given rights by its name in the cluster, and where it stands."""
     for index, group in enumerate(spec.spec.groups):
         yield ("spec", "groups", index), group
-    for number, issuer in enumerate(spec.spec.authentication.jwt if spec.spec.authentication else ()):
+    for number, issuer in enumerate(spec.token_issuers):
         for index, group in enumerate(issuer.groups):
             yield ("spec", "authentication", "jwt", number, "groups", index), issuer.bound(group)
 

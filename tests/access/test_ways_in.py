@@ -103,8 +103,11 @@ def test_names_are_known_for_suggestions() -> None:
 
 def test_nobody_is_let_in_as_what_is_reserved() -> None:
     assert "machines" not in said("kubernetes-admin")
-    trusted = inventory({**MACHINES, "allowSystemIdentity": "ours"})
-    assert list(ways_in.others(trusted, "kubernetes-admin"))
+    admin = {"name": "kubernetes-admin", "allowSystemIdentity": "ours"}
+    for reason, is_possible in (({}, False), ({"allowSystemIdentity": "ours"}, True)):
+        given = {"jwt": [{**MACHINES, **reason}]}
+        own = derive(spec(CP1, authentication=given, users=[admin]))
+        assert bool(list(ways_in.others(own, "kubernetes-admin"))) is is_possible
     assert not list(ways_in.others(BOTH, "kubernetes-admin"))
     assert said("nobody") == said("oidc:") == ""
 

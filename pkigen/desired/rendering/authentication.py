@@ -22,7 +22,7 @@ from pkigen.spec.user_rules import RESERVED_GROUPS, RESERVED_USERS, SYSTEM_PREFI
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pkigen.spec.authentication import JWTIssuer, PlainClaim
+    from pkigen.spec.authentication import ClaimMappings, JWTIssuer, PlainClaim
     from pkigen.spec.model import ClusterSpec
 
 _Fields = tuple[tuple[str, str], ...]
@@ -88,7 +88,7 @@ def api_version(cluster: ClusterSpec) -> str:
 
 
 def _issuer(each: JWTIssuer, trust_bundle: str) -> TokenIssuer:
-    issuer, mappings = each.issuer, each.claim_mappings
+    issuer = each.issuer
     own = tuple(
         _given(expression=rule.expression, message=rule.message) for rule in each.user_validation_rules
     )
@@ -113,18 +113,20 @@ def _issuer(each: JWTIssuer, trust_bundle: str) -> TokenIssuer:
             )
             for rule in each.claim_validation_rules
         ),
-        mappings=tuple(
-            (name, fields)
-            for name, mapping in (
-                ("username", mappings.username),
-                ("groups", mappings.groups),
-                ("uid", mappings.uid),
-            )
-            if mapping is not None and (fields := _mapping(mapping))
-        ),
-        extra=tuple((extra.key, extra.value_expression) for extra in mappings.extra),
+        mappings=tuple(_mappings(each.claim_mappings)),
+        extra=tuple((extra.key, extra.value_expression) for extra in each.claim_mappings.extra),
         user_rules=(*own, *(guard for guard in guards if dict(guard)["expression"] not in known)),
     )
+
+
+def _mappings(mappings: ClaimMappings) -> Iterator[tuple[str, _Fields]]:
+    for name, mapping in (
+        ("username", mappings.username),
+        ("groups", mappings.groups),
+        ("uid", mappings.uid),
+    ):
+        if mapping is not None and (fields := _mapping(mapping)):
+            yield name, fields
 
 
 def _mapping(mapping: PrefixedClaim | PlainClaim) -> _Fields:
@@ -190,8 +192,7 @@ def login_context(cluster: ClusterSpec, stem: str, trust_bundle: bytes) -> Login
     Raises:
         TemplateError: The spec has no such issuer.
     """
-    issuers = cluster.spec.authentication.jwt if cluster.spec.authentication is not None else ()
-    each = next((each for each in issuers if each.kubeconfig_stem == stem), None)
+    each = next((each for each in cluster.token_issuers if each.kubeconfig_stem == stem), None)
     if each is None or each.kubeconfig is None:
         msg = f"{stem} is the kubeconfig of no issuer"
         raise TemplateError(msg)
