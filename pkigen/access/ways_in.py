@@ -12,6 +12,7 @@ from pkigen import layout
 from pkigen.access.credentials import token_faults
 from pkigen.access.rights import bindings, by_groups
 from pkigen.desired.authentication import configuration_path
+from pkigen.desired.certificates import FRONT_PROXY_CLIENT
 from pkigen.spec.user_rules import is_reserved_group, is_reserved_user
 
 if TYPE_CHECKING:
@@ -171,7 +172,9 @@ def _all(inventory: Inventory) -> Iterator[str]:
     given = {each.name: each.value for each in cluster.spec.api_server.extra_args}
     yield "authentication: who is let in, and by what, in the order in which the API server asks"
     yield "  a proxy's headers: X-Remote-User and X-Remote-Group, behind a client certificate of the"
-    yield "                front-proxy CA whose name is in --requestheader-allowed-names"
+    yield "                front-proxy CA whose name is in --requestheader-allowed-names:"
+    allowed = (FRONT_PROXY_CLIENT.common_name, *(each.name for each in cluster.proxies))
+    yield f"                {', '.join(allowed)}"
     yield "  certificates: --client-ca-file; spec.users, nodes and components"
     yield "  tokens:       of service accounts (--service-account-key-file) and bootstrap tokens"
     for each in cluster.token_issuers:

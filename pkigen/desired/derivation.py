@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.desired import certificates
-from pkigen.desired.certificate_items import ca_certificate, ca_name, user_certificate
+from pkigen.desired.certificate_items import ca_certificate, ca_name, proxy_certificate, user_certificate
 from pkigen.desired.certificates import Holder
 from pkigen.desired.generations import (
     BUNDLE_KEY,
@@ -62,6 +62,8 @@ def derived_items(cluster: ClusterSpec, rotations: Rotations, trust: TokenTrust)
             yield from _service_account(cluster, user, trust)
         else:
             yield from _person(cluster, user)
+    for proxy in cluster.proxies:
+        yield from proxy_certificate(cluster, proxy)
     yield from _logins(cluster)
     yield from _addons(cluster)
 

@@ -95,7 +95,7 @@ class NodeItems:
 
     def _authentication(self, node: Node) -> Iterator[DesiredFile]:
         """Whom an API server lets in beside certificates, where the spec says it."""
-        if self._spec.authentication is not None:
+        if authentication.is_configured(self._cluster):
             path = authentication.configuration_path(self._cluster)
             yield DesiredFile(
                 path=layout.node_path(node.name, path),

@@ -5,12 +5,13 @@ The fields of an issuer are those of Kubernetes' AuthenticationConfiguration (`a
 `allowSystemIdentity` are pkigen's.
 """
 
+from datetime import timedelta
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, StrictStr
 
 from pkigen.crypto.pem import bundle_of
-from pkigen.spec.fields import DNSLabel, Line, Strict, Text
+from pkigen.spec.fields import DNSLabel, Duration, Line, Strict, Text
 from pkigen.spec.issuer_urls import parse_issuer_url
 from pkigen.spec.users import UserGroup
 
@@ -206,10 +207,27 @@ class AnonymousRequests(Strict):
     """The only paths for which they are; without any, all of them."""
 
 
+class AuthenticatingProxy(Strict):
+    """A proxy of one's own that says in headers whom a request comes from (X-Remote-User, X-Remote-Group)."""
+
+    name: DNSLabel
+    """The common name of its client certificate, by which API servers let it speak for others."""
+    validity: Duration = timedelta(hours=2160)
+    """How long the certificate is valid; 90 days by default."""
+
+    @property
+    def stem(self) -> str:
+        """What its kubeconfig is called by."""
+        return f"proxy-{self.name}"
+
+
 class Authentication(Strict):
-    """What the file of --authentication-config says (Kubernetes v1.30 or later)."""
+    """Whom API servers let in beside certificates; `jwt` and `anonymous` are the file of theirs."""
 
     jwt: tuple[JWTIssuer, ...] = Field(default=(), max_length=64)
     """The issuers whose tokens are accepted beside those of the cluster's service accounts."""
     anonymous: AnonymousRequests | None = None
     """Requests without a credential (Kubernetes v1.32 or later); without it, they are let in everywhere."""
+    proxies: tuple[AuthenticatingProxy, ...] = Field(default=(), max_length=64)
+    """Proxies that may speak for anybody, by a client certificate of the front-proxy CA; each may say that it
+    is system:masters."""

@@ -44,6 +44,7 @@ _EXTRA_PATH: Final = re.compile(r"[a-z0-9/\-._~%!$&'()*+,;=:]+")
 _OF_KUBERNETES: Final = re.compile(r"(?:.*\.)?(?:k8s|kubernetes)\.io")
 # kubeadm's static Pod, and pkigen's: the kubelet shows no credential (cmd/kubeadm/app/util/staticpod).
 _PROBED: Final = ("/livez", "/readyz")
+_OWN_PROXY: Final = "front-proxy-client"
 _STATIC_TOKENS: Final = "token-auth-file"
 
 
@@ -348,6 +349,39 @@ def _conflicts(spec: ClusterSpec) -> Iterator[SpecFinding]:
             yield SpecFinding(at=(*_FLAGS, index, "name"), message=message, given=(_ANONYMOUS,))
 
 
+def _proxies(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Names that --requestheader-allowed-names has, once each, and nobody else's."""
+    at: Location = (*_AT, "proxies")
+    authentication = spec.spec.authentication
+    proxies = authentication.proxies if authentication is not None else ()
+    stems = {user.stem for user in spec.spec.users} | {each.kubeconfig_stem for each in spec.token_issuers}
+    for place in repeats([proxy.name for proxy in proxies]):
+        message = f"{quote(proxies[place].name)} is the name of an earlier proxy already"
+        yield SpecFinding(at=(*at, place, "name"), message=message)
+    for place, proxy in enumerate(proxies):
+        if proxy.name == _OWN_PROXY:
+            message = f"{quote(proxy.name)} is the API servers' own name: choose another"
+            yield SpecFinding(at=(*at, place, "name"), message=message)
+        if proxy.stem in stems:
+            message = f"its kubeconfig would be that of the user {proxy.stem}: choose another"
+            yield SpecFinding(at=(*at, place, "name"), message=message, given=(("spec", "users"), _JWT))
+    yield from _allowed_names(spec, [proxy.name for proxy in proxies])
+
+
+def _allowed_names(spec: ClusterSpec, names: Sequence[str]) -> Iterator[SpecFinding]:
+    """A flag of one's own replaces pkigen's list of names; an empty one lets in every name."""
+    flag = last(spec.spec.api_server.extra_args, "requestheader-allowed-names")
+    if flag is None or not names:
+        return
+    allowed = spec.spec.api_server.extra_args[flag].value.split(",")
+    lacking = [name for name in names if name not in allowed]
+    if lacking:
+        message = (
+            f"lacks {', '.join(lacking)} of spec.authentication.proxies: remove the flag, pkigen sets it"
+        )
+        yield SpecFinding(at=(*_FLAGS, flag), message=message, given=((*_AT, "proxies"),))
+
+
 def _static_tokens(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """pkigen's: no passwords in a file. In a cluster that was adopted they are there, and are told."""
     for index, argument in enumerate(spec.spec.api_server.extra_args):
@@ -375,5 +409,6 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _anonymous,
     _anonymous_flag,
     _conflicts,
+    _proxies,
     _static_tokens,
 )

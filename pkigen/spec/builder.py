@@ -187,6 +187,7 @@ def _stand_in(location: Location) -> object:
         ("spec", "users", 0, "name"): name,
         ("spec", "groups", 0, "name"): name,
         ("spec", "authentication", "jwt", 0, "name"): name,
+        ("spec", "authentication", "proxies", 0, "name"): name,
         ("spec", "authentication", "jwt", 0, "groups", 0, "name"): name,
     }
     return table.get(tuple(0 if isinstance(step, int) else step for step in location))

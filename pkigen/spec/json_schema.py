@@ -11,12 +11,12 @@ import inspect
 import itertools
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema
 
 from pkigen.notation import format_duration
-from pkigen.spec import model, users
+from pkigen.spec import authentication, components, model, users
 from pkigen.spec.fields import Strict
 from pkigen.spec.model import ClusterSpec
 
@@ -44,6 +44,9 @@ class _AsWritten(GenerateJsonSchema):
         return super().encode_default(dft)
 
 
+_MODULES: Final = (users, components, authentication, model)
+
+
 def json_schema() -> dict[str, Any]:
     """The schema (JSON Schema draft 2020-12) of what people write, with a description of every field."""
     schema = {
@@ -51,9 +54,9 @@ def json_schema() -> dict[str, Any]:
         **ClusterSpec.model_json_schema(by_alias=True, schema_generator=_AsWritten),
         "title": "pkigen cluster spec",
     }
-    written = {name: texts for module in (users, model) for name, texts in _docstrings(module)}
+    written = {name: texts for module in _MODULES for name, texts in _docstrings(module)}
     for name, definition in {**schema["$defs"], ClusterSpec.__name__: schema}.items():
-        described = getattr(model, name, None) or getattr(users, name, None)
+        described = next((vars(module)[name] for module in _MODULES if name in vars(module)), None)
         if isinstance(described, type) and issubclass(described, Strict):
             _describe(definition["properties"], described, written)
     return schema

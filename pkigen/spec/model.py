@@ -19,7 +19,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, 
 from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.notation import IPAddress, host_text
 from pkigen.spec.addresses import parse_node_ip, split_host_port
-from pkigen.spec.authentication import Authentication, JWTIssuer
+from pkigen.spec.authentication import AuthenticatingProxy, Authentication, JWTIssuer
 from pkigen.spec.components import APIServer, Component, Etcd, ExtraArg, Kubelet
 from pkigen.spec.fields import (
     SAN,
@@ -393,6 +393,13 @@ class ClusterSpec(Strict):
         """The issuers whose tokens API servers take beside their own."""
         authentication = self.spec.authentication
         return authentication.jwt if authentication is not None else ()
+
+    @property
+    def proxies(self) -> tuple[AuthenticatingProxy, ...]:
+        """The proxies of one's own that may speak for anybody, by name."""
+        authentication = self.spec.authentication
+        own = authentication.proxies if authentication is not None else ()
+        return tuple(sorted(own, key=lambda proxy: proxy.name))
 
     @cached_property
     def groups(self) -> tuple[UserGroup, ...]:

@@ -41,7 +41,7 @@ def inventory(*jwt: dict[str, Any], **more: Any) -> Inventory:
     return derive(spec(CP1, authentication={"jwt": list(jwt), **more}, users=[{"name": "dev1"}]))
 
 
-BOTH = inventory(PEOPLE, MACHINES, anonymous=OPEN)
+BOTH = inventory(PEOPLE, MACHINES, anonymous=OPEN, proxies=[{"name": "gate"}])
 
 
 def said(who: str, cluster: Inventory = BOTH) -> str:
@@ -70,7 +70,21 @@ def said(who: str, cluster: Inventory = BOTH) -> str:
         ("oidc:developers", ("oidc:developers: a group", "whoever is in it by the issuer people")),
         (
             "dev1",
-            ("user:dev1: a client certificate", "dev1: may also come in by a token of the issuer machines"),
+            (
+                "user:dev1: a client certificate",
+                "dev1: may also come in by a token of the issuer machines",
+            ),
+        ),
+        (
+            "gate",
+            (
+                "proxy:gate: a client certificate, CN=gate",
+                "file:         users/proxy-gate.conf",
+                "verified by:  kube-apiserver --requestheader-client-ca-file and --requestheader-allowed-names",
+                "permissions:  to be anybody, system:masters too",
+                "signed by:    front-proxy-ca",
+                "on expiry:    the API server answers 401 Unauthorized to everybody who comes through",
+            ),
         ),
         ("system:anonymous", ("let in at:    /livez, /readyz alone (spec.authentication.anonymous)",)),
         ("system:bootstrap:abcdef", ("let in by a bootstrap token", "bootstrap-token-abcdef")),
@@ -82,6 +96,7 @@ def said(who: str, cluster: Inventory = BOTH) -> str:
             "authentication",
             (
                 "X-Remote-User",
+                "front-proxy-client, gate",
                 "--client-ca-file",
                 "of the issuer people, https://login.example.org (--authentication-config)",
                 "of the issuer machines",

@@ -10,24 +10,31 @@ import base64
 import json
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from tests.faults import scenes
 from tests.live import programs
 from tests.live.control_plane import Cluster, apply_addons, boot_static_pods, make, plug_in, spec_text
-from tests.live.hosts import Network
+from tests.live.hosts import Identity, Network
 from tests.live.rotating import current, deliver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.live.hosts import Answer
 
@@ -39,6 +46,8 @@ _ISSUER = "https://10.84.0.2:8443"
 _SECOND = f"{_ISSUER}/second"
 _SECONDS = 90
 _REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+_REVIEWED = {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"}
+_REMOTE = {"X-Remote-User": "jane", "X-Remote-Group": "oidc:developers"}
 _NAMESPACES = "/api/v1/namespaces"
 _RULES = [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list"]}]
 
@@ -86,7 +95,10 @@ def _spec() -> dict[str, Any]:
                 },
             ],
             "anonymous": {"enabled": True, "conditions": [{"path": "/livez"}, {"path": "/readyz"}]},
+            "proxies": [{"name": "gate"}],
         },
+        # Of the same name, and of another CA.
+        "users": [{"name": "gate"}],
     }
 
 
@@ -129,20 +141,36 @@ class Site:
     cluster: Cluster
     issuer: Issuer
 
-    def ask(self, path: str, token: str | None = None, body: object = None) -> Answer:
+    def ask(
+        self,
+        path: str,
+        token: str | None = None,
+        body: object = None,
+        *,
+        identity: Identity | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        bearer = {} if token is None else {"Authorization": f"Bearer {token}"}
         return self.cluster.machines["cp-1"].request(
             f"https://{_NODES['cp-1']}:6443{path}",
             ca=self.cluster.pki("cp-1") / "ca.crt",
-            headers={} if token is None else {"Authorization": f"Bearer {token}"},
+            identity=identity,
+            headers={**bearer, **(headers or {})},
             body=body,
         )
+
+    def reviewed(self, identity: Identity) -> tuple[str, set[str]]:
+        """Who somebody is who sends a proxy's headers."""
+        answer = self.ask(_REVIEW, body=_REVIEWED, identity=identity, headers=_REMOTE)
+        assert answer.status == 201, answer
+        info = answer.json()["status"]["userInfo"]
+        return info["username"], set(info["groups"]) - {"system:authenticated"}
 
     def status(self, **claims: Any) -> int | None:
         return self.ask(_NAMESPACES, self.issuer.token(**claims)).status
 
     def user(self, **claims: Any) -> dict[str, Any]:
-        review = {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"}
-        answer = self.ask(_REVIEW, self.issuer.token(**claims), review)
+        answer = self.ask(_REVIEW, self.issuer.token(**claims), _REVIEWED)
         assert answer.status == 201, answer
         info: dict[str, Any] = answer.json()["status"]["userInfo"]
         return info
@@ -213,6 +241,7 @@ def test_people_come_in_with_tokens_of_their_issuer(site: Site) -> None:
     _let_in(site)
     _refused(site)
     _anonymous(site)
+    _through_a_proxy(site)
     _changed(site)
     assert site.pid() == pid
     _changed_for_a_restart_alone(site)
@@ -256,14 +285,56 @@ def _anonymous(site: Site) -> None:
     ] * 4
 
 
+def _through_a_proxy(site: Site) -> None:
+    """What the headers say counts behind one name of one CA, and nowhere else."""
+    users = site.cluster.out / "users"
+    gate = site.cluster.identity_of(users / "proxy-gate.conf")
+    assert site.reviewed(gate) == ("jane", {"oidc:developers"})
+    assert site.ask(_NAMESPACES, identity=gate, headers=_REMOTE).status == 200
+    # It is nobody by itself, and no header counts without a certificate.
+    assert site.ask(_NAMESPACES, identity=gate).status == 401
+    assert site.ask(_NAMESPACES, headers=_REMOTE).status == 401
+    # Another name of the same CA is refused; the same name of the cluster's CA is only itself.
+    assert site.ask(_NAMESPACES, identity=_signed(site.cluster, "other"), headers=_REMOTE).status == 401
+    assert site.ask(_NAMESPACES, identity=_signed(site.cluster, "gate"), headers=_REMOTE).status == 200
+    assert site.reviewed(site.cluster.identity_of(users / "gate.conf")) == ("gate", set())
+
+
+def _signed(cluster: Cluster, name: str) -> Identity:
+    """A client certificate of the front-proxy CA that pkigen has not made."""
+    ca = x509.load_pem_x509_certificate((cluster.out / "pki/front-proxy-ca.crt").read_bytes())
+    ca_key = load_pem_private_key((cluster.out / "pki/front-proxy-ca.key").read_bytes(), None)
+    assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
+        .issuer_name(ca.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+    found = Identity(certificate=cluster.scratch / f"{name}.crt", key=cluster.scratch / f"{name}.key")
+    found.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))
+    found.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return found
+
+
 def _changed(site: Site) -> None:
     def audience(spec: dict[str, Any]) -> None:
         spec["authentication"]["jwt"][0]["issuer"]["audiences"] = ["changed"]
+        # Without the rules that pkigen puts last, such a token would be let in: they are what refused it.
+        spec["authentication"]["jwt"][1]["allowSystemIdentity"] = "a test"
 
     said = site.change(audience)
     assert "kube-apiserver reloads by itself" in said
     site.until(lambda: site.status(aud="changed") == 200)
     assert site.status() == 401
+    assert site.status(iss=_SECOND, aud="one", name="robot", groups=["system:masters"]) == 200
 
 
 def _changed_for_a_restart_alone(site: Site) -> None:

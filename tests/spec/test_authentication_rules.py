@@ -338,6 +338,28 @@ REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 
+REFUSED |= {
+    "a proxy twice": (
+        source(authentication={"proxies": [{"name": "gate"}, {"name": "gate"}]}),
+        ("spec.authentication.proxies[1].name: 'gate' is the name of an earlier proxy already",),
+    ),
+    "the API servers' own name": (
+        source(authentication={"proxies": [{"name": "front-proxy-client"}]}),
+        ("spec.authentication.proxies[0].name: 'front-proxy-client' is the API servers' own name",),
+    ),
+    "a proxy in the place of a user": (
+        source(authentication={"proxies": [{"name": "gate"}]}, users=[{"name": "proxy-gate"}]),
+        ("spec.authentication.proxies[0].name: its kubeconfig would be that of the user proxy-gate",),
+    ),
+    "a list of names without the proxy": (
+        source(
+            authentication={"proxies": [{"name": "gate"}, {"name": "door"}]},
+            **flags(("requestheader-allowed-names", "front-proxy-client,gate")),
+        ),
+        ("spec.apiServer.extraArgs[0]: lacks door of spec.authentication.proxies",),
+    ),
+}
+
 WARNED: dict[str, tuple[str, tuple[str, ...]]] = {
     "names of others": (
         source(issuer(claimMappings={"username": {"claim": "sub", "prefix": ""}}), users=[{"name": "ann"}]),
@@ -367,6 +389,10 @@ WARNED: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 HARMLESS = {
+    "a list of names with the proxy": source(
+        authentication={"proxies": [{"name": "gate"}]},
+        **flags(("requestheader-allowed-names", "gate,front-proxy-client")),
+    ),
     "v1.30": source(issuer(), kubernetesVersion="v1.30.0"),
     "the gate of v1.31": source(
         anonymous={"enabled": True},

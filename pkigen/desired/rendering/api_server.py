@@ -76,7 +76,7 @@ def _api_server_values(cluster: ClusterSpec, node: Node, rotations: Rotations) -
     return APIServerFlags(
         advertise_address=node.advertise_address,
         authentication_config=authentication.configuration_path(cluster)
-        if spec.authentication is not None
+        if authentication.is_configured(cluster)
         else None,
         authorization_config=authorization.configuration_path(cluster) if structured else None,
         authorization_mode=None if structured or replaces_mode else "Node,RBAC",
@@ -84,7 +84,7 @@ def _api_server_values(cluster: ClusterSpec, node: Node, rotations: Rotations) -
         dns_domain=spec.networking.dns_domain,
         encrypts=spec.encryption is not None,
         etcd=_etcd_client(cluster, node),
-        front_proxy_client=FRONT_PROXY_CLIENT.common_name,
+        front_proxies=(FRONT_PROXY_CLIENT.common_name, *(proxy.name for proxy in cluster.proxies)),
         secure_port=cluster.api_port(node),
         service_account_keys=tuple(name for name, _ in accepted_sa_keys(rotations)),
         service_subnets=spec.networking.service_subnets,

@@ -188,7 +188,7 @@ class APIServerFlags:
     dns_domain: str
     encrypts: bool
     etcd: EtcdClient
-    front_proxy_client: str
+    front_proxies: tuple[str, ...]
     secure_port: int
     service_account_keys: tuple[str, ...]
     service_subnets: tuple[IPNetwork, ...]

@@ -122,6 +122,16 @@ TOPOLOGIES: dict[str, dict[str, Any]] = {
                 "keyFile": "/etc/etcd/tls/client/c.key",
             }
         },
+        "authentication": {
+            "jwt": [
+                {
+                    "name": "people",
+                    "issuer": {"url": "https://login.example.org", "audiences": ["kubernetes"]},
+                    "claimMappings": {"username": {"claim": "sub", "prefix": "oidc:"}},
+                    "kubeconfig": {},
+                }
+            ]
+        },
     },
     "by-path": {
         "nodes": [

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from pkigen.desired.connections import edges
+from pkigen.desired.generations import CA
 from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredFile, FileKind
 from pkigen.desired.rendering import authentication
@@ -161,6 +163,26 @@ def test_groups_are_bound_with_their_prefix() -> None:
     assert binding["subjects"] == [
         {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "oidc:developers"}
     ]
+
+
+def test_proxies_have_a_certificate_and_their_names_are_allowed() -> None:
+    spec = cluster(authentication={"proxies": [{"name": "gate"}, {"name": "door"}]})
+    inventory = derive(spec)
+    item = inventory.certificates["proxy:gate"]
+    assert (item.issuer, item.subject.common_name, item.subject.organizations, item.file) == (
+        CA.FRONT_PROXY,
+        "gate",
+        (),
+        "users/proxy-gate.conf",
+    )
+    flags = arguments(spec, "kube-apiserver")
+    assert "--requestheader-allowed-names=front-proxy-client,door,gate" in flags
+    # They alone need no file.
+    assert not [each for each in flags if "authentication-config" in each]
+    (edge,) = (edge for edge in edges(inventory) if edge.client.component == "proxy gate")
+    assert edge.client_certificate == "proxy:gate"
+    assert edge.server_trust == "nodes/cp-1/etc/kubernetes/pki/front-proxy-ca.crt"
+    assert edge.client_trust == "users/proxy-gate.conf"
 
 
 def test_no_value_becomes_more_than_one() -> None:
