@@ -80,7 +80,7 @@ def said(who: str, cluster: Inventory = BOTH) -> str:
             (
                 "proxy:gate: a client certificate, CN=gate",
                 "file:         users/proxy-gate.conf",
-                "verified by:  kube-apiserver --requestheader-client-ca-file and --requestheader-allowed-names",
+                "kube-apiserver --requestheader-client-ca-file and --requestheader-allowed-names",
                 "permissions:  to be anybody, system:masters too",
                 "signed by:    front-proxy-ca",
                 "on expiry:    the API server answers 401 Unauthorized to everybody who comes through",
