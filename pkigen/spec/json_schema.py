@@ -11,12 +11,12 @@ import inspect
 import itertools
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema
 
 from pkigen.notation import format_duration
-from pkigen.spec import components, model, users
+from pkigen.spec import authentication, components, model, users
 from pkigen.spec.fields import Strict
 from pkigen.spec.model import ClusterSpec
 
@@ -46,6 +46,9 @@ class _AsWritten(GenerateJsonSchema):
         if isinstance(dft, Strict):
             return dft.model_dump(mode="json", by_alias=True)
         return super().encode_default(dft)
+
+
+_MODULES: Final = (users, components, authentication, model)
 
 
 def json_schema() -> dict[str, Any]:
