@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-_MODULES = (components, users, model)
-"""Where the classes of a spec are."""
-
-
 class _AsWritten(GenerateJsonSchema):
     """Writes defaults as a spec does; pydantic would write `PT4M`, which no spec may say.
 
@@ -49,6 +45,7 @@ class _AsWritten(GenerateJsonSchema):
 
 
 _MODULES: Final = (users, components, authentication, model)
+"""Where the classes of a spec are."""
 
 
 def json_schema() -> dict[str, Any]:
