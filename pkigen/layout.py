@@ -45,6 +45,7 @@ SIGNING_CERTIFICATE = "ca-signing.crt"
 """The controller manager's signing certificate: always exactly one, so that `ca.crt` may hold two."""
 
 ENCRYPTION_CONFIGURATION = "encryption-config.yaml"
+AUTHENTICATION_CONFIGURATION = "authentication-config.yaml"
 AUTHORIZATION_CONFIGURATION = "authorization-config.yaml"
 AUTHORIZATION_WEBHOOK = "authorization-webhook.yaml"
 """The kubeconfig of the webhook that refuses revoked credentials, because it leads nowhere."""

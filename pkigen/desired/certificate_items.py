@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
-from pkigen.desired.certificates import USER, KubeconfigTo, PairAt, Server
+from pkigen.desired.certificates import PROXY, USER, KubeconfigTo, PairAt, Server
 from pkigen.desired.expiry_spread import given_up
 from pkigen.desired.generations import (
     CA,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pkigen.desired.certificates import CertificateKind
     from pkigen.desired.generations import Location, Slot
     from pkigen.desired.items import Desired
+    from pkigen.spec.authentication import AuthenticatingProxy
     from pkigen.spec.model import ClusterSpec, Node
     from pkigen.spec.users import User
 
@@ -190,6 +191,37 @@ def user_certificate(cluster: ClusterSpec, user: User) -> Iterator[DesiredKubeco
         subject=Subject(common_name=user.name, organizations=tuple(sorted(set(user.groups)))),
         sans=SANs(),
         profile=USER.profile,
+        validity=terms.validity,
+        renew_before=terms.renew_before,
+        key_algorithm=terms.key_algorithm,
+        location=InKubeconfig(kubeconfig=path),
+    )
+
+
+def proxy_certificate(
+    cluster: ClusterSpec, proxy: AuthenticatingProxy
+) -> Iterator[DesiredKubeconfig | DesiredCertificate]:
+    """The kubeconfig of an authenticating proxy: the CA of API servers, and the certificate that it shows."""
+    identifier, path = f"proxy:{proxy.name}", layout.user_path(proxy.stem)
+    yield DesiredKubeconfig(
+        id=identifier,
+        path=path,
+        node=None,
+        server=cluster.cluster_server,
+        cluster=cluster.name,
+        user=proxy.name,
+        trust=CA.KUBERNETES,
+        certificate=identifier,
+    )
+    terms = _terms(PROXY, cluster, proxy.validity)
+    yield DesiredCertificate(
+        kind=PROXY,
+        id=identifier,
+        node=None,
+        issuer=PROXY.issuer,
+        subject=Subject(common_name=proxy.name),
+        sans=SANs(),
+        profile=PROXY.profile,
         validity=terms.validity,
         renew_before=terms.renew_before,
         key_algorithm=terms.key_algorithm,

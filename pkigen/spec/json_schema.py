@@ -11,12 +11,12 @@ import inspect
 import itertools
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema
 
 from pkigen.notation import format_duration
-from pkigen.spec import model, users
+from pkigen.spec import authentication, components, model, users
 from pkigen.spec.fields import Strict
 from pkigen.spec.model import ClusterSpec
 from pkigen.spec.values import Percent
@@ -45,6 +45,10 @@ class _AsWritten(GenerateJsonSchema):
         return super().encode_default(dft)
 
 
+_MODULES: Final = (users, components, authentication, model)
+"""Where the classes of a spec are."""
+
+
 def json_schema() -> dict[str, Any]:
     """The schema (JSON Schema draft 2020-12) of what people write, with a description of every field."""
     schema = {
@@ -52,9 +56,9 @@ def json_schema() -> dict[str, Any]:
         **ClusterSpec.model_json_schema(by_alias=True, schema_generator=_AsWritten),
         "title": "pkigen cluster spec",
     }
-    written = {name: texts for module in (users, model) for name, texts in _docstrings(module)}
+    written = {name: texts for module in _MODULES for name, texts in _docstrings(module)}
     for name, definition in {**schema["$defs"], ClusterSpec.__name__: schema}.items():
-        described = getattr(model, name, None) or getattr(users, name, None)
+        described = next((vars(each)[name] for each in _MODULES if name in vars(each)), None)
         if isinstance(described, type) and issubclass(described, Strict):
             _describe(definition["properties"], described, written)
     return schema

@@ -19,6 +19,7 @@ from pkigen import layout
 from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.notation import IPAddress, host_text
 from pkigen.spec.addresses import parse_node_ip, split_host_port
+from pkigen.spec.authentication import AuthenticatingProxy, Authentication, JWTIssuer
 from pkigen.spec.components import APIServer, Component, Etcd, ExtraArg, Kubelet
 from pkigen.spec.fields import (
     SAN,
@@ -319,6 +320,10 @@ class Spec(Strict):
     """What all kubelets have in common."""
     certificates: Certificates = Certificates.model_construct()
     """Which keys certificates have, how long they are valid, and who signs them."""
+    authentication: Authentication | None = None
+    """Whom API servers let in beside certificates: people of an issuer of tokens (OIDC), and who shows no
+    credential. It is a file of the API servers' (--authentication-config); {} makes an empty one, so that
+    the first issuer needs no restart."""
     encryption: Encryption | None = None
     """Encryption of Secrets at rest; without it, etcd holds them in clear text."""
     service_accounts: ServiceAccounts = ServiceAccounts.model_construct()
@@ -397,6 +402,32 @@ class ClusterSpec(Strict):
         return files in self.spec.manage
 
     @property
+    def token_issuers(self) -> tuple[JWTIssuer, ...]:
+        """The issuers whose tokens API servers take beside their own."""
+        authentication = self.spec.authentication
+        return authentication.jwt if authentication is not None else ()
+
+    @property
+    def proxies(self) -> tuple[AuthenticatingProxy, ...]:
+        """The proxies of one's own that may speak for anybody, by name."""
+        authentication = self.spec.authentication
+        own = authentication.proxies if authentication is not None else ()
+        return tuple(sorted(own, key=lambda proxy: proxy.name))
+
+    @cached_property
+    def groups(self) -> tuple[UserGroup, ...]:
+        """All groups that get rights, by their names in the cluster: the spec's, and those of issuers."""
+        return (
+            *self.spec.groups,
+            *(each.bound(group) for each in self.token_issuers for group in each.groups),
+        )
+
+    @property
+    def service_account_issuers(self) -> tuple[str, ...]:
+        """Whose service account tokens API servers take, the one that signs first."""
+        return self._api_server_arguments("service-account-issuer") or (self.token_issuer,)
+
+    @property
     def token_issuer(self) -> str:
         """Who signs service account tokens: the first --service-account-issuer."""
         given = self._api_server_arguments("service-account-issuer")
@@ -408,7 +439,7 @@ class ClusterSpec(Strict):
         given = self._api_server_arguments("api-audiences")
         if given:
             return tuple(audience for value in given for audience in value.split(","))
-        return self._api_server_arguments("service-account-issuer") or (self.token_issuer,)
+        return self.service_account_issuers
 
     def _api_server_arguments(self, name: str) -> tuple[str, ...]:
         return tuple(arg.value for arg in self.spec.api_server.extra_args if arg.name == name)

@@ -82,7 +82,7 @@ class OpenSSL:
             env=environment,
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=300,
         )
 
 
@@ -117,7 +117,7 @@ class CFSSL:
             check=True,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         found = json.loads(said.stdout)
         (self.place / f"{stem}.pem").write_text(found["cert"])
@@ -148,10 +148,10 @@ class Node:
 def token_key(place: Path) -> Pair:
     key = place / "sa"
     subprocess.run(
-        ["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True, timeout=60
+        ["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True, timeout=300
     )
     public = subprocess.run(
-        ["openssl", "rsa", "-in", str(key), "-pubout"], check=True, capture_output=True, timeout=60
+        ["openssl", "rsa", "-in", str(key), "-pubout"], check=True, capture_output=True, timeout=300
     ).stdout
     return Pair(certificate=public, key=key.read_bytes())
 

@@ -583,7 +583,7 @@ def test_the_line_that_gathers_a_node_brings_what_is_needed(
     assert len(lines) == len(nodes)
     environment = {"PATH": f"{programs}:{os.environ['PATH']}"}
     for line in lines:
-        subprocess.run(["sh", "-ec", line], cwd=tmp_path, env=environment, check=True, timeout=60)
+        subprocess.run(["sh", "-ec", line], cwd=tmp_path, env=environment, check=True, timeout=300)
     archives = [tmp_path / f"{node}.tar.gz" for node in nodes]
     assert {each.stat().st_mode & 0o777 for each in archives} == {0o600}
     assert adopted.adopt(*archives) == 0, adopted.err

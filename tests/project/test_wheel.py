@@ -17,6 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import pkigen
+from scripts.completions import completion
 
 TOP = Path(__file__).parent.parent.parent
 
@@ -125,12 +126,26 @@ def test_the_wheel_holds_every_template_and_example(archives: Path) -> None:
     assert not {name for name in names if name.startswith(("tests/", "templates/"))}
 
 
+def test_the_wheel_brings_what_shells_complete_by(archives: Path) -> None:
+    """As the program says itself; after a change: `python scripts/completions.py`."""
+    (wheel,) = archives.glob("*.whl")
+    places = {
+        "bash": "share/bash-completion/completions/pkigen",
+        "zsh": "share/zsh/site-functions/_pkigen",
+        "fish": "share/fish/vendor_completions.d/pkigen.fish",
+    }
+    with zipfile.ZipFile(wheel) as archive:
+        for shell, place in places.items():
+            (name,) = (each for each in archive.namelist() if each.endswith(f".data/data/{place}"))
+            assert archive.read(name).decode() == completion(shell)
+
+
 def test_the_source_archive_can_be_tested(archives: Path) -> None:
     (archive,) = archives.glob("*.tar.gz")
     with tarfile.open(archive) as source:
         names = {name.partition("/")[2] for name in source.getnames()}
     folders = ("pkigen", "templates", "examples", "tests", "sample-output", "scripts", "benchmarks")
-    for folder in (*folders, "docs", "requirements"):
+    for folder in (*folders, "docs", "requirements", "completions"):
         wanted = {path.relative_to(TOP).as_posix() for path in files(TOP / folder)}
         assert wanted
         assert wanted - names == set()
