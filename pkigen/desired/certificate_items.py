@@ -213,7 +213,7 @@ def proxy_certificate(
         trust=CA.KUBERNETES,
         certificate=identifier,
     )
-    terms = _terms(PROXY, cluster, proxy.validity)
+    terms = _terms(PROXY, cluster, proxy.validity, identifier)
     yield DesiredCertificate(
         kind=PROXY,
         id=identifier,
