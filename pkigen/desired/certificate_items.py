@@ -9,6 +9,7 @@ from pkigen import layout
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.certificates import PROXY, USER, KubeconfigTo, PairAt, Server
+from pkigen.desired.expiry_spread import given_up
 from pkigen.desired.generations import (
     CA,
     CertificateFile,
@@ -74,7 +75,7 @@ def ca_certificate(
 ) -> DesiredCertificate:
     """One generation of a CA; those that a rotation makes have a common name of their own."""
     settings = cluster.spec.certificates
-    terms = _terms(kind, cluster, settings.ca_validity)
+    terms = _terms(kind, cluster, settings.ca_validity, kind.name)
     pair = ca_location(CA.of_id(kind.name), slot)
     # An offline authority that lets the site keep CA keys signs them as intermediates below its root.
     is_intermediate = settings.authority is Authority.OFFLINE and settings.ca_keys is CAKeys.SITE
@@ -147,7 +148,7 @@ def _node_certificate(
     former: Location | None = None,
 ) -> DesiredCertificate:
     """The certificate itself."""
-    terms = _terms(kind, cluster, cluster.spec.certificates.validity)
+    terms = _terms(kind, cluster, cluster.spec.certificates.validity, kind.id_on(node.name))
     return DesiredCertificate(
         kind=kind,
         id=kind.id_on(node.name),
@@ -180,7 +181,7 @@ def user_certificate(cluster: ClusterSpec, user: User) -> Iterator[DesiredKubeco
         certificate=identifier,
         namespace=user.namespace,
     )
-    terms = _terms(USER, cluster, user.validity)
+    terms = _terms(USER, cluster, user.validity, identifier)
     yield DesiredCertificate(
         kind=USER,
         id=identifier,
@@ -212,7 +213,7 @@ def proxy_certificate(
         trust=CA.KUBERNETES,
         certificate=identifier,
     )
-    terms = _terms(PROXY, cluster, proxy.validity)
+    terms = _terms(PROXY, cluster, proxy.validity, identifier)
     yield DesiredCertificate(
         kind=PROXY,
         id=identifier,
@@ -278,14 +279,26 @@ class _Terms:
     key_algorithm: KeyAlgorithm
 
 
-def _terms(kind: CertificateKind, cluster: ClusterSpec, validity: timedelta) -> _Terms:
-    """The most particular setting counts: that of the kind, else the one that is given, else the default."""
+def _terms(kind: CertificateKind, cluster: ClusterSpec, validity: timedelta, identifier: str) -> _Terms:
+    """The most particular setting counts: that of the kind, else the one that is given, else the default.
+
+    Every generation of a CA has the same identifier here.
+    """
     settings = cluster.spec.certificates
     own = settings.overrides.get(kind.name, Override())
     lifetime = own.validity or validity
+    renew_before = own.renew_before or settings.renew_before
+    # A short-lived certificate would otherwise be due from its first hour on.
+    window = min(renew_before, lifetime / 3)
+    lifetime -= given_up(
+        lifetime,
+        renew_before=window,
+        percent=settings.expiry_spread,
+        cluster=cluster.name,
+        certificate=identifier,
+    )
     return _Terms(
         validity=lifetime,
-        # A short-lived certificate would otherwise be due from its first hour on.
-        renew_before=min(own.renew_before or settings.renew_before, lifetime / 3),
+        renew_before=min(renew_before, lifetime / 3),
         key_algorithm=own.key_algorithm or settings.key_algorithm,
     )

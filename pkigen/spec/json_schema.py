@@ -19,6 +19,7 @@ from pkigen.notation import format_duration
 from pkigen.spec import authentication, components, model, users
 from pkigen.spec.fields import Strict
 from pkigen.spec.model import ClusterSpec
+from pkigen.spec.values import Percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ class _AsWritten(GenerateJsonSchema):
     def encode_default(self, dft: Any) -> Any:
         if isinstance(dft, tuple):
             return [self.encode_default(each) for each in dft]
-        if isinstance(dft, IPv4Network | IPv6Network):
+        if isinstance(dft, IPv4Network | IPv6Network | Percent):
             return str(dft)
         if isinstance(dft, timedelta):
             return format_duration(dft)

@@ -8,7 +8,6 @@ Annotations are evaluated here, not postponed: pydantic would compile the text o
 """
 
 import enum
-import re
 from datetime import timedelta
 from functools import cached_property
 from ipaddress import IPv4Network
@@ -16,6 +15,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
+from pkigen import layout
 from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.notation import IPAddress, host_text
 from pkigen.spec.addresses import parse_node_ip, split_host_port
@@ -36,11 +36,13 @@ from pkigen.spec.fields import (
     NodeName,
     PersonName,
     Port,
+    Share,
     Strict,
     Text,
     Version,
 )
 from pkigen.spec.users import IAMMapping, User, UserGroup
+from pkigen.spec.values import Percent
 
 API_VERSION: Final = "pkigen/v1"
 KIND: Final = "Cluster"
@@ -151,6 +153,10 @@ class Certificates(Strict):
     renew_before: Duration = timedelta(hours=720)
     """How long before its end a certificate is renewed; 30 days by default, never more than a third of its
     life."""
+    expiry_spread: Share = Percent(0)
+    """Up to which share of its validity a certificate or CA gives up, 0% to 25%, so that those of many
+    clusters do not all end on one day: how much depends on the cluster's and the certificate's name alone.
+    0% by default; 10% in a fleet."""
     directory: DirectoryPath = "/etc/kubernetes/pki"
     """Where certificates and keys stand on the nodes (kubeadm's certificatesDir)."""
     distribute_ca_keys: Annotated[
@@ -364,8 +370,7 @@ class ClusterSpec(Strict):
 
         Of two clusters that share it, the second finds the first one's lock file.
         """
-        plain = re.sub(r"[^A-Za-z0-9._-]", "_", self.name)
-        return f"_{plain}" if plain.startswith((".", "-")) else plain
+        return layout.file_name_of(self.name)
 
     @cached_property
     def control_plane(self) -> tuple[Node, ...]:

@@ -108,6 +108,7 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     "spec.certificates.caValidity": ("100000h", "11y"),
     "spec.certificates.validity": ("1h30m", "0s"),
     "spec.certificates.renewBefore": ("24h", "-24h"),
+    "spec.certificates.expirySpread": ("10%", "26%"),
     "spec.certificates.distributeCAKeys": (["ca", "etcd-ca"], "no"),
     "spec.certificates.authority": ("offline", "remote"),
     "spec.certificates.caKeys": ("offline", "here", {"authority": "offline"}),
