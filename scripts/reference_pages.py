@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -202,7 +203,7 @@ def _type(field: dict[str, Any], known: dict[str, Any]) -> str:
     if "$ref" in field:
         return _type(known[field["$ref"].rpartition("/")[2]], known)
     if "enum" in field:
-        return " \\| ".join(f"`{each}`" for each in field["enum"])
+        return " \\| ".join(_code(each) for each in field["enum"])
     if "const" in field:
         return f"`{field['const']}`"
     options = [*field.get("anyOf", ()), *field.get("oneOf", ())]
@@ -217,7 +218,14 @@ def _default(field: dict[str, Any]) -> str:
     default = field.get("default")
     if default is None or default in ([], {}) or isinstance(default, dict):
         return ""
-    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+    return _code(default)
+
+
+def _code(value: object) -> str:
+    """A value as a spec has it; an empty one in quotes, since Markdown has no empty code."""
+    if isinstance(value, bool | list):
+        return f"`{json.dumps(value)}`"
+    return f"`{value}`" if value != "" else '`""`'
 
 
 def _cell(field: dict[str, Any]) -> str:

@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING, Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from pkigen.notation import format_duration
-from pkigen.spec import model, users
+from pkigen.spec import components, model, users
 from pkigen.spec.fields import Strict
 from pkigen.spec.model import ClusterSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
+
+
+_MODULES = (components, users, model)
+"""Where the classes of a spec are."""
 
 
 class _AsWritten(GenerateJsonSchema):
@@ -51,9 +55,9 @@ def json_schema() -> dict[str, Any]:
         **ClusterSpec.model_json_schema(by_alias=True, schema_generator=_AsWritten),
         "title": "pkigen cluster spec",
     }
-    written = {name: texts for module in (users, model) for name, texts in _docstrings(module)}
+    written = {name: texts for module in _MODULES for name, texts in _docstrings(module)}
     for name, definition in {**schema["$defs"], ClusterSpec.__name__: schema}.items():
-        described = getattr(model, name, None) or getattr(users, name, None)
+        described = next((vars(each)[name] for each in _MODULES if name in vars(each)), None)
         if isinstance(described, type) and issubclass(described, Strict):
             _describe(definition["properties"], described, written)
     return schema

@@ -7,6 +7,7 @@ everything for every command takes more time than all the commands.
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -101,6 +102,9 @@ def serve(address: str) -> None:
     for module in pkgutil.walk_packages(pkigen.__path__, "pkigen."):
         if module.name != "pkigen.__main__":
             import_module(module.name)
+    # As `pkigen.__main__`; what is imported stays shared with every fork.
+    gc.set_threshold(100_000)
+    gc.freeze()
     with socket.socket(socket.AF_UNIX) as server, compiled_templates.kept():
         server.bind(address)
         server.listen()
