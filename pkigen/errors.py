@@ -42,11 +42,11 @@ class Problem:
 
 
 class SpecError(PkigenError):
-    """The spec is invalid; carries every problem, not only the first."""
+    """The spec is invalid, or some of several are; carries every problem, not only the first."""
 
-    def __init__(self, problems: Sequence[Problem], *, hint: str = "") -> None:
+    def __init__(self, problems: Sequence[Problem], *, hint: str = "", where: str = "the spec") -> None:
         count = len(problems)
-        super().__init__(f"{count} problem{'s' if count != 1 else ''} in the spec", hint=hint)
+        super().__init__(f"{count} problem{'s' if count != 1 else ''} in {where}", hint=hint)
         self.problems = tuple(problems)
 
 

@@ -6,6 +6,7 @@ The names and modes on a node are kubeadm's (`cmd/kubeadm/app/constants/constant
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 
 LOCK_FILE = "pki.lock"
@@ -44,6 +45,7 @@ SIGNING_CERTIFICATE = "ca-signing.crt"
 """The controller manager's signing certificate: always exactly one, so that `ca.crt` may hold two."""
 
 ENCRYPTION_CONFIGURATION = "encryption-config.yaml"
+AUTHENTICATION_CONFIGURATION = "authentication-config.yaml"
 AUTHORIZATION_CONFIGURATION = "authorization-config.yaml"
 AUTHORIZATION_WEBHOOK = "authorization-webhook.yaml"
 """The kubeconfig of the webhook that refuses revoked credentials, because it leads nowhere."""
@@ -108,3 +110,9 @@ def user_path(user: str) -> str:
 def addon_path(name: str) -> str:
     """A manifest to apply once the API server answers."""
     return f"{ADDONS}/{name}.yaml"
+
+
+def file_name_of(cluster: str) -> str:
+    """What files and directories of a cluster of this name are called by."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", cluster)
+    return f"_{plain}" if plain.startswith((".", "-")) else plain

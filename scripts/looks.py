@@ -76,9 +76,8 @@ def main() -> int:
             seen = browser.look(page, look, axe=axe)
             is_bad = bool(seen.overlaps or seen.wide or seen.violations)
             bad += is_bad
-            print(f"{name}: on {seen.paper}, first paint after {seen.paint:.0f} ms")
-            if is_bad:
-                print(f"error: {name}: {seen}", file=sys.stderr)
+            told = f", {seen}" if is_bad else ""
+            print(f"{name}: on {seen.paper}, first paint after {seen.paint:.0f} ms{told}")
             browser.photograph(FOLDER / f"report-{name}.png")
     return 1 if bad else 0
 

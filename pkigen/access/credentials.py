@@ -143,9 +143,7 @@ def of_entry(entry: NamedEntry, read: Callable[[Path], bytes | str], *, now: dat
         now: The present, in UTC.
     """
     if entry.fields.get("exec"):
-        return Credential(
-            kind=CredentialKind.PROGRAM, details=("kubectl runs a program that gets it (exec)",)
-        )
+        return Credential(kind=CredentialKind.PROGRAM, details=tuple(_program(entry)))
     if entry.fields.get("auth-provider"):
         return Credential(
             kind=CredentialKind.PROGRAM,
@@ -176,6 +174,17 @@ def of_entry(entry: NamedEntry, read: Callable[[Path], bytes | str], *, now: dat
         groups=("system:unauthenticated",),
         faults=faults or asks,
     )
+
+
+def _program(entry: NamedEntry) -> Iterator[str]:
+    yield "kubectl runs a program that gets it (exec)"
+    program = entry.fields["exec"]
+    arguments = program.get("args") if isinstance(program, dict) else None
+    flag = "--oidc-issuer-url="
+    for each in arguments if isinstance(arguments, list) else ():
+        # kubelogin's: the token is of this issuer.
+        if isinstance(each, str) and each.startswith(flag):
+            yield f"it logs in at {each.removeprefix(flag)}"
 
 
 def _with(found: Credential, *, faults: tuple[str, ...], details: tuple[str, ...]) -> Credential:

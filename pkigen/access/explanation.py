@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pkigen.access import groups, key_keepers
+from pkigen.access import groups, key_keepers, ways_in
 from pkigen.access.credentials import CredentialKind
 from pkigen.access.rights import bindings, by_groups
 from pkigen.crypto.issuance import fingerprint
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.certificates import ADMIN, CLUSTER_ADMINS, MASTERS, MASTERS_RIGHTS, USER, Holder
-from pkigen.desired.connections import edges
+from pkigen.desired.connections import PROXY_PEER, edges
 from pkigen.desired.generations import CA, SA, ca_location
 from pkigen.desired.names import account, certificates_named, names_of, tokens_named
 from pkigen.desired.revocations import CredentialId
@@ -43,6 +43,7 @@ _PEERS_SHOWN = 8
 # Which setting of the judging side verifies what it is shown.
 _CLIENT_VERIFIERS = {
     "kube-apiserver": "kube-apiserver --client-ca-file",
+    PROXY_PEER: "kube-apiserver --requestheader-client-ca-file and --requestheader-allowed-names",
     "kubelet": "kubelet authentication.x509.clientCAFile",
     "etcd": "etcd --trusted-ca-file with --client-cert-auth",
     "etcd peer": "etcd --peer-trusted-ca-file with --peer-client-cert-auth",
@@ -83,6 +84,7 @@ def explain(cluster: Cluster, who: str) -> tuple[str, ...] | None:
     if not paragraphs and who == SA:
         paragraphs = [tuple(_service_account_key())]
     paragraphs += key_keepers.explain(cluster.inventory, cluster.signed, who, now=cluster.now)
+    paragraphs += ways_in.explain(cluster.inventory, who)
     group = groups.explain(cluster.inventory, cluster.signed, who)
     if group is not None:
         paragraphs.append(group)
@@ -177,7 +179,7 @@ def names(inventory: Inventory) -> tuple[str, ...]:
     found |= dict.fromkeys(name for each in inventory.cluster.spec.iam for name in (each.arn, each.username))
     found |= dict.fromkeys(edge.client.component for edge in edges(inventory))
     found |= dict.fromkeys(item.subject.common_name for item in inventory.certificates.values())
-    return (*found, SA, *groups.names(inventory))
+    return (*found, SA, *ways_in.names(inventory), *groups.names(inventory))
 
 
 def _certificates(inventory: Inventory, who: str) -> Iterator[tuple[DesiredCertificate, ...]]:
@@ -293,7 +295,10 @@ def _component(peer: Peer) -> str:
 
 def _judges(edge: Edge, ids: set[str]) -> Iterator[tuple[str, str]]:
     if edge.client_certificate in ids:
-        yield str(edge.server), _CLIENT_VERIFIERS.get(_component(edge.server), "its trust bundle")
+        judge = _component(edge.server)
+        if edge.client.component.startswith(PROXY_PEER):
+            judge = PROXY_PEER
+        yield str(edge.server), _CLIENT_VERIFIERS.get(judge, "its trust bundle")
     if edge.server_certificate in ids:
         pair = (_component(edge.client), _component(edge.server))
         yield (

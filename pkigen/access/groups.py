@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pkigen import layout
+from pkigen.access import ways_in
 from pkigen.access.bootstrap import DEFAULT_GROUP
 from pkigen.access.rights import bindings, bound_groups
 from pkigen.crypto.profiles import Profile
@@ -57,7 +58,7 @@ _GIVEN: Final = {
 def names(inventory: Inventory) -> tuple[str, ...]:
     """All groups that can be explained."""
     spec = inventory.cluster.spec
-    found = [group.name for group in spec.groups]
+    found = [group.name for group in inventory.cluster.groups]
     found += [group for user in spec.users for group in user.groups]
     found += [group for mapping in spec.iam for group in mapping.groups]
     found += [group for item in inventory.certificates.values() for group in item.subject.organizations]
@@ -95,6 +96,7 @@ def _members(inventory: Inventory, signed: Sequence[SignedCertificate], name: st
         return
     accounts = _accounts(inventory, None) if name == _ACCOUNTS else ()
     yield _in_spec((*_people(inventory, name), *_components(inventory, name), *accounts))
+    yield from ways_in.members(inventory, name)
     others = dict.fromkeys(each.user for each in signed if name in each.subject.organizations)
     if others:
         more = f" and {len(others) - _MOST_SHOWN} more" if len(others) > _MOST_SHOWN else ""

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pkigen.access import ways_in
 from pkigen.access.credentials import CredentialKind, content, token_faults, uid_of
 from pkigen.access.credentials import of_token as of_text
 from pkigen.access.own_credential import is_foreign, service_account_keys
@@ -100,6 +101,11 @@ def of_token(text: str, cluster: Cluster) -> Iterator[str]:
     """Whether this cluster's API servers accept a token: signature, issuer, audience, time and account."""
     found = of_text(text, now=cluster.now)
     if found.kind is CredentialKind.OPAQUE_TOKEN and text.strip():
+        read = tokens.read(text)
+        known = () if isinstance(read, str) else ways_in.of_token(read, cluster.inventory, cluster.now)
+        if known:
+            yield from known
+            return
         yield (
             "this cluster: no key of pkigen's has signed it: only an authenticator that you have added can "
             "know it (OIDC, a webhook, --token-auth-file)"

@@ -42,7 +42,7 @@ def bindings(who: User | UserGroup | IAMMapping, addon: str | None = None) -> It
 
 def bound_groups(inventory: Inventory, groups: Collection[str]) -> tuple[UserGroup, ...]:
     """Those of these groups that the spec gives rights to."""
-    return tuple(group for group in inventory.cluster.spec.groups if group.name in groups)
+    return tuple(group for group in inventory.cluster.groups if group.name in groups)
 
 
 def by_groups(inventory: Inventory, groups: Collection[str]) -> Iterator[str]:

@@ -24,7 +24,7 @@ from pkigen.errors import UsageError
 
 PANELS = {
     "start": {
-        "validate": "Check a spec, and report all of its problems at once.",
+        "validate": "Check specs, and report all of their problems at once.",
         "init": "Make a cluster's whole PKI from its spec.",
         "adopt": "Take over a cluster that pkigen did not make, as it is.",
         "export": "Write the CAs as another distribution of Kubernetes takes them.",
@@ -38,6 +38,9 @@ PANELS = {
     },
     "rotate": {
         "rotate": "Replace CAs and signing keys without downtime, in phases.",
+    },
+    "fleet": {
+        "fleet": "Plan, change, renew and watch many clusters at once.",
     },
     "people": {
         "access": "Give people, nodes and workloads certificates, kubeconfigs and tokens.",

@@ -183,6 +183,7 @@ cube of 256 are fixed, and these can be read on light and on dark ground alike.
 _LABELS = {
     "error": Tone.RISK,
     "refused": Tone.RISK,
+    "failed": Tone.RISK,
     "finding": Tone.RISK,
     "warning": Tone.CHANGES,
     "hint": Tone.HINT,

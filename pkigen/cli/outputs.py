@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pkigen.airgap.carrier.destination import is_stream, obstacle, put
+from pkigen.airgap.carrier.destination import is_stream, obstacle, put, put_parts
 from pkigen.cli.console import flush, note
 from pkigen.cli.reports.cluster_text import cluster_lines, cluster_script
 from pkigen.cli.reports.plan_text import copying_text, leftovers_text, restart_text, runbook_script
@@ -37,6 +37,21 @@ def write_text(path: Path, content: str, *, mode: int = 0o644) -> None:
     flush()  # what was said before comes before, should the file be standard output
     try:
         put(path, content.encode(), mode=mode)
+    except OSError as error:
+        raise PkigenError(
+            f"{path} cannot be written: {_reason(error)}", hint="choose a directory that exists and is yours"
+        ) from None
+
+
+def write_parts(path: Path, parts: Iterable[bytes]) -> None:
+    """The same of a file that is too large to be in memory.
+
+    Raises:
+        PkigenError: It cannot be written.
+    """
+    flush()
+    try:
+        put_parts(path, parts, mode=0o644)
     except OSError as error:
         raise PkigenError(
             f"{path} cannot be written: {_reason(error)}", hint="choose a directory that exists and is yours"

@@ -239,6 +239,11 @@ class SavedPlan:
             ) from None
         except (ValueError, RecursionError):
             content = None
+        return cls.of(path, content)
+
+    @classmethod
+    def of(cls, path: Path, content: Any) -> SavedPlan:
+        """A plan that was saved in a file, by itself or with others; raises as `read` does."""
         if not isinstance(content, dict) or not isinstance(content.get("digest"), str):
             raise UsageError(f"{path} is not a saved plan", hint="save one with `pkigen plan --save FILE`")
         if structured.bound(content)["digest"] != content["digest"]:

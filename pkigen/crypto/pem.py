@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import codecs
+import re
 from typing import Final
 
 from cryptography import x509
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_der_priv
 # What `>` of Windows PowerShell writes.
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
+_BLOCK: Final = re.compile(rb"-----BEGIN CERTIFICATE-----\s.+?-----END CERTIFICATE-----", re.DOTALL)
 _SEQUENCE: Final = 0x30
 _PKCS_12: Final = bytes.fromhex("020103")  # its version, 3 (RFC 7292 4)
 # In octets: the tag of a SEQUENCE and its length, for files of up to 4 GiB (X.690 8.1.3).
@@ -38,6 +40,29 @@ def other_form(data: bytes) -> str | None:
         if mark in data:
             return form
     return _of_der(data) if data[:1] == bytes([_SEQUENCE]) else None
+
+
+def bundle_of(data: bytes) -> bytes:
+    """The certificates of a text, without what stands between them.
+
+    Raises:
+        ValueError: It holds none, one that cannot be read, or a private key.
+    """
+    if b"PRIVATE KEY-----" in data:
+        raise ValueError("holds a private key: only certificates belong here")
+    blocks = _BLOCK.findall(data)
+    # Go's pem.Decode passes over a block that it cannot read; here none may vanish unseen.
+    if not blocks or len(blocks) != data.count(_CERTIFICATE):
+        form = other_form(data)
+        msg = f"holds {form}" if form else "holds no certificate as PEM, or a damaged one"
+        raise ValueError(msg)
+    for number, block in enumerate(blocks, start=1):
+        try:
+            x509.load_pem_x509_certificate(block)
+        except (ValueError, x509.InvalidVersion) as error:  # the second is no ValueError
+            msg = f"holds a certificate that cannot be read, the {number}. of {len(blocks)}"
+            raise ValueError(msg) from error
+    return b"".join(block + b"\n" for block in blocks)
 
 
 def certificate_as_pem(data: bytes) -> bytes | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
-from pkigen.desired.certificates import USER, KubeconfigTo, PairAt, Server
+from pkigen.desired.certificates import PROXY, USER, KubeconfigTo, PairAt, Server
+from pkigen.desired.expiry_spread import given_up
 from pkigen.desired.generations import (
     CA,
     CertificateFile,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pkigen.desired.certificates import CertificateKind
     from pkigen.desired.generations import Location, Slot
     from pkigen.desired.items import Desired
+    from pkigen.spec.authentication import AuthenticatingProxy
     from pkigen.spec.model import ClusterSpec, Node
     from pkigen.spec.users import User
 
@@ -73,7 +75,7 @@ def ca_certificate(
 ) -> DesiredCertificate:
     """One generation of a CA; those that a rotation makes have a common name of their own."""
     settings = cluster.spec.certificates
-    terms = _terms(kind, cluster, settings.ca_validity)
+    terms = _terms(kind, cluster, settings.ca_validity, kind.name)
     pair = ca_location(CA.of_id(kind.name), slot)
     # An offline authority that lets the site keep CA keys signs them as intermediates below its root.
     is_intermediate = settings.authority is Authority.OFFLINE and settings.ca_keys is CAKeys.SITE
@@ -146,7 +148,7 @@ def _node_certificate(
     former: Location | None = None,
 ) -> DesiredCertificate:
     """The certificate itself."""
-    terms = _terms(kind, cluster, cluster.spec.certificates.validity)
+    terms = _terms(kind, cluster, cluster.spec.certificates.validity, kind.id_on(node.name))
     return DesiredCertificate(
         kind=kind,
         id=kind.id_on(node.name),
@@ -179,7 +181,7 @@ def user_certificate(cluster: ClusterSpec, user: User) -> Iterator[DesiredKubeco
         certificate=identifier,
         namespace=user.namespace,
     )
-    terms = _terms(USER, cluster, user.validity)
+    terms = _terms(USER, cluster, user.validity, identifier)
     yield DesiredCertificate(
         kind=USER,
         id=identifier,
@@ -189,6 +191,37 @@ def user_certificate(cluster: ClusterSpec, user: User) -> Iterator[DesiredKubeco
         subject=Subject(common_name=user.name, organizations=tuple(sorted(set(user.groups)))),
         sans=SANs(),
         profile=USER.profile,
+        validity=terms.validity,
+        renew_before=terms.renew_before,
+        key_algorithm=terms.key_algorithm,
+        location=InKubeconfig(kubeconfig=path),
+    )
+
+
+def proxy_certificate(
+    cluster: ClusterSpec, proxy: AuthenticatingProxy
+) -> Iterator[DesiredKubeconfig | DesiredCertificate]:
+    """The kubeconfig of an authenticating proxy: the CA of API servers, and the certificate that it shows."""
+    identifier, path = f"proxy:{proxy.name}", layout.user_path(proxy.stem)
+    yield DesiredKubeconfig(
+        id=identifier,
+        path=path,
+        node=None,
+        server=cluster.cluster_server,
+        cluster=cluster.name,
+        user=proxy.name,
+        trust=CA.KUBERNETES,
+        certificate=identifier,
+    )
+    terms = _terms(PROXY, cluster, proxy.validity, identifier)
+    yield DesiredCertificate(
+        kind=PROXY,
+        id=identifier,
+        node=None,
+        issuer=PROXY.issuer,
+        subject=Subject(common_name=proxy.name),
+        sans=SANs(),
+        profile=PROXY.profile,
         validity=terms.validity,
         renew_before=terms.renew_before,
         key_algorithm=terms.key_algorithm,
@@ -246,14 +279,26 @@ class _Terms:
     key_algorithm: KeyAlgorithm
 
 
-def _terms(kind: CertificateKind, cluster: ClusterSpec, validity: timedelta) -> _Terms:
-    """The most particular setting counts: that of the kind, else the one that is given, else the default."""
+def _terms(kind: CertificateKind, cluster: ClusterSpec, validity: timedelta, identifier: str) -> _Terms:
+    """The most particular setting counts: that of the kind, else the one that is given, else the default.
+
+    Every generation of a CA has the same identifier here.
+    """
     settings = cluster.spec.certificates
     own = settings.overrides.get(kind.name, Override())
     lifetime = own.validity or validity
+    renew_before = own.renew_before or settings.renew_before
+    # A short-lived certificate would otherwise be due from its first hour on.
+    window = min(renew_before, lifetime / 3)
+    lifetime -= given_up(
+        lifetime,
+        renew_before=window,
+        percent=settings.expiry_spread,
+        cluster=cluster.name,
+        certificate=identifier,
+    )
     return _Terms(
         validity=lifetime,
-        # A short-lived certificate would otherwise be due from its first hour on.
-        renew_before=min(own.renew_before or settings.renew_before, lifetime / 3),
+        renew_before=min(renew_before, lifetime / 3),
         key_algorithm=own.key_algorithm or settings.key_algorithm,
     )

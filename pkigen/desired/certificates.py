@@ -51,6 +51,8 @@ class Holder(enum.Enum):
     KUBE_PROXY = enum.auto()
     """Every node, where kube-proxy is a unit of the node's and not a Pod of the cluster's."""
     PERSON = enum.auto()
+    PROXY = enum.auto()
+    """An authenticating proxy of the operator's own, wherever it runs."""
 
 
 class Server(enum.Enum):
@@ -414,4 +416,18 @@ USER = CertificateKind(
     readers=(),
     given_by="kubectl's kubeconfig",
     stops="the API server answers 401 Unauthorized to this user",
+)
+
+# Not in the table either: there are as many as `authentication.proxies` has, each with its own name.
+PROXY = CertificateKind(
+    name="proxy",
+    issuer=CA.FRONT_PROXY,
+    profile=Profile.CLIENT,
+    common_name="",
+    holder=Holder.PROXY,
+    place=KubeconfigTo(server=Server.SHARED),
+    readers=(),
+    given_by="the proxy, to API servers",
+    stops="the API server answers 401 Unauthorized to everybody who comes through this proxy",
+    rights="to be anybody, system:masters too: what X-Remote-User, -Group and -Extra- say, counts",
 )

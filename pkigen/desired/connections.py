@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pkigen import layout
 from pkigen.desired import certificates
@@ -24,7 +24,7 @@ from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.endpoints import _by_file
 from pkigen.desired.file_references import https_urls, members_at, sni_pairs
 from pkigen.desired.generations import InKubeconfig
-from pkigen.desired.items import DesiredToken
+from pkigen.desired.items import DesiredFile, DesiredToken, FileKind
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering.flags import (
     CONTROLLER_MANAGER_KUBECONFIG,
@@ -105,6 +105,10 @@ class _Named:
 
     trust: str
     certificate: str
+
+
+PROXY_PEER: Final = "proxy "
+"""What an authenticating proxy is called by, before its name."""
 
 
 class _Edges:
@@ -342,7 +346,9 @@ class _Edges:
 
     # -- towards API servers --------------------------------------------------------------------------
 
-    def _to_api_server(self, client: Peer, node: Node, kubeconfig: str, name: str = "") -> Iterator[Edge]:
+    def _to_api_server(
+        self, client: Peer, node: Node, kubeconfig: str, name: str = "", judged_by: str = "client-ca-file"
+    ) -> Iterator[Edge]:
         """Somebody with a kubeconfig, which holds both the certificate and the CAs, or names their files."""
         named = self._by_path.get(kubeconfig)
         for serving, names in self._served(node, (name or str(node.advertise_address),)):
@@ -353,18 +359,22 @@ class _Edges:
                 server_certificate=serving,
                 client_trust=named.trust if named is not None else kubeconfig,
                 client_certificate=named.certificate if named is not None else self._named(kubeconfig),
-                server_trust=self._api_server(node).file("client-ca-file"),
+                server_trust=self._api_server(node).file(judged_by),
             )
 
-    def _by_endpoint(self, client: Peer, kubeconfig: str) -> Iterator[Edge]:
+    def _by_endpoint(
+        self, client: Peer, kubeconfig: str, judged_by: str = "client-ca-file"
+    ) -> Iterator[Edge]:
         """A client of the control plane as a whole, which may reach any API server behind the endpoint."""
         endpoint = self._spec.control_plane_endpoint
         if endpoint is None:
-            yield from self._to_api_server(client, self._cluster.control_plane[0], kubeconfig)
+            yield from self._to_api_server(
+                client, self._cluster.control_plane[0], kubeconfig, judged_by=judged_by
+            )
             return
         host = str(split_host_port(endpoint)[0])
         for node in self._cluster.control_plane:
-            yield from self._to_api_server(client, node, kubeconfig, host)
+            yield from self._to_api_server(client, node, kubeconfig, host, judged_by=judged_by)
 
     def _from_people(self) -> Iterator[Edge]:
         """Users with a certificate, and service accounts outside of the cluster."""
@@ -372,17 +382,23 @@ class _Edges:
             if not user.is_service_account and not user.keeps_key:
                 person = Peer(component=f"user {user.name}", node=None)
                 yield from self._by_endpoint(person, self._inventory.certificates[f"user:{user.name}"].file)
+        for proxy in self._cluster.proxies:
+            file = self._inventory.certificates[f"proxy:{proxy.name}"].file
+            client = Peer(component=f"{PROXY_PEER}{proxy.name}", node=None)
+            yield from self._by_endpoint(client, file, judged_by="requestheader-client-ca-file")
         for item in self._inventory.items:
             if isinstance(item, DesiredToken):
-                yield from self._with_token(item)
+                yield from self._with_token(f"service account {item.namespace}/{item.account}", item.path)
+            elif isinstance(item, DesiredFile) and item.kind is FileKind.LOGIN_KUBECONFIG:
+                yield from self._with_token(f"people of {item.user}", item.path)
 
-    def _with_token(self, item: DesiredToken) -> Iterator[Edge]:
-        """A service account outside of the cluster: it shows no certificate, but verifies the server's."""
+    def _with_token(self, who: str, kubeconfig: str) -> Iterator[Edge]:
+        """Somebody outside of the cluster who shows no certificate, but verifies the server's."""
         endpoint = self._spec.control_plane_endpoint
         for node in self._cluster.control_plane if endpoint is not None else self._cluster.control_plane[:1]:
             name = str(split_host_port(endpoint)[0]) if endpoint else str(node.advertise_address)
-            client = Peer(component=f"service account {item.namespace}/{item.account}", node=None)
-            yield from self._with_no_certificate(client, item.path, node, (name,))
+            client = Peer(component=who, node=None)
+            yield from self._with_no_certificate(client, kubeconfig, node, (name,))
 
     def _from_pods(self, publisher: Node, node: Node) -> Iterator[Edge]:
         """Pods, which verify by the published root CA and reach API servers by the Service `kubernetes`."""

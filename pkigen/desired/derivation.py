@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.desired import certificates
-from pkigen.desired.certificate_items import ca_certificate, ca_name, user_certificate
+from pkigen.desired.certificate_items import ca_certificate, ca_name, proxy_certificate, user_certificate
 from pkigen.desired.certificates import Holder
 from pkigen.desired.generations import (
     BUNDLE_KEY,
@@ -62,7 +62,24 @@ def derived_items(cluster: ClusterSpec, rotations: Rotations, trust: TokenTrust)
             yield from _service_account(cluster, user, trust)
         else:
             yield from _person(cluster, user)
+    for proxy in cluster.proxies:
+        yield from proxy_certificate(cluster, proxy)
+    yield from _logins(cluster)
     yield from _addons(cluster)
+
+
+def _logins(cluster: ClusterSpec) -> Iterator[DesiredFile]:
+    """A kubeconfig for the people of each issuer that wants one."""
+    for each in cluster.token_issuers:
+        if each.kubeconfig is not None:
+            yield DesiredFile(
+                path=layout.user_path(each.kubeconfig_stem),
+                node=None,
+                mode=layout.KUBECONFIG_MODE,
+                kind=FileKind.LOGIN_KUBECONFIG,
+                user=each.kubeconfig_stem,
+                trust=CA.KUBERNETES,
+            )
 
 
 def _ca(kind: CertificateKind, cluster: ClusterSpec, rotations: Rotations) -> Iterator[Desired]:
@@ -154,7 +171,7 @@ def _rights(user: User) -> Iterator[DesiredFile]:
 
 def _addons(cluster: ClusterSpec) -> Iterator[DesiredFile]:
     """The RBAC objects without which what pkigen issues would get in, and could do nothing."""
-    for group in sorted(cluster.spec.groups, key=lambda group: group.stem):
+    for group in sorted(cluster.groups, key=lambda group: group.stem):
         yield _addon(f"group-{group.stem}", FileKind.ADDON_GROUP, group=group.stem)
     # A mapping may give groups only, whose rights stand elsewhere: then there is nothing to bind.
     if any(map(gives_rights, cluster.spec.iam)):

@@ -50,7 +50,9 @@ class FileKind(enum.StrEnum):
     SCHEDULER_KUBECONFIG = "scheduler.conf"
     KUBELET_KUBECONFIG = "kubelet.conf"
     KUBE_PROXY_KUBECONFIG = "kube-proxy.conf"
+    LOGIN_KUBECONFIG = "login-kubeconfig"
     ENCRYPTION_CONFIGURATION = "encryption-configuration"
+    AUTHENTICATION_CONFIGURATION = "authentication-configuration"
     AUTHORIZATION_CONFIGURATION = "authorization-configuration"
     AUTHORIZATION_WEBHOOK = "authorization-webhook"
     ADDON_CLUSTER_ADMINS = "addon-cluster-admins"
@@ -267,7 +269,7 @@ class DesiredFile:
 
     One that is not `managed` is somebody else's: it is read where it is there, and never written or compared.
     `trust` is the CA whose trust bundle it holds, None for most; `user` and `group` are the stem of whose
-    rights it gives.
+    rights it gives, and `user` that of whom a kubeconfig is for.
     """
 
     path: str

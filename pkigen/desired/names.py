@@ -26,7 +26,11 @@ def certificates_named(inventory: Inventory, name: str) -> frozenset[str]:
     certificates = inventory.certificates
     if name in certificates:
         return frozenset({name})
-    named = {item.id for item in certificates.values() if item.name == name or item.id == f"user:{name}"}
+    named = {
+        item.id
+        for item in certificates.values()
+        if item.name == name or item.id in {f"user:{name}", f"proxy:{name}"}
+    }
     return frozenset(named or {*_held_by(inventory, name), *_called(inventory, name)})
 
 

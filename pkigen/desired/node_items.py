@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.desired import authorization, certificates
+from pkigen.desired import authentication, authorization, certificates
 from pkigen.desired.certificate_items import node_certificate, pki_path
 from pkigen.desired.certificates import CertificateKind, Holder, KubeconfigTo, PairAt
 from pkigen.desired.generations import CA, Rotations, Slot, accepted_sa_keys
@@ -77,6 +77,7 @@ class NodeItems:
                 kind=FileKind.ENCRYPTION_CONFIGURATION,
                 secret=True,
             )
+        yield from self._authentication(node)
         yield from self._authorization(node)
         yield from self._component(
             node, FileKind.KUBE_APISERVER, FileKind.KUBE_APISERVER_UNIT, FileKind.KUBE_APISERVER_FLAGS
@@ -91,6 +92,18 @@ class NodeItems:
             node, FileKind.KUBE_SCHEDULER, FileKind.KUBE_SCHEDULER_UNIT, FileKind.KUBE_SCHEDULER_FLAGS
         )
         yield from self._certificates(node, self._kubeconfigs, *holders)
+
+    def _authentication(self, node: Node) -> Iterator[DesiredFile]:
+        """Whom an API server lets in beside certificates, where the spec says it."""
+        if authentication.is_configured(self._cluster):
+            path = authentication.configuration_path(self._cluster)
+            yield DesiredFile(
+                path=layout.node_path(node.name, path),
+                node=node.name,
+                mode=layout.SECRET_MODE,
+                kind=FileKind.AUTHENTICATION_CONFIGURATION,
+                trust=CA.KUBERNETES if authentication.trusts_cluster_ca(self._cluster) else None,
+            )
 
     def _authorization(self, node: Node) -> Iterator[DesiredFile]:
         """What an API server authorizes by; the kubeconfig first, without which it refuses the other file."""

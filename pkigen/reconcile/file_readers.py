@@ -111,6 +111,8 @@ _FILE_READERS: dict[FileKind, tuple[ComponentName, Effect]] = {
     FileKind.KUBELET_KUBECONFIG: (ComponentName.KUBELET, Effect.RESTART),
     FileKind.KUBE_PROXY_KUBECONFIG: (ComponentName.KUBE_PROXY, Effect.RESTART),
     FileKind.ENCRYPTION_CONFIGURATION: (ComponentName.API_SERVER, Effect.RESTART),
+    # kubernetes#123525 (v1.30, the first that reads it): it watches the file; see `_at_start_alone`.
+    FileKind.AUTHENTICATION_CONFIGURATION: (ComponentName.API_SERVER, Effect.RELOADS),
     # pkg/kubeapiserver/authorizer/reload.go: it watches the file, and looks again every minute.
     FileKind.AUTHORIZATION_CONFIGURATION: (ComponentName.API_SERVER, Effect.RELOADS),
     # Read again with the other file only; but what it says never changes.

@@ -115,15 +115,26 @@ def _asked_of_components(
     """The files that changed for each component on each node, by what they ask of it."""
     # The same certificates in another order: who has read them need not read them again.
     changed = _paths(each for each in changes if each.reason is not Reason.ORDER_CHANGED)
+    at_start = _at_start_alone(changes)
     reads = tuple(reads_of(inventory))
     asked: dict[Running, dict[Effect, list[str]]] = {}
     for read in reads:
-        if touched := [_on_node(path, read.running[1]) for path in read.files if path in changed]:
-            asked.setdefault(read.running, {}).setdefault(read.effect, []).extend(touched)
+        if touched := [path for path in read.files if path in changed]:
+            effect = Effect.RESTART if at_start.intersection(touched) else read.effect
+            names = [_on_node(path, read.running[1]) for path in touched]
+            asked.setdefault(read.running, {}).setdefault(effect, []).extend(names)
     for running in asked.keys() - _known(reads, changes):
         # Only own files tell: a copy of a CA is new on a node whose component has run for long.
         asked[running][Effect.STARTS] = []
     return asked
+
+
+def _at_start_alone(changes: Iterable[Action]) -> set[str]:
+    """Files that are read again when they change, but not for what changes in them now.
+
+    pkg/kubeapiserver/options/authentication.go refuses all of a file whose `anonymous` has changed.
+    """
+    return _paths(each for each in changes if each.reason is Reason.ANONYMOUS_CHANGED)
 
 
 def _known(reads: Iterable[Read], changes: Iterable[Action]) -> set[Running]:

@@ -21,6 +21,7 @@ from pkigen.desired.items import (
     FileKind,
     MaterialKind,
 )
+from pkigen.desired.rendering.authentication import anonymous_in
 from pkigen.reconcile.adopted_state import copy_state
 from pkigen.reconcile.checks import Finding
 from pkigen.reconcile.cross_checks import examine_cross
@@ -273,11 +274,21 @@ class FileSurvey:
             is_kept = finding.reason is Reason.REVOCATION_OVER
             digest = hashlib.sha256(found).digest() if is_kept else None
             return replace(_rewritten(item, finding), sha256=digest)
+        if item.kind is FileKind.AUTHENTICATION_CONFIGURATION:
+            return self._anonymous_explained(surveyed, item, wanted)
         present = content_at(self.reader, item.path) if defines_component(item.path) else None
         change = flag_change(item.path, present, wanted) if present is not None else None
         if change is None:
             return surveyed
         return _rewritten(item, Finding(reason=change.reason, detail=change.detail))
+
+    def _anonymous_explained(self, surveyed: Surveyed, item: DesiredFile, wanted: bytes) -> Surveyed:
+        """What a running API server would not take up: it says so, and stays with all that it had."""
+        present = content_at(self.reader, item.path)
+        if present is None or anonymous_in(present) == anonymous_in(wanted):
+            return surveyed
+        detail = f"{item.path}: other requests without a credential are let in, which is read at start alone"
+        return _rewritten(item, Finding(reason=Reason.ANONYMOUS_CHANGED, detail=detail))
 
     def _secrets(self, item: DesiredFile) -> tuple[bytes, ...] | None:
         """The encryption keys, sealed ones as they stand in the present file; None while one is not known."""

@@ -186,6 +186,9 @@ def _stand_in(location: Location) -> object:
         ("spec", "nodes", 0, "addresses"): [address],
         ("spec", "users", 0, "name"): name,
         ("spec", "groups", 0, "name"): name,
+        ("spec", "authentication", "jwt", 0, "name"): name,
+        ("spec", "authentication", "proxies", 0, "name"): name,
+        ("spec", "authentication", "jwt", 0, "groups", 0, "name"): name,
     }
     return table.get(tuple(0 if isinstance(step, int) else step for step in location))
 

@@ -21,7 +21,7 @@ from pydantic_core import core_schema
 from pkigen.notation import IPAddress, format_duration
 from pkigen.spec import addresses, values
 from pkigen.spec.addresses import IPNetwork
-from pkigen.spec.values import KubernetesVersion
+from pkigen.spec.values import KubernetesVersion, Percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,4 +88,5 @@ Duration = Annotated[
         example="8760h",
     ),
 ]
+Share = Annotated[Percent, *_read_by(values.parse_share, pattern=r"^([0-9]|1[0-9]|2[0-5])%$", example="10%")]
 Version = Annotated[KubernetesVersion, *_read_by(values.parse_version, example="v1.36.2")]

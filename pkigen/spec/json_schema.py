@@ -11,22 +11,19 @@ import inspect
 import itertools
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema
 
 from pkigen.notation import format_duration
-from pkigen.spec import components, model, users
+from pkigen.spec import authentication, components, model, users
 from pkigen.spec.fields import Strict
 from pkigen.spec.model import ClusterSpec
+from pkigen.spec.values import Percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
-
-
-_MODULES = (components, users, model)
-"""Where the classes of a spec are."""
 
 
 class _AsWritten(GenerateJsonSchema):
@@ -39,13 +36,17 @@ class _AsWritten(GenerateJsonSchema):
     def encode_default(self, dft: Any) -> Any:
         if isinstance(dft, tuple):
             return [self.encode_default(each) for each in dft]
-        if isinstance(dft, IPv4Network | IPv6Network):
+        if isinstance(dft, IPv4Network | IPv6Network | Percent):
             return str(dft)
         if isinstance(dft, timedelta):
             return format_duration(dft)
         if isinstance(dft, Strict):
             return dft.model_dump(mode="json", by_alias=True)
         return super().encode_default(dft)
+
+
+_MODULES: Final = (users, components, authentication, model)
+"""Where the classes of a spec are."""
 
 
 def json_schema() -> dict[str, Any]:

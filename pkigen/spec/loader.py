@@ -35,6 +35,7 @@ _KEPT_BY_KUBEADM: Final = (
 )
 _RECORDS: Final = {
     "Lock": f"must be {KIND}: this is the lock file of a PKI directory, which is made from the spec",
+    "Fleet": f"must be {KIND}: this is the file of a fleet, which `pkigen fleet` takes",
     "Plan": f"must be {KIND}: this is a saved plan, which `pkigen apply FILE` carries out",
 }
 _NO_FACTS = HostFacts(hostname=None, default_address=None)
@@ -61,13 +62,21 @@ def load(path: Path, *, kinds: Collection[OverridableKind], host: HostFacts = _N
     Raises:
         SpecError: It cannot be read or is invalid; with every problem.
     """
+    return load_text(content_of(path), file=str(path), kinds=kinds, host=host)
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a file that a person wrote.
+
+    Raises:
+        SpecError: It cannot be read.
+    """
     try:
-        text = _content(path)
+        return _content(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         message = f"cannot be read: {reason.lower() if reason else 'this is not a file name'}"
         raise SpecError([_whole_file(str(path), message)]) from None
-    return load_text(text, file=str(path), kinds=kinds, host=host)
 
 
 def _content(path: Path) -> bytes:
@@ -122,7 +131,33 @@ def load_text(
     if not documents:
         what = "is empty: 'pkigen init --example single' prints a spec to start from"
         raise SpecError([*problems, Problem(file=file, line=1, column=1, path="", message=what)])
-    dialect = _dialect(documents)
+    return load_documents(documents, text=text, file=file, kinds=kinds, host=host, problems=problems)
+
+
+def load_documents(
+    documents: list[YAMLNode],
+    *,
+    text: bytes,
+    file: str,
+    kinds: Collection[OverridableKind],
+    host: HostFacts = _NO_FACTS,
+    problems: Iterable[Problem] = (),
+) -> LoadedSpec:
+    """Read a spec from the documents of a file.
+
+    Args:
+        documents: What the file says; there is one at least.
+        text: The file's content.
+        file: The name that its problems begin with.
+        kinds: Every kind of certificate that there is, for the names that `overrides` may use.
+        host: What a kubeadm configuration may leave out, as kubeadm would find it out.
+        problems: What was wrong with the file already.
+
+    Raises:
+        SpecError: It is invalid; with every problem.
+    """
+    problems = list(problems)
+    dialect = dialect_of(documents)
     if dialect is Dialect.KUBEADM:
         from pkigen.spec.kubeadm.conversion import convert  # noqa: PLC0415 -- only kubeadm's users pay for it
 
@@ -157,7 +192,7 @@ def load_text(
     return LoadedSpec(spec=built.spec, text=text, warnings=_sorted(warnings), dialect=dialect)
 
 
-def _dialect(documents: list[YAMLNode]) -> Dialect:
+def dialect_of(documents: list[YAMLNode]) -> Dialect:
     """Which format a file has, by the groups of its documents' `apiVersion`."""
     versions = [version.value for document in documents if (version := child(document, "apiVersion"))]
     groups = [str(version).partition("/")[0] for version in versions]

@@ -8,7 +8,6 @@ Annotations are evaluated here, not postponed: pydantic would compile the text o
 """
 
 import enum
-import re
 from datetime import timedelta
 from functools import cached_property
 from ipaddress import IPv4Network
@@ -16,9 +15,11 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
+from pkigen import layout
 from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.notation import IPAddress, host_text
 from pkigen.spec.addresses import parse_node_ip, split_host_port
+from pkigen.spec.authentication import AuthenticatingProxy, Authentication, JWTIssuer
 from pkigen.spec.components import APIServer, Component, Etcd, ExtraArg, Kubelet
 from pkigen.spec.fields import (
     SAN,
@@ -35,11 +36,13 @@ from pkigen.spec.fields import (
     NodeName,
     PersonName,
     Port,
+    Share,
     Strict,
     Text,
     Version,
 )
 from pkigen.spec.users import IAMMapping, User, UserGroup
+from pkigen.spec.values import Percent
 
 API_VERSION: Final = "pkigen/v1"
 KIND: Final = "Cluster"
@@ -150,6 +153,10 @@ class Certificates(Strict):
     renew_before: Duration = timedelta(hours=720)
     """How long before its end a certificate is renewed; 30 days by default, never more than a third of its
     life."""
+    expiry_spread: Share = Percent(0)
+    """Up to which share of its validity a certificate or CA gives up, 0% to 25%, so that those of many
+    clusters do not all end on one day: how much depends on the cluster's and the certificate's name alone.
+    0% by default; 10% in a fleet."""
     directory: DirectoryPath = "/etc/kubernetes/pki"
     """Where certificates and keys stand on the nodes (kubeadm's certificatesDir)."""
     distribute_ca_keys: Annotated[
@@ -313,6 +320,10 @@ class Spec(Strict):
     """What all kubelets have in common."""
     certificates: Certificates = Certificates.model_construct()
     """Which keys certificates have, how long they are valid, and who signs them."""
+    authentication: Authentication | None = None
+    """Whom API servers let in beside certificates: people of an issuer of tokens (OIDC), and who shows no
+    credential. It is a file of the API servers' (--authentication-config); {} makes an empty one, so that
+    the first issuer needs no restart."""
     encryption: Encryption | None = None
     """Encryption of Secrets at rest; without it, etcd holds them in clear text."""
     service_accounts: ServiceAccounts = ServiceAccounts.model_construct()
@@ -359,8 +370,7 @@ class ClusterSpec(Strict):
 
         Of two clusters that share it, the second finds the first one's lock file.
         """
-        plain = re.sub(r"[^A-Za-z0-9._-]", "_", self.name)
-        return f"_{plain}" if plain.startswith((".", "-")) else plain
+        return layout.file_name_of(self.name)
 
     @cached_property
     def control_plane(self) -> tuple[Node, ...]:
@@ -392,6 +402,32 @@ class ClusterSpec(Strict):
         return files in self.spec.manage
 
     @property
+    def token_issuers(self) -> tuple[JWTIssuer, ...]:
+        """The issuers whose tokens API servers take beside their own."""
+        authentication = self.spec.authentication
+        return authentication.jwt if authentication is not None else ()
+
+    @property
+    def proxies(self) -> tuple[AuthenticatingProxy, ...]:
+        """The proxies of one's own that may speak for anybody, by name."""
+        authentication = self.spec.authentication
+        own = authentication.proxies if authentication is not None else ()
+        return tuple(sorted(own, key=lambda proxy: proxy.name))
+
+    @cached_property
+    def groups(self) -> tuple[UserGroup, ...]:
+        """All groups that get rights, by their names in the cluster: the spec's, and those of issuers."""
+        return (
+            *self.spec.groups,
+            *(each.bound(group) for each in self.token_issuers for group in each.groups),
+        )
+
+    @property
+    def service_account_issuers(self) -> tuple[str, ...]:
+        """Whose service account tokens API servers take, the one that signs first."""
+        return self._api_server_arguments("service-account-issuer") or (self.token_issuer,)
+
+    @property
     def token_issuer(self) -> str:
         """Who signs service account tokens: the first --service-account-issuer."""
         given = self._api_server_arguments("service-account-issuer")
@@ -403,7 +439,7 @@ class ClusterSpec(Strict):
         given = self._api_server_arguments("api-audiences")
         if given:
             return tuple(audience for value in given for audience in value.split(","))
-        return self._api_server_arguments("service-account-issuer") or (self.token_issuer,)
+        return self.service_account_issuers
 
     def _api_server_arguments(self, name: str) -> tuple[str, ...]:
         return tuple(arg.value for arg in self.spec.api_server.extra_args if arg.name == name)

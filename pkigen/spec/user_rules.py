@@ -156,23 +156,31 @@ def _claims(user: User | IAMMapping) -> Iterator[tuple[Location, str]]:
 
 def _group_names(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """No two groups have the same file."""
-    first: dict[str, int] = {}
+    first: dict[str, str] = {}
+    for at, group in _groups(spec):
+        stem = group.stem.lower()
+        if stem not in first:
+            first[stem] = group.name
+            continue
+        message = f"{quote(group.name)} has an entry already: write all its rights there"
+        if group.name != first[stem]:
+            other = quote(first[stem])
+            message = f"{quote(group.name)} differs only in case from {other}: their files would be the same"
+        yield SpecFinding(at=(*at, "name"), message=message)
+
+
+def _groups(spec: ClusterSpec) -> Iterator[tuple[Location, UserGroup]]:
+    """Every group that is given rights by its name in the cluster, and where it stands."""
     for index, group in enumerate(spec.spec.groups):
-        before = first.setdefault(group.stem.lower(), index)
-        if before != index:
-            other = quote(spec.spec.groups[before].name)
-            message = f"{quote(group.name)} has an entry already: write all its rights there"
-            if group.name != spec.spec.groups[before].name:
-                message = (
-                    f"{quote(group.name)} differs only in case from {other}: their files would be the same"
-                )
-            yield SpecFinding(at=("spec", "groups", index, "name"), message=message)
+        yield ("spec", "groups", index), group
+    for number, issuer in enumerate(spec.token_issuers):
+        for index, group in enumerate(issuer.groups):
+            yield ("spec", "authentication", "jwt", number, "groups", index), issuer.bound(group)
 
 
 def _group_rights(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Groups that are given something, and may be."""
-    for index, group in enumerate(spec.spec.groups):
-        at: Location = ("spec", "groups", index)
+    for at, group in _groups(spec):
         if not gives_rights(group):
             given = tuple((*at, key) for key in ("clusterRoles", "roles", "rules"))
             message = "is given nothing: write clusterRoles, roles or rules, or remove the entry"
@@ -202,8 +210,8 @@ def _namespaced_roles(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Every role is given by exactly one of its ways."""
     for index, user in enumerate(spec.spec.users):
         yield from _roles_of(("spec", "users", index), user)
-    for index, group in enumerate(spec.spec.groups):
-        yield from _roles_of(("spec", "groups", index), group)
+    for at, group in _groups(spec):
+        yield from _roles_of(at, group)
     for index, mapping in enumerate(spec.spec.iam):
         yield from _roles_of(("spec", "iam", index), mapping)
 

@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pkigen.spec import certificate_rules, component_rules, flag_rules, network_rules, node_rules, user_rules
+from pkigen.spec import (
+    authentication_rules,
+    certificate_rules,
+    component_rules,
+    flag_rules,
+    network_rules,
+    node_rules,
+    user_rules,
+)
 from pkigen.spec.findings import Location, Severity, SpecFinding
 
 if TYPE_CHECKING:
@@ -36,6 +44,7 @@ def findings(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> Iterator[
         flag_rules.RULES,
         certificate_rules.rules(kinds),
         user_rules.RULES,
+        authentication_rules.RULES,
     ):
         for rule in rules:
             yield from rule(spec)

@@ -323,6 +323,25 @@ def parse_period(value: object) -> timedelta:
     return parse_duration(text_of(value, "a duration such as 8760h"))
 
 
+class Percent(int):
+    """A share of something, written with its sign."""
+
+    def __str__(self) -> str:
+        return f"{int(self)}%"
+
+
+def parse_share(value: object) -> Percent:
+    """A share of a validity, in percent; at most a quarter.
+
+    Raises:
+        ValueError: It is none, or larger.
+    """
+    match = re.fullmatch(r"([0-9]|1[0-9]|2[0-5])%", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("must be a share from 0% to 25%, such as 10%")
+    return Percent(match[1])
+
+
 # ARNs of AWS
 
 

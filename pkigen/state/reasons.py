@@ -30,6 +30,7 @@ class Reason(enum.StrEnum):
     CONTENT_CHANGED = "content-changed"
     MEMBER_MOVES = "member-moves"
     VERIFIES_KUBELETS = "verifies-kubelets"
+    ANONYMOUS_CHANGED = "anonymous-changed"
     CREDENTIAL_CHANGED = "credential-changed"
     ORDER_CHANGED = "order-changed"
     LOCATION_CHANGED = "location-changed"

@@ -86,6 +86,9 @@ OBSERVED: dict[tuple[ComponentName, str], Observation] = {
     (API_SERVER, "encryption-provider-config"): keeps(
         "S/apiserver/pkg/server/options/etcd.go: --encryption-provider-config-automatic-reload is off"
     ),
+    (API_SERVER, "authentication-config"): takes_up(
+        "tests/live/test_ways_in.py: another audience, and the same process"
+    ),
     (API_SERVER, "authorization-config"): takes_up("pkg/kubeapiserver/authorizer/reload.go:168"),
     (MANAGER, "client-ca-file"): takes_up("S/apiserver/pkg/server/options/authentication.go:164"),
     (MANAGER, "requestheader-client-ca-file"): takes_up(
@@ -170,6 +173,7 @@ CLUSTERS = {
     "by-path": derive(spec(CP1, CP2, W1, certificates=_FILES, kubelet=_FIXED, **ENDPOINT)),
     "by-path-renewing": derive(spec(CP1, W1, certificates=_FILES)),
     "by-path-units": derive(spec(CP1, W1, runtime="systemd", certificates=_FILES, kubelet=_FIXED)),
+    "issuers": derive(spec(CP1, W1, authentication={})),
     "two-token-keys": derive(spec(CP1, W1), Rotations(phases={SA: Phase.PREPARED})),
 }
 
@@ -258,6 +262,18 @@ def asked(inventory: Inventory, path: str) -> dict[ComponentName, Effect]:
     found = {step.component: step.effect for step in steps}
     assert len(found) == len(steps)
     return found
+
+
+def test_anonymous_access_is_read_at_start_alone() -> None:
+    """tests/live/test_ways_in.py: the API server refuses the whole of such a file."""
+    inventory = CLUSTERS["issuers"]
+    path = "nodes/cp-1/etc/kubernetes/pki/authentication-config.yaml"
+    for reason, effect in (
+        (Reason.CONTENT_CHANGED, Effect.RELOADS),
+        (Reason.ANONYMOUS_CHANGED, Effect.RESTART),
+    ):
+        change = Rewrite(id=path, paths=(path,), node="cp-1", reason=reason)
+        assert [step.effect for step in restart_map(inventory, (change,))] == [effect]
 
 
 def test_every_observation_is_of_a_setting_that_is_rendered() -> None:

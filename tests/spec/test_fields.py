@@ -33,6 +33,12 @@ ACCOUNT = {"kind": "ServiceAccount", "namespace": "web"}
 ARN = "arn:aws:iam::111122223333:role/Admin"
 MAPPING = {"arn": ARN, "username": "ann"}
 GROUP = {"name": "dev"}
+CLAIM = {"claim": "sub", "prefix": "oidc:"}
+ISSUER: dict[str, Any] = {
+    "name": "people",
+    "issuer": {"url": "https://login.example.org", "audiences": ["kubernetes"]},
+    "claimMappings": {"username": CLAIM, "groups": dict(CLAIM)},
+}
 RULE = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 ENDPOINT = {"endpoints": ["https://192.0.2.9:2379"]}
 
@@ -102,6 +108,7 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     "spec.certificates.caValidity": ("100000h", "11y"),
     "spec.certificates.validity": ("1h30m", "0s"),
     "spec.certificates.renewBefore": ("24h", "-24h"),
+    "spec.certificates.expirySpread": ("10%", "26%"),
     "spec.certificates.distributeCAKeys": (["ca", "etcd-ca"], "no"),
     "spec.certificates.authority": ("offline", "remote"),
     "spec.certificates.caKeys": ("offline", "here", {"authority": "offline"}),
@@ -155,6 +162,62 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     "spec.users[0].rules[0].nonResourceURLs": (["/metrics"], ["/m\n"], {"verbs": ["get"]}),
     "spec.users[0].kind": ("ServiceAccount", "Group", {"namespace": "web"}),
     "spec.users[0].credential": ("external", "kept"),
+    "spec.authentication": ({}, []),
+    "spec.authentication.anonymous": ({"enabled": True}, "yes"),
+    "spec.authentication.anonymous.enabled": (True, "true"),
+    "spec.authentication.anonymous.conditions": (
+        [{"path": "/livez"}, {"path": "/readyz"}],
+        {"path": "/livez"},
+        {"enabled": True},
+    ),
+    "spec.authentication.anonymous.conditions[0].path": ("/livez", "livez"),
+    "spec.authentication.proxies": ([{"name": "gate"}], {}),
+    "spec.authentication.proxies[0].name": ("gate", "front-proxy-client"),
+    "spec.authentication.proxies[0].validity": ("24h", "1d", {"name": "gate"}),
+    "spec.authentication.jwt": ([ISSUER], {}),
+    "spec.authentication.jwt[0].name": ("people", "People"),
+    "spec.authentication.jwt[0].issuer": (ISSUER["issuer"], "https://login.example.org"),
+    "spec.authentication.jwt[0].issuer.url": ("https://[2001:db8::1]:8443/a", "http://login.example.org"),
+    "spec.authentication.jwt[0].issuer.discoveryURL": ("https://in.example/c", "https://in.example?a=b"),
+    "spec.authentication.jwt[0].issuer.certificateAuthority": ("cluster", "/etc/ca.crt"),
+    "spec.authentication.jwt[0].issuer.audiences": (["a"], []),
+    "spec.authentication.jwt[0].issuer.audienceMatchPolicy": ("MatchAny", "MatchAll"),
+    "spec.authentication.jwt[0].issuer.egressSelectorType": ("cluster", "etcd"),
+    "spec.authentication.jwt[0].claimMappings": ({"username": CLAIM}, "sub"),
+    "spec.authentication.jwt[0].claimMappings.username": ({"expression": "claims.sub"}, "sub"),
+    "spec.authentication.jwt[0].claimMappings.username.claim": ("email", "", {"prefix": "oidc:"}),
+    "spec.authentication.jwt[0].claimMappings.username.prefix": ("", "a\nb"),
+    "spec.authentication.jwt[0].claimMappings.username.expression": ("claims.sub", "claims.f("),
+    "spec.authentication.jwt[0].claimMappings.groups": (CLAIM, [CLAIM]),
+    "spec.authentication.jwt[0].claimMappings.uid": ({"claim": "sub"}, "sub"),
+    "spec.authentication.jwt[0].claimMappings.uid.claim": ("sub", ""),
+    "spec.authentication.jwt[0].claimMappings.uid.expression": ("claims.sub", "claims.f("),
+    "spec.authentication.jwt[0].claimMappings.extra": ([], {}),
+    "spec.authentication.jwt[0].claimMappings.extra[0].key": (
+        "example.org/team",
+        "example.org/Team",
+        {"valueExpression": "claims.team"},
+    ),
+    "spec.authentication.jwt[0].claimMappings.extra[0].valueExpression": (
+        "claims.team",
+        "claims['team",
+        {"key": "example.org/team"},
+    ),
+    "spec.authentication.jwt[0].claimValidationRules": ([{"claim": "hd"}], {}),
+    "spec.authentication.jwt[0].claimValidationRules[0].claim": ("hd", ""),
+    "spec.authentication.jwt[0].claimValidationRules[0].requiredValue": ("a", 7, {"claim": "hd"}),
+    "spec.authentication.jwt[0].claimValidationRules[0].expression": ("claims.a == 'b'", "claims.a)"),
+    "spec.authentication.jwt[0].claimValidationRules[0].message": ("no", "a\nb", {"expression": "true"}),
+    "spec.authentication.jwt[0].userValidationRules": ([{"expression": "true"}], {}),
+    "spec.authentication.jwt[0].userValidationRules[0].expression": ("user.uid != ''", "user.uid != '"),
+    "spec.authentication.jwt[0].userValidationRules[0].message": ("no", 7, {"expression": "true"}),
+    "spec.authentication.jwt[0].groups": ([{**GROUP, "clusterRoles": ["view"]}], {}),
+    "spec.authentication.jwt[0].groups[0].name": ("Domain Users", "a\tb", {"clusterRoles": ["view"]}),
+    "spec.authentication.jwt[0].kubeconfig": ({}, True),
+    "spec.authentication.jwt[0].kubeconfig.clientID": ("k8s", ""),
+    "spec.authentication.jwt[0].kubeconfig.extraScopes": (["email"], "email"),
+    "spec.authentication.jwt[0].kubeconfig.namespace": ("web", "Web"),
+    "spec.authentication.jwt[0].allowSystemIdentity": ("a reason", ""),
     "spec.groups": ([], {}),
     "spec.groups[0].name": ("Domain Users", "system:masters", {"clusterRoles": ["view"]}),
     "spec.groups[0].clusterRoles": (["view"], [".."], GROUP),
@@ -187,6 +250,14 @@ def _steps(path: str) -> list[str | int]:
 
 def _with(path: str, value: Any) -> str:
     document = copy.deepcopy(BASE)
+    if path.startswith("spec.authentication.anonymous.conditions[0]"):
+        open_paths = [{"path": "/readyz"}, {"path": "/readyz"}, {"path": "/livez"}]
+        document["spec"]["authentication"] = {"anonymous": {"enabled": True, "conditions": open_paths}}
+    if path.startswith("spec.authentication.jwt[0]."):
+        document["spec"]["authentication"] = {"jwt": [copy.deepcopy(ISSUER)]}
+        # A claim and an expression exclude one another.
+        if "Mappings.username." in path and not path.endswith("prefix"):
+            document["spec"]["authentication"]["jwt"][0]["claimMappings"]["username"] = {}
     steps = _steps(path)
     at: Any = document
     for step, following in itertools.pairwise(steps):
@@ -242,12 +313,15 @@ def test_every_field_is_here() -> None:
     assert set(_fields(ClusterSpec, "")) - listed == set()
 
 
+_AS_ELSEWHERE = ("spec.authentication.jwt[0].groups[0].", "spec.authentication.jwt[0].claimMappings.groups.")
+"""Types that `spec.groups` and `username` have, too."""
+
+
 def _fields(model: type[BaseModel], above: str) -> list[str]:
     """Every path below a model; types that stand in several places are followed once."""
     found: list[str] = []
     for name, field in model.model_fields.items():
         path = f"{above}{field.alias or name}"
-        found.append(path)
         repeated = path.startswith(
             (
                 "spec.controllerManager",
@@ -255,6 +329,10 @@ def _fields(model: type[BaseModel], above: str) -> list[str]:
                 "spec.users[0].roles[0].rules",
                 "spec.groups[0].roles",
                 "spec.groups[0].rules",
+                # As `spec.groups`.
+                "spec.authentication.jwt[0].groups[0].",
+                # As `username`.
+                "spec.authentication.jwt[0].claimMappings.groups.",
                 "spec.iam[0].roles",
                 "spec.iam[0].rules",
             )
@@ -262,6 +340,8 @@ def _fields(model: type[BaseModel], above: str) -> list[str]:
         listed = path.endswith(("xtraArgs", "xtraVolumes", "xtraEnvs")) and not path.startswith(
             "spec.apiServer"
         )
+        if not path.startswith(_AS_ELSEWHERE):
+            found.append(path)
         if repeated or listed:
             continue
         for inner in _models(field.annotation):

@@ -13,6 +13,10 @@ import re
 import stat
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +34,22 @@ def put(path: Path, data: bytes, *, mode: int) -> None:
     Raises:
         OSError: The system refuses; what stood there before still stands.
     """
+    put_parts(path, (data,), mode=mode)
+
+
+def put_parts(path: Path, parts: Iterable[bytes], *, mode: int) -> None:
+    """The same of what is too large to be in memory.
+
+    Raises:
+        OSError: The system refuses; what stood there before still stands.
+    """
     target = _resolved(path)
     if isinstance(target, int):
-        _write_into(os.dup(target), data)
+        _write_into(os.dup(target), parts)
     elif _is_special(target):
-        _write_into(_opened(target), data)
+        _write_into(_opened(target), parts)
     else:
-        _replace(target, data, mode=mode)
+        _replace(target, parts, mode=mode)
         logger.info("wrote %s: mode %04o", target, mode)
         return
     logger.info("wrote into %s, which is no regular file", path)
@@ -135,15 +148,16 @@ def _require_open_to_us(path: Path) -> None:
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def _write_into(descriptor: int, data: bytes) -> None:
+def _write_into(descriptor: int, parts: Iterable[bytes]) -> None:
     """Write all of it; a pipe takes as much at a time as it likes."""
     with os.fdopen(descriptor, "wb", buffering=0) as stream:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[stream.write(rest) or 0 :]
+        for data in parts:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[stream.write(rest) or 0 :]
 
 
-def _replace(path: Path, data: bytes, *, mode: int) -> None:
+def _replace(path: Path, parts: Iterable[bytes], *, mode: int) -> None:
     """Put a regular file in place by a rename, so that it is there whole or not at all."""
     # In the same directory: a rename does not cross file systems.
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -151,7 +165,8 @@ def _replace(path: Path, data: bytes, *, mode: int) -> None:
         with os.fdopen(descriptor, "wb") as stream:
             # mkstemp(3) makes it 0600, and the mode comes before the content.
             os.fchmod(descriptor, mode)
-            stream.write(data)
+            for data in parts:
+                stream.write(data)
             stream.flush()
             os.fsync(descriptor)
         Path(temporary).replace(path)

@@ -32,6 +32,7 @@ _CONFIGURATIONS = "|".join(
         re.escape,
         (
             layout.ENCRYPTION_CONFIGURATION,
+            layout.AUTHENTICATION_CONFIGURATION,
             layout.AUTHORIZATION_CONFIGURATION,
             layout.AUTHORIZATION_WEBHOOK,
         ),

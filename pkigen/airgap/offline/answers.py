@@ -96,7 +96,8 @@ def proposals(
         for identifier, pem in asked.items()
         if (item := _answerable(inventory, identifier)) is not None
     }
-    reviewed = review_all(asked, desired, {**_certified(reader), **_keys_of_cas(authority)})
+    certified = _certified(reader, requests.cluster if authority.described.is_shared else None)
+    reviewed = review_all(asked, desired, {**certified, **_keys_of_cas(authority)})
     deviations = (str(each) for each in reviewed.deviations if each.id in desired)
     faults = (*_strangers(asked, inventory), *deviations)
     if faults:
@@ -207,6 +208,8 @@ def answer(
     """
     entries: list[LedgerEntry] = []
     certificates: dict[str, bytes] = {}
+    site = requests.cluster if authority.described.is_shared else None
+    whose = {"cluster": site} if site is not None else {}
     if inventory.ca_keys is CAKeys.OFFLINE:
         certificates = {
             identifier: certificate_pem(*authority.files[identifier])
@@ -226,7 +229,7 @@ def answer(
         else:
             chain = issuer.chain if PROFILES[item.profile].sends_chain else ()
         certificates[item.id] = certificate_pem(issued.certificate, *chain)
-        facts = {**certificate_facts(issued.certificate), "request": requests.nonce}
+        facts = {**certificate_facts(issued.certificate), **whose, "request": requests.nonce}
         entries.append(LedgerEntry(event=Event.SIGNED, id=item.id, reason=None, facts=facts))
     answered = AnswerSet(
         cluster=requests.cluster,
@@ -242,6 +245,7 @@ def answer(
             id=f"request:{requests.nonce}",
             reason=None,
             facts={
+                **whose,
                 "requestSha256": hashlib.sha256(carried).hexdigest(),
                 "created": timestamp(requests.created),
                 "site": pin,
@@ -252,19 +256,27 @@ def answer(
         # Kept, so that a request that is carried twice gets the same certificates and no others.
         transaction.stage(_answer_path(requests.nonce), mode=layout.PUBLIC_MODE, content=file)
         # Trusted from the first answer on: somebody has compared the fingerprint for it.
-        if known_site(store) is None:
-            transaction.stage(SITE_PIN, mode=layout.PUBLIC_MODE, content=f"{pin}\n".encode())
+        if known_site(store, site) is None:
+            transaction.stage(_pin_path(site), mode=layout.PUBLIC_MODE, content=f"{pin}\n".encode())
         record_entries(store, transaction, entries, now=tools.now)
         transaction.commit(keep_backups=KEEP_BACKUPS)
     return file
 
 
-def known_site(reader: Reader) -> str | None:
-    """The fingerprint of the site's key, once one was accepted."""
+def known_site(reader: Reader, cluster: str | None = None) -> str | None:
+    """The fingerprint of the site's key, once one was accepted; of several sites, that of this cluster's."""
     try:
-        return reader.read(SITE_PIN).data.decode("ascii", "replace").strip()
+        return reader.read(_pin_path(cluster)).data.decode("ascii", "replace").strip()
     except MissingError:
         return None
+
+
+def _pin_path(cluster: str | None) -> str:
+    """Where a site's fingerprint is kept; names that look alike as files are apart by their digest."""
+    if cluster is None:
+        return SITE_PIN
+    digest = hashlib.sha256(cluster.encode()).hexdigest()
+    return f"pki/sites/{layout.file_name_of(cluster)[:64]}.{digest[:16]}.pin"
 
 
 def trusted_site(pin: str | None, reader: Reader) -> str:
@@ -301,22 +313,32 @@ def earlier_answer(reader: Reader, requests: RequestSet, carried: bytes) -> byte
         ) from None
 
 
-def require_current(requests: RequestSet, reader: Reader, *, now: datetime) -> None:
+def require_current(
+    requests: RequestSet, reader: Reader, *, now: datetime, cluster: str | None = None
+) -> None:
     """Refuse a new request from the future, an expired one, and one older than the last that was answered.
+
+    Where an authority has several sites, the last is that of the same cluster.
 
     Raises:
         BundleError: It is one of these.
     """
     answered = lines_of(read_ledger(reader), Event.ANSWERED, newest_first=True)
-    newest = next((str(entry["created"]) for entry in answered if "created" in entry), None)
+    own = (entry for entry in answered if cluster is None or entry.get("cluster") == cluster)
+    newest = next((str(entry["created"]) for entry in own if "created" in entry), None)
     again = "at the site, `pkigen airgap authority request --again` makes another"
     require_timely(requests, newest=newest, now=now, again=again)
 
 
-def _certified(reader: Reader) -> dict[str, str]:
-    """The keys that were certified before (`spki_fingerprint`), a CA's successor's too, and for which id."""
+def _certified(reader: Reader, cluster: str | None) -> dict[str, str]:
+    """The keys that were certified before (`spki_fingerprint`), a CA's successor's too, and for which id.
+
+    A key that another cluster of a fleet has is another's, whatever id it has there.
+    """
     return {
         str(entry["spki"]): str(entry["id"])
+        if cluster is None or entry.get("cluster") == cluster
+        else f"{entry['id']} of {entry.get('cluster')}"
         for entry in lines_of(read_ledger(reader), Event.SIGNED)
         if "spki" in entry and "id" in entry
     }

@@ -14,11 +14,17 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.airgap.carrier.cluster_key import bundle_key
-from pkigen.airgap.carrier.format import cluster_name_of, read_own_file
+from pkigen.airgap.offline.description import (
+    DESCRIPTION,
+    Described,
+    encode_description,
+    read_description,
+    require_owner,
+)
 from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue, renew_root
 from pkigen.crypto.key_makers import generated
@@ -28,7 +34,7 @@ from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import BUNDLE_KEY_PATH, BUNDLE_KEY_SIZE, CA, KeyPairFiles, ca_id
 from pkigen.desired.items import content_of
 from pkigen.errors import AuthorityError, BundleError, UsageError
-from pkigen.notation import json_text, suggestion
+from pkigen.notation import suggestion
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import CACertificates
 from pkigen.state.authority_record import observe_authority, require_recorded
@@ -61,19 +67,10 @@ if TYPE_CHECKING:
     from pkigen.state.observed import Reader
     from pkigen.store import Store, Transaction
 
-DESCRIPTION = "authority.json"
 SITE_PIN = "pki/site.pin"
 ROOT = "root"
 _ROOT_FILES = KeyPairFiles(certificate="pki/root.crt", key="pki/root.key")
 KEEP_BACKUPS = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
-    """What a directory says it is."""
-
-    cluster: str
-    ca_keys: CAKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,33 +89,6 @@ class OfflineAuthority:
     def issuer_of(self, item: DesiredCertificate) -> Issuer:
         """Who signs a certificate."""
         return self.issuers[ROOT if item.issuer is None else ca_id(item.issuer)]
-
-
-def read_description(reader: Reader) -> Described | None:
-    """Whose authority a directory is; None where it is none.
-
-    Raises:
-        BundleError: It says something that pkigen does not write.
-    """
-    damaged = BundleError(f"{DESCRIPTION} is damaged")
-    return read_own_file(reader, DESCRIPTION, _described, _encode_description, damaged=damaged)
-
-
-def _encode_description(described: Described) -> bytes:
-    """The one form of the description."""
-    return json_text(
-        {
-            "apiVersion": "pkigen/v1",
-            "kind": "OfflineAuthority",
-            "cluster": described.cluster,
-            "caKeys": described.ca_keys,
-        }
-    )
-
-
-def _described(content: dict[str, Any]) -> Described:
-    """Read a description; raises what `read_own_file` takes for damage."""
-    return Described(cluster=cluster_name_of(content["cluster"]), ca_keys=CAKeys(content["caKeys"]))
 
 
 # -- making -----------------------------------------------------------------------------------------------
@@ -164,31 +134,40 @@ def require_known(names: Collection[str], opened: OfflineAuthority) -> None:
             )
 
 
-def make(inventory: Inventory, store: Store, tools: Tools, *, root_validity: timedelta) -> None:
+def make(
+    inventory: Inventory,
+    store: Store,
+    tools: Tools,
+    *,
+    root_validity: timedelta,
+    fleet: str | None = None,
+) -> None:
     """Make an offline authority, wholly or not at all; what a person has brought is used.
 
     Args:
-        inventory: Of the cluster that it is for.
+        inventory: Of the cluster that it is for, or of one of a fleet.
         store: The directory, held alone.
         tools: Clock, random source.
         root_validity: How long the root lives, where there is one.
+        fleet: The fleet above whose clusters the root is to be.
 
     Raises:
         AuthorityError: What was brought is unfit.
         StoreError: The directory could not be written; it is unchanged.
     """
-    described = Described(cluster=inventory.cluster.name, ca_keys=inventory.ca_keys)
+    name = fleet or inventory.cluster.name
+    described = Described(cluster=name, ca_keys=inventory.ca_keys, is_shared=fleet is not None)
     with store.transaction() as transaction:
         entries = [
             _make_authority(wish, transaction, tools)
-            for wish in _planned_cas(inventory, root_validity)
+            for wish in _planned_cas(inventory, root_validity, name)
             if not _is_brought(store, wish.files, now=tools.now)
         ]
         if not _has(store, BUNDLE_KEY_PATH):
             seed = base64.b64encode(tools.entropy(BUNDLE_KEY_SIZE))
             transaction.stage(BUNDLE_KEY_PATH, mode=layout.SECRET_MODE, content=seed)
             entries.append(LedgerEntry(event=Event.KEY_MADE, id="bundle-key", reason=None, facts={}))
-        description = _encode_description(described)
+        description = encode_description(described)
         transaction.stage(DESCRIPTION, mode=layout.PUBLIC_MODE, content=description)
         record_entries(store, transaction, entries, now=tools.now)
         transaction.commit(keep_backups=KEEP_BACKUPS)
@@ -208,7 +187,8 @@ def renew_all(
     Raises:
         AuthorityError: One was signed by somebody else.
     """
-    wishes = {wish.id: wish for wish in _planned_cas(inventory, root_validity)}
+    name = authority.described.cluster
+    wishes = {wish.id: wish for wish in _planned_cas(inventory, root_validity, name)}
     entries: list[LedgerEntry] = []
     with store.transaction() as transaction:
         # A name that is given twice is renewed once.
@@ -246,11 +226,11 @@ class _PlannedCA:
     key_algorithm: KeyAlgorithm
 
 
-def _planned_cas(inventory: Inventory, root_validity: timedelta) -> Iterator[_PlannedCA]:
+def _planned_cas(inventory: Inventory, root_validity: timedelta, owner: str) -> Iterator[_PlannedCA]:
     """The root, where the site has the CA keys, or else the CAs of the cluster themselves."""
     cluster = inventory.cluster
     if inventory.ca_keys is CAKeys.SITE:
-        name = f"{cluster.name}-root"
+        name = f"{owner}-root"
         yield _PlannedCA(
             id=ROOT,
             files=_ROOT_FILES,
@@ -315,21 +295,27 @@ def _has(reader: Reader, path: str) -> bool:
 
 
 def open_authority(
-    inventory: Inventory, reader: Reader, *, now: datetime, revived: Collection[str] = ()
+    inventory: Inventory,
+    reader: Reader,
+    *,
+    now: datetime,
+    revived: Collection[str] = (),
+    fleet: str | None = None,
 ) -> OfflineAuthority:
     """Read what an offline authority signs with.
 
     Args:
-        inventory: Of the cluster that it is for.
+        inventory: Of the cluster that it is for, or of one of a fleet.
         reader: The directory.
         now: The present, in UTC.
         revived: CAs that are about to get a new validity: that they have ended is no obstacle.
+        fleet: The fleet above whose clusters it is.
 
     Raises:
         BundleError: The directory is none, or another cluster's.
         AuthorityError: A CA is missing or unfit.
     """
-    described = _require_description(reader, inventory)
+    described = _require_description(reader, inventory, fleet)
     places = _places(inventory)
     chains = {
         identifier: _chain(reader, files, now=None if identifier in revived else now)
@@ -346,7 +332,7 @@ def open_authority(
     )
 
 
-def _require_description(reader: Reader, inventory: Inventory) -> Described:
+def _require_description(reader: Reader, inventory: Inventory, fleet: str | None) -> Described:
     """Before anything is opened: with the wrong authority every certificate would be refused later."""
     described = read_description(reader)
     if described is None:
@@ -355,11 +341,7 @@ def _require_description(reader: Reader, inventory: Inventory) -> Described:
             hint="make one with `pkigen airgap authority init SPEC`, or give it with --authority",
         )
     cluster = inventory.cluster
-    if described.cluster != cluster.name:
-        raise BundleError(
-            f"this authority is for {described.cluster}, and the spec is for {cluster.name}",
-            hint="each cluster has an authority of its own; nothing was signed",
-        )
+    require_owner(described, fleet or cluster.name, is_shared=fleet is not None)
     if described.ca_keys is not inventory.ca_keys:
         raise BundleError(
             f"this authority was made for caKeys: {described.ca_keys}, and the spec has {inventory.ca_keys}",

@@ -22,16 +22,17 @@ from pkigen.airgap.offline.answers import (
     require_current,
     trusted_site,
 )
+from pkigen.airgap.offline.description import read_description
 from pkigen.airgap.offline.directory import (
     make,
     open_authority,
-    read_description,
     renew_all,
     require_known,
     require_own,
     root_validity_of,
 )
 from pkigen.airgap.offline.scope import require_offline
+from pkigen.cli.commands.authority_fleet import fleet_of, root_session, sign_all
 from pkigen.cli.console import agreed, note, say, say_line, width
 from pkigen.cli.document import document
 from pkigen.cli.offline import note_refused
@@ -87,19 +88,24 @@ def init(
     root_validity: RootValidityOption = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
-    """Make the offline authority of a cluster, on the machine that is never connected.
+    """Make the offline authority of a cluster, or a fleet's root, on the machine that is never connected.
 
     With caKeys: site that is a root; with caKeys: offline it is the cluster's CAs themselves. CAs of your own
     are used when they are in DIR/pki already (root.crt and root.key, or ca.crt and ca.key, …).
     """
-    session = _at_authority(context, spec, directory)
+    shared = fleet_of(spec)
+    if shared is None:
+        session, name = _at_authority(context, spec, directory), None
+    else:
+        session, name = root_session(context, shared, directory), shared.name
     lifetime = _root_lifetime(session, root_validity)
     with document(output) as content, session.writing("authority init") as store:
         existed = read_description(store) is not None
         require_own(store)
         if not existed:
-            make(session.inventory, store, session.tools(PlainVault()), root_validity=lifetime)
-        opened = open_authority(session.inventory, store, now=session.now)
+            tools = session.tools(PlainVault())
+            make(session.inventory, store, tools, root_validity=lifetime, fleet=name)
+        opened = open_authority(session.inventory, store, now=session.now, fleet=name)
         _say_authority(session, opened)
         content.update(outcomes.offline_authority(opened, str(session.root)))
     if existed:
@@ -147,19 +153,23 @@ def renew(
 
     The next answer contains it. A CA that another CA has signed is renewed by its issuer.
     """
-    session = _at_authority(context, spec, directory)
-    names = [certificate_named(name) for name in names]
+    shared = fleet_of(spec)
+    if shared is None:
+        session, name = _at_authority(context, spec, directory), None
+    else:
+        session, name = root_session(context, shared, directory), shared.name
+    names = [certificate_named(each) for each in names]
     lifetime = _root_lifetime(session, root_validity)
     with document(output) as content, session.writing("authority renew") as store:
         require_own(store)
-        opened = open_authority(session.inventory, store, now=session.now, revived=names)
+        opened = open_authority(session.inventory, store, now=session.now, revived=names, fleet=name)
         require_known(names, opened)
         if not yes and not agreed(f"renew {', '.join(names)}?"):
             raise PkigenError("not renewed", hint="nothing was changed")
         renew_all(
             names, opened, session.inventory, store, session.tools(PlainVault()), root_validity=lifetime
         )
-        opened = open_authority(session.inventory, store, now=session.now)
+        opened = open_authority(session.inventory, store, now=session.now, fleet=name)
         _say_authority(session, opened)
         content.update(outcomes.offline_authority(opened, str(session.root)))
     note("next: at the site, `pkigen airgap authority request NAME` requests the certificates to renew")
@@ -191,10 +201,16 @@ def sign(
     """Show every certificate that a request would get, ask, and sign.
 
     What the spec does not allow is refused, and then nothing is signed. A request that was answered before
-    gets the same answer again.
+    gets the same answer again. With a fleet as SPEC, REQUEST has the requests of its sites; each is refused
+    or signed by itself.
     """
-    session = _at_authority(context, spec, directory)
+    shared = fleet_of(spec)
     with document(output) as content:
+        if shared is not None:
+            session = root_session(context, shared, directory)
+            content.update(sign_all(context, session, shared, request, out=out, pin=pin, yes=yes))
+            return
+        session = _at_authority(context, spec, directory)
         content.update(_sign(session, request, out=out, pin=pin, yes=yes))
 
 

@@ -56,6 +56,13 @@ def report(
     within = duration(timeout, "--timeout")
     named = directory_of(context, directory)
     wanted = places(context, trees or ([named] if named is not None else []))
+    deliver(context, wanted, out=out, live=live, within=within)
+
+
+def deliver(
+    context: typer.Context, wanted: tuple[Path, ...], *, out: Path | None, live: bool, within: timedelta
+) -> None:
+    """Write the page of these clusters; the exit code says whether one could not be read."""
     found, failures = _examined(context, wanted, live=live, within=within)
     text = page(found, failures, now=system_of(context).clock())
     if out is None:

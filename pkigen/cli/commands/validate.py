@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import enum
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pkigen.cli.console import say, say_line, warn
 from pkigen.cli.document import document
-from pkigen.cli.options import Format, FormatOption, SpecArgument
-from pkigen.errors import SpecError
+from pkigen.cli.options import Format, FormatOption
 
 app = typer.Typer(add_completion=False)
 
@@ -41,7 +41,15 @@ def _say_schema(subject: SchemaSubject | None) -> None:
 
 @app.command()
 def validate(
-    spec: SpecArgument,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SPEC...",
+            help="pkigen specs, kubeadm configurations, and fleets: their files, or directories with a spec "
+            "for each cluster; - reads standard input.",
+            allow_dash=True,
+        ),
+    ],
     *,
     schema: Annotated[  # noqa: ARG001 -- handled by its callback
         SchemaSubject | None,
@@ -55,24 +63,14 @@ def validate(
     ] = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
-    """Check a spec, and report all of its problems at once."""
-    from pkigen.cli.reports import outcomes  # noqa: PLC0415 -- the same
-    from pkigen.cli.spec_input import read_spec  # noqa: PLC0415 -- a schema needs none of it
-    from pkigen.desired.inventory import derive  # noqa: PLC0415 -- the same
+    """Check specs, and report all of their problems at once."""
+    from pkigen.cli import validation  # noqa: PLC0415 -- a schema needs none of it
 
-    try:
-        loaded = read_spec(spec)
-    except SpecError as error:
-        with document(output) as content:
-            content.update(outcomes.invalid(str(spec), error.problems))
-        raise
-    warn(loaded.warnings)
-    inventory = derive(loaded.spec)
-    cluster = loaded.spec
-    nodes, certificates = len(cluster.spec.nodes), len(inventory.certificates)
+    found = validation.validations(files)
     with document(output) as content:
-        say_line(
-            f"{spec} is valid: cluster {cluster.name}, Kubernetes {cluster.spec.kubernetes_version}, "
-            f"{nodes} node{'s' if nodes != 1 else ''}, {certificates} certificates"
-        )
-        content.update(outcomes.validated(str(spec), inventory, loaded.warnings))
+        for each in found:
+            if each.sentence is not None:
+                warn(each.warnings)
+                say_line(each.sentence)
+        content.update(validation.structure(found, single=len(files) == 1))
+    validation.require_valid(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pkigen.desired.certificates import CERTIFICATES, USER, PairAt
+from pkigen.desired.certificates import CERTIFICATES, PROXY, USER, PairAt
 from pkigen.desired.generations import Slot
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ def kind_of(row: StatusRow) -> CertificateKind | None:
     """Of which kind a certificate is: by its name, by where it stands, or by its subject."""
     if row.id.startswith("user:"):
         return USER
+    if row.id.startswith("proxy:"):
+        return PROXY
     if row.name in _KINDS:
         return _KINDS[row.name]
     own = _OWN_KUBELET.search(row.path)

@@ -161,7 +161,7 @@ def validated(file: str, inventory: Inventory, warnings: Iterable[Problem]) -> d
 
 def invalid(file: str, problems: Iterable[Problem]) -> dict[str, Any]:
     """A spec that is not."""
-    return {**_validation(file, ()), "valid": False, "problems": list(map(_problem, problems))}
+    return {**_validation(file, ()), "valid": False, "problems": list(map(problem_fields, problems))}
 
 
 def adopted(taken: TakenOver, cluster: str, nodes: int, root: str) -> dict[str, Any]:
@@ -183,11 +183,12 @@ def _validation(file: str, warnings: Iterable[Problem]) -> dict[str, Any]:
         "apiVersion": API_VERSION,
         "kind": "Validation",
         "file": file,
-        "warnings": list(map(_problem, warnings)),
+        "warnings": list(map(problem_fields, warnings)),
     }
 
 
-def _problem(problem: Problem) -> dict[str, Any]:
+def problem_fields(problem: Problem) -> dict[str, Any]:
+    """One problem of a file."""
     return {
         "file": problem.file,
         "line": problem.line,

@@ -236,6 +236,13 @@ class PlanDocument(_Piece):
         list[PlannedInCluster],
         Field(description="What is to be done in the running cluster then, in an order that is safe."),
     ] = []
+    expiry_spread: Annotated[
+        int,
+        Field(
+            description="Up to how many percent of its validity each certificate gives up, so that those of "
+            "many clusters do not all end on one day."
+        ),
+    ] = 0
     risks: Annotated[list[str], Field(description="Why --force is needed.")]
     not_judged: Annotated[list[str], Field(description="What the plan cannot know.")]
     withheld: Annotated[

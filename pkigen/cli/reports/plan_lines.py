@@ -234,6 +234,7 @@ def _consequences(plan: PlanDocument, *, full: bool) -> Iterator[Line]:
     if plan.leftovers:
         yield Line("remove on the nodes, because copying a tree removes nothing:", Tone.TITLE)
     yield from (Line(f"  {each.node}: {' '.join(each.files)}") for each in plan.leftovers)
+    yield from map(Line, spread_text(plan))
     yield from map(Line, waiting_text(plan.waiting))
     yield from map(Line, advice_text(plan, full=full))
     yield from map(Line, unjudged(plan))
@@ -246,6 +247,15 @@ def _in_cluster(plan: PlanDocument, root: str | None) -> Iterator[Line]:
         yield from cluster_lines(steps, root)
     elif steps:
         yield Line(f"then in the cluster: {cluster_summary_text(steps)}")
+
+
+def spread_text(plan: PlanDocument) -> Iterator[str]:
+    """That the certificates of the plan end earlier than the spec's validity says, and why."""
+    if plan.expiry_spread and any(each.certificate for each in (*plan.actions, *plan.awaited)):
+        yield (
+            f"expiries are spread: each certificate ends up to {plan.expiry_spread}% of its validity "
+            "earlier, always by the same share, so that those of many clusters are not due on one day"
+        )
 
 
 def advice_text(plan: PlanDocument, *, full: bool) -> Iterator[str]:

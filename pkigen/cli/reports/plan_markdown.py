@@ -19,6 +19,7 @@ from pkigen.cli.reports.plan_lines import (
     next_steps,
     objects_text,
     revocations_text,
+    spread_text,
     steps_text,
     summary,
     unjudged,
@@ -115,11 +116,11 @@ def _counts(numbers: tuple[Count, ...]) -> Iterator[str]:
     yield "| change | reason | where | objects |"
     yield "|---|---|---|---|"
     for count in numbers:
-        place = _cell(nodes_text(count.nodes) or "the cluster")
-        yield f"| {count.verb} | {_cell(count.reason)} | {place} | {objects_text(count)} |"
+        place = cell(nodes_text(count.nodes) or "the cluster")
+        yield f"| {count.verb} | {cell(count.reason)} | {place} | {objects_text(count)} |"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Code in a cell of a table, where a bar ends the cell even within code (GFM 4.10)."""
     return code(text).replace("|", r"\|")
 
@@ -167,6 +168,7 @@ def _consequences(plan: PlanDocument) -> Iterator[str]:
         yield ""
         yield from fenced((each.command for each in plan.in_cluster), "sh")
     remarks = (
+        *spread_text(plan),
         *waiting_text(plan.waiting),
         *advice_text(plan, full=False),
         *unjudged(plan),

@@ -89,6 +89,7 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         "cautions": list(copying_text(restart_map(inventory, plan.changes))),
         **_consequences(plan.changes, inventory),
         **({"inCluster": in_cluster(plan.in_cluster)} if plan.in_cluster else {}),
+        **_spread(inventory),
         "risks": list(risks),
         "notJudged": list(not_judged(foreign_files(inventory))),
         "withheld": list(plan.withheld),
@@ -97,6 +98,12 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         **_revocation(plan.revocation),
     }
     return bound(content)
+
+
+def _spread(inventory: Inventory) -> dict[str, int]:
+    """That expiries are spread; nothing where they are not, so that other plans stay as they were."""
+    percent = inventory.cluster.spec.certificates.expiry_spread
+    return {"expirySpread": int(percent)} if percent else {}
 
 
 def _revocation(change: RevocationChange) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pkigen.desired import authorization
+from pkigen.desired import authentication, authorization
 from pkigen.desired.certificates import FRONT_PROXY_CLIENT
 from pkigen.desired.generations import accepted_sa_keys
 from pkigen.desired.rendering import flags, read_back, versions
@@ -75,13 +75,16 @@ def _api_server_values(cluster: ClusterSpec, node: Node, rotations: Rotations) -
     replaces_mode = given and versions.authorization_config_replaces_mode(spec.kubernetes_version)
     return APIServerFlags(
         advertise_address=node.advertise_address,
+        authentication_config=authentication.configuration_path(cluster)
+        if authentication.is_configured(cluster)
+        else None,
         authorization_config=authorization.configuration_path(cluster) if structured else None,
         authorization_mode=None if structured or replaces_mode else "Node,RBAC",
         directory=spec.certificates.directory,
         dns_domain=spec.networking.dns_domain,
         encrypts=spec.encryption is not None,
         etcd=_etcd_client(cluster, node),
-        front_proxy_client=FRONT_PROXY_CLIENT.common_name,
+        front_proxies=(FRONT_PROXY_CLIENT.common_name, *(proxy.name for proxy in cluster.proxies)),
         secure_port=cluster.api_port(node),
         service_account_keys=tuple(name for name, _ in accepted_sa_keys(rotations)),
         service_subnets=spec.networking.service_subnets,

@@ -52,6 +52,14 @@ class TokenKubeconfig(KubeconfigContext):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoginKubeconfig(KubeconfigContext):
+    """`login-kubeconfig.yaml`; `arguments` are kubectl's."""
+
+    arguments: tuple[str, ...]
+    install_hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncryptionKey:
     """A key under the name that stored data knows it by; `secret` is base64."""
 
@@ -89,6 +97,39 @@ class AuthorizationWebhook:
     """`authorization-webhook.yaml`."""
 
     server: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenIssuer:
+    """An issuer of `authentication-config.yaml`; rules and mappings are those fields that are given."""
+
+    url: str
+    discovery_url: str | None
+    certificate_authority: str | None
+    audiences: tuple[str, ...]
+    audience_match_policy: str | None
+    egress_selector_type: str | None
+    claim_rules: tuple[tuple[tuple[str, str], ...], ...]
+    mappings: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    extra: tuple[tuple[str, str], ...]
+    user_rules: tuple[tuple[tuple[str, str], ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnonymousAccess:
+    """Whether requests without a credential are let in, and for which paths; without any, for all."""
+
+    enabled: bool
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticationConfiguration:
+    """`authentication-config.yaml`."""
+
+    api_version: str
+    issuers: tuple[TokenIssuer, ...]
+    anonymous: AnonymousAccess | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,13 +181,14 @@ class APIServerFlags:
     """`flags/kube-apiserver.j2`; `directory` is that of the certificates on the node."""
 
     advertise_address: IPAddress
+    authentication_config: str | None
     authorization_config: str | None
     authorization_mode: str | None
     directory: str
     dns_domain: str
     encrypts: bool
     etcd: EtcdClient
-    front_proxy_client: str
+    front_proxies: tuple[str, ...]
     secure_port: int
     service_account_keys: tuple[str, ...]
     service_subnets: tuple[IPNetwork, ...]

@@ -66,8 +66,8 @@ def yaml_block_scalar(value: object) -> Rendered:
     return _yaml(value, _YAML_BLOCK_WORD)
 
 
-def yaml_pem(value: object) -> Rendered:
-    """PEM as a literal block, four blanks in: people compare it line by line.
+def yaml_pem(value: object, indentation: int = 4) -> Rendered:
+    """PEM as a literal block, so many blanks in: people compare it line by line.
 
     Raises:
         ValueError: It holds a character that PEM has not.
@@ -76,7 +76,7 @@ def yaml_pem(value: object) -> Rendered:
     if not all(_PEM_LINE.fullmatch(line) for line in lines):
         raise ValueError("a value is not PEM")
     # With no line an empty string: a block without content would take in what follows it.
-    return Rendered("|\n" + "\n".join(f"    {line}" for line in lines) if lines else '""')
+    return Rendered("|\n" + "\n".join(f"{' ' * indentation}{line}" for line in lines) if lines else '""')
 
 
 def _yaml(value: object, word: re.Pattern[str]) -> Rendered:

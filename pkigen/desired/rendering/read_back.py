@@ -10,8 +10,9 @@ import re
 from functools import lru_cache, singledispatch
 from typing import TYPE_CHECKING, Any
 
-from pkigen.desired.rendering import authorization
+from pkigen.desired.rendering import authentication, authorization
 from pkigen.desired.rendering.contexts import (
+    AuthenticationConfiguration,
     AuthorizationConfiguration,
     AuthorizationWebhook,
     CertificateKubeconfig,
@@ -22,6 +23,7 @@ from pkigen.desired.rendering.contexts import (
     KubeletClient,
     KubeletConfiguration,
     KubeProxyConfiguration,
+    LoginKubeconfig,
     NamingKubeconfig,
     NodeRotation,
     PublishedTrust,
@@ -319,9 +321,9 @@ def _(context: NamingKubeconfig, text: str) -> None:
 
 
 def _compare_kubeconfig(
-    context: CertificateKubeconfig | NamingKubeconfig | TokenKubeconfig,
+    context: CertificateKubeconfig | LoginKubeconfig | NamingKubeconfig | TokenKubeconfig,
     trust: dict[str, str],
-    credential: dict[str, str],
+    credential: Mapping[str, object],
     text: str,
 ) -> None:
     """All of it, not only what should be there: a second user or cluster would be somebody's way in."""
@@ -348,6 +350,27 @@ def _compare_kubeconfig(
         del found[0]["preferences"]  # older clients write it
     if found != [expected]:
         raise Mismatch("the kubeconfig is not exactly its cluster, context and user")
+
+
+@_compare.register
+def _(context: LoginKubeconfig, text: str) -> None:
+    trust = {"certificate-authority-data": context.trust_bundle}
+    program = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "args": list(context.arguments),
+        "command": "kubectl",
+        "installHint": context.install_hint,
+        "interactiveMode": "IfAvailable",
+        "provideClusterInfo": False,
+    }
+    _compare_kubeconfig(context, trust, {"exec": program}, text)
+
+
+@_compare.register
+def _(context: AuthenticationConfiguration, text: str) -> None:
+    """Exactly what the spec says: whoever is added here is let in."""
+    if documents(text) != [authentication.document(context)]:
+        raise Mismatch("the AuthenticationConfiguration is not exactly what the spec says")
 
 
 @_compare.register

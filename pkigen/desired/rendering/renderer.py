@@ -20,9 +20,10 @@ from pkigen.desired.derivation import addon_files
 from pkigen.desired.generations import ENCRYPTION_KEY_SIZE
 from pkigen.desired.items import KUBECONFIG_KINDS, FileKind, context_name
 from pkigen.desired.overrides import OverrideRecord
-from pkigen.desired.rendering import access, api_server, flags, nodes, pods, read_back
+from pkigen.desired.rendering import access, api_server, authentication, flags, nodes, pods, read_back
 from pkigen.desired.rendering.authorization import context_of, webhook_context
 from pkigen.desired.rendering.contexts import (
+    AuthenticationConfiguration,
     AuthorizationConfiguration,
     CertificateKubeconfig,
     ClusterAdmins,
@@ -208,7 +209,7 @@ class Renderer:
         self._inventory = inventory
         self._nodes = {node.name: node for node in inventory.cluster.spec.nodes}
         self._users = {user.stem: user for user in inventory.cluster.spec.users}
-        self._groups = {group.stem: group for group in inventory.cluster.spec.groups}
+        self._groups = {group.stem: group for group in inventory.cluster.groups}
         self._templates = inventory.templates or Templates(None)
         self._overrides_name = overrides_name or str(self._templates.folder)
         # What the built-in templates render is checked by the tests, for every kind of file.
@@ -238,7 +239,7 @@ class Renderer:
             item: From the inventory.
             secrets: The encryption keys as base64, the one that writes first, for the
                 EncryptionConfiguration only.
-            trust_bundle: PEM, of the CA that the file publishes (`DesiredFile.trust`).
+            trust_bundle: PEM, of the CA that the file holds (`DesiredFile.trust`).
 
         Raises:
             TemplateError: With the template's file and line.
@@ -252,12 +253,22 @@ class Renderer:
             case FileKind.ADDON_TRUST_BUNDLE:
                 context = PublishedTrust(trust_bundle=trust_bundle.decode("ascii"))
                 return self._render("addons/cluster-trust-bundle.yaml", context)
+            case FileKind.AUTHENTICATION_CONFIGURATION | FileKind.LOGIN_KUBECONFIG:
+                return self._of_issuers(item, trust_bundle)
             case FileKind.ADDON_USER | FileKind.ADDON_GROUP:
                 return self._rights(item)
             case _ if item.node is not None:
                 return self.node_file(item.kind, self._nodes[item.node])
             case _:
                 raise _nobodys(item)
+
+    def _of_issuers(self, item: DesiredFile, trust_bundle: bytes) -> bytes:
+        """What API servers and people know of the issuers of tokens."""
+        if item.kind is FileKind.AUTHENTICATION_CONFIGURATION:
+            given = authentication.context_of(self._cluster, trust_bundle)
+            return self._render("authentication-config.yaml", given)
+        login = authentication.login_context(self._cluster, item.user or "", trust_bundle)
+        return self._render("login-kubeconfig.yaml", login)
 
     def _rights(self, item: DesiredFile) -> bytes:
         """The RBAC objects of one user or group."""
@@ -276,7 +287,7 @@ class Renderer:
         other = copy(self)
         other._cluster = cluster  # noqa: SLF001 -- it is one of these
         other._users = {user.stem: user for user in cluster.spec.users}  # noqa: SLF001
-        other._groups = {group.stem: group for group in cluster.spec.groups}  # noqa: SLF001
+        other._groups = {group.stem: group for group in cluster.groups}  # noqa: SLF001
         for item in addon_files(cluster):
             if item.managed and item.trust is None:
                 yield item.path, other.file(item)
@@ -352,7 +363,7 @@ class Renderer:
         text = self._templates.render(name, language, context, secret=secret)
         # An override is a program of somebody else's: what it renders is read back before it is used. What an
         # API server would not start with is never written, whoever has rendered it.
-        if self._checked or isinstance(context, AuthorizationConfiguration):
+        if self._checked or isinstance(context, AuthenticationConfiguration | AuthorizationConfiguration):
             read_back.check(text, context, self._templates.place(name))
         return text.encode()
 

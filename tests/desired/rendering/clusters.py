@@ -15,6 +15,7 @@ from pkigen.desired.rendering.templates import Templates
 from pkigen.desired.token_trust import rendered_with
 from pkigen.spec.model import ClusterSpec
 
+TRUST_BUNDLE = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 ENCRYPTION_KEY = base64.b64encode(bytes(range(32)))
 MINORS = range(29, 38)
 RUNTIMES = ("static-pods", "systemd")
@@ -121,6 +122,16 @@ TOPOLOGIES: dict[str, dict[str, Any]] = {
                 "keyFile": "/etc/etcd/tls/client/c.key",
             }
         },
+        "authentication": {
+            "jwt": [
+                {
+                    "name": "people",
+                    "issuer": {"url": "https://login.example.org", "audiences": ["kubernetes"]},
+                    "claimMappings": {"username": {"claim": "sub", "prefix": "oidc:"}},
+                    "kubeconfig": {},
+                }
+            ]
+        },
     },
     "by-path": {
         "nodes": [
@@ -171,7 +182,8 @@ def render(inventory: Inventory | ClusterSpec, *, overrides: Path | None = None)
     for item in inventory.items:
         if isinstance(item, DesiredFile):
             secrets = (ENCRYPTION_KEY,) if item.kind is FileKind.ENCRYPTION_CONFIGURATION else ()
-            result[item.path] = renderer.file(item, secrets=secrets)
+            trust = TRUST_BUNDLE if item.trust is not None else b""
+            result[item.path] = renderer.file(item, secrets=secrets, trust_bundle=trust)
         elif isinstance(item, DesiredKubeconfig):
             result[item.path] = renderer.kubeconfig(
                 item, trust_bundle=b"CA PEM", certificate=b"CERTIFICATE PEM", key=b"KEY PEM"

@@ -1,0 +1,1 @@
+"""What `pkigen fleet` does for each cluster, and how it is told together."""
