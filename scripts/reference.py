@@ -19,6 +19,7 @@ import typer
 
 from pkigen.cli.app import FAMILIES, PANELS
 from pkigen.cli.reports.plan_document import plan_schema
+from pkigen.cli.reports.rollout_document import rollout_schema
 from pkigen.spec.json_schema import json_schema
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def generated() -> dict[str, str]:
         "adr/README.md": decisions(),
         "cluster.schema.json": json.dumps(json_schema(), indent=2) + "\n",
         "plan.schema.json": json.dumps(plan_schema(), indent=2) + "\n",
+        "rollout.schema.json": json.dumps(rollout_schema(), indent=2) + "\n",
     }
 
 
