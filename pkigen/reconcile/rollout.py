@@ -69,7 +69,7 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class UpCheck:
     """How one sees on the node that a component is up: an address, or whose rights to ask it with."""
 
     url: str
@@ -78,7 +78,7 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class ServedCertificate:
     """The certificate that an endpoint must serve after the step; no digest where it is not issued yet."""
 
     component: str
@@ -104,8 +104,8 @@ class RolloutStep:
     process: Process | None = None
     removes: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
-    health: Health | None = None
-    evidence: tuple[Evidence, ...] = ()
+    health: UpCheck | None = None
+    evidence: tuple[ServedCertificate, ...] = ()
 
 
 def rollout(
@@ -150,10 +150,16 @@ class _Rollout:
             kubelets = [each for each in numbered if each[1].component is ComponentName.KUBELET]
             numbered = numbered[len(kubelets) :]
             yield from self._copies(self._files, only=_KUBELET)
-            for number, restart in kubelets:
-                yield restarting(number, restart, self._cluster, self._evidence)
+            yield from self._restarting(kubelets, set())
         yield from self._copies(at_once, but=STARTING)
         left = set(at_once)
+        yield from self._restarting(numbered, left)
+        # What nothing on the node waits for.
+        yield from self._copies(sorted(left), only=STARTING)
+        yield from (removing(self._nodes[node], files) for node, files in self._leftovers.items())
+
+    def _restarting(self, numbered: Iterable[tuple[int, Restart]], left: set[str]) -> Iterator[RolloutStep]:
+        """Lines of the restart map, each after the files that it needs; who got those is no longer `left`."""
         for number, restart in numbered:
             if restart.copies:
                 yield from self._copies([restart.node])
@@ -161,10 +167,6 @@ class _Rollout:
                 yield from self._copies([restart.node], only=STARTING)
                 left.remove(restart.node)
             yield restarting(number, restart, self._cluster, self._evidence)
-        # What nothing on the node waits for.
-        yield from self._copies(sorted(left), only=STARTING)
-        for node, files in self._leftovers.items():
-            yield removing(self._nodes[node], files)
 
     def _copies(
         self, nodes: Iterable[str], *, only: tuple[str, ...] = (), but: tuple[str, ...] = ()
@@ -233,7 +235,7 @@ def restarting(
     number: int,
     restart: Restart,
     cluster: ClusterSpec,
-    served: Mapping[tuple[str, str], tuple[Evidence, ...]] | None = None,
+    served: Mapping[tuple[str, str], tuple[ServedCertificate, ...]] | None = None,
 ) -> RolloutStep:
     """One line of the restart map as a step; `served` is what components must serve then."""
     commands = restart_commands(restart, cluster)
@@ -261,9 +263,9 @@ def _process(component: ComponentName, runtime: Runtime) -> Process:
     return Process(manifest=f"{layout.MANIFESTS_DIRECTORY}/{component}.yaml", unit=None)
 
 
-def _health(restart: Restart, cluster: ClusterSpec) -> Health:
+def _health(restart: Restart, cluster: ClusterSpec) -> UpCheck:
     is_server = restart.component is ComponentName.API_SERVER
-    return Health(
+    return UpCheck(
         url=health_url(restart, cluster),
         # It may answer nobody whom it does not know.
         kubeconfig="/etc/kubernetes/controller-manager.conf" if is_server else None,
@@ -271,22 +273,24 @@ def _health(restart: Restart, cluster: ClusterSpec) -> Health:
     )
 
 
-def _evidence(inventory: Inventory, reader: Reader | None) -> dict[tuple[str, str], tuple[Evidence, ...]]:
+def _evidence(
+    inventory: Inventory, reader: Reader | None
+) -> dict[tuple[str, str], tuple[ServedCertificate, ...]]:
     """What each component on each node must serve, by component and node."""
-    found: dict[tuple[str, str], list[Evidence]] = {}
+    found: dict[tuple[str, str], list[ServedCertificate]] = {}
     for node, each in evidence(inventory, reader):
         # etcd serves its peers at a port of their own.
         found.setdefault((each.component.partition(" ")[0], node), []).append(each)
     return {key: tuple(each) for key, each in found.items()}
 
 
-def evidence(inventory: Inventory, reader: Reader | None) -> Iterator[tuple[str, Evidence]]:
+def evidence(inventory: Inventory, reader: Reader | None) -> Iterator[tuple[str, ServedCertificate]]:
     """What every endpoint of the cluster must serve, with its node."""
     read = None if reader is None else (lambda path: content_at(reader, path))
     for each in endpoints(inventory, read):
         yield (
             each.node,
-            Evidence(
+            ServedCertificate(
                 component=each.component,
                 address=each.address,
                 certificate=each.certificate,
