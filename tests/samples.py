@@ -26,7 +26,7 @@ from pkigen.reconcile.planner import make_plan
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.source import IssuedHere
 from pkigen.reconcile.surveyed import Selection
-from pkigen.reconcile.verify import Verified, verify
+from pkigen.reconcile.verify import verify
 from pkigen.spec.model import ClusterSpec
 from pkigen.spec.validation import Severity, findings
 from pkigen.state.lockfile import read_lock
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    from pkigen.reconcile.observations import Verified
     from pkigen.reconcile.plan import Plan
     from pkigen.state.reasons import Reason
 

@@ -29,7 +29,7 @@ from pkigen.reconcile.remainders import with_remainders
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
 from pkigen.spec.model import CAKeys
-from pkigen.state.authority import load_all, observe_rotations
+from pkigen.state.authority import load_all
 from pkigen.state.authority_record import (
     UNCOMPARED,
     AuthorityDifference,
@@ -41,6 +41,7 @@ from pkigen.state.lockfile import LARGEST_LOCK, read_lock, spec_facts
 from pkigen.state.observed import Fault, FaultKind, observe_file
 from pkigen.state.reasons import Reason
 from pkigen.state.revocations import revocations
+from pkigen.state.rotation_phases import observe_rotations
 from pkigen.state.vault import is_encrypted
 from pkigen.state.views import HashedView, MovedView, PublicView
 

@@ -11,12 +11,13 @@ from pkigen import layout
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import pods
 from pkigen.desired.rendering.flags import ETCD_CLIENT_PORT, last_value, localhost, peer_url
-from pkigen.reconcile.restart_map import Effect, Restart
+from pkigen.reconcile.file_readers import Effect
 from pkigen.spec.model import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pkigen.reconcile.restart_map import Restart
     from pkigen.spec.model import ClusterSpec, Node
 
 

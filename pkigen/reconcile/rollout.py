@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.desired.endpoints import endpoints
 from pkigen.desired.readers import ComponentName
+from pkigen.reconcile.file_readers import Effect
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.restart_commands import health_check, health_url, restart_commands
-from pkigen.reconcile.restart_map import Effect, Restart, leftovers, restart_map, verifies_kubelets_later
+from pkigen.reconcile.restart_map import Restart, leftovers, restart_map, verifies_kubelets_later
 from pkigen.spec.model import KeyHome, Runtime
 from pkigen.state.lockfile import certificate_facts
 from pkigen.state.observed import content_at, observe_certificate

@@ -5,10 +5,9 @@ Nothing is repaired here; `plan` and `apply` do that.
 
 from __future__ import annotations
 
-import enum
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -25,6 +24,7 @@ from pkigen.errors import UnsafePathError
 from pkigen.reconcile.checkout import looked_at, withheld_ids
 from pkigen.reconcile.edge_verdicts import EdgeVerdicts
 from pkigen.reconcile.lock_builder import LockBuilder
+from pkigen.reconcile.observations import Observation, ObservationSeverity, Verified
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.survey import Survey
 from pkigen.spec.model import Authority
@@ -43,7 +43,7 @@ from pkigen.state.vault import is_encrypted
 from pkigen.store import Lapse, MissingError, RefusedError, UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from pkigen.desired.adopted import Adopted
@@ -67,63 +67,6 @@ _USED_WHOLE = {
     layout.ADDONS: "would be applied to the cluster",
 }
 """What is used as it stands, with whatever is in it, and how."""
-
-
-class ObservationSeverity(enum.Enum):
-    """Whether something is not as it must be, or only worth knowing."""
-
-    FINDING = enum.auto()
-    REMARK = enum.auto()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """Something that was seen about an object, a file or an edge."""
-
-    subject: str
-    reason: Reason | Anomaly
-    detail: str
-    severity: ObservationSeverity = ObservationSeverity.FINDING
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
-    """What a verification looked at and found."""
-
-    objects: int
-    observations: tuple[Observation, ...]
-    graph: TrustGraph
-
-    @property
-    def edges(self) -> int:
-        """How many connections were judged."""
-        return len(self.graph.connections)
-
-    @property
-    def findings(self) -> tuple[Observation, ...]:
-        """What makes the verification fail."""
-        return self._of(ObservationSeverity.FINDING)
-
-    @property
-    def remarks(self) -> tuple[Observation, ...]:
-        """What does not."""
-        return self._of(ObservationSeverity.REMARK)
-
-    def with_tracked(self, paths: Iterable[str]) -> Verified:
-        """The same with the private files that Git tracks: whoever clones the repository gets them."""
-        tracked = (
-            Observation(
-                subject=path,
-                reason=Anomaly.TRACKED,
-                detail=f"{path} is tracked by Git: its secret is in every clone; `git rm --cached` it, and "
-                "rotate what it holds if the repository was ever pushed",
-            )
-            for path in paths
-        )
-        return replace(self, observations=(*self.observations, *tracked))
-
-    def _of(self, severity: ObservationSeverity) -> tuple[Observation, ...]:
-        return tuple(each for each in self.observations if each.severity is severity)
 
 
 def verify(

@@ -19,13 +19,11 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
-import re
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
-from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, load_public, public_der
+from pkigen.crypto.keys import public_der
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.connections import Peer, edges
@@ -33,21 +31,18 @@ from pkigen.desired.file_references import SIGNERS, foreign_files
 from pkigen.desired.generations import CA, Phase, Slot, ca_id, ca_location
 from pkigen.desired.items import DesiredCertificate, DesiredFile, FileKind, sends_cross
 from pkigen.desired.readers import ComponentName
-from pkigen.desired.rendering import read_back
-from pkigen.errors import UnsafePathError
-from pkigen.reconcile.edge_verdicts import anchors_in, chain_of
 from pkigen.reconcile.progress import SILENCE
+from pkigen.rotation.held_files import HeldFiles, Unprovable
 from pkigen.rotation.proof import CASES, Age, Presented, Proof, ProofRow, State, Verdict
 from pkigen.state.observed import (
     Fault,
     content_at,
     observe_certificate,
     observe_file,
-    read_file,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from cryptography import x509
@@ -59,8 +54,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Enough for what neighbouring edges share; without a bound, thousands of nodes' chains stay in memory.
-_REMEMBERED = 4096
 _TOKEN_FLAG_FILES = {
     FileKind.KUBE_APISERVER: "kube-apiserver",
     FileKind.KUBE_APISERVER_FLAGS: "kube-apiserver",
@@ -68,7 +61,6 @@ _TOKEN_FLAG_FILES = {
     FileKind.KUBE_CONTROLLER_MANAGER_FLAGS: "kube-controller-manager",
 }
 """Where the flags stand that name the keys of tokens: in a static Pod or a flag file, by the runtime."""
-_ENCRYPTION_KEY = re.compile(rb"(?m)^\s*secret: *['\"]?([A-Za-z0-9+/=]{16,})")
 
 
 _UNTOUCHED = "a client that was never touched"
@@ -125,37 +117,6 @@ def _broken(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
             yield verdict
 
 
-_Value = TypeVar("_Value")
-
-
-class _Unprovable(Exception):  # noqa: N818 -- a verdict on its way
-    """Why one end cannot be judged at all: a file of it is missing or damaged."""
-
-
-def _found(answer: _Value | str) -> _Value:
-    """What a file holds, unless the answer is why it holds nothing that can be used."""
-    if isinstance(answer, str):
-        raise _Unprovable(answer)
-    return answer
-
-
-class _Memory(Generic[_Value]):
-    """The last few thousand answers: edges share bundles, and follow one another by node."""
-
-    def __init__(self, ask: Callable[..., _Value]) -> None:
-        self._ask = ask
-        self._known: OrderedDict[Hashable, _Value] = OrderedDict()
-
-    def __call__(self, *question: Hashable) -> _Value:
-        if question in self._known:
-            self._known.move_to_end(question)
-        else:
-            self._known[question] = self._ask(*question)
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
-        return self._known[question]
-
-
 class _Prover:
     """Asks of every edge whether it holds, in each mixture of the files before and after a step."""
 
@@ -172,10 +133,7 @@ class _Prover:
         # reported, not taken for broken.
         self._unknown = {each.path for each in self._foreign if self._text(each.path) is None}
         self._unknown |= {path for path in new.inventory.absent if self._text(path) is None}
-        self._chain = _Memory(self._read_chain)
-        self._anchors = _Memory(self._read_anchors)
-        self._key = _Memory(self._read_key)
-        self._arguments = _Memory(self._read_arguments)
+        self._held = HeldFiles(self._states, {each.path for each in self._foreign})
         self._flag_files = {
             (item.node, _TOKEN_FLAG_FILES[item.kind]): item
             for item in new.inventory.items
@@ -224,7 +182,7 @@ class _Prover:
         def refusal(presented: Age, trusted: Age) -> str | None:
             try:
                 return ask(presented, trusted)
-            except _Unprovable as fault:
+            except Unprovable as fault:
                 return str(fault)
 
         ends = (judge, presenter) if credential is Presented.SERVING else (presenter, judge)
@@ -283,7 +241,7 @@ class _Prover:
             return
 
         def refusal(presented: Age, _: Age) -> str | None:
-            chain = _found(self._chain(item.id, presented))
+            chain = self._held.chain(item.id, presented)
             answers = (
                 (self._judge.server(chain, (old,), name) for name in names)
                 if names
@@ -327,8 +285,8 @@ class _Prover:
         self, certificate: str, trust: str, names: tuple[str, ...], presented: Age, trusted: Age
     ) -> str | None:
         """Why a certificate is refused; a client's where there are no names."""
-        chain = _found(self._chain(certificate, presented))
-        anchors = _found(self._anchors(trust, trusted))
+        chain = self._held.chain(certificate, presented)
+        anchors = self._held.anchors(trust, trusted)
         answers = (
             (self._judge.server(chain, anchors, name) for name in names)
             if names
@@ -343,21 +301,6 @@ class _Prover:
             f"{certificate} is signed by {chain[-1].issuer.rfc4514_string()}, which {trust} does not contain "
             f"({' and '.join(anchor.subject.rfc4514_string() for anchor in anchors)})"
         )
-
-    def _read_chain(self, identifier: str, age: Age) -> Sequence[x509.Certificate] | str:
-        """A certificate and what is sent with it, as one tree has them, or why there is none."""
-        state = self._states[age]
-        if identifier not in state.inventory.certificates and not self._is_named(identifier, state):
-            return f"there is no {identifier}"
-        return chain_of(state.inventory, state.reader, identifier)
-
-    def _is_named(self, path: str, state: State) -> bool:
-        """Whether it is a file that a flag names, be it one of ours that is no certificate."""
-        return path in state.inventory.paths or any(each.path == path for each in self._foreign)
-
-    def _read_anchors(self, path: str, age: Age) -> Sequence[x509.Certificate] | str:
-        """The trust anchors of a bundle, as one tree has it, or why there are none."""
-        return anchors_in(self._states[age].reader, path)
 
     # -- what the controller manager signs ------------------------------------------------------------
 
@@ -393,12 +336,12 @@ class _Prover:
         self, files: tuple[str, str], bundle: str, presented: Age, trusted: Age
     ) -> str | None:
         """Why an API server refuses what a controller manager signs; None where it accepts it."""
-        signing = _found(self._anchors(files[0], presented))
-        anchors = _found(self._anchors(bundle, trusted))
+        signing = self._held.anchors(files[0], presented)
+        anchors = self._held.anchors(bundle, trusted)
         if len(signing) != 1:
             # pkg/controller/certificates/signer/ca_provider.go: the controller manager stops at start.
             return f"{files[0]} holds {len(signing)} certificates; the controller manager accepts exactly one"
-        if _found(self._key(files[1], presented)) != public_der(signing[0].public_key()):
+        if self._held.key(files[1], presented) != public_der(signing[0].public_key()):
             return f"{files[1]} is not the key of {files[0]}"
         # The certificate itself, not its subject: generations of a CA have
         # different keys, and may share a name.
@@ -442,69 +385,22 @@ class _Prover:
         signing = self._files(*signer, presented)[-1:]  # the one that counts
         # By the flags that it was started with, which may be older than the files that they name.
         accepted = self._files(judge, "kube-apiserver", "service-account-key-file", flagged or trusted)
-        if not all(map(self._is_ours, (*signing, *accepted))):
-            return self._unless_same(signing, accepted)
-        keys = {_found(self._key(path, presented)) for path in signing}
-        missing = keys - {_found(self._key(path, self._age_of(path, trusted))) for path in accepted}
+        if not all(map(self._held.is_ours, (*signing, *accepted))):
+            return self._held.unless_same(signing, accepted)
+        keys = {self._held.key(path, presented) for path in signing}
+        missing = keys - {self._held.key(path, self._held.age_of(path, trusted)) for path in accepted}
         if not missing:
             return None
         (key,) = missing
         named = " and ".join(path.rpartition("/")[2] for path in accepted)
         return f"{named} do not hold the key {hashlib.sha256(key).hexdigest()[:16]} that signs"
 
-    def _is_ours(self, path: str) -> bool:
-        """Whether the tree has a file, or it is one of the operator's own that flags name."""
-        if any(path in state.inventory.paths for state in self._states.values()):
-            return True
-        try:
-            return not isinstance(self._content(path, Age.OLD), str)
-        except UnsafePathError:  # a flag's value may be anything
-            return False
-
-    def _age_of(self, path: str, age: Age) -> Age:
-        """Copying a tree over a node takes no file away: what the new one has not is still the old one."""
-        return age if path in self._states[age].inventory.paths else Age.OLD
-
-    def _unless_same(self, *files: Sequence[str]) -> str | None:
-        """Why keys of the operator's own cannot be judged; None where they stay as they are.
-
-        No step of ours changes his files, so neither may what the other end has.
-        """
-        for path in filter(self._is_ours, itertools.chain(*files)):
-            if self._key(path, Age.OLD) != self._key(path, Age.NEW):
-                return (
-                    "the key files of the other end are not managed by pkigen (see the flags that name them)"
-                )
-        return None
-
     def _files(self, node: Node, component: str, flag: str, age: Age) -> tuple[str, ...]:
         """The files that a component's flags name, as paths in the PKI directory."""
         item = self._flag_files[node.name, component]
-        given = _found(self._arguments(item.path, item.kind, age))
+        given = self._held.arguments(item.path, item.kind, age)
         line = self._lines.started_with(ComponentName(component), node, given)
         return tuple(line.place(value) for value in line.values(flag))
-
-    def _read_arguments(self, path: str, kind: FileKind, age: Age) -> tuple[str, ...] | str:
-        """A component's command line as the tree has it: a node may have another phase's than the spec."""
-        content = self._content(path, age)
-        if isinstance(content, str):
-            return content
-        found = read_back.arguments(content.decode(errors="replace"), kind)
-        return f"{path} contains no command" if found is None else found
-
-    def _read_key(self, path: str, age: Age) -> bytes | str:
-        """The public half of a private or public key, or why there is none."""
-        content = self._content(path, age)
-        if isinstance(content, str):
-            return content
-        # The signing end has a private key, the verifying end usually a public
-        # one; kube-apiserver reads both.
-        for load in (load_own_private, load_public):
-            try:
-                return public_der(load(content))
-            except UnsupportedKeyError:
-                continue
-        return f"{path} holds no key that can be read"
 
     # -- Secrets --------------------------------------------------------------------------------------
 
@@ -528,22 +424,10 @@ class _Prover:
         if writer == judge and (presented, trusted) == _NOT_YET:
             return None
         # Kubernetes writes with the first key of the list, and reads with any.
-        first, *_ = self._encryption_keys(writer, presented)
-        if first in self._encryption_keys(judge, trusted):
+        first, *_ = self._held.encryption_keys(writer, presented)
+        if first in self._held.encryption_keys(judge, trusted):
             return None
         return f"{judge} does not hold the key that writes"
-
-    def _encryption_keys(self, path: str, age: Age) -> list[bytes]:
-        """What identifies each key of an encryption configuration."""
-        data = _found(self._content(path, age))
-        # Digests, so that no key stays in memory, or gets into a message, for longer than it is read.
-        found = [hashlib.sha256(secret).digest() for secret in _ENCRYPTION_KEY.findall(data)]
-        return _found(found or f"{path} holds no key")
-
-    def _content(self, path: str, age: Age) -> bytes | str:
-        """A file's bytes as one tree has them, or why there are none."""
-        content = read_file(self._states[age].reader, path)
-        return f"{path} {content.message}" if isinstance(content, Fault) else content.data
 
 
 def _kind(peer: Peer) -> str:

@@ -1,7 +1,8 @@
 """The cluster spec as frozen types, in the order of the file; editors get its JSON Schema.
 
-What a single value may be stands in `values` and `addresses`. Rules that concern several values at once (overlapping subnets,
-duplicate names, …) stand in `validation`. The text below a field is its description in the JSON Schema.
+What a single value may be stands in `values` and `addresses`, components in `components`. Rules that concern
+several values at once (overlapping subnets, duplicate names, …) stand in `validation`. The
+text below a field is its description in the JSON Schema.
 
 Annotations are evaluated here, not postponed: pydantic would compile the text of each one again.
 """

@@ -11,7 +11,8 @@ from pkigen.cli.app import run
 from pkigen.cli.reports.plan_text import runbook_script
 from pkigen.cli.system import System
 from pkigen.desired.readers import ComponentName
-from pkigen.reconcile.restart_map import Effect, Restart
+from pkigen.reconcile.file_readers import Effect
+from pkigen.reconcile.restart_map import Restart
 from pkigen.reconcile.rollout import removing, restarting
 from pkigen.spec.model import ClusterSpec
 from tests.cli.program import HOME, NOW, InProcess, copy_of

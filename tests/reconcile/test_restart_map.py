@@ -18,9 +18,10 @@ from pkigen.desired.inventory import Inventory, derive
 from pkigen.desired.items import KUBECONFIG_KINDS, DesiredFile, FileKind
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import Renderer, read_back
+from pkigen.reconcile.file_readers import Effect, own_kubelet_certificate
 from pkigen.reconcile.plan import Remove, Rewrite
 from pkigen.reconcile.restart_commands import restart_commands
-from pkigen.reconcile.restart_map import Effect, leftovers, own_kubelet_certificate, restart_map
+from pkigen.reconcile.restart_map import leftovers, restart_map
 from pkigen.state.reasons import Reason
 from tests.samples import CP1, CP2, CP3, ENDPOINT, W1, node, spec
 

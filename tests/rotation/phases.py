@@ -14,7 +14,7 @@ from pkigen.cli.app import run
 from pkigen.cli.system import System
 from pkigen.desired.inventory import Inventory, derive
 from pkigen.rotation.proof import State
-from pkigen.state.authority import observe_rotations
+from pkigen.state.rotation_phases import observe_rotations
 from pkigen.store import FileContent, MissingError
 from tests.cli.program import Result, assert_civil
 from tests.samples import Unsynced

@@ -25,7 +25,7 @@ from pkigen.rotation import steps
 from pkigen.rotation.phases import RotationStep, WantedStep
 from pkigen.rotation.steps import CompletedStep, ProposedStep, TakenStep, carry_out, propose, rehearse
 from pkigen.spec.model import ClusterSpec
-from pkigen.state.authority import observe_rotations
+from pkigen.state.rotation_phases import observe_rotations
 from pkigen.store import Store
 from tests.rotation.phases import NOW, PKI, SMALL, Workshop
 from tests.samples import Unsynced, snapshot

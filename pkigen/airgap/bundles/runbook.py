@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.format import RestartStep
+from pkigen.reconcile.file_readers import Effect
 from pkigen.reconcile.plan import Rewrite
 from pkigen.reconcile.restart_commands import health_check, restart_commands
-from pkigen.reconcile.restart_map import Effect, admission, restart_map
+from pkigen.reconcile.restart_map import admission, restart_map
 from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from pkigen.cli.document import document
 from pkigen.cli.host import IdentityOption, RootOption, changing, looking
 from pkigen.cli.options import ForceOption, Format, FormatOption, YesOption
 from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption
-from pkigen.cli.reports import outcomes, structured
+from pkigen.cli.reports import outcomes, structured, structured_bundle
 from pkigen.cli.reports.backups_text import backups_text
 from pkigen.cli.reports.bundle_text import (
     changes_text,
@@ -47,7 +47,7 @@ def verify(visit: Visit, *, output: FormatOption = Format.TEXT) -> None:
         bundle, installed = visit.admitted(store)
         bundle, _ = visit.changes(bundle, store, installed)
         say_line(f"{visit.file} is valid for {bundle.label.node} of {bundle.label.cluster}: {facts(bundle)}")
-        content.update(structured.bundle(bundle.label, fingerprint(bundle.public), bundle))
+        content.update(structured_bundle.bundle(bundle.label, fingerprint(bundle.public), bundle))
 
 
 def inspect(
@@ -86,7 +86,7 @@ def inspect(
     require_sealed(envelope)
     if output is not Format.TEXT:
         inside = None if label_only else visit.opened(envelope)
-        say(structured.dump(structured.bundle(envelope.label, envelope.fingerprint, inside), output))
+        say(structured.dump(structured_bundle.bundle(envelope.label, envelope.fingerprint, inside), output))
         return
     if not runbook:
         _say_all(label_text(envelope.label, envelope.fingerprint))
@@ -105,7 +105,7 @@ def diff(visit: Visit, *, output: FormatOption = Format.TEXT) -> None:
         left = strangers(bundle.manifest, store, installed)
     steps = affected(bundle.manifest.steps, changes)
     if output is not Format.TEXT:
-        say(structured.dump(structured.bundle_diff(bundle.label, changes, left, steps), output))
+        say(structured.dump(structured_bundle.bundle_diff(bundle.label, changes, left, steps), output))
         return
     _say_all((*changes_text(changes, left), *steps_text(steps)))
 
@@ -143,7 +143,7 @@ def _install(visit: Visit, *, yes: bool) -> dict[str, Any]:
     kept = f"; what was replaced is in backup {backup}" if backup else ""
     say_line(f"installed: {facts(bundle)}{kept}")
     steps = affected(bundle.manifest.steps, changes)
-    return outcomes.installed(structured.bundle_diff(bundle.label, changes, left, steps), backup)
+    return outcomes.installed(structured_bundle.bundle_diff(bundle.label, changes, left, steps), backup)
 
 
 def rollback(

@@ -22,7 +22,7 @@ from pkigen.cli.values import duration
 from pkigen.errors import UsageError
 from pkigen.notation import format_duration
 from pkigen.reconcile.checkout import looked_at
-from pkigen.reconcile.verify import Verified
+from pkigen.reconcile.observations import Verified
 from pkigen.reconcile.verify import verify as verify_tree
 from pkigen.rotation.live import DEADLINE, look
 from pkigen.rotation.live_revocations import Hold, Reviewer, ask_all

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pkigen.adoption.findings import AuditFinding
     from pkigen.adoption.found import ForeignCluster
-    from pkigen.reconcile.verify import Verified
+    from pkigen.reconcile.observations import Verified
 
 _LEVELS: Final = {
     AuditSeverity.ERROR: "error",

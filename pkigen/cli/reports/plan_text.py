@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pkigen.cli.reports.tables import page
 from pkigen.desired.generations import Phase
-from pkigen.reconcile.restart_map import Effect, leftovers, restart_map, verifies_kubelets_later
+from pkigen.reconcile.file_readers import Effect
+from pkigen.reconcile.restart_map import leftovers, restart_map, verifies_kubelets_later
 from pkigen.reconcile.rollout import StepKind
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP
 

@@ -14,8 +14,9 @@ from pkigen.cli.reports.tables import page
 from pkigen.desired.readers import ComponentName
 from pkigen.layout import KUBERNETES_DIRECTORY
 from pkigen.notation import host_text
+from pkigen.reconcile.file_readers import Effect, own_kubelet_certificate
 from pkigen.reconcile.restart_commands import health_check, restart_commands
-from pkigen.reconcile.restart_map import Effect, Restart, own_kubelet_certificate
+from pkigen.reconcile.restart_map import Restart
 from pkigen.spec.model import Authority, KeyHome, Runtime
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from pkigen.cli.reports.plan_text import rollout_text
-from pkigen.reconcile.restart_map import Effect
+from pkigen.reconcile.file_readers import Effect
 from pkigen.reconcile.rollout import StepKind
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
-from pkigen.airgap.carrier.format import OWNER
 from pkigen.cli.reports.plan_document import Part
 from pkigen.cli.reports.plan_text import copying_text, step_text
 from pkigen.cli.reports.rollout_document import rollout_content
@@ -33,9 +32,6 @@ from pkigen.rotation.proof import CASES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pkigen.airgap.bundles.install import Change
-    from pkigen.airgap.bundles.opened import Bundle
-    from pkigen.airgap.carrier.format import Label, RestartStep
     from pkigen.airgap.carrier.requests import RequestSet
     from pkigen.desired.generations import Rotations
     from pkigen.desired.inventory import Inventory
@@ -43,9 +39,9 @@ if TYPE_CHECKING:
     from pkigen.desired.revocations import Revocation, RevocationChange
     from pkigen.reconcile.apply import Applied
     from pkigen.reconcile.cluster_changes import ClusterStep
+    from pkigen.reconcile.observations import Verified
     from pkigen.reconcile.plan import Action, Plan
     from pkigen.reconcile.restart_map import Restart
-    from pkigen.reconcile.verify import Verified
     from pkigen.rotation.live import Live
     from pkigen.rotation.live_revocations import ServerList
     from pkigen.rotation.proof import Proof
@@ -423,59 +419,3 @@ def proof(proof: Proof) -> dict[str, Any]:
         ],
         "notJudged": [text.removeprefix("not judged: ") for text in not_judged(proof.unjudged)],
     }
-
-
-def bundle(label: Label, signer: str, inside: Bundle | None) -> dict[str, Any]:
-    """A bundle: its outside, and its manifest where it was opened."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "Bundle",
-        "bundleKind": label.kind,
-        "cluster": label.cluster,
-        "node": label.node,
-        "serial": label.serial,
-        "created": timestamp(label.created),
-        "expires": timestamp(label.expires),
-        "reader": label.reader,
-        "signer": signer,
-        "content": inside.content if inside is not None else None,
-        "files": [
-            {
-                "path": f"/{entry.path}",
-                "mode": f"{entry.mode:04o}",
-                "owner": OWNER,
-                "size": entry.size,
-                "sha256": entry.sha256,
-            }
-            for entry in (inside.manifest.files if inside is not None else ())
-        ],
-        "restarts": _carried_steps(inside.manifest.steps if inside is not None else ()),
-    }
-
-
-def bundle_diff(
-    label: Label, changes: Iterable[Change], left: Iterable[str], steps: Iterable[RestartStep]
-) -> dict[str, Any]:
-    """What installing a bundle would change on a host, and what would have to be done then."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "BundleDiff",
-        "cluster": label.cluster,
-        "node": label.node,
-        "serial": label.serial,
-        "changes": [{"path": f"/{each.path}", "change": each.difference} for each in changes],
-        "left": [f"/{path}" for path in left],
-        "restarts": _carried_steps(steps),
-    }
-
-
-def _carried_steps(steps: Iterable[RestartStep]) -> list[dict[str, Any]]:
-    return [
-        {
-            "component": step.component,
-            "effect": step.effect,
-            "files": [f"/{path}" for path in step.files],
-            "commands": list(step.commands),
-        }
-        for step in steps
-    ]
