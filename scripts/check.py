@@ -7,7 +7,7 @@
     python3 scripts/check.py --help      this text
 
 Needs nothing but Python 3.11 or newer with its `venv` module. The exit code is 0 only if every check passed;
-all of them run, whichever fails first.
+all of them run, whichever fails first. The static checks run beside the tests; what they find is shown last.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +45,7 @@ class Check:
 STATIC = (
     Check("ruff check", ("ruff", "check")),
     Check("ruff format", ("ruff", "format", "--check")),
-    Check("mypy, the package", ("mypy",)),
-    Check("mypy, the scripts", ("mypy", "scripts", "benchmarks/run.py")),
+    Check("mypy", ("mypy", "pkigen", "scripts", "benchmarks/run.py")),
 )
 # The tests hold the import rules, look for dead code and build the wheel.
 PYTEST = ("pytest", "--dist", "worksteal")
@@ -59,6 +58,8 @@ SLOW_MARKERS = {
 SLOW_PLACES = {
     "tests/project/test_wheel.py": "the wheel, built and installed",
     "tests/project/test_offline.py": "the offline kit",
+    "tests/project/test_pages.py::test_the_site_is_built_and_loads_nothing_from_elsewhere": "the site",
+    "tests/pages/test_shown.py::test_commands_say_what_is_shown": "what the documentation shows, run",
     "tests/project/test_mutants.py::test_survivors_are_told_from_what_is_noticed": "a run of the mutants",
     "tests/parity": "kubeadm's own output for the same clusters",
     "tests/rotation/test_phases.py": "whole rotations, phase by phase",
@@ -106,17 +107,20 @@ def main(arguments: list[str]) -> int:
 
 
 def check(*, quick: bool) -> int:
-    """Run the static checks, then the tests; the exit code is 0 if all of them passed."""
-    failed = [each.name for each in STATIC if not passes(each)]
-    print(f"static checks: {len(STATIC) - len(failed)} of {len(STATIC)} passed; the tests follow", flush=True)
-    with in_memory() as place:
-        asked = (*workers(quick=quick), *place, *(without_slow() if quick else MEASURED))
-        tests = run((*PYTEST, *asked)).returncode
+    """Run the tests, and the static checks beside them; the exit code is 0 if all of them passed."""
+    with ThreadPoolExecutor() as beside:
+        outcomes = [beside.submit(outcome, each) for each in STATIC]
+        with in_memory() as place:
+            asked = (*workers(quick=quick), *place, *(without_slow() if quick else MEASURED))
+            tests = run((*PYTEST, *asked)).returncode
     if quick:
         print_left_out()
-    # Otherwise pytest's own summary stays the last thing on standard output.
-    for name in failed:
-        print(f"error: {name} failed, see above", file=sys.stderr)
+    # Pytest's own summary stays the last thing on standard output.
+    sys.stdout.flush()
+    failed = [each.result() for each in outcomes if each.result()]
+    print(f"static checks: {len(STATIC) - len(failed)} of {len(STATIC)} passed", file=sys.stderr)
+    for said in failed:
+        print(said, file=sys.stderr)
     return tests or int(bool(failed))
 
 
@@ -175,21 +179,18 @@ def set_up() -> None:
     stamp.write_text(state, encoding="ascii")
 
 
-def passes(check: Check) -> bool:
-    """Run one check, and show what it says if it fails."""
-    begin = time.monotonic()
+def outcome(check: Check) -> str:
+    """Run one check: nothing if it passes, else what it said."""
     done = run(check.command, quiet=True)
-    word = "FAILED" if done.returncode else "passed"
-    print(f"{check.name}: {word} in {time.monotonic() - begin:.0f} s", flush=True)
-    if done.returncode:
-        print(done.stdout, flush=True)
-    return done.returncode == 0
+    return "" if done.returncode == 0 else f"{done.stdout}\nerror: {check.name} failed, see above"
 
 
 def run(command: tuple[str, ...], *, quiet: bool = False) -> subprocess.CompletedProcess[str]:
     """Run a program of the environment at the top of the checkout."""
     places = f"{ENVIRONMENT / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     environment = {**os.environ, "PATH": places, "VIRTUAL_ENV": str(ENVIRONMENT)}
+    # Else each of some hundred processes would compile pkigen, and each worker of pytest all of the tests.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return subprocess.run(
         [str(PYTHON), "-m", *command],
         cwd=TOP,

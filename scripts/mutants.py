@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from mutant_trials import Trials
+from scripts.mutant_trials import Trials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

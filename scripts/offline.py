@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make what a site without a network needs: a wheelhouse with hashes, an install script, a zipapp, an SBOM.
+"""Make what a site without a network needs: a wheelhouse with hashes, an install script, a zipapp, SBOMs.
 
     python scripts/offline.py dist/offline [--python 3.11 --python 3.13] [--machine x86_64 --machine aarch64]
 
@@ -14,14 +14,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
-from email.parser import HeaderParser
 from itertools import product
 from pathlib import Path
 
@@ -93,6 +90,7 @@ esac
 "$python" -I -m venv "$to"
 "$to/bin/python" -I -m pip install --isolated --quiet --disable-pip-version-check --no-index \\
     --find-links wheelhouse --only-binary=:all: --require-hashes --requirement requirements.txt
+"$to/bin/python" -I bill.py --installed "$to" >"$to/sbom.cdx.json"
 "$to/bin/pkigen" --version
 """
 
@@ -149,7 +147,8 @@ def _make(out: Path, pythons: list[str], machines: list[str]) -> None:
         (out / "requirements.txt").write_text(text, encoding="utf-8")
         script = INSTALL.format(pythons=" ".join(pythons), machines=" ".join(machines))
         (out / "install.sh").write_text(script, encoding="utf-8")
-        (out / "sbom.json").write_text(_sbom(wheelhouse), encoding="utf-8")
+        (out / "sbom.json").write_text(_bill("--wheels", wheelhouse), encoding="utf-8")
+        shutil.copyfile(TOP / "scripts" / "bill.py", out / "bill.py")
         if RUNNING in pythons and platform.machine() in machines:
             _zipapp(tools, out, Path(place) / "site")
     sums = (
@@ -197,51 +196,13 @@ def _zipapp(tools: Path, out: Path, site: Path) -> None:
         *(tools / "python", "-I", tools / "shiv", "--site-packages", site, "--console-script", "pkigen"),
         *("--reproducible", "--python", f"/usr/bin/env python{RUNNING}", "--output-file", out / "pkigen.pyz"),
     )
+    (out / "pkigen.pyz.cdx.json").write_text(_bill("--installed", site), encoding="utf-8")
 
 
-def _sbom(wheelhouse: Path) -> str:
-    """What is in the wheelhouse, as CycloneDX 1.6; the same wheels give the same text."""
-    wheels = sorted(wheelhouse.glob("*.whl"))
-    components = {path.name: _component(path) for path in wheels}
-    own = next(name for name in components if name.startswith("pkigen-"))
-    main_component = components.pop(own)
-    content = {
-        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "version": 1,
-        "metadata": {"component": main_component},
-        "components": list(components.values()),
-        "dependencies": [
-            {
-                "ref": main_component["bom-ref"],
-                "dependsOn": sorted(str(each["bom-ref"]) for each in components.values()),
-            }
-        ],
-    }
-    return json.dumps(content, indent=1) + "\n"
-
-
-def _component(wheel: Path) -> dict[str, object]:
-    """One wheel, as its own metadata describe it."""
-    with zipfile.ZipFile(wheel) as archive:
-        (metadata,) = (
-            name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/METADATA")
-        )
-        facts = HeaderParser().parsestr(archive.read(metadata).decode())
-    name, version = str(facts["Name"]), str(facts["Version"])
-    purl = f"pkg:pypi/{name.lower().replace('_', '-')}@{version}?file_name={wheel.name}"
-    licence = facts["License-Expression"]
-    return {
-        "type": "application" if name == "pkigen" else "library",
-        "bom-ref": purl,
-        "name": name,
-        "version": version,
-        **({"description": str(facts["Summary"])} if facts["Summary"] else {}),
-        "hashes": [{"alg": "SHA-256", "content": _sha256(wheel)}],
-        **({"licenses": [{"expression": str(licence)}]} if licence else {}),
-        "purl": purl,
-    }
+def _bill(*words: str | Path) -> str:
+    """What the script says that the kit carries, too."""
+    command = (sys.executable, "-I", TOP / "scripts" / "bill.py", *words)
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def _sha256(path: Path) -> str:

@@ -3,86 +3,45 @@
 
 python scripts/reference.py
 
-docs/reference/commands.md has every command, docs/*.schema.json are the JSON Schemas for editors and for
-other programs, and docs/adr/README.md lists the decisions.
+docs/reference gets every command, certificate, field of the spec, exit code and metric; docs/man the pages of
+`man`; docs/*.schema.json are the JSON Schemas for editors and for other programs; docs/adr/README.md lists
+the decisions.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 import sys
-from importlib import import_module
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import typer
-
-from pkigen.cli.app import FAMILIES, PANELS
+from pkigen.cli.app import run
 from pkigen.cli.reports.plan_document import plan_schema
 from pkigen.cli.reports.rollout_document import rollout_schema
+from pkigen.desired.certificates import CERTIFICATES
 from pkigen.spec.json_schema import json_schema
+from pkigen.spec.loader import load
+from scripts import reference_pages
+from scripts.described_commands import described
+from scripts.man_pages import man_pages
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-DOCS = Path(__file__).resolve().parent.parent / "docs"
-HEAD = """\
-# Every command
-
-Made by `python scripts/reference.py` from the program itself; `pkigen COMMAND --help` explains each. Which
-cluster a command works on is in [operations.md](../how-to/operations.md). Before the command may stand `-C`,
-`-v`, `--color` and `--debug`.
+TOP = Path(__file__).resolve().parent.parent
+DOCS = TOP / "docs"
+_MEASURED = """\
+apiVersion: pkigen/v1
+kind: Cluster
+metadata: {name: prod}
+spec:
+  kubernetesVersion: v1.36.2
+  nodes:
+    - {name: cp-1, roles: [control-plane], addresses: [10.0.0.11]}
+  users:
+    - {name: dev1, credential: external}
+    - {name: bot, kind: ServiceAccount, namespace: web, uid: 3f2b0c1e-8d5a-4c07-9b6e-2a1d4f5e6c7b}
 """
-
-
-def leaves() -> Iterator[tuple[str, str, Any]]:
-    """The panel, the words and the click command of everything that can be run."""
-    for panel, names in PANELS.items():
-        for name in names:
-            if name not in FAMILIES:
-                yield from ((panel, words, leaf) for words, leaf in _within(name, name))
-                continue
-            for member in FAMILIES[name]:
-                yield from ((panel, words, leaf) for words, leaf in _within(member, f"{name} {member}"))
-
-
-def _within(name: str, words: str) -> Iterator[tuple[str, Any]]:
-    """A command, or those below it."""
-    module = import_module(f"pkigen.cli.commands.{name.replace('-', '_')}")
-    command = typer.main.get_command(module.app)
-    below = getattr(command, "commands", None)
-    if below is None:
-        yield words, command
-    else:
-        yield from ((f"{words} {each}", leaf) for each, leaf in below.items())
-
-
-def reference() -> str:
-    """The page's text."""
-    lines, shown = [HEAD], ""
-    for panel, words, command in leaves():
-        if panel != shown:
-            lines += [f"\n## {panel.capitalize()}", "| command | options |", "|---|---|"]
-            shown = panel
-        arguments = [each for each in command.params if each.param_type_name == "argument"]
-        usage = " ".join(["pkigen", words, *(_argument(each) for each in arguments)])
-        options = [
-            each for each in command.params if each.param_type_name == "option" and each.name != "help"
-        ]
-        listed = ", ".join(f"`{' '.join(sorted(each.opts))}`" for each in options)
-        lines.append(
-            f"| `{usage}` | {listed} |".replace("|KIT", "\\|KIT")
-            .replace("|FILE", "\\|FILE")
-            .replace("|TREE", "\\|TREE")
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _argument(argument: Any) -> str:
-    shown = str(argument.metavar)
-    if argument.nargs == -1 and not shown.endswith("..."):
-        shown += "..."
-    return shown if argument.required else f"[{shown}]"
 
 
 def decisions() -> str:
@@ -98,21 +57,53 @@ def decisions() -> str:
     return "\n".join(lines) + "\n"
 
 
+def metrics() -> str:
+    """What `pkigen status -o prometheus` prints of a cluster that has all that there are metrics of."""
+    with tempfile.TemporaryDirectory(prefix="pkigen-metrics-") as name, contextlib.chdir(name):
+        Path("prod.yaml").write_text(_MEASURED, encoding="utf-8")
+        _printed("init", "prod.yaml")
+        _printed("access", "csr", "new", "--user", "dev1", "--out", ".")
+        _printed("access", "sign", "-C", "prod", "--csr", "dev1.csr", "--user", "dev1", "--out", "dev1.crt")
+        return _printed("status", "-C", "prod", "-o", "prometheus")
+
+
+def _printed(*arguments: str) -> str:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        code = run(list(arguments))
+    if code:
+        sys.exit(f"error: pkigen {' '.join(arguments)} ended with {code}")
+    return out.getvalue()
+
+
 def generated() -> dict[str, str]:
     """Every page and file that is made here, by its path below docs/."""
+    commands = described()
+    cluster = load(TOP / "examples" / "ha.yaml", kinds=CERTIFICATES).spec
     return {
-        "reference/commands.md": reference(),
+        "reference/commands.md": reference_pages.commands_page(commands),
+        "reference/certificates.md": reference_pages.certificates_page(cluster),
+        "reference/fields.md": reference_pages.fields_page(),
+        "reference/exit-codes.md": reference_pages.exit_codes_page(),
+        "reference/metrics.md": reference_pages.metrics_page(metrics()),
         "adr/README.md": decisions(),
         "cluster.schema.json": json.dumps(json_schema(), indent=2) + "\n",
         "plan.schema.json": json.dumps(plan_schema(), indent=2) + "\n",
         "rollout.schema.json": json.dumps(rollout_schema(), indent=2) + "\n",
+        **{f"man/{name}": text for name, text in man_pages(commands).items()},
     }
 
 
 def main() -> int:
-    """Write them all."""
-    for name, text in generated().items():
+    """Write them all, and remove the pages of commands that are gone."""
+    os.umask(0o022)
+    texts = generated()
+    for name, text in texts.items():
+        (DOCS / name).parent.mkdir(exist_ok=True)
         (DOCS / name).write_text(text, encoding="utf-8")
+    for page in (DOCS / "man").iterdir():
+        if f"man/{page.name}" not in texts:
+            page.unlink()
     return 0
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
+import pkgutil
 import time
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+import pkigen
+from pkigen.crypto import age_scrypt
 from tests import compiled_templates, unmeasured
 
 if TYPE_CHECKING:
@@ -42,6 +48,19 @@ def pytest_configure() -> None:
     os.environ.update(_OURS)
     time.tzset()
     os.umask(0o022)
+    # As in `pkigen.__main__`: what was imported stays, and is much; nothing is gained by looking at it often.
+    gc.set_threshold(100_000)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """What pkigen does while it is imported is measured, but not the import of all the tests."""
+    if unmeasured.measured(session.config):
+        for module in pkgutil.walk_packages(pkigen.__path__, "pkigen."):
+            if not module.name.endswith("__main__"):  # which is for `python -m`
+                importlib.import_module(module.name)
+    with unmeasured.here(session.config):
+        return (yield)
 
 
 @pytest.hookimpl(trylast=True)
@@ -61,14 +80,21 @@ def _rank(item: pytest.Item) -> int:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """What is not measured starts no process that is, nor do its fixtures."""
+    """What is not measured starts no process that is, nor do its fixtures; nor are these measured."""
     if item.get_closest_marker("no_cover") is None:
         return (yield)
-    with unmeasured.children():
+    with unmeasured.children(), unmeasured.here(item.config):
         return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _compiled_once() -> Iterator[None]:
     with compiled_templates.kept():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _little_work() -> Iterator[None]:
+    """A passphrase costs a second wherever it is used; `tests/crypto/test_age.py` sees that it does."""
+    with mock.patch.object(age_scrypt, "WORK_FACTOR", 10):
         yield

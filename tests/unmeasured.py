@@ -1,7 +1,7 @@
-"""Keeps coverage out of processes that prove something else: disturbed, raced, or run by the hundred.
+"""Keeps coverage out of what proves something else: what is disturbed, raced, or run by the hundred.
 
-Coverage follows into child processes by variables of the environment, writes a file of its own when a process
-ends, and makes everything twice as slow.
+Coverage makes everything twice as slow, the libraries that it does not measure too. It follows into child
+processes by variables of the environment, and writes a file of its own when a process ends.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from tests.cli.program import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pytest
+    from pytest_cov.engine import CovController
 
 HOOKS = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 """What coverage looks for when a Python starts."""
@@ -33,3 +36,31 @@ def children() -> Iterator[None]:
         yield
     finally:
         os.environ.update(taken)
+
+
+def measured(config: pytest.Config) -> bool:
+    """Whether coverage is on in this process, and tests run in it."""
+    return _running(config) is not None and not config.pluginmanager.hasplugin("dsession")
+
+
+@contextmanager
+def here(config: pytest.Config) -> Iterator[None]:
+    """Nothing is measured in this process meanwhile."""
+    coverage = _running(config)
+    if coverage is None:
+        yield
+        return
+    coverage.pause()
+    try:
+        yield
+    finally:
+        # pytest-cov goes on by itself after the call of a test that is not measured.
+        if not coverage.started:
+            coverage.resume()
+
+
+def _running(config: pytest.Config) -> CovController | None:
+    """What measures this process, if something does."""
+    plugin = config.pluginmanager.getplugin("_cov")
+    controller = None if plugin is None else plugin.cov_controller
+    return controller if controller is not None and controller.started else None

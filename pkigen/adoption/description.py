@@ -14,12 +14,21 @@ from urllib.parse import urlsplit
 from pkigen import layout
 from pkigen.access.kubeconfigs import Section as KubeconfigSection
 from pkigen.access.yaml_text import dump
+from pkigen.adoption.bare_pki import bare_pkis, require_api_server
+from pkigen.adoption.bound_subjects import kept_subjects
 from pkigen.adoption.foreign_flags import DifferingFlags
 from pkigen.adoption.foreign_users import users
 from pkigen.adoption.gathered import beside
 from pkigen.adoption.kubeadm_record import KubeadmRecord
 from pkigen.adoption.places import signing_key
-from pkigen.adoption.topology import KnownNode, known_nodes, members_apart
+from pkigen.adoption.topology import (
+    KnownNode,
+    image_tag,
+    known_nodes,
+    members_apart,
+    members_missing,
+    releases_apart,
+)
 from pkigen.crypto.keys import KeyAlgorithm, describe
 from pkigen.crypto.names import sans_of
 from pkigen.desired.certificates import API_SERVER, CERTIFICATES
@@ -89,27 +98,26 @@ def described(cluster: ForeignCluster, record: KubeadmRecord | None = None) -> D
             runs cannot be read.
         SpecError: What is there cannot be said in a spec.
     """
+    require_api_server(cluster)
     for node in cluster.nodes:
         for each in node.unread_programs:
             raise AdoptionError(
                 f"{each.spot} {each.problem}: without it nobody knows what runs there",
                 hint="repair the copy, or remove the file from it if the node does not need it",
             )
-    found = _Describer(known_nodes(cluster), record or KubeadmRecord()).description()
-    return replace(found, notes=(*members_apart(cluster), *found.notes))
+    has_keys = any(content.private for node in bare_pkis(cluster) for content in node.contents.values())
+    found = _Describer(known_nodes(cluster), record or KubeadmRecord(), keys_apart=has_keys).description()
+    told = [note for about in (releases_apart, members_missing, members_apart) for note in about(cluster)]
+    return replace(found, notes=(*told, *found.notes))
 
 
 class _Describer:
-    def __init__(self, nodes: tuple[KnownNode, ...], record: KubeadmRecord) -> None:
+    def __init__(self, nodes: tuple[KnownNode, ...], record: KubeadmRecord, *, keys_apart: bool) -> None:
         self._nodes = nodes
+        self._keys_apart = keys_apart
         self._record = record
         self._control_plane = [node for node in nodes if node.program(ComponentName.API_SERVER)]
         self._members = [node for node in nodes if node.program(ComponentName.ETCD)]
-        if not self._control_plane:
-            raise AdoptionError(
-                "no API server is among these nodes: what the cluster is, its manifest says",
-                hint="copy all of /etc/kubernetes, with manifests, of every control-plane node",
-            )
         program = self._control_plane[0].program(ComponentName.API_SERVER)
         assert program is not None  # noqa: S101 -- that is what makes it one of the control plane
         self._api_server: Program = program
@@ -127,8 +135,19 @@ class _Describer:
         for node, entry in zip(self._nodes, spec["nodes"], strict=True):
             entry.update(_given(kubeletExtraArgs=flags.of_kubelet(node)))
         spec["users"] = list(users(self._nodes))
-        loaded = self._load(spec)
+        loaded = self._allowing(spec)
         return Description(text=self._text(spec), loaded=loaded, notes=tuple(flags.notes()))
+
+    def _allowing(self, spec: Section) -> LoadedSpec:
+        """With flags that are not known, if need be: a component that runs has them all the same."""
+        try:
+            return self._load(spec)
+        except SpecError as error:
+            spec["allowUnknownFlags"] = True
+            try:
+                return self._load(spec)
+            except SpecError:
+                raise error from None
 
     def _text(self, spec: Section) -> str:
         content: Section = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": self._name()}}
@@ -171,7 +190,7 @@ class _Describer:
         return self._record.name or next(filter(None, named), "") or _NAME
 
     def _version(self) -> str:
-        tag = _tag(self._api_server.image) or self._record.version
+        tag = image_tag(self._api_server.image) or self._record.version
         if not tag:
             raise AdoptionError(
                 "which release of Kubernetes this is cannot be found: no image of the API server names it",
@@ -232,7 +251,7 @@ class _Describer:
         program = self._members[0].program(ComponentName.ETCD)
         assert program is not None  # noqa: S101 -- that is what makes it a member
         repository, _, name = program.image.rpartition("/")
-        tag, data = _tag(program.image), program.flags.value("data-dir")
+        tag, data = image_tag(program.image), program.flags.value("data-dir")
         of_cluster, _, _ = self._api_server.image.rpartition("/")
         default = self._default_etcd_tag()
         return _given(
@@ -283,6 +302,7 @@ class _Describer:
             keyAlgorithm=algorithm if algorithm in own else "",
             validity=self._record.validity,
             caValidity=self._record.ca_validity,
+            overrides=kept_subjects(self._control_plane),
         )
 
     def _names_files(self, directory: str) -> bool:
@@ -309,7 +329,7 @@ class _Describer:
     def _keys_on_nodes(self) -> Section:
         """Which CA keys control-plane nodes have; where none has any, somebody else keeps them."""
         held = {ca: self._holders(name) for ca, name in _KEYS.items()}
-        if not any(held.values()):
+        if not any(held.values()) and not self._keys_apart:
             return {"authority": "offline", "caKeys": "offline"}
         listed = [str(ca) for ca, holders in held.items() if self._is_everywhere(ca, holders)]
         return {} if listed == [str(KubeadmCA.KUBERNETES)] else {"distributeCAKeys": listed}
@@ -378,12 +398,6 @@ def _given(**entries: Any) -> Section:
 
 def _number(text: str, default: str) -> int | None:
     return int(text) if text.isdigit() and text != default else None
-
-
-def _tag(image: str) -> str:
-    """The tag of an image; empty where it has none, whatever port its registry has."""
-    name = image.partition("@")[0].rpartition("/")[2]
-    return name.partition(":")[2]
 
 
 def _split(server: str) -> tuple[str, int] | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class AuditRule(enum.StrEnum):
     """The kinds of findings, by the names that reports and filters know them by."""
 
+    ADMINISTRATOR_ON_WORKER = "administrator-on-worker"
     AUTHORITY_KEY_ON_WORKER = "authority-key-on-worker"
     CA_UNFIT = "ca-unfit"
     DAMAGED_FILE = "damaged-file"
@@ -40,10 +41,13 @@ class AuditRule(enum.StrEnum):
     OPEN_KUBELET = "open-kubelet"
     OVERLAPPING_MANIFESTS = "overlapping-manifests"
     PERMISSIVE_MODE = "permissive-mode"
+    RECORD_DIFFERS = "record-differs"
     REFUSED_CONNECTION = "refused-connection"
     SHARED_CA = "shared-ca"
     SIGNER_UNUSABLE = "signer-unusable"
+    SPARE_AUTHORITY = "spare-authority"
     STALE_CA = "stale-ca"
+    STATIC_TOKENS = "static-tokens"
     TOKEN_KEY_UNKNOWN = "token-key-unknown"  # noqa: S105 -- no password
     TRUST_DIFFERS = "trust-differs"
     TRUST_MISSING = "trust-missing"
@@ -66,9 +70,13 @@ class RuleText:
 
 
 RULES: Final = {
+    AuditRule.ADMINISTRATOR_ON_WORKER: RuleText(
+        "whoever takes over this node is an administrator of the cluster",
+        "remove the file from this node, and administer the cluster from elsewhere",
+    ),
     AuditRule.AUTHORITY_KEY_ON_WORKER: RuleText(
-        "whoever takes over this node can issue any certificate of the cluster",
-        "remove the key from this node, and rotate the CA if somebody may have read it",
+        "whoever takes over this node can issue any certificate or service account token of the cluster",
+        "remove the key from this node, and rotate it if somebody may have read it",
     ),
     AuditRule.CA_UNFIT: RuleText(
         "nothing that it signs is accepted, or nobody verifies it as a CA",
@@ -99,8 +107,8 @@ RULES: Final = {
         "set --requestheader-allowed-names=front-proxy-client",
     ),
     AuditRule.KEY_EXPOSED: RuleText(
-        "a private key that others can read is no longer a secret",
-        "chmod 600 it, and reissue it if somebody may have read it",
+        "what others can read is no longer a secret",
+        "chmod 600 it, and replace what is in it if somebody may have read it",
     ),
     AuditRule.KEY_MISMATCH: RuleText(
         "the component does not start, or goes on with what it has loaded before until it restarts",
@@ -134,16 +142,18 @@ RULES: Final = {
         "give this file too, at the same path below the node's directory",
     ),
     AuditRule.NOT_RENEWED: RuleText(
-        "a kubelet renews its client certificate only where its kubeconfig names a file, and kubeadm never",
-        "let it name kubelet-client-current.pem, as `kubeadm init phase kubelet-finalize` does",
+        "a kubelet renews its client certificate only where its kubeconfig names a file and "
+        "rotateCertificates is true, and kubeadm never",
+        "let it name kubelet-client-current.pem, as `kubeadm init phase kubelet-finalize` does, and set "
+        "rotateCertificates to true",
     ),
     AuditRule.NOT_YET_VALID: RuleText(
         "everybody who verifies it refuses it until then",
         "compare the clock of the machine that made it, or issue it again",
     ),
     AuditRule.OPEN_KUBELET: RuleText(
-        "who reaches the kubelet's port runs commands in every Pod of the node",
-        "set authentication.anonymous.enabled to false and authorization.mode to Webhook",
+        "who reaches the kubelet's port sees every Pod of the node, or runs commands in it",
+        "set authentication.anonymous.enabled to false, authorization.mode to Webhook and readOnlyPort to 0",
     ),
     AuditRule.OVERLAPPING_MANIFESTS: RuleText(
         "the kubelet starts what every file of this directory says, copies and backups too",
@@ -152,6 +162,11 @@ RULES: Final = {
     AuditRule.PERMISSIVE_MODE: RuleText(
         "others on this machine can read or change what decides about access",
         "chmod it as the benchmark says",
+    ),
+    AuditRule.RECORD_DIFFERS: RuleText(
+        "kubeadm puts names of its ClusterConfiguration into a certificate only when it makes it, and its "
+        "renewals keep what the certificate has",
+        "reissue it: move the pair away, then `kubeadm init phase certs apiserver --config FILE`",
     ),
     AuditRule.REFUSED_CONNECTION: RuleText(
         "the connection fails as soon as it is made anew",
@@ -165,9 +180,17 @@ RULES: Final = {
         "kubelets cannot renew their certificates, and no signing request is answered with a useful one",
         "name the CA's certificate, exactly one, with its key, in --cluster-signing-cert-file",
     ),
+    AuditRule.SPARE_AUTHORITY: RuleText(
+        "whoever holds its key can issue certificates that the cluster accepts, and nobody looks after it",
+        "remove the key if nothing uses it, and rotate the CA above it if somebody may have read it",
+    ),
     AuditRule.STALE_CA: RuleText(
         "who uses this file refuses the API server, or trusts a CA that was replaced",
         "put the present CA into it: `kubeadm init phase kubeconfig`, or copy certificate-authority-data",
+    ),
+    AuditRule.STATIC_TOKENS: RuleText(
+        "these tokens never expire, stand in plain text, and change only when the API server restarts",
+        "give people certificates or OIDC, components certificates, and remove --token-auth-file",
     ),
     AuditRule.TOKEN_KEY_UNKNOWN: RuleText(
         "tokens of service accounts that this key signs are refused",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from pkigen.access.kubeconfigs import Kubeconfig
+    from pkigen.adoption.kubeadm_record import KubeadmRecord
     from pkigen.adoption.node_tree import FoundFile, NodeTree
     from pkigen.adoption.pem_blocks import PEMContent
     from pkigen.desired.command_lines import ProgramFlags
@@ -184,10 +185,11 @@ class ForeignNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignCluster:
-    """What is known of a cluster, at one moment in UTC."""
+    """What is known of a cluster, at one moment in UTC; with kubeadm's record of it, where that was given."""
 
     nodes: tuple[ForeignNode, ...]
     now: datetime
+    record: KubeadmRecord | None = None
 
     def running(self, component: ComponentName) -> Iterator[tuple[ForeignNode, Program]]:
         """Every instance of a component."""

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 _KUBERNETES: Final = ("etc", "kubernetes")
 _PKI: Final = (*_KUBERNETES, "pki")
-_KUBECONFIGS: Final = frozenset(
+KUBECONFIGS: Final = frozenset(
     {"admin.conf", "super-admin.conf", "kubelet.conf", "controller-manager.conf", "scheduler.conf"}
 )
+"""Those of kubeadm, in /etc/kubernetes."""
 _CAS: Final = frozenset({"ca.crt", "ca.pem"})
 _ROOTS: Final = (
     _KUBERNETES,
@@ -155,7 +156,7 @@ def _mapped(tree: FileTree, steps: Steps) -> Mapped | None:
     names = set(tree.names(steps))
     if "nodes" in names:
         return None
-    if names & _KUBECONFIGS or any(marks & set(tree.names((*steps, each))) for each, marks in _BELOW.items()):
+    if names & KUBECONFIGS or any(marks & set(tree.names((*steps, each))) for each, marks in _BELOW.items()):
         return Mapped(path=_KUBERNETES, steps=steps)
     return Mapped(path=_PKI, steps=steps) if names & _CAS else None
 

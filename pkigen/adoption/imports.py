@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pkigen import layout
+from pkigen.adoption.bare_pki import bare_pkis
 from pkigen.adoption.foreign_users import people
 from pkigen.adoption.pem_blocks import read_pem
 from pkigen.adoption.places import Places, ca_key
+from pkigen.adoption.put_away import is_put_away
+from pkigen.adoption.topology import kubelet_name
 from pkigen.crypto.ca_fitness import chain_of
 from pkigen.crypto.issuance import certificate_pem
 from pkigen.crypto.keys import UnsupportedKeyError, load_private, public_der, public_pem
@@ -28,10 +32,11 @@ from pkigen.reconcile.adopt import Import
 from pkigen.spec.model import CAKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from cryptography import x509
 
+    from pkigen.adoption.found import ForeignCluster, ForeignNode, Spot
     from pkigen.adoption.node_tree import FoundFile
     from pkigen.adoption.topology import KnownNode
     from pkigen.crypto.issuance import Entropy
@@ -39,20 +44,48 @@ if TYPE_CHECKING:
     from pkigen.desired.items import Desired
 
 _PRIVATE_BITS: Final = 0o700
+_KUBELET_PKI: Final = f"{layout.KUBELET_DIRECTORY}/pki"
 
 
-def imports(inventory: Inventory, nodes: Sequence[KnownNode], *, entropy: Entropy) -> Iterator[Import]:
+def imports(
+    inventory: Inventory, nodes: Sequence[KnownNode], apart: Sequence[ForeignNode], *, entropy: Entropy
+) -> Iterator[Import]:
     """Everything that an inventory asks for and that the nodes have.
 
     Args:
         inventory: What the description of the cluster asks for.
         nodes: The nodes that were described.
+        apart: PKIs that were given beside them: what they have of the authority's, nodes need not have.
         entropy: For the one thing that only pkigen has: the key that seals bundles.
 
     Raises:
         AdoptionError: A CA or a key of the authority's is missing, or nodes disagree about one.
     """
-    yield from _Imports(inventory, nodes).all(entropy)
+    yield from _Imports(inventory, nodes, apart).all(entropy)
+
+
+def left_out(cluster: ForeignCluster, found: Iterable[Import]) -> Iterator[Spot]:
+    """The kubeconfigs and private keys of nodes that are not among what is taken over.
+
+    Without what a kubelet makes for itself, what is put away, and PKIs that were given beside nodes.
+    """
+    taken: dict[str, set[bytes]] = defaultdict(set)
+    for each in found:
+        place = each.path.split("/")
+        taken[place[1] if place[0] == layout.NODES else ""].add(each.content)
+    bare = bare_pkis(cluster)
+    for node in (each for each in cluster.nodes if each not in bare):
+        known = taken[kubelet_name(node) or node.name] | taken[""]
+        for file in node.files:
+            if _is_credential(node, file) and file.data not in known:
+                yield node.spot(file.path)
+
+
+def _is_credential(node: ForeignNode, file: FoundFile) -> bool:
+    if file.path.startswith(f"{_KUBELET_PKI}/") or is_put_away(file.path):
+        return False
+    content = node.contents.get(file.path)
+    return bool(content.private) if content is not None else node.kubeconfig(file.path) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +97,10 @@ class _Held:
 
 
 class _Imports:
-    def __init__(self, inventory: Inventory, nodes: Sequence[KnownNode]) -> None:
+    def __init__(
+        self, inventory: Inventory, nodes: Sequence[KnownNode], apart: Sequence[ForeignNode]
+    ) -> None:
+        self._apart = apart
         self._inventory = inventory
         self._nodes = {node.name: node for node in nodes}
         self._places = Places(inventory, nodes)
@@ -78,9 +114,11 @@ class _Imports:
         missing = [name for name in map(self._missing_key, present) if name]
         if missing and self._inventory.ca_keys is CAKeys.SITE:
             raise AdoptionError(
-                f"no node has the private key of {' and '.join(missing)}",
-                hint="copy it from wherever it is to its place beside the certificate; a cluster whose CAs "
-                "are elsewhere for good (kubeadm's external CA) has none of these keys on its nodes",
+                f"no node has the private key of {' and '.join(missing)}: without it nothing of that CA is "
+                "renewed or issued, and the CA is not rotated",
+                hint="copy it from wherever it is to its place beside the certificate, or give the directory "
+                "that has it beside the nodes; a cluster whose CAs are elsewhere for good (kubeadm's "
+                "external CA) has none of these keys on its nodes",
             )
         for ca in present:
             yield from self._authority(ca)
@@ -150,10 +188,26 @@ class _Imports:
             file = ca_key(node.found, ca, f"{directory}/{ca}.key")
             if file is not None:
                 yield file.data
+        yield from self._keys_apart(ca)
+
+    def _keys_apart(self, ca: CA) -> Iterator[bytes]:
+        """The same of the PKIs that were given beside the nodes."""
+        files = (held.file.data for held in self._held(f"{ca}.crt"))
+        wanted = {public_der(each.public_key()) for data in files for each in read_pem(data).certificates}
+        for other in self._apart:
+            held = {path for path, content in other.contents.items() if wanted.intersection(content.private)}
+            yield from (file.data for file in map(other.tree.file, sorted(held)) if file is not None)
 
     def _missing_key(self, ca: CA) -> str | None:
         directory = self._inventory.cluster.spec.certificates.directory
-        return f"{ca_id(ca)} ({directory}/{ca}.key)" if self._key_of(ca) is None else None
+        if self._key_of(ca) is not None:
+            return None
+        damaged = (
+            f"; that of {held.node} {fault}"
+            for held in self._held(f"{ca}.key")
+            for fault in read_pem(held.file.data).faults
+        )
+        return f"{ca_id(ca)} ({directory}/{ca}.key{next(damaged, '')})"
 
     def _authority(self, ca: CA) -> Iterator[Import]:
         """A CA with its chain and its key; a root that is trusted beside it is its previous generation."""

@@ -21,7 +21,7 @@ from pkigen.adoption.found import (
     Spot,
     Unread,
 )
-from pkigen.adoption.gathered import beside
+from pkigen.adoption.gathered import KUBECONFIGS, beside
 from pkigen.adoption.pem_blocks import PEMContent, read_pem
 from pkigen.adoption.programs import read_programs
 from pkigen.crypto.pem import other_form
@@ -146,7 +146,7 @@ class _Inspection:
                 self._unread(self._spot(file.path), file.problem)
         elif _CLUSTERS.search(file.data) and _USERS.search(file.data):
             self._take_kubeconfig(file)
-        elif file.path.endswith(".conf") and file.path.startswith("/etc/kubernetes/"):
+        elif posixpath.basename(file.path) in KUBECONFIGS and file.path.startswith("/etc/kubernetes/"):
             self._unread(self._spot(file.path), "is no kubeconfig")
         elif _PEM in file.data or file.path.endswith(_PEM_SUFFIXES):
             self._take_pem(file)
@@ -303,19 +303,22 @@ def _login(
     )
 
 
+SECRET_FLAGS: Final = ("encryption-provider-config", "token-auth-file")
+"""The flags of the API server whose files hold secrets that are no private keys."""
 _FILE_FLAGS: Final = frozenset(
     {
         *("client-ca-file", "requestheader-client-ca-file", "kubelet-certificate-authority", "etcd-cafile"),
         *("root-ca-file", "trusted-ca-file", "peer-trusted-ca-file", "service-account-key-file"),
         *("service-account-signing-key-file", "service-account-private-key-file"),
         *("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"),
+        *SECRET_FLAGS,
         *(flag for pairs in PAIR_FLAGS.values() for pair in pairs for flag in pair),
     }
 )
 
 
 def named_files(program: Program) -> Iterator[str]:
-    """The files of trust that a component is led to, as it knows them."""
+    """The files of trust and with secrets that a component is led to, as it knows them."""
     line = program.flags
     given = {flag.name.replace("_", "-") for flag in line.flags} | set(line.settings)
     for name in sorted(given & _FILE_FLAGS):
@@ -323,3 +326,12 @@ def named_files(program: Program) -> Iterator[str]:
     if line.component is ComponentName.API_SERVER:
         for value in line.values("tls-sni-cert-key"):
             yield from filter(None, value.partition(":")[0].split(","))
+
+
+def named_paths(node: ForeignNode) -> set[str]:
+    """The files that a node's components are led to, through links."""
+    return {
+        node.spot(program.flags.host_path(value)).path
+        for program in node.programs
+        for value in named_files(program)
+    }

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Program,
     )
 
+_KUBELET_PKI: Final = "/var/lib/kubelet/pki"
 _KUBEADM_CA: Final = "/etc/kubernetes/pki/ca.crt"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 USER_OF: Final = "who uses "
@@ -205,9 +206,16 @@ def _to_kubelets(cluster: ForeignCluster, running: _Running) -> Iterator[Judgeme
     for other, kubelet in cluster.running(ComponentName.KUBELET):
         yield from _client(_peer(kubelet), _peer(program), _client_cas(other, kubelet), shown)
         for address in _addresses_of(other):
-            yield from _server(
-                _peer(program), _peer(kubelet), trust, other.bundle(kubelet, "tls-cert-file"), address
-            )
+            yield from _server(_peer(program), _peer(kubelet), trust, _shown_by(other, kubelet), address)
+
+
+def _shown_by(node: ForeignNode, kubelet: Program) -> FoundBundle | None:
+    """A kubelet's serving certificate: named, else asked for through the cluster, else made by itself."""
+    if kubelet.flags.value("tls-cert-file"):
+        return node.bundle(kubelet, "tls-cert-file")
+    asks = kubelet.flags.value("rotate-server-certificates") == "true"
+    directory = kubelet.flags.value("cert-dir") or _KUBELET_PKI
+    return node.bundle_at(f"{directory}/{'kubelet-server-current.pem' if asks else 'kubelet.crt'}")
 
 
 def _client_cas(node: ForeignNode, kubelet: Program) -> FoundBundle | None:

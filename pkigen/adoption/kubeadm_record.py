@@ -28,6 +28,7 @@ class KubeadmRecord:
     pod_subnets: tuple[str, ...] = ()
     validity: str = ""
     ca_validity: str = ""
+    api_server_names: tuple[str, ...] = ()
 
 
 def read_record(data: bytes, *, file: str) -> KubeadmRecord:
@@ -49,6 +50,7 @@ def read_record(data: bytes, *, file: str) -> KubeadmRecord:
                 pod_subnets=_texts(document, "networking", "podSubnet"),
                 validity=_hours(_text(document, "certificateValidityPeriod")),
                 ca_validity=_hours(_text(document, "caCertificateValidityPeriod")),
+                api_server_names=_listed(document, "apiServer", "certSANs"),
             )
     raise AdoptionError(f"{file} holds no {_KIND}", hint=f"`{_HINT}` prints it")
 
@@ -68,6 +70,11 @@ def _text(document: Any, *keys: str) -> str:
 
 def _texts(document: Any, *keys: str) -> tuple[str, ...]:
     return tuple(each.strip() for each in _text(document, *keys).split(",") if each.strip())
+
+
+def _listed(document: Any, *keys: str) -> tuple[str, ...]:
+    value = at(document, *keys)
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
 
 
 def _hours(text: str) -> str:

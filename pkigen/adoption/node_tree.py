@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,7 @@ _SUFFIXES: Final = frozenset(
     {"cer", "cert", "conf", "config", "crt", "csr", "env", "json", "key", "kubeconfig", "pem", "pub"}
     | {"service", "yaml", "yml"}
 )
+_PARTS: Final = re.compile(r"[.~]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,7 @@ class NodeTree:
         if place is None or depth > _DEEPEST:
             return
         if place[2].kind is not EntryKind.DIRECTORY:
-            if path.rpartition(".")[2].lower() in _SUFFIXES or "." not in posixpath.basename(path):
+            if _is_of_interest(posixpath.basename(path).lower()):
                 yield path
             return
         for name in self._tree.names(place[1]):
@@ -169,6 +171,12 @@ class NodeTree:
             if entry is not None:
                 return "/" + "/".join(path), (*mapped.steps, *rest), entry
         return None
+
+
+def _is_of_interest(name: str) -> bool:
+    """Whether a name has one of the suffixes, also before another (`ca.key.bak`, `admin.conf~`), or none."""
+    _, *rest = _PARTS.split(name)
+    return not rest or bool(_SUFFIXES.intersection(rest))
 
 
 def _steps(path: str) -> Steps:

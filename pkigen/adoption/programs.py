@@ -36,6 +36,7 @@ _KUBELET_SETTINGS: Final = {
     "client-ca-file": ("authentication", "x509", "clientCAFile"),
     "pod-manifest-path": ("staticPodPath",),
     "port": ("port",),
+    "read-only-port": ("readOnlyPort",),
     "rotate-certificates": ("rotateCertificates",),
     "rotate-server-certificates": ("serverTLSBootstrap",),
     "tls-cert-file": ("tlsCertFile",),
@@ -46,6 +47,12 @@ _NAME_THEIR_KUBECONFIG: Final = frozenset({ComponentName.SCHEDULER, ComponentNam
 _COMPONENTS: Final = {component.value: component for component in ComponentName}
 _VARIABLE: Final = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _ETCD_VARIABLE: Final = "ETCD_"
+_SWITCHES: Final = frozenset(
+    {"allocate-node-cidrs", "anonymous-auth", "auto-tls", "client-cert-auth", "peer-auto-tls"}
+    | {"peer-client-cert-auth", "rotate-certificates", "rotate-server-certificates"}
+)
+_TRUTHS: Final = {"true": ("1", "t", "T", "TRUE", "True"), "false": ("0", "f", "F", "FALSE", "False")}
+"""How Go's programs spell a switch beside `true` and `false`."""
 
 
 def read_programs(tree: NodeTree) -> tuple[tuple[Program, ...], tuple[Unread, ...]]:
@@ -174,7 +181,14 @@ def _of_environment(component: ComponentName, variables: Mapping[str, str]) -> I
     if component is ComponentName.ETCD:
         for name, value in variables.items():
             if name.startswith(_ETCD_VARIABLE):
-                yield Flag(name.removeprefix(_ETCD_VARIABLE).lower().replace("_", "-"), value)
+                yield _flag(name.removeprefix(_ETCD_VARIABLE).lower().replace("_", "-"), value)
+
+
+def _flag(name: str, value: str) -> Flag:
+    """A flag, with a switch spelt one way (strconv.ParseBool): kubespray writes True."""
+    if name.replace("_", "-") in _SWITCHES:
+        return Flag(name, next((text for text, forms in _TRUTHS.items() if value in forms), value))
+    return Flag(name, value)
 
 
 def _texts(value: Any) -> list[str]:
@@ -191,7 +205,7 @@ def _flags(words: Iterable[str]) -> Iterator[Flag]:
             name, separator, value = word.lstrip("-").partition("=")
             waiting = "" if separator else name
             if separator:
-                yield Flag(name, value)
+                yield _flag(name, value)
         elif waiting:
             yield Flag(waiting, word)
             waiting = ""

@@ -7,8 +7,10 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from pkigen.adoption.bare_pki import bare_pkis
 from pkigen.crypto.names import sans_of, subject_of
 from pkigen.desired.readers import ComponentName
+from pkigen.errors import AdoptionError
 from pkigen.spec.model import Role
 
 if TYPE_CHECKING:
@@ -45,9 +47,12 @@ class KnownNode:
 
 
 def known_nodes(cluster: ForeignCluster) -> tuple[KnownNode, ...]:
-    """Every node, by name; without members of an etcd that is not the control plane's own."""
+    """Every node, by name; without members of an etcd that is not the control plane's own, and bare PKIs."""
+    bare = {node.name for node in bare_pkis(cluster)}
+    cluster = replace(cluster, nodes=tuple(node for node in cluster.nodes if node.name not in bare))
     if _has_etcd_apart(cluster):
         cluster = replace(cluster, nodes=tuple(_without_etcd(cluster)))
+    _require_each_once(cluster)
     control_plane = {node.name for node, _ in cluster.running(ComponentName.API_SERVER)}
     members = {node.name for node, _ in cluster.running(ComponentName.ETCD)}
     # Where there are members apart, only nodes with the role etcd are members.
@@ -62,6 +67,51 @@ def known_nodes(cluster: ForeignCluster) -> tuple[KnownNode, ...]:
         for node in cluster.nodes
     ]
     return tuple(sorted(nodes, key=lambda node: node.name))
+
+
+def _require_each_once(cluster: ForeignCluster) -> None:
+    """See that no two sources are the same node.
+
+    Raises:
+        AdoptionError: Two are.
+    """
+    seen: dict[str, str] = {}
+    for node in cluster.nodes:
+        name = kubelet_name(node) or node.name
+        first = seen.setdefault(name, node.name)
+        if first != node.name:
+            raise AdoptionError(
+                f"{first} and {node.name} both have the files of the node {name}, by their kubelet.conf",
+                hint="give each node once, with files of its own",
+            )
+
+
+def releases_apart(cluster: ForeignCluster) -> Iterator[str]:
+    """Which releases the control planes run, where they are not all the same: an upgrade is under way."""
+    found: dict[str, list[str]] = {}
+    for node, program in cluster.running(ComponentName.API_SERVER):
+        found.setdefault(image_tag(program.image), []).append(node.name)
+    if len(found) > 1:
+        told = "; ".join(f"{tag or 'none known'} on {', '.join(names)}" for tag, names in found.items())
+        yield f"API servers run different releases ({told}): finish the upgrade before manifests are managed"
+
+
+def members_missing(cluster: ForeignCluster) -> Iterator[str]:
+    """Control planes without a member of etcd beside others that have one, which no spec can say."""
+    members = {node.name for node, _ in cluster.running(ComponentName.ETCD)}
+    servers = {node.name for node, _ in cluster.running(ComponentName.API_SERVER)}
+    lacking = sorted(servers - members)
+    if lacking and members & servers and not _has_etcd_apart(cluster):
+        yield (
+            f"{', '.join(lacking)} has no member of etcd, as {', '.join(sorted(members & servers))} has: it "
+            "would get one where manifests are managed"
+        )
+
+
+def image_tag(image: str) -> str:
+    """The tag of an image; empty where it has none, whatever port its registry has."""
+    name = image.partition("@")[0].rpartition("/")[2]
+    return name.partition(":")[2]
 
 
 def _has_etcd_apart(cluster: ForeignCluster) -> bool:

@@ -13,6 +13,7 @@ from pkigen.cli.directory import find_directory, is_cluster
 from pkigen.cli.examined import open_examined
 from pkigen.cli.git_index import tracked_secrets
 from pkigen.cli.reports.audit_forms import of_foreign, of_verified
+from pkigen.cli.reports.status import rows_of
 from pkigen.cli.situation_input import situation_of
 from pkigen.cli.system import directory_of, system_of
 from pkigen.errors import PkigenError, UsageError
@@ -72,7 +73,7 @@ def places(context: typer.Context, named: Sequence[Path]) -> tuple[Path, ...]:
     """
     if not named:
         return (find_directory(directory_of(context, None), None).root,)
-    return tuple(found for each in named for found in _clusters_of(each))
+    return tuple(dict.fromkeys(found for each in named for found in _clusters_of(each)))
 
 
 def _clusters_of(place: Path) -> tuple[Path, ...]:
@@ -133,14 +134,15 @@ def _own(session: Session, *, live: bool, within: timedelta) -> Examined:
         tree = looked_at(store, session.inventory)
         session = session.at(tree)
         inventory, now = session.inventory, session.now
+        # The first who looks at each object looks for all three: the plan, `verify` and the timeline.
+        seen = session.survey(tree)
         verified = verify(
-            inventory, store, session.renderer, now=now, progress=session.planner.progress
+            inventory, store, session.renderer, now=now, progress=session.planner.progress, seen=seen
         ).with_tracked(tracked_secrets(session.root, store))
-        rows = tuple(session.rows(tree))
         known = {item.id for item in inventory.items}
-        seen = look(inventory, store, now=now, dial=session.system.dial, within=within) if live else None
+        answers = look(inventory, store, now=now, dial=session.system.dial, within=within) if live else None
         try:
-            situation = situation_of(session, store, tree, rows=rows, live=seen)
+            situation = situation_of(session, store, tree, seen=seen, live=answers)
         except PkigenError:
             situation = None  # nothing can be planned; `verify` has said why
         return Examined(
@@ -149,13 +151,13 @@ def _own(session: Session, *, live: bool, within: timedelta) -> Examined:
             version=str(inventory.cluster.spec.kubernetes_version),
             now=now,
             nodes=tuple(sorted(node.name for node in inventory.cluster.spec.nodes)),
-            rows=rows,
+            rows=tuple(rows_of(seen.objects, inventory, tree, faults=seen.faults)),
             audit=of_verified(verified, directory=str(session.root), now=now),
             graph=verified.graph,
             rotations=inventory.rotations,
             rotating=tuple(each for each in COMMANDS if each in known),
             situation=situation,
-            live=seen,
+            live=answers,
             ledger=read_ledger(tree),
             backups=store.backups(),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from pkigen.adoption.findings import AuditRule
 from pkigen.adoption.gathered import node_trees
 from pkigen.adoption.inspection import inspect
 from pkigen.adoption.judgements import judgements
+from pkigen.adoption.recorded import record_beside
 from pkigen.adoption.severity import AuditSeverity
 from pkigen.cli.console import say, say_lines
 from pkigen.cli.examined import VerifyForm
@@ -38,7 +40,7 @@ def verify_foreign(system: System, directory: Path, form: VerifyForm) -> None:
         StoreError: They cannot be read.
         typer.Exit: Something has to be done.
     """
-    cluster = inspect(node_trees(directory), now=system.clock())
+    cluster = replace(inspect(node_trees(directory), now=system.clock()), record=record_beside(directory))
     connections = sum(1 for _ in judgements(cluster))
     report = audit_forms.of_foreign(
         cluster, audit(cluster), directory=str(directory), connections=connections

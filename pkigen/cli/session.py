@@ -27,6 +27,7 @@ from pkigen.notation import printable
 from pkigen.reconcile.make import Tools
 from pkigen.reconcile.planner import Planner
 from pkigen.reconcile.progress import Progress
+from pkigen.reconcile.whole_survey import survey_whole
 from pkigen.state.authority import certificates_of
 from pkigen.state.authority_record import require_recorded
 from pkigen.state.issuance_record import require_written
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from pkigen.reconcile.cluster_changes import ClusterStep
     from pkigen.reconcile.plan import Plan
     from pkigen.reconcile.surveyed import Selection
+    from pkigen.reconcile.whole_survey import WholeSurvey
     from pkigen.spec.model import ClusterSpec
 
 
@@ -127,13 +129,19 @@ class Session:
         """The same command over another desired state."""
         return replace(self, planner=planner)
 
-    def plan(self, tree: Tree, selection: Selection | None = None) -> Plan:
-        """What this directory lacks of what the spec asks for.
+    def survey(self, tree: Tree) -> WholeSurvey:
+        """Every object of this directory, for who asks more than one question about it."""
+        return survey_whole(self.inventory, tree, self.renderer, now=self.now, progress=self.planner.progress)
+
+    def plan(
+        self, tree: Tree, selection: Selection | None = None, *, seen: WholeSurvey | None = None
+    ) -> Plan:
+        """What this directory lacks of what the spec asks for, by a survey of it where there is one.
 
         Raises:
             AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
         """
-        return self.planner.plan(tree, selection=selection)
+        return self.planner.plan(tree, selection=selection, seen=seen)
 
     def in_cluster(self, tree: Tree) -> tuple[ClusterStep, ...]:
         """What earlier changes have left to do in the running cluster."""

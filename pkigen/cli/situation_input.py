@@ -14,6 +14,7 @@ from pkigen.agenda.situation import (
     rotating,
 )
 from pkigen.airgap.offline.pending import read_pending
+from pkigen.cli.reports.status import rows_of
 from pkigen.state.ledger import read_ledger
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from pkigen.cli.reports.status import StatusRow
     from pkigen.cli.session import Session
+    from pkigen.reconcile.whole_survey import WholeSurvey
     from pkigen.rotation.live import Live
     from pkigen.state.observed import Tree
     from pkigen.store import Store
@@ -31,7 +33,7 @@ def situation_of(
     store: Store,
     tree: Tree,
     *,
-    rows: Iterable[StatusRow],
+    seen: WholeSurvey,
     live: Live | None,
     assume_distributed: bool = False,
 ) -> Situation:
@@ -41,17 +43,18 @@ def situation_of(
         session: The command, over the tree.
         store: The PKI directory.
         tree: The same, as it is to be judged.
-        rows: Its certificates.
+        seen: Its objects.
         live: What its endpoints serve, if anybody has looked.
         assume_distributed: Whether the operator vouches for the nodes.
     """
     inventory, now = session.inventory, session.now
+    rows = rows_of(seen.objects, inventory, tree, faults=seen.faults)
     endings, ledger = tuple(_endings(rows)), read_ledger(tree)
     return Situation(
         now=now,
         spec=session.words,
         directory=shlex.join(["-C", str(session.root)]),
-        plan=None if has_expired_ca(endings, now=now) else session.plan(tree),
+        plan=None if has_expired_ca(endings, now=now) else session.plan(tree, seen=seen),
         in_cluster=session.in_cluster(tree),
         endings=endings,
         rotating=rotating(

@@ -63,7 +63,7 @@ def refusal(
     if not _may_be_used(leaf, usage):
         return f"its extendedKeyUsage does not allow {usage._name}"  # noqa: SLF001 -- the only name table
     fault = _unreadable(chain) or _unhandled(leaf) or _out_of_time(leaf, now)
-    fault = fault or (_misnamed(leaf, name) if name else None)
+    fault = fault or (name_refusal(leaf, name) if name else None)
     return fault or _unfit_paths(chain, [each for each in anchors if not unreadable(each)], usage, now)
 
 
@@ -210,7 +210,7 @@ def _has_sound_signature(certificate: x509.Certificate) -> bool:
     return own and salt == algorithm.digest_size
 
 
-def _misnamed(leaf: x509.Certificate, name: str) -> str | None:
+def name_refusal(leaf: x509.Certificate, name: str) -> str | None:
     """Why a leaf is not for a name: addresses are no names, `*` is one label (Go's VerifyHostname)."""
     try:
         address = ip_address(name.removeprefix("[").removesuffix("]"))

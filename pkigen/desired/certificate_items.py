@@ -51,6 +51,15 @@ def ca_name(kind: CertificateKind, cluster: ClusterSpec) -> str:
     return own.common_name or kind.common_name
 
 
+def subject_on(kind: CertificateKind, cluster: ClusterSpec, node: str) -> Subject:
+    """Who a leaf says that its holder is."""
+    usual, own = kind.subject(node), cluster.spec.certificates.overrides.get(kind.name, Override())
+    return Subject(
+        common_name=own.user or usual.common_name,
+        organizations=usual.organizations if own.groups is None else own.groups,
+    )
+
+
 def ca_sans(common_name: str) -> SANs:
     """A CA's name as a DNS name too, as kubeadm gives it (`pki_helpers.go` NewSelfSignedCACert)."""
     try:
@@ -121,7 +130,7 @@ def node_certificate(kind: CertificateKind, cluster: ClusterSpec, node: Node) ->
         node=node.name,
         server=server_of(kind, cluster, node),
         cluster=cluster.name,
-        user=kind.subject(node.name).common_name,
+        user=subject_on(kind, cluster, node.name).common_name,
         trust=CA.KUBERNETES,
         certificate=identifier,
     )
@@ -143,7 +152,7 @@ def _node_certificate(
         id=kind.id_on(node.name),
         node=node.name,
         issuer=kind.issuer,
-        subject=kind.subject(node.name),
+        subject=subject_on(kind, cluster, node.name),
         sans=kind.sans(cluster, node),
         profile=kind.profile,
         validity=terms.validity,

@@ -30,7 +30,10 @@ class Health(enum.StrEnum):
     @property
     def rank(self) -> int:
         """0 is the worst."""
-        return tuple(Health).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {each: rank for rank, each in enumerate(Health)}
 
 
 class Shower(enum.StrEnum):

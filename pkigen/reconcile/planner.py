@@ -26,10 +26,9 @@ from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.remainders import with_remainders
-from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
+from pkigen.reconcile.whole_survey import survey_for_plan
 from pkigen.spec.model import CAKeys
-from pkigen.state.authority import load_all
 from pkigen.state.authority_record import (
     UNCOMPARED,
     AuthorityDifference,
@@ -43,7 +42,7 @@ from pkigen.state.reasons import Reason
 from pkigen.state.revocations import revocations
 from pkigen.state.rotation_phases import observe_rotations
 from pkigen.state.vault import is_encrypted
-from pkigen.state.views import HashedView, MovedView, PublicView
+from pkigen.state.views import MovedView, PublicView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from pkigen.desired.revocations import RevocationChange
     from pkigen.reconcile.cluster_changes import ClusterStep
     from pkigen.reconcile.progress import Progress
+    from pkigen.reconcile.whole_survey import WholeSurvey
     from pkigen.spec.model import ClusterSpec
     from pkigen.state.authority_record import AuthorityComparison
     from pkigen.state.observed import Reader, Tree
@@ -165,6 +165,7 @@ class Planner:
         selection: Selection | None = None,
         moves: tuple[Move, ...] = (),
         rotated: Mapping[str, str] | None = None,
+        seen: WholeSurvey | None = None,
     ) -> Plan:
         """Plan everything that the spec asks for and a directory does not hold (`make_plan`).
 
@@ -185,6 +186,7 @@ class Planner:
             moves=moves,
             rotated=rotated,
             progress=self.progress,
+            seen=seen,
         )
 
 
@@ -199,6 +201,7 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
     moves: tuple[Move, ...] = (),
     rotated: Mapping[str, str] | None = None,
     progress: Progress = SILENCE,
+    seen: WholeSurvey | None = None,
 ) -> Plan:
     """Plan everything that the spec asks for and the PKI directory does not hold.
 
@@ -212,6 +215,7 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
         moves: Files of the authority that a rotation puts elsewhere first.
         rotated: Which step of a rotation this is, by what rotates.
         progress: Is told of each object that is looked at.
+        seen: The survey of this directory, where there is one, and nothing is selected or moved.
 
     Raises:
         AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
@@ -221,27 +225,20 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
     moved = MovedView(tree, moves)
     if is_encrypted(moved):
         require_no_ca_keys_on_nodes(inventory)
-    reader = HashedView(moved)
+    is_whole = not isinstance(tree, PublicView)
+    # Not through the digest: a line of the ledger more is no other plan.
+    authority = compare_authority(tree) if is_whole else UNCOMPARED
+    wanted = selection or Selection()
+    reader, objects = survey_for_plan(
+        inventory, moved, renderer, now=now, selection=wanted, progress=progress, seen=seen
+    )
     reader.note("the spec", json.dumps(spec_facts(inventory.cluster)))
     # Neither is seen in an action: what a file is created with, and what would be made of the same spec.
     reader.note("the templates", renderer.digest())
     reader.note("pkigen's version", __version__)
-    # Not through the digest: a line of the ledger more is no other plan.
-    is_whole = not isinstance(tree, PublicView)
-    authority = compare_authority(tree) if is_whole else UNCOMPARED
-    wanted = selection or Selection()
-    survey = Survey(
-        inventory=inventory,
-        reader=reader,
-        renderer=renderer,
-        authorities=load_all(reader, inventory, now=now, revived=wanted.revived),
-        now=now,
-        selection=wanted,
-        progress=progress,
-    )
     lock = LockBuilder(inventory=inventory, templates=renderer.overrides())
     actions = []
-    for surveyed in survey.objects():
+    for surveyed in objects:
         actions.append(surveyed.action)
         lock.add(surveyed)
     actions.extend(_rotations(moves, rotated or {}))

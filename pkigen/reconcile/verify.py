@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from pkigen.desired.trust_graph import Connection
     from pkigen.reconcile.progress import Progress
     from pkigen.reconcile.surveyed import Surveyed
+    from pkigen.reconcile.whole_survey import WholeSurvey
     from pkigen.state.authority import CACertificates
     from pkigen.state.ledger import Head
     from pkigen.store import Store
@@ -70,18 +71,24 @@ _USED_WHOLE = {
 
 
 def verify(
-    inventory: Inventory, store: Store, renderer: Renderer, *, now: datetime, progress: Progress = SILENCE
+    inventory: Inventory,
+    store: Store,
+    renderer: Renderer,
+    *,
+    now: datetime,
+    progress: Progress = SILENCE,
+    seen: WholeSurvey | None = None,
 ) -> Verified:
     """Verify a PKI directory against its inventory.
 
     Every object is examined with the planner's checks, every edge with an independent path verifier, and the
-    ledger and the lock file against the tree.
+    ledger and the lock file against the tree. The objects are those of a survey where there is one.
 
     Raises:
         RefusedError: The system does not let a file be read: whether the tree is right is not known.
     """
     work = _Verification(inventory, store, renderer, now, progress)
-    observations = tuple(work.observations())
+    observations = tuple(work.observations(seen))
     graph = TrustGraph(connections=tuple(work.connections))
     return Verified(objects=work.objects, observations=observations, graph=graph)
 
@@ -109,7 +116,8 @@ class _Verification:
         self.objects = 0
         self.connections: list[Connection] = []
 
-    def observations(self) -> Iterator[Observation]:
+    def observations(self, seen: WholeSurvey | None) -> Iterator[Observation]:
+        """All that is found, by the survey of this tree where there is one."""
         authorities, faults = look_at_all(self._tree, self._inventory, now=self._now)
         yield from _of_authorities(authorities, faults)
         if not any(unrecorded_sharing(self._tree, authorities)):
@@ -126,7 +134,7 @@ class _Verification:
             what="verifying objects",
         )
         lock = LockBuilder(inventory=self._inventory, templates=self._renderer.overrides())
-        for surveyed in survey.objects():
+        for surveyed in survey.objects() if seen is None else seen.objects:
             self.objects += 1
             lock.add(surveyed)
             yield from self._shared_key(surveyed)

@@ -67,6 +67,19 @@ def _ca_names(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> Iterator
             yield from _shared_name(name, common_name, called)
 
 
+def _bound_subjects(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Of other leaves Kubernetes decides who they are."""
+    for name, override in spec.spec.certificates.overrides.items():
+        for key, given in (("user", override.user), ("groups", override.groups)):
+            if given is not None and name not in _BOUND:
+                message = f"is for {', '.join(_BOUND)} only: of others Kubernetes decides who they are"
+                yield SpecFinding(at=(*_OVERRIDES, name, key), message=message)
+
+
+_BOUND: Final = ("admin.conf", "apiserver-kubelet-client", "front-proxy-client")
+"""The certificates whose rights hang on bindings and flags that may name another subject."""
+
+
 def _shared_name(name: str, common_name: str, called: Mapping[str, str]) -> Iterator[SpecFinding]:
     """A CA that is called like another one."""
     for other, theirs in called.items():
@@ -257,6 +270,7 @@ def rules(kinds: Collection[OverridableKind]) -> tuple[Callable[[ClusterSpec], I
     return (
         partial(_override_names, kinds=kinds),
         partial(_ca_names, kinds=kinds),
+        _bound_subjects,
         _no_signer,
         _no_member,
         _unseen_credentials,

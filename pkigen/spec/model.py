@@ -33,6 +33,7 @@ from pkigen.spec.fields import (
     ImageRepository,
     Network,
     NodeName,
+    PersonName,
     Port,
     Strict,
     Text,
@@ -78,6 +79,13 @@ class Override(Strict):
     common_name: CAName | None = None
     """What a CA is called, in place of kubernetes, etcd-ca or front-proxy-ca; for CAs only. It counts where a
     CA is made: by init, and by a rotation, whose generations are called NAME-g2, NAME-g3, …"""
+    user: PersonName | None = None
+    """As whom the API server, the kubelets or aggregated API servers know who shows such a certificate; for
+    admin.conf, apiserver-kubelet-client and front-proxy-client, where a cluster's own bindings or flags name
+    another than the usual one."""
+    groups: tuple[PersonName, ...] | None = None
+    """The groups of such a certificate in place of the usual ones; for the same certificates. kubeadm gave
+    system:masters before v1.29, and kubeadm:cluster-admins to apiserver-kubelet-client before v1.36.1."""
 
 
 class Authority(enum.StrEnum):

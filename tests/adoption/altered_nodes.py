@@ -123,10 +123,7 @@ def alike(  # noqa: PLR0913 -- each is a way to be wrong
         .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         .add_extension(_usage(signs=is_ca), critical=True)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.certificate.public_key()),  # type: ignore[arg-type]
-            critical=False,
-        )
+        .add_extension(_authority(issuer.certificate), critical=False)
     )
     for extension in certificate.extensions:
         if isinstance(extension.value, x509.SubjectAlternativeName) and names is None:
@@ -138,6 +135,15 @@ def alike(  # noqa: PLR0913 -- each is a way to be wrong
     if usages not in (None, _ABSENT):
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
     return builder.sign(issuer.key, hashes.SHA256())
+
+
+def _authority(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """The issuer's key as it is called there: Go 1.25 has made other identifiers of it than before."""
+    try:
+        named = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(named)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +255,9 @@ class AlteredNode:
         named = "/var/lib/kubelet/pki/kubelet-client-current.pem"
         content["users"][0]["user"] = {"client-certificate": named, "client-key": named}
         self.write_kubeconfig("kubelet.conf", content)
+
+    def copy_from_own(self, name: str, other: str) -> None:
+        shutil.copy2(self.path(name), self.path(other))
 
     def copy_from(self, other: AlteredNode, *names: str) -> None:
         for name in names:

@@ -629,3 +629,194 @@ def a_manifest_is_empty(nodes: Nodes) -> None:
 def a_copy_of_a_manifest_is_beside_it(nodes: Nodes) -> None:
     node = nodes["cp-1"]
     shutil.copy2(node.path("manifests/kube-apiserver.yaml"), node.path("manifests/kube-apiserver.yaml.bak"))
+
+
+# -- what an acceptance test has put there ----------------------------------------------------------------
+
+
+def authority_below(node: AlteredNode, name: str = "below") -> Issuer:
+    """A CA that the cluster's own has signed."""
+    key, above = new_key(), node.issuer()
+    certificate = alike(above.certificate, above, key, subject=name_of(name), is_ca=True)
+    return Issuer(certificate=certificate, key=key)
+
+
+def self_signed(node: AlteredNode, *, days: int = 300) -> Issuer:
+    """A serving certificate as a kubelet makes it for itself."""
+    own = new_ca(f"worker-1-ca@{int(node.now.timestamp())}", node.now, days=days)
+    key = new_key()
+    old = node.login("kubelet.conf")
+    changes = {"subject": name_of("worker-1@1"), "names": sans("worker-1"), "usages": [SERVER]}
+    return Issuer(certificate=alike(old, own, key, **changes), key=key)  # type: ignore[arg-type]
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/apiserver.crt")
+def the_intermediate_ca_was_not_sent_along(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue("apiserver", authority_below(node))
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/apiserver.crt")
+def an_address_stands_among_the_dns_names(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    names = ("kubernetes.default.svc", "api.prod.example.com", "10.96.0.1", "10.0.0.11")
+    listed = x509.SubjectAlternativeName([x509.DNSName(each) for each in names])
+    node.reissue("apiserver", node.issuer(), names=listed)
+
+
+@found(Rule.EXPIRED, ERROR, "pki/apiserver.crt")
+def the_intermediate_ca_beside_it_has_expired(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    above, below = node.issuer(), authority_below(node)
+    validity = (node.now - 30 * DAY, node.now - DAY)
+    ended = alike(below.certificate, above, below.key, is_ca=True, validity=validity)
+    node.reissue("apiserver", below)
+    node.write("pki/apiserver.crt", node.path("pki/apiserver.crt").read_bytes() + pem_of(ended))
+
+
+@found(Rule.KEY_MISMATCH, ERROR, "pki/apiserver.crt")
+def the_ca_stands_before_the_certificate(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    ca, own = (node.path(f"pki/{name}.crt").read_bytes() for name in ("ca", "apiserver"))
+    node.write("pki/apiserver.crt", ca + own)
+
+
+@found(Rule.DAMAGED_FILE, ERROR, "pki/apiserver.key")
+def a_key_is_encrypted(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    form, cipher = serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"sesame")
+    data = node.key("pki/apiserver.key").private_bytes(serialization.Encoding.PEM, form, cipher)
+    node.write("pki/apiserver.key", data)
+
+
+@found(Rule.WEAK_KEY, ERROR, "pki/apiserver.crt")
+def an_intermediate_ca_has_1024_bits(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 -- on purpose
+    above = node.issuer()
+    below = alike(above.certificate, above, key, subject=name_of("below"), is_ca=True)
+    node.reissue("apiserver", Issuer(certificate=below, key=key))
+    node.write("pki/apiserver.crt", node.path("pki/apiserver.crt").read_bytes() + pem_of(below))
+
+
+@found(Rule.DUPLICATE_SERIAL, WARNING, "pki/apiserver.crt")
+def a_certificate_has_its_cas_own_number(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.reissue("apiserver", node.issuer(), serial=node.certificate("pki/ca.crt").serial_number)
+
+
+@found(Rule.SPARE_AUTHORITY, WARNING, "pki/below.crt")
+def a_ca_was_signed_and_forgotten(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    below = authority_below(node)
+    node.write("pki/below.crt", below.pem)
+    node.write("pki/below.key", private_pem(below.key))
+
+
+@found(Rule.UNKNOWN_ANCHOR, WARNING, "admin.conf")
+def a_kubeconfig_trusts_a_second_ca(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    data = node.path("pki/ca.crt").read_bytes() + new_ca("acme", node.now).pem
+    node.set_cluster("admin.conf", certificate_authority_data=base64.b64encode(data).decode())
+
+
+@found(Rule.UNKNOWN_ANCHOR, INFORMATION, "kubelet.conf")
+def a_kubeconfig_still_trusts_the_ca_before(nodes: Nodes) -> None:
+    node = nodes["worker-1"]
+    data = node.path("pki/ca.crt").read_bytes() + new_ca("kubernetes", node.now).pem
+    node.set_cluster("kubelet.conf", certificate_authority_data=base64.b64encode(data).decode())
+
+
+@found(Rule.AUTHORITY_KEY_ON_WORKER, ERROR, "pki/sa.key")
+def a_worker_has_the_token_key(nodes: Nodes) -> None:
+    nodes["worker-1"].copy_from(nodes["cp-1"], "pki/sa.key")
+
+
+@found(Rule.ADMINISTRATOR_ON_WORKER, WARNING, "admin.conf")
+def a_worker_has_the_administrators_kubeconfig(nodes: Nodes) -> None:
+    nodes["worker-1"].copy_from(nodes["cp-1"], "admin.conf")
+
+
+@found(Rule.KEY_EXPOSED, ERROR, "pki/ca.key.bak")
+def a_copy_of_the_cas_key_is_for_everybody(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    shutil.copy2(node.path("pki/ca.key"), node.path("pki/ca.key.bak"))
+    node.path("pki/ca.key.bak").chmod(0o644)
+
+
+@found(Rule.KEY_EXPOSED, ERROR, "pki/apiserver.crt")
+def a_key_stands_in_the_certificates_file(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    data = node.path("pki/apiserver.crt").read_bytes() + node.path("pki/apiserver.key").read_bytes()
+    node.write("pki/apiserver.crt", data)
+    node.path("pki/apiserver.crt").chmod(0o644)
+
+
+@found(Rule.KEY_EXPOSED, ERROR, "enc.yaml")
+def everybody_reads_the_keys_of_encrypted_secrets(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.path("enc.yaml").write_text("kind: EncryptionConfiguration\n")
+    node.path("enc.yaml").chmod(0o644)
+    node.set_flag("kube-apiserver", "encryption-provider-config", "/etc/kubernetes/enc.yaml")
+
+
+@found(Rule.STATIC_TOKENS, WARNING, "kube-apiserver.yaml")
+def an_api_server_takes_static_tokens(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.write("tokens.csv", b"sesame,jane,1000,system:masters\n")
+    node.set_flag("kube-apiserver", "token-auth-file", "/etc/kubernetes/tokens.csv")
+
+
+@found(Rule.WRONG_IDENTITY, ERROR, "scheduler.conf")
+def a_scheduler_shows_nothing(nodes: Nodes) -> None:
+    content = nodes["cp-1"].kubeconfig("scheduler.conf")
+    content["users"][0]["user"] = {}
+    nodes["cp-1"].write_kubeconfig("scheduler.conf", content)
+
+
+@found(Rule.NOT_RENEWED, WARNING, "kubelet.conf")
+def a_kubelet_is_told_not_to_renew(nodes: Nodes) -> None:
+    nodes["worker-1"].rotate_kubelet(nodes["cp-1"].issuer())
+    nodes["worker-1"].set_kubelet({"rotateCertificates": False})
+
+
+@found(Rule.OPEN_KUBELET, WARNING, "config.yaml")
+def a_kubelet_has_the_port_without_certificates(nodes: Nodes) -> None:
+    nodes["worker-1"].set_kubelet({"readOnlyPort": 10255})
+
+
+@found(Rule.OPEN_KUBELET, ERROR, "kubelet.service")
+def a_kubelet_runs_without_settings(nodes: Nodes) -> None:
+    unit = nodes["worker-1"].root / "etc/systemd/system/kubelet.service"
+    unit.parent.mkdir(parents=True, exist_ok=True)
+    unit.write_text("[Service]\nExecStart=/usr/bin/kubelet --kubeconfig=/etc/kubernetes/kubelet.conf\n")
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/kubelet.crt")
+def a_kubelets_own_certificate_is_to_be_verified(nodes: Nodes) -> None:
+    node = nodes["worker-1"]
+    own = self_signed(node)
+    directory = node.root / "var/lib/kubelet/pki"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "kubelet.crt").write_bytes(own.pem)
+    (directory / "kubelet.key").write_bytes(private_pem(own.key))
+    # As with `--node-ip` of the package's /etc/default/kubelet.
+    (node.root / "etc/default").mkdir(parents=True, exist_ok=True)
+    (node.root / "etc/default/kubelet").write_text("KUBELET_EXTRA_ARGS=--node-ip=10.0.0.21\n")
+    node.set_kubelet({"tlsCertFile": "", "tlsPrivateKeyFile": ""})
+    for name in ("cp-1", "cp-2", "cp-3"):
+        ca = "/etc/kubernetes/pki/ca.crt"
+        nodes[name].set_flag("kube-apiserver", "kubelet-certificate-authority", ca)
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/apiserver-kubelet-client.crt")
+def a_kubelet_judges_by_etcds_ca(nodes: Nodes) -> None:
+    trust = {"clientCAFile": "/etc/kubernetes/pki/etcd/ca.crt"}
+    nodes["cp-1"].set_kubelet({"authentication": {"x509": trust, "anonymous": {"enabled": False}}})
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/apiserver.crt")
+def pods_are_given_another_ca(nodes: Nodes) -> None:
+    node = nodes["cp-1"]
+    node.write("pki/pods.crt", new_ca("kubernetes", node.now).pem)
+    node.set_flag("kube-controller-manager", "root-ca-file", "/etc/kubernetes/pki/pods.crt")

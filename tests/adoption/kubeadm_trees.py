@@ -179,7 +179,7 @@ def _signed(request: Path, name: str, pki: Path) -> bytes:
     command = ["openssl", "x509", "-req", "-in", str(request), "-days", "365", "-sha256"]
     command += ["-CA", str(pki / f"{ca}.crt"), "-CAkey", str(pki / f"{ca}.key"), "-CAcreateserial"]
     command += ["-copy_extensions", "copy", "-extfile", str(extensions)]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     extensions.unlink()
     return done.stdout

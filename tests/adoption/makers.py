@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from tests.adoption.altered_nodes import PKI
+from pkigen.crypto.keys import private_pem
+from tests.adoption.altered_nodes import CLIENT, PKI, SERVER, AlteredNode, name_of, new_ca
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from pathlib import Path
 
 VERSION = "v1.36.2"
@@ -80,7 +82,7 @@ class OpenSSL:
             env=environment,
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=300,
         )
 
 
@@ -115,7 +117,7 @@ class CFSSL:
             check=True,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         found = json.loads(said.stdout)
         (self.place / f"{stem}.pem").write_text(found["cert"])
@@ -146,10 +148,10 @@ class Node:
 def token_key(place: Path) -> Pair:
     key = place / "sa"
     subprocess.run(
-        ["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True, timeout=60
+        ["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True, timeout=300
     )
     public = subprocess.run(
-        ["openssl", "rsa", "-in", str(key), "-pubout"], check=True, capture_output=True, timeout=60
+        ["openssl", "rsa", "-in", str(key), "-pubout"], check=True, capture_output=True, timeout=300
     ).stdout
     return Pair(certificate=public, key=key.read_bytes())
 
@@ -300,8 +302,26 @@ def _worker(maker: Maker, ca: Pair, ends: tuple[str, str]) -> Node:
     return node
 
 
+_KUBESPRAY_KUBELET = (
+    "$KUBE_LOGTOSTDERR $KUBE_LOG_LEVEL $KUBELET_API_SERVER $KUBELET_ADDRESS $KUBELET_PORT",
+    "$KUBELET_HOSTNAME $KUBELET_ARGS",
+)
+_KUBESPRAY_ENVIRONMENT = """\
+KUBE_LOG_LEVEL="--v=2"
+KUBELET_ADDRESS="--node-ip={address}"
+KUBELET_HOSTNAME="--hostname-override={name}"
+KUBELET_ARGS="--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf \\
+--config=/etc/kubernetes/kubelet-config.yaml \\
+--kubeconfig=/etc/kubernetes/kubelet.conf \\
+--runtime-cgroups=/system.slice/containerd.service "
+"""
+
+
 def like_kubespray(nodes: Path, maker: OpenSSL) -> None:
-    """Move kubeadm's files where kubespray has them, with an etcd that its own units run."""
+    """Move kubeadm's files where kubespray has them, with an etcd that its own units run.
+
+    The names are those of its roles (kubernetes/node, kubernetes/control-plane, etcd).
+    """
     maker.ca()
     for root in sorted(nodes.iterdir()):
         kubernetes = root / "etc/kubernetes"
@@ -311,8 +331,24 @@ def like_kubespray(nodes: Path, maker: OpenSSL) -> None:
         for path in [*kubernetes.rglob("*.yaml"), root / "var/lib/kubelet/config.yaml"]:
             if path.exists():
                 path.write_text(path.read_text().replace("/etc/kubernetes/pki", "/etc/kubernetes/ssl"))
+        _with_kubespray_kubelet(root)
         if root.name.startswith("cp-"):
             _with_kubespray_etcd(root, maker)
+
+
+def _with_kubespray_kubelet(root: Path) -> None:
+    """Its unit takes all flags from kubelet.env; what kubeadm was given lies beside the kubeconfigs."""
+    kubernetes = root / "etc/kubernetes"
+    shutil.move(root / "var/lib/kubelet/config.yaml", kubernetes / "kubelet-config.yaml")
+    address = f"10.0.0.{'1' if root.name.startswith('cp-') else '2'}{root.name[-1]}"
+    (kubernetes / "kubelet.env").write_text(_KUBESPRAY_ENVIRONMENT.format(name=root.name, address=address))
+    started = unit("kubelet", *_KUBESPRAY_KUBELET)
+    environment = b"[Service]\nEnvironmentFile=-/etc/kubernetes/kubelet.env\n"
+    target = root / "etc/systemd/system/kubelet.service"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(started.replace(b"[Service]\n", environment))
+    given = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n"
+    (kubernetes / "kubeadm-client.conf").write_text(given)
 
 
 def _with_kubespray_etcd(root: Path, maker: OpenSSL) -> None:
@@ -333,7 +369,7 @@ def _with_kubespray_etcd(root: Path, maker: OpenSSL) -> None:
         "ETCD_TRUSTED_CA_FILE": f"{home}/ca.pem",
         "ETCD_PEER_TRUSTED_CA_FILE": f"{home}/ca.pem",
         "ETCD_CLIENT_CERT_AUTH": "true",
-        "ETCD_PEER_CLIENT_CERT_AUTH": "true",
+        "ETCD_PEER_CLIENT_CERT_AUTH": "True",
         "ETCD_ADVERTISE_CLIENT_URLS": f"https://{address}:2379",
         "ETCD_LISTEN_CLIENT_URLS": f"https://{address}:2379,https://127.0.0.1:2379",
         "ETCD_INITIAL_ADVERTISE_PEER_URLS": f"https://{address}:2380",
@@ -358,12 +394,57 @@ def _with_kubespray_etcd(root: Path, maker: OpenSSL) -> None:
     (root / PKI / "apiserver-etcd-client.crt").unlink(missing_ok=True)
 
 
-def like_minikube(nodes: Path) -> None:
-    """kubeadm's files in /var/lib/minikube/certs."""
+def like_minikube(nodes: Path, now: datetime) -> None:
+    """kubeadm's files in /var/lib/minikube/certs, with what minikube makes itself beside them.
+
+    It gives kubeadm the API server's certificate, and leaves one of an aggregator there that nothing uses
+    (pkg/minikube/bootstrapper/certs.go); its kubelet's flags stand in a drop-in (bsutil/ktmpl/kubelet.go).
+    """
     for root in sorted(nodes.iterdir()):
         kubernetes = root / "etc/kubernetes"
+        node = AlteredNode(root=root, now=now)
+        if node.path("pki/ca.key").exists():
+            subject = name_of("minikube", "system:masters")
+            node.reissue("apiserver", node.issuer(), subject=subject, usages=[CLIENT, SERVER])
+            own = new_ca("proxyClientCA", now)
+            node.write("pki/proxy-client-ca.crt", own.pem)
+            node.write("pki/proxy-client-ca.key", private_pem(own.key))
+            for end in ("crt", "key"):
+                node.copy_from_own(f"pki/front-proxy-client.{end}", f"pki/proxy-client.{end}")
+            node.reissue("proxy-client", own, subject=name_of("aggregator", "system:masters"))
+        flags = f"--config=/var/lib/kubelet/config.yaml --hostname-override={root.name}"
+        line = (
+            f"/var/lib/minikube/binaries/{VERSION}/kubelet {flags} --kubeconfig=/etc/kubernetes/kubelet.conf"
+        )
+        units = root / "etc/systemd/system/kubelet.service.d"
+        units.mkdir(parents=True)
+        (units / "10-kubeadm.conf").write_text(f"[Service]\nExecStart=\nExecStart={line}\n")
+        service = root / "lib/systemd/system/kubelet.service"
+        service.parent.mkdir(parents=True)
+        service.write_bytes(unit("kubelet"))
         (root / "var/lib/minikube").mkdir(parents=True)
         shutil.move(kubernetes / "pki", root / "var/lib/minikube/certs")
         for path in [*kubernetes.rglob("*.yaml"), root / "var/lib/kubelet/config.yaml"]:
             if path.exists():
                 path.write_text(path.read_text().replace("/etc/kubernetes/pki", "/var/lib/minikube/certs"))
+
+
+def with_unit_of_kind(root: Path) -> None:
+    """The kubelet's unit with its drop-ins, as kind's image has them (images/base/files/etc)."""
+    drop_in = """\
+[Service]
+Environment="KUBELET_KUBECONFIG_ARGS=--kubeconfig=/etc/kubernetes/kubelet.conf"
+Environment="KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml"
+EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+EnvironmentFile=-/etc/default/kubelet
+ExecStart=
+ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS \
+$KUBELET_EXTRA_ARGS
+"""
+    node = Node()
+    node.files |= {
+        "/etc/systemd/system/kubelet.service": unit("kubelet"),
+        "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf": drop_in.encode(),
+        "/etc/default/kubelet": b"KUBELET_EXTRA_ARGS=--runtime-cgroups=/system.slice/containerd.service\n",
+    }
+    node.write(root)

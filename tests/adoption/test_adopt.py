@@ -403,6 +403,13 @@ def test_a_ca_key_that_no_node_has_is_asked_for_by_name(
     assert not adopted.root.exists()
 
 
+def test_a_ca_key_that_nobody_can_read_is_told(copy: Path, adopted: Adopted) -> None:
+    remove_keys(copy, "ca")
+    (copy / "cp-2" / PKI / "ca.key").write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMA==\n-----END")
+    assert adopted.adopt(copy) == 1
+    assert "ca (/etc/kubernetes/pki/ca.key; that of cp-2 " in adopted.err
+
+
 def test_a_ca_key_of_one_node_is_enough(copy: Path, adopted: Adopted) -> None:
     kept = (copy / "cp-3" / PKI / "ca.key").read_bytes()
     remove_keys(copy, "ca")
@@ -576,7 +583,7 @@ def test_the_line_that_gathers_a_node_brings_what_is_needed(
     assert len(lines) == len(nodes)
     environment = {"PATH": f"{programs}:{os.environ['PATH']}"}
     for line in lines:
-        subprocess.run(["sh", "-ec", line], cwd=tmp_path, env=environment, check=True, timeout=60)
+        subprocess.run(["sh", "-ec", line], cwd=tmp_path, env=environment, check=True, timeout=300)
     archives = [tmp_path / f"{node}.tar.gz" for node in nodes]
     assert {each.stat().st_mode & 0o777 for each in archives} == {0o600}
     assert adopted.adopt(*archives) == 0, adopted.err
@@ -596,6 +603,32 @@ def test_a_wrong_name_is_refused(copy: Path, adopted: Adopted) -> None:
 def test_a_node_is_given_once(copy: Path, adopted: Adopted) -> None:
     assert adopted.adopt(copy, copy / "cp-1") == 2
     assert "the node cp-1 is given twice" in adopted.err
+
+
+def test_two_copies_of_one_node_are_refused(copy: Path, adopted: Adopted) -> None:
+    shutil.copytree(copy / "cp-2", copy / "cp-2-old", symlinks=True)
+    assert adopted.adopt(copy) == 1
+    assert "cp-2 and cp-2-old both have the files of the node cp-2, by their kubelet.conf" in adopted.err
+
+
+def test_what_runs_with_flags_of_its_own_is_taken_over(copy: Path, adopted: Adopted) -> None:
+    """A flag that only this build knows, and a control plane without the member of etcd that others have."""
+    for name in ("cp-1", "cp-2", "cp-3"):
+        node_of(copy, adopted.now, name).set_flag("kube-scheduler", "acme-magic", "1")
+    (copy / "cp-3/etc/kubernetes/manifests/etcd.yaml").unlink()
+    assert adopted.adopt(copy) == 0, adopted.err
+    assert "note: cp-3 has no member of etcd, as cp-1, cp-2 has" in adopted.err
+    spec = yaml.safe_load(adopted.spec.read_text())["spec"]
+    assert spec["allowUnknownFlags"] is True
+    assert spec["scheduler"]["extraArgs"] == [{"name": "acme-magic", "value": "1"}]
+    assert adopted.planned() == []
+
+
+def test_an_upgrade_under_way_is_told(copy: Path, adopted: Adopted) -> None:
+    manifest = copy / "cp-2/etc/kubernetes/manifests/kube-apiserver.yaml"
+    manifest.write_text(manifest.read_text().replace(":v1.36.2", ":v1.35.4"))
+    assert adopted.adopt(copy) == 0, adopted.err
+    assert "note: API servers run different releases (v1.36.2 on cp-1, cp-3; v1.35.4 on cp-2)" in adopted.err
 
 
 def test_what_is_not_there_is_a_wrong_argument(tmp_path: Path, adopted: Adopted) -> None:

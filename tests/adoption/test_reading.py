@@ -8,12 +8,12 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 
 from pkigen.adoption.audit import audit
-from pkigen.adoption.checks.validity import is_put_away
 from pkigen.adoption.findings import AuditRule
 from pkigen.adoption.gathered import node_trees
 from pkigen.adoption.inspection import inspect
 from pkigen.adoption.pem_blocks import read_pem
 from pkigen.adoption.programs import read_programs
+from pkigen.adoption.put_away import is_put_away
 from pkigen.adoption.severity import AuditSeverity
 from pkigen.crypto.keys import private_pem, public_der, public_pem
 from pkigen.desired.readers import ComponentName
@@ -160,15 +160,12 @@ def test_a_name_that_stands_for_itself_has_its_own_certificate(node: AlteredNode
     node.set_flag(
         "kube-apiserver", "tls-sni-cert-key", f"{pki}/public.crt,{pki}/public.key:api.prod.example.com"
     )
-    stale = {
-        each.spot.path for each in audit(cluster_of(node.root, node.now)) if each.rule is AuditRule.STALE_CA
-    }
-    assert (
-        stale
-        == {"/etc/kubernetes/admin.conf", "/etc/kubernetes/super-admin.conf", "/etc/kubernetes/kubelet.conf"}
-        & stale
-    )
-    assert "/etc/kubernetes/admin.conf" in stale
+    found = audit(cluster_of(node.root, node.now))
+    (refused,) = (each for each in found if each.rule is AuditRule.REFUSED_CONNECTION)
+    assert refused.spot.path == f"{pki}/public.crt"
+    assert refused.detail.startswith("who uses /etc/kubernetes/admin.conf on cp-1 refuses")
+    # Nobody trusts its CA: what is wrong is the certificate, not one kubeconfig.
+    assert [each for each in found if each.rule is AuditRule.STALE_CA] == []
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_one_of_kubespray(copy: Path, tmp_path: Path, adopted: Adopted) -> None:
 
 
 def test_one_of_minikube(copy: Path, adopted: Adopted) -> None:
-    makers.like_minikube(copy)
+    makers.like_minikube(copy, adopted.now)
     assert errors(copy, adopted.now) == []
     assert adopted.adopt(copy) == 0, adopted.err
     assert adopted.planned() == []
@@ -212,7 +212,10 @@ def test_one_of_kind(tmp_path: Path, adopted: Adopted) -> None:
         "clusterName": "kind",
         "controlPlaneEndpoint": "kind-control-plane:6443",
         "networking": {"podSubnet": "10.244.0.0/16", "serviceSubnet": "10.96.0.0/16"},
-        "apiServer": {"certSANs": ["localhost", "127.0.0.1"]},
+        "apiServer": {
+            "certSANs": ["localhost", "127.0.0.1"],
+            "extraArgs": [{"name": "runtime-config", "value": ""}],
+        },
         "controllerManager": {"extraArgs": [{"name": "enable-hostpath-provisioner", "value": "true"}]},
     }
     nodes, name = tmp_path / "nodes", "kind-control-plane"
@@ -220,7 +223,10 @@ def test_one_of_kind(tmp_path: Path, adopted: Adopted) -> None:
     kubeadm_trees.worker(
         nodes / "kind-worker", first, name="kind-worker", address="172.18.0.3", cluster=settings
     )
+    for node in nodes.iterdir():
+        makers.with_unit_of_kind(node)
     adopted.now = moment() + timedelta(minutes=1)
+    assert errors(nodes, adopted.now) == []
     assert adopted.adopt(nodes) == 0, adopted.err
     assert adopted.planned() == []
     assert adopted.run("verify", "-C", str(adopted.root)) == 0, adopted.out

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pkigen.cli.app import run
 from pkigen.cli.system import System
-from tests.cli.program import HOME, NOW, InProcess, copy_of
+from tests.cli.program import HOME, NOW, InProcess, MadeTrees, copy_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
 
 @pytest.fixture
@@ -27,6 +29,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.fixture(scope="session")
+def made_trees(tmp_path_factory: pytest.TempPathFactory) -> MadeTrees:
+    return MadeTrees(tmp_path_factory.mktemp("trees"))
+
+
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
     path = tmp_path / "home.yaml"
@@ -38,3 +45,9 @@ def spec(tmp_path: Path) -> Path:
 def tree(made: Path, tmp_path: Path) -> Path:
     """A tree of one's own."""
     return copy_of(made / "home", tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def jsonschema() -> ModuleType:
+    """Imported only where it is used: it compiles grammars meanwhile, which takes seconds."""
+    return importlib.import_module("jsonschema")

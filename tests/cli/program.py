@@ -146,6 +146,23 @@ def copy_of(tree: Path, to: Path) -> Path:
     return to
 
 
+class MadeTrees:
+    """What `init` makes of the text of a spec: made once, and copied for every test."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._made: dict[str, Path] = {}
+
+    def copy(self, text: str, to: Path) -> Path:
+        """A tree of one's own at a place that does not exist yet."""
+        if text not in self._made:
+            spec, tree = (self._place / f"{len(self._made)}{suffix}" for suffix in (".yaml", ""))
+            spec.write_text(text)
+            assert run(["init", str(spec), "-C", str(tree)], system=System(clock=lambda: NOW)) == 0
+            self._made[text] = tree
+        return copy_of(self._made[text], to)
+
+
 def changed(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
     """The names whose content differs between two photographs."""
     return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}

@@ -7,7 +7,6 @@ import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +31,7 @@ from tests.samples import CP1, CP2, CP3, W1, W2, spec
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
 THREE = HOME.replace(
     "  users:",
@@ -244,7 +244,7 @@ def closed(schema: Any) -> Any:
     return {**inner, "additionalProperties": False} if "properties" in inner else inner
 
 
-def test_the_published_schema_is_the_models(pkigen: InProcess) -> None:
+def test_the_published_schema_is_the_models(jsonschema: ModuleType, pkigen: InProcess) -> None:
     published = json.loads((REPOSITORY / "docs/plan.schema.json").read_text())
     assert published == plan_schema() == pkigen("validate", "--schema", "plan").json
     jsonschema.Draft202012Validator.check_schema(published)
@@ -253,7 +253,9 @@ def test_the_published_schema_is_the_models(pkigen: InProcess) -> None:
     jsonschema.Draft202012Validator.check_schema(steps)
 
 
-def test_real_plans_of_every_kind_follow_the_schema(pkigen: InProcess, three: Path, tmp_path: Path) -> None:
+def test_real_plans_of_every_kind_follow_the_schema(
+    jsonschema: ModuleType, pkigen: InProcess, three: Path, tmp_path: Path
+) -> None:
     file, root = tmp_path / "three.yaml", copy_of(three / "home", tmp_path / "home")
     file.write_text(THREE)
 

@@ -147,7 +147,7 @@ def test_what_could_not_be_judged_stays_for_another_plan(clones: Clones, tmp_pat
 def test_the_documented_pipeline(tmp_path: Path) -> None:
     """The commands of docs/how-to/pull-requests.md, as a runner and the protected machine run them."""
     text = (REPOSITORY / "docs/how-to/pull-requests.md").read_text()
-    pipeline, script = re.findall(r"^```(?:yaml|sh)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    pipeline, script = re.findall(r"^```(?:yaml|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     steps = [str(step.get("run", "")) for step in yaml.safe_load(pipeline)["jobs"]["plan"]["steps"]]
     commands = [step for step in steps if step.startswith("pkigen ")]
     assert len(commands) == 2
@@ -176,7 +176,7 @@ def test_the_documented_pipeline(tmp_path: Path) -> None:
     (machine / "prod/cluster.yaml").write_text((runner / "prod/cluster.yaml").read_text())
     run(machine, publish)  # as merging does
     (machine / "plan.json").write_text((runner / "plan.json").read_text())
-    run(machine, script)
+    run(machine, re.sub(r"^\$ ", "", script, flags=re.MULTILINE))
     run(machine, "pkigen verify -C prod")
     run(runner, "git checkout -qf -; git pull -q; pkigen plan -C prod --exit-code")
 

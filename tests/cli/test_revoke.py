@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pkigen.cli.system import System
-from tests.cli.program import DAY, InProcess, Result, changed, contents
+from tests.cli.program import DAY, InProcess, MadeTrees, Result, changed, contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,8 +44,10 @@ WHY = ("--reason", "laptop stolen", "--yes")
 
 
 @pytest.fixture
-def team(pkigen: InProcess, tmp_path: Path) -> Path:
-    return made(pkigen, tmp_path, TEAM % "v1.36.2")
+def team(made_trees: MadeTrees, tmp_path: Path) -> Path:
+    text = TEAM % "v1.36.2"
+    (tmp_path / "team.yaml").write_text(text)
+    return made_trees.copy(text, tmp_path / "team")
 
 
 def made(pkigen: InProcess, place: Path, text: str) -> Path:

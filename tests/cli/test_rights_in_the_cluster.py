@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.program import DAY, HOME, InProcess, Result
+from tests.cli.program import DAY, HOME, InProcess, MadeTrees, Result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,14 +29,14 @@ class Place:
         self.pkigen, self.folder, self.tree = pkigen, folder, folder / "tree"
 
     def init(self, users: str) -> None:
-        self._write(users)
+        self.write(users)
         assert self.pkigen("init", self.folder / "spec.yaml", "-C", self.tree).code == 0
 
     def run(self, *arguments: object) -> Result:
         return self.pkigen(*arguments, "-C", self.tree)
 
     def apply(self, users: str, *arguments: object) -> Result:
-        self._write(users)
+        self.write(users)
         self.pkigen.now += DAY / 24
         result = self.run("apply", self.folder / "spec.yaml", "--yes", *arguments)
         assert result.code == 0, result.err
@@ -45,8 +45,10 @@ class Place:
     def told(self) -> None:
         assert self.run("access", "applied", "--yes").code == 0
 
-    def _write(self, users: str) -> None:
-        (self.folder / "spec.yaml").write_text(NODES + users)
+    def write(self, users: str) -> str:
+        text = NODES + users
+        (self.folder / "spec.yaml").write_text(text)
+        return text
 
     def commands(self, text: str, conf: str = "admin.conf") -> list[str]:
         """The kubectl lines of a text, without their beginning; all of them have the same."""
@@ -60,10 +62,11 @@ class Place:
 
 
 @pytest.fixture
-def place(pkigen: InProcess, tmp_path: Path) -> Place:
-    made = Place(pkigen, tmp_path)
-    made.init(VIEW)
-    return made
+def place(made_trees: MadeTrees, pkigen: InProcess, tmp_path: Path) -> Place:
+    found = Place(pkigen, tmp_path)
+    text = found.write(VIEW)
+    made_trees.copy(text, found.tree)
+    return found
 
 
 def test_a_changed_right_is_told_everywhere_until_it_was_done(place: Place, tmp_path: Path) -> None:

@@ -9,12 +9,15 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import jsonschema
 import pytest
 import yaml
 
 from tests.cli.program import EXAMPLES, HOME, PROGRAM, REPOSITORY, InProcess, photograph, program
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 KUBEADM = """\
 apiVersion: kubeadm.k8s.io/v1beta4
@@ -119,7 +122,7 @@ def test_validate_warns_on_stderr(pkigen: InProcess, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ALL_EXAMPLES)
 def test_every_example_is_printed_valid_and_accepted_by_the_schema(
-    pkigen: InProcess, tmp_path: Path, name: str
+    jsonschema: ModuleType, pkigen: InProcess, tmp_path: Path, name: str
 ) -> None:
     printed = pkigen("init", "--example", name)
     assert (printed.code, printed.err) == (0, "")
@@ -137,7 +140,7 @@ def test_the_published_schema_is_the_models(pkigen: InProcess) -> None:
     assert published == pkigen("validate", "--schema", "spec").out, "run `python scripts/reference.py`"
 
 
-def test_the_schema_refuses_what_validate_refuses(pkigen: InProcess) -> None:
+def test_the_schema_refuses_what_validate_refuses(jsonschema: ModuleType, pkigen: InProcess) -> None:
     schema = pkigen("validate", "--schema", "spec").json
     assert schema["title"] == "pkigen cluster spec"
     document = yaml.safe_load(HOME)

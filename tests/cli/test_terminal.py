@@ -269,7 +269,7 @@ def test_a_signal_leaves_nothing_half_made(tmp_path: Path, number: signal.Signal
         wait_for(root / ".pkigen/staging", process)
         # As a terminal does: to the children that make keys, too.
         os.killpg(process.pid, number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == code, err
     assert out == ""
     assert err.splitlines() == [
@@ -292,7 +292,7 @@ def test_a_signal_during_a_change(tmp_path: Path, spec: Path, tree: Path) -> Non
     ) as process:
         wait_for(tree / ".pkigen/staging", process)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert contents(tree) == before
     assert not (tree / ".pkigen/staging").exists()

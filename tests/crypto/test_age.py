@@ -19,12 +19,8 @@ from pkigen.errors import BundleError
 
 WORDS = "five words that nobody guesses"
 CHUNK = 1 << 16
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The form does not depend on how much work it is."""
-    monkeypatch.setattr(age_scrypt, "WORK_FACTOR", 10)
+# Seconds of this process's own work, which others on the machine hardly add to; scrypt at 2^23 takes thirty.
+AT_ONCE = 5
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])
@@ -60,10 +56,16 @@ def test_any_flipped_bit_is_refused() -> None:
     assert flipped * every > 1000
 
 
-def test_the_work_is_what_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    assert age_scrypt.WORK_FACTOR == 18
-    assert Passphrase(WORDS).close(b"content").split(b"\n")[1].endswith(b" 18")
+def test_the_work_is_what_is_promised() -> None:
+    """In a process of its own: in this one the tests have it reduced."""
+    command = (
+        "import sys; from pkigen.crypto.age import Passphrase; "
+        f"sys.stdout.buffer.write(Passphrase({WORDS!r}).close(b''))"
+    )
+    sealed = subprocess.run([sys.executable, "-c", command], capture_output=True, check=True).stdout
+    assert sealed.split(b"\n")[1].endswith(b" 18")
+    assert Passphrase(WORDS).open(sealed) == b""
+    assert age_scrypt.WORK_FACTOR < 18
 
 
 # -- what others have written -------------------------------------------------------------------------
@@ -111,7 +113,7 @@ def test_a_file_that_was_cut_off_or_lengthened_is_not_opened(cut: int) -> None:
 @pytest.mark.parametrize("factor", ["19", "20", "22", "23", "30", "63", "64", "99", "1" + "0" * 60])
 def test_more_work_than_ours_is_refused_before_any_is_done(factor: str) -> None:
     sealed = crafted(f"-> scrypt {SALT} {factor}\n{WRAPPED}\n")
-    begun = time.monotonic()
+    begun = time.process_time()
     tracemalloc.start()
     with pytest.raises(
         BundleError, match=r"asks for 2\^\d+ of scrypt's work, and no more than 2\^18 is done"
@@ -119,7 +121,7 @@ def test_more_work_than_ours_is_refused_before_any_is_done(factor: str) -> None:
         Passphrase(WORDS).open(sealed)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert (time.monotonic() - begun < 1, peak < 1 << 20) == (True, True)
+    assert (time.process_time() - begun < AT_ONCE, peak < 1 << 20) == (True, True)
 
 
 def test_our_own_amount_is_still_done() -> None:
@@ -159,20 +161,20 @@ DAMAGED = {
 
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_whatever_a_header_holds_it_is_refused_at_once(kind: str) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     for reader in (Passphrase(WORDS), Identity.generate()):
         with pytest.raises(BundleError):
             reader.open(DAMAGED[kind])
-    assert time.monotonic() - begun < 1
+    assert time.process_time() - begun < AT_ONCE
 
 
 def test_a_header_of_the_largest_size_is_read() -> None:
     fitting = crafted(*[X25519] * ((LARGEST_HEADER - 80) // len(X25519)))
     assert len(read_header(fitting).stanzas) > 50
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(BundleError, match="not sealed to this host"):
         Identity.generate().open(fitting)
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < AT_ONCE
 
 
 def test_several_recipients_are_each_able_to_open() -> None:

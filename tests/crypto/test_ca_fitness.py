@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pkigen.crypto.ca_fitness import has_name_constraints, remarks, unfit, unfit_in_time
+from pkigen.crypto.ca_fitness import chain_of, has_name_constraints, remarks, unfit, unfit_in_time
 from pkigen.crypto.keys import public_der
 
 if TYPE_CHECKING:
@@ -233,3 +236,53 @@ def test_what_stricter_verifiers_miss(
 def test_whether_it_may_sign_for_some_names_only() -> None:
     assert has_name_constraints(certificate(IS_CA, x509.NameConstraints([DNS], None)))
     assert not has_name_constraints(certificate(IS_CA))
+
+
+def test_the_chain_of_a_ca_is_found_among_others() -> None:
+    """In its order, whatever theirs is; what did not sign is left out, and who signs each other ends it."""
+    above = certificate(IS_CA, subject=name("root"), key=KEY, signed_by=ROOT_KEY, issuer=name("top"))
+    top = certificate(IS_CA, subject=name("top"), key=ROOT_KEY, signed_by=ROOT_KEY)
+    low = certificate(IS_CA, issuer=name("root"), signed_by=KEY, key=ROOT_KEY)
+    stranger = certificate(IS_CA, subject=name("top"))
+    assert chain_of(low, (top, stranger, low, above)) == (low, above, top)
+    assert chain_of(low, (stranger, top)) == (low,)
+    back = certificate(IS_CA, subject=name("root"), issuer=name("own"), signed_by=ROOT_KEY)
+    assert chain_of(low, (back,)) == (low, back), "they sign each other"
+
+
+# sha256WithRSAEncryption, and its last number in the OIDs of others (RFC 8017 appendix A.2).
+RSA_ALGORITHM = bytes.fromhex("06092a864886f70d0101")
+SHA256, HASHES = 0x0B, {"md5": 0x04, "sha1": 0x05, "an unknown hash": 0x7F}
+
+
+@pytest.mark.parametrize("algorithm", HASHES)
+def test_the_hash_of_a_signature_is_one_that_go_verifies(algorithm: str) -> None:
+    """A root's own signature is verified by nobody; that of the CA above an intermediate is."""
+    key = rsa.generate_private_key(65537, 2048)
+    for issuer, told in (("own", None), ("root", f"it is signed with {algorithm}, which Go refuses")):
+        sound = (
+            x509.CertificateBuilder(name(issuer), name("own"), key.public_key(), 1, NOW, END)
+            .add_extension(IS_CA, critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        assert why(sound) is None
+        before, after = (RSA_ALGORITHM + bytes([last]) for last in (SHA256, HASHES[algorithm]))
+        der = sound.public_bytes(Encoding.DER)
+        assert der.count(before) == 2  # in what is signed, and beside the signature
+        assert why(x509.load_der_x509_certificate(der.replace(before, after))) == told
+
+
+def test_a_key_is_written_as_kubernetes_reads_it() -> None:
+    """A key with explicit parameters is read here, and is written again as a named curve's."""
+    done = subprocess.run(
+        (
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("-pkeyopt", "ec_param_enc:explicit", "-subj", "/CN=own", "-days", "30", "-keyout", os.devnull),
+            *("-addext", "basicConstraints=critical,CA:TRUE"),
+        ),
+        capture_output=True,
+        check=True,
+    )
+    odd = x509.load_pem_x509_certificate(done.stdout)
+    told = why(odd, now=odd.not_valid_before_utc)
+    assert told == "its key has explicit curve parameters, which Kubernetes cannot read"

@@ -259,8 +259,8 @@ def _accepted_by_kubectl(
     with _Server(context) as port:
         command = [kubectl, "--kubeconfig", "/dev/null", "--server", f"https://127.0.0.1:{port}"]
         command += ["--certificate-authority", str(folder / "ca.crt"), "--tls-server-name", name]
-        command += ["--request-timeout=5s", "--token=x", "get", "--raw", "/x"]
-        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        command += ["--request-timeout=60s", "--token=x", "get", "--raw", "/x"]
+        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     return "x509:" not in told.stdout + told.stderr
 
 

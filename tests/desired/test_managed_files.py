@@ -36,6 +36,19 @@ spec:
 """
 
 
+WITH_ARGUMENTS = b"""\
+apiVersion: v1
+kind: Pod
+metadata: {name: kcm, namespace: kube-system}
+spec:
+  containers:
+    - {name: sidecar, image: sidecar, command: [/sidecar]}
+    - name: manager
+      command: [/usr/local/bin/kube-controller-manager]
+      args: [--v, "2", --cluster-signing-cert-file, /etc/kubernetes/pki/ca.crt]
+"""
+
+
 def cluster(managed: str) -> ClusterSpec:
     return load_text((SPEC % managed).encode(), file="spec", kinds=CERTIFICATES).spec
 
@@ -64,6 +77,7 @@ def test_only_what_is_managed_is_written(managed: str, written: set[str]) -> Non
     ("managed", "text", "signing"),
     [
         ("", MANIFEST, "/etc/kubernetes/pki/ca.crt"),
+        ("", WITH_ARGUMENTS, "/etc/kubernetes/pki/ca.crt"),
         ("", None, "/etc/kubernetes/pki/ca-signing.crt"),
         ("", b"no manifest", "/etc/kubernetes/pki/ca-signing.crt"),
         ("manifests", MANIFEST, "/etc/kubernetes/pki/ca-signing.crt"),

@@ -141,7 +141,7 @@ def test_kubeadm_goes_on_from_them(pkigen: InProcess, tree: Path, tmp_path: Path
         ["openssl", "verify", "-x509_strict", "-CAfile", out / "ca.crt", out / "apiserver.crt"],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -202,7 +202,7 @@ def verified_by_the_old_root(bundle: bytes, old: bytes, place: Path) -> bool:
         ],
         check=False,
         capture_output=True,
-        timeout=60,
+        timeout=300,
     )
     return done.returncode == 0
 

@@ -57,7 +57,7 @@ def version(name: str) -> tuple[int, int, int]:
     program = find(name)
     assert program is not None
     said = subprocess.run(
-        [program, "--version"], check=True, capture_output=True, text=True, timeout=60
+        [program, "--version"], check=True, capture_output=True, text=True, timeout=300
     ).stdout
     match = _VERSION.search(said)
     assert match is not None, said
@@ -113,6 +113,6 @@ def _machine() -> tuple[str, ...]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     return () if tried.returncode == 0 else (f"namespaces do not work here: {tried.stderr.strip()}",)

@@ -13,6 +13,7 @@ import json
 import shutil
 import time
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +26,7 @@ from tests.adoption.altered_nodes import PKI, moment, new_ca
 from tests.live import programs
 from tests.live.control_plane import Cluster, boot_static_pods, pkigen, plug_in, static_pods
 from tests.live.hosts import Identity, Network
+from tests.live.real_kubelet import RealKubelet, real_kubelet
 from tests.live.rotating import asking, deliver, end, pkigen_in, restart, restarts_of
 from tests.live.test_untouched_clients import _CONTROL_PLANES, Untouched
 
@@ -102,8 +104,9 @@ def _join(manifest: Path) -> None:
 class Operator:
     """Does what the runbook says."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, kubelet: RealKubelet | None) -> None:
         self._cluster = cluster
+        self._kubelet = kubelet
 
     def manage(self, *kinds: str) -> None:
         """Have pkigen write these kinds of files from now on."""
@@ -144,6 +147,10 @@ class Operator:
                 if component in asked:
                     self._restart_alone(node, component)
             time.sleep(1.5)  # what reloads by itself has done so after this
+            if self._kubelet is not None and node == self._kubelet.node:
+                if "kubelet" in asked:
+                    self._kubelet.restart()
+                self._kubelet.expect_in()
 
     def _restart_alone(self, node: str, component: str) -> None:
         """One that may have ended by itself, where its only API server was away for long."""
@@ -176,19 +183,27 @@ class Present:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """Certificates of the present CAs that somebody copies and keeps: of etcd, and of the front proxy."""
+    """Certificates of the present CAs that somebody copies and keeps: of etcd, and of the front proxy.
+
+    Of each node its own: a member lets in a peer from the addresses that its certificate names alone.
+    """
 
     cluster: Cluster
     folder: Path
 
     @classmethod
     def of(cls, cluster: Cluster, folder: Path) -> Kept:
-        for name in ("etcd/healthcheck-client", "etcd/peer", "apiserver-etcd-client", "front-proxy-client"):
-            for suffix in ("crt", "key"):
-                target = folder / f"{name}.{suffix}"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(cluster.pki("cp-1") / f"{name}.{suffix}", target)
+        names = ("etcd/healthcheck-client", "etcd/peer", "apiserver-etcd-client", "front-proxy-client")
+        names += ("apiserver-kubelet-client",)
+        for node, name, suffix in product(_NODES, names, ("crt", "key")):
+            target = folder / node / f"{name}.{suffix}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(cluster.pki(node) / f"{name}.{suffix}", target)
         return cls(cluster=cluster, folder=folder)
+
+    def pair(self, node: str, name: str) -> tuple[Path, Path]:
+        """A certificate that a node had, and its key."""
+        return self.folder / node / f"{name}.crt", self.folder / node / f"{name}.key"
 
     def let_in(self) -> set[str]:
         """Who is let in on every node, by whom: the judges' own certificates are not what is asked."""
@@ -202,13 +217,13 @@ class Kept:
         return {who for who, answers in found.items() if answers[0]}
 
     def _all(self, port: str, path: str, name: str) -> list[bool]:
-        stem = self.folder / name
-        identity = Identity(certificate=stem.with_suffix(".crt"), key=stem.with_suffix(".key"))
         is_proxy = port == "6443"
         answers = [
             machine.request(
                 f"https://{_NODES[node]}:{port}{path}",
-                identity=identity,
+                identity=Identity(
+                    certificate=self.folder / node / f"{name}.crt", key=self.folder / node / f"{name}.key"
+                ),
                 headers={"X-Remote-User": "somebody", "X-Remote-Group": "system:masters"} if is_proxy else {},
                 body=_REVIEW if is_proxy else None,
             )
@@ -228,15 +243,17 @@ _EVERYBODY = {"a client of etcd", "an API server at etcd", "a peer of etcd", "a 
 
 def test_its_cas_and_token_key_rotate_under_load(cluster: Cluster, tmp_path: Path) -> None:
     untouched = Untouched(cluster=cluster, folder=tmp_path / "clients")
-    operator = Operator(cluster)
     before = [untouched.hand_out("before"), untouched.start_pod("pod"), untouched.dump_etcd("backup")]
     present = Present(untouched)
     kept = Kept.of(cluster, tmp_path / "kept")
     assert kept.let_in() == _EVERYBODY
     with (
+        real_kubelet(cluster, "cp-1", _NODES["cp-1"]) as kubelet,
         asking(cluster.machines["cp-1"], before) as early,
         asking(cluster.machines["cp-1"], [present.series]) as late,
     ):
+        operator = Operator(cluster, kubelet)
+        _expect_kubelet(kubelet, kept, lets_in_old=True)
         operator.manage("manifests")
         for step in _STEPS:
             operator.rotate(step, *(("--assume-distributed",) if step == "promote" else ()))
@@ -246,6 +263,8 @@ def test_its_cas_and_token_key_rotate_under_load(cluster: Cluster, tmp_path: Pat
         assert kept.let_in() == _EVERYBODY, "before the old CAs go"
         operator.rotate("finish", "--assume-distributed", "--force")
         figures |= late.stop().series
+        _expect_kubelet(kubelet, kept, lets_in_old=False)
+        assert operator.run("apply") == []
     for name, found in figures.items():
         counted = [f"{found[each]} {each}" for each in ("asked", "retried")]
         counted += [f"{len(found[each])} {each}" for each in ("refused", "failed")]
@@ -260,8 +279,15 @@ def test_its_cas_and_token_key_rotate_under_load(cluster: Cluster, tmp_path: Pat
     # The same questions with what they have now.
     assert Kept.of(cluster, tmp_path / "new").let_in() == _EVERYBODY
     assert len(_keys(cluster)) == len(_CAS)
-    assert operator.run("apply") == []
     assert pkigen_in(cluster.machines["cp-1"], "verify", "-C", cluster.out).returncode == 0
+
+
+def _expect_kubelet(kubelet: RealKubelet | None, kept: Kept, *, lets_in_old: bool) -> None:
+    """A real kubelet, where there is one, is a node of the cluster, and knows the API server by its CA."""
+    if kubelet is not None:
+        kubelet.expect_in()
+        assert kubelet.lets_in(*kept.pair("cp-1", "apiserver-kubelet-client")) is lets_in_old
+        print(f"a real kubelet is in; it lets in the API server of before: {lets_in_old}")  # noqa: T201
 
 
 def _lets_in(cluster: Cluster, scratch: Path, untouched: Untouched, name: str) -> bool:

@@ -35,7 +35,7 @@ def test_they_exist(program: str) -> None:
         words = list(takewhile(re.compile("[a-z][a-z-]*").fullmatch, command.split()))
         # Without its arguments: `kubeadm` says in its usage what it has understood.
         shown = subprocess.run(
-            [place, *words, "--help"], capture_output=True, text=True, check=True, timeout=60
+            [place, *words, "--help"], capture_output=True, text=True, check=True, timeout=300
         ).stdout
         assert f"{program} {' '.join(words)}" in shown, command
         assert all(option in shown for option in _OPTION.findall(command)), command

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ADDRESS = "10.79.0.1"
 _URLS = (f"https://{_ADDRESS}:2379/health", f"https://{_ADDRESS}:2380/version")
 """What answers on the port of clients, and on that of peers."""
-_SECONDS = 60
+_SECONDS = 300
 
 
 @pytest.fixture

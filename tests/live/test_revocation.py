@@ -40,7 +40,7 @@ pytestmark = pytest.mark.live
 
 _NODES = {f"cp-{number}": f"10.83.0.{number}" for number in (1, 2, 3)}
 _RULES = [{"apiGroups": [""], "resources": ["namespaces", "configmaps"], "verbs": ["get", "list", "create"]}]
-_SECONDS = 90
+_SECONDS = 300
 _FILE = "/etc/kubernetes/pki/authorization-config.yaml"
 _NAMESPACES = "/api/v1/namespaces"
 _CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"

@@ -22,6 +22,8 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import pkigen
+from scripts.bill import of_lock
 from scripts.offline import INSTALL
 from tests import unmeasured
 from tests.cli.program import HOME
@@ -144,7 +146,7 @@ def test_python_takes_no_module_from_where_it_stands(tmp_path: Path) -> None:
     proof = tmp_path / "proof"
     (tmp_path / "platform.py").write_text(EVIL.format(proof=str(proof)))
     calls = re.findall(r'^.*"\$python" (.*)$|^"\$to/bin/python" (.*)$', INSTALL, re.MULTILINE)
-    assert len(calls) == 4
+    assert len(calls) == 5
     for call in (first or second for first, second in calls):
         assert call.startswith("-I "), call
     for isolated, taken in (((), True), (("-I",), False)):
@@ -245,6 +247,54 @@ def test_the_scripts_are_clean(kit: Path) -> None:
             ["shellcheck", "-"], input=text, capture_output=True, text=True, check=False, env=WITH_TOOLS
         )
         assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_what_is_installed_and_the_zipapp_have_bills_of_their_own(kit: Path, tmp_path: Path) -> None:
+    """Of pkigen and what it needs: an installer beside it is no part of it."""
+    assert without_network("sh", kit / "install.sh", tmp_path / "pkigen", cwd=tmp_path).returncode == 0
+    pins = {name: version for name, version in locked().items() if name != "colorama"}
+    for path in (tmp_path / "pkigen/sbom.cdx.json", kit / "pkigen.pyz.cdx.json"):
+        text = path.read_text()
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+        content = json.loads(text)
+        assert content["metadata"]["component"]["name"] == "pkigen"
+        assert {canonicalize_name(each["name"]): each["version"] for each in content["components"]} == pins
+
+
+def test_the_wheel_carries_a_bill_that_is_in_step_with_the_lock(kit: Path) -> None:
+    (wheel,) = (kit / "wheelhouse").glob("pkigen-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (each for each in archive.namelist() if "/sboms/" in each)
+        text = archive.read(name).decode()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    assert {each["name"]: each["version"] for each in json.loads(text)["components"]} == locked()
+
+
+def test_the_written_bill_is_that_of_this_version() -> None:
+    """After a change of the version or the lock: `python scripts/bill.py`."""
+    lock = (TOP / "requirements/runtime.txt").read_text()
+    assert (TOP / "requirements/pkigen.cdx.json").read_text() == of_lock(pkigen.__version__, lock)
+
+
+WORKS_FROM_THE_WHEEL = {
+    "uvx": ("uvx", "--offline", "--no-index", "--find-links", "KIT", "--from", "WHEEL", "pkigen"),
+    "pipx": ("pipx", "run", "--pip-args=--no-index --find-links KIT", "--spec", "WHEEL", "pkigen"),
+}
+
+
+@pytest.mark.parametrize("program", WORKS_FROM_THE_WHEEL)
+def test_it_runs_from_the_wheel_without_being_installed(program: str, kit: Path, tmp_path: Path) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    (wheel,) = (kit / "wheelhouse").glob("pkigen-*.whl")
+    command = [
+        each.replace("KIT", str(kit / "wheelhouse")).replace("WHEEL", str(wheel))
+        for each in WORKS_FROM_THE_WHEEL[program]
+    ]
+    done = without_network(*command, "--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"pkigen {pkigen.__version__}\n"), done.stderr
+    made = without_network(*command, "init", "--example", "single", cwd=tmp_path)
+    assert made.stdout.startswith("# "), made.stderr
 
 
 def test_the_bill_of_materials_is_valid_and_names_every_wheel(kit: Path) -> None:

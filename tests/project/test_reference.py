@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pkigen.cli.app import COMMANDS
-from scripts.reference import DOCS, generated, leaves
+from scripts.described_commands import leaves
+from scripts.reference import DOCS, generated
 from tests.cli.program import REPOSITORY as TOP
 
 if TYPE_CHECKING:
@@ -91,6 +94,29 @@ def test_a_wrong_one_is_found(line: str, wrong: str | None) -> None:
 def test_the_reference_is_current() -> None:
     outdated = [name for name, text in generated().items() if (DOCS / name).read_text() != text]
     assert not outdated, "run `python scripts/reference.py`"
+
+
+def test_every_command_has_a_page_of_man_that_can_be_shown() -> None:
+    pages = {path.stem: path for path in (DOCS / "man").glob("*.1")}
+    assert pages.keys() == {"pkigen", *(f"pkigen-{words.replace(' ', '-')}" for words in commands())}
+    assert warnings(*pages.values()) == ""
+
+
+def test_a_page_of_man_that_is_wrong_is_noticed(tmp_path: Path) -> None:
+    """The control."""
+    page = tmp_path / "wrong.1"
+    page.write_text('.TH WRONG 1 "" pkigen ""\n.SH NAME\nwrong \\- \\[nothing]\n.NONE\n')
+    assert "NONE" in warnings(page)
+
+
+def warnings(*pages: Path) -> str:
+    """What groff says of pages of `man`, as `man --warnings` does."""
+    program = shutil.which("groff")
+    if program is None:
+        pytest.skip("groff is not installed")
+    command = [program, "-man", "-ww", "-Kutf8", "-Tutf8", "-z", *map(str, pages)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
 
 
 def test_shared_options_are_declared_alike() -> None:

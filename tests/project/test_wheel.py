@@ -17,6 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import pkigen
+from scripts.completions import completion
 
 TOP = Path(__file__).parent.parent.parent
 
@@ -120,7 +121,23 @@ def test_the_wheel_holds_every_template_and_example(archives: Path) -> None:
     assert "pkigen/py.typed" in names
     for schema in ("cluster.schema.json", "plan.schema.json", "rollout.schema.json"):
         assert f"pkigen-{pkigen.__version__}.data/data/share/pkigen/{schema}" in names
+    shared = f"pkigen-{pkigen.__version__}.data/data/share"
+    assert {f"{shared}/man/man1/{page.name}" for page in (TOP / "docs/man").iterdir()} <= names
     assert not {name for name in names if name.startswith(("tests/", "templates/"))}
+
+
+def test_the_wheel_brings_what_shells_complete_by(archives: Path) -> None:
+    """As the program says itself; after a change: `python scripts/completions.py`."""
+    (wheel,) = archives.glob("*.whl")
+    places = {
+        "bash": "share/bash-completion/completions/pkigen",
+        "zsh": "share/zsh/site-functions/_pkigen",
+        "fish": "share/fish/vendor_completions.d/pkigen.fish",
+    }
+    with zipfile.ZipFile(wheel) as archive:
+        for shell, place in places.items():
+            (name,) = (each for each in archive.namelist() if each.endswith(f".data/data/{place}"))
+            assert archive.read(name).decode() == completion(shell)
 
 
 def test_the_source_archive_can_be_tested(archives: Path) -> None:
@@ -128,7 +145,7 @@ def test_the_source_archive_can_be_tested(archives: Path) -> None:
     with tarfile.open(archive) as source:
         names = {name.partition("/")[2] for name in source.getnames()}
     folders = ("pkigen", "templates", "examples", "tests", "sample-output", "scripts", "benchmarks")
-    for folder in (*folders, "docs", "requirements"):
+    for folder in (*folders, "docs", "requirements", "completions"):
         wanted = {path.relative_to(TOP).as_posix() for path in files(TOP / folder)}
         assert wanted
         assert wanted - names == set()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+from copy import copy
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +53,13 @@ class Promoted:
         self.since = workshop.now
         workshop.now += 3 * DAY
 
+    def copied(self, to: Path) -> Promoted:
+        """One of one's own."""
+        found = copy(self)
+        shutil.copytree(self.workshop.place, to)
+        found.workshop = replace(self.workshop, place=to)
+        return found
+
     def _fingerprints(self) -> dict[str, str]:
         lock = json.loads((self.workshop.tree / "pki.lock").read_text())
         return {
@@ -77,9 +87,16 @@ class Promoted:
         return self.workshop.rotate("ca", "kubernetes", "--phase finish", *options)
 
 
+@pytest.fixture(scope="module")
+def _promoted(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Promoted:
+    place = tmp_path_factory.mktemp("promoted") / "workshop"
+    shutil.copytree(original, place)
+    return Promoted(Workshop(place=place))
+
+
 @pytest.fixture
-def promoted(workshop: Workshop) -> Promoted:
-    return Promoted(workshop)
+def promoted(_promoted: Promoted, tmp_path: Path) -> Promoted:
+    return _promoted.copied(tmp_path / "workshop")
 
 
 def test_a_log_without_the_old_ca_is_evidence(promoted: Promoted) -> None:

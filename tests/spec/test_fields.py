@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import re
 import typing
 from typing import Any
 
@@ -112,6 +113,8 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     "spec.certificates.overrides.apiserver.validity": ("2160h", "2160"),
     "spec.certificates.overrides.apiserver.renewBefore": ("24h", "soon"),
     "spec.certificates.overrides.ca.commonName": ("acme", "kubernetes-g2"),
+    "spec.certificates.overrides.front-proxy-client.user": ("aggregator", ""),
+    "spec.certificates.overrides.front-proxy-client.groups": (["proxies"], "proxies"),
     "spec.certificates.overrides.apiserver.keyAlgorithm": ("ECDSA-P384", "P384"),
     "spec.encryption": ({}, "yes"),
     "spec.encryption.provider": ("aescbc", "identity"),
@@ -233,8 +236,9 @@ def test_ca_keys_that_nobody_can_mean(given: object, message: str) -> None:
 
 
 def test_every_field_is_here() -> None:
-    # Only a CA has a name of somebody's own.
-    listed = {path.replace("overrides.ca.", "overrides.apiserver.") for path in FIELDS}
+    # A CA has a name of somebody's own, and three leaves have a subject.
+    own = re.compile(r"overrides\.(?:ca|front-proxy-client)\.")
+    listed = {own.sub("overrides.apiserver.", path) for path in FIELDS}
     assert set(_fields(ClusterSpec, "")) - listed == set()
 
 

@@ -140,5 +140,5 @@ def test_programs_agree(program: KnownProgram) -> None:
 
 
 def _said(*command: str) -> str:
-    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     return result.stdout + result.stderr

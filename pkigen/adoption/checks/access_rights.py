@@ -6,8 +6,10 @@ import posixpath
 from typing import TYPE_CHECKING, Final
 
 from pkigen.adoption.findings import AuditFinding, AuditRule
+from pkigen.adoption.inspection import SECRET_FLAGS
 from pkigen.adoption.programs import MANIFESTS
 from pkigen.adoption.severity import AuditSeverity
+from pkigen.desired.readers import ComponentName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +42,7 @@ _PKI_OWNER: Final = "1.1.19"
 
 
 def key_exposed(cluster: ForeignCluster) -> Iterator[AuditFinding]:
-    """A private key, or a kubeconfig with a credential, that others than its owner can read or change."""
+    """A private key or another secret that others than its owner can read or change."""
     for node in cluster.nodes:
         for file in node.files:
             if file.mode & _BEYOND_OWNER and _is_secret(node, file) and not _is_meant(node, file):
@@ -56,13 +58,14 @@ def _is_meant(node: ForeignNode, file: FoundFile) -> bool:
 def _exposed(node: ForeignNode, file: FoundFile) -> AuditFinding:
     open_to_all = file.mode & (_OTHERS_READ | _OTHERS_WRITE)
     writable = file.mode & (_OTHERS_WRITE | _GROUP_WRITES)
+    holds_key = file.path in node.contents or b"client-key-data" in file.data
     return AuditFinding(
         rule=AuditRule.KEY_EXPOSED,
         severity=AuditSeverity.ERROR if open_to_all else AuditSeverity.WARNING,
         spot=node.spot(file.path),
         detail=f"its mode is {file.mode:04o}: {'everybody' if open_to_all else 'its group'} can "
-        + ("change it" if writable else "read the private key"),
-        cis=_CIS.get(file.path, (_KEY_MODE, ""))[0],
+        + ("change it" if writable else f"read the {'private key' if holds_key else 'secrets in it'}"),
+        cis=_CIS.get(file.path, (_KEY_MODE if holds_key else "", ""))[0],
     )
 
 
@@ -72,8 +75,18 @@ def _is_secret(node: ForeignNode, file: FoundFile) -> bool:
         return content.holds_private
     kubeconfig = node.kubeconfig(file.path)
     if kubeconfig is None:
-        return False
+        return file.path in _secret_paths(node)
     return any(word in file.data for word in (b"client-key-data", b"token", b"password"))
+
+
+def _secret_paths(node: ForeignNode) -> set[str]:
+    """What API servers read the keys of encrypted Secrets, and static tokens, from."""
+    return {
+        node.spot(program.flags.host_path(program.flags.value(flag))).path
+        for program in node.running(ComponentName.API_SERVER)
+        for flag in SECRET_FLAGS
+        if program.flags.value(flag)
+    }
 
 
 def permissive_mode(cluster: ForeignCluster) -> Iterator[AuditFinding]:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
+from pkigen.adoption.checks.identities import is_worker
 from pkigen.adoption.findings import AuditFinding, AuditRule
+from pkigen.adoption.inspection import named_paths
+from pkigen.adoption.put_away import is_put_away
 from pkigen.adoption.severity import AuditSeverity
 from pkigen.crypto.keys import public_der
 from pkigen.crypto.names import extension_of, is_ca, is_self_issued, subject_of
@@ -15,9 +18,9 @@ from pkigen.desired.file_references import TRUST_FLAGS, Use
 from pkigen.desired.readers import ComponentName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from pkigen.adoption.found import ForeignCluster, ForeignNode, FoundBundle, Program
+    from pkigen.adoption.found import ForeignCluster, ForeignNode, FoundBundle, FoundPair, Program
 
 _SERVERS: Final = (ComponentName.API_SERVER, ComponentName.ETCD)
 
@@ -167,7 +170,7 @@ def _keys(bundle: FoundBundle) -> set[bytes]:
 def unknown_anchor(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     """A CA that is trusted beside another, and that has signed nothing here."""
     known = _known_authorities(cluster)
-    for _, _, flag, bundle in _trusted(cluster):
+    for by, bundle in _bundles(cluster):
         subjects = {each.subject for each in bundle.certificates if public_der(each.public_key()) in known}
         for certificate in bundle.certificates if len(bundle.certificates) > 1 else ():
             if public_der(certificate.public_key()) not in known:
@@ -177,18 +180,34 @@ def unknown_anchor(cluster: ForeignCluster) -> Iterator[AuditFinding]:
                     rule=AuditRule.UNKNOWN_ANCHOR,
                     severity=AuditSeverity.INFORMATION if rotating else AuditSeverity.WARNING,
                     spot=bundle.spot,
-                    detail=f"{subject_of(certificate)} is trusted (--{flag}), and has signed nothing here"
+                    detail=f"{subject_of(certificate)} is trusted ({by}), and has signed nothing here"
                     + (": a rotation under way, by its name" if rotating else ""),
                 )
 
 
+def _bundles(cluster: ForeignCluster) -> Iterator[tuple[str, FoundBundle]]:
+    """Every trust bundle, by flags and in kubeconfigs, with who trusts by it."""
+    for _, _, flag, bundle in _trusted(cluster):
+        yield f"--{flag}", bundle
+    for _, kubeconfig in cluster.each_kubeconfig():
+        for login in kubeconfig.logins if not is_put_away(kubeconfig.spot.path) else ():
+            if login.trust is not None:
+                yield f"the context {login.name}", login.trust
+
+
 def _known_authorities(cluster: ForeignCluster) -> set[bytes]:
     """The keys of CAs that have signed something here, or whose private key is here."""
+    held = {key for node in cluster.nodes for content in node.contents.values() for key in content.private}
+    return held | _signers(cluster)
+
+
+def _signers(cluster: ForeignCluster) -> set[bytes]:
+    """The keys of CAs that have signed something here, beside themselves."""
     authorities: dict[x509.Name, list[x509.Certificate]] = defaultdict(list)
     for found in cluster.each_certificate():
         if is_ca(found.certificate):
             authorities[found.certificate.subject].append(found.certificate)
-    known = {key for node in cluster.nodes for content in node.contents.values() for key in content.private}
+    known: set[bytes] = set()
     for found in cluster.each_certificate():
         if not is_self_issued(found.certificate):
             issuers = authorities.get(found.certificate.issuer, ())
@@ -224,21 +243,56 @@ def trust_differs(cluster: ForeignCluster) -> Iterator[AuditFinding]:
                 )
 
 
-def authority_key_on_worker(cluster: ForeignCluster) -> Iterator[AuditFinding]:
-    """A CA's private key on a node that runs none of the control plane."""
-    trusted = {key for _, _, _, bundle in _trusted(cluster) for key in _keys(bundle)}
+def spare_authority(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """A CA below a trusted one, with its key, that no flag names and that has signed nothing here."""
+    anchors = [each for _, bundle in _bundles(cluster) for each in bundle.certificates]
+    busy = {public_der(each.public_key()) for each in anchors} | _signers(cluster)
     for node in cluster.nodes:
-        components = {program.component for program in node.programs}
-        if ComponentName.KUBELET not in components or components & {
-            *_SERVERS,
-            ComponentName.CONTROLLER_MANAGER,
-        }:
-            continue
+        named = named_paths(node)
+        for pair in node.pairs:
+            certificate = pair.certificate
+            is_spare = pair.spot.path not in named and pair.private not in busy
+            if is_spare and _is_intermediate(pair) and _is_signed_by_any(certificate, anchors):
+                yield AuditFinding(
+                    rule=AuditRule.SPARE_AUTHORITY,
+                    severity=AuditSeverity.WARNING,
+                    spot=pair.spot,
+                    detail=f"{subject_of(certificate)} is a CA that a trusted one has signed, its key is "
+                    f"{pair.key_spot.path}, and nothing here uses it",
+                )
+
+
+def _is_intermediate(pair: FoundPair) -> bool:
+    """Whether a pair is a CA's that is no root, with the key that belongs to it."""
+    certificate = pair.certificate
+    has_key = pair.private == public_der(certificate.public_key())
+    return has_key and is_ca(certificate) and not is_self_issued(certificate)
+
+
+def _is_signed_by_any(certificate: x509.Certificate, anchors: Iterable[x509.Certificate]) -> bool:
+    return any(each.subject == certificate.issuer and _signed(certificate, each) for each in anchors)
+
+
+def authority_key_on_worker(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """The private key of a CA, or of tokens, on a node that runs none of the control plane."""
+    tokens = {key for node in cluster.nodes for key in _judging_keys(node)}
+    keys = dict.fromkeys(tokens, "that signs service accounts' tokens")
+    trusted = {key for _, _, _, bundle in _trusted(cluster) for key in _keys(bundle)}
+    keys |= dict.fromkeys(trusted, "of a CA that the cluster trusts")
+    for node in filter(is_worker, cluster.nodes):
         for path, content in node.contents.items():
-            if trusted & set(content.private):
+            for what in dict.fromkeys(keys[key] for key in content.private if key in keys):
                 yield AuditFinding(
                     rule=AuditRule.AUTHORITY_KEY_ON_WORKER,
                     severity=AuditSeverity.ERROR,
                     spot=node.spot(path),
-                    detail="the private key of a CA that the cluster trusts is on a worker",
+                    detail=f"the private key {what} is on a worker",
                 )
+
+
+def _judging_keys(node: ForeignNode) -> Iterator[bytes]:
+    """What a node's API server takes service accounts' tokens by."""
+    for program in node.running(ComponentName.API_SERVER):
+        for value in program.flags.values("service-account-key-file"):
+            content = node.content(program.flags.host_path(value))
+            yield from content.token_keys if content is not None else ()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pkigen.adoption.findings import AuditFinding, AuditRule
-from pkigen.adoption.judgements import USER_OF, judgements
+from pkigen.adoption.judgements import USER_OF, host_of, judgements
+from pkigen.adoption.put_away import is_put_away
 from pkigen.adoption.severity import AuditSeverity
-from pkigen.crypto.go_paths import OTHER_KEY, OUT_OF_TIME, UNSIGNED, refusal
+from pkigen.crypto.go_paths import OTHER_KEY, OUT_OF_TIME, UNSIGNED, name_refusal, refusal
 from pkigen.crypto.keys import public_der
 from pkigen.crypto.names import subject_of
 from pkigen.desired.readers import ComponentName
@@ -23,24 +24,43 @@ if TYPE_CHECKING:
 
 def refused_connections(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     """Every judgement that ends in a refusal; what time alone refuses is told of the certificate itself."""
+    judged = [
+        (each, refusal(each.shown.certificates, each.trust.certificates, each.name, cluster.now))
+        for each in judgements(cluster)
+    ]
+    accepted = {each.shown.spot for each, reason in judged if reason not in _UNTRUSTED}
     refused: dict[tuple[AuditRule, Spot, str], list[Judgement]] = {}
-    for each in judgements(cluster):
-        reason = refusal(each.shown.certificates, each.trust.certificates, each.name, cluster.now)
-        if reason is None or reason == OUT_OF_TIME:
-            continue
-        stale = (
-            bool(each.name) and reason in {UNSIGNED, OTHER_KEY} and each.judge.component.startswith(USER_OF)
-        )
-        rule = AuditRule.STALE_CA if stale else AuditRule.REFUSED_CONNECTION
-        spot = each.trust.spot if stale else each.shown.spot
-        refused.setdefault((rule, spot, reason), []).append(each)
+    for each, reason in judged:
+        if reason is not None and reason != OUT_OF_TIME:
+            rule, spot = _blamed(each, reason, accepted)
+            refused.setdefault((rule, spot, reason), []).append(each)
     for (rule, spot, reason), refusals in refused.items():
         yield AuditFinding(
             rule=rule,
-            severity=min((one.severity for one in refusals), key=lambda one: one.rank),
+            severity=min(map(_weight, refusals), key=lambda one: one.rank),
             spot=spot,
             detail=_sentence(refusals, reason),
         )
+
+
+def _blamed(refused: Judgement, reason: str, accepted: set[Spot]) -> tuple[AuditRule, Spot]:
+    """What is wrong: the certificate, or the CA that a kubeconfig has.
+
+    A certificate that nobody accepts is itself what is wrong, such as one without its intermediate CA.
+    """
+    is_persons = bool(refused.name) and refused.judge.component.startswith(USER_OF)
+    if is_persons and reason in _UNTRUSTED and refused.shown.spot in accepted:
+        return AuditRule.STALE_CA, refused.trust.spot
+    return AuditRule.REFUSED_CONNECTION, refused.shown.spot
+
+
+_UNTRUSTED: Final = frozenset({UNSIGNED, OTHER_KEY})
+
+
+def _weight(refused: Judgement) -> AuditSeverity:
+    """A copy that somebody has put away connects to nobody."""
+    spots = (refused.trust.spot, refused.shown.spot)
+    return AuditSeverity.INFORMATION if any(is_put_away(each.path) for each in spots) else refused.severity
 
 
 def _sentence(refusals: list[Judgement], reason: str) -> str:
@@ -53,6 +73,28 @@ def _sentence(refusals: list[Judgement], reason: str) -> str:
     more = f", and {len(refusals) - 1} more" if len(refusals) > 1 else ""
     subject = subject_of(first.shown.certificates[0])
     return f"{first.judge} refuses {first.judged}, {subject}: {reason} ({by}{more})"
+
+
+def record_differs(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """An API server's certificate without a name that kubeadm's record of the cluster has."""
+    record = cluster.record
+    if record is None:
+        return
+    endpoint = host_of(record.endpoint) if record.endpoint else ""
+    for node, program in cluster.running(ComponentName.API_SERVER):
+        shown = node.bundle(program, "tls-cert-file")
+        lacking = [
+            name
+            for name in dict.fromkeys(filter(None, (*record.api_server_names, endpoint)))
+            if shown is not None and name_refusal(shown.certificates[0], name) is not None
+        ]
+        if shown is not None and lacking:
+            yield AuditFinding(
+                rule=AuditRule.RECORD_DIFFERS,
+                severity=AuditSeverity.WARNING,
+                spot=shown.spot,
+                detail=f"it does not name {', '.join(lacking)}, as kubeadm's ClusterConfiguration has it",
+            )
 
 
 def unverified_server(cluster: ForeignCluster) -> Iterator[AuditFinding]:

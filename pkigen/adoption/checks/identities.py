@@ -6,7 +6,9 @@ import posixpath
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from pkigen.access.kubeconfigs import Section
 from pkigen.adoption.findings import AuditFinding, AuditRule
+from pkigen.adoption.put_away import is_rotated
 from pkigen.adoption.severity import AuditSeverity
 from pkigen.crypto.names import subject_of
 from pkigen.desired.readers import ComponentName
@@ -14,6 +16,7 @@ from pkigen.desired.readers import ComponentName
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry
     from pkigen.adoption.found import ForeignCluster, ForeignNode, FoundLogin, FoundPair, Program
 
 MASTERS: Final = "system:masters"
@@ -102,6 +105,29 @@ _GROUPS: Final = {
 }
 
 
+def administrator_on_worker(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """An administrator's credential on a node that runs none of the control plane."""
+    for node in filter(is_worker, cluster.nodes):
+        for pair in node.pairs:
+            subject = subject_of(pair.certificate)
+            if pair.private is not None and _ADMINISTRATORS.intersection(subject.organizations):
+                yield AuditFinding(
+                    rule=AuditRule.ADMINISTRATOR_ON_WORKER,
+                    severity=AuditSeverity.WARNING,
+                    spot=pair.spot,
+                    detail=f"the credential of {subject} is on a worker",
+                )
+
+
+def is_worker(node: ForeignNode) -> bool:
+    """Whether a node has a kubelet, and nothing of the control plane."""
+    components = {program.component for program in node.programs}
+    return ComponentName.KUBELET in components and not components & _CONTROL_PLANE
+
+
+_CONTROL_PLANE: Final = {ComponentName.API_SERVER, ComponentName.CONTROLLER_MANAGER, ComponentName.ETCD}
+
+
 def one_node_twice(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     """Two kubelets that are the same node to the API server."""
     seen: dict[str, str] = {}
@@ -148,14 +174,54 @@ def long_lived_masters(cluster: ForeignCluster) -> Iterator[AuditFinding]:
             )
 
 
+def without_credential(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """A component whose kubeconfig has nothing to show: the API server takes it for system:anonymous."""
+    for node in cluster.nodes:
+        for program in node.programs:
+            value = program.flags.value("kubeconfig")
+            kubeconfig = node.kubeconfig(program.flags.host_path(value)) if value else None
+            user = _current_user(kubeconfig.content) if kubeconfig is not None else None
+            if kubeconfig is not None and user is not None and not _CREDENTIALS.intersection(user.fields):
+                yield AuditFinding(
+                    rule=AuditRule.WRONG_IDENTITY,
+                    severity=AuditSeverity.ERROR,
+                    spot=kubeconfig.spot,
+                    detail=f"{program} shows the API server nothing: the user {user.name} has no credential",
+                )
+
+
+def _current_user(content: Kubeconfig) -> NamedEntry | None:
+    context = content.entries[Section.CONTEXT].get(content.current_context)
+    return content.find(Section.USER, context.text("user")) if context is not None else None
+
+
+_CREDENTIALS: Final = frozenset(
+    {
+        *("client-certificate", "client-certificate-data", "token", "tokenFile"),
+        *("username", "exec", "auth-provider"),
+    }
+)
+"""What a user of a kubeconfig may come in with (client-go tools/clientcmd/api/v1)."""
+
+
 def not_renewed(cluster: ForeignCluster) -> Iterator[AuditFinding]:
-    """A kubelet whose kubeconfig holds its certificate: nobody renews it, kubeadm neither."""
+    """A kubelet whose kubeconfig holds its certificate, or that is told not to renew it: nobody does."""
     for node in cluster.nodes:
         for program, login, pair in _component_logins(node):
-            if program.component is ComponentName.KUBELET and pair.spot.path == login.spot.path:
+            if program.component is not ComponentName.KUBELET:
+                continue
+            if pair.spot.path == login.spot.path:
                 yield AuditFinding(
                     rule=AuditRule.NOT_RENEWED,
                     severity=AuditSeverity.INFORMATION,
                     spot=login.spot,
                     detail="it holds the kubelet's certificate instead of naming its file",
+                )
+            elif is_rotated(pair.spot.path) and program.flags.value("rotate-certificates") == "false":
+                yield AuditFinding(
+                    rule=AuditRule.NOT_RENEWED,
+                    severity=AuditSeverity.WARNING,
+                    spot=login.spot,
+                    detail=f"the kubelet has written {pair.spot.path}, and does not renew it: "
+                    "rotateCertificates is false",
                 )

@@ -11,18 +11,25 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from pkigen.adoption.checks.validity import is_put_away, is_rotated
 from pkigen.adoption.findings import AuditFinding, AuditRule
-from pkigen.adoption.inspection import named_files
+from pkigen.adoption.inspection import named_paths
+from pkigen.adoption.put_away import is_put_away, is_rotated
 from pkigen.adoption.severity import AuditSeverity
 from pkigen.crypto.keys import describe, key_fault, public_der
-from pkigen.crypto.names import is_ca, is_self_issued, subject_of
+from pkigen.crypto.names import extension_of, is_ca, is_self_issued, subject_of
 from pkigen.desired.readers import ComponentName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pkigen.adoption.found import ForeignCluster, ForeignNode, FoundPair, Program, Spot
+    from pkigen.adoption.found import (
+        ForeignCluster,
+        ForeignNode,
+        FoundCertificate,
+        FoundPair,
+        Program,
+        Spot,
+    )
 
 _ETCD_CLIENT: Final = "apiserver-etcd-client.crt"
 _WEAK_HASHES: Final = (hashes.MD5, hashes.SHA1)
@@ -108,27 +115,32 @@ def weak_signature(cluster: ForeignCluster) -> Iterator[AuditFinding]:
 
 
 def duplicate_serial(cluster: ForeignCluster) -> Iterator[AuditFinding]:
-    """Two certificates of one CA with one number: roots give their own to themselves."""
-    seen: dict[tuple[bytes, bytes, int], dict[bytes, Spot]] = defaultdict(dict)
-    for found in cluster.each_certificate():
+    """Two certificates of one CA with one number; that of a root is one of its own.
+
+    A root that was renewed may have kept its number, as those whose number is 0 do.
+    """
+    seen: dict[tuple[bytes, bytes, int], dict[bytes, FoundCertificate]] = defaultdict(dict)
+    for found in sorted(cluster.each_certificate(), key=lambda each: not is_self_issued(each.certificate)):
         certificate = found.certificate
-        if not is_self_issued(certificate):
-            name = certificate.issuer.public_bytes()
-            number = (name, _authority_key(certificate), certificate.serial_number)
-            seen[number].setdefault(certificate.fingerprint(hashes.SHA256()), found.spot)
-    for (_, _, serial), spots in seen.items():
-        first, *others = spots.values()
-        for other in others:
+        name = certificate.issuer.public_bytes()
+        number = (name, _authority_key(certificate), certificate.serial_number)
+        seen[number].setdefault(certificate.fingerprint(hashes.SHA256()), found)
+    for (_, _, serial), same in seen.items():
+        first, *others = same.values()
+        for other in others if not all(is_self_issued(each.certificate) for each in others) else ():
             yield AuditFinding(
                 rule=AuditRule.DUPLICATE_SERIAL,
                 severity=AuditSeverity.WARNING,
-                spot=other,
-                detail=f"its serial number {serial:x} is also that of {first}",
+                spot=other.spot,
+                detail=f"its serial number {serial:x} is also that of {first.spot}",
             )
 
 
 def _authority_key(certificate: x509.Certificate) -> bytes:
-    """CAs of one name are told apart by it."""
+    """CAs of one name are told apart by it; a root need not name its own."""
+    if is_self_issued(certificate):
+        own = extension_of(certificate, x509.SubjectKeyIdentifier)
+        return own.value.digest if own is not None else b""
     try:
         extension = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
     except x509.ExtensionNotFound:
@@ -169,7 +181,7 @@ def key_copied(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     A copy beside its certificate is one of a whole directory, as people keep for the way back.
     """
     for node in cluster.nodes:
-        named = _named_paths(node)
+        named = named_paths(node)
         paired = {pair.key_spot.path for pair in node.pairs}
         for paths in _places(node).values():
             first, *others = sorted(paths, key=lambda path: (path not in named, path not in paired, path))
@@ -181,15 +193,6 @@ def key_copied(cluster: ForeignCluster) -> Iterator[AuditFinding]:
                     spot=node.spot(other),
                     detail=f"it is a copy of the private key in {first}",
                 )
-
-
-def _named_paths(node: ForeignNode) -> set[str]:
-    """The files that a node's components are led to."""
-    return {
-        node.spot(program.flags.host_path(value)).path
-        for program in node.programs
-        for value in named_files(program)
-    }
 
 
 def _places(node: ForeignNode) -> dict[bytes, list[str]]:

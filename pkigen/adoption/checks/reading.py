@@ -6,9 +6,9 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from pkigen.access.kubeconfigs import Section
-from pkigen.adoption.checks.validity import is_put_away
 from pkigen.adoption.findings import AuditFinding, AuditRule
 from pkigen.adoption.inspection import named_files
+from pkigen.adoption.put_away import is_put_away
 from pkigen.adoption.severity import AuditSeverity
 from pkigen.desired.readers import ComponentName
 

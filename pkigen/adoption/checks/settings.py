@@ -72,17 +72,55 @@ def kubelet_unverified(cluster: ForeignCluster) -> Iterator[AuditFinding]:
 def open_kubelet(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     """A kubelet that lets anybody in."""
     for _, program in cluster.running(ComponentName.KUBELET):
-        anonymous = program.flags.value("anonymous-auth") == "true"
-        unlimited = program.flags.value("authorization-mode") == "AlwaysAllow"
-        if anonymous or unlimited:
-            what = [
-                *(["lets in who shows no certificate (anonymous)"] if anonymous else []),
-                *(["allows everything to whom it lets in (AlwaysAllow)"] if unlimited else []),
-            ]
+        given = {name: program.flags.value(name) or default for name, default in _defaults(program)}
+        anonymous = given["anonymous-auth"] == "true"
+        unlimited = given["authorization-mode"] == "AlwaysAllow"
+        told = [text for text, holds in ((_ANONYMOUS, anonymous), (_UNLIMITED, unlimited)) if holds]
+        if told:
+            severity = AuditSeverity.ERROR if len(told) > 1 else AuditSeverity.WARNING
+            yield _of_kubelet(program, severity, " and ".join(told), "4.2.1" if anonymous else "4.2.2")
+        if given["read-only-port"] != "0":
+            port = f"tells everybody of its Pods at port {given['read-only-port']} (readOnlyPort)"
+            yield _of_kubelet(program, AuditSeverity.WARNING, port, "4.2.4")
+
+
+_ANONYMOUS: Final = "lets in who shows no certificate (anonymous)"
+_UNLIMITED: Final = "allows everything to whom it lets in (AlwaysAllow)"
+
+
+def _defaults(program: Program) -> tuple[tuple[str, str], ...]:
+    """What a kubelet does where nothing is said.
+
+    Without a file of settings it goes by the defaults of before there were such files, which let everybody
+    in (cmd/kubelet/app/options `applyLegacyDefaults`).
+    """
+    legacy = not program.flags.value("config")
+    return (
+        ("anonymous-auth", "true" if legacy else "false"),
+        ("authorization-mode", "AlwaysAllow" if legacy else "Webhook"),
+        ("read-only-port", "10255" if legacy else "0"),
+    )
+
+
+def _of_kubelet(program: Program, severity: AuditSeverity, what: str, cis: str) -> AuditFinding:
+    return AuditFinding(
+        rule=AuditRule.OPEN_KUBELET,
+        severity=severity,
+        spot=program.spot,
+        detail=f"the kubelet {what}",
+        cis=cis,
+    )
+
+
+def static_tokens(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """An API server that takes tokens from a file."""
+    for _, program in cluster.running(ComponentName.API_SERVER):
+        file = program.flags.value("token-auth-file")
+        if file:
             yield AuditFinding(
-                rule=AuditRule.OPEN_KUBELET,
-                severity=AuditSeverity.ERROR if anonymous and unlimited else AuditSeverity.WARNING,
+                rule=AuditRule.STATIC_TOKENS,
+                severity=AuditSeverity.WARNING,
                 spot=program.spot,
-                detail=f"the kubelet {' and '.join(what)}",
-                cis="4.2.1" if anonymous else "4.2.2",
+                detail=f"it takes who shows a token of {file} for whom that file says (--token-auth-file)",
+                cis="1.2.2",
             )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from pkigen.adoption.findings import AuditFinding, AuditRule
+from pkigen.adoption.put_away import is_put_away, is_rotated
 from pkigen.adoption.severity import AuditSeverity
 from pkigen.crypto.names import is_ca, subject_of
 from pkigen.notation import residual
@@ -23,10 +23,6 @@ LEAF_NOTICE: Final = timedelta(days=30)
 CA_NOTICE: Final = timedelta(days=180)
 """A CA's end is every leaf's end, and a rotation waits for each certificate to be distributed."""
 _SHORTEST_PART: Final = 10
-_ROTATED: Final = re.compile(r"/kubelet-(?:client|server)-\d{4}-[\d-]+\.pem$")
-_PUT_AWAY: Final = re.compile(
-    r"/[^/]*(?:backup|\.bak|\.old|\bold|expired|/tmp)[^/]*(?:/|$)|/tmp/", re.IGNORECASE
-)
 _OWN_KUBELET: Final = "/var/lib/kubelet/pki/kubelet.crt"
 
 
@@ -75,16 +71,6 @@ def not_yet_valid(cluster: ForeignCluster) -> Iterator[AuditFinding]:
                 spot=found.spot,
                 detail=f"{_named(found)} is not valid before {begin:%Y-%m-%d %H:%M} UTC",
             )
-
-
-def is_put_away(path: str) -> bool:
-    """Whether a file lies where people and kubeadm put copies away."""
-    return _PUT_AWAY.search(path) is not None
-
-
-def is_rotated(path: str) -> bool:
-    """Whether a kubelet has written a file when it rotated; its link to the newest may have become a copy."""
-    return _ROTATED.search(path) is not None
 
 
 def is_leftover(cluster: ForeignCluster, found: FoundCertificate) -> bool:

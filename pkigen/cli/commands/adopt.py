@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pkigen.adoption.archive_tree import LARGEST_ARCHIVE
+from pkigen.adoption.bare_pki import bare_pkis
 from pkigen.adoption.description import described
 from pkigen.adoption.gathered import archived_trees, gather_line, node_trees, read_whole
-from pkigen.adoption.imports import imports
+from pkigen.adoption.imports import imports, left_out
 from pkigen.adoption.inspection import inspect
 from pkigen.adoption.kubeadm_record import KubeadmRecord, read_record
+from pkigen.adoption.recorded import record_beside
 from pkigen.adoption.topology import idle_components, known_nodes, kubelet_name
 from pkigen.cli.console import note, say, say_line
 from pkigen.cli.directory import first_directory
@@ -34,10 +36,12 @@ from pkigen.state.vault import PlainVault
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pkigen.adoption.found import ForeignCluster
+    from pkigen.adoption.found import ForeignCluster, ForeignNode, Spot
     from pkigen.adoption.node_tree import NodeTree
 
 app = typer.Typer(add_completion=False)
+
+_MOST_NAMED = 8
 
 
 @app.command()
@@ -106,7 +110,7 @@ def adopt(
         )
     cluster = inspect(_trees(given), now=system.clock())
     _require_named(cluster, given)
-    description = described(cluster, _record(kubeadm_config, kubernetes_version))
+    description = described(cluster, _record(kubeadm_config, kubernetes_version, given))
     for each in description.notes:
         note(f"note: {each}")
     if dry_run:
@@ -115,10 +119,13 @@ def adopt(
     inventory, nodes = derive(description.loaded.spec), known_nodes(cluster)
     root = first_directory(directory_of(context, directory), None, description.loaded.spec.file_name)
     session = session_of(system, inventory, root=root, templates=None)
+    apart = bare_pkis(cluster)
     found = [
-        *imports(inventory, nodes, entropy=system.entropy),
+        *imports(inventory, nodes, apart, entropy=system.entropy),
         Import(path=SPEC_FILE, mode=PUBLIC_MODE, content=description.text.encode()),
     ]
+    for each in (*_of_apart(apart), *_of_left_out(left_out(cluster, found))):
+        note(f"note: {each}")
     with session.writing("adopt") as store:
         taken = take_over(
             session.planner, found, store, session.tools(PlainVault()), idle=idle_components(nodes)
@@ -128,13 +135,27 @@ def adopt(
         content.update(outcomes.adopted(taken, inventory.cluster.name, len(nodes), str(root)))
 
 
-def _record(kubeadm_config: Path | None, version: str | None) -> KubeadmRecord:
-    """What is said of the cluster beside its files."""
-    given = (
-        read_record(read_whole(kubeadm_config), file=str(kubeadm_config))
-        if kubeadm_config
-        else KubeadmRecord()
-    )
+def _of_apart(apart: Iterable[ForeignNode]) -> Iterator[str]:
+    for node in apart:
+        yield f"{node.name} is taken for a PKI, not for a node: nothing in it says what runs there"
+
+
+def _of_left_out(left: Iterable[Spot]) -> Iterator[str]:
+    """What stays where it is: nobody renews it here, nor rotates what it trusts."""
+    spots = [str(each) for each in left]
+    named, rest = spots[:_MOST_NAMED], len(spots) - _MOST_NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    if spots:
+        yield f"not taken over, and not renewed here: {', '.join(named)}{more}"
+
+
+def _record(kubeadm_config: Path | None, version: str | None, sources: Iterable[str]) -> KubeadmRecord:
+    """What is said of the cluster beside its files: as is told, else what lies beside one of the nodes."""
+    if kubeadm_config is not None:
+        given = read_record(read_whole(kubeadm_config), file=str(kubeadm_config))
+    else:
+        paths = [Path(each.rpartition("=")[2]) for each in sources if each != "-"]
+        given = next(filter(None, map(record_beside, paths)), KubeadmRecord())
     return replace(given, version=version) if version is not None else given
 
 

@@ -47,13 +47,13 @@ def next_(
     with session.reading() as store:
         tree = looked_at(store, session.inventory)
         session = session.at(tree)
-        seen = look(session.inventory, store, now=session.now, dial=session.system.dial) if live else None
+        answers = look(session.inventory, store, now=session.now, dial=session.system.dial) if live else None
         situation = situation_of(
             session,
             store,
             tree,
-            rows=session.rows(tree),
-            live=seen,
+            seen=session.survey(tree),
+            live=answers,
             assume_distributed=assume_distributed,
         )
     task, later = next_task(situation), outlook(situation)

@@ -16,11 +16,12 @@ from pkigen.state.observed import is_withheld
 from pkigen.state.reasons import USELESS, Anomaly, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime, timedelta
 
     from cryptography import x509
 
+    from pkigen.desired.generations import CA
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.rendering import Renderer
     from pkigen.reconcile.surveyed import Surveyed
@@ -76,8 +77,15 @@ def rows(
         now=now,
         progress=progress,
     )
+    yield from rows_of(survey.objects(), inventory, reader, faults=faults)
+
+
+def rows_of(
+    objects: Iterable[Surveyed], inventory: Inventory, reader: Reader, *, faults: Mapping[CA, str]
+) -> Iterator[StatusRow]:
+    """The certificates among objects that were looked at."""
     said = {ca.certificate_name: fault for ca, fault in faults.items()}
-    for surveyed in survey.objects():
+    for surveyed in objects:
         if isinstance(surveyed.item, DesiredCertificate | DesiredKeyPair | DesiredToken):
             row = _row(inventory, surveyed.item, surveyed, said.get(surveyed.item.id))
             row = _with_revocation(row, inventory)

@@ -5,6 +5,7 @@ For templates of a user's own it runs every time; for the built-in ones in the t
 
 from __future__ import annotations
 
+import posixpath
 import re
 from functools import lru_cache, singledispatch
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ from pkigen.desired.rendering.pods import StaticPod
 from pkigen.errors import TemplateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pkigen.desired.items import FileKind
 
@@ -105,8 +106,8 @@ def arguments(text: str, kind: FileKind) -> tuple[str, ...] | None:
         if kind.endswith(_FLAGS):
             (given,) = environment(text).values()
             return tuple(given)
-        _, (command,) = _commands(text, component)
-        return tuple(str(each) for each in command[1:])
+        (words,) = _started(text, component)
+        return tuple(_joined(words[1:]))
     except (Mismatch, ValueError, TypeError):
         return None
 
@@ -238,6 +239,39 @@ def _last(name: str, arguments: Iterable[str]) -> str:
 def _name(argument: str) -> str:
     """The name of the flag in `--NAME=VALUE`, as the API server knows it."""
     return flag_name(argument.removeprefix("--").partition("=")[0])
+
+
+def _started(text: str, component: str) -> list[list[str]]:
+    """What Pods of anybody's start a component with: commands with the arguments after them.
+
+    Others may name a container as they like; the component is what its command ends in.
+    """
+    found = []
+    for pod in documents(text):
+        try:
+            containers = pod["spec"]["containers"]
+            started = [[*(each.get("command") or ()), *(each.get("args") or ())] for each in containers]
+        except (AttributeError, KeyError, TypeError):
+            continue
+        found += [words for words in started if words and posixpath.basename(str(words[0])) == component]
+    return found
+
+
+def _joined(words: Iterable[Any]) -> Iterator[str]:
+    """`--NAME=VALUE` for `--NAME VALUE`, as pflag reads both."""
+    waiting = ""
+    for word in map(str, words):
+        if waiting and not word.startswith("-"):
+            yield f"{waiting}={word}"
+            waiting = ""
+            continue
+        if waiting:
+            yield waiting
+        waiting = word if word.startswith("--") and "=" not in word else ""
+        if not waiting:
+            yield word
+    if waiting:
+        yield waiting
 
 
 def _commands(text: str, component: str) -> tuple[tuple[Any, ...], list[Any]]:

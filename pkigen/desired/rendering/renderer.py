@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pkigen.desired.certificate_items import named_files, server_of
+from pkigen.desired.certificate_items import named_files, server_of, subject_on
 from pkigen.desired.certificates import (
     API_SERVER_KUBELET_CLIENT,
     CERTIFICATES,
@@ -122,7 +122,7 @@ def _naming_kubeconfig(name: str) -> _NodeFile:
     (kind,) = (each for each in CERTIFICATES if each.name == name)
 
     def context(cluster: ClusterSpec, node: Node) -> NamingKubeconfig:
-        user, files = kind.subject(node.name).common_name, named_files(kind, cluster)
+        user, files = subject_on(kind, cluster, node.name).common_name, named_files(kind, cluster)
         return NamingKubeconfig(
             server=server_of(kind, cluster, node),
             cluster=cluster.name,
@@ -185,7 +185,8 @@ class _Addon:
 _ADDONS = {
     FileKind.ADDON_CLUSTER_ADMINS: _Addon("cluster-admins", lambda _: ClusterAdmins(group=CLUSTER_ADMINS)),
     FileKind.ADDON_KUBELET_CLIENT: _Addon(
-        "apiserver-kubelet-client", lambda _: KubeletClient(user=API_SERVER_KUBELET_CLIENT.common_name)
+        "apiserver-kubelet-client",
+        lambda cluster: KubeletClient(user=subject_on(API_SERVER_KUBELET_CLIENT, cluster, "").common_name),
     ),
     FileKind.ADDON_NODE_ROTATION: _Addon(
         "node-certificate-rotation", lambda _: NodeRotation(group=NODES_GROUP)

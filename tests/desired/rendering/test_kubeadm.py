@@ -218,7 +218,7 @@ def test_manifests_are_kubeadms(name: str, kubeadm: tuple[str, Path]) -> None:
     external = "external" in CONFIGURATIONS[name].get("etcd", {})
     for phase in (["control-plane", "all"], *([] if external else [["etcd", "local"]])):
         command = [program, "init", "phase", *phase, "--config", "/kubeadm.yaml", "--rootfs", str(root)]
-        subprocess.run(command, capture_output=True, check=True, timeout=60)
+        subprocess.run(command, capture_output=True, check=True, timeout=300)
     files = render(load(configuration, kinds=CERTIFICATES).spec)
     for component in COMPONENTS:
         file = manifests / f"{component}.yaml"
@@ -236,7 +236,7 @@ def test_a_plain_manifest_has_kubeadms_bytes(kubeadm: tuple[str, Path]) -> None:
     configuration = root / "kubeadm.yaml"
     configuration.write_text(_document({}))
     command = [program, "init", "phase", "etcd", "local", "--config", "/kubeadm.yaml", "--rootfs", str(root)]
-    subprocess.run(command, capture_output=True, check=True, timeout=60)
+    subprocess.run(command, capture_output=True, check=True, timeout=300)
     theirs = (root / "etc/kubernetes/manifests/etcd.yaml").read_text()
     assert one(render(load(configuration, kinds=CERTIFICATES).spec), "/manifests/etcd.yaml") == theirs
 

@@ -33,7 +33,7 @@ def test_kubectl_reads_every_kubeconfig(topology: str, tmp_path: Path) -> None:
         file = tmp_path / f"{number}.conf"
         file.write_bytes(content)
         command = [kubectl, "config", "view", "--raw", "--kubeconfig", str(file), "-o", "json"]
-        output = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+        output = subprocess.run(command, capture_output=True, check=True, timeout=300).stdout
         seen = json.loads(output)
         seen.pop("preferences", None)
         assert seen == yaml.safe_load(content)
@@ -62,11 +62,11 @@ def _unknown(help_text: str, flags: list[str]) -> list[str]:
 def test_a_program_knows_every_flag_that_it_is_given(component: str) -> None:
     """Of its own version; what pkigen renders for the others differs from it only where tables say so."""
     program = find(component)
-    said = subprocess.run([program, "--version"], capture_output=True, check=True, text=True, timeout=60)
+    said = subprocess.run([program, "--version"], capture_output=True, check=True, text=True, timeout=300)
     version = said.stdout.split()[-1]
     if not version.startswith(tuple(f"v1.{minor}." for minor in MINORS)):
         pytest.skip(f"{program} is {version}")
-    shown = subprocess.run([program, "--help"], capture_output=True, check=True, text=True, timeout=60)
+    shown = subprocess.run([program, "--help"], capture_output=True, check=True, text=True, timeout=300)
     help_text = shown.stdout + shown.stderr
     seen: set[str] = set()
     for topology in TOPOLOGIES.values():
@@ -108,7 +108,7 @@ def test_systemd_accepts_the_units(host: Path) -> None:
         pytest.skip(f"systemd's own targets are not in {TARGETS}")
     own = [str(host / f"etc/systemd/system/{name}.service") for name in UNITS]
     command = [program, "verify", f"--root={host}", "--man=no", "--generators=no", *own]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert (result.returncode, result.stderr) == (0, "")
 
 

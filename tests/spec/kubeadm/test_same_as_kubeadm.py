@@ -168,7 +168,7 @@ def _kubeadm_reads(text: str, folder: Path) -> bool:
     file = folder / "kubeadm.yaml"
     file.write_text(text)
     command = [find("kubeadm"), "config", "validate", "--config", str(file)]
-    return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
+    return subprocess.run(command, capture_output=True, check=False, timeout=300).returncode == 0
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__.strip("_"))

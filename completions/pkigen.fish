@@ -1,0 +1,1 @@
+complete --command pkigen --no-files --arguments "(env _PKIGEN_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) pkigen)" --condition "env _PKIGEN_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) pkigen"
