@@ -178,7 +178,7 @@ def _make(kit: Path, out: Path, target: Target) -> Path:
         _control(root, version, target)
         _settle(root, target.epoch)
         package = out / f"{name}.deb"
-        _run("dpkg-deb", "--root-owner-group", "-Zxz", "-z3", "--build", root, package, epoch=target.epoch)
+        _run("dpkg-deb", "--root-owner-group", "-Zxz", "-z1", "--build", root, package, epoch=target.epoch)
     (out / f"{name}.cdx.json").write_text(sbom, encoding="utf-8")
     return package
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pkigen.cli.app import run
 from pkigen.cli.reports.plan_document import plan_schema
+from pkigen.cli.reports.rollout_document import rollout_schema
 from pkigen.desired.certificates import CERTIFICATES
 from pkigen.spec.json_schema import json_schema
 from pkigen.spec.loader import load
@@ -88,6 +89,7 @@ def generated() -> dict[str, str]:
         "adr/README.md": decisions(),
         "cluster.schema.json": json.dumps(json_schema(), indent=2) + "\n",
         "plan.schema.json": json.dumps(plan_schema(), indent=2) + "\n",
+        "rollout.schema.json": json.dumps(rollout_schema(), indent=2) + "\n",
         **{f"man/{name}": text for name, text in man_pages(commands).items()},
     }
 

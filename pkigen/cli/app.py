@@ -56,6 +56,7 @@ PANELS = {
         "graph": "Draw who presents which certificate to whom, and which bundle judges it.",
         "explain": "Explain a user, a certificate, a kubeconfig, a component or an error.",
         "show": "Show again what a change did, or what a saved plan would do.",
+        "inventory": "Name the nodes with their addresses and roles, for scripts and as Ansible's inventory.",
     },
 }
 """As help groups them, in its order."""

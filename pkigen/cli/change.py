@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.plan import Plan
     from pkigen.reconcile.surveyed import Selection
+    from pkigen.state.observed import Reader
     from pkigen.store import Store
 
 
@@ -99,7 +100,7 @@ def change(
                 held=held,
             )
         made = replace(made, in_cluster=session.in_cluster(store))
-    say_applied(session, made, applied, output, others=is_new)
+        say_applied(session, made, applied, output, others=is_new, reader=store)
     if runbook is not None:
         write_runbook(runbook, session, made.changes, made.in_cluster)
 
@@ -119,7 +120,13 @@ def _as_reviewed(
 
 
 def say_applied(
-    session: Session, made: Plan, applied: Applied, output: Format, *, others: bool = False
+    session: Session,
+    made: Plan,
+    applied: Applied,
+    output: Format,
+    *,
+    others: bool = False,
+    reader: Reader,
 ) -> None:
     """Say what a plan has become; with `others`, the spec has become the directory's own."""
     if output is Format.TEXT and not made.changes and not others:
@@ -139,7 +146,7 @@ def say_applied(
         )
         say_lines(cluster_lines(made.in_cluster, str(session.root)))
     else:
-        content = structured.plan(made, session.inventory, ())
+        content = structured.plan(made, session.inventory, (), reader=reader)
         say(structured.dump(structured.applied(applied, content, str(session.root)), output))
 
 

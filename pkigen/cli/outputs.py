@@ -14,7 +14,8 @@ from pkigen.cli.reports.plan_text import copying_text, leftovers_text, restart_t
 from pkigen.cli.reports.rotation_runbook import rotation_runbook
 from pkigen.cli.reports.tables import page
 from pkigen.errors import PkigenError
-from pkigen.reconcile.restart_map import leftovers, restart_map
+from pkigen.reconcile.restart_map import restart_map
+from pkigen.reconcile.rollout import rollout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -202,7 +203,7 @@ def write_runbook(
     write_text(
         directory / "restart.txt", f"cluster {inventory.cluster.name}, one step after the other:\n{text}\n"
     )
-    script = runbook_script(steps, inventory.cluster, leftovers(inventory, changes))
+    script = runbook_script(rollout(inventory, changes), inventory.cluster.name)
     write_text(directory / "restart.sh", script, mode=0o755)
     files = "restart.txt and restart.sh"
     if in_cluster:

@@ -105,7 +105,7 @@ def revise(
         agree(made, session, Consent(yes=terms.yes), terms.output)
         vault = session.unlocking.vault(store)
         applied = apply_plan(made, session.inventory, store, session.tools(vault), held=others)
-    say_applied(session, made, applied, terms.output)
+        say_applied(session, made, applied, terms.output, reader=store)
     if terms.output is Format.TEXT:
         for line in copying(session.inventory, session.root):
             say_line(line)

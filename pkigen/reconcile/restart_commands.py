@@ -152,15 +152,17 @@ def health_check(step: Restart, cluster: ClusterSpec) -> str:
         probe = "kubectl --kubeconfig /etc/kubernetes/controller-manager.conf get --raw /readyz"
     else:
         # In quotes also where the shell needs none: an IPv6 address is a pattern to it.
-        probe = f"curl --fail --silent --insecure {quoted(_health_url(step, cluster))}"
+        probe = f"curl --fail --silent --insecure {quoted(health_url(step, cluster))}"
     return f"until {probe} >/dev/null; do sleep 1; done"
 
 
-def _health_url(step: Restart, cluster: ClusterSpec) -> str:
-    """Where a component answers on its own node, without credentials."""
+def health_url(step: Restart, cluster: ClusterSpec) -> str:
+    """Where a component answers on its own node, without credentials where it lets anybody ask."""
+    node = next(each for each in cluster.spec.nodes if each.name == step.node)
     match step.component:
+        case ComponentName.API_SERVER:
+            return f"{cluster.local_server(node)}/readyz"
         case ComponentName.ETCD:
-            node = next(each for each in cluster.spec.nodes if each.name == step.node)
             return f"{pods.etcd_target(cluster.spec.etcd.extra_args, localhost(node)).url}/health"
         case ComponentName.CONTROLLER_MANAGER:
             return f"{pods.controller_manager_target(cluster).url}/healthz"

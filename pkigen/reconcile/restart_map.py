@@ -73,6 +73,13 @@ def restart_map(inventory: Inventory, changes: Iterable[Action]) -> tuple[Restar
     )
 
 
+def verifies_kubelets_later(steps: Iterable[Restart]) -> bool:
+    """Whether API servers begin to verify kubelets, which therefore have to be done first."""
+    order = [step.component for step in steps]
+    api_server, kubelet = ComponentName.API_SERVER, ComponentName.KUBELET
+    return {api_server, kubelet} <= set(order) and order.index(kubelet) < order.index(api_server)
+
+
 def _newcomers(inventory: Inventory, asked: Mapping[Running, Collection[Effect]]) -> set[str]:
     """The nodes whose etcd joins a cluster that runs."""
     return {

@@ -24,7 +24,7 @@ from pkigen.state.views import View
 from pkigen.store import BackupAction, MissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from pkigen.reconcile.plan import Action
@@ -146,7 +146,7 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
         is_there = _exists(store, path)
         if entry.action is not BackupAction.CREATED:
             restore = Restore(path=path, backup=origin.id, sha256=entry.sha256, is_back=not is_there)
-            restores.append(replace(restore, asks=_asked(store, restore)))
+            restores.append(replace(restore, asks=_asked(store, restore, undone)))
         # Otherwise one of these changes has made it, and a later one has removed it again.
         elif is_there:
             removes.append(path)
@@ -230,13 +230,34 @@ def kept_content(store: Store, restore: Restore) -> FileContent:
     return content
 
 
-def _asked(store: Store, restore: Restore) -> Demands:
+def _asked(store: Store, restore: Restore, undone: Iterable[BackupInfo]) -> Demands:
     """What the change of a file asks for in both directions; nothing where no component is started by it."""
     # Only of a file that is there before and after can a change be told.
+    if not restore.is_back and restore.path.endswith("ca.crt"):
+        return Demands(forth=Reason.ORDER_CHANGED) if _is_reordered(store, restore, undone) else Demands()
     if restore.is_back or not (defines_component(restore.path) or restore.path.endswith(_OF_KUBELET)):
         return Demands()
     kept, present = kept_content(store, restore).data, store.read(restore.path).data
     return Demands(back=_demand(restore.path, present, kept), forth=_demand(restore.path, kept, present))
+
+
+def _is_reordered(store: Store, restore: Restore, undone: Iterable[BackupInfo]) -> bool:
+    """Whether a bundle has held the same certificates in every state since, and only their order is new.
+
+    Where it is as it was, whatever came between may be what a node has.
+    """
+    states = [
+        kept_content(store, replace(restore, backup=each.id, sha256=entry.sha256)).data
+        for each in undone
+        for entry in each.entries
+        if entry.path == restore.path and entry.action is not BackupAction.CREATED
+    ]
+    present = store.read(restore.path).data
+    found = {tuple(sorted(data.split(_END_OF_CERTIFICATE))) for data in (*states, present)}
+    return len(found) == 1 and states[-1] != present
+
+
+_END_OF_CERTIFICATE = b"-----END CERTIFICATE-----\n"
 
 
 def _demand(path: str, old: bytes, new: bytes) -> Reason | None:

@@ -55,6 +55,18 @@ def test_a_change_asks_for_the_same_again(
     }
 
 
+def test_a_bundle_in_another_order_asks_for_nothing_again(pkigen: InProcess, tree: Path, spec: Path) -> None:
+    step = ("rotate", "ca", "kubernetes", "etcd", spec, "-C", tree, "--yes", "-o", "json", "--phase")
+    first = pkigen(*step, "prepare").json
+    done = pkigen(*step, "promote", "--assume-distributed").json
+    assert asked_again(pkigen, tree)["restarts"] == done["restarts"]
+    # Since before the first step the bundles have other certificates, not only another order.
+    both = asked_again(pkigen, tree, first["backup"])["restarts"]
+    effects = {each["component"]: each["effect"] for each in both}
+    assert effects["etcd"] == "restart"
+    assert {each["component"]: each["effect"] for each in done["restarts"]}["etcd"] == "reloads by itself"
+
+
 def test_several_changes_count_as_one(pkigen: InProcess, tree: Path, spec: Path) -> None:
     done = []
     for text in (LARGER, RENAMED, LARGER):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 
+from pkigen.cli.reports.rollout_document import rollout_schema
 from tests.cli.program import HOME, REPOSITORY, InProcess
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ def contents(tmp_path: Path, pkigen: InProcess) -> list[dict[str, Any]]:
         pkigen("show", "-C", tmp_path / "home", "-o", "json"),
         pkigen("plan", *place, "-o", "json"),
         pkigen("next", "-C", tmp_path / "home", "-o", "json"),
+        pkigen("inventory", "-C", tmp_path / "home", "-o", "json"),
         pkigen("status", "-C", tmp_path / "home", "-o", "json"),
         pkigen("verify", "-C", tmp_path / "home", "-o", "json"),
         pkigen("verify", tmp_path / "home/nodes", "-o", "json"),
@@ -85,6 +88,24 @@ def test_every_field_is_documented(contents: list[dict[str, Any]]) -> None:
         "Rotated",
         "Changes",
         "Next",
+        "Nodes",
         "Backups",
     }
     assert "broken" not in documented("Plan"), "each kind has its own"
+
+
+def test_the_steps_follow_their_schema(contents: list[dict[str, Any]]) -> None:
+    validator = jsonschema.Draft202012Validator(rollout_schema())
+    carriers = [content for content in contents if "steps" in content]
+    assert {content["kind"] for content in carriers} == {"Plan", "Applied", "Rotated", "Changes"}
+    for content in carriers:
+        assert [error.message for error in validator.iter_errors(content)] == []
+    # What was carried out says what endpoints must serve; a plan cannot know it yet.
+    digests = {
+        (content["kind"], each["sha256"] is None)
+        for content in carriers
+        for step in content["steps"]
+        for each in step["evidence"]
+    }
+    assert ("Rotated", False) in digests
+    assert ("Plan", False) not in digests

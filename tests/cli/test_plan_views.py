@@ -19,6 +19,7 @@ from pkigen.cli.reports.lines import Line, Tone
 from pkigen.cli.reports.plan_document import PlanDocument, plan_schema
 from pkigen.cli.reports.plan_lines import plan_lines
 from pkigen.cli.reports.plan_markdown import code, fenced, plan_markdown
+from pkigen.cli.reports.rollout_document import rollout_schema
 from pkigen.cli.system import System
 from pkigen.desired.generations import CA, ca_id
 from pkigen.desired.inventory import derive
@@ -247,6 +248,9 @@ def test_the_published_schema_is_the_models(jsonschema: ModuleType, pkigen: InPr
     published = json.loads((REPOSITORY / "docs/plan.schema.json").read_text())
     assert published == plan_schema() == pkigen("validate", "--schema", "plan").json
     jsonschema.Draft202012Validator.check_schema(published)
+    steps = json.loads((REPOSITORY / "docs/rollout.schema.json").read_text())
+    assert steps == rollout_schema() == pkigen("validate", "--schema", "rollout").json
+    jsonschema.Draft202012Validator.check_schema(steps)
 
 
 def test_real_plans_of_every_kind_follow_the_schema(

@@ -13,6 +13,7 @@ from pkigen.cli.system import System
 from pkigen.desired.readers import ComponentName
 from pkigen.reconcile.file_readers import Effect
 from pkigen.reconcile.restart_map import Restart
+from pkigen.reconcile.rollout import removing, restarting
 from pkigen.spec.model import ClusterSpec
 from tests.cli.program import HOME, NOW, InProcess, copy_of
 from tests.cli.shell import assert_sound
@@ -235,7 +236,8 @@ def test_no_word_of_a_spec_is_the_shells(tmp_path: Path, name: str) -> None:
     doomed.write_text("")
     step = Restart(node="cp-1", component=ComponentName.ETCD, effect=Effect.ADMITS, files=(), member="cp-2")
     script = tmp_path / "restart.sh"
-    script.write_text(runbook_script([step], cluster, {"cp-1": [str(doomed)]}))
+    steps = (restarting(1, step, cluster), removing(cluster.spec.nodes[0], (str(doomed),)))
+    script.write_text(runbook_script(steps, cluster.name))
     (tmp_path / "etcdctl").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > asked\n')
     (tmp_path / "etcdctl").chmod(0o755)
     (tmp_path / "curl").symlink_to("/bin/true")

@@ -172,8 +172,8 @@ def accept(
         if is_first:
             say_made(session, store, plan, applied, output)
         in_cluster = session.in_cluster(store)
-    if not is_first:
-        say_applied(session, replace(plan, in_cluster=in_cluster), applied, output)
+        if not is_first:
+            say_applied(session, replace(plan, in_cluster=in_cluster), applied, output, reader=store)
     if runbook is not None:
         write_runbook(runbook, session, plan.changes, in_cluster)
 

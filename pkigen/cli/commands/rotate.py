@@ -41,6 +41,7 @@ from pkigen.rotation.steps import (
     rehearse,
     require_rotatable,
 )
+from pkigen.state.observed import Reader
 from pkigen.state.views import StagedView
 
 app = typer.Typer(
@@ -221,10 +222,12 @@ def _take(
             reuse_keys=request.reuses_keys,
             inspect=_runbook(session, proposed, options.runbook),
         )
-    _tell(session, proposed, done, output)
+        _tell(session, proposed, done, store, output)
 
 
-def _tell(session: Session, proposed: ProposedStep, done: CompletedStep, output: Format) -> None:
+def _tell(
+    session: Session, proposed: ProposedStep, done: CompletedStep, reader: Reader, output: Format
+) -> None:
     """Say what was done, and what is to be done next."""
     tell = say if output is Format.TEXT else aside
     for line in done_text(proposed, done):
@@ -235,7 +238,7 @@ def _tell(session: Session, proposed: ProposedStep, done: CompletedStep, output:
     for line in next_text(proposed):
         note(line)
     if output is not Format.TEXT:
-        say(structured.dump(done_content(proposed, done, str(session.root)), output))
+        say(structured.dump(done_content(proposed, done, reader, str(session.root)), output))
 
 
 def _taken(taken: TakenStep, wanted: WantedStep, root: Path, output: Format) -> str:

@@ -82,9 +82,10 @@ def _show_change(
         session = session.at(store)
         planned = plan_rollback(store, backup)
         steps, told = _in_cluster(session, store, planned)
-    done = tuple(
-        sorted((each for each in planned.undoes if each.id != layout.LOCK_FILE), key=lambda each: each.id)
-    )
+        done = tuple(
+            sorted((each for each in planned.undoes if each.id != layout.LOCK_FILE), key=lambda each: each.id)
+        )
+        content = structured.changes(planned.undone, done, session.inventory, steps, store)
     if output is PlanFormat.TEXT:
         for change in planned.undone:
             say_line(f"{change.id} ({change.command})")
@@ -92,7 +93,7 @@ def _show_change(
             say(line)
         say_lines(cluster_lines(steps, str(session.root), told=told))
     else:
-        say(structured.dump(structured.changes(planned.undone, done, session.inventory, steps), output))
+        say(structured.dump(content, output))
     if runbook is not None:
         write_runbook(runbook, session, done, steps)
 

@@ -21,6 +21,7 @@ class SchemaSubject(enum.StrEnum):
 
     SPEC = "spec"
     PLAN = "plan"
+    ROLLOUT = "rollout"
 
 
 def _say_schema(subject: SchemaSubject | None) -> None:
@@ -31,6 +32,10 @@ def _say_schema(subject: SchemaSubject | None) -> None:
         from pkigen.cli.reports.plan_document import plan_schema  # noqa: PLC0415 -- far more is read for it
 
         content = plan_schema()
+    elif subject is SchemaSubject.ROLLOUT:
+        from pkigen.cli.reports.rollout_document import rollout_schema  # noqa: PLC0415 -- likewise
+
+        content = rollout_schema()
     else:
         from pkigen.spec.json_schema import json_schema  # noqa: PLC0415 -- a validation does not need it
 
@@ -56,7 +61,7 @@ def validate(
         typer.Option(
             "--schema",
             help="Print the JSON Schema of the spec, for completion and checks in editors, or that of a plan "
-            "as `-o json` prints it; validate nothing.",
+            "or of the steps of a rollout, as `-o json` prints them; validate nothing.",
             callback=_say_schema,
             is_eager=True,
         ),

@@ -11,9 +11,9 @@ import json
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
+from pkigen.cli.reports.rollout_document import Digest, Piece, PlannedRolloutStep
 from pkigen.reconcile.cluster_changes import ClusterStep, ClusterVerb
 from pkigen.reconcile.file_readers import Effect
 from pkigen.rotation.phases import RotationStep
@@ -45,16 +45,7 @@ class Verb(enum.StrEnum):
     ASK = "ask"
 
 
-_Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class _Piece(BaseModel):
-    """A part of the document."""
-
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, defer_build=True)
-
-
-class PlannedCertificate(_Piece):
+class PlannedCertificate(Piece):
     """What changes from the present certificate to the next."""
 
     issuer: Annotated[str | None, Field(description="The CA; null for one that signs itself.")]
@@ -64,7 +55,7 @@ class PlannedCertificate(_Piece):
     offline: Annotated[bool, Field(description="Whether only the offline authority can issue it.")]
 
 
-class PlannedAction(_Piece):
+class PlannedAction(Piece):
     """What is to be done to one object, and why."""
 
     action: Verb
@@ -82,7 +73,7 @@ class PlannedAction(_Piece):
     ]
 
 
-class Advice(_Piece):
+class Advice(Piece):
     """What pkigen would make otherwise of an object that was adopted, and does once it is due."""
 
     id: str
@@ -91,7 +82,7 @@ class Advice(_Piece):
     details: list[str]
 
 
-class PlannedRestart(_Piece):
+class PlannedRestart(Piece):
     """One step of the restart map; the steps are in a safe order."""
 
     node: str
@@ -105,14 +96,14 @@ class PlannedRestart(_Piece):
     sentence: str
 
 
-class Leftovers(_Piece):
+class Leftovers(Piece):
     """Files on a node that nothing reads any more."""
 
     node: str
     files: list[str]
 
 
-class PlannedInCluster(_Piece):
+class PlannedInCluster(Piece):
     """A command that changes the running cluster; its paths are relative to the PKI directory."""
 
     action: ClusterVerb
@@ -135,7 +126,7 @@ class PlannedInCluster(_Piece):
         )
 
 
-class ChangedKey(_Piece):
+class ChangedKey(Piece):
     """A key of the authority that is not the recorded one."""
 
     path: str
@@ -144,14 +135,14 @@ class ChangedKey(_Piece):
     found: str | None
 
 
-class AuthorityState(_Piece):
+class AuthorityState(Piece):
     """The authority beside what is recorded of it."""
 
     is_new: Annotated[bool, Field(description="There is no authority here, and none is recorded.")]
     changes: list[ChangedKey]
 
 
-class OfflineRequest(_Piece):
+class OfflineRequest(Piece):
     """The request that waits for an offline authority's answer."""
 
     number: str
@@ -159,14 +150,14 @@ class OfflineRequest(_Piece):
     certificates: list[str]
 
 
-class ObservedDigest(_Piece):
+class ObservedDigest(Piece):
     """The digest of something that the plan was made from."""
 
     name: str
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]+$")]
 
 
-class PlannedSelection(_Piece):
+class PlannedSelection(Piece):
     """What `renew` or `rescue` was asked for."""
 
     within: Annotated[float | None, Field(description="Seconds; null for each one's own renewBefore.")]
@@ -176,7 +167,7 @@ class PlannedSelection(_Piece):
     revived: Annotated[list[str], Field(description="CAs among them that may have expired: only `rescue`.")]
 
 
-class PlannedStep(_Piece):
+class PlannedStep(Piece):
     """The step of a rotation that `rotate` was asked for, and what was vouched for."""
 
     identifiers: Annotated[list[str], Field(description="What rotates.")]
@@ -189,14 +180,14 @@ class PlannedStep(_Piece):
     premises: Annotated[list[str], Field(description="What is assumed because no file shows it.")]
 
 
-class PlannedRollback(_Piece):
+class PlannedRollback(Piece):
     """The state that `rollback` goes back to."""
 
     backup: Annotated[str, Field(description="The backup of the first change that is undone.")]
     undoes: Annotated[list[str], Field(description="The backups of all of them, the newest first.")]
 
 
-class PlannedRevocation(_Piece):
+class PlannedRevocation(Piece):
     """One credential that is revoked, or not any more."""
 
     credential: Annotated[str, Field(description="X509SHA256=…, JTI=… or USER=….")]
@@ -206,20 +197,20 @@ class PlannedRevocation(_Piece):
     not_after: Annotated[datetime | None, Field(description="When it would end by itself.")] = None
 
 
-class RevocationRequest(_Piece):
+class RevocationRequest(Piece):
     """What `access revoke` or `access unrevoke` was asked for."""
 
     revoked: list[PlannedRevocation]
     lifted: list[PlannedRevocation]
 
 
-class PlanDocument(_Piece):
+class PlanDocument(Piece):
     """A pkigen plan."""
 
     api_version: Literal["pkigen/v1"]
     kind: Literal["Plan"]
     cluster: str
-    digest: Annotated[_Digest, Field(description="SHA-256 over every other field.")]
+    digest: Annotated[Digest, Field(description="SHA-256 over every other field.")]
     rotations: Annotated[dict[str, str], Field(description="The phases of rotations in progress.")]
     summary: dict[str, int]
     actions: list[PlannedAction]
@@ -228,14 +219,18 @@ class PlanDocument(_Piece):
     advice: Annotated[
         list[Advice],
         Field(description="What was adopted, differs from what pkigen makes, and is kept until it is due."),
-    ] = []
+    ] = Field(default_factory=list)
     cautions: Annotated[list[str], Field(description="What must not be copied before its step.")]
     restarts: list[PlannedRestart]
     leftovers: list[Leftovers]
+    steps: Annotated[
+        list[PlannedRolloutStep],
+        Field(description="What is to be done on the nodes, as the runbook says it."),
+    ] = Field(default_factory=list)
     in_cluster: Annotated[
         list[PlannedInCluster],
         Field(description="What is to be done in the running cluster then, in an order that is safe."),
-    ] = []
+    ] = Field(default_factory=list)
     expiry_spread: Annotated[
         int,
         Field(
@@ -252,7 +247,7 @@ class PlanDocument(_Piece):
     authority: AuthorityState
     observed: list[ObservedDigest]
     spec: Annotated[
-        _Digest | None,
+        Digest | None,
         Field(description="SHA-256 of the spec that becomes the directory's cluster.yaml; null for its own."),
     ] = None
     request: OfflineRequest | None = None

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from pkigen.cli.reports.tables import page
 from pkigen.desired.generations import Phase
-from pkigen.desired.readers import ComponentName
 from pkigen.reconcile.file_readers import Effect
-from pkigen.reconcile.restart_commands import health_check, restart_commands
-from pkigen.reconcile.restart_map import leftovers, restart_map
+from pkigen.reconcile.restart_map import leftovers, restart_map, verifies_kubelets_later
+from pkigen.reconcile.rollout import StepKind
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from pkigen.desired.revocations import Revocation
     from pkigen.reconcile.plan import Action
     from pkigen.reconcile.restart_map import Restart
-    from pkigen.spec.model import ClusterSpec
+    from pkigen.reconcile.rollout import Copy, RolloutStep
 
 _NAMED = 3
 _REVOKED_SHOWN = 10
@@ -110,6 +109,26 @@ def step_text(step: Restart) -> str:
     return f"{step.component} {_EFFECTS[step.effect].format(member=step.member)}{removed}{_turn(step)}"
 
 
+def rollout_text(step: RolloutStep) -> str:
+    """What one step does, in a sentence of its own."""
+    match step.kind:
+        case StepKind.COPY if step.copy is not None:
+            files = f"{len(step.copy.files)} changed file{'' if len(step.copy.files) == 1 else 's'}"
+            if step.copy.is_sealed:
+                return f"{step.node} gets a bundle with {files}: its keys are there"
+            return f"{step.node} gets {files}{_part(step.copy)}"
+        case StepKind.REMOVE:
+            return f"{step.node} loses {' '.join(step.removes)}, which nothing reads any more"
+        case _:
+            return f"{step.node}: {step_text(step.restart)}" if step.restart is not None else step.node
+
+
+def _part(copy: Copy) -> str:
+    if copy.only:
+        return f" below {' and '.join(copy.only)}"
+    return f", none of them below {' or '.join(copy.but)}" if copy.but else ""
+
+
 def _turn(step: Restart) -> str:
     """What a step asks for whose node must not have its new files before."""
     if not step.copies:
@@ -125,9 +144,7 @@ def copying_text(steps: Sequence[Restart]) -> Iterator[str]:
             "copy no etcd member's files before the step that says so: members that change together have no "
             "quorum"
         )
-    order = [step.component for step in steps]
-    api_server, kubelet = ComponentName.API_SERVER, ComponentName.KUBELET
-    if {api_server, kubelet} <= set(order) and order.index(kubelet) < order.index(api_server):
+    if verifies_kubelets_later(steps):
         yield (
             "copy what is below /var/lib/kubelet first, and manifests, units and flags only when every "
             "kubelet is done: the API servers verify kubelets from then on"
@@ -145,37 +162,33 @@ _EFFECTS = {
 }
 
 
-def runbook_script(
-    steps: Iterable[Restart], cluster: ClusterSpec, remaining: Mapping[str, Sequence[str]]
-) -> str:
+def runbook_script(steps: Sequence[RolloutStep], cluster: str) -> str:
     """The restart map as a shell script to be read first and then run on one node at a time."""
-    steps = tuple(steps)
+    restarts = [step.restart for step in steps if step.restart is not None]
     lines = [
         "#!/bin/sh",
-        _comment(f"Restart steps for cluster {cluster.name}."),
+        _comment(f"Restart steps for cluster {cluster}."),
         "# Read it, then run each step on its node: restart.sh NODE STEP",
         "# The order is safe: one etcd member at a time, then the API servers, then the rest.",
-        *map(_comment, copying_text(steps)),
+        *map(_comment, copying_text(restarts)),
         "set -eu",
         'if [ $# -ne 2 ]; then echo "usage: $0 NODE STEP" >&2; exit 2; fi',
         'case "$2:$1" in',
     ]
-    for number, step in enumerate(steps, start=1):
-        lines.append(f"  {number}:{shlex.quote(step.node)})")
-        lines.append(f"    {_comment(step_text(step))}")
-        lines.extend(f"    {_comment(f'  {path}')}" for path in step.files)
-        commands = restart_commands(step, cluster)
-        lines.extend(f"    {command}" for command in commands)
-        is_watched = commands or step.effect is Effect.RECREATED
-        lines.append(f"    {health_check(step, cluster)}" if is_watched else "    :")
-        lines.append("    ;;")
-    for node, paths in remaining.items():
-        lines += [
-            f"  remove:{shlex.quote(node)})",
-            "    # Finally: files that nothing reads any more, which copying did not remove.",
-        ]
-        lines += [f"    rm -f {shlex.quote(path)}" for path in paths]
-        lines.append("    ;;")
+    for step in steps:
+        if step.restart is not None:
+            lines.append(f"  {step.number}:{shlex.quote(step.node)})")
+            lines.append(f"    {_comment(step_text(step.restart))}")
+            lines.extend(f"    {_comment(f'  {path}')}" for path in step.restart.files)
+            lines.extend(f"    {command}" for command in step.commands)
+            lines += [f"    {step.health.command if step.health is not None else ':'}", "    ;;"]
+        elif step.kind is StepKind.REMOVE:
+            lines += [
+                f"  remove:{shlex.quote(step.node)})",
+                "    # Finally: files that nothing reads any more, which copying did not remove.",
+                *(f"    {command}" for command in step.commands),
+                "    ;;",
+            ]
     lines += ['  *) echo "there is no step $2 on node $1" >&2; exit 2 ;;', "esac"]
     return page(lines) + "\n"
 

@@ -5,26 +5,24 @@ Everything here is written for this cluster: its nodes, addresses and certificat
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.cli.reports.cluster_text import cluster_lines
-from pkigen.cli.reports.plan_text import restart_text
+from pkigen.cli.reports.plan_text import step_text
 from pkigen.cli.reports.tables import page
 from pkigen.desired.certificates import ADMIN
 from pkigen.desired.endpoints import endpoints
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, KeyPairFiles, Phase, ca_id
 from pkigen.desired.readers import Reading
-from pkigen.reconcile.file_readers import Effect
 from pkigen.reconcile.plan import Remove
-from pkigen.reconcile.restart_commands import health_check, restart_commands
-from pkigen.reconcile.restart_map import restart_map
+from pkigen.reconcile.rollout import StepKind, changed_files, evidence, rollout
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP, RotationStep
-from pkigen.spec.model import KeyHome, Kubeconfigs
+from pkigen.spec.model import Kubeconfigs
 from pkigen.state.authority import look_at_all
-from pkigen.state.lockfile import certificate_facts
 from pkigen.state.materials import discovery_hash
-from pkigen.state.observed import content_at, observe_certificate
+from pkigen.state.observed import content_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
 
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.plan import Plan
-    from pkigen.reconcile.restart_map import Restart
-    from pkigen.spec.model import Node
     from pkigen.state.observed import Reader
 
 _TRUSTS = {
@@ -118,6 +114,9 @@ class _RotationRunbook:
             self._kubectl = f"kubectl --kubeconfig {_on_node(admin.file, first)}"
             self._where = f"commands that begin with kubectl run on {first}, which alone has the key they use"
         self._bundle = inventory.pki_path(first, "ca.crt")
+        steps = rollout(inventory, plan.changes, reader)
+        self._copied_first = tuple(takewhile(lambda step: step.kind is StepKind.COPY, steps))
+        self._then = steps[len(self._copied_first) :]
 
     def sections(self) -> Iterator[list[str]]:
         yield self._before()
@@ -142,11 +141,9 @@ class _RotationRunbook:
         return lines
 
     def _copy(self) -> list[str]:
-        changed, people = self._changed_files()
-        lines = ["copy to each of these nodes, one after the other, manifests and units last:"]
-        for node in self._inventory.cluster.spec.nodes:
-            if node.name in changed:
-                lines.extend(self._to_node(node))
+        changed, people = changed_files(self._changes), self._handed_out()
+        lines = ["copy to each of these nodes, one after the other; what starts something comes in step 3:"]
+        lines += [command for step in self._copied_first for command in step.commands]
         for files, nodes in _grouped(changed).items():
             lines += [f"what changes on {', '.join(nodes)}:", *(f"  {path}" for path in files)]
         lines += [f"{path} goes to its owner" for path in people]
@@ -160,19 +157,17 @@ class _RotationRunbook:
             lines.append("nothing has to be distributed")
         return lines
 
-    def _changed_files(self) -> tuple[dict[str, set[str]], list[str]]:
-        """What is to be copied to which node, as paths there, and the kubeconfigs that go to people."""
-        changed: dict[str, set[str]] = {}
-        people: set[str] = set()
-        for change in self._changes:
-            for path in () if isinstance(change, Remove) else change.paths:
-                if change.node is not None:
-                    changed.setdefault(change.node, set()).add(_on_node(path, change.node))
-                elif path.startswith(f"{layout.USERS}/"):
-                    people.add(path)
-        return changed, sorted(people)
+    def _handed_out(self) -> list[str]:
+        """The kubeconfigs that go to people."""
+        return sorted(
+            path
+            for change in self._changes
+            if change.node is None and not isinstance(change, Remove)
+            for path in change.paths
+            if path.startswith(f"{layout.USERS}/")
+        )
 
-    def _changes_read_per_connection(self, changed: Mapping[str, set[str]]) -> bool:
+    def _changes_read_per_connection(self, changed: Mapping[str, Sequence[str]]) -> bool:
         """Whether a key is new that somebody reads in the very moment in which its certificate is not yet."""
         return any(
             _on_node(item.location.key, item.node) in changed.get(item.node, ())
@@ -181,24 +176,15 @@ class _RotationRunbook:
             if any(reader.reading is Reading.PER_CONNECTION for reader in item.kind.readers)
         )
 
-    def _to_node(self, node: Node) -> Iterator[str]:
-        """Kubeconfigs without their keys must not be copied over those that have them."""
-        if self._inventory.cluster.key_home(node) is KeyHome.NODE:
-            yield f"pkigen airgap bundle create --node {node.name} --out MEDIUM   # its keys are there"
-            yield f"  and on {node.name}: pkigen airgap bundle install FILE"
-        else:
-            yield from _copy_commands(node.name, node.host)
-
     def _restarts(self) -> list[str]:
         lines = ["restart on one node at a time, and continue when it is healthy again:"]
-        for restart, text in zip(self._steps(), restart_text(self._steps()), strict=True):
-            lines.append(text.strip())
-            health = f"  {health_check(restart, self._inventory.cluster)}"
-            commands = restart_commands(restart, self._inventory.cluster)
-            if restart.effect is Effect.RECREATED:
-                lines.append(health)
-            elif commands:
-                lines += [*(f"  {command}" for command in commands), health]
+        for step in self._then:
+            if step.kind is StepKind.COPY:
+                lines += [f"copy to {step.node}:", *(f"  {command}" for command in step.commands)]
+            elif step.restart is not None:
+                lines.append(f"{step.number}. {step.node}: {step_text(step.restart)}")
+                lines += [f"  {command}" for command in step.commands]
+                lines += [f"  {step.health.command}"] if step.health is not None else []
         if len(lines) == 1:
             lines.append("nothing has to restart")
         if self._spec.certificates.kubeconfigs is Kubeconfigs.FILES:
@@ -209,20 +195,14 @@ class _RotationRunbook:
         lines.append("the same as a script: restart.sh NODE STEP")
         return lines
 
-    def _steps(self) -> tuple[Restart, ...]:
-        return restart_map(self._inventory, self._changes)
-
     def _text(self, path: str) -> bytes | None:
         return content_at(self._reader, path)
 
     def _see(self) -> list[str]:
         lines = ["check: each endpoint must now serve this certificate (SHA-256):"]
-        for endpoint in endpoints(self._inventory, self._text):
-            item = self._inventory.certificates[endpoint.certificate]
-            certificate = observe_certificate(self._reader, item.location).certificate
-            if certificate is not None:
-                fingerprint = str(certificate_facts(certificate)["fingerprint"]).removeprefix("sha256:")
-                lines.append(f"{endpoint.component} on {endpoint.node}, {endpoint.address}: {fingerprint}")
+        for node, seen in evidence(self._inventory, self._reader):
+            if seen.sha256 is not None:
+                lines.append(f"{seen.component} on {node}, {seen.address}: {seen.sha256}")
         first = next(endpoints(self._inventory, self._text))
         lines += [
             "all at once: pkigen verify --live",
@@ -379,20 +359,11 @@ class _RotationRunbook:
         return lines
 
 
-def _copy_commands(node: str, address: str) -> Iterator[str]:
-    """Two copies: files first, what names them last, so that nothing starts with flags that lead nowhere."""
-    host = f"[{address}]" if ":" in address else address
-    late = ("/etc/kubernetes/manifests", "/etc/kubernetes/flags", "/etc/systemd/system")
-    excluded = " ".join(f"--exclude={path}" for path in late)
-    yield f"rsync -rptc --delay-updates --chown=root:root {excluded} nodes/{node}/ root@{host}:/"
-    yield f"rsync -rptc --delay-updates --chown=root:root nodes/{node}/ root@{host}:/"
-
-
 def _on_node(path: str, node: str) -> str:
     return path.removeprefix(f"{layout.NODES}/{node}")
 
 
-def _grouped(changed: dict[str, set[str]]) -> dict[tuple[str, ...], list[str]]:
+def _grouped(changed: Mapping[str, Sequence[str]]) -> dict[tuple[str, ...], list[str]]:
     """Nodes by the files that change on them."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for node in sorted(changed):

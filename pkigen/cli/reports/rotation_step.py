@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.rotation.phases import WantedStep
     from pkigen.rotation.steps import CompletedStep, ProposedStep, TakenStep
+    from pkigen.state.observed import Reader
 
 
 def taken_text(taken: TakenStep, wanted: WantedStep) -> str:
@@ -63,10 +64,10 @@ def next_text(proposed: ProposedStep) -> Iterator[str]:
         )
 
 
-def done_content(proposed: ProposedStep, done: CompletedStep, root: str) -> dict[str, Any]:
+def done_content(proposed: ProposedStep, done: CompletedStep, reader: Reader, root: str) -> dict[str, Any]:
     """What was done as a structure."""
     inventory = proposed.after.inventory
-    plan = structured.plan(proposed.plan, inventory, proposed.risks)
+    plan = structured.plan(proposed.plan, inventory, proposed.risks, reader=reader)
     return {
         **structured.applied(done.applied, plan, root),
         "kind": "Rotated",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pkigen import layout
 from pkigen.cli.reports.plan_document import Part
 from pkigen.cli.reports.plan_text import copying_text, step_text
+from pkigen.cli.reports.rollout_document import rollout_content
 from pkigen.cli.reports.version import API_VERSION
 from pkigen.desired.file_references import foreign_files, not_judged
 from pkigen.desired.generations import InKubeconfig
@@ -25,6 +26,7 @@ from pkigen.notation import timestamp
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.restart_commands import restart_commands
 from pkigen.reconcile.restart_map import leftovers, restart_map
+from pkigen.reconcile.rollout import rollout
 from pkigen.rotation.proof import CASES
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from pkigen.rotation.live_revocations import ServerList
     from pkigen.rotation.proof import Proof
     from pkigen.state.cluster_objects import ClusterObject
+    from pkigen.state.observed import Reader
     from pkigen.store import BackupInfo
 
 
@@ -66,8 +69,13 @@ def dump(content: dict[str, Any], form: str) -> str:
     return json.dumps(content, indent=2)
 
 
-def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, Any]:
-    """A plan: what changes, why, what then restarts, and what is dangerous about it."""
+def plan(
+    plan: Plan, inventory: Inventory, risks: Iterable[str], *, reader: Reader | None = None
+) -> dict[str, Any]:
+    """A plan: what changes, why, what then restarts, and what is dangerous about it.
+
+    With the tree in which it is carried out, its steps say what endpoints must serve.
+    """
     # A rollback names files; every other plan names objects.
     items = {name: item for item in inventory.items for name in (*item.paths, item.id)}
 
@@ -87,7 +95,7 @@ def plan(plan: Plan, inventory: Inventory, risks: Iterable[str]) -> dict[str, An
         # Only with an adopted cluster: every other plan stays as it was.
         **({"advice": [_advice(each) for each in plan.advice]} if plan.advice else {}),
         "cautions": list(copying_text(restart_map(inventory, plan.changes))),
-        **_consequences(plan.changes, inventory),
+        **_consequences(plan.changes, inventory, reader),
         **({"inCluster": in_cluster(plan.in_cluster)} if plan.in_cluster else {}),
         **_spread(inventory),
         "risks": list(risks),
@@ -183,6 +191,7 @@ def changes(
     done: tuple[Action, ...],
     inventory: Inventory,
     steps: Iterable[ClusterStep],
+    reader: Reader,
 ) -> dict[str, Any]:
     """What earlier changes did, newest first, and what they ask of the nodes and of the cluster together."""
     return {
@@ -194,18 +203,19 @@ def changes(
             for each in undone
         ],
         "files": [{"action": each.verb, "path": each.id} for each in done],
-        **_consequences(done, inventory),
+        **_consequences(done, inventory, reader),
         "inCluster": in_cluster(steps),
     }
 
 
-def _consequences(changes: Iterable[Action], inventory: Inventory) -> dict[str, Any]:
+def _consequences(changes: Iterable[Action], inventory: Inventory, reader: Reader | None) -> dict[str, Any]:
     changes = tuple(changes)
     return {
         "restarts": [step(each, inventory) for each in restart_map(inventory, changes)],
         "leftovers": [
             {"node": node, "files": list(files)} for node, files in leftovers(inventory, changes).items()
         ],
+        "steps": rollout_content(rollout(inventory, changes, reader)),
     }
 
 
@@ -291,6 +301,7 @@ def applied(applied: Applied, plan_content: dict[str, Any], root: str) -> dict[s
         "actions": plan_content["actions"],
         "restarts": plan_content["restarts"],
         "leftovers": plan_content["leftovers"],
+        "steps": plan_content["steps"],
         "inCluster": plan_content.get("inCluster", []),
         **({"revocation": plan_content["revocation"]} if "revocation" in plan_content else {}),
     }
