@@ -85,6 +85,8 @@ def _require_https_url(what: str, url: str) -> None:
 def _default_uri(inventory: Inventory) -> str:
     """What the API server publishes: the last of its flags, else where it is itself reached."""
     cluster = inventory.cluster
+    if not cluster.control_plane:
+        return f"{cluster.cluster_server}/{JWKS_PATH}"
     node = cluster.control_plane[0]
     given = CommandLines(inventory).of(ComponentName.API_SERVER, node).value("service-account-jwks-uri")
     return given or f"{cluster.local_server(node)}/{JWKS_PATH}"

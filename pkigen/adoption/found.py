@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pkigen.access.kubeconfigs import Kubeconfig
     from pkigen.adoption.kubeadm_record import KubeadmRecord
     from pkigen.adoption.node_tree import FoundFile, NodeTree
-    from pkigen.adoption.pem_blocks import PEMContent
+    from pkigen.crypto.pem_blocks import PEMContent
     from pkigen.desired.command_lines import ProgramFlags
     from pkigen.desired.readers import ComponentName
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 from pkigen import layout
 from pkigen.adoption.bare_pki import bare_pkis
 from pkigen.adoption.foreign_users import people
-from pkigen.adoption.pem_blocks import read_pem
 from pkigen.adoption.places import Places, ca_key
 from pkigen.adoption.put_away import is_put_away
 from pkigen.adoption.topology import kubelet_name
 from pkigen.crypto.ca_fitness import chain_of
 from pkigen.crypto.issuance import certificate_pem
 from pkigen.crypto.keys import UnsupportedKeyError, load_private, public_der, public_pem
+from pkigen.crypto.pem_blocks import read_pem
 from pkigen.desired.generations import CA, Slot, ca_id, ca_location, sa_path
 from pkigen.desired.items import (
     DesiredCertificate,

@@ -22,9 +22,9 @@ from pkigen.adoption.found import (
     Unread,
 )
 from pkigen.adoption.gathered import KUBECONFIGS, beside
-from pkigen.adoption.pem_blocks import PEMContent, read_pem
 from pkigen.adoption.programs import read_programs
 from pkigen.crypto.pem import other_form
+from pkigen.crypto.pem_blocks import PEMContent, read_pem
 from pkigen.desired.file_references import SIGNERS, sni_pairs
 from pkigen.desired.readers import ComponentName
 from pkigen.errors import AccessError

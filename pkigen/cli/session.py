@@ -107,6 +107,18 @@ class Session:
         """The same command with what the command line says about opening an encrypted authority."""
         return replace(self, unlocking=unlocking)
 
+    def require_nodes(self, what: str) -> None:
+        """Refuse what is for nodes where these are another distribution's.
+
+        Raises:
+            UsageError: The spec has none.
+        """
+        if not self.inventory.cluster.spec.nodes:
+            raise UsageError(
+                f"{what} for nodes, and this spec has none (`nodes: []`)",
+                hint="`pkigen export` writes the authority as the distribution takes it that has the nodes",
+            )
+
     def opened(self, store: Reader) -> OpenedView:
         """The PKI directory with the authority's private files opened; asks where they are encrypted.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import pyrage
 
@@ -12,6 +13,11 @@ from pkigen.crypto import age_scrypt
 from pkigen.crypto.age_header import INTRODUCTION, SCRYPT, Header, HeaderError, read_header
 from pkigen.crypto.age_recipient import recipient_fault
 from pkigen.errors import BundleError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_COLUMNS: Final = 64  # RFC 7468 2, which age's armor follows
 
 # Bech32 (BIP 173) of a 32-byte X25519 key; the alphabet is without 1, b, i and o.
 _IDENTITY = re.compile(r"AGE-SECRET-KEY-1[AC-HJ-NP-Z02-9]{58}")
@@ -66,7 +72,7 @@ class Recipient:
 
     def close(self, data: bytes) -> bytes:
         """The age file (X25519)."""
-        return pyrage.encrypt(data, [pyrage.x25519.Recipient.from_str(self.text)])
+        return close_for((self,), data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +161,19 @@ class Passphrase:
             raise _unfit(error) from None
         except age_scrypt.NotOpenedError:
             raise BundleError("the passphrase is wrong, or its content is damaged") from None
+
+
+def close_for(recipients: Iterable[Recipient], data: bytes) -> bytes:
+    """An age file that any of these can open."""
+    return pyrage.encrypt(data, [pyrage.x25519.Recipient.from_str(each.text) for each in recipients])
+
+
+def armored(sealed: bytes) -> str:
+    """An age file as text, which age and SOPS read like the binary form."""
+    text = base64.b64encode(sealed).decode("ascii")
+    lines = [text[start : start + _COLUMNS] for start in range(0, len(text), _COLUMNS)]
+    begin, end = (f"-----{word} AGE ENCRYPTED FILE-----" for word in ("BEGIN", "END"))
+    return "\n".join([begin, *lines, end, ""])
 
 
 def is_sealed(data: bytes) -> bool:

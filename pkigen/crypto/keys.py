@@ -41,6 +41,10 @@ class KeyAlgorithm(enum.StrEnum):
     ECDSA_P384 = "ECDSA-P384"
 
 
+NOT_READ_YET = frozenset({"ML-DSA-44", "ML-DSA-65", "ML-DSA-87"})
+"""Go reads them from 1.27 on, and so no release of Kubernetes up to v1.37 (docs/adr/0025)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlgorithmRow:
     """How one algorithm makes a key, and whether that takes long enough to be shared out."""

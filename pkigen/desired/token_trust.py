@@ -21,7 +21,7 @@ def rendered_with(inventory: Inventory, templates: Templates) -> Inventory:
         TemplateError: They render no command line of the API server.
     """
     changed = replace(inventory, templates=templates)
-    if not templates.are_overridden:
+    if not templates.are_overridden or not inventory.cluster.control_plane:
         return changed
     line = CommandLines(changed).of(ComponentName.API_SERVER, inventory.cluster.control_plane[0])
     issuers = line.values("service-account-issuer")

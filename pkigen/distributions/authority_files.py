@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.crypto.issuance import certificate_pem
 from pkigen.crypto.keys import UnsupportedKeyError, load_private, private_pem, public_pem
-from pkigen.desired.generations import CA, SA, Phase, Slot, ca_id, sa_path
+from pkigen.desired.generations import CA, SA, Phase, Slot, ca_id, ca_location, sa_path
 from pkigen.errors import AuthorityError
 from pkigen.state.authority import certificates_of, load_issuer
-from pkigen.state.observed import content_at
+from pkigen.state.observed import content_at, observe_certificate
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,16 +29,27 @@ class CAFiles:
 
     Attributes:
         certificate: PEM of the certificate whose key signs.
-        above: PEM of the intermediates above it, the nearest first; empty for a root.
+        above: PEM of what stands above it, the nearest first; empty for a root.
         cross: PEM of a certificate of the same key by the generation before it; empty where there is none.
-        before: PEM of the generation before it, as long as it is trusted.
+        other: PEM of the generation that is trusted beside it while a rotation is under way.
         key: PEM of its private key, PKCS #1 or SEC 1.
+        other_key: The same of the generation before, where it is still here.
     """
 
     certificate: bytes
     above: bytes = b""
     cross: bytes = b""
-    before: bytes = b""
+    other: bytes = b""
+    key: bytes = field(repr=False)
+    other_key: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EtcdAccess:
+    """How an API server comes to an etcd that somebody else runs: PEM of its CA, and of a client of it."""
+
+    ca: bytes
+    certificate: bytes
     key: bytes = field(repr=False)
 
 
@@ -51,18 +62,26 @@ class AuthorityFiles:
         namespace: The namespace of its object there.
         cas: One for each CA whose key is at the site; etcd's is not among them where etcd is external.
         sa_keys: PEM of the key that signs, and of the one before it while that is still accepted.
-        sa_public: PEM of the signing key's public half.
+        sa_public: PEM of the public halves of these, in the same order.
+        external_etcd: What an API server needs for an etcd that is not the cluster's own.
     """
 
     name: str
     namespace: str
     cas: dict[CA, CAFiles]
     sa_keys: tuple[bytes, ...] = field(repr=False)
-    sa_public: bytes
+    sa_public: tuple[bytes, ...]
+    external_etcd: EtcdAccess | None = None
 
 
 def read_authority(
-    reader: Reader, inventory: Inventory, *, name: str, namespace: str, now: datetime, during_rotation: bool
+    reader: Reader,
+    inventory: Inventory,
+    *,
+    name: str,
+    namespace: str,
+    now: datetime,
+    overlaps: frozenset[str],
 ) -> AuthorityFiles:
     """Read everything that leaves.
 
@@ -72,13 +91,13 @@ def read_authority(
         name: What the cluster is called where it goes.
         namespace: The namespace of its object there.
         now: The present, in UTC.
-        during_rotation: Whether the form that is wanted has a place for two generations of a CA.
+        overlaps: The ids of what the form that is wanted has a place for two generations of.
 
     Raises:
         AuthorityError: A CA or the key is not there, its key is elsewhere, or a rotation is in progress that
             cannot be carried over.
     """
-    _require_carried(inventory, during_rotation=during_rotation)
+    _require_carried(inventory, overlaps)
     # The one that signs first.
     keys = [_signing_key(reader, slot) for slot in inventory.rotations.slots(SA)]
     return AuthorityFiles(
@@ -86,21 +105,19 @@ def read_authority(
         namespace=namespace,
         cas={ca: _ca(reader, inventory, ca, now=now) for ca in inventory.authorities},
         sa_keys=tuple(map(private_pem, keys)),
-        sa_public=public_pem(keys[0]),
+        sa_public=tuple(map(public_pem, keys)),
     )
 
 
-def _require_carried(inventory: Inventory, *, during_rotation: bool) -> None:
+def _require_carried(inventory: Inventory, overlaps: frozenset[str]) -> None:
     """Refuse a moment at which half of what is trusted would be left behind."""
     for identifier in (*map(ca_id, inventory.authorities), SA):
         phase = inventory.rotations.phase(identifier)
-        if phase is Phase.STABLE or (during_rotation and phase is Phase.PROMOTED):
-            continue
-        ready = "promoted" if during_rotation else "finished"
-        raise AuthorityError(
-            f"{identifier} is being rotated ({phase}), and this form has no place for both generations",
-            hint=f"export again when the rotation is {ready}: `pkigen next` says how to go on",
-        )
+        if phase is not Phase.STABLE and identifier not in overlaps:
+            raise AuthorityError(
+                f"{identifier} is being rotated ({phase}), and this form has no place for both generations",
+                hint="export again when the rotation is finished: `pkigen next` says how to go on",
+            )
 
 
 def _ca(reader: Reader, inventory: Inventory, ca: CA, *, now: datetime) -> CAFiles:
@@ -111,11 +128,19 @@ def _ca(reader: Reader, inventory: Inventory, ca: CA, *, now: datetime) -> CAFil
         )
     return CAFiles(
         certificate=certificate_pem(found.certificate),
-        above=_pem(*found.chain[1:]),
+        # With its root, which servers need not send, but whoever is to trust this CA may want to see.
+        above=_pem(*observe_certificate(reader, ca_location(ca)).chain),
         cross=_pem(found.cross),
-        before=_pem(found.other),
+        other=_pem(found.other),
         key=private_pem(load_issuer(reader, ca, found).key),
+        other_key=_previous_key(reader, ca),
     )
+
+
+def _previous_key(reader: Reader, ca: CA) -> bytes:
+    path = ca_location(ca, Slot.PREVIOUS).key
+    content = content_at(reader, path)
+    return private_pem(_private(content, path)) if content is not None else b""
 
 
 def _pem(*certificates: x509.Certificate | None) -> bytes:
@@ -130,6 +155,10 @@ def _signing_key(reader: Reader, slot: Slot) -> PrivateKey:
         raise AuthorityError(
             f"{path} is missing: no token can be signed with it", hint="export from the directory that has it"
         )
+    return _private(content, path)
+
+
+def _private(content: bytes, path: str) -> PrivateKey:
     try:
         return load_private(content)
     except UnsupportedKeyError as error:

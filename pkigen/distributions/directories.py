@@ -8,16 +8,29 @@ Sources: k0s `cmd/controller/certificates.go` and `pkg/component/controller/etcd
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pkigen import layout
 from pkigen.desired.generations import CA
 from pkigen.distributions.exported import ExportedFile, pair
+from pkigen.distributions.found import FoundAuthority
 
 if TYPE_CHECKING:
-    from pkigen.distributions.authority_files import AuthorityFiles, CAFiles
+    from collections.abc import Mapping
 
-_NAMES = {CA.KUBERNETES: "ca", CA.ETCD: "etcd/ca", CA.FRONT_PROXY: "front-proxy-ca"}
+    from pkigen.distributions.authority_files import AuthorityFiles, CAFiles
+    from pkigen.distributions.found import CAPair, Directory, Source
+
+_NAMES: Final = {CA.KUBERNETES: "ca", CA.ETCD: "etcd/ca", CA.FRONT_PROXY: "front-proxy-ca"}
+_MARKS: Final = ("front-proxy-ca.crt", layout.SA_PRIVATE_KEY)
+_ETCD: Final = ("ca.pem", "ca-key.pem")
+_SERVICE_KEY: Final = "service.key"
+# What signs for people comes first.
+_K3S_NAMES: Final = {
+    CA.KUBERNETES: ("client-ca", "server-ca"),
+    CA.FRONT_PROXY: ("request-header-ca",),
+    CA.ETCD: ("etcd/server-ca", "etcd/peer-ca"),
+}
 
 
 def kubeadm_names(authority: AuthorityFiles) -> tuple[ExportedFile, ...]:
@@ -29,7 +42,21 @@ def kubeadm_names(authority: AuthorityFiles) -> tuple[ExportedFile, ...]:
     ]
     return (
         *found,
-        *pair(layout.SA_PUBLIC_KEY, authority.sa_public, layout.SA_PRIVATE_KEY, authority.sa_keys[0]),
+        *pair(
+            layout.SA_PUBLIC_KEY, b"".join(authority.sa_public), layout.SA_PRIVATE_KEY, authority.sa_keys[0]
+        ),
+    )
+
+
+def read_kubeadm_names(source: Source) -> FoundAuthority:
+    """The same names, read."""
+    place = source.directory(*_MARKS)
+    return _of_kubeadm(place, {ca: place.pair(f"{name}.crt", f"{name}.key") for ca, name in _NAMES.items()})
+
+
+def _of_kubeadm(place: Directory, cas: Mapping[CA, tuple[CAPair, ...]]) -> FoundAuthority:
+    return FoundAuthority(
+        cas=cas, sa_keys=place.file(layout.SA_PRIVATE_KEY), sa_public=place.file(layout.SA_PUBLIC_KEY)
     )
 
 
@@ -50,7 +77,17 @@ def kubespray(authority: AuthorityFiles) -> tuple[ExportedFile, ...]:
 def _kubespray_etcd(etcd: CAFiles | None) -> tuple[ExportedFile, ...]:
     if etcd is None:
         return ()
-    return pair("etc/ssl/etcd/ssl/ca.pem", etcd.certificate, "etc/ssl/etcd/ssl/ca-key.pem", etcd.key)
+    certificate, key = (f"etc/ssl/etcd/ssl/{name}" for name in _ETCD)
+    return pair(certificate, etcd.certificate, key, etcd.key)
+
+
+def read_kubespray(source: Source) -> FoundAuthority:
+    """Both directories, read; a cluster whose etcd kubeadm runs has that CA under kubeadm's name."""
+    place = source.directory(*_MARKS)
+    cas = {ca: place.pair(f"{name}.crt", f"{name}.key") for ca, name in _NAMES.items()}
+    if any(path.endswith(f"/{_ETCD[0]}") or path == _ETCD[0] for path in source.files):
+        cas[CA.ETCD] = source.directory(_ETCD[0]).pair(*_ETCD)
+    return _of_kubeadm(place, cas)
 
 
 def k3s(authority: AuthorityFiles) -> tuple[ExportedFile, ...]:
@@ -60,22 +97,34 @@ def k3s(authority: AuthorityFiles) -> tuple[ExportedFile, ...]:
     holds for etcd's servers and peers. What stands behind the first certificate is sent to peers with every
     leaf, so during a rotation those who know only the CA before this one go on.
     """
-    names = {
-        CA.KUBERNETES: ("client-ca", "server-ca"),
-        CA.FRONT_PROXY: ("request-header-ca",),
-        CA.ETCD: ("etcd/server-ca", "etcd/peer-ca"),
-    }
     found = [
         each
         for ca, files in authority.cas.items()
-        for name in names[ca]
-        for each in pair(f"tls/{name}.crt", _k3s_chain(files), f"tls/{name}.key", files.key)
+        for name, (chain, key) in zip(_K3S_NAMES[ca], _k3s_pairs(files), strict=False)
+        for each in pair(f"tls/{name}.crt", chain, f"tls/{name}.key", key)
     ]
     # The first signs, the others verify; rotate-ca wants the one that signed before to be among them.
-    keys = ExportedFile(path="tls/service.key", content=b"".join(authority.sa_keys), is_secret=True)
+    keys = ExportedFile(path=f"tls/{_SERVICE_KEY}", content=b"".join(authority.sa_keys), is_secret=True)
     return (*found, keys)
 
 
-def _k3s_chain(files: CAFiles) -> bytes:
-    """The first must verify against what was trusted before (`validateCA`): the cross certificate does."""
-    return files.cross + files.certificate + files.above + files.before
+def _k3s_pairs(files: CAFiles) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
+    """What signs for clients and what signs for servers, each followed by what is trusted beside it.
+
+    The first certificate of each must verify against what was trusted before (`validateCA`): the cross
+    certificate does. Without one, servers keep the CA that they have, until the rotation is finished.
+    """
+    chain = files.cross + files.certificate + files.above + files.other
+    if files.other_key and not files.cross:
+        return (chain, files.key), (files.other + files.certificate + files.above, files.other_key)
+    return (chain, files.key), (chain, files.key)
+
+
+def read_k3s(source: Source) -> FoundAuthority:
+    """The five CAs and `service.key`, read: of `server/tls`, or of what `certificate rotate-ca` is given."""
+    place = source.directory("client-ca.crt")
+    cas = {
+        ca: tuple(found for name in names for found in place.pair(f"{name}.crt", f"{name}.key"))
+        for ca, names in _K3S_NAMES.items()
+    }
+    return FoundAuthority(cas=cas, sa_keys=place.file(_SERVICE_KEY))

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pkigen.crypto.issuance import Entropy
+    from pkigen.distributions.found import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +25,21 @@ class ExportedFile:
     path: str
     content: bytes = field(repr=False)
     is_secret: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportMeans:
+    """What an export is made with.
+
+    Attributes:
+        now: The present, in UTC.
+        entropy: The random source.
+        base: Files of the distribution's own, whose other contents are kept.
+    """
+
+    now: datetime
+    entropy: Entropy
+    base: Source | None = None
 
 
 def pair(certificate: str, certificate_pem: bytes, key: str, key_pem: bytes) -> tuple[ExportedFile, ...]:

@@ -52,7 +52,8 @@ class ClusterVerb(enum.StrEnum):
 class ClusterStep:
     """One command: `file` is what is applied, `object` what is deleted.
 
-    Paths are relative to the PKI directory, but for a kubeconfig whose key is on its `node` alone.
+    Paths are relative to the PKI directory, but for a kubeconfig whose key is on its `node` alone. Without a
+    kubeconfig, the administrator's is not pkigen's.
     """
 
     verb: ClusterVerb
@@ -65,7 +66,7 @@ class ClusterStep:
         """The command, run where `root` leads to the PKI directory."""
         if self.verb is ClusterVerb.MAP:
             return self._mapping(root)
-        words = ["kubectl", "--kubeconfig", join(root, self.kubeconfig), str(self.verb)]
+        words = [*self._kubectl(root), str(self.verb)]
         if self.file is not None:
             words += ["-f", join(root, self.file)]
         if self.object is not None:
@@ -75,8 +76,11 @@ class ClusterStep:
             words.append("--ignore-not-found")
         return shlex.join(words)
 
+    def _kubectl(self, root: str) -> list[str]:
+        return ["kubectl", "--kubeconfig", join(root, self.kubeconfig)] if self.kubeconfig else ["kubectl"]
+
     def _mapping(self, root: str) -> str:
-        kubectl = shlex.join(("kubectl", "--kubeconfig", join(root, self.kubeconfig)))
+        kubectl = shlex.join(self._kubectl(root))
         merge = shlex.join(("pkigen", "access", "iam", "--current", "-", "--config-map", "-C", root or "."))
         current = "get configmap aws-auth --namespace kube-system -o yaml"
         return f"{kubectl} {current} | {merge} | {kubectl} apply -f -"
@@ -283,6 +287,9 @@ class _Administrator:
 def _kubeconfig(held: Held, inventory: Inventory) -> _Administrator:
     # Whoever deletes the administrators' binding with admin.conf cannot make it again.
     touches_admins = any(each.name == CLUSTER_ADMINS for each in held)
+    if not inventory.cluster.control_plane:
+        # Another distribution's nodes: its administrator is whoever kubectl knows by itself.
+        return _Administrator(path="", node=None)
     first = inventory.cluster.control_plane[0].name
     kind = SUPER_ADMIN if touches_admins else ADMIN
     item = inventory.certificates[kind.id_on(first)]

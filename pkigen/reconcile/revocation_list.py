@@ -102,6 +102,11 @@ def require_enforced(inventory: Inventory, reader: Reader) -> None:
             hint="remove what RBAC binds to the user (`pkigen explain USER` names it), or rotate the CA: "
             "`pkigen rotate ca kubernetes`",
         )
+    if not cluster.control_plane:
+        raise AccessError(
+            "the API servers are another distribution's, and what they authorize by is not pkigen's to write",
+            hint="remove what RBAC binds to the user (`pkigen explain USER` names it), or rotate the CA",
+        )
     is_ours = is_structured(cluster) and is_managed(cluster)
     refusal = _not_reading(inventory, reader) if is_ours else _by_flags(inventory)
     if refusal is not None:

@@ -6,7 +6,16 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from pkigen.spec import own_mounts
-from pkigen.spec.findings import EXTERNAL_ETCD, Location, SpecFinding, last, no_effect, repeats, warning
+from pkigen.spec.findings import (
+    EXTERNAL_ETCD,
+    NODES,
+    Location,
+    SpecFinding,
+    last,
+    no_effect,
+    repeats,
+    warning,
+)
 from pkigen.spec.model import Runtime
 from pkigen.spec.translation import quote
 
@@ -54,6 +63,13 @@ def _external_endpoints(spec: ClusterSpec) -> Iterator[SpecFinding]:
             yield warning(at, "is not encrypted: every Secret crosses the network in clear text")
     for place in repeats(external.endpoints):
         yield warning((*EXTERNAL_ETCD, "endpoints", place), "is given twice: remove it")
+
+
+def _endpoints_for_nodes(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """API servers dial an external etcd; where they are another distribution's, nobody here does."""
+    external = spec.spec.etcd.external
+    if external is not None and not external.endpoints and spec.spec.nodes:
+        yield SpecFinding(at=(*EXTERNAL_ETCD, "endpoints"), message="must not be empty", given=(NODES,))
 
 
 def _settings_of_external_etcd(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -176,6 +192,7 @@ _OF_ONE_SIGNER: Final = re.compile(
 RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _external_files,
     _external_endpoints,
+    _endpoints_for_nodes,
     _settings_of_external_etcd,
     _volumes,
     _volumes_over_ours,

@@ -88,7 +88,7 @@ class APIServer(Component):
 class ExternalEtcd(Strict):
     """An etcd that pkigen does not build."""
 
-    endpoints: tuple[EndpointURL, ...] = Field(min_length=1)
+    endpoints: tuple[EndpointURL, ...] = Field()
     """The URLs of its members, such as https://10.0.0.31:2379."""
     ca_file: AbsolutePath | None = None
     """The path, on the control-plane nodes, of the CA certificate that etcd's own are signed by."""

@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, 
 
 from pkigen import layout
 from pkigen.crypto.keys import KeyAlgorithm
+from pkigen.errors import UsageError
 from pkigen.notation import IPAddress, host_text
 from pkigen.spec.addresses import parse_node_ip, split_host_port
 from pkigen.spec.authentication import AuthenticatingProxy, Authentication, JWTIssuer
@@ -334,8 +335,9 @@ class Spec(Strict):
     """Which files pkigen writes beside certificates, keys and kubeconfigs: manifests (of static Pods, or
     units with their flags), kubelet (its configuration and flags), addons (RBAC objects). All by default;
     what is left out is somebody else's, and stays as it is on the nodes (`pkigen adopt`)."""
-    nodes: tuple[Node, ...] = Field(min_length=1)
-    """The hosts that the cluster consists of."""
+    nodes: tuple[Node, ...] = Field()
+    """The hosts that the cluster consists of. Without any (`[]`), the nodes are another distribution's: only
+    the authority and people's kubeconfigs are made here (`pkigen export`, `pkigen adopt --from`)."""
     users: tuple[User, ...] = ()
     """People, programs and service accounts, with what they may do; they get a kubeconfig, unless they
     keep a key of their own."""
@@ -458,8 +460,17 @@ class ClusterSpec(Strict):
 
     @cached_property
     def cluster_server(self) -> str:
-        """The URL that reaches the control plane as a whole."""
+        """The URL that reaches the control plane as a whole.
+
+        Raises:
+            UsageError: The nodes are another distribution's, and its endpoint is not known.
+        """
         if self.spec.control_plane_endpoint is None:
+            if not self.control_plane:
+                raise UsageError(
+                    "the spec does not say where the API server is: it has no nodes and no endpoint",
+                    hint="set spec.controlPlaneEndpoint, or name a server on the command line",
+                )
             return self.local_server(self.control_plane[0])
         host, port = split_host_port(self.spec.control_plane_endpoint)
         return f"https://{host_text(host)}:{port or self.spec.api_server.bind_port}"

@@ -210,6 +210,18 @@ def _control_plane_endpoint(spec: ClusterSpec) -> Iterator[SpecFinding]:
             )
 
 
+def _endpoint_without_nodes(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Where the nodes are another distribution's, nothing else says where people's kubeconfigs lead."""
+    if spec.spec.nodes or spec.spec.control_plane_endpoint is not None:
+        return
+    if any(not each.keeps_key for each in spec.spec.users):
+        yield SpecFinding(
+            at=("spec", "controlPlaneEndpoint"),
+            message="is missing without nodes: the kubeconfigs of users have to name a server",
+            given=(NODES, ("spec", "users")),
+        )
+
+
 def _with_port(address: str, port: str) -> str:
     """What to write; of too few groups for an address, nobody can know the rest."""
     try:
@@ -247,5 +259,6 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _overlaps,
     _hosts_within_subnets,
     _control_plane_endpoint,
+    _endpoint_without_nodes,
     _advertise_families,
 )

@@ -83,7 +83,7 @@ def _addresses(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 def _node_roles(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """There is a control plane, and no role or name twice; roles and ports fit together."""
-    if not spec.control_plane:
+    if spec.spec.nodes and not spec.control_plane:
         yield SpecFinding(
             at=NODES, message="no node has the role control-plane: give it to at least one", given=(ROLES,)
         )

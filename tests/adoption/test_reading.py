@@ -11,11 +11,11 @@ from pkigen.adoption.audit import audit
 from pkigen.adoption.findings import AuditRule
 from pkigen.adoption.gathered import node_trees
 from pkigen.adoption.inspection import inspect
-from pkigen.adoption.pem_blocks import read_pem
 from pkigen.adoption.programs import read_programs
 from pkigen.adoption.put_away import is_put_away
 from pkigen.adoption.severity import AuditSeverity
 from pkigen.crypto.keys import private_pem, public_der, public_pem
+from pkigen.crypto.pem_blocks import read_pem
 from pkigen.desired.readers import ComponentName
 from tests.adoption.altered_nodes import new_ca, new_key, pem_of
 

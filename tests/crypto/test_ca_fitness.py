@@ -120,11 +120,18 @@ def test_what_is_not_critical_may_be_unknown() -> None:
     assert why(certificate(IS_CA, unknown, critical=False)) is None
 
 
-def test_a_ca_says_that_it_is_one_and_has_a_name() -> None:
+def test_a_ca_says_that_it_is_one() -> None:
     assert why(certificate()) == "it has no basicConstraints, so it is not a CA"
     leaf = x509.BasicConstraints(ca=False, path_length=None)
     assert why(certificate(leaf)) == "its basicConstraints say that it is not a CA"
-    assert why(certificate(IS_CA, subject=x509.Name([]))) == "its subject is empty (RFC 5280 4.1.2.6)"
+
+
+def test_a_name_is_remarked_upon_where_there_is_none() -> None:
+    """Go does without: Talos has made CAs of front proxies like this."""
+    nameless = certificate(IS_CA, subject=x509.Name([]))
+    assert why(nameless) is None
+    assert "has an empty subject (RFC 5280 4.1.2.6)" in remarks(nameless)
+    assert not any("subject (" in each for each in remarks(certificate(IS_CA)))
 
 
 def test_the_key_beside_it_is_its_own() -> None:

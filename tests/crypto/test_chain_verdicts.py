@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from pkigen.adoption.pem_blocks import read_pem
 from pkigen.crypto.path_verifier import PathVerifier
+from pkigen.crypto.pem_blocks import read_pem
 from tests.crypto import chain_judges
 from tests.crypto.chains import KINDS, Chain, chains, moment
 from tests.crypto.test_independent_verifiers import said

@@ -13,7 +13,7 @@ from cryptography import x509
 
 from pkigen.crypto.keys import load_private, public_der
 from pkigen.desired.generations import Slot, sa_path
-from pkigen.distributions.formats import ROWS, Distribution
+from pkigen.distributions.formats import Distribution
 from tests.cli.program import HOME, InProcess, contents, photograph
 from tests.live.programs import find
 from tests.rotation.phases import Workshop
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CAS = {"ca": "pki/ca", "etcd": "pki/etcd/ca", "proxy": "pki/front-proxy-ca"}
 PINNED = ("k3s", "rke2")
+K3S = ("client-ca", "server-ca", "request-header-ca", "etcd/server-ca", "etcd/peer-ca")
 
 
 def export(pkigen: InProcess, tree: Path, distribution: str, out: Path, *more: str) -> Path:
@@ -49,7 +50,8 @@ def test_what_is_secret_is_for_its_owner_alone(
     files = [each for each in out.rglob("*") if each.is_file()]
     assert files
     for each in files:
-        is_secret = b"PRIVATE KEY" in each.read_bytes() or b"tls.key" in each.read_bytes()
+        data = each.read_bytes()
+        is_secret = b"PRIVATE KEY" in data or b"tls.key" in data or b"bootstraptoken" in data
         assert each.stat().st_mode & 0o7777 == (0o600 if is_secret else 0o644), each
     assert out.stat().st_mode & 0o7777 == 0o700
     assert {each.stat().st_mode & 0o7777 for each in out.rglob("*") if each.is_dir()} <= {0o755}
@@ -109,16 +111,15 @@ def test_the_secrets_of_a_management_cluster(
 
 
 def test_the_names_of_kubeadm(pkigen: InProcess, tree: Path, tmp_path: Path) -> None:
-    """For k0s and for talosctl; byte for byte what a node of pkigen's has."""
+    """For k0s, and for `talosctl gen secrets`; byte for byte what a node of pkigen's has."""
     node = contents(tree / "nodes/cp-1/etc/kubernetes/pki")
-    for distribution in ("k0s", "talos"):
-        found = contents(export(pkigen, tree, distribution, tmp_path / distribution))
-        public = {name: data for name, data in found.items() if not name.endswith(".key") or name == "sa.key"}
-        assert public.items() <= node.items()
-        assert set(found) == {
-            *("ca.crt", "ca.key", "etcd/ca.crt", "etcd/ca.key", "front-proxy-ca.crt", "front-proxy-ca.key"),
-            *("sa.key", "sa.pub"),
-        }
+    found = contents(export(pkigen, tree, "k0s", tmp_path / "k0s"))
+    public = {name: data for name, data in found.items() if not name.endswith(".key") or name == "sa.key"}
+    assert public.items() <= node.items()
+    assert set(found) == {
+        *("ca.crt", "ca.key", "etcd/ca.crt", "etcd/ca.key", "front-proxy-ca.crt", "front-proxy-ca.key"),
+        *("sa.key", "sa.pub"),
+    }
 
 
 def test_kubeadm_goes_on_from_them(pkigen: InProcess, tree: Path, tmp_path: Path) -> None:
@@ -214,14 +215,17 @@ def test_a_rotation_is_carried_into_k3s(pkigen: InProcess, tmp_path: Path) -> No
     every = "ca kubernetes etcd front-proxy"
     workshop.step(every, "prepare")
     workshop.step("sa", "prepare")
-    result = pkigen("-C", workshop.tree, "export", "--as", "k3s", "--out", tmp_path / "early")
-    assert result.code == 1
-    assert "being rotated" in result.error
-    assert "promoted" in result.hint
+    both = contents(export(pkigen, workshop.tree, "k3s", tmp_path / "both") / "tls")
+    for name in K3S:
+        assert both[f"{name}.key"] == old[f"{name}.key"], "the CA that signs stays until promote"
+        assert both[f"{name}.crt"].startswith(old[f"{name}.crt"])
+        assert both[f"{name}.crt"].count(b"BEGIN CERTIFICATE") == 2
+        assert verified_by_the_old_root(both[f"{name}.crt"], old[f"{name}.crt"], tmp_path / "first")
+    assert both["service.key"].startswith(old["service.key"])
     workshop.step(every, "promote")
     workshop.step("sa", "promote")
     new = contents(export(pkigen, workshop.tree, "k3s", tmp_path / "new") / "tls")
-    for name in ("client-ca", "server-ca", "request-header-ca", "etcd/server-ca", "etcd/peer-ca"):
+    for name in K3S:
         assert new[f"{name}.key"] != old[f"{name}.key"]
         assert new[f"{name}.crt"].count(b"BEGIN CERTIFICATE") > 1, "its server wants more than one"
         assert verified_by_the_old_root(new[f"{name}.crt"], old[f"{name}.crt"], tmp_path / "check")
@@ -231,7 +235,7 @@ def test_a_rotation_is_carried_into_k3s(pkigen: InProcess, tmp_path: Path) -> No
         ) or (name == "request-header-ca")
     assert new["service.key"].count(b"BEGIN") == 2
     assert new["service.key"].endswith(old["service.key"])
-    for distribution in set(ROWS) - {Distribution.K3S, Distribution.RKE2}:
+    for distribution in set(Distribution) - {Distribution.K3S, Distribution.RKE2}:
         refused = pkigen("-C", workshop.tree, "export", "--as", distribution, "--out", tmp_path / "half")
         assert refused.code == 1, distribution
         assert "finished" in refused.hint

@@ -32,7 +32,6 @@ CRYPTOGRAPHY = frozenset(
     {
         "access",
         "adoption.checks",
-        "adoption.pem_blocks",
         "airgap.carrier",
         "airgap.enrolment",
         "crypto",

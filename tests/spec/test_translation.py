@@ -292,6 +292,12 @@ REFUSED = [
         "7:32: spec.certificates.keyAlgorithm: must be RSA-2048, RSA-3072, RSA-4096, ECDSA-P256 or",
     ),
     case(
+        "algorithm-not-read-yet",
+        spec("  certificates: {keyAlgorithm: ML-DSA-65}\n"),
+        "7:32: spec.certificates.keyAlgorithm: ML-DSA-65 cannot be used yet: neither Kubernetes up to v1.37 "
+        "nor etcd reads such keys (Go does from 1.27 on); choose RSA-2048, RSA-3072, RSA-4096, ECDSA-P256 or",
+    ),
+    case(
         "provider",
         spec("  encryption: {provider: rot13}\n"),
         "7:26: spec.encryption.provider: must be secretbox, aescbc or aesgcm, not 'rot13'",

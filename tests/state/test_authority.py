@@ -438,11 +438,6 @@ UNFIT: dict[str, tuple[Callable[[], Files], str, str]] = {
         "its extendedKeyUsage does not allow both serverAuth and clientAuth",
         CRT,
     ),
-    "empty-subject": (
-        lambda: {CRT: pem(made(cn="")), KEY: pem_key(ec_key())},
-        "its subject is empty (RFC 5280 4.1.2.6)",
-        CRT,
-    ),
     "critical-unknown": (
         lambda: {CRT: pem(made(None, (UNKNOWN, True))), KEY: pem_key(ec_key())},
         "its critical extension 1.2.3.4.5 is not understood by every verifier",

@@ -19,6 +19,7 @@ from pkigen.adoption.inspection import inspect
 from pkigen.adoption.kubeadm_record import KubeadmRecord, read_record
 from pkigen.adoption.recorded import record_beside
 from pkigen.adoption.topology import idle_components, known_nodes, kubelet_name
+from pkigen.cli.adopted_authority import AuthorityOrder, adopt_authority
 from pkigen.cli.console import note, say, say_line
 from pkigen.cli.directory import first_directory
 from pkigen.cli.document import document
@@ -28,6 +29,7 @@ from pkigen.cli.reports.plan_lines import advice_line
 from pkigen.cli.session import session_of
 from pkigen.cli.system import directory_of, system_of
 from pkigen.desired.inventory import derive
+from pkigen.distributions.formats import Distribution
 from pkigen.errors import AdoptionError, UsageError
 from pkigen.layout import PUBLIC_MODE, SPEC_FILE
 from pkigen.reconcile.adopt import Import, TakenOver, take_over
@@ -79,6 +81,17 @@ def adopt(
             help="The cluster's ClusterConfiguration, or the ConfigMap kubeadm-config that holds it.",
         ),
     ] = None,
+    distribution: Annotated[
+        Distribution | None,
+        typer.Option(
+            "--from",
+            help="Take over only the authority, from the files of another distribution of Kubernetes.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="With --from: what the cluster is called."),
+    ] = None,
     kubernetes_version: Annotated[
         str | None,
         typer.Option(
@@ -96,7 +109,8 @@ def adopt(
 
     Certificates, keys and kubeconfigs are taken over byte by byte, and nothing is issued or changed: what is
     due is renewed by the next `pkigen apply`. Manifests and the kubelets' settings stay somebody else's until
-    `manage` in the spec names them.
+    `manage` in the spec names them. With --from, the sources are the files in which another distribution
+    has its CAs, and its nodes stay its own.
     """
     for node in gather or ():
         say_line(gather_line(node))
@@ -104,6 +118,13 @@ def adopt(
         return
     system = system_of(context)
     given = [*(sources or ()), *(from_tar or ())]
+    _require_fitting(distribution, name, kubeadm_config)
+    if distribution is not None:
+        order = AuthorityOrder(
+            distribution=distribution, sources=given, name=name, version=kubernetes_version, dry_run=dry_run
+        )
+        adopt_authority(context, order, directory, output)
+        return
     if not given:
         raise UsageError(
             "no node's files are named", hint="`pkigen adopt --gather NODE` prints how to bring them here"
@@ -147,6 +168,14 @@ def _of_left_out(left: Iterable[Spot]) -> Iterator[str]:
     more = f" and {rest} more" if rest > 0 else ""
     if spots:
         yield f"not taken over, and not renewed here: {', '.join(named)}{more}"
+
+
+def _require_fitting(distribution: Distribution | None, name: str | None, config: Path | None) -> None:
+    """Refuse options that say nothing together."""
+    if distribution is not None and config is not None:
+        raise UsageError("--kubeadm-config means nothing with --from: say --kubernetes-version")
+    if distribution is None and name is not None:
+        raise UsageError("--name can only be used with --from")
 
 
 def _record(kubeadm_config: Path | None, version: str | None, sources: Iterable[str]) -> KubeadmRecord:

@@ -83,6 +83,7 @@ def create(
     """
     session = open_cluster(context, spec, directory, templates=templates).with_keys(unlocking)
     source = PassphraseSource(file=passphrase_file, descriptor=passphrase_fd)
+    session.require_nodes("bundles are")
     if rescue:
         if nodes:
             raise UsageError("--rescue and --node cannot be combined: a kit is not for one node")

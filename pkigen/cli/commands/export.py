@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pkigen.cli.console import note, say_line
+from pkigen.cli.export_input import ExportOptions, exporting
 from pkigen.cli.options import DirectoryOption, OwnSpecArgument
 from pkigen.cli.outputs import make_directory, write_all_new
 from pkigen.cli.session import open_cluster
@@ -16,12 +18,15 @@ from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import namespace as object_namespace
 from pkigen.cli.values import object_name
 from pkigen.distributions.authority_files import read_authority
+from pkigen.distributions.exported import ExportedFile, ExportMeans
 from pkigen.distributions.formats import ROWS, Distribution, files_for
+from pkigen.distributions.sealing import sealed
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
+@exporting
 @unlocked
 def export(
     context: typer.Context,
@@ -40,6 +45,7 @@ def export(
     namespace: Annotated[
         str, typer.Option("--namespace", metavar="NAMESPACE", help="The Cluster object's namespace.")
     ] = "default",
+    options: ExportOptions,
     unlocking: Unlocking,
 ) -> None:
     """Write the CAs as another distribution of Kubernetes takes them.
@@ -60,10 +66,29 @@ def export(
             name=called,
             namespace=place,
             now=session.now,
-            during_rotation=row.during_rotation,
+            overlaps=row.overlaps,
         )
+    authority = replace(authority, external_etcd=options.external_etcd(now=session.now))
     target = out or Path(f"{called}-{distribution}")
-    files = files_for(distribution, authority)
+    means = ExportMeans(
+        now=session.now,
+        entropy=session.system.entropy,
+        base=options.kept,
+    )
+    files = files_for(distribution, authority, means)
+    if options.recipients:
+        files = tuple(
+            sealed(each, options.recipients, now=session.now, entropy=session.system.entropy)
+            for each in files
+        )
+    _write(files, target)
+    if options.recipients:
+        note("open what is sealed where it is used: `sops decrypt FILE`, `age --decrypt FILE`")
+    note("next: " + row.next_step.format(out=shlex.quote(str(target)), name=called))
+
+
+def _write(files: tuple[ExportedFile, ...], target: Path) -> None:
+    """Write all of them or none, and say which are secret."""
     make_directory(target, mode=0o700)
     for each in files:
         # As they are at their destination: who copies them with their modes locks nobody out.
@@ -76,4 +101,3 @@ def export(
     )
     for each in files:
         say_line(f"{target / each.path}{' (secret)' if each.is_secret else ''}")
-    note("next: " + row.next_step.format(out=shlex.quote(str(target)), name=called))

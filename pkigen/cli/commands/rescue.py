@@ -138,6 +138,9 @@ def _require_unsaved(save: Path | None) -> None:
 
 def _tell(session: Session, output: Format, runbook: Path | None) -> None:
     """Say what to do on the nodes, in order."""
+    if not session.inventory.cluster.spec.nodes:
+        note(f"next: `pkigen export -C {session.root} --as DISTRIBUTION`, for what its nodes are made by")
+        return
     with session.reading() as store:
         session = session.at(store)
         book = rescue_runbook(session.inventory, session.in_cluster(store), directory=str(session.root))

@@ -195,6 +195,8 @@ def _take(
     require_rotatable(session.inventory, wanted.identifiers)
     if options.prove:
         wanted = replace(wanted, live=False)  # a proof is about files
+    if options.runbook is not None:
+        session.require_nodes("a runbook is")
     with session.writing(wanted.words) as store:
         require_private_files(store, session.inventory)
         proposed = propose(session.planner, store, wanted, dial=session.system.dial)

@@ -66,8 +66,11 @@ def cluster_summary(
         lines.append(f"discovery hash: {discovery_hash(authorities[CA.KUBERNETES].certificate)}")
     if not cluster.ca_keys_on_nodes:
         lines.append("no node gets a CA key: the controller managers sign nothing")
-    lines.extend(_next(inventory, root))
+    lines.extend(_next(inventory, root) if cluster.spec.nodes else [_EXPORT.format(root=root)])
     return "\n".join(lines)
+
+
+_EXPORT = "next: `pkigen export -C {root} --as DISTRIBUTION` writes the authority as its nodes take it"
 
 
 def _next(inventory: Inventory, root: Path) -> Iterator[str]:

@@ -76,6 +76,12 @@ def read_pem(data: bytes) -> PEMContent:
     )
 
 
+def private_blocks(data: bytes) -> tuple[bytes, ...]:
+    """The private keys of a PEM file, each as it is there."""
+    found = list(_BLOCK.finditer(data))
+    return tuple(each[0] + b"\n" for each in found[:_MOST_BLOCKS] if each[1].endswith(_PRIVATE))
+
+
 class _UnreadableBlock(Exception):  # noqa: N818 -- a fault on its way into the content
     pass
 
