@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 PAGES = sorted(
     path
-    for folder in (".", "docs", "examples", "templates", "benchmarks", "sample-output", "tests/parity")
+    for folder in (
+        ".",
+        "docs",
+        "examples",
+        "templates",
+        "benchmarks",
+        "sample-output",
+        "ansible",
+        "tests/parity",
+    )
     for path in (TOP / folder).glob("**/*.md" if folder == "docs" else "*.md")
 )
 _FENCE = re.compile(r"^(`{3,}).*?^\1", re.MULTILINE | re.DOTALL)
