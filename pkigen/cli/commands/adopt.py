@@ -36,7 +36,8 @@ from pkigen.reconcile.adopt import Import, TakenOver, take_over
 from pkigen.state.vault import PlainVault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from pkigen.adoption.found import ForeignCluster, ForeignNode, Spot
     from pkigen.adoption.node_tree import NodeTree
@@ -125,12 +126,7 @@ def adopt(
         )
         adopt_authority(context, order, directory, output)
         return
-    if not given:
-        raise UsageError(
-            "no node's files are named", hint="`pkigen adopt --gather NODE` prints how to bring them here"
-        )
-    cluster = inspect(_trees(given), now=system.clock())
-    _require_named(cluster, given)
+    cluster = _inspected(given, now=system.clock())
     description = described(cluster, _record(kubeadm_config, kubernetes_version, given))
     for each in description.notes:
         note(f"note: {each}")
@@ -220,6 +216,17 @@ def _read(path: str) -> tuple[NodeTree, ...]:
     if not found.exists():
         raise UsageError(f"{path} does not exist", hint="give a directory or a tar, or NODE=DIR")
     return node_trees(found)
+
+
+def _inspected(sources: Sequence[str], *, now: datetime) -> ForeignCluster:
+    """What is in the nodes' files, each under a name that is one."""
+    if not sources:
+        raise UsageError(
+            "no node's files are named", hint="`pkigen adopt --gather NODE` prints how to bring them here"
+        )
+    cluster = inspect(_trees(sources), now=now)
+    _require_named(cluster, sources)
+    return cluster
 
 
 def _require_named(cluster: ForeignCluster, sources: Iterable[str]) -> None:
