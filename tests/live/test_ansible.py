@@ -1,7 +1,8 @@
 """The Ansible collection against real hosts: control planes of kubeadm, each with an sshd of its own.
 
 PKIGEN_TEST_ANSIBLE names the `ansible-playbook` that is run, PKIGEN_TEST_SSHD an sshd that is not on PATH. A
-run takes minutes. PKIGEN_TEST_CONTROL_PLANES is 3, or fewer. Clients ask without pause; nobody may be refused, however often a run is ended and begun.
+run takes minutes. PKIGEN_TEST_CONTROL_PLANES is 3, or fewer. Clients ask without pause; nobody may be
+refused, however often a run is ended and begun.
 """
 
 from __future__ import annotations
