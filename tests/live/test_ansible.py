@@ -1,7 +1,8 @@
-"""The Ansible collection against real hosts: three control planes of kubeadm, each with an sshd of its own.
+"""The Ansible collection against real hosts: control planes of kubeadm, each with an sshd of its own.
 
 PKIGEN_TEST_ANSIBLE names the `ansible-playbook` that is run, PKIGEN_TEST_SSHD an sshd that is not on PATH. A
-run takes minutes. Clients ask without pause; nobody may be refused, however often a run is ended and begun.
+run takes minutes. PKIGEN_TEST_CONTROL_PLANES is 3, or fewer. Clients ask without pause; nobody may be
+refused, however often a run is ended and begun.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ _PLAYBOOK = os.environ.get("PKIGEN_TEST_ANSIBLE", "")
 _SSHD = os.environ.get("PKIGEN_TEST_SSHD") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin") or ""
 _COLLECTION = Path(__file__).parents[2] / "ansible"
 _STAND_IN = Path(__file__).with_name("stand_in_node.py")
-_NODES = {f"cp-{number}": f"10.81.0.{number}" for number in (1, 2, 3)}
+_CONTROL_PLANES = int(os.environ.get("PKIGEN_TEST_CONTROL_PLANES", "3"))
+_NODES = {f"cp-{number}": f"10.81.0.{number}" for number in range(1, _CONTROL_PLANES + 1)}
 _CAS = ("ca", "etcd/ca", "front-proxy-ca")
 _SECONDS = 1200
 _KILLS = 5
