@@ -1,6 +1,6 @@
 """The steps that bring a change to its nodes: what is copied where, what restarts, how one knows it is up.
 
-Runbooks, `-o json` and the Ansible collection all read these steps. Files that start a component by arriving
+Runbooks and `-o json` are made of these steps. Files that start a component by arriving
 (manifests, units, flags) come to a node with its first step that needs them, so that no two nodes lose the
 same component at once; everything else is copied before.
 """
