@@ -180,16 +180,20 @@ def test_manifests_change_once_they_are_managed(of_kubeadm: Path, adopted: Adopt
     assert adopted.adopt(of_kubeadm) == 0
     adopted.edit(manage=["manifests"])
     changed = {(action, identifier.rpartition("/")[2]) for action, identifier, _ in adopted.planned()}
-    # The controller manager's new manifest names a file that kubeadm does not have.
+    # The controller manager's new manifest names a file that kubeadm does not have, the API servers' two
+    # of them, by which credentials are revoked.
     assert changed == {
+        ("create", "authorization-config.yaml"),
+        ("create", "authorization-webhook.yaml"),
         ("create", "ca-signing.crt"),
+        ("rewrite", "kube-apiserver.yaml"),
         ("rewrite", "etcd.yaml"),
         ("rewrite", "kube-controller-manager.yaml"),
     }
     # API servers verify kubelets whose serving certificates are pkigen's, and no others.
+    assert "verifies-kubelets" not in {reason for _, _, reason in adopted.planned()}
     adopted.edit(manage=["manifests", "kubelet"])
-    changed |= {(action, identifier.rpartition("/")[2]) for action, identifier, _ in adopted.planned()}
-    assert ("rewrite", "kube-apiserver.yaml") in changed
+    assert "verifies-kubelets" in {reason for _, _, reason in adopted.planned()}
     adopted.edit(manage=["kubelet"])
     changed = {(action, identifier.rpartition("/")[2]) for action, identifier, _ in adopted.planned()}
     assert changed == {
