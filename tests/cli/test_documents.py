@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.reference import leaves
+from scripts.described_commands import leaves
 from tests.cli.program import HOME, InProcess
 from tests.cli.test_output_document import documented, fields
 
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 OWN_DOCUMENTS = {
     *("access sign", "access csr new", "access csr manifest", "access user kubeconfig"),
     *("access kubeconfig merge", "access token", "access bootstrap-token", "access iam"),
-    *("access oidc configuration", "access oidc jwks", "access oidc write", "export", "report"),
+    *(
+        "access oidc configuration",
+        "access oidc jwks",
+        "access oidc write",
+        "export",
+        "report",
+        "fleet report",
+    ),
 }
 """Their result is a certificate, a request, a token, a kubeconfig, a manifest or another document itself."""
 NODE_KEYS = HOME.replace("  users:", "  certificates: {nodeKeys: node}\n  users:")

@@ -206,6 +206,8 @@ def test_no_repr_shows_a_field_that_may_hold_a_key() -> None:
         ("ObservedToken", "skeleton"),
         ("ObservedKeyPair", "private"),  # the SPKI of the private half: what is public in it
         ("ObservedKeyPair", "public"),
+        ("PEMContent", "private"),  # the public halves of private keys
+        ("PEMContent", "public"),
         ("SealedKey", "public"),
         ("SealedKey", "sha256"),  # a digest of 256 random bits or more
         ("Surveyed", "sha256"),

@@ -98,6 +98,7 @@ def test_every_reason_has_a_case() -> None:
         Reason.LIVES_TOO_LONG,
         Reason.SHARED_KEY,  # of clusters that were taken over: tests/adoption/test_one_ca
         Reason.CREDENTIAL_CHANGED,  # of what is shown again: test_changes
+        Reason.ANONYMOUS_CHANGED,  # of a file that is made whole: tests/live/test_ways_in, test_restart_map
         Reason.LOCATION_CHANGED,  # of what another spec wanted elsewhere: test_kubeconfig_files
         *(Reason.REVOKED, Reason.REVOCATION_OVER),  # test_revoke
     }

@@ -88,7 +88,7 @@ def test_all_problems_come_in_the_order_of_the_file() -> None:
     text = (
         "apiVersion: pkigen/v1\nkind: Cluster\nmetadata: {name: "
         "}\nspec:\n"
-        "  kubernetesVersion: 1\n  kubernetesVersion: 2\n  nodes: []\n  runtime: x\n"
+        "  kubernetesVersion: 1\n  kubernetesVersion: 2\n  nodes: {}\n  runtime: x\n"
     )
     assert [problem.split(":")[0] for problem in problems(text)] == ["3", "5", "6", "7", "8"]
 

@@ -259,7 +259,6 @@ REFUSED = [
     case(
         "node-is-text", nodes("    - a\n"), "7:7: spec.nodes[0]: must be a mapping of keys to values, not 'a'"
     ),
-    case("nodes-empty", header("  nodes: []\n"), "6:10: spec.nodes: must not be empty"),
     case("nodes-missing", header(""), "5:3: spec.nodes: is missing"),
     case(
         "roles-empty",
