@@ -28,8 +28,8 @@ class DeadWorkerError(PkigenError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the process that worked on it has died: its change is complete or undone",
-            hint="run the command again: it finishes or undoes it, and does what is left",
+            "the process that worked on it has died",
+            hint="run the command again: it finishes or undoes what that was at, and does what is left",
         )
 
 
