@@ -24,12 +24,12 @@ from pkigen.state.views import View
 from pkigen.store import BackupAction, MissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from pkigen.reconcile.plan import Action
     from pkigen.state.cluster_objects import Held
-    from pkigen.store import BackupInfo, FileContent, Store
+    from pkigen.store import BackupEntry, BackupInfo, FileContent, Store
 
 # In bytes; the lock file of a large cluster is the largest file that goes back.
 _LARGEST = 1 << 28
@@ -138,15 +138,19 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
         raise UsageError(f"there is no backup {chosen!r}", hint=f"choose one of {', '.join(ids)}")
     # With every later one: a state between two changes never was, and no proof covers it.
     undone = kept[: ids.index(chosen) + 1]
-    # Older backups come later and win: they hold the state that is wanted.
-    states = {entry.path: (each, entry) for each in undone for entry in each.entries}
+    history: dict[str, list[tuple[BackupInfo, BackupEntry]]] = {}
+    for each in undone:
+        for entry in each.entries:
+            history.setdefault(entry.path, []).append((each, entry))
     restores: list[Restore] = []
     removes: list[str] = []
-    for path, (origin, entry) in sorted(states.items()):
+    for path, states in sorted(history.items()):
+        # Older backups come later and win: they hold the state that is wanted.
+        origin, entry = states[-1]
         is_there = _exists(store, path)
         if entry.action is not BackupAction.CREATED:
             restore = Restore(path=path, backup=origin.id, sha256=entry.sha256, is_back=not is_there)
-            restores.append(replace(restore, asks=_asked(store, restore, undone)))
+            restores.append(replace(restore, asks=_asked(store, restore, states)))
         # Otherwise one of these changes has made it, and a later one has removed it again.
         elif is_there:
             removes.append(path)
@@ -230,31 +234,30 @@ def kept_content(store: Store, restore: Restore) -> FileContent:
     return content
 
 
-def _asked(store: Store, restore: Restore, undone: Iterable[BackupInfo]) -> Demands:
+def _asked(store: Store, restore: Restore, states: Sequence[tuple[BackupInfo, BackupEntry]]) -> Demands:
     """What the change of a file asks for in both directions; nothing where no component is started by it."""
     # Only of a file that is there before and after can a change be told.
     if not restore.is_back and restore.path.endswith("ca.crt"):
-        return Demands(forth=Reason.ORDER_CHANGED) if _is_reordered(store, restore, undone) else Demands()
+        return Demands(forth=Reason.ORDER_CHANGED) if _is_reordered(store, restore, states) else Demands()
     if restore.is_back or not (defines_component(restore.path) or restore.path.endswith(_OF_KUBELET)):
         return Demands()
     kept, present = kept_content(store, restore).data, store.read(restore.path).data
     return Demands(back=_demand(restore.path, present, kept), forth=_demand(restore.path, kept, present))
 
 
-def _is_reordered(store: Store, restore: Restore, undone: Iterable[BackupInfo]) -> bool:
+def _is_reordered(store: Store, restore: Restore, states: Sequence[tuple[BackupInfo, BackupEntry]]) -> bool:
     """Whether a bundle has held the same certificates in every state since, and only their order is new.
 
     Where it is as it was, whatever came between may be what a node has.
     """
-    states = [
+    kept = [
         kept_content(store, replace(restore, backup=each.id, sha256=entry.sha256)).data
-        for each in undone
-        for entry in each.entries
-        if entry.path == restore.path and entry.action is not BackupAction.CREATED
+        for each, entry in states
+        if entry.action is not BackupAction.CREATED
     ]
     present = store.read(restore.path).data
-    found = {tuple(sorted(data.split(_END_OF_CERTIFICATE))) for data in (*states, present)}
-    return len(found) == 1 and states[-1] != present
+    found = {tuple(sorted(data.split(_END_OF_CERTIFICATE))) for data in (*kept, present)}
+    return len(found) == 1 and kept[-1] != present
 
 
 _END_OF_CERTIFICATE = b"-----END CERTIFICATE-----\n"
