@@ -141,7 +141,6 @@ def _identity(inventory: Inventory, each: JWTIssuer, who: str | None) -> Iterato
     yield from (
         f"  permissions:  {right}" for right in rights or ["what the cluster binds to user and groups"]
     )
-    yield "  on expiry:    the API server answers 401; the issuer gives the next token, or does not any more"
 
 
 def _rights(inventory: Inventory, group: str) -> Iterator[str]:

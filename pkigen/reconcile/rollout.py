@@ -167,7 +167,9 @@ class _Rollout:
             elif restart.node in left and _needs_starting_files(restart):
                 yield from self._copies([restart.node], only=STARTING)
                 left.remove(restart.node)
-            yield restarting(number, restart, self._cluster, self._evidence)
+            node = self._nodes.get(restart.node)
+            host = node.host if node is not None else restart.node  # of a node that is gone, its name is left
+            yield restarting(number, restart, self._cluster, host=host, served=self._evidence)
 
     def _copies(
         self, nodes: Iterable[str], *, only: tuple[str, ...] = (), but: tuple[str, ...] = ()
@@ -178,10 +180,14 @@ class _Rollout:
             node = self._nodes[name]
             if files:
                 sealed = self._cluster.key_home(node) is KeyHome.NODE
-                # A bundle is installed as a whole.
-                only, but = ((), ()) if sealed else (only, but)
-                source = f"{layout.NODES}/{name}"
-                copy = Copy(source=source, only=only, but=but, files=files, is_sealed=sealed)
+                copy = Copy(
+                    source=f"{layout.NODES}/{name}",
+                    # A bundle is installed as a whole.
+                    only=() if sealed else only,
+                    but=() if sealed else but,
+                    files=files,
+                    is_sealed=sealed,
+                )
                 yield RolloutStep(
                     kind=StepKind.COPY,
                     node=name,
@@ -236,6 +242,8 @@ def restarting(
     number: int,
     restart: Restart,
     cluster: ClusterSpec,
+    *,
+    host: str,
     served: Mapping[tuple[str, str], tuple[ServedCertificate, ...]] | None = None,
 ) -> RolloutStep:
     """One line of the restart map as a step; `served` is what components must serve then."""
@@ -245,7 +253,7 @@ def restarting(
     return RolloutStep(
         kind=StepKind.MEMBER if is_member else StepKind.COMPONENT,
         node=restart.node,
-        host=next((node.host for node in cluster.spec.nodes if node.name == restart.node), restart.node),
+        host=host,
         number=number,
         restart=restart,
         process=None if is_member else _process(restart.component, cluster.spec.runtime),

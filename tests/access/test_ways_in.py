@@ -111,6 +111,12 @@ def test_who(who: str, expected: tuple[str, ...]) -> None:
     assert [part for part in expected if part not in text] == [], text
 
 
+@pytest.mark.parametrize("who", ["people", "oidc:ann@example.org", "machines", "gate"])
+def test_each_thing_is_said_once(who: str) -> None:
+    lines = [line for line in said(who).splitlines() if line.strip()]
+    assert len(lines) == len(set(lines))
+
+
 def test_names_are_known_for_suggestions() -> None:
     known = {"people", "https://ci.example.org", "system:anonymous", "authentication", "oidc:developers"}
     assert known <= set(explanation.names(BOTH))

@@ -115,6 +115,19 @@ def test_nodes_with_their_own_keys_get_bundles() -> None:
     assert "airgap bundle create --node worker-1" in step.commands[0]
 
 
+def test_a_node_with_its_own_keys_changes_nothing_for_the_others() -> None:
+    """It gets its bundle whole, and they their manifests in turn as ever."""
+    own = {**CP1, "keys": "node"}
+    inventory = derive(spec(own, CP2, CP3, W1, **ENDPOINT))
+    manifests, others = f"{_MANIFESTS}/kube-apiserver.yaml", "etc/kubernetes/pki/sa.pub"
+    steps = rollout(inventory, rewritten(*on_all(manifests), *on_all(others)))
+    copies = {(each.node, each.copy.but, each.copy.only) for each in steps if each.copy}
+    assert copies == {
+        ("cp-1", (), ()),
+        *(each for node in ("cp-2", "cp-3") for each in ((node, STARTING, ()), (node, (), STARTING))),
+    }
+
+
 @pytest.mark.parametrize("part", [0, 1])
 def test_rsync_takes_what_the_step_says(tmp_path: Path, part: int) -> None:
     """The shell runbook's command against the real rsync, if there is one."""
