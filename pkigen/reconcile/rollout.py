@@ -138,13 +138,13 @@ class _Rollout:
         self._cluster = inventory.cluster
         self._nodes = {node.name: node for node in inventory.cluster.spec.nodes}
         self._files = {node: each for node, each in changed_files(changes).items() if node in self._nodes}
+        self._in_one = {node for node in self._files if self._comes_in_one(node)}
         self._restarts = restart_map(inventory, changes)
         self._leftovers = leftovers(inventory, changes)
         self._evidence = _evidence(inventory, reader) if self._restarts else {}
 
     def steps(self) -> Iterator[RolloutStep]:
-        in_turn = {step.node for step in self._restarts if step.copies}
-        at_once = [node for node in self._nodes if node in self._files and node not in in_turn]
+        waiting = self._waiting()
         numbered = list(enumerate(self._restarts, start=1))
         if verifies_kubelets_later(self._restarts):
             # They come first in the restart map, too.
@@ -152,19 +152,29 @@ class _Rollout:
             numbered = numbered[len(kubelets) :]
             yield from self._copies(self._files, only=_KUBELET)
             yield from self._restarting(kubelets, set())
-        yield from self._copies(at_once, but=STARTING)
-        left = set(at_once)
+        yield from self._copies((node for node in waiting if node not in self._in_one), but=STARTING)
+        left = set(waiting)
         yield from self._restarting(numbered, left)
         # What nothing on the node waits for.
         yield from self._copies(sorted(left), only=STARTING)
         yield from (removing(self._nodes[node], files) for node, files in self._leftovers.items())
+
+    def _waiting(self) -> list[str]:
+        """The nodes that may have files before the first step: all but those that are away meanwhile."""
+        in_turn = {step.node for step in self._restarts if step.copies}
+        return [node for node in self._nodes if node in self._files and node not in in_turn]
+
+    def _comes_in_one(self, node: str) -> bool:
+        """Whether a node gets what starts its components together with all else: bundles are not divided."""
+        is_sealed = self._cluster.key_home(self._nodes[node]) is KeyHome.NODE
+        return is_sealed and any(_is_chosen(path, STARTING, ()) for path in self._files[node])
 
     def _restarting(self, numbered: Iterable[tuple[int, Restart]], left: set[str]) -> Iterator[RolloutStep]:
         """Lines of the restart map, each after the files that it needs; who got those is no longer `left`."""
         for number, restart in numbered:
             if restart.copies:
                 yield from self._copies([restart.node])
-            elif restart.node in left and _needs_starting_files(restart):
+            elif restart.node in left and (restart.node in self._in_one or _needs_starting_files(restart)):
                 yield from self._copies([restart.node], only=STARTING)
                 left.remove(restart.node)
             node = self._nodes.get(restart.node)

@@ -115,6 +115,17 @@ def test_nodes_with_their_own_keys_get_bundles() -> None:
     assert "airgap bundle create --node worker-1" in step.commands[0]
 
 
+def test_bundles_with_manifests_come_to_one_node_after_the_other() -> None:
+    """Each with the first step of its node, of whichever component: it has that one's files, too."""
+    inventory = derive(spec(*({**node, "keys": "node"} for node in (CP1, CP2, CP3)), W1, **ENDPOINT))
+    paths = (f"{_MANIFESTS}/kube-apiserver.yaml", "etc/kubernetes/controller-manager.conf")
+    steps = rollout(inventory, rewritten(*(each for path in paths for each in on_all(path))))
+    nodes = ("cp-1", "cp-2", "cp-3")
+    in_turn = [each for node in nodes for each in (("copy", node), ("kube-apiserver", node))]
+    assert told(steps) == [*in_turn, *(("kube-controller-manager", node) for node in nodes)]
+    assert all(each.copy.is_sealed for each in steps if each.copy)
+
+
 def test_a_node_with_its_own_keys_changes_nothing_for_the_others() -> None:
     """It gets its bundle whole, and they their manifests in turn as ever."""
     own = {**CP1, "keys": "node"}
