@@ -183,10 +183,11 @@ def chain_of(
 
 
 def _issuer(one: x509.Certificate, among: Sequence[x509.Certificate]) -> x509.Certificate | None:
-    return next((each for each in among if each is not one and _has_signed(each, one)), None)
+    return next((each for each in among if each is not one and has_signed(each, one)), None)
 
 
-def _has_signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+def has_signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """Whether a certificate is an issuer's: by the names, and by the signature."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):

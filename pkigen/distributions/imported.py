@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pkigen import layout
-from pkigen.crypto.ca_fitness import chain_of
+from pkigen.crypto.ca_fitness import has_signed
 from pkigen.crypto.issuance import certificate_pem
 from pkigen.crypto.keys import (
     KeyAlgorithm,
@@ -147,7 +147,7 @@ class _Generations:
     @property
     def _is_crossed(self) -> bool:
         """Whether the certificate of the same key is one by the generation before."""
-        return self._cross is not None and len(chain_of(self._cross, self._before)) > 1
+        return self._cross is not None and any(has_signed(each, self._cross) for each in self._before)
 
     def notes(self) -> Iterator[str]:
         """What whoever adopts it should know."""
@@ -205,7 +205,7 @@ def _chain(
     # Roots first: of an issuer's two certificates, the one that it is trusted by.
     among = sorted(certificates, key=lambda each: not is_self_issued(each))
     while not is_self_issued(chain[-1]):
-        above = next((each for each in among if len(chain_of(chain[-1], (each,))) > 1), None)
+        above = next((each for each in among if has_signed(each, chain[-1])), None)
         if above is None or above in chain:
             break
         chain.append(above)
