@@ -37,14 +37,22 @@ def adopted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Adopted:
     return Adopted(tmp_path, moment() + timedelta(minutes=10), capsys)
 
 
-@pytest.fixture(params=BY_HAND)
-def by_hand(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module", params=BY_HAND)
+def made_by_hand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One node by the programs themselves, which is most of what a test takes; never changed."""
     program, home, ends, beside = BY_HAND[request.param]
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
-    (tmp_path / "work").mkdir()
-    maker = (makers.CFSSL if program == "cfssl" else makers.OpenSSL)(place=tmp_path / "work")
-    makers.by_hand(tmp_path / "nodes", maker, home=home, ends=ends, beside=beside)
+    place = tmp_path_factory.mktemp("by-hand")
+    (place / "work").mkdir()
+    maker = (makers.CFSSL if program == "cfssl" else makers.OpenSSL)(place=place / "work")
+    makers.by_hand(place / "nodes", maker, home=home, ends=ends, beside=beside)
+    return place / "nodes"
+
+
+@pytest.fixture
+def by_hand(made_by_hand: Path, tmp_path: Path) -> Path:
+    shutil.copytree(made_by_hand, tmp_path / "nodes", symlinks=True)
     return tmp_path / "nodes"
 
 
