@@ -145,16 +145,23 @@ def redraw(lines: Iterable[Line]) -> None:
         sys.stdout.flush()
 
 
-def fitting(lines: Sequence[Line], *, columns: int, rows: int) -> list[Line]:
-    """As many lines as a terminal has room for, the first ones; what is left out is counted.
+_URGENT = frozenset({Tone.RISK, Tone.CHANGES})
 
-    The last row stays free: to end a line there would move all of them.
+
+def fitting(lines: Sequence[Line], *, columns: int, rows: int) -> list[Line]:
+    """As many lines as a terminal has room for, in their order; what is left out is counted.
+
+    What is wrong or due is left out last, then what stands further up. The last row stays free: to end a line
+    there would move all of them.
     """
     heights = [max(1, -(-len(printable(line.text)) // columns)) for line in lines]
     if sum(heights) < rows:
         return list(lines)
-    kept = sum(total < rows - 1 for total in accumulate(heights))
-    return [*lines[:kept], Line(f"… and {len(lines) - kept} more lines; there is no room", Tone.QUIET)]
+    ranked = sorted(range(len(lines)), key=lambda number: (lines[number].tone not in _URGENT, number))
+    filled = accumulate(heights[number] for number in ranked)
+    kept = sorted(number for number, total in zip(ranked, filled, strict=True) if total < rows - 1)
+    more = Line(f"… and {len(lines) - len(kept)} more lines; there is no room", Tone.QUIET)
+    return [*(lines[number] for number in kept), more]
 
 
 def aside_lines(lines: Iterable[Line]) -> None:

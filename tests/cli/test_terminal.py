@@ -133,14 +133,14 @@ class Tmux:
         return subprocess.run([*self._tmux, *words], check=True, capture_output=True, text=True).stdout
 
     def screen_with(self, text: str) -> str:
-        """The screen once it shows a text, or after two minutes."""
+        """The screen once it shows a text; one that never comes fails the test after two minutes."""
         screen = ""
         for _ in range(600):
             screen = self._said("capture-pane", "-p")
             if text in screen:
-                break
+                return screen
             time.sleep(0.2)
-        return screen
+        pytest.fail(f"{text!r} is not shown:\n{screen}")
 
     def shows_cursor(self) -> bool:
         return self._said("display-message", "-p", "#{cursor_flag}").strip() == "1"

@@ -9,7 +9,7 @@ import pytest
 
 from pkigen.cli.console import fitting
 from pkigen.cli.problems import TerminatedError
-from pkigen.cli.reports.lines import Line
+from pkigen.cli.reports.lines import Line, Tone
 from pkigen.cli.system import System
 from tests.cli.program import DAY, HOME, PROGRAM, InProcess
 from tests.cli.test_terminal import Tmux, needs_tmux
@@ -120,6 +120,12 @@ def test_what_fits(rows: int, shown: list[str]) -> None:
     assert [line.text for line in fitting(lines, columns=10, rows=rows)] == shown
 
 
+def test_what_is_wrong_is_left_out_last() -> None:
+    lines = [Line("a"), Line("b"), Line("c"), Line("d", Tone.RISK), Line("e"), Line("f", Tone.CHANGES)]
+    left = [line.text for line in fitting(lines, columns=10, rows=6)]
+    assert left == ["a", "b", "d", "f", "… and 2 more lines; there is no room"]
+
+
 @needs_tmux
 def test_it_is_drawn_in_place(tmp_path: Path, pkigen: InProcess) -> None:
     (tmp_path / "home.yaml").write_text(HOME)
@@ -127,10 +133,10 @@ def test_it_is_drawn_in_place(tmp_path: Path, pkigen: InProcess) -> None:
     command = f"{' '.join(PROGRAM)} status -C {tmp_path / 'home'} --watch"
     terminal = Tmux(tmp_path, f"sh -c 'trap : INT; {command}; echo exit=$?; exec sleep 600'")
     try:
-        first = terminal.screen_with("user:dev1")
+        first = terminal.screen_with("again every 2 s")
         assert first.count("again every 2 s") == 1
         (tmp_path / "home/users/dev1.conf").unlink()
-        second = terminal.screen_with("file-missing")
+        second = terminal.screen_with("missing")
         assert second.count("again every 2 s") == 1, "drawn over the first"
         terminal.type("C-c")
         last = terminal.screen_with("exit=")

@@ -46,10 +46,12 @@ def summary(found: Iterable[StatusRow], *, now: datetime) -> str:
     ends = [(row.effective, row.id) for row in listed if row.effective is not None]
     to_come = [each for each in ends if each[0] > now]
     due_soon = sum(_is_due(row, now) for row in listed)
+    broken = sum(not row.works and (row.effective is None or row.effective > now) for row in listed)
     return ", ".join(
         (
             f"{certificates} certificate{'' if certificates == 1 else 's'}",
             f"{len(ends) - len(to_come)} expired",
+            *((f"{broken} broken",) if broken else ()),
             *((f"{due_soon} to renew",) if due_soon else ()),
             *(f"next: {name} in {residual(end - now)}" for end, name in sorted(to_come)[:1]),
         )
