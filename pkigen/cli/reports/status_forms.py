@@ -43,19 +43,24 @@ def summary(found: Iterable[StatusRow], *, now: datetime) -> str:
     """How many there are and how they are, and what stops working next."""
     listed = list(found)
     certificates = sum(row.is_certificate for row in listed)
-    ends = [(row.effective, row.id) for row in listed if row.effective is not None]
-    to_come = [each for each in ends if each[0] > now]
-    due_soon = sum(_is_due(row, now) for row in listed)
-    broken = sum(not row.works and (row.effective is None or row.effective > now) for row in listed)
+    counted = {
+        "expired": sum(_is_expired(row, now) for row in listed),
+        "broken": sum(not row.works and not _is_expired(row, now) for row in listed),
+        "to renew": sum(_is_due(row, now) for row in listed),
+    }
     return ", ".join(
         (
             f"{certificates} certificate{'' if certificates == 1 else 's'}",
-            f"{len(ends) - len(to_come)} expired",
-            *((f"{broken} broken",) if broken else ()),
-            *((f"{due_soon} to renew",) if due_soon else ()),
-            *(f"next: {name} in {residual(end - now)}" for end, name in sorted(to_come)[:1]),
+            *(f"{count} {what}" for what, count in counted.items() if count or what == "expired"),
+            *_next(listed, now),
         )
     )
+
+
+def _next(found: Iterable[StatusRow], now: datetime) -> Iterator[str]:
+    """What stops working next, if anything does."""
+    to_come = [(row.effective, row.id) for row in found if row.effective is not None and row.effective > now]
+    yield from (f"next: {name} in {residual(end - now)}" for end, name in sorted(to_come)[:1])
 
 
 def _is_due(row: StatusRow, now: datetime) -> bool:
@@ -63,8 +68,12 @@ def _is_due(row: StatusRow, now: datetime) -> bool:
     return row.works and due(row, now=now, within=None)
 
 
+def _is_expired(row: StatusRow, now: datetime) -> bool:
+    return row.effective is not None and row.effective <= now
+
+
 def _tone(row: StatusRow, now: datetime) -> Tone:
-    if not row.works or (row.effective is not None and row.effective <= now):
+    if not row.works or _is_expired(row, now):
         return Tone.RISK
     return Tone.CHANGES if row.reasons or _is_due(row, now) else Tone.PLAIN
 
