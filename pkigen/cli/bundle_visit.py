@@ -36,7 +36,8 @@ PinOption = Annotated[
     typer.Option(
         "--pin",
         metavar="FINGERPRINT",
-        help="The cluster's bundle key, as `init` printed it.  [default: the one of the last install]",
+        help="The cluster's bundle key, as `init` and `bundle create` print it.  "
+        "[default: the one of the last install]",
     ),
 ]
 MaxAgeOption = Annotated[

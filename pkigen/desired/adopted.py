@@ -1,6 +1,6 @@
 """What was taken over as it was found, and for which wish: kept while neither has changed.
 
-docs/adr/0016-adopted-objects.md says why.
+docs/adr/0019-adopted-objects.md says why.
 """
 
 from __future__ import annotations

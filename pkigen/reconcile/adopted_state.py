@@ -67,19 +67,21 @@ def certificate_state(
         issuer: The CA that signs such certificates now.
         named: Whether a file that pkigen writes leads a component to it.
     """
+    found = _found(item, observed, reader)
     return Adopted(
-        found=_found(item, observed, reader),
+        found=found,
         modes=_modes(mode for _, mode in observed.modes),
-        wanted=_digest(
+        wanted=_asked(
+            found,
             # By its key: a CA that is renewed is the same one, and its next generation is another.
             spki_fingerprint(public_der(issuer.certificate.public_key())) if issuer is not None else "",
             str(item.subject),
             item.sans.texts(),
             item.profile.name,
             item.key_algorithm,
-            named,
             None if kubeconfig is None else [kubeconfig.server, kubeconfig.cluster, kubeconfig.user],
             hashlib.sha256(trust_bundle or b"").hexdigest() if kubeconfig is not None else "",
+            named=named,
         ),
     )
 
@@ -115,8 +117,18 @@ def copy_state(item: DesiredCopy, *, reader: Reader, wanted: bytes | None, named
         found = _identity(reader, content.data)
     modes = () if isinstance(content, Fault) else (content.mode,)
     return Adopted(
-        found=found, wanted=_digest(item.mode, _identity(reader, wanted or b""), named), modes=_modes(modes)
+        found=found,
+        wanted=_asked(found, item.mode, _identity(reader, wanted or b""), named=named),
+        modes=_modes(modes),
     )
+
+
+def _asked(found: str, *parts: Any, named: bool) -> str:
+    """What is asked of an object.
+
+    Of one that is absent only whether somebody reads it now: another CA, or a name more, makes nobody do so.
+    """
+    return _digest(named, *(() if found == ABSENT else parts))
 
 
 def _modes(modes: Iterable[int]) -> str:

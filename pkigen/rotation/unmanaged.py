@@ -78,8 +78,9 @@ class _Unmanaged:
         if self._step is RotationStep.PREPARE:
             yield from self._left_behind(references)
             if SA in identifiers:
-                # The tree has the flags of before this step.
-                coming = file_references(self._inventory)
+                # The tree has the flags of before this step, which stay where pkigen does not write them.
+                is_written = self._inventory.cluster.manages(ManagedFiles.MANIFESTS)
+                coming = file_references(self._inventory) if is_written else references
                 yield from self._of_token_keys([each for each in coming if each.use is Use.TOKEN_KEYS])
 
     def _led_elsewhere(self, references: list[FileReference]) -> Iterator[RotationError]:
