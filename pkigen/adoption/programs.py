@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pkigen.adoption.found import Program, Spot, Unread
+from pkigen.adoption.wrappers import unwrapped
 from pkigen.desired.command_lines import ProgramFlags
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering.flags import Flag
@@ -121,7 +122,8 @@ def _of_manifest(file: FoundFile, spot: Spot, unread: list[Unread]) -> Iterator[
 def _of_pod(pod: Any, spot: Spot) -> Iterator[Program]:
     containers = at(pod, "spec", "containers")
     for container in containers if isinstance(containers, list) else ():
-        words = [*_texts(at(container, "command")), *_texts(at(container, "args"))]
+        command = [*_texts(at(container, "command")), *_texts(at(container, "args"))]
+        words = unwrapped(command, tuple(ComponentName))
         component = _COMPONENTS.get(posixpath.basename(words[0])) if words else None
         if component is None:
             continue
@@ -221,7 +223,7 @@ def _of_units(tree: NodeTree) -> Iterator[tuple[ComponentName, Program]]:
         paths = (f"{directory}/{component}.service" for directory in reversed(_UNITS))
         for file in filter(None, map(tree.file, paths)):
             lines = [*_lines(file), *_of_drop_ins(tree, file.path)]
-            words = _command(tree, lines)
+            words = unwrapped(_command(tree, lines), (component,))
             if words and posixpath.basename(words[0]) == component:
                 variables = _variables(tree, lines)
                 spot = Spot(node=tree.name, path=file.path, shown=file.shown)

@@ -1,0 +1,59 @@
+"""Programs that start a component instead of being one: a shell, an init, something that writes a log."""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+from itertools import takewhile
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pkigen.desired.readers import ComponentName
+
+_SHELLS: Final = frozenset({"sh", "ash", "bash", "dash"})
+# go-runner is in the images of Kubernetes itself (kubernetes/release, images/build/go-runner).
+_OTHERS: Final = frozenset({"dumb-init", "env", "go-runner", "nice", "systemd-run", "tini"})
+_MARKS: Final = "();<>|&\n"
+"""What ends a command of a shell, each a word of its own."""
+
+
+def unwrapped(words: Sequence[str], components: Sequence[ComponentName]) -> list[str]:
+    """The words of a component's own command line, where something else starts it.
+
+    Args:
+        words: A whole command line.
+        components: The programs to be found in it.
+
+    Returns:
+        From the component's program on, without what a shell is to do after it; `words` where it starts none.
+    """
+    found = list(words)
+    if found and posixpath.basename(found[0]) in _SHELLS:
+        found = _script(found[1:])
+    elif not found or posixpath.basename(found[0]) not in _OTHERS:
+        return found
+    starts = (number for number, word in enumerate(found) if posixpath.basename(word) in components)
+    first = next(starts, None)
+    if first is None:
+        return list(words)
+    return list(takewhile(lambda word: not word or not set(word) <= set(_MARKS), found[first:]))
+
+
+def _script(words: Sequence[str]) -> list[str]:
+    """The words of what `sh -c` is given; none for a shell that runs a file."""
+    given = iter(words)
+    for word in given:
+        if word.startswith("-") and not word.startswith("--") and word.endswith("c"):
+            return _lexed(next(given, ""))
+    return []
+
+
+def _lexed(script: str) -> list[str]:
+    lexer = shlex.shlex(script.replace("\\\n", " "), posix=True, punctuation_chars=_MARKS)
+    lexer.whitespace_split, lexer.whitespace = True, " \t\r"
+    try:
+        return list(lexer)
+    except ValueError:
+        return []
