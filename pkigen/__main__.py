@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import resource
 import signal
@@ -27,6 +28,10 @@ def main() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # A core file would hold private keys.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Whatever the locale is: terminals that show less get other signs (`cli/console`).
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     # Until there is something to be undone, a signal simply ends the process, without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # `--version` must not pay for these.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -183,7 +184,10 @@ def test_the_timeline_in_a_terminal(pkigen: InProcess, tree: Path) -> None:
     assert re.fullmatch(r"user:dev1 +│█*▒* +2026-12-22 +30d", lines[first])
     assert lines[first + 1] == "    the API server answers 401 Unauthorized to this user"
     assert all(len(line) <= 80 for line in lines if "█" in line)
-    pkigen.now = pkigen.now.replace(year=2027, month=10)
+    # An hour is no cell of a year, and is seen.
+    start, pkigen.now = pkigen.now, pkigen.now + timedelta(days=30, hours=-1)
+    assert re.search(r"(?m)^user:dev1 +░+│▒ +2026-12-22 ", pkigen("status", "-C", tree, "--timeline").out)
+    pkigen.now = start.replace(year=2027, month=10)
     later = pkigen("status", "-C", tree, "--timeline", "--node", "cp-1").out
     assert re.search(r"apiserver +░+│█*▒+ +2027-11-22", later)
     result = pkigen("status", "-C", tree, "--timeline", "-o", "json")

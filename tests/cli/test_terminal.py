@@ -333,6 +333,14 @@ def test_a_reader_that_goes_away(tree: Path, command: list[str]) -> None:
     assert done.stderr.strip() in {"0", "1", "141"}, "nothing is said but the exit code"
 
 
+def test_a_pipe_gets_utf_8_whatever_the_locale(tree: Path) -> None:
+    latin = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    command = [*PROGRAM, "status", "-C", tree, "--timeline"]
+    done = subprocess.run(command, env=latin, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "█ to come" in done.stdout.decode()
+
+
 def test_a_result_that_cannot_be_written(tree: Path) -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123 -- a device
         done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from pkigen.cli.reports.lines import Line, Tone
@@ -30,6 +31,10 @@ _COLOURS = {
     Health.UNKNOWN: "#6e7781",
     Health.HOLDS: "#1a7f37",
 }
+_DOT_SIGNS = str.maketrans({"\\": "\\\\", '"': '\\"', "&": "&amp;"})
+_MERMAID_OWN = re.compile(r"\$(?=\$)|\\(?=n)|:(?=fa-)")
+_BROKEN_UP = "\\g<0>\u2060"
+"""With a word joiner behind it, which nobody sees and which joins nothing that was apart."""
 _SHORTEST = 4
 _REFUSALS = 5
 """How many of those of one arrow are told in full."""
@@ -95,8 +100,8 @@ def dot(drawn: Picture, *, cluster: str) -> str:
 
 
 def _dot_text(lines: list[str]) -> str:
-    r"""A quoted string; `\n` in it begins a line."""
-    escaped = (printable(each).replace("\\", "\\\\").replace('"', '\\"') for each in lines if each)
+    r"""A quoted string; `\n` in it begins a line, and HTML's entities are read as what they stand for."""
+    escaped = (printable(each).translate(_DOT_SIGNS) for each in lines if each)
     return '"' + "\\n".join(escaped) + '"'
 
 
@@ -118,8 +123,12 @@ def mermaid(drawn: Picture) -> str:
 
 
 def _mermaid_text(lines: list[str]) -> str:
-    """Text between quotes: what is not a letter, digit or plain sign becomes an entity of Mermaid's."""
-    return "<br>".join("".join(map(_mermaid_sign, printable(each))) for each in lines if each)
+    """Text between quotes: what is not a letter, digit or plain sign becomes an entity of Mermaid's.
+
+    It decodes them before it looks for formulas, icons and line breaks of its own: these are broken up.
+    """
+    broken = (_MERMAID_OWN.sub(_BROKEN_UP, printable(each)) for each in lines if each)
+    return "<br>".join("".join(map(_mermaid_sign, each)) for each in broken)
 
 
 def _mermaid_sign(sign: str) -> str:

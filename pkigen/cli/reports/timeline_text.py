@@ -68,7 +68,11 @@ def bar(life: Life, over: Axis, *, now: datetime, columns: int) -> str:
     """The life in block characters: lived, to come, the window of renewal, and today."""
     step = (over.end - over.start) / columns
     cells = [_cell(life, over.start + step * (number + 0.5), now) for number in range(columns)]
-    cells[min(int(over.share(now) * columns), columns - 1)] = _TODAY
+    today = min(int(over.share(now) * columns), columns - 1)
+    cells[today] = _TODAY
+    if life.begins <= now < life.ends and cells[today + 1 : today + 2] == [_NONE]:
+        # What lasts for less than half a cell lasts all the same.
+        cells[today + 1] = _DUE if now >= life.due else _LASTS
     return "".join(cells)
 
 
