@@ -15,7 +15,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    _Row = tuple[tuple[str, ...], str, str, list[str]]
 
 _DATA: Final = Path(__file__).parents[1] / "pkigen" / "spec" / "component_flags.json"
 _LISTED: Final = re.compile(r"^\s+(?:-\w, )?--([A-Za-z0-9][\w.-]*)", re.MULTILINE)
@@ -155,6 +160,37 @@ _REMOVED: Final = (
         ],
     ),
 )
+# What a later version does not take any more, although these programs do.
+_LEAVING: Final = (
+    ((_KCM,), "1.37", "kubernetes#138002", ["concurrent-service-syncs"]),
+    (
+        (_KUBELET,),
+        "1.37",
+        "kubernetes#139870",
+        [
+            "application-metrics-count-limit",
+            "boot-id-file",
+            "container-hints",
+            "containerd",
+            "containerd-namespace",
+            "enable-load-reader",
+            "event-storage-age-limit",
+            "event-storage-event-limit",
+            "global-housekeeping-interval",
+            "log-cadvisor-usage",
+            "machine-id-file",
+            "storage-driver-buffer-duration",
+            "storage-driver-db",
+            "storage-driver-host",
+            "storage-driver-password",
+            "storage-driver-secure",
+            "storage-driver-table",
+            "storage-driver-user",
+        ],
+    ),
+)
+# What a later version takes, and these programs do not.
+_COMING: Final = (((_KCM,), "1.37", "kubernetes#140014", ["concurrent-disruption-syncs"]),)
 # etcd 3.6 deprecated them, 3.7 refuses them (kubernetes#132838); v1.37 is the first with etcd 3.7 (#140333).
 _EXPERIMENTAL: Final = "experimental-"
 
@@ -172,20 +208,28 @@ def main() -> None:
 def _component(program: Path) -> dict[str, object]:
     listed = set(_LISTED.findall(_answer(program)))
     known = listed | {flag for flag in _HIDDEN if _takes(program, flag)}
-    gone = [
+    gone, leaving = _groups(program, _REMOVED), _groups(program, _LEAVING)
+    _check(program, _flags(gone))
+    experimental = sorted(flag for flag in known if flag.startswith(_EXPERIMENTAL))
+    if program.name == _ETCD and experimental:
+        leaving.append({"version": "1.37", "source": "kubernetes#132838, #140333", "flags": experimental})
+    return {
+        "flags": sorted(known - _flags(leaving)),
+        "removed": [*gone, *leaving],
+        "added": _groups(program, _COMING),
+    }
+
+
+def _flags(groups: Iterable[dict[str, Any]]) -> set[str]:
+    return {flag for group in groups for flag in group["flags"]}
+
+
+def _groups(program: Path, rows: Iterable[_Row]) -> list[dict[str, Any]]:
+    return [
         {"version": version, "source": source, "flags": sorted(flags)}
-        for programs, version, source, flags in _REMOVED
+        for programs, version, source, flags in rows
         if program.name in programs
     ]
-    _check(program, {flag for group in gone for flag in group["flags"]})
-    going = _going(program, known)
-    if going:
-        gone.append({"version": "1.37", "source": "kubernetes#132838, #140333", "flags": sorted(going)})
-    return {"flags": sorted(known - going), "removed": gone}
-
-
-def _going(program: Path, known: set[str]) -> set[str]:
-    return {flag for flag in known if program.name == _ETCD and flag.startswith(_EXPERIMENTAL)}
 
 
 def _check(program: Path, gone: set[str]) -> None:

@@ -3,9 +3,9 @@
 
 python scripts/reference.py
 
-docs/reference gets every command, certificate, field of the spec, exit code and metric; docs/man the pages of
-`man`; docs/*.schema.json are the JSON Schemas for editors and for other programs; docs/adr/README.md lists
-the decisions.
+docs/reference gets every command, certificate, field of the spec, exit code, metric, and what versions of
+Kubernetes change; docs/man the pages of `man`; docs/*.schema.json are the JSON Schemas for editors and for
+other programs; docs/adr/README.md lists the decisions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pkigen.cli.reports.rollout_document import rollout_schema
 from pkigen.desired.certificates import CERTIFICATES
 from pkigen.spec.json_schema import json_schema
 from pkigen.spec.loader import load
-from scripts import reference_pages
+from scripts import reference_pages, version_page
 from scripts.described_commands import described
 from scripts.man_pages import man_pages
 
@@ -85,6 +85,7 @@ def generated() -> dict[str, str]:
         "reference/certificates.md": reference_pages.certificates_page(cluster),
         "reference/fields.md": reference_pages.fields_page(),
         "reference/exit-codes.md": reference_pages.exit_codes_page(),
+        "reference/versions.md": version_page.versions_page(),
         "reference/metrics.md": reference_pages.metrics_page(metrics()),
         "adr/README.md": decisions(),
         "cluster.schema.json": json.dumps(json_schema(), indent=2) + "\n",

@@ -34,11 +34,12 @@ from pkigen.crypto.names import sans_of
 from pkigen.desired.certificates import API_SERVER, CERTIFICATES
 from pkigen.desired.generations import CA
 from pkigen.desired.readers import ComponentName
-from pkigen.desired.rendering.versions import etcd_tag
 from pkigen.errors import AdoptionError, SpecError
+from pkigen.spec.dialects import KUBEADM_V1BETA3
 from pkigen.spec.loader import load_text
 from pkigen.spec.model import API_VERSION, KIND, KubeadmCA, Kubeconfigs, Runtime
 from pkigen.spec.values import NODE_PLACEHOLDER
+from pkigen.spec.versions import KUBEADM_V1BETA3_GONE, etcd_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -108,7 +109,18 @@ def described(cluster: ForeignCluster, record: KubeadmRecord | None = None) -> D
     has_keys = any(content.private for node in bare_pkis(cluster) for content in node.contents.values())
     found = _Describer(known_nodes(cluster), record or KubeadmRecord(), keys_apart=has_keys).description()
     told = [note for about in (releases_apart, members_missing, members_apart) for note in about(cluster)]
-    return replace(found, notes=(*told, *found.notes))
+    old = _old_record(record, found) if record is not None else ()
+    return replace(found, notes=(*told, *old, *found.notes))
+
+
+def _old_record(record: KubeadmRecord, found: Description) -> Iterator[str]:
+    """A record that the cluster's own kubeadm cannot read."""
+    release = found.loaded.spec.spec.kubernetes_version
+    if record.api_version == KUBEADM_V1BETA3 and KUBEADM_V1BETA3_GONE.holds(release):
+        yield (
+            f"the ClusterConfiguration is v1beta3, which the kubeadm of v1.{release.minor} does not read: "
+            f"kubeadm config migrate of v1.31 to v1.{KUBEADM_V1BETA3_GONE.since - 1} converts it to v1beta4"
+        )
 
 
 class _Describer:

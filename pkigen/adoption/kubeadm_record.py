@@ -20,6 +20,8 @@ _HINT: Final = "kubectl -n kube-system get configmap kubeadm-config -o yaml"
 class KubeadmRecord:
     """What no file of a node says as well; empty where it is not given."""
 
+    api_version: str = ""
+    """In which version of kubeadm's format it is."""
     name: str = ""
     version: str = ""
     endpoint: str = ""
@@ -42,6 +44,7 @@ def read_record(data: bytes, *, file: str) -> KubeadmRecord:
             return read_record(_text(document, "data", _KIND).encode(), file=file)
         if at(document, "kind") == _KIND:
             return KubeadmRecord(
+                api_version=_text(document, "apiVersion"),
                 name=_text(document, "clusterName"),
                 version=_text(document, "kubernetesVersion"),
                 endpoint=_text(document, "controlPlaneEndpoint"),

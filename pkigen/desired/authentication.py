@@ -17,12 +17,9 @@ def configuration_path(cluster: ClusterSpec) -> str:
 
 
 def is_configured(cluster: ClusterSpec) -> bool:
-    """Whether API servers read the file; proxies alone need none, and {} asks for it beforehand."""
+    """Whether API servers read the file."""
     authentication = cluster.spec.authentication
-    if authentication is None:
-        return False
-    has_content = bool(authentication.jwt) or authentication.anonymous is not None
-    return has_content or not authentication.proxies
+    return authentication is not None and authentication.has_file
 
 
 def trusts_cluster_ca(cluster: ClusterSpec) -> bool:

@@ -34,6 +34,7 @@ from pkigen.desired.items import (
 from pkigen.desired.node_items import NodeItems
 from pkigen.spec.model import ManagedFiles
 from pkigen.spec.users import gives_rights
+from pkigen.spec.versions import CLUSTER_TRUST_BUNDLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,11 +45,6 @@ if TYPE_CHECKING:
     from pkigen.desired.items import Desired
     from pkigen.spec.model import ClusterSpec
     from pkigen.spec.users import User
-
-
-# kubernetes#139437 (v1.37): certificates.k8s.io/v1 has it and Pods can project it, both by default. It is not
-# in `rendering.versions`, which takes the template engine in: whoever only derives needs none.
-_CLUSTER_TRUST_BUNDLE_SINCE = 37
 
 
 def derived_items(cluster: ClusterSpec, rotations: Rotations, trust: TokenTrust) -> Iterator[Desired]:
@@ -183,7 +179,7 @@ def _addons(cluster: ClusterSpec) -> Iterator[DesiredFile]:
     if cluster.spec.kubelet.rotate_certificates:
         # Without it the kubelets' requests stay pending, and each keeps its first certificate to its end.
         yield _addon("node-certificate-rotation", FileKind.ADDON_NODE_ROTATION, managed=managed)
-    if cluster.spec.kubernetes_version.minor >= _CLUSTER_TRUST_BUNDLE_SINCE:
+    if CLUSTER_TRUST_BUNDLE.holds(cluster.spec.kubernetes_version):
         yield _addon(
             "cluster-trust-bundle", FileKind.ADDON_TRUST_BUNDLE, trust=CA.KUBERNETES, managed=managed
         )

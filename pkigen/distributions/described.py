@@ -10,7 +10,7 @@ from pkigen.desired.certificates import CERTIFICATES
 from pkigen.desired.generations import CA
 from pkigen.spec.loader import load_text
 from pkigen.spec.model import API_VERSION, KIND
-from pkigen.spec.values import NEWEST_MINOR
+from pkigen.spec.values import NEWEST_RELEASED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def described(
 
 def _content(found: FoundAuthority, taken: ImportedAuthority) -> dict[str, Value]:
     spec: dict[str, Value] = {
-        "kubernetesVersion": found.version or f"v1.{NEWEST_MINOR}.0",
+        "kubernetesVersion": found.version or f"v1.{NEWEST_RELEASED}.0",
         "manage": [],
         "nodes": [],
     }
@@ -66,7 +66,7 @@ def _unknown(found: FoundAuthority, taken: ImportedAuthority) -> Iterator[str]:
     if not found.name:
         yield f"what the cluster is called; {_NAME} is assumed (--name)"
     if not found.version:
-        yield f"which Kubernetes runs; v1.{NEWEST_MINOR}.0 is assumed (--kubernetes-version)"
+        yield f"which Kubernetes runs; v1.{NEWEST_RELEASED}.0 is assumed (--kubernetes-version)"
     if not found.endpoint:
         yield "where its API server is; set controlPlaneEndpoint before you give anybody a kubeconfig"
     if CA.ETCD not in taken.cas:

@@ -18,8 +18,8 @@ from pkigen.desired.items import (
 )
 from pkigen.desired.readers import ComponentName, ReadBy, Reading
 from pkigen.desired.rendering.flags import last_value
-from pkigen.desired.rendering.versions import client_go_reads_ca_files_again
 from pkigen.spec.model import ManagedFiles
+from pkigen.spec.versions import client_go_reads_ca_files_again
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

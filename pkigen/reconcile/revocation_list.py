@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.desired.authorization import (
-    CONFIG_FLAG,
-    STABLE_SINCE,
     configuration_path,
     is_managed,
     is_structured,
@@ -20,6 +18,8 @@ from pkigen.desired.readers import ComponentName
 from pkigen.desired.revocations import MOST, short
 from pkigen.errors import AccessError
 from pkigen.reconcile.checks import Finding
+from pkigen.spec.flag_combinations import AUTHORIZATION_FLAG
+from pkigen.spec.versions import STRUCTURED_AUTHORIZATION
 from pkigen.state.observed import content_at
 from pkigen.state.reasons import Reason
 
@@ -95,10 +95,10 @@ def require_enforced(inventory: Inventory, reader: Reader) -> None:
     """
     cluster = inventory.cluster
     version = cluster.spec.kubernetes_version
-    if version.minor < STABLE_SINCE:
+    if not STRUCTURED_AUTHORIZATION.holds(version):
         raise AccessError(
             f"the API servers of Kubernetes {version} cannot refuse a single credential: that is stable from "
-            f"v1.{STABLE_SINCE} on",
+            f"v1.{STRUCTURED_AUTHORIZATION.since} on",
             hint="remove what RBAC binds to the user (`pkigen explain USER` names it), or rotate the CA: "
             "`pkigen rotate ca kubernetes`",
         )
@@ -121,9 +121,9 @@ _ONCE = (
 def _by_flags(inventory: Inventory) -> AccessError:
     """Why API servers do not read pkigen's file by this spec, and the way out."""
     given = {each.name: each.value for each in inventory.cluster.spec.api_server.extra_args}
-    if CONFIG_FLAG in given and not is_structured(inventory.cluster):
+    if AUTHORIZATION_FLAG in given and not is_structured(inventory.cluster):
         return AccessError(
-            f"the API servers authorize by {given[CONFIG_FLAG]} (--{CONFIG_FLAG} in "
+            f"the API servers authorize by {given[AUTHORIZATION_FLAG]} (--{AUTHORIZATION_FLAG} in "
             "spec.apiServer.extraArgs), which is not pkigen's to write",
             hint="take the flag out of extraArgs, so that pkigen writes the file, or put an authorizer that "
             "refuses the credential into your own: docs/how-to/revocation.md shows it",
@@ -138,7 +138,7 @@ def _by_flags(inventory: Inventory) -> AccessError:
     return AccessError(
         "the API servers authorize by flags (spec.apiServer.structuredAuthorization)",
         hint="set spec.apiServer.structuredAuthorization: true (in a kubeadm configuration: the extraArg "
-        f"{CONFIG_FLAG} with {path}), {_ONCE}",
+        f"{AUTHORIZATION_FLAG} with {path}), {_ONCE}",
     )
 
 
@@ -148,10 +148,10 @@ def _not_reading(inventory: Inventory, reader: Reader) -> AccessError | None:
     wanted = configuration_path(inventory.cluster)
     for node in inventory.cluster.control_plane:
         line = lines.of(ComponentName.API_SERVER, node)
-        value = line.value(CONFIG_FLAG)
+        value = line.value(AUTHORIZATION_FLAG)
         if not value or line.host_path(value) != wanted:
             return AccessError(
-                f"the API server on {node.name} does not run with --{CONFIG_FLAG}={wanted} yet",
+                f"the API server on {node.name} does not run with --{AUTHORIZATION_FLAG}={wanted} yet",
                 hint="`pkigen apply` first, where pkigen writes the manifests; else put the flag into them "
                 "in place of --authorization-mode, and restart the API servers one after the other",
             )

@@ -16,16 +16,6 @@ from pkigen.spec.issuer_urls import parse_issuer_url
 from pkigen.spec.users import UserGroup
 
 CLUSTER_CA: Final = "cluster"
-# Minor versions of Kubernetes. apiserver pkg/features/kube_features.go: StructuredAuthenticationConfiguration
-# is on from v1.30, which reads v1beta1 and reads a changed file again (kubernetes#123525); v1.34 has v1
-# (kubernetes#131752).
-READ_SINCE: Final = 30
-STABLE_SINCE: Final = 34
-# AnonymousAuthConfigurableEndpoints is on from v1.32.
-ANONYMOUS_SINCE: Final = 32
-# StructuredAuthenticationConfigurationEgressSelector.
-EGRESS_SINCE: Final = 34
-CONFIG_FLAG: Final = "authentication-config"
 
 
 def _authority(value: str) -> str:
@@ -231,3 +221,8 @@ class Authentication(Strict):
     proxies: tuple[AuthenticatingProxy, ...] = Field(default=(), max_length=64)
     """Proxies that may speak for anybody, by a client certificate of the front-proxy CA; each may say that it
     is system:masters."""
+
+    @property
+    def has_file(self) -> bool:
+        """Whether API servers read it from a file; proxies alone need none, and {} asks for it beforehand."""
+        return bool(self.jwt) or self.anonymous is not None or not self.proxies

@@ -11,24 +11,22 @@ from typing import TYPE_CHECKING, Final
 
 from pkigen import layout
 from pkigen.spec import cel
-from pkigen.spec.authentication import (
-    ANONYMOUS_SINCE,
-    CONFIG_FLAG,
-    EGRESS_SINCE,
-    READ_SINCE,
-    PrefixedClaim,
-)
+from pkigen.spec.authentication import PrefixedClaim
+from pkigen.spec.feature_gates import FLAG, chosen
 from pkigen.spec.findings import Location, SpecFinding, last, repeats, warning
+from pkigen.spec.flag_combinations import AUTHENTICATION_FLAG
 from pkigen.spec.model import ManagedFiles, Runtime
 from pkigen.spec.translation import quote
 from pkigen.spec.user_rules import is_reserved_user
 from pkigen.spec.values import parse_person
+from pkigen.spec.versions import ANONYMOUS_ENDPOINTS, AUTHENTICATION_FILE, EGRESS_SELECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pkigen.spec.authentication import ClaimMappings, ClaimValidationRule, JWTIssuer, PlainClaim
     from pkigen.spec.model import ClusterSpec
+    from pkigen.spec.versions import VersionChange
 
 _AT: Final[Location] = ("spec", "authentication")
 _JWT: Final[Location] = (*_AT, "jwt")
@@ -50,46 +48,44 @@ _STATIC_TOKENS: Final = "token-auth-file"
 
 def _versions(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """What the version of Kubernetes reads, with the feature gates that are given."""
-    authentication, minor = spec.spec.authentication, spec.spec.kubernetes_version.minor
+    authentication, version = spec.spec.authentication, spec.spec.kubernetes_version
     if authentication is None:
         return
-    given = (_VERSION, _FLAGS)
-    if minor < READ_SINCE or _gate(spec, "StructuredAuthenticationConfiguration") is False:
-        yield SpecFinding(
-            at=_AT,
-            message=f"needs Kubernetes v1.{READ_SINCE} or later, and StructuredAuthenticationConfiguration "
-            "not switched off in feature-gates",
-            given=given,
-        )
-    gate = _gate(spec, "AnonymousAuthConfigurableEndpoints")
-    if authentication.anonymous is not None and not (minor >= ANONYMOUS_SINCE if gate is None else gate):
-        yield SpecFinding(
-            at=_ANONYMOUS,
-            message=f"needs Kubernetes v1.{ANONYMOUS_SINCE} or later, and AnonymousAuthConfigurableEndpoints "
-            "not switched off in feature-gates",
-            given=given,
-        )
+    gate = "StructuredAuthenticationConfiguration"
+    if not AUTHENTICATION_FILE.holds(version) or _gate(spec, gate) is False:
+        yield _too_early(_AT, AUTHENTICATION_FILE, gate)
+    gate = "AnonymousAuthConfigurableEndpoints"
+    named = _gate(spec, gate)
+    is_on = ANONYMOUS_ENDPOINTS.holds(version) if named is None else named
+    if authentication.anonymous is not None and not is_on:
+        yield _too_early(_ANONYMOUS, ANONYMOUS_ENDPOINTS, gate)
+
+
+def _too_early(at: Location, change: VersionChange, gate: str) -> SpecFinding:
+    return SpecFinding(
+        at=at,
+        message=f"needs Kubernetes v1.{change.since} or later, and {gate} not switched off in feature-gates",
+        given=(_VERSION, _FLAGS),
+    )
 
 
 def _egress(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Egress selectors came later than the file."""
     off = _gate(spec, "StructuredAuthenticationConfigurationEgressSelector") is False
-    if spec.spec.kubernetes_version.minor >= EGRESS_SINCE and not off:
+    if EGRESS_SELECTOR.holds(spec.spec.kubernetes_version) and not off:
         return
     for index, each in enumerate(spec.token_issuers):
         if each.issuer.egress_selector_type is not None:
             yield SpecFinding(
                 at=(*_JWT, index, "issuer", "egressSelectorType"),
-                message=f"needs Kubernetes v1.{EGRESS_SINCE} or later",
+                message=f"needs Kubernetes v1.{EGRESS_SELECTOR.since} or later",
                 given=(_VERSION, _FLAGS),
             )
 
 
 def _gate(spec: ClusterSpec, name: str) -> bool | None:
     """A feature gate of the API server's, where it is given."""
-    values = [each.value for each in spec.spec.api_server.extra_args if each.name == "feature-gates"]
-    chosen = dict(part.strip().partition("=")[::2] for value in values for part in value.split(","))
-    return chosen[name].strip().lower() in _TRUE if name in chosen else None
+    return chosen(each.value for each in spec.spec.api_server.extra_args if each.name == FLAG).get(name)
 
 
 def _issuers(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -328,25 +324,19 @@ def _anonymous_flag(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _conflicts(spec: ClusterSpec) -> Iterator[SpecFinding]:
-    """Flags that do not go together with the file, after which the API server would not start."""
-    authentication = spec.spec.authentication
-    if authentication is None:
+    """A file of one's own in the place of pkigen's, and a file that nothing reads."""
+    if spec.spec.authentication is None or not spec.spec.authentication.has_file:
         return
     path = f"{spec.spec.certificates.directory}/{layout.AUTHENTICATION_CONFIGURATION}"
-    named = last(spec.spec.api_server.extra_args, CONFIG_FLAG)
+    named = last(spec.spec.api_server.extra_args, AUTHENTICATION_FLAG)
     if named is not None and spec.spec.api_server.extra_args[named].value != path:
         message = "replaces the file that spec.authentication makes: remove one of them"
         yield SpecFinding(at=(*_FLAGS, named), message=message)
     elif named is None and not spec.manages(ManagedFiles.MANIFESTS):
-        message = f"is read once --{CONFIG_FLAG}={path} is in the manifests, which pkigen does not write"
+        message = (
+            f"is read once --{AUTHENTICATION_FLAG}={path} is in the manifests, which pkigen does not write"
+        )
         yield warning(_AT, message, ("spec", "manage"), _FLAGS)
-    for index, argument in enumerate(spec.spec.api_server.extra_args):
-        if argument.name.startswith("oidc-"):
-            message = f"excludes {CONFIG_FLAG}: write the issuer into spec.authentication.jwt"
-            yield SpecFinding(at=(*_FLAGS, index, "name"), message=f"{quote(argument.name)} {message}")
-        elif argument.name == "anonymous-auth" and authentication.anonymous is not None:
-            message = "'anonymous-auth' excludes spec.authentication.anonymous: remove the flag"
-            yield SpecFinding(at=(*_FLAGS, index, "name"), message=message, given=(_ANONYMOUS,))
 
 
 def _proxies(spec: ClusterSpec) -> Iterator[SpecFinding]:

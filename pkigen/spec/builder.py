@@ -15,7 +15,7 @@ from pkigen.errors import Problem
 from pkigen.spec import translation
 from pkigen.spec.findings import EVERY
 from pkigen.spec.model import ClusterSpec, Role
-from pkigen.spec.values import NEWEST_MINOR
+from pkigen.spec.values import NEWEST_RELEASED
 from pkigen.spec.yaml_nodes import MappingNode, SequenceNode, YAMLNode, show_path
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _stand_in(location: Location) -> object:
     table: dict[Location, object] = {
         ("metadata",): {"name": name},
         ("metadata", "name"): name,
-        ("spec", "kubernetesVersion"): f"v1.{NEWEST_MINOR}.0",
+        ("spec", "kubernetesVersion"): f"v1.{NEWEST_RELEASED}.0",
         ("spec", "nodes"): [{"name": name, "roles": [Role.CONTROL_PLANE], "addresses": [address]}],
         ("spec", "nodes", 0, "name"): name,
         ("spec", "nodes", 0, "roles"): [Role.WORKER],

@@ -30,16 +30,18 @@ class KnownFlags:
     """The flags of one program.
 
     `removed` has, for each flag that is gone, the first minor version of Kubernetes 1 without it; `None`
-    where all that is known is that no supported version has it.
+    where all that is known is that no supported version has it. `added` has the first version with it, for
+    each that later versions than the present one have.
     """
 
     current: frozenset[str]
     removed: dict[str, int | None]
+    added: dict[str, int]
 
     def at(self, minor: int) -> frozenset[str]:
         """What the program takes in a minor version of Kubernetes 1, as far as is known."""
         kept = {flag for flag, since in self.removed.items() if since is not None and minor < since}
-        return self.current | kept
+        return self.current | kept | {flag for flag, since in self.added.items() if minor >= since}
 
 
 @cache
@@ -51,7 +53,20 @@ def known_flags(program: KnownProgram) -> KnownFlags:
         for group in entry["removed"]
         for flag in group["flags"]
     }
-    return KnownFlags(current=frozenset(entry["flags"]), removed=removed)
+    added = {
+        flag: int(group["version"].removeprefix("1.")) for group in entry["added"] for flag in group["flags"]
+    }
+    return KnownFlags(current=frozenset(entry["flags"]), removed=removed, added=added)
+
+
+def flag_changes() -> list[tuple[KnownProgram, int, list[str], str]]:
+    """What is removed since when and why, for the reference: program, minor version, flags, source."""
+    return [
+        (program, int(group["version"].removeprefix("1.")), group["flags"], group["source"])
+        for program in KnownProgram
+        for group in _components()[program]["removed"]
+        if group["version"]
+    ]
 
 
 @cache

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 KUBEADM_GROUP: Final = "kubeadm.k8s.io"
 KUBEADM_NEWEST: Final = "kubeadm.k8s.io/v1beta4"
+KUBEADM_V1BETA3: Final = "kubeadm.k8s.io/v1beta3"
 
 
 class Dialect(enum.StrEnum):

@@ -1,16 +1,30 @@
-"""Rules about the names of flags in `extraArgs`: a program that gets one it does not know stops at once."""
+"""Rules about flags in `extraArgs`: a program that gets one that it does not take stops at once."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pkigen import layout
+from pkigen.spec import feature_gates
 from pkigen.spec.component_flags import KnownProgram, known_flags
-from pkigen.spec.findings import NODES, Location, SpecFinding
+from pkigen.spec.feature_gates import known_gates
+from pkigen.spec.findings import NODES, Location, SpecFinding, warning
+from pkigen.spec.flag_combinations import (
+    AUTHENTICATION_FLAG,
+    AUTHORIZATION_FLAG,
+    MODE,
+    combinations,
+    first_of,
+)
+from pkigen.spec.model import ManagedFiles
 from pkigen.spec.translation import quote, suggestion
+from pkigen.spec.values import NEWEST_RELEASED, KubernetesVersion
+from pkigen.spec.versions import AUTHORIZATION_FILE_REPLACES_MODE, NOT_RELEASED, etcd_tag, tag_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pkigen.spec.component_flags import KnownFlags
     from pkigen.spec.components import ExtraArg
     from pkigen.spec.model import ClusterSpec
 
@@ -18,6 +32,18 @@ _VERSION: Final[Location] = ("spec", "kubernetesVersion")
 # component-base's verflag and cobra; a value of false would do nothing.
 _ENDING: Final = frozenset({"help", "version"})
 _PERMISSION: Final[Location] = ("spec", "allowUnknownFlags")
+_API_SERVER: Final[Location] = ("spec", "apiServer", "extraArgs")
+
+
+def _release(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """What is not released may still change."""
+    version = spec.spec.kubernetes_version
+    if NOT_RELEASED.holds(version):
+        yield warning(
+            _VERSION,
+            f"v1.{version.minor} was not released when this pkigen was made: docs/reference/versions.md says "
+            f"what is known of it; all else is written as for v1.{NEWEST_RELEASED}",
+        )
 
 
 def _flags(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -32,7 +58,7 @@ def _flags(spec: ClusterSpec) -> Iterator[SpecFinding]:
 def _given(spec: ClusterSpec) -> Iterator[tuple[KnownProgram, Location, tuple[ExtraArg, ...]]]:
     """Every list of flags, with its program and its place."""
     what = spec.spec
-    yield KnownProgram.API_SERVER, ("spec", "apiServer", "extraArgs"), what.api_server.extra_args
+    yield KnownProgram.API_SERVER, _API_SERVER, what.api_server.extra_args
     yield (
         KnownProgram.CONTROLLER_MANAGER,
         ("spec", "controllerManager", "extraArgs"),
@@ -51,9 +77,8 @@ def flag_fault(spec: ClusterSpec, program: KnownProgram, name: str) -> str | Non
     if name in _ENDING:
         return f"{quote(name)} makes {program} print something and end: remove it"
     known, minor = known_flags(program), spec.spec.kubernetes_version.minor
-    # An image of one's own may hold any version of etcd.
-    own_etcd = program is KnownProgram.ETCD and spec.spec.etcd.image_tag is not None
-    if name in known.at(minor) or (own_etcd and name in known.removed):
+    own_etcd = spec.spec.etcd.image_tag if program is KnownProgram.ETCD else None
+    if name in known.at(minor) if own_etcd is None else _etcd_takes(own_etcd, name, known):
         return None
     if name in known.removed:
         since = known.removed[name]
@@ -66,4 +91,104 @@ def flag_fault(spec: ClusterSpec, program: KnownProgram, name: str) -> str | Non
     return f"{quote(name)} is not a known flag of {program} in Kubernetes v1.{minor}{near or otherwise}"
 
 
-RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (_flags,)
+def _etcd_takes(tag: str, name: str, known: KnownFlags) -> bool:
+    """Whether an etcd of one's own takes a flag; one whose tag is no version may be of any."""
+    if name not in known.removed:
+        return name in known.current
+    own, since = tag_version(tag), known.removed[name]
+    if not own or since is None:
+        return True
+    first_without = tag_version(etcd_tag(KubernetesVersion(major=1, minor=since, patch=0)))
+    return own[:2] < first_without[:2]
+
+
+def _gates(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Feature gates that the version knows, and lets one set so; etcd has gates of its own."""
+    for program, at, arguments in _given(spec):
+        for place, argument in enumerate(arguments):
+            if argument.name != feature_gates.FLAG or program is KnownProgram.ETCD:
+                continue
+            for name, setting in feature_gates.pairs(argument.value):
+                here: Location = (*at, place, "value")
+                fault = gate_fault(spec, program, name, setting)
+                if fault is not None:
+                    yield SpecFinding(at=here, message=fault, given=(_VERSION, _PERMISSION))
+                elif name not in known_gates():
+                    yield warning(here, _unknown_gate(spec, program, name), _VERSION)
+
+
+def gate_fault(spec: ClusterSpec, program: KnownProgram, name: str, setting: str) -> str | None:
+    """Why a program stops at a feature gate that is set so; None where it does not, or nobody knows."""
+    # component-base featuregate/feature_gate.go: at one that it does not know, and at a locked one.
+    value, stops = feature_gates.as_boolean(setting), f"{program} stops when it is given"
+    if value is None:
+        return f"{quote(name)} must be set to true or false"
+    gate, minor = known_gates().get(name), spec.spec.kubernetes_version.minor
+    if gate is None:
+        return None
+    if gate.removed is not None and minor >= gate.removed:
+        return f"{quote(name)} is no feature gate of v1.{minor} any more, and {stops}: remove it"
+    if minor < gate.since and not spec.spec.allow_unknown_flags:
+        return f"{quote(name)} is a feature gate from v1.{gate.since} on, and {stops} before: remove it"
+    if gate.locked is not None and minor >= gate.locked and value != gate.value:
+        only = f"is {str(gate.value).lower()} for good since v1.{gate.locked}"
+        return f"{quote(name)} {only}, and {program} stops otherwise: remove it"
+    return None
+
+
+def _unknown_gate(spec: ClusterSpec, program: KnownProgram, name: str) -> str:
+    minor = spec.spec.kubernetes_version.minor
+    there = [each for each, gate in known_gates().items() if gate.removed is None or minor < gate.removed]
+    near = suggestion(name, there) or f"; {program} stops if it does not know it either"
+    return f"{quote(name)} is no feature gate that pkigen knows{near}"
+
+
+def _combinations(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Flags that do not go together, among themselves or with what pkigen sets."""
+    given = spec.spec.api_server.extra_args
+    places = {argument.name: place for place, argument in enumerate(given)}
+    own = [(name, value) for name, value in _set_by_pkigen(spec) if name not in places]
+    authentication = spec.spec.authentication
+    has_anonymous = authentication is not None and authentication.anonymous is not None
+    for each in combinations(
+        (*own, *((argument.name, argument.value) for argument in given)),
+        spec.spec.kubernetes_version,
+        file_has_anonymous=has_anonymous,
+    ):
+        place = first_of(each.flags, places)
+        if place is None:
+            continue
+        # What pkigen does not write may say otherwise, and so the flags here are a record of it at most.
+        finding = SpecFinding(
+            at=(*_API_SERVER, place, "name"),
+            message=each.message,
+            given=(_VERSION, ("spec", "encryption"), ("spec", "manage")),
+        )
+        is_ours = each.stops and spec.manages(ManagedFiles.MANIFESTS)
+        yield finding if is_ours else warning(finding.at, finding.message, *finding.given)
+
+
+def _set_by_pkigen(spec: ClusterSpec) -> Iterator[tuple[str, str]]:
+    """Of the flags that pkigen gives the API server by itself, those that exclude or need others."""
+    what, directory = spec.spec, spec.spec.certificates.directory
+    yield "client-ca-file", f"{directory}/ca.crt"
+    yield "requestheader-client-ca-file", f"{directory}/front-proxy-ca.crt"
+    yield "requestheader-allowed-names", "front-proxy-client"
+    yield "service-account-key-file", f"{directory}/{layout.SA_PUBLIC_KEY}"
+    yield "service-account-signing-key-file", f"{directory}/{layout.SA_PRIVATE_KEY}"
+    if what.encryption is not None:
+        yield "encryption-provider-config", f"{directory}/{layout.ENCRYPTION_CONFIGURATION}"
+    if what.authentication is not None and what.authentication.has_file:
+        yield AUTHENTICATION_FLAG, f"{directory}/{layout.AUTHENTICATION_CONFIGURATION}"
+    # A file of one's own takes the mode's place, and flags that exclude pkigen's file take that.
+    named = {argument.name for argument in what.api_server.extra_args}
+    if AUTHORIZATION_FLAG not in named or not AUTHORIZATION_FILE_REPLACES_MODE.holds(what.kubernetes_version):
+        yield MODE, "Node,RBAC"
+
+
+RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
+    _release,
+    _flags,
+    _gates,
+    _combinations,
+)

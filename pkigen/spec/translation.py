@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from pkigen.crypto.keys import NOT_READ_YET
 from pkigen.spec.model import ClusterSpec
-from pkigen.spec.values import NEWEST_MINOR
+from pkigen.spec.values import NEWEST_RELEASED
 from pkigen.spec.yaml_nodes import MappingNode, ScalarNode, SequenceNode, YAMLNode
 
 if TYPE_CHECKING:
@@ -150,8 +150,8 @@ def _wants_choice(node: YAMLNode | None, context: dict[str, Any]) -> str:
     choices = re.findall(r"'([^']*)'", str(context["expected"]))
     if isinstance(node, ScalarNode) and node.text in NOT_READ_YET:
         return (
-            f"{node.text} cannot be used yet: neither Kubernetes up to v1.{NEWEST_MINOR} nor etcd reads such "
-            f"keys (Go does from 1.27 on); choose {', '.join(choices[:-1])} or {choices[-1]}"
+            f"{node.text} cannot be used yet: neither Kubernetes up to v1.{NEWEST_RELEASED} nor etcd reads "
+            f"such keys (Go does from 1.27 on); choose {', '.join(choices[:-1])} or {choices[-1]}"
         )
     shown = [choice or '""' for choice in choices]
     listing = f"{', '.join(shown[:-1])} or {shown[-1]}" if len(shown) > 1 else shown[0]

@@ -18,7 +18,8 @@ from pkigen.crypto.age_recipient import recipient_fault
 from pkigen.notation import parse_duration
 
 OLDEST_MINOR: Final = 29
-NEWEST_MINOR: Final = 37
+NEWEST_MINOR: Final = 38
+NEWEST_RELEASED: Final = 37
 _LONGEST_COMMON_NAME: Final = 64  # RFC 5280 appendix A.1, ub-common-name; ub-organization-name is the same
 _KUBELET_USER_PREFIX: Final = "system:node:"
 _LONGEST_DNS_NAME: Final = 253  # RFC 1123 section 2.1

@@ -44,6 +44,20 @@ def test_what_it_asks_of_a_certificate_is_compared(one: Path, adopted: Adopted) 
     assert "record-differs: it does not name old.example.com, as kubeadm" in adopted.out
 
 
+@pytest.mark.parametrize("version", ["v1.36.2", "v1.37.0"])
+def test_a_record_that_the_clusters_kubeadm_cannot_read_is_told(
+    version: str, one: Path, adopted: Adopted
+) -> None:
+    for manifest in (one / "cp-1/etc/kubernetes/manifests").iterdir():
+        manifest.write_text(manifest.read_text().replace(":v1.36.2", f":{version}"))
+    beside(one)
+    record = one / "kubeadm-config.yaml"
+    record.write_text(record.read_text().replace("v1beta4", "v1beta3"))
+    assert adopted.adopt(one, options=("--dry-run",)) == 0, adopted.err
+    is_told = "the ClusterConfiguration is v1beta3, which the kubeadm of v1.37 does not read" in adopted.err
+    assert is_told == (version == "v1.37.0")
+
+
 def test_it_is_found_when_the_cluster_is_taken_over(one: Path, adopted: Adopted) -> None:
     beside(one)
     (one / "other.yaml").write_text("ClusterConfiguration: [")

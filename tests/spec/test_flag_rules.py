@@ -96,7 +96,10 @@ REFUSED = [
 
 TAKEN = [
     case("logging", extra("apiServer", "v", "vmodule", "logging-format", "log_flush_frequency")),
-    case("feature-gates", extra("kubelet", "feature-gates", "v")),
+    case(
+        "feature-gates",
+        extra("kubelet", "feature-gates", "v").replace("value: x", "value: AllAlpha=false", 1),
+    ),
     case("hidden-from-help", extra("apiServer", "apiserver-count")),
     case("still-there", at("v1.32.4", extra("apiServer", "cloud-provider", "cloud_config"))),
     case("still-there-at-the-kubelet", at("v1.34.1", extra("kubelet", "pod-infra-container-image"))),

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 from pkigen.desired import authentication, authorization
 from pkigen.desired.certificates import FRONT_PROXY_CLIENT
 from pkigen.desired.generations import accepted_sa_keys
-from pkigen.desired.rendering import flags, read_back, versions
+from pkigen.desired.rendering import flags, read_back
 from pkigen.desired.rendering.contexts import APIServerFlags, EtcdClient
 from pkigen.desired.rendering.flags import Flag
 from pkigen.desired.rendering.templates import ORIGINALS, Language
 from pkigen.errors import TemplateError
+from pkigen.spec import feature_gates
 from pkigen.spec.component_flags import KnownProgram
-from pkigen.spec.flag_rules import flag_fault
+from pkigen.spec.flag_combinations import AUTHORIZATION_FLAG, combinations
+from pkigen.spec.flag_rules import flag_fault, gate_fault
 from pkigen.spec.model import ManagedFiles
 from pkigen.spec.values import NODE_PLACEHOLDER
+from pkigen.spec.versions import AUTHORIZATION_FILE_REPLACES_MODE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from pkigen.desired.generations import Rotations
     from pkigen.desired.rendering.templates import Templates
@@ -39,25 +42,51 @@ def kube_apiserver(
     found = _lines(templates, _TEMPLATE, context)
     if templates.are_overridden:
         # An override is a program of somebody else's: what it renders is read before it is used.
-        place = templates.place(_TEMPLATE)
-        read_back.check_flags(_lines(templates, f"{ORIGINALS}/{_TEMPLATE}", context), found, place)
-        require_known(cluster, found, place)
+        originals = _lines(templates, f"{ORIGINALS}/{_TEMPLATE}", context)
+        read_back.check_flags(originals, found, templates.place(_TEMPLATE))
     given = (Flag(*line.removeprefix("--").split("=", 1)) for line in found)
-    return flags.merged(given, cluster.spec.api_server.extra_args)
+    merged = flags.merged(given, cluster.spec.api_server.extra_args)
+    if templates.are_overridden:
+        require_startable(cluster, map(str, merged), templates, _TEMPLATE)
+    return merged
 
 
-def require_known(cluster: ClusterSpec, arguments: Iterable[str], place: str) -> None:
-    """Refuse what a template renders and the API server does not know: it would stop at once.
+def require_startable(
+    cluster: ClusterSpec, arguments: Iterable[str], templates: Templates, name: str
+) -> None:
+    """Refuse what a template renders and the API server does not take: it would stop at once.
 
     Raises:
-        TemplateError: There is such a flag.
+        TemplateError: There is such a flag; with the file, and the line where the flag stands in one.
     """
-    for argument in arguments:
-        name = flags.flag_name(argument.removeprefix("--").partition("=")[0])
-        fault = flag_fault(cluster, KnownProgram.API_SERVER, name)
+    given = [flags.of_argument(argument) for argument in arguments]
+    for culprits, fault in (*_unknown(cluster, given), *_excluding(cluster, given)):
+        msg = f"{templates.place(name, *culprits)}: {fault}"
+        raise TemplateError(msg, hint="correct the flag, or take it out of the template")
+
+
+def _unknown(cluster: ClusterSpec, given: Iterable[Flag]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Flags and feature gates that the version does not have."""
+    for flag in given:
+        fault = flag_fault(cluster, KnownProgram.API_SERVER, flag.name)
         if fault is not None:
-            msg = f"{place}: {fault}"
-            raise TemplateError(msg, hint="correct the name of the flag, or take it out of the template")
+            yield (flag.name,), fault
+        for name, setting in feature_gates.pairs(flag.value) if flag.name == feature_gates.FLAG else ():
+            fault = gate_fault(cluster, KnownProgram.API_SERVER, name, setting)
+            if fault is not None:
+                yield (flag.name,), fault
+
+
+def _excluding(cluster: ClusterSpec, given: Iterable[Flag]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Flags that do not go together."""
+    who = cluster.spec.authentication
+    for each in combinations(
+        [(flag.name, flag.value) for flag in given],
+        cluster.spec.kubernetes_version,
+        file_has_anonymous=who is not None and who.anonymous is not None,
+    ):
+        if each.stops:
+            yield each.flags, each.message
 
 
 def _lines(templates: Templates, name: str, context: APIServerFlags) -> tuple[str, ...]:
@@ -71,8 +100,8 @@ def _api_server_values(cluster: ClusterSpec, node: Node, rotations: Rotations) -
     spec = cluster.spec
     # Both at once are refused (`versions`).
     structured = authorization.is_structured(cluster)
-    given = flags.last_value(spec.api_server.extra_args, authorization.CONFIG_FLAG) is not None
-    replaces_mode = given and versions.authorization_config_replaces_mode(spec.kubernetes_version)
+    given = flags.last_value(spec.api_server.extra_args, AUTHORIZATION_FLAG) is not None
+    replaces_mode = given and AUTHORIZATION_FILE_REPLACES_MODE.holds(spec.kubernetes_version)
     return APIServerFlags(
         advertise_address=node.advertise_address,
         authentication_config=authentication.configuration_path(cluster)

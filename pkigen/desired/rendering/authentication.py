@@ -16,8 +16,9 @@ from pkigen.desired.rendering.contexts import (
 from pkigen.desired.rendering.file_syntax import Mismatch, documents
 from pkigen.errors import TemplateError
 from pkigen.notation import base64_text
-from pkigen.spec.authentication import CLUSTER_CA, STABLE_SINCE, Authentication, PrefixedClaim
+from pkigen.spec.authentication import CLUSTER_CA, Authentication, PrefixedClaim
 from pkigen.spec.user_rules import RESERVED_GROUPS, RESERVED_USERS, SYSTEM_PREFIX
+from pkigen.spec.versions import AUTHENTICATION_V1
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,7 @@ def context_of(cluster: ClusterSpec, trust_bundle: bytes) -> AuthenticationConfi
 
 def api_version(cluster: ClusterSpec) -> str:
     """The version of the format that the spec's Kubernetes reads, the stable one where it does."""
-    is_stable = cluster.spec.kubernetes_version.minor >= STABLE_SINCE
+    is_stable = AUTHENTICATION_V1.holds(cluster.spec.kubernetes_version)
     return f"apiserver.config.k8s.io/{'v1' if is_stable else 'v1beta1'}"
 
 

@@ -153,6 +153,8 @@ class KubeProxyConfiguration:
     kubeconfig: str
     cluster_cidr: str
     hostname_override: str
+    mode: str | None
+    """None says nothing of it, which kube-proxy takes for iptables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.desired.rendering import versions
 from pkigen.notation import host_text
+from pkigen.spec import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,6 +44,12 @@ class Flag:
 def flag_name(name: str) -> str:
     """The name of a flag of Kubernetes' programs as they know it: `_` is `-` (`WordSepNormalizeFunc`)."""
     return name.replace("_", "-")
+
+
+def of_argument(argument: str) -> Flag:
+    """The flag of `--NAME=VALUE`, by the name that programs know it by."""
+    name, _, value = argument.removeprefix("--").partition("=")
+    return Flag(flag_name(name), value)
 
 
 def merged(defaults: Iterable[Flag], extra: Iterable[ExtraArg]) -> tuple[Flag, ...]:

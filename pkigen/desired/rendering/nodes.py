@@ -9,6 +9,7 @@ from pkigen import layout
 from pkigen.desired.rendering.contexts import KubeletConfiguration, KubeProxyConfiguration, Unit
 from pkigen.errors import TemplateError
 from pkigen.spec.model import Runtime
+from pkigen.spec.versions import PROXY_MODE
 
 if TYPE_CHECKING:
     from pkigen.spec.model import ClusterSpec, Node
@@ -76,4 +77,5 @@ def kube_proxy_configuration(cluster: ClusterSpec, node: Node) -> KubeProxyConfi
         kubeconfig=f"{layout.KUBERNETES_DIRECTORY}/kube-proxy.conf",
         cluster_cidr=",".join(map(str, cluster.spec.networking.pod_subnets)),
         hostname_override=node.name,
+        mode="iptables" if PROXY_MODE.holds(cluster.spec.kubernetes_version) else None,
     )

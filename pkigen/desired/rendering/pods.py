@@ -16,10 +16,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from pkigen.desired.rendering import flags, versions
-from pkigen.desired.rendering.versions import ProbePaths
+from pkigen.desired.rendering import flags
 from pkigen.notation import host_text
-from pkigen.spec import own_mounts
+from pkigen.spec import own_mounts, versions
+from pkigen.spec.versions import ProbePaths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -233,7 +233,7 @@ def _probes(cluster: ClusterSpec, target: Target, paths: ProbePaths) -> Probes:
     return Probes(
         host=target.host,
         port=target.port,
-        port_name=versions.probe_port_name(cluster.spec.kubernetes_version),
+        port_name="probe-port" if versions.PROBE_PORT.holds(cluster.spec.kubernetes_version) else None,
         scheme=target.scheme,
         # Eight failures, ten seconds apart: a component that is slow for a minute is not restarted.
         liveness=Probe(path=paths.liveness, delay=10, period=10, failures=8),

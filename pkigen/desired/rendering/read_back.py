@@ -60,7 +60,7 @@ _API_SERVER = "kube-apiserver"
 _PORT = "secure-port"
 _MOST_NAMED = 5
 _EXCLUDED = {"authorization-config": "authorization-mode"}
-"""Flags that stand in the place of another, which the API server refuses beside them (`versions`)."""
+"""Flags that stand in the place of another (`spec.flag_combinations` refuses both)."""
 # With the value in the next argument, what is a flag would depend on which of them take none.
 _ONE_ARGUMENT = re.compile(r"--[A-Za-z0-9][A-Za-z0-9_.-]*=[^\0\n]*", re.DOTALL)
 
@@ -201,7 +201,6 @@ def _compare_flags(defaults: tuple[str, ...], found: list[Any]) -> None:
     """
     _require_flags(found)
     names = {_name(each) for each in found}
-    _refuse_both(names)
     instead = {excluded for name, excluded in _EXCLUDED.items() if name in names}
     missing = sorted({_name(each) for each in defaults} - names - instead)
     if missing:
@@ -222,14 +221,6 @@ def _require_flags(found: list[Any]) -> None:
     for number, each in enumerate(found, start=1):
         if not isinstance(each, str) or not _ONE_ARGUMENT.fullmatch(each):
             msg = f"argument {number} of {_API_SERVER} is not of the form --NAME=VALUE"
-            raise Mismatch(msg)
-
-
-def _refuse_both(names: set[str]) -> None:
-    """Two flags that the API server does not take together."""
-    for name, excluded in _EXCLUDED.items():
-        if {name, excluded} <= names:
-            msg = f"--{name} excludes --{excluded}: leave that out of the template"
             raise Mismatch(msg)
 
 

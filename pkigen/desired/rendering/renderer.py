@@ -306,7 +306,7 @@ class Renderer:
         content = self._render(file.template, context, file.language)
         if self._checked and kind in _API_SERVER_FLAGS:
             given = read_back.arguments(content.decode(), kind) or ()
-            api_server.require_known(self._cluster, given, self._templates.place(file.template))
+            api_server.require_startable(self._cluster, given, self._templates, file.template)
         return content
 
     def kubeconfig(

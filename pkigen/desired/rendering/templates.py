@@ -26,7 +26,7 @@ from pkigen.desired.rendering.quoting import (
 from pkigen.errors import TemplateError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -143,12 +143,30 @@ class Templates:
         except Exception as error:  # noqa: BLE001 -- a template is a program: whatever it raises is its author's to see
             raise _explained(error, name + SUFFIX, secret=secret) from None
 
-    def place(self, name: str) -> str:
-        """Where to look for what is wrong with a result: the file, or the folder that has a piece of it."""
+    def place(self, name: str, *flags: str) -> str:
+        """Where to look for what is wrong with a result: the file, or the folder that has a piece of it.
+
+        Args:
+            name: Of the template.
+            flags: What is wrong, by their names: the line that has the first that stands in one is named.
+        """
         file = self._environments[Language.YAML].get_template(name + SUFFIX).filename or name
-        if self._overrides is None or Path(file).is_relative_to(self._overrides):
+        if self._overrides is None:
             return file
-        return f"{self._overrides}, in what {name}{SUFFIX} renders"
+        of_file = Path(file).is_relative_to(self._overrides)
+        for each in [Path(file)] if of_file else sorted(self._overrides.rglob(f"*{SUFFIX}")):
+            number = _line_of(each, flags)
+            if number is not None:
+                return f"{each}:{number}"
+        return file if of_file else f"{self._overrides}, in what {name}{SUFFIX} renders"
+
+
+def _line_of(file: Path, flags: Sequence[str]) -> int | None:
+    """The line of a template that has the first of some flags that it has at all."""
+    # Kubernetes' programs take `_` for `-`.
+    lines = file.read_text(encoding="utf-8", errors="replace").replace("_", "-").splitlines()
+    found = (number for flag in flags for number, line in enumerate(lines, start=1) if f"--{flag}=" in line)
+    return next(found, None)
 
 
 def _environment(language: Language, loader: jinja2.BaseLoader) -> _Environment:

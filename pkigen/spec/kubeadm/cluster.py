@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.notation import format_duration
 from pkigen.spec.kubeadm.nodes import nodes_of
-from pkigen.spec.kubeadm.treatments import CLUSTER, KNOWN_GATES
+from pkigen.spec.kubeadm.treatments import CLUSTER, GATES_GONE, KNOWN_GATES
 from pkigen.spec.model import KubeadmCA
 from pkigen.spec.translation import quote, suggestion, value_kind
-from pkigen.spec.values import parse_period
+from pkigen.spec.values import parse_period, parse_version
 from pkigen.spec.yaml_nodes import (
     MappingNode,
     YAMLNode,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pkigen.spec.dialects import HostFacts
     from pkigen.spec.kubeadm.documents import Documents
     from pkigen.spec.kubeadm.notes import Notes
+    from pkigen.spec.values import KubernetesVersion
 
 _DEFAULT_CA_VALIDITY: Final = "87600h"
 _EXAMPLE_VERSION: Final = "v1.36.2"
@@ -102,6 +103,15 @@ def _version(cluster: MappingNode, notes: Notes) -> YAMLNode | None:
     return replace(version, value=exact)
 
 
+def release_of(cluster: MappingNode) -> KubernetesVersion | None:
+    """The release that a ClusterConfiguration names; None where it names none that pkigen knows."""
+    version = child(cluster, "kubernetesVersion")
+    try:
+        return parse_version(_in_bucket(str(version.value))[1]) if version is not None else None
+    except ValueError:
+        return None  # the model says what is wrong
+
+
 def _in_bucket(version: str) -> tuple[str | None, str]:
     """Whether a version is one of `release/` or of `ci/`, and the version itself."""
     match = _BUCKET.fullmatch(version)
@@ -160,16 +170,7 @@ def _certificates(cluster: MappingNode, notes: Notes) -> YAMLNode:
         period = child(cluster, old)
         if period is not None:
             entries[new] = _in_whole_units(period)
-    gates = child(cluster, "featureGates")
-    for name, (key, value) in entries_below(gates).items():
-        here = f"{CLUSTER}.featureGates.{name[:60]}"
-        if not isinstance(value.value, bool):
-            notes.add_problem(value, here, f"must be true or false, not {value_kind(value)}")
-        elif name == "PublicKeysECDSA":
-            entries["keyAlgorithm"] = _gated_algorithm(cluster, key, value, here, notes)
-        else:
-            near = "" if name in KNOWN_GATES else suggestion(name, KNOWN_GATES)
-            notes.add_warning(key, here, f"is not used: it is about a run of kubeadm{near}")
+    entries |= _gated(cluster, notes)
     # kubeadm lets it pass, and makes leaves that fail with their CA; the model refuses it.
     leaf, authority = entries.get("validity"), entries.get("caValidity")
     if leaf is not None and _is_longer(leaf, authority):
@@ -177,6 +178,26 @@ def _certificates(cluster: MappingNode, notes: Notes) -> YAMLNode:
         notes.add_warning(leaf, f"{CLUSTER}.certificateValidityPeriod", what)
         entries["validity"] = authority or scalar(_DEFAULT_CA_VALIDITY, at=leaf)
     return mapping(entries, at=cluster)
+
+
+def _gated(cluster: MappingNode, notes: Notes) -> dict[str, YAMLNode]:
+    """What kubeadm's feature gates say of keys; the others are about a run of kubeadm."""
+    entries: dict[str, YAMLNode] = {}
+    release = release_of(cluster)
+    for name, (key, value) in entries_below(child(cluster, "featureGates")).items():
+        here = f"{CLUSTER}.featureGates.{name[:60]}"
+        if release is not None and release.minor >= GATES_GONE.get(name, release.minor + 1):
+            instead = "; encryptionAlgorithm is in its place" if name == "PublicKeysECDSA" else ""
+            what = f"is unknown to the kubeadm of v1.{release.minor}, which refuses it: remove it{instead}"
+            notes.add_problem(key, here, what)
+        elif not isinstance(value.value, bool):
+            notes.add_problem(value, here, f"must be true or false, not {value_kind(value)}")
+        elif name == "PublicKeysECDSA":
+            entries["keyAlgorithm"] = _gated_algorithm(cluster, key, value, here, notes)
+        else:
+            near = "" if name in KNOWN_GATES else suggestion(name, KNOWN_GATES)
+            notes.add_warning(key, here, f"is not used: it is about a run of kubeadm{near}")
+    return entries
 
 
 def _own_cas(cluster: MappingNode) -> YAMLNode:

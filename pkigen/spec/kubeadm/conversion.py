@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Final
 
 from pkigen.errors import SpecError
 from pkigen.spec.builder import SpecSource
-from pkigen.spec.kubeadm.cluster import spec_of
+from pkigen.spec.kubeadm.cluster import release_of, spec_of
 from pkigen.spec.kubeadm.documents import Documents, sort_in
 from pkigen.spec.kubeadm.notes import Notes
 from pkigen.spec.kubeadm.treatments import CLUSTER, INIT
 from pkigen.spec.model import API_VERSION, KIND
+from pkigen.spec.versions import KUBEADM_V1BETA3_GONE
 from pkigen.spec.yaml_nodes import YAMLNode, child, mapping, scalar
 
 if TYPE_CHECKING:
     from pkigen.spec.dialects import HostFacts
+    from pkigen.spec.values import KubernetesVersion
 
 _DEFAULT_NAME: Final = "kubernetes"
 
@@ -42,6 +44,7 @@ def convert(documents: list[YAMLNode], *, file: str, host: HostFacts) -> SpecSou
             notes.add_problem(documents[0], "", what)
         raise SpecError(notes.problems)
     cluster = found.cluster or mapping({}, at=first, shown=CLUSTER)
+    _note_old_versions(found, release_of(cluster), notes)
     name = child(cluster, "clusterName") or scalar(_DEFAULT_NAME, at=cluster)
     root = mapping(
         {
@@ -55,3 +58,18 @@ def convert(documents: list[YAMLNode], *, file: str, host: HostFacts) -> SpecSou
     return SpecSource(
         root=root, problems=tuple(notes.problems), warnings=tuple(notes.warnings), absences=notes.absences
     )
+
+
+def _note_old_versions(found: Documents, release: KubernetesVersion | None, notes: Notes) -> None:
+    """v1beta3 is read as long as the kubeadm of the release reads it."""
+    way_out = "kubeadm config migrate"
+    for version in found.old_versions:
+        if release is not None and KUBEADM_V1BETA3_GONE.holds(release):
+            what = (
+                f"v1beta3 is not read by the kubeadm of v1.{release.minor}: {way_out} of v1.31 to "
+                f"v1.{KUBEADM_V1BETA3_GONE.since - 1} converts it to v1beta4"
+            )
+            notes.add_problem(version, "apiVersion", what)
+        else:
+            what = f"v1beta3 is deprecated: {way_out} converts it to v1beta4"
+            notes.add_warning(version, "apiVersion", what)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from pkigen.spec.dialects import KUBEADM_GROUP, KUBEADM_NEWEST
+from pkigen.spec.dialects import KUBEADM_GROUP, KUBEADM_NEWEST, KUBEADM_V1BETA3
 from pkigen.spec.kubeadm.treatments import (
     CLUSTER,
     INIT,
     OTHER_KINDS,
     TYPE_META,
     TYPES,
-    V1BETA3,
     Each,
     Fields,
     Flags,
@@ -41,6 +40,8 @@ class Documents:
     init: MappingNode | None = None
     cluster: MappingNode | None = None
     joins: list[MappingNode] = field(default_factory=list)
+    old_versions: list[YAMLNode] = field(default_factory=list)
+    """The `apiVersion` of each that is v1beta3."""
 
 
 def sort_in(document: YAMLNode, found: Documents, notes: Notes) -> None:
@@ -69,9 +70,8 @@ def sort_in(document: YAMLNode, found: Documents, notes: Notes) -> None:
     elif name in OTHER_KINDS:
         notes.add_warning(kind, "kind", f"{name} is not used: it describes no cluster")
     else:
-        if version.value == V1BETA3:
-            what = "v1beta3 is deprecated: kubeadm config migrate converts it to v1beta4"
-            notes.add_warning(version, "apiVersion", what)
+        if version.value == KUBEADM_V1BETA3:
+            found.old_versions.append(version)
         _sort_by_kind(document, kind, types, found, notes)
 
 

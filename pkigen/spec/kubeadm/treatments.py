@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pkigen.spec.dialects import KUBEADM_NEWEST
+from pkigen.spec.dialects import KUBEADM_NEWEST, KUBEADM_V1BETA3
+from pkigen.spec.versions import KUBEADM_V1BETA3_GONE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-V1BETA3: Final = "kubeadm.k8s.io/v1beta3"
 INIT: Final = "InitConfiguration"
 CLUSTER: Final = "ClusterConfiguration"
 JOIN: Final = "JoinConfiguration"
@@ -148,7 +148,7 @@ _TIMEOUTS: Fields = dict.fromkeys(
 _HEALTH_CHECK = "controlPlaneComponentHealthCheck"
 
 TYPES: Final[Mapping[str, Mapping[str, Fields]]] = {
-    V1BETA3: {INIT: _OLD_INIT, CLUSTER: _OLD_CLUSTER, JOIN: _OLD_JOIN},
+    KUBEADM_V1BETA3: {INIT: _OLD_INIT, CLUSTER: _OLD_CLUSTER, JOIN: _OLD_JOIN},
     KUBEADM_NEWEST: {
         INIT: {
             **_OLD_INIT,
@@ -183,3 +183,9 @@ TYPES: Final[Mapping[str, Mapping[str, Fields]]] = {
 }
 OTHER_KINDS: Final = ("ResetConfiguration", "UpgradeConfiguration")
 KNOWN_GATES: Final = ("PublicKeysECDSA", "RootlessControlPlane", "NodeLocalCRISocket")
+# The first minor version whose kubeadm stops at a gate of its own: kubernetes#135773, #138645, #136016.
+GATES_GONE: Final[Mapping[str, int]] = {
+    "ControlPlaneKubeletLocalMode": 36,
+    "NodeLocalCRISocket": KUBEADM_V1BETA3_GONE.since,
+    "PublicKeysECDSA": KUBEADM_V1BETA3_GONE.since,
+}

@@ -17,7 +17,7 @@ from pkigen.spec.model import ClusterSpec
 
 TRUST_BUNDLE = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 ENCRYPTION_KEY = base64.b64encode(bytes(range(32)))
-MINORS = range(29, 38)
+MINORS = range(29, 39)
 RUNTIMES = ("static-pods", "systemd")
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -160,7 +160,7 @@ def test_ones_own_list_of_flags(runtime: str, tmp_path: Path) -> None:
         (f"{WHOLE}--profiling false\n", "argument 29 of kube-apiserver is not of the form --NAME=VALUE"),
         (f"{WHOLE}--secure-port=7443\n", "changes --secure-port: set it in extraArgs"),
         (f"{WHOLE}--tls-ca-file=/x\n", "'tls-ca-file' is not a flag of kube-apiserver since v1.11"),
-        (f"{WHOLE}--authorization_mode=RBAC\n", "--authorization-config excludes --authorization-mode"),
+        (f"{WHOLE}--authorization_mode=RBAC\n", ":2: 'authorization-mode' excludes authorization-config"),
         (WHOLE.replace("pkigen/", "pkigen/x"), "there is no template"),
         (f"{WHOLE}--v={{{{ verbosity }}}}\n", "'verbosity' is undefined"),
     ],
@@ -171,6 +171,63 @@ def test_a_list_that_would_not_start_is_refused(text: str, complaint: str, tmp_p
         render(cluster(), overrides=overrides)
     assert complaint in caught.value.message
     assert caught.value.message.startswith(str(overrides / LIST))
+
+
+LOGIN = {
+    "name": "sso",
+    "issuer": {"url": "https://sso.example.com", "audiences": ["a"]},
+    "claimMappings": {"username": {"claim": "sub", "prefix": "oidc:"}},
+}
+JWT = {"authentication": {"jwt": [LOGIN]}}
+PROBES = {"enabled": True, "conditions": [{"path": "/livez"}, {"path": "/readyz"}]}
+BY_FLAGS = [
+    {"name": "oidc-issuer-url", "value": "https://sso.example.com"},
+    {"name": "oidc-client-id", "value": "a"},
+]
+NO_BUNDLES = "--feature-gates=ClusterTrustBundle=false"
+
+
+@pytest.mark.parametrize(
+    ("settings", "line", "complaint"),
+    [
+        (JWT, "--oidc-client-id=a", "'oidc-client-id' excludes authentication-config"),
+        (
+            {"authentication": {"anonymous": PROBES}},
+            "--anonymous_auth=true",
+            "'anonymous-auth' excludes spec.",
+        ),
+        (
+            {"apiServer": {"extraArgs": BY_FLAGS}},
+            "--authentication-config=/a.yaml",
+            "'oidc-issuer-url' excludes authentication-config",
+        ),
+        ({}, "--service-account-signing-endpoint=/s", "'service-account-signing-endpoint' excludes service"),
+        ({"version": "v1.36.2"}, "--authorization-policy-file=/p", ""),
+        ({"version": "v1.37.0"}, NO_BUNDLES, "'ClusterTrustBundle' is true for good since v1.37"),
+        ({"version": "v1.36.2"}, NO_BUNDLES, ""),
+        (
+            {"version": "v1.37.0"},
+            "--feature-gates=SidecarContainers=true",
+            "'SidecarContainers' is no feature",
+        ),
+    ],
+)
+@pytest.mark.parametrize("place", [LIST, f"{MANIFEST}.j2"])
+def test_flags_that_exclude_others_are_refused_at_their_line(
+    settings: dict[str, Any], line: str, complaint: str, place: str, tmp_path: Path
+) -> None:
+    if place == LIST:
+        overrides = _list(tmp_path, f"{WHOLE}{line}\n")
+    else:
+        overrides = _overrides(tmp_path, f"{{{{ super() }}}}    - {line}\n")
+    lines = (overrides / place).read_text().splitlines()
+    number = next(number for number, text in enumerate(lines, start=1) if line in text)
+    if not complaint:
+        assert line in _command(one(render(cluster(**settings), overrides=overrides), MANIFEST))
+        return
+    with pytest.raises(TemplateError) as caught:
+        render(cluster(**settings), overrides=overrides)
+    assert caught.value.message.startswith(f"{overrides / place}:{number}: {complaint}"), caught.value.message
 
 
 def test_an_authorization_configuration_takes_the_place_of_the_modes(tmp_path: Path) -> None:

@@ -313,6 +313,7 @@ def _command(version: str, component: str = "etcd", **spec: Any) -> dict[str, st
         ("v1.35.8", "3.6.6-0"),
         ("v1.36.2", "3.6.8-0"),
         ("v1.37.1", "3.7.0-0"),
+        ("v1.38.0-alpha.2", "3.7.1-0"),
     ],
 )
 def test_the_etcd_image_of_each_version(version: str, tag: str) -> None:

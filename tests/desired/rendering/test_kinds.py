@@ -122,6 +122,14 @@ def test_kube_proxy_configuration() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("version", "mode"), [("v1.36.5", None), ("v1.37.0", "iptables"), ("v1.38.0", "iptables")]
+)
+def test_kube_proxy_is_told_its_mode_where_it_asks_for_it(version: str, mode: str | None) -> None:
+    files = render(cluster(runtime="systemd", version=version))
+    assert yaml.safe_load(one(files, "/var/lib/kube-proxy/config.yaml")).get("mode") == mode
+
+
 def test_encryption_configuration() -> None:
     configuration = yaml.safe_load(one(render(cluster(**TOPOLOGIES["ha"])), "/encryption-config.yaml"))
     (rule,) = configuration["resources"]

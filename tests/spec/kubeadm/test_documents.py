@@ -120,6 +120,12 @@ REFUSED = [
 
 WARNED = [
     case(
+        "v1beta3-where-its-kubeadm-reads-it",
+        old_cluster(""),
+        "1:13: apiVersion: v1beta3 is deprecated: kubeadm config migrate converts it to v1beta4",
+        "6:13: apiVersion: v1beta3 is deprecated: kubeadm config migrate converts it to v1beta4",
+    ),
+    case(
         "foreign-beside",
         (
             "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n"
@@ -166,6 +172,53 @@ def test_problems(source: str | bytes, expected: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(("source", "expected"), WARNED)
 def test_warnings(source: str | bytes, expected: tuple[str, ...]) -> None:
     assert_starts(warnings(source), expected)
+
+
+def of_release(version: str, source: str) -> str:
+    assert "v1.36.2" in source
+    return source.replace("v1.36.2", version)
+
+
+# What the kubeadm of a release does not read, by release: each line says where, and what to do.
+GONE = [
+    case(
+        "v1beta3",
+        of_release("v1.37.0", old_cluster("")),
+        "1:13: apiVersion: v1beta3 is not read by the kubeadm of v1.37: kubeadm config migrate of v1.31 to",
+        "6:13: apiVersion: v1beta3 is not read by the kubeadm of v1.37: ",
+    ),
+    case(
+        "v1beta3-later",
+        of_release("v1.38.0", old_cluster("").replace("v1beta3", "v1beta4", 1)),
+        "6:13: apiVersion: v1beta3 is not read by the kubeadm of v1.38: ",
+    ),
+    case(
+        "gates",
+        of_release(
+            "v1.37.0",
+            cluster("featureGates: {PublicKeysECDSA: true, NodeLocalCRISocket: true, Foo: false}\n"),
+        ),
+        "9:16: ClusterConfiguration.featureGates.PublicKeysECDSA: is unknown to the kubeadm of v1.37, which "
+        "refuses it: remove it; encryptionAlgorithm is in its place",
+        "9:39: ClusterConfiguration.featureGates.NodeLocalCRISocket: is unknown to the kubeadm of v1.37,",
+    ),
+    case(
+        "gate-of-v1.35",
+        cluster("featureGates: {ControlPlaneKubeletLocalMode: true}\n"),
+        "9:16: ClusterConfiguration.featureGates.ControlPlaneKubeletLocalMode: is unknown to the kubeadm of "
+        "v1.36, which refuses it: remove it",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "expected"), GONE)
+def test_what_the_kubeadm_of_the_release_does_not_read(source: str, expected: tuple[str, ...]) -> None:
+    assert_starts(problems(source), expected)
+
+
+def test_without_a_version_nothing_is_said_of_what_it_reads() -> None:
+    source = old_cluster("").replace("kubernetesVersion: v1.36.2\n", "")
+    assert [each for each in problems(source) if "v1beta3" in each] == []
 
 
 def test_a_flag_may_be_set_to_nothing() -> None:

@@ -89,11 +89,19 @@ def _images() -> Iterator[str]:
 
 def _flags() -> Iterator[str]:
     for component in ("apiServer", "controllerManager", "scheduler"):
-        for name in ("feature_gates", "v", "feature-gates", ""):
-            yield configuration(f'{component}: {{extraArgs: [{{name: "{name}", value: "2"}}]}}\n')
+        for name, value in (("feature_gates", "AllBeta=true"), ("v", "2"), ("", "2")):
+            yield configuration(f'{component}: {{extraArgs: [{{name: "{name}", value: "{value}"}}]}}\n')
     yield configuration("etcd: {local: {extraArgs: [{name: quota_backend_bytes, value: '8589934592'}]}}\n")
     argument = "{name: node_ip, value: 10.20.0.11}"
     yield configuration(init=f"{INIT}nodeRegistration: {{name: cp1, kubeletExtraArgs: [{argument}]}}\n")
+
+
+def _older() -> Iterator[str]:
+    """What is of kubeadm's own versions: v1.36 is the last that reads v1beta3, and its gates."""
+    for api in ("v1beta2", "v1beta3", "v1beta4", "v1beta5"):
+        yield configuration(api=api)
+    for gate in ("PublicKeysECDSA", "NodeLocalCRISocket", "ControlPlaneKubeletLocalMode"):
+        yield configuration(f"featureGates: {{{gate}: true}}\n")
 
 
 def _merges() -> Iterator[str]:
@@ -132,10 +140,10 @@ def _others() -> Iterator[str]:
     yield configuration("---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: Foo\n")
 
 
-KINDS = (_names, _versions, _paths, _images, _flags, _merges, _networks, _others)
+KINDS = (_names, _versions, _paths, _images, _flags, _older, _merges, _networks, _others)
 STRICTER = {
     # docs/reference/kubeadm.md, "What pkigen refuses although kubeadm reads it"
-    configuration(version="v1.38.0"): "is not supported: this pkigen knows the flags of v1.29 to v1.37",
+    configuration(version="v1.39.0"): "is not supported: this pkigen knows the flags of v1.29 to v1.38",
     configuration('clusterName: "a\\nb"\n'): "must be one line of printable text, without U+000A",
     configuration("certificatesDir: /opt/my pki\n"): "must be an absolute path of letters, digits",
     configuration("certificatesDir: /etc/kubernetes/../pki\n"): "must be an absolute path of letters, digits",
