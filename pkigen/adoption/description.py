@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -36,6 +36,7 @@ from pkigen.desired.generations import CA
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering.versions import etcd_tag
 from pkigen.errors import AdoptionError, SpecError
+from pkigen.records import dataclass
 from pkigen.spec.loader import load_text
 from pkigen.spec.model import API_VERSION, KIND, KubeadmCA, Kubeconfigs, Runtime
 from pkigen.spec.values import NODE_PLACEHOLDER

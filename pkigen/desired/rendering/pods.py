@@ -11,7 +11,6 @@ A spec's `extraVolumes` adds what a host needs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 from pkigen.desired.rendering import flags, versions
 from pkigen.desired.rendering.versions import ProbePaths
 from pkigen.notation import host_text
+from pkigen.records import dataclass
 from pkigen.spec import own_mounts
 
 if TYPE_CHECKING:
