@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry, Section, encode
 from pkigen.access.yaml_text import Value, dump, dump_all
 from pkigen.errors import AccessError
 from pkigen.notation import base64_text, timestamp
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.access.failure_kinds import Listener, NameKind
 from pkigen.desired.endpoints import endpoints
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.issuance import CertificateContent, Entropy, certificate_pem, issue_for
@@ -10,6 +9,7 @@ from pkigen.crypto.names import SANs, subject_of
 from pkigen.crypto.profiles import PROFILES, Profile
 from pkigen.desired.generations import CA
 from pkigen.errors import AccessError
+from pkigen.records import dataclass
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import certificates_of, load_issuer
 from pkigen.state.issuance_record import record

@@ -7,11 +7,12 @@ second file: its context then opens the first one's cluster.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry, Section
 from pkigen.errors import AccessError
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

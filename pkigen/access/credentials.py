@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from pkigen.crypto import service_account_tokens as tokens
 from pkigen.crypto.keys import UnsupportedKeyError, public_der, public_half
 from pkigen.crypto.names import common_names, extension_of, is_ca
+from pkigen.records import dataclass
 from pkigen.state.observed import parse_certificates
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pkigen.access.yaml_text import Value, dump
 from pkigen.errors import AccessError
 from pkigen.notation import base64_text
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from pkigen.access.requests import Request

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.generations import accepted_sa_keys, sa_path
 from pkigen.desired.readers import ComponentName
 from pkigen.errors import AccessError
+from pkigen.records import dataclass
 from pkigen.state.observed import Fault, read_file
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from pkigen.desired.names import account, certificates_named, names_of, tokens_n
 from pkigen.desired.revocations import CredentialId
 from pkigen.notation import residual
 from pkigen.reconcile.token_checks import observe_token
+from pkigen.records import dataclass
 from pkigen.state.observed import Fault, content_at, observe_bundle, observe_certificate
 from pkigen.state.signed_certificates import signed_certificates
 

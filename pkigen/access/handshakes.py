@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.access import failure_kinds
@@ -11,6 +10,7 @@ from pkigen.access.failure_kinds import Listener
 from pkigen.desired.certificates import API_SERVER, CERTIFICATES
 from pkigen.desired.generations import CA, Phase, ca_id
 from pkigen.notation import residual
+from pkigen.records import dataclass
 from pkigen.state.materials import discovery_hash
 
 if TYPE_CHECKING:

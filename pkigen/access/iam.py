@@ -8,11 +8,11 @@ only an exact node mapping counts as one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.access.yaml_text import Value, dump, parse
 from pkigen.errors import AccessError
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

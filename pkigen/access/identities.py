@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.names import Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import CA, InKubeconfig
 from pkigen.errors import AccessError
+from pkigen.records import dataclass
 from pkigen.spec.user_rules import is_reserved_group, is_reserved_user
 from pkigen.spec.values import parse_person
 

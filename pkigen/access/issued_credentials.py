@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +11,7 @@ from pkigen.crypto.profiles import Profile
 from pkigen.desired.certificates import CERTIFICATES, MASTERS
 from pkigen.desired.generations import CA
 from pkigen.desired.revocations import CredentialId, CredentialIdKind
+from pkigen.records import dataclass
 from pkigen.state.ledger import CERTIFYING, lines_of, moment_of
 
 if TYPE_CHECKING:

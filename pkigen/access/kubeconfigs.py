@@ -9,7 +9,7 @@ import base64
 import binascii
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from pkigen.access.client_go_yaml import misread
 from pkigen.access.yaml_text import Value, dump, parse
 from pkigen.errors import AccessError
 from pkigen.notation import base64_text
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

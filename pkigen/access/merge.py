@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from pkigen.access.collisions import CollisionError, disambiguated
 from pkigen.access.kubeconfigs import Kubeconfig, NamedEntry, Section
 from pkigen.errors import AccessError
 from pkigen.notation import base64_text
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -17,6 +16,7 @@ from pkigen.crypto.issuance import distinguished_name
 from pkigen.crypto.keys import describe, public_der, spki_fingerprint
 from pkigen.crypto.names import Subject
 from pkigen.errors import AccessError
+from pkigen.records import dataclass
 from pkigen.spec.user_rules import is_reserved_group, is_reserved_user
 
 if TYPE_CHECKING:

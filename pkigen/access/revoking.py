@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -32,6 +32,7 @@ from pkigen.desired.revocations import (
 )
 from pkigen.errors import AccessError, UsageError
 from pkigen.notation import parse_duration, suggestion
+from pkigen.records import dataclass
 from pkigen.state.ledger import read_ledger
 from pkigen.state.observed import Fault, observe_bundle, parse_certificates
 

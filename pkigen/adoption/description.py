@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -35,6 +35,7 @@ from pkigen.desired.certificates import API_SERVER, CERTIFICATES
 from pkigen.desired.generations import CA
 from pkigen.desired.readers import ComponentName
 from pkigen.errors import AdoptionError, SpecError
+from pkigen.records import dataclass
 from pkigen.spec.dialects import KUBEADM_V1BETA3
 from pkigen.spec.loader import load_text
 from pkigen.spec.model import API_VERSION, KIND, KubeadmCA, Kubeconfigs, Runtime

@@ -7,10 +7,10 @@ import errno
 import os
 import stat
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pkigen.errors import StoreError
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

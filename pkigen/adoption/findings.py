@@ -7,8 +7,9 @@ etcd, 4.1 is the files of workers.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from pkigen.adoption.found import Spot

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pkigen import layout
@@ -29,6 +28,7 @@ from pkigen.desired.items import (
 from pkigen.desired.readers import ComponentName
 from pkigen.errors import AdoptionError
 from pkigen.reconcile.adopt import Import
+from pkigen.records import dataclass
 from pkigen.spec.model import CAKeys
 
 if TYPE_CHECKING:

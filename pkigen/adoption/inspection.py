@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +28,7 @@ from pkigen.crypto.pem_blocks import PEMContent, read_pem
 from pkigen.desired.file_references import SIGNERS, sni_pairs
 from pkigen.desired.readers import ComponentName
 from pkigen.errors import AccessError
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

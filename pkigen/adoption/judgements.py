@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ from pkigen.adoption.severity import AuditSeverity
 from pkigen.desired.connections import Peer
 from pkigen.desired.file_references import https_urls, sni_pairs
 from pkigen.desired.readers import ComponentName
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

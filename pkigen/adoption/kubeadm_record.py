@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pkigen.adoption.programs import at
 from pkigen.errors import AdoptionError, SpecError
+from pkigen.records import dataclass
 from pkigen.spec.yaml_source import read_documents
 
 if TYPE_CHECKING:

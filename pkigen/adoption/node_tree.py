@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from pkigen.adoption.file_tree import LARGEST_CONTENT, EntryKind
 from pkigen.errors import StoreError
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

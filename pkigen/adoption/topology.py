@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -11,6 +11,7 @@ from pkigen.adoption.bare_pki import bare_pkis
 from pkigen.crypto.names import sans_of, subject_of
 from pkigen.desired.readers import ComponentName
 from pkigen.errors import AdoptionError
+from pkigen.records import dataclass
 from pkigen.spec.model import Role
 
 if TYPE_CHECKING:

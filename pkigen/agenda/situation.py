@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.desired.generations import CA, SA, Phase, ca_id
+from pkigen.records import dataclass
 from pkigen.state.ledger import Event, lines_of, moment_of, promoted_at
 
 if TYPE_CHECKING:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.agenda.situation import CAS, RECENT
 from pkigen.desired.certificates import API_SERVER
 from pkigen.desired.generations import Phase
+from pkigen.records import dataclass
 from pkigen.rotation.live import OBSERVABLE, Sight
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP, RotationStep
 from pkigen.state.reasons import TIME_REASONS

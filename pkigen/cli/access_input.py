@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from pkigen.cli.grouped import grouped
 from pkigen.cli.session import Session
 from pkigen.desired.generations import CA
 from pkigen.errors import AccessError
+from pkigen.records import dataclass
 from pkigen.spec.model import ClusterSpec
 from pkigen.state.authority import certificates_of
 from pkigen.state.authority_record import require_recorded

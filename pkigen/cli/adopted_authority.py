@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from pkigen.distributions.imported import imported
 from pkigen.errors import UsageError
 from pkigen.layout import PUBLIC_MODE, SECRET_MODE, SPEC_FILE
 from pkigen.reconcile.adopt import Import, take_over
+from pkigen.records import dataclass
 from pkigen.state.vault import PlainVault
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +27,7 @@ from pkigen.cli.system import System, system_of
 from pkigen.cli.values import duration
 from pkigen.crypto.age import Unseal, is_passphrase_sealed
 from pkigen.errors import BundleError
+from pkigen.records import dataclass
 from pkigen.store import Store
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The bundle.")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from pkigen.reconcile.checkout import require_private_files
 from pkigen.reconcile.planner import require_signed_here
 from pkigen.reconcile.risks import risks
 from pkigen.reconcile.source import IssuedHere
+from pkigen.records import dataclass
 from pkigen.state.authority_record import RESTORE, require_unchanged
 
 if TYPE_CHECKING:

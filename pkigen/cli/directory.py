@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 
 from pkigen import layout
 from pkigen.errors import UsageError
+from pkigen.records import dataclass
 
 VARIABLE = "PKIGEN_DIR"
 

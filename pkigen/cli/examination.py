@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from pkigen.cli.system import directory_of, system_of
 from pkigen.errors import PkigenError, UsageError
 from pkigen.reconcile.checkout import looked_at
 from pkigen.reconcile.verify import verify
+from pkigen.records import dataclass
 from pkigen.rotation.live import DEADLINE, look
 from pkigen.rotation.phases import COMMANDS
 from pkigen.state.ledger import read_ledger

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.pem_blocks import read_pem
 from pkigen.distributions.authority_files import EtcdAccess
 from pkigen.errors import AccessError, UsageError
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime

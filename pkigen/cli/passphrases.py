@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from pkigen.airgap.carrier.media import read_file
 from pkigen.cli.console import note
 from pkigen.crypto.age import SHORTEST_PASSPHRASE, Identity, Passphrase
 from pkigen.errors import PkigenError, UsageError
+from pkigen.records import dataclass
 
 # In bytes; a passphrase file that is larger is another file.
 _LARGEST = 1 << 12

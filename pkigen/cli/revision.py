@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +19,7 @@ from pkigen.errors import UsageError
 from pkigen.reconcile.apply import apply_plan
 from pkigen.reconcile.checkout import require_private_files
 from pkigen.reconcile.revocation_list import require_bearable, require_enforced, with_change
+from pkigen.records import dataclass
 from pkigen.state.authority_record import require_unchanged
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +19,7 @@ from pkigen.cli.options import (
 )
 from pkigen.cli.session import Session, open_cluster
 from pkigen.errors import UsageError
+from pkigen.records import dataclass
 from pkigen.rotation.phases import RotationStep, WantedStep
 
 PhaseOption = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from pkigen.reconcile.checkout import without_secrets
 from pkigen.reconcile.plan import Keep, Plan
 from pkigen.reconcile.risks import risks
 from pkigen.reconcile.surveyed import Selection
+from pkigen.records import dataclass
 from pkigen.rotation.phases import WantedStep
 from pkigen.state.observed import observe_file
 from pkigen.state.reasons import TIME_REASONS, Reason

@@ -6,7 +6,7 @@ import hashlib
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ from pkigen.reconcile.make import Tools
 from pkigen.reconcile.planner import Planner
 from pkigen.reconcile.progress import Progress
 from pkigen.reconcile.whole_survey import survey_whole
+from pkigen.records import dataclass
 from pkigen.state.authority import certificates_of
 from pkigen.state.authority_record import require_recorded
 from pkigen.state.issuance_record import require_written

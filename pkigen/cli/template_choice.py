@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.cli.console import note
 from pkigen.errors import AuthorityError, StoreError, TemplateError
+from pkigen.records import dataclass
 from pkigen.state.issuance_record import unconfirmed
 from pkigen.state.ledger import read_ledger
 from pkigen.state.lockfile import read_lock

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from pkigen.cli.grouped import grouped
 from pkigen.cli.passphrases import PassphraseSource, read_identity
 from pkigen.crypto.age import Recipient, Seal, Unseal, is_passphrase_sealed
 from pkigen.errors import UsageError
+from pkigen.records import dataclass
 from pkigen.state.observed import Reader
 from pkigen.state.vault import PlainVault, SealedVault, Vault, sealed_identity
 

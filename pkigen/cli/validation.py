@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from pkigen.desired import certificates
 from pkigen.desired.inventory import derive
 from pkigen.errors import Problem, SpecError, UsageError
 from pkigen.fleet.description import is_fleet, read_fleet
+from pkigen.records import dataclass
 from pkigen.spec.loader import content_of
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, Protocol
 
 import pyrage
@@ -13,6 +13,7 @@ from pkigen.crypto import age_scrypt
 from pkigen.crypto.age_header import INTRODUCTION, SCRYPT, Header, HeaderError, read_header
 from pkigen.crypto.age_recipient import recipient_fault
 from pkigen.errors import BundleError, UsageError
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
+
+from pkigen.records import dataclass
 
 INTRODUCTION: Final = b"age-encryption.org/v1\n"
 LARGEST_HEADER: Final = 1 << 13

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 from pkigen.crypto.keys import PrivateKey, signature_hash
 from pkigen.crypto.names import extension_of
 from pkigen.crypto.profiles import PROFILES, Profile
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes

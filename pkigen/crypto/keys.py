@@ -11,7 +11,6 @@ import base64
 import enum
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from pkigen.crypto.pem import other_form
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
+
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from pkigen.notation import IPAddress

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -12,6 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from pkigen.crypto.keys import UnsupportedKeyError, public_der, public_half
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ import copy
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from pkigen.crypto.keys import (
     public_pem,
     raw_ecdsa_signature,
 )
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

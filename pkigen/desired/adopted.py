@@ -5,8 +5,9 @@ docs/adr/0019-adopted-objects.md says why.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from pkigen.records import dataclass
 
 ABSENT: Final = "absent"
 """What was found where nothing was."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -26,6 +25,7 @@ from pkigen.desired.items import (
     FileKind,
     MaterialKind,
 )
+from pkigen.records import dataclass
 from pkigen.spec.model import Authority, CAKeys, Override, Role
 from pkigen.spec.values import parse_dns_name
 

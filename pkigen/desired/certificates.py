@@ -10,7 +10,6 @@ docs/adr/0012-one-row-per-kind-of-certificate.md says why it stands here.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import CA, ca_id
 from pkigen.desired.readers import ComponentName, ReadBy, Reading
+from pkigen.records import dataclass
 from pkigen.spec.addresses import split_host_port
 from pkigen.spec.model import Kubeconfigs, Runtime
 

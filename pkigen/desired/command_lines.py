@@ -8,7 +8,7 @@ else as that template renders them.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -19,6 +19,7 @@ from pkigen.desired.rendering import nodes, pods, read_back
 from pkigen.desired.rendering.api_server import kube_apiserver
 from pkigen.desired.rendering.renderer import Renderer
 from pkigen.desired.rendering.templates import Templates
+from pkigen.records import dataclass
 from pkigen.spec.model import ManagedFiles, Runtime
 
 if TYPE_CHECKING:

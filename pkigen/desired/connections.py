@@ -7,7 +7,7 @@ has.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +31,7 @@ from pkigen.desired.rendering.flags import (
     KUBELET_KUBECONFIG,
     SCHEDULER_KUBECONFIG,
 )
+from pkigen.records import dataclass
 from pkigen.spec.addresses import split_host_port
 from pkigen.spec.model import Node, Role
 

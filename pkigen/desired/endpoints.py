@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from pkigen.desired.rendering.flags import (
     ETCD_PEER_PORT,
 )
 from pkigen.notation import host_text
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

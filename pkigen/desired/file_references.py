@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, KeyPairFiles, ca_id
 from pkigen.desired.readers import ComponentName
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

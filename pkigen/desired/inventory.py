@@ -7,7 +7,7 @@ name, so that neither the order of nodes in the spec nor the run changes any out
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from pkigen.desired.items import (
     MaterialKind,
 )
 from pkigen.desired.revocations import NOBODY, RevocationList
+from pkigen.records import dataclass
 from pkigen.spec.model import Authority, CAKeys, ClusterSpec
 
 if TYPE_CHECKING:

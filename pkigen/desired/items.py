@@ -7,12 +7,13 @@ the files that it consists of in the PKI directory.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.issuance import CertificateContent
 from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.generations import CA, CertificateFile, InKubeconfig, KeyPairFiles, Location, Slot
+from pkigen.records import dataclass
 from pkigen.spec.model import KeyHome
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from pkigen.notation import timestamp
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,8 +7,9 @@ A cluster of pkigen's own and one that it did not make have the same graph; `rec
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

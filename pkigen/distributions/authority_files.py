@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -10,6 +10,7 @@ from pkigen.crypto.issuance import certificate_pem
 from pkigen.crypto.keys import UnsupportedKeyError, load_private, private_pem, public_pem
 from pkigen.desired.generations import CA, SA, Phase, Slot, ca_id, ca_location, sa_path
 from pkigen.errors import AuthorityError
+from pkigen.records import dataclass
 from pkigen.state.authority import certificates_of, load_issuer
 from pkigen.state.observed import content_at, observe_certificate
 

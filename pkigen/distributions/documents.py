@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.errors import AdoptionError, SpecError
+from pkigen.records import dataclass
 from pkigen.spec.yaml_nodes import MappingNode, SequenceNode, child
 from pkigen.spec.yaml_source import read_documents
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pkigen.desired.generations import CA, SA, ca_id
 from pkigen.distributions import cluster_api, directories, k8s_snap, talos
 from pkigen.errors import UsageError
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pkigen import layout
@@ -22,6 +21,7 @@ from pkigen.crypto.pem_blocks import private_blocks, read_pem
 from pkigen.desired.generations import CA, Slot, ca_id, ca_location, cross_path, sa_path
 from pkigen.errors import AdoptionError
 from pkigen.reconcile.adopt import Import
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

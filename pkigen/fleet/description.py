@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,7 @@ from pkigen.fleet.rows import Row, csv_rows, yaml_rows
 from pkigen.fleet.sites import FileSource, OwnSource, RowSource, Site
 from pkigen.fleet.template import Template, missing_columns
 from pkigen.notation import suggestion
+from pkigen.records import dataclass
 from pkigen.spec.loader import content_of
 from pkigen.spec.model import API_VERSION
 from pkigen.spec.translation import quote

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pkigen.errors import Problem, SpecError
+from pkigen.records import dataclass
 from pkigen.spec.yaml_nodes import MappingNode, ScalarNode, SequenceNode, YAMLNode
 from pkigen.spec.yaml_scalars import resolve
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.errors import Problem, SpecError
 from pkigen.fleet.template import text_of, with_spread
 from pkigen.notation import printable
+from pkigen.records import dataclass
 from pkigen.spec.dialects import Dialect
 from pkigen.spec.loader import content_of, dialect_of, load_documents, load_text
 from pkigen.spec.yaml_nodes import ScalarNode, child

@@ -9,12 +9,13 @@ environment of a Kubernetes container, whose notation this is: YAML takes it in 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 
 import yaml
 
 from pkigen.notation import suggestion
+from pkigen.records import dataclass
 from pkigen.spec.yaml_nodes import MappingNode, ScalarNode, SequenceNode, YAMLNode, mapping, scalar
 from pkigen.spec.yaml_scalars import Disputed, resolve
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.keys import public_der
@@ -17,6 +17,7 @@ from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.plan import Keep
 from pkigen.reconcile.staging import Staging
 from pkigen.reconcile.survey import Survey
+from pkigen.records import dataclass
 from pkigen.spec.model import Role
 from pkigen.state.authority import load_all
 from pkigen.state.ledger import Event, LedgerEntry

@@ -6,7 +6,6 @@ with the same checks; anything left to do would mean a fault of pkigen's own, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from pkigen.reconcile.source import ISSUED_HERE, CertificateSource
 from pkigen.reconcile.staging import Staging
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
+from pkigen.records import dataclass
 from pkigen.state.authority import load_all
 from pkigen.state.cluster_objects import entries, superseded
 from pkigen.state.ledger import Event, LedgerEntry

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from pkigen.crypto.keys import describe, public_der
 from pkigen.crypto.names import extension_name, extension_of, name_text
 from pkigen.desired.items import content_of
 from pkigen.notation import residual
+from pkigen.records import dataclass
 from pkigen.state.observed import FaultKind, ObservedCertificate
 from pkigen.state.reasons import Reason
 

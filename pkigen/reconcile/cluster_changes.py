@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import json
 import shlex
-from dataclasses import dataclass
 from posixpath import join
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from pkigen.desired.certificates import ADMIN, CLUSTER_ADMINS, SUPER_ADMIN
 from pkigen.desired.items import DesiredFile
 from pkigen.errors import PkigenError
 from pkigen.reconcile.plan import Keep
+from pkigen.records import dataclass
 from pkigen.state.cluster_objects import ClusterObject, Held, ObjectForm, objects, superseded, unconfirmed
 from pkigen.state.ledger import read_ledger
 from pkigen.state.lockfile import read_lock, spec_facts

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.reconcile.checks import Finding
 from pkigen.reconcile.plan import Action, Ask, Await, Create, Keep, Reissue, Renew, Rewrite
+from pkigen.records import dataclass
 from pkigen.state.reasons import TIME_REASONS, Reason
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -18,6 +17,7 @@ from pkigen.desired.items import (
 )
 from pkigen.desired.readers import ComponentName, ReadBy, Reading
 from pkigen.desired.rendering.flags import last_value
+from pkigen.records import dataclass
 from pkigen.spec.model import ManagedFiles
 from pkigen.spec.versions import client_go_reads_ca_files_again
 

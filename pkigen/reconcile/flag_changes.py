@@ -7,12 +7,11 @@ not serve their new certificate yet.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pkigen import layout
 from pkigen.desired.items import FileKind
 from pkigen.desired.rendering import read_back
 from pkigen.desired.rendering.flags import flag_name
+from pkigen.records import dataclass
 from pkigen.state.reasons import Reason
 
 _DEFINITIONS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import TYPE_CHECKING, Any
 
 from pkigen.desired.adopted import ABSENT
@@ -14,6 +14,7 @@ from pkigen.desired.items import (
     DesiredKeyPair,
 )
 from pkigen.notation import json_text
+from pkigen.records import dataclass
 from pkigen.state.lockfile import FORMAT, certificate_facts, head, spec_facts
 from pkigen.state.reasons import Reason
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -35,6 +35,7 @@ from pkigen.desired.items import (
 from pkigen.errors import AuthorityError
 from pkigen.reconcile.plan import Action, Create, Reissue, Renew
 from pkigen.reconcile.surveyed import certificate_modes
+from pkigen.records import dataclass
 from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.lockfile import certificate_facts
 from pkigen.state.observed import (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pkigen.records import dataclass
 from pkigen.state.reasons import Anomaly, Reason
 
 if TYPE_CHECKING:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, ClassVar
 
 from pkigen.desired.generations import CA, ca_id
 from pkigen.desired.revocations import UNCHANGED, RevocationChange
+from pkigen.records import dataclass
 from pkigen.state.authority_record import UNCOMPARED, AuthorityComparison
 
 if TYPE_CHECKING:

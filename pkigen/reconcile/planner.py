@@ -7,7 +7,7 @@ import json
 import logging
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from pkigen import __version__, layout
@@ -28,6 +28,7 @@ from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.remainders import with_remainders
 from pkigen.reconcile.surveyed import Selection
 from pkigen.reconcile.whole_survey import survey_for_plan
+from pkigen.records import dataclass
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority_record import (
     UNCOMPARED,

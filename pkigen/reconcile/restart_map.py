@@ -8,7 +8,7 @@ etcd's `client/pkg/transport/listener.go`. Nothing here restarts anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -16,6 +16,7 @@ from pkigen.desired.certificates import KUBELET
 from pkigen.desired.readers import ComponentName
 from pkigen.reconcile.file_readers import Effect, Read, Running, own_kubelet_certificate, reads_of
 from pkigen.reconcile.plan import Create, Remove
+from pkigen.records import dataclass
 from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:

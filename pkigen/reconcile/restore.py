@@ -6,7 +6,7 @@ Every change since then is undone, newest first, in one transaction that leaves 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -14,6 +14,7 @@ from pkigen.desired.rendering.flags import KUBELET_KUBECONFIG
 from pkigen.errors import StoreError, UsageError
 from pkigen.reconcile.flag_changes import defines_component, flag_change
 from pkigen.reconcile.plan import Create, Remove, Rewrite
+from pkigen.records import dataclass
 from pkigen.state import cluster_objects
 from pkigen.state.authority_record import observe_authority
 from pkigen.state.ledger import Event, LedgerEntry, appended, mismatch, read_ledger, recorded_entry

@@ -6,7 +6,6 @@ A new risk is one function in `RISKS`.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from pkigen.desired.generations import (
 )
 from pkigen.desired.items import DesiredFile
 from pkigen.reconcile.plan import Action, Create, Plan, Reissue, Remove
+from pkigen.records import dataclass
 from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -19,6 +18,7 @@ from pkigen.reconcile.file_readers import Effect
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.restart_commands import health_check, health_url, restart_commands
 from pkigen.reconcile.restart_map import Restart, leftovers, restart_map, verifies_kubelets_later
+from pkigen.records import dataclass
 from pkigen.spec.model import KeyHome, Runtime
 from pkigen.state.lockfile import certificate_facts
 from pkigen.state.observed import content_at, observe_certificate

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
 from pkigen import layout
 from pkigen.errors import AuthorityError
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ certificate is looked at in `survey_files`.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.issuance import END_OF_TIME, certificate_pem, end_of_validity
@@ -30,6 +30,7 @@ from pkigen.reconcile.plan import Action, Await, Create, Keep, Reissuance, Reiss
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.survey_files import FileSurvey, with_diff
 from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, wrong_modes
+from pkigen.records import dataclass
 from pkigen.spec.model import ManagedFiles
 from pkigen.state.authority import sharing
 from pkigen.state.materials import Materials

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -32,6 +32,7 @@ from pkigen.reconcile.plan import Action, Create, Keep, Rewrite
 from pkigen.reconcile.revocation_list import list_change
 from pkigen.reconcile.surveyed import Selection, Surveyed, fault_finding, wrong_modes
 from pkigen.reconcile.token_checks import ObservedToken, examine_token, observe_token
+from pkigen.records import dataclass
 from pkigen.state.observed import (
     Fault,
     FaultKind,

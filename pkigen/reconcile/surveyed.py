@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.desired.generations import CA, CertificateFile, InKubeconfig, KeyPairFiles
 from pkigen.reconcile.checks import Finding
+from pkigen.records import dataclass
 from pkigen.state.observed import Fault, FaultKind, ObservedCertificate
 from pkigen.state.reasons import TIME_REASONS, Reason
 

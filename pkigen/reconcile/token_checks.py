@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.service_account_tokens import LEEWAY, Token, in_kubeconfig, is_signed_by, read, withheld
 from pkigen.notation import format_duration, residual
 from pkigen.reconcile.checks import Finding
+from pkigen.records import dataclass
 from pkigen.state.observed import Fault, FaultKind, read_file
 from pkigen.state.reasons import Reason
 

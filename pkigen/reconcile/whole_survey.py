@@ -5,11 +5,11 @@ Who asks one question streams instead (`Survey`), and keeps nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.survey import Survey
+from pkigen.records import dataclass
 from pkigen.state.authority import load_all, look_at_all
 from pkigen.state.views import HashedView, MovedView
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pkigen.errors import UsageError
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

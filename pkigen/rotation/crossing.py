@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.cross_certification import unable_to_certify
 from pkigen.desired.generations import CA, ca_id, ca_location
+from pkigen.records import dataclass
 from pkigen.state.observed import observe_certificate
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ does not know, and there the log's own past tells: what was used before *promote
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pkigen.records import dataclass
 from pkigen.state.ledger import CERTIFYING, lines_of, moment_of, promoted_at
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ it brings back may have been distrusted for a reason, and what it takes away may
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from pkigen.errors import PkigenError
 from pkigen.reconcile.cluster_changes import cluster_steps, given_until_now, manifests, remembered
 from pkigen.reconcile.restore import RestoredView
 from pkigen.reconcile.revocation_list import let_in
+from pkigen.records import dataclass
 from pkigen.rotation.proof import State
 from pkigen.rotation.prover import prove
 from pkigen.state.authority_record import generation_path, observe_authority

@@ -13,7 +13,6 @@ import socket
 import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from pkigen.desired.certificates import ETCD_HEALTHCHECK_CLIENT
 from pkigen.desired.connections import edges
 from pkigen.desired.endpoints import Endpoint, endpoints
 from pkigen.desired.generations import CA, KeyPairFiles, ca_id
+from pkigen.records import dataclass
 from pkigen.state.authority import look_at_all
 from pkigen.state.ledger import read_ledger
 from pkigen.state.lockfile import certificate_facts, read_lock

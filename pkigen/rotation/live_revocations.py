@@ -16,7 +16,6 @@ import re
 import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +23,7 @@ from pkigen.desired.endpoints import Endpoint, endpoints
 from pkigen.desired.generations import CA, ca_location
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.revocations import CredentialId, CredentialIdKind, marker, short
+from pkigen.records import dataclass
 from pkigen.state.observed import KEY_PLACEHOLDER, content_at
 from pkigen.store.anonymous import anonymous_file
 

@@ -9,7 +9,7 @@ so there is no progress file that could be wrong: whatever was interrupted, the 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -27,6 +27,7 @@ from pkigen.desired.generations import (
     sa_path,
 )
 from pkigen.errors import RotationError, UsageError
+from pkigen.records import dataclass
 from pkigen.state.views import Move
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 import itertools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.errors import RotationError
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from pkigen.desired.connections import Peer

@@ -19,7 +19,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,7 @@ from pkigen.desired.generations import CA, Phase, Slot, ca_id, ca_location
 from pkigen.desired.items import DesiredCertificate, DesiredFile, FileKind, sends_cross
 from pkigen.desired.readers import ComponentName
 from pkigen.reconcile.progress import SILENCE
+from pkigen.records import dataclass
 from pkigen.rotation.held_files import HeldFiles, Unprovable
 from pkigen.rotation.proof import CASES, Age, Presented, Proof, ProofRow, State, Verdict
 from pkigen.state.observed import (

@@ -6,7 +6,7 @@ over a staged tree that is thrown away. `carry_out` stages it, proves it, and co
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -14,6 +14,7 @@ from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Slot, ca_id, ca_l
 from pkigen.errors import RotationError, UsageError
 from pkigen.reconcile import apply
 from pkigen.reconcile.source import IssuedHere
+from pkigen.records import dataclass
 from pkigen.rotation import phases
 from pkigen.rotation.caveats import Caveats
 from pkigen.rotation.crossing import Crossing

@@ -6,12 +6,13 @@ as well and one run reports everything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
 from pkigen.errors import Problem
+from pkigen.records import dataclass
 from pkigen.spec import translation
 from pkigen.spec.findings import EVERY
 from pkigen.spec.model import ClusterSpec, Role

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import enum
 import json
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any, Final
+
+from pkigen.records import dataclass
 
 _DATA: Final = "component_flags.json"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,10 +8,11 @@ import logging
 import os
 import select
 import stat
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from pkigen.errors import Problem, SpecError
+from pkigen.records import dataclass
 from pkigen.spec import yaml_source
 from pkigen.spec.builder import SpecSource, build
 from pkigen.spec.dialects import KUBEADM_GROUP, KUBEADM_NEWEST, Dialect, HostFacts

@@ -9,13 +9,13 @@ Patterns are text, which `re` compiles at its first use: most specs need few of 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from pkigen import layout
 from pkigen.crypto.age_recipient import recipient_fault
 from pkigen.notation import parse_duration
+from pkigen.records import dataclass
 
 OLDEST_MINOR: Final = 29
 NEWEST_MINOR: Final = 38

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from pkigen.errors import Problem
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 import yaml
 
 from pkigen.errors import Problem, SpecError
+from pkigen.records import dataclass
 from pkigen.spec.yaml_nodes import MappingNode, ScalarNode, SequenceNode, YAMLNode, show_path
 from pkigen.spec.yaml_scalars import resolve
 

@@ -6,7 +6,7 @@ A CA is pkigen's own or brought by the user, as a root or as an intermediate fol
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ from pkigen.desired.generations import (
 from pkigen.desired.items import sends_cross
 from pkigen.errors import AuthorityError
 from pkigen.notation import timestamp
+from pkigen.records import dataclass
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority_record import recorded_cas
 from pkigen.state.observed import (

@@ -13,7 +13,6 @@ import binascii
 import enum
 import hashlib
 import hmac
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -33,6 +32,7 @@ from pkigen.desired.generations import (
     sa_path,
 )
 from pkigen.errors import AuthorityError
+from pkigen.records import dataclass
 from pkigen.state.ledger import Head, head_at, head_of, read_ledger, recorded_authorities
 from pkigen.state.lockfile import read_lock
 from pkigen.state.observed import (

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
 from pkigen.errors import SpecError
+from pkigen.records import dataclass
 from pkigen.spec.yaml_source import read_documents
 from pkigen.state.ledger import Event, LedgerEntry, lines_of
 

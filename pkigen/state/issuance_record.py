@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.errors import AccessError, AuthorityError
+from pkigen.records import dataclass
 from pkigen.state.authority_record import Identities, observe_authority
 from pkigen.state.ledger import (
     LedgerEntry,

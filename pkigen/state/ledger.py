@@ -10,12 +10,12 @@ import enum
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pkigen import __version__, layout
 from pkigen.notation import timestamp
+from pkigen.records import dataclass
 from pkigen.store import MissingError
 
 if TYPE_CHECKING:

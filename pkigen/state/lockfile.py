@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
@@ -22,6 +21,7 @@ from pkigen.desired.overrides import OverrideRecord
 from pkigen.desired.revocations import Revocation
 from pkigen.errors import PkigenError
 from pkigen.notation import json_text, timestamp
+from pkigen.records import dataclass
 from pkigen.state.ledger import EMPTY, Head
 from pkigen.store import MissingError, UnreadableError
 

@@ -13,7 +13,7 @@ import enum
 import hashlib
 import re
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from cryptography import x509
@@ -24,6 +24,7 @@ from pkigen.crypto.names import is_ca
 from pkigen.crypto.pem import other_form
 from pkigen.desired.generations import CertificateFile, InKubeconfig
 from pkigen.errors import UnsafePathError
+from pkigen.records import dataclass
 from pkigen.state.seals import LARGEST_RECORD, RECORD_PATH, SealedKey, decode_record
 from pkigen.store import FileContent, MissingError, UnreadableError
 

@@ -14,13 +14,14 @@ import hashlib
 import hmac
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
 from pkigen.crypto.age_recipient import RECIPIENT
 from pkigen.errors import AuthorityError
 from pkigen.notation import json_text
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

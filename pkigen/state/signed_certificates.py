@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pkigen.crypto.names import parse_subject
+from pkigen.records import dataclass
 from pkigen.state.ledger import Event, lines_of, read_ledger
 
 if TYPE_CHECKING:

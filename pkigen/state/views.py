@@ -7,12 +7,13 @@ over one with the moved files; whoever signs reads an opened view of the staged 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.crypto.age import is_sealed
 from pkigen.errors import StoreError
+from pkigen.records import dataclass
 from pkigen.state.observed import WithheldContent
 from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH
 from pkigen.store import FileContent, MissingError, UnreadableError

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import stat
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 from pkigen.errors import StoreError
+from pkigen.records import dataclass
 from pkigen.store.directories import Descent, make_directory, open_directory, remove_tree
 from pkigen.store.files import chunks_of, lstat_or_none, plain_file, read_file, sha256_of, write_new
 from pkigen.store.paths import PRIVATE, readable_parts

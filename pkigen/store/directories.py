@@ -7,10 +7,10 @@ import json
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from pkigen.errors import UnsafePathError
+from pkigen.records import dataclass
 from pkigen.store.files import Synced, write_new
 from pkigen.store.paths import BESIDE, PRIVATE, PRIVATE_AT_ROOT, directory_mode, writable_parts
 from pkigen.store.system_errors import ObstacleError, kind

@@ -7,10 +7,11 @@ import hashlib
 import os
 import stat
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from pkigen.records import dataclass
 from pkigen.store.system_errors import ObstacleError, kind
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ import ctypes
 import fcntl
 import os
 import sys
-from dataclasses import dataclass
 from typing import Protocol
+
+from pkigen.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ import errno
 import logging
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from pkigen.errors import StoreError
+from pkigen.records import dataclass
 from pkigen.store import backups, beside, birth
 from pkigen.store.directories import (
     Anchor,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import enum
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pkigen.records import dataclass
 from pkigen.store.paths import PRIVATE, PRIVATE_AT_ROOT
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ import os
 import stat
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.errors import BusyError
 from pkigen.notation import printable
+from pkigen.records import dataclass
 from pkigen.store.directories import require_ours
 from pkigen.store.files import lstat_or_none, write_all
 from pkigen.store.paths import PRIVATE

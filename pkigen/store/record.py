@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pkigen.errors import UnsafePathError
+from pkigen.records import dataclass
 from pkigen.store.paths import writable_parts
 
 if TYPE_CHECKING:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.requests import SKEW
 from pkigen.errors import BundleError
 from pkigen.notation import format_duration, timestamp
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.bundles.opened import archive_of, entries_of
@@ -14,6 +14,7 @@ from pkigen.airgap.carrier.paths import RUNBOOK
 from pkigen.desired.items import DesiredCertificate, DesiredFile
 from pkigen.errors import BundleError
 from pkigen.layout import CERTIFICATE_MODE, NODES
+from pkigen.records import dataclass
 from pkigen.spec.model import KeyHome
 from pkigen.state.authority_record import require_unchanged
 from pkigen.state.ledger import head_of, read_ledger

@@ -11,7 +11,6 @@ import enum
 import hashlib
 import logging
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.bundles.record import Installed, read_installed
@@ -19,6 +18,7 @@ from pkigen.airgap.carrier.paths import PENDING, RECORD, require_known
 from pkigen.errors import StoreError
 from pkigen.layout import CERTIFICATE_MODE, KUBERNETES_DIRECTORY
 from pkigen.reconcile.restore import Rollback, kept_content, plan_rollback
+from pkigen.records import dataclass
 from pkigen.state.observed import Fault, exists, read_file
 from pkigen.store import MissingError, UnreadableError
 

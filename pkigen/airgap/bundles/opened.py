@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.archive import LARGEST_ARCHIVE, LARGEST_FILE, Member, decode, encode
@@ -19,6 +19,7 @@ from pkigen.airgap.carrier.format import (
 from pkigen.airgap.carrier.paths import require_known, require_rescue
 from pkigen.errors import BundleError
 from pkigen.layout import KEY_MODE
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

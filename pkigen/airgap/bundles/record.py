@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.bundle_key import fingerprint
@@ -12,6 +11,7 @@ from pkigen.airgap.carrier.format import Label, decode_label, encode_label
 from pkigen.airgap.carrier.paths import RECORD
 from pkigen.errors import BundleError
 from pkigen.notation import base64_text, json_text
+from pkigen.records import dataclass
 from pkigen.store import MissingError, UnreadableError
 
 if TYPE_CHECKING:

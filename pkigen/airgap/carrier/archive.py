@@ -8,11 +8,12 @@ this module would have written differently, to the last bit.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.paths import MODES, path_fault
 from pkigen.errors import BundleError
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -6,13 +6,14 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pkigen.errors import BundleError, UsageError
+from pkigen.records import dataclass
 
 KEY_SIZE = 32
 SIGNATURE_SIZE = 64

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -23,6 +22,7 @@ from pkigen.crypto.names import extension_name, name_text
 from pkigen.desired.generations import Slot
 from pkigen.desired.items import content_of
 from pkigen.errors import AccessError
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,13 +9,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.archive import LARGEST_ARCHIVE
 from pkigen.airgap.carrier.bundle_key import KEY_SIZE, SIGNATURE_SIZE, fingerprint, is_signed
 from pkigen.airgap.carrier.format import LARGEST_LABEL, Label, decode_label, encode_label
 from pkigen.errors import BundleError
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from pkigen.airgap.carrier.bundle_key import BundleKey

@@ -8,13 +8,13 @@ from __future__ import annotations
 import enum
 import json
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pkigen.airgap.carrier.paths import MODES
 from pkigen.errors import BundleError
 from pkigen.notation import json_text, timestamp
+from pkigen.records import dataclass
 from pkigen.spec.values import parse_cluster_name
 from pkigen.store import MissingError
 

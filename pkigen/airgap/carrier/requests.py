@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,6 +26,7 @@ from pkigen.crypto.age_recipient import RECIPIENT
 from pkigen.crypto.csr import LARGEST_REQUEST
 from pkigen.errors import BundleError
 from pkigen.notation import json_text, timestamp
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime

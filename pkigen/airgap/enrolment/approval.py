@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.bundle_key import parse_pin
@@ -14,6 +14,7 @@ from pkigen.crypto.age_recipient import recipient_fault
 from pkigen.crypto.keys import public_der, spki_fingerprint
 from pkigen.errors import BundleError, UsageError
 from pkigen.notation import suggestion, timestamp
+from pkigen.records import dataclass
 from pkigen.state.authority_record import require_unchanged
 from pkigen.state.key_owners import key_owners
 from pkigen.state.ledger import Approval, Approvals

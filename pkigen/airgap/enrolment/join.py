@@ -6,7 +6,7 @@ changes that do not concern the keys can be sent without a new request.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -21,6 +21,7 @@ from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, public_der
 from pkigen.crypto.names import extension_of
 from pkigen.errors import BundleError
 from pkigen.layout import KEY_MODE
+from pkigen.records import dataclass
 from pkigen.state.observed import (
     KEY_PLACEHOLDER,
     Fault,

@@ -6,13 +6,14 @@ It is one file, so that the keys and the request for them always come from the s
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from pkigen.airgap.carrier.format import plain_text, read_own_file
 from pkigen.airgap.carrier.paths import PENDING
 from pkigen.errors import BundleError
 from pkigen.notation import json_text
+from pkigen.records import dataclass
 from pkigen.store import UnreadableError
 
 if TYPE_CHECKING:

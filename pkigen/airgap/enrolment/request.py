@@ -5,7 +5,7 @@ The keys stay in `/var/lib/pkigen/pending.json` until the answer is installed; t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.bundles.install import KEPT_BACKUPS
@@ -21,6 +21,7 @@ from pkigen.desired.generations import CertificateFile, InKubeconfig
 from pkigen.errors import BundleError, UsageError
 from pkigen.layout import KEY_MODE, node_path
 from pkigen.notation import suggestion
+from pkigen.records import dataclass
 from pkigen.state.observed import Fault, client_key_pem, read_file
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ Only the public key of a request gets into a certificate. The content comes from
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -24,6 +23,7 @@ from pkigen.desired.generations import ca_id
 from pkigen.desired.items import content_of
 from pkigen.errors import BundleError
 from pkigen.notation import timestamp
+from pkigen.records import dataclass
 from pkigen.spec.model import CAKeys
 from pkigen.state.ledger import Event, LedgerEntry, lines_of, read_ledger
 from pkigen.state.lockfile import certificate_facts

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import enum
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from pkigen.airgap.carrier.bundle_key import fingerprint
@@ -17,6 +16,7 @@ from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE
 from pkigen.airgap.carrier.format import cluster_name_of
 from pkigen.errors import BundleError
 from pkigen.notation import json_text
+from pkigen.records import dataclass
 
 LARGEST_COLLECTION = LARGEST_BUNDLE
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pkigen.airgap.carrier.format import cluster_name_of, read_own_file
 from pkigen.errors import BundleError
 from pkigen.notation import json_text
+from pkigen.records import dataclass
 from pkigen.spec.model import CAKeys
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ answers/<nonce>.answer            what was answered: the same request gets the s
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ from pkigen.desired.generations import BUNDLE_KEY_PATH, BUNDLE_KEY_SIZE, CA, Key
 from pkigen.desired.items import content_of
 from pkigen.errors import AuthorityError, BundleError, UsageError
 from pkigen.notation import suggestion
+from pkigen.records import dataclass
 from pkigen.spec.model import CAKeys
 from pkigen.state.authority import CACertificates
 from pkigen.state.authority_record import observe_authority, require_recorded

@@ -7,7 +7,7 @@ accepted, in the same transaction.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
@@ -16,6 +16,7 @@ from pkigen.airgap.carrier.format import plain_text, read_own_file
 from pkigen.airgap.carrier.requests import RequestSet, read_requests
 from pkigen.errors import BundleError
 from pkigen.notation import json_text
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

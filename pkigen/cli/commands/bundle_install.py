@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +36,7 @@ from pkigen.cli.reports.bundle_text import (
 from pkigen.cli.system import System, system_of
 from pkigen.errors import PkigenError, UsageError
 from pkigen.reconcile.restore import Rollback
+from pkigen.records import dataclass
 from pkigen.store import Store
 
 

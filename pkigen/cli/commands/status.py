@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +31,7 @@ from pkigen.cli.values import duration
 from pkigen.errors import UsageError
 from pkigen.notation import format_duration
 from pkigen.reconcile.checkout import looked_at
+from pkigen.records import dataclass
 from pkigen.state.signed_certificates import signed_certificates
 
 if TYPE_CHECKING:

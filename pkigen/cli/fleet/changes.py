@@ -6,7 +6,6 @@ import json
 import shlex
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from pkigen.cli.reports.plan_lines import plan_lines
 from pkigen.cli.reports.version import API_VERSION
 from pkigen.errors import PkigenError
 from pkigen.fleet.sites import OwnSource, Site
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

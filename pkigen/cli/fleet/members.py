@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -14,6 +14,7 @@ from pkigen.desired import certificates
 from pkigen.desired.inventory import derive
 from pkigen.errors import PkigenError, UsageError
 from pkigen.fleet.sites import OwnSource
+from pkigen.records import dataclass
 from pkigen.state.lockfile import read_lock
 from pkigen.state.vault import sealed_identity
 

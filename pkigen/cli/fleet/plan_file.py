@@ -11,7 +11,7 @@ import json
 import os
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -22,6 +22,7 @@ from pkigen.cli.reports.version import API_VERSION
 from pkigen.cli.saved_plan import SavedPlan
 from pkigen.errors import PkigenError, UsageError
 from pkigen.notation import timestamp
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

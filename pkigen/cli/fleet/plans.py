@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from pkigen.cli.fleet.members import Circumstances, require_same_cluster
@@ -19,6 +19,7 @@ from pkigen.reconcile.renewal import leaf_ids, require_renewals_only
 from pkigen.reconcile.risks import risks
 from pkigen.reconcile.source import IssuedHere
 from pkigen.reconcile.surveyed import Selection
+from pkigen.records import dataclass
 from pkigen.state.authority_record import RESTORE, require_recorded, require_unchanged
 from pkigen.state.lockfile import read_lock
 

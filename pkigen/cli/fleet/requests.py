@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from pkigen.cli.offline import note_refused
 from pkigen.reconcile.apply import apply_plan
 from pkigen.reconcile.first_run import is_new, require_own
 from pkigen.reconcile.surveyed import Selection
+from pkigen.records import dataclass
 from pkigen.rotation.successors import with_successors
 from pkigen.state.authority_record import require_recorded
 from pkigen.state.lockfile import read_lock

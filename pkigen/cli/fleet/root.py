@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from pkigen.cli.reports.proposals_text import proposals_text
 from pkigen.errors import BundleError, PkigenError, UsageError
 from pkigen.fleet.description import Fleet
 from pkigen.fleet.sites import OwnSource, RowSource, Site
+from pkigen.records import dataclass
 from pkigen.rotation.successors import with_successors
 from pkigen.spec.model import CAKeys
 from pkigen.state.vault import PlainVault

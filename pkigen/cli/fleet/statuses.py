@@ -6,7 +6,7 @@ import enum
 import json
 import tempfile
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -17,6 +17,7 @@ from pkigen.cli.reports.status import due
 from pkigen.cli.reports.version import API_VERSION
 from pkigen.notation import timestamp
 from pkigen.reconcile.checkout import looked_at
+from pkigen.records import dataclass
 from pkigen.state.signed_certificates import signed_certificates
 
 if TYPE_CHECKING:

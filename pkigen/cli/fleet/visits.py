@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -13,6 +12,7 @@ from pkigen.cli.console import flush
 from pkigen.cli.progress import progress
 from pkigen.errors import PkigenError, Problem, SpecError
 from pkigen.fleet.crew import cores, each_done
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

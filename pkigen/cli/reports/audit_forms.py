@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
 from itertools import filterfalse
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -18,6 +17,7 @@ from pkigen.cli.reports.lines import Line, Tone
 from pkigen.cli.reports.tables import page
 from pkigen.cli.reports.version import API_VERSION
 from pkigen.notation import printable, timestamp
+from pkigen.records import dataclass
 from pkigen.state.reasons import Anomaly, Reason
 
 if TYPE_CHECKING:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
 from pkigen.notation import residual
+from pkigen.records import dataclass
 from pkigen.state.ledger import Event, moment_of, newest_lines
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pkigen.cli.reports.lines import Line, Tone
@@ -10,6 +9,7 @@ from pkigen.cli.reports.plan_markdown import cell
 from pkigen.cli.reports.status_forms import gauge, labels_text
 from pkigen.cli.reports.tables import blocks
 from pkigen.notation import residual, timestamp
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

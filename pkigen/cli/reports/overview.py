@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen import __version__
@@ -18,6 +17,7 @@ from pkigen.cli.reports.ways_out import way_out
 from pkigen.desired.generations import Phase
 from pkigen.desired.trust_graph import Health
 from pkigen.notation import residual
+from pkigen.records import dataclass
 from pkigen.rotation.live import Sight
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP
 from pkigen.state.ledger import last_step

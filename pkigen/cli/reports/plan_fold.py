@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pkigen.cli.reports.plan_document import Part, Verb
 from pkigen.layout import NODES
+from pkigen.records import dataclass
 from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:

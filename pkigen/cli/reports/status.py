@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.issuance import fingerprint
@@ -11,6 +11,7 @@ from pkigen.desired.items import DesiredCertificate, DesiredKeyPair, DesiredToke
 from pkigen.desired.revocations import CredentialId
 from pkigen.reconcile.progress import SILENCE, Progress
 from pkigen.reconcile.survey import Survey
+from pkigen.records import dataclass
 from pkigen.state.authority import look_at_all
 from pkigen.state.observed import is_withheld
 from pkigen.state.reasons import USELESS, Anomaly, Reason

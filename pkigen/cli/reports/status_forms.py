@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from pkigen.cli.reports.status import due
 from pkigen.cli.reports.tables import blocks
 from pkigen.cli.reports.version import API_VERSION
 from pkigen.notation import residual, timestamp
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -7,7 +7,7 @@ There is no layout to be found: the column of a component and its place in it ar
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pkigen.cli.reports.page_templates import rendered
@@ -18,6 +18,7 @@ from pkigen.cli.reports.trust_picture import (
     listed,
 )
 from pkigen.desired.trust_graph import Health, Shower
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

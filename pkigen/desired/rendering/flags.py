@@ -6,12 +6,12 @@ They follow kubeadm (`cmd/kubeadm/app/phases/controlplane/manifests.go`, `phases
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.notation import host_text
+from pkigen.records import dataclass
 from pkigen.spec import versions
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ A spec's `extraVolumes` adds what a host needs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from pkigen.desired.rendering import flags
 from pkigen.notation import host_text
+from pkigen.records import dataclass
 from pkigen.spec import own_mounts, versions
 from pkigen.spec.versions import ProbePaths
 

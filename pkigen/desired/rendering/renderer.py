@@ -6,7 +6,6 @@ import base64
 import binascii
 import hashlib
 from copy import copy
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pkigen.desired.certificate_items import named_files, server_of, subject_on
@@ -39,6 +38,7 @@ from pkigen.desired.rendering.contexts import (
 from pkigen.desired.rendering.templates import Language, Templates
 from pkigen.errors import TemplateError
 from pkigen.notation import base64_text
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Final
 
+from pkigen.records import dataclass
 from pkigen.spec.dialects import KUBEADM_GROUP, KUBEADM_NEWEST, KUBEADM_V1BETA3
 from pkigen.spec.kubeadm.treatments import (
     CLUSTER,

@@ -5,9 +5,9 @@ From `cmd/kubeadm/app/apis/kubeadm/v1beta3/types.go` and `v1beta4/types.go` of K
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pkigen.records import dataclass
 from pkigen.spec.dialects import KUBEADM_NEWEST, KUBEADM_V1BETA3
 from pkigen.spec.versions import KUBEADM_V1BETA3_GONE
 
