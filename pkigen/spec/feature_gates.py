@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
+
+from pkigen.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -7,9 +7,9 @@ Sources are `pkg/kubeapiserver/options/{authentication,authorization,admission}.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pkigen.records import dataclass
 from pkigen.spec.versions import REQUEST_HEADER_OVERLAP
 
 if TYPE_CHECKING:

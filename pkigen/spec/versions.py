@@ -11,9 +11,9 @@ the output of its kubeadm; v1.38 in its CHANGELOG up to v1.38.0-alpha.2. Neither
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pkigen.records import dataclass
 from pkigen.spec.feature_gates import chosen
 
 if TYPE_CHECKING:
