@@ -22,7 +22,7 @@ from pkigen.spec.model import Role
 from pkigen.state.authority import load_all
 from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.lockfile import certificate_facts, read_lock
-from pkigen.state.observed import content_at
+from pkigen.state.observed import NO_EMBEDDED_CERTIFICATE, content_at
 from pkigen.state.reasons import TIME_REASONS, Reason
 
 if TYPE_CHECKING:
@@ -172,9 +172,14 @@ def _require_none(faults: list[str]) -> None:
     if faults:
         rest = len(faults) - _MOST_NAMED
         more = f" and {rest} more" if rest > 0 else ""
+        # A plugin's, a token's: nothing is wrong with it, and there is nothing to take over.
+        is_other = any(NO_EMBEDDED_CERTIFICATE in each and ".conf" in each for each in faults)
         raise AdoptionError(
             f"the cluster cannot be taken over as it is: {'; '.join(faults[:_MOST_NAMED])}{more}",
-            hint="`pkigen verify` of the same files says what is wrong with them; what is missing here "
+            hint="leave an administrator's kubeconfig that logs in by a plugin or a token out of the copy: "
+            "it is kept absent then; a component's needs its certificate"
+            if is_other
+            else "`pkigen verify` of the same files says what is wrong with them; what is missing here "
             "has to be copied from its node",
         )
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from pkigen.desired.generations import Location
 
+NO_EMBEDDED_CERTIFICATE = "is not a kubeconfig with an embedded client certificate"
+"""What is said of one whose user logs in otherwise, or by files."""
 # In bytes; far more than any certificate, key or manifest has.
 _LARGEST_FILE = 1 << 20
 # Chains and trust bundles have a handful.
@@ -330,7 +332,7 @@ def _in_kubeconfig(reader: Reader, path: str) -> ObservedCertificate:
     modes = ((path, content.mode),)
     certificate, key = _CLIENT_CERTIFICATE.search(content.data), _CLIENT_KEY.search(content.data)
     if certificate is None:
-        fault = _unreadable(path, "is not a kubeconfig with an embedded client certificate")
+        fault = _unreadable(path, NO_EMBEDDED_CERTIFICATE)
         return _without_certificate(fault, modes=modes)
     certificates = parse_certificates(_decoded(certificate[1]))
     if isinstance(certificates, str):

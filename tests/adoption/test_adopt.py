@@ -528,6 +528,22 @@ def test_what_a_node_lacks_is_named_and_nothing_is_written(copy: Path, adopted: 
     assert not adopted.root.exists()
 
 
+def test_an_administrator_with_a_plugin_is_left_out(copy: Path, adopted: Adopted) -> None:
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "aws", "args": ["eks", "get-token"]}
+    for file in copy.glob("cp-*/etc/kubernetes/admin.conf"):
+        content = yaml.safe_load(file.read_text())
+        content["users"][0]["user"] = {"exec": plugin}
+        file.write_text(yaml.safe_dump(content))
+    assert adopted.adopt(copy) == 1
+    assert "admin.conf is not a kubeconfig with an embedded client certificate" in adopted.err
+    assert "hint: leave an administrator's kubeconfig that logs in by a plugin" in adopted.err
+    for file in copy.glob("cp-*/etc/kubernetes/admin.conf"):
+        file.unlink()
+    assert adopted.adopt(copy) == 0, adopted.err
+    assert adopted.planned() == []
+    assert not list(adopted.root.rglob("admin.conf"))
+
+
 def test_a_certificate_without_its_key_is_refused(copy: Path, adopted: Adopted) -> None:
     (copy / "cp-2" / PKI / "apiserver.key").write_bytes((copy / "cp-1" / PKI / "apiserver.key").read_bytes())
     assert adopted.adopt(copy) == 1
