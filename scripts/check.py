@@ -84,6 +84,10 @@ SLOW_PLACES = {
     "tests/state/test_encryption.py": "encrypting it, and giving it other keys",
     "tests/airgap/enrolment": "keys that are made on the nodes, and their requests",
     "tests/airgap/offline": "offline authorities, both sides of them",
+    "tests/rotation/test_evidence.py": "who still uses a CA, by audit logs",
+    "tests/access/test_tokens.py": "tokens of service accounts, on whole trees",
+    "tests/adoption/test_adopt.py": "clusters that are taken over",
+    "tests/airgap/bundles/test_commands.py": "bundles, made and installed by commands",
     "tests/airgap/bundles/test_install.py": "bundles installed while everything fails",
     "tests/adoption/test_defects.py": "defects in the trees of two makers",
     "tests/adoption/test_taken_from_makers.py": "clusters of other makers, by openssl, cfssl and easy-rsa",
@@ -91,6 +95,13 @@ SLOW_PLACES = {
     "tests/cli/test_monitoring.py": "alerts, fired by promtool",
     "tests/cli/test_screens.py::test_a_pipe_gets_the_kept_lines": "every kept screen, piped",
     "tests/airgap/bundles/test_contents.py": "what bundles of all sample clusters hold",
+    "tests/cli/test_etcd_members.py": "members of etcd that come, go and move",
+    "tests/cli/test_flags_of_templates.py": "templates of one's own that lead elsewhere",
+    "tests/cli/test_fleet.py": "fleets",
+    "tests/cli/test_fleet_root.py": "one offline root above a fleet",
+    "tests/cli/test_kubeconfig_files.py": "kubeconfigs that name files",
+    "tests/cli/test_revoke.py": "credentials that are revoked",
+    "tests/cli/test_rights_in_the_cluster.py": "rights that change in the cluster",
     "tests/cli/test_raw_exceptions.py": "damaged files before many commands",
     "tests/cli/test_pull_requests.py": "two clones of one Git repository",
     "tests/cli/test_terminal.py": "terminals, signals, pipes",
@@ -156,7 +167,7 @@ def without_slow() -> tuple[str, ...]:
     """The arguments of pytest that leave out what takes long."""
     markers = " or ".join(SLOW_MARKERS)
     places = (f"--{'deselect' if '::' in place else 'ignore'}={place}" for place in SLOW_PLACES)
-    return ("-m", f"not ({markers})", *places, "--quiet", "-r", "fE")
+    return ("-m", f"not ({markers})", *places, "--hypothesis-profile=quick", "--quiet", "-r", "fE")
 
 
 def print_left_out() -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # A slow machine is not a wrong program.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("any machine"), max_examples=20)
 settings.load_profile("any machine")
 
 # What a person may have set, and what would change words, times, colours, widths or targets.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _SHELLS: Final = frozenset({"sh", "ash", "bash", "dash"})
 # go-runner is in the images of Kubernetes itself (kubernetes/release, images/build/go-runner).
 _OTHERS: Final = frozenset({"dumb-init", "env", "go-runner", "nice", "systemd-run", "tini"})
-_MARKS: Final = "();<>|&\n"
+_MARKS: Final = "();<>|&"
 """What ends a command of a shell, each a word of its own."""
 
 
@@ -51,8 +51,9 @@ def _script(words: Sequence[str]) -> list[str]:
 
 
 def _lexed(script: str) -> list[str]:
-    lexer = shlex.shlex(script.replace("\\\n", " "), posix=True, punctuation_chars=_MARKS)
-    lexer.whitespace_split, lexer.whitespace = True, " \t\r"
+    lines = script.replace("\\\n", " ").replace("\n", " ; ")
+    lexer = shlex.shlex(lines, posix=True, punctuation_chars=_MARKS)
+    lexer.whitespace_split = True
     try:
         return list(lexer)
     except ValueError:

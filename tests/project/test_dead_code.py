@@ -22,7 +22,7 @@ USED_BY_NAME = {
         "__annotations__",
     ),
     "pydantic": ("model_config",),
-    "Python": ("dont_write_bytecode",),
+    "Python": ("dont_write_bytecode", "whitespace_split"),
     "with": ("kind_", "trace"),
     "a spec or an option that gives the value": ("AESCBC", "AESGCM", "JSON"),
     "the published document of a plan": ("copies_in_turn",),

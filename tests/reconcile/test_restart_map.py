@@ -310,7 +310,6 @@ def _of_kubelets(**settings: Any) -> Effect:
         ("v1.36.2", "WatchList=true,ClientsAllowCARotation=False", Effect.RESTART),
         ("v1.36.2", "AllBeta=false", Effect.RESTART),
         ("v1.36.2", "ClientsAllowCARotation=true,AllBeta=false", Effect.RELOADS),
-        ("v1.35.9", "ClientsAllowCARotation=true", Effect.RESTART),
     ],
 )
 def test_an_api_server_reads_the_ca_of_kubelets_again_from_a_version_on(
