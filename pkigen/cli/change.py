@@ -99,6 +99,7 @@ def change(
                 session.tools(vault),
                 source=IssuedHere(reuses_keys=request.reuses_keys),
                 held=held,
+                agreed=_digest(saved),
             )
         made = replace(made, in_cluster=session.in_cluster(store))
         say_applied(session, made, applied, output, others=is_new, reader=store)
@@ -118,6 +119,10 @@ def _as_reviewed(
     if held:
         note(f"note: {len(held)} changes that the saved plan could not judge stay for `pkigen plan`")
     return replace(made, actions=tuple(each for each in made.actions if each.id not in held)), held
+
+
+def _digest(saved: SavedPlan | None) -> str | None:
+    return saved.digest if saved is not None else None
 
 
 def say_applied(

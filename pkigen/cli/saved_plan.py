@@ -12,24 +12,25 @@ from typing import TYPE_CHECKING, Any
 from pkigen import layout
 from pkigen.airgap.offline.pending import read_pending
 from pkigen.cli.console import note
+from pkigen.cli.plan_difference import moved, verb
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.plan_document import PlanDocument
 from pkigen.desired.generations import CA, ca_id
 from pkigen.desired.revocations import UNCHANGED, CredentialId, Revocation, RevocationChange
 from pkigen.errors import PkigenError, UsageError
+from pkigen.notation import timestamp
 from pkigen.reconcile.checkout import without_secrets
 from pkigen.reconcile.plan import Keep, Plan
 from pkigen.reconcile.risks import risks
 from pkigen.reconcile.surveyed import Selection
 from pkigen.records import dataclass
 from pkigen.rotation.phases import WantedStep
+from pkigen.state.ledger import agreed_at, read_ledger
 from pkigen.state.observed import observe_file
-from pkigen.state.reasons import TIME_REASONS, Reason
+from pkigen.state.reasons import Reason
 from pkigen.state.views import HashedView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pkigen.cli.reports.plan_document import PlannedRevocation, PlannedStep, RevocationRequest
     from pkigen.cli.session import Session
     from pkigen.desired.inventory import Inventory
@@ -41,8 +42,6 @@ _LARGEST_PLAN = 1 << 28
 _SHOWN = 10
 _BEGINNING_LENGTH = 512
 _BEGINNING = re.compile(rb'\s*\{.*"kind"\s*:\s*"Plan"', re.DOTALL)
-_LONGEST = 80
-_LEAD = 20  # of what is the same, in front of what differs
 _AGAIN = "run `pkigen plan --save`, or the command that it was saved with, again and review the new plan"
 
 
@@ -214,6 +213,10 @@ def is_saved_plan(path: Path) -> bool:
         return False  # it is taken for a spec, and whoever reads that says why it cannot be read
 
 
+class CarriedOutError(PkigenError):
+    """What a saved plan asks for was done by it before."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedPlan:
     """What was reviewed."""
@@ -257,6 +260,11 @@ class SavedPlan:
         return cls(path=path, content=content, document=document)
 
     @property
+    def digest(self) -> str:
+        """By what it is known to the ledger of the directory that it was carried out in."""
+        return str(self.content["digest"])
+
+    @property
     def request(self) -> PlanRequest:
         """What it was asked for."""
         return PlanRequest.of(self.content.get("selection"), self.document.revocation)
@@ -295,47 +303,59 @@ class SavedPlan:
             The ids of what is to be done there and was not reviewed, because it could not be judged.
 
         Raises:
+            CarriedOutError: It was carried out already.
             PkigenError: It is another one; what is different is said.
         """
         view = without_secrets(tree, session.inventory) if self.is_public else None
         if view is None:
             arriving = session.arriving(tree)
-            self.require_current(plan_content(made, session.inventory, tree, self.request, spec=arriving))
+            content = plan_content(made, session.inventory, tree, self.request, spec=arriving)
+            self.require_current(content, ledger=read_ledger(tree))
             return frozenset()
         seen = session.at(view)
         public = seen.plan(view, self.request.selection)
         arriving = session.arriving(view)
-        self.require_current(plan_content(public, seen.inventory, view, self.request, spec=arriving))
-        reviewed = {str(each["id"]): _verb(each) for each in self.content["actions"]}
+        content = plan_content(public, seen.inventory, view, self.request, spec=arriving)
+        self.require_current(content, ledger=read_ledger(tree))
+        reviewed = {str(each["id"]): verb(each) for each in self.content["actions"]}
         now = {each.id: f"{each.verb} ({each.reason})" for each in made.actions if not isinstance(each, Keep)}
-        for identifier, verb in reviewed.items():
-            if now.get(identifier) != verb:
+        for identifier, change in reviewed.items():
+            if now.get(identifier) != change:
                 found = now.get(identifier, "nothing")
                 raise PkigenError(
                     f"the saved plan is stale: with the private files {identifier} is another change: "
-                    f"{verb} → {found}",
+                    f"{change} → {found}",
                     hint=_AGAIN,
                 )
         return frozenset(now.keys() - reviewed.keys())
 
-    def require_current(self, content: dict[str, Any]) -> None:
+    def require_current(self, content: dict[str, Any], *, ledger: bytes = b"") -> None:
         """See that the plan that would be made now is the one that was reviewed.
 
         Args:
             content: The plan of now, as `plan_content` gives it.
+            ledger: The directory's, which knows the plans that were carried out in it.
 
         Raises:
+            CarriedOutError: It was carried out already.
             PkigenError: It is another one; what is different is said.
         """
         now = json.loads(json.dumps(content))
-        moved = list(_moved(self.content, now))
-        if not moved:
+        different = list(moved(self.content, now))
+        if not different:
             return
-        for line in moved[1:_SHOWN]:
+        done = agreed_at(ledger, self.digest)
+        if done is not None:
+            raise CarriedOutError(
+                f"the saved plan was carried out already, at {timestamp(done)}",
+                hint="nothing was changed; `pkigen plan` says what is to be done now",
+            )
+        for line in different[1:_SHOWN]:
             note(f"changed since: {line}")
-        more = f" (and {len(moved) - 1} more)" if len(moved) > 1 else ""
+        more = f" (and {len(different) - 1} more)" if len(different) > 1 else ""
         raise PkigenError(
-            f"the saved plan is stale: the same spec now gives another plan: {moved[0]}{more}", hint=_AGAIN
+            f"the saved plan is stale: the same spec now gives another plan: {different[0]}{more}",
+            hint=_AGAIN,
         )
 
 
@@ -348,84 +368,3 @@ def require_forced(saved: SavedPlan, *, force: bool) -> None:
     risks = saved.document.risks
     if risks and not force:
         raise PkigenError(f"the saved plan is dangerous: {risks[0]}", hint="if this is intended, add --force")
-
-
-def _moved(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    """What is different, the actions and the files first: they explain the rest."""
-    names = ("actions", "awaited", "waiting")
-    for name in names:
-        yield from _moved_actions(before.get(name), now[name])
-    yield from _moved_values(_digests(before.get("observed")), _digests(now["observed"]))
-    # What the cluster has yet to be given changes when somebody says that it was: that is no other plan.
-    told = {*names, "observed", "digest", "inCluster"}
-    for name in sorted((before.keys() | now.keys()) - told):
-        if name not in before or before[name] != now.get(name):
-            yield f"{name} {_change(before.get(name), now.get(name))}"
-
-
-def _moved_actions(before: object, now: list[dict[str, Any]]) -> Iterator[str]:
-    old, new = _by_id(before), _by_id(now)
-    for identifier in sorted(old.keys() | new.keys()):
-        was, comes = old.get(identifier), new.get(identifier)
-        if was == comes:
-            continue
-        if was is None or comes is None or _verb(was) != _verb(comes):
-            yield f"{identifier}: {_verb(was)} → {_verb(comes)}"
-        else:
-            fields = (key for key in sorted(was.keys() | comes.keys()) if was.get(key) != comes.get(key))
-            yield "; ".join(f"{identifier}: {key} {_change(was.get(key), comes.get(key))}" for key in fields)
-
-
-def _moved_values(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    """Every value that is another than when the plan was saved."""
-    for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name):
-            yield f"{name}: {_change(before.get(name), now.get(name))}"
-
-
-def _digests(observed: object) -> dict[str, Any]:
-    """The digests of a saved plan, as far as they can be read."""
-    entries = observed if isinstance(observed, list) else []
-    return {str(each.get("name")): each.get("digest") for each in entries if isinstance(each, dict)}
-
-
-def _by_id(actions: object) -> dict[str, dict[str, Any]]:
-    """Actions by their id, without what changes with the clock alone; nothing of what is no action."""
-    entries = actions if isinstance(actions, list) else []
-    return {str(each.get("id")): _timeless(each) for each in entries if isinstance(each, dict)}
-
-
-def _timeless(action: dict[str, Any]) -> dict[str, Any]:
-    """An action without the end that it gives: that moves with the clock, and is no other plan."""
-    if action.get("reason") in TIME_REASONS:
-        action = {**action, "details": []}  # they count the days
-    certificate = action.get("certificate")
-    if not isinstance(certificate, dict):
-        return action
-    lasting = {key: value for key, value in certificate.items() if key != "willExpire"}
-    return {**action, "certificate": lasting}
-
-
-def _verb(action: dict[str, Any] | None) -> str:
-    return "nothing" if action is None else f"{action.get('action')} ({action.get('reason')})"
-
-
-def _change(before: object, now: object) -> str:
-    """Both values; of long ones the part where they begin to differ."""
-    old, new = _text(before), _text(now)
-    differ = (place for place, (was, comes) in enumerate(zip(old, new, strict=False)) if was != comes)
-    same = next(differ, min(len(old), len(new)))
-    return f"{_part(old, same)} → {_part(new, same)}"
-
-
-def _text(value: object) -> str:
-    return "nothing" if value is None else value if isinstance(value, str) else json.dumps(value)
-
-
-def _part(text: str, place: int) -> str:
-    """At most so much of a text, around a place in it."""
-    if len(text) <= _LONGEST:
-        return text
-    begin = max(0, min(place - _LEAD, len(text) - _LONGEST))
-    end = begin + _LONGEST
-    return f"{'…' if begin else ''}{text[begin:end]}{'…' if end < len(text) else ''}"

@@ -25,7 +25,7 @@ from pkigen.reconcile.surveyed import Selection
 from pkigen.records import dataclass
 from pkigen.state.authority import load_all
 from pkigen.state.cluster_objects import entries, superseded
-from pkigen.state.ledger import Event, LedgerEntry
+from pkigen.state.ledger import Event, LedgerEntry, agreed_entry
 from pkigen.state.reasons import Reason
 from pkigen.state.revocations import lifted_entry, revoked_entry
 from pkigen.state.spec_file import holds_spec
@@ -57,6 +57,7 @@ def apply_plan(
     source: CertificateSource = ISSUED_HERE,
     inspect: Callable[[StagedView], None] | None = None,
     held: frozenset[str] = frozenset(),
+    agreed: str | None = None,
 ) -> Applied:
     """Carry out a plan, wholly or not at all.
 
@@ -68,6 +69,7 @@ def apply_plan(
         source: Where certificates come from that cannot be issued here with a key that is made here.
         inspect: Looks at the staged tree, and raises where it must not be committed.
         held: The ids of what is left as it is for a later plan.
+        agreed: The digest of the saved plan that this is, for the ledger.
 
     Raises:
         StoreError: The tree could not be written; it is unchanged.
@@ -75,6 +77,8 @@ def apply_plan(
     """
     with store.transaction() as transaction:
         bench = _workbench(inventory, store, transaction, tools, source)
+        if agreed is not None:
+            bench.staging.record(agreed_entry(agreed))
         _stage(plan, bench, held)
         _remember(plan, bench, held)
         _look_again(bench, held)

@@ -54,6 +54,8 @@ class Event(enum.StrEnum):
     REVOKED = "revoked"
     """API servers refuse the credential from now on; the line's id is that of the credential."""
     UNREVOKED = "unrevoked"
+    AGREED = "agreed"
+    """A saved plan was carried out; it stands by its digest before what it did."""
     RECORDED = "recorded"
     """What the lock file says from now on, and which keys the authority has."""
 
@@ -189,6 +191,17 @@ def _steps(ledger: bytes, identifier: str) -> Iterator[dict[str, Any]]:
     for entry in lines_of(ledger, Event.ROTATED, newest_first=True):
         if entry.get("id") == identifier and "step" in entry:
             yield entry
+
+
+def agreed_entry(digest: str) -> LedgerEntry:
+    """The line that says which saved plan a change carries out."""
+    return LedgerEntry(event=Event.AGREED, id="plan", reason=None, facts={"digest": digest})
+
+
+def agreed_at(ledger: bytes, digest: str) -> datetime | None:
+    """When a saved plan was carried out; None where the ledger does not say that it was."""
+    found = (entry for entry in lines_of(ledger, Event.AGREED, newest_first=True))
+    return next((moment_of(entry) for entry in found if entry.get("digest") == digest), None)
 
 
 def recorded_entry(lock: str, authority: Mapping[str, str]) -> LedgerEntry:

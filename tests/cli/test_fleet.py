@@ -207,6 +207,32 @@ def test_a_plan_is_reviewed_as_one_file_and_carried_out_exactly(pkigen: InProces
     assert again.out.endswith("nothing to do: hamburg, munich\n")
 
 
+def test_an_encrypted_authority_is_opened_for_the_whole_fleet(pkigen: InProcess, fleet: Path) -> None:
+    """Without what opens it, a reviewed renewal is done elsewhere; with it, what is left, and no more."""
+    passphrase = fleet.parent / "words"
+    passphrase.write_text("correct horse battery staple")
+    passphrase.chmod(0o600)
+    (fleet.parent / "site.yaml").write_text(f"{SITE}  certificates:\n    distributeCAKeys: false\n")
+    assert pkigen("fleet", "apply", fleet, "--yes", "--force", "--jobs", 1).code == 0
+    encrypted = ("--passphrase-file", passphrase, "-C", fleet.parent / "clusters/berlin", "--yes")
+    assert pkigen("airgap", "authority", "encrypt", *encrypted).code == 0
+    assert "berlin, hamburg: nothing to do" in pkigen("fleet", "plan", fleet, "--jobs", 1).out
+    plan = fleet.parent / "renewal.json"
+    assert pkigen("fleet", "renew", fleet, "--all", "--save", plan, "--jobs", 1).code == 0
+    half = pkigen("fleet", "apply", plan, "--yes", "--jobs", 1)
+    assert (half.code, half.out.splitlines()[-1][:7]) == (1, "applied")
+    assert "failed: berlin: its authority is encrypted\nhint: give what opens it: " in half.err
+    assert f"hint: put that right, then `pkigen fleet apply {fleet} {plan}` does what is left" in half.err
+    hamburg = contents(fleet.parent / "clusters/hamburg")
+    rest = pkigen("fleet", "apply", plan, "--yes", "--jobs", 1, "--passphrase-file", passphrase)
+    assert rest.code == 0, rest.err
+    assert rest.out.splitlines()[-2:] == [
+        "applied, 13 issued, 13 changes: berlin",
+        "nothing to do: hamburg",
+    ]
+    assert contents(fleet.parent / "clusters/hamburg") == hamburg
+
+
 def test_a_plan_that_was_changed_is_refused(pkigen: InProcess, fleet: Path) -> None:
     (fleet.parent / "sites.csv").write_text(ROWS.replace(".1,", ".9,"))
     plan = fleet.parent / "reviewed.json"

@@ -13,6 +13,7 @@ import yaml
 
 from pkigen.cli.reports.structured import bound
 from pkigen.cli.system import System
+from pkigen.state.ledger import Event, lines_of
 from pkigen.store import OsFileSystem
 from tests.cli.program import DAY, HOME, InProcess, changed, contents, copy_of, photograph
 
@@ -201,8 +202,9 @@ def test_a_saved_plan_is_applied(pkigen: InProcess, spec: Path, tree: Path, tmp_
     assert (result.code, result.err) == (0, "")
     again = pkigen("apply", spec, "-C", tree, saved, "--yes")
     assert again.code == 1
-    assert "the saved plan is stale: the same spec now gives another plan: " in again.error
-    assert again.error.endswith("more)")
+    assert again.error == "the saved plan was carried out already, at 2026-11-22T03:00:00Z"
+    (line,) = lines_of((tree / ".pkigen/ledger.jsonl").read_bytes(), Event.AGREED)
+    assert line["digest"] == json.loads(saved.read_text())["digest"]
 
 
 @pytest.mark.parametrize(

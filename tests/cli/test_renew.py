@@ -255,4 +255,4 @@ def test_a_saved_renewal_is_applied_exactly(
     assert "applied: 2 issued, 2 changes" in applied.out
     key = "nodes/cp-1/etc/kubernetes/pki/apiserver.key"
     assert contents(tree)[key] == before[key], "--reuse-keys is part of what was reviewed"
-    assert "the saved plan is stale" in pkigen(*place).error
+    assert "the saved plan was carried out already" in pkigen(*place).error

@@ -46,9 +46,9 @@ class Run:
     wish: Wish
     jobs: int | None
 
-    def again(self, verb: str) -> str:
-        """The command that does what is left."""
-        return f"pkigen fleet {verb} {shlex.quote(str(self.fleet.place))}"
+    def again(self, verb: str, *saved: Path) -> str:
+        """The command that does what is left, of a saved plan where it is one."""
+        return f"pkigen fleet {verb} {shlex.join(map(str, (self.fleet.place, *saved)))}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ def _changes(plan: Planned) -> str:
 def save(run: Run, proposed: Proposed, file: Path) -> None:
     """Write the plan to be reviewed, and say how exactly it is carried out."""
     write_parts(file, proposed.document.lines())
-    note(f"saved: apply exactly this plan with `{run.again('apply')} {shlex.quote(str(file))}`")
+    note(f"saved: apply exactly this plan with `{run.again('apply', file)}`")
 
 
 def carry_out(
@@ -152,7 +152,9 @@ def carry_out(
     else:
         say(structured.dump(structure(run.fleet, found), output))
     tell_notes(done)
-    require_all(found, again=run.again(verb))
+    # A plan that was only shown is no file: it is called like its fleet.
+    saved = () if reviewed is None or reviewed.path == run.fleet.place else (reviewed.path,)
+    require_all(found, again=run.again(verb, *saved))
 
 
 def make_room(sites: Iterable[Site]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from pkigen.cli.fleet.members import Circumstances, require_same_cluster
-from pkigen.cli.saved_plan import PlanRequest, SavedPlan, plan_content
+from pkigen.cli.saved_plan import CarriedOutError, PlanRequest, SavedPlan, plan_content
 from pkigen.errors import AuthorityError, PkigenError
 from pkigen.reconcile.apply import apply_plan
 from pkigen.reconcile.checkout import looked_at, require_private_files
@@ -194,8 +194,12 @@ def changed(around: Circumstances, wish: Wish, site: Site, *, reviewed: SavedPla
         if not made.changes and not arriving:
             return Changed(state=ClusterState.UNCHANGED)
         held = frozenset[str]()
-        if reviewed is not None:
-            held = _require_reviewed(reviewed, session, store, made)
+        try:
+            if reviewed is not None:
+                held = _require_reviewed(reviewed, session, store, made)
+        except CarriedOutError:
+            # An earlier run, which failed at another cluster, has done it.
+            return Changed(state=ClusterState.UNCHANGED)
         require_safe(made, session, force=wish.force)
         applied = apply_plan(
             made,
@@ -204,6 +208,7 @@ def changed(around: Circumstances, wish: Wish, site: Site, *, reviewed: SavedPla
             session.tools(around.vault(session, store)),
             source=IssuedHere(reuses_keys=request.reuses_keys),
             held=held,
+            agreed=reviewed.digest if reviewed is not None else None,
         )
     return Changed(
         state=ClusterState.NEW if is_new else ClusterState.CHANGED,
@@ -236,6 +241,8 @@ def _made(session: Session, store: Store, request: PlanRequest, wish: Wish, *, i
 def _require_reviewed(reviewed: SavedPlan, session: Session, store: Store, made: Plan) -> frozenset[str]:
     try:
         return reviewed.require_current_in(session, store, made)
+    except CarriedOutError:
+        raise
     except PkigenError as error:
         raise PkigenError(error.message, hint=_AGAIN) from None
 

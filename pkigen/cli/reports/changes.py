@@ -21,6 +21,8 @@ LATELY = timedelta(days=7)
 _SHOWN = 20
 _NAMED = 4
 _OBJECTS = "objects"
+_UNTOLD = frozenset({Event.RECORDED, Event.AGREED})
+"""What goes with every change, or with every saved plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,7 @@ def changes(ledger: bytes, backups: Iterable[BackupInfo], *, now: datetime) -> t
 
 def _changes(ledger: bytes, commands: Mapping[datetime, str], now: datetime) -> Iterator[PastChange]:
     for time, lines in groupby(newest_lines(ledger), key=moment_of):
-        told = [line for line in lines if line.get("event") != Event.RECORDED]
+        told = [line for line in lines if line.get("event") not in _UNTOLD]
         if time is None or not told:
             continue
         yield PastChange(
