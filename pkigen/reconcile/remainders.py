@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pkigen import layout
+from pkigen.crypto.ca_fitness import has_signed
 from pkigen.crypto.names import subject_of
 from pkigen.desired.certificates import Holder
-from pkigen.desired.generations import InKubeconfig
+from pkigen.desired.generations import CA, InKubeconfig, Slot, ca_location
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.token_checks import observe_token
 from pkigen.state.ledger import CERTIFYING, lines_of, read_ledger
@@ -63,8 +64,21 @@ def _credential(reader: Reader, path: str) -> Iterator[str]:
     if token is not None:
         end = "without end" if token.expires is None else f"until {_minute(token.expires)}"
         yield f"the token in it works {end}, or until its ServiceAccount is deleted"
+    elif certificate is not None and _is_proxys(certificate, reader):
+        # clusterauthenticationtrust (pkg/controlplane) writes the union of what is there and its own.
+        yield (
+            "API servers believe it until they run without its name in --requestheader-allowed-names, "
+            "aggregated ones until the ConfigMap that publishes the names is deleted after that: `kubectl -n "
+            "kube-system delete configmap extension-apiserver-authentication`; it is written again at once"
+        )
     elif certificate is not None:
         yield _certificate(certificate, reader)
+
+
+def _is_proxys(certificate: x509.Certificate, reader: Reader) -> bool:
+    """Whether it is for an authenticating proxy, who is believed by name and by no binding."""
+    cas = (observe_certificate(reader, ca_location(CA.FRONT_PROXY, slot)).certificate for slot in Slot)
+    return any(ca is not None and has_signed(ca, certificate) for ca in cas)
 
 
 def _lost_groups(item: DesiredCertificate, reader: Reader) -> Iterator[str]:

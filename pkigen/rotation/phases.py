@@ -214,17 +214,18 @@ def premises(rotations: Rotations, identifiers: Iterable[str], step: RotationSte
     the phase before it have reached every node, nor which certificates of the dropped generation are valid.
     """
     found = ["every node has the present files, and has restarted what they required"]
-    dropped = {
-        (Phase.PROMOTED, RotationStep.FINISH): "previous",
-        (Phase.PREPARED, RotationStep.ROLLBACK): "next",
-    }
     for identifier in identifiers:
-        which = dropped.get((rotations.phase(identifier), step))
+        which = DROPPED.get((rotations.phase(identifier), step))
         if which is not None:
             found.append(_IN_USE.get(identifier, _CERTIFICATES).format(which=which, what=identifier))
     return tuple(found)
 
 
+DROPPED = {
+    (Phase.PROMOTED, RotationStep.FINISH): "previous",
+    (Phase.PREPARED, RotationStep.ROLLBACK): "next",
+}
+"""The generation that a step drops, by the phase before it."""
 _CERTIFICATES = (
     "no certificate that the {which} {what} has signed is still in use, a kubelet's own "
     "(kubelet-client-current.pem) and those of approved requests among them"

@@ -18,6 +18,7 @@ from pkigen.records import dataclass
 from pkigen.rotation import phases
 from pkigen.rotation.caveats import Caveats
 from pkigen.rotation.crossing import Crossing
+from pkigen.rotation.issuers import issuer_premises, issuer_risks
 from pkigen.rotation.live import look
 from pkigen.rotation.phases import RotationStep
 from pkigen.rotation.proof import Proof, State
@@ -174,8 +175,16 @@ def propose(
         before=before,
         after=after,
         plan=plan,
-        premises=phases.premises(rotations, wanted.identifiers, step),
-        risks=(*map(str, _alarms(plan.authority, wanted)), *caveats.risks(step), *crossing.risks),
+        premises=(
+            *phases.premises(rotations, wanted.identifiers, step),
+            *issuer_premises(before.inventory, wanted.identifiers, step),
+        ),
+        risks=(
+            *map(str, _alarms(plan.authority, wanted)),
+            *caveats.risks(step),
+            *crossing.risks,
+            *issuer_risks(before.inventory, store, wanted.identifiers, step),
+        ),
         obstacle=unmanaged(after.inventory, store, wanted.identifiers, step) or caveats.obstacle(step, seen),
         seen=seen,
         evidence=caveats.evidence(),

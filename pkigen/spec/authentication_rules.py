@@ -356,6 +356,13 @@ def _proxies(spec: ClusterSpec) -> Iterator[SpecFinding]:
             message = f"its kubeconfig would be that of the user {proxy.stem}: choose another"
             yield SpecFinding(at=(*at, place, "name"), message=message, given=(("spec", "users"), _JWT))
     yield from _allowed_names(spec, [proxy.name for proxy in proxies])
+    if proxies and not spec.manages(ManagedFiles.MANIFESTS):
+        names = ",".join((_OWN_PROXY, *(proxy.name for proxy in proxies)))
+        message = (
+            f"are believed once --requestheader-allowed-names={names} is in the manifests, which pkigen does "
+            "not write"
+        )
+        yield warning(at, message, ("spec", "manage"))
 
 
 def _allowed_names(spec: ClusterSpec, names: Sequence[str]) -> Iterator[SpecFinding]:

@@ -65,6 +65,26 @@ def test_what_stays_of_somebody_who_goes(pkigen: InProcess, tree: Path) -> None:
     ]
 
 
+PROXY = "  authentication: {proxies: [{name: gate}]}\n"
+
+
+@pytest.mark.parametrize("runtime", ["static-pods", "systemd"])
+def test_what_comes_and_goes_with_a_proxy(runtime: str, pkigen: InProcess, tmp_path: Path) -> None:
+    """API servers restart for its name; who takes it away is told who believes it until when."""
+    nodes, tree = f"{NODES}  runtime: {runtime}\n", tmp_path / "tree"
+    restarts = "kube-apiserver is recreated" if runtime == "static-pods" else "kube-apiserver must restart"
+    (tmp_path / "before.yaml").write_text(nodes)
+    (tmp_path / "after.yaml").write_text(nodes + PROXY)
+    assert pkigen("init", tmp_path / "before.yaml", "-C", tree).code == 0
+    assert restarts in pkigen("plan", tmp_path / "after.yaml", "-C", tree).out
+    assert pkigen("apply", tmp_path / "after.yaml", "-C", tree, "--yes").code == 0
+    result = pkigen("plan", tmp_path / "before.yaml", "-C", tree, "--full")
+    assert restarts in result.out
+    (_, believed) = lines_below(result, "- remove users/proxy-gate.conf")
+    assert believed.startswith("API servers believe it until they run without its name in --requestheader-")
+    assert "`kubectl -n kube-system delete configmap extension-apiserver-authentication`" in believed
+
+
 def test_the_latest_certificate_of_a_person_counts(pkigen: InProcess, tree: Path) -> None:
     pkigen.now += 5 * DAY
     spec = tree.parent / "before.yaml"

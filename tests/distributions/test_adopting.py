@@ -392,6 +392,16 @@ def without_tokens(pki: Path) -> str:
     return "signs service accounts' tokens is not among these files"
 
 
+def with_tokens_in_utf_16(pki: Path) -> str:
+    (pki / "sa.key").write_bytes((pki / "sa.key").read_text().encode("utf-16"))
+    return "the key of service accounts holds UTF-16 text"
+
+
+def with_half_a_token_key(pki: Path) -> str:
+    (pki / "sa.key").write_bytes((pki / "sa.key").read_bytes()[:-60])
+    return "the key of service accounts is not a PEM private key"
+
+
 def with_an_accepted_key(pki: Path) -> str:
     public = ec.generate_private_key(ec.SECP256R1()).public_key()
     pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -426,6 +436,8 @@ def empty(pki: Path) -> str:
         with_another_key,
         with_a_damaged_certificate,
         without_tokens,
+        with_tokens_in_utf_16,
+        with_half_a_token_key,
         with_an_accepted_key,
         with_three_cas,
         with_two_nodes,
@@ -440,6 +452,17 @@ def test_what_is_not_whole_is_refused(pkigen: InProcess, tree: Path, tmp_path: P
     assert why in refused.error
     assert refused.hint
     assert not (tmp_path / "new").exists() or not any((tmp_path / "new").rglob("*.key"))
+
+
+def test_a_token_key_that_is_there_twice_is_one_generation(
+    pkigen: InProcess, tree: Path, tmp_path: Path
+) -> None:
+    export(pkigen, tree, "k0s", tmp_path / "pki")
+    key = tmp_path / "pki/sa.key"
+    key.write_bytes(key.read_bytes() * 2)
+    adopt(pkigen, "k0s", tmp_path / "adopted", tmp_path / "pki")
+    assert not (tmp_path / "adopted/pki/sa-previous.key").exists()
+    assert pkigen("verify", "-C", tmp_path / "adopted").code == 0
 
 
 def test_keys_that_are_elsewhere_for_good_stay_there(pkigen: InProcess, tree: Path, tmp_path: Path) -> None:

@@ -296,7 +296,7 @@ def test_the_order_is_safe(name: str) -> None:
 def _of_kubelets(**settings: Any) -> Effect:
     """What a new CA of the kubelets asks of an API server."""
     rotations = settings.pop("rotations", Rotations())
-    inventory = derive(spec(CP1, W1, **settings), rotations)
+    inventory = derive(spec(CP1, W1, allowUnknownFlags=True, **settings), rotations)
     return asked(inventory, "nodes/cp-1/etc/kubernetes/pki/ca.crt")[API_SERVER]
 
 

@@ -378,6 +378,15 @@ WARNED: dict[str, tuple[str, tuple[str, ...]]] = {
             ),
         ),
     ),
+    "proxies whose names others write": (
+        source(authentication={"proxies": [{"name": "gate"}]}, manage=["addons"]),
+        (
+            (
+                "spec.authentication.proxies: are believed once "
+                "--requestheader-allowed-names=front-proxy-client,gate is in the manifests"
+            ),
+        ),
+    ),
     "probes that are refused": (
         source(**flags(("anonymous-auth", "false"))),
         ("spec.apiServer.extraArgs[0]: the kubelet's probes show no credential",),

@@ -77,6 +77,31 @@ REFUSED = [
         "flag of etcd since v1.37",
     ),
     case(
+        "etcd-3.7-of-ones-own",
+        extra("etcd", "experimental-compaction-batch-limit").replace("etcd: {", "etcd: {imageTag: v3.7.1, "),
+        "7:47: spec.etcd.extraArgs[0].name: 'experimental-compaction-batch-limit' is not a flag of etcd",
+    ),
+    case(
+        "etcd-3.6-of-ones-own",
+        at("v1.33.0", extra("etcd", "enable-v2").replace("etcd: {", "etcd: {imageTag: 3.6.0-0, ")),
+        "7:48: spec.etcd.extraArgs[0].name: 'enable-v2' is not a flag of etcd since v1.34",
+    ),
+    case(
+        "cadvisors",
+        at("v1.37.0", extra("kubelet", "containerd")),
+        "7:32: spec.kubelet.extraArgs[0].name: 'containerd' is not a flag of kubelet since v1.37, which",
+    ),
+    case(
+        "not-there-yet",
+        extra("controllerManager", "concurrent-disruption-syncs"),
+        "7:42: spec.controllerManager.extraArgs[0].name: 'concurrent-disruption-syncs' is not a known",
+    ),
+    case(
+        "planned",
+        at("v1.37.0", extra("apiServer", "enable-kubelet-cert-cn-validation")),
+        "7:34: spec.apiServer.extraArgs[0].name: 'enable-kubelet-cert-cn-validation' is not a known flag of",
+    ),
+    case(
         "kubelet-common",
         extra("kubelet", "network-plugin"),
         "7:32: spec.kubelet.extraArgs[0].name: 'network-plugin' is not a flag of kubelet since v1.24,",
@@ -105,6 +130,21 @@ TAKEN = [
     case("still-there-at-the-kubelet", at("v1.34.1", extra("kubelet", "pod-infra-container-image"))),
     case("old-etcd", at("v1.33.1", extra("etcd", "enable-v2"))),
     case("experimental-before-3.7", extra("etcd", "experimental-compaction-batch-limit")),
+    case("new-in-v1.37", at("v1.37.0", extra("controllerManager", "concurrent-disruption-syncs"))),
+    case(
+        "an-older-etcd-than-the-default",
+        at(
+            "v1.37.0",
+            extra("etcd", "experimental-memory-mlock").replace("etcd: {", "etcd: {imageTag: 3.6.8-0, "),
+        ),
+    ),
+    case(
+        "an-etcd-of-no-version",
+        at(
+            "v1.37.0",
+            extra("etcd", "experimental-memory-mlock").replace("etcd: {", "etcd: {imageTag: ours, "),
+        ),
+    ),
     case("an-etcd-of-ones-own", extra("etcd", "enable-v2").replace("etcd: {", "etcd: {imageTag: 3.5.9, ")),
     case("allowed", extra("apiServer", "zzz") + "  allowUnknownFlags: true\n"),
 ]
