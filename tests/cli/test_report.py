@@ -292,6 +292,16 @@ def test_what_has_reached_which_node(pkigen: InProcess, tree: Path) -> None:
 # -- how it looks -------------------------------------------------------------------------------------------
 
 
+def test_no_label_of_the_timeline_reaches_into_the_next_column(pkigen: InProcess, tree: Path) -> None:
+    pkigen.now = NOW + 308 * DAY
+    page = page_of(pkigen, tree)
+    axis = page.partition('<div class="axis"')[2].partition("</div>")[0]
+    lines = {float(at) for at in re.findall(r'class="tick" x1="([\d.]+)%"', page)}
+    labels = {float(at) for at in re.findall(r'<span style="left:([\d.]+)%">\d', axis)}
+    assert max(lines) > 96
+    assert labels == lines - {max(lines)}
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """One for all pages: it takes longer to start than to look."""
