@@ -108,7 +108,8 @@ def _option_hint(problem: Any, context: Any) -> str:
         own = {each for option in context.find_root().command.params for each in option.opts}
         if name in own:
             return f"{name} stands before the command: `pkigen {name} … {context.info_name}`"
-    near = sorted(problem.possibilities or ())
+    # An option that lacks its value has none.
+    near = sorted(getattr(problem, "possibilities", None) or ())
     return f"did you mean {' or '.join(near)}?" if near else ""
 
 

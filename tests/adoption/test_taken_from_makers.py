@@ -17,6 +17,8 @@ from pkigen.desired.readers import ComponentName
 from tests.adoption import kubeadm_trees, makers
 from tests.adoption.altered_nodes import DAY, moment
 from tests.adoption.test_adopt import Adopted, contents
+from tests.cli.program import REPOSITORY
+from tests.pages.blocks import commands_for
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -73,10 +75,18 @@ def spec_of(adopted: Adopted) -> dict[str, object]:
     return content
 
 
-def test_one_made_by_hand_is_taken_over(by_hand: Path, adopted: Adopted) -> None:
+def test_one_made_by_hand_is_taken_over_as_documented(by_hand: Path, adopted: Adopted) -> None:
     before = contents(by_hand)
     assert errors(by_hand, adopted.now) == []
-    assert adopted.adopt(by_hand, options=VERSION) == 0, adopted.err
+    page = REPOSITORY / "docs/how-to/adopt.md"
+    ((command,),) = commands_for("tests/adoption/test_taken_from_makers.py", page)
+    program, *words = command.words.split()
+    assert program == "pkigen"
+    assert [each for each in words if "=" in each] == [
+        f"{path.name}=DIR" for path in sorted(by_hand.iterdir())
+    ]
+    words = [each.replace("DIR", str(by_hand / each.partition("=")[0])) for each in words]
+    assert adopted.run(*(str(adopted.root) if each == "prod" else each for each in words)) == 0, adopted.err
     assert contents(by_hand) == before
     assert adopted.planned() == []
     assert "kept until rotated (shared-key)" in _plan(adopted)

@@ -8,7 +8,7 @@ import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -64,6 +64,15 @@ def test_what_expires_first_and_what_breaks_then(pkigen: InProcess, tree: Path) 
     rows = read.text("timeline")
     assert rows.index("user:dev1") < rows.index("apiserver")
     assert "the node becomes NotReady after 40 seconds" in rows
+    shown = presentations(pkigen, tree)
+    first = min(shown, key=lambda each: str(each["effectiveExpiry"]))
+    assert (first["certificate"], first["effectiveExpiry"]) == ("user:dev1", "2026-12-22T03:00:00Z")
+
+
+def presentations(pkigen: InProcess, *words: object) -> list[dict[str, Any]]:
+    """What the graph says of who presents what."""
+    found = pkigen("graph", *words, "-o", "json").json["connections"]
+    return [shown for each in found for shown in each["presentations"]]
 
 
 def test_is_anything_wrong(pkigen: InProcess, tree: Path) -> None:
@@ -112,11 +121,7 @@ def test_how_far_is_the_rotation(pkigen: InProcess, tree: Path) -> None:
     assert "etcd-ca is prepared" in read.text("")
     assert "etcd-ca prepared prepare pkigen rotate ca etcd --phase promote" in read.text("rotations")
     assert "ca stable never rotated pkigen rotate ca kubernetes" in read.text("rotations")
-    trusts = [
-        shown["trusts"]
-        for each in pkigen("graph", tree, "--to", "etcd", "-o", "json").json["connections"]
-        for shown in each["presentations"]
-    ]
+    trusts = [shown["trusts"] for shown in presentations(pkigen, tree, "--to", "etcd")]
     assert trusts
     assert all(set(each) == {"etcd-ca", "etcd-ca-next"} for each in trusts)
 
@@ -129,6 +134,11 @@ def test_what_changed_last_week(pkigen: InProcess, tree: Path) -> None:
     assert "1 change in the last 7 days, the last one 3d ago: issued cp-1/apiserver" in text
     assert text.count("within the last 7 days") == 1
     assert "2026-11-22 03:00 23d ago" in text
+    ends = {each["certificate"]: each["effectiveExpiry"] for each in presentations(pkigen, tree)}
+    assert (ends["cp-1/apiserver"], ends["cp-1/etcd-server"]) == (
+        "2027-12-12T03:00:00Z",
+        "2027-11-22T03:00:00Z",
+    )
     pkigen.now += 30 * DAY
     assert "nothing was changed in the last 7 days" in Reader(page_of(pkigen, tree)).text("changes")
 
@@ -280,6 +290,16 @@ def test_what_has_reached_which_node(pkigen: InProcess, tree: Path) -> None:
 
 
 # -- how it looks -------------------------------------------------------------------------------------------
+
+
+def test_no_label_of_the_timeline_reaches_into_the_next_column(pkigen: InProcess, tree: Path) -> None:
+    pkigen.now = NOW + 308 * DAY
+    page = page_of(pkigen, tree)
+    axis = page.partition('<div class="axis"')[2].partition("</div>")[0]
+    lines = {float(at) for at in re.findall(r'class="tick" x1="([\d.]+)%"', page)}
+    labels = {float(at) for at in re.findall(r'<span style="left:([\d.]+)%">\d', axis)}
+    assert max(lines) > 96
+    assert labels == lines - {max(lines)}
 
 
 @pytest.fixture(scope="module")

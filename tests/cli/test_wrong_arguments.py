@@ -202,3 +202,10 @@ def test_a_directory_that_is_no_clusters(pkigen: InProcess, tmp_path: Path, comm
     assert result.error == f"{tmp_path} is no cluster's directory: it has no pki.lock"
     assert "with -C" in result.hint
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words", [("-C",), ("status", "--node"), ("rotate", "ca", "etcd", "--evidence")], ids=" ".join
+)
+def test_an_option_without_its_value(pkigen: InProcess, words: tuple[str, ...]) -> None:
+    assert refused(pkigen(*words)) == (f"option '{words[-1]}' requires an argument", "see `pkigen --help`")

@@ -25,10 +25,13 @@ from pkigen.desired.rendering import Renderer, authorization, read_back
 from pkigen.desired.revocations import CredentialId, Revocation, RevocationList
 from pkigen.errors import TemplateError
 from pkigen.spec.model import ClusterSpec
+from tests.cli.program import REPOSITORY as TOP
 from tests.live import programs
 from tests.live.control_plane import CREATE, Cluster, apply_addons, boot_static_pods, make, plug_in, spec_text
 from tests.live.hosts import Network
 from tests.live.rotating import current, deliver, pkigen_in
+from tests.pages.blocks import commands_for
+from tests.pages.shell import PageShell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,10 +109,10 @@ class Site:
         assert done.returncode == code, f"{arguments}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def revoke(self, *who: str | Path, nodes: tuple[str, ...] = ()) -> None:
+    def revoke(self, who: str | Path) -> None:
         """Revoke, copy the one file, and wait until it is read."""
-        self.pkigen("access", "revoke", *who, "--reason", "a test", "--yes")
-        self.copy(*(nodes or tuple(self.nodes)))
+        self.pkigen("access", "revoke", who, "--reason", "a test", "--yes")
+        self.copy(*self.nodes)
 
     def copy(self, *nodes: str) -> None:
         for node in nodes:
@@ -132,7 +135,9 @@ def _booted(tmp_path: Path, nodes: dict[str, str]) -> Iterator[Site]:
     programs.require(*programs.LEAST)
     if programs.version("kube-apiserver") < (1, 32, 0):
         pytest.skip("structured authorization is stable from v1.32 on")
-    made = make(tmp_path, spec_text("revoking", _spec(nodes)))
+    made = make(tmp_path, spec_text("prod", _spec(nodes)))
+    # As the page calls it.
+    made = Cluster(out=made.out.rename(tmp_path / "prod"), scratch=tmp_path)
     with Network() as network:
         plug_in(network, made, {name: (address,) for name, address in nodes.items()})
         boot_static_pods(made, elected_on="nobody")
@@ -160,7 +165,7 @@ def test_what_is_revoked_is_refused_without_a_restart(site: Site) -> None:
     for name in ("dev1", "dev2"):
         site.hold(name, site.cluster.out / f"users/{name}.conf")
     pids = site.pids()
-    _user(site)
+    _user(site, _shell(site))
     _kubelet(site)
     _token(site)
     _masters(site)
@@ -171,25 +176,33 @@ def test_what_is_revoked_is_refused_without_a_restart(site: Site) -> None:
     assert site.pids() == pids
 
 
-def _user(site: Site) -> None:
-    """One of three control planes has not got the file yet: it is named, and what it lets pass."""
+def _shell(site: Site) -> PageShell:
+    """On the first control plane, with a `pkigen` that runs there: it connects to API servers."""
+    place = site.cluster.scratch
+    program = place / "bin/pkigen"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec env PYTHONPATH={TOP} "{sys.executable}" -m pkigen "$@"\n')
+    program.chmod(0o755)
+    inside = ("nsenter", "--target", str(site.machine.pid), "--mount", "--net", "--pid", "--uts")
+    return PageShell(place=place, programs=program.parent, machine=(*inside, f"--wd={place}"))
+
+
+def _user(site: Site, page: PageShell) -> None:
+    """The experiment of docs/how-to/revocation.md: a control plane that has not got the file yet is named."""
+    revoking, after = commands_for("tests/live/test_revocation.py", TOP / "docs/how-to/revocation.md")
     assert site.everywhere("dev1") == site.everywhere("dev2") == _EVERYWHERE
-    site.revoke("dev1", nodes=("cp-1", "cp-2"))
+    page.follow(revoking)
+    site.copy("cp-1", "cp-2")
     assert site.everywhere("dev1") == {"cp-1": 500, "cp-2": 500, "cp-3": 200}
     assert site.everywhere("dev2") == _EVERYWHERE
-    said = site.pkigen("verify", "--live", code=4)
-    assert "kube-apiserver on cp-3 (10.83.0.3:6443): revocations: still lets pass X509SHA256=" in said
-    assert "of user:dev1" in said
-    assert "revocations: 1, refused by 2 of 3 API servers" in said
+    page.follow(after[:1])
     site.copy("cp-3")
     assert site.everywhere("dev1") == _NOWHERE
     written = {"metadata": {"name": "one"}}
     assert site.status("dev1", "cp-1", _CONFIG_MAPS, written) == 500
     assert site.status("dev2", "cp-1", _CONFIG_MAPS, written) == 201
-    answer = site.cluster.try_kubectl("cp-1", site.folder / "dev1.conf", "get", "namespaces")
-    assert "this-credential-is-revoked" in answer.stderr
     # Somebody's next certificate passes, and the old one still does not.
-    site.pkigen("renew", "user:dev1", "--yes")
+    page.follow(after[1:])
     site.hold("dev1-renewed", site.cluster.out / "users/dev1.conf")
     assert site.everywhere("dev1-renewed") == _EVERYWHERE
     assert site.everywhere("dev1") == _NOWHERE

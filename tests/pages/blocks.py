@@ -13,7 +13,8 @@ A comment above a block, which no reader sees, says how it is run:
     <!-- boot: DIRECTORY -->  the cluster of this directory is started, where one can be; stands alone
     <!-- deliver: DIRECTORY -->  its files are copied, and what must restart does; stands alone
     <!-- in a cluster -->     runs only before a real API server
-    <!-- run by: TEST -->     that test runs it, and needs more than is here
+    <!-- run by: TEST -->     that test runs it, and needs more than is here; it takes the commands from the
+                              page (`commands_for`), or has each of their words
     <!-- not run: REASON -->  cannot be run here
 """
 
@@ -92,7 +93,7 @@ class RunElsewhere:
     """A block with commands that a test of its own runs."""
 
     test: str
-    text: str
+    commands: tuple[Command, ...]
 
 
 Step = WrittenFile | Later | Boot | Deliver | Command | NotRun | RunElsewhere
@@ -101,6 +102,11 @@ Step = WrittenFile | Later | Boot | Deliver | Command | NotRun | RunElsewhere
 def steps(page: Path) -> list[Step]:
     """Everything that a page has to be run for, in order."""
     return list(_steps(page.read_text(encoding="utf-8"), page))
+
+
+def commands_for(test: str, page: Path) -> list[tuple[Command, ...]]:
+    """The blocks of a page that say that this test runs them."""
+    return [step.commands for step in steps(page) if isinstance(step, RunElsewhere) and step.test == test]
 
 
 def _steps(text: str, page: Path) -> Iterator[Step]:
@@ -133,7 +139,7 @@ def _block(word: str, rest: str, language: str, text: str, page: Path) -> Iterat
     elif word == "not run":
         yield NotRun(reason=rest, text=text)
     elif word == "run by":
-        yield RunElsewhere(test=rest, text=text)
+        yield RunElsewhere(test=rest, commands=tuple(_commands(text, in_cluster=False, page=page)))
     elif language == CONSOLE:
         yield from _commands(text, in_cluster=word == "in a cluster", page=page)
     elif language in SHELLS or (

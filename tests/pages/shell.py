@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tests.cli.program import REPOSITORY
 from tests.pages.blocks import Boot, Command, Deliver, Later, NotRun, RunElsewhere, WrittenFile, compare
-from tests.pages.warm_program import AHEAD, HOST, ROOT
+from tests.pages.warm_program import AHEAD, HOST, MACHINES, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,7 +72,8 @@ class PageShell:
         words = command.words
         for named, present in self.alike.items():
             words = words.replace(named, present)
-        root = self.place / "machines" / (command.host or "here")
+        machines = self.place / "machines"
+        root = machines / (command.host or "here")
         root.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
             [*self.machine, "sh", "-c", f"exec 2>&1\n{words}"],
@@ -85,6 +86,7 @@ class PageShell:
                 AHEAD: str(self.days),
                 HOST: command.host,
                 ROOT: str(root),
+                MACHINES: str(machines),
                 **self.exported,
             },
             stdin=subprocess.DEVNULL,

@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGES = [TOP / "README.md", TOP / "docs/README.md", *sorted((TOP / "docs").glob("*/*.md"))]
-ELSEWHERE = {
-    TOP / "docs/how-to/adopt.md": "tests/adoption/test_adopt_page.py",
-    TOP / "docs/tutorial/rotated-ca.md": "tests/live/test_pages_live.py",
-}
-"""Pages that begin with what another page or another program has made, and the tests that begin there."""
+ELSEWHERE = {TOP / "docs/how-to/adopt.md": "tests/adoption/test_adopt_page.py"}
+"""Pages that begin with what another program has made, and the tests that begin there."""
+BEFORE = {TOP / "docs/tutorial/rotated-ca.md": TOP / "docs/tutorial/first-cluster.md"}
+"""Pages that begin with what another page has made: they are run one after the other."""
 NOT_RUN = 13
 """How many blocks of all pages cannot be run: installations, other machines, terminals, foreign programs."""
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -33,7 +32,7 @@ def is_run_here(page: Path) -> bool:
     except ValueError:
         return True  # the page's own test fails, and not all of them
     commands = [step for step in every if isinstance(step, Command) and not step.in_cluster]
-    return bool(commands) and page not in ELSEWHERE
+    return bool(commands) and page not in {*ELSEWHERE, *BEFORE.values()}
 
 
 RUN_HERE = [page for page in PAGES if is_run_here(page)]
@@ -48,6 +47,8 @@ def warm() -> Iterator[WarmProgram]:
 @pytest.mark.parametrize("page", RUN_HERE, ids=lambda path: str(path.relative_to(TOP)))
 def test_commands_say_what_is_shown(page: Path, tmp_path: Path, warm: WarmProgram) -> None:
     shell = PageShell(place=tmp_path, programs=warm.programs)
+    if page in BEFORE:
+        shell.follow(steps(BEFORE[page]))
     shell.follow(steps(page))
     assert shell.commands
 
@@ -64,8 +65,41 @@ def test_every_block_with_commands_is_run() -> None:
                 assert len(step.reason.split()) > 2, step
                 reasons.append(step.reason)
             elif isinstance(step, RunElsewhere):
-                assert (TOP / step.test).is_file(), step
+                assert not not_run_by(step, (TOP / step.test).read_text(), page), step
     assert len(reasons) <= NOT_RUN, reasons
+
+
+_WORD = re.compile(r"--[a-z][a-z-]+|[a-z]{2,}(?:-[a-z]+)*:?")
+_OF_THE_SHELL = re.compile(r" -C \w+|\| grep|'|  #.*")
+_IMPORTED = re.compile(r"^from tests\.live(?:\.(\w+))? import (.*)$", re.MULTILINE)
+
+
+def not_run_by(step: RunElsewhere, source: str, page: Path) -> set[str]:
+    """Words of a block that the test which is said to run it does not have.
+
+    None, if it takes the block from the page. What a test prints of itself is its own words, too.
+    """
+    if f"{page.parent.name}/{page.name}" in source:
+        return set()
+    for module, names in _IMPORTED.findall(source):
+        for name in [module] if module else names.split(", "):
+            source += (TOP / f"tests/live/{name}.py").read_text()
+    words: set[str] = set()
+    for command in step.commands:
+        is_the_test = step.test in command.words
+        lines = (command.shown or ()) if is_the_test else [_OF_THE_SHELL.sub(" ", command.words)]
+        words |= {word for line in lines for word in line.split() if _WORD.fullmatch(word)}
+    return {word for word in words if word.removesuffix(":") not in source}
+
+
+def test_a_block_that_its_test_does_not_run_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- run by: TEST -->\n```console\n$ pkigen verify --live -C prod | grep lists:\n```\n")
+    (step,) = steps(page)
+    assert isinstance(step, RunElsewhere)
+    assert not_run_by(step, 'run("pkigen", "verify", "--live")', page) == {"lists:"}
+    assert not_run_by(step, 'run("pkigen", "verify"), "lists"', page) == {"--live"}
+    assert not_run_by(step, f'commands_for(TEST, "{tmp_path.name}/page.md")', page) == set()
 
 
 def test_what_needs_a_cluster_is_run_before_one() -> None:

@@ -25,6 +25,8 @@ from tests import compiled_templates, unmeasured
 
 HOST, ROOT, AHEAD = "PAGE_HOST", "PAGE_ROOT", "PAGE_DAYS_AHEAD"
 """Variables of a command: its machine, that machine's root directory, how far its clock is ahead."""
+MACHINES = "PAGE_MACHINES"
+"""Where the root directories of all machines are."""
 
 # An interpreter without site-packages starts within ten milliseconds.
 _CLIENT = """\
@@ -37,6 +39,20 @@ socket.send_fds(server, [json.dumps(run).encode()], [0, 1, 2])
 server.shutdown(socket.SHUT_WR)
 code = server.recv(16)
 sys.exit(int(code) if code else 1)
+"""
+# What a page does on a node by `ssh`, in the root directory of a machine of the test. A kubelet that is
+# started needs what was copied.
+_SSH = """\
+#!/bin/sh -eu
+root=$PAGE_MACHINES/${1#*@}
+mkdir -p "$root"
+shift
+case "$*" in
+"tar -C / "*) shift 3; exec tar -C "$root" "$@" ;;
+"systemctl restart kubelet" | "systemctl enable --now kubelet")
+  exec test -s "$root/etc/kubernetes/kubelet.conf" ;;
+*) echo "ssh: nobody knows how to run this here: $*" >&2; exit 255 ;;
+esac
 """
 _MOST = 1 << 20
 _ON_NODES = ("airgap node identity", "airgap node request", "airgap bundle ")
@@ -60,9 +76,10 @@ class WarmProgram:
         assert self._server.stdout.readline() == b"ready\n"
         self.programs = folder / "programs"
         self.programs.mkdir()
-        client = self.programs / "pkigen"
-        client.write_text(_CLIENT.format(python=sys.executable, address=str(address)))
-        client.chmod(0o755)
+        texts = {"pkigen": _CLIENT.format(python=sys.executable, address=str(address)), "ssh": _SSH}
+        for name, text in texts.items():
+            (self.programs / name).write_text(text)
+            (self.programs / name).chmod(0o755)
 
     def __enter__(self) -> Self:
         return self

@@ -36,4 +36,5 @@ def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 check=False,
             )
             assert done.returncode == 0, done.stderr
+            out.with_suffix(".said").write_text(done.stdout)
     return out

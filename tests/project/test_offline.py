@@ -27,10 +27,13 @@ from scripts.bill import of_lock
 from scripts.offline import INSTALL
 from tests import unmeasured
 from tests.cli.program import HOME
+from tests.pages.blocks import commands_for, compare
 from tests.project.test_wheel import declared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from tests.pages.blocks import Command
 
 TOP = Path(__file__).resolve().parents[2]
 CUT_OFF = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--net")
@@ -57,10 +60,34 @@ def test_the_network_is_really_cut_off(tmp_path: Path) -> None:
     assert "Network is unreachable" in done.stderr
 
 
-def test_installed_and_run_without_a_network(kit: Path, tmp_path: Path) -> None:
-    installed = without_network("sh", kit / "install.sh", tmp_path / "pkigen", cwd=tmp_path)
+def documented(number: int) -> tuple[Command, ...]:
+    """The commands of docs/how-to/air-gap.md: how the kit is made, and how it is installed."""
+    return commands_for("tests/project/test_offline.py", TOP / "docs/how-to/air-gap.md")[number]
+
+
+def test_the_kit_is_made_as_documented(kit: Path) -> None:
+    making, listing = documented(0)
+    said = kit.with_suffix(".said").read_text().splitlines()
+    assert making.words.split()[:3] == ["python", "scripts/offline.py", "dist/offline"]
+    assert listing.words == "ls dist/offline"
+    of_pythons = re.compile(r"\S+: \d+ wheels for Python 3[0-9, .]+ on (?:x86_64|aarch64|, )+")
+    assert making.shown is not None
+    assert all(of_pythons.fullmatch(lines[0]) for lines in (said, making.shown))
+    assert compare(making.shown[1:], said[1:]).fault is None
+    present = sorted(path.name for path in kit.iterdir())
+    assert listing.shown == ("  ".join(present),)
+
+
+def test_installed_as_documented_and_run_without_a_network(kit: Path, tmp_path: Path) -> None:
+    commands = documented(1)
+    script = "\n".join(each.words for each in commands)
+    for shown, present in (("/media/usb/offline", kit), ("/opt/pkigen", tmp_path / "pkigen")):
+        assert shown in script
+        script = script.replace(shown, str(present))
+    installed = without_network("sh", "-ec", script, cwd=tmp_path)
     assert installed.returncode == 0, installed.stderr
-    assert installed.stdout.startswith("pkigen ")
+    shown = tuple(line for each in commands for line in each.shown or ())
+    assert compare(shown, installed.stdout.splitlines()).fault is None, installed.stdout
     _works([tmp_path / "pkigen/bin/pkigen"], tmp_path)
     _lists_what_it_is(tmp_path / "pkigen/sbom.cdx.json")
 
