@@ -200,7 +200,11 @@ def _look_again(bench: Workbench, held: frozenset[str]) -> None:
         progress=tools.progress,
         what="verifying",
     )
-    lock = LockBuilder(inventory=inventory, templates=tools.renderer.overrides())
+    lock = LockBuilder(
+        inventory=inventory,
+        templates=tools.renderer.overrides(),
+        facts=bench.staging.certificate_facts,
+    )
     issued = frozenset(bench.made.issued)
     for surveyed in survey.objects():
         action = surveyed.action
