@@ -73,7 +73,7 @@ def apply_plan(
         StoreError: The tree could not be written; it is unchanged.
         AuthorityError: A CA cannot sign.
     """
-    with store.transaction() as transaction:
+    with store.transaction(expected=len(plan.changes)) as transaction:
         bench = _workbench(inventory, store, transaction, tools, source)
         _stage(plan, bench, held)
         _remember(plan, bench, held)
