@@ -75,7 +75,7 @@ def apply_plan(
         StoreError: The tree could not be written; it is unchanged.
         AuthorityError: A CA cannot sign.
     """
-    with store.transaction() as transaction:
+    with store.transaction(expected=len(plan.changes)) as transaction:
         bench = _workbench(inventory, store, transaction, tools, source)
         if agreed is not None:
             bench.staging.record(agreed_entry(agreed))
@@ -204,7 +204,11 @@ def _look_again(bench: Workbench, held: frozenset[str]) -> None:
         progress=tools.progress,
         what="verifying",
     )
-    lock = LockBuilder(inventory=inventory, templates=tools.renderer.overrides())
+    lock = LockBuilder(
+        inventory=inventory,
+        templates=tools.renderer.overrides(),
+        facts=bench.staging.certificate_facts,
+    )
     issued = frozenset(bench.made.issued)
     for surveyed in survey.objects():
         action = surveyed.action

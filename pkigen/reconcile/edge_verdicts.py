@@ -15,6 +15,7 @@ from pkigen.state.observed import (
     observe_certificate,
     observe_presented,
 )
+from pkigen.state.views import SteadyView
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -72,7 +73,8 @@ class EdgeVerdicts:
             unknown: Files that nobody can judge by, because they are not in this directory.
         """
         self._inventory = inventory
-        self._tree = tree
+        # Whether a file is hidden and what it holds are two questions about one content.
+        self._tree = tree = SteadyView(tree)
         self._now = now
         self._unknown = frozenset(unknown)
         self._verifier = PathVerifier(now)
@@ -102,6 +104,7 @@ class EdgeVerdicts:
     def _judged(
         self, by: Shower, identifier: str, trust: str, *, whose: str, names: tuple[str, ...] = ()
     ) -> Presentation:
+        self._tree.forget()
         if self._unknown.intersection((identifier, trust)) or self._is_hidden(identifier, trust):
             return Presentation(
                 shown_by=by, certificate=identifier, bundle=trust, names=names, health=Health.UNKNOWN

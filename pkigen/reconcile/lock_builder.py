@@ -15,10 +15,14 @@ from pkigen.desired.items import (
 )
 from pkigen.notation import json_text
 from pkigen.records import dataclass
-from pkigen.state.lockfile import FORMAT, certificate_facts, head, spec_facts
+from pkigen.state.lockfile import FORMAT, certificate_facts, head, spec_facts, told_fingerprint
 from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cryptography.x509 import Certificate
+
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.overrides import OverrideRecord
     from pkigen.reconcile.surveyed import Surveyed
@@ -28,10 +32,14 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class LockBuilder:
-    """Gathers what a survey of the finished tree sees."""
+    """Gathers what a survey of the finished tree sees.
+
+    `facts` are those of certificates that were told already, by fingerprint, as they stand in `Event.ISSUED`.
+    """
 
     inventory: Inventory
     templates: OverrideRecord | None
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     _certificates: dict[str, dict[str, Any]] = field(default_factory=dict)
     _files: dict[str, dict[str, Any]] = field(default_factory=dict)
     _adopted: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -54,7 +62,7 @@ class LockBuilder:
                 self._certificates[item.id] = {
                     "path": surveyed.action.paths[0],
                     "issuer": item.issuer.certificate_name if item.issuer else None,
-                    **certificate_facts(surveyed.observed.certificate),
+                    **self._facts(surveyed.observed.certificate),
                 }
             case DesiredCrossCertificate() | DesiredKeyPair() | DesiredCopy() | DesiredFile() if (
                 surveyed.sha256 is not None
@@ -62,6 +70,9 @@ class LockBuilder:
                 self._files[surveyed.action.paths[-1]] = {"sha256": surveyed.sha256.hex()}
             case _:
                 pass
+
+    def _facts(self, certificate: Certificate) -> Mapping[str, Any]:
+        return self.facts.get(told_fingerprint(certificate)) or certificate_facts(certificate)
 
     def encode(self, ledger: Head, authority: Identities | None) -> bytes:
         """The file's bytes.

@@ -8,7 +8,7 @@ from pkigen import layout
 from pkigen.crypto.age import is_sealed
 from pkigen.desired.inventory import private_paths
 from pkigen.state.authority_record import observe_authority
-from pkigen.state.ledger import EMPTY, LedgerEntry, appended, mismatch, read_ledger, recorded_entry
+from pkigen.state.ledger import EMPTY, Event, LedgerEntry, appended, mismatch, read_ledger, recorded_entry
 from pkigen.state.lockfile import lock_digest, read_lock
 from pkigen.state.observed import Fault, exists, read_file
 from pkigen.state.seals import LARGEST_RECORD, digest
@@ -111,6 +111,15 @@ class Staging:
             # Only if it differs: every file that is written leaves an older one in the backup.
             if isinstance(before, Fault) or before.data != wanted:
                 self.stage(path, layout.SECRET_MODE, wanted)
+
+    @property
+    def certificate_facts(self) -> dict[str, dict[str, str | int | list[str]]]:
+        """What the ledger will tell of the certificates of this change, by fingerprint."""
+        return {
+            str(entry.facts["fingerprint"]): entry.facts
+            for entry in self._entries
+            if entry.event in {Event.ISSUED, Event.DELIVERED}
+        }
 
     def close(self, lock: LockBuilder, *, now: datetime) -> None:
         """Stage the ledger with the lines of this change, and the lock file that names its end."""

@@ -44,6 +44,7 @@ from pkigen.state.observed import (
 )
 from pkigen.state.reasons import Reason
 from pkigen.state.vault import is_encrypted
+from pkigen.state.views import SteadyView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -70,6 +71,7 @@ class Survey:
         selection: What `renew` asks for.
         progress: Is told of each object.
         what: What it is told that this is.
+        kinds: The kinds of objects that are looked at; all of them by default.
     """
 
     inventory: Inventory
@@ -80,8 +82,16 @@ class Survey:
     selection: Selection = field(default_factory=Selection)
     progress: Progress = SILENCE
     what: str = "looking at"
+    kinds: tuple[type, ...] = (object,)
 
     def __post_init__(self) -> None:
+        self.reader = self._steady = SteadyView(self.reader)
+        # A kubeconfig is looked at together with the certificate that it embeds.
+        self._items = [
+            item
+            for item in self.inventory.items
+            if isinstance(item, self.kinds) and not isinstance(item, DesiredKubeconfig)
+        ]
         # A CA that is there and named is renewed, so that whatever holds its certificate changes too.
         self._sharing = sharing(self.authorities)
         self._renewed = frozenset(ca for ca in self.authorities if ca_id(ca) in self.selection.ids)
@@ -100,26 +110,25 @@ class Survey:
         )
 
     def __len__(self) -> int:
-        """How many objects are looked at: a kubeconfig and the certificate that it embeds are one."""
-        return len(self.inventory.items) - len(self.inventory.kubeconfigs)
+        """How many objects are looked at."""
+        return len(self._items)
 
     def objects(self) -> Iterator[Surveyed]:
         """Look at every object, issuers first."""
         with self.progress.over(self.what, len(self)) as step:
-            for item in self.inventory.items:
+            for item in self._items:
                 match item:
                     case DesiredCertificate():
                         yield self._certificate(item)
                     case DesiredCrossCertificate():
                         yield self._files.cross_certificate(item)
-                    case DesiredKubeconfig():
-                        continue  # looked at together with the certificate that it embeds
                     case DesiredCopy():
                         yield self._copy(item)
                     case DesiredFile() if item.path in self._left and is_withheld(self.reader, item.path):
                         yield self._files.differs(item)
                     case _:
                         yield self._files.look(item)
+                self._steady.forget()
                 step()
 
     def _copy(self, item: DesiredCopy) -> Surveyed:
@@ -164,14 +173,16 @@ class Survey:
         )
 
     def _certificate(self, item: DesiredCertificate) -> Surveyed:
-        former = self._moves_from(item)
+        observed = observe_certificate(self.reader, item.location)
+        former = self._moves_from(item, observed)
         if former is None and _is_unseen(self.reader, item.location):
             return Surveyed(item=item, action=_kept(item))
         if isinstance(former, InKubeconfig):
             self._left.add(former.kubeconfig)
         if former is not None and _is_unseen(self.reader, former):
             return _moved(item, former)
-        observed = observe_certificate(self.reader, former or item.location)
+        if former is not None:
+            observed = observe_certificate(self.reader, former)
         issuer = self.authorities.get(item.issuer) if item.issuer is not None else None
         found = self._examined(item, observed, issuer)
         around = self._around(item, observed) if former is None else _elsewhere(item, former)
@@ -179,16 +190,15 @@ class Survey:
         surveyed = adopted or self._decided(item, observed, issuer, found, around)
         return _advised(surveyed, (*self._shared_key(item), *surveyed.advice))
 
-    def _moves_from(self, item: DesiredCertificate) -> Location | None:
+    def _moves_from(self, item: DesiredCertificate, here: ObservedCertificate) -> Location | None:
         """Where a certificate stands that must move; None where it is right, or nowhere."""
-        if item.former is None or self._has_certificate(item.location):
+        if item.former is None or here.certificate is not None:
             return None
-        is_there = _is_unseen(self.reader, item.former) or self._has_certificate(item.former)
+        is_there = (
+            _is_unseen(self.reader, item.former)
+            or observe_certificate(self.reader, item.former).certificate is not None
+        )
         return item.former if is_there else None
-
-    def _has_certificate(self, location: Location) -> bool:
-        """Whether a certificate is seen there."""
-        return observe_certificate(self.reader, location).certificate is not None
 
     def _adopted(
         self,

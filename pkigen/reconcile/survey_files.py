@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -49,6 +50,7 @@ from pkigen.state.observed import (
 from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from pkigen.desired.adopted import Adopted
@@ -202,7 +204,7 @@ class FileSurvey:
         changes = item.ca in self.renewed and item.material is not MaterialKind.CA_KEY
         # Not known yet: the CA's new certificate is made while the plan is carried out.
         digest = None if changes else self.materials.digest_for_copy(item)
-        surveyed = self._bytes(item, digest, f"is not the {what} of the authority")
+        surveyed = self._bytes(item, lambda: digest, f"is not the {what} of the authority")
         if digest is not None and item.material is MaterialKind.TRUST_BUNDLE and surveyed.findings:
             return self._reordered(surveyed, item, self.materials.for_copy(item) or b"")
         return surveyed
@@ -222,11 +224,10 @@ class FileSurvey:
         """A rendered file, compared with what the spec and the templates give now, where it is pkigen's."""
         if not item.managed:
             return _kept(item, None)
-        wanted = self._rendered(item)
-        digest = None if wanted is None else hashlib.sha256(wanted).digest()
-        surveyed = self._bytes(item, digest, _DIFFERS)
+        surveyed = self._bytes(item, partial(self._digest, item), _DIFFERS)
         if not surveyed.findings:
             return surveyed
+        wanted = self._rendered(item)
         explained = self._explained(surveyed, item, wanted) if wanted is not None else surveyed
         return with_diff(explained, self._file_diff(item, wanted))
 
@@ -236,11 +237,19 @@ class FileSurvey:
 
     def _rendered(self, item: DesiredFile) -> bytes | None:
         """What a rendered file must hold; None where that cannot be known yet."""
+        return self._with_material(item, self.renderer.file)
+
+    def _digest(self, item: DesiredFile) -> bytes | None:
+        """The SHA-256 of that."""
+        return self._with_material(item, self.renderer.digest_of)
+
+    def _with_material(self, item: DesiredFile, made: Callable[..., bytes]) -> bytes | None:
+        """What is made of a file's secrets and trust bundle; None while one of them is not known."""
         secrets = self._secrets(item) if item.secret else ()
         trust = b"" if item.trust is None else self.trust_bundle(item.trust)
         if secrets is None or trust is None:
             return None
-        return self.renderer.file(item, secrets=secrets, trust_bundle=trust)
+        return made(item, secrets=secrets, trust_bundle=trust)
 
     def _file_diff(self, item: DesiredFile, wanted: bytes | None) -> tuple[str, ...]:
         """What changes in a file that is there."""
@@ -300,12 +309,15 @@ class FileSurvey:
             return None
         return self.materials.encryption_keys_in(self.rotations, present.data)
 
-    def _bytes(self, item: DesiredCopy | DesiredFile, wanted: bytes | None, difference: str) -> Surveyed:
+    def _bytes(
+        self, item: DesiredCopy | DesiredFile, digest: Callable[[], bytes | None], difference: str
+    ) -> Surveyed:
         """Compare a file with the SHA-256 of what it must hold; None where that cannot be known yet."""
         observed = observe_file(self.reader, item.path)
         if isinstance(observed, Fault):
             kind = Create if observed.kind is FaultKind.MISSING else Rewrite
             return _changed(item, kind, fault_finding(observed))
+        wanted = digest()
         # What cannot be known yet changes with this plan.
         if wanted is None or wanted != observed.sha256:
             detail = f"{item.path} {difference}"

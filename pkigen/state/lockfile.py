@@ -133,9 +133,14 @@ def certificate_facts(certificate: x509.Certificate) -> dict[str, Any]:
         "notBefore": timestamp(certificate.not_valid_before_utc),
         "notAfter": timestamp(certificate.not_valid_after_utc),
         "key": describe(key),
-        "fingerprint": f"sha256:{fingerprint(certificate)}",
+        "fingerprint": told_fingerprint(certificate),
         "spki": spki_fingerprint(public_der(key)),
     }
+
+
+def told_fingerprint(certificate: x509.Certificate) -> str:
+    """By what the lock file and the ledger know a certificate."""
+    return f"sha256:{fingerprint(certificate)}"
 
 
 def lock_digest(data: bytes) -> str:

@@ -14,6 +14,7 @@ import hashlib
 import re
 import warnings
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from cryptography import x509
@@ -213,8 +214,14 @@ def observe_bundle(reader: Reader, path: str) -> tuple[x509.Certificate, ...] | 
     embedded = _CA_DATA.search(data)
     if embedded is not None:
         data = _decoded(embedded[1])
-    certificates = parse_certificates(data)
+    certificates = _parsed_bundle(data)
     return _unreadable(path, certificates) if isinstance(certificates, str) else certificates
+
+
+@lru_cache(maxsize=16)
+def _parsed_bundle(data: bytes) -> tuple[x509.Certificate, ...] | str:
+    """A thousand nodes have the same bundle."""
+    return parse_certificates(data)
 
 
 def observe_key_pair(reader: Reader, private_path: str, public_path: str) -> ObservedKeyPair:

@@ -193,6 +193,33 @@ class OpenedView(View):
         return replace(content, data=self._vault.open(path, content.data))
 
 
+class SteadyView(View):
+    """Reads each file once until it is told to forget: what is asked of an object is asked of one content."""
+
+    def __init__(self, beneath: Reader) -> None:
+        super().__init__(beneath)
+        self._found: dict[str, FileContent | StoreError] = {}
+
+    def forget(self) -> None:
+        """Read anew from now on; nothing of what was read stays in memory."""
+        self._found.clear()
+
+    def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
+        """Read a file, or say again why it cannot be read."""
+        # Another limit is another question; hardly any file has one of its own.
+        if limit != _LARGEST_FILE:
+            return super().read(path, limit=limit)
+        if path not in self._found:
+            try:
+                self._found[path] = super().read(path, limit=limit)
+            except StoreError as error:
+                self._found[path] = error
+        found = self._found[path]
+        if isinstance(found, StoreError):
+            raise found
+        return found
+
+
 class HashedView(View):
     """Shows what is beneath it, and keeps digests of everything that was read through it.
 

@@ -224,8 +224,12 @@ class Store:
         with explained(self.root, "", "list"), self._new_descent() as descent:
             yield from lapses(self._anchor, descent, below)
 
-    def transaction(self) -> Transaction:
+    def transaction(self, *, expected: int = 0) -> Transaction:
         """Begin a change; one at a time.
+
+        Args:
+            expected: How many files it will write, as far as that is known: where they are many, all are
+                made durable together, the first ones too.
 
         Raises:
             StoreError: The directory is open for reading only, or an earlier change is not undone.
@@ -237,7 +241,7 @@ class Store:
                 self._transaction.close()
             # What it holds open may be what the change removes.
             self._reading.close()
-            self._transaction = Transaction(self._anchor, self._begun, self._now)
+            self._transaction = Transaction(self._anchor, self._begun, self._now, expected)
         return self._transaction
 
     def backups(self) -> tuple[BackupInfo, ...]:

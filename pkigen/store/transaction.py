@@ -40,8 +40,9 @@ class Transaction:
     Get one from `Store.transaction`. Of the staged files only path, mode, hash and size stay in memory.
     """
 
-    def __init__(self, anchor: Anchor, begun: Begun, now: datetime) -> None:
+    def __init__(self, anchor: Anchor, begun: Begun, now: datetime, expected: int) -> None:
         self._anchor = anchor
+        self._expected = expected
         self._begun = begun
         self._now = now
         self._operations: dict[str, Operation] = {}
@@ -230,12 +231,16 @@ class Transaction:
             raise UnsafePathError(f"{shown(self._anchor.root, path)} cannot have mode {mode:04o}")
         # A number is never too long for a name, and leads nowhere.
         staged = f"{len(self._operations) + 1:08d}"
-        synced = Synced.for_changes(len(self._operations) + 1)
+        synced = self._synced(len(self._operations) + 1)
         written = write_new(self._anchor.fs, staged, self._staging(), mode=mode, chunks=chunks, synced=synced)
         self._operations[path] = WriteFile(
             path=path, mode=mode, sha256=written.sha256, size=written.size, staged=staged, backup=backup
         )
         logger.debug("staged %s: mode %04o, %d bytes", path, mode, written.size)
+
+    def _synced(self, count: int) -> Synced:
+        """When a file is made durable that is the change's `count`-th; what is expected may not come."""
+        return Synced.for_changes(max(self._expected, count))
 
     def _existing(self, parts: Parts) -> os.stat_result | None:
         """Describe the file that stands at a path; refuse what must not be replaced."""
@@ -249,7 +254,7 @@ class Transaction:
         """Do everything that can fail or needs space: the backup and the directories."""
         anchor, staging_fd = self._anchor, self._staging()
         # One wait for all files, before anything relies on them.
-        if Synced.for_changes(len(self._operations)) is Synced.TOGETHER:
+        if self._synced(len(self._operations)) is Synced.TOGETHER:
             anchor.fs.syncfs(staging_fd)
         # So that consecutive files share their directories, and a file is next to what would be below it.
         operations = sorted(self._operations.values(), key=lambda operation: in_tree_order(operation.path))

@@ -152,7 +152,10 @@ def test_a_large_change_is_made_durable_together(
     assert verdicts.broken == 0
 
 
-def test_a_large_change_waits_for_the_disk_a_few_times(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("expected", "fsyncs"), [(0, 30), (100, 20), (1000, 20)])
+def test_a_large_change_waits_for_the_disk_a_few_times(
+    memory: Path, monkeypatch: pytest.MonkeyPatch, expected: int, fsyncs: int
+) -> None:
     counts: dict[str, int] = {}
 
     class Watching(CountingFileSystem):
@@ -162,14 +165,32 @@ def test_a_large_change_waits_for_the_disk_a_few_times(memory: Path, monkeypatch
 
     monkeypatch.setattr("pkigen.store.files.SYNCED_AT_ONCE", 10)
     with (
-        Store.open(memory / "large", command="init", now=LATER, filesystem=Watching()) as store,
-        store.transaction() as transaction,
+        Store.open(memory / f"large-{expected}", command="init", now=LATER, filesystem=Watching()) as store,
+        store.transaction(expected=expected) as transaction,
     ):
         for number in range(100):
             transaction.stage(f"nodes/n-{number}/etc/file", mode=0o600, content=b"content")
         transaction.commit()
     assert counts["syncfs"] == 3  # staged files, directories, renames
-    assert counts["fsync"] < 30
+    assert counts["fsync"] < fsyncs
+
+
+def test_what_was_expected_and_did_not_come_is_durable_all_the_same(memory: Path) -> None:
+    counts: dict[str, int] = {}
+
+    class Watching(CountingFileSystem):
+        def _do(self, operation: str, *arguments: Any) -> Any:
+            counts[operation] = counts.get(operation, 0) + 1
+            return super()._do(operation, *arguments)
+
+    with (
+        Store.open(memory / "small", command="init", now=LATER, filesystem=Watching()) as store,
+        store.transaction(expected=1000) as transaction,
+    ):
+        transaction.stage("pki.lock", mode=0o600, content=b"content")
+        assert "syncfs" not in counts
+        transaction.commit()
+    assert counts["syncfs"] == 1
 
 
 def naive_change(root: Path, filesystem: FileSystem | None) -> None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pkigen.state.observed import Reader
 
 
+# What stands in the status; nothing else is looked at for it.
+_LASTING = (DesiredCertificate, DesiredKeyPair, DesiredToken)
 _NOT_JUDGED = (str(Anomaly.NOT_JUDGED),)
 _NOT_HERE = ("its private file is not in this checkout",)
 
@@ -77,6 +79,7 @@ def rows(
         authorities=authorities,
         now=now,
         progress=progress,
+        kinds=_LASTING,
     )
     yield from rows_of(survey.objects(), inventory, reader, faults=faults)
 
@@ -87,7 +90,7 @@ def rows_of(
     """The certificates among objects that were looked at."""
     said = {ca.certificate_name: fault for ca, fault in faults.items()}
     for surveyed in objects:
-        if isinstance(surveyed.item, DesiredCertificate | DesiredKeyPair | DesiredToken):
+        if isinstance(surveyed.item, _LASTING):
             row = _row(inventory, surveyed.item, surveyed, said.get(surveyed.item.id))
             row = _with_revocation(row, inventory)
             is_hidden = row.expires is None and row.certificate is None and is_withheld(reader, row.path)

@@ -214,6 +214,7 @@ class Renderer:
         self._overrides_name = overrides_name or str(self._templates.folder)
         # What the built-in templates render is checked by the tests, for every kind of file.
         self._checked = self._templates.are_overridden
+        self._digests: dict[str, bytes] = {}
 
     def digest(self) -> str:
         """The SHA-256 of the templates.
@@ -232,6 +233,25 @@ class Renderer:
         digest = self._templates.overrides_digest()
         return None if digest is None else OverrideRecord(directory=self._overrides_name, sha256=digest)
 
+    def digest_of(
+        self, item: DesiredFile, *, secrets: tuple[bytes, ...] = (), trust_bundle: bytes = b""
+    ) -> bytes:
+        """The SHA-256 of a file, which is rendered for it only if it was not before.
+
+        Somebody else's template may render something else each time: what was staged would not be found to be
+        what the spec gives, and must not be.
+
+        Args:
+            item: From the inventory.
+            secrets: As for `file`.
+            trust_bundle: As for `file`.
+
+        Raises:
+            TemplateError: With the template's file and line.
+        """
+        known = None if secrets or trust_bundle or self._checked else self._digests.get(item.path)
+        return known or hashlib.sha256(self.file(item, secrets=secrets, trust_bundle=trust_bundle)).digest()
+
     def file(self, item: DesiredFile, *, secrets: tuple[bytes, ...] = (), trust_bundle: bytes = b"") -> bytes:
         """Render a file.
 
@@ -244,6 +264,13 @@ class Renderer:
         Raises:
             TemplateError: With the template's file and line.
         """
+        content = self._file(item, secrets, trust_bundle)
+        if not secrets and not trust_bundle:
+            self._digests[item.path] = hashlib.sha256(content).digest()
+        return content
+
+    def _file(self, item: DesiredFile, secrets: tuple[bytes, ...], trust_bundle: bytes) -> bytes:
+        """The same, whoever asks for it."""
         match item.kind:
             case FileKind.ENCRYPTION_CONFIGURATION:
                 return self._encryption_configuration(secrets)
@@ -286,6 +313,7 @@ class Renderer:
         """
         other = copy(self)
         other._cluster = cluster  # noqa: SLF001 -- it is one of these
+        other._digests = {}  # noqa: SLF001
         other._users = {user.stem: user for user in cluster.spec.users}  # noqa: SLF001
         other._groups = {group.stem: group for group in cluster.groups}  # noqa: SLF001
         for item in addon_files(cluster):

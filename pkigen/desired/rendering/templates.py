@@ -93,6 +93,7 @@ class Templates:
             loaders.insert(0, jinja2.FileSystemLoader(overrides))
         loader = jinja2.ChoiceLoader(loaders)
         self._environments = {language: _environment(language, loader) for language in Language}
+        self._templates: dict[tuple[str, Language], jinja2.Template] = {}
         self._folders = (built_in, *([overrides] if overrides is not None else []))
 
     @property
@@ -139,9 +140,16 @@ class Templates:
         """
         variables = {field.name: getattr(context, field.name) for field in dataclasses.fields(context)}
         try:
-            return self._environments[language].get_template(name + SUFFIX).render(variables)
+            return self._found(name, language).render(variables)
         except Exception as error:  # noqa: BLE001 -- a template is a program: whatever it raises is its author's to see
             raise _explained(error, name + SUFFIX, secret=secret) from None
+
+    def _found(self, name: str, language: Language) -> jinja2.Template:
+        """The template of that name, which Jinja would look for again each time."""
+        key = (name, language)
+        if key not in self._templates:
+            self._templates[key] = self._environments[language].get_template(name + SUFFIX)
+        return self._templates[key]
 
     def place(self, name: str, *flags: str) -> str:
         """Where to look for what is wrong with a result: the file, or the folder that has a piece of it.
