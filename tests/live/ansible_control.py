@@ -21,6 +21,21 @@ if TYPE_CHECKING:
 COLLECTION = Path(__file__).parents[2] / "ansible"
 STAND_IN = Path(__file__).with_name("stand_in_node.py")
 _SECONDS = 1800
+_SETTINGS = """
+[defaults]
+collections_path = {place}/collections
+local_tmp = {place}/local
+remote_tmp = /run/ansible
+fact_caching = jsonfile
+fact_caching_connection = {place}/facts
+private_key_file = {place}/user
+host_key_checking = False
+timeout = 10
+[ssh_connection]
+pipelining = True
+ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o UserKnownHostsFile=/dev/null -o ConnectTimeout=5
+control_path_dir = {place}/cm
+"""
 
 
 def require() -> None:
@@ -63,13 +78,7 @@ class Control:
         collections = place / "collections/ansible_collections/pkigen"
         collections.mkdir(parents=True)
         (collections / "pki").symlink_to(COLLECTION)
-        (place / "ansible.cfg").write_text(
-            f"[defaults]\ncollections_path = {place}/collections\nlocal_tmp = {place}/local\n"
-            f"remote_tmp = /run/ansible\nprivate_key_file = {place}/user\nhost_key_checking = False\n"
-            f"timeout = 10\n[ssh_connection]\npipelining = True\nssh_args = -o ControlMaster=auto "
-            f"-o ControlPersist=60s -o UserKnownHostsFile=/dev/null -o ConnectTimeout=5\n"
-            f"control_path_dir = {place}/cm\n"
-        )
+        (place / "ansible.cfg").write_text(_SETTINGS.format(place=place))
         inventory = place / "inventory"
         inventory.mkdir()
         script = inventory / "cluster.sh"
@@ -142,6 +151,12 @@ class Control:
         code, said = self.run(playbook, *options, inventory=inventory)
         assert code == 0, said[-6000:]
         return said
+
+    def told(self) -> str:
+        """What playbooks have printed, and what they have left on the control machine beside their input."""
+        left = (path for name in ("facts", "local", ".ansible") for path in (self.place / name).rglob("*"))
+        texts = (path.read_text(errors="ignore") for path in left if path.is_file())
+        return "".join(((self.place / "said.log").read_text(), *texts))
 
 
 def canaries(root: Path) -> set[str]:

@@ -1,13 +1,15 @@
 """What a host has beside the programs of Kubernetes, in place of systemd and of a kubelet with its runtime.
 
 `stand_in_node.py pods LOG` keeps the static Pods of /etc/kubernetes/manifests running as plain processes.
-`stand_in_node.py systemctl …` knows what is asked of units here; its units serve the kubelet's health check.
-`stand_in_node.py unit NAME` is such a unit. `stand_in_node.py crictl …` lists the processes of a container.
+`stand_in_node.py systemctl …` knows what is asked of units here: those that have a file run its command.
+`stand_in_node.py kubelet` is every other unit: it serves the kubelet's health check.
+`stand_in_node.py crictl …` lists the processes of a container.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import re
 import signal
@@ -62,18 +64,40 @@ def systemctl(arguments: list[str]) -> None:
         print(process)  # noqa: T201 -- that is what is asked for
     elif verb == "restart":
         if process:
-            os.kill(process, signal.SIGKILL)
+            _end(process)
         _UNITS.mkdir(exist_ok=True)
-        started = subprocess.Popen(
-            [sys.executable, __file__, "unit", name],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with Path(f"/var/log/{name}.log").open("ab") as output:
+            started = subprocess.Popen(
+                _command(name),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         file.write_text(str(started.pid))
     elif verb not in {"daemon-reload", "enable"}:
         sys.exit(f"systemctl {' '.join(arguments)} is not known here")
+
+
+def _command(name: str) -> tuple[str, ...]:
+    if name == "kubelet" or not Path(f"/etc/systemd/system/{name}.service").exists():
+        return (sys.executable, __file__, "kubelet")
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    unit = importlib.import_module("tests.live.control_plane").Unit.read(Path("/"), name)
+    command: tuple[str, ...] = unit.command
+    return command
+
+
+def _end(process: int) -> None:
+    """As systemd does: what has a socket is away before its successor comes."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGTERM)
+        deadline = time.monotonic() + _SECONDS
+        while Path(f"/proc/{process}").exists() and time.monotonic() < deadline:
+            if "\nState:\tZ" in Path(f"/proc/{process}/status").read_text():
+                return
+            time.sleep(0.1)
+        os.kill(process, signal.SIGKILL)
 
 
 def crictl(arguments: list[str]) -> None:

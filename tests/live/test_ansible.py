@@ -106,7 +106,7 @@ def _take_over(control: Control) -> None:
     given = {"pkigen_gathered": str(gathered), "pkigen_directory": str(control.root)}
     preview = control.must("gather", "--check", "-e", json.dumps(given), inventory=by_hand)
     assert not gathered.exists(), preview
-    control.must("gather", "-e", json.dumps(given), inventory=by_hand)
+    control.must("gather", "-vvv", "-e", json.dumps(given), inventory=by_hand)
     assert not gathered.exists(), "what was fetched holds private keys"
     again = control.must("gather", "-e", json.dumps(given), inventory=by_hand)
     assert "changed=0" in again
@@ -238,13 +238,13 @@ def test_one_run_rotates_everything(site: Site, tmp_path: Path) -> None:
     before, old = _authorities(cluster), canaries(cluster.out)
     started = time.monotonic()
     with _nobody_refused(site, tmp_path / "rotate", "one run"):
-        said = control.must("rotate", "-vvv", *_ROTATE)
+        control.must("rotate", "-vvv", *_ROTATE)
     print(f"one run: {time.monotonic() - started:.0f} s")  # noqa: T201
     _expect_done(site, before)
-    kept = old | canaries(cluster.out)
+    kept, told = old | canaries(cluster.out), control.told()
     assert len(kept) > 20
-    assert not [canary for canary in kept if canary in said]
-    assert "PRIVATE KEY" not in said
+    assert not [canary for canary in kept if canary in told]
+    assert "PRIVATE KEY" not in told
     assert _is_unchanged(control.must("rotate", "--diff", *_ROTATE))
 
 
@@ -254,7 +254,7 @@ def test_it_goes_on_wherever_it_was_killed(site: Site, tmp_path: Path) -> None:
     with _nobody_refused(site, tmp_path, f"killed {_KILLS} times"):
         for _ in range(_KILLS):
             process = site.control.start("rotate", *options)
-            wait = chance.uniform(5, 60)
+            wait = chance.uniform(5, 50 * len(_NODES))
             kills.append(round(wait))
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=wait)

@@ -30,10 +30,12 @@ class ActionModule(ActionBase):
             return result
         if step["kind"] == "member":
             raise AnsibleActionFail(
-                f"etcd's members change, which is done by hand (`pkigen show --runbook DIR`): {step['sentence']}"
+                f"{step['sentence']}: that is done by hand, with the runbook (`pkigen show --runbook DIR`)"
             )
         if (step.get("copies") or {}).get("sealed"):
-            raise AnsibleActionFail(f"the keys of {step['node']} are there alone: pkigen.pki.enrol brings it its bundle")
+            raise AnsibleActionFail(
+                f"the keys of {step['node']} are there alone: pkigen.pki.enrol brings it its bundle"
+            )
         if given.get("tree"):
             given["files"] = _files(given["tree"], step)
         found = self._execute_module(module_name=_MODULE, module_args=given, task_vars=task_vars)
@@ -56,12 +58,13 @@ class ActionModule(ActionBase):
         """
         connection = self._connection
         address = "" if connection.transport == "local" else connection.get_option("host")
-        if (connection.transport == "local" or address in _HERE) and not boolean(given.get("allow_local", False)):
+        is_here = connection.transport == "local" or address in _HERE
+        if is_here and not boolean(given.get("allow_local", False)):
             node = self._task.delegate_to or self._play_context.remote_addr
             raise AnsibleActionFail(
-                f"the connection to {node} leads to the control machine, which would be changed in its place: nothing "
-                "was done. Leave `connection: local` out, give the node its address, or set pkigen_allow_local if "
-                "this machine is the node"
+                f"the connection to {node} leads to the control machine, which would be changed in its "
+                "place: nothing was done. Leave `connection: local` out, give the node its address, or set "
+                "pkigen_allow_local if this machine is the node"
             )
 
     def _send(self, tree, paths):
@@ -74,7 +77,9 @@ class ActionModule(ActionBase):
             f"umask 077 && cat >{_INCOMING}", sudoable=True, in_data=content.getvalue()
         )
         if done["rc"] != 0:
-            raise AnsibleActionFail(f"the files were not sent, and nothing was put in place: {done['stderr']}")
+            raise AnsibleActionFail(
+                f"the files were not sent, and nothing was put in place: {done['stderr']}"
+            )
 
     def _fetch(self, given, task_vars):
         dest = given["fetch"]

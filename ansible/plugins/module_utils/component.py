@@ -61,7 +61,9 @@ class Component:
         ages = [age for age in map(_age_of, self._processes()) if age is not None]
         if not ages:
             return True
-        changed = [time.time() - os.lstat(path).st_ctime for path in self._step["files"] if os.path.lexists(path)]
+        changed = [
+            time.time() - os.lstat(path).st_ctime for path in self._step["files"] if os.path.lexists(path)
+        ]
         # Within a tenth of a second nobody can tell.
         return bool(changed) and min(ages) >= min(changed) - 0.1
 
@@ -102,7 +104,7 @@ class Component:
             if each["sha256"]:
                 self._until(
                     lambda served=each: _served(served["address"]) == served["sha256"],
-                    f"does not serve certificate {each['certificate']} ({each['sha256']}) at {each['address']}",
+                    f"does not serve {each['certificate']} ({each['sha256']}) at {each['address']}",
                 )
 
     def _must(self, script, otherwise):
@@ -110,13 +112,16 @@ class Component:
             code, out, error = self._run(["timeout", str(self._timeout), "sh", "-ec", script])
             if code != 0:
                 said = f"{out}{error}".strip()[-500:] or f"waited {self._timeout} s"
-                raise UnwellError(f"{self._name} on {self._step['node']} {otherwise}: {said}")
+                raise self._unwell(otherwise, said)
+
+    def _unwell(self, how, said):
+        return UnwellError(f"{self._name} on {self._step['node']} {how}: {said}")
 
     def _until(self, condition, otherwise):
         end = time.monotonic() + self._timeout
         while not condition():
             if time.monotonic() > end:
-                raise UnwellError(f"{self._name} on {self._step['node']} {otherwise}: waited {self._timeout} s")
+                raise self._unwell(otherwise, f"waited {self._timeout} s")
             time.sleep(0.3)
 
 
