@@ -27,7 +27,7 @@ SITE = TOP / "build" / "site"
 
 _PATTERNS = (
     *("*.md", "docs/**/*.md", "docs/*.schema.json", "examples/**/*.*"),
-    *("docs/images/*.png", "benchmarks/README.md", "sample-output/README.md"),
+    *("docs/images/*.png", "benchmarks/README.md", "sample-output/README.md", "ansible/README.md"),
 )
 
 

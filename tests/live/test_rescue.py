@@ -25,6 +25,11 @@ _START_SECONDS = 180
 YEARS_AGO = timedelta(days=366 * 11)
 
 
+def long_ago() -> datetime:
+    """A time at which what was made has ended by now, CAs and all."""
+    return datetime.now(UTC) - YEARS_AGO
+
+
 def _made_long_ago(place: Path) -> Path:
     """A cluster of one node, made eleven years ago: its CAs lasted ten, its leaves one."""
     old = programs.version("etcd") < (3, 6)
@@ -34,8 +39,7 @@ def _made_long_ago(place: Path) -> Path:
         f"  kubernetesVersion: {'v1.33.7' if old else 'v1.36.2'}\n"
         "  nodes: [{name: cp-1, roles: [control-plane], addresses: [10.77.0.1]}]\n"
     )
-    past = System(clock=lambda: datetime.now(UTC) - YEARS_AGO)
-    assert run(["init", str(spec), "-C", str(place / "out")], system=past) == 0
+    assert run(["init", str(spec), "-C", str(place / "out")], system=System(clock=long_ago)) == 0
     return place / "out"
 
 

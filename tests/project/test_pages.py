@@ -24,6 +24,7 @@ PAGES = sorted(
         "templates",
         "benchmarks",
         "sample-output",
+        "ansible",
         "tests/parity",
     )
     for path in (TOP / folder).glob("**/*.md" if folder == "docs" else "*.md")

@@ -1,0 +1,65 @@
+"""The Ansible collection: it has what it says. Its playbooks run in `tests/live/test_ansible*.py`."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.cli.program import REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COLLECTION = REPOSITORY / "ansible"
+MODULES = sorted((COLLECTION / "plugins/modules").glob("*.py"))
+GUIDE = (REPOSITORY / "docs/how-to/ansible.md").read_text()
+README = (COLLECTION / "README.md").read_text()
+
+
+def constants(module: Path) -> dict[str, Any]:
+    """The texts that a module documents itself by, and the options that it takes."""
+    tree = ast.parse(module.read_text())
+    found: dict[str, Any] = {"options": None}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            found[ast.unparse(node.targets[0])] = node.value.value
+        if isinstance(node, ast.keyword) and node.arg == "argument_spec":
+            assert isinstance(node.value, ast.Dict)
+            found["options"] = {
+                ast.literal_eval(key): value
+                for key, value in zip(node.value.keys, node.value.values, strict=True)
+                if key
+            }
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_a_module_documents_its_options(module: Path) -> None:
+    content = constants(module)
+    documented = yaml.safe_load(content["DOCUMENTATION"])
+    assert documented["module"] == module.stem
+    assert documented["attributes"]["check_mode"]["support"] == "full"
+    assert yaml.safe_load(content["EXAMPLES"])
+    assert yaml.safe_load(content["RETURN"])
+    if content["options"] is not None:
+        assert documented["options"].keys() == content["options"].keys()
+    assert f"`pkigen.pki.{module.stem}`" in README
+
+
+@pytest.mark.parametrize("role", ["distribute", "rotate"])
+def test_the_guide_names_every_setting(role: str) -> None:
+    settings = yaml.safe_load((COLLECTION / f"roles/{role}/defaults/main.yml").read_text())
+    assert [name for name in settings if f"| `{name}` |" not in GUIDE] == []
+
+
+def test_every_playbook_is_told() -> None:
+    playbooks = {path.stem for path in (COLLECTION / "playbooks").glob("*.yml")}
+    assert playbooks == {"gather", "distribute", "rotate", "renew", "enrol", "status", "rescue"}
+    for name in playbooks:
+        assert f"`pkigen.pki.{name}`" in README
+        assert f"pkigen.pki.{name}" in GUIDE
+        (*plays,) = yaml.safe_load((COLLECTION / f"playbooks/{name}.yml").read_text())
+        assert all(play["gather_facts"] is False for play in plays), "facts may be cached"
