@@ -106,7 +106,13 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "structured authorization": {
         "apiServer": {"extraArgs": _arguments(authorization_config="/etc/kubernetes/authorization.yaml")}
     },
-    "other authorization": {"apiServer": {"extraArgs": _arguments(authorization_mode="Node,RBAC,Webhook")}},
+    "other authorization": {
+        "apiServer": {
+            "extraArgs": _arguments(
+                authorization_mode="Node,RBAC,Webhook", authorization_webhook_config_file="/etc/webhook.conf"
+            )
+        }
+    },
     "bind addresses": {
         "controllerManager": {"extraArgs": _arguments(bind_address="0.0.0.0", v="2")},  # noqa: S104 -- only rendered
         "scheduler": {"extraArgs": _arguments(bind_address="10.0.0.11")},
